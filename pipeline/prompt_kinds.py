@@ -33,6 +33,8 @@ class PromptKind:
         gives the points (x, y) of the prompt set, in pixels of the unaugmented image.
     labels
         Of each point: 0 background, 1 foreground, 2 and 3 the corners of a box.
+    n_corrections
+        Clicks that follow one after the other, each where the model's selected mask is wrong.
 
     Raises
     ------
@@ -44,6 +46,7 @@ class PromptKind:
     meaning: str
     points: Callable[[Clicks, Mask], Points]
     labels: tuple[int, ...] = (1,)
+    n_corrections: int = 0
 
     def __post_init__(self) -> None:
         corners = tuple(label for label in self.labels if label in BOX)
@@ -126,8 +129,15 @@ PROMPT_KINDS: Final = (
         lambda _, mask: bounding_box(mask),
         labels=BOX,
     ),
+    PromptKind(
+        "corrected",
+        "the first click, then three corrections: each in the middle of the largest region where "
+        "the model's selected mask is wrong",
+        partial(_click, 0),
+        n_corrections=3,
+    ),
 )
-"""Those of the method, in the order of ``PROMPTS``, then those of ``extra_prompts``."""
+"""Those of the method, in the order of ``PROMPTS``, then those that settings ask for."""
 
 check_table(PROMPT_KINDS)
 
@@ -135,9 +145,9 @@ EXTRA_PROMPTS: Final = tuple(kind.name for kind in PROMPT_KINDS[len(PROMPTS) :])
 """Prompt sets that no formula of the method asks for."""
 
 
-def with_extra(extra: Collection[str]) -> tuple[str, ...]:
-    """``PROMPTS`` and some of ``EXTRA_PROMPTS``, in the order of the table."""
-    return tuple(kind.name for kind in PROMPT_KINDS if kind.name in {*PROMPTS, *extra})
+def with_extra(extra: Collection[str], prompts: tuple[str, ...] = PROMPTS) -> tuple[str, ...]:
+    """Prompt sets of a cell and some of ``EXTRA_PROMPTS``, in the order of the table."""
+    return tuple(kind.name for kind in PROMPT_KINDS if kind.name in {*prompts, *extra})
 
 
 def calls_of(prompts: Collection[str]) -> list[list[PromptKind]]:

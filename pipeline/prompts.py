@@ -1,4 +1,4 @@
-"""Clicks, area and box of an object, from its ground truth."""
+"""Clicks on an object, first ones and corrections, its area and its box, from its ground truth."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ EROSION_PX: Final = 5
 """Side of the square kernel that keeps clicks off the uncertain rim of a mask."""
 
 Pixels = Int64[np.ndarray, " pixel"]
+Mask = Bool[np.ndarray, "h w"]
 
 
 def sample_prompts(mask: Bool[np.ndarray, "h w"], seed: int) -> Int32[np.ndarray, "8 2"]:
@@ -82,7 +83,22 @@ def _central(x: Pixels, y: Pixels) -> int:
     return int(np.argmin(x * (n * x - 2 * x.sum()) + y * (n * y - 2 * y.sum())))
 
 
-Mask = Bool[np.ndarray, "h w"]
+def central_error(seen: Mask, true: Mask) -> tuple[int, int]:
+    """Pixel (x, y) that lies deepest in a region that was missed, or taken for the object.
+
+    The frame bounds a region, too. Of several such pixels, the first in row-major order; a missed
+    one comes before one taken for the object.
+    """
+    depths = [depth_px(true & ~seen), depth_px(seen & ~true)]
+    depth = max(depths, key=np.max)
+    y, x = np.unravel_index(depth.argmax(), depth.shape)
+    return int(x), int(y)
+
+
+def depth_px(region: Mask) -> Float32[np.ndarray, "h w"]:
+    """Distance of each pixel of a region to the nearest one outside, which the frame is, too."""
+    padded = np.pad(region, 1).astype(np.uint8)
+    return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
 
 
 @dataclass(frozen=True, eq=False)

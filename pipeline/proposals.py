@@ -22,7 +22,7 @@ def judged_proposals(
 
 @dataclass(frozen=True)
 class ProposalScores:
-    """How good one model's proposals are in one view, for the clicks ``center`` and ``refined``."""
+    """How good one model's proposals are in one view: of one prompt set, and of ``refined``."""
 
     iou: Float[np.ndarray, "object proposal"]
     sam_score: Float[np.ndarray, "object proposal"]
@@ -30,7 +30,7 @@ class ProposalScores:
     refined_sam_score: Float[np.ndarray, "object proposal"]
 
     def judged_iou(self, judged: str) -> Values:
-        """IoU of the ``best`` or the ``selected`` proposal of one click."""
+        """IoU of the ``best`` or the ``selected`` proposal."""
         return _of_judged(self.iou, self.iou, self.sam_score, judged)
 
     def judged_refined_iou(self, judged: str) -> Values:
@@ -38,7 +38,7 @@ class ProposalScores:
         return _of_judged(self.refined_iou, self.refined_iou, self.refined_sam_score, judged)
 
     def judged_sam_score(self, judged: str) -> Values:
-        """SamScore of the ``best`` or the ``selected`` proposal of one click."""
+        """SamScore of the ``best`` or the ``selected`` proposal."""
         return _of_judged(self.sam_score, self.iou, self.sam_score, judged)
 
     def by_proposal(self) -> dict[str, Values]:

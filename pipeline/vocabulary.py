@@ -10,7 +10,7 @@ PROMPTS: Final = (*SINGLE_CLICKS, "refined")
 """All prompt sets; ``refined`` (x_p*) is all eight clicks together."""
 
 TRAIN_PROMPTS: Final = ("center", "refined")
-"""The prompt sets that the heads learn from."""
+"""The prompt sets of every train cell: heads learn from the first what the second would gain."""
 
 N_PROPOSALS: Final = 3
 """Masks of a multimask call, Â of the paper."""

@@ -33,7 +33,9 @@ def main(split: str) -> None:
     learned = {
         name: learned_from(
             name,
-            settings_of_cells(params.extract, train_cells(name, params.models)),
+            settings_of_cells(
+                params.extract, train_cells(name, params.models, params.train_prompts)
+            ),
             cache_location(),
         )
         for name in params.train_splits

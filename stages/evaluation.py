@@ -94,14 +94,12 @@ def read_scores(
         If a head was trained on features of another family, version, precision or weights, or of
         other objects than its split has.
     """
+    origins = {name: {**cells.head_origin, **own} for name, own in train_splits.items()}
     heads = {
-        one: _heads_of(one, cells.head_origin, train_splits)
+        one: {name: read_heads(name, origin, one) for name, origin in origins.items()}
         for one in head_sets(ablations, kinds=kinds)
     }
-    isotonic = {
-        name: read_isotonic(name, {**cells.head_origin, **own})
-        for name, own in train_splits.items()
-    }
+    isotonic = {name: read_isotonic(name, origin) for name, origin in origins.items()}
     entropy = read_entropies(cells)
     views = sorted(cells.views, key=lambda view: view != "identity")
     proposals = {key: cells.by_name[key].proposals() for key in product(cells.models, views)}
@@ -117,21 +115,22 @@ def read_scores(
         )
         for model, cell in cells.identity.items()
     }
-    inputs = {
-        "models": {model: cell.signature for model, cell in cells.identity.items()},
-        "entropy": entropy.attrs["signature"],
-        "heads": {name: _metadata_of(heads, name, cells.models) for name in train_splits},
-    }
+    inputs = _signatures(cells, entropy, heads, train_splits)
     group, pixels = group_index(cells.table), _every_pixels(entropy, cells.models)
     predicted = _predicted_of_largest(cells, heads, isotonic)
     return SplitScores(cells.table.object_id, group, said, proposals, pixels, predicted, inputs)
 
 
-def _heads_of(
-    head_set: HeadSet, origin: Mapping[str, str], train_splits: Mapping[str, Mapping[str, str]]
-) -> dict[str, HeadFile]:
+def _signatures(
+    cells: SplitCells,
+    entropy: xarray.Dataset,
+    heads: Mapping[HeadSet, Mapping[str, HeadFile]],
+    train_splits: Iterable[str],
+) -> dict[str, Any]:
     return {
-        name: read_heads(name, {**origin, **own}, head_set) for name, own in train_splits.items()
+        "models": {model: cell.signature for model, cell in cells.identity.items()},
+        "entropy": entropy.attrs["signature"],
+        "heads": {name: _metadata_of(heads, name, cells.models) for name in train_splits},
     }
 
 

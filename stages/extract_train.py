@@ -1,7 +1,8 @@
 """Stage ``extract_train``: what the heads learn from, one SAM2 model over a train split.
 
 Reads   ``params.yaml:extract``, ``cache/objects/<split>.zarr``, the images, the weights.
-Writes  ``cache/features/<split>/<model>/identity.zarr``; prompt sets ``center`` and ``refined``.
+Writes  ``cache/features/<split>/<model>/identity.zarr``; prompt sets ``center`` and
+        ``refined``, and those of ``params.yaml:train_prompts``.
 """
 
 from stages.filling.run_cell import run_cell
@@ -17,7 +18,7 @@ def main(split: str, model: str) -> None:
     params = read_params()
     check_known("train split", split, params.train_splits)
     check_known("model", model, params.models)
-    (name,) = train_cells(split, [model])
+    (name,) = train_cells(split, [model], params.train_prompts)
     run_cell(name, params.splits[split], params.extract, params.executor)
 
 

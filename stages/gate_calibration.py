@@ -131,7 +131,9 @@ def _predicted(params: Params, cells: SplitCells, masks: Gated, train_split: str
     (cell,) = cells.identity.values()
     if not train_split:
         return cell.proposals().sam_score
-    settings = settings_of_cells(params.extract, train_cells(train_split, params.models))
+    settings = settings_of_cells(
+        params.extract, train_cells(train_split, params.models, params.train_prompts)
+    )
     learned = learned_from(train_split, settings, cache_location())
     head_set = HeadSet(masks.protocol, masks.protocol, BY_NAME[masks.measure].heads)
     return expected_ious(

@@ -28,7 +28,9 @@ def main(split: str) -> None:
     """Train every head of a train split."""
     params = read_params()
     check_known("train split", split, params.train_splits)
-    expected = settings_of_cells(params.extract, train_cells(split, params.models))
+    expected = settings_of_cells(
+        params.extract, train_cells(split, params.models, params.train_prompts)
+    )
     to_open = cells_to_open(split, expected, cache_location())
     cells = opened(to_open)
     tunings = {name: read_tuning(tuning_path(split, name)) for name in objectives_of(params.models)}

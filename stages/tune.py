@@ -29,7 +29,9 @@ def main(split: str, objective: str) -> None:
     check_known("train split", split, params.train_splits)
     check_known("objective", objective, objectives_of(params.models))
     tune = params.tune
-    expected = settings_of_cells(params.extract, train_cells(split, params.models))
+    expected = settings_of_cells(
+        params.extract, train_cells(split, params.models, params.train_prompts)
+    )
     trials, folder = (
         _search(split, objective, expected, tune, params.executor) if tune.n_trials else ([], None)
     )

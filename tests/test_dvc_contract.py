@@ -174,9 +174,10 @@ def test_plumbing_is_what_stages_import_and_none_depends_on() -> None:
 def test_an_extract_stage_depends_on_each_of_its_params_but_the_device(stage: str) -> None:
     expected = {f"extract.{key}" for key in PARAMS["extract"] if key not in NO_PARAM_OF_EXTRACT}
     if "view" in arguments(stage):
-        # That of its own view alone. Train splits have the identity view, which has no parameters,
-        # and the prompt sets that heads learn from.
+        # That of its own view alone. Train splits have the identity view, which has no parameters.
         expected |= {f"views.{VIEW}", "extra_prompts"}
+    else:
+        expected |= {"train_prompts"}
     assert sorted(settings_of(stage)) == sorted(expected)
     assert set(PARAMS["extract"]) >= NO_PARAM_OF_EXTRACT
 

@@ -6,7 +6,6 @@ Writes  the parts of the page between ``<!-- example -->`` and ``<!-- /example -
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -65,17 +64,6 @@ def scenes(seed: int, n: int, size_px: int) -> Iterator[Scene]:
     return (draw_scene(own, size_px) for own in scene_seeds(seed, "val", n))
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What is said of the first click of an object, and what corrections give for it."""
-
-    clicked: Uncertainty
-    enlarged: Uncertainty
-    """What the large model says of it."""
-    refined: Uncertainty
-    """What is said of eight clicks."""
-
-
 def followed(drawn: Iterable[Scene]) -> pd.DataFrame:
     """The tiny model's first answer about each object, and the IoU after each correction.
 
@@ -98,18 +86,20 @@ def followed(drawn: Iterable[Scene]) -> pd.DataFrame:
             strict=True,
         )
         rows += [
-            {"scene": number, "x": x, "y": y, **_row(Answers(*own), mask)}
+            {"scene": number, "x": x, "y": y, **_row(*own, mask)}
             for own, mask, (x, y) in zip(told, scene.masks, points[:, 0], strict=True)
         ]
     return pd.DataFrame(rows)
 
 
-def _row(answers: Answers, truth: np.ndarray) -> dict[str, float | str]:
-    found = answers.clicked
+def _row(
+    found: Uncertainty, enlarged: Uncertainty, refined: Uncertainty, truth: np.ndarray
+) -> dict[str, float | str]:
+    """What is said of a click, and the IoU that the large model and eight clicks have."""
     masks = {
         KEEP: found.masks[found.selected],
-        "model": answers.enlarged.masks[answers.enlarged.selected],
-        "prompt": answers.refined.masks[answers.refined.selected],
+        "model": enlarged.masks[enlarged.selected],
+        "prompt": refined.masks[refined.selected],
         "task": found.masks[found.alternative],
         "segmentation": truth,
     }

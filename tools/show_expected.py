@@ -4,26 +4,21 @@ Reads   the weights and heads that ship, ``params.yaml:shapes``.
 Writes  the part of the page between ``<!-- expected -->`` and ``<!-- /expected -->``.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
-from multiprocessing import get_context
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pandas as pd
-import torch
 
 from pipeline.predictor import PromptSet, UncertainPredictor, Uncertainty
-from pipeline.prompts import GroundTruth, measure_objects
+from pipeline.prompts import GroundTruth, central_error, measure_objects
 from pipeline.sam.families import MINI_TRUNKS
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
 from pipeline.scoring.bootstrap import Resamples, interval, resample_groups, resampled_means
 from stages.predictor import load_predictor
 from stages.settings.params import read_params
 from tools.blocks import replace_block, table
-from tools.family.prompts import central_error
 
 PAGE: Final = Path("docs", "predict.md")
 
@@ -31,9 +26,6 @@ N_SCENES: Final = 60
 """The first of the further scenes, on which nothing was chosen."""
 
 N_RESAMPLES: Final = 2000
-
-N_PROCESSES: Final = 2
-"""Models that answer side by side, each on one thread."""
 
 SHOWN_CORRECTIONS: Final = (1, 3)
 
@@ -56,15 +48,8 @@ def main() -> None:
     shapes = read_params().shapes
     seeds = scene_seeds(shapes.seed, "further", N_SCENES)
     scenes = [draw_scene(seed, shapes.image_size_px) for seed in seeds]
-    with ProcessPoolExecutor(N_PROCESSES, get_context("spawn")) as processes:
-        found = processes.map(_answers_of, MINI_TRUNKS, repeat(scenes))
-        block = expected_table(dict(zip(MINI_TRUNKS, found, strict=True)))
-    replace_block(PAGE, "expected", f"\n{block}\n")
-
-
-def _answers_of(model: str, scenes: Sequence[Scene]) -> pd.DataFrame:
-    torch.set_num_threads(1)
-    return answers(load_predictor("mini", model), scenes)
+    found = {model: answers(load_predictor("mini", model), scenes) for model in MINI_TRUNKS}
+    replace_block(PAGE, "expected", f"\n{expected_table(found)}\n")
 
 
 def answers(predictor: UncertainPredictor, scenes: Iterable[Scene]) -> pd.DataFrame:

@@ -50,6 +50,13 @@ VAL: Final = "shapes_val"
 
 FIGURE: Final = Path("docs") / "curves.svg"
 
+SCORES_LEAD: Final = (
+    f"Mean IoU in % of {{n_objects}} objects of {VAL}: of the best of three proposals and of the "
+    "selected one, with the highest SamScore, each from one click and from eight; and the "
+    "correlation of their IoU from one click with their own SamScore. In brackets the 95 % "
+    "interval over the images:"
+)
+
 OF_NO_PROPOSAL: Final = (
     "sam_score_highest",
     *(row.name for row in (*ENTROPIES, *AGREEMENTS) if not row.follows_judged),
@@ -137,8 +144,8 @@ def calibration_sentence(found: SplitResults, protocol: str) -> str:
 def beside_isotonic(errors: Mapping[str, "Errors"]) -> str:
     """Which heads' predicted IoUs are surely better, or worse, than calibrated SamScores."""
     return (
-        "SamScores calibrated by isotonic regression on the same train split, the ECE is "
-        f"{_surely(errors, 'error')}; the RMSE is {_surely(errors, 'distance')}."
+        "SamScores calibrated by isotonic regression on the same train split, "
+        f"{_surely(errors, 'ECE', 'error')}; {_surely(errors, 'RMSE', 'distance')}."
     )
 
 
@@ -179,17 +186,17 @@ def _points(values: Float[np.ndarray, "_"]) -> str:
     return f"{100 * values[0]:.1f} ({100 * bounds.low:.1f} to {100 * bounds.high:.1f})"
 
 
-def _surely(errors: Mapping[str, Errors], number: str) -> str:
-    """Heads whose number is surely lower, and higher, than that of calibrated SamScores."""
+def _surely(errors: Mapping[str, Errors], label: str, number: str) -> str:
+    """Heads whose number is surely lower, or higher, than that of calibrated SamScores."""
     heads = {name: getattr(own, number) for name, own in errors.items() if name in HEAD_MEASURES}
     calibrated = heads.pop(CALIBRATED)
     bounds = {name: interval((values - calibrated)[1:]) for name, values in heads.items()}
-    lower = [_named(name) for name, one in bounds.items() if one.high < 0]
-    higher = [_named(name) for name, one in bounds.items() if one.low > 0]
-    return (
-        f"surely lower for {' and for '.join(lower) or 'no heads'}, surely higher for "
-        f"{' and for '.join(higher) or 'none'}"
-    )
+    sides = {
+        "lower": [_named(name) for name, one in bounds.items() if one.high < 0],
+        "higher": [_named(name) for name, one in bounds.items() if one.low > 0],
+    }
+    sure = [f"{side} for {' and for '.join(names)}" for side, names in sides.items() if names]
+    return f"the {label} is surely {', '.join(sure)}" if sure else f"no {label} surely differs"
 
 
 def _named(measure: str) -> str:
@@ -265,7 +272,11 @@ def scores_block(found: SplitResults) -> str:
     of_score = correlation.set_index(["protocol", "model"])[BASELINE[-1]]
     models = list(found.iou["model"].unique())
     views = [view for view in found.iou["view"].unique() if view != "identity"]
-    proposals = [name for judged in JUDGED for name in (judged, REFINED[judged])]
+    proposals = {
+        name: f"{judged}{clicks}"
+        for judged in JUDGED
+        for name, clicks in ((judged, ""), (REFINED[judged], ", 8 clicks"))
+    }
     scores = [
         [
             model,
@@ -278,14 +289,8 @@ def scores_block(found: SplitResults) -> str:
         [model, *(_difference(iou[model, view, "best"], "gain", 0) for view in views)]
         for model in models
     ]
-    lead = (
-        f"Mean IoU in % of {found.run['n_objects']} objects of {VAL}: of the best of three "
-        "proposals and of the selected one, with the highest SamScore, each from one click and "
-        "from eight; and the correlation of their IoU from one click with their own SamScore. In "
-        "brackets the 95 % interval over the images:"
-    )
-    header = ["model", "best", "best, 8 clicks", "selected", "selected, 8 clicks"]
-    header += ["correlation, best", "correlation, selected"]
+    header = ["model", *proposals.values(), *(f"correlation, {name}" for name in PROTOCOLS)]
+    lead = SCORES_LEAD.format(n_objects=found.run["n_objects"])
     changes = "What a view changes in the mean IoU of the best proposal, in points:"
     return "\n\n".join([lead, table(header, scores), changes, table(["model", *views], costs)])
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 from sklearn.datasets import load_sample_images
+from sklearn.metrics import roc_auc_score
 
 from pipeline.predictor.colours import UNLIKE, TrainingColours, describe_colours
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
@@ -109,16 +110,12 @@ def unlike_table(every: dict[str, Images], colours: TrainingColours) -> str:
     lines = []
     for name, own in distances.items():
         n_unlike = sum(colours.share_nearer(one) > UNLIKE for one in described[name])
-        auroc = "–" if name == first else f"{area(own, distances[first]):.3f}"
-        lines.append([name, str(len(own)), f"{n_unlike / len(own):.1%}", auroc])
+        is_other = np.repeat([1, 0], [len(own), len(distances[first])])
+        auroc = roc_auc_score(is_other, np.append(own, distances[first]))
+        told = "–" if name == first else f"{auroc:.3f}"
+        lines.append([name, str(len(own)), f"{n_unlike / len(own):.1%}", told])
     header = ("images", "number", "unlike", "AUROC against fresh scenes")
     return table(header, lines)
-
-
-def area(above: np.ndarray, below: np.ndarray) -> float:
-    """Probability that one of the former exceeds one of the latter, a tie counting half."""
-    difference = np.sign(above[:, None] - below[None])
-    return float((difference.mean() + 1) / 2)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import interpolate, softplus
 
 from pipeline.extraction.iou import boxed_iou, mask_iou
 from pipeline.heads.kinds import HeadKind
 from pipeline.masks import FIRST_FOREGROUND_CODE
 from pipeline.prompt_kinds import BOX, PromptKind, calls_of
+from pipeline.prompts import central_error
 from pipeline.sam.model import Decoded, Embedding, Sam
 from pipeline.views import View, map_points, unview
 from pipeline.vocabulary import PROPOSAL_PAIRS
@@ -115,8 +116,8 @@ def extract_objects(
         return objects, columns, found
 
     calls = (
-        (objects, columns, sam.decode(embedding, points, labels=labels))
-        for objects, columns, points, labels in _calls(request, batch)
+        (one.objects, one.columns, _decode(sam, embedding, request, one))
+        for one in _prompts(request, batch)
     )
     shape = len(request.points), len(request.prompts)
     collected = Collected(shape, wait=None if is_near else sam.wait)
@@ -196,13 +197,20 @@ def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch 
     return torch.where(logits > 0, code.clamp(min=first), code.clamp(max=first - 1)).to(torch.uint8)
 
 
-def _calls(
-    request: Request, batch: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Object rows, prompt columns, points and labels of each decoder call.
+@dataclass(frozen=True)
+class _Prompts:
+    """Prompt sets of one decoder call, of objects and columns of the rows."""
 
-    Prompt sets of several numbers of points cannot share one: see ``Sam.decode``.
-    """
+    objects: Int[np.ndarray, " prompt"]
+    columns: Int[np.ndarray, " prompt"]
+    points: Float[np.ndarray, "prompt point 2"]
+    labels: Int[np.ndarray, "prompt point"]
+    n_corrections: int
+    """Clicks that follow."""
+
+
+def _prompts(request: Request, batch: int) -> Iterator[_Prompts]:
+    """Prompt sets of several numbers of points cannot share a call: see ``Sam.decode``."""
     every = range(len(request.points))
     for kinds in calls_of(request.prompts):
         objects = np.repeat(every, len(kinds))
@@ -211,7 +219,36 @@ def _calls(
         labels = np.tile([kind.labels for kind in kinds], (len(every), 1))
         for start in range(0, len(objects), batch):
             some = slice(start, start + batch)
-            yield objects[some], columns[some], points[some], labels[some]
+            called = objects[some], columns[some], points[some], labels[some]
+            yield _Prompts(*called, kinds[0].n_corrections)
+
+
+def _decode(sam: Sam, embedding: Embedding, request: Request, asked: _Prompts) -> Decoded:
+    """Decode prompt sets, then the same with each correction."""
+    points, labels = asked.points, asked.labels
+    decoded = sam.decode(embedding, points, labels=labels)
+    for _ in range(asked.n_corrections):
+        clicks, is_missed = _corrections(decoded, request, asked.objects)
+        points = np.concatenate([points, clicks[:, np.newaxis]], axis=1)
+        labels = np.concatenate([labels, is_missed[:, np.newaxis]], axis=1)
+        decoded = sam.decode(embedding, points, labels=labels)
+    return decoded
+
+
+def _corrections(
+    decoded: Decoded, request: Request, objects: Int[np.ndarray, " prompt"]
+) -> tuple[Float[np.ndarray, "prompt 2"], Int[np.ndarray, " prompt"]]:
+    """A click in the view where each selected mask is wrong, and its label."""
+    height, width = size = request.ground_truth.shape[1:]
+    clicks, labels = [], []
+    selected = unview(decoded.selected_logits, request.view)
+    for logits, truth in zip(selected, request.ground_truth[objects], strict=True):
+        at_image = interpolate(logits[None, None], size, mode="bilinear", align_corners=False)
+        x, y = central_error((at_image[0, 0] > 0).cpu().numpy(), truth)
+        clicks.append((x, y))
+        labels.append(int(truth[y, x]))
+    there = map_points(np.array(clicks), request.view, height_px=height, width_px=width)
+    return there, np.array(labels)
 
 
 def _found(decoded: Decoded, iou: Float[Tensor, "prompt proposal"]) -> dict[str, Tensor]:

@@ -83,6 +83,8 @@ class HeadKind:
     """Width of the two hidden layers."""
     plan: OneCycle | None = None
     """How its heads are trained; None takes SGD with what the stage ``tune`` chose."""
+    learns_every_prompt: bool = False
+    """Whether its heads learn from every prompt set of train cells, not from ``center`` alone."""
 
     def named(self, name: str) -> str:
         """Name of a measure, or of a line of the radar, for these heads: the paper's as it is."""
@@ -106,6 +108,7 @@ HEAD_KINDS: Final = (
         is_standardised=True,
         hidden=128,
         plan=OneCycle(epochs=12, batch_size=128, learning_rate=1e-3, weight_decay=0.05),
+        learns_every_prompt=True,
     ),
 )
 """Every kind of heads, the paper's first; ``heads`` in the params names those that are trained."""

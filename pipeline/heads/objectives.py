@@ -1,6 +1,6 @@
 """What the heads learn: targets from the features of all models, and rows to learn from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,8 @@ VALIDATION_SHARE: Final = 0.2
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Rows that the heads learn from: all objects of the first model, then of the next.
+    """Rows that the heads learn from: of each prompt set, all objects of the first model, then of
+    the next.
 
     Attributes
     ----------
@@ -25,7 +26,7 @@ class TrainingSet:
     targets
         By objective, in [0, 1].
     group
-        Image of each row, or its video; the same for the rows of all models.
+        Image of each row, or its video; the same for the rows of all models and prompt sets.
     """
 
     inputs: Float32[np.ndarray, "row input"]
@@ -70,19 +71,21 @@ def targets(
 
 
 def training_set(
-    inputs: Float32[np.ndarray, "model object input"],
-    features: Mapping[str, ProposalScores],
+    inputs: Float32[np.ndarray, "prompt model object input"],
+    features: Sequence[Mapping[str, ProposalScores]],
     group_index: Int[np.ndarray, " grouped"],
     *,
     protocol: str,
 ) -> TrainingSet:
-    """Assemble the rows of all models.
+    """Assemble the rows of all prompt sets and models.
 
     Parameters
     ----------
     inputs
-        Result of ``set_inputs`` for the prompt ``center``, models in the order of ``features``.
-        The rows are a view of it: in large splits, nothing else takes as much memory.
+        Results of ``set_inputs``, models in the order of ``features``. The rows are a view of it:
+        in large splits, nothing else takes as much memory.
+    features
+        Of each prompt set, as ``targets`` takes them.
     group_index
         Image of each object, or video.
 
@@ -91,17 +94,18 @@ def training_set(
     ValueError
         If there is no model, or the inputs, features and groups differ in models or objects.
     """
-    columns = targets(features, protocol)
-    expected = (len(features), len(next(iter(features.values())).iou), inputs.shape[-1])
-    if inputs.shape != expected or len(group_index) != expected[1]:
+    columns = [targets(of_prompt, protocol) for of_prompt in features]
+    n_models, n_objects = len(features[0]), len(next(iter(features[0].values())).iou)
+    expected = (len(features), n_models, n_objects, inputs.shape[-1])
+    if inputs.shape != expected or len(group_index) != n_objects:
         raise ValueError(
-            f"inputs and groups must cover {expected[0]} models and {expected[1]} objects, "
+            f"inputs and groups must cover {n_models} models and {n_objects} objects, "
             f"got inputs of shape {inputs.shape} and {len(group_index)} groups"
         )
     return TrainingSet(
         inputs.reshape(-1, inputs.shape[-1]),
-        columns,
-        np.tile(group_index, len(features)),
+        {name: np.concatenate([one[name] for one in columns]) for name in columns[0]},
+        np.tile(group_index, len(features) * n_models),
     )
 
 

@@ -88,23 +88,18 @@ def bayesian_entropies(
     for view in (view for view in plan.views if view != IDENTITY):
         embedding = image.encoded(sam, view, name=plan.name)
         by_view.append(unview(_selected(sam, embedding, _viewed(prompts, view, image)), view))
-    clicks = _clicks(first, image.size_px, plan)
-    by_click = [first]
+    clicks, h_xp = _clicks(first, image.size_px, plan), None
     if len(clicks):
-        labels = np.ones((len(clicks), 1), np.int32)
-        by_click.append(
-            _selected(sam, image.embedding, DecoderPrompts(clicks[:, np.newaxis], labels, None))
-        )
+        single = DecoderPrompts(clicks[:, np.newaxis], np.ones((len(clicks), 1), np.int32), None)
+        h_xp = _entropy([first, _selected(sam, image.embedding, single)])
     by_model = [first, *(_selected(other, image.encoded(other), prompts) for other in others)]
+    n_decodes = len(by_view) + len(clicks) + len(others)
     return BayesianEntropies(
         h_t=_entropy(by_view),
-        h_xp=_entropy(by_click) if len(clicks) else None,
+        h_xp=h_xp,
         h_theta=_entropy(by_model) if others else None,
         clicks=clicks,
-        cost=Cost(
-            n_encodes=image.n_encodes - n_encoded,
-            n_decodes=len(by_view) + len(clicks) + len(others),
-        ),
+        cost=Cost(image.n_encodes - n_encoded, n_decodes),
     )
 
 

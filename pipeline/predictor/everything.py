@@ -7,7 +7,7 @@ import numpy as np
 from PIL.Image import Image
 
 from pipeline.predictor import uncertainty
-from pipeline.predictor.advice import Costs, withhold
+from pipeline.predictor.advice import Costs
 from pipeline.predictor.colours import describe_colours
 from pipeline.predictor.images import bytes_of, rgb_of
 from pipeline.predictor.predictor import UncertainPredictor
@@ -76,11 +76,9 @@ class UncertainMaskGenerator:
             part: {name: float(values[i]) for name, values in own.by_name.items()}
             for part, own in vars(judgement).items()
         }
-        if facts.is_unlike:
-            advice, kept = withhold(parts["expected_iou"]["own"]), None
-        else:
-            advice = uncertainty.advise_on(judgement, i, self._heads.model, self._costs)
-            kept = uncertainty.is_kept(judgement, i, self._heads.least_iou)
+        advice, kept = uncertainty.decide(
+            judgement, i, self._heads, self._costs, is_unlike=facts.is_unlike
+        )
         return {
             **parts,
             "advice": {"words": advice.words, **vars(advice)},

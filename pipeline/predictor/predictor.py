@@ -339,7 +339,7 @@ class UncertainPredictor:
                 size_px=mask_size_px or image.size_px,
                 costs=costs,
                 facts=facts,
-                cautions=[one.caution for one in some],
+                cautions=[one.caution(self.heads.prompts) for one in some],
             )
             found.update(zip(numbers, read, strict=True))
         return [found[i] for i in range(len(parsed))]

@@ -1,6 +1,6 @@
 """Prompts as people give them, turned into what the decoder takes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,15 @@ BOX_ORDER: Final = "LEFT,TOP,RIGHT,BOTTOM"
 
 BOX_MARGIN_PX: Final = 1
 """How far a box may reach beyond the image: many files round it up."""
+
+
+LEARNED: Final = {
+    "center": "one click on the object",
+    "refined": "eight of them",
+    "box": "a box",
+    "corrected": "corrections",
+}
+"""Words for the prompt sets that heads learn from."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +72,29 @@ class DecoderPrompts:
         n_points = 0 if self.points is None else self.points.shape[1]
         return n_points, self.mask_input is not None
 
-    @property
-    def caution(self) -> str:
-        """Why heads may be wrong about such prompts: they have learned from single clicks alone."""
+    def caution(self, learned: Collection[str]) -> str:
+        """Why heads may be wrong about such prompts; empty if they learned from such.
+
+        Parameters
+        ----------
+        learned
+            Prompt sets that they learned from.
+        """
         labels = [] if self.labels is None else self.labels[0].tolist()
         given = {
-            "a box": BOX[0] in labels,
-            "clicks beside the object": BACKGROUND in labels,
-            f"{labels.count(FOREGROUND)} clicks": labels.count(FOREGROUND) > 1,
-            "a mask": self.mask_input is not None,
+            "a box": (BOX[0] in labels, {"box"}),
+            "clicks beside the object": (BACKGROUND in labels, {"corrected"}),
+            f"{labels.count(FOREGROUND)} clicks": (
+                labels.count(FOREGROUND) > 1,
+                {"refined", "corrected"},
+            ),
+            "a mask": (self.mask_input is not None, set()),
         }
-        unlearned = " and ".join(name for name, is_given in given.items() if is_given)
-        learned = "the heads learned from one click on the object"
-        return f"{learned}; this prompt has {unlearned}" if unlearned else ""
+        unlearned = " and ".join(
+            name for name, (is_given, by) in given.items() if is_given and not by & {*learned}
+        )
+        known = ", ".join(words for name, words in LEARNED.items() if name in learned)
+        return f"the heads learned from {known}; this prompt has {unlearned}" if unlearned else ""
 
 
 def parse_prompts(

@@ -25,6 +25,7 @@ from pipeline.proposals import ProposalScores
 from pipeline.sam.model import Decoded
 from pipeline.scoring.evidence import Evidence, Heads
 from pipeline.scoring.measures import BY_NAME
+from pipeline.vocabulary import TRAIN_PROMPTS
 
 ByProposal = Float64[np.ndarray, "*prompt proposal"]
 """A number for each proposal, in decoder order."""
@@ -52,6 +53,8 @@ class ProposalHeads:
     """Expected IoU from which a calibrated promise lets the selected mask be kept; None without."""
     least_doubt: float | None = None
     """Doubt from which a calibrated promise takes proposals into a mask set; None without."""
+    prompts: tuple[str, ...] = TRAIN_PROMPTS[:1]
+    """Prompt sets that they learned from."""
     image_caution: str = ""
     """Why they may be wrong about any image but the demo's scenes."""
     colours: TrainingColours | None = None
@@ -392,7 +395,10 @@ def read_uncertainty(
     for i, logits in enumerate(decoded.logits):
         selected = int(sam_score[i].argmax())
         own = judgement.of(i)
-        advice, kept, small_set = _decide(own, selected, heads, costs, is_unlike=facts.is_unlike)
+        expected, is_unlike = own.expected_iou.own, facts.is_unlike
+        other = alternative_to(selected, expected)
+        advice, kept = decide(own, selected, heads, costs, is_unlike=is_unlike, alternative=other)
+        limit = None if is_unlike else heads.least_doubt
         yield Uncertainty(
             masks=masks_at_image(logits[None], size_px)[0],
             sam_score=sam_score[i],
@@ -405,29 +411,30 @@ def read_uncertainty(
             h_a=float(h_a[i]),
             advice=advice,
             is_kept=kept,
-            mask_set=small_set,
+            mask_set=None if limit is None else mask_set(expected, limit),
             unlike_training=facts.unlike_training,
             caution="; ".join(filter(None, (facts.caution, cautions[i]))),
         )
 
 
-def _decide(
-    own: Judgement, selected: int, heads: ProposalHeads, costs: Costs, *, is_unlike: bool
-) -> tuple[Advice, bool | None, tuple[int, ...] | None]:
-    """Advice, gate and set of proposals; nothing is decided about an unlike image."""
-    expected = own.expected_iou.own
+def decide(
+    judgement: Judgement,
+    proposal: int,
+    heads: ProposalHeads,
+    costs: Costs,
+    *,
+    is_unlike: bool,
+    alternative: int | None = None,
+) -> tuple[Advice, bool | None]:
+    """Advice about a proposal, and whether the gate keeps it, if there is one.
+
+    Of an image that is unlike the training images, neither is decided.
+    """
+    own = float(judgement.expected_iou.own[proposal])
     if is_unlike:
-        return withhold(float(expected[selected])), None, None
-    advice = advise_on(own, selected, heads.model, costs, alternative_to(selected, expected))
-    small_set = None if heads.least_doubt is None else mask_set(expected, heads.least_doubt)
-    return advice, is_kept(own, selected, heads.least_iou), small_set
-
-
-def is_kept(judgement: Judgement, proposal: int, least_iou: float | None) -> bool | None:
-    """Whether a gate keeps a proposal; None without a gate."""
-    if least_iou is None:
-        return None
-    return bool(judgement.expected_iou.own[proposal] >= least_iou)
+        return withhold(own), None
+    kept = None if heads.least_iou is None else own >= heads.least_iou
+    return advise_on(judgement, proposal, heads.model, costs, alternative), kept
 
 
 def bounded(logits: Float[Tensor, "*batch y x"]) -> Float[Tensor, "*batch y x"]:

@@ -174,17 +174,13 @@ def _rows_of_task(
     margin = relative - relative[measures.index(BASELINE)]
     tokens_margin = relative - relative[[measures.index(peer) for peer in peers]]
     columns = map(bootstrap.intervals, (start + resampled, relative, margin, tokens_margin))
-    for (train_split, tokens, measure), peer, of_auc, of_relative, of_margin, of_tokens in zip(
+    for (train_split, tokens, measure), peer, *intervals in zip(
         measures, peers, *columns, strict=True
     ):
         area, _ = areas[train_split, tokens, measure]
+        of_auc, of_relative, of_margin, of_tokens = intervals
         yield AucRow(
-            masks.protocol,
-            train_split,
-            tokens,
-            task,
-            masks.model,
-            measure,
+            *(masks.protocol, train_split, tokens, task, masks.model, measure),
             **vars(area),
             auc_interval=of_auc,
             relative_interval=of_relative,

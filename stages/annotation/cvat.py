@@ -24,13 +24,12 @@ from stages.predictor.loading import load_by_heads
 from stages.predictor.prompts import check_no_grid, grid_options
 
 
-def create(  # noqa: PLR0913 - one for each option
+def create(
     family: str = "mini",
     model: str | None = None,
     heads: str | None = None,
     *,
-    everything: bool = False,
-    label: str = "object",
+    everything: str = "",
     points_per_side: int | None = None,
     min_score: float | None = None,
     min_stability: float | None = None,
@@ -42,9 +41,8 @@ def create(  # noqa: PLR0913 - one for each option
     family, model, heads
         As of ``load_by_heads``.
     everything
-        Whether to find all masks of an image; otherwise those of clicks and boxes.
-    label
-        The label of a task that all masks of everything get.
+        The label of a task that all masks of an image get; without one, clicks and boxes are
+        answered.
     points_per_side, min_score, min_stability
         As of ``usam predict --everything``.
 
@@ -56,7 +54,7 @@ def create(  # noqa: PLR0913 - one for each option
     grid = points_per_side, min_score, min_stability
     if everything:
         options = grid_options(grid)
-        return Detection(load_by_heads(family, model, heads), label, options)
+        return Detection(load_by_heads(family, model, heads), everything, options)
     check_no_grid(grid, "everything")
     return Interaction(load_by_heads(family, model, heads))
 

@@ -44,6 +44,9 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "checkpoints": ("stages.cli.checkpoints", "Download and check weights of Meta's models."),
         "heads": ("stages.cli.heads", "Show, export, download and describe trained heads."),
     },
+    "This machine": {
+        "doctor": ("stages.cli.doctor", "Check device, weights, disk, DVC and a click's answer."),
+    },
 }
 """Commands by their heading in ``usam --help``: module, and line there. A module has either a Typer
 ``app`` of several commands, or a function that is named like the command."""

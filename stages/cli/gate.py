@@ -41,18 +41,16 @@ def gate(
     with reported_errors():
         params = read_params()
         wanted = risk_control.Promise(promise, iou, alpha)
-        masks = Gated(
-            split or params.eval_splits[0], protocol, model or shown_model(params.models), measure
-        )
+        model = model or shown_model(params.models)
+        masks = Gated(split or params.eval_splits[0], protocol, model, measure)
         _check(params, masks, wanted)
-        name = f"{protocol}-{masks.model}-{measure}"
         if promise == SET:
             made, covered = calibrate_sets(params, masks, wanted)
-            lines, name = _set_lines(made, covered), f"{name}-{SET}"
+            lines, end = _set_lines(made, covered), f"-{SET}"
         else:
             made = calibrate_masks(masks, wanted)
-            lines = _lines(made)
-        path = gate_path(made.split, name)
+            lines, end = _lines(made), ""
+        path = gate_path(made.split, f"{protocol}-{made.model}-{measure}{end}")
         write_json(path, asdict(made))
     print(*lines, f"Written to {path}", sep="\n")
 

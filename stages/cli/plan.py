@@ -57,7 +57,7 @@ def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
 
 
 def _timed(cells: Sequence[CellPlan], params: ExtractParams) -> Seconds:
-    # Torch takes seconds to import, which most plans need not spend.
+    # Imported late: Torch takes seconds, and most plans need none of it.
     from stages.extraction.timing import extraction_seconds  # noqa: PLC0415
 
     kinds = dict.fromkeys(_kind(cell.name) for cell in cells)

@@ -57,10 +57,10 @@ Heads = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Of `usam heads export`; also names the family.")
 ]
 CostOfClick = Annotated[
-    float, typer.Option(metavar="IOU", help="Gain from which clicking again is advised.")
+    float, typer.Option(metavar="IOU", help="Gain from which clicking again is advised; 1: never.")
 ]
 CostOfLargerModel = Annotated[
-    float, typer.Option(metavar="IOU", help="The same of the large model; 1: never.")
+    float, typer.Option(metavar="IOU", help="The same of the large model.")
 ]
 CostOfPerson = Annotated[float, typer.Option(metavar="IOU", help="The same of a person.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -99,16 +99,18 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
         costs = prompts.parse_costs(cost_of_click, cost_of_larger_model, cost_of_person)
         question = _question(image, model, heads, costs, save)
         if everything:
-            if click or not_click or box or bayesian:
-                raise ParamsError(
-                    "--everything must be given without a prompt or --bayesian, got one"
-                )
+            _check_alone(click, not_click, box, bayesian)
             answer = _everything(question, prompts.grid_options(grid))
         else:
             prompts.check_no_grid(grid, "--everything")
             prompt = prompts.parse_clicks(click or [], not_click or [], box, question.size_px)
             answer = _prompt(question, prompt, with_bayesian=bayesian)
     _print(question, *answer, as_json=as_json)
+
+
+def _check_alone(*others: object) -> None:
+    if any(others):
+        raise ParamsError("--everything must be given without a prompt or --bayesian, got one")
 
 
 Printed = tuple[dict[str, Any], str, list[Path]]

@@ -111,37 +111,39 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     An interrupted run continues where it stopped; unreadable images are named at the end.
     """
     with reported_errors():
-        check_known("prompt", prompt, KINDS)
-        check_known("format", form, FORMS)
-        if sort is not None:
-            check_known("sort", sort, LOWEST_FIRST)
+        _check_words(prompt, form, sort)
         _check_paths(images, annotations, results)
         todo = read_prompts(annotations, prompt)
         check_prompts(annotations, todo)
-        categories = _categories(annotations, prompt, todo) if form == DATASET else None
-        path = heads or shipped_heads()
-        file = read_head_file(path)
-        card, model = file.card, model or file.models[0]
+        output = Output(results, todo, sort, _categories(annotations, prompt, todo, form))
         options = _options(prompt, (points_per_side, min_score, min_stability))
+        file = heads or shipped_heads()
+        found = read_head_file(file)
+        card, model = found.card, model or found.models[0]
         made_from = {
             "annotations": sha256_file(annotations),
             "images": str(images.resolve()),
             "heads": card["sha256"],
             "weights": checkpoint(card["family"], model).sha256 or "not listed",
-            "prompt": prompt,
-            **{name: str(value) for name, value in options.items()},
+            "prompt": f"{prompt} {options}",
         }
-        if card["family"] == SHIPPED_FAMILY:
-            print(NOTE, file=sys.stderr)
-        answer = _answer(path, card, model, options)
-        kept = KeptResults(results, made_from)
-        _answer_all(answer, images, kept, Output(results, todo, sort, categories))
+        answer = _answer(file, card["family"], model, options)
+        _answer_all(answer, images, KeptResults(results, made_from), output)
+
+
+def _check_words(prompt: str, form: str, sort: str | None) -> None:
+    check_known("prompt", prompt, KINDS)
+    check_known("format", form, FORMS)
+    if sort is not None:
+        check_known("sort", sort, LOWEST_FIRST)
 
 
 def _categories(
-    annotations: Path, prompt: str, images: Sequence[PromptedImage]
-) -> Mapping[int, str]:
+    annotations: Path, prompt: str, images: Sequence[PromptedImage], form: str
+) -> Mapping[int, str] | None:
     """Names of the categories of a data set, for which images must have numbers."""
+    if form != DATASET:
+        return None
     for one in images:
         if not isinstance(one.image_id, int):
             raise DataError(
@@ -189,13 +191,13 @@ def _answer_all(answer: "Answer", images: Path, kept: KeptResults, output: Outpu
     kept.forget()
 
 
-def _answer(
-    path: Path, card: Mapping[str, str], model: str, options: Mapping[str, Any]
-) -> "Answer":
+def _answer(path: Path, family: str, model: str, options: Mapping[str, Any]) -> "Answer":
     """Function that answers an image: all objects if the options ask for that, else its prompts."""
+    if family == SHIPPED_FAMILY:
+        print(NOTE, file=sys.stderr)
     # Imported late: torch takes seconds, and errors in the arguments should show at once.
     from stages.predictor.loading import load_by_heads  # noqa: PLC0415
     from stages.predictor.results import everything_answers, prompt_answers  # noqa: PLC0415
 
-    predictor = load_by_heads(card["family"], model, path)
+    predictor = load_by_heads(family, model, path)
     return everything_answers(predictor, options) if options else prompt_answers(predictor)

@@ -46,26 +46,20 @@ def local_cluster(n_workers: int | Literal["auto"], gpus: Sequence[str]) -> Iter
         # would close it if its worker is away again when this time has passed.
         "distributed.deploy.lost-worker-timeout": "100 days",
     }
-    before = dict(os.environ)
-    try:
-        with (
-            config.set(settings),
-            TemporaryDirectory(prefix="usam-workers-") as folder,
-            LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=n,
-                threads_per_worker=1,
-                memory_limit=None,
-                host=HOST,
-                scheduler_kwargs=dict(NO_DASHBOARD),
-                local_directory=folder,
-                silence_logs=SILENT,
-            ) as cluster,
-        ):
-            yield cluster
-    finally:
-        # Dask sets its processes' variables in this one, and never resets them.
-        for name in os.environ.keys() - before.keys():
-            del os.environ[name]
+    with (
+        config.set(settings),
+        TemporaryDirectory(prefix="usam-workers-") as folder,
+        LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=n,
+            threads_per_worker=1,
+            memory_limit=None,
+            host=HOST,
+            scheduler_kwargs=dict(NO_DASHBOARD),
+            local_directory=folder,
+            silence_logs=SILENT,
+        ) as cluster,
+    ):
+        yield cluster
 
 
 def gpus_here() -> list[str]:

@@ -22,12 +22,13 @@ from stages.settings.signatures import (
 )
 from storage.datasets.catalogue import Extent, estimate_extent
 from storage.errors import StoreError, counted, listed, shown
+from storage.files.addresses import files_at
 from storage.paths import objects_path
 from storage.pool.cell import OF_A_SPLIT, settings_of
 from storage.pool.inputs import PreparedSplit
 from storage.split.objects import read_objects
 from storage.store.grid import mask_bytes, n_store_files, object_bytes
-from storage.store.inspection import CELL_KEYS, open_store
+from storage.store.inspection import CELL_KEYS, open_store, read_description
 from storage.store.opening import check_complete, read_images
 from storage.store.schema import FIXED_COORDINATES
 from storage.store.signature import change, compare, differences, versions
@@ -60,7 +61,7 @@ def cells_of(split: str, params: Params) -> list[CellName]:
     if split in params.eval_splits:
         views = [params.view(name) for name in params.views]
         return eval_cells(split, params.models, views, params.extra_prompts)
-    return train_cells(split, params.models)
+    return train_cells(split, params.models, params.train_prompts)
 
 
 def all_cells(params: Params) -> list[CellName]:
@@ -220,12 +221,14 @@ def _fault(
     """Why a store is not that of a cell under these settings; empty if it is."""
     of_split = {} if split is None else {"objects_digest": split.objects_digest}
     try:
-        store = open_store(path)
+        # Before the rest is looked at: stores of earlier versions have other arrays.
+        signature = read_description(files_at(path))[2]
     except StoreError:
         return "damaged"
-    if other := _other(store.signature, cell, asked | of_split):
+    if other := _other(signature, cell, asked | of_split):
         return other
     try:
+        store = open_store(path)
         arrays = check_complete(store)
         is_same = (
             split is None

@@ -181,7 +181,7 @@ def correction(protocol: str, task: str) -> str:
 
 def shown_mask(protocol: str, task: str, model: str) -> str:
     """Say what the pictures of a task show in green, and of what the second IoU is."""
-    return f"{correction(protocol, task)} The masks are the {model_label(model)} model's."
+    return f"{correction(protocol, task)} The masks are those of the {model_label(model)} model."
 
 
 def caption(what: str, protocol: str, task: str = "") -> str:

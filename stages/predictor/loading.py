@@ -9,7 +9,7 @@ from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.predictor import ProposalHeads, UncertainPredictor
 from pipeline.sam.families import FAMILIES, models_of
 from pipeline.sam.model import DeviceError, Precision, Sam
-from pipeline.vocabulary import PROTOCOLS
+from pipeline.vocabulary import PROTOCOLS, TRAIN_PROMPTS
 from stages.extraction.models import load_sam
 from stages.predictor.colours import training_colours
 from stages.predictor.gates import least_iou, set_gate
@@ -20,6 +20,7 @@ from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError, WeightsError
 from storage.head_files.head_file import (
+    PROMPTS,
     SHIPPED_FAMILY,
     HeadFile,
     check_card,
@@ -216,6 +217,7 @@ def _heads(path: Path, found: HeadFile, family: str, model: str, sam: Sam) -> Pr
             first_mask_token=int(found.card.get("first_mask_token", "1")),
             least_iou=least_iou(found.card, model),
             least_doubt=None if of_sets is None else of_sets.threshold,
+            prompts=tuple(found.card.get(PROMPTS, TRAIN_PROMPTS[0]).split()),
             colours=training_colours(found.card),
             image_caution=DRAWN_ONLY if family == SHIPPED_FAMILY else "",
         )

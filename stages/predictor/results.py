@@ -77,8 +77,6 @@ def _everything_result(image: PromptedImage, record: Mapping[str, Any]) -> dict[
         *("advice", "is_kept", "unlike_training", "caution"),
     )
     scores = {name: record[name] for name in ("stability_score", "point_coords")}
-    if "unlike_training" in record:
-        scores["unlike_training"] = record["unlike_training"]
     return {
         "image_id": image.image_id,
         "category_id": NO_CATEGORY,

@@ -40,6 +40,7 @@ class Params:
     ]
     views: dict[str, dict[str, object]]
     extra_prompts: blocks.Unique[Annotated[str, blocks.one_of(EXTRA_PROMPTS)]]
+    train_prompts: blocks.Unique[Annotated[str, blocks.one_of(EXTRA_PROMPTS)]]
     eval_splits: Annotated[
         blocks.SomeUnique[StrictStr],
         Field(description="a list of at least one of the names in splits, each once"),

@@ -51,10 +51,12 @@ def eval_cells(
     ]
 
 
-def train_cells(split: str, models: Sequence[str]) -> list[CellName]:
-    """Cells of a train split: identity view, two prompt sets, no masks."""
-    identity = default_view("identity")
-    return [CellName(split, model, identity, TRAIN_PROMPTS, with_masks=False) for model in models]
+def train_cells(
+    split: str, models: Sequence[str], train_prompts: Sequence[str] = ()
+) -> list[CellName]:
+    """Cells of a train split: identity view, two prompt sets and more, no masks."""
+    identity, prompts = default_view("identity"), with_extra(train_prompts, TRAIN_PROMPTS)
+    return [CellName(split, model, identity, prompts, with_masks=False) for model in models]
 
 
 def cell_settings(params: ExtractParams, name: CellName) -> dict[str, object]:

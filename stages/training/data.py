@@ -1,6 +1,7 @@
 """Training data of a split's heads: the features of all models, and groups of like objects."""
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -11,6 +12,7 @@ from jaxtyping import Float32, Int
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import TrainingSet, training_set
 from pipeline.heads.predict import READ, n_inputs, set_inputs
+from pipeline.vocabulary import TRAIN_PROMPTS
 from storage.errors import StoreError, faults_of
 from storage.files.addresses import files_at
 from storage.files.manifest import ROOT
@@ -41,11 +43,21 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
     DataError
         If a score or token is not finite.
     """
-    group = group_index(cells.table)
-    inputs = _read_inputs(list(cells.identity.values()), len(group), head_set)
-    features = {model: cell.proposals() for model, cell in cells.identity.items()}
+    group, prompts = group_index(cells.table), learned_prompts(cells, head_set)
+    inputs = _read_inputs(list(cells.identity.values()), prompts, len(group), head_set)
+    features = [
+        {model: cell.proposals(prompt) for model, cell in cells.identity.items()}
+        for prompt in prompts
+    ]
     with faults_of(cells.split):
         return training_set(inputs, features, group, protocol=head_set.protocol)
+
+
+def learned_prompts(cells: SplitCells, head_set: HeadSet) -> tuple[str, ...]:
+    """Prompt sets that heads learn from, of those that the cells have."""
+    prompts: Sequence[str] = next(iter(cells.by_name.values())).signature["prompts"]
+    every = KINDS_BY_NAME[head_set.kind].learns_every_prompt
+    return tuple(prompts) if every else TRAIN_PROMPTS[:1]
 
 
 def origin_of(cells: SplitCells) -> dict[str, str]:
@@ -76,23 +88,25 @@ def learned_from(split: str, expected: Expected, cache: str | Path) -> dict[str,
 
 
 def _read_inputs(
-    cells: Sequence[OpenCell], n_objects: int, head_set: HeadSet
-) -> Float32[np.ndarray, "model object input"]:
+    cells: Sequence[OpenCell], prompts: Sequence[str], n_objects: int, head_set: HeadSet
+) -> Float32[np.ndarray, "prompt model object input"]:
     width = n_inputs(KINDS_BY_NAME[head_set.kind], cells[0].n_channels)
     # Filled in place: the inputs of a large split take gigabytes.
-    inputs = np.empty((len(cells), n_objects, width), np.float32)
-    for model, cell in enumerate(cells):
+    inputs = np.empty((len(prompts), len(cells), n_objects, width), np.float32)
+    for rows, (prompt, cell) in zip(
+        inputs.reshape(-1, n_objects, width), product(prompts, cells), strict=True
+    ):
         start = 0
-        for block in cell.blocks("center"):
+        for block in cell.blocks(prompt):
             some = block_inputs(block, head_set)
-            inputs[model, start : start + len(some)] = some
+            rows[start : start + len(some)] = some
             start += len(some)
     return inputs
 
 
-def block_inputs(center: xarray.Dataset, head_set: HeadSet) -> Float32[np.ndarray, "object input"]:
-    """What heads read of some objects: their features under the prompt ``center``."""
-    return set_inputs({name: center[name].to_numpy() for name in READ}, head_set)
+def block_inputs(block: xarray.Dataset, head_set: HeadSet) -> Float32[np.ndarray, "object input"]:
+    """What heads read of some objects: their features under one prompt set."""
+    return set_inputs({name: block[name].to_numpy() for name in READ}, head_set)
 
 
 def group_index(table: ObjectTable) -> Int[np.ndarray, " object"]:

@@ -14,10 +14,10 @@ from pipeline.result_rows import LEARNING_CURVES, LearningCurve
 from pipeline.scoring.calibration import isotonic_iou
 from pipeline.vocabulary import JUDGED, PROTOCOLS
 from stages.settings.versions import version_entry
-from stages.training.data import origin_of
+from stages.training.data import learned_prompts, origin_of
 from stages.training.fit import FittedHeads
 from storage.folders import whole_folder
-from storage.head_files.head_file import head_set_path, pack_heads, write_head_file
+from storage.head_files.head_file import PROMPTS, head_set_path, pack_heads, write_head_file
 from storage.head_files.isotonic_file import Calibration, write_isotonic
 from storage.outputs.tables import blocks_as_frame, write_table
 from storage.outputs.tuning import Tuning
@@ -49,6 +49,8 @@ def kept_heads(
     """The heads of a set with their metadata."""
     split, kind = cells.split, KINDS_BY_NAME[head_set.kind]
     about = {"split": split, **asdict(head_set), "seed": str(seed), **origin_of(cells)}
+    if kind.learns_every_prompt:
+        about[PROMPTS] = " ".join(learned_prompts(cells, head_set))
     about |= {key: str(number) for key, number in version_entry("train").items()}
     heads = []
     for objective, validated in fitted[0].items():

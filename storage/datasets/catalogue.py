@@ -16,9 +16,6 @@ from storage.errors import DataError, counted, listed, shown
 from storage.images.videos import video_of
 from storage.rle import area_rle
 
-MAX_ID: Final = 2**63 - 1
-"""Largest id of an object: stores hold ids in 64 bits."""
-
 N_SAMPLED: Final = 500
 """Fewest images whose annotations are read before the rest of a split is estimated."""
 
@@ -80,8 +77,7 @@ def collect(
     Raises
     ------
     DataError
-        If nothing is left, an image with an object has no file or a name that is no text, or an
-        object's id has more than 64 bits.
+        If nothing is left, or an image with an object has no file or a name that is no text.
     """
     skipped: Counter[str] = Counter()
     empty: list[str] = []
@@ -153,7 +149,6 @@ def _objects(
         for item in part.read():
             skipped["crowd"] += item.n_crowd
             for number, rle in item.masks:
-                _check_id(part, number)
                 area_px = area_rle(rle)
                 most_px[number] = max(area_px, most_px.get(number, 0))
                 if area_px < min_area_px:
@@ -162,11 +157,6 @@ def _objects(
                     yield item.image, number, rle
         if part.is_video:
             empty += [f"{part.name}: object {number}" for number, px in most_px.items() if not px]
-
-
-def _check_id(part: Part, number: int) -> None:
-    if abs(number) > MAX_ID:
-        raise DataError(f"{part.name}: ids of objects must fit into 64 bits, got {shown(number)}")
 
 
 def _check_files(source: Source, used: Collection[ImageRecord]) -> None:

@@ -1,13 +1,14 @@
 """Folders of frames and of their PNG masks, a layout of several data sets."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from storage.datasets.records import Source
+from storage.datasets.records import Annotated, Part, Source
 from storage.errors import DataError, listed
 from storage.images.files import DECODER_ERRORS, unreadable
 from storage.rle import encode_rle
@@ -24,6 +25,24 @@ def check_folder(what: str, folder: Path) -> Path:
     if not folder.is_dir():
         raise DataError(f"{what} must be a folder, got none at {folder}")
     return folder
+
+
+def list_videos(
+    data_set: str,
+    source: Source,
+    videos: Collection[str],
+    read: Callable[[str, str], Iterator[Annotated]],
+) -> tuple[Part, ...]:
+    """A part for each video, read by its name for messages and its own.
+
+    Raises
+    ------
+    DataError
+        If a folder is missing.
+    """
+    check_videos(data_set, source, videos)
+    named = {f"{data_set} video {video}": video for video in videos}
+    return tuple(Part(what, partial(read, what, own), is_video=True) for what, own in named.items())
 
 
 def check_videos(data_set: str, source: Source, videos: Iterable[str]) -> None:

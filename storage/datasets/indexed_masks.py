@@ -112,19 +112,12 @@ def _list_videos(
     hint
         Ends the message about frames without a mask.
     """
-    frame_folders.check_videos(data_set, source, videos)
-    return tuple(
-        Part(
-            f"{data_set} video {video}",
-            partial(_read_video, f"{data_set} video {video}", source, video, ignored, hint),
-            is_video=True,
-        )
-        for video in videos
-    )
+    read = partial(_read_video, source=source, ignored=ignored, hint=hint)
+    return frame_folders.list_videos(data_set, source, videos, read)
 
 
 def _read_video(
-    what: str, source: Source, video: str, ignored: Collection[int], hint: str
+    what: str, video: str, *, source: Source, ignored: Collection[int], hint: str
 ) -> Iterator[Annotated]:
     masks = source.annotations / video
     for frame in source.frames.of(

@@ -32,8 +32,6 @@ def load_json(path: Path, what: str) -> Json:
     data = _bytes(path, what)
     try:
         content = json.loads(data, object_pairs_hook=_once)
-    except RecursionError as error:
-        raise DataError(f"{path} must be JSON nested a few levels deep, got hundreds") from error
     except ValueError as error:
         raise DataError(f"{path} must be JSON, got: {error}") from error
     if not isinstance(content, dict):

@@ -177,15 +177,11 @@ def list_sav_frames(source: Source) -> tuple[Part, ...]:
     """
     assert source.list is not None  # storage.datasets.catalogue requires it
     videos = frame_folders.read_names("SA-V", source.list)
-    frame_folders.check_videos("SA-V", source, videos)
-    return tuple(
-        Part(f"SA-V video {video}", partial(_read_frames, source, video), is_video=True)
-        for video in videos
-    )
+    return frame_folders.list_videos("SA-V", source, videos, partial(_read_frames, source=source))
 
 
-def _read_frames(source: Source, video: str) -> Iterator[Annotated]:
-    what, folder, masks = f"SA-V video {video}", source.images / video, source.annotations / video
+def _read_frames(what: str, video: str, *, source: Source) -> Iterator[Annotated]:
+    folder, masks = source.images / video, source.annotations / video
     by_frame = _masks_by_frame(what, masks)
     frames = frame_folders.stems(folder, ".jpg")
     due = [frame for frame in frames if frame.isdecimal() and int(frame) % ANNOTATED_EVERY == 0]
@@ -203,16 +199,9 @@ def _masks_by_frame(what: str, folder: Path) -> dict[str, dict[int, Path]]:
     if not objects:
         raise DataError(f"{what} must have a folder per object in {folder}, got none")
     found: dict[str, dict[int, Path]] = {}
-    names: dict[int, str] = {}
     for path in objects:
         if not path.name.isdecimal():
             raise DataError(f"{what}: folders of objects must be numbers, got {path}")
-        twin = names.setdefault(int(path.name), path.name)
-        if twin != path.name:
-            raise DataError(
-                f"{what}: folders of objects must have numbers of their own, "
-                f"got {twin} and {path.name} in {folder}"
-            )
         frames = frame_folders.stems(path, ".png")
         if not frames:
             raise DataError(f"{what}: object {path.name} must have masks in {path}, got none")

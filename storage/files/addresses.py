@@ -6,8 +6,7 @@ Whatever serves them is imported only when an address asks for it, and never wri
 import re
 import zipfile
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -15,13 +14,11 @@ from types import MappingProxyType
 from typing import IO, Any, Final
 from weakref import finalize
 
-from zarr.abc.buffer import Buffer, BufferPrototype
-from zarr.abc.store import ByteRequest, Store
-from zarr.storage import FsspecStore, WrapperStore
+from zarr.abc.store import Store
+from zarr.storage import FsspecStore
 
 from storage.errors import StoreError
-from storage.extras import absent
-from storage.files.files import Files
+from storage.files.files import AWAY, Failures, Files, named_failures
 
 DVC_ADDRESS: Final = re.compile(r"dvc://(?P<repository>.+)@(?P<revision>[^@/]+)/(?P<path>.+)")
 """The last ``@`` ends the repository; a ``/`` in the name of a branch is written ``%2F``."""
@@ -29,13 +26,8 @@ DVC_ADDRESS: Final = re.compile(r"dvc://(?P<repository>.+)@(?P<revision>[^@/]+)/
 RETRY_S: Final = 30
 """Longest wait for a bucket that does not answer."""
 
-AWAY: Final = "; if the server was away, run it again"
-"""What to do about a failure in the middle of reading."""
-
 ZIP: Final = ".zip"
 """End of the address of a store in one file; on the disk its first bytes tell."""
-
-Failures = tuple[type[Exception], ...]
 
 ZIP_FAILURES: Final[Failures] = (zipfile.BadZipFile, zlib.error, OSError, ValueError)
 
@@ -60,68 +52,15 @@ def files_at(where: str | Path) -> Files:
     if scheme == "file":
         return _on_disk(address, Path(place))
     opened = _zipped if address.endswith(ZIP) else OPENERS.get(scheme, _with_fsspec)
-    with _named(address, (OSError, ValueError, ImportError, zipfile.BadZipFile)):
+    with named_failures(address, (OSError, ValueError, ImportError, zipfile.BadZipFile)):
         store, failures = opened(address)
-    return Files(address, AddressStore(store, address, failures))
+    return Files(address, store, failures)
 
 
 def _on_disk(where: str, path: Path) -> Files:
     if not zipfile.is_zipfile(path):
         return Files(where, path)
-    return Files(where, AddressStore(_zip_store(path), where, ZIP_FAILURES))
-
-
-class AddressStore(WrapperStore[Store]):
-    """A store of zarr's whose failures name the address; what is absent stays absent."""
-
-    def __init__(self, store: Store, address: str, failures: Failures) -> None:
-        super().__init__(store)
-        self._address = address
-        self._failures = failures
-
-    async def get(
-        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
-        """Bytes of a file, or None."""
-        with self._naming():
-            return await self._store.get(key, prototype, byte_range)
-
-    async def getsize(self, key: str) -> int:
-        """Bytes of a file."""
-        with self._naming():
-            return await self._store.getsize(key)
-
-    async def list(self) -> AsyncIterator[str]:
-        """Every file."""
-        with self._naming():
-            async for name in self._store.list():
-                yield name
-
-    @contextmanager
-    def _naming(self) -> Iterator[None]:
-        with _named(self._address, self._failures, AWAY if is_address(self._address) else ""):
-            yield
-
-
-@contextmanager
-def _named(address: str, failures: Failures, advice: str = "") -> Iterator[None]:
-    """Turn failures, except absent files, into one line that names the address."""
-    try:
-        yield
-    except (FileNotFoundError, StoreError):
-        raise
-    except failures as error:
-        raise StoreError(f"{address} must be readable, got: {_reason(error)}{advice}") from error
-
-
-def _reason(error: BaseException) -> str:
-    """First line of the root cause: of a failed clone, DVC itself says only "SCM error"."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    extra = absent(error.name or "") if isinstance(error, ModuleNotFoundError) else None
-    if extra is not None:
-        return extra
-    return next((line for line in str(error).splitlines() if line), type(error).__name__)
+    return Files(where, _zip_store(path), ZIP_FAILURES)
 
 
 def _in_bucket(address: str) -> tuple[Store, Failures]:
@@ -132,7 +71,7 @@ def _in_bucket(address: str) -> tuple[Store, Failures]:
         return _with_fsspec(address)
     from storage.files.buckets import bucket_store  # noqa: PLC0415
 
-    with _named(address, (BaseError,), AWAY):
+    with named_failures(address, (BaseError,), AWAY):
         return bucket_store(address, RETRY_S), (BaseError,)
 
 
@@ -169,7 +108,7 @@ def _zipped(address: str) -> tuple[Store, Failures]:
         return _zip_store(files.open(path, "rb")), (*failures, *ZIP_FAILURES)
     failures = (*_fsspec_failures(address), *ZIP_FAILURES)
     try:
-        with _named(address, failures, AWAY):
+        with named_failures(address, failures, AWAY):
             return _zip_store(address), failures
     except FileNotFoundError as error:
         raise StoreError(f"{address} must be a Zarr store, got none") from error
@@ -205,7 +144,7 @@ def _repository(address: str) -> tuple[Any, str, Failures]:
     if found is None:
         raise StoreError(f"address must be dvc://REPOSITORY@REVISION/PATH, got {address}")
     failures = (DvcException, SCMError, OSError)
-    with _named(address, failures):
+    with named_failures(address, failures):
         files = _opened_repository(found["repository"], found["revision"].replace("%2F", "/"))
     return files, f"/{found['path']}", failures
 

@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,12 +16,40 @@ from zarr.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from storage.errors import StoreError
+from storage.extras import absent
 from storage.files.manifest import FileRecord, record_of
 
 T = TypeVar("T")
 
 BLOCK_BYTES: Final = 2**24
 """Most bytes read at once from elsewhere than a folder."""
+
+
+AWAY: Final = "; if the server was away, run it again"
+"""What to do about a failure in the middle of reading."""
+
+Failures = tuple[type[Exception], ...]
+
+
+@contextmanager
+def named_failures(where: str, failures: Failures, advice: str = "") -> Iterator[None]:
+    """Turn failures, except absent files, into one line that names the path or address."""
+    try:
+        yield
+    except (FileNotFoundError, StoreError):
+        raise
+    except failures as error:
+        raise StoreError(f"{where} must be readable, got: {_reason(error)}{advice}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """First line of the root cause: of a failed clone, DVC itself says only "SCM error"."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    extra = absent(error.name or "") if isinstance(error, ModuleNotFoundError) else None
+    if extra is not None:
+        return extra
+    return next((line for line in str(error).splitlines() if line), type(error).__name__)
 
 
 @dataclass(frozen=True)
@@ -33,10 +62,13 @@ class Files:
         Path or address, as errors show it.
     target
         What zarr opens: a folder, or a store of zarr's for anything else.
+    failures
+        What that store raises where it cannot be read.
     """
 
     where: str
     target: Path | Store
+    failures: Failures = ()
 
     def __str__(self) -> str:
         return self.where
@@ -46,12 +78,17 @@ class Files:
         """The folder, if the files are in one."""
         return self.target if isinstance(self.target, Path) else None
 
+    def naming(self) -> AbstractContextManager[None]:
+        """Names the path or address in failures to read."""
+        return named_failures(self.where, self.failures, AWAY if "://" in self.where else "")
+
     def read(self, name: str) -> bytes | None:
         """A whole file; None if there is none."""
         if isinstance(self.target, Path):
             path = self.target / name
             return path.read_bytes() if path.is_file() else None
-        data = run(self.target.get(name, default_buffer_prototype()))
+        with self.naming():
+            data = run(self.target.get(name, default_buffer_prototype()))
         return None if data is None else data.to_bytes()
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
@@ -59,20 +96,23 @@ class Files:
         if isinstance(self.target, Path):
             paths = {name: self.target / name for name in names}
             return {name: path.stat().st_size for name, path in paths.items() if path.is_file()}
-        return run(_sizes(self.target, names))
+        with self.naming():
+            return run(_sizes(self.target, names))
 
     def record(self, name: str) -> FileRecord:
         """Bytes and digest of a file as it is; memory holds little of it at a time."""
         if isinstance(self.target, Path):
             return record_of(self.target / name)
-        return run(_record(self.target, name))
+        with self.naming():
+            return run(_record(self.target, name))
 
     def names(self) -> list[str]:
         """Every file that is there, sorted."""
         if isinstance(self.target, Path):
             files = (path for path in self.target.rglob("*") if path.is_file())
             return sorted(path.relative_to(self.target).as_posix() for path in files)
-        return sorted(run(_names(self.target)))
+        with self.naming():
+            return sorted(run(_names(self.target)))
 
 
 @dataclass(frozen=True)
@@ -132,7 +172,8 @@ async def _ranges(ranges: Sequence[FileRange]) -> list[bytes | memoryview]:
     async def read(one: FileRange) -> bytes | memoryview:
         assert not isinstance(one.files.target, Path)
         some = RangeByteRequest(one.start, one.stop)
-        data = await one.files.target.get(one.name, default_buffer_prototype(), some)
+        with one.files.naming():
+            data = await one.files.target.get(one.name, default_buffer_prototype(), some)
         if data is None:
             raise StoreError(f"{one} must be there, got no such file")
         # As they came: a copy of masks would cost a third of the time that they take to come.

@@ -65,7 +65,7 @@ def check_chunks(
     StoreError
         Naming the store, the array, the file and both digests.
     """
-    if found != wanted:
+    if found is None or found != wanted:
         array, _, key = name.rpartition("/")
         old, new = (one.sha256[:N_HEX] if one else "none" for one in (wanted, found))
         raise StoreError(
@@ -90,13 +90,10 @@ def write_manifest(store: Path, known: Manifest | None = None) -> None:
     Parameters
     ----------
     known
-        Records that were taken when the files were written, also of files that were lost since; all
-        other files are read.
+        Records that were taken when the files were written; all other files are read.
     """
-    known = known or {}
-    there = {file.relative_to(store).as_posix() for file in _files(store)} - {FILE}
-    names = sorted({*there, *known})
-    files = {name: known.get(name) or record_of(store / name) for name in names}
+    names = sorted({path.relative_to(store).as_posix() for path in _files(store)} - {FILE})
+    files = {name: (known or {}).get(name) or record_of(store / name) for name in names}
     records = {
         name: {"bytes": record.n_bytes, "sha256": record.sha256} for name, record in files.items()
     }

@@ -18,6 +18,9 @@ from storage.paths import protocol_dir
 OBJECTIVES: Final = "objectives"
 """Entry of a card with what differs between its heads, as JSON."""
 
+PROMPTS: Final = "prompts"
+"""Entry of a card with the prompt sets that its heads learned from; without it, one click alone."""
+
 _OWN: Final = ("objective", "sha256")
 """Entries of a single head's metadata that its name and the file's own digest replace."""
 

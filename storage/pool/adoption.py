@@ -1,8 +1,9 @@
 """Puts shards of published stores into the pool before any is computed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -57,47 +58,26 @@ class PublishedCell:
     arrays: Mapping[str, AnyArray]
     names: tuple[str, ...]
 
-    @property
-    def signature(self) -> Mapping[str, object]:
-        """All that its rows depend on."""
-        return self.stores["features"].signature
-
-    @property
-    def n_together(self) -> int:
-        """Shards that are read at a time: to decode a chunk for a few of its rows takes as long as
-        for all.
-        """
-        return max(1, chunk_rows(self.arrays["object_id"].shape[0]) // self.shard_objects)
-
-    @property
-    def shard_objects(self) -> int:
-        """Objects per shard."""
-        return self.stores["features"].shard_objects
-
-    def read(self, shards: range) -> Iterator[tuple[int, Rows | str]]:
-        """Features of consecutive shards, each by its index, or what is wrong with them."""
-        features, size = self.stores["features"], self.shard_objects
-        some = slice(shards.start * size, shards.stop * size)
+    def read(self, shards: Sequence[int]) -> Iterator[tuple[int, Rows | str]]:
+        """Features of shards in their order, each by its index, or what is wrong with them."""
+        features, first = self.stores["features"], shards[0]
+        size = features.shard_objects
         rows = {}
         try:
             for name in shard_arrays("features"):
                 with naming_damage(features, name):
-                    rows[name] = np.asarray(self.arrays[name][some])
+                    some = self.arrays[name][first * size : (shards[-1] + 1) * size]
+                    rows[name] = np.asarray(some)
         except StoreError as error:
             if len(shards) == 1:
-                yield shards.start, str(error)
+                yield first, str(error)
             else:
                 for shard in shards:
-                    yield from self.read(range(shard, shard + 1))
+                    yield from self.read([shard])
             return
-        for i, shard in enumerate(shards):
-            own = slice(i * size, (i + 1) * size)
+        for shard in shards:
+            own = slice((shard - first) * size, (shard - first + 1) * size)
             yield shard, {name: values[own] for name, values in rows.items()}
-
-    def masks(self, shard: int) -> tuple[Path, str]:
-        """File of a shard's masks, and the digest that it must have."""
-        masks, name = self.stores["masks"], f"{MASK_CODE}/{file_name((shard, 0, 0, 0, 0))}"
-        return masks.path / name, masks.manifest[name].sha256
 
 
 def open_published(paths: Mapping[str, Path]) -> PublishedCell:
@@ -131,13 +111,15 @@ def adopt(cell: Cell, published: PublishedCell) -> tuple[int, dict[int, str]]:
     -------
     How many, and what is wrong with each that is damaged, by its index in the published stores.
     """
-    lacking, n_shards = set(cell.lacking()), len(published.names)
-    wanted = {i for i, name in enumerate(published.names) if name in lacking}
+    lacking = set(cell.lacking())
+    wanted = [i for i, name in enumerate(published.names) if name in lacking]
+    # Those of a chunk at a time: to decode it for a few of its rows takes as long as for all.
+    n_rows = published.arrays["object_id"].shape[0]
+    n_together = max(1, chunk_rows(n_rows) // published.stores["features"].shard_objects)
     faults: dict[int, str] = {}
-    for first in range(0, n_shards, published.n_together):
-        some = range(first, min(first + published.n_together, n_shards))
-        for i, rows in [] if wanted.isdisjoint(some) else published.read(some):
-            if i in wanted and (fault := _put(cell, published, i, rows)):
+    for _, some in groupby(wanted, lambda i: i // n_together):
+        for i, rows in published.read(list(some)):
+            if fault := _put(cell, published, i, rows):
                 faults[i] = fault
     return len(wanted) - len(faults), faults
 
@@ -146,8 +128,11 @@ def _put(cell: Cell, published: PublishedCell, shard: int, rows: Rows | str) -> 
     """Put a shard into the pool, or say what is wrong with it."""
     if isinstance(rows, str):
         return rows
-    path, sha256 = published.masks(shard) if "masks" in cell.kinds else (None, "")
-    if path is not None and not path.exists():
-        return f"{path} is missing"
+    path, sha256 = None, ""
+    if "masks" in cell.kinds:
+        masks, name = published.stores["masks"], f"{MASK_CODE}/{file_name((shard, 0, 0, 0, 0))}"
+        path, sha256 = masks.path / name, masks.manifest[name].sha256
+        if not path.exists():
+            return f"{path} is missing"
     cell.adopt(published.names[shard], rows, path, sha256)
     return ""

@@ -99,14 +99,15 @@ class OpenCell:
         with naming_damage(self.where, name):
             return np.asarray(self.arrays[name][some])
 
-    def proposals(self) -> ProposalScores:
-        """Read how good all proposals are, of the clicks ``center`` and ``refined``."""
-        center, refined = (self.signature["prompts"].index(name) for name in TRAIN_PROMPTS)
+    def proposals(self, prompt: str = TRAIN_PROMPTS[0]) -> ProposalScores:
+        """Read how good all proposals are, of a prompt set and of ``refined``."""
+        names = self.signature["prompts"]
+        own, refined = names.index(prompt), names.index(TRAIN_PROMPTS[1])
         iou, sam_score = self.scores("iou"), self.scores("sam_score")
         return ProposalScores(
             # Copies: views would keep those of seven other prompt sets in memory.
-            iou=iou[:, center].copy(),
-            sam_score=sam_score[:, center].copy(),
+            iou=iou[:, own].copy(),
+            sam_score=sam_score[:, own].copy(),
             refined_iou=iou[:, refined].copy(),
             refined_sam_score=sam_score[:, refined].copy(),
         )

@@ -12,8 +12,7 @@ from jaxtyping import Bool, Float32, Int32, Int64, Shaped
 from storage.errors import StoreError
 from storage.paths import CACHE, located, objects_path
 from storage.rle import decode_rle
-from storage.store.inspection import check_identity, open_store
-from storage.store.opening import check_complete, naming_damage
+from storage.store.opening import naming_damage, open_complete
 from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec
 from storage.store.writing import checked, write_store
 
@@ -81,9 +80,7 @@ def read_objects(where: str | Path, expected: Mapping[str, object] | None = None
     StoreError
         If there is no such store, or it is incomplete, damaged or of another schema or signature.
     """
-    store = open_store(where)
-    check_identity(store, "objects", expected or {})
-    arrays = check_complete(store)
+    store, arrays = open_complete(where, "objects", expected or {})
     values = {}
     for name in NAMES:
         with naming_damage(where, name):

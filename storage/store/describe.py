@@ -8,14 +8,13 @@ from zipfile import is_zipfile
 
 from storage.errors import StoreError
 from storage.files.manifest import ROOT
-from storage.store.grid import file_name
 from storage.store.inspection import AnyArray, Store, open_store
-from storage.store.opening import array_grid, file_faults, file_sizes, read_arrays, sizes_of
+from storage.store.opening import array_grid, file_faults, read_arrays, sizes_of
 
 
 @dataclass(frozen=True)
 class ArrayDescription:
-    """One array; ``size_bytes`` is its size on disk."""
+    """One array; files and bytes as the manifest has them."""
 
     name: str
     dims: tuple[str, ...]
@@ -69,15 +68,19 @@ def describe(where: str | Path) -> StoreDescription:
         sizes=sizes_of(store, arrays),
         arrays=tuple(_described(store, name, arrays[name]) for name in store.specs),
         signature=store.signature,
-        missing=tuple(file_faults(store, arrays)[0]),
+        missing=tuple(file_faults(store)[0]),
     )
 
 
 def _described(store: Store, name: str, array: AnyArray) -> ArrayDescription:
-    spec, cut = store.specs[name], array_grid(array)
-    files = file_sizes(store, (f"{name}/{file_name(index)}" for index in cut.file_indices()))
+    spec = store.specs[name]
+    files = [
+        record.n_bytes
+        for file, record in store.manifest.items()
+        if file.startswith(f"{name}/") and not file.endswith(ROOT)
+    ]
     return ArrayDescription(
-        name, spec.dims, spec.dtype, cut.file_shape, len(files), sum(files.values())
+        name, spec.dims, spec.dtype, array_grid(array).file_shape, len(files), sum(files)
     )
 
 

@@ -105,7 +105,8 @@ class HeldStore(WrapperStore[ZarrStore]):
             # Not everything that serves files knows where one ends: neither DVC nor Azure does.
             n_bytes = self._manifest[key].n_bytes
             byte_range = RangeByteRequest(max(0, n_bytes - byte_range.suffix), n_bytes)
-        data = await self._store.get(key, prototype, byte_range)
+        with self._files.naming():
+            data = await self._store.get(key, prototype, byte_range)
         if byte_range is None and not key.endswith(ROOT):
             found = None if data is None else FileRecord.of(data.as_numpy_array().data)
             check_chunks(self._files, key, self._manifest.get(key), found)

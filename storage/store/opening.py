@@ -1,6 +1,6 @@
 """Opens stores as zarr arrays or xarray datasets, checked against schema and manifest."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -9,8 +9,7 @@ import numpy as np
 
 from storage.errors import StoreError, listed
 from storage.files.files import Files
-from storage.files.manifest import ROOT
-from storage.store.grid import Grid, file_name, grid
+from storage.store.grid import Grid, grid
 from storage.store.inspection import DECODE_ERRORS, AnyArray, Store, check_identity, open_store
 from storage.store.schema import CODEC, ArraySpec
 from storage.store.signature import digest
@@ -114,9 +113,9 @@ def open_complete(
 
 
 def check_complete(store: Store) -> dict[str, AnyArray]:
-    """Arrays of a store with every file in place; contents are not read.
+    """Arrays of a store with every file of its manifest in place; contents are not read.
 
-    Elsewhere than in a folder the manifest alone is asked which files there are.
+    Elsewhere than in a folder the manifest alone says which files there are.
 
     Raises
     ------
@@ -124,7 +123,7 @@ def check_complete(store: Store) -> dict[str, AnyArray]:
         If any is missing or of another size (the message names the files).
     """
     arrays = read_arrays(store)
-    missing, resized = file_faults(store, arrays)
+    missing, resized = file_faults(store)
     if missing:
         raise StoreError(
             f"{store}: every chunk must be there, got {len(missing)} missing ({listed(missing)})"
@@ -137,7 +136,7 @@ def check_complete(store: Store) -> dict[str, AnyArray]:
     return arrays
 
 
-def file_faults(store: Store, arrays: Mapping[str, AnyArray]) -> tuple[list[str], list[str]]:
+def file_faults(store: Store) -> tuple[list[str], list[str]]:
     """Files that are absent or empty, and files of another size than in the manifest.
 
     A loss of power can leave empty files, and zarr reads an empty shard as fill values.
@@ -146,26 +145,16 @@ def file_faults(store: Store, arrays: Mapping[str, AnyArray]) -> tuple[list[str]
     -------
     Both as ``<array>/<file>``.
     """
-    wanted = [
-        f"{name}/{file}"
-        for name, array in arrays.items()
-        for file in (ROOT, *map(file_name, array_grid(array).file_indices()))
-    ]
-    there = file_sizes(store, dict.fromkeys([*wanted, *store.manifest]))
-    missing = [name for name in wanted if not there.get(name)]
+    if store.files.folder is None:
+        return [], []
+    there = store.files.sizes(store.manifest)
+    missing = [name for name in store.manifest if not there.get(name)]
     resized = [
         name
         for name, record in store.manifest.items()
-        if there.get(name) not in {None, record.n_bytes}
+        if there.get(name) not in {None, 0, record.n_bytes}
     ]
     return missing, resized
-
-
-def file_sizes(store: Store, names: Iterable[str]) -> dict[str, int]:
-    """Bytes of each named file that is there; elsewhere than in a folder, as the manifest says."""
-    if store.files.folder is not None:
-        return store.files.sizes(names)
-    return {name: store.manifest[name].n_bytes for name in names if name in store.manifest}
 
 
 def read_arrays(store: Store) -> dict[str, AnyArray]:
@@ -233,17 +222,16 @@ def images_digest(images_sha256: Sequence[str]) -> str:
     return digest({"sha256": list(images_sha256)})
 
 
-def read_images(features: Store, arrays: Mapping[str, AnyArray] | None = None) -> list[str]:
-    """Digest of the images of each shard of published features, whose arrays may be open already.
+def read_images(features: Store, arrays: Mapping[str, AnyArray]) -> list[str]:
+    """Digest of the images of each shard of published features.
 
     Raises
     ------
     StoreError
         If they are damaged.
     """
-    array = (arrays or read_arrays(features))["images_sha256"]
     with naming_damage(features, "images_sha256"):
-        return [str(sha256) for sha256 in np.asarray(array[...])]
+        return [str(sha256) for sha256 in np.asarray(arrays["images_sha256"][...])]
 
 
 def check_same_images(masks: Store, images_sha256: Sequence[str]) -> None:

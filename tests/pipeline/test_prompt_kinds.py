@@ -84,6 +84,7 @@ def test_the_method_alone_has_two_kinds_of_calls() -> None:
 def test_the_order_of_extra_ones_is_that_of_the_table() -> None:
     assert with_extra(()) == PROMPTS
     assert with_extra(EXTRA_PROMPTS[::-1]) == NAMES
+    assert with_extra(["corrected", "box"], TRAIN_PROMPTS) == (*TRAIN_PROMPTS, "box", "corrected")
 
 
 @given(st.sets(st.sampled_from(EXTRA_PROMPTS)))

@@ -396,6 +396,13 @@ def test_kept_heads_learn_from_all_images_and_say_how_such_heads_validate() -> N
 
 
 @pytest.mark.usefixtures("in_trained")
+def test_the_card_of_heads_says_from_which_prompt_sets_they_learned() -> None:
+    assert "prompts" not in head_of(HeadSet("selected", "selected"), "iou_best")[1]
+    ours = HeadSet("selected", "selected", "ours")
+    assert head_of(ours, "iou_best")[1]["prompts"] == "center refined"
+
+
+@pytest.mark.usefixtures("in_trained")
 @pytest.mark.parametrize("judged", JUDGED)
 def test_scores_of_each_model_are_calibrated_by_its_own_masks(judged: str) -> None:
     cells = open_train(SPLIT, MODELS)

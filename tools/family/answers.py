@@ -10,9 +10,11 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int32, UInt8
 from torch.nn.functional import interpolate
 
+from pipeline.predictor.prompts import BACKGROUND, FOREGROUND
 from pipeline.predictor.uncertainty import bounded
+from pipeline.prompt_kinds import BOX
+from pipeline.prompts import central_error, depth_px
 from pipeline.sam.model import Decoded, Embedding, Sam
-from tools.family.prompts import BACKGROUND, CORNERS, FOREGROUND, central_error, depth_px
 
 N_CORRECTIONS: Final = 5
 """Corrections in a row after a click."""
@@ -57,7 +59,7 @@ def _answer(sam: Sam, embedding: Embedding, image: Annotated) -> pd.DataFrame:
     points = image.point_px[:, None].astype(np.float32)
     labels = np.full((len(rows), 1), FOREGROUND, np.int32)
     clicked = sam.decode(embedding, points, labels=labels)
-    corners = np.tile(np.array(CORNERS, np.int32), (len(rows), 1))
+    corners = np.tile(np.array(BOX, np.int32), (len(rows), 1))
     boxed = sam.decode(embedding, image.corner_px, labels=corners)
     single = sam.decode(embedding, image.corner_px, labels=corners, multimask_output=False)
     iou, box_iou = _ious(clicked, image.masks), _ious(boxed, image.masks)

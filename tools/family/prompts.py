@@ -7,7 +7,9 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
 
-from pipeline.prompts import sample_prompts
+from pipeline.predictor.prompts import BACKGROUND, FOREGROUND
+from pipeline.prompt_kinds import BOX
+from pipeline.prompts import central_error, sample_prompts
 from pipeline.vocabulary import SINGLE_CLICKS
 
 SINGLE_CLICK_SHARE: Final = 0.5
@@ -30,11 +32,6 @@ MOST_CORRECTIONS: Final = 5
 
 MASK_SHARE: Final = 0.7
 """Share of the corrected steps that give the mask of the round before."""
-
-FOREGROUND: Final = 1
-BACKGROUND: Final = 0
-CORNERS: Final = (2, 3)
-"""Labels of the decoder."""
 
 Mask = Bool[np.ndarray, "y x"]
 Points = Float32[np.ndarray, "click 2"]
@@ -73,7 +70,7 @@ def draw_first(generator: np.random.Generator, mask: Mask, n_clicks: int) -> Poi
 
 def first_labels(n_clicks: int) -> tuple[int, ...]:
     """Labels of a first prompt set."""
-    return n_clicks * (FOREGROUND,) or CORNERS
+    return n_clicks * (FOREGROUND,) or BOX
 
 
 def _draw_box(generator: np.random.Generator, mask: Mask) -> Points:
@@ -118,21 +115,3 @@ def correct(
             points[row] = pixel % own.shape[1], pixel // own.shape[1]
     is_member = true[np.arange(len(true)), points[:, 1], points[:, 0]]
     return points, np.where(is_member, FOREGROUND, BACKGROUND).astype(np.int32)
-
-
-def central_error(seen: Mask, true: Mask) -> tuple[int, int]:
-    """Pixel (x, y) that lies deepest in a region that was missed, or taken for the object.
-
-    The frame bounds a region, too. Of several such pixels, the first in row-major order; a missed
-    one comes before one taken for the object.
-    """
-    depths = [depth_px(true & ~seen), depth_px(seen & ~true)]
-    depth = max(depths, key=np.max)
-    y, x = np.unravel_index(depth.argmax(), depth.shape)
-    return int(x), int(y)
-
-
-def depth_px(region: Mask) -> Float32[np.ndarray, "y x"]:
-    """Distance of each pixel of a region to the nearest one outside, which the frame is, too."""
-    padded = np.pad(region, 1).astype(np.uint8)
-    return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.extraction.predictions import Request, Rows, encode_logits, extract_objects
 from pipeline.masks import FIRST_FOREGROUND_CODE, encode
 from pipeline.prompt_kinds import EXTRA_PROMPTS, with_extra
-from pipeline.prompts import sample_prompts
+from pipeline.prompts import central_error, sample_prompts
 from pipeline.sam.building import build
 from pipeline.sam.families import FAMILIES, models_of
 from pipeline.sam.model import Sam
@@ -88,6 +88,26 @@ def test_a_box_is_what_the_official_predictor_says_of_it(any_sam: Sam, turned: b
     official.set_image(SCENE.rgb[flip].copy())
     for i, truth in enumerate(SCENE.masks):
         said = official.predict(None, truth[flip], box=box_of(truth[flip]))
+        assert_said(found, (i, 0), said | {"logits": said["logits"][:, flip]})
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["identity", "vflip"])
+def test_each_correction_is_where_the_official_predictor_is_wrong_after_those_before(
+    sam: Sam, turned: bool
+) -> None:
+    found = rows(sam, view="vflip" if turned else "identity", prompts=("corrected",))
+    flip = slice(None, None, -1 if turned else 1)
+    official = OfficialPredictor(build("mini", "tiny", seed=1).eval())
+    official.set_image(SCENE.rgb[flip].copy())
+    for i, truth in enumerate(SCENE.masks):
+        clicks, labels = POINTS[i, :1], np.ones(1, np.int32)
+        for _ in range(4):
+            there = clicks * [1, -1] + [0, len(truth) - 1] if turned else clicks
+            said = official.predict(there, truth[flip], labels=labels)
+            x, y = central_error(said["masks"][said["sam_score"].argmax()][flip], truth)
+            clicks = np.append(clicks, [[x, y]], axis=0)
+            labels = np.append(labels, np.int32(truth[y, x]))
+        assert set(labels) <= {0, 1}
         assert_said(found, (i, 0), said | {"logits": said["logits"][:, flip]})
 
 

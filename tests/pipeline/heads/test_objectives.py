@@ -35,7 +35,7 @@ def draw_models(n_objects: int = 6) -> dict[str, ProposalScores]:
 
 
 def draw_inputs(n_objects: int) -> np.ndarray:
-    shape = (len(MODELS), n_objects, 10)
+    shape = (1, len(MODELS), n_objects, 10)
     return np.random.default_rng(9).normal(size=shape).astype(np.float32)
 
 
@@ -135,17 +135,19 @@ def test_an_unknown_token_set_is_named_with_those_there_are() -> None:
         set_inputs({"iou": scores, "sam_score": scores}, HeadSet("best", "worst"))
 
 
-def test_training_set_holds_all_objects_of_a_model_then_of_the_next() -> None:
-    models = draw_models(3)
-    inputs = draw_inputs(3)
+def test_training_set_holds_of_each_prompt_set_all_objects_of_a_model_then_of_the_next() -> None:
+    first, second = draw_models(3), {name: draw_model(9 + i, 3) for i, name in enumerate(MODELS)}
+    inputs = np.concatenate([draw_inputs(3), 1 + draw_inputs(3)])
     group = np.array([4, 4, 9])
-    data = training_set(inputs, models, group, protocol="best")
-    np.testing.assert_array_equal(data.inputs[3:6], inputs[MODELS.index("small")])
+    data = training_set(inputs, [first, second], group, protocol="best")
     assert np.shares_memory(data.inputs, inputs)
-    np.testing.assert_array_equal(data.group, [*group] * 4)
-    np.testing.assert_array_equal(
-        data.targets["iou_refined"][3:6], models["small"].refined_iou.max(axis=1)
-    )
+    np.testing.assert_array_equal(data.group, [*group] * 8)
+    for prompt, models in enumerate((first, second)):
+        rows = slice(12 * prompt + 3, 12 * prompt + 6)
+        np.testing.assert_array_equal(data.inputs[rows], inputs[prompt, MODELS.index("small")])
+        np.testing.assert_array_equal(
+            data.targets["iou_refined"][rows], models["small"].refined_iou.max(axis=1)
+        )
 
 
 def test_heads_of_two_models_learn_the_gap_between_these() -> None:
@@ -183,12 +185,12 @@ def test_models_of_other_objects_are_refused() -> None:
 def test_inputs_and_groups_that_do_not_fit_the_features_are_refused(
     n_models: int, n_objects: int, n_grouped: int
 ) -> None:
-    inputs = draw_inputs(n_objects)[:n_models]
+    inputs = draw_inputs(n_objects)[:, :n_models]
     message = (
-        rf"4 models and 6 objects, got .* \({n_models}, {n_objects}, 10\) and {n_grouped} groups"
+        rf"4 models and 6 objects, got .* \(1, {n_models}, {n_objects}, 10\) and {n_grouped} groups"
     )
     with pytest.raises(ValueError, match=message):
-        training_set(inputs, draw_models(6), np.zeros(n_grouped, np.int64), protocol="selected")
+        training_set(inputs, [draw_models(6)], np.zeros(n_grouped, np.int64), protocol="selected")
 
 
 @given(

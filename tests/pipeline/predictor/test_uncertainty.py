@@ -22,7 +22,13 @@ from pipeline.predictor.uncertainty import Gaps, Judgement, advise_on, alternati
 from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Sam
 from storage.rle import decode_rle
-from tests.fixtures.predictors import built_mini, drawn, mini_predictor, random_heads
+from tests.fixtures.predictors import (
+    built_mini,
+    drawn,
+    mini_predictor,
+    random_heads,
+    trained_mini,
+)
 
 Asked = dict[str, Any]
 
@@ -111,6 +117,29 @@ def test_the_weighted_mean_of_the_pixels_entropies_is_that_of_the_mask() -> None
 )
 def test_prompts_that_no_head_learned_from_are_said_to_be_such(asked: Asked, told: str) -> None:
     assert ask(asked).caution == (f"{LEARNED}; this prompt has {told}" if told else "")
+
+
+@pytest.mark.parametrize(
+    ("asked", "learned", "told"),
+    [
+        (MANY, "refined", ""),
+        (MANY, "box", "3 clicks"),
+        (BOX, "refined", "a box"),
+        (BOX_AND_CLICK, "refined box", ""),
+        (BOX | BESIDE, "refined box", "clicks beside the object"),
+        (BOX | BESIDE, "box corrected", ""),
+        (MANY | EARLIER, "refined box corrected", "a mask"),
+    ],
+)
+def test_prompts_such_as_heads_learned_from_come_without_a_caution(
+    asked: Asked, learned: str, told: str
+) -> None:
+    heads = replace(random_heads(), prompts=("center", *learned.split()))
+    predictor = UncertainPredictor(trained_mini(), heads)
+    predictor.set_image(drawn())
+    caution = predictor.predict_uncertainty(**asked).caution
+    assert caution.endswith(f"; this prompt has {told}" if told else "")
+    assert bool(caution) == bool(told)
 
 
 def test_many_sets_in_one_argument_are_sent_to_the_other_method() -> None:

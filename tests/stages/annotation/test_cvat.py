@@ -125,7 +125,7 @@ def test_two_images_are_encoded_apart(agent: Agent) -> None:
 @pytest.fixture
 def detection() -> Any:  # noqa: ANN401
     """The function for everything, on a grid that takes a second."""
-    return created(everything=True, label="cell", **GRID)
+    return created(everything="cell", **GRID)
 
 
 def detected(function: Any, **context: Any) -> list[models.LabeledShapeRequest]:  # noqa: ANN401

@@ -26,7 +26,7 @@ from storage.datasets.catalogue import estimate_extent
 from storage.paths import POOL, features_path, masks_path, objects_path
 from storage.split.objects import read_objects
 from storage.store.grid import mask_bytes
-from tests.fixtures.earlier_store import as_extract_7
+from tests.fixtures.earlier_store import edit_root
 from tests.fixtures.extract_project import (
     CELL,
     IMAGES,
@@ -295,7 +295,8 @@ def spoil() -> None:
 
 
 def age() -> None:
-    as_extract_7(masks_path(*CELL))
+    old = {"schema_version": 2, "extract_version": 7}
+    edit_root(masks_path(*CELL), lambda root: root["attributes"]["signature"].update(old))
 
 
 @pytest.mark.usefixtures("extracted")

@@ -184,8 +184,9 @@ def test_of_a_scene_of_the_demo_no_line_is_said(options: tuple[str, ...]) -> Non
     assert {one["caution"] for one in masks} == {None}
 
 
-def test_prompts_that_no_head_learned_from_come_with_a_caution() -> None:
-    result = usam_predict("photo.png", "--box", "40,30,200,150")
+def test_prompts_that_no_head_learned_from_come_with_a_caution(tmp_path: Path) -> None:
+    write_random_heads(tmp_path / "own.safetensors")
+    result = usam_predict("photo.png", "--box", "40,30,200,150", "--heads", "own.safetensors")
     assert "only; the heads learned from one click on" in result.stdout.splitlines()[-1]
     assert result.stdout.endswith("this prompt has a box.\n")
 

@@ -39,4 +39,4 @@ def test_without_a_page_or_a_browser_a_line_says_so(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("webbrowser.open", lambda _: False)
     result = CliRunner().invoke(app, ["report", "--open"])
     assert result.exit_code == 1
-    assert "a browser must be here" in result.stderr
+    assert "a browser must be installed" in result.stderr

@@ -170,7 +170,10 @@ class TestOnSlurm:
 def test_without_slurm_the_kind_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ParamsError, match="no sbatch"), executor.slurm_cluster(SlurmParams()):
+    with (
+        pytest.raises(ParamsError, match="find sbatch on the PATH"),
+        executor.slurm_cluster(SlurmParams()),
+    ):
         pass
 
 

@@ -46,7 +46,6 @@ def family(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     """A folder with nothing but the settings, changed from the repository's."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params |= {
-        "models": list(models_of(request.param)),
         "views": view_settings("identity"),
         "eval_splits": ["coco_val"],
         "train_splits": ["coco_train"],

@@ -23,12 +23,12 @@ def test_another_version_is_refused_by_the_name_of_its_stage(stage: str, tmp_pat
         check_versions(tmp_path / VERSIONS_FILE)
 
 
-@pytest.mark.parametrize("text", ["train: true", "train: '1'", "train: 1.0"])
+@pytest.mark.parametrize("text", ["tune: true", "tune: '1'", "tune: 1.0"])
 def test_a_version_is_a_whole_number(text: str, tmp_path: Path) -> None:
     path = tmp_path / VERSIONS_FILE
-    others = "".join(f"{name}: {VERSIONS[name]}\n" for name in ("extract", "entropy", "tune"))
+    others = "".join(f"{name}: {VERSIONS[name]}\n" for name in ("extract", "entropy", "train"))
     path.write_text(f"{others}{text}\n", "utf-8")
-    with pytest.raises(ParamsError, match="train must be 1"):
+    with pytest.raises(ParamsError, match="tune must be 1"):
         check_versions(path)
 
 

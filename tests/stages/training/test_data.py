@@ -1,5 +1,6 @@
 """What heads learn from is read a block at a time, and misses no object."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ N_OBJECTS = 2049
 """In three chunks."""
 
 
-@pytest.mark.parametrize("kind", ["paper", "ours"])
+@pytest.mark.parametrize(
+    ("kind", "prompts"), [("paper", ["center"]), ("ours", ["center", "refined"])]
+)
 def test_rows_of_all_blocks_are_those_of_the_whole(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, prompts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_split(n_objects=N_OBJECTS)
@@ -30,7 +33,7 @@ def test_rows_of_all_blocks_are_those_of_the_whole(
         open_cells(SPLIT, settings_of_cells(extract_params(), train_cells(SPLIT, MODELS))), head_set
     )
     expected = []
-    for model in MODELS:
+    for prompt, model in product(prompts, MODELS):
         with open_features(features_path(SPLIT, model, "identity")) as features:
-            expected.append(block_inputs(features.sel(prompt="center").load(), head_set))
+            expected.append(block_inputs(features.sel(prompt=prompt).load(), head_set))
     np.testing.assert_array_equal(found.inputs, np.concatenate(expected))

@@ -101,7 +101,7 @@ def test_what_the_method_refuses_is_not_tried_again(
     shutil.rmtree(features_path(SPLIT, "small", "identity"))
     write_features("small", iou_token=np.full((N_OBJECTS, 2, N_CHANNELS), np.nan, np.float32))
     for executor in (ExecutorParams(), LOCAL):
-        with pytest.raises(ValueError, match=rf"inputs must be finite, got {N_OBJECTS} rows"):
+        with pytest.raises(ValueError, match=rf"inputs must be finite, got {2 * N_OBJECTS} rows"):
             list(fit_sets(cells, TODO, executor))
     assert "note: try" not in capsys.readouterr().err
 

@@ -10,10 +10,10 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from pipeline.predictor.demo_scenes import SEED, SIZE_PX
+from pipeline.prompts import central_error
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from tests.fixtures.chromium import answered, choose_shipped, click_at, drag_box, drop, tab
 from tests.fixtures.web_page import png
-from tools.family.prompts import central_error
 
 pytestmark = pytest.mark.slow
 

@@ -120,14 +120,6 @@ def test_a_fault_is_named_with_its_place_and_value(tmp_path: Path, fault: str) -
     assert len(str(caught.value)) < len(str(tmp_path)) + 400
 
 
-def test_an_id_beyond_64_bits_is_named(tmp_path: Path) -> None:
-    content = instances()
-    content["annotations"][0]["id"] = 2**70
-
-    with pytest.raises(DataError, match=r"image 3.png: ids of objects must fit .*, got 11805916"):
-        read(tmp_path, content)
-
-
 def test_a_name_that_no_store_can_hold_is_refused(tmp_path: Path) -> None:
     content = instances()
     content["images"][0]["file_name"] = os.fsdecode(b"\xff.png")

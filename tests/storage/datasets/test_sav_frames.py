@@ -100,10 +100,6 @@ def _remove_masks_of_a_frame(place: Place) -> None:
         path.unlink()
 
 
-def _repeat_an_object(place: Place) -> None:
-    shutil.copytree(masks_dir(place) / "001", masks_dir(place) / "1")
-
-
 def _remove_all_masks(place: Place) -> None:
     for path in masks_dir(place).iterdir():
         shutil.rmtree(path)
@@ -133,10 +129,6 @@ FAULTS: dict[str, tuple[Callable[[Place], object], str]] = {
     "object of another name": (
         lambda p: (masks_dir(p) / "dog").mkdir(),
         "SA-V video video0: folders of objects must be numbers, got .*dog",
-    ),
-    "object twice": (
-        _repeat_an_object,
-        "SA-V video video0: folders .* must have numbers of their own, got 001 and 1 in .*video0",
     ),
     "masks of two sizes": (
         lambda p: save(mask_path(p), np.ones((SIZE_PX, 9))),

@@ -218,10 +218,6 @@ FAULTS: dict[str, tuple[Callable[[Place], object], str]] = {
         lambda p: change(p, video_height=20_000, video_width=12_000),
         "SA-V video video0: .*json must have at most 178956970 pixels, got 20000 x 12000; shrink",
     ),
-    "masklet beyond 64 bits": (
-        lambda p: change(p, masklet_id=[2**70, 2, 3, 4, 5, 6]),
-        "SA-V video video0: ids of objects must fit into 64 bits, got 1180591620717411303424",
-    ),
     "no masklets": (
         lambda p: change(p, masklet_id=[], masklet=[[], [], []]),
         r"SA-V video video0: .*json: masklet_id must hold numbers, each once, got \[\]",

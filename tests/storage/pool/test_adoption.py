@@ -57,7 +57,7 @@ def test_shards_of_the_same_inputs_are_taken_over_whatever_the_split(
 ) -> None:
     cell = cell_of(Path(), split_of(n_objects), **changes)
     found = published(with_masks="masks" in cell.kinds)
-    assert cell.fits(found.signature)
+    assert cell.fits(found.stores["features"].signature)
     assert adopt(cell, found) == (adopted, {})
     assert adopt(cell, found) == (0, {}), "the second time all are there"
     assert fill(cell) == computed
@@ -92,8 +92,8 @@ def test_shards_of_other_settings_are_not_taken(
     fill(other)
     publish_whole(Path("other"), other)
     found = open_published(targets(Path("other"), other))
-    assert other.fits(found.signature)
-    assert not cell_of(Path(), **changes).fits(found.signature)
+    assert other.fits(found.stores["features"].signature)
+    assert not cell_of(Path(), **changes).fits(found.stores["features"].signature)
 
 
 def lose(path: Path) -> None:

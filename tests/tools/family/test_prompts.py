@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from pipeline.prompts import central_error
 from tools.family.prompts import (
     BOX_NOISE,
     BOX_SHARE,
     MOST_CORRECTIONS,
-    central_error,
     correct,
     draw_corrections,
     draw_first,

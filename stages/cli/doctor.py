@@ -1,0 +1,197 @@
+"""``usam doctor``: whether this machine does what it should, and what to do where it does not."""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Final
+
+import numpy as np
+import torch
+import typer
+
+from pipeline.sam.families import models_of
+from pipeline.sam.model import Decoded, Sam
+from pipeline.scenes.scene import draw_scene
+from stages.cli.columns import aligned, bytes_text
+from stages.extraction.models import device_name, load_sam, settled_device
+from stages.program.main import one_line, reported_errors
+from stages.settings.blocks import ExtractParams
+from stages.settings.params import PARAMS_FILE, read_params
+from stages.settings.parsing import ParamsError, parse
+from storage.checkpoints import weights
+from storage.pool.dvc_cache import CONFIG
+
+LEAST_FREE_BYTES: Final = 10_000_000_000
+"""What the masks of some ten thousand objects take; ``usam plan`` knows what a project needs."""
+
+LEAST_AGREEMENT: Final = {"fp32": 0.999, "bf16": 0.95}
+"""IoU of the masks of one click, computed twice, in each precision of the device."""
+
+N_TIMED: Final = 3
+"""Images that are timed."""
+
+DEFAULTS: Final = {
+    "family": "mini",
+    "weights": "file",
+    "precision": "fp32",
+    "decoder_batch": "auto",
+    "shard_objects": 256,
+    "device": "auto",
+}
+"""Block ``extract`` where there is no params.yaml."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A line of the report; without a remedy, all is well."""
+
+    what: str
+    found: str
+    remedy: str = ""
+
+
+Family = Annotated[str | None, typer.Option(help="By default, that of params.yaml, or mini.")]
+
+
+def doctor(
+    family: Family = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda, likewise.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32 or bf16, likewise.")] = None,
+) -> None:
+    """Check device, weights, disk, DVC and a click's answer."""
+    with reported_errors():
+        own = asdict(read_params().extract) if PARAMS_FILE.exists() else DEFAULTS
+        given = {"family": family, "device": device, "precision": precision}
+        params = parse("extract", own | {k: v for k, v in given.items() if v}, ExtractParams)
+        is_well = True
+        for finding in findings(params):
+            mark = "!!" if finding.remedy else "ok"
+            print(aligned([(mark, f"{finding.what:<11}", finding.found)]), flush=True)
+            if finding.remedy:
+                print(f"    {finding.remedy}")
+                is_well = False
+    if not is_well:
+        raise typer.Exit(1)
+
+
+def findings(params: ExtractParams) -> Iterator[Finding]:
+    """All that is looked at, the quickest first."""
+    yield Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
+    device = _device(params.device)
+    yield device
+    yield _precision(params.precision)
+    if params.weights == "file":
+        yield from map(_weights, weights.checkpoints(params.family))
+    yield _disk()
+    yield _links()
+    yield _dvc()
+    if not device.remedy:
+        yield from _clicks(params, settled_device(params.device))
+
+
+def _device(setting: str) -> Finding:
+    try:
+        device = settled_device(setting)
+    except ParamsError as error:
+        return Finding("device", one_line(error), "set extract.device to auto")
+    has_gpu = device.type == "cuda" or not Path("/dev/nvidia0").exists()
+    remedy = "" if has_gpu else "there is a GPU: install a torch that is built for its driver"
+    return Finding("device", f"{device.type}, {device_name(device)}", remedy)
+
+
+def _precision(precision: str) -> Finding:
+    is_slow = precision == "bf16" and torch.cuda.is_available()
+    is_slow = is_slow and not torch.cuda.is_bf16_supported(including_emulation=False)
+    remedy = "this GPU only imitates bf16: set extract.precision to fp32" if is_slow else ""
+    return Finding("precision", precision, remedy)
+
+
+def _weights(record: weights.Checkpoint) -> Finding:
+    state = weights.state(record)
+    name = f"{record.family} {record.model}: {state}"
+    if state == "intact":
+        return Finding("weights", f"{name}, sha256 {(record.sha256 or '')[:12]}")
+    fetch = f"usam checkpoints fetch {record.family} --model {record.model}"
+    return Finding("weights", name, f"run {fetch}" if record.folder else f"restore {record.path}")
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(".").free
+    remedy = "" if free > LEAST_FREE_BYTES else "usam plan says what is needed, usam cache clean"
+    return Finding("disk", f"{bytes_text(free)} free", f"{remedy} removes" if remedy else "")
+
+
+def _links() -> Finding:
+    try:
+        with tempfile.TemporaryDirectory(dir=".", prefix=".usam-") as folder:
+            file = Path(folder, "file")
+            file.touch()
+            os.link(file, file.with_name("link"))
+    except OSError as error:
+        remedy = "masks would lie here twice: take a disk that has hard links and may be written to"
+        return Finding("links", one_line(error), remedy)
+    return Finding("links", "hard links")
+
+
+def _dvc() -> Finding:
+    if not Path("dvc.yaml").exists():
+        return Finding("DVC", "not needed: no dvc.yaml here")
+    try:
+        installed = version("dvc")
+    except PackageNotFoundError:
+        return Finding("DVC", "not installed", "run pip install 'usam-cache[dvc]', or use usam run")
+    return Finding("DVC", installed, "" if CONFIG.is_dir() else "run git init and dvc init")
+
+
+def _clicks(params: ExtractParams, device: torch.device) -> Iterator[Finding]:
+    """A click on a drawn scene, and how fast its like are answered.
+
+    The other answer is the one of ``sam2``'s decoder on the CPU, in single precision.
+    """
+    trained = weights.models_there(params.family) if params.weights == "file" else ()
+    model, seed = (trained[0], None) if trained else (models_of(params.family)[0], 0)
+    sam, other = (
+        load_sam(params.family, model, precision=precision, device=where, seed=seed)
+        for precision, where in ((params.precision, device.type), ("fp32", "cpu"))
+    )
+    scene = draw_scene(3, 256)
+    y, x = np.argwhere(scene.masks[0])[scene.masks[0].sum() // 2]
+    points = np.array([[[x, y]]], np.float32)
+    found = sam.decode(sam.encode(scene.rgb), points)
+    expected = other.decode_plainly(other.encode(scene.rgb), points)
+    iou, gap = _agreement(found, expected)
+    named = f"{params.family} {model}{'' if trained else ' with random weights'}"
+    yield Finding(
+        "click",
+        f"{named}: differs from the CPU in {1 - iou:.1g} of the masks, {gap:.1g} of the SamScore",
+        ""
+        if iou >= LEAST_AGREEMENT[params.precision]
+        else "torch computes something else on this device: try fp32, then another torch or driver",
+    )
+    seconds = [_seconds(sam, scene.rgb, points) for _ in range(N_TIMED)]
+    images, clicks = np.median(seconds, axis=0)
+    yield Finding("speed", f"{1 / images:.3g} images, {1 / clicks:.3g} clicks a second")
+
+
+def _agreement(found: Decoded, expected: Decoded) -> tuple[float, float]:
+    """IoU of all masks together, and the largest difference between SamScores."""
+    one, same = found.logits.cpu() > 0, expected.logits.cpu() > 0
+    union = int((one | same).sum())
+    iou = int((one & same).sum()) / union if union else 1.0
+    return iou, float((found.sam_score.cpu() - expected.sam_score.cpu()).abs().max())
+
+
+def _seconds(sam: Sam, rgb: np.ndarray, points: np.ndarray) -> tuple[float, float]:
+    """Of encoding an image, and of decoding a click on it."""
+    start = time.perf_counter()
+    embedding = sam.encode(rgb)
+    sam.wait()
+    encoded = time.perf_counter()
+    sam.decode(embedding, points)
+    sam.wait()
+    return encoded - start, time.perf_counter() - encoded

@@ -1,0 +1,100 @@
+"""``usam doctor``: a line for all that is looked at, a remedy for what is amiss, and no other."""
+
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from typing import Final
+
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from pipeline.sam.model import Decoded, Sam
+from stages.cli.app import app
+from storage.checkpoints import weights
+
+LINES = (
+    "torch",
+    "device",
+    "precision",
+    *4 * ("weights",),
+    "disk",
+    "links",
+    "DVC",
+    "click",
+    "speed",
+)
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def asked(*options: str) -> Result:
+    return CliRunner().invoke(app, ["doctor", "--device", "cpu", *options])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_where_all_is_well_no_remedy_is_named(precision: str) -> None:
+    result = asked("--precision", precision)
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert [line[:2] for line in lines] == [["ok", name] for name in LINES]
+    assert result.exit_code == 0
+    assert list(Path().iterdir()) == []
+
+
+def no_dvc(_: str) -> str:
+    raise PackageNotFoundError
+
+
+def no_links(*_: object) -> None:
+    raise OSError("Operation not permitted")
+
+
+def other_masks(sam: Sam, *_: object) -> Decoded:
+    nowhere = torch.full((1, 3, sam.mask_size_px, sam.mask_size_px), -1.0)
+    tokens = torch.zeros(1, 5, sam.n_channels)
+    return Decoded(nowhere, torch.zeros(1, 3), tokens[:, 0], tokens[:, 1:], torch.zeros(1))
+
+
+FAULTS: Final[dict[str, tuple[str, object, str, str]]] = {
+    "links": ("os.link", no_links, "Operation not permitted", "take a disk that has hard links"),
+    "DVC": ("stages.cli.doctor.version", no_dvc, "not installed", "usam-cache[dvc]"),
+    "click": ("pipeline.sam.model.Sam.decode", other_masks, "1 of the masks", "another torch"),
+    "weights": ("storage.checkpoints.weights.is_intact", lambda *_: False, "damaged", "restore"),
+    "disk": ("stages.cli.doctor.LEAST_FREE_BYTES", 1 << 62, "free", "usam cache clean"),
+}
+"""What is put in the place of what, what is then found, and the remedy."""
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_what_is_amiss_has_a_remedy(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("dvc.yaml").touch()
+    Path(".dvc").mkdir()
+    target, fault, found, remedy = FAULTS[what]
+    monkeypatch.setattr(target, fault)
+    if what == "weights":  # damaged ones would not be loaded
+        monkeypatch.setattr("stages.cli.doctor._clicks", lambda *_: iter(()))
+    result = asked()
+    lines = result.stdout.splitlines()
+    amiss = [i for i, line in enumerate(lines) if line.startswith("!!")]
+    assert {lines[i].split()[1] for i in amiss} == {what}
+    assert all(found in lines[i] and remedy in lines[i + 1] for i in amiss)
+    assert result.exit_code == 1
+
+
+def test_weights_that_are_not_there_have_the_command_that_fetches_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stages.cli.doctor._clicks", lambda *_: iter(()))  # minutes
+    result = asked("--family", "sam2.1")
+    for record in weights.checkpoints("sam2.1"):
+        assert f"run usam checkpoints fetch sam2.1 --model {record.model}" in result.stdout
+    assert result.exit_code == 1
+
+
+def test_a_gpu_that_torch_does_not_see_ends_it_before_the_click() -> None:
+    result = CliRunner().invoke(app, ["doctor", "--device", "cuda"])
+    assert "!!  device" in result.stdout
+    assert "set extract.device to auto" in result.stdout
+    assert "click" not in result.stdout
