@@ -295,7 +295,7 @@ def test_a_flipped_bit_ends_the_stage_with_the_name_of_the_store(
 
 @pytest.mark.usefixtures("root")
 def test_heads_that_learned_from_other_features_are_refused() -> None:
-    settings = {"weights": "random-1"}
+    settings: dict[str, Any] = {"weights": "random-1"}
     rewrite(MODELS, **settings)
     message = r"weights_tiny \(\w+ -> random, seed 1\)"
     with pytest.raises(

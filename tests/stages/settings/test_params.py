@@ -151,8 +151,8 @@ WHOLE = "must be a whole number from"
         ),
         ({"prepare": {"min_area_px": 1.5}}, f"prepare.min_area_px {WHOLE} .* got 1.5"),
         (
-            {"extract": {"family": "sam3"}},
-            "extract.family must be one of mini, sam2, .* got 'sam3'",
+            {"extract": {"family": "sam9"}},
+            "extract.family must be one of mini, sam2, .* got 'sam9'",
         ),
         ({"extract": {"weights": "random"}}, "extract.weights must be file or .* got 'random'"),
         ({"extract": {"decoder_batch": 0}}, f"extract.decoder_batch {WHOLE} 1 .* auto, got 0"),
