@@ -36,7 +36,7 @@ demo: $(INSTALLED) ## run the whole method on the drawn data set, print its tabl
 	$(MAKE) --no-print-directory --jobs demo-data demo-compiled
 	$(MAKE) --no-print-directory --jobs demo-heads demo-entropies
 	$(REPRO) 'evaluate@*' 'gallery@*' runtime report
-	$(BIN)/python -m stages.summary
+	$(BIN)/usam report
 
 demo-data:
 	$(REPRO) shapes 'prepare@*'

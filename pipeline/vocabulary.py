@@ -1,9 +1,7 @@
 """The names of the method: one word per thing, in the order in which arrays hold them."""
 
+from collections.abc import Sequence
 from typing import Final
-
-MODELS: Final = ("tiny", "small", "base_plus", "large")
-"""Θ of the paper, by size."""
 
 SINGLE_CLICKS: Final = ("center", "p1", "p2", "p3", "p4", "p5", "p6", "p7")
 """X_p of the paper: prompt sets of one click, in the order of ``point_px``."""
@@ -42,25 +40,32 @@ TOKEN_SETS: Final = (*JUDGED, *(f"{judged}_{lack}" for lack in ABLATIONS for jud
 PROTOCOL_TOKENS: Final = {"best": ("best", "selected"), "selected": ("selected",)}
 """Token sets of a protocol's heads, one for each proposal that it judges."""
 
-OBJECTIVES: Final = (
-    "iou_tiny",
-    "iou_small",
-    "iou_base_plus",
-    "iou_large",
-    "iou_refined",
-    "iou_selected",
-    "iou_best",
-    "model_gap",
-    "prompt_gap",
-    "task_gap",
-)
-"""What heads can learn."""
+IOU_OBJECTIVES: Final = ("iou_refined", "iou_selected", "iou_best")
+"""IoUs of other masks of the model that a head reads: of eight clicks, and of other proposals."""
 
-PROTOCOL_OBJECTIVES: Final = {
-    "best": tuple(name for name in OBJECTIVES if name != "iou_best"),
-    "selected": tuple(name for name in OBJECTIVES if name != "iou_selected"),
-}
-"""What the nine heads of a protocol learn; ``iou_<model>`` is about its own judged mask."""
+MODEL_GAP: Final = "model_gap"
+"""What the largest model gains over the smallest, where there are two or more."""
 
 TASKS: Final = ("model", "prompt", "task", "segmentation")
-"""What is corrected, in the order of the paper's Tables 1 to 4."""
+"""What is corrected, in the order of the paper's Tables 1 to 4; a single model has no ``model``."""
+
+
+def objectives_of(models: Sequence[str]) -> tuple[str, ...]:
+    """What heads can learn of some models, given from small to large.
+
+    >>> objectives_of(["tiny"])
+    ('iou_tiny', 'iou_refined', 'iou_selected', 'iou_best', 'prompt_gap', 'task_gap')
+
+    Notes
+    -----
+    ``iou_<model>`` is about that model's judged mask.
+    """
+    gaps = ("prompt_gap", "task_gap") if len(models) == 1 else (MODEL_GAP, "prompt_gap", "task_gap")
+    return (*(f"iou_{model}" for model in models), *IOU_OBJECTIVES, *gaps)
+
+
+def protocol_objectives(protocol: str, models: Sequence[str]) -> tuple[str, ...]:
+    """What the heads of a protocol learn: nine, of the paper's four models."""
+    # What a head about the model itself learns.
+    own = {"best": "iou_best", "selected": "iou_selected"}[protocol]
+    return tuple(name for name in objectives_of(models) if name != own)

@@ -29,7 +29,6 @@ from pipeline.scoring.tasks import (
     JUDGED_BY_PROTOCOL,
     Each,
     JudgedMasks,
-    default_model,
     ious_of,
     judged_masks,
     own_masks,
@@ -104,7 +103,7 @@ def read_scores(
     entropy = read_entropies(cells)
     views = sorted(cells.views, key=lambda view: view != "identity")
     proposals = {key: cells.by_name[key].proposals() for key in product(cells.models, views)}
-    largest = default_model("segmentation", cells.models)
+    largest = statistics.shown_model(cells.models)
     said = {
         model: ModelScores(
             proposals[model, "identity"],
@@ -112,6 +111,7 @@ def read_scores(
             _by_judged(entropy, AGREEMENT_NAMES, model),
             _calibrated(model, proposals[model, "identity"], isotonic) | _predictions(cell, heads),
             proposals[largest, "identity"],
+            cells.models,
         )
         for model, cell in cells.identity.items()
     }
@@ -130,18 +130,18 @@ def _signatures(
     return {
         "models": {model: cell.signature for model, cell in cells.identity.items()},
         "entropy": entropy.attrs["signature"],
-        "heads": {name: _metadata_of(heads, name) for name in train_splits},
+        "heads": {name: _metadata_of(heads, name, cells.models) for name in train_splits},
     }
 
 
 def _metadata_of(
-    heads: Mapping[HeadSet, Mapping[str, HeadFile]], train_split: str
+    heads: Mapping[HeadSet, Mapping[str, HeadFile]], train_split: str, models: Sequence[str]
 ) -> dict[str, Any]:
     """Metadata of all heads of a train split, by head set and objective."""
     return {
         f"{one}/{objective}": by_split[train_split].metadata(objective)
         for one, by_split in heads.items()
-        for objective in one.objectives
+        for objective in one.objectives(models)
     }
 
 
@@ -305,7 +305,7 @@ def promise_table(masks: Sequence[JudgedMasks], resamples: Resamples) -> pd.Data
 
 def mask_set_table(scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
     """How often sets of the largest model's proposals have a good one, and how large they are."""
-    model = statistics.shown_model(tuple(scores.models))
+    model = statistics.shown_model(list(scores.models))
     iou = scores.models[model].proposals.iou
     return as_frame(SPLIT_TABLES["mask_sets"], set_rows(model, scores.predicted, iou, resamples))
 

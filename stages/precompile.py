@@ -14,7 +14,7 @@ from pipeline.entropy.plan import CellRows
 from pipeline.scoring.bootstrap import resample_groups, resampled_areas
 from pipeline.scoring.calibration import reliability
 from pipeline.scoring.usefulness import aurc, detection, share_to_match, spearman
-from pipeline.vocabulary import MODELS, N_PROPOSALS, PROMPTS
+from pipeline.vocabulary import N_PROPOSALS, PROMPTS
 
 A_FEW: Final = 0.3
 """Share of the drawn objects that fail."""
@@ -43,7 +43,11 @@ def entropies() -> ObjectArrays:
     rows = CellRows(np.full((*shape, side_px, side_px), 255, np.uint8), ones, ones)
     truth = np.ones((2, side_px, side_px), bool)
     return object_arrays(
-        lambda *_: rows, lambda _: truth, models=MODELS, views=("identity",), block_objects=2
+        lambda *_: rows,
+        lambda _: truth,
+        models=("small", "large"),
+        views=("identity",),
+        block_objects=2,
     )
 
 

@@ -73,9 +73,12 @@ def _inputs(
     data_sets: DataSets,
 ) -> Inputs:
     shown = {split: gallery.table for split, gallery in galleries.items()}
-    models = {model for found in results.values() for model in found.run["models"]}
+    # All splits have the same, from small to large.
+    models = list(
+        dict.fromkeys(model for found in results.values() for model in found.run["models"])
+    )
     timed = read_runtime(RUNTIME_PATH, models)
-    return Inputs(results, shown, read_all_trials(train_splits), timed, data_sets)
+    return Inputs(results, shown, read_all_trials(train_splits, models), timed, data_sets)
 
 
 def _write_tables(tables: Tables, formats: Mapping[str, str]) -> None:

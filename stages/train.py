@@ -6,9 +6,11 @@ Writes  ``heads/<split>/<protocol>/<kind>/<tokens>.safetensors``; ``heads/<split
         ``isotonic.json``.
 """
 
+from collections.abc import Sequence
+
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.training import Plan
-from pipeline.vocabulary import OBJECTIVES
+from pipeline.vocabulary import objectives_of
 from stages.executor.cells import cells_to_open, opened
 from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import cache_location, read_params
@@ -31,10 +33,10 @@ def main(split: str) -> None:
     )
     to_open = cells_to_open(split, expected, cache_location())
     cells = opened(to_open)
-    tunings = {name: read_tuning(tuning_path(split, name)) for name in OBJECTIVES}
+    tunings = {name: read_tuning(tuning_path(split, name)) for name in objectives_of(params.models)}
     seeds = Seeds(heads=params.train.seed, judging=_judging_seed(split, tunings))
     todo = {
-        head_set: heads_to_fit(head_set, _plans(head_set, tunings), seeds)
+        head_set: heads_to_fit(head_set, _plans(head_set, params.models, tunings), seeds)
         for head_set in head_sets(params.ablations, kinds=params.heads)
     }
     trained = {}
@@ -48,9 +50,9 @@ def main(split: str) -> None:
     write_heads(cells, trained)
 
 
-def _plans(head_set: HeadSet, tunings: Tunings) -> dict[str, Plan]:
+def _plans(head_set: HeadSet, models: Sequence[str], tunings: Tunings) -> dict[str, Plan]:
     plan = KINDS_BY_NAME[head_set.kind].plan
-    return {name: plan or tunings[name].plan for name in head_set.objectives}
+    return {name: plan or tunings[name].plan for name in head_set.objectives(models)}
 
 
 def _judging_seed(split: str, tunings: Tunings) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.heads.kinds import Hyperparameters, Trial
-from pipeline.vocabulary import OBJECTIVES
+from pipeline.vocabulary import objectives_of
 from stages.program.main import check_unchanged, stage_main
 from stages.settings.blocks import ExecutorParams, TuneParams
 from stages.settings.params import cache_location, read_params
@@ -27,7 +27,7 @@ def main(split: str, objective: str) -> None:
     """Choose the hyperparameters of one head of a train split."""
     params = read_params()
     check_known("train split", split, params.train_splits)
-    check_known("objective", objective, OBJECTIVES)
+    check_known("objective", objective, objectives_of(params.models))
     tune = params.tune
     expected = settings_of_cells(
         params.extract, train_cells(split, params.models, params.train_prompts)

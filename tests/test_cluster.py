@@ -9,12 +9,12 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages.settings.blocks import ExecutorParams
 from stages.settings.parsing import parse
 from tests.fixtures import project_copy
 from tests.fixtures.doc_pages import CLUSTER, FAULTS, SCRIPTS
 from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.slurm import Slurm, missing, wait_until
 
 CELL: Final = ("shapes_val", "tiny", "identity")

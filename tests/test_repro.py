@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.vocabulary import MODELS, OBJECTIVES
 from tests.fixtures.disk import MAX_PEAK, disk_bytes, outputs_bytes, pool_bytes, watched_disk
 from tests.fixtures.doc_pages import block
 from tests.fixtures.dvc_stages import CHEAP, PACKAGES, ROOT, files_below, plumbing
+from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.project_copy import (
     Reproduced,
     changed_files,

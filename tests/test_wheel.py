@@ -14,9 +14,9 @@ from zipfile import ZipFile
 import pytest
 from PIL import Image
 
-from pipeline.vocabulary import MODELS
 from storage.checkpoints.weights import TABLES
 from tests.fixtures.dvc_stages import PACKAGES, ROOT
+from tests.fixtures.mini import MODELS
 from tests.fixtures.predictors import drawn
 from tests.fixtures.project_copy import copy_files
 
@@ -29,6 +29,7 @@ NO_SETTINGS: Final = (
 
 OUTSIDE_A_CLONE: Final = {
     "plan": NO_SETTINGS,
+    "bench runtime": NO_SETTINGS,
     "cache ls": "error: cache must be a store or hold some, got none\n",
 }
 """What commands say that find nothing to work on."""

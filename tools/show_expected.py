@@ -13,9 +13,9 @@ import pandas as pd
 
 from pipeline.predictor import PromptSet, UncertainPredictor, Uncertainty
 from pipeline.prompts import GroundTruth, central_error, measure_objects
+from pipeline.sam.families import MINI_TRUNKS
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
 from pipeline.scoring.bootstrap import Resamples, interval, resample_groups, resampled_means
-from pipeline.vocabulary import MODELS
 from stages.predictor import load_predictor
 from stages.settings.params import read_params
 from tools.blocks import replace_block, table
@@ -48,7 +48,7 @@ def main() -> None:
     shapes = read_params().shapes
     seeds = scene_seeds(shapes.seed, "further", N_SCENES)
     scenes = [draw_scene(seed, shapes.image_size_px) for seed in seeds]
-    found = {model: answers(load_predictor("mini", model), scenes) for model in MODELS}
+    found = {model: answers(load_predictor("mini", model), scenes) for model in MINI_TRUNKS}
     replace_block(PAGE, "expected", f"\n{expected_table(found)}\n")
 
 

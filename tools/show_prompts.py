@@ -17,8 +17,9 @@ import pandas as pd
 import torch
 
 from pipeline.sam.building import build
+from pipeline.sam.families import MINI_TRUNKS
 from pipeline.sam.model import Sam
-from pipeline.vocabulary import JUDGED, MODELS
+from pipeline.vocabulary import JUDGED
 from stages.extraction.models import load_sam
 from stages.settings.params import read_params
 from storage.images.videos import SplitImages
@@ -145,14 +146,14 @@ def _percent(values: "pd.Series[Any]") -> str:
 
 
 def _shipped() -> Iterator[tuple[str, Sam]]:
-    for name in MODELS:
+    for name in MINI_TRUNKS:
         yield name, load_sam("mini", name, precision="fp32", device="cpu")
 
 
 def _trained(state: Path) -> Iterator[tuple[str, Sam]]:
     """Members of a training, as they are."""
     weights = torch.load(state, weights_only=True)["training"]["models"]
-    for name in MODELS:
+    for name in MINI_TRUNKS:
         model = build("mini", name, seed=0)
         model.load_state_dict(weights[name])
         yield name, Sam(model, device=torch.device("cpu"), precision="fp32")

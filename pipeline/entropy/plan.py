@@ -10,7 +10,7 @@ from jaxtyping import Float32, Float64, Int, UInt8
 
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, CellMasks, MaskStatistic
 from pipeline.proposals import judged_proposals
-from pipeline.vocabulary import JUDGED, MODELS, N_PROPOSALS, SINGLE_CLICKS
+from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS
 
 
 @runtime_checkable
@@ -105,7 +105,7 @@ def plan_cells(
     read_cell
         Returns the rows of the same objects for a model and a view.
     models
-        Θ, or a subset.
+        Θ, from small to large.
     views
         T, or a subset that includes ``identity``.
 
@@ -115,7 +115,6 @@ def plan_cells(
         If there is no model or no identity view, or a name is given twice.
     """
     _check_names(models, views)
-    by_size = sorted(models, key=MODELS.index)
     return [
         _planned(
             read_cell(model, view),
@@ -123,7 +122,7 @@ def plan_cells(
             view,
             n_models=len(models),
             n_views=len(views),
-            is_end=model in {by_size[0], by_size[-1]},
+            is_end=model in {models[0], models[-1]},
         )
         for model in models
         for view in views

@@ -1,11 +1,11 @@
 """Kinds of heads, their hyperparameters, and head sets: heads of one kind, protocol and tokens."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.vocabulary import PROTOCOL_OBJECTIVES, PROTOCOL_TOKENS
+from pipeline.vocabulary import PROTOCOL_TOKENS, protocol_objectives
 
 RANGES: Final = {
     "epochs": (5, 80),
@@ -135,10 +135,9 @@ class HeadSet:
     def __str__(self) -> str:
         return f"{self.protocol}/{self.kind}/{self.tokens}"
 
-    @property
-    def objectives(self) -> tuple[str, ...]:
-        """Objectives of its heads."""
-        return PROTOCOL_OBJECTIVES[self.protocol]
+    def objectives(self, models: Sequence[str]) -> tuple[str, ...]:
+        """Objectives of its heads for some models, given from small to large."""
+        return protocol_objectives(self.protocol, models)
 
 
 def head_sets(

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from pipeline.proposals import ProposalScores
-from pipeline.vocabulary import MODELS, N_PROPOSALS, OBJECTIVES
+from pipeline.vocabulary import MODEL_GAP, N_PROPOSALS, objectives_of
 
 VALIDATION_SHARE: Final = 0.2
 """Share of the images that is held out for validation."""
@@ -24,13 +24,13 @@ class TrainingSet:
     inputs
         As ``set_inputs`` returns them.
     targets
-        One column per objective, in the order of ``OBJECTIVES``, in [0, 1].
+        By objective, in [0, 1].
     group
         Image of each row, or its video; the same for the rows of all models and prompt sets.
     """
 
     inputs: Float32[np.ndarray, "row input"]
-    targets: Float32[np.ndarray, "row objective"]
+    targets: Mapping[str, Float32[np.ndarray, " row"]]
     group: Int[np.ndarray, " row"]
 
 
@@ -42,18 +42,18 @@ def targets(
     Parameters
     ----------
     features
-        Features of all four models, for the same objects.
+        Features of all models, from small to large, for the same objects.
     protocol
         Which masks the IoUs judge: ``best`` or ``selected``.
 
     Returns
     -------
-    Rows of the first model, then of the next, in the order of ``features``.
+    Rows of the first model, then of the next.
 
     Raises
     ------
     ValueError
-        If a model is missing, or the models differ in their objects.
+        If there is no model, or the models differ in their objects.
 
     Notes
     -----
@@ -61,12 +61,13 @@ def targets(
     belong to the row's own model. A gap in [-1, 1] is learned as ``clip(0.5 + gap, 0, 1)``, so
     that the sigmoid can reach it; no gain is 0.5.
     """
-    _check_models(features)
+    _check_objects(features)
     own = {model: found.judged_iou(protocol) for model, found in features.items()}
-    shared = {f"iou_{model}": own[model] for model in MODELS}
-    shared["model_gap"] = _as_target(own["large"] - own["tiny"])
+    shared = {f"iou_{model}": iou for model, iou in own.items()}
+    models = list(features)
+    shared[MODEL_GAP] = _as_target(own[models[-1]] - own[models[0]])
     parts = [shared | _own_targets(found, protocol) for found in features.values()]
-    return {name: np.concatenate([part[name] for part in parts]) for name in OBJECTIVES}
+    return {name: np.concatenate([part[name] for part in parts]) for name in objectives_of(models)}
 
 
 def training_set(
@@ -91,7 +92,7 @@ def training_set(
     Raises
     ------
     ValueError
-        If a model is missing, or the inputs, features and groups differ in models or objects.
+        If there is no model, or the inputs, features and groups differ in models or objects.
     """
     columns = [targets(of_prompt, protocol) for of_prompt in features]
     n_models, n_objects = len(features[0]), len(next(iter(features[0].values())).iou)
@@ -103,7 +104,7 @@ def training_set(
         )
     return TrainingSet(
         inputs.reshape(-1, inputs.shape[-1]),
-        np.concatenate([np.stack([one[name] for name in OBJECTIVES], axis=1) for one in columns]),
+        {name: np.concatenate([one[name] for one in columns]) for name in columns[0]},
         np.tile(group_index, len(features) * n_models),
     )
 
@@ -153,12 +154,9 @@ def split_by_group(
     return np.sort(train), np.sort(validation)
 
 
-def _check_models(features: Mapping[str, ProposalScores]) -> None:
-    if set(features) != set(MODELS):
-        raise ValueError(
-            f"the heads must learn from all of {', '.join(MODELS)}, "
-            f"got {', '.join(features) or 'none'}"
-        )
+def _check_objects(features: Mapping[str, ProposalScores]) -> None:
+    if not features:
+        raise ValueError("heads must learn from at least one model, got none")
     shapes = {model: found.iou.shape for model, found in features.items()}
     expected = (next(iter(shapes.values()))[0], N_PROPOSALS)
     if set(shapes.values()) != {expected}:

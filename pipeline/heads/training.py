@@ -15,7 +15,6 @@ from pipeline.heads import kinds, networks
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import HeadWeights
 from pipeline.seeds import derive_seed
-from pipeline.vocabulary import OBJECTIVES
 
 FORWARD_ROWS: Final = 1024
 """Rows of a forward pass without training: bounds its memory."""
@@ -216,24 +215,24 @@ class _Lesson:
 def _lesson(data: TrainingSet, rows: Rows, objective: str, kind: kinds.HeadKind) -> _Lesson:
     _check(data, rows, objective)
     scale = networks.standard_of(data.inputs, rows.train) if kind.is_standardised else {}
-    targets = np.ascontiguousarray(data.targets[:, OBJECTIVES.index(objective)])
     return _Lesson(
         networks.Inputs(data.inputs, scale),
         scale,
-        torch.from_numpy(targets),
+        torch.from_numpy(data.targets[objective]),
         torch.from_numpy(rows.train),
         torch.from_numpy(rows.validation),
     )
 
 
 def _check(data: TrainingSet, rows: Rows, objective: str) -> None:
-    if objective not in OBJECTIVES:
-        raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {objective!r}")
+    if objective not in data.targets:
+        raise ValueError(f"objective must be one of {', '.join(data.targets)}, got {objective!r}")
     if not len(rows.train):
         raise ValueError("heads must train on at least one row, got none")
-    for name, values in (("inputs", data.inputs), ("targets", data.targets)):
-        # Row sums, because a flag per value would take gigabytes; a double holds any sum of floats.
-        bad = np.flatnonzero(~np.isfinite(values.sum(axis=1, dtype=np.float64)))
+    # Row sums, because a flag per value would take gigabytes; a double holds any sum of floats.
+    sums = data.inputs.sum(axis=1, dtype=np.float64)
+    for name, values in (("inputs", sums), ("targets", data.targets[objective])):
+        bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
             raise ValueError(f"{name} must be finite, got {len(bad)} rows that are not: {bad[0]}..")
 

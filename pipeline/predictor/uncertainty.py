@@ -25,7 +25,7 @@ from pipeline.proposals import ProposalScores
 from pipeline.sam.model import Decoded
 from pipeline.scoring.evidence import Evidence, Heads
 from pipeline.scoring.measures import BY_NAME
-from pipeline.vocabulary import MODELS, PROTOCOL_OBJECTIVES, TRAIN_PROMPTS
+from pipeline.vocabulary import TRAIN_PROMPTS
 
 ByProposal = Float64[np.ndarray, "*prompt proposal"]
 """A number for each proposal, in decoder order."""
@@ -42,6 +42,8 @@ class ProposalHeads:
     """
 
     model: str
+    models: tuple[str, ...]
+    """Those that the heads know, from small to large."""
     head_set: HeadSet
     weights: Mapping[str, HeadWeights]
     """By objective."""
@@ -60,9 +62,9 @@ class ProposalHeads:
 
     def __post_init__(self) -> None:
         """Check that there is all that predictions need."""
-        if self.model not in MODELS:
-            raise ValueError(f"model must be one of {', '.join(MODELS)}, got {self.model!r}")
-        needed = PROTOCOL_OBJECTIVES[self.head_set.protocol]
+        if self.model not in self.models:
+            raise ValueError(f"model must be one of {', '.join(self.models)}, got {self.model!r}")
+        needed = self.head_set.objectives(self.models)
         missing = [name for name in needed if name not in self.weights]
         if missing:
             raise ValueError(f"heads of {self.head_set} must have {missing[0]}, got none")
@@ -119,10 +121,8 @@ class ExpectedIou:
 
     own: ByProposal
     """USAM: IoU of the proposal."""
-    tiny: ByProposal
-    small: ByProposal
-    base_plus: ByProposal
-    large: ByProposal
+    models: Mapping[str, ByProposal]
+    """IoU of each model's mask, from small to large."""
     refined: ByProposal
     """IoU after eight clicks instead of one."""
     best: ByProposal
@@ -130,17 +130,34 @@ class ExpectedIou:
     selected: ByProposal
     """IoU of the proposal with the highest SamScore."""
 
+    @property
+    def largest(self) -> ByProposal:
+        """That of the largest model's mask."""
+        return list(self.models.values())[-1]
+
+    @property
+    def by_name(self) -> dict[str, ByProposal]:
+        """All of them, the models' among the others."""
+        parts = dict(vars(self))
+        models = parts.pop("models")
+        return {"own": parts.pop("own"), **models, **parts}
+
 
 @dataclass(frozen=True)
 class Gaps:
     """What a correction would gain in IoU, by source of uncertainty, for each proposal."""
 
-    model: ByProposal
-    """The large model instead of the tiny one."""
+    model: ByProposal | None
+    """The largest model instead of the smallest; None where there is one."""
     prompt: ByProposal
     """Eight clicks instead of one."""
     task: ByProposal
     """The best proposal instead of the selected one."""
+
+    @property
+    def by_name(self) -> dict[str, ByProposal]:
+        """Those that there are."""
+        return {name: gap for name, gap in vars(self).items() if gap is not None}
 
 
 @dataclass(frozen=True)
@@ -155,11 +172,27 @@ class Judgement:
 
     def of(self, prompt: int) -> "Judgement":
         """The same of one prompt set."""
+        expected = self.expected_iou
         return Judgement(
-            ExpectedIou(**{name: iou[prompt] for name, iou in vars(self.expected_iou).items()}),
-            Gaps(**{name: gap[prompt] for name, gap in vars(self.gap).items()}),
-            Gaps(**{name: gap[prompt] for name, gap in vars(self.direct_gap).items()}),
+            ExpectedIou(
+                expected.own[prompt],
+                {name: iou[prompt] for name, iou in expected.models.items()},
+                expected.refined[prompt],
+                expected.best[prompt],
+                expected.selected[prompt],
+            ),
+            *(
+                Gaps(**{"model": None, **{name: gap[prompt] for name, gap in own.by_name.items()}})
+                for own in (self.gap, self.direct_gap)
+            ),
         )
+
+    def values_of(self, proposal: int) -> dict[str, dict[str, float]]:
+        """What is predicted for a proposal, for JSON."""
+        return {
+            part: {name: float(values[proposal]) for name, values in own.by_name.items()}
+            for part, own in vars(self).items()
+        }
 
 
 def judge_rows(
@@ -188,12 +221,14 @@ def judge_rows(
     def shaped(values: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, "*prompt proposal"]:
         return values.reshape(sam_score.shape)
 
-    def gaps(*measures: str) -> Gaps:
-        return Gaps(*(shaped(BY_NAME[name].compute(evidence)) for name in measures))
+    def gaps(model: str, *others: str) -> Gaps:
+        prompt, task = (shaped(BY_NAME[name].compute(evidence)) for name in others)
+        has_larger = len(heads.models) > 1
+        return Gaps(shaped(BY_NAME[model].compute(evidence)) if has_larger else None, prompt, task)
 
     expected = ExpectedIou(
         own=shaped(evidence.own_iou()),
-        **{model: shaped(evidence.head(f"iou_{model}")) for model in MODELS},
+        models={model: shaped(evidence.head(f"iou_{model}")) for model in heads.models},
         refined=shaped(evidence.head("iou_refined")),
         best=shaped(evidence.best_iou()),
         selected=shaped(evidence.selected_iou()),
@@ -219,6 +254,7 @@ def _evidence(
         entropies={},
         agreements={},
         heads=Heads(heads.head_set.protocol, predict(heads.weights, inputs)),
+        models=heads.models,
     )
 
 
@@ -231,8 +267,6 @@ def proposal_inputs(heads: ProposalHeads, decoded: Decoded) -> Float32[np.ndarra
         read["mask_token"] = np.roll(read["mask_token"], 1 - heads.first_mask_token, axis=1)
     return every_input(read, head_set)
 
-
-SMALLEST: Final = MODELS[0]
 
 LOGIT_BOUND: Final = 32
 """Low-resolution logits are returned within this bound, as ``SAM2ImagePredictor`` does."""
@@ -315,7 +349,7 @@ class Uncertainty:
         return {
             "selected": self.selected,
             "alternative": self.alternative,
-            "advice": {"words": self.advice.words, **vars(self.advice)},
+            "advice": self.advice.to_dict(),
             "is_kept": self.is_kept,
             "mask_set": None if self.mask_set is None else list(self.mask_set),
             "unlike_training": self.unlike_training,
@@ -325,18 +359,11 @@ class Uncertainty:
 
     def proposal_values(self, proposal: int) -> dict[str, Any]:
         """Scores of a proposal, for JSON: everything but its mask."""
-        by_part = {
-            "expected_iou": self.expected_iou,
-            "gap": self.gap,
-            "direct_gap": self.direct_gap,
-        }
+        judgement = Judgement(self.expected_iou, self.gap, self.direct_gap)
         return {
             "sam_score": float(self.sam_score[proposal]),
             "h_std": float(self.h_std[proposal]),
-            **{
-                part: {name: float(values[proposal]) for name, values in vars(own).items()}
-                for part, own in by_part.items()
-            },
+            **judgement.values_of(proposal),
         }
 
 
@@ -439,16 +466,17 @@ def advise_on(
 
     Notes
     -----
-    The direct gap of the model is the gain over the tiny one; other models are compared with the
-    large one by expected IoUs. Of the large model itself, these are equal: it gains nothing.
+    The direct gap of the model is the gain over the smallest; other models are compared with the
+    largest by expected IoUs. Of the largest itself, these are equal: it gains nothing. A single
+    model has no larger one.
     """
     expected, direct = judgement.expected_iou, judgement.direct_gap
     own = expected.own[proposal]
-    larger = expected.large[proposal] - own
-    gains = {
-        "model": direct.model[proposal] if model == SMALLEST else larger,
-        "prompt": direct.prompt[proposal],
-    }
+    gains = {"prompt": direct.prompt[proposal]}
+    if direct.model is not None:
+        is_smallest = model == next(iter(expected.models))
+        larger = direct.model[proposal] if is_smallest else expected.largest[proposal] - own
+        gains = {"model": larger, **gains}
     if alternative is not None:
         gains["task"] = expected.own[alternative] - own
     return advise(float(own), {name: float(gain) for name, gain in gains.items()}, costs)

@@ -24,6 +24,8 @@ class ModelScores:
     predictions: Mapping[HeadSet, Predictions]
     largest: ProposalScores
     """Of the same objects, by the largest model of those that are evaluated."""
+    models: tuple[str, ...]
+    """Those that are evaluated, from small to large."""
 
     def evidence(self, model: str, judged: str, heads: "Heads | None" = None) -> "Evidence":
         """What is known about the judged proposal, with the given heads or without."""
@@ -35,6 +37,7 @@ class ModelScores:
             self.agreements[judged],
             heads,
             self.largest,
+            self.models,
         )
 
 
@@ -66,6 +69,8 @@ class Evidence:
     heads: Heads | None = None
     largest: ProposalScores | None = None
     """Of the largest model that is evaluated; None where no other model is asked."""
+    models: tuple[str, ...] = ()
+    """Models that are evaluated, or that the heads know, from small to large."""
 
     def sam_score(self) -> Values:
         """SamScore of the judged proposal, in double precision."""
@@ -121,6 +126,12 @@ class Evidence:
     def own_iou(self) -> Values:
         """IoU that this model's own head predicts for its judged proposal: USAM_θ."""
         return self.head(f"iou_{self.model}")
+
+    def larger_gain(self) -> Values:
+        """What the heads predict that the largest model's mask has over the smallest one's."""
+        largest, smallest = (self.head(f"iou_{self.models[place]}") for place in (-1, 0))
+        gain: Values = largest - smallest
+        return gain
 
     def best_iou(self) -> Values:
         """IoU that the heads predict for the model's best proposal."""

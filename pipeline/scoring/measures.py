@@ -8,7 +8,7 @@ from typing import Final
 from pipeline.heads.kinds import HEAD_KINDS, ISOTONIC, KINDS_BY_NAME, PAPER, HeadKind
 from pipeline.proposals import Values
 from pipeline.scoring.evidence import Evidence
-from pipeline.vocabulary import TASKS
+from pipeline.vocabulary import MODEL_GAP, TASKS
 
 DIRECT_GAP_SHIFT: Final = 0.5
 """Gaps are learned as 0.5 + gap."""
@@ -36,6 +36,8 @@ class Measure:
     """The judged proposal for which it is shown; empty if for both."""
     is_shared: bool = False
     """Whether it is the same under every model."""
+    compares_models: bool = False
+    """Whether it takes two models or more."""
     is_dashed: bool = False
     """Whether its curve is dashed, to tell it from others of its colour."""
     predicted_iou: str = ""
@@ -89,6 +91,7 @@ DECLARED: Final = (
         colour="#6366f1",
         tasks=("model",),
         is_shared=True,
+        compares_models=True,
     ),
     Measure(
         "sam_score_gain",
@@ -98,6 +101,7 @@ DECLARED: Final = (
         colour="#6366f1",
         tasks=("model",),
         is_dashed=True,
+        compares_models=True,
     ),
     Measure(
         "h_std",
@@ -127,6 +131,7 @@ DECLARED: Final = (
         colour="#d97706",
         tasks=("model", "segmentation"),
         is_shared=True,
+        compares_models=True,
         gallery="model",
     ),
     Measure(
@@ -167,6 +172,7 @@ DECLARED: Final = (
         colour="#d97706",
         tasks=("model", "segmentation"),
         is_shared=True,
+        compares_models=True,
         is_dashed=True,
     ),
     Measure(
@@ -177,6 +183,7 @@ DECLARED: Final = (
         colour="#a16207",
         tasks=("model",),
         is_shared=True,
+        compares_models=True,
         is_dashed=True,
     ),
     Measure(
@@ -247,8 +254,9 @@ DECLARED: Final = (
         "delta_theta",
         "Δ_Θ",
         "what a larger model would gain, as two heads predict it: USAM_large − USAM_tiny",
-        lambda evidence: evidence.head("iou_large") - evidence.head("iou_tiny"),
+        lambda evidence: evidence.larger_gain(),
         tasks=("model",),
+        compares_models=True,
         radar_lines=("gaps",),
     ),
     _of_heads(
@@ -272,8 +280,9 @@ DECLARED: Final = (
         "delta_theta_star",
         "Δ*_Θ",
         "what a larger model would gain, as one head predicts it: IoU of large − IoU of tiny",
-        lambda evidence: evidence.head("model_gap") - DIRECT_GAP_SHIFT,
+        lambda evidence: evidence.head(MODEL_GAP) - DIRECT_GAP_SHIFT,
         tasks=("model",),
+        compares_models=True,
         is_dashed=True,
         radar_lines=("gaps_star",),
         gallery="model",

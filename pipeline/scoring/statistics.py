@@ -20,9 +20,6 @@ from pipeline.scoring.tasks import Each, JudgedMasks, default_model
 FAILURE_IOUS: Final = (0.5, 0.75, 0.9)
 """Thresholds below which a mask counts as a failure."""
 
-ROUTED: Final = ("tiny", "large")
-"""The model that answers first, and the one that is asked where that answer is uncertain."""
-
 StatisticKey = tuple[str, float | None]
 """Name of a statistic, and the IoU below which masks fail, or None."""
 
@@ -160,7 +157,7 @@ def statistic_rows(
     Parameters
     ----------
     masks
-        Each protocol's own.
+        Each protocol's own, of models from small to large.
     each
         How the measures are gone through.
     """
@@ -229,20 +226,20 @@ def reliability_rows(
 
 def of_largest(masks: Sequence[JudgedMasks]) -> list[JudgedMasks]:
     """Masks of the model that report tables and figures show."""
-    largest = shown_model(tuple({one.model for one in masks}))
+    largest = shown_model([one.model for one in masks])
     return [one for one in masks if one.model == largest]
 
 
-def shown_model(models: tuple[str, ...]) -> str:
-    """The model that report tables and figures show: the largest."""
+def shown_model(models: Sequence[str]) -> str:
+    """The model that report tables and figures show: the largest, the last of them."""
     return default_model("segmentation", models)
 
 
 def _gain_of_routing(own: JudgedMasks, masks: Iterable[JudgedMasks]) -> Values | None:
-    """What the large model's IoUs add, if these masks are of the model that answers first."""
-    small, large = ROUTED
-    others = [one.iou for one in masks if (one.protocol, one.model) == (own.protocol, large)]
-    return others[0] - own.iou if own.model == small and others else None
+    """What the largest model's IoUs add to masks of the smallest, which answers first."""
+    of_models = [one for one in masks if one.protocol == own.protocol]
+    is_first = own.model == of_models[0].model != of_models[-1].model
+    return of_models[-1].iou - own.iou if is_first else None
 
 
 def _drawn_statistics(

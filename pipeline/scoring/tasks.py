@@ -1,6 +1,6 @@
 """The four corrections that a measure should predict, and the measures of the masks they judge."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from pipeline.heads.kinds import HeadSet
 from pipeline.proposals import Values
 from pipeline.scoring.evidence import Evidence, Heads, ModelScores
 from pipeline.scoring.measures import MEASURES
-from pipeline.vocabulary import JUDGED, MODELS, PROTOCOLS, TASKS
+from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ REFINED: Final = {"best": "refined", "selected": "refined_selected"}
 """The judged mask of eight clicks by protocol, as ``ProposalScores.by_proposal`` names it."""
 
 Ious = Mapping[str, Mapping[str, Float[np.ndarray, "object"]]]
-"""By model: IoU of every object's mask, as ``ProposalScores.by_proposal`` gives it."""
+"""By model, the smallest first: IoU of every object's mask, as ``ProposalScores.by_proposal``."""
 
 
 def ious_of(models: Mapping[str, ModelScores]) -> Ious:
@@ -61,13 +61,13 @@ JUDGED_BY_PROTOCOL: Final = tuple(
 
 
 def corrections(ious: Ious, model: str, protocol: str) -> dict[str, Correction]:
-    """What each task corrects for one model; the model task only where tiny and large are given.
+    """What each task corrects for one model; the model task only where there are two or more.
 
     Notes
     -----
-    Model: tiny to large. Prompt: ``center`` to ``refined``. Task: selected to best. Segmentation:
-    the model's mask to the truth. Masks are the protocol's own, best or selected, except in
-    the task correction.
+    Model: the smallest to the largest. Prompt: ``center`` to ``refined``. Task: selected to best.
+    Segmentation: the model's mask to the truth. Masks are the protocol's own, best or selected,
+    except in the task correction.
     """
     own, refined = ious[model][protocol], ious[model][REFINED[protocol]]
     tasks = {
@@ -75,8 +75,10 @@ def corrections(ious: Ious, model: str, protocol: str) -> dict[str, Correction]:
         "task": Correction(ious[model]["selected"], ious[model]["best"]),
         "segmentation": Correction(own, np.ones_like(own)),
     }
-    if {"tiny", "large"} <= set(ious):
-        return {"model": Correction(ious["tiny"][protocol], ious["large"][protocol])} | tasks
+    models = list(ious)
+    if len(models) > 1:
+        ends = Correction(ious[models[0]][protocol], ious[models[-1]][protocol])
+        return {"model": ends} | tasks
     return tasks
 
 
@@ -89,14 +91,12 @@ def default_corrections(ious: Ious, protocol: str) -> Iterator[tuple[str, str, C
             yield task, model, correction
 
 
-def default_model(task: str, models: tuple[str, ...]) -> str:
-    """The model whose measures the paper's table of a task shows.
+def default_model(task: str, models: Sequence[str]) -> str:
+    """The model whose measures the paper's table of a task shows, of some from small to large.
 
-    Tiny, the one that would be corrected, or else the smallest; for segmentation large, or else
-    the largest.
+    The smallest, the one that would be corrected; for segmentation, the largest.
     """
-    by_size = [model for model in MODELS if model in models]
-    return by_size[-1] if task == "segmentation" else by_size[0]
+    return models[-1] if task == "segmentation" else models[0]
 
 
 Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
@@ -192,5 +192,7 @@ def measures_of(evidence: Evidence) -> dict[str, Values]:
     return {
         measure.name: measure.compute(evidence)
         for measure in MEASURES
-        if measure.heads == kind and measure.judged in {"", evidence.judged}
+        if measure.heads == kind
+        and measure.judged in {"", evidence.judged}
+        and (len(evidence.models) > 1 or not measure.compares_models)
     }

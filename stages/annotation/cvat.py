@@ -26,7 +26,7 @@ from stages.predictor.prompts import check_no_grid, grid_options
 
 def create(
     family: str = "mini",
-    model: str = "tiny",
+    model: str | None = None,
     heads: str | None = None,
     *,
     everything: str = "",

@@ -127,9 +127,9 @@ def heads_readme(path: Path, heads: HeadFile, license_name: str) -> str:
         "pipeline_tag": TASKS[0],
         "tags": [*TAGS, family],
     }
-    model = next((k.removeprefix("weights_") for k in card if k.startswith("weights_")), "tiny")
+    smallest = heads.models[0]
     code = (
-        f'import usam_cache\n\npredictor = usam_cache.load_predictor("{family}", "{model}", '
+        f'import usam_cache\n\npredictor = usam_cache.load_predictor("{family}", "{smallest}", '
         f'heads="{path.name}", protocol="{card.get("protocol", "selected")}")'
     )
     facts = {"file": path.name, "sha256 of the file": record_of(path).sha256} | card

@@ -10,7 +10,6 @@ import typer
 
 from pipeline.predictor.advice import KEEP, NONE, Costs
 from pipeline.predictor.prompts import BOX_ORDER, PromptSet
-from pipeline.vocabulary import MODELS
 from stages.cli.columns import aligned
 from stages.predictor import prompts
 from stages.predictor.gates import gate_words, gated_models, set_gate, set_words
@@ -22,7 +21,7 @@ from storage.head_files.head_file import read_head_file, shipped_heads
 from storage.images.files import read_rgb
 
 if TYPE_CHECKING:
-    from pipeline.predictor import BayesianEntropies, Uncertainty
+    from pipeline.predictor import Uncertainty
 
 ImageFile = Annotated[Path, typer.Argument(help="Image file.")]
 OnObject = Annotated[
@@ -32,10 +31,6 @@ BesideObject = Annotated[
     list[str] | None, typer.Option(metavar="X,Y", help="Click beside it; may be repeated.")
 ]
 AroundObject = Annotated[str | None, typer.Option(metavar=BOX_ORDER, help="Box around the object.")]
-Bayesian = Annotated[
-    bool,
-    typer.Option("--bayesian", help="Also entropies over views, clicks and models."),
-]
 Everything = Annotated[
     bool,
     typer.Option(
@@ -51,7 +46,9 @@ MinScore = Annotated[
 MinStability = Annotated[
     float | None, typer.Option(help="For everything: lowest stability to keep; 0.95 by default.")
 ]
-Model = Annotated[str, typer.Option(help="tiny, small, base_plus or large.")]
+Model = Annotated[
+    str | None, typer.Option(help="Model; by default the smallest that the heads know.")
+]
 Heads = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Of `usam heads export`; also names the family.")
 ]
@@ -67,7 +64,7 @@ Save = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where to writ
 
 
 GAINS: Final = {
-    "model": "the large model instead of the tiny one",
+    "model": "the {largest} model instead of the {smallest} one",
     "prompt": "eight clicks instead of one",
     "task": "the best proposal instead of this one",
 }
@@ -79,12 +76,11 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     click: OnObject = None,
     not_click: BesideObject = None,
     box: AroundObject = None,
-    bayesian: Bayesian = False,  # noqa: FBT002 - typer's options
-    everything: Everything = False,  # noqa: FBT002
+    everything: Everything = False,  # noqa: FBT002 - typer's options
     points_per_side: PointsPerSide = None,
     min_score: MinScore = None,
     min_stability: MinStability = None,
-    model: Model = "tiny",
+    model: Model = None,
     heads: Heads = None,
     cost_of_click: CostOfClick = Costs.click,
     cost_of_larger_model: CostOfLargerModel = Costs.larger_model,
@@ -98,18 +94,14 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
         costs = prompts.parse_costs(cost_of_click, cost_of_larger_model, cost_of_person)
         question = _question(image, model, heads, costs, save)
         if everything:
-            _check_alone(click, not_click, box, bayesian)
+            if click or not_click or box:
+                raise ParamsError("--everything must be given without a prompt, got one")
             answer = _everything(question, prompts.grid_options(grid))
         else:
             prompts.check_no_grid(grid, "--everything")
             prompt = prompts.parse_clicks(click or [], not_click or [], box, question.size_px)
-            answer = _prompt(question, prompt, with_bayesian=bayesian)
+            answer = _prompt(question, prompt)
     _print(question, *answer, as_json=as_json)
-
-
-def _check_alone(*others: object) -> None:
-    if any(others):
-        raise ParamsError("--everything must be given without a prompt or --bayesian, got one")
 
 
 Printed = tuple[dict[str, Any], str, list[Path]]
@@ -124,17 +116,12 @@ def _everything(question: prompts.Question, options: Mapping[str, Any]) -> Print
     return {"masks": records}, _everything_lines(records, question.size_px), saved
 
 
-def _prompt(question: prompts.Question, prompt: PromptSet, *, with_bayesian: bool) -> Printed:
+def _prompt(question: prompts.Question, prompt: PromptSet) -> Printed:
     from stages.predictor.answers import answer_prompt  # noqa: PLC0415
 
-    answer = answer_prompt(question, prompt, with_bayesian=with_bayesian)
-    sets = set_words(set_gate(question.card, question.model), answer.found.mask_set)
-    values = {**answer.found.to_dict(), "set": sets or None}
-    lines = _lines(answer.found, question, sets)
-    if answer.bayesian is not None:
-        values["bayesian"] = _bayesian_values(answer.bayesian, answer.seconds)
-        lines += f"\n\n{_bayesian_lines(values['bayesian'])}"
-    return values, lines, answer.saved
+    found, saved = answer_prompt(question, prompt)
+    sets = set_words(set_gate(question.card, question.model), found.mask_set)
+    return {**found.to_dict(), "set": sets or None}, _lines(found, question, sets), saved
 
 
 def _print(
@@ -164,14 +151,15 @@ def _print(
 
 
 def _question(
-    path: Path, model: str, heads: Path | None, costs: Costs, save: Path | None
+    path: Path, model: str | None, heads: Path | None, costs: Costs, save: Path | None
 ) -> prompts.Question:
     rgb = read_rgb(path)
-    check_known("model", model, MODELS)
+    path_of_heads = heads or shipped_heads()
+    file = read_head_file(path_of_heads)
+    card, model = file.card, model or file.models[0]
+    check_known("model", model, file.models)
     if save is not None and save.exists() and not save.is_dir():
         raise ParamsError(f"--save must be a folder, got the file {save}")
-    file = heads or shipped_heads()
-    card = read_head_file(file).card
     gated = gated_models(card)
     if gated and model not in gated:
         print(
@@ -179,7 +167,7 @@ def _question(
             f"of {model}",
             file=sys.stderr,
         )
-    return prompts.Question(path, rgb, model, file, card, costs, save)
+    return prompts.Question(path, rgb, model, path_of_heads, card, costs, save)
 
 
 def _lines(found: "Uncertainty", question: prompts.Question, sets: str) -> str:
@@ -193,9 +181,13 @@ def _lines(found: "Uncertainty", question: prompts.Question, sets: str) -> str:
             (str(k), f"{mask.mean():.1%}", f"{score:.2f}", f"{own:.2f}{doubt}", f"{bits:.2f}", mark)
         )
     gains: list[tuple[str, ...]] = [("expected gain of the selected proposal in IoU", "Δ", "Δ*")]
+    models = [name.replace("_", " ") for name in found.expected_iou.models]
     for source, words in GAINS.items():
-        both = (getattr(part, source)[found.selected] for part in (found.gap, found.direct_gap))
-        gains.append((words, *(f"{gain:+z.2f}" for gain in both)))
+        both = [part.by_name.get(source) for part in (found.gap, found.direct_gap)]
+        named = words.format(smallest=models[0], largest=models[-1])
+        known = [f"{gain[found.selected]:+z.2f}" for gain in both if gain is not None]
+        if known:
+            gains.append((named, *known))
     parts = [
         aligned(rows, right=range(5)),
         aligned(gains, right=(1, 2)),
@@ -223,40 +215,14 @@ def _advice(found: "Uncertainty") -> str:
     return f"Advice: {advice.words}{which} ({change})."
 
 
-def _bayesian_values(found: "BayesianEntropies", seconds: Mapping[str, float]) -> dict[str, Any]:
-    """Entropies in bits, the clicks that were drawn, and what all took."""
-    return {
-        "h_t": found.h_t,
-        "h_xp": found.h_xp,
-        "h_theta": found.h_theta,
-        "clicks": found.clicks.tolist(),
-        **vars(found.cost),
-        "seconds": seconds["bayesian"],
-        "seconds_of_one_pass": seconds["one_pass"],
-    }
-
-
-def _bayesian_lines(values: Mapping[str, Any]) -> str:
-    """The same in words."""
-    names = {"h_t": "H_T (views)", "h_xp": "H_Xp (clicks)", "h_theta": "H_Θ (models)"}
-    known = [
-        f"{words} {values[name]:.2f}" for name, words in names.items() if values[name] is not None
-    ]
-    return (
-        f"{', '.join(known)} bits.\n"
-        f"They took {values['n_encodes']} more encodings, {values['n_decodes']} decodings and "
-        f"{values['seconds']:.2f} s; all above took one of each and "
-        f"{values['seconds_of_one_pass']:.2f} s."
-    )
-
-
 def _everything_lines(records: Sequence[Mapping[str, Any]], size_px: tuple[int, int]) -> str:
     """A row for each mask."""
     if not records:
         return "No masks: a lower --min-score or --min-stability keeps more."
     height, width = size_px
+    sources = list(records[0]["gap"])
     rows: list[tuple[str, ...]] = [
-        ("mask", "area", "SamScore", "expected IoU", "Δ model", "Δ prompt", "Δ task", "advice")
+        ("mask", "area", "SamScore", "expected IoU", *(f"Δ {name}" for name in sources), "advice")
     ]
     for i, one in enumerate(records):
         scores = one["predicted_iou"], one["expected_iou"]["own"]
@@ -265,8 +231,8 @@ def _everything_lines(records: Sequence[Mapping[str, Any]], size_px: tuple[int, 
                 str(i),
                 f"{one['area'] / (height * width):.1%}",
                 *(f"{score:.2f}" for score in scores),
-                *(f"{one['gap'][source]:+z.2f}" for source in GAINS),
+                *(f"{one['gap'][source]:+z.2f}" for source in sources),
                 one["advice"]["words"],
             )
         )
-    return aligned(rows, right=range(7))
+    return aligned(rows, right=range(4 + len(sources)))

@@ -101,7 +101,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     points_per_side: PointsPerSide = None,
     min_score: MinScore = None,
     min_stability: MinStability = None,
-    model: Model = "tiny",
+    model: Model = None,
     heads: Heads = None,
     form: Form = "results",
     sort: Sort = None,
@@ -117,8 +117,9 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
         check_prompts(annotations, todo)
         output = Output(results, todo, sort, _categories(annotations, prompt, todo, form))
         options = _options(prompt, (points_per_side, min_score, min_stability))
-        file = heads or shipped_heads()
-        card = read_head_file(file).card
+        path = heads or shipped_heads()
+        file = read_head_file(path)
+        card, model = file.card, model or file.models[0]
         made_from = {
             "annotations": sha256_file(annotations),
             "images": str(images.resolve()),
@@ -126,7 +127,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
             "weights": checkpoint(card["family"], model).sha256 or "not listed",
             "prompt": f"{prompt} {options}",
         }
-        answer = _answer(file, card["family"], model, options)
+        answer = _answer(path, card["family"], model, options)
         _answer_all(answer, images, KeptResults(results, made_from), output)
 
 

@@ -1,6 +1,6 @@
 """How long extraction and the methods of the paper's Table 7 take on this machine."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Final, TypeVar
@@ -21,7 +21,7 @@ from pipeline.runtime import METHODS, Heads, Question, median_interval
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.views import default_view
-from pipeline.vocabulary import PROTOCOL_OBJECTIVES
+from pipeline.vocabulary import protocol_objectives
 from stages.extraction.models import device_name, load_model
 from stages.program.progress import progress
 from stages.settings.blocks import ExtractParams
@@ -31,16 +31,24 @@ N_TIMED: Final = 3
 """Rounds by which extraction is timed."""
 
 
-def time_models(params: ExtractParams, models: tuple[str, ...], n_repeats: int) -> pd.DataFrame:
+def time_models(
+    params: ExtractParams,
+    models: tuple[str, ...],
+    n_repeats: int,
+    *,
+    question: Question | None = None,
+    heads: Heads | None = None,
+) -> pd.DataFrame:
     """Seconds of every method on every model, and what they depend on.
-
-    The question is about a drawn scene of the size that the model takes; heads have random weights,
-    which take the same time.
 
     Parameters
     ----------
     n_repeats
         Rounds that count, after a warm-up.
+    question
+        By default, about a drawn scene of the size that the model takes.
+    heads
+        By default, heads with random weights, which take the same time.
 
     Returns
     -------
@@ -56,18 +64,19 @@ def time_models(params: ExtractParams, models: tuple[str, ...], n_repeats: int) 
     runs: dict[tuple[str, str], Callable[[], object]] = {}
     for model in models:
         sam = load_model(params, model)
-        given = (sam, _drawn_question(sam.image_size_px), _random_heads(sam))
+        own = heads or _random_heads(sam, models)
+        given = (sam, question or _drawn_question(sam.image_size_px), own)
         runs |= {(model, name): partial(method, *given) for name, method in METHODS.items()}
     with progress("runtime", 1 + n_repeats, "rounds") as advance:
         seconds = seconds_in_turns(runs, n_repeats, advance)
     settings = RuntimeSettings(
         family=params.family,
         weights=params.weights.partition("-")[0],
-        heads="random",
+        heads="trained" if heads else "random",
         precision=params.precision,
         device=device_name(sam.device),
         torch_threads=torch.get_num_threads(),
-        image="drawn scene",
+        image="own" if question else "drawn scene",
         repeats=n_repeats,
     )
     return as_frame(RUNTIME, runtime_rows(seconds, settings))
@@ -157,12 +166,13 @@ def _drawn_question(size_px: int) -> Question:
     return Question(scene.rgb, sample_prompts(scene.masks[0], seed=0))
 
 
-def _random_heads(sam: Sam) -> Heads:
-    return {name: _heads_of(KINDS_BY_NAME[name], sam.n_channels) for name in KINDS}
+def _random_heads(sam: Sam, models: Sequence[str]) -> Heads:
+    names = protocol_objectives("selected", models)
+    return {name: _heads_of(KINDS_BY_NAME[name], sam.n_channels, names) for name in KINDS}
 
 
-def _heads_of(kind: HeadKind, n_channels: int) -> dict[str, HeadWeights]:
-    objectives, width = PROTOCOL_OBJECTIVES["selected"], n_inputs(kind, n_channels)
+def _heads_of(kind: HeadKind, n_channels: int, objectives: Sequence[str]) -> dict[str, HeadWeights]:
+    width = n_inputs(kind, n_channels)
     standard = dict.fromkeys(STANDARD, np.ones(width, np.float32)) if kind.is_standardised else {}
     return {
         name: {**initial_network(name, width, seed=0, hidden=kind.hidden).tensors(), **standard}

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 
-from pipeline.vocabulary import MODELS
 from stages.filling.fill import Filling, device_of
 from stages.filling.job import possible_jobs, settled_job
 from stages.filling.plans import all_cells, prepared_as_set, reason_to_run
@@ -50,9 +49,13 @@ def choose_names(globs: Sequence[str], params: Params) -> list[CellName]:
     return [n for n in names if not globs or any(fnmatchcase(str(n), glob) for glob in globs)]
 
 
-def widest_first(name: CellName) -> tuple[object, ...]:
-    """Sorts cells: those with most prompt sets first, and cells of a model together."""
-    return -len(name.prompts), -MODELS.index(name.model), name.split, name.view.name
+def widest_first(names: Sequence[CellName], models: Sequence[str]) -> list[CellName]:
+    """Cells in another order: most prompt sets first, then the largest model's together."""
+
+    def place(name: CellName) -> tuple[object, ...]:
+        return -len(name.prompts), -models.index(name.model), name.split, name.view.name
+
+    return sorted(names, key=place)
 
 
 def parts_of(
@@ -72,7 +75,7 @@ def parts_of(
     asked = dict.fromkeys(name.split for name in names)
     splits = {split: prepared_as_set(split, params) for split in asked}
     (number, of), first = part, 0
-    for name in sorted(names, key=widest_first):
+    for name in widest_first(names, params.models):
         split = splits[name.split]
         yield name, split, frozenset(split.names[(number - 1 - first) % of :: of])
         first += len(split.names)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from pipeline.scoring.measures import TASK_MEASURES
-from pipeline.scoring.statistics import ROUTED, shown_model
+from pipeline.scoring.statistics import shown_model
 from pipeline.vocabulary import TASKS
 from stages.page import labels
 from stages.page.svg import LINE, MUTED, RULES, TEXT, svg_file
@@ -155,7 +155,7 @@ def coverage_figure(found: SplitResults, measures: Sequence[str]) -> Figure:
 def reliability_figure(found: SplitResults) -> Figure:
     """True by predicted IoU of the largest model, in bins; dotted where both are equal."""
     rows = found.reliability
-    rows = rows[rows["model"] == shown_model(tuple(rows["model"].unique()))]
+    rows = rows[rows["model"] == shown_model(list(rows["model"].unique()))]
     figure, panel = _panel("predicted IoU", "true IoU")
     panel.plot([0, 1], [0, 1], ":", color=labels.BOUND_COLOUR, linewidth=1.2, gid=f"{LINE}equal")
     for curve in curves_of(rows, tuple(rows["measure"].unique())):
@@ -169,12 +169,13 @@ def reliability_figure(found: SplitResults) -> Figure:
 def routing_figure(found: SplitResults, timed: pd.DataFrame) -> Figure | None:
     """Mean IoU by mean seconds per click, from no click sent on to all.
 
-    Measures that nothing times have no curve; None without the tiny or the large model.
+    Measures that nothing times have no curve; None with a single model.
     """
-    own = found.curves[(found.curves["task"] == "model") & (found.curves["model"] == ROUTED[0])]
+    models = list(found.run["models"])
+    own = found.curves[found.curves["task"] == "model"]
     figure, panel = _panel("seconds a click", "mean IoU")
     for curve in curves_of(own, TASK_MEASURES["model"]):
-        seconds = seconds_with(timed, curve.measure)
+        seconds = seconds_with(timed, curve.measure, models)
         if seconds:
             taken = seconds.at(curve.rows["corrected_fraction"].to_numpy())
             by_seconds = replace(curve, rows=curve.rows.assign(seconds=taken))
@@ -182,12 +183,13 @@ def routing_figure(found: SplitResults, timed: pd.DataFrame) -> Figure | None:
     if not panel.lines:
         return None
     oracle = own[own["measure"] == "oracle"]["mean_iou"].iloc[[0, -1]]
-    for model, iou, offset_pt in zip(ROUTED, oracle.tolist(), (-14, 8), strict=True):
+    ends = models[0], models[-1]
+    for model, iou, offset_pt in zip(ends, oracle.tolist(), (-14, 8), strict=True):
         # A model that answers every click itself.
         (seconds,) = timed[(timed["model"] == model) & (timed["method"] == ALONE)]["seconds"]
         panel.plot(seconds, iou, "o", color=labels.BOUND_COLOUR, label=f"_{model}")
         panel.annotate(
-            f"{model} alone",
+            f"{labels.model_label(model)} alone",
             (seconds, iou),
             xytext=(0, offset_pt),
             textcoords="offset points",

@@ -32,7 +32,7 @@ METHOD_LABELS: Final = {
     "entropy": "entropy",
     "views5": "|T| = 5 views",
     "prompts8": "|X_p| = 8 clicks",
-    **{kind.named("usam"): f"nine heads{kind.label}" for kind in HEAD_KINDS},
+    **{kind.named("usam"): f"heads{kind.label}" for kind in HEAD_KINDS},
 }
 """Columns of the paper's Table 7."""
 
@@ -46,11 +46,12 @@ TASK_LABELS: Final = {
 SECTION_LABELS: Final[Mapping[Section, str]] = {
     "overview": "Relative AUC",
     "curves": "Correction curves",
-    "radar": "All four corrections at once",
+    "radar": "All corrections at once",
     "selective": "Selective prediction",
     "calibration": "Calibration",
     "promises": "Promises",
     "routing": "Routing",
+    "decisions": "Decisions",
     "tokens": "Heads without one of the tokens",
     "iou": "Mean IoU",
     "gallery": "Gallery",
@@ -85,7 +86,7 @@ MASK_LABELS: Final = {"best": "best masks", "selected": "selected masks"}
 """Judged proposals in a caption."""
 
 CORRECTIONS: Final = {
-    "model": "The {mask} of the tiny model gives way to that of the large one.",
+    "model": "The {mask} of the smallest model gives way to that of the largest.",
     "prompt": "The {mask} from one click gives way to that from eight.",
     "task": "The {mask} gives way to the best of the three.",
     "segmentation": "The {mask} gives way to the ground truth.",
@@ -135,8 +136,8 @@ GLOSSARY: Final[Mapping[str, str]] = {
     "refined": "The best, or the selected, proposal from all eight clicks together.",
     "judged mask": "The mask that a correction replaces: the best proposal or the selected one.",
     "view": "The image as it is (identity), flipped, compressed, blurred or with noise.",
-    "model": "One of the four sizes of SAM2: tiny, small, base plus, large.",
-    "family": "The release that the four models come from: mini, sam2 or sam2.1.",
+    "model": "One of the sizes of SAM2 that were run, such as tiny or large.",
+    "family": "The release that the models come from, such as mini or sam2.1.",
     "entropy": "Uncertainty of a soft mask in bits, weighted by its foreground (Eq. 3).",
     "head": "A small network that predicts an IoU, or a gap of two, from SAM2's tokens; heads "
     "“ours” read figures of the masks, too.",

@@ -123,6 +123,9 @@ def render_report(contents: Contents) -> str:
         printed=printed,
         of_both=[name for name, tables in printed.items() if tables and name not in OF_ALL],
         of_all=OF_ALL,
+        measures=[
+            one for one in MEASURES if not one.compares_models or len(first.run["models"]) > 1
+        ],
         runtime=contents.tables[RUNTIME.file()],
         trials=trial_blocks(contents.tables.get(TRIALS.file())),
     )
@@ -296,7 +299,6 @@ def page_template() -> jinja2.Template:
         paper=PAPER,
         paper_family=FAMILY,
         n_named=N_NAMED,
-        measures=MEASURES,
         words=labels.GLOSSARY,
     )
     return environment.get_template("report.html.j2")

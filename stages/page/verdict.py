@@ -67,7 +67,7 @@ LINES: Final = (
     Line(
         "H_Θ, H_Xp, H_A, H_T",
         {"model": "h_theta", "prompt": "h_xp", "task": "h_a", "segmentation": "h_t"},
-        "entropy over four models, eight clicks, three proposals or six views",
+        "entropy over the models, eight clicks, three proposals or the views",
     ),
     *map(
         _of_heads,

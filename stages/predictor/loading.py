@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.predictor import ProposalHeads, UncertainPredictor
-from pipeline.sam.families import FAMILIES
+from pipeline.sam.families import FAMILIES, models_of
 from pipeline.sam.model import DeviceError, Precision, Sam
-from pipeline.vocabulary import MODELS, PROTOCOLS, TRAIN_PROMPTS
+from pipeline.vocabulary import PROTOCOLS, TRAIN_PROMPTS
 from stages.extraction.models import load_sam
 from stages.predictor.colours import training_colours
 from stages.predictor.gates import least_iou, set_gate
@@ -34,7 +34,7 @@ OF_USERS: Final = HeadSet("selected", "selected", "ours")
 PRETRAINED: Final = {
     f"facebook/{family}-hiera-{model.replace('_', '-')}": (family, model)
     for family in ("sam2", "sam2.1")
-    for model in MODELS
+    for model in models_of(family)
 }
 """Names of Meta's models on Hugging Face."""
 
@@ -101,12 +101,9 @@ def load_predictor(
         If the heads learned from another family, extraction version, precision or weights, from
         tokens of another width, or under the other protocol.
     """
-    for thing, name, known in (
-        ("family", family, FAMILIES),
-        ("model", model, MODELS),
-        ("protocol", protocol, PROTOCOLS),
-    ):
-        check_known(thing, name, known)
+    check_known("family", family, FAMILIES)
+    check_known("model", model, models_of(family))
+    check_known("protocol", protocol, PROTOCOLS)
     path = default_heads(family) if heads is None else Path(heads)
     found = read_head_file(path)
     expected = {
@@ -121,13 +118,17 @@ def load_predictor(
     return UncertainPredictor(sam, _heads(path, found, family, model, sam))
 
 
-def load_by_heads(family: str, model: str, heads: str | Path | None = None) -> UncertainPredictor:
+def load_by_heads(
+    family: str, model: str | None = None, heads: str | Path | None = None
+) -> UncertainPredictor:
     """Load a model under what the card of its heads names.
 
     Parameters
     ----------
     family
         Whose heads to take where none are given.
+    model
+        By default, the smallest that the heads know.
 
     Raises
     ------
@@ -136,8 +137,13 @@ def load_by_heads(family: str, model: str, heads: str | Path | None = None) -> U
     """
     check_known("family", family, FAMILIES)
     path = default_heads(family) if heads is None else Path(heads)
-    card = read_head_file(path).card
-    return load_predictor(card["family"], model, heads=path, protocol=card["protocol"])
+    found = read_head_file(path)
+    return load_predictor(
+        found.card["family"],
+        model or found.models[0],
+        heads=path,
+        protocol=found.card["protocol"],
+    )
 
 
 def default_heads(family: str) -> Path:
@@ -159,7 +165,7 @@ def default_heads(family: str) -> Path:
 
 
 def load_others(predictor: UncertainPredictor, family: str, model: str) -> list[Sam]:
-    """The other models of a predictor's family, as ``predict_bayesian`` takes them.
+    """The other models that a predictor's heads know, as ``predict_bayesian`` takes them.
 
     Raises
     ------
@@ -169,7 +175,7 @@ def load_others(predictor: UncertainPredictor, family: str, model: str) -> list[
     sam = predictor.sam
     return [
         load_sam(family, other, precision=sam.precision, device=sam.device.type)
-        for other in MODELS
+        for other in predictor.heads.models
         if other != model
     ]
 
@@ -205,6 +211,7 @@ def _heads(path: Path, found: HeadFile, family: str, model: str, sam: Sam) -> Pr
     try:
         return ProposalHeads(
             model,
+            found.models,
             head_set_of(found.card),
             found.weights,
             first_mask_token=int(found.card.get("first_mask_token", "1")),

@@ -11,9 +11,9 @@ import torch
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.heads.predict import HIDDEN, check_head
-from pipeline.vocabulary import MODELS
+from pipeline.sam.families import models_of
 from stages.settings.versions import VERSIONS
-from storage.checkpoints.weights import checkpoint
+from storage.checkpoints.weights import checkpoints
 from storage.errors import WeightsError
 from storage.head_files.head_file import HeadFile, pack_heads
 
@@ -22,7 +22,7 @@ HEAD_SET: Final = HeadSet("best", "best")
 
 THEIR_NAMES: Final[Mapping[str, str]] = {
     name: {"iou_refined": "iou_dense_prompt", "iou_selected": "iou_unsupervised"}.get(name, name)
-    for name in HEAD_SET.objectives
+    for name in HEAD_SET.objectives(models_of("sam2"))
 }
 """Objective -> folder of its ``model.pth``."""
 
@@ -49,7 +49,7 @@ def read_published(folder: Path, family: str) -> HeadFile:
         objective: _read(folder / name / "model.pth", objective)
         for objective, name in THEIR_NAMES.items()
     }
-    digests = {model: checkpoint(family, model).sha256 or "not listed" for model in MODELS}
+    digests = {one.model: one.sha256 or "not listed" for one in checkpoints(family)}
     card = {
         "family": family,
         "precision": "fp32",

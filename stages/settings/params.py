@@ -9,8 +9,9 @@ from pydantic import Field, StrictStr
 
 from pipeline.heads.kinds import KINDS
 from pipeline.prompt_kinds import EXTRA_PROMPTS
+from pipeline.sam.families import models_of
 from pipeline.views import View, parse_view
-from pipeline.vocabulary import ABLATIONS, MODELS
+from pipeline.vocabulary import ABLATIONS, objectives_of
 from stages.settings import blocks
 from stages.settings.parsing import ParamsError, check_known, parse, read_yaml, strict
 from stages.settings.versions import check_versions
@@ -29,7 +30,14 @@ place must run no stage again."""
 class Params:
     """Every setting: what the matrices span and stages share, then a block per stage."""
 
-    models: blocks.SomeUnique[Annotated[str, blocks.one_of(MODELS)]]
+    models: Annotated[
+        blocks.SomeUnique[StrictStr],
+        Field(description="a list of at least one model of the family, each once"),
+    ]
+    objectives: Annotated[
+        blocks.SomeUnique[StrictStr],
+        Field(description="a list of what heads learn of the models, each once"),
+    ]
     views: dict[str, dict[str, object]]
     extra_prompts: blocks.Unique[Annotated[str, blocks.one_of(EXTRA_PROMPTS)]]
     train_prompts: blocks.Unique[Annotated[str, blocks.one_of(EXTRA_PROMPTS)]]
@@ -66,10 +74,17 @@ class Params:
             raise ValueError(
                 f"a split must be in eval_splits or in train_splits, got {both[0]!r} in both"
             )
-        if self.train_splits and set(self.models) != set(MODELS):
+        family = models_of(self.extract.family)
+        if self.models != tuple(model for model in family if model in self.models):
             raise ValueError(
-                f"models must be {', '.join(MODELS)} if train_splits has any, since heads compare "
-                f"them, got {', '.join(self.models)}"
+                f"models must be some of {', '.join(family)}, in this order, got "
+                f"{', '.join(map(shown, self.models))}"
+            )
+        learned = objectives_of(self.models)
+        if self.train_splits and self.objectives != learned:
+            raise ValueError(
+                f"objectives must be [{', '.join(learned)}], what heads learn of these models, got "
+                f"[{', '.join(map(shown, self.objectives))}]"
             )
         for name in self.views:
             self.view(name)

@@ -179,19 +179,19 @@ REPORT_TABLES: Final = (
     ReportTable(
         "routing",
         lambda given, _: statistics.routing_table(given.results, given.timed),
-        "What it takes to match the large model",
+        "What it takes to match the largest model",
         "routing",
         caption="In %",
-        note="Smallest share of the clicks that must go on to the large model for the mean IoU to "
-        "reach its own less one point, and the mean time per click then: above 100 %, the "
-        "large model alone is faster. H_Y and H_Θ are not timed: they ask every model.",
+        note="Smallest share of the clicks that must go on to the largest model for the mean IoU "
+        "to reach its own less one point, and the mean time per click then: above 100 %, the "
+        "largest model alone is faster. H_Y and H_Θ are not timed: they ask every model.",
         across="told",
     ),
     ReportTable(
         "decisions",
         lambda given, _: decisions.decision_table(given.results),
-        "Keep the mask, click again, or ask the large model",
-        "routing",
+        "Keep the mask or correct it",
+        "decisions",
         caption="Regret in percentage points of IoU, by the cost of a correction",
         note="How far a way to choose falls short of the best choice for each object, costs "
         "deducted. The difference is to the best fixed choice: above 0 if it pays to look at each "

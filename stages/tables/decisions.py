@@ -1,6 +1,6 @@
 """The value of choosing a correction by its predicted gain, as a table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -9,15 +9,14 @@ import pandas as pd
 from pipeline.decisions import Decisions, Worth, choose
 from pipeline.heads.kinds import HEAD_KINDS
 from pipeline.scoring.bootstrap import resample_groups
-from pipeline.scoring.tasks import REFINED, default_model
-from pipeline.vocabulary import MODELS
+from pipeline.scoring.tasks import REFINED
 from stages.tables import report_table
 from storage.outputs.results import SplitResults
 
 COSTS: Final = (0.02, 0.05, 0.08, 0.12)
 """What a correction may cost, in IoU."""
 
-FIXED: Final = {"keep": "keep always", "prompt": "always click again", "model": "always large"}
+FIXED: Final = {"keep": "keep always", "prompt": "always click again", "model": "always {largest}"}
 """Choices made for all objects alike."""
 
 GAIN_MEASURES: Final = {"prompt": "delta_xp_star", "model": "delta_theta_star"}
@@ -52,15 +51,19 @@ def decision_table(results: report_table.Results) -> pd.DataFrame:
 
 def _rows(split: str, found: SplitResults) -> Iterator[dict[str, object]]:
     objects = found.objects[found.objects["judged"] == found.objects["protocol"]]
+    models = list(found.run["models"])
     by_model = {str(model): rows.reset_index() for model, rows in objects.groupby("model")}
-    own = by_model[default_model("prompt", tuple(by_model))]
-    gains = _gains(own, by_model)
+    own, largest = by_model[models[0]], by_model[models[-1]]
+    gains = _gains(own, largest)
     predicted = _predicted(found, own, list(gains))
     resamples = resample_groups(own["group"].to_numpy(), found.run["n_resamples"], seed=0)
     for cost in COSTS:
         costs = np.array([0.0 if name == "keep" else cost for name in gains])
         decisions = Decisions(np.stack(list(gains.values()), axis=1) - costs)
-        ways = {FIXED[name]: decisions.net[:, i] for i, name in enumerate(gains)}
+        ways = {
+            FIXED[name].format(largest=models[-1]): decisions.net[:, i]
+            for i, name in enumerate(gains)
+        }
         ways["by SamScore"] = decisions.by_score(own["sam_score"].to_numpy())
         for name, expected in predicted.items():
             ways[name] = decisions.chosen(choose(expected, costs))
@@ -68,14 +71,13 @@ def _rows(split: str, found: SplitResults) -> Iterator[dict[str, object]]:
             yield {"split": split, "choice": name, "cost": f"{cost:g}", **_numbers(worth)}
 
 
-def _gains(own: pd.DataFrame, by_model: Mapping[str, pd.DataFrame]) -> dict[str, np.ndarray]:
-    """What each choice gains: it may be the large model where tiny and large are given."""
+def _gains(own: pd.DataFrame, largest: pd.DataFrame) -> dict[str, np.ndarray]:
+    """What each choice gains: it may be the largest model where that is another."""
     protocol = own["protocol"].iloc[0]
     corrected = {"keep": own["iou"], "prompt": own[f"{REFINED[protocol]}_iou"]}
-    smallest, largest = MODELS[0], MODELS[-1]
-    if {smallest, largest} <= set(by_model):
+    if largest is not own:
         # Rows of a model are in the order of the objects; ids may repeat from video to video.
-        corrected["model"] = by_model[largest]["iou"]
+        corrected["model"] = largest["iou"]
     return {name: (iou - own["iou"]).to_numpy() for name, iou in corrected.items()}
 
 
@@ -85,6 +87,8 @@ def _predicted(found: SplitResults, own: pd.DataFrame, choices: list[str]) -> di
     predicted = {}
     for train_split in found.run["heads"]:
         for kind in HEAD_KINDS:
+            if f"{kind.named(GAIN_MEASURES['prompt'])}@{train_split}" not in own:
+                continue  # not trained
             columns = [
                 np.zeros(len(own))
                 if name == "keep"

@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.measures import TASK_MEASURES
 from pipeline.scoring.tasks import REFINED, default_model
-from pipeline.vocabulary import JUDGED, MODELS, PROTOCOLS, TASKS
+from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 from stages.tables.paper import DataSets, PaperNumbers
 from storage.outputs.results import SplitResults
 
@@ -44,10 +44,13 @@ def _of_protocol(found: SplitResults, protocol: str) -> SplitResults:
 
 def task_models(results: Results) -> dict[str, str]:
     """The model whose measures each task shows, for tasks that were evaluated."""
-    first = next(iter(results.values()))
-    models = tuple(first.auc["model"].unique())
-    evaluated = set(first.auc["task"])
-    return {task: default_model(task, models) for task in TASKS if task in evaluated}
+    evaluated = set(next(iter(results.values())).auc["task"])
+    return {task: default_model(task, models_of(results)) for task in TASKS if task in evaluated}
+
+
+def models_of(results: Results) -> list[str]:
+    """Models that were evaluated, from small to large."""
+    return list(next(iter(results.values())).run["models"])
 
 
 def measure_name(measure: str, train_split: str, first: str) -> str:
@@ -81,8 +84,9 @@ def all_rows(results: Results, table: str) -> pd.DataFrame:
 
 
 def models_in_order(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows from the smallest model to the largest, otherwise in their order."""
-    return rows.sort_values("model", key=lambda model: model.map(MODELS.index), kind="stable")
+    """Rows of each model together, models and their rows in their order: from small to large."""
+    order = {model: place for place, model in enumerate(rows["model"].unique())}
+    return rows.sort_values("model", key=lambda model: model.map(order), kind="stable")
 
 
 def a_column_a_split(
@@ -111,6 +115,7 @@ Section = Literal[
     "calibration",
     "promises",
     "routing",
+    "decisions",
     "tokens",
     "iou",
     "gallery",

@@ -1,5 +1,6 @@
 """How good masks are, and how useful measures are in practice, as tables."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,7 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from pipeline.scoring.measures import BY_NAME
-from pipeline.scoring.statistics import PIXEL_STATISTICS, ROUTED, STATISTICS, shown_model
+from pipeline.scoring.statistics import PIXEL_STATISTICS, STATISTICS, shown_model
 from pipeline.views import view_order
 from pipeline.vocabulary import JUDGED
 from stages.tables import report_table
@@ -31,7 +32,7 @@ ALONE: Final = "sam"
 
 @dataclass(frozen=True)
 class Seconds:
-    """Seconds per object: of the small model with its measure, and of the large model."""
+    """Seconds per object: of the smallest model with its measure, and of the largest model."""
 
     small: float
     large: float
@@ -107,7 +108,7 @@ def set_table(results: report_table.Results) -> pd.DataFrame:
 
 
 def routing_table(results: report_table.Results, timed: pd.DataFrame) -> pd.DataFrame:
-    """Clicks sent on and time needed to match the large model by routing, in percent.
+    """Clicks sent on and time needed to match the largest model by routing, in percent.
 
     Parameters
     ----------
@@ -118,7 +119,10 @@ def routing_table(results: report_table.Results, timed: pd.DataFrame) -> pd.Data
     rows = rows[rows["statistic"] == "routed"].assign(told=LABELS["routed"])
     if rows.empty:
         return pd.DataFrame()
-    seconds = {measure: seconds_with(timed, measure) for measure in rows["measure"].unique()}
+    models = report_table.models_of(results)
+    seconds = {
+        measure: seconds_with(timed, measure, models) for measure in rows["measure"].unique()
+    }
     costs = rows[rows["measure"].map(lambda measure: seconds[measure] is not None)].copy()
     small, large = (
         costs["measure"].map({m: getattr(found, name) for m, found in seconds.items() if found})
@@ -130,14 +134,14 @@ def routing_table(results: report_table.Results, timed: pd.DataFrame) -> pd.Data
     return report_table.a_column_a_split(both, ["measure", "trained_on", "told"], "value")
 
 
-def seconds_with(timed: pd.DataFrame, measure: str) -> Seconds | None:
-    """Seconds per click if a measure of the small model decides; None if nothing times it.
+def seconds_with(timed: pd.DataFrame, measure: str, models: Sequence[str]) -> Seconds | None:
+    """Seconds per click if a measure of the smallest model decides; None if nothing times it.
 
-    Those of the small model alone where the rounds cannot tell the measure's from them.
+    Those of that model alone where the rounds cannot tell the measure's from them.
     """
     method = BY_NAME[measure].timed_as
     rows = timed.set_index(["model", "method"])
-    small, large = ROUTED
+    small, large = models[0], models[-1]
     if (small, method) not in rows.index or (large, ALONE) not in rows.index:
         return None
     seconds, low, high = (rows[name] for name in ("seconds", "ratio_low", "ratio_high"))
@@ -151,7 +155,7 @@ def _statistics(results: report_table.Results) -> pd.DataFrame:
 
 
 def _of_largest(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[rows["model"] == shown_model(tuple(rows["model"].unique()))].copy()
+    return rows[rows["model"] == shown_model(list(rows["model"].unique()))].copy()
 
 
 def _table_of(table: str, rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
@@ -202,6 +206,10 @@ def view_table(results: report_table.Results) -> pd.DataFrame:
 def best_model_table(results: report_table.Results) -> pd.DataFrame:
     """Share of the objects on which each model is the best, in percent: the paper's Table 9.
 
+    Returns
+    -------
+    No rows for a single model.
+
     Notes
     -----
     Models are compared by the mask from one click that the protocol judges. Those that tie for the
@@ -209,7 +217,7 @@ def best_model_table(results: report_table.Results) -> pd.DataFrame:
     """
     columns = {split: _best_shares(_own(found.objects)) for split, found in results.items()}
     table = pd.DataFrame(columns).mul(100).rename_axis("model").reset_index()
-    return report_table.models_in_order(table).reset_index(drop=True)
+    return table if len(table) > 1 else table.iloc[:0]
 
 
 def _own(objects: pd.DataFrame) -> pd.DataFrame:
@@ -219,7 +227,9 @@ def _own(objects: pd.DataFrame) -> pd.DataFrame:
 
 def _best_shares(objects: pd.DataFrame) -> "pd.Series[float]":
     # Rows of a model are in the order of the objects; ids may repeat from video to video.
-    by_model = {model: rows["iou"].to_numpy() for model, rows in objects.groupby("model")}
+    by_model = {
+        model: rows["iou"].to_numpy() for model, rows in objects.groupby("model", sort=False)
+    }
     iou = np.stack(list(by_model.values()))
     is_best = iou == iou.max(axis=0)
     return pd.Series((is_best / is_best.sum(axis=0)).mean(axis=1), index=list(by_model))

@@ -1,6 +1,6 @@
 """Training data of a split's heads: the features of all models, and groups of like objects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -12,7 +12,7 @@ from jaxtyping import Float32, Int
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import TrainingSet, training_set
 from pipeline.heads.predict import READ, n_inputs, set_inputs
-from pipeline.vocabulary import MODELS, TRAIN_PROMPTS
+from pipeline.vocabulary import TRAIN_PROMPTS
 from storage.errors import StoreError, faults_of
 from storage.files.addresses import files_at
 from storage.files.manifest import ROOT
@@ -43,11 +43,11 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
     DataError
         If a score or token is not finite.
     """
-    identity = {model: cells.by_name[model, "identity"] for model in MODELS}
     group, prompts = group_index(cells.table), learned_prompts(cells, head_set)
-    inputs = _read_inputs(identity, prompts, len(group), head_set)
+    inputs = _read_inputs(list(cells.identity.values()), prompts, len(group), head_set)
     features = [
-        {model: cell.proposals(prompt) for model, cell in identity.items()} for prompt in prompts
+        {model: cell.proposals(prompt) for model, cell in cells.identity.items()}
+        for prompt in prompts
     ]
     with faults_of(cells.split):
         return training_set(inputs, features, group, protocol=head_set.protocol)
@@ -55,7 +55,7 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
 
 def learned_prompts(cells: SplitCells, head_set: HeadSet) -> tuple[str, ...]:
     """Prompt sets that heads learn from, of those that the cells have."""
-    prompts: Sequence[str] = cells.by_name[MODELS[0], "identity"].signature["prompts"]
+    prompts: Sequence[str] = cells.identity[cells.models[0]].signature["prompts"]
     every = KINDS_BY_NAME[head_set.kind].learns_every_prompt
     return tuple(prompts) if every else TRAIN_PROMPTS[:1]
 
@@ -64,7 +64,7 @@ def origin_of(cells: SplitCells) -> dict[str, str]:
     """Where rows come from: ``head_origin``, ``n_channels`` and the digest of the features."""
     return {
         **cells.head_origin,
-        "n_channels": str(cells.by_name[MODELS[0], "identity"].n_channels),
+        "n_channels": str(cells.identity[cells.models[0]].n_channels),
         FEATURES: cells.digest(["identity"]),
     }
 
@@ -88,13 +88,13 @@ def learned_from(split: str, expected: Expected, cache: str | Path) -> dict[str,
 
 
 def _read_inputs(
-    cells: Mapping[str, OpenCell], prompts: Sequence[str], n_objects: int, head_set: HeadSet
+    cells: Sequence[OpenCell], prompts: Sequence[str], n_objects: int, head_set: HeadSet
 ) -> Float32[np.ndarray, "prompt model object input"]:
-    width = n_inputs(KINDS_BY_NAME[head_set.kind], cells[MODELS[0]].n_channels)
+    width = n_inputs(KINDS_BY_NAME[head_set.kind], cells[0].n_channels)
     # Filled in place: the inputs of a large split take gigabytes.
     inputs = np.empty((len(prompts), len(cells), n_objects, width), np.float32)
     for rows, (prompt, cell) in zip(
-        inputs.reshape(-1, n_objects, width), product(prompts, cells.values()), strict=True
+        inputs.reshape(-1, n_objects, width), product(prompts, cells), strict=True
     ):
         start = 0
         for block in cell.blocks(prompt):

@@ -139,7 +139,8 @@ def rows_of_trials(
         parts.append(sampled)
     kept = np.concatenate(parts)
     rows = Rows(*np.split(np.arange(len(kept)), [len(parts[0])]))
-    return TrainingSet(data.inputs[kept], data.targets[kept], data.group[kept]), rows
+    targets = {name: values[kept] for name, values in data.targets.items()}
+    return TrainingSet(data.inputs[kept], targets, data.group[kept]), rows
 
 
 def search_there(study: Study, folder: Path) -> Found:

@@ -16,7 +16,6 @@ from starlette.requests import ClientDisconnect
 from pipeline.predictor import Uncertainty
 from pipeline.predictor.advice import Costs
 from pipeline.prompt_kinds import PromptError
-from pipeline.vocabulary import MODELS
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError
 from stages.web import images, messages, security, stateless
@@ -53,7 +52,6 @@ async def options(request: Request) -> dict[str, Any]:
     page = _page(request)
     choices = page.models.choices
     return {
-        "models": MODELS,
         "model": page.model,
         "heads": [_head_values(name, choice) for name, choice in choices.items()],
         "scenes": [{"x": scene.x, "y": scene.y} for scene in page.scenes],
@@ -68,6 +66,7 @@ def _head_values(name: str, choice: HeadChoice) -> dict[str, Any]:
         "name": name,
         "label": choice.label,
         "models": choice.models,
+        "known": choice.file.models,
         "knows_drawn_only": choice.card["family"] == SHIPPED_FAMILY,
     }
 

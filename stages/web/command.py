@@ -6,7 +6,6 @@ from typing import Annotated, Final
 
 import typer
 
-from pipeline.vocabulary import MODELS
 from stages.program.main import reported_errors
 from storage.checkpoints.weights import models_there
 
@@ -35,10 +34,9 @@ def demo(
         from stages.web.page import Page  # noqa: PLC0415
         from stages.web.server import open_endpoint, serve  # noqa: PLC0415
 
-        first = model or next(iter(models_there(family)), MODELS[0])
         endpoint = open_endpoint(host, port)
         with closing(endpoint.listener):
-            print(f"loading {first}", flush=True)
-            page = Page(model=first, heads=heads or (), family=family)
+            print(f"loading {model or next(iter(models_there(family)), family)}", flush=True)
+            page = Page(model=model, heads=heads or (), family=family)
             print(f"open {endpoint.address}, end with Ctrl-C", flush=True)
             serve(page, endpoint)

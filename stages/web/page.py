@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.predictor import PromptSet, UncertainPredictor
+from pipeline.sam.families import models_of
 from pipeline.sam.model import Sam
-from pipeline.vocabulary import MODELS
 from stages.predictor.gates import gate_words, set_gate, set_words
 from stages.predictor.loading import load_by_heads
 from stages.settings.parsing import ParamsError, check_known
@@ -17,7 +17,7 @@ from stages.web.images import OpenImage, OpenImages
 from stages.web.scenes import read_scenes
 from storage.checkpoints.weights import models_there
 from storage.errors import WeightsError
-from storage.head_files.head_file import family_heads, read_head_file
+from storage.head_files.head_file import HeadFile, family_heads, read_head_file
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,12 @@ class HeadChoice:
     """A file of heads, as the page offers it."""
 
     path: Path
-    card: Mapping[str, str]
+    file: HeadFile
+
+    @property
+    def card(self) -> Mapping[str, str]:
+        """Its card."""
+        return self.file.card
 
     @property
     def label(self) -> str:
@@ -37,8 +42,9 @@ class HeadChoice:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Models that it can judge here: those whose weights are there."""
-        return models_there(self.card["family"])
+        """Models that it can judge here: of those that it knows, those whose weights are there."""
+        there = models_there(self.card["family"])
+        return tuple(model for model in self.file.models if model in there)
 
 
 class Models:
@@ -57,7 +63,7 @@ class Models:
         for path in files:
             if path.stem in self.choices:
                 raise ParamsError(f"files of heads must have names of their own, got {path.stem}")
-            self.choices[path.stem] = HeadChoice(path, read_head_file(path).card)
+            self.choices[path.stem] = HeadChoice(path, read_head_file(path))
         self._sams: dict[tuple[str, str, str], Sam] = {}
         self._predictors: dict[tuple[str, str], UncertainPredictor] = {}
 
@@ -72,7 +78,7 @@ class Models:
             As ``load_predictor``.
         """
         check_known("heads", heads, self.choices)
-        check_known("model", model, MODELS)
+        check_known("model", model, self.choices[heads].file.models)
         if (heads, model) not in self._predictors:
             self._predictors[heads, model] = self._loaded(self.choices[heads], model)
         return self._predictors[heads, model]
@@ -103,7 +109,7 @@ def offered_heads(files: Sequence[Path], family: str) -> list[Path]:
     """
     own, missing = family_heads(family), {}
     if not models_there(family):
-        missing["weights"] = f"usam checkpoints fetch {family} --model tiny"
+        missing["weights"] = f"usam checkpoints fetch {family} --model {models_of(family)[0]}"
     if not files and not own.is_file():
         missing["heads"] = f"usam heads fetch {family}"
     if missing:
@@ -156,10 +162,11 @@ class Page:
     """
 
     def __init__(
-        self, *, model: str = "tiny", heads: Sequence[Path] = (), family: str = "mini"
+        self, *, model: str | None = None, heads: Sequence[Path] = (), family: str = "mini"
     ) -> None:
-        self.model = model
         self.models = Models(offered_heads(heads, family))
+        first = next(iter(self.models.choices.values()))  # that was given, or the family's own
+        self.model = model or next(iter(first.models), first.file.models[0])
         self.images = OpenImages()
         self.queue = JobQueue("model")
         self.decoder = JobQueue("decoder")

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from pipeline.heads.kinds import HeadSet
+from pipeline.sam.families import models_of
 from storage.errors import DataError, WeightsError
 from storage.head_files.published_heads import published_file
 from storage.head_files.tensors import read_tensors, write_tensors
@@ -43,6 +44,21 @@ class HeadFile:
     """Tensors by objective, in single precision."""
     card: Mapping[str, str]
     """Entries that all heads share, by name; ``objectives`` has the rest."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Models that they know, from small to large.
+
+        Raises
+        ------
+        DataError
+            If their card names no family that there is.
+        """
+        try:
+            every = models_of(self.card["family"])
+        except (KeyError, ValueError) as error:
+            raise DataError(f"heads must name a family that there is: {error}") from error
+        return tuple(model for model in every if f"weights_{model}" in self.card)
 
     @property
     def by_objective(self) -> dict[str, dict[str, str]]:
@@ -207,7 +223,7 @@ def read_head_set(train_split: str, head_set: HeadSet) -> HeadFile:
     for key, value in {"split": train_split, **asdict(head_set)}.items():
         if (own := found.card.get(key, "none")) != value:
             raise DataError(f"{path}: {key} must be {value}, got {own}")
-    for objective in head_set.objectives:
+    for objective in head_set.objectives(found.models):
         if objective not in found.weights:
             raise DataError(f"{path} must have the head {objective}, got none; train it again")
     return found

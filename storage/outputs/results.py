@@ -1,6 +1,6 @@
 """Results on disk: tables and a record of the run per eval split, pictures, seconds, trials."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any, Final
 import pandas as pd
 
 from pipeline.result_rows import GALLERY, RANKING, RUNTIME, SPLIT_TABLES, TRIALS
-from pipeline.vocabulary import OBJECTIVES
+from pipeline.vocabulary import objectives_of
 from storage.errors import DataError
 from storage.folders import whole_folder
 from storage.outputs import records
@@ -209,15 +209,20 @@ def read_trials(split: str, objective: str) -> pd.DataFrame:
     return trials
 
 
-def read_all_trials(train_splits: Iterable[str]) -> pd.DataFrame:
+def read_all_trials(train_splits: Iterable[str], models: Sequence[str]) -> pd.DataFrame:
     """Read the trials of every head; ``trained_on`` and ``objective`` stand before their columns.
+
+    Parameters
+    ----------
+    models
+        From small to large.
 
     Raises
     ------
     DataError
         As ``read_trials``.
     """
-    heads = list(product(train_splits, OBJECTIVES))
+    heads = list(product(train_splits, objectives_of(models)))
     found = [
         read_trials(split, objective).assign(trained_on=split, objective=objective)
         for split, objective in heads

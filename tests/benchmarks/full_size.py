@@ -23,7 +23,7 @@ import numpy as np
 from pipeline.heads.kinds import HeadSet, Hyperparameters
 from pipeline.heads.objectives import TrainingSet
 from pipeline.views import default_view
-from pipeline.vocabulary import MODELS, OBJECTIVES, PROMPTS
+from pipeline.vocabulary import PROMPTS
 from stages import evaluate
 from stages import evaluation as tables
 from stages.settings.signatures import eval_cells
@@ -38,6 +38,7 @@ from tests.fixtures.eval_split import (
     write_heads,
     write_params,
 )
+from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.settings import view_settings
 from tests.fixtures.signatures import publish_features
 from tools.bars import Bar, write_record
@@ -163,8 +164,8 @@ def _epoch_seconds() -> float:
     rng = np.random.default_rng(0)
     n_rows = int(TIMED_SHARE * TRAIN_OBJECTS * len(MODELS))
     inputs = rng.standard_normal((n_rows, 2 * N_CHANNELS), np.float32)
-    targets = rng.random((n_rows, len(OBJECTIVES)), np.float32)
-    data = TrainingSet(inputs, targets, np.arange(n_rows))
+    targets = rng.random((len(OBJECTIVES), n_rows), np.float32)
+    data = TrainingSet(inputs, dict(zip(OBJECTIVES, targets, strict=True)), np.arange(n_rows))
 
     def seconds(epochs: int) -> float:
         plan = Hyperparameters(epochs=epochs, batch_size=64, learning_rate=0.03, momentum=0.9)

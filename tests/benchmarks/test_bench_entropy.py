@@ -25,7 +25,7 @@ from pipeline.sam.building import build, fit_weights, load_weights
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.views import default_view
-from pipeline.vocabulary import MODELS, PROMPTS
+from pipeline.vocabulary import PROMPTS
 from stages.executor.cells import cells_to_open
 from stages.settings.blocks import ExecutorParams
 from stages.settings.signatures import eval_cells, settings_of_cells
@@ -39,6 +39,7 @@ from storage.store.mask_chunks import read_indices, read_spans
 from tests.fixtures.bucket import s3_server, upload, use_server
 from tests.fixtures.cores import held_to, own_cores
 from tests.fixtures.drawn_masks import HeldRows, soft_masks
+from tests.fixtures.mini import MODELS
 from tests.fixtures.signatures import extract_params, open_eval
 from tests.fixtures.split_cells import write_cell, write_table
 from tools.bars import note_bar

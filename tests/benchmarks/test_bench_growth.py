@@ -20,7 +20,7 @@ from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from pipeline.masks import encode
-from pipeline.vocabulary import MODELS, PROMPTS
+from pipeline.vocabulary import PROMPTS
 from stages import evaluate, prepare
 from storage.outputs.results import read_results
 from storage.paths import results_dir
@@ -29,6 +29,7 @@ from tests.fixtures.drawn_masks import HeldRows, soft_masks
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.eval_split import VIEWS, object_table, write_heads, write_params, write_split
 from tests.fixtures.made_up_coco import HEIGHT_PX, WIDTH_PX, annotation, image_record
+from tests.fixtures.mini import MODELS
 from tests.fixtures.report_inputs import write_report_inputs, write_split_results
 from tests.fixtures.signatures import EXTRACT
 from tests.fixtures.split_cells import write_cell, write_table

@@ -20,6 +20,7 @@ from storage.folders import sha256_file
 from storage.paths import features_path, masks_path, objects_path
 from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, write_objects
+from tests.fixtures.mini import MODELS
 from tests.fixtures.settings import view_settings, write_settings
 from tests.golden.golden import Arrays, Golden, off_by
 
@@ -124,7 +125,7 @@ def _write_split(inputs: Arrays) -> None:
     write_objects(objects_path("golden"), table, {"split": "golden"})
     write_settings(
         Path(),
-        models=sorted({model for model, _ in CELLS}),
+        models=[model for model in MODELS if model in {name for name, _ in CELLS}],
         views=view_settings(*sorted({view for _, view in CELLS})),
         eval_splits=["golden"],
         train_splits=[],

@@ -12,15 +12,7 @@ import pytest
 
 from pipeline.heads.kinds import ISOTONIC, HeadSet, head_sets
 from pipeline.heads.predict import predict
-from pipeline.vocabulary import (
-    ABLATIONS,
-    JUDGED,
-    MASK_FIGURES,
-    MODELS,
-    N_PROPOSALS,
-    OBJECTIVES,
-    TRAIN_PROMPTS,
-)
+from pipeline.vocabulary import ABLATIONS, JUDGED, MASK_FIGURES, N_PROPOSALS, TRAIN_PROMPTS
 from stages import train, tune
 from stages.training.data import read_head_data
 from storage.head_files.head_file import head_set_path, read_head_file
@@ -29,6 +21,7 @@ from storage.paths import curves_path, objects_path
 from storage.split.cells import SplitCells
 from storage.split.objects import write_objects
 from tests.fixtures.eval_split import object_table
+from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.signatures import open_train
 from tests.fixtures.train_split import PER_IMAGE, SPLIT, write_features, write_params
 from tests.golden.golden import Arrays, Golden, off_by
@@ -114,7 +107,7 @@ def _results(head_set: HeadSet, cells: SplitCells, curves: pd.DataFrame) -> dict
         & (curves["tokens"] == head_set.tokens)
     ]
     last = own.groupby("objective").last()
-    names = head_set.objectives
+    names = head_set.objectives(MODELS)
     return {
         "prediction": np.stack([said[name] for name in names]).astype(np.float32),
         "validation_mse": last.loc[list(names), "validation_mse"].to_numpy(np.float32),

@@ -15,11 +15,11 @@ import numpy as np
 
 from pipeline.heads.kinds import Hyperparameters
 from pipeline.heads.objectives import TrainingSet
-from pipeline.vocabulary import MODELS
 from stages.training.data import read_head_data
 from stages.training.fit import one_thread_each
 from stages.training.search import TUNED, cost_of_trials, rows_of_trials
 from stages.training.study import Facade, run_study
+from tests.fixtures.mini import MODELS
 from tests.fixtures.signatures import open_train
 from tests.golden import train
 from tests.golden.golden import Arrays, Golden, off_by

@@ -18,8 +18,8 @@ from pipeline.sam.building import build
 from pipeline.sam.model import Decoded, Sam
 from pipeline.scenes.scene import draw_scene
 from pipeline.views import apply_view, default_view
-from pipeline.vocabulary import OBJECTIVES
 from stages.settings.blocks import RuntimeParams
+from tests.fixtures.mini import OBJECTIVES
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from pipeline.heads.predict import READ, predict, set_inputs
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import judged_proposal
-from pipeline.vocabulary import ABLATIONS, JUDGED, MODELS, PROTOCOLS, TASKS
+from pipeline.vocabulary import ABLATIONS, JUDGED, PROTOCOLS, TASKS
 from stages import evaluate, evaluation
 from stages.settings.signatures import weights_name
 from storage import open_entropy, open_features
@@ -48,6 +48,7 @@ from tests.fixtures.eval_split import (
     write_params,
 )
 from tests.fixtures.made_up_cell import flip_middle
+from tests.fixtures.mini import MODELS
 from tests.fixtures.signatures import extract_params, open_eval, open_train
 
 SPLIT = "shapes_val"
@@ -234,7 +235,7 @@ def test_what_was_run_is_told(found: SplitResults) -> None:
     assert set(run["heads"]["shapes_train"]) == {
         f"{one.protocol}/{one.kind}/{one.tokens}/{objective}"
         for one in head_sets(ABLATIONS)
-        for objective in one.objectives
+        for objective in one.objectives(MODELS)
     }
 
 

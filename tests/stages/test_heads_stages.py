@@ -20,7 +20,7 @@ from pipeline.heads.objectives import TrainingSet, split_by_group
 from pipeline.heads.predict import STANDARD, check_head, predict
 from pipeline.heads.training import Rows, train_head, validation_cost
 from pipeline.result_rows import TRIALS
-from pipeline.vocabulary import JUDGED, MODELS, OBJECTIVES
+from pipeline.vocabulary import JUDGED
 from stages import train, tune
 from stages.training import fit
 from stages.training.data import read_head_data
@@ -37,6 +37,7 @@ from storage.paths import (
     tuning_path,
 )
 from storage.split.objects import read_objects
+from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.signatures import open_train
 from tests.fixtures.train_split import (
     N_CHANNELS,
@@ -246,14 +247,15 @@ def test_trials_learn_from_whole_images_of_as_many_objects_as_the_params_allow(
         run(tune.main, SPLIT, "iou_tiny")
     (few, sampled), (data, every) = judged
     assert {*every.train, *every.validation} == set(range(N_OBJECTS * len(MODELS)))
-    assert len(few.inputs) == len(few.targets) == len(few.group) == 10 * len(MODELS)
+    assert len(few.inputs) == len(few.group) == 10 * len(MODELS)
     assert len(sampled.train) == 4 * len(sampled.validation)
     assert {*sampled.train, *sampled.validation} == set(range(10 * len(MODELS)))
     for part, of_all in ((sampled.train, every.train), (sampled.validation, every.validation)):
         groups = set(few.group[part])
         rows = [row for row in of_all if data.group[row] in groups]
         np.testing.assert_array_equal(few.inputs[part], data.inputs[rows])
-        np.testing.assert_array_equal(few.targets[part], data.targets[rows])
+        for name, values in few.targets.items():
+            np.testing.assert_array_equal(values[part], data.targets[name][rows])
 
 
 @pytest.mark.usefixtures("split")
@@ -341,7 +343,9 @@ def test_train_writes_nine_heads_of_each_set_and_their_curves() -> None:
 
 
 def every_head() -> list[tuple[HeadSet, str]]:
-    return [(one, objective) for one in head_sets(("no_iou",)) for objective in one.objectives]
+    return [
+        (one, objective) for one in head_sets(("no_iou",)) for objective in one.objectives(MODELS)
+    ]
 
 
 def epochs_of(head_set: HeadSet) -> int:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from pipeline.sam.building import IMAGE_PATH, build
 from pipeline.sam.families import MINI_TRUNKS
 from pipeline.seeds import derive_seed
-from pipeline.vocabulary import MODELS
 from tools.family.batches import Batch
 from tools.family.forward import Network
 from tools.family.recipe import Phase, Recipe, learning_rate
@@ -76,7 +75,7 @@ class Training:
         self.recipe = recipe
         self.step = 0
         """Steps done, which is the number of the next one."""
-        self.models = {name: _start(name, recipe) for name in MODELS}
+        self.models = {name: _start(name, recipe) for name in MINI_TRUNKS}
         self._optimizers = {
             name: _optimizer(name, model, recipe) for name, model in self.models.items()
         }
@@ -182,7 +181,7 @@ def _start(name: str, recipe: Recipe) -> Network:
     # PyTorch's seeds are signed.
     model = build("mini", name, seed=derive_seed(recipe.batches.seed, "build", name) >> 1)
     seed = derive_seed(recipe.decoder_seed, "build") >> 1
-    shared = build("mini", MODELS[0], seed=seed).state_dict()
+    shared = build("mini", next(iter(MINI_TRUNKS)), seed=seed).state_dict()
     weights = {
         key: value if key.startswith(ENCODER) else shared[key]
         for key, value in model.state_dict().items()

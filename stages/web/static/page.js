@@ -103,9 +103,10 @@ function choose(k) {
 function followable() {
   const { correction } = found.advice;
   if (correction === "task") return [`Show proposal ${found.alternative}`, () => choose(found.alternative)];
-  const largest = options.models.at(-1);
-  if (correction !== "model" || byId("model").value === largest || !headsChosen().models.includes(largest)) return null;
-  return ["Ask the large model", () => {
+  const { known, models } = headsChosen();
+  const largest = known.at(-1);
+  if (correction !== "model" || byId("model").value === largest || !models.includes(largest)) return null;
+  return [`Ask the ${largest.replace("_", " ")} model`, () => {
     byId("model").value = largest;
     askAgain();
   }];
@@ -113,7 +114,8 @@ function followable() {
 
 // Of the heads that are chosen: models whose weights are there, and what they do not know.
 function showHeads(wanted = byId("model").value) {
-  const { models } = headsChosen();
+  const { models, known } = headsChosen();
+  panel.knowModels(known);
   byId("model").replaceChildren(...models.map((name) => new Option(name.replace("_", " "), name)));
   byId("model").value = models.includes(wanted) ? wanted : models[0];
   showDrawnOnly();
@@ -367,10 +369,10 @@ async function lookAtQueue() {
 }
 
 async function start() {
-  panel.showNothing(NOTHING);
   options = await askJson("options");
   byId("heads").append(...options.heads.map(({ name, label }) => new Option(label, name)));
   showHeads(options.model);
+  panel.showNothing(NOTHING);
   panel.offerCosts(options.costs, () => askAgain());
   byId("scenes").append(...await Promise.all(options.scenes.map((_, number) => addScene(number))));
   listen();

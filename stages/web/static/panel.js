@@ -16,6 +16,14 @@ const signed = (gain) => {
   return `${gain < 0 && Number(digits) ? "−" : "+"}${digits}`;
 };
 
+// Models that the heads know, from small to large: one alone has no larger one.
+export function knowModels(known) {
+  const [smallest, largest] = [known[0], known.at(-1)].map((name) => name.replace("_", " "));
+  SOURCES.model[1] = `${largest}, not ${smallest}`;
+  byId("asking").textContent = largest;
+  byId("asking").parentElement.hidden = known.length < 2;
+}
+
 export function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
   made.append(...children);
@@ -119,7 +127,9 @@ export function showChosen(found, chosen) {
 }
 
 function showBars(proposal) {
-  const rows = Object.entries(SOURCES).flatMap(([source, [name, words]]) => {
+  const hasLarger = !byId("asking").parentElement.hidden;
+  const shown = Object.entries(SOURCES).filter(([source]) => source !== "model" || hasLarger);
+  const rows = shown.flatMap(([source, [name, words]]) => {
     const gains = proposal ? [proposal.gap[source], proposal.direct_gap[source]] : [null, null];
     const [gap, direct] = gains.map((gain) => (gain === null ? "–" : signed(gain)));
     const head = element("th", { scope: "row" }, `${name} `, element("span", { className: "muted small" }, words));

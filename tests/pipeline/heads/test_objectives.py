@@ -14,7 +14,8 @@ from pipeline.heads.objectives import (
 )
 from pipeline.heads.predict import set_inputs
 from pipeline.proposals import ProposalScores
-from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TOKEN_SETS
+from pipeline.vocabulary import PROTOCOLS, TOKEN_SETS, objectives_of
+from tests.fixtures.mini import MODELS, OBJECTIVES
 
 CENTER, REFINED = 0, 1
 
@@ -141,20 +142,30 @@ def test_training_set_holds_of_each_prompt_set_all_objects_of_a_model_then_of_th
     data = training_set(inputs, [first, second], group, protocol="best")
     assert np.shares_memory(data.inputs, inputs)
     np.testing.assert_array_equal(data.group, [*group] * 8)
-    column = OBJECTIVES.index("iou_refined")
     for prompt, models in enumerate((first, second)):
         rows = slice(12 * prompt + 3, 12 * prompt + 6)
         np.testing.assert_array_equal(data.inputs[rows], inputs[prompt, MODELS.index("small")])
         np.testing.assert_array_equal(
-            data.targets[rows, column], models["small"].refined_iou.max(axis=1)
+            data.targets["iou_refined"][rows], models["small"].refined_iou.max(axis=1)
         )
 
 
-def test_missing_model_is_named_among_those_that_are_needed() -> None:
-    models = draw_models()
-    del models["large"]
-    with pytest.raises(ValueError, match=r"must learn from all of tiny.*large, got tiny, small"):
-        targets(models, "best")
+def test_heads_of_two_models_learn_the_gap_between_these() -> None:
+    models = {name: draw_models()[name] for name in ("small", "large")}
+    found = targets(models, "selected")
+    assert tuple(found) == objectives_of(["small", "large"])
+    gain = models["large"].judged_iou("selected") - models["small"].judged_iou("selected")
+    np.testing.assert_array_equal(found["model_gap"], np.tile((0.5 + gain).clip(0, 1), 2))
+
+
+def test_heads_of_one_model_learn_no_gap_between_models() -> None:
+    found = targets({"tiny": draw_model(0)}, "selected")
+    assert tuple(found) == objectives_of(["tiny"])
+    assert [name for name in found if name.startswith("iou_")] == [
+        *("iou_tiny", "iou_refined", "iou_selected", "iou_best")
+    ]
+    assert {*found} - {*OBJECTIVES} == set()
+    assert "model_gap" not in found
 
 
 def test_no_model_at_all_is_an_error() -> None:

@@ -14,7 +14,7 @@ from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import STANDARD, HeadWeights, predict
 from pipeline.heads.training import Rows, train_head
 from pipeline.seeds import derive_seed
-from pipeline.vocabulary import OBJECTIVES
+from tests.fixtures.mini import OBJECTIVES
 
 PLAN = OneCycle(epochs=4, batch_size=16, learning_rate=1e-2, weight_decay=0.05)
 KIND = replace(KINDS_BY_NAME["ours"], hidden=24, plan=PLAN)
@@ -30,7 +30,8 @@ def draw_data() -> TrainingSet:
     inputs[:, -1] = 0.3
     slopes = rng.normal(size=(N_INPUTS, len(OBJECTIVES))) / scale[:, np.newaxis]
     targets = (1 / (1 + np.exp(-(inputs - inputs.mean(0)) @ slopes))).astype(np.float32)
-    return TrainingSet(inputs, targets, np.arange(N_ROWS))
+    by_objective = dict(zip(OBJECTIVES, targets.T.copy(), strict=True))
+    return TrainingSet(inputs, by_objective, np.arange(N_ROWS))
 
 
 DATA = draw_data()
@@ -44,7 +45,7 @@ def train_alone(objective: str) -> HeadWeights:
     deviation[-1] = 1  # constant
     standard = (DATA.inputs - mean.astype(np.float32)) / deviation.astype(np.float32)
     inputs = torch.from_numpy(standard)
-    target = torch.from_numpy(DATA.targets[:, [OBJECTIVES.index(objective)]])
+    target = torch.from_numpy(DATA.targets[objective][:, np.newaxis])
     layers = [nn.Linear(*shape) for shape in pairwise([N_INPUTS, KIND.hidden, KIND.hidden, 1])]
     generator = torch.Generator().manual_seed(derive_seed(SEED, objective))
     for layer in layers:
@@ -88,7 +89,7 @@ def test_heads_equal_those_of_torch() -> None:
 def test_the_validation_error_is_that_of_the_predictions_from_raw_inputs() -> None:
     head = train_head(DATA, ROWS, "iou_tiny", PLAN, seed=SEED, kind=KIND)
     found = predict({"iou_tiny": head.weights}, DATA.inputs[ROWS.validation])["iou_tiny"]
-    target = DATA.targets[ROWS.validation, OBJECTIVES.index("iou_tiny")]
+    target = DATA.targets["iou_tiny"][ROWS.validation]
     assert head.validation_mse[-1] == pytest.approx(np.mean((found - target) ** 2), rel=1e-4)
     assert len(head.train_mse) == PLAN.epochs
 

@@ -20,7 +20,7 @@ from pipeline.heads.training import (
     validation_cost,
 )
 from pipeline.seeds import derive_seed
-from pipeline.vocabulary import OBJECTIVES
+from tests.fixtures.mini import OBJECTIVES
 
 PLAN = Hyperparameters(epochs=3, batch_size=16, learning_rate=0.05, momentum=0.8)
 SEED = 7
@@ -31,7 +31,8 @@ def draw_data(n_rows: int = 90, n_inputs: int = 12) -> TrainingSet:
     inputs = rng.normal(size=(n_rows, n_inputs)).astype(np.float32)
     slopes = rng.normal(size=(n_inputs, len(OBJECTIVES)))
     targets = (1 / (1 + np.exp(-inputs @ slopes))).astype(np.float32)
-    return TrainingSet(inputs, targets, np.arange(n_rows))
+    by_objective = dict(zip(OBJECTIVES, targets.T.copy(), strict=True))
+    return TrainingSet(inputs, by_objective, np.arange(n_rows))
 
 
 DATA = draw_data()
@@ -59,7 +60,7 @@ def train_alone(
         weight_decay=WEIGHT_DECAY,
     )
     inputs = torch.from_numpy(data.inputs)
-    target = torch.from_numpy(data.targets[:, [OBJECTIVES.index(objective)]])
+    target = torch.from_numpy(data.targets[objective][:, np.newaxis])
     order = torch.Generator().manual_seed(derive_seed(SEED, "batches"))
     train, curve = torch.from_numpy(rows.train), []
     for _ in range(plan.epochs):
@@ -111,7 +112,7 @@ def test_validation_error_is_that_of_the_predictions_on_rows_that_did_not_train(
     trained = train_all()
     for objective, head in trained.items():
         found = predict({objective: head.weights}, DATA.inputs[ROWS.validation])[objective]
-        target = DATA.targets[ROWS.validation, OBJECTIVES.index(objective)]
+        target = DATA.targets[objective][ROWS.validation]
         expected = np.mean((found - target) ** 2)
         assert head.validation_mse[-1] == pytest.approx(expected, rel=1e-5)
         assert len(head.train_mse) == len(head.validation_mse) == PLANS[objective].epochs
@@ -176,10 +177,11 @@ def test_no_row_to_train_on_is_an_error() -> None:
 
 @pytest.mark.parametrize("name", ["inputs", "targets"])
 def test_rows_that_are_not_finite_are_counted(name: str) -> None:
-    values = getattr(DATA, name).copy()
-    values[[3, 5], 1] = np.nan
+    inputs, target = DATA.inputs.copy(), DATA.targets["iou_tiny"].copy()
+    {"inputs": inputs[:, 1], "targets": target}[name][[3, 5]] = np.nan
+    faulty = replace(DATA, inputs=inputs, targets={**DATA.targets, "iou_tiny": target})
     with pytest.raises(ValueError, match=f"{name} must be finite, got 2 rows that are not"):
-        train_head(replace(DATA, **{name: values}), ROWS, "iou_tiny", PLAN, seed=0)
+        train_head(faulty, ROWS, "iou_tiny", PLAN, seed=0)
 
 
 def test_cost_of_a_trial_is_the_validation_error_after_its_last_epoch() -> None:

@@ -64,7 +64,7 @@ def numbers(found: Uncertainty) -> dict[str, np.ndarray]:
     assert found.is_kept is None  # these heads have no gate
     assert found.mask_set is None
     for name, value in vars(found).items():
-        own = vars(value) if name in {"expected_iou", "gap", "direct_gap"} else {"": value}
+        own = value.by_name if name in {"expected_iou", "gap", "direct_gap"} else {"": value}
         parts |= {f"{name} {key}": part for key, part in own.items()}
     told = {"advice ", "caution ", "is_kept ", "mask_set ", "unlike_training "}
     return {name: np.asarray(part) for name, part in parts.items() if name not in told}
@@ -168,7 +168,7 @@ def test_the_advice_is_about_the_selected_proposal() -> None:
     found = ask(CLICK)
     own = float(found.expected_iou.own[found.selected])
     gains = {
-        "model": found.direct_gap.model[found.selected],
+        "model": found.direct_gap.by_name["model"][found.selected],
         "prompt": found.direct_gap.prompt[found.selected],
         "task": found.expected_iou.own[found.alternative] - own,
         "segmentation": 1 - own,
@@ -247,8 +247,8 @@ def test_all_but_the_pixels_becomes_json(asked: Asked) -> None:
     assert values["h_a"] == found.h_a
     for k, one in enumerate(values["proposals"]):
         assert one["sam_score"] == found.sam_score[k]
-        assert one["expected_iou"] == {n: iou[k] for n, iou in vars(found.expected_iou).items()}
-        assert one["direct_gap"] == {name: gap[k] for name, gap in vars(found.direct_gap).items()}
+        assert one["expected_iou"] == {n: iou[k] for n, iou in found.expected_iou.by_name.items()}
+        assert one["direct_gap"] == {name: gap[k] for name, gap in found.direct_gap.by_name.items()}
         assert one["area_px"] == found.masks[k].sum()
         mask = decode_rle(one["segmentation"]["counts"], *one["segmentation"]["size"])
         np.testing.assert_array_equal(mask, found.masks[k])
@@ -273,6 +273,6 @@ def test_the_large_model_is_never_told_to_be_larger() -> None:
 def test_a_model_between_them_is_compared_with_the_large_one() -> None:
     found = mini_predictor("small").predict_uncertainty(**CLICK)
     expected = found.expected_iou
-    gain = expected.large[found.selected] - expected.own[found.selected]
+    gain = expected.models["large"][found.selected] - expected.own[found.selected]
     assert found.advice.gains["model"] == pytest.approx(gain)
-    assert gain != pytest.approx(found.direct_gap.model[found.selected])
+    assert gain != pytest.approx(found.direct_gap.by_name["model"][found.selected])

@@ -30,7 +30,8 @@ from pipeline.scoring.tasks import (
     judged_proposal,
     own_masks,
 )
-from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
+from pipeline.vocabulary import PROTOCOLS, TASKS
+from tests.fixtures.mini import MODELS
 from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores
 
 ABOUT = ["protocol", "train_split", "model"]
@@ -114,6 +115,11 @@ def true_heads(models: dict[str, ModelScores], model: str, protocol: str) -> dic
         "prompt_gap": 0.5 + (said.judged_refined_iou(protocol) - own[model]) / 2,
         "task_gap": 0.5 + (said.judged_iou("best") - said.judged_iou("selected")) / 2,
     }
+
+
+def test_of_a_single_model_there_is_no_model_task(models: dict[str, ModelScores]) -> None:
+    fewer = {"small": models["small"]}
+    assert {row.task for row in auc_rows(fewer, RESAMPLES)} == set(TASKS) - {"model"}
 
 
 def test_margins_are_differences_to_sam_score(rows: list[AucRow]) -> None:

@@ -20,7 +20,8 @@ from pipeline.scoring.measures import (
     UNTRAINED_MEASURES,
 )
 from pipeline.scoring.tasks import JudgedMasks, measures_of
-from pipeline.vocabulary import JUDGED, MODELS, OBJECTIVES, PROTOCOL_OBJECTIVES, TASKS
+from pipeline.vocabulary import JUDGED, TASKS, protocol_objectives
+from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores
 
 AGREEMENT_NAMES = [*(row.name for row in AGREEMENTS), *(score.name for score in MASK_SCORES)]
@@ -62,6 +63,7 @@ def scores_of_two_objects() -> ModelScores:
             refined_iou=np.zeros((2, 3), np.float32),
             refined_sam_score=np.zeros((2, 3), np.float32),
         ),
+        models=MODELS,
     )
 
 
@@ -107,7 +109,8 @@ def test_untrained_measures_are_of_the_judged_proposal(judged: str, sam_score: l
 @pytest.mark.parametrize("model", MODELS)
 def test_head_measures_follow_their_formulas(model: str, protocol: str) -> None:
     rng = np.random.default_rng(0)
-    heads = {name: rng.random(5, dtype=np.float32) for name in PROTOCOL_OBJECTIVES[protocol]}
+    names = protocol_objectives(protocol, MODELS)
+    heads = {name: rng.random(5, dtype=np.float32) for name in names}
     measures = measures_of(evidence_of(heads, model, protocol=protocol))
     assert tuple(measures) == OF_KIND["paper"]
     usam = heads[f"iou_{model}"]

@@ -1,15 +1,17 @@
 """The four tasks: what each corrects, who scores it, and that true gaps score best."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pipeline.scoring.corrections import curves
 from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
-from pipeline.scoring.tasks import corrections, default_model, ious_of, judged_masks
-from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
+from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.tasks import corrections, default_model, ious_of, judged_masks, own_masks
+from pipeline.vocabulary import PROTOCOLS, TASKS
+from tests.fixtures.mini import MODELS
 from tests.fixtures.model_scores import random_scores
 
 
@@ -48,21 +50,38 @@ def test_each_task_corrects_what_the_design_says(
         np.testing.assert_array_equal(tasks[task].corrected_iou, corrected_iou)
 
 
-@pytest.mark.parametrize("absent", ["tiny", "large"])
-def test_without_tiny_or_large_there_is_no_model_task(
-    models: Mapping[str, ModelScores], absent: str
-) -> None:
-    fewer = {model: scores for model, scores in models.items() if model != absent}
-    assert set(corrections(ious_of(fewer), "small", "best")) == set(TASKS) - {"model"}
-    shown = curves(ious_of(fewer), judged_masks(fewer), 3)
+def test_of_a_single_model_there_is_no_model_task(models: Mapping[str, ModelScores]) -> None:
+    one = {"small": models["small"]}
+    assert set(corrections(ious_of(one), "small", "best")) == set(TASKS) - {"model"}
+    shown = curves(ious_of(one), judged_masks(one), 3)
     assert {curve.task for curve in shown} == set(TASKS) - {"model"}
+
+
+def test_of_some_models_the_smallest_gives_way_to_the_largest(
+    models: Mapping[str, ModelScores],
+) -> None:
+    some = {name: models[name] for name in ("small", "base_plus")}
+    found = corrections(ious_of(some), "base_plus", "best")["model"]
+    np.testing.assert_array_equal(found.iou, models["small"].proposals.judged_iou("best"))
+    np.testing.assert_array_equal(
+        found.corrected_iou, models["base_plus"].proposals.judged_iou("best")
+    )
+
+
+def test_measures_that_compare_models_take_two(models: Mapping[str, ModelScores]) -> None:
+    (one,) = own_masks(judged_masks({"tiny": replace(models["tiny"], models=("tiny",))}))[:1]
+    shown, all_of_four = (
+        {name for _, name in masks.measures} for masks in (one, own_masks(judged_masks(models))[0])
+    )
+    assert all_of_four - shown == {name for name in all_of_four if BY_NAME[name].compares_models}
+    assert {"h_theta", "delta_theta_star"} <= all_of_four - shown
 
 
 @pytest.mark.parametrize(
     ("models", "expected"),
     [
         pytest.param(MODELS, ("tiny", "large"), id="all"),
-        pytest.param(("large", "small"), ("small", "large"), id="in any order"),
+        pytest.param(("small", "large"), ("small", "large"), id="two"),
         pytest.param(("small",), ("small", "small"), id="one"),
     ],
 )

@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pipeline.sam.families import FAMILIES, models_of
-from pipeline.vocabulary import MODELS
 from stages.cli.checkpoints import DownloadBar, app
 from storage.checkpoints import weights
+from tests.fixtures.mini import MODELS
 
 
 def usam_checkpoints(*arguments: str) -> Result:

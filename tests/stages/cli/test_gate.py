@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from pipeline.heads.kinds import HeadSet
 from pipeline.mask_sets import judged_sets, mask_set, set_threshold
 from pipeline.risk_control import Judged, threshold_of_all
-from pipeline.vocabulary import MODELS
 from stages.cli.app import app
 from stages.evaluation import expected_ious
 from stages.predictor.gates import Gate
@@ -25,6 +24,7 @@ from storage.outputs.results import read_results
 from storage.paths import gate_path, results_dir
 from storage.split.cells import open_cells
 from tests.fixtures.eval_split import write_params
+from tests.fixtures.mini import MODELS
 from tests.fixtures.report_inputs import write_split_results
 
 SPLIT = "shapes_val"

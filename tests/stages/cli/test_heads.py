@@ -21,6 +21,7 @@ from storage.folders import write_json
 from storage.head_files.head_file import head_set_path, read_head_file
 from storage.paths import gate_path
 from tests.fixtures.eval_split import write_heads
+from tests.fixtures.mini import MODELS
 from tests.fixtures.predictors import GATE
 from tests.fixtures.settings import settings, write_settings
 
@@ -62,7 +63,7 @@ def test_an_exported_set_has_the_tensors_of_its_heads(
     assert result.stdout.startswith("a.safetensors: 9 heads, ")
     found = read_head_file(clone / "a.safetensors")
     trained = read_head_file(head_set_path(SPLIT, head_set))
-    assert set(found.weights) == set(head_set.objectives)
+    assert set(found.weights) == set(head_set.objectives(MODELS))
     for objective, own in trained.weights.items():
         assert set(found.weights[objective]) == set(own)
         for name in found.weights[objective]:

@@ -15,7 +15,6 @@ from typer.testing import CliRunner, Result
 
 from pipeline.extraction.predictions import Request
 from pipeline.sam.model import Embedding, Sam
-from pipeline.vocabulary import MODELS
 from stages import extract, extract_train, prepare
 from stages.cli.app import app
 from stages.extraction import timing
@@ -37,6 +36,7 @@ from tests.fixtures.extract_project import (
     write_params,
 )
 from tests.fixtures.layouts import LAYOUTS, draw_videos
+from tests.fixtures.mini import MODELS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`torch.jit.script` is deprecated:DeprecationWarning"

@@ -91,7 +91,7 @@ def test_json_has_what_the_predictor_says(
         assert proposal["sam_score"] == pytest.approx(float(found.sam_score[k]))
         assert proposal["h_std"] == pytest.approx(found.h_std[k])
         for part in ("expected_iou", "gap", "direct_gap"):
-            expected = {name: iou[k] for name, iou in vars(getattr(found, part)).items()}
+            expected = {name: iou[k] for name, iou in getattr(found, part).by_name.items()}
             assert proposal[part] == pytest.approx(expected)
         mask = decode_rle(proposal["segmentation"]["counts"], height_px=HEIGHT, width_px=WIDTH)
         np.testing.assert_array_equal(mask, found.masks[k])
@@ -196,7 +196,7 @@ def test_heads_of_another_family_are_named_by_their_card(tmp_path: Path) -> None
         ),
         (
             ("photo.png", "--everything", "--click", "1,2"),
-            "--everything must be given without a prompt or --bayesian, got one",
+            "--everything must be given without a prompt, got one",
         ),
         (("photo.png", "--click", "1"), "click must be X,Y in pixels, got '1'"),
         (("photo.png", "--click", "nan,1"), "point_coords must be finite numbers, got nan"),
@@ -373,27 +373,6 @@ def test_the_thresholds_of_everything_are_those_of_the_official_generator() -> N
     assert grid_options((None, None, None)) == {name: official[name].default for name in names}
     help_text = " ".join(usam_predict("--help").stdout.replace("│", "").split())
     assert all(f"{default} by default" in help_text for default in GRID.values())
-
-
-def test_bayesian_entropies_come_with_what_they_took() -> None:
-    values = told("--click", "120,80", "--bayesian")["bayesian"]
-    predictor = load_predictor("mini", "tiny")
-    predictor.set_image(drawn())
-    others = [load_predictor("mini", model).sam for model in ("small", "base_plus", "large")]
-    found = predictor.predict_bayesian([[120, 80]], [1], others=others)
-    for name in ("h_t", "h_xp", "h_theta"):
-        assert values[name] == pytest.approx(getattr(found, name))
-    assert values["clicks"] == found.clicks.tolist()
-    # Five views and three models; these, seven clicks and the first pass.
-    assert (values["n_encodes"], values["n_decodes"]) == (8, 16)
-    assert values["seconds_of_one_pass"] > 0
-    assert values["seconds"] > 0
-    lines = usam_predict("photo.png", "--click", "120,80", "--bayesian").stdout.splitlines()
-    assert lines[-2] == (
-        f"H_T (views) {found.h_t:.2f}, H_Xp (clicks) {found.h_xp:.2f}, "
-        f"H_Θ (models) {found.h_theta:.2f} bits."
-    )
-    assert lines[-1].startswith("They took 8 more encodings, 16 decodings and ")
 
 
 WITHOUT_TORCH = """

@@ -12,13 +12,14 @@ import yaml
 import storage
 from pipeline.predictor import BayesianPlan, UncertainPredictor
 from pipeline.views import default_view
-from pipeline.vocabulary import JUDGED, MODELS
+from pipeline.vocabulary import JUDGED
 from stages import entropy, extract
 from stages.extraction.models import load_model
 from storage.images.files import read_rgb
 from storage.paths import entropy_path, objects_path
 from storage.split.objects import read_objects
 from tests.fixtures.extract_project import IMAGES, SPLIT, draw_project, run
+from tests.fixtures.mini import MODELS
 from tests.fixtures.predictors import random_heads
 from tests.fixtures.settings import view_settings
 from tests.fixtures.signatures import extract_params

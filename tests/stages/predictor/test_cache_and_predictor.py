@@ -17,7 +17,7 @@ from pipeline.heads.predict import STANDARD
 from pipeline.predictor import PromptSet, ProposalHeads, UncertainPredictor, Uncertainty
 from pipeline.sam.families import MINI_CHANNELS
 from pipeline.views import default_view
-from pipeline.vocabulary import JUDGED, MODELS
+from pipeline.vocabulary import JUDGED
 from stages import entropy, evaluate, extract
 from stages.extraction.models import load_model
 from stages.settings.signatures import cell_settings, eval_cells
@@ -29,6 +29,7 @@ from storage.split.cells import head_origin
 from storage.split.objects import read_objects
 from tests.fixtures.eval_split import N_FIGURES, draw_isotonic
 from tests.fixtures.extract_project import IMAGES, SPLIT, TRAIN_SPLIT, draw_project, run
+from tests.fixtures.mini import MODELS
 from tests.fixtures.settings import view_settings
 from tests.fixtures.signatures import extract_params
 
@@ -71,7 +72,7 @@ def draw_heads(head_set: HeadSet) -> None:
     scale = rng.uniform(3, 6, (2, n_inputs)).astype(np.float32)
     card = {"split": TRAIN_SPLIT, **asdict(head_set), **origin()}
     weights = {}
-    for objective in head_set.objectives:
+    for objective in head_set.objectives(MODELS):
         shapes = enumerate(zip(widths[1:], widths, strict=False))
         tensors = {
             f"layers.{i}.{part}": rng.normal(0, 2 * shape[1] ** -0.5, shape[:n]).astype(np.float32)
@@ -92,7 +93,7 @@ def assert_equal(found: object, expected: object, what: str = "") -> None:
 
 def own_heads(root: Path, model: str, head_set: HeadSet) -> ProposalHeads:
     found = read_head_file(root / head_set_path(TRAIN_SPLIT, head_set))
-    return ProposalHeads(model, head_set, found.weights)
+    return ProposalHeads(model, found.models, head_set, found.weights)
 
 
 @cache
@@ -128,10 +129,10 @@ def test_scores_and_entropies_are_those_of_the_cache(project: Path, model: str) 
 
 MEASURED: Final[dict[str, Callable[[Uncertainty], np.ndarray]]] = {
     "usam": lambda found: found.expected_iou.own,
-    "delta_theta": lambda found: found.gap.model,
+    "delta_theta": lambda found: found.gap.by_name["model"],
     "delta_xp": lambda found: found.gap.prompt,
     "delta_a": lambda found: found.gap.task,
-    "delta_theta_star": lambda found: found.direct_gap.model,
+    "delta_theta_star": lambda found: found.direct_gap.by_name["model"],
     "delta_xp_star": lambda found: found.direct_gap.prompt,
     "delta_a_star": lambda found: found.direct_gap.task,
 }

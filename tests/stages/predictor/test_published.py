@@ -14,7 +14,6 @@ import torch
 from torch import nn
 from typer.testing import CliRunner, Result
 
-from pipeline.vocabulary import MODELS
 from stages.cli.heads import app
 from stages.predictor import load_predictor
 from stages.predictor.published import THEIR_NAMES, read_published
@@ -24,6 +23,7 @@ from storage.folders import sha256_file
 from storage.head_files import published_heads
 from storage.head_files.head_file import read_head_file, write_head_file
 from tests.fixtures.file_server import file_server
+from tests.fixtures.mini import MODELS
 from tests.fixtures.predictors import drawn, trained_mini
 
 NAMES: Final = (
@@ -62,9 +62,9 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Thei
     return heads
 
 
-def join(family: str = "mini") -> None:
+def join() -> None:
     """Write the heads of ``theirs`` as one file."""
-    write_head_file(Path("own.safetensors"), read_published(Path("theirs"), family))
+    write_head_file(Path("own.safetensors"), read_published(Path("theirs"), "mini"))
 
 
 def test_they_say_what_a_loop_in_plain_torch_says(published: dict[str, TheirMlp]) -> None:
@@ -83,10 +83,10 @@ def test_they_say_what_a_loop_in_plain_torch_says(published: dict[str, TheirMlp]
         ours = {
             "iou_dense_prompt": iou.refined[k],
             "iou_unsupervised": iou.selected[k],
-            "model_gap": direct.model[k] + 0.5,
+            "model_gap": direct.by_name["model"][k] + 0.5,
             "prompt_gap": direct.prompt[k] + 0.5,
             "task_gap": direct.task[k] + 0.5,
-            **{f"iou_{model}": getattr(iou, model)[k] for model in MODELS},
+            **{f"iou_{model}": iou.models[model][k] for model in MODELS},
         }
         assert ours == pytest.approx(said, abs=1e-6)
         assert iou.own[k] == pytest.approx(said["iou_tiny"], abs=1e-6)
@@ -189,14 +189,15 @@ def usam_fetch(family: str = "sam2.1") -> Result:
 
 
 @pytest.mark.usefixtures("served")
-def test_fetched_heads_are_those_of_the_files() -> None:
+def test_fetched_heads_are_those_that_an_import_would_write() -> None:
     result = usam_fetch()
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith(f"{FETCHED}: 9 heads, ")
     assert "GreenAutoML4FAS/UncertainSAM at commit 42226ecd, which states no licence" in (
         result.stderr
     )
-    join("sam2.1")
+    other = ["import", "theirs", "own.safetensors", "--family", "sam2.1"]
+    assert CliRunner().invoke(app, other).stdout.startswith("own.safetensors: 9 heads, ")
     assert FETCHED.read_bytes() == Path("own.safetensors").read_bytes()
     card = read_head_file(FETCHED).card
     assert (card["family"], card["protocol"], card["split"]) == ("sam2.1", "best", "published")

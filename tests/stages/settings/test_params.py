@@ -11,12 +11,13 @@ import pytest
 import yaml
 
 from pipeline.views import entropy_views
-from pipeline.vocabulary import ABLATIONS, MODELS
+from pipeline.vocabulary import ABLATIONS
 from stages.settings.blocks import ExecutorParams, ExtractParams
 from stages.settings.params import Params, read_params
 from stages.settings.parsing import ParamsError, check_known, parse
 from stages.tables.paper import paper_numbers
 from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.mini import MODELS
 from tests.fixtures.settings import BLOCKS, settings
 
 SETS = sorted([ROOT / "params.yaml", *(ROOT / "params").glob("*.yaml")])
@@ -124,9 +125,10 @@ WHOLE = "must be a whole number from"
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"models": []}, "models must be a list of at least one of tiny, small, .* once, got []"),
-        ({"models": ["tiny", "huge"]}, "models must be a list of at least one .* got 'huge'"),
-        ({"models": ["tiny", "large"]}, "models must be tiny, .* heads .* got tiny, large"),
+        ({"models": []}, "models must be a list of at least one model of the family, .* got []"),
+        ({"models": ["tiny", "huge"]}, "models must be some of tiny, small, .* got 'tiny', 'huge'"),
+        ({"models": ["large", "tiny"]}, "models must be .*, in this order, got 'large', 'tiny'"),
+        ({"models": ["tiny"]}, "objectives must be [iou_tiny, iou_refined, .* got ['iou_tiny', .*"),
         ({"views": {"vflip": {}}}, "views must have identity, got vflip"),
         ({"views": {"identity": None}}, "views.identity must be a mapping, got None"),
         (

@@ -11,6 +11,7 @@ from stages.tables.catalogue import (
 from stages.tables.report_table import Inputs
 from storage.outputs.results import SplitResults, read_all_trials
 from storage.paths import results_dir
+from tests.fixtures.mini import MODELS
 from tests.fixtures.report_inputs import draw_gallery, draw_runtime
 
 
@@ -29,7 +30,7 @@ def test_the_papers_numbers_stand_beside_the_best_masks_alone(
 ) -> None:
     data_sets: dict[str, PaperDataSet] = {"coco_val": "COCO", "coco_train": "COCO"}
     galleries = {split: draw_gallery(evaluated / results_dir(split)).table for split in results}
-    given = Inputs(results, galleries, read_all_trials([]), draw_runtime("mini"), data_sets)
+    given = Inputs(results, galleries, read_all_trials([], MODELS), draw_runtime("mini"), data_sets)
     made = report_tables(given)
     names = {name for name, table in made.items() if table.filter(like="_paper").size}
     assert names == {

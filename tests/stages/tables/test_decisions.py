@@ -70,13 +70,24 @@ def test_a_way_to_choose_is_compared_with_hindsight_and_with_the_best_fixed_choi
     assert (table[f"{split}_low"] > 0).all()
 
 
-def test_without_tiny_and_large_the_large_model_is_no_choice(own: Results) -> None:
-    def without(found: SplitResults) -> SplitResults:
-        return replace(found, objects=found.objects[found.objects["model"] != "large"])
+@pytest.mark.parametrize(
+    ("models", "always"),
+    [
+        (["tiny", "small", "base_plus"], {"always click again", "always base_plus"}),
+        (["small"], {"always click again"}),
+    ],
+)
+def test_of_fewer_models_the_largest_is_a_choice_and_a_single_one_is_none(
+    own: Results, models: list[str], always: set[str]
+) -> None:
+    def of_models(found: SplitResults) -> SplitResults:
+        objects = found.objects[found.objects["model"].isin(models)]
+        return replace(found, objects=objects, run={**found.run, "models": dict.fromkeys(models)})
 
-    table = decision_table({split: without(found) for split, found in own.items()})
-    assert set(table["choice"]) >= {"keep always", "always click again", "by SamScore", "by Δ*"}
-    assert "always large" not in set(table["choice"])
+    table = decision_table({split: of_models(found) for split, found in own.items()})
+    choices = set(table["choice"])
+    assert choices >= {"keep always", "by SamScore", "by Δ*"}
+    assert {choice for choice in choices if choice.startswith("always")} == always
 
 
 def test_the_columns_that_the_report_reads_are_enough(

@@ -13,7 +13,7 @@ from pipeline.heads.kinds import Hyperparameters, Trial
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.auc import relative_auc
 from pipeline.scoring.measures import HEAD_MEASURES
-from pipeline.vocabulary import MODELS, OBJECTIVES, TASKS
+from pipeline.vocabulary import TASKS
 from stages.settings.blocks import PaperDataSet
 from stages.tables.auc import absolute_table, correlation_names, radar_table, relative_table
 from stages.tables.paper import (
@@ -25,6 +25,7 @@ from stages.tables.paper import (
 )
 from stages.tables.statistics import view_table
 from storage.outputs.results import SplitResults, read_all_trials
+from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.report_inputs import draw_runtime, write_tuned
 
 DATA_SETS: dict[str, PaperDataSet] = {name: name for name in get_args(PaperDataSet)}
@@ -58,7 +59,7 @@ def results() -> dict[str, SplitResults]:
     return {
         name: SplitResults(
             **dict.fromkeys(SPLIT_TABLES, nothing) | {"auc": auc_of_the_paper(name)},
-            run={"heads": heads},
+            run={"heads": heads, "models": dict.fromkeys(MODELS)},
         )
         for name in DATA_SETS
     }
@@ -121,7 +122,7 @@ def test_the_papers_trials_in_any_order_give_its_table_8(
     for objective in OBJECTIVES:
         tried = sorted(trials, key=lambda trial: trial.mse) if objective == "iou_tiny" else []
         write_tuned(tmp_path, "coco_train", objective, tried)
-    found = read_all_trials(["coco_train"])
+    found = read_all_trials(["coco_train"], MODELS)
     assert set(found["objective"]) == {"iou_tiny"}
     columns = list(paper.columns)
     assert list(found.columns) == ["trained_on", "objective", *columns]

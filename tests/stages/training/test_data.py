@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from pipeline.heads.kinds import HeadSet
-from pipeline.vocabulary import MODELS
 from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training.data import block_inputs, read_head_data
 from storage import open_features
 from storage.paths import features_path
 from storage.split.cells import open_cells
+from tests.fixtures.mini import MODELS
 from tests.fixtures.signatures import extract_params
 from tests.fixtures.train_split import SPLIT, write_split
 

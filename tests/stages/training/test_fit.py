@@ -15,7 +15,6 @@ import pytest
 
 from pipeline.heads.kinds import HeadSet, OneCycle, head_sets
 from pipeline.heads.objectives import TrainingSet
-from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
 from stages.executor.cells import CellsToOpen, cells_to_open
 from stages.executor.tasks import Failure, Task, run_tasks
@@ -27,6 +26,7 @@ from stages.training.fit import Seeds, fit_sets, heads_to_fit
 from storage.head_files.head_file import head_set_path
 from storage.paths import CACHE, curves_path, features_path
 from storage.split.cells import SplitCells
+from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.signatures import extract_params
 from tests.fixtures.tasks import run_travelled
 from tests.fixtures.train_split import (
@@ -43,7 +43,7 @@ LOCAL: Final = ExecutorParams(kind="local", n_workers=2)
 PLAN: Final = OneCycle(epochs=1, batch_size=32, learning_rate=1e-3, weight_decay=0.05)
 
 TODO: Final = {
-    one: heads_to_fit(one, dict.fromkeys(one.objectives, PLAN), Seeds(heads=0, judging=0))
+    one: heads_to_fit(one, dict.fromkeys(one.objectives(MODELS), PLAN), Seeds(heads=0, judging=0))
     for one in (HeadSet("best", "best", "ours"), HeadSet("selected", "selected", "ours"))
 }
 
@@ -89,7 +89,7 @@ def test_workers_train_the_same_heads_and_read_each_set_once(
     assert list(found) == list(expected)
     for one, heads in expected.items():
         for own, others in zip(found[one], heads, strict=True):
-            assert list(own) == list(others) == list(one.objectives)
+            assert list(own) == list(others) == list(one.objectives(MODELS))
             for name, head in own.items():
                 np.testing.assert_equal(astuple(head), astuple(others[name]))
 

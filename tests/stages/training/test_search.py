@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from pipeline.heads.kinds import Trial
-from pipeline.vocabulary import MODELS
 from stages.executor.cells import CellsToOpen, cells_to_open
 from stages.executor.tasks import Failure, Task
 from stages.settings.blocks import ExecutorParams, TuneParams
@@ -24,6 +23,7 @@ from stages.training.study import LOG
 from storage.errors import DataError
 from storage.outputs.tuning import append_trial, read_log
 from storage.paths import CACHE, features_path
+from tests.fixtures.mini import MODELS
 from tests.fixtures.signatures import extract_params
 from tests.fixtures.tasks import run_travelled
 from tests.fixtures.train_split import (

@@ -21,7 +21,6 @@ from pycocotools.coco import COCO
 from pipeline.predictor import PromptSet, Uncertainty
 from pipeline.predictor.demo_scenes import SEED, SIZE_PX
 from pipeline.scenes.scene import draw_scene, scene_seeds
-from pipeline.vocabulary import MODELS
 from stages.predictor import load_predictor
 from stages.settings.params import read_params
 from stages.web import images
@@ -31,6 +30,7 @@ from stages.web.scenes import ADVISED, read_scenes
 from stages.web.server import served
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.mini import MODELS
 from tests.fixtures.predictors import GATE, drawn, write_random_heads
 from tests.fixtures.web_page import (
     CHOICE,
@@ -98,9 +98,9 @@ def test_an_answer_is_what_the_predictor_says(
     assert told["h_a"] == pytest.approx(found.h_a, abs=1e-5)
     for k, own in enumerate(told["proposals"]):
         assert own["sam_score"] == pytest.approx(found.sam_score[k], abs=1e-5)
-        for name, values in vars(found.expected_iou).items():
+        for name, values in found.expected_iou.by_name.items():
             assert own["expected_iou"][name] == pytest.approx(values[k], abs=1e-5)
-        for name, values in vars(found.gap).items():
+        for name, values in found.gap.by_name.items():
             assert own["gap"][name] == pytest.approx(values[k], abs=1e-5)
         mask = mask_of(own)
         assert mask.shape == (768, 1024)  # four of its pixels are one of the image

@@ -13,11 +13,11 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.vocabulary import MODELS
 from stages.cli.app import app
 from stages.web.server import open_endpoint
 from storage.checkpoints.weights import weights_path
 from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.mini import MODELS
 from tests.fixtures.web_page import PATIENCE_S
 
 WEIGHTS = "checkpoints/sam2.1/sam2.1_hiera_tiny.pt"
@@ -145,7 +145,7 @@ def test_it_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     assert running.stdout.readline() == "loading tiny\n"
     address = re.findall(r"^open (http://127.0.0.1:\d+/), end", running.stdout.readline())[0]
     assert httpx.get(address).text.startswith("<!DOCTYPE html>")
-    assert httpx.get(f"{address}api/options").json()["models"] == list(MODELS)
+    assert httpx.get(f"{address}api/options").json()["heads"][0]["known"] == list(MODELS)
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 128 + signal.SIGINT

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.result_rows import TRIALS
-from pipeline.vocabulary import OBJECTIVES
 from storage.errors import DataError
 from storage.outputs.records import FILES, SHA256
 from storage.outputs.results import read_all_trials
 from storage.paths import trials_path, tuning_path
+from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.report_inputs import draw_trials, write_report_inputs
 
 HEADER = ",".join(TRIALS.columns) + "\n"
@@ -25,7 +25,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_trials_of_every_head_are_read() -> None:
-    found = read_all_trials(["a", "b"])
+    found = read_all_trials(["a", "b"], MODELS)
     heads = found[["trained_on", "objective"]].drop_duplicates().to_numpy().tolist()
     assert heads == [[split, objective] for split in "ab" for objective in OBJECTIVES]
     own = found.query("trained_on == 'b' and objective == 'task_gap'")
@@ -48,9 +48,9 @@ def test_edited_trials_are_refused(root: Path) -> None:
     with pytest.raises(
         DataError, match=r"iou_tiny\.csv must be the file that iou_tiny\.json lists"
     ):
-        read_all_trials(["a"])
+        read_all_trials(["a"], MODELS)
     without_digests(root)
-    read_all_trials(["a"])
+    read_all_trials(["a"], MODELS)
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ def test_a_cut_table_is_refused(root: Path, n_bytes_cut: int | None, message: st
     n_bytes = -n_bytes_cut if n_bytes_cut else data[:-1].rindex(b"\n") + 1
     path.write_bytes(data[:n_bytes])
     with pytest.raises(DataError, match=message):
-        read_all_trials(["a"])
+        read_all_trials(["a"], MODELS)
 
 
 def test_without_train_splits_there_is_no_trial() -> None:
-    assert read_all_trials([]).empty
+    assert read_all_trials([], MODELS).empty
 
 
 @pytest.mark.parametrize(
@@ -95,4 +95,4 @@ def test_faulty_trials_are_named(root: Path, text: str | None, message: str) -> 
     else:
         path.write_text(text, "latin-1")
     with pytest.raises(DataError, match=message):
-        read_all_trials(["a"])
+        read_all_trials(["a"], MODELS)

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from pipeline.sam.families import MINI_TRUNKS, MiniTrunk
-from pipeline.vocabulary import MODELS
 from storage.checkpoints import weights
 from storage.errors import WeightsError
+from tests.fixtures.mini import MODELS
 from tools.family import __main__ as command
 from tools.family.__main__ import train_family
 from tools.family.batches import Batch, BatchPlan

@@ -9,7 +9,7 @@ import torch
 
 from pipeline.sam.building import build
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX, MINI_TRUNKS
-from pipeline.vocabulary import MODELS
+from tests.fixtures.mini import MODELS
 from tools.family.batches import BatchPlan
 from tools.family.recipe import RECIPE, Phase, Recipe, draw_step, learning_rate
 from tools.family.starts import NECK_SCALE, attentive
