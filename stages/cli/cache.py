@@ -97,7 +97,7 @@ def _verdict(found: Mapping[Where, list[Damage]]) -> str:
 
 @app.command("diff")
 def diff_command(one: AnyStore, other: AnyStore) -> None:
-    """Print what differs between two stores, or two folders of stores.
+    """Print what differs between two stores, or two folders of them.
 
     Exit 1 if anything does.
     """
