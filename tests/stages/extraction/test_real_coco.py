@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[3]
 COCO = ROOT.parent / "shared" / "samples" / "COCO"
 
 N_OBJECTS = {"mini": 20, "sam2.1": 20, "edgetam": 20, "sam3": 4}
-"""Of each split: an image takes SAM 3 half a minute on two cores."""
+"""Of each split: an image takes SAM 3 most of a minute of processor time."""
 
 N_COMPARED = 3
 
@@ -46,6 +46,7 @@ def family(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     """A folder with nothing but the settings, changed from the repository's."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params |= {
+        "models": list(models_of(request.param)),
         "views": view_settings("identity"),
         "eval_splits": ["coco_val"],
         "train_splits": ["coco_train"],
