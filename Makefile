@@ -36,7 +36,7 @@ demo: $(INSTALLED) ## run the whole method on the drawn data set, print its tabl
 	$(MAKE) --no-print-directory --jobs demo-data demo-compiled
 	$(MAKE) --no-print-directory --jobs demo-heads demo-entropies
 	$(REPRO) 'evaluate@*' 'gallery@*' runtime report
-	$(BIN)/python -m stages.summary
+	$(BIN)/usam report
 
 demo-data:
 	$(REPRO) shapes 'prepare@*'
@@ -86,7 +86,7 @@ test: $(INSTALLED) ## run the tests, with branch coverage
 	$(PYTEST) $(OWN:%=--ignore=%)
 
 test-slow: $(INSTALLED) ## run the tests that take minutes or need a server on this machine
-	$(PYTEST) -m slow
+	$(PYTEST) -m 'slow and not full_size'
 
 test-full: $(INSTALLED) ## run the minutes-long tests of the models at full size
 	$(BIN)/python -m pytest -m full_size

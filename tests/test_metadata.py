@@ -1,6 +1,5 @@
 """What the package says of itself: version, authors, paper, licence, types, public names."""
 
-import re
 from typing import Any, Final, assert_type
 
 import numpy as np
@@ -17,8 +16,6 @@ PROJECT: Final = PYPROJECT["project"]
 
 CITATION: Final[dict[str, Any]] = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
 
-PAPER: Final = CITATION["preferred-citation"]
-
 
 def test_the_citation_is_of_this_version_and_its_authors() -> None:
     assert CITATION["cff-version"] == "1.2.0"
@@ -29,27 +26,6 @@ def test_the_citation_is_of_this_version_and_its_authors() -> None:
     assert f"Copyright 2026 {PROJECT['authors'][0]['name']}" in (ROOT / "LICENSE").read_text(
         "utf-8"
     )
-
-
-def test_the_paper_is_that_of_readme() -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    fields = dict(re.findall(r"^  (\w+) += \{(.+)\},?$", readme, re.MULTILINE))
-    names = [f"{one['family-names']}, {one['given-names']}" for one in PAPER["authors"]]
-    assert fields == {
-        "title": PAPER["title"],
-        "author": " and ".join(names),
-        "booktitle": PAPER["collection-title"],
-        "year": str(PAPER["year"]),
-    }
-    assert PAPER["url"] == PROJECT["urls"]["Paper"]
-    assert f"]({PAPER['url']})" in readme
-
-
-def test_versions_of_python_are_those_that_readme_names() -> None:
-    listed = [line.rpartition(" :: ")[2] for line in PROJECT["classifiers"] if "Python" in line]
-    assert PROJECT["requires-python"] == f">={listed[0]}"
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert f"Python {listed[0]} to {listed[-1]}, " in readme
 
 
 def test_every_package_ships_its_types() -> None:

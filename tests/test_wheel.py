@@ -29,6 +29,7 @@ NO_SETTINGS: Final = (
 
 OUTSIDE_A_CLONE: Final = {
     "plan": NO_SETTINGS,
+    "bench runtime": NO_SETTINGS,
     "cache ls": "error: cache must be a store or hold some, got none\n",
 }
 """What commands say that find nothing to work on."""

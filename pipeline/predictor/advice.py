@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -75,6 +75,10 @@ class Advice:
     def words(self) -> str:
         """The correction in words."""
         return CORRECTIONS.get(self.correction, "no advice")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return {"words": self.words, **vars(self)}
 
 
 def withhold(own: float) -> Advice:

@@ -72,16 +72,12 @@ class UncertainMaskGenerator:
     def _values_of(
         self, judgement: uncertainty.Judgement, i: int, facts: uncertainty.ImageFacts
     ) -> dict[str, Any]:
-        parts = {
-            part: {name: float(values[i]) for name, values in own.by_name.items()}
-            for part, own in vars(judgement).items()
-        }
         advice, kept = uncertainty.decide(
             judgement, i, self._heads, self._costs, is_unlike=facts.is_unlike
         )
         return {
-            **parts,
-            "advice": {"words": advice.words, **vars(advice)},
+            **judgement.values_of(i),
+            "advice": advice.to_dict(),
             "is_kept": kept,
             "unlike_training": facts.unlike_training,
             "caution": facts.caution or None,

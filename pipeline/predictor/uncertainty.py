@@ -187,6 +187,13 @@ class Judgement:
             ),
         )
 
+    def values_of(self, proposal: int) -> dict[str, dict[str, float]]:
+        """What is predicted for a proposal, for JSON."""
+        return {
+            part: {name: float(values[proposal]) for name, values in own.by_name.items()}
+            for part, own in vars(self).items()
+        }
+
 
 def judge_rows(
     heads: ProposalHeads,
@@ -342,7 +349,7 @@ class Uncertainty:
         return {
             "selected": self.selected,
             "alternative": self.alternative,
-            "advice": {"words": self.advice.words, **vars(self.advice)},
+            "advice": self.advice.to_dict(),
             "is_kept": self.is_kept,
             "mask_set": None if self.mask_set is None else list(self.mask_set),
             "unlike_training": self.unlike_training,
@@ -352,18 +359,11 @@ class Uncertainty:
 
     def proposal_values(self, proposal: int) -> dict[str, Any]:
         """Scores of a proposal, for JSON: everything but its mask."""
-        by_part: dict[str, ExpectedIou | Gaps] = {
-            "expected_iou": self.expected_iou,
-            "gap": self.gap,
-            "direct_gap": self.direct_gap,
-        }
+        judgement = Judgement(self.expected_iou, self.gap, self.direct_gap)
         return {
             "sam_score": float(self.sam_score[proposal]),
             "h_std": float(self.h_std[proposal]),
-            **{
-                part: {name: float(values[proposal]) for name, values in own.by_name.items()}
-                for part, own in by_part.items()
-            },
+            **judgement.values_of(proposal),
         }
 
 

@@ -37,14 +37,18 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "plan": ("stages.cli.plan", "Show what a run will take, what it will run, and why."),
         "fill": ("stages.cli.fill", "Compute missing shards of cells; `dvc repro` publishes them."),
         "run": ("stages.cli.run", "Run the stages of dvc.yaml in order, without DVC."),
-        "report": ("stages.cli.report", "Name the page of the results; --open shows it."),
+        "report": (
+            "stages.cli.report",
+            "Say what the results say, and where their page is; --open shows it.",
+        ),
     },
     "Files": {
-        "cache": ("stages.cli.cache", "List, check, compare, repair and describe stores."),
+        "cache": ("stages.cli.cache", "List, check, repair and describe stores."),
         "checkpoints": ("stages.cli.checkpoints", "Download and check weights of Meta's models."),
         "heads": ("stages.cli.heads", "Show, export, download and describe trained heads."),
     },
     "This machine": {
+        "bench": ("stages.cli.bench", "Time SAM2, its entropies and heads on this machine."),
         "doctor": ("stages.cli.doctor", "Check device, weights, disk, DVC and a click's answer."),
     },
 }

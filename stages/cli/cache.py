@@ -1,7 +1,7 @@
-"""``usam cache``: lists, verifies and repairs stores; tends the pool."""
+"""``usam cache``: lists, verifies, compares and repairs stores; tends the pool."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -24,13 +24,13 @@ from storage.paths import CACHE, POOL, remedy
 from storage.pool.cleaning import clean
 from storage.pool.dvc_cache import mend_cache
 from storage.pool.inputs import PreparedSplit
-from storage.store.describe import find_stores
+from storage.store.describe import Difference, differences_of, find_stores
 from storage.store.verify import Damage, verify
 
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="List, check, compare, repair and describe stores.",
+    help="List, check, repair and describe stores.",
 )
 
 app.command("ls")(ls)
@@ -38,6 +38,9 @@ app.command("card")(cache_card)
 
 Where = str | Path
 """An address or a path."""
+
+Sides = tuple[Where | None, Where | None]
+"""Where a store is on either side of a comparison."""
 
 Some = Annotated[str, typer.Argument(help="A store, or a folder of stores.")]
 AnyStore = Annotated[str, typer.Argument(help="A store, zipped or not, a folder or an address.")]
@@ -90,6 +93,63 @@ def _verdict(found: Mapping[Where, list[Damage]]) -> str:
         n_intact = len(found) - len(damaged)
         lines.append(f"{len(found)} stores: {n_intact} intact, {len(damaged)} damaged")
     return "\n".join(lines)
+
+
+@app.command("diff")
+def diff_command(one: AnyStore, other: AnyStore) -> None:
+    """Print what differs between two stores, or between all stores of two folders.
+
+    Exit 1 if anything does.
+    """
+    with reported_errors():
+        pairs = _pairs(one, other)
+        found = {
+            name: differences_of(old, new) if old and new else None
+            for name, (old, new) in pairs.items()
+        }
+    print("\n".join(_comparison(name, pairs[name], found[name]) for name in pairs))
+    if any(differences != [] for differences in found.values()):
+        raise typer.Exit(1)
+
+
+def _pairs(one: str, other: str) -> dict[str, Sides]:
+    """Stores of two folders by their names below them, or two stores.
+
+    Raises
+    ------
+    ParamsError
+        If one is a store, or an address, which is that of a store, and the other a folder of some.
+    """
+    sides = [_by_name(where) for where in (one, other)]
+    first, second = ("a store" if "" in side else "a folder of stores" for side in sides)
+    if first != second:
+        raise ParamsError(
+            "ONE and OTHER must be two stores, or two folders of stores, got "
+            f"{first} at {one} and {second} at {other}"
+        )
+    if first == "a store":
+        return {f"{one} {other}": (one, other)}
+    names = sorted(sides[0].keys() | sides[1].keys())
+    return {name: (sides[0].get(name), sides[1].get(name)) for name in names}
+
+
+def _by_name(where: str) -> dict[str, Where]:
+    """Published stores by their names below a folder; a store itself has none."""
+    path = Path(where)
+    if is_address(where) or path.is_file():
+        return {"": where}
+    names = {store: store.relative_to(path).as_posix() for store in find_stores(path)}
+    return {"" if name == "." else name: store for store, name in names.items()}
+
+
+def _comparison(name: str, sides: Sides, differences: Sequence[Difference] | None) -> str:
+    if differences is None:
+        there = next(side for side in sides if side is not None)
+        return f"alone    {printable(str(there))}"
+    if not differences:
+        return f"same     {printable(name)}"
+    rows = [("  ", difference.what, difference.how) for difference in differences]
+    return f"differs  {printable(name)}\n{aligned(rows)}"
 
 
 @app.command()
@@ -199,7 +259,7 @@ def _on_disk(where: str) -> Path:
     """
     if is_address(where):
         raise ParamsError(
-            f"{where} must be a path, got an address: `usam cache ls` and `verify` take those, "
-            "each of one store"
+            f"{where} must be a path, got an address: `usam cache ls`, `verify` and `diff` take "
+            "those, each of one store"
         )
     return Path(where)

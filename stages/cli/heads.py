@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline.heads.kinds import KINDS, HeadSet
+from pipeline.sam.families import FAMILIES
 from pipeline.vocabulary import PROTOCOL_TOKENS, PROTOCOLS
 from stages.cli.card import heads_card
 from stages.cli.checkpoints import DownloadBar
@@ -87,6 +88,20 @@ def fetch(
                 published_heads.fetch(head, progressbar=bar)
         file = published_heads.published_file(family)
         found = read_published(published_heads.FOLDER / family, family)
+        head_file.write_head_file(file, found)
+    print(_written(file, len(found.weights)))
+
+
+@app.command("import")
+def import_published(
+    folder: Annotated[Path, typer.Argument(help="Folder of nine heads, <name>/model.pth each.")],
+    file: Annotated[Path, typer.Argument(help="File to write.")],
+    family: Annotated[str, typer.Option(help="Family of the models that they learned from.")],
+) -> None:
+    """Join the nine heads of UncertainSAM's authors in a file."""
+    with reported_errors():
+        check_known("family", family, FAMILIES)
+        found = read_published(folder, family)
         head_file.write_head_file(file, found)
     print(_written(file, len(found.weights)))
 

@@ -21,7 +21,7 @@ from storage.head_files.head_file import read_head_file, shipped_heads
 from storage.images.files import read_rgb
 
 if TYPE_CHECKING:
-    from pipeline.predictor import BayesianEntropies, Uncertainty
+    from pipeline.predictor import Uncertainty
 
 ImageFile = Annotated[Path, typer.Argument(help="Image file.")]
 OnObject = Annotated[
@@ -31,10 +31,6 @@ BesideObject = Annotated[
     list[str] | None, typer.Option(metavar="X,Y", help="Click beside it; may be repeated.")
 ]
 AroundObject = Annotated[str | None, typer.Option(metavar=BOX_ORDER, help="Box around the object.")]
-Bayesian = Annotated[
-    bool,
-    typer.Option("--bayesian", help="Also entropies over views, clicks and models."),
-]
 Everything = Annotated[
     bool,
     typer.Option(
@@ -80,8 +76,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     click: OnObject = None,
     not_click: BesideObject = None,
     box: AroundObject = None,
-    bayesian: Bayesian = False,  # noqa: FBT002 - typer's options
-    everything: Everything = False,  # noqa: FBT002
+    everything: Everything = False,  # noqa: FBT002 - typer's options
     points_per_side: PointsPerSide = None,
     min_score: MinScore = None,
     min_stability: MinStability = None,
@@ -99,18 +94,14 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
         costs = prompts.parse_costs(cost_of_click, cost_of_larger_model, cost_of_person)
         question = _question(image, model, heads, costs, save)
         if everything:
-            _check_alone(click, not_click, box, bayesian)
+            if click or not_click or box:
+                raise ParamsError("--everything must be given without a prompt, got one")
             answer = _everything(question, prompts.grid_options(grid))
         else:
             prompts.check_no_grid(grid, "--everything")
             prompt = prompts.parse_clicks(click or [], not_click or [], box, question.size_px)
-            answer = _prompt(question, prompt, with_bayesian=bayesian)
+            answer = _prompt(question, prompt)
     _print(question, *answer, as_json=as_json)
-
-
-def _check_alone(*others: object) -> None:
-    if any(others):
-        raise ParamsError("--everything must be given without a prompt or --bayesian, got one")
 
 
 Printed = tuple[dict[str, Any], str, list[Path]]
@@ -125,17 +116,12 @@ def _everything(question: prompts.Question, options: Mapping[str, Any]) -> Print
     return {"masks": records}, _everything_lines(records, question.size_px), saved
 
 
-def _prompt(question: prompts.Question, prompt: PromptSet, *, with_bayesian: bool) -> Printed:
+def _prompt(question: prompts.Question, prompt: PromptSet) -> Printed:
     from stages.predictor.answers import answer_prompt  # noqa: PLC0415
 
-    answer = answer_prompt(question, prompt, with_bayesian=with_bayesian)
-    sets = set_words(set_gate(question.card, question.model), answer.found.mask_set)
-    values = {**answer.found.to_dict(), "set": sets or None}
-    lines = _lines(answer.found, question, sets)
-    if answer.bayesian is not None:
-        values["bayesian"] = _bayesian_values(answer.bayesian, answer.seconds)
-        lines += f"\n\n{_bayesian_lines(values['bayesian'])}"
-    return values, lines, answer.saved
+    found, saved = answer_prompt(question, prompt)
+    sets = set_words(set_gate(question.card, question.model), found.mask_set)
+    return {**found.to_dict(), "set": sets or None}, _lines(found, question, sets), saved
 
 
 def _print(
@@ -227,33 +213,6 @@ def _advice(found: "Uncertainty") -> str:
     which = f", number {found.alternative}" if advice.correction == "task" else ""
     change = f"expected IoU {own:.2f} -> {advice.expected_iou:.2f}"
     return f"Advice: {advice.words}{which} ({change})."
-
-
-def _bayesian_values(found: "BayesianEntropies", seconds: Mapping[str, float]) -> dict[str, Any]:
-    """Entropies in bits, the clicks that were drawn, and what all took."""
-    return {
-        "h_t": found.h_t,
-        "h_xp": found.h_xp,
-        "h_theta": found.h_theta,
-        "clicks": found.clicks.tolist(),
-        **vars(found.cost),
-        "seconds": seconds["bayesian"],
-        "seconds_of_one_pass": seconds["one_pass"],
-    }
-
-
-def _bayesian_lines(values: Mapping[str, Any]) -> str:
-    """The same in words."""
-    names = {"h_t": "H_T (views)", "h_xp": "H_Xp (clicks)", "h_theta": "H_Θ (models)"}
-    known = [
-        f"{words} {values[name]:.2f}" for name, words in names.items() if values[name] is not None
-    ]
-    return (
-        f"{', '.join(known)} bits.\n"
-        f"They took {values['n_encodes']} more encodings, {values['n_decodes']} decodings and "
-        f"{values['seconds']:.2f} s; all above took one of each and "
-        f"{values['seconds_of_one_pass']:.2f} s."
-    )
 
 
 def _everything_lines(records: Sequence[Mapping[str, Any]], size_px: tuple[int, int]) -> str:

@@ -117,9 +117,9 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
         check_prompts(annotations, todo)
         output = Output(results, todo, sort, _categories(annotations, prompt, todo, form))
         options = _options(prompt, (points_per_side, min_score, min_stability))
-        file = heads or shipped_heads()
-        found = read_head_file(file)
-        card, model = found.card, model or found.models[0]
+        path = heads or shipped_heads()
+        file = read_head_file(path)
+        card, model = file.card, model or file.models[0]
         made_from = {
             "annotations": sha256_file(annotations),
             "images": str(images.resolve()),
@@ -127,7 +127,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
             "weights": checkpoint(card["family"], model).sha256 or "not listed",
             "prompt": f"{prompt} {options}",
         }
-        answer = _answer(file, card["family"], model, options)
+        answer = _answer(path, card["family"], model, options)
         _answer_all(answer, images, KeptResults(results, made_from), output)
 
 

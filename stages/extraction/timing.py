@@ -31,16 +31,24 @@ N_TIMED: Final = 3
 """Rounds by which extraction is timed."""
 
 
-def time_models(params: ExtractParams, models: tuple[str, ...], n_repeats: int) -> pd.DataFrame:
+def time_models(
+    params: ExtractParams,
+    models: tuple[str, ...],
+    n_repeats: int,
+    *,
+    question: Question | None = None,
+    heads: Heads | None = None,
+) -> pd.DataFrame:
     """Seconds of every method on every model, and what they depend on.
-
-    The question is about a drawn scene of the size that the model takes; heads have random weights,
-    which take the same time.
 
     Parameters
     ----------
     n_repeats
         Rounds that count, after a warm-up.
+    question
+        By default, about a drawn scene of the size that the model takes.
+    heads
+        By default, heads with random weights, which take the same time.
 
     Returns
     -------
@@ -56,18 +64,19 @@ def time_models(params: ExtractParams, models: tuple[str, ...], n_repeats: int) 
     runs: dict[tuple[str, str], Callable[[], object]] = {}
     for model in models:
         sam = load_model(params, model)
-        given = (sam, _drawn_question(sam.image_size_px), _random_heads(sam, models))
+        own = heads or _random_heads(sam, models)
+        given = (sam, question or _drawn_question(sam.image_size_px), own)
         runs |= {(model, name): partial(method, *given) for name, method in METHODS.items()}
     with progress("runtime", 1 + n_repeats, "rounds") as advance:
         seconds = seconds_in_turns(runs, n_repeats, advance)
     settings = RuntimeSettings(
         family=params.family,
         weights=params.weights.partition("-")[0],
-        heads="random",
+        heads="trained" if heads else "random",
         precision=params.precision,
         device=device_name(sam.device),
         torch_threads=torch.get_num_threads(),
-        image="drawn scene",
+        image="own" if question else "drawn scene",
         repeats=n_repeats,
     )
     return as_frame(RUNTIME, runtime_rows(seconds, settings))

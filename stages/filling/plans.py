@@ -97,12 +97,10 @@ def plan_split(split: str, params: Params) -> list[CellPlan]:
         prepared = prepared_as_set(split, params)
     except StoreError:
         extent, anew = _estimated(split, params), _outdated(split, params)
-        n_shards = -(-extent.n_objects // params.extract.shard_objects)
+        lacking = -(-extent.n_objects // params.extract.shard_objects), extent.n_objects
         reasons = (anew or reason_to_run(cell, params.extract, None) for cell in cells)
         return [
-            CellPlan(cell, extent, why, n_shards, extent.n_objects)
-            if why
-            else CellPlan(cell, extent)
+            CellPlan(cell, extent, why, *(lacking if why else ()))
             for cell, why in zip(cells, reasons, strict=True)
         ]
     return [plan_cell(cell, prepared, prepared.names, params) for cell in cells]

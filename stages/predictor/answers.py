@@ -1,44 +1,27 @@
-"""The work of ``usam predict``: loads, applies and times a predictor, and draws its masks."""
+"""The work of ``usam predict``: loads and applies a predictor, and draws its masks."""
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.predictor import (
-    BayesianEntropies,
     PromptSet,
     UncertainMaskGenerator,
     UncertainPredictor,
     Uncertainty,
 )
 from pipeline.predictor.pictures import draw_entropy, draw_mask, draw_masks
-from stages.predictor.loading import load_by_heads, load_others
+from stages.predictor.loading import load_by_heads
 from stages.predictor.prompts import Question
 from storage.folders import whole_file
 from storage.images.files import png_bytes
 from storage.rle import decode_rle
 
 
-@dataclass(frozen=True)
-class PromptAnswer:
-    """A predictor's answer to one prompt."""
-
-    found: Uncertainty
-    bayesian: BayesianEntropies | None
-    """If they are wanted."""
-    seconds: dict[str, float]
-    """``one_pass`` to encode the image, decode the prompt and judge the masks; ``bayesian`` to
-    encode and decode what those entropies need besides. Models were loaded before."""
-    saved: list[Path]
-    """Pictures."""
-
-
-def answer_prompt(question: Question, prompt: PromptSet, *, with_bayesian: bool) -> PromptAnswer:
-    """Ask about one object.
+def answer_prompt(question: Question, prompt: PromptSet) -> tuple[Uncertainty, list[Path]]:
+    """What a predictor says of one object, and pictures of it.
 
     Raises
     ------
@@ -46,16 +29,9 @@ def answer_prompt(question: Question, prompt: PromptSet, *, with_bayesian: bool)
         As ``load_predictor``.
     """
     predictor = _predictor(question)
-    family = question.card["family"]
-    others = load_others(predictor, family, question.model) if with_bayesian else []
-    started = time.perf_counter()
     predictor.set_image(question.rgb)
     (found,) = predictor.predict_uncertainties([prompt], costs=question.costs)
-    passed = time.perf_counter()
-    bayesian = predictor.predict_bayesian(**vars(prompt), others=others) if with_bayesian else None
-    seconds = {"one_pass": passed - started, "bayesian": time.perf_counter() - passed}
-    saved = _save_pictures(question.save, question, prompt, found) if question.save else []
-    return PromptAnswer(found, bayesian, seconds, saved)
+    return found, _save_pictures(question.save, question, prompt, found) if question.save else []
 
 
 def answer_everything(

@@ -57,7 +57,7 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
 
 def learned_prompts(cells: SplitCells, head_set: HeadSet) -> tuple[str, ...]:
     """Prompt sets that heads learn from, of those that the cells have."""
-    prompts: Sequence[str] = next(iter(cells.by_name.values())).signature["prompts"]
+    prompts: Sequence[str] = cells.identity[cells.models[0]].signature["prompts"]
     every = KINDS_BY_NAME[head_set.kind].learns_every_prompt
     return tuple(prompts) if every else TRAIN_PROMPTS[:1]
 

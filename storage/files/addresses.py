@@ -11,7 +11,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any, Final
+from typing import Any, Final
 from weakref import finalize
 
 from zarr.abc.store import Store
@@ -51,7 +51,8 @@ def files_at(where: str | Path) -> Files:
     address = f"{scheme}://{place.rstrip('/')}"
     if scheme == "file":
         return _on_disk(address, Path(place))
-    opened = _zipped if address.endswith(ZIP) else OPENERS.get(scheme, _with_fsspec)
+    is_zip = address.endswith(ZIP) and scheme != "dvc"
+    opened = _zipped if is_zip else OPENERS.get(scheme, _with_fsspec)
     with named_failures(address, (OSError, ValueError, ImportError, zipfile.BadZipFile)):
         store, failures = opened(address)
     return Files(address, store, failures)
@@ -103,9 +104,6 @@ def _fsspec_failures(address: str) -> Failures:
 
 def _zipped(address: str) -> tuple[Store, Failures]:
     """A store in one file."""
-    if address.startswith("dvc://"):
-        files, path, failures = _repository(address)
-        return _zip_store(files.open(path, "rb")), (*failures, *ZIP_FAILURES)
     failures = (*_fsspec_failures(address), *ZIP_FAILURES)
     try:
         with named_failures(address, failures, AWAY):
@@ -114,7 +112,7 @@ def _zipped(address: str) -> tuple[Store, Failures]:
         raise StoreError(f"{address} must be a Zarr store, got none") from error
 
 
-def _zip_store(file: str | Path | IO[bytes]) -> Store:
+def _zip_store(file: str | Path) -> Store:
     """The files of an archive, as ``zip -0 -r`` writes it."""
     from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper  # noqa: PLC0415
     from fsspec.implementations.zip import ZipFileSystem  # noqa: PLC0415
@@ -128,16 +126,8 @@ def _zip_store(file: str | Path | IO[bytes]) -> Store:
 
 def _in_repository(address: str) -> tuple[Store, Failures]:
     """Out of a Git repository's DVC remote, without a clone of the data."""
-    from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper  # noqa: PLC0415
-
-    files, path, failures = _repository(address)
-    wrapper = AsyncFileSystemWrapper(files, asynchronous=True)
-    return FsspecStore(wrapper, path=path, read_only=True), failures
-
-
-def _repository(address: str) -> tuple[Any, str, Failures]:
-    """File system of a repository, a path in it, and what reading it raises."""
     from dvc.exceptions import DvcException  # noqa: PLC0415
+    from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper  # noqa: PLC0415
     from scmrepo.exceptions import SCMError  # noqa: PLC0415
 
     found = DVC_ADDRESS.fullmatch(address)
@@ -146,7 +136,8 @@ def _repository(address: str) -> tuple[Any, str, Failures]:
     failures = (DvcException, SCMError, OSError)
     with named_failures(address, failures):
         files = _opened_repository(found["repository"], found["revision"].replace("%2F", "/"))
-    return files, f"/{found['path']}", failures
+    wrapper = AsyncFileSystemWrapper(files, asynchronous=True)
+    return FsspecStore(wrapper, path=f"/{found['path']}", read_only=True), failures
 
 
 @cache

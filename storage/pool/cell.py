@@ -13,7 +13,6 @@ at any instant costs the shards in hand.
 
 import io
 import json
-import os
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -249,10 +248,7 @@ def shard_arrays(kind: str) -> dict[str, ArraySpec]:
 
 def names_in(folder: Path) -> set[str]:
     """Names of all shards of the same settings."""
-    with suppress(FileNotFoundError):
-        files = (entry.name for entry in os.scandir(folder))
-        return {name.removesuffix(FEATURES) for name in files if is_features(name)}
-    return set()
+    return {path.stem for path in folder.glob(f"*{FEATURES}")}
 
 
 def settings_of(names: Collection[str], pool: Path = POOL) -> Iterator[dict[str, Any]]:
@@ -265,8 +261,3 @@ def settings_of(names: Collection[str], pool: Path = POOL) -> Iterator[dict[str,
             settings = json.loads(path.read_bytes())
             if isinstance(settings, dict) and not names_in(path.parent).isdisjoint(names):
                 yield settings
-
-
-def is_features(file: str) -> bool:
-    """Whether a file's name is that of features that are there."""
-    return file.endswith(FEATURES) and not file.startswith(".")

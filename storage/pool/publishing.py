@@ -15,7 +15,7 @@ from storage.pool.cell import MASK_CODE, N_HEX, Cell, Rows
 from storage.store.grid import chunk_rows, file_name
 from storage.store.opening import IMAGES, images_digest
 from storage.store.schema import SCHEMA
-from storage.store.writing import check_names, create_store, writable, write_array
+from storage.store.writing import create_store, writable, write_array
 
 PUBLISHED: Final = "published"
 """Folder beside the shards, with a list of those that were published together, for each time."""
@@ -74,7 +74,6 @@ def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> No
     compared
         Of all its shards, without a fault: what is linked is not read again.
     """
-    check_names("targets of a cell", targets, set(cell.kinds))
     for kind, target in targets.items():
         with whole_folder(target) as partial:
             records = _write(cell, kind, partial, compared)

@@ -51,10 +51,8 @@ def create_store(
     Raises
     ------
     StoreError
-        If the path exists, or a dimension has no size.
+        If a dimension has no size.
     """
-    if path.exists():
-        raise StoreError(f"{path} must not exist before its store is made, got a folder")
     fixed = {**_fixed_arrays(kind), **coords}
     all_sizes = _all_sizes(kind, sizes, fixed, shard_objects)
     attributes = {

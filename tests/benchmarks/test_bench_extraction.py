@@ -18,12 +18,14 @@ import pytest
 import torch
 from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
+from transformers import AutoModel, PreTrainedModel
 
 from pipeline.extraction.plan import decoder_batch
 from pipeline.prompts import sample_prompts
 from pipeline.sam.building import build
-from pipeline.sam.families import FAMILIES
+from pipeline.sam.families import FAMILIES, TransformersModel
 from pipeline.sam.model import Sam
+from pipeline.sam.transformers_models import full_size
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
 from stages.extraction.loop import run_shards
@@ -51,6 +53,9 @@ N_OBJECTS: Final = 15
 MOST_TIME: Final = {"tiny": 0.80, "large": 0.85}
 """Most time of an extraction, as a multiple of SAM2's own encoder and decoder."""
 
+MOST_TRANSFORMERS_TIME: Final = 0.80
+"""The same, as a multiple of what ``transformers`` takes for the answers alone."""
+
 MOST_DECODER_TIME: Final = 0.70
 """Most time of a prompt set, each decoder at the batch that suits it best."""
 
@@ -65,17 +70,18 @@ N_LOOPED: Final = 3
 class Work:
     """A model, and one image with its objects on disk."""
 
+    family: str
     sam: Sam
     rgb: np.ndarray
     table: ObjectTable
     folder: Path
 
     @classmethod
-    def of(cls, model: str, folder: Path) -> "Work":
+    def of(cls, family: str, model: str, folder: Path) -> "Work":
         """Random weights, and a drawn image."""
-        sam = Sam(build("sam2.1", model, seed=0), device=torch.device("cpu"), precision="bf16")
+        sam = Sam(build(family, model, seed=0), device=torch.device("cpu"), precision="bf16")
         rgb, masks = _draw_image(N_OBJECTS)
-        return cls(sam, rgb, _write_image(folder, rgb, masks), folder)
+        return cls(family, sam, rgb, _write_image(folder, rgb, masks), folder)
 
     @property
     def batch(self) -> int:
@@ -84,7 +90,7 @@ class Work:
 
     def extract(self) -> None:
         """All that the stage does for one cell: read, encode, decode, score, code, write."""
-        sam, known = self.sam, FAMILIES["sam2.1"]
+        sam, known = self.sam, FAMILIES[self.family]
         split, pool = PreparedSplit(self.table, SHARD_OBJECTS), Path(mkdtemp(dir=self.folder))
         signature = full_signature({"prompts": PROMPTS}, SHARD_OBJECTS)
         sizes = {
@@ -103,6 +109,14 @@ class Work:
         embedding = self.sam.encode(self.rgb)
         for clicks in self._calls(PLAIN_BATCH):
             self.sam.decode_plainly(embedding, clicks)
+
+    @torch.inference_mode()
+    def by_transformers(self, model: PreTrainedModel) -> None:
+        """The calls of ``transformers``: its encoder once, its decoder at its best batch."""
+        with torch.autocast("cpu", torch.bfloat16):
+            levels = model.get_image_embeddings(self.sam.square(self.rgb).pixels)
+            for clicks in self._calls(PLAIN_BATCH):
+                model(image_embeddings=levels, input_points=torch.from_numpy(clicks)[None])
 
     def loop(self, n_objects: int) -> None:
         """As research code does it: the image per object, a prompt per call, nothing kept."""
@@ -167,7 +181,26 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def named_work(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Work]:
-    return request.param, Work.of(request.param, tmp_path_factory.mktemp(request.param))
+    folder = tmp_path_factory.mktemp(request.param)
+    return request.param, Work.of("sam2.1", request.param, folder)
+
+
+@pytest.mark.parametrize("family", ["edgetam", "sam3"])
+def test_extraction_takes_less_than_the_calls_of_transformers(
+    family: str, benchmark: BenchmarkFixture, tmp_path: Path
+) -> None:
+    ((model, member),) = FAMILIES[family].models.items()
+    assert isinstance(member, TransformersModel)
+    work = Work.of(family, model, tmp_path)
+    theirs = AutoModel.from_config(full_size(member.kind)).eval()
+    runs = {"ours": work.extract, "theirs": partial(work.by_transformers, theirs)}
+    # An encoding warms up more than enough, and takes SAM 3 a minute.
+    seconds = benchmark.pedantic(least_seconds, (runs, 1), rounds=1)  # type: ignore[no-untyped-call]
+    ratio = seconds["ours"] / seconds["theirs"]
+    what = f"extraction of an image of {N_OBJECTS} objects, {family} {model}, over transformers"
+    note_bar(benchmark, what, ratio, at_most=MOST_TRANSFORMERS_TIME)
+    print(f"\n{what}: {ratio:.2f}, {seconds['ours']:.1f} s")
+    assert ratio <= MOST_TRANSFORMERS_TIME
 
 
 def test_extraction_takes_less_than_the_bare_model(

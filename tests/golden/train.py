@@ -20,9 +20,10 @@ from storage.head_files.isotonic_file import read_isotonic
 from storage.paths import curves_path, objects_path
 from storage.split.cells import SplitCells
 from storage.split.objects import write_objects
+from tests.fixtures.eval_split import object_table
 from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.signatures import open_train
-from tests.fixtures.train_split import SPLIT, object_table, write_features, write_params
+from tests.fixtures.train_split import PER_IMAGE, SPLIT, write_features, write_params
 from tests.golden.golden import Arrays, Golden, off_by
 
 KINDS: Final = ("paper", "ours")
@@ -84,7 +85,8 @@ def compute(inputs: Arrays) -> dict[str, np.ndarray]:
 
 def write_inputs(inputs: Arrays) -> None:
     """The stores and settings that ``tune`` and ``train`` read, into the working directory."""
-    write_objects(objects_path(SPLIT), object_table(N_OBJECTS), {"split": SPLIT, "group": "image"})
+    about = {"split": SPLIT, "group": "image"}
+    write_objects(objects_path(SPLIT), object_table(N_OBJECTS, PER_IMAGE), about)
     for i, model in enumerate(MODELS):
         arrays = {name: values[i] for name, values in inputs.items()}
         write_features(model, n_objects=N_OBJECTS, n_channels=N_CHANNELS, **arrays)

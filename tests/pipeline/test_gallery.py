@@ -241,19 +241,3 @@ def test_a_picture_shows_truth_prediction_and_click() -> None:
     # The lines: of the truth outside of it, of the prediction inside.
     assert picture[4 * (50 - 15), 4 * (40 - 20) - 1].tolist() == list(TRUTH_COLOUR)
     assert picture[4 * (50 - 15), 4 * (50 - 20)].tolist() == list(PREDICTION_COLOUR)
-
-
-@pytest.mark.parametrize(("height_px", "side_px"), [(100, 32), (62, 96)])
-def test_the_longer_side_of_a_picture_is_as_asked(height_px: int, side_px: int) -> None:
-    wide = shown_object(height_px=height_px, width_px=140)
-    picture = draw_object(
-        ShownObject(**{**vars(wide), "box_px": (10.0, 20.0, 60.0, 30.0)}), side_px
-    )
-    assert max(picture.shape) == side_px
-    assert picture.shape[:2] == (round(side_px * min(height_px, 120) / 120), side_px)
-
-
-def test_an_object_is_drawn_on_a_copy() -> None:
-    drawn = shown_object()
-    draw_object(drawn, 240)
-    assert (drawn.rgb == GREY).all()

@@ -295,18 +295,10 @@ def test_a_flipped_bit_ends_the_stage_with_the_name_of_the_store(
 
 
 @pytest.mark.usefixtures("root")
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"weights": "random-1"}, r"weights_tiny \(\w+ -> random, seed 1\)"),
-        ({"precision": "bf16"}, r"precision \(fp32 -> bf16\)"),
-        ({"family": "sam2"}, r"family \(mini -> sam2\)"),
-    ],
-)
-def test_heads_that_learned_from_other_features_are_refused(
-    settings: dict[str, Any], message: str
-) -> None:
+def test_heads_that_learned_from_other_features_are_refused() -> None:
+    settings: dict[str, Any] = {"weights": "random-1"}
     rewrite(MODELS, **settings)
+    message = r"weights_tiny \(\w+ -> random, seed 1\)"
     with pytest.raises(
         DataError,
         match=rf"best.safetensors must .* the same features: .*{message}.*; train them again",
@@ -354,11 +346,9 @@ def test_heads_of_features_that_are_not_all_there_stand_alone() -> None:
     ("source", "message"),
     [
         (("coco_train", PAPER), "split must be shapes_train, got coco_train"),
-        (("shapes_train", HeadSet("best", "selected")), "tokens must be best, got selected"),
-        (("shapes_train", HeadSet("selected", "selected")), "protocol must be best, got select"),
         (("shapes_train", HeadSet("best", "best", "ours")), "kind must be paper, got"),
     ],
-    ids=["split", "tokens", "protocol", "kind"],
+    ids=["split", "kind"],
 )
 @pytest.mark.usefixtures("root")
 def test_heads_in_the_place_of_others_are_refused(

@@ -1,6 +1,5 @@
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import chdir, redirect_stdout
@@ -136,24 +135,6 @@ def test_without_trials_the_choice_is_that_of_the_params(run: Callable[..., None
     assert asdict(tuning.plan) == {key: TUNE[key] for key in asdict(tuning.plan)}
     assert (tuning.cost, tuning.n_trials, tuning.seed) == (None, 0, 0)
     assert trials_path(SPLIT, "iou_tiny").read_text() == ",".join(TRIALS.columns) + "\n"
-
-
-@pytest.mark.usefixtures("split")
-def test_without_trials_no_heavy_library_is_imported() -> None:
-    heavy = ("torch", "smac", "sklearn", "pandas", "xarray")
-    program = (
-        "import sys; from stages.tune import main; main(); "
-        f"print([name for name in {heavy} if name in sys.modules])"
-    )
-    root = Path(tune.__file__).parents[1]
-    done = subprocess.run(
-        [sys.executable, "-c", program, SPLIT, "iou_tiny"],
-        env={"PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "[]"
 
 
 @pytest.fixture

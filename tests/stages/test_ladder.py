@@ -2,7 +2,7 @@
 
 from contextlib import chdir
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from stages.training.data import read_head_data
 from storage.head_files.head_file import head_set_path, read_head_file
 from storage.paths import objects_path
 from storage.split.objects import write_objects
-from tests.fixtures import eval_split, train_split
+from tests.fixtures import eval_split, signatures, train_split
 from tests.fixtures.extract_project import run
 from tests.fixtures.report_inputs import write_report_inputs
 from tests.fixtures.signatures import open_train
@@ -24,7 +24,7 @@ WIDTHS: Final = {"edgetam": 4, "tiny": 6, "large": 6}
 r"""Token widths of three models of the ladder \`\`releases\`\`: of EdgeTAM, and two of SAM 2.1."""
 
 MODELS: Final = tuple(WIDTHS)
-EXTRACT: Final = {"family": "releases", "weights": "random-0"}
+EXTRACT: Final[dict[str, Any]] = {"family": "releases", "weights": "random-0"}
 READERS: Final = {"edgetam": ("edgetam",), "sam2.1": ("tiny", "large")}
 SPLIT: Final = "shapes_val"
 TRAIN: Final = train_split.SPLIT
@@ -32,10 +32,11 @@ TRAIN: Final = train_split.SPLIT
 
 def write_stores() -> None:
     about = {"split": TRAIN, "group": "image"}
-    write_objects(objects_path(TRAIN), train_split.object_table(), about)
+    table = eval_split.object_table(train_split.N_OBJECTS, train_split.PER_IMAGE)
+    write_objects(objects_path(TRAIN), table, about)
     write_objects(objects_path(SPLIT), eval_split.object_table(30), about | {"split": SPLIT})
     for model, width in WIDTHS.items():
-        train_split.write_features(model, n_channels=width, **EXTRACT)
+        train_split.write_features(model, TRAIN, train_split.N_OBJECTS, width, **EXTRACT)
         for view in eval_split.VIEWS:
             eval_split.write_features(SPLIT, model, 30, view, width, **EXTRACT)
     eval_split.write_entropy(SPLIT, 30, MODELS, **EXTRACT)
@@ -52,7 +53,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             models=list(MODELS),
             heads=["paper"],
             tune=train_split.TUNE,
-            extract={**eval_split.EXTRACT, **EXTRACT},
+            extract=signatures.EXTRACT | EXTRACT,
         )
         write_stores()
         for objective in objectives_of(MODELS):

@@ -13,13 +13,15 @@ from xml.etree.ElementTree import Element
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from pipeline.heads.kinds import KINDS
 from pipeline.runtime import METHODS
 from pipeline.scoring.corrections import BOUNDS
 from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.vocabulary import PROTOCOLS, TASKS
-from stages import report, summary
+from stages import report
+from stages.cli.app import app
 from stages.page import page as contents
 from stages.page.labels import (
     COLOURS,
@@ -223,11 +225,11 @@ def report_files(root: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in [*files, *hidden]}
 
 
-def test_the_summary_says_what_the_page_begins_with(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    summary.main()
-    printed = " ".join(capsys.readouterr().out.split())
+def test_the_command_says_what_the_page_begins_with(root: Path) -> None:
+    (root / PAGE).touch()
+    result = CliRunner().invoke(app, ["report"])
+    assert result.exit_code == 0, result.output
+    printed = " ".join(result.stdout.split())
     results = {SPLIT: read_results(root / results_dir(SPLIT))}
     rows = comparisons(results, SPLIT)
     for subject, said in sentences(rows, results[SPLIT].run["n_groups"]).items():
@@ -236,7 +238,7 @@ def test_the_summary_says_what_the_page_begins_with(
     for label, number_of_task in verdict_table(rows)[["label", "task"]].to_numpy():
         assert printed.count(f"{label} │") == 1 or label == "H_Θ, H_Xp, H_A, H_T"
         assert number_of_task in printed
-    assert str(RESULTS / "report.html") in printed
+    assert f"Page: {PAGE}" in printed
 
 
 def test_the_page_begins_with_what_the_results_say(

@@ -213,17 +213,6 @@ def test_rows_have_names_and_symbols_of_their_own_and_colours() -> None:
         assert measure.meaning
 
 
-def test_those_without_heads_come_first() -> None:
-    needs = [measure.needs_heads for measure in MEASURES]
-    assert needs == sorted(needs)
-
-
-def test_lines_of_one_figure_differ() -> None:
-    for names in TASK_MEASURES.values():
-        lines = [(m.colour, m.is_dashed) for m in MEASURES if m.name in names]
-        assert len(set(lines)) == len(lines)
-
-
 def test_each_task_has_a_ranking_of_its_gallery_with_and_without_heads() -> None:
     for task, (*trained, untrained) in GALLERY_MEASURES.items():
         assert [BY_NAME[name].heads for name in trained] == list(KINDS)

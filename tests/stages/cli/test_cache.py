@@ -117,14 +117,6 @@ def test_an_interrupted_verify_tells_what_it_found(
     assert result.stdout.startswith("damaged  features/identity.zarr\n")
 
 
-def test_an_error_is_one_line(features: Path) -> None:
-    (features / "zarr.json").write_text("{")
-    result = usam("cache", "ls", features)
-    assert result.exit_code == 1
-    assert result.stderr.startswith("error: features/identity.zarr must be a Zarr store, got none")
-    assert result.stderr.count("\n") == 1
-
-
 @pytest.mark.parametrize("command", ["ls", "verify"])
 def test_a_folder_without_stores_is_refused(command: str, tmp_path: Path) -> None:
     result = usam("cache", command, tmp_path)
@@ -133,12 +125,50 @@ def test_a_folder_without_stores_is_refused(command: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("features")
+@pytest.mark.parametrize("store", [str(FEATURES), "s3://lab/cache"])
+def test_a_store_or_an_address_is_not_compared_with_a_folder_of_stores(store: str) -> None:
+    for pair in ((store, "features"), ("features", store)):
+        result = usam("cache", "diff", *pair)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith("error: ONE and OTHER must be two stores, or two folders")
+        assert f"a store at {store}" in result.stderr
+        assert "a folder of stores at features" in result.stderr
+
+
 @pytest.mark.usefixtures("features")
-def test_a_zipped_store_is_verified_and_listed() -> None:
+def test_diff_of_two_stores_and_of_two_folders() -> None:
+    shutil.copytree("features", "others/features")
+    result = usam("cache", "diff", FEATURES, "others/features/identity.zarr")
+    assert (result.exit_code, result.stdout[:4]) == (0, "same")
+    Path("others/more").mkdir()
+    shutil.copytree("masks/identity.zarr", "others/features/vflip.zarr")
+    result = usam("cache", "diff", "features", "others/features")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "same     identity.zarr",
+        "alone    others/features/vflip.zarr",
+    ]
+    extract(Path("again"), (0, 7, 0))
+    result = usam("cache", "diff", ".", ".")
+    assert result.exit_code == 0, "a pool holds no stores"
+    assert {line.split()[0] for line in result.stdout.splitlines()} == {"same"}
+    result = usam("cache", "diff", FEATURES, "again/features/identity.zarr")
+    assert result.exit_code == 1
+    assert re.search(r"iou +4 of 10 rows differ, by at most 0\.\d+", result.stdout)
+    result = usam("cache", "diff", FEATURES, "masks/identity.zarr")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "must be of kind features, got masks" in result.stderr
+
+
+@pytest.mark.usefixtures("features")
+def test_a_zipped_store_is_verified_listed_and_compared() -> None:
     shutil.make_archive("cell", "zip", FEATURES)
     assert usam("cache", "verify", "cell.zip").stdout.splitlines() == ["intact   cell.zip"]
     assert "kind features" in " ".join(usam("cache", "ls", "cell.zip").stdout.split())
+    assert usam("cache", "diff", FEATURES, "cell.zip").exit_code == 0
     address = f"file://{FEATURES.absolute()}"
+    same = usam("cache", "diff", "cell.zip", address)
+    assert same.stdout == f"same     cell.zip {address}\n"
     assert usam("cache", "verify", address).stdout == f"intact   {address}\n"
     assert usam("cache", "ls", address).stdout.startswith(f"{address}\nkind ")
 
@@ -164,7 +194,7 @@ def test_what_takes_paths_alone_refuses_an_address_and_names_who_takes_it() -> N
     result = usam("cache", "repair", "s3://lab/x")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
-        "error: s3://lab/x must be a path, got an address: `usam cache ls` and `verify` take "
-        "those, each of one store\n"
+        "error: s3://lab/x must be a path, got an address: `usam cache ls`, `verify` and "
+        "`diff` take those, each of one store\n"
     )
     assert not Path("s3:").exists()

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,6 @@ from typer.testing import CliRunner
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.mask_sets import judged_sets, mask_set, set_threshold
-from pipeline.result_rows import SPLIT_TABLES
 from pipeline.risk_control import Judged, threshold_of_all
 from stages.cli.app import app
 from stages.evaluation import expected_ious
@@ -22,7 +20,7 @@ from stages.settings.params import read_params
 from stages.settings.signatures import eval_cells, settings_of_cells
 from stages.training.data import group_index
 from storage.head_files.head_file import read_head_set
-from storage.outputs.results import SplitResults, read_results
+from storage.outputs.results import read_results
 from storage.paths import gate_path, results_dir
 from storage.split.cells import open_cells
 from tests.fixtures.eval_split import write_params
@@ -94,20 +92,6 @@ def test_a_threshold_is_told_and_written(root: Path) -> None:
     assert (written["confidence"], written["train_split"]) == (None, "shapes_train")
     assert f"Keep a mask if 1 − USAM ≤ {limit:.4g}, that is USAM ≥ {1 - limit:.4g}." in said
     assert "at most 10% of all masks are kept with an IoU below 0.8" in said
-
-
-@pytest.mark.usefixtures("root")
-def test_of_the_objects_one_measure_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[SplitResults] = []
-
-    def noted(folder: Path, **of: Any) -> SplitResults:  # noqa: ANN401
-        read.append(read_results(folder, **of))
-        return read[-1]
-
-    monkeypatch.setattr("stages.gate_calibration.read_results", noted)
-    gate("--iou", "0.8", "--alpha", "0.1", "--promise", "all")
-    (found,) = read
-    assert set(found.objects) == {*SPLIT_TABLES["objects"].columns, "usam@shapes_train"}
 
 
 @pytest.mark.usefixtures("root")

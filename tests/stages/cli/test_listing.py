@@ -94,11 +94,9 @@ def damage(store: Path, *keys: str, value: object) -> None:
     ("keys", "value", "why"),
     [
         (("kind",), ["features"], "kind must be one of objects, features, masks, entropy, got ['"),
-        (("kind",), "z" * 5000, "kind must be one of objects, features, masks, entropy, got 'zz"),
-        (("signature",), "none", "signature must be a mapping, got 'none'"),
         (("signature", "schema_version"), 0, "features: schema_version must be "),
     ],
-    ids=["list", "long", "signature", "version"],
+    ids=["list", "version"],
 )
 def test_a_damaged_store_is_named_in_its_line_and_the_others_are_shown(
     keys: tuple[str, ...], value: object, why: str

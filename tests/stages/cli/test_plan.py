@@ -1,6 +1,5 @@
 """``usam plan``: what the cells ask for and what is there, before anything runs."""
 
-import json
 import re
 import shutil
 from collections.abc import Callable
@@ -179,34 +178,6 @@ def test_cells_are_there_when_they_are_complete_and_of_these_settings(
 
     (masks_path(*CELL) / "prompt" / "c.0").unlink()
     assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("0", "1")
-
-
-@pytest.mark.usefixtures("extracted")
-def test_cells_of_other_objects_are_not_there() -> None:
-    content = json.loads(Path("annotations.json").read_text())
-    content["annotations"].pop()
-    Path("annotations.json").write_text(json.dumps(content))
-    # Until prepare has run, nothing tells.
-    assert rows()[SPLIT][3] == "1"
-    shutil.rmtree(objects_path(SPLIT))
-    run(prepare, SPLIT)
-
-    assert rows()[SPLIT][3] == "0"
-
-
-@pytest.mark.usefixtures("extracted")
-@pytest.mark.parametrize(
-    ("block", "key", "value"), [("splits", "max_objects", 4), ("prepare", "seed", 1)]
-)
-def test_cells_of_objects_that_will_be_prepared_anew_are_not_there(
-    block: str, key: str, value: int
-) -> None:
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    changed = params["splits"][SPLIT] if block == "splits" else params["prepare"]
-    changed[key] = value
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-
-    assert rows()[SPLIT][3] == "0"
 
 
 @pytest.mark.usefixtures("extracted")

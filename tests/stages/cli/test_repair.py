@@ -51,9 +51,8 @@ def cached(file: Path) -> Path:
     return DVC_CACHE / md5[:2] / md5[2:]
 
 
-@pytest.fixture(params=["hardlink", "symlink"])
-def in_dvc(request: pytest.FixtureRequest) -> None:
-    """DVC's cache has all outputs, which link into it."""
+def put_in_dvc(link: str) -> None:
+    """Let DVC's cache have all outputs, which link into it."""
     for file in map(Path, outputs()):
         entry = cached(file)
         entry.parent.mkdir(parents=True, exist_ok=True)
@@ -61,18 +60,25 @@ def in_dvc(request: pytest.FixtureRequest) -> None:
             file.replace(entry)
             entry.chmod(0o444)
         file.unlink(missing_ok=True)
-        if request.param == "hardlink":
+        if link == "hardlink":
             file.hardlink_to(entry)
         else:
             file.symlink_to(entry.absolute())
 
 
-@pytest.mark.usefixtures("in_dvc")
-@pytest.mark.parametrize("store", ["features", "masks"])
-@pytest.mark.parametrize("with_pool", [False, True])
+@pytest.mark.parametrize(
+    ("store", "with_pool", "link"),
+    [
+        ("features", False, "symlink"),
+        ("features", True, "hardlink"),
+        ("masks", False, "hardlink"),
+        ("masks", True, "symlink"),
+    ],
+)
 def test_a_damaged_shard_alone_is_computed_and_put_in_place_also_in_the_cache_of_dvc(
-    store: str, *, with_pool: bool
+    store: str, *, with_pool: bool, link: str
 ) -> None:
+    put_in_dvc(link)
     wanted, entries = outputs(), files_of(DVC_CACHE)
     path = features_path if store == "features" else masks_path
     file = path(*CELL) / ("iou/c.0.0.0" if store == "features" else "mask_code/c.1.0.0.0.0")

@@ -53,7 +53,7 @@ def write_params(splits: dict[str, Place]) -> None:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_every_layout_gives_the_same_objects(name: str) -> None:
+def test_every_layout_gives_the_same_objects_and_the_images_that_were_drawn(name: str) -> None:
     table = prepared(name)
 
     masks = [
@@ -71,12 +71,6 @@ def test_every_layout_gives_the_same_objects(name: str) -> None:
         assert table.area_px[row] == mask.sum()
         expected = sample_prompts(mask, object_seed(0, file, number))
         np.testing.assert_array_equal(table.point_px[row], expected)
-
-
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_the_images_are_those_that_were_drawn(name: str) -> None:
-    table = prepared(name)
-
     folder = Path(yaml.safe_load(Path("params.yaml").read_text())["splits"][name]["images"])
     source = SplitImages(folder, [str(file) for file in table.file])
     for file, (picture,) in zip(table.file, VIDEOS.values(), strict=True):

@@ -71,7 +71,7 @@ def test_the_stores_hold_what_the_official_predictor_says(
 ) -> None:
     run(monkeypatch, prepare, "coco_val")
     run(monkeypatch, prepare, "coco_train")
-    for model in models_of(family):
+    for model in models_of(family)[: 1 if family == "mini" else None]:
         run(monkeypatch, extract, "coco_val", model, "identity")
         run(monkeypatch, extract_train, "coco_train", model)
         check_cell(family, model)

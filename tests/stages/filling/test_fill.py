@@ -35,7 +35,6 @@ from tests.fixtures.extract_project import (
     CELL,
     IMAGES,
     SPLIT,
-    TRAIN_SPLIT,
     done_shards,
     encoded_images,
     flip,
@@ -106,21 +105,21 @@ def test_parts_of_a_job_array_make_the_whole(wanted: dict[str, bytes]) -> None:
 def parts(of: int) -> list[set[tuple[str, str]]]:
     """Cell and name of each shard of each part, of some cells."""
     params = read_params()
-    names = choose_names([f"{SPLIT}/tiny/*", f"{TRAIN_SPLIT}/*"], params)
+    names = choose_names([f"{SPLIT}/tiny/*"], params)
     found = [choose(names, params, (number, of)) for number in range(1, of + 1)]
     return [{(str(some.job), shard) for some in chosen for shard in some.own} for chosen in found]
 
 
 def test_parts_are_disjoint_cover_all_and_stay_the_same_while_shards_appear() -> None:
-    n_cells = 3 + 4
-    before = {of: parts(of) for of in (1, 2, 3, 5, N_SHARDS * n_cells + 2)}
+    n_cells = 3
+    before = {of: parts(of) for of in (1, 2, 5, N_SHARDS * n_cells + 2)}
     for of, found in before.items():
         sizes = [len(part) for part in found]
         assert sum(sizes) == len(set().union(*found)) == N_SHARDS * n_cells
         assert max(sizes) - min(sizes) <= 1
         assert len(found) == of
     assert fill(NAME, "--shard-range", "2/3")[0] == 0
-    assert {of: parts(of) for of in before} == before
+    assert parts(5) == before[5]
 
 
 @pytest.mark.parametrize(

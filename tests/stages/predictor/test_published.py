@@ -62,9 +62,9 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Thei
     return heads
 
 
-def join(family: str = "mini") -> None:
+def join() -> None:
     """Write the heads of ``theirs`` as one file."""
-    write_head_file(Path("own.safetensors"), read_published(Path("theirs"), family))
+    write_head_file(Path("own.safetensors"), read_published(Path("theirs"), "mini"))
 
 
 def test_they_say_what_a_loop_in_plain_torch_says(published: dict[str, TheirMlp]) -> None:
@@ -189,14 +189,15 @@ def usam_fetch(family: str = "sam2.1") -> Result:
 
 
 @pytest.mark.usefixtures("served")
-def test_fetched_heads_are_those_of_the_files() -> None:
+def test_fetched_heads_are_those_that_an_import_would_write() -> None:
     result = usam_fetch()
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith(f"{FETCHED}: 9 heads, ")
     assert "GreenAutoML4FAS/UncertainSAM at commit 42226ecd, which states no licence" in (
         result.stderr
     )
-    join("sam2.1")
+    other = ["import", "theirs", "own.safetensors", "--family", "sam2.1"]
+    assert CliRunner().invoke(app, other).stdout.startswith("own.safetensors: 9 heads, ")
     assert FETCHED.read_bytes() == Path("own.safetensors").read_bytes()
     card = read_head_file(FETCHED).card
     assert (card["family"], card["protocol"], card["split"]) == ("sam2.1", "best", "published")

@@ -49,18 +49,12 @@ def test_arguments_reach_main_as_text(
     [
         ((), "error: arguments must be SPLIT MODEL, got none\n"),
         (("val", "tiny", "x"), "error: arguments must be SPLIT MODEL, got val tiny x\n"),
-        (("--split", "val"), "error: arguments must be SPLIT MODEL, got --split val\n"),
-        (("--split", "--model"), "error: arguments must be SPLIT MODEL, got --split --model\n"),
-        (
-            ("--split", "val", "--model"),
-            "error: arguments must be SPLIT MODEL, got --split val --model\n",
-        ),
         (
             ("--split", "val", "--view", "x"),
             "error: arguments must be SPLIT MODEL, got --split val --view x\n",
         ),
     ],
-    ids=["too few", "too many", "one of two", "no value", "half a pair", "another name"],
+    ids=["too few", "too many", "another name"],
 )
 def test_arguments_that_do_not_fit_name_the_ones_that_do(
     arguments: tuple[str, ...],
@@ -94,14 +88,11 @@ def test_our_errors_are_one_line_and_status_1(
     assert (out, err) == ("", "error: views must be known, got 'x'\n")
 
 
-@pytest.mark.parametrize("kind", [ValueError, TypeError, RuntimeError, AssertionError])
-def test_faults_of_ours_keep_their_traceback(
-    kind: type[Exception], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_faults_of_ours_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def main() -> None:
-        raise kind("broken")
+        raise ValueError("broken")
 
-    with pytest.raises(kind, match="broken"):
+    with pytest.raises(ValueError, match="broken"):
         run(main, monkeypatch=monkeypatch)
 
 

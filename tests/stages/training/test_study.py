@@ -1,11 +1,9 @@
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, get_args
+from typing import get_args
 
 import pytest
 from packaging.requirements import Requirement
@@ -18,8 +16,6 @@ from tests.fixtures.dvc_stages import ROOT
 
 N_TRIALS = 8
 N_DONE = 4
-
-N_ASKED_FOR: Final[dict[Facade, int]] = {"full": 12, "multifidelity": 23}
 
 
 class Killed(BaseException):
@@ -88,30 +84,6 @@ def test_under_multifidelity_the_best_of_those_that_begin_get_more_epochs(tmp_pa
     assert set(more) == set(begun[: len(more)])
     assert most == more[: len(most)]
     assert [len(begun), len(more), len(most)] == [16, 4, 1]
-
-
-def asked_for(folder: Path) -> str:
-    """Trials of studies that choose some by what they learned of the first."""
-    studies = (
-        run_study(
-            slope, folder / facade, n_trials=n_trials, seed=3, advance=lambda _: None, facade=facade
-        )
-        for facade, n_trials in N_ASKED_FOR.items()
-    )
-    return f"{list(studies)}\n"
-
-
-def test_every_process_asks_for_the_same_trials(tmp_path: Path) -> None:
-    (tmp_path / "other").mkdir()
-    program = (
-        "from pathlib import Path; from tests.stages.training.test_study import asked_for; "
-        "print(asked_for(Path()), end='')"
-    )
-    # Hashes of text, by which sets have their order, are others here.
-    environment = {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "1"}
-    command = [sys.executable, "-W", "ignore", "-c", program]
-    other = subprocess.check_output(command, cwd=tmp_path / "other", env=environment, text=True)
-    assert other == asked_for(tmp_path)
 
 
 def test_an_error_of_the_cost_ends_the_study(tmp_path: Path) -> None:

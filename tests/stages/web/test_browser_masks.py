@@ -88,7 +88,7 @@ def test_the_advice_follows_what_a_user_says_corrections_cost(
         choose_shipped(page)
         click_at(page, 120, 80)
         page.get_by_text("What corrections cost").click()
-        for n, (name, cost) in enumerate({"Clicking again": "1", "A person": "0"}.items(), 2):
+        for n, (name, cost) in enumerate({"Clicking again": "0.9", "A person": "0"}.items(), 2):
             page.get_by_label(name).fill(cost)
             page.get_by_label(name).press("Tab")
             answered(page, n)

@@ -104,6 +104,3 @@ def test_three_commands_take_a_photograph_to_a_model_that_was_fetched(browser: B
     result = CliRunner().invoke(app, asked)
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith("china.png, 640 x 427 px, sam2.1 tiny\n")
-    result = CliRunner().invoke(app, [*asked, "--bayesian"])
-    assert result.exit_code == 1
-    assert result.stderr.endswith("run usam checkpoints fetch sam2.1 --model small\n")

@@ -70,7 +70,7 @@ def test_stalled_uploads_keep_nobody_waiting(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_body_that_stalls_is_given_up_in_words(page: Page) -> None:
     async def parts() -> AsyncIterator[bytes]:
         yield b"half"
-        await asyncio.Event().wait()
+        await asyncio.sleep(10 * STALL_S)
 
     async def ask(client: httpx.AsyncClient) -> None:
         response = await client.post("/api/images", params=CHOICE, content=parts())

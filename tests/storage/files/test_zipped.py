@@ -1,6 +1,5 @@
 """A store in one file, written by any program, is read as it is and held to its manifest."""
 
-import gc
 import re
 import shutil
 import struct
@@ -19,7 +18,6 @@ from storage.errors import StoreError
 from storage.store.describe import describe
 from storage.store.verify import verify
 from tests.fixtures.made_up_cell import flip_middle
-from tests.fixtures.repository import publish
 
 
 def by_zip(store: Path, target: Path) -> None:
@@ -69,22 +67,6 @@ def test_it_opens_by_its_path_and_at_any_address(store: Path, zipped: Path) -> N
         assert verify(where) == []
         assert verify(where, sizes_only=True) == []
     assert describe(zipped).missing == ()
-
-
-def test_it_opens_out_of_a_repository_and_leaves_no_file_open(
-    made: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    by_python(made / "masks/identity.zarr", tmp_path / "kept/identity.zip")
-    root = tmp_path_factory.mktemp("repository")
-    publish(tmp_path, ["kept"], root, remote=tmp_path_factory.mktemp("remote"))
-    where, store = f"dvc://{root}@main/cache/kept/identity.zip", made / "masks/identity.zarr"
-    xarray.testing.assert_identical(opened(where, store), opened(store, store))
-    gc.collect()
-    opened(where, store)
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always")
-        gc.collect()
-    assert [str(warning.message) for warning in found] == []
 
 
 def test_damage_and_files_of_no_store_are_found(store: Path, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Galleries on disk come back as they were, and faults in them are named."""
 
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,12 +81,3 @@ def test_a_picture_survives_as_jpeg() -> None:
         assert image.format == "JPEG"
         difference = np.asarray(image).astype(int) - rgb
     assert np.abs(difference).mean() < 5
-
-
-def test_a_protocol_has_its_own_rows(tmp_path: Path) -> None:
-    written = small_gallery(3)
-    protocols = ["best", "selected", "best"]
-    write_gallery(tmp_path, replace(written, table=written.table.assign(protocol=protocols)))
-    found = read_gallery(tmp_path)
-    pictures = {name: found.of_protocol(name).table["picture"].tolist() for name in set(protocols)}
-    assert pictures == {"best": ["000", "002"], "selected": ["001"]}

@@ -119,7 +119,7 @@ def test_a_cut_table_is_named_wherever_it_is_cut(tmp_path: Path, name: str) -> N
     write_split_results(tmp_path, small_results())
     path = tmp_path / f"{name}.csv"
     whole = path.read_bytes()
-    for n_bytes in (0, 1, *range(7, len(whole), len(whole) // 7), len(whole) - 1):
+    for n_bytes in (0, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:n_bytes])
         with pytest.raises(DataError, match=rf"{name}.csv must be the file that run.json lists"):
             read_results(tmp_path)

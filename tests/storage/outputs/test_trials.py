@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.heads.kinds import Hyperparameters, Trial
 from pipeline.result_rows import TRIALS
 from storage.errors import DataError
 from storage.outputs.records import FILES, SHA256
 from storage.outputs.results import read_all_trials
 from storage.paths import trials_path, tuning_path
 from tests.fixtures.mini import MODELS, OBJECTIVES
-from tests.fixtures.report_inputs import draw_trials, write_report_inputs, write_tuned
+from tests.fixtures.report_inputs import draw_trials, write_report_inputs
 
 HEADER = ",".join(TRIALS.columns) + "\n"
 
@@ -32,13 +31,6 @@ def test_the_trials_of_every_head_are_read() -> None:
     own = found.query("trained_on == 'b' and objective == 'task_gap'")
     assert own["mse"].tolist() == [trial.mse for trial in draw_trials(3)]
     assert own["epochs"].tolist() == [trial.plan.epochs for trial in draw_trials(3)]
-
-
-def test_a_head_without_trials_has_no_row(root: Path) -> None:
-    write_tuned(root, "a", "iou_tiny", [])
-    table = read_all_trials(["a"], MODELS)
-    assert table["objective"].unique().tolist() == list(OBJECTIVES[1:])
-    assert table["rank"].tolist() == [1, 2, 3] * (len(OBJECTIVES) - 1)
 
 
 def without_digests(root: Path) -> Path:
@@ -104,11 +96,3 @@ def test_faulty_trials_are_named(root: Path, text: str | None, message: str) -> 
         path.write_text(text, "latin-1")
     with pytest.raises(DataError, match=message):
         read_all_trials(["a"], MODELS)
-
-
-def test_trials_come_back_as_they_were_written(root: Path) -> None:
-    trials = [Trial(Hyperparameters(5, 16, 0.1 / 3, 0.9), 0.1 / 7)]
-    write_tuned(root, "a", "iou_tiny", trials)
-    (found,) = read_all_trials(["a"], MODELS).query("objective == 'iou_tiny'").to_dict("records")
-    assert (found["rank"], found["epochs"], found["batch_size"]) == (1, 5, 16)
-    assert (found["learning_rate"], found["mse"]) == pytest.approx((0.1 / 3, 0.1 / 7), rel=1e-14)

@@ -13,7 +13,6 @@ from storage.outputs.tuning import (
     append_trial,
     read_log,
     read_tuning,
-    study_dir,
     trial_files,
     write_trials,
     write_tuning,
@@ -97,19 +96,10 @@ def test_table_of_trials_has_the_columns_of_the_paper(tmp_path: Path) -> None:
     assert float(first["mse"]) == TRIALS[0].mse
 
 
-def test_table_without_trials_is_its_header(tmp_path: Path) -> None:
-    write_trials(tmp_path / "a.csv", [])
-    assert (tmp_path / "a.csv").read_text() == ",".join(TABLE.columns) + "\n"
-
-
 def test_log_keeps_the_order_and_every_bit(tmp_path: Path) -> None:
     for trial in TRIALS:
         append_trial(tmp_path / "work" / "log.jsonl", trial)
     assert read_log(tmp_path / "work" / "log.jsonl") == TRIALS
-
-
-def test_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
-    assert read_log(tmp_path / "log.jsonl") == []
 
 
 def test_line_cut_short_by_a_kill_is_left_out_and_spoils_no_other(tmp_path: Path) -> None:
@@ -123,8 +113,3 @@ def test_line_cut_short_by_a_kill_is_left_out_and_spoils_no_other(tmp_path: Path
         assert read_log(path) == TRIALS[:1]
         append_trial(path, TRIALS[1])
         assert read_log(path) == TRIALS
-
-
-def test_studies_of_other_inputs_have_folders_of_their_own() -> None:
-    assert study_dir("train", "iou_tiny", "a") != study_dir("train", "iou_tiny", "b")
-    assert study_dir("train", "iou_tiny", "a") != study_dir("train", "iou_small", "a")

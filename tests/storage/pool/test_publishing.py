@@ -11,11 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storage.errors import StoreError
 from storage.files.manifest import write_manifest
 from storage.pool.cell import Cell
 from storage.pool.inputs import PreparedSplit
-from storage.pool.publishing import compare_shards, publish
+from storage.pool.publishing import compare_shards
 from storage.split.objects import images_of_shards
 from storage.store.opening import IMAGES, images_digest
 from storage.store.schema import SCHEMA
@@ -140,15 +139,6 @@ def test_makers_are_told_as_far_as_they_are_known(tmp_path: Path) -> None:
     for shard, maker in enumerate(["a GPU", "", "a processor"]):
         cell.put(NAMES[shard], rows_of(shard), maker=maker)
     assert compare_shards(cell).makers == {"a GPU", "a processor"}
-
-
-def test_stores_of_other_kinds_than_the_cells_are_refused(tmp_path: Path) -> None:
-    cell = cell_of(tmp_path, with_masks=False)
-    fill(cell)
-    paths = targets(tmp_path, cell_of(tmp_path))
-    with pytest.raises(StoreError, match="must hold features, got features, masks"):
-        publish(cell, paths, compare_shards(cell))
-    assert not any(path.exists() for path in paths.values())
 
 
 @pytest.fixture(scope="module")

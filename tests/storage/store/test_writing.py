@@ -118,12 +118,6 @@ def test_arrays_that_are_not_the_schemas_are_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_store_is_made_once(tmp_path: Path) -> None:
-    create_features(tmp_path / "identity.zarr")
-    with pytest.raises(StoreError, match="must not exist before its store is made"):
-        create_features(tmp_path / "identity.zarr")
-
-
 def test_the_signature_stands_before_any_array(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

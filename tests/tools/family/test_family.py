@@ -22,6 +22,8 @@ from tools.family.recipe import Phase, Recipe, draw_step
 from tools.family.state import load_state, recipe_signature, save_state
 from tools.family.training import Training
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe(
     batches=BatchPlan(seed=8, scene_size_px=64, n_images=1),
     phases=(

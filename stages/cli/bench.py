@@ -1,0 +1,109 @@
+"""``usam bench``: how fast this machine is."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.heads.kinds import KINDS, HeadSet
+from pipeline.prompts import sample_prompts
+from pipeline.result_rows import RUNTIME, RuntimeSettings, columns_of
+from pipeline.runtime import Heads, Question
+from pipeline.sam.families import models_of
+from stages.extraction.timing import time_models
+from stages.page.labels import METHOD_LABELS, timed_ratio
+from stages.program.main import reported_errors
+from stages.settings.blocks import ExtractParams
+from stages.settings.params import read_params
+from stages.settings.parsing import parse
+from storage.errors import DataError, WeightsError
+from storage.head_files.head_file import read_heads
+from storage.images.files import read_rgb
+from storage.outputs.tables import write_table
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Time SAM2, its entropies and heads on this machine.",
+)
+
+# Without this, a lone command would be the group itself.
+app.callback()(lambda: None)
+
+
+@app.command()
+def runtime(
+    image: Annotated[Path | None, typer.Option(help="Image; a drawn scene by default.")] = None,
+    family: Annotated[str | None, typer.Option(help="Overrides that of params.yaml.")] = None,
+    weights: Annotated[str | None, typer.Option(help="file or random-SEED, likewise.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32 or bf16, likewise.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda, likewise.")] = None,
+    repeats: Annotated[int, typer.Option(min=6, help="Timed rounds, after a warm-up.")] = 30,
+    csv: Annotated[Path | None, typer.Option(help="Also write the seconds to this file.")] = None,
+) -> None:
+    """Time a click alone, with entropies, with heads: Table 7."""
+    options = {"family": family, "weights": weights, "precision": precision, "device": device}
+    with reported_errors():
+        given = {name: value for name, value in options.items() if value is not None}
+        settings = read_params()
+        own = asdict(settings.extract)
+        params = parse("extract", own | given, ExtractParams)
+        timed = time_models(
+            params,
+            models_of(family) if family else settings.models,
+            repeats,
+            question=_own_question(image) if image else None,
+            heads=_trained_heads(settings.train_splits, params.family),
+        )
+        if image:
+            timed["image"] = str(image)
+        first = timed.iloc[0]
+        names = [column.name for column in columns_of(RuntimeSettings)]
+        facts = [f"{name.replace('_', ' ')} {first[name]}" for name in names]
+        Console().print(_table(timed), ", ".join(facts), sep="\n", markup=False, highlight=False)
+        if csv:
+            write_table(csv, RUNTIME, timed)
+
+
+def _own_question(image: Path) -> Question:
+    rgb = read_rgb(image)
+    # No object is known: the clicks are as for one that fills the image.
+    return Question(rgb, sample_prompts(np.ones(rgb.shape[:2], bool), seed=0))
+
+
+def _trained_heads(train_splits: tuple[str, ...], family: str) -> Heads | None:
+    """Heads that need no ground truth, of the first train split with all kinds of the family."""
+    for split in train_splits:
+        try:
+            return {
+                kind: read_heads(
+                    split, {"family": family}, HeadSet("selected", "selected", kind)
+                ).weights
+                for kind in KINDS
+            }
+        except (DataError, WeightsError):
+            continue
+    return None
+
+
+def _table(timed: pd.DataFrame) -> Table:
+    table = Table(
+        title="Seconds per image, and ratio to SAM2 alone (95 % interval)",
+        title_justify="left",
+    )
+    # On a narrow screen, rich would cut a name that it cannot break.
+    table.add_column("model", min_width=int(timed["model"].str.len().max()))
+    for method in timed["method"].unique():
+        table.add_column(METHOD_LABELS[method], justify="right")
+    for model, rows in timed.groupby("model", sort=False):
+        cells = [
+            f"{row['seconds']:.3f}" + (f", {timed_ratio(row)}" if row["method"] != "sam" else "")
+            for row in rows.to_dict("records")
+        ]
+        table.add_row(str(model), *cells)
+    return table

@@ -1,0 +1,105 @@
+"""``usam bench runtime`` on the mini models."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from PIL import Image
+from typer.testing import CliRunner
+
+from pipeline.runtime import METHODS
+from stages.cli.app import app
+from stages.cli.bench import _trained_heads
+from stages.extraction import timing
+from stages.extraction.models import device_name
+from stages.page.labels import METHOD_LABELS
+from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.eval_split import write_heads
+from tests.fixtures.mini import MODELS
+from tests.fixtures.settings import write_versions
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of one mini model with random weights."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+    params |= {"models": ["tiny"], "train_splits": []}
+    params["extract"] |= {"family": "mini", "weights": "random-0", "device": "cpu"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+    write_versions(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
+
+
+def bench(*options: str, exit_code: int = 0) -> str:
+    result = CliRunner().invoke(app, ["bench", "runtime", "--repeats", "6", *options])
+    assert result.exit_code == exit_code, result.output
+    return result.output
+
+
+@pytest.mark.usefixtures("root")
+def test_every_method_is_timed_and_the_machine_is_named() -> None:
+    said = bench("--csv", "told/runtime.csv")
+    table = pd.read_csv("told/runtime.csv")
+    assert table["method"].tolist() == list(METHODS)
+    assert set(table["model"]) == {"tiny"}
+    assert (table["seconds"] > 0).all()
+    assert (table["ratio"][0], table["ratio_low"][0], table["ratio_high"][0]) == (1, 1, 1)
+    (threads,) = set(table["torch_threads"])
+    assert threads == torch.get_num_threads()
+    assert set(table["heads"]) == {"random"}
+    device = device_name(torch.device("cpu"))
+    for text in (
+        "tiny",
+        device,
+        f"torch threads {threads}",
+        "heads random",
+        *METHOD_LABELS.values(),
+    ):
+        assert text in said
+
+
+@pytest.mark.usefixtures("root")
+def test_an_image_of_ones_own_and_other_settings_are_timed() -> None:
+    Image.fromarray(np.zeros((40, 64, 3), np.uint8)).save("mine.png")
+    said = bench("--image", "mine.png", "--precision", "bf16")
+    assert "precision bf16" in said
+    assert "image mine.png" in said
+
+
+def test_trained_heads_are_taken_where_they_fit_the_family(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = yaml.safe_load((root / "params.yaml").read_text("utf-8"))
+    params |= {"models": list(MODELS), "train_splits": ["shapes_train"]}
+    (root / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+    write_heads(root, "shapes_train")
+    taken = _trained_heads(("elsewhere", "shapes_train"), "mini")
+    assert taken is not None
+    assert _trained_heads(("shapes_train",), "sam2") is None
+    monkeypatch.setattr(timing, "METHODS", {"sam": lambda *_: None})
+    assert "heads trained" in bench()
+    shutil.rmtree(root / "heads")
+    assert "heads random" in bench()
+
+
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--family", "sam9"), "extract: family must be one of mini, "),
+        (("--device", "tpu"), "extract: device must be"),
+        (("--image", "nowhere.png"), "nowhere.png must be an image file, got no such file"),
+        (("--family", "sam2", "--weights", "file"), "checkpoints fetch"),
+    ],
+)
+def test_a_faulty_option_is_named(
+    options: tuple[str, ...], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said = bench(*options, exit_code=1) + capfd.readouterr().err
+    assert message in said

@@ -1,0 +1,72 @@
+"""What differs between two stores is named, and by how much."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import zarr
+
+from storage.errors import StoreError
+from storage.files.manifest import write_manifest
+from storage.store.describe import Difference, differences_of
+from tests.fixtures.made_up_cell import N_OBJECTS, cell_of, fill, publish_whole, rows_of, split_of
+
+
+@pytest.fixture
+def other(made: Path, tmp_path: Path) -> Path:
+    """The features once more, to change."""
+    return shutil.copytree(made / "features/identity.zarr", tmp_path / "identity.zarr")
+
+
+def rewrite(store: Path, array: str, rows: slice, values: npt.ArrayLike) -> None:
+    group = zarr.open_group(store, mode="r+")
+    group[array][rows] = values  # type: ignore[index]
+    write_manifest(store)
+
+
+def test_a_store_is_the_same_as_its_copy_and_no_chunk_is_read(made: Path, other: Path) -> None:
+    (other / "iou/c.0.0.0").unlink()
+    assert differences_of(made / "features/identity.zarr", other) == []
+
+
+def test_rows_that_differ_are_counted_and_the_largest_gap_told(made: Path, other: Path) -> None:
+    iou = np.concatenate([rows_of(shard)["iou"] for shard in range(3)])
+    iou[2, 0, 0] += 0.25
+    iou[7] -= 0.5
+    rewrite(other, "iou", slice(None), iou)
+    assert differences_of(made / "features/identity.zarr", other) == [
+        Difference("iou", f"2 of {N_OBJECTS} rows differ, by at most 0.5")
+    ]
+
+
+def test_text_has_no_gap_and_a_missing_number_equals_another(made: Path, other: Path) -> None:
+    one = shutil.copytree(made / "features/identity.zarr", other.parent / "one.zarr")
+    for store in (one, other):
+        rewrite(store, "iou", slice(0, 1), np.nan)
+    rewrite(other, "images_sha256", slice(1, 2), np.array(["others"], np.dtypes.StringDType()))
+    assert differences_of(one, other) == [Difference("images_sha256", "1 of 3 rows differ")]
+
+
+def test_signatures_and_shapes_are_compared_first(made: Path, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"family": "sam2", "seed": 1, "views": ("identity", "vflip")}
+    cell = cell_of(
+        tmp_path, split_of(4), objects_digest=cell_of(made).split.objects_digest, **changes
+    )
+    fill(cell)
+    publish_whole(tmp_path, cell)
+    found = differences_of(made / "masks/identity.zarr", tmp_path / "masks/identity.zarr")
+    assert found == [
+        Difference("signature.family", "'mini' -> 'sam2'"),
+        Difference("signature.seed", "'none' -> 1"),
+        Difference("signature.views", "'vflip' added"),
+        Difference("mask_code", "shape 10 x 2 x 3 x 8 x 8 -> 4 x 2 x 3 x 8 x 8"),
+        Difference("object_id", "shape 10 -> 4"),
+    ]
+
+
+def test_stores_that_cannot_be_compared_are_refused(made: Path) -> None:
+    with pytest.raises(StoreError, match="must be of kind features, got masks"):
+        differences_of(made / "features/identity.zarr", made / "masks/identity.zarr")
