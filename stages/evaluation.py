@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Final
 
@@ -97,7 +97,7 @@ def read_scores(
     origins = {name: {**cells.head_origin, **own} for name, own in train_splits.items()}
     heads = {
         one: {name: read_heads(name, origin, one) for name, origin in origins.items()}
-        for one in head_sets(ablations, kinds=kinds)
+        for one in head_sets(ablations, kinds=kinds, reads=cells.reads)
     }
     isotonic = {name: read_isotonic(name, origin) for name, origin in origins.items()}
     entropy = read_entropies(cells)
@@ -109,7 +109,8 @@ def read_scores(
             proposals[model, "identity"],
             _by_judged(entropy, ENTROPY_NAMES, model),
             _by_judged(entropy, AGREEMENT_NAMES, model),
-            _calibrated(model, proposals[model, "identity"], isotonic) | _predictions(cell, heads),
+            _calibrated(model, proposals[model, "identity"], isotonic)
+            | _predictions(cell, heads, cells.reads_of(model)),
             proposals[largest, "identity"],
             cells.models,
         )
@@ -179,14 +180,15 @@ def _of_judged(entropy: xarray.Dataset, model: str, judged: str) -> xarray.Datas
 
 
 def _predictions(
-    cell: OpenCell, heads: Mapping[HeadSet, Mapping[str, HeadFile]]
+    cell: OpenCell, every: Mapping[HeadSet, Mapping[str, HeadFile]], reads: str
 ) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
-    """Predictions of the heads, from the tokens of the click ``center``.
+    """Predictions of the heads that read the cell's tokens, from those of the click ``center``.
 
     Returns
     -------
-    Head set -> train split -> objective.
+    Head set, whoever else has its like -> train split -> objective.
     """
+    heads = {replace(one, reads=""): own for one, own in every.items() if one.reads == reads}
     if not any(heads.values()):  # the tokens are most of the store
         return {one: {} for one in heads}
     blocks: dict[tuple[HeadSet, str], list[dict[str, Float[np.ndarray, "row"]]]] = {}
@@ -227,7 +229,7 @@ def _predicted_of_largest(
         calibrated = fitted[model][PROTOCOL].iou_at(sam_score.ravel())
         found[name, "sam_score_isotonic"] = calibrated.reshape(sam_score.shape)
     for kind in HEAD_KINDS:
-        head_set = HeadSet(PROTOCOL, PROTOCOL, kind.name)
+        head_set = HeadSet(PROTOCOL, PROTOCOL, kind.name, cells.reads_of(model))
         for name, file in heads.get(head_set, {}).items():
             own = expected_ious(cells.identity[model], head_set, file)
             found[name, kind.named("usam")] = own

@@ -135,7 +135,8 @@ def _predicted(params: Params, cells: SplitCells, masks: Gated, train_split: str
         params.extract, train_cells(train_split, params.models, params.train_prompts)
     )
     learned = learned_from(train_split, settings, cache_location())
-    head_set = HeadSet(masks.protocol, masks.protocol, BY_NAME[masks.measure].heads)
+    reads = cells.reads_of(masks.model)
+    head_set = HeadSet(masks.protocol, masks.protocol, BY_NAME[masks.measure].heads, reads)
     return expected_ious(
         cell, head_set, read_heads(train_split, {**cells.head_origin, **learned}, head_set)
     )

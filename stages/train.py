@@ -37,7 +37,7 @@ def main(split: str) -> None:
     seeds = Seeds(heads=params.train.seed, judging=_judging_seed(split, tunings))
     todo = {
         head_set: heads_to_fit(head_set, _plans(head_set, params.models, tunings), seeds)
-        for head_set in head_sets(params.ablations, kinds=params.heads)
+        for head_set in head_sets(params.ablations, kinds=params.heads, reads=cells.reads)
     }
     trained = {}
     with faults_of(split):

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from pipeline.sam.families import FAMILIES
+from pipeline.sam.families import NAMES
 from pipeline.vocabulary import PROTOCOLS
 from stages.report import PLOTS
 from stages.settings.signatures import settings_of_cells, train_cells
@@ -313,7 +313,7 @@ def test_every_data_file_of_the_packages_is_a_dependency() -> None:
         path.replace("${extract.family}", family)
         for stage in STAGES.values()
         for path in stage.get("deps", [])
-        for family in FAMILIES
+        for family in NAMES
     }
     uncovered = {
         file

@@ -131,9 +131,21 @@ class HeadSet:
     protocol: str
     tokens: str
     kind: str = PAPER
+    reads: str = ""
+    """In a ladder, the family of the models whose tokens they read; empty for those of all."""
 
     def __str__(self) -> str:
-        return f"{self.protocol}/{self.kind}/{self.tokens}"
+        return f"{self.protocol}/{self.kind}/{self.tokens_read}"
+
+    @property
+    def tokens_read(self) -> str:
+        """The token set, and before it whose tokens, unless they are of all models."""
+        return f"{self.reads}/{self.tokens}" if self.reads else self.tokens
+
+    @property
+    def card(self) -> dict[str, str]:
+        """What tells these heads from others, as entries of a card."""
+        return {"protocol": self.protocol, "tokens": self.tokens_read, "kind": self.kind}
 
     def objectives(self, models: Sequence[str]) -> tuple[str, ...]:
         """Objectives of its heads for some models, given from small to large."""
@@ -141,17 +153,28 @@ class HeadSet:
 
 
 def head_sets(
-    ablations: tuple[str, ...] = (), *, kinds: tuple[str, ...] = KINDS
+    ablations: tuple[str, ...] = (),
+    *,
+    kinds: tuple[str, ...] = KINDS,
+    reads: tuple[str, ...] = ("",),
 ) -> tuple[HeadSet, ...]:
-    """Every head set of some kinds; those without a token are the paper's, of its protocol."""
+    """Every head set of some kinds; those without a token are the paper's, of its protocol.
+
+    Parameters
+    ----------
+    reads
+        Whose tokens they read: there are as many sets for each.
+    """
     own = [
-        HeadSet(protocol, tokens, kind)
+        HeadSet(protocol, tokens, kind, one)
+        for one in reads
         for kind in kinds
         for protocol, sets in PROTOCOL_TOKENS.items()
         for tokens in sets
     ]
     ablated = [
-        HeadSet("best", f"{judged}_{lack}")
+        HeadSet("best", f"{judged}_{lack}", reads=one)
+        for one in reads
         for lack in ablations
         for judged in PROTOCOL_TOKENS["best"]
         if PAPER in kinds

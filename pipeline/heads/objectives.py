@@ -35,7 +35,7 @@ class TrainingSet:
 
 
 def targets(
-    features: Mapping[str, ProposalScores], protocol: str
+    features: Mapping[str, ProposalScores], protocol: str, readers: Sequence[str] | None = None
 ) -> dict[str, Float32[np.ndarray, " row"]]:
     """Target of each objective for every object of every model, in [0, 1].
 
@@ -45,6 +45,8 @@ def targets(
         Features of all models, from small to large, for the same objects.
     protocol
         Which masks the IoUs judge: ``best`` or ``selected``.
+    readers
+        Models that have rows; by default, all.
 
     Returns
     -------
@@ -66,7 +68,7 @@ def targets(
     shared = {f"iou_{model}": iou for model, iou in own.items()}
     models = list(features)
     shared[MODEL_GAP] = _as_target(own[models[-1]] - own[models[0]])
-    parts = [shared | _own_targets(found, protocol) for found in features.values()]
+    parts = [shared | _own_targets(features[one], protocol) for one in readers or models]
     return {name: np.concatenate([part[name] for part in parts]) for name in objectives_of(models)}
 
 
@@ -76,8 +78,9 @@ def training_set(
     group_index: Int[np.ndarray, " grouped"],
     *,
     protocol: str,
+    readers: Sequence[str] | None = None,
 ) -> TrainingSet:
-    """Assemble the rows of all prompt sets and models.
+    """Assemble the rows of all prompt sets and models, or of the models whose tokens heads read.
 
     Parameters
     ----------
@@ -94,8 +97,9 @@ def training_set(
     ValueError
         If there is no model, or the inputs, features and groups differ in models or objects.
     """
-    columns = [targets(of_prompt, protocol) for of_prompt in features]
-    n_models, n_objects = len(features[0]), len(next(iter(features[0].values())).iou)
+    columns = [targets(of_prompt, protocol, readers) for of_prompt in features]
+    n_models = len(readers or features[0])
+    n_objects = len(next(iter(features[0].values())).iou)
     expected = (len(features), n_models, n_objects, inputs.shape[-1])
     if inputs.shape != expected or len(group_index) != n_objects:
         raise ValueError(

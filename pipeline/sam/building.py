@@ -30,8 +30,9 @@ def build(family: str, model: str, *, seed: int) -> SAM2Base:
     families.check_model(family, model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        row = families.FAMILIES[family]
-        built = _built(row.models[model])
+        source, name = families.source_of(family, model)
+        row = families.FAMILIES[source]
+        built = _built(row.models[name])
     built.pixel_mean, built.pixel_std = row.mean, row.std
     return built
 

@@ -1,7 +1,7 @@
 """The model families: one row each, with their models in the order of their size."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 MINI_IMAGE_SIZE_PX: Final = 256
@@ -129,8 +129,23 @@ FAMILIES: Final[Mapping[str, Family]] = {
 seconds."""
 
 
+LADDERS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
+    "releases": {
+        "edgetam": ("edgetam", "tiny"),
+        "tiny": ("sam2.1", "tiny"),
+        "large": ("sam2.1", "large"),
+        "sam3": ("sam3", "large"),
+    },
+}
+"""Families whose models come from others, each by the ladder's own name for it, the smallest first:
+its family, and its name there. ``storage/checkpoints/<ladder>.csv`` repeats their lines for DVC."""
+
+NAMES: Final = (*FAMILIES, *LADDERS)
+"""What ``extract.family`` may be."""
+
+
 def models_of(family: str) -> tuple[str, ...]:
-    """Models of a family, the smallest first.
+    """Models of a family or a ladder, the smallest first.
 
     >>> models_of("mini")
     ('tiny', 'small', 'base_plus', 'large')
@@ -140,9 +155,9 @@ def models_of(family: str) -> tuple[str, ...]:
     ValueError
         If there is no such family.
     """
-    if family not in FAMILIES:
-        raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {family!r}")
-    return tuple(FAMILIES[family].models)
+    if family not in NAMES:
+        raise ValueError(f"family must be one of {', '.join(NAMES)}, got {family!r}")
+    return tuple(LADDERS[family] if family in LADDERS else FAMILIES[family].models)
 
 
 def check_model(family: str, model: str) -> None:
@@ -156,3 +171,34 @@ def check_model(family: str, model: str) -> None:
     known = models_of(family)
     if model not in known:
         raise ValueError(f"model must be one of {', '.join(known)}, got {model!r}")
+
+
+def source_of(family: str, model: str) -> tuple[str, str]:
+    """Family that a model comes from, and its name there: of a ladder, another than its own.
+
+    >>> source_of("releases", "sam3")
+    ('sam3', 'large')
+    """
+    return LADDERS[family][model] if family in LADDERS else (family, model)
+
+
+def reads_of(family: str, model: str) -> str:
+    """Which heads of a ladder read a model's tokens, by the family that it comes from.
+
+    Tokens of unlike models do not mix in one head. Those of a family are alike: empty.
+    """
+    return source_of(family, model)[0] if family in LADDERS else ""
+
+
+def row_of(family: str, model: str) -> Family:
+    """The row of the family that a model comes from; in a ladder, with the ladder's masks.
+
+    Entropies compare masks pixel by pixel: those of a ladder are as small as its smallest.
+    """
+    row = FAMILIES[source_of(family, model)[0]]
+    return replace(row, mask_side_px=mask_side_of(family))
+
+
+def mask_side_of(family: str) -> int:
+    """Side of the low-resolution masks that are kept of all models of a family or a ladder."""
+    return min(FAMILIES[source_of(family, model)[0]].mask_side_px for model in models_of(family))

@@ -106,9 +106,21 @@ class Sam:
 
     Prompt sets with a mask are decoded by ``sam2``'s decoder. Its tokens are read by a hook on the
     transformer, so that nothing of ``sam2`` is patched or copied.
+
+    Parameters
+    ----------
+    mask_size_px
+        Side that the low-resolution masks are brought to; by default, they stay as they are.
     """
 
-    def __init__(self, model: SAM2Base, *, device: torch.device, precision: Precision) -> None:
+    def __init__(
+        self,
+        model: SAM2Base,
+        *,
+        device: torch.device,
+        precision: Precision,
+        mask_size_px: int | None = None,
+    ) -> None:
         if device.type == "cuda":
             _compute_exactly()
         self.model = model.to(device).eval().requires_grad_(requires_grad=False)
@@ -118,6 +130,9 @@ class Sam:
             model.sam_mask_decoder,
             dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
         )
+        self._own_mask_px = 4 * int(model.sam_image_embedding_size)
+        self.mask_size_px = mask_size_px or self._own_mask_px
+        """Side of the low-resolution masks."""
         self._tokens: Tensor | None = None
         model.sam_mask_decoder.transformer.register_forward_hook(self._keep_tokens)
         mean, std = (
@@ -130,11 +145,6 @@ class Sam:
     def image_size_px(self) -> int:
         """Side of the square that the encoder sees."""
         return int(self.model.image_size)
-
-    @property
-    def mask_size_px(self) -> int:
-        """Side of the low-resolution masks."""
-        return 4 * int(self.model.sam_image_embedding_size)
 
     @property
     def n_channels(self) -> int:
@@ -281,7 +291,7 @@ class Sam:
     ) -> Decoded:
         first = int(self.model.pred_obj_scores)
         return Decoded(
-            logits.float(),
+            _resized(logits.float(), self.mask_size_px),
             sam_score.float(),
             tokens[:, first].float(),
             tokens[:, first + 1 : first + 5].float(),
@@ -301,7 +311,9 @@ class Sam:
             points_px = points.astype(np.float32) / size_px * np.float32(self.image_size_px)
             kinds = np.ones(points.shape[:2]) if labels is None else labels
             clicks = (self.upload(points_px), self.upload(kinds.astype(np.int32)))
-        masks = None if mask_input is None else self.upload(mask_input.astype(np.float32))
+        masks = None
+        if mask_input is not None:
+            masks = _resized(self.upload(mask_input.astype(np.float32)), self._own_mask_px)
         sparse, dense = self.model.sam_prompt_encoder(clicks, boxes=None, masks=masks)
         return sparse, dense
 
@@ -317,6 +329,15 @@ class Sam:
         tokens, self._tokens = self._tokens, None
         assert tokens is not None  # the hook has just run
         return tokens
+
+
+def _resized(logits: Float[Tensor, "*batch n y x"], side_px: int) -> Float[Tensor, "*batch n _ _"]:
+    """Logits of another side; those of the same are not touched."""
+    if logits.shape[-1] == side_px:
+        return logits
+    return nn.functional.interpolate(
+        logits, 2 * (side_px,), mode="bilinear", align_corners=False, antialias=True
+    )
 
 
 def _compute_exactly() -> None:

@@ -39,7 +39,9 @@ def export(
     split: Annotated[str, typer.Argument(help="Train split whose heads to write.")],
     file: Annotated[Path, typer.Argument(help="File to write, usually named *.safetensors.")],
     protocol: Annotated[str, typer.Option(help="selected or best.")] = OF_USERS.protocol,
-    tokens: Annotated[str, typer.Option(help="Token set that the heads read.")] = OF_USERS.tokens,
+    tokens: Annotated[
+        str, typer.Option(help="Token set that the heads read; of a ladder, FAMILY/SET.")
+    ] = OF_USERS.tokens,
     kind: Annotated[str, typer.Option(help="Kind of heads, see docs/method.md.")] = OF_USERS.kind,
     half: Annotated[bool, typer.Option("--half", help="Half precision: half the bytes.")] = False,  # noqa: FBT002
     gates: Annotated[
@@ -53,9 +55,10 @@ def export(
     """
     with reported_errors():
         check_known("protocol", protocol, PROTOCOLS)
-        check_known("tokens", tokens, PROTOCOL_TOKENS[protocol])
+        reads, _, token_set = tokens.rpartition("/")
+        check_known("tokens", token_set, PROTOCOL_TOKENS[protocol])
         check_known("heads", kind, KINDS)
-        head_set = HeadSet(protocol, tokens, kind)
+        head_set = HeadSet(protocol, token_set, kind, reads)
         if not heads_dir(split).is_dir():
             check_known("train split", split, _train_splits())
         trained = head_file.read_head_set(split, head_set)

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from pipeline.sam.families import FAMILIES
+from pipeline.sam.families import mask_side_of
 from stages.cli.columns import aligned, bytes_text
 from stages.filling.plans import CellPlan, cell_bytes, n_cell_files, names_text, plan_split
 from stages.program.main import one_line, reported_errors
@@ -51,7 +51,7 @@ def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
             seconds = _timed(todo, params.extract) if with_time else None
         print(f"to run\n{lacking_table(todo, cells, params.extract.family, seconds)}")
     if cells:
-        print(_assumed(FAMILIES[params.extract.family].mask_side_px))
+        print(_assumed(mask_side_of(params.extract.family)))
     if sum(map(len, by_stage.values())) < sum(map(len, splits_of.values())):
         raise typer.Exit(1)
 

@@ -9,6 +9,7 @@ from typing import Final
 import torch
 
 from pipeline.sam.building import ArchitectureError, build, fit_weights, load_weights
+from pipeline.sam.families import row_of
 from pipeline.sam.model import DeviceError, Precision, Sam, select_device
 from stages.settings.blocks import ExtractParams
 from stages.settings.parsing import ParamsError
@@ -103,7 +104,8 @@ def load_sam(
             fit_weights(built, load_weights(str(path)), source=str(path))
         except ArchitectureError as error:
             raise WeightsError(str(error)) from error
-    return Sam(built, device=where, precision=precision)
+    side_px = row_of(family, model).mask_side_px
+    return Sam(built, device=where, precision=precision, mask_size_px=side_px)
 
 
 def device_name(device: torch.device) -> str:

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Final
 
 from pipeline.extraction.plan import decoder_batch
-from pipeline.sam.families import FAMILIES
+from pipeline.sam.families import row_of
 from stages.settings.blocks import ExtractParams, Split
 from stages.settings.signatures import LIBRARIES, CellName, cell_settings
 from storage.errors import StoreError, counted
@@ -48,7 +48,7 @@ class CellJob:
         return decoder_batch(
             self.params.decoder_batch,
             device=self.device,
-            mask_size_px=FAMILIES[self.params.family].mask_side_px,
+            mask_size_px=row_of(self.params.family, self.name.model).mask_side_px,
         )
 
     @cached_property
@@ -64,7 +64,7 @@ class CellJob:
 
     def cell(self, split: PreparedSplit) -> Cell:
         """The cell in the pool."""
-        known = FAMILIES[self.params.family]
+        known = row_of(self.params.family, self.name.model)
         sizes = {"channel": known.n_channels, "encoder_channel": known.n_encoder_channels}
         if self.name.with_masks:
             sizes |= {"y": known.mask_side_px, "x": known.mask_side_px}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pipeline.sam.families import FAMILIES
+from pipeline.sam.families import row_of
 from pipeline.vocabulary import N_PROPOSALS
 from stages.filling.job import possible_jobs
 from stages.filling.run_cell import fitting
@@ -136,7 +136,7 @@ def plan_cell(
 
 def cell_bytes(cell: CellName, n_objects: int, family: str) -> tuple[int, int, int]:
     """Bytes of features, uncompressed, and of masks, at least and at most."""
-    sizes = FAMILIES[family]
+    sizes = row_of(family, cell.model)
     fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
     widths = {"channel": sizes.n_channels, "encoder_channel": sizes.n_encoder_channels}
     dims = {**fixed, **widths, "prompt": len(cell.prompts)}

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.predictor import ProposalHeads, UncertainPredictor
-from pipeline.sam.families import FAMILIES, models_of
+from pipeline.sam.families import NAMES, models_of, reads_of
 from pipeline.sam.model import DeviceError, Precision, Sam
 from pipeline.vocabulary import PROTOCOLS, TRAIN_PROMPTS
 from stages.extraction.models import load_sam
@@ -101,7 +101,7 @@ def load_predictor(
         If the heads learned from another family, extraction version, precision or weights, from
         tokens of another width, or under the other protocol.
     """
-    check_known("family", family, FAMILIES)
+    check_known("family", family, NAMES)
     check_known("model", model, models_of(family))
     check_known("protocol", protocol, PROTOCOLS)
     path = default_heads(family) if heads is None else Path(heads)
@@ -113,6 +113,7 @@ def load_predictor(
         f"weights_{model}": checkpoint(family, model).sha256 or "not listed",
         "protocol": protocol,
     }
+    _check_reads(path, found.card, reads_of(family, model))
     _check(path, found.card, expected, strict=strict)
     sam = _load(family, model, "bf16" if expected["precision"] == "bf16" else "fp32", device)
     return UncertainPredictor(sam, _heads(path, found, family, model, sam))
@@ -135,7 +136,7 @@ def load_by_heads(
     ParamsError, WeightsError, DataError
         As ``load_predictor``.
     """
-    check_known("family", family, FAMILIES)
+    check_known("family", family, NAMES)
     path = default_heads(family) if heads is None else Path(heads)
     found = read_head_file(path)
     return load_predictor(
@@ -191,6 +192,15 @@ def _check(
         warnings.warn(str(error), stacklevel=3)
 
 
+def _check_reads(path: Path, card: Mapping[str, str], reads: str) -> None:
+    own = head_set_of(card).reads
+    if own != reads:
+        raise DataError(
+            f"heads in {path} must read tokens of {reads or 'all models'}, got {own or 'all'}: "
+            "name a file of others of this ladder"
+        )
+
+
 def _load(family: str, model: str, precision: Precision, device: str) -> Sam:
     try:
         return load_sam(family, model, precision=precision, device=device)
@@ -227,4 +237,5 @@ def _heads(path: Path, found: HeadFile, family: str, model: str, sam: Sam) -> Pr
 
 def head_set_of(card: Mapping[str, str]) -> HeadSet:
     """Which head set a card is of."""
-    return HeadSet(card["protocol"], card["tokens"], card["kind"])
+    reads, _, tokens = card["tokens"].rpartition("/")
+    return HeadSet(card["protocol"], tokens, card["kind"], reads)

@@ -55,7 +55,7 @@ def read_published(folder: Path, family: str) -> HeadFile:
         "precision": "fp32",
         "extract_version": str(VERSIONS["extract"]),
         "split": "published",
-        **vars(HEAD_SET),
+        **HEAD_SET.card,
         "first_mask_token": "0",
         "n_channels": str(weights["iou_tiny"]["layers.0.weight"].shape[1] // 2),
         **{f"weights_{model}": sha256 for model, sha256 in digests.items()},

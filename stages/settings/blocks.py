@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, core_schema
 
 from pipeline.heads.kinds import RANGES
-from pipeline.sam.families import FAMILIES
+from pipeline.sam.families import NAMES
 from pipeline.scenes.scene import MIN_SIZE_PX
 from stages.settings.parsing import strict
 from storage.datasets.catalogue import DATA_SETS, DataSet
@@ -180,7 +180,7 @@ class PrepareParams:
 class ExtractParams:
     """The models; ``extract_train`` shares the block, since heads must fit what they judge."""
 
-    family: Annotated[str, one_of(FAMILIES)]
+    family: Annotated[str, one_of(NAMES)]
     weights: Annotated[StrictStr, text(r"file|random-(0|[1-9][0-9]{0,9})", "file or random-SEED")]
     precision: Literal["fp32", "bf16"]
     decoder_batch: Annotated[StrictInt, Field(ge=1, le=4096)] | Literal["auto"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.prompt_kinds import with_extra
+from pipeline.sam.families import reads_of, source_of
 from pipeline.views import View, default_view
 from pipeline.vocabulary import TRAIN_PROMPTS
 from stages.settings.blocks import ExtractParams, PrepareParams, Split
@@ -90,8 +91,13 @@ def weights_name(params: ExtractParams, model: str) -> str:
     """Name of a model's weights in a signature: the listed sha256 or the seed; reads no weights."""
     seed = weights_seed(params)
     if seed is not None:
-        return f"random, seed {seed}"
+        return f"random, seed {seed}" + _origin(params.family, model)
     return checkpoint(params.family, model).sha256 or "not listed"
+
+
+def _origin(family: str, model: str) -> str:
+    """Which model of a ladder random weights are of; those of a family are named beside them."""
+    return f", {' '.join(source_of(family, model))}" if reads_of(family, model) else ""
 
 
 def weights_seed(params: ExtractParams) -> int | None:

@@ -34,7 +34,7 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
     Parameters
     ----------
     head_set
-        The head set whose inputs and targets to read.
+        The head set whose inputs and targets to read: rows of the models whose tokens it reads.
 
     Raises
     ------
@@ -44,13 +44,15 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
         If a score or token is not finite.
     """
     group, prompts = group_index(cells.table), learned_prompts(cells, head_set)
-    inputs = _read_inputs(list(cells.identity.values()), prompts, len(group), head_set)
+    readers = [model for model in cells.models if cells.reads_of(model) == head_set.reads]
+    read = [cells.identity[model] for model in readers]
+    inputs = _read_inputs(read, prompts, len(group), head_set)
     features = [
         {model: cell.proposals(prompt) for model, cell in cells.identity.items()}
         for prompt in prompts
     ]
     with faults_of(cells.split):
-        return training_set(inputs, features, group, protocol=head_set.protocol)
+        return training_set(inputs, features, group, protocol=head_set.protocol, readers=readers)
 
 
 def learned_prompts(cells: SplitCells, head_set: HeadSet) -> tuple[str, ...]:
@@ -60,11 +62,18 @@ def learned_prompts(cells: SplitCells, head_set: HeadSet) -> tuple[str, ...]:
     return tuple(prompts) if every else TRAIN_PROMPTS[:1]
 
 
-def origin_of(cells: SplitCells) -> dict[str, str]:
-    """Where rows come from: ``head_origin``, ``n_channels`` and the digest of the features."""
+def origin_of(cells: SplitCells, reads: str = "") -> dict[str, str]:
+    """Where rows come from: ``head_origin``, ``n_channels`` and the digest of the features.
+
+    Parameters
+    ----------
+    reads
+        As of a head set; an empty one takes the smallest model's ``n_channels``.
+    """
+    first = next(model for model in cells.models if reads in {"", cells.reads_of(model)})
     return {
         **cells.head_origin,
-        "n_channels": str(cells.identity[cells.models[0]].n_channels),
+        "n_channels": str(cells.identity[first].n_channels),
         FEATURES: cells.digest(["identity"]),
     }
 

@@ -27,7 +27,8 @@ from storage.outputs.tuning import read_log, study_dir
 from storage.store.signature import digest, versions
 
 TUNED: Final = HeadSet("best", "best")
-"""The head set that trials use, the paper's; heads of all head sets take what they find."""
+"""The head set that trials use, the paper's; heads of all head sets take what they find. In a
+ladder, it is the one that reads the smallest model's tokens."""
 
 LOOK_S: Final = 2.0
 """Time between two looks at how many trials a worker has finished."""
@@ -90,11 +91,11 @@ def search_here(
         Called with 1 after each trial.
     """
     settings, cells = study.settings, opened(study.cells)
-    rows_of_all = read_head_data(cells, TUNED)
+    tuned = replace(TUNED, reads=cells.reads[0])
+    rows_of_all = read_head_data(cells, tuned)
+    n_readers = sum(cells.reads_of(model) == tuned.reads for model in cells.models)
     with faults_of(cells.split), one_thread_each():
-        learned, rows = rows_of_trials(
-            rows_of_all, settings.max_objects, len(cells.models), settings.seed
-        )
+        learned, rows = rows_of_trials(rows_of_all, settings.max_objects, n_readers, settings.seed)
         del rows_of_all  # of which a sample is a small part
         cost = cost_of_trials(settings.facade, learned, rows, study.objective, seed=settings.seed)
         return run_study(

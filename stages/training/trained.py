@@ -48,7 +48,7 @@ def kept_heads(
 ) -> list[KeptHead]:
     """The heads of a set with their metadata."""
     split, kind = cells.split, KINDS_BY_NAME[head_set.kind]
-    about = {"split": split, **asdict(head_set), "seed": str(seed), **origin_of(cells)}
+    about = {"split": split, **head_set.card, "seed": str(seed), **origin_of(cells, head_set.reads)}
     if kind.learns_every_prompt:
         about[PROMPTS] = " ".join(learned_prompts(cells, head_set))
     about |= {key: str(number) for key, number in version_entry("train").items()}
@@ -104,7 +104,7 @@ def calibration_of(cells: SplitCells) -> Calibration:
 def _curve(head_set: HeadSet, head: KeptHead) -> LearningCurve:
     found = head.validated
     return LearningCurve(
-        **asdict(head_set),
+        **head_set.card,
         objective=head.objective,
         epoch=np.arange(1, len(found.train_mse) + 1),
         train_mse=found.train_mse,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from pipeline.sam.families import FAMILIES, check_model, models_of
+from pipeline.sam.families import FAMILIES, check_model, models_of, source_of
 from storage.checkpoints import hub
 from storage.errors import WeightsError
 from storage.files.download import download, is_intact
@@ -58,7 +58,7 @@ class Checkpoint:
 
 
 def checkpoint(family: str, model: str) -> Checkpoint:
-    """A model's line in the table of its family.
+    """A model's line in the table of the family that it comes from.
 
     Raises
     ------
@@ -69,6 +69,7 @@ def checkpoint(family: str, model: str) -> Checkpoint:
         check_model(family, model)
     except ValueError as error:
         raise WeightsError(str(error)) from error
+    family, model = source_of(family, model)
     with (TABLES / f"{family}.csv").open(newline="", encoding="utf-8") as table:
         line = next(line for line in csv.DictReader(table) if line["model"] == model)
     record = Checkpoint(
@@ -164,7 +165,8 @@ def verified_weights(family: str, model: str) -> tuple[Path, str]:
 
 def models_there(family: str) -> tuple[str, ...]:
     """Models of a family whose weights are there, from small to large; their bytes are not read."""
-    return tuple(record.model for record in checkpoints(family) if _there(record) is not None)
+    records = zip(models_of(family), checkpoints(family), strict=True)
+    return tuple(model for model, record in records if _there(record) is not None)
 
 
 def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:

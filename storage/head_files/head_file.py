@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,7 +76,7 @@ class HeadFile:
 def head_set_path(split: str, head_set: HeadSet) -> Path:
     """File of a head set that was trained on a split."""
     folder = protocol_dir(split, head_set.protocol) / head_set.kind
-    return folder / f"{head_set.tokens}.safetensors"
+    return folder / f"{head_set.tokens_read}.safetensors"
 
 
 def shipped_heads() -> Path:
@@ -220,7 +220,7 @@ def read_head_set(train_split: str, head_set: HeadSet) -> HeadFile:
     """
     path = head_set_path(train_split, head_set)
     found = read_head_file(path)
-    for key, value in {"split": train_split, **asdict(head_set)}.items():
+    for key, value in {"split": train_split, **head_set.card}.items():
         if (own := found.card.get(key, "none")) != value:
             raise DataError(f"{path}: {key} must be {value}, got {own}")
     for objective in head_set.objectives(found.models):

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from pipeline.proposals import ProposalScores
+from pipeline.sam.families import reads_of
 from pipeline.views import entropy_views
 from pipeline.vocabulary import TRAIN_PROMPTS
 from storage.errors import StoreError, counted, listed
@@ -159,6 +160,15 @@ class SplitCells:
     def views(self) -> tuple[str, ...]:
         """Views in the order in which they were asked for."""
         return tuple(dict.fromkeys(view for _, view in self.by_name))
+
+    def reads_of(self, model: str) -> str:
+        """Which heads read a model's tokens, as ``pipeline.sam.families.reads_of``."""
+        return reads_of(str(self.by_name[model, "identity"].signature["family"]), model)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Those of all models, each once."""
+        return tuple(dict.fromkeys(self.reads_of(model) for model in self.models))
 
     @property
     def signature(self) -> dict[str, object]:

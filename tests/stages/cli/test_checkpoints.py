@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from pipeline.sam.families import FAMILIES, models_of
+from pipeline.sam.families import FAMILIES, NAMES, models_of
 from stages.cli.checkpoints import DownloadBar, app
 from storage.checkpoints import weights
 from tests.fixtures.mini import MODELS
@@ -69,7 +69,7 @@ def test_fetch_takes_the_named_models(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("sam9",), f"error: family must be one of {', '.join(FAMILIES)}, got 'sam9'\n"),
+        (("sam9",), f"error: family must be one of {', '.join(NAMES)}, got 'sam9'\n"),
         (
             ("sam2", "--model", "tiny", "--model", "huge"),
             "error: model must be one of tiny, small, base_plus, large, got 'huge'\n",

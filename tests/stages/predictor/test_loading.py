@@ -115,6 +115,15 @@ def test_heads_of_another_kind_are_refused_by_name(tmp_path: Path) -> None:
         load_predictor("mini", "tiny", heads=path)
 
 
+def test_heads_that_read_the_tokens_of_one_family_of_a_ladder_are_not_taken_for_all(
+    tmp_path: Path,
+) -> None:
+    changes = {"tokens": "sam2.1/selected"}
+    path = write_random_heads(tmp_path / "heads.safetensors", changes=changes)
+    with pytest.raises(DataError, match=r"must read tokens of all models, got sam2\.1: name "):
+        load_predictor("mini", "tiny", heads=path)
+
+
 def test_names_on_hugging_face_are_those_of_the_official_package() -> None:
     configs = {model_id: config for model_id, (config, _) in HF_MODEL_ID_TO_FILENAMES.items()}
     assert {name: checkpoint(*own).config for name, own in PRETRAINED.items()} == configs

@@ -12,7 +12,7 @@ from subprocess import run
 
 import pytest
 
-from pipeline.sam.families import FAMILIES, models_of
+from pipeline.sam.families import FAMILIES, LADDERS, NAMES, models_of, source_of
 from storage.checkpoints import weights
 from storage.errors import WeightsError
 from tests.fixtures.file_server import file_server
@@ -65,6 +65,20 @@ def test_a_table_lists_every_model_and_nothing_else(family: str) -> None:
         assert record.sha256 is None or re.fullmatch("[0-9a-f]{64}", record.sha256)
 
 
+@pytest.mark.parametrize("ladder", LADDERS)
+def test_the_table_of_a_ladder_repeats_the_lines_of_its_models(ladder: str) -> None:
+    def lines(name: str) -> dict[str, dict[str, str]]:
+        with (weights.TABLES / f"{name}.csv").open(newline="") as table:
+            return {line.pop("model"): line for line in csv.DictReader(table)}
+
+    own = lines(ladder)
+    assert tuple(own) == models_of(ladder)
+    for model, line in own.items():
+        family, name = source_of(ladder, model)
+        assert line == lines(family)[name]
+        assert weights.checkpoint(ladder, model) == weights.checkpoint(family, name)
+
+
 @pytest.mark.parametrize("family", ["sam2", "sam2.1"])
 def test_downloaded_families_have_all_that_a_download_and_a_build_need(family: str) -> None:
     records = weights.checkpoints(family)
@@ -88,7 +102,7 @@ def test_downloads_and_embedded_weights_have_their_own_places() -> None:
 @pytest.mark.parametrize(
     ("family", "model", "message"),
     [
-        ("sam9", "tiny", f"family must be one of {', '.join(FAMILIES)}, got 'sam9'"),
+        ("sam9", "tiny", f"family must be one of {', '.join(NAMES)}, got 'sam9'"),
         ("sam2", "huge", "model must be one of tiny, small, base_plus, large, got 'huge'"),
     ],
     ids=["family", "model"],
