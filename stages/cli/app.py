@@ -43,7 +43,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         ),
     },
     "Files": {
-        "cache": ("stages.cli.cache", "List, check, repair and describe stores."),
+        "cache": ("stages.cli.cache", "List, check, compare, repair and describe stores."),
         "checkpoints": ("stages.cli.checkpoints", "Download and check weights of Meta's models."),
         "heads": ("stages.cli.heads", "Show, export, download and describe trained heads."),
     },

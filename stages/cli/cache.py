@@ -30,7 +30,7 @@ from storage.store.verify import Damage, verify
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="List, check, repair and describe stores.",
+    help="List, check, compare, repair and describe stores.",
 )
 
 app.command("ls")(ls)
@@ -97,7 +97,7 @@ def _verdict(found: Mapping[Where, list[Damage]]) -> str:
 
 @app.command("diff")
 def diff_command(one: AnyStore, other: AnyStore) -> None:
-    """Print what differs between two stores, or between all stores of two folders.
+    """Print what differs between two stores, or two folders of them.
 
     Exit 1 if anything does.
     """

@@ -12,7 +12,7 @@ from pipeline.predictor.advice import KEEP, NONE, Costs
 from pipeline.predictor.prompts import BOX_ORDER, PromptSet
 from stages.cli.columns import aligned
 from stages.predictor import prompts
-from stages.predictor.gates import gate_words, gated_models, set_gate, set_words
+from stages.predictor.gates import gate_words, gated_models, set_words
 from stages.predictor.photographs import photograph_note
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError, check_known
@@ -120,7 +120,7 @@ def _prompt(question: prompts.Question, prompt: PromptSet) -> Printed:
     from stages.predictor.answers import answer_prompt  # noqa: PLC0415
 
     found, saved = answer_prompt(question, prompt)
-    sets = set_words(set_gate(question.card, question.model), found.mask_set)
+    sets = set_words(question.card, question.model, found.mask_set)
     return {**found.to_dict(), "set": sets or None}, _lines(found, question, sets), saved
 
 

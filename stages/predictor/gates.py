@@ -95,22 +95,12 @@ def gates_entry(gates: tuple[Gate, ...]) -> dict[str, str]:
     return {ENTRY: json.dumps([asdict(gate) for gate in gates])} if gates else {}
 
 
-def least_iou(card: Mapping[str, str], model: str) -> float | None:
-    """Expected IoU from which the card's gate keeps a mask of a model; None without a gate."""
-    gate = gate_of(card, model)
-    return None if gate is None else 1 - gate.threshold
-
-
-def gate_of(card: Mapping[str, str], model: str) -> Gate | None:
-    """The card's gate for masks of a model; None if it has none."""
-    own = (gate for gate in _gates(card) if gate.model == model and gate.promise != SET)
-    return next(own, None)
-
-
-def set_gate(card: Mapping[str, str], model: str) -> Gate | None:
-    """The card's gate for sets of a model's proposals; None if it has none."""
-    own = (gate for gate in _gates(card) if gate.model == model and gate.promise == SET)
-    return next(own, None)
+def gate_of(card: Mapping[str, str], model: str, *, of_sets: bool = False) -> Gate | None:
+    """The card's gate for masks of a model, or for sets of its proposals; None without one."""
+    return next(
+        (gate for gate in _gates(card) if gate.model == model and (gate.promise == SET) == of_sets),
+        None,
+    )
 
 
 def gate_words(card: Mapping[str, str], model: str) -> str:
@@ -121,8 +111,9 @@ def gate_words(card: Mapping[str, str], model: str) -> str:
     return f"On images like those of {gate.split}: {promise_words(gate)} (α {gate.alpha:g})."
 
 
-def set_words(gate: Gate | None, mask_set: Sequence[int] | None) -> str:
+def set_words(card: Mapping[str, str], model: str, mask_set: Sequence[int] | None) -> str:
     """What is promised of a mask set, and where that was calibrated; empty without a set."""
+    gate = gate_of(card, model, of_sets=True)
     if gate is None or mask_set is None:
         return ""
     numbers = [str(number) for number in mask_set]

@@ -12,7 +12,7 @@ from pipeline.sam.model import DeviceError, Precision, Sam
 from pipeline.vocabulary import PROTOCOLS, TRAIN_PROMPTS
 from stages.extraction.models import load_sam
 from stages.predictor.colours import training_colours
-from stages.predictor.gates import least_iou, set_gate
+from stages.predictor.gates import gate_of
 from stages.predictor.photographs import DRAWN_ONLY
 from stages.settings.parsing import ParamsError, check_known
 from stages.settings.removed import removal
@@ -211,7 +211,7 @@ def _load(family: str, model: str, precision: Precision, device: str) -> Sam:
 def _heads(path: Path, found: HeadFile, family: str, model: str, sam: Sam) -> ProposalHeads:
     """Heads for a model, whose tokens no setting makes wider."""
     check_card(path, found.card, {"n_channels": str(sam.n_channels)})
-    of_sets = set_gate(found.card, model)
+    gate, of_sets = (gate_of(found.card, model, of_sets=of) for of in (False, True))
     kind = found.card["kind"]
     if kind not in KINDS:
         remedy = removal(f"heads: {kind}") or "export others by `usam heads export --kind`"
@@ -225,7 +225,7 @@ def _heads(path: Path, found: HeadFile, family: str, model: str, sam: Sam) -> Pr
             head_set_of(found.card),
             found.weights,
             first_mask_token=int(found.card.get("first_mask_token", "1")),
-            least_iou=least_iou(found.card, model),
+            least_iou=None if gate is None else 1 - gate.threshold,
             least_doubt=None if of_sets is None else of_sets.threshold,
             prompts=tuple(found.card.get(PROMPTS, TRAIN_PROMPTS[0]).split()),
             colours=training_colours(found.card),

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from pipeline.predictor import Uncertainty
 from pipeline.predictor.advice import Costs
 from pipeline.prompt_kinds import PromptError
+from stages.predictor.gates import gate_words, set_words
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError
 from stages.web import images, messages, security, stateless
@@ -130,10 +131,10 @@ async def answer(request: Request, name: str) -> dict[str, Any]:
     """Three proposals for a prompt, and how far to trust them."""
 
     def values(found: Uncertainty, prompt: messages.PromptRequest) -> dict[str, Any]:
-        models, who = _page(request).models, (prompt.heads, prompt.model)
+        card = _page(request).models.choices[prompt.heads].card
         promised = {
-            "gate": models.gate_words(*who),
-            "set": models.set_words(*who, found.mask_set),
+            "gate": gate_words(card, prompt.model),
+            "set": set_words(card, prompt.model, found.mask_set),
         }
         return {**messages.uncertainty_response(found), **promised}
 

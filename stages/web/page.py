@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from pipeline.predictor import PromptSet, UncertainPredictor
 from pipeline.sam.families import models_of
 from pipeline.sam.model import Sam
-from stages.predictor.gates import gate_words, set_gate, set_words
 from stages.predictor.loading import load_by_heads
 from stages.settings.parsing import ParamsError, check_known
 from stages.web.images import OpenImage, OpenImages
@@ -82,14 +81,6 @@ class Models:
         if (heads, model) not in self._predictors:
             self._predictors[heads, model] = self._loaded(self.choices[heads], model)
         return self._predictors[heads, model]
-
-    def gate_words(self, heads: str, model: str) -> str:
-        """What the heads' gate for the model promises; empty if there is none."""
-        return gate_words(self.choices[heads].card, model)
-
-    def set_words(self, heads: str, model: str, mask_set: Sequence[int] | None) -> str:
-        """What the heads' gate for sets promises of one; empty without a set."""
-        return set_words(set_gate(self.choices[heads].card, model), mask_set)
 
     def _loaded(self, choice: HeadChoice, model: str) -> UncertainPredictor:
         family = choice.card["family"]

@@ -143,6 +143,13 @@ def test_masks_are_mapped_into_a_view_as_out_of_it(kind: Any) -> None:  # noqa: 
     assert torch.equal(unview(unview(mask, default_view(name)), default_view(name)), mask)
 
 
+def test_float_images_have_the_views_of_their_bytes() -> None:
+    predictor = mini_predictor()
+    expected = predictor.predict_bayesian(**CLICK)
+    predictor.set_image((drawn() / 255).astype(np.float32))
+    assert predictor.predict_bayesian(**CLICK).h_t == pytest.approx(expected.h_t, abs=1e-4)
+
+
 def test_what_does_not_fit_is_refused() -> None:
     predictor = mini_predictor()
     with pytest.raises(ValueError, match=r"clicks must be of shape \(click, 2\), got \(2,\)"):

@@ -70,6 +70,16 @@ def test_the_share_is_that_of_held_out_images_that_are_nearer() -> None:
         assert (shares > share).mean() == pytest.approx(1 - share, abs=0.05)
 
 
+def test_quantiles_stand_for_many_distances() -> None:
+    rows = np.random.default_rng(4).normal(size=(300, 7))
+    whole, few = fit_colours(rows), fit_colours(rows, n_quantiles=100)
+    assert (len(whole.distances), len(few.distances)) == (300, 100)
+    assert few.distances[0] == whole.distances[0]
+    assert few.distances[-1] == whole.distances[-1]
+    for row in rows[:20]:
+        assert few.share_nearer(row) == pytest.approx(whole.share_nearer(row), abs=0.02)
+
+
 @pytest.mark.parametrize("rows", [np.zeros((4, 7)), np.full((9, 7), np.nan)])
 def test_what_cannot_be_fitted_is_refused(rows: np.ndarray) -> None:
     with pytest.raises(ValueError, match="must be of at least 5 images in finite numbers, got"):

@@ -150,6 +150,14 @@ def test_nothing_is_encoded_or_decoded_for_the_uncertainty(
     assert done == ["encoded"] + ["decoded"] * 36
 
 
+def test_every_kind_of_image_is_taken() -> None:
+    generator = uncertain("ours", **LENIENT)
+    expected = [one["expected_iou"] for one in found()]
+    for image in (Image.fromarray(drawn()), (drawn() / 255).astype(np.float32)):
+        for one, other in zip(generator.generate(image), expected, strict=True):
+            assert one["expected_iou"] == pytest.approx(other)
+
+
 @pytest.mark.parametrize("name", ["use_m2m", "multimask_output", "min_mask_region_area", "points"])
 def test_options_that_heads_cannot_judge_are_refused(name: str) -> None:
     options: dict[str, Any] = {name: 1}

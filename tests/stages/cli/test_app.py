@@ -18,7 +18,7 @@ def test_help_lists_every_command() -> None:
     assert all(f" {name} " in result.output for name in COMMANDS)
 
 
-@pytest.mark.parametrize("group", ["", "cache", "checkpoints", "heads"])
+@pytest.mark.parametrize("group", ["", "bench", "cache", "checkpoints", "heads"])
 def test_lists_of_commands_fit_80_columns_and_cut_no_sentence(group: str) -> None:
     result = CliRunner(env={"COLUMNS": "80"}).invoke(app, [*group.split(), "--help"])
     commands = result.output.partition("Options:")[2]

@@ -15,7 +15,7 @@ from pipeline.heads.kinds import HeadSet
 from pipeline.predictor.colours import describe_colours, fit_colours
 from stages.cli.heads import app
 from stages.predictor.colours import colours_entry, training_colours
-from stages.predictor.gates import Gate, least_iou
+from stages.predictor.gates import Gate, gate_of
 from stages.predictor.loading import OF_USERS, head_set_of
 from storage.folders import write_json
 from storage.head_files.head_file import head_set_path, read_head_file
@@ -85,8 +85,8 @@ def test_gates_of_its_measure_go_into_the_card() -> None:
     assert usam_heads("export", SPLIT, "a", "--gates", "shapes_val").exit_code == 0
     card = read_head_file(Path("a")).card
     assert [Gate(**values) for values in json.loads(card["gates"])] == [GATE]
-    assert least_iou(card, "tiny") == 0.75
-    assert least_iou(card, "large") is None
+    assert gate_of(card, "tiny") == GATE
+    assert gate_of(card, "large") is None
 
 
 @pytest.mark.usefixtures("clone")

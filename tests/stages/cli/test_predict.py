@@ -347,7 +347,9 @@ def test_everything_gives_the_masks_of_the_generator_with_their_uncertainty(tmp_
 
 def test_people_get_a_row_for_each_mask_of_everything() -> None:
     masks = told("--everything", *LENIENT)["masks"]
-    lines = usam_predict("photo.png", "--everything", *LENIENT).stdout.splitlines()
+    result = usam_predict("photo.png", "--everything", *LENIENT)
+    assert result.stderr.splitlines() == [NOTE]
+    lines = result.stdout.splitlines()
     assert lines[0] == "photo.png, 256 x 192 px, mini tiny"
     assert len(lines) == 3 + len(masks)
     for i, (line, one) in enumerate(zip(lines[3:], masks, strict=True)):

@@ -6,6 +6,7 @@ import sys
 import traceback
 from pathlib import Path
 from threading import Event
+from threading import enumerate as enumerate_threads
 from typing import Any, Final
 
 import pytest
@@ -109,6 +110,9 @@ def test_no_task_is_begun_once_the_caller_has_left(n_threads: int) -> None:
     with pytest.raises(LookupError, match="came"):
         run_tasks(todo, ExecutorParams(), stop, n_threads=n_threads)
     gate.set()
+    for thread in enumerate_threads():
+        if thread.name.startswith("ThreadPoolExecutor"):
+            thread.join(60)
     assert len(begun) <= 1 + n_threads
 
 
