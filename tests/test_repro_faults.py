@@ -148,4 +148,4 @@ def test_dvc_runs_no_name_of_a_matrix_though_prepare_has_nothing_to_do(tmp_path:
     # The first of them is asked for.
     lists = {"eval_splits": [name], "models": [name], "views": {name: {}}}
     said = refusal_of(tmp_path, f"extract@{name}-{name}-{name}", **lists)
-    assert "error: params.yaml: models must be a list of at least one of" in said
+    assert "error: params.yaml: views must have identity, got" in said

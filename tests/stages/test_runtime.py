@@ -20,7 +20,7 @@ from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.extract_project import run
 from tests.fixtures.settings import write_versions
 
-MODELS = ("small", "tiny")
+MODELS = ("tiny", "small")
 
 
 def write_params(**changes: Any) -> None:  # noqa: ANN401 - a setting each
