@@ -162,8 +162,8 @@ def test_what_does_not_fit_is_refused() -> None:
         UncertainPredictor(trained_mini(), random_heads()).predict_bayesian(**CLICK)
 
 
-def test_models_of_another_mask_size_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    other = Sam(build("mini", "small", seed=0), device=trained_mini().device, precision="fp32")
-    monkeypatch.setattr(other.model, "sam_image_embedding_size", 32)
-    with pytest.raises(ValueError, match="other models must have masks of 64 px, got 128"):
+def test_models_of_another_mask_size_are_refused() -> None:
+    small = build("mini", "small", seed=0)
+    other = Sam(small, device=trained_mini().device, precision="fp32", mask_size_px=32)
+    with pytest.raises(ValueError, match="other models must have masks of 64 px, got 32"):
         mini_predictor().predict_bayesian(**CLICK, others=[other])
