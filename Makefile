@@ -16,7 +16,7 @@ REPRO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc --wait-for-lock repro --singl
 PINNED := $(if $(CONSTRAINTS),PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo demo-data demo-compiled demo-heads demo-entropies results docs test test-slow test-full lint bench bench-full wheel constraints clean
+.PHONY: help .venv demo demo-data demo-compiled demo-heads demo-entropies results docs test coverage test-slow test-full lint bench bench-full wheel constraints clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ PYTEST = PYTHONDONTWRITEBYTECODE= PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -
 test: $(INSTALLED) ## run the tests, with branch coverage
 	$(PYTEST) --cov -- $(OWN)
 	$(PYTEST) $(OWN:%=--ignore=%)
+
+coverage: $(INSTALLED) ## the same with the branch coverage of all three packages, minutes slower
+	$(PYTEST) --cov=pipeline --cov=storage --cov=stages
 
 test-slow: $(INSTALLED) ## run the tests that take minutes or need a server on this machine
 	$(PYTEST) -m 'slow and not full_size'
