@@ -55,11 +55,11 @@ class Family:
     models: Mapping[str, Member]
     """What each is built from, the smallest first. Weights are listed in
     ``storage/checkpoints/<family>.csv``."""
-    n_channels: int
+    n_channels: int = 256
     """Width of a token."""
-    image_size_px: int
+    image_size_px: int = 1024
     """Side of the square that the encoder sees."""
-    mask_side_px: int
+    mask_side_px: int = 256
     """Side of a low-resolution mask."""
     mean: Colour = IMAGENET_MEAN
     std: Colour = IMAGENET_STD
@@ -94,9 +94,6 @@ FAMILIES: Final[Mapping[str, Family]] = {
             "base_plus": "configs/sam2/sam2_hiera_b+.yaml",
             "large": "configs/sam2/sam2_hiera_l.yaml",
         },
-        n_channels=256,
-        image_size_px=1024,
-        mask_side_px=256,
     ),
     "sam2.1": Family(
         {
@@ -105,19 +102,10 @@ FAMILIES: Final[Mapping[str, Family]] = {
             "base_plus": "configs/sam2.1/sam2.1_hiera_b+.yaml",
             "large": "configs/sam2.1/sam2.1_hiera_l.yaml",
         },
-        n_channels=256,
-        image_size_px=1024,
-        mask_side_px=256,
     ),
-    "edgetam": Family(
-        {"tiny": TransformersModel("edgetam")},
-        n_channels=256,
-        image_size_px=1024,
-        mask_side_px=256,
-    ),
+    "edgetam": Family({"tiny": TransformersModel("edgetam")}),
     "sam3": Family(
         {"large": TransformersModel("sam3_tracker")},
-        n_channels=256,
         image_size_px=1008,
         mask_side_px=288,
         mean=(0.5, 0.5, 0.5),
