@@ -3,6 +3,7 @@
 import re
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -141,7 +142,7 @@ def test_a_server_that_comes_back_is_asked_again(
 
     def mend_later() -> None:
         line.was_cut.wait()
-        line.was_cut.wait(AWAY_S)
+        time.sleep(AWAY_S)
         line.mend()
 
     mending = Thread(target=mend_later)
