@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from pipeline.masks import DECODE_TABLE, FIRST_FOREGROUND_CODE, N_CODES
-from pipeline.vocabulary import SINGLE_CLICKS
+from pipeline.vocabulary import NEAR_CLICKS, SINGLE_CLICKS
 
 Shares = Float64[np.ndarray, "object click proposal"]
 """Shares of the masks of one cell; over all cells that enter a mixture, they sum to 1."""
@@ -80,6 +80,13 @@ class MaskStatistic:
     """Whether the masks are of all models; otherwise each model has its own."""
     follows_judged: bool = True
     """Whether it takes judged proposals, so that there is one for each of ``JUDGED``."""
+    clicks: tuple[str, ...] = SINGLE_CLICKS
+    """Prompt sets whose masks have shares; of an agreement, maybe some that settings ask for."""
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether it is there only where settings ask for its prompt sets."""
+        return self.clicks != SINGLE_CLICKS
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -154,6 +161,13 @@ AGREEMENTS: Final = (
         "dice_t",
         "mean Dice of the pairs of views",
         lambda cell: cell.at_center(cell.is_judged),
+    ),
+    MaskStatistic(
+        "dice_near",
+        "mean Dice of the pairs of clicks, `center` and seven moved from it; only where settings ask "
+        "for `near`",
+        lambda cell: cell.in_identity(cell.is_judged),
+        clicks=(SINGLE_CLICKS[0], *NEAR_CLICKS),
     ),
 )
 """Mean Dice of all pairs of hard masks, cut where they are foreground, in the store's order.

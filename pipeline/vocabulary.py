@@ -12,6 +12,9 @@ PROMPTS: Final = (*SINGLE_CLICKS, "refined")
 TRAIN_PROMPTS: Final = ("center", "refined")
 """The prompt sets of every train cell: heads learn from the first what the second would gain."""
 
+NEAR_CLICKS: Final = ("near1", "near2", "near3", "near4", "near5", "near6", "near7")
+"""Extra prompt sets of one click: ``center``, moved a little."""
+
 N_PROPOSALS: Final = 3
 """Masks of a multimask call, Â of the paper."""
 

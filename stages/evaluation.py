@@ -45,7 +45,7 @@ from storage.split.cells import OpenCell, SplitCells, read_entropies
 
 ENTROPY_NAMES: Final = tuple(entropy.name for entropy in ENTROPIES)
 AGREEMENT_NAMES: Final = tuple(row.name for row in (*AGREEMENTS, *MASK_SCORES))
-"""Arrays of the entropy store that measures are computed from."""
+"""Arrays of the entropy store that measures are computed from; some it may lack."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,7 @@ def read_scores(
     }
     isotonic = {name: read_isotonic(name, origin) for name, origin in origins.items()}
     entropy = read_entropies(cells)
+    agreements = tuple(name for name in AGREEMENT_NAMES if name in entropy)
     views = sorted(cells.views, key=lambda view: view != "identity")
     proposals = {key: cells.by_name[key].proposals() for key in product(cells.models, views)}
     largest = statistics.shown_model(cells.models)
@@ -108,7 +109,7 @@ def read_scores(
         model: ModelScores(
             proposals[model, "identity"],
             _by_judged(entropy, ENTROPY_NAMES, model),
-            _by_judged(entropy, AGREEMENT_NAMES, model),
+            _by_judged(entropy, agreements, model),
             _calibrated(model, proposals[model, "identity"], isotonic)
             | _predictions(cell, heads, cells.reads_of(model)),
             proposals[largest, "identity"],

@@ -101,9 +101,9 @@ def prompts() -> str:
     for kinds in calls_of([kind.name for kind in PROMPT_KINDS]):
         names = ", ".join(f"`{kind.name}`" for kind in kinds)
         calls = "shared" if len(kinds) > 1 else "its own"
-        asked = (
-            "by `extra_prompts`, `train_prompts`" if kinds[0].name in EXTRA_PROMPTS else "always"
-        )
+        name = kinds[0].asked_as
+        asked = "by `extra_prompts`, `train_prompts`" if name in EXTRA_PROMPTS else "always"
+        asked += f", as `{name}`" if name in EXTRA_PROMPTS and len(kinds) > 1 else ""
         rows.append((names, kinds[0].meaning, calls, asked))
     return _of_words(("prompt sets", "what is given", "decoder calls", "asked for"), rows)
 

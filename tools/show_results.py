@@ -6,7 +6,7 @@ Writes  the parts between ``<!-- results -->`` and ``<!-- /results -->`` of ``RE
         ``docs/results.md`` and ``docs/mini.md``, words too; ``docs/curves.svg``.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -66,6 +66,9 @@ OF_NO_PROPOSAL: Final = (
 CALIBRATED: Final = "sam_score_isotonic"
 """What predicted IoUs of heads are compared with."""
 
+JITTER: Final = "dice_near"
+"""The disagreement of masks when a click is moved a little."""
+
 MARK: Final = "†"
 """Marks a number that took the ground truth to compute."""
 
@@ -122,7 +125,23 @@ def results_block(found: SplitResults) -> str:
         for protocol in order
     ]
     blocks = [_protocol_block(rows, protocol) for protocol in order]
+    blocks += jitter_sentences(rows, order)
     return "\n\n".join([*blocks, "## Predicted and true IoU", *calibration, sets_block(found)])
+
+
+def jitter_sentences(rows: pd.DataFrame, protocols: Sequence[str]) -> list[str]:
+    """Whether moving the click a little tells more than 1 - SamScore; none if nobody asked."""
+    own = rows[rows["measure"] == JITTER]
+    told = [
+        f"{protocol_heading(protocol)}: "
+        + ", ".join(
+            f"{row['verdict']} in the task “{TASK_LABELS[row['task']]}”"
+            for row in own[own["protocol"] == protocol].to_dict("records")
+        )
+        for protocol in protocols
+    ]
+    lead = f"Prompt jitter ({measure_label(JITTER)}) beside 1 − SamScore of the same mask"
+    return [] if own.empty else [f"{lead}. {'. '.join(told)}."]
 
 
 def calibration_sentence(found: SplitResults, protocol: str) -> str:

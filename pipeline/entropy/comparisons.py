@@ -35,8 +35,12 @@ def compared_masks(
 def mean_agreements(
     masks: Mapping[str, Sequence[Mapping[Chosen, HardMasks]]],
 ) -> dict[str, Float64[np.ndarray, "..."]]:
-    """Every row of ``AGREEMENTS`` with its ``dims``, from the masks of all cells by model."""
-    return {one.name: _mean_agreement(one, masks) for one in AGREEMENTS}
+    """Every row of ``AGREEMENTS`` with its ``dims``, from the masks of all cells by model.
+
+    An optional one is left out where the cells lack its prompt sets.
+    """
+    there = {one for cells in masks.values() for cell in cells for one, _ in cell}
+    return {one.name: _mean_agreement(one, masks) for one in AGREEMENTS if one in there}
 
 
 def _mean_agreement(

@@ -10,7 +10,7 @@ from jaxtyping import Float32, Float64, Int, UInt8
 
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, CellMasks, MaskStatistic
 from pipeline.proposals import judged_proposals
-from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS
+from pipeline.vocabulary import JUDGED, N_PROPOSALS, PROMPTS, SINGLE_CLICKS
 
 
 @runtime_checkable
@@ -24,7 +24,7 @@ class Masks(Protocol):
 
 @dataclass(frozen=True)
 class CellRows:
-    """What one model predicts for some objects in one view; prompts in the order of ``PROMPTS``.
+    """What one model predicts for some objects in one view.
 
     Raises
     ------
@@ -35,6 +35,8 @@ class CellRows:
     mask_code: Masks
     sam_score: Float32[np.ndarray, "object prompt proposal"]
     iou: Float32[np.ndarray, "object prompt proposal"]
+    prompts: tuple[str, ...] = PROMPTS
+    """Prompt sets in their order, those of one click first, as in ``SINGLE_CLICKS``."""
 
     def __post_init__(self) -> None:
         """Check that mixtures can be made of the rows."""
@@ -54,6 +56,9 @@ class CellRows:
         if not is_iou.all():
             raise ValueError(f"iou must lie in [0, 1], got {self.iou[~is_iou][0]}")
 
+
+Clicks = tuple[str, ...]
+"""Prompt sets of a statistic."""
 
 Chosen = tuple[MaskStatistic, str]
 """A statistic, and the judged proposal where it follows that."""
@@ -88,7 +93,7 @@ class PlannedCell:
     weight: Float64[np.ndarray, "object mixture prompt proposal"]
     """As ``mixture_weights`` gives it."""
     members: Int[np.ndarray, "object member"]
-    """Masks that are compared, as ``click * N_PROPOSALS + proposal``."""
+    """Masks that are compared, as ``prompt * N_PROPOSALS + proposal``."""
     compared: Mapping[Chosen, slice]
     """Members of each comparison that takes any."""
     judged: Int[np.ndarray, "object judged"]
@@ -132,23 +137,38 @@ def plan_cells(
 def _planned(
     rows: CellRows, model: str, view: str, *, n_models: int, n_views: int, is_end: bool
 ) -> PlannedCell:
-    chosen = cell_masks(
-        rows.sam_score,
-        rows.iou,
-        is_identity=view == "identity",
-        n_models=n_models,
-        n_views=n_views,
-        is_end=is_end,
-    )
-    judged = [chosen[name].is_judged[:, _CENTER].argmax(axis=-1) for name in JUDGED]
+    places = _places(rows.prompts)
+    chosen = {
+        clicks: cell_masks(
+            rows.sam_score[:, own],
+            rows.iou[:, own],
+            is_identity=view == "identity",
+            n_models=n_models,
+            n_views=n_views,
+            is_end=is_end,
+        )
+        for clicks, own in places.items()
+    }
+    single = chosen[SINGLE_CLICKS]
+    judged = [single[name].is_judged[:, _CENTER].argmax(axis=-1) for name in JUDGED]
     return PlannedCell(
         model,
         view,
         rows,
-        mixture_weights(chosen, rows.iou.shape[1]),
-        *_members(chosen),
+        mixture_weights(single, rows.iou.shape[1]),
+        *_members(chosen, places),
         np.stack(judged, axis=1),
     )
+
+
+def _places(prompts: tuple[str, ...]) -> dict[Clicks, list[int]]:
+    """Places of the clicks of every statistic whose masks the cell has."""
+    known = dict.fromkeys((SINGLE_CLICKS, *(one.clicks for one in AGREEMENTS)))
+    return {
+        clicks: [prompts.index(name) for name in clicks]
+        for clicks in known
+        if {*clicks} <= {*prompts}
+    }
 
 
 def mixture_weights(
@@ -169,16 +189,20 @@ def mixture_weights(
 
 
 def _members(
-    chosen: Mapping[str, CellMasks],
+    chosen: Mapping[Clicks, Mapping[str, CellMasks]], places: Mapping[Clicks, Sequence[int]]
 ) -> tuple[Int[np.ndarray, "object member"], dict[Chosen, slice]]:
     numbers, compared, n_members = [], {}, 0
     for agreement, judged in COMPARED:
-        is_member = agreement.shares(chosen[judged]) > 0
+        clicks = agreement.clicks
+        if clicks not in chosen:
+            continue
+        is_member = agreement.shares(chosen[clicks][judged]) > 0
         n_objects = len(is_member)
         # As many for every object.
         n_own = int(np.count_nonzero(is_member)) // max(1, n_objects)
         if n_own or not n_objects:
-            number = np.nonzero(is_member.reshape(n_objects, _N_CLICKS * N_PROPOSALS))[1]
+            _, click, proposal = np.nonzero(is_member)
+            number = np.array(places[clicks])[click] * N_PROPOSALS + proposal
             numbers.append(number.reshape(n_objects, n_own))
             compared[agreement, judged] = slice(n_members, n_members + n_own)
             n_members += n_own
@@ -186,8 +210,8 @@ def _members(
 
 
 def cell_masks(
-    sam_score: Float32[np.ndarray, "object prompt proposal"],
-    iou: Float32[np.ndarray, "object prompt proposal"],
+    sam_score: Float32[np.ndarray, "object click proposal"],
+    iou: Float32[np.ndarray, "object click proposal"],
     *,
     is_identity: bool,
     n_models: int,
@@ -200,7 +224,6 @@ def cell_masks(
     -----
     The judged proposal is chosen for each prediction; ties go to the first.
     """
-    iou, sam_score = iou[:, :_N_CLICKS], sam_score[:, :_N_CLICKS]
     shares = task_probability(sam_score)
     return {
         judged: CellMasks(

@@ -1,6 +1,6 @@
 """Every measure: the one table that scores, report tables, figures, plots and docs come from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -38,6 +38,8 @@ class Measure:
     """Whether it is the same under every model."""
     compares_models: bool = False
     """Whether it takes two models or more."""
+    agreement: str = ""
+    """The optional agreement that it takes: where there is none such, neither is the measure."""
     is_dashed: bool = False
     """Whether its curve is dashed, to tell it from others of its colour."""
     predicted_iou: str = ""
@@ -49,6 +51,12 @@ class Measure:
     """Method of the paper's Table 7 that takes as long as a click with it, if one does."""
     gallery: str = ""
     """Task whose gallery it ranks: one from each kind of heads, and one for when there are none."""
+
+    def is_known(self, models: Collection[str], agreements: Container[str]) -> bool:
+        """Whether there is one, of so many models and with these agreements."""
+        return (len(models) > 1 or not self.compares_models) and (
+            not self.agreement or self.agreement in agreements
+        )
 
     @property
     def needs_heads(self) -> bool:
@@ -193,6 +201,18 @@ DECLARED: Final = (
         lambda evidence: 1 - evidence.agreement("dice_xp"),
         colour="#db2777",
         tasks=("prompt", "segmentation"),
+        is_dashed=True,
+        timed_as="prompts8",
+    ),
+    Measure(
+        "dice_near",
+        "1 − Dice_near",
+        "1 minus the mean Dice of all pairs of the judged masks of the first click and of seven "
+        "moved a little from it; only where `extra_prompts` has `near`",
+        lambda evidence: 1 - evidence.agreement("dice_near"),
+        colour="#e11d48",
+        tasks=("prompt", "segmentation"),
+        agreement="dice_near",
         is_dashed=True,
         timed_as="prompts8",
     ),

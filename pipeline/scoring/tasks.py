@@ -194,5 +194,5 @@ def measures_of(evidence: Evidence) -> dict[str, Values]:
         for measure in MEASURES
         if measure.heads == kind
         and measure.judged in {"", evidence.judged}
-        and (len(evidence.models) > 1 or not measure.compares_models)
+        and measure.is_known(evidence.models, evidence.agreements)
     }

@@ -108,6 +108,7 @@ def render_report(contents: Contents) -> str:
     """Render the page; equal contents give an equal page."""
     results = contents.results
     first = next(iter(results.values()))
+    found = set(first.auc["measure"])
     printed = _printed(contents, "")
     page = page_template().render(
         title=contents.title,
@@ -123,9 +124,7 @@ def render_report(contents: Contents) -> str:
         printed=printed,
         of_both=[name for name, tables in printed.items() if tables and name not in OF_ALL],
         of_all=OF_ALL,
-        measures=[
-            one for one in MEASURES if not one.compares_models or len(first.run["models"]) > 1
-        ],
+        measures=[one for one in MEASURES if one.is_known(first.run["models"], found)],
         runtime=contents.tables[RUNTIME.file()],
         trials=trial_blocks(contents.tables.get(TRIALS.file())),
     )

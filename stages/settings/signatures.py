@@ -46,9 +46,10 @@ def eval_cells(
     split: str, models: Sequence[str], views: Sequence[View], extra_prompts: Sequence[str] = ()
 ) -> list[CellName]:
     """Cells of an eval split: the prompt sets of the method and more, with masks."""
-    prompts = with_extra(extra_prompts)
     return [
-        CellName(split, model, view, prompts, with_masks=True) for model in models for view in views
+        CellName(split, model, view, with_extra(extra_prompts, view=view.name), with_masks=True)
+        for model in models
+        for view in views
     ]
 
 

@@ -258,7 +258,13 @@ def open_cells(
             cell, images[expected[name]["shard_objects"]], located(objects_path(split), cache)
         )
         by_name[name] = cell
-    shapes = {cell.masks.shape for cell in by_name.values() if cell.masks}
+    # Views need not have the same prompt sets.
+    shapes = {
+        (n_objects, *shape)
+        for cell in by_name.values()
+        if cell.masks
+        for n_objects, _, *shape in [cell.masks.shape]
+    }
     if len(shapes) > 1:
         raise StoreError(f"masks of {split} must be of one shape, got {sorted(shapes)}")
     return SplitCells(split, table, by_name)

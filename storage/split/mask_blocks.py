@@ -1,6 +1,7 @@
 """Reads masks and scores of a split's cells, some objects at a time."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from pipeline.entropy.plan import CellRows
 from storage.errors import StoreError
@@ -34,7 +35,7 @@ def object_runs(cells: SplitCells) -> list[range]:
 
 def block_objects(cells: SplitCells) -> int:
     """Objects to read at once."""
-    return max(1, BLOCK_BYTES // _any_masks(cells).object_bytes)
+    return max(1, BLOCK_BYTES // _object_bytes(cells))
 
 
 def mask_size(cells: SplitCells) -> tuple[int, int]:
@@ -51,12 +52,13 @@ def run_reader(cells: SplitCells, run: range) -> ReadCell:
     """
     readers, scores = _mask_readers(cells, run), _read_scores(cells, run)
     # New memory for every chunk would cost half as much again as decompressing it.
-    memory = np.empty((block_objects(cells), *_any_masks(cells).shape[1:]), np.uint8)
+    memory = np.empty(block_objects(cells) * _object_bytes(cells), np.uint8)
 
     def read_cell(model: str, view: str) -> CellRows:
         cell = cells.by_name[model, view]
+        masks = RunMasks(readers[model, view], run, cell.mask_chunks.shape[1:], memory)
         try:
-            return CellRows(RunMasks(readers[model, view], run, memory), *scores[model, view])
+            return CellRows(masks, *scores[model, view], tuple(cell.signature["prompts"]))
         except ValueError as error:
             raise StoreError(f"{cell.where}: {error}") from error
 
@@ -69,12 +71,15 @@ class RunMasks:
 
     read_into: ReadMasks
     run: range
-    memory: mask_chunks.MaskCode
+    shape: tuple[int, ...]
+    """Of an object's masks."""
+    memory: UInt8[np.ndarray, " byte"]
 
     def __getitem__(self, some: slice) -> mask_chunks.MaskCode:
         """Read some of the objects, counted from the first of the run."""
         block = self.run[some]
-        mask_code = self.memory[: len(block)]
+        size = (len(block), *self.shape)
+        mask_code = self.memory[: math.prod(size)].reshape(size)
         self.read_into(block, mask_code)
         return mask_code
 
@@ -102,8 +107,13 @@ def _read_scores(cells: SplitCells, run: range) -> dict[tuple[str, str], list[Sc
 
 
 def _any_masks(cells: SplitCells) -> mask_chunks.MaskChunks:
-    """Masks of one cell; those of all cells have the same shape."""
+    """Masks of one cell; those of all cells are of as many objects and as large."""
     return next(iter(cells.by_name.values())).mask_chunks
+
+
+def _object_bytes(cells: SplitCells) -> int:
+    """Bytes of an object's masks in the cell with the most prompt sets."""
+    return max(cell.mask_chunks.object_bytes for cell in cells.by_name.values())
 
 
 class MaskWindows:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -17,7 +18,7 @@ from storage.files.addresses import files_at
 from storage.files.files import Files
 from storage.files.manifest import FILE, ROOT, FileRecord, Manifest, check_chunks, parse_manifest
 from storage.paths import remedy
-from storage.store.schema import SCHEMA, SCHEMA_VERSION, ArraySpec
+from storage.store.schema import SCHEMA, SCHEMA_VERSION, ArraySpec, specs_of
 from storage.store.signature import compare
 
 AnyArray = zarr.Array[Any]
@@ -48,10 +49,10 @@ class Store:
         assert self.files.folder is not None
         return self.files.folder
 
-    @property
+    @cached_property
     def specs(self) -> Mapping[str, ArraySpec]:
-        """Arrays that the schema asks for."""
-        return SCHEMA[self.kind]
+        """Arrays that the schema asks for, and optional ones that the manifest lists."""
+        return specs_of(self.kind, {name.partition("/")[0] for name in self.manifest})
 
     @property
     def shard_objects(self) -> int:

@@ -1,7 +1,7 @@
 """Every array of every store: the one table that writers, readers, checks and docs come from."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
@@ -45,6 +45,8 @@ class ArraySpec:
     unit: str = "1"
     chunking: Chunking = "rows"
     is_coordinate: bool = False
+    is_optional: bool = False
+    """Whether a store may lack it, where the settings do not ask for it."""
 
     @property
     def is_constant(self) -> bool:
@@ -185,7 +187,10 @@ _ENTROPY: Final[Mapping[str, ArraySpec]] = {
         )
         for entropy in ENTROPIES
     },
-    **{one.name: ArraySpec(one.dims, "float32", one.meaning) for one in AGREEMENTS},
+    **{
+        one.name: ArraySpec(one.dims, "float32", one.meaning, is_optional=one.is_optional)
+        for one in AGREEMENTS
+    },
     **{
         score.name: ArraySpec(score.dims, "float32", score.meaning, unit=score.unit)
         for score in (*MASK_SCORES, *PIXEL_SCORES)
@@ -201,6 +206,14 @@ SCHEMA: Final[Mapping[str, Mapping[str, ArraySpec]]] = MappingProxyType(
     {"objects": _OBJECTS, "features": _FEATURES, "masks": _MASKS, "entropy": _ENTROPY}
 )
 """Arrays by kind of store and name."""
+
+
+def specs_of(kind: str, names: Container[str]) -> dict[str, ArraySpec]:
+    """Arrays of a store of a kind, of the optional ones those that are named."""
+    return {
+        name: spec for name, spec in SCHEMA[kind].items() if not spec.is_optional or name in names
+    }
+
 
 FIXED_COORDINATES: Final[Mapping[str, tuple[str, ...] | tuple[int, ...]]] = MappingProxyType(
     {

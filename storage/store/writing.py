@@ -1,7 +1,7 @@
 """Makes and writes stores."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from storage.store.schema import (
     ArraySpec,
     Value,
     coordinates,
+    specs_of,
 )
 from storage.store.signature import parse_signature
 
@@ -35,6 +36,7 @@ def create_store(
     signature: Mapping[str, object],
     coords: Mapping[str, Any],
     shard_objects: int | None = None,
+    optional: Container[str] = (),
 ) -> zarr.Group:
     """Make a store with its coordinates but without data.
 
@@ -47,6 +49,8 @@ def create_store(
         Sizes of the dimensions without coordinates, e.g. ``channel``.
     coords
         Values of the coordinates that the schema does not fix, e.g. ``object_id`` and ``prompt``.
+    optional
+        Names among which are the optional arrays that it has.
 
     Raises
     ------
@@ -63,16 +67,17 @@ def create_store(
     if kind == "masks":
         attributes["formula"] = MASK_FORMULA
     group = zarr.create_group(path, zarr_format=3, attributes=attributes)
-    for name, spec in SCHEMA[kind].items():
+    specs = specs_of(kind, optional)
+    for name, spec in specs.items():
         create_array(group, name, spec, grid(spec, all_sizes, shard_objects or 1))
-    consolidate(path, kind)
+    consolidate(path, specs)
     group = zarr.open_group(path, mode="r+")
     for name, values in fixed.items():
         write_array(group, name, SCHEMA[kind][name], values)
     return group
 
 
-def consolidate(store: Path, kind: str) -> None:
+def consolidate(store: Path, names: Iterable[str]) -> None:
     """Repeat all arrays' metadata in the store's own, so that opening it reads one file.
 
     Notes
@@ -81,7 +86,7 @@ def consolidate(store: Path, kind: str) -> None:
     specification of Zarr v3 has no such thing yet.
     """
     root = json.loads((store / ROOT).read_bytes())
-    arrays = {name: json.loads((store / name / ROOT).read_bytes()) for name in sorted(SCHEMA[kind])}
+    arrays = {name: json.loads((store / name / ROOT).read_bytes()) for name in sorted(names)}
     consolidated = {"kind": "inline", "must_understand": False, "metadata": arrays}
     node_type = root.pop("node_type")
     root |= {"consolidated_metadata": consolidated, "node_type": node_type}
@@ -104,21 +109,24 @@ def write_store(
     Parameters
     ----------
     arrays
-        Every array of the kind, except the coordinates that the schema fixes.
+        Every array of the kind, except the coordinates that the schema fixes and any of those that
+        are optional.
 
     Raises
     ------
     StoreError
         If an array is missing, unexpected, or of another dtype or shape than the schema's.
     """
-    specs = SCHEMA[kind]
+    specs = specs_of(kind, arrays)
     check_names(path, arrays, set(specs) - set(FIXED_COORDINATES))
     sizes: dict[str, int] = {}
     for name, values in arrays.items():
         sizes |= dict(zip(specs[name].dims, np.shape(values), strict=False))
     coords = {name: values for name, values in arrays.items() if specs[name].is_coordinate}
     with whole_folder(path) as partial:
-        group = create_store(partial, kind, sizes, signature=signature, coords=coords)
+        group = create_store(
+            partial, kind, sizes, signature=signature, coords=coords, optional=arrays
+        )
         for name in arrays.keys() - coords.keys():
             write_array(group, name, specs[name], arrays[name])
         write_manifest(partial)

@@ -15,7 +15,7 @@ from pipeline.prompt_kinds import (
     check_table,
     with_extra,
 )
-from pipeline.vocabulary import PROMPTS, SINGLE_CLICKS, TRAIN_PROMPTS
+from pipeline.vocabulary import NEAR_CLICKS, PROMPTS, SINGLE_CLICKS, TRAIN_PROMPTS
 
 NAMES = tuple(kind.name for kind in PROMPT_KINDS)
 
@@ -27,7 +27,8 @@ MASK[7, 4] = True
 
 
 def test_the_method_s_come_first_and_each_name_once() -> None:
-    assert (*PROMPTS, *EXTRA_PROMPTS) == NAMES
+    assert (*PROMPTS, "box", "corrected", *NEAR_CLICKS) == NAMES
+    assert EXTRA_PROMPTS == ("box", "corrected", "near")
     for rows in ([*PROMPT_KINDS, PROMPT_KINDS[1]], PROMPT_KINDS[::-1], PROMPT_KINDS[1:]):
         with pytest.raises(ValueError, match=r"^PROMPT_KINDS must be center, .*, got \w+, ") as got:
             check_table(rows)
@@ -93,6 +94,41 @@ def test_extra_ones_change_the_calls_of_no_other(extra: set[str]) -> None:
     own = calls_of(PROMPTS)
     assert calls_of(asked)[: len(own)] == own
     assert [kind.name for call in calls_of(asked) for kind in call] == list(asked)
+
+
+def moved(clicks: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    kinds = [kind for kind in PROMPT_KINDS if kind.name in NEAR_CLICKS]
+    return np.concatenate([kind.points_of(clicks, mask) for kind in kinds])
+
+
+@given(st.integers(0, 639), st.integers(0, 479), st.integers(0, 9))
+def test_moved_clicks_stay_near_the_first_and_in_the_image(x: int, y: int, seed: int) -> None:
+    clicks = np.random.default_rng(seed).integers(0, 480, (8, 2))
+    clicks[0] = x, y
+    found = moved(clicks, np.ones((480, 640), bool))
+    # 20 px of 1024, on either axis.
+    assert (np.abs(found - [x, y]) <= [12, 9]).all()
+    assert ((found >= 0) & (found < [640, 480])).all()
+    assert len({*map(tuple, found)}) > 1
+
+
+def test_moved_clicks_reach_their_bound_and_differ_from_object_to_object() -> None:
+    mask, clicks = np.ones((256, 256), bool), np.full((8, 2), 100)
+    offsets = []
+    for other in range(200):
+        clicks[1:] = other
+        offsets.append(moved(clicks, mask) - 100)
+    assert np.abs(np.array(offsets)).max(axis=(0, 1)).tolist() == [5, 5]
+    assert np.array(offsets).min() == -5
+    assert len({one.tobytes() for one in offsets}) == 200
+
+
+def test_moved_clicks_are_in_the_identity_view_alone_and_share_their_calls() -> None:
+    asked = with_extra(["near", "box"])
+    assert asked == (*PROMPTS, "box", *NEAR_CLICKS)
+    assert with_extra(["near", "box"], view="vflip") == (*PROMPTS, "box")
+    assert with_extra([], TRAIN_PROMPTS) == TRAIN_PROMPTS
+    assert [kind.name for kind in calls_of(asked)[-1]] == list(NEAR_CLICKS)
 
 
 def test_a_click_alone_is_not_in_the_calls_of_eight() -> None:

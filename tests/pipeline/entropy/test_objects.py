@@ -13,7 +13,8 @@ from pipeline.entropy.objects import ObjectArrays, blocks, object_arrays
 from pipeline.entropy.plan import plan_cells
 from pipeline.mask_statistics import LEAST_PROBABILITY, REGIONS
 from pipeline.masks import decode
-from tests.fixtures.drawn_masks import Cells, draw_cells, read
+from pipeline.vocabulary import NEAR_CLICKS, PROMPTS
+from tests.fixtures.drawn_masks import Cells, HeldRows, draw_cells, read
 from tests.fixtures.mini import MODELS
 
 VIEWS = ("identity", "vflip", "jpeg10")
@@ -103,6 +104,46 @@ def test_agreements_equal_those_of_slow_loops_and_of_scikit_learn(
     for n in range(3):
         for name, expected in slow_agreements(cells, models, views, n).items():
             np.testing.assert_allclose(found[name][n], expected, atol=1e-12, err_msg=name)
+    assert "dice_near" not in found
+
+
+def with_near(cells: Cells) -> Cells:
+    """The same cells; those of the identity view have more prompt sets, the clicks moved a bit."""
+    _, more = draw_cells(77, models=MODELS, views=("identity",), size_px=16, n_objects=3)
+    near = (*PROMPTS, "box", *NEAR_CLICKS)
+    return cells | {
+        (model, "identity"): HeldRows(
+            *(
+                np.concatenate([getattr(rows, name) for rows in (cells[key], more[key])], axis=1)[
+                    :, : len(near)
+                ]
+                for name in ("mask_code", "sam_score", "iou")
+            ),
+            prompts=near,
+        )
+        for model, view in cells
+        if view == "identity"
+        for key in [(model, view)]
+    }
+
+
+def test_moved_clicks_agree_as_slow_loops_say_and_change_nothing_else() -> None:
+    _, cells = draw_cells(16, models=MODELS, views=VIEWS, size_px=16, n_objects=3)
+    more = with_near(cells)
+    found = arrays_of(more, draw_truth(3, 16), MODELS, VIEWS)
+    for n, (j, by), (m, model) in product(range(3), enumerate(JUDGED_BY), enumerate(MODELS)):
+        rows = more[model, "identity"]
+        masks = [
+            decode(rows.mask_code[n, place, getattr(rows, by)[n, place].argmax()]).ravel() > 0.5
+            for place in (0, *(rows.prompts.index(name) for name in NEAR_CLICKS))
+        ]
+        dice = [f1_score(*pair, zero_division=1.0) for pair in combinations(masks, 2)]
+        assert len(dice) == 28
+        assert found["dice_near"][n, j, m] == pytest.approx(np.mean(dice), abs=1e-12)
+    without = arrays_of(cells, draw_truth(3, 16), MODELS, VIEWS)
+    assert {*found} == {*without, "dice_near"}
+    for name, values in without.items():
+        np.testing.assert_array_equal(found[name], values)
 
 
 def test_entropies_are_those_of_the_mixtures_to_the_last_bit() -> None:
