@@ -164,8 +164,8 @@ AGREEMENTS: Final = (
     ),
     MaskStatistic(
         "dice_near",
-        "mean Dice of the pairs of clicks, `center` and seven moved from it; only where settings ask "
-        "for `near`",
+        "mean Dice of the pairs of clicks, `center` and seven moved from it; only where settings "
+        "ask for `near`",
         lambda cell: cell.in_identity(cell.is_judged),
         clicks=(SINGLE_CLICKS[0], *NEAR_CLICKS),
     ),

@@ -11,15 +11,17 @@ import pytest
 
 from pipeline.entropy.comparisons import truth_at_size
 from pipeline.entropy.objects import object_arrays
+from pipeline.mask_statistics import AGREEMENTS
+from pipeline.prompt_kinds import with_extra
 from stages.entropy import main
 from stages.settings.versions import VERSIONS
 from storage import open_entropy
-from storage.paths import entropy_path, features_path
+from storage.paths import entropy_path, features_path, masks_path
 from tests.fixtures.eval_split import drawn_truth
 from tests.fixtures.made_up_cell import flip_middle
 from tests.fixtures.settings import view_settings, write_settings
 from tests.fixtures.signatures import EXTRACT
-from tests.fixtures.split_cells import draw_rows, write_cells
+from tests.fixtures.split_cells import draw_rows, write_cell, write_cells
 
 MODELS, VIEWS = ("tiny", "large"), ("identity", "vflip", "hflip")
 N_OBJECTS, SHARD_OBJECTS = 7, 3
@@ -104,6 +106,29 @@ def test_the_number_of_threads_changes_no_byte(run: Run) -> None:
     run(executor={"n_threads": 3})
     assert stored() == alone
     assert alone
+
+
+def test_moved_clicks_add_an_array_and_change_no_byte_of_the_others(
+    run: Run, tmp_path: Path
+) -> None:
+    run()
+    plain = stored()
+    assert not entropy_path("val").joinpath("dice_near").exists()
+    for model in MODELS:
+        seed = list(CELLS).index((model, "identity"))
+        rows = draw(seed, prompts=with_extra(["near"]))
+        for path in (features_path, masks_path):
+            shutil.rmtree(path("val", model, "identity"))
+        write_cell(("val", model, "identity"), rows, shard_objects=SHARD_OBJECTS, root=tmp_path)
+    run(extra_prompts=["near"])
+    near = stored()
+    arrays = {name for name in plain if name.count("/") == 4 and "manifest" not in name}
+    assert len(arrays) > 2 * len(AGREEMENTS)
+    assert {name: near[name] for name in arrays} == {name: plain[name] for name in arrays}
+    assert {Path(name).parent.name for name in near.keys() - plain.keys()} == {"dice_near"}
+    store = open_entropy(entropy_path("val"))
+    assert store["dice_near"].dims == ("object", "judged", "model")
+    assert store["dice_near"].notnull().all()
 
 
 @pytest.mark.slow

@@ -34,6 +34,8 @@ from storage.head_files.isotonic_file import write_isotonic
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.objects import write_objects
+from storage.store.schema import specs_of
+from storage.store.writing import write_store
 from tests.fixtures import train_split
 from tests.fixtures.eval_split import (
     SPLITS,
@@ -132,6 +134,29 @@ def test_ablated_tokens_change_nothing_of_the_method(root: Path, found: SplitRes
     pd.testing.assert_frame_equal(of_method, alone.auc)
     for name in set(SPLIT_TABLES) - {"auc"}:
         pd.testing.assert_frame_equal(getattr(found, name), getattr(alone, name))
+
+
+def test_where_no_moved_clicks_were_asked_for_all_but_their_measure_is_the_same(
+    root: Path, found: SplitResults
+) -> None:
+    write_params(root, [SPLIT], train_splits=TRAIN_SPLITS, ablations=list(ABLATIONS))
+    entropy = open_entropy(entropy_path(SPLIT)).load().drop_vars("dice_near")
+    arrays = {
+        name: entropy[name].to_numpy()
+        for name, spec in specs_of("entropy", ()).items()
+        if not spec.is_coordinate
+    }
+    labels = {name: entropy[name].values.tolist() for name in ("object_id", "model")}
+    shutil.rmtree(entropy_path(SPLIT))
+    signature = entropy.attrs["signature"]
+    write_store(entropy_path(SPLIT), "entropy", arrays | labels, signature=signature)
+    alone = evaluate_again()
+    assert "dice_near" in set(found.auc["measure"])
+    for name in ("auc", "curves", "statistics", "coverage"):
+        every = getattr(found, name)
+        others = every[every["measure"] != "dice_near"].reset_index(drop=True)
+        pd.testing.assert_frame_equal(getattr(alone, name), others)
+    pd.testing.assert_frame_equal(alone.objects, found.objects.drop(columns="dice_near"))
 
 
 def test_heads_of_a_token_set_that_were_not_trained_are_named(
