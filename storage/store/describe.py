@@ -144,10 +144,13 @@ def _signatures(one: Store, other: Store) -> Iterator[Difference]:
 
 def _arrays(one: Store, other: Store) -> Iterator[Difference]:
     arrays = read_arrays(one), read_arrays(other)
-    for name in one.specs:
+    for name in {**one.specs, **other.specs}:
         if _files(one.manifest, name) == _files(other.manifest, name):
             continue
-        old, new = (found[name] for found in arrays)
+        old, new = (found.get(name) for found in arrays)
+        if old is None or new is None:  # an optional one
+            yield Difference(name, "none -> there" if old is None else "there -> none")
+            continue
         how = (
             _values(old, new)
             if old.shape == new.shape

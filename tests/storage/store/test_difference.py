@@ -12,6 +12,9 @@ import zarr
 from storage.errors import StoreError
 from storage.files.manifest import write_manifest
 from storage.store.describe import Difference, differences_of
+from storage.store.opening import open_entropy
+from storage.store.schema import specs_of
+from storage.store.writing import write_store
 from tests.fixtures.made_up_cell import N_OBJECTS, cell_of, fill, publish_whole, rows_of, split_of
 
 
@@ -70,3 +73,21 @@ def test_signatures_and_shapes_are_compared_first(made: Path, tmp_path: Path) ->
 def test_stores_that_cannot_be_compared_are_refused(made: Path) -> None:
     with pytest.raises(StoreError, match="must be of kind features, got masks"):
         differences_of(made / "features/identity.zarr", made / "masks/identity.zarr")
+
+
+def test_an_optional_array_that_only_one_has_is_named(tmp_path: Path) -> None:
+    sizes = {"object": 2, "judged": 2, "model": 1, "region": 2, "bin": 10}
+    stores = [tmp_path / name for name in ("with.zarr", "without.zarr")]
+    for store, names in zip(stores, (["dice_near"], []), strict=True):
+        arrays = {
+            name: np.ones([sizes[dim] for dim in spec.dims], np.float32)
+            for name, spec in specs_of("entropy", names).items()
+            if not spec.is_coordinate
+        }
+        labels = {"object_id": np.arange(2), "model": ["tiny"]}
+        write_store(store, "entropy", arrays | labels, signature={})
+    assert differences_of(*stores) == [Difference("dice_near", "there -> none")]
+    assert differences_of(*stores[::-1]) == [Difference("dice_near", "none -> there")]
+    shutil.rmtree(stores[0] / "dice_near")
+    with pytest.raises(StoreError, match=r"every chunk must be there, got 2 missing \(dice_near"):
+        open_entropy(stores[0])
