@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import jinja2
 import pandas as pd
@@ -53,62 +53,12 @@ class Contents:
     """Commit of the code and the settings; None if it is unknown."""
 
 
-@dataclass(frozen=True)
-class Opening:
-    """The head of the page: what a split's results mean for a user."""
-
-    sentences: Mapping[str, str]
-    """By subject."""
-    table: pd.DataFrame
-    """As ``verdict_table`` gives it."""
-    figure: Markup
-    surprises: pictures.GallerySection | None
-
-
-@dataclass(frozen=True)
-class TaskSection:
-    """All that the page shows of a task; ``correction`` in words.
-
-    ``figures`` by split: some measures, then all.
-    """
-
-    key: str
-    label: str
-    correction: str
-    model: str
-    figures: Mapping[str, list[Markup]]
-    tables: list[grid.PrintedTable]
-
-
-@dataclass(frozen=True)
-class ProtocolPart:
-    """All that the page shows of a protocol; mappings are by split."""
-
-    key: str
-    label: str
-    meaning: str
-    truth_mark: str
-    """Note in headings; empty if no measure knows the truth."""
-    masks: str
-    """The judged masks, in a sentence."""
-    data_sets: DataSets
-    """Data sets of the paper whose numbers stand here."""
-    overviews: Mapping[str, grid.Grid]
-    tasks: list[TaskSection]
-    radars: Mapping[str, tuple[Markup, grid.Grid]]
-    galleries: Mapping[str, Mapping[str, pictures.GallerySection]]
-    correlations: Mapping[str, Mapping[tuple[str, str], pd.DataFrame]]
-    uses: Mapping[str, Mapping[str, list[Markup]]]
-    """Figures of how useful measures are, by the section that shows them."""
-    printed: Mapping[report_table.Section, list[grid.PrintedTable]]
-    """Tables of the catalogue by section."""
-
-
 def render_report(contents: Contents) -> str:
     """Render the page; equal contents give an equal page."""
     results = contents.results
     first = next(iter(results.values()))
     printed = _printed(contents, "")
+    trials = contents.tables.get(TRIALS.file())
     page = page_template().render(
         title=contents.title,
         commit=contents.commit,
@@ -127,23 +77,23 @@ def render_report(contents: Contents) -> str:
             one for one in MEASURES if not one.compares_models or len(first.run["models"]) > 1
         ],
         runtime=contents.tables[RUNTIME.file()],
-        trials=trial_blocks(contents.tables.get(TRIALS.file())),
+        trials={} if trials is None else _blocks(trials, ["trained_on", "objective"]),
     )
     return page.rstrip() + "\n"
 
 
-def opening(contents: Contents, split: str) -> Opening:
-    """What a split's results mean for a user."""
+def opening(contents: Contents, split: str) -> dict[str, Any]:
+    """The head of the page: what a split's results mean for a user."""
     found = contents.results[split]
     rows = verdict.comparisons(contents.results, split)
     (used,) = report_table.of_protocol({split: found}, verdict.USED).values()
     name = f"opening-{list(contents.results).index(split)}"
-    return Opening(
-        verdict.sentences(rows, found.run["n_groups"]),
-        verdict.verdict_table(rows),
-        svg.page_svg(figures.opening_figure(figures.first_curves(used)), name),
-        pictures.surprises(contents.galleries[split], split),
-    )
+    return {
+        "sentences": verdict.sentences(rows, found.run["n_groups"]),
+        "table": verdict.verdict_table(rows),
+        "figure": svg.page_svg(figures.opening_figure(figures.first_curves(used)), name),
+        "surprises": pictures.surprises(contents.galleries[split], split),
+    }
 
 
 def unlike_paper(results: report_table.Results, data_sets: DataSets) -> dict[str, str]:
@@ -156,70 +106,76 @@ def unlike_paper(results: report_table.Results, data_sets: DataSets) -> dict[str
     }
 
 
-def protocol_part(contents: Contents, protocol: str) -> ProtocolPart:
+def protocol_part(contents: Contents, protocol: str) -> dict[str, Any]:
     """What the page shows of a protocol."""
     own = replace(contents, results=report_table.of_protocol(contents.results, protocol))
-    return ProtocolPart(
-        key=protocol,
-        label=labels.PROTOCOL_LABELS[protocol],
-        meaning=labels.PROTOCOL_MEANINGS[protocol],
-        truth_mark=labels.TRUTH_MARKS[protocol],
-        masks=labels.MASK_LABELS[protocol],
-        data_sets=contents.data_sets if protocol == report_table.PAPER_PROTOCOL else {},
-        overviews={
+    return {
+        "key": protocol,
+        "label": labels.PROTOCOL_LABELS[protocol],
+        "meaning": labels.PROTOCOL_MEANINGS[protocol],
+        "truth_mark": labels.TRUTH_MARKS[protocol],
+        "masks": labels.MASK_LABELS[protocol],
+        "data_sets": contents.data_sets if protocol == report_table.PAPER_PROTOCOL else {},
+        "tasks": [
+            task_section(own, protocol, task) for task in report_table.task_models(own.results)
+        ],
+        "printed": _printed(own, protocol),
+        **_by_split(own, protocol),
+    }
+
+
+def _by_split(own: Contents, protocol: str) -> dict[str, Any]:
+    """The parts of which a protocol has one for each split."""
+    numbered = list(enumerate(own.results.items()))
+    return {
+        "overviews": {
             split: _by_task(overview_table(own.results, split), "") for split in own.results
         },
-        tasks=[task_section(own, protocol, task) for task in report_table.task_models(own.results)],
-        radars={
+        "radars": {
             split: _radar(own, protocol, split, f"radar-{protocol}-{i}")
-            for i, split in enumerate(own.results)
+            for i, (split, _) in numbered
         },
-        galleries={
+        "galleries": {
             split: pictures.gallery_sections(gallery.of_protocol(protocol), protocol, split)
             for split, gallery in own.galleries.items()
         },
-        correlations={
-            split: correlation_blocks(own.tables, protocol, split) for split in own.results
+        "correlations": {
+            split: _blocks(own.tables[CORRELATION.file(split, protocol)], ["model", "train_split"])
+            for split in own.results
         },
-        uses={
+        "uses": {
             split: _uses(found, own.tables[RUNTIME.file()], f"{protocol}-{i}")
-            for i, (split, found) in enumerate(own.results.items())
+            for i, (split, found) in numbered
         },
-        printed=_printed(own, protocol),
-    )
+    }
 
 
-def task_section(contents: Contents, protocol: str, task: str) -> TaskSection:
+def task_section(contents: Contents, protocol: str, task: str) -> dict[str, Any]:
     """Figures and tables of a task; the results are those of the protocol."""
     results = contents.results
     key = f"{task}-{protocol}"
     some = verdict.OF_LINES[task]
     drawn = {
         split: [
-            svg.page_svg(figures.curves_figure(curves, task, measures), f"{name}-{key}-{i}")
+            svg.page_svg(figures.curves_figure(found.curves, task, measures), f"{name}-{key}-{i}")
             for name, measures in {"curves": some, "all-curves": TASK_MEASURES[task]}.items()
         ]
         for i, (split, found) in enumerate(results.items())
-        for curves in [found.curves]
     }
-    return TaskSection(
-        key,
-        labels.TASK_LABELS[task],
-        labels.correction(protocol, task),
-        report_table.task_models(results)[task],
-        drawn,
-        grid.print_tables(OF_TASKS, contents.tables, results, protocol=protocol, task=task),
-    )
-
-
-def correlation_blocks(
-    tables: Tables, protocol: str, split: str
-) -> dict[tuple[str, str], pd.DataFrame]:
-    """Correlations of a split, square, by model and train split."""
-    return _blocks(tables[CORRELATION.file(split, protocol)], ["model", "train_split"])
+    return {
+        "key": key,
+        "label": labels.TASK_LABELS[task],
+        "correction": labels.correction(protocol, task),
+        "model": report_table.task_models(results)[task],
+        "figures": drawn,
+        "tables": grid.print_tables(
+            OF_TASKS, contents.tables, results, protocol=protocol, task=task
+        ),
+    }
 
 
 def _uses(found: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, list[Markup]]:
+    """Figures of how useful measures are, by the section that shows them."""
     task = figures.MASKS_OF
     drawn = {
         "selective": [
@@ -248,11 +204,6 @@ def _printed(
         section: grid.print_tables(rows, contents.tables, contents.results, protocol=protocol)
         for section, rows in of_sections.items()
     }
-
-
-def trial_blocks(trials: pd.DataFrame | None) -> dict[tuple[str, str], pd.DataFrame]:
-    """Trials by train split and objective."""
-    return {} if trials is None else _blocks(trials, ["trained_on", "objective"])
 
 
 def _blocks(table: pd.DataFrame, keys: list[str]) -> dict[tuple[str, str], pd.DataFrame]:
