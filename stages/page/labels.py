@@ -15,17 +15,11 @@ from stages.tables.report_table import BOUNDS_OF, Section
 BOUND_COLOUR: Final = "#8b949e"
 """Colour of the curves by the true gain, by its reverse and at random."""
 
-MEASURE_LABELS: Final = {measure.name: measure.symbol for measure in MEASURES}
-"""Measures as the paper writes them."""
-
 PREDICTED_IOU_LABELS: Final = {
     IOU_GT: "IoU",
     **{measure.name: measure.predicted_iou for measure in MEASURES if measure.predicted_iou},
 }
 """Labels of columns that hold an IoU, true or predicted."""
-
-RADAR_LABELS: Final = {line.name: line.symbol for line in RADAR_LINES}
-"""Lines of the radar."""
 
 METHOD_LABELS: Final = {
     "sam": "SAM2 alone",
@@ -114,6 +108,9 @@ SURPRISES: Final = ("overrated", "underrated")
 DRAWN: Final[tuple[Measure | RadarLine, ...]] = (*MEASURES, *RADAR_LINES)
 """Names that have a curve or a line in the radar."""
 
+SYMBOLS: Final = {one.name: one.symbol for one in DRAWN}
+"""Measures as the paper writes them, and lines of the radar."""
+
 COLOURS: Final = {
     **{one.name: one.colour for one in DRAWN},
     **dict.fromkeys(BOUNDS, BOUND_COLOUR),
@@ -159,7 +156,7 @@ GLOSSARY: Final[Mapping[str, str]] = {
 def measure_label(name: str) -> str:
     """Label of a measure or radar line, which may be named as ``<measure>@<train split>``."""
     measure, _, train_split = name.partition("@")
-    label = (RADAR_LABELS | MEASURE_LABELS).get(measure, measure)
+    label = SYMBOLS.get(measure, measure)
     return f"{label} ({train_split})" if train_split else label
 
 

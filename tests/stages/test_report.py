@@ -26,17 +26,16 @@ from stages.page import page as contents
 from stages.page.labels import (
     COLOURS,
     CORRECTIONS,
-    MEASURE_LABELS,
     METHOD_LABELS,
     PROTOCOL_LABELS,
     PROTOCOL_MEANINGS,
-    RADAR_LABELS,
+    SYMBOLS,
     TASK_LABELS,
     TRUTH_MARKS,
     measure_label,
     timed_ratio,
 )
-from stages.page.provenance import Commit
+from stages.page.page import Commit
 from stages.page.verdict import comparisons, sentences, verdict_table
 from stages.tables import catalogue
 from stages.tables.auc import RADAR_LINES, margin_table
@@ -338,10 +337,11 @@ def test_margins_above_0_are_marked(
 def test_every_measure_and_its_equation_stand_in_the_glossary(page: Element) -> None:
     glossary = section(page, "glossary")
     told = {words(term): words(meaning) for term, meaning in glossary.iter("div")}
-    assert set(MEASURE_LABELS.values()) <= set(told)
+    symbols = {name: SYMBOLS[name] for name in (*UNTRAINED_MEASURES, *HEAD_MEASURES)}
+    assert set(symbols.values()) <= set(told)
     assert not any("`" in meaning for meaning in told.values())
     assert {"SamScore", "best", "selected", "view", "prompt", "relative AUC", "margin"} <= set(told)
-    equations = {MEASURE_LABELS[name]: f"Eq. {n}" for name, n in EQUATIONS.items()}
+    equations = {symbols[name]: f"Eq. {n}" for name, n in EQUATIONS.items()}
     for term, equation in equations.items():
         assert equation in told[term]
 
@@ -536,12 +536,11 @@ def test_what_is_missing_is_named(capsys: pytest.CaptureFixture[str], path: Path
 
 
 def test_every_name_has_words_and_every_curve_a_colour() -> None:
-    assert set(MEASURE_LABELS) == {*UNTRAINED_MEASURES, *HEAD_MEASURES}
     assert set(TASK_LABELS) == set(CORRECTIONS) == set(TASKS)
     drawn = {name for names in TASK_MEASURES.values() for name in names}
     lines = {line.name for line in RADAR_LINES}
     assert set(COLOURS) == {*BOUNDS, *drawn, *lines}
-    assert set(RADAR_LABELS) == lines
+    assert set(SYMBOLS) == {*UNTRAINED_MEASURES, *HEAD_MEASURES, *lines}
     assert set(PROTOCOL_LABELS) == set(PROTOCOL_MEANINGS) == set(TRUTH_MARKS) == set(PROTOCOLS)
     assert list(METHOD_LABELS) == list(METHODS)
 
