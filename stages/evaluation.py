@@ -38,8 +38,7 @@ from stages.program.progress import counting, progress
 from stages.settings.blocks import EvaluateParams
 from stages.training.data import block_inputs, group_index
 from storage.errors import StoreError
-from storage.head_files.head_file import HeadFile, read_heads
-from storage.head_files.isotonic_file import Calibration, read_isotonic
+from storage.head_files.head_file import Calibration, HeadFile, read_heads, read_isotonic
 from storage.outputs.tables import Frames, as_frame, blocks_as_frame
 from storage.split.cells import OpenCell, SplitCells, read_entropies
 

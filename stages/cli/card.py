@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from stages.cards.croissant import croissant
 from stages.cards.readme import describe_stores, heads_readme, stores_readme
-from stages.cards.stores import Publication, card_stores
+from stages.cards.stores import Publication, card_stores, croissant
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError
 from storage.errors import printable

@@ -14,8 +14,13 @@ from pipeline.vocabulary import PROTOCOL_TOKENS, PROTOCOLS
 from stages.cli.card import heads_card
 from stages.cli.checkpoints import DownloadBar
 from stages.cli.columns import aligned, bytes_text
-from stages.predictor.colours import ENTRY, colours_entry, training_colours
-from stages.predictor.gates import gates_entry, read_gates
+from stages.predictor.card_entries import (
+    COLOURS,
+    colours_entry,
+    gates_entry,
+    read_gates,
+    training_colours,
+)
 from stages.predictor.loading import OF_USERS
 from stages.predictor.published import read_published
 from stages.program.main import reported_errors
@@ -141,10 +146,10 @@ def info(
         path = file or head_file.shipped_heads()
         found = head_file.read_head_file(path)
         lines = [("file", str(path)), ("size", bytes_text(path.stat().st_size))]
-        hidden = (head_file.OBJECTIVES, ENTRY)
+        hidden = (head_file.OBJECTIVES, COLOURS)
         lines += [(key, value) for key, value in found.card.items() if key not in hidden]
         if colours := training_colours(found.card):
-            lines.append((ENTRY, f"of {colours.n_images} images"))
+            lines.append((COLOURS, f"of {colours.n_images} images"))
         own = found.by_objective
         names = list(dict.fromkeys(key for facts in own.values() for key in facts))
         rows = [("objective", *names)]

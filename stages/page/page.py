@@ -1,6 +1,8 @@
 """Results as a page for people: one HTML file that needs no network."""
 
 import re
+import shutil
+import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +14,7 @@ from markupsafe import Markup, escape
 
 from pipeline.scoring.measures import MEASURES, TASK_MEASURES
 from pipeline.vocabulary import PROTOCOLS
-from stages.page import figures, grid, labels, pictures, provenance, svg, verdict
+from stages.page import figures, grid, labels, pictures, svg, verdict
 from stages.tables import report_table
 from stages.tables.auc import overview_table
 from stages.tables.catalogue import CORRELATION, RADAR, REPORT_TABLES, RUNTIME, TRIALS, Tables
@@ -37,6 +39,24 @@ SHOWN_PROTOCOLS: Final = tuple(sorted(PROTOCOLS, key=lambda name: name != verdic
 OF_ALL: Final[tuple[report_table.Section, ...]] = ("trials", "runtime")
 """Sections that stand once, after those of the protocols."""
 
+CODE: Final = ("pipeline", "stages", "storage", "params.yaml")
+"""What a report depends on besides data: the code and the settings."""
+
+N_SHA_DIGITS: Final = 12
+"""As many digits of a commit are shown."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A state of ``CODE``."""
+
+    sha: str
+    """Its first ``N_SHA_DIGITS`` digits."""
+    date: str
+    """Date of the commit, YYYY-MM-DD."""
+    changed: tuple[str, ...]
+    """Files of ``CODE`` that differ from the commit or are new."""
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -49,7 +69,7 @@ class Contents:
     galleries: Mapping[str, Gallery]
     """Galleries by split."""
     data_sets: DataSets
-    commit: provenance.Commit | None
+    commit: Commit | None
     """Commit of the code and the settings; None if it is unknown."""
 
 
@@ -283,3 +303,35 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "coded": coded,
 }
 """How the page words what it shows."""
+
+
+def last_commit(root: Path) -> Commit | None:
+    """The last commit that changed ``CODE``; None outside a repository that has it.
+
+    Notes
+    -----
+    Stores and results hold no date, so that equal inputs give equal bytes; the page has that of the
+    commit instead. Commits of anything else, such as docs or ``dvc.lock``, do not count: the page
+    stays the same, byte for byte, as long as the code, the settings and the results do. DVC knows
+    nothing of commits: it rewrites the page when the content of a dependency changes, and the page
+    names the commit at which it was written.
+    """
+    if shutil.which("git") is None:
+        return None
+    # The full digest: how far git abbreviates it depends on the repository.
+    logged = _git(root, "log", "-1", "--format=%H %cs", "--", *CODE)
+    if not logged:
+        return None
+    sha, date = logged.split()
+    tracked = _git(root, "diff", "--name-only", "--relative", "-z", "HEAD", "--", *CODE)
+    new = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", *CODE)
+    changed = sorted(filter(None, (tracked + new).split("\0")))
+    return Commit(sha[:N_SHA_DIGITS], date, tuple(changed))
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """Output of git; empty if it refuses, as it does outside a repository."""
+    # No lock on the index, which another process may be using.
+    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else ""

@@ -11,9 +11,7 @@ from pipeline.sam.families import NAMES, models_of, reads_of
 from pipeline.sam.model import DeviceError, Precision, Sam
 from pipeline.vocabulary import PROTOCOLS, TRAIN_PROMPTS
 from stages.extraction.models import load_sam
-from stages.predictor.colours import training_colours
-from stages.predictor.gates import gate_of
-from stages.predictor.photographs import DRAWN_ONLY
+from stages.predictor.card_entries import DRAWN_ONLY, gate_of, training_colours
 from stages.settings.parsing import ParamsError, check_known
 from stages.settings.removed import removal
 from stages.settings.versions import VERSIONS

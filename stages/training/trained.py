@@ -17,8 +17,14 @@ from stages.settings.versions import version_entry
 from stages.training.data import learned_prompts, origin_of
 from stages.training.fit import FittedHeads
 from storage.folders import whole_folder
-from storage.head_files.head_file import PROMPTS, head_set_path, pack_heads, write_head_file
-from storage.head_files.isotonic_file import Calibration, write_isotonic
+from storage.head_files.head_file import (
+    PROMPTS,
+    Calibration,
+    head_set_path,
+    pack_heads,
+    write_head_file,
+    write_isotonic,
+)
 from storage.outputs.tables import blocks_as_frame, write_table
 from storage.outputs.tuning import Tuning
 from storage.paths import curves_path, protocol_dir

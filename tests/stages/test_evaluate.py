@@ -29,8 +29,8 @@ from storage.head_files.head_file import (
     read_head_file,
     read_heads,
     write_head_file,
+    write_isotonic,
 )
-from storage.head_files.isotonic_file import write_isotonic
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.objects import write_objects

@@ -25,8 +25,7 @@ from stages import train, tune
 from stages.training import fit
 from stages.training.data import read_head_data
 from stages.training.study import LOG
-from storage.head_files.head_file import head_set_path, read_head_file
-from storage.head_files.isotonic_file import read_isotonic
+from storage.head_files.head_file import head_set_path, read_head_file, read_isotonic
 from storage.outputs.tuning import read_tuning, study_dir
 from storage.paths import (
     curves_path,
