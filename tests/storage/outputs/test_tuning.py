@@ -54,10 +54,9 @@ def test_file_that_is_no_record_is_named(tmp_path: Path, text: str) -> None:
     "content",
     [
         {"hyperparameters": vars(PLAN), "cost": 1, "n_trials": 0},
-        {"hyperparameters": vars(PLAN) | {"epochs": 0}, "cost": 1, "n_trials": 0, "seed": 0},
         {},
     ],
-    ids=["no seed", "no epoch", "no plan"],
+    ids=["no seed", "no plan"],
 )
 def test_record_that_is_no_choice_is_named(tmp_path: Path, content: dict[str, object]) -> None:
     write_record(tmp_path / "a.json", content, [])
