@@ -19,20 +19,12 @@ from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_S
 from pipeline.proposals import ProposalScores
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.risk_control import promise_rows
-from pipeline.scoring import statistics
+from pipeline.scoring import statistics, tasks
 from pipeline.scoring.bootstrap import Resamples
 from pipeline.scoring.calibration import PixelScores, pixel_rows
 from pipeline.scoring.corrections import auc_rows, correlations, curves, iou_rows, n_measures
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import predicted_iou
-from pipeline.scoring.tasks import (
-    JUDGED_BY_PROTOCOL,
-    Each,
-    JudgedMasks,
-    ious_of,
-    judged_masks,
-    own_masks,
-)
 from pipeline.vocabulary import JUDGED, N_PROPOSALS
 from stages.program.progress import counting, progress
 from stages.settings.blocks import EvaluateParams
@@ -211,7 +203,7 @@ def _calibrated(
             name: {ISOTONIC: fitted[model][judged].iou_at(scores.judged_sam_score(judged))}
             for name, fitted in isotonic.items()
         }
-        for protocol, judged in JUDGED_BY_PROTOCOL
+        for protocol, judged in tasks.JUDGED_BY_PROTOCOL
     }
 
 
@@ -255,18 +247,22 @@ def _joined(
 
 
 def split_tables(
-    split: str, scores: SplitScores, resamples: Resamples, settings: EvaluateParams, each: Each
+    split: str,
+    scores: SplitScores,
+    resamples: Resamples,
+    settings: EvaluateParams,
+    each: tasks.Each,
 ) -> dict[str, Frames]:
     """Make the tables of ``SPLIT_TABLES`` and the ``ranking``, by name."""
-    masks = judged_masks(scores.models)
-    own = own_masks(masks)
+    masks = tasks.judged_masks(scores.models)
+    own = tasks.own_masks(masks)
     largest = statistics.of_largest(own)
     ranked = ranking_columns(object_columns(masks))
     points = settings.n_curve_points
     return {
         "auc": auc_table(split, scores, resamples, each),
         "iou": as_frame(SPLIT_TABLES["iou"], iou_rows(scores.views, resamples)),
-        "curves": blocks_as_frame(curves(ious_of(scores.models), masks, points)),
+        "curves": blocks_as_frame(curves(tasks.ious_of(scores.models), masks, points)),
         "correlation": correlation_table(own),
         "statistics": statistic_table(split, own, resamples, each),
         # One point fewer than for curves that begin at 0: where nothing is kept, there is no risk.
@@ -282,14 +278,16 @@ def split_tables(
     }
 
 
-def auc_table(split: str, scores: SplitScores, resamples: Resamples, each: Each) -> pd.DataFrame:
+def auc_table(
+    split: str, scores: SplitScores, resamples: Resamples, each: tasks.Each
+) -> pd.DataFrame:
     """AUC of every measure, with intervals."""
     with counted(each, f"evaluate {split}", n_measures(scores.models)) as each_counted:
         return as_frame(SPLIT_TABLES["auc"], auc_rows(scores.models, resamples, each_counted))
 
 
 def statistic_table(
-    split: str, masks: Sequence[JudgedMasks], resamples: Resamples, each: Each
+    split: str, masks: Sequence[tasks.JudgedMasks], resamples: Resamples, each: tasks.Each
 ) -> pd.DataFrame:
     """Statistics of every measure, with intervals."""
     n = sum(len(one.measures) for one in masks)
@@ -299,7 +297,7 @@ def statistic_table(
         )
 
 
-def promise_table(masks: Sequence[JudgedMasks], resamples: Resamples) -> pd.DataFrame:
+def promise_table(masks: Sequence[tasks.JudgedMasks], resamples: Resamples) -> pd.DataFrame:
     """What every promise by every measure keeps."""
     return as_frame(SPLIT_TABLES["promises"], promise_rows(masks, resamples.group))
 
@@ -311,25 +309,27 @@ def mask_set_table(scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
     return as_frame(SPLIT_TABLES["mask_sets"], set_rows(model, scores.predicted, iou, resamples))
 
 
-def correlation_table(masks: Iterable[JudgedMasks]) -> pd.DataFrame:
+def correlation_table(masks: Iterable[tasks.JudgedMasks]) -> pd.DataFrame:
     """Pearson correlations of the measures, below one another for each model and train split."""
     return pd.concat(correlations(masks), ignore_index=True)
 
 
 @contextmanager
-def counted(each: Each, title: str, n: int) -> Iterator[Each]:
+def counted(each: tasks.Each, title: str, n: int) -> Iterator[tasks.Each]:
     """The same ``map`` with a progress bar over all measures."""
     with progress(title, n, "measures") as advance:
         yield lambda work, items: counting(each(work, items), advance)
 
 
-def object_columns(masks: Iterable[JudgedMasks]) -> list[str]:
+def object_columns(masks: Iterable[tasks.JudgedMasks]) -> list[str]:
     """Columns of the table of objects; measures of heads are named ``<measure>@<train split>``."""
     measures = (_column(*key) for one in masks for key in one.measures)
     return list(dict.fromkeys((*SPLIT_TABLES["objects"].columns, *measures)))
 
 
-def object_blocks(scores: SplitScores, masks: Sequence[JudgedMasks]) -> Iterator[pd.DataFrame]:
+def object_blocks(
+    scores: SplitScores, masks: Sequence[tasks.JudgedMasks]
+) -> Iterator[pd.DataFrame]:
     """IoU and measures of each object, a block for the masks of each model, made when asked for.
 
     The whole table would take more memory than all else.

@@ -10,7 +10,7 @@ from pipeline.scoring.corrections import BOUNDS, IOU_GT
 from pipeline.scoring.measures import MEASURES, Measure
 from pipeline.scoring.tasks import judged_proposal
 from stages.tables.auc import RADAR_LINES, RadarLine
-from stages.tables.report_table import BOUNDS_OF, Section
+from stages.tables.report_table import BOUNDS_OF
 
 BOUND_COLOUR: Final = "#8b949e"
 """Colour of the curves by the true gain, by its reverse and at random."""
@@ -36,24 +36,6 @@ TASK_LABELS: Final = {
     "task": "Task",
     "segmentation": "Segmentation",
 }
-
-SECTION_LABELS: Final[Mapping[Section, str]] = {
-    "overview": "Relative AUC",
-    "curves": "Correction curves",
-    "radar": "All corrections at once",
-    "selective": "Selective prediction",
-    "calibration": "Calibration",
-    "promises": "Promises",
-    "routing": "Routing",
-    "decisions": "Decisions",
-    "tokens": "Heads without one of the tokens",
-    "iou": "Mean IoU",
-    "gallery": "Gallery",
-    "correlation": "Pearson correlation",
-    "trials": "Search for hyperparameters",
-    "runtime": "Runtime",
-}
-"""Sections of the page in a heading."""
 
 PROTOCOL_LABELS: Final = {"best": "Best masks", "selected": "Selected masks"}
 """Protocols in a heading."""

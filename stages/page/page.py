@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import jinja2
 import pandas as pd
@@ -36,7 +36,7 @@ OF_TASKS: Final = [
 SHOWN_PROTOCOLS: Final = tuple(sorted(PROTOCOLS, key=lambda name: name != verdict.USED))
 """Protocols in the order of the page: what a user has comes first."""
 
-OF_ALL: Final[tuple[report_table.Section, ...]] = ("trials", "runtime")
+OF_ALL: Final = ("trials", "runtime")
 """Sections that stand once, after those of the protocols."""
 
 CODE: Final = ("pipeline", "stages", "storage", "params.yaml")
@@ -212,13 +212,11 @@ def _uses(found: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, list[
     }
 
 
-def _printed(
-    contents: Contents, protocol: str
-) -> dict[report_table.Section, list[grid.PrintedTable]]:
+def _printed(contents: Contents, protocol: str) -> dict[str, list[grid.PrintedTable]]:
     """Tables of the catalogue by section, apart from those that stand with their task."""
     of_sections = {
         section: [row for row in REPORT_TABLES if row.section == section and row not in OF_TASKS]
-        for section in get_args(report_table.Section)
+        for section in report_table.SECTIONS
     }
     return {
         section: grid.print_tables(rows, contents.tables, contents.results, protocol=protocol)
@@ -264,7 +262,7 @@ def page_template() -> jinja2.Template:
         colours=labels.COLOURS,
         dashed=labels.DASHED,
         task_labels=labels.TASK_LABELS,
-        section_labels=labels.SECTION_LABELS,
+        section_labels=report_table.SECTIONS,
         mask_colours=labels.MASK_COLOURS,
         ends=labels.ENDS,
         paper=PAPER,

@@ -17,14 +17,7 @@ from stages.settings.removed import removal
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError, WeightsError
-from storage.head_files.head_file import (
-    PROMPTS,
-    SHIPPED_FAMILY,
-    HeadFile,
-    check_card,
-    family_heads,
-    read_head_file,
-)
+from storage.head_files import head_file
 
 OF_USERS: Final = HeadSet("selected", "selected", "ours")
 """The head set that ships: of masks as a user has them."""
@@ -103,7 +96,7 @@ def load_predictor(
     check_known("model", model, models_of(family))
     check_known("protocol", protocol, PROTOCOLS)
     path = default_heads(family) if heads is None else Path(heads)
-    found = read_head_file(path)
+    found = head_file.read_head_file(path)
     expected = {
         "family": family,
         "extract_version": str(VERSIONS["extract"]),
@@ -136,7 +129,7 @@ def load_by_heads(
     """
     check_known("family", family, NAMES)
     path = default_heads(family) if heads is None else Path(heads)
-    found = read_head_file(path)
+    found = head_file.read_head_file(path)
     return load_predictor(
         found.card["family"],
         model or found.models[0],
@@ -153,7 +146,7 @@ def default_heads(family: str) -> Path:
     WeightsError
         If it is not there.
     """
-    path = family_heads(family)
+    path = head_file.family_heads(family)
     if not path.is_file():
         raise WeightsError(
             f"heads of {family} must be given as a file or be at {path}, got none: `usam heads "
@@ -183,7 +176,7 @@ def _check(
     path: Path, card: Mapping[str, str], expected: Mapping[str, str], *, strict: bool
 ) -> None:
     try:
-        check_card(path, card, expected)
+        head_file.check_card(path, card, expected)
     except DataError as error:
         if strict:
             raise
@@ -206,9 +199,11 @@ def _load(family: str, model: str, precision: Precision, device: str) -> Sam:
         raise ParamsError(str(error)) from error
 
 
-def _heads(path: Path, found: HeadFile, family: str, model: str, sam: Sam) -> ProposalHeads:
+def _heads(
+    path: Path, found: head_file.HeadFile, family: str, model: str, sam: Sam
+) -> ProposalHeads:
     """Heads for a model, whose tokens no setting makes wider."""
-    check_card(path, found.card, {"n_channels": str(sam.n_channels)})
+    head_file.check_card(path, found.card, {"n_channels": str(sam.n_channels)})
     gate, of_sets = (gate_of(found.card, model, of_sets=of) for of in (False, True))
     kind = found.card["kind"]
     if kind not in KINDS:
@@ -225,9 +220,9 @@ def _heads(path: Path, found: HeadFile, family: str, model: str, sam: Sam) -> Pr
             first_mask_token=int(found.card.get("first_mask_token", "1")),
             least_iou=None if gate is None else 1 - gate.threshold,
             least_doubt=None if of_sets is None else of_sets.threshold,
-            prompts=tuple(found.card.get(PROMPTS, TRAIN_PROMPTS[0]).split()),
+            prompts=tuple(found.card.get(head_file.PROMPTS, TRAIN_PROMPTS[0]).split()),
             colours=training_colours(found.card),
-            image_caution=DRAWN_ONLY if family == SHIPPED_FAMILY else "",
+            image_caution=DRAWN_ONLY if family == head_file.SHIPPED_FAMILY else "",
         )
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error

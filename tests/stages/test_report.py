@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 from xml.etree.ElementTree import Element
 
 import pandas as pd
@@ -41,7 +41,7 @@ from stages.tables import catalogue
 from stages.tables.auc import RADAR_LINES, margin_table
 from stages.tables.catalogue import REPORT_TABLES
 from stages.tables.paper import DataSets
-from stages.tables.report_table import ReportTable, Section, of_protocol
+from stages.tables.report_table import SECTIONS, ReportTable, of_protocol
 from stages.tables.statistics import iou_table
 from storage.outputs.results import (
     SplitResults,
@@ -304,14 +304,14 @@ def test_a_new_table_appears_in_its_section(undrawn: Path, monkeypatch: pytest.M
             across="model",
             is_by_protocol=is_by_protocol,
         )
-        for part, kind, is_by_protocol in product(get_args(Section), kinds, (False, True))
+        for part, kind, is_by_protocol in product(SECTIONS, kinds, (False, True))
     ]
     rows = (*REPORT_TABLES, *new)
     monkeypatch.setattr(catalogue, "REPORT_TABLES", rows)
     monkeypatch.setattr(contents, "REPORT_TABLES", rows)
     report.main()
     page = read_page(undrawn / PAGE)
-    for part, end in product(get_args(Section), ("", *(f"-{protocol}" for protocol in PROTOCOLS))):
+    for part, end in product(SECTIONS, ("", *(f"-{protocol}" for protocol in PROTOCOLS))):
         captions = [words(table[0]) for table in section(page, part + end).iter("table")]
         counts = [sum(told.startswith(f"New ({kind})") for told in captions) for kind in kinds]
         assert counts == [1, 1, len(TASKS)]
