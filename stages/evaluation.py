@@ -29,7 +29,6 @@ from pipeline.vocabulary import JUDGED, N_PROPOSALS
 from stages.program.progress import counting, progress
 from stages.settings.blocks import EvaluateParams
 from stages.training.data import block_inputs, group_index
-from storage.errors import StoreError
 from storage.head_files.head_file import Calibration, HeadFile, read_heads, read_isotonic
 from storage.outputs.tables import Frames, as_frame, blocks_as_frame
 from storage.split.cells import OpenCell, SplitCells, read_entropies
@@ -137,18 +136,12 @@ def _metadata_of(
     }
 
 
-def numbers_of(
-    entropy: xarray.Dataset, names: tuple[str, ...], model: str, judged: str
-) -> dict[str, Float[np.ndarray, "object"]]:
-    """Numbers for one model, its own or those of all models, and the judged proposal, by name."""
-    own = _of_judged(entropy, model, judged)
-    return {name: own[name].to_numpy() for name in names}
-
-
 def _by_judged(
     entropy: xarray.Dataset, names: tuple[str, ...], model: str
 ) -> dict[str, dict[str, Float[np.ndarray, "object"]]]:
-    return {judged: numbers_of(entropy, names, model, judged) for judged in JUDGED}
+    """Numbers for one model, its own or those of all models, by judged proposal and name."""
+    own = {judged: _of_judged(entropy, model, judged) for judged in JUDGED}
+    return {one: {name: found[name].to_numpy() for name in names} for one, found in own.items()}
 
 
 def _every_pixels(
@@ -164,10 +157,8 @@ def _every_pixels(
 
 
 def _of_judged(entropy: xarray.Dataset, model: str, judged: str) -> xarray.Dataset:
-    known = entropy["model"].to_numpy().tolist()
-    if model not in known:
-        raise StoreError(f"entropies must include the model {model}, got {', '.join(known)}")
-    return entropy.isel(model=known.index(model), judged=JUDGED.index(judged))
+    models = entropy["model"].to_numpy().tolist()
+    return entropy.isel(model=models.index(model), judged=JUDGED.index(judged))
 
 
 def _predictions(

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from pipeline.heads import kinds, networks
 from pipeline.heads.objectives import TrainingSet
-from pipeline.heads.predict import HeadWeights
+from pipeline.heads.predict import STANDARD, HeadWeights
 from pipeline.seeds import derive_seed
 
 FORWARD_ROWS: Final = 1024
@@ -98,7 +98,7 @@ def train_head(
     reads and writes of nine heads of the paper, 35 MB, fits in no cache; of one it does.
     """
     learned = _tensors(data, rows, objective, kind)
-    network = networks.initial_network(objective, learned.inputs.width, seed, hidden=kind.hidden)
+    network = networks.initial_network(objective, data.inputs.shape[1], seed, hidden=kind.hidden)
     errors = np.empty((2, plan.epochs))
     for epoch, both in enumerate(_epochs(learned, network, objective, plan, seed)):
         errors[:, epoch] = both
@@ -126,7 +126,7 @@ def validation_errors(
     if not len(rows.validation):
         raise ValueError("hyperparameters must be judged on at least one row, got none")
     learned = _tensors(data, rows, objective, kinds.KINDS_BY_NAME[kinds.PAPER])
-    network = networks.initial_network(objective, learned.inputs.width, seed)
+    network = networks.initial_network(objective, data.inputs.shape[1], seed)
     with suppress(DivergenceError):
         for _, error in _epochs(learned, network, objective, plan, seed):
             yield error
@@ -190,23 +190,28 @@ def continued_costs(
 class _Tensors:
     """What a head learns from."""
 
-    inputs: networks.Inputs
+    inputs: Float[Tensor, "row input"]
     scale: HeadWeights
+    """Mean and standard deviation of every input; empty if inputs enter as they are."""
     targets: Float[Tensor, " row"]
     train: Int[Tensor, " train"]
     validation: Int[Tensor, " validation"]
+
+    def take(self, rows: Int[Tensor, " some"]) -> Float[Tensor, "some input"]:
+        """Inputs of some of the rows, standardised as they are taken, or as they are."""
+        taken = self.inputs[rows]
+        if not self.scale:
+            return taken
+        mean, deviation = (torch.from_numpy(self.scale[name]) for name in STANDARD)
+        return taken.sub_(mean).div_(deviation)
 
 
 def _tensors(data: TrainingSet, rows: Rows, objective: str, kind: kinds.HeadKind) -> _Tensors:
     _check(data, rows, objective)
     scale = networks.standard_of(data.inputs, rows.train) if kind.is_standardised else {}
-    return _Tensors(
-        networks.Inputs(data.inputs, scale),
-        scale,
-        torch.from_numpy(data.targets[objective]),
-        torch.from_numpy(rows.train),
-        torch.from_numpy(rows.validation),
-    )
+    arrays = data.inputs, data.targets[objective], rows.train, rows.validation
+    inputs, *others = map(torch.from_numpy, arrays)
+    return _Tensors(inputs, scale, *others)
 
 
 def _check(data: TrainingSet, rows: Rows, objective: str) -> None:
@@ -262,9 +267,7 @@ def _epochs(
         total = torch.zeros(())
         order = train[torch.randperm(len(train), generator=generator)]
         for batch in torch.split(order, plan.batch_size):
-            total += networks.fill_gradients(
-                network, learned.inputs.take(batch), learned.targets[batch]
-            )
+            total += networks.fill_gradients(network, learned.take(batch), learned.targets[batch])
             optimizer.step()
         error = float(total) / len(train)
         if not np.isfinite(error):
@@ -279,6 +282,6 @@ def _validate(network: networks.Network, learned: _Tensors) -> float:
     """Mean squared error of what the head predicts."""
     total = 0.0
     for some in torch.split(learned.validation, FORWARD_ROWS):
-        found = networks.outputs(network, learned.inputs.take(some))
+        found = networks.outputs(network, learned.take(some))
         total += float((found - learned.targets[some]).square().sum())
     return total / len(learned.validation) if len(learned.validation) else np.nan

@@ -11,7 +11,7 @@ import typer
 from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.sam.families import FAMILIES
 from pipeline.vocabulary import PROTOCOL_TOKENS, PROTOCOLS
-from stages.cli.card import heads_card
+from stages.cards.readme import heads_card
 from stages.cli.checkpoints import DownloadBar
 from stages.cli.columns import aligned, bytes_text
 from stages.predictor import card_entries

@@ -21,7 +21,7 @@ from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import ABLATIONS, JUDGED, PROTOCOLS, TASKS
 from stages import evaluate, evaluation
 from stages.settings.signatures import weights_name
-from storage import open_entropy, open_features
+from storage import open_features
 from storage.errors import DataError, StoreError
 from storage.head_files.head_file import (
     HeadFile,
@@ -274,9 +274,6 @@ def test_entropies_without_a_model_are_refused() -> None:
     write_entropy(SPLIT, N_OBJECTS, models=["tiny", "large"])
     with pytest.raises(StoreError, match=r"from the cells of these models and views \(cells_dig"):
         evaluation.read_scores(cells, {})
-    entropy = open_entropy(entropy_path(SPLIT))
-    with pytest.raises(StoreError, match="entropies must include the model small, got tiny, large"):
-        evaluation.numbers_of(entropy, ("h_std",), "small", "best")
 
 
 @pytest.mark.parametrize(
