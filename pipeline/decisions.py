@@ -33,16 +33,6 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Worth:
-    """What a way to choose nets, in IoU per object."""
-
-    regret: Mean
-    """How far it falls short of the best choice in hindsight, made for each object anew."""
-    margin: Mean
-    """How far it lies above the best fixed choice, which is made once for all objects."""
-
-
-@dataclass(frozen=True)
 class Decisions:
     """What every choice truly gains for each object, less its cost."""
 
@@ -76,8 +66,11 @@ class Decisions:
 
     def worth(
         self, ways: Mapping[str, Float[np.ndarray, "object"]], resamples: Resamples
-    ) -> dict[str, Worth]:
-        """What some ways to choose are worth, by their names.
+    ) -> dict[str, dict[str, Mean]]:
+        """What some ways to choose net, in IoU per object, by their names.
+
+        ``regret``, how far a way falls short of the best choice in hindsight, made for each object
+        anew; ``margin``, how far it lies above the best fixed choice, made once for all objects.
 
         Parameters
         ----------
@@ -86,7 +79,10 @@ class Decisions:
         """
         hindsight, fixed = self.net.max(axis=1), self.best_fixed
         return {
-            name: Worth(mean(hindsight - net, resamples), mean(net - fixed, resamples))
+            name: {
+                "regret": mean(hindsight - net, resamples),
+                "margin": mean(net - fixed, resamples),
+            }
             for name, net in ways.items()
         }
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -45,19 +44,6 @@ MIN_PROBABILITY: Final = 1e-5
 
 RgbImage = UInt8[np.ndarray, "height width 3"]
 Mask = Bool[np.ndarray, "height width"]
-
-
-@dataclass(frozen=True)
-class ShownObject:
-    """An object on its image, all in pixels of the image."""
-
-    rgb: RgbImage
-    truth: Mask
-    prediction: Mask
-    click_px: tuple[int, int]
-    """x, y."""
-    box_px: tuple[float, float, float, float]
-    """x, y, w, h of the ground truth."""
 
 
 SURPRISING: Final = ("selected", "segmentation")
@@ -206,19 +192,33 @@ def foreground(
     return enlarged
 
 
-def draw_object(shown: ShownObject, side_px: int) -> UInt8[np.ndarray, "h w 3"]:
+def draw_object(
+    rgb: RgbImage,
+    truth: Mask,
+    prediction: Mask,
+    *,
+    click_px: tuple[int, int],
+    box_px: tuple[float, float, float, float],
+    side_px: int,
+) -> UInt8[np.ndarray, "h w 3"]:
     """The object and its surroundings: truth in blue, prediction in green, the click as a dot.
+
+    Parameters
+    ----------
+    click_px
+        x, y in pixels of the image.
+    box_px
+        x, y, w, h of the ground truth there.
 
     Returns
     -------
     A picture whose longer side is ``side_px``.
     """
-    rows, columns = crop(shown.box_px, *shown.truth.shape)
+    rows, columns = crop(box_px, *truth.shape)
     scale = side_px / max(rows.stop - rows.start, columns.stop - columns.start)
-    picture = _resize(shown.rgb[rows, columns], scale)
+    picture = _resize(rgb[rows, columns], scale)
     truth, prediction = (
-        _resize(mask[rows, columns].astype(np.float32), scale) > CUT
-        for mask in (shown.truth, shown.prediction)
+        _resize(mask[rows, columns].astype(np.float32), scale) > CUT for mask in (truth, prediction)
     )
     picture = tint(tint(picture, truth, TRUTH_COLOUR), prediction, PREDICTION_COLOUR)
     # One line inside, one outside: both show where the masks agree.
@@ -227,7 +227,7 @@ def draw_object(shown: ShownObject, side_px: int) -> UInt8[np.ndarray, "h w 3"]:
     inner = cv2.erode(prediction.astype(np.uint8), line, iterations=n_px) == 0
     picture[prediction & inner] = PREDICTION_COLOUR
     picture[(cv2.dilate(truth.astype(np.uint8), line, iterations=n_px) > 0) & ~truth] = TRUTH_COLOUR
-    x, y = shown.click_px
+    x, y = click_px
     place = (x + 0.5 - columns.start) * scale, (y + 0.5 - rows.start) * scale
     return dot(picture, *place, CLICK_COLOUR)
 

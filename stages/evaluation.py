@@ -19,27 +19,17 @@ from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_S
 from pipeline.proposals import ProposalScores
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.risk_control import promise_rows
-from pipeline.scoring import statistics
+from pipeline.scoring import statistics, tasks
 from pipeline.scoring.bootstrap import Resamples
 from pipeline.scoring.calibration import PixelScores, pixel_rows
 from pipeline.scoring.corrections import auc_rows, correlations, curves, iou_rows, n_measures
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import predicted_iou
-from pipeline.scoring.tasks import (
-    JUDGED_BY_PROTOCOL,
-    Each,
-    JudgedMasks,
-    ious_of,
-    judged_masks,
-    own_masks,
-)
 from pipeline.vocabulary import JUDGED, N_PROPOSALS
 from stages.program.progress import counting, progress
 from stages.settings.blocks import EvaluateParams
 from stages.training.data import block_inputs, group_index
-from storage.errors import StoreError
-from storage.head_files.head_file import HeadFile, read_heads
-from storage.head_files.isotonic_file import Calibration, read_isotonic
+from storage.head_files.head_file import Calibration, HeadFile, read_heads, read_isotonic
 from storage.outputs.tables import Frames, as_frame, blocks_as_frame
 from storage.split.cells import OpenCell, SplitCells, read_entropies
 
@@ -147,18 +137,12 @@ def _metadata_of(
     }
 
 
-def numbers_of(
-    entropy: xarray.Dataset, names: tuple[str, ...], model: str, judged: str
-) -> dict[str, Float[np.ndarray, "object"]]:
-    """Numbers for one model, its own or those of all models, and the judged proposal, by name."""
-    own = _of_judged(entropy, model, judged)
-    return {name: own[name].to_numpy() for name in names}
-
-
 def _by_judged(
     entropy: xarray.Dataset, names: tuple[str, ...], model: str
 ) -> dict[str, dict[str, Float[np.ndarray, "object"]]]:
-    return {judged: numbers_of(entropy, names, model, judged) for judged in JUDGED}
+    """Numbers for one model, its own or those of all models, by judged proposal and name."""
+    own = {judged: _of_judged(entropy, model, judged) for judged in JUDGED}
+    return {one: {name: found[name].to_numpy() for name in names} for one, found in own.items()}
 
 
 def _every_pixels(
@@ -174,10 +158,8 @@ def _every_pixels(
 
 
 def _of_judged(entropy: xarray.Dataset, model: str, judged: str) -> xarray.Dataset:
-    known = entropy["model"].to_numpy().tolist()
-    if model not in known:
-        raise StoreError(f"entropies must include the model {model}, got {', '.join(known)}")
-    return entropy.isel(model=known.index(model), judged=JUDGED.index(judged))
+    models = entropy["model"].to_numpy().tolist()
+    return entropy.isel(model=models.index(model), judged=JUDGED.index(judged))
 
 
 def _predictions(
@@ -213,7 +195,7 @@ def _calibrated(
             name: {ISOTONIC: fitted[model][judged].iou_at(scores.judged_sam_score(judged))}
             for name, fitted in isotonic.items()
         }
-        for protocol, judged in JUDGED_BY_PROTOCOL
+        for protocol, judged in tasks.JUDGED_BY_PROTOCOL
     }
 
 
@@ -257,18 +239,22 @@ def _joined(
 
 
 def split_tables(
-    split: str, scores: SplitScores, resamples: Resamples, settings: EvaluateParams, each: Each
+    split: str,
+    scores: SplitScores,
+    resamples: Resamples,
+    settings: EvaluateParams,
+    each: tasks.Each,
 ) -> dict[str, Frames]:
     """Make the tables of ``SPLIT_TABLES`` and the ``ranking``, by name."""
-    masks = judged_masks(scores.models)
-    own = own_masks(masks)
+    masks = tasks.judged_masks(scores.models)
+    own = tasks.own_masks(masks)
     largest = statistics.of_largest(own)
     ranked = ranking_columns(object_columns(masks))
     points = settings.n_curve_points
     return {
         "auc": auc_table(split, scores, resamples, each),
         "iou": as_frame(SPLIT_TABLES["iou"], iou_rows(scores.views, resamples)),
-        "curves": blocks_as_frame(curves(ious_of(scores.models), masks, points)),
+        "curves": blocks_as_frame(curves(tasks.ious_of(scores.models), masks, points)),
         "correlation": correlation_table(own),
         "statistics": statistic_table(split, own, resamples, each),
         # One point fewer than for curves that begin at 0: where nothing is kept, there is no risk.
@@ -284,14 +270,16 @@ def split_tables(
     }
 
 
-def auc_table(split: str, scores: SplitScores, resamples: Resamples, each: Each) -> pd.DataFrame:
+def auc_table(
+    split: str, scores: SplitScores, resamples: Resamples, each: tasks.Each
+) -> pd.DataFrame:
     """AUC of every measure, with intervals."""
     with counted(each, f"evaluate {split}", n_measures(scores.models)) as each_counted:
         return as_frame(SPLIT_TABLES["auc"], auc_rows(scores.models, resamples, each_counted))
 
 
 def statistic_table(
-    split: str, masks: Sequence[JudgedMasks], resamples: Resamples, each: Each
+    split: str, masks: Sequence[tasks.JudgedMasks], resamples: Resamples, each: tasks.Each
 ) -> pd.DataFrame:
     """Statistics of every measure, with intervals."""
     n = sum(len(one.measures) for one in masks)
@@ -301,7 +289,7 @@ def statistic_table(
         )
 
 
-def promise_table(masks: Sequence[JudgedMasks], resamples: Resamples) -> pd.DataFrame:
+def promise_table(masks: Sequence[tasks.JudgedMasks], resamples: Resamples) -> pd.DataFrame:
     """What every promise by every measure keeps."""
     return as_frame(SPLIT_TABLES["promises"], promise_rows(masks, resamples.group))
 
@@ -313,25 +301,27 @@ def mask_set_table(scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
     return as_frame(SPLIT_TABLES["mask_sets"], set_rows(model, scores.predicted, iou, resamples))
 
 
-def correlation_table(masks: Iterable[JudgedMasks]) -> pd.DataFrame:
+def correlation_table(masks: Iterable[tasks.JudgedMasks]) -> pd.DataFrame:
     """Pearson correlations of the measures, below one another for each model and train split."""
     return pd.concat(correlations(masks), ignore_index=True)
 
 
 @contextmanager
-def counted(each: Each, title: str, n: int) -> Iterator[Each]:
+def counted(each: tasks.Each, title: str, n: int) -> Iterator[tasks.Each]:
     """The same ``map`` with a progress bar over all measures."""
     with progress(title, n, "measures") as advance:
         yield lambda work, items: counting(each(work, items), advance)
 
 
-def object_columns(masks: Iterable[JudgedMasks]) -> list[str]:
+def object_columns(masks: Iterable[tasks.JudgedMasks]) -> list[str]:
     """Columns of the table of objects; measures of heads are named ``<measure>@<train split>``."""
     measures = (_column(*key) for one in masks for key in one.measures)
     return list(dict.fromkeys((*SPLIT_TABLES["objects"].columns, *measures)))
 
 
-def object_blocks(scores: SplitScores, masks: Sequence[JudgedMasks]) -> Iterator[pd.DataFrame]:
+def object_blocks(
+    scores: SplitScores, masks: Sequence[tasks.JudgedMasks]
+) -> Iterator[pd.DataFrame]:
     """IoU and measures of each object, a block for the masks of each model, made when asked for.
 
     The whole table would take more memory than all else.

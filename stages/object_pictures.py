@@ -9,14 +9,13 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from pipeline.gallery import ShownObject, draw_object, foreground
+from pipeline.gallery import draw_object, foreground
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import PROMPTS
 from stages.executor.cells import CellsToOpen, opened
 from storage.images.videos import SplitImages, video_of
 from storage.rle import decode_rle
-from storage.split.cells import OpenCell
-from storage.split.objects import ObjectTable
+from storage.split.cells import OpenCell, SplitCells
 
 QUALITY: Final = 85
 """Quality of the JPEG pictures."""
@@ -59,11 +58,7 @@ def drawn(
         If a store is damaged.
     """
     here, images = opened(cells), SplitImages(folder, [one["file"] for one in shown])
-    return {
-        one["picture"]: encode_jpeg(draw_object(_shown(here.table, images, one, cell), side_px))
-        for one in shown
-        for cell in [here.by_name[one["model"], "identity"]]
-    }
+    return {one["picture"]: encode_jpeg(_drawn(here, images, one, side_px)) for one in shown}
 
 
 def encode_jpeg(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
@@ -73,17 +68,21 @@ def encode_jpeg(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
     return file.getvalue()
 
 
-def _shown(table: ObjectTable, images: SplitImages, one: Shown, cell: OpenCell) -> ShownObject:
-    row, judged = one["row"], judged_proposal(one["protocol"], one["task"])
+def _drawn(
+    cells: SplitCells, images: SplitImages, one: Shown, side_px: int
+) -> UInt8[np.ndarray, "h w 3"]:
+    table, row, judged = cells.table, one["row"], judged_proposal(one["protocol"], one["task"])
     image = table.image_index[row]
     size = {"height_px": int(table.height_px[image]), "width_px": int(table.width_px[image])}
     x, y = table.point_px[row, PROMPTS.index("center")].tolist()
-    return ShownObject(
-        rgb=images.read(one["file"], **size),
-        truth=decode_rle(str(table.mask_rle[row]), **size),
-        prediction=foreground(_mask_code(cell, row, judged), **size),
+    cell = cells.by_name[one["model"], "identity"]
+    return draw_object(
+        images.read(one["file"], **size),
+        decode_rle(str(table.mask_rle[row]), **size),
+        foreground(_mask_code(cell, row, judged), **size),
         click_px=(x, y),
         box_px=tuple(table.box_px[row].tolist()),
+        side_px=side_px,
     )
 
 

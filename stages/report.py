@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from stages.page.provenance import last_commit
 from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import read_params
 from stages.tables.auc import metrics
@@ -45,7 +44,7 @@ def main() -> None:
     given = _inputs(results, galleries, params.train_splits, params.report.paper)
     # Here, so that results that do not fit are reported before matplotlib is imported.
     from stages.page.figures import curve_plots  # noqa: PLC0415
-    from stages.page.page import Contents, render_report  # noqa: PLC0415
+    from stages.page.page import Contents, last_commit, render_report  # noqa: PLC0415
 
     contents = Contents(
         title=params.report.title,

@@ -16,7 +16,7 @@ from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import settings_of_cells, train_cells
-from stages.training.fit import Seeds, fit_sets, heads_to_fit
+from stages.training.fit import fit_sets, heads_to_fit
 from stages.training.trained import Tunings, kept_heads, write_heads
 from storage.errors import DataError, faults_of
 from storage.outputs.tuning import read_tuning
@@ -34,9 +34,9 @@ def main(split: str) -> None:
     to_open = cells_to_open(split, expected, cache_location())
     cells = opened(to_open)
     tunings = {name: read_tuning(tuning_path(split, name)) for name in objectives_of(params.models)}
-    seeds = Seeds(heads=params.train.seed, judging=_judging_seed(split, tunings))
+    seeds = {"seed": params.train.seed, "judging_seed": _judging_seed(split, tunings)}
     todo = {
-        head_set: heads_to_fit(head_set, _plans(head_set, params.models, tunings), seeds)
+        head_set: heads_to_fit(head_set, _plans(head_set, params.models, tunings), **seeds)
         for head_set in head_sets(params.ablations, kinds=params.heads, reads=cells.reads)
     }
     trained = {}

@@ -13,11 +13,10 @@ from jaxtyping import Bool
 
 from pipeline.predictor import PromptSet, UncertainPredictor
 from pipeline.predictor.advice import KEEP
-from pipeline.predictor.demo_scenes import N_SCENES, SEED, SIZE_PX
 from pipeline.prompts import sample_prompts
-from pipeline.scenes.scene import draw_scene, scene_seeds
+from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, N_DEMO_SCENES, draw_scene, scene_seeds
 from stages.predictor import load_predictor
-from stages.web.scenes import ADVISED, SCENES_FILE, Scene
+from stages.web.page import ADVISED, SCENES_FILE, Scene
 from storage.folders import whole_file
 
 LEAST_IOU: Final = 0.8
@@ -52,7 +51,7 @@ def choose_scenes(predictor: UncertainPredictor) -> tuple[Scene, ...]:
         If an advice is given to no click.
     """
     found: dict[str, Scene] = {}
-    for number in range(N_SCENES):
+    for number in range(N_DEMO_SCENES):
         for scene in _candidates(predictor, number):
             if scene.advice not in found:
                 found[scene.advice] = scene
@@ -60,18 +59,18 @@ def choose_scenes(predictor: UncertainPredictor) -> tuple[Scene, ...]:
         if len(found) == len(ADVISED):
             return tuple(found[advice] for advice in ADVISED)
     missing = ", ".join(advice for advice in ADVISED if advice not in found)
-    raise SystemExit(f"error: {N_SCENES} scenes must show each advice, got none for {missing}")
+    raise SystemExit(f"error: {N_DEMO_SCENES} scenes must show each advice, got none for {missing}")
 
 
 def _candidates(predictor: UncertainPredictor, number: int) -> Iterator[Scene]:
     """A scene with each click that would do."""
-    drawn = draw_scene(scene_seeds(SEED, "val", number + 1)[-1], SIZE_PX)
+    drawn = draw_scene(scene_seeds(DEMO_SEED, "val", number + 1)[-1], DEMO_SIZE_PX)
     predictor.set_image(drawn.rgb)
     for mask in drawn.masks:
         if mask.mean() < LEAST_AREA:
             continue
         x, y = sample_prompts(mask, seed=0)[0].tolist()
-        clicks = np.clip([(x + dx, y + dy) for dx, dy in BESIDE_PX], 0, SIZE_PX - 1)
+        clicks = np.clip([(x + dx, y + dy) for dx, dy in BESIDE_PX], 0, DEMO_SIZE_PX - 1)
         answers = predictor.predict_uncertainties(
             [PromptSet([click], [1]) for click in clicks.tolist()]
         )

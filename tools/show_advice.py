@@ -188,13 +188,13 @@ def regret_table(rows: pd.DataFrame) -> str:
         ways = {"advice": own, "score": by_score}
         ways |= {name: decisions.net[:, i] for i, name in enumerate(CORRECTIONS)}
         worth = decisions.worth(ways, resamples)
-        regrets = [worth[name].regret.value for name in ("advice", *CORRECTIONS, "score")]
+        regrets = [worth[name]["regret"].value for name in ("advice", *CORRECTIONS, "score")]
         given = ["–" if cost == NEVER else f"{cost:g}" for cost in vars(costs).values()]
         lines.append(
             [
                 *(*given, f"{decisions.net.max(axis=1).mean():.3f}"),
                 *(f"{regret:.3f}" for regret in regrets),
-                _with_interval(worth["advice"].margin, "+.3f"),
+                _with_interval(worth["advice"]["margin"], "+.3f"),
                 _with_interval(mean(own - by_score, resamples), "+.3f"),
             ]
         )

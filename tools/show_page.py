@@ -12,8 +12,7 @@ from typing import Final
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from pipeline.predictor.demo_scenes import SEED, SIZE_PX
-from pipeline.scenes.scene import draw_scene, scene_seeds
+from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
 from stages.web.page import Page
 from stages.web.server import served
 from storage.images.files import png_bytes
@@ -69,8 +68,8 @@ def take_picture(address: str) -> bytes:
 
 def _photo() -> bytes:
     """The image that README asks about."""
-    seed = scene_seeds(SEED, "val", int(Path(PHOTO).stem))[-1]
-    return png_bytes(draw_scene(seed, SIZE_PX).rgb)
+    seed = scene_seeds(DEMO_SEED, "val", int(Path(PHOTO).stem))[-1]
+    return png_bytes(draw_scene(seed, DEMO_SIZE_PX).rgb)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from pipeline.predictor.colours import UNLIKE, TrainingColours, describe_colours
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
 from pipeline.views import apply_view, default_view
-from stages.predictor.colours import training_colours
+from stages.predictor.card_entries import training_colours
 from stages.settings.params import read_params
 from storage.head_files.head_file import read_head_file, shipped_heads
 from storage.images.files import read_rgb

@@ -1,6 +1,5 @@
 """Kinds of heads, their hyperparameters, and head sets: heads of one kind, protocol and tokens."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,27 +20,12 @@ WEIGHT_DECAY: Final = 0.001
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """How one head is trained.
-
-    Raises
-    ------
-    ValueError
-        If a value rules out training (bounds below). Values outside ``RANGES`` are allowed.
-    """
+    """How one head is trained; values outside ``RANGES`` are allowed."""
 
     epochs: int
     batch_size: int
     learning_rate: float
     momentum: float
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum must lie in [0, 1), got {self.momentum}")
 
 
 @dataclass(frozen=True)

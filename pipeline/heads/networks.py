@@ -108,29 +108,6 @@ def _affine(
     return torch.addmm(bias, inputs, weight)
 
 
-class Inputs:
-    """Rows of inputs, standardised as they are taken, or as they are."""
-
-    def __init__(
-        self, inputs: Float32[np.ndarray, "row input"], scale: HeadWeights | None = None
-    ) -> None:
-        self._rows = torch.from_numpy(inputs)
-        self._scale = [torch.from_numpy(scale[name]) for name in STANDARD] if scale else None
-
-    @property
-    def width(self) -> int:
-        """Numbers in a row."""
-        return self._rows.shape[1]
-
-    def take(self, rows: Int[Tensor, " some"]) -> Float[Tensor, "some input"]:
-        """Some of the rows."""
-        taken = self._rows[rows]
-        if self._scale is None:
-            return taken
-        mean, deviation = self._scale
-        return taken.sub_(mean).div_(deviation)
-
-
 def standard_of(
     inputs: Float32[np.ndarray, "row input"], rows: Int[np.ndarray, " train"]
 ) -> dict[str, np.ndarray]:

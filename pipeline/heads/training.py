@@ -1,8 +1,9 @@
 """Training of heads: SGD with momentum, or AdamW in one cycle of the learning rate."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain, islice, repeat
+from itertools import islice, repeat
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from pipeline.heads import kinds, networks
 from pipeline.heads.objectives import TrainingSet
-from pipeline.heads.predict import HeadWeights
+from pipeline.heads.predict import STANDARD, HeadWeights
 from pipeline.seeds import derive_seed
 
 FORWARD_ROWS: Final = 1024
@@ -96,13 +97,13 @@ def train_head(
     Heads side by side in one batched network would take 1.2 to 1.5 times as long: what a step
     reads and writes of nine heads of the paper, 35 MB, fits in no cache; of one it does.
     """
-    lesson = _lesson(data, rows, objective, kind)
-    network = networks.initial_network(objective, lesson.inputs.width, seed, hidden=kind.hidden)
+    learned = _tensors(data, rows, objective, kind)
+    network = networks.initial_network(objective, data.inputs.shape[1], seed, hidden=kind.hidden)
     errors = np.empty((2, plan.epochs))
-    for epoch, both in enumerate(_epochs(lesson, network, objective, plan, seed)):
+    for epoch, both in enumerate(_epochs(learned, network, objective, plan, seed)):
         errors[:, epoch] = both
         advance(1)
-    return TrainedHead({**network.tensors(), **lesson.scale}, *errors)
+    return TrainedHead({**network.tensors(), **learned.scale}, *errors)
 
 
 def validation_errors(
@@ -115,14 +116,21 @@ def validation_errors(
 ) -> Iterator[float]:
     """Validation error of a ``paper`` head after each epoch, trained as the next is asked for.
 
+    Without end: ``WORST_MSE`` from where training diverges, or ends.
+
     Raises
     ------
     ValueError
-        As ``train_head``.
+        If there is no validation row; else as ``train_head``.
     """
-    lesson = _lesson(data, rows, objective, kinds.KINDS_BY_NAME[kinds.PAPER])
-    network = networks.initial_network(objective, lesson.inputs.width, seed)
-    return (error for _, error in _epochs(lesson, network, objective, plan, seed))
+    if not len(rows.validation):
+        raise ValueError("hyperparameters must be judged on at least one row, got none")
+    learned = _tensors(data, rows, objective, kinds.KINDS_BY_NAME[kinds.PAPER])
+    network = networks.initial_network(objective, data.inputs.shape[1], seed)
+    with suppress(DivergenceError):
+        for _, error in _epochs(learned, network, objective, plan, seed):
+            yield error
+    yield from repeat(WORST_MSE)
 
 
 def validation_cost(
@@ -140,7 +148,7 @@ def validation_cost(
     ValueError
         If there is no validation row, or the training set is faulty.
     """
-    *_, last = islice(_costs(data, rows, objective, plan, seed), plan.epochs)
+    *_, last = islice(validation_errors(data, rows, objective, plan, seed=seed), plan.epochs)
     return last
 
 
@@ -167,7 +175,7 @@ def continued_costs(
         longest = replace(plan, epochs=max(plan.epochs, MOST_EPOCHS))
         n_done, costs = running.pop(longest, (plan.epochs, iter(())))
         if n_done >= plan.epochs:
-            n_done, costs = 0, _costs(data, rows, objective, longest, seed)
+            n_done, costs = 0, validation_errors(data, rows, objective, longest, seed=seed)
         *_, last = islice(costs, plan.epochs - n_done)
         if plan.epochs < longest.epochs:
             running[longest] = plan.epochs, costs
@@ -178,50 +186,32 @@ def continued_costs(
     return cost
 
 
-def _costs(
-    data: TrainingSet,
-    rows: Rows,
-    objective: str,
-    plan: kinds.Hyperparameters,
-    seed: int,
-) -> Iterator[float]:
-    """What a trial costs after each epoch, without end."""
-    if not len(rows.validation):
-        raise ValueError("hyperparameters must be judged on at least one row, got none")
-    return chain(
-        _until_divergence(validation_errors(data, rows, objective, plan, seed=seed)),
-        repeat(WORST_MSE),
-    )
-
-
-def _until_divergence(errors: Iterator[float]) -> Iterator[float]:
-    try:
-        yield from errors
-    except DivergenceError:
-        return
-
-
 @dataclass(frozen=True)
-class _Lesson:
+class _Tensors:
     """What a head learns from."""
 
-    inputs: networks.Inputs
+    inputs: Float[Tensor, "row input"]
     scale: HeadWeights
+    """Mean and standard deviation of every input; empty if inputs enter as they are."""
     targets: Float[Tensor, " row"]
     train: Int[Tensor, " train"]
     validation: Int[Tensor, " validation"]
 
+    def take(self, rows: Int[Tensor, " some"]) -> Float[Tensor, "some input"]:
+        """Inputs of some of the rows, standardised as they are taken, or as they are."""
+        taken = self.inputs[rows]
+        if not self.scale:
+            return taken
+        mean, deviation = (torch.from_numpy(self.scale[name]) for name in STANDARD)
+        return taken.sub_(mean).div_(deviation)
 
-def _lesson(data: TrainingSet, rows: Rows, objective: str, kind: kinds.HeadKind) -> _Lesson:
+
+def _tensors(data: TrainingSet, rows: Rows, objective: str, kind: kinds.HeadKind) -> _Tensors:
     _check(data, rows, objective)
     scale = networks.standard_of(data.inputs, rows.train) if kind.is_standardised else {}
-    return _Lesson(
-        networks.Inputs(data.inputs, scale),
-        scale,
-        torch.from_numpy(data.targets[objective]),
-        torch.from_numpy(rows.train),
-        torch.from_numpy(rows.validation),
-    )
+    arrays = data.inputs, data.targets[objective], rows.train, rows.validation
+    inputs, *others = map(torch.from_numpy, arrays)
+    return _Tensors(inputs, scale, *others)
 
 
 def _check(data: TrainingSet, rows: Rows, objective: str) -> None:
@@ -267,19 +257,17 @@ def optimizer_of(network: networks.Network, plan: Plan, n_batches: int) -> torch
 
 
 def _epochs(
-    lesson: _Lesson, network: networks.Network, objective: str, plan: Plan, seed: int
+    learned: _Tensors, network: networks.Network, objective: str, plan: Plan, seed: int
 ) -> Iterator[tuple[float, float]]:
     """Train a head; its errors in training and validation after each epoch."""
-    train = lesson.train
+    train = learned.train
     optimizer = optimizer_of(network, plan, -(-len(train) // plan.batch_size))
     generator = torch.Generator().manual_seed(derive_seed(seed, "batches"))
     for epoch in range(plan.epochs):
         total = torch.zeros(())
         order = train[torch.randperm(len(train), generator=generator)]
         for batch in torch.split(order, plan.batch_size):
-            total += networks.fill_gradients(
-                network, lesson.inputs.take(batch), lesson.targets[batch]
-            )
+            total += networks.fill_gradients(network, learned.take(batch), learned.targets[batch])
             optimizer.step()
         error = float(total) / len(train)
         if not np.isfinite(error):
@@ -287,13 +275,13 @@ def _epochs(
                 f"training error of {objective} must stay finite, got {error} in epoch "
                 f"{epoch + 1} with {plan}"
             )
-        yield error, _validate(network, lesson)
+        yield error, _validate(network, learned)
 
 
-def _validate(network: networks.Network, lesson: _Lesson) -> float:
+def _validate(network: networks.Network, learned: _Tensors) -> float:
     """Mean squared error of what the head predicts."""
     total = 0.0
-    for some in torch.split(lesson.validation, FORWARD_ROWS):
-        found = networks.outputs(network, lesson.inputs.take(some))
-        total += float((found - lesson.targets[some]).square().sum())
-    return total / len(lesson.validation) if len(lesson.validation) else np.nan
+    for some in torch.split(learned.validation, FORWARD_ROWS):
+        found = networks.outputs(network, learned.take(some))
+        total += float((found - learned.targets[some]).square().sum())
+    return total / len(learned.validation) if len(learned.validation) else np.nan

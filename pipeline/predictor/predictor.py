@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 from numpy.typing import ArrayLike
 from PIL.Image import Image
 from torch import Tensor, nn
@@ -15,13 +15,25 @@ from pipeline.extraction.plan import decoder_batch
 from pipeline.predictor.advice import Costs
 from pipeline.predictor.bayesian import BayesianEntropies, BayesianPlan, bayesian_entropies
 from pipeline.predictor.images import EncodedImage, at_image, masks_at_image, rgb_of
-from pipeline.predictor.prompts import Kind, PromptSet, joined, parse_one, parse_prompts
-from pipeline.predictor.single_masks import single_masks
+from pipeline.predictor.prompts import (
+    DecoderPrompts,
+    Kind,
+    PromptSet,
+    joined,
+    parse_one,
+    parse_prompts,
+)
 from pipeline.predictor.uncertainty import ProposalHeads, Uncertainty, bounded, read_uncertainty
-from pipeline.sam.model import Sam
+from pipeline.sam.model import Embedding, Sam
 
 _ENCODED_PIXELS: Final = 2**22
 """Pixels that the encoder sees in one call: four images of 1024 px, which take some gigabytes."""
+
+STABILITY_DELTA: Final = 0.05
+"""Logits within which a pixel may change sides."""
+
+LEAST_STABILITY: Final = 0.98
+"""IoU of the masks that are cut at both, from which the single mask is taken."""
 
 
 Prediction = tuple[
@@ -374,3 +386,31 @@ def _calls(kinds: Sequence[Kind], batch: int) -> Iterator[list[int]]:
     for kind in dict.fromkeys(kinds):
         numbers = [i for i, own in enumerate(kinds) if own == kind]
         yield from (numbers[i : i + batch] for i in range(0, len(numbers), batch))
+
+
+def single_masks(
+    sam: Sam, embedding: Embedding, prompts: DecoderPrompts
+) -> tuple[Float[Tensor, "prompt 1 y x"], Float[Tensor, "prompt 1"]]:
+    """Logits and SamScore of one mask for each prompt set.
+
+    Notes
+    -----
+    ``dynamic_multimask_via_stability`` of ``sam2``'s decoder, with the numbers of its
+    ``build_sam2``. The proposals are decoded only where they are needed, in a second call.
+    """
+    single = sam.decode(embedding, **vars(prompts), multimask_output=False)
+    is_stable = _is_stable(single.logits)
+    if is_stable.all():
+        return single.logits, single.sam_score
+    three = sam.decode(embedding, **vars(prompts))
+    selected, sam_score = three.selected_logits[:, None], three.sam_score.amax(1, keepdim=True)
+    return (
+        torch.where(is_stable[..., None, None], single.logits, selected),
+        torch.where(is_stable, single.sam_score, sam_score),
+    )
+
+
+def _is_stable(logits: Float[Tensor, "prompt 1 y x"]) -> Bool[Tensor, "prompt 1"]:
+    inner, outer = ((logits > cut).sum((-2, -1)) for cut in (STABILITY_DELTA, -STABILITY_DELTA))
+    # An empty mask is stable.
+    return torch.where(outer > 0, inner / outer, 1) >= LEAST_STABILITY

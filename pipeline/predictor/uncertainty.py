@@ -18,11 +18,11 @@ from pipeline.masks import decode
 from pipeline.predictor import coco_masks
 from pipeline.predictor.advice import Advice, Costs, advise, withhold
 from pipeline.predictor.colours import UNLIKE, TrainingColours
-from pipeline.predictor.demo_scenes import is_demo_scene
 from pipeline.predictor.images import Rgb, masks_at_image
 from pipeline.predictor.prompts import check_finite
 from pipeline.proposals import ProposalScores
 from pipeline.sam.model import Decoded
+from pipeline.scenes.scene import is_demo_scene
 from pipeline.scoring.evidence import Evidence, Heads
 from pipeline.scoring.measures import BY_NAME
 from pipeline.vocabulary import TRAIN_PROMPTS

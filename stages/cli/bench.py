@@ -7,14 +7,13 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.prompts import sample_prompts
 from pipeline.result_rows import RUNTIME, RuntimeSettings, columns_of
 from pipeline.runtime import Heads, Question
 from pipeline.sam.families import models_of
+from stages.cli.columns import aligned
 from stages.extraction.timing import time_models
 from stages.page.labels import METHOD_LABELS, timed_ratio
 from stages.program.main import reported_errors
@@ -65,7 +64,8 @@ def runtime(
         first = timed.iloc[0]
         names = [column.name for column in columns_of(RuntimeSettings)]
         facts = [f"{name.replace('_', ' ')} {first[name]}" for name in names]
-        Console().print(_table(timed), ", ".join(facts), sep="\n", markup=False, highlight=False)
+        print("Seconds per image, and ratio to SAM2 alone (95 % interval)")
+        print(_table(timed), ", ".join(facts), sep="\n")
         if csv:
             write_table(csv, RUNTIME, timed)
 
@@ -91,19 +91,13 @@ def _trained_heads(train_splits: tuple[str, ...], family: str) -> Heads | None:
     return None
 
 
-def _table(timed: pd.DataFrame) -> Table:
-    table = Table(
-        title="Seconds per image, and ratio to SAM2 alone (95 % interval)",
-        title_justify="left",
-    )
-    # On a narrow screen, rich would cut a name that it cannot break.
-    table.add_column("model", min_width=int(timed["model"].str.len().max()))
-    for method in timed["method"].unique():
-        table.add_column(METHOD_LABELS[method], justify="right")
+def _table(timed: pd.DataFrame) -> str:
+    methods = [METHOD_LABELS[method] for method in timed["method"].unique()]
+    lines = [("model", *methods)]
     for model, rows in timed.groupby("model", sort=False):
         cells = [
             f"{row['seconds']:.3f}" + (f", {timed_ratio(row)}" if row["method"] != "sam" else "")
             for row in rows.to_dict("records")
         ]
-        table.add_row(str(model), *cells)
-    return table
+        lines.append((str(model), *cells))
+    return aligned(lines, right=range(1, len(methods) + 1))

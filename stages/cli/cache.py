@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stages.cli.card import cache_card
+from stages.cards.readme import cache_card
 from stages.cli.columns import aligned, bytes_text
 from stages.cli.listing import ls, own_part
 from stages.filling.job import CellJob, possible_jobs, prepared

@@ -22,17 +22,14 @@ app = typer.Typer(
 @app.command()
 def fetch(
     family: Annotated[str, typer.Argument(help="Any but mini, which needs no download.")],
-    models: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(help="One of the family; may be given many times. All by default."),
     ] = None,
 ) -> None:
     """Download weights and check their sha256; skip intact ones."""
-    # Scripts of earlier versions name the models without --model.
-    named = [*(models or ()), *(model or ())]
     with reported_errors():
-        records = [weights.checkpoint(family, name) for name in named]
+        records = [weights.checkpoint(family, name) for name in model or ()]
         for record in records or weights.checkpoints(family):
             with ExitStack() as stack:
                 bar = DownloadBar(f"fetch {family} {record.model}", stack)

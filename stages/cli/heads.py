@@ -11,11 +11,10 @@ import typer
 from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.sam.families import FAMILIES
 from pipeline.vocabulary import PROTOCOL_TOKENS, PROTOCOLS
-from stages.cli.card import heads_card
+from stages.cards.readme import heads_card
 from stages.cli.checkpoints import DownloadBar
 from stages.cli.columns import aligned, bytes_text
-from stages.predictor.colours import ENTRY, colours_entry, training_colours
-from stages.predictor.gates import gates_entry, read_gates
+from stages.predictor import card_entries
 from stages.predictor.loading import OF_USERS
 from stages.predictor.published import read_published
 from stages.program.main import reported_errors
@@ -62,8 +61,8 @@ def export(
         if not heads_dir(split).is_dir():
             check_known("train split", split, _train_splits())
         trained = head_file.read_head_set(split, head_set)
-        calibrated = read_gates(gates, head_set, split) if gates else ()
-        about = {**gates_entry(calibrated), **_colours_of(split)}
+        calibrated = card_entries.read_gates(gates, head_set, split) if gates else ()
+        about = {**card_entries.gates_entry(calibrated), **_colours_of(split)}
         exported = head_file.HeadFile(trained.weights, {**trained.card, **about})
         head_file.write_head_file(file, exported, half=half)
     print(_written(file, len(trained.weights)))
@@ -123,7 +122,7 @@ def _colours_of(split: str) -> dict[str, str]:
             file=sys.stderr,
         )
         return {}
-    return colours_entry(read_objects(objects_path(split)), folder)
+    return card_entries.colours_entry(read_objects(objects_path(split)), folder)
 
 
 def _written(file: Path, n_heads: int) -> str:
@@ -141,10 +140,10 @@ def info(
         path = file or head_file.shipped_heads()
         found = head_file.read_head_file(path)
         lines = [("file", str(path)), ("size", bytes_text(path.stat().st_size))]
-        hidden = (head_file.OBJECTIVES, ENTRY)
+        hidden = (head_file.OBJECTIVES, card_entries.COLOURS)
         lines += [(key, value) for key, value in found.card.items() if key not in hidden]
-        if colours := training_colours(found.card):
-            lines.append((ENTRY, f"of {colours.n_images} images"))
+        if colours := card_entries.training_colours(found.card):
+            lines.append((card_entries.COLOURS, f"of {colours.n_images} images"))
         own = found.by_objective
         names = list(dict.fromkeys(key for facts in own.values() for key in facts))
         rows = [("objective", *names)]

@@ -12,8 +12,7 @@ from pipeline.predictor.advice import KEEP, NONE, Costs
 from pipeline.predictor.prompts import BOX_ORDER, PromptSet
 from stages.cli.columns import aligned
 from stages.predictor import prompts
-from stages.predictor.gates import gate_words, gated_models, set_words
-from stages.predictor.photographs import photograph_note
+from stages.predictor.card_entries import gate_words, gated_models, photograph_note, set_words
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError, check_known
 from storage.errors import printable

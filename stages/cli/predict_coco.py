@@ -1,42 +1,29 @@
 """``usam predict-coco``: images and a COCO file of prompts in, COCO results or a data set out."""
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from stages.cli.predict import Heads, MinScore, MinStability, Model, PointsPerSide
-from stages.predictor.photographs import NOTE
+from stages.predictor.card_entries import NOTE
 from stages.predictor.prompts import Grid, check_no_grid, check_prompts, grid_options
 from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.settings.parsing import ParamsError, check_known
 from storage.checkpoints.weights import checkpoint
-from storage.datasets.coco import (
-    EVERYTHING,
-    EVERYTHING_CATEGORIES,
-    KINDS,
-    PromptedImage,
-    read_categories,
-    read_prompts,
-)
+from storage.datasets import coco
 from storage.errors import DataError, counted, listed, printable, shown
-from storage.folders import sha256_file
+from storage.folders import sha256_file, write_text
 from storage.head_files.head_file import SHIPPED_FAMILY, read_head_file, shipped_heads
-from storage.outputs.coco_results import (
-    LOWEST_FIRST,
-    KeptResults,
-    Results,
-    coco_dataset,
-    sort_results,
-    write_json,
-)
+from storage.outputs import coco_results
+from storage.outputs.coco_results import KeptResults
 
 if TYPE_CHECKING:
-    from stages.predictor.results import Answer
+    from stages.predictor.answers import Answer
 
 
 Images = Annotated[Path, typer.Argument(help="Folder of the images.")]
@@ -54,43 +41,12 @@ Form = Annotated[
 ]
 Sort = Annotated[
     str | None,
-    typer.Option(help=f"Which masks to look at first: {', '.join(LOWEST_FIRST)}."),
+    typer.Option(help=f"Which masks to look at first: {', '.join(coco_results.LOWEST_FIRST)}."),
 ]
 
 DATASET: Final = "dataset"
 
 FORMS: Final = ("results", DATASET)
-
-
-@dataclass(frozen=True)
-class Output:
-    """The file to write."""
-
-    path: Path
-    images: Sequence[PromptedImage]
-    sort: str | None
-    categories: Mapping[int, str] | None
-    """Names by id, for a data set; None for a list of results."""
-
-    def write(self, results: Results) -> int:
-        """Write the file; return how many masks it has."""
-        if self.sort:
-            results = sort_results(results, self.sort)
-        if self.categories is None:
-            write_json(self.path, results)
-            return len(results)
-        images = [
-            {
-                "id": one.image_id,
-                "file_name": one.image.file,
-                "height": one.image.height_px,
-                "width": one.image.width_px,
-            }
-            for one in self.images
-        ]
-        dataset = coco_dataset(images, results, self.categories)
-        write_json(self.path, dataset)
-        return len(dataset["annotations"])
 
 
 def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
@@ -113,9 +69,9 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     with reported_errors():
         _check_words(prompt, form, sort)
         _check_paths(images, annotations, results)
-        todo = read_prompts(annotations, prompt)
+        todo = coco.read_prompts(annotations, prompt)
         check_prompts(annotations, todo)
-        output = Output(results, todo, sort, _categories(annotations, prompt, todo, form))
+        categories = _categories(annotations, prompt, todo, form)
         options = _options(prompt, (points_per_side, min_score, min_stability))
         path = heads or shipped_heads()
         file = read_head_file(path)
@@ -128,18 +84,33 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
             "prompt": f"{prompt} {options}",
         }
         answer = _answer(path, card["family"], model, options)
-        _answer_all(answer, images, KeptResults(results, made_from), output)
+        kept = KeptResults(results, made_from)
+        faults = _answer_all(answer, images, todo, kept)
+        n_masks = _write(results, todo, kept, sort, categories)
+        _report(results, n_masks, len(todo), faults)
+        kept.forget()
+
+
+def _report(results: Path, n_masks: int, n_images: int, faults: Sequence[str]) -> None:
+    """Say what was written; refuse to call it whole where images were left out."""
+    n_read = counted(n_images - len(faults), "image")
+    print(f"{printable(str(results))}: {counted(n_masks, 'mask')} in {n_read}")
+    if faults:
+        raise DataError(
+            f"{len(faults)} of {counted(n_images, 'image')} left out, fix or replace them and run "
+            f"again: {listed(faults)}"
+        )
 
 
 def _check_words(prompt: str, form: str, sort: str | None) -> None:
-    check_known("prompt", prompt, KINDS)
+    check_known("prompt", prompt, coco.KINDS)
     check_known("format", form, FORMS)
     if sort is not None:
-        check_known("sort", sort, LOWEST_FIRST)
+        check_known("sort", sort, coco_results.LOWEST_FIRST)
 
 
 def _categories(
-    annotations: Path, prompt: str, images: Sequence[PromptedImage], form: str
+    annotations: Path, prompt: str, images: Sequence[coco.PromptedImage], form: str
 ) -> Mapping[int, str] | None:
     """Names of the categories of a data set, for which images must have numbers."""
     if form != DATASET:
@@ -150,13 +121,17 @@ def _categories(
                 f"{annotations}: ids of images must be integers for --format {DATASET}, "
                 f"got {shown(one.image_id)}"
             )
-    return EVERYTHING_CATEGORIES if prompt == EVERYTHING else read_categories(annotations)
+    return (
+        coco.EVERYTHING_CATEGORIES
+        if prompt == coco.EVERYTHING
+        else coco.read_categories(annotations)
+    )
 
 
 def _options(prompt: str, grid: Grid) -> dict[str, Any]:
-    if prompt == EVERYTHING:
+    if prompt == coco.EVERYTHING:
         return grid_options(grid)
-    check_no_grid(grid, f"--prompt {EVERYTHING}")
+    check_no_grid(grid, f"--prompt {coco.EVERYTHING}")
     return {}
 
 
@@ -170,25 +145,46 @@ def _check_paths(images: Path, annotations: Path, results: Path) -> None:
         raise ParamsError(f"results must go to a file of their own, got the annotations {results}")
 
 
-def _answer_all(answer: "Answer", images: Path, kept: KeptResults, output: Output) -> None:
-    """Write the results of all readable images; name the others."""
+def _answer_all(
+    answer: "Answer",
+    images: Path,
+    todo: Sequence[coco.PromptedImage],
+    kept: KeptResults,
+) -> list[str]:
+    """Keep the results of all readable images; why the others are not."""
     # Imports torch.
-    from stages.predictor.results import answer_images  # noqa: PLC0415
+    from stages.predictor.answers import answer_images  # noqa: PLC0415
 
-    todo = output.images
     with progress(f"predict {printable(str(images))}", len(todo), "images") as advance:
-        faults = answer_images(answer, images, todo, kept, advance)
-    n_results = output.write(kept.results_of([one.image_id for one in todo]))
-    n_read = len(todo) - len(faults)
-    print(
-        f"{printable(str(output.path))}: {counted(n_results, 'mask')} in {counted(n_read, 'image')}"
-    )
-    if faults:
-        raise DataError(
-            f"{len(faults)} of {counted(len(todo), 'image')} left out, fix or replace them and run "
-            f"again: {listed(faults)}"
-        )
-    kept.forget()
+        return answer_images(answer, images, todo, kept, advance)
+
+
+def _write(
+    path: Path,
+    todo: Sequence[coco.PromptedImage],
+    kept: KeptResults,
+    sort: str | None,
+    categories: Mapping[int, str] | None,
+) -> int:
+    """Write the file, a list of results or, with categories, a data set; how many masks it has."""
+    results = kept.results_of([one.image_id for one in todo])
+    if sort:
+        results = coco_results.sort_results(results, sort)
+    if categories is None:
+        write_text(path, json.dumps(results))
+        return len(results)
+    images = [
+        {
+            "id": one.image_id,
+            "file_name": one.image.file,
+            "height": one.image.height_px,
+            "width": one.image.width_px,
+        }
+        for one in todo
+    ]
+    dataset = coco_results.coco_dataset(images, results, categories)
+    write_text(path, json.dumps(dataset))
+    return len(dataset["annotations"])
 
 
 def _answer(path: Path, family: str, model: str, options: Mapping[str, Any]) -> "Answer":
@@ -196,8 +192,8 @@ def _answer(path: Path, family: str, model: str, options: Mapping[str, Any]) -> 
     if family == SHIPPED_FAMILY:
         print(NOTE, file=sys.stderr)
     # Imported late: torch takes seconds, and errors in the arguments should show at once.
+    from stages.predictor.answers import everything_answers, prompt_answers  # noqa: PLC0415
     from stages.predictor.loading import load_by_heads  # noqa: PLC0415
-    from stages.predictor.results import everything_answers, prompt_answers  # noqa: PLC0415
 
     predictor = load_by_heads(family, model, path)
     return everything_answers(predictor, options) if options else prompt_answers(predictor)

@@ -10,22 +10,16 @@ from pipeline.scoring.corrections import BOUNDS, IOU_GT
 from pipeline.scoring.measures import MEASURES, Measure
 from pipeline.scoring.tasks import judged_proposal
 from stages.tables.auc import RADAR_LINES, RadarLine
-from stages.tables.report_table import BOUNDS_OF, Section
+from stages.tables.report_table import BOUNDS_OF
 
 BOUND_COLOUR: Final = "#8b949e"
 """Colour of the curves by the true gain, by its reverse and at random."""
-
-MEASURE_LABELS: Final = {measure.name: measure.symbol for measure in MEASURES}
-"""Measures as the paper writes them."""
 
 PREDICTED_IOU_LABELS: Final = {
     IOU_GT: "IoU",
     **{measure.name: measure.predicted_iou for measure in MEASURES if measure.predicted_iou},
 }
 """Labels of columns that hold an IoU, true or predicted."""
-
-RADAR_LABELS: Final = {line.name: line.symbol for line in RADAR_LINES}
-"""Lines of the radar."""
 
 METHOD_LABELS: Final = {
     "sam": "SAM2 alone",
@@ -42,24 +36,6 @@ TASK_LABELS: Final = {
     "task": "Task",
     "segmentation": "Segmentation",
 }
-
-SECTION_LABELS: Final[Mapping[Section, str]] = {
-    "overview": "Relative AUC",
-    "curves": "Correction curves",
-    "radar": "All corrections at once",
-    "selective": "Selective prediction",
-    "calibration": "Calibration",
-    "promises": "Promises",
-    "routing": "Routing",
-    "decisions": "Decisions",
-    "tokens": "Heads without one of the tokens",
-    "iou": "Mean IoU",
-    "gallery": "Gallery",
-    "correlation": "Pearson correlation",
-    "trials": "Search for hyperparameters",
-    "runtime": "Runtime",
-}
-"""Sections of the page in a heading."""
 
 PROTOCOL_LABELS: Final = {"best": "Best masks", "selected": "Selected masks"}
 """Protocols in a heading."""
@@ -114,6 +90,9 @@ SURPRISES: Final = ("overrated", "underrated")
 DRAWN: Final[tuple[Measure | RadarLine, ...]] = (*MEASURES, *RADAR_LINES)
 """Names that have a curve or a line in the radar."""
 
+SYMBOLS: Final = {one.name: one.symbol for one in DRAWN}
+"""Measures as the paper writes them, and lines of the radar."""
+
 COLOURS: Final = {
     **{one.name: one.colour for one in DRAWN},
     **dict.fromkeys(BOUNDS, BOUND_COLOUR),
@@ -159,7 +138,7 @@ GLOSSARY: Final[Mapping[str, str]] = {
 def measure_label(name: str) -> str:
     """Label of a measure or radar line, which may be named as ``<measure>@<train split>``."""
     measure, _, train_split = name.partition("@")
-    label = (RADAR_LABELS | MEASURE_LABELS).get(measure, measure)
+    label = SYMBOLS.get(measure, measure)
     return f"{label} ({train_split})" if train_split else label
 
 

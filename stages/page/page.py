@@ -1,10 +1,12 @@
 """Results as a page for people: one HTML file that needs no network."""
 
 import re
+import shutil
+import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, get_args
+from typing import Any, Final
 
 import jinja2
 import pandas as pd
@@ -12,7 +14,7 @@ from markupsafe import Markup, escape
 
 from pipeline.scoring.measures import MEASURES, TASK_MEASURES
 from pipeline.vocabulary import PROTOCOLS
-from stages.page import figures, grid, labels, pictures, provenance, svg, verdict
+from stages.page import figures, grid, labels, pictures, svg, verdict
 from stages.tables import report_table
 from stages.tables.auc import overview_table
 from stages.tables.catalogue import CORRELATION, RADAR, REPORT_TABLES, RUNTIME, TRIALS, Tables
@@ -34,8 +36,26 @@ OF_TASKS: Final = [
 SHOWN_PROTOCOLS: Final = tuple(sorted(PROTOCOLS, key=lambda name: name != verdict.USED))
 """Protocols in the order of the page: what a user has comes first."""
 
-OF_ALL: Final[tuple[report_table.Section, ...]] = ("trials", "runtime")
+OF_ALL: Final = ("trials", "runtime")
 """Sections that stand once, after those of the protocols."""
+
+CODE: Final = ("pipeline", "stages", "storage", "params.yaml")
+"""What a report depends on besides data: the code and the settings."""
+
+N_SHA_DIGITS: Final = 12
+"""As many digits of a commit are shown."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A state of ``CODE``."""
+
+    sha: str
+    """Its first ``N_SHA_DIGITS`` digits."""
+    date: str
+    """Date of the commit, YYYY-MM-DD."""
+    changed: tuple[str, ...]
+    """Files of ``CODE`` that differ from the commit or are new."""
 
 
 @dataclass(frozen=True)
@@ -49,59 +69,8 @@ class Contents:
     galleries: Mapping[str, Gallery]
     """Galleries by split."""
     data_sets: DataSets
-    commit: provenance.Commit | None
+    commit: Commit | None
     """Commit of the code and the settings; None if it is unknown."""
-
-
-@dataclass(frozen=True)
-class Opening:
-    """The head of the page: what a split's results mean for a user."""
-
-    sentences: Mapping[str, str]
-    """By subject."""
-    table: pd.DataFrame
-    """As ``verdict_table`` gives it."""
-    figure: Markup
-    surprises: pictures.GallerySection | None
-
-
-@dataclass(frozen=True)
-class TaskSection:
-    """All that the page shows of a task; ``correction`` in words.
-
-    ``figures`` by split: some measures, then all.
-    """
-
-    key: str
-    label: str
-    correction: str
-    model: str
-    figures: Mapping[str, list[Markup]]
-    tables: list[grid.PrintedTable]
-
-
-@dataclass(frozen=True)
-class ProtocolPart:
-    """All that the page shows of a protocol; mappings are by split."""
-
-    key: str
-    label: str
-    meaning: str
-    truth_mark: str
-    """Note in headings; empty if no measure knows the truth."""
-    masks: str
-    """The judged masks, in a sentence."""
-    data_sets: DataSets
-    """Data sets of the paper whose numbers stand here."""
-    overviews: Mapping[str, grid.Grid]
-    tasks: list[TaskSection]
-    radars: Mapping[str, tuple[Markup, grid.Grid]]
-    galleries: Mapping[str, Mapping[str, pictures.GallerySection]]
-    correlations: Mapping[str, Mapping[tuple[str, str], pd.DataFrame]]
-    uses: Mapping[str, Mapping[str, list[Markup]]]
-    """Figures of how useful measures are, by the section that shows them."""
-    printed: Mapping[report_table.Section, list[grid.PrintedTable]]
-    """Tables of the catalogue by section."""
 
 
 def render_report(contents: Contents) -> str:
@@ -110,6 +79,7 @@ def render_report(contents: Contents) -> str:
     first = next(iter(results.values()))
     found = set(first.auc["measure"])
     printed = _printed(contents, "")
+    trials = contents.tables.get(TRIALS.file())
     page = page_template().render(
         title=contents.title,
         commit=contents.commit,
@@ -126,23 +96,23 @@ def render_report(contents: Contents) -> str:
         of_all=OF_ALL,
         measures=[one for one in MEASURES if one.is_known(first.run["models"], found)],
         runtime=contents.tables[RUNTIME.file()],
-        trials=trial_blocks(contents.tables.get(TRIALS.file())),
+        trials={} if trials is None else _blocks(trials, ["trained_on", "objective"]),
     )
     return page.rstrip() + "\n"
 
 
-def opening(contents: Contents, split: str) -> Opening:
-    """What a split's results mean for a user."""
+def opening(contents: Contents, split: str) -> dict[str, Any]:
+    """The head of the page: what a split's results mean for a user."""
     found = contents.results[split]
     rows = verdict.comparisons(contents.results, split)
     (used,) = report_table.of_protocol({split: found}, verdict.USED).values()
     name = f"opening-{list(contents.results).index(split)}"
-    return Opening(
-        verdict.sentences(rows, found.run["n_groups"]),
-        verdict.verdict_table(rows),
-        svg.page_svg(figures.opening_figure(figures.first_curves(used)), name),
-        pictures.surprises(contents.galleries[split], split),
-    )
+    return {
+        "sentences": verdict.sentences(rows, found.run["n_groups"]),
+        "table": verdict.verdict_table(rows),
+        "figure": svg.page_svg(figures.opening_figure(figures.first_curves(used)), name),
+        "surprises": pictures.surprises(contents.galleries[split], split),
+    }
 
 
 def unlike_paper(results: report_table.Results, data_sets: DataSets) -> dict[str, str]:
@@ -155,70 +125,76 @@ def unlike_paper(results: report_table.Results, data_sets: DataSets) -> dict[str
     }
 
 
-def protocol_part(contents: Contents, protocol: str) -> ProtocolPart:
+def protocol_part(contents: Contents, protocol: str) -> dict[str, Any]:
     """What the page shows of a protocol."""
     own = replace(contents, results=report_table.of_protocol(contents.results, protocol))
-    return ProtocolPart(
-        key=protocol,
-        label=labels.PROTOCOL_LABELS[protocol],
-        meaning=labels.PROTOCOL_MEANINGS[protocol],
-        truth_mark=labels.TRUTH_MARKS[protocol],
-        masks=labels.MASK_LABELS[protocol],
-        data_sets=contents.data_sets if protocol == report_table.PAPER_PROTOCOL else {},
-        overviews={
+    return {
+        "key": protocol,
+        "label": labels.PROTOCOL_LABELS[protocol],
+        "meaning": labels.PROTOCOL_MEANINGS[protocol],
+        "truth_mark": labels.TRUTH_MARKS[protocol],
+        "masks": labels.MASK_LABELS[protocol],
+        "data_sets": contents.data_sets if protocol == report_table.PAPER_PROTOCOL else {},
+        "tasks": [
+            task_section(own, protocol, task) for task in report_table.task_models(own.results)
+        ],
+        "printed": _printed(own, protocol),
+        **_by_split(own, protocol),
+    }
+
+
+def _by_split(own: Contents, protocol: str) -> dict[str, Any]:
+    """The parts of which a protocol has one for each split."""
+    numbered = list(enumerate(own.results.items()))
+    return {
+        "overviews": {
             split: _by_task(overview_table(own.results, split), "") for split in own.results
         },
-        tasks=[task_section(own, protocol, task) for task in report_table.task_models(own.results)],
-        radars={
+        "radars": {
             split: _radar(own, protocol, split, f"radar-{protocol}-{i}")
-            for i, split in enumerate(own.results)
+            for i, (split, _) in numbered
         },
-        galleries={
+        "galleries": {
             split: pictures.gallery_sections(gallery.of_protocol(protocol), protocol, split)
             for split, gallery in own.galleries.items()
         },
-        correlations={
-            split: correlation_blocks(own.tables, protocol, split) for split in own.results
+        "correlations": {
+            split: _blocks(own.tables[CORRELATION.file(split, protocol)], ["model", "train_split"])
+            for split in own.results
         },
-        uses={
+        "uses": {
             split: _uses(found, own.tables[RUNTIME.file()], f"{protocol}-{i}")
-            for i, (split, found) in enumerate(own.results.items())
+            for i, (split, found) in numbered
         },
-        printed=_printed(own, protocol),
-    )
+    }
 
 
-def task_section(contents: Contents, protocol: str, task: str) -> TaskSection:
+def task_section(contents: Contents, protocol: str, task: str) -> dict[str, Any]:
     """Figures and tables of a task; the results are those of the protocol."""
     results = contents.results
     key = f"{task}-{protocol}"
     some = verdict.OF_LINES[task]
     drawn = {
         split: [
-            svg.page_svg(figures.curves_figure(curves, task, measures), f"{name}-{key}-{i}")
+            svg.page_svg(figures.curves_figure(found.curves, task, measures), f"{name}-{key}-{i}")
             for name, measures in {"curves": some, "all-curves": TASK_MEASURES[task]}.items()
         ]
         for i, (split, found) in enumerate(results.items())
-        for curves in [found.curves]
     }
-    return TaskSection(
-        key,
-        labels.TASK_LABELS[task],
-        labels.correction(protocol, task),
-        report_table.task_models(results)[task],
-        drawn,
-        grid.print_tables(OF_TASKS, contents.tables, results, protocol=protocol, task=task),
-    )
-
-
-def correlation_blocks(
-    tables: Tables, protocol: str, split: str
-) -> dict[tuple[str, str], pd.DataFrame]:
-    """Correlations of a split, square, by model and train split."""
-    return _blocks(tables[CORRELATION.file(split, protocol)], ["model", "train_split"])
+    return {
+        "key": key,
+        "label": labels.TASK_LABELS[task],
+        "correction": labels.correction(protocol, task),
+        "model": report_table.task_models(results)[task],
+        "figures": drawn,
+        "tables": grid.print_tables(
+            OF_TASKS, contents.tables, results, protocol=protocol, task=task
+        ),
+    }
 
 
 def _uses(found: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, list[Markup]]:
+    """Figures of how useful measures are, by the section that shows them."""
     task = figures.MASKS_OF
     drawn = {
         "selective": [
@@ -235,23 +211,16 @@ def _uses(found: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, list[
     }
 
 
-def _printed(
-    contents: Contents, protocol: str
-) -> dict[report_table.Section, list[grid.PrintedTable]]:
+def _printed(contents: Contents, protocol: str) -> dict[str, list[grid.PrintedTable]]:
     """Tables of the catalogue by section, apart from those that stand with their task."""
     of_sections = {
         section: [row for row in REPORT_TABLES if row.section == section and row not in OF_TASKS]
-        for section in get_args(report_table.Section)
+        for section in report_table.SECTIONS
     }
     return {
         section: grid.print_tables(rows, contents.tables, contents.results, protocol=protocol)
         for section, rows in of_sections.items()
     }
-
-
-def trial_blocks(trials: pd.DataFrame | None) -> dict[tuple[str, str], pd.DataFrame]:
-    """Trials by train split and objective."""
-    return {} if trials is None else _blocks(trials, ["trained_on", "objective"])
 
 
 def _blocks(table: pd.DataFrame, keys: list[str]) -> dict[tuple[str, str], pd.DataFrame]:
@@ -292,7 +261,7 @@ def page_template() -> jinja2.Template:
         colours=labels.COLOURS,
         dashed=labels.DASHED,
         task_labels=labels.TASK_LABELS,
-        section_labels=labels.SECTION_LABELS,
+        section_labels=report_table.SECTIONS,
         mask_colours=labels.MASK_COLOURS,
         ends=labels.ENDS,
         paper=PAPER,
@@ -331,3 +300,35 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "coded": coded,
 }
 """How the page words what it shows."""
+
+
+def last_commit(root: Path) -> Commit | None:
+    """The last commit that changed ``CODE``; None outside a repository that has it.
+
+    Notes
+    -----
+    Stores and results hold no date, so that equal inputs give equal bytes; the page has that of the
+    commit instead. Commits of anything else, such as docs or ``dvc.lock``, do not count: the page
+    stays the same, byte for byte, as long as the code, the settings and the results do. DVC knows
+    nothing of commits: it rewrites the page when the content of a dependency changes, and the page
+    names the commit at which it was written.
+    """
+    if shutil.which("git") is None:
+        return None
+    # The full digest: how far git abbreviates it depends on the repository.
+    logged = _git(root, "log", "-1", "--format=%H %cs", "--", *CODE)
+    if not logged:
+        return None
+    sha, date = logged.split()
+    tracked = _git(root, "diff", "--name-only", "--relative", "-z", "HEAD", "--", *CODE)
+    new = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", *CODE)
+    changed = sorted(filter(None, (tracked + new).split("\0")))
+    return Commit(sha[:N_SHA_DIGITS], date, tuple(changed))
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """Output of git; empty if it refuses, as it does outside a repository."""
+    # No lock on the index, which another process may be using.
+    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else ""

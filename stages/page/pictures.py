@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -12,42 +11,11 @@ from pipeline.scoring.measures import BY_NAME, ranked_name
 from stages.page.labels import SURPRISES, TASK_LABELS, measure_label, number, shown_mask
 from storage.outputs.results import Gallery
 
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture of an object, and the words beside it."""
-
-    anchor: str
-    """``id`` of its figure: the address of the enlarged picture."""
-    source: str
-    """Data URI."""
-    description: str
-    """Text for those who cannot see it."""
-    file: str
-    """File of the image."""
-    object_id: str
-    place: str
-    """Its rank among all objects."""
-    uncertainty: str
-    iou: str
-    """IoU before and after the correction."""
+Section = dict[str, Any]
+"""What the page shows of one task's objects in one split."""
 
 
-@dataclass(frozen=True)
-class GallerySection:
-    """What the page shows of one task's objects in one split."""
-
-    measure: str
-    """What ranks them, in words."""
-    title: str
-    """The task, and the kind of heads that ranks its objects."""
-    anchor: str
-    shown_mask: str
-    """What the pictures show, in words."""
-    ends: Mapping[str, list[Picture]]
-
-
-def gallery_sections(gallery: Gallery, protocol: str, split: str) -> dict[str, GallerySection]:
+def gallery_sections(gallery: Gallery, protocol: str, split: str) -> dict[str, Section]:
     """Pictures of a protocol by task and kind of heads; a task shows the masks of one model."""
     table = gallery.table[~gallery.table["end"].isin(SURPRISES)]
     sections = {}
@@ -58,40 +26,44 @@ def gallery_sections(gallery: Gallery, protocol: str, split: str) -> dict[str, G
     return sections
 
 
-def surprises(gallery: Gallery, split: str) -> GallerySection | None:
+def surprises(gallery: Gallery, split: str) -> Section | None:
     """Objects that a measure ranks worst; None without any."""
     rows = gallery.table[gallery.table["end"].isin(SURPRISES)]
     return None if rows.empty else _section(gallery, rows, f"surprises-{split}")
 
 
-def _section(gallery: Gallery, rows: pd.DataFrame, anchor: str) -> GallerySection:
+def _section(gallery: Gallery, rows: pd.DataFrame, anchor: str) -> Section:
     """Pictures of one task and measure."""
     first = rows.iloc[0]
     heads = BY_NAME[first["measure"]].heads
     n_objects = gallery.table["rank"].max()
-    return GallerySection(
-        measure=measure_label(first["measure"]).replace(", ours", " of ours"),
-        title=TASK_LABELS[first["task"]] + (KINDS_BY_NAME[heads].label if heads else ""),
-        anchor=f"gallery-{anchor}",
-        shown_mask=shown_mask(first["protocol"], first["task"], first["model"]),
-        ends={
+    return {
+        "measure": measure_label(first["measure"]).replace(", ours", " of ours"),
+        "title": TASK_LABELS[first["task"]] + (KINDS_BY_NAME[heads].label if heads else ""),
+        "anchor": f"gallery-{anchor}",
+        "shown_mask": shown_mask(first["protocol"], first["task"], first["model"]),
+        "ends": {
             str(end): [
                 _picture(gallery, anchor, row, n_objects) for row in shown.to_dict("records")
             ]
             for end, shown in rows.groupby("end", sort=False)
         },
-    )
+    }
 
 
-def _picture(gallery: Gallery, anchor: str, row: Mapping[Hashable, Any], n_objects: int) -> Picture:
+def _picture(
+    gallery: Gallery, anchor: str, row: Mapping[Hashable, Any], n_objects: int
+) -> dict[str, str]:
+    """A picture of an object, and the words beside it."""
     jpeg = base64.b64encode(gallery.pictures[row["picture"]]).decode("ascii")
-    return Picture(
-        anchor=f"picture-{anchor}-{row['rank']}",
-        source=f"data:image/jpeg;base64,{jpeg}",
-        description=f"Object {row['object_id']} of {row['file']}: ground truth, prediction, click",
-        file=row["file"],
-        object_id=str(row["object_id"]),
-        place=f"{row['rank']} of {n_objects}",
-        uncertainty=f"{measure_label(row['measure'])}: {number(row['uncertainty'], 3)}",
-        iou=f"IoU {number(row['iou'], 2)} → {number(row['corrected_iou'], 2)}",
-    )
+    name = f"Object {row['object_id']} of {row['file']}"
+    return {
+        "anchor": f"picture-{anchor}-{row['rank']}",
+        "source": f"data:image/jpeg;base64,{jpeg}",
+        "description": f"{name}: ground truth, prediction, click",
+        "file": row["file"],
+        "object_id": str(row["object_id"]),
+        "place": f"{row['rank']} of {n_objects}",
+        "uncertainty": f"{measure_label(row['measure'])}: {number(row['uncertainty'], 3)}",
+        "iou": f"IoU {number(row['iou'], 2)} → {number(row['corrected_iou'], 2)}",
+    }

@@ -11,22 +11,13 @@ from pipeline.sam.families import NAMES, models_of, reads_of
 from pipeline.sam.model import DeviceError, Precision, Sam
 from pipeline.vocabulary import PROTOCOLS, TRAIN_PROMPTS
 from stages.extraction.models import load_sam
-from stages.predictor.colours import training_colours
-from stages.predictor.gates import gate_of
-from stages.predictor.photographs import DRAWN_ONLY
+from stages.predictor.card_entries import DRAWN_ONLY, gate_of, training_colours
 from stages.settings.parsing import ParamsError, check_known
 from stages.settings.removed import removal
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError, WeightsError
-from storage.head_files.head_file import (
-    PROMPTS,
-    SHIPPED_FAMILY,
-    HeadFile,
-    check_card,
-    family_heads,
-    read_head_file,
-)
+from storage.head_files import head_file
 
 OF_USERS: Final = HeadSet("selected", "selected", "ours")
 """The head set that ships: of masks as a user has them."""
@@ -105,7 +96,7 @@ def load_predictor(
     check_known("model", model, models_of(family))
     check_known("protocol", protocol, PROTOCOLS)
     path = default_heads(family) if heads is None else Path(heads)
-    found = read_head_file(path)
+    found = head_file.read_head_file(path)
     expected = {
         "family": family,
         "extract_version": str(VERSIONS["extract"]),
@@ -138,7 +129,7 @@ def load_by_heads(
     """
     check_known("family", family, NAMES)
     path = default_heads(family) if heads is None else Path(heads)
-    found = read_head_file(path)
+    found = head_file.read_head_file(path)
     return load_predictor(
         found.card["family"],
         model or found.models[0],
@@ -155,7 +146,7 @@ def default_heads(family: str) -> Path:
     WeightsError
         If it is not there.
     """
-    path = family_heads(family)
+    path = head_file.family_heads(family)
     if not path.is_file():
         raise WeightsError(
             f"heads of {family} must be given as a file or be at {path}, got none: `usam heads "
@@ -185,7 +176,7 @@ def _check(
     path: Path, card: Mapping[str, str], expected: Mapping[str, str], *, strict: bool
 ) -> None:
     try:
-        check_card(path, card, expected)
+        head_file.check_card(path, card, expected)
     except DataError as error:
         if strict:
             raise
@@ -208,9 +199,11 @@ def _load(family: str, model: str, precision: Precision, device: str) -> Sam:
         raise ParamsError(str(error)) from error
 
 
-def _heads(path: Path, found: HeadFile, family: str, model: str, sam: Sam) -> ProposalHeads:
+def _heads(
+    path: Path, found: head_file.HeadFile, family: str, model: str, sam: Sam
+) -> ProposalHeads:
     """Heads for a model, whose tokens no setting makes wider."""
-    check_card(path, found.card, {"n_channels": str(sam.n_channels)})
+    head_file.check_card(path, found.card, {"n_channels": str(sam.n_channels)})
     gate, of_sets = (gate_of(found.card, model, of_sets=of) for of in (False, True))
     kind = found.card["kind"]
     if kind not in KINDS:
@@ -227,9 +220,9 @@ def _heads(path: Path, found: HeadFile, family: str, model: str, sam: Sam) -> Pr
             first_mask_token=int(found.card.get("first_mask_token", "1")),
             least_iou=None if gate is None else 1 - gate.threshold,
             least_doubt=None if of_sets is None else of_sets.threshold,
-            prompts=tuple(found.card.get(PROMPTS, TRAIN_PROMPTS[0]).split()),
+            prompts=tuple(found.card.get(head_file.PROMPTS, TRAIN_PROMPTS[0]).split()),
             colours=training_colours(found.card),
-            image_caution=DRAWN_ONLY if family == SHIPPED_FAMILY else "",
+            image_caution=DRAWN_ONLY if family == head_file.SHIPPED_FAMILY else "",
         )
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error

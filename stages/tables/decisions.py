@@ -1,12 +1,12 @@
 """The value of choosing a correction by its predicted gain, as a table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from pipeline.decisions import Decisions, Worth, choose
+from pipeline.decisions import Decisions, Mean, choose
 from pipeline.heads.kinds import HEAD_KINDS
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.tasks import REFINED
@@ -100,10 +100,10 @@ def _predicted(found: SplitResults, own: pd.DataFrame, choices: list[str]) -> di
     return predicted
 
 
-def _numbers(worth: Worth) -> dict[str, float]:
+def _numbers(worth: Mapping[str, Mean]) -> dict[str, float]:
     return {
         name + end: value
-        for name, mean in vars(worth).items()
+        for name, mean in worth.items()
         for end, value in zip(
             ("", *report_table.BOUNDS_OF),
             (mean.value, mean.interval.low, mean.interval.high),

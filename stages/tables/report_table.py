@@ -1,6 +1,6 @@
 """The declaration of a report table, the rows that tables show, and a column per split."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -90,16 +90,24 @@ def models_in_order(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def a_column_a_split(
-    rows: pd.DataFrame, index: list[str], value: str, suffix: str = ""
+    rows: pd.DataFrame, index: list[str], value: str, suffix: str = "", splits: Iterable[str] = ()
 ) -> pd.DataFrame:
-    """Pivot a value and its bounds to percent; rows and columns stay in their order."""
+    """Pivot a value and its bounds to percent; rows and columns stay in their order.
+
+    Parameters
+    ----------
+    splits
+        Those that get columns though they may have no row.
+    """
     in_order = pd.MultiIndex.from_frame(rows[index].drop_duplicates())
     columns = {
         f"{split}{suffix}{end}": of_split.set_index(index)[value + end]
         for split, of_split in rows.groupby("split", sort=False)
         for end in ("", *BOUNDS_OF)
     }
-    return pd.DataFrame(columns).reindex(in_order).mul(100).reset_index()
+    table = pd.DataFrame(columns).reindex(in_order).mul(100).reset_index()
+    every = [f"{split}{end}" for split in splits for end in ("", *BOUNDS_OF)]
+    return table.reindex(columns=[*index, *every]) if every else table
 
 
 PERCENT_FORMAT: Final = "%.2f"
@@ -107,23 +115,23 @@ PERCENT_FORMAT: Final = "%.2f"
 PAPER_PROTOCOL: Final = "best"
 """The protocol of the paper's numbers."""
 
-Section = Literal[
-    "overview",
-    "curves",
-    "radar",
-    "selective",
-    "calibration",
-    "promises",
-    "routing",
-    "decisions",
-    "tokens",
-    "iou",
-    "gallery",
-    "correlation",
-    "trials",
-    "runtime",
-]
-"""Sections of the page, in its order."""
+SECTIONS: Final = {
+    "overview": "Relative AUC",
+    "curves": "Correction curves",
+    "radar": "All corrections at once",
+    "selective": "Selective prediction",
+    "calibration": "Calibration",
+    "promises": "Promises",
+    "routing": "Routing",
+    "decisions": "Decisions",
+    "tokens": "Heads without one of the tokens",
+    "iou": "Mean IoU",
+    "gallery": "Gallery",
+    "correlation": "Pearson correlation",
+    "trials": "Search for hyperparameters",
+    "runtime": "Runtime",
+}
+"""Sections of the page in its order, and their headings."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +174,8 @@ class ReportTable:
     """Makes the table, given the task or the split; an empty one for a table of all."""
     heading: str
     """What it shows."""
-    section: Section
+    section: str
+    """One of ``SECTIONS``."""
     caption: str = ""
     """What its numbers are, and their unit."""
     note: str = ""

@@ -80,9 +80,8 @@ def promise_table(results: report_table.Results) -> pd.DataFrame:
         kept_high=np.nan,
     )
     names = ["masks", "measure", "trained_on", "promised"]
-    numbers = [split + end for split in results for end in ("", *report_table.BOUNDS_OF)]
     # A split whose images show nothing has no rows.
-    return report_table.a_column_a_split(rows, names, "kept").reindex(columns=[*names, *numbers])
+    return report_table.a_column_a_split(rows, names, "kept", splits=results)
 
 
 def set_table(results: report_table.Results) -> pd.DataFrame:
@@ -102,9 +101,7 @@ def set_table(results: report_table.Results) -> pd.DataFrame:
         }
         shown.append(rows.assign(statistic=statistic, **values))
     names = ["sets", "measure", "trained_on", "statistic"]
-    numbers = [split + end for split in results for end in ("", *report_table.BOUNDS_OF)]
-    table = report_table.a_column_a_split(pd.concat(shown), names, "value")
-    return table.reindex(columns=[*names, *numbers])
+    return report_table.a_column_a_split(pd.concat(shown), names, "value", splits=results)
 
 
 def routing_table(results: report_table.Results, timed: pd.DataFrame) -> pd.DataFrame:

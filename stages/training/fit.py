@@ -19,21 +19,16 @@ from stages.training.data import read_head_data
 
 
 @dataclass(frozen=True)
-class Seeds:
-    """Seed of initial weights and batches, and of the images that judge."""
-
-    heads: int
-    judging: int
-
-
-@dataclass(frozen=True)
 class HeadToFit:
     """A head to train, described so that any worker can train it."""
 
     head_set: HeadSet
     objective: str
     plan: Plan
-    seeds: Seeds
+    seed: int
+    """Of initial weights and batches."""
+    judging_seed: int
+    """Of the images that judge."""
     is_kept: bool
     """Whether it learns from all images, not from four fifths to be judged on the others."""
 
@@ -52,7 +47,9 @@ _read: Final[dict[tuple[CellsToOpen, HeadSet], TrainingSet]] = {}
 """The data that a worker read last, for the other heads of the set."""
 
 
-def heads_to_fit(head_set: HeadSet, plans: Mapping[str, Plan], seeds: Seeds) -> list[HeadToFit]:
+def heads_to_fit(
+    head_set: HeadSet, plans: Mapping[str, Plan], *, seed: int, judging_seed: int
+) -> list[HeadToFit]:
     """Two heads for each objective.
 
     Parameters
@@ -62,7 +59,7 @@ def heads_to_fit(head_set: HeadSet, plans: Mapping[str, Plan], seeds: Seeds) -> 
     """
     # The longest first, so that no worker starts one when the others end.
     return [
-        HeadToFit(head_set, objective, plan, seeds, is_kept)
+        HeadToFit(head_set, objective, plan, seed, judging_seed, is_kept)
         for is_kept in (True, False)
         for objective, plan in plans.items()
     ]
@@ -146,14 +143,14 @@ def _fit(data: TrainingSet, one: HeadToFit, advance: Callable[[int], None]) -> F
     try:
         # The images, or videos, that judged the trials also validate the heads. A split that has
         # none to spare is refused at once.
-        held_out = Rows(*split_by_group(data.group, one.seeds.judging))
+        held_out = Rows(*split_by_group(data.group, one.judging_seed))
         everything = Rows(np.arange(len(data.group)), np.arange(0))
         return train_head(
             data,
             everything if one.is_kept else held_out,
             one.objective,
             one.plan,
-            seed=one.seeds.heads,
+            seed=one.seed,
             kind=KINDS_BY_NAME[one.head_set.kind],
             advance=advance,
         )

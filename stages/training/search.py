@@ -1,15 +1,26 @@
-"""The search for the hyperparameters of a head, by the executor of the settings."""
+"""The search for the hyperparameters of a head: SMAC3 proposes, trials answer, a log records.
+
+By the executor of the settings.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event, Thread
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
+from ConfigSpace import Configuration, ConfigurationSpace, Float, Integer
+from joblib import parallel_config
+from smac import HyperparameterOptimizationFacade, MultiFidelityFacade, Scenario
+from smac.acquisition.maximizer import AbstractAcquisitionMaximizer, LocalSearch
+from smac.intensifier import SuccessiveHalving
+from smac.main.config_selector import ConfigSelector
+from smac.runhistory import TrialInfo, TrialValue
 
-from pipeline.heads.kinds import HeadSet, Hyperparameters, Trial
+from pipeline.heads.kinds import RANGES, HeadSet, Hyperparameters, Trial
 from pipeline.heads.objectives import VALIDATION_SHARE, TrainingSet, sample_by_group, split_by_group
 from pipeline.heads.training import Rows, continued_costs, validation_cost
 from stages.executor.cells import CellsToOpen, opened
@@ -21,9 +32,8 @@ from stages.settings.parsing import ParamsError
 from stages.settings.versions import VERSIONS
 from stages.training.data import origin_of, read_head_data
 from stages.training.fit import one_thread_each
-from stages.training.study import LOG, Facade, run_study
 from storage.errors import faults_of
-from storage.outputs.tuning import read_log, study_dir
+from storage.outputs.tuning import append_trial, read_log, study_dir
 from storage.store.signature import digest, versions
 
 TUNED: Final = HeadSet("best", "best")
@@ -35,6 +45,21 @@ LOOK_S: Final = 2.0
 
 Found = list[Trial] | ValueError
 """What comes of a study: its trials, or why it cannot be made, which no other try would change."""
+
+LOG: Final = "trials.jsonl"
+
+Facade = Literal["full", "multifidelity"]
+"""How trials are chosen: as in the paper, where epochs are searched and each trial trains to its
+end; or by successive halving, where all begin with few epochs and those that do well get more."""
+
+ETA: Final = 4
+"""Of so many heads with as many epochs, the best gets so many times the epochs: 5, 20, 80."""
+
+FIRST_ROUND: Final = ETA**2
+"""Heads that begin together."""
+
+LEAST_MODELLED: Final = 8
+"""SMAC3's model learns from the most epochs that so many trials had; by default a single one."""
 
 
 @dataclass(frozen=True)
@@ -200,3 +225,135 @@ def _folder_of(study: Study) -> Path:
         **versions("torch", "numpy", "scikit-learn", "smac", "ConfigSpace"),
     }
     return study_dir(study.cells.split, study.objective, digest(given))
+
+
+def run_study(
+    cost: Callable[[Hyperparameters], float],
+    folder: Path,
+    *,
+    n_trials: int,
+    seed: int,
+    advance: Callable[[int], None],
+    facade: Facade = "full",
+) -> list[Trial]:
+    """Try ``n_trials`` hyperparameters in the order in which SMAC3 asks for them.
+
+    A killed study continues where it stopped: SMAC3's questions follow from the seed and the
+    costs, so it asks the same again, and the log answers what was tried before. SMAC3's own files
+    keep no state of its random numbers, so resuming from them would end elsewhere.
+
+    Parameters
+    ----------
+    cost
+        Error of trained hyperparameters. What it raises ends the study.
+    folder
+        For the log and SMAC3's files; belongs to one cost and one seed. The caller removes it when
+        the trials are safe elsewhere: until then the log answers every trial.
+    advance
+        Called after each trial with 1.
+    """
+    known = {trial.plan: trial.mse for trial in read_log(folder / LOG)}
+    trials = []
+    # A folder of its own: where a lost worker still runs, its files are not those of the next.
+    # And one thread for its forest: with more, sums of trees have their order by chance.
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="smac-", dir=folder) as unread, parallel_config("sequential"):
+        optimizer = _optimizer(facade, Path(unread), n_trials, seed)
+        for _ in range(n_trials):
+            asked = optimizer.ask()
+            plan = _plan(asked)
+            if plan not in known:
+                known[plan] = cost(plan)
+                append_trial(folder / LOG, Trial(plan, known[plan]))
+            optimizer.tell(asked, TrialValue(cost=known[plan]), save=False)
+            trials.append(Trial(plan, known[plan]))
+            advance(1)
+    return trials
+
+
+class SortedLocalSearch(LocalSearch):
+    """SMAC3's local search from the same starting points in an order that is always the same.
+
+    SMAC3 takes them from a set of hashes of text, which are others in every process; what it draws
+    on the way from each would be, too.
+    """
+
+    def _search(self, start_points: list[Configuration]) -> list[tuple[float, Configuration]]:
+        ordered = sorted(start_points, key=lambda point: tuple(point.get_array()))
+        found: list[tuple[float, Configuration]] = super()._search(ordered)
+        return found
+
+
+def _optimizer(
+    facade: Facade, folder: Path, n_trials: int, seed: int
+) -> HyperparameterOptimizationFacade:
+    least, most = RANGES["epochs"] if facade == "multifidelity" else (None, None)
+    scenario = Scenario(
+        _space(facade, seed),
+        name="smac",
+        output_directory=folder,
+        deterministic=True,
+        n_trials=n_trials,
+        seed=seed,
+        n_workers=1,
+        min_budget=least,
+        max_budget=most,
+    )
+    maximizer = HyperparameterOptimizationFacade.get_acquisition_maximizer(scenario)
+    maximizer._local_search = SortedLocalSearch(scenario.configspace, seed=seed)  # noqa: SLF001
+    if facade == "multifidelity":
+        return _multifidelity(scenario, maximizer)
+    return HyperparameterOptimizationFacade(
+        scenario, _never_called, acquisition_maximizer=maximizer, logging_level=False
+    )
+
+
+def _multifidelity(
+    scenario: Scenario, maximizer: AbstractAcquisitionMaximizer
+) -> MultiFidelityFacade:
+    return MultiFidelityFacade(
+        scenario,
+        _never_called_with_budget,
+        intensifier=SuccessiveHalving(scenario, eta=ETA),
+        acquisition_maximizer=maximizer,
+        # The whole first round: of what it asks beyond, SMAC3 draws some twice.
+        initial_design=MultiFidelityFacade.get_initial_design(
+            scenario, n_configs=FIRST_ROUND, max_ratio=1
+        ),
+        config_selector=ConfigSelector(scenario, min_trials=LEAST_MODELLED),
+        logging_level=False,
+    )
+
+
+def _space(facade: Facade, seed: int) -> ConfigurationSpace:
+    names = {"full": ("epochs", "batch_size"), "multifidelity": ("batch_size",)}[facade]
+    whole = [Integer(name, _whole(name)) for name in names]
+    rate = Float("learning_rate", RANGES["learning_rate"], log=True)
+    return ConfigurationSpace(
+        space=[*whole, rate, Float("momentum", RANGES["momentum"])], seed=seed
+    )
+
+
+def _whole(name: str) -> tuple[int, int]:
+    low, high = RANGES[name]
+    return int(low), int(high)
+
+
+def _never_called(config: Configuration, seed: int) -> float:
+    raise AssertionError(f"trials must be asked for and told, got a call with {config}, {seed}")
+
+
+def _never_called_with_budget(config: Configuration, seed: int, budget: float) -> float:
+    # SMAC3 warns of a function that takes no budget where there are some, and of one that does
+    # where there are none.
+    return _never_called(config, seed) + budget
+
+
+def _plan(asked: TrialInfo) -> Hyperparameters:
+    config = asked.config
+    return Hyperparameters(
+        epochs=int(config["epochs"]) if asked.budget is None else round(asked.budget),
+        batch_size=int(config["batch_size"]),
+        learning_rate=float(config["learning_rate"]),
+        momentum=float(config["momentum"]),
+    )

@@ -17,8 +17,7 @@ from stages.settings.versions import version_entry
 from stages.training.data import learned_prompts, origin_of
 from stages.training.fit import FittedHeads
 from storage.folders import whole_folder
-from storage.head_files.head_file import PROMPTS, head_set_path, pack_heads, write_head_file
-from storage.head_files.isotonic_file import Calibration, write_isotonic
+from storage.head_files import head_file
 from storage.outputs.tables import blocks_as_frame, write_table
 from storage.outputs.tuning import Tuning
 from storage.paths import curves_path, protocol_dir
@@ -50,7 +49,7 @@ def kept_heads(
     split, kind = cells.split, KINDS_BY_NAME[head_set.kind]
     about = {"split": split, **head_set.card, "seed": str(seed), **origin_of(cells, head_set.reads)}
     if kind.learns_every_prompt:
-        about[PROMPTS] = " ".join(learned_prompts(cells, head_set))
+        about[head_file.PROMPTS] = " ".join(learned_prompts(cells, head_set))
     about |= {key: str(number) for key, number in version_entry("train").items()}
     heads = []
     for objective, validated in fitted[0].items():
@@ -75,21 +74,21 @@ def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[KeptHead]]
         with whole_folder(protocol_dir(split, protocol)) as folder:
             for head_set, heads in trained.items():
                 if head_set.protocol == protocol:
-                    place = head_set_path(split, head_set).relative_to(
+                    place = head_file.head_set_path(split, head_set).relative_to(
                         protocol_dir(split, protocol)
                     )
-                    packed = pack_heads(
+                    packed = head_file.pack_heads(
                         {head.objective: head.weights for head in heads},
                         {head.objective: head.metadata for head in heads},
                         **about,
                     )
-                    write_head_file(folder / place, packed)
-    write_isotonic(split, calibration_of(cells), origin_of(cells))
+                    head_file.write_head_file(folder / place, packed)
+    head_file.write_isotonic(split, calibration_of(cells), origin_of(cells))
     curves = [_curve(one, head) for one, heads in trained.items() for head in heads]
     write_table(curves_path(split), LEARNING_CURVES, blocks_as_frame(curves))
 
 
-def calibration_of(cells: SplitCells) -> Calibration:
+def calibration_of(cells: SplitCells) -> head_file.Calibration:
     """Isotonic regression of the IoU on the SamScore, of every model's judged masks."""
     scores = {model: cell.proposals() for model, cell in cells.identity.items()}
     return {

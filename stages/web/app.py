@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from pipeline.predictor import Uncertainty
 from pipeline.predictor.advice import Costs
 from pipeline.prompt_kinds import PromptError
-from stages.predictor.gates import gate_words, set_words
+from stages.predictor.card_entries import gate_words, set_words
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError
 from stages.web import images, messages, security, stateless

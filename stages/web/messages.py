@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from pipeline.predictor import PromptSet, Uncertainty
 from pipeline.predictor.advice import Costs
 from pipeline.vocabulary import N_PROPOSALS
-from stages.predictor.results import mask_result
+from stages.predictor.answers import mask_result
 from stages.settings.parsing import ParamsError
 from storage.datasets.coco import EVERYTHING_CATEGORIES, NO_CATEGORY
 from storage.images.files import png_bytes

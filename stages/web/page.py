@@ -1,22 +1,29 @@
 """State shared by all requests of the page: predictors, queues, images, scenes."""
 
 import asyncio
+import csv
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from jaxtyping import UInt8
 
 from pipeline.predictor import PromptSet, UncertainPredictor
+from pipeline.predictor.advice import Costs
 from pipeline.sam.families import models_of
 from pipeline.sam.model import Sam
+from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
 from stages.predictor.loading import load_by_heads
 from stages.settings.parsing import ParamsError, check_known
 from stages.web.images import OpenImage, OpenImages
-from stages.web.scenes import read_scenes
 from storage.checkpoints.weights import models_there
 from storage.errors import WeightsError
 from storage.head_files.head_file import HeadFile, family_heads, read_head_file
+from storage.images.files import png_bytes
 
 
 @dataclass(frozen=True)
@@ -138,6 +145,45 @@ class JobQueue:
     def close(self) -> None:
         """Drop the jobs that wait; the one that runs comes to its end."""
         self._thread.shutdown(wait=True, cancel_futures=True)
+
+
+ADVISED: Final = tuple(name for name, cost in Costs().by_correction.items() if cost < 1)
+"""What may be advised at the costs by default."""
+
+SCENES_FILE: Final = Path(__file__).with_name("scenes.csv")
+"""Written by ``python -m tools.choose_scenes``, after every change of weights, heads or advice."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A validation scene, which neither models nor heads have learned, and a click in it."""
+
+    number: int
+    """From 0, in the order of the data set."""
+    x: int
+    y: int
+    """Pixel of the click, on an object."""
+    advice: str
+    """What ``tiny`` with the heads that ship advises after the click."""
+
+    @cached_property
+    def rgb(self) -> UInt8[np.ndarray, "size size 3"]:
+        """Pixels."""
+        return draw_scene(scene_seeds(DEMO_SEED, "val", self.number + 1)[-1], DEMO_SIZE_PX).rgb
+
+    @cached_property
+    def png(self) -> bytes:
+        """The same as a file."""
+        return png_bytes(self.rgb)
+
+
+def read_scenes() -> tuple[Scene, ...]:
+    """Scenes in the order of the page, which opens on the first."""
+    with SCENES_FILE.open(encoding="utf-8", newline="") as file:
+        return tuple(
+            Scene(int(row["number"]), int(row["x"]), int(row["y"]), row["advice"])
+            for row in csv.DictReader(file)
+        )
 
 
 class Page:

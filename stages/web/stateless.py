@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
 
 from pipeline.predictor import UncertainPredictor, Uncertainty, coco_masks
-from stages.predictor.results import mask_result
+from stages.predictor.answers import mask_result
 from stages.web import images, messages
 from stages.web.page import Page
 from storage.outputs.coco_results import attributes_of

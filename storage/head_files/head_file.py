@@ -1,4 +1,4 @@
-"""A head set in one safetensors file, its card in the metadata; where the files are."""
+"""A head set in one safetensors file, its card in the metadata; calibrated SamScores beside it."""
 
 import json
 from collections.abc import Mapping
@@ -10,10 +10,12 @@ import numpy as np
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.sam.families import models_of
+from pipeline.scoring.calibration import Isotonic
 from storage.errors import DataError, WeightsError
 from storage.head_files.published_heads import published_file
 from storage.head_files.tensors import read_tensors, write_tensors
-from storage.paths import protocol_dir
+from storage.outputs.records import read_record, write_record
+from storage.paths import isotonic_path, protocol_dir
 
 OBJECTIVES: Final = "objectives"
 """Entry of a card with what differs between its heads, as JSON."""
@@ -227,3 +229,48 @@ def read_head_set(train_split: str, head_set: HeadSet) -> HeadFile:
         if objective not in found.weights:
             raise DataError(f"{path} must have the head {objective}, got none; train it again")
     return found
+
+
+Calibration = Mapping[str, Mapping[str, Isotonic]]
+"""By model, then by judged proposal."""
+
+_FITTED: Final = "fitted"
+
+
+def write_isotonic(split: str, calibration: Calibration, origin: Mapping[str, str]) -> None:
+    """Write what was fitted on a split.
+
+    Parameters
+    ----------
+    origin
+        Which features it was fitted on, as the card of the heads says it.
+    """
+    fitted = {
+        model: {
+            judged: {name: values.tolist() for name, values in vars(one).items()}
+            for judged, one in by_judged.items()
+        }
+        for model, by_judged in calibration.items()
+    }
+    write_record(isotonic_path(split), {"split": split, **origin, _FITTED: fitted}, [])
+
+
+def read_isotonic(split: str, origin: Mapping[str, str]) -> Calibration:
+    """Read what was fitted on a split.
+
+    Raises
+    ------
+    DataError
+        If it is missing, not as it was written, or was fitted on other features than ``origin``
+        says.
+    """
+    path = isotonic_path(split)
+    found = read_record(path, "train", ["split", _FITTED])
+    check_card(path, found, {"split": split, **origin}, "; train them again")
+    return {
+        model: {
+            judged: Isotonic(**{name: np.array(values) for name, values in one.items()})
+            for judged, one in by_judged.items()
+        }
+        for model, by_judged in found[_FITTED].items()
+    }

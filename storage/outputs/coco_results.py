@@ -132,12 +132,6 @@ class KeptResults:
         self._path.unlink()
 
 
-def write_json(path: Path, content: Results | Mapping[str, Any]) -> None:
-    """Write a file that is whole or not there."""
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(content), encoding="utf-8")
-
-
 def _entry(image_id: int | str, results: Results) -> dict[str, Any]:
     return {"image_id": image_id, "results": results}
 

@@ -44,40 +44,17 @@ def read_record(path: Path, stage: str, keys: Collection[str] = ()) -> dict[str,
     DataError
         If it is missing, lacks a key (written by another version), or is not as it was written.
     """
-    record = read_json(path)
-    check_holds(path, list(record), (*keys, FILES, SHA256))
-    return checked_record(path, stage, record)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A mapping in a JSON file.
-
-    Raises
-    ------
-    DataError
-        If there is no such file, or something else is in it.
-    """
     check_exists(path)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path} must be JSON, got {error}") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path} must be a mapping, got {type(found).__name__}")
-    return found
-
-
-def checked_record(path: Path, stage: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record without its own digest, once this has been checked.
-
-    Raises
-    ------
-    DataError
-        Naming both digests.
-    """
-    content = {key: value for key, value in record.items() if key != SHA256}
-    _check_same(path, f"the file that the stage {stage} wrote", record[SHA256], _sha256(content))
-    return content
+    if not isinstance(record, dict):
+        raise DataError(f"{path} must be a mapping, got {type(record).__name__}")
+    check_holds(path, list(record), (*keys, FILES, SHA256))
+    written = record.pop(SHA256)
+    _check_same(path, f"the file that the stage {stage} wrote", written, _sha256(record))
+    return record
 
 
 def check_recorded(path: Path, record: Path, files: Mapping[str, str]) -> None:

@@ -5,13 +5,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.heads.kinds import Hyperparameters, Trial
 from pipeline.result_rows import TRIALS, TrialRow, record
 from storage.errors import DataError
 from storage.folders import whole_file
-from storage.outputs.records import FILES, SHA256, checked_record, read_json, write_record
+from storage.outputs.records import FILES, read_record, write_record
 from storage.paths import WORK
 
 
@@ -62,22 +61,12 @@ def read_tuning(path: Path) -> Tuning:
         If there is no such file (``tune`` has not run is the usual cause), it is not a choice, or
         not the one that was written.
     """
-    choice = {key: value for key, value in _read_choice(path).items() if key != FILES}
+    choice = read_record(path, "tune")
+    del choice[FILES]
     try:
         return Tuning(Hyperparameters(**choice.pop("hyperparameters")), **choice)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{path} must be written by the stage tune, got {error}") from error
-
-
-def trial_files(path: Path) -> dict[str, str] | None:
-    """Digests, by file, that a choice records of its trials; None from an earlier version."""
-    return _read_choice(path).get(FILES)
-
-
-def _read_choice(path: Path) -> dict[str, Any]:
-    record = read_json(path)
-    # A search takes hours: those of earlier versions are taken as they are.
-    return checked_record(path, "tune", record) if SHA256 in record else record
 
 
 def write_trials(path: Path, ranked: Iterable[Trial]) -> None:

@@ -27,7 +27,7 @@ from pipeline.vocabulary import PROMPTS
 from stages import evaluate
 from stages import evaluation as tables
 from stages.settings.signatures import eval_cells
-from stages.training.fit import Seeds, fit_here, heads_to_fit
+from stages.training.fit import fit_here, heads_to_fit
 from storage.paths import objects_path
 from storage.split.objects import ObjectTable, write_objects
 from tests.fixtures.eval_split import (
@@ -170,7 +170,7 @@ def _epoch_seconds() -> float:
     def seconds(epochs: int) -> float:
         plan = Hyperparameters(epochs=epochs, batch_size=64, learning_rate=0.03, momentum=0.9)
         plans = dict.fromkeys(OBJECTIVES, plan)
-        heads = heads_to_fit(HeadSet("best", "best"), plans, Seeds(heads=0, judging=0))
+        heads = heads_to_fit(HeadSet("best", "best"), plans, seed=0, judging_seed=0)
         started = time.perf_counter()
         fit_here(data, heads, lambda _: None)
         return time.perf_counter() - started

@@ -15,8 +15,7 @@ from pipeline.heads.predict import predict
 from pipeline.vocabulary import ABLATIONS, JUDGED, MASK_FIGURES, N_PROPOSALS, TRAIN_PROMPTS
 from stages import train, tune
 from stages.training.data import read_head_data
-from storage.head_files.head_file import head_set_path, read_head_file
-from storage.head_files.isotonic_file import read_isotonic
+from storage.head_files.head_file import head_set_path, read_head_file, read_isotonic
 from storage.paths import curves_path, objects_path
 from storage.split.cells import SplitCells
 from storage.split.objects import write_objects

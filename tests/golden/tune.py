@@ -17,8 +17,7 @@ from pipeline.heads.kinds import Hyperparameters
 from pipeline.heads.objectives import TrainingSet
 from stages.training.data import read_head_data
 from stages.training.fit import one_thread_each
-from stages.training.search import TUNED, cost_of_trials, rows_of_trials
-from stages.training.study import Facade, run_study
+from stages.training.search import TUNED, Facade, cost_of_trials, rows_of_trials, run_study
 from tests.fixtures.mini import MODELS
 from tests.fixtures.signatures import open_train
 from tests.golden import train

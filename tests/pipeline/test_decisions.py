@@ -47,10 +47,10 @@ def test_regret_is_what_is_lost_to_hindsight_and_the_margin_what_is_won_over_the
     own = np.array([row[number] for row, number in zip(net, chosen, strict=True)])
     resamples = resample_groups(np.arange(len(net)), 20, seed=0)
     worth = decisions.worth({"own": decisions.chosen(chosen)}, resamples)["own"]
-    assert worth.regret.value == pytest.approx(np.mean([max(row) for row in net]) - own.mean())
-    assert worth.margin.value == pytest.approx(own.mean() - max(net.mean(axis=0)))
-    assert worth.regret.value >= 0
-    assert worth.regret.interval.low >= 0 or len(net) == 1
+    assert worth["regret"].value == pytest.approx(np.mean([max(row) for row in net]) - own.mean())
+    assert worth["margin"].value == pytest.approx(own.mean() - max(net.mean(axis=0)))
+    assert worth["regret"].value >= 0
+    assert worth["regret"].interval.low >= 0 or len(net) == 1
 
 
 def test_an_interval_resamples_whole_images() -> None:

@@ -15,7 +15,6 @@ from pipeline.gallery import (
     MIN_SIDE_PX,
     PREDICTION_COLOUR,
     TRUTH_COLOUR,
-    ShownObject,
     by_judged,
     crop,
     draw_object,
@@ -147,21 +146,6 @@ def test_without_two_sizes_there_is_no_model_task() -> None:
     )
 
 
-def shown_object(*, height_px: int = 100, width_px: int = 100) -> ShownObject:
-    """A grey image: truth in columns 40..59 and prediction in columns 50..89 of rows 30..59."""
-    truth = np.zeros((height_px, width_px), bool)
-    prediction = truth.copy()
-    truth[30:60, 40:60] = True
-    prediction[30:60, 50:90] = True
-    return ShownObject(
-        rgb=np.full((height_px, width_px, 3), GREY, np.uint8),
-        truth=truth,
-        prediction=prediction,
-        click_px=(45, 35),
-        box_px=(40.0, 30.0, 20.0, 30.0),
-    )
-
-
 def tinted(*colours: tuple[int, int, int]) -> list[int]:
     """Grey behind one mask after the other."""
     pixel = np.full(3, float(GREY))
@@ -226,7 +210,12 @@ def test_a_crop_holds_its_box_and_lies_in_the_image(
 
 def test_a_picture_shows_truth_prediction_and_click() -> None:
     # The crop: rows 15..74, columns 20..79, at four times the size.
-    picture = draw_object(shown_object(), 240)
+    truth, prediction = np.zeros((2, 100, 100), bool)
+    truth[30:60, 40:60] = True
+    prediction[30:60, 50:90] = True
+    grey = np.full((100, 100, 3), GREY, np.uint8)
+    box_px = (40.0, 30.0, 20.0, 30.0)
+    picture = draw_object(grey, truth, prediction, click_px=(45, 35), box_px=box_px, side_px=240)
     assert picture.shape == (240, 240, 3)
 
     def at(row: int, column: int) -> list[int]:

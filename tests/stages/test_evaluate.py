@@ -21,7 +21,7 @@ from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import ABLATIONS, JUDGED, PROTOCOLS, TASKS
 from stages import evaluate, evaluation
 from stages.settings.signatures import weights_name
-from storage import open_entropy, open_features
+from storage import open_features
 from storage.errors import DataError, StoreError
 from storage.head_files.head_file import (
     HeadFile,
@@ -29,8 +29,8 @@ from storage.head_files.head_file import (
     read_head_file,
     read_heads,
     write_head_file,
+    write_isotonic,
 )
-from storage.head_files.isotonic_file import write_isotonic
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.objects import write_objects
@@ -299,9 +299,6 @@ def test_entropies_without_a_model_are_refused() -> None:
     write_entropy(SPLIT, N_OBJECTS, models=["tiny", "large"])
     with pytest.raises(StoreError, match=r"from the cells of these models and views \(cells_dig"):
         evaluation.read_scores(cells, {})
-    entropy = open_entropy(entropy_path(SPLIT))
-    with pytest.raises(StoreError, match="entropies must include the model small, got tiny, large"):
-        evaluation.numbers_of(entropy, ("h_std",), "small", "best")
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,8 @@ from pipeline.vocabulary import JUDGED
 from stages import train, tune
 from stages.training import fit
 from stages.training.data import read_head_data
-from stages.training.study import LOG
-from storage.head_files.head_file import head_set_path, read_head_file
-from storage.head_files.isotonic_file import read_isotonic
+from stages.training.search import LOG
+from storage.head_files.head_file import head_set_path, read_head_file, read_isotonic
 from storage.outputs.tuning import read_tuning, study_dir
 from storage.paths import (
     curves_path,
@@ -145,7 +144,7 @@ def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
         "learning_rate": (1e-4, 1e-1),
         "momentum": (0.1, 0.9),
     }
-    monkeypatch.setattr("stages.training.study.RANGES", ranges)
+    monkeypatch.setattr("stages.training.search.RANGES", ranges)
 
 
 def note_trials(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 from xml.etree.ElementTree import Element
 
 import pandas as pd
@@ -26,23 +26,22 @@ from stages.page import page as contents
 from stages.page.labels import (
     COLOURS,
     CORRECTIONS,
-    MEASURE_LABELS,
     METHOD_LABELS,
     PROTOCOL_LABELS,
     PROTOCOL_MEANINGS,
-    RADAR_LABELS,
+    SYMBOLS,
     TASK_LABELS,
     TRUTH_MARKS,
     measure_label,
     timed_ratio,
 )
-from stages.page.provenance import Commit
+from stages.page.page import Commit
 from stages.page.verdict import comparisons, sentences, verdict_table
 from stages.tables import catalogue
 from stages.tables.auc import RADAR_LINES, margin_table
 from stages.tables.catalogue import REPORT_TABLES
 from stages.tables.paper import DataSets
-from stages.tables.report_table import ReportTable, Section, of_protocol
+from stages.tables.report_table import SECTIONS, ReportTable, of_protocol
 from stages.tables.statistics import iou_table
 from storage.outputs.results import (
     SplitResults,
@@ -305,14 +304,14 @@ def test_a_new_table_appears_in_its_section(undrawn: Path, monkeypatch: pytest.M
             across="model",
             is_by_protocol=is_by_protocol,
         )
-        for part, kind, is_by_protocol in product(get_args(Section), kinds, (False, True))
+        for part, kind, is_by_protocol in product(SECTIONS, kinds, (False, True))
     ]
     rows = (*REPORT_TABLES, *new)
     monkeypatch.setattr(catalogue, "REPORT_TABLES", rows)
     monkeypatch.setattr(contents, "REPORT_TABLES", rows)
     report.main()
     page = read_page(undrawn / PAGE)
-    for part, end in product(get_args(Section), ("", *(f"-{protocol}" for protocol in PROTOCOLS))):
+    for part, end in product(SECTIONS, ("", *(f"-{protocol}" for protocol in PROTOCOLS))):
         captions = [words(table[0]) for table in section(page, part + end).iter("table")]
         counts = [sum(told.startswith(f"New ({kind})") for told in captions) for kind in kinds]
         assert counts == [1, 1, len(TASKS)]
@@ -338,10 +337,11 @@ def test_margins_above_0_are_marked(
 def test_every_measure_and_its_equation_stand_in_the_glossary(page: Element) -> None:
     glossary = section(page, "glossary")
     told = {words(term): words(meaning) for term, meaning in glossary.iter("div")}
-    assert set(MEASURE_LABELS.values()) <= set(told)
+    symbols = {name: SYMBOLS[name] for name in (*UNTRAINED_MEASURES, *HEAD_MEASURES)}
+    assert set(symbols.values()) <= set(told)
     assert not any("`" in meaning for meaning in told.values())
     assert {"SamScore", "best", "selected", "view", "prompt", "relative AUC", "margin"} <= set(told)
-    equations = {MEASURE_LABELS[name]: f"Eq. {n}" for name, n in EQUATIONS.items()}
+    equations = {symbols[name]: f"Eq. {n}" for name, n in EQUATIONS.items()}
     for term, equation in equations.items():
         assert equation in told[term]
 
@@ -536,12 +536,11 @@ def test_what_is_missing_is_named(capsys: pytest.CaptureFixture[str], path: Path
 
 
 def test_every_name_has_words_and_every_curve_a_colour() -> None:
-    assert set(MEASURE_LABELS) == {*UNTRAINED_MEASURES, *HEAD_MEASURES}
     assert set(TASK_LABELS) == set(CORRECTIONS) == set(TASKS)
     drawn = {name for names in TASK_MEASURES.values() for name in names}
     lines = {line.name for line in RADAR_LINES}
     assert set(COLOURS) == {*BOUNDS, *drawn, *lines}
-    assert set(RADAR_LABELS) == lines
+    assert set(SYMBOLS) == {*UNTRAINED_MEASURES, *HEAD_MEASURES, *lines}
     assert set(PROTOCOL_LABELS) == set(PROTOCOL_MEANINGS) == set(TRUTH_MARKS) == set(PROTOCOLS)
     assert list(METHOD_LABELS) == list(METHODS)
 

@@ -16,7 +16,7 @@ from pipeline.predictor.colours import (
     describe_colours,
     fit_colours,
 )
-from stages.predictor.colours import training_colours
+from stages.predictor.card_entries import training_colours
 from storage.head_files.head_file import read_head_file, shipped_heads
 from tests.fixtures.predictors import drawn, mini_predictor, random_heads
 

@@ -8,8 +8,7 @@ from typing import Any
 import mlcroissant
 import pytest
 
-from stages.cards.croissant import croissant
-from stages.cards.stores import Publication, card_stores
+from stages.cards.stores import Publication, card_stores, croissant
 from storage.folders import sha256_file
 
 # rdflib, which mlcroissant parses JSON-LD with, calls its own class by its earlier name.

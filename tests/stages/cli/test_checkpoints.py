@@ -55,9 +55,8 @@ def test_fetch_takes_all_models_by_default(fetched: list[str]) -> None:
     [
         (("--model", "tiny"), ["tiny"]),
         (("--model", "large", "--model", "tiny"), ["large", "tiny"]),
-        (("large", "tiny"), ["large", "tiny"]),
     ],
-    ids=["one", "two", "as earlier versions had it"],
+    ids=["one", "two"],
 )
 def test_fetch_takes_the_named_models(
     arguments: tuple[str, ...], models: list[str], fetched: list[str]

@@ -15,7 +15,7 @@ from pipeline.mask_sets import judged_sets, mask_set, set_threshold
 from pipeline.risk_control import Judged, threshold_of_all
 from stages.cli.app import app
 from stages.evaluation import expected_ious
-from stages.predictor.gates import Gate
+from stages.predictor.card_entries import Gate
 from stages.settings.params import read_params
 from stages.settings.signatures import eval_cells, settings_of_cells
 from stages.training.data import group_index

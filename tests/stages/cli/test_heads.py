@@ -14,8 +14,7 @@ from typer.testing import CliRunner, Result
 from pipeline.heads.kinds import HeadSet
 from pipeline.predictor.colours import describe_colours, fit_colours
 from stages.cli.heads import app
-from stages.predictor.colours import colours_entry, training_colours
-from stages.predictor.gates import Gate, gate_of
+from stages.predictor.card_entries import Gate, colours_entry, gate_of, training_colours
 from stages.predictor.loading import OF_USERS, head_set_of
 from storage.folders import write_json
 from storage.head_files.head_file import head_set_path, read_head_file

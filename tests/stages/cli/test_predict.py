@@ -24,9 +24,9 @@ from pipeline.predictor.advice import Costs
 from pipeline.sam.model import Sam
 from stages.cli.app import app
 from stages.predictor import load_predictor
-from stages.predictor.photographs import NOTE
+from stages.predictor.card_entries import NOTE
 from stages.predictor.prompts import GRID, grid_options
-from stages.web.scenes import read_scenes
+from stages.web.page import read_scenes
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import GATE, built_mini, drawn, write_random_heads

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from pipeline.predictor import UncertainMaskGenerator, UncertainPredictor
 from stages.cli.app import app
 from stages.predictor import load_predictor
-from stages.predictor.photographs import NOTE
+from stages.predictor.card_entries import NOTE
 from storage.rle import decode_rle
 from tests.fixtures.predictors import drawn
 

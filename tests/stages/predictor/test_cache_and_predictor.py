@@ -21,8 +21,13 @@ from pipeline.vocabulary import JUDGED
 from stages import entropy, evaluate, extract
 from stages.extraction.models import load_model
 from stages.settings.signatures import cell_settings, eval_cells
-from storage.head_files.head_file import head_set_path, pack_heads, read_head_file, write_head_file
-from storage.head_files.isotonic_file import write_isotonic
+from storage.head_files.head_file import (
+    head_set_path,
+    pack_heads,
+    read_head_file,
+    write_head_file,
+    write_isotonic,
+)
 from storage.images.files import read_rgb
 from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.cells import head_origin

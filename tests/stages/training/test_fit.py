@@ -22,7 +22,7 @@ from stages.settings.blocks import ExecutorParams
 from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training import fit
 from stages.training.data import read_head_data
-from stages.training.fit import Seeds, fit_sets, heads_to_fit
+from stages.training.fit import fit_sets, heads_to_fit
 from storage.head_files.head_file import head_set_path
 from storage.paths import CACHE, curves_path, features_path
 from storage.split.cells import SplitCells
@@ -43,7 +43,7 @@ LOCAL: Final = ExecutorParams(kind="local", n_workers=2)
 PLAN: Final = OneCycle(epochs=1, batch_size=32, learning_rate=1e-3, weight_decay=0.05)
 
 TODO: Final = {
-    one: heads_to_fit(one, dict.fromkeys(one.objectives(MODELS), PLAN), Seeds(heads=0, judging=0))
+    one: heads_to_fit(one, dict.fromkeys(one.objectives(MODELS), PLAN), seed=0, judging_seed=0)
     for one in (HeadSet("best", "best", "ours"), HeadSet("selected", "selected", "ours"))
 }
 

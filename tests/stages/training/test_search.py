@@ -18,8 +18,7 @@ from stages.executor.tasks import Failure, Task
 from stages.settings.blocks import ExecutorParams, TuneParams
 from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training import search as searching
-from stages.training.search import Study, search
-from stages.training.study import LOG
+from stages.training.search import LOG, Study, search
 from storage.errors import DataError
 from storage.outputs.tuning import append_trial, read_log
 from storage.paths import CACHE, features_path

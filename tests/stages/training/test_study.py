@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from pipeline.heads.kinds import RANGES, Hyperparameters, Trial
-from stages.training.study import LOG, Facade, run_study
+from stages.training.search import LOG, Facade, run_study
 from storage.outputs.tuning import read_log
 from tests.fixtures.dvc_stages import ROOT
 

@@ -19,14 +19,12 @@ from PIL import ExifTags, Image
 from pycocotools.coco import COCO
 
 from pipeline.predictor import PromptSet, Uncertainty
-from pipeline.predictor.demo_scenes import SEED, SIZE_PX
-from pipeline.scenes.scene import draw_scene, scene_seeds
+from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
 from stages.predictor import load_predictor
 from stages.settings.params import read_params
 from stages.web import images
 from stages.web.images import MOST_UPLOAD_BYTES
-from stages.web.page import Page
-from stages.web.scenes import ADVISED, read_scenes
+from stages.web.page import ADVISED, Page, read_scenes
 from stages.web.server import served
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
@@ -210,16 +208,16 @@ RENEW = "weights, heads or advice have changed: run python -m tools.choose_scene
 
 def test_the_scenes_are_the_demo_s_and_one_for_each_advice(page: Page) -> None:
     shapes = read_params(ROOT / "params.yaml").shapes
-    assert (shapes.seed, shapes.image_size_px) == (SEED, SIZE_PX)
+    assert (shapes.seed, shapes.image_size_px) == (DEMO_SEED, DEMO_SIZE_PX)
 
     async def ask(client: httpx.AsyncClient) -> list[str]:
         clicks = (await client.get("/api/options")).json()["scenes"]
         advised = []
         for number, (scene, click) in enumerate(zip(read_scenes(), clicks, strict=True)):
             data = (await client.get(f"/api/scenes/{number}")).content
-            seed = scene_seeds(SEED, "val", shapes.n_val_images)[scene.number]
+            seed = scene_seeds(DEMO_SEED, "val", shapes.n_val_images)[scene.number]
             rgb = np.asarray(Image.open(io.BytesIO(data)))
-            np.testing.assert_array_equal(rgb, draw_scene(seed, SIZE_PX).rgb)
+            np.testing.assert_array_equal(rgb, draw_scene(seed, DEMO_SIZE_PX).rgb)
             image = await opened(client, scene=number)
             path = f"/api/images/{image['image']}/answer"
             told = await client.post(path, json=question((click["x"], click["y"], 1)))

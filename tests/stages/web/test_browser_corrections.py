@@ -9,15 +9,14 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
-from pipeline.predictor.demo_scenes import SEED, SIZE_PX
 from pipeline.prompts import central_error
-from pipeline.scenes.scene import draw_scene, scene_seeds
+from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
 from tests.fixtures.chromium import answered, choose_shipped, click_at, drag_box, drop, tab
 from tests.fixtures.web_page import png
 
 pytestmark = pytest.mark.slow
 
-DRAWN: Final = draw_scene(scene_seeds(SEED, "val", 10)[-1], SIZE_PX)
+DRAWN: Final = draw_scene(scene_seeds(DEMO_SEED, "val", 10)[-1], DEMO_SIZE_PX)
 """A scene of the data set."""
 
 TRUE: Final = DRAWN.masks[5]

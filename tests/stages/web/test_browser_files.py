@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Route, expect
 from sklearn.datasets import load_sample_image
 
 from stages.predictor import load_predictor
-from stages.predictor.photographs import COMMANDS
+from stages.predictor.card_entries import COMMANDS
 from stages.web.page import Page as Served
 from stages.web.server import served
 from storage.rle import decode_rle

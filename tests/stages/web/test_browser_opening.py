@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from pipeline.predictor.advice import CORRECTIONS
+from stages.web.page import ADVISED
 from stages.web.page import Page as Served
-from stages.web.scenes import ADVISED
 from stages.web.server import served
 from tests.fixtures.chromium import SCENE, answered, click_at, drawn_on, expected_ious, tab
 from tests.fixtures.predictors import drawn

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from stages.predictor.photographs import COMMANDS
+from stages.predictor.card_entries import COMMANDS
 from stages.web.app import STATIC, TYPES
 from tests.fixtures.dvc_stages import ROOT
 

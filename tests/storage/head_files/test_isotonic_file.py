@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.scoring.calibration import isotonic_iou
 from storage.errors import DataError
-from storage.head_files.isotonic_file import Calibration, read_isotonic, write_isotonic
+from storage.head_files.head_file import Calibration, read_isotonic, write_isotonic
 from storage.paths import isotonic_path
 
 ORIGIN = {"family": "mini", "features_digest": "12ab"}

@@ -1,6 +1,5 @@
 """Results of many images: kept one by one, taken up again under the same inputs, and sorted."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from storage.outputs.coco_results import (
     attributes_of,
     coco_dataset,
     sort_results,
-    write_json,
 )
 
 SIGNATURE = {"weights": "a"}
@@ -49,12 +47,11 @@ def test_what_was_kept_is_written_in_the_order_that_is_asked_for(tmp_path: Path)
     for image_id in (3, "x", 1):
         kept.keep(image_id, entries(image_id))
     assert not path.exists()
-    write_json(path, kept.results_of([1, 2, "x"]))
-    assert json.loads(path.read_text()) == [
+    assert kept.results_of([1, 2, "x"]) == [
         {**one, "attributes": ATTRIBUTES} for one in (*entries(1), *entries("x"))
     ]
     kept.forget()
-    assert [file.name for file in path.parent.iterdir()] == ["results.json"]
+    assert not any(path.parent.iterdir())
 
 
 @pytest.mark.parametrize("cut", [0, 1, 12])

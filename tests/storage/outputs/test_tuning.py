@@ -1,5 +1,4 @@
 import csv
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,12 +7,12 @@ import pytest
 from pipeline.heads.kinds import Hyperparameters, Trial
 from pipeline.result_rows import TRIALS as TABLE
 from storage.errors import DataError
+from storage.outputs.records import write_record
 from storage.outputs.tuning import (
     Tuning,
     append_trial,
     read_log,
     read_tuning,
-    trial_files,
     write_trials,
     write_tuning,
 )
@@ -43,22 +42,25 @@ def test_missing_choice_is_named(tmp_path: Path) -> None:
         read_tuning(tmp_path / "a.json")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "[]",
-        "{}",
-        json.dumps({"hyperparameters": vars(PLAN), "cost": 1, "n_trials": 0}),
-        json.dumps(
-            {"hyperparameters": vars(PLAN) | {"epochs": 0}, "cost": 1, "n_trials": 0, "seed": 0}
-        ),
-    ],
-    ids=["empty", "list", "no plan", "no seed", "no epoch"],
-)
-def test_file_that_is_no_choice_is_named(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["", "[]", "{}"])
+def test_file_that_is_no_record_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(DataError, match=r"a\.json must be (JSON|a mapping|written by .*), got"):
+    message = r"a\.json must (be JSON|be a mapping|have files, sha256), got"
+    with pytest.raises(DataError, match=message):
+        read_tuning(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"hyperparameters": vars(PLAN), "cost": 1, "n_trials": 0},
+        {},
+    ],
+    ids=["no seed", "no plan"],
+)
+def test_record_that_is_no_choice_is_named(tmp_path: Path, content: dict[str, object]) -> None:
+    write_record(tmp_path / "a.json", content, [])
+    with pytest.raises(DataError, match=r"a\.json must be written by the stage tune, got"):
         read_tuning(tmp_path / "a.json")
 
 
@@ -71,14 +73,6 @@ def test_an_edited_choice_is_refused(tmp_path: Path) -> None:
         read_tuning(path)
     path.write_text(text.replace("\n", ""))  # the same in one line
     read_tuning(path)
-
-
-def test_a_choice_of_an_earlier_version_is_taken_as_it_is(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    choice = {"hyperparameters": vars(PLAN), "cost": None, "n_trials": 0, "seed": 3}
-    path.write_text(json.dumps(choice))
-    assert read_tuning(path) == Tuning(PLAN, None, n_trials=0, seed=3)
-    assert trial_files(path) is None
 
 
 def test_table_of_trials_has_the_columns_of_the_paper(tmp_path: Path) -> None:

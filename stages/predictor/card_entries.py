@@ -1,15 +1,24 @@
-"""Gates: thresholds that ``usam gate`` calibrated, in the card of a file of heads."""
+"""Where heads may be trusted: gates and training colours in their card, and what mini knows."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Final
 
-from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
-from storage.errors import DataError
-from storage.paths import gate_path
+import numpy as np
 
-ENTRY: Final = "gates"
+from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
+from pipeline.predictor.colours import TrainingColours, describe_colours, fit_colours
+from pipeline.scenes.scene import is_demo_scene
+from stages.program.progress import progress
+from storage.errors import DataError
+from storage.head_files.head_file import SHIPPED_FAMILY
+from storage.images.videos import SplitImages
+from storage.paths import gate_path
+from storage.split.objects import ObjectTable
+
+GATES: Final = "gates"
 """Entry of a card with its gates, at most one of masks and one of sets per model, as JSON."""
 
 SET: Final = "set"
@@ -92,7 +101,7 @@ def read_gates(split: str, head_set: HeadSet, train_split: str) -> tuple[Gate, .
 
 def gates_entry(gates: tuple[Gate, ...]) -> dict[str, str]:
     """Gates as the entry of a card; nothing if there are none."""
-    return {ENTRY: json.dumps([asdict(gate) for gate in gates])} if gates else {}
+    return {GATES: json.dumps([asdict(gate) for gate in gates])} if gates else {}
 
 
 def gate_of(card: Mapping[str, str], model: str, *, of_sets: bool = False) -> Gate | None:
@@ -142,4 +151,55 @@ def gated_models(card: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _gates(card: Mapping[str, str]) -> list[Gate]:
-    return [Gate(**values) for values in json.loads(card.get(ENTRY, "[]"))]
+    return [Gate(**values) for values in json.loads(card.get(GATES, "[]"))]
+
+
+COLOURS: Final = "training_colours"
+"""Entry of a card with the colours of the images that its heads learned from, as JSON."""
+
+MOST_IMAGES: Final = 2000
+"""Of a larger split, as many are read, evenly spaced."""
+
+
+def colours_entry(table: ObjectTable, folder: Path) -> dict[str, str]:
+    """Colours of the images of a train split as the entry of a card.
+
+    Raises
+    ------
+    ImageError
+        If an image is missing or damaged.
+    ValueError
+        If there are too few images.
+    """
+    files = [str(file) for file in table.file]
+    images = SplitImages(folder, files)
+    steps = np.linspace(0, len(files) - 1, min(len(files), MOST_IMAGES)).round().astype(int)
+    rows = []
+    with progress("read colours", len(steps), "images") as advance:
+        for i in steps:
+            size = {"height_px": int(table.height_px[i]), "width_px": int(table.width_px[i])}
+            rows.append(describe_colours(images.read(files[i], **size)))
+            advance(1)
+    return {COLOURS: json.dumps(asdict(fit_colours(np.array(rows))))}
+
+
+def training_colours(card: Mapping[str, str]) -> TrainingColours | None:
+    """Those in a card; None if it has none."""
+    return TrainingColours(**json.loads(card[COLOURS])) if COLOURS in card else None
+
+
+DRAWN_ONLY: Final = "the mini models know drawn shapes only"
+
+COMMANDS: Final = (
+    "usam checkpoints fetch sam2.1 --model tiny",
+    "usam heads fetch sam2.1",
+    "usam demo --family sam2.1",
+)
+"""Commands that bring models trained on photographs."""
+
+NOTE: Final = f"note: {DRAWN_ONLY}; for photographs run {' && '.join(COMMANDS)}"
+
+
+def photograph_note(family: str, rgb: np.ndarray) -> str | None:
+    """The line about an image that is none of the demo's scenes; None for other families."""
+    return NOTE if family == SHIPPED_FAMILY and not is_demo_scene(rgb) else None

@@ -4,15 +4,20 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.predictor import demo_scenes
-from pipeline.predictor.demo_scenes import is_demo_scene
-from pipeline.scenes.scene import draw_scene, scene_seeds
+from pipeline.scenes.scene import (
+    DEMO_SEED,
+    DEMO_SIZE_PX,
+    N_DEMO_SCENES,
+    draw_scene,
+    is_demo_scene,
+    scene_seeds,
+)
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import drawn
 
 
 def scene(number: int, role: str = "val") -> np.ndarray:
-    return draw_scene(scene_seeds(demo_scenes.SEED, role, 40)[number], 256).rgb  # type: ignore[arg-type]
+    return draw_scene(scene_seeds(DEMO_SEED, role, 40)[number], 256).rgb  # type: ignore[arg-type]
 
 
 def test_they_are_those_of_the_settings() -> None:
@@ -21,7 +26,7 @@ def test_they_are_those_of_the_settings() -> None:
         shapes["seed"],
         shapes["image_size_px"],
         shapes["n_val_images"],
-    ) == (demo_scenes.SEED, demo_scenes.SIZE_PX, demo_scenes.N_SCENES)
+    ) == (DEMO_SEED, DEMO_SIZE_PX, N_DEMO_SCENES)
 
 
 @pytest.mark.parametrize("number", [0, 39])
