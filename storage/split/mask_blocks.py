@@ -58,7 +58,8 @@ def run_reader(cells: SplitCells, run: range) -> ReadCell:
         cell = cells.by_name[model, view]
         masks = RunMasks(readers[model, view], run, cell.mask_chunks.shape[1:], memory)
         try:
-            return CellRows(masks, *scores[model, view], tuple(cell.signature["prompts"]))
+            sam_score, iou = scores[model, view]
+            return CellRows(masks, sam_score, iou, tuple(cell.signature["prompts"]))
         except ValueError as error:
             raise StoreError(f"{cell.where}: {error}") from error
 

@@ -12,7 +12,8 @@ def rows(**changes: np.ndarray) -> CellRows:
         "sam_score": np.full((1, 9, 3), 0.5, np.float32),
         "iou": np.full((1, 9, 3), 0.5, np.float32),
     }
-    return CellRows(**(arrays | changes))
+    arrays |= changes
+    return CellRows(arrays["mask_code"], arrays["sam_score"], arrays["iou"])
 
 
 def full(value: float) -> np.ndarray:

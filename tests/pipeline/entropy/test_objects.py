@@ -110,20 +110,17 @@ def test_agreements_equal_those_of_slow_loops_and_of_scikit_learn(
 def with_near(cells: Cells) -> Cells:
     """The same cells; those of the identity view have more prompt sets, the clicks moved a bit."""
     _, more = draw_cells(77, models=MODELS, views=("identity",), size_px=16, n_objects=3)
-    near = (*PROMPTS, "box", *NEAR_CLICKS)
+    prompts = (*PROMPTS, "box", *NEAR_CLICKS)
+
+    def joined(model: str, name: str) -> np.ndarray:
+        of_both = [getattr(some[model, "identity"], name) for some in (cells, more)]
+        return np.concatenate(of_both, axis=1)[:, : len(prompts)]
+
+    names = ("mask_code", "sam_score", "iou")
     return cells | {
-        (model, "identity"): HeldRows(
-            *(
-                np.concatenate([getattr(rows, name) for rows in (cells[key], more[key])], axis=1)[
-                    :, : len(near)
-                ]
-                for name in ("mask_code", "sam_score", "iou")
-            ),
-            prompts=near,
-        )
-        for model, view in cells
-        if view == "identity"
-        for key in [(model, view)]
+        key: HeldRows(code, sam_score, iou, prompts)
+        for key in more
+        for code, sam_score, iou in [[joined(key[0], name) for name in names]]
     }
 
 
