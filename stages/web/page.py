@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipeline.predictor import PromptSet, UncertainPredictor
-from pipeline.predictor.advice import Costs
 from pipeline.sam.families import models_of
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
@@ -146,9 +145,6 @@ class JobQueue:
         """Drop the jobs that wait; the one that runs comes to its end."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-
-ADVISED: Final = tuple(name for name, cost in Costs().by_correction.items() if cost < 1)
-"""What may be advised at the costs by default."""
 
 SCENES_FILE: Final = Path(__file__).with_name("scenes.csv")
 """Written by ``python -m tools.choose_scenes``, after every change of weights, heads or advice."""
