@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import Bool
 
 from pipeline.predictor import PromptSet, UncertainPredictor
-from pipeline.predictor.advice import KEEP
+from pipeline.predictor.advice import KEEP, Costs
 from pipeline.prompts import sample_prompts
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, N_DEMO_SCENES, draw_scene, scene_seeds
 from stages.predictor import load_predictor
-from stages.web.page import ADVISED, SCENES_FILE, Scene
+from stages.web.page import SCENES_FILE, Scene
 from storage.folders import whole_file
 
 LEAST_IOU: Final = 0.8
@@ -26,6 +26,9 @@ LEAST_AREA: Final = 0.03
 """Share of the image that the object has."""
 
 BESIDE_PX: Final = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
+
+ADVISED: Final = tuple(name for name, cost in Costs().by_correction.items() if cost < 1)
+"""What may be advised at the costs by default."""
 
 
 def main() -> None:

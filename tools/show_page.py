@@ -14,8 +14,8 @@ from playwright.sync_api import sync_playwright
 
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
 from stages.web.page import Page
-from stages.web.server import served
 from storage.images.files import png_bytes
+from tools.served_page import served
 from tools.show_predictions import PHOTO
 
 PICTURE: Final = Path("docs", "page.png")

@@ -81,11 +81,6 @@ class Advice:
         return {"words": self.words, **vars(self)}
 
 
-def withhold(own: float) -> Advice:
-    """No advice about a mask of which an IoU is expected that nothing vouches for."""
-    return Advice(NONE, 0.0, own, {})
-
-
 def advise(own: float, gains: Mapping[str, float], costs: Costs) -> Advice:
     """Choose what to do with a mask.
 

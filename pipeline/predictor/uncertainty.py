@@ -16,7 +16,7 @@ from pipeline.heads.predict import HeadWeights, check_head, every_input, predict
 from pipeline.mask_sets import mask_set
 from pipeline.masks import decode
 from pipeline.predictor import coco_masks
-from pipeline.predictor.advice import Advice, Costs, advise, withhold
+from pipeline.predictor.advice import NONE, Advice, Costs, advise
 from pipeline.predictor.colours import UNLIKE, TrainingColours
 from pipeline.predictor.images import Rgb, masks_at_image
 from pipeline.predictor.prompts import check_finite
@@ -432,7 +432,7 @@ def decide(
     """
     own = float(judgement.expected_iou.own[proposal])
     if is_unlike:
-        return withhold(own), None
+        return Advice(NONE, 0.0, own, {}), None  # nothing vouches for what is expected
     kept = None if heads.least_iou is None else own >= heads.least_iou
     return advise_on(judgement, proposal, heads.model, costs, alternative), kept
 

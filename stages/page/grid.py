@@ -81,24 +81,8 @@ class Grid:
         )
 
 
-@dataclass(frozen=True)
-class PrintedTable:
-    """A table of the catalogue."""
-
-    heading: str
-    one: str
-    """Its task or split, in words; empty for a table of all."""
-    note: str
-    grids: Mapping[str, Grid]
-    """By caption: its numbers and, if it has any, its differences."""
-    n_digits: int
-    marks: str
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether it takes the whole width of the page."""
-        n_columns = sum(len(grid.columns) for grid in self.grids.values())
-        return n_columns > MAX_COLUMNS
+Printed = dict[str, Any]
+"""What the page shows of a table of the catalogue."""
 
 
 def print_tables(
@@ -108,7 +92,7 @@ def print_tables(
     *,
     protocol: str = "",
     task: str | None = None,
-) -> list[PrintedTable]:
+) -> list[Printed]:
     """Tables as the page prints them, apart from those that have their own form.
 
     Parameters
@@ -137,7 +121,7 @@ def _printed_table(
     one: str,
     table: pd.DataFrame,
     results: report_table.Results,
-) -> PrintedTable:
+) -> Printed:
     splits = [one] if one in results else list(results)
     heads = report_table.first_train_split(next(iter(results.values())))
     number = row.paper_table_of(one)
@@ -147,18 +131,20 @@ def _printed_table(
         caption(row.caption, protocol, one) + source: "",
         caption("Difference in percentage points", protocol): DIFFERENCE,
     }
-    return PrintedTable(
-        row.heading,
-        TASK_LABELS.get(one, one),
-        row.note,
-        {
-            text: make_grid(table, splits, across=row.across, suffix=suffix, first_heads=heads)
-            for text, suffix in captions.items()
-            if splits[0] + suffix in table
-        },
-        row.n_digits,
-        row.marks,
-    )
+    grids = {
+        text: make_grid(table, splits, across=row.across, suffix=suffix, first_heads=heads)
+        for text, suffix in captions.items()
+        if splits[0] + suffix in table
+    }
+    return {
+        "heading": row.heading,
+        "one": TASK_LABELS.get(one, one),
+        "note": row.note,
+        "grids": grids,
+        "is_wide": sum(len(grid.columns) for grid in grids.values()) > MAX_COLUMNS,
+        "n_digits": row.n_digits,
+        "marks": row.marks,
+    }
 
 
 def make_grid(
@@ -216,10 +202,7 @@ def _axes(names: list[str], across: str) -> tuple[list[str], list[str]]:
 def _with_heads(table: pd.DataFrame, first: str) -> pd.DataFrame:
     if TRAINED_ON not in table:
         return table
-    names = [
-        report_table.measure_name(measure, heads, first)
-        for measure, heads in zip(table["measure"], table[TRAINED_ON], strict=True)
-    ]
+    names = report_table.measure_names(table, first)
     return table.assign(measure=names).drop(columns=TRAINED_ON)
 
 

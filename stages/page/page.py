@@ -211,7 +211,7 @@ def _uses(found: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, list[
     }
 
 
-def _printed(contents: Contents, protocol: str) -> dict[str, list[grid.PrintedTable]]:
+def _printed(contents: Contents, protocol: str) -> dict[str, list[grid.Printed]]:
     """Tables of the catalogue by section, apart from those that stand with their task."""
     of_sections = {
         section: [row for row in REPORT_TABLES if row.section == section and row not in OF_TASKS]

@@ -14,10 +14,10 @@ import pandas as pd
 from pipeline.heads.kinds import HEAD_KINDS, HeadKind
 from pipeline.scoring.bootstrap import LEVEL
 from pipeline.scoring.corrections import BASELINE
-from pipeline.scoring.measures import MEASURES
 from pipeline.vocabulary import PROTOCOLS, TASKS
 from stages.page.labels import NOTHING, measure_label, number, with_bounds
 from stages.tables import report_table
+from stages.tables.auc import RADAR_LINES
 
 USED: Final = "selected"
 """The protocol that a user has, whom no ground truth tells which proposal is best."""
@@ -51,9 +51,8 @@ class Line:
 
 
 def _of_heads(kind: HeadKind, meaning: str) -> Line:
-    line = kind.named("gaps_star")
-    of_task = {task: m.name for m in MEASURES if line in m.radar_lines for task in m.tasks}
-    return Line(f"heads{kind.label or ', paper'}", of_task, meaning)
+    (line,) = (one for one in RADAR_LINES if one.name == kind.named("gaps_star"))
+    return Line(f"heads{kind.label or ', paper'}", line.measures, meaning)
 
 
 LINES: Final = (
@@ -125,10 +124,7 @@ def _task_rows(results: report_table.Results, split: str, protocol: str, task: s
     first = report_table.first_train_split(results[split])
     rows = report_table.main_rows(own, task)
     numbers = [name + end for name in ("relative", "margin") for end in ("", *BOUNDS_OF)]
-    names = [
-        report_table.measure_name(row["measure"], row["trained_on"], first)
-        for row in rows.to_dict("records")
-    ]
+    names = report_table.measure_names(rows, first)
     return rows[numbers].mul(100).assign(protocol=protocol, task=task, measure=names)
 
 

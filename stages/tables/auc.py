@@ -86,10 +86,7 @@ def overview_table(results: report_table.Results, split: str) -> pd.DataFrame:
     columns: dict[str, pd.Series[float]] = {}
     for task in report_table.task_models(found):
         rows = relative_table(found, task)
-        names = map(
-            report_table.measure_name, rows["measure"], rows["trained_on"], [first] * len(rows)
-        )
-        rows.index = pd.Index(list(names))
+        rows.index = pd.Index(report_table.measure_names(rows, first))
         columns |= {task + end: rows[split + end] for end in ("", *report_table.BOUNDS_OF)}
     # A frame made of columns alone would sort the measures.
     order = list(dict.fromkeys(name for column in columns.values() for name in column.index))

@@ -50,9 +50,7 @@ def decision_table(results: report_table.Results) -> pd.DataFrame:
 
 
 def _rows(split: str, found: SplitResults) -> Iterator[dict[str, object]]:
-    objects = found.objects[found.objects["judged"] == found.objects["protocol"]]
-    models = list(found.run["models"])
-    by_model = {str(model): rows.reset_index() for model, rows in objects.groupby("model")}
+    models, by_model = list(found.run["models"]), report_table.own_objects(found)
     own, largest = by_model[models[0]], by_model[models[-1]]
     gains = _gains(own, largest)
     predicted = _predicted(found, own, list(gains))
@@ -76,7 +74,6 @@ def _gains(own: pd.DataFrame, largest: pd.DataFrame) -> dict[str, np.ndarray]:
     protocol = own["protocol"].iloc[0]
     corrected = {"keep": own["iou"], "prompt": own[f"{REFINED[protocol]}_iou"]}
     if largest is not own:
-        # Rows of a model are in the order of the objects; ids may repeat from video to video.
         corrected["model"] = largest["iou"]
     return {name: (iou - own["iou"]).to_numpy() for name, iou in corrected.items()}
 

@@ -58,6 +58,21 @@ def measure_name(measure: str, train_split: str, first: str) -> str:
     return measure if train_split in {"", first} else f"{measure}@{train_split}"
 
 
+def measure_names(rows: pd.DataFrame, first: str) -> list[str]:
+    """The same of the columns ``measure`` and ``trained_on``."""
+    pairs = zip(rows["measure"], rows["trained_on"], strict=True)
+    return [measure_name(measure, train_split, first) for measure, train_split in pairs]
+
+
+def own_objects(found: SplitResults) -> dict[str, pd.DataFrame]:
+    """Rows of ``objects`` by model, of the mask that most tasks of their protocol judge.
+
+    Rows of a model are in the order of the objects; ids may repeat from video to video.
+    """
+    own = found.objects[found.objects["judged"] == found.objects["protocol"]]
+    return {str(one): rows.reset_index() for one, rows in own.groupby("model", sort=False)}
+
+
 def first_train_split(found: SplitResults) -> str:
     """The first train split of the params; empty without heads."""
     return next(iter(found.run["heads"]), "")

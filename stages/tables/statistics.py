@@ -13,6 +13,7 @@ from pipeline.scoring.statistics import PIXEL_STATISTICS, STATISTICS, shown_mode
 from pipeline.views import view_order
 from pipeline.vocabulary import JUDGED
 from stages.tables import report_table
+from storage.outputs.results import SplitResults
 
 LABELS: Final = {statistic.name: statistic.symbol for statistic in STATISTICS}
 """Statistics as people read them."""
@@ -212,20 +213,14 @@ def best_model_table(results: report_table.Results) -> pd.DataFrame:
     Models are compared by the mask from one click that the protocol judges. Those that tie for the
     best share an object evenly, so that a column adds up to 100.
     """
-    columns = {split: _best_shares(_own(found.objects)) for split, found in results.items()}
+    columns = {split: _best_shares(found) for split, found in results.items()}
     table = pd.DataFrame(columns).mul(100).rename_axis("model").reset_index()
     return table if len(table) > 1 else table.iloc[:0]
 
 
-def _own(objects: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the mask that most tasks of their protocol judge."""
-    return objects[objects["judged"] == objects["protocol"]]
-
-
-def _best_shares(objects: pd.DataFrame) -> "pd.Series[float]":
-    # Rows of a model are in the order of the objects; ids may repeat from video to video.
+def _best_shares(found: SplitResults) -> "pd.Series[float]":
     by_model = {
-        model: rows["iou"].to_numpy() for model, rows in objects.groupby("model", sort=False)
+        model: rows["iou"].to_numpy() for model, rows in report_table.own_objects(found).items()
     }
     iou = np.stack(list(by_model.values()))
     is_best = iou == iou.max(axis=0)

@@ -68,7 +68,7 @@ def _head_values(name: str, choice: HeadChoice) -> dict[str, Any]:
         "label": choice.label,
         "models": choice.models,
         "known": choice.file.models,
-        "knows_drawn_only": choice.card["family"] == SHIPPED_FAMILY,
+        "knows_drawn_only": choice.file.card["family"] == SHIPPED_FAMILY,
     }
 
 
@@ -131,7 +131,7 @@ async def answer(request: Request, name: str) -> dict[str, Any]:
     """Three proposals for a prompt, and how far to trust them."""
 
     def values(found: Uncertainty, prompt: messages.PromptRequest) -> dict[str, Any]:
-        card = _page(request).models.choices[prompt.heads].card
+        card = _page(request).models.choices[prompt.heads].file.card
         promised = {
             "gate": gate_words(card, prompt.model),
             "set": set_words(card, prompt.model, found.mask_set),

@@ -2,7 +2,7 @@
 
 import asyncio
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipeline.predictor import PromptSet, UncertainPredictor
-from pipeline.predictor.advice import Costs
 from pipeline.sam.families import models_of
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
@@ -34,14 +33,9 @@ class HeadChoice:
     file: HeadFile
 
     @property
-    def card(self) -> Mapping[str, str]:
-        """Its card."""
-        return self.file.card
-
-    @property
     def label(self) -> str:
         """Family that it judges, split that it learned from, and its kind."""
-        card = self.card
+        card = self.file.card
         name = "" if self.path.stem == card["family"] else f" ({self.path.stem})"
         best = ", best masks" if card["protocol"] == "best" else ""
         return f"{card['family']}, {card['split']}, {card['kind']}{best}{name}"
@@ -49,7 +43,7 @@ class HeadChoice:
     @property
     def models(self) -> tuple[str, ...]:
         """Models that it can judge here: of those that it knows, those whose weights are there."""
-        there = models_there(self.card["family"])
+        there = models_there(self.file.card["family"])
         return tuple(model for model in self.file.models if model in there)
 
 
@@ -90,7 +84,7 @@ class Models:
         return self._predictors[heads, model]
 
     def _loaded(self, choice: HeadChoice, model: str) -> UncertainPredictor:
-        family = choice.card["family"]
+        family = choice.file.card["family"]
         found = load_by_heads(family, model, choice.path)
         # Head sets share a model, and with it the encoding of an image.
         sam = self._sams.setdefault((family, model, found.sam.precision), found.sam)
@@ -146,9 +140,6 @@ class JobQueue:
         """Drop the jobs that wait; the one that runs comes to its end."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-
-ADVISED: Final = tuple(name for name, cost in Costs().by_correction.items() if cost < 1)
-"""What may be advised at the costs by default."""
 
 SCENES_FILE: Final = Path(__file__).with_name("scenes.csv")
 """Written by ``python -m tools.choose_scenes``, after every change of weights, heads or advice."""

@@ -4,11 +4,8 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
-from threading import Thread
 
 import h11
 import uvicorn
@@ -115,21 +112,6 @@ def serve(page: Page, endpoint: Endpoint) -> None:
     """Answer until Ctrl-C or SIGTERM, which uvicorn passes on after the last answer."""
     with stoppable("no image is kept"):
         server_of(page, endpoint).run(sockets=[endpoint.listener])
-
-
-@contextmanager
-def served(page: Page, *, host: str = "127.0.0.1") -> Iterator[str]:
-    """Address of a page on a free port, answered by a thread until the block ends."""
-    endpoint = open_endpoint(host, 0)
-    server = server_of(page, endpoint)
-    thread = Thread(target=server.run, kwargs={"sockets": [endpoint.listener]})
-    thread.start()
-    try:
-        yield endpoint.address
-    finally:
-        server.should_exit = True
-        thread.join()
-        endpoint.listener.close()
 
 
 def server_of(page: Page, endpoint: Endpoint) -> uvicorn.Server:

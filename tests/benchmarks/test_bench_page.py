@@ -11,9 +11,9 @@ from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from stages.web.page import Page
-from stages.web.server import served
 from tests.fixtures.web_page import CHOICE, question
 from tools.bars import note_bar
+from tools.served_page import served
 
 MOST_S: Final = 0.15
 

@@ -357,7 +357,7 @@ def test_the_page_names_the_commit_of_the_code(monkeypatch: pytest.MonkeyPatch) 
         return ""
 
     with monkeypatch.context() as patch:
-        patch.setattr(report, "last_commit", lambda _: commit)
+        patch.setattr(contents, "last_commit", lambda _: commit)
         patch.setattr(contents, "render_report", keep)
         report.main()
     (of_stage,) = given

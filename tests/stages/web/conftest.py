@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from stages.web.page import Page as Served
-from stages.web.server import served
 from tests.fixtures.chromium import chromium
 from tests.fixtures.predictors import write_random_heads
+from tools.served_page import served
 
 
 @pytest.fixture(scope="session")

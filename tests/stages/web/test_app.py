@@ -24,8 +24,7 @@ from stages.predictor import load_predictor
 from stages.settings.params import read_params
 from stages.web import images
 from stages.web.images import MOST_UPLOAD_BYTES
-from stages.web.page import ADVISED, Page, read_scenes
-from stages.web.server import served
+from stages.web.page import Page, read_scenes
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.mini import MODELS
@@ -40,6 +39,8 @@ from tests.fixtures.web_page import (
     question,
     until,
 )
+from tools.choose_scenes import ADVISED
+from tools.served_page import served
 
 CLICK = (120.0, 80.5, 1)
 

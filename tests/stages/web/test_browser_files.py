@@ -14,7 +14,6 @@ from sklearn.datasets import load_sample_image
 from stages.predictor import load_predictor
 from stages.predictor.card_entries import COMMANDS
 from stages.web.page import Page as Served
-from stages.web.server import served
 from storage.rle import decode_rle
 from tests.fixtures.chromium import (
     SCENE,
@@ -30,6 +29,7 @@ from tests.fixtures.chromium import (
 )
 from tests.fixtures.predictors import drawn
 from tests.fixtures.web_page import png
+from tools.served_page import served
 
 pytestmark = pytest.mark.slow
 

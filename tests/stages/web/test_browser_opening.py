@@ -7,12 +7,12 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from pipeline.predictor.advice import CORRECTIONS
-from stages.web.page import ADVISED
 from stages.web.page import Page as Served
-from stages.web.server import served
 from tests.fixtures.chromium import SCENE, answered, click_at, drawn_on, expected_ious, tab
 from tests.fixtures.predictors import drawn
 from tests.fixtures.web_page import png
+from tools.choose_scenes import ADVISED
+from tools.served_page import served
 
 pytestmark = pytest.mark.slow
 

@@ -7,9 +7,9 @@ from playwright.sync_api import Browser, expect
 
 from stages.web import images
 from stages.web.page import Page as Served
-from stages.web.server import served
 from tests.fixtures.chromium import SCENE, answered, click_at, open_scene, tab
 from tests.fixtures.web_page import finished, until
+from tools.served_page import served
 
 pytestmark = pytest.mark.slow
 

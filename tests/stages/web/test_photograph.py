@@ -18,7 +18,6 @@ from stages.predictor import load_predictor
 from stages.predictor.card_entries import COMMANDS
 from stages.predictor.published import THEIR_NAMES
 from stages.web.page import Page, offered_heads
-from stages.web.server import served
 from storage.checkpoints import weights
 from storage.folders import sha256_file
 from storage.head_files import published_heads
@@ -27,6 +26,7 @@ from tests.fixtures.driven import PATIENCE_S
 from tests.fixtures.file_server import file_server
 from tests.fixtures.predictors import random_heads
 from tests.fixtures.web_page import png
+from tools.served_page import served
 
 pytestmark = pytest.mark.full_size
 

@@ -14,9 +14,9 @@ from PIL import Image
 
 from pipeline.scenes.scene import draw_scene
 from stages.web.page import Page
-from stages.web.server import served
 from tests.fixtures.predictors import drawn
 from tests.fixtures.web_page import PATIENCE_S, asked, finished, opened, png, question
+from tools.served_page import served
 
 N_SESSIONS: Final = 20
 

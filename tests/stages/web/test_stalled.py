@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 from stages.web import images, messages
 from stages.web.messages import STALL_S
 from stages.web.page import Page
-from stages.web.server import HEAD_S, Endpoint, served, server_of
+from stages.web.server import HEAD_S, Endpoint, server_of
 from storage.images.files import decode_rgb
 from tests.fixtures.predictors import drawn
 from tests.fixtures.web_page import (
@@ -28,6 +28,7 @@ from tests.fixtures.web_page import (
     question,
     until,
 )
+from tools.served_page import served
 
 N_STALLED: Final = 12
 
