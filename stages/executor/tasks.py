@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from stages.program.main import REPORTED, one_line
 from stages.settings.blocks import ExecutorParams
-from storage.errors import DataError
+from storage.errors import DataError, listed
 
 T = TypeVar("T")
 
@@ -17,7 +17,7 @@ N_TRIES: Final = 3
 """How often workers try a task before it counts as failed."""
 
 N_NAMED: Final = 20
-"""Failed tasks that an error names at most."""
+"""Failed tasks, or images, that an error names at most."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,5 @@ def check_all_done(failures: Sequence[Failure]) -> None:
             raise failure.error
     if len(failures) == 1:
         raise failures[0].error
-    named = "; ".join(map(str, failures[:N_NAMED]))
-    more = f"; and {len(failures) - N_NAMED} more" if len(failures) > N_NAMED else ""
-    raise DataError(f"every task must succeed, got {len(failures)} that did not ({named}{more})")
+    named = listed([*map(str, failures)], N_NAMED, "; ")
+    raise DataError(f"every task must succeed, got {len(failures)} that did not ({named})")
