@@ -55,7 +55,8 @@ def own_part(path: str | Path, error: BaseException) -> str:
 
 def _table(paths: Sequence[Path], states: Counter[str]) -> str:
     """A line for each store, their bytes, and how many are in each state, which are counted."""
-    rows, n_bytes, own = [HEADINGS], 0, Counter[str]()
+    rows: list[tuple[str, ...]] = [HEADINGS]
+    n_bytes, own = 0, Counter[str]()
     for path in paths:
         try:
             store = describe(path)
