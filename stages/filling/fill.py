@@ -225,10 +225,10 @@ def fitting(
     try:
         signature = open_store(paths["features"]).signature
         job = jobs.get(str(signature.get("device")))
-        cell = None if job is None else job.cell(split)
         # Before their arrays are opened: stores of another version may have others.
-        fits = cell is not None and cell.fits(signature)
-        return (open_published(paths), cell) if cell is not None and fits else None
+        if job is None or not job.cell(split).fits(signature):
+            return None
+        return open_published(paths), job.cell(split)
     except StoreError as error:
         print(f"note: {error}", file=sys.stderr)
         return None
