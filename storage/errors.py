@@ -34,10 +34,10 @@ class WeightsError(ValueError):
     """A weights file is missing, damaged or of another architecture."""
 
 
-def listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str], n_most: int = N_LISTED, separator: str = ", ") -> str:
     """The first few names, and how many more there are."""
-    rest = f" and {len(names) - N_LISTED} more" if len(names) > N_LISTED else ""
-    return ", ".join(names[:N_LISTED]) + rest
+    rest = f" and {len(names) - n_most} more" if len(names) > n_most else ""
+    return separator.join(names[:n_most]) + rest
 
 
 def counted(n: int, noun: str) -> str:

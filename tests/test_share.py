@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import storage
-from storage.store.verify import verify
+from storage.store.describe import verify
 from tests.fixtures.bucket import BUCKET, s3_server, use_server
 from tests.fixtures.doc_pages import SHARED, block
 from tests.fixtures.made_up_cell import extract
@@ -174,7 +174,7 @@ def taken(root: Path, clone: Path) -> str:
     shell(root.parent, f"git clone -q {root} {clone}")
     said = shell(clone, TAKE)
     for store in STORES:
-        assert verify(clone / store) == []
+        assert verify(clone / store) == {}
     return said
 
 

@@ -100,8 +100,8 @@ def card_stores(paths: Sequence[str]) -> list[CardStore]:
 
 def _read(store: Path) -> CardStore:
     described = describe(store)
-    if described.missing:
-        raise DataError(f"{store} must be complete, got {len(described.missing)} missing files")
+    if described.faulty:
+        raise DataError(f"{store} must be complete, got {len(described.faulty)} faulty files")
     file = store if is_zipfile(store) else store / FILE
     return CardStore(store.as_posix(), described, file.as_posix(), record_of(file))
 

@@ -34,7 +34,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         ),
     },
     "The pipeline of params.yaml": {
-        "plan": ("stages.cli.plan", "Show what a run will take, what it will run, and why."),
+        "plan": ("stages.cli.plan", "Show what a run will compute, what that takes, and why."),
         "fill": ("stages.cli.fill", "Compute missing shards of cells; `dvc repro` publishes them."),
         "run": ("stages.cli.run", "Run the stages of dvc.yaml in order, without DVC."),
         "report": (

@@ -1,7 +1,7 @@
 """``usam cache``: lists, verifies, compares and repairs stores; tends the pool."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +10,9 @@ import typer
 from stages.cards.readme import cache_card
 from stages.cli.columns import aligned, bytes_text
 from stages.cli.listing import ls, own_part
+from stages.filling.fill import adopt_outputs, run_cell
 from stages.filling.job import CellJob, possible_jobs, prepared
 from stages.filling.plans import all_cells, cells_of
-from stages.filling.run_cell import adopt_outputs, run_cell
 from stages.program.main import REPORTED, one_line, reported_errors, running
 from stages.program.progress import counting, progress
 from stages.settings.params import Params, read_params
@@ -20,12 +20,12 @@ from stages.settings.parsing import ParamsError
 from stages.settings.signatures import CellName
 from storage.errors import StoreError, counted, printable
 from storage.files.addresses import is_address
+from storage.files.manifest import ROOT
 from storage.paths import CACHE, POOL, remedy
-from storage.pool.cleaning import clean
 from storage.pool.dvc_cache import mend_cache
-from storage.pool.inputs import PreparedSplit
-from storage.store.describe import Difference, differences_of, find_stores
-from storage.store.verify import Damage, verify
+from storage.pool.publishing import clean
+from storage.split.objects import PreparedSplit
+from storage.store.describe import differences_of, find_stores, verify
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -58,7 +58,7 @@ def verify_command(
 
     Print what differs; exit 1 if anything does.
     """
-    found: dict[Where, list[Damage]] = {}
+    found: dict[Where, dict[str, str]] = {}
     with reported_errors():
         paths: list[Where] = [where] if is_address(where) else [*find_stores(Path(where))]
         # If interrupted, perhaps after hours, it still prints what it found.
@@ -73,22 +73,21 @@ def verify_command(
         raise typer.Exit(1)
 
 
-def _damages(store: Where, *, quick: bool = False) -> list[Damage]:
+def _damages(store: Where, *, quick: bool = False) -> dict[str, str]:
     try:
         return verify(store, sizes_only=quick)
     except (StoreError, OSError) as error:
         if is_address(store):
             raise  # it may be out of reach, or nowhere: that is no damage
-        return [Damage("metadata", "zarr.json", own_part(store, error))]
+        return {ROOT: own_part(store, error)}
 
 
-def _verdict(found: Mapping[Where, list[Damage]]) -> str:
+def _verdict(found: Mapping[Where, Mapping[str, str]]) -> str:
     """A line per store, damaged ones last with their faults below."""
     lines = [f"intact   {printable(str(store))}" for store, damages in found.items() if not damages]
     damaged = {store: damages for store, damages in found.items() if damages}
     for store, damages in damaged.items():
-        rows = [("  ", damage.array, damage.key, damage.reason) for damage in damages]
-        lines += [f"damaged  {printable(str(store))}", aligned(rows)]
+        lines += [f"damaged  {printable(str(store))}", _indented(damages)]
     if len(found) > 1:
         n_intact = len(found) - len(damaged)
         lines.append(f"{len(found)} stores: {n_intact} intact, {len(damaged)} damaged")
@@ -108,7 +107,7 @@ def diff_command(one: AnyStore, other: AnyStore) -> None:
             for name, (old, new) in pairs.items()
         }
     print("\n".join(_comparison(name, pairs[name], found[name]) for name in pairs))
-    if any(differences != [] for differences in found.values()):
+    if any(differences != {} for differences in found.values()):
         raise typer.Exit(1)
 
 
@@ -142,14 +141,17 @@ def _by_name(where: str) -> dict[str, Where]:
     return {"" if name == "." else name: store for store, name in names.items()}
 
 
-def _comparison(name: str, sides: Sides, differences: Sequence[Difference] | None) -> str:
+def _comparison(name: str, sides: Sides, differences: Mapping[str, str] | None) -> str:
     if differences is None:
         there = next(side for side in sides if side is not None)
         return f"alone    {printable(str(there))}"
     if not differences:
         return f"same     {printable(name)}"
-    rows = [("  ", difference.what, difference.how) for difference in differences]
-    return f"differs  {printable(name)}\n{aligned(rows)}"
+    return f"differs  {printable(name)}\n{_indented(differences)}"
+
+
+def _indented(reasons: Mapping[str, str]) -> str:
+    return aligned([("  ", *row) for row in reasons.items()])
 
 
 @app.command()
@@ -162,10 +164,9 @@ def repair(path: Some = str(CACHE)) -> None:
     """
     failed = False
     with reported_errors():
-        folder = _on_disk(path)
         params = read_params()
         cells = {path: name for name in all_cells(params) for path in name.outputs.values()}
-        damaged = _damaged(folder)
+        damaged = _damaged(Path(path))
         for name in {
             str(cells[store]): cells[store] for store in damaged if store in cells
         }.values():
@@ -247,19 +248,3 @@ def _jobs(params: Params) -> Iterator[tuple[dict[str, CellJob], PreparedSplit]]:
         found = prepared(split, params.extract.shard_objects)
         for name in cells_of(split, params):
             yield possible_jobs(name, params.splits[split], params.extract, found), found
-
-
-def _on_disk(where: str) -> Path:
-    """The path that an argument is.
-
-    Raises
-    ------
-    ParamsError
-        If it is an address, which would pass for a relative path.
-    """
-    if is_address(where):
-        raise ParamsError(
-            f"{where} must be a path, got an address: `usam cache ls`, `verify` and `diff` take "
-            "those, each of one store"
-        )
-    return Path(where)

@@ -1,22 +1,29 @@
 """``usam fill``: computes shards that the pool lacks; ``dvc repro`` then publishes the cells."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from functools import cache
 from typing import Annotated
 
 import typer
 
 from stages.cli.plan import lacking_table
-from stages.filling.choice import choose, choose_names, parse_part, parts_of
-from stages.filling.fill import Filling
+from stages.filling.fill import Filling, adopt_outputs, device_of
 from stages.filling.fill import fill as fill_all
-from stages.filling.plans import plan_cell
+from stages.filling.job import possible_jobs, settled_job
+from stages.filling.plans import all_cells, plan_cell, prepared_as_set, reason_to_run
 from stages.program.main import one_line, reported_errors
 from stages.program.stopping import stoppable
-from stages.settings.params import read_params
+from stages.settings.params import Params, read_params
+from stages.settings.parsing import ParamsError
 from stages.settings.signatures import CellName
-from storage.errors import counted
+from storage.errors import counted, shown
 from storage.paths import POOL
+from storage.split.objects import PreparedSplit
+
+Part = tuple[int, int]
+"""I and N: every N-th shard from the I-th on, counted from 1."""
 
 Globs = Annotated[
     list[str] | None,
@@ -50,32 +57,94 @@ def fill(
         part = parse_part(shard_range)
         if dry_run:
             plans = [plan_cell(*some, params) for some in parts_of(names, params, part)]
-            cells = sorted(plans, key=lambda cell: names.index(cell.name))
-            todo = [cell for cell in cells if cell.n_shards]
-            table = lacking_table(todo, cells, params.extract.family) if todo else _nothing(names)
-            print(table)
+            print(lacking_table(plans, params.extract.family))
             return
         chosen = [some for some in choose(names, params, part) if some.todo()]
         n_shards = counted(sum(len(some.todo()) for some in chosen), "shard")
         fill_all(chosen, params.executor)
-    if chosen:
-        _report(chosen, n_shards)
-    else:
-        print(_nothing(names))
-
-
-def _nothing(names: Sequence[CellName]) -> str:
-    return (
-        f"every shard of {counted(len(names), 'cell')} is there; `dvc repro` reads and publishes "
-        "them, `usam cache verify` reads what is published"
-    )
-
-
-def _report(todo: Sequence[Filling], n_shards: str) -> None:
-    """Print how many shards were filled; exit 1 if a cell failed."""
-    failed = {some.job: some.error for some in todo if some.error}
+    failed = {some.job: some.error for some in chosen if some.error}
     for job, error in failed.items():
         print(f"error: {job}: {one_line(error)}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
-    print(f"filled {n_shards} of {counted(len(todo), 'cell')}; `dvc repro` publishes them")
+    if chosen:
+        print(f"filled {n_shards} of {counted(len(chosen), 'cell')}; `dvc repro` publishes them")
+    else:
+        print(
+            f"every shard of {counted(len(names), 'cell')} is there; `dvc repro` reads and "
+            "publishes them, `usam cache verify` reads what is published"
+        )
+
+
+def parse_part(text: str) -> Part:
+    """Read ``I/N``.
+
+    Raises
+    ------
+    ParamsError
+        If it is not of this form, or I is not in 1..N.
+    """
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise ParamsError(f"--shard-range must be 1/N to N/N, such as 3/8, got {shown(text)}")
+    return int(number), int(of)
+
+
+def choose_names(globs: Sequence[str], params: Params) -> list[CellName]:
+    """Cells of the settings whose ``split/model/view`` matches any of the patterns.
+
+    Raises
+    ------
+    ParamsError
+        If a pattern matches none.
+    """
+    names = all_cells(params)
+    for glob in globs:
+        if not any(fnmatchcase(str(name), glob) for name in names):
+            raise ParamsError(f"GLOB must match a cell, such as {names[0]}, got {shown(glob)}")
+    return [n for n in names if not globs or any(fnmatchcase(str(n), glob) for glob in globs)]
+
+
+def parts_of(
+    names: Sequence[CellName], params: Params, part: Part = (1, 1)
+) -> Iterator[tuple[CellName, PreparedSplit, frozenset[str]]]:
+    """Cells, each with its split and this part's shards.
+
+    Parts are cut from the shards of all these cells, there or not, so that they stay the same while
+    shards are computed.
+
+    Raises
+    ------
+    StoreError
+        If a split is not prepared as the settings have it: DVC would prepare it anew, but does not
+        run ``usam fill``.
+    """
+    asked = dict.fromkeys(name.split for name in names)
+    splits = {split: prepared_as_set(split, params) for split in asked}
+    (number, of), first = part, 0
+    for name in names:
+        split = splits[name.split]
+        yield name, split, frozenset(split.names[(number - 1 - first) % of :: of])
+        first += len(split.names)
+
+
+def choose(names: Sequence[CellName], params: Params, part: Part = (1, 1)) -> list[Filling]:
+    """Unpublished cells with the shards to fill of each, see ``parts_of``.
+
+    What their outputs have of them is taken over.
+
+    Raises
+    ------
+    StoreError
+        Also if a GPU has begun a cell and none is here.
+    ParamsError
+        If the device that the settings name is not there.
+    """
+    device = cache(lambda: device_of(params.extract, params.executor))  # workers are asked once
+    chosen = []
+    for name, split, own in parts_of(names, params, part):
+        if reason_to_run(name, params.extract, split):
+            jobs = possible_jobs(name, params.splits[name.split], params.extract, split)
+            adopt_outputs(jobs, split)
+            chosen.append(Filling(settled_job(jobs, split, device), split, own))
+    return chosen

@@ -1,4 +1,4 @@
-"""``usam cache ls``: a line for each store of a cache, or all of one store."""
+"""``usam cache ls``: a line for each store of a cache, or all of one."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,10 +15,11 @@ from storage.paths import CACHE
 from storage.store.describe import StoreDescription, describe, find_stores
 
 HEADINGS: Final = (
-    *("store", "kind", "objects", "prompts", "size"),
+    *("store", "objects", "prompts", "size"),
     *("family", "device", "extract", "state"),
 )
-NUMBERS: Final = {2, 3}
+NUMBERS: Final = {1, 2, 3}
+DAMAGED: Final = "damaged"
 
 Where = Annotated[
     list[str] | None,
@@ -34,18 +35,16 @@ def ls(where: Where = None) -> None:
 
     Exit 1 if the metadata of any store is damaged.
     """
-    blocks, is_damaged = [], False
+    blocks, states = [], Counter[str]()
     with reported_errors():
         for place in where or [str(CACHE)]:
             paths = [] if is_address(place) else find_stores(Path(place))
             if is_address(place) or paths == [Path(place)]:
                 blocks.append(_details(describe(place)))
-                continue
-            table, n_damaged = _table(paths)
-            blocks.append(table)
-            is_damaged |= n_damaged > 0
+            else:
+                blocks.append(_table(paths, states))
     print("\n\n".join(blocks))
-    if is_damaged:
+    if states[DAMAGED]:
         raise typer.Exit(1)
 
 
@@ -54,56 +53,45 @@ def own_part(path: str | Path, error: BaseException) -> str:
     return one_line(error).removeprefix(str(path)).lstrip("/: ")
 
 
-def _table(paths: Sequence[Path]) -> tuple[str, int]:
-    """A line for each store, their bytes, how many are in each state; and how many are damaged."""
-    lines: list[tuple[str, ...]] = [HEADINGS]
-    counts: Counter[str] = Counter()
-    size_bytes = 0
-    for path in sorted(paths):
+def _table(paths: Sequence[Path], states: Counter[str]) -> str:
+    """A line for each store, their bytes, and how many are in each state, which are counted."""
+    rows: list[tuple[str, ...]] = [HEADINGS]
+    n_bytes, own = 0, Counter[str]()
+    for path in paths:
         try:
             store = describe(path)
         except (StoreError, OSError) as error:
-            known, state = ("",) * (len(HEADINGS) - 2), f"damaged: {own_part(path, error)}"
+            state = f"{DAMAGED}: {own_part(path, error)}"
+            rows.append((str(path), *[""] * (len(HEADINGS) - 2), state))
         else:
-            known, state = _columns(store), _completeness(store)
-            size_bytes += store.size_bytes
-        lines.append((str(path), *known, state))
-        counts[state.partition(":")[0]] += 1
-    states = ", ".join(f"{n} {state}" for state, n in counts.items())
-    table = aligned(lines, right=NUMBERS)
-    return f"{table}\n\n{bytes_text(size_bytes)} in all: {states}", counts["damaged"]
+            n_bytes += store.size_bytes
+            state = _completeness(store)
+            rows.append((str(path), *_facts(store), state))
+        own[state.partition(":")[0]] += 1
+    states.update(own)
+    counts = ", ".join(f"{n} {state}" for state, n in own.items())
+    return f"{aligned(rows, right=NUMBERS)}\n\n{bytes_text(n_bytes)} in all: {counts}"
 
 
-def _columns(store: StoreDescription) -> tuple[str, ...]:
-    """Text of each column between name and state; empty where a store has nothing of it."""
+def _facts(store: StoreDescription) -> tuple[str, ...]:
     return (
-        store.kind,
-        *(str(store.sizes.get(dim, "")) for dim in ("object", "prompt")),
+        *(str(store.sizes.get(key, "")) for key in ("object", "prompt")),
         bytes_text(store.size_bytes),
         *(str(store.signature.get(key, "")) for key in ("family", "device", "extract_version")),
     )
 
 
 def _completeness(store: StoreDescription) -> str:
-    return f"incomplete: missing {listed(store.missing)}" if store.missing else "complete"
+    return f"incomplete: lacks {listed(store.faulty)}" if store.faulty else "complete"
 
 
 def _details(store: StoreDescription) -> str:
+    per_object = store.size_bytes / store.sizes["object"]
     facts = [
         ("kind", store.kind),
         ("dimensions", ", ".join(f"{dim} {size}" for dim, size in store.sizes.items())),
-        ("size", f"{bytes_text(store.size_bytes)}, {bytes_text(store.object_bytes)} per object"),
+        ("size", f"{bytes_text(store.size_bytes)}, {bytes_text(per_object)} per object"),
         ("completeness", _completeness(store)),
         *((f"signature.{key}", str(value)) for key, value in store.signature.items()),
     ]
-    headings = ("array", "dimensions", "dtype", "a file holds", "files", "size")
-    arrays = [
-        (
-            *(array.name, " ".join(array.dims), array.dtype),
-            *("x".join(map(str, array.file_shape)), str(array.n_files)),
-            bytes_text(array.size_bytes),
-        )
-        for array in store.arrays
-    ]
-    table = aligned([headings, *arrays], right={4, 5})
-    return f"{printable(str(store.where))}\n{aligned(facts)}\n\n{table}"
+    return f"{printable(str(store.where))}\n{aligned(facts)}"

@@ -2,6 +2,5 @@
 
 One protocol: an executor takes tasks and gives what becomes of each, in any order, see
 ``stages.executor.tasks.Run``. ``tasks`` has the one of this process, and chooses; ``workers`` has
-those of Dask, with ``local`` for processes, ``slurm`` for jobs and ``watch`` for workers that are
-of no use; ``maps`` does the same work for many items.
+those of Dask, with ``slurm`` for jobs and ``watch`` for workers that are of no use.
 """

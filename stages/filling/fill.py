@@ -1,24 +1,37 @@
-"""Missing shards of all cells, and the workers that compute them."""
+"""Fills cells, here or by workers, and publishes one that has all of its shards."""
 
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from stages.executor.tasks import Task, check_all_done, run_tasks
-from stages.filling.job import CellJob
-from stages.filling.worker import Failed, device_here, fill_shards
-from stages.program.main import REPORTED
+from stages.executor.tasks import N_NAMED, Task, check_all_done, run_tasks
+from stages.filling.job import (
+    CellJob,
+    Failed,
+    device_here,
+    fill_shards,
+    possible_jobs,
+    prepared,
+    settled_job,
+)
+from stages.program.main import REPORTED, check_unchanged
 from stages.program.progress import progress
-from stages.settings.blocks import ExecutorParams, ExtractParams
-from storage.errors import ImageError, StoreError, counted
+from stages.program.stopping import stoppable
+from stages.settings.blocks import ExecutorParams, ExtractParams, Split
+from stages.settings.signatures import CellName
+from storage.errors import ImageError, StoreError, counted, listed
+from storage.pool.adoption import PublishedCell, adopt, open_published, published_stores
 from storage.pool.cell import Cell
-from storage.pool.inputs import PreparedSplit
+from storage.pool.publishing import Comparison, compare_shards, publish
+from storage.split.objects import PreparedSplit
+from storage.store.inspection import open_store
 
-N_REPORTED: Final = 20
-"""Failed images that an error names at most."""
+N_FILLED: Final = 3
+"""How often damaged shards are recomputed before the disk is blamed."""
 
 LATE_S: Final = 90.0
 """Longest wait for files written on other hosts to appear: NFS takes up to 60 s."""
@@ -71,13 +84,11 @@ class Filling:
                 f"images must be in the folder {self.job.place.images}, got no such folder: put it "
                 "there and run again"
             )
-        some = [f"{file}: {why}" for file, why in images.items()][:N_REPORTED]
-        n_more = len(images) - len(some)
+        named = listed([f"{file}: {why}" for file, why in images.items()], N_NAMED, "; ")
         return (
-            f"images in {self.job.place.images} must be extracted, got {len(images)} "
-            f"that cannot be ({'; '.join(some)}{f'; and {n_more} more' if n_more else ''}); all "
-            f"shards without them are kept in {self.cell.folder}: fix or replace these images and "
-            "run again"
+            f"images in {self.job.place.images} must be extracted, got {len(images)} that cannot "
+            f"be ({named}); all shards without them are kept in {self.cell.folder}: fix or replace "
+            "these images and run again"
         )
 
 
@@ -158,3 +169,98 @@ def _check_shown(fillings: Sequence[Filling]) -> None:
             print(f"note: waiting for {n_shards} to appear in {folder}", file=sys.stderr)
             is_noted = True
         time.sleep(LOOK_S)
+
+
+def run_cell(name: CellName, place: Split, params: ExtractParams, executor: ExecutorParams) -> None:
+    """Extract one cell into ``cache/features`` and, with masks, ``cache/masks``.
+
+    What is intact of its present outputs, or of those that DVC has removed, is taken over. Where
+    nothing is lacking, no model is needed, nor its libraries.
+
+    Raises
+    ------
+    ImageError
+        If images failed, after all shards without them were extracted and kept.
+    """
+    split = prepared(name.split, params.shard_objects)
+    jobs = possible_jobs(name, place, params, split)
+    adopt_outputs(jobs, split)
+    job = settled_job(jobs, split, partial(device_of, params, executor))
+    cell = job.cell(split)
+    with stoppable(f"finished shards are kept in {cell.folder}"):
+        compared = _filled(job, cell, executor)
+        _note_kinds(job, compared)
+        check_unchanged()
+        publish(cell, name.outputs, compared)
+
+
+def adopt_outputs(jobs: dict[str, CellJob], split: PreparedSplit) -> int:
+    """Put the shards of a cell's outputs that the pool lacks into it.
+
+    Parameters
+    ----------
+    jobs
+        The cell on each device that its settings allow.
+
+    Returns
+    -------
+    How many.
+    """
+    if not all(job.cell(split).lacking() for job in jobs.values()):
+        return 0
+    name = next(iter(jobs.values())).name
+    with published_stores(name.outputs) as paths:
+        if not paths or not (found := fitting(jobs, split, paths)):
+            return 0
+        n_shards, faults = adopt(found[1], found[0])
+        for shard, fault in faults.items():
+            print(f"note: shard {shard} of {name} is extracted again: {fault}", file=sys.stderr)
+        return n_shards
+
+
+def fitting(
+    jobs: dict[str, CellJob], split: PreparedSplit, paths: Mapping[str, Path]
+) -> tuple[PublishedCell, Cell] | None:
+    """Published stores whose shards serve a cell, on the device that made them; None if none do."""
+    try:
+        signature = open_store(paths["features"]).signature
+        job = jobs.get(str(signature.get("device")))
+        # Before their arrays are opened: stores of another version may have others.
+        if job is None or not job.cell(split).fits(signature):
+            return None
+        return open_published(paths), job.cell(split)
+    except StoreError as error:
+        print(f"note: {error}", file=sys.stderr)
+        return None
+
+
+def _filled(job: CellJob, cell: Cell, executor: ExecutorParams) -> Comparison:
+    """Fill a cell until every shard matches its digests."""
+    split = cell.split
+    for _ in range(N_FILLED):
+        if cell.lacking():
+            filling = Filling(job, split, frozenset(split.names))
+            fill([filling], executor)
+            if filling.error is not None:
+                raise filling.error
+        compared = compare_shards(cell)
+        if not compared.faults:
+            return compared
+        for name, fault in compared.faults.items():
+            index = split.shards[name].index
+            print(f"note: shard {index} of {job} is extracted again: {fault}", file=sys.stderr)
+            cell.drop(name)
+    raise StoreError(
+        f"shards in {cell.folder} must be as they were written, got {N_FILLED} times in a row some "
+        f"that were not ({listed(list(compared.faults.values()))})"
+    )
+
+
+def _note_kinds(job: CellJob, compared: Comparison) -> None:
+    """Say that a cell mixes kinds of device, as far as they are known."""
+    if len(compared.makers) > 1:
+        print(
+            f"note: {job} mixes kinds of device ({', '.join(sorted(compared.makers))}), which "
+            "differ in the last digits",
+            file=sys.stderr,
+        )

@@ -3,11 +3,13 @@
 Whatever serves them is imported only when an address asks for it, and never writes.
 """
 
+import os
 import re
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
-from functools import cache
+from datetime import timedelta
+from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +17,7 @@ from typing import Any, Final
 from weakref import finalize
 
 from zarr.abc.store import Store
-from zarr.storage import FsspecStore
+from zarr.storage import FsspecStore, ObjectStore
 
 from storage.errors import StoreError
 from storage.files.files import AWAY, Failures, Files, named_failures
@@ -70,10 +72,49 @@ def _in_bucket(address: str) -> tuple[Store, Failures]:
         from obstore.exceptions import BaseError  # noqa: PLC0415
     except ImportError:
         return _with_fsspec(address)
-    from storage.files.buckets import bucket_store  # noqa: PLC0415
-
     with named_failures(address, (BaseError,), AWAY):
-        return bucket_store(address, RETRY_S), (BaseError,)
+        return _bucket_store(address), (BaseError,)
+
+
+def _bucket_store(address: str) -> Store:
+    """A store in a bucket or on a web server, by obstore, whose ``BaseError`` passes.
+
+    Raises
+    ------
+    StoreError
+        If there are no credentials.
+    """
+    from obstore.store import from_url  # noqa: PLC0415
+
+    # Other variables may mean another server, or other credentials.
+    environment = tuple(sorted(os.environ.items()))
+    options = dict(_s3_options(environment)) if address.startswith("s3") else {}
+    if address.startswith("http://"):
+        options["client_options"] = {"allow_http": True}
+    # More than fit into the time limit, which then decides.
+    options["retry_config"] = {"max_retries": 99, "retry_timeout": timedelta(seconds=RETRY_S)}
+    return ObjectStore(from_url(address, **options), read_only=True)
+
+
+@lru_cache(maxsize=8)  # a cache has many stores, and boto3 takes 30 ms
+def _s3_options(_environment: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """What obstore does not find out alone: credentials of a profile, and a plain endpoint."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    options: dict[str, Any] = {"client_options": {"allow_http": endpoint.startswith("http://")}}
+    if os.environ.get("AWS_SKIP_SIGNATURE", "").lower() == "true":
+        return options
+    try:
+        from boto3 import Session  # noqa: PLC0415
+        from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415
+    except ImportError:
+        return options
+    session = Session()
+    if session.get_credentials() is None:
+        raise StoreError(
+            "credentials of S3 must be set in the environment or in ~/.aws "
+            "(AWS_SKIP_SIGNATURE=true reads a public bucket without any), got none"
+        )
+    return {**options, "credential_provider": Boto3CredentialProvider(session)}
 
 
 def _with_fsspec(address: str) -> tuple[Store, Failures]:

@@ -13,7 +13,7 @@ from storage.folders import passing_folder
 from storage.paths import WORK
 from storage.pool.cell import MASK_CODE, Cell, Rows, shard_arrays
 from storage.pool.dvc_cache import lay_out, recorded_listings
-from storage.pool.inputs import names_of_rows
+from storage.split.objects import names_of_rows
 from storage.store.grid import chunk_rows, file_name
 from storage.store.inspection import AnyArray, Store, check_identity, open_store
 from storage.store.opening import (

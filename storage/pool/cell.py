@@ -31,7 +31,7 @@ from storage.files.files import run
 from storage.files.manifest import FileRecord
 from storage.folders import put_file, put_link
 from storage.paths import POOL
-from storage.pool.inputs import PreparedSplit, shard_name
+from storage.split.objects import PreparedSplit, shard_name
 from storage.store.grid import file_name, grid
 from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec, Value
 from storage.store.signature import compare, digest, parse_signature

@@ -1,7 +1,9 @@
-"""Publishes a complete cell: its stores appear, each whole or not at all."""
+"""Publishes a complete cell, whose stores appear whole or not at all, and cleans the pool."""
 
 import json
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -10,8 +12,9 @@ import numpy as np
 
 from storage.errors import StoreError
 from storage.files.manifest import FileRecord, record_of, write_manifest
-from storage.folders import link_or_copy, put_file, whole_folder
-from storage.pool.cell import MASK_CODE, N_HEX, Cell, Rows
+from storage.folders import begun_files, link_or_copy, put_file, whole_folder
+from storage.paths import POOL
+from storage.pool.cell import FEATURES, MASK_CODE, MASKS, N_HEX, Cell, Rows, names_in
 from storage.store.grid import chunk_rows, file_name
 from storage.store.opening import IMAGES, images_digest
 from storage.store.schema import SCHEMA
@@ -130,3 +133,64 @@ def _blocks(cell: Cell) -> Iterator[tuple[slice, Rows]]:
             yield slice(start, start + n), {key: values[:n] for key, values in together.items()}
             held = [{key: values[n:] for key, values in together.items()}]
             start, n_held = start + n, n_held - n
+
+
+@dataclass
+class Cleaned:
+    """What cleaning removed and kept.
+
+    Attributes
+    ----------
+    n_shards
+        Shards that were removed.
+    n_bytes
+        Bytes freed: a file that a store or DVC's cache also links still takes space.
+    unpublished
+        Shards that no current cell uses and that were never published, by their folder.
+    """
+
+    n_shards: int = 0
+    n_bytes: int = 0
+    unpublished: dict[Path, int] = field(default_factory=dict)
+
+
+def clean(asked: Mapping[Path, Collection[str]], pool: Path = POOL) -> Cleaned:
+    """Remove published shards, except some; also masks whose features are not there.
+
+    Parameters
+    ----------
+    asked
+        Names of the shards that present cells ask for, by their folder.
+    """
+    cleaned = Cleaned()
+    for folder in sorted(path for path in pool.glob("*") if path.is_dir()):
+        begun = {name.removesuffix(FEATURES) for name in begun_files(folder)}
+        there, published = names_in(folder), _published(folder)
+        free = there - {*asked.get(folder, ())}
+        gone = free & published
+        for file in sorted(folder.iterdir()):
+            name = file.name.partition(".")[0]
+            if file.suffix in {FEATURES, MASKS} and (name in gone or name not in there | begun):
+                cleaned.n_bytes += _remove(file)
+        cleaned.n_shards += len(gone)
+        if free - gone:
+            cleaned.unpublished[folder] = len(free - gone)
+        if not names_in(folder) | begun:
+            shutil.rmtree(folder, ignore_errors=True)
+    return cleaned
+
+
+def _published(folder: Path) -> set[str]:
+    """Names of a folder's published shards, without those of a damaged list."""
+    found: set[str] = set()
+    for path in folder.glob(f"{PUBLISHED}/*.json"):
+        with suppress(ValueError):
+            found.update(json.loads(path.read_bytes()))
+    return found
+
+
+def _remove(file: Path) -> int:
+    """Remove a file; bytes that this frees."""
+    known = file.stat()
+    file.unlink()
+    return known.st_size if known.st_nlink == 1 else 0

@@ -1,31 +1,19 @@
-"""Describes a store, or the differences between two, for people."""
+"""Describes a store, checks it against its manifest, or compares two, for people."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import is_zipfile
 
 import numpy as np
 
-from storage.errors import StoreError, shown
+from storage.errors import StoreError
 from storage.files.files import Files
-from storage.files.manifest import ROOT, Manifest
+from storage.files.manifest import FILE, N_HEX, ROOT, Manifest
 from storage.store.inspection import AnyArray, Store, open_store
-from storage.store.opening import array_grid, file_faults, read_arrays, sizes_of
+from storage.store.opening import array_grid, faulty_files, read_arrays, sizes_of
 from storage.store.signature import change
-
-
-@dataclass(frozen=True)
-class ArrayDescription:
-    """One array; files and bytes as the manifest has them."""
-
-    name: str
-    dims: tuple[str, ...]
-    dtype: str
-    file_shape: tuple[int, ...]
-    n_files: int
-    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -34,26 +22,18 @@ class StoreDescription:
 
     Attributes
     ----------
-    missing
-        Files that should be there, as ``<array>/<key>``.
+    size_bytes
+        Of all arrays on disk.
+    faulty
+        Files that are missing or cut short, as ``<array>/<key>``.
     """
 
     where: str | Path
     kind: str
     sizes: Mapping[str, int]
-    arrays: tuple[ArrayDescription, ...]
+    size_bytes: int
     signature: Mapping[str, object]
-    missing: tuple[str, ...]
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of all arrays on disk."""
-        return sum(array.size_bytes for array in self.arrays)
-
-    @property
-    def object_bytes(self) -> float:
-        """Bytes per object on disk."""
-        return self.size_bytes / self.sizes["object"]
+    faulty: tuple[str, ...]
 
 
 def describe(where: str | Path) -> StoreDescription:
@@ -65,26 +45,14 @@ def describe(where: str | Path) -> StoreDescription:
         If there is no store at ``where``, or its metadata are damaged.
     """
     store = open_store(where)
-    arrays = read_arrays(store)
+    chunks = [one for file, one in store.manifest.items() if not file.endswith(ROOT)]
     return StoreDescription(
         where=where,
         kind=store.kind,
-        sizes=sizes_of(store, arrays),
-        arrays=tuple(_described(store, name, arrays[name]) for name in store.specs),
+        sizes=sizes_of(store, read_arrays(store)),
+        size_bytes=sum(one.n_bytes for one in chunks),
         signature=store.signature,
-        missing=tuple(file_faults(store)[0]),
-    )
-
-
-def _described(store: Store, name: str, array: AnyArray) -> ArrayDescription:
-    spec = store.specs[name]
-    files = [
-        record.n_bytes
-        for file, record in store.manifest.items()
-        if file.startswith(f"{name}/") and not file.endswith(ROOT)
-    ]
-    return ArrayDescription(
-        name, spec.dims, spec.dtype, array_grid(array).file_shape, len(files), sum(files)
+        faulty=tuple(faulty_files(store)),
     )
 
 
@@ -110,15 +78,60 @@ def find_stores(path: Path) -> list[Path]:
     return found
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One thing that differs, and how."""
+def verify(where: str | Path | Files, *, sizes_only: bool = False) -> dict[str, str]:
+    """Check every file of a store against its manifest.
 
-    what: str
-    how: str
+    Parameters
+    ----------
+    sizes_only
+        Ask for the size of each file, read none: finds what is missing or cut short.
+
+    Returns
+    -------
+    What is wrong with each file that is missing or not as the manifest says, in the order of the
+    schema; then with files that it does not list.
+
+    Raises
+    ------
+    StoreError
+        If the metadata are damaged, so that no array can be trusted.
+    """
+    store = open_store(where)
+    order = {array: place for place, array in enumerate(read_arrays(store))}
+    names = sorted(store.manifest, key=lambda name: order.get(name.rpartition("/")[0], -1))
+    sizes = store.files.sizes(names)
+    reasons = {name: _fault(store, name, sizes.get(name), sizes_only=sizes_only) for name in names}
+    reasons |= dict.fromkeys(_strays(store), "not in the manifest")
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
-def differences_of(one: str | Path | Files, other: str | Path | Files) -> list[Difference]:
+def _fault(store: Store, name: str, size: int | None, *, sizes_only: bool) -> str:
+    """What is wrong with a file of the manifest; empty if nothing is."""
+    wanted = store.manifest[name]
+    if size is None:
+        return "missing"
+    if size != wanted.n_bytes:
+        return f"{wanted.n_bytes} bytes -> {size}"
+    if sizes_only:
+        return ""
+    try:
+        found = store.files.record(name)
+    except StoreError as error:  # an archive's own checksum
+        return str(error)
+    same = found == wanted
+    return "" if same else f"sha256 {wanted.sha256[:N_HEX]} -> {found.sha256[:N_HEX]}"
+
+
+def _strays(store: Store) -> list[str]:
+    """Files that are not in the manifest."""
+    # Web servers list nothing.
+    if store.files.where.startswith(("http://", "https://")):
+        return []
+    known = {*store.manifest, FILE}
+    return [name for name in store.files.names() if name not in known]
+
+
+def differences_of(one: str | Path | Files, other: str | Path | Files) -> dict[str, str]:
     """How two published stores of a kind differ: their signatures, then their arrays.
 
     Arrays whose files have the same digests in both manifests are not read.
@@ -132,40 +145,36 @@ def differences_of(one: str | Path | Files, other: str | Path | Files) -> list[D
     stores = open_store(one), open_store(other)
     if stores[0].kind != stores[1].kind:
         raise StoreError(f"{stores[1]} must be of kind {stores[0].kind}, got {stores[1].kind}")
-    return [*_signatures(*stores), *_arrays(*stores)]
+    return {**_signatures(*stores), **_arrays(*stores)}
 
 
-def _signatures(one: Store, other: Store) -> Iterator[Difference]:
-    for key in sorted(one.signature.keys() | other.signature.keys()):
-        old, new = (store.signature.get(key, "none") for store in (one, other))
-        if old != new:
-            yield Difference(f"signature.{key}", change(old, new, shown))
+def _signatures(one: Store, other: Store) -> dict[str, str]:
+    keys = sorted(one.signature.keys() | other.signature.keys())
+    pairs = {key: [store.signature.get(key, "none") for store in (one, other)] for key in keys}
+    return {f"signature.{key}": change(old, new) for key, (old, new) in pairs.items() if old != new}
 
 
-def _arrays(one: Store, other: Store) -> Iterator[Difference]:
+def _arrays(one: Store, other: Store) -> dict[str, str]:
     arrays = read_arrays(one), read_arrays(other)
-    for name in {**one.specs, **other.specs}:
-        if _files(one.manifest, name) == _files(other.manifest, name):
-            continue
-        old, new = (found.get(name) for found in arrays)
-        if old is None or new is None:  # an optional one
-            yield Difference(name, "none -> there" if old is None else "there -> none")
-            continue
-        how = (
-            _values(old, new)
-            if old.shape == new.shape
-            else f"shape {_text(old.shape)} -> {_text(new.shape)}"
-        )
-        if how is not None:
-            yield Difference(name, how)
+    names = (
+        name
+        for name in {**one.specs, **other.specs}
+        if _files(one.manifest, name) != _files(other.manifest, name)
+    )
+    found = {name: _values(*(own.get(name) for own in arrays)) for name in names}
+    return {name: how for name, how in found.items() if how}
 
 
 def _files(manifest: Manifest, array: str) -> dict[str, object]:
     return {name: record for name, record in manifest.items() if name.startswith(f"{array}/")}
 
 
-def _values(old: AnyArray, new: AnyArray) -> str | None:
-    """How many rows of an array differ and, for numbers, by how much; None if none does."""
+def _values(old: AnyArray | None, new: AnyArray | None) -> str:
+    """How many rows of an array differ and, for numbers, by how much; empty if none does."""
+    if old is None or new is None:  # an optional array
+        return "none -> there" if old is None else "there -> none"
+    if old.shape != new.shape:
+        return f"shape {_text(old.shape)} -> {_text(new.shape)}"
     n_rows, largest = 0, 0.0
     step = array_grid(old).file_shape[0]
     for start in range(0, old.shape[0], step):
@@ -180,7 +189,7 @@ def _values(old: AnyArray, new: AnyArray) -> str | None:
             gaps = np.abs(one[differs].astype(np.float64) - other[differs].astype(np.float64))
             largest = max(largest, float(np.nanmax(gaps, initial=0.0)))
     if not n_rows:
-        return None
+        return ""
     by = f", by at most {largest:.3g}" if largest else ""
     return f"{n_rows} of {old.shape[0]} rows differ{by}"
 

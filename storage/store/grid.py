@@ -3,12 +3,11 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from typing import Final
 
 import numpy as np
 
-from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec
+from storage.store.schema import SCHEMA, ArraySpec
 
 CHUNK_ROWS: Final = 1024
 """Fewest rows of a chunk: one-row chunks of tokens read 27 times slower."""
@@ -16,9 +15,6 @@ CHUNK_ROWS: Final = 1024
 MAX_ROW_CHUNKS: Final = 32
 """Most chunks along the rows: a store of features, with 29 arrays and prompt sets cut so, has fewer
 than a thousand files; a large split gets larger chunks."""
-
-N_CODES: Final = 256
-"""Codes of a mask."""
 
 MASK_BYTES: Final = (5_000, 32_000)
 """Size on the disk of a coded mask of ``MASK_SIDE_PX``, from sharp to soft.
@@ -43,11 +39,6 @@ class Grid:
         """Shape of what one file holds."""
         return self.shards or self.chunks
 
-    def file_indices(self) -> list[tuple[int, ...]]:
-        """Index of every file, in C order."""
-        steps = zip(self.shape, self.file_shape, strict=True)
-        return list(product(*(range(-(-size // step)) for size, step in steps)))
-
 
 def file_name(index: tuple[int, ...]) -> str:
     """Chunk key of a file, which is its name in the array's folder."""
@@ -65,14 +56,6 @@ def grid(spec: ArraySpec, sizes: Mapping[str, int], shard_objects: int) -> Grid:
         return Grid(shape, shape)
     rows = min(chunk_rows(shape[0]), shape[0])
     return Grid(shape, (rows, *rest) if spec.chunking == "rows" else (rows, 1, *rest[1:]))
-
-
-def n_store_files(kind: str, sizes: Mapping[str, int], shard_objects: int) -> int:
-    """Files of a published store of such sizes, metadata and manifest included."""
-    fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
-    known = {**fixed, "code": N_CODES, **sizes, "shard": -(-sizes["object"] // shard_objects)}
-    grids = [grid(spec, known, shard_objects) for spec in SCHEMA[kind].values()]
-    return 2 + sum(1 + len(made.file_indices()) for made in grids)
 
 
 def chunk_rows(n_rows: int) -> int:

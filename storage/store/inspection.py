@@ -26,9 +26,6 @@ AnyArray = zarr.Array[Any]
 DECODE_ERRORS: Final = (RuntimeError, ValueError, OSError)
 """What zarr raises for a damaged chunk: from zstd, a shard's index or a file."""
 
-CELL_KEYS: Final = ("split", "model", "view")
-"""Entries of a signature that the store's path repeats."""
-
 
 @dataclass(frozen=True)
 class Store:
@@ -140,18 +137,15 @@ def read_description(files: Files) -> tuple[bytes, str, Mapping[str, object]]:
 
 
 def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> None:
-    """Refuse a store of another kind or place, or one written under other inputs.
+    """Refuse a store of another kind, or one written under other inputs.
 
     Raises
     ------
     StoreError
-        If it is such a store (the message names the path, the key and both values).
+        Naming the path, the key and both values.
     """
     if store.kind != kind:
         raise StoreError(f"{store}: kind must be {kind}, got {store.kind}")
-    for key in CELL_KEYS:
-        if key in expected and (found := store.signature.get(key, "none")) != expected[key]:
-            raise StoreError(f"{store}: {key} must be {expected[key]}, got {found}")
     difference = compare(store.signature, expected)
     if difference is not None:
         made = "" if store.files.folder is None else remedy(store.files.folder)

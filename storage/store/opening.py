@@ -123,38 +123,23 @@ def check_complete(store: Store) -> dict[str, AnyArray]:
         If any is missing or of another size (the message names the files).
     """
     arrays = read_arrays(store)
-    missing, resized = file_faults(store)
-    if missing:
+    if faulty := faulty_files(store):
         raise StoreError(
-            f"{store}: every chunk must be there, got {len(missing)} missing ({listed(missing)})"
-        )
-    if resized:
-        raise StoreError(
-            f"{store}: every chunk must be intact, got {len(resized)} of another size than in the "
-            f"manifest ({listed(resized)}); `usam cache verify {store}` lists the damaged ones"
+            f"{store}: every file must be there whole, got {len(faulty)} missing or cut short "
+            f"({listed(faulty)}); `usam cache verify {store}` lists them"
         )
     return arrays
 
 
-def file_faults(store: Store) -> tuple[list[str], list[str]]:
-    """Files that are absent or empty, and files of another size than in the manifest.
+def faulty_files(store: Store) -> list[str]:
+    """Files that are absent or of another size than in the manifest.
 
     A loss of power can leave empty files, and zarr reads an empty shard as fill values.
-
-    Returns
-    -------
-    Both as ``<array>/<file>``.
     """
     if store.files.folder is None:
-        return [], []
+        return []
     there = store.files.sizes(store.manifest)
-    missing = [name for name in store.manifest if not there.get(name)]
-    resized = [
-        name
-        for name, record in store.manifest.items()
-        if there.get(name) not in {None, 0, record.n_bytes}
-    ]
-    return missing, resized
+    return [name for name, one in store.manifest.items() if there.get(name) != one.n_bytes]
 
 
 def read_arrays(store: Store) -> dict[str, AnyArray]:

@@ -2,15 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Final, cast
 
 from storage.errors import shown
+from storage.files.manifest import N_HEX
 from storage.store.schema import Value
 
 DIGEST_CHARS: Final = 16
 """Hex digits kept of a sha256: 64 bits, for a few dozen signatures per cell."""
+
+
+SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def parse_signature(data: Mapping[str, object]) -> dict[str, Value]:
@@ -42,32 +47,33 @@ def compare(stored: Mapping[str, object], expected: Mapping[str, object]) -> str
     >>> compare({"precision": "fp32", "seed": 0}, {"precision": "bf16", "seed": 0})
     'precision: fp32 -> bf16'
     """
-    changes = [f"{key}: {change(*both)}" for key, both in differences(stored, expected).items()]
+    changes = [
+        f"{key}: {change(stored.get(key, 'none'), value)}"
+        for key, value in parse_signature(expected).items()
+        if stored.get(key) != value
+    ]
     return ", ".join(changes) or None
 
 
-def change(old: object, new: object, text: Callable[[object], str] = str) -> str:
+def change(old: object, new: object) -> str:
     """How an entry changed, in words; of a list, what was added and removed.
 
     >>> change(["center", "p1"], ["center", "box"])
     'box added, p1 dropped'
+    >>> change("0" * 64, "1" * 64)
+    '000000000000 -> 111111111111'
     """
     if isinstance(old, list) and isinstance(new, list) and set(old) != set(new):
-        changes = [f"{text(item)} added" for item in new if item not in old]
-        changes += [f"{text(item)} dropped" for item in old if item not in new]
+        changes = [f"{_text(item)} added" for item in new if item not in old]
+        changes += [f"{_text(item)} dropped" for item in old if item not in new]
         return ", ".join(changes)
-    return f"{text(old)} -> {text(new)}"
+    return f"{_text(old)} -> {_text(new)}"
 
 
-def differences(
-    stored: Mapping[str, object], expected: Mapping[str, object]
-) -> dict[str, tuple[object, object]]:
-    """Old and new value of each key of ``expected`` that differs in ``stored``."""
-    return {
-        key: (stored.get(key, "none"), value)
-        for key, value in parse_signature(expected).items()
-        if key not in stored or stored[key] != value
-    }
+def _text(value: object) -> str:
+    """A value without quotes, a digest by its first digits."""
+    is_digest = SHA256.fullmatch(str(value))
+    return str(value)[:N_HEX] if is_digest else shown(value).strip("'")
 
 
 def digest(signature: Mapping[str, object]) -> str:

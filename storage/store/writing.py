@@ -1,17 +1,18 @@
 """Makes and writes stores."""
 
-import json
-from collections.abc import Container, Iterable, Mapping
+import warnings
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import zarr
+from zarr.errors import ZarrUserWarning
 
 from pipeline.masks import DECODE_TABLE
 from storage.errors import StoreError
-from storage.files.manifest import ROOT, write_manifest
-from storage.folders import put_file, whole_folder
+from storage.files.manifest import write_manifest
+from storage.folders import whole_folder
 from storage.store.grid import Grid, grid
 from storage.store.inspection import AnyArray
 from storage.store.schema import (
@@ -70,27 +71,14 @@ def create_store(
     specs = specs_of(kind, optional)
     for name, spec in specs.items():
         create_array(group, name, spec, grid(spec, all_sizes, shard_objects or 1))
-    consolidate(path, specs)
+    with warnings.catch_warnings():
+        # Opening reads one file for the metadata of all arrays; Zarr v3 does not specify that yet.
+        warnings.simplefilter("ignore", ZarrUserWarning)
+        zarr.consolidate_metadata(path)
     group = zarr.open_group(path, mode="r+")
     for name, values in fixed.items():
         write_array(group, name, SCHEMA[kind][name], values)
     return group
-
-
-def consolidate(store: Path, names: Iterable[str]) -> None:
-    """Repeat all arrays' metadata in the store's own, so that opening it reads one file.
-
-    Notes
-    -----
-    Byte for byte what ``zarr.consolidate_metadata`` writes, which warns each time that the
-    specification of Zarr v3 has no such thing yet.
-    """
-    root = json.loads((store / ROOT).read_bytes())
-    arrays = {name: json.loads((store / name / ROOT).read_bytes()) for name in sorted(names)}
-    consolidated = {"kind": "inline", "must_understand": False, "metadata": arrays}
-    node_type = root.pop("node_type")
-    root |= {"consolidated_metadata": consolidated, "node_type": node_type}
-    put_file(store / ROOT, json.dumps(root, indent=2).encode())
 
 
 def full_signature(signature: Mapping[str, object], shard_objects: int | None) -> dict[str, Value]:

@@ -28,15 +28,13 @@ from pipeline.sam.model import Sam
 from pipeline.sam.transformers_models import full_size
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
-from stages.extraction.loop import run_shards
-from stages.extraction.steps import CellSteps
+from stages.extraction.steps import CellSteps, run_shards
 from stages.settings.signatures import CellName
 from storage.folders import sha256_file
 from storage.images.videos import SplitImages
 from storage.pool.cell import Cell
-from storage.pool.inputs import PreparedSplit
 from storage.rle import encode_rle
-from storage.split.objects import ObjectTable
+from storage.split.objects import ObjectTable, PreparedSplit
 from storage.store.writing import full_signature
 from tools.bars import note_bar
 

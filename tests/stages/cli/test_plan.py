@@ -7,18 +7,13 @@ from contextlib import chdir
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 import yaml
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from pipeline.extraction.predictions import Request
-from pipeline.sam.model import Embedding, Sam
 from stages import extract, extract_train, prepare
 from stages.cli.app import app
-from stages.extraction import timing
-from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
 from stages.settings.versions import VERSIONS
 from storage.datasets.catalogue import estimate_extent
@@ -36,7 +31,6 @@ from tests.fixtures.extract_project import (
     write_params,
 )
 from tests.fixtures.layouts import LAYOUTS, draw_videos
-from tests.fixtures.mini import MODELS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`torch.jit.script` is deprecated:DeprecationWarning"
@@ -79,46 +73,45 @@ def plan() -> Result:
     return CliRunner().invoke(app, ["plan"])
 
 
-def rows() -> dict[str, list[str]]:
-    """Cells of the tables by split."""
+def lines() -> list[list[str]]:
+    """Lines of splits, without their sum."""
     result = plan()
     assert result.exit_code == 0
-    sizes = result.stdout.partition("to run")[0]
-    lines = [line.split() for line in sizes.splitlines() if line.strip()]
-    return {line[0]: line[1:] for line in lines if line[0] in (SPLIT, TRAIN_SPLIT)}
+    told = [re.split(r"  +", line.strip()) for line in result.stdout.splitlines()]
+    return [line for line in told if line[0] in (SPLIT, TRAIN_SPLIT)]
+
+
+def reasons() -> list[tuple[str, ...]]:
+    """Of each line: split, number of cells, which, why."""
+    return [(split, cells, which, why) for split, cells, which, *_, why in lines()]
+
+
+def n_there() -> tuple[int, int]:
+    """Complete cells of either split."""
+    found = {split: cells for split, cells, *_, why in lines() if why == "complete"}
+    some, of_train = (int(found.get(name, "0").split()[0]) for name in (SPLIT, TRAIN_SPLIT))
+    return some, of_train
 
 
 def test_the_cells_are_added_up() -> None:
     n_objects = read_objects(objects_path(SPLIT)).n_objects
 
-    told = rows()
+    some, of_train = lines()
 
     # Four models in three views, nine prompt sets; in identity alone, two prompt sets.
     n_answers = 4 * 3 * 9 * n_objects
-    assert told[SPLIT][:5] == ["5", str(n_objects), "12", "0", f"{n_answers:,}"]
-    assert told[TRAIN_SPLIT][:5] == ["5", str(n_objects), "4", "0", str(4 * 2 * n_objects)]
+    n_shards = -(-n_objects // read_params().extract.shard_objects)
     features = 4 * n_answers * (3 + 3 + 64 + 4 * 64 + 1 + 4 * 3)
     # Mean and deviation of 88 channels of the encoder in each cell.
     features += 4 * 12 * n_objects * 2 * 88
-    assert told[SPLIT][5:7] == [f"{features / 1e6:.3g}", "MB"]
-    assert told[SPLIT][7:-1] == [
-        *(f"{n_answers * 3 * 1250 / 1e6:.3g}", "to"),
-        *(f"{n_answers * 3 * 2000 / 1e6:.3g}", "MB"),
+    masks = f"{n_answers * 3 * 1250 / 1e6:.3g} to {n_answers * 3 * 2000 / 1e6:.3g} MB"
+    assert some[3:] == [
+        *(f"{12 * n_shards}", f"{12 * n_objects}"),
+        *(f"{features / 1e6:.3g} MB", masks, "missing"),
     ]
-    assert told[TRAIN_SPLIT][-2] == "none"
+    assert of_train[3:5] == [f"{4 * n_shards}", f"{4 * n_objects}"]
+    assert of_train[6:] == ["0 B", "missing"]
     assert "masks at 1.25 to 2 kB for each of 64 x 64" in plan().stdout
-
-
-@pytest.mark.usefixtures("extracted")
-def test_as_many_files_are_told_as_a_cell_has() -> None:
-    stores = {
-        SPLIT: [features_path(*CELL), masks_path(*CELL)],
-        TRAIN_SPLIT: [features_path(TRAIN_SPLIT, "tiny", "identity")],
-    }
-    told = rows()
-    for split, n_cells in ((SPLIT, 12), (TRAIN_SPLIT, 4)):
-        files = [file for store in stores[split] for file in store.rglob("*") if file.is_file()]
-        assert told[split][-1] == f"{n_cells * len(files):,}"
 
 
 def test_masks_of_a_trained_model_take_as_many_bytes_as_is_told() -> None:
@@ -136,11 +129,11 @@ def test_masks_of_a_trained_model_take_as_many_bytes_as_is_told() -> None:
 def test_before_prepare_the_annotations_are_counted_and_no_image_is_opened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    prepared = rows()
+    prepared = lines()
     shutil.rmtree("cache")
     monkeypatch.delattr(Image, "open")
 
-    assert rows() == prepared
+    assert lines() == prepared
 
 
 def test_no_video_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,9 +141,13 @@ def test_no_video_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["splits"][SPLIT] = place
     Path("params.yaml").write_text(yaml.safe_dump(params))
-    monkeypatch.delattr(cv2, "VideoCapture")
+    shutil.rmtree(objects_path(SPLIT))
+    with monkeypatch.context() as patch:
+        patch.delattr(cv2, "VideoCapture")
+        told = lines()
 
-    assert rows()[SPLIT][0] == "4"
+    run(prepare, SPLIT)
+    assert lines() == told
 
 
 def test_an_estimate_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,31 +157,29 @@ def test_an_estimate_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda *parts, **limits: estimate_extent(*parts, **limits, n_sampled=1),
     )
 
-    told = rows()
-
-    assert told[SPLIT][0] == "~5"
-    assert told[SPLIT][4].startswith("~")
+    for told in lines():
+        assert all(number.startswith("~") for number in told[3:7])
 
 
 @pytest.mark.usefixtures("extracted")
 def test_cells_are_there_when_they_are_complete_and_of_these_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("1", "1")
+    assert n_there() == (1, 1)
 
     with monkeypatch.context() as patch:
         patch.setattr("stages.settings.signatures.VERSIONS", {"extract": 2})
-        assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("0", "0")
+        assert n_there() == (0, 0)
 
     (masks_path(*CELL) / "prompt" / "c.0").unlink()
-    assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("0", "1")
+    assert n_there() == (0, 1)
 
 
 @pytest.mark.usefixtures("extracted")
 def test_without_an_objects_store_cells_of_these_settings_are_there() -> None:
     shutil.rmtree(objects_path(SPLIT))
 
-    assert rows()[SPLIT][3] == "1"
+    assert n_there()[0] == 1
 
 
 @pytest.mark.usefixtures("extracted")
@@ -196,27 +191,15 @@ def test_objects_that_another_numpy_prepared_are_those_of_the_cells(
     )
     Path("annotations.json").unlink()
 
-    assert rows()[SPLIT][3] == "1"
+    assert n_there()[0] == 1
 
 
 def test_cells_of_another_decoder_batch_are_not_there() -> None:
     write_params(decoder_batch=4)
     run(extract, *CELL)
-    for batch, n_there in (("auto", "1"), (4, "1"), (5, "0")):
+    for batch, n in (("auto", 1), (4, 1), (5, 0)):
         write_params(decoder_batch=batch)
-        assert rows()[SPLIT][3] == n_there
-
-
-def reasons() -> list[tuple[str, ...]]:
-    """What would run: split, number of cells, which, why."""
-    return [(split, cells, which, why) for split, cells, which, *_, why in lacking()]
-
-
-def lacking() -> list[list[str]]:
-    """Rows of the table of what would run, without their sum."""
-    lines = [re.split(r"  +", line.strip()) for line in plan().stdout.splitlines()]
-    told = lines[lines.index(["to run"]) + 2 :]
-    return [line for line in told if line[0] in (SPLIT, TRAIN_SPLIT)]
+        assert n_there() == (n, 0)
 
 
 ALL_MISSING = [(SPLIT, "12 of 12", "all", "missing")]
@@ -234,10 +217,10 @@ def test_cells_of_other_settings_are_grouped_by_what_differs(
     differ = f"extract_version: {VERSIONS['extract']} -> 2, precision: fp32 -> bf16"
 
     assert reasons() == [
-        (SPLIT, "2 of 12", "tiny in identity, vflip", differ),
+        (SPLIT, "2 of 12", "tiny/identity, tiny/vflip", differ),
         (SPLIT, "10 of 12", some, "missing"),
-        (TRAIN_SPLIT, "1 of 4", "tiny", differ),
-        (TRAIN_SPLIT, "3 of 4", "small, base_plus, large", "missing"),
+        (TRAIN_SPLIT, "1 of 4", "tiny/identity", differ),
+        (TRAIN_SPLIT, "3 of 4", "small/identity, base_plus/identity, large/identity", "missing"),
     ]
 
 
@@ -274,10 +257,10 @@ def age() -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lose_labels, "incomplete"),
+        (lose_labels, "damaged"),
         (lose_masks, "masks missing"),
         (lose_outputs, "2 of 2 shards done"),
-        (misplace, f"a store of {SPLIT}/tiny/vflip lies in its place"),
+        (misplace, "view: vflip -> identity"),
         (spoil, "damaged"),
         (age, "extract_version: 7 -> 8"),
     ],
@@ -285,7 +268,7 @@ def age() -> None:
 def test_a_cell_that_lacks_something_is_told_apart(change: Callable[[], None], why: str) -> None:
     change()
 
-    assert (SPLIT, "1 of 12", "tiny in identity", why) in reasons()
+    assert (SPLIT, "1 of 12", "tiny/identity", why) in reasons()
 
 
 def test_shards_under_other_settings_are_named_with_what_differs(
@@ -296,7 +279,7 @@ def test_shards_under_other_settings_are_named_with_what_differs(
     version = VERSIONS["extract"]
     monkeypatch.setattr("stages.settings.signatures.VERSIONS", {"extract": version + 1})
     why = f"missing, done under other settings (extract_version: {version} -> {version + 1})"
-    assert (SPLIT, "1 of 12", "tiny in identity", why) in reasons()
+    assert (SPLIT, "1 of 12", "tiny/identity", why) in reasons()
     said = CliRunner().invoke(app, ["fill", "--dry-run", "/".join(CELL)]).stdout
     assert said.rstrip().endswith(f"  {why}")
     shutil.rmtree(POOL)
@@ -309,10 +292,13 @@ def test_objects_of_other_settings_are_the_reason_of_all_cells() -> None:
     params["prepare"]["seed"] = 1
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
-    why = "objects will be prepared anew (seed: 0 -> 1)"
+    why = (
+        "cache/objects/{0}.zarr was written under other inputs (seed: 0 -> 1); "
+        "`dvc repro prepare@{0}` makes it"
+    )
     assert reasons() == [
-        (SPLIT, "12 of 12", "all", why),
-        (TRAIN_SPLIT, "4 of 4", "all", why),
+        (SPLIT, "12 of 12", "all", why.format(SPLIT)),
+        (TRAIN_SPLIT, "4 of 4", "all", why.format(TRAIN_SPLIT)),
     ]
 
 
@@ -322,9 +308,11 @@ def test_several_splits_have_a_sum() -> None:
     params["eval_splits"].append("drawn2")
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
-    total, _ = [line.split() for line in plan().stdout.splitlines() if line.startswith("all")]
+    (total,) = [line.split() for line in plan().stdout.splitlines() if line.startswith("all")]
 
-    assert total[1:4] == ["10", str(2 * int(rows()[SPLIT][1])), "24"]
+    some, of_train = lines()
+    n_objects = 2 * int(some[4]) + int(of_train[4])
+    assert total[1:4] == ["28", str(2 * int(some[3]) + int(of_train[3])), str(n_objects)]
 
 
 def test_a_split_that_cannot_be_read_is_named_and_the_others_are_planned() -> None:
@@ -340,7 +328,7 @@ def test_a_split_that_cannot_be_read_is_named_and_the_others_are_planned() -> No
         f"error: {TRAIN_SPLIT}: gone.json must be a file of COCO instances, got no such file\n"
     )
     assert SPLIT in result.stdout
-    assert "extract_train" not in result.stdout
+    assert TRAIN_SPLIT not in result.stdout
 
 
 def test_nothing_is_written() -> None:
@@ -349,53 +337,3 @@ def test_nothing_is_written() -> None:
     assert sorted(str(path) for path in Path().rglob("*")) == before
     assert IMAGES.is_dir()
     assert not features_path(*CELL).exists()
-
-
-def test_hours_are_those_of_each_model_s_images_and_objects(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked = []
-
-    def seconds(
-        params: ExtractParams, model: str, prompts: tuple[str, ...], *, with_masks: bool
-    ) -> tuple[float, float]:
-        asked.append((params.family, model, len(prompts), with_masks))
-        return (3600.0, 0.0) if model == "tiny" else (0.0, 1800.0)
-
-    monkeypatch.setattr("stages.extraction.timing.extraction_seconds", seconds)
-    run(prepare, SPLIT)
-    result = CliRunner().invoke(app, ["plan", "--time"])
-    (row,) = (
-        line for line in result.stdout.partition("to run")[2].splitlines() if line.startswith(SPLIT)
-    )
-    table = read_objects(objects_path(SPLIT))
-    params = read_params()
-    n_cells = {model: len(params.views) * (model in params.models) for model in MODELS}
-    others = sum(n for model, n in n_cells.items() if model != "tiny")
-    hours = n_cells["tiny"] * table.n_images + others * table.n_objects / 2
-    assert f" ~{hours:.2g} " in row
-    assert len(asked) == len(set(asked))
-    assert "hours" not in CliRunner().invoke(app, ["plan"]).stdout
-
-
-def test_extraction_is_timed_by_the_image_and_by_the_object(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now_s, encode = 0, Sam.encode
-
-    def encode_in_3_s(sam: Sam, rgb: np.ndarray) -> Embedding:
-        nonlocal now_s
-        now_s += 3
-        return encode(sam, rgb)
-
-    def extract_in_1_s_each(_sam: Sam, _: Embedding, request: Request, **_how: object) -> None:
-        nonlocal now_s
-        now_s += len(request.points) * len(request.prompts)
-
-    monkeypatch.setattr(timing, "perf_counter", lambda: now_s)
-    monkeypatch.setattr(timing, "extract_objects", extract_in_1_s_each)
-    monkeypatch.setattr(Sam, "encode", encode_in_3_s)
-    seconds = timing.extraction_seconds(
-        read_params().extract, "tiny", ("center", "left"), with_masks=False
-    )
-    assert seconds == (3, 2)

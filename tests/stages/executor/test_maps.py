@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.executor.maps import in_threads, map_by
+from stages.executor.tasks import in_threads, map_by
 from stages.settings.blocks import ExecutorParams
 from storage.paths import WORK
 from tests.fixtures import tasks

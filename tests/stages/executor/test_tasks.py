@@ -91,7 +91,7 @@ def test_the_only_failure_speaks_for_itself_and_several_are_listed() -> None:
         check_all_done(failures_of(StoreError("torn")))
     with pytest.raises(DataError, match=r"got 2 that did not \(t0: torn; t1: late\)"):
         check_all_done(failures_of(StoreError("torn"), DataError("late")))
-    with pytest.raises(DataError, match=r"t19: x; and 3 more\)"):
+    with pytest.raises(DataError, match=r"t19: x and 3 more\)"):
         check_all_done(failures_of(*[DataError("x")] * 23))
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from stages import extract, extract_train
-from stages.extraction import loop
+from stages.extraction import steps
 from storage.folders import sha256_file
 from storage.paths import POOL, objects_path
 from tests.fixtures.extract_project import (
@@ -72,14 +72,14 @@ def test_an_unknown_cell(refuse: Refuse, cell: tuple[str, ...], message: str) ->
 
 def test_settings_that_change_meanwhile_keep_the_work_and_publish_nothing(refuse: Refuse) -> None:
     before, kept = Path("params.yaml").read_text("utf-8"), pool_of().folder
-    real = loop.run_shards
+    real = steps.run_shards
 
     def run_shards(*arguments: Any) -> object:  # noqa: ANN401
         write_params(precision="bf16")
         return real(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "run_shards", run_shards)
+        patch.setattr(steps, "run_shards", run_shards)
         said = refuse()
     assert said == (
         "params.yaml must stay as it was when the stage began, got extract.precision: "

@@ -164,7 +164,8 @@ def test_a_dry_run_counts_what_is_new_and_takes_nothing_over(grow: Extracted) ->
     before = set(CACHE.rglob("*"))
     status, said, _ = fill("--dry-run", "/".join(CELL))
     row = said.splitlines()[1].split("  ")
-    assert (status, row[-1].strip()) == (0, "other objects")
+    assert status == 0
+    assert row[-1].strip().startswith("objects_digest: ")
     assert said.splitlines()[1].split()[5:7] == ["1", "5"]
     assert set(CACHE.rglob("*")) == before
     assert set(grow()) == new_images()

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,10 +10,8 @@ import pytest
 
 from pipeline.extraction.plan import Piece, Shard, plan_shards
 from pipeline.extraction.predictions import Rows
-from stages.extraction import loop
-from stages.extraction.loop import N_AHEAD, N_READERS, Failure, run_shards
+from stages.extraction.steps import N_AHEAD, Failure, run_shards
 from stages.program.stopping import Stopped
-from storage.errors import WeightsError
 from tests.fixtures.driven import PATIENCE_S
 from tests.fixtures.slurm import wait_until
 
@@ -149,30 +146,6 @@ def test_a_signal_waits_for_the_shard_that_is_being_written() -> None:
     with pytest.raises(Stopped):
         run_shards(plan(), steps, lambda _: None)
     assert set(steps.written) == {0, 1}
-
-
-def test_an_error_begins_no_other_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    has_ended = threading.Event()
-
-    class Pool(ThreadPoolExecutor):
-        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-            super().shutdown(wait=False, cancel_futures=cancel_futures)
-            has_ended.set()
-            super().shutdown(wait=wait)
-
-    def read() -> None:
-        if steps.read_images:
-            has_ended.wait(PATIENCE_S)
-
-    def fail(_: int) -> None:
-        raise WeightsError("scores must be finite")
-
-    monkeypatch.setattr(loop, "N_AHEAD", 100)
-    monkeypatch.setattr(loop, "ThreadPoolExecutor", Pool)
-    steps = FakeSteps(on_compute=fail, on_read=read)
-    with pytest.raises(WeightsError):
-        run_shards(plan_shards(np.repeat(np.arange(200), 3), 4), steps, lambda _: None)
-    assert len(steps.read_images) <= 1 + 2 * N_READERS
 
 
 def stop_at(n_images: int) -> Callable[[int], None]:

@@ -17,10 +17,9 @@ import pytest
 import yaml
 
 from stages import extract
+from stages.cli.fill import choose, choose_names
 from stages.filling import fill as fill_module
-from stages.filling import run_cell
-from stages.filling.choice import choose, choose_names
-from stages.filling.worker import Failed, fill_shards
+from stages.filling.job import Failed, fill_shards
 from stages.settings.params import read_params
 from stages.settings.versions import VERSIONS
 from storage.errors import StoreError
@@ -125,9 +124,9 @@ def test_parts_are_disjoint_cover_all_and_stay_the_same_while_shards_appear() ->
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        ("0/3", "--shard-range must be 1/N to N/N, got '0/3'"),
-        ("4/3", "--shard-range must be 1/N to N/N, got '4/3'"),
-        ("a", "--shard-range must be I/N, such as 3/8, got 'a'"),
+        ("0/3", "--shard-range must be 1/N to N/N, such as 3/8, got '0/3'"),
+        ("4/3", "--shard-range must be 1/N to N/N, such as 3/8, got '4/3'"),
+        ("a", "--shard-range must be 1/N to N/N, such as 3/8, got 'a'"),
     ],
 )
 def test_a_part_that_is_none(part: str, message: str) -> None:
@@ -145,7 +144,10 @@ def test_a_dry_run_says_what_is_missing_and_why() -> None:
     status, said, _ = fill("--dry-run", f"{SPLIT}/tiny/*")
     assert status == 0
     headings, row = said.splitlines()
-    assert headings.split() == ["split", "cells", "which", "shards", "objects", "bytes", "why"]
+    assert headings.split() == [
+        *("split", "cells", "which", "shards", "objects"),
+        *("features", "masks", "why"),
+    ]
     assert row.split()[:5] == ["drawn", "3", "of", "3", "all"]
     assert row.endswith("  missing")
     assert set(CACHE.rglob("*")) == before
@@ -179,7 +181,7 @@ def test_an_image_that_cannot_be_read_keeps_no_other_cell_from_being_done() -> N
     assert status == 1
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     assert [error.split(": ")[1] for error in errors] == [
-        f"{SPLIT}/tiny/{view}" for view in ("gnoise", "identity", "vflip")
+        f"{SPLIT}/tiny/{view}" for view in ("identity", "vflip", "gnoise")
     ]
     assert "small.png must be a readable image" in errors[0]
     assert 0 < len(done_shards()) < N_SHARDS
@@ -289,7 +291,7 @@ def test_a_disk_that_damages_each_shard_is_to_blame(
     fill(NAME)
     name, folder = pool_of().split.names[1], pool_of().folder
     faulty = Comparison(faults={name: "its bits flip"})
-    monkeypatch.setattr(run_cell, "compare_shards", lambda _: faulty)
+    monkeypatch.setattr(fill_module, "compare_shards", lambda _: faulty)
     assert refused(capsys) == (
         f"shards in {folder} must be as they were written, got 3 times in a row some that were "
         "not (its bits flip)"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.filling.worker import _Turns
+from stages.filling.job import _Turns
 from stages.program.progress import Count, progress
 from storage.folders import begin_file, begun_files
 from storage.pool.cell import Cell

@@ -18,7 +18,7 @@ import storage
 from storage.errors import StoreError
 from storage.files.addresses import files_at
 from storage.files.files import Files
-from storage.store.verify import verify
+from storage.store.describe import verify
 from tests.fixtures.repository import branch, publish
 
 KINDS = ("features", "masks")
@@ -45,7 +45,7 @@ def test_a_store_opens_out_of_a_repository_that_nobody_pulled(
 
 def test_verify_reads_a_repository_at_a_branch_with_a_slash(repository: Path) -> None:
     address = f"dvc://{repository}@topic%2Fcells/cache/masks/identity.zarr"
-    assert verify(files_at(address)) == []
+    assert verify(files_at(address)) == {}
 
 
 def test_a_store_opens_at_any_address_that_fsspec_knows(made: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_store_opens_on_a_web_server(made: Path) -> None:
         xarray.testing.assert_identical(
             there, storage.open_features(made / "features/identity.zarr").load()
         )
-        assert verify(files_at(address), sizes_only=True) == []
+        assert verify(files_at(address), sizes_only=True) == {}
         server.shutdown()
 
 

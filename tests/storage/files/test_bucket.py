@@ -15,7 +15,7 @@ import storage
 from storage.errors import StoreError
 from storage.files.addresses import files_at
 from storage.files.files import FileRange, Files, read_ranges
-from storage.store.verify import Damage, verify
+from storage.store.describe import verify
 from tests.fixtures.bucket import s3_server, upload, use_server
 
 pytestmark = pytest.mark.slow
@@ -51,7 +51,7 @@ def bucket(
 def test_a_zipped_store_opens_where_it_is(bucket: str, made: Path) -> None:
     there = storage.open_masks(f"{bucket}/zipped.zip").load()
     xarray.testing.assert_identical(there, storage.open_masks(made / "masks/identity.zarr").load())
-    assert verify(f"{bucket}/zipped.zip") == []
+    assert verify(f"{bucket}/zipped.zip") == {}
 
 
 @pytest.mark.parametrize("kind", ["features", "masks"])
@@ -77,22 +77,22 @@ def test_an_address_may_be_written_as_a_url(bucket: str, made: Path, tmp_path: P
     shutil.copytree(made / "masks/identity.zarr", tmp_path / "spaced/a b.zarr")
     address = upload(tmp_path / "spaced", "spaced")
     for name in ("a b.zarr", "a%20b.zarr"):
-        assert verify(files_at(f"{address}/{name}")) == []
+        assert verify(files_at(f"{address}/{name}")) == {}
 
 
 def test_verify_reads_a_bucket(bucket: str, made: Path, tmp_path: Path) -> None:
     address = f"{bucket}/masks/identity.zarr"
-    assert verify(files_at(address)) == []
-    assert verify(files_at(address), sizes_only=True) == []
+    assert verify(files_at(address)) == {}
+    assert verify(files_at(address), sizes_only=True) == {}
     broken = tmp_path / "broken"
     shutil.copytree(made / "masks/identity.zarr", broken)
     shard = broken / "mask_code/c.1.0.0.0.0"
     shutil.copyfile(broken / "mask_code/c.0.0.0.0.0", shard)
     (broken / "stray").touch()
     address = upload(broken, f"{bucket.rpartition('/')[2]}/broken")
-    damage, stray = verify(files_at(address))
-    assert (damage.array, damage.key) == ("mask_code", "c.1.0.0.0.0")
-    assert stray == Damage("metadata", "stray", "not in the manifest")
+    found = verify(files_at(address))
+    assert [*found] == ["mask_code/c.1.0.0.0.0", "stray"]
+    assert found["stray"] == "not in the manifest"
 
 
 @pytest.mark.parametrize("place", ["s3://nobody/x.zarr", "s3://lab/none.zarr"])

@@ -15,8 +15,7 @@ from zarr.storage import ZipStore
 
 import storage
 from storage.errors import StoreError
-from storage.store.describe import describe
-from storage.store.verify import verify
+from storage.store.describe import describe, verify
 from tests.fixtures.made_up_cell import flip_middle
 
 
@@ -64,17 +63,16 @@ def test_it_opens_by_its_path_and_at_any_address(store: Path, zipped: Path) -> N
     fsspec.filesystem("memory").put(str(zipped), "/lab/identity.zip")
     for where in (zipped, str(zipped), f"file://{zipped}", "memory://lab/identity.zip"):
         xarray.testing.assert_identical(opened(where, store), opened(store, store))
-        assert verify(where) == []
-        assert verify(where, sizes_only=True) == []
-    assert describe(zipped).missing == ()
+        assert verify(where) == {}
+        assert verify(where, sizes_only=True) == {}
+    assert describe(zipped).faulty == ()
 
 
 def test_damage_and_files_of_no_store_are_found(store: Path, tmp_path: Path) -> None:
     flip_middle(store / "object_id/c.0")
     (store / "more").touch()
     by_python(store, tmp_path / "damaged.zip")
-    damages = verify(tmp_path / "damaged.zip")
-    assert [(d.array, d.key) for d in damages] == [("object_id", "c.0"), ("metadata", "more")]
+    assert [*verify(tmp_path / "damaged.zip")] == ["object_id/c.0", "more"]
 
 
 def test_a_flipped_bit_is_named_with_the_archive(zipped: Path) -> None:
@@ -85,9 +83,9 @@ def test_a_flipped_bit_is_named_with_the_archive(zipped: Path) -> None:
     n_name, n_extra = struct.unpack_from("<HH", data, first + 26)
     data[first + 30 + n_name + n_extra + entry.compress_size // 2] ^= 1
     zipped.write_bytes(data)
-    (damage,) = verify(zipped)
-    assert (damage.array, damage.key) == ("object_id", "c.0")
-    assert re.match(f"{zipped} must be readable, got: .*(CRC-32|decompress)", damage.reason)
+    ((name, why),) = verify(zipped).items()
+    assert name == "object_id/c.0"
+    assert re.match(f"{zipped} must be readable, got: .*(CRC-32|decompress)", why)
 
 
 @pytest.mark.parametrize("address", ["memory://lab/none.zip", "memory://lab/other.zip"])

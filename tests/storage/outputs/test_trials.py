@@ -41,6 +41,13 @@ def test_edited_trials_are_refused(root: Path) -> None:
         read_all_trials(["a"], MODELS)
 
 
+def test_bytes_that_are_no_text_are_refused(root: Path) -> None:
+    path = without_digests(root)
+    path.write_bytes(path.read_bytes().replace(b"1", b"\xff", 1))
+    with pytest.raises(DataError, match=r"iou_tiny\.csv must be a CSV table, got .*decode byte"):
+        read_all_trials(["a"], MODELS)
+
+
 def test_without_train_splits_there_is_no_trial() -> None:
     assert read_all_trials([], MODELS).empty
 

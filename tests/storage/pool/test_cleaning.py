@@ -7,8 +7,7 @@ import pytest
 
 from storage.folders import begin_file
 from storage.pool.cell import Cell
-from storage.pool.cleaning import Cleaned, clean
-from storage.pool.publishing import compare_shards
+from storage.pool.publishing import Cleaned, clean, compare_shards
 from tests.fixtures.dead_process import dead_tag
 from tests.fixtures.made_up_cell import (
     MAKER,

@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 
 from storage.files.manifest import write_manifest
 from storage.pool.cell import Cell
-from storage.pool.inputs import PreparedSplit
 from storage.pool.publishing import compare_shards
-from storage.split.objects import images_of_shards
+from storage.split.objects import PreparedSplit, images_of_shards
+from storage.store.describe import verify
 from storage.store.opening import IMAGES, images_digest
 from storage.store.schema import SCHEMA
-from storage.store.verify import verify
 from storage.store.writing import create_store, write_array
 from tests.fixtures.made_up_cell import (
     MAKER,
@@ -93,7 +92,7 @@ def test_shards_in_any_order_give_the_bytes_of_all_rows_written_at_once(
     write_at_once(tmp_path / "at_once", cell)
     assert outputs(tmp_path) == outputs(tmp_path / "at_once")
     for path in targets(tmp_path, cell).values():
-        assert verify(path) == []
+        assert verify(path) == {}
 
 
 def test_objects_that_are_alike_share_a_shard(tmp_path: Path) -> None:

@@ -98,6 +98,6 @@ def test_a_damaged_chunk_is_an_error_that_names_the_store(tmp_path: Path) -> Non
     chunk = path / "mask_rle" / "c.0"
     chunk.write_bytes(chunk.read_bytes()[:-1])
     with pytest.raises(
-        StoreError, match=r"val\.zarr: every chunk must be intact.*mask_rle/c\.0.*cache verify"
+        StoreError, match=r"val\.zarr: every file must be there whole.*mask_rle/c\.0.*cache verify"
     ):
         read_objects(path)

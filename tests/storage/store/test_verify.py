@@ -11,8 +11,8 @@ import pytest
 import zarr
 
 from storage.errors import StoreError
+from storage.store.describe import verify
 from storage.store.schema import SCHEMA
-from storage.store.verify import Damage, verify
 from tests.fixtures.made_up_cell import (
     PROMPTS,
     cell_of,
@@ -39,7 +39,7 @@ def store_of(file: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["features", "masks"])
 def test_an_intact_store_has_no_damage(root: Path, kind: str) -> None:
-    assert verify(root / kind / "identity.zarr") == []
+    assert verify(root / kind / "identity.zarr") == {}
 
 
 def test_20_of_20_flipped_bits_are_found(root: Path) -> None:
@@ -50,9 +50,9 @@ def test_20_of_20_flipped_bits_are_found(root: Path) -> None:
         bit = int(ends[-1] - place) % (8 * file.stat().st_size)
         flip(file, bit)
         found = verify(store_of(file))
-        assert {(d.array, d.key) for d in found} == {(file.parent.name, file.name)}, bit
+        assert [*found] == [f"{file.parent.name}/{file.name}"], bit
         flip(file, bit)
-        assert verify(store_of(file)) == []
+        assert verify(store_of(file)) == {}
 
 
 @pytest.mark.parametrize("kind", ["features", "masks"])
@@ -62,16 +62,14 @@ def test_every_array_is_read(root: Path, kind: str) -> None:
     for file in files:
         flip(file, 8 * file.stat().st_size - 1)
     found = verify(store)
-    assert {(d.array, d.key) for d in found} == {(f.parent.name, f.name) for f in files}
+    assert found.keys() == {f"{file.parent.name}/{file.name}" for file in files}
 
 
 def test_every_flipped_bit_is_found_even_those_that_zstd_ignores(root: Path) -> None:
     file = root / LABELS
     for bit in range(8 * file.stat().st_size):
         flip(file, bit)
-        assert [(damage.array, damage.key) for damage in verify(store_of(file))] == [
-            ("token", "c.0")
-        ]
+        assert [*verify(store_of(file))] == ["token/c.0"]
         flip(file, bit)
 
 
@@ -90,9 +88,9 @@ def test_a_file_swapped_for_an_intact_one_is_found(
     """Its own checksums hold."""
     store = root / kind / "identity.zarr"
     shutil.copyfile(store / other, store / name)
-    (damage,) = verify(store)
-    assert f"{damage.array}/{damage.key}" == name
-    assert re.fullmatch(r"sha256 \w{12} -> \w{12}|\d+ bytes -> \d+", damage.reason)
+    ((found, why),) = verify(store).items()
+    assert found == name
+    assert re.fullmatch(r"sha256 \w{12} -> \w{12}|\d+ bytes -> \d+", why)
 
 
 @pytest.mark.parametrize("n_bytes", [0, -1])
@@ -101,20 +99,18 @@ def test_a_quick_look_reads_no_file_and_finds_what_is_missing_or_cut(
 ) -> None:
     store, shard = root / "masks/identity.zarr", root / SHARD
     flip(store / "mask_code/c.0.0.0.0.0", 300)
-    assert verify(store, sizes_only=True) == []
+    assert verify(store, sizes_only=True) == {}
     shard.write_bytes(shard.read_bytes()[:n_bytes])
     (store / "probability/c.0").unlink()
-    assert Damage("probability", "c.0", "missing") in verify(store)
+    assert verify(store)["probability/c.0"] == "missing"
     found = verify(store, sizes_only=True)
-    assert Damage("probability", "c.0", "missing") in found
-    assert {damage.key for damage in found} == {"c.1.0.0.0.0", "c.0"}
+    assert found["probability/c.0"] == "missing"
+    assert found.keys() == {"mask_code/c.1.0.0.0.0", "probability/c.0"}
 
 
 def test_a_file_that_the_manifest_does_not_list_is_found(root: Path) -> None:
     (root / "masks/identity.zarr/mask_code/c.9.0.0.0.0").write_bytes(b"of another store")
-    assert verify(root / "masks/identity.zarr") == [
-        Damage("mask_code", "c.9.0.0.0.0", "not in the manifest")
-    ]
+    assert verify(root / "masks/identity.zarr") == {"mask_code/c.9.0.0.0.0": "not in the manifest"}
 
 
 @pytest.mark.parametrize("n_bytes", [0, 3, 70, -1])
@@ -122,7 +118,7 @@ def test_a_shard_that_was_cut_is_found(root: Path, n_bytes: int) -> None:
     data = (root / SHARD).read_bytes()
     (root / SHARD).write_bytes(data[:n_bytes])
     found = verify(root / "masks/identity.zarr")
-    assert {damage.key for damage in found} == {"c.1.0.0.0.0"}
+    assert [*found] == ["mask_code/c.1.0.0.0.0"]
 
 
 def test_a_shard_is_never_whole_in_memory(tmp_path: Path) -> None:
@@ -138,10 +134,10 @@ def test_a_shard_is_never_whole_in_memory(tmp_path: Path) -> None:
     flip(masks / "mask_code/c.0.0.0.0.0", 8 * codes.size // 2)
     verify(masks)  # imports
     tracemalloc.start()
-    (damage,) = verify(masks)
+    ((name, why),) = verify(masks).items()
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert (damage.key, damage.reason[:6]) == ("c.0.0.0.0.0", "sha256")
+    assert (name, why[:6]) == ("mask_code/c.0.0.0.0.0", "sha256")
     assert peak_bytes < codes.size / 4
 
 
@@ -150,15 +146,14 @@ def test_a_shard_that_was_written_again_without_some_objects_is_found(root: Path
     group = zarr.open_group(root / "masks/identity.zarr", mode="r+")
     masks = group["mask_code"]
     masks[4:6] = rows_of(1)["mask_code"][:2]  # type: ignore[index]
-    (damage,) = verify(root / "masks/identity.zarr")
-    assert (damage.array, damage.key) == ("mask_code", "c.1.0.0.0.0")
+    assert [*verify(root / "masks/identity.zarr")] == ["mask_code/c.1.0.0.0.0"]
 
 
 def test_damaged_metadata_are_an_error_those_of_an_array_alone_are_listed(root: Path) -> None:
     store = root / "features/identity.zarr"
     n_bytes = (store / "iou/zarr.json").stat().st_size
     (store / "iou/zarr.json").write_text("{")
-    assert verify(store) == [Damage("iou", "zarr.json", f"{n_bytes} bytes -> 1")]
+    assert verify(store) == {"iou/zarr.json": f"{n_bytes} bytes -> 1"}
     (store / "zarr.json").write_text("{")
     with pytest.raises(StoreError, match="must be a Zarr store, got none"):
         verify(store)
