@@ -21,7 +21,7 @@ from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import ABLATIONS, JUDGED, PROTOCOLS, TASKS
 from stages import evaluate, evaluation
 from stages.settings.signatures import weights_name
-from storage import open_features
+from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
 from storage.head_files.head_file import (
     HeadFile,

@@ -42,8 +42,9 @@ def test_edited_trials_are_refused(root: Path) -> None:
 
 
 def test_bytes_that_are_no_text_are_refused(root: Path) -> None:
-    path = without_digests(root)
+    path = root / trials_path("a", "iou_tiny")
     path.write_bytes(path.read_bytes().replace(b"1", b"\xff", 1))
+    write_record(root / tuning_path("a", "iou_tiny"), {}, [path])
     with pytest.raises(DataError, match=r"iou_tiny\.csv must be a CSV table, got .*decode byte"):
         read_all_trials(["a"], MODELS)
 
