@@ -24,7 +24,7 @@ from storage.datasets.catalogue import Extent, estimate_extent
 from storage.errors import StoreError, counted, listed, shown
 from storage.files.addresses import files_at
 from storage.paths import objects_path
-from storage.pool.cell import OF_A_SPLIT, settings_of
+from storage.pool.cell import of_rows, settings_of
 from storage.pool.inputs import PreparedSplit
 from storage.split.objects import read_objects
 from storage.store.grid import mask_bytes, n_store_files, object_bytes
@@ -246,9 +246,10 @@ def _missing(cell: CellName, asked: Mapping[str, object], device: str, split: Pr
     device
         That of shards to be computed, or ``auto``: stores of another one would stay.
     """
-    wanted = {key: value for key, value in asked.items() if key not in OF_A_SPLIT}
-    wanted |= versions(*LIBRARIES) | ({} if device == "auto" else {"device": device})
-    kept = {"stores": list(cell.outputs), "model": cell.model, "view": cell.view.name}
+    wanted = (
+        of_rows(asked) | versions(*LIBRARIES) | ({} if device == "auto" else {"device": device})
+    )
+    kept = {"stores": list(cell.outputs), "model": wanted["model"], "view": cell.view.name}
     others = {
         differences_text(settings, wanted)
         for settings in settings_of(split.names)

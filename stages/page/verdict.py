@@ -57,7 +57,7 @@ def _of_heads(kind: HeadKind, meaning: str) -> Line:
 
 
 LINES: Final = (
-    Line(BASELINE_LABEL, dict.fromkeys(TASKS, BASELINE[-1]), "SAM2's own score of the mask"),
+    Line(BASELINE_LABEL, dict.fromkeys(TASKS, BASELINE[-1]), "the model's own score of the mask"),
     Line("H_Std", dict.fromkeys(TASKS, "h_std"), "how unsure the mask's own pixels are: entropy"),
     Line(
         "1 − SDC",
@@ -73,7 +73,7 @@ LINES: Final = (
         _of_heads,
         HEAD_KINDS,
         (
-            "Δ* or 1 − USAM: small networks that read SAM2's tokens, as the paper's",
+            "Δ* or 1 − USAM: small networks that read the model's tokens, as the paper's",
             "the same of networks that read figures of the mask, too",
         ),
     ),

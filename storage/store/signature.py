@@ -12,6 +12,9 @@ from storage.store.schema import Value
 DIGEST_CHARS: Final = 16
 """Hex digits kept of a sha256: 64 bits, for a few dozen signatures per cell."""
 
+SOURCE: Final = "source"
+"""Entry of a ladder's cell: the family and the model of which its rows are."""
+
 
 def parse_signature(data: Mapping[str, object]) -> dict[str, Value]:
     """Convert a mapping to what a store gives back: keys in order, tuples as lists.
