@@ -117,6 +117,7 @@ def render_report(contents: Contents) -> str:
         unlike_paper=unlike_paper(results, contents.data_sets),
         runs={split: found.run for split, found in results.items()},
         n_resamples=first.run["n_resamples"],
+        largest=list(first.run["models"])[-1],
         openings={split: opening(contents, split) for split in results},
         lines=verdict.LINES,
         parts=[protocol_part(contents, protocol) for protocol in SHOWN_PROTOCOLS],
