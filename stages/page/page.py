@@ -119,7 +119,7 @@ def render_report(contents: Contents) -> str:
         n_resamples=first.run["n_resamples"],
         largest=list(first.run["models"])[-1],
         openings={split: opening(contents, split) for split in results},
-        lines=verdict.LINES,
+        lines=verdict.lines_of(report_table.task_models(results)),
         parts=[protocol_part(contents, protocol) for protocol in SHOWN_PROTOCOLS],
         printed=printed,
         of_both=[name for name, tables in printed.items() if tables and name not in OF_ALL],
