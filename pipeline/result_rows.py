@@ -275,7 +275,7 @@ class RuntimeRow:
     method: Annotated[str, "`sam` alone, or with what is computed besides"]
     seconds: Annotated[float, "median over the rounds"]
     seconds_interval: BoundsOfMedian
-    ratio: Annotated[float, "seconds by those of SAM2 alone in the same round, their median"]
+    ratio: Annotated[float, "seconds by those of the model alone in the same round, their median"]
     ratio_interval: BoundsOfMedian
     settings: RuntimeSettings
 

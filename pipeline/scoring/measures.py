@@ -72,7 +72,7 @@ DECLARED: Final = (
     Measure(
         "sam_score",
         "1 − SamScore",
-        "1 minus the SamScore of the judged mask, the IoU that SAM2 predicts for it",
+        "1 minus the SamScore of the judged mask, the IoU that the model predicts for it",
         lambda evidence: 1 - evidence.sam_score(),
         colour="#3b82f6",
         tasks=TASKS,

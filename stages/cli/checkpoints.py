@@ -30,12 +30,14 @@ def fetch(
     """Download weights and check their sha256; skip intact ones."""
     with reported_errors():
         records = [weights.checkpoint(family, name) for name in model or ()]
-        for record in records or weights.checkpoints(family):
+        records = records or weights.checkpoints(family)
+        for record in records:
             with ExitStack() as stack:
                 bar = DownloadBar(f"fetch {family} {record.model}", stack)
                 path = weights.fetch(record, progressbar=bar)
             print(f"{path} is intact")
-    print(f"licence of the weights: {FAMILIES[family].licence}")
+    for licence in dict.fromkeys(FAMILIES[record.family].licence for record in records):
+        print(f"licence of the weights: {licence}")
 
 
 @app.command()

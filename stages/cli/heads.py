@@ -60,6 +60,7 @@ def export(
         head_set = HeadSet(protocol, token_set, kind, reads)
         if not heads_dir(split).is_dir():
             check_known("train split", split, _train_splits())
+        _check_reads(split, head_set)
         trained = head_file.read_head_set(split, head_set)
         calibrated = card_entries.read_gates(gates, head_set, split) if gates else ()
         about = {**card_entries.gates_entry(calibrated), **_colours_of(split)}
@@ -103,6 +104,15 @@ def import_published(
         found = read_published(folder, family)
         head_file.write_head_file(file, found)
     print(_written(file, len(found.weights)))
+
+
+def _check_reads(split: str, head_set: HeadSet) -> None:
+    """Name the head sets of a ladder, which read tokens of one family each."""
+    own = head_file.head_set_path(split, head_set)
+    folder = own.parents[1] if head_set.reads else own.parent
+    known = [f"{path.parent.name}/{path.stem}" for path in sorted(folder.glob(f"*/{own.name}"))]
+    if known:
+        check_known("tokens", head_set.tokens_read, known)
 
 
 def _train_splits() -> tuple[str, ...]:

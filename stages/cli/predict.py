@@ -46,7 +46,7 @@ MinStability = Annotated[
     float | None, typer.Option(help="For everything: lowest stability to keep; 0.95 by default.")
 ]
 Model = Annotated[
-    str | None, typer.Option(help="Model; by default the smallest that the heads know.")
+    str | None, typer.Option(help="Model; by default the smallest whose tokens the heads read.")
 ]
 Heads = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Of `usam heads export`; also names the family.")
@@ -155,8 +155,8 @@ def _question(
     rgb = read_rgb(path)
     path_of_heads = heads or shipped_heads()
     file = read_head_file(path_of_heads)
-    card, model = file.card, model or file.models[0]
-    check_known("model", model, file.models)
+    card, model = file.card, model or file.readers[0]
+    check_known("model", model, file.readers)
     if save is not None and save.exists() and not save.is_dir():
         raise ParamsError(f"--save must be a folder, got the file {save}")
     gated = gated_models(card)

@@ -75,7 +75,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
         options = _options(prompt, (points_per_side, min_score, min_stability))
         path = heads or shipped_heads()
         file = read_head_file(path)
-        card, model = file.card, model or file.models[0]
+        card, model = file.card, model or file.readers[0]
         made_from = {
             "annotations": sha256_file(annotations),
             "images": str(images.resolve()),

@@ -23,7 +23,7 @@ from storage.datasets.catalogue import Extent, estimate_extent
 from storage.errors import StoreError, counted
 from storage.files.addresses import files_at
 from storage.paths import objects_path
-from storage.pool.cell import OF_A_SPLIT, settings_of
+from storage.pool.cell import of_rows, settings_of
 from storage.split.objects import PreparedSplit, read_objects
 from storage.store.grid import mask_bytes, object_bytes
 from storage.store.inspection import open_store, read_description
@@ -200,9 +200,10 @@ def _missing(cell: CellName, asked: Mapping[str, object], device: str, split: Pr
     device
         That of shards to be computed, or ``auto``: stores of another one would stay.
     """
-    wanted = {key: value for key, value in asked.items() if key not in OF_A_SPLIT}
-    wanted |= versions(*LIBRARIES) | ({} if device == "auto" else {"device": device})
-    kept = {"stores": list(cell.outputs), "model": cell.model, "view": cell.view.name}
+    wanted = (
+        of_rows(asked) | versions(*LIBRARIES) | ({} if device == "auto" else {"device": device})
+    )
+    kept = {"stores": list(cell.outputs), "model": wanted["model"], "view": cell.view.name}
     others = {
         compare(settings, wanted) or ""
         for settings in settings_of(split.names)

@@ -22,7 +22,7 @@ PREDICTED_IOU_LABELS: Final = {
 """Labels of columns that hold an IoU, true or predicted."""
 
 METHOD_LABELS: Final = {
-    "sam": "SAM2 alone",
+    "sam": "model alone",
     "entropy": "entropy",
     "views5": "|T| = 5 views",
     "prompts8": "|X_p| = 8 clicks",
@@ -109,18 +109,18 @@ GLOSSARY: Final[Mapping[str, str]] = {
     "IoU": "Intersection over union of a mask with the ground truth: 1 is perfect.",
     "prompt": "A click on the object. One is near its centre, seven are drawn at random.",
     "proposal": "One of the three masks that a model offers for a prompt.",
-    "SamScore": "The IoU that SAM2 itself predicts for a proposal.",
+    "SamScore": "The IoU that the model itself predicts for a proposal.",
     "best": "The proposal with the highest IoU. Only the ground truth reveals which it is.",
     "selected": "The proposal with the highest SamScore: what a user gets.",
     "refined": "The best, or the selected, proposal from all eight clicks together.",
     "judged mask": "The mask that a correction replaces: the best proposal or the selected one.",
     "view": "The image as it is (identity), flipped, compressed, blurred or with noise.",
-    "model": "One of the sizes of SAM2 that were run, such as tiny or large.",
-    "family": "The release that the models come from, such as mini or sam2.1.",
+    "model": "One of the Segment Anything models that were run.",
+    "family": "The release that the models come from, such as sam2.1, or a ladder of several.",
     "entropy": "Uncertainty of a soft mask in bits, weighted by its foreground (Eq. 3).",
-    "head": "A small network that predicts an IoU, or a gap of two, from SAM2's tokens; heads "
+    "head": "A small network that predicts an IoU, or a gap of two, from a model's tokens; heads "
     "“ours” read figures of the masks, too.",
-    "token": "An output vector of SAM2's decoder: one for the IoU, one for each mask.",
+    "token": "An output vector of the decoder: one for the IoU, one for each mask.",
     "oracle, worst": "The orders by true gain, falling and rising: all others lie between.",
     "AUC": "Area under the mean IoU as objects are corrected, most uncertain first.",
     "relative AUC": "(AUC − worst) / (oracle − worst): 100 is perfect, 50 a random order.",
@@ -194,10 +194,10 @@ def significant(value: float) -> str:
 
 
 def timed_ratio(row: Mapping[Hashable, Any]) -> str:
-    """Ratio of a method to SAM2 alone, in words where the rounds cannot tell them apart."""
+    """Ratio of a method to the model alone, in words where the rounds cannot tell them apart."""
     low, high = (row["ratio" + end] for end in BOUNDS_OF)
     if low <= 1 <= high:
-        return "as SAM2 alone"
+        return "as the model alone"
     return f"{number(row['ratio'], 2)}× ({number(low, 2)}–{number(high, 2)})"
 
 

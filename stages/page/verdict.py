@@ -2,8 +2,8 @@
 interval.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from math import erfc, isnan, sqrt
 from typing import Any, Final, Literal
@@ -56,7 +56,7 @@ def _of_heads(kind: HeadKind, meaning: str) -> Line:
 
 
 LINES: Final = (
-    Line(BASELINE_LABEL, dict.fromkeys(TASKS, BASELINE[-1]), "SAM2's own score of the mask"),
+    Line(BASELINE_LABEL, dict.fromkeys(TASKS, BASELINE[-1]), "the model's own score of the mask"),
     Line("H_Std", dict.fromkeys(TASKS, "h_std"), "how unsure the mask's own pixels are: entropy"),
     Line(
         "1 − SDC",
@@ -72,12 +72,31 @@ LINES: Final = (
         _of_heads,
         HEAD_KINDS,
         (
-            "Δ* or 1 − USAM: small networks that read SAM2's tokens, as the paper's",
+            "Δ* or 1 − USAM: small networks that read the model's tokens, as the paper's",
             "the same of networks that read figures of the mask, too",
         ),
     ),
 )
 """Rows that a user can act on: what costs nothing, what takes more predictions, and the heads."""
+
+WITHOUT_MODELS: Final = {"H_Θ, ": "", "the models, ": ""}
+"""What the words of a line lose where a single model ran."""
+
+
+def lines_of(tasks: Collection[str]) -> tuple[Line, ...]:
+    """Rows of the table for some tasks, without the names of measures that only others have."""
+    if "model" in tasks:
+        return LINES
+    return tuple(
+        replace(line, label=_of_one(line.label), meaning=_of_one(line.meaning)) for line in LINES
+    )
+
+
+def _of_one(words: str) -> str:
+    for some, other in WITHOUT_MODELS.items():
+        words = words.replace(some, other)
+    return words
+
 
 OF_LINES: Final = {
     task: tuple(line.measures[task] for line in LINES if task in line.measures) for task in TASKS
@@ -240,7 +259,7 @@ def verdict_table(rows: pd.DataFrame) -> pd.DataFrame:
     by_name = {(row["task"], row["measure"]): row for row in used.to_dict("records")}
     tasks = list(dict.fromkeys(used["task"]))
     lines: list[dict[str, Any]] = []
-    for line in LINES:
+    for line in lines_of(tasks):
         cells = {task: by_name.get((task, line.measures.get(task, ""))) for task in tasks}
         if not any(cells.values()):
             continue

@@ -18,6 +18,7 @@ from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError, WeightsError
 from storage.head_files import head_file
+from storage.head_files.published_heads import published_families
 
 OF_USERS: Final = HeadSet("selected", "selected", "ours")
 """The head set that ships: of masks as a user has them."""
@@ -120,7 +121,7 @@ def load_by_heads(
     family
         Whose heads to take where none are given.
     model
-        By default, the smallest that the heads know.
+        By default, the smallest whose tokens the heads read.
 
     Raises
     ------
@@ -132,7 +133,7 @@ def load_by_heads(
     found = head_file.read_head_file(path)
     return load_predictor(
         found.card["family"],
-        model or found.models[0],
+        model or found.readers[0],
         heads=path,
         protocol=found.card["protocol"],
     )
@@ -148,12 +149,25 @@ def default_heads(family: str) -> Path:
     """
     path = head_file.family_heads(family)
     if not path.is_file():
+        fetch, export = f"usam heads fetch {family}", export_command(family)
+        published = f"`{fetch}` brings those that UncertainSAM's authors publish, "
         raise WeightsError(
-            f"heads of {family} must be given as a file or be at {path}, got none: `usam heads "
-            f"fetch {family}` brings those that UncertainSAM's authors publish, `usam heads "
-            "export` writes those that `train` has made"
+            f"heads of {family} must be given as a file or be at {path}, got none: "
+            f"{published if family in published_families() else ''}`{export}` writes those that "
+            "`train` has made"
         )
     return path
+
+
+def export_command(family: str) -> str:
+    """Command that puts heads of one's own where a family's are looked for.
+
+    >>> export_command("releases")
+    'usam heads export SPLIT checkpoints/heads/releases.safetensors --tokens edgetam/selected'
+    """
+    reads = reads_of(family, models_of(family)[0])
+    tokens = f" --tokens {reads}/{OF_USERS.tokens}" if reads else ""
+    return f"usam heads export SPLIT {head_file.family_heads(family)}{tokens}"
 
 
 def load_others(predictor: UncertainPredictor, family: str, model: str) -> list[Sam]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.prompt_kinds import with_extra
-from pipeline.sam.families import reads_of, source_of
+from pipeline.sam.families import FAMILIES, LADDERS, mask_side_of, source_of
 from pipeline.views import View, default_view
 from pipeline.vocabulary import TRAIN_PROMPTS
 from stages.settings.blocks import ExtractParams, PrepareParams, Split
@@ -14,7 +14,7 @@ from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.records import Frames
 from storage.paths import features_path, masks_path
-from storage.store.signature import versions
+from storage.store.signature import SOURCE, versions
 
 # Pillow and OpenCV read and augment; the other threads compute.
 LIBRARIES: Final = ("torch", "sam2", "numpy", "opencv-python-headless", "pillow")
@@ -72,6 +72,7 @@ def cell_settings(params: ExtractParams, name: CellName) -> dict[str, object]:
         "extract_version": VERSIONS["extract"],
         "family": params.family,
         "model": name.model,
+        **_source(params.family, name.model),
         "weights": weights_name(params, name.model),
         "view": name.view.name,
         "view_parameters": name.view.described_parameters,
@@ -92,13 +93,21 @@ def weights_name(params: ExtractParams, model: str) -> str:
     """Name of a model's weights in a signature: the listed sha256 or the seed; reads no weights."""
     seed = weights_seed(params)
     if seed is not None:
-        return f"random, seed {seed}" + _origin(params.family, model)
+        return f"random, seed {seed}"
     return checkpoint(params.family, model).sha256 or "not listed"
 
 
-def _origin(family: str, model: str) -> str:
-    """Which model of a ladder random weights are of; those of a family are named beside them."""
-    return f", {' '.join(source_of(family, model))}" if reads_of(family, model) else ""
+def _source(family: str, model: str) -> dict[str, tuple[str, str]]:
+    """Which family and model the rows of a ladder's model are of: with smaller masks, of another.
+
+    >>> _source("releases", "edgetam"), _source("releases", "sam3")
+    ({'source': ('edgetam', 'tiny')}, {'source': ('sam3', 'large at 256 px')})
+    """
+    if family not in LADDERS:
+        return {}
+    own, name = source_of(family, model)
+    side = mask_side_of(family)
+    return {SOURCE: (own, name if side == FAMILIES[own].mask_side_px else f"{name} at {side} px")}
 
 
 def weights_seed(params: ExtractParams) -> int | None:

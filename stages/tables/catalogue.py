@@ -54,7 +54,7 @@ RUNTIME: Final = ReportTable(
     lambda given, _: paper.runtime_beside_paper(given.timed),
     "Runtime",
     "runtime",
-    caption="Seconds, and their ratio to SAM2 alone",
+    caption="Seconds, and their ratio to the model alone",
     paper_table=7,
     number_format=RUNTIME_FORMAT,
     is_grid=False,

@@ -128,7 +128,7 @@ def routing_table(results: report_table.Results, timed: pd.DataFrame) -> pd.Data
     )
     for end in ("", *report_table.BOUNDS_OF):
         costs["value" + end] = (small + costs["value" + end] * large) / large
-    both = pd.concat([rows, costs.assign(told="time, of the large model's")])
+    both = pd.concat([rows, costs.assign(told="time, of the largest model's")])
     return report_table.a_column_a_split(both, ["measure", "trained_on", "told"], "value")
 
 

@@ -36,7 +36,8 @@ def demo(
 
         endpoint = open_endpoint(host, port)
         with closing(endpoint.listener):
-            print(f"loading {model or next(iter(models_there(family)), family)}", flush=True)
+            there = () if heads else models_there(family)  # heads may read another model's tokens
+            print(f"loading {model or next(iter(there), family)}", flush=True)
             page = Page(model=model, heads=heads or (), family=family)
             print(f"open {endpoint.address}, end with Ctrl-C", flush=True)
             serve(page, endpoint)

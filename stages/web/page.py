@@ -16,12 +16,13 @@ from pipeline.predictor import PromptSet, UncertainPredictor
 from pipeline.sam.families import models_of
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
-from stages.predictor.loading import load_by_heads
+from stages.predictor.loading import export_command, load_by_heads
 from stages.settings.parsing import ParamsError, check_known
 from stages.web.images import OpenImage, OpenImages
 from storage.checkpoints.weights import models_there
 from storage.errors import WeightsError
 from storage.head_files.head_file import HeadFile, family_heads, read_head_file
+from storage.head_files.published_heads import published_families
 from storage.images.files import png_bytes
 
 
@@ -36,15 +37,18 @@ class HeadChoice:
     def label(self) -> str:
         """Family that it judges, split that it learned from, and its kind."""
         card = self.file.card
+        reads = card["tokens"].rpartition("/")[0]
         name = "" if self.path.stem == card["family"] else f" ({self.path.stem})"
         best = ", best masks" if card["protocol"] == "best" else ""
-        return f"{card['family']}, {card['split']}, {card['kind']}{best}{name}"
+        return (
+            f"{card['family']}{reads and f' {reads}'}, {card['split']}, {card['kind']}{best}{name}"
+        )
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Models that it can judge here: of those that it knows, those whose weights are there."""
+        """Models that it can judge here: of those that it reads, those whose weights are there."""
         there = models_there(self.file.card["family"])
-        return tuple(model for model in self.file.models if model in there)
+        return tuple(model for model in self.file.readers if model in there)
 
 
 class Models:
@@ -78,7 +82,7 @@ class Models:
             As ``load_predictor``.
         """
         check_known("heads", heads, self.choices)
-        check_known("model", model, self.choices[heads].file.models)
+        check_known("model", model, self.choices[heads].file.readers)
         if (heads, model) not in self._predictors:
             self._predictors[heads, model] = self._loaded(self.choices[heads], model)
         return self._predictors[heads, model]
@@ -103,7 +107,8 @@ def offered_heads(files: Sequence[Path], family: str) -> list[Path]:
     if not models_there(family):
         missing["weights"] = f"usam checkpoints fetch {family} --model {models_of(family)[0]}"
     if not files and not own.is_file():
-        missing["heads"] = f"usam heads fetch {family}"
+        is_published = family in published_families()
+        missing["heads"] = f"usam heads fetch {family}" if is_published else export_command(family)
     if missing:
         raise WeightsError(
             f"the page must have {' and '.join(missing)} of {family}, got none: run "
@@ -194,7 +199,7 @@ class Page:
     ) -> None:
         self.models = Models(offered_heads(heads, family))
         first = next(iter(self.models.choices.values()))  # that was given, or the family's own
-        self.model = model or next(iter(first.models), first.file.models[0])
+        self.model = model or next(iter(first.models), first.file.readers[0])
         self.images = OpenImages()
         self.queue = JobQueue("model")
         self.decoder = JobQueue("decoder")

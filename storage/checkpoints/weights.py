@@ -157,8 +157,10 @@ def verified_weights(family: str, model: str) -> tuple[Path, str]:
     sha256 = sha256_file(path)
     if sha256 != record.sha256:
         remedy = _remedy(record)
+        if record.is_on_hub and path == record.path:
+            remedy = f"remove it and {remedy}"
         if record.digest_path.exists():
-            remedy = f"remove it and {remedy}, or remove {record.digest_path} to use it"
+            remedy += f", or remove {record.digest_path} to use it"
         raise WeightsError(f"{path} must have sha256 {record.sha256}, got {sha256}: {remedy}")
     return path, sha256
 
@@ -190,7 +192,7 @@ def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
 
 
 def _fetch_from_hub(record: Checkpoint) -> Path:
-    if record.sha256 is None or _there(record) is None:
+    if not record.path.exists() and state(record) != "intact":
         otherwise = f"bring the file from elsewhere as {record.file} into {record.path.parent}"
         licence = FAMILIES[record.family].licence
         hub.fetch(record.folder, record.file, licence=licence, otherwise=otherwise)

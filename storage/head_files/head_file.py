@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from pipeline.heads.kinds import HeadSet
-from pipeline.sam.families import models_of
+from pipeline.sam.families import models_of, reads_of
 from pipeline.scoring.calibration import Isotonic
 from storage.errors import DataError, WeightsError
 from storage.head_files.published_heads import published_file
@@ -61,6 +61,12 @@ class HeadFile:
         except (KeyError, ValueError) as error:
             raise DataError(f"heads must name a family that there is: {error}") from error
         return tuple(model for model in every if f"weights_{model}" in self.card)
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Those whose tokens they read: of a ladder, the models of one family."""
+        reads, _, _ = self.card.get("tokens", "").rpartition("/")
+        return tuple(one for one in self.models if reads_of(self.card["family"], one) == reads)
 
     @property
     def by_objective(self) -> dict[str, dict[str, str]]:

@@ -47,6 +47,11 @@ def published_file(family: str) -> Path:
     return FOLDER / f"{family}.safetensors"
 
 
+def published_families() -> tuple[str, ...]:
+    """Those for which heads are published."""
+    return tuple(dict.fromkeys(line["family"] for line in _lines()))
+
+
 def published_heads(family: str) -> list[PublishedHead]:
     """The heads that are published for a family.
 
@@ -55,17 +60,20 @@ def published_heads(family: str) -> list[PublishedHead]:
     WeightsError
         If there are none.
     """
-    with TABLE.open(newline="", encoding="utf-8") as table:
-        lines = list(csv.DictReader(table))
     found = [
         PublishedHead(family, line["name"], line["path"], line["sha256"])
-        for line in lines
+        for line in _lines()
         if line["family"] == family
     ]
     if not found:
-        known = ", ".join(dict.fromkeys(line["family"] for line in lines))
+        known = ", ".join(published_families())
         raise WeightsError(f"family must be one with published heads, {known}, got {family!r}")
     return found
+
+
+def _lines() -> list[dict[str, str]]:
+    with TABLE.open(newline="", encoding="utf-8") as table:
+        return list(csv.DictReader(table))
 
 
 def fetch(head: PublishedHead, *, progressbar: object | None = None) -> Path:

@@ -34,7 +34,7 @@ from storage.paths import POOL
 from storage.split.objects import PreparedSplit, shard_name
 from storage.store.grid import file_name, grid
 from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec, Value
-from storage.store.signature import compare, digest, parse_signature
+from storage.store.signature import SOURCE, compare, digest, parse_signature
 from storage.store.writing import check_names, checked, create_array, writable
 
 OF_A_SPLIT: Final = ("split", "objects_digest", "shard_objects")
@@ -101,8 +101,7 @@ class Cell:
     @cached_property
     def settings(self) -> dict[str, Value]:
         """All that determines its shards' bytes, apart from their inputs."""
-        rest = {key: value for key, value in self.signature.items() if key not in OF_A_SPLIT}
-        return parse_signature({**rest, "stores": self.kinds})
+        return parse_signature({**of_rows(self.signature), "stores": self.kinds})
 
     @cached_property
     def folder(self) -> Path:
@@ -112,7 +111,7 @@ class Cell:
     def fits(self, signature: Mapping[str, object]) -> bool:
         """Whether a published store with this signature has the rows of these settings."""
         settings = {key: value for key, value in self.settings.items() if key != "stores"}
-        return compare(signature, settings) is None
+        return compare(of_rows(signature), settings) is None
 
     def has(self, name: str) -> bool:
         """Whether a shard is there."""
@@ -239,6 +238,17 @@ def _plain(rows: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
     """Arrays that NumPy can write: it has no files of text of any length."""
     for name, values in rows.items():
         yield name, np.array(values.tolist()) if values.dtype.kind == "T" else values
+
+
+def of_rows(signature: Mapping[str, object]) -> dict[str, object]:
+    """Entries that say what the rows of a cell hold: a ladder's are those of a family's model.
+
+    >>> of_rows({"family": "releases", "model": "edgetam", "source": ["edgetam", "tiny"]})
+    {'family': 'edgetam', 'model': 'tiny'}
+    """
+    rest = {key: value for key, value in signature.items() if key not in (*OF_A_SPLIT, SOURCE)}
+    named = cast("Sequence[str]", signature.get(SOURCE, ()))
+    return rest | dict(zip(("family", "model"), named, strict=False))
 
 
 def shard_arrays(kind: str) -> dict[str, ArraySpec]:

@@ -14,6 +14,9 @@ from storage.store.schema import Value
 DIGEST_CHARS: Final = 16
 """Hex digits kept of a sha256: 64 bits, for a few dozen signatures per cell."""
 
+SOURCE: Final = "source"
+"""Entry of a ladder's cell: the family and the model of which its rows are."""
+
 
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
 

@@ -548,8 +548,8 @@ def test_every_name_has_words_and_every_curve_a_colour() -> None:
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        (0.95, 1.02, "as SAM2 alone"),
-        (1.0, 1.05, "as SAM2 alone"),
+        (0.95, 1.02, "as the model alone"),
+        (1.0, 1.05, "as the model alone"),
         (1.01, 1.05, "1.02× (1.01–1.05)"),
         (0.8, 0.9, "1.02× (0.80–0.90)"),
     ],

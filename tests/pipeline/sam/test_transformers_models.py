@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, Sam2ImageProcessor, Sam3ImageProcessor
 from pipeline.sam.building import ArchitectureError, fit_weights, load_weights
 from pipeline.sam.model import Decoded, Precision, Sam
 from tests.fixtures.predictors import drawn
-from tests.fixtures.transformers_models import CONFIGS, ours, written
+from tests.fixtures.transformers_models import CONFIGS, ours, with_video, written
 
 ARRAYS: Final = ("logits", "sam_score", "iou_token", "mask_token", "object_score")
 
@@ -181,6 +181,15 @@ def test_weights_with_two_codes_of_positions_fit_no_model(tmp_path: Path) -> Non
     for order in (weights, dict(reversed(weights.items()))):
         with pytest.raises(ArchitectureError, match=r"an unknown '.*\.positional_embedding'"):
             fit_weights(ours(theirs.config), order, source="model.safetensors")
+
+
+def test_edgetam_is_found_among_the_parts_of_its_file_that_serve_videos(tmp_path: Path) -> None:
+    theirs = written("edgetam", tmp_path)
+    alone, whole = ours(theirs.config), ours(theirs.config)
+    fit_weights(alone, theirs.state_dict(), source="model.safetensors")
+    fit_weights(whole, with_video(theirs).state_dict(), source="model.safetensors")
+    for name, weight in alone.state_dict().items():
+        torch.testing.assert_close(whole.state_dict()[name], weight, rtol=0, atol=0)
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:

@@ -50,6 +50,14 @@ def test_fetch_takes_all_models_by_default(fetched: list[str]) -> None:
     assert result.stdout.endswith("licence of the weights: Apache-2.0\n")
 
 
+def test_fetch_of_a_ladder_names_the_licence_of_each_of_its_families(fetched: list[str]) -> None:
+    result = usam_checkpoints("fetch", "releases")
+    assert result.exit_code == 0
+    assert fetched == ["tiny", "tiny", "large", "large"]
+    licences = [line for line in result.stdout.splitlines() if line.startswith("licence")]
+    assert [one.split(": ")[1] for one in licences] == ["Apache-2.0", FAMILIES["sam3"].licence]
+
+
 @pytest.mark.parametrize(
     ("arguments", "models"),
     [

@@ -182,3 +182,5 @@ def test_a_family_without_heads_or_weights_says_how_to_get_them(
     path = write_random_heads(tmp_path / "a.safetensors", changes=changes)
     with pytest.raises(WeightsError, match=r"run usam checkpoints fetch sam2\.1 --model large"):
         load_predictor("sam2.1", "large", heads=path)
+    with pytest.raises(WeightsError, match="got none: `usam heads export SPLIT checkpoints/heads/"):
+        load_predictor("sam3", "large")

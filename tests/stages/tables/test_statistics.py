@@ -178,7 +178,7 @@ def test_routing_takes_the_measures_time_and_the_large_models(own: Results) -> N
             continue
         # Large alone takes a second.
         expected = [100 * (SECONDS[method] + row["value" + end]) for end in ("", "_low", "_high")]
-        found = told(of_time, SPLITS[0], told="time, of the large model's")
+        found = told(of_time, SPLITS[0], told="time, of the largest model's")
         assert list(found) == pytest.approx(expected)
 
 

@@ -100,6 +100,22 @@ def test_what_a_family_lacks_is_named_with_the_commands_that_fetch_it(
     )
 
 
+@pytest.mark.parametrize(
+    ("family", "option"), [("edgetam", ""), ("releases", " --tokens edgetam/selected")]
+)
+def test_heads_that_nobody_publishes_are_exported(
+    family: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = weights_path("edgetam", "tiny")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+    assert refused("--port", "0", "--family", family) == (
+        f"error: the page must have heads of {family}, got none: run usam heads export SPLIT "
+        f"checkpoints/heads/{family}.safetensors{option}\n"
+    )
+
+
 def test_the_smallest_model_that_is_there_comes_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

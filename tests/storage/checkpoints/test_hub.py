@@ -1,6 +1,7 @@
 """Weights of Hugging Face: fetched by its own library from a server of this machine, and kept."""
 
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -55,8 +56,9 @@ class Repository(BaseHTTPRequestHandler):
 
 @pytest.fixture(autouse=True)
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Cache of Hugging Face's library, empty like the working folder."""
+    """Cache of Hugging Face's library, empty like the working folder; no sha256 is listed."""
     cache = tmp_path / "hub"
+    put_tables(tmp_path, "", monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_CACHE", str(cache))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
@@ -79,15 +81,23 @@ def _server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         thread.join()
 
 
-def put_in_cache(hub: Path) -> Path:
+def put_tables(folder: Path, sha256: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables as they are, but for a sha256 in them."""
+    for family in ("edgetam", "sam3"):
+        text = (Path(weights.__file__).parent / f"{family}.csv").read_text("utf-8")
+        (folder / f"{family}.csv").write_text(re.sub("[0-9a-f]{64}", sha256, text), "utf-8")
+    monkeypatch.setattr(weights, "TABLES", folder)
+
+
+def put_in_cache(hub: Path, content: bytes = CONTENT, revision: str = REVISION) -> Path:
     """A file that someone else's program has downloaded."""
-    folder = hub / "models--facebook--sam3"
-    blob, name = folder / "blobs" / SHA256, folder / "snapshots" / REVISION / FILE.name
+    folder, sha256 = hub / "models--facebook--sam3", hashlib.sha256(content).hexdigest()
+    blob, name = folder / "blobs" / sha256, folder / "snapshots" / revision / FILE.name
     for path in (blob, name, folder / "refs" / "main"):
         path.parent.mkdir(parents=True)
-    blob.write_bytes(CONTENT)
+    blob.write_bytes(content)
     name.symlink_to(blob)
-    (folder / "refs" / "main").write_text(REVISION)
+    (folder / "refs" / "main").write_text(revision)
     return blob
 
 
@@ -137,6 +147,28 @@ def test_a_file_in_its_folder_will_do_and_no_other_after_it() -> None:
     assert weights.state(weights.checkpoint("sam3", "large")) == "damaged"
     with pytest.raises(WeightsError, match=f"must have sha256 {SHA256}, got .* or remove {DIGEST}"):
         weights.verified_weights("sam3", "large")
+
+
+@pytest.mark.usefixtures("_server")
+def test_weights_of_another_revision_in_the_cache_are_not_those_that_are_listed(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_tables(tmp_path, SHA256, monkeypatch)
+    put_in_cache(hub, b"of another day", revision=REVISION[::-1])
+    assert weights.state(weights.checkpoint("sam3", "large")) == "damaged"
+    path = weights.fetch(weights.checkpoint("sam3", "large"))
+    assert path.read_bytes() == CONTENT
+    assert not DIGEST.exists(), "it is listed"
+
+
+def test_a_damaged_file_in_its_folder_is_to_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_tables(tmp_path, SHA256, monkeypatch)
+    FILE.parent.mkdir(parents=True)
+    FILE.write_bytes(CONTENT[1:])
+    with pytest.raises(WeightsError, match="remove it and run usam checkpoints fetch sam3 --mod"):
+        weights.fetch(weights.checkpoint("sam3", "large"))
 
 
 def test_a_digest_that_came_by_git_is_that_of_weights_that_are_not_there() -> None:

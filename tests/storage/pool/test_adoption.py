@@ -46,6 +46,7 @@ def published(*, with_masks: bool = True) -> PublishedCell:
     [
         (10, {}, 3, []),
         (10, {"split": "renamed"}, 3, []),
+        (10, {"family": "ladder", "model": "first", "source": ("mini", "tiny")}, 3, []),
         (10, {"with_masks": False}, 3, []),
         (14, {"split": "grown"}, 2, [2, 3]),
         (8, {}, 2, []),
@@ -83,6 +84,8 @@ def test_masks_are_linked_and_their_maker_is_unknown() -> None:
         ({}, {"view": "vflip"}),
         ({}, {"device": "cuda"}),
         ({"precision": "bf16"}, {}),
+        ({}, {"source": ("mini", "tiny at 4 px")}),
+        ({"source": ("mini", "tiny at 4 px")}, {}),
     ],
 )
 def test_shards_of_other_settings_are_not_taken(
