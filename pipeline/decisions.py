@@ -37,7 +37,7 @@ class Worth:
     """What a way to choose nets, in IoU per object."""
 
     regret: Mean
-    """How far it falls short of the best choice in hindsight, made for each object anew."""
+    """How far it falls short of the best choice for each object, made in hindsight."""
     margin: Mean
     """How far it lies above the best fixed choice, which is made once for all objects."""
 
@@ -62,7 +62,7 @@ class Decisions:
     def by_score(self, score: Float[np.ndarray, "object"]) -> Float[np.ndarray, "object"]:
         """What one correction of all objects below a score nets, both chosen in hindsight.
 
-        The others are kept. Nobody who does not know the truth could choose better by the score.
+        The others are kept. Without the truth, no rule by the score can do better.
         """
         order, is_last = ranked(score)
         sums = np.cumsum(self.net[order], axis=0)[is_last]

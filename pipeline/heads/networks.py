@@ -64,7 +64,7 @@ def fill_gradients(
 
     Notes
     -----
-    Written by hand, because autograd allocates every gradient anew.
+    Written by hand, because autograd allocates memory for every gradient.
     """
     layers = _forward(network, inputs)
     output = layers.pop()

@@ -376,7 +376,7 @@ def read_uncertainty(
     facts: ImageFacts,
     cautions: Sequence[str],
 ) -> Iterator[Uncertainty]:
-    """One prompt set after the other: the masks of many, at the size of the image, fill a memory.
+    """One prompt set at a time: masks of many, at the size of the image, would fill the memory.
 
     Parameters
     ----------

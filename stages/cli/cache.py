@@ -1,4 +1,4 @@
-"""``usam cache``: lists, verifies, compares and repairs stores; tends the pool."""
+"""``usam cache``: lists, verifies, compares and repairs stores; cleans the pool."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -83,7 +83,7 @@ def _damages(store: Where, *, quick: bool = False) -> list[Damage]:
 
 
 def _verdict(found: Mapping[Where, list[Damage]]) -> str:
-    """A line per store, damaged ones last with their faults below."""
+    """A line per store, damaged ones last with what is wrong below."""
     lines = [f"intact   {printable(str(store))}" for store, damages in found.items() if not damages]
     damaged = {store: damages for store, damages in found.items() if damages}
     for store, damages in damaged.items():
@@ -214,8 +214,8 @@ def _repair(name: CellName, params: Params) -> None:
 def adopt_command() -> None:
     """Put the shards of published cells into the pool.
 
-    For outputs that are to be removed and whose shards are to stay; `usam fill` and `dvc repro`
-    do the same.
+    Do this before you remove outputs whose shards you want to keep; `usam fill` and `dvc repro`
+    do it, too.
     """
     with reported_errors():
         params = read_params()

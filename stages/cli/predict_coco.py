@@ -54,7 +54,7 @@ Form = Annotated[
 ]
 Sort = Annotated[
     str | None,
-    typer.Option(help=f"Which masks to look at first: {', '.join(LOWEST_FIRST)}."),
+    typer.Option(help=f"Put the masks to look at first at the top, by {', '.join(LOWEST_FIRST)}."),
 ]
 
 DATASET: Final = "dataset"
@@ -106,7 +106,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     form: Form = "results",
     sort: Sort = None,
 ) -> None:
-    """Segment the objects of a COCO file, or all of a folder.
+    """Segment the objects of a COCO file, or everything in a folder.
 
     An interrupted run continues where it stopped; unreadable images are named at the end.
     """

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 CODE: Final = ("pipeline", "stages", "storage", "params.yaml")
-"""What a report depends on besides data: the code and the settings."""
+"""What a report depends on beside the data: code and settings."""
 
 N_SHA_DIGITS: Final = 12
 """As many digits of a commit are shown."""

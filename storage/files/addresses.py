@@ -1,6 +1,6 @@
-"""Stores where they are: a folder, an archive, a bucket, a server, somebody's DVC repository.
+"""Stores where they are: a folder, an archive, a bucket, a server, a DVC repository.
 
-Whatever serves them is imported only when an address asks for it, and never writes.
+Libraries for addresses are imported only when one needs them; nothing is written there.
 """
 
 import re

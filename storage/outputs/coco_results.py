@@ -94,7 +94,7 @@ def _annotation(number: int, result: Mapping[str, Any]) -> dict[str, Any]:
 class KeptResults:
     """Results of the images that are done, in a file of lines beside the one to be written.
 
-    Work from other inputs, whose signature differs, is begun anew.
+    If the signature differs, work starts over: it was of other inputs.
     """
 
     def __init__(self, results: Path, signature: Mapping[str, str]) -> None:
@@ -133,7 +133,7 @@ class KeptResults:
 
 
 def write_json(path: Path, content: Results | Mapping[str, Any]) -> None:
-    """Write a file that is whole or not there."""
+    """Write a file whole or not at all."""
     with whole_file(path) as partial:
         partial.write_text(json.dumps(content), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Describes a store, or the differences between two, for people."""
+"""Describes a store, or the differences between two, in text."""
 
 import os
 from collections.abc import Iterator, Mapping

@@ -158,7 +158,7 @@ def file_faults(store: Store) -> tuple[list[str], list[str]]:
 
 
 def read_arrays(store: Store) -> dict[str, AnyArray]:
-    """Arrays of a store, each held to the schema.
+    """Arrays of a store, each checked against the schema.
 
     Raises
     ------
