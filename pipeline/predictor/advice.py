@@ -69,7 +69,7 @@ class Advice:
     expected_iou: float
     """IoU that is expected after it."""
     gains: Mapping[str, float]
-    """The same of each correction that is to be had, whatever it costs."""
+    """The same of each correction that is possible, whatever it costs."""
 
     @property
     def words(self) -> str:
@@ -82,7 +82,7 @@ class Advice:
 
 
 def withhold(own: float) -> Advice:
-    """No advice about a mask of which an IoU is expected that nothing vouches for."""
+    """No advice about a mask whose expected IoU cannot be trusted."""
     return Advice(NONE, 0.0, own, {})
 
 

@@ -97,7 +97,7 @@ def _fsspec_failures(address: str) -> Failures:
 
         failures = (*failures, BotoCoreError)
     if scheme == "hf":
-        # Its HTTP library, whose errors pass, is another one in each of its major versions.
+        # Each major version has another HTTP library, whose errors come through.
         failures = (*failures, *import_module("huggingface_hub.errors").HfHubHTTPError.__bases__)
     return failures
 
