@@ -16,7 +16,7 @@ REPRO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc --wait-for-lock repro --singl
 PINNED := $(if $(CONSTRAINTS),PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo demo-data demo-compiled demo-heads demo-entropies results docs test coverage test-slow test-full lint bench bench-full wheel constraints clean
+.PHONY: help .venv demo demo-data demo-compiled demo-heads demo-entropies results docs test test-slow test-full lint bench bench-full wheel constraints clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,17 +76,14 @@ results: $(INSTALLED) ## run params/results.yaml, make the shipped heads and wha
 docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/
 	$(BIN)/python -m tools.declared_tables
 
-# Which process runs a file, and when: tests/conftest.py. The two packages whose coverage counts are
-# covered by their own tests; all others run without the third that tracing costs.
+# Which process runs a file, and when: tests/conftest.py. Each package is traced in its own tests
+# alone, for tracing costs time; either run holds the floor of pyproject.toml.
 OWN := tests/pipeline tests/storage tests/golden
 # Where Python may not keep what it compiled, each of the many processes would compile it again.
 PYTEST = PYTHONDONTWRITEBYTECODE= PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --no-loadscope-reorder -rs
-test: $(INSTALLED) ## run the tests, with branch coverage
+test: $(INSTALLED) ## run the tests, with the branch coverage of all three packages
 	$(PYTEST) --cov -- $(OWN)
-	$(PYTEST) $(OWN:%=--ignore=%)
-
-coverage: $(INSTALLED) ## the same with the branch coverage of all three packages, minutes slower
-	$(PYTEST) --cov=pipeline --cov=storage --cov=stages
+	$(PYTEST) --cov=stages $(OWN:%=--ignore=%)
 
 test-slow: $(INSTALLED) ## run the tests that take minutes or need a server on this machine
 	$(PYTEST) -m 'slow and not full_size'

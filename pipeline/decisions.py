@@ -52,7 +52,7 @@ class Decisions:
     def by_score(self, score: Float[np.ndarray, "object"]) -> Float[np.ndarray, "object"]:
         """What one correction of all objects below a score nets, both chosen in hindsight.
 
-        The others are kept. Nobody who does not know the truth could choose better by the score.
+        The others are kept. Without the truth, no rule by the score can do better.
         """
         order, is_last = ranked(score)
         sums = np.cumsum(self.net[order], axis=0)[is_last]

@@ -3,7 +3,7 @@
 Proposals are taken by their predicted IoU, the highest first, for as long as all those ahead seem
 likely to fall short. How likely is calibrated, by images (or videos), as thresholds of
 ``pipeline.risk_control`` are: whatever the distribution and however good or bad the prediction, a
-set for an object of a new image, drawn as those of the calibration were, has a good proposal with
+set for an object of a new image, drawn like those of the calibration, has a good proposal with
 the set probability. Poor predictions make larger sets, not broken promises.
 """
 
@@ -219,7 +219,7 @@ class _Checked:
     """Mean size of sets that are calibrated and counted on the same drawn images.
 
     They are calibrated as if these were half as many, so that they are comparable with ``n_masks``;
-    sets that are calibrated anew vary more than those of fixed thresholds.
+    sets that are calibrated again vary more than those of fixed thresholds.
     """
 
 

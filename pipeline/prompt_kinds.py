@@ -42,7 +42,7 @@ class PromptKind:
     labels
         Of each point: 0 background, 1 foreground, 2 and 3 the corners of a box.
     n_corrections
-        Clicks that follow one after the other, each where the model's selected mask is wrong.
+        Clicks that follow one another, each where the model's selected mask is wrong.
     group
         Name of those that share decoder calls and are asked for together; empty if it is alone.
     in_every_view
@@ -134,7 +134,7 @@ def moved_click(number: int, clicks: Clicks, mask: Mask) -> Points:
 
 
 def check_table(kinds: Sequence[PromptKind]) -> None:
-    """Hold the table to the order that arrays have.
+    """Check that the table has the order of the arrays.
 
     Raises
     ------

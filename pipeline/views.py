@@ -89,7 +89,7 @@ class ViewKind:
 
     @property
     def pattern(self) -> str:
-        """Form of its views' names, for people."""
+        """Form of its views' names, as shown to users."""
         return f"{self.name}<{self.named}>" if self.named else self.name
 
 

@@ -13,7 +13,7 @@ from storage.extras import EXTRAS, absent
 # cores eight times slower than sleeping does.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# Pillow warns of images of more than 89 million pixels, and tells nobody what to do; those of twice
+# Pillow warns of images of more than 89 million pixels, without saying what to do; those of twice
 # as many are refused. Filters of the user come before this one.
 warnings.filterwarnings("ignore", "Image size .* decompression bomb", append=True)
 

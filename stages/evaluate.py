@@ -1,7 +1,7 @@
 """Stage ``evaluate``: entropies, scores and heads in, AUC and correlations out.
 
 Reads   ``params.yaml:evaluate``, ``cache/objects/<split>.zarr``, ``cache/entropy/<split>.zarr``,
-        ``cache/features/<split>``, ``heads/<train split>``; to hold them to it,
+        ``cache/features/<split>``, ``heads/<train split>``; to check these,
         ``params.yaml:extract`` and, if they are there, ``cache/features/<train split>``.
 Writes  ``results/splits/<split>/``: ``auc.csv``, ``iou.csv``, ``curves.csv``,
         ``correlation.csv``, ``statistics.csv``, ``coverage.csv``, ``reliability.csv``,

@@ -68,11 +68,11 @@ def read_scores(
     Parameters
     ----------
     train_splits
-        What the cards of the heads of each must say besides, see ``learned_from``.
+        What the cards of the heads of each must also say, see ``learned_from``.
     kinds
         Kinds of heads that are applied.
     ablations
-        Token sets whose heads are applied, too, besides those of the protocols.
+        Token sets whose heads are applied, too, beside those of the protocols.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def _predictions(
 
     Returns
     -------
-    Head set, whoever else has its like -> train split -> objective.
+    Head set, without the family that it reads -> train split -> objective.
     """
     heads = {replace(one, reads=""): own for one, own in every.items() if one.reads == reads}
     if not any(heads.values()):  # the tokens are most of the store

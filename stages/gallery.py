@@ -2,7 +2,7 @@
 
 Reads   ``params.yaml:gallery``, ``params.yaml:splits``, ``results/splits/<split>/ranking.csv``,
         ``cache/objects/<split>.zarr``, ``cache/features/<split>`` and ``cache/masks/<split>``
-        (identity), the images; ``params.yaml:extract``, to hold the cells to it.
+        (identity), the images; ``params.yaml:extract``, to check the cells by it.
 Writes  ``results/gallery/<split>/``: ``gallery.csv``, a JPEG per row and ``gallery.json``.
 """
 

@@ -28,7 +28,7 @@ its ``picture``."""
 def by_source(shown: Sequence[Shown]) -> list[list[Shown]]:
     """Objects in the order of their split, those of one image or one video together.
 
-    Whoever draws those of a video decodes it once, forwards.
+    So a video is decoded once, from its start.
     """
     together: dict[str, list[Shown]] = {}
     for one in sorted(shown, key=lambda one: one["row"]):

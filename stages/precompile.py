@@ -1,7 +1,7 @@
 """``python -m stages.precompile``: compiles the functions that use Numba.
 
-It keeps the code beside the source. That takes seconds, once per clone, for which ``make demo`` has
-an idle core at its start.
+Takes seconds, once per clone: the code is kept beside the source. ``make demo`` does so first, when
+a core is idle.
 """
 
 from typing import Final

@@ -1,7 +1,7 @@
 """Stage ``train``: features of a train split in, the heads of each head set out.
 
 Reads   ``params.yaml:train``, ``cache/objects/<split>.zarr``, ``cache/features/<split>``
-        (identity), ``heads/<split>/tuning``; ``params.yaml:extract``, to hold the cells to it.
+        (identity), ``heads/<split>/tuning``; ``params.yaml:extract``, to check the cells by it.
 Writes  ``heads/<split>/<protocol>/<kind>/<tokens>.safetensors``; ``heads/<split>/curves.csv``,
         ``isotonic.json``.
 """

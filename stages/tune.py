@@ -1,8 +1,8 @@
 """Stage ``tune``: hyperparameters of one head, searched by SMAC3 or taken from the params.
 
 Reads   ``params.yaml:tune``; with trials also ``cache/objects/<train split>.zarr``,
-        ``cache/features/<train split>`` (identity) and ``params.yaml:extract``, to hold the cells
-        to it.
+        ``cache/features/<train split>`` (identity) and ``params.yaml:extract``, to check the cells
+        against it.
 Writes  ``heads/<train split>/tuning/``: ``<objective>.json`` and, every trial, ``<objective>.csv``.
 """
 

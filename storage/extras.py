@@ -1,6 +1,6 @@
 """Modules that only extras of ``pyproject.toml`` install, and the advice if one is absent.
 
-Imports nothing but Python's own: it speaks where little is installed.
+Imports only the standard library, since it must work where little is installed.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ ALONE: Final = ("huggingface_hub",)
 
 
 def absent(module: str) -> str | None:
-    """How to install an absent module; None for one that nobody asks for.
+    """How to install an absent module; None for one that this project does not use.
 
     >>> absent("torch.nn")
     "torch must be installed, got none: pip install 'usam-cache[predict]'"

@@ -79,7 +79,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write JSON for people and machines, keys in the given order, whole or not at all."""
+    """Write readable JSON, keys in the given order, whole or not at all."""
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -127,7 +127,7 @@ def _is_first(partial: Path, path: Path) -> bool:
 
 @contextmanager
 def passing_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside ``path``, which nobody else may read, and which goes with the block.
+    """A new folder beside ``path``, readable by its owner alone and removed after the block.
 
     What a kill leaves goes with the next block of the same path on the same machine.
     """

@@ -1,4 +1,4 @@
-"""Runs the notebook ``docs/predict.ipynb`` anew: ``make results``.
+"""Runs the notebook ``docs/predict.ipynb``: ``make results``.
 
 Reads   the cells of ``docs/predict.ipynb``, the weights and heads that ship.
 Writes  ``docs/predict.ipynb``, with what its cells print and draw.

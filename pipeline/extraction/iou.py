@@ -13,7 +13,7 @@ UPSAMPLED_PIXELS: Final = 2**20
 """Mask pixels at image resolution held at once: 4 MB of logits, about what caches hold."""
 
 LARGE_BOX: Final = 0.6
-"""Share of the image from which a box hardly saves time: its edges are computed besides."""
+"""Share of the image from which a box hardly saves time, as its edges are computed, too."""
 
 
 def mask_iou(

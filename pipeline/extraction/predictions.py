@@ -129,8 +129,8 @@ def extract_objects(
 class Collected:
     """Arrays ``(object, prompt, ...)`` that fill with every call.
 
-    On a CPU, they fill at once. What a GPU has found stays there until the end and comes through
-    pinned memory, for every transfer waits until the GPU has done all that it was asked for.
+    On a CPU, they fill at once. On a GPU, results stay there until the end and then come through
+    pinned memory, since each transfer waits for all work queued before it.
     """
 
     def __init__(self, shape: tuple[int, int], *, wait: Callable[[], None] | None) -> None:

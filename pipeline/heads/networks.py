@@ -64,7 +64,7 @@ def fill_gradients(
 
     Notes
     -----
-    Written by hand, because autograd allocates every gradient anew.
+    Written by hand, because autograd allocates memory for every gradient.
     """
     layers = _forward(network, inputs)
     output = layers.pop()
@@ -102,7 +102,7 @@ def _affine(
 ) -> Float[Tensor, "row output"]:
     if weight.shape[1] == 1:
         # A lone column goes through gemv, which adds in another order than gemm: the last bits of
-        # heads would not be those of before.
+        # heads would change.
         twice = (tensor.expand(2, -1, -1) for tensor in (bias, inputs, weight))
         return torch.baddbmm(*twice)[0]
     return torch.addmm(bias, inputs, weight)

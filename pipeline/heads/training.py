@@ -114,7 +114,7 @@ def validation_errors(
     *,
     seed: int,
 ) -> Iterator[float]:
-    """Validation error of a ``paper`` head after each epoch, trained as the next is asked for.
+    """Validation error of a ``paper`` head after each epoch, trained when its error is read.
 
     Without end: ``WORST_MSE`` from where training diverges, or ends.
 
@@ -159,10 +159,9 @@ def continued_costs(
     *,
     seed: int,
 ) -> Callable[[kinds.Hyperparameters], float]:
-    """``validation_cost`` by plan, which goes on training where the same plan had fewer epochs.
+    """``validation_cost`` by plan, which continues heads of the same plan that had fewer epochs.
 
-    Heads stay in memory until one of them has had most epochs; the others, which fell behind it,
-    would begin anew.
+    Heads stay in memory until one of them has had the most epochs; the others then start over.
 
     Raises
     ------

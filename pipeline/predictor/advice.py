@@ -27,9 +27,9 @@ CORRECTIONS: Final[Mapping[str, str]] = {
 class Costs:
     """What corrections cost, in IoU: less gain than that is not worth it.
 
-    Another proposal is there already, and costs nothing. A cost of 1 is never worth it: by default,
-    nobody is sent to click again, which was not shown to beat the best choice for all objects, or
-    to the large model, which made the advice of the mini models no better (docs/predict.md).
+    Another proposal is there already and costs nothing. A cost of 1 is never worth it. By default,
+    this rules out clicking again, which was not shown to beat the best choice for all objects, and
+    the large model, which made the advice of the mini models no better (docs/predict.md).
 
     Raises
     ------
@@ -69,7 +69,7 @@ class Advice:
     expected_iou: float
     """IoU that is expected after it."""
     gains: Mapping[str, float]
-    """The same of each correction that is to be had, whatever it costs."""
+    """The same of each correction that is possible, whatever it costs."""
 
     @property
     def words(self) -> str:

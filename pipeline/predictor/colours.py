@@ -55,7 +55,7 @@ def describe_colours(rgb: Rgb) -> Float64[np.ndarray, " descriptor"]:
 class TrainingColours:
     """What is known of the colours of some training images; lists, as the card of heads has them.
 
-    A distance is that of Mahalanobis, from descriptors that are standardised.
+    Distances are Mahalanobis distances of standardised descriptors.
     """
 
     n_images: int

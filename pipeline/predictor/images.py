@@ -1,4 +1,4 @@
-"""Images as people have them, checked and encoded once, and masks at their size."""
+"""A user's images, checked and encoded once, and masks at their size."""
 
 from functools import cached_property, lru_cache
 from typing import Final, no_type_check

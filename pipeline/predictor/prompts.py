@@ -1,4 +1,4 @@
-"""Prompts as people give them, turned into what the decoder takes."""
+"""A user's prompts, turned into what the decoder takes."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -138,15 +138,14 @@ def parse_prompts(
 def parse_one(
     given: PromptSet, size_px: tuple[int, int], *, mask_size_px: int | None = None
 ) -> DecoderPrompts:
-    """The prompts of one set about an image of a height and a width: the rules for all of which
-    an uncertainty is told, whoever asks.
+    """The prompts of one set about an image of a height and a width, checked by the rules that
+    hold wherever an uncertainty is asked for.
 
     Raises
     ------
     PromptError
         If they do not fit together, are of several sets, name no object, or lie beyond the image.
-        SAM2 answers those, and so does ``predict``; of what the heads would make of them, nothing
-        is known.
+        SAM2 and ``predict`` answer those; how well heads judge such masks is unknown.
     """
     prompts = parse_prompts(given, mask_size_px=mask_size_px)
     if prompts.n_sets != 1:

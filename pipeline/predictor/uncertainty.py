@@ -38,7 +38,7 @@ class ProposalHeads:
     Raises
     ------
     ValueError
-        If the model is unknown, or a head is missing, no MLP, or holds what is no number.
+        If the model is unknown, or a head is missing, is no MLP, or holds NaN or infinity.
     """
 
     model: str
@@ -91,7 +91,7 @@ class ImageFacts:
     """Why heads may be wrong about an image."""
 
     known_caution: str
-    """Empty if there is no reason but its colours."""
+    """Empty if its colours are the only reason."""
     unlike_training: float | None
     """Share of the held-out training images that are nearer to the others by their colours; None
     if the heads do not know."""
@@ -332,7 +332,7 @@ class Uncertainty:
         return bits
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it but the arrays of pixels, for JSON; masks as COCO's RLE and polygons."""
+        """All except the arrays of pixels, for JSON; masks as COCO's RLE and polygons."""
         proposals = [
             {
                 **self.proposal_values(k),
@@ -376,7 +376,7 @@ def read_uncertainty(
     facts: ImageFacts,
     cautions: Sequence[str],
 ) -> Iterator[Uncertainty]:
-    """One prompt set after the other: the masks of many, at the size of the image, fill a memory.
+    """One prompt set at a time: masks of many, at the size of the image, would fill the memory.
 
     Parameters
     ----------

@@ -159,7 +159,7 @@ def _nested_pair(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluste
 
 
 def _clutter(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
-    """Something that nobody annotated."""
+    """An object without an annotation."""
     return [_layer(generator, ("bar", "crescent"), spot, draw_texture_on(generator, ground))], []
 
 

@@ -47,7 +47,7 @@ def isotonic_iou(sam_score: Values, iou: Values) -> Isotonic:
     Notes
     -----
     The least squares of all functions that never fall (Zadrozny and Elkan, KDD 2002). It keeps the
-    order of the SamScores but for those that it joins, so that rankings by it and by them differ
+    order of the SamScores except those that it joins, so that rankings by it and by them differ
     by ties alone.
     """
     # scikit-learn takes a second to import, and only training needs it.

@@ -134,7 +134,7 @@ def write_aurc(drawn, group, is_last, risk, harmonic, n_objects, areas):  # noqa
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def write_shares(drawn, group, is_last, gain, tolerance, shares):  # noqa: ANN001, ANN201
-    """Write the smallest share of the objects, the first first, whose gain is nearly that of all.
+    """Write the smallest share of the objects, in their order, whose gain is nearly that of all.
 
     Parameters
     ----------

@@ -120,11 +120,11 @@ class JudgedMasks:
 
     @property
     def measures(self) -> dict[tuple[str, str], Values]:
-        """Every measure by (train split, name), computed anew each time.
+        """Every measure by (train split, name), computed at each call.
 
         The heads are those of the protocol that read the tokens of the judged proposal; the train
-        split of measures without heads is ``""``. Those of all masks, kept, would be most of what a
-        large split holds in memory.
+        split of measures without heads is ``""``. Kept for all masks, they would be most of
+        what a large split holds in memory.
 
         Raises
         ------

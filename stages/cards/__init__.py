@@ -1,1 +1,1 @@
-"""Cards for a hub: what a data set of stores, or a file of heads, says of itself there."""
+"""Cards for a hub, which describe a data set of stores or a file of heads."""

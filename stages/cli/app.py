@@ -1,4 +1,4 @@
-"""``usam``: the command line for people; stages are run by DVC as ``python -m stages.<stage>``."""
+"""``usam``: the command line for users; DVC runs stages as ``python -m stages.<stage>``."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         ),
         "predict-coco": (
             "stages.cli.predict_coco",
-            "Segment the objects of a COCO file, or all of a folder.",
+            "Segment the objects of a COCO file, or everything in a folder.",
         ),
         "demo": (
             "stages.web.command",
@@ -39,12 +39,12 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "run": ("stages.cli.run", "Run the stages of dvc.yaml in order, without DVC."),
         "report": (
             "stages.cli.report",
-            "Say what the results say, and where their page is; --open shows it.",
+            "Print a summary of the results and where their page is; --open shows it.",
         ),
     },
     "Files": {
         "cache": ("stages.cli.cache", "List, check, compare, repair and describe stores."),
-        "checkpoints": ("stages.cli.checkpoints", "Download and check weights of Meta's models."),
+        "checkpoints": ("stages.cli.checkpoints", "Download and check weights of models."),
         "heads": ("stages.cli.heads", "Show, export, download and describe trained heads."),
     },
     "This machine": {

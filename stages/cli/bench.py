@@ -38,10 +38,10 @@ app.callback()(lambda: None)
 @app.command()
 def runtime(
     image: Annotated[Path | None, typer.Option(help="Image; a drawn scene by default.")] = None,
-    family: Annotated[str | None, typer.Option(help="Overrides that of params.yaml.")] = None,
-    weights: Annotated[str | None, typer.Option(help="file or random-SEED, likewise.")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32 or bf16, likewise.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda, likewise.")] = None,
+    family: Annotated[str | None, typer.Option(help="By default that of params.yaml.")] = None,
+    weights: Annotated[str | None, typer.Option(help="file or random-SEED; likewise.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32 or bf16; likewise.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; likewise.")] = None,
     repeats: Annotated[int, typer.Option(min=6, help="Timed rounds, after a warm-up.")] = 30,
     csv: Annotated[Path | None, typer.Option(help="Also write the seconds to this file.")] = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""``usam cache``: lists, verifies, compares and repairs stores; tends the pool."""
+"""``usam cache``: lists, verifies, compares and repairs stores; cleans the pool."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -215,8 +215,8 @@ def _repair(name: CellName, params: Params) -> None:
 def adopt_command() -> None:
     """Put the shards of published cells into the pool.
 
-    For outputs that are to be removed and whose shards are to stay; `usam fill` and `dvc repro`
-    do the same.
+    Do this before you remove outputs whose shards you want to keep; `usam fill` and `dvc repro`
+    do it, too.
     """
     with reported_errors():
         params = read_params()

@@ -1,4 +1,4 @@
-"""``usam checkpoints``: fetches the weights of the SAM2 families and checks them."""
+"""``usam checkpoints``: fetches weights and checks them."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,7 +15,7 @@ from storage.checkpoints import weights
 MB: Final = 1_000_000
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Download and check weights of Meta's models."
+    no_args_is_help=True, rich_markup_mode=None, help="Download and check weights of models."
 )
 
 

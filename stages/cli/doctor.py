@@ -55,13 +55,13 @@ class Finding:
     remedy: str = ""
 
 
-Family = Annotated[str | None, typer.Option(help="By default, that of params.yaml, or mini.")]
+Family = Annotated[str | None, typer.Option(help="By default that of params.yaml, else mini.")]
 
 
 def doctor(
     family: Family = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda, likewise.")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32 or bf16, likewise.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; likewise.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32 or bf16; likewise.")] = None,
 ) -> None:
     """Check device, weights, disk, DVC and a click's answer."""
     with reported_errors():

@@ -45,10 +45,10 @@ def fill(
 ) -> None:
     """Compute missing shards of cells; `dvc repro` publishes them.
 
-    The executor of params.yaml computes. Run any number of these commands at a time, on any hosts
-    that share the folder. Ctrl-C, SIGTERM and SIGUSR1 keep finished shards; after the last two the
-    exit status is 0, since batch systems start the job again. Exit 1 if shards are still missing;
-    each cell is named with the reason.
+    `executor` in params.yaml says who computes. Run any number of these commands at a time, on any
+    hosts that share the folder. Ctrl-C, SIGTERM and SIGUSR1 keep finished shards; after the last
+    two the exit status is 0, since batch systems start the job again. Exit 1 if shards are still
+    missing; each cell is named with the reason.
     """
     kept = f"finished shards are kept in {POOL}"
     with reported_errors(), stoppable(kept, is_requeued=True):

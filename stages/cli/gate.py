@@ -60,7 +60,7 @@ def gate(
     promise: Annotated[
         str,
         typer.Option(
-            help="Of what: kept masks, all masks, or set: sets of proposals without a better mask."
+            help="Share of what: of kept masks, of all masks, or of sets without a good mask (set)."
         ),
     ] = "kept",
     split: Annotated[str | None, typer.Option(help="Eval split; by default the first.")] = None,

@@ -71,7 +71,7 @@ def export(
 
 @app.command()
 def fetch(
-    family: Annotated[str, typer.Argument(help="sam2 or sam2.1; those of mini ship.")],
+    family: Annotated[str, typer.Argument(help="sam2 or sam2.1; mini's come with the package.")],
 ) -> None:
     """Download the heads that UncertainSAM's authors publish."""
     with reported_errors():
@@ -98,7 +98,7 @@ def import_published(
     file: Annotated[Path, typer.Argument(help="File to write.")],
     family: Annotated[str, typer.Option(help="Family of the models that they learned from.")],
 ) -> None:
-    """Join the nine heads of UncertainSAM's authors in a file."""
+    """Join the nine heads of UncertainSAM's authors into one file."""
     with reported_errors():
         check_known("family", family, FAMILIES)
         found = read_published(folder, family)
@@ -142,7 +142,7 @@ def _written(file: Path, n_heads: int) -> str:
 @app.command()
 def info(
     file: Annotated[
-        Path | None, typer.Argument(help="File of `export`; by default, the heads that ship.")
+        Path | None, typer.Argument(help="File of `export`; by default the packaged one.")
     ] = None,
 ) -> None:
     """Print what heads learned, from what, and how well."""

@@ -49,15 +49,15 @@ Model = Annotated[
     str | None, typer.Option(help="Model; by default the smallest whose tokens the heads read.")
 ]
 Heads = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Of `usam heads export`; also names the family.")
+    Path | None, typer.Option(metavar="FILE", help="From `usam heads export`; sets the family.")
 ]
 CostOfClick = Annotated[
-    float, typer.Option(metavar="IOU", help="Gain from which clicking again is advised; 1: never.")
+    float, typer.Option(metavar="IOU", help="Cost of clicking again; 1 means never.")
 ]
 CostOfLargerModel = Annotated[
-    float, typer.Option(metavar="IOU", help="The same of the large model.")
+    float, typer.Option(metavar="IOU", help="Cost of asking the large model; 1 means never.")
 ]
-CostOfPerson = Annotated[float, typer.Option(metavar="IOU", help="The same of a person.")]
+CostOfPerson = Annotated[float, typer.Option(metavar="IOU", help="Cost of a person drawing it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Save = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where to write pictures.")]
 
@@ -104,7 +104,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 Printed = tuple[dict[str, Any], str, list[Path]]
-"""Values for programs, lines for people, and pictures."""
+"""Values for programs, lines for users, and pictures."""
 
 
 def _everything(question: prompts.Question, options: Mapping[str, Any]) -> Printed:

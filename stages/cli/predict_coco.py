@@ -41,7 +41,9 @@ Form = Annotated[
 ]
 Sort = Annotated[
     str | None,
-    typer.Option(help=f"Which masks to look at first: {', '.join(coco_results.LOWEST_FIRST)}."),
+    typer.Option(
+        help=f"Put first the masks to look at, by {', '.join(coco_results.LOWEST_FIRST)}."
+    ),
 ]
 
 DATASET: Final = "dataset"
@@ -62,7 +64,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     form: Form = "results",
     sort: Sort = None,
 ) -> None:
-    """Segment the objects of a COCO file, or all of a folder.
+    """Segment the objects of a COCO file, or everything in a folder.
 
     An interrupted run continues where it stopped; unreadable images are named at the end.
     """

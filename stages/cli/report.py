@@ -1,4 +1,4 @@
-"""``usam report``: what the results say in five sentences and a table, and where their page is."""
+"""``usam report``: a summary of the results in sentences and a table, and where their page is."""
 
 import webbrowser
 from typing import Annotated, Final
@@ -23,7 +23,7 @@ Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser
 
 
 def report(to_open: Open = False) -> None:  # noqa: FBT002 - typer's option
-    """Say what the results say, and where their page is; --open shows it."""
+    """Print a summary of the results and where their page is; --open shows it."""
     with reported_errors():
         if not PAGE.exists():
             raise DataError(f"{PAGE} must exist, got no file: dvc repro report writes it")

@@ -42,8 +42,8 @@ class Step:
 def run(stages: Globs = None) -> None:
     """Run the stages of dvc.yaml in order, without DVC.
 
-    The outputs are byte for byte those of `dvc repro`. Nothing is skipped: what is there is made
-    again, but for shards that the pool has.
+    The outputs are byte for byte those of `dvc repro`. Nothing is skipped: outputs are made
+    again, except shards in the pool.
     """
     kept = "outputs of finished stages and shards in the pool are kept"
     with reported_errors(), stoppable(kept):

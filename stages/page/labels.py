@@ -1,4 +1,4 @@
-"""Words, colours and numbers as people see them."""
+"""Words, colours and numbers as the page shows them."""
 
 from collections.abc import Hashable, Mapping
 from math import isnan
@@ -175,7 +175,7 @@ def column_label(name: str) -> str:
 
 
 def number(value: float, n_digits: int = 1) -> str:
-    """Write a number for people, a missing one as a dash."""
+    """A number as the page shows it, a missing one as a dash."""
     # Adding 0.0 turns -0.0 into 0.0.
     written = f"{round(value, n_digits) + 0.0:.{n_digits}f}".replace("-", "−")
     return NOTHING if isnan(value) else written

@@ -1,4 +1,4 @@
-"""Results as a page for people: one HTML file that needs no network."""
+"""Results as a page: one HTML file that needs no network."""
 
 import re
 import shutil

@@ -20,7 +20,7 @@ from stages.tables import report_table
 from stages.tables.auc import RADAR_LINES
 
 USED: Final = "selected"
-"""The protocol that a user has, whom no ground truth tells which proposal is best."""
+"""The protocol of users, who have no ground truth to tell which proposal is best."""
 
 SUBJECTS: Final[Mapping[str, str]] = {
     "model": "Where a larger model helps",
@@ -33,7 +33,7 @@ SUBJECTS: Final[Mapping[str, str]] = {
 BASELINE_LABEL: Final = "1 − SamScore"
 
 AFTERWARDS: Final = ("sam_score_largest", "sam_score_gain", "dice_ends")
-"""Measures that take the large model's answer, which a sentence about it does not foresee by."""
+"""Measures that need the large model's answer, so they cannot say whether to ask for it."""
 
 Z: Final = 1.959964
 """Half the width of a 95 % interval in standard errors."""

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal of its own, a plain line now and then elsewhere."""
+"""Progress of long work: a bar on a terminal of its own, elsewhere a plain line now and then."""
 
 import os
 import sys

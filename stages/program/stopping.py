@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM: one line that says what is kept and how to go on, then the end.
+"""Ctrl-C and SIGTERM: end with one line that says what is kept and how to continue.
 
-Work is safe to kill, so that a signal may end it anywhere. Where work is under way, it is an
-exception, which takes half-written files and the jobs of a cluster along. Imports nothing slow, so
-that a program listens from its first import on; what it does first besides is here, too.
+Work is safe to kill, so a signal may end it anywhere. During work it raises an exception, which
+removes half-written files and cancels the jobs of a cluster. Imports nothing slow, so a program
+listens from its first import on; what else it does first is here, too.
 """
 
 import os
@@ -108,7 +108,7 @@ def kept_work() -> str | None:
 
 def _stop(number: int, _frame: FrameType | None) -> None:
     line, status = _line(number), _status(number)
-    for one in SIGNALS:  # whoever asks twice does not want to wait
+    for one in SIGNALS:  # asked twice: do not wait
         signal.signal(one, lambda *_: _end(line, status))
     if not _under_way:
         _end(line, status)

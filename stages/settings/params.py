@@ -113,14 +113,14 @@ class Params:
 def read_params(path: Path = PARAMS_FILE) -> Params:
     """Read all settings.
 
-    Every stage begins by reading all of them, so that a fault in the settings of the last stage
-    costs no run of the others.
+    Every stage reads all of them first, so that an error in the settings of the last stage shows
+    before the first has run.
 
     Raises
     ------
     ParamsError
         Naming the first faulty key, the rule that it breaks and its value; or the stage whose
-        version in ``versions.yaml`` is not that of this code.
+        version in ``versions.yaml`` differs from this code's.
     """
     params = parse(str(path), read_yaml(path), Params)
     check_versions()

@@ -1,4 +1,4 @@
-"""Parses ``params.yaml`` into typed values, and words the faults."""
+"""Parses ``params.yaml`` into typed values, and words the errors."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path

@@ -14,7 +14,7 @@ VERSIONS: Final[Mapping[str, int]] = {"extract": 8, "entropy": 2, "tune": 1, "tr
 
 
 def check_versions(path: Path = VERSIONS_FILE) -> None:
-    """Refuse versions that are not those of this code, for DVC would record results under them.
+    """Refuse versions other than this code's, under which DVC would record results.
 
     Raises
     ------

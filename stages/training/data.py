@@ -79,9 +79,9 @@ def origin_of(cells: SplitCells, reads: str = "") -> dict[str, str]:
 
 
 def learned_from(split: str, expected: Expected, cache: str | Path) -> dict[str, str]:
-    """What the card of heads of a train split must say of its features; nothing without them.
+    """What the card of heads of a train split must say of its features.
 
-    Whoever has heads alone has nothing to compare them with.
+    Nothing if there are heads alone, without features to compare them with.
 
     Raises
     ------

@@ -36,7 +36,7 @@ STATUS: Final = {
     WeightsError: 400,
     ClientDisconnect: 499,
 }
-"""HTTP status by error; 499 reaches nobody."""
+"""HTTP status by error; 499 is for clients that have left."""
 
 T = TypeVar("T")
 

@@ -26,7 +26,7 @@ def demo(
     ] = None,
     heads: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Of `usam heads export`, to offer; may be repeated."),
+        typer.Option(metavar="FILE", help="From `usam heads export`; may be repeated."),
     ] = None,
 ) -> None:
     """Serve a web page to click on images, your own or drawn ones."""

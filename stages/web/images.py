@@ -1,4 +1,4 @@
-"""Images that people have open on the page, in memory only."""
+"""Images open on the page, in memory only."""
 
 import secrets
 from asyncio import TimerHandle, get_running_loop
@@ -89,7 +89,7 @@ class OpenImage:
 
 
 class OpenImages:
-    """Open images by unguessable names: without its name, nobody sees an image."""
+    """Open images by unguessable names, without which they cannot be seen."""
 
     def __init__(self, *, most_images: int = MOST_IMAGES, most_bytes: int = MOST_BYTES) -> None:
         self._images: OrderedDict[str, OpenImage] = OrderedDict()
@@ -121,7 +121,7 @@ class OpenImages:
         self._images.pop(name, None)
 
     def leave(self, name: str) -> None:
-        """Forget an image in ``RELOAD_S``, unless it is asked for meanwhile."""
+        """Forget an image after ``RELOAD_S``, unless it is used before."""
         self._stay(name)
         self._leaving[name] = get_running_loop().call_later(RELOAD_S, self.drop, name)
 

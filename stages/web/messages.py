@@ -55,7 +55,7 @@ async def read_body(request: Request, *, most_bytes: int, what: str) -> bytes:
                     raise too_long(what, most_bytes)
     except TimeoutError as error:
         words = f"{what} must come without a pause of {STALL_S} s, got {len(data)} bytes of it"
-        # Else the rest of it would be awaited.
+        # Otherwise the rest of it would be waited for.
         raise HTTPException(408, words, {"Connection": "close"}) from error
     return bytes(data)
 

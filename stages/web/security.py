@@ -24,7 +24,7 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-"""Sent with every answer: the page loads nothing from elsewhere, and nobody frames it."""
+"""Sent with every answer: the page loads nothing from elsewhere, and no other page frames it."""
 
 
 Refusal = tuple[int, str]

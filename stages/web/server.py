@@ -75,7 +75,7 @@ class Endpoint:
         if self.token is None:
             return f"http://{_in_address(host)}:{port}/"
         name = socket.gethostname() if ip_address(host).is_unspecified else host
-        # What follows # is not sent to servers, so that the token stands in no log.
+        # What follows # is not sent to servers, so the token appears in no log.
         return f"http://{_in_address(name)}:{port}/#token={self.token}"
 
 
@@ -100,7 +100,7 @@ def open_endpoint(host: str, port: int) -> Endpoint:
             f"host must be a name or an address of this machine, got {shown(host)}"
         ) from error
     try:
-        # Who connects before the server runs waits for it.
+        # Clients that connect before the server runs wait for it.
         listener = socket.create_server(address[:2], family=family)
     except OSError as error:
         raise OSError(error.errno, os.strerror(error.errno or 0), f"{host}:{port}") from error

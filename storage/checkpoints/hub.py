@@ -28,7 +28,7 @@ def fetch(repository: str, file: str, *, licence: str, otherwise: str) -> Path:
     Parameters
     ----------
     licence
-        Name of that of the weights.
+        Name of the weights' licence.
     otherwise
         What to do without a network.
 

@@ -39,7 +39,7 @@ image; the order of rows follows theirs."""
 
 @dataclass(frozen=True)
 class DataSet:
-    """A layout: its reader, and the fields of ``Source`` that it knows besides the two folders."""
+    """A layout: its reader, and the fields of ``Source`` that it knows beside the two folders."""
 
     list_parts: Reader
     needs: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ NO_CATEGORY: Final = 1
 """Category of an annotation that has none."""
 
 EVERYTHING_CATEGORIES: Final = {NO_CATEGORY: "object"}
-"""Names of the categories of masks that nobody prompted."""
+"""Names of the categories of masks without a prompt."""
 
 MIN_COORDINATES: Final = 6
 """Fewest coordinates of a polygon that encloses anything."""

@@ -1,6 +1,6 @@
-"""Stores where they are: a folder, an archive, a bucket, a server, somebody's DVC repository.
+"""Stores where they are: a folder, an archive, a bucket, a server, a DVC repository.
 
-Whatever serves them is imported only when an address asks for it, and never writes.
+Libraries for addresses are imported only when one needs them; nothing is written there.
 """
 
 import os
@@ -138,7 +138,7 @@ def _fsspec_failures(address: str) -> Failures:
 
         failures = (*failures, BotoCoreError)
     if scheme == "hf":
-        # Its HTTP library, whose errors pass, is another one in each of its major versions.
+        # Each major version has another HTTP library, whose errors come through.
         failures = (*failures, *import_module("huggingface_hub.errors").HfHubHTTPError.__bases__)
     return failures
 

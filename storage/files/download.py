@@ -16,9 +16,9 @@ def is_intact(path: Path, sha256: str) -> bool:
 
 
 def download(url: str, path: Path, sha256: str, *, progressbar: object | None = None) -> Path:
-    """Bring a file unless an intact one is there; a damaged one is replaced.
+    """Download a file unless an intact one is there; a damaged one is replaced.
 
-    What broke off begins anew, files that arrived are kept.
+    An interrupted download starts over.
 
     Parameters
     ----------

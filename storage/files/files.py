@@ -196,7 +196,7 @@ async def _sizes(store: Store, names: Iterable[str]) -> dict[str, int]:
 async def _record(store: Store, name: str) -> FileRecord:
     sha256, n_bytes = hashlib.sha256(), await store.getsize(name)
     for start in range(0, n_bytes, BLOCK_BYTES):
-        # Whole where it is small: plain servers of the web know no ranges.
+        # Whole if it is small: plain web servers do not serve ranges.
         is_whole = n_bytes <= BLOCK_BYTES
         block = None if is_whole else RangeByteRequest(start, min(start + BLOCK_BYTES, n_bytes))
         data = await store.get(name, default_buffer_prototype(), block)

@@ -1,7 +1,7 @@
 """The manifest of a store: the digests of its files, so that any change shows.
 
-Kept as the attributes of an empty Zarr group in the store: Zarr readers pass it over without a
-warning, where a file of another format would give one.
+Kept as the attributes of an empty Zarr group in the store: Zarr readers skip it silently, but
+warn of files of another format.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """The heads that UncertainSAM's authors publish: where they come from and where they go.
 
-They state no licence, so that the package has their names and digests alone.
+They state no licence, so the package has only their names and digests.
 """
 
 import csv

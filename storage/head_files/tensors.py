@@ -80,7 +80,7 @@ def _with_digest(data: bytes, digest: str) -> bytes:
 
 
 def _with_sorted_header(data: bytes) -> bytes:
-    # safetensors writes metadata in the order of a hash map that is seeded anew for each file.
+    # safetensors writes metadata in the order of a hash map that is seeded for each file.
     size = int.from_bytes(data[:SIZE_BYTES], "little")
     header = json.loads(data[SIZE_BYTES : SIZE_BYTES + size])
     text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()

@@ -123,7 +123,7 @@ def is_confirmed(orientation: int, *, height_px: int, width_px: int) -> bool:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open an image; errors name it, those of the block too."""
+    """Open an image; errors, also in the block, name it."""
     try:
         with Image.open(path) as image:
             yield image

@@ -69,7 +69,7 @@ class Videos:
         ------
         ImageError
             If the video is missing, shorter, of another size, or damaged at this frame or before:
-            a decoder that goes on after the damage miscounts its frames.
+            a decoder that continues after the damage miscounts its frames.
         """
         match = _FRAME_FILE.fullmatch(file)
         assert match is not None  # video_of tells which names are frames

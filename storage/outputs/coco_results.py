@@ -94,7 +94,7 @@ def _annotation(number: int, result: Mapping[str, Any]) -> dict[str, Any]:
 class KeptResults:
     """Results of the images that are done, in a file of lines beside the one to be written.
 
-    Work from other inputs, whose signature differs, is begun anew.
+    If the signature differs, work starts over: it was of other inputs.
     """
 
     def __init__(self, results: Path, signature: Mapping[str, str]) -> None:

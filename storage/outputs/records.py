@@ -1,6 +1,6 @@
 """Records: JSON with its own sha256 and those of the files that were written with it.
 
-So that a file which was edited, cut off or put there by hand is not taken for a result.
+Files that were edited, cut off or put there by hand are not mistaken for results.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Tables of results as CSV files, each whole or not there at all; readers check their columns."""
+"""Tables of results as CSV files, each written whole or not at all; readers check their columns."""
 
 import os
 from collections.abc import Collection, Iterable, Iterator

@@ -121,8 +121,8 @@ class MaskWindows:
     """Masks of consecutive objects of one shard in all cells, read forwards; for one thread.
 
     A request to a bucket waits tens of milliseconds for its answer. One for each object and cell
-    would leave the processor idle for most of the time; those of a window wait together. Once all
-    of a shard was read, it is held to the manifest: whoever reads on to the end has read no other.
+    would leave the processor idle for most of the time; those of a window wait together. A shard
+    that was read to its end has been checked against the manifest.
     """
 
     def __init__(self, cells: Mapping[tuple[str, str], mask_chunks.MaskChunks], run: range) -> None:

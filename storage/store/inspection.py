@@ -64,7 +64,7 @@ def open_store(where: str | Path | Files) -> Store:
     ------
     StoreError
         If there is no store, one of another project or schema version, or one whose manifest is
-        missing or damaged, or tells of other attributes.
+        missing or damaged, or records other attributes.
     """
     files = where if isinstance(where, Files) else files_at(where)
     root, kind, signature = read_description(files)
@@ -82,9 +82,8 @@ def open_store(where: str | Path | Files) -> Store:
 class HeldStore(WrapperStore[ZarrStore]):
     """A zarr store that refuses chunk files that are lost or differ from the manifest.
 
-    Files of which zarr reads a part, shards of masks, are for their reader to look at; metadata of
-    arrays are held to the schema, and those of the store itself were compared and are not read
-    again.
+    Files of which zarr reads a part, shards of masks, are checked by their reader. Metadata of
+    arrays are checked against the schema; the store's own were compared before.
     """
 
     def __init__(self, store: ZarrStore, files: Files, root: bytes, manifest: Manifest) -> None:

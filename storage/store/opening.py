@@ -143,7 +143,7 @@ def faulty_files(store: Store) -> list[str]:
 
 
 def read_arrays(store: Store) -> dict[str, AnyArray]:
-    """Arrays of a store, each held to the schema.
+    """Arrays of a store, each checked against the schema.
 
     Raises
     ------

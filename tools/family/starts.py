@@ -1,4 +1,4 @@
-"""What weights are changed to, so that the models learn what is taught next."""
+"""Weights as a phase of the training changes them before it begins."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -56,7 +56,7 @@ def load_state(path: Path, training: Training) -> list[Score]:
     if found != signature:
         raise WeightsError(
             f"{path} must be of recipe {signature[:12]}, got {found[:12]}: "
-            "move it away to start anew"
+            "move it away to start over"
         )
     training.load_state_dict(state["training"])
     return [Score(*row) for row in state["curve"]]

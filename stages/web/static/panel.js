@@ -51,9 +51,9 @@ function because({ selected, advice, alternative, proposals }) {
   const own = proposals[selected].expected_iou.own.toFixed(2);
   const then = advice.expected_iou.toFixed(2);
   const of = `Proposal ${selected} has the highest SamScore; its expected IoU is ${own}`;
-  if (advice.correction === "none") return `${of}, for which nothing vouches here.`;
+  if (advice.correction === "none") return `${of}, but the heads cannot judge this image.`;
   if (advice.correction === "keep") return `${of}. No correction is expected to gain more than it costs.`;
-  if (advice.correction === "task") return `${of}. That of proposal ${alternative} is ${then}.`;
+  if (advice.correction === "task") return `${of}. Proposal ${alternative} has ${then}.`;
   return `${of}. After it, ${then} is expected.`;
 }
 

@@ -124,7 +124,7 @@ def test_where_mini_meets_a_photograph_the_page_withholds_advice_and_has_the_com
         page.locator("#canvas").click()
         answered(page, 1)
         expect(page.locator("#words")).to_have_text("No advice.")
-        expect(page.locator("#because")).to_contain_text("for which nothing vouches here.")
+        expect(page.locator("#because")).to_contain_text("but the heads cannot judge this image.")
         expect(page.locator("#caution")).to_contain_text(
             "The image is unlike what these heads learned from (further than all of it)"
         )
