@@ -177,7 +177,7 @@ Folder = Annotated[Path, typer.Option("--to", help="Folder to write to.")]
 
 
 def cache_card(
-    stores: Annotated[list[str], typer.Argument(help="Stores, zipped or not, or folders of some.")],
+    stores: Annotated[list[str], typer.Argument(help="Stores, zipped or not, or folders of them.")],
     *,
     address: Annotated[
         str, typer.Option(help="Where they will be, such as hf://datasets/ann/usam@main.")
@@ -185,8 +185,8 @@ def cache_card(
     license_name: License,
     creator: Annotated[str, typer.Option(help="Who made them.")],
     to: Folder = Path("hub"),
-    date: Annotated[str, typer.Option(help="Of the publication; today's by default.")] = "",
-    version: Annotated[str, typer.Option(help="Of the data, as 1.0.0.")] = "1.0.0",
+    date: Annotated[str, typer.Option(help="Date of publication; today by default.")] = "",
+    version: Annotated[str, typer.Option(help="Version of the data.")] = "1.0.0",
 ) -> None:
     """Write README.md and croissant.json of stores, for a hub.
 

@@ -254,8 +254,8 @@ def run_study(
     """
     known = {trial.plan: trial.mse for trial in read_log(folder / LOG)}
     trials = []
-    # A folder of its own: where a lost worker still runs, its files are not those of the next.
-    # And one thread for its forest: with more, sums of trees have their order by chance.
+    # A folder of its own: a lost worker that still runs must not write into the next one's files.
+    # One thread for the forest: with more, the order of its sums is left to chance.
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="smac-", dir=folder) as unread, parallel_config("sequential"):
         optimizer = _optimizer(facade, Path(unread), n_trials, seed)
