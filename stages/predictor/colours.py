@@ -1,6 +1,7 @@
 """Colours of the training images, in the card of a file of heads."""
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.predictor.colours import TrainingColours, describe_colours, fit_colours
+from pipeline.predictor.colours import N_FOLDS, TrainingColours, describe_colours, fit_colours
 from stages.program.progress import progress
+from storage.errors import counted
 from storage.images.videos import SplitImages
 from storage.split.objects import ObjectTable
 
@@ -21,16 +23,21 @@ MOST_IMAGES: Final = 2000
 
 
 def colours_entry(table: ObjectTable, folder: Path) -> dict[str, str]:
-    """Colours of the images of a train split as the entry of a card.
+    """Colours of the images of a train split as the entry of a card; of too few images, none.
 
     Raises
     ------
     ImageError
         If an image is missing or damaged.
-    ValueError
-        If there are too few images.
     """
     files = [str(file) for file in table.file]
+    if len(files) < N_FOLDS:
+        print(
+            f"note: {counted(len(files), 'image')} to learn from, fewer than {N_FOLDS}: the card "
+            "cannot say which images are unlike them",
+            file=sys.stderr,
+        )
+        return {}
     images = SplitImages(folder, files)
     steps = np.linspace(0, len(files) - 1, min(len(files), MOST_IMAGES)).round().astype(int)
     rows = []
