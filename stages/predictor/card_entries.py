@@ -1,6 +1,7 @@
 """Where heads may be trusted: gates and training colours in their card, and what mini knows."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Final
 import numpy as np
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
-from pipeline.predictor.colours import TrainingColours, describe_colours, fit_colours
+from pipeline.predictor.colours import N_FOLDS, TrainingColours, describe_colours, fit_colours
 from pipeline.scenes.scene import is_demo_scene
 from stages.program.progress import progress
-from storage.errors import DataError
+from storage.errors import DataError, counted
 from storage.head_files.head_file import SHIPPED_FAMILY
 from storage.images.videos import SplitImages
 from storage.paths import gate_path
@@ -162,16 +163,21 @@ MOST_IMAGES: Final = 2000
 
 
 def colours_entry(table: ObjectTable, folder: Path) -> dict[str, str]:
-    """Colours of the images of a train split as the entry of a card.
+    """Colours of the images of a train split as the entry of a card; of too few images, none.
 
     Raises
     ------
     ImageError
         If an image is missing or damaged.
-    ValueError
-        If there are too few images.
     """
     files = [str(file) for file in table.file]
+    if len(files) < N_FOLDS:
+        print(
+            f"note: {counted(len(files), 'image')} to learn from, fewer than {N_FOLDS}: the card "
+            "cannot say which images are unlike them",
+            file=sys.stderr,
+        )
+        return {}
     images = SplitImages(folder, files)
     steps = np.linspace(0, len(files) - 1, min(len(files), MOST_IMAGES)).round().astype(int)
     rows = []

@@ -184,6 +184,14 @@ def test_the_card_has_the_colours_of_the_images_that_heads_learned_from(clone: P
     assert training_colours(entry) == fit_colours(np.array(rows))
 
 
+def test_colours_of_too_few_images_are_left_out_with_a_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = SimpleNamespace(file=["a.png"] * 4)
+    assert colours_entry(table, tmp_path) == {}  # type: ignore[arg-type]
+    assert capsys.readouterr().err.startswith("note: 4 images to learn from, fewer than 5: ")
+
+
 def test_without_the_images_a_note_says_that_the_card_lacks_them(clone: Path) -> None:
     result = usam_heads("export", SPLIT, "a")
     assert result.exit_code == 0
