@@ -145,7 +145,7 @@ def read_models(root: Path) -> dict[str, Model]:
                 "dice_a": np.asarray(entropy["dice_a"])[:, place],
                 **{
                     key: np.asarray(entropy[key])[:, k, place]
-                    for key in ("dice_xp", "dice_t", "soft_dice")
+                    for key in ("dice_xp", "dice_t", "dice_near", "soft_dice")
                 },
             }
             for k, judged in enumerate(("best", "selected"))
