@@ -13,8 +13,8 @@ from typing import Final
 from dask import config
 from dask_jobqueue.slurm import SLURMCluster
 
+from stages.executor.local import NO_DASHBOARD, THREADS
 from stages.executor.watch import TIMEOUT_S
-from stages.executor.workers import NO_DASHBOARD, THREADS
 from stages.settings.blocks import SlurmParams
 from stages.settings.parsing import ParamsError
 
