@@ -250,7 +250,7 @@ class GalleryRow:
     uncertainty: Annotated[float, "value of the measure; larger is more uncertain"]
     iou: Annotated[float, "IoU of the judged mask"]
     corrected_iou: Annotated[float, "IoU after the correction"]
-    picture: Annotated[str, "file of the picture, JPEG"]
+    picture: Annotated[str, "file of the picture, WebP"]
 
 
 @dataclass(frozen=True)

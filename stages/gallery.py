@@ -3,7 +3,7 @@
 Reads   ``params.yaml:gallery``, ``params.yaml:splits``, ``results/splits/<split>/ranking.csv``,
         ``cache/objects/<split>.zarr``, ``cache/features/<split>`` and ``cache/masks/<split>``
         (identity), the images; ``params.yaml:extract``, to check the cells by it.
-Writes  ``results/gallery/<split>/``: ``gallery.csv``, a JPEG per row and ``gallery.json``.
+Writes  ``results/gallery/<split>/``: ``gallery.csv``, a WebP per row and ``gallery.json``.
 """
 
 from collections.abc import Hashable, Mapping
@@ -65,7 +65,7 @@ def main(split: str) -> None:
 
 
 def _picture_name(row: Mapping[Hashable, Any]) -> str:
-    return f"{row['protocol']}-{ranked_name(row['task'], row['measure'])}-{row['rank']}.jpg"
+    return f"{row['protocol']}-{ranked_name(row['task'], row['measure'])}-{row['rank']}.webp"
 
 
 def _check_objects(path: Path, objects: Mapping[Judging, pd.DataFrame], cells: SplitCells) -> None:

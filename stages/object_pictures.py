@@ -18,7 +18,7 @@ from storage.rle import decode_rle
 from storage.split.cells import OpenCell, SplitCells
 
 QUALITY: Final = 85
-"""Quality of the JPEG pictures."""
+"""Quality of the WebP pictures."""
 
 Shown = Mapping[Hashable, Any]
 """An object to show: ``protocol``, ``task``, ``model``, its ``row``, its ``file``, and the name of
@@ -39,7 +39,7 @@ def by_source(shown: Sequence[Shown]) -> list[list[Shown]]:
 def drawn(
     cells: CellsToOpen, folder: Path, side_px: int, shown: Sequence[Shown]
 ) -> dict[str, bytes]:
-    """Pictures of objects as JPEG, by their names.
+    """Pictures of objects as WebP, by their names.
 
     Parameters
     ----------
@@ -58,13 +58,13 @@ def drawn(
         If a store is damaged.
     """
     here, images = opened(cells), SplitImages(folder, [one["file"] for one in shown])
-    return {one["picture"]: encode_jpeg(_drawn(here, images, one, side_px)) for one in shown}
+    return {one["picture"]: encode_webp(_drawn(here, images, one, side_px)) for one in shown}
 
 
-def encode_jpeg(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    """JPEG of a picture; equal pictures give equal bytes."""
+def encode_webp(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """WebP of a picture; equal pictures give equal bytes."""
     file = io.BytesIO()
-    Image.fromarray(rgb).save(file, "JPEG", quality=QUALITY)
+    Image.fromarray(rgb).save(file, "WEBP", quality=QUALITY)
     return file.getvalue()
 
 

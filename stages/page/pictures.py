@@ -55,11 +55,11 @@ def _picture(
     gallery: Gallery, anchor: str, row: Mapping[Hashable, Any], n_objects: int
 ) -> dict[str, str]:
     """A picture of an object, and the words beside it."""
-    jpeg = base64.b64encode(gallery.pictures[row["picture"]]).decode("ascii")
+    picture = base64.b64encode(gallery.pictures[row["picture"]]).decode("ascii")
     name = f"Object {row['object_id']} of {row['file']}"
     return {
         "anchor": f"picture-{anchor}-{row['rank']}",
-        "source": f"data:image/jpeg;base64,{jpeg}",
+        "source": f"data:image/webp;base64,{picture}",
         "description": f"{name}: ground truth, prediction, click",
         "file": row["file"],
         "object_id": str(row["object_id"]),

@@ -124,7 +124,7 @@ class Gallery:
     table: pd.DataFrame
     """One row per picture, as ``GALLERY`` declares it."""
     pictures: Mapping[str, bytes]
-    """JPEG bytes by file name."""
+    """WebP bytes by file name."""
 
     def of_protocol(self, protocol: str) -> "Gallery":
         """The gallery, its table cut to one protocol."""
@@ -135,8 +135,8 @@ def write_gallery(folder: Path, gallery: Gallery) -> None:
     """Write a gallery, replacing the one that is there."""
     with whole_folder(folder) as partial:
         write_table(partial / PICTURES, GALLERY, gallery.table)
-        for name, jpeg in gallery.pictures.items():
-            (partial / name).write_bytes(jpeg)
+        for name, picture in gallery.pictures.items():
+            (partial / name).write_bytes(picture)
         files = [PICTURES, *gallery.pictures]
         records.write_record(partial / PICTURES_RECORD, {}, [partial / name for name in files])
 

@@ -122,7 +122,7 @@ def test_the_ends_of_every_task_become_pictures_of_each_protocol() -> None:
         assert table["object_id"].tolist() == objects[protocol] * 4
         assert table["file"].tolist() == files[protocol] * 4
         assert table["picture"][:4].tolist() == [
-            f"{protocol}-model-{rank}.jpg" for rank in (1, 2, 5, 6)
+            f"{protocol}-model-{rank}.webp" for rank in (1, 2, 5, 6)
         ]
     assert len(found.pictures) == 32
 
@@ -136,7 +136,7 @@ def test_a_picture_shows_the_mask_that_its_task_corrects() -> None:
     shown = {f"best-{task}": best for task in TASKS} | {"best-task": selected}
     shown |= {f"selected-{task}": selected for task in TASKS}
     for name, rows in shown.items():
-        with Image.open(io.BytesIO(found.pictures[f"{name}-1.jpg"])) as image:
+        with Image.open(io.BytesIO(found.pictures[f"{name}-1.webp"])) as image:
             column = np.asarray(image)[:, 10].astype(float)
         assert len(column) == 96
         is_green = np.abs(column - green).sum(axis=1) < np.abs(column - GREY).sum(axis=1)

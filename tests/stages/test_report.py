@@ -452,7 +452,7 @@ def test_pictures_stand_in_the_page_with_their_words(page: Element, evaluated: P
             own = row["measure"].removeprefix("usam")
             figure = by_anchor[f"picture-{protocol}-{split}-segmentation{own}-{n_objects}"]
             (image,) = figure.iter("img")
-            assert image.get("src", "").startswith("data:image/jpeg;base64,")
+            assert image.get("src", "").startswith("data:image/webp;base64,")
             assert image.get("alt", "").startswith(f"Object {row['object_id']} of {row['file']}: ")
             (caption,) = figure.iter("figcaption")
             assert words(caption) == (

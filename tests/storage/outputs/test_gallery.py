@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.result_rows import GALLERY
-from stages.object_pictures import encode_jpeg
+from stages.object_pictures import encode_webp
 from storage.errors import DataError
 from storage.outputs.results import (
     PICTURES,
@@ -72,12 +72,12 @@ def test_an_edited_file_is_refused(tmp_path: Path, name: str, rule: str) -> None
         read_gallery(tmp_path / "val")
 
 
-def test_a_picture_survives_as_jpeg() -> None:
+def test_a_picture_survives_as_webp() -> None:
     rgb = np.zeros((20, 30, 3), np.uint8)
     rgb[:, 15:] = (200, 100, 50)
-    jpeg = encode_jpeg(rgb)
-    assert jpeg == encode_jpeg(rgb)
-    with Image.open(io.BytesIO(jpeg)) as image:
-        assert image.format == "JPEG"
+    webp = encode_webp(rgb)
+    assert webp == encode_webp(rgb)
+    with Image.open(io.BytesIO(webp)) as image:
+        assert image.format == "WEBP"
         difference = np.asarray(image).astype(int) - rgb
     assert np.abs(difference).mean() < 5
