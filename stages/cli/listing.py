@@ -82,7 +82,9 @@ def _facts(store: StoreDescription) -> tuple[str, ...]:
 
 
 def _completeness(store: StoreDescription) -> str:
-    return f"incomplete: lacks {listed(store.faulty)}" if store.faulty else "complete"
+    return (
+        f"incomplete: missing or cut short {listed(store.faulty)}" if store.faulty else "complete"
+    )
 
 
 def _details(store: StoreDescription) -> str:

@@ -2,8 +2,8 @@
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Final
 
 import typer
 
@@ -11,15 +11,29 @@ from pipeline.sam.families import mask_side_of
 from stages.cli.columns import aligned, bytes_text
 from stages.filling.plans import CellPlan, cell_bytes, plan_split
 from stages.program.main import one_line, reported_errors
+from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
+from stages.settings.signatures import CellName
 from storage.errors import DataError, listed
 from storage.store.grid import mask_bytes
 
-HEADINGS: Final = ("split", "cells", "which", "shards", "objects", "features", "masks", "why")
-NUMBERS: Final = {1, 3, 4, 5, 6}
+HEADINGS: Final = (
+    *("split", "cells", "which", "shards", "images", "objects", "predictions"),
+    *("features", "masks"),
+)
+
+WithTime = Annotated[
+    bool, typer.Option("--time", help="Also estimate hours, from one drawn scene per model.")
+]
+
+Timed = tuple[str, tuple[str, ...], bool]
+"""What the time of a cell depends on: model, prompt sets, and whether masks are kept."""
+
+Seconds = Mapping[Timed, tuple[float, float]]
+"""Seconds per image and per object."""
 
 
-def plan() -> None:
+def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
     """Show what a run will compute, what that takes, and why.
 
     Exit 1 if the annotations of a split cannot be read.
@@ -34,16 +48,17 @@ def plan() -> None:
             except (DataError, OSError) as error:
                 print(f"error: {split}: {one_line(error)}", file=sys.stderr)
                 is_whole = False
+        seconds = _timed(plans, params.extract) if with_time else None
     if plans:
         side_px = mask_side_of(params.extract.family)
         each = f"{bytes_text(*mask_bytes(side_px))} for each of {side_px} x {side_px}"
-        print(lacking_table(plans, params.extract.family))
+        print(lacking_table(plans, params.extract.family, seconds))
         print(f"features uncompressed, masks at {each}; ~ estimated from some annotations")
     if not is_whole:
         raise typer.Exit(1)
 
 
-def lacking_table(plans: Sequence[CellPlan], family: str) -> str:
+def lacking_table(plans: Sequence[CellPlan], family: str, seconds: Seconds | None = None) -> str:
     """What cells lack: a line for each split and reason, and their sum."""
     groups: dict[tuple[str, str], list[CellPlan]] = {}
     for one in plans:
@@ -54,19 +69,49 @@ def lacking_table(plans: Sequence[CellPlan], family: str) -> str:
         names = [f"{one.name.model}/{one.name.view.name}" for one in some]
         which = "all" if len(some) == n_cells[split] else listed(names)
         cells = f"{len(some)} of {n_cells[split]}"
-        rows.append((split, cells, which, *_costs(some, family), why or "complete"))
+        rows.append((split, cells, which, *_costs(some, family, seconds), why or "complete"))
     if len(rows) > 1:
-        rows.append(("all", str(len(plans)), "", *_costs(plans, family), ""))
-    return aligned([HEADINGS, *rows], right=NUMBERS)
+        rows.append(("all", str(len(plans)), "", *_costs(plans, family, seconds), ""))
+    hours = () if seconds is None else ("hours",)
+    headings = (*HEADINGS, *hours, "why")
+    return aligned([headings, *rows], right={1, *range(3, len(headings) - 1)})
 
 
-def _costs(plans: Sequence[CellPlan], family: str) -> tuple[str, ...]:
+def _costs(plans: Sequence[CellPlan], family: str, seconds: Seconds | None) -> tuple[str, ...]:
     about = "" if all(one.is_exact for one in plans) else "~"
     sizes = [cell_bytes(one.name, one.n_objects, family) for one in plans]
     features, low, high = map(sum, zip(*sizes, strict=True))
+    hours = () if seconds is None else (f"~{_hours(plans, seconds):.2g}",)
     return (
         f"{about}{sum(one.n_shards for one in plans):,}",
+        f"{about}{sum(one.n_images for one in plans):,}",
         f"{about}{sum(one.n_objects for one in plans):,}",
+        f"{about}{sum(one.n_objects * len(one.name.prompts) for one in plans):,}",
         f"{about}{bytes_text(features)}",
         f"{about}{bytes_text(low, high)}",
+        *hours,
     )
+
+
+def _timed(plans: Sequence[CellPlan], params: ExtractParams) -> Seconds:
+    # Imported late: Torch takes seconds, and most plans need none of it.
+    from stages.extraction.timing import extraction_seconds  # noqa: PLC0415
+
+    found: dict[Timed, tuple[float, float]] = {}
+    for model, prompts, with_masks in dict.fromkeys(_kind(one.name) for one in plans if one.why):
+        seconds = extraction_seconds(params, model, prompts, with_masks=with_masks)
+        found[model, prompts, with_masks] = seconds
+    return found
+
+
+def _kind(name: CellName) -> Timed:
+    return name.model, name.prompts, name.with_masks
+
+
+def _hours(plans: Sequence[CellPlan], seconds: Seconds) -> float:
+    """Hours of one process that computes what is lacking."""
+    total = 0.0
+    for one in plans:
+        of_image, of_object = seconds.get(_kind(one.name), (0.0, 0.0))
+        total += one.n_images * of_image + one.n_objects * of_object
+    return total / 3600

@@ -42,7 +42,7 @@ class CellPlan:
     ----------
     why
         Why it is to be made; empty if it is complete on disk under the present settings.
-    n_shards, n_objects
+    n_shards, n_images, n_objects
         What is lacking.
     is_exact
         Whether they were counted, not estimated.
@@ -51,6 +51,7 @@ class CellPlan:
     name: CellName
     why: str = ""
     n_shards: int = 0
+    n_images: int = 0
     n_objects: int = 0
     is_exact: bool = True
 
@@ -98,7 +99,7 @@ def plan_split(split: str, params: Params) -> list[CellPlan]:
         anew = str(error) if objects_path(split).exists() else ""
         extent = _estimated(split, params)
         n_shards = -(-extent.n_objects // params.extract.shard_objects)
-        lacking = n_shards, extent.n_objects, extent.is_exact
+        lacking = n_shards, extent.n_images, extent.n_objects, extent.is_exact
         reasons = (anew or reason_to_run(cell, params.extract, None) for cell in cells)
         return [
             CellPlan(cell, why, *(lacking if why else ()))
@@ -131,7 +132,7 @@ def plan_cell(
     is_there = all(path.exists() for path in name.outputs.values())
     found = fitting(jobs, split, name.outputs) if is_there else None
     todo = [one for one in lacking if one in own and not (found and one in found[0].names)]
-    return CellPlan(name, why, len(todo), split.n_objects(todo))
+    return CellPlan(name, why, len(todo), split.n_images(todo), split.n_objects(todo))
 
 
 def cell_bytes(cell: CellName, n_objects: int, family: str) -> tuple[int, int, int]:

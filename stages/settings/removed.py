@@ -18,7 +18,6 @@ REMOVED: Final[Mapping[str, str]] = {
     "usam predict --bayesian": "ask `predict_bayesian` in Python (docs/predict.md)",
     "usam predict --good-iou": "say by --cost-of-click, --cost-of-larger-model and "
     "--cost-of-person what a correction must gain to be advised (docs/predict.md)",
-    "usam plan --time": "run `usam fill`, which says how many seconds are left",
     "usam fill --same-device": "ask the batch system for one kind of device (docs/cluster.md)",
 }
 """Remedy by what was removed: a key of ``params.yaml``, ``key: value`` for a value of one, or a

@@ -199,6 +199,10 @@ class PreparedSplit:
         """Digest of what the objects of a piece are computed from."""
         return input_sha256(self.table, slice(piece.start, piece.stop))
 
+    def n_images(self, names: Sequence[str]) -> int:
+        """Images of some shards."""
+        return len({piece.image for name in names for piece in self.shards[name].pieces})
+
     def n_objects(self, names: Sequence[str]) -> int:
         """Objects of some shards."""
         return sum(self.shards[name].stop - self.shards[name].start for name in names)

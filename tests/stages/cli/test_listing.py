@@ -104,7 +104,7 @@ def test_missing_files_are_named() -> None:
     (FEATURES / "iou/c.0.0.0").unlink()
     result = ls(".")
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[1].endswith("  incomplete: lacks iou/c.0.0.0")
+    assert result.stdout.splitlines()[1].endswith("  incomplete: missing or cut short iou/c.0.0.0")
 
 
 @pytest.mark.parametrize("text", [None, "garbage"])

@@ -7,13 +7,18 @@ from contextlib import chdir
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from pipeline.extraction.predictions import Request
+from pipeline.sam.model import Embedding, Sam
 from stages import extract, extract_train, prepare
 from stages.cli.app import app
+from stages.extraction import timing
+from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
 from stages.settings.versions import VERSIONS
 from storage.datasets.catalogue import estimate_extent
@@ -31,6 +36,7 @@ from tests.fixtures.extract_project import (
     write_params,
 )
 from tests.fixtures.layouts import LAYOUTS, draw_videos
+from tests.fixtures.mini import MODELS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`torch.jit.script` is deprecated:DeprecationWarning"
@@ -101,16 +107,17 @@ def test_the_cells_are_added_up() -> None:
     # Four models in three views, nine prompt sets; in identity alone, two prompt sets.
     n_answers = 4 * 3 * 9 * n_objects
     n_shards = -(-n_objects // read_params().extract.shard_objects)
+    n_train = 4 * n_objects
     features = 4 * n_answers * (3 + 3 + 64 + 4 * 64 + 1 + 4 * 3)
     # Mean and deviation of 88 channels of the encoder in each cell.
     features += 4 * 12 * n_objects * 2 * 88
     masks = f"{n_answers * 3 * 1250 / 1e6:.3g} to {n_answers * 3 * 2000 / 1e6:.3g} MB"
     assert some[3:] == [
-        *(f"{12 * n_shards}", f"{12 * n_objects}"),
+        *(f"{12 * n_shards}", f"{12 * 5}", f"{12 * n_objects}", f"{n_answers:,}"),
         *(f"{features / 1e6:.3g} MB", masks, "missing"),
     ]
-    assert of_train[3:5] == [f"{4 * n_shards}", f"{4 * n_objects}"]
-    assert of_train[6:] == ["0 B", "missing"]
+    assert of_train[3:7] == [f"{4 * n_shards}", "20", f"{n_train}", f"{2 * n_train}"]
+    assert of_train[8:] == ["0 B", "missing"]
     assert "masks at 1.25 to 2 kB for each of 64 x 64" in plan().stdout
 
 
@@ -158,7 +165,7 @@ def test_an_estimate_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
     for told in lines():
-        assert all(number.startswith("~") for number in told[3:7])
+        assert all(number.startswith("~") for number in told[3:9])
 
 
 @pytest.mark.usefixtures("extracted")
@@ -311,8 +318,10 @@ def test_several_splits_have_a_sum() -> None:
     (total,) = [line.split() for line in plan().stdout.splitlines() if line.startswith("all")]
 
     some, of_train = lines()
-    n_objects = 2 * int(some[4]) + int(of_train[4])
-    assert total[1:4] == ["28", str(2 * int(some[3]) + int(of_train[3])), str(n_objects)]
+    sums = [
+        str(2 * int(one) + int(other)) for one, other in zip(some[3:6], of_train[3:6], strict=True)
+    ]
+    assert total[1:5] == ["28", *sums]
 
 
 def test_a_split_that_cannot_be_read_is_named_and_the_others_are_planned() -> None:
@@ -337,3 +346,55 @@ def test_nothing_is_written() -> None:
     assert sorted(str(path) for path in Path().rglob("*")) == before
     assert IMAGES.is_dir()
     assert not features_path(*CELL).exists()
+
+
+def test_hours_are_those_of_the_images_and_objects_that_each_model_lacks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def seconds(
+        params: ExtractParams, model: str, prompts: tuple[str, ...], *, with_masks: bool
+    ) -> tuple[float, float]:
+        asked.append((params.family, model, len(prompts), with_masks))
+        return (3600.0, 0.0) if model == "tiny" else (0.0, 1800.0)
+
+    monkeypatch.setattr("stages.extraction.timing.extraction_seconds", seconds)
+    run(prepare, SPLIT)
+    run(extract, *CELL)
+    result = CliRunner().invoke(app, ["plan", "--time"])
+    hours = {
+        (cells[0], cells[-1]): cells[9]
+        for cells in (re.split(r"  +", line) for line in result.stdout.splitlines())
+        if cells[0] == SPLIT
+    }
+    table = read_objects(objects_path(SPLIT))
+    n_views = len(read_params().views)
+    others = (len(MODELS) - 1) * n_views * table.n_objects / 2
+    lacking = (n_views - 1) * table.n_images + others
+    assert hours == {(SPLIT, "complete"): "~0", (SPLIT, "missing"): f"~{lacking:.2g}"}
+    assert len(asked) == len(set(asked))
+    assert "hours" not in plan().stdout
+
+
+def test_extraction_is_timed_by_the_image_and_by_the_object(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s, encode = 0, Sam.encode
+
+    def encode_in_3_s(sam: Sam, rgb: np.ndarray) -> Embedding:
+        nonlocal now_s
+        now_s += 3
+        return encode(sam, rgb)
+
+    def extract_in_1_s_each(_sam: Sam, _: Embedding, request: Request, **_how: object) -> None:
+        nonlocal now_s
+        now_s += len(request.points) * len(request.prompts)
+
+    monkeypatch.setattr(timing, "perf_counter", lambda: now_s)
+    monkeypatch.setattr(timing, "extract_objects", extract_in_1_s_each)
+    monkeypatch.setattr(Sam, "encode", encode_in_3_s)
+    seconds = timing.extraction_seconds(
+        read_params().extract, "tiny", ("center", "left"), with_masks=False
+    )
+    assert seconds == (3, 2)

@@ -145,7 +145,7 @@ def test_a_dry_run_says_what_is_missing_and_why() -> None:
     assert status == 0
     headings, row = said.splitlines()
     assert headings.split() == [
-        *("split", "cells", "which", "shards", "objects"),
+        *("split", "cells", "which", "shards", "images", "objects", "predictions"),
         *("features", "masks", "why"),
     ]
     assert row.split()[:5] == ["drawn", "3", "of", "3", "all"]
