@@ -17,7 +17,7 @@ from storage.images.videos import SplitImages, video_of
 from storage.rle import decode_rle
 from storage.split.cells import OpenCell, SplitCells
 
-QUALITY: Final = 85
+QUALITY: Final = 75
 """Quality of the WebP pictures."""
 
 Shown = Mapping[Hashable, Any]
