@@ -166,7 +166,7 @@ def test_a_dry_run_counts_what_is_new_and_takes_nothing_over(grow: Extracted) ->
     row = said.splitlines()[1].split("  ")
     assert status == 0
     assert row[-1].strip().startswith("objects_digest: ")
-    assert said.splitlines()[1].split()[5:7] == ["1", "5"]
+    assert said.splitlines()[1].split()[5:8] == ["1", "2", "5"]  # shards, images, objects
     assert set(CACHE.rglob("*")) == before
     assert set(grow()) == new_images()
 
