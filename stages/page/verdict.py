@@ -61,7 +61,7 @@ LINES: Final = (
     Line(
         "1 − SDC",
         dict.fromkeys(TASKS, "soft_dice"),
-        "the same by the Dice of the soft mask with the cut one",
+        "the same: Dice of the soft mask with the thresholded one",
     ),
     Line(
         "H_Θ, H_Xp, H_A, H_T",
@@ -73,7 +73,7 @@ LINES: Final = (
         HEAD_KINDS,
         (
             "Δ* or 1 − USAM: small networks that read the model's tokens, as the paper's",
-            "the same of networks that read figures of the mask, too",
+            "the same, by networks that also read figures of the mask",
         ),
     ),
 )
