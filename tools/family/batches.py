@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float32, Int32, UInt8
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
 from pipeline.seeds import derive_seed
 from tools.family.prompts import (
+    CorrectionPlan,
     Corrections,
     draw_corrections,
     draw_first,
@@ -72,7 +73,7 @@ def draw_batch(
     size_px: int,
     style: Style,
     n_objects: int,
-    n_corrected: int = 0,
+    corrected: CorrectionPlan | None = None,
     is_framed: bool = False,
 ) -> Batch:
     """Draw the batch of a step, which follows from the arguments alone.
@@ -86,17 +87,17 @@ def draw_batch(
     ----------
     n_objects
         Prompt sets in each image; where it has fewer objects, some are prompted more than once.
-    n_corrected
-        How many of these are corrected.
+    corrected
+        Which of these are corrected, and how.
     is_framed
         Whether tiles have places in an image of the scenes' size.
     """
     generator = np.random.default_rng(derive_seed(plan.seed, "batch", step))
-    n_clicks = draw_n_clicks(generator, is_corrected=n_corrected > 0)
+    n_clicks = draw_n_clicks(generator, is_corrected=corrected is not None)
     images = _draw_images(generator, plan, step, size_px)
     if style == "cartoon":
         images = [(draw_cartoon(generator, masks), masks) for _, masks in images]
-    n_ground = int(n_corrected > 0 and n_clicks > 0)
+    n_ground = int(corrected is not None and n_clicks > 0)
     rows = [
         row
         for _, own in images
@@ -108,7 +109,7 @@ def draw_batch(
         label=np.tile(np.array(first_labels(n_clicks), np.int32), (len(rows), 1)),
         mask=np.stack([mask for _, mask in rows]).astype(np.uint8),
         frame=_draw_frame(generator, plan, size_px) if is_framed else None,
-        corrections=draw_corrections(generator, n_corrected) if n_corrected else None,
+        corrections=draw_corrections(generator, corrected) if corrected else None,
     )
 
 

@@ -22,6 +22,18 @@ win learn nothing, and a model that should learn from clicks can offer three gue
 OBJECT_WEIGHT: Final = 0.2
 """Weight of the object score relative to dice."""
 
+GAIN_MARGIN: Final = 0.1
+"""Gain of a correction from which its loss falls slowly, as a share of what there is to gain."""
+
+GAIN_SCALE: Final = 0.2
+"""Width of the bend of that loss."""
+
+GAIN_FLOOR: Final = 0.03
+"""IoU that even a perfect mask is taken to lack, so that trifles do not count as much."""
+
+STEEPNESS: Final = 3.0
+"""Factor of logits, with which a soft IoU is close to that of the mask cut at 0."""
+
 MEMBER: Final = 0.5
 """A downscaled pixel belongs to a mask that covers more than this share of it."""
 
@@ -80,6 +92,26 @@ def object_loss(
     return OBJECT_WEIGHT * functional.binary_cross_entropy_with_logits(
         object_score, is_object.float()
     )
+
+
+def gain_loss(before: Proposals, after: Proposals, target: Target) -> Float[Tensor, ""]:
+    """Loss of what a correction gains: softplus of how much the gain falls short of a margin.
+
+    Notes
+    -----
+    The gain is relative to what the mask before lacks: otherwise a mask that is nearly right, whose
+    next correction should win a sliver, would hardly count.
+    """
+    true = (target > MEMBER).float()
+    was = _soft_iou(before, true).detach()
+    gain = (_soft_iou(after, true) - was) / (1 - was + GAIN_FLOOR)
+    return GAIN_SCALE * functional.softplus((GAIN_MARGIN - gain) / GAIN_SCALE).mean()
+
+
+def _soft_iou(logits: Proposals, true: Target) -> PerProposal:
+    p = (STEEPNESS * logits).sigmoid()
+    both = (p * true).sum((2, 3))
+    return both / (p.sum((2, 3)) + true.sum((2, 3)) - both + 1)
 
 
 def _balanced(logits: Proposals, target: Target) -> PerProposal:

@@ -19,7 +19,7 @@ CORRECTED_CLICK_SHARE: Final = 0.7
 """The same share of the steps that begin with clicks where masks are corrected."""
 
 CENTER_SHARE: Final = 0.5
-"""Share of single clicks that are ``center``, and of corrections that are central."""
+"""Share of single clicks that are ``center``."""
 
 BOX_SHARE: Final = 0.5
 """Share of the corrected steps that begin with a box."""
@@ -30,21 +30,29 @@ BOX_NOISE: Final = 0.1
 MOST_CORRECTIONS: Final = 5
 """Corrections of a step: as many or fewer, each number equally often."""
 
-MASK_SHARE: Final = 0.7
-"""Share of the corrected steps that give the mask of the round before."""
-
 Mask = Bool[np.ndarray, "y x"]
 Points = Float32[np.ndarray, "click 2"]
+
+
+@dataclass(frozen=True)
+class CorrectionPlan:
+    """How a phase corrects masks."""
+
+    n_objects: int
+    """The first so many of each image are corrected."""
+    mask_share: float = 0.7
+    """Share of the steps that give the mask of the round before."""
+    central_share: float = 0.5
+    """Share of corrections that are central; others are on any wrong pixel."""
 
 
 @dataclass(frozen=True)
 class Corrections:
     """How the masks of a batch are corrected."""
 
+    plan: CorrectionPlan
     seed: int
     n_rounds: int
-    n_objects: int
-    """The first so many of each image are corrected."""
     is_mask_given: bool
     """Whether the mask of the round before is among the prompts."""
 
@@ -81,13 +89,13 @@ def _draw_box(generator: np.random.Generator, mask: Mask) -> Points:
     return np.clip(corners + off, 0, np.array(mask.shape[::-1]) - 1).astype(np.float32)
 
 
-def draw_corrections(generator: np.random.Generator, n_corrected: int) -> Corrections:
+def draw_corrections(generator: np.random.Generator, plan: CorrectionPlan) -> Corrections:
     """How the batch of a step is corrected."""
     return Corrections(
+        plan,
         seed=int(generator.integers(2**63)),
         n_rounds=int(generator.integers(1, MOST_CORRECTIONS, endpoint=True)),
-        n_objects=n_corrected,
-        is_mask_given=generator.uniform() < MASK_SHARE,
+        is_mask_given=generator.uniform() < plan.mask_share,
     )
 
 
@@ -95,19 +103,20 @@ def correct(
     generator: np.random.Generator,
     seen: Bool[np.ndarray, "row y x"],
     true: Bool[np.ndarray, "row y x"],
+    central_share: float,
 ) -> tuple[Int32[np.ndarray, "row 2"], Int32[np.ndarray, " row"]]:
     """A pixel (x, y) of each row where the mask is wrong, and the label that says so.
 
     Notes
     -----
-    ``CENTER_SHARE`` of them are what a person would click, ``central_error``; the others are drawn
+    ``central_share`` of them are what a person would click, ``central_error``; others are drawn
     from all wrong pixels, as in SAM2's training. Where nothing is wrong, a pixel of the whole
     image is confirmed.
     """
     points = np.empty((len(seen), 2), np.int32)
     for row, (own, target) in enumerate(zip(seen, true, strict=True)):
         wrong = own != target
-        if generator.uniform() < CENTER_SHARE and wrong.any():
+        if generator.uniform() < central_share and wrong.any():
             points[row] = central_error(own, target)
         else:
             candidates = np.flatnonzero(wrong if wrong.any() else np.ones_like(wrong))

@@ -7,6 +7,7 @@ from typing import Final
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX
 from tools.family.batches import Batch, BatchPlan, Style, draw_batch
 from tools.family.loss import Criterion
+from tools.family.prompts import CorrectionPlan
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,19 @@ class Phase:
     """At the start and the end, linear in between. Layers that read a trunk get a share of it."""
     n_objects: int = 8
     """Prompt sets in each image."""
-    n_corrected: int = 0
-    """How many of these are corrected; if none is, three proposals learn from foreground clicks."""
+    corrected: CorrectionPlan | None = None
+    """Which of these are corrected; if none is, three proposals learn from foreground clicks."""
+    gain_weight: float = 0.0
+    """Weight of what a correction gains, relative to dice."""
     is_framed: bool = False
     """Whether tiles have places in an image of the scenes' size: then what is learned about places
     holds there."""
     is_encoder_frozen: bool = False
     is_anew: bool = False
-    """Whether it begins with the weights as they are published, in half precision, made versatile,
-    and with an optimizer that remembers nothing: so it may begin with published weights."""
+    """Whether it begins with the weights as they are published, in half precision, and with an
+    optimizer that remembers nothing: so it may begin with published weights."""
+    is_made_versatile: bool = False
+    """Whether these weights know only proposals of foreground clicks, and learn the rest."""
     n_warm_up: int = 0
     """Steps in which the learning rate rises from 0."""
 
@@ -87,7 +92,7 @@ def draw_step(recipe: Recipe, step: int) -> Batch:
         size_px=phase.image_size_px,
         style=phase.style,
         n_objects=phase.n_objects,
-        n_corrected=phase.n_corrected,
+        corrected=phase.corrected,
         is_framed=phase.is_framed,
     )
 
@@ -123,12 +128,22 @@ RECIPE: Final = Recipe(
             "overlap",
             (6e-4, 1e-4),
             n_objects=3,
-            n_corrected=2,
+            corrected=CorrectionPlan(2),
             is_framed=True,
             is_anew=True,
+            is_made_versatile=True,
             n_warm_up=50,
         ),
-        Phase("whole", 500, 256, "scene", "overlap", (3e-4, 0.0), n_objects=4, n_corrected=1),
+        Phase(
+            "whole",
+            500,
+            256,
+            "scene",
+            "overlap",
+            (3e-4, 0.0),
+            n_objects=4,
+            corrected=CorrectionPlan(1),
+        ),
         Phase(
             "practice",
             2500,
@@ -137,11 +152,34 @@ RECIPE: Final = Recipe(
             "overlap",
             (6e-4, 3e-4),
             n_objects=4,
-            n_corrected=1,
+            corrected=CorrectionPlan(1),
             is_framed=True,
             n_warm_up=50,
         ),
-        Phase("final", 1200, 256, "scene", "overlap", (3e-4, 0.0), n_objects=4, n_corrected=1),
+        Phase(
+            "final",
+            1200,
+            256,
+            "scene",
+            "overlap",
+            (3e-4, 0.0),
+            n_objects=4,
+            corrected=CorrectionPlan(1),
+        ),
+        Phase(
+            "gain",
+            1800,
+            256,
+            "scene",
+            "overlap",
+            (6e-4, 0.0),
+            n_objects=3,
+            corrected=CorrectionPlan(2, mask_share=1.0, central_share=0.8),
+            gain_weight=2.0,
+            is_encoder_frozen=True,
+            is_anew=True,
+            n_warm_up=30,
+        ),
     ),
 )
 """The recipe of the shipped weights."""

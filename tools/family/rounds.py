@@ -18,6 +18,7 @@ from tools.family.loss import (
     Target,
     assess,
     doubled,
+    gain_loss,
     halved,
     object_loss,
 )
@@ -47,7 +48,9 @@ class Lesson:
     final_iou: float
 
 
-def learn_rounds(model: Network, batch: Batch, criterion: Criterion) -> Lesson:
+def learn_rounds(
+    model: Network, batch: Batch, criterion: Criterion, gain_weight: float = 0.0
+) -> Lesson:
     """Loss of a batch.
 
     Notes
@@ -66,7 +69,8 @@ def learn_rounds(model: Network, batch: Batch, criterion: Criterion) -> Lesson:
     loss, final_iou = begun.loss, begun.final_iou
     for later in rounds:
         corrected = learn_round(later, criterion)
-        loss = loss + len(later.target) / len(first.target) * corrected.loss
+        share = len(later.target) / len(first.target)
+        loss = loss + share * (corrected.loss + gain_weight * _gain_loss(later))
         final_iou = corrected.final_iou
     return Lesson(loss, begun.best_iou, begun.selected_iou, final_iou)
 
@@ -88,14 +92,15 @@ def decode_rounds(model: Network, batch: Batch) -> Iterator[Round]:
     if plan is None:
         return
     generator = np.random.default_rng(plan.seed)
-    rows = np.arange(len(target)).reshape(len(batch.rgb), -1)[:, : plan.n_objects].ravel()
+    rows = np.arange(len(target)).reshape(len(batch.rgb), -1)[:, : plan.plan.n_objects].ravel()
     target = target[rows]
     prompts = Prompts(batch.point_px[rows], batch.label[rows])
     logits = _selected(answer) if batch.point_px.shape[1] == 1 else answer.logits[:, SINGLE]
     logits = logits[rows]
     for _ in range(plan.n_rounds):
         given = bounded(logits.detach()) if plan.is_mask_given else None
-        prompts = _corrected(generator, prompts, doubled(logits.detach()), target, given)
+        seen = doubled(logits.detach())
+        prompts = _corrected(generator, prompts, seen, target, given, plan.plan.central_share)
         answer = decode(model, encoded, prompts)
         yield Round(prompts, answer, target)
         logits = answer.logits[:, SINGLE]
@@ -113,10 +118,11 @@ def _corrected(
     raised: Float[Tensor, "row 1 y x"],
     target: Target,
     given: Float[Tensor, "row 1 y x"] | None,
+    central_share: float,
 ) -> Prompts:
     """Prompts of a round with one more click each, where the mask is wrong."""
     seen, true = ((raised > 0)[:, 0].numpy(), (target > MEMBER)[:, 0].numpy())
-    pixels, labels = correct(generator, seen, true)
+    pixels, labels = correct(generator, seen, true, central_share)
     # The middle of two by two pixels of the image.
     point_px = 2 * pixels.astype(np.float32) + np.float32(0.5)
     return Prompts(
@@ -135,3 +141,12 @@ def learn_round(own: Round, criterion: Criterion) -> Lesson:
     single = assess(raised[:, SINGLE], scores[:, SINGLE], target, criterion)
     loss = three.loss + single.loss + object_loss(own.answer.object_score, is_object)
     return Lesson(loss, three.best_iou, three.selected_iou, single.best_iou)
+
+
+def _gain_loss(own: Round) -> Float[Tensor, ""]:
+    """Loss of what a correction of a given mask gains; 0 where no object was, or no mask given."""
+    if own.prompts.logits is None:
+        return torch.zeros(())
+    is_object = own.target.amax((1, 2, 3)) > 0
+    before, after = own.prompts.logits[is_object], own.answer.logits[is_object, SINGLE]
+    return gain_loss(doubled(before), doubled(after), own.target[is_object])

@@ -105,7 +105,7 @@ class Training:
         phase, within = self.recipe.at(self.step)
         rate = learning_rate(phase, within)
         if phase.is_anew and within == 0:
-            self._begin_anew()
+            self._begin_anew(versatile if phase.is_made_versatile else dict)
         # The largest first: a long lesson begun last would leave the other threads idle.
         lessons = map_members(
             lambda name: self._teach(name, batch, phase, rate), list(reversed(self.models))
@@ -117,7 +117,7 @@ class Training:
     def _teach(self, name: str, batch: Batch, phase: Phase, rate: float) -> Score:
         optimizer = self._optimizers[name]
         self.models[name].image_encoder.requires_grad_(not phase.is_encoder_frozen)
-        lesson = learn_rounds(self.models[name], batch, phase.criterion)
+        lesson = learn_rounds(self.models[name], batch, phase.criterion, phase.gain_weight)
         loss = lesson.loss.item()
         if not isfinite(loss):
             raise FloatingPointError(
@@ -128,13 +128,13 @@ class Training:
         _descend(lesson.loss, optimizer, self.recipe.clip_norm)
         return Score(self.step, name, loss, lesson.best_iou, lesson.selected_iou, lesson.final_iou)
 
-    def _begin_anew(self) -> None:
+    def _begin_anew(self, changed: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> None:
         for name, model in self.models.items():
             published = {
                 key: value.half().float() if key.startswith(IMAGE_PATH) else value
                 for key, value in model.state_dict().items()
             }
-            model.load_state_dict(versatile(published))
+            model.load_state_dict(changed(published))
             self._optimizers[name] = _optimizer(name, model, self.recipe)
 
     def state_dict(self) -> dict[str, Any]:
