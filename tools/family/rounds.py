@@ -88,19 +88,19 @@ def decode_rounds(model: Network, batch: Batch) -> Iterator[Round]:
     prompts = Prompts(batch.point_px, batch.label)
     answer = decode(model, encoded, prompts)
     yield Round(prompts, answer, target)
-    plan = batch.corrections
-    if plan is None:
+    drawn = batch.corrections
+    if drawn is None:
         return
-    generator = np.random.default_rng(plan.seed)
-    rows = np.arange(len(target)).reshape(len(batch.rgb), -1)[:, : plan.plan.n_objects].ravel()
+    generator = np.random.default_rng(drawn.seed)
+    rows = np.arange(len(target)).reshape(len(batch.rgb), -1)[:, : drawn.plan.n_objects].ravel()
     target = target[rows]
     prompts = Prompts(batch.point_px[rows], batch.label[rows])
     logits = _selected(answer) if batch.point_px.shape[1] == 1 else answer.logits[:, SINGLE]
     logits = logits[rows]
-    for _ in range(plan.n_rounds):
-        given = bounded(logits.detach()) if plan.is_mask_given else None
+    for _ in range(drawn.n_rounds):
+        given = bounded(logits.detach()) if drawn.is_mask_given else None
         seen = doubled(logits.detach())
-        prompts = _corrected(generator, prompts, seen, target, given, plan.plan.central_share)
+        prompts = _corrected(generator, prompts, seen, target, given, drawn.plan.central_share)
         answer = decode(model, encoded, prompts)
         yield Round(prompts, answer, target)
         logits = answer.logits[:, SINGLE]

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from tools.family.batches import MIN_AREA_PX, Batch, BatchPlan, Style, draw_batch
+from tools.family.prompts import CorrectionPlan
 
 PLAN = BatchPlan(seed=3, scene_size_px=64, n_images=2)
 SIZES = pytest.mark.parametrize("size_px", [64, 32])
@@ -18,7 +19,7 @@ def draw(
     plan: BatchPlan = PLAN,
     *,
     n_objects: int = 6,
-    n_corrected: int = 0,
+    corrected: CorrectionPlan | None = None,
     is_framed: bool = False,
 ) -> Batch:
     return draw_batch(
@@ -27,7 +28,7 @@ def draw(
         size_px=size_px,
         style=style,
         n_objects=n_objects,
-        n_corrected=n_corrected,
+        corrected=corrected,
         is_framed=is_framed,
     )
 
@@ -89,7 +90,7 @@ def test_tiles_are_parts_of_a_scene_that_show_an_object() -> None:
 def test_where_masks_are_corrected_the_last_click_of_an_image_is_on_the_ground() -> None:
     n_ground = 0
     for step in range(12):
-        batch = draw(step, n_corrected=2)
+        batch = draw(step, corrected=CorrectionPlan(2))
         is_box = batch.label[0, 0] > 1
         for first in range(0, 12, 6):
             masks, points = batch.mask[first : first + 6], batch.point_px[first : first + 6]

@@ -17,6 +17,7 @@ from tests.fixtures.mini import MODELS
 from tools.family import __main__ as command
 from tools.family.__main__ import train_family
 from tools.family.batches import Batch, BatchPlan
+from tools.family.prompts import CorrectionPlan
 from tools.family.recipe import RECIPE as FULL
 from tools.family.recipe import Phase, Recipe, draw_step
 from tools.family.state import load_state, recipe_signature, save_state
@@ -28,7 +29,16 @@ RECIPE = Recipe(
     batches=BatchPlan(seed=8, scene_size_px=64, n_images=1),
     phases=(
         Phase("place", 3, 64, "cartoon", "balanced", (1e-3, 1e-3)),
-        Phase("prompts", 3, 64, "scene", "overlap", (1e-3, 0.0), n_objects=3, n_corrected=2),
+        Phase(
+            "prompts",
+            3,
+            64,
+            "scene",
+            "overlap",
+            (1e-3, 0.0),
+            n_objects=3,
+            corrected=CorrectionPlan(2),
+        ),
     ),
 )
 

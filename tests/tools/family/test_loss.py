@@ -7,11 +7,15 @@ from jaxtyping import Float
 
 from tools.family.loss import (
     FOCAL_WEIGHT,
+    GAIN_FLOOR,
+    GAIN_MARGIN,
+    GAIN_SCALE,
     OBJECT_WEIGHT,
     OTHERS_WEIGHT,
     Criterion,
     assess,
     doubled,
+    gain_loss,
     halved,
     object_loss,
 )
@@ -93,3 +97,24 @@ def test_the_object_score_is_taught_by_cross_entropy() -> None:
     expected = OBJECT_WEIGHT * -np.mean([np.log(p[0]), np.log(1 - p[1]), np.log(1 - p[2])])
     is_object = torch.tensor([True, False, False])
     assert float(object_loss(torch.from_numpy(score), is_object)) == pytest.approx(expected)
+
+
+def test_a_gain_is_a_share_of_what_the_mask_before_lacks() -> None:
+    true = np.zeros((8, 8))
+    true[:4] = 1
+    half, most = true.copy(), true.copy()
+    half[:, 4:] = 0
+    most[0, 0] = 0
+    # Of logits so large, the soft IoU is that of the mask; 1 is its floor under the union.
+    before, after = (
+        torch.from_numpy(200 * np.stack(masks)[:, None] - 100)
+        for masks in ((half, most, true), (most, half, true))
+    )
+    target = torch.from_numpy(np.stack([true] * 3))[:, None]
+    n = 32
+    iou = {"half": 16 / (n + 1), "most": 31 / (n + 1), "all": n / (n + 1)}
+    pairs = (("half", "most"), ("most", "half"), ("all", "all"))
+    gains = [(iou[b] - iou[a]) / (1 - iou[a] + GAIN_FLOOR) for a, b in pairs]
+    short = (GAIN_MARGIN - np.array(gains)) / GAIN_SCALE
+    expected = GAIN_SCALE * np.log1p(np.exp(short)).mean()
+    assert float(gain_loss(before, after, target)) == pytest.approx(expected)

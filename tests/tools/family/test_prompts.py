@@ -8,6 +8,7 @@ from tools.family.prompts import (
     BOX_NOISE,
     BOX_SHARE,
     MOST_CORRECTIONS,
+    CorrectionPlan,
     correct,
     draw_corrections,
     draw_first,
@@ -27,7 +28,7 @@ def masks(seed: int, n: int = 12, size: int = 20) -> np.ndarray:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_correction_is_where_the_mask_is_wrong_and_says_what_is_true(seed: int) -> None:
     seen, true = masks(seed), masks(seed + 100)
-    pixels, labels = correct(np.random.default_rng(seed), seen, true)
+    pixels, labels = correct(np.random.default_rng(seed), seen, true, 0.5)
     for own, target, (x, y), label in zip(seen, true, pixels, labels, strict=True):
         assert own[y, x] != target[y, x]
         assert bool(label) == target[y, x]
@@ -35,14 +36,14 @@ def test_a_correction_is_where_the_mask_is_wrong_and_says_what_is_true(seed: int
 
 def test_corrections_follow_from_the_generator_and_differ() -> None:
     seen, true = masks(1), masks(2)
-    first, again, other = (correct(np.random.default_rng(k), seen, true)[0] for k in (3, 3, 4))
+    first, again, other = (correct(np.random.default_rng(k), seen, true, 0.5)[0] for k in (3, 3, 4))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_where_nothing_is_wrong_a_pixel_is_confirmed() -> None:
     true = masks(3)
-    pixels, labels = correct(np.random.default_rng(0), true, true)
+    pixels, labels = correct(np.random.default_rng(0), true, true, 0.5)
     assert [bool(label) for label in labels] == [
         target[y, x] for target, (x, y) in zip(true, pixels, strict=True)
     ]
@@ -91,8 +92,7 @@ def test_some_steps_begin_with_a_box_only_where_masks_are_corrected() -> None:
 
 def test_corrections_are_one_to_five_with_the_mask_and_without() -> None:
     generator = np.random.default_rng(0)
-    drawn = [draw_corrections(generator, 2) for _ in range(100)]
+    drawn = [draw_corrections(generator, CorrectionPlan(2)) for _ in range(100)]
     assert {one.n_rounds for one in drawn} == set(range(1, MOST_CORRECTIONS + 1))
     assert {one.is_mask_given for one in drawn} == {True, False}
-    assert {one.n_objects for one in drawn} == {2}
     assert len({one.seed for one in drawn}) == 100

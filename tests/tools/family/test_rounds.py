@@ -10,7 +10,8 @@ from pipeline.predictor.uncertainty import bounded
 from pipeline.sam.building import build
 from tools.family.batches import Batch, BatchPlan, draw_batch
 from tools.family.forward import Answer
-from tools.family.loss import MEMBER, assess, doubled, object_loss
+from tools.family.loss import MEMBER, assess, doubled, gain_loss, object_loss
+from tools.family.prompts import CorrectionPlan
 from tools.family.rounds import PROPOSALS, SINGLE, Round, decode_rounds, learn_round, learn_rounds
 
 PLAN = BatchPlan(seed=2, scene_size_px=64, n_images=2)
@@ -20,7 +21,7 @@ MODEL = build("mini", "tiny", seed=3)
 def batch(n_first: int, *, is_mask_given: bool = True) -> Batch:
     """A batch whose first prompts have so many points."""
     drawn = (
-        draw_batch(PLAN, step, size_px=64, style="scene", n_objects=3, n_corrected=2)
+        draw_batch(PLAN, step, size_px=64, style="scene", n_objects=3, corrected=CorrectionPlan(2))
         for step in range(200)
     )
     found = next(
@@ -121,3 +122,26 @@ def test_batches_without_corrections_have_one_round_of_proposals() -> None:
     expected = assess(proposals, first.answer.sam_score[:, PROPOSALS], first.target, "balanced")
     assert float(lesson.loss) == float(expected.loss)
     assert lesson.final_iou == lesson.selected_iou
+
+
+def test_what_corrections_of_given_masks_gain_counts_by_its_weight() -> None:
+    drawn = batch(1)
+    first, *later = rounds_of(drawn)
+    gains = [
+        len(one.target)
+        / len(first.target)
+        * gain_loss(
+            doubled(one.prompts.logits), doubled(one.answer.logits[:, SINGLE]), one.target
+        ).item()
+        for one in later
+        if one.prompts.logits is not None
+    ]
+    assert len(gains) == 3
+    with torch.no_grad():
+        alone, with_gain = (
+            learn_rounds(MODEL, drawn, "overlap", weight).loss.item() for weight in (0.0, 2.0)
+        )
+        assert with_gain - alone == pytest.approx(2 * sum(gains), rel=1e-4)
+        blind = batch(1, is_mask_given=False)
+        without = [learn_rounds(MODEL, blind, "overlap", weight).loss for weight in (0.0, 2.0)]
+    assert without[0] == without[1]

@@ -11,6 +11,7 @@ from pipeline.sam.building import build
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX, MINI_TRUNKS
 from tests.fixtures.mini import MODELS
 from tools.family.batches import BatchPlan
+from tools.family.prompts import CorrectionPlan
 from tools.family.recipe import RECIPE, Phase, Recipe, draw_step, learning_rate
 from tools.family.starts import NECK_SCALE, attentive
 from tools.family.training import RATED_WIDTH, Score, Training
@@ -24,7 +25,17 @@ SMALL = Recipe(
         Phase("outline", 1, 32, "cartoon", "overlap", (1e-3, 1e-3), n_warm_up=2),
         Phase("scene", 2, 32, "scene", "overlap", (1e-3, 5e-4), is_framed=True),
         Phase(
-            "full", 3, 96, "scene", "overlap", (5e-4, 0.0), n_objects=3, n_corrected=2, is_anew=True
+            "full",
+            3,
+            96,
+            "scene",
+            "overlap",
+            (5e-4, 0.0),
+            n_objects=3,
+            corrected=CorrectionPlan(2),
+            gain_weight=1.0,
+            is_anew=True,
+            is_made_versatile=True,
         ),
     ),
 )
