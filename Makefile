@@ -7,7 +7,7 @@ CONSTRAINTS := constraints.txt
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CORES = $(shell getconf _NPROCESSORS_ONLN)
-HALF = $(shell seq $$(( ($(CORES) + 1) / 2 )))
+PARTS = $(shell seq $(CORES))
 # Stages run the python of the PATH. Each stage for itself: those before it have just run.
 REPRO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc --wait-for-lock repro --single-item --glob
 
@@ -30,10 +30,10 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	touch $@
 
 # What needs nothing of one another runs side by side, as jobs of make, which Ctrl-C ends together.
-# Half of the cores extract what the heads learn from, and train; the other half what is scored.
-# Nothing may run beside `runtime`, which measures.
+# Each core extracts a part of the shards. Nothing may run beside `runtime`, which measures.
 demo: $(INSTALLED) ## run the whole method on the drawn data set, print its table
 	$(MAKE) --no-print-directory --jobs demo-data demo-compiled
+	$(MAKE) --no-print-directory --jobs $(PARTS:%=demo-part.%)
 	$(MAKE) --no-print-directory --jobs demo-heads demo-entropies
 	$(REPRO) 'evaluate@*' 'gallery@*' runtime report
 	$(BIN)/usam report
@@ -44,17 +44,14 @@ demo-data:
 demo-compiled:
 	$(BIN)/python -m stages.precompile
 
-demo-heads: $(HALF:%=fill-train.%)
+demo-part.%:
+	$(BIN)/usam fill --shard-range $*/$(words $(PARTS))
+
+demo-heads:
 	$(REPRO) 'extract_train@*' 'tune@*' 'train@*'
 
-demo-entropies: $(HALF:%=fill-scored.%)
+demo-entropies:
 	$(REPRO) 'extract@*' 'entropy@*'
-
-fill-train.%:
-	$(BIN)/usam fill 'shapes_train/*' --shard-range $*/$(words $(HALF))
-
-fill-scored.%:
-	$(BIN)/usam fill 'shapes_[!t]*/*' --shard-range $*/$(words $(HALF))
 
 # Folders whose photographs docs/predict.md counts, too.
 PHOTOGRAPHS = ../shared/samples/photographs/images
