@@ -37,8 +37,8 @@ NEVER: Final = 1.0
 
 BUDGETS: Final = (
     Costs(),
-    *(Costs(cost, cost) for cost in (0.02, 0.05, 0.08, 0.12)),
-    *(Costs(cost, cost, NEVER) for cost in (0.02, 0.05, 0.08, 0.12)),
+    *(Costs(cost, cost) for cost in (0.02, 0.05, 0.12)),
+    *(Costs(cost, cost, NEVER) for cost in (0.02, 0.05, 0.12)),
 )
 """Costs under which the advice is judged: the defaults, then the large model costs a click."""
 

@@ -28,17 +28,15 @@ N_RESAMPLES: Final = 2000
 
 SHOWN_MODELS: Final = ("tiny", "large")
 
-SHOWN_CORRECTIONS: Final = (1, 3)
+N_CORRECTIONS: Final = 3
 
 CLICK: Final = "click"
 
 PROMPTS: Final[Mapping[str, str]] = {
     CLICK: "one click",
     "box": "box",
-    "alone 1": "one click, 1 correction",
-    "alone 3": "one click, 3 corrections",
-    "given 1": "one click, 1 correction, with the mask before",
-    "given 3": "one click, 3 corrections, with the mask before",
+    "alone": f"one click, {N_CORRECTIONS} corrections",
+    "given": f"one click, {N_CORRECTIONS} corrections, with the mask before",
     "refined": "eight clicks on the object",
 }
 """Kinds of prompts by the names that rows have."""
@@ -85,13 +83,12 @@ def _said(
     yield "refined", predictor.predict_uncertainties(every)
     for name in ("alone", "given"):
         clicks, said = first, clicked
-        for number in range(1, max(SHOWN_CORRECTIONS) + 1):
+        for _ in range(N_CORRECTIONS):
             clicks = [_corrected(*one) for one in zip(clicks, said, masks, strict=True)]
             before = [one.logits[one.selected][None] if name == "given" else None for one in said]
             sets = [PromptSet(*own, None, mask) for own, mask in zip(clicks, before, strict=True)]
             said = predictor.predict_uncertainties(sets)
-            if number in SHOWN_CORRECTIONS:
-                yield f"{name} {number}", said
+        yield name, said
 
 
 def _corners(truth: GroundTruth) -> np.ndarray:
