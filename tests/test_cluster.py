@@ -46,7 +46,7 @@ def test_every_fault_has_a_test_that_is_there() -> None:
     named = {row[-1].strip("`") for row in FAULTS}
     named |= set(re.findall(r"`(test_\w+)`", CLUSTER.read_text("utf-8")))
     assert named - all_tests() == set()
-    assert {len(row) for row in FAULTS} == {5}
+    assert {len(row) for row in FAULTS} == {3}
 
 
 def test_every_job_script_ends_in_exec_and_may_be_requeued() -> None:

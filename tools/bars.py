@@ -7,7 +7,7 @@ Writes  the parts of ``docs/speed.md`` between ``<!-- bench -->`` and ``<!-- /be
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +34,8 @@ class Bar:
     at_most: float | None = None
     at_least: float | None = None
     unit: str = ""
+    case: str = ""
+    """Which of several of one name; those under one bar share a line."""
 
     @property
     def is_met(self) -> bool:
@@ -42,16 +44,14 @@ class Bar:
             return self.figure <= self.at_most
         return self.at_least is None or self.figure >= self.at_least
 
-    def row(self) -> tuple[str, str, str, str]:
-        """Its line of the table."""
-        figure = _number(self.figure, self.unit)
+    @property
+    def limit(self) -> str:
+        """The bar in words."""
         if self.at_most is not None:
-            bar = f"at most {_number(self.at_most, self.unit)}"
-        elif self.at_least is not None:
-            bar = f"at least {_number(self.at_least, self.unit)}"
-        else:
-            return self.what, figure, "none", ""
-        return self.what, figure, bar, "yes" if self.is_met else "**no**"
+            return f"at most {_number(self.at_most, self.unit)}"
+        if self.at_least is not None:
+            return f"at least {_number(self.at_least, self.unit)}"
+        return "none"
 
 
 def note_bar(
@@ -62,6 +62,7 @@ def note_bar(
     at_most: float | None = None,
     at_least: float | None = None,
     unit: str = "",
+    case: str = "",
 ) -> None:
     """Put what a benchmark found into the record of `make bench`.
 
@@ -69,7 +70,7 @@ def note_bar(
     figure is only noted.
     """
     # JSON knows no numbers of NumPy.
-    bar = Bar(what, float(figure), at_most, at_least, unit)
+    bar = Bar(what, float(figure), at_most, at_least, unit, case)
     benchmark.extra_info.setdefault("bars", []).append(asdict(bar))
 
 
@@ -97,14 +98,33 @@ def write_record(path: Path, bars: Iterable[Bar]) -> None:
 
 
 def bar_table(bars: Iterable[Bar], machine_info: Mapping[str, Any]) -> str:
-    """A line per bar, below the name of the machine."""
+    """A line for all cases under one bar, below the name of the machine."""
     cpu = machine_info["cpu"]
     said = (
         f"Measured on {cpu.get('brand_raw', machine_info['machine'])}, {cpu['count']} processors, "
         f"{machine_info['system']}, Python {machine_info['python_version']}."
     )
-    rows = (bar.row() for bar in bars)
+    alike: dict[tuple[str, str], list[Bar]] = {}
+    for bar in bars:
+        alike.setdefault((bar.what, bar.limit), []).append(bar)
+    rows = [_row(own) for own in alike.values()]
     return f"{said}\n\n{table(('what', 'figure', 'bar', 'met'), rows, left=(0, 3))}"
+
+
+def _row(alike: Sequence[Bar]) -> tuple[str, str, str, str]:
+    """From the least figure to the most, and which cases miss their bar."""
+    first, *_ = alike
+    figures = [bar.figure for bar in alike]
+    ends = dict.fromkeys(_number(end, "") for end in (min(figures), max(figures)))
+    missed = [bar.case for bar in alike if not bar.is_met]
+    cases = ", ".join(filter(None, missed))
+    met = "" if first.limit == "none" else "**no**" if missed else "yes"
+    return (
+        first.what,
+        f"{' to '.join(ends)} {first.unit}".rstrip(),
+        first.limit,
+        f"{met}: {cases}" if cases else met,
+    )
 
 
 def _number(value: float, unit: str) -> str:

@@ -16,32 +16,15 @@ from typing import Final
 import usam_cache
 from pipeline.heads.kinds import HEAD_KINDS, KINDS, PAPER, HeadKind, OneCycle
 from pipeline.prompt_kinds import EXTRA_PROMPTS, PROMPT_KINDS, calls_of
-from pipeline.result_rows import (
-    GALLERY,
-    LEARNING_CURVES,
-    RANKING,
-    RUNTIME,
-    SPLIT_TABLES,
-    TRIALS,
-    Table,
-    columns_of,
-)
-from pipeline.scoring.measures import MEASURES, Measure
+from pipeline.result_rows import SPLIT_TABLES, Table, columns_of
+from pipeline.scoring.measures import MEASURES
 from pipeline.scoring.statistics import PIXEL_STATISTICS, STATISTICS
 from pipeline.views import VIEW_KINDS, Parameter
 from storage.store.schema import SCHEMA
 from tools.blocks import replace_block, table
 
-RESULT_TABLES: Final[Mapping[str, Table]] = {
-    **{f"{name}.csv": of_split for name, of_split in SPLIT_TABLES.items()},
-    "ranking.csv": RANKING,
-    "gallery.csv": GALLERY,
-    "runtime.csv": RUNTIME,
-    "heads/<split>/tuning/<objective>.csv": TRIALS,
-    "heads/<split>/curves.csv": LEARNING_CURVES,
-}
-"""Tables of results by their files."""
-
+PLOTTED: Final = ("curves", "coverage", "reliability")
+"""Tables of results that hold the points of plots; their columns speak for themselves."""
 
 OTHER_KINDS: Final = tuple(name for name in KINDS if name != PAPER)
 
@@ -76,36 +59,34 @@ def head_kinds() -> str:
 def measures() -> str:
     """All measures but those of the other kinds of heads, which have the paper's with an end."""
     rows = [
-        (m.symbol, f"`{m.name}`", m.meaning, _differs_by(m), ", ".join(m.tasks) or "-")
+        (m.symbol, f"`{m.name}`", m.meaning, ", ".join(m.tasks) or "-")
         for m in MEASURES
         if m.heads not in OTHER_KINDS
     ]
-    header = ("measure", "name", "what it is", "one for each", "tables of")
+    header = ("measure", "name", "what it is", "tables of")
     return _of_words(header, rows).replace("*", r"\*")
 
 
 def statistics() -> str:
-    """All statistics, those of pixels last."""
-    return _of_words(
-        ("statistic", "name", "what it is", "table"),
-        [
-            (one.symbol, f"`{one.name}`", one.meaning, f"`{one.table}`")
-            for one in (*STATISTICS, *PIXEL_STATISTICS)
-        ],
+    """All statistics, those of pixels in a table of their own."""
+    header = ("statistic", "name", "what it is")
+    of_masks, of_pixels = (
+        _of_words(header, [(one.symbol, f"`{one.name}`", one.meaning) for one in declared])
+        for declared in (STATISTICS, PIXEL_STATISTICS)
     )
+    return f"{of_masks}\nOf pixels, in `pixels.csv`:\n\n{of_pixels}"
 
 
 def prompts() -> str:
-    """All prompt sets, those of one decoder call in a row."""
+    """All prompt sets, those of one kind of decoder call in a row."""
     rows = []
     for kinds in calls_of([kind.name for kind in PROMPT_KINDS]):
         names = ", ".join(f"`{kind.name}`" for kind in kinds)
-        calls = "shared" if len(kinds) > 1 else "its own"
         name = kinds[0].asked_as
         asked = "by `extra_prompts`, `train_prompts`" if name in EXTRA_PROMPTS else "always"
         asked += f", as `{name}`" if name in EXTRA_PROMPTS and len(kinds) > 1 else ""
-        rows.append((names, kinds[0].meaning, calls, asked))
-    return _of_words(("prompt sets", "what is given", "decoder calls", "asked for"), rows)
+        rows.append((names, kinds[0].meaning, asked))
+    return _of_words(("prompt sets", "what is given", "asked for"), rows)
 
 
 def views() -> str:
@@ -113,17 +94,17 @@ def views() -> str:
     rows = []
     for kind in VIEW_KINDS:
         parameters = "; ".join(_parameter(*item) for item in kind.parameters.items())
-        moves = "yes" if kind.map_points else ""
         enters = "yes" if kind.is_averaged else ""
-        rows.append((f"`{kind.pattern}`", kind.meaning, parameters, moves, enters))
-    return _of_words(("view", "is", "parameters", "moves pixels", "T"), rows)
+        rows.append((f"`{kind.pattern}`", kind.meaning, parameters, enters))
+    return _of_words(("view", "is", "parameters", "T"), rows)
 
 
 def result_tables() -> str:
-    """What columns of several tables mean, then every table with the others."""
+    """What columns of several tables mean, then the others of every table."""
+    shown = {name: own for name, own in SPLIT_TABLES.items() if name not in PLOTTED}
     counts = Counter(
         (column.name, column.meaning)
-        for own in RESULT_TABLES.values()
+        for own in shown.values()
         for column in columns_of(own.row)
         if not column.name.endswith(ENDS)
     )
@@ -131,9 +112,10 @@ def result_tables() -> str:
     for (name, meaning), n in counts.most_common():
         if n > 1:
             shared.setdefault(name, meaning)
-    rows = [(f"`{name}`", meaning) for name, meaning in shared.items()]
-    tables = (_columns(name, own, shared) for name, own in RESULT_TABLES.items())
-    return "\n".join([_of_words(("in several tables", "meaning"), rows), *tables])
+    tables = [_columns(name, own, shared) for name, own in shown.items()]
+    lead = "Columns of several tables:"
+    every = _listed(lead, {f"`{name}`": meaning for name, meaning in shared.items()})
+    return "\n".join([every, *tables])
 
 
 def public_names(names: Iterable[str]) -> str:
@@ -172,6 +154,10 @@ def _of_words(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return table(header, rows, left=range(len(header))) + "\n"
 
 
+def _listed(lead: str, meanings: Mapping[str, str]) -> str:
+    return f"{lead}\n\n" + "".join(f"- {name}: {what}\n" for name, what in meanings.items())
+
+
 def _inputs(kind: HeadKind) -> str:
     inputs = " and ".join(kind.inputs)
     return f"{inputs}, standardised" if kind.is_standardised else inputs
@@ -186,12 +172,6 @@ def _plan(plan: OneCycle | None) -> str:
     )
 
 
-def _differs_by(measure: Measure) -> str:
-    if measure.needs_heads:
-        return "model and train split"
-    return "split" if measure.is_shared else "model"
-
-
 def _parameter(name: str, parameter: Parameter) -> str:
     unit = "" if parameter.unit == "1" else f" {parameter.unit}"
     default = "" if parameter.default is None else f", by default {parameter.default}"
@@ -201,17 +181,14 @@ def _parameter(name: str, parameter: Parameter) -> str:
 def _columns(name: str, own: Table, shared: Mapping[str, str]) -> str:
     found = {one.name: one.meaning for one in columns_of(own.row)}
     names = [name for name in found if not name.endswith(ENDS)]
-    known = [f"`{name}`" for name in names if shared.get(name) == found[name]]
-    rows = [
-        (f"`{name}` ±" if name + ENDS[0] in found else f"`{name}`", found[name])
+    rows = {
+        f"`{name}` ±" if name + ENDS[0] in found else f"`{name}`": found[name]
         for name in names
         if shared.get(name) != found[name]
-    ]
-    more = [("...", own.more)] if own.more else []
-    lead = f"`{name}`: {(own.row.__doc__ or '').partition(chr(10))[0]}"
-    if known:
-        lead += f" With {', '.join(known)}."
-    return f"{lead}\n\n" + _of_words(("column", "meaning"), [*rows, *more])
+    }
+    more = {"more": own.more} if own.more else {}
+    lead = f"`{name}.csv`: {(own.row.__doc__ or '').partition(chr(10))[0]}"
+    return _listed(lead, rows | more)
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ NEVER: Final = 1.0
 
 BUDGETS: Final = (
     Costs(),
-    *(Costs(cost, cost) for cost in (0.02, 0.05, 0.08, 0.12)),
-    *(Costs(cost, cost, NEVER) for cost in (0.02, 0.05, 0.08, 0.12)),
+    *(Costs(cost, cost) for cost in (0.02, 0.05, 0.12)),
+    *(Costs(cost, cost, NEVER) for cost in (0.02, 0.05, 0.12)),
 )
 """Costs under which the advice is judged: the defaults, then the large model costs a click."""
 
@@ -119,8 +119,7 @@ def _iou(mask: np.ndarray, truth: np.ndarray) -> float:
 def advice_table(rows: pd.DataFrame) -> str:
     """How often each advice is given, what it gains there and on all objects, and beats."""
     header = (
-        *("advice", "objects", "expected IoU", "true IoU", "after it, expected", "after it, true"),
-        *("gain", "the same correction for all objects", "difference"),
+        *("advice", "objects", "true IoU", "after it", "gain, over that of all objects"),
         "net of costs, over the best fixed choice",
     )
     resamples = _resamples(rows)
@@ -142,22 +141,15 @@ def _advice_cells(
     is_own = chosen == list(CORRECTIONS).index(correction)
     own = rows[is_own]
     if not len(own):
-        return ["0", *["–"] * 8]
-    means = [own["expected"], own[f"iou {KEEP}"], *_after(own, correction)]
-    gains, difference = ["–"] * 2, "–"
+        return ["0", *["–"] * 4]
+    means = [own[f"iou {KEEP}"], own[f"iou {correction}"]]
+    difference = "–"
     if correction != KEEP:
         gain = (rows[f"iou {correction}"] - rows[f"iou {KEEP}"]).to_numpy()
-        gains = [f"{gain[is_own].mean():+.2f}", f"{gain.mean():+.2f}"]
         difference = _with_interval(_mean_of(gain, is_own, resamples, beyond_all=True), "+.2f")
     over_fixed = decisions.chosen(chosen) - decisions.best_fixed
     beats = _with_interval(_mean_of(over_fixed, is_own, resamples), "+.3f")
-    return [str(len(own)), *(f"{values.mean():.2f}" for values in means), *gains, difference, beats]
-
-
-def _after(rows: pd.DataFrame, correction: str) -> tuple["pd.Series[float]", "pd.Series[float]"]:
-    """The expected and the true IoU after a correction."""
-    gain = 0.0 if correction == KEEP else rows[f"gain {correction}"]
-    return rows["expected"] + gain, rows[f"iou {correction}"]
+    return [str(len(own)), *(f"{values.mean():.2f}" for values in means), difference, beats]
 
 
 def _mean_of(
@@ -173,10 +165,9 @@ def _mean_of(
 
 def regret_table(rows: pd.DataFrame) -> str:
     """What each way to choose loses to hindsight, and what the advice wins over the others."""
-    fixed = [f"always: {words}" for words in CORRECTIONS.values()]
     header = (
         *("cost of clicking again", "of the large model", "of a person", "net gain in hindsight"),
-        *("regret of the advice", *fixed, "by SamScore"),
+        *("regret of the advice", "by SamScore"),
         *("advice over the best fixed choice", "advice over SamScore"),
     )
     resamples = _resamples(rows)
@@ -186,9 +177,8 @@ def regret_table(rows: pd.DataFrame) -> str:
         own = decisions.chosen(advised(rows, costs))
         by_score = decisions.by_score(rows["sam_score"].to_numpy())
         ways = {"advice": own, "score": by_score}
-        ways |= {name: decisions.net[:, i] for i, name in enumerate(CORRECTIONS)}
         worth = decisions.worth(ways, resamples)
-        regrets = [worth[name]["regret"].value for name in ("advice", *CORRECTIONS, "score")]
+        regrets = [worth[name]["regret"].value for name in ways]
         given = ["–" if cost == NEVER else f"{cost:g}" for cost in vars(costs).values()]
         lines.append(
             [

@@ -9,6 +9,7 @@ Writes  the part of ``docs/mini.md`` between ``<!-- prompts -->`` and ``<!-- /pr
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,6 @@ import torch
 from pipeline.sam.building import build
 from pipeline.sam.families import MINI_TRUNKS
 from pipeline.sam.model import Sam
-from pipeline.vocabulary import JUDGED
 from stages.extraction.models import load_sam
 from stages.settings.params import read_params
 from storage.images.videos import SplitImages
@@ -30,33 +30,26 @@ from tools.family.answers import N_CORRECTIONS, Annotated, answer_prompts
 SPLIT: Final = "shapes_val"
 PAGE: Final = Path("docs") / "mini.md"
 
-IOUS: Final[Mapping[str, str]] = {
-    "best": "click, best",
-    "selected": "click, selected",
+BOXES: Final[Mapping[str, str]] = {
     "best_box": "box, best",
     "selected_box": "box, selected",
     "box": "box, single",
 }
-"""Columns of the first table by their names."""
+"""Answers to a box by what a table calls them."""
 
 ROUNDS: Final = range(1, N_CORRECTIONS + 1)
 
 LEADS: Final = (
     (
-        "Mean IoU in % of the same {n_objects} objects, from the same click and from a box; and "
-        "the correlation of the IoU from the click with the SamScore:"
+        "Mean IoU in % of the same {n_objects} objects from a box; of the selected proposal from "
+        "one click (0); and of the single mask after 1 to 5 corrections, each a click in the "
+        "middle of the largest region that is wrong, with the mask before as input. Last, the "
+        "share in % of these corrections that raise the IoU:"
     ),
-    (
-        "Mean IoU in % of the selected proposal from one click, and after corrections. Each is a "
-        "click in the middle of the largest region that is wrong, with the mask before as input; "
-        "the single mask is the answer:"
-    ),
-    "Share in % of these corrections that raise the IoU:",
     (
         "A background click in the middle of what the selected proposal took for the object, where "
         "that is 3 px deep or more: mean IoU in % before, after with the mask before as input, and "
-        "after without; how often in % the first raises the IoU, and takes the clicked pixel out "
-        "of the mask:"
+        "after without:"
     ),
 )
 """What stands above each table."""
@@ -94,38 +87,26 @@ def annotated(objects: ObjectTable, folder: Path) -> Iterator[Annotated]:
 
 
 def prompts_block(found: Mapping[str, pd.DataFrame]) -> str:
-    """Tables of first prompts, corrections in a row, how many help, and a background click."""
+    """Tables of boxes and corrections in a row, and of a background click."""
     n_objects = len(next(iter(found.values())))
-    first = [
-        [name, *(_percent(own[column]) for column in IOUS), *_correlations(own)]
-        for name, own in found.items()
-    ]
-    rounds = [
-        [name, *(_percent(own[f"corrected_{number}"]) for number in (0, *ROUNDS))]
-        for name, own in found.items()
-    ]
-    raised = [
-        [name, *(_percent(one) for one in _raised(own)), _percent(pd.concat(_raised(own)))]
+    columns = [*BOXES, *(f"corrected_{number}" for number in (0, *ROUNDS))]
+    given = [
+        [name, *(_percent(own[column]) for column in columns), _percent(_raised(own))]
         for name, own in found.items()
     ]
     refused = [_refused_row(name, own) for name, own in found.items()]
     tables = (
-        table(["model", *IOUS.values(), *(f"correlation, {name}" for name in JUDGED)], first),
-        table(["model", "0", *map(str, ROUNDS)], rounds),
-        table(["model", *map(str, ROUNDS), "all"], raised),
-        table(["model", "objects", "before", "after", "without", "raised", "out"], refused),
+        table(["model", *BOXES.values(), "0", *map(str, ROUNDS), "raised"], given),
+        table(["model", "objects", "before", "after", "without"], refused),
     )
     leads = (lead.format(n_objects=n_objects) for lead in LEADS)
     return "\n\n".join(part for pair in zip(leads, tables, strict=True) for part in pair)
 
 
-def _correlations(own: pd.DataFrame) -> Iterator[str]:
-    for name in JUDGED:
-        yield f"{own[name].corr(own[f'{name}_score']):.2f}"
-
-
-def _raised(own: pd.DataFrame) -> list["pd.Series[bool]"]:
-    return [own[f"corrected_{number}"] > own[f"corrected_{number - 1}"] for number in ROUNDS]
+def _raised(own: pd.DataFrame) -> "pd.Series[bool]":
+    """Whether each correction of each object raises the IoU."""
+    ious = [own[f"corrected_{number}"] for number in (0, *ROUNDS)]
+    return pd.concat([after > before for before, after in pairwise(ious)])
 
 
 def _refused_row(name: str, own: pd.DataFrame) -> list[str]:
@@ -136,8 +117,6 @@ def _refused_row(name: str, own: pd.DataFrame) -> list[str]:
         _percent(wrong["false_before"]),
         _percent(wrong["false_after"]),
         _percent(wrong["false_alone"]),
-        _percent(wrong["false_after"] > wrong["false_before"]),
-        _percent(wrong["is_left"]),
     ]
 
 

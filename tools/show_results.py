@@ -8,7 +8,6 @@ Writes  the parts between ``<!-- results -->`` and ``<!-- /results -->`` of ``RE
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +30,6 @@ from stages.page.labels import (
     PROTOCOL_MEANINGS,
     TASK_LABELS,
     measure_label,
-    number,
     protocol_heading,
     with_bounds,
 )
@@ -282,15 +280,14 @@ def knows_truth(protocol: str, task: str, measure: str) -> bool:
 
 
 def scores_block(found: SplitResults) -> str:
-    """Mean IoU of every model and view, and how well SamScores predict it."""
+    """Mean IoU of every model, and how well SamScores predict it."""
     iou = {
-        (row["model"], row["view"], row["proposal"]): _percent(row)
-        for row in found.iou.to_dict("records")
+        (row["model"], row["proposal"]): _percent(row)
+        for row in found.iou.query("view == 'identity'").to_dict("records")
     }
     correlation = found.correlation.query("row == 'iou_gt'").drop_duplicates(["protocol", "model"])
     of_score = correlation.set_index(["protocol", "model"])[BASELINE[-1]]
     models = list(found.iou["model"].unique())
-    views = [view for view in found.iou["view"].unique() if view != "identity"]
     proposals = {
         name: f"{judged}{clicks}"
         for judged in JUDGED
@@ -299,27 +296,14 @@ def scores_block(found: SplitResults) -> str:
     scores = [
         [
             model,
-            *(with_bounds(iou[model, "identity", proposal], "mean_iou") for proposal in proposals),
+            *(with_bounds(iou[model, proposal], "mean_iou") for proposal in proposals),
             *(f"{of_score[protocol, model]:.2f}" for protocol in PROTOCOLS),
         ]
         for model in models
     ]
-    costs = [
-        [model, *(_difference(iou[model, view, "best"], "gain", 0) for view in views)]
-        for model in models
-    ]
     header = ["model", *proposals.values(), *(f"correlation, {name}" for name in PROTOCOLS)]
     lead = SCORES_LEAD.format(n_objects=found.run["n_objects"])
-    changes = "What a view changes in the mean IoU of the best proposal, in points:"
-    return "\n\n".join([lead, table(header, scores), changes, table(["model", *views], costs)])
-
-
-def _difference(row: Mapping[Hashable, Any], column: str, n_digits: int) -> str:
-    """Write a difference and its bounds, with a word between them: a dash could be a minus."""
-    told, low, high = (row[column + end] for end in ("", *BOUNDS_OF))
-    if isnan(low):
-        return number(told)
-    return f"{number(told)} ({number(low, n_digits)} to {number(high, n_digits)})"
+    return f"{lead}\n\n{table(header, scores)}"
 
 
 def _percent(row: dict[Hashable, Any]) -> dict[Hashable, Any]:

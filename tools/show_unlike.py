@@ -34,7 +34,7 @@ N_FRESH: Final = 3000
 N_CHANGED: Final = 100
 """Fresh scenes that are shown in other views, and redrawn as cartoons."""
 
-VIEWS: Final = ("vflip", "scale2", "gblur5", "jpeg30", "jpeg10", "gnoise", "gray")
+VIEWS: Final = ("gblur5", "jpeg10", "gnoise", "gray")
 
 N_PATTERNS: Final = 40
 

@@ -66,8 +66,8 @@ def test_all_cells_by_the_executor_and_by_an_array_have_the_bytes_of_inline(
     assert len(found["inline"]) > N_CELLS
     for kind in ("slurm", "array"):
         same = sum(found[kind].get(name) == data for name, data in found["inline"].items())
-        what = f"files of all cells by {kind} that are byte-equal to inline's"
-        note_bar(benchmark, what, same / len(found["inline"]), at_least=1)
+        what = "files of all cells, by SLURM's workers or an array, byte-equal to inline's"
+        note_bar(benchmark, what, same / len(found["inline"]), at_least=1, case=kind)
         assert found[kind] == found["inline"]
 
 

@@ -110,6 +110,7 @@ def test_a_program_starts_within_a_second(program: str, benchmark: BenchmarkFixt
 
     benchmark.pedantic(start, rounds=N_STARTS, warmup_rounds=1)  # type: ignore[no-untyped-call]
     # The least: what else the machine does only adds to it.
-    note_bar(benchmark, f"start of {program}", min(seconds), at_most=MAX_START_S, unit="s")
+    what = "start of a stage or of `usam`"
+    note_bar(benchmark, what, min(seconds), at_most=MAX_START_S, unit="s", case=f"`{program}`")
     print(f"\n{program}: {min(seconds):.2f} s, at most {MAX_START_S}")
     assert min(seconds) < MAX_START_S

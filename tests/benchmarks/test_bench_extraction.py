@@ -195,9 +195,9 @@ def test_extraction_takes_less_than_the_calls_of_transformers(
     # Of two rounds, the first warms both up.
     seconds = benchmark.pedantic(least_seconds, (runs,), rounds=1)  # type: ignore[no-untyped-call]
     ratio = seconds["ours"] / seconds["theirs"]
-    what = f"extraction of an image of {N_OBJECTS} objects, {family} {model}, over transformers"
-    note_bar(benchmark, what, ratio, at_most=MOST_TRANSFORMERS_TIME)
-    print(f"\n{what}: {ratio:.2f}, {seconds['ours']:.1f} s")
+    what, case = f"extraction of an image of {N_OBJECTS} objects, over transformers", family
+    note_bar(benchmark, what, ratio, at_most=MOST_TRANSFORMERS_TIME, case=case)
+    print(f"\n{what}, {case}: {ratio:.2f}, {seconds['ours']:.1f} s")
     assert ratio <= MOST_TRANSFORMERS_TIME
 
 
@@ -239,7 +239,7 @@ def test_a_prompt_set_takes_less_than_in_the_decoder_of_sam2(
     seconds = benchmark.pedantic(least_seconds, (runs, 3), rounds=1)  # type: ignore[no-untyped-call]
     ours = seconds["ours"] / work.batch
     ratio = ours / (seconds["plain"] / PLAIN_BATCH)
-    what = f"decoder of {model} in batches of {work.batch}, over SAM2's at its best batch"
-    note_bar(benchmark, what, ratio, at_most=MOST_DECODER_TIME)
-    print(f"\n{what}: {ratio:.2f}, {1000 * ours:.1f} ms a prompt set")
+    what = f"decoder in batches of {work.batch}, over SAM2's at its best batch"
+    note_bar(benchmark, what, ratio, at_most=MOST_DECODER_TIME, case=model)
+    print(f"\n{what}, {model}: {ratio:.2f}, {1000 * ours:.1f} ms a prompt set")
     assert ratio <= MOST_DECODER_TIME

@@ -47,8 +47,7 @@ def answer_prompts(sam: Sam, images: Iterable[Annotated]) -> pd.DataFrame:
     from one click, ``best_box``, ``selected_box`` and ``box`` (the single mask) from a box,
     ``corrected_0`` to ``corrected_5``; SamScores in ``best_score`` and ``selected_score``. Where
     the selected proposal visibly takes something else for the object: ``false_before`` and, after
-    a background click there, ``false_after`` with the mask given and ``false_alone`` without;
-    ``is_left``, whether that pixel is out of the mask then.
+    a background click there, ``false_after`` with the mask given and ``false_alone`` without.
     """
     tables = [_answer(sam, sam.encode(image.rgb), image) for image in images]
     return pd.concat(tables, ignore_index=True)
@@ -127,7 +126,6 @@ def _refuse(
     alone = sam.decode(embedding, more[0], labels=more[1])
     chosen = alone.sam_score.numpy().argmax(axis=1)
     after = _seen(given.logits.numpy(), image.masks)[:, 0]
-    x, y = np.array(pixels).T
     rows = np.arange(len(pixels))
     return {
         name: np.where(has_wrong, values, np.nan)
@@ -135,7 +133,6 @@ def _refuse(
             "false_before": _iou(seen, image.masks),
             "false_after": _iou(after, image.masks),
             "false_alone": _ious(alone, image.masks)[rows, chosen],
-            "is_left": (~after[rows, y, x]).astype(float),
         }.items()
     }
 
