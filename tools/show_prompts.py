@@ -9,7 +9,6 @@ Writes  the part of ``docs/mini.md`` between ``<!-- prompts -->`` and ``<!-- /pr
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +24,7 @@ from stages.settings.params import read_params
 from storage.images.videos import SplitImages
 from storage.split.objects import ObjectTable, read_objects_of
 from tools.blocks import replace_block, table
-from tools.family.answers import N_CORRECTIONS, Annotated, answer_prompts
+from tools.family.answers import N_CORRECTIONS, VISIBLE_PX, Annotated, answer_prompts
 
 SPLIT: Final = "shapes_val"
 PAGE: Final = Path("docs") / "mini.md"
@@ -43,13 +42,17 @@ LEADS: Final = (
     (
         "Mean IoU in % of the same {n_objects} objects from a box; of the selected proposal from "
         "one click (0); and of the single mask after 1 to 5 corrections, each a click in the "
-        "middle of the largest region that is wrong, with the mask before as input. Last, the "
-        "share in % of these corrections that raise the IoU:"
+        "middle of the largest region that is wrong, with the mask before as input:"
+    ),
+    (
+        "Share in % of these corrections that raise the IoU; in brackets, of those where that "
+        "region is {visible_px:.0f} px deep or more, and not just a rim:"
     ),
     (
         "A background click in the middle of what the selected proposal took for the object, where "
-        "that is 3 px deep or more: mean IoU in % before, after with the mask before as input, and "
-        "after without:"
+        "that is as deep: mean IoU in % before, after with the mask before as input, and after "
+        "without; how often in % the first raises the IoU, and takes the clicked pixel out of the "
+        "mask:"
     ),
 )
 """What stands above each table."""
@@ -87,26 +90,30 @@ def annotated(objects: ObjectTable, folder: Path) -> Iterator[Annotated]:
 
 
 def prompts_block(found: Mapping[str, pd.DataFrame]) -> str:
-    """Tables of boxes and corrections in a row, and of a background click."""
+    """Tables of boxes and corrections in a row, how many help, and of a background click."""
     n_objects = len(next(iter(found.values())))
     columns = [*BOXES, *(f"corrected_{number}" for number in (0, *ROUNDS))]
-    given = [
-        [name, *(_percent(own[column]) for column in columns), _percent(_raised(own))]
-        for name, own in found.items()
-    ]
+    given = [[name, *(_percent(own[column]) for column in columns)] for name, own in found.items()]
+    raised = [[name, *_raised_cells(own)] for name, own in found.items()]
     refused = [_refused_row(name, own) for name, own in found.items()]
     tables = (
-        table(["model", *BOXES.values(), "0", *map(str, ROUNDS), "raised"], given),
-        table(["model", "objects", "before", "after", "without"], refused),
+        table(["model", *BOXES.values(), "0", *map(str, ROUNDS)], given),
+        table(["model", *map(str, ROUNDS), "all"], raised),
+        table(["model", "objects", "before", "after", "without", "raised", "out"], refused),
     )
-    leads = (lead.format(n_objects=n_objects) for lead in LEADS)
+    leads = (lead.format(n_objects=n_objects, visible_px=VISIBLE_PX) for lead in LEADS)
     return "\n\n".join(part for pair in zip(leads, tables, strict=True) for part in pair)
 
 
-def _raised(own: pd.DataFrame) -> "pd.Series[bool]":
-    """Whether each correction of each object raises the IoU."""
-    ious = [own[f"corrected_{number}"] for number in (0, *ROUNDS)]
-    return pd.concat([after > before for before, after in pairwise(ious)])
+def _raised_cells(own: pd.DataFrame) -> Iterator[str]:
+    """How often each correction raises the IoU, and how often any does."""
+    pairs = [
+        (own[f"corrected_{number}"] > own[f"corrected_{number - 1}"], own[f"is_visible_{number}"])
+        for number in ROUNDS
+    ]
+    all_raised, all_visible = (pd.concat(parts) for parts in zip(*pairs, strict=True))
+    for raised, is_visible in (*pairs, (all_raised, all_visible)):
+        yield f"{_percent(raised)} ({_percent(raised[is_visible])})"
 
 
 def _refused_row(name: str, own: pd.DataFrame) -> list[str]:
@@ -117,6 +124,8 @@ def _refused_row(name: str, own: pd.DataFrame) -> list[str]:
         _percent(wrong["false_before"]),
         _percent(wrong["false_after"]),
         _percent(wrong["false_alone"]),
+        _percent(wrong["false_after"] > wrong["false_before"]),
+        _percent(wrong["is_left"]),
     ]
 
 

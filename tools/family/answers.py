@@ -45,9 +45,11 @@ def answer_prompts(sam: Sam, images: Iterable[Annotated]) -> pd.DataFrame:
     -------
     True IoU at the image's resolution, in the columns ``best`` and ``selected`` of three proposals
     from one click, ``best_box``, ``selected_box`` and ``box`` (the single mask) from a box,
-    ``corrected_0`` to ``corrected_5``; SamScores in ``best_score`` and ``selected_score``. Where
-    the selected proposal visibly takes something else for the object: ``false_before`` and, after
-    a background click there, ``false_after`` with the mask given and ``false_alone`` without.
+    ``corrected_0`` to ``corrected_5``, with ``is_visible_1`` to ``is_visible_5`` where the region
+    that a correction clicks is ``VISIBLE_PX`` deep or more; SamScores in ``best_score`` and
+    ``selected_score``. Where the selected proposal visibly takes something else for the object:
+    ``false_before`` and, after a background click there, ``false_after`` with the mask given and
+    ``false_alone`` without; ``is_left``, whether that pixel is out of the mask then.
     """
     tables = [_answer(sam, sam.encode(image.rgb), image) for image in images]
     return pd.concat(tables, ignore_index=True)
@@ -87,12 +89,13 @@ def _correct(
     image: Annotated,
     clicks: Clicks,
     logits: Float32[np.ndarray, "object y x"],
-) -> dict[str, Ious]:
+) -> dict[str, np.ndarray]:
     """Click where the mask is wrong, again and again; the mask before is given each time."""
     seen = _seen(logits[:, None], image.masks)[:, 0]
-    columns = {"corrected_0": _iou(seen, image.masks)}
+    columns: dict[str, np.ndarray] = {"corrected_0": _iou(seen, image.masks)}
     for number in range(1, N_CORRECTIONS + 1):
         pixels = [central_error(own, true) for own, true in zip(seen, image.masks, strict=True)]
+        columns[f"is_visible_{number}"] = _is_visible(seen, image.masks)
         clicks = _with_pixels(clicks, pixels, image.masks)
         answer = sam.decode(
             embedding,
@@ -105,6 +108,12 @@ def _correct(
         seen = _seen(logits[:, None], image.masks)[:, 0]
         columns[f"corrected_{number}"] = _iou(seen, image.masks)
     return columns
+
+
+def _is_visible(seen: Masks, true: Masks) -> Bool[np.ndarray, " object"]:
+    both = zip(seen & ~true, true & ~seen, strict=True)
+    depths = [max(depth_px(taken).max(), depth_px(missed).max()) for taken, missed in both]
+    return np.array(depths) >= VISIBLE_PX
 
 
 def _refuse(
@@ -126,6 +135,7 @@ def _refuse(
     alone = sam.decode(embedding, more[0], labels=more[1])
     chosen = alone.sam_score.numpy().argmax(axis=1)
     after = _seen(given.logits.numpy(), image.masks)[:, 0]
+    x, y = np.array(pixels).T
     rows = np.arange(len(pixels))
     return {
         name: np.where(has_wrong, values, np.nan)
@@ -133,6 +143,7 @@ def _refuse(
             "false_before": _iou(seen, image.masks),
             "false_after": _iou(after, image.masks),
             "false_alone": _ious(alone, image.masks)[rows, chosen],
+            "is_left": (~after[rows, y, x]).astype(float),
         }.items()
     }
 
