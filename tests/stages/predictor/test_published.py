@@ -130,6 +130,12 @@ def test_what_is_no_such_set_is_refused_by_name_and_runs_nothing(
     assert not Path("theirs/ran").exists()
 
 
+def test_a_file_in_place_of_their_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "theirs.zip").write_bytes(b"PK")
+    with pytest.raises(WeightsError, match=r"must have .*zip/iou_tiny/model\.pth, got no such"):
+        read_published(tmp_path / "theirs.zip", "sam2.1")
+
+
 @pytest.mark.parametrize("family", ["sam2", "sam2.1"])
 def test_the_nine_heads_of_a_release_are_listed_with_their_digests(family: str) -> None:
     heads = published_heads.published_heads(family)

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from pipeline.predictor.advice import Costs
+from stages.web.page import Page as Served
 from tests.fixtures.chromium import (
     SCENE,
     SHOWN_PX,
@@ -64,16 +65,13 @@ def test_clicks_and_boxes_give_the_masks_of_the_predictor(browser: Browser, addr
         assert_shows(page, found, found.selected, box=box)
 
 
-def test_another_model_and_another_proposal_and_its_entropy_are_drawn_when_chosen(
+def test_another_proposal_and_its_entropy_are_drawn_when_chosen(
     browser: Browser, address: str
 ) -> None:
     with tab(browser, address, scene=SCENE) as page:
         choose_shipped(page)
         click_at(page, 120, 80)
-        page.get_by_label("Model").select_option("large")
-        answered(page, 2)
-        found = predicted([[120, 80]], [1], model="large")
-        assert expected_ious(page) == two_digits(found.expected_iou.own)
+        found = predicted([[120, 80]], [1])
         other = found.alternative
         page.locator(".proposal").nth(other).click()
         assert_shows(page, found, other)
@@ -101,3 +99,21 @@ def test_the_advice_follows_what_a_user_says_corrections_cost(
         page.get_by_label("A person").press("Tab")
         answered(page, 4)
         expect(page.get_by_label("A person")).to_have_value(str(Costs.person))
+
+
+def test_the_model_and_the_heads_answer_that_are_chosen(
+    browser: Browser, address: str, served_page: Served
+) -> None:
+    with tab(browser, address, scene=SCENE) as page:
+        click_at(page, 120, 80)
+        other = served_page.models.choices["other"].path
+        assert expected_ious(page) == two_digits(
+            predicted([[120, 80]], [1], heads=other).expected_iou.own
+        )
+        choose_shipped(page)
+        answered(page, 2)
+        page.get_by_label("Model").select_option("large")
+        answered(page, 3)
+        found = predicted([[120, 80]], [1], model="large")
+        assert expected_ious(page) == two_digits(found.expected_iou.own)
+        assert_shows(page, found, found.selected)
