@@ -60,8 +60,9 @@ def test_a_box_and_clicks_where_the_mask_is_wrong_bring_it_to_the_object() -> No
 
     clicks, labels = [[115.0, 13.0]], [1]
     clicked, mask = answered(point_coords=clicks, point_labels=labels)
-    y, x = np.nonzero(target)
-    boxed, _ = answered(box=[x.min(), y.min(), x.max() + 1, y.max() + 1])
+    rows, columns = np.nonzero(target)
+    corners = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    boxed, _ = answered(box=corners)
     assert boxed > clicked + 0.1
     for _ in range(5):
         x, y = central_error(mask, target)
