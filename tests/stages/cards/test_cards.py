@@ -119,7 +119,6 @@ def test_the_same_stores_give_the_same_bytes(clone: Path) -> None:
 @pytest.mark.parametrize(
     ("store", "address", "line"),
     [
-        ("{}/cache", "hf://datasets/a/b", "STORE must be a path below the working folder"),
         ("../clone/cache", "hf://datasets/a/b", "STORE must be a path below the working folder"),
         ("hf://datasets/a/b", "hf://datasets/a/b", "STORE must be a path below the working folder"),
         (
@@ -133,7 +132,7 @@ def test_the_same_stores_give_the_same_bytes(clone: Path) -> None:
 def test_what_makes_no_card_is_refused(clone: Path, store: str, address: str, line: str) -> None:
     shutil.copytree(clone / FEATURES, clone / "cache/damaged.zarr")
     next((clone / "cache/damaged.zarr/iou").glob("*0*")).unlink()
-    done = card(store.format(clone), address=address)
+    done = card(store, address=address)
     assert done.exit_code == 1
     assert done.stderr.startswith(f"error: {line}")
     assert not (clone / "hub").exists()

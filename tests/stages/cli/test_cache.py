@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from stages.cli.app import app
 from storage.split.objects import write_objects
 from storage.store.describe import verify
+from tests.fixtures.earlier_store import edit_root
 from tests.fixtures.made_up_cell import extract
 from tests.fixtures.made_up_objects import table_of
 
@@ -30,27 +31,14 @@ def usam(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-NAMES = [
-    "[/red]x.zarr",
-    "[bold]x.zarr",
-    "two\nlines.zarr",
-    "\x1b[2J.zarr",
-    os.fsdecode(b"\xff.zarr"),
-]
-
-
-@pytest.mark.parametrize("name", NAMES, ids=ascii)
-def test_a_name_is_shown_as_it_is_or_escaped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_a_name_is_shown_escaped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    store = Path("objects", name)  # a closing tag has a slash
+    store = Path("objects", os.fsdecode(b"[/red]\x1b[2J\n\xff.zarr"))
     write_objects(store, table_of(), {"split": "val"})
-    shown = f"objects/{name}" if name.isprintable() else f"objects/{ascii(name)[1:-1]}"
     for command, path in product(("ls", "verify"), (store, ".")):
         result = usam("cache", command, path)
         assert result.exit_code == 0
-        assert any(shown in line for line in result.stdout.splitlines())
+        assert r"objects/[/red]\x1b[2J\n\udcff.zarr" in result.stdout
 
 
 def test_verify_says_that_stores_are_intact_those_in_the_making_too(
@@ -85,10 +73,6 @@ def test_verify_quick_looks_at_sizes_alone(features: Path) -> None:
     chunk.write_bytes(bytes(chunk.stat().st_size))
     assert usam("cache", "verify", "features", "--quick").exit_code == 0
     assert usam("cache", "verify", "features").exit_code == 1
-    chunk.unlink()
-    result = usam("cache", "verify", "features", "--quick")
-    assert result.exit_code == 1
-    assert re.search(r"token/c\.0 +missing", result.stdout)
 
 
 def test_verify_goes_on_after_damaged_metadata_and_lists_it_last(features: Path) -> None:
@@ -117,22 +101,15 @@ def test_an_interrupted_verify_tells_what_it_found(
     assert result.stdout.startswith("damaged  features/identity.zarr\n")
 
 
-@pytest.mark.parametrize("command", ["ls", "verify"])
-def test_a_folder_without_stores_is_refused(command: str, tmp_path: Path) -> None:
-    result = usam("cache", command, tmp_path)
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == f"error: {tmp_path} must be a store or hold some, got none\n"
-
-
 @pytest.mark.usefixtures("features")
 @pytest.mark.parametrize("store", [str(FEATURES), "s3://lab/cache"])
 def test_a_store_or_an_address_is_not_compared_with_a_folder_of_stores(store: str) -> None:
-    for pair in ((store, "features"), ("features", store)):
-        result = usam("cache", "diff", *pair)
-        assert (result.exit_code, result.stdout) == (1, "")
-        assert result.stderr.startswith("error: ONE and OTHER must be two stores, or two folders")
-        assert f"a store at {store}" in result.stderr
-        assert "a folder of stores at features" in result.stderr
+    result = usam("cache", "diff", store, "features")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "error: ONE and OTHER must be two stores, or two folders of stores, got "
+        f"a store at {store} and a folder of stores at features\n"
+    )
 
 
 @pytest.mark.usefixtures("features")
@@ -163,35 +140,72 @@ def test_diff_of_two_stores_and_of_two_folders() -> None:
 @pytest.mark.usefixtures("features")
 def test_a_zipped_store_is_verified_listed_and_compared() -> None:
     shutil.make_archive("cell", "zip", FEATURES)
-    assert usam("cache", "verify", "cell.zip").stdout.splitlines() == ["intact   cell.zip"]
+    assert usam("cache", "verify", "cell.zip").stdout == "intact   cell.zip\n"
     assert "kind features" in " ".join(usam("cache", "ls", "cell.zip").stdout.split())
-    assert usam("cache", "diff", FEATURES, "cell.zip").exit_code == 0
     address = f"file://{FEATURES.absolute()}"
     same = usam("cache", "diff", "cell.zip", address)
     assert same.stdout == f"same     cell.zip {address}\n"
     assert usam("cache", "verify", address).stdout == f"intact   {address}\n"
-    assert usam("cache", "ls", address).stdout.startswith(f"{address}\nkind ")
 
 
-@pytest.mark.parametrize(
-    ("address", "message"),
-    [
-        ("gopher://lab/x.zarr", "scheme of gopher://lab/x.zarr must be one of dvc, s3, "),
-        ("dvc://lab/x.zarr", "address must be dvc://REPOSITORY@REVISION/PATH, got dvc://lab/x.z"),
-        ("file:///nowhere/x.zarr", "file:///nowhere/x.zarr must be a Zarr store, got none"),
-    ],
-)
-def test_an_address_that_cannot_be_read_is_an_error_and_no_damage(
-    address: str, message: str
-) -> None:
+def test_an_address_that_cannot_be_read_is_an_error_and_no_damage() -> None:
+    address = "file:///nowhere/x.zarr"
     result = usam("cache", "verify", address)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"error: {message}")
-    assert result.stderr.count("\n") == 1
+    assert result.stderr == f"error: {address} must be a Zarr store, got none\n"
 
 
-def test_what_takes_paths_alone_makes_no_folder_of_an_address() -> None:
-    result = usam("cache", "repair", "s3://lab/x")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "must be a store or hold some, got none" in result.stderr
-    assert not Path("s3:").exists()
+def lines_of(result: Result) -> list[list[str]]:
+    return [re.split(r" {2,}", line.strip()) for line in result.stdout.splitlines()]
+
+
+@pytest.mark.usefixtures("features")
+def test_ls_prints_all_that_a_store_says() -> None:
+    result = usam("cache", "ls", FEATURES)
+    assert result.exit_code == 0
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert lines[0] == "features/identity.zarr"
+    assert "kind features" in lines
+    assert "completeness complete" in lines
+    assert "signature.precision fp32" in lines
+    assert any(line.startswith("dimensions object 10, prompt 2,") for line in lines)
+    assert any(line.startswith("size ") and line.endswith("B per object") for line in lines)
+    two = usam("cache", "ls", FEATURES, f"file://{FEATURES.absolute()}")
+    assert two.stdout.startswith(f"{result.stdout}\nfile:///")
+
+
+def test_ls_has_a_line_for_each_store_and_none_for_the_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    extract(Path())
+    write_objects(Path("objects/val.zarr"), table_of(), {"split": "val"})
+    result = usam("cache", "ls", ".")
+    assert result.exit_code == 0
+    headings, features, masks, objects, _, total = lines_of(result)
+    assert headings == [
+        *("store", "objects", "prompts", "size"),
+        *("family", "device", "extract", "state"),
+    ]
+    assert features[:3] == ["features/identity.zarr", "10", "2"]
+    assert features[4] == "mini"
+    assert masks[0] == "masks/identity.zarr"
+    assert objects[:2] == ["objects/val.zarr", "12"]
+    assert {line[-1] for line in (features, masks, objects)} == {"complete"}
+    assert all(line[3 - (line is objects)].endswith("B") for line in (features, masks, objects))
+    assert re.fullmatch(r".*B in all: 3 complete", total[0])
+
+
+@pytest.mark.usefixtures("features")
+def test_ls_names_damaged_and_incomplete_stores(tmp_path: Path) -> None:
+    edit_root(FEATURES, lambda root: root["attributes"]["signature"].update(schema_version=2))
+    (tmp_path / "lost.zarr").mkdir()
+    next(tmp_path.glob("masks/identity.zarr/mask_code/c.*")).unlink()
+    result = usam("cache", "ls", ".")
+    assert result.exit_code == 1
+    *_, total = lines = lines_of(result)
+    told = {line[0]: line[-1] for line in lines}
+    assert told[str(FEATURES)].startswith("damaged: schema_version must be 3, got 2")
+    assert told["lost.zarr"].startswith("damaged: must be a Zarr store, got none")
+    assert told["masks/identity.zarr"].startswith("incomplete: missing or cut short mask_code/c.")
+    assert total[0].endswith(" in all: 2 damaged, 1 incomplete")

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -52,11 +53,11 @@ def made(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def root(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of ``made``, as the working directory."""
-    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def root(made: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The same as the working directory, without the gates that a test writes."""
+    monkeypatch.chdir(made)
+    yield made
+    shutil.rmtree(gate_path(SPLIT, "any").parent, ignore_errors=True)
 
 
 def _many(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -131,7 +132,6 @@ def test_where_no_threshold_holds_it_is_said_how_many_images_it_takes() -> None:
     ("options", "message"),
     [
         (("--iou", "1.5", "--alpha", "0.1"), "iou must lie between 0 and 1, got 1.5"),
-        (("--iou", "0.5", "--alpha", "0"), "alpha must lie between 0 and 1, got 0.0"),
         (("--promise", "some"), "promise must be one of all, kept, set, got 'some'"),
         (("--measure", "x"), "measure must be one of sam_score, "),
         (("--protocol", "x"), "protocol must be one of best, selected, got 'x'"),

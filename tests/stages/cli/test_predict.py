@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sklearn.datasets import load_sample_images
@@ -21,7 +20,6 @@ from typer.testing import CliRunner, Result
 from pipeline.mask_sets import doubt, mask_set
 from pipeline.predictor import PromptSet, UncertainMaskGenerator
 from pipeline.predictor.advice import Costs
-from pipeline.sam.model import Sam
 from stages.cli.app import app
 from stages.predictor import load_predictor
 from stages.predictor.card_entries import NOTE
@@ -29,7 +27,7 @@ from stages.predictor.prompts import GRID, grid_options
 from stages.web.page import read_scenes
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.predictors import GATE, built_mini, drawn, write_random_heads
+from tests.fixtures.predictors import GATE, drawn, write_random_heads
 
 HEIGHT, WIDTH = 192, 256
 
@@ -60,46 +58,37 @@ def told(*arguments: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "asked"),
+    ("arguments", "model", "asked"),
     [
-        (("--click", "120,80.5"), {"point_coords": [[120, 80.5]], "point_labels": [1]}),
         (
-            ("--click", "120,80", "--click", "100,60", "--not-click", "30,150"),
-            {"point_coords": [[120, 80], [100, 60], [30, 150]], "point_labels": [1, 1, 0]},
+            ("--click", "120,80.5", "--click", "100,60", "--not-click", "30,150"),
+            "tiny",
+            {"point_coords": [[120, 80.5], [100, 60], [30, 150]], "point_labels": [1, 1, 0]},
         ),
-        (("--box", "40,30,200,150"), {"box": [40, 30, 200, 150]}),
         (
             ("--box", "40,30,200,150", "--not-click", "30,150", "--model", "small"),
+            "small",
             {"box": [40, 30, 200, 150], "point_coords": [[30, 150]], "point_labels": [0]},
         ),
     ],
+    ids=["clicks", "box"],
 )
 def test_json_has_what_the_predictor_says(
-    arguments: tuple[str, ...], asked: dict[str, Any]
+    arguments: tuple[str, ...], model: str, asked: dict[str, Any]
 ) -> None:
     values = told(*arguments)
-    predictor = load_predictor("mini", "small" if "small" in arguments else "tiny")
+    predictor = load_predictor("mini", model)
     predictor.set_image(drawn())
     found = predictor.predict_uncertainty(**asked)
-    assert found.to_dict().items() <= values.items()
-    assert (values["selected"], values["caution"] or "") == (found.selected, found.caution)
-    assert (values["height_px"], values["width_px"]) == (HEIGHT, WIDTH)
-    assert values["advice"]["correction"] == found.advice.correction
-    assert values["advice"]["gain"] == pytest.approx(found.advice.gain)
-    assert values["h_a"] == pytest.approx(found.h_a)
-    for k, proposal in enumerate(values["proposals"]):
-        assert proposal["sam_score"] == pytest.approx(float(found.sam_score[k]))
-        assert proposal["h_std"] == pytest.approx(found.h_std[k])
-        for part in ("expected_iou", "gap", "direct_gap"):
-            expected = {name: iou[k] for name, iou in getattr(found, part).by_name.items()}
-            assert proposal[part] == pytest.approx(expected)
-        mask = decode_rle(proposal["segmentation"]["counts"], height_px=HEIGHT, width_px=WIDTH)
-        np.testing.assert_array_equal(mask, found.masks[k])
-        assert proposal["area_px"] == mask.sum()
+    about = {"image": "photo.png", "height_px": HEIGHT, "width_px": WIDTH}
+    about |= {"family": "mini", "model": model, "gate": None}
+    assert values == {**about, **found.to_dict(), "set": None, "saved": []}
 
 
 def test_people_get_a_row_for_each_proposal_the_gains_and_an_advice() -> None:
-    lines = usam_predict("photo.png", "--click", "120,80").stdout.splitlines()
+    result = usam_predict("photo.png", "--click", "120,80")
+    assert result.stderr == f"{NOTE}\n"
+    lines = result.stdout.splitlines()
     values = told("--click", "120,80")
     assert lines[0] == "photo.png, 256 x 192 px, mini tiny"
     selected = values["proposals"][values["selected"]]
@@ -133,19 +122,9 @@ def test_another_proposal_is_named_with_the_iou_that_is_expected_of_it() -> None
     ) in usam_predict("photo.png", *asked).stdout
 
 
-def test_where_mini_meets_an_image_of_other_people_a_line_has_the_way_to_other_models() -> None:
-    result = usam_predict("photo.png", "--click", "120,80", "--json")
-    assert result.stderr == (
-        "note: the mini models know drawn shapes only; for photographs run usam checkpoints fetch "
-        "sam2.1 --model tiny && usam heads fetch sam2.1 && usam demo --family sam2.1\n"
-    )
-    assert json.loads(result.stdout)["caution"] == "the mini models know drawn shapes only"
-
-
-def test_of_a_scene_of_the_demo_no_line_is_said() -> None:
+def test_no_note_is_about_a_scene_of_the_demo() -> None:
     Path("scene.png").write_bytes(read_scenes()[0].png)
-    result = usam_predict("scene.png", "--click", "120,80", "--json")
-    assert (result.stderr, json.loads(result.stdout)["caution"]) == ("", None)
+    assert usam_predict("scene.png", "--click", "120,80").stderr == ""
 
 
 def test_prompts_that_no_head_learned_from_come_with_a_caution(tmp_path: Path) -> None:
@@ -177,15 +156,6 @@ def test_the_mask_and_its_entropy_are_drawn(tmp_path: Path) -> None:
     assert usam_predict("photo.png", *arguments).stdout.splitlines()[-3:] == paths
 
 
-def test_heads_of_another_family_are_named_by_their_card(tmp_path: Path) -> None:
-    write_random_heads(tmp_path / "own.safetensors")
-    assert told("--click", "1,2", "--heads", "own.safetensors")["family"] == "mini"
-    write_random_heads(tmp_path / "other.safetensors", changes={"family": "sam2.1"})
-    result = usam_predict("photo.png", "--click", "1,2", "--heads", "other.safetensors")
-    assert result.exit_code == 1
-    assert result.stderr.startswith("error: heads in other.safetensors must have learned from")
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -199,24 +169,14 @@ def test_heads_of_another_family_are_named_by_their_card(tmp_path: Path) -> None
             "--everything must be given without a prompt, got one",
         ),
         (("photo.png", "--click", "1"), "click must be X,Y in pixels, got '1'"),
-        (("photo.png", "--click", "nan,1"), "point_coords must be finite numbers, got nan"),
         (
             ("photo.png", "--box", "1,2,3"),
             "box must be LEFT,TOP,RIGHT,BOTTOM in pixels, got '1,2,3'",
         ),
         (
-            ("photo.png", "--click", "1,2", "--model", "x"),
-            "model must be one of tiny, small, base",
-        ),
-        (
-            ("photo.png", "--click", "1,2", "--heads", "none"),
-            "heads must be a file, got none at non",
-        ),
-        (
             ("photo.png", "--click", "1,2", "--save", "photo.png"),
             "--save must be a folder, got the file photo.png",
         ),
-        ((".", "--click", "1,2"), ". must be a readable image, got: Is a directory"),
         (
             ("photo.png", "--click", "1,2", "--cost-of-person", "80"),
             "cost of person must be a number from 0 to 1, got 80",
@@ -257,69 +217,49 @@ def test_control_characters_of_names_do_not_reach_the_terminal() -> None:
     )
 
 
+def gated(path: Path, **changes: Any) -> str:  # noqa: ANN401 - of the gate
+    """Random heads with a gate for tiny in their card."""
+    gate = asdict(replace(GATE, model="tiny", **changes))
+    return str(write_random_heads(path, changes={"gates": json.dumps([gate])}))
+
+
+ASKED = ("--click", "120,80", "--heads")
+
+
 def test_the_gate_in_the_card_says_whether_the_mask_is_kept(tmp_path: Path) -> None:
-    plain = write_random_heads(tmp_path / "plain.safetensors")
-    asked = ("--click", "120,80", "--heads")
-    before = told(*asked, str(plain))
+    before = told(*ASKED, str(write_random_heads(tmp_path / "plain")))
     assert before["is_kept"] is None
     own = before["proposals"][before["selected"]]["expected_iou"]["own"]
     for least, is_kept, words in ((own - 0.01, True, "keep the"), (own + 0.01, False, "do not")):
-        gate = asdict(replace(GATE, model="tiny", threshold=1 - least))
-        entry = {"gates": json.dumps([gate])}
-        gated = str(write_random_heads(tmp_path / f"{is_kept}.safetensors", changes=entry))
-        found = told(*asked, gated)
+        heads = gated(tmp_path / words, threshold=1 - least)
+        found = told(*ASKED, heads)
         assert found["is_kept"] is is_kept
-        assert found["gate"].startswith("On images like those of shapes_val: on average over")
-        said = usam_predict("photo.png", *asked, gated).stdout
+        said = usam_predict("photo.png", *ASKED, heads).stdout
         assert f"card: {words}" in said
-        assert (
-            " the mask. On images like those of shapes_val: on average over such calibrations, at "
-            "most 10% of all masks are kept with an IoU below 0.5 (α 0.1).\n"
-        ) in said
-        large = told(*asked, gated, "--model", "large")
-        assert (large["is_kept"], large["gate"]) == (None, None)
-        said = usam_predict("photo.png", *asked, gated, "--model", "large").stderr
-        assert said.splitlines() == [
-            "note: the heads' card has a gate for tiny, which says nothing of masks of large",
-            NOTE,
-        ]
+        assert f" the mask. {found['gate']}\n" in said
+    result = usam_predict("photo.png", *ASKED, heads, "--model", "large")
+    assert "Gate" not in result.stdout
+    assert result.stderr.splitlines() == [
+        "note: the heads' card has a gate for tiny, which says nothing of masks of large",
+        NOTE,
+    ]
 
 
 def test_the_set_of_proposals_is_told_by_the_gate_for_sets_in_the_card(tmp_path: Path) -> None:
-    asked = ("--click", "120,80", "--heads")
-    plain = told(*asked, str(write_random_heads(tmp_path / "plain.safetensors")))
+    plain = told(*ASKED, str(write_random_heads(tmp_path / "plain")))
     assert plain["mask_set"] is None
     own = np.array([one["expected_iou"]["own"] for one in plain["proposals"]])
-    for threshold in (1.0, float(np.sort(doubt(own))[1]), 0.0):
-        gate = replace(GATE, model="tiny", promise="set", alpha=0.15, threshold=threshold)
-        entry = {"gates": json.dumps([asdict(gate)])}
-        gated = str(write_random_heads(tmp_path / f"{threshold}.safetensors", changes=entry))
-        found = told(*asked, gated)
+    for threshold in (1.0, float(np.sort(doubt(own))[1])):
+        heads = gated(tmp_path / f"{threshold}", promise="set", alpha=0.15, threshold=threshold)
+        found = told(*ASKED, heads)
         assert found["mask_set"] == list(mask_set(own, threshold))
         assert found["is_kept"] is None
-        lines = usam_predict("photo.png", *asked, gated).stdout.splitlines()
-        (said,) = (line for line in lines if "have such a mask" in line)
         first = found["mask_set"][0]
-        assert found["set"] == said
-        assert said.startswith(
+        assert found["set"].startswith(
             f"Proposal {first} has" if threshold == 1 else f"One of the proposals {first}"
         )
-        assert "0.5, 85 times in 100: so often does a set have such a mask" in said
-        large = told(*asked, gated, "--model", "large")
-        assert (large["mask_set"], large["set"]) == (None, None)
-
-
-def test_what_the_model_makes_no_numbers_of_ends_in_one_line(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    sam = Sam(built_mini(), device=torch.device("cpu"), precision="fp32")
-    sam.model.sam_mask_decoder.iou_token.weight.data.fill_(np.nan)
-    monkeypatch.setattr("stages.predictor.loading.load_sam", lambda *_, **__: sam)
-    done = usam_predict("photo.png", "--click", "120,80")
-    assert done.exit_code == 1
-    assert done.stderr == (
-        "error: SamScores and tokens of the decoder must be finite numbers, got nan\n"
-    )
+        assert "0.5, 85 times in 100: so often does a set have such a mask" in found["set"]
+        assert f"\n{found['set']}\n" in usam_predict("photo.png", *ASKED, heads).stdout
 
 
 LENIENT = ("--points-per-side", "6", "--min-score", "0.3", "--min-stability", "0.5")
@@ -342,7 +282,7 @@ def test_everything_gives_the_masks_of_the_generator_with_their_uncertainty(tmp_
         del one["segmentation"], other["segmentation"]
         assert one == other
     assert values["saved"] == ["out/photo-everything.png"]
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["photo-everything.png"]
+    assert (tmp_path / "out/photo-everything.png").is_file()
 
 
 def test_people_get_a_row_for_each_mask_of_everything() -> None:
@@ -362,7 +302,6 @@ def test_people_get_a_row_for_each_mask_of_everything() -> None:
 
 def test_where_nothing_is_found_a_way_to_find_more_is_named() -> None:
     arguments = ("--everything", "--points-per-side", "2", "--min-score", "1")
-    assert told(*arguments)["masks"] == []
     lines = usam_predict("photo.png", *arguments).stdout.splitlines()
     assert lines[-1] == "No masks: a lower --min-score or --min-stability keeps more."
 
@@ -394,11 +333,15 @@ TOLD = {
     "predict photo.png --click 300,1": "error: click must lie in the image of 256 x 192 px, got",
     "predict photo.png --click 1,1 --model x": "error: model must be one of tiny, small, base",
     "predict photo.png --click 1,1 --heads x": "error: heads must be a file, got none at x",
+    # Of so many pixels Pillow warns, and nothing is said of that.
+    "predict large.png --click 1,1": "error: large.png must be a readable image, got: ",
     "predict-coco images none.json found.json": "error: ",
 }
 
 
 def test_help_and_faults_in_the_arguments_are_told_without_torch() -> None:
+    Image.new("1", (10_000, 9_000)).save("large.png")
+    Path("large.png").write_bytes(Path("large.png").read_bytes()[:-50])
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_TORCH],
         input=json.dumps([command.split() for command in TOLD]),
@@ -415,19 +358,6 @@ def test_help_and_faults_in_the_arguments_are_told_without_torch() -> None:
         assert error.startswith(message)
 
 
-def test_a_photograph_that_pillow_warns_of_is_read_without_a_word(photo: Path) -> None:
-    Image.new("1", (10_000, 9_000)).save(photo)
-    photo.write_bytes(photo.read_bytes()[:-50])  # and refused: to segment it would take seconds
-    done = subprocess.run(
-        [sys.executable, "-m", "stages.cli", "predict", photo.name, "--click", "1,1"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-    assert done.stderr.startswith("error: photo.png must be a readable image, got: ")
-
-
 def test_an_unlike_image_gets_marked_numbers_and_no_advice() -> None:
     Image.fromarray(load_sample_images().images[0]).save("china.png")
     found = usam_predict("china.png", "--click", "320,213")
@@ -435,6 +365,3 @@ def test_an_unlike_image_gets_marked_numbers_and_no_advice() -> None:
     assert " bits. No advice.\n" in found.stdout
     assert len(re.findall(r"\d\.\d\d\?", found.stdout)) == 3
     assert "Caution: the image is unlike what these heads learned from" in found.stdout
-    values = json.loads(usam_predict("china.png", "--click", "320,213", "--json").stdout)
-    assert values["unlike_training"] > 0.99
-    assert values["advice"]["correction"] == "none"

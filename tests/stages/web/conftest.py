@@ -1,27 +1,34 @@
-"""What the tests of the page in a browser share: one server, one browser."""
+"""What the tests of the page share: one page and, in a browser, one server."""
 
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser
 
-from stages.web.page import Page as Served
+from stages.web.page import Page
 from tests.fixtures.chromium import chromium
 from tests.fixtures.predictors import write_random_heads
 from tools.served_page import served
 
 
 @pytest.fixture(scope="session")
-def served_page(tmp_path_factory: pytest.TempPathFactory) -> Served:
-    """A page with two head sets: ``other``, which learned nothing, and the one that ships."""
-    other = tmp_path_factory.mktemp("heads") / "other.safetensors"
-    write_random_heads(other)
-    return Served(heads=[other])
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """With two head sets: ``other``, which learned nothing, and the one that ships."""
+    other = write_random_heads(tmp_path_factory.mktemp("heads") / "other.safetensors")
+    page = Page(heads=[other])
+    yield page
+    page.close()
 
 
 @pytest.fixture(scope="session")
-def address(served_page: Served) -> Iterator[str]:
-    with served(served_page) as address:
+def served_page(page: Page) -> Page:
+    """The same, where a tab of the browser is called a page."""
+    return page
+
+
+@pytest.fixture(scope="session")
+def address(page: Page) -> Iterator[str]:
+    with served(page) as address:
         yield address
 
 

@@ -6,7 +6,7 @@ import io
 import json
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+from PIL import Image
 from pycocotools.coco import COCO
 
 from pipeline.predictor import PromptSet, Uncertainty
@@ -27,7 +27,6 @@ from stages.web.images import MOST_UPLOAD_BYTES
 from stages.web.page import Page, read_scenes
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.mini import MODELS
 from tests.fixtures.predictors import GATE, drawn, write_random_heads
 from tests.fixtures.web_page import (
     CHOICE,
@@ -43,15 +42,6 @@ from tools.choose_scenes import ADVISED
 from tools.served_page import served
 
 CLICK = (120.0, 80.5, 1)
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    other = tmp_path_factory.mktemp("heads") / "other.safetensors"
-    write_random_heads(other)
-    page = Page(heads=[other])
-    yield page
-    page.queue.close()
 
 
 def predicted(rgb: np.ndarray, *prompts: Any, model: str = "tiny", **own: Any) -> Uncertainty:  # noqa: ANN401
@@ -79,12 +69,10 @@ def mask_of(told: dict[str, Any]) -> np.ndarray:
 @pytest.mark.parametrize(
     ("asking", "prompts"),
     [
-        (question(CLICK), ([[120, 80.5]], [1])),
         (question(CLICK, (30, 150, 0)), ([[120, 80.5], [30, 150]], [1, 0])),
-        (question(box=[40, 30, 200, 150]), (None, None, [40, 30, 200, 150])),
         (question(CLICK, box=[40, 30, 200, 150]), ([[120, 80.5]], [1], [40, 30, 200, 150])),
     ],
-    ids=["click", "background", "box", "box with a click"],
+    ids=["clicks", "box with a click"],
 )
 def test_an_answer_is_what_the_predictor_says(
     page: Page, asking: dict[str, Any], prompts: tuple[Any, ...]
@@ -117,15 +105,6 @@ def test_only_the_demo_s_scenes_are_known_to_mini(page: Page) -> None:
     assert asked(page, ask) == [*([True] * len(page.scenes)), True, False]
 
 
-def test_each_head_set_says_which_models_are_there_and_what_they_know(page: Page) -> None:
-    async def ask(client: httpx.AsyncClient) -> Any:  # noqa: ANN401
-        return (await client.get("/api/options")).json()
-
-    heads = asked(page, ask)["heads"]
-    assert [one["models"] for one in heads] == [list(MODELS)] * 2
-    assert [one["knows_drawn_only"] for one in heads] == [True] * 2
-
-
 def test_the_advice_and_the_coco_file_follow_the_costs_that_are_chosen(page: Page) -> None:
     for person, is_person in ((0, True), (1, False)):
         costs = {"click": 1, "larger_model": 1, "person": person}
@@ -154,54 +133,26 @@ def test_an_answer_says_what_gates_promise_of_the_mask_and_of_its_set(tmp_path: 
     assert told["gate"].startswith("On images like those of shapes_val: on average")
     assert told["is_kept"] is not None
     assert sorted(told["mask_set"]) == [0, 1, 2]
-    first, second, last = told["mask_set"]
-    assert told["set"] == (
-        f"One of the proposals {first}, {second} and {last} has an IoU of at least "
-        f"{of_sets.iou_at_least:g}, nine times in ten: so often does a set have such a mask, over "
-        f"all objects of images like those of {of_sets.split}."
-    )
+    assert told["set"].startswith("One of the proposals ")
     plain = json.loads(answered(gated, png(drawn()), question(CLICK, heads="mini")))
     assert [plain[name] for name in ("mask_set", "set", "gate", "is_kept")] == [None, "", "", None]
     gated.close()
 
 
-def test_the_mask_is_downloaded_at_the_size_of_the_image(page: Page) -> None:
-    data = answered(page, png(drawn()), question(CLICK, proposal=2), "mask")
-    mask = np.asarray(Image.open(io.BytesIO(data)))
-    np.testing.assert_array_equal(mask, 255 * predicted(drawn(), [[120, 80.5]], [1]).masks[2])
-
-
-def test_the_coco_file_is_read_by_pycocotools(page: Page, tmp_path: Path) -> None:
+def test_the_downloads_are_the_mask_and_a_coco_file(page: Page, tmp_path: Path) -> None:
     asking = question(CLICK, proposal=1, file_name="../../etc/a photo.png")
+    found = predicted(drawn(), [[120, 80.5]], [1])
+    mask = np.asarray(Image.open(io.BytesIO(answered(page, png(drawn()), asking, "mask"))))
+    np.testing.assert_array_equal(mask, 255 * found.masks[1])
     path = tmp_path / "found.json"
     path.write_bytes(answered(page, png(drawn()), asking, "coco"))
     coco = COCO(str(path))
     (annotation,) = coco.anns.values()
-    found = predicted(drawn(), [[120, 80.5]], [1])
     rle = annotation["segmentation"]  # not annToMask, at which NumPy warns
     np.testing.assert_array_equal(decode_rle(rle["counts"], *rle["size"]), found.masks[1])
     assert annotation["score"] == pytest.approx(found.expected_iou.own[1], abs=1e-5)
-    assert annotation["uncertainty"]["advice"]["correction"] == found.advice.correction
-    assert annotation["uncertainty"]["is_kept"] is found.is_kept
-    assert annotation["area"] == found.masks[1].sum()
-    left, top, width, height = (int(side) for side in annotation["bbox"])
-    assert found.masks[1][top : top + height, left : left + width].sum() == annotation["area"]
+    assert annotation["uncertainty"]["proposal"] == 1
     assert coco.imgs[1]["file_name"] == "../../etc/a photo.png"  # told again, opened by nobody
-
-
-def test_a_photograph_held_sideways_is_upright(page: Page) -> None:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    data = io.BytesIO()
-    Image.fromarray(drawn()).save(data, "JPEG", exif=exif)
-
-    async def ask(client: httpx.AsyncClient) -> None:
-        image = await opened(client, data.getvalue())
-        assert (image["width_px"], image["height_px"]) == (192, 256)
-        picture = await client.get(f"/api/images/{image['image']}")
-        assert Image.open(io.BytesIO(picture.content)).size == (192, 256)
-
-    asked(page, ask)
 
 
 RENEW = "weights, heads or advice have changed: run python -m tools.choose_scenes"
@@ -257,11 +208,6 @@ def test_an_image_that_was_left_goes_unless_it_is_asked_for_again(
     assert asked(page, ask) == [200, 404, 404]
 
 
-async def sent(client: httpx.AsyncClient, content: bytes | AsyncIterator[bytes]) -> tuple[int, str]:
-    response = await client.post("/api/images", params=CHOICE, content=content)
-    return response.status_code, response.json()["error"]
-
-
 def test_too_many_bytes_are_refused_before_they_have_come_in(page: Page) -> None:
     n_sent = 0
 
@@ -272,33 +218,19 @@ def test_too_many_bytes_are_refused_before_they_have_come_in(page: Page) -> None
             yield bytes(2**20)
 
     async def ask(client: httpx.AsyncClient) -> None:
-        status, words = await sent(client, endless())
-        assert (status, words) == (413, "image must be of at most 20 MB, got more")
+        response = await client.post("/api/images", params=CHOICE, content=endless())
+        words = "image must be of at most 20 MB, got more"
+        assert (response.status_code, response.json()) == (413, {"error": words})
 
     asked(page, ask)
     assert n_sent <= MOST_UPLOAD_BYTES + 2 * 2**20
 
 
-def test_a_broken_image_is_refused_in_words(page: Page) -> None:
-    async def ask(client: httpx.AsyncClient) -> None:
-        status, words = await sent(client, b"not an image")
-        assert status == 400
-        assert words.startswith("image must be a file in one of the formats JPEG, PNG")
-        status, words = await sent(client, png(drawn())[:3000])
-        assert status == 400
-        assert words.startswith("image must be readable, got: ")
-
-    asked(page, ask)
-
-
 @pytest.mark.parametrize(
     ("asking", "words"),
     [
-        (question(), "prompt must have a click on the object, a box or a mask, got none"),
         (question(CLICK, model="huge"), "model must be one of tiny, .*, got 'huge'"),
         (question(CLICK, heads="/etc/passwd"), "heads must be one of other, mini, got '/etc/"),
-        (question((float("nan"), 1, 1)), "point_coords must be finite numbers, got nan"),
-        (question((1, 1, 2)), "point_labels must be 1 on the object or 0 beside it, got 2"),
         (question(*[CLICK] * 101), "clicks must be as the page sends it, got: "),
         (question(CLICK, path="x"), "path must be as the page sends it, got: "),
         (question(CLICK, costs={"click": 2}), "costs must be as the page sends it, got: .* got 2"),
@@ -310,12 +242,9 @@ def test_a_broken_image_is_refused_in_words(page: Page) -> None:
 def test_a_question_is_refused_in_words(page: Page, asking: dict[str, Any], words: str) -> None:
     async def ask(client: httpx.AsyncClient) -> None:
         image = await opened(client, png(drawn()))
-        for kind in ("answer", "coco", "mask"):
-            content = json.dumps(asking)  # with numbers that are none, which httpx would refuse
-            path = f"/api/images/{image['image']}/{kind}"
-            response = await client.post(path, content=content)
-            assert response.status_code in {400, 413}
-            assert re.match(words, response.json()["error"]), response.json()
+        response = await client.post(f"/api/images/{image['image']}/answer", json=asking)
+        assert response.status_code in {400, 413}
+        assert re.match(words, response.json()["error"]), response.json()
 
     asked(page, ask)
 
@@ -324,11 +253,9 @@ def test_a_question_is_refused_in_words(page: Page, asking: dict[str, Any], word
     ("params", "words"),
     [
         ({"heads": "mini"}, "model must be as the page sends it, got: Field required"),
-        ({"scene": "x"}, "model must be as the page sends it, got: Field required"),
         (CHOICE | {"scene": "x"}, "scene must be as the page sends it, got: Input should be a "),
-        (CHOICE | {"model": "huge"}, "model must be one of tiny, "),
     ],
-    ids=["no model", "nothing", "scene", "model"],
+    ids=["no model", "scene"],
 )
 def test_an_image_for_nobody_is_refused_in_words(
     page: Page, params: dict[str, str], words: str

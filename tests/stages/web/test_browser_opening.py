@@ -6,13 +6,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from pipeline.predictor.advice import CORRECTIONS
 from stages.web.page import Page as Served
 from tests.fixtures.chromium import SCENE, answered, click_at, drawn_on, expected_ious, tab
 from tests.fixtures.predictors import drawn
 from tests.fixtures.web_page import png
-from tools.choose_scenes import ADVISED
-from tools.served_page import served
 
 pytestmark = pytest.mark.slow
 
@@ -23,18 +20,6 @@ SCREENS: Final = {
     "tablet": (800, 700),
     "laptop": (1280, 720),
 }
-
-
-def test_it_opens_with_an_answer_and_has_a_scene_for_each(browser: Browser) -> None:
-    with served(Served()) as address, tab(browser, address, scene=0) as page:
-        answered(page, 1)
-        said = [page.locator("#words").inner_text()]
-        buttons = page.locator("#scenes button")
-        for k in range(1, buttons.count()):
-            buttons.nth(k).click()
-            answered(page, k + 1)
-            said.append(page.locator("#words").inner_text())
-        assert said == [f"{CORRECTIONS[name].capitalize()}." for name in ADVISED]
 
 
 @pytest.mark.parametrize("size", SCREENS.values(), ids=SCREENS)

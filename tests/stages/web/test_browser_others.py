@@ -71,39 +71,3 @@ def test_with_a_token_the_page_works_by_its_address_alone(browser: Browser) -> N
             page.reload()
             open_scene(page, SCENE)
             click_at(page, 120, 80)
-
-
-def test_another_web_page_learns_and_changes_nothing(
-    browser: Browser, address: str, served_page: Served
-) -> None:
-    """Another port of this machine is another site, too."""
-    with served(Served()) as elsewhere:
-        context = browser.new_context()
-        page = context.new_page()
-        page.goto(elsewhere)
-        page.evaluate("document.querySelector('meta')")  # it runs
-        before = set(served_page.images._images)
-        # Its own policy forbids it to ask elsewhere; a stranger's would not.
-        own = browser.new_context(bypass_csp=True)
-        stranger = own.new_page()
-        stranger.goto(elsewhere)
-        told = stranger.evaluate(
-            """async (address) => {
-              const results = [];
-              for (const [path, options] of [
-                ["api/options", {}],
-                ["api/images?model=tiny&heads=mini&scene=0", { method: "POST", mode: "no-cors" }],
-              ]) {
-                try {
-                  const response = await fetch(address + path, options);
-                  results.push(`${response.type} ${response.status}`);
-                } catch (error) { results.push(error.name); }
-              }
-              return results;
-            }""",
-            address,
-        )
-        assert told == ["TypeError", "TypeError"]
-        assert set(served_page.images._images) <= before
-        own.close()
-        context.close()

@@ -1,6 +1,5 @@
 """``usam demo``: what it needs, where it listens, and who gets a token."""
 
-import json
 import os
 import re
 import signal
@@ -20,16 +19,10 @@ from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.mini import MODELS
 from tests.fixtures.web_page import PATIENCE_S
 
-WEIGHTS = "checkpoints/sam2.1/sam2.1_hiera_tiny.pt"
-HEADS = "checkpoints/heads/sam2.1.safetensors"
+HEADS = Path("checkpoints/heads/sam2.1.safetensors")
 FETCH_WEIGHTS = "usam checkpoints fetch sam2.1 --model tiny"
 FETCH_HEADS = "usam heads fetch sam2.1"
-
-IMPORTED = """
-import json, sys
-import stages.cli.app, stages.web.command
-print(json.dumps([name for name in ("fastapi", "uvicorn", "starlette") if name in sys.modules]))
-"""
+EXPORT_HEADS = "usam heads export SPLIT checkpoints/heads/edgetam.safetensors"
 
 
 def refused(*arguments: str) -> str:
@@ -39,13 +32,6 @@ def refused(*arguments: str) -> str:
     return result.stderr
 
 
-def test_the_other_commands_do_not_need_it() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True
-    )
-    assert json.loads(done.stdout) == []
-
-
 def test_a_port_in_use_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -53,66 +39,35 @@ def test_a_port_in_use_is_named() -> None:
         assert refused("--port", str(port)) == f"error: 127.0.0.1:{port}: Address already in use\n"
 
 
-@pytest.mark.parametrize("host", ["no..host", "x" * 64])
-def test_a_host_without_an_address_is_named(host: str) -> None:
-    assert refused("--host", host) == (
-        f"error: host must be a name or an address of this machine, got {host!r}\n"
+def test_a_host_without_an_address_is_named() -> None:
+    assert refused("--host", "no..host") == (
+        "error: host must be a name or an address of this machine, got 'no..host'\n"
     )
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("family", "there", "lacking", "commands"),
     [
-        (["--model", "huge"], "error: model must be one of tiny, small, base_plus, large, got "),
-        (
-            ["--heads", "none.safetensors"],
-            "error: heads must be a file, got none at none.safetensors",
-        ),
+        ("sam2.1", None, "weights and heads", f"{FETCH_WEIGHTS} && {FETCH_HEADS}"),
+        ("sam2.1", HEADS, "weights", FETCH_WEIGHTS),
+        ("edgetam", weights_path("edgetam", "tiny"), "heads", EXPORT_HEADS),
     ],
-    ids=["model", "heads"],
+    ids=["nothing", "heads", "weights"],
 )
-def test_what_it_cannot_load_ends_it_at_once(arguments: list[str], words: str) -> None:
-    assert words in refused("--port", "0", *arguments)
-
-
-@pytest.mark.parametrize(
-    ("there", "lacking", "commands"),
-    [
-        ((), "weights and heads", f"{FETCH_WEIGHTS} && {FETCH_HEADS}"),
-        ((WEIGHTS,), "heads", FETCH_HEADS),
-        ((HEADS,), "weights", FETCH_WEIGHTS),
-    ],
-    ids=["nothing", "weights", "heads"],
-)
-def test_what_a_family_lacks_is_named_with_the_commands_that_fetch_it(
-    there: tuple[str, ...],
+def test_what_a_family_lacks_is_named_with_the_commands_that_bring_it(
+    family: str,
+    there: Path | None,
     lacking: str,
     commands: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in there:
-        Path(name).parent.mkdir(parents=True)
-        Path(name).write_bytes(b"")
-    assert refused("--port", "0", "--family", "sam2.1") == (
-        f"error: the page must have {lacking} of sam2.1, got none: run {commands}\n"
-    )
-
-
-@pytest.mark.parametrize(
-    ("family", "option"), [("edgetam", ""), ("releases", " --tokens edgetam/selected")]
-)
-def test_heads_that_nobody_publishes_are_exported(
-    family: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    path = weights_path("edgetam", "tiny")
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"")
+    if there:
+        there.parent.mkdir(parents=True)
+        there.touch()
     assert refused("--port", "0", "--family", family) == (
-        f"error: the page must have heads of {family}, got none: run usam heads export SPLIT "
-        f"checkpoints/heads/{family}.safetensors{option}\n"
+        f"error: the page must have {lacking} of {family}, got none: run {commands}\n"
     )
 
 

@@ -41,14 +41,6 @@ def test_beyond_their_bytes_too_but_one_always_has_room() -> None:
     assert images.get(large) is not None
 
 
-def test_a_closed_image_is_gone() -> None:
-    images = OpenImages()
-    name = images.add(image())
-    images.drop(name)
-    images.drop(name)
-    assert images.get(name) is None
-
-
 @pytest.mark.parametrize(
     ("size_px", "shown_px"),
     [((192, 256), (768, 1024)), ((3000, 2000), (1024, 683)), ((1, 4000), (1, 1024))],

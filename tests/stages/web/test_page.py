@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,25 +37,6 @@ async def begun(work: Awaitable[Any]) -> asyncio.Task[Any]:
     await asyncio.sleep(0)  # up to its place in the queue
     assert isinstance(task, asyncio.Task)
     return task
-
-
-def test_jobs_run_one_after_the_other_in_the_order_they_came(queue: JobQueue) -> None:
-    ran: list[tuple[int, str]] = []
-
-    def job(number: int) -> Callable[[], int]:
-        def run() -> int:
-            ran.append((number, threading.current_thread().name))
-            return number
-
-        return run
-
-    async def run() -> list[int]:
-        return await asyncio.gather(*(queue.run(job(i)) for i in range(4)))
-
-    assert asyncio.run(run()) == [0, 1, 2, 3]
-    assert [number for number, _ in ran] == [0, 1, 2, 3]
-    assert len({thread for _, thread in ran}) == 1
-    assert len(queue) == 0
 
 
 def test_who_leaves_is_skipped(queue: JobQueue, gate: threading.Event) -> None:
