@@ -56,16 +56,3 @@ def test_ranks_and_failures_are_those_of_the_objects(own: SplitResults) -> None:
             case _:
                 expected = (shown - iou).mean()
         assert row["value"] == pytest.approx(expected, abs=1e-6, nan_ok=True), row
-
-
-def test_every_object_has_the_group_that_promises_are_calibrated_by(found: SplitResults) -> None:
-    own = found.objects.query("protocol == 'best' and judged == 'best' and model == 'tiny'")
-    assert own["group"].nunique() == found.run["n_groups"]
-
-
-def test_curves_and_bins_are_of_every_protocol(found: SplitResults) -> None:
-    for table in (found.reliability, found.coverage):
-        assert list(table["protocol"].unique()) == list(PROTOCOLS)
-    assert set(found.coverage["model"]) == {"large"}
-    n_bins = found.reliability.groupby(["protocol", "train_split", "model", "measure"]).size()
-    assert set(n_bins) == {10}
