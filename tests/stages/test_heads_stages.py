@@ -22,9 +22,7 @@ from pipeline.heads.training import Rows, train_head, validation_cost
 from pipeline.result_rows import TRIALS
 from pipeline.vocabulary import JUDGED
 from stages import train, tune
-from stages.training import fit
 from stages.training.data import read_head_data
-from stages.training.search import LOG
 from storage.head_files.head_file import head_set_path, read_head_file, read_isotonic
 from storage.outputs.tuning import read_tuning, study_dir
 from storage.paths import (
@@ -82,11 +80,6 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return run_stage
 
 
-def tune_all(run: Callable[..., None]) -> None:
-    for objective in OBJECTIVES:
-        run(tune.main, SPLIT, objective)
-
-
 @pytest.fixture(scope="module")
 def trained(untrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A split whose heads of all kinds are trained, those without the IoU token among them.
@@ -105,6 +98,13 @@ def trained(untrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         train.main()
     (root / "said").write_text(said.getvalue(), "utf-8")
     return root
+
+
+@pytest.fixture
+def tuned(trained: Path, split: None) -> None:  # noqa: ARG001 - it is where this one begins
+    """The copy of the split, with the choices that training needs."""
+    folder = tuning_path(SPLIT, "iou_tiny").parent
+    shutil.copytree(trained / folder, folder)
 
 
 @pytest.fixture
@@ -205,26 +205,6 @@ def test_a_study_of_real_training_chooses_its_best_trial_and_is_made_anew_each_t
 
 
 @pytest.mark.usefixtures("split", "small_ranges")
-def test_an_interrupted_study_resumes_to_the_choice_of_an_undisturbed_one(
-    run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_params(n_trials=3)
-    noted = note_trials(monkeypatch, n_before_death=2)
-    with pytest.raises(Killed):
-        run(tune.main, SPLIT, "iou_tiny")
-    (log,) = study_dir(SPLIT, "iou_tiny", "digest").parent.glob(f"*/{LOG}")
-    with log.open("a") as file:
-        file.write('\n{"mse": 0.1')
-    resumed = note_trials(monkeypatch)
-    run(tune.main, SPLIT, "iou_tiny")
-    outputs = tuning_bytes()
-    undisturbed = note_trials(monkeypatch)
-    run(tune.main, SPLIT, "iou_tiny")
-    assert tuning_bytes() == outputs
-    assert noted + resumed == undisturbed
-
-
-@pytest.mark.usefixtures("split", "small_ranges")
 def test_trials_learn_from_whole_images_of_as_many_objects_as_the_params_allow(
     run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,24 +267,6 @@ def test_a_study_does_not_go_on_with_the_trials_of_other_features_or_versions(
     rewrite_features("large")
     monkeypatch.setattr("stages.training.search.VERSIONS", {"tune": 2})
     assert killed() == first
-
-
-@pytest.mark.usefixtures("split")
-def test_settings_that_change_during_training_leave_no_head(
-    run: Callable[..., None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    tune_all(run)
-    before = sorted(heads_dir(SPLIT).rglob("*"))
-
-    def trained(*arguments: Any, **named: Any) -> object:  # noqa: ANN401
-        text = Path("params.yaml").read_text("utf-8")
-        Path("params.yaml").write_text(text.replace("seed: 0", "seed: 7"), "utf-8")
-        return train_head(*arguments, **named)
-
-    write_params(heads=["ours"])
-    monkeypatch.setattr(fit, "train_head", trained)
-    assert "train.seed: 0 -> 7" in assert_fails(capsys, run, train.main, SPLIT)
-    assert sorted(heads_dir(SPLIT).rglob("*")) == before
 
 
 @pytest.mark.usefixtures("in_trained")
@@ -415,11 +377,10 @@ def test_heads_without_a_token_do_not_learn_from_it() -> None:
     assert unread["best_no_iou"] < 1e-5 < unread["best"]
 
 
-@pytest.mark.usefixtures("split")
+@pytest.mark.usefixtures("tuned")
 def test_training_again_without_the_ablation_gives_the_same_bytes_of_all_other_heads(
     trained: Path, run: Callable[..., None]
 ) -> None:
-    tune_all(run)
     run(train.main, SPLIT)
     for file in (head_set_path(SPLIT, one) for one in head_sets()):
         assert file.read_bytes() == (trained / file).read_bytes()
@@ -441,11 +402,10 @@ def test_cells_of_other_settings_end_the_stage(
     assert not heads_dir(SPLIT).exists()
 
 
-@pytest.mark.usefixtures("split")
+@pytest.mark.usefixtures("tuned")
 def test_heads_tuned_under_two_seeds_are_refused(
     run: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tune_all(run)
     write_params(seed=5)
     run(tune.main, SPLIT, "task_gap")
     line = assert_fails(capsys, run, train.main, SPLIT)
