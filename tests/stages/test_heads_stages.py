@@ -23,6 +23,7 @@ from pipeline.result_rows import TRIALS
 from pipeline.vocabulary import JUDGED
 from stages import train, tune
 from stages.training.data import read_head_data
+from stages.training.search import LOG
 from storage.head_files.head_file import head_set_path, read_head_file, read_isotonic
 from storage.outputs.tuning import read_tuning, study_dir
 from storage.paths import (
@@ -202,6 +203,26 @@ def test_a_study_of_real_training_chooses_its_best_trial_and_is_made_anew_each_t
     run(tune.main, SPLIT, "iou_tiny")
     assert tuning_bytes() == first
     assert noted == 2 * noted[:2], "the second study was answered by the first"
+
+
+@pytest.mark.usefixtures("split", "small_ranges")
+def test_an_interrupted_study_resumes_to_the_choice_of_an_undisturbed_one(
+    run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(n_trials=3)
+    noted = note_trials(monkeypatch, n_before_death=2)
+    with pytest.raises(Killed):
+        run(tune.main, SPLIT, "iou_tiny")
+    (log,) = study_dir(SPLIT, "iou_tiny", "digest").parent.glob(f"*/{LOG}")
+    with log.open("a") as file:
+        file.write('\n{"mse": 0.1')
+    resumed = note_trials(monkeypatch)
+    run(tune.main, SPLIT, "iou_tiny")
+    outputs = tuning_bytes()
+    undisturbed = note_trials(monkeypatch)
+    run(tune.main, SPLIT, "iou_tiny")
+    assert tuning_bytes() == outputs
+    assert noted + resumed == undisturbed
 
 
 @pytest.mark.usefixtures("split", "small_ranges")
