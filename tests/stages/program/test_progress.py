@@ -55,18 +55,6 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> StringIO:
     return screen
 
 
-def test_without_a_terminal_the_end_is_one_line(
-    clock: Clock, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with progress("extract tiny", 10) as advance:
-        for _ in range(10):
-            clock.now_s += 0.5
-            advance(1)
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err == "extract tiny: 10/10 objects, 2.0 objects/s, 0 s left\n"
-
-
 def test_long_work_says_where_it_is_now_and_then(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,12 +76,6 @@ def test_nothing_done_has_no_rate_to_guess_from(
     with progress("extract", 5):
         clock.now_s += 1
     assert capsys.readouterr().err == "extract: 0/5 objects, 0.0 objects/s\n"
-
-
-def test_work_without_anything_to_do_ends_quietly(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress("extract", 0) as advance:
-        advance(0)
-    assert capsys.readouterr().err == ""
 
 
 def test_what_others_do_no_longer_counts(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:

@@ -101,11 +101,6 @@ def test_settings_come_out_typed_and_frozen(write: Write) -> None:
         read.executor.n_threads = 3  # type: ignore[misc]
 
 
-def test_without_heads_some_models_are_enough(write: Write) -> None:
-    some = settings(models=["large"], train_splits=[])
-    assert read_params(write(some)).models == ("large",)
-
-
 def test_numbers_are_those_that_dvc_reads(write: Write) -> None:
     # YAML 1.1 takes 1e-3 for text, and 0100 for 64.
     text = yaml.safe_dump(settings())
