@@ -12,14 +12,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray
+from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.predict import READ, predict, set_inputs
 from pipeline.result_rows import SPLIT_TABLES
-from pipeline.scoring.measures import UNTRAINED_MEASURES
+from pipeline.scoring.measures import BY_NAME, UNTRAINED_MEASURES
 from pipeline.vocabulary import ABLATIONS, JUDGED
 from stages import evaluate, evaluation
-from stages.settings.signatures import weights_name
+from stages.settings.signatures import settings_of_cells, train_cells, weights_name
+from stages.tables.report_table import Results
+from stages.training.data import learned_from
 from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
 from storage.head_files.head_file import (
@@ -30,7 +34,7 @@ from storage.head_files.head_file import (
     write_head_file,
 )
 from storage.outputs.results import SplitResults, read_results
-from storage.paths import entropy_path, features_path, objects_path, results_dir
+from storage.paths import CACHE, entropy_path, features_path, objects_path, results_dir
 from storage.split.objects import write_objects
 from storage.store.schema import specs_of
 from storage.store.writing import write_store
@@ -301,14 +305,21 @@ def test_heads_that_learned_from_other_objects_of_their_split_are_refused(
     (line,) = capsys.readouterr().err.splitlines()
     assert f"features: features_digest ({digests[0]} -> {digests[1]}); train them again" in line
     note_features("shapes_train", digests[1])
-    evaluate_again()
+    read_heads("shapes_train", asked_of_heads(), PAPER)
 
 
 @pytest.mark.usefixtures("root")
 def test_heads_of_features_that_are_not_all_there_stand_alone() -> None:
     train_split.write_split("shapes_train", 24)
+    assert asked_of_heads()
     shutil.rmtree(features_path("shapes_train", "large", "identity"))
-    evaluate_again()
+    assert asked_of_heads() == {}
+
+
+def asked_of_heads() -> dict[str, str]:
+    """What heads must say of the features of their train split."""
+    expected = settings_of_cells(extract_params(), train_cells("shapes_train", MODELS))
+    return learned_from("shapes_train", expected, CACHE)
 
 
 @pytest.mark.parametrize(
@@ -345,3 +356,27 @@ def test_entropies_of_other_cells_are_refused() -> None:
     message = r"computed from the cells of .* \(cells_digest: \w+ -> \w+\); run `entropy` again"
     with pytest.raises(StoreError, match=message):
         evaluation.read_scores(open_eval(SPLIT, MODELS, VIEWS), {})
+
+
+def test_ranks_and_failures_are_those_of_the_objects(own: Results, protocol: str) -> None:
+    of_split = own[SPLIT]
+    judged = of_split.objects[of_split.objects["judged"] == protocol]
+    by_model = dict(iter(judged.groupby("model")))
+    rows = of_split.statistics
+    rows = rows[rows["statistic"].isin(["spearman", "auroc", "bias"])]
+    assert set(rows["model"]) == set(by_model)
+    for row in rows.to_dict("records"):
+        objects = by_model[row["model"]]
+        end = f"@{row['train_split']}" if row["train_split"] else ""
+        shown, iou = objects[row["measure"] + end].to_numpy(), objects["iou"].to_numpy()
+        uncertainty = 1 - shown if BY_NAME[row["measure"]].predicted_iou else shown
+        fails = iou < row["iou_below"]
+        expected = np.nan
+        match row["statistic"]:
+            case "spearman" if np.ptp(uncertainty):  # the largest model gains nothing of itself
+                expected = stats.spearmanr(1 - iou, uncertainty).statistic
+            case "auroc" if 0 < fails.sum() < len(iou):
+                expected = roc_auc_score(fails, uncertainty)
+            case "bias":
+                expected = (shown - iou).mean()
+        assert row["value"] == pytest.approx(expected, abs=1e-6, nan_ok=True), row
