@@ -140,14 +140,6 @@ def test_brackets_in_a_name_are_no_markup(clock: Clock, terminal: StringIO) -> N
     assert "verify [/red]x.zarr" in terminal.getvalue()
 
 
-def test_the_bar_ends_with_an_error(clock: Clock, terminal: StringIO) -> None:
-    clock.now_s += 1
-    with pytest.raises(KeyError):
-        break_off()
-    # The cursor is shown again: the terminal is left as it was.
-    assert terminal.getvalue().rstrip().endswith("\x1b[?25h")
-
-
 def test_an_item_is_counted_when_the_next_one_is_asked_for() -> None:
     done: list[int] = []
     items = counting("ab", done.append)

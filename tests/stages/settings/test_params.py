@@ -14,7 +14,7 @@ from pipeline.views import entropy_views
 from pipeline.vocabulary import ABLATIONS
 from stages.settings.blocks import ExecutorParams, ExtractParams
 from stages.settings.params import Params, read_params
-from stages.settings.parsing import ParamsError, check_known, parse
+from stages.settings.parsing import ParamsError, parse
 from stages.tables.paper import paper_numbers
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.mini import MODELS
@@ -230,12 +230,6 @@ def test_a_block_is_parsed_alone_too() -> None:
         ParamsError, match=r"^extract: precision must be one of fp32, bf16, got 'x'"
     ):
         parse("extract", own | {"precision": "x"}, ExtractParams)
-
-
-def test_an_unknown_split_is_named_with_those_known() -> None:
-    read = read_params(ROOT / "params.yaml")
-    with pytest.raises(ParamsError, match=r"^split must be one of shapes_val, .*, got 'test'$"):
-        check_known("split", "test", read.splits)
 
 
 VALUES: Final = {
