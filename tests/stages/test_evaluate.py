@@ -12,15 +12,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray
+from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.predict import READ, predict, set_inputs
 from pipeline.result_rows import SPLIT_TABLES
-from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
-from pipeline.scoring.tasks import judged_proposal
-from pipeline.vocabulary import ABLATIONS, JUDGED, PROTOCOLS, TASKS
+from pipeline.scoring.measures import BY_NAME, UNTRAINED_MEASURES
+from pipeline.vocabulary import ABLATIONS, JUDGED
 from stages import evaluate, evaluation
-from stages.settings.signatures import weights_name
+from stages.settings.signatures import settings_of_cells, train_cells, weights_name
+from stages.tables.report_table import Results
+from stages.training.data import learned_from
 from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
 from storage.head_files.head_file import (
@@ -29,10 +32,9 @@ from storage.head_files.head_file import (
     read_head_file,
     read_heads,
     write_head_file,
-    write_isotonic,
 )
 from storage.outputs.results import SplitResults, read_results
-from storage.paths import entropy_path, features_path, objects_path, results_dir
+from storage.paths import CACHE, entropy_path, features_path, objects_path, results_dir
 from storage.split.objects import write_objects
 from storage.store.schema import specs_of
 from storage.store.writing import write_store
@@ -41,10 +43,8 @@ from tests.fixtures.eval_split import (
     SPLITS,
     TRAIN_SPLITS,
     VIEWS,
-    draw_isotonic,
     note_features,
     object_table,
-    origin_of_heads,
     write_entropy,
     write_features,
     write_params,
@@ -55,7 +55,6 @@ from tests.fixtures.signatures import extract_params, open_eval, open_train
 
 SPLIT = "shapes_val"
 N_OBJECTS = 60
-N_UNTRAINED = len(UNTRAINED_MEASURES)
 
 PAPER = HeadSet("best", "best")
 """The paper's own heads."""
@@ -90,32 +89,6 @@ def inputs_of(center: xarray.Dataset, head_set: HeadSet = PAPER) -> np.ndarray:
 def evaluate_again() -> SplitResults:
     evaluate.main()
     return read_results(results_dir(SPLIT))
-
-
-def test_every_measure_of_every_head_and_model_has_an_auc(found: SplitResults) -> None:
-    auc = found.auc[found.auc["tokens"].isin(["", *JUDGED])]
-    # Where the selected mask is judged, its SamScore is the highest, and stands there once.
-    n_rows = {
-        ("best", "model"): N_UNTRAINED,
-        ("best", "prompt"): N_UNTRAINED,
-        ("best", "task"): N_UNTRAINED - 1,
-        ("best", "segmentation"): N_UNTRAINED,
-        **{("selected", task): N_UNTRAINED - 1 for task in TASKS},
-    }
-    assert auc.groupby(["protocol", "task"]).size().to_dict() == {
-        key: len(MODELS) * (n_untrained + 2 * len(HEAD_MEASURES))
-        for key, n_untrained in n_rows.items()
-    }
-    assert list(auc["train_split"].unique()) == ["", "shapes_train", "coco_train"]
-    margins = [f"tokens_margin{end}" for end in ("", "_low", "_high")]
-    assert auc.drop(columns=margins).notna().all(axis=None)
-    assert auc.loc[auc["tokens"] != "", margins].notna().all(axis=None)
-    tokens = auc[auc["tokens"] != ""].groupby(["protocol", "task"])["tokens"].unique()
-    assert {key: list(found) for key, found in tokens.items()} == {
-        (protocol, task): [judged_proposal(protocol, task)]
-        for protocol in PROTOCOLS
-        for task in TASKS
-    }
 
 
 def chosen(values: np.ndarray, by: np.ndarray) -> np.ndarray:
@@ -157,17 +130,6 @@ def test_where_no_moved_clicks_were_asked_for_all_but_their_measure_is_the_same(
         others = every[every["measure"] != "dice_near"].reset_index(drop=True)
         pd.testing.assert_frame_equal(getattr(alone, name), others)
     pd.testing.assert_frame_equal(alone.objects, found.objects.drop(columns="dice_near"))
-
-
-def test_heads_of_a_token_set_that_were_not_trained_are_named(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_params(root, [SPLIT], ablations=["no_iou"])
-    path = head_set_path("shapes_train", HeadSet("best", "best_no_iou"))
-    path.unlink()
-    with pytest.raises(SystemExit):
-        evaluate.main()
-    assert str(path) in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("in_evaluated")
@@ -219,14 +181,6 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
         np.testing.assert_allclose(predictions[objective], expected[objective], rtol=1e-6)
 
 
-def test_curves_have_as_many_points_as_the_params_say(root: Path) -> None:
-    settings = {"n_curve_points": 5, "n_resamples": 2, "seed": 0}
-    write_params(root, [SPLIT], train_splits=[], evaluate=settings)
-    curves = evaluate_again().curves
-    assert sorted(curves["corrected_fraction"].unique()) == [0, 0.25, 0.5, 0.75, 1]
-    assert {"oracle", "worst", "random"} <= set(curves["measure"])
-
-
 @pytest.mark.usefixtures("in_evaluated")
 def test_mean_ious_compare_views_and_proposals_with_one_click_on_the_image_itself(
     found: SplitResults,
@@ -242,15 +196,6 @@ def test_mean_ious_compare_views_and_proposals_with_one_click_on_the_image_itsel
     assert row["gain"] == pytest.approx(row["mean_iou"] - start["mean_iou"], abs=1e-6)
     assert row["gain_low"] < row["gain"] < row["gain_high"]
     assert start["gain_low"] == start["gain_high"] == 0
-
-
-def test_intervals_follow_from_the_seed(root: Path, found: SplitResults) -> None:
-    first = found.auc[found.auc["train_split"] == ""].reset_index(drop=True)
-    settings = {"n_curve_points": 5, "n_resamples": 20, "seed": 1}
-    write_params(root, [SPLIT], train_splits=[], evaluate=settings)
-    second = evaluate_again().auc
-    assert (first["relative"] == second["relative"]).all()
-    assert (first["relative_low"] != second["relative_low"]).any()
 
 
 def test_what_was_run_is_told(found: SplitResults) -> None:
@@ -275,13 +220,38 @@ def test_two_runs_give_the_same_bytes(root: Path, evaluated: Path) -> None:
     assert set(first) == {f"{name}.csv" for name in SPLIT_TABLES} | {"ranking.csv", "run.json"}
 
 
-def test_without_train_splits_only_untrained_measures_are_evaluated(root: Path) -> None:
-    shutil.rmtree(root / "heads")
-    write_params(root, [SPLIT], train_splits=[])
-    alone = evaluate_again()
-    assert set(alone.auc["measure"]) == set(UNTRAINED_MEASURES)
-    assert set(alone.correlation["train_split"]) == {""}
-    assert alone.run["heads"] == {}
+@pytest.fixture(scope="module")
+def untrained(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> SplitResults:
+    """Results without heads, of fewer points and of another seed."""
+    root = tmp_path_factory.mktemp("untrained")
+    shutil.copytree(evaluated / "cache", root / "cache")
+    settings = {"n_curve_points": 5, "n_resamples": 20, "seed": 1}
+    write_params(root, [SPLIT], train_splits=[], evaluate=settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setattr(sys, "argv", ["evaluate", SPLIT])
+        return evaluate_again()
+
+
+def test_without_train_splits_only_untrained_measures_are_evaluated(
+    untrained: SplitResults,
+) -> None:
+    assert set(untrained.auc["measure"]) == set(UNTRAINED_MEASURES)
+    assert set(untrained.correlation["train_split"]) == {""}
+    assert untrained.run["heads"] == {}
+
+
+def test_curves_have_as_many_points_as_the_params_say(untrained: SplitResults) -> None:
+    curves = untrained.curves
+    assert sorted(curves["corrected_fraction"].unique()) == [0, 0.25, 0.5, 0.75, 1]
+    assert {"oracle", "worst", "random"} <= set(curves["measure"])
+
+
+def test_intervals_follow_from_the_seed(untrained: SplitResults, found: SplitResults) -> None:
+    first = found.auc[found.auc["train_split"] == ""].reset_index(drop=True)
+    second = untrained.auc
+    assert (first["relative"] == second["relative"]).all()
+    assert (first["relative_low"] != second["relative_low"]).any()
 
 
 def rewrite(models: Sequence[str], **changes: Any) -> None:  # noqa: ANN401
@@ -292,28 +262,19 @@ def rewrite(models: Sequence[str], **changes: Any) -> None:  # noqa: ANN401
             write_features(SPLIT, model, N_OBJECTS, view, **changes)
 
 
-@pytest.mark.usefixtures("root")
-def test_entropies_without_a_model_are_refused() -> None:
-    cells = open_eval(SPLIT, MODELS, VIEWS)
-    shutil.rmtree(entropy_path(SPLIT))
-    write_entropy(SPLIT, N_OBJECTS, models=["tiny", "large"])
-    with pytest.raises(StoreError, match=r"from the cells of these models and views \(cells_dig"):
-        evaluation.read_scores(cells, {})
-
-
-@pytest.mark.parametrize(
-    "name", ["features/shapes_val/large/identity.zarr/iou_token", "entropy/shapes_val.zarr/h_xp"]
-)
 def test_a_flipped_bit_ends_the_stage_with_the_name_of_the_store(
-    root: Path, capsys: pytest.CaptureFixture[str], name: str
+    root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chunks = [path for path in (root / "cache" / name).rglob("c*") if path.is_file()]
+    store = root / features_path(SPLIT, "large", "identity")
+    chunks = [path for path in (store / "iou_token").rglob("c*") if path.is_file()]
+    assert chunks
     for chunk in chunks:
         flip_middle(chunk)
     with pytest.raises(SystemExit):
         evaluate.main()
-    assert re.search(rf"{Path(name).parent}(/\w+)?: every chunk must be", capsys.readouterr().err)
-    assert chunks
+    assert re.search(
+        rf"{store.relative_to(root)}(/\w+)?: every chunk must be", capsys.readouterr().err
+    )
 
 
 @pytest.mark.usefixtures("root")
@@ -344,24 +305,21 @@ def test_heads_that_learned_from_other_objects_of_their_split_are_refused(
     (line,) = capsys.readouterr().err.splitlines()
     assert f"features: features_digest ({digests[0]} -> {digests[1]}); train them again" in line
     note_features("shapes_train", digests[1])
-    evaluate_again()
-
-
-@pytest.mark.usefixtures("root")
-def test_scores_calibrated_on_other_features_are_refused() -> None:
-    origin = origin_of_heads("sam2")
-    write_isotonic("shapes_train", draw_isotonic(0), origin)
-    with pytest.raises(
-        DataError, match=r"isotonic.json must .* same features: .*family \(sam2 -> "
-    ):
-        evaluation.read_scores(open_eval(SPLIT, MODELS, VIEWS), {"shapes_train": {}})
+    read_heads("shapes_train", asked_of_heads(), PAPER)
 
 
 @pytest.mark.usefixtures("root")
 def test_heads_of_features_that_are_not_all_there_stand_alone() -> None:
     train_split.write_split("shapes_train", 24)
+    assert asked_of_heads()
     shutil.rmtree(features_path("shapes_train", "large", "identity"))
-    evaluate_again()
+    assert asked_of_heads() == {}
+
+
+def asked_of_heads() -> dict[str, str]:
+    """What heads must say of the features of their train split."""
+    expected = settings_of_cells(extract_params(), train_cells("shapes_train", MODELS))
+    return learned_from("shapes_train", expected, CACHE)
 
 
 @pytest.mark.parametrize(
@@ -398,3 +356,27 @@ def test_entropies_of_other_cells_are_refused() -> None:
     message = r"computed from the cells of .* \(cells_digest: \w+ -> \w+\); run `entropy` again"
     with pytest.raises(StoreError, match=message):
         evaluation.read_scores(open_eval(SPLIT, MODELS, VIEWS), {})
+
+
+def test_ranks_and_failures_are_those_of_the_objects(own: Results, protocol: str) -> None:
+    of_split = own[SPLIT]
+    judged = of_split.objects[of_split.objects["judged"] == protocol]
+    by_model = dict(iter(judged.groupby("model")))
+    rows = of_split.statistics
+    rows = rows[rows["statistic"].isin(["spearman", "auroc", "bias"])]
+    assert set(rows["model"]) == set(by_model)
+    for row in rows.to_dict("records"):
+        objects = by_model[row["model"]]
+        end = f"@{row['train_split']}" if row["train_split"] else ""
+        shown, iou = objects[row["measure"] + end].to_numpy(), objects["iou"].to_numpy()
+        uncertainty = 1 - shown if BY_NAME[row["measure"]].predicted_iou else shown
+        fails = iou < row["iou_below"]
+        expected = np.nan
+        match row["statistic"]:
+            case "spearman" if np.ptp(uncertainty):  # the largest model gains nothing of itself
+                expected = stats.spearmanr(1 - iou, uncertainty).statistic
+            case "auroc" if 0 < fails.sum() < len(iou):
+                expected = roc_auc_score(fails, uncertainty)
+            case "bias":
+                expected = (shown - iou).mean()
+        assert row["value"] == pytest.approx(expected, abs=1e-6, nan_ok=True), row

@@ -11,14 +11,10 @@ import pytest
 import xarray
 
 import storage
-from pipeline.masks import encode
 from pipeline.sam.building import build
-from pipeline.views import apply_view, default_view
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from stages import extract, extract_train
-from storage.images.files import read_rgb
 from storage.paths import features_path, masks_path, objects_path
-from storage.rle import decode_rle
 from storage.split.objects import ObjectTable, read_objects
 from tests.fixtures.extract_project import (
     IMAGES,
@@ -32,6 +28,7 @@ from tests.fixtures.extract_project import (
     write_params,
 )
 from tests.fixtures.official import OfficialPredictor
+from tests.fixtures.official_cells import check_cell
 from tests.fixtures.transformers_models import small_families
 
 VIEWS = ("identity", "vflip", "gnoise")
@@ -98,7 +95,7 @@ def test_every_array_is_what_the_official_predictor_says_of_one_prompt_at_a_time
 ) -> None:
     monkeypatch.chdir(finished)
     official = OfficialPredictor(build("mini", "tiny", seed=0).eval())
-    assert_said("tiny", view, official, ROWS)
+    check_cell((SPLIT, "tiny", view), IMAGES, official, ROWS)
 
 
 @pytest.mark.parametrize("view", VIEWS[:2])
@@ -108,7 +105,7 @@ def test_every_array_of_sam_3_is_what_the_official_predictor_says(
     monkeypatch.chdir(finished_sam3)
     with small_families():
         official = OfficialPredictor(build("sam3", "large", seed=0).eval())
-    assert_said("large", view, official, ROWS[:2])
+    check_cell((SPLIT, "large", view), IMAGES, official, ROWS[:2])
 
 
 def test_a_ladder_takes_over_the_cells_of_its_families_whose_masks_are_as_small(
@@ -131,66 +128,6 @@ def test_a_ladder_takes_over_the_cells_of_its_families_whose_masks_are_as_small(
     )
     assert taken.attrs["signature"]["source"] == ["edgetam", "tiny"]
     xarray.testing.assert_equal(own, taken)
-
-
-def assert_said(model: str, view: str, official: OfficialPredictor, rows: tuple[int, ...]) -> None:
-    table = read_objects(objects_path(SPLIT))
-    features = storage.open_features(features_path(SPLIT, model, view)).load()
-    codes = storage.open_masks(masks_path(SPLIT, model, view))["mask_code"].load()
-    for row in rows:
-        rgb, truth, points = viewed(table, row, view)
-        official.set_image(rgb)
-        mean = features["encoder_mean"].isel(object=row)
-        np.testing.assert_allclose(mean, official.level_means(), rtol=1e-3, atol=1e-5)
-        for prompt in PROMPTS:
-            said = official.predict(
-                points if prompt == "refined" else points[clicks(prompt)], truth
-            )
-            at = {"object": row, "prompt": PROMPTS.index(prompt)}
-            for name in ("sam_score", "iou_token", "mask_token", "object_score", "iou"):
-                found = features[name].isel(at).to_numpy()
-                np.testing.assert_allclose(found, said[name], atol=1e-3, err_msg=f"{name} {at}")
-            logits = said["logits"][:, ::-1] if view == "vflip" else said["logits"]
-            code = encode(1 / (1 + np.exp(-logits.astype(np.float64))))
-            assert np.abs(codes.isel(at).to_numpy().astype(int) - code).max() <= 1
-
-
-def clicks(prompt: str) -> slice:
-    place = PROMPTS.index(prompt)
-    return slice(place, place + 1)
-
-
-def viewed(table: ObjectTable, row: int, view: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Image, ground truth and clicks of an object, all in the frame of the view."""
-    image = table.image_index[row]
-    file, height, width = (a[image] for a in (table.file, table.height_px, table.width_px))
-    rgb = read_rgb(IMAGES / str(file), height_px=int(height), width_px=int(width))
-    truth = decode_rle(str(table.mask_rle[row]), int(height), int(width))
-    points = table.point_px[row].copy()
-    if view == "vflip":
-        points[:, 1] = height - 1 - points[:, 1]
-        truth = truth[::-1]
-    return apply_view(rgb, default_view(view), image=str(file)), truth, points
-
-
-def test_the_objects_of_an_image_share_its_statistics(table: ObjectTable) -> None:
-    for cell in ((SPLIT, "tiny", "gnoise"), (TRAIN_SPLIT, "tiny", "identity")):
-        features = storage.open_features(features_path(*cell)).load()
-        for name in ("encoder_mean", "encoder_std"):
-            rows, first = np.unique(features[name], axis=0, return_index=True)
-            assert len(rows) == table.n_images
-            assert set(table.image_index[first]) == set(range(table.n_images))
-        assert (features["encoder_std"] >= 0).all()
-
-
-def test_rows_are_the_split_s_objects_in_its_order(table: ObjectTable) -> None:
-    for view in VIEWS:
-        for dataset in (
-            storage.open_features(features_path(SPLIT, "tiny", view)),
-            storage.open_masks(masks_path(SPLIT, "tiny", view)),
-        ):
-            np.testing.assert_array_equal(dataset["object_id"], table.object_id)
-            assert dataset["prompt"].to_numpy().tolist() == list(PROMPTS)
 
 
 def test_a_train_cell_holds_two_prompt_sets_and_no_masks(table: ObjectTable) -> None:

@@ -18,7 +18,7 @@ from stages import gallery
 from stages.object_pictures import Shown, by_source
 from storage.outputs.results import Gallery, read_gallery
 from storage.outputs.tables import write_table
-from storage.paths import gallery_dir, masks_path, objects_path, results_dir
+from storage.paths import gallery_dir, objects_path, results_dir
 from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, write_objects
 from tests.fixtures.drawn_masks import HeldRows
@@ -168,27 +168,11 @@ def spoil_results(_root: Path, table: ObjectTable) -> None:
     write_table(results_dir(SPLIT) / "ranking.csv", RANKING, others)
 
 
-def spoil_masks(root: Path, _table: ObjectTable) -> None:
-    for chunk in (root / masks_path(SPLIT, "tiny", "identity") / "mask_code").glob("c*"):
-        data = bytearray(chunk.read_bytes())
-        data[: len(data) // 2] = bytes(len(data) // 2)
-        chunk.write_bytes(data)
-
-
-def forget_results(_root: Path, _table: ObjectTable) -> None:
-    (results_dir(SPLIT) / "ranking.csv").unlink()
-
-
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (spoil_images, "0.png must be an image file, got no such file"),
         (spoil_results, "ranking.csv must hold the objects of cache/objects/val.zarr for large"),
-        (
-            spoil_masks,
-            f"{masks_path(SPLIT, 'tiny', 'identity')}/mask_code: every chunk must be",
-        ),
-        (forget_results, "ranking.csv must exist, got none"),
     ],
 )
 def test_faulty_inputs_end_the_stage_with_one_line(

@@ -22,7 +22,6 @@ from pipeline.heads.training import Rows, train_head, validation_cost
 from pipeline.result_rows import TRIALS
 from pipeline.vocabulary import JUDGED
 from stages import train, tune
-from stages.training import fit
 from stages.training.data import read_head_data
 from stages.training.search import LOG
 from storage.head_files.head_file import head_set_path, read_head_file, read_isotonic
@@ -82,11 +81,6 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return run_stage
 
 
-def tune_all(run: Callable[..., None]) -> None:
-    for objective in OBJECTIVES:
-        run(tune.main, SPLIT, objective)
-
-
 @pytest.fixture(scope="module")
 def trained(untrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A split whose heads of all kinds are trained, those without the IoU token among them.
@@ -105,6 +99,13 @@ def trained(untrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         train.main()
     (root / "said").write_text(said.getvalue(), "utf-8")
     return root
+
+
+@pytest.fixture
+def tuned(trained: Path, split: None) -> None:  # noqa: ARG001 - it is where this one begins
+    """The copy of the split, with the choices that training needs."""
+    folder = tuning_path(SPLIT, "iou_tiny").parent
+    shutil.copytree(trained / folder, folder)
 
 
 @pytest.fixture
@@ -289,24 +290,6 @@ def test_a_study_does_not_go_on_with_the_trials_of_other_features_or_versions(
     assert killed() == first
 
 
-@pytest.mark.usefixtures("split")
-def test_settings_that_change_during_training_leave_no_head(
-    run: Callable[..., None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    tune_all(run)
-    before = sorted(heads_dir(SPLIT).rglob("*"))
-
-    def trained(*arguments: Any, **named: Any) -> object:  # noqa: ANN401
-        text = Path("params.yaml").read_text("utf-8")
-        Path("params.yaml").write_text(text.replace("seed: 0", "seed: 7"), "utf-8")
-        return train_head(*arguments, **named)
-
-    write_params(heads=["ours"])
-    monkeypatch.setattr(fit, "train_head", trained)
-    assert "train.seed: 0 -> 7" in assert_fails(capsys, run, train.main, SPLIT)
-    assert sorted(heads_dir(SPLIT).rglob("*")) == before
-
-
 @pytest.mark.usefixtures("in_trained")
 def test_train_writes_nine_heads_of_each_set_and_their_curves() -> None:
     for head_set, objective in every_head():
@@ -415,11 +398,10 @@ def test_heads_without_a_token_do_not_learn_from_it() -> None:
     assert unread["best_no_iou"] < 1e-5 < unread["best"]
 
 
-@pytest.mark.usefixtures("split")
+@pytest.mark.usefixtures("tuned")
 def test_training_again_without_the_ablation_gives_the_same_bytes_of_all_other_heads(
     trained: Path, run: Callable[..., None]
 ) -> None:
-    tune_all(run)
     run(train.main, SPLIT)
     for file in (head_set_path(SPLIT, one) for one in head_sets()):
         assert file.read_bytes() == (trained / file).read_bytes()
@@ -441,11 +423,10 @@ def test_cells_of_other_settings_end_the_stage(
     assert not heads_dir(SPLIT).exists()
 
 
-@pytest.mark.usefixtures("split")
+@pytest.mark.usefixtures("tuned")
 def test_heads_tuned_under_two_seeds_are_refused(
     run: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tune_all(run)
     write_params(seed=5)
     run(tune.main, SPLIT, "task_gap")
     line = assert_fails(capsys, run, train.main, SPLIT)

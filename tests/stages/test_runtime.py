@@ -61,16 +61,3 @@ def test_every_model_and_method_is_timed_without_weights_or_heads(
             "repeats": 6,
         }
     ]
-
-
-def test_a_device_that_is_not_there_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    write_params(device="cuda")
-    with pytest.raises(SystemExit):
-        run(runtime)
-    assert capsys.readouterr().err == (
-        "error: extract.device must be auto or cpu where torch sees no GPU, got 'cuda'\n"
-    )
-    assert not RUNTIME_PATH.exists()

@@ -3,7 +3,9 @@
 import os
 import signal
 import sys
+import time
 import traceback
+from functools import partial
 from pathlib import Path
 from threading import Event
 from threading import enumerate as enumerate_threads
@@ -11,9 +13,18 @@ from typing import Any, Final
 
 import pytest
 
-from stages.executor.tasks import N_TRIES, Failure, Task, check_all_done, run_tasks
+from stages.executor.tasks import (
+    N_TRIES,
+    Failure,
+    Task,
+    check_all_done,
+    in_threads,
+    map_by,
+    run_tasks,
+)
 from stages.settings.blocks import ExecutorParams
 from storage.errors import DataError, StoreError
+from storage.paths import WORK
 from tests.fixtures import tasks
 from tests.fixtures.driven import PATIENCE_S, driven, listens_to
 from tests.fixtures.slurm import wait_until
@@ -184,3 +195,31 @@ def test_workers_end_when_their_driver_is_killed(tmp_path: Path) -> None:
         workers = [run.first("a"), run.first("b")]
         run.process.kill()
         wait_until(lambda: not any(worker.is_running() for worker in workers), PATIENCE_S)
+
+
+def test_results_come_in_the_order_of_the_items() -> None:
+    def work(item: int) -> int:
+        time.sleep(0.02 if item == 0 else 0)
+        return 2 * item
+
+    assert list(in_threads(work, range(9))) == list(range(0, 18, 2))
+
+
+def test_an_error_reaches_the_caller() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(in_threads(lambda item: 1 // item, [1, 0]))
+
+
+@pytest.mark.slow
+def test_workers_give_results_in_order_and_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with map_by(ExecutorParams(kind="local", n_workers=2), "number") as each:
+        assert list(each(tasks.double, range(9))) == list(range(0, 18, 2))
+        assert list(each(partial(pow, 2), [3, 1])) == [8, 2]
+        (folder,) = WORK.glob(".each.*")
+        assert folder.stat().st_mode & 0o077 == 0
+        with pytest.raises(ZeroDivisionError):
+            each(partial(divmod, 1), [0])
+    assert list(WORK.iterdir()) == []

@@ -5,28 +5,14 @@ from collections.abc import Callable
 from contextlib import chdir
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
-from stages import extract, extract_train
-from stages.extraction import steps
+from stages import extract_train
 from storage.folders import sha256_file
 from storage.paths import POOL, objects_path
-from tests.fixtures.extract_project import (
-    CELL,
-    IMAGES,
-    SPLIT,
-    draw_project,
-    encoded_images,
-    outputs,
-    pool_of,
-    prepare_splits,
-    refused,
-    run,
-    write_params,
-)
+from tests.fixtures.extract_project import IMAGES, SPLIT, draw_project, prepare_splits, refused, run
 
 Refuse = Callable[..., str]
 
@@ -57,7 +43,6 @@ def refuse(capsys: pytest.CaptureFixture[str]) -> Refuse:
     ("cell", "message"),
     [
         (("shown", "tiny", "identity"), "eval split must be one of drawn, got 'shown'"),
-        (("taught", "tiny", "identity"), "eval split must be one of drawn, got 'taught'"),
         (
             (SPLIT, "huge", "identity"),
             "model must be one of tiny, small, base_plus, large, got 'huge'",
@@ -68,29 +53,6 @@ def refuse(capsys: pytest.CaptureFixture[str]) -> Refuse:
 def test_an_unknown_cell(refuse: Refuse, cell: tuple[str, ...], message: str) -> None:
     assert refuse(*cell) == message
     assert not POOL.exists()
-
-
-def test_settings_that_change_meanwhile_keep_the_work_and_publish_nothing(refuse: Refuse) -> None:
-    before, kept = Path("params.yaml").read_text("utf-8"), pool_of().folder
-    real = steps.run_shards
-
-    def run_shards(*arguments: Any) -> object:  # noqa: ANN401
-        write_params(precision="bf16")
-        return real(*arguments)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "run_shards", run_shards)
-        said = refuse()
-    assert said == (
-        "params.yaml must stay as it was when the stage began, got extract.precision: "
-        f"'fp32' -> 'bf16'; finished shards are kept in {kept}; restore the old "
-        "settings and run it again, or run it again under the new ones"
-    )
-    Path("params.yaml").write_text(before, "utf-8")
-    with encoded_images() as encoded:
-        run(extract, *CELL)
-    assert encoded == []
-    assert outputs()
 
 
 def test_a_train_split_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,11 +93,6 @@ def test_an_image_that_changed_since_prepare(refuse: Refuse) -> None:
         f"square.png: images/square.png must be the file that stage prepare saw (sha256 {former}..."
         f"), got {found}...; run prepare again"
     ) in refuse()
-
-
-def test_an_image_that_is_gone_since_prepare(refuse: Refuse) -> None:
-    (IMAGES / "square.png").unlink()
-    assert "(square.png: images/square.png: No such file or directory)" in refuse()
 
 
 def test_a_folder_that_is_gone_is_named_instead_of_its_images(refuse: Refuse) -> None:

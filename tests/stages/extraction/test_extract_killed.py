@@ -93,22 +93,6 @@ def test_stopped_it_keeps_each_shard_that_is_done_and_says_so_in_one_line(
     resume(undisturbed[0])
 
 
-@pytest.mark.usefixtures("project")
-def test_stopped_from_outside_it_ends_within_seconds(
-    undisturbed: tuple[dict[str, bytes], float],
-) -> None:
-    with start(*at_last_piece()) as process:
-        wait_for_shards(process, 2)
-        process.terminate()
-        _, said = process.communicate(timeout=START_S)
-    assert process.returncode == 143, said
-    assert said.splitlines()[-1].startswith("stopped by SIGTERM: finished shards are kept")
-    assert not list(CACHE.rglob("*.partial"))
-    assert len(done_shards()) < N_SHARDS
-    run(extract, *CELL)
-    assert outputs() == undisturbed[0]
-
-
 def die_at(module: str, name: str, call: int) -> None:
     """Run the stage in a process that dies there."""
     status, said = signalled(module, name, call, signal.SIGKILL)

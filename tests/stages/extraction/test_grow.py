@@ -1,4 +1,4 @@
-"""What is done is there: a split that grows, shrinks or is renamed computes no shard again.
+"""What is done is there: a split that grows or shrinks computes no shard again.
 
 And what was published serves as pool, whether it lies in the cache or in that of DVC alone.
 """
@@ -13,10 +13,8 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 from stages import extract, prepare
-from stages.cli.app import app
 from storage.paths import CACHE, POOL, features_path, masks_path
 from tests.fixtures.earlier_store import as_extract_7
 from tests.fixtures.extract_project import (
@@ -27,9 +25,7 @@ from tests.fixtures.extract_project import (
     files_of,
     flip,
     images_without,
-    pool_of,
     run,
-    write_params,
 )
 from tests.fixtures.fill_command import fill
 
@@ -146,18 +142,6 @@ def limit(max_objects: int | None) -> None:
     Path("params.yaml").write_text(yaml.safe_dump(params), "utf-8")
 
 
-def test_a_split_that_is_renamed_needs_no_model() -> None:
-    text = Path("params.yaml").read_text("utf-8")
-    Path("params.yaml").write_text(text.replace(SPLIT, "pilot"), "utf-8")
-    run(prepare, "pilot")
-    with no_model():
-        run(extract, "pilot", *CELL[1:])
-    old, new = (
-        files_of(path / "mask_code") for path in (OUTPUTS[1], masks_path("pilot", *CELL[1:]))
-    )
-    assert [*old.values()] == [*new.values()]
-
-
 def test_a_dry_run_counts_what_is_new_and_takes_nothing_over(grow: Extracted) -> None:
     shutil.rmtree(POOL)
     annotate(FILES)
@@ -171,22 +155,14 @@ def test_a_dry_run_counts_what_is_new_and_takes_nothing_over(grow: Extracted) ->
     assert set(grow()) == new_images()
 
 
-@pytest.mark.parametrize("command", ["extract", "fill", "adopt"])
-def test_what_is_published_serves_as_pool(grow: Extracted, command: str) -> None:
+def test_what_is_published_serves_as_pool(grow: Extracted) -> None:
     shutil.rmtree(POOL)
-    if command == "fill":
-        annotate(FILES)
-        with encoded_images() as encoded:
-            assert fill("/".join(CELL))[0] == 0
-        assert set(encoded) == new_images()
-        with no_model():
-            grow()
-        return
-    if command == "adopt":
-        result = CliRunner().invoke(app, ["cache", "adopt"])
-        assert (result.exit_code, result.stdout) == (0, f"3 shards put into {POOL}\n")
-        forget_outputs()
-    assert set(grow()) == new_images()
+    annotate(FILES)
+    with encoded_images() as encoded:
+        assert fill("/".join(CELL))[0] == 0
+    assert set(encoded) == new_images()
+    with no_model():
+        grow()
 
 
 def test_what_dvc_alone_has_serves_as_pool(grow: Extracted) -> None:
@@ -217,23 +193,6 @@ def test_a_shard_of_a_damaged_store_is_computed_again(
     assert set(grow()) == images_without([1])
     noted = f"note: shard 0 of {'/'.join(CELL)} is extracted again: "
     assert noted in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "changes", [{"weights": "random-1"}, {"extra_prompts": ["box"]}, {"shard_objects": 4}]
-)
-def test_shards_of_other_settings_do_not_serve(changes: dict[str, Any]) -> None:
-    before = published()
-    write_params(**changes)
-    with encoded_images() as encoded:
-        run(extract, *CELL)
-    assert set(encoded) == set(OLD)
-    write_params()
-    with no_model():
-        run(extract, *CELL)
-    assert published() == before
-    assert len(list(POOL.glob("*/settings.json"))) == 1 + ("shard_objects" not in changes)
-    assert len(pool_of().lacking()) == 0
 
 
 def test_outputs_of_a_version_with_fewer_arrays_are_made_anew_without_a_note(

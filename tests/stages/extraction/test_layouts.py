@@ -126,25 +126,6 @@ def test_options_stand_in_the_signature_and_lists_do_not() -> None:
     assert [signature[key] for key in ("frames", "subsets")] == ["0::1", "all"]
 
 
-def test_videos_without_automatic_masklets_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    prepared("sav_videos", draw_videos(1, 1))
-    manual = Path("sav_videos/sav_train/sav_000/video0_manual.json")
-    manual.with_name("video0_auto.json").write_bytes(manual.read_bytes())
-    assert "masklets" not in capsys.readouterr().out
-
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    # Left out, it is both.
-    del params["splits"]["sav_videos"]["masklets"]
-    write_params(params["splits"])
-    run(prepare, "sav_videos")
-
-    (told,) = capsys.readouterr().out.splitlines()
-    assert "left out: 0 crowds, " in told
-    assert told.endswith("; videos without automatic masklets: 1")
-    signature = read_objects(objects_path("sav_videos")).signature
-    assert signature["masklets"] == "both"
-
-
 def test_objects_without_a_pixel_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     videos = draw_videos(2)
     for picture in videos["video0"]:

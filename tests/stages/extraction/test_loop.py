@@ -156,7 +156,3 @@ def stop_at(n_images: int) -> Callable[[int], None]:
             raise Stopped("stopped", 143)
 
     return compute
-
-
-def test_nothing_to_do_is_done_at_once() -> None:
-    assert run_shards([], FakeSteps(), lambda _: None) == ()

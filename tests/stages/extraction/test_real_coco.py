@@ -12,16 +12,13 @@ import pytest
 import yaml
 
 import storage
-from pipeline.masks import encode
 from pipeline.sam.building import build
 from pipeline.sam.families import models_of
-from pipeline.vocabulary import PROMPTS
 from stages import extract, extract_train, prepare
-from storage.images.files import read_rgb
-from storage.paths import features_path, masks_path, objects_path
-from storage.rle import decode_rle
-from storage.split.objects import read_objects
+from storage.paths import features_path
+from tests.fixtures.extract_project import run
 from tests.fixtures.official import OfficialPredictor
+from tests.fixtures.official_cells import check_cell
 from tests.fixtures.settings import view_settings, write_versions
 
 ROOT = Path(__file__).parents[3]
@@ -67,44 +64,17 @@ def family(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     return str(request.param)
 
 
-def test_the_stores_hold_what_the_official_predictor_says(
-    family: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(monkeypatch, prepare, "coco_val")
-    run(monkeypatch, prepare, "coco_train")
+def test_the_stores_hold_what_the_official_predictor_says(family: str) -> None:
+    run(prepare, "coco_val")
+    run(prepare, "coco_train")
     for model in models_of(family)[: 1 if family == "mini" else None]:
-        run(monkeypatch, extract, "coco_val", model, "identity")
-        run(monkeypatch, extract_train, "coco_train", model)
-        check_cell(family, model)
+        run(extract, "coco_val", model, "identity")
+        run(extract_train, "coco_train", model)
+        features = storage.open_features(features_path("coco_val", model, "identity"))
+        assert features.sizes["object"] == N_OBJECTS[family]
+        official = OfficialPredictor(build(family, model, seed=0).eval())
+        rows = np.linspace(0, N_OBJECTS[family] - 1, N_COMPARED).astype(int)
+        check_cell(("coco_val", model, "identity"), COCO / "val2017", official, rows)
         train = storage.open_features(features_path("coco_train", model, "identity"))
         assert train.sizes["object"] == N_OBJECTS[family]
         shutil.rmtree("cache/pool")
-
-
-def run(monkeypatch: pytest.MonkeyPatch, stage: object, *arguments: str) -> None:
-    monkeypatch.setattr("sys.argv", ["stage", *arguments])
-    stage.main()  # type: ignore[attr-defined]
-
-
-def check_cell(family: str, model: str) -> None:
-    table = read_objects(objects_path("coco_val"))
-    # Opening refuses a store that is not complete.
-    features = storage.open_features(features_path("coco_val", model, "identity"))
-    codes = storage.open_masks(masks_path("coco_val", model, "identity"))["mask_code"]
-    assert features.sizes["object"] == codes.sizes["object"] == table.n_objects == N_OBJECTS[family]
-    official = OfficialPredictor(build(family, model, seed=0).eval())
-    for row in np.linspace(0, table.n_objects - 1, N_COMPARED).astype(int):
-        image = table.image_index[row]
-        height, width = int(table.height_px[image]), int(table.width_px[image])
-        path = COCO / "val2017" / str(table.file[image])
-        official.set_image(read_rgb(path, height_px=height, width_px=width))
-        truth = decode_rle(str(table.mask_rle[row]), height, width)
-        for column in range(len(PROMPTS)):
-            points = table.point_px[row]
-            clicks = points if column == 8 else points[column : column + 1]
-            said = official.predict(clicks, truth)
-            for name in ("sam_score", "iou_token", "mask_token", "object_score", "iou"):
-                found = features[name][row, column].to_numpy()
-                np.testing.assert_allclose(found, said[name], atol=1e-3, err_msg=name)
-            code = encode(1 / (1 + np.exp(-said["logits"].astype(np.float64))))
-            assert np.abs(codes[row, column].to_numpy().astype(int) - code).max() <= 1

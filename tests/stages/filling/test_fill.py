@@ -1,7 +1,6 @@
 """``usam fill``: processes share the work, and ``extract`` finds it done."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -44,7 +43,6 @@ from tests.fixtures.extract_project import (
     prepare_splits,
     refused,
     run,
-    write_params,
 )
 from tests.fixtures.fill_command import (
     ENDING,
@@ -154,12 +152,6 @@ def test_a_dry_run_says_what_is_missing_and_why() -> None:
     fill(NAME, "--shard-range", "1/2")
     _, said, _ = fill("--dry-run", f"{SPLIT}/tiny/*")
     assert "4 of 7 shards done" in said
-    write_params(precision="bf16", shard_objects=SHARD_OBJECTS)
-    _, said, _ = fill("--dry-run", NAME)
-    assert said.rstrip().endswith("  missing, done under other settings (precision: fp32 -> bf16)")
-    write_params(shard_objects=SHARD_OBJECTS)
-    _, said, _ = fill("--dry-run", f"{SPLIT}/tiny/vflip", NAME)
-    assert "4 of 7 shards done" in said
 
 
 def test_rows_are_computed_under_the_version_of_the_code_alone() -> None:
@@ -238,11 +230,6 @@ def test_a_changed_image_is_missing_from_a_published_cell() -> None:
     status, said, _ = fill("--dry-run", NAME)
     assert status == 0
     assert said.rstrip().endswith("  other images")
-    n_shards = said.splitlines()[-1].split()[4]
-    shutil.rmtree(POOL)
-    row = fill("--dry-run", NAME)[1].rstrip()
-    assert row.endswith("  other images")
-    assert row.splitlines()[-1].split()[4] == n_shards, "what is published will be taken over"
 
 
 def cut_short(path: Path) -> None:
@@ -253,8 +240,6 @@ def cut_short(path: Path) -> None:
     ("kind", "damage", "rule"),
     [
         ("features", flip, "must be features of a shard, got "),
-        ("features", cut_short, "must be features of a shard, got "),
-        ("masks", flip, "must have the sha256 "),
         ("masks", cut_short, "must have the sha256 "),
         ("masks", Path.unlink, "No such file"),
     ],
@@ -307,9 +292,6 @@ def test_a_split_that_was_prepared_under_other_settings_is_refused() -> None:
         f"; `dvc repro prepare@{SPLIT}` makes it\n"
     )
     assert fill(NAME) == (1, "", wanted)
-    assert fill("--dry-run", NAME) == (1, "", wanted)
-    prepare_splits()
-    assert fill(NAME)[0] == 0
 
 
 def test_what_another_process_did_meanwhile_is_not_done_again(
@@ -354,17 +336,16 @@ def test_masks_are_read_once_to_be_published(monkeypatch: pytest.MonkeyPatch) ->
     assert not [path for path in read if path.parent.name == "mask_code" and "c." in path.name]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 @pytest.mark.slow
 def test_stopped_by_a_batch_system_it_keeps_its_shards_and_may_be_started_again(
-    wanted: dict[str, bytes], number: signal.Signals
+    wanted: dict[str, bytes],
 ) -> None:
     with started(NAME, program=(ENDING, *at_last_piece(), "stages.cli")) as process:
         wait_for_shards(1)
-        process.send_signal(number)
+        process.send_signal(signal.SIGUSR1)
         _, said = process.communicate(timeout=START_S)
     assert process.returncode == 0, said
-    assert f"stopped by {number.name}: finished shards are kept in cache/pool" in said
+    assert "stopped by SIGUSR1: finished shards are kept in cache/pool" in said
     assert len(done_shards()) < N_SHARDS
     assert not list(CACHE.rglob("*.partial"))
     assert fill(NAME)[0] == 0
@@ -409,15 +390,7 @@ def test_processes_that_are_killed_cost_no_more_than_their_shards(
 
 
 @pytest.mark.slow
-def test_two_processes_at_once_and_those_of_one_machine_give_the_bytes_of_one(
-    wanted: dict[str, bytes],
-) -> None:
-    with started(NAME) as one, started(NAME) as other:
-        assert (one.wait(START_S), other.wait(START_S)) == (0, 0)
-    run(extract, *CELL)
-    assert outputs() == wanted
-    for folder in ("pool", "features", "masks"):
-        shutil.rmtree(CACHE / folder)
+def test_workers_of_one_machine_give_the_bytes_of_one_process(wanted: dict[str, bytes]) -> None:
     set_executor(kind="local", n_workers=2)
     run(extract, *CELL)
     assert outputs() == wanted

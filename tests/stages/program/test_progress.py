@@ -55,18 +55,6 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> StringIO:
     return screen
 
 
-def test_without_a_terminal_the_end_is_one_line(
-    clock: Clock, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with progress("extract tiny", 10) as advance:
-        for _ in range(10):
-            clock.now_s += 0.5
-            advance(1)
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err == "extract tiny: 10/10 objects, 2.0 objects/s, 0 s left\n"
-
-
 def test_long_work_says_where_it_is_now_and_then(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,12 +76,6 @@ def test_nothing_done_has_no_rate_to_guess_from(
     with progress("extract", 5):
         clock.now_s += 1
     assert capsys.readouterr().err == "extract: 0/5 objects, 0.0 objects/s\n"
-
-
-def test_work_without_anything_to_do_ends_quietly(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress("extract", 0) as advance:
-        advance(0)
-    assert capsys.readouterr().err == ""
 
 
 def test_what_others_do_no_longer_counts(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,14 +138,6 @@ def test_brackets_in_a_name_are_no_markup(clock: Clock, terminal: StringIO) -> N
         clock.now_s += 1
         advance(1)
     assert "verify [/red]x.zarr" in terminal.getvalue()
-
-
-def test_the_bar_ends_with_an_error(clock: Clock, terminal: StringIO) -> None:
-    clock.now_s += 1
-    with pytest.raises(KeyError):
-        break_off()
-    # The cursor is shown again: the terminal is left as it was.
-    assert terminal.getvalue().rstrip().endswith("\x1b[?25h")
 
 
 def test_an_item_is_counted_when_the_next_one_is_asked_for() -> None:

@@ -96,13 +96,6 @@ def test_what_an_extraction_does_not_depend_on_may_change(
     assert refusal("extract", CELL, lambda: change(how)) == ""
 
 
-def test_a_view_matters_to_the_entropies_of_all(change: Callable[[Change], None]) -> None:
-    said = refusal(
-        "entropy", {"split": "shapes_val"}, lambda: change(lambda p: p["views"].pop("vflip"))
-    )
-    assert "views.vflip" in said
-
-
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_setting_that_dvc_records_of_a_stage_counts(
     change: Callable[[Change], None], stage: str

@@ -14,7 +14,7 @@ from pipeline.views import entropy_views
 from pipeline.vocabulary import ABLATIONS
 from stages.settings.blocks import ExecutorParams, ExtractParams
 from stages.settings.params import Params, read_params
-from stages.settings.parsing import ParamsError, check_known, parse
+from stages.settings.parsing import ParamsError, parse
 from stages.tables.paper import paper_numbers
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.mini import MODELS
@@ -99,11 +99,6 @@ def test_settings_come_out_typed_and_frozen(write: Write) -> None:
     assert (split.reader, split.images, split.max_objects) == ("coco", "val/", 7)
     with pytest.raises(FrozenInstanceError):
         read.executor.n_threads = 3  # type: ignore[misc]
-
-
-def test_without_heads_some_models_are_enough(write: Write) -> None:
-    some = settings(models=["large"], train_splits=[])
-    assert read_params(write(some)).models == ("large",)
 
 
 def test_numbers_are_those_that_dvc_reads(write: Write) -> None:
@@ -235,12 +230,6 @@ def test_a_block_is_parsed_alone_too() -> None:
         ParamsError, match=r"^extract: precision must be one of fp32, bf16, got 'x'"
     ):
         parse("extract", own | {"precision": "x"}, ExtractParams)
-
-
-def test_an_unknown_split_is_named_with_those_known() -> None:
-    read = read_params(ROOT / "params.yaml")
-    with pytest.raises(ParamsError, match=r"^split must be one of shapes_val, .*, got 'test'$"):
-        check_known("split", "test", read.splits)
 
 
 VALUES: Final = {

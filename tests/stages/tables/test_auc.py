@@ -1,6 +1,7 @@
 """Results as tables in the paper's form, metrics, plots and figures."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -10,19 +11,20 @@ from pipeline.scoring.corrections import BOUNDS, IOU_GT
 from pipeline.scoring.measures import HEAD_MEASURES, OF_KIND, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.vocabulary import TASKS
 from stages.tables.auc import (
+    RADAR_LINES,
     ablation_table,
-    absolute_table,
     correlation_names,
     correlation_table,
     curve_table,
     margin_table,
     metrics,
     overview_table,
+    radar_table,
     relative_table,
     token_margin_table,
 )
 from stages.tables.paper import paper_numbers
-from stages.tables.report_table import Results, of_protocol, task_models
+from stages.tables.report_table import Results, of_protocol
 from stages.tables.statistics import best_model_table, iou_table, view_table
 from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
@@ -74,22 +76,6 @@ def test_relative_tables_have_the_papers_rows_of_the_default_model_and_the_judge
     assert shown.to_dict() == pytest.approx(expected[shown.index].to_dict())
 
 
-def test_absolute_tables_start_each_model_with_its_bounds(
-    results: dict[str, SplitResults], own: Results, protocol: str
-) -> None:
-    table = absolute_table(own, "segmentation")
-    assert list(table["model"].unique()) == list(MODELS)
-    for model, rows in table.groupby("model"):
-        untrained = untrained_of(protocol, "segmentation")
-        names = ["oracle", "worst", *untrained, *HEAD_MEASURES, *HEAD_MEASURES]
-        assert rows["measure"].tolist() == names
-        auc = rows_of(
-            results["shapes_val"].auc, protocol=protocol, task="segmentation", model=str(model)
-        )
-        assert rows["shapes_val"].iloc[0] == pytest.approx(100 * auc["oracle"].iloc[0])
-        assert rows["shapes_val"].iloc[2] == pytest.approx(100 * auc["auc"].iloc[0])
-
-
 def test_the_iou_table_holds_means_over_objects(results: dict[str, SplitResults]) -> None:
     table = iou_table(results)
     proposals = ["best", "selected", "refined", "refined_selected"]
@@ -114,19 +100,6 @@ def test_the_view_table_shows_the_protocols_masks_in_every_view(
         assert shown.tolist() == of_identity[split].tolist()
 
 
-def test_the_view_table_tells_what_a_view_costs(own: Results) -> None:
-    table = view_table(own)
-    identity, flipped = (table[table["view"] == view] for view in ("identity", "vflip"))
-    for split in SPLITS:
-        names = [f"{split}_difference{end}" for end in ("", "_low", "_high")]
-        assert identity[names].isna().all(axis=None)
-        difference, low, high = flipped[names].to_numpy().T
-        cost = flipped[split].to_numpy() - identity[split].to_numpy()
-        np.testing.assert_allclose(difference, cost, atol=1e-5)
-        assert (low < difference).all()
-        assert (difference < high).all()
-
-
 def test_models_share_the_objects_on_which_they_tie(results: dict[str, SplitResults]) -> None:
     iou = {"tiny": [0.5, 0.1, 0.2, 0.0], "small": [0, 0.3, 0.2, 0], "large": [0.5, 0.9, 0.2, 0.0]}
     judged = {"protocol": "best", "judged": "best"}
@@ -140,18 +113,6 @@ def test_models_share_the_objects_on_which_they_tie(results: dict[str, SplitResu
     np.testing.assert_allclose(table["split"], expected)
 
 
-def test_shares_of_the_best_models_add_up(
-    results: dict[str, SplitResults], own: Results, protocol: str
-) -> None:
-    table = best_model_table(own)
-    assert table["model"].tolist() == list(MODELS)
-    np.testing.assert_allclose(table[list(SPLITS)].sum(), 100)
-    objects = rows_of(results["coco_val"].objects, protocol=protocol, judged=protocol)
-    by_model = [rows_of(objects, model=model)[f"{protocol}_iou"] for model in MODELS]
-    wins = np.bincount(np.argmax(by_model, axis=0), minlength=len(MODELS))
-    np.testing.assert_allclose(table["coco_val"], 100 * wins / wins.sum())
-
-
 def test_margins_are_told_of_every_measure_but_the_baseline(own: Results, protocol: str) -> None:
     table = margin_table(own)
     assert set(table["task"]) == set(TASKS)
@@ -161,26 +122,6 @@ def test_margins_are_told_of_every_measure_but_the_baseline(own: Results, protoc
         relative = relative_table(own, task).set_index("measure")["coco_val"]
         (found,) = table.query("task == @task and measure == @measure")["coco_val"]
         assert found == pytest.approx(relative[measure] - relative["sam_score"])
-
-
-def test_the_ablation_shows_the_gaps_without_a_token_and_with_both(
-    results: dict[str, SplitResults],
-) -> None:
-    best = of_protocol(results, "best")
-    table = ablation_table(best)
-    assert list(table["tokens"].unique()) == ["no_mask", "no_iou", "both"]
-    assert list(table["task"].unique()) == ["model", "prompt", "task"]
-    assert set(table["model"]) == {"tiny"}
-    assert set(table["measure"]) == set(OF_KIND["paper"]) - {"usam"}
-    both = table[table["tokens"] == "both"].set_index(["measure", "trained_on"])
-    for task in ("model", "prompt", "task"):
-        of_paper = relative_table(best, task).query("measure in @OF_KIND['paper']")
-        for row in of_paper.to_dict("records"):
-            shown = both.loc[(row["measure"], row["trained_on"])]
-            assert shown["coco_val"] == row["coco_val"]
-            assert shown["coco_val_high"] == row["coco_val_high"]
-    no_mask = table[table["tokens"] == "no_mask"].set_index(["measure", "trained_on"])
-    assert (no_mask["coco_val"] != both["coco_val"]).any()
 
 
 def test_ablated_heads_lack_a_token_of_the_judged_mask(results: dict[str, SplitResults]) -> None:
@@ -308,10 +249,23 @@ def test_metrics_are_a_score_of_numbers_about_the_masks_that_a_user_has(
             assert found["task"][measure] == pytest.approx(relative, abs=1e-6)
 
 
-def test_tasks_that_were_not_evaluated_are_not_shown(results: dict[str, SplitResults]) -> None:
-    found = results["shapes_val"]
-    fewer = found.auc[(found.auc["task"] != "model") & (found.auc["model"] != "tiny")]
-    models = {name: signature for name, signature in found.run["models"].items() if name != "tiny"}
-    few = replace(found, auc=fewer, run={**found.run, "models": models})
-    shown = task_models({"shapes_val": few})
-    assert shown == {"prompt": "small", "task": "small", "segmentation": "large"}
+def test_the_radar_has_the_cells_of_the_relative_tables(own: Results, protocol: str) -> None:
+    table = radar_table(own["coco_val"])
+    assert list(table.columns) == ["measure", "trained_on", *TASKS]
+    # Of selected masks, the highest SamScore is the SamScore.
+    shown = [one for one in RADAR_LINES if protocol == "best" or one.name != "sam_score_highest"]
+    assert list(zip(table["measure"], table["trained_on"], strict=True)) == [
+        *((line.name, "") for line in shown if not line.needs_heads),
+        *((line.name, split) for split in TRAIN_SPLITS for line in shown if line.needs_heads),
+    ]
+    lines = table.set_index(["measure", "trained_on"])
+    missing = set()
+    for task, (name, trained_on) in product(TASKS, lines.index):
+        (measure,) = (line.measures[task] for line in shown if line.name == name)
+        relative = relative_table(own, task).set_index(["measure", "trained_on"])["coco_val"]
+        if np.isnan(lines.loc[(name, trained_on), task]):
+            missing.add((name, task))
+        elif (measure, trained_on) in relative.index:  # not every entropy is in each task's table
+            expected = relative[measure, trained_on]
+            assert lines.loc[(name, trained_on), task] == pytest.approx(expected)
+    assert missing == ({("sam_score_highest", "task")} if protocol == "best" else set())

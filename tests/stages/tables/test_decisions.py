@@ -1,19 +1,15 @@
 """What it is worth to choose by predicted gains, as a table of the results."""
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.scoring.tasks import REFINED
-from stages.tables.catalogue import columns_of_objects
 from stages.tables.decisions import COSTS, decision_table
-from stages.tables.report_table import Results, of_protocol
-from storage.outputs.results import SplitResults, read_results
-from storage.paths import results_dir
+from stages.tables.report_table import Results
+from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
 
 
@@ -88,15 +84,3 @@ def test_of_fewer_models_the_largest_is_a_choice_and_a_single_one_is_none(
     choices = set(table["choice"])
     assert choices >= {"keep always", "by SamScore", "by Δ*"}
     assert {choice for choice in choices if choice.startswith("always")} == always
-
-
-def test_the_columns_that_the_report_reads_are_enough(
-    evaluated: Path, own: Results, protocol: str
-) -> None:
-    read: dict[str, Any] = {
-        split: read_results(evaluated / results_dir(split), of_objects=columns_of_objects())
-        for split in SPLITS
-    }
-    few = of_protocol(read, protocol)
-    assert len(few[SPLITS[0]].objects.columns) < len(own[SPLITS[0]].objects.columns)
-    pd.testing.assert_frame_equal(decision_table(few), decision_table(own))

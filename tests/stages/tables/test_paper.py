@@ -78,7 +78,8 @@ def test_our_tables_turn_the_papers_auc_into_its_tables_1_to_4(
     cells: list[tuple[float, float]] = []
     for task in TASKS:
         numbers = paper_numbers("relative").query(f"task == '{task}'").drop(columns="task")
-        # The heads of MOSE are those of COCO, which stand in rows of their own.
+        # The paper says that MOSE is scored with heads of SA-V; its numbers are those of COCO's,
+        # which stand in rows of their own.
         cells += both_sides(beside_paper(relative_table(results, task), numbers, DATA_SETS))
     ours, paper = np.transpose(cells)
     assert len(cells) == 125
@@ -221,3 +222,12 @@ def test_every_model_and_view_of_the_paper_is_one_of_ours() -> None:
     first = view.groupby("model")["percent"].transform("first")
     np.testing.assert_allclose(view["difference"].fillna(0), view["percent"] - first, atol=1e-9)
     assert paper_numbers("best_model").groupby("data_set")["percent"].sum().round().eq(100).all()
+
+
+def test_the_papers_bounds_mirror_each_other_as_ours_do() -> None:
+    # Oracle and worst sum to mean IoU before and after: for segmentation the latter is 100 %, and
+    # with these means the model task must sum to the best tiny and the best large proposals'.
+    auc = paper_numbers("auc").query("measure in ('oracle', 'worst')")
+    sums = auc.groupby(["task", "model", "data_set"])["percent"].sum()
+    tiny, large = (sums["segmentation", model] - 100 for model in ("tiny", "large"))
+    assert sums["model", "tiny"].to_dict() == pytest.approx((tiny + large).to_dict(), abs=0.04)

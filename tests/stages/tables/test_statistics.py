@@ -1,5 +1,6 @@
 """What measures are good for, as tables of the results."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from pipeline.mask_statistics import REGIONS
 from pipeline.runtime import METHODS
 from pipeline.scoring.measures import BY_NAME
-from pipeline.scoring.statistics import FAILURE_IOUS, PIXEL_STATISTICS, STATISTICS
+from pipeline.scoring.statistics import PIXEL_STATISTICS, STATISTICS
 from stages.tables.report_table import Results
 from stages.tables.statistics import (
     Seconds,
@@ -54,57 +55,36 @@ def percent(row: dict[Any, Any]) -> Any:  # noqa: ANN401 - what pytest compares
     return pytest.approx([100 * row["value" + end] for end in ("", "_low", "_high")], nan_ok=True)
 
 
-@pytest.mark.parametrize("split", SPLITS)
-def test_areas_and_correlations_are_the_largest_models_in_percent(own: Results, split: str) -> None:
-    table = selective_table(own)
-    names = ("aurc", "excess_aurc", "augrc", "pearson", "spearman")
-    rows = [row for row in statistics(own, split, names) if row["model"] == "large"]
-    assert len(table) == len(rows)
-    for row in rows:
-        found = told(
-            table,
-            split,
-            measure=row["measure"],
-            trained_on=row["train_split"],
-            statistic=SYMBOLS[row["statistic"]],
-        )
-        assert list(found) == percent(row)
-
-
-@pytest.mark.parametrize("split", SPLITS)
-def test_failures_have_a_column_a_statistic_and_threshold(own: Results, split: str) -> None:
-    table = failure_table(own)
-    names = ("auroc", "average_precision", "false_alarms")
-    assert list(table["statistic"].unique()) == [
-        f"{SYMBOLS[name]}, IoU < {limit:g}" for limit in FAILURE_IOUS for name in names
-    ]
-    for row in statistics(own, split, names):
-        if row["model"] == "large":
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (selective_table, ("aurc", "excess_aurc", "augrc", "pearson", "spearman")),
+        (failure_table, ("auroc", "average_precision", "false_alarms")),
+        (calibration_table, ("calibration_error", "root_mean_square", "bias")),
+    ],
+    ids=lambda given: getattr(given, "__name__", ""),
+)
+def test_statistics_of_the_largest_or_of_every_model_are_told_in_percent(
+    own: Results, make: Callable[[Results], pd.DataFrame], names: tuple[str, ...]
+) -> None:
+    table = make(own)
+    is_of_every_model = "model" in table
+    for split in SPLITS:
+        rows = statistics(own, split, names)
+        if not is_of_every_model:
+            rows = [row for row in rows if row["model"] == "large"]
+        assert len(table) == len(rows)
+        for row in rows:
+            limit = "" if np.isnan(row["iou_below"]) else f", IoU < {row['iou_below']:g}"
             found = told(
                 table,
                 split,
                 measure=row["measure"],
                 trained_on=row["train_split"],
-                statistic=f"{SYMBOLS[row['statistic']]}, IoU < {row['iou_below']:g}",
+                statistic=SYMBOLS[row["statistic"]] + limit,
+                **({"model": row["model"]} if is_of_every_model else {}),
             )
             assert list(found) == percent(row)
-
-
-def test_calibration_is_of_every_model_and_of_predicted_ious_alone(own: Results) -> None:
-    table = calibration_table(own)
-    assert list(table["model"].unique()) == list(MODELS)
-    assert all(BY_NAME[measure].predicted_iou for measure in table["measure"])
-    names = ("calibration_error", "root_mean_square", "bias")
-    for row in statistics(own, SPLITS[0], names):
-        found = told(
-            table,
-            SPLITS[0],
-            model=row["model"],
-            measure=row["measure"],
-            trained_on=row["train_split"],
-            statistic=SYMBOLS[row["statistic"]],
-        )
-        assert list(found) == percent(row)
 
 
 def test_pixels_have_a_column_a_statistic_and_region(own: Results) -> None:
@@ -180,14 +160,6 @@ def test_routing_takes_the_measures_time_and_the_large_models(own: Results) -> N
         expected = [100 * (SECONDS[method] + row["value" + end]) for end in ("", "_low", "_high")]
         found = told(of_time, SPLITS[0], told="time, of the largest model's")
         assert list(found) == pytest.approx(expected)
-
-
-def test_without_tiny_and_large_nothing_is_routed(own: Results) -> None:
-    few = {
-        split: replace(found, statistics=found.statistics.query("statistic != 'routed'"))
-        for split, found in own.items()
-    }
-    assert routing_table(few, TIMED).empty
 
 
 def test_a_measure_that_the_rounds_cannot_tell_from_the_model_alone_takes_as_long() -> None:

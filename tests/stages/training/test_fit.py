@@ -1,10 +1,11 @@
-"""Who trains the heads changes none of them."""
+"""What heads learn from, and that who trains them changes none of them."""
 
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple
+from itertools import product
 from multiprocessing import active_children
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -21,11 +22,12 @@ from stages.executor.tasks import Failure, Task, run_tasks
 from stages.settings.blocks import ExecutorParams
 from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training import fit
-from stages.training.data import read_head_data
+from stages.training.data import block_inputs, read_head_data
 from stages.training.fit import fit_sets, heads_to_fit
+from storage import open_features
 from storage.head_files.head_file import head_set_path
 from storage.paths import CACHE, curves_path, features_path
-from storage.split.cells import SplitCells
+from storage.split.cells import SplitCells, open_cells
 from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.signatures import extract_params
 from tests.fixtures.tasks import run_travelled
@@ -138,3 +140,26 @@ def trained(monkeypatch: pytest.MonkeyPatch, **changes: object) -> list[bytes]:
     train.main()
     places = (head_set_path(SPLIT, one) for one in head_sets(kinds=("paper",)))
     return [file.read_bytes() for file in (curves_path(SPLIT), *places)]
+
+
+N_IN_CHUNKS: Final = 2049
+"""Objects in three chunks."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "prompts"), [("paper", ["center"]), ("ours", ["center", "refined"])]
+)
+def test_rows_of_all_blocks_are_those_of_the_whole(
+    kind: str, prompts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_split(n_objects=N_IN_CHUNKS)
+    head_set = HeadSet("best", "best", kind)
+    found = read_head_data(
+        open_cells(SPLIT, settings_of_cells(extract_params(), train_cells(SPLIT, MODELS))), head_set
+    )
+    expected = []
+    for prompt, model in product(prompts, MODELS):
+        with open_features(features_path(SPLIT, model, "identity")) as features:
+            expected.append(block_inputs(features.sel(prompt=prompt).load(), head_set))
+    np.testing.assert_array_equal(found.inputs, np.concatenate(expected))

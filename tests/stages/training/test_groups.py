@@ -62,10 +62,6 @@ def test_videos_of_one_name_in_two_subsets_are_two() -> None:
     assert group_index(table_of(files, [0, 1], {"group": "video"})).tolist() == [0, 1]
 
 
-def test_no_objects_have_no_groups() -> None:
-    assert group_index(table_of(COCO, [], {"group": "image"})).shape == (0,)
-
-
 @pytest.mark.parametrize(
     ("signature", "found"), [({"group": "scene"}, "scene"), ({"reader": "davis"}, "none")]
 )

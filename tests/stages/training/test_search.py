@@ -25,13 +25,7 @@ from storage.paths import CACHE, features_path
 from tests.fixtures.mini import MODELS
 from tests.fixtures.signatures import extract_params
 from tests.fixtures.tasks import run_travelled
-from tests.fixtures.train_split import (
-    N_CHANNELS,
-    N_OBJECTS,
-    SPLIT,
-    write_features,
-    write_split,
-)
+from tests.fixtures.train_split import N_CHANNELS, N_OBJECTS, SPLIT, write_features, write_split
 
 LOCAL: Final = ExecutorParams(kind="local", n_workers=2)
 
@@ -101,18 +95,6 @@ def test_a_worker_finds_the_trials_of_inline_and_goes_on_from_those_that_are_kep
     assert search(study, LOCAL) == ([kept, *others], folder)
     assert [one.n_workers for one in asked] == [1], "a study takes a worker"
     assert sum(counted) == N_TRIALS
-
-
-@pytest.mark.usefixtures("asked")
-def test_trials_of_a_study_that_had_more_are_not_counted(
-    study: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found, _ = search(study, LOCAL)
-    counted: list[int] = []
-    counted_by(monkeypatch, counted.append)
-    fewer = replace(study, settings=replace(SETTINGS, n_trials=1))
-    assert search(fewer, LOCAL)[0] == found[:1]
-    assert sum(counted) == 1
 
 
 @pytest.mark.usefixtures("asked")

@@ -9,7 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from pipeline.heads.kinds import RANGES, Hyperparameters, Trial
+from pipeline.heads.kinds import Hyperparameters, Trial
 from stages.training.search import LOG, Facade, run_study
 from storage.outputs.tuning import read_log
 from tests.fixtures.dvc_stages import ROOT
@@ -64,12 +64,6 @@ def test_a_study_killed_on_the_way_goes_on_to_the_same_trials(
     assert calls == [trial.plan for trial in undisturbed], "a finished trial was run again"
 
 
-def test_trials_stay_in_the_ranges(undisturbed: list[Trial]) -> None:
-    for trial in undisturbed:
-        for name, (low, high) in RANGES.items():
-            assert low <= getattr(trial.plan, name) <= high
-
-
 def test_under_multifidelity_the_best_of_those_that_begin_get_more_epochs(tmp_path: Path) -> None:
     trials = run_study(
         slope, tmp_path, n_trials=21, seed=3, advance=lambda _: None, facade="multifidelity"
@@ -84,20 +78,6 @@ def test_under_multifidelity_the_best_of_those_that_begin_get_more_epochs(tmp_pa
     assert set(more) == set(begun[: len(more)])
     assert most == more[: len(most)]
     assert [len(begun), len(more), len(most)] == [16, 4, 1]
-
-
-def test_an_error_of_the_cost_ends_the_study(tmp_path: Path) -> None:
-    def faulty(plan: Hyperparameters) -> float:
-        raise RuntimeError(plan)
-
-    with pytest.raises(RuntimeError):
-        run(tmp_path, faulty, "full")
-
-
-def test_every_trial_is_counted(tmp_path: Path) -> None:
-    counted: list[int] = []
-    run_study(slope, tmp_path, n_trials=2, seed=0, advance=counted.append)
-    assert counted == [1, 1]
 
 
 def test_smac_is_bounded_above_while_the_search_overrides_private_parts_of_it() -> None:
