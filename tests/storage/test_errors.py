@@ -1,29 +1,8 @@
 """How a message shows what a file holds."""
 
-import math
-
 import pytest
 
 from storage.errors import N_CHARACTERS, shown
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ("clip.mp4", "'clip.mp4'"),
-        ("two\nlines", r"'two\nlines'"),
-        ("\ud800", r"'\ud800'"),
-        (True, "True"),
-        (None, "None"),
-        (math.nan, "nan"),
-        (2**70, "1180591620717411303424"),
-        ([1, 2.5, "x"], "[1, 2.5, 'x']"),
-        ({"size": [8, 10]}, "{'size': [8, 10]}"),
-        ([], "[]"),
-    ],
-)
-def test_a_short_value_is_shown_whole(value: object, text: str) -> None:
-    assert shown(value) == text
 
 
 @pytest.mark.parametrize(

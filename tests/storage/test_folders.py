@@ -3,7 +3,6 @@
 import errno
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,43 +31,58 @@ ROOT: Final = Path(__file__).parents[2]
 
 WRITER: Final = """
 import os, signal, sys
+from itertools import count
 from pathlib import Path
 from storage import folders
 
-kind, call = sys.argv[1], int(sys.argv[2])
-n_calls = 0
+target, is_file = Path("target"), sys.argv[1] == "file"
 
-def dying(real):
-    def run(*arguments, **named):
-        count()
-        result = real(*arguments, **named)
-        count()
-        return result
-    return run
-
-def count():
-    global n_calls
-    n_calls += 1
-    if n_calls == call:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-for owner, names in {
-    os: ("open", "fsync", "rename", "replace", "mkdir", "unlink", "rmdir"),
-    folders: ("_exchange",),
-}.items():
-    for name in names:
-        setattr(owner, name, dying(getattr(owner, name)))
-
-if kind == "file":
-    with folders.whole_file(Path("target")) as partial:
-        partial.write_text("new")
-else:
-    with folders.whole_folder(Path("target")) as partial:
-        partial.mkdir()
+def write(path, text):
+    if is_file:
+        path.write_text(text)
+    else:
+        path.mkdir()
         for name in ("one", "two"):
-            (partial / name).write_text("new")
+            (path / name).write_text(text)
+
+def replace(last_call):
+    calls = count(1)
+
+    def tick():
+        if next(calls) == last_call:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def dying(real):
+        def run(*arguments, **named):
+            tick()
+            result = real(*arguments, **named)
+            tick()
+            return result
+        return run
+
+    os.mkdir(str(last_call))
+    os.chdir(str(last_call))
+    write(target, "old")
+    for owner, names in {
+        os: ("open", "fsync", "rename", "replace", "mkdir", "unlink", "rmdir"),
+        folders: ("_exchange",),
+    }.items():
+        for name in names:
+            setattr(owner, name, dying(getattr(owner, name)))
+    with (folders.whole_file if is_file else folders.whole_folder)(target) as partial:
+        write(partial, "new")
+
+for last_call in count(1):
+    child = os.fork()
+    if child == 0:
+        replace(last_call)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status == 0:
+        break
+    assert status == -signal.SIGKILL, status
 """
-"""Replaces a file or folder in a process that dies before or after the nth call of the system."""
+"""Replaces a file or folder in processes that die before or after the nth call of the system."""
 
 
 def fill(folder: Path, text: str) -> None:
@@ -123,15 +137,6 @@ def test_one_whose_making_fails_leaves_the_former_one(kind: str, tmp_path: Path)
     assert list(tmp_path.iterdir()) == [tmp_path / "target"]
 
 
-def killed(root: Path, kind: str, call: int) -> bool:
-    """Whether the writer died; it otherwise ended well."""
-    command = (sys.executable, "-c", WRITER, kind, str(call))
-    path = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=root, env=path, capture_output=True, text=True, check=False)
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.returncode != 0
-
-
 def texts(path: Path) -> set[str]:
     """Texts of a file, or of the two of a folder."""
     if path.is_file():
@@ -140,31 +145,17 @@ def texts(path: Path) -> set[str]:
     return {file.read_text() for file in path.iterdir()}
 
 
-def write_old(target: Path, kind: str) -> None:
-    if kind == "file":
-        target.write_text("old")
-    else:
-        target.mkdir()
-        for name in ("one", "two"):
-            (target / name).write_text("old")
-
-
-@pytest.mark.parametrize("kind", ["file", "folder"])
+@pytest.mark.parametrize("kind", WHOLE)
 def test_killed_at_any_call_of_the_system_the_old_or_the_new_one_stands(
     tmp_path: Path, kind: str
 ) -> None:
-    seen, call = [], 1
-    while True:
-        root = tmp_path / str(call)
-        root.mkdir()
-        write_old(root / "target", kind)
-        if not killed(root, kind, call):
-            break
-        (text,) = texts(root / "target")
-        seen.append(text)
-        call += 1
-    assert texts(root / "target") == {"new"}
-    assert [path.name for path in root.iterdir()] == ["target"]
+    command, path = (sys.executable, "-c", WRITER, kind), {"PYTHONPATH": str(ROOT)}
+    subprocess.run(command, cwd=tmp_path, env=os.environ | path, check=True)
+    *died, whole = sorted(tmp_path.iterdir(), key=lambda root: int(root.name))
+    seen = [text for root in died for text in texts(root / "target")]
+    assert len(seen) == len(died)
+    assert texts(whole / "target") == {"new"}
+    assert [path.name for path in whole.iterdir()] == ["target"]
     assert seen == sorted(seen, key=["old", "new"].index), "it goes back"
     assert set(seen) == {"old", "new"}
 
@@ -173,7 +164,7 @@ def test_where_names_cannot_be_exchanged_the_next_build_finds_the_old_folder(
     tmp_path: Path,
 ) -> None:
     target = tmp_path / "target"
-    write_old(target, "folder")
+    fill(target, "old")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folders, "_exchange", lambda *_: False)
         patch.setattr(os, "rename", die_at_the_second_call(os.rename))
@@ -182,7 +173,7 @@ def test_where_names_cannot_be_exchanged_the_next_build_finds_the_old_folder(
     assert not target.exists()
     with pytest.raises(KeyboardInterrupt), whole_folder(target):
         raise KeyboardInterrupt
-    assert texts(target) == {"old"}
+    assert text_of(target) == "old"
 
 
 def die_at_the_second_call(real: Callable[..., None]) -> Callable[..., None]:
@@ -240,18 +231,6 @@ def test_a_file_is_not_begun_where_a_folder_is(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_cannot_be_put_in_place_leaves_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "heads"
-
-    def write(partial: Path) -> None:
-        partial.write_text("new")
-        path.mkdir()
-
-    with pytest.raises(IsADirectoryError), whole_file(path) as partial:
-        write(partial)
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_two_at_the_same_folder_or_file_do_not_meet(tmp_path: Path) -> None:
     with whole_folder(tmp_path / "store") as first, whole_folder(tmp_path / "store") as second:
         fill(first, "first")
@@ -293,16 +272,6 @@ def test_files_that_are_begun_show_to_others_those_of_the_dead_go(tmp_path: Path
     assert [file.name for file in (tmp_path / "below").iterdir()] == ["three.npz"]
 
 
-def test_a_file_is_put_whole_and_links_of_a_former_one_stay(tmp_path: Path) -> None:
-    (tmp_path / "shard").write_bytes(b"former")
-    link_or_copy(tmp_path / "shard", tmp_path / "published")
-    put_file(tmp_path / "shard", b"new")
-    put_file(tmp_path / "below" / "other", b"new")
-    assert (tmp_path / "published").read_bytes() == b"former"
-    assert (tmp_path / "shard").read_bytes() == b"new"
-    assert [path.name for path in (tmp_path / "below").iterdir()] == ["other"]
-
-
 @pytest.mark.parametrize(("has_links", "kept"), [(True, b"first"), (False, b"second")])
 def test_the_first_file_stays_where_the_file_system_can_tell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_links: bool, kept: bytes
@@ -316,19 +285,6 @@ def test_the_first_file_stays_where_the_file_system_can_tell(
     put_file(tmp_path / "shard", b"second", is_first=True)
     assert (tmp_path / "shard").read_bytes() == kept
     assert [path.name for path in tmp_path.iterdir()] == ["shard"]
-
-
-def test_a_file_does_not_appear_before_it_is_on_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left") as caught:
-        put_file(tmp_path / "shard", b"new")
-    assert caught.value.filename == str(tmp_path / "shard")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_link_is_put_over_whatever_is_there(tmp_path: Path) -> None:
@@ -376,16 +332,12 @@ def test_a_link_is_a_second_name_and_without_hard_links_a_copy(
     assert not (tmp_path / "three").samefile(tmp_path / "one")
 
 
-def test_what_the_living_write_is_not_left() -> None:
-    assert not is_left(f".c.0.{new_tag()}.partial")
-    assert new_tag() != new_tag()
-
-
-def test_of_this_machine_what_the_dead_wrote_is_left_of_others_nothing_is_known() -> None:
+def test_what_the_dead_of_this_machine_wrote_is_left_and_nothing_else() -> None:
     own, pid, rest = dead_tag().split("-")
     assert is_left(f".c.0.{own}-{pid}-{rest}.partial")
-    assert not is_left(f".c.0.01234567-{pid}-{rest}.partial")
-    assert not is_left(".c.0.partial")
+    for tag in (f"01234567-{pid}-{rest}", new_tag(), ""):
+        assert not is_left(f".c.0.{tag}.partial")
+    assert new_tag() != new_tag()
 
 
 def test_a_process_of_another_user_lives(monkeypatch: pytest.MonkeyPatch) -> None:

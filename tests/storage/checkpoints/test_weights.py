@@ -3,12 +3,9 @@
 import csv
 import hashlib
 import re
-import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from subprocess import run
 
 import pytest
 
@@ -92,13 +89,6 @@ def test_downloaded_families_have_all_that_a_download_and_a_build_need(family: s
         assert (Path(spec.origin).parent / record.config).is_file()
 
 
-def test_downloads_and_embedded_weights_have_their_own_places() -> None:
-    embedded = weights.TABLES / "mini_weights" / "tiny.safetensors"
-    assert weights.weights_path("mini", "tiny") == embedded
-    downloaded = Path("checkpoints/sam2.1/sam2.1_hiera_base_plus.pt")
-    assert weights.weights_path("sam2.1", "base_plus") == downloaded
-
-
 @pytest.mark.parametrize(
     ("family", "model", "message"),
     [
@@ -128,16 +118,11 @@ def test_missing_weights_name_the_command_that_fetches_them() -> None:
 
 
 @pytest.mark.usefixtures("_small_table")
-@pytest.mark.parametrize(
-    "content",
-    [CONTENT[:-1], CONTENT[:7] + b"?" + CONTENT[8:], b""],
-    ids=["cut", "flipped", "empty"],
-)
-def test_damaged_weights_name_both_digests(content: bytes) -> None:
-    put(content)
+def test_damaged_weights_name_both_digests() -> None:
+    put(CONTENT[1:])
     with pytest.raises(WeightsError) as caught:
         weights.verified_weights("sam2.1", "tiny")
-    got = hashlib.sha256(content).hexdigest()
+    got = hashlib.sha256(CONTENT[1:]).hexdigest()
     assert f"{FILE} must have sha256 {SHA256}, got {got}" in str(caught.value)
     assert weights.state(weights.checkpoint("sam2.1", "tiny")) == "damaged"
 
@@ -165,10 +150,6 @@ def test_damaged_embedded_weights_are_not_sent_to_a_download(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = mini_table(tmp_path, monkeypatch, sha256=SHA256)
-    with pytest.raises(
-        WeightsError, match=f"must exist.*git checkout {path}, or outside a clone install"
-    ):
-        weights.verified_weights("mini", "tiny")
     path.write_bytes(b"damaged")
     with pytest.raises(
         WeightsError, match=f"must have sha256.*git checkout {path}, or outside a clone install"
@@ -218,36 +199,6 @@ def test_another_file_on_the_server_is_refused_and_leaves_nothing(
         weights.fetch(weights.checkpoint("sam2.1", "tiny"))
 
 
-@pytest.mark.usefixtures("_small_table")
-def test_a_connection_that_breaks_leaves_nothing(server: tuple[str, Path]) -> None:
-    _, served = server
-    served.parent.rename(served.parent.with_name("cut"))
-    record = replace(weights.checkpoint("sam2.1", "tiny"), folder="cut")
-    with pytest.raises(WeightsError, match=r"/cut/tiny\.pt must download to .*IncompleteRead"):
-        weights.fetch(record)
-    assert list(FILE.parent.iterdir()) == []
-
-
-@pytest.mark.usefixtures("_small_table", "server")
-def test_a_folder_that_cannot_be_written_is_named() -> None:
-    Path("checkpoints").write_text("a file where the folder should be")
-    with pytest.raises(WeightsError, match=f"must download to {FILE}, got .*checkpoints"):
-        weights.fetch(weights.checkpoint("sam2.1", "tiny"))
-
-
-@pytest.mark.usefixtures("_small_table")
-def test_without_a_network_the_address_the_file_and_its_folder_are_named(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(weights, "BASE_URL", "http://127.0.0.1:1")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with pytest.raises(WeightsError) as caught:
-        weights.fetch(weights.checkpoint("sam2.1", "tiny"))
-    said = str(caught.value)
-    assert said.startswith(f"http://127.0.0.1:1/092824/tiny.pt must download to {FILE}, got ")
-    assert "without a network, bring the file from elsewhere as tiny.pt into checkpoints/" in said
-
-
 def test_models_are_there_whose_weights_are_in_their_place_or_in_hugging_face_s_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,15 +227,6 @@ def test_embedded_weights_are_not_fetched() -> None:
     message = f"'mini': its weights are kept as {weights.weights_path('mini', 'tiny')}"
     with pytest.raises(WeightsError, match=re.escape(message)):
         weights.fetch(weights.checkpoint("mini", "tiny"))
-
-
-def test_looking_up_weights_imports_no_downloader() -> None:
-    code = (
-        "import sys, storage.checkpoints.weights; "
-        "print('pooch' in sys.modules, 'requests' in sys.modules)"
-    )
-    shown = run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout == "False False\n"
 
 
 @pytest.mark.usefixtures("_small_table")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import fields
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from stages.settings.blocks import OPTIONS, Split
 from stages.settings.parsing import parse
 from storage.datasets.catalogue import DATA_SETS, estimate_extent
 from storage.datasets.records import Annotated, ImageRecord, Part, Source
-from storage.rle import encode_rle
-from tests.fixtures.layouts import LAYOUTS, draw_videos
+from storage.rle import decode_rle, encode_rle
+from tests.fixtures.layouts import LAYOUTS, SIZE_PX, draw_videos
+from tests.fixtures.read_split import read_place
 
 
 def test_what_readers_know_are_fields_of_a_source() -> None:
@@ -29,6 +31,20 @@ def test_parts_are_videos_where_the_layout_has_videos(reader: str, tmp_path: Pat
     parts = DATA_SETS[reader].list_parts(place.source)
 
     assert {part.is_video for part in parts} == {DATA_SETS[reader].is_video}
+
+
+@pytest.mark.parametrize("reader", LAYOUTS)
+def test_every_layout_has_the_masks_that_were_drawn(reader: str, tmp_path: Path) -> None:
+    videos = draw_videos(3, 1)
+    records = read_place(LAYOUTS[reader](tmp_path, videos), min_area_px=1)
+    wanted = [
+        (index, mask)
+        for index, picture in enumerate(chain.from_iterable(videos.values()))
+        for mask in picture.masks.values()
+    ]
+    for item, (index, mask) in zip(records.objects, wanted, strict=True):
+        assert item.image_index == index
+        np.testing.assert_array_equal(decode_rle(item.mask_rle, SIZE_PX, SIZE_PX), mask)
 
 
 MASK, SMALL = (encode_rle(np.arange(100).reshape(10, 10) < n) for n in (50, 5))

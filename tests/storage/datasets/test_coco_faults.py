@@ -41,10 +41,6 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda c: c["annotations"][0].update(iscrowd=2),
         "iscrowd of .*: annotation 30 must be 0 or 1, got 2",
     ),
-    "polygon of half a corner": (
-        lambda c: c["annotations"][0].update(segmentation=[[1, 1, 2, 2, 3, 3, 4]]),
-        "annotation 30 of 3.png: polygon must have an even number of coordinates, got 7",
-    ),
     "polygon without brackets": (
         lambda c: c["annotations"][0].update(segmentation=[1, 1, 2, 2, 3, 3]),
         "annotation 30 of 3.png: polygon must be a list of numbers, got 1",
@@ -65,25 +61,13 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda c: c["images"].append(image_record(7)),
         r"images\[3\] must have an id of its own, got 7 again",
     ),
-    "image file twice": (
-        lambda c: c["images"].append(image_record(9, file_name="7.png")),
-        "images must have files of their own, got 7.png",
-    ),
     "id of truth": (
         lambda c: c["annotations"][1].update(id=True),
         r"id of .*annotations\[1\] must be int, got True",
     ),
-    "image without height": (
-        lambda c: c["images"][1].pop("height"),
-        r"images\[1\] must have a key 'height', got \['id', 'file_name', 'width'\]",
-    ),
     "image too large to read": (
         lambda c: c["images"][1].update(height=20_000, width=12_000),
         "image 3.png must have at most 178956970 pixels, got 20000 x 12000; shrink it, and its",
-    ),
-    "images as a mapping": (
-        lambda c: c.update(images={str(k): {"id": k} for k in range(10_000)}),
-        r"images of .*instances.json must be list, got \{'0': \{'id': 0\}, .*\.\.\.$",
     ),
     "image that reads as a frame": (
         lambda c: c["images"][1].update(file_name="clip.mp4#00003"),

@@ -6,7 +6,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-import fsspec
 import pytest
 import xarray
 import zarr
@@ -46,15 +45,6 @@ def test_a_store_opens_out_of_a_repository_that_nobody_pulled(
 def test_verify_reads_a_repository_at_a_branch_with_a_slash(repository: Path) -> None:
     address = f"dvc://{repository}@topic%2Fcells/cache/masks/identity.zarr"
     assert verify(files_at(address)) == {}
-
-
-def test_a_store_opens_at_any_address_that_fsspec_knows(made: Path) -> None:
-    memory = fsspec.filesystem("memory")
-    memory.put(str(made / "masks/identity.zarr"), "/lab/identity.zarr", recursive=True)
-    there = storage.open_masks("memory://lab/identity.zarr/")
-    xarray.testing.assert_identical(
-        there.load(), storage.open_masks(f"file://{made}/masks/identity.zarr").load()
-    )
 
 
 class Quiet(SimpleHTTPRequestHandler):

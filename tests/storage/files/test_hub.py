@@ -81,12 +81,6 @@ def test_a_store_opens_at_a_revision_of_a_repository(
     assert hub.store
 
 
-def test_what_is_not_there_is_one_line(hub: type[Hub]) -> None:
-    assert hub.store
-    with pytest.raises(StoreError, match=r"^hf://datasets/ann/usam@v2/x must be a Zarr store, got"):
-        storage.open_masks("hf://datasets/ann/usam@v2/x")
-
-
 @pytest.mark.parametrize("ending", ["", ".zip"])
 def test_a_server_that_is_away_is_one_line(
     hub: type[Hub], monkeypatch: pytest.MonkeyPatch, ending: str
@@ -97,14 +91,9 @@ def test_a_server_that_is_away_is_one_line(
         storage.open_masks(f"{ADDRESS}{ending}")
 
 
-@pytest.mark.parametrize("ending", ["", ".zip"])
 def test_without_huggingface_hub_the_line_says_how_to_install_it(
-    monkeypatch: pytest.MonkeyPatch, ending: str
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(StoreError) as caught:
-        storage.open_masks(f"{ADDRESS}{ending}")
-    assert str(caught.value) == (
-        f"{ADDRESS}{ending} must be readable, got: huggingface_hub must be installed, got none: "
-        "pip install huggingface_hub"
-    )
+    with pytest.raises(StoreError, match="must be installed, got none: pip install huggingface_h"):
+        storage.open_masks(ADDRESS)

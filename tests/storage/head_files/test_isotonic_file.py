@@ -8,7 +8,6 @@ import pytest
 from pipeline.scoring.calibration import isotonic_iou
 from storage.errors import DataError
 from storage.head_files.head_file import Calibration, read_isotonic, write_isotonic
-from storage.paths import isotonic_path
 
 ORIGIN = {"family": "mini", "features_digest": "12ab"}
 
@@ -41,17 +40,3 @@ def test_what_is_read_is_what_was_written_to_the_last_bit(written: Calibration) 
 def test_what_was_fitted_on_other_features_is_refused() -> None:
     with pytest.raises(DataError, match=r"same features: features_digest \(12ab -> 34cd\); train"):
         read_isotonic("train", {**ORIGIN, "features_digest": "34cd"})
-
-
-@pytest.mark.usefixtures("written")
-def test_what_was_edited_is_refused() -> None:
-    path = isotonic_path("train")
-    path.write_text(path.read_text("utf-8").replace("mini", "sam2"), "utf-8")
-    with pytest.raises(DataError, match="must be the file that the stage train wrote"):
-        read_isotonic("train", {})
-
-
-@pytest.mark.usefixtures("written")
-def test_where_nothing_was_fitted_the_stage_is_named() -> None:
-    with pytest.raises(DataError, match=r"must exist, got none; `dvc repro train@other` makes it"):
-        read_isotonic("other", {})

@@ -2,9 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from safetensors.numpy import save_file
-from safetensors.torch import load_file
 
 from storage.errors import WeightsError
 from storage.head_files.tensors import read_tensors, write_tensors
@@ -29,19 +27,11 @@ def test_a_head_comes_back_as_it_was_written(tmp_path: Path) -> None:
         assert tensors[name].dtype == np.float32
 
 
-def test_torch_reads_a_head(tmp_path: Path) -> None:
-    write_tensors(tmp_path / "a.safetensors", TENSORS, METADATA)
-    loaded = load_file(tmp_path / "a.safetensors")
-    for name, tensor in TENSORS.items():
-        assert torch.equal(loaded[name], torch.from_numpy(tensor.copy()))
-
-
 def test_the_same_head_gives_the_same_bytes_in_any_order(tmp_path: Path) -> None:
-    paths = [tmp_path / f"{i}.safetensors" for i in range(8)]
-    for path in paths:
-        write_tensors(path, TENSORS, METADATA)
-    write_tensors(paths[-1], dict(reversed(TENSORS.items())), dict(reversed(METADATA.items())))
-    assert len({path.read_bytes() for path in paths}) == 1
+    one, other = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    write_tensors(one, TENSORS, METADATA)
+    write_tensors(other, dict(reversed(TENSORS.items())), dict(reversed(METADATA.items())))
+    assert one.read_bytes() == other.read_bytes()
 
 
 def test_missing_head_is_named(tmp_path: Path) -> None:
@@ -67,7 +57,7 @@ def test_a_head_of_another_program_is_refused(tmp_path: Path) -> None:
         read_tensors(tmp_path / "a.safetensors")
 
 
-@pytest.mark.parametrize("n_bytes", [0, 4, 60, -1])
+@pytest.mark.parametrize("n_bytes", [0, -1])
 def test_truncated_head_is_named(tmp_path: Path, n_bytes: int) -> None:
     path = tmp_path / "a.safetensors"
     write_tensors(path, TENSORS, METADATA)

@@ -76,13 +76,6 @@ def test_an_image_of_any_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     np.testing.assert_array_equal(_read(path), pixels)
 
 
-def test_print_colours_are_converted(tmp_path: Path) -> None:
-    flat = Image.new("RGB", (30, 20), (200, 40, 90)).convert("CMYK")
-    rgb = _read(_written(tmp_path, _encoded("JPEG", flat)))
-
-    assert np.abs(rgb.astype(int) - [200, 40, 90]).max() < 8
-
-
 def _oriented(orientation: object, format_name: str) -> bytes:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
@@ -124,12 +117,12 @@ def test_a_record_of_the_size_before_turning_is_refused_by_name(tmp_path: Path) 
             refusing(path, height_px=20, width_px=30)
 
 
-@pytest.mark.parametrize("orientation", [0, 9, 65535])
+@pytest.mark.parametrize("orientation", [0, 9])
 def test_an_orientation_that_does_not_exist_turns_nothing(tmp_path: Path, orientation: int) -> None:
     np.testing.assert_array_equal(_read(_written(tmp_path, _oriented(orientation, "PNG"))), RGB)
 
 
-@pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0II*\0", b"no tiff at all", b"Exif\0\0MM"])
+@pytest.mark.parametrize("exif", [b"Exif\0\0II*\0", b"no tiff at all"])
 def test_damaged_metadata_turn_nothing(tmp_path: Path, exif: bytes) -> None:
     np.testing.assert_array_equal(_read(_written(tmp_path, _encoded(exif=exif))), RGB)
 
@@ -144,23 +137,6 @@ def test_a_size_confirms_the_orientations_that_swap_its_sides(
     assert is_confirmed(orientation, height_px=height_px, width_px=width_px) is confirmed
 
 
-def test_of_an_animation_the_first_frame_is_read(tmp_path: Path) -> None:
-    frames = [Image.fromarray(np.roll(RGB, k, axis=0)) for k in range(3)]
-    for format_name in ("PNG", "WEBP"):
-        data = _encoded(format_name, frames[0], save_all=True, append_images=frames[1:])
-        np.testing.assert_array_equal(_read(_written(tmp_path, data)), RGB)
-
-
-@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
-def test_a_depth_that_would_be_cut_off_is_refused(
-    tmp_path: Path, dtype: Callable[[np.ndarray], np.ndarray]
-) -> None:
-    deep = Image.fromarray(dtype(RGB[..., 0]))
-    path = _written(tmp_path, _encoded("TIFF", deep))
-    with pytest.raises(ImageError, match=r"image.png must have a mode with 8-bit .* got (I|F)"):
-        _read(path)
-
-
 def _deep(suffix: str, n_channels: int = 3) -> bytes:
     """A file of 16 bits per colour, as OpenCV writes it."""
     scaled = np.dstack([RGB, RGB[..., 0]])[..., :n_channels].astype(np.uint16) * 257
@@ -169,16 +145,42 @@ def _deep(suffix: str, n_channels: int = 3) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.parametrize("n_channels", [3, 4])
-@pytest.mark.parametrize("suffix", [".png", ".tiff"])
-def test_colours_of_16_bits_are_refused_as_gray_is(
-    tmp_path: Path, suffix: str, n_channels: int
+def _cut(format_name: str) -> bytes:
+    data = _encoded(format_name)
+    return data[: 6 * len(data) // 10]
+
+
+def _gray(dtype: type[np.number]) -> bytes:
+    return _encoded("TIFF", Image.fromarray(RGB[..., 0].astype(dtype)))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "be a readable image, got: cannot iden"),
+        (_cut("PNG"), r"be a readable image, got: \S"),
+        (_cut("JPEG"), r"be a readable image, got: \S"),
+        *((_gray(dtype), "have a mode with 8-bit ") for dtype in (np.uint16, np.int32, np.float32)),
+        *((_deep(".png", n), "have 8 bits per colour, got 16: scale") for n in (3, 4)),
+        *((_deep(".tiff", n), "have 8 bits per colour, got 16: scale") for n in (3, 4)),
+    ],
+    ids=[
+        *("empty", "cut PNG", "cut JPEG", "uint16", "int32", "float32"),
+        *("PNG RGB", "PNG RGBA", "TIFF RGB", "TIFF RGBA"),
+    ],
+)
+def test_a_file_that_is_no_image_of_8_bits_is_refused(
+    tmp_path: Path, data: bytes, message: str
 ) -> None:
-    path = _written(tmp_path, _deep(suffix, n_channels))
-    with pytest.raises(ImageError, match=r"image.png must have 8 bits per colour, got 16: scale"):
-        _read(path)
-    with pytest.raises(ImageError, match="8 bits per colour"):
-        check_header(path, height_px=20, width_px=30)
+    with pytest.raises(ImageError, match=rf"image.png must {message}"):
+        _read(_written(tmp_path, data))
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"gone.png must be an image file, got no such file"):
+        _read(tmp_path / "gone.png")
+    with pytest.raises(ImageError, match="must be a readable image"):
+        _read(tmp_path)
 
 
 def test_colours_of_five_and_six_bits_are_read(tmp_path: Path) -> None:
@@ -191,19 +193,6 @@ def test_colours_of_five_and_six_bits_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, np.full((20, 30, 3), (255, 0, 0)))
 
 
-MODE_IMAGES: Final = ("1", "L", "LA", "P", "RGB", "RGBA")
-
-
-@pytest.mark.parametrize("mode", MODE_IMAGES)
-def test_an_image_of_any_mode_is_held_to_the_limits_of_pixels(mode: str) -> None:
-    data = _encoded(image=Image.new(mode, (40, 25)))
-    assert decode_rgb(data, most_px=1000, most_side_px=40).shape == (25, 40, 3)
-    with pytest.raises(ImageError, match=r"at most 0\.000999 megapixels, got 0\.0"):
-        decode_rgb(data, most_px=999, most_side_px=40)
-    with pytest.raises(ImageError, match="sides of at most 39 px, got 40"):
-        decode_rgb(data, most_px=1000, most_side_px=39)
-
-
 def test_another_size_names_both(tmp_path: Path) -> None:
     path = _written(tmp_path, _encoded("PNG"))
     with pytest.raises(
@@ -211,24 +200,6 @@ def test_another_size_names_both(tmp_path: Path) -> None:
         match=r"image.png must be 30 px high and 20 px wide as its record says, got 20 x 30",
     ):
         read_rgb(path, height_px=30, width_px=20)
-
-
-def test_what_is_no_image_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"gone.png must be an image file, got no such file"):
-        _read(tmp_path / "gone.png")
-    with pytest.raises(ImageError, match="must be a readable image"):
-        _read(tmp_path)
-    with pytest.raises(ImageError, match=r"image.png must be a readable image, got: cannot iden"):
-        _read(_written(tmp_path, b"no image"))
-
-
-@pytest.mark.parametrize("format_name", ["PNG", "JPEG"])
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9])
-def test_a_truncated_file_is_refused(tmp_path: Path, format_name: str, share: float) -> None:
-    data = _encoded(format_name)
-    path = _written(tmp_path, data[: int(share * len(data))])
-    with pytest.raises(ImageError, match=r"image.png must be a readable image, got: \S"):
-        _read(path)
 
 
 def test_a_broken_chunk_in_the_middle_of_a_png_is_refused(tmp_path: Path) -> None:
@@ -287,47 +258,28 @@ def test_a_warning_of_pillow_that_was_made_an_error_is_reported_as_one(tmp_path:
         check_header(path, height_px=10_000, width_px=10_000)
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_an_image_that_pillow_only_warns_of_is_accepted(tmp_path: Path) -> None:
-    path = _written(tmp_path, _png_header(10_000, 10_000))
-    assert check_header(path, height_px=10_000, width_px=10_000) == 1
-
-
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_bytes_have_the_pixels_of_a_file(tmp_path: Path, format_name: str) -> None:
     data = _encoded(format_name)
     found = decode_rgb(data, most_px=600, most_side_px=30)
     np.testing.assert_array_equal(found, _read(_written(tmp_path, data)))
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_bytes_are_turned_upright_as_a_file_is(tmp_path: Path, orientation: int) -> None:
-    data = _oriented(orientation, "JPEG")
-    found = decode_rgb(data, most_px=600, most_side_px=30)
-    assert found.shape == ((30, 20, 3) if orientation >= 5 else (20, 30, 3))
-    np.testing.assert_array_equal(found, read_rgb(_written(tmp_path, data)))
+    with pytest.raises(ImageError, match=r"at most 0\.000599 megapixels, got 0\.0"):
+        decode_rgb(data, most_px=599, most_side_px=30)
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
         (b"", "one of the formats JPEG, PNG, WEBP, GIF, BMP, TIFF, got none"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "one of the formats .*, got none"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 30 20\n", "one of the formats"),
         (_encoded()[:-300], "image must be readable, got: "),
         (_encoded(image=Image.new("I;16", (4, 4))), "8-bit colours .*, got I;16"),
         (_png_header(10_000, 6_000), "at most 50 megapixels, got 60.0"),
         (_png_header(10_000, 10_000), "at most 50 megapixels, got many more"),
-        (_png_header(60_000, 60_000), "at most 50 megapixels, got many more"),
         (_png_header(16_384, 1), "readable"),
-        (_png_header(16_385, 1), "sides of at most 16384 px, got 16385$"),
-        (_png_header(1, 49_000_000), "sides of at most 16384 px, got 49000000$"),
-        (_deep(".png"), "image must have 8 bits per colour, got 16: scale its values to 0..255$"),
+        (_png_header(1, 16_385), "sides of at most 16384 px, got 16385$"),
     ],
-    ids=[
-        *("empty", "drawing", "postscript", "cut", "gray 16", "large", "suspect", "bomb"),
-        *("long", "longer", "high", "colour 16"),
-    ],
+    ids=["empty", "postscript", "cut", "gray 16", "large", "bomb", "long", "high"],
 )
 def test_bytes_are_refused_in_words(data: bytes, words: str) -> None:
     with pytest.raises(ImageError, match=words) as refused:

@@ -1,15 +1,12 @@
 """Galleries on disk come back as they were, and faults in them are named."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from pipeline.result_rows import GALLERY
-from stages.object_pictures import encode_webp
 from storage.errors import DataError
 from storage.outputs.results import (
     PICTURES,
@@ -39,21 +36,6 @@ def test_a_gallery_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert found.pictures == written.pictures
 
 
-def test_a_gallery_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
-    for n_pictures in (3, 1):
-        write_gallery(tmp_path / "val", small_gallery(n_pictures))
-    names = sorted(path.name for path in (tmp_path / "val").iterdir())
-    assert names == ["000", PICTURES, PICTURES_RECORD]
-
-
-@pytest.mark.parametrize("name", ["001", PICTURES, PICTURES_RECORD])
-def test_missing_files_are_named(tmp_path: Path, name: str) -> None:
-    write_gallery(tmp_path / "val", small_gallery())
-    (tmp_path / "val" / name).unlink()
-    with pytest.raises(DataError, match=rf"val/{name} must exist, got none"):
-        read_gallery(tmp_path / "val")
-
-
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
@@ -70,14 +52,3 @@ def test_an_edited_file_is_refused(tmp_path: Path, name: str, rule: str) -> None
         DataError, match=rf"val/{name} must be {rule}, got an altered or truncated one"
     ):
         read_gallery(tmp_path / "val")
-
-
-def test_a_picture_survives_as_webp() -> None:
-    rgb = np.zeros((20, 30, 3), np.uint8)
-    rgb[:, 15:] = (200, 100, 50)
-    webp = encode_webp(rgb)
-    assert webp == encode_webp(rgb)
-    with Image.open(io.BytesIO(webp)) as image:
-        assert image.format == "WEBP"
-        difference = np.asarray(image).astype(int) - rgb
-    assert np.abs(difference).mean() < 5

@@ -28,8 +28,6 @@ VALUES = {
 }
 """Of a column, by what it holds."""
 
-FILES = [*SPLIT_TABLES, "ranking"]
-
 
 def small_results() -> SplitResults:
     made = {}
@@ -91,7 +89,7 @@ def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
         assert b"\r" not in path.read_bytes()
 
 
-@pytest.mark.parametrize("name", [*(f"{name}.csv" for name in FILES), "run.json"])
+@pytest.mark.parametrize("name", ["auc.csv", "run.json"])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     write_split_results(tmp_path, small_results())
     (tmp_path / name).unlink()
@@ -99,39 +97,21 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
         read_results(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        pytest.param("auc.csv", "", "auc.csv must be the file that run.json lists", id="empty"),
-        pytest.param("run.json", '{"split":', "run.json must be JSON", id="cut off"),
-        pytest.param("run.json", '{"split": 1}', "must have split, n_objects", id="keys"),
-    ],
-)
-def test_a_faulty_file_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
-    write_split_results(tmp_path, small_results())
-    (tmp_path / name).write_text(content, encoding="utf-8")
-    with pytest.raises(DataError, match=message):
+def test_a_record_of_another_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"split": 1}')
+    with pytest.raises(DataError, match="must have split, n_objects"):
         read_results(tmp_path)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_cut_table_is_named_wherever_it_is_cut(tmp_path: Path, name: str) -> None:
+def test_a_cut_table_is_named_whichever_it_is(tmp_path: Path) -> None:
     write_split_results(tmp_path, small_results())
-    path = tmp_path / f"{name}.csv"
-    whole = path.read_bytes()
-    for n_bytes in (0, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:n_bytes])
+    for name in (*SPLIT_TABLES, "ranking"):
+        path = tmp_path / f"{name}.csv"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1])
         with pytest.raises(DataError, match=rf"{name}.csv must be the file that run.json lists"):
             read_results(tmp_path)
-
-
-def test_an_edited_record_is_refused(tmp_path: Path) -> None:
-    write_split_results(tmp_path, small_results())
-    path = tmp_path / "run.json"
-    path.write_text(path.read_text("utf-8").replace('"seed": 0', '"seed": 1'), "utf-8")
-    rule = r"must be the file that the stage evaluate wrote, .* \(sha256: \w{12} -> \w{12}\)"
-    with pytest.raises(DataError, match=rf"run\.json {rule}"):
-        read_results(tmp_path)
+        path.write_bytes(whole)
 
 
 @pytest.mark.parametrize(
@@ -175,22 +155,16 @@ def test_edited_seconds_are_refused(tmp_path: Path) -> None:
         read_runtime(path, timed["model"].unique())
 
 
-def test_results_that_fail_leave_those_before(tmp_path: Path) -> None:
-    write_split_results(tmp_path / "split", small_results())
+@pytest.mark.parametrize("name", ["objects", "run"])
+def test_incomplete_results_leave_those_before(tmp_path: Path, name: str) -> None:
+    results = small_results()
+    write_split_results(tmp_path / "split", results)
     before = {path.name: path.read_bytes() for path in (tmp_path / "split").iterdir()}
-    faulty = replace(small_results(), objects=small_results().objects.iloc[:, 1:])
-    with pytest.raises(DataError, match=r"objects.* must have"):
-        write_split_results(tmp_path / "split", faulty)
+    faulty: Any = {} if name == "run" else results.objects.iloc[:, 1:]
+    with pytest.raises(DataError, match=f"{name}.* must have"):
+        write_split_results(tmp_path / "split", replace(results, **{name: faulty}))
     assert {path.name: path.read_bytes() for path in (tmp_path / "split").iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["split"]
-
-
-@pytest.mark.parametrize("name", [*SPLIT_TABLES, "run"])
-def test_incomplete_results_are_not_written(tmp_path: Path, name: str) -> None:
-    results = small_results()
-    faulty: Any = {} if name == "run" else getattr(results, name).iloc[:, 1:]
-    with pytest.raises(DataError, match=f"{name}.* must have"):
-        write_split_results(tmp_path, replace(results, **{name: faulty}))
 
 
 def test_what_json_cannot_hold_is_not_written(tmp_path: Path) -> None:

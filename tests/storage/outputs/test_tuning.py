@@ -1,11 +1,9 @@
-import csv
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.heads.kinds import Hyperparameters, Trial
-from pipeline.result_rows import TRIALS as TABLE
 from storage.errors import DataError
 from storage.outputs.records import write_record
 from storage.outputs.tuning import (
@@ -13,7 +11,6 @@ from storage.outputs.tuning import (
     append_trial,
     read_log,
     read_tuning,
-    write_trials,
     write_tuning,
 )
 
@@ -37,11 +34,6 @@ def test_a_first_version_is_left_unsaid_and_a_later_one_comes_back(tmp_path: Pat
     assert read_tuning(path) == later
 
 
-def test_missing_choice_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a\.json must exist, got none"):
-        read_tuning(tmp_path / "a.json")
-
-
 @pytest.mark.parametrize("text", ["", "[]", "{}"])
 def test_file_that_is_no_record_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
@@ -50,16 +42,8 @@ def test_file_that_is_no_record_is_named(tmp_path: Path, text: str) -> None:
         read_tuning(tmp_path / "a.json")
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"hyperparameters": vars(PLAN), "cost": 1, "n_trials": 0},
-        {},
-    ],
-    ids=["no seed", "no plan"],
-)
-def test_record_that_is_no_choice_is_named(tmp_path: Path, content: dict[str, object]) -> None:
-    write_record(tmp_path / "a.json", content, [])
+def test_record_that_is_no_choice_is_named(tmp_path: Path) -> None:
+    write_record(tmp_path / "a.json", {"hyperparameters": vars(PLAN), "cost": 1}, [])
     with pytest.raises(DataError, match=r"a\.json must be written by the stage tune, got"):
         read_tuning(tmp_path / "a.json")
 
@@ -73,21 +57,6 @@ def test_an_edited_choice_is_refused(tmp_path: Path) -> None:
         read_tuning(path)
     path.write_text(text.replace("\n", ""))  # the same in one line
     read_tuning(path)
-
-
-def test_table_of_trials_has_the_columns_of_the_paper(tmp_path: Path) -> None:
-    write_trials(tmp_path / "heads" / "a.csv", TRIALS)
-    with (tmp_path / "heads" / "a.csv").open() as file:
-        first, second = csv.DictReader(file)
-    assert tuple(first) == TABLE.columns
-    assert (first["rank"], first["epochs"], second["rank"], second["epochs"]) == (
-        "1",
-        "5",
-        "2",
-        "6",
-    )
-    assert float(first["learning_rate"]) == PLAN.learning_rate
-    assert float(first["mse"]) == TRIALS[0].mse
 
 
 def test_log_keeps_the_order_and_every_bit(tmp_path: Path) -> None:

@@ -44,11 +44,6 @@ def test_names_follow_from_inputs_and_rows_of_a_full_shard(
     assert not {*one.names[n_alike:]} & {*other.names[n_alike:]}
 
 
-def test_the_same_objects_in_files_with_room_for_more_have_another_name() -> None:
-    assert SPLIT.n_objects(NAMES[2:]) == 2
-    assert NAMES[2] not in split_of(shard_objects=2).names
-
-
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 5))
 def test_published_rows_tell_the_names_of_their_shards(
     n: int, shard_objects: int, per_image: int
@@ -87,7 +82,6 @@ def test_a_changed_input_renames_its_shard_alone_ids_and_areas_are_none(
         ({"split": "train"}, True),
         ({"objects_digest": "of other objects"}, True),
         ({"view": "vflip"}, False),
-        ({"device": "cuda"}, False),
         ({"prompts": ("center",)}, False),
         ({"with_masks": False}, False),
     ],
@@ -97,13 +91,6 @@ def test_shards_of_other_settings_are_in_other_folders_those_of_other_splits_are
     tmp_path: Path, changes: dict[str, Any], is_same: bool
 ) -> None:
     assert (cell_of(tmp_path, **changes).folder == cell_of(tmp_path).folder) == is_same
-
-
-def test_a_shard_of_another_split_is_there(tmp_path: Path) -> None:
-    fill(cell_of(tmp_path))
-    assert fill(cell_of(tmp_path, split_of(14), split="train")) == [2, 3]
-    assert fill(cell_of(tmp_path, split_of(8), split="pilot")) == []
-    assert fill(cell_of(tmp_path, split_of(4, 5))) == [], "a smaller split than a shard"
 
 
 @pytest.mark.parametrize("with_masks", [True, False])
@@ -220,9 +207,10 @@ def flipped(data: bytes, bit: int) -> bytes:
         st.tuples(st.integers(0, 2**20), st.binary(min_size=1, max_size=64)).map(
             lambda block: partial(written_over, start=block[0], block=block[1])
         ),
+        st.integers(0, 2**12).map(lambda n_bytes: lambda whole: whole[:n_bytes]),
     )
 )
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damage_of_features_is_found_or_is_of_no_row(
     kept: Cell, change: Callable[[bytes], bytes]
 ) -> None:
@@ -248,15 +236,6 @@ def test_damage_of_the_directory_of_an_archive_is_found(
         return written_over(whole, entry + offset, block)
 
     with damaged(kept, change), pytest.raises(StoreError, match="must be features of a shard"):
-        kept.read(NAMES[0])
-
-
-@pytest.mark.parametrize("n_bytes", [0, 3, 200, -1])
-def test_features_that_were_cut_are_an_error(kept: Cell, n_bytes: int) -> None:
-    with (
-        damaged(kept, lambda whole: whole[:n_bytes]) as path,
-        pytest.raises(StoreError, match=rf"{path} must be features of a shard, got "),
-    ):
         kept.read(NAMES[0])
 
 

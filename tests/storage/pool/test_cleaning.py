@@ -104,7 +104,3 @@ def test_what_the_dead_left_goes_what_the_living_make_stays(
     assert not masks.exists()
     assert cell.folder.exists() == has_others
     assert cleaned.unpublished == ({cell.folder: 1} if has_others else {})
-
-
-def test_a_pool_that_is_not_there_is_clean(tmp_path: Path) -> None:
-    assert clean({}, tmp_path / "pool") == Cleaned()

@@ -23,7 +23,6 @@ from storage.paths import CACHE, features_path, masks_path
 from storage.split import mask_blocks
 from storage.split.cells import N_AT_ONCE, OpenCell, SplitCells, open_cells, read_entropies
 from storage.split.mask_blocks import run_reader
-from tests.fixtures.made_up_cell import flip_middle
 from tests.fixtures.signatures import extract_params
 from tests.fixtures.split_cells import draw_rows, write_cells
 
@@ -112,14 +111,6 @@ def test_of_two_faulty_cells_the_first_is_named(root: Path) -> None:
         shutil.rmtree(store / "manifest")
     with pytest.raises(StoreError, match=rf"^memory:/{root}/features/val/large/identity\.zarr/man"):
         open_split(address(root))
-
-
-def test_scores_that_are_damaged_are_named(root: Path) -> None:
-    for name in NAMES[2:]:
-        flip_middle(features_path("val", *name) / "iou/c.0.0.0")
-    cells = open_split(address(root))
-    with pytest.raises(StoreError, match=rf"^memory:/{root}/features/val/small/identity\.zarr/iou"):
-        run_reader(cells, range(2))
 
 
 def read_all_masks(cells: SplitCells, run: range) -> None:

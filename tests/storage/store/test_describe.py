@@ -4,10 +4,7 @@ from pathlib import Path
 import pytest
 
 from storage.errors import StoreError
-from storage.split.objects import write_objects
 from storage.store.describe import describe, find_stores
-from tests.fixtures.made_up_cell import extract
-from tests.fixtures.made_up_objects import table_of
 
 
 def test_a_complete_store(made: Path) -> None:
@@ -19,34 +16,21 @@ def test_a_complete_store(made: Path) -> None:
     assert masks.signature["precision"] == "fp32"
 
 
-def test_a_store_of_objects(tmp_path: Path) -> None:
-    write_objects(tmp_path / "val.zarr", table_of(), {})
-    objects = describe(tmp_path / "val.zarr")
-    assert objects.faulty == ()
-
-
 def test_a_store_that_lost_a_file(made: Path, tmp_path: Path) -> None:
     path = shutil.copytree(made / "features/identity.zarr", tmp_path / "identity.zarr")
     (path / "iou/c.0.0.0").unlink()
-    features = describe(path)
-    assert features.faulty == ("iou/c.0.0.0",)
+    assert describe(path).faulty == ("iou/c.0.0.0",)
 
 
-def test_stores_below_a_folder_are_found(tmp_path: Path) -> None:
-    extract(tmp_path)
-    hidden = tmp_path / "features/.identity.zarr.partial"
-    hidden.mkdir()
-    (hidden / "zarr.json").touch()
-    found = find_stores(tmp_path)
-    assert [path.name for path in found] == ["identity.zarr", "identity.zarr"]
-    assert find_stores(found[0]) == [found[0]]
-
-
-def test_a_store_without_its_own_file_is_found_as_one(tmp_path: Path) -> None:
-    extract(tmp_path)
-    store = tmp_path / "features/identity.zarr"
-    (store / "zarr.json").unlink()
-    assert find_stores(tmp_path / "features") == [store]
+def test_stores_below_a_folder_are_found_whole_those_without_their_own_file_too(
+    tmp_path: Path,
+) -> None:
+    whole, headless, hidden = (tmp_path / name for name in ("a", "b/b.zarr", "b/.b.zarr.partial"))
+    for folder in (whole, whole / "iou", headless / "iou", hidden):
+        folder.mkdir(parents=True)
+        (folder / "zarr.json").touch()
+    assert find_stores(tmp_path) == [whole, headless]
+    assert find_stores(whole) == [whole]
 
 
 def test_no_store_is_an_error(tmp_path: Path) -> None:

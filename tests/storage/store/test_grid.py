@@ -9,25 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.store.describe import describe
-from storage.store.grid import (
-    Grid,
-    chunk_rows,
-    file_name,
-    grid,
-    mask_bytes,
-    object_bytes,
-)
+from storage.store.grid import Grid, chunk_rows, grid, mask_bytes, object_bytes
 from storage.store.schema import FIXED_COORDINATES, SCHEMA
 from tests.fixtures.made_up_cell import SHARD_OBJECTS
-
-TOKENS = SCHEMA["features"]["mask_token"]
-MASKS = SCHEMA["masks"]["mask_code"]
-
-
-def sizes(n_objects: int, shard_objects: int = 128) -> dict[str, int]:
-    n_shards = -(-n_objects // shard_objects)
-    small = {"prompt": 9, "proposal": 3, "token": 4, "channel": 256, "y": 64, "x": 64}
-    return {"object": n_objects, "shard": n_shards, **small}
 
 
 @given(st.integers(1, 2_000_000))
@@ -38,26 +22,19 @@ def test_published_chunks_hold_1024_rows_or_more_in_32_blocks_or_fewer(n_rows: i
     assert rows == 1024 or n_rows > 32 * (rows - 1024), "no larger than it need be"
 
 
-@pytest.mark.parametrize(
-    ("n_objects", "chunks"),
-    [(60, (60, 1, 4, 256)), (5000, (1024, 1, 4, 256)), (860_000, (27648, 1, 4, 256))],
-)
-def test_tokens_are_cut_by_prompt_set(n_objects: int, chunks: tuple[int, ...]) -> None:
-    assert grid(TOKENS, sizes(n_objects), 128) == Grid((n_objects, 9, 4, 256), chunks)
+@pytest.mark.parametrize(("n_objects", "n_rows"), [(60, 60), (5000, 1024), (860_000, 27648)])
+def test_tokens_are_cut_by_prompt_set(n_objects: int, n_rows: int) -> None:
+    sizes = {"object": n_objects, "prompt": 9, "token": 4, "channel": 256}
+    found = grid(SCHEMA["features"]["mask_token"], sizes, 128)
+    assert found == Grid((n_objects, 9, 4, 256), (n_rows, 1, 4, 256))
 
 
-def test_shards_of_masks_are_files_of_one_object_a_chunk() -> None:
-    assert grid(MASKS, sizes(300), 128) == Grid(
-        (300, 9, 3, 64, 64), (1, 9, 3, 64, 64), (128, 9, 3, 64, 64)
-    )
-
-
-def test_a_split_smaller_than_a_shard_is_one_shard() -> None:
-    assert grid(MASKS, sizes(20), 128).shards == (20, 9, 3, 64, 64)
-
-
-def test_a_file_is_named_by_its_place() -> None:
-    assert file_name((3, 0, 1)) == "c.3.0.1"
+@pytest.mark.parametrize(("n_objects", "n_rows"), [(300, 128), (20, 20)])
+def test_shards_of_masks_are_files_of_one_object_a_chunk(n_objects: int, n_rows: int) -> None:
+    sizes = {"object": n_objects, "prompt": 9, "proposal": 3, "y": 64, "x": 64}
+    found = grid(SCHEMA["masks"]["mask_code"], sizes, 128)
+    rest = (9, 3, 64, 64)
+    assert found == Grid((n_objects, *rest), (1, *rest), (n_rows, *rest))
 
 
 def n_store_files(kind: str, sizes: Mapping[str, int], shard_objects: int) -> int:

@@ -14,58 +14,9 @@ from storage.files.addresses import files_at
 from storage.files.files import Files
 from storage.files.manifest import FileRecord
 from storage.paths import masks_path
-from storage.store.mask_chunks import ABSENT, MaskChunks, index_bytes, parse_index, shard_runs
+from storage.store.mask_chunks import MaskChunks, shard_runs
 from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.split_cells import write_cell
-
-N_CHUNKS = 5
-
-
-@pytest.fixture
-def shard(tmp_path: Path) -> Path:
-    """File of a shard that lacks its chunk 2."""
-    array = zarr.create_array(
-        tmp_path / "array",
-        shape=(N_CHUNKS, 4),
-        chunks=(1, 4),
-        shards=(N_CHUNKS, 4),
-        dtype="uint8",
-        compressors=None,
-        config={"write_empty_chunks": False},
-    )
-    array[:] = np.arange(4 * N_CHUNKS).reshape(N_CHUNKS, 4) * (np.arange(N_CHUNKS) != 2)[:, None]
-    return tmp_path / "array/c/0/0"
-
-
-def index_of(shard: Path) -> bytes:
-    """What ends the file."""
-    return shard.read_bytes()[-index_bytes(N_CHUNKS) :]
-
-
-def test_entries_say_where_each_chunk_lies(shard: Path) -> None:
-    data = shard.read_bytes()
-    entries = parse_index(index_of(shard), N_CHUNKS, shard).tolist()
-    assert [offset for offset, _ in entries].index(ABSENT) == 2
-    for place in (0, 1, 3, 4):
-        offset, length = entries[place]
-        assert data[offset : offset + length] == bytes(range(4 * place, 4 * place + 4))
-
-
-def test_any_flipped_bit_of_the_index_is_an_error(shard: Path) -> None:
-    index = index_of(shard)
-    for bit in range(8 * len(index)):
-        data = bytearray(index)
-        data[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(ValueError, match=f"index of {shard} is cut short or fails"):
-            parse_index(bytes(data), N_CHUNKS, shard)
-
-
-def test_any_shorter_index_is_an_error(shard: Path) -> None:
-    index = index_of(shard)
-    for n_bytes in range(len(index)):
-        with pytest.raises(ValueError, match="cut short or fails its checksum"):
-            parse_index(index[:n_bytes], N_CHUNKS, shard)
-
 
 N_OBJECTS, SHARD_OBJECTS, SIZE_PX = 7, 3, 5
 CELL = ("val", "tiny", "identity")
@@ -123,10 +74,6 @@ def test_runs_cover_the_rows_and_cross_no_shard(start: int, n_rows: int, size: i
     assert [row for run in runs for row in run] == list(range(start, start + n_rows))
     assert all(run.start // size == (run.stop - 1) // size for run in runs)
     assert len(runs) == len({row // size for row in range(start, start + n_rows)})
-
-
-def test_an_object_has_all_its_prompt_sets_and_proposals(intact: MaskChunks) -> None:
-    assert intact.object_bytes == 9 * 3 * SIZE_PX * SIZE_PX
 
 
 def shard_file(chunks: MaskChunks, index: int) -> Path:

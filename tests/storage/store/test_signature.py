@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.store.signature import compare, digest, parse_signature, versions
+from storage.store.signature import compare, digest, parse_signature
 
 VALUES = st.one_of(
     st.text(), st.integers(), st.floats(allow_nan=False), st.lists(st.integers()).map(tuple)
@@ -57,10 +57,3 @@ def test_keys_that_differ_are_named_with_both_values(
 def test_a_value_that_would_not_survive_json_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match=r"signature\.key must be a str, a number or a list"):
         parse_signature({"key": value})
-
-
-def test_versions_come_from_the_metadata() -> None:
-    assert versions("numpy", "import-linter") == {
-        "numpy_version": np.__version__,
-        "import_linter_version": versions("import-linter")["import_linter_version"],
-    }

@@ -1,7 +1,5 @@
 import errno
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +27,6 @@ def entropy(**changes: np.ndarray) -> dict[str, Any]:
     }
     ids = {"object_id": np.arange(N_OBJECTS), "model": ["tiny", "large"]}
     return {**arrays, **ids, **changes}
-
-
-def create_features(path: Path, **changes: object) -> zarr.Group:
-    settings: dict[str, Any] = {
-        "sizes": {"channel": 5, "encoder_channel": 7},
-        "signature": {"family": "mini"},
-        "coords": {"object_id": np.arange(N_OBJECTS), "prompt": ["center", "refined"]},
-        "shard_objects": 4,
-        **changes,
-    }
-    sizes = settings.pop("sizes")
-    return create_store(path, "features", sizes, **settings)
 
 
 def test_a_store_that_fits_in_memory_is_written_whole(tmp_path: Path) -> None:
@@ -125,21 +111,9 @@ def test_the_signature_stands_before_any_array(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(writing, "create_array", killed)
+    sizes, coords = {"y": 8, "x": 8, "code": 256}, {"object_id": np.arange(6), "prompt": ["center"]}
     with pytest.raises(KeyboardInterrupt):
-        create_features(tmp_path / "identity.zarr")
-    group = zarr.open_group(tmp_path / "identity.zarr", mode="r")
-    assert group.attrs["signature"] == {"family": "mini", "schema_version": 3, "shard_objects": 4}
+        create_store(tmp_path, "masks", sizes, signature={}, coords=coords, shard_objects=4)
+    group = zarr.open_group(tmp_path, mode="r")
+    assert group.attrs["signature"] == {"schema_version": 3, "shard_objects": 4}
     assert not list(group.members())
-
-
-def test_stores_are_written_without_xarray() -> None:
-    code = (
-        "import sys, storage.pool.publishing, storage.split.objects; print('xarray' in sys.modules)"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "False\n"
-
-
-def test_the_package_has_no_other_names() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'open_sesame'"):
-        storage.open_sesame  # noqa: B018
