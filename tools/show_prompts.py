@@ -107,13 +107,12 @@ def prompts_block(found: Mapping[str, pd.DataFrame]) -> str:
 
 def _raised_cells(own: pd.DataFrame) -> Iterator[str]:
     """How often each correction raises the IoU, and how often any does."""
-    pairs = [
-        (own[f"corrected_{number}"] > own[f"corrected_{number - 1}"], own[f"is_visible_{number}"])
-        for number in ROUNDS
-    ]
-    all_raised, all_visible = (pd.concat(parts) for parts in zip(*pairs, strict=True))
-    for raised, is_visible in (*pairs, (all_raised, all_visible)):
-        yield f"{_percent(raised)} ({_percent(raised[is_visible])})"
+    raised = [own[f"corrected_{n}"] > own[f"corrected_{n - 1}"] for n in ROUNDS]
+    visible = [own[f"is_visible_{n}"] for n in ROUNDS]
+    for some, is_visible in zip(
+        (*raised, pd.concat(raised)), (*visible, pd.concat(visible)), strict=True
+    ):
+        yield f"{_percent(some)} ({_percent(some[is_visible])})"
 
 
 def _refused_row(name: str, own: pd.DataFrame) -> list[str]:
