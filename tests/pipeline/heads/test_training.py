@@ -145,7 +145,7 @@ def test_heads_of_standardised_inputs_in_one_cycle_equal_those_of_torch() -> Non
         head = train_head(raw, ROWS, objective, ONE_CYCLE, seed=SEED, kind=OURS)
         weights, curve = train_alone(standard, ROWS, objective, ONE_CYCLE, hidden=OURS.hidden)
         own = dict(zip(STANDARD, (mean, deviation), strict=True))
-        assert_same_head(head.weights, weights | own)
+        assert_same_head(head.weights, {**weights, **own})
         np.testing.assert_allclose(head.train_mse, curve, rtol=1e-4)
         found = predict({objective: head.weights}, inputs[ROWS.validation])[objective]
         expected = np.mean((found - DATA.targets[objective][ROWS.validation]) ** 2)
