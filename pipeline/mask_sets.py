@@ -7,7 +7,7 @@ set for an object of a new image, drawn like those of the calibration, has a goo
 the set probability. Poor predictions make larger sets, not broken promises.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import ceil, inf, sqrt
@@ -146,9 +146,7 @@ class Coverage:
     """The lowest that chance leaves to the promise: its end of a 95 % interval."""
 
 
-def coverage(
-    judged: Judged, alpha: float, calibrate: Callable[[Judged, float], float] = set_threshold
-) -> Coverage:
+def coverage(judged: Judged, alpha: float) -> Coverage:
     """Coverage over ``N_CALIBRATIONS`` random halves of the images, each checked on the others.
 
     A half that has no sets misses nothing.
@@ -162,7 +160,7 @@ def coverage(
     shares = []
     for _ in range(N_CALIBRATIONS):
         is_of = rng.permutation(n_images) < n_images // 2
-        threshold, others = calibrate(judged.of_images(is_of), alpha), judged.of_images(~is_of)
+        threshold, others = set_threshold(judged.of_images(is_of), alpha), judged.of_images(~is_of)
         shares.append(others.share @ (others.uncertainty >= threshold) / others.share.sum())
     below = NormalDist().inv_cdf((1 - LEVEL) / 2) * np.std(shares, ddof=1) / sqrt(N_CALIBRATIONS)
     return Coverage(float(np.mean(shares)), float(1 - alpha + below))

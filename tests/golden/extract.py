@@ -22,6 +22,7 @@ from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, write_objects
 from tests.fixtures.mini import MODELS
 from tests.fixtures.settings import view_settings, write_settings
+from tests.fixtures.signatures import EXTRACT
 from tests.golden.golden import Arrays, Golden, off_by
 
 CELLS: Final = (
@@ -130,14 +131,7 @@ def _write_split(inputs: Arrays) -> None:
         eval_splits=["golden"],
         train_splits=[],
         splits={"golden": {"reader": "coco", "images": ".", "annotations": "none"}},
-        extract={
-            "family": "mini",
-            "weights": "file",
-            "precision": "fp32",
-            "decoder_batch": "auto",
-            "shard_objects": 2,
-            "device": "cpu",
-        },
+        extract=EXTRACT | {"shard_objects": 2},
     )
 
 

@@ -61,7 +61,7 @@ def test_a_larger_probability_has_no_smaller_code(p: np.ndarray) -> None:
     assert np.all(np.diff(encode(in_order).astype(int)) >= 0)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(3))
 def test_the_entropy_of_a_mask_stays_within_half_a_millibit(seed: int) -> None:
     p = soft_masks(seed, 4)
     np.testing.assert_allclose(mask_entropy(decode(encode(p))), mask_entropy(p), atol=5e-4, rtol=0)

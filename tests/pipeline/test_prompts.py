@@ -2,7 +2,6 @@
 
 from fractions import Fraction
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -99,31 +98,6 @@ def test_random_clicks_are_uniform_over_the_eroded_object() -> None:
     assert ((counts[counts > 0] - expected) ** 2 / expected).sum() < 37.7
 
 
-def test_a_square_is_clicked_in_its_middle_and_off_its_rim() -> None:
-    points = sample_prompts(_box_mask((20, 20), 3, 4, 11, 11), seed=0)
-
-    assert points[0].tolist() == [8, 9]
-    assert points.min(axis=0).tolist() >= [5, 6]
-    assert points.max(axis=0).tolist() <= [11, 12]
-
-
-def test_an_object_cut_off_by_the_frame_is_not_eroded_there() -> None:
-    mask = _box_mask((20, 20), 0, 0, 3, 20)
-
-    assert (sample_prompts(mask, seed=0)[:, 0] == 0).all()
-
-
-@pytest.mark.parametrize(("x", "y"), [(0, 0), (6, 3), (2, 4)])
-def test_an_object_of_one_pixel_is_clicked_there_eight_times(x: int, y: int) -> None:
-    assert (sample_prompts(_box_mask((5, 7), x, y, 1, 1), seed=0) == [x, y]).all()
-
-
-def test_an_object_that_erosion_would_remove_keeps_its_pixels() -> None:
-    mask = _box_mask((20, 20), 4, 8, 12, 4)
-
-    assert len({tuple(point) for point in sample_prompts(mask, seed=0)[1:]}) == 7
-
-
 def test_an_empty_mask_is_refused() -> None:
     with pytest.raises(ValueError, match="mask must have a foreground pixel, got none in 12"):
         sample_prompts(np.zeros((3, 4), bool), seed=0)
@@ -135,13 +109,6 @@ def test_center_is_exact_on_large_images() -> None:
 
     # Nothing survives the erosion of lines one pixel high; the mean lies at (2500.5, 2499).
     assert sample_prompts(mask, seed=0)[0].tolist() == [2500, 2498]
-
-
-def test_erosion_is_opencvs() -> None:
-    mask = np.random.default_rng(0).random((60, 60)) < 0.97
-    inner = cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
-
-    np.testing.assert_array_equal(_slow_inner(mask), inner)
 
 
 def test_object_seeds_follow_from_names_alone() -> None:

@@ -43,11 +43,6 @@ def test_figures_are_those_of_slow_formulas() -> None:
     assert all(values.dtype == np.float32 for values in found.values())
 
 
-def test_the_same_mask_three_times_agrees_with_itself() -> None:
-    logits = draw_logits(1)[:, :1].expand(-1, 3, -1, -1)
-    np.testing.assert_allclose(figures(logits)["agreement"], 1, rtol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("logit", "expected"),
     [

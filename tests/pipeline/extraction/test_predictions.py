@@ -1,5 +1,6 @@
 """Rows of an image's objects: in decoder order, whatever the batch, the view or the company."""
 
+from collections.abc import Callable
 from copy import deepcopy
 
 import numpy as np
@@ -20,6 +21,8 @@ from pipeline.views import apply_view, default_view
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from tests.fixtures.official import OfficialPredictor, Said
 from tests.fixtures.transformers_models import small_families
+
+in_both_views = pytest.mark.parametrize("view", ["identity", "vflip"])
 
 STATISTICS = ("encoder_mean", "encoder_std")
 
@@ -49,22 +52,32 @@ def rows(
     view: str = "identity",
     prompts: tuple[str, ...] = PROMPTS,
     batch: int = 16,
-    objects: slice = slice(None),
     with_masks: bool = True,
 ) -> Rows:
     viewed = apply_view(SCENE.rgb, default_view(view))
-    request = Request(POINTS[objects], SCENE.masks[objects], default_view(view), prompts)
+    request = Request(POINTS, SCENE.masks, default_view(view), prompts)
     return extract_objects(sam, sam.encode(viewed), request, batch=batch, with_masks=with_masks)
 
 
-def test_every_row_is_what_the_official_predictor_says_of_its_prompt_set(any_sam: Sam) -> None:
-    found = rows(any_sam)
-    official = OfficialPredictor(deepcopy(any_sam.model))
-    official.set_image(SCENE.rgb)
-    for i, truth in enumerate(SCENE.masks):
-        for j in range(len(PROMPTS)):
-            clicks = POINTS[i] if j == 8 else POINTS[i, j : j + 1]
-            assert_said(found, (i, j), official.predict(clicks, truth))
+def official_in(view: str, sam: Sam) -> Callable[..., Said]:
+    """Asks the official predictor about objects in a view; masks are in the image's frame."""
+    flip = slice(None, None, -1 if view == "vflip" else 1)
+    official = OfficialPredictor(deepcopy(sam.model))
+    official.set_image(SCENE.rgb[flip].copy())
+
+    def ask(
+        clicks: np.ndarray | None,
+        truth: np.ndarray,
+        *,
+        labels: np.ndarray | None = None,
+        box: np.ndarray | None = None,
+    ) -> Said:
+        if view == "vflip" and clicks is not None:
+            clicks = clicks * [1, -1] + [0, len(truth) - 1]
+        said = official.predict(clicks, truth[flip], labels=labels, box=box)
+        return said | {name: said[name][:, flip] for name in ("logits", "masks")}
+
+    return ask
 
 
 def assert_said(found: Rows, at: tuple[int, int], said: Said) -> None:
@@ -74,41 +87,45 @@ def assert_said(found: Rows, at: tuple[int, int], said: Said) -> None:
     assert np.abs(found["mask_code"][at].astype(int) - code).max() <= 1
 
 
+@in_both_views
+def test_every_row_is_what_the_official_predictor_says_of_its_prompt_set(
+    any_sam: Sam, view: str
+) -> None:
+    found, ask = rows(any_sam, view=view), official_in(view, any_sam)
+    for i, truth in enumerate(SCENE.masks):
+        for j in range(len(PROMPTS)):
+            clicks = POINTS[i] if j == 8 else POINTS[i, j : j + 1]
+            assert_said(found, (i, j), ask(clicks, truth))
+
+
 def box_of(truth: np.ndarray) -> np.ndarray:
     """Corners as the official predictor takes them: x, y of the first and the last pixel."""
     y, x = np.nonzero(truth)
     return np.array([x.min(), y.min(), x.max(), y.max()])
 
 
-@pytest.mark.parametrize("turned", [False, True], ids=["identity", "vflip"])
-def test_a_box_is_what_the_official_predictor_says_of_it(any_sam: Sam, turned: bool) -> None:
-    found = rows(any_sam, view="vflip" if turned else "identity", prompts=("box",))
-    flip = slice(None, None, -1 if turned else 1)
-    official = OfficialPredictor(deepcopy(any_sam.model))
-    official.set_image(SCENE.rgb[flip].copy())
+@in_both_views
+def test_a_box_is_what_the_official_predictor_says_of_it(any_sam: Sam, view: str) -> None:
+    found, ask = rows(any_sam, view=view, prompts=("box",)), official_in(view, any_sam)
     for i, truth in enumerate(SCENE.masks):
-        said = official.predict(None, truth[flip], box=box_of(truth[flip]))
-        assert_said(found, (i, 0), said | {"logits": said["logits"][:, flip]})
+        there = truth[::-1] if view == "vflip" else truth
+        assert_said(found, (i, 0), ask(None, truth, box=box_of(there)))
 
 
-@pytest.mark.parametrize("turned", [False, True], ids=["identity", "vflip"])
+@in_both_views
 def test_each_correction_is_where_the_official_predictor_is_wrong_after_those_before(
-    sam: Sam, turned: bool
+    sam: Sam, view: str
 ) -> None:
-    found = rows(sam, view="vflip" if turned else "identity", prompts=("corrected",))
-    flip = slice(None, None, -1 if turned else 1)
-    official = OfficialPredictor(build("mini", "tiny", seed=1).eval())
-    official.set_image(SCENE.rgb[flip].copy())
+    found, ask = rows(sam, view=view, prompts=("corrected",)), official_in(view, sam)
     for i, truth in enumerate(SCENE.masks):
         clicks, labels = POINTS[i, :1], np.ones(1, np.int32)
         for _ in range(4):
-            there = clicks * [1, -1] + [0, len(truth) - 1] if turned else clicks
-            said = official.predict(there, truth[flip], labels=labels)
-            x, y = central_error(said["masks"][said["sam_score"].argmax()][flip], truth)
+            said = ask(clicks, truth, labels=labels)
+            x, y = central_error(said["masks"][said["sam_score"].argmax()], truth)
             clicks = np.append(clicks, [[x, y]], axis=0)
             labels = np.append(labels, np.int32(truth[y, x]))
         assert set(labels) <= {0, 1}
-        assert_said(found, (i, 0), said | {"logits": said["logits"][:, flip]})
+        assert_said(found, (i, 0), said)
 
 
 def test_more_prompt_sets_change_no_byte_of_the_others(sam: Sam) -> None:
@@ -139,35 +156,12 @@ def test_every_object_has_the_statistics_of_its_image_in_the_view(sam: Sam, view
         assert (found[name] == values.numpy()).all(), name
 
 
-def test_an_object_is_the_same_alone_and_among_others(sam: Sam) -> None:
-    alone, among = rows(sam, objects=slice(1, 2)), rows(sam)
-    for name in ("sam_score", "mask_token"):
-        np.testing.assert_allclose(alone[name][0], among[name][1], atol=2e-5, err_msg=name)
-
-
 def test_the_train_prompt_sets_are_columns_of_all(sam: Sam) -> None:
     few = rows(sam, prompts=TRAIN_PROMPTS, with_masks=False)
     every = rows(sam)
     assert set(few) == set(every) - {"mask_code"}
     for name in ("sam_score", "iou", "mask_token"):
         np.testing.assert_allclose(few[name], every[name][:, [0, 8]], atol=1e-3, err_msg=name)
-
-
-def test_refined_alone_needs_no_single_click(sam: Sam) -> None:
-    alone = rows(sam, prompts=("refined",))
-    np.testing.assert_allclose(alone["sam_score"][:, 0], rows(sam)["sam_score"][:, 8], atol=2e-5)
-
-
-def test_a_flipped_view_s_masks_lie_in_the_unflipped_frame(any_sam: Sam) -> None:
-    flipped = rows(any_sam, view="vflip")
-    # The same, by hand: flip image, clicks and truth, ask in that frame, flip the masks back.
-    clicks = POINTS.copy()
-    clicks[..., 1] = SCENE.rgb.shape[0] - 1 - clicks[..., 1]
-    there = Request(clicks, SCENE.masks[:, ::-1].copy(), default_view("identity"), PROMPTS)
-    embedding = any_sam.encode(SCENE.rgb[::-1].copy())
-    by_hand = extract_objects(any_sam, embedding, there, batch=16, with_masks=True)
-    np.testing.assert_array_equal(flipped["mask_code"], by_hand["mask_code"][..., ::-1, :])
-    np.testing.assert_allclose(flipped["iou"], by_hand["iou"], atol=1e-4)
 
 
 @settings(max_examples=50)

@@ -91,20 +91,6 @@ def test_targets_lie_between_0_and_1_and_no_task_is_made_worse_by_its_best(
     assert (found["task_gap"] >= 0.5).all()
 
 
-def test_objectives_of_a_named_model_are_the_same_on_the_rows_of_every_model() -> None:
-    found = targets(draw_models(), "best")
-    for name in ("iou_tiny", "iou_small", "iou_base_plus", "iou_large", "model_gap"):
-        by_model = found[name].reshape(len(MODELS), -1)
-        assert (by_model == by_model[0]).all()
-
-
-def test_gap_of_a_perfect_correction_is_cut_to_1() -> None:
-    models = draw_models(1)
-    models["tiny"] = draw_model(0, 1, iou=np.zeros((1, 2, 3)))
-    models["large"] = draw_model(0, 1, iou=np.ones((1, 2, 3)))
-    assert (targets(models, "best")["model_gap"] == 1).all()
-
-
 @pytest.mark.parametrize(
     ("tokens", "expected"),
     [
@@ -161,11 +147,7 @@ def test_heads_of_two_models_learn_the_gap_between_these() -> None:
 def test_heads_of_one_model_learn_no_gap_between_models() -> None:
     found = targets({"tiny": draw_model(0)}, "selected")
     assert tuple(found) == objectives_of(["tiny"])
-    assert [name for name in found if name.startswith("iou_")] == [
-        *("iou_tiny", "iou_refined", "iou_selected", "iou_best")
-    ]
-    assert {*found} - {*OBJECTIVES} == set()
-    assert "model_gap" not in found
+    assert {*found} == {*OBJECTIVES} - {"iou_small", "iou_base_plus", "iou_large", "model_gap"}
 
 
 def test_no_model_at_all_is_an_error() -> None:

@@ -61,42 +61,31 @@ def test_a_head_standardises_its_inputs_itself() -> None:
     assert (found != predict({"iou_tiny": plain}, inputs)["iou_tiny"]).any()
 
 
-def test_a_mean_without_a_scale_is_named() -> None:
-    head = {**head_of(draw_module()), STANDARD[0]: np.zeros(6, np.float32)}
-    with pytest.raises(ValueError, match=r"must hold inputs\.mean, inputs\.scale, .*, got inp"):
-        check_head("iou_tiny", head)
-
-
-def test_a_scale_of_another_width_is_named() -> None:
-    own = {name: np.ones(n, np.float32) for name, n in zip(STANDARD, (6, 5), strict=True)}
-    with pytest.raises(ValueError, match=r"inputs\.scale of head iou_tiny must be .*\(6,\), got"):
-        check_head("iou_tiny", {**head_of(draw_module()), **own})
-
-
 def test_inputs_of_another_width_name_both_widths() -> None:
     with pytest.raises(ValueError, match=r"head iou_tiny must be 6 wide, got shape \(3, 8\)"):
         predict({"iou_tiny": head_of(draw_module())}, np.zeros((3, 8), np.float32))
 
 
-def test_missing_and_unknown_tensors_are_named() -> None:
-    head = head_of(draw_module())
-    head["layers.9.bias"] = head.pop("layers.2.bias")
-    with pytest.raises(ValueError, match=r"must hold .*layers\.2\.bias.*, got .*layers\.9\.bias"):
-        check_head("iou_tiny", head)
+MUST_BE = r"{} of head iou_tiny must be float32 of shape"
 
 
 @pytest.mark.parametrize(
-    ("name", "tensor"),
+    ("changes", "message"),
     [
-        ("layers.0.weight", np.zeros((4, 6), np.float32)),
-        ("layers.1.weight", np.zeros((5, 5), np.float64)),
-        ("layers.1.weight", np.zeros((5, 4), np.float32)),
-        ("layers.2.bias", np.zeros(2, np.float32)),
-        ("layers.2.weight", np.zeros((2, 5), np.float32)),
+        ({"layers.0.weight": np.zeros((4, 6), "f4")}, MUST_BE.format(r"layers\.0\.weight")),
+        ({"layers.1.weight": np.zeros((5, 4), "f4")}, MUST_BE.format(r"layers\.1\.weight")),
+        ({"layers.1.weight": np.zeros((5, 5), "f8")}, MUST_BE.format(r"layers\.1\.weight")),
+        ({"layers.2.weight": np.zeros((2, 5), "f4")}, MUST_BE.format(r"layers\.2\.weight")),
+        ({"layers.2.bias": np.zeros(2, "f4")}, MUST_BE.format(r"layers\.2\.bias")),
+        (
+            {STANDARD[0]: np.ones(6, "f4"), STANDARD[1]: np.ones(5, "f4")},
+            MUST_BE.format(r"inputs\.scale") + r" \(6,\)",
+        ),
+        ({STANDARD[0]: np.ones(6, "f4")}, r"must hold inputs\.mean, inputs\.scale, .*, got inp"),
+        ({"layers.9.bias": np.ones(1, "f4")}, r"must hold .*layers\.2\.weight, got .*layers\.9"),
     ],
-    ids=["rows", "dtype", "columns", "outputs", "output rows"],
+    ids=["rows", "columns", "dtype", "output rows", "outputs", "scale", "no scale", "unknown"],
 )
-def test_tensor_that_does_not_fit_its_neighbours_is_named(name: str, tensor: np.ndarray) -> None:
-    head = {**head_of(draw_module()), name: tensor}
-    with pytest.raises(ValueError, match=rf"{name} of head iou_tiny must be float32 of shape"):
-        check_head("iou_tiny", head)
+def test_tensors_that_do_not_fit_are_named(changes: dict[str, np.ndarray], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_head("iou_tiny", head_of(draw_module()) | changes)

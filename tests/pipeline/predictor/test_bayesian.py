@@ -5,14 +5,13 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
-import torch
 
 from pipeline.predictor import BayesianPlan, UncertainPredictor
 from pipeline.predictor.bayesian import VIEWS
 from pipeline.prompts import sample_prompts
 from pipeline.sam.building import build
 from pipeline.sam.model import Sam
-from pipeline.views import VIEW_KINDS, apply_view, default_view, entropy_views, unview
+from pipeline.views import VIEW_KINDS, apply_view, default_view, entropy_views
 from tests.fixtures.predictors import drawn, mini_predictor, random_heads, trained_mini
 
 Asked = dict[str, Any]
@@ -133,14 +132,6 @@ def with_torch_zero(sam: Sam) -> None:
     for part in sam.model.sam_mask_decoder.output_hypernetworks_mlps:
         part.layers[-1].weight.data.zero_()
         part.layers[-1].bias.data.zero_()
-
-
-@pytest.mark.parametrize("kind", VIEW_KINDS, ids=lambda kind: kind.name)
-def test_masks_are_mapped_into_a_view_as_out_of_it(kind: Any) -> None:  # noqa: ANN401
-    name = kind.name + {"scale": "2", "gblur": "5", "jpeg": "10"}.get(kind.name, "")
-
-    mask = torch.arange(12.0).reshape(3, 4)
-    assert torch.equal(unview(unview(mask, default_view(name)), default_view(name)), mask)
 
 
 def test_float_images_have_the_views_of_their_bytes() -> None:

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from pipeline.predictor import PromptSet, UncertainPredictor
 from pipeline.predictor import predictor as module
@@ -48,18 +49,26 @@ PROMPTS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def predictor_of(images: list[np.ndarray]) -> UncertainPredictor:
-    predictor = UncertainPredictor(trained_mini(), random_heads())
-    predictor.set_image_batch(images)
-    return predictor
+@pytest.fixture(scope="module")
+def official() -> SAM2ImagePredictor:
+    found = OfficialPredictor(with_stable_masks(built_mini().eval())).predictor
+    found.set_image_batch(IMAGES)
+    return found
+
+
+@pytest.fixture(scope="module")
+def predictor() -> UncertainPredictor:
+    found = UncertainPredictor(trained_mini(), random_heads())
+    found.set_image_batch(IMAGES)
+    return found
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_the_arrays_are_those_of_the_official_predictor(prompt: str) -> None:
-    official = OfficialPredictor(with_stable_masks(built_mini().eval())).predictor
-    official.set_image_batch(IMAGES)
+def test_the_arrays_are_those_of_the_official_predictor(
+    prompt: str, official: SAM2ImagePredictor, predictor: UncertainPredictor
+) -> None:
     expected = official.predict_batch(**PROMPTS[prompt])
-    found = predictor_of(IMAGES).predict_batch(**PROMPTS[prompt])
+    found = predictor.predict_batch(**PROMPTS[prompt])
     for name, ours, theirs in zip(("masks", "scores", "logits"), found, expected, strict=True):
         assert len(ours) == len(theirs) == 3
         for one, other in zip(ours, theirs, strict=True):
@@ -71,13 +80,13 @@ def test_the_arrays_are_those_of_the_official_predictor(prompt: str) -> None:
                 np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
-def test_every_image_is_answered_as_if_it_were_alone() -> None:
+def test_every_image_is_answered_as_if_it_were_alone(predictor: UncertainPredictor) -> None:
     asked = [
         [PromptSet(CLICKS[0], [1]), PromptSet(box=[40, 30, 200, 150])],
         [],
         [PromptSet(CLICKS[2], [1])],
     ]
-    together = predictor_of(IMAGES).predict_uncertainty_batch(asked, costs=COSTS)
+    together = predictor.predict_uncertainty_batch(asked, costs=COSTS)
     assert [len(found) for found in together] == [2, 0, 1]
     for image, prompts, found in zip(IMAGES, asked, together, strict=True):
         alone = UncertainPredictor(trained_mini(), random_heads())
@@ -104,7 +113,8 @@ def test_no_more_images_are_encoded_at_once_than_memory_holds(
         return encode_batch(sam, images)
 
     monkeypatch.setattr(Sam, "encode_batch", spy)
-    predictor = predictor_of(IMAGES)
+    predictor = UncertainPredictor(trained_mini(), random_heads())
+    predictor.set_image_batch(IMAGES)
     assert n_encoded == [2, 1]
     assert len(predictor.predict_batch(CLICKS, LABELS)[0]) == 3
 
@@ -128,8 +138,7 @@ def test_one_image_and_many_are_not_mistaken_for_each_other() -> None:
     predictor.predict(CLICKS[0], LABELS[0])
 
 
-def test_prompts_must_be_of_as_many_images() -> None:
-    predictor = predictor_of(IMAGES)
+def test_prompts_must_be_of_as_many_images(predictor: UncertainPredictor) -> None:
     with pytest.raises(ValueError, match="prompts must be of 3 images, got 2"):
         predictor.predict_batch(CLICKS[:2], LABELS[:2])
     with pytest.raises(ValueError, match="prompts must be of 3 images, got 1"):

@@ -40,8 +40,6 @@ BOX: Final[Asked] = {"box": [40, 30, 200, 150]}
 BOX_AND_CLICK: Final[Asked] = BOX | CLICK
 EARLIER: Final[Asked] = {"mask_input": np.zeros((1, 64, 64))}
 
-LEARNED: Final = "the heads learned from one click on the object"
-
 EVERY: Final[tuple[Asked, ...]] = (
     CLICK,
     BOX,
@@ -104,24 +102,13 @@ def test_the_weighted_mean_of_the_pixels_entropies_is_that_of_the_mask() -> None
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
-    [
-        (CLICK, ""),
-        (BOX, "a box"),
-        (BESIDE, "clicks beside the object"),
-        (MANY, "3 clicks"),
-        (BOX_AND_CLICK, "a box"),
-        (BOX | BESIDE, "a box and clicks beside the object"),
-        (CLICK | EARLIER, "a mask"),
-    ],
-)
-def test_prompts_that_no_head_learned_from_are_said_to_be_such(asked: Asked, told: str) -> None:
-    assert ask(asked).caution == (f"{LEARNED}; this prompt has {told}" if told else "")
-
-
-@pytest.mark.parametrize(
     ("asked", "learned", "told"),
     [
+        (CLICK, "", ""),
+        (BOX, "", "a box"),
+        (BESIDE, "", "clicks beside the object"),
+        (BOX | BESIDE, "", "a box and clicks beside the object"),
+        (CLICK | EARLIER, "", "a mask"),
         (MANY, "refined", ""),
         (MANY, "box", "3 clicks"),
         (BOX, "refined", "a box"),
@@ -131,7 +118,7 @@ def test_prompts_that_no_head_learned_from_are_said_to_be_such(asked: Asked, tol
         (MANY | EARLIER, "refined box corrected", "a mask"),
     ],
 )
-def test_prompts_such_as_heads_learned_from_come_without_a_caution(
+def test_what_a_prompt_has_that_no_head_learned_from_is_said(
     asked: Asked, learned: str, told: str
 ) -> None:
     heads = replace(random_heads(), prompts=("center", *learned.split()))
@@ -140,6 +127,11 @@ def test_prompts_such_as_heads_learned_from_come_without_a_caution(
     caution = predictor.predict_uncertainty(**asked).caution
     assert caution.endswith(f"; this prompt has {told}" if told else "")
     assert bool(caution) == bool(told)
+
+
+def test_a_caution_says_what_the_heads_learned_from() -> None:
+    words = "the heads learned from one click on the object; this prompt has a box"
+    assert ask(BOX).caution == words
 
 
 def test_many_sets_in_one_argument_are_sent_to_the_other_method() -> None:

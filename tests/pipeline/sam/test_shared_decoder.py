@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from pipeline.sam.building import build
 from pipeline.sam.families import MINI_TRUNKS
 from pipeline.sam.model import Decoded, Embedding, Sam
-from pipeline.sam.upscaling import by_cell, upscale
 from tests.fixtures.official import OfficialPredictor
 from tests.fixtures.predictors import drawn, trained_mini
 
@@ -92,6 +91,7 @@ def test_bf16_is_no_farther_from_fp32_than_that_of_the_plain_decoder(model: str)
     full = trained_mini(model)
     half = Sam(trained_mini(model).model, device=full.device, precision="bf16")
     exact, rounded = full.encode(drawn()), half.encode(drawn())
+    assert half.decode(rounded, clicks(1)).logits.dtype == torch.float32
     errors = {}
     for decode in (half.decode, half.decode_plainly):
         errors[decode.__name__] = [
@@ -170,27 +170,3 @@ def test_only_prompt_sets_with_a_mask_go_through_the_official_decoder() -> None:
         given = sam.decode(embedding, clicks(5), mask_input=mask)
         assert counts == {"official": 1}
     assert_same(given, sam.decode_plainly(embedding, clicks(5), mask_input=mask))
-
-
-def test_upscaling_by_cell_is_upscaling_by_convolution() -> None:
-    torch.manual_seed(0)
-    decoder = build("mini", "tiny", seed=0).sam_mask_decoder
-    image, fine, coarse = (
-        torch.randn(3, 64, 8, 12),
-        torch.randn(1, 8, 32, 48),
-        torch.randn(1, 16, 16, 24),
-    )
-    weights = torch.randn(3, 2, 8)
-    outer, norm, first, inner, last = decoder.output_upscaling
-    with torch.no_grad():
-        expected = last(inner(first(norm(outer(image) + coarse))) + fine)
-        found = upscale(
-            decoder.output_upscaling,
-            image.flatten(2).mT.contiguous(),
-            weights,
-            coarse=(by_cell(coarse, (8, 12)) + outer.bias).view(96, -1),
-            fine=(by_cell(fine, (8, 12)) + inner.bias).view(384, -1),
-            shape=(8, 12),
-        )
-    masks = torch.einsum("pnc,pcyx->pnyx", weights, expected)
-    torch.testing.assert_close(found, masks, rtol=1e-5, atol=1e-5)

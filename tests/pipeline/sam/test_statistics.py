@@ -17,9 +17,8 @@ from tests.fixtures.official import OfficialPredictor
 SCENES = [draw_scene(seed, 160).rgb for seed in range(3)]
 
 
-def mini(model: str = "tiny", precision: str = "fp32") -> Sam:
-    built = build("mini", model, seed=1)
-    return Sam(built, device=torch.device("cpu"), precision=precision)  # type: ignore[arg-type]
+def mini(model: str = "tiny") -> Sam:
+    return Sam(build("mini", model, seed=1), device=torch.device("cpu"), precision="fp32")
 
 
 def statistics(embedding: Embedding) -> dict[str, np.ndarray]:
@@ -47,11 +46,6 @@ def test_levels_are_those_of_the_official_predictor_the_finest_first(model: str)
     assert [level.shape[1] for level in (*finer, coarsest)] == [8, 16, 64]
     assert len(found["encoder_mean"]) == FAMILIES["mini"].n_encoder_channels
     assert_statistics(found, [*finer, coarsest], rtol=1e-4)
-
-
-def test_they_are_numpy_s_of_the_levels() -> None:
-    embedding = mini().encode(SCENES[0])
-    assert_statistics(statistics(embedding), [*embedding.high_res, embedding.image])
 
 
 def test_a_channel_far_from_zero_that_hardly_varies_loses_no_digit() -> None:
@@ -103,11 +97,3 @@ def test_images_that_are_encoded_together_have_the_statistics_of_each() -> None:
         for name, values in statistics(embedding).items():
             np.testing.assert_allclose(values, alone[name], rtol=1e-4, atol=1e-6, err_msg=name)
     assert not np.allclose(alone["encoder_mean"], statistics(sam.encode(SCENES[0]))["encoder_mean"])
-
-
-def test_in_bf16_they_are_near_and_float32() -> None:
-    full, half = (statistics(mini(precision=kind).encode(SCENES[0])) for kind in ("fp32", "bf16"))
-    for name, values in half.items():
-        assert values.dtype == np.float32
-        assert not np.array_equal(values, full[name])
-        np.testing.assert_allclose(values, full[name], rtol=0.1, atol=0.02, err_msg=name)

@@ -34,13 +34,6 @@ def _shoelace(corners: np.ndarray) -> float:
     return float(abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()) / 2)
 
 
-@pytest.mark.parametrize("kind", ["ring", "frame"])
-def test_a_hole_is_not_filled(kind: str) -> None:
-    outline = draw_outline(np.random.default_rng(0), kind, centre=(0.5, 0.5), radius=0.4)
-
-    assert rasterise(outline, 64)[32, 32] == 0
-
-
 def test_what_lies_beyond_the_frame_is_cut_off() -> None:
     square = np.array([[-1.0, -1.0], [0.5, -1.0], [0.5, 2.0], [-1.0, 2.0]])
     mask = rasterise(Outline("box", (square,)), 64)

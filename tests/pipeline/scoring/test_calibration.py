@@ -88,12 +88,6 @@ def test_the_error_lies_between_the_bias_and_the_mean_distance(seed: int, n_leve
     assert (error <= distance + 1e-12).all()
 
 
-def test_predictions_that_are_true_have_no_error() -> None:
-    iou = np.array([0.2, 0.9, 0.9, 0.4])
-    assert reliability(iou, iou, each_once(4)).error == pytest.approx(0, abs=1e-12)
-    assert accuracy(iou, iou, each_once(4)).root_mean_square == 0
-
-
 def test_one_object_fills_every_bin() -> None:
     found = reliability(np.array([0.7]), np.array([0.4]), each_once(1), n_bins=3)
     np.testing.assert_allclose(found.predicted_iou, [[0.7] * 3])
@@ -218,14 +212,3 @@ def test_where_no_object_has_an_outline_there_is_no_number() -> None:
     scores = {(protocol, "tiny", region): empty for protocol in PROTOCOLS for region in REGIONS}
     for row in pixel_rows(scores, RESAMPLES):
         assert np.isnan([row.value, row.value_interval.low, row.value_interval.high]).all()
-
-
-def test_probabilities_that_are_true_in_the_mean_have_almost_no_error() -> None:
-    rng = np.random.default_rng(0)
-    code = rng.integers(0, N_CODES, (N_OBJECTS, 200, 200)).astype(np.uint8)
-    truth = rng.random(code.shape) < DECODE_TABLE[code]
-    honest = calibration(code, truth, "whole")
-    scores = {(protocol, "tiny", region): honest for protocol in PROTOCOLS for region in REGIONS}
-    values = {row.statistic: row.value for row in pixel_rows(scores, RESAMPLES)}
-    assert values["calibration_error"] < 2e-3
-    assert values["brier"] == pytest.approx(np.mean(DECODE_TABLE * (1 - DECODE_TABLE)), rel=0.01)

@@ -26,7 +26,6 @@ from pipeline.scoring.statistics import (
 )
 from pipeline.scoring.tasks import JudgedMasks, judged_masks, own_masks
 from pipeline.vocabulary import PROTOCOLS
-from tests.fixtures.mini import MODELS
 from tests.fixtures.model_scores import random_scores
 
 GROUP = np.arange(40) // 3
@@ -36,7 +35,7 @@ RESAMPLES = resample_groups(GROUP, 60, seed=0)
 @pytest.fixture(scope="module")
 def models() -> dict[str, ModelScores]:
     """Models of which tiny is the worst."""
-    made = {model: random_scores(seed) for seed, model in enumerate(MODELS)}
+    made = {model: random_scores(seed) for seed, model in enumerate(("tiny", "large"))}
     tiny = made["tiny"]
     worse = replace(tiny.proposals, iou=tiny.proposals.iou ** np.float32(1.5))
     return made | {"tiny": replace(tiny, proposals=worse)}
@@ -135,11 +134,7 @@ def test_of_a_single_model_nothing_is_sent_on(masks: list[JudgedMasks]) -> None:
     assert "routed" not in {row.statistic for row in statistic_rows(few, RESAMPLES)}
 
 
-def test_intervals_hold_what_the_sample_gives(
-    masks: list[JudgedMasks], rows: list[StatisticRow]
-) -> None:
-    again = list(statistic_rows(masks, RESAMPLES))
-    assert [row.value_interval for row in again] == [row.value_interval for row in rows]
+def test_intervals_hold_what_the_sample_gives(rows: list[StatisticRow]) -> None:
     # Few bins of few objects are farther from true in a resample than in the sample.
     smooth = [row for row in rows if row.statistic not in {"calibration_error", "excess_aurc"}]
     inside = [row.value_interval.low <= row.value <= row.value_interval.high for row in smooth]

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.scoring.corrections import curves
 from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.tasks import corrections, default_model, ious_of, judged_masks, own_masks
 from pipeline.vocabulary import PROTOCOLS, TASKS
 from tests.fixtures.mini import MODELS
@@ -90,9 +90,3 @@ def test_tables_show_the_smallest_model_and_for_segmentation_the_largest(
 ) -> None:
     smallest, largest = expected
     assert [default_model(task, models) for task in TASKS] == [smallest] * 3 + [largest]
-
-
-def test_each_task_lists_measures_that_exist() -> None:
-    assert set(TASK_MEASURES) == set(TASKS)
-    for names in TASK_MEASURES.values():
-        assert set(names) <= {*UNTRAINED_MEASURES, *HEAD_MEASURES}
