@@ -137,15 +137,6 @@ def test_every_control_has_a_name_and_every_text_contrast(
         assert pale == []
 
 
-@pytest.mark.parametrize("width", [320, 390, 800])
-def test_a_narrow_page_is_not_wider_than_its_screen(
-    browser: Browser, address: str, width: int
-) -> None:
-    with tab(browser, address, viewport={"width": width, "height": 700}) as page:
-        click_at(page, 120, 80)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-
-
 def test_a_finger_taps_and_draws_boxes_on_a_dark_phone(browser: Browser, address: str) -> None:
     with tab(browser, address, scene=SCENE, **PHONE) as page:
         expect(page.locator("#keys")).to_be_hidden()  # a finger has none
