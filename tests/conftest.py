@@ -59,14 +59,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FilesAndR
     return FilesAndResults(config, log)
 
 
+LONG: Final = (
+    *("results", "tests/test_repro.py", "tests/test_cluster_faults.py", "tests/test_cluster.py"),
+    *("tests/test_extend_doc.py", "tests/test_repro_layouts.py"),
+    "tests/stages/test_who_computes.py",
+)
+"""Units that take a minute or more, the longest first."""
+
+
+@pytest.hookimpl(trylast=True)  # once those are gone that no `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest unit, then with files of few tests, which are often long ones.
+    """Begin with the longest units, then with files of few tests, which are often long ones.
 
     The quick ones at the end keep no process waiting.
     """
     n_tests = Counter(work_unit(item.nodeid) for item in items)
-    n_tests["results"] = 0
-    items.sort(key=lambda item: n_tests[work_unit(item.nodeid)])
+    order = {**n_tests, **{unit: place - len(LONG) for place, unit in enumerate(LONG)}}
+    items.sort(key=lambda item: order[work_unit(item.nodeid)])
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -121,12 +121,6 @@ OUTS: Final = {
 """Where the code writes."""
 
 
-def commands(stage: str) -> list[str]:
-    """What DVC gives to the shell, one after the other."""
-    command: str | list[str] = STAGES[stage]["cmd"]
-    return [command] if isinstance(command, str) else command
-
-
 MOST_CODE_DEPS: Final = 45
 """Entries that are source, of all stages: more are more than anyone keeps right."""
 
@@ -220,20 +214,15 @@ def test_blocks_of_params_and_stages_share_their_names() -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_runs_the_script_of_its_name_with_the_arguments_it_takes(stage: str) -> None:
     assert (ROOT / "stages" / f"{stage}.py").is_file()
-    command = f"python -m stages.{stage}"
+    command, declared = f"python -m stages.{stage}", STAGES[stage]["cmd"]
+    # DVC makes a command of each line of a text, not of an item of a list.
     if "matrix" in DECLARED["stages"][stage]:
         # That a matrix spans the arguments is another test.
-        assert commands(stage) == [f"{command} ${{item}}"]
+        assert declared == [f"{command} ${{item}}"]
     elif "foreach" in DECLARED["stages"][stage]:
-        assert commands(stage) == ["python -m stages.program.check", f"{command} '${{key}}'"]
+        assert declared == ["python -m stages.program.check", f"{command} '${{key}}'"]
     else:
-        assert commands(stage) == [command]
-
-
-@pytest.mark.parametrize("stage", [name for name in STAGES if "matrix" in STAGES[name]])
-def test_a_command_with_names_is_one_whatever_they_are(stage: str) -> None:
-    # DVC makes a command of each line of a text, not of an item of a list.
-    assert isinstance(STAGES[stage]["cmd"], list)
+        assert declared == command
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -136,13 +136,6 @@ class TestOnSlurm:
             assert slurm.state(first) == "CANCELLED"
             assert [line.split()[0] for line in run.finish()] == ["a"]
 
-    def test_jobs_end_when_their_driver_is_killed(self, slurm: Slurm, tmp_path: Path) -> None:
-        with driven(BLOCK, tmp_path, ("a",), slurm.environment) as run:
-            first = run.first("a")
-            run.process.kill()
-            wait_until(lambda: not first.is_running(), PATIENCE_S)
-        wait_until(lambda: nothing_queued(slurm), PATIENCE_S)
-
     def test_a_driver_that_is_stopped_takes_its_jobs_along_those_that_wait_too(
         self, slurm: Slurm, tmp_path: Path
     ) -> None:

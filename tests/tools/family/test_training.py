@@ -73,20 +73,20 @@ def test_twenty_steps_lower_the_loss_of_every_member() -> None:
         assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5]), model
 
 
-def test_two_trainings_give_the_same_bytes_and_leave_the_global_seed_alone() -> None:
+def test_two_trainings_give_the_same_bytes_and_leave_the_global_seed_alone(
+    undisturbed: dict[str, bytes],
+) -> None:
     torch.manual_seed(11)
     expected = torch.rand(1)
     torch.manual_seed(11)
-    first = Training(SMALL)
-    scores = run(first, SMALL.n_steps)
+    training = Training(SMALL)
+    run(training, SMALL.n_steps)
     assert torch.rand(1) == expected
-    second = Training(SMALL)
-    assert run(second, SMALL.n_steps) == scores
-    assert bytes_of(first) == bytes_of(second)
-    assert first.is_done
+    assert bytes_of(training) == undisturbed
+    assert training.is_done
 
 
-@pytest.mark.parametrize("stopped_at", [0, 3, 7])
+@pytest.mark.parametrize("stopped_at", [3, 7])
 def test_a_resumed_training_equals_an_undisturbed_one(
     undisturbed: dict[str, bytes], stopped_at: int
 ) -> None:
