@@ -14,7 +14,6 @@ from stages.settings.parsing import parse
 from tests.fixtures import project_copy
 from tests.fixtures.doc_pages import CLUSTER, FAULTS, SCRIPTS
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.slurm import Slurm, missing, wait_until
 
 CELL: Final = ("shapes_val", "tiny", "identity")
@@ -187,7 +186,7 @@ def forget(root: Path, cell: list[Path]) -> None:
 @pytest.mark.slow
 @needs_slurm
 def test_studies_of_an_array_run_side_by_side_in_one_clone(slurm: Slurm, project: Path) -> None:
-    settings(project, train_splits=["shapes_train"], models=list(MODELS))
+    settings(project, train_splits=["shapes_train"], models=list(project_copy.FEW_MODELS))
     project_copy.repro(project, "prepare@shapes_train")
     # Without trials, a study reads no features, but DVC wants them there.
     (project / "cache" / "features" / "shapes_train").mkdir(parents=True, exist_ok=True)
@@ -195,7 +194,7 @@ def test_studies_of_an_array_run_side_by_side_in_one_clone(slurm: Slurm, project
     said = [log.read_text() for log in (project / "logs" / "slurm").glob("tune-*.out")]
     assert len(said) == N_STUDIES
     assert "ERROR" not in "".join(said)
-    studies = [f"tune@shapes_train-{name}" for name in list(OBJECTIVES)[:N_STUDIES]]
+    studies = [f"tune@shapes_train-{name}" for name in project_copy.FEW_OBJECTIVES[:N_STUDIES]]
     done = project_copy.repro(project, "--single-item", *studies)
     assert (done.ran, len(done.unchanged)) == ([], N_STUDIES)
     settings(project, train_splits=[], models=["tiny"])

@@ -4,8 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,31 +20,20 @@ from stages.settings.blocks import ExecutorParams
 from tests.fixtures.dask_daemons import running_dask
 from tests.fixtures.driven import PATIENCE_S
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.slurm import Slurm, missing, running_slurm, wait_until
+from tests.fixtures.slurm import Slurm, missing, wait_until
 from tests.fixtures.stage_inputs import CASES
 
 pytestmark = pytest.mark.slow
 
 STAGES: Final = ("gallery", "evaluate", "train", "tune")
 
+BY_JOBS: Final = ("evaluate", "train")
+"""Those of them that jobs of SLURM compute here: their workers only start in another way."""
+
 JOBS: Final = {"memory": "500MB", "cores": 1, "interface": "lo", "min_jobs": 2, "max_jobs": 2}
 
 Block = dict[str, Any]
 """The setting ``executor``."""
-
-
-@contextmanager
-def local(_folder: Path) -> Iterator[Block]:
-    """Two processes of this machine."""
-    yield {"kind": "local", "n_workers": 2}
-
-
-@contextmanager
-def address(folder: Path) -> Iterator[Block]:
-    """A scheduler with one worker, which starts at the root of the project."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with running_dask(folder, Path.cwd(), environment) as dask:
-        yield {"kind": "address", "address": dask.address}
 
 
 @dataclass(frozen=True)
@@ -95,53 +84,43 @@ def project(alone: Alone, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(alone.root, tmp_path_factory.mktemp("project") / "root"))
 
 
-@pytest.mark.parametrize("workers", [local, address])
-def test_workers_of_any_kind_write_the_bytes_of_inline(
-    workers: Callable[[Path], AbstractContextManager[Block]],
-    project: Path,
-    alone: Alone,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_workers_at_an_address_write_the_bytes_of_inline(
+    project: Path, alone: Alone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
     asked = noted_executors(monkeypatch)
-    with workers(tmp_path) as block:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with running_dask(tmp_path, project, environment) as dask:
         for name in STAGES:
-            alone.write_params(name, block)
+            alone.write_params(name, {"kind": "address", "address": dask.address})
             assert CASES[name].run(monkeypatch) == alone.made[name], name
-    assert asked == [block["kind"]] * len(STAGES)
+    assert asked == ["address"] * len(STAGES)
 
 
 @pytest.mark.skipif(bool(missing()), reason=missing() or "SLURM is there")
 def test_jobs_of_slurm_write_the_bytes_of_inline(
-    project: Path,
-    alone: Alone,
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
+    slurm: Slurm, project: Path, alone: Alone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with running_slurm(tmp_path_factory.mktemp("slurm")) as slurm:
-        for name in STAGES:
-            alone.write_params(name, {"kind": "slurm", "slurm": JOBS})
-            # As DVC does: a function of the stage's own file would be unknown to workers.
-            command = (sys.executable, "-m", f"stages.{name}", *CASES[name].arguments)
-            slurm.run(*command, cwd=project, environment=environment)
-            assert CASES[name].files() == alone.made[name], name
-    assert len(list(Path("logs/slurm").glob("usam-worker-*.err"))) >= len(STAGES)
+    for name in BY_JOBS:
+        alone.write_params(name, {"kind": "slurm", "slurm": JOBS})
+        # As DVC does: a function of the stage's own file would be unknown to workers.
+        command = (sys.executable, "-m", f"stages.{name}", *CASES[name].arguments)
+        slurm.run(*command, cwd=project, environment=environment)
+        assert CASES[name].files() == alone.made[name], name
+    assert len(list(Path("logs/slurm").glob("usam-worker-*.err"))) >= len(BY_JOBS)
 
 
 @pytest.mark.skipif(bool(missing()), reason=missing() or "SLURM is there")
 def test_studies_run_side_by_side_as_jobs(
-    project: Path,
-    alone: Alone,
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
+    slurm: Slurm, project: Path, alone: Alone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
     alone.write_params("tune", {"kind": "slurm", "slurm": JOBS | {"max_jobs": 1, "min_jobs": 1}})
     split, one = CASES["tune"].arguments
-    with running_slurm(tmp_path_factory.mktemp("slurm")) as slurm, ExitStack() as stack:
+    wait_until(lambda: n_running(slurm) == 0, PATIENCE_S)  # those of the test before
+    with ExitStack() as stack:
         environment = {**slurm.environment, "PYTHONPATH": str(ROOT)}
         running = []
         for objective in (one, "task_gap"):
