@@ -212,11 +212,6 @@ class Sam:
         near = torch.from_numpy(array)
         return near.pin_memory().to(self.device, non_blocking=True) if self._is_cuda else near
 
-    def wait(self) -> None:
-        """Wait until the device has done all that it was given."""
-        if self._is_cuda:
-            torch.cuda.current_stream(self.device).synchronize()
-
     @property
     def _is_cuda(self) -> bool:
         return self.device.type == "cuda"

@@ -3,7 +3,6 @@
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +14,7 @@ import torch
 import typer
 
 from pipeline.sam.families import models_of
-from pipeline.sam.model import Decoded, Sam
+from pipeline.sam.model import Decoded
 from pipeline.scenes.scene import draw_scene
 from stages.cli.columns import aligned, bytes_text
 from stages.extraction.models import device_name, load_sam, settled_device
@@ -31,9 +30,6 @@ LEAST_FREE_BYTES: Final = 10_000_000_000
 
 LEAST_AGREEMENT: Final = {"fp32": 0.999, "bf16": 0.95}
 """IoU of the masks of one click, computed twice, in each precision of the device."""
-
-N_TIMED: Final = 3
-"""Images that are timed."""
 
 DEFAULTS: Final = {
     "family": "mini",
@@ -149,10 +145,7 @@ def _dvc() -> Finding:
 
 
 def _clicks(params: ExtractParams, device: torch.device) -> Iterator[Finding]:
-    """A click on a drawn scene, and how fast its like are answered.
-
-    The other answer is the one of ``sam2``'s decoder on the CPU, in single precision.
-    """
+    """A click on a drawn scene, beside the answer of ``sam2``'s decoder on the CPU, in fp32."""
     trained = weights.models_there(params.family) if params.weights == "file" else ()
     model, seed = (trained[0], None) if trained else (models_of(params.family)[0], 0)
     sam, other = (
@@ -173,9 +166,6 @@ def _clicks(params: ExtractParams, device: torch.device) -> Iterator[Finding]:
         if iou >= LEAST_AGREEMENT[params.precision]
         else "torch computes something else on this device: try fp32, then another torch or driver",
     )
-    seconds = [_seconds(sam, scene.rgb, points) for _ in range(N_TIMED)]
-    images, clicks = np.median(seconds, axis=0)
-    yield Finding("speed", f"{1 / images:.3g} images, {1 / clicks:.3g} clicks a second")
 
 
 def _agreement(found: Decoded, expected: Decoded) -> tuple[float, float]:
@@ -184,14 +174,3 @@ def _agreement(found: Decoded, expected: Decoded) -> tuple[float, float]:
     union = int((one | same).sum())
     iou = int((one & same).sum()) / union if union else 1.0
     return iou, float((found.sam_score.cpu() - expected.sam_score.cpu()).abs().max())
-
-
-def _seconds(sam: Sam, rgb: np.ndarray, points: np.ndarray) -> tuple[float, float]:
-    """Of encoding an image, and of decoding a click on it."""
-    start = time.perf_counter()
-    embedding = sam.encode(rgb)
-    sam.wait()
-    encoded = time.perf_counter()
-    sam.decode(embedding, points)
-    sam.wait()
-    return encoded - start, time.perf_counter() - encoded

@@ -11,6 +11,7 @@ from pipeline.extraction.plan import Shard, decoder_batch
 from pipeline.sam.families import row_of
 from stages.program.progress import Count, progress
 from stages.settings.blocks import ExtractParams, Split
+from stages.settings.params import Params
 from stages.settings.signatures import LIBRARIES, CellName, cell_settings
 from storage.errors import StoreError, counted
 from storage.folders import begin_file, begun_files
@@ -20,8 +21,8 @@ from storage.split.objects import PreparedSplit, read_objects_of
 from storage.store.signature import compare, versions
 from storage.store.writing import full_signature
 
-Failed = Mapping[str, Mapping[str, str]]
-"""Shards that images keep from being there; these by their files, with their reasons."""
+Unread = Mapping[str, str]
+"""Images that keep shards from being there, by their files, with their reasons."""
 
 DEVICES: Final = ("cuda", "cpu")
 """Devices whose numbers differ."""
@@ -89,12 +90,11 @@ def prepared(split: str, shard_objects: int) -> PreparedSplit:
     return PreparedSplit(read_objects_of(split), shard_objects)
 
 
-def possible_jobs(
-    name: CellName, place: Split, params: ExtractParams, split: PreparedSplit
-) -> dict[str, CellJob]:
+def possible_jobs(name: CellName, params: Params, split: PreparedSplit) -> dict[str, CellJob]:
     """A cell on each of the devices that its settings allow."""
-    devices = DEVICES if params.device == "auto" else (params.device,)
-    return {each: CellJob(name, place, params, each, split.objects_digest) for each in devices}
+    place, extract = params.splits[name.split], params.extract
+    devices = DEVICES if extract.device == "auto" else (extract.device,)
+    return {each: CellJob(name, place, extract, each, split.objects_digest) for each in devices}
 
 
 def settled_job(
@@ -143,7 +143,7 @@ def device_here(setting: str) -> str:
     return settled_device(setting).type
 
 
-def fill_shards(job: CellJob, names: tuple[str, ...], is_shown: bool) -> Failed:  # noqa: FBT001
+def fill_shards(job: CellJob, names: tuple[str, ...], is_shown: bool) -> Unread:  # noqa: FBT001
     """Compute shards of a cell, skipping those that exist when their turn comes.
 
     A model stays in memory for the next call.
@@ -174,12 +174,7 @@ def fill_shards(job: CellJob, names: tuple[str, ...], is_shown: bool) -> Failed:
         failures: list[Failure] = []
         while turns.left:
             failures += run_shards(turns.shards(), steps, count)
-    failed: dict[str, dict[str, str]] = {}
-    for failure in failures:
-        name = split.names[failure.piece.start // split.shard_objects]
-        file = str(split.table.file[failure.piece.image])
-        failed.setdefault(name, {})[file] = failure.reason
-    return failed
+    return {str(split.table.file[one.piece.image]): one.reason for one in failures}
 
 
 class _Turns:

@@ -50,20 +50,20 @@ def compare_shards(cell: Cell) -> Comparison:
         try:
             features = cell.read(name)
             if "masks" in cell.kinds:
-                path = cell.masks_path(name, features.masks_sha256)
-                record = record_of(path)
-                if record.sha256 != features.masks_sha256:
-                    wanted = features.masks_sha256[:12]
-                    found.faults[name] = (
-                        f"{path} must have the sha256 {wanted}, got {record.sha256[:12]}"
-                    )
-                    continue
-                found.masks[name] = record
+                found.masks[name] = _masks_record(cell, name, features.masks_sha256)
         except (StoreError, OSError) as error:
             found.faults[name] = str(error)
-            continue
-        found.makers.update({features.maker} - {""})
+        else:
+            found.makers.update({features.maker} - {""})
     return found
+
+
+def _masks_record(cell: Cell, name: str, sha256: str) -> FileRecord:
+    path = cell.masks_path(name, sha256)
+    record = record_of(path)
+    if record.sha256 != sha256:
+        raise StoreError(f"{path} must have the sha256 {sha256[:12]}, got {record.sha256[:12]}")
+    return record
 
 
 def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> None:

@@ -21,7 +21,6 @@ LINES = (
     "links",
     "DVC",
     "click",
-    "speed",
 )
 
 
