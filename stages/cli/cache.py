@@ -206,7 +206,7 @@ def _repair(name: CellName, params: Params) -> None:
     if name.with_masks:
         arguments["view"] = name.view.name
     with running(stage, arguments):
-        run_cell(name, params)
+        run_cell(name, params.splits[name.split], params.extract, params.executor)
     files = [file for store in name.outputs.values() for file in store.rglob("*")]
     for cached in mend_cache(file for file in files if file.is_file()):
         print(f"replaced  {cached}")
@@ -245,4 +245,4 @@ def clean_command() -> None:
 def _jobs(params: Params) -> Iterator[tuple[dict[str, CellJob], PreparedSplit]]:
     """All cells of the settings, once for each device that these allow."""
     for name, split, _ in parts_of(all_cells(params), params):
-        yield possible_jobs(name, params, split), split
+        yield possible_jobs(name, params.splits[name.split], params.extract, split), split

@@ -139,11 +139,11 @@ def choose(names: Sequence[CellName], params: Params, part: Part = (1, 1)) -> li
     ParamsError
         If the device that the settings name is not there.
     """
-    device = cache(partial(device_of, params))  # workers are asked once
+    device = cache(partial(device_of, params.extract, params.executor))  # workers are asked once
     chosen = []
     for name, split, own in parts_of(names, params, part):
         if reason_to_run(name, params.extract, split):
-            jobs = possible_jobs(name, params, split)
+            jobs = possible_jobs(name, params.splits[name.split], params.extract, split)
             adopt_outputs(jobs, split)
             job = settled_job(jobs, split, device)
             chosen.append(Filling(job, job.cell(split), own))

@@ -21,8 +21,7 @@ from stages.filling.job import (
 from stages.program.main import REPORTED, check_unchanged
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
-from stages.settings.blocks import ExecutorParams
-from stages.settings.params import Params
+from stages.settings.blocks import ExecutorParams, ExtractParams, Split
 from stages.settings.signatures import CellName
 from storage.errors import ImageError, StoreError, counted, listed
 from storage.pool.adoption import PublishedCell, adopt, open_published, published_stores
@@ -60,7 +59,7 @@ class Filling:
         return [name for name in self.cell.lacking() if name in self.own]
 
 
-def device_of(params: Params) -> str:
+def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
     """Device that will compute, ``cpu`` or ``cuda``.
 
     Raises
@@ -68,7 +67,7 @@ def device_of(params: Params) -> str:
     ParamsError
         If there is none as the settings ask for.
     """
-    setting, executor = params.extract.device, params.executor
+    setting = params.device
     if executor.kind in {"inline", "local"}:
         return device_here(setting)
     if setting != "auto":
@@ -163,7 +162,7 @@ def _check_shown(fillings: Sequence[Filling]) -> None:
         time.sleep(LOOK_S)
 
 
-def run_cell(name: CellName, params: Params) -> None:
+def run_cell(name: CellName, place: Split, params: ExtractParams, executor: ExecutorParams) -> None:
     """Extract one cell into ``cache/features`` and, with masks, ``cache/masks``.
 
     What is intact of its present outputs, or of those that DVC has removed, is taken over. Where
@@ -174,13 +173,13 @@ def run_cell(name: CellName, params: Params) -> None:
     ImageError
         If images failed, after all shards without them were extracted and kept.
     """
-    split = prepared(name.split, params.extract.shard_objects)
-    jobs = possible_jobs(name, params, split)
+    split = prepared(name.split, params.shard_objects)
+    jobs = possible_jobs(name, place, params, split)
     adopt_outputs(jobs, split)
-    job = settled_job(jobs, split, partial(device_of, params))
+    job = settled_job(jobs, split, partial(device_of, params, executor))
     cell = job.cell(split)
     with stoppable(f"finished shards are kept in {cell.folder}"):
-        compared = _filled(job, cell, params.executor)
+        compared = _filled(job, cell, executor)
         _note_kinds(job, compared)
         check_unchanged()
         publish(cell, name.outputs, compared)

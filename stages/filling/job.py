@@ -11,7 +11,6 @@ from pipeline.extraction.plan import Shard, decoder_batch
 from pipeline.sam.families import row_of
 from stages.program.progress import Count, progress
 from stages.settings.blocks import ExtractParams, Split
-from stages.settings.params import Params
 from stages.settings.signatures import LIBRARIES, CellName, cell_settings
 from storage.errors import StoreError, counted
 from storage.folders import begin_file, begun_files
@@ -90,11 +89,12 @@ def prepared(split: str, shard_objects: int) -> PreparedSplit:
     return PreparedSplit(read_objects_of(split), shard_objects)
 
 
-def possible_jobs(name: CellName, params: Params, split: PreparedSplit) -> dict[str, CellJob]:
+def possible_jobs(
+    name: CellName, place: Split, params: ExtractParams, split: PreparedSplit
+) -> dict[str, CellJob]:
     """A cell on each of the devices that its settings allow."""
-    place, extract = params.splits[name.split], params.extract
-    devices = DEVICES if extract.device == "auto" else (extract.device,)
-    return {each: CellJob(name, place, extract, each, split.objects_digest) for each in devices}
+    devices = DEVICES if params.device == "auto" else (params.device,)
+    return {each: CellJob(name, place, params, each, split.objects_digest) for each in devices}
 
 
 def settled_job(

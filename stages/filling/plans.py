@@ -124,7 +124,7 @@ def plan_cell(
     why = reason_to_run(name, params.extract, split)
     if not why:
         return CellPlan(name)
-    jobs = possible_jobs(name, params, split)
+    jobs = possible_jobs(name, params.splits[name.split], params.extract, split)
     lacking = min((job.cell(split).lacking() for job in jobs.values()), key=len)
     n_done = len(split.shards) - len(lacking)
     if n_done and why.startswith(MISSING):

@@ -37,7 +37,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def put(family: str, model: str) -> None:
-    path = weights.weights_path(family, model)
+    path = weights.checkpoint(family, model).path
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"not the listed file")
 

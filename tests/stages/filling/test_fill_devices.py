@@ -107,7 +107,8 @@ def test_what_jobs_compute_on_is_known_before_any_is_handed_in(
     monkeypatch.setattr(fill_module, "run_tasks", no_job)
     for n_gpus, device in ((1, "cuda"), (0, "cpu")):
         set_executor(kind="slurm", slurm={"gpus": n_gpus})
-        assert fill_module.device_of(read_params()) == device
+        params = read_params()
+        assert fill_module.device_of(params.extract, params.executor) == device
 
 
 @pytest.mark.parametrize("kind", ["slurm", "address"])

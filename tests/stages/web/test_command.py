@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from stages.cli.app import app
 from stages.web.server import open_endpoint
-from storage.checkpoints.weights import weights_path
+from storage.checkpoints.weights import checkpoint
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.mini import MODELS
 from tests.fixtures.web_page import PATIENCE_S
@@ -107,7 +107,7 @@ def test_heads_that_nobody_publishes_are_exported(
     family: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    path = weights_path("edgetam", "tiny")
+    path = checkpoint("edgetam", "tiny").path
     path.parent.mkdir(parents=True)
     path.write_bytes(b"")
     assert refused("--port", "0", "--family", family) == (
@@ -121,7 +121,7 @@ def test_the_smallest_model_that_is_there_comes_first(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("small", "large"):
-        path = weights_path("sam2.1", name)
+        path = checkpoint("sam2.1", name).path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
     for arguments, first in (((), "small"), (("--model", "large"), "large")):

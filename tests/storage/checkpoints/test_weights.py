@@ -94,9 +94,9 @@ def test_downloaded_families_have_all_that_a_download_and_a_build_need(family: s
 
 def test_downloads_and_embedded_weights_have_their_own_places() -> None:
     embedded = weights.TABLES / "mini_weights" / "tiny.safetensors"
-    assert weights.weights_path("mini", "tiny") == embedded
+    assert weights.checkpoint("mini", "tiny").path == embedded
     downloaded = Path("checkpoints/sam2.1/sam2.1_hiera_base_plus.pt")
-    assert weights.weights_path("sam2.1", "base_plus") == downloaded
+    assert weights.checkpoint("sam2.1", "base_plus").path == downloaded
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_models_are_there_whose_weights_are_in_their_place_or_in_hugging_face_s_
     assert weights.models_there("mini") == models_of("mini")
     assert weights.models_there("sam2.1") == ()
     blob = tmp_path / "hub/models--a/blobs" / str(weights.checkpoint("sam2.1", "large").sha256)
-    small = weights.weights_path("sam2.1", "small")
+    small = weights.checkpoint("sam2.1", "small").path
     for path in (blob, small):
         path.parent.mkdir(parents=True)
         path.write_bytes(b"")
@@ -273,7 +273,7 @@ def test_embedded_weights_are_found_from_any_folder(
 
 
 def test_embedded_weights_are_not_fetched() -> None:
-    message = f"'mini': its weights are kept as {weights.weights_path('mini', 'tiny')}"
+    message = f"'mini': its weights are kept as {weights.checkpoint('mini', 'tiny').path}"
     with pytest.raises(WeightsError, match=re.escape(message)):
         weights.fetch(weights.checkpoint("mini", "tiny"))
 
