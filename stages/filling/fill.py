@@ -118,10 +118,10 @@ def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> dict[CellJob,
             if not isinstance(failure.error, REPORTED):
                 raise failure.error
             errors.setdefault(failure.task.arguments[0], failure.error)
-    of_images = {job: _unread_error(job, by_job[job], images) for job, images in unread.items()}
-    found = of_images | errors
-    _check_shown([some for some in todo if some.job not in found])
-    return found
+    for job, images in unread.items():
+        errors.setdefault(job, _unread_error(job, by_job[job], images))
+    _check_shown([some for some in todo if some.job not in errors])
+    return errors
 
 
 def _unread_error(job: CellJob, cell: Cell, images: Unread) -> ImageError:

@@ -18,6 +18,11 @@ from tests.fixtures.extract_project import CELL, SPLIT, prepare_splits, run
 from tests.fixtures.fill_command import NAME, SHARD_OBJECTS, fill
 
 
+def cache(command: str) -> None:
+    """Run a command of ``usam cache``."""
+    assert CliRunner().invoke(app, ["cache", command]).exit_code == 0
+
+
 def take(max_objects: int | None) -> int:
     """Prepare the split with so many objects; how many these are."""
     params = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
@@ -60,11 +65,13 @@ def test_features_lie_on_the_disk_twice_at_most_and_masks_once(*, is_pulled: boo
     run(extract, *CELL)
     check_room(n_before)
     if is_pulled:
-        shutil.rmtree(POOL)  # from the store, its shards come back
+        shutil.rmtree(POOL)
+        cache("adopt")  # its shards come back from the store
+        check_room(n_before)
     n_objects = take(None)
     assert n_objects > n_before + SHARD_OBJECTS
     run(extract, *CELL)
     if not is_pulled:
         assert n_rows_of_features() > 2 * n_objects, "the last shard before the split grew is left"
-    assert CliRunner().invoke(app, ["cache", "clean"]).exit_code == 0
+    cache("clean")
     check_room(n_objects)
