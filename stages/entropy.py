@@ -8,7 +8,7 @@ Writes  ``cache/entropy/<split>.zarr``.
 import numpy as np
 
 from pipeline.views import entropy_views
-from stages.executor.cells import cells_to_open, opened
+from stages.executor.cells import CellsToOpen, opened
 from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
@@ -27,7 +27,7 @@ def main(split: str) -> None:
     views = [params.view(name) for name in entropy_views(params.views)]
     names = eval_cells(split, params.models, views, params.extra_prompts)
     expected = settings_of_cells(params.extract, names)
-    to_open = cells_to_open(split, expected, cache_location(), with_masks=True)
+    to_open = CellsToOpen(split, expected, cache_location(), with_masks=True)
     found = split_arrays(to_open, params.executor)
     arrays = {name: values.astype(np.float32) for name, values in found.items()}
     cells = opened(to_open)

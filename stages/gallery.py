@@ -18,7 +18,7 @@ from pipeline.gallery import Judging, by_judged, gallery_rows
 from pipeline.result_rows import RANKING
 from pipeline.scoring.measures import ranked_name
 from pipeline.views import default_view
-from stages.executor.cells import cells_to_open, opened
+from stages.executor.cells import CellsToOpen, opened
 from stages.executor.tasks import map_by
 from stages.object_pictures import by_source, drawn
 from stages.program.main import check_unchanged, stage_main
@@ -45,7 +45,7 @@ def main(split: str) -> None:
     identity = [default_view("identity")]
     names = eval_cells(split, models, identity, params.extra_prompts)
     expected = settings_of_cells(params.extract, names)
-    to_open = cells_to_open(split, expected, cache_location(), with_masks=True)
+    to_open = CellsToOpen(split, expected, cache_location(), with_masks=True)
     cells = opened(to_open)
     _check_objects(results, objects, cells)
     image = cells.table.image_index[shown["row"]]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.training import Plan
 from pipeline.vocabulary import objectives_of
-from stages.executor.cells import cells_to_open, opened
+from stages.executor.cells import CellsToOpen, opened
 from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
@@ -31,7 +31,7 @@ def main(split: str) -> None:
     expected = settings_of_cells(
         params.extract, train_cells(split, params.models, params.train_prompts)
     )
-    to_open = cells_to_open(split, expected, cache_location())
+    to_open = CellsToOpen(split, expected, cache_location())
     cells = opened(to_open)
     tunings = {name: read_tuning(tuning_path(split, name)) for name in objectives_of(params.models)}
     seeds = {"seed": params.train.seed, "judging_seed": _judging_seed(split, tunings)}

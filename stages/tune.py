@@ -57,10 +57,10 @@ def _search(
     executor: ExecutorParams,
 ) -> tuple[list[Trial], Path]:
     # Imported here because it takes seconds, and 0 trials need none of it.
-    from stages.executor.cells import cells_to_open  # noqa: PLC0415
+    from stages.executor.cells import CellsToOpen  # noqa: PLC0415
     from stages.training.search import Study, search  # noqa: PLC0415
 
-    cells = cells_to_open(split, expected, cache_location())
+    cells = CellsToOpen(split, expected, cache_location())
     return search(Study(cells, objective, tune), executor)
 
 

@@ -9,10 +9,11 @@ import typer
 
 from stages.cards.readme import cache_card
 from stages.cli.columns import aligned, bytes_text
+from stages.cli.fill import parts_of
 from stages.cli.listing import ls, own_part
 from stages.filling.fill import adopt_outputs, run_cell
-from stages.filling.job import CellJob, possible_jobs, prepared
-from stages.filling.plans import all_cells, cells_of
+from stages.filling.job import CellJob, possible_jobs
+from stages.filling.plans import all_cells
 from stages.program.main import REPORTED, one_line, reported_errors, running
 from stages.program.progress import counting, progress
 from stages.settings.params import Params, read_params
@@ -219,8 +220,7 @@ def adopt_command() -> None:
     do it, too.
     """
     with reported_errors():
-        params = read_params()
-        n_shards = sum(adopt_outputs(jobs, split) for jobs, split in _jobs(params))
+        n_shards = sum(adopt_outputs(jobs, split) for jobs, split in _jobs(read_params()))
     print(f"{counted(n_shards, 'shard')} put into {POOL}")
 
 
@@ -244,7 +244,5 @@ def clean_command() -> None:
 
 def _jobs(params: Params) -> Iterator[tuple[dict[str, CellJob], PreparedSplit]]:
     """All cells of the settings, once for each device that these allow."""
-    for split in (*params.eval_splits, *params.train_splits):
-        found = prepared(split, params.extract.shard_objects)
-        for name in cells_of(split, params):
-            yield possible_jobs(name, params.splits[split], params.extract, found), found
+    for name, split, _ in parts_of(all_cells(params), params):
+        yield possible_jobs(name, params.splits[name.split], params.extract, split), split

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, partial
 from typing import Annotated
 
 import typer
@@ -61,8 +61,7 @@ def fill(
             return
         chosen = [some for some in choose(names, params, part) if some.todo()]
         n_shards = counted(sum(len(some.todo()) for some in chosen), "shard")
-        fill_all(chosen, params.executor)
-    failed = {some.job: some.error for some in chosen if some.error}
+        failed = fill_all(chosen, params.executor)
     for job, error in failed.items():
         print(f"error: {job}: {one_line(error)}", file=sys.stderr)
     if failed:
@@ -140,11 +139,12 @@ def choose(names: Sequence[CellName], params: Params, part: Part = (1, 1)) -> li
     ParamsError
         If the device that the settings name is not there.
     """
-    device = cache(lambda: device_of(params.extract, params.executor))  # workers are asked once
+    device = cache(partial(device_of, params.extract, params.executor))  # workers are asked once
     chosen = []
     for name, split, own in parts_of(names, params, part):
         if reason_to_run(name, params.extract, split):
             jobs = possible_jobs(name, params.splits[name.split], params.extract, split)
             adopt_outputs(jobs, split)
-            chosen.append(Filling(settled_job(jobs, split, device), split, own))
+            job = settled_job(jobs, split, device)
+            chosen.append(Filling(job, job.cell(split), own))
     return chosen

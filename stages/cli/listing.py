@@ -42,7 +42,9 @@ def ls(where: Where = None) -> None:
             if is_address(place) or paths == [Path(place)]:
                 blocks.append(_details(describe(place)))
             else:
-                blocks.append(_table(paths, states))
+                block, own = _table(paths)
+                blocks.append(block)
+                states += own
     print("\n\n".join(blocks))
     if states[DAMAGED]:
         raise typer.Exit(1)
@@ -53,8 +55,8 @@ def own_part(path: str | Path, error: BaseException) -> str:
     return one_line(error).removeprefix(str(path)).lstrip("/: ")
 
 
-def _table(paths: Sequence[Path], states: Counter[str]) -> str:
-    """A line for each store, their bytes, and how many are in each state, which are counted."""
+def _table(paths: Sequence[Path]) -> tuple[str, Counter[str]]:
+    """A line for each store, and their bytes; how many are in each state."""
     rows: list[tuple[str, ...]] = [HEADINGS]
     n_bytes, own = 0, Counter[str]()
     for path in paths:
@@ -68,9 +70,8 @@ def _table(paths: Sequence[Path], states: Counter[str]) -> str:
             state = _completeness(store)
             rows.append((str(path), *_facts(store), state))
         own[state.partition(":")[0]] += 1
-    states.update(own)
     counts = ", ".join(f"{n} {state}" for state, n in own.items())
-    return f"{aligned(rows, right=NUMBERS)}\n\n{bytes_text(n_bytes)} in all: {counts}"
+    return f"{aligned(rows, right=NUMBERS)}\n\n{bytes_text(n_bytes)} in all: {counts}", own
 
 
 def _facts(store: StoreDescription) -> tuple[str, ...]:

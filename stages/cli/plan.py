@@ -2,7 +2,8 @@
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Annotated, Final
 
 import typer
@@ -13,7 +14,6 @@ from stages.filling.plans import CellPlan, cell_bytes, plan_split
 from stages.program.main import one_line, reported_errors
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
-from stages.settings.signatures import CellName
 from storage.errors import DataError, listed
 from storage.store.grid import mask_bytes
 
@@ -26,11 +26,8 @@ WithTime = Annotated[
     bool, typer.Option("--time", help="Also estimate hours, from one drawn scene per model.")
 ]
 
-Timed = tuple[str, tuple[str, ...], bool]
-"""What the time of a cell depends on: model, prompt sets, and whether masks are kept."""
-
-Seconds = Mapping[Timed, tuple[float, float]]
-"""Seconds per image and per object."""
+Seconds = Callable[..., tuple[float, float]]
+"""Seconds per image and per object, by model, prompt sets and whether masks are kept."""
 
 
 def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
@@ -48,12 +45,12 @@ def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
             except (DataError, OSError) as error:
                 print(f"error: {split}: {one_line(error)}", file=sys.stderr)
                 is_whole = False
-        seconds = _timed(plans, params.extract) if with_time else None
-    if plans:
-        side_px = mask_side_of(params.extract.family)
-        each = f"{bytes_text(*mask_bytes(side_px))} for each of {side_px} x {side_px}"
-        print(lacking_table(plans, params.extract.family, seconds))
-        print(f"features uncompressed, masks at {each}; ~ estimated from some annotations")
+        if plans:
+            seconds = _timed(params.extract) if with_time else None
+            print(lacking_table(plans, params.extract.family, seconds))
+            side_px = mask_side_of(params.extract.family)
+            each = f"{bytes_text(*mask_bytes(side_px))} for each of {side_px} x {side_px}"
+            print(f"features uncompressed, masks at {each}; ~ estimated from some annotations")
     if not is_whole:
         raise typer.Exit(1)
 
@@ -93,25 +90,19 @@ def _costs(plans: Sequence[CellPlan], family: str, seconds: Seconds | None) -> t
     )
 
 
-def _timed(plans: Sequence[CellPlan], params: ExtractParams) -> Seconds:
+def _timed(params: ExtractParams) -> Seconds:
     # Imported late: Torch takes seconds, and most plans need none of it.
     from stages.extraction.timing import extraction_seconds  # noqa: PLC0415
 
-    found: dict[Timed, tuple[float, float]] = {}
-    for model, prompts, with_masks in dict.fromkeys(_kind(one.name) for one in plans if one.why):
-        seconds = extraction_seconds(params, model, prompts, with_masks=with_masks)
-        found[model, prompts, with_masks] = seconds
-    return found
-
-
-def _kind(name: CellName) -> Timed:
-    return name.model, name.prompts, name.with_masks
+    return cache(partial(extraction_seconds, params))
 
 
 def _hours(plans: Sequence[CellPlan], seconds: Seconds) -> float:
     """Hours of one process that computes what is lacking."""
     total = 0.0
     for one in plans:
-        of_image, of_object = seconds.get(_kind(one.name), (0.0, 0.0))
-        total += one.n_images * of_image + one.n_objects * of_object
+        if one.n_objects:
+            name = one.name
+            of_image, of_object = seconds(name.model, name.prompts, with_masks=name.with_masks)
+            total += one.n_images * of_image + one.n_objects * of_object
     return total / 3600

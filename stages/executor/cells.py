@@ -18,20 +18,9 @@ class CellsToOpen:
     """Entries of the signature of each cell."""
     cache: str | Path
     """Folder or address."""
-    with_masks: bool
-    run: str
+    with_masks: bool = False
+    run: str = field(default_factory=lambda: uuid4().hex)
     """Differs between runs of a stage, as the cells at a place may change."""
-
-
-def cells_to_open(
-    split: str,
-    expected: Mapping[tuple[str, str], Mapping[str, object]],
-    cache: str | Path,
-    *,
-    with_masks: bool = False,
-) -> CellsToOpen:
-    """Cells as they are in a cache now, with the settings expected of each."""
-    return CellsToOpen(split, expected, cache, with_masks, uuid4().hex)
 
 
 @lru_cache(maxsize=1)  # once per process, not once per task

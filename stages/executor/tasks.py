@@ -3,7 +3,7 @@
 import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -62,9 +62,7 @@ class Failure:
     error: BaseException
 
     def __str__(self) -> str:
-        # An error that no user can fix is named with its type.
-        kind = "" if isinstance(self.error, REPORTED) else f"{type(self.error).__name__}: "
-        return f"{self.task.name}: {kind}{one_line(self.error)}"
+        return f"{self.task.name}: {one_line(self.error)}"
 
 
 class Run(Protocol):
@@ -136,16 +134,7 @@ def run_here(tasks: Iterable[Task[T]], *, n_threads: int) -> Iterator[Done[T] | 
     What fails here would fail here again: nothing is tried twice. An error that no user can fix
     ends all.
     """
-    if n_threads == 1:
-        yield from map(_ended, tasks)
-        return
-    # Not joblib's: it warns when ended early.
-    pool = ThreadPoolExecutor(n_threads)
-    try:
-        for future in as_completed([pool.submit(_ended, task) for task in tasks]):
-            yield future.result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # nobody waits if the block ends early
+    return map(_ended, tasks) if n_threads == 1 else in_threads(_ended, tasks, n_threads)
 
 
 def _ended(task: Task[T]) -> Done[T] | Failure:
@@ -219,10 +208,22 @@ def _map_of(run: Run, folder: Path, name: str) -> Each:
     return do_each
 
 
-def in_threads(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Do the same work for each item, some at once on every core; results come in their order."""
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+def in_threads(
+    work: Callable[[T], R], items: Iterable[T], n_threads: int | None = None
+) -> Iterator[R]:
+    """Do the same work for each item, some at once; results come in their order.
+
+    Parameters
+    ----------
+    n_threads
+        By default, one for each core.
+    """
+    # Not joblib's: it warns when ended early.
+    pool = ThreadPoolExecutor(n_threads or len(os.sched_getaffinity(0)))
+    try:
         yield from pool.map(work, items)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # nobody waits if the block ends early
 
 
 def _do(path: str, item: object) -> Any:  # noqa: ANN401 - what the work gives

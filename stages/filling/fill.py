@@ -2,8 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ from typing import Final
 from stages.executor.tasks import N_NAMED, Task, check_all_done, run_tasks
 from stages.filling.job import (
     CellJob,
-    Failed,
+    Unread,
     device_here,
     fill_shards,
     possible_jobs,
@@ -40,7 +40,7 @@ LOOK_S: Final = 1.0
 """Time between two checks for them."""
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Filling:
     """A cell being filled.
 
@@ -48,48 +48,15 @@ class Filling:
     ----------
     own
         Names of the shards that are this process's to see to.
-    failed
-        Those that cannot be had, each with the images that keep it from being there and their
-        reasons, or with another error.
     """
 
     job: CellJob
-    split: PreparedSplit
-    own: frozenset[str]
-    failed: dict[str, Mapping[str, str] | BaseException] = field(default_factory=dict)
-
-    @property
-    def cell(self) -> Cell:
-        """Its shards in the pool."""
-        return self.job.cell(self.split)
+    cell: Cell
+    own: Collection[str]
 
     def todo(self) -> list[str]:
-        """Its missing shards that can be computed, in row order."""
-        wanted = self.own - self.failed.keys()
-        return [name for name in self.cell.lacking() if name in wanted]
-
-    @property
-    def error(self) -> BaseException | None:
-        """Why the cell is incomplete."""
-        images: dict[str, str] = {}
-        for why in self.failed.values():
-            if isinstance(why, BaseException):
-                return why
-            images |= why
-        return ImageError(self._failed(images)) if images else None
-
-    def _failed(self, images: Mapping[str, str]) -> str:
-        if not Path(self.job.place.images).is_dir():
-            return (
-                f"images must be in the folder {self.job.place.images}, got no such folder: put it "
-                "there and run again"
-            )
-        named = listed([f"{file}: {why}" for file, why in images.items()], N_NAMED, "; ")
-        return (
-            f"images in {self.job.place.images} must be extracted, got {len(images)} that cannot "
-            f"be ({named}); all shards without them are kept in {self.cell.folder}: fix or replace "
-            "these images and run again"
-        )
+        """Its missing shards, in row order."""
+        return [name for name in self.cell.lacking() if name in self.own]
 
 
 def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
@@ -114,10 +81,14 @@ def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
     return found[0]
 
 
-def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> None:
+def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> dict[CellJob, BaseException]:
     """Compute the missing shards of some cells, one cell after the other.
 
-    What cannot be done is noted in each cell and keeps no other from being done.
+    What cannot be done keeps no other from being done.
+
+    Returns
+    -------
+    Why cells stay incomplete.
 
     Raises
     ------
@@ -125,32 +96,52 @@ def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> None:
         If what workers have written does not show here.
     """
     todo = {some: names for some in fillings if (names := some.todo())}
+    if not todo:
+        return {}
     is_inline = executor.kind == "inline"
-    by_job = {some.job: some for some in todo}
-    n_objects = sum(some.split.n_objects(names) for some, names in todo.items())
+    by_job = {some.job: some.cell for some in todo}
+    unread: dict[CellJob, dict[str, str]] = {}
+    errors: dict[CellJob, BaseException] = {}
+    n_objects = sum(some.cell.split.n_objects(names) for some, names in todo.items())
     uses_gpu = any(job.device != "cpu" for job in by_job)
     # One process counts the images of a cell, several count the shards of all.
     with progress("fill", 0 if is_inline else n_objects) as count:
 
-        def note(task: Task[Failed], failed: Failed) -> None:
+        def note(task: Task[Unread], images: Unread) -> None:
             job, names, _ = task.arguments
-            by_job[job].failed |= failed
+            if images:
+                unread.setdefault(job, {}).update(images)
             count(by_job[job].split.n_objects(names))
 
         tasks = _tasks(todo, is_inline=is_inline)
         for failure in run_tasks(tasks, executor, note, uses_gpu=uses_gpu):
             if not isinstance(failure.error, REPORTED):
                 raise failure.error
-            job, names, _ = failure.task.arguments
-            by_job[job].failed |= dict.fromkeys(names, failure.error)
-    _check_shown(list(todo))
+            errors.setdefault(failure.task.arguments[0], failure.error)
+    for job, images in unread.items():
+        errors.setdefault(job, _unread_error(job, by_job[job], images))
+    _check_shown([some for some in todo if some.job not in errors])
+    return errors
 
 
-def _tasks(todo: Mapping[Filling, Sequence[str]], *, is_inline: bool) -> Iterator[Task[Failed]]:
+def _unread_error(job: CellJob, cell: Cell, images: Unread) -> ImageError:
+    folder = job.place.images
+    if not Path(folder).is_dir():
+        return ImageError(
+            f"images must be in the folder {folder}, got no such folder: put it there and run again"
+        )
+    named = listed([f"{file}: {why}" for file, why in images.items()], N_NAMED, "; ")
+    return ImageError(
+        f"images in {folder} must be extracted, got {len(images)} that cannot be ({named}); all "
+        f"shards without them are kept in {cell.folder}: fix or replace these images and run again"
+    )
+
+
+def _tasks(todo: Mapping[Filling, Sequence[str]], *, is_inline: bool) -> Iterator[Task[Unread]]:
     """One task per shard; if one process does all, one per cell, to overlap reading and writing."""
     for some, names in todo.items():
         for part in [tuple(names)] if is_inline else [(name,) for name in names]:
-            shard = "" if is_inline else f"shard {some.split.shards[part[0]].index} of "
+            shard = "" if is_inline else f"shard {some.cell.split.shards[part[0]].index} of "
             yield Task(f"{shard}{some.job}", fill_shards, (some.job, part, is_inline))
 
 
@@ -236,19 +227,18 @@ def fitting(
 
 def _filled(job: CellJob, cell: Cell, executor: ExecutorParams) -> Comparison:
     """Fill a cell until every shard matches its digests."""
-    split = cell.split
+    shards = cell.split.shards
     for _ in range(N_FILLED):
-        if cell.lacking():
-            filling = Filling(job, split, frozenset(split.names))
-            fill([filling], executor)
-            if filling.error is not None:
-                raise filling.error
+        if errors := fill([Filling(job, cell, shards)], executor):
+            raise errors[job]
         compared = compare_shards(cell)
         if not compared.faults:
             return compared
         for name, fault in compared.faults.items():
-            index = split.shards[name].index
-            print(f"note: shard {index} of {job} is extracted again: {fault}", file=sys.stderr)
+            print(
+                f"note: shard {shards[name].index} of {job} is extracted again: {fault}",
+                file=sys.stderr,
+            )
             cell.drop(name)
     raise StoreError(
         f"shards in {cell.folder} must be as they were written, got {N_FILLED} times in a row some "

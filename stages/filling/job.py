@@ -20,8 +20,8 @@ from storage.split.objects import PreparedSplit, read_objects_of
 from storage.store.signature import compare, versions
 from storage.store.writing import full_signature
 
-Failed = Mapping[str, Mapping[str, str]]
-"""Shards that images keep from being there; these by their files, with their reasons."""
+Unread = Mapping[str, str]
+"""Images that keep shards from being there, by their files, with their reasons."""
 
 DEVICES: Final = ("cuda", "cpu")
 """Devices whose numbers differ."""
@@ -143,7 +143,7 @@ def device_here(setting: str) -> str:
     return settled_device(setting).type
 
 
-def fill_shards(job: CellJob, names: tuple[str, ...], is_shown: bool) -> Failed:  # noqa: FBT001
+def fill_shards(job: CellJob, names: tuple[str, ...], is_shown: bool) -> Unread:  # noqa: FBT001
     """Compute shards of a cell, skipping those that exist when their turn comes.
 
     A model stays in memory for the next call.
@@ -174,12 +174,7 @@ def fill_shards(job: CellJob, names: tuple[str, ...], is_shown: bool) -> Failed:
         failures: list[Failure] = []
         while turns.left:
             failures += run_shards(turns.shards(), steps, count)
-    failed: dict[str, dict[str, str]] = {}
-    for failure in failures:
-        name = split.names[failure.piece.start // split.shard_objects]
-        file = str(split.table.file[failure.piece.image])
-        failed.setdefault(name, {})[file] = failure.reason
-    return failed
+    return {str(split.table.file[one.piece.image]): one.reason for one in failures}
 
 
 class _Turns:

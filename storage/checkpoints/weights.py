@@ -119,11 +119,6 @@ def checkpoints(family: str) -> list[Checkpoint]:
         raise WeightsError(str(error)) from error
 
 
-def weights_path(family: str, model: str) -> Path:
-    """Path of a model's weights, which need not exist."""
-    return checkpoint(family, model).path
-
-
 def state(record: Checkpoint) -> State:
     """Whether a weights file is as listed; reads all of it."""
     path = _there(record)

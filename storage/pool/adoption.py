@@ -121,7 +121,10 @@ def adopt(cell: Cell, published: PublishedCell) -> tuple[int, dict[int, str]]:
         for i, rows in published.read(list(some)):
             if fault := _put(cell, published, i, rows):
                 faults[i] = fault
-    return len(wanted) - len(faults), faults
+    adopted = [published.names[i] for i in wanted if i not in faults]
+    if adopted:
+        cell.note_published(adopted)
+    return len(adopted), faults
 
 
 def _put(cell: Cell, published: PublishedCell, shard: int, rows: Rows | str) -> str:

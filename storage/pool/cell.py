@@ -14,7 +14,7 @@ at any instant costs the shards in hand.
 import io
 import json
 import zipfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,6 +43,9 @@ OF_A_SPLIT: Final = ("split", "objects_digest", "shard_objects")
 SETTINGS: Final = "settings.json"
 FEATURES: Final = ".npz"
 MASKS: Final = ".masks"
+
+PUBLISHED: Final = "published"
+"""Folder beside the shards, with a list of those that were published together, for each time."""
 
 MASK_CODE: Final = "mask_code"
 
@@ -187,6 +190,12 @@ class Cell:
         self.features_path(name).unlink(missing_ok=True)
         for path in self.folder.glob(f"{name}.*{MASKS}"):
             path.unlink(missing_ok=True)
+
+    def note_published(self, names: Iterable[str]) -> None:
+        """Keep a list of shards that were published together, see ``PUBLISHED``."""
+        # By its content: the signature of a cell stays as it is where an image is repaired.
+        data = f"{json.dumps([*names])}\n".encode()
+        put_file(self.folder / PUBLISHED / f"{FileRecord.of(data).sha256[:N_HEX]}.json", data)
 
     def _put_features(self, name: str, shard: ShardRows) -> None:
         settings = self.folder / SETTINGS

@@ -3,10 +3,10 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from configparser import ConfigParser, Error
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 from yaml import YAMLError
@@ -31,7 +31,8 @@ def recorded_listings(lock: Path = LOCK) -> dict[str, str]:
         # a tenth of an extraction that only publishes.
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         stages = yaml.load(lock.read_bytes(), Loader=loader)["stages"]  # noqa: S506 - both are
-        return {out["path"]: out["md5"] for out in _outs(stages) if "md5" in out}
+        outs = [out for stage in stages.values() for out in stage.get("outs", [])]
+        return {out["path"]: out["md5"] for out in outs if "md5" in out}
     except FAULTS:
         return {}
 
@@ -90,11 +91,6 @@ def _md5(file: Path) -> str:
 
 def _cached(md5: str) -> Path:
     return _cache_dir() / "files" / "md5" / md5[:2] / md5[2:]
-
-
-def _outs(stages: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for stage in stages.values():
-        yield from stage.get("outs", [])
 
 
 def _cache_dir() -> Path:

@@ -6,22 +6,18 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from storage.errors import StoreError
 from storage.files.manifest import FileRecord, record_of, write_manifest
-from storage.folders import begun_files, link_or_copy, put_file, whole_folder
+from storage.folders import begun_files, link_or_copy, whole_folder
 from storage.paths import POOL
-from storage.pool.cell import FEATURES, MASK_CODE, MASKS, N_HEX, Cell, Rows, names_in
+from storage.pool.cell import FEATURES, MASK_CODE, MASKS, PUBLISHED, Cell, Rows, names_in
 from storage.store.grid import chunk_rows, file_name
 from storage.store.opening import IMAGES, images_digest
 from storage.store.schema import SCHEMA
 from storage.store.writing import create_store, writable, write_array
-
-PUBLISHED: Final = "published"
-"""Folder beside the shards, with a list of those that were published together, for each time."""
 
 
 @dataclass(frozen=True)
@@ -50,20 +46,20 @@ def compare_shards(cell: Cell) -> Comparison:
         try:
             features = cell.read(name)
             if "masks" in cell.kinds:
-                path = cell.masks_path(name, features.masks_sha256)
-                record = record_of(path)
-                if record.sha256 != features.masks_sha256:
-                    wanted = features.masks_sha256[:12]
-                    found.faults[name] = (
-                        f"{path} must have the sha256 {wanted}, got {record.sha256[:12]}"
-                    )
-                    continue
-                found.masks[name] = record
+                found.masks[name] = _masks_record(cell, name, features.masks_sha256)
         except (StoreError, OSError) as error:
             found.faults[name] = str(error)
-            continue
-        found.makers.update({features.maker} - {""})
+        else:
+            found.makers.update({features.maker} - {""})
     return found
+
+
+def _masks_record(cell: Cell, name: str, sha256: str) -> FileRecord:
+    path = cell.masks_path(name, sha256)
+    record = record_of(path)
+    if record.sha256 != sha256:
+        raise StoreError(f"{path} must have the sha256 {sha256[:12]}, got {record.sha256[:12]}")
+    return record
 
 
 def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> None:
@@ -81,9 +77,7 @@ def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> No
         with whole_folder(target) as partial:
             records = _write(cell, kind, partial, compared)
             write_manifest(partial, records)
-    # By its content: the signature of a cell stays as it is where an image is repaired.
-    names = f"{json.dumps([*cell.split.shards])}\n".encode()
-    put_file(cell.folder / PUBLISHED / f"{FileRecord.of(names).sha256[:N_HEX]}.json", names)
+    cell.note_published(cell.split.shards)
 
 
 def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str, FileRecord]:

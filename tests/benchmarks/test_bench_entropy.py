@@ -26,7 +26,7 @@ from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
-from stages.executor.cells import cells_to_open
+from stages.executor.cells import CellsToOpen
 from stages.settings.blocks import ExecutorParams
 from stages.settings.signatures import eval_cells, settings_of_cells
 from stages.shard_entropies import split_arrays
@@ -179,7 +179,7 @@ def test_entropies_from_a_bucket_take_little_longer(
     def seconds(cache: str | Path) -> tuple[float, float]:
         started = perf_counter(), process_time()
         arrays = split_arrays(
-            cells_to_open("bench", asked, cache, with_masks=True), ExecutorParams(n_threads=1)
+            CellsToOpen("bench", asked, cache, with_masks=True), ExecutorParams(n_threads=1)
         )
         found.append(arrays["h_y"])
         return perf_counter() - started[0], process_time() - started[1]

@@ -15,7 +15,7 @@ import torch
 from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
-from storage.checkpoints.weights import weights_path
+from storage.checkpoints.weights import checkpoint
 from storage.paths import WORK
 from tools.family.publishing import publish_mini
 from tools.family.recipe import RECIPE, Recipe, draw_step
@@ -41,9 +41,9 @@ def main() -> None:
         with stoppable(f"the training is kept in {STATE}, up to {SAVE_EVERY_S:.0f} s ago"):
             training, curve = train_family(RECIPE, STATE)
         publish_mini(training.image_path_weights())
-        write_curve(weights_path("mini", "tiny").with_name("curve.csv"), curve)
+        write_curve(checkpoint("mini", "tiny").path.with_name("curve.csv"), curve)
     for model in training.models:
-        print(f"{weights_path('mini', model)} is trained and listed")
+        print(f"{checkpoint('mini', model).path} is trained and listed")
 
 
 def train_family(recipe: Recipe, state: Path) -> tuple[Training, list[Score]]:

@@ -76,7 +76,7 @@ def test_verify_lists_every_family_and_takes_missing_files_as_fine() -> None:
 
 
 def test_verify_exits_1_on_a_damaged_file_and_still_lists_the_others() -> None:
-    path = weights.weights_path("sam2", "tiny")
+    path = weights.checkpoint("sam2", "tiny").path
     path.parent.mkdir(parents=True)
     path.write_bytes(b"not the listed file")
     result = usam_checkpoints("verify", "sam2")

@@ -18,7 +18,7 @@ import yaml
 from stages import extract
 from stages.cli.fill import choose, choose_names
 from stages.filling import fill as fill_module
-from stages.filling.job import Failed, fill_shards
+from stages.filling.job import Unread, fill_shards
 from stages.settings.params import read_params
 from stages.settings.versions import VERSIONS
 from storage.errors import StoreError
@@ -204,7 +204,7 @@ def test_a_worker_of_another_split_is_refused() -> None:
 def test_workers_that_write_to_another_folder_are_noticed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fill_elsewhere(_job: object, _names: object, _is_shown: object) -> Failed:
+    def fill_elsewhere(_job: object, _names: object, _is_shown: object) -> Unread:
         return {}
 
     monkeypatch.setattr(fill_module, "fill_shards", fill_elsewhere)

@@ -17,7 +17,7 @@ import pytest
 from pipeline.heads.kinds import HeadSet, OneCycle, head_sets
 from pipeline.heads.objectives import TrainingSet
 from stages import train, tune
-from stages.executor.cells import CellsToOpen, cells_to_open
+from stages.executor.cells import CellsToOpen
 from stages.executor.tasks import Failure, Task, run_tasks
 from stages.settings.blocks import ExecutorParams
 from stages.settings.signatures import settings_of_cells, train_cells
@@ -55,7 +55,7 @@ def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CellsToOpen:
     """Cells of a train split, in the working directory."""
     monkeypatch.chdir(tmp_path)
     write_split()
-    return cells_to_open(
+    return CellsToOpen(
         SPLIT, settings_of_cells(extract_params(), train_cells(SPLIT, MODELS)), CACHE
     )
 

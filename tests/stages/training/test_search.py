@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipeline.heads.kinds import Trial
-from stages.executor.cells import CellsToOpen, cells_to_open
+from stages.executor.cells import CellsToOpen
 from stages.executor.tasks import Failure, Task
 from stages.settings.blocks import ExecutorParams, TuneParams
 from stages.settings.signatures import settings_of_cells, train_cells
@@ -48,7 +48,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     monkeypatch.chdir(tmp_path)
     write_split()
     monkeypatch.setattr(searching, "LOOK_S", 0.02)
-    cells: CellsToOpen = cells_to_open(
+    cells = CellsToOpen(
         SPLIT, settings_of_cells(extract_params(), train_cells(SPLIT, MODELS)), CACHE
     )
     return Study(cells, "iou_tiny", SETTINGS)

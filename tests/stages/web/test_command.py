@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from stages.cli.app import app
 from stages.web.server import open_endpoint
-from storage.checkpoints.weights import weights_path
+from storage.checkpoints.weights import checkpoint
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.mini import MODELS
 from tests.fixtures.web_page import PATIENCE_S
@@ -50,7 +50,7 @@ def test_a_host_without_an_address_is_named() -> None:
     [
         ("sam2.1", None, "weights and heads", f"{FETCH_WEIGHTS} && {FETCH_HEADS}"),
         ("sam2.1", HEADS, "weights", FETCH_WEIGHTS),
-        ("edgetam", weights_path("edgetam", "tiny"), "heads", EXPORT_HEADS),
+        ("edgetam", checkpoint("edgetam", "tiny").path, "heads", EXPORT_HEADS),
     ],
     ids=["nothing", "heads", "weights"],
 )
@@ -76,7 +76,7 @@ def test_the_smallest_model_that_is_there_comes_first(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("small", "large"):
-        path = weights_path("sam2.1", name)
+        path = checkpoint("sam2.1", name).path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
     for arguments, first in (((), "small"), (("--model", "large"), "large")):

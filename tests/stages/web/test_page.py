@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.sam.families import models_of
 from stages.web.page import JobQueue, Models, offered_heads
-from storage.checkpoints.weights import weights_path
+from storage.checkpoints.weights import checkpoint
 from storage.head_files.head_file import shipped_heads
 from storage.head_files.published_heads import published_file
 from tests.fixtures.predictors import write_random_heads
@@ -85,7 +85,7 @@ def test_a_family_that_was_fetched_offers_its_heads_and_the_models_that_are_ther
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    weights = weights_path("sam2.1", "tiny")
+    weights = checkpoint("sam2.1", "tiny").path
     for path in (weights, published_file("sam2.1")):
         path.parent.mkdir(parents=True)
     weights.write_bytes(b"")
@@ -112,7 +112,7 @@ def test_heads_of_a_ladder_are_offered_for_the_models_whose_tokens_they_read(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for model in models_of("releases"):
-        path = weights_path("releases", model)
+        path = checkpoint("releases", model).path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
     known = {f"weights_{model}": "any" for model in models_of("releases")}

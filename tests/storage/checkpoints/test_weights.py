@@ -207,7 +207,7 @@ def test_models_are_there_whose_weights_are_in_their_place_or_in_hugging_face_s_
     assert weights.models_there("mini") == models_of("mini")
     assert weights.models_there("sam2.1") == ()
     blob = tmp_path / "hub/models--a/blobs" / str(weights.checkpoint("sam2.1", "large").sha256)
-    small = weights.weights_path("sam2.1", "small")
+    small = weights.checkpoint("sam2.1", "small").path
     for path in (blob, small):
         path.parent.mkdir(parents=True)
         path.write_bytes(b"")
@@ -224,7 +224,7 @@ def test_embedded_weights_are_found_from_any_folder(
 
 
 def test_embedded_weights_are_not_fetched() -> None:
-    message = f"'mini': its weights are kept as {weights.weights_path('mini', 'tiny')}"
+    message = f"'mini': its weights are kept as {weights.checkpoint('mini', 'tiny').path}"
     with pytest.raises(WeightsError, match=re.escape(message)):
         weights.fetch(weights.checkpoint("mini", "tiny"))
 

@@ -96,7 +96,7 @@ def test_the_command_publishes_what_it_trained_and_its_curve(
     monkeypatch.setattr(command, "RECIPE", RECIPE)
     monkeypatch.chdir(tmp_path)
     command.main()
-    small = weights.weights_path("mini", "small")
+    small = weights.checkpoint("mini", "small").path
     assert small == tmp_path / "checkpoints" / "mini_weights" / "small.safetensors"
     assert f"{small} is trained and listed" in capsys.readouterr().out
     for model in MODELS:
