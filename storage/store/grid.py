@@ -16,11 +16,11 @@ MAX_ROW_CHUNKS: Final = 32
 """Most chunks along the rows: a store of features, with 29 arrays and prompt sets cut so, has fewer
 than a thousand files; a large split gets larger chunks."""
 
-MASK_BYTES: Final = (5_000, 32_000)
+MASK_BYTES: Final = (4_700, 34_000)
 """Size on the disk of a coded mask of ``MASK_SIDE_PX``, from sharp to soft.
 
 Measured: 23,840 B for photographs (docs/cache.md), 6,000 B and more for crisp outlines; by the mini
-models, of 64 px, 1,260 to 1,850 B for drawn scenes.
+models, of 64 px, 1,180 to 2,070 B for drawn scenes.
 """
 
 MASK_SIDE_PX: Final = 256

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from pipeline.sam.building import build
 from pipeline.sam.families import MINI_TRUNKS
 from pipeline.sam.model import Decoded, Embedding, Sam
+from pipeline.scenes.scene import draw_scene
 from tests.fixtures.official import OfficialPredictor
 from tests.fixtures.predictors import drawn, trained_mini
 
@@ -90,19 +92,17 @@ def test_at_full_size_every_array_is_the_official_predictor_s(model: str) -> Non
 def test_bf16_is_no_farther_from_fp32_than_that_of_the_plain_decoder(model: str) -> None:
     full = trained_mini(model)
     half = Sam(trained_mini(model).model, device=full.device, precision="bf16")
-    exact, rounded = full.encode(drawn()), half.encode(drawn())
-    assert half.decode(rounded, clicks(1)).logits.dtype == torch.float32
-    errors = {}
-    for decode in (half.decode, half.decode_plainly):
-        errors[decode.__name__] = [
-            [
-                rms(getattr(decode(rounded, points), name) - getattr(expected, name))
-                for name in ARRAYS
-            ]
-            for points in (clicks(6), clicks(6, 8))
-            for expected in [full.decode_plainly(exact, points)]
-        ]
-    shared, plain = (np.mean(errors[name], axis=0) for name in ("decode", "decode_plainly"))
+    assert half.decode(half.encode(drawn()), clicks(1)).logits.dtype == torch.float32
+    errors: dict[str, list[list[float]]] = {"decode": [], "decode_plainly": []}
+    for seed, points in product(range(4), (clicks(6), clicks(6, 8))):
+        rgb = draw_scene(seed, 256).rgb
+        expected = full.decode_plainly(full.encode(rgb), points)
+        rounded = half.encode(rgb)
+        for name, own in errors.items():
+            found = getattr(half, name)(rounded, points)
+            own.append([rms(getattr(found, a) - getattr(expected, a)) for a in ARRAYS])
+    # Some pixels near 0 move far by either: the mean would be theirs.
+    shared, plain = (np.median(own, axis=0) for own in errors.values())
     assert (shared <= plain).all()
     assert (shared > 0).all()
 

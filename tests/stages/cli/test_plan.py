@@ -109,7 +109,8 @@ def test_the_cells_are_added_up() -> None:
     features = 4 * n_answers * (3 + 3 + 64 + 4 * 64 + 1 + 4 * 3)
     # Mean and deviation of 88 channels of the encoder in each cell.
     features += 4 * 12 * n_objects * 2 * 88
-    masks = f"{n_answers * 3 * 1250 / 1e6:.3g} to {n_answers * 3 * 2000 / 1e6:.3g} MB"
+    low, high = (n_answers * 3 * n_bytes / 1e6 for n_bytes in mask_bytes(64))
+    masks = f"{low:.3g} to {high:.3g} MB"
     assert some[3:] == [
         *(f"{12 * n_shards}", f"{12 * 5}", f"{12 * n_objects}", f"{n_answers:,}"),
         *(f"{features / 1e6:.3g} MB", masks, "missing"),

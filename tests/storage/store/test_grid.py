@@ -70,6 +70,6 @@ def test_bytes_follow_from_the_schema() -> None:
     assert object_bytes("features", sizes) == 4 * (9 * of_prompt + 2 * 352)
 
 
-@pytest.mark.parametrize(("side_px", "n_bytes"), [(256, (5000, 32000)), (64, (1250, 2000))])
+@pytest.mark.parametrize(("side_px", "n_bytes"), [(256, (4700, 34000)), (64, (1175, 2125))])
 def test_a_mask_takes_its_sides_to_its_areas_share(side_px: int, n_bytes: tuple[int, int]) -> None:
     assert mask_bytes(side_px) == n_bytes
