@@ -118,7 +118,7 @@ def test_the_cells_are_added_up() -> None:
     assert of_train[3:7] == [f"{4 * n_shards}", "20", f"{n_train}", f"{2 * n_train}"]
     assert of_train[8:] == ["0 B", "missing"]
     told = plan().stdout
-    assert "masks at 1.25 to 2 kB for each of 64 x 64" in told
+    assert "masks at 1.18 to 2.12 kB for each of 64 x 64" in told
     (total,) = [line.split() for line in told.splitlines() if line.startswith("all")]
     assert total[1:4] == ["16", f"{16 * n_shards}", f"{16 * 5}"]
 
