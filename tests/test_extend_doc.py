@@ -127,7 +127,7 @@ def test_a_prompt_set_is_in_every_cell(project: Path) -> None:
         assert features["prompt"].values.tolist() == [*PROMPTS, "pair"]
         assert masks.sizes["prompt"] == len(PROMPTS) + 1
         assert features["iou"].sel(prompt="pair").notnull().all()
-    assert "| `pair` | the first two clicks together | its own |" in read_doc(project, "method")
+    assert "| `pair` | the first two clicks together |" in read_doc(project, "method")
 
 
 def test_a_reader_reads_its_split(project: Path) -> None:
