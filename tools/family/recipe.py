@@ -104,6 +104,8 @@ def learning_rate(phase: Phase, step: int) -> float:
     return rate * min(1.0, (step + 1) / max(phase.n_warm_up, 1))
 
 
+ONE: Final = CorrectionPlan(1)
+
 RECIPE: Final = Recipe(
     batches=BatchPlan(seed=0, scene_size_px=MINI_IMAGE_SIZE_PX, n_images=8),
     phases=(
@@ -134,16 +136,7 @@ RECIPE: Final = Recipe(
             is_made_versatile=True,
             n_warm_up=50,
         ),
-        Phase(
-            "whole",
-            500,
-            256,
-            "scene",
-            "overlap",
-            (3e-4, 0.0),
-            n_objects=4,
-            corrected=CorrectionPlan(1),
-        ),
+        Phase("whole", 500, 256, "scene", "overlap", (3e-4, 0.0), n_objects=4, corrected=ONE),
         Phase(
             "practice",
             2500,
@@ -152,20 +145,11 @@ RECIPE: Final = Recipe(
             "overlap",
             (6e-4, 3e-4),
             n_objects=4,
-            corrected=CorrectionPlan(1),
+            corrected=ONE,
             is_framed=True,
             n_warm_up=50,
         ),
-        Phase(
-            "final",
-            1200,
-            256,
-            "scene",
-            "overlap",
-            (3e-4, 0.0),
-            n_objects=4,
-            corrected=CorrectionPlan(1),
-        ),
+        Phase("final", 1200, 256, "scene", "overlap", (3e-4, 0.0), n_objects=4, corrected=ONE),
         Phase(
             "gain",
             1800,

@@ -96,3 +96,5 @@ def test_corrections_are_one_to_five_with_the_mask_and_without() -> None:
     assert {one.n_rounds for one in drawn} == set(range(1, MOST_CORRECTIONS + 1))
     assert {one.is_mask_given for one in drawn} == {True, False}
     assert len({one.seed for one in drawn}) == 100
+    given = [draw_corrections(generator, CorrectionPlan(2, mask_share=1.0)) for _ in range(100)]
+    assert all(one.is_mask_given for one in given)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pipeline.predictor.uncertainty import bounded
+from pipeline.prompts import central_error
 from pipeline.sam.building import build
 from tools.family.batches import Batch, BatchPlan, draw_batch
 from tools.family.forward import Answer
@@ -69,6 +70,19 @@ def test_a_round_corrects_the_mask_before_where_it_is_wrong(
         else:
             assert one.prompts.logits is None
         logits = one.answer.logits[:, SINGLE]
+
+
+def test_corrections_are_as_central_as_the_phase_has_them() -> None:
+    drawn = batch(3)
+    assert drawn.corrections is not None
+    plan = CorrectionPlan(2, central_share=1.0)
+    drawn = replace(drawn, corrections=replace(drawn.corrections, plan=plan))
+    first, second, *_ = rounds_of(drawn)
+    seen = (doubled(first.answer.logits[[0, 1, 3, 4]][:, SINGLE]) > 0)[:, 0].numpy()
+    true = (second.target > MEMBER)[:, 0].numpy()
+    pixels = ((second.prompts.point_px[:, -1] - 0.5) / 2).astype(int)
+    expected = [central_error(own, target) for own, target in zip(seen, true, strict=True)]
+    assert pixels.tolist() == [list(pixel) for pixel in expected]
 
 
 def test_the_loss_is_that_of_all_masks_of_all_rounds_by_rows() -> None:

@@ -7,16 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.sam.building import build
+from pipeline.sam.building import IMAGE_PATH, build
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX, MINI_TRUNKS
 from tests.fixtures.mini import MODELS
 from tools.family.batches import BatchPlan
 from tools.family.prompts import CorrectionPlan
 from tools.family.recipe import RECIPE, Phase, Recipe, draw_step, learning_rate
-from tools.family.starts import NECK_SCALE, attentive
+from tools.family.starts import NECK_SCALE, attentive, versatile
 from tools.family.training import RATED_WIDTH, Score, Training
 
 pytestmark = pytest.mark.slow
+
+FULL = Phase(
+    "full", 2, 96, "scene", "overlap", (5e-4, 0.0), n_objects=3, corrected=CorrectionPlan(2)
+)
 
 SMALL = Recipe(
     batches=BatchPlan(seed=5, scene_size_px=96, n_images=2),
@@ -24,19 +28,8 @@ SMALL = Recipe(
         Phase("place", 2, 32, "cartoon", "balanced", (1e-3, 1e-3), is_encoder_frozen=True),
         Phase("outline", 1, 32, "cartoon", "overlap", (1e-3, 1e-3), n_warm_up=2),
         Phase("scene", 2, 32, "scene", "overlap", (1e-3, 5e-4), is_framed=True),
-        Phase(
-            "full",
-            3,
-            96,
-            "scene",
-            "overlap",
-            (5e-4, 0.0),
-            n_objects=3,
-            corrected=CorrectionPlan(2),
-            gain_weight=1.0,
-            is_anew=True,
-            is_made_versatile=True,
-        ),
+        replace(FULL, is_anew=True, is_made_versatile=True),
+        replace(FULL, name="gain", n_steps=1, gain_weight=1.0, is_anew=True),
     ),
 )
 
@@ -118,6 +111,24 @@ def test_a_phase_that_begins_anew_begins_with_weights_as_they_are_published(
     begun.step = n_before
     run(begun, SMALL.phases[-1].n_steps)
     assert bytes_of(begun) == undisturbed
+
+
+@pytest.mark.parametrize("is_made_versatile", [False, True])
+def test_a_phase_changes_published_weights_only_to_make_them_versatile(
+    is_made_versatile: bool,
+) -> None:
+    still = replace(
+        FULL, n_steps=1, rate=(0.0, 0.0), is_anew=True, is_made_versatile=is_made_versatile
+    )
+    training = Training(replace(SMALL, phases=(still,)))
+    published = {
+        key: value.half().float() if key.startswith(IMAGE_PATH) else value
+        for key, value in training.models["tiny"].state_dict().items()
+    }
+    expected = versatile(published) if is_made_versatile else published
+    run(training, 1)
+    found = training.models["tiny"].state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in found.items())
 
 
 def test_a_frozen_encoder_stays_as_it_was_while_the_decoder_learns() -> None:
@@ -202,8 +213,8 @@ def test_no_step_follows_the_last() -> None:
 
 def test_steps_go_through_the_phases_in_order() -> None:
     names = [SMALL.at(step)[0].name for step in range(SMALL.n_steps)]
-    assert names == ["place"] * 2 + ["outline"] + ["scene"] * 2 + ["full"] * 3
-    assert [SMALL.at(step)[1] for step in range(SMALL.n_steps)] == [0, 1, 0, 0, 1, 0, 1, 2]
+    assert names == ["place"] * 2 + ["outline"] + ["scene"] * 2 + ["full"] * 2 + ["gain"]
+    assert [SMALL.at(step)[1] for step in range(SMALL.n_steps)] == [0, 1, 0, 0, 1, 0, 1, 0]
 
 
 def test_the_rate_warms_up_and_then_runs_straight() -> None:
