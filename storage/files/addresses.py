@@ -3,8 +3,10 @@
 Libraries for addresses are imported only when one needs them; nothing is written there.
 """
 
+import atexit
 import os
 import re
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -27,6 +29,13 @@ DVC_ADDRESS: Final = re.compile(r"dvc://(?P<repository>.+)@(?P<revision>[^@/]+)/
 
 RETRY_S: Final = 30
 """Longest wait for a bucket that does not answer."""
+
+EXIT_S: Final = 0.1
+"""How long a process that has read a bucket stays at its end for obstore's threads.
+
+A thread of Rust that wants the interpreter while Python ends aborts the process, whose status
+is then 134, though all was read. Each needs microseconds.
+"""
 
 ZIP: Final = ".zip"
 """End of the address of a store in one file; on the disk its first bytes tell."""
@@ -86,6 +95,7 @@ def _bucket_store(address: str) -> Store:
     """
     from obstore.store import from_url  # noqa: PLC0415
 
+    _stay_at_the_end()
     # Other variables may mean another server, or other credentials.
     environment = tuple(sorted(os.environ.items()))
     options = dict(_s3_options(environment)) if address.startswith("s3") else {}
@@ -94,6 +104,11 @@ def _bucket_store(address: str) -> Store:
     # More than fit into the time limit, which then decides.
     options["retry_config"] = {"max_retries": 99, "retry_timeout": timedelta(seconds=RETRY_S)}
     return ObjectStore(from_url(address, **options), read_only=True)
+
+
+@cache
+def _stay_at_the_end() -> None:
+    atexit.register(time.sleep, EXIT_S)
 
 
 @lru_cache(maxsize=8)  # a cache has many stores, and boto3 takes 30 ms
