@@ -98,7 +98,11 @@ def central_error(seen: Mask, true: Mask) -> tuple[int, int]:
 def depth_px(region: Mask) -> Float32[np.ndarray, "h w"]:
     """Distance of each pixel of a region to the nearest one outside, which the frame is, too."""
     padded = np.pad(region, 1).astype(np.uint8)
-    return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    # OpenCV's square roots are approximate in some threads and exact in others, so that equally
+    # deep pixels may differ. The squares are whole numbers.
+    squared = np.square(depth, dtype=np.float64)
+    return np.sqrt(np.rint(squared, out=squared)).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

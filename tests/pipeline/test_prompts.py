@@ -2,13 +2,14 @@
 
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pipeline.prompts import object_seed, sample_prompts
+from pipeline.prompts import depth_px, object_seed, sample_prompts
 from pipeline.vocabulary import SINGLE_CLICKS
 
 
@@ -118,3 +119,13 @@ def test_object_seeds_follow_from_names_alone() -> None:
     assert seed == 16066466233698004836
     others = {object_seed(1, "000000000139.jpg", 7), object_seed(0, "a", 7), object_seed(0, "a", 8)}
     assert len({seed, *others}) == 4
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_depths_do_not_depend_on_the_threads_of_opencv(n_threads: int) -> None:
+    y, x = np.mgrid[:64, :90]
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(n_threads)
+    depth = depth_px(np.hypot(x - 50, y - 30) < 28)
+    cv2.setNumThreads(before)
+    np.testing.assert_array_equal(depth, np.sqrt(np.rint(depth.astype(float) ** 2), dtype="f4"))

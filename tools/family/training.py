@@ -91,8 +91,8 @@ class Training:
         Parameters
         ----------
         map_members
-            Trains the members; the ``map`` of a thread pool trains several at once, which on a busy
-            machine was seen to round differently.
+            Trains the members; the ``map`` of a thread pool trains several at once, to the same
+            weights.
 
         Raises
         ------
