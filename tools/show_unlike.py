@@ -54,8 +54,10 @@ def main(folders: Sequence[str]) -> None:
 def photographs(folders: Sequence[str]) -> dict[str, Images]:
     """Those of the folders, and those of scikit-learn."""
     paths = [path for folder in folders for path in sorted(Path(folder).glob("*.jpg"))]
-    found = {"photographs of scikit-learn": list(load_sample_images().images)}
-    return {"photographs of COCO": [read_rgb(path) for path in paths], **found} if paths else found
+    found: dict[str, Images] = {}
+    if paths:
+        found["photographs of COCO"] = [read_rgb(path) for path in paths]
+    return found | {"photographs of scikit-learn": list(load_sample_images().images)}
 
 
 def changed(scenes: Sequence[Scene]) -> dict[str, Images]:
