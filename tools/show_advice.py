@@ -1,11 +1,11 @@
 """Writes what the predictor's advice is worth into ``docs/predict.md``: ``make results``.
 
 Reads   the weights and heads that ship, ``params.yaml:shapes``.
-Writes  the parts of the page between ``<!-- example -->`` and ``<!-- /example -->``, ``advice`` and
-        ``regret`` likewise.
+Writes  the parts of the page between ``<!-- advice -->`` and ``<!-- /advice -->``, ``regret``
+        likewise.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -37,23 +37,19 @@ NEVER: Final = 1.0
 
 BUDGETS: Final = (
     Costs(),
-    *(Costs(cost, cost) for cost in (0.02, 0.05, 0.12)),
+    Costs(0.05, 0.05),
     *(Costs(cost, cost, NEVER) for cost in (0.02, 0.05, 0.12)),
 )
-"""Costs under which the advice is judged: the defaults, then the large model costs a click."""
+"""Costs under which the advice is judged: the defaults, then those at which the large model costs a
+click."""
 
 OFFERED: Final = {"model": Costs(larger_model=0.05), "prompt": Costs(click=0.05)}
 """Costs under which corrections are judged that the defaults never advise."""
-
-SHOWN: Final = (KEEP, "task", "segmentation")
-"""Advice of the worked example."""
 
 
 def main() -> None:
     """Rewrite the blocks."""
     shapes = read_params().shapes
-    demo = scenes(shapes.seed, shapes.n_val_images, shapes.image_size_px)
-    replace_block(PAGE, "example", f"\n{example_table(followed(demo))}\n")
     rows = followed(scenes(FURTHER_SEED, N_FURTHER, shapes.image_size_px))
     replace_block(PAGE, "advice", f"\n{advice_table(rows)}\n")
     replace_block(PAGE, "regret", f"\n{regret_table(rows)}\n")
@@ -86,15 +82,15 @@ def followed(drawn: Iterable[Scene]) -> pd.DataFrame:
             strict=True,
         )
         rows += [
-            {"scene": number, "x": x, "y": y, **_row(*own, mask)}
-            for own, mask, (x, y) in zip(told, scene.masks, points[:, 0], strict=True)
+            {"scene": number, **_row(*own, mask)}
+            for own, mask in zip(told, scene.masks, strict=True)
         ]
     return pd.DataFrame(rows)
 
 
 def _row(
     found: Uncertainty, enlarged: Uncertainty, refined: Uncertainty, truth: np.ndarray
-) -> dict[str, float | str]:
+) -> dict[str, float]:
     """What is said of a click, and the IoU that the large model and eight clicks have."""
     masks = {
         KEEP: found.masks[found.selected],
@@ -104,9 +100,7 @@ def _row(
         "segmentation": truth,
     }
     return {
-        "advice": found.advice.correction,
         "sam_score": float(found.sam_score[found.selected]),
-        "expected": float(found.expected_iou.own[found.selected]),
         **{f"gain {name}": gain for name, gain in found.advice.gains.items()},
         **{f"iou {name}": _iou(mask, truth) for name, mask in masks.items()},
     }
@@ -117,16 +111,12 @@ def _iou(mask: np.ndarray, truth: np.ndarray) -> float:
 
 
 def advice_table(rows: pd.DataFrame) -> str:
-    """How often each advice is given, what it gains there and on all objects, and beats."""
-    header = (
-        *("advice", "objects", "true IoU", "after it", "gain, over that of all objects"),
-        "net of costs, over the best fixed choice",
-    )
+    """How often each advice is given, and what it gains there beyond its gain on all objects."""
+    header = ("advice", "objects", "true IoU", "after it", "gain beyond that of all objects")
     resamples = _resamples(rows)
     given = {name: (words, Costs()) for name, words in CORRECTIONS.items()}
     for name, costs in OFFERED.items():
-        words = f"{CORRECTIONS[name]}, at a cost of {costs.by_correction[name]:g}"
-        given[name] = words, costs
+        given[name] = f"{CORRECTIONS[name]} (cost {costs.by_correction[name]:g})", costs
     lines = [
         [words, *_advice_cells(rows, name, costs, resamples)]
         for name, (words, costs) in given.items()
@@ -137,38 +127,31 @@ def advice_table(rows: pd.DataFrame) -> str:
 def _advice_cells(
     rows: pd.DataFrame, correction: str, costs: Costs, resamples: Resamples
 ) -> list[str]:
-    decisions, chosen = Decisions(net_gains(rows, costs)), advised(rows, costs)
-    is_own = chosen == list(CORRECTIONS).index(correction)
+    is_own = advised(rows, costs) == list(CORRECTIONS).index(correction)
     own = rows[is_own]
     if not len(own):
-        return ["0", *["–"] * 4]
+        return ["0", *["–"] * 3]
     means = [own[f"iou {KEEP}"], own[f"iou {correction}"]]
     difference = "–"
     if correction != KEEP:
         gain = (rows[f"iou {correction}"] - rows[f"iou {KEEP}"]).to_numpy()
-        difference = _with_interval(_mean_of(gain, is_own, resamples, beyond_all=True), "+.2f")
-    over_fixed = decisions.chosen(chosen) - decisions.best_fixed
-    beats = _with_interval(_mean_of(over_fixed, is_own, resamples), "+.3f")
-    return [str(len(own)), *(f"{values.mean():.2f}" for values in means), difference, beats]
+        difference = _with_interval(_beyond_all(gain, is_own, resamples), "+.2f")
+    return [str(len(own)), *(f"{values.mean():.2f}" for values in means), difference]
 
 
-def _mean_of(
-    values: np.ndarray, is_own: np.ndarray, resamples: Resamples, *, beyond_all: bool = False
-) -> Mean:
-    """Mean of a value over some objects; ``beyond_all`` takes off that over all objects."""
+def _beyond_all(values: np.ndarray, is_own: np.ndarray, resamples: Resamples) -> Mean:
+    """Mean of a value over some objects, less that over all."""
     sums = resampled_means(np.stack([values * is_own, is_own, values], axis=1), resamples)
     own, share, everywhere = sums.T
-    found = own / np.where(share, share, np.nan) - beyond_all * everywhere
-    value = values[is_own].mean() - beyond_all * values.mean()
-    return Mean(float(value), interval(found))
+    found = own / np.where(share, share, np.nan) - everywhere
+    return Mean(float(values[is_own].mean() - values.mean()), interval(found))
 
 
 def regret_table(rows: pd.DataFrame) -> str:
-    """What each way to choose loses to hindsight, and what the advice wins over the others."""
+    """How much less regret the advice has than other ways to choose."""
     header = (
-        *("cost of clicking again", "of the large model", "of a person", "net gain in hindsight"),
-        *("regret of the advice", "by SamScore"),
-        *("advice over the best fixed choice", "advice over SamScore"),
+        *("cost of a click or the large model", "of a person"),
+        *("less regret than the best fixed choice", "than by SamScore"),
     )
     resamples = _resamples(rows)
     lines = []
@@ -176,16 +159,13 @@ def regret_table(rows: pd.DataFrame) -> str:
         decisions = Decisions(net_gains(rows, costs))
         own = decisions.chosen(advised(rows, costs))
         by_score = decisions.by_score(rows["sam_score"].to_numpy())
-        ways = {"advice": own, "score": by_score}
-        worth = decisions.worth(ways, resamples)
-        regrets = [worth[name]["regret"].value for name in ways]
-        given = ["–" if cost == NEVER else f"{cost:g}" for cost in vars(costs).values()]
         lines.append(
             [
-                *(*given, f"{decisions.net.max(axis=1).mean():.3f}"),
-                *(f"{regret:.3f}" for regret in regrets),
-                _with_interval(worth["advice"]["margin"], "+.3f"),
-                _with_interval(mean(own - by_score, resamples), "+.3f"),
+                *("–" if one == NEVER else f"{one:g}" for one in (costs.click, costs.person)),
+                *(
+                    _with_interval(mean(own - other, resamples), "+.3f")
+                    for other in (decisions.best_fixed, by_score)
+                ),
             ]
         )
     return table(header, lines, left=())
@@ -216,23 +196,6 @@ def _resamples(rows: pd.DataFrame) -> Resamples:
 def _with_interval(found: Mean, form: str) -> str:
     low, high = found.interval.low, found.interval.high
     return f"{found.value:{form}} ({low:{form}} to {high:{form}})"
-
-
-def example_table(rows: pd.DataFrame, shown: Sequence[str] = SHOWN) -> str:
-    """The first object of each advice that is shown."""
-    header = ("scene, click", "SamScore", "expected IoU", "advice", "true IoU", "after the advice")
-    lines = []
-    for correction in shown:
-        row = rows[rows["advice"] == correction].iloc[0]
-        lines.append(
-            [
-                f"`{row['scene']:06}.png`, {row['x']},{row['y']}",
-                *(f"{row[name]:.2f}" for name in ("sam_score", "expected")),
-                CORRECTIONS[correction],
-                *(f"{row[name]:.2f}" for name in (f"iou {KEEP}", f"iou {correction}")),
-            ]
-        )
-    return table(header, lines, left=(0, 3))
 
 
 if __name__ == "__main__":

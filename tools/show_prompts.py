@@ -29,33 +29,19 @@ from tools.family.answers import N_CORRECTIONS, VISIBLE_PX, Annotated, answer_pr
 SPLIT: Final = "shapes_val"
 PAGE: Final = Path("docs") / "mini.md"
 
-BOXES: Final[Mapping[str, str]] = {
-    "best_box": "box, best",
-    "selected_box": "box, selected",
-    "box": "box, single",
-}
-"""Answers to a box by what a table calls them."""
-
 ROUNDS: Final = range(1, N_CORRECTIONS + 1)
 
-LEADS: Final = (
-    (
-        "Mean IoU in % of the same {n_objects} objects from a box; of the selected proposal from "
-        "one click (0); and of the single mask after 1 to 5 corrections, each a click in the "
-        "middle of the largest region that is wrong, with the mask before as input:"
-    ),
-    (
-        "Share in % of these corrections that raise the IoU; in brackets, of those where that "
-        "region is {visible_px:.0f} px deep or more, and not just a rim:"
-    ),
-    (
-        "A background click in the middle of what the selected proposal took for the object, where "
-        "that is as deep: mean IoU in % before, after with the mask before as input, and after "
-        "without; how often in % the first raises the IoU, and takes the clicked pixel out of the "
-        "mask:"
-    ),
+SHOWN_ROUNDS: Final = (1, 5)
+
+LEAD: Final = (
+    "Of the same {n_objects} objects, in %: mean IoU of the selected proposal from a box, and of "
+    "the single mask after 1 and 5 corrections, clicks in the middle of the largest wrong region, "
+    "with the mask before as input; the share of first and of all corrections that raise it, in "
+    "brackets where that region is {visible_px:.0f} px deep or more; and of background clicks on "
+    "what was taken for the object, as deep, the share that raise it, and that take the clicked "
+    "pixel out:"
 )
-"""What stands above each table."""
+"""What stands above the table."""
 
 
 def main() -> None:
@@ -90,42 +76,26 @@ def annotated(objects: ObjectTable, folder: Path) -> Iterator[Annotated]:
 
 
 def prompts_block(found: Mapping[str, pd.DataFrame]) -> str:
-    """Tables of boxes and corrections in a row, how many help, and of a background click."""
+    """A table of boxes, corrections in a row, how many help, and background clicks."""
     n_objects = len(next(iter(found.values())))
-    columns = [*BOXES, *(f"corrected_{number}" for number in (0, *ROUNDS))]
-    given = [[name, *(_percent(own[column]) for column in columns)] for name, own in found.items()]
-    raised = [[name, *_raised_cells(own)] for name, own in found.items()]
-    refused = [_refused_row(name, own) for name, own in found.items()]
-    tables = (
-        table(["model", *BOXES.values(), "0", *map(str, ROUNDS)], given),
-        table(["model", *map(str, ROUNDS), "all"], raised),
-        table(["model", "objects", "before", "after", "without", "raised", "out"], refused),
+    header = (
+        *("model", "box", *map(str, SHOWN_ROUNDS)),
+        *("first raise", "all raise", "background raise", "out"),
     )
-    leads = (lead.format(n_objects=n_objects, visible_px=VISIBLE_PX) for lead in LEADS)
-    return "\n\n".join(part for pair in zip(leads, tables, strict=True) for part in pair)
+    rows = table(header, [[name, *_cells(own)] for name, own in found.items()])
+    return f"{LEAD.format(n_objects=n_objects, visible_px=VISIBLE_PX)}\n\n{rows}"
 
 
-def _raised_cells(own: pd.DataFrame) -> Iterator[str]:
-    """How often each correction raises the IoU, and how often any does."""
+def _cells(own: pd.DataFrame) -> Iterator[str]:
+    for column in ("box", *(f"corrected_{number}" for number in SHOWN_ROUNDS)):
+        yield _percent(own[column])
     raised = [own[f"corrected_{n}"] > own[f"corrected_{n - 1}"] for n in ROUNDS]
     visible = [own[f"is_visible_{n}"] for n in ROUNDS]
-    for some, is_visible in zip(
-        (*raised, pd.concat(raised)), (*visible, pd.concat(visible)), strict=True
-    ):
+    for some, is_visible in ((raised[0], visible[0]), (pd.concat(raised), pd.concat(visible))):
         yield f"{_percent(some)} ({_percent(some[is_visible])})"
-
-
-def _refused_row(name: str, own: pd.DataFrame) -> list[str]:
     wrong = own.dropna(subset=["false_before"])
-    return [
-        name,
-        str(len(wrong)),
-        _percent(wrong["false_before"]),
-        _percent(wrong["false_after"]),
-        _percent(wrong["false_alone"]),
-        _percent(wrong["false_after"] > wrong["false_before"]),
-        _percent(wrong["is_left"]),
-    ]
+    yield _percent(wrong["false_after"] > wrong["false_before"])
+    yield _percent(wrong["is_left"])
 
 
 def _percent(values: "pd.Series[Any]") -> str:

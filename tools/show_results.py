@@ -22,7 +22,7 @@ from pipeline.scoring.corrections import BASELINE
 from pipeline.scoring.measures import HEAD_MEASURES, MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.statistics import shown_model
 from pipeline.scoring.tasks import REFINED, judged_proposal
-from pipeline.vocabulary import JUDGED, PROTOCOLS
+from pipeline.vocabulary import PROTOCOLS
 from stages.page.figures import first_curves, opening_figure
 from stages.page.labels import (
     NOTHING,
@@ -49,11 +49,18 @@ VAL: Final = "shapes_val"
 FIGURE: Final = Path("docs") / "curves.svg"
 
 SCORES_LEAD: Final = (
-    f"Mean IoU in % of {{n_objects}} objects of {VAL}: of the best of three proposals and of the "
-    "selected one, with the highest SamScore, each from one click and from eight; and the "
-    "correlation of their IoU from one click with their own SamScore. In brackets the 95 % "
-    "interval over the images:"
+    f"Mean IoU of {{n_objects}} objects of {VAL} in %, in brackets its 95 % interval over the "
+    "images: of the best of three proposals from one click, and of the selected one, with the "
+    "highest SamScore, from one and from eight; then the correlation of its IoU from one click "
+    "with its SamScore:"
 )
+
+SCORED: Final = {
+    "best": "best",
+    "selected": "selected",
+    REFINED["selected"]: "selected, 8 clicks",
+}
+"""Masks of the model card by what columns call them."""
 
 OF_NO_PROPOSAL: Final = (
     "sam_score_highest",
@@ -285,23 +292,18 @@ def scores_block(found: SplitResults) -> str:
         (row["model"], row["proposal"]): _percent(row)
         for row in found.iou.query("view == 'identity'").to_dict("records")
     }
-    correlation = found.correlation.query("row == 'iou_gt'").drop_duplicates(["protocol", "model"])
-    of_score = correlation.set_index(["protocol", "model"])[BASELINE[-1]]
+    correlation = found.correlation.query("row == 'iou_gt' and protocol == @USED")
+    of_score = correlation.drop_duplicates("model").set_index("model")[BASELINE[-1]]
     models = list(found.iou["model"].unique())
-    proposals = {
-        name: f"{judged}{clicks}"
-        for judged in JUDGED
-        for name, clicks in ((judged, ""), (REFINED[judged], ", 8 clicks"))
-    }
     scores = [
         [
             model,
-            *(with_bounds(iou[model, proposal], "mean_iou") for proposal in proposals),
-            *(f"{of_score[protocol, model]:.2f}" for protocol in PROTOCOLS),
+            *(with_bounds(iou[model, proposal], "mean_iou") for proposal in SCORED),
+            f"{of_score[model]:.2f}",
         ]
         for model in models
     ]
-    header = ["model", *proposals.values(), *(f"correlation, {name}" for name in PROTOCOLS)]
+    header = ["model", *SCORED.values(), "correlation"]
     lead = SCORES_LEAD.format(n_objects=found.run["n_objects"])
     return f"{lead}\n\n{table(header, scores)}"
 

@@ -43,13 +43,12 @@ def answer_prompts(sam: Sam, images: Iterable[Annotated]) -> pd.DataFrame:
 
     Returns
     -------
-    True IoU at the image's resolution, in the columns ``best`` and ``selected`` of three proposals
-    from one click, ``best_box``, ``selected_box`` and ``box`` (the single mask) from a box,
-    ``corrected_0`` to ``corrected_5``, with ``is_visible_1`` to ``is_visible_5`` where the region
-    that a correction clicks is ``VISIBLE_PX`` deep or more; SamScores in ``best_score`` and
-    ``selected_score``. Where the selected proposal visibly takes something else for the object:
-    ``false_before`` and, after a background click there, ``false_after`` with the mask given and
-    ``false_alone`` without; ``is_left``, whether that pixel is out of the mask then.
+    True IoU at the image's resolution, in the columns ``box`` of the selected proposal from a box,
+    ``corrected_0`` of that from one click, and ``corrected_1`` to ``corrected_5``, with
+    ``is_visible_1`` to ``is_visible_5`` where the region that a correction clicks is ``VISIBLE_PX``
+    deep or more. Where the selected proposal visibly takes something else for the object:
+    ``false_before`` and, after a background click there, ``false_after``; ``is_left``, whether that
+    pixel is out of the mask then.
     """
     tables = [_answer(sam, sam.encode(image.rgb), image) for image in images]
     return pd.concat(tables, ignore_index=True)
@@ -62,19 +61,10 @@ def _answer(sam: Sam, embedding: Embedding, image: Annotated) -> pd.DataFrame:
     clicked = sam.decode(embedding, points, labels=labels)
     corners = np.tile(np.array(BOX, np.int32), (len(rows), 1))
     boxed = sam.decode(embedding, image.corner_px, labels=corners)
-    single = sam.decode(embedding, image.corner_px, labels=corners, multimask_output=False)
-    iou, box_iou = _ious(clicked, image.masks), _ious(boxed, image.masks)
-    best, chosen = iou.argmax(axis=1), clicked.sam_score.numpy().argmax(axis=1)
-    columns = {
-        "best": iou[rows, best],
-        "selected": iou[rows, chosen],
-        "best_score": clicked.sam_score.numpy()[rows, best],
-        "selected_score": clicked.sam_score.numpy()[rows, chosen],
-        "best_box": box_iou.max(axis=1),
-        "selected_box": box_iou[rows, boxed.sam_score.numpy().argmax(axis=1)],
-        "box": _ious(single, image.masks)[:, 0],
-    }
+    chosen = clicked.sam_score.numpy().argmax(axis=1)
     logits = bounded(clicked.logits).numpy()[rows, chosen]
+    chosen = boxed.sam_score.numpy().argmax(axis=1)
+    columns = {"box": _ious(boxed, image.masks)[rows, chosen]}
     columns |= _correct(sam, embedding, image, (points, labels), logits)
     columns |= _refuse(sam, embedding, image, (points, labels), logits)
     return pd.DataFrame(columns)
@@ -132,8 +122,6 @@ def _refuse(
     given = sam.decode(
         embedding, more[0], labels=more[1], mask_input=logits[:, None], multimask_output=False
     )
-    alone = sam.decode(embedding, more[0], labels=more[1])
-    chosen = alone.sam_score.numpy().argmax(axis=1)
     after = _seen(given.logits.numpy(), image.masks)[:, 0]
     x, y = np.array(pixels).T
     rows = np.arange(len(pixels))
@@ -142,7 +130,6 @@ def _refuse(
         for name, values in {
             "false_before": _iou(seen, image.masks),
             "false_after": _iou(after, image.masks),
-            "false_alone": _ious(alone, image.masks)[rows, chosen],
             "is_left": (~after[rows, y, x]).astype(float),
         }.items()
     }
