@@ -2,6 +2,7 @@
 
 import platform
 import re
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -21,13 +22,8 @@ CPU_INFO: Final = Path("/proc/cpuinfo")
 """Where Linux names the processor."""
 
 
-def load_model(params: ExtractParams, model: str, device: str | None = None) -> Sam:
+def load_model(params: ExtractParams, model: str) -> Sam:
     """Build a model, with its trained weights unless the settings ask for random ones.
-
-    Parameters
-    ----------
-    device
-        By default, that of the settings.
 
     Raises
     ------
@@ -40,7 +36,7 @@ def load_model(params: ExtractParams, model: str, device: str | None = None) -> 
         params.family,
         model,
         precision=params.precision,
-        device=settled_device(device or params.device).type,
+        device=settled_device(params.device).type,
         seed=weights_seed(params),
     )
 
@@ -67,7 +63,7 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
             "every worker must have a GPU if executor.slurm.gpus asks for one or another worker "
             "has one, under extract.device: auto, got one without"
         )
-    return load_model(params, model, device)
+    return load_model(replace(params, device=device), model)
 
 
 def settled_device(setting: str) -> torch.device:

@@ -16,6 +16,7 @@ from pipeline.extraction.predictions import Each, Request, Rows, extract_objects
 from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Embedding, Sam, Square
 from pipeline.views import apply_view
+from stages.extraction.models import device_name
 from stages.program.main import one_line
 from stages.settings.signatures import CellName
 from storage.errors import ImageError, WeightsError
@@ -33,20 +34,12 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class Failure:
-    """An image that could not be extracted, and why."""
-
-    piece: Piece
-    reason: str
-
-
 @runtime_checkable
 class Steps(Protocol[T]):
     """The steps that the loop calls; only they know where things are stored."""
 
-    def read(self, piece: Piece) -> T | Failure:
-        """Read a piece's image; called from several threads."""
+    def read(self, piece: Piece) -> T | ImageError:
+        """Read a piece's image, or say why it cannot be; called from several threads."""
 
     def compute(self, piece: Piece, given: T) -> Rows:
         """Run the model on what was read."""
@@ -57,7 +50,7 @@ class Steps(Protocol[T]):
 
 def run_shards(
     shards: Iterable[Shard], steps: Steps[T], advance: Callable[[int], None]
-) -> tuple[Failure, ...]:
+) -> dict[int, str]:
     """Extract the shards; one with a failed image is not written.
 
     Parameters
@@ -69,9 +62,9 @@ def run_shards(
 
     Returns
     -------
-    The failures, in the order of the shards.
+    Images that failed, each with its reason.
     """
-    failures: list[Failure] = []
+    failures: dict[int, str] = {}
     # However the block ends, it waits for the shard that is being written.
     with ThreadPoolExecutor(N_READERS) as readers, ThreadPoolExecutor(1) as writer:
         todo = ((shard, piece) for shard in shards for piece in shard.pieces)
@@ -79,20 +72,20 @@ def run_shards(
         written: Future[None] | None = None
         for shard, pieces in groupby(read, key=lambda piece: piece[0]):
             rows: list[Rows] = []
-            failed: list[Failure] = []
+            failed: dict[int, str] = {}
             for _, piece, given in pieces:
-                if isinstance(given, Failure):
-                    failed.append(given)
+                if isinstance(given, ImageError):
+                    failed[piece.image] = str(given)
                 elif not failed:
                     rows.append(steps.compute(piece, given))
                     advance(piece.stop - piece.start)
-            failures.extend(failed)
+            failures |= failed
             if written is not None:
                 written.result()  # one shard in flight: memory stays flat, errors surface
             written = None if failed else writer.submit(_write, steps, shard, rows)
         if written is not None:
             written.result()
-    return tuple(failures)
+    return failures
 
 
 def _write(steps: Steps[T], shard: Shard, rows: list[Rows]) -> None:
@@ -148,13 +141,11 @@ class CellSteps:
     name: CellName
     batch: int
     """Prompt sets per decoder call."""
-    maker: str
-    """Name of the processor or GPU."""
     end: Callable[[str], None] = lambda _: None
     """Called with the name of each shard that is written."""
     _last: tuple[int, Embedding] | None = field(default=None, init=False)
 
-    def read(self, piece: Piece) -> ViewedImage | Failure:
+    def read(self, piece: Piece) -> ViewedImage | ImageError:
         """Read, augment and resize an image; decode the true masks of its objects."""
         file = str(self._table.file[piece.image])
         height, width = self._size_px(piece)
@@ -163,7 +154,7 @@ class CellSteps:
             rgb = self.images.read(file, height_px=height, width_px=width)
             request = self._request(piece)
         except (ImageError, OSError, PromptError) as error:
-            return Failure(piece, one_line(error))
+            return ImageError(one_line(error))
         viewed = apply_view(rgb, self.name.view, image=file)
         return self.sam.square(viewed), request
 
@@ -194,7 +185,7 @@ class CellSteps:
     def write(self, shard: Shard, rows: Rows) -> None:
         """Keep a shard in the pool."""
         name = self.cell.split.names[shard.index]
-        self.cell.put(name, rows, maker=self.maker)
+        self.cell.put(name, rows, maker=device_name(self.sam.device))
         self.end(name)
 
     @property

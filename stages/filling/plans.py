@@ -8,7 +8,7 @@ from typing import Final
 from pipeline.sam.families import row_of
 from pipeline.vocabulary import N_PROPOSALS
 from stages.filling.fill import fitting
-from stages.filling.job import possible_jobs
+from stages.filling.job import possible
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import Params
 from stages.settings.signatures import (
@@ -124,13 +124,13 @@ def plan_cell(
     why = reason_to_run(name, params.extract, split)
     if not why:
         return CellPlan(name)
-    jobs = possible_jobs(name, params.splits[name.split], params.extract, split)
-    lacking = min((job.cell(split).lacking() for job in jobs.values()), key=len)
+    fillings = possible(name, params.splits[name.split], params.extract, split, own)
+    lacking = min((one.cell.lacking() for one in fillings.values()), key=len)
     n_done = len(split.shards) - len(lacking)
     if n_done and why.startswith(MISSING):
         why = f"{n_done} of {counted(len(split.shards), 'shard')} done"
     is_there = all(path.exists() for path in name.outputs.values())
-    found = fitting(jobs, split, name.outputs) if is_there else None
+    found = fitting(fillings, name.outputs) if is_there else None
     todo = [one for one in lacking if one in own and not (found and one in found[0].names)]
     return CellPlan(name, why, len(todo), split.n_images(todo), split.n_objects(todo))
 

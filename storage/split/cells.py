@@ -6,7 +6,6 @@ is wrong.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,9 +19,9 @@ from pipeline.sam.families import reads_of
 from pipeline.views import entropy_views
 from pipeline.vocabulary import TRAIN_PROMPTS
 from storage.errors import StoreError, counted, listed
-from storage.files.addresses import files_at, is_address
+from storage.files.addresses import map_stores
 from storage.paths import CACHE, entropy_path, features_path, located, masks_path, objects_path
-from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
+from storage.split.objects import ObjectTable, PreparedSplit, read_objects_of
 from storage.store.inspection import AnyArray, Store
 from storage.store.mask_chunks import MaskChunks
 from storage.store.opening import (
@@ -48,9 +47,6 @@ EXTRACTION_KEYS: Final = ("extract_version", "family", "precision")
 
 INHERITED_KEYS: Final = (*EXTRACTION_KEYS, "objects_digest")
 """Entries of cells that are repeated in the signature of what is computed from them."""
-
-N_AT_ONCE: Final = 16
-"""Cells of a cache at an address that are opened at a time."""
 
 
 @dataclass(frozen=True)
@@ -242,22 +238,17 @@ def open_cells(
         If a store is missing or incomplete, of another split, model or view than its path says,
         of other settings than ``expected``, or of other objects or images than its split has now.
     """
-    table = read_objects_of(split, cache)
-    known = {"split": split, "objects_digest": objects_digest(table)}
-    images = {
-        shard_objects: images_of_shards(table, shard_objects)
-        for shard_objects in {entries["shard_objects"] for entries in expected.values()}
-    }
+    (shard_objects,) = {entries["shard_objects"] for entries in expected.values()}
+    prepared = PreparedSplit(read_objects_of(split, cache), shard_objects)
+    known = {"split": split, "objects_digest": prepared.objects_digest}
     in_full = [
         {**entries, **known, "model": model, "view": view}
         for (model, view), entries in expected.items()
     ]
-    by_name = {}
-    for name, cell in zip(expected, _opened(in_full, cache, with_masks=with_masks), strict=True):
-        _check_images(
-            cell, images[expected[name]["shard_objects"]], located(objects_path(split), cache)
-        )
-        by_name[name] = cell
+    opened = partial(_open_cell, cache=cache, with_masks=with_masks)
+    by_name = dict(zip(expected, map_stores(opened, in_full, cache), strict=True))
+    for cell in by_name.values():
+        _check_images(cell, prepared.images_sha256, located(objects_path(split), cache))
     # Views need not have the same prompt sets.
     shapes = {
         (n_objects, *shape)
@@ -267,7 +258,7 @@ def open_cells(
     }
     if len(shapes) > 1:
         raise StoreError(f"masks of {split} must be of one shape, got {sorted(shapes)}")
-    return SplitCells(split, table, by_name)
+    return SplitCells(split, prepared.table, by_name)
 
 
 def read_entropies(cells: SplitCells) -> "xarray.Dataset":
@@ -298,37 +289,23 @@ def read_entropies(cells: SplitCells) -> "xarray.Dataset":
         return entropy.load()
 
 
-def _opened(
-    expected: Sequence[Mapping[str, Any]], cache: str | Path, *, with_masks: bool
-) -> list[OpenCell]:
-    """Cells in order; those at an address are opened some at once, for each waits for answers."""
-    opened = partial(_open_cell, cache=cache, with_masks=with_masks)
-    if not is_address(cache):
-        return list(map(opened, expected))
-    with ThreadPoolExecutor(N_AT_ONCE) as pool:
-        return list(pool.map(opened, expected))
-
-
 def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bool) -> OpenCell:
     name = (expected["split"], expected["model"], expected["view"])
     where = located(features_path(*name), cache)
-    features, arrays = open_complete(files_at(where), "features", expected)
+    features, arrays = open_complete(where, "features", expected)
     # Here, in the thread of the cell: Python 3.11 computes one cached property at a time.
     images = read_images(features, arrays)
     if not with_masks:
         return OpenCell(where, features, arrays, images, None)
-    of_masks = files_at(located(masks_path(*name), cache))
-    masks, of_arrays = open_complete(of_masks, "masks", expected)
+    masks, of_arrays = open_complete(located(masks_path(*name), cache), "masks", expected)
     # Not only the settings: one run wrote both, so versions and device must agree too.
     stored, wanted = masks.signature, features.signature
     difference = compare(stored, {key: wanted.get(key, "none") for key in {*stored, *wanted}})
     if difference is not None:
-        raise StoreError(
-            f"{of_masks} was written under other inputs than its features ({difference})"
-        )
-    shape, shard_objects = of_arrays["mask_code"].shape, expected["shard_objects"]
+        raise StoreError(f"{masks} was written under other inputs than its features ({difference})")
     check_same_images(masks, images)
-    chunks = MaskChunks(of_masks, shape, shard_objects, masks.manifest)
+    shape = of_arrays["mask_code"].shape
+    chunks = MaskChunks(masks.files, shape, masks.shard_objects, masks.manifest)
     return OpenCell(where, features, arrays, images, chunks)
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, cast
 import numpy as np
 
 from storage.errors import StoreError, listed
-from storage.files.files import Files
 from storage.store.grid import Grid, grid
 from storage.store.inspection import DECODE_ERRORS, AnyArray, Store, check_identity, open_store
 from storage.store.schema import CODEC, ArraySpec
@@ -29,15 +28,13 @@ def open_objects(
 
 
 def open_features(
-    where: str | Path | Files, expected: Mapping[str, object] | None = None
+    where: str | Path, expected: Mapping[str, object] | None = None
 ) -> "xarray.Dataset":
     """Scores and tokens of a cell; see ``open_checked``."""
     return open_checked(where, "features", expected)
 
 
-def open_masks(
-    where: str | Path | Files, expected: Mapping[str, object] | None = None
-) -> "xarray.Dataset":
+def open_masks(where: str | Path, expected: Mapping[str, object] | None = None) -> "xarray.Dataset":
     """Coded masks of a cell; read slices: fancy indices are 20 times slower."""
     return open_checked(where, "masks", expected)
 
@@ -50,7 +47,7 @@ def open_entropy(
 
 
 def open_checked(
-    where: str | Path | Files, kind: str, expected: Mapping[str, object] | None = None
+    where: str | Path, kind: str, expected: Mapping[str, object] | None = None
 ) -> "xarray.Dataset":
     """Open a complete store lazily, without dask.
 
@@ -98,7 +95,7 @@ def dataset_of(store: Store, arrays: Mapping[str, AnyArray]) -> "xarray.Dataset"
 
 
 def open_complete(
-    where: str | Path | Files, kind: str, expected: Mapping[str, object]
+    where: str | Path, kind: str, expected: Mapping[str, object]
 ) -> tuple[Store, dict[str, AnyArray]]:
     """A store whose signature has what is expected, and its arrays, see ``check_complete``.
 
