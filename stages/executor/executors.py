@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache, partial
-from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from pipeline.scoring.tasks import Each
 from stages.executor.tasks import Done, Failure, Run, Task, results_of
@@ -88,21 +88,17 @@ def map_by(params: ExecutorParams, name: str) -> Iterator[Each]:
         return
     # In the project, where all workers see it, and private: workers execute what it holds.
     with passing_folder(WORK / "each") as folder, executor_of(params) as run:
-        yield _map_of(run, folder.resolve(), name)
+        yield partial(_by_workers, run, folder.resolve(), name)
 
 
-def _map_of(run: Run, folder: Path, name: str) -> Each:
-    """A ``map`` by workers, which read the work from a folder."""
-    numbers = count(1)
-
-    def do_each(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        # A file that each reads once: the work may hold more data than all items.
-        path = folder / f"{next(numbers)}.pickle"
-        path.write_bytes(pickle.dumps(work))
-        tasks = [Task(f"{name} {i}", _do, (str(path), item)) for i, item in enumerate(items, 1)]
-        return results_of(run, tasks)
-
-    return do_each
+def _by_workers(
+    run: Run, folder: Path, name: str, work: Callable[[T], R], items: Iterable[T]
+) -> list[R]:
+    # A file that each reads once: the work may hold more data than all items.
+    path = folder / f"{uuid4().hex}.pickle"
+    path.write_bytes(pickle.dumps(work))
+    tasks = [Task(f"{name} {i}", _do, (str(path), item)) for i, item in enumerate(items, 1)]
+    return results_of(run, tasks)
 
 
 def in_threads(

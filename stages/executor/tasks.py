@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from stages.program.main import REPORTED, one_line
 from storage.errors import DataError, listed
@@ -53,14 +53,8 @@ class Failure:
         return f"{self.task.name}: {one_line(self.error)}"
 
 
-class Run(Protocol):
-    """An executor: yields the outcome of each task as it arrives.
-
-    One that fails keeps no other from running.
-    """
-
-    def __call__(self, tasks: Iterable[Task[T]], /) -> Iterator[Done[T] | Failure]:
-        """Run the tasks."""
+Run = Callable[[Iterable[Task[Any]]], Iterator[Done[Any] | Failure]]
+"""An executor: yields the outcome of each task as it arrives; one that fails stops no other."""
 
 
 def results_of(

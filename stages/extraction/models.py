@@ -2,7 +2,6 @@
 
 import platform
 import re
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -22,8 +21,13 @@ CPU_INFO: Final = Path("/proc/cpuinfo")
 """Where Linux names the processor."""
 
 
-def load_model(params: ExtractParams, model: str) -> Sam:
+def load_model(params: ExtractParams, model: str, device: str | None = None) -> Sam:
     """Build a model, with its trained weights unless the settings ask for random ones.
+
+    Parameters
+    ----------
+    device
+        By default, that of the settings.
 
     Raises
     ------
@@ -36,7 +40,7 @@ def load_model(params: ExtractParams, model: str) -> Sam:
         params.family,
         model,
         precision=params.precision,
-        device=settled_device(params.device).type,
+        device=settled_device(device or params.device).type,
         seed=weights_seed(params),
     )
 
@@ -63,7 +67,7 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
             "every worker must have a GPU if executor.slurm.gpus asks for one or another worker "
             "has one, under extract.device: auto, got one without"
         )
-    return load_model(replace(params, device=device), model)
+    return load_model(params, model, device)
 
 
 def settled_device(setting: str) -> torch.device:

@@ -22,7 +22,6 @@ from stages.settings.signatures import CellName
 from storage.errors import ImageError, WeightsError
 from storage.images.videos import SplitImages
 from storage.pool.cell import Cell
-from storage.rle import decode_rle
 from storage.split.objects import ObjectTable
 
 N_READERS: Final = 2
@@ -147,11 +146,11 @@ class CellSteps:
 
     def read(self, piece: Piece) -> ViewedImage | ImageError:
         """Read, augment and resize an image; decode the true masks of its objects."""
-        file = str(self._table.file[piece.image])
-        height, width = self._size_px(piece)
+        table, image = self._table, piece.image
+        file, height_px = str(table.file[image]), int(table.height_px[image])
         try:
-            self._check_unchanged(piece.image)
-            rgb = self.images.read(file, height_px=height, width_px=width)
+            self._check_unchanged(image)
+            rgb = self.images.read(file, height_px=height_px, width_px=int(table.width_px[image]))
             request = self._request(piece)
         except (ImageError, OSError, PromptError) as error:
             return ImageError(one_line(error))
@@ -193,16 +192,11 @@ class CellSteps:
         return self.cell.split.table
 
     def _request(self, piece: Piece) -> Request:
-        rows, size_px = slice(piece.start, piece.stop), self._size_px(piece)
-        truth = [decode_rle(str(counts), *size_px) for counts in self._table.mask_rle[rows]]
-        clicks, view = self._table.point_px[rows], self.name.view
+        truth = [self._table.truth(row) for row in range(piece.start, piece.stop)]
+        clicks, view = self._table.point_px[piece.start : piece.stop], self.name.view
         request = Request(clicks, np.stack(truth), view, self.name.prompts)
         _ = request.places  # here, where a faulty prompt set costs its image alone
         return request
-
-    def _size_px(self, piece: Piece) -> tuple[int, int]:
-        """Height and width of the image."""
-        return int(self._table.height_px[piece.image]), int(self._table.width_px[piece.image])
 
     def _check_unchanged(self, image: int) -> None:
         file, known = str(self._table.file[image]), str(self._table.image_sha256[image])

@@ -31,6 +31,7 @@ from storage.store.opening import (
     naming_damage,
     open_complete,
     open_entropy,
+    read_array,
     read_images,
 )
 from storage.store.schema import ROWS_VERSION
@@ -93,8 +94,7 @@ class OpenCell:
     ) -> Float32[np.ndarray, "object prompt proposal"]:
         """Read ``sam_score`` or ``iou`` of consecutive objects, or of all."""
         some = slice(None) if rows is None else slice(rows.start, rows.stop)
-        with naming_damage(self.where, name):
-            return np.asarray(self.arrays[name][some])
+        return read_array(self.store, self.arrays, name, some)
 
     def proposals(self, prompt: str = TRAIN_PROMPTS[0]) -> ProposalScores:
         """Read how good all proposals are, of a prompt set and of ``refined``."""
@@ -193,13 +193,6 @@ class SplitCells:
         return {model: self.by_name[model, "identity"] for model in self.models}
 
     @property
-    def is_elsewhere(self) -> bool:
-        """Whether the cells are in another cache than that of the repository."""
-        return any(
-            cell.where != features_path(self.split, *name) for name, cell in self.by_name.items()
-        )
-
-    @property
     def head_origin(self) -> dict[str, str]:
         """Inputs that heads of these cells learn, or must have learned, from."""
         return head_origin({model: cell.signature for model, cell in self.identity.items()})
@@ -270,7 +263,8 @@ def read_entropies(cells: SplitCells) -> "xarray.Dataset":
         If the store is missing, incomplete or damaged, or was computed from other cells.
     """
     path = entropy_path(cells.split)
-    if not path.exists() and cells.is_elsewhere:
+    here = {name: features_path(cells.split, *name) for name in cells.by_name}
+    if not path.exists() and any(cells.by_name[name].where != here[name] for name in here):
         raise StoreError(
             f"{path} must be a Zarr store, got none; `python -m stages.entropy {cells.split}` "
             "makes it from masks where USAM_CACHE says, and needs none here; "

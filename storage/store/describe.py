@@ -11,7 +11,7 @@ import numpy as np
 from storage.errors import StoreError
 from storage.files.manifest import FILE, N_HEX, ROOT, Manifest
 from storage.store.inspection import AnyArray, Store, open_store
-from storage.store.opening import array_grid, faulty_files, read_arrays, sizes_of
+from storage.store.opening import faulty_files, read_arrays, sizes_of
 from storage.store.signature import change
 
 
@@ -175,7 +175,7 @@ def _values(old: AnyArray | None, new: AnyArray | None) -> str:
     if old.shape != new.shape:
         return f"shape {_text(old.shape)} -> {_text(new.shape)}"
     n_rows, largest = 0, 0.0
-    step = array_grid(old).file_shape[0]
+    step = (old.shards or old.chunks)[0]
     for start in range(0, old.shape[0], step):
         rows = slice(start, start + step)
         one, other = np.asarray(old[rows]), np.asarray(new[rows])

@@ -16,6 +16,9 @@ from storage.store.signature import digest
 if TYPE_CHECKING:
     import xarray
 
+ALL: Final = slice(None)
+"""Every row of an array."""
+
 IMAGES: Final = "images_digest"
 """Attribute of published masks; features have an array, ``images_sha256``."""
 
@@ -97,35 +100,25 @@ def dataset_of(store: Store, arrays: Mapping[str, AnyArray]) -> "xarray.Dataset"
 def open_complete(
     where: str | Path, kind: str, expected: Mapping[str, object]
 ) -> tuple[Store, dict[str, AnyArray]]:
-    """A store whose signature has what is expected, and its arrays, see ``check_complete``.
-
-    Raises
-    ------
-    StoreError
-        If there is none such.
-    """
-    store = open_store(where)
-    check_identity(store, kind, expected)
-    return store, check_complete(store)
-
-
-def check_complete(store: Store) -> dict[str, AnyArray]:
-    """Arrays of a store with every file of its manifest in place; contents are not read.
+    """A store with every file of its manifest in place, and its arrays; contents are not read.
 
     Elsewhere than in a folder the manifest alone says which files there are.
 
     Raises
     ------
     StoreError
-        If any is missing or of another size (the message names the files).
+        If there is none whose signature has what is expected, or any file is missing or of another
+        size (the message names the files).
     """
+    store = open_store(where)
+    check_identity(store, kind, expected)
     arrays = read_arrays(store)
     if faulty := faulty_files(store):
         raise StoreError(
             f"{store}: every file must be there whole, got {len(faulty)} missing or cut short "
             f"({listed(faulty)}); `usam cache verify {store}` lists them"
         )
-    return arrays
+    return store, arrays
 
 
 def faulty_files(store: Store) -> list[str]:
@@ -199,6 +192,14 @@ def naming_damage(store: object, array: str | None = None) -> Iterator[None]:
         ) from error
 
 
+def read_array(
+    store: Store, arrays: Mapping[str, AnyArray], name: str, rows: slice = ALL
+) -> np.ndarray:
+    """Some or all rows of an array; damage names the store and the array."""
+    with naming_damage(store, name):
+        return np.asarray(arrays[name][rows])
+
+
 def images_digest(images_sha256: Sequence[str]) -> str:
     """Digest of the images of all shards, from that of each."""
     return digest({"sha256": list(images_sha256)})
@@ -212,8 +213,7 @@ def read_images(features: Store, arrays: Mapping[str, AnyArray]) -> list[str]:
     StoreError
         If they are damaged.
     """
-    with naming_damage(features, "images_sha256"):
-        return [str(sha256) for sha256 in np.asarray(arrays["images_sha256"][...])]
+    return [str(sha256) for sha256 in read_array(features, arrays, "images_sha256")]
 
 
 def check_same_images(masks: Store, images_sha256: Sequence[str]) -> None:

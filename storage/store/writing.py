@@ -58,7 +58,8 @@ def create_store(
     StoreError
         If a dimension has no size.
     """
-    fixed = {name: own for name, own in FIXED_COORDINATES.items() if name in SCHEMA[kind]} | coords
+    known = {name: own for name, own in FIXED_COORDINATES.items() if name in SCHEMA[kind]}
+    fixed: dict[str, Any] = {**known, **coords}
     full = full_signature(signature)
     attributes = {"kind": kind, "signature": full, "coordinates": coordinates(kind)}
     if kind == "masks":
