@@ -10,7 +10,7 @@ Writes  ``results/splits/<split>/``: ``auc.csv``, ``iou.csv``, ``curves.csv``,
 
 from pipeline.scoring.bootstrap import resample_groups
 from stages.evaluation import read_scores, split_tables
-from stages.executor.tasks import map_by
+from stages.executor.executors import map_by
 from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known

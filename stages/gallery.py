@@ -19,7 +19,7 @@ from pipeline.result_rows import RANKING
 from pipeline.scoring.measures import ranked_name
 from pipeline.views import default_view
 from stages.executor.cells import CellsToOpen, opened
-from stages.executor.tasks import map_by
+from stages.executor.executors import map_by
 from stages.object_pictures import by_source, drawn
 from stages.program.main import check_unchanged, stage_main
 from stages.program.progress import progress

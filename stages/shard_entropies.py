@@ -6,7 +6,8 @@ from jaxtyping import Bool
 from pipeline.entropy.comparisons import truth_at_size
 from pipeline.entropy.objects import ObjectArrays, concatenate, object_arrays
 from stages.executor.cells import CellsToOpen, opened
-from stages.executor.tasks import Task, check_all_done, run_tasks
+from stages.executor.executors import executor_of
+from stages.executor.tasks import Task, results_of
 from stages.program.progress import progress
 from stages.settings.blocks import ExecutorParams
 from storage.files.addresses import is_address
@@ -17,21 +18,18 @@ def split_arrays(cells: CellsToOpen, executor: ExecutorParams) -> ObjectArrays:
     """Entropies and the like of all objects; each task reads and reduces one shard of masks."""
     found = opened(cells)
     tasks = [
-        Task(f"entropies of objects {run.start} to {run.stop - 1}", run_arrays, (cells, run))
-        for run in object_runs(found)
+        Task(f"entropies of objects {some.start} to {some.stop - 1}", run_arrays, (cells, some))
+        for some in object_runs(found)
     ]
-    parts: dict[str, ObjectArrays] = {}
-    with progress("entropy", found.table.n_objects) as advance:
-
-        def keep(task: Task[ObjectArrays], part: ObjectArrays) -> None:
-            parts[task.name] = part
-            advance(len(next(iter(part.values()))))
-
-        # Threads do in one process: decompression and the kernels release the GIL. Elsewhere than
-        # on the disk, one waits for masks while another computes.
-        n_at_once = executor.n_threads * (2 if is_address(cells.cache) else 1)
-        check_all_done(run_tasks(tasks, executor, keep, n_threads=n_at_once))
-    return concatenate([parts[task.name] for task in tasks])
+    # Threads do in one process: decompression and the kernels release the GIL. Elsewhere than on
+    # the disk, one waits for masks while another computes.
+    n_at_once = executor.n_threads * (2 if is_address(cells.cache) else 1)
+    with (
+        progress("entropy", found.table.n_objects) as advance,
+        executor_of(executor, n_threads=n_at_once) as run,
+    ):
+        parts = results_of(run, tasks, lambda task, _: advance(len(task.arguments[1])))
+    return concatenate(parts)
 
 
 def run_arrays(cells: CellsToOpen, run: range) -> ObjectArrays:

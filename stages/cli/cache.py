@@ -12,7 +12,7 @@ from stages.cli.columns import aligned, bytes_text
 from stages.cli.fill import parts_of
 from stages.cli.listing import ls, own_part
 from stages.filling.fill import adopt_outputs, run_cell
-from stages.filling.job import CellJob, possible_jobs
+from stages.filling.job import Filling, possible
 from stages.filling.plans import all_cells
 from stages.program.main import REPORTED, one_line, reported_errors, running
 from stages.program.progress import counting, progress
@@ -25,7 +25,6 @@ from storage.files.manifest import ROOT
 from storage.paths import CACHE, POOL, remedy
 from storage.pool.dvc_cache import mend_cache
 from storage.pool.publishing import clean
-from storage.split.objects import PreparedSplit
 from storage.store.describe import differences_of, find_stores, verify
 
 app = typer.Typer(
@@ -220,7 +219,7 @@ def adopt_command() -> None:
     do it, too.
     """
     with reported_errors():
-        n_shards = sum(adopt_outputs(jobs, split) for jobs, split in _jobs(read_params()))
+        n_shards = sum(map(adopt_outputs, _fillings(read_params())))
     print(f"{counted(n_shards, 'shard')} put into {POOL}")
 
 
@@ -232,9 +231,9 @@ def clean_command() -> None:
     """
     with reported_errors():
         asked: dict[Path, set[str]] = {}
-        for jobs, split in _jobs(read_params()):
-            for job in jobs.values():
-                asked.setdefault(job.cell(split).folder, set()).update(split.names)
+        for fillings in _fillings(read_params()):
+            for one in fillings.values():
+                asked.setdefault(one.cell.folder, set()).update(one.own)
         cleaned = clean(asked)
     print(f"removed {counted(cleaned.n_shards, 'shard')}, {bytes_text(cleaned.n_bytes)}")
     for folder, n_shards in cleaned.unpublished.items():
@@ -242,7 +241,7 @@ def clean_command() -> None:
         print(f"kept    {some} that were never published; `rm -r {folder}` removes them")
 
 
-def _jobs(params: Params) -> Iterator[tuple[dict[str, CellJob], PreparedSplit]]:
-    """All cells of the settings, once for each device that these allow."""
-    for name, split, _ in parts_of(all_cells(params), params):
-        yield possible_jobs(name, params.splits[name.split], params.extract, split), split
+def _fillings(params: Params) -> Iterator[dict[str, Filling]]:
+    """All cells of the settings, each on every device that these allow."""
+    for name, split, own in parts_of(all_cells(params), params):
+        yield possible(name, params.splits[name.split], params.extract, split, own)

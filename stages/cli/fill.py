@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from stages.cli.plan import lacking_table
-from stages.filling.fill import Filling, adopt_outputs, device_of
+from stages.filling.fill import adopt_outputs, device_of
 from stages.filling.fill import fill as fill_all
-from stages.filling.job import possible_jobs, settled_job
+from stages.filling.job import Filling, possible, settled
 from stages.filling.plans import all_cells, plan_cell, prepared_as_set, reason_to_run
 from stages.program.main import one_line, reported_errors
 from stages.program.stopping import stoppable
@@ -143,8 +143,7 @@ def choose(names: Sequence[CellName], params: Params, part: Part = (1, 1)) -> li
     chosen = []
     for name, split, own in parts_of(names, params, part):
         if reason_to_run(name, params.extract, split):
-            jobs = possible_jobs(name, params.splits[name.split], params.extract, split)
-            adopt_outputs(jobs, split)
-            job = settled_job(jobs, split, device)
-            chosen.append(Filling(job, job.cell(split), own))
+            fillings = possible(name, params.splits[name.split], params.extract, split, own)
+            adopt_outputs(fillings)
+            chosen.append(settled(fillings, device))
     return chosen

@@ -16,12 +16,12 @@ from pipeline.extraction.predictions import Each, Request, Rows, extract_objects
 from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Embedding, Sam, Square
 from pipeline.views import apply_view
+from stages.extraction.models import device_name
 from stages.program.main import one_line
 from stages.settings.signatures import CellName
 from storage.errors import ImageError, WeightsError
 from storage.images.videos import SplitImages
 from storage.pool.cell import Cell
-from storage.rle import decode_rle
 from storage.split.objects import ObjectTable
 
 N_READERS: Final = 2
@@ -33,20 +33,12 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class Failure:
-    """An image that could not be extracted, and why."""
-
-    piece: Piece
-    reason: str
-
-
 @runtime_checkable
 class Steps(Protocol[T]):
     """The steps that the loop calls; only they know where things are stored."""
 
-    def read(self, piece: Piece) -> T | Failure:
-        """Read a piece's image; called from several threads."""
+    def read(self, piece: Piece) -> T | ImageError:
+        """Read a piece's image, or say why it cannot be; called from several threads."""
 
     def compute(self, piece: Piece, given: T) -> Rows:
         """Run the model on what was read."""
@@ -57,7 +49,7 @@ class Steps(Protocol[T]):
 
 def run_shards(
     shards: Iterable[Shard], steps: Steps[T], advance: Callable[[int], None]
-) -> tuple[Failure, ...]:
+) -> dict[int, str]:
     """Extract the shards; one with a failed image is not written.
 
     Parameters
@@ -69,9 +61,9 @@ def run_shards(
 
     Returns
     -------
-    The failures, in the order of the shards.
+    Images that failed, each with its reason.
     """
-    failures: list[Failure] = []
+    failures: dict[int, str] = {}
     # However the block ends, it waits for the shard that is being written.
     with ThreadPoolExecutor(N_READERS) as readers, ThreadPoolExecutor(1) as writer:
         todo = ((shard, piece) for shard in shards for piece in shard.pieces)
@@ -79,20 +71,20 @@ def run_shards(
         written: Future[None] | None = None
         for shard, pieces in groupby(read, key=lambda piece: piece[0]):
             rows: list[Rows] = []
-            failed: list[Failure] = []
+            failed: dict[int, str] = {}
             for _, piece, given in pieces:
-                if isinstance(given, Failure):
-                    failed.append(given)
+                if isinstance(given, ImageError):
+                    failed[piece.image] = str(given)
                 elif not failed:
                     rows.append(steps.compute(piece, given))
                     advance(piece.stop - piece.start)
-            failures.extend(failed)
+            failures |= failed
             if written is not None:
                 written.result()  # one shard in flight: memory stays flat, errors surface
             written = None if failed else writer.submit(_write, steps, shard, rows)
         if written is not None:
             written.result()
-    return tuple(failures)
+    return failures
 
 
 def _write(steps: Steps[T], shard: Shard, rows: list[Rows]) -> None:
@@ -148,22 +140,20 @@ class CellSteps:
     name: CellName
     batch: int
     """Prompt sets per decoder call."""
-    maker: str
-    """Name of the processor or GPU."""
     end: Callable[[str], None] = lambda _: None
     """Called with the name of each shard that is written."""
     _last: tuple[int, Embedding] | None = field(default=None, init=False)
 
-    def read(self, piece: Piece) -> ViewedImage | Failure:
+    def read(self, piece: Piece) -> ViewedImage | ImageError:
         """Read, augment and resize an image; decode the true masks of its objects."""
-        file = str(self._table.file[piece.image])
-        height, width = self._size_px(piece)
+        table, image = self._table, piece.image
+        file, height_px = str(table.file[image]), int(table.height_px[image])
         try:
-            self._check_unchanged(piece.image)
-            rgb = self.images.read(file, height_px=height, width_px=width)
+            self._check_unchanged(image)
+            rgb = self.images.read(file, height_px=height_px, width_px=int(table.width_px[image]))
             request = self._request(piece)
         except (ImageError, OSError, PromptError) as error:
-            return Failure(piece, one_line(error))
+            return ImageError(one_line(error))
         viewed = apply_view(rgb, self.name.view, image=file)
         return self.sam.square(viewed), request
 
@@ -194,7 +184,7 @@ class CellSteps:
     def write(self, shard: Shard, rows: Rows) -> None:
         """Keep a shard in the pool."""
         name = self.cell.split.names[shard.index]
-        self.cell.put(name, rows, maker=self.maker)
+        self.cell.put(name, rows, maker=device_name(self.sam.device))
         self.end(name)
 
     @property
@@ -202,16 +192,11 @@ class CellSteps:
         return self.cell.split.table
 
     def _request(self, piece: Piece) -> Request:
-        rows, size_px = slice(piece.start, piece.stop), self._size_px(piece)
-        truth = [decode_rle(str(counts), *size_px) for counts in self._table.mask_rle[rows]]
-        clicks, view = self._table.point_px[rows], self.name.view
+        truth = [self._table.truth(row) for row in range(piece.start, piece.stop)]
+        clicks, view = self._table.point_px[piece.start : piece.stop], self.name.view
         request = Request(clicks, np.stack(truth), view, self.name.prompts)
         _ = request.places  # here, where a faulty prompt set costs its image alone
         return request
-
-    def _size_px(self, piece: Piece) -> tuple[int, int]:
-        """Height and width of the image."""
-        return int(self._table.height_px[piece.image]), int(self._table.width_px[piece.image])
 
     def _check_unchanged(self, image: int) -> None:
         file, known = str(self._table.file[image]), str(self._table.image_sha256[image])

@@ -2,21 +2,22 @@
 
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from stages.executor.tasks import N_NAMED, Task, check_all_done, run_tasks
+from stages.executor.executors import executor_of
+from stages.executor.tasks import N_NAMED, Done, Task, results_of
 from stages.filling.job import (
     CellJob,
+    Filling,
     Unread,
     device_here,
     fill_shards,
-    possible_jobs,
+    possible,
     prepared,
-    settled_job,
+    settled,
 )
 from stages.program.main import REPORTED, check_unchanged
 from stages.program.progress import progress
@@ -27,7 +28,6 @@ from storage.errors import ImageError, StoreError, counted, listed
 from storage.pool.adoption import PublishedCell, adopt, open_published, published_stores
 from storage.pool.cell import Cell
 from storage.pool.publishing import Comparison, compare_shards, publish
-from storage.split.objects import PreparedSplit
 from storage.store.inspection import open_store
 
 N_FILLED: Final = 3
@@ -38,25 +38,6 @@ LATE_S: Final = 90.0
 
 LOOK_S: Final = 1.0
 """Time between two checks for them."""
-
-
-@dataclass(frozen=True, eq=False)
-class Filling:
-    """A cell being filled.
-
-    Attributes
-    ----------
-    own
-        Names of the shards that are this process's to see to.
-    """
-
-    job: CellJob
-    cell: Cell
-    own: Collection[str]
-
-    def todo(self) -> list[str]:
-        """Its missing shards, in row order."""
-        return [name for name in self.cell.lacking() if name in self.own]
 
 
 def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
@@ -75,10 +56,9 @@ def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
     if executor.kind == "slurm":
         # No job is submitted to find out: it might wait for hours, as might those that compute.
         return "cuda" if executor.slurm.gpus else "cpu"
-    found: list[str] = []
-    task = Task("the device of a worker", device_here, (setting,))
-    check_all_done(run_tasks([task], executor, lambda _, device: found.append(device)))
-    return found[0]
+    with executor_of(executor) as run:
+        (device,) = results_of(run, [Task("the device of a worker", device_here, (setting,))])
+    return device
 
 
 def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> dict[CellJob, BaseException]:
@@ -100,26 +80,27 @@ def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> dict[CellJob,
         return {}
     is_inline = executor.kind == "inline"
     by_job = {some.job: some.cell for some in todo}
-    unread: dict[CellJob, dict[str, str]] = {}
+    unread: dict[CellJob, dict[str, str]] = {job: {} for job in by_job}
     errors: dict[CellJob, BaseException] = {}
     n_objects = sum(some.cell.split.n_objects(names) for some, names in todo.items())
     uses_gpu = any(job.device != "cpu" for job in by_job)
     # One process counts the images of a cell, several count the shards of all.
-    with progress("fill", 0 if is_inline else n_objects) as count:
-
-        def note(task: Task[Unread], images: Unread) -> None:
-            job, names, _ = task.arguments
-            if images:
-                unread.setdefault(job, {}).update(images)
-            count(by_job[job].split.n_objects(names))
-
-        tasks = _tasks(todo, is_inline=is_inline)
-        for failure in run_tasks(tasks, executor, note, uses_gpu=uses_gpu):
-            if not isinstance(failure.error, REPORTED):
-                raise failure.error
-            errors.setdefault(failure.task.arguments[0], failure.error)
+    with (
+        progress("fill", 0 if is_inline else n_objects) as count,
+        executor_of(executor, uses_gpu=uses_gpu) as run,
+    ):
+        for ended in run(_tasks(todo, is_inline=is_inline)):
+            job, names, _ = ended.task.arguments
+            if isinstance(ended, Done):
+                unread[job].update(ended.result)
+                count(by_job[job].split.n_objects(names))
+            elif isinstance(ended.error, REPORTED):
+                errors.setdefault(job, ended.error)
+            else:
+                raise ended.error
     for job, images in unread.items():
-        errors.setdefault(job, _unread_error(job, by_job[job], images))
+        if images:
+            errors.setdefault(job, _unread_error(job, by_job[job], images))
     _check_shown([some for some in todo if some.job not in errors])
     return errors
 
@@ -174,76 +155,76 @@ def run_cell(name: CellName, place: Split, params: ExtractParams, executor: Exec
         If images failed, after all shards without them were extracted and kept.
     """
     split = prepared(name.split, params.shard_objects)
-    jobs = possible_jobs(name, place, params, split)
-    adopt_outputs(jobs, split)
-    job = settled_job(jobs, split, partial(device_of, params, executor))
-    cell = job.cell(split)
-    with stoppable(f"finished shards are kept in {cell.folder}"):
-        compared = _filled(job, cell, executor)
-        _note_kinds(job, compared)
+    fillings = possible(name, place, params, split, split.names)
+    adopt_outputs(fillings)
+    one = settled(fillings, partial(device_of, params, executor))
+    with stoppable(f"finished shards are kept in {one.cell.folder}"):
+        compared = _filled(one, executor)
         check_unchanged()
-        publish(cell, name.outputs, compared)
+        publish(one.cell, name.outputs, compared)
 
 
-def adopt_outputs(jobs: dict[str, CellJob], split: PreparedSplit) -> int:
+def adopt_outputs(fillings: Mapping[str, Filling]) -> int:
     """Put the shards of a cell's outputs that the pool lacks into it.
 
     Parameters
     ----------
-    jobs
+    fillings
         The cell on each device that its settings allow.
 
     Returns
     -------
     How many.
     """
-    if not all(job.cell(split).lacking() for job in jobs.values()):
+    if not all(one.cell.lacking() for one in fillings.values()):
         return 0
-    name = next(iter(jobs.values())).name
+    name = next(iter(fillings.values())).job.name
     with published_stores(name.outputs) as paths:
-        if not paths or not (found := fitting(jobs, split, paths)):
+        if not paths or not (found := fitting(fillings, paths)):
             return 0
         n_shards, faults = adopt(found[1], found[0])
         for shard, fault in faults.items():
-            print(f"note: shard {shard} of {name} is extracted again: {fault}", file=sys.stderr)
+            _note_again(shard, name, fault)
         return n_shards
 
 
 def fitting(
-    jobs: dict[str, CellJob], split: PreparedSplit, paths: Mapping[str, Path]
+    fillings: Mapping[str, Filling], paths: Mapping[str, Path]
 ) -> tuple[PublishedCell, Cell] | None:
     """Published stores whose shards serve a cell, on the device that made them; None if none do."""
     try:
         signature = open_store(paths["features"]).signature
-        job = jobs.get(str(signature.get("device")))
+        one = fillings.get(str(signature.get("device")))
         # Before their arrays are opened: stores of another version may have others.
-        if job is None or not job.cell(split).fits(signature):
+        if one is None or not one.cell.fits(signature):
             return None
-        return open_published(paths), job.cell(split)
+        return open_published(paths), one.cell
     except StoreError as error:
         print(f"note: {error}", file=sys.stderr)
         return None
 
 
-def _filled(job: CellJob, cell: Cell, executor: ExecutorParams) -> Comparison:
+def _filled(one: Filling, executor: ExecutorParams) -> Comparison:
     """Fill a cell until every shard matches its digests."""
-    shards = cell.split.shards
+    job, cell = one.job, one.cell
     for _ in range(N_FILLED):
-        if errors := fill([Filling(job, cell, shards)], executor):
+        if errors := fill([one], executor):
             raise errors[job]
         compared = compare_shards(cell)
         if not compared.faults:
+            _note_kinds(job, compared)
             return compared
         for name, fault in compared.faults.items():
-            print(
-                f"note: shard {shards[name].index} of {job} is extracted again: {fault}",
-                file=sys.stderr,
-            )
+            _note_again(cell.split.shards[name].index, job.name, fault)
             cell.drop(name)
     raise StoreError(
         f"shards in {cell.folder} must be as they were written, got {N_FILLED} times in a row some "
         f"that were not ({listed(list(compared.faults.values()))})"
     )
+
+
+def _note_again(shard: int, name: CellName, fault: str) -> None:
+    print(f"note: shard {shard} of {name} is extracted again: {fault}", file=sys.stderr)
 
 
 def _note_kinds(job: CellJob, compared: Comparison) -> None:

@@ -1,7 +1,7 @@
 """One cell to fill, and the work of a process that fills it; its first shard imports the models."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -67,7 +67,7 @@ class CellJob:
             "decoder_batch": self.decoder_batch,
             **versions(*LIBRARIES),
         }
-        return {**full_signature(entries, self.params.shard_objects)}
+        return {**full_signature(entries)}
 
     def cell(self, split: PreparedSplit) -> Cell:
         """The cell in the pool."""
@@ -76,6 +76,25 @@ class CellJob:
         if self.name.with_masks:
             sizes |= {"y": known.mask_side_px, "x": known.mask_side_px}
         return Cell(self.signature, split, sizes)
+
+
+@dataclass(frozen=True, eq=False)
+class Filling:
+    """A cell being filled.
+
+    Attributes
+    ----------
+    own
+        Names of the shards that are this process's to see to.
+    """
+
+    job: CellJob
+    cell: Cell
+    own: Collection[str]
+
+    def todo(self) -> list[str]:
+        """Its missing shards, in row order."""
+        return [name for name in self.cell.lacking() if name in self.own]
 
 
 def prepared(split: str, shard_objects: int) -> PreparedSplit:
@@ -89,23 +108,22 @@ def prepared(split: str, shard_objects: int) -> PreparedSplit:
     return PreparedSplit(read_objects_of(split), shard_objects)
 
 
-def possible_jobs(
-    name: CellName, place: Split, params: ExtractParams, split: PreparedSplit
-) -> dict[str, CellJob]:
+def possible(
+    name: CellName, place: Split, params: ExtractParams, split: PreparedSplit, own: Collection[str]
+) -> dict[str, Filling]:
     """A cell on each of the devices that its settings allow."""
     devices = DEVICES if params.device == "auto" else (params.device,)
-    return {each: CellJob(name, place, params, each, split.objects_digest) for each in devices}
+    jobs = [CellJob(name, place, params, each, split.objects_digest) for each in devices]
+    return {job.device: Filling(job, job.cell(split), own) for job in jobs}
 
 
-def settled_job(
-    jobs: dict[str, CellJob], split: PreparedSplit, device: Callable[[], str]
-) -> CellJob:
+def settled(fillings: Mapping[str, Filling], device: Callable[[], str]) -> Filling:
     """The cell on the device that made all of its shards, else on the one that will compute.
 
     Parameters
     ----------
-    jobs
-        From ``possible_jobs``.
+    fillings
+        From ``possible``.
     device
         Asked only where something is lacking.
 
@@ -114,19 +132,19 @@ def settled_job(
     StoreError
         If GPUs have begun it, and none is here: it would be made anew on a processor, unasked.
     """
-    lacking = {each: len(job.cell(split).lacking()) for each, job in jobs.items()}
-    for each, job in jobs.items():
+    lacking = {each: len(one.cell.lacking()) for each, one in fillings.items()}
+    for each, one in fillings.items():
         if not lacking[each]:
-            return job
-    here, n_shards = device(), len(split.shards)
+            return one
+    here, n_shards = device(), len(one.cell.split.shards)
     n_done = n_shards - lacking.get("cuda", n_shards)
-    if here == "cpu" and len(jobs) > 1 and n_done:
+    if here == "cpu" and len(fillings) > 1 and n_done:
         raise StoreError(
-            f"{next(iter(jobs.values()))} must be finished on a GPU, as it was begun ({n_done} of "
+            f"{one.job} must be finished on a GPU, as it was begun ({n_done} of "
             f"{counted(n_shards, 'shard')} done), got none here; extract.device: cpu would begin "
             "it anew on this processor, and keep what the GPU has done"
         )
-    return jobs["cuda" if n_done else here]
+    return fillings["cuda" if n_done else here]
 
 
 def device_here(setting: str) -> str:
@@ -162,19 +180,18 @@ def fill_shards(job: CellJob, names: tuple[str, ...], is_shown: bool) -> Unread:
     WeightsError
         If the weights are missing, damaged or of another architecture.
     """
-    from stages.extraction.models import device_name, kept_model  # noqa: PLC0415
-    from stages.extraction.steps import CellSteps, Failure, run_shards  # noqa: PLC0415
+    from stages.extraction.models import kept_model  # noqa: PLC0415
+    from stages.extraction.steps import CellSteps, run_shards  # noqa: PLC0415
 
     split, images = _split_of(job, names)
-    sam = kept_model(job.params, job.name.model, job.device)
-    cell, maker = job.cell(split), device_name(sam.device)
+    sam, cell = kept_model(job.params, job.name.model, job.device), job.cell(split)
     n_objects = split.n_objects(names) if is_shown else 0
     with progress(f"extract {job}", n_objects) as count, _Turns(cell, names, count) as turns:
-        steps = CellSteps(sam, cell, images, job.name, job.decoder_batch, maker, turns.end)
-        failures: list[Failure] = []
+        steps = CellSteps(sam, cell, images, job.name, job.decoder_batch, turns.end)
+        failures: dict[int, str] = {}
         while turns.left:
-            failures += run_shards(turns.shards(), steps, count)
-    return {str(split.table.file[one.piece.image]): one.reason for one in failures}
+            failures |= run_shards(turns.shards(), steps, count)
+    return {str(split.table.file[image]): why for image, why in failures.items()}
 
 
 class _Turns:

@@ -8,7 +8,7 @@ from typing import Final
 from pipeline.sam.families import row_of
 from pipeline.vocabulary import N_PROPOSALS
 from stages.filling.fill import fitting
-from stages.filling.job import possible_jobs
+from stages.filling.job import possible
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import Params
 from stages.settings.signatures import (
@@ -19,15 +19,15 @@ from stages.settings.signatures import (
     objects_settings,
     train_cells,
 )
-from storage.datasets.catalogue import Extent, estimate_extent
+from storage.datasets.catalogue import estimate_extent
 from storage.errors import StoreError, counted
 from storage.files.addresses import files_at
 from storage.paths import objects_path
 from storage.pool.cell import of_rows, settings_of
 from storage.split.objects import PreparedSplit, read_objects
 from storage.store.grid import mask_bytes, object_bytes
-from storage.store.inspection import open_store, read_description
-from storage.store.opening import check_complete, read_images
+from storage.store.inspection import read_description
+from storage.store.opening import open_complete, read_images
 from storage.store.schema import FIXED_COORDINATES
 from storage.store.signature import compare, versions
 
@@ -97,7 +97,12 @@ def plan_split(split: str, params: Params) -> list[CellPlan]:
         prepared = prepared_as_set(split, params)
     except StoreError as error:
         anew = str(error) if objects_path(split).exists() else ""
-        extent = _estimated(split, params)
+        place = params.splits[split]
+        extent = estimate_extent(
+            place.data_set.list_parts(place.source),
+            min_area_px=params.prepare.min_area_px,
+            max_objects=place.max_objects,
+        )
         n_shards = -(-extent.n_objects // params.extract.shard_objects)
         lacking = n_shards, extent.n_images, extent.n_objects, extent.is_exact
         reasons = (anew or reason_to_run(cell, params.extract, None) for cell in cells)
@@ -124,13 +129,13 @@ def plan_cell(
     why = reason_to_run(name, params.extract, split)
     if not why:
         return CellPlan(name)
-    jobs = possible_jobs(name, params.splits[name.split], params.extract, split)
-    lacking = min((job.cell(split).lacking() for job in jobs.values()), key=len)
+    fillings = possible(name, params.splits[name.split], params.extract, split, own)
+    lacking = min((one.cell.lacking() for one in fillings.values()), key=len)
     n_done = len(split.shards) - len(lacking)
     if n_done and why.startswith(MISSING):
         why = f"{n_done} of {counted(len(split.shards), 'shard')} done"
     is_there = all(path.exists() for path in name.outputs.values())
-    found = fitting(jobs, split, name.outputs) if is_there else None
+    found = fitting(fillings, name.outputs) if is_there else None
     todo = [one for one in lacking if one in own and not (found and one in found[0].names)]
     return CellPlan(name, why, len(todo), split.n_images(todo), split.n_objects(todo))
 
@@ -144,14 +149,6 @@ def cell_bytes(cell: CellName, n_objects: int, family: str) -> tuple[int, int, i
     n_masks = N_PROPOSALS * len(cell.prompts) * n_objects if cell.with_masks else 0
     low, high = mask_bytes(sizes.mask_side_px)
     return n_objects * object_bytes("features", dims), n_masks * low, n_masks * high
-
-
-def _estimated(split: str, params: Params) -> Extent:
-    place = params.splits[split]
-    parts = place.data_set.list_parts(place.source)
-    return estimate_extent(
-        parts, min_area_px=params.prepare.min_area_px, max_objects=place.max_objects
-    )
 
 
 def reason_to_run(cell: CellName, params: ExtractParams, split: PreparedSplit | None) -> str:
@@ -172,11 +169,11 @@ def reason_to_run(cell: CellName, params: ExtractParams, split: PreparedSplit | 
         return MISSING if split is None else _missing(cell, asked, params.device, split)
     if absent:
         return f"{absent[0]} missing"
-    faults = (_fault(path, asked, split) for path in cell.outputs.values())
+    faults = (_fault(kind, path, asked, split) for kind, path in cell.outputs.items())
     return next(filter(None, faults), "")
 
 
-def _fault(path: Path, asked: dict[str, object], split: PreparedSplit | None) -> str:
+def _fault(kind: str, path: Path, asked: dict[str, object], split: PreparedSplit | None) -> str:
     """Why a store is not that of a cell under these settings; empty if it is."""
     of_split = {} if split is None else {"objects_digest": split.objects_digest}
     try:
@@ -184,9 +181,8 @@ def _fault(path: Path, asked: dict[str, object], split: PreparedSplit | None) ->
         signature = read_description(files_at(path))[2]
         if changes := compare(signature, asked | of_split):
             return changes
-        store = open_store(path)
-        arrays = check_complete(store)
-        if split is None or store.kind == "masks":
+        store, arrays = open_complete(path, kind, {})
+        if split is None or kind == "masks":
             return ""
         return "" if read_images(store, arrays) == split.images_sha256 else "other images"
     except StoreError:

@@ -12,7 +12,8 @@ from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import TrainingSet, split_by_group
 from pipeline.heads.training import Plan, Rows, TrainedHead, train_head
 from stages.executor.cells import CellsToOpen, opened
-from stages.executor.tasks import Task, check_all_done, run_tasks
+from stages.executor.executors import executor_of
+from stages.executor.tasks import Task, results_of
 from stages.program.progress import progress
 from stages.settings.blocks import ExecutorParams
 from stages.training.data import read_head_data
@@ -173,7 +174,8 @@ def _run(
         found[one] = fitted
         note(one)
 
-    check_all_done(run_tasks(tasks, executor, keep, n_threads=n_threads))
+    with executor_of(executor, n_threads=n_threads) as run:
+        results_of(run, tasks, keep)
     return found
 
 

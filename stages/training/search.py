@@ -24,7 +24,8 @@ from pipeline.heads.kinds import RANGES, HeadSet, Hyperparameters, Trial
 from pipeline.heads.objectives import VALIDATION_SHARE, TrainingSet, sample_by_group, split_by_group
 from pipeline.heads.training import Rows, continued_costs, validation_cost
 from stages.executor.cells import CellsToOpen, opened
-from stages.executor.tasks import Task, check_all_done, run_tasks
+from stages.executor.executors import executor_of
+from stages.executor.tasks import Task, results_of
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
 from stages.settings.blocks import ExecutorParams, TuneParams
@@ -178,14 +179,13 @@ def search_there(study: Study, folder: Path) -> Found:
 
 
 def _search_elsewhere(study: Study, folder: Path, executor: ExecutorParams) -> list[Trial]:
-    found: list[Found] = []
     task = Task(str(study), search_there, (study, folder))
     # SMAC3 chooses each trial by those before it, so that a second worker would have nothing to do.
-    one = replace(executor, n_workers=1)
-    check_all_done(run_tasks([task], one, lambda _, result: found.append(result)))
-    if isinstance(found[0], ValueError):
-        raise found[0]
-    return found[0]
+    with executor_of(replace(executor, n_workers=1)) as run:
+        (found,) = results_of(run, [task])
+    if isinstance(found, ValueError):
+        raise found
+    return found
 
 
 @contextmanager

@@ -9,13 +9,14 @@ import re
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from weakref import finalize
 
 from zarr.abc.store import Store
@@ -23,6 +24,9 @@ from zarr.storage import FsspecStore, ObjectStore
 
 from storage.errors import StoreError
 from storage.files.files import AWAY, Failures, Files, named_failures
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 DVC_ADDRESS: Final = re.compile(r"dvc://(?P<repository>.+)@(?P<revision>[^@/]+)/(?P<path>.+)")
 """The last ``@`` ends the repository; a ``/`` in the name of a branch is written ``%2F``."""
@@ -37,6 +41,9 @@ A thread of Rust that wants the interpreter while Python ends aborts the process
 is then 134, though all was read. Each needs microseconds.
 """
 
+N_AT_ONCE: Final = 16
+"""Stores at an address that are asked at a time."""
+
 ZIP: Final = ".zip"
 """End of the address of a store in one file; on the disk its first bytes tell."""
 
@@ -46,6 +53,14 @@ ZIP_FAILURES: Final[Failures] = (zipfile.BadZipFile, zlib.error, OSError, ValueE
 def is_address(where: str | Path) -> bool:
     """Whether it is an address, not a path."""
     return isinstance(where, str) and "://" in where
+
+
+def map_stores(work: Callable[[T], R], items: Iterable[T], where: str | Path) -> list[R]:
+    """Do the same work for stores, in their order; at an address some at once, as each waits."""
+    if not is_address(where):
+        return list(map(work, items))
+    with ThreadPoolExecutor(N_AT_ONCE) as pool:
+        return list(pool.map(work, items))
 
 
 def files_at(where: str | Path) -> Files:

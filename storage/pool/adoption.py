@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-
 from storage.errors import StoreError
 from storage.folders import passing_folder
 from storage.paths import WORK
@@ -16,12 +14,7 @@ from storage.pool.dvc_cache import lay_out, recorded_listings
 from storage.split.objects import names_of_rows
 from storage.store.grid import chunk_rows, file_name
 from storage.store.inspection import AnyArray, Store, check_identity, open_store
-from storage.store.opening import (
-    check_same_images,
-    naming_damage,
-    read_arrays,
-    read_images,
-)
+from storage.store.opening import check_same_images, read_array, read_arrays, read_images
 
 
 @contextmanager
@@ -58,26 +51,37 @@ class PublishedCell:
     arrays: Mapping[str, AnyArray]
     names: tuple[str, ...]
 
-    def read(self, shards: Sequence[int]) -> Iterator[tuple[int, Rows | str]]:
-        """Features of shards in their order, each by its index, or what is wrong with them."""
+    def read(self, shards: Sequence[int]) -> list[Rows]:
+        """Features of some shards, which rise.
+
+        Raises
+        ------
+        StoreError
+            If they are damaged, or what lies between them.
+        """
         features, first = self.stores["features"], shards[0]
         size = features.shard_objects
-        rows = {}
-        try:
-            for name in shard_arrays("features"):
-                with naming_damage(features, name):
-                    some = self.arrays[name][first * size : (shards[-1] + 1) * size]
-                    rows[name] = np.asarray(some)
-        except StoreError as error:
-            if len(shards) == 1:
-                yield first, str(error)
-            else:
-                for shard in shards:
-                    yield from self.read([shard])
-            return
-        for shard in shards:
-            own = slice((shard - first) * size, (shard - first + 1) * size)
-            yield shard, {name: values[own] for name, values in rows.items()}
+        together = slice(first * size, (shards[-1] + 1) * size)
+        rows = {
+            name: read_array(features, self.arrays, name, together)
+            for name in shard_arrays("features")
+        }
+        own = [slice((i - first) * size, (i - first + 1) * size) for i in shards]
+        return [{name: values[some] for name, values in rows.items()} for some in own]
+
+    def masks(self, shard: int) -> tuple[Path, str]:
+        """File of a shard's masks, and the digest that it must have.
+
+        Raises
+        ------
+        StoreError
+            If it is missing.
+        """
+        masks, name = self.stores["masks"], f"{MASK_CODE}/{file_name((shard, 0, 0, 0, 0))}"
+        path = masks.path / name
+        if not path.exists():
+            raise StoreError(f"{path} is missing")
+        return path, masks.manifest[name].sha256
 
 
 def open_published(paths: Mapping[str, Path]) -> PublishedCell:
@@ -96,8 +100,7 @@ def open_published(paths: Mapping[str, Path]) -> PublishedCell:
     arrays = read_arrays(features)
     if "masks" in stores:
         check_same_images(stores["masks"], read_images(features, arrays))
-    with naming_damage(features, "input_sha256"):
-        rows_sha256 = np.asarray(arrays["input_sha256"][...])
+    rows_sha256 = read_array(features, arrays, "input_sha256")
     names = names_of_rows(rows_sha256, features.shard_objects)
     return PublishedCell(stores, arrays, tuple(names))
 
@@ -118,24 +121,21 @@ def adopt(cell: Cell, published: PublishedCell) -> tuple[int, dict[int, str]]:
     n_together = max(1, chunk_rows(n_rows) // published.stores["features"].shard_objects)
     faults: dict[int, str] = {}
     for _, some in groupby(wanted, lambda i: i // n_together):
-        for i, rows in published.read(list(some)):
-            if fault := _put(cell, published, i, rows):
-                faults[i] = fault
+        faults |= _adopt(cell, published, list(some))
     adopted = [published.names[i] for i in wanted if i not in faults]
     if adopted:
         cell.note_published(adopted)
     return len(adopted), faults
 
 
-def _put(cell: Cell, published: PublishedCell, shard: int, rows: Rows | str) -> str:
-    """Put a shard into the pool, or say what is wrong with it."""
-    if isinstance(rows, str):
-        return rows
-    path, sha256 = None, ""
-    if "masks" in cell.kinds:
-        masks, name = published.stores["masks"], f"{MASK_CODE}/{file_name((shard, 0, 0, 0, 0))}"
-        path, sha256 = masks.path / name, masks.manifest[name].sha256
-        if not path.exists():
-            return f"{path} is missing"
-    cell.adopt(published.names[shard], rows, path, sha256)
-    return ""
+def _adopt(cell: Cell, published: PublishedCell, shards: Sequence[int]) -> dict[int, str]:
+    """Put some shards into the pool; what is wrong with those that are damaged."""
+    try:
+        for i, rows in zip(shards, published.read(shards), strict=True):
+            masks = published.masks(i) if "masks" in cell.kinds else None
+            cell.adopt(published.names[i], rows, masks)
+    except StoreError as error:
+        if len(shards) == 1:
+            return {shards[0]: str(error)}
+        return {i: why for one in shards for i, why in _adopt(cell, published, [one]).items()}
+    return {}

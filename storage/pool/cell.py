@@ -23,11 +23,10 @@ from typing import Any, Final, cast
 
 import numpy as np
 import zarr
-from zarr.buffer import default_buffer_prototype
+from zarr.abc.buffer import Buffer
 from zarr.storage import MemoryStore
 
 from storage.errors import StoreError
-from storage.files.files import run
 from storage.files.manifest import FileRecord
 from storage.folders import put_file, put_link
 from storage.paths import POOL
@@ -160,12 +159,13 @@ class Cell:
             put_file(self.masks_path(name, sha256), data)
         self._put_features(name, ShardRows(kept, maker, sha256))
 
-    def adopt(self, name: str, rows: Rows, masks: Path | None, masks_sha256: str) -> None:
-        """Keep a shard of published stores, whose masks are linked."""
-        if masks is not None:
-            put_link(masks.resolve(), self.masks_path(name, masks_sha256))
+    def adopt(self, name: str, rows: Rows, masks: tuple[Path, str] | None) -> None:
+        """Keep a shard of published stores, whose masks, a file and its digest, are linked."""
+        file, sha256 = masks or (None, "")
+        if file is not None:
+            put_link(file.resolve(), self.masks_path(name, sha256))
         kept = self._checked(name, rows, ("features",))
-        self._put_features(name, ShardRows(kept, "", masks_sha256))
+        self._put_features(name, ShardRows(kept, "", sha256))
 
     def read(self, name: str) -> ShardRows:
         """Features of a shard.
@@ -203,7 +203,9 @@ class Cell:
             put_file(settings, f"{json.dumps(self.settings, indent=1)}\n".encode())
         data = io.BytesIO()
         own = {MAKER: np.array(shard.maker), MASKS_SHA256: np.array(shard.masks_sha256)}
-        np.savez(data, allow_pickle=False, **own, **dict(_plain(shard.rows)))
+        # NumPy has no files of text of any length.
+        text = {k: np.array(v.tolist()) for k, v in shard.rows.items() if v.dtype.kind == "T"}
+        np.savez(data, allow_pickle=False, **{**own, **shard.rows, **text})
         put_file(self.features_path(name), data.getvalue(), is_first=True)
 
     def _checked(self, name: str, rows: Mapping[str, np.ndarray], kinds: Sequence[str]) -> Rows:
@@ -233,20 +235,11 @@ class Cell:
     def _encoded(self, codes: np.ndarray) -> bytes:
         """File of a shard of masks."""
         sizes = self._sizes | {"object": self.split.full_rows}
-        spec, memory = SCHEMA["masks"][MASK_CODE], MemoryStore()
-        group = zarr.create_group(memory, zarr_format=3)
+        spec, files = SCHEMA["masks"][MASK_CODE], dict[str, Buffer]()
+        group = zarr.create_group(MemoryStore(files), zarr_format=3)
         create_array(group, MASK_CODE, spec, grid(spec, sizes, self.split.full_rows))
         writable(group, MASK_CODE)[: len(codes)] = codes
-        key = f"{MASK_CODE}/{file_name((0,) * codes.ndim)}"
-        data = run(memory.get(key, default_buffer_prototype()))
-        assert data is not None  # chunks of fill values are written, too
-        return data.to_bytes()
-
-
-def _plain(rows: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
-    """Arrays that NumPy can write: it has no files of text of any length."""
-    for name, values in rows.items():
-        yield name, np.array(values.tolist()) if values.dtype.kind == "T" else values
+        return files[f"{MASK_CODE}/{file_name((0,) * codes.ndim)}"].to_bytes()
 
 
 def of_rows(signature: Mapping[str, object]) -> dict[str, object]:

@@ -89,7 +89,6 @@ def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str
         cell.sizes,
         signature=cell.signature,
         coords={"object_id": split.table.object_id, "prompt": cell.signature["prompts"]},
-        shard_objects=split.shard_objects,
     )
     images = split.images_sha256
     if kind == "masks":
@@ -113,20 +112,17 @@ def _link_masks(cell: Cell, store: Path, compared: Comparison) -> dict[str, File
 
 
 def _blocks(cell: Cell) -> Iterator[tuple[slice, Rows]]:
-    """Features of one published chunk after the other, so that memory holds no more."""
-    n_rows = cell.split.table.n_objects
+    """Features of some published chunks after the other, so that memory holds no more."""
+    n_rows, size = cell.split.table.n_objects, cell.split.shard_objects
     step = chunk_rows(n_rows)
-    held: list[Rows] = []
-    start = n_held = 0
-    for name in cell.split.names:
-        held.append(cell.read(name).rows)
-        n_held += len(held[-1]["input_sha256"])
-        while n_held >= step or start + n_held == n_rows > start:
-            together = {key: np.concatenate([rows[key] for rows in held]) for key in held[0]}
-            n = min(step, n_held)
-            yield slice(start, start + n), {key: values[:n] for key, values in together.items()}
-            held = [{key: values[n:] for key, values in together.items()}]
-            start, n_held = start + n, n_held - n
+    step *= -(-size // step)  # a shard that lies in two blocks is read twice, none is more often
+    for start in range(0, n_rows, step):
+        first = start // size
+        names = cell.split.names[first : -(-(start + step) // size)]
+        shards = [cell.read(name).rows for name in names]
+        own = slice(start - first * size, start - first * size + step)
+        rows = {key: np.concatenate([shard[key] for shard in shards])[own] for key in shards[0]}
+        yield slice(start, min(start + step, n_rows)), rows
 
 
 @dataclass

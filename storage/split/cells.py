@@ -6,7 +6,6 @@ is wrong.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,9 +19,9 @@ from pipeline.sam.families import reads_of
 from pipeline.views import entropy_views
 from pipeline.vocabulary import TRAIN_PROMPTS
 from storage.errors import StoreError, counted, listed
-from storage.files.addresses import files_at, is_address
+from storage.files.addresses import map_stores
 from storage.paths import CACHE, entropy_path, features_path, located, masks_path, objects_path
-from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
+from storage.split.objects import ObjectTable, PreparedSplit, read_objects_of
 from storage.store.inspection import AnyArray, Store
 from storage.store.mask_chunks import MaskChunks
 from storage.store.opening import (
@@ -32,6 +31,7 @@ from storage.store.opening import (
     naming_damage,
     open_complete,
     open_entropy,
+    read_array,
     read_images,
 )
 from storage.store.schema import ROWS_VERSION
@@ -48,9 +48,6 @@ EXTRACTION_KEYS: Final = ("extract_version", "family", "precision")
 
 INHERITED_KEYS: Final = (*EXTRACTION_KEYS, "objects_digest")
 """Entries of cells that are repeated in the signature of what is computed from them."""
-
-N_AT_ONCE: Final = 16
-"""Cells of a cache at an address that are opened at a time."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +94,7 @@ class OpenCell:
     ) -> Float32[np.ndarray, "object prompt proposal"]:
         """Read ``sam_score`` or ``iou`` of consecutive objects, or of all."""
         some = slice(None) if rows is None else slice(rows.start, rows.stop)
-        with naming_damage(self.where, name):
-            return np.asarray(self.arrays[name][some])
+        return read_array(self.store, self.arrays, name, some)
 
     def proposals(self, prompt: str = TRAIN_PROMPTS[0]) -> ProposalScores:
         """Read how good all proposals are, of a prompt set and of ``refined``."""
@@ -197,13 +193,6 @@ class SplitCells:
         return {model: self.by_name[model, "identity"] for model in self.models}
 
     @property
-    def is_elsewhere(self) -> bool:
-        """Whether the cells are in another cache than that of the repository."""
-        return any(
-            cell.where != features_path(self.split, *name) for name, cell in self.by_name.items()
-        )
-
-    @property
     def head_origin(self) -> dict[str, str]:
         """Inputs that heads of these cells learn, or must have learned, from."""
         return head_origin({model: cell.signature for model, cell in self.identity.items()})
@@ -242,22 +231,17 @@ def open_cells(
         If a store is missing or incomplete, of another split, model or view than its path says,
         of other settings than ``expected``, or of other objects or images than its split has now.
     """
-    table = read_objects_of(split, cache)
-    known = {"split": split, "objects_digest": objects_digest(table)}
-    images = {
-        shard_objects: images_of_shards(table, shard_objects)
-        for shard_objects in {entries["shard_objects"] for entries in expected.values()}
-    }
+    (shard_objects,) = {entries["shard_objects"] for entries in expected.values()}
+    prepared = PreparedSplit(read_objects_of(split, cache), shard_objects)
+    known = {"split": split, "objects_digest": prepared.objects_digest}
     in_full = [
         {**entries, **known, "model": model, "view": view}
         for (model, view), entries in expected.items()
     ]
-    by_name = {}
-    for name, cell in zip(expected, _opened(in_full, cache, with_masks=with_masks), strict=True):
-        _check_images(
-            cell, images[expected[name]["shard_objects"]], located(objects_path(split), cache)
-        )
-        by_name[name] = cell
+    opened = partial(_open_cell, cache=cache, with_masks=with_masks)
+    by_name = dict(zip(expected, map_stores(opened, in_full, cache), strict=True))
+    for cell in by_name.values():
+        _check_images(cell, prepared.images_sha256, located(objects_path(split), cache))
     # Views need not have the same prompt sets.
     shapes = {
         (n_objects, *shape)
@@ -267,7 +251,7 @@ def open_cells(
     }
     if len(shapes) > 1:
         raise StoreError(f"masks of {split} must be of one shape, got {sorted(shapes)}")
-    return SplitCells(split, table, by_name)
+    return SplitCells(split, prepared.table, by_name)
 
 
 def read_entropies(cells: SplitCells) -> "xarray.Dataset":
@@ -279,7 +263,8 @@ def read_entropies(cells: SplitCells) -> "xarray.Dataset":
         If the store is missing, incomplete or damaged, or was computed from other cells.
     """
     path = entropy_path(cells.split)
-    if not path.exists() and cells.is_elsewhere:
+    here = {name: features_path(cells.split, *name) for name in cells.by_name}
+    if not path.exists() and any(cells.by_name[name].where != here[name] for name in here):
         raise StoreError(
             f"{path} must be a Zarr store, got none; `python -m stages.entropy {cells.split}` "
             "makes it from masks where USAM_CACHE says, and needs none here; "
@@ -298,37 +283,23 @@ def read_entropies(cells: SplitCells) -> "xarray.Dataset":
         return entropy.load()
 
 
-def _opened(
-    expected: Sequence[Mapping[str, Any]], cache: str | Path, *, with_masks: bool
-) -> list[OpenCell]:
-    """Cells in order; those at an address are opened some at once, for each waits for answers."""
-    opened = partial(_open_cell, cache=cache, with_masks=with_masks)
-    if not is_address(cache):
-        return list(map(opened, expected))
-    with ThreadPoolExecutor(N_AT_ONCE) as pool:
-        return list(pool.map(opened, expected))
-
-
 def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bool) -> OpenCell:
     name = (expected["split"], expected["model"], expected["view"])
     where = located(features_path(*name), cache)
-    features, arrays = open_complete(files_at(where), "features", expected)
+    features, arrays = open_complete(where, "features", expected)
     # Here, in the thread of the cell: Python 3.11 computes one cached property at a time.
     images = read_images(features, arrays)
     if not with_masks:
         return OpenCell(where, features, arrays, images, None)
-    of_masks = files_at(located(masks_path(*name), cache))
-    masks, of_arrays = open_complete(of_masks, "masks", expected)
+    masks, of_arrays = open_complete(located(masks_path(*name), cache), "masks", expected)
     # Not only the settings: one run wrote both, so versions and device must agree too.
     stored, wanted = masks.signature, features.signature
     difference = compare(stored, {key: wanted.get(key, "none") for key in {*stored, *wanted}})
     if difference is not None:
-        raise StoreError(
-            f"{of_masks} was written under other inputs than its features ({difference})"
-        )
-    shape, shard_objects = of_arrays["mask_code"].shape, expected["shard_objects"]
+        raise StoreError(f"{masks} was written under other inputs than its features ({difference})")
     check_same_images(masks, images)
-    chunks = MaskChunks(of_masks, shape, shard_objects, masks.manifest)
+    shape = of_arrays["mask_code"].shape
+    chunks = MaskChunks(masks.files, shape, masks.shard_objects, masks.manifest)
     return OpenCell(where, features, arrays, images, chunks)
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -13,8 +12,8 @@ from jaxtyping import Float32, UInt8
 
 from pipeline.entropy.plan import CellRows
 from storage.errors import StoreError
-from storage.files.addresses import is_address
-from storage.split.cells import N_AT_ONCE, OpenCell, SplitCells
+from storage.files.addresses import map_stores
+from storage.split.cells import OpenCell, SplitCells
 from storage.store import mask_chunks
 
 BLOCK_BYTES: Final = 2**21
@@ -100,11 +99,8 @@ def _read_scores(cells: SplitCells, run: range) -> dict[tuple[str, str], list[Sc
     def read(cell: OpenCell) -> list[Scores]:
         return [cell.scores(name, run) for name in ("sam_score", "iou")]
 
-    some = cells.by_name.values()
-    if not any(is_address(cell.where) for cell in some):
-        return dict(zip(cells.by_name, map(read, some), strict=True))
-    with ThreadPoolExecutor(N_AT_ONCE) as pool:
-        return dict(zip(cells.by_name, pool.map(read, some), strict=True))
+    some = list(cells.by_name.values())
+    return dict(zip(cells.by_name, map_stores(read, some, some[0].where), strict=True))
 
 
 def _any_masks(cells: SplitCells) -> mask_chunks.MaskChunks:

@@ -16,7 +16,7 @@ from pipeline.extraction.plan import Piece, Shard, plan_shards
 from storage.errors import StoreError
 from storage.paths import CACHE, located, objects_path
 from storage.rle import decode_rle
-from storage.store.opening import naming_damage, open_complete
+from storage.store.opening import open_complete, read_array
 from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec
 from storage.store.writing import checked, write_store
 
@@ -85,10 +85,7 @@ def read_objects(where: str | Path, expected: Mapping[str, object] | None = None
         If there is no such store, or it is incomplete, damaged or of another schema or signature.
     """
     store, arrays = open_complete(where, "objects", expected or {})
-    values = {}
-    for name in NAMES:
-        with naming_damage(where, name):
-            values[name] = np.asarray(arrays[name][...])
+    values = {name: read_array(store, arrays, name) for name in NAMES}
     return ObjectTable(**values, signature=store.signature)
 
 

@@ -9,10 +9,9 @@ from zipfile import is_zipfile
 import numpy as np
 
 from storage.errors import StoreError
-from storage.files.files import Files
 from storage.files.manifest import FILE, N_HEX, ROOT, Manifest
 from storage.store.inspection import AnyArray, Store, open_store
-from storage.store.opening import array_grid, faulty_files, read_arrays, sizes_of
+from storage.store.opening import faulty_files, read_arrays, sizes_of
 from storage.store.signature import change
 
 
@@ -78,7 +77,7 @@ def find_stores(path: Path) -> list[Path]:
     return found
 
 
-def verify(where: str | Path | Files, *, sizes_only: bool = False) -> dict[str, str]:
+def verify(where: str | Path, *, sizes_only: bool = False) -> dict[str, str]:
     """Check every file of a store against its manifest.
 
     Parameters
@@ -131,7 +130,7 @@ def _strays(store: Store) -> list[str]:
     return [name for name in store.files.names() if name not in known]
 
 
-def differences_of(one: str | Path | Files, other: str | Path | Files) -> dict[str, str]:
+def differences_of(one: str | Path, other: str | Path) -> dict[str, str]:
     """How two published stores of a kind differ: their signatures, then their arrays.
 
     Arrays whose files have the same digests in both manifests are not read.
@@ -176,7 +175,7 @@ def _values(old: AnyArray | None, new: AnyArray | None) -> str:
     if old.shape != new.shape:
         return f"shape {_text(old.shape)} -> {_text(new.shape)}"
     n_rows, largest = 0, 0.0
-    step = array_grid(old).file_shape[0]
+    step = (old.shards or old.chunks)[0]
     for start in range(0, old.shape[0], step):
         rows = slice(start, start + step)
         one, other = np.asarray(old[rows]), np.asarray(new[rows])

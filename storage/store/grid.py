@@ -34,11 +34,6 @@ class Grid:
     chunks: tuple[int, ...]
     shards: tuple[int, ...] | None = None
 
-    @property
-    def file_shape(self) -> tuple[int, ...]:
-        """Shape of what one file holds."""
-        return self.shards or self.chunks
-
 
 def file_name(index: tuple[int, ...]) -> str:
     """Chunk key of a file, which is its name in the array's folder."""

@@ -57,7 +57,7 @@ class Store:
         return cast("int", self.signature.get("shard_objects", 1))
 
 
-def open_store(where: str | Path | Files) -> Store:
+def open_store(where: str | Path) -> Store:
     """Open a store for reading, and check that it has this schema.
 
     Raises
@@ -66,7 +66,7 @@ def open_store(where: str | Path | Files) -> Store:
         If there is no store, one of another project or schema version, or one whose manifest is
         missing or damaged, or records other attributes.
     """
-    files = where if isinstance(where, Files) else files_at(where)
+    files = files_at(where)
     root, kind, signature = read_description(files)
     version = signature.get("schema_version")
     if version != SCHEMA_VERSION:

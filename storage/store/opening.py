@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, cast
 import numpy as np
 
 from storage.errors import StoreError, listed
-from storage.files.files import Files
 from storage.store.grid import Grid, grid
 from storage.store.inspection import DECODE_ERRORS, AnyArray, Store, check_identity, open_store
 from storage.store.schema import CODEC, ArraySpec
@@ -16,6 +15,9 @@ from storage.store.signature import digest
 
 if TYPE_CHECKING:
     import xarray
+
+ALL: Final = slice(None)
+"""Every row of an array."""
 
 IMAGES: Final = "images_digest"
 """Attribute of published masks; features have an array, ``images_sha256``."""
@@ -29,15 +31,13 @@ def open_objects(
 
 
 def open_features(
-    where: str | Path | Files, expected: Mapping[str, object] | None = None
+    where: str | Path, expected: Mapping[str, object] | None = None
 ) -> "xarray.Dataset":
     """Scores and tokens of a cell; see ``open_checked``."""
     return open_checked(where, "features", expected)
 
 
-def open_masks(
-    where: str | Path | Files, expected: Mapping[str, object] | None = None
-) -> "xarray.Dataset":
+def open_masks(where: str | Path, expected: Mapping[str, object] | None = None) -> "xarray.Dataset":
     """Coded masks of a cell; read slices: fancy indices are 20 times slower."""
     return open_checked(where, "masks", expected)
 
@@ -50,7 +50,7 @@ def open_entropy(
 
 
 def open_checked(
-    where: str | Path | Files, kind: str, expected: Mapping[str, object] | None = None
+    where: str | Path, kind: str, expected: Mapping[str, object] | None = None
 ) -> "xarray.Dataset":
     """Open a complete store lazily, without dask.
 
@@ -98,37 +98,27 @@ def dataset_of(store: Store, arrays: Mapping[str, AnyArray]) -> "xarray.Dataset"
 
 
 def open_complete(
-    where: str | Path | Files, kind: str, expected: Mapping[str, object]
+    where: str | Path, kind: str, expected: Mapping[str, object]
 ) -> tuple[Store, dict[str, AnyArray]]:
-    """A store whose signature has what is expected, and its arrays, see ``check_complete``.
-
-    Raises
-    ------
-    StoreError
-        If there is none such.
-    """
-    store = open_store(where)
-    check_identity(store, kind, expected)
-    return store, check_complete(store)
-
-
-def check_complete(store: Store) -> dict[str, AnyArray]:
-    """Arrays of a store with every file of its manifest in place; contents are not read.
+    """A store with every file of its manifest in place, and its arrays; contents are not read.
 
     Elsewhere than in a folder the manifest alone says which files there are.
 
     Raises
     ------
     StoreError
-        If any is missing or of another size (the message names the files).
+        If there is none whose signature has what is expected, or any file is missing or of another
+        size (the message names the files).
     """
+    store = open_store(where)
+    check_identity(store, kind, expected)
     arrays = read_arrays(store)
     if faulty := faulty_files(store):
         raise StoreError(
             f"{store}: every file must be there whole, got {len(faulty)} missing or cut short "
             f"({listed(faulty)}); `usam cache verify {store}` lists them"
         )
-    return arrays
+    return store, arrays
 
 
 def faulty_files(store: Store) -> list[str]:
@@ -202,6 +192,14 @@ def naming_damage(store: object, array: str | None = None) -> Iterator[None]:
         ) from error
 
 
+def read_array(
+    store: Store, arrays: Mapping[str, AnyArray], name: str, rows: slice = ALL
+) -> np.ndarray:
+    """Some or all rows of an array; damage names the store and the array."""
+    with naming_damage(store, name):
+        return np.asarray(arrays[name][rows])
+
+
 def images_digest(images_sha256: Sequence[str]) -> str:
     """Digest of the images of all shards, from that of each."""
     return digest({"sha256": list(images_sha256)})
@@ -215,8 +213,7 @@ def read_images(features: Store, arrays: Mapping[str, AnyArray]) -> list[str]:
     StoreError
         If they are damaged.
     """
-    with naming_damage(features, "images_sha256"):
-        return [str(sha256) for sha256 in np.asarray(arrays["images_sha256"][...])]
+    return [str(sha256) for sha256 in read_array(features, arrays, "images_sha256")]
 
 
 def check_same_images(masks: Store, images_sha256: Sequence[str]) -> None:

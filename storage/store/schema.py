@@ -179,17 +179,9 @@ _MASKS: Final[Mapping[str, ArraySpec]] = {
 
 _ENTROPY: Final[Mapping[str, ArraySpec]] = {
     **{
-        entropy.name: ArraySpec(
-            entropy.dims,
-            "float32",
-            entropy.meaning,
-            unit="bit",
-        )
-        for entropy in ENTROPIES
-    },
-    **{
-        one.name: ArraySpec(one.dims, "float32", one.meaning, is_optional=one.is_optional)
-        for one in AGREEMENTS
+        one.name: ArraySpec(one.dims, "float32", one.meaning, unit, is_optional=one.is_optional)
+        for unit, statistics in (("bit", ENTROPIES), ("1", AGREEMENTS))
+        for one in statistics
     },
     **{
         score.name: ArraySpec(score.dims, "float32", score.meaning, unit=score.unit)

@@ -36,18 +36,18 @@ def create_store(
     *,
     signature: Mapping[str, object],
     coords: Mapping[str, Any],
-    shard_objects: int | None = None,
     optional: Container[str] = (),
 ) -> zarr.Group:
     """Make a store with its coordinates but without data.
 
-    The signature is on disk before any array, completed by ``schema_version`` and, where the kind
-    has shards, ``shard_objects``.
+    The signature is on disk before any array, completed by ``schema_version``.
 
     Parameters
     ----------
     sizes
         Sizes of the dimensions without coordinates, e.g. ``channel``.
+    signature
+        With ``shard_objects`` if the kind has shards.
     coords
         Values of the coordinates that the schema does not fix, e.g. ``object_id`` and ``prompt``.
     optional
@@ -58,19 +58,19 @@ def create_store(
     StoreError
         If a dimension has no size.
     """
-    fixed = {**_fixed_arrays(kind), **coords}
-    all_sizes = _all_sizes(kind, sizes, fixed, shard_objects)
-    attributes = {
-        "kind": kind,
-        "signature": full_signature(signature, shard_objects),
-        "coordinates": coordinates(kind),
-    }
+    known = {name: own for name, own in FIXED_COORDINATES.items() if name in SCHEMA[kind]}
+    fixed: dict[str, Any] = {**known, **coords}
+    full = full_signature(signature)
+    attributes = {"kind": kind, "signature": full, "coordinates": coordinates(kind)}
     if kind == "masks":
+        fixed["probability"] = DECODE_TABLE
         attributes["formula"] = MASK_FORMULA
+    shard_objects = cast("int", full.get("shard_objects", 1))
+    all_sizes = _all_sizes(kind, sizes, fixed, shard_objects)
     group = zarr.create_group(path, zarr_format=3, attributes=attributes)
     specs = specs_of(kind, optional)
     for name, spec in specs.items():
-        create_array(group, name, spec, grid(spec, all_sizes, shard_objects or 1))
+        create_array(group, name, spec, grid(spec, all_sizes, shard_objects))
     with warnings.catch_warnings():
         # Opening reads one file for the metadata of all arrays; Zarr v3 does not specify that yet.
         warnings.simplefilter("ignore", ZarrUserWarning)
@@ -81,12 +81,9 @@ def create_store(
     return group
 
 
-def full_signature(signature: Mapping[str, object], shard_objects: int | None) -> dict[str, Value]:
-    """Signature as a store keeps it: with the version of the schema and the size of its shards."""
-    full = {**signature, "schema_version": SCHEMA_VERSION}
-    if shard_objects is not None:
-        full["shard_objects"] = shard_objects
-    return parse_signature(full)
+def full_signature(signature: Mapping[str, object]) -> dict[str, Value]:
+    """Signature as a store keeps it: with the version of the schema."""
+    return parse_signature({**signature, "schema_version": SCHEMA_VERSION})
 
 
 def write_store(
@@ -161,19 +158,11 @@ def check_names(what: object, given: Mapping[str, object], wanted: set[str]) -> 
         )
 
 
-def _fixed_arrays(kind: str) -> dict[str, Any]:
-    fixed: dict[str, Any] = {k: v for k, v in FIXED_COORDINATES.items() if k in SCHEMA[kind]}
-    if kind == "masks":
-        fixed["probability"] = DECODE_TABLE
-    return fixed
-
-
 def _all_sizes(
-    kind: str, sizes: Mapping[str, int], coords: Mapping[str, Any], shard_objects: int | None
+    kind: str, sizes: Mapping[str, int], coords: Mapping[str, Any], shard_objects: int
 ) -> dict[str, int]:
     found = {**sizes, **{SCHEMA[kind][name].dims[0]: len(own) for name, own in coords.items()}}
-    if shard_objects is not None:
-        found["shard"] = -(-found["object"] // shard_objects)
+    found["shard"] = -(-found["object"] // shard_objects)
     if min(found.values()) < 1:
         raise StoreError(f"sizes of {kind} must be at least 1, got {found}")
     return found

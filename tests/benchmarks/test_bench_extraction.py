@@ -90,7 +90,7 @@ class Work:
         """All that the stage does for one cell: read, encode, decode, score, code, write."""
         sam, known = self.sam, FAMILIES[self.family]
         split, pool = PreparedSplit(self.table, SHARD_OBJECTS), Path(mkdtemp(dir=self.folder))
-        signature = full_signature({"prompts": PROMPTS}, SHARD_OBJECTS)
+        signature = full_signature({"prompts": PROMPTS, "shard_objects": SHARD_OBJECTS})
         sizes = {
             "channel": known.n_channels,
             "encoder_channel": known.n_encoder_channels,
@@ -99,8 +99,8 @@ class Work:
         name = CellName("timed", "tiny", default_view("identity"), PROMPTS, with_masks=True)
         images = SplitImages(self.folder, [str(file) for file in self.table.file])
         cell = Cell(signature, split, sizes, pool)
-        steps = CellSteps(sam, cell, images, name, self.batch, "timed")
-        assert run_shards(split.shards.values(), steps, lambda _: None) == ()
+        steps = CellSteps(sam, cell, images, name, self.batch)
+        assert run_shards(split.shards.values(), steps, lambda _: None) == {}
 
     def bare(self) -> None:
         """SAM2 as it comes: its encoder once, and its decoder at its best batch."""

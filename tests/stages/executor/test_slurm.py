@@ -9,11 +9,10 @@ from typing import Any, Final
 import pytest
 
 from stages.executor import slurm as executor
+from stages.executor.executors import executor_of
 from stages.executor.slurm import N_FRUITLESS, Jobs
-from stages.executor.tasks import Task, run_tasks
 from stages.settings.blocks import ExecutorParams, SlurmParams
 from stages.settings.parsing import ParamsError
-from tests.fixtures import tasks
 from tests.fixtures.dask_daemons import running_dask
 from tests.fixtures.driven import PATIENCE_S, driven
 from tests.fixtures.dvc_stages import ROOT
@@ -158,8 +157,11 @@ class TestOnSlurm:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
         params = ExecutorParams(kind="slurm", slurm=SlurmParams(partition="none", interface="lo"))
-        with pytest.raises(ParamsError, match=r"executor\.slurm must be .* invalid partition"):
-            run_tasks([Task("double", tasks.double, (1,))], params, lambda _task, _result: None)
+        with (
+            pytest.raises(ParamsError, match=r"executor\.slurm must be .* invalid partition"),
+            executor_of(params),
+        ):
+            pass
 
 
 def test_without_slurm_the_kind_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -232,9 +234,11 @@ def test_jobs_ask_for_gpus_only_where_tasks_use_them(
     monkeypatch.chdir(tmp_path)
     put_script("sbatch", "cat >script\nexit 1", monkeypatch, tmp_path)
     params = ExecutorParams(kind="slurm", slurm=SlurmParams(gpus=2))
-    task = Task("double", tasks.double, (1,))
-    with pytest.raises(ParamsError, match="settings that SLURM accepts"):
-        run_tasks([task], params, lambda _task, _result: None, uses_gpu=uses_gpu)
+    with (
+        pytest.raises(ParamsError, match="settings that SLURM accepts"),
+        executor_of(params, uses_gpu=uses_gpu),
+    ):
+        pass
     assert ("#SBATCH --gres=gpu:2" in Path("script").read_text()) == uses_gpu
 
 

@@ -13,15 +13,8 @@ from typing import Any, Final
 
 import pytest
 
-from stages.executor.tasks import (
-    N_TRIES,
-    Failure,
-    Task,
-    check_all_done,
-    in_threads,
-    map_by,
-    run_tasks,
-)
+from stages.executor.executors import executor_of, in_threads, map_by
+from stages.executor.tasks import N_TRIES, Failure, Task, check_all_done, results_of
 from stages.settings.blocks import ExecutorParams
 from storage.errors import DataError, StoreError
 from storage.paths import WORK
@@ -42,12 +35,14 @@ def run(
 ) -> tuple[dict[str, Any], list[Failure]]:
     """Results by the names of their tasks, and the failures."""
     found: dict[str, Any] = {}
-
-    def keep(task: Task[Any], result: object) -> None:
-        assert task.name not in found
-        found[task.name] = result
-
-    failures = run_tasks(todo, params, keep, n_threads=n_threads)
+    failures = []
+    with executor_of(params, n_threads=n_threads) as run:
+        for ended in run(todo):
+            assert ended.task.name not in found
+            if isinstance(ended, Failure):
+                failures.append(ended)
+            else:
+                found[ended.task.name] = ended.result
     return found, failures
 
 
@@ -118,8 +113,11 @@ def test_no_task_is_begun_once_the_caller_has_left(n_threads: int) -> None:
         raise LookupError("came")
 
     todo = [Task(f"{i}", wait_but_first, (i,)) for i in range(100)]
-    with pytest.raises(LookupError, match="came"):
-        run_tasks(todo, ExecutorParams(), stop, n_threads=n_threads)
+    with (
+        pytest.raises(LookupError, match="came"),
+        executor_of(ExecutorParams(), n_threads=n_threads) as run,
+    ):
+        results_of(run, todo, stop)
     gate.set()
     for thread in enumerate_threads():
         if thread.name.startswith("ThreadPoolExecutor"):
@@ -162,7 +160,8 @@ def test_each_local_worker_has_a_gpu_of_its_own(
         pid, gpu = result
         assert found.setdefault(pid, gpu) == gpu
 
-    assert run_tasks(todo, ExecutorParams(kind="local"), note, uses_gpu=True) == []
+    with executor_of(ExecutorParams(kind="local"), uses_gpu=True) as run:
+        assert len(results_of(run, todo, note)) == len(todo)
     assert len(set(found.values())) == len(found)
     assert set(found.values()) <= {"3", "5"}
 

@@ -10,8 +10,9 @@ import pytest
 
 from pipeline.extraction.plan import Piece, Shard, plan_shards
 from pipeline.extraction.predictions import Rows
-from stages.extraction.steps import N_AHEAD, Failure, run_shards
+from stages.extraction.steps import N_AHEAD, run_shards
 from stages.program.stopping import Stopped
+from storage.errors import ImageError
 from tests.fixtures.driven import PATIENCE_S
 from tests.fixtures.slurm import wait_until
 
@@ -29,11 +30,11 @@ class FakeSteps:
     on_read: Callable[[], None] = lambda: None
     most_ahead: int = 0
 
-    def read(self, piece: Piece) -> int | Failure:
+    def read(self, piece: Piece) -> int | ImageError:
         self.on_read()
         self.read_images.append(piece.image)
         self.most_ahead = max(self.most_ahead, len(self.read_images) - len(self.computed))
-        return Failure(piece, "torn") if piece.image in self.broken else piece.image
+        return ImageError("torn") if piece.image in self.broken else piece.image
 
     def compute(self, piece: Piece, given: int) -> Rows:
         self.on_compute(len(self.computed))
@@ -53,7 +54,7 @@ def plan() -> tuple[Shard, ...]:
 def test_every_shard_is_written_whole_and_in_order() -> None:
     steps = FakeSteps()
     told: list[int] = []
-    assert run_shards(plan(), steps, told.append) == ()
+    assert run_shards(plan(), steps, told.append) == {}
     rows = np.concatenate([steps.written[i]["row"] for i in range(5)])
     np.testing.assert_array_equal(rows, np.arange(18))
     assert sum(told) == 18
@@ -63,8 +64,7 @@ def test_an_image_that_fails_costs_its_shards_and_no_other_image() -> None:
     steps = FakeSteps(broken=frozenset({2}))
     failures = run_shards(plan(), steps, lambda _: None)
     # Objects 6 to 8 are of image 2: shards 1 (4..7) and 2 (8..11).
-    assert [failure.piece.image for failure in failures] == [2, 2]
-    assert {failure.reason for failure in failures} == {"torn"}
+    assert failures == {2: "torn"}
     assert set(steps.written) == {0, 3, 4}
     # Nothing is computed for a shard once it has failed.
     assert steps.computed == [0, 1, 1, 4, 5, 5]
@@ -80,7 +80,7 @@ def test_shards_are_taken_shortly_before_they_are_read() -> None:
             assert shard.index <= len(steps.computed) // 4 + 2
             yield shard
 
-    assert run_shards(shards(), steps, lambda _: None) == ()
+    assert run_shards(shards(), steps, lambda _: None) == {}
     assert taken == list(steps.written)
 
 

@@ -24,7 +24,7 @@ from tests.fixtures.fill_command import N_SHARDS, NAME, SHARD_OBJECTS, fill, set
 
 def name_device(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """From now on, this process computes on another kind of device."""
-    monkeypatch.setattr("stages.extraction.models.device_name", lambda _: kind)
+    monkeypatch.setattr("stages.extraction.steps.device_name", lambda _: kind)
 
 
 def test_kinds_of_device_that_are_mixed_are_named_in_one_line(
@@ -104,7 +104,7 @@ def test_what_jobs_compute_on_is_known_before_any_is_handed_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write_params(shard_objects=SHARD_OBJECTS, device="auto")
-    monkeypatch.setattr(fill_module, "run_tasks", no_job)
+    monkeypatch.setattr(fill_module, "executor_of", no_job)
     for n_gpus, device in ((1, "cuda"), (0, "cpu")):
         set_executor(kind="slurm", slurm={"gpus": n_gpus})
         params = read_params()
@@ -116,7 +116,7 @@ def test_a_dry_run_starts_no_worker(kind: str, monkeypatch: pytest.MonkeyPatch) 
     begin_on_a_gpu()
     write_params(shard_objects=SHARD_OBJECTS, device="auto")
     set_executor(kind=kind, address="tcp://127.0.0.1:1")
-    monkeypatch.setattr(fill_module, "run_tasks", no_job)
+    monkeypatch.setattr(fill_module, "executor_of", no_job)
     before = files_of(CACHE)
     status, said, noted = fill("--dry-run", NAME)
     assert (status, noted) == (0, "")

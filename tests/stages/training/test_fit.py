@@ -2,14 +2,14 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import astuple
 from itertools import product
 from multiprocessing import active_children
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pytest
@@ -18,7 +18,8 @@ from pipeline.heads.kinds import HeadSet, OneCycle, head_sets
 from pipeline.heads.objectives import TrainingSet
 from stages import train, tune
 from stages.executor.cells import CellsToOpen
-from stages.executor.tasks import Failure, Task, run_tasks
+from stages.executor.executors import executor_of
+from stages.executor.tasks import Run
 from stages.settings.blocks import ExecutorParams
 from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training import fit
@@ -64,14 +65,11 @@ def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CellsToOpen:
 def travelling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers of any kind are this process; what they are given and give has travelled."""
 
-    def run(
-        tasks: Iterable[Task[Any]], params: ExecutorParams, on_result: Callable[..., None], **_: int
-    ) -> list[Failure]:
-        if params.kind == "inline":
-            return run_tasks(tasks, params, on_result)
-        return run_travelled(tasks, on_result)
+    def executor(params: ExecutorParams, **_: int) -> AbstractContextManager[Run]:
+        inline = params.kind == "inline"
+        return executor_of(params) if inline else nullcontext(run_travelled)
 
-    monkeypatch.setattr(fit, "run_tasks", run)
+    monkeypatch.setattr(fit, "executor_of", executor)
 
 
 @pytest.mark.usefixtures("travelling")

@@ -1,20 +1,20 @@
 """Who runs a study changes none of its trials."""
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from multiprocessing import active_children
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pytest
 
 from pipeline.heads.kinds import Trial
 from stages.executor.cells import CellsToOpen
-from stages.executor.tasks import Failure, Task
+from stages.executor.tasks import Run
 from stages.settings.blocks import ExecutorParams, TuneParams
 from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training import search as searching
@@ -59,13 +59,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[ExecutorParams]:
     """Executors that are asked for workers: this process, whose tasks and finds have travelled."""
     seen: list[ExecutorParams] = []
 
-    def run(
-        tasks: Iterable[Task[Any]], params: ExecutorParams, on_result: Callable[..., None]
-    ) -> list[Failure]:
+    def executor(params: ExecutorParams) -> AbstractContextManager[Run]:
         seen.append(params)
-        return run_travelled(tasks, on_result)
+        return nullcontext(run_travelled)
 
-    monkeypatch.setattr(searching, "run_tasks", run)
+    monkeypatch.setattr(searching, "executor_of", executor)
     return seen
 
 

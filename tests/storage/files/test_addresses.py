@@ -15,7 +15,6 @@ from zarr.storage import MemoryStore
 
 import storage
 from storage.errors import StoreError
-from storage.files.addresses import files_at
 from storage.files.files import Files
 from storage.store.describe import verify
 from tests.fixtures.repository import branch, publish
@@ -44,7 +43,7 @@ def test_a_store_opens_out_of_a_repository_that_nobody_pulled(
 
 def test_verify_reads_a_repository_at_a_branch_with_a_slash(repository: Path) -> None:
     address = f"dvc://{repository}@topic%2Fcells/cache/masks/identity.zarr"
-    assert verify(files_at(address)) == {}
+    assert verify(address) == {}
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -62,7 +61,7 @@ def test_a_store_opens_on_a_web_server(made: Path) -> None:
         xarray.testing.assert_identical(
             there, storage.open_features(made / "features/identity.zarr").load()
         )
-        assert verify(files_at(address), sizes_only=True) == {}
+        assert verify(address, sizes_only=True) == {}
         server.shutdown()
 
 

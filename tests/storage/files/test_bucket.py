@@ -77,18 +77,18 @@ def test_an_address_may_be_written_as_a_url(bucket: str, made: Path, tmp_path: P
     shutil.copytree(made / "masks/identity.zarr", tmp_path / "spaced/a b.zarr")
     address = upload(tmp_path / "spaced", "spaced")
     for name in ("a b.zarr", "a%20b.zarr"):
-        assert verify(files_at(f"{address}/{name}")) == {}
+        assert verify(f"{address}/{name}") == {}
 
 
 def test_verify_reads_a_bucket(bucket: str, made: Path, tmp_path: Path) -> None:
-    assert verify(files_at(f"{bucket}/masks/identity.zarr"), sizes_only=True) == {}
+    assert verify(f"{bucket}/masks/identity.zarr", sizes_only=True) == {}
     broken = tmp_path / "broken"
     shutil.copytree(made / "masks/identity.zarr", broken)
     shard = broken / "mask_code/c.1.0.0.0.0"
     shutil.copyfile(broken / "mask_code/c.0.0.0.0.0", shard)
     (broken / "stray").touch()
     address = upload(broken, f"{bucket.rpartition('/')[2]}/broken")
-    found = verify(files_at(address))
+    found = verify(address)
     assert [*found] == ["mask_code/c.1.0.0.0.0", "stray"]
     assert found["stray"] == "not in the manifest"
 

@@ -49,7 +49,6 @@ def write_at_once(root: Path, cell: Cell) -> None:
             {dim: cell.sizes[dim] for dim in dims},
             signature=cell.signature,
             coords={"object_id": split.table.object_id, "prompt": cell.signature["prompts"]},
-            shard_objects=split.shard_objects,
         )
         for name, spec in SCHEMA[kind].items():
             if name in parts[0]:

@@ -44,7 +44,7 @@ def n_store_files(kind: str, sizes: Mapping[str, int], shard_objects: int) -> in
     n_files = 2
     for spec in SCHEMA[kind].values():
         cut = grid(spec, known, shard_objects)
-        steps = zip(cut.shape, cut.file_shape, strict=True)
+        steps = zip(cut.shape, cut.shards or cut.chunks, strict=True)
         n_files += 1 + math.prod(-(-size // step) for size, step in steps)
     return n_files
 

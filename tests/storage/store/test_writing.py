@@ -43,7 +43,7 @@ def test_metadata_are_consolidated_as_zarr_does(tmp_path: Path, kind: str) -> No
     sizes = dict.fromkeys(dims, 4)
     coords = {"object_id": np.arange(4), "prompt": ["center"], "model": ["tiny"]}
     own = {name: values for name, values in coords.items() if name in SCHEMA[kind]}
-    create_store(tmp_path / "a.zarr", kind, sizes, signature={}, coords=own, shard_objects=2)
+    create_store(tmp_path / "a.zarr", kind, sizes, signature={"shard_objects": 2}, coords=own)
     ours = (tmp_path / "a.zarr/zarr.json").read_bytes()
     assert b"consolidated_metadata" in ours
     with pytest.warns(ZarrUserWarning, match="not part in the Zarr format 3 specification"):
@@ -113,7 +113,7 @@ def test_the_signature_stands_before_any_array(
     monkeypatch.setattr(writing, "create_array", killed)
     sizes, coords = {"y": 8, "x": 8, "code": 256}, {"object_id": np.arange(6), "prompt": ["center"]}
     with pytest.raises(KeyboardInterrupt):
-        create_store(tmp_path, "masks", sizes, signature={}, coords=coords, shard_objects=4)
+        create_store(tmp_path, "masks", sizes, signature={"shard_objects": 4}, coords=coords)
     group = zarr.open_group(tmp_path, mode="r")
     assert group.attrs["signature"] == {"schema_version": 3, "shard_objects": 4}
     assert not list(group.members())
