@@ -1,7 +1,5 @@
 """What an installation without a clone has: the packages with their data, and a working command."""
 
-import csv
-import hashlib
 import json
 import os
 import re
@@ -14,8 +12,7 @@ from zipfile import ZipFile
 import pytest
 from PIL import Image
 
-from storage.checkpoints.weights import TABLES
-from tests.fixtures.dvc_stages import PACKAGES, ROOT
+from tests.fixtures.dvc_stages import PACKAGES, ROOT, tracked_files
 from tests.fixtures.mini import MODELS
 from tests.fixtures.predictors import drawn
 from tests.fixtures.project_copy import copy_files
@@ -87,30 +84,15 @@ def run(
     return done.stdout
 
 
-def tracked_files() -> set[str]:
-    """Files of the packages, and of the public module, that git would commit."""
-    ours = (*PACKAGES, "usam_cache.py")
-    listed = run(["git", "ls-files", "-co", "--exclude-standard", "--", *ours], cwd=ROOT)
-    return {name for name in listed.splitlines() if (ROOT / name).is_file()}
-
-
 def test_it_has_every_file_of_the_packages_and_no_other(wheel: Path) -> None:
     with ZipFile(wheel) as files:
         names = {name for name in files.namelist() if ".dist-info/" not in name}
-    assert names == tracked_files() - OF_THE_REPOSITORY
+    assert names == {*tracked_files(*PACKAGES, "usam_cache.py")} - OF_THE_REPOSITORY
 
 
 def test_it_is_of_the_version_that_the_changelog_begins_with(wheel: Path) -> None:
     headings = re.findall(r"^## (\d\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert wheel.name == f"usam_cache-{headings[0]}-py3-none-any.whl"
-
-
-def test_its_weights_are_those_that_are_listed(installed: Path) -> None:
-    with (TABLES / "mini.csv").open(newline="") as table:
-        listed = {line["file"]: line["sha256"] for line in csv.DictReader(table)}
-    folder = installed / "storage" / "checkpoints" / "mini_weights"
-    found = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
-    assert found == listed
 
 
 def test_its_models_load_and_its_commands_say_what_they_need(
