@@ -25,7 +25,7 @@ from tests.fixtures.eval_split import (
     write_heads,
     write_params,
 )
-from tests.fixtures.measured_stage import measured
+from tests.fixtures.measured import measured
 from tests.fixtures.mini import MODELS
 from tests.fixtures.settings import view_settings
 from tests.fixtures.signatures import publish_features

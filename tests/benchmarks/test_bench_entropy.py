@@ -23,7 +23,6 @@ from pipeline.masks import CUT, decode, encode
 from pipeline.prompts import sample_prompts
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.views import default_view
-from pipeline.vocabulary import PROMPTS
 from stages.executor.cells import CellsToOpen
 from stages.settings.blocks import ExecutorParams
 from stages.settings.signatures import eval_cells, settings_of_cells
@@ -35,11 +34,11 @@ from storage.split.mask_blocks import block_objects, run_reader
 from storage.store.mask_chunks import read_indices, read_spans
 from tests.fixtures.bucket import s3_server, upload, use_server
 from tests.fixtures.cores import held_to, own_cores
-from tests.fixtures.drawn_masks import HeldRows, soft_masks
+from tests.fixtures.drawn_masks import soft_masks
 from tests.fixtures.mini import MODELS
 from tests.fixtures.predictors import trained_mini
 from tests.fixtures.signatures import extract_params, open_eval
-from tests.fixtures.split_cells import write_cell, write_table
+from tests.fixtures.split_cells import write_soft_cells
 from tools.bars import Bar, missed_bars
 
 VIEWS: Final = ("identity", "vflip", "jpeg10", "jpeg30", "gblur5", "gnoise")
@@ -69,30 +68,14 @@ N_SCENES: Final = 4
 IMAGE_PX: Final = 256
 """Side of the scenes; the mini family's masks are 64 px."""
 
-BOUNDS_BITS: Final = {256: 5e-4, 64: 2e-3}
-"""By the side of the masks."""
-
-
-def write_soft_cells(n_objects: int, *, shard_objects: int) -> None:
-    """Cells of all models and views whose masks are soft, as real ones are."""
-    write_table("bench", n_objects)
-    n_masks = len(PROMPTS) * 3
-    code = encode(soft_masks(0, n_masks, SIDE_PX)).reshape(len(PROMPTS), 3, SIDE_PX, SIDE_PX)
-    rng = np.random.default_rng(0)
-    place = rng.integers(0, SIDE_PX, (n_objects, 2))
-    for model in MODELS:
-        for view in VIEWS:
-            # Objects differ by place, and models and views disagree by some pixels.
-            shifts = place + rng.integers(-6, 7, place.shape)
-            moved = np.stack([np.roll(code, tuple(shift), (2, 3)) for shift in shifts])
-            score = rng.uniform(0.2, 1, (2, n_objects, len(PROMPTS), 3)).astype(np.float32)
-            write_cell(("bench", model, view), HeldRows(moved, *score), shard_objects=shard_objects)
+BOUND_BITS: Final = 2e-3
+"""Of these small masks: tests/pipeline/test_masks.py holds large ones to a quarter."""
 
 
 @pytest.fixture
 def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SplitCells:
     monkeypatch.chdir(tmp_path)
-    write_soft_cells(N_OBJECTS, shard_objects=N_OBJECTS)
+    write_soft_cells("bench", N_OBJECTS, VIEWS, size_px=SIDE_PX, shard_objects=N_OBJECTS)
     return open_eval("bench", MODELS, VIEWS, with_masks=True, shard_objects=N_OBJECTS)
 
 
@@ -150,7 +133,7 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     The program has a core, and the server another, as it would have a machine of its own.
     """
     monkeypatch.chdir(tmp_path)
-    write_soft_cells(BUCKET_OBJECTS, shard_objects=SHARD_OBJECTS)
+    write_soft_cells("bench", BUCKET_OBJECTS, VIEWS, size_px=SIDE_PX, shard_objects=SHARD_OBJECTS)
     for_program, for_server = own_cores(2)
     with held_to([for_server]), s3_server() as server:
         use_server(server, monkeypatch)
@@ -190,16 +173,14 @@ def test_entropies_from_a_bucket_take_little_longer(
 
 @pytest.mark.benchmark(min_rounds=1, max_time=0.1)
 def test_the_entropy_stays_within_the_bound_that_the_docs_name(benchmark: BenchmarkFixture) -> None:
-    masks = {256: soft_masks(0, 64), 64: np.concatenate(list(mini_masks()))}
-    bars = []
-    for size_px, p in masks.items():
-        assert p.shape[-1] == size_px
-        changes = np.abs(mask_entropy(decode(encode(p))) - mask_entropy(p))
-        print(f"\nmedian of {len(p)} masks of {size_px} px: {np.median(changes):.1e} bit")
-        what = f"coding of masks of {size_px} px: change of an entropy"
-        bars.append(Bar(what, float(changes.max()), at_most=BOUNDS_BITS[size_px], unit="bit"))
-    benchmark(encode, masks[256])
-    assert missed_bars(benchmark, *bars) == []
+    p = np.concatenate(list(mini_masks()))
+    assert p.shape[1:] == (64, 64)
+    changes = np.abs(mask_entropy(decode(encode(p))) - mask_entropy(p))
+    benchmark(encode, p)
+    print(f"\nmedian of {len(p)} masks: {np.median(changes):.1e} bit")
+    what = "coding of masks of 64 px: change of an entropy"
+    bar = Bar(what, float(changes.max()), at_most=BOUND_BITS, unit="bit")
+    assert missed_bars(benchmark, bar) == []
 
 
 def mini_masks() -> Iterator[np.ndarray]:

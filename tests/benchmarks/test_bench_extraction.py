@@ -5,12 +5,11 @@ the second core for us, on which a thread scores masks while the next ones are d
 weights in bf16, identity view, all nine prompt sets; the bars are ratios of one run.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
-from time import process_time
 from typing import Final
 
 import numpy as np
@@ -36,11 +35,10 @@ from storage.pool.cell import Cell
 from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, PreparedSplit
 from storage.store.writing import full_signature
+from tests.fixtures.measured import least_busy_s
 from tools.bars import Bar, missed_bars
 
 HEIGHT_PX, WIDTH_PX = 480, 640
-
-N_ROUNDS: Final = 2
 
 PLAIN_BATCH: Final = 2
 """Prompt sets per call that suit SAM2's own decoder best."""
@@ -126,17 +124,6 @@ class Work:
             yield from (some[start : start + batch] for start in range(0, len(some), batch))
 
 
-def least_seconds(runs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    """Least processor time of each run; they take turns."""
-    taken: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(N_ROUNDS):
-        for name, run in runs.items():
-            started = process_time()
-            run()
-            taken[name].append(process_time() - started)
-    return {name: min(every) for name, every in taken.items()}
-
-
 def _draw_image(n_objects: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:HEIGHT_PX, :WIDTH_PX]
@@ -178,13 +165,11 @@ def test_extraction_takes_less_than_the_calls_of_transformers(
     assert isinstance(member, TransformersModel)
     work = Work.of(family, model, tmp_path)
     theirs = AutoModel.from_config(full_size(member.kind)).eval()
-    runs = {"ours": work.extract, "theirs": partial(work.by_transformers, theirs)}
-    # Of two rounds, the first warms both up.
-    seconds = benchmark.pedantic(least_seconds, (runs,), rounds=1)  # type: ignore[no-untyped-call]
-    ratio = seconds["ours"] / seconds["theirs"]
-    print(f"\n{seconds['ours']:.1f} s of a core")
+    runs = work.extract, partial(work.by_transformers, theirs)
+    ours_s, theirs_s = benchmark.pedantic(least_busy_s, (1, *runs), rounds=1)  # type: ignore[no-untyped-call]
+    print(f"\n{ours_s:.1f} s of a core")
     what = f"extraction of an image of {N_OBJECTS} objects, over transformers"
-    bar = Bar(what, ratio, at_most=MOST_TRANSFORMERS_TIME, case=family)
+    bar = Bar(what, ours_s / theirs_s, at_most=MOST_TRANSFORMERS_TIME, case=family)
     assert missed_bars(benchmark, bar) == []
 
 
@@ -193,16 +178,14 @@ def test_extraction_takes_less_than_the_bare_model(
     model: str, benchmark: BenchmarkFixture, tmp_path: Path
 ) -> None:
     work = Work.of("sam2.1", model, tmp_path)
-    work.bare()
-    runs = {"ours": work.extract, "bare": work.bare, "loop": partial(work.loop, N_LOOPED)}
-    seconds = benchmark.pedantic(least_seconds, (runs,), rounds=1)  # type: ignore[no-untyped-call]
-    ratio = seconds["ours"] / seconds["bare"]
-    speedup = (seconds["loop"] / N_LOOPED) / (seconds["ours"] / N_OBJECTS)
+    runs = work.extract, work.bare, partial(work.loop, N_LOOPED)
+    ours_s, bare_s, loop_s = benchmark.pedantic(least_busy_s, (1, *runs), rounds=1)  # type: ignore[no-untyped-call]
+    speedup = (loop_s / N_LOOPED) / (ours_s / N_OBJECTS)
     what = f"extraction of an image of {N_OBJECTS} objects, {model}"
     of_loop = ": speed over a loop of encodings per object and calls per prompt"
     missed = missed_bars(
         benchmark,
-        Bar(f"{what}, over SAM2 alone", ratio, at_most=MOST_TIME[model]),
+        Bar(f"{what}, over SAM2 alone", ours_s / bare_s, at_most=MOST_TIME[model]),
         Bar(what + of_loop, speedup, at_least=LEAST_SPEEDUP[model]),
     )
     assert missed == []

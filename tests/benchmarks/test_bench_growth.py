@@ -17,20 +17,19 @@ import pytest
 from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from pipeline.masks import encode
 from pipeline.vocabulary import PROMPTS
 from stages import evaluate, prepare
 from storage.outputs.results import read_results
 from storage.paths import results_dir
 from storage.rle import encode_rle
-from tests.fixtures.drawn_masks import HeldRows, soft_masks
+from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.eval_split import VIEWS, object_table, write_heads, write_params, write_split
 from tests.fixtures.made_up_coco import HEIGHT_PX, WIDTH_PX, annotation, image_record
-from tests.fixtures.measured_stage import measured
+from tests.fixtures.measured import measured
 from tests.fixtures.mini import MODELS
 from tests.fixtures.report_inputs import write_report_inputs, write_split_results
 from tests.fixtures.signatures import EXTRACT
-from tests.fixtures.split_cells import write_cell, write_table
+from tests.fixtures.split_cells import write_cell, write_soft_cells, write_table
 from tools.bars import Bar, missed_bars
 
 SPLIT: Final = "coco_val"
@@ -93,18 +92,8 @@ def write_images(n_objects: int) -> None:
 
 def write_cells(n_objects: int) -> None:
     """Masks and features of every model and view."""
-    write_table(SPLIT, n_objects)
-    code = encode(soft_masks(0, len(PROMPTS) * 3, SIDE_PX))
-    code = code.reshape(len(PROMPTS), 3, SIDE_PX, SIDE_PX)
-    rng = np.random.default_rng(0)
-    for model in MODELS:
-        for view in VIEWS:
-            moved = np.stack(
-                [np.roll(code, shift, -1) for shift in rng.integers(64, size=n_objects)]
-            )
-            score = rng.uniform(0.2, 1, (2, n_objects, len(PROMPTS), 3)).astype(np.float32)
-            rows = HeldRows(moved, *score)
-            write_cell((SPLIT, model, view), rows, shard_objects=EXTRACT["shard_objects"])
+    shard_objects = EXTRACT["shard_objects"]
+    write_soft_cells(SPLIT, n_objects, VIEWS, size_px=SIDE_PX, shard_objects=shard_objects)
 
 
 def write_scores(n_objects: int) -> None:

@@ -1,8 +1,6 @@
 """What uncertainty costs beside SAM2's own predictor and mask generator, of the same weights."""
 
-import time
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from pipeline.predictor import PromptSet, UncertainMaskGenerator, UncertainPredi
 from pipeline.sam.building import build
 from pipeline.sam.model import Sam
 from stages.predictor import load_predictor
+from tests.fixtures.measured import least_busy_s
 from tests.fixtures.official import OfficialPredictor
 from tests.fixtures.predictors import drawn, random_heads
 from tools.bars import Bar, missed_bars
@@ -67,21 +66,6 @@ def official_of(predictor: UncertainPredictor) -> SAM2ImagePredictor:
     return official
 
 
-def least_s(n_rounds: int, *runs: Callable[[], object]) -> list[float]:
-    """Least processor time of each; they take turns.
-
-    Threads that wait for one that somebody else's work holds up spin, so that on a busy machine all
-    but the least is mostly waiting.
-    """
-    times: list[list[float]] = [[] for _ in runs]
-    for _ in range(1 + n_rounds):
-        for run, taken in zip(runs, times, strict=True):
-            started = time.process_time()
-            run()
-            taken.append(time.process_time() - started)
-    return [min(taken[1:]) for taken in times]
-
-
 @pytest.mark.parametrize("family", N_ROUNDS)
 def test_uncertainty_costs_no_more_than_a_click_of_sam2(
     benchmark: BenchmarkFixture, family: str
@@ -89,7 +73,7 @@ def test_uncertainty_costs_no_more_than_a_click_of_sam2(
     predictor = predictor_of(family, "tiny")
     official = official_of(predictor)
     click = (np.array([[120.0, 80.5]]), np.array([1]))
-    official_s, whole_s = least_s(
+    official_s, whole_s = least_busy_s(
         N_ROUNDS[family],
         lambda: official.predict(*click),
         lambda: predictor.predict_uncertainty(*click),
@@ -111,7 +95,7 @@ def test_many_prompts_in_one_call(
     official = official_of(predictor)
     points = np.random.default_rng(0).integers(10, 180, (N_PROMPTS, 1, 2)).astype(float)
     asked = [PromptSet(one, [1]) for one in points]
-    official_encode_s, encode_s, official_s, together_s = least_s(
+    official_encode_s, encode_s, official_s, together_s = least_busy_s(
         n_rounds,
         lambda: official.set_image(drawn()),
         lambda: predictor.set_image(drawn()),
@@ -146,7 +130,7 @@ def test_everything_costs_little_beside_the_generator_alone(
         official = SAM2AutomaticMaskGenerator(predictor.sam.model, **options)
     official.predictor._bb_feat_sizes = [(side, side), (side // 2,) * 2, (side // 4,) * 2]
     uncertain = UncertainMaskGenerator(predictor, **options)
-    bare_s, whole_s = least_s(
+    bare_s, whole_s = least_busy_s(
         2, lambda: official.generate(drawn()), lambda: uncertain.generate(drawn())
     )
     benchmark.pedantic(uncertain.generate, (drawn(),))  # type: ignore[no-untyped-call]
