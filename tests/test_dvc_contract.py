@@ -38,8 +38,7 @@ from tests.fixtures.mini import MODELS
 from tests.fixtures.plumbing import PLUMBING
 from tests.fixtures.signatures import extract_params
 
-PARAMS_TEXT: Final = (ROOT / "params.yaml").read_text("utf-8")
-PARAMS: Final[dict[str, Any]] = yaml.safe_load(PARAMS_TEXT)
+PARAMS: Final[dict[str, Any]] = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
 
 LISTS: Final = {
     name for name, value in PARAMS.items() if isinstance(value, list) or name in {"views", "splits"}
@@ -274,15 +273,3 @@ def test_the_plots_are_pictures_of_an_output() -> None:
     # Data would be drawn by scripts from the network.
     assert DECLARED["plots"] == [PLOTS.as_posix()]
     assert PLOTS.as_posix() in STAGES["report"]["outs"]
-
-
-def test_every_setting_is_explained() -> None:
-    # A key that a second split has, too, is explained at the first.
-    explained, unexplained = set[str](), []
-    for n, line in enumerate(PARAMS_TEXT.splitlines(), start=1):
-        setting = re.fullmatch(r"( *)([\w.]+): ([^#]*[^# ]) *(# \S.*)?", line)
-        if setting and setting[4]:
-            explained.add(setting[1] + setting[2])
-        elif setting and not (len(setting[1]) > 2 and setting[1] + setting[2] in explained):
-            unexplained.append(f"params.yaml:{n}: {line.strip()}")
-    assert not unexplained, "\n".join(["these lines must say what they do:", *unexplained])

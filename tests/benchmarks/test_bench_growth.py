@@ -5,7 +5,6 @@ But of ``tune`` and ``train``, which draw batches from all objects, and so hold 
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,8 @@ from storage.paths import results_dir
 from storage.rle import encode_rle
 from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.eval_split import VIEWS, object_table, write_heads, write_params, write_split
-from tests.fixtures.made_up_coco import HEIGHT_PX, WIDTH_PX, annotation, image_record
+from tests.fixtures.extract_project import run
+from tests.fixtures.made_up_coco import HEIGHT_PX, WIDTH_PX, Json, annotation, image_record
 from tests.fixtures.measured import measured
 from tests.fixtures.mini import MODELS
 from tests.fixtures.report_inputs import write_report_inputs, write_split_results
@@ -57,37 +57,32 @@ class Case:
 
 def write_data_set(n_objects: int) -> None:
     """A data set in COCO's layout, three objects an image, and no store."""
-    n_images = -(-n_objects // 3)
-    content = {
-        "images": [image_record(i) for i in range(n_images)],
-        "annotations": [annotation(i, i // 3) for i in range(n_objects)],
-    }
-    Path("data").mkdir()
-    Path("data.json").write_text(json.dumps(content), encoding="utf-8")
-    for i in range(n_images):
-        Image.new("RGB", (WIDTH_PX, HEIGHT_PX), (i % 256, i // 256, 0)).save(f"data/{i}.png")
+    image = np.zeros((HEIGHT_PX, WIDTH_PX), np.uint8)
+    write_coco(image, [annotation(i, i // 3) for i in range(n_objects)])
 
 
 def write_images(n_objects: int) -> None:
     """A prepared data set of images that memory would show if all of them were kept."""
-    n_images = -(-n_objects // 3)
     masks = [np.zeros((IMAGE_PX, IMAGE_PX), bool) for _ in range(3)]
     for i, mask in enumerate(masks):
         mask[100 : 200 + 90 * i, 160 * i : 160 * i + 120] = True
-    size = [IMAGE_PX, IMAGE_PX]
-    drawn = [{"size": size, "counts": encode_rle(mask)} for mask in masks]
-    content = {
-        "images": [image_record(i, height=IMAGE_PX, width=IMAGE_PX) for i in range(n_images)],
-        "annotations": [annotation(i, i // 3, segmentation=drawn[i % 3]) for i in range(n_objects)],
-    }
+    drawn = [{"size": [IMAGE_PX, IMAGE_PX], "counts": encode_rle(mask)} for mask in masks]
+    shade = 80 * np.sum([mask * (i + 1) for i, mask in enumerate(masks)], axis=0) % 240
+    objects = [annotation(i, i // 3, segmentation=drawn[i % 3]) for i in range(n_objects)]
+    write_coco(shade.astype(np.uint8), objects)
+    run(prepare, SPLIT)
+
+
+def write_coco(image: np.ndarray, annotations: list[Json]) -> None:
+    """A data set of images that differ in their shade, of three objects each."""
+    height, width = image.shape
+    n_images = -(-len(annotations) // 3)
+    records = [image_record(i, height=height, width=width) for i in range(n_images)]
     Path("data").mkdir()
-    Path("data.json").write_text(json.dumps(content), encoding="utf-8")
-    shade = 80 * np.sum([mask * (i + 1) for i, mask in enumerate(masks)], axis=0)
+    content = json.dumps({"images": records, "annotations": annotations})
+    Path("data.json").write_text(content, encoding="utf-8")
     for i in range(n_images):
-        Image.fromarray((shade % 256 + i % 9).astype(np.uint8)).convert("RGB").save(f"data/{i}.png")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["prepare", SPLIT])
-        prepare.main()
+        Image.fromarray(image + np.uint8(i % 16)).convert("RGB").save(f"data/{i}.png")
 
 
 def write_cells(n_objects: int) -> None:
@@ -106,9 +101,7 @@ def write_results(n_objects: int) -> None:
     """Results of few objects, whose tables of objects have many."""
     write_split(SPLIT, N_EVALUATED)
     write_heads(Path(), "shapes_train")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["evaluate", SPLIT])
-        evaluate.main()
+    run(evaluate, SPLIT)
     write_report_inputs(Path(), [SPLIT], ["shapes_train"])
     found = read_results(results_dir(SPLIT))
     objects = repeated(found.objects, n_objects)

@@ -142,12 +142,6 @@ def test_a_state_may_go_on_with_phases_that_its_recipe_did_not_have(tmp_path: Pa
         load_state(tmp_path / "state.pt", other)
 
 
-def test_a_file_of_other_tensors_is_named(tmp_path: Path) -> None:
-    torch.save({"weights": torch.zeros(2)}, tmp_path / "state.pt")
-    with pytest.raises(WeightsError, match=r"state\.pt must be a state .* got: 'signature'"):
-        load_state(tmp_path / "state.pt", Training(RECIPE))
-
-
 @pytest.mark.parametrize("content", [b"", b"not a state", b"PK\x03\x04"])
 def test_a_damaged_state_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "state.pt").write_bytes(content)

@@ -6,10 +6,8 @@ import pytest
 from pipeline.prompts import central_error
 from tools.family.prompts import (
     BOX_NOISE,
-    BOX_SHARE,
     correct,
     draw_first,
-    draw_n_clicks,
 )
 
 
@@ -70,11 +68,3 @@ def test_a_box_lies_about_its_object_within_the_image() -> None:
     assert off.max() > 4
     assert boxes.min() >= 0
     assert (boxes[..., 0].max(), boxes[..., 1].max() < 60) == (79, True)
-
-
-def test_some_steps_begin_with_a_box_only_where_masks_are_corrected() -> None:
-    generator = np.random.default_rng(0)
-    corrected = [draw_n_clicks(generator, is_corrected=True) for _ in range(400)]
-    assert set(corrected) == set(range(9))
-    assert np.mean(np.array(corrected) == 0) == pytest.approx(BOX_SHARE, abs=0.08)
-    assert min(draw_n_clicks(generator, is_corrected=False) for _ in range(400)) == 1
