@@ -100,7 +100,7 @@ bench: $(INSTALLED) ## time the slow parts, hold them to their bars
 	mkdir -p build
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m pytest tests/benchmarks -s --benchmark-only --benchmark-json=build/bench.json -o addopts=
 
-bench-full: $(INSTALLED) ## time evaluate and train at the paper's size, half an hour or so
+bench-full: $(INSTALLED) ## time evaluate at the size of COCO val, some minutes
 	$(BIN)/python -m tests.benchmarks.full_size
 
 # What an earlier build left in build/lib would end up in the wheel.

@@ -61,7 +61,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FilesAndR
 
 LONG: Final = (
     *("results", "tests/test_repro.py", "tests/test_cluster_faults.py", "tests/test_cluster.py"),
-    *("tests/test_extend_doc.py", "tests/test_repro_layouts.py"),
+    "tests/test_extend_doc.py",
     "tests/stages/test_who_computes.py",
 )
 """Units that take a minute or more, the longest first."""

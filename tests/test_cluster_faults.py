@@ -19,7 +19,6 @@ from storage.folders import SUFFIX
 from storage.pool.cell import FEATURES
 from tests.fixtures import project_copy
 from tests.fixtures.dask_daemons import running_dask
-from tests.fixtures.demo_cells import draw_demo, set_executor
 from tests.fixtures.slurm import Slurm, missing, wait_until
 
 FILL: Final = (sys.executable, "-m", "stages.cli", "fill")
@@ -148,8 +147,15 @@ pytestmark = [
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with some images of the demo, about seven objects each."""
     root = tmp_path_factory.mktemp("demo") / "project"
+    project_copy.copy_files(root)
+    project_copy.run(root, "git", "init", "--quiet")
+    splits = project_copy.read_params(root)["splits"]
+    for place in splits.values():
+        place["max_objects"] = N_OBJECTS
     images = {"n_train_images": 2, "n_val_images": N_OBJECTS // 6}
-    draw_demo(root, max_objects=N_OBJECTS, shard_objects=1, **images)
+    extract = {"device": "cpu", "shard_objects": 1}
+    project_copy.change_params(root, splits=splits, shapes=images, extract=extract)
+    project_copy.repro(root, "--glob", "prepare@*")
     return root
 
 
@@ -157,10 +163,8 @@ def copies(demo: Path, folder: Path, *, shard_objects: int) -> tuple[Path, Path]
     """A project whose cells are to be filled by jobs of SLURM, and one that nothing happens to."""
     project, quiet = (shutil.copytree(demo, folder / n, symlinks=True) for n in ("jobs", "quiet"))
     for root in (project, quiet):
-        params = project_copy.read_params(root)
-        params["extract"]["shard_objects"] = shard_objects
-        project_copy.write_params(root, params)
-    set_executor(project, kind="slurm", slurm=JOBS)
+        project_copy.change_params(root, extract={"shard_objects": shard_objects})
+    project_copy.change_params(project, executor={"kind": "slurm", "slurm": JOBS})
     return project, quiet
 
 
@@ -279,7 +283,8 @@ def test_cells_whose_driver_and_then_whose_scheduler_is_killed_are_those_of_inli
     done = shards(project)
 
     with running_dask(tmp_path, project, project_copy.environment(project)) as dask:
-        set_executor(project, kind="address", address=dask.address)
+        executor = {"kind": "address", "address": dask.address}
+        project_copy.change_params(project, executor=executor)
         with filling(project, *CELLS) as fill:
             wait_for_images(project)
             dask.scheduler.kill()
@@ -289,7 +294,7 @@ def test_cells_whose_driver_and_then_whose_scheduler_is_killed_are_those_of_inli
             dask.worker.wait(PATIENCE_S)
     done |= shards(project)
 
-    set_executor(project, kind="inline")
+    project_copy.change_params(project, executor={"kind": "inline"})
     project_copy.run(project, *FILL, *CELLS)
     check_same(project, quiet, done)
 

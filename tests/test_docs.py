@@ -238,41 +238,6 @@ def test_a_command_exists(command: Command, monkeypatch: pytest.MonkeyPatch) -> 
     assert fault(command) == ""
 
 
-FAULTY = """
-Run `make demo`, or `make`; `dvc pull cache/features`.
-
-```bash
-$ make tset PYTHON=python3.12  # a comment
-.venv/bin/usam cache look PATH && usam cache ls PATH --all
-FOO=1 dvc repro --nope | tee log; dvc repro extract@a-b && dvc repro 'extract@a-b-*'
-python -m stages.entropi a
-python -m stages.entropy
-python -m tools.nothing
-pip install dvc
-```
-
-```python
-make nothing
-```
-"""
-
-
-def test_faults_are_found() -> None:
-    assert {" ".join(command): fault(command) for command in commands(FAULTY)} == {
-        "make demo": "",
-        "dvc pull cache/features": "no stage or output cache/features",
-        "make tset PYTHON=python3.12": "no target tset",
-        "usam cache look PATH": "no command look",
-        "usam cache ls PATH --all": "no option --all",
-        "dvc repro --nope": "dvc does not take this",
-        "dvc repro extract@a-b": "no stage or output extract@a-b",
-        "dvc repro extract@a-b-*": "",
-        "python -m stages.entropi a": "no stage entropi",
-        "python -m stages.entropy": "1 arguments wanted, 0 given",
-        "python -m tools.nothing": "no module tools.nothing",
-    }
-
-
 def test_the_readme_names_the_time_that_the_demo_is_held_to() -> None:
     assert f"`make bench` fails above {MAX_MINUTES}." in README
 

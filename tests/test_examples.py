@@ -9,15 +9,6 @@ import pytest
 
 from tests.fixtures.dvc_stages import PACKAGES, ROOT
 
-PUBLIC = (
-    "pipeline.scoring.auc.correction_auc",
-    "pipeline.entropy.mixtures.mask_entropy",
-    "pipeline.masks.decode",
-    "pipeline.masks.encode",
-    "pipeline.prompts.sample_prompts",
-    "pipeline.sam.building.build",
-)
-
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for package in PACKAGES
@@ -43,8 +34,3 @@ def test_examples_say_what_is_so(name: str) -> None:
     found = list(examples(name))
     assert found
     assert sum(doctest.DocTestRunner().run(each).failed for each in found) == 0
-
-
-@pytest.mark.parametrize("name", PUBLIC)
-def test_a_public_function_has_an_example(name: str) -> None:
-    assert name in [each.name for each in examples(name.rpartition(".")[0])]

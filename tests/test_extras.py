@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from PIL import Image
 
 import usam_cache
-from storage.extras import EXTRAS, absent
+from storage.extras import EXTRAS
 from tests.fixtures.dvc_stages import PACKAGES, ROOT
 from tests.fixtures.environments import installed_packages, link_packages, run_python
 from tests.fixtures.eval_split import write_split
@@ -53,16 +53,20 @@ import json, sys
 from importlib.util import find_spec
 import numpy as np
 from PIL import Image
+from typer.testing import CliRunner
 import usam_cache
+from stages.cli.app import app
 
-photo, unwanted = json.loads(sys.argv[1])
+photo, unwanted, commands = json.loads(sys.argv[1])
 assert [module for module in unwanted if find_spec(module)] == []
 predictor = usam_cache.load_predictor("mini", "tiny")
 predictor.set_image(Image.open(photo))
 found = predictor.predict_uncertainty(point_coords=[[120, 80]], point_labels=[1])
 others = usam_cache.load_others(predictor, "mini", "tiny")
 bits = usam_cache.mask_entropy(np.ones((2, 2), np.float32))
-print(json.dumps([len(found.masks), len(others), float(bits)]))
+results = [CliRunner().invoke(app, command) for command in commands]
+said = [(result.exit_code, result.output) for result in results]
+print(json.dumps([[len(found.masks), len(others), float(bits)], said]))
 """
 
 
@@ -114,79 +118,25 @@ def test_a_program_without_its_extra_says_which_to_install(
     )
 
 
-def test_the_command_without_its_extra_says_which_to_install(base: Path, tmp_path: Path) -> None:
-    program = "from stages.cli.__main__ import main; main()"
-    done = run_python(base, "-c", program, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        "error: typer must be installed, got none: pip install 'usam-cache[predict]'\n"
-    )
-
-
-def test_predicting_needs_its_extra_alone(predicting: Path, tmp_path: Path) -> None:
+def test_predicting_and_the_commands_for_people_need_the_extra_predict_alone(
+    predicting: Path, made: Path, tmp_path: Path
+) -> None:
     Image.fromarray(drawn()).save(tmp_path / "photo.png")
-    asked = json.dumps(["photo.png", modules_of("stages", "demo", "dvc", "s3")])
+    commands = (
+        ("predict", "photo.png", "--click", "120,80"),
+        ("cache", "verify", str(made / "masks/identity.zarr")),
+    )
+    asked = json.dumps(["photo.png", modules_of("stages", "demo", "dvc", "s3"), commands])
     done = run_python(predicting, "-c", PREDICT, asked, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [3, 3, 0]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "status", "words"),
-    [
-        (("predict", "photo.png", "--click", "120,80"), 0, "expected IoU"),
-        (("cache", "verify", "{made}/masks/identity.zarr"), 0, "intact"),
-        (("cache", "ls", "{made}"), 0, "masks"),
-        (
-            ("demo",),
-            1,
-            " must be installed, got none: pip install 'usam-cache[demo]'",
-        ),
-    ],
-    ids=lambda value: value[0] if isinstance(value, tuple) else None,
-)
-def test_commands_for_people_need_the_extra_predict_alone(
-    predicting: Path,
-    made: Path,
-    tmp_path: Path,
-    arguments: tuple[str, ...],
-    status: int,
-    words: str,
-) -> None:
-    Image.fromarray(drawn()).save(tmp_path / "photo.png")
-    asked = [one.format(made=made) for one in arguments]
-    done = run_python(predicting, "-m", "stages.cli", *asked, cwd=tmp_path)
-    assert done.returncode == status, done.stderr
-    assert words in (done.stderr if status else done.stdout)
-
-
-def test_a_stage_that_lacks_what_it_needs_says_which_extra_to_install(
-    predicting: Path, tmp_path: Path
-) -> None:
-    program = """
-import sys
-from stages.program.main import stage_main
-
-@stage_main
-def main():
-    import smac.facade
-
-sys.argv = ["main"]
-main()
-"""
-    done = run_python(predicting, "-c", program, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        "error: smac must be installed, got none: pip install 'usam-cache[stages]'\n"
-    )
-
-
-def test_a_module_that_no_extra_brings_is_no_matter_of_installation(
-    base: Path, tmp_path: Path
-) -> None:
-    assert absent("storage.nowhere") is None
-    program = "from stages.program.stopping import naming_extras\nwith naming_extras(): import nope"
-    assert "No module named 'nope'" in run_python(base, "-c", program, cwd=tmp_path).stderr
+    sizes, said = json.loads(done.stdout)
+    assert sizes == [3, 3, 0]
+    for (status, output), word in zip(said, ("expected IoU", "intact"), strict=True):
+        assert status == 0, output
+        assert word in output
+    done = run_python(predicting, "-m", "stages.cli", "demo", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.endswith(" must be installed, got none: pip install 'usam-cache[demo]'\n")
 
 
 def imported_modules() -> Iterator[str]:

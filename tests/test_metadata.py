@@ -1,16 +1,19 @@
-"""What the package says of itself: version, authors, paper, licence, types, public names."""
+"""What the package says of itself: version, authors, licence, types, names, what it needs."""
 
+import re
 from typing import Any, Final, assert_type
 
 import numpy as np
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import usam_cache
 from pipeline.predictor.everything import UncertainMaskGenerator
 from pipeline.scoring.auc import CorrectionAuc
 from tests.fixtures.dvc_stages import PACKAGES, ROOT
-from tests.fixtures.environments import PYPROJECT
+from tests.fixtures.environments import EXTRAS, PYPROJECT, direct_requirements
 
 PROJECT: Final = PYPROJECT["project"]
 
@@ -46,3 +49,40 @@ def test_a_type_checker_knows_the_public_names_and_no_others() -> None:
     assert_type(usam_cache.UncertainMaskGenerator, type[UncertainMaskGenerator])
     with pytest.raises(AttributeError, match="has no attribute 'open_nothing'"):
         usam_cache.open_nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+LINES: Final = [
+    line
+    for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    if not line.startswith("#")
+]
+
+PINS: Final = {
+    canonicalize_name(name): version
+    for name, _, version in (line.partition("==") for line in LINES)
+}
+
+
+WANTED: Final = [
+    *direct_requirements("dev"),
+    *map(Requirement, PYPROJECT["build-system"]["requires"]),
+]
+"""What pyproject.toml asks for: to run, to develop and to build."""
+
+
+def test_every_line_is_a_name_and_a_public_version() -> None:
+    # No address, hash, marker or local version: they hold wherever packages come from.
+    assert [line for line in LINES if not re.fullmatch(r"[\w.-]+==\d[\w.]*", line, re.ASCII)] == []
+
+
+def test_developers_have_every_extra() -> None:
+    assert {requirement.name for extra in EXTRAS for requirement in direct_requirements(extra)} == {
+        requirement.name for requirement in direct_requirements("dev")
+    }
+
+
+@pytest.mark.parametrize("wanted", WANTED, ids=str)
+def test_a_direct_dependency_is_pinned_within_its_range(wanted: Requirement) -> None:
+    pinned = PINS.get(canonicalize_name(wanted.name))
+    assert pinned is not None, "make constraints lists it"
+    assert wanted.specifier.contains(pinned), f"{wanted} must allow {pinned}"

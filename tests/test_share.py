@@ -5,7 +5,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +18,9 @@ import yaml
 import storage
 from storage.store.describe import verify
 from tests.fixtures.bucket import BUCKET, s3_server, use_server
-from tests.fixtures.doc_pages import SHARED, block
+from tests.fixtures.doc_pages import block
 from tests.fixtures.made_up_cell import extract
+from tests.fixtures.project_copy import run
 
 SSHD: Final = shutil.which("sshd", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))
 """None where there is none."""
@@ -101,46 +101,12 @@ SERVER = block("dvc remote modify")
 PUBLISH = block("dvc push")
 TAKE = block("dvc pull\n")
 SSH = block("dvc remote add -d lab ssh:")
-WITHOUT_MASKS = block("dvc pull $(")
 CLOUD = block("dvc status --cloud")
-
-STOPPED_PUSH = """
-import sys
-import dvc_data.index.collect as collecting
-from dvc.cli import main
-
-calls, collect = [], collecting._collect_from_index
-
-def stopped(*given, **named):
-    calls.append(given)
-    if len(calls) == 2:
-        raise KeyboardInterrupt
-    return collect(*given, **named)
-
-collecting._collect_from_index = stopped
-sys.exit(main(["push"]) == 0)
-"""
-"""A `dvc push` that Ctrl-C stops while it collects the second output of two."""
 
 
 def shell(root: Path, commands: str) -> str:
-    """Run commands as a shell does, under a Git that knows its user."""
-    names = {f"GIT_{role}_{key}" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
-    environment = {
-        **os.environ,
-        **dict.fromkeys(names, "a@example.org"),
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-    }
-    done = subprocess.run(
-        ["bash", "-ec", commands],
-        cwd=root,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    """Run commands as a shell does."""
+    return run(root, "bash", "-ec", commands)
 
 
 @pytest.fixture(scope="module")
@@ -184,21 +150,12 @@ def taken(root: Path, clone: Path) -> str:
     return said
 
 
-def test_a_push_after_one_that_was_stopped_may_lack_files_which_the_page_says_how_to_see(
-    repository: Path, tmp_path: Path
-) -> None:
+def test_a_folder_is_pushed_to_and_what_it_lacks_is_named(repository: Path, tmp_path: Path) -> None:
     lab = tmp_path / "lab"
-    (tmp_path / "stopped.py").write_text(STOPPED_PUSH)
-    shell(repository, FOLDER.replace("/mnt/lab/usam", str(lab)))
-    for said in ("files pushed", "Everything is up to date."):
-        shell(repository, f"python {tmp_path}/stopped.py")
-        assert said in shell(repository, "dvc push")  # with status 0
-        assert len(list(lab.rglob("*.dir"))) == 1
-        assert "in sync" not in shell(repository, CLOUD)
-    assert said in shell(repository, "dvc push")
-    shell(repository, "dvc push --all-commits")
+    shell(repository, FOLDER.replace("/mnt/lab/usam", str(lab)) + PUBLISH)
     assert shell(repository, CLOUD) == "Cache and remote 'lab' are in sync.\n"
-    assert len(list(lab.rglob("*.dir"))) == 2
+    shutil.rmtree(lab)
+    assert STORES[0] in shell(repository, CLOUD)
 
 
 def test_a_bucket_is_pushed_to_pulled_from_and_read_out_of_the_repository(
@@ -234,23 +191,3 @@ def test_stores_are_described_for_a_hub(repository: Path) -> None:
         "README.md",
         "croissant.json",
     ]
-
-
-def test_every_recipe_is_run() -> None:
-    """Some need stages: tests/test_repro.py and tests/stages/test_elsewhere.py run them."""
-    later = {block("dvc repro --allow-missing --glob"), block("USAM_CACHE=")}
-    of_users = {block("install -d"), block("dvc cache dir")}  # tests/test_shared_cache.py
-    known = {
-        *of_users,
-        block("usam cache card"),
-        FOLDER,
-        IN_BUCKET,
-        SERVER,
-        PUBLISH,
-        CLOUD,
-        TAKE,
-        WITHOUT_MASKS,
-        *later,
-        SSH,
-    }
-    assert set(SHARED) == known

@@ -54,24 +54,12 @@ class Bar:
         return "none"
 
 
-def note_bar(
-    benchmark: BenchmarkFixture,
-    what: str,
-    figure: float,
-    *,
-    at_most: float | None = None,
-    at_least: float | None = None,
-    unit: str = "",
-    case: str = "",
-) -> None:
-    """Put what a benchmark found into the record of `make bench`.
-
-    Before the bar is asserted, so that the record has those that are missed, too. Without a bar the
-    figure is only noted.
-    """
-    # JSON knows no numbers of NumPy.
-    bar = Bar(what, float(figure), at_most, at_least, unit, case)
-    benchmark.extra_info.setdefault("bars", []).append(asdict(bar))
+def missed_bars(benchmark: BenchmarkFixture, *bars: Bar) -> list[Bar]:
+    """Put what a benchmark found into the record of `make bench`, met or not; those not met."""
+    for bar in bars:
+        print(f"\n{bar.what} {bar.case}: {_number(bar.figure, bar.unit)}, {bar.limit}")
+    benchmark.extra_info["bars"] = [asdict(bar) for bar in bars]
+    return [bar for bar in bars if not bar.is_met]
 
 
 def main() -> None:

@@ -5,12 +5,11 @@ the second core for us, on which a thread scores masks while the next ones are d
 weights in bf16, identity view, all nine prompt sets; the bars are ratios of one run.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
-from time import process_time
 from typing import Final
 
 import numpy as np
@@ -36,11 +35,10 @@ from storage.pool.cell import Cell
 from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, PreparedSplit
 from storage.store.writing import full_signature
-from tools.bars import note_bar
+from tests.fixtures.measured import least_busy_s
+from tools.bars import Bar, missed_bars
 
 HEIGHT_PX, WIDTH_PX = 480, 640
-
-N_ROUNDS: Final = 2
 
 PLAIN_BATCH: Final = 2
 """Prompt sets per call that suit SAM2's own decoder best."""
@@ -53,9 +51,6 @@ MOST_TIME: Final = {"tiny": 0.80, "large": 0.85}
 
 MOST_TRANSFORMERS_TIME: Final = 0.80
 """The same, as a multiple of what ``transformers`` takes for the answers alone."""
-
-MOST_DECODER_TIME: Final = 0.70
-"""Most time of a prompt set, each decoder at the batch that suits it best."""
 
 LEAST_SPEEDUP: Final = {"tiny": 5.0, "large": 7.0}
 """In objects/s, over a loop that encodes the image per object and decodes a prompt per call."""
@@ -129,19 +124,6 @@ class Work:
             yield from (some[start : start + batch] for start in range(0, len(some), batch))
 
 
-def least_seconds(
-    runs: Mapping[str, Callable[[], object]], n_rounds: int = N_ROUNDS
-) -> dict[str, float]:
-    """Least processor time of each run; they take turns."""
-    taken: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(n_rounds):
-        for name, run in runs.items():
-            started = process_time()
-            run()
-            taken[name].append(process_time() - started)
-    return {name: min(every) for name, every in taken.items()}
-
-
 def _draw_image(n_objects: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:HEIGHT_PX, :WIDTH_PX]
@@ -175,14 +157,6 @@ def _write_image(folder: Path, rgb: np.ndarray, masks: np.ndarray) -> ObjectTabl
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(scope="module", params=["tiny", "large"])
-def named_work(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[str, Work]:
-    folder = tmp_path_factory.mktemp(request.param)
-    return request.param, Work.of("sam2.1", request.param, folder)
-
-
 @pytest.mark.parametrize("family", ["edgetam", "sam3"])
 def test_extraction_takes_less_than_the_calls_of_transformers(
     family: str, benchmark: BenchmarkFixture, tmp_path: Path
@@ -191,55 +165,27 @@ def test_extraction_takes_less_than_the_calls_of_transformers(
     assert isinstance(member, TransformersModel)
     work = Work.of(family, model, tmp_path)
     theirs = AutoModel.from_config(full_size(member.kind)).eval()
-    runs = {"ours": work.extract, "theirs": partial(work.by_transformers, theirs)}
-    # Of two rounds, the first warms both up.
-    seconds = benchmark.pedantic(least_seconds, (runs,), rounds=1)  # type: ignore[no-untyped-call]
-    ratio = seconds["ours"] / seconds["theirs"]
-    what, case = f"extraction of an image of {N_OBJECTS} objects, over transformers", family
-    note_bar(benchmark, what, ratio, at_most=MOST_TRANSFORMERS_TIME, case=case)
-    print(f"\n{what}, {case}: {ratio:.2f}, {seconds['ours']:.1f} s")
-    assert ratio <= MOST_TRANSFORMERS_TIME
+    runs = work.extract, partial(work.by_transformers, theirs)
+    ours_s, theirs_s = benchmark.pedantic(least_busy_s, (1, *runs), rounds=1)  # type: ignore[no-untyped-call]
+    print(f"\n{ours_s:.1f} s of a core")
+    what = f"extraction of an image of {N_OBJECTS} objects, over transformers"
+    bar = Bar(what, ours_s / theirs_s, at_most=MOST_TRANSFORMERS_TIME, case=family)
+    assert missed_bars(benchmark, bar) == []
 
 
+@pytest.mark.parametrize("model", MOST_TIME)
 def test_extraction_takes_less_than_the_bare_model(
-    named_work: tuple[str, Work], benchmark: BenchmarkFixture
+    model: str, benchmark: BenchmarkFixture, tmp_path: Path
 ) -> None:
-    model, work = named_work
-    work.bare()
-    runs = {"ours": work.extract, "bare": work.bare, "loop": partial(work.loop, N_LOOPED)}
-    seconds = benchmark.pedantic(least_seconds, (runs,), rounds=1)  # type: ignore[no-untyped-call]
-    ratio = seconds["ours"] / seconds["bare"]
-    speedup = (seconds["loop"] / N_LOOPED) / (seconds["ours"] / N_OBJECTS)
+    work = Work.of("sam2.1", model, tmp_path)
+    runs = work.extract, work.bare, partial(work.loop, N_LOOPED)
+    ours_s, bare_s, loop_s = benchmark.pedantic(least_busy_s, (1, *runs), rounds=1)  # type: ignore[no-untyped-call]
+    speedup = (loop_s / N_LOOPED) / (ours_s / N_OBJECTS)
     what = f"extraction of an image of {N_OBJECTS} objects, {model}"
-    note_bar(benchmark, f"{what}, over SAM2 alone", ratio, at_most=MOST_TIME[model])
-    what += ": speed over a loop of encodings per object and calls per prompt"
-    note_bar(benchmark, what, speedup, at_least=LEAST_SPEEDUP[model])
-    print(
-        f"\n{model}, {N_OBJECTS} objects, batches of {work.batch}: {seconds['ours']:.1f} s, "
-        f"{ratio:.2f} x the bare model, {speedup:.2f} x the objects/s of the loop"
+    of_loop = ": speed over a loop of encodings per object and calls per prompt"
+    missed = missed_bars(
+        benchmark,
+        Bar(f"{what}, over SAM2 alone", ours_s / bare_s, at_most=MOST_TIME[model]),
+        Bar(what + of_loop, speedup, at_least=LEAST_SPEEDUP[model]),
     )
-    assert ratio <= MOST_TIME[model]
-    assert speedup >= LEAST_SPEEDUP[model]
-
-
-def test_a_prompt_set_takes_less_than_in_the_decoder_of_sam2(
-    named_work: tuple[str, Work], benchmark: BenchmarkFixture
-) -> None:
-    model, work = named_work
-    embedding = work.sam.encode(work.rgb)
-    rng = np.random.default_rng(0)
-    points, plain_points = (
-        rng.uniform(0, 400, (n, 1, 2)).astype(np.float32) for n in (work.batch, PLAIN_BATCH)
-    )
-    runs = {
-        "ours": partial(work.sam.decode, embedding, points),
-        "plain": partial(work.sam.decode_plainly, embedding, plain_points),
-    }
-    least_seconds(runs, 1)  # a warm-up
-    seconds = benchmark.pedantic(least_seconds, (runs, 3), rounds=1)  # type: ignore[no-untyped-call]
-    ours = seconds["ours"] / work.batch
-    ratio = ours / (seconds["plain"] / PLAIN_BATCH)
-    what = f"decoder in batches of {work.batch}, over SAM2's at its best batch"
-    note_bar(benchmark, what, ratio, at_most=MOST_DECODER_TIME, case=model)
-    print(f"\n{what}, {model}: {ratio:.2f}, {1000 * ours:.1f} ms a prompt set")
-    assert ratio <= MOST_DECODER_TIME
+    assert missed == []

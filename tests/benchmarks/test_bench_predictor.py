@@ -1,8 +1,6 @@
 """What uncertainty costs beside SAM2's own predictor and mask generator, of the same weights."""
 
-import time
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,13 +14,14 @@ from pipeline.predictor import PromptSet, UncertainMaskGenerator, UncertainPredi
 from pipeline.sam.building import build
 from pipeline.sam.model import Sam
 from stages.predictor import load_predictor
+from tests.fixtures.measured import least_busy_s
 from tests.fixtures.official import OfficialPredictor
 from tests.fixtures.predictors import drawn, random_heads
-from tools.bars import note_bar
+from tools.bars import Bar, missed_bars
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-MOST_OVERHEAD = {"mini": 1.05, "sam2.1": 1.05}
+MOST_OVERHEAD = 1.05
 """Most time of a click with its uncertainty, as a multiple of SAM2's click alone: our decoder and
 our masks at the size of the image save more than heads, entropies and figures cost."""
 
@@ -67,43 +66,22 @@ def official_of(predictor: UncertainPredictor) -> SAM2ImagePredictor:
     return official
 
 
-def least_s(n_rounds: int, *runs: Callable[[], object]) -> list[float]:
-    """Least processor time of each; they take turns.
-
-    Threads that wait for one that somebody else's work holds up spin, so that on a busy machine all
-    but the least is mostly waiting.
-    """
-    times: list[list[float]] = [[] for _ in runs]
-    for _ in range(1 + n_rounds):
-        for run, taken in zip(runs, times, strict=True):
-            started = time.process_time()
-            run()
-            taken.append(time.process_time() - started)
-    return [min(taken[1:]) for taken in times]
-
-
-@pytest.mark.parametrize("family", MOST_OVERHEAD)
+@pytest.mark.parametrize("family", N_ROUNDS)
 def test_uncertainty_costs_no_more_than_a_click_of_sam2(
     benchmark: BenchmarkFixture, family: str
 ) -> None:
     predictor = predictor_of(family, "tiny")
     official = official_of(predictor)
     click = (np.array([[120.0, 80.5]]), np.array([1]))
-    official_s, bare_s, whole_s = least_s(
+    official_s, whole_s = least_busy_s(
         N_ROUNDS[family],
         lambda: official.predict(*click),
-        lambda: predictor.predict(*click),
         lambda: predictor.predict_uncertainty(*click),
     )
     benchmark.pedantic(predictor.predict_uncertainty, click)  # type: ignore[no-untyped-call]
-    ratio = whole_s / official_s
     what = "click with its uncertainty, over a click of SAM2"
-    note_bar(benchmark, what, ratio, at_most=MOST_OVERHEAD[family], case=f"{family} tiny")
-    print(
-        f"\n{family} tiny: {1000 * official_s:.1f} ms a click of SAM2, with uncertainty "
-        f"{ratio:.2f}x; {whole_s / bare_s:.2f}x of our click alone"
-    )
-    assert ratio <= MOST_OVERHEAD[family]
+    bar = Bar(what, whole_s / official_s, at_most=MOST_OVERHEAD, case=f"{family} tiny")
+    assert missed_bars(benchmark, bar) == []
 
 
 @pytest.mark.parametrize(
@@ -117,25 +95,21 @@ def test_many_prompts_in_one_call(
     official = official_of(predictor)
     points = np.random.default_rng(0).integers(10, 180, (N_PROMPTS, 1, 2)).astype(float)
     asked = [PromptSet(one, [1]) for one in points]
-    official_encode_s, encode_s, official_s, one_by_one_s, together_s = least_s(
+    official_encode_s, encode_s, official_s, together_s = least_busy_s(
         n_rounds,
         lambda: official.set_image(drawn()),
         lambda: predictor.set_image(drawn()),
         lambda: [official.predict(one, np.ones(1)) for one in points],
-        lambda: [predictor.predict_uncertainties([one]) for one in asked],
         lambda: predictor.predict_uncertainties(asked),
     )
     benchmark.pedantic(predictor.predict_uncertainties, (asked,))  # type: ignore[no-untyped-call]
     ratio = official_s / together_s
     encoded = (official_encode_s + official_s) / (encode_s + together_s)
     what, case = f"{N_PROMPTS} prompt sets in a call: speed over SAM2's calls", f"{family} {model}"
-    note_bar(benchmark, what, ratio, at_least=LEAST_SPEEDUP, case=case)
-    note_bar(benchmark, f"{what}, with the encoding", encoded, at_least=LEAST_SPEEDUP, case=case)
-    print(
-        f"\n{family} {model}: {N_PROMPTS} prompts together are {ratio:.2f}x as fast as one by one "
-        f"in SAM2, {encoded:.2f}x with an encoding on either side, "
-        f"{one_by_one_s / together_s:.2f}x as fast as one by one here; "
-        f"{official_encode_s:.2f} s an encoding of SAM2, {encode_s:.2f} s ours"
+    missed_bars(
+        benchmark,
+        Bar(what, ratio, at_least=LEAST_SPEEDUP, case=case),
+        Bar(f"{what}, with the encoding", encoded, at_least=LEAST_SPEEDUP, case=case),
     )
     assert ratio >= LEAST_SPEEDUP
     assert encoded >= LEAST_SPEEDUP_ENCODED
@@ -156,12 +130,10 @@ def test_everything_costs_little_beside_the_generator_alone(
         official = SAM2AutomaticMaskGenerator(predictor.sam.model, **options)
     official.predictor._bb_feat_sizes = [(side, side), (side // 2,) * 2, (side // 4,) * 2]
     uncertain = UncertainMaskGenerator(predictor, **options)
-    bare_s, whole_s = least_s(
+    bare_s, whole_s = least_busy_s(
         2, lambda: official.generate(drawn()), lambda: uncertain.generate(drawn())
     )
     benchmark.pedantic(uncertain.generate, (drawn(),))  # type: ignore[no-untyped-call]
-    ratio = whole_s / bare_s
     what = "everything with its uncertainty, over SAM2's generator"
-    note_bar(benchmark, what, ratio, at_most=MOST_OF_EVERYTHING, case=f"{family} tiny")
-    print(f"\n{family} tiny: {bare_s:.2f} s for everything, with uncertainty {ratio:.2f}x")
-    assert ratio <= MOST_OF_EVERYTHING
+    bar = Bar(what, whole_s / bare_s, at_most=MOST_OF_EVERYTHING, case=f"{family} tiny")
+    assert missed_bars(benchmark, bar) == []

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-import nbformat
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,14 +14,11 @@ from stages.settings.blocks import ShapesParams
 from stages.settings.params import read_params
 from tests.fixtures.dvc_stages import ROOT
 from tools.blocks import read_block
-from tools.show_notebook import NOTEBOOK, run, stored
+from tools.show_notebook import run, stored
 from tools.show_predictions import PYTHON, SHELL, python_block, shell_block
 
 PREDICT: Final = ROOT / "docs" / "predict.md"
 NUMBER: Final = re.compile(r"-?\d+\.\d+")
-
-MOST_BYTES: Final = 500_000
-"""Of the notebook."""
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +64,6 @@ def pictures_of(cell: Any) -> list[np.ndarray]:  # noqa: ANN401
         for png in found
         if png
     ]
-
-
-def test_the_notebook_is_one_with_its_pictures() -> None:
-    found = stored()
-    nbformat.validate(found)
-    assert NOTEBOOK.stat().st_size < MOST_BYTES
-    assert sum(len(pictures_of(cell)) for cell in found.cells) == 4
 
 
 @pytest.mark.slow

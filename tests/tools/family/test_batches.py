@@ -33,15 +33,6 @@ def draw(
     )
 
 
-@SIZES
-@STYLES
-def test_a_batch_follows_from_its_arguments(size_px: int, style: Style) -> None:
-    first, again, other = (draw(step, size_px, style) for step in (4, 4, 5))
-    for name in ("rgb", "point_px", "mask"):
-        assert np.array_equal(getattr(first, name), getattr(again, name))
-    assert not np.array_equal(first.rgb, other.rgb)
-
-
 def test_steps_draw_their_own_scenes_from_the_seeds_of_the_family() -> None:
     seeds = scene_seeds(3, "family", 6)
     for step in range(3):
@@ -60,16 +51,6 @@ def test_every_click_is_on_its_object(step: int, size_px: int, style: Style) -> 
     assert len(batch.point_px) == len(batch.mask) == 12
     for points, mask in zip(batch.point_px.astype(int), batch.mask, strict=True):
         assert mask[points[:, 1], points[:, 0]].all()
-
-
-def test_objects_of_an_image_are_all_clicked_before_one_is_clicked_twice() -> None:
-    plan = BatchPlan(seed=3, scene_size_px=64, n_images=1)
-    batch = draw(0, plan=plan, n_objects=12)
-    scene = draw_scene(scene_seeds(3, "family", 1)[0], 64)
-    n_own = len(scene.masks)
-    own = {mask.tobytes() for mask in scene.masks.astype(np.uint8)}
-    assert {mask.tobytes() for mask in batch.mask[:n_own]} == own
-    assert np.array_equal(batch.mask[n_own:], batch.mask[: 12 - n_own])
 
 
 def test_tiles_are_parts_of_a_scene_that_show_an_object() -> None:

@@ -1,8 +1,6 @@
 """``python -m tools.family``: stopped and taken up again, it ends as if nothing had happened."""
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.sam.families import MINI_TRUNKS, MiniTrunk
 from storage.checkpoints import weights
 from storage.errors import WeightsError
 from tests.fixtures.mini import MODELS
@@ -100,31 +97,6 @@ def test_the_command_publishes_what_it_trained_and_its_curve(
     assert [line.split(",")[:2] for line in curve[1:]] == expected
 
 
-STARTED_AS_A_COMMAND = """\
-import os, runpy, sys
-from pathlib import Path
-from storage.checkpoints import weights
-from tests.tools.family.test_family import RECIPE
-from tools.family import recipe
-recipe.RECIPE, weights.TABLES = RECIPE, Path(sys.argv[1])
-os.chdir(sys.argv[1])
-runpy.run_module("tools.family", run_name="__main__", alter_sys=True)
-"""
-"""What ``python -m`` does, with a recipe of seconds and another place for the weights."""
-
-
-def test_the_command_runs_as_a_module(tmp_path: Path) -> None:
-    tables = copy_tables(tmp_path / "checkpoints")
-    run = subprocess.run(
-        [sys.executable, "-c", STARTED_AS_A_COMMAND, tables], capture_output=True, check=False
-    )
-    assert run.returncode == 0, run.stderr.decode()
-    assert set(files(tables / "mini_weights")) == {
-        "curve.csv",
-        *(f"{model}.safetensors" for model in MODELS),
-    }
-
-
 @pytest.mark.full_size
 def test_a_hundred_steps_of_the_shipped_recipe_give_the_same_files_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -170,38 +142,8 @@ def test_a_state_may_go_on_with_phases_that_its_recipe_did_not_have(tmp_path: Pa
         load_state(tmp_path / "state.pt", other)
 
 
-def test_a_file_of_other_tensors_is_named(tmp_path: Path) -> None:
-    torch.save({"weights": torch.zeros(2)}, tmp_path / "state.pt")
-    with pytest.raises(WeightsError, match=r"state\.pt must be a state .* got: 'signature'"):
-        load_state(tmp_path / "state.pt", Training(RECIPE))
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("MINI_TRUNKS", {**MINI_TRUNKS, "large": MiniTrunk(64, (1, 2, 5, 1))}),
-        ("RATED_WIDTH", 6),
-        ("TRUNK_READERS", ()),
-    ],
-)
-def test_a_state_of_other_trunks_or_rates_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object
-) -> None:
-    save_state(tmp_path / "state.pt", Training(RECIPE), [])
-    monkeypatch.setattr(f"tools.family.state.{name}", value)
-    with pytest.raises(WeightsError, match=r"must be of recipe \w+, got \w+: move it away"):
-        load_state(tmp_path / "state.pt", Training(RECIPE))
-
-
 @pytest.mark.parametrize("content", [b"", b"not a state", b"PK\x03\x04"])
 def test_a_damaged_state_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "state.pt").write_bytes(content)
     with pytest.raises(WeightsError, match=r"state\.pt must be a state of a training, got:"):
         load_state(tmp_path / "state.pt", Training(RECIPE))
-
-
-def test_a_state_that_is_being_written_does_not_hide_the_one_before(tmp_path: Path) -> None:
-    training = Training(RECIPE)
-    save_state(tmp_path / "state.pt", training, [])
-    (tmp_path / "state.pt.partial").write_bytes(b"half")
-    assert load_state(tmp_path / "state.pt", Training(RECIPE)) == []

@@ -54,17 +54,6 @@ def test_answers_are_those_of_the_model_that_extracts(label: np.ndarray, has_mas
                 torch.testing.assert_close(own, theirs, rtol=0, atol=2e-5)
 
 
-@pytest.mark.parametrize("size_px", [64, 128])
-def test_images_of_another_size_give_masks_of_a_quarter_of_it_and_gradients(size_px: int) -> None:
-    model = build("mini", "tiny", seed=3)
-    answer = decode(model, encode(model, images(size_px)), Prompts(CLICKS, MORE["a click"]))
-    assert answer.logits.shape == (4, 4, size_px // 4, size_px // 4)
-    (answer.logits.square().sum() + answer.sam_score.sum()).backward()  # type: ignore[no-untyped-call]
-    gradient = model.image_encoder.trunk.patch_embed.proj.weight.grad
-    assert gradient is not None
-    assert gradient.abs().sum() > 0
-
-
 def test_a_tile_in_a_frame_has_the_places_of_the_frame() -> None:
     model = build("mini", "tiny", seed=3)
     with torch.no_grad():

@@ -6,13 +6,8 @@ import pytest
 from pipeline.prompts import central_error
 from tools.family.prompts import (
     BOX_NOISE,
-    BOX_SHARE,
-    MOST_CORRECTIONS,
-    CorrectionPlan,
     correct,
-    draw_corrections,
     draw_first,
-    draw_n_clicks,
 )
 
 
@@ -32,13 +27,6 @@ def test_a_correction_is_where_the_mask_is_wrong_and_says_what_is_true(seed: int
     for own, target, (x, y), label in zip(seen, true, pixels, labels, strict=True):
         assert own[y, x] != target[y, x]
         assert bool(label) == target[y, x]
-
-
-def test_corrections_follow_from_the_generator_and_differ() -> None:
-    seen, true = masks(1), masks(2)
-    first, again, other = (correct(np.random.default_rng(k), seen, true, 0.5)[0] for k in (3, 3, 4))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
 
 
 def test_where_nothing_is_wrong_a_pixel_is_confirmed() -> None:
@@ -80,21 +68,3 @@ def test_a_box_lies_about_its_object_within_the_image() -> None:
     assert off.max() > 4
     assert boxes.min() >= 0
     assert (boxes[..., 0].max(), boxes[..., 1].max() < 60) == (79, True)
-
-
-def test_some_steps_begin_with_a_box_only_where_masks_are_corrected() -> None:
-    generator = np.random.default_rng(0)
-    corrected = [draw_n_clicks(generator, is_corrected=True) for _ in range(400)]
-    assert set(corrected) == set(range(9))
-    assert np.mean(np.array(corrected) == 0) == pytest.approx(BOX_SHARE, abs=0.08)
-    assert min(draw_n_clicks(generator, is_corrected=False) for _ in range(400)) == 1
-
-
-def test_corrections_are_one_to_five_with_the_mask_and_without() -> None:
-    generator = np.random.default_rng(0)
-    drawn = [draw_corrections(generator, CorrectionPlan(2)) for _ in range(100)]
-    assert {one.n_rounds for one in drawn} == set(range(1, MOST_CORRECTIONS + 1))
-    assert {one.is_mask_given for one in drawn} == {True, False}
-    assert len({one.seed for one in drawn}) == 100
-    given = [draw_corrections(generator, CorrectionPlan(2, mask_share=1.0)) for _ in range(100)]
-    assert all(one.is_mask_given for one in given)

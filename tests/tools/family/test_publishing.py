@@ -47,13 +47,6 @@ def test_published_weights_are_half_as_precise(table: Path) -> None:
         np.testing.assert_allclose(value, WEIGHTS[name], rtol=2**-11)
 
 
-def test_the_same_weights_give_the_same_bytes_whatever_their_order(table: Path) -> None:
-    publish_mini({"tiny": WEIGHTS})
-    before = table.read_bytes(), tiny_of(table).read_bytes()
-    publish_mini({"tiny": dict(sorted(WEIGHTS.items()))})
-    assert (table.read_bytes(), tiny_of(table).read_bytes()) == before
-
-
 def test_lines_of_other_models_stay_as_they_are(table: Path) -> None:
     before = table.read_text(encoding="utf-8").splitlines()
     publish_mini({"small": WEIGHTS})
