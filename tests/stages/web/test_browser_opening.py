@@ -1,6 +1,4 @@
-"""The page in a real browser: what it opens with, on screens of any size, and after a reload."""
-
-from typing import Any, Final
+"""The page in a real browser, after a reload."""
 
 import numpy as np
 import pytest
@@ -12,35 +10,6 @@ from tests.fixtures.predictors import drawn
 from tests.fixtures.web_page import png
 
 pytestmark = pytest.mark.slow
-
-SCREENS: Final = {
-    "telephone": (390, 664),
-    "small telephone": (320, 568),
-    "telephone held sideways": (844, 390),
-    "tablet": (800, 700),
-    "laptop": (1280, 720),
-}
-
-
-@pytest.mark.parametrize("size", SCREENS.values(), ids=SCREENS)
-def test_the_first_screen_has_the_image_and_the_answer(
-    browser: Browser, address: str, size: tuple[int, int]
-) -> None:
-    width, height = size
-    screen: dict[str, Any] = {"viewport": {"width": width, "height": height}}
-    if min(size) < 700:
-        screen |= {"is_mobile": True, "has_touch": True}
-    with tab(browser, address, scene=0, **screen) as page:
-        answered(page, 1)
-        for selector in ("#words", "#because"):
-            seen = page.locator(selector).bounding_box()
-            assert seen is not None
-            assert seen["y"] + seen["height"] <= height
-        canvas = page.locator("#canvas").bounding_box()
-        assert canvas is not None
-        assert min(canvas["width"], canvas["height"]) >= 0.4 * min(size)
-        assert canvas["y"] + canvas["height"] / 2 <= height
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def shown(page: Page) -> tuple[np.ndarray, list[str], str, list[str]]:
