@@ -6,10 +6,9 @@ import io
 import json
 import re
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -33,6 +32,7 @@ from tests.fixtures.web_page import (
     CHOICE,
     PATIENCE_S,
     asked,
+    clocked_loop,
     finished,
     opened,
     png,
@@ -51,11 +51,11 @@ def predicted(
     *prompts: Any,  # noqa: ANN401
     model: str = "tiny",
     heads: Path | None = None,
-    costs: Costs | None = None,
+    **options: Any,  # noqa: ANN401 - of the predictor
 ) -> Uncertainty:
     predictor = load_predictor("mini", model, heads=heads)
     predictor.set_image(drawn())
-    (found,) = predictor.predict_uncertainties([PromptSet(*prompts)], costs=costs)
+    (found,) = predictor.predict_uncertainties([PromptSet(*prompts)], **options)
     return found
 
 
@@ -173,31 +173,19 @@ def test_the_scenes_are_the_demo_s_and_one_for_each_advice(page: Page) -> None:
     assert asked(page, ask) == list(ADVISED), RENEW
 
 
-def test_an_image_that_was_left_goes_unless_it_is_asked_for_again(
-    page: Page, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waiting: dict[str, Callable[[str], None]] = {}
-
-    def call_later(delay_s: float, act: Callable[[str], None], name: str) -> SimpleNamespace:
-        assert delay_s == images.RELOAD_S
-        waiting[name] = act
-        return SimpleNamespace(cancel=lambda: waiting.pop(name, None))
-
-    clock = SimpleNamespace(call_later=call_later)
-    monkeypatch.setattr(images, "get_running_loop", lambda: clock)
-
+def test_an_image_that_was_left_goes_unless_it_is_asked_for_again(page: Page) -> None:
     async def ask(client: httpx.AsyncClient) -> list[int]:
         names = [(await opened(client, scene=0))["image"] for _ in range(3)]
         for name in names:
             await client.delete(f"/api/images/{name}", params={"left": True})
-        await client.get(f"/api/images/{names[0]}")
-        await client.get(f"/api/images/{names[1]}")
+        await asyncio.sleep(images.RELOAD_S - 1)
+        for name in names[:2]:
+            await client.get(f"/api/images/{name}")
         await client.delete(f"/api/images/{names[1]}", params={"left": True})
-        for name, act in dict(waiting).items():
-            act(name)
+        await asyncio.sleep(images.RELOAD_S + 1)
         return [(await client.get(f"/api/images/{name}")).status_code for name in names]
 
-    assert asked(page, ask) == [200, 404, 404]
+    assert asked(page, ask, loop=clocked_loop) == [200, 404, 404]
 
 
 def test_too_many_bytes_are_refused_before_they_have_come_in(page: Page) -> None:

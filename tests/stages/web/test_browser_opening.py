@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from stages.web.page import Page as Served
 from tests.fixtures.chromium import SCENE, answered, click_at, drawn_on, expected_ious, tab
 from tests.fixtures.predictors import drawn
 from tests.fixtures.web_page import png
@@ -47,19 +46,3 @@ def test_a_reload_loses_nothing(browser: Browser, address: str, source: str) -> 
             expect(page.get_by_role("alert")).to_be_hidden()
         page.get_by_role("button", name="Undo").click()
         answered(page, 2)  # to the click before
-
-
-def test_an_image_that_is_gone_is_said_to_be(
-    browser: Browser, address: str, served_page: Served
-) -> None:
-    with tab(browser, address, may_be_refused=True) as page:
-        file = {"name": "mine.png", "mimeType": "image/png", "buffer": png(drawn())}
-        page.locator("#file").set_input_files(file)  # type: ignore[arg-type]
-        expect(page.get_by_role("application")).to_have_attribute(
-            "aria-label", "Image mine.png, 256 by 192 pixels"
-        )
-        for name in list(served_page.images._images):  # as when others have opened many
-            served_page.images._images.pop(name)
-        page.reload()
-        answered(page, 1)  # about the first scene
-        expect(page.get_by_role("alert")).to_contain_text("image must still be open, got one that")
