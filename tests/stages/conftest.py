@@ -63,7 +63,7 @@ def reported_beside_paper(evaluated: Path, tmp_path_factory: pytest.TempPathFact
 def report_on(evaluated: Path, root: Path, data_sets: dict[str, str]) -> Path:
     for folder in (RESULTS, HEADS):
         shutil.copytree(evaluated / folder, root / folder)
-    settings = {"title": "A test", "paper": data_sets}
+    settings = {"title": "<A> & test", "paper": data_sets}
     write_params(root, SPLITS, train_splits=TRAIN_SPLITS, report=settings)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)

@@ -130,26 +130,6 @@ def test_who_computes_changes_no_byte(run: Run) -> None:
     assert stored() == alone
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"split": "other"}, "eval split must be one of val, got 'other'"),
-        ({"views": view_settings("identity", "gnoise")}, "features/val/tiny/gnoise.zarr"),
-    ],
-    ids=["split", "missing_cell"],
-)
-def test_what_cannot_be_computed_ends_with_one_line(
-    changes: dict[str, Any], message: str, run: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        run(**changes)
-    assert ended.value.code == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: ")
-    assert message in line
-    assert not entropy_path("val").exists()
-
-
 def test_a_damaged_cell_ends_the_stage_and_leaves_no_store(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,8 +1,5 @@
 """Stages ``extract`` and ``extract_train``: what a finished cell holds, and how anyone reads it."""
 
-import json
-import subprocess
-import sys
 from contextlib import chdir
 from pathlib import Path
 
@@ -35,28 +32,6 @@ VIEWS = ("identity", "vflip", "gnoise")
 
 ROWS = (0, 4, 15, 17)
 """Objects compared: at both ends of shards, of one pixel (4), of images of any proportion."""
-
-READER = """
-import json, sys, warnings
-import numpy as np, xarray, zarr
-
-warnings.simplefilter("error")
-said = {}
-for path in sys.argv[1:]:
-    group = zarr.open_group(path, mode="r")
-    dataset = xarray.open_zarr(path)
-    assert dataset.attrs["signature"] == group.attrs["signature"]
-    for name, array in group.arrays():
-        assert np.array_equal(array[...], dataset[name].values), name
-        assert tuple(array.metadata.dimension_names) == dataset[name].dims, name
-    said[group.attrs["kind"]] = {"sizes": dict(dataset.sizes), "coords": sorted(dataset.coords)}
-    if "mask_code" in dataset:
-        p = dataset["probability"].values[dataset["mask_code"].sel(object_id=3, prompt="p2")]
-        said["mean"] = float(p.mean(dtype=float))
-assert not {"pipeline", "storage", "stages"} & set(sys.modules)
-print(json.dumps(said))
-"""
-"""Another project's program, which knows zarr and xarray alone."""
 
 
 @pytest.fixture(scope="module")
@@ -140,28 +115,6 @@ def test_a_train_cell_holds_two_prompt_sets_and_no_masks(table: ObjectTable) -> 
         assert features[name].sizes["object"] == table.n_objects
         same = every[name].isel(prompt=columns)
         np.testing.assert_allclose(features[name], same, atol=1e-3, err_msg=name)
-
-
-def test_plain_zarr_and_xarray_read_a_cell_and_warn_of_nothing(
-    finished: Path, tmp_path: Path
-) -> None:
-    cell = (SPLIT, "tiny", "vflip")
-    paths = [str(finished / path(*cell)) for path in (features_path, masks_path)]
-    # -I: neither the working directory nor PYTHONPATH leads to this project.
-    command = [sys.executable, "-I", "-c", READER, *paths]
-    read = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert not read.stderr, read.stderr
-    said = json.loads(read.stdout)
-    shared = {"object": 21, "prompt": 9, "proposal": 3}
-    widths = {"channel": 64, "encoder_channel": 88}
-    assert said["features"]["sizes"] == {**shared, **widths, "shard": 3, "token": 4, "pair": 3}
-    assert said["masks"]["sizes"] == {**shared, "y": 64, "x": 64, "code": 256}
-    assert said["features"]["coords"] == ["object_id", "pair", "prompt", "proposal", "token"]
-    assert said["masks"]["coords"] == ["object_id", "prompt", "proposal"]
-    codes = storage.open_masks(Path(paths[1]))["mask_code"]
-    # The formula of the schema, in float64.
-    p = np.sin(np.pi / 2 * codes.sel(object_id=3, prompt="p2").to_numpy() / 255) ** 2
-    assert said["mean"] == pytest.approx(p.mean(), abs=1e-6)
 
 
 @pytest.mark.usefixtures("table")

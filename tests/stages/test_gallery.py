@@ -157,30 +157,3 @@ def test_frames_of_a_video_are_drawn_together_and_forwards() -> None:
     files = {4: "b.mp4#00008", 1: "0.png", 3: "b.mp4#00000", 2: "a.mp4#00000", 5: "b.mp4#00008"}
     shown: list[Shown] = [{"row": row, "file": file} for row, file in files.items()]
     assert [[one["row"] for one in some] for some in by_source(shown)] == [[1], [2], [3, 4, 5]]
-
-
-def spoil_images(root: Path, table: ObjectTable) -> None:
-    (root / "data" / str(table.file[0])).unlink()
-
-
-def spoil_results(_root: Path, table: ObjectTable) -> None:
-    others = ranking(table).assign(object_id=0)
-    write_table(results_dir(SPLIT) / "ranking.csv", RANKING, others)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (spoil_images, "0.png must be an image file, got no such file"),
-        (spoil_results, "ranking.csv must hold the objects of cache/objects/val.zarr for large"),
-    ],
-)
-def test_faulty_inputs_end_the_stage_with_one_line(
-    root: Path, capsys: pytest.CaptureFixture[str], spoil: object, message: str
-) -> None:
-    assert callable(spoil)
-    spoil(root, object_table())
-    with pytest.raises(SystemExit):
-        gallery.main()
-    assert message in capsys.readouterr().err.splitlines()[-1]
-    assert not gallery_dir(SPLIT).exists()

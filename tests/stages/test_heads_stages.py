@@ -29,7 +29,6 @@ from storage.outputs.tuning import read_tuning, study_dir
 from storage.paths import (
     curves_path,
     features_path,
-    heads_dir,
     objects_path,
     trials_path,
     tuning_path,
@@ -173,15 +172,6 @@ def note_trials(
 def tuning_bytes() -> list[bytes]:
     paths = (tuning_path(SPLIT, "iou_tiny"), trials_path(SPLIT, "iou_tiny"))
     return [path.read_bytes() for path in paths]
-
-
-@pytest.mark.usefixtures("split", "small_ranges")
-def test_multifidelity_judges_trials_by_heads_of_few_epochs_first(run: Callable[..., None]) -> None:
-    write_params(n_trials=5, facade="multifidelity")
-    run(tune.main, SPLIT, "iou_tiny")
-    table = pd.read_csv(trials_path(SPLIT, "iou_tiny"))
-    assert table["epochs"].value_counts().to_dict() == {1: 4, 4: 1}
-    assert read_tuning(tuning_path(SPLIT, "iou_tiny")).cost == table["mse"].min()
 
 
 @pytest.mark.usefixtures("split", "small_ranges")
@@ -360,13 +350,6 @@ def test_kept_heads_learn_from_all_images_and_say_how_such_heads_validate() -> N
 
 
 @pytest.mark.usefixtures("in_trained")
-def test_the_card_of_heads_says_from_which_prompt_sets_they_learned() -> None:
-    assert "prompts" not in head_of(HeadSet("selected", "selected"), "iou_best")[1]
-    ours = HeadSet("selected", "selected", "ours")
-    assert head_of(ours, "iou_best")[1]["prompts"] == "center refined"
-
-
-@pytest.mark.usefixtures("in_trained")
 @pytest.mark.parametrize("judged", JUDGED)
 def test_scores_of_each_model_are_calibrated_by_its_own_masks(judged: str) -> None:
     cells = open_train(SPLIT, MODELS)
@@ -408,19 +391,6 @@ def test_training_again_without_the_ablation_gives_the_same_bytes_of_all_other_h
     both = pd.read_csv(trained / curves_path(SPLIT))
     shared = both[~both["tokens"].str.endswith("no_iou")].reset_index(drop=True)
     pd.testing.assert_frame_equal(pd.read_csv(curves_path(SPLIT)), shared, check_exact=True)
-
-
-@pytest.mark.usefixtures("split")
-def test_cells_of_other_settings_end_the_stage(
-    run: Callable[..., None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_params(n_trials=1)
-    rewrite_features("tiny", precision="bf16")
-    tiny = features_path(SPLIT, "tiny", "identity")
-    for arguments in ((train.main, SPLIT), (tune.main, SPLIT, "iou_tiny")):
-        line = assert_fails(capsys, run, *arguments)
-        assert f"{tiny} was written under other inputs (precision: bf16 -> fp32)" in line
-    assert not heads_dir(SPLIT).exists()
 
 
 @pytest.mark.usefixtures("tuned")

@@ -65,10 +65,3 @@ def test_its_report_has_no_routing_and_no_table_of_the_best_model(project: Path)
     assert {"table2_prompt", "table4_segmentation", "decisions"} <= tables
     choices = pd.read_csv(project / "results" / "tables" / "selected" / "decisions.csv")["choice"]
     assert [one for one in choices.unique() if one.startswith("always")] == ["always click again"]
-
-
-def test_its_page_speaks_of_no_other_model(project: Path) -> None:
-    page = (project / "results" / "report.html").read_text("utf-8")
-    assert "Measures of the small model." in page
-    for words in ("routing-selected", "Δ_Θ", "H_Θ", "tiny", "large model", "over the models"):
-        assert words not in page, words

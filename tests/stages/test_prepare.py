@@ -92,19 +92,6 @@ def test_clicks_do_not_depend_on_the_other_objects(run_prepare: Prepare) -> None
     np.testing.assert_array_equal(first.point_px, every.point_px[:3])
 
 
-def test_small_objects_are_left_out_and_counted(
-    run_prepare: Prepare, capsys: pytest.CaptureFixture[str]
-) -> None:
-    every = run_prepare(block={"min_area_px": 1})
-    limit_px = int(np.median(every.area_px))
-    large = run_prepare(block={"min_area_px": limit_px})
-    n_small = every.n_objects - large.n_objects
-
-    assert large.area_px.min() >= limit_px
-    assert n_small > 0
-    assert f"left out: 0 crowds, {n_small} below {limit_px} px" in capsys.readouterr().out
-
-
 def test_images_that_no_extraction_will_read_are_named_at_once(
     run_prepare: Prepare, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -145,25 +132,3 @@ def test_orientations_that_the_size_on_record_cannot_confirm_are_told(
         "note: 2 of 3 images must be checked by eye, turned by an EXIF orientation that no size "
         f"confirms: {upside_down.name} (3), {square.name} (6)"
     )
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"split": "coco"}, "split must be one of drawn, got 'coco'"),
-        ({"annotations": "gone.json"}, "gone.json must be a file of COCO instances"),
-    ],
-)
-def test_a_fault_is_one_line_and_writes_nothing(
-    run_prepare: Prepare,
-    change: dict[str, Any],
-    message: str,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with pytest.raises(SystemExit, match="1"):
-        run_prepare(**change)
-
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: {message}")
-    assert error.count("\n") == 1
-    assert not Path("cache").exists()

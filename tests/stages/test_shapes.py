@@ -54,14 +54,6 @@ def test_both_splits_are_drawn_in_the_layout_that_the_params_name() -> None:
 
 
 @pytest.mark.usefixtures("repository")
-def test_the_same_seed_is_the_same_bytes_and_another_seed_other_scenes() -> None:
-    first, again, other = _run(), _run(), _run(seed=5)
-
-    assert first == again
-    assert not set(first.values()) & set(other.values())
-
-
-@pytest.mark.usefixtures("repository")
 def test_no_scene_is_in_two_splits() -> None:
     digests = _run(n_train_images=2, n_val_images=2, n_further_images=2)
 

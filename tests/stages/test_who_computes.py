@@ -2,10 +2,9 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,9 +17,8 @@ from stages.executor import workers as dask_workers
 from stages.executor.tasks import Run
 from stages.settings.blocks import ExecutorParams
 from tests.fixtures.dask_daemons import running_dask
-from tests.fixtures.driven import PATIENCE_S
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.slurm import Slurm, missing, wait_until
+from tests.fixtures.slurm import Slurm, missing
 from tests.fixtures.stage_inputs import CASES
 
 pytestmark = pytest.mark.slow
@@ -110,34 +108,6 @@ def test_jobs_of_slurm_write_the_bytes_of_inline(
         slurm.run(*command, cwd=project, environment=environment)
         assert CASES[name].files() == alone.made[name], name
     assert len(list(Path("logs/slurm").glob("usam-worker-*.err"))) >= len(BY_JOBS)
-
-
-@pytest.mark.skipif(bool(missing()), reason=missing() or "SLURM is there")
-def test_studies_run_side_by_side_as_jobs(
-    slurm: Slurm, project: Path, alone: Alone, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(project)
-    alone.write_params("tune", {"kind": "slurm", "slurm": JOBS | {"max_jobs": 1, "min_jobs": 1}})
-    split, one = CASES["tune"].arguments
-    wait_until(lambda: n_running(slurm) == 0, PATIENCE_S)  # those of the test before
-    with ExitStack() as stack:
-        environment = {**slurm.environment, "PYTHONPATH": str(ROOT)}
-        running = []
-        for objective in (one, "task_gap"):
-            command = [sys.executable, "-m", "stages.tune", split, objective]
-            running.append(stack.enter_context(subprocess.Popen(command, env=environment)))
-            stack.callback(running[-1].kill)
-        wait_until(lambda: n_running(slurm) == len(running), PATIENCE_S)
-        assert [process.wait(PATIENCE_S) for process in running] == [0, 0]
-    found = CASES["tune"].files()
-    assert found.keys() == alone.made["tune"].keys()
-    changed = {Path(file).stem for file in found if found[file] != alone.made["tune"][file]}
-    assert changed == {"task_gap"}
-
-
-def n_running(slurm: Slurm) -> int:
-    """Jobs that run now."""
-    return len(slurm.run("squeue", "--noheader", "--states=running").splitlines())
 
 
 def noted_executors(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -1,6 +1,5 @@
 """``usam bench runtime`` on the mini models."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,10 @@ from typer.testing import CliRunner
 from pipeline.runtime import METHODS
 from stages.cli.app import app
 from stages.cli.bench import _trained_heads
-from stages.extraction import timing
 from stages.extraction.models import device_name
 from stages.page.labels import METHOD_LABELS
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.eval_split import write_heads
-from tests.fixtures.mini import MODELS
 from tests.fixtures.settings import write_versions
 
 
@@ -36,9 +33,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def bench(*options: str, exit_code: int = 0) -> str:
+def bench(*options: str) -> str:
     result = CliRunner().invoke(app, ["bench", "runtime", "--repeats", "6", *options])
-    assert result.exit_code == exit_code, result.output
+    assert result.exit_code == 0, result.output
     return result.output
 
 
@@ -59,33 +56,8 @@ def test_every_method_is_timed_and_the_machine_is_named() -> None:
         assert text in said
 
 
-def test_trained_heads_are_taken_where_they_fit_the_family(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    params = yaml.safe_load((root / "params.yaml").read_text("utf-8"))
-    params |= {"models": list(MODELS), "train_splits": ["shapes_train"]}
-    (root / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
-    write_heads(root, "shapes_train")
-    taken = _trained_heads(("elsewhere", "shapes_train"), "mini")
-    assert taken is not None
-    assert _trained_heads(("shapes_train",), "sam2") is None
-    monkeypatch.setattr(timing, "METHODS", {"sam": lambda *_: None})
-    assert "heads trained" in bench()
-    shutil.rmtree(root / "heads")
-    assert "heads random" in bench()
-
-
 @pytest.mark.usefixtures("root")
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--family", "sam9"), "extract: family must be one of mini, "),
-        (("--image", "nowhere.png"), "nowhere.png must be an image file, got no such file"),
-        (("--family", "sam2", "--weights", "file"), "checkpoints fetch"),
-    ],
-)
-def test_a_faulty_option_is_named(
-    options: tuple[str, ...], message: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    said = bench(*options, exit_code=1) + capfd.readouterr().err
-    assert message in said
+def test_trained_heads_are_taken_where_they_fit_the_family() -> None:
+    write_heads(Path(), "shapes_train")
+    assert _trained_heads(("elsewhere", "shapes_train"), "mini") is not None
+    assert _trained_heads(("shapes_train",), "sam2") is None

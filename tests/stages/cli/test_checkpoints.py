@@ -57,13 +57,6 @@ def test_fetch_takes_the_models_and_names_the_licences(
     ]
 
 
-def test_an_unknown_model_is_refused_before_the_first_download(fetched: list[str]) -> None:
-    result = usam_checkpoints("fetch", "sam2", "--model", "tiny", "--model", "huge")
-    assert result.exit_code == 1
-    assert result.stderr.startswith("error: model must be one of tiny, small, ")
-    assert fetched == []
-
-
 def test_verify_lists_every_family_and_takes_missing_files_as_fine() -> None:
     result = usam_checkpoints("verify")
     assert result.exit_code == 0
@@ -96,16 +89,9 @@ def download(bar: DownloadBar, total: int, chunk: int) -> None:
     bar.close()
 
 
-@pytest.mark.parametrize("chunk", [1 << 20, 999_999_999], ids=["MiB", "whole"])
-def test_a_download_ends_at_its_total(chunk: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_download_ends_at_its_total(capsys: pytest.CaptureFixture[str]) -> None:
     with ExitStack() as stack:
-        download(DownloadBar("fetch sam2 tiny", stack), 155_906_050, chunk)
+        download(DownloadBar("fetch sam2 tiny", stack), 155_906_050, 1 << 20)
     err = capsys.readouterr().err
     assert err.startswith("fetch sam2 tiny: 156/156 MB, ")
     assert err.count("\n") == 1
-
-
-def test_nothing_is_shown_where_nothing_is_downloaded(capsys: pytest.CaptureFixture[str]) -> None:
-    with ExitStack() as stack:
-        DownloadBar("fetch sam2 tiny", stack)
-    assert capsys.readouterr().err == ""

@@ -15,10 +15,6 @@ def test_columns_begin_together_or_end_together() -> None:
     ]
 
 
-def test_wide_characters_take_two_places() -> None:
-    assert aligned([("猫", "x"), ("cat", "x")]).splitlines() == ["猫   x", "cat  x"]
-
-
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

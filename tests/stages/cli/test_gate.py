@@ -96,28 +96,6 @@ def test_a_threshold_is_told_and_written(root: Path) -> None:
 
 
 @pytest.mark.usefixtures("root")
-def test_by_default_the_promise_is_of_the_kept_masks() -> None:
-    said = gate("--iou", "0.5", "--alpha", "0.2", "--model", "tiny", "--protocol", "best")
-    assert "with 90% confidence in this calibration, at most 20% of the kept masks have" in said
-    assert f"180 best masks of the tiny model in 90 images of {SPLIT}" in said
-    path = gate_path(SPLIT, "best-tiny-usam")
-    assert json.loads(path.read_text("utf-8"))["confidence"] == 0.9
-
-
-@pytest.mark.usefixtures("root")
-def test_the_measure_by_default_is_that_of_the_heads_in_use() -> None:
-    asked = ("--iou", "0.8", "--alpha", "0.1", "--promise", "all")
-    gate(*asked)
-    result = CliRunner().invoke(app, ["gate", *asked])
-    assert result.exit_code == 0, result.output
-    of_paper, of_users = (
-        json.loads(gate_path(SPLIT, f"selected-large-{measure}").read_text("utf-8"))
-        for measure in ("usam", "usam_ours")
-    )
-    assert of_users["threshold"] == pytest.approx(of_paper["threshold"] + 0.1)
-
-
-@pytest.mark.usefixtures("root")
 def test_where_no_threshold_holds_it_is_said_how_many_images_it_takes() -> None:
     said = gate("--iou", "0.99", "--alpha", "0.01", exit_code=1)
     assert "90 images of shapes_val show to hold this promise, got none" in said
@@ -192,12 +170,3 @@ def test_where_no_proposal_is_good_often_enough_the_share_of_such_objects_is_tol
 def test_sets_need_a_measure_of_every_proposal() -> None:
     said = gate(*SETS, "--measure", "h_std", "--iou", "0.5", "--alpha", "0.1", exit_code=1)
     assert "measure must be one of sam_score, usam, usam_ours, got 'h_std'" in said
-
-
-def test_without_results_the_command_that_makes_them_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_params(tmp_path, [SPLIT])
-    monkeypatch.chdir(tmp_path)
-    said = gate("--iou", "0.5", "--alpha", "0.1", exit_code=1)
-    assert f"dvc repro evaluate@{SPLIT}" in said

@@ -100,23 +100,11 @@ def test_without_a_gate_of_its_measure_nothing_is_written() -> None:
 
 
 @pytest.mark.usefixtures("clone")
-def test_half_precision_takes_fewer_bytes() -> None:
-    for name, options in (("full", ()), ("half", ("--half",))):
-        assert usam_heads("export", SPLIT, name, *options).exit_code == 0
-    assert Path("half").stat().st_size < Path("full").stat().st_size
-
-
-@pytest.mark.usefixtures("clone")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("typo", "a"), f"error: train split must be one of {OTHER}, {SPLIT}, got 'typo'"),
         ((OTHER, "a"), f"error: heads must be a file, got none at heads/{OTHER}/selected/"),
-        ((SPLIT, "a", "--protocol", "worst"), "error: protocol must be one of best, selected, got"),
-        (
-            (SPLIT, "a", "--kind", "ensemble"),
-            "error: heads: ensemble was removed: take heads of kind ours",
-        ),
         ((SPLIT, "a", "--tokens", "best"), "error: tokens must be one of selected, got 'best'"),
     ],
 )

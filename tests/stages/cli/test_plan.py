@@ -20,12 +20,9 @@ from stages.extraction import timing
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
 from stages.settings.versions import VERSIONS
-from storage.datasets.catalogue import estimate_extent
 from storage.paths import POOL, features_path, masks_path, objects_path
 from storage.split.objects import read_objects
-from storage.store.describe import describe
 from storage.store.grid import mask_bytes
-from tests.fixtures.earlier_store import edit_root
 from tests.fixtures.extract_project import (
     CELL,
     SPLIT,
@@ -145,17 +142,6 @@ def test_before_prepare_the_annotations_are_counted_and_no_image_is_opened(
     assert lines() == prepared
 
 
-def test_an_estimate_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.rmtree("cache")
-    monkeypatch.setattr(
-        "stages.filling.plans.estimate_extent",
-        lambda *parts, **limits: estimate_extent(*parts, **limits, n_sampled=1),
-    )
-
-    for told in lines():
-        assert all(number.startswith("~") for number in told[3:9])
-
-
 @pytest.mark.usefixtures("extracted")
 def test_cells_are_there_when_they_are_complete_and_of_these_settings(
     monkeypatch: pytest.MonkeyPatch,
@@ -168,34 +154,6 @@ def test_cells_are_there_when_they_are_complete_and_of_these_settings(
 
     (masks_path(*CELL) / "prompt" / "c.0").unlink()
     assert n_there() == (0, 1)
-
-
-@pytest.mark.usefixtures("extracted")
-def test_without_an_objects_store_cells_of_these_settings_are_there() -> None:
-    shutil.rmtree(objects_path(SPLIT))
-
-    assert n_there()[0] == 1
-
-
-@pytest.mark.usefixtures("extracted")
-def test_objects_that_another_numpy_prepared_are_those_of_the_cells(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(
-        "stages.settings.signatures.versions", lambda *names: dict.fromkeys(names, "0")
-    )
-    Path("annotations.json").unlink()
-
-    assert n_there()[0] == 1
-
-
-@pytest.mark.usefixtures("extracted")
-def test_cells_of_another_decoder_batch_are_not_there() -> None:
-    done = describe(masks_path(*CELL)).signature["decoder_batch"]
-    assert isinstance(done, int)
-    for batch, n in (("auto", 1), (done, 1), (done + 1, 0)):
-        write_params(decoder_batch=batch)
-        assert n_there() == (n, n)
 
 
 @pytest.mark.usefixtures("extracted")
@@ -228,11 +186,6 @@ def spoil() -> None:
     (features_path(*CELL) / "zarr.json").write_text("{")
 
 
-def age() -> None:
-    old = {"schema_version": 2, "extract_version": 7}
-    edit_root(masks_path(*CELL), lambda root: root["attributes"]["signature"].update(old))
-
-
 @pytest.mark.usefixtures("extracted")
 @pytest.mark.parametrize(
     ("change", "why"),
@@ -240,7 +193,6 @@ def age() -> None:
         (lose_masks, "masks missing"),
         (unpublish, "2 of 2 shards done"),
         (spoil, "damaged"),
-        (age, "extract_version: 7 -> 8"),
     ],
 )
 def test_a_cell_that_lacks_something_is_told_apart(change: Callable[[], None], why: str) -> None:
@@ -278,22 +230,6 @@ def test_objects_of_other_settings_are_the_reason_of_all_cells() -> None:
         (SPLIT, "12 of 12", "all", why.format(SPLIT)),
         (TRAIN_SPLIT, "4 of 4", "all", why.format(TRAIN_SPLIT)),
     ]
-
-
-def test_a_split_that_cannot_be_read_is_named_and_the_others_are_planned() -> None:
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    params["splits"][TRAIN_SPLIT]["annotations"] = "gone.json"
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-    shutil.rmtree(objects_path(TRAIN_SPLIT))
-
-    result = plan()
-
-    assert result.exit_code == 1
-    assert result.stderr == (
-        f"error: {TRAIN_SPLIT}: gone.json must be a file of COCO instances, got no such file\n"
-    )
-    assert SPLIT in result.stdout
-    assert TRAIN_SPLIT not in result.stdout
 
 
 def test_nothing_is_written() -> None:

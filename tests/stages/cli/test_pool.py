@@ -9,13 +9,11 @@ from typer.testing import CliRunner
 from stages import extract
 from stages.cli.app import app
 from stages.cli.columns import bytes_text
-from storage.paths import CACHE, POOL
+from storage.paths import POOL
 from tests.fixtures.extract_project import (
     CELL,
-    done_shards,
     encoded_images,
     files_of,
-    outputs,
     pool_of,
     run,
     write_params,
@@ -37,20 +35,6 @@ def usam(command: str) -> list[str]:
     result = CliRunner().invoke(app, ["cache", command])
     assert result.exit_code == 0, result.stderr
     return result.stdout.splitlines()
-
-
-def test_adopted_shards_outlive_the_outputs() -> None:
-    wanted = outputs()
-    shutil.rmtree(POOL)
-    assert usam("adopt") == [f"{N_SHARDS} shards put into {POOL}"]
-    assert done_shards() == list(range(N_SHARDS))
-    assert usam("adopt") == [f"0 shards put into {POOL}"]
-    assert outputs() == wanted
-    for kind in ("features", "masks"):
-        shutil.rmtree(CACHE / kind)
-    with encoded_images() as encoded:
-        run(extract, *CELL)
-    assert (encoded, outputs()) == ([], wanted)
 
 
 def test_nothing_is_cleaned_that_a_cell_asks_for() -> None:

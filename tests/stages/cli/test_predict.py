@@ -17,25 +17,17 @@ from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sklearn.datasets import load_sample_images
 from typer.testing import CliRunner, Result
 
-from pipeline.mask_sets import doubt, mask_set
-from pipeline.predictor import PromptSet, UncertainMaskGenerator
+from pipeline.predictor import UncertainMaskGenerator
 from pipeline.predictor.advice import Costs
 from stages.cli.app import app
 from stages.predictor import load_predictor
 from stages.predictor.card_entries import NOTE
 from stages.predictor.prompts import GRID, grid_options
-from stages.web.page import read_scenes
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import GATE, drawn, write_random_heads
 
 HEIGHT, WIDTH = 192, 256
-
-COSTS = ("--cost-of-click", "--cost-of-larger-model", "--cost-of-person")
-"""Options in the order of ``Costs``."""
-
-DEAR = tuple(part for option in COSTS for part in (option, "1"))
-"""Nothing but another proposal, which costs nothing, can be advised."""
 
 
 def usam_predict(*arguments: str) -> Result:
@@ -103,37 +95,6 @@ def test_people_get_a_row_for_each_proposal_the_gains_and_an_advice() -> None:
     assert lines[-1] == "Caution: the mini models know drawn shapes only."
 
 
-def test_another_proposal_is_named_with_the_iou_that_is_expected_of_it() -> None:
-    predictor = load_predictor("mini", "tiny")
-    predictor.set_image(drawn())
-    clicks = [(x, y) for x in range(20, WIDTH, 40) for y in range(20, HEIGHT, 40)]
-    found = predictor.predict_uncertainties([PromptSet([click], [1]) for click in clicks])
-    gains = [one.advice.gains["task"] for one in found]
-    x, y = clicks[int(np.argmax(gains))]
-    asked = ("--click", f"{x},{y}", *DEAR)
-    values = told(*asked)
-    own = [one["expected_iou"]["own"] for one in values["proposals"]]
-    selected, alternative = values["selected"], values["alternative"]
-    assert own[alternative] == max(own) > own[selected]
-    assert values["advice"]["expected_iou"] == pytest.approx(own[alternative])
-    assert (
-        f"Advice: take another proposal, number {alternative} "
-        f"(expected IoU {own[selected]:.2f} -> {own[alternative]:.2f}).\n"
-    ) in usam_predict("photo.png", *asked).stdout
-
-
-def test_no_note_is_about_a_scene_of_the_demo() -> None:
-    Path("scene.png").write_bytes(read_scenes()[0].png)
-    assert usam_predict("scene.png", "--click", "120,80").stderr == ""
-
-
-def test_prompts_that_no_head_learned_from_come_with_a_caution(tmp_path: Path) -> None:
-    write_random_heads(tmp_path / "own.safetensors")
-    result = usam_predict("photo.png", "--box", "40,30,200,150", "--heads", "own.safetensors")
-    assert "only; the heads learned from one click on" in result.stdout.splitlines()[-1]
-    assert result.stdout.endswith("this prompt has a box.\n")
-
-
 def test_the_mask_and_its_entropy_are_drawn(tmp_path: Path) -> None:
     arguments = ("--click", "120,80", "--not-click", "30,150", "--save", "out/pictures")
     values = told(*arguments)
@@ -168,7 +129,6 @@ def test_the_mask_and_its_entropy_are_drawn(tmp_path: Path) -> None:
             ("photo.png", "--everything", "--click", "1,2"),
             "--everything must be given without a prompt, got one",
         ),
-        (("photo.png", "--click", "1"), "click must be X,Y in pixels, got '1'"),
         (
             ("photo.png", "--box", "1,2,3"),
             "box must be LEFT,TOP,RIGHT,BOTTOM in pixels, got '1,2,3'",
@@ -184,10 +144,6 @@ def test_the_mask_and_its_entropy_are_drawn(tmp_path: Path) -> None:
         (
             ("photo.png", "--click", "1,2", "--min-score", "0.5"),
             "min-score must come with --everything, got 0.5 without it",
-        ),
-        (
-            ("photo.png", "--everything", "--min-score", "80"),
-            "min-score must be a number from 0 to 1, got 80",
         ),
         (
             ("photo.png", "--everything", "--points-per-side", "100000"),
@@ -245,23 +201,6 @@ def test_the_gate_in_the_card_says_whether_the_mask_is_kept(tmp_path: Path) -> N
     ]
 
 
-def test_the_set_of_proposals_is_told_by_the_gate_for_sets_in_the_card(tmp_path: Path) -> None:
-    plain = told(*ASKED, str(write_random_heads(tmp_path / "plain")))
-    assert plain["mask_set"] is None
-    own = np.array([one["expected_iou"]["own"] for one in plain["proposals"]])
-    for threshold in (1.0, float(np.sort(doubt(own))[1])):
-        heads = gated(tmp_path / f"{threshold}", promise="set", alpha=0.15, threshold=threshold)
-        found = told(*ASKED, heads)
-        assert found["mask_set"] == list(mask_set(own, threshold))
-        assert found["is_kept"] is None
-        first = found["mask_set"][0]
-        assert found["set"].startswith(
-            f"Proposal {first} has" if threshold == 1 else f"One of the proposals {first}"
-        )
-        assert "0.5, 85 times in 100: so often does a set have such a mask" in found["set"]
-        assert f"\n{found['set']}\n" in usam_predict("photo.png", *ASKED, heads).stdout
-
-
 LENIENT = ("--points-per-side", "6", "--min-score", "0.3", "--min-stability", "0.5")
 
 
@@ -283,27 +222,6 @@ def test_everything_gives_the_masks_of_the_generator_with_their_uncertainty(tmp_
         assert one == other
     assert values["saved"] == ["out/photo-everything.png"]
     assert (tmp_path / "out/photo-everything.png").is_file()
-
-
-def test_people_get_a_row_for_each_mask_of_everything() -> None:
-    masks = told("--everything", *LENIENT)["masks"]
-    result = usam_predict("photo.png", "--everything", *LENIENT)
-    assert result.stderr.splitlines() == [NOTE]
-    lines = result.stdout.splitlines()
-    assert lines[0] == "photo.png, 256 x 192 px, mini tiny"
-    assert len(lines) == 3 + len(masks)
-    for i, (line, one) in enumerate(zip(lines[3:], masks, strict=True)):
-        share = f"{one['area'] / (HEIGHT * WIDTH):.1%}"
-        numbers = f"{one['predicted_iou']:.2f}", f"{one['expected_iou']['own']:.2f}"
-        gains = [f"{one['gap'][source]:+z.2f}" for source in ("model", "prompt", "task")]
-        assert line.split()[:7] == [str(i), share, *numbers, *gains]
-        assert line.endswith(one["advice"]["words"])
-
-
-def test_where_nothing_is_found_a_way_to_find_more_is_named() -> None:
-    arguments = ("--everything", "--points-per-side", "2", "--min-score", "1")
-    lines = usam_predict("photo.png", *arguments).stdout.splitlines()
-    assert lines[-1] == "No masks: a lower --min-score or --min-stability keeps more."
 
 
 def test_the_thresholds_of_everything_are_those_of_the_official_generator() -> None:
@@ -331,7 +249,6 @@ print(json.dumps([[result.exit_code, result.stderr] for result in results]))
 TOLD = {
     "predict --help": "",
     "predict photo.png --click 300,1": "error: click must lie in the image of 256 x 192 px, got",
-    "predict photo.png --click 1,1 --model x": "error: model must be one of tiny, small, base",
     "predict photo.png --click 1,1 --heads x": "error: heads must be a file, got none at x",
     # Of so many pixels Pillow warns, and nothing is said of that.
     "predict large.png --click 1,1": "error: large.png must be a readable image, got: ",

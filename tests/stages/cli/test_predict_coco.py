@@ -229,10 +229,6 @@ def test_a_file_with_nothing_to_segment_is_refused(key: str, prompt: str, messag
     ("arguments", "message"),
     [
         (("images", "none.json", "a"), "none.json must be a file of COCO annotations, got no such"),
-        (
-            ("images", "asked.json", "a", "--prompt", "mask"),
-            "prompt must be one of box, clicks, ",
-        ),
         (("images", "asked.json", "a", "--sort", "x"), "sort must be one of expected_iou, gain_m"),
         (("photos", "asked.json", "a"), "images must be in a folder, got none at photos"),
         (("images", "asked.json", "images"), "results must go to a file, got the folder images"),

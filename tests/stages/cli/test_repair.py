@@ -107,14 +107,6 @@ def test_a_damaged_shard_alone_is_computed_and_put_in_place_also_in_the_cache_of
         assert set(encoded) == images_without([]), "its chunk has rows of all shards"
 
 
-def test_a_store_that_lost_its_own_file_is_made_again() -> None:
-    wanted = outputs()
-    (features_path(*CELL) / "zarr.json").unlink()
-    result = repair()
-    assert (result.exit_code, result.stdout) == (0, f"repaired  {'/'.join(CELL)}\n")
-    assert outputs() == wanted
-
-
 def test_a_cell_that_cannot_be_repaired_keeps_no_other_from_being(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

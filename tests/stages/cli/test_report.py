@@ -17,22 +17,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stages.cli.report.read_params", lambda: settings)
 
 
-def test_the_page_is_named_and_opened_only_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    PAGE.parent.mkdir()
-    PAGE.touch()
-    opened: list[str] = []
-
-    def browser(address: str) -> bool:
-        opened.append(address)
-        return True
-
-    monkeypatch.setattr("webbrowser.open", browser)
-    assert f"Page: {PAGE}\n" in CliRunner().invoke(app, ["report"]).stdout
-    assert opened == []
-    assert CliRunner().invoke(app, ["report", "--open"]).exit_code == 0
-    assert opened == [PAGE.absolute().as_uri()]
-
-
 def test_without_a_page_or_a_browser_a_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     result = CliRunner().invoke(app, ["report"])
     assert result.exit_code == 1

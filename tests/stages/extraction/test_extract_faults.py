@@ -11,8 +11,8 @@ from PIL import Image
 
 from stages import extract_train
 from storage.folders import sha256_file
-from storage.paths import POOL, objects_path
-from tests.fixtures.extract_project import IMAGES, SPLIT, draw_project, prepare_splits, refused, run
+from storage.paths import POOL
+from tests.fixtures.extract_project import IMAGES, SPLIT, draw_project, refused, run
 
 Refuse = Callable[..., str]
 
@@ -61,27 +61,9 @@ def test_a_train_split_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "error: train split must be one of taught, got 'drawn'\n"
 
 
-def test_a_split_that_is_not_prepared(refuse: Refuse) -> None:
-    path = objects_path(SPLIT)
-    shutil.rmtree(path)
-    assert (
-        refuse() == f"{path} must be a Zarr store, got none; `dvc repro prepare@{SPLIT}` makes it"
-    )
-
-
 def enlarge(path: Path) -> None:
     with Image.open(path) as image:
         image.resize((100, 90)).save(path)
-
-
-def test_an_image_of_another_size_than_annotated(refuse: Refuse) -> None:
-    enlarge(IMAGES / "wide.jpg")
-    prepare_splits()
-    error = refuse()
-    assert error.startswith("images in images must be extracted, got 1 that cannot be (")
-    reason = "96 px high and 128 px wide as its record says, got 90 x 100"
-    assert f"(wide.jpg: images/wide.jpg must be {reason}" in error
-    assert error.endswith(": fix or replace these images and run again")
 
 
 def test_an_image_that_changed_since_prepare(refuse: Refuse) -> None:

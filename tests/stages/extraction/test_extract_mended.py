@@ -3,27 +3,20 @@
 import errno
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, chdir, contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import storage
-from pipeline import prompt_kinds
-from pipeline.prompt_kinds import bounding_box
 from stages import extract
 from storage.paths import CACHE, POOL, features_path
-from storage.pool import publishing
-from storage.pool.cell import Cell
 from tests.fixtures.extract_project import (
     CELL,
     IMAGES,
-    SIZES_PX,
     done_shards,
     encoded_images,
     files_of,
@@ -59,25 +52,6 @@ def full_at_fsync(is_full: Callable[[], bool]) -> Iterator[MakeRoom]:
         patch.setattr(os, "fsync", fsync)
         yield patch.undo
 
-
-@contextmanager
-def full_at_write(place: Path, room_kb: int) -> Iterator[MakeRoom]:
-    """A small file system at ``place``; skips the test where none may be mounted."""
-    place.mkdir(parents=True)
-    mount = ("mount", "-t", "tmpfs", "tmpfs", str(place), "-o")
-    if subprocess.run([*mount, f"size={room_kb}k"], capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a file system")
-
-    def make_room() -> None:
-        subprocess.run([*mount, f"remount,size={10 * room_kb}k"], check=True)
-
-    try:
-        yield make_room
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-FullDisk = Callable[[], AbstractContextManager[MakeRoom]]
 
 BROKEN = ("wide.jpg", "small.png")
 """Images whose failure leaves one of three shards whole."""
@@ -146,24 +120,6 @@ def test_images_that_fail_are_named_and_cost_their_shards_alone(
     assert outputs() == wanted
 
 
-@pytest.mark.usefixtures("prepared")
-def test_a_prompt_set_that_leaves_an_image_costs_its_shards_alone(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def leave_the_wide_one(mask: np.ndarray) -> np.ndarray:
-        return bounding_box(mask) + (128 if mask.shape == SIZES_PX["wide.jpg"] else 0)
-
-    monkeypatch.setattr(prompt_kinds, "bounding_box", leave_the_wide_one)
-    write_params(extra_prompts=["box"])
-    error = refused(capsys)
-    assert "points of prompt set box must lie in the image of 128 x 96 px, got " in error
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prompt_kinds, "bounding_box", bounding_box)
-        lost = set(range(3)) - set(done_shards())
-    assert lost < set(range(3))
-    assert "wide.jpg" not in images_without(lost)
-
-
 @pytest.mark.usefixtures("finished")
 def test_an_image_of_another_content_costs_its_shards_and_going_back_nothing(
     wanted: dict[str, bytes],
@@ -195,37 +151,14 @@ def repaint(file: str) -> bytes:
 
 
 @pytest.mark.usefixtures("finished")
-@pytest.mark.parametrize("lost", [("features", "masks"), ("features",)])
 def test_outputs_that_are_gone_are_published_again_without_the_model(
-    wanted: dict[str, bytes], lost: tuple[str, ...]
+    wanted: dict[str, bytes],
 ) -> None:
-    forget(*lost)
+    forget("features", "masks")
     with encoded_images() as encoded:
         run(extract, *CELL)
     assert encoded == []
     assert outputs() == wanted
-
-
-@pytest.mark.usefixtures("prepared")
-def test_a_cell_that_could_not_be_published_outlives_the_run_of_another(
-    wanted: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write = publishing._write
-
-    def write_no_masks(cell: Cell, kind: str, store: Path, *arguments: Any) -> Any:  # noqa: ANN401
-        if kind == "masks":
-            raise no_space(store)
-        return write(cell, kind, store, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(publishing, "_write", write_no_masks)
-        with pytest.raises(SystemExit, match="1"):
-            run(extract, *CELL)
-    run(extract, *CELL[:2], "vflip")
-    with encoded_images() as encoded:
-        run(extract, *CELL)
-    assert encoded == []
-    assert {path: data for path, data in outputs().items() if "/identity.zarr/" in path} == wanted
 
 
 @pytest.mark.usefixtures("prepared")
@@ -253,17 +186,10 @@ def test_shards_under_other_settings_stay_and_serve_when_these_come_back(
 
 
 @pytest.mark.usefixtures("prepared")
-@pytest.mark.parametrize(
-    "full_disk",
-    [
-        pytest.param(lambda: full_at_fsync(lambda: bool(done_shards())), id="at_fsync"),
-        pytest.param(lambda: full_at_write(POOL, room_kb=500), id="at_write"),
-    ],
-)
 def test_a_full_disk_is_named_and_costs_no_shard_that_was_done(
-    wanted: dict[str, bytes], capsys: pytest.CaptureFixture[str], full_disk: FullDisk
+    wanted: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with full_disk() as make_room:
+    with full_at_fsync(lambda: bool(done_shards())) as make_room:
         error = refused(capsys)
         assert error.startswith(f"{POOL}/")
         assert error.endswith(": No space left on device")

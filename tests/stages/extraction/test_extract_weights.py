@@ -14,9 +14,7 @@ from storage.folders import sha256_file
 from storage.paths import features_path
 from tests.fixtures.extract_project import (
     CELL,
-    done_shards,
     draw_project,
-    encoded_images,
     refused,
     run,
     write_params,
@@ -88,14 +86,3 @@ def test_weights_that_say_nan_end_the_stage_with_the_image(
     assert message.startswith(f"{what} of ")
     assert f"must be finite, got {n_faulty} others: the weights are damaged" in message
     assert not features_path(*CELL).exists()
-
-
-def test_weights_of_another_architecture(
-    capsys: pytest.CaptureFixture[str], listed_weights: Callable[[str], Path]
-) -> None:
-    path = listed_weights("small")
-    with encoded_images() as encoded:
-        error = refused(capsys)
-    assert error.startswith(f"weights in {path} must fit the model's architecture, got ")
-    assert not encoded
-    assert not done_shards()

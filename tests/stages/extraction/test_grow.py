@@ -16,14 +16,12 @@ import yaml
 
 from stages import extract, prepare
 from storage.paths import CACHE, POOL, features_path, masks_path
-from tests.fixtures.earlier_store import as_extract_7
 from tests.fixtures.extract_project import (
     CELL,
     SIZES_PX,
     SPLIT,
     encoded_images,
     files_of,
-    flip,
     images_without,
     run,
 )
@@ -142,19 +140,6 @@ def limit(max_objects: int | None) -> None:
     Path("params.yaml").write_text(yaml.safe_dump(params), "utf-8")
 
 
-def test_a_dry_run_counts_what_is_new_and_takes_nothing_over(grow: Extracted) -> None:
-    shutil.rmtree(POOL)
-    annotate(FILES)
-    before = set(CACHE.rglob("*"))
-    status, said, _ = fill("--dry-run", "/".join(CELL))
-    row = said.splitlines()[1].split("  ")
-    assert status == 0
-    assert row[-1].strip().startswith("objects_digest: ")
-    assert said.splitlines()[1].split()[5:8] == ["1", "2", "5"]  # shards, images, objects
-    assert set(CACHE.rglob("*")) == before
-    assert set(grow()) == new_images()
-
-
 def test_what_is_published_serves_as_pool(grow: Extracted) -> None:
     shutil.rmtree(POOL)
     annotate(FILES)
@@ -183,28 +168,3 @@ def test_what_dvc_alone_has_serves_as_pool(grow: Extracted) -> None:
     assert set(grow()) == new_images()
     assert files_of(Path(".dvc/cache/files")) == cached
     assert not list(CACHE.rglob("*.partial"))
-
-
-def test_a_shard_of_a_damaged_store_is_computed_again(
-    grow: Extracted, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.rmtree(POOL)
-    flip(OUTPUTS[1] / "mask_code/c.0.0.0.0.0")
-    assert set(grow()) == images_without([1])
-    noted = f"note: shard 0 of {'/'.join(CELL)} is extracted again: "
-    assert noted in capsys.readouterr().err
-
-
-def test_outputs_of_a_version_with_fewer_arrays_are_made_anew_without_a_note(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    before = published()
-    shutil.rmtree(POOL)
-    for path in OUTPUTS:
-        as_extract_7(path)
-    capsys.readouterr()
-    with encoded_images() as encoded:
-        run(extract, *CELL)
-    assert set(encoded) == set(OLD)
-    assert "note: " not in capsys.readouterr().err
-    assert published() == before

@@ -97,24 +97,6 @@ def test_a_cell_of_videos_is_extracted_in_one_pass(monkeypatch: pytest.MonkeyPat
     assert features.sizes["object"] == table.n_objects
 
 
-def test_a_video_that_ends_early_costs_its_last_frames_alone(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    prepared("sav_videos", draw_videos(3, 1))
-    short = Path("short")
-    short.mkdir()
-    LAYOUTS["sav_videos"](short, draw_videos(2))
-    folder = Path("sav_videos/sav_train/sav_000")
-    (short / "sav_train/sav_000/video0.mp4").replace(folder / "video0.mp4")
-    run(prepare, "sav_videos")
-    with pytest.raises(SystemExit):
-        run(extract, "sav_videos", "tiny", "identity")
-
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert "got 1 that cannot be (sav_000/video0.mp4#00008: " in told
-    assert "video0.mp4 must have a readable frame 5 (counted from 0), got its end" in told
-
-
 def test_options_stand_in_the_signature_and_lists_do_not() -> None:
     signature = prepared("davis", frames={"stride": 2}).signature
     assert signature["frames"] == "0::2"
@@ -124,14 +106,3 @@ def test_options_stand_in_the_signature_and_lists_do_not() -> None:
 
     signature = prepared("sav_videos").signature
     assert [signature[key] for key in ("frames", "subsets")] == ["0::1", "all"]
-
-
-def test_objects_without_a_pixel_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    videos = draw_videos(2)
-    for picture in videos["video0"]:
-        picture.masks[9] = np.zeros((SIZE_PX, SIZE_PX), bool)  # type: ignore[index]
-    prepared("sav_frames", videos)
-
-    assert (
-        "note: objects must have a pixel on a frame, got none of SA-V video video0: object 9\n"
-    ) in capsys.readouterr().out

@@ -2,15 +2,14 @@
 
 from dataclasses import astuple
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from pipeline.result_rows import RuntimeSettings
-from stages.extraction import models, timing
-from stages.extraction.models import device_name, kept_model
+from stages.extraction import timing
+from stages.extraction.models import kept_model
 from stages.extraction.timing import runtime_rows, seconds_in_turns
 from stages.settings.parsing import ParamsError
 from tests.fixtures.report_inputs import MACHINE
@@ -59,14 +58,3 @@ def test_what_slows_a_whole_round_is_no_part_of_a_ratio() -> None:
     assert astuple(alone.seconds_interval) == pytest.approx((0.1, 0.9))
     assert views.ratio == pytest.approx(5)
     assert astuple(views.ratio_interval) == pytest.approx((5, 5))
-
-
-def test_a_processor_that_linux_does_not_name_has_a_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(models, "CPU_INFO", tmp_path / "cpuinfo")
-    assert device_name(torch.device("cpu"))
-    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Abacus 9\n")
-    assert device_name(torch.device("cpu")) == "Abacus 9"
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device}")
-    assert device_name(torch.device("cuda")) == "card cuda"

@@ -4,29 +4,23 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Final
 
-import numpy as np
 import pytest
-import yaml
 
 from stages import extract
 from stages.cli.fill import choose, choose_names
 from stages.filling import fill as fill_module
 from stages.filling.job import Unread, fill_shards
 from stages.settings.params import read_params
-from stages.settings.versions import VERSIONS
 from storage.errors import StoreError
-from storage.files.manifest import FileRecord, record_of
-from storage.folders import begun_files
 from storage.paths import CACHE, POOL
-from storage.pool import publishing
-from storage.pool.cell import FEATURES, Cell
+from storage.pool.cell import FEATURES
 from storage.pool.publishing import Comparison
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.extract_project import (
@@ -52,12 +46,10 @@ from tests.fixtures.fill_command import (
     START_S,
     at_last_piece,
     fill,
-    once_encoding,
     set_executor,
     started,
     wait_for_shards,
 )
-from tests.fixtures.settings import write_versions
 
 WHOLE: Final = (
     "every shard of 1 cell is there; `dvc repro` reads and publishes them, `usam cache verify` "
@@ -88,17 +80,6 @@ def test_what_is_filled_is_published_without_torch(wanted: dict[str, bytes]) -> 
     assert fill(NAME) == (0, WHOLE, "")
 
 
-def test_parts_of_a_job_array_make_the_whole(wanted: dict[str, bytes]) -> None:
-    seen: list[set[int]] = []
-    for number in (1, 2, 3):
-        before = set(done_shards())
-        assert fill(NAME, "--shard-range", f"{number}/3")[0] == 0
-        seen.append(set(done_shards()) - before)
-    assert [len(some) for some in seen] == [3, 2, 2]
-    run(extract, *CELL)
-    assert outputs() == wanted
-
-
 def parts(of: int) -> list[set[tuple[str, str]]]:
     """Cell and name of each shard of each part, of some cells."""
     params = read_params()
@@ -119,15 +100,9 @@ def test_parts_are_disjoint_cover_all_and_stay_the_same_while_shards_appear() ->
     assert parts(5) == before[5]
 
 
-@pytest.mark.parametrize(
-    ("part", "message"),
-    [
-        ("0/3", "--shard-range must be 1/N to N/N, such as 3/8, got '0/3'"),
-        ("4/3", "--shard-range must be 1/N to N/N, such as 3/8, got '4/3'"),
-        ("a", "--shard-range must be 1/N to N/N, such as 3/8, got 'a'"),
-    ],
-)
-def test_a_part_that_is_none(part: str, message: str) -> None:
+@pytest.mark.parametrize("part", ["0/3", "4/3", "a"])
+def test_a_part_that_is_none(part: str) -> None:
+    message = f"--shard-range must be 1/N to N/N, such as 3/8, got '{part}'"
     assert fill("--shard-range", part) == (1, "", f"error: {message}\n")
 
 
@@ -152,31 +127,6 @@ def test_a_dry_run_says_what_is_missing_and_why() -> None:
     fill(NAME, "--shard-range", "1/2")
     _, said, _ = fill("--dry-run", f"{SPLIT}/tiny/*")
     assert "4 of 7 shards done" in said
-
-
-def test_rows_are_computed_under_the_version_of_the_code_alone() -> None:
-    version = VERSIONS["extract"]
-    write_versions(Path(), extract=version - 1)
-    status, _, said = fill(NAME)
-    assert status == 1
-    assert said.endswith(
-        f"versions.yaml: extract must be {version}, the version of what this code computes, got "
-        f"{version - 1}\n"
-    )
-    assert not POOL.exists()
-
-
-def test_an_image_that_cannot_be_read_keeps_no_other_cell_from_being_done() -> None:
-    (IMAGES / "small.png").write_bytes(b"no image")
-    prepare_splits()
-    status, _, said = fill(f"{SPLIT}/tiny/*")
-    assert status == 1
-    errors = [line for line in said.splitlines() if line.startswith("error: ")]
-    assert [error.split(": ")[1] for error in errors] == [
-        f"{SPLIT}/tiny/{view}" for view in ("identity", "vflip", "gnoise")
-    ]
-    assert "small.png must be a readable image" in errors[0]
-    assert 0 < len(done_shards()) < N_SHARDS
 
 
 def test_a_worker_of_other_versions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,16 +170,6 @@ def test_workers_that_write_to_another_folder_are_noticed(
         "that are not: all processes must write to the same folder"
     )
     assert not outputs()
-
-
-def test_a_changed_image_is_missing_from_a_published_cell() -> None:
-    run(extract, *CELL)
-    with (IMAGES / "small.png").open("ab") as file:
-        file.write(b"\0")
-    prepare_splits()
-    status, said, _ = fill("--dry-run", NAME)
-    assert status == 0
-    assert said.rstrip().endswith("  other images")
 
 
 def cut_short(path: Path) -> None:
@@ -281,59 +221,6 @@ def test_a_disk_that_damages_each_shard_is_to_blame(
         f"shards in {folder} must be as they were written, got 3 times in a row some that were "
         "not (its bits flip)"
     )
-
-
-def test_a_split_that_was_prepared_under_other_settings_is_refused() -> None:
-    params = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
-    params["splits"][SPLIT]["max_objects"] = 3
-    Path("params.yaml").write_text(yaml.safe_dump(params), "utf-8")
-    wanted = (
-        f"error: cache/objects/{SPLIT}.zarr was written under other inputs (max_objects: all -> 3)"
-        f"; `dvc repro prepare@{SPLIT}` makes it\n"
-    )
-    assert fill(NAME) == (1, "", wanted)
-
-
-def test_what_another_process_did_meanwhile_is_not_done_again(
-    wanted: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def do_one() -> None:
-        cell = pool_of()
-        begun = {file.removesuffix(FEATURES) for file in begun_files(cell.folder)}
-        other = next(name for name in cell.split.names if name not in begun)
-        assert fill_shards(job_of(NAME), (other,), False) == {}
-        assert cell.has(other)
-
-    put, kept = Cell.put, list[str]()
-
-    def noted(cell: Cell, name: str, rows: Mapping[str, np.ndarray], *, maker: str) -> None:
-        kept.append(name)
-        put(cell, name, rows, maker=maker)
-
-    monkeypatch.setattr(Cell, "put", noted)
-    with once_encoding(do_one):
-        status, said, _ = fill(NAME)
-    assert sorted(kept) == sorted(pool_of().split.names)
-    counts = f"filled {N_SHARDS} shards of 1 cell"
-    assert (status, said) == (0, f"{counts}; `dvc repro` publishes them\n")
-    run(extract, *CELL)
-    assert outputs() == wanted
-
-
-def test_masks_are_read_once_to_be_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(NAME)
-    read: list[Path] = []
-
-    def spied(path: Path) -> FileRecord:
-        read.append(path)
-        return record_of(path)
-
-    monkeypatch.setattr(publishing, "record_of", spied)
-    monkeypatch.setattr("storage.files.manifest.record_of", spied)
-    run(extract, *CELL)
-    in_pool = [path for path in read if path.is_relative_to(POOL)]
-    assert len(in_pool) == len(set(in_pool)) == N_SHARDS
-    assert not [path for path in read if path.parent.name == "mask_code" and "c." in path.name]
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 from stages import extract
 from stages.filling import fill as fill_module
 from stages.settings.params import read_params
-from storage.paths import CACHE, POOL
+from storage.paths import POOL
 from storage.pool.cell import SETTINGS
 from tests.fixtures.extract_project import (
     CELL,
@@ -109,16 +109,3 @@ def test_what_jobs_compute_on_is_known_before_any_is_handed_in(
         set_executor(kind="slurm", slurm={"gpus": n_gpus})
         params = read_params()
         assert fill_module.device_of(params.extract, params.executor) == device
-
-
-@pytest.mark.parametrize("kind", ["slurm", "address"])
-def test_a_dry_run_starts_no_worker(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    begin_on_a_gpu()
-    write_params(shard_objects=SHARD_OBJECTS, device="auto")
-    set_executor(kind=kind, address="tcp://127.0.0.1:1")
-    monkeypatch.setattr(fill_module, "executor_of", no_job)
-    before = files_of(CACHE)
-    status, said, noted = fill("--dry-run", NAME)
-    assert (status, noted) == (0, "")
-    assert f"4 of {N_SHARDS} shards done" in said
-    assert files_of(CACHE) == before

@@ -1,6 +1,6 @@
 """Tables as the page prints them."""
 
-from math import isnan, nan
+from math import isnan
 
 import pandas as pd
 
@@ -29,26 +29,6 @@ def test_models_stand_across_and_proposals_down_of_each_split() -> None:
     assert isnan(first.paper)
     assert isnan(grid.rows[0].cells[2].low)
     assert grid.best == (2, 4, 6, 8)
-
-
-def test_without_a_column_across_each_split_is_one() -> None:
-    table = pd.DataFrame({"measure": ["h_a", "h_y"], "a": [1.0, 2.0], "b": [3.0, nan]})
-    grid = make_grid(table, ["a", "b"])
-    assert (grid.splits, grid.columns) == ({}, ("a", "b"))
-    assert [row.names for row in grid.rows] == [("H_A",), ("H_Y",)]
-    assert [row.measure for row in grid.rows] == ["h_a", "h_y"]
-    assert grid.best == (2, 3)
-
-
-def test_what_a_table_lacks_is_missing_in_its_grid() -> None:
-    table = pd.DataFrame(
-        {"task": ["model", "prompt"], "measure": ["h_theta", "h_xp"], "a": [1.0, 2.0]}
-    )
-    grid = make_grid(table, ["a"], across="task")
-    assert grid.columns == ("Model", "Prompt")
-    (_, missing), (other, _) = (row.cells for row in grid.rows)
-    assert isnan(missing.value)
-    assert isnan(other.value)
 
 
 def test_heads_of_other_splits_than_the_first_are_named_and_faint() -> None:

@@ -60,19 +60,6 @@ def test_files_that_differ_from_the_commit_are_named(clone: Path) -> None:
     assert last_commit(clone) == found
 
 
-def test_in_a_folder_of_a_larger_repository_names_are_its_own(clone: Path) -> None:
-    project = clone / "project"
-    (project / "stages").mkdir(parents=True)
-    assert last_commit(project) is None
-    (project / "stages" / "report.py").write_text("")
-    _git(clone, "add", ".")
-    _git(clone, "commit", "--quiet", "--message", "project", date=DATES[1])
-    (project / "stages" / "report.py").write_text("1")
-    found = last_commit(project)
-    assert found is not None
-    assert (found.date, found.changed) == ("2025-05-08", ("stages/report.py",))
-
-
 def test_outside_a_repository_there_is_no_commit(tmp_path: Path) -> None:
     assert last_commit(tmp_path) is None
 

@@ -76,21 +76,6 @@ def test_a_margin_is_sure_only_among_all_that_are_compared(results: Results) -> 
     assert said_of_prompt(results, (-0.2, -0.3, -0.1))[0] == "worse"
 
 
-def test_what_takes_the_large_models_answer_is_told_after_what_foresees(results: Results) -> None:
-    found = results[SPLIT]
-    auc = found.auc.copy()
-    auc[MARGINS] = (0.0, -0.1, 0.1)
-    is_it = (auc["measure"] == "sam_score_gain") & (auc["task"] == "model")
-    auc.loc[is_it, MARGINS] = (0.2, 0.1, 0.3)
-    auc.loc[is_it, "relative"] = 0.9
-    rows = comparisons({SPLIT: replace(found, auc=auc)}, SPLIT)
-    sentence = sentences(rows, 9)[SUBJECTS["model"]]
-    assert sentence.startswith(f"nothing surely beats {BASELINE_LABEL}; ")
-    assert sentence.endswith(
-        "; once both models ran, SamScore_L − SamScore does by 20.0 points (10.0 to 30.0)."
-    )
-
-
 def test_the_last_sentence_counts_all_comparisons(results: Results) -> None:
     rows = comparisons(results, SPLIT)
     compared = rows.dropna(subset=["verdict"])

@@ -1,6 +1,6 @@
 """The predictor says of an object and its click what the cache and ``evaluate`` say of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -167,24 +167,3 @@ def test_what_heads_say_is_in_the_results_of_evaluate(
         expected = rows[f"{KINDS_BY_NAME[head_set.kind].named(name)}@{TRAIN_SPLIT}"]
         assert expected.std() > 1e-4
         assert_equal(values, expected, name)
-
-
-def test_every_proposal_is_judged_by_its_own_token(project: Path) -> None:
-    found = said(project, "tiny", OF_USERS)
-    heads = own_heads(project, "tiny", OF_USERS).weights
-    features = storage.open_features(project / features_path(SPLIT, "tiny", "identity"))
-    center = features.sel(prompt="center")
-    for i, one in enumerate(found):
-        for k in range(3):
-            x = np.concatenate([center["iou_token"][i], center["mask_token"][i, k + 1]])
-            for objective in ("iou_tiny", "iou_refined"):
-                name = {"iou_tiny": "own"}.get(objective, objective.removeprefix("iou_"))
-                expected = getattr(one.expected_iou, name)[k]
-                assert_equal(slow_head(heads[objective], x), expected)
-
-
-def slow_head(tensors: Mapping[str, np.ndarray], x: np.ndarray) -> float:
-    for layer in (0, 1):
-        x = np.maximum(tensors[f"layers.{layer}.weight"] @ x + tensors[f"layers.{layer}.bias"], 0)
-    logit = (tensors["layers.2.weight"] @ x + tensors["layers.2.bias"])[0]
-    return float(1 / (1 + np.exp(-np.float64(logit))))

@@ -113,22 +113,6 @@ def test_heads_of_another_precision_are_refused_and_taken_as_the_default(tmp_pat
     assert load_predictor("mini", "tiny", heads=path).sam.precision == "bf16"
 
 
-def test_weights_of_the_other_models_do_not_matter(tmp_path: Path) -> None:
-    path = write_random_heads(tmp_path / "heads.safetensors", changes={"weights_large": "0" * 64})
-    load_predictor("mini", "tiny", heads=path)
-    with pytest.raises(DataError, match="weights_large"):
-        load_predictor("mini", "large", heads=path)
-
-
-def test_heads_of_the_paper_s_protocol_are_taken_when_asked_for(tmp_path: Path) -> None:
-    path = write_random_heads(tmp_path / "heads.safetensors", protocol="best")
-    predictor = load_predictor("mini", "tiny", heads=path, protocol="best")
-    predictor.set_image(drawn())
-    iou = predictor.predict_uncertainty(*CLICK).expected_iou
-    np.testing.assert_array_equal(iou.own, iou.best)
-    assert (iou.selected != iou.best).all()
-
-
 @pytest.mark.parametrize(
     ("n_channels", "changes", "message"),
     [
@@ -177,7 +161,6 @@ def test_a_name_on_hugging_face_loads_the_weights_that_are_here_or_says_how_to_g
     [
         ("maxi", "tiny", {}, "family must be one of mini, sam2, .*, got 'maxi'"),
         ("mini", "huge", {}, "model must be one of tiny, small, base_plus, large, got 'huge'"),
-        ("mini", "tiny", {"protocol": "x"}, "protocol must be one of best, selected, got 'x'"),
         ("mini", "tiny", {"device": "tpu"}, "device must be one of auto, cpu, cuda, got 'tpu'"),
     ],
 )

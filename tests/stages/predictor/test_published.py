@@ -113,10 +113,8 @@ def changed(**tensors: torch.Tensor) -> dict[str, torch.Tensor]:
         (LARGE.unlink, "published heads must have "),
         (lambda: save(TheirMlp(hidden=256).state_dict()), "must be 512 wide, got 256"),
         (lambda: save(changed(extra=torch.ones(1))), "hold the tensors of a head, got: head iou"),
-        (lambda: save(changed(layers__2__bias=torch.ones(3))), "a head, got: layers.2.bias of"),
         (lambda: save([1, 2]), "must hold the tensors of a head, got: 'list' object"),
         (lambda: save({"layers.0.weight": Dangerous()}), "must hold the tensors of a head, got: "),
-        (lambda: LARGE.write_bytes(b""), "the tensors of a head"),
         (lambda: LARGE.write_bytes(pickle.dumps(Dangerous())), "must hold the tensors of a head"),
     ],
 )

@@ -67,13 +67,6 @@ def test_arguments_that_do_not_fit_name_the_ones_that_do(
     assert capsys.readouterr().err == message
 
 
-def test_a_stage_without_arguments_refuses_one(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(lambda: None, "val", monkeypatch=monkeypatch) == 2
-    assert capsys.readouterr().err == "error: arguments must be none, got val\n"
-
-
 @pytest.mark.parametrize(
     "kind", [ParamsError, DataError, ImageError, StoreError, WeightsError, OSError]
 )
@@ -155,16 +148,3 @@ def run_without_utf_8(program: str) -> "subprocess.CompletedProcess[str]":
 def test_a_terminal_without_utf_8_shows_escapes(program: str) -> None:
     ended = run_without_utf_8(program)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, r"\u0394 \u22121" + "\n", "")
-
-
-def test_a_name_that_the_locale_cannot_write_is_named() -> None:
-    program = (
-        "from stages.program.main import reported_errors\n"
-        "with reported_errors():\n    open('bild\\xe9r/\\u2212.png')"
-    )
-    ended = run_without_utf_8(program)
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == (
-        "error: names of files must be of the locale's letters (ascii), got "
-        r"'bild\xe9r/\u2212.png': set PYTHONUTF8=1" + "\n"
-    )

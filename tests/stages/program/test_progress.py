@@ -1,10 +1,6 @@
 """Progress: a line now and then where there is no terminal, a bar where there is one."""
 
-import os
 import re
-import shlex
-import subprocess
-import sys
 from io import StringIO
 
 import pytest
@@ -12,7 +8,6 @@ from rich.console import Console
 
 from stages.program import progress as module
 from stages.program.progress import counting, progress
-from tests.fixtures.dvc_stages import ROOT
 
 
 class Clock:
@@ -70,14 +65,6 @@ def test_long_work_says_where_it_is_now_and_then(
     ]
 
 
-def test_nothing_done_has_no_rate_to_guess_from(
-    clock: Clock, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with progress("extract", 5):
-        clock.now_s += 1
-    assert capsys.readouterr().err == "extract: 0/5 objects, 0.0 objects/s\n"
-
-
 def test_what_others_do_no_longer_counts(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     with progress("extract", 10) as count:
         count.leave(6)
@@ -107,37 +94,6 @@ def test_a_terminal_gets_a_bar_with_count_rate_and_percent(
     end = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).strip().splitlines()[-1]
     assert re.fullmatch(r"extract tiny ━+ 8/8 100% 4\.0 objects/s 0:00:00", end.strip())
     assert capsys.readouterr().err == ""
-
-
-WORK = """
-from stages.program.progress import progress
-with progress("fill", 1) as advance:
-    advance(1)
-"""
-
-
-@pytest.mark.parametrize(("script", "is_bar"), [("{}", True), ("{} & wait", False)])
-def test_in_the_background_of_a_terminal_there_are_lines(script: str, is_bar: bool) -> None:
-    command = script.format(shlex.join([sys.executable, "-c", WORK]))
-    # Another process, for Python warns of a new terminal where there are threads.
-    on_terminal = "import pty, sys; pty.spawn(['sh', '-c', sys.argv[1]])"
-    shown = subprocess.run(
-        [sys.executable, "-c", on_terminal, command],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm"},
-    ).stdout
-    assert "fill" in shown
-    assert ("\x1b[" in shown) == is_bar
-
-
-def test_brackets_in_a_name_are_no_markup(clock: Clock, terminal: StringIO) -> None:
-    with progress("verify [/red]x.zarr", 1) as advance:
-        clock.now_s += 1
-        advance(1)
-    assert "verify [/red]x.zarr" in terminal.getvalue()
 
 
 def test_an_item_is_counted_when_the_next_one_is_asked_for() -> None:

@@ -88,18 +88,6 @@ def test_a_program_that_has_not_begun_its_work_ends_in_one_line() -> None:
     assert (status, err) == (143, [f"stopped by SIGTERM: {NOTHING}"])
 
 
-def test_work_that_is_over_is_not_told_of() -> None:
-    program = """
-with stoppable():
-    with stoppable("trials are kept"):
-        pass
-    print("at work", flush=True)
-    time.sleep(60)
-"""
-    _, _, err = stopped(program, signal.SIGINT)
-    assert err == [f"stopped by SIGINT: {NOTHING}"]
-
-
 @pytest.mark.parametrize(
     ("module", "first"), [("stages.shapes", "pydantic"), ("stages.cli", "typer")]
 )
@@ -123,16 +111,7 @@ def test_a_signal_is_heard_while_modules_are_imported(
     assert (process.returncode, err) == (130, f"stopped by SIGINT: {NOTHING}\n")
 
 
-def test_importing_the_stages_changes_no_handler() -> None:
-    code = "import signal, stages.program.stopping; print(signal.getsignal(signal.SIGTERM).name)"
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True)
-    assert done.stdout == b"SIG_DFL\n"
-
-
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0), (signal.SIGUSR1, 0)]
-)
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGUSR1, 0)])
 def test_work_that_a_batch_system_starts_again_ends_with_status_0(
     number: signal.Signals, status: int
 ) -> None:

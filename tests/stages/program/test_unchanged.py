@@ -85,8 +85,6 @@ def no_change(params: dict[str, Any]) -> None:
         pytest.param(lambda p: p["report"].update(title="Another"), id="title of the report"),
         pytest.param(lambda p: p["extract"].update(device="cuda"), id="device"),
         pytest.param(lambda p: p["views"].update(new={"kind": "vflip"}), id="another view"),
-        pytest.param(lambda p: p["views"].pop("vflip"), id="no other view"),
-        pytest.param(lambda p: p["eval_splits"].append("x"), id="another split"),
         pytest.param(no_change, id="order"),
     ],
 )
@@ -148,16 +146,10 @@ def test_who_computes_may_change_in_and_out_of_a_pipeline(
     assert refusal("extract", CELL, lambda: change(lambda p: p.pop("executor"))) == ""
 
 
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [(b"a: [", "must be YAML"), (b"", "must be a mapping"), (b"\xe9", "text in UTF-8")],
-    ids=["half an edit", "emptied", "Latin-1"],
-)
 @pytest.mark.usefixtures("change")
-def test_settings_that_can_no_longer_be_read_end_the_stage(content: bytes, told: str) -> None:
-    said = refusal("extract", CELL, lambda: Path("params.yaml").write_bytes(content))
-    assert said.startswith("params.yaml ")
-    assert told in said
+def test_settings_that_can_no_longer_be_read_end_the_stage() -> None:
+    said = refusal("extract", CELL, lambda: Path("params.yaml").write_text("a: ["))
+    assert said.startswith("params.yaml must be YAML")
 
 
 def test_an_edit_after_the_last_look_ends_the_stage_too(

@@ -3,18 +3,17 @@
 import re
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
-from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 import yaml
 
 from pipeline.views import entropy_views
 from pipeline.vocabulary import ABLATIONS
-from stages.settings.blocks import ExecutorParams, ExtractParams
+from stages.settings.blocks import ExecutorParams
 from stages.settings.params import Params, read_params
-from stages.settings.parsing import ParamsError, parse
+from stages.settings.parsing import ParamsError
 from stages.tables.paper import paper_numbers
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.mini import MODELS
@@ -109,11 +108,6 @@ def test_numbers_are_those_that_dvc_reads(write: Write) -> None:
     assert (read.tune.learning_rate, read.evaluate.n_resamples) == (0.001, 100)
 
 
-def test_a_byte_order_mark_is_no_fault(write: Write) -> None:
-    text = yaml.safe_dump(settings())
-    assert read_params(write("\ufeff" + text)) == read_params(write(text))
-
-
 WHOLE = "must be a whole number from"
 
 
@@ -134,7 +128,6 @@ WHOLE = "must be a whole number from"
         ({"train_splits": ["shapes_val"]}, "a split must be in .* got 'shapes_val' in both"),
         (place(reader="voc"), "splits.shapes_val.reader must be one of coco, .* got 'voc'"),
         (place(images="a\0b"), "splits.shapes_val.images must be text of one line .* got '.*'"),
-        (place(max_objects=0), f"splits.shapes_val.max_objects {WHOLE} 1 to .* or null, got 0"),
         (
             place(**VIDEOS | {"list": None}),
             "splits.shapes_val must have a key 'list' for reader davis",
@@ -142,11 +135,6 @@ WHOLE = "must be a whole number from"
         (place(**VIDEOS, frames={"start": 3, "end": 3}), "splits.shapes_val.frames.end must .* 3"),
         (place(frames={"start": 1}), "splits.shapes_val.reader coco must be given .* 'frames'"),
         ({"prepare": {"seed": True}}, f"prepare.seed {WHOLE} 0 to 4294967295, got True"),
-        (
-            {"evaluate": {"n_curve_points": 9, "n_resamples": 1, "seed": 0}},
-            f"evaluate.n_resamples {WHOLE} 2 to 100000, got 1",
-        ),
-        ({"prepare": {"min_area_px": 1.5}}, f"prepare.min_area_px {WHOLE} .* got 1.5"),
         (
             {"extract": {"family": "sam9"}},
             "extract.family must be one of mini, sam2, .* got 'sam9'",
@@ -156,13 +144,10 @@ WHOLE = "must be a whole number from"
         ({"tune": {"epochs": 1}}, f"tune.epochs {WHOLE} 5 to 80, got 1"),
         ({"tune": {"momentum": float("nan")}}, "tune.momentum must be a number .* got nan"),
         ({"evaluate": {1: 2}}, "evaluate must have text as keys, got 1"),
-        ({"executor": {"kind": "dask"}}, "executor.kind must be one of inline, local.* got 'dask'"),
         ({"executor": {"kind": "address"}}, "executor must have an address .* got none"),
         ({"executor": {"address": "login1"}}, "executor.address.* must be text like .* 'login1'"),
-        ({"executor": {"address": "tcp://[::1:9"}}, "executor.address.* must be .* 'tcp://.*"),
         ({"executor": {"slurm": {"memory": "16G"}}}, "executor.slurm.memory must be .* '16G'"),
         ({"executor": {"slurm": {"min_jobs": 5}}}, "executor.slurm.min_jobs must not .* got 5"),
-        ({"executor": {"n_workers": 0}}, "executor.n_workers must be .* 1 to 1024 or auto, got 0"),
         ({"report": {"paper": {"coco": "COCO"}}}, "report.paper must name .* got 'coco'"),
         ({"report": {"paper": {"shapes_val": "coco"}}}, "report.paper.shapes_val must be .*'coco'"),
         ({"entrpy": {}}, "key must be one of models, .* executor, got 'entrpy'"),
@@ -185,11 +170,10 @@ def test_a_split_is_named_by_letters_digits_and_two_signs(name: object, write: W
     assert told.startswith("splits must be named by letters, digits, _ and, not first, -, got ")
 
 
-@pytest.mark.parametrize("key", ["models", "ablations", "splits", "evaluate", "report"])
-def test_a_missing_key_is_named(key: str, write: Write) -> None:
+def test_a_missing_key_is_named(write: Write) -> None:
     content = settings()
-    del content[key]
-    assert message(write(content)) == f"{key} must be there, got none"
+    del content["ablations"]
+    assert message(write(content)) == "ablations must be there, got none"
 
 
 @pytest.mark.parametrize(
@@ -198,14 +182,11 @@ def test_a_missing_key_is_named(key: str, write: Write) -> None:
         ("", "must be a mapping, got nothing"),
         ("- models\n", "must be a mapping, got ['models']"),
         ("models: [tiny\nviews: []\n", "must be YAML, got in line 2: .*"),
-        ("tune:\n\tseed: 0\n", "must be YAML, got in line 2: .* indent with spaces"),
-        ("models: []\n---\nmodels: []\n", "must be YAML, got in line 2: .* another document.*"),
         ("tune: !!python/name:os.system x\n", "must be YAML, got in line 1: .*"),
         (f"tune: {'9' * 5000}\n", "must be YAML, got .*"),
         (f"tune: {'[' * 1000}\n", "must be YAML, got brackets nested too deep"),
         ("tune:\n  seed: 0\n  seed: 1\n", "must have each key once, got 'seed' again in line 3"),
         ("a: 1\ntitle: Größe\n".encode("latin-1"), "must be text in UTF-8, got .* 0xf6 in line 2"),
-        ("a: \0\n", "must be YAML, got .*"),
     ],
 )
 def test_a_file_that_holds_no_settings_is_named(
@@ -214,35 +195,9 @@ def test_a_file_that_holds_no_settings_is_named(
     assert is_like(message(write(content)), told)
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    assert message(tmp_path) == "must be a file, got a folder"
-
-
 def test_missing_settings_name_the_file(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match=r"params\.yaml must be there, got none: go to the root"):
         read_params(tmp_path / "params.yaml")
-
-
-def test_a_block_is_parsed_alone_too() -> None:
-    own = settings()["extract"] | {"precision": "bf16"}
-    assert parse("extract", own, ExtractParams).precision == "bf16"
-    with pytest.raises(
-        ParamsError, match=r"^extract: precision must be one of fp32, bf16, got 'x'"
-    ):
-        parse("extract", own | {"precision": "x"}, ExtractParams)
-
-
-VALUES: Final = {
-    f"{block}.{key}": {block: {key: date(2026, 1, 1)}}
-    for block in BLOCKS
-    for key in settings()[block]
-}
-
-
-@pytest.mark.parametrize("key", VALUES)
-def test_a_date_is_no_setting(key: str, write: Write) -> None:
-    told = message(write(settings(**VALUES[key])))
-    assert is_like(told, f"{key} must be .*, got datetime.date(2026, 1, 1)")
 
 
 def test_settings_may_leave_out_who_computes(write: Write) -> None:

@@ -1,7 +1,5 @@
 """What it is worth to choose by predicted gains, as a table of the results."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +7,6 @@ import pytest
 from pipeline.scoring.tasks import REFINED
 from stages.tables.decisions import COSTS, decision_table
 from stages.tables.report_table import Results
-from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
 
 
@@ -64,23 +61,3 @@ def test_a_way_to_choose_is_compared_with_hindsight_and_with_the_best_fixed_choi
         assert (table[f"{split}{end}_low"] <= table[f"{split}{end}"] + 1e-9).all()
         assert (table[f"{split}{end}_high"] >= table[f"{split}{end}"] - 1e-9).all()
     assert (table[f"{split}_low"] > 0).all()
-
-
-@pytest.mark.parametrize(
-    ("models", "always"),
-    [
-        (["tiny", "small", "base_plus"], {"always click again", "always base_plus"}),
-        (["small"], {"always click again"}),
-    ],
-)
-def test_of_fewer_models_the_largest_is_a_choice_and_a_single_one_is_none(
-    own: Results, models: list[str], always: set[str]
-) -> None:
-    def of_models(found: SplitResults) -> SplitResults:
-        objects = found.objects[found.objects["model"].isin(models)]
-        return replace(found, objects=objects, run={**found.run, "models": dict.fromkeys(models)})
-
-    table = decision_table({split: of_models(found) for split, found in own.items()})
-    choices = set(table["choice"])
-    assert choices >= {"keep always", "by SamScore", "by Δ*"}
-    assert {choice for choice in choices if choice.startswith("always")} == always

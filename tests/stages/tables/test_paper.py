@@ -2,20 +2,18 @@
 
 from collections.abc import Iterator
 from math import nan
-from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.heads.kinds import Hyperparameters, Trial
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.auc import relative_auc
 from pipeline.scoring.measures import HEAD_MEASURES
 from pipeline.vocabulary import TASKS
 from stages.settings.blocks import PaperDataSet
-from stages.tables.auc import absolute_table, correlation_names, radar_table, relative_table
+from stages.tables.auc import absolute_table, correlation_names, relative_table
 from stages.tables.paper import (
     PAPER,
     beside_paper,
@@ -24,9 +22,9 @@ from stages.tables.paper import (
     runtime_beside_paper,
 )
 from stages.tables.statistics import view_table
-from storage.outputs.results import SplitResults, read_all_trials
-from tests.fixtures.mini import MODELS, OBJECTIVES
-from tests.fixtures.report_inputs import draw_runtime, write_tuned
+from storage.outputs.results import SplitResults
+from tests.fixtures.mini import MODELS
+from tests.fixtures.report_inputs import draw_runtime
 
 DATA_SETS: dict[str, PaperDataSet] = {name: name for name in get_args(PaperDataSet)}
 
@@ -98,44 +96,6 @@ def test_our_absolute_tables_are_the_papers_tables_11_to_14(
     np.testing.assert_allclose(ours, paper)
 
 
-def test_the_radar_holds_the_papers_relative_auc(results: dict[str, SplitResults]) -> None:
-    table = radar_table(results["COCO"])
-    lines = table.set_index(["measure", "trained_on"])[list(TASKS)]
-    expected = {
-        ("sam_score", ""): [57.97, 60.55, 64.09, 79.6],
-        ("gaps", "COCO"): [63.66, 78.17, 94.85, 90.01],
-        ("gaps_star", "COCO"): [66.6, 78.89, 94.87, 90.01],
-    }
-    for line, values in expected.items():
-        np.testing.assert_allclose(lines.loc[[line]].to_numpy()[0], values, atol=0.06)
-    # Heads of another data set: the paper has no number of theirs for segmentation.
-    assert lines.loc[[("gaps", "DAVIS")]]["segmentation"].isna().all()
-
-
-def test_the_papers_trials_in_any_order_give_its_table_8(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    paper = paper_numbers("trials")
-    shuffled = paper.sample(frac=1, random_state=0).to_dict("records")
-    names = ("epochs", "batch_size", "learning_rate", "momentum")
-    trials = [Trial(Hyperparameters(**{n: row[n] for n in names}), row["mse"]) for row in shuffled]
-    for objective in OBJECTIVES:
-        tried = sorted(trials, key=lambda trial: trial.mse) if objective == "iou_tiny" else []
-        write_tuned(tmp_path, "coco_train", objective, tried)
-    found = read_all_trials(["coco_train"], MODELS)
-    assert set(found["objective"]) == {"iou_tiny"}
-    columns = list(paper.columns)
-    assert list(found.columns) == ["trained_on", "objective", *columns]
-    assert found["rank"].tolist() == list(range(1, 71))
-    # The paper's order among errors that are equal to its last digit is not known.
-    by = ["mse", "batch_size", "learning_rate"]
-    np.testing.assert_array_equal(
-        found.sort_values(by)[columns[1:]], paper.sort_values(by)[columns[1:]]
-    )
-    assert found["mse"].is_monotonic_increasing
-
-
 def test_numbers_of_other_heads_and_splits_are_not_compared() -> None:
     table = pd.DataFrame(
         {
@@ -191,16 +151,6 @@ def test_correlations_of_coco_stand_beside_the_papers(train_split: str) -> None:
     assert both["h_xp_paper"].notna().equals(both["row"].isin(names))
 
 
-@pytest.mark.parametrize(
-    ("data_set", "heads"), [("COCO", "DAVIS"), ("COCO", None), ("MOSE", "COCO")]
-)
-def test_correlations_of_others_do_not(data_set: PaperDataSet, heads: PaperDataSet | None) -> None:
-    table = correlations("ours")
-    data_sets: dict[str, PaperDataSet] = {"ours": heads} if heads else {}
-    both = correlation_beside_paper(table, data_set, data_sets)
-    assert both.filter(regex=f"{PAPER}$").isna().all(axis=None)
-
-
 def test_our_table_turns_the_papers_mean_ious_into_its_table_10() -> None:
     numbers = paper_numbers("view")
     mean = numbers["percent"] / 100
@@ -213,21 +163,3 @@ def test_our_table_turns_the_papers_mean_ious_into_its_table_10() -> None:
     assert len(table) == len(numbers) == 7 * len(MODELS)
     np.testing.assert_allclose(table["paper"], table["percent"])
     np.testing.assert_allclose(table["paper_difference"], table["difference"], atol=1e-9)
-
-
-def test_every_model_and_view_of_the_paper_is_one_of_ours() -> None:
-    view = paper_numbers("view")
-    for name in ("auc", "best_model", "correlation", "runtime", "view"):
-        assert set(paper_numbers(name)["model"]) == set(MODELS)
-    first = view.groupby("model")["percent"].transform("first")
-    np.testing.assert_allclose(view["difference"].fillna(0), view["percent"] - first, atol=1e-9)
-    assert paper_numbers("best_model").groupby("data_set")["percent"].sum().round().eq(100).all()
-
-
-def test_the_papers_bounds_mirror_each_other_as_ours_do() -> None:
-    # Oracle and worst sum to mean IoU before and after: for segmentation the latter is 100 %, and
-    # with these means the model task must sum to the best tiny and the best large proposals'.
-    auc = paper_numbers("auc").query("measure in ('oracle', 'worst')")
-    sums = auc.groupby(["task", "model", "data_set"])["percent"].sum()
-    tiny, large = (sums["segmentation", model] - 100 for model in ("tiny", "large"))
-    assert sums["model", "tiny"].to_dict() == pytest.approx((tiny + large).to_dict(), abs=0.04)

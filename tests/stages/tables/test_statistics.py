@@ -1,24 +1,20 @@
 """What measures are good for, as tables of the results."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.mask_statistics import REGIONS
 from pipeline.runtime import METHODS
 from pipeline.scoring.measures import BY_NAME
-from pipeline.scoring.statistics import PIXEL_STATISTICS, STATISTICS
+from pipeline.scoring.statistics import STATISTICS
 from stages.tables.report_table import Results
 from stages.tables.statistics import (
     Seconds,
     calibration_table,
     failure_table,
-    pixel_table,
-    promise_table,
     routing_table,
     seconds_with,
     selective_table,
@@ -87,34 +83,6 @@ def test_statistics_of_the_largest_or_of_every_model_are_told_in_percent(
             assert list(found) == percent(row)
 
 
-def test_pixels_have_a_column_a_statistic_and_region(own: Results) -> None:
-    table = pixel_table(own)
-    assert list(table["model"].unique()) == list(MODELS)
-    rows = own[SPLITS[0]].pixels.to_dict("records")
-    assert len(table) == len(rows) == len(MODELS) * len(PIXEL_STATISTICS) * len(REGIONS)
-    symbols = {one.name: one.symbol for one in PIXEL_STATISTICS}
-    for row in rows:
-        symbol = symbols[row["statistic"]] + {"whole": "", "band": ", band"}[row["region"]]
-        assert list(told(table, SPLITS[0], model=row["model"], statistic=symbol)) == percent(row)
-
-
-def test_promises_show_the_share_that_they_keep(own: Results) -> None:
-    table = promise_table(own)
-    for split in SPLITS:
-        rows = own[split].promises.to_dict("records")
-        assert table[split].notna().sum() == len(rows) > 0
-        for row in rows:
-            found = told(
-                table,
-                split,
-                masks=f"IoU ≥ {row['iou_at_least']:g}",
-                measure=row["measure"],
-                trained_on=row["train_split"],
-                promised=f"of {row['promise']}, α = {row['alpha']:g}",
-            )
-            assert list(found) == pytest.approx([100 * row["kept"], np.nan, np.nan], nan_ok=True)
-
-
 def test_sets_show_coverage_in_percent_and_their_size(own: Results) -> None:
     table = set_table(own)
     for split in SPLITS:
@@ -134,14 +102,6 @@ def test_sets_show_coverage_in_percent_and_their_size(own: Results) -> None:
                 numbers = [row[column + end] for end in ("", "_low", "_high")]
                 found = told(table, split, **names, statistic=statistic)
                 assert list(found) == pytest.approx(numbers, nan_ok=True)
-
-
-def test_a_split_whose_images_show_nothing_has_an_empty_column(own: Results) -> None:
-    first, second = SPLITS
-    nothing = replace(own[first], promises=own[first].promises[:0])
-    table = promise_table({first: nothing, second: own[second]})
-    assert table[first].isna().all()
-    assert table[second].notna().any()
 
 
 def test_routing_takes_the_measures_time_and_the_large_models(own: Results) -> None:

@@ -1,20 +1,14 @@
 """Which objects belong together: by image, or by video."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stages.settings.blocks import PrepareParams, Split
-from stages.settings.signatures import objects_signature
 from stages.training.data import group_index
-from storage.datasets.catalogue import DATA_SETS
 from storage.errors import StoreError
 from storage.split.objects import ObjectTable
-from tests.fixtures.layouts import LAYOUTS, draw_videos
 from tests.fixtures.made_up_objects import arrays_of
-from tests.fixtures.read_split import read_place
 
 DAVIS = ("bear/00000.jpg", "bear/00001.jpg", "dog/00000.jpg")
 SAV_TRAIN = ("sav_000/a.mp4#00000", "sav_000/a.mp4#00004", "sav_000/b.mp4#00000")
@@ -69,14 +63,3 @@ def test_an_unknown_group_is_refused(signature: Mapping[str, object], found: str
     rule = f"group of objects must be one of image, video, got {found}: prepare them again"
     with pytest.raises(StoreError, match=rule):
         group_index(table_of(COCO, [0], signature))
-
-
-@pytest.mark.parametrize("reader", DATA_SETS)
-def test_every_reader_is_said_to_read_videos_or_images(reader: str, tmp_path: Path) -> None:
-    """Two frames of the first video, one of the second, as each layout names them."""
-    place = LAYOUTS[reader](tmp_path, draw_videos(2, 1))
-    signature = objects_signature("drawn", Split(**place), PrepareParams(0, 1))
-    files = [image.file for image in read_place(place).images]
-
-    groups = group_index(table_of(files, [0, 1, 2], signature)).tolist()
-    assert groups == ([0, 0, 1] if DATA_SETS[reader].is_video else [0, 1, 2])

@@ -9,7 +9,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pytest
 
 from pipeline.heads.kinds import Trial
@@ -19,13 +18,12 @@ from stages.settings.blocks import ExecutorParams, TuneParams
 from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training import search as searching
 from stages.training.search import LOG, Study, search
-from storage.errors import DataError
 from storage.outputs.tuning import append_trial, read_log
-from storage.paths import CACHE, features_path
+from storage.paths import CACHE
 from tests.fixtures.mini import MODELS
 from tests.fixtures.signatures import extract_params
 from tests.fixtures.tasks import run_travelled
-from tests.fixtures.train_split import N_CHANNELS, N_OBJECTS, SPLIT, write_features, write_split
+from tests.fixtures.train_split import SPLIT, write_split
 
 LOCAL: Final = ExecutorParams(kind="local", n_workers=2)
 
@@ -93,18 +91,6 @@ def test_a_worker_finds_the_trials_of_inline_and_goes_on_from_those_that_are_kep
     assert search(study, LOCAL) == ([kept, *others], folder)
     assert [one.n_workers for one in asked] == [1], "a study takes a worker"
     assert sum(counted) == N_TRIALS
-
-
-@pytest.mark.usefixtures("asked")
-def test_what_the_method_refuses_is_not_tried_again(
-    study: Study, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.rmtree(features_path(SPLIT, "small", "identity"))
-    write_features("small", iou_token=np.full((N_OBJECTS, 2, N_CHANNELS), np.nan, np.float32))
-    for executor in (ExecutorParams(), LOCAL):
-        with pytest.raises(DataError, match=rf"^{SPLIT}: inputs must be finite, got {N_OBJECTS} "):
-            search(study, executor)
-    assert "note: try" not in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -1,18 +1,13 @@
-import tomllib
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
 import pytest
-from packaging.requirements import Requirement
-from packaging.version import Version
 
 from pipeline.heads.kinds import Hyperparameters, Trial
 from stages.training.search import LOG, Facade, run_study
 from storage.outputs.tuning import read_log
-from tests.fixtures.dvc_stages import ROOT
 
 N_TRIALS = 8
 N_DONE = 4
@@ -78,16 +73,3 @@ def test_under_multifidelity_the_best_of_those_that_begin_get_more_epochs(tmp_pa
     assert set(more) == set(begun[: len(more)])
     assert most == more[: len(most)]
     assert [len(begun), len(more), len(most)] == [16, 4, 1]
-
-
-def test_smac_is_bounded_above_while_the_search_overrides_private_parts_of_it() -> None:
-    """``SortedLocalSearch._search`` and ``_local_search`` may go or change in any minor version."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    (bound,) = (
-        found.specifier
-        for found in map(Requirement, project["optional-dependencies"]["stages"])
-        if found.name == "smac"
-    )
-    major, minor, *_ = Version(version("smac")).release
-    assert version("smac") in bound
-    assert f"{major}.{minor + 1}" not in bound

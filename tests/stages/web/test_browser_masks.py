@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
-from pipeline.predictor.advice import Costs
 from stages.web.page import Page as Served
 from tests.fixtures.chromium import (
     SCENE,
@@ -82,25 +81,6 @@ def test_another_proposal_and_its_entropy_are_drawn_when_chosen(
         expect(page.locator("#scale")).to_be_visible()
 
 
-def test_the_advice_follows_what_a_user_says_corrections_cost(
-    browser: Browser, address: str
-) -> None:
-    with tab(browser, address, scene=SCENE) as page:
-        choose_shipped(page)
-        click_at(page, 120, 80)
-        page.get_by_text("What corrections cost").click()
-        for n, (name, cost) in enumerate({"Clicking again": "0.9", "A person": "0"}.items(), 2):
-            page.get_by_label(name).fill(cost)
-            page.get_by_label(name).press("Tab")
-            answered(page, n)
-        expect(page.locator("#words")).to_have_text("Let a person draw it.")
-        expect(page.locator("#because")).to_contain_text("After it, 1.00 is expected.")
-        page.get_by_label("A person").fill("7")
-        page.get_by_label("A person").press("Tab")
-        answered(page, 4)
-        expect(page.get_by_label("A person")).to_have_value(str(Costs.person))
-
-
 def test_the_model_and_the_heads_answer_that_are_chosen(
     browser: Browser, address: str, served_page: Served
 ) -> None:
@@ -117,3 +97,58 @@ def test_the_model_and_the_heads_answer_that_are_chosen(
         found = predicted([[120, 80]], [1], model="large")
         assert expected_ious(page) == two_digits(found.expected_iou.own)
         assert_shows(page, found, found.selected)
+
+
+def test_everything_works_by_keyboard_and_is_told(browser: Browser, address: str) -> None:
+    with tab(browser, address, scene=SCENE) as page:
+        choose_shipped(page)
+        page.keyboard.press("Tab")
+        while page.evaluate("document.activeElement.id") != "canvas":
+            page.keyboard.press("Tab")
+        outline = page.locator("#canvas").evaluate("c => getComputedStyle(c).outlineStyle")
+        assert outline == "solid"
+        for key in ("ArrowLeft", "ArrowUp", "ArrowUp", "Shift+ArrowUp"):
+            page.keyboard.press(key)
+        x, y = 128 - 0.03 * 256, 128 - 2 * 0.03 * 256 - 0.004 * 256
+        expect(page.locator("#place")).to_have_text(f"{x:.0f}, {y:.0f}")
+        page.keyboard.press("Enter")
+        answered(page, 1)
+        expect(page.locator("#place")).to_have_text(f"{x:.0f}, {y:.0f} marked")
+        found = predicted([[x, y]], [1])
+        assert_shows(page, found, found.selected)
+        expect(page.get_by_role("status").filter(has_text="expected IoU")).to_be_visible()
+
+        other = (found.selected + 1) % 3
+        page.keyboard.press(str(other))
+        assert_shows(page, found, other)
+        page.keyboard.press("h")
+        expect(page.get_by_role("switch", name="Entropy")).to_be_checked()
+        page.keyboard.press("h")
+
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("b")
+        answered(page, 2)
+        assert expected_ious(page) == two_digits(
+            predicted([[x, y], [x + 0.03 * 256, y]], [1, 0]).expected_iou.own
+        )
+        page.keyboard.press("u")
+        answered(page, 3)
+        page.keyboard.press("x")
+        for key in ("ArrowLeft",) * 5 + ("ArrowDown",) * 6:
+            page.keyboard.press(key)
+        page.keyboard.press("x")
+        answered(page, 4)
+        right, bottom = x + 0.03 * 256, y + 6 * 0.03 * 256
+        box = [right - 5 * 0.03 * 256, y, right, bottom]
+        assert expected_ious(page) == two_digits(predicted([[x, y]], [1], box).expected_iou.own)
+
+        for key in ("ArrowRight",) * 34 + ("Enter",):  # on the right edge, which is no pixel's
+            page.keyboard.press(key)
+        answered(page, 5)
+        expect(page.get_by_role("alert")).to_be_hidden()
+
+        while page.evaluate("document.activeElement.name") != "proposal":
+            page.keyboard.press("Tab")
+        page.keyboard.press("ArrowRight")
+        chosen = page.locator("#proposals input:checked").get_attribute("value")
+        expect(page.locator("#which")).to_have_text(str(chosen))

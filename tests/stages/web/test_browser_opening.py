@@ -1,46 +1,14 @@
-"""The page in a real browser: what it opens with, on screens of any size, and after a reload."""
-
-from typing import Any, Final
+"""The page in a real browser, after a reload."""
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from stages.web.page import Page as Served
 from tests.fixtures.chromium import SCENE, answered, click_at, drawn_on, expected_ious, tab
 from tests.fixtures.predictors import drawn
 from tests.fixtures.web_page import png
 
 pytestmark = pytest.mark.slow
-
-SCREENS: Final = {
-    "telephone": (390, 664),
-    "small telephone": (320, 568),
-    "telephone held sideways": (844, 390),
-    "tablet": (800, 700),
-    "laptop": (1280, 720),
-}
-
-
-@pytest.mark.parametrize("size", SCREENS.values(), ids=SCREENS)
-def test_the_first_screen_has_the_image_and_the_answer(
-    browser: Browser, address: str, size: tuple[int, int]
-) -> None:
-    width, height = size
-    screen: dict[str, Any] = {"viewport": {"width": width, "height": height}}
-    if min(size) < 700:
-        screen |= {"is_mobile": True, "has_touch": True}
-    with tab(browser, address, scene=0, **screen) as page:
-        answered(page, 1)
-        for selector in ("#words", "#because"):
-            seen = page.locator(selector).bounding_box()
-            assert seen is not None
-            assert seen["y"] + seen["height"] <= height
-        canvas = page.locator("#canvas").bounding_box()
-        assert canvas is not None
-        assert min(canvas["width"], canvas["height"]) >= 0.4 * min(size)
-        assert canvas["y"] + canvas["height"] / 2 <= height
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def shown(page: Page) -> tuple[np.ndarray, list[str], str, list[str]]:
@@ -78,19 +46,3 @@ def test_a_reload_loses_nothing(browser: Browser, address: str, source: str) -> 
             expect(page.get_by_role("alert")).to_be_hidden()
         page.get_by_role("button", name="Undo").click()
         answered(page, 2)  # to the click before
-
-
-def test_an_image_that_is_gone_is_said_to_be(
-    browser: Browser, address: str, served_page: Served
-) -> None:
-    with tab(browser, address, may_be_refused=True) as page:
-        file = {"name": "mine.png", "mimeType": "image/png", "buffer": png(drawn())}
-        page.locator("#file").set_input_files(file)  # type: ignore[arg-type]
-        expect(page.get_by_role("application")).to_have_attribute(
-            "aria-label", "Image mine.png, 256 by 192 pixels"
-        )
-        for name in list(served_page.images._images):  # as when others have opened many
-            served_page.images._images.pop(name)
-        page.reload()
-        answered(page, 1)  # about the first scene
-        expect(page.get_by_role("alert")).to_contain_text("image must still be open, got one that")

@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, expect
 
 from stages.web import images
 from stages.web.page import Page as Served
-from tests.fixtures.chromium import SCENE, answered, click_at, open_scene, tab
+from tests.fixtures.chromium import SCENE, click_at, open_scene, tab
 from tests.fixtures.web_page import finished, until
 from tools.served_page import served
 
@@ -32,29 +32,6 @@ def test_a_closed_tab_in_mid_request_leaves_the_queue_and_its_image(
             finished(until(lambda: len(own.queue) == len(own.images) == 0))
             gate.set()
             assert blocking.result()
-    finally:
-        gate.set()
-
-
-def test_a_second_image_does_not_wait_for_what_is_left_of_the_first(
-    browser: Browser, address: str, served_page: Served
-) -> None:
-    gate = threading.Event()
-    try:
-        with tab(browser, address, scene=SCENE) as page:
-            served_page.queue._thread.submit(gate.wait)
-            seen = page.locator("#canvas").bounding_box()
-            assert seen is not None
-            for i in range(5):
-                page.mouse.click(seen["x"] + 50 + 40 * i, seen["y"] + 50)
-            page.get_by_role("button", name="Scene 2").click()
-            expect(page.locator("#busy")).to_have_text("Working")
-            expect(page.locator("#queue")).to_have_text("Queue: 1")  # of six, only the last
-            gate.set()
-            open_scene(page, 2)
-            answered(page, 1)  # of the scene's own click
-            page.wait_for_timeout(500)
-            answered(page, 1)  # none of those before
     finally:
         gate.set()
 

@@ -71,19 +71,6 @@ def test_what_a_family_lacks_is_named_with_the_commands_that_bring_it(
     )
 
 
-def test_the_smallest_model_that_is_there_comes_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("small", "large"):
-        path = checkpoint("sam2.1", name).path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-    for arguments, first in (((), "small"), (("--model", "large"), "large")):
-        result = CliRunner().invoke(app, ["demo", "--port", "0", "--family", "sam2.1", *arguments])
-        assert result.stdout == f"loading {first}\n"
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_this_machine_alone_needs_no_token(host: str) -> None:
     endpoint = open_endpoint(host, 0)

@@ -82,12 +82,3 @@ def test_other_heads_read_the_same_encoding() -> None:
         (found,) = one.predictor_like(alone).predict_uncertainties([asked])
         (expected,) = alone.predict_uncertainties([asked])
         np.testing.assert_allclose(found.expected_iou.own, expected.expected_iou.own)
-
-
-def test_predictors_share_the_pixels_of_an_image() -> None:
-    one = OpenImage(png(drawn()))
-    n_bytes = one.n_bytes
-    assert n_bytes >= drawn().nbytes
-    for model in MODELS[:2]:
-        own = one.predictor_like(UncertainPredictor(trained_mini(model), random_heads(model)))
-        assert np.shares_memory(own._images[0].rgb, one._rgb)

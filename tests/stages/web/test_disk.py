@@ -1,8 +1,5 @@
-"""Many who use the page at once: each sees their own image, and the disk sees none."""
+"""Images of the page are in memory alone."""
 
-import asyncio
-import base64
-import io
 import sys
 from collections.abc import Iterator
 from typing import Any, Final
@@ -12,13 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.scenes.scene import draw_scene
 from stages.web.page import Page
 from tests.fixtures.predictors import drawn
-from tests.fixtures.web_page import PATIENCE_S, asked, finished, opened, png, question
-from tools.served_page import served
-
-N_SESSIONS: Final = 20
+from tests.fixtures.web_page import asked, opened, png, question
 
 WRITES: Final = {"os.mkdir", "os.rename", "tempfile.mkstemp", "tempfile.mkdtemp"}
 
@@ -45,37 +38,6 @@ def written() -> Iterator[list[tuple[str, str]]]:
     _is_watching = True
     yield _watched
     _is_watching = False
-
-
-def mask_of(told: dict[str, Any]) -> np.ndarray:
-    data = base64.b64decode(told["proposals"][told["selected"]]["mask"])
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))[..., 3] > 0
-
-
-async def session(client: httpx.AsyncClient, seed: int) -> np.ndarray:
-    """Open a scene of one's own, click at three places, and return the last mask."""
-    image = await opened(client, png(draw_scene(seed, 64).rgb))
-    for x in (20, 32, 40):
-        told = await client.post(f"/api/images/{image['image']}/answer", json=question((x, 30, 1)))
-        assert told.status_code == 200, told.text
-    return mask_of(told.json())
-
-
-@pytest.mark.slow
-def test_twenty_sessions_side_by_side_get_what_each_gets_alone() -> None:
-    with served(Page()) as address:
-
-        async def together() -> list[np.ndarray]:
-            async with httpx.AsyncClient(base_url=address, timeout=PATIENCE_S) as client:
-                return await asyncio.gather(*(session(client, i) for i in range(N_SESSIONS)))
-
-        found = finished(together())
-
-    async def alone(client: httpx.AsyncClient) -> list[np.ndarray]:
-        return [await session(client, seed) for seed in range(N_SESSIONS)]
-
-    np.testing.assert_array_equal(found, asked(Page(), alone))
-    assert len({mask.tobytes() for mask in found}) > N_SESSIONS // 2
 
 
 def test_nothing_is_written_to_disk(written: list[tuple[str, str]]) -> None:
