@@ -252,19 +252,17 @@ def promise_rows(
                     )
 
 
-def threshold(judged: Judged, promise: Promise, seed: int = SEED) -> float:
+def threshold(judged: Judged, promise: Promise) -> float:
     """Uncertainty up to which masks may be kept under a promise, calibrated on all images.
 
     Raises
     ------
     ValueError
-        As ``threshold_of_all``, or if the promise is none of ``PROMISES``.
+        As ``threshold_of_all``.
     """
-    if promise.of not in PROMISES:
-        raise ValueError(f"promise must be one of {', '.join(PROMISES)}, got {promise.of!r}")
     if promise.of == "all":
         return threshold_of_all(judged, promise.alpha)
-    is_design = design_images(judged, np.random.default_rng(seed))
+    is_design = design_images(judged, np.random.default_rng(SEED))
     return threshold_of_kept(judged, is_design, promise.alpha)
 
 

@@ -25,6 +25,8 @@ _LEAST: Final = 1e-3
 _LEAST_SCALE: Final = 0.1
 """Below which no scale falls: where no training image is nearly black anywhere, one with a few such
 pixels would be further than any photograph."""
+_N_QUANTILES: Final = 1000
+"""Most distances that are kept of the training images."""
 _SHRINKAGE: Final = 0.1
 """Weight of the identity in the correlations of the descriptors."""
 _NEAR_WHITE, _NEAR_BLACK = 0.95, 0.05
@@ -82,9 +84,7 @@ class TrainingColours:
         return float(np.searchsorted(self.distances, distance)) / len(self.distances)
 
 
-def fit_colours(
-    descriptors: Float64[np.ndarray, "image descriptor"], *, n_quantiles: int = 1000
-) -> TrainingColours:
+def fit_colours(descriptors: Float64[np.ndarray, "image descriptor"]) -> TrainingColours:
     """Learn what training images look like, and how far those are that were held out of it.
 
     Raises
@@ -104,8 +104,8 @@ def fit_colours(
         _fit(descriptors[fold != i]).distance(descriptors[fold == i]) for i in range(N_FOLDS)
     ]
     distances = np.sort(np.concatenate(held_out))
-    if n > n_quantiles:
-        distances = np.quantile(distances, np.linspace(0, 1, n_quantiles))
+    if n > _N_QUANTILES:
+        distances = np.quantile(distances, np.linspace(0, 1, _N_QUANTILES))
     return _fit(descriptors, _rounded(distances))
 
 

@@ -64,31 +64,29 @@ def correction_curve(
     corrected_iou: Float[np.ndarray, "object"],
     uncertainty: Float[np.ndarray, "object"],
     *,
-    n_points: int | None = None,
+    n_points: int,
 ) -> tuple[Float[np.ndarray, "point"], Float[np.ndarray, "point"]]:
     """Corrected fraction and the mean IoU there, most uncertain objects first.
 
     Returns
     -------
-    ``n_points`` evenly spaced fractions in 0..1, by default a step per object, and the mean IoU at
-    each, interpolated between whole numbers of objects.
+    ``n_points`` evenly spaced fractions in 0..1, and the mean IoU at each, interpolated between
+    whole numbers of objects.
 
     Raises
     ------
     ValueError
-        As ``correction_auc``, or if ``n_points`` is below 2.
+        As ``correction_auc``.
 
     Notes
     -----
     Averaged over all orders of a tie, the curve is the straight line across it.
     """
     gain = _gain(iou, corrected_iou, uncertainty)
-    if n_points is not None and n_points < 2:  # noqa: PLR2004 - both ends
-        raise ValueError(f"n_points must be at least 2, got {n_points}")
     tie, size = _ties(uncertainty)
     corrected = np.concatenate([[0], np.cumsum(size)]) / len(gain)
     gained = np.concatenate([[0], np.cumsum(np.bincount(tie, weights=gain))]) / len(gain)
-    fraction = np.linspace(0, 1, len(gain) + 1 if n_points is None else n_points)
+    fraction = np.linspace(0, 1, n_points)
     base = np.mean(iou, dtype=np.float64)
     return fraction, base + np.interp(fraction, corrected, gained)
 

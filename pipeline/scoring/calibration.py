@@ -84,15 +84,8 @@ def reliability(
     predicted_iou: Float[np.ndarray, "object"],
     iou: Float[np.ndarray, "object"],
     resamples: bootstrap.Resamples,
-    *,
-    n_bins: int = N_BINS,
 ) -> Reliability:
-    """Mean predicted and true IoU of bins that hold the same share of the objects.
-
-    Raises
-    ------
-    ValueError
-        If ``n_bins`` is below 1.
+    """Mean predicted and true IoU of ``N_BINS`` bins that hold the same share of the objects.
 
     Notes
     -----
@@ -101,8 +94,6 @@ def reliability(
     edges. With few objects per bin, the error is above 0 even for calibrated predictions: compare
     predictions for the same objects.
     """
-    if n_bins < 1:
-        raise ValueError(f"n_bins must be at least 1, got {n_bins}")
     order, is_last = bootstrap.ranked(predicted_iou)
     columns = np.stack([predicted_iou, iou], axis=1, dtype=np.float64)
     means = resamples.passed(
@@ -111,7 +102,7 @@ def reliability(
         is_last,
         columns[order],
         resamples.by_lane(resamples.n_objects.astype(np.float64)),
-        of=(2, n_bins),
+        of=(2, N_BINS),
     )
     return Reliability(*np.ascontiguousarray(means.swapaxes(1, 2)))
 

@@ -39,15 +39,7 @@ class RiskCoverage:
 def risk_coverage(
     risk: Float[np.ndarray, "object"], uncertainty: Float[np.ndarray, "object"], n_points: int
 ) -> RiskCoverage:
-    """Risk-coverage curve at ``n_points`` evenly spaced coverages, the last one 1.
-
-    Raises
-    ------
-    ValueError
-        If ``n_points`` is below 1.
-    """
-    if n_points < 1:
-        raise ValueError(f"n_points must be at least 1, got {n_points}")
+    """Risk-coverage curve at ``n_points`` evenly spaced coverages, the last one 1."""
     # What is kept adds up as what is corrected does, from the other end.
     curve = correction_curve(np.zeros_like(risk), risk, -uncertainty, n_points=n_points + 1)
     coverage, generalised = (values[1:] for values in curve)
@@ -195,10 +187,8 @@ def share_to_match(
     gain: Float[np.ndarray, "object"],
     uncertainty: Float[np.ndarray, "object"],
     resamples: bootstrap.Resamples,
-    *,
-    tolerance: float = TOLERANCE,
 ) -> Float[np.ndarray, "resample"]:
-    """Smallest share sent on at which the mean IoU reaches the large model's less ``tolerance``.
+    """Smallest share sent on at which the mean IoU reaches the large model's less ``TOLERANCE``.
 
     Parameters
     ----------
@@ -209,19 +199,12 @@ def share_to_match(
     -----
     The share always exists: sending all objects on is the large model alone. The curve is straight
     across ties, which is its mean over all their orders, and between whole objects.
-
-    Raises
-    ------
-    ValueError
-        If ``tolerance`` is negative.
     """
-    if tolerance < 0:
-        raise ValueError(f"tolerance must not be negative, got {tolerance}")
     order, is_last = bootstrap.ranked(-uncertainty)
     return resamples.passed(
         bootstrap.passes().write_shares,
         resamples.group[order],
         is_last,
         gain[order].astype(np.float64),
-        tolerance,
+        TOLERANCE,
     )

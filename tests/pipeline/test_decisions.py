@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.decisions import Decisions, choose, mean
+from pipeline.decisions import Decisions, choose
 from pipeline.scoring.bootstrap import resample_groups
 
 NET: Final = arrays(
@@ -51,11 +51,3 @@ def test_regret_is_what_is_lost_to_hindsight_and_the_margin_what_is_won_over_the
     assert worth["margin"].value == pytest.approx(own.mean() - max(net.mean(axis=0)))
     assert worth["regret"].value >= 0
     assert worth["regret"].interval.low >= 0 or len(net) == 1
-
-
-def test_an_interval_resamples_whole_images() -> None:
-    values, image = np.repeat([0.0, 1.0], 50), np.repeat([0, 1], 50)
-    found = mean(values, resample_groups(image, 200, seed=0))
-    assert (found.value, found.interval.low, found.interval.high) == (0.5, 0, 1)
-    each = mean(values, resample_groups(np.arange(100), 200, seed=0))
-    assert 0.3 < each.interval.low < each.interval.high < 0.7

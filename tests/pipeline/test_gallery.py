@@ -168,11 +168,6 @@ def test_the_ends_hold_the_extremes_and_share_no_object(values: list[int], n_obj
         assert uncertainty[least].max() <= rest.min()
 
 
-def test_of_equals_the_first_row_is_more_uncertain() -> None:
-    most, least = extremes(np.zeros(5), 2)
-    assert (most.tolist(), least.tolist()) == ([0, 1], [3, 4])
-
-
 @pytest.mark.parametrize("size_px", [(64, 64), (50, 81), (10, 12)])
 def test_a_mask_is_cut_as_the_iou_is(size_px: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)

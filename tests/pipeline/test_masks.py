@@ -18,11 +18,6 @@ def test_the_table_is_the_formula() -> None:
     assert DECODE_TABLE.dtype == np.float32
 
 
-def test_the_ends_are_exact() -> None:
-    assert decode(np.array([0, 255], np.uint8)).tolist() == [0.0, 1.0]
-    assert encode(np.array([0.0, 1.0])).tolist() == [0, 255]
-
-
 def test_every_code_survives_the_round_trip() -> None:
     np.testing.assert_array_equal(encode(decode(ALL_CODES)), ALL_CODES)
 
@@ -53,12 +48,6 @@ def test_one_half_is_background_and_the_next_float_is_not(dtype: type[np.floatin
     half = dtype(0.5)
     around = np.array([np.nextafter(half, dtype(0)), half, np.nextafter(half, dtype(1))])
     assert encode(around).tolist() == [127, 127, 128]
-
-
-@given(PROBABILITIES)
-def test_a_larger_probability_has_no_smaller_code(p: np.ndarray) -> None:
-    in_order = np.sort(p, axis=None)
-    assert np.all(np.diff(encode(in_order).astype(int)) >= 0)
 
 
 @pytest.mark.parametrize("seed", range(3))

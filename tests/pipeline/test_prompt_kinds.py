@@ -10,7 +10,6 @@ from pipeline.prompt_kinds import (
     PROMPT_KINDS,
     PromptError,
     PromptKind,
-    bounding_box,
     calls_of,
     check_table,
     with_extra,
@@ -33,12 +32,6 @@ def test_the_method_s_come_first_and_each_name_once() -> None:
         with pytest.raises(ValueError, match=r"^PROMPT_KINDS must be center, .*, got \w+, ") as got:
             check_table(rows)
         assert str(got.value).endswith(f" got {', '.join(kind.name for kind in rows)}")
-
-
-@pytest.mark.parametrize("kind", PROMPT_KINDS, ids=NAMES)
-def test_the_points_follow_from_the_object(kind: PromptKind) -> None:
-    once, again = (kind.points_of(CLICKS, MASK) for _ in range(2))
-    np.testing.assert_array_equal(once, again)
 
 
 @pytest.mark.parametrize("labels", [(), (4,), (2,), (3, 2), (2, 3, 2, 3)], ids=str)
@@ -69,10 +62,6 @@ def test_the_points_are_those_of_the_name() -> None:
     assert [found[name] for name in SINGLE_CLICKS] == [[click] for click in CLICKS.tolist()]
     assert found["refined"] == CLICKS.tolist()
     assert found["box"] == [[3, 2], [10, 7]]
-
-
-def test_a_box_of_one_pixel_has_both_corners_there() -> None:
-    assert bounding_box(np.eye(1, dtype=bool)).tolist() == [[0, 0], [0, 0]]
 
 
 def test_the_method_alone_has_two_kinds_of_calls() -> None:

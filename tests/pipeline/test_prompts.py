@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pipeline.prompts import depth_px, object_seed, sample_prompts
+from pipeline.prompts import depth_px, measure_objects, object_seed, sample_prompts
 from pipeline.vocabulary import SINGLE_CLICKS
 
 
@@ -20,13 +20,13 @@ def _box_mask(shape: tuple[int, int], x: int, y: int, w: int, h: int) -> np.ndar
 
 
 masks = hnp.arrays(
-    bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=24), elements=st.booleans()
+    bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.booleans()
 ).filter(np.any)
 boxes = st.builds(
     _box_mask,
-    st.just((40, 50)),
-    *(st.integers(0, 20) for _ in range(2)),
-    *(st.integers(1, 25) for _ in range(2)),
+    st.just((20, 25)),
+    *(st.integers(0, 10) for _ in range(2)),
+    *(st.integers(1, 14) for _ in range(2)),
 )
 seeds = st.integers(0, 2**64 - 1)
 
@@ -102,6 +102,17 @@ def test_random_clicks_are_uniform_over_the_eroded_object() -> None:
 def test_an_empty_mask_is_refused() -> None:
     with pytest.raises(ValueError, match="mask must have a foreground pixel, got none in 12"):
         sample_prompts(np.zeros((3, 4), bool), seed=0)
+
+
+@given(st.lists(st.tuples(masks, seeds), max_size=4))
+def test_areas_boxes_and_clicks_follow_the_masks(objects: list[tuple[np.ndarray, int]]) -> None:
+    truth = measure_objects(iter(objects))
+    assert truth.point_px.shape == (len(objects), len(SINGLE_CLICKS), 2)
+    for k, (mask, seed) in enumerate(objects):
+        y, x = np.nonzero(mask)
+        assert truth.area_px[k] == len(x)
+        assert truth.box_px[k].tolist() == [x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1]
+        np.testing.assert_array_equal(truth.point_px[k], sample_prompts(mask, seed))
 
 
 def test_center_is_exact_on_large_images() -> None:

@@ -74,8 +74,9 @@ def test_views_and_clicks_are_averaged_before_their_entropy(sam: Sam, question: 
         assert found != pytest.approx(mask_entropy(masks[0]), abs=1e-6)
 
 
-def test_nine_heads_read_the_tokens_of_the_selected_proposal(
-    sam: Sam, question: Question, heads: Heads
+@pytest.mark.parametrize("kind", ["paper", "ours"])
+def test_nine_heads_read_tokens_and_figures_of_the_selected_proposal(
+    sam: Sam, question: Question, heads: Heads, kind: str
 ) -> None:
     decoded = decode(sam, question)
     scores = decoded.sam_score.numpy()
@@ -84,30 +85,14 @@ def test_nine_heads_read_the_tokens_of_the_selected_proposal(
         "mask_token": decoded.mask_token.numpy(),
         "iou": 1 - scores,
         "sam_score": scores,
-    }
-    inputs = set_inputs(seen, HeadSet("selected", "selected"))
-    masks, said = runtime.judge(sam, question, heads)
-    np.testing.assert_allclose(masks[0], soft_mask(decoded), atol=1e-6)
-    assert tuple(said) == OBJECTIVES
-    for objective, value in predict(heads["paper"], inputs).items():
-        np.testing.assert_allclose(said[objective], value, atol=1e-6)
-
-
-def test_heads_of_our_own_read_figures_of_the_masks_too(
-    sam: Sam, question: Question, heads: Heads
-) -> None:
-    decoded = decode(sam, question)
-    seen = {
-        "iou_token": decoded.iou_token.numpy(),
-        "mask_token": decoded.mask_token.numpy(),
-        "sam_score": decoded.sam_score.numpy(),
-        "iou": 1 - decoded.sam_score.numpy(),
         "object_score": decoded.object_score.numpy(),
         **{name: found.numpy() for name, found in mask_figures(decoded.logits).items()},
     }
-    inputs = set_inputs(seen, HeadSet("selected", "selected", "ours"))
-    _, said = runtime.judge(sam, question, heads, KINDS_BY_NAME["ours"])
-    for objective, value in predict(heads["ours"], inputs).items():
+    inputs = set_inputs(seen, HeadSet("selected", "selected", kind))
+    masks, said = runtime.judge(sam, question, heads, KINDS_BY_NAME[kind])
+    np.testing.assert_allclose(masks[0], soft_mask(decoded), atol=1e-6)
+    assert tuple(said) == OBJECTIVES
+    for objective, value in predict(heads[kind], inputs).items():
         np.testing.assert_allclose(said[objective], value, atol=1e-6)
 
 

@@ -33,19 +33,13 @@ def image(seed: int = 0, height: int = 21, width: int = 34) -> np.ndarray:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_view_is_an_image_of_its_size(view: str) -> None:
-    factor = 2 if view == "scale2" else 1
-    viewed = apply_view(image(), default_view(view))
+def test_a_view_is_an_image_of_its_size_and_leaves_its_own_alone(view: str) -> None:
+    factor, rgb = 2 if view == "scale2" else 1, image()
+    viewed = apply_view(rgb, default_view(view))
+    np.testing.assert_array_equal(rgb, image())
     assert viewed.dtype == np.uint8
     assert viewed.shape == (21 * factor, 34 * factor, 3)
     assert viewed.flags.c_contiguous
-
-
-@pytest.mark.parametrize("view", VIEWS)
-def test_a_view_leaves_the_image_alone(view: str) -> None:
-    rgb = image()
-    apply_view(rgb, default_view(view))
-    np.testing.assert_array_equal(rgb, image())
 
 
 @pytest.mark.parametrize("view", FLIPS)
@@ -70,14 +64,6 @@ def test_a_view_says_whether_it_moves_pixels(view: str) -> None:
     dot[2:7, 3:8] = 255
     brightest = apply_view(dot, default_view(view))[4, 5]
     assert (default_view(view).kind.map_points is not None) == (brightest < 128).all()
-
-
-@pytest.mark.parametrize("view", [v for v in VIEWS if v not in (*FLIPS, "scale2")])
-def test_other_views_leave_points_where_they_are(view: str) -> None:
-    points = np.arange(16).reshape(8, 2)
-    np.testing.assert_array_equal(
-        map_points(points, default_view(view), height_px=9, width_px=20), points
-    )
 
 
 @pytest.mark.parametrize("view", FLIPS)
@@ -173,17 +159,11 @@ def test_a_signature_names_the_parameters_and_their_values() -> None:
     [
         ("upside_down", {}, "view must be one of identity, vflip, .*, got 'upside_down'"),
         ("jpeg", {"quality": 10}, r"view must be one of .*jpeg<quality>, got 'jpeg'"),
-        ("jpeg010", {"quality": 10}, "got 'jpeg010'"),
-        ("vflip2", {}, "got 'vflip2'"),
-        ("", {}, "got ''"),
         (
             "jpeg0",
             {"quality": 0},
             r"views\.jpeg0\.quality must be a whole number from 1 to 100, got 0",
         ),
-        ("jpeg101", {"quality": 101}, "from 1 to 100, got 101"),
-        ("jpeg10", {"quality": True}, "from 1 to 100, got True"),
-        ("jpeg10", {"quality": "10"}, "from 1 to 100, got '10'"),
         ("jpeg10", {"quality": 30}, r"views\.jpeg10\.quality must be 10, as the name says, got 30"),
         ("jpeg10", {}, r"views\.jpeg10\.quality must be a whole number from 1 to 100, got none"),
         ("jpeg10", {"qualty": 10}, r"views\.jpeg10: key must be one of quality, got 'qualty'"),
@@ -191,7 +171,6 @@ def test_a_signature_names_the_parameters_and_their_values() -> None:
         ("gblur4", {"kernel_px": 4}, "kernel_px must be an odd number from 3 to 99, got 4"),
         ("gnoise", {"variance": 0, "seed": 0}, "variance must be .* from 1 to 65025, got 0"),
         ("gnoise", {"variance": 1, "seed": -1}, "seed must be a whole number from 0 .*, got -1"),
-        ("scale9", {"factor": 9}, "factor must be a whole number from 2 to 4, got 9"),
     ],
 )
 def test_a_view_that_cannot_be_is_refused(

@@ -204,15 +204,6 @@ def test_a_file_and_its_name_are_flushed(tmp_path: Path, monkeypatch: pytest.Mon
     assert synced[-1] == (tmp_path.name, True)
 
 
-def test_a_link_to_a_shared_file_is_replaced_not_written_through(tmp_path: Path) -> None:
-    (tmp_path / "shared").write_text("former")
-    (tmp_path / "auc.csv").symlink_to(tmp_path / "shared")
-    with whole_file(tmp_path / "auc.csv") as partial:
-        partial.write_text("new")
-    assert (tmp_path / "shared").read_text() == "former"
-    assert (tmp_path / "auc.csv").read_text() == "new"
-
-
 def test_what_a_kill_left_is_removed(tmp_path: Path) -> None:
     fill(tmp_path / f".store.{dead_tag()}.partial", "half")
     fill(tmp_path / ".store.former.partial", "former")
@@ -222,13 +213,6 @@ def test_what_a_kill_left_is_removed(tmp_path: Path) -> None:
     with whole_file(tmp_path / "table") as partial:
         partial.write_text("new")
     assert sorted(tmp_path.iterdir()) == [tmp_path / "store", tmp_path / "table"]
-
-
-def test_a_file_is_not_begun_where_a_folder_is(tmp_path: Path) -> None:
-    with pytest.raises(IsADirectoryError) as caught, whole_file(tmp_path / "."):
-        pytest.fail("the block began")
-    assert caught.value.filename == str(tmp_path)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_at_the_same_folder_or_file_do_not_meet(tmp_path: Path) -> None:
@@ -307,12 +291,6 @@ def test_an_error_of_the_disk_names_the_path(tmp_path: Path, error: OSError) -> 
         raise error
     assert caught.value.filename == str(tmp_path)
     assert caught.value.errno == (error.errno or errno.EIO)
-
-
-def test_an_error_that_names_a_file_keeps_it(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError) as caught, named_disk_errors(tmp_path):
-        (tmp_path / "absent").read_bytes()
-    assert caught.value.filename == str(tmp_path / "absent")
 
 
 def test_a_link_is_a_second_name_and_without_hard_links_a_copy(

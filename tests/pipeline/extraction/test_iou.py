@@ -1,7 +1,5 @@
 """IoU at image resolution, over the whole image and within a box."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
@@ -72,14 +70,3 @@ def test_iou_in_parts_is_iou_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = mask_iou(logits, truth)
     monkeypatch.setattr("pipeline.extraction.iou.UPSAMPLED_PIXELS", 1)
     torch.testing.assert_close(mask_iou(logits, truth), whole, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("iou", [mask_iou, boxed_iou])
-def test_iou_of_an_empty_proposal_is_0_and_of_the_truth_1(
-    iou: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-) -> None:
-    truth = torch.zeros(1, 16, 16, dtype=torch.bool)
-    truth[0, 4:12, 4:12] = True
-    logits = torch.stack([torch.full((16, 16), -9.0), torch.where(truth[0], 9.0, -9.0)])
-    assert iou(logits[None], truth).tolist() == [[0.0, 1.0]]
-    assert iou(logits[None, :1], truth).tolist() == [[0.0]]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.extraction.plan import CPU_BATCH_TOKENS, GPU_BATCH, Piece, decoder_batch, plan_shards
+from pipeline.extraction.plan import CPU_BATCH_TOKENS, GPU_BATCH, decoder_batch, plan_shards
 
 object_counts = st.lists(st.integers(1, 9), min_size=1, max_size=12)
 
@@ -24,12 +24,6 @@ def test_every_object_is_in_one_piece_of_its_shard(counts: list[int], shard_obje
         assert (shard.pieces[0].start, shard.pieces[-1].stop) == (shard.start, shard.stop)
         for piece in shard.pieces:
             assert (image_index[piece.start : piece.stop] == piece.image).all()
-
-
-def test_an_image_across_a_shard_s_end_is_a_piece_in_each() -> None:
-    shards = plan_shards(np.array([0, 0, 3, 3, 3, 4]), 4)
-    assert shards[0].pieces == (Piece(0, 0, 2), Piece(3, 2, 4))
-    assert shards[1].pieces == (Piece(3, 4, 5), Piece(4, 5, 6))
 
 
 def test_scattered_objects_are_refused() -> None:
@@ -51,10 +45,6 @@ def test_auto_fits_the_batch_to_device_and_model(
 ) -> None:
     assert decoder_batch("auto", device=device, mask_size_px=mask_size_px) == batch
     assert batch * (mask_size_px // 4) ** 2 <= CPU_BATCH_TOKENS or batch == 1 or device == "cuda"
-
-
-def test_a_number_is_taken_as_it_is() -> None:
-    assert decoder_batch(7, device="cpu", mask_size_px=256) == 7
 
 
 @pytest.mark.parametrize("setting", [0, -3, "large"])

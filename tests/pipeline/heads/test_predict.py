@@ -49,18 +49,6 @@ def test_predictions_of_any_finite_input_lie_between_0_and_1_without_a_warning(
     assert ((found >= 0) & (found <= 1)).all()
 
 
-def test_a_head_standardises_its_inputs_itself() -> None:
-    rng = np.random.default_rng(0)
-    inputs = rng.normal(3, 10, (30, 6)).astype(np.float32)
-    plain = head_of(draw_module())
-    mean, scale = rng.uniform(1, 4, (2, 6)).astype(np.float32)
-    head = {**plain, **dict(zip(STANDARD, (mean, scale), strict=True))}
-    found = predict({"iou_tiny": head}, inputs)["iou_tiny"]
-    expected = predict({"iou_tiny": plain}, (inputs - mean) / scale)["iou_tiny"]
-    np.testing.assert_array_equal(found, expected)
-    assert (found != predict({"iou_tiny": plain}, inputs)["iou_tiny"]).any()
-
-
 def test_inputs_of_another_width_name_both_widths() -> None:
     with pytest.raises(ValueError, match=r"head iou_tiny must be 6 wide, got shape \(3, 8\)"):
         predict({"iou_tiny": head_of(draw_module())}, np.zeros((3, 8), np.float32))

@@ -259,23 +259,6 @@ def test_a_trial_that_goes_on_trains_only_what_it_lacks(monkeypatch: pytest.Monk
     assert trained == [0, 1, 2, 3, 4]
 
 
-def test_heads_that_one_has_left_behind_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun: list[float] = []
-
-    def errors(*args: object, **_: object) -> Iterator[float]:
-        plan = args[3]
-        assert isinstance(plan, Hyperparameters)
-        begun.append(plan.momentum)
-        yield from [0.5] * 10
-
-    monkeypatch.setattr("pipeline.heads.training.validation_errors", errors)
-    monkeypatch.setattr("pipeline.heads.training.MOST_EPOCHS", 6)
-    cost = continued_costs(DATA, ROWS, "iou_tiny", seed=SEED)
-    for momentum, epochs in ((0.1, 2), (0.2, 2), (0.1, 6), (0.2, 6)):
-        cost(replace(PLAN, momentum=momentum, epochs=epochs))
-    assert begun == [0.1, 0.2, 0.2]
-
-
 def test_a_trial_that_diverges_costs_most() -> None:
     wild = replace(PLAN, learning_rate=1e30)
     assert validation_cost(DATA, ROWS, "iou_tiny", wild, seed=0) == WORST_MSE

@@ -75,7 +75,6 @@ def compare(image: np.ndarray, options: dict[str, Any]) -> None:
     [
         {},
         {"output_mode": "coco_rle", "points_per_batch": 7},
-        {"output_mode": "uncompressed_rle"},
         {"crop_n_layers": 1, "points_per_side": 4},
         {"points_per_side": None, "point_grids": [np.random.default_rng(0).random((20, 2))]},
     ],
@@ -148,14 +147,6 @@ def test_nothing_is_encoded_or_decoded_for_the_uncertainty(
     monkeypatch.setattr(Sam, "decode", spy_decode)
     assert uncertain(**LENIENT).generate(drawn())
     assert done == ["encoded"] + ["decoded"] * 36
-
-
-def test_every_kind_of_image_is_taken() -> None:
-    generator = uncertain("ours", **LENIENT)
-    expected = [one["expected_iou"] for one in found()]
-    for image in (Image.fromarray(drawn()), (drawn() / 255).astype(np.float32)):
-        for one, other in zip(generator.generate(image), expected, strict=True):
-            assert one["expected_iou"] == pytest.approx(other)
 
 
 @pytest.mark.parametrize("name", ["use_m2m", "multimask_output", "min_mask_region_area", "points"])

@@ -26,24 +26,15 @@ def click(x: float, y: float, label: float = 1) -> Asked:
 
 REFUSED: Final[dict[str, tuple[Asked, str]]] = {
     "nothing": ({}, NO_OBJECT + "none"),
-    "no clicks": ({"point_coords": np.zeros((0, 2)), "point_labels": []}, NO_OBJECT + "none"),
     "a click beside it alone": (BESIDE, NO_OBJECT + "clicks beside it alone"),
     "a box with its sides reversed": ({"box": [200, 30, 40, 150]}, NO_BOX + "200,30,40,150"),
-    "a box upside down": ({"box": [40, 150, 200, 30]}, NO_BOX + "40,150,200,30"),
-    "an empty box": ({"box": [40, 30, 40, 150]}, NO_BOX + "40,30,40,150"),
     "a flat box, with a click": (CLICK | {"box": [40, 30, 90, 30]}, NO_BOX + "40,30,90,30"),
-    "a box far outside": ({"box": [900, 900, 990, 990]}, BEYOND + "900,900,990,990"),
     "a box too wide": ({"box": [40, 30, 257.5, 150]}, BEYOND + "40,30,257.5"),
-    "a box too high": ({"box": [[40, -1.5, 200, 150]]}, BEYOND + "40,-1.5"),
-    "a box in the margin": ({"box": [256, 30, 257, 150]}, BEYOND + "256,30"),
     "a click on the right edge": (
         click(256, 9),
         "click must lie in the .* 256 x 192 px, got 256,9",
     ),
-    "a click below": (click(9, 192, 0), "click must lie in the image of 256 x 192 px, got 9,192"),
-    "a click left of it": (click(-1, 9), "click must lie in the image of 256 x 192 px, got -1,9"),
     "a point that fills up": (click(-1, -1, -1), "must be 1 on the object or 0 beside it, got -1"),
-    "a corner as a click": (click(9, 9, 2), "must be 1 on the object or 0 beside it, got 2"),
 }
 
 
@@ -73,10 +64,7 @@ def test_what_takes_the_place_of_sam2_answers_what_sam2_answers(name: str) -> No
     "asked",
     [
         {"box": [-1, -1, 257, 193]},
-        {"box": [-0.4, 1, 256.3, 9]},  # as detectors round it
-        {"box": np.array([[40.5, 30, 41, 30.5]])},
         BESIDE | {"box": [40, 30, 200, 150]},
-        BESIDE | EARLIER,
         EARLIER,
         click(255.9999999, 191.9999999, 0),
         {"point_coords": np.array([[[0.0, 0]]]), "point_labels": np.array([[1.0]])},

@@ -12,7 +12,6 @@ from pipeline.entropy.mixtures import mask_entropy
 from pipeline.heads.kinds import HeadSet
 from pipeline.predictor import (
     PromptSet,
-    ProposalHeads,
     UncertainPredictor,
     Uncertainty,
     coco_masks,
@@ -104,14 +103,10 @@ def test_the_weighted_mean_of_the_pixels_entropies_is_that_of_the_mask() -> None
 @pytest.mark.parametrize(
     ("asked", "learned", "told"),
     [
-        (CLICK, "", ""),
-        (BOX, "", "a box"),
-        (BESIDE, "", "clicks beside the object"),
         (BOX | BESIDE, "", "a box and clicks beside the object"),
         (CLICK | EARLIER, "", "a mask"),
         (MANY, "refined", ""),
         (MANY, "box", "3 clicks"),
-        (BOX, "refined", "a box"),
         (BOX_AND_CLICK, "refined box", ""),
         (BOX | BESIDE, "refined box", "clicks beside the object"),
         (BOX | BESIDE, "box corrected", ""),
@@ -137,19 +132,6 @@ def test_a_caution_says_what_the_heads_learned_from() -> None:
 def test_many_sets_in_one_argument_are_sent_to_the_other_method() -> None:
     with pytest.raises(ValueError, match="prompts must be of one set, got 2: predict_uncertaint"):
         ask({"box": [[1, 2, 3, 4]] * 2})
-
-
-def test_nothing_asked_is_nothing_answered() -> None:
-    assert mini_predictor().predict_uncertainties([]) == []
-
-
-def test_the_alternative_is_the_better_of_the_two_that_are_not_selected() -> None:
-    found = ask(CLICK)
-    order = [k for k in range(3) if k != found.selected]
-    for values in ([0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [0.2, 0.3, 0.1]):
-        iou = replace(found.expected_iou, own=np.array(values))
-        expected = max(order, key=lambda k: values[k])
-        assert replace(found, expected_iou=iou).alternative == expected
 
 
 def advised(model: str = "tiny", **costs: float) -> Advice:
@@ -245,15 +227,6 @@ def test_all_but_the_pixels_becomes_json(asked: Asked) -> None:
         mask = decode_rle(one["segmentation"]["counts"], *one["segmentation"]["size"])
         np.testing.assert_array_equal(mask, found.masks[k])
         assert one["polygons"] == coco_masks.polygons(found.masks[k])
-
-
-def test_heads_of_another_token_width_are_refused() -> None:
-    heads = random_heads(n_channels=32)
-    assert isinstance(heads, ProposalHeads)
-    predictor = mini_predictor()
-    predictor.heads = heads
-    with pytest.raises(ValueError, match="inputs of head iou_tiny must be 64 wide"):
-        predictor.predict_uncertainty(**CLICK)
 
 
 def test_the_large_model_is_never_told_to_be_larger() -> None:

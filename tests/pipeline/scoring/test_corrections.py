@@ -158,22 +158,6 @@ def test_ablated_tokens_are_compared_with_the_method_on_the_same_images() -> Non
     assert np.isnan(found["", "h_a"].tokens_margin_interval.high)
 
 
-def test_a_margin_is_surer_than_two_measures_that_rise_and_fall_together() -> None:
-    scores = random_scores(0, n_objects=400, train_splits=())
-    of_best = scores.entropies["best"]
-    near = 1 - scores.proposals.judged_sam_score("best") + np.float32(1e-3) * of_best["h_y"]
-    entropies = {**scores.entropies, "best": {**of_best, "h_std": near}}
-    scores = replace(scores, entropies=entropies)
-    resamples = resample_groups(np.arange(400), 200, seed=0)
-    (row,) = (
-        row
-        for row in auc_rows({"tiny": scores}, resamples)
-        if (row.protocol, row.task, row.measure) == ("best", "segmentation", "h_std")
-    )
-    width = row.relative_interval.high - row.relative_interval.low
-    assert row.margin_interval.high - row.margin_interval.low < width / 10
-
-
 def test_intervals_hold_what_the_sample_gives(models: dict[str, ModelScores]) -> None:
     two = {model: models[model] for model in ("tiny", "large")}
     rows = auc_rows(two, resample_groups(np.arange(40), 400, seed=1))
@@ -255,18 +239,6 @@ def test_curves_show_the_bounds_and_every_measure_of_the_default_model(
     assert all(len(curve.corrected_fraction) == len(curve.mean_iou) == 11 for curve in shown)
 
 
-def test_no_curve_leaves_the_band_between_worst_and_oracle(
-    models: dict[str, ModelScores],
-) -> None:
-    shown = list(curves(ious_of(models), judged_masks(models), 41))
-    for asked in product(PROTOCOLS, TASKS):
-        of_task = {c.measure: c.mean_iou for c in shown if (c.protocol, c.task) == asked}
-        for mean_iou in of_task.values():
-            assert (of_task["worst"] - 1e-12 <= mean_iou).all()
-            assert (mean_iou <= of_task["oracle"] + 1e-12).all()
-        np.testing.assert_allclose(np.diff(of_task["random"], n=2), 0, atol=1e-12)
-
-
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_correlations_take_scores_as_scores(models: dict[str, ModelScores], protocol: str) -> None:
     scores = models["small"]
@@ -286,14 +258,6 @@ def test_correlations_take_scores_as_scores(models: dict[str, ModelScores], prot
     assert list(pearson) == list(pearson.index) == ["iou_gt", *untrained, *HEAD_MEASURES]
     expected = np.corrcoef(np.stack(list(columns.values())).astype(np.float64))
     np.testing.assert_allclose(pearson.loc[[*columns], [*columns]], expected, atol=1e-9)
-
-
-def test_correlations_without_heads_are_those_of_the_untrained_measures() -> None:
-    scores = random_scores(0, train_splits=())
-    best, selected = correlations(own_masks(judged_masks({"tiny": scores})))
-    assert best[ABOUT].to_numpy().tolist() == [["best", "", "tiny"]] * len(best)
-    assert list(best) == [*ABOUT, "row", "iou_gt", *UNTRAINED_MEASURES]
-    assert set(selected["protocol"]) == {"selected"}
 
 
 def test_a_constant_correlates_with_nothing_not_even_itself() -> None:

@@ -1,7 +1,6 @@
 """Statistics of every measure, against other libraries and by hand."""
 
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 import pytest
@@ -92,7 +91,7 @@ def measures_of(
     return JudgedMasks(protocol, protocol, model, models[model]).measures
 
 
-@pytest.mark.parametrize(("protocol", "model"), list(product(PROTOCOLS, ("tiny", "large"))))
+@pytest.mark.parametrize(("protocol", "model"), [("best", "tiny"), ("selected", "large")])
 def test_numbers_are_those_of_other_libraries(
     models: dict[str, ModelScores], rows: list[StatisticRow], protocol: str, model: str
 ) -> None:

@@ -161,25 +161,9 @@ def test_weights_of_another_revision_in_the_cache_are_not_those_that_are_listed(
     assert not DIGEST.exists(), "it is listed"
 
 
-def test_a_damaged_file_in_its_folder_is_to_be_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put_tables(tmp_path, SHA256, monkeypatch)
-    FILE.parent.mkdir(parents=True)
-    FILE.write_bytes(CONTENT[1:])
-    with pytest.raises(WeightsError, match="remove it and run usam checkpoints fetch sam3 --mod"):
-        weights.fetch(weights.checkpoint("sam3", "large"))
-
-
 def test_a_digest_that_came_by_git_is_that_of_weights_that_are_not_there() -> None:
     DIGEST.parent.mkdir(parents=True)
     DIGEST.write_text(f"{SHA256}\n")
     assert weights.checkpoint("sam3", "large").sha256 == SHA256
     with pytest.raises(WeightsError, match="run usam checkpoints fetch sam3 --model large"):
         weights.verified_weights("sam3", "large")
-
-
-def test_without_any_weights_nothing_is_recorded() -> None:
-    assert weights.checkpoint("sam3", "large").sha256 is None
-    assert weights.models_there("sam3") == ()
-    assert not DIGEST.parent.exists()

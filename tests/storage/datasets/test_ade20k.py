@@ -1,6 +1,5 @@
 """The reader of the ADE20K challenge: one object a class."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -42,26 +41,8 @@ def test_an_object_is_a_class(place: Place) -> None:
         np.testing.assert_array_equal(decode_rle(rle, SIZE_PX, SIZE_PX), ids == number)
 
 
-FAULTS: dict[str, tuple[Callable[[Place], object], str]] = {
-    "annotation absent": (
-        lambda p: mask_path(p).unlink(),
-        "ADE20K: every frame must have a mask in .*, got 1 without: ADE_val_00000002",
-    ),
-    "class beyond the last": (
-        lambda p: Image.fromarray(np.full((8, 8), 151, np.uint8)).save(mask_path(p)),
-        "ADE20K image ADE_val_00000002: .*png must hold classes 0 to 150, got 151",
-    ),
-    "colours of the full data set": (
-        lambda p: Image.new("RGB", (8, 8)).save(mask_path(p)),
-        "ADE20K image ADE_val_00000002: .* must be a PNG file of mode L .*, got mode RGB",
-    ),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_named_with_its_image_and_place(place: Place, fault: str) -> None:
-    change, message = FAULTS[fault]
-    change(place)
-
+def test_a_class_beyond_the_last_is_named(place: Place) -> None:
+    Image.fromarray(np.full((8, 8), 151, np.uint8)).save(mask_path(place))
+    message = "ADE20K image ADE_val_00000002: .*png must hold classes 0 to 150, got 151"
     with pytest.raises(DataError, match=message):
         read_place(place)

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.settings.blocks import OPTIONS, Split
-from stages.settings.parsing import parse
+from stages.settings.blocks import OPTIONS
 from storage.datasets.catalogue import DATA_SETS, estimate_extent
 from storage.datasets.records import Annotated, ImageRecord, Part, Source
 from storage.rle import decode_rle, encode_rle
@@ -23,14 +22,6 @@ def test_what_readers_know_are_fields_of_a_source() -> None:
 
     assert names == set(OPTIONS)
     assert {item.name for item in fields(Source)} == {"images", "annotations", *OPTIONS}
-
-
-@pytest.mark.parametrize("reader", LAYOUTS)
-def test_parts_are_videos_where_the_layout_has_videos(reader: str, tmp_path: Path) -> None:
-    place = parse(reader, LAYOUTS[reader](tmp_path, draw_videos(2, 1)), Split)
-    parts = DATA_SETS[reader].list_parts(place.source)
-
-    assert {part.is_video for part in parts} == {DATA_SETS[reader].is_video}
 
 
 @pytest.mark.parametrize("reader", LAYOUTS)
@@ -87,7 +78,3 @@ def test_of_a_large_split_some_parts_are_read_from_all_over_it() -> None:
 def test_a_limit_cuts_objects_and_their_images() -> None:
     assert extent(7, max_objects=20) == (10, 20, False, 7)
     assert extent(7, max_objects=56) == (28, 56, True, 7)
-
-
-def test_an_empty_split_holds_nothing() -> None:
-    assert extent(0) == (0, 0, True, 0)

@@ -19,7 +19,6 @@ from tests.fixtures.made_up_coco import (
     WIDTH_PX,
     annotation,
     box_mask,
-    image_record,
     instances,
     read,
     segmented,
@@ -105,15 +104,6 @@ def test_the_first_objects_are_kept_and_later_images_need_not_be_there(tmp_path:
     assert len(records.images) == 2
 
 
-def test_iscrowd_may_be_absent_and_ids_of_images_may_be_text(tmp_path: Path) -> None:
-    item = annotation(1, "7")
-    del item["iscrowd"]
-
-    records = read(tmp_path, {"images": [image_record("7")], "annotations": [item]})
-
-    assert records.images[0].file == "7.png"
-
-
 @pytest.mark.skipif(not SAMPLES.exists(), reason="needs ../shared/samples")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pycocotools' decoder
 @pytest.mark.parametrize("name", ["train2017", "val2017"])
@@ -162,14 +152,6 @@ def test_polygons_become_the_union_that_pycocotools_draws(
 @pytest.mark.parametrize("polygons", [[], [[]], [[1.0, 1.0, 5.0, 5.0]]])
 def test_polygons_without_three_corners_enclose_nothing(polygons: list[list[float]]) -> None:
     assert area_rle(compress_polygons(polygons, 8, 9)) == 0
-
-
-def test_a_polygon_of_two_corners_is_no_box_beside_a_whole_one() -> None:
-    triangle = [0.0, 0.0, 4.0, 0.0, 0.0, 4.0]
-
-    both = compress_polygons([triangle, [1.0, 1.0, 8.0, 8.0]], 8, 9)
-
-    assert both == compress_polygons([triangle], 8, 9)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from storage.errors import DataError
-from tests.fixtures.made_up_coco import Json, annotation, image_record, instances, read
+from tests.fixtures.made_up_coco import Json, annotation, instances, read
 from tests.fixtures.read_split import read_split
 
 Change = Callable[[Json], object]
@@ -25,17 +25,9 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda c: c["annotations"][0]["segmentation"].update(size=[10, 8]),
         r"annotation 30 of 3.png: size of the mask must be its image's, \[8, 10\] .*got \[10, 8\]",
     ),
-    "damaged RLE": (
-        lambda c: c["annotations"][0]["segmentation"].update(counts="12"),
-        "annotation 30 of 3.png: RLE runs must cover 8 x 10 = 80 pixels, got 3",
-    ),
     "runs whose sum wraps around": (
         lambda c: c["annotations"][0]["segmentation"].update(counts=[2**62] * 4 + [80]),
         "annotation 30 of 3.png: RLE runs must cover 8 x 10 = 80 pixels, got 4611686018427387904",
-    ),
-    "runs of half a character": (
-        lambda c: c["annotations"][0]["segmentation"].update(counts="\ud800"),
-        r"annotation 30 of 3.png: RLE counts must be characters '0' to 'o', got '\\ud800'",
     ),
     "two crowds": (
         lambda c: c["annotations"][0].update(iscrowd=2),
@@ -49,17 +41,9 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda c: c["annotations"][0].pop("segmentation"),
         r"annotation 30 of 3.png must have a key 'segmentation', got \['id', 'image_id', 'iscrowd",
     ),
-    "segmentation of null": (
-        lambda c: c["annotations"][0].update(segmentation=None),
-        r"^segmentation of [^:]*: annotation 30 of 3.png must be list or dict, got None$",
-    ),
     "object id twice": (
         lambda c: c["annotations"].append(annotation(30, 7)),
         r"annotations\[3\] must have an id of its own, got 30 again",
-    ),
-    "image id twice": (
-        lambda c: c["images"].append(image_record(7)),
-        r"images\[3\] must have an id of its own, got 7 again",
     ),
     "id of truth": (
         lambda c: c["annotations"][1].update(id=True),
@@ -76,10 +60,6 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "image outside the folder": (
         lambda c: c["images"][1].update(file_name="../3.png"),
         r"file_name of .*images\[1\] must lie below the folder of images, got '../3.png'",
-    ),
-    "image of text": (
-        lambda c: c["images"].append("7"),
-        r"images\[3\] must be a mapping, got '7'",
     ),
     "no object at all": (
         lambda c: c.update(annotations=[]),

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -74,19 +73,6 @@ def test_void_of_davis_is_never_an_object(tmp_path: Path) -> None:
         assert not mask[:20].any()
 
 
-def test_an_object_of_mose_may_have_any_number(tmp_path: Path) -> None:
-    place = write_mose(tmp_path, VIDEOS)
-    write_palette(mask_path(place), np.full((SIZE_PX, SIZE_PX), 255, np.uint8))
-
-    assert 255 in {item.object_id for item in read_place(place).objects}
-
-
-def test_hidden_files_are_no_frames(place: Place) -> None:
-    mask_path(place).with_name("._00001.png").write_bytes(b"of the file system")
-
-    assert len(files(place)) == 5
-
-
 def _as_rgb(place: Place) -> None:
     with Image.open(mask_path(place)) as image:
         image.convert("RGB").save(mask_path(place))
@@ -104,10 +90,6 @@ FAULTS: dict[str, tuple[Callable[[Place], object], str]] = {
     "video absent": (
         lambda p: shutil.rmtree(Path(p["images"]) / "video1"),
         "images of (DAVIS|MOSE) video video1 must be a folder, got none at .*video1",
-    ),
-    "masks of a video absent": (
-        lambda p: shutil.rmtree(Path(p["annotations"]) / "video1"),
-        "masks of (DAVIS|MOSE) video video1 must be a folder, got none at .*video1",
     ),
     "frame without mask": (
         lambda p: mask_path(p).unlink(),

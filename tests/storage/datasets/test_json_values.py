@@ -1,9 +1,7 @@
 """JSON files that people have: encodings, archives, and what the parser alone lets through."""
 
 import gzip
-import io
 import math
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,22 +12,13 @@ from storage.errors import DataError
 WHAT = "a file of COCO instances"
 
 
-def _zipped(text: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("instances.json", text)
-    return buffer.getvalue()
-
-
 FAULTS: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "must be JSON, got: Expecting value"),
-    "a list": (b"[]", "must hold a mapping, got list"),
     "Latin-1": (
         '{"a":\n"é"}'.encode("latin-1"),
         "must be JSON, got: 'utf-8' codec can't decode byte 0xe9 in position 7: ",
     ),
     "gzip": (gzip.compress(b"{}"), "must be a file of COCO instances, got a gzip file: unpack it"),
-    "zip": (_zipped("{}"), "must be a file of COCO instances, got a zip file: unpack it"),
     "a key twice": (
         b'{"images": [1], "images": [2]}',
         "must be JSON, got: the key 'images' twice in one mapping",
@@ -57,7 +46,7 @@ def test_an_encoding_of_unicode_is_recognised(tmp_path: Path, encoding: str) -> 
     assert load_json(path, WHAT) == {"file_name": "é.jpg"}
 
 
-@pytest.mark.parametrize("number", [0, 1.5, math.nan, math.inf, 2**31])
+@pytest.mark.parametrize("number", [0, 1.5, math.nan, 2**31])
 def test_a_count_is_whole_and_fits_into_32_bits(number: float) -> None:
     with pytest.raises(DataError, match=f"whole number from 1 to 2147483647, got {number}$"):
         count({"length": number}, "length", "video a")

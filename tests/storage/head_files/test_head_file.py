@@ -73,14 +73,6 @@ def test_a_number_that_half_precision_cannot_hold_is_named(tmp_path: Path) -> No
         write_head_file(tmp_path / "half.safetensors", heads, half=True)
 
 
-def test_tensors_of_other_versions_that_nothing_reads_are_left_out(tmp_path: Path) -> None:
-    root = {"laplace.root": np.eye(4, dtype=np.float32), "laplace.noise": np.ones(1, np.float32)}
-    older = pack_heads({**WEIGHTS, "iou_tiny": WEIGHTS["iou_tiny"] | root}, METADATA)
-    write_head_file(tmp_path / "a.safetensors", older)
-    for own in read_head_file(tmp_path / "a.safetensors").weights.values():
-        assert set(own) == {"layers.0.weight", "inputs.mean"}
-
-
 def test_a_single_head_is_no_file_of_nine(tmp_path: Path) -> None:
     write_tensors(tmp_path / "a.safetensors", WEIGHTS["iou_tiny"], METADATA["iou_tiny"])
     with pytest.raises(

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -97,16 +96,6 @@ def test_a_pass_in_order_decodes_each_video_once(folder: Path) -> None:
     assert counts == {"opened": 2, "decoded": 2 * (WANTED[-1] + 1)}
 
 
-def test_readers_that_overtake_each_other_cost_nothing(folder: Path) -> None:
-    source, order = Videos(folder, names()), names()
-    for place in range(0, len(order) - 3, 4):
-        order[place : place + 4] = reversed(order[place : place + 4])
-    with counted() as counts:
-        for file in order:
-            check(read(source, file), file)
-    assert counts["opened"] == 2
-
-
 def test_threads_get_their_own_frames(folder: Path) -> None:
     source, order = Videos(folder, names()), names()
     with ThreadPoolExecutor(2) as pool, counted() as counts:
@@ -192,20 +181,6 @@ def test_a_video_that_is_cut_off_or_gone_is_named(folder: Path) -> None:
         message = f"{name} must be a readable video, got none that opens"
         with pytest.raises(ImageError, match=message):
             read(Videos(folder, []), frame_file(name, 0))
-
-
-def test_a_frame_without_pixels_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    blind = Mock(**{"retrieve.return_value": (False, None)})
-    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: blind)
-    with pytest.raises(ImageError, match=r"frame 4 of .*0.mp4 must be readable, got no pixels"):
-        read(Videos(folder, []), names()[1])
-
-
-def test_another_size_names_both(folder: Path) -> None:
-    with pytest.raises(
-        ImageError, match=r"0.mp4 must be 9 px high and 128 px wide .* got 64 x 128"
-    ):
-        Videos(folder, []).read(names()[0], height_px=9, width_px=128)
 
 
 def test_a_split_may_have_both_files_and_frames(folder: Path) -> None:

@@ -80,11 +80,6 @@ def test_work_from_other_inputs_is_begun_anew(tmp_path: Path) -> None:
     assert 1 not in KeptResults(path, SIGNATURE)
 
 
-def test_a_file_that_is_none_of_ours_is_begun_anew(tmp_path: Path) -> None:
-    (tmp_path / "results.json.work").write_bytes(b"\xff\xfe[\n")
-    assert 1 not in KeptResults(tmp_path / "results.json", SIGNATURE)
-
-
 def test_what_is_not_known_of_a_mask_is_no_attribute() -> None:
     assert attributes_of(UNCERTAINTY) == ATTRIBUTES
     alone = UNCERTAINTY | {"advice": {"gains": {"prompt": 0.2}}, "unlike_training": None}

@@ -97,12 +97,6 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
         read_results(tmp_path)
 
 
-def test_a_record_of_another_version_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text('{"split": 1}')
-    with pytest.raises(DataError, match="must have split, n_objects"):
-        read_results(tmp_path)
-
-
 def test_a_cut_table_is_named_whichever_it_is(tmp_path: Path) -> None:
     write_split_results(tmp_path, small_results())
     for name in (*SPLIT_TABLES, "ranking"):
@@ -118,10 +112,7 @@ def test_a_cut_table_is_named_whichever_it_is(tmp_path: Path) -> None:
     ("content", "message"),
     [
         pytest.param("", "must be a CSV table that ends .* run the stage that", id="empty"),
-        pytest.param("task,model\n1,0.", "must be a CSV table that ends", id="cut in a line"),
         pytest.param("a,b\n1,2\n1,2,3\n", "must be a CSV table, got", id="ragged"),
-        pytest.param("\n", "must be a CSV table, got", id="nothing"),
-        pytest.param("protocol\nbést\n", "must be a CSV table, got 'utf-8' codec", id="no UTF-8"),
         pytest.param(
             ",".join(SPLIT_TABLES["auc"].columns) + "\n" + "a," * 6 + "x" + ",0" * 13 + "\n",
             "must hold numbers in the column auc, got x$",
@@ -147,14 +138,6 @@ def test_seconds_without_a_method_are_refused(tmp_path: Path) -> None:
     assert len(read_runtime(path, models)) == len(timed)
 
 
-def test_edited_seconds_are_refused(tmp_path: Path) -> None:
-    path, timed = tmp_path / "runtime.csv", draw_runtime("mini")
-    write_runtime(path, timed)
-    path.write_text(path.read_text("utf-8").replace("1.1", "0.1"), "utf-8")
-    with pytest.raises(DataError, match=r"runtime\.csv must be the file that runtime\.json lists"):
-        read_runtime(path, timed["model"].unique())
-
-
 @pytest.mark.parametrize("name", ["objects", "run"])
 def test_incomplete_results_leave_those_before(tmp_path: Path, name: str) -> None:
     results = small_results()
@@ -165,9 +148,3 @@ def test_incomplete_results_leave_those_before(tmp_path: Path, name: str) -> Non
         write_split_results(tmp_path / "split", replace(results, **{name: faulty}))
     assert {path.name: path.read_bytes() for path in (tmp_path / "split").iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["split"]
-
-
-def test_what_json_cannot_hold_is_not_written(tmp_path: Path) -> None:
-    run = dict(small_results().run) | {"entropy": float("nan")}
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_split_results(tmp_path, replace(small_results(), run=run))

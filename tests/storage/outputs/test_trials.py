@@ -40,10 +40,6 @@ def test_edited_trials_are_refused(root: Path) -> None:
         read_all_trials(["a"], MODELS)
 
 
-def test_without_train_splits_there_is_no_trial() -> None:
-    assert read_all_trials([], MODELS).empty
-
-
 @pytest.mark.parametrize(
     ("row", "message"),
     [

@@ -44,13 +44,6 @@ def test_published_shards_that_nobody_asks_for_go_and_free_what_no_store_links(
     assert clean({}, cell.pool) == Cleaned()
 
 
-def test_shards_of_an_image_before_it_was_repaired_were_published_too(tmp_path: Path) -> None:
-    for versions in ((0,), (7,)):
-        extract(tmp_path, versions)
-    cleaned = clean({}, tmp_path / "pool")
-    assert (cleaned.n_shards, cleaned.unpublished) == (4, {})
-
-
 def test_shards_that_are_asked_for_or_were_never_published_stay(tmp_path: Path) -> None:
     extract(tmp_path)
     grown = cell_of(tmp_path, split_of(14))

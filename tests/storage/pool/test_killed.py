@@ -17,7 +17,7 @@ from storage.store.describe import verify
 from tests.fixtures.made_up_cell import ORIGINAL, cell_of, extract, outputs, split_of, targets
 
 KILLED = -9
-N_MOMENTS = int(os.environ.get("USAM_KILL_MOMENTS", "10"))
+N_MOMENTS = int(os.environ.get("USAM_KILL_MOMENTS", "7"))
 """Disk operations tried a test; the suite takes some at random, 999 takes every one."""
 
 CHANGED = (0, 0, 1)

@@ -70,7 +70,6 @@ def write_at_once(root: Path, cell: Cell) -> None:
         (split_of(12, 4, per_image=12), True),
         # Chunks of features hold 1024 rows, and more from 32 Ki on.
         (split_of(1024, 100), False),
-        (split_of(2500, 700, per_image=9), False),
         (split_of(2500, 1030, per_image=9), False),
         (split_of(33_000, 5000, per_image=1000), False),
     ],
@@ -131,13 +130,6 @@ def test_masks_are_published_as_links_which_a_shard_done_again_does_not_change(
     assert stat.S_IMODE(published.stat().st_mode) == 0o444
 
 
-def test_makers_are_told_as_far_as_they_are_known(tmp_path: Path) -> None:
-    cell = cell_of(tmp_path)
-    for shard, maker in enumerate(["a GPU", "", "a processor"]):
-        cell.put(NAMES[shard], rows_of(shard), maker=maker)
-    assert compare_shards(cell).makers == {"a GPU", "a processor"}
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pool with a whole cell, with and without masks; tests that break it copy it."""
@@ -171,13 +163,10 @@ def copy_whole(features: list[Path], masks: list[Path]) -> None:
     ("damage", "with_masks", "damaged"),
     [
         (lambda _, masks: masks[1].unlink(), True, [1]),
-        (lambda _, masks: cut(masks[1]), True, [1]),
         (lambda _, masks: swap(*masks[:2]), True, [0, 1]),
         (copy_whole, True, [1]),
-        (lambda features, _: features[2].unlink(), True, [2]),
         (lambda features, _: cut(features[2]), False, [2]),
         (lambda features, _: swap(*features[:2]), True, [0, 1]),
-        (lambda features, _: swap(*features[:2]), False, [0, 1]),
     ],
 )
 def test_damaged_shards_are_found_and_computed_again(

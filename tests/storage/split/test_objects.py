@@ -71,12 +71,6 @@ def test_a_repaired_image_does_not_change_the_digest_of_the_objects() -> None:
     assert [new != old for new, old in shards] == [False, True, True, False]
 
 
-def test_the_digest_does_not_hang_on_how_text_is_held() -> None:
-    plain = table_of(mask_rle=np.array(arrays_of()["mask_rle"].tolist()))
-    boxed = table_of(mask_rle=np.array(arrays_of()["mask_rle"].tolist(), object))
-    assert objects_digest(plain) == objects_digest(boxed) == objects_digest(table_of())
-
-
 def test_text_that_runs_over_a_border_changes_the_digest() -> None:
     one, other = (
         objects_digest(table_of(file=np.array(files, TEXT)))

@@ -1,9 +1,6 @@
 import shutil
 from pathlib import Path
 
-import pytest
-
-from storage.errors import StoreError
 from storage.store.describe import describe, find_stores
 
 
@@ -31,8 +28,3 @@ def test_stores_below_a_folder_are_found_whole_those_without_their_own_file_too(
         (folder / "zarr.json").touch()
     assert find_stores(tmp_path) == [whole, headless]
     assert find_stores(whole) == [whole]
-
-
-def test_no_store_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="must be a store or hold some, got none"):
-        find_stores(tmp_path)
