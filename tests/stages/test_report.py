@@ -1,5 +1,6 @@
 """The stage ``report``: tables, metrics, and a page that needs no network."""
 
+import base64
 import json
 import re
 import shutil
@@ -273,24 +274,35 @@ def test_pictures_stand_in_the_page_with_their_words(page: Element, evaluated: P
     assert len(figures) == (n_galleries + len(SPLITS)) * 2 * N_PICTURES
     by_anchor = {figure.get("id"): figure for figure in figures}
     assert len(by_anchor) == len(figures)
+    sources = {image.get("id"): image.get("href") for image in page.iter("image")}
     sizes = zip(SPLITS, (60, 90), strict=True)
     for (split, n_objects), protocol in product(sizes, PROTOCOLS):
-        table = read_gallery(evaluated / gallery_dir(split)).table
-        table = table[table["protocol"] == protocol]
+        gallery = read_gallery(evaluated / gallery_dir(split))
+        table = gallery.table[gallery.table["protocol"] == protocol]
         shown = table[(table["task"] == "segmentation") & (table["rank"] == n_objects)]
         shown = shown[shown["end"] == "least"]
         for row in shown.to_dict("records"):
             own = row["measure"].removeprefix("usam")
             figure = by_anchor[f"picture-{protocol}-{split}-segmentation{own}-{n_objects}"]
-            (image,) = figure.iter("img")
-            assert image.get("src", "").startswith("data:image/webp;base64,")
-            assert image.get("alt", "").startswith(f"Object {row['object_id']} of {row['file']}: ")
+            (image,) = figure.iter("svg")
+            assert image.get("aria-label", "").startswith(
+                f"Object {row['object_id']} of {row['file']}: "
+            )
+            picture = base64.b64encode(gallery.pictures[row["picture"]]).decode("ascii")
+            source = sources[image[0].get("href", "").removeprefix("#")]
+            assert source == f"data:image/webp;base64,{picture}"
             (caption,) = figure.iter("figcaption")
             assert words(caption) == (
                 f"{row['file']} , object {row['object_id']} {n_objects} of {n_objects} "
                 f"{measure_label(row['measure'])}: {row['uncertainty']:.3f} "
                 f"IoU {row['iou']:.2f} → 1.00"
             )
+
+
+def test_a_picture_that_several_sections_show_stands_once(page: Element, evaluated: Path) -> None:
+    galleries = [read_gallery(evaluated / gallery_dir(split)) for split in SPLITS]
+    shown = [picture for gallery in galleries for picture in gallery.pictures.values()]
+    assert len(list(page.iter("image"))) == len(set(shown)) < len(shown)
 
 
 def test_trials_keep_their_digits(reported: Path) -> None:
