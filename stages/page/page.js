@@ -30,7 +30,7 @@ function sortBy(table, heads, column) {
 }
 
 function keyOf(cell, isNumber) {
-  return isNumber ? Number.parseFloat(cell.dataset.value) : cell.textContent.trim();
+  return isNumber ? Number.parseFloat(cell.firstChild.data.replace("−", "-")) : cell.textContent.trim();
 }
 
 /** A missing number comes last in either order. */

@@ -91,6 +91,7 @@ def render_report(contents: Contents) -> str:
         largest=list(first.run["models"])[-1],
         openings={split: opening(contents, split) for split in results},
         lines=verdict.lines_of(report_table.task_models(results)),
+        images=pictures.images(contents.galleries.values()),
         parts=[protocol_part(contents, protocol) for protocol in SHOWN_PROTOCOLS],
         printed=printed,
         of_both=[name for name, tables in printed.items() if tables and name not in OF_ALL],

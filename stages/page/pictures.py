@@ -1,7 +1,8 @@
 """The gallery as the page shows it."""
 
 import base64
-from collections.abc import Hashable, Mapping
+import hashlib
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,20 @@ from storage.outputs.results import Gallery
 
 Section = dict[str, Any]
 """What the page shows of one task's objects in one split."""
+
+
+def images(galleries: Iterable[Gallery]) -> dict[str, str]:
+    """Addresses of pictures by ``image_id``: what several sections show stands once in the page."""
+    return {
+        image_id(picture): "data:image/webp;base64," + base64.b64encode(picture).decode("ascii")
+        for gallery in galleries
+        for picture in gallery.pictures.values()
+    }
+
+
+def image_id(picture: bytes) -> str:
+    """What the sections of the page refer to a picture by."""
+    return f"image-{hashlib.sha256(picture).hexdigest()[:16]}"
 
 
 def gallery_sections(gallery: Gallery, protocol: str, split: str) -> dict[str, Section]:
@@ -55,11 +70,10 @@ def _picture(
     gallery: Gallery, anchor: str, row: Mapping[Hashable, Any], n_objects: int
 ) -> dict[str, str]:
     """A picture of an object, and the words beside it."""
-    picture = base64.b64encode(gallery.pictures[row["picture"]]).decode("ascii")
     name = f"Object {row['object_id']} of {row['file']}"
     return {
         "anchor": f"picture-{anchor}-{row['rank']}",
-        "source": f"data:image/webp;base64,{picture}",
+        "image": image_id(gallery.pictures[row["picture"]]),
         "description": f"{name}: ground truth, prediction, click",
         "file": row["file"],
         "object_id": str(row["object_id"]),

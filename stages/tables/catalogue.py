@@ -158,8 +158,7 @@ REPORT_TABLES: Final = (
         note="Of all: on average over calibrations, at most a share α of an image's masks is kept "
         "and falls short of the IoU. Of kept: with 90 % confidence in the calibration, at "
         "most a share α of the kept masks falls short of it. Settings that keep nothing have "
-        "no number. Calibrated on all images, as `usam gate` does: no other images test "
-        "these promises here.",
+        "no number.",
         across="promised",
     ),
     ReportTable(

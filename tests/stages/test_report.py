@@ -1,5 +1,6 @@
 """The stage ``report``: tables, metrics, and a page that needs no network."""
 
+import base64
 import json
 import re
 import shutil
@@ -36,8 +37,8 @@ from stages.page.verdict import comparisons, sentences, verdict_table
 from stages.tables.auc import RADAR_LINES
 from stages.tables.catalogue import number_formats
 from stages.tables.paper import DataSets
-from storage.outputs.results import SplitResults, read_results
-from storage.paths import HEADS, RESULTS, results_dir
+from storage.outputs.results import SplitResults, read_gallery, read_results
+from storage.paths import HEADS, RESULTS, gallery_dir, results_dir
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, write_params
 from tests.fixtures.html_page import read_page, section, words
 
@@ -203,6 +204,26 @@ def test_another_family_beside_the_papers_numbers_is_told(
 
 def test_the_title_is_escaped(reported: Path) -> None:
     assert "<title>&lt;A&gt; &amp; test</title>" in (reported / PAGE).read_text("utf-8")
+
+
+def test_each_picture_stands_once_and_where_its_object_is_named(
+    page: Element, evaluated: Path
+) -> None:
+    galleries = [read_gallery(evaluated / gallery_dir(split)) for split in SPLITS]
+    shown = [picture for gallery in galleries for picture in gallery.pictures.values()]
+    sources = {image.get("id"): image.get("href") for image in page.iter("image")}
+    assert len(sources) == len(list(page.iter("image"))) == len(set(shown)) < len(shown)
+    by_anchor = {figure.get("id"): figure for figure in page.iter("figure")}
+    for gallery, split in zip(galleries, SPLITS, strict=True):
+        rows = gallery.table[gallery.table["measure"] == "usam"]
+        for row in rows.to_dict("records"):
+            anchor = f"picture-{row['protocol']}-{split}-segmentation-{row['rank']}"
+            (image,) = by_anchor[anchor].iter("svg")
+            of_object = f"Object {row['object_id']} of {row['file']}: "
+            assert image.get("aria-label", "").startswith(of_object)
+            picture = base64.b64encode(gallery.pictures[row["picture"]]).decode("ascii")
+            source = sources[image[0].get("href", "").removeprefix("#")]
+            assert source == f"data:image/webp;base64,{picture}"
 
 
 def test_the_papers_numbers_stand_beside_a_split_that_is_its_data_set(

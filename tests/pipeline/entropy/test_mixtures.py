@@ -251,7 +251,7 @@ def test_rows_no_mixture_can_be_made_of_are_refused(name: str, value: float, mes
         CellRows(**{**vars(held), name: np.full_like(held.iou, value)})
     few = [values[:, :2] for values in (held.mask_code, held.sam_score, held.iou)]
     with pytest.raises(ValueError, match="have 8 prompt sets or more and 3 proposals, got 2 and 3"):
-        CellRows(*few)
+        CellRows(few[0], few[1], few[2])
 
 
 @pytest.mark.parametrize("n_px", [0, 1, LOG_PX, LOG_PX + 3])
