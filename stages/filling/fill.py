@@ -212,7 +212,12 @@ def _filled(one: Filling, executor: ExecutorParams) -> Comparison:
             raise errors[job]
         compared = compare_shards(cell)
         if not compared.faults:
-            _note_kinds(job, compared)
+            if len(compared.makers) > 1:
+                kinds = ", ".join(sorted(compared.makers))
+                print(
+                    f"note: {job} mixes kinds of device ({kinds}), which differ in the last digits",
+                    file=sys.stderr,
+                )
             return compared
         for name, fault in compared.faults.items():
             _note_again(cell.split.shards[name].index, job.name, fault)
@@ -225,13 +230,3 @@ def _filled(one: Filling, executor: ExecutorParams) -> Comparison:
 
 def _note_again(shard: int, name: CellName, fault: str) -> None:
     print(f"note: shard {shard} of {name} is extracted again: {fault}", file=sys.stderr)
-
-
-def _note_kinds(job: CellJob, compared: Comparison) -> None:
-    """Say that a cell mixes kinds of device, as far as they are known."""
-    if len(compared.makers) > 1:
-        print(
-            f"note: {job} mixes kinds of device ({', '.join(sorted(compared.makers))}), which "
-            "differ in the last digits",
-            file=sys.stderr,
-        )

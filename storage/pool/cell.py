@@ -115,10 +115,6 @@ class Cell:
         settings = {key: value for key, value in self.settings.items() if key != "stores"}
         return compare(of_rows(signature), settings) is None
 
-    def has(self, name: str) -> bool:
-        """Whether a shard is there."""
-        return self.features_path(name).exists()
-
     def lacking(self) -> list[str]:
         """Names of the missing shards, in row order."""
         there = names_in(self.folder)
@@ -150,7 +146,7 @@ class Cell:
             If the disk is full (the message names the file).
         """
         kept = self._checked(name, rows, self.kinds)
-        if self.has(name):
+        if self.features_path(name).exists():
             return
         sha256 = ""
         if MASK_CODE in kept:
