@@ -1,4 +1,4 @@
-"""Stages ``extract`` and ``extract_train``: what a finished cell holds, and how anyone reads it."""
+"""Stages ``extract`` and ``extract_train``: what a finished cell holds."""
 
 from contextlib import chdir
 from pathlib import Path

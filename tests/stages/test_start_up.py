@@ -15,11 +15,9 @@ ARRAYS: Final = {"xarray", "pandas", "scipy", "numba", "dask"}
 WEB: Final = {"fastapi", "uvicorn", "boto3", "obstore", "fsspec.implementations.asyn_wrapper"}
 
 FORBIDDEN: Final = {
-    "stages.shapes": MODELS | SEARCH | FIGURES | ARRAYS | WEB,
     "stages.tune": MODELS | SEARCH | FIGURES | ARRAYS | WEB,
     "stages.entropy": MODELS | SEARCH | FIGURES | WEB | {"xarray", "pandas", "dask"},
     "stages.evaluate": MODELS | SEARCH | FIGURES | WEB | {"numba", "dask"},
-    "stages.gallery": MODELS | SEARCH | FIGURES | WEB | {"scipy", "numba", "dask"},
     "stages.report": MODELS | SEARCH | FIGURES | WEB | {"xarray", "scipy", "numba", "dask"},
     "stages.cli.app": MODELS | SEARCH | FIGURES | ARRAYS | WEB | {"zarr", "cv2", "pydantic"},
     "stages.cli.cache": MODELS | SEARCH | FIGURES | ARRAYS | WEB,

@@ -1,4 +1,4 @@
-"""``usam cache adopt`` and ``clean``: what they put into the pool, and what they leave there."""
+"""``usam cache clean``: what it removes from the pool, and what it leaves there."""
 
 import shutil
 from pathlib import Path

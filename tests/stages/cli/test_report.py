@@ -1,4 +1,4 @@
-"""``usam report``: the page of the results, named and opened."""
+"""``usam report``: what it says where there is no page, or no browser."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Models as cells are filled with them, their processors, and how long they take."""
+"""Models as cells are filled with them, and how long they take."""
 
 from dataclasses import astuple
 from functools import partial

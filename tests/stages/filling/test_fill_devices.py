@@ -39,11 +39,6 @@ def test_kinds_of_device_that_are_mixed_are_named_in_one_line(
         f"note: {NAME} mixes kinds of device (another, one), which differ in the last digits"
     ]
     assert outputs() == wanted, "stores do not say which kind has made them"
-    shutil.rmtree(POOL)
-    name_device(monkeypatch, "third")
-    write_params(shard_objects=SHARD_OBJECTS, precision="bf16")
-    run(extract, *CELL)
-    assert "mixes" not in capsys.readouterr().err
 
 
 def begin_on_a_gpu() -> dict[str, bytes]:

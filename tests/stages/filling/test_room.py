@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import pytest
 import yaml
 import zarr
 from typer.testing import CliRunner
@@ -58,20 +57,17 @@ def check_room(n_objects: int) -> None:
     assert n_rows_of_features() == 2 * n_objects, "once in the pool, once as published"
 
 
-@pytest.mark.parametrize("is_pulled", [False, True])
-def test_features_lie_on_the_disk_twice_at_most_and_masks_once(*, is_pulled: bool) -> None:
+def test_features_lie_on_the_disk_twice_at_most_and_masks_once() -> None:
     n_before = take(SHARD_OBJECTS * 2 + 2)
     assert fill(NAME)[0] == 0
     run(extract, *CELL)
     check_room(n_before)
-    if is_pulled:
-        shutil.rmtree(POOL)
-        cache("adopt")  # its shards come back from the store
-        check_room(n_before)
     n_objects = take(None)
     assert n_objects > n_before + SHARD_OBJECTS
     run(extract, *CELL)
-    if not is_pulled:
-        assert n_rows_of_features() > 2 * n_objects, "the last shard before the split grew is left"
+    assert n_rows_of_features() > 2 * n_objects, "the last shard before the split grew is left"
     cache("clean")
+    check_room(n_objects)
+    shutil.rmtree(POOL)
+    cache("adopt")  # its shards come back from the store
     check_room(n_objects)

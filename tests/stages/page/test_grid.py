@@ -31,20 +31,6 @@ def test_models_stand_across_and_proposals_down_of_each_split() -> None:
     assert grid.best == (2, 4, 6, 8)
 
 
-def test_heads_of_other_splits_than_the_first_are_named_and_faint() -> None:
-    table = pd.DataFrame(
-        {
-            "measure": ["h_a", "delta_a", "delta_a"],
-            "trained_on": ["", "first", "second"],
-            "a": [1.0, 2.0, 3.0],
-        }
-    )
-    rows = make_grid(table, ["a"], first_heads="first").rows
-    assert [row.names for row in rows] == [("H_A",), ("Δ_A",), ("Δ_A (second)",)]
-    assert [row.is_faint for row in rows] == [False, False, True]
-    assert [row.measure for row in rows] == ["h_a", "delta_a", "delta_a"]
-
-
 def test_differences_and_numbers_of_the_paper_are_printed_by_their_suffix() -> None:
     table = pd.DataFrame(
         {

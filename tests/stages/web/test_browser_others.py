@@ -1,4 +1,4 @@
-"""The page in a real browser, among others: who leaves, who may not ask, and who waits."""
+"""The page in a real browser, among others: who leaves, and who may ask."""
 
 import threading
 
