@@ -21,9 +21,6 @@ from pipeline.views import apply_view, default_view, map_points, unview
 TIMED_VIEWS: Final = ("identity", "jpeg10", "jpeg30", "gblur5", "gnoise")
 """The five views of Table 7, |T| = 5."""
 
-MIN_ROUNDS: Final = 6
-"""Fewest rounds whose median has a 95 % interval."""
-
 Masks = Float[np.ndarray, "prompt y x"]
 """Foreground probabilities of the selected proposals, at low resolution."""
 
@@ -84,12 +81,7 @@ no device is still at work."""
 
 
 def median_interval(values: Float[np.ndarray, "round"]) -> Interval:
-    """95 % interval of the median, of whatever distribution the values are drawn.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer values than ``MIN_ROUNDS``.
+    """95 % interval of the median of six values or more, whatever their distribution.
 
     Notes
     -----
@@ -98,8 +90,6 @@ def median_interval(values: Float[np.ndarray, "round"]) -> Interval:
     show heads.
     """
     n = len(values)
-    if n < MIN_ROUNDS:
-        raise ValueError(f"rounds must be at least {MIN_ROUNDS}, got {n}")
     k = sum(40 * tail <= 2**n for tail in accumulate(comb(n, heads) for heads in range(n)))
     ordered = np.sort(values)
     return Interval(float(ordered[k - 1]), float(ordered[n - k]))

@@ -104,14 +104,7 @@ def truth_at_size(mask: Mask, height: int, width: int) -> Bool[np.ndarray, "y x"
     """Ground truth of an image at another size: foreground where more than half of a pixel is.
 
     Where none is, as for a thin or tiny object, the pixels with the largest share of it.
-
-    Raises
-    ------
-    ValueError
-        If the mask is empty.
     """
-    if not mask.any():
-        raise ValueError("ground truth must have foreground, got an empty mask")
     # One axis at a time: OpenCV averages areas only where both axes shrink, or both grow.
     wide = cv2.resize(mask.astype(np.float32), (width, len(mask)), interpolation=cv2.INTER_AREA)
     share = np.asarray(cv2.resize(wide, (width, height), interpolation=cv2.INTER_AREA))

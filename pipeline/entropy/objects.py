@@ -39,7 +39,7 @@ def object_arrays(
     Raises
     ------
     ValueError
-        As ``plan_cells``, or if cells differ in shape.
+        If cells differ in shape.
     """
     cells = plan_cells(read_cell, models=models, views=views)
     parts = [
@@ -85,8 +85,6 @@ def _mask_scores(
 
 def blocks(n_objects: int, block_objects: int) -> list[slice]:
     """Cut objects into blocks; the last may be shorter, and there is at least one."""
-    if block_objects < 1:
-        raise ValueError(f"block_objects must be >= 1, got {block_objects}")
     starts = range(0, max(1, n_objects), block_objects)
     return [slice(start, min(start + block_objects, n_objects)) for start in starts]
 

@@ -29,7 +29,7 @@ class CellRows:
     Raises
     ------
     ValueError
-        If a single click or a proposal is missing, or a score is out of its range.
+        If a score is out of its range.
     """
 
     mask_code: Masks
@@ -40,12 +40,6 @@ class CellRows:
 
     def __post_init__(self) -> None:
         """Check that mixtures can be made of the rows."""
-        n_prompts, n_proposals = self.sam_score.shape[1:]
-        if n_prompts < len(SINGLE_CLICKS) or n_proposals != N_PROPOSALS:
-            raise ValueError(
-                f"rows of a cell must have {len(SINGLE_CLICKS)} prompt sets or more and "
-                f"{N_PROPOSALS} proposals, got {n_prompts} and {n_proposals}"
-            )
         # NaN fails every comparison.
         is_score = (self.sam_score >= 0) & (self.sam_score < math.inf)
         if not is_score.all():
@@ -113,13 +107,7 @@ def plan_cells(
         Θ, from small to large.
     views
         T, or a subset that includes ``identity``.
-
-    Raises
-    ------
-    ValueError
-        If there is no model or no identity view, or a name is given twice.
     """
-    _check_names(models, views)
     return [
         _planned(
             read_cell(model, view),
@@ -252,11 +240,3 @@ def task_probability(
     probability = np.full_like(score, 1 / score.shape[-1])
     np.divide(score, total, out=probability, where=total > 0)
     return probability
-
-
-def _check_names(models: Sequence[str], views: Sequence[str]) -> None:
-    for thing, names in (("models", models), ("views", views)):
-        if not names or len(set(names)) != len(names):
-            raise ValueError(f"{thing} must be distinct names, at least one, got {list(names)}")
-    if "identity" not in views:
-        raise ValueError(f"views must have identity, got {list(views)}")

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from pipeline.proposals import ProposalScores
-from pipeline.vocabulary import MODEL_GAP, N_PROPOSALS, objectives_of
+from pipeline.vocabulary import MODEL_GAP, objectives_of
 
 VALIDATION_SHARE: Final = 0.2
 """Share of the images that is held out for validation."""
@@ -52,18 +52,12 @@ def targets(
     -------
     Rows of the first model, then of the next.
 
-    Raises
-    ------
-    ValueError
-        If there is no model, or the models differ in their objects.
-
     Notes
     -----
     Sec. 3.3. ``iou_<model>`` and ``model_gap`` are the same in the rows of every model; the others
     belong to the row's own model. A gap in [-1, 1] is learned as ``clip(0.5 + gap, 0, 1)``, so
     that the sigmoid can reach it; no gain is 0.5.
     """
-    _check_objects(features)
     own = {model: found.judged_iou(protocol) for model, found in features.items()}
     shared = {f"iou_{model}": iou for model, iou in own.items()}
     models = list(features)
@@ -91,21 +85,9 @@ def training_set(
         Of each prompt set, as ``targets`` takes them.
     group_index
         Image of each object, or video.
-
-    Raises
-    ------
-    ValueError
-        If there is no model, or the inputs, features and groups differ in models or objects.
     """
     columns = [targets(of_prompt, protocol, readers) for of_prompt in features]
     n_models = len(readers or features[0])
-    n_objects = len(next(iter(features[0].values())).iou)
-    expected = (len(features), n_models, n_objects, inputs.shape[-1])
-    if inputs.shape != expected or len(group_index) != n_objects:
-        raise ValueError(
-            f"inputs and groups must cover {n_models} models and {n_objects} objects, "
-            f"got inputs of shape {inputs.shape} and {len(group_index)} groups"
-        )
     return TrainingSet(
         inputs.reshape(-1, inputs.shape[-1]),
         {name: np.concatenate([one[name] for one in columns]) for name in columns[0]},
@@ -156,15 +138,6 @@ def split_by_group(
     splitter = GroupShuffleSplit(n_splits=1, test_size=VALIDATION_SHARE, random_state=seed)
     train, validation = next(splitter.split(group, groups=group))
     return np.sort(train), np.sort(validation)
-
-
-def _check_objects(features: Mapping[str, ProposalScores]) -> None:
-    if not features:
-        raise ValueError("heads must learn from at least one model, got none")
-    shapes = {model: found.iou.shape for model, found in features.items()}
-    expected = (next(iter(shapes.values()))[0], N_PROPOSALS)
-    if set(shapes.values()) != {expected}:
-        raise ValueError(f"iou of every model must have shape {expected}, got {shapes}")
 
 
 def _own_targets(found: ProposalScores, protocol: str) -> dict[str, Float32[np.ndarray, " object"]]:

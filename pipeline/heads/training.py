@@ -84,7 +84,7 @@ def train_head(
     Raises
     ------
     ValueError
-        If there is no row to train on, a row is not finite, or the objective is unknown.
+        If a row is not finite.
     DivergenceError
         If a loss is not finite; a learning rate too high for raw tokens is the usual cause.
 
@@ -121,10 +121,8 @@ def validation_errors(
     Raises
     ------
     ValueError
-        If there is no validation row; else as ``train_head``.
+        As ``train_head``.
     """
-    if not len(rows.validation):
-        raise ValueError("hyperparameters must be judged on at least one row, got none")
     learned = _tensors(data, rows, objective, kinds.KINDS_BY_NAME[kinds.PAPER])
     network = networks.initial_network(objective, data.inputs.shape[1], seed)
     with suppress(DivergenceError):
@@ -146,7 +144,7 @@ def validation_cost(
     Raises
     ------
     ValueError
-        If there is no validation row, or the training set is faulty.
+        As ``train_head``.
     """
     *_, last = islice(validation_errors(data, rows, objective, plan, seed=seed), plan.epochs)
     return last
@@ -206,18 +204,14 @@ class _Tensors:
 
 
 def _tensors(data: TrainingSet, rows: Rows, objective: str, kind: kinds.HeadKind) -> _Tensors:
-    _check(data, rows, objective)
+    _check(data, objective)
     scale = networks.standard_of(data.inputs, rows.train) if kind.is_standardised else {}
     arrays = data.inputs, data.targets[objective], rows.train, rows.validation
     inputs, *others = map(torch.from_numpy, arrays)
     return _Tensors(inputs, scale, *others)
 
 
-def _check(data: TrainingSet, rows: Rows, objective: str) -> None:
-    if objective not in data.targets:
-        raise ValueError(f"objective must be one of {', '.join(data.targets)}, got {objective!r}")
-    if not len(rows.train):
-        raise ValueError("heads must train on at least one row, got none")
+def _check(data: TrainingSet, objective: str) -> None:
     # Row sums, because a flag per value would take gigabytes; a double holds any sum of floats.
     sums = data.inputs.sum(axis=1, dtype=np.float64)
     for name, values in (("inputs", sums), ("targets", data.targets[objective])):

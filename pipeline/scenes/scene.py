@@ -44,17 +44,7 @@ class Scene:
 
 
 def scene_seeds(split_seed: int, role: Role, n: int) -> range:
-    """Seeds of a split's scenes: no two (seed, role) share one.
-
-    Raises
-    ------
-    ValueError
-        If the seed is negative, or there are more scenes than seeds.
-    """
-    if split_seed < 0:
-        raise ValueError(f"seed must be >= 0, got {split_seed}")
-    if not 0 <= n <= _SEEDS_PER_ROLE:
-        raise ValueError(f"number of scenes must be in 0..{_SEEDS_PER_ROLE}, got {n}")
+    """Seeds of a split's scenes: no two (seed, role) share one."""
     first = (split_seed * _BLOCKS_PER_SEED + _BLOCKS[role]) * _SEEDS_PER_ROLE
     return range(first, first + n)
 
@@ -68,15 +58,8 @@ def draw_scene(seed: int, size_px: int) -> Scene:
         Fixes the scene. Its geometry is the same at every size, unless at one of them fewer than
         ``MIN_OBJECTS`` objects are visible: then another is drawn.
     size_px
-        Side of the image.
-
-    Raises
-    ------
-    ValueError
-        If the scene is too small for its parts.
+        Side of the image, ``MIN_SIZE_PX`` at least.
     """
-    if size_px < MIN_SIZE_PX:
-        raise ValueError(f"scene must be {MIN_SIZE_PX} px wide or more, got {size_px}")
     generator = np.random.default_rng(seed)
     while True:
         layout = arrange(generator)

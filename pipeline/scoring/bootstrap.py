@@ -119,16 +119,7 @@ def resample_groups(group: Int[np.ndarray, "object"], n_resamples: int, seed: in
 
     One group says nothing about others of its kind: every draw would be the same, and intervals
     would have no width.
-
-    Raises
-    ------
-    ValueError
-        If there is no object or ``n_resamples`` is below 1.
     """
-    if n_resamples < 1 or not len(group):
-        raise ValueError(
-            f"n_resamples and objects must be at least 1, got {n_resamples} and {len(group)}"
-        )
     groups, group = np.unique(group, return_inverse=True)
     n = len(groups)
     generator = np.random.default_rng(seed)

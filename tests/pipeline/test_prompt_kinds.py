@@ -64,13 +64,6 @@ def test_the_points_are_those_of_the_name() -> None:
     assert found["box"] == [[3, 2], [10, 7]]
 
 
-def test_the_method_alone_has_two_kinds_of_calls() -> None:
-    assert [[kind.name for kind in call] for call in calls_of(PROMPTS)] == [
-        list(SINGLE_CLICKS),
-        ["refined"],
-    ]
-
-
 def test_the_order_of_extra_ones_is_that_of_the_table() -> None:
     assert with_extra(()) == PROMPTS
     assert with_extra(EXTRA_PROMPTS[::-1]) == NAMES

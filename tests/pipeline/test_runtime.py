@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from scipy.stats import quantile_test
 
 from pipeline import runtime
@@ -13,12 +12,11 @@ from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadSet
 from pipeline.heads.networks import initial_network
 from pipeline.heads.predict import n_inputs, predict, set_inputs
 from pipeline.prompts import sample_prompts
-from pipeline.runtime import METHODS, MIN_ROUNDS, TIMED_VIEWS, Heads, Question, median_interval
+from pipeline.runtime import METHODS, TIMED_VIEWS, Heads, Question, median_interval
 from pipeline.sam.building import build
 from pipeline.sam.model import Decoded, Sam
 from pipeline.scenes.scene import draw_scene
 from pipeline.views import apply_view, default_view
-from stages.settings.blocks import RuntimeParams
 from tests.fixtures.mini import OBJECTIVES
 
 
@@ -108,14 +106,6 @@ def test_the_interval_of_a_median_is_scipys(n: int) -> None:
     assert found.low == tails[0].low
     assert found.high == tails[1].high
     assert found.low <= np.median(values) <= found.high
-
-
-def test_fewer_than_six_rounds_have_no_interval_and_no_setting_allows_them() -> None:
-    with pytest.raises(ValueError, match="rounds must be at least 6, got 5"):
-        median_interval(np.arange(5.0))
-    assert RuntimeParams(n_repeats=MIN_ROUNDS).n_repeats == MIN_ROUNDS
-    with pytest.raises(ValidationError, match="greater than or equal to 6"):
-        RuntimeParams(n_repeats=MIN_ROUNDS - 1)
 
 
 def test_every_method_is_asked_in_the_same_way(sam: Sam, question: Question, heads: Heads) -> None:

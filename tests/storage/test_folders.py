@@ -17,7 +17,6 @@ from storage.folders import (
     begun_files,
     is_left,
     link_or_copy,
-    named_disk_errors,
     new_tag,
     passing_folder,
     put_file,
@@ -280,19 +279,6 @@ def test_a_link_is_put_over_whatever_is_there(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
 
-@pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), OSError("3 bytes of 9 written")]
-)
-def test_an_error_of_the_disk_names_the_path(tmp_path: Path, error: OSError) -> None:
-    with (
-        pytest.raises(OSError, match=r"No space left|3 bytes") as caught,
-        named_disk_errors(tmp_path),
-    ):
-        raise error
-    assert caught.value.filename == str(tmp_path)
-    assert caught.value.errno == (error.errno or errno.EIO)
-
-
 def test_a_link_is_a_second_name_and_without_hard_links_a_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,12 +302,3 @@ def test_what_the_dead_of_this_machine_wrote_is_left_and_nothing_else() -> None:
     for tag in (f"01234567-{pid}-{rest}", new_tag(), ""):
         assert not is_left(f".c.0.{tag}.partial")
     assert new_tag() != new_tag()
-
-
-def test_a_process_of_another_user_lives(monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbid(*_: int) -> None:
-        raise PermissionError
-
-    left = f".c.0.{dead_tag()}.partial"
-    monkeypatch.setattr(os, "kill", forbid)
-    assert not is_left(left)

@@ -204,8 +204,3 @@ def test_blocks_cover_the_objects_in_order(n_objects: int, block_objects: int) -
     rows = range(n_objects)
     assert [row for block in found for row in rows[block]] == list(rows)
     assert all(len(rows[block]) <= block_objects for block in found)
-
-
-def test_a_block_holds_an_object() -> None:
-    with pytest.raises(ValueError, match="block_objects must be >= 1, got 0"):
-        blocks(3, 0)

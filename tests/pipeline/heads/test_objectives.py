@@ -140,31 +140,6 @@ def test_heads_of_one_model_learn_no_gap_between_models() -> None:
     assert {*found} == {*OBJECTIVES} - {"iou_small", "iou_base_plus", "iou_large", "model_gap"}
 
 
-def test_no_model_at_all_is_an_error() -> None:
-    with pytest.raises(ValueError, match="got none"):
-        targets({}, "best")
-
-
-def test_models_of_other_objects_are_refused() -> None:
-    models = draw_models() | {"large": draw_model(3, n_objects=5)}
-    with pytest.raises(ValueError, match="iou of every model must have shape"):
-        targets(models, "best")
-
-
-@pytest.mark.parametrize(
-    ("n_models", "n_objects", "n_grouped"), [(3, 6, 6), (4, 5, 6), (4, 6, 5), (4, 5, 5)]
-)
-def test_inputs_and_groups_that_do_not_fit_the_features_are_refused(
-    n_models: int, n_objects: int, n_grouped: int
-) -> None:
-    inputs = draw_inputs(n_objects)[:, :n_models]
-    message = (
-        rf"4 models and 6 objects, got .* \(1, {n_models}, {n_objects}, 10\) and {n_grouped} groups"
-    )
-    with pytest.raises(ValueError, match=message):
-        training_set(inputs, [draw_models(6)], np.zeros(n_grouped, np.int64), protocol="selected")
-
-
 @given(
     objects=st.lists(st.integers(0, 20), min_size=2, max_size=60).filter(lambda x: len(set(x)) > 1),
     seed=st.integers(0, 2**32 - 1),

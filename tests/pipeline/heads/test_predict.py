@@ -60,10 +60,7 @@ MUST_BE = r"{} of head iou_tiny must be float32 of shape"
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"layers.0.weight": np.zeros((4, 6), "f4")}, MUST_BE.format(r"layers\.0\.weight")),
         ({"layers.1.weight": np.zeros((5, 4), "f4")}, MUST_BE.format(r"layers\.1\.weight")),
-        ({"layers.1.weight": np.zeros((5, 5), "f8")}, MUST_BE.format(r"layers\.1\.weight")),
-        ({"layers.2.weight": np.zeros((2, 5), "f4")}, MUST_BE.format(r"layers\.2\.weight")),
         ({"layers.2.bias": np.zeros(2, "f4")}, MUST_BE.format(r"layers\.2\.bias")),
         (
             {STANDARD[0]: np.ones(6, "f4"), STANDARD[1]: np.ones(5, "f4")},
@@ -72,7 +69,7 @@ MUST_BE = r"{} of head iou_tiny must be float32 of shape"
         ({STANDARD[0]: np.ones(6, "f4")}, r"must hold inputs\.mean, inputs\.scale, .*, got inp"),
         ({"layers.9.bias": np.ones(1, "f4")}, r"must hold .*layers\.2\.weight, got .*layers\.9"),
     ],
-    ids=["rows", "columns", "dtype", "output rows", "outputs", "scale", "no scale", "unknown"],
+    ids=["columns", "outputs", "scale", "no scale", "unknown"],
 )
 def test_tensors_that_do_not_fit_are_named(changes: dict[str, np.ndarray], message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -209,16 +209,6 @@ def test_divergence_names_objective_epoch_and_hyperparameters() -> None:
         train_head(DATA, ROWS, "iou_small", wild, seed=0)
 
 
-def test_unknown_objective_is_named() -> None:
-    with pytest.raises(ValueError, match=r"objective must be one of iou_tiny.*, got 'iou_huge'"):
-        train_head(DATA, ROWS, "iou_huge", PLAN, seed=0)
-
-
-def test_no_row_to_train_on_is_an_error() -> None:
-    with pytest.raises(ValueError, match="must train on at least one row, got none"):
-        train_head(DATA, Rows(np.arange(0), ROWS.validation), "iou_tiny", PLAN, seed=0)
-
-
 @pytest.mark.parametrize("name", ["inputs", "targets"])
 def test_rows_that_are_not_finite_are_counted(name: str) -> None:
     inputs, target = DATA.inputs.copy(), DATA.targets["iou_tiny"].copy()
@@ -262,8 +252,3 @@ def test_a_trial_that_goes_on_trains_only_what_it_lacks(monkeypatch: pytest.Monk
 def test_a_trial_that_diverges_costs_most() -> None:
     wild = replace(PLAN, learning_rate=1e30)
     assert validation_cost(DATA, ROWS, "iou_tiny", wild, seed=0) == WORST_MSE
-
-
-def test_a_trial_that_nothing_validates_is_an_error() -> None:
-    with pytest.raises(ValueError, match="must be judged on at least one row, got none"):
-        validation_cost(DATA, Rows(ROWS.train, np.arange(0)), "iou_tiny", PLAN, seed=0)

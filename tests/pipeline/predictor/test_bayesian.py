@@ -11,7 +11,7 @@ from pipeline.predictor.bayesian import VIEWS
 from pipeline.prompts import sample_prompts
 from pipeline.sam.building import build
 from pipeline.sam.model import Sam
-from pipeline.views import VIEW_KINDS, apply_view, default_view, entropy_views
+from pipeline.views import apply_view, default_view
 from tests.fixtures.predictors import drawn, mini_predictor, random_heads, trained_mini
 
 Asked = dict[str, Any]
@@ -66,12 +66,6 @@ def test_h_t_is_the_entropy_of_the_mean_over_the_views(asked: Asked) -> None:
             masks.append(selected(sam, rgb, asked))
     assert found.h_t == pytest.approx(entropy(masks), abs=1e-5)
     assert abs(found.h_t - entropy(masks[:1])) > 1e-3  # the views differ
-
-
-def test_the_views_are_those_of_the_paper() -> None:
-    names = [kind.name for kind in VIEW_KINDS if kind.is_averaged]
-    assert {view.kind.name for view in VIEWS} == set(names)
-    assert len(entropy_views(view.name for view in VIEWS)) == len(VIEWS) == 6
 
 
 def test_h_xp_is_over_the_prompt_and_clicks_drawn_from_the_predicted_mask() -> None:
@@ -151,3 +145,10 @@ def test_models_of_another_mask_size_are_refused() -> None:
     other = Sam(small, device=trained_mini().device, precision="fp32", mask_size_px=32)
     with pytest.raises(ValueError, match="other models must have masks of 64 px, got 32"):
         mini_predictor().predict_bayesian(**CLICK, others=[other])
+
+
+def test_float_images_have_the_views_of_their_bytes() -> None:
+    predictor = mini_predictor()
+    expected = predictor.predict_bayesian(**CLICK)
+    predictor.set_image((drawn() / 255).astype(np.float32))
+    assert predictor.predict_bayesian(**CLICK).h_t == pytest.approx(expected.h_t, abs=1e-4)

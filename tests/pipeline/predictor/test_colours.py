@@ -13,7 +13,6 @@ from pipeline.predictor.advice import NONE
 from pipeline.predictor.colours import (
     UNLIKE,
     TrainingColours,
-    describe_colours,
     fit_colours,
 )
 from stages.predictor.card_entries import training_colours
@@ -98,30 +97,6 @@ def test_an_unlike_image_gets_no_advice_and_passes_no_gate() -> None:
         "the image is unlike what these heads learned from (further than all of it)"
     )
     assert found.to_dict()["unlike_training"] == 1
-
-
-def test_a_scene_gets_advice_and_passes_a_gate() -> None:
-    predictor = knowing(threshold=0.0)
-    predictor.set_image(drawn())
-    found = predictor.predict_uncertainty(**CENTRE)
-    assert found.unlike_training is not None
-    assert found.unlike_training <= UNLIKE
-    assert found.advice.correction != NONE
-    assert found.is_kept is True
-    assert not found.caution
-
-
-def test_the_share_is_in_the_caution() -> None:
-    distances = np.linspace(0, 10, 1000).tolist()
-    zero = describe_colours(photograph())
-    heads = replace(
-        random_heads(), colours=replace(of_scenes(), mean=(zero - 1).tolist(), distances=distances)
-    )
-    facts = heads.image_facts(photograph(), zero)
-    shares = {0.9966: "99.7%", 0.9912: "99.1%"}
-    for share, words in shares.items():
-        assert f"(further than {words} of it)" in replace(facts, unlike_training=share).caution
-    assert not replace(facts, unlike_training=0.99).caution
 
 
 def test_masks_of_everything_in_an_unlike_image_get_no_advice() -> None:

@@ -149,13 +149,6 @@ def test_the_advice_is_about_the_selected_proposal() -> None:
     }
     assert found.advice.gains == pytest.approx(gains)
     assert advised(click=1.0, larger_model=1.0, person=0.0).correction == "segmentation"
-    for name, costs in {
-        "model": Costs(larger_model=0.0, click=1.0, person=1.0),
-        "prompt": Costs(larger_model=1.0, click=0.0, person=1.0),
-    }.items():
-        best = max([name, "task"], key=lambda one: gains[one])
-        advice = mini_predictor().predict_uncertainty(**CLICK, costs=costs).advice
-        assert advice.correction == (best if gains[best] > 0 else "keep")
 
 
 @pytest.mark.parametrize("better", [0, 1, 2])

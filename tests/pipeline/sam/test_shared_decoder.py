@@ -148,18 +148,6 @@ def test_an_image_s_projections_are_computed_with_it_and_in_no_call() -> None:
         assert counts == dict.fromkeys(of_cells, 1)
 
 
-def test_masks_that_nobody_reads_are_not_decoded() -> None:
-    sam = trained_mini()
-    networks = dict(sam.model.sam_mask_decoder.output_hypernetworks_mlps.named_children())
-    embedding = sam.encode(drawn())
-    with counting(networks) as counts:
-        sam.decode(embedding, clicks(5))
-        assert counts == {"0": 0, "1": 1, "2": 1, "3": 1}
-    with counting(networks) as counts:
-        sam.decode(embedding, clicks(5), multimask_output=False)
-        assert counts == {"0": 1, "1": 0, "2": 0, "3": 0}
-
-
 def test_only_prompt_sets_with_a_mask_go_through_the_official_decoder() -> None:
     sam = trained_mini()
     embedding = sam.encode(drawn())

@@ -190,9 +190,3 @@ def test_edgetam_is_found_among_the_parts_of_its_file_that_serve_videos(tmp_path
     fit_weights(whole, with_video(theirs).state_dict(), source="model.safetensors")
     for name, weight in alone.state_dict().items():
         torch.testing.assert_close(whole.state_dict()[name], weight, rtol=0, atol=0)
-
-
-def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
-    theirs = written("edgetam", tmp_path)
-    with pytest.raises(ArchitectureError, match=r"got no 'image_encoder\.vision_enc"):
-        fit_weights(ours(CONFIGS["sam3"]()), theirs.state_dict(), source="model.safetensors")

@@ -114,10 +114,3 @@ def test_a_single_group_has_no_interval() -> None:
         assert found.shape == (0, 2)
         assert np.isnan(interval(found[:, 0]).low)
         assert np.isnan(interval(found[:, 0]).high)
-
-
-@pytest.mark.parametrize(("n_objects", "n_resamples"), [(0, 5), (3, 0)])
-def test_nothing_to_draw_is_refused(n_objects: int, n_resamples: int) -> None:
-    message = f"must be at least 1, got {n_resamples} and {n_objects}"
-    with pytest.raises(ValueError, match=message):
-        resample_groups(np.zeros(n_objects, np.int64), n_resamples, seed=0)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from pipeline.heads.kinds import KINDS, HeadSet
-from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES
+from pipeline.mask_statistics import AGREEMENTS, ENTROPIES
 from pipeline.proposals import ProposalScores
-from pipeline.scoring.evidence import Evidence, Heads, ModelScores
+from pipeline.scoring.evidence import Evidence, Heads
 from pipeline.scoring.measures import (
     BY_NAME,
     GALLERY_MEASURES,
@@ -24,47 +24,9 @@ from pipeline.vocabulary import JUDGED, TASKS, protocol_objectives
 from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores
 
-AGREEMENT_NAMES = [*(row.name for row in AGREEMENTS), *(score.name for score in MASK_SCORES)]
-
 
 def column(*values: float) -> np.ndarray:
     return np.array(values, dtype=np.float32)
-
-
-def scores_of_two_objects() -> ModelScores:
-    return ModelScores(
-        proposals=ProposalScores(
-            iou=np.array([[0.2, 0.9, 0.4], [0.5, 0.3, 0.1]], dtype=np.float32),
-            sam_score=np.array([[0.7, 0.6, 0.1], [0.8, 0.8, 0.2]], dtype=np.float32),
-            refined_iou=np.array([[0.3, 0.3, 0.95], [0.6, 0.1, 0.2]], dtype=np.float32),
-            refined_sam_score=np.array([[0.3, 0.4, 0.4], [0.5, 0.1, 0.9]], dtype=np.float32),
-        ),
-        entropies={
-            judged: {
-                name: column(i, i + 0.5) / 32
-                for i, name in enumerate([*(e.name for e in ENTROPIES), "h_other"], start)
-            }
-            for start, judged in zip((0, 8), JUDGED, strict=True)
-        },
-        agreements={
-            judged: {name: column(i, i + 0.5) / 64 for i, name in enumerate(AGREEMENT_NAMES, start)}
-            for start, judged in zip((16, 24), JUDGED, strict=True)
-        },
-        predictions={
-            HeadSet("best", tokens): {
-                split: {name: column(i / 20, 0.5) for i, name in enumerate(OBJECTIVES, start)}
-                for start, split in enumerate(("coco_train", "davis_train"), first)
-            }
-            for first, tokens in enumerate(JUDGED)
-        },
-        largest=ProposalScores(
-            iou=np.array([[0.2, 0.9, 0.4], [0.5, 0.3, 0.6]], dtype=np.float32),
-            sam_score=np.array([[0.7, 0.5, 0.1], [0.9, 0.8, 0.2]], dtype=np.float32),
-            refined_iou=np.zeros((2, 3), np.float32),
-            refined_sam_score=np.zeros((2, 3), np.float32),
-        ),
-        models=MODELS,
-    )
 
 
 def evidence_of(
@@ -75,29 +37,30 @@ def evidence_of(
     return random_scores(0, n_objects).evidence(model, protocol, Heads(protocol, predictions))
 
 
-def test_the_judged_proposal_is_the_highest_and_of_equals_the_first() -> None:
-    scores = scores_of_two_objects().proposals
-    np.testing.assert_array_equal(scores.judged_iou("best"), column(0.9, 0.5))
-    np.testing.assert_array_equal(scores.judged_iou("selected"), column(0.2, 0.5))
-    np.testing.assert_array_equal(scores.judged_refined_iou("best"), column(0.95, 0.6))
-    np.testing.assert_array_equal(scores.judged_refined_iou("selected"), column(0.3, 0.2))
-    np.testing.assert_array_equal(scores.judged_sam_score("best"), column(0.6, 0.8))
-    np.testing.assert_array_equal(scores.judged_sam_score("selected"), column(0.7, 0.8))
+def test_of_equal_proposals_the_first_is_judged() -> None:
+    iou = np.array([[0.2, 0.9, 0.9]], np.float32)
+    scores = ProposalScores(iou, iou, iou, iou[:, ::-1])
+    assert scores.judged_refined_iou("selected") == np.float32(0.2)
 
 
-@pytest.mark.parametrize(("judged", "sam_score"), [("best", [0.4, 0.2]), ("selected", [0.3, 0.2])])
-def test_untrained_measures_are_of_the_judged_proposal(judged: str, sam_score: list[float]) -> None:
-    scores = scores_of_two_objects()
+@pytest.mark.parametrize("judged", JUDGED)
+def test_untrained_measures_are_of_the_judged_proposal(judged: str) -> None:
+    scores = random_scores(0)
+    own = scores.proposals
+    by = own.iou if judged == "best" else own.sam_score
     measures = measures_of(scores.evidence("tiny", judged))
-    assert measures.pop("sam_score") == pytest.approx(sam_score)
-    # Where the selected proposal is judged, its SamScore is the highest.
+    rows = np.arange(len(by)), by.argmax(axis=1)
+    np.testing.assert_allclose(measures.pop("sam_score"), 1 - own.sam_score[rows])
     highest = measures.pop("sam_score_highest", None)
+    # Where the selected proposal is judged, its SamScore is the highest.
     assert (highest is None) == (judged == "selected")
-    assert highest is None or highest == pytest.approx([0.3, 0.2])
-    largest = {"best": [0.5, 0.2], "selected": [0.7, 0.9]}[judged]
-    own = 1 - np.array(sam_score)
-    assert measures.pop("sam_score_largest") == pytest.approx(1 - np.array(largest))
-    assert measures.pop("sam_score_gain") == pytest.approx(largest - own)
+    if highest is not None:
+        np.testing.assert_allclose(highest, 1 - own.sam_score.max(axis=1))
+    assert scores.largest is not None
+    largest = scores.largest.judged_sam_score(judged)
+    np.testing.assert_allclose(measures.pop("sam_score_largest"), 1 - largest)
+    gain = largest.astype(np.float64) - own.sam_score[rows]
+    np.testing.assert_allclose(measures.pop("sam_score_gain"), gain, atol=1e-12)
     for name in measures.keys() & scores.entropies[judged].keys():
         np.testing.assert_array_equal(measures[name], scores.entropies[judged][name])
     for name, value in scores.agreements[judged].items():
@@ -179,13 +142,13 @@ def test_a_missing_head_is_named() -> None:
 
 
 def test_without_another_model_there_is_no_score_of_the_largest() -> None:
-    alone = replace(scores_of_two_objects().evidence("tiny", "best"), largest=None)
+    alone = replace(random_scores(0).evidence("tiny", "best"), largest=None)
     with pytest.raises(ValueError, match="must be those of the largest model, got tiny's"):
         BY_NAME["sam_score_gain"].compute(alone)
 
 
 def test_a_missing_entropy_is_named() -> None:
-    scores = scores_of_two_objects()
+    scores = random_scores(0)
     del scores.entropies["best"]["h_xp"]  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match=r"entropies must hold h_xp, got h_y, h_theta, h_a, "):
         measures_of(scores.evidence("tiny", "best"))

@@ -122,17 +122,6 @@ def test_a_closed_repository_names_its_licence_and_the_login() -> None:
     assert "hf auth login" in said
 
 
-def test_without_a_network_the_file_and_its_folder_are_named(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def refused(*_: object) -> str:
-        raise LocalEntryNotFoundError("An error happened.\nDetails")
-
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", refused)  # it would try for a minute
-    with pytest.raises(WeightsError, match=r"An error .*\.safetensors into checkpoints/edgetam$"):
-        weights.fetch(weights.checkpoint("edgetam", "tiny"))
-
-
 def test_a_cached_snapshot_will_do(hub: Path) -> None:
     blob = put_in_cache(hub)
     path, sha256 = weights.verified_weights("sam3", "large")
@@ -167,3 +156,14 @@ def test_a_digest_that_came_by_git_is_that_of_weights_that_are_not_there() -> No
     assert weights.checkpoint("sam3", "large").sha256 == SHA256
     with pytest.raises(WeightsError, match="run usam checkpoints fetch sam3 --model large"):
         weights.verified_weights("sam3", "large")
+
+
+def test_without_a_network_the_file_and_its_folder_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_: object) -> str:
+        raise LocalEntryNotFoundError("An error happened.\nDetails")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", refused)  # it would try for a minute
+    with pytest.raises(WeightsError, match=r"An error .*\.safetensors into checkpoints/edgetam$"):
+        weights.fetch(weights.checkpoint("edgetam", "tiny"))

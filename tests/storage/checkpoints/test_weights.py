@@ -90,13 +90,6 @@ def test_downloaded_families_have_all_that_a_download_and_a_build_need(family: s
 
 
 @pytest.mark.usefixtures("_small_table")
-def test_intact_weights_are_handed_out_with_their_digest() -> None:
-    put(CONTENT)
-    assert weights.verified_weights("sam2.1", "tiny") == (FILE, SHA256)
-    assert weights.state(weights.checkpoint("sam2.1", "tiny")) == "intact"
-
-
-@pytest.mark.usefixtures("_small_table")
 def test_missing_weights_name_the_command_that_fetches_them() -> None:
     with pytest.raises(WeightsError, match=r"checkpoints fetch sam2\.1 --model tiny") as caught:
         weights.verified_weights("sam2.1", "tiny")
@@ -190,15 +183,6 @@ def test_models_are_there_whose_weights_are_in_their_place_or_in_hugging_face_s_
     assert weights.models_there("sam2.1") == ("small", "large")
 
 
-@pytest.mark.parametrize("model", models_of("mini"))
-def test_embedded_weights_are_found_from_any_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    record = weights.checkpoint("mini", model)
-    assert weights.verified_weights("mini", model) == (record.path, record.sha256)
-
-
 @pytest.mark.usefixtures("_small_table")
 @pytest.mark.parametrize(
     ("variable", "below"), [("HF_HUB_CACHE", "a"), ("HF_HOME", "a/hub"), ("HOME", "a")]
@@ -222,3 +206,9 @@ def test_weights_that_hugging_face_s_library_has_downloaded_are_found_by_their_d
         weights.verified_weights("sam2.1", "tiny")
     put(CONTENT)
     assert weights.verified_weights("sam2.1", "tiny") == (FILE, SHA256)
+
+
+def test_embedded_weights_are_not_fetched() -> None:
+    message = f"'mini': its weights are kept as {weights.checkpoint('mini', 'tiny').path}"
+    with pytest.raises(WeightsError, match=re.escape(message)):
+        weights.fetch(weights.checkpoint("mini", "tiny"))

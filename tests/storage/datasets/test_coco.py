@@ -57,16 +57,6 @@ def test_every_form_of_a_mask_is_read(tmp_path: Path, segmentation: object) -> N
     )
 
 
-@pytest.mark.parametrize(("iscrowd", "n_crowd"), [(0.0, 0), (True, 1)])
-def test_a_crowd_may_be_said_as_json_says_truth(
-    tmp_path: Path, iscrowd: object, n_crowd: int
-) -> None:
-    content = instances()
-    content["annotations"][0]["iscrowd"] = iscrowd
-
-    assert read(tmp_path, content).n_crowd == n_crowd
-
-
 def test_crowds_and_small_objects_are_left_out_and_counted(tmp_path: Path) -> None:
     content = instances()
     content["annotations"] += [
@@ -158,9 +148,7 @@ def test_polygons_without_three_corners_enclose_nothing(polygons: list[list[floa
     ("polygon", "message"),
     [
         ([1.0] * 7, "polygon must have an even number of coordinates, got 7"),
-        ([1.0] * 5 + [1e12], r"polygon must lie within 9 px of its image, got 1000000000000.0"),
         ([1.0] * 5 + [float("nan")], "polygon must lie within 9 px of its image, got nan"),
-        ([-9.5] + [1.0] * 5, "polygon must lie within 9 px of its image, got -9.5"),
     ],
 )
 def test_malformed_polygons_are_refused(polygon: list[float], message: str) -> None:

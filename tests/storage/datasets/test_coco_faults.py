@@ -61,6 +61,10 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda c: c["images"][1].update(file_name="../3.png"),
         r"file_name of .*images\[1\] must lie below the folder of images, got '../3.png'",
     ),
+    "image of text": (
+        lambda c: c["images"].append("7"),
+        r"images\[3\] must be a mapping, got '7'",
+    ),
     "no object at all": (
         lambda c: c.update(annotations=[]),
         r"must have an object of 10 px or more, got none \(0 crowds, 0 smaller ones\)",

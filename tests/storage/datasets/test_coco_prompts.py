@@ -52,6 +52,7 @@ def test_labelled_keypoints_are_clicks(tmp_path: Path) -> None:
     [
         ("box", {}, "must have a key 'bbox'"),
         ("box", {"bbox": [1, 2, 3]}, "must be x, y, w, h, got [1, 2, 3]"),
+        ("box", {"bbox": [1, 2, 3, "4"]}, "must hold int or float only, got '4'"),
         ("clicks", {}, "must have a key 'keypoints'"),
         ("clicks", {"keypoints": [1, 2, 0]}, "one with v > 0 at least, got [1, 2, 0]"),
     ],

@@ -14,6 +14,7 @@ WHAT = "a file of COCO instances"
 
 FAULTS: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "must be JSON, got: Expecting value"),
+    "a list": (b"[]", "must hold a mapping, got list"),
     "Latin-1": (
         '{"a":\n"é"}'.encode("latin-1"),
         "must be JSON, got: 'utf-8' codec can't decode byte 0xe9 in position 7: ",

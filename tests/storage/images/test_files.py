@@ -163,16 +163,6 @@ def test_a_file_that_is_no_image_of_8_bits_is_refused(
         _read(_written(tmp_path, data))
 
 
-def test_colours_of_five_and_six_bits_are_read(tmp_path: Path) -> None:
-    packed = np.full((20, 30), 0b11111_000000_00000, "<u2")
-    header = struct.pack("<IiiHHIIiiII", 56, 30, -20, 1, 16, 3, 0, 0, 0, 0, 0)[:40]
-    masks = struct.pack("<III", 0b11111_000000_00000, 0b111111_00000, 0b11111)
-    start = 14 + len(header) + len(masks)
-    data = b"BM" + struct.pack("<IHHI", start + packed.nbytes, 0, 0, start) + header + masks
-    found = _read(_written(tmp_path, data + packed.tobytes()))
-    np.testing.assert_array_equal(found, np.full((20, 30, 3), (255, 0, 0)))
-
-
 def test_a_broken_chunk_in_the_middle_of_a_png_is_refused(tmp_path: Path) -> None:
     # Large enough for two chunks of pixels: the second is only seen while decoding.
     noise = np.random.default_rng(1).integers(0, 256, (200, 200, 3)).astype(np.uint8)
@@ -250,3 +240,10 @@ def test_bytes_are_refused_in_words(data: bytes, words: str) -> None:
     with pytest.raises(ImageError, match=words) as refused:
         decode_rgb(data, most_px=50_000_000, most_side_px=16_384)
     assert "object at 0x" not in str(refused.value)
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"gone.png must be an image file, got no such file"):
+        _read(tmp_path / "gone.png")
+    with pytest.raises(ImageError, match="must be a readable image"):
+        _read(tmp_path)

@@ -164,16 +164,6 @@ def test_no_frame_behind_a_damage_passes_for_another(folder: Path) -> None:
     check(read(source, frame_file("1.mp4", 30)), frame_file("1.mp4", 30))
 
 
-def test_a_damaged_video_is_decoded_up_to_its_damage_once(folder: Path) -> None:
-    zero_packet(folder / "0.mp4", 18)
-    source = Videos(folder, names())
-    with counted() as counts:
-        for number in (20, 24, 39, 18):
-            with pytest.raises(ImageError, match="a readable frame 18 "):
-                read(source, frame_file("0.mp4", number))
-    assert counts == {"opened": 1, "decoded": 19}
-
-
 def test_a_video_that_is_cut_off_or_gone_is_named(folder: Path) -> None:
     path = folder / "0.mp4"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -207,3 +197,10 @@ def test_the_digest_of_a_frame_is_its_videos_and_computed_once(
 
     assert digests == [sha256_file(folder / f"{file[0]}.mp4") for file in names()]
     assert seen == [folder / "0.mp4", folder / "1.mp4"]
+
+
+def test_another_size_names_both(folder: Path) -> None:
+    with pytest.raises(
+        ImageError, match=r"0.mp4 must be 9 px high and 128 px wide .* got 64 x 128"
+    ):
+        Videos(folder, []).read(names()[0], height_px=9, width_px=128)

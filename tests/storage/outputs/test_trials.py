@@ -40,17 +40,9 @@ def test_edited_trials_are_refused(root: Path) -> None:
         read_all_trials(["a"], MODELS)
 
 
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [
-        ("1,0.1,x,5,0.1,0.9\n", r"must hold whole numbers in the column batch_size, got x$"),
-        ("1,0.1,16,5.5,0.1,0.9\n", r"whole numbers .* epochs, got 5.5"),
-    ],
-    ids=["text", "part"],
-)
-def test_faulty_trials_are_named(root: Path, row: str, message: str) -> None:
+def test_faulty_trials_are_named(root: Path) -> None:
     path = root / trials_path("a", "iou_tiny")
-    path.write_text(",".join(TRIALS.columns) + "\n" + row, "utf-8")
+    path.write_text(",".join(TRIALS.columns) + "\n1,0.1,x,5,0.1,0.9\n", "utf-8")
     write_record(root / tuning_path("a", "iou_tiny"), {}, [path])
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=r"hold whole numbers in the column batch_size, got x$"):
         read_all_trials(["a"], MODELS)

@@ -70,7 +70,6 @@ def write_at_once(root: Path, cell: Cell) -> None:
         (split_of(12, 4, per_image=12), True),
         # Chunks of features hold 1024 rows, and more from 32 Ki on.
         (split_of(1024, 100), False),
-        (split_of(2500, 1030, per_image=9), False),
         (split_of(33_000, 5000, per_image=1000), False),
     ],
     ids=lambda value: (

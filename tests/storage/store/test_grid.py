@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.store.describe import describe
-from storage.store.grid import Grid, chunk_rows, grid
+from storage.store.grid import Grid, chunk_rows, grid, object_bytes
 from storage.store.schema import FIXED_COORDINATES, SCHEMA
 from tests.fixtures.made_up_cell import SHARD_OBJECTS
 
@@ -60,3 +60,11 @@ def test_a_store_has_a_file_for_each_step_of_its_arrays(kind: str, made: Path) -
 def test_a_store_of_features_has_less_than_a_thousand_files(n_objects: int) -> None:
     given = {"object": n_objects, "prompt": 9, "channel": 256, "encoder_channel": 352}
     assert n_store_files("features", given, -(-n_objects // 999)) < 1000
+
+
+def test_bytes_follow_from_the_schema() -> None:
+    counts = {"prompt": 9, "proposal": 3, "pair": 3, "token": 4}
+    sizes = {**counts, "channel": 256, "encoder_channel": 352}
+    of_prompt = 2 * 3 + 256 + 4 * 256 + 1 + 4 * 3
+
+    assert object_bytes("features", sizes) == 4 * (9 * of_prompt + 2 * 352)

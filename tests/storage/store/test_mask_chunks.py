@@ -142,14 +142,6 @@ def test_a_shard_cut_short_is_caught(tmp_path: Path, n_bytes: int) -> None:
         read(as_they_are(chunks), range(1))
 
 
-def test_a_missing_shard_is_named(tmp_path: Path) -> None:
-    chunks = write(tmp_path)
-    shard_file(chunks, 2).unlink()
-    read(chunks, range(6))
-    with pytest.raises(StoreError, match=r"No such file or directory.*c\.2\.0\.0\.0\.0"):
-        read(chunks, range(7))
-
-
 def test_an_absent_chunk_is_named_not_taken_for_zeros(tmp_path: Path) -> None:
     path = tmp_path / "mask_code"
     array = zarr.create_array(

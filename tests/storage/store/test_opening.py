@@ -154,6 +154,7 @@ def edit_record(manifest: dict[str, Any]) -> None:
     [
         (edit_record, r"manifest/zarr\.json must have the sha256 '\w{64}', got '\w{64}'$"),
         (lambda m: m.pop("sha256"), r"json must be the manifest of a store, got KeyError"),
+        (lambda m: m["files"].update(x=["12"]), r"must be the manifest of a store, got TypeError"),
     ],
 )
 def test_a_manifest_is_held_to_its_own_digest(
@@ -174,8 +175,3 @@ def test_damage_is_named_when_it_is_read(features: Path) -> None:
         naming_damage(features),
     ):
         dataset.iou.load()
-
-
-def test_an_error_that_names_a_store_is_not_named_again(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"^stale$"), naming_damage(tmp_path):
-        raise StoreError("stale")
