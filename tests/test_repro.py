@@ -133,9 +133,11 @@ def add_comments(root: Path, files: Iterable[str]) -> None:
             file.write("# An edited comment.\n")
 
 
-def evaluated_inputs(lock: str) -> object:
-    """What a lock says that the results were made of."""
-    return yaml.safe_load(lock)["stages"]["evaluate@shapes_val"]["deps"]
+def evaluated_inputs(root: Path) -> dict[str, str]:
+    """What a lock says that the results were made of, heads apart."""
+    lock = yaml.safe_load((root / "dvc.lock").read_text("utf-8"))
+    deps = lock["stages"]["evaluate@shapes_val"]["deps"]
+    return {dep["path"]: dep["md5"] for dep in deps if not dep["path"].startswith("heads")}
 
 
 def test_every_stage_runs_once(demo: Demo) -> None:
@@ -181,7 +183,7 @@ def test_features_lie_on_the_disk_twice_and_all_else_once(demo: Demo) -> None:
     stats = [file.lstat() for place in places for file in place.rglob("*") if file.is_file()]
     on_disk = sum({stat.st_ino: stat.st_size for stat in stats}.values())
     twice = sum(file.stat().st_size for file in demo.root.glob("cache/pool/*/*.npz"))
-    assert outputs < on_disk <= MOST_OVER_OUTPUTS * outputs + twice
+    assert on_disk <= MOST_OVER_OUTPUTS * outputs + twice
     features = [file for file in (demo.root / "cache/features").rglob("*") if file.is_file()]
     assert 0 < twice <= 1.3 * sum(file.stat().st_size for file in features)
 
@@ -190,9 +192,8 @@ def test_stages_that_run_again_change_no_byte_of_the_cache(project: Path) -> Non
     run(project, "dvc", "checkout", "--relink")
     linked = project / "cache/objects/shapes_val.zarr/zarr.json"
     assert linked.stat().st_nlink == 2
-    change_params(project, evaluate={"n_curve_points": 11})
-    assert repro(project).ran == ["evaluate@shapes_val", "report"]
-    repro(project, "--force", "--single-item", "prepare@shapes_val", "entropy@shapes_val")
+    again = ("prepare@shapes_val", "entropy@shapes_val", "evaluate@shapes_val")
+    assert repro(project, "--force", "--single-item", *again).ran == [*again]
     for file in (project / ".dvc/cache/files/md5").glob("*/*"):
         found = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
         assert found == file.parent.name + file.name.removesuffix(".dir")
@@ -276,21 +277,16 @@ def test_without_the_data_set_a_clone_that_pulled_runs_nothing(
 
 
 def test_without_the_masks_the_page_is_there_and_new_questions_are_answered(clone: Path) -> None:
-    lock = clone / "dvc.lock"
-    before = lock.read_text("utf-8")
+    before = evaluated_inputs(clone)
     run(clone, "bash", "-ec", WITHOUT_MASKS)
     # Where nothing has changed, what was pulled stays.
     run(clone, "bash", "-ec", THEN)
     assert (clone / "results" / "report.html").is_file()
-    change_params(clone, evaluate={"n_curve_points": 11})
-    assert repro(clone, "--allow-missing").ran == ["evaluate@shapes_val", "report"]
-    assert not (clone / "cache" / "masks").exists()
-    # The same inputs, for a lock that names a part of them makes others evaluate again.
-    assert evaluated_inputs(lock.read_text("utf-8")) == evaluated_inputs(before)
-
     change_params(clone, train={"seed": 1})
     # The pictures of other heads' objects would need the masks.
     said = run(clone, "bash", "-ec", THEN)
     ran = re.findall(r"^Running stage '(.+)':$", said, re.MULTILINE)
     assert ran == ["train@shapes_train", "evaluate@shapes_val", "report"]
-    assert (clone / "results" / "report.html").is_file()
+    assert not (clone / "cache" / "masks").exists()
+    # The same inputs, for a lock that names a part of them makes others evaluate again.
+    assert evaluated_inputs(clone) == before
