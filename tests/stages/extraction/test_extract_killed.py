@@ -118,8 +118,8 @@ def start(*ending: str) -> "subprocess.Popen[str]":
 def wait_for_shards(process: "subprocess.Popen[str]", n_shards: int) -> None:
     """Wait until the model is at work and so many shards are done."""
     cell, end = pool_of(), time.monotonic() + START_S
-    n_left = len(cell.split.names) - n_shards
-    while len(cell.lacking()) > n_left or not begun_files(cell.folder):
+    n_most = len(cell.split.names) - n_shards
+    while len(cell.lacking()) > n_most or not begun_files(cell.folder):
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < end, f"{n_shards} shards took too long"
         time.sleep(0.001)
