@@ -25,6 +25,7 @@ from PIL import Image
 from pipeline.predictor import UncertainMaskGenerator, Uncertainty, coco_masks
 from stages.annotation.cvat import create
 from stages.predictor import load_predictor
+from stages.settings.parsing import ParamsError
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import drawn, write_random_heads
 
@@ -78,6 +79,12 @@ class Agent(AgentInteractionFunctionDriver):  # type: ignore[misc] # CVAT ships 
 def agent() -> Agent:
     """The agent of clicks and boxes."""
     return Agent()
+
+
+def test_cvat_runs_an_agent_for_what_it_created(agent: Agent) -> None:
+    fields = agent.get_remote_function_fields(created().spec)
+    assert fields == {"min_pos_points": 0, "min_neg_points": 0, "startswith_box_optional": True}
+    agent.validate_function_compatibility({"startswith_box": False, **fields})
 
 
 @pytest.mark.parametrize(
@@ -184,3 +191,10 @@ def test_heads_are_taken_under_their_own_protocol(tmp_path: Path) -> None:
     path = tmp_path / "best.safetensors"
     write_random_heads(path, protocol="best")
     assert created(heads=str(path)).predictor.heads.head_set.protocol == "best"
+
+
+def test_settings_of_the_grid_without_it_are_refused() -> None:
+    with pytest.raises(
+        ParamsError, match=r"^min-score must come with everything, got 0\.5 without"
+    ):
+        created(min_score=0.5)

@@ -1,6 +1,9 @@
 """Label Studio's backend: requests as it sends them in, predictions as it reads them out."""
 
+import re
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,7 @@ from PIL import Image
 from pipeline.predictor import UncertainPredictor
 from stages.annotation.label_studio import predictions
 from stages.predictor import load_predictor
+from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import drawn
 
 HEIGHT, WIDTH = drawn().shape[:2]
@@ -104,3 +108,39 @@ def test_nothing_is_found_before_anything_is_marked(
 ) -> None:
     assert predictions(predictor, photo, None, listed, **NAMES) == []
     assert predictions(predictor, photo, {"result": []}, listed, **NAMES) == []
+
+
+def test_the_backend_of_the_docs_answers(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the parts of Label Studio's packages that it names, which bring a server of theirs."""
+
+    class Base:
+        def get_first_tag_occurence(self, control: str, of: str) -> tuple[str, str, str]:
+            assert (control, of) == ("BrushLabels", "Image")
+            return "brush", "image", "photo"
+
+        def get_local_path(self, url: str, *, task_id: int) -> str:
+            assert (url, task_id) == ("/data/upload/1.png", 7)
+            return str(photo)
+
+    packages: dict[str, dict[str, Any]] = {
+        "label_studio_ml": {},
+        "label_studio_ml.model": {"LabelStudioMLBase": Base},
+        "label_studio_ml.response": {"ModelResponse": SimpleNamespace},
+        "label_studio_sdk": {},
+        "label_studio_sdk.converter": {},
+        "label_studio_sdk.converter.brush": {"mask2rle": listed},
+    }
+    for name, own in packages.items():
+        module = ModuleType(name)
+        vars(module).update(own)
+        monkeypatch.setitem(sys.modules, name, module)
+    page = (ROOT / "docs" / "annotate.md").read_text("utf-8")
+    (code,) = re.findall(
+        r"^```python\n(from label_studio_ml.*?)^```", page, re.DOTALL | re.MULTILINE
+    )
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 - that of the docs
+    tasks = [{"id": 7, "data": {"photo": "/data/upload/1.png"}}]
+    response = names["NewModel"]().predict(tasks, context={"result": [click(120, 80)]}, login="x")
+    (one,) = response.predictions
+    assert any(one["result"][0]["value"]["rle"])
