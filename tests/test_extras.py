@@ -19,6 +19,8 @@ from tests.fixtures.environments import installed_packages, link_packages, run_p
 from tests.fixtures.eval_split import write_split
 from tests.fixtures.predictors import drawn
 
+pytestmark = pytest.mark.slow
+
 READ: Final = """
 import json, sys
 from importlib.util import find_spec

@@ -17,6 +17,8 @@ from tests.fixtures.mini import MODELS
 from tests.fixtures.predictors import drawn
 from tests.fixtures.project_copy import copy_files
 
+pytestmark = pytest.mark.slow
+
 OF_THE_REPOSITORY: Final = {"storage/checkpoints/mini_weights/curve.csv"}
 """Files of the packages that only tell how others were made."""
 
