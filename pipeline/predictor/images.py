@@ -1,5 +1,6 @@
 """A user's images, checked and encoded once, and masks at their size."""
 
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Final, no_type_check
 
@@ -11,8 +12,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from pipeline.predictor.colours import describe_colours
-from pipeline.sam.model import Embedding, Sam
-from pipeline.views import View, apply_view, default_view
+from pipeline.sam.model import Embedding
 
 Rgb = UInt8[np.ndarray, "height width 3"] | Float32[np.ndarray, "height width 3"]
 """Bytes on the scale 0..255, floats on 0..1."""
@@ -68,20 +68,12 @@ def _own(pixels: Rgb) -> Rgb:
     return contiguous if contiguous.flags.writeable else contiguous.copy()
 
 
-IDENTITY: Final = default_view("identity")
-
-
+@dataclass(frozen=True)
 class EncodedImage:
-    """An image as the model of a predictor encodes it; other views and models come later, if ever.
+    """An image as the model of a predictor encodes it."""
 
-    ``n_encodes`` counts these.
-    """
-
-    def __init__(self, sam: Sam, rgb: Rgb, embedding: Embedding) -> None:
-        self.embedding = embedding
-        self.n_encodes = 0
-        self.rgb = rgb
-        self._encodings = {_key(sam, IDENTITY, ""): embedding}
+    rgb: Rgb
+    embedding: Embedding
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -92,26 +84,6 @@ class EncodedImage:
     def colours(self) -> Float64[np.ndarray, " descriptor"]:
         """What its colours are like, as training images are described."""
         return describe_colours(bytes_of(self.rgb))
-
-    def encoded(self, sam: Sam, view: View = IDENTITY, *, name: str = "") -> Embedding:
-        """A view of the image, encoded by a model.
-
-        Parameters
-        ----------
-        name
-            Name of the image, which seeds what is random in a view.
-        """
-        key = _key(sam, view, name)
-        if key not in self._encodings:
-            is_itself = view == IDENTITY
-            rgb = self.rgb if is_itself else apply_view(bytes_of(self.rgb), view, image=name)
-            self._encodings[key] = sam.encode(rgb)
-            self.n_encodes += 1
-        return self._encodings[key]
-
-
-def _key(sam: Sam, view: View, name: str) -> tuple[Sam, str, str, str]:
-    return sam, view.name, view.described_parameters, name
 
 
 Stretch = tuple[

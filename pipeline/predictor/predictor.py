@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from pipeline.extraction.plan import decoder_batch
 from pipeline.predictor.advice import Costs
-from pipeline.predictor.bayesian import BayesianEntropies, BayesianPlan, bayesian_entropies
 from pipeline.predictor.images import EncodedImage, at_image, masks_at_image, rgb_of
 from pipeline.predictor.prompts import (
     DecoderPrompts,
@@ -97,8 +96,7 @@ class UncertainPredictor:
             for start in range(0, len(pixels), step)
             for embedding in self.sam.encode_batch(pixels[start : start + step])
         ]
-        pairs = zip(pixels, embeddings, strict=True)
-        self._images = tuple(EncodedImage(self.sam, *pair) for pair in pairs)
+        self._images = tuple(map(EncodedImage, pixels, embeddings))
         self._is_batch = is_batch
 
     def get_image_embedding(self) -> Float[Tensor, "image channel rows cols"]:
@@ -260,50 +258,6 @@ class UncertainPredictor:
             self._uncertainties(image, prompt_sets, costs)
             for image, prompt_sets in zip(images, prompt_sets_batch, strict=True)
         ]
-
-    def predict_bayesian(
-        self,
-        point_coords: ArrayLike | None = None,
-        point_labels: ArrayLike | None = None,
-        box: ArrayLike | None = None,
-        mask_input: ArrayLike | None = None,
-        *,
-        others: Sequence[Sam] = (),
-        plan: BayesianPlan = BayesianPlan(),  # noqa: B008 - it is frozen
-    ) -> BayesianEntropies:
-        """Entropies over views, clicks and models, which take a pass for each.
-
-        Parameters
-        ----------
-        point_coords, point_labels, box, mask_input
-            As for ``predict``, of one prompt set.
-        others
-            The other models of the family, such as ``.sam`` of other predictors.
-        plan
-            Which views and clicks.
-
-        Returns
-        -------
-        ``h_t``, ``h_xp`` and ``h_theta`` in bits, and what they took. Encodings are kept until the
-        next image, so that the second question about an image costs less.
-
-        Raises
-        ------
-        RuntimeError
-            If no image was set.
-        ValueError
-            If ``predict_uncertainty`` refuses the prompts, a click of the plan is not in the image,
-            or another model's masks are of another size.
-
-        Notes
-        -----
-        H_T, H_Xp (Eq. 6) and H_Θ (Eq. 5): H(mean of y_j), with H as in Eq. 3 and y_j the selected
-        mask of each view, click or model. The paper draws the clicks from the true mask, which
-        nobody has here; they are drawn from the selected one.
-        """
-        prompt_set, image = PromptSet(point_coords, point_labels, box, mask_input), self._one()
-        prompts = parse_one(prompt_set, image.size_px, mask_size_px=self.sam.mask_size_px)
-        return bayesian_entropies(self.sam, image, prompts, others=others, plan=plan)
 
     @torch.inference_mode()
     def _predict(

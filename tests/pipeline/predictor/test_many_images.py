@@ -129,7 +129,7 @@ def test_one_image_and_many_are_not_mistaken_for_each_other() -> None:
     ):
         predictor.predict_uncertainty_batch([[]])
     predictor.set_image_batch(IMAGES)
-    for ask in (predictor.predict, predictor.predict_uncertainty, predictor.predict_bayesian):
+    for ask in (predictor.predict, predictor.predict_uncertainty):
         with pytest.raises(
             RuntimeError, match=r"set by set_image .*, got 3 by set_image_batch: call"
         ):

@@ -47,7 +47,6 @@ def test_what_no_head_can_judge_is_refused_in_the_same_words_by_all(name: str) -
     for ask in (
         lambda: predictor.predict_uncertainty(**asked),
         lambda: predictor.predict_uncertainties(both),
-        lambda: predictor.predict_bayesian(**asked),
         lambda: many.predict_uncertainty_batch([both]),
     ):
         with pytest.raises(PromptError, match=words):
