@@ -71,15 +71,6 @@ class Reliability:
         return error
 
 
-@dataclass(frozen=True)
-class Accuracy:
-    """How far predicted IoUs are from the true ones, in each resample."""
-
-    root_mean_square: Float[np.ndarray, "resample"]
-    bias: Float[np.ndarray, "resample"]
-    """Mean of predicted - true; above 0, masks are worse than predicted."""
-
-
 def reliability(
     predicted_iou: Float[np.ndarray, "object"],
     iou: Float[np.ndarray, "object"],
@@ -111,11 +102,14 @@ def accuracy(
     predicted_iou: Float[np.ndarray, "object"],
     iou: Float[np.ndarray, "object"],
     resamples: bootstrap.Resamples,
-) -> Accuracy:
-    """Root mean square and mean of predicted - true IoU."""
+) -> dict[str, bootstrap.Resampled]:
+    """How far predicted IoUs are from the true ones: ``root_mean_square``, and ``bias``.
+
+    The latter is the mean of predicted - true; above 0, masks are worse than predicted.
+    """
     error = np.subtract(predicted_iou, iou, dtype=np.float64)
     square, bias = bootstrap.resampled_means(np.stack([error**2, error], axis=1), resamples).T
-    return Accuracy(np.sqrt(square), bias)
+    return {"root_mean_square": np.sqrt(square), "bias": bias}
 
 
 def pixel_rows(

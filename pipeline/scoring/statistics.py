@@ -195,7 +195,7 @@ def coverage_curves(masks: Iterable[JudgedMasks], n_points: int) -> Iterator[Cov
         measures = {("", name): value for name, value in bounds.items()} | dict(own.measures)
         for (train_split, measure), uncertainty in measures.items():
             curve = usefulness.risk_coverage(risk, uncertainty, n_points)
-            yield CoverageCurve(own.protocol, train_split, own.model, measure, **vars(curve))
+            yield CoverageCurve(own.protocol, train_split, own.model, measure, *curve)
 
 
 def reliability_rows(
@@ -265,11 +265,11 @@ def _statistics(
     if BY_NAME[measure].predicted_iou:
         predicted = predicted_iou(measure, uncertainty)
         found["calibration_error"] = reliability(predicted, ranked.iou, drawn).error
-        found |= vars(accuracy(predicted, ranked.iou, drawn))
+        found |= accuracy(predicted, ranked.iou, drawn)
     if ranked.gain is not None:
         found["routed"] = usefulness.share_to_match(ranked.gain, uncertainty, drawn)
     named: dict[StatisticKey, Resampled] = {(name, None): values for name, values in found.items()}
     for limit in FAILURE_IOUS:
-        found = vars(usefulness.detection(ranked.iou < limit, uncertainty, drawn))
+        found = usefulness.detection(ranked.iou < limit, uncertainty, drawn)
         named |= {(name, limit): values for name, values in found.items()}
     return named
