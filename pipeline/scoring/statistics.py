@@ -13,7 +13,7 @@ from pipeline.result_rows import CoverageCurve, ReliabilityRow, StatisticRow
 from pipeline.scoring import usefulness
 from pipeline.scoring.bootstrap import Resampled, Resamples, each_once, interval, intervals
 from pipeline.scoring.calibration import accuracy, reliability
-from pipeline.scoring.corrections import BOUNDS
+from pipeline.scoring.corrections import bounds
 from pipeline.scoring.measures import BY_NAME, predicted_iou
 from pipeline.scoring.tasks import Each, JudgedMasks, default_model
 
@@ -191,9 +191,7 @@ def coverage_curves(masks: Iterable[JudgedMasks], n_points: int) -> Iterator[Cov
     """Curves of the bounds and of every measure."""
     for own in masks:
         risk = 1 - own.iou
-        bounds = dict(zip(BOUNDS, (risk, -risk, np.zeros_like(risk)), strict=True))
-        measures = {("", name): value for name, value in bounds.items()} | dict(own.measures)
-        for (train_split, measure), uncertainty in measures.items():
+        for (train_split, measure), uncertainty in (bounds(risk) | own.measures).items():
             curve = usefulness.risk_coverage(risk, uncertainty, n_points)
             yield CoverageCurve(own.protocol, train_split, own.model, measure, *curve)
 
