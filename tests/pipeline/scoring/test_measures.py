@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.heads.kinds import KINDS, HeadSet
-from pipeline.mask_statistics import AGREEMENTS, ENTROPIES
+from pipeline.mask_statistics import ENTROPIES
 from pipeline.proposals import ProposalScores
 from pipeline.scoring.evidence import Evidence
 from pipeline.scoring.measures import (
@@ -162,11 +162,3 @@ def test_each_task_has_a_ranking_of_its_gallery_with_and_without_heads() -> None
         assert [BY_NAME[name].heads for name in trained] == list(KINDS)
         assert untrained in UNTRAINED_MEASURES
         assert {*trained, untrained} <= set(TASK_MEASURES[task])
-
-
-def test_a_shared_measure_is_the_largest_models_or_that_of_a_shared_entropy_or_agreement() -> None:
-    shared = {row.name for row in (*ENTROPIES, *AGREEMENTS) if row.is_shared}
-    assert {measure.name for measure in MEASURES if measure.is_shared} == {
-        "sam_score_largest",
-        *shared,
-    }
