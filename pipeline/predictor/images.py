@@ -1,16 +1,17 @@
 """A user's images, checked and encoded once, and masks at their size."""
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Final, no_type_check
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Float64, UInt8
 from numba import njit
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from pipeline.extraction.iou import stretched
 from pipeline.predictor.colours import describe_colours
 from pipeline.sam.model import Embedding
 
@@ -86,12 +87,6 @@ class EncodedImage:
         return describe_colours(bytes_of(self.rgb))
 
 
-Stretch = tuple[
-    Int64[np.ndarray, " pixel"], Int64[np.ndarray, " pixel"], Float32[np.ndarray, " pixel"]
-]
-"""For each pixel of a side, the logit before it, the one after, and the weight of the latter."""
-
-
 def at_image(
     logits: Float[Tensor, "prompt proposal y x"], size_px: tuple[int, int]
 ) -> Float[Tensor, "prompt proposal height width"]:
@@ -114,18 +109,10 @@ def masks_at_image(
         far = (at_image(logits, size_px) > 0).cpu().numpy()
         return far
     masks = np.zeros((*logits.shape[:2], *size_px), np.bool_)
-    sides = (_stretch(n, n_px) for n, n_px in zip(logits.shape[2:], size_px, strict=True))
-    _cut(logits.flatten(0, 1).numpy(), *sides, masks.reshape(-1, *size_px))
+    sides = (stretched(n, n_px) for n, n_px in zip(logits.shape[2:], size_px, strict=True))
+    places = (tuple(part.numpy() for part in (one.before, one.after, one.share)) for one in sides)
+    _cut(logits.flatten(0, 1).numpy(), *places, masks.reshape(-1, *size_px))
     return masks
-
-
-@lru_cache(maxsize=64)
-def _stretch(n: int, n_px: int) -> Stretch:
-    """Where the pixels of a side lie among its logits, in the single precision of torch."""
-    scale, half = np.float32(n) / np.float32(n_px), np.float32(0.5)
-    at = np.maximum((np.arange(n_px, dtype=np.float32) + half) * scale - half, 0)
-    before = at.astype(np.int64)
-    return before, np.minimum(before + 1, n - 1), at - before.astype(np.float32)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -138,7 +125,7 @@ def _cut(logits, rows, columns, masks):  # noqa: ANN001, ANN202 - checkers canno
     logits
         float32 (mask, y, x).
     rows, columns
-        A ``Stretch`` of each side.
+        ``before``, ``after`` and ``share`` of the ``Stretch`` of each side.
     masks
         bool (mask, height, width), all False before.
     """
