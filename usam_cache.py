@@ -11,21 +11,15 @@ from storage.extras import absent
 if TYPE_CHECKING:
     from pipeline.entropy.mixtures import mask_entropy
     from pipeline.masks import decode as decode_masks
-    from pipeline.predictor import (
-        BayesianPlan,
-        PromptSet,
-        UncertainMaskGenerator,
-        UncertainPredictor,
-    )
+    from pipeline.predictor import PromptSet, UncertainMaskGenerator, UncertainPredictor
     from pipeline.prompts import sample_prompts
     from pipeline.sam import Sam
     from pipeline.sam import build as build_sam
     from pipeline.scoring.auc import correction_auc
-    from stages.predictor import load_others, load_predictor
+    from stages.predictor import load_predictor
     from storage import open_entropy, open_features, open_masks, open_objects
 
 __all__ = [
-    "BayesianPlan",
     "PromptSet",
     "Sam",
     "UncertainMaskGenerator",
@@ -33,7 +27,6 @@ __all__ = [
     "build_sam",
     "correction_auc",
     "decode_masks",
-    "load_others",
     "load_predictor",
     "mask_entropy",
     "open_entropy",
@@ -55,11 +48,9 @@ READING: Final = {
 
 PREDICTING: Final = {
     "load_predictor": "stages.predictor.loading.load_predictor",
-    "load_others": "stages.predictor.loading.load_others",
     "UncertainPredictor": "pipeline.predictor.predictor.UncertainPredictor",
     "UncertainMaskGenerator": "pipeline.predictor.everything.UncertainMaskGenerator",
     "PromptSet": "pipeline.predictor.prompts.PromptSet",
-    "BayesianPlan": "pipeline.predictor.bayesian.BayesianPlan",
     "Sam": "pipeline.sam.model.Sam",
     "build_sam": "pipeline.sam.building.build",
     "mask_entropy": "pipeline.entropy.mixtures.mask_entropy",

@@ -1,6 +1,6 @@
 """The kinds of prompt sets: one row each, from which names, settings, calls and docs follow."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -133,22 +133,6 @@ def moved_click(number: int, clicks: Clicks, mask: Mask) -> Points:
     return (clicks[[0]] + generator.integers(-reach_px, reach_px + 1)).clip(0, size_px - 1)
 
 
-def check_table(kinds: Sequence[PromptKind]) -> None:
-    """Check that the table has the order of the arrays.
-
-    Raises
-    ------
-    ValueError
-        If those of the method are not the first, in their order, or a name is there twice.
-    """
-    names = tuple(kind.name for kind in kinds)
-    if names[: len(PROMPTS)] != PROMPTS or len({*names}) != len(names):
-        raise ValueError(
-            f"PROMPT_KINDS must be {', '.join(PROMPTS)}, then others, each name once, got "
-            f"{', '.join(names)}"
-        )
-
-
 PROMPT_KINDS: Final = (
     *(
         PromptKind(name, "one click", partial(_click, index), group="clicks")
@@ -185,8 +169,6 @@ PROMPT_KINDS: Final = (
     ),
 )
 """Those of the method, in the order of ``PROMPTS``, then those that settings ask for."""
-
-check_table(PROMPT_KINDS)
 
 EXTRA_PROMPTS: Final = tuple(dict.fromkeys(kind.asked_as for kind in PROMPT_KINDS[len(PROMPTS) :]))
 """Prompt sets, or groups of them, that no formula of the method asks for."""

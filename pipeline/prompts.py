@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 
-from pipeline.seeds import derive_seed
 from pipeline.vocabulary import SINGLE_CLICKS
 
 EROSION_PX: Final = 5
@@ -31,7 +30,7 @@ def sample_prompts(mask: Bool[np.ndarray, "h w"], seed: int) -> Int32[np.ndarray
     mask
         Ground truth of the object.
     seed
-        Fixes the seven random clicks; see ``object_seed``.
+        Fixes the seven random clicks.
 
     Returns
     -------
@@ -55,11 +54,6 @@ def sample_prompts(mask: Bool[np.ndarray, "h w"], seed: int) -> Int32[np.ndarray
     random = generator.choice(x.size, n_random, replace=x.size < n_random)
     chosen = np.append(_central(x, y), random)
     return np.stack([x[chosen], y[chosen]], axis=-1).astype(np.int32)
-
-
-def object_seed(seed: int, file: str, object_id: int) -> int:
-    """Seed of one object's clicks: depends on its names, never on the order of work."""
-    return derive_seed(seed, file, object_id)
 
 
 def _inner_pixels(mask: Bool[np.ndarray, "h w"]) -> tuple[Pixels, Pixels]:

@@ -22,7 +22,7 @@ from pipeline.risk_control import promise_rows
 from pipeline.scoring import statistics, tasks
 from pipeline.scoring.bootstrap import Resamples
 from pipeline.scoring.calibration import PixelScores, pixel_rows
-from pipeline.scoring.corrections import auc_rows, correlations, curves, iou_rows, n_measures
+from pipeline.scoring.corrections import auc_rows, correlations, curves, iou_rows
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import predicted_iou
 from pipeline.vocabulary import JUDGED, N_PROPOSALS
@@ -274,7 +274,8 @@ def auc_table(
     split: str, scores: SplitScores, resamples: Resamples, each: tasks.Each
 ) -> pd.DataFrame:
     """AUC of every measure, with intervals."""
-    with counted(each, f"evaluate {split}", n_measures(scores.models)) as each_counted:
+    n = sum(len(one.measures_of_tokens) for one in tasks.judged_masks(scores.models))
+    with counted(each, f"evaluate {split}", n) as each_counted:
         return as_frame(SPLIT_TABLES["auc"], auc_rows(scores.models, resamples, each_counted))
 
 

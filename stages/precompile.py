@@ -31,7 +31,7 @@ def statistics() -> list[np.ndarray]:
         aurc(iou, uncertainty, resamples),
         spearman(iou, uncertainty, resamples),
         share_to_match(1 - iou, uncertainty, resamples),
-        *vars(detection(iou < A_FEW, uncertainty, resamples)).values(),
+        *detection(iou < A_FEW, uncertainty, resamples).values(),
         *vars(reliability(uncertainty, iou, resamples)).values(),
     ]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.prompts import measure_objects, object_seed
+from pipeline.prompts import measure_objects
+from pipeline.seeds import derive_seed
 from stages.program.main import check_unchanged, stage_main
 from stages.program.progress import counting, progress
 from stages.settings.blocks import Split
@@ -64,7 +65,7 @@ def _tabulate(split: str, records: Records, folder: Path, seed: int) -> ObjectTa
         masks = (
             (
                 decode_rle(item.mask_rle, image.height_px, image.width_px),
-                object_seed(seed, image.file, item.object_id),
+                derive_seed(seed, image.file, item.object_id),
             )
             for item in counting(objects, advance)
             for image in [images[item.image_index]]

@@ -200,7 +200,7 @@ def _errors(found: SplitResults, protocol: str) -> tuple[str, dict[str, Errors]]
         draws = (each_once(len(iou)), drawn)
         errors[name] = Errors(
             np.concatenate([reliability(predicted, iou, one).error for one in draws]),
-            np.concatenate([accuracy(predicted, iou, one).root_mean_square for one in draws]),
+            np.concatenate([accuracy(predicted, iou, one)["root_mean_square"] for one in draws]),
         )
     return model, errors
 

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int, UInt8
 
-from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, CellMasks, MaskStatistic
+from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, CellMasks, MaskStatistic, Shares
 from pipeline.proposals import judged_proposals
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, PROMPTS, SINGLE_CLICKS
 
@@ -109,34 +110,24 @@ def plan_cells(
         T, or a subset that includes ``identity``.
     """
     return [
-        _planned(
-            read_cell(model, view),
-            model,
-            view,
-            n_models=len(models),
-            n_views=len(views),
-            is_end=model in {models[0], models[-1]},
-        )
+        _planned(read_cell(model, view), model, view, models=models, n_views=len(views))
         for model in models
         for view in views
     ]
 
 
 def _planned(
-    rows: CellRows, model: str, view: str, *, n_models: int, n_views: int, is_end: bool
+    rows: CellRows, model: str, view: str, *, models: Sequence[str], n_views: int
 ) -> PlannedCell:
+    of_cell = partial(
+        CellMasks,
+        is_identity=view == "identity",
+        n_models=len(models),
+        n_views=n_views,
+        is_end=model in {models[0], models[-1]},
+    )
     places = _places(rows.prompts)
-    chosen = {
-        clicks: cell_masks(
-            rows.sam_score[:, own],
-            rows.iou[:, own],
-            is_identity=view == "identity",
-            n_models=n_models,
-            n_views=n_views,
-            is_end=is_end,
-        )
-        for clicks, own in places.items()
-    }
+    chosen = {clicks: _cell_masks(rows, own, of_cell) for clicks, own in places.items()}
     single = chosen[SINGLE_CLICKS]
     judged = [single[name].is_judged[:, _CENTER].argmax(axis=-1) for name in JUDGED]
     return PlannedCell(
@@ -167,7 +158,7 @@ def mixture_weights(
     Parameters
     ----------
     chosen
-        As ``cell_masks`` gives them.
+        By judged proposal, those of the single clicks.
     """
     n_objects = len(chosen[JUDGED[0]].is_judged)
     weight = np.zeros((n_objects, len(MIXTURES), n_prompts, N_PROPOSALS))
@@ -197,31 +188,19 @@ def _members(
     return np.concatenate(numbers, axis=1), compared
 
 
-def cell_masks(
-    sam_score: Float32[np.ndarray, "object click proposal"],
-    iou: Float32[np.ndarray, "object click proposal"],
-    *,
-    is_identity: bool,
-    n_models: int,
-    n_views: int,
-    is_end: bool,
+def _cell_masks(
+    rows: CellRows, places: list[int], of_cell: Callable[[Shares, Shares], CellMasks]
 ) -> dict[str, CellMasks]:
-    """Masks of a cell as mixtures weigh them, for each judged proposal.
+    """Masks of some prompt sets as mixtures weigh them, for each judged proposal.
 
     Notes
     -----
     The judged proposal is chosen for each prediction; ties go to the first.
     """
+    sam_score, iou = rows.sam_score[:, places], rows.iou[:, places]
     shares = task_probability(sam_score)
     return {
-        judged: CellMasks(
-            task_probability=shares,
-            is_judged=_ONE_OF_ALL[judged_proposals(judged, iou=iou, sam_score=sam_score)],
-            is_identity=is_identity,
-            n_models=n_models,
-            n_views=n_views,
-            is_end=is_end,
-        )
+        judged: of_cell(shares, _ONE_OF_ALL[judged_proposals(judged, iou=iou, sam_score=sam_score)])
         for judged in JUDGED
     }
 

@@ -1,6 +1,7 @@
 """IoU of predicted masks with the true one, at the resolution of the image."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -46,7 +47,7 @@ def boxed_iou(
     Where the box is has to be known first, so a GPU would have to be waited for.
     """
     size = ground_truth.shape[1:]
-    rows, columns = (_stretched(n, to) for n, to in zip(logits.shape[2:], size, strict=True))
+    rows, columns = (stretched(n, to) for n, to in zip(logits.shape[2:], size, strict=True))
     highest = logits.amax(1)
     by_row, by_column = ((highest.amax(axis) > 0).numpy() for axis in (2, 1))
     found = []
@@ -96,7 +97,8 @@ class Stretch:
         )
 
 
-def _stretched(n: int, n_pixels: int) -> Stretch:
+@lru_cache(maxsize=64)
+def stretched(n: int, n_pixels: int) -> Stretch:
     """All pixels of a side, with align_corners=False."""
     at = ((torch.arange(n_pixels) + 0.5) * (n / n_pixels) - 0.5).clamp(min=0)
     before = at.long()

@@ -23,15 +23,6 @@ from pipeline.vocabulary import PROPOSAL_PAIRS
 Rows = dict[str, np.ndarray]
 """Arrays of consecutive objects by their names in the cache."""
 
-Call = tuple[np.ndarray, np.ndarray, Decoded]
-"""Object row and prompt column of each prompt set of a decoder call, and what it gave."""
-
-Found = tuple[np.ndarray, np.ndarray, dict[str, Tensor]]
-"""The same, with all that is kept of it."""
-
-Each = Callable[[Callable[[Call], Found], Iterable[Call]], Iterable[Found]]
-"""``map``, or what does the same in another time."""
-
 
 @dataclass(frozen=True)
 class Request:
@@ -74,6 +65,28 @@ class Request:
         return there
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Prompt sets of one decoder call, of objects and columns of the rows."""
+
+    objects: Int[np.ndarray, " prompt"]
+    columns: Int[np.ndarray, " prompt"]
+    points: Float[np.ndarray, "prompt point 2"]
+    labels: Int[np.ndarray, "prompt point"]
+    n_corrections: int
+    """Clicks that follow."""
+
+
+Call = tuple[Asked, Decoded]
+"""A decoder call, and what it gave."""
+
+Found = tuple[Asked, dict[str, Tensor]]
+"""The same, with all that is kept of it."""
+
+Each = Callable[[Callable[[Call], Found], Iterable[Call]], Iterable[Found]]
+"""``map``, or what does the same in another time."""
+
+
 def extract_objects(
     sam: Sam,
     embedding: Embedding,
@@ -108,21 +121,19 @@ def extract_objects(
     score = boxed_iou if is_near else mask_iou
 
     def judged(call: Call) -> Found:
-        objects, columns, decoded = call
+        asked, decoded = call
         logits = unview(decoded.logits, request.view)
-        found = _found(decoded, score(logits, truth[sam.upload(objects)])) | mask_figures(logits)
+        iou = score(logits, truth[sam.upload(asked.objects)])
+        found = _found(decoded, iou) | mask_figures(logits)
         if with_masks:
             found["mask_code"] = encode_logits(logits)
-        return objects, columns, found
+        return asked, found
 
-    calls = (
-        (one.objects, one.columns, _decode(sam, embedding, request, one))
-        for one in _prompts(request, batch)
-    )
+    calls = ((asked, _decode(sam, embedding, request, asked)) for asked in _asked(request, batch))
     shape = len(request.points), len(request.prompts)
     collected = Collected(shape, wait=None if is_near else sam.wait)
     for found in each(judged, calls):
-        collected.add(*found)
+        collected.add(found)
     return collected.rows() | _image_rows(embedding, len(request.points))
 
 
@@ -148,13 +159,12 @@ class Collected:
         self._rows: Rows = {}
         self._calls: list[Found] = []
 
-    def add(self, objects: np.ndarray, columns: np.ndarray, found: dict[str, Tensor]) -> None:
+    def add(self, found: Found) -> None:
         """Take what one call has found."""
-        call = objects, columns, found
         if self._wait is None:
-            self._fill([call])
+            self._fill([found])
         else:
-            self._calls.append(call)
+            self._calls.append(found)
 
     def rows(self) -> Rows:
         """What all calls have found."""
@@ -163,8 +173,9 @@ class Collected:
         return self._rows
 
     def _fill(self, calls: Sequence[Found]) -> None:
-        objects, columns = (np.concatenate([call[part] for call in calls]) for part in (0, 1))
-        near = {name: _fetched([found[name] for _, _, found in calls]) for name in calls[0][2]}
+        objects = np.concatenate([asked.objects for asked, _ in calls])
+        columns = np.concatenate([asked.columns for asked, _ in calls])
+        near = {name: _fetched([found[name] for _, found in calls]) for name in calls[0][1]}
         if self._wait is not None:
             self._wait()
         for name, tensor in near.items():
@@ -197,19 +208,7 @@ def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch 
     return torch.where(logits > 0, code.clamp(min=first), code.clamp(max=first - 1)).to(torch.uint8)
 
 
-@dataclass(frozen=True)
-class _Prompts:
-    """Prompt sets of one decoder call, of objects and columns of the rows."""
-
-    objects: Int[np.ndarray, " prompt"]
-    columns: Int[np.ndarray, " prompt"]
-    points: Float[np.ndarray, "prompt point 2"]
-    labels: Int[np.ndarray, "prompt point"]
-    n_corrections: int
-    """Clicks that follow."""
-
-
-def _prompts(request: Request, batch: int) -> Iterator[_Prompts]:
+def _asked(request: Request, batch: int) -> Iterator[Asked]:
     """Prompt sets of several numbers of points cannot share a call: see ``Sam.decode``."""
     every = range(len(request.points))
     for kinds in calls_of(request.prompts):
@@ -220,10 +219,10 @@ def _prompts(request: Request, batch: int) -> Iterator[_Prompts]:
         for start in range(0, len(objects), batch):
             some = slice(start, start + batch)
             called = objects[some], columns[some], points[some], labels[some]
-            yield _Prompts(*called, kinds[0].n_corrections)
+            yield Asked(*called, kinds[0].n_corrections)
 
 
-def _decode(sam: Sam, embedding: Embedding, request: Request, asked: _Prompts) -> Decoded:
+def _decode(sam: Sam, embedding: Embedding, request: Request, asked: Asked) -> Decoded:
     """Decode prompt sets, then the same with each correction."""
     points, labels = asked.points, asked.labels
     decoded = sam.decode(embedding, points, labels=labels)

@@ -4,8 +4,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from pipeline.predictor.bayesian import BayesianEntropies as BayesianEntropies
-    from pipeline.predictor.bayesian import BayesianPlan as BayesianPlan
     from pipeline.predictor.everything import UncertainMaskGenerator as UncertainMaskGenerator
     from pipeline.predictor.predictor import UncertainPredictor as UncertainPredictor
     from pipeline.predictor.prompts import PromptSet as PromptSet
@@ -13,8 +11,6 @@ if TYPE_CHECKING:
     from pipeline.predictor.uncertainty import Uncertainty as Uncertainty
 
 _MODULES: Final = {
-    "BayesianEntropies": "bayesian",
-    "BayesianPlan": "bayesian",
     "PromptSet": "prompts",
     "ProposalHeads": "uncertainty",
     "Uncertainty": "uncertainty",

@@ -65,7 +65,8 @@ class UncertainMaskGenerator:
         rgb = bytes_of(rgb_of(image))
         records, inputs = self._generator.generate(rgb)
         sam_score = np.array([record["predicted_iou"] for record in records], np.float32)
-        judgement = uncertainty.judge_rows(self._heads, inputs, sam_score)
+        predicted = uncertainty.predict_rows(self._heads, inputs, sam_score)
+        judgement = uncertainty.judge(self._heads, predicted)
         facts = self._heads.image_facts(rgb, describe_colours(rgb))
         return [record | self._values_of(judgement, i, facts) for i, record in enumerate(records)]
 

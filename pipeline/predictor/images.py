@@ -1,18 +1,19 @@
 """A user's images, checked and encoded once, and masks at their size."""
 
-from functools import cached_property, lru_cache
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, no_type_check
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Float64, UInt8
 from numba import njit
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from pipeline.extraction.iou import stretched
 from pipeline.predictor.colours import describe_colours
-from pipeline.sam.model import Embedding, Sam
-from pipeline.views import View, apply_view, default_view
+from pipeline.sam.model import Embedding
 
 Rgb = UInt8[np.ndarray, "height width 3"] | Float32[np.ndarray, "height width 3"]
 """Bytes on the scale 0..255, floats on 0..1."""
@@ -68,20 +69,12 @@ def _own(pixels: Rgb) -> Rgb:
     return contiguous if contiguous.flags.writeable else contiguous.copy()
 
 
-IDENTITY: Final = default_view("identity")
-
-
+@dataclass(frozen=True)
 class EncodedImage:
-    """An image as the model of a predictor encodes it; other views and models come later, if ever.
+    """An image as the model of a predictor encodes it."""
 
-    ``n_encodes`` counts these.
-    """
-
-    def __init__(self, sam: Sam, rgb: Rgb, embedding: Embedding) -> None:
-        self.embedding = embedding
-        self.n_encodes = 0
-        self.rgb = rgb
-        self._encodings = {_key(sam, IDENTITY, ""): embedding}
+    rgb: Rgb
+    embedding: Embedding
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -92,32 +85,6 @@ class EncodedImage:
     def colours(self) -> Float64[np.ndarray, " descriptor"]:
         """What its colours are like, as training images are described."""
         return describe_colours(bytes_of(self.rgb))
-
-    def encoded(self, sam: Sam, view: View = IDENTITY, *, name: str = "") -> Embedding:
-        """A view of the image, encoded by a model.
-
-        Parameters
-        ----------
-        name
-            Name of the image, which seeds what is random in a view.
-        """
-        key = _key(sam, view, name)
-        if key not in self._encodings:
-            is_itself = view == IDENTITY
-            rgb = self.rgb if is_itself else apply_view(bytes_of(self.rgb), view, image=name)
-            self._encodings[key] = sam.encode(rgb)
-            self.n_encodes += 1
-        return self._encodings[key]
-
-
-def _key(sam: Sam, view: View, name: str) -> tuple[Sam, str, str, str]:
-    return sam, view.name, view.described_parameters, name
-
-
-Stretch = tuple[
-    Int64[np.ndarray, " pixel"], Int64[np.ndarray, " pixel"], Float32[np.ndarray, " pixel"]
-]
-"""For each pixel of a side, the logit before it, the one after, and the weight of the latter."""
 
 
 def at_image(
@@ -142,18 +109,10 @@ def masks_at_image(
         far = (at_image(logits, size_px) > 0).cpu().numpy()
         return far
     masks = np.zeros((*logits.shape[:2], *size_px), np.bool_)
-    sides = (_stretch(n, n_px) for n, n_px in zip(logits.shape[2:], size_px, strict=True))
-    _cut(logits.flatten(0, 1).numpy(), *sides, masks.reshape(-1, *size_px))
+    sides = (stretched(n, n_px) for n, n_px in zip(logits.shape[2:], size_px, strict=True))
+    places = (tuple(part.numpy() for part in (one.before, one.after, one.share)) for one in sides)
+    _cut(logits.flatten(0, 1).numpy(), *places, masks.reshape(-1, *size_px))
     return masks
-
-
-@lru_cache(maxsize=64)
-def _stretch(n: int, n_px: int) -> Stretch:
-    """Where the pixels of a side lie among its logits, in the single precision of torch."""
-    scale, half = np.float32(n) / np.float32(n_px), np.float32(0.5)
-    at = np.maximum((np.arange(n_px, dtype=np.float32) + half) * scale - half, 0)
-    before = at.astype(np.int64)
-    return before, np.minimum(before + 1, n - 1), at - before.astype(np.float32)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -166,7 +125,7 @@ def _cut(logits, rows, columns, masks):  # noqa: ANN001, ANN202 - checkers canno
     logits
         float32 (mask, y, x).
     rows, columns
-        A ``Stretch`` of each side.
+        ``before``, ``after`` and ``share`` of the ``Stretch`` of each side.
     masks
         bool (mask, height, width), all False before.
     """

@@ -5,9 +5,9 @@ from typing import Final
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32
 
-from pipeline.gallery import CLICK_COLOUR, PREDICTION_COLOUR, dot, tint
+from pipeline.gallery import CLICK_COLOUR, PREDICTION_COLOUR, RgbImage, dot, tint
 
 BACKGROUND_COLOUR: Final = (15, 23, 42)
 """Colour of clicks beside the object."""
@@ -15,7 +15,6 @@ BACKGROUND_COLOUR: Final = (15, 23, 42)
 GREY: Final = 0.5
 """Brightness of the image below a heat map."""
 
-RgbImage = UInt8[np.ndarray, "height width 3"]
 Clicks = Sequence[tuple[float, float]]
 
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from pipeline.extraction.plan import decoder_batch
 from pipeline.predictor.advice import Costs
-from pipeline.predictor.bayesian import BayesianEntropies, BayesianPlan, bayesian_entropies
 from pipeline.predictor.images import EncodedImage, at_image, masks_at_image, rgb_of
 from pipeline.predictor.prompts import (
     DecoderPrompts,
@@ -79,7 +78,7 @@ class UncertainPredictor:
         self._set([image], is_batch=False)
 
     def set_image_batch(self, image_list: Sequence[np.ndarray | Image]) -> None:
-        """Encode images of any sizes, for ``predict_batch`` and ``predict_uncertainty_batch``.
+        """Encode images of any sizes, for ``predict_batch``.
 
         Raises
         ------
@@ -97,8 +96,7 @@ class UncertainPredictor:
             for start in range(0, len(pixels), step)
             for embedding in self.sam.encode_batch(pixels[start : start + step])
         ]
-        pairs = zip(pixels, embeddings, strict=True)
-        self._images = tuple(EncodedImage(self.sam, *pair) for pair in pairs)
+        self._images = tuple(map(EncodedImage, pixels, embeddings))
         self._is_batch = is_batch
 
     def get_image_embedding(self) -> Float[Tensor, "image channel rows cols"]:
@@ -172,11 +170,16 @@ class UncertainPredictor:
         ValueError
             If the prompts are not of these shapes, or of fewer or more images.
         """
-        images = self._all()
+        images = self._images
+        if not self._is_batch:
+            raise RuntimeError(
+                "images must be set by set_image_batch before predictions about many, got "
+                f"{'one by set_image' if images else 'none'}"
+            )
         given = (point_coords_batch, point_labels_batch, box_batch, mask_input_batch)
         for part in given:
-            if part is not None:
-                _check_count(part, images)
+            if part is not None and len(part) != len(images):
+                raise ValueError(f"prompts must be of {len(images)} images, got {len(part)}")
         by_part = [repeat(None, len(images)) if part is None else part for part in given]
         every = zip(*by_part, strict=True)
         output = multimask_output, return_logits, normalize_coords
@@ -217,6 +220,7 @@ class UncertainPredictor:
         (found,) = self.predict_uncertainties([prompt_set], costs=costs)
         return found
 
+    @torch.inference_mode()
     def predict_uncertainties(
         self,
         prompt_sets: Sequence[PromptSet],
@@ -237,73 +241,24 @@ class UncertainPredictor:
         -------
         In the order of the prompt sets, which may differ in their kind.
         """
-        return self._uncertainties(self._one(), prompt_sets, costs, mask_size_px)
-
-    def predict_uncertainty_batch(
-        self,
-        prompt_sets_batch: Sequence[Sequence[PromptSet]],
-        *,
-        costs: Costs = Costs(),  # noqa: B008 - it is frozen
-    ) -> list[list[Uncertainty]]:
-        """The same for each image of ``set_image_batch``.
-
-        Raises
-        ------
-        RuntimeError
-            If no images were set.
-        ValueError
-            If the prompts are of fewer or more images.
-        """
-        images = self._all()
-        _check_count(prompt_sets_batch, images)
-        return [
-            self._uncertainties(image, prompt_sets, costs)
-            for image, prompt_sets in zip(images, prompt_sets_batch, strict=True)
-        ]
-
-    def predict_bayesian(
-        self,
-        point_coords: ArrayLike | None = None,
-        point_labels: ArrayLike | None = None,
-        box: ArrayLike | None = None,
-        mask_input: ArrayLike | None = None,
-        *,
-        others: Sequence[Sam] = (),
-        plan: BayesianPlan = BayesianPlan(),  # noqa: B008 - it is frozen
-    ) -> BayesianEntropies:
-        """Entropies over views, clicks and models, which take a pass for each.
-
-        Parameters
-        ----------
-        point_coords, point_labels, box, mask_input
-            As for ``predict``, of one prompt set.
-        others
-            The other models of the family, such as ``.sam`` of other predictors.
-        plan
-            Which views and clicks.
-
-        Returns
-        -------
-        ``h_t``, ``h_xp`` and ``h_theta`` in bits, and what they took. Encodings are kept until the
-        next image, so that the second question about an image costs less.
-
-        Raises
-        ------
-        RuntimeError
-            If no image was set.
-        ValueError
-            If ``predict_uncertainty`` refuses the prompts, a click of the plan is not in the image,
-            or another model's masks are of another size.
-
-        Notes
-        -----
-        H_T, H_Xp (Eq. 6) and H_Θ (Eq. 5): H(mean of y_j), with H as in Eq. 3 and y_j the selected
-        mask of each view, click or model. The paper draws the clicks from the true mask, which
-        nobody has here; they are drawn from the selected one.
-        """
-        prompt_set, image = PromptSet(point_coords, point_labels, box, mask_input), self._one()
-        prompts = parse_one(prompt_set, image.size_px, mask_size_px=self.sam.mask_size_px)
-        return bayesian_entropies(self.sam, image, prompts, others=others, plan=plan)
+        sam, image = self.sam, self._one()
+        side = sam.mask_size_px
+        parsed = [parse_one(one, image.size_px, mask_size_px=side) for one in prompt_sets]
+        batch = decoder_batch("auto", device=sam.device.type, mask_size_px=side)
+        facts = self.heads.image_facts(image.rgb, image.colours)
+        found: dict[int, Uncertainty] = {}
+        for numbers in _calls([one.kind for one in parsed], batch):
+            some = [parsed[i] for i in numbers]
+            read = read_uncertainty(
+                sam.decode(image.embedding, **vars(joined(some))),
+                self.heads,
+                size_px=mask_size_px or image.size_px,
+                costs=costs,
+                facts=facts,
+                cautions=[one.caution(self.heads.prompts) for one in some],
+            )
+            found.update(zip(numbers, read, strict=True))
+        return [found[i] for i in range(len(parsed))]
 
     @torch.inference_mode()
     def _predict(
@@ -329,56 +284,16 @@ class UncertainPredictor:
         found = masks, sam_score.cpu().numpy(), bounded(logits).cpu().numpy()
         return found if prompts.n_sets > 1 else (found[0][0], found[1][0], found[2][0])
 
-    @torch.inference_mode()
-    def _uncertainties(
-        self,
-        image: EncodedImage,
-        prompt_sets: Sequence[PromptSet],
-        costs: Costs,
-        mask_size_px: tuple[int, int] | None = None,
-    ) -> list[Uncertainty]:
-        sam = self.sam
-        side = sam.mask_size_px
-        parsed = [parse_one(one, image.size_px, mask_size_px=side) for one in prompt_sets]
-        batch = decoder_batch("auto", device=sam.device.type, mask_size_px=side)
-        facts = self.heads.image_facts(image.rgb, image.colours)
-        found: dict[int, Uncertainty] = {}
-        for numbers in _calls([one.kind for one in parsed], batch):
-            some = [parsed[i] for i in numbers]
-            read = read_uncertainty(
-                sam.decode(image.embedding, **vars(joined(some))),
-                self.heads,
-                size_px=mask_size_px or image.size_px,
-                costs=costs,
-                facts=facts,
-                cautions=[one.caution(self.heads.prompts) for one in some],
-            )
-            found.update(zip(numbers, read, strict=True))
-        return [found[i] for i in range(len(parsed))]
-
     def _one(self) -> EncodedImage:
         if self._is_batch:
             n_images = len(self._images)
             raise RuntimeError(
                 f"an image must be set by set_image before a prediction, got {n_images} by "
-                "set_image_batch: call predict_batch or predict_uncertainty_batch"
+                "set_image_batch: call predict_batch"
             )
         if not self._images:
             raise RuntimeError("an image must be set by set_image before a prediction, got none")
         return self._images[0]
-
-    def _all(self) -> tuple[EncodedImage, ...]:
-        if not self._is_batch:
-            raise RuntimeError(
-                "images must be set by set_image_batch before predictions about many, got "
-                f"{'one by set_image' if self._images else 'none'}"
-            )
-        return self._images
-
-
-def _check_count(prompts: Sequence[object], images: Sequence[EncodedImage]) -> None:
-    if len(prompts) != len(images):
-        raise ValueError(f"prompts must be of {len(images)} images, got {len(prompts)}")
 
 
 def _calls(kinds: Sequence[Kind], batch: int) -> Iterator[list[int]]:

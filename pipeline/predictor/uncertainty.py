@@ -23,11 +23,11 @@ from pipeline.predictor.prompts import check_finite
 from pipeline.proposals import ProposalScores
 from pipeline.sam.model import Decoded
 from pipeline.scenes.scene import is_demo_scene
-from pipeline.scoring.evidence import Evidence, Heads
+from pipeline.scoring.evidence import Evidence, ModelScores
 from pipeline.scoring.measures import BY_NAME
 from pipeline.vocabulary import TRAIN_PROMPTS
 
-ByProposal = Float64[np.ndarray, "*prompt proposal"]
+ByProposal = Float64[np.ndarray, " proposal"]
 """A number for each proposal, in decoder order."""
 
 
@@ -170,23 +170,6 @@ class Judgement:
     direct_gap: Gaps
     """Δ*: from heads that learned the gap itself."""
 
-    def of(self, prompt: int) -> "Judgement":
-        """The same of one prompt set."""
-        expected = self.expected_iou
-        return Judgement(
-            ExpectedIou(
-                expected.own[prompt],
-                {name: iou[prompt] for name, iou in expected.models.items()},
-                expected.refined[prompt],
-                expected.best[prompt],
-                expected.selected[prompt],
-            ),
-            *(
-                Gaps(**{"model": None, **{name: gap[prompt] for name, gap in own.by_name.items()}})
-                for own in (self.gap, self.direct_gap)
-            ),
-        )
-
     def values_of(self, proposal: int) -> dict[str, dict[str, float]]:
         """What is predicted for a proposal, for JSON."""
         return {
@@ -195,19 +178,17 @@ class Judgement:
         }
 
 
-def judge_rows(
+def predict_rows(
     heads: ProposalHeads,
     inputs: Float32[np.ndarray, "row input"],
     sam_score: Float32[np.ndarray, "*prompt proposal"],
-) -> Judgement:
-    """Apply every head to some proposals.
+) -> dict[str, Float32[np.ndarray, "*prompt proposal"]]:
+    """What every head predicts of some proposals, by objective, in the shape of their SamScores.
 
     Parameters
     ----------
     inputs
         A row of ``proposal_inputs`` for each.
-    sam_score
-        Their SamScores; the judgement has their shape.
 
     Raises
     ------
@@ -216,45 +197,35 @@ def judge_rows(
     """
     for values in (sam_score, inputs):
         check_finite("SamScores and tokens of the decoder", values)
-    evidence = _evidence(heads, inputs, sam_score.reshape(-1, 1))
+    predicted = predict(heads.weights, inputs)
+    return {name: values.reshape(sam_score.shape) for name, values in predicted.items()}
 
-    def shaped(values: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, "*prompt proposal"]:
-        return values.reshape(sam_score.shape)
+
+def judge(
+    heads: ProposalHeads, predicted: Mapping[str, Float32[np.ndarray, " proposal"]]
+) -> Judgement:
+    """Read what the heads predict of the proposals of a prompt, as measures do."""
+    n = len(predicted["iou_refined"])
+    unknown = ProposalScores(*np.full((4, n, 1), np.nan, np.float32))
+    scores = ModelScores(unknown, {}, {}, {}, largest=unknown, models=heads.models)
+    evidence = Evidence(heads.model, "selected", scores, heads.head_set, predicted)
 
     def gaps(model: str, *others: str) -> Gaps:
-        prompt, task = (shaped(BY_NAME[name].compute(evidence)) for name in others)
+        prompt, task = (BY_NAME[name].compute(evidence) for name in others)
         has_larger = len(heads.models) > 1
-        return Gaps(shaped(BY_NAME[model].compute(evidence)) if has_larger else None, prompt, task)
+        return Gaps(BY_NAME[model].compute(evidence) if has_larger else None, prompt, task)
 
     expected = ExpectedIou(
-        own=shaped(evidence.own_iou()),
-        models={model: shaped(evidence.head(f"iou_{model}")) for model in heads.models},
-        refined=shaped(evidence.head("iou_refined")),
-        best=shaped(evidence.best_iou()),
-        selected=shaped(evidence.selected_iou()),
+        own=evidence.own_iou(),
+        models={model: evidence.head(f"iou_{model}") for model in heads.models},
+        refined=evidence.head("iou_refined"),
+        best=evidence.best_iou(),
+        selected=evidence.selected_iou(),
     )
     return Judgement(
         expected,
         gaps("delta_theta", "delta_xp", "delta_a"),
         gaps("delta_theta_star", "delta_xp_star", "delta_a_star"),
-    )
-
-
-def _evidence(
-    heads: ProposalHeads,
-    inputs: Float32[np.ndarray, "row input"],
-    sam_score: Float32[np.ndarray, "row 1"],
-) -> Evidence:
-    """The predictions of the heads as measures read them: a row for each proposal."""
-    unknown = np.full_like(sam_score, np.nan)
-    return Evidence(
-        heads.model,
-        "selected",
-        ProposalScores(unknown, sam_score, unknown, unknown),
-        entropies={},
-        agreements={},
-        heads=Heads(heads.head_set.protocol, predict(heads.weights, inputs)),
-        models=heads.models,
     )
 
 
@@ -388,13 +359,13 @@ def read_uncertainty(
     Entropies are those of the probabilities that the cache would store, so that both say the same.
     """
     sam_score = decoded.sam_score.cpu().numpy()
-    judgement = judge_rows(heads, proposal_inputs(heads, decoded), sam_score)
+    predicted = predict_rows(heads, proposal_inputs(heads, decoded), sam_score)
     probability = decode(encode_logits(decoded.logits).cpu().numpy())
     mixed = np.einsum("pk,pkyx->pyx", task_probability(sam_score), probability)
     h_std, h_a = mask_entropy(probability), mask_entropy(mixed.clip(0, 1))
     for i, logits in enumerate(decoded.logits):
         selected = int(sam_score[i].argmax())
-        own = judgement.of(i)
+        own = judge(heads, {name: values[i] for name, values in predicted.items()})
         expected, is_unlike = own.expected_iou.own, facts.is_unlike
         other = alternative_to(selected, expected)
         advice, kept = decide(own, selected, heads, costs, is_unlike=is_unlike, alternative=other)

@@ -1,6 +1,6 @@
 """Calibration of predicted IoUs, of pixels' probabilities, and of SamScores (isotonic)."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,9 @@ PixelScores = Mapping[str, Float[np.ndarray, "object *bins"]]
 
 Objects without a pixel in the region have NaN throughout.
 """
+
+_PIXEL_STATISTICS: Final = ("calibration_error", "brier", "nll", "pavpu")
+"""Names of ``PIXEL_STATISTICS``; means of the scores of that name, but for the first."""
 
 N_BINS: Final = 10
 """Bins of equal mass of the calibration error and the reliability diagram."""
@@ -71,15 +74,6 @@ class Reliability:
         return error
 
 
-@dataclass(frozen=True)
-class Accuracy:
-    """How far predicted IoUs are from the true ones, in each resample."""
-
-    root_mean_square: Float[np.ndarray, "resample"]
-    bias: Float[np.ndarray, "resample"]
-    """Mean of predicted - true; above 0, masks are worse than predicted."""
-
-
 def reliability(
     predicted_iou: Float[np.ndarray, "object"],
     iou: Float[np.ndarray, "object"],
@@ -111,11 +105,14 @@ def accuracy(
     predicted_iou: Float[np.ndarray, "object"],
     iou: Float[np.ndarray, "object"],
     resamples: bootstrap.Resamples,
-) -> Accuracy:
-    """Root mean square and mean of predicted - true IoU."""
+) -> dict[str, bootstrap.Resampled]:
+    """How far predicted IoUs are from the true ones: ``root_mean_square``, and ``bias``.
+
+    The latter is the mean of predicted - true; above 0, masks are worse than predicted.
+    """
     error = np.subtract(predicted_iou, iou, dtype=np.float64)
     square, bias = bootstrap.resampled_means(np.stack([error**2, error], axis=1), resamples).T
-    return Accuracy(np.sqrt(square), bias)
+    return {"root_mean_square": np.sqrt(square), "bias": bias}
 
 
 def pixel_rows(
@@ -134,14 +131,16 @@ def pixel_rows(
             for region in REGIONS:
                 found = scores[protocol, model, region]
                 once = bootstrap.each_once(len(found["brier"]))
-                for statistic, compute in _STATISTICS.items():
-                    (value,) = compute(found, once)
-                    resampled = bootstrap.interval(compute(found, resamples))
+                for statistic in _PIXEL_STATISTICS:
+                    (value,) = _statistic(statistic, found, once)
+                    resampled = bootstrap.interval(_statistic(statistic, found, resamples))
                     yield PixelRow(protocol, model, region, statistic, float(value), resampled)
 
 
-def _calibration_error(found: PixelScores, drawn: bootstrap.Resamples) -> bootstrap.Resampled:
-    """Summed over the bins, the distance between their mean probability and truth, by share."""
+def _statistic(name: str, found: PixelScores, drawn: bootstrap.Resamples) -> bootstrap.Resampled:
+    if name != "calibration_error":
+        return _means(found[name][:, np.newaxis], drawn)[:, 0]
+    # Summed over the bins, the distance between their mean probability and truth, by share.
     gap = _means(np.subtract(found["bin_probability"], found["bin_truth"], dtype=np.float64), drawn)
     error: bootstrap.Resampled = np.abs(gap).sum(axis=1)
     return error
@@ -159,14 +158,3 @@ def _means(
     mean: Float[np.ndarray, "resample column"] = np.full(summed.shape, np.nan)
     np.divide(summed, share, out=mean, where=share > 0)
     return mean
-
-
-_STATISTICS: Final[
-    Mapping[str, Callable[[PixelScores, bootstrap.Resamples], bootstrap.Resampled]]
-] = {
-    "calibration_error": _calibration_error,
-    "brier": lambda found, drawn: _means(found["brier"][:, np.newaxis], drawn)[:, 0],
-    "nll": lambda found, drawn: _means(found["nll"][:, np.newaxis], drawn)[:, 0],
-    "pavpu": lambda found, drawn: _means(found["pavpu"][:, np.newaxis], drawn)[:, 0],
-}
-"""How each of ``PIXEL_STATISTICS`` is computed."""

@@ -44,7 +44,7 @@ def auc_rows(
     Parameters
     ----------
     each
-        How the measures of a model are gone through; ``n_measures`` in all.
+        How the measures of a model are gone through.
 
     Raises
     ------
@@ -68,11 +68,6 @@ def auc_rows(
             of_task = {key: by_task[task] for key, by_task in areas.items()}
             rows += _rows_of_task(masks, task, correction, of_task, resamples)
     return sorted(rows, key=lambda row: (PROTOCOLS.index(row.protocol), TASKS.index(row.task)))
-
-
-def n_measures(models: Mapping[str, ModelScores]) -> int:
-    """Number of measures of all models, each resampled for all tasks at once."""
-    return sum(len(masks.measures_of_tokens) for masks in tasks.judged_masks(models))
 
 
 def iou_rows(
@@ -112,7 +107,7 @@ def curves(ious: tasks.Ious, masks: Sequence[tasks.JudgedMasks], n_points: int) 
     for protocol in PROTOCOLS:
         for task, model, correction in tasks.default_corrections(ious, protocol):
             judged = tasks.judged_proposal(protocol, task)
-            measures = _bounds(correction) | dict(by_place[protocol, judged, model].measures)
+            measures = bounds(correction.gain) | dict(by_place[protocol, judged, model].measures)
             for (train_split, measure), uncertainty in measures.items():
                 fraction, mean_iou = correction_curve(
                     correction.iou, correction.corrected_iou, uncertainty, n_points=n_points
@@ -220,6 +215,7 @@ def _train_splits(measures: Mapping[tuple[str, str], Values]) -> list[str]:
     return list(dict.fromkeys(name for name, _ in measures if name)) or [""]
 
 
-def _bounds(correction: tasks.Correction) -> dict[tuple[str, str], Float[np.ndarray, "object"]]:
-    gain = correction.gain
-    return {("", "oracle"): gain, ("", "worst"): -gain, ("", "random"): np.zeros_like(gain)}
+def bounds(gain: Values) -> dict[tuple[str, str], Values]:
+    """Orders that bound those of measures: by what is gained, by its reverse, and none."""
+    orders = (gain, -gain, np.zeros_like(gain))
+    return {("", name): order for name, order in zip(BOUNDS, orders, strict=True)}

@@ -1,11 +1,11 @@
 """What a model predicts for the objects of a split: all that measures are computed from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.heads.kinds import PAPER, HeadSet
+from pipeline.heads.kinds import HeadSet
 from pipeline.proposals import ProposalScores, Values
 
 Predictions = Mapping[str, Mapping[str, Values]]
@@ -14,7 +14,10 @@ Predictions = Mapping[str, Mapping[str, Values]]
 
 @dataclass(frozen=True)
 class ModelScores:
-    """One model's predictions in the identity view, and what all heads predict from its tokens."""
+    """One model's predictions in the identity view, and what all heads predict from its tokens.
+
+    To compute measures from something new, add a field.
+    """
 
     proposals: ProposalScores
     entropies: Mapping[str, Mapping[str, Values]]
@@ -23,75 +26,38 @@ class ModelScores:
     """Likewise, of masks with each other or of a mask with itself; 1 if they are the same."""
     predictions: Mapping[HeadSet, Predictions]
     largest: ProposalScores
-    """Of the same objects, by the largest model of those that are evaluated."""
+    """Of the same objects, by the largest model of those that are asked."""
     models: tuple[str, ...]
-    """Those that are evaluated, from small to large."""
-
-    def evidence(self, model: str, judged: str, heads: "Heads | None" = None) -> "Evidence":
-        """What is known about the judged proposal, with the given heads or without."""
-        return Evidence(
-            model,
-            judged,
-            self.proposals,
-            self.entropies[judged],
-            self.agreements[judged],
-            heads,
-            self.largest,
-            self.models,
-        )
-
-
-@dataclass(frozen=True)
-class Heads:
-    """What the heads of one train split predict, their kind, and whose targets they learned."""
-
-    protocol: str
-    predictions: Mapping[str, Values]
-    """By objective, in [0, 1]."""
-    kind: str = PAPER
+    """Those that are evaluated, or that the heads know, from small to large."""
 
 
 @dataclass(frozen=True)
 class Evidence:
     """All that is known about every object from one model and one set of heads.
 
-    The only argument of a measure: to compute measures from something new, add a field.
+    The only argument of a measure.
     """
 
     model: str
     judged: str
     """The proposal that is judged: ``best`` or ``selected``."""
-    proposals: ProposalScores
-    entropies: Mapping[str, Values]
-    """In bits, by name; those that mix judged proposals mix this one."""
-    agreements: Mapping[str, Values]
-    """By name; those of judged proposals are of this one."""
-    heads: Heads | None = None
-    largest: ProposalScores | None = None
-    """Of the largest model that is evaluated; None where no other model is asked."""
-    models: tuple[str, ...] = ()
-    """Models that are evaluated, or that the heads know, from small to large."""
+    scores: ModelScores
+    head_set: HeadSet | None = None
+    predictions: Mapping[str, Values] = field(default_factory=dict)
+    """What the heads of the set predict, those of one train split, by objective."""
 
     def sam_score(self) -> Values:
         """SamScore of the judged proposal, in double precision."""
-        return self.proposals.judged_sam_score(self.judged).astype(np.float64)
+        return self.scores.proposals.judged_sam_score(self.judged).astype(np.float64)
 
     def highest_sam_score(self) -> Values:
         """The highest SamScore of the three proposals, in double precision."""
-        highest: Values = self.proposals.sam_score.max(axis=1).astype(np.float64)
+        highest: Values = self.scores.proposals.sam_score.max(axis=1).astype(np.float64)
         return highest
 
     def largest_sam_score(self) -> Values:
-        """SamScore of the judged proposal of the largest model, in double precision.
-
-        Raises
-        ------
-        ValueError
-            If only one model was asked.
-        """
-        if self.largest is None:
-            raise ValueError(f"SamScores must be those of the largest model, got {self.model}'s")
-        return self.largest.judged_sam_score(self.judged).astype(np.float64)
+        """SamScore of the judged proposal of the largest model, in double precision."""
+        return self.scores.largest.judged_sam_score(self.judged).astype(np.float64)
 
     def entropy(self, name: str) -> Values:
         """An entropy in double precision, in bits.
@@ -101,7 +67,7 @@ class Evidence:
         ValueError
             If there is none of that name.
         """
-        return _named("entropies", self.entropies, name)
+        return _named("entropies", self.scores.entropies[self.judged], name)
 
     def agreement(self, name: str) -> Values:
         """An agreement of masks in double precision, 1 if they are the same.
@@ -111,7 +77,7 @@ class Evidence:
         ValueError
             If there is none of that name.
         """
-        return _named("agreements", self.agreements, name)
+        return _named("agreements", self.scores.agreements[self.judged], name)
 
     def head(self, objective: str) -> Values:
         """What the head of an objective predicts, in double precision.
@@ -121,7 +87,7 @@ class Evidence:
         ValueError
             If there is no such head.
         """
-        return _named("heads", self.heads.predictions if self.heads else {}, objective)
+        return _named("heads", self.predictions, objective)
 
     def own_iou(self) -> Values:
         """IoU that this model's own head predicts for its judged proposal: USAM_θ."""
@@ -129,7 +95,7 @@ class Evidence:
 
     def larger_gain(self) -> Values:
         """What the heads predict that the largest model's mask has over the smallest one's."""
-        largest, smallest = (self.head(f"iou_{self.models[place]}") for place in (-1, 0))
+        largest, smallest = (self.head(f"iou_{self.scores.models[place]}") for place in (-1, 0))
         gain: Values = largest - smallest
         return gain
 
@@ -142,7 +108,7 @@ class Evidence:
         return self.head("iou_selected") if self._learned_best() else self.own_iou()
 
     def _learned_best(self) -> bool:
-        return self.heads is None or self.heads.protocol == "best"
+        return self.head_set is None or self.head_set.protocol == "best"
 
 
 def _named(what: str, known: Mapping[str, Values], name: str) -> Values:

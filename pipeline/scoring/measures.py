@@ -34,8 +34,6 @@ class Measure:
     ``ISOTONIC``; empty for a measure that learned nothing."""
     judged: str = ""
     """The judged proposal for which it is shown; empty if for both."""
-    is_shared: bool = False
-    """Whether it is the same under every model."""
     compares_models: bool = False
     """Whether it takes two models or more."""
     agreement: str = ""
@@ -98,7 +96,6 @@ DECLARED: Final = (
         lambda evidence: 1 - evidence.largest_sam_score(),
         colour="#6366f1",
         tasks=("model",),
-        is_shared=True,
         compares_models=True,
     ),
     Measure(
@@ -129,7 +126,6 @@ DECLARED: Final = (
         lambda evidence: evidence.entropy("h_y"),
         colour="#a855f7",
         tasks=TASKS,
-        is_shared=True,
     ),
     Measure(
         "h_theta",
@@ -138,7 +134,6 @@ DECLARED: Final = (
         lambda evidence: evidence.entropy("h_theta"),
         colour="#d97706",
         tasks=("model", "segmentation"),
-        is_shared=True,
         compares_models=True,
         gallery="model",
     ),
@@ -179,7 +174,6 @@ DECLARED: Final = (
         lambda evidence: 1 - evidence.agreement("dice_theta"),
         colour="#d97706",
         tasks=("model", "segmentation"),
-        is_shared=True,
         compares_models=True,
         is_dashed=True,
     ),
@@ -190,7 +184,6 @@ DECLARED: Final = (
         lambda evidence: 1 - evidence.agreement("dice_ends"),
         colour="#a16207",
         tasks=("model",),
-        is_shared=True,
         compares_models=True,
         is_dashed=True,
     ),

@@ -13,7 +13,7 @@ from pipeline.result_rows import CoverageCurve, ReliabilityRow, StatisticRow
 from pipeline.scoring import usefulness
 from pipeline.scoring.bootstrap import Resampled, Resamples, each_once, interval, intervals
 from pipeline.scoring.calibration import accuracy, reliability
-from pipeline.scoring.corrections import BOUNDS
+from pipeline.scoring.corrections import bounds
 from pipeline.scoring.measures import BY_NAME, predicted_iou
 from pipeline.scoring.tasks import Each, JudgedMasks, default_model
 
@@ -191,11 +191,9 @@ def coverage_curves(masks: Iterable[JudgedMasks], n_points: int) -> Iterator[Cov
     """Curves of the bounds and of every measure."""
     for own in masks:
         risk = 1 - own.iou
-        bounds = dict(zip(BOUNDS, (risk, -risk, np.zeros_like(risk)), strict=True))
-        measures = {("", name): value for name, value in bounds.items()} | dict(own.measures)
-        for (train_split, measure), uncertainty in measures.items():
+        for (train_split, measure), uncertainty in (bounds(risk) | own.measures).items():
             curve = usefulness.risk_coverage(risk, uncertainty, n_points)
-            yield CoverageCurve(own.protocol, train_split, own.model, measure, **vars(curve))
+            yield CoverageCurve(own.protocol, train_split, own.model, measure, *curve)
 
 
 def reliability_rows(
@@ -265,11 +263,11 @@ def _statistics(
     if BY_NAME[measure].predicted_iou:
         predicted = predicted_iou(measure, uncertainty)
         found["calibration_error"] = reliability(predicted, ranked.iou, drawn).error
-        found |= vars(accuracy(predicted, ranked.iou, drawn))
+        found |= accuracy(predicted, ranked.iou, drawn)
     if ranked.gain is not None:
         found["routed"] = usefulness.share_to_match(ranked.gain, uncertainty, drawn)
     named: dict[StatisticKey, Resampled] = {(name, None): values for name, values in found.items()}
     for limit in FAILURE_IOUS:
-        found = vars(usefulness.detection(ranked.iou < limit, uncertainty, drawn))
+        found = usefulness.detection(ranked.iou < limit, uncertainty, drawn)
         named |= {(name, limit): values for name, values in found.items()}
     return named

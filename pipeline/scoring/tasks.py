@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.proposals import Values
-from pipeline.scoring.evidence import Evidence, Heads, ModelScores
+from pipeline.scoring.evidence import Evidence, ModelScores
 from pipeline.scoring.measures import MEASURES
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 
@@ -144,11 +144,11 @@ class JudgedMasks:
         Heads that read the tokens of a proposal other than the judged one are left out: they would
         know what the other measures do not.
         """
-        untrained = measures_of(self.scores.evidence(self.model, self.judged))
+        untrained = measures_of(Evidence(self.model, self.judged, self.scores))
         found = {("", "", name): value for name, value in untrained.items()}
         for train_split, head_set, by_objective in self._predictions():
-            heads = Heads(self.protocol, by_objective, head_set.kind)
-            own = measures_of(self.scores.evidence(self.model, self.judged, heads))
+            evidence = Evidence(self.model, self.judged, self.scores, head_set, by_objective)
+            own = measures_of(evidence)
             found |= {(train_split, head_set.tokens, name): own[name] for name in own}
         return found
 
@@ -188,11 +188,12 @@ def measures_of(evidence: Evidence) -> dict[str, Values]:
     ValueError
         If something that a measure is computed from is missing.
     """
-    kind = evidence.heads.kind if evidence.heads else ""
+    kind = evidence.head_set.kind if evidence.head_set else ""
+    agreements = evidence.scores.agreements[evidence.judged]
     return {
         measure.name: measure.compute(evidence)
         for measure in MEASURES
         if measure.heads == kind
         and measure.judged in {"", evidence.judged}
-        and measure.is_known(evidence.models, evidence.agreements)
+        and measure.is_known(evidence.scores.models, agreements)
     }

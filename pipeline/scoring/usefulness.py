@@ -5,7 +5,6 @@ failures detected, correlation with the risk, and routing: the small model answe
 uncertainty decides what the large one is asked.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -24,26 +23,23 @@ TOLERANCE: Final = 0.01
 """How far the mean IoU of routing may fall below the large model's."""
 
 
-@dataclass(frozen=True)
-class RiskCoverage:
-    """Risk of the kept objects by their share, averaged over all orders of ties."""
-
-    coverage: Float[np.ndarray, "point"]
-    """Share of the objects that is kept, in (0, 1]."""
-    selective_risk: Float[np.ndarray, "point"]
-    """Mean risk of the kept objects."""
-    generalised_risk: Float[np.ndarray, "point"]
-    """Summed risk of the kept objects, divided by the number of all objects."""
+Points = Float[np.ndarray, "point"]
 
 
 def risk_coverage(
     risk: Float[np.ndarray, "object"], uncertainty: Float[np.ndarray, "object"], n_points: int
-) -> RiskCoverage:
-    """Risk-coverage curve at ``n_points`` evenly spaced coverages, the last one 1."""
+) -> tuple[Points, Points, Points]:
+    """Risk of the kept objects by their share, averaged over all orders of ties.
+
+    Returns
+    -------
+    ``n_points`` evenly spaced coverages, the last one 1; the mean risk of the kept objects at each;
+    and their summed risk, divided by the number of all objects.
+    """
     # What is kept adds up as what is corrected does, from the other end.
     curve = correction_curve(np.zeros_like(risk), risk, -uncertainty, n_points=n_points + 1)
     coverage, generalised = (values[1:] for values in curve)
-    return RiskCoverage(coverage, generalised / coverage, generalised)
+    return coverage, generalised / coverage, generalised
 
 
 def aurc(
@@ -91,29 +87,21 @@ def augrc(
     return bootstrap.resampled_areas(by_risk, -uncertainty, resamples)[:, 0]
 
 
-@dataclass(frozen=True)
-class Detection:
-    """How well uncertainty detects failures, in each resample; NaN where none or all objects fail.
-
-    Failures are the positives; the most uncertain objects are flagged first.
-    """
-
-    auroc: Float[np.ndarray, "resample"]
-    """Probability that a failure is more uncertain than another object; a tie counts half."""
-    average_precision: Float[np.ndarray, "resample"]
-    """Area under the precision-recall curve, one step per threshold; a random order has the
-    share of failures."""
-    false_alarms: Float[np.ndarray, "resample"]
-    """Share of the sound objects that is flagged when ``CAUGHT`` of the failures are: the false
-    positive rate at that true positive rate."""
-
-
 def detection(
     is_failure: Bool[np.ndarray, "object"],
     uncertainty: Float[np.ndarray, "object"],
     resamples: bootstrap.Resamples,
-) -> Detection:
-    """AUROC, average precision and false alarms of each resample.
+) -> dict[str, bootstrap.Resampled]:
+    """How well uncertainty detects failures, in each resample; NaN where none or all objects fail.
+
+    Failures are the positives; the most uncertain objects are flagged first.
+
+    Returns
+    -------
+    ``auroc``: probability that a failure is more uncertain than another object; a tie counts half.
+    ``average_precision``: area under the precision-recall curve, one step per threshold; a random
+    order has the share of failures. ``false_alarms``: share of the sound objects that is flagged
+    when ``CAUGHT`` of the failures are, the false positive rate at that true positive rate.
 
     Notes
     -----
@@ -130,7 +118,7 @@ def detection(
         CAUGHT,
         of=(3,),
     )
-    return Detection(*found)
+    return dict(zip(("auroc", "average_precision", "false_alarms"), found, strict=True))
 
 
 def pearson(

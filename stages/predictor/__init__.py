@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from stages.predictor.loading import from_pretrained, load_others, load_predictor
+    from stages.predictor.loading import from_pretrained, load_predictor
 
-__all__: Final = ["from_pretrained", "load_others", "load_predictor"]
+__all__: Final = ["from_pretrained", "load_predictor"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the above

@@ -170,22 +170,6 @@ def export_command(family: str) -> str:
     return f"usam heads export SPLIT {head_file.family_heads(family)}{tokens}"
 
 
-def load_others(predictor: UncertainPredictor, family: str, model: str) -> list[Sam]:
-    """The other models that a predictor's heads know, as ``predict_bayesian`` takes them.
-
-    Raises
-    ------
-    WeightsError
-        If weights are missing or damaged.
-    """
-    sam = predictor.sam
-    return [
-        load_sam(family, other, precision=sam.precision, device=sam.device.type)
-        for other in predictor.heads.models
-        if other != model
-    ]
-
-
 def _check(
     path: Path, card: Mapping[str, str], expected: Mapping[str, str], *, strict: bool
 ) -> None:

@@ -148,12 +148,6 @@ def test_surprises_are_what_the_measure_ranks_worst() -> None:
     assert set(surprises["measure"]) == {measure}
 
 
-def test_without_two_sizes_there_is_no_model_task() -> None:
-    assert gallery_rows(by_judged([objects("small")]), 2)["task"].unique().tolist() == list(
-        TASKS[1:]
-    )
-
-
 def tinted(*colours: tuple[int, int, int]) -> list[int]:
     """Grey behind one mask after the other."""
     pixel = np.full(3, float(GREY))

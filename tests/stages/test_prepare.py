@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from pipeline.prompts import object_seed, sample_prompts
+from pipeline.prompts import sample_prompts
 from pipeline.scenes.placement import CATEGORIES
 from pipeline.scenes.scene import draw_scene
+from pipeline.seeds import derive_seed
 from stages import prepare
 from storage.coco_writer import write_coco
 from storage.folders import sha256_file
@@ -66,7 +67,7 @@ def test_every_row_follows_from_its_mask_and_its_names(run_prepare: Prepare) -> 
         image = table.image_index[k]
         file = str(table.file[image])
         mask = decode_rle(str(table.mask_rle[k]), 64, 64)
-        seed = object_seed(0, file, int(table.object_id[k]))
+        seed = derive_seed(0, file, int(table.object_id[k]))
         assert image == item["image_id"] - 1
         assert table.area_px[k] == item["area"] == mask.sum()
         assert table.box_px[k].tolist() == item["bbox"]

@@ -1,4 +1,4 @@
-"""Many images in one call, as ``SAM2ImagePredictor`` takes them, and each as if it were alone."""
+"""Many images in one call, as ``SAM2ImagePredictor`` takes them."""
 
 from typing import Any, Final
 
@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
-from pipeline.predictor import PromptSet, UncertainPredictor
+from pipeline.predictor import UncertainPredictor
 from pipeline.predictor import predictor as module
-from pipeline.predictor.advice import Costs
 from pipeline.sam.model import Sam
 from tests.fixtures.official import OfficialPredictor, with_stable_masks
 from tests.fixtures.predictors import built_mini, drawn, random_heads, trained_mini
@@ -19,8 +18,6 @@ pytestmark = pytest.mark.filterwarnings(
 
 IMAGES: Final = [drawn(), np.ascontiguousarray(drawn(192).swapaxes(0, 1)), drawn(64)]
 """No two of one size."""
-
-COSTS: Final = Costs(click=0.02, larger_model=0.01, person=0.6)
 
 CLICKS: Final = [np.array([[120.0, 80.5]]), np.array([[70.0, 90]]), np.array([[20.0, 30]])]
 LABELS: Final = [np.array([1])] * 3
@@ -80,27 +77,6 @@ def test_the_arrays_are_those_of_the_official_predictor(
                 np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
-def test_every_image_is_answered_as_if_it_were_alone(predictor: UncertainPredictor) -> None:
-    asked = [
-        [PromptSet(CLICKS[0], [1]), PromptSet(box=[40, 30, 200, 150])],
-        [],
-        [PromptSet(CLICKS[2], [1])],
-    ]
-    together = predictor.predict_uncertainty_batch(asked, costs=COSTS)
-    assert [len(found) for found in together] == [2, 0, 1]
-    for image, prompts, found in zip(IMAGES, asked, together, strict=True):
-        alone = UncertainPredictor(trained_mini(), random_heads())
-        alone.set_image(image)
-        for one, other in zip(
-            found, alone.predict_uncertainties(prompts, costs=COSTS), strict=True
-        ):
-            np.testing.assert_allclose(one.sam_score, other.sam_score, atol=1e-5)
-            np.testing.assert_allclose(one.expected_iou.own, other.expected_iou.own, atol=1e-5)
-            np.testing.assert_allclose(one.logits, other.logits, rtol=1e-4, atol=1e-4)
-            assert one.masks.shape == (3, *image.shape[:2])
-            assert one.advice.correction == other.advice.correction
-
-
 def test_no_more_images_are_encoded_at_once_than_memory_holds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -127,9 +103,9 @@ def test_one_image_and_many_are_not_mistaken_for_each_other() -> None:
     with pytest.raises(
         RuntimeError, match=r"must be set by set_image_batch .*, got one by set_ima"
     ):
-        predictor.predict_uncertainty_batch([[]])
+        predictor.predict_batch(CLICKS, LABELS)
     predictor.set_image_batch(IMAGES)
-    for ask in (predictor.predict, predictor.predict_uncertainty, predictor.predict_bayesian):
+    for ask in (predictor.predict, predictor.predict_uncertainty):
         with pytest.raises(
             RuntimeError, match=r"set by set_image .*, got 3 by set_image_batch: call"
         ):
@@ -141,5 +117,3 @@ def test_one_image_and_many_are_not_mistaken_for_each_other() -> None:
 def test_prompts_must_be_of_as_many_images(predictor: UncertainPredictor) -> None:
     with pytest.raises(ValueError, match="prompts must be of 3 images, got 2"):
         predictor.predict_batch(CLICKS[:2], LABELS[:2])
-    with pytest.raises(ValueError, match="prompts must be of 3 images, got 1"):
-        predictor.predict_uncertainty_batch([[]])

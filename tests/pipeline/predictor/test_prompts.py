@@ -5,9 +5,9 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from pipeline.predictor import PromptSet, UncertainPredictor
+from pipeline.predictor import PromptSet
 from pipeline.prompt_kinds import PromptError
-from tests.fixtures.predictors import drawn, mini_predictor, random_heads, trained_mini
+from tests.fixtures.predictors import drawn, mini_predictor
 
 Asked = dict[str, Any]
 
@@ -42,13 +42,9 @@ REFUSED: Final[dict[str, tuple[Asked, str]]] = {
 def test_what_no_head_can_judge_is_refused_in_the_same_words_by_all(name: str) -> None:
     asked, words = REFUSED[name]
     predictor, both = mini_predictor(), [PromptSet(**CLICK), PromptSet(**asked)]
-    many = UncertainPredictor(trained_mini(), random_heads())
-    many.set_image_batch([drawn()])
     for ask in (
         lambda: predictor.predict_uncertainty(**asked),
         lambda: predictor.predict_uncertainties(both),
-        lambda: predictor.predict_bayesian(**asked),
-        lambda: many.predict_uncertainty_batch([both]),
     ):
         with pytest.raises(PromptError, match=words):
             ask()

@@ -61,7 +61,7 @@ def test_a_resample_among_blocks_of_others_gives_the_bits_that_it_gives_alone(
                 aurc(iou, uncertainty, drawn),
                 spearman(iou, uncertainty, drawn),
                 share_to_match(1 - iou, uncertainty, drawn),
-                *vars(detection(iou < 0.3, uncertainty, drawn)).values(),
+                *detection(iou < 0.3, uncertainty, drawn).values(),
                 reliability(uncertainty, iou, drawn).iou,
             ]
         )

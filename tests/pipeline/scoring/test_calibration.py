@@ -59,9 +59,9 @@ def test_distances_are_those_of_scikit_learn(seed: int, n_levels: int) -> None:
     for resample in range(len(resamples)):
         rows = drawn_objects(resamples, resample)
         expected = root_mean_squared_error(iou[rows], predicted[rows])
-        assert found.root_mean_square[resample] == pytest.approx(expected)
+        assert found["root_mean_square"][resample] == pytest.approx(expected)
         bias = predicted[rows].mean() - iou[rows].mean()
-        assert found.bias[resample] == pytest.approx(bias, abs=1e-12)
+        assert found["bias"][resample] == pytest.approx(bias, abs=1e-12)
 
 
 def slow_isotonic(score: np.ndarray, iou: np.ndarray) -> list[float]:

@@ -1,15 +1,14 @@
 """What each measure is made of, and that larger is always more uncertain."""
 
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pipeline.heads.kinds import KINDS, HeadSet
-from pipeline.mask_statistics import AGREEMENTS, ENTROPIES
+from pipeline.mask_statistics import ENTROPIES
 from pipeline.proposals import ProposalScores
-from pipeline.scoring.evidence import Evidence, Heads
+from pipeline.scoring.evidence import Evidence
 from pipeline.scoring.measures import (
     BY_NAME,
     GALLERY_MEASURES,
@@ -34,7 +33,8 @@ def evidence_of(
 ) -> Evidence:
     """Heads, and anything else."""
     (n_objects,) = {len(values) for values in predictions.values()}
-    return random_scores(0, n_objects).evidence(model, protocol, Heads(protocol, predictions))
+    head_set = HeadSet(protocol, protocol)
+    return Evidence(model, protocol, random_scores(0, n_objects), head_set, predictions)
 
 
 def test_of_equal_proposals_the_first_is_judged() -> None:
@@ -48,7 +48,7 @@ def test_untrained_measures_are_of_the_judged_proposal(judged: str) -> None:
     scores = random_scores(0)
     own = scores.proposals
     by = own.iou if judged == "best" else own.sam_score
-    measures = measures_of(scores.evidence("tiny", judged))
+    measures = measures_of(Evidence("tiny", judged, scores))
     rows = np.arange(len(by)), by.argmax(axis=1)
     np.testing.assert_allclose(measures.pop("sam_score"), 1 - own.sam_score[rows])
     highest = measures.pop("sam_score_highest", None)
@@ -56,7 +56,6 @@ def test_untrained_measures_are_of_the_judged_proposal(judged: str) -> None:
     assert (highest is None) == (judged == "selected")
     if highest is not None:
         np.testing.assert_allclose(highest, 1 - own.sam_score.max(axis=1))
-    assert scores.largest is not None
     largest = scores.largest.judged_sam_score(judged)
     np.testing.assert_allclose(measures.pop("sam_score_largest"), 1 - largest)
     gain = largest.astype(np.float64) - own.sam_score[rows]
@@ -125,8 +124,9 @@ def test_every_measure_has_those_of_ablated_tokens_and_of_no_other_proposal() ->
     scores = random_scores(0, ablations=("no_iou",))
     measures = JudgedMasks("best", "best", "small", scores).measures_of_tokens
     assert {tokens for _, tokens, _ in measures} == {"", "best", "best_no_iou"}
-    heads = scores.predictions[HeadSet("best", "best_no_iou")]["davis_train"]
-    expected = measures_of(scores.evidence("small", "best", Heads("best", heads)))
+    without = HeadSet("best", "best_no_iou")
+    heads = scores.predictions[without]["davis_train"]
+    expected = measures_of(Evidence("small", "best", scores, without, heads))
     found = measures["davis_train", "best_no_iou", "delta_a"]
     np.testing.assert_array_equal(found, expected["delta_a"])
     of_method = {(split, name) for split, tokens, name in measures if tokens in {"", "best"}}
@@ -141,17 +141,11 @@ def test_a_missing_head_is_named() -> None:
         measures_of(evidence_of(heads, "tiny"))
 
 
-def test_without_another_model_there_is_no_score_of_the_largest() -> None:
-    alone = replace(random_scores(0).evidence("tiny", "best"), largest=None)
-    with pytest.raises(ValueError, match="must be those of the largest model, got tiny's"):
-        BY_NAME["sam_score_gain"].compute(alone)
-
-
 def test_a_missing_entropy_is_named() -> None:
     scores = random_scores(0)
     del scores.entropies["best"]["h_xp"]  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match=r"entropies must hold h_xp, got h_y, h_theta, h_a, "):
-        measures_of(scores.evidence("tiny", "best"))
+        measures_of(Evidence("tiny", "best", scores))
 
 
 def test_rows_have_names_and_symbols_of_their_own_and_colours() -> None:
@@ -168,11 +162,3 @@ def test_each_task_has_a_ranking_of_its_gallery_with_and_without_heads() -> None
         assert [BY_NAME[name].heads for name in trained] == list(KINDS)
         assert untrained in UNTRAINED_MEASURES
         assert {*trained, untrained} <= set(TASK_MEASURES[task])
-
-
-def test_a_shared_measure_is_the_largest_models_or_that_of_a_shared_entropy_or_agreement() -> None:
-    shared = {row.name for row in (*ENTROPIES, *AGREEMENTS) if row.is_shared}
-    assert {measure.name for measure in MEASURES if measure.is_shared} == {
-        "sam_score_largest",
-        *shared,
-    }

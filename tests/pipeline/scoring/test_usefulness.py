@@ -1,6 +1,5 @@
 """Statistics of an uncertainty in each resample, against scikit-learn, SciPy and slow versions."""
 
-from dataclasses import astuple
 from itertools import pairwise, permutations
 
 import numpy as np
@@ -90,11 +89,8 @@ def test_augrc_is_what_the_segmentation_auc_lacks_of_1(seed: int, n_levels: int)
 
 def test_curves_and_areas_are_those_of_torch_uncertainty() -> None:
     """Numbers of its 0.13.0, whose AURC and AUGRC start at one kept object, stretched to [0, 1]."""
-    curve = risk_coverage(TEN_FAILURES, 1 - TEN_CONFIDENCES, 10)
-    stretched = [
-        np.trapezoid(risk, curve.coverage) / (1 - 1 / 10)
-        for risk in (curve.selective_risk, curve.generalised_risk)
-    ]
+    coverage, *risks = risk_coverage(TEN_FAILURES, 1 - TEN_CONFIDENCES, 10)
+    stretched = [np.trapezoid(risk, coverage) / (1 - 1 / 10) for risk in risks]
     assert stretched == pytest.approx([0.2567460291363574, 0.1666666665641719], abs=1e-8)
 
 
@@ -102,12 +98,12 @@ def test_curves_and_areas_are_those_of_torch_uncertainty() -> None:
 @given(seeds, levels)
 def test_the_curve_encloses_the_areas(seed: int, n_levels: int) -> None:
     risk, uncertainty, _ = tied_objects(seed, n_levels)
-    curve = risk_coverage(risk, uncertainty, len(risk))
-    assert curve.selective_risk.mean() == pytest.approx(area(risk, uncertainty), abs=1e-12)
-    generalised = np.concatenate([[0], curve.generalised_risk])
+    _, selective, generalised = risk_coverage(risk, uncertainty, len(risk))
+    assert selective.mean() == pytest.approx(area(risk, uncertainty), abs=1e-12)
+    generalised = np.concatenate([[0], generalised])
     expected = generalised_area(risk, uncertainty)
     assert np.trapezoid(generalised) / len(risk) == pytest.approx(expected, abs=1e-12)
-    assert curve.selective_risk[-1] == pytest.approx(risk.mean())
+    assert selective[-1] == pytest.approx(risk.mean())
 
 
 def test_of_no_resamples_there_are_no_areas() -> None:
@@ -132,7 +128,7 @@ def test_each_resample_is_as_scikit_learn_says(seed: int, n_levels: int) -> None
     risk, uncertainty, resamples = tied_objects(seed, n_levels)
     for shortfall in (0.1, 0.5, 0.97):
         is_failure = risk > shortfall
-        found = np.stack(astuple(detection(is_failure, uncertainty, resamples)))
+        found = np.stack([*detection(is_failure, uncertainty, resamples).values()])
         for resample in range(len(resamples)):
             rows = drawn_objects(resamples, resample)
             expected = by_scikit_learn(is_failure[rows], uncertainty[rows])

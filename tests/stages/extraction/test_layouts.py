@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 import storage
-from pipeline.prompts import object_seed, sample_prompts
+from pipeline.prompts import sample_prompts
+from pipeline.seeds import derive_seed
 from stages import extract, prepare
 from storage.images.videos import SplitImages
 from storage.paths import features_path, objects_path
@@ -69,7 +70,7 @@ def test_every_layout_gives_the_same_objects_and_the_images_that_were_drawn(name
         found = decode_rle(str(table.mask_rle[row]), SIZE_PX, SIZE_PX)
         np.testing.assert_array_equal(found, mask)
         assert table.area_px[row] == mask.sum()
-        expected = sample_prompts(mask, object_seed(0, file, number))
+        expected = sample_prompts(mask, derive_seed(0, file, number))
         np.testing.assert_array_equal(table.point_px[row], expected)
     folder = Path(yaml.safe_load(Path("params.yaml").read_text())["splits"][name]["images"])
     source = SplitImages(folder, [str(file) for file in table.file])
