@@ -181,10 +181,10 @@ def _fault(kind: str, path: Path, asked: dict[str, object], split: PreparedSplit
         signature = read_description(files_at(path))[2]
         if changes := compare(signature, asked | of_split):
             return changes
-        store, arrays = open_complete(path, kind, {})
+        store = open_complete(path, kind, {})
         if split is None or kind == "masks":
             return ""
-        return "" if read_images(store, arrays) == split.images_sha256 else "other images"
+        return "" if read_images(store) == split.images_sha256 else "other images"
     except StoreError:
         return "damaged"
 

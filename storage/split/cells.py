@@ -22,7 +22,7 @@ from storage.errors import StoreError, counted, listed
 from storage.files.addresses import map_stores
 from storage.paths import CACHE, entropy_path, features_path, located, masks_path, objects_path
 from storage.split.objects import ObjectTable, PreparedSplit, read_objects_of
-from storage.store.inspection import AnyArray, Store
+from storage.store.inspection import Store
 from storage.store.mask_chunks import MaskChunks
 from storage.store.opening import (
     check_same_images,
@@ -57,8 +57,7 @@ class OpenCell:
     where: str | Path
     """Its features."""
     store: Store
-    arrays: Mapping[str, AnyArray]
-    """Of the features, too."""
+    """Of its features, too."""
     images_sha256: Sequence[str]
     """Digest of the images of each shard, as it was when the cell was opened."""
     masks: MaskChunks | None
@@ -66,7 +65,7 @@ class OpenCell:
     @cached_property
     def features(self) -> "xarray.Dataset":
         """Scores and tokens, with named dimensions."""
-        return dataset_of(self.store, self.arrays)
+        return dataset_of(self.store)
 
     @property
     def signature(self) -> Mapping[str, Any]:
@@ -87,14 +86,14 @@ class OpenCell:
     @property
     def n_channels(self) -> int:
         """Width of a token."""
-        return int(self.arrays["iou_token"].shape[-1])
+        return int(self.store.arrays["iou_token"].shape[-1])
 
     def scores(
         self, name: str, rows: range | None = None
     ) -> Float32[np.ndarray, "object prompt proposal"]:
         """Read ``sam_score`` or ``iou`` of consecutive objects, or of all."""
         some = slice(None) if rows is None else slice(rows.start, rows.stop)
-        return read_array(self.store, self.arrays, name, some)
+        return read_array(self.store, name, some)
 
     def proposals(self, prompt: str = TRAIN_PROMPTS[0]) -> ProposalScores:
         """Read how good all proposals are, of a prompt set and of ``refined``."""
@@ -139,7 +138,7 @@ class OpenCell:
         return first
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SplitCells:
     """Cells of the same objects and images, by model and view."""
 
@@ -286,21 +285,21 @@ def read_entropies(cells: SplitCells) -> "xarray.Dataset":
 def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bool) -> OpenCell:
     name = (expected["split"], expected["model"], expected["view"])
     where = located(features_path(*name), cache)
-    features, arrays = open_complete(where, "features", expected)
+    features = open_complete(where, "features", expected)
     # Here, in the thread of the cell: Python 3.11 computes one cached property at a time.
-    images = read_images(features, arrays)
+    images = read_images(features)
     if not with_masks:
-        return OpenCell(where, features, arrays, images, None)
-    masks, of_arrays = open_complete(located(masks_path(*name), cache), "masks", expected)
+        return OpenCell(where, features, images, None)
+    masks = open_complete(located(masks_path(*name), cache), "masks", expected)
     # Not only the settings: one run wrote both, so versions and device must agree too.
     stored, wanted = masks.signature, features.signature
     difference = compare(stored, {key: wanted.get(key, "none") for key in {*stored, *wanted}})
     if difference is not None:
         raise StoreError(f"{masks} was written under other inputs than its features ({difference})")
     check_same_images(masks, images)
-    shape = of_arrays["mask_code"].shape
+    shape = masks.arrays["mask_code"].shape
     chunks = MaskChunks(masks.files, shape, masks.shard_objects, masks.manifest)
-    return OpenCell(where, features, arrays, images, chunks)
+    return OpenCell(where, features, images, chunks)
 
 
 def _check_images(cell: OpenCell, known: Sequence[str], objects: str | Path) -> None:

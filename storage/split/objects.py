@@ -84,8 +84,8 @@ def read_objects(where: str | Path, expected: Mapping[str, object] | None = None
     StoreError
         If there is no such store, or it is incomplete, damaged or of another schema or signature.
     """
-    store, arrays = open_complete(where, "objects", expected or {})
-    values = {name: read_array(store, arrays, name) for name in NAMES}
+    store = open_complete(where, "objects", expected or {})
+    values = {name: read_array(store, name) for name in NAMES}
     return ObjectTable(**values, signature=store.signature)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from storage.errors import StoreError
 from storage.files.manifest import FILE, N_HEX, ROOT, Manifest
 from storage.store.inspection import AnyArray, Store, open_store
-from storage.store.opening import faulty_files, read_arrays, sizes_of
+from storage.store.opening import faulty_files
 from storage.store.signature import change
 
 
@@ -48,7 +48,7 @@ def describe(where: str | Path) -> StoreDescription:
     return StoreDescription(
         where=where,
         kind=store.kind,
-        sizes=sizes_of(store, read_arrays(store)),
+        sizes=store.sizes,
         size_bytes=sum(one.n_bytes for one in chunks),
         signature=store.signature,
         faulty=tuple(faulty_files(store)),
@@ -96,7 +96,7 @@ def verify(where: str | Path, *, sizes_only: bool = False) -> dict[str, str]:
         If the metadata are damaged, so that no array can be trusted.
     """
     store = open_store(where)
-    order = {array: place for place, array in enumerate(read_arrays(store))}
+    order = {array: place for place, array in enumerate(store.arrays)}
     names = sorted(store.manifest, key=lambda name: order.get(name.rpartition("/")[0], -1))
     sizes = store.files.sizes(names)
     reasons = {name: _fault(store, name, sizes.get(name), sizes_only=sizes_only) for name in names}
@@ -154,13 +154,12 @@ def _signatures(one: Store, other: Store) -> dict[str, str]:
 
 
 def _arrays(one: Store, other: Store) -> dict[str, str]:
-    arrays = read_arrays(one), read_arrays(other)
     names = (
         name
         for name in {**one.specs, **other.specs}
         if _files(one.manifest, name) != _files(other.manifest, name)
     )
-    found = {name: _values(*(own.get(name) for own in arrays)) for name in names}
+    found = {name: _values(one.arrays.get(name), other.arrays.get(name)) for name in names}
     return {name: how for name, how in found.items() if how}
 
 
