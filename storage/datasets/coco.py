@@ -13,7 +13,6 @@ from pycocotools import mask as coco_mask
 from storage.datasets.json_values import Json, check_numbers, count, load_json, parse_rle, value
 from storage.datasets.records import Annotated, ImageRecord, Part, Source, check_pixels
 from storage.errors import DataError, listed, shown
-from storage.images.videos import video_of
 from storage.rle import compress_runs
 
 EVERYTHING: Final = "everything"
@@ -172,11 +171,6 @@ def _file(item: Json, what: str) -> str:
     if path.is_absolute() or ".." in path.parts or not path.name:
         raise DataError(
             f"file_name of {what} must lie below the folder of images, got {shown(file)}"
-        )
-    if video_of(file) is not None:
-        raise DataError(
-            f"file_name of {what} must not end like a video's frame, <name>.mp4#<number>, "
-            f"got {shown(file)}: rename the file"
         )
     return file
 

@@ -81,7 +81,6 @@ class Part:
     """For messages: data set and image or video."""
     read: Callable[[], Iterator[Annotated]]
     """Yields its images in their order."""
-    is_video: bool = False
     lacks_auto: bool = False
     """A video of SA-V train without the automatic masklets that are asked for."""
 
@@ -108,8 +107,6 @@ class Records:
     """Masks left out because they are too small, or empty."""
     n_without_auto: int = 0
     """Videos of SA-V train without the automatic masklets that are asked for."""
-    empty: tuple[str, ...] = ()
-    """Objects of videos that have no pixel on any frame that was read."""
 
 
 def check_pixels(what: str, height_px: int, width_px: int) -> None:

@@ -43,13 +43,14 @@ def list_sav_videos(source: Source) -> tuple[Part, ...]:
     Raises
     ------
     DataError
-        If a folder or a file of manual masklets is missing, or a file is not of this layout; if a
-        subset is named twice, or automatic masklets are asked for that no video of the split has.
+        If a folder or a file of manual masklets is missing, or a file is not of this layout; if
+        automatic masklets are asked for that no video of the split has.
     """
     frame_folders.check_videos("SA-V", source, ())
-    _check_subsets(source)
+    for subset in source.subsets or ():
+        frame_folders.check_folder(f"subset {subset} of SA-V", source.images / subset)
     subsets = source.subsets or ("*",)
-    videos = sorted(path for subset in subsets for path in source.images.glob(f"{subset}/*.mp4"))
+    videos = sorted({path for subset in subsets for path in source.images.glob(f"{subset}/*.mp4")})
     if not videos:
         raise DataError(f"SA-V: {source.images} must hold videos <subset>/<video>.mp4, got none")
     files = [PurePosixPath(path.relative_to(source.images).as_posix()) for path in videos]
@@ -58,20 +59,10 @@ def list_sav_videos(source: Source) -> tuple[Part, ...]:
         Part(
             f"SA-V video {file.stem}",
             partial(_read_video, source, file),
-            is_video=True,
             lacks_auto=file in without_auto,
         )
         for file in files
     )
-
-
-def _check_subsets(source: Source) -> None:
-    names = [str(PurePosixPath(subset)) for subset in source.subsets or ()]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise DataError(f"SA-V: subsets must name each once, got {listed(repeated)} again")
-    for name in names:
-        frame_folders.check_folder(f"subset {name} of SA-V", source.images / name)
 
 
 def _without_auto(source: Source, videos: list[PurePosixPath]) -> frozenset[PurePosixPath]:

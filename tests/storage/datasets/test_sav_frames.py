@@ -58,14 +58,6 @@ def test_an_object_that_is_away_on_a_frame_is_left_out_there(place: Place) -> No
 
     found = {(item.image_index, item.object_id) for item in records.objects}
     assert not {(1, 1), (2, 2)} & found
-    assert not records.empty
-
-
-def test_a_masklet_without_a_pixel_is_left_out_by_name(place: Place) -> None:
-    for frame in (0, 4, 8):
-        save(mask_path(place, frame=frame), np.zeros((SIZE_PX, SIZE_PX)))
-
-    assert read_place(place).empty == ("SA-V video video0: object 1",)
 
 
 def test_the_list_says_which_videos(place: Place) -> None:
