@@ -80,6 +80,23 @@ class Store:
                 )
         return arrays
 
+    @cached_property
+    def faulty(self) -> tuple[str, ...]:
+        """Files that are absent or of another size than in the manifest.
+
+        A loss of power can leave empty files, and zarr reads an empty shard as fill values.
+        Elsewhere than in a folder none is asked for.
+        """
+        if self.files.folder is None:
+            return ()
+        there = self.files.sizes(self.manifest)
+        return tuple(name for name, one in self.manifest.items() if there.get(name) != one.n_bytes)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all arrays as they are stored."""
+        return sum(one.n_bytes for name, one in self.manifest.items() if not name.endswith(ROOT))
+
     @property
     def sizes(self) -> dict[str, int]:
         """Size of every dimension, in the order of the schema."""

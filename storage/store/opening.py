@@ -109,23 +109,12 @@ def open_complete(where: str | Path, kind: str, expected: Mapping[str, object]) 
     store = open_store(where)
     check_identity(store, kind, expected)
     store.arrays  # noqa: B018 - checks them
-    if faulty := faulty_files(store):
+    if store.faulty:
         raise StoreError(
-            f"{store}: every file must be there whole, got {len(faulty)} missing or cut short "
-            f"({listed(faulty)}); `usam cache verify {store}` lists them"
+            f"{store}: every file must be there whole, got {len(store.faulty)} missing or cut "
+            f"short ({listed(store.faulty)}); `usam cache verify {store}` lists them"
         )
     return store
-
-
-def faulty_files(store: Store) -> list[str]:
-    """Files that are absent or of another size than in the manifest.
-
-    A loss of power can leave empty files, and zarr reads an empty shard as fill values.
-    """
-    if store.files.folder is None:
-        return []
-    there = store.files.sizes(store.manifest)
-    return [name for name, one in store.manifest.items() if there.get(name) != one.n_bytes]
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import storage
 from storage.errors import StoreError
 from storage.files.addresses import files_at
 from storage.files.files import FileRange, Files, read_ranges
-from storage.store.describe import verify
+from storage.store.checks import verify
 from tests.fixtures.bucket import s3_server, upload, use_server
 
 pytestmark = pytest.mark.slow

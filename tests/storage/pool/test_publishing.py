@@ -15,7 +15,7 @@ from storage.files.manifest import write_manifest
 from storage.pool.cell import Cell
 from storage.pool.publishing import compare_shards
 from storage.split.objects import PreparedSplit, images_of_shards
-from storage.store.describe import verify
+from storage.store.checks import verify
 from storage.store.opening import IMAGES, images_digest
 from storage.store.schema import SCHEMA
 from storage.store.writing import create_store, write_array

@@ -11,7 +11,7 @@ import zarr
 
 from storage.errors import StoreError
 from storage.files.manifest import write_manifest
-from storage.store.describe import differences_of
+from storage.store.checks import differences_of
 from storage.store.opening import open_entropy
 from storage.store.schema import specs_of
 from storage.store.writing import write_store

@@ -1,8 +1,6 @@
-"""Describes a store, checks it against its manifest, or compares two, for people."""
+"""Finds stores, checks one against its manifest, or compares two, for people."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from zipfile import is_zipfile
 
@@ -11,48 +9,7 @@ import numpy as np
 from storage.errors import StoreError
 from storage.files.manifest import FILE, N_HEX, ROOT, Manifest
 from storage.store.inspection import AnyArray, Store, open_store
-from storage.store.opening import faulty_files
 from storage.store.signature import change
-
-
-@dataclass(frozen=True)
-class StoreDescription:
-    """A store.
-
-    Attributes
-    ----------
-    size_bytes
-        Of all arrays on disk.
-    faulty
-        Files that are missing or cut short, as ``<array>/<key>``.
-    """
-
-    where: str | Path
-    kind: str
-    sizes: Mapping[str, int]
-    size_bytes: int
-    signature: Mapping[str, object]
-    faulty: tuple[str, ...]
-
-
-def describe(where: str | Path) -> StoreDescription:
-    """Read a store's metadata and the sizes of its files.
-
-    Raises
-    ------
-    StoreError
-        If there is no store at ``where``, or its metadata are damaged.
-    """
-    store = open_store(where)
-    chunks = [one for file, one in store.manifest.items() if not file.endswith(ROOT)]
-    return StoreDescription(
-        where=where,
-        kind=store.kind,
-        sizes=store.sizes,
-        size_bytes=sum(one.n_bytes for one in chunks),
-        signature=store.signature,
-        faulty=tuple(faulty_files(store)),
-    )
 
 
 def find_stores(path: Path) -> list[Path]:
