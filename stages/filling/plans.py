@@ -175,7 +175,7 @@ def reason_to_run(cell: CellName, params: ExtractParams, split: PreparedSplit | 
 
 def _fault(kind: str, path: Path, asked: dict[str, object], split: PreparedSplit | None) -> str:
     """Why a store is not that of a cell under these settings; empty if it is."""
-    of_split = {} if split is None else {"objects_digest": split.objects_digest}
+    of_split = {} if split is None else {"objects_digest": split.table.digest}
     try:
         # Before the rest is looked at: stores of earlier versions have other arrays.
         signature = read_description(files_at(path))[2]

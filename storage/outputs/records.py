@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from storage.errors import DataError
+from storage.errors import N_HEX, DataError
 from storage.folders import sha256_file, write_json
 from storage.paths import remedy
 
@@ -18,9 +18,6 @@ FILES: Final = "files"
 
 SHA256: Final = "sha256"
 """Key of a record: digest of all else that it holds."""
-
-N_HEX: Final = 12
-"""Hex digits of a digest that a message shows."""
 
 
 def write_record(path: Path, content: Mapping[str, Any], files: Iterable[Path]) -> None:

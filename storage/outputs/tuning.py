@@ -24,15 +24,12 @@ class Tuning:
         Validation error of the best trial; None where none was run and ``plan`` is the default.
     seed
         Seed of the study and of the split of its images.
-    version
-        Of the stage that chose them; files leave the first unsaid.
     """
 
     plan: Hyperparameters
     cost: float | None
     n_trials: int
     seed: int
-    version: int = 1
 
 
 def study_dir(split: str, objective: str, digest: str) -> Path:
@@ -44,12 +41,8 @@ def write_tuning(path: Path, tuning: Tuning, ranked: Iterable[Trial]) -> None:
     """Write the trials as CSV, best first, and the choice as a record beside them."""
     trials = path.with_suffix(".csv")
     write_trials(trials, ranked)
-    content = {"hyperparameters": asdict(tuning.plan)} | {
-        name: value
-        for name, value in vars(tuning).items()
-        if name != "plan" and (name, value) != ("version", 1)
-    }
-    write_record(path, content, [trials])
+    rest = asdict(tuning)
+    write_record(path, {"hyperparameters": rest.pop("plan"), **rest}, [trials])
 
 
 def read_tuning(path: Path) -> Tuning:

@@ -9,10 +9,10 @@ from pathlib import Path
 from storage.errors import StoreError
 from storage.folders import passing_folder
 from storage.paths import WORK
-from storage.pool.cell import MASK_CODE, Cell, Rows, shard_arrays
+from storage.pool.cell import Cell, Rows, shard_arrays
 from storage.pool.dvc_cache import lay_out, recorded_listings
 from storage.split.objects import names_of_rows
-from storage.store.grid import chunk_rows, file_name
+from storage.store.grid import chunk_rows, mask_file
 from storage.store.inspection import Store, check_identity, open_store
 from storage.store.opening import check_same_images, read_array, read_images
 
@@ -73,7 +73,7 @@ class PublishedCell:
         StoreError
             If it is missing.
         """
-        masks, name = self.stores["masks"], f"{MASK_CODE}/{file_name((shard, 0, 0, 0, 0))}"
+        masks, name = self.stores["masks"], mask_file(shard)
         path = masks.path / name
         if not path.exists():
             raise StoreError(f"{path} is missing")

@@ -22,6 +22,7 @@ from storage.errors import StoreError, counted, listed
 from storage.files.addresses import map_stores
 from storage.paths import CACHE, entropy_path, features_path, located, masks_path, objects_path
 from storage.split.objects import ObjectTable, PreparedSplit, read_objects_of
+from storage.store.grid import MASK_CODE
 from storage.store.inspection import Store
 from storage.store.mask_chunks import MaskChunks
 from storage.store.opening import (
@@ -232,7 +233,7 @@ def open_cells(
     """
     (shard_objects,) = {entries["shard_objects"] for entries in expected.values()}
     prepared = PreparedSplit(read_objects_of(split, cache), shard_objects)
-    known = {"split": split, "objects_digest": prepared.objects_digest}
+    known = {"split": split, "objects_digest": prepared.table.digest}
     in_full = [
         {**entries, **known, "model": model, "view": view}
         for (model, view), entries in expected.items()
@@ -297,7 +298,7 @@ def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bo
     if difference is not None:
         raise StoreError(f"{masks} was written under other inputs than its features ({difference})")
     check_same_images(masks, images)
-    shape = masks.arrays["mask_code"].shape
+    shape = masks.arrays[MASK_CODE].shape
     chunks = MaskChunks(masks.files, shape, masks.shard_objects, masks.manifest)
     return OpenCell(where, features, images, chunks)
 

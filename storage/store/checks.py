@@ -6,8 +6,8 @@ from zipfile import is_zipfile
 
 import numpy as np
 
-from storage.errors import StoreError
-from storage.files.manifest import FILE, N_HEX, ROOT, Manifest
+from storage.errors import N_HEX, StoreError
+from storage.files.manifest import FILE, ROOT, Manifest
 from storage.store.inspection import AnyArray, Store, open_store
 from storage.store.signature import change
 

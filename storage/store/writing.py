@@ -23,7 +23,6 @@ from storage.store.schema import (
     SCHEMA_VERSION,
     ArraySpec,
     Value,
-    coordinates,
     specs_of,
 )
 from storage.store.signature import parse_signature
@@ -61,7 +60,8 @@ def create_store(
     known = {name: own for name, own in FIXED_COORDINATES.items() if name in SCHEMA[kind]}
     fixed: dict[str, Any] = {**known, **coords}
     full = full_signature(signature)
-    attributes = {"kind": kind, "signature": full, "coordinates": coordinates(kind)}
+    coordinates = " ".join(name for name, spec in SCHEMA[kind].items() if spec.is_coordinate)
+    attributes = {"kind": kind, "signature": full, "coordinates": coordinates}
     if kind == "masks":
         fixed["probability"] = DECODE_TABLE
         attributes["formula"] = MASK_FORMULA

@@ -15,7 +15,7 @@ from storage.errors import StoreError
 from storage.paths import features_path, masks_path, objects_path
 from storage.split.cells import SplitCells
 from storage.split.mask_blocks import BLOCK_BYTES, block_objects, object_runs, run_reader
-from storage.split.objects import objects_digest, write_objects
+from storage.split.objects import write_objects
 from storage.store.opening import images_digest
 from storage.store.signature import digest
 from tests.fixtures.drawn_masks import HeldRows
@@ -98,7 +98,7 @@ def test_the_signature_is_of_all_cells() -> None:
         "extract_version": VERSIONS["extract"],
         "family": "mini",
         "precision": "fp32",
-        "objects_digest": objects_digest(cells.table),
+        "objects_digest": cells.table.digest,
         "models": list(MODELS),
         "views": list(VIEWS),
         "cells_digest": cells.digest(VIEWS),
