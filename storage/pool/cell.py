@@ -186,9 +186,8 @@ class Cell:
         """Keep a list of shards that were published together, see ``PUBLISHED``."""
         # By its content: the signature of a cell stays as it is where an image is repaired.
         data = f"{json.dumps([*names])}\n".encode()
-        put_file(
-            self.folder / PUBLISHED / f"{FileRecord.of(data).sha256[:DIGEST_CHARS]}.json", data
-        )
+        name = FileRecord.of(data).sha256[:DIGEST_CHARS]
+        put_file(self.folder / PUBLISHED / f"{name}.json", data)
 
     def _put_features(self, name: str, shard: ShardRows) -> None:
         settings = self.folder / SETTINGS

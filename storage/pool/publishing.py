@@ -106,7 +106,8 @@ def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str
 def _link_masks(cell: Cell, store: Path, compared: Comparison) -> dict[str, FileRecord]:
     records = {}
     for i, name in enumerate(cell.split.names):
-        record = records[mask_file(i)] = compared.masks[name]
+        record = compared.masks[name]
+        records[mask_file(i)] = record
         link_or_copy(cell.masks_path(name, record.sha256), store / mask_file(i))
     return records
 
