@@ -9,7 +9,7 @@ from typing import Any, Final
 from storage.datasets import frame_folders
 from storage.datasets.json_values import count, load_json, parse_rle, value
 from storage.datasets.records import Annotated, ImageRecord, Part, Source, check_pixels
-from storage.errors import DataError, listed, shown
+from storage.errors import DataError, shown
 from storage.images.videos import frame_file
 from storage.rle import encode_rle
 
@@ -80,11 +80,6 @@ def _without_auto(source: Source, videos: list[PurePosixPath]) -> frozenset[Pure
 
 def _read_video(source: Source, video: PurePosixPath) -> Iterator[Annotated]:
     files = list(_files(source, video))
-    if len({(m.height_px, m.width_px, len(m.masks)) for m in files}) > 1:
-        raise DataError(
-            f"SA-V video {video.stem}: manual and automatic masklets must have one size and number "
-            f"of frames, got {[(m.height_px, m.width_px, len(m.masks)) for m in files]}"
-        )
     for frame in source.frames.of(range(len(files[0].masks) if files else 0)):
         number = ANNOTATED_EVERY * frame
         file = frame_file(str(video), number)
@@ -122,7 +117,6 @@ def _parse(path: Path, video: str, kind: str) -> _Masklets:
             f"{what}: masklet must have {n_frames} frames, every {ANNOTATED_EVERY}th of "
             f"{sides[2]}, got {len(masks)}"
         )
-    _check_rows(what, masks, len(ids))
     return _Masklets(what, sides[0], sides[1], FIRST_ID[kind], tuple(ids), tuple(masks))
 
 
@@ -130,21 +124,14 @@ def _whole(number: object) -> object:
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
-def _check_rows(what: str, masks: list[Any], n_masklets: int) -> None:
-    faulty = [
-        f"{len(row) if isinstance(row, list) else shown(row)} on frame {ANNOTATED_EVERY * frame}"
-        for frame, row in enumerate(masks)
-        if not isinstance(row, list) or len(row) != n_masklets
-    ]
-    if faulty:
-        raise DataError(
-            f"{what}: every frame must have a mask of each of {n_masklets} masklets, "
-            f"got {listed(faulty)}"
-        )
-
-
 def _masks(masklets: _Masklets, frame: int) -> Iterator[tuple[int, str]]:
-    for number, mask in zip(masklets.ids, masklets.masks[frame], strict=True):
+    masks = masklets.masks[frame]
+    if not isinstance(masks, list) or len(masks) != len(masklets.ids):
+        raise DataError(
+            f"{masklets.what}: frame {ANNOTATED_EVERY * frame} must have a mask of each of "
+            f"{len(masklets.ids)} masklets, got {shown(masks)}"
+        )
+    for number, mask in zip(masklets.ids, masks, strict=True):
         try:
             rle = parse_rle(mask, masklets.height_px, masklets.width_px)
         except DataError as error:
@@ -186,17 +173,11 @@ def _read_frames(what: str, video: str, *, source: Source) -> Iterator[Annotated
 def _masks_by_frame(what: str, folder: Path) -> dict[str, dict[int, Path]]:
     """Files of the masks by frame, then by object."""
     frame_folders.check_folder(f"masks of {what}", folder)
-    objects = sorted(path for path in folder.iterdir() if path.is_dir())
-    if not objects:
-        raise DataError(f"{what} must have a folder per object in {folder}, got none")
     found: dict[str, dict[int, Path]] = {}
-    for path in objects:
+    for path in sorted(path for path in folder.iterdir() if path.is_dir()):
         if not path.name.isdecimal():
             raise DataError(f"{what}: folders of objects must be numbers, got {path}")
-        frames = frame_folders.stems(path, ".png")
-        if not frames:
-            raise DataError(f"{what}: object {path.name} must have masks in {path}, got none")
-        for frame in frames:
+        for frame in frame_folders.stems(path, ".png"):
             found.setdefault(frame, {})[int(path.name)] = path / f"{frame}.png"
     return found
 
@@ -205,8 +186,5 @@ def _annotated(what: str, file: str, paths: Mapping[int, Path]) -> Annotated:
     masks = {
         number: frame_folders.read_indices(path, what, MODES) > 0 for number, path in paths.items()
     }
-    sizes = {mask.shape for mask in masks.values()}
-    if len(sizes) > 1:
-        raise DataError(f"{what}: masks of {file} must have one size, got {sorted(sizes)}")
-    image = ImageRecord(file, *sizes.pop())
+    image = ImageRecord(file, *next(iter(masks.values())).shape)
     return Annotated(image, tuple((number, encode_rle(mask)) for number, mask in masks.items()))

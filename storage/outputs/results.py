@@ -1,6 +1,6 @@
 """Results on disk: tables and a record of the run per eval split, pictures, seconds, trials."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -13,7 +13,7 @@ from pipeline.vocabulary import objectives_of
 from storage.errors import DataError
 from storage.folders import whole_folder
 from storage.outputs import records
-from storage.outputs.tables import Frames, read_table, write_table
+from storage.outputs.tables import Frames, read_blocks, read_table, write_table
 from storage.paths import trials_path, tuning_path
 
 RUN_KEYS: Final = (
@@ -106,6 +106,19 @@ def read_results(folder: Path, *, of_objects: Collection[str] | None = None) -> 
     return SplitResults(**tables, run=run)
 
 
+def read_ranking(folder: Path) -> Iterator[pd.DataFrame]:
+    """Read what the gallery shows of a split's objects, a block at a time.
+
+    Raises
+    ------
+    DataError
+        As ``read_results``.
+    """
+    path = folder / "ranking.csv"
+    records.check_recorded(path, folder / RUN, read_run(folder)[records.FILES])
+    return read_blocks(path, RANKING)
+
+
 def read_run(folder: Path) -> dict[str, Any]:
     """Read the record of the run whose results are in a folder, with the digests of its tables.
 
@@ -172,7 +185,6 @@ def read_runtime(path: Path, models: Iterable[str]) -> pd.DataFrame:
         If the table is missing or not as it was written, or lacks a column or one of ``models``.
     """
     record = path.with_suffix(".json")
-    records.check_exists(path)
     records.check_recorded(path, record, records.read_record(record, "runtime")[records.FILES])
     table = read_table(path, RUNTIME)
     methods = set(table["method"])
@@ -195,7 +207,6 @@ def read_trials(split: str, objective: str) -> pd.DataFrame:
         If the table is missing (``tune`` has not run is the usual cause), or not as it was written.
     """
     path, choice = trials_path(split, objective), tuning_path(split, objective)
-    records.check_exists(path)
     records.check_recorded(path, choice, records.read_record(choice, "tune")[records.FILES])
     return read_table(path, TRIALS)
 

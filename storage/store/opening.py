@@ -82,17 +82,8 @@ def dataset_of(store: Store) -> "xarray.Dataset":
     # It takes a third of a second, and workers of `entropy` do without.
     import xarray  # noqa: PLC0415
 
-    try:
-        dataset: xarray.Dataset = xarray.open_zarr(
-            store.group.store, chunks=None, consolidated=True, zarr_format=3
-        )
-    except DECODE_ERRORS:
-        # xarray reads the coordinates it indexes by, and does not say which one is damaged.
-        for name in (name for name, spec in store.specs.items() if spec.dims == (name,)):
-            with naming_damage(store, name):
-                store.arrays[name][...]
-        raise
-    return dataset
+    with naming_damage(store):  # xarray reads the coordinates that it indexes by
+        return xarray.open_zarr(store.group.store, chunks=None, consolidated=True, zarr_format=3)
 
 
 def open_complete(where: str | Path, kind: str, expected: Mapping[str, object]) -> Store:

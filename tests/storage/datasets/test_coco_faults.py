@@ -29,10 +29,6 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda c: c["annotations"][0]["segmentation"].update(counts=[2**62] * 4 + [80]),
         "annotation 30 of 3.png: RLE runs must cover 8 x 10 = 80 pixels, got 4611686018427387904",
     ),
-    "two crowds": (
-        lambda c: c["annotations"][0].update(iscrowd=2),
-        "iscrowd of .*: annotation 30 must be 0 or 1, got 2",
-    ),
     "polygon without brackets": (
         lambda c: c["annotations"][0].update(segmentation=[1, 1, 2, 2, 3, 3]),
         "annotation 30 of 3.png: polygon must be a list of numbers, got 1",
