@@ -280,8 +280,6 @@ def link_or_copy(source: Path, target: Path) -> None:
     """Hard-link a file; copy it where the file system has no hard links."""
     try:
         os.link(source, target)
-    except FileNotFoundError:
-        raise
     except OSError:
         shutil.copyfile(source, target)
 

@@ -198,21 +198,10 @@ def read_runtime(path: Path, models: Iterable[str]) -> pd.DataFrame:
     return table
 
 
-def read_trials(split: str, objective: str) -> pd.DataFrame:
-    """Read the trials of a head, best first; none where the params' defaults were taken.
-
-    Raises
-    ------
-    DataError
-        If the table is missing (``tune`` has not run is the usual cause), or not as it was written.
-    """
-    path, choice = trials_path(split, objective), tuning_path(split, objective)
-    records.check_recorded(path, choice, records.read_record(choice, "tune")[records.FILES])
-    return read_table(path, TRIALS)
-
-
 def read_all_trials(train_splits: Iterable[str], models: Sequence[str]) -> pd.DataFrame:
-    """Read the trials of every head; ``trained_on`` and ``objective`` stand before their columns.
+    """Read the trials of every head, best first; none where the params' defaults were taken.
+
+    ``trained_on`` and ``objective`` stand before their columns.
 
     Parameters
     ----------
@@ -222,13 +211,14 @@ def read_all_trials(train_splits: Iterable[str], models: Sequence[str]) -> pd.Da
     Raises
     ------
     DataError
-        As ``read_trials``.
+        If a table is missing (``tune`` has not run is the usual cause), or not as it was written.
     """
-    heads = list(product(train_splits, objectives_of(models)))
-    found = [
-        read_trials(split, objective).assign(trained_on=split, objective=objective)
-        for split, objective in heads
-    ]
+    found = []
+    for split, objective in product(train_splits, objectives_of(models)):
+        path, choice = trials_path(split, objective), tuning_path(split, objective)
+        records.check_recorded(path, choice, records.read_record(choice, "tune")[records.FILES])
+        trials = read_table(path, TRIALS)
+        found.append(trials.assign(trained_on=split, objective=objective))
     columns = ["trained_on", "objective", *TRIALS.columns]
     some = [trials for trials in found if len(trials)]
     return pd.concat(some, ignore_index=True)[columns] if some else pd.DataFrame(columns=columns)

@@ -7,7 +7,7 @@ is wrong.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +27,6 @@ from storage.store.inspection import Store
 from storage.store.mask_chunks import MaskChunks
 from storage.store.opening import (
     check_same_images,
-    dataset_of,
     images_digest,
     naming_damage,
     open_complete,
@@ -62,11 +61,6 @@ class OpenCell:
     images_sha256: Sequence[str]
     """Digest of the images of each shard, as it was when the cell was opened."""
     masks: MaskChunks | None
-
-    @cached_property
-    def features(self) -> "xarray.Dataset":
-        """Scores and tokens, with named dimensions."""
-        return dataset_of(self.store)
 
     @property
     def signature(self) -> Mapping[str, Any]:
@@ -109,21 +103,16 @@ class OpenCell:
             refined_sam_score=sam_score[:, refined].copy(),
         )
 
-    def blocks(self, prompt: str) -> Iterator["xarray.Dataset"]:
-        """Scores and tokens of all objects under one prompt set, a block at a time.
+    def blocks(self, prompt: str, names: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
+        """Some arrays of all objects under one prompt set, a block at a time.
 
         A block is one chunk of tokens, which are most of the store: each is decompressed once, and
-        memory holds one at a time. What is the same under all prompt sets is in none.
+        memory holds one at a time.
         """
-        names = [name for name, array in self.features.items() if "prompt" in array.dims]
-        of_prompt = self.features[names].isel(prompt=self.signature["prompts"].index(prompt))
-        n_rows = of_prompt["mask_token"].encoding["chunks"][0]
-        for start in range(0, of_prompt.sizes["object"], n_rows):
-            some = of_prompt.isel(object=slice(start, start + n_rows))
-            with naming_damage(self.where):
-                some.load()
-            yield some
-            del some  # or two blocks would be in memory while the next is read
+        own, tokens = self.signature["prompts"].index(prompt), self.store.arrays["mask_token"]
+        for start in range(0, tokens.shape[0], tokens.chunks[0]):
+            some = (slice(start, start + tokens.chunks[0]), own)
+            yield {name: read_array(self.store, name, some) for name in names}
 
     @property
     def mask_chunks(self) -> MaskChunks:

@@ -68,20 +68,10 @@ def open_checked(
         incomplete, or one of its coordinates is damaged. Data are read, and their checksums
         tested, only when used.
     """
-    return dataset_of(open_complete(where, kind, expected or {}))
-
-
-def dataset_of(store: Store) -> "xarray.Dataset":
-    """A complete store as xarray shows it.
-
-    Raises
-    ------
-    StoreError
-        If one of its coordinates is damaged.
-    """
     # It takes a third of a second, and workers of `entropy` do without.
     import xarray  # noqa: PLC0415
 
+    store = open_complete(where, kind, expected or {})
     with naming_damage(store):  # xarray reads the coordinates that it indexes by
         return xarray.open_zarr(store.group.store, chunks=None, consolidated=True, zarr_format=3)
 
@@ -128,10 +118,10 @@ def naming_damage(store: object, array: str | None = None) -> Iterator[None]:
         ) from error
 
 
-def read_array(store: Store, name: str, rows: slice = ALL) -> np.ndarray:
-    """Some or all rows of an array; damage names the store and the array."""
+def read_array(store: Store, name: str, some: slice | tuple[slice, int] = ALL) -> np.ndarray:
+    """Some or all of an array; damage names the store and the array."""
     with naming_damage(store, name):
-        return np.asarray(store.arrays[name][rows])
+        return np.asarray(store.arrays[name][some])
 
 
 def images_digest(images_sha256: Sequence[str]) -> str:
