@@ -98,9 +98,8 @@ def _read_video(
     what: str, video: str, *, source: Source, ignored: Collection[int], hint: str = ""
 ) -> Iterator[Annotated]:
     masks = source.annotations / video
-    for frame in source.frames.of(
-        frame_folders.paired_stems(what, source.images / video, masks, hint)
-    ):
+    frames = frame_folders.paired_stems(what, source.images / video, masks, hint)
+    for frame in frames[source.frames]:
         indices = frame_folders.read_indices(masks / f"{frame}.png", what, PALETTE_MODES)
         image = ImageRecord(f"{video}/{frame}.jpg", *indices.shape)
         yield Annotated(image, frame_folders.split_indices(indices, ignored))

@@ -80,7 +80,7 @@ def _without_auto(source: Source, videos: list[PurePosixPath]) -> frozenset[Pure
 
 def _read_video(source: Source, video: PurePosixPath) -> Iterator[Annotated]:
     files = list(_files(source, video))
-    for frame in source.frames.of(range(len(files[0].masks) if files else 0)):
+    for frame in range(len(files[0].masks) if files else 0)[source.frames]:
         number = ANNOTATED_EVERY * frame
         file = frame_file(str(video), number)
         masks = tuple(mask for masklets in files for mask in _masks(masklets, frame))
@@ -166,7 +166,7 @@ def _read_frames(what: str, video: str, *, source: Source) -> Iterator[Annotated
     unmasked = [frame for frame in due if frame not in by_frame]
     unpictured = sorted(set(by_frame) - set(frames))
     frame_folders.check_paired(what, folder, masks, unmasked=unmasked, unpictured=unpictured)
-    for frame in source.frames.of(sorted(by_frame)):
+    for frame in sorted(by_frame)[source.frames]:
         yield _annotated(what, f"{video}/{frame}.jpg", by_frame[frame])
 
 

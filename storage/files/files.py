@@ -95,7 +95,7 @@ class Files:
             return run(_sizes(self.target, names))
 
     def record(self, name: str) -> FileRecord:
-        """Bytes and digest of a file as it is; of one in a folder, memory holds little at a time."""
+        """Bytes and digest of a file as it is; in a folder, memory holds little of it at a time."""
         if isinstance(self.target, Path):
             return record_of(self.target / name)
         return FileRecord.of(self.read(name) or b"")

@@ -54,13 +54,14 @@ INHERITED_KEYS: Final = (*EXTRACTION_KEYS, "objects_digest")
 class OpenCell:
     """One cell; ``masks`` is None if they were not asked for."""
 
-    where: str | Path
-    """Its features."""
     store: Store
-    """Of its features, too."""
+    """Of its features."""
     images_sha256: Sequence[str]
     """Digest of the images of each shard, as it was when the cell was opened."""
     masks: MaskChunks | None
+
+    def __str__(self) -> str:
+        return str(self.store)
 
     @property
     def signature(self) -> Mapping[str, Any]:
@@ -253,7 +254,7 @@ def read_entropies(cells: SplitCells) -> "xarray.Dataset":
     """
     path = entropy_path(cells.split)
     here = {name: features_path(cells.split, *name) for name in cells.by_name}
-    if not path.exists() and any(cells.by_name[name].where != here[name] for name in here):
+    if not path.exists() and any(str(cells.by_name[name]) != str(here[name]) for name in here):
         raise StoreError(
             f"{path} must be a Zarr store, got none; `python -m stages.entropy {cells.split}` "
             "makes it from masks where USAM_CACHE says, and needs none here; "
@@ -274,12 +275,11 @@ def read_entropies(cells: SplitCells) -> "xarray.Dataset":
 
 def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bool) -> OpenCell:
     name = (expected["split"], expected["model"], expected["view"])
-    where = located(features_path(*name), cache)
-    features = open_complete(where, "features", expected)
+    features = open_complete(located(features_path(*name), cache), "features", expected)
     # Here, in the thread of the cell: Python 3.11 computes one cached property at a time.
     images = read_images(features)
     if not with_masks:
-        return OpenCell(where, features, images, None)
+        return OpenCell(features, images, None)
     masks = open_complete(located(masks_path(*name), cache), "masks", expected)
     # Not only the settings: one run wrote both, so versions and device must agree too.
     stored, wanted = masks.signature, features.signature
@@ -289,7 +289,7 @@ def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bo
     check_same_images(masks, images)
     shape = masks.arrays[MASK_CODE].shape
     chunks = MaskChunks(masks.files, shape, masks.shard_objects, masks.manifest)
-    return OpenCell(where, features, images, chunks)
+    return OpenCell(features, images, chunks)
 
 
 def _check_images(cell: OpenCell, known: Sequence[str], objects: str | Path) -> None:
@@ -301,6 +301,6 @@ def _check_images(cell: OpenCell, known: Sequence[str], objects: str | Path) -> 
     ]
     if differing:
         raise StoreError(
-            f"{cell.where} must be extracted from the images of {objects}, got others in "
+            f"{cell} must be extracted from the images of {objects}, got others in "
             f"{len(differing)} of {counted(len(known), 'shard')} ({listed(differing)})"
         )

@@ -65,7 +65,7 @@ def run_reader(cells: SplitCells, run: range) -> ReadCell:
             sam_score, iou = scores[model, view]
             return CellRows(masks, sam_score, iou, tuple(cell.signature["prompts"]))
         except ValueError as error:
-            raise StoreError(f"{cell.where}: {error}") from error
+            raise StoreError(f"{cell}: {error}") from error
 
     return read_cell
 
@@ -116,7 +116,7 @@ def _chunk_scores(cells: SplitCells, rows: range) -> dict[tuple[str, str], list[
         return [cell.scores(name, rows) for name in ("sam_score", "iou")]
 
     some = list(cells.by_name.values())
-    return dict(zip(cells.by_name, map_stores(read, some, some[0].where), strict=True))
+    return dict(zip(cells.by_name, map_stores(read, some, str(some[0])), strict=True))
 
 
 def _any_masks(cells: SplitCells) -> mask_chunks.MaskChunks:

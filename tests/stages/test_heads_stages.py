@@ -354,7 +354,7 @@ def test_scores_of_each_model_are_calibrated_by_its_own_masks(judged: str) -> No
     found = read_isotonic(SPLIT, {"features_digest": cells.digest(["identity"])})
     assert set(found) == set(MODELS)
     for model, cell in cells.identity.items():
-        center = open_features(cell.where).sel(prompt="center")
+        center = open_features(str(cell)).sel(prompt="center")
         by = {"best": "iou", "selected": "sam_score"}[judged]
         chosen = center[by].to_numpy().argmax(axis=1)[:, np.newaxis]
         score, iou = (

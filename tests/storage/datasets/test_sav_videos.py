@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from storage.datasets.catalogue import DATA_SETS
-from storage.datasets.records import Frames, Masklets, Source
+from storage.datasets.records import Masklets, Source
 from storage.errors import DataError
 from storage.rle import area_rle
 from tests.fixtures.layouts import Place, draw_videos, masklets, write_sav_videos
@@ -62,7 +62,7 @@ def test_listing_reads_no_masklets_and_a_limit_those_of_no_later_video(place: Pl
 
 
 def test_frames_count_those_that_are_annotated(place: Place) -> None:
-    files = [image.file for image in read_place(place, frames=Frames(0, 3, 2)).images]
+    files = [image.file for image in read_place(place, frames=slice(0, 3, 2)).images]
 
     assert files == [f"sav_000/video{k}.mp4#{n:05d}" for k, n in ((0, 0), (0, 8), (1, 0))]
 
