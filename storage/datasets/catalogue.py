@@ -99,15 +99,10 @@ def collect(
     )
 
 
-def estimate_extent(
-    parts: Sequence[Part], *, min_area_px: int, max_objects: int | None, n_sampled: int = N_SAMPLED
-) -> Extent:
+def estimate_extent(parts: Sequence[Part], *, min_area_px: int, max_objects: int | None) -> Extent:
     """Extent of a split, from the annotations of some of its parts, or of all if there are few.
 
-    Parameters
-    ----------
-    parts
-        Some are drawn, the same each time, until they have ``n_sampled`` images.
+    Parts are drawn, the same each time, until they have ``N_SAMPLED`` images.
 
     Raises
     ------
@@ -117,7 +112,7 @@ def estimate_extent(
     counts: list[int] = []
     n_read = 0
     for part in random.Random(0).sample(parts, len(parts)):  # noqa: S311 - no secret
-        if len(counts) >= n_sampled:
+        if len(counts) >= N_SAMPLED:
             break
         counts += [
             sum(area_rle(rle) >= min_area_px for _, rle in item.masks) for item in part.read()
