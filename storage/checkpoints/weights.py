@@ -100,12 +100,11 @@ def _there(record: Checkpoint) -> Path | None:
     """The file in its own folder or, if there is none, in the cache of Hugging Face's library."""
     if record.path.exists():
         return record.path
-    # The cache names large files by their sha256, whatever their repository.
-    if record.sha256 and (
-        found := next(_hub_cache().glob(f"models--*/blobs/{record.sha256}"), None)
-    ):
-        return found
-    folder = _hub_cache() / f"models--{record.folder.replace('/', '--')}"
+    cache = _hub_cache()
+    if record.sha256:  # names a large file, whatever its repository
+        for blob in cache.glob(f"models--*/blobs/{record.sha256}"):
+            return blob
+    folder = cache / f"models--{record.folder.replace('/', '--')}"
     revision = folder / "refs" / "main"  # as it was when it was last downloaded
     if not record.is_on_hub or not revision.is_file():
         return None
