@@ -30,7 +30,7 @@ class _Masklets:
     first_id: int
     ids: tuple[int, ...]
     """As in the file."""
-    masks: tuple[list[Any], ...]
+    masks: tuple[Any, ...]
     """By annotated frame, then by masklet."""
 
 

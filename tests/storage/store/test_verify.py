@@ -120,12 +120,6 @@ def test_a_complete_store(made: Path) -> None:
     assert masks.signature["precision"] == "fp32"
 
 
-def test_a_store_that_lost_a_file(made: Path, tmp_path: Path) -> None:
-    path = shutil.copytree(made / "features/identity.zarr", tmp_path / "identity.zarr")
-    (path / "iou/c.0.0.0").unlink()
-    assert open_store(path).faulty == ("iou/c.0.0.0",)
-
-
 def test_stores_below_a_folder_are_found_whole_those_without_their_own_file_too(
     tmp_path: Path,
 ) -> None:
