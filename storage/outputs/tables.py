@@ -103,7 +103,7 @@ def _declared(path: Path, table: Table, frames: Frames) -> Iterator[pd.DataFrame
     columns: list[str] = []
     for block in _blocks(frames):
         check_holds(f"table {path.stem!r}", block.columns, columns or table.columns)
-        more = [name for name in block if name not in table.columns] if table.more else []
+        more = [str(name) for name in block if name not in table.columns] if table.more else []
         columns = columns or [*table.columns, *more]
         yield block[columns]
 

@@ -73,7 +73,10 @@ def open_checked(
 
     store = open_complete(where, kind, expected or {})
     with naming_damage(store):  # xarray reads the coordinates that it indexes by
-        return xarray.open_zarr(store.group.store, chunks=None, consolidated=True, zarr_format=3)
+        dataset: xarray.Dataset = xarray.open_zarr(
+            store.group.store, chunks=None, consolidated=True, zarr_format=3
+        )
+    return dataset
 
 
 def open_complete(where: str | Path, kind: str, expected: Mapping[str, object]) -> Store:
