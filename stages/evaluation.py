@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from pipeline.gallery import IOU_COLUMNS, ranking_columns
 from pipeline.heads.kinds import HEAD_KINDS, ISOTONIC, KINDS, HeadSet, head_sets
-from pipeline.heads.predict import READ, every_input, predict
+from pipeline.heads.predict import READ, every_input, predict, set_inputs
 from pipeline.mask_sets import PROTOCOL, Predicted, set_rows
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_SCORES, REGIONS
 from pipeline.proposals import ProposalScores
@@ -28,7 +28,7 @@ from pipeline.scoring.measures import predicted_iou
 from pipeline.vocabulary import JUDGED, N_PROPOSALS
 from stages.program.progress import counting, progress
 from stages.settings.blocks import EvaluateParams
-from stages.training.data import block_inputs, group_index
+from stages.training.data import group_index
 from storage.head_files.head_file import Calibration, HeadFile, read_heads, read_isotonic
 from storage.outputs.tables import Frames, as_frame, blocks_as_frame
 from storage.split.cells import OpenCell, SplitCells, read_entropies
@@ -175,9 +175,9 @@ def _predictions(
     if not any(heads.values()):  # the tokens are most of the store
         return {one: {} for one in heads}
     blocks: dict[tuple[HeadSet, str], list[dict[str, Float[np.ndarray, "row"]]]] = {}
-    for block in cell.blocks("center"):
+    for block in cell.blocks("center", READ):
         for one, by_split in heads.items():
-            inputs = block_inputs(block, one)
+            inputs = set_inputs(block, one)
             for name, trained in by_split.items():
                 blocks.setdefault((one, name), []).append(predict(trained.weights, inputs))
     return {
@@ -224,8 +224,7 @@ def expected_ious(cell: OpenCell, head_set: HeadSet, file: HeadFile) -> Predicte
     head = f"iou_{cell.signature['model']}"
     own = {head: file.weights[head]}
     rows = [
-        predict(own, every_input({name: block[name].to_numpy() for name in READ}, head_set))[head]
-        for block in cell.blocks("center")
+        predict(own, every_input(block, head_set))[head] for block in cell.blocks("center", READ)
     ]
     expected: Predicted = np.concatenate(rows).reshape(-1, N_PROPOSALS)
     return expected

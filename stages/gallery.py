@@ -1,6 +1,7 @@
 """Stage ``gallery``: the most and the least uncertain objects of each kind as pictures.
 
-Reads   ``params.yaml:gallery``, ``params.yaml:splits``, ``results/splits/<split>/ranking.csv``,
+Reads   ``params.yaml:gallery``, ``params.yaml:splits``, ``results/splits/<split>/ranking.csv``
+        (by ``run.json``, held to its digest),
         ``cache/objects/<split>.zarr``, ``cache/features/<split>`` and ``cache/masks/<split>``
         (identity), the images; ``params.yaml:extract``, to check the cells by it.
 Writes  ``results/gallery/<split>/``: ``gallery.csv``, a WebP per row and ``gallery.json``.
@@ -15,7 +16,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline.gallery import Judging, by_judged, gallery_rows
-from pipeline.result_rows import RANKING
 from pipeline.scoring.measures import ranked_name
 from pipeline.views import default_view
 from stages.executor.cells import CellsToOpen, opened
@@ -27,8 +27,7 @@ from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import eval_cells, settings_of_cells
 from storage.errors import DataError
-from storage.outputs.results import Gallery, write_gallery
-from storage.outputs.tables import read_blocks
+from storage.outputs.results import Gallery, read_ranking, write_gallery
 from storage.paths import gallery_dir, objects_path, results_dir
 from storage.split.cells import SplitCells
 
@@ -38,8 +37,7 @@ def main(split: str) -> None:
     """Draw the gallery of one eval split."""
     params = read_params()
     check_known("eval split", split, params.eval_splits)
-    results = results_dir(split) / "ranking.csv"
-    objects = by_judged(read_blocks(results, RANKING))
+    objects = by_judged(read_ranking(results_dir(split)))
     shown = gallery_rows(objects, params.gallery.n_objects)
     models = shown["model"].unique().tolist()
     identity = [default_view("identity")]
@@ -47,7 +45,7 @@ def main(split: str) -> None:
     expected = settings_of_cells(params.extract, names)
     to_open = CellsToOpen(split, expected, cache_location(), with_masks=True)
     cells = opened(to_open)
-    _check_objects(results, objects, cells)
+    _check_objects(objects, cells)
     image = cells.table.image_index[shown["row"]]
     shown["file"] = [str(file) for file in cells.table.file[image]]
     shown["picture"] = [_picture_name(row) for row in shown.to_dict("records")]
@@ -68,13 +66,13 @@ def _picture_name(row: Mapping[Hashable, Any]) -> str:
     return f"{row['protocol']}-{ranked_name(row['task'], row['measure'])}-{row['rank']}.webp"
 
 
-def _check_objects(path: Path, objects: Mapping[Judging, pd.DataFrame], cells: SplitCells) -> None:
+def _check_objects(objects: Mapping[Judging, pd.DataFrame], cells: SplitCells) -> None:
     for key in sorted(objects):
         if not np.array_equal(objects[key]["object_id"], cells.table.object_id):
             protocol, judged, model = key
             raise DataError(
-                f"{path} must hold the objects of {objects_path(cells.split)} for {model} "
-                f"({protocol}, {judged})"
+                f"{results_dir(cells.split)}/ranking.csv must hold the objects of "
+                f"{objects_path(cells.split)} for {model} ({protocol}, {judged})"
             )
 
 

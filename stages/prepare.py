@@ -41,8 +41,6 @@ def main(split: str) -> None:
         f"{counted(records.n_crowd, 'crowd')}, {records.n_small} below {prepare.min_area_px} px"
         f"{without_auto if records.n_without_auto else ''}"
     )
-    if records.empty:
-        print(f"note: objects must have a pixel on a frame, got none of {listed(records.empty)}")
     table = _tabulate(split, records, Path(location.images), prepare.seed)
     check_unchanged()
     write_objects(objects_path(split), table, objects_signature(split, location, prepare))

@@ -17,7 +17,6 @@ from stages.settings.blocks import ExecutorParams, TuneParams
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import settings_of_cells, train_cells
-from stages.settings.versions import VERSIONS
 from storage.outputs.tuning import Tuning, write_tuning
 from storage.paths import tuning_path
 
@@ -39,9 +38,7 @@ def main(split: str, objective: str) -> None:
     ranked = sorted(trials, key=lambda trial: trial.mse)
     best = ranked[0] if ranked else None
     plan, cost = (best.plan, best.mse) if best else (default, None)
-    tuning = Tuning(
-        plan=plan, cost=cost, n_trials=tune.n_trials, seed=tune.seed, version=VERSIONS["tune"]
-    )
+    tuning = Tuning(plan=plan, cost=cost, n_trials=tune.n_trials, seed=tune.seed)
     check_unchanged()
     write_tuning(tuning_path(split, objective), tuning, ranked)
     if folder is not None:

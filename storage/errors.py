@@ -8,6 +8,9 @@ from typing import Final
 N_LISTED: Final = 5
 """Most faulty names in one message."""
 
+N_HEX: Final = 12
+"""Hex digits of a digest in a message."""
+
 N_CHARACTERS: Final = 100
 """Most characters of a value in a message."""
 

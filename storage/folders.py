@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -100,7 +100,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     with named_disk_errors(path):
         try:
             yield partial
-            flush(file for file in partial.rglob("*") if file.is_file())
+            for made in (partial, *partial.rglob("*")):
+                _flush_one(made)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -235,8 +236,8 @@ def _lives(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
-        return True
+    except PermissionError:  # another user's
+        pass
     return True
 
 
@@ -279,20 +280,12 @@ def link_or_copy(source: Path, target: Path) -> None:
     """Hard-link a file; copy it where the file system has no hard links."""
     try:
         os.link(source, target)
-    except FileNotFoundError:
-        raise
     except OSError:
         shutil.copyfile(source, target)
 
 
-def flush(paths: Iterable[Path]) -> None:
-    """Wait until files, and their names, are on disk."""
-    files = list(paths)
-    for path in [*files, *sorted({file.parent for file in files})]:
-        _flush_one(path)
-
-
 def _flush_one(path: Path) -> None:
+    """Wait until a file or the names in a folder are on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 import storage
-from storage.store.describe import verify
+from storage.store.checks import verify
 from tests.fixtures.bucket import BUCKET, s3_server, use_server
 from tests.fixtures.doc_pages import block
 from tests.fixtures.made_up_cell import extract

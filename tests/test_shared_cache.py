@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 import yaml
 
-from storage.store.describe import verify
+from storage.store.checks import verify
 from tests.fixtures.doc_pages import block
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.made_up_cell import extract

@@ -56,7 +56,7 @@ def describe_stores(stores: Sequence[CardStore]) -> str:
 
 
 def _megabytes(*stores: CardStore) -> str:
-    return f"{sum(one.described.size_bytes for one in stores) / 1e6:,.1f} MB"
+    return f"{sum(one.opened.size_bytes for one in stores) / 1e6:,.1f} MB"
 
 
 def stores_readme(stores: Sequence[CardStore], publication: Publication) -> str:
@@ -82,7 +82,7 @@ def stores_readme(stores: Sequence[CardStore], publication: Publication) -> str:
 
 def _opening(stores: Sequence[CardStore], publication: Publication) -> str:
     first = min(stores, key=_rank)
-    kind, address = first.described.kind, f"{publication.address}/{first.path}"
+    kind, address = first.opened.kind, f"{publication.address}/{first.path}"
     packages = f"{PROJECT} huggingface_hub" if HUB.fullmatch(publication.address) else PROJECT
     code = f'import usam_cache\n\n{kind} = usam_cache.open_{kind}("{address}")'
     plain = f'import zarr\n\n{kind} = zarr.open_group("{address}", mode="r")'
@@ -95,15 +95,15 @@ def _opening(stores: Sequence[CardStore], publication: Publication) -> str:
 
 def _rank(store: CardStore) -> tuple[int, bool]:
     """How likely a reader is to begin with a store: the lower, the likelier."""
-    return OPENED.index(store.described.kind), store.entry("view") != "identity"
+    return OPENED.index(store.opened.kind), store.entry("view") != "identity"
 
 
 def _listed(stores: Sequence[CardStore]) -> str:
     headings = ("store", "kind", "objects", "prompt sets", "size", "sha256 of its manifest or ZIP")
     rows = [
         (
-            *(f"`{one.path}`", one.described.kind, str(one.n_objects)),
-            *(str(one.described.sizes.get("prompt", "")), _megabytes(one)),
+            *(f"`{one.path}`", one.opened.kind, str(one.n_objects)),
+            *(str(one.opened.sizes.get("prompt", "")), _megabytes(one)),
             f"`{one.record.sha256}`",
         )
         for one in stores
@@ -119,7 +119,7 @@ def _made_of(stores: Sequence[CardStore]) -> dict[str, str]:
             "weights": f"weights of {one.entry('model')}",
             "view_parameters": f"view {one.entry('view')}",
         }
-        for key, value in one.described.signature.items():
+        for key, value in one.opened.signature.items():
             if key not in OWN_ROWS:
                 text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
                 found.setdefault(named.get(key, key), {})[text or "as it is"] = None

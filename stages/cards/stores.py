@@ -13,7 +13,8 @@ from zipfile import is_zipfile
 from stages.settings.parsing import ParamsError
 from storage.errors import DataError
 from storage.files.manifest import FILE, FileRecord, record_of
-from storage.store.describe import StoreDescription, describe, find_stores
+from storage.store.checks import find_stores
+from storage.store.inspection import Store, open_store
 
 HUB: Final = re.compile(r"hf://datasets/(?P<name>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?")
 """Address of a repository of data on Hugging Face."""
@@ -57,18 +58,18 @@ class CardStore:
 
     path: str
     """Relative to the address."""
-    described: StoreDescription
+    opened: Store
     file: str
     record: FileRecord
 
     def entry(self, key: str) -> str:
         """An entry of the signature; empty if there is none."""
-        return str(self.described.signature.get(key, ""))
+        return str(self.opened.signature.get(key, ""))
 
     @property
     def n_objects(self) -> int:
         """Objects, of which the rows are."""
-        return self.described.sizes["object"]
+        return self.opened.sizes["object"]
 
     @property
     def is_zipped(self) -> bool:
@@ -98,12 +99,12 @@ def card_stores(paths: Sequence[str]) -> list[CardStore]:
     return [_read(store) for store in found]
 
 
-def _read(store: Path) -> CardStore:
-    described = describe(store)
-    if described.faulty:
-        raise DataError(f"{store} must be complete, got {len(described.faulty)} faulty files")
-    file = store if is_zipfile(store) else store / FILE
-    return CardStore(store.as_posix(), described, file.as_posix(), record_of(file))
+def _read(path: Path) -> CardStore:
+    store = open_store(path)
+    if store.faulty:
+        raise DataError(f"{store} must be complete, got {len(store.faulty)} faulty files")
+    file = path if is_zipfile(path) else path / FILE
+    return CardStore(path.as_posix(), store, file.as_posix(), record_of(file))
 
 
 def n_objects(stores: Sequence[CardStore]) -> int:
@@ -184,7 +185,7 @@ def _files(store: CardStore, publication: Publication) -> list[dict[str, Any]]:
         "@type": "cr:FileSet",
         "@id": store.path,
         "name": store.path,
-        "description": f"A Zarr v3 store of kind {store.described.kind}.",
+        "description": f"A Zarr v3 store of kind {store.opened.kind}.",
         "includes": f"{store.path}/**",
         "encodingFormat": "application/vnd.zarr; version=3",
     }

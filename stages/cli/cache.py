@@ -25,7 +25,7 @@ from storage.files.manifest import ROOT
 from storage.paths import CACHE, POOL, remedy
 from storage.pool.dvc_cache import mend_cache
 from storage.pool.publishing import clean
-from storage.store.describe import differences_of, find_stores, verify
+from storage.store.checks import differences_of, find_stores, verify
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -12,7 +12,8 @@ from stages.program.main import one_line, reported_errors
 from storage.errors import StoreError, listed, printable
 from storage.files.addresses import is_address
 from storage.paths import CACHE
-from storage.store.describe import StoreDescription, describe, find_stores
+from storage.store.checks import find_stores
+from storage.store.inspection import Store, open_store
 
 HEADINGS: Final = (
     *("store", "objects", "prompts", "size"),
@@ -40,7 +41,7 @@ def ls(where: Where = None) -> None:
         for place in where or [str(CACHE)]:
             paths = [] if is_address(place) else find_stores(Path(place))
             if is_address(place) or paths == [Path(place)]:
-                blocks.append(_details(describe(place)))
+                blocks.append(_details(open_store(place)))
             else:
                 block, own = _table(paths)
                 blocks.append(block)
@@ -61,20 +62,19 @@ def _table(paths: Sequence[Path]) -> tuple[str, Counter[str]]:
     n_bytes, own = 0, Counter[str]()
     for path in paths:
         try:
-            store = describe(path)
+            store = open_store(path)
+            state = _completeness(store)
+            rows.append((str(path), *_facts(store), state))
+            n_bytes += store.size_bytes
         except (StoreError, OSError) as error:
             state = f"{DAMAGED}: {own_part(path, error)}"
             rows.append((str(path), *[""] * (len(HEADINGS) - 2), state))
-        else:
-            n_bytes += store.size_bytes
-            state = _completeness(store)
-            rows.append((str(path), *_facts(store), state))
         own[state.partition(":")[0]] += 1
     counts = ", ".join(f"{n} {state}" for state, n in own.items())
     return f"{aligned(rows, right=NUMBERS)}\n\n{bytes_text(n_bytes)} in all: {counts}", own
 
 
-def _facts(store: StoreDescription) -> tuple[str, ...]:
+def _facts(store: Store) -> tuple[str, ...]:
     return (
         *(str(store.sizes.get(key, "")) for key in ("object", "prompt")),
         bytes_text(store.size_bytes),
@@ -82,13 +82,13 @@ def _facts(store: StoreDescription) -> tuple[str, ...]:
     )
 
 
-def _completeness(store: StoreDescription) -> str:
+def _completeness(store: Store) -> str:
     return (
         f"incomplete: missing or cut short {listed(store.faulty)}" if store.faulty else "complete"
     )
 
 
-def _details(store: StoreDescription) -> str:
+def _details(store: Store) -> str:
     per_object = store.size_bytes / store.sizes["object"]
     facts = [
         ("kind", store.kind),
@@ -97,4 +97,4 @@ def _details(store: StoreDescription) -> str:
         ("completeness", _completeness(store)),
         *((f"signature.{key}", str(value)) for key, value in store.signature.items()),
     ]
-    return f"{printable(str(store.where))}\n{aligned(facts)}"
+    return f"{printable(str(store))}\n{aligned(facts)}"

@@ -113,7 +113,7 @@ def possible(
 ) -> dict[str, Filling]:
     """A cell on each of the devices that its settings allow."""
     devices = DEVICES if params.device == "auto" else (params.device,)
-    jobs = [CellJob(name, place, params, each, split.objects_digest) for each in devices]
+    jobs = [CellJob(name, place, params, each, split.table.digest) for each in devices]
     return {job.device: Filling(job, job.cell(split), own) for job in jobs}
 
 

@@ -175,16 +175,16 @@ def reason_to_run(cell: CellName, params: ExtractParams, split: PreparedSplit | 
 
 def _fault(kind: str, path: Path, asked: dict[str, object], split: PreparedSplit | None) -> str:
     """Why a store is not that of a cell under these settings; empty if it is."""
-    of_split = {} if split is None else {"objects_digest": split.objects_digest}
+    of_split = {} if split is None else {"objects_digest": split.table.digest}
     try:
         # Before the rest is looked at: stores of earlier versions have other arrays.
         signature = read_description(files_at(path))[2]
         if changes := compare(signature, asked | of_split):
             return changes
-        store, arrays = open_complete(path, kind, {})
+        store = open_complete(path, kind, {})
         if split is None or kind == "masks":
             return ""
-        return "" if read_images(store, arrays) == split.images_sha256 else "other images"
+        return "" if read_images(store) == split.images_sha256 else "other images"
     except StoreError:
         return "damaged"
 

@@ -18,7 +18,7 @@ from pipeline.sam.families import NAMES
 from pipeline.scenes.scene import MIN_SIZE_PX
 from stages.settings.parsing import strict
 from storage.datasets.catalogue import DATA_SETS, DataSet
-from storage.datasets.records import Frames, Source
+from storage.datasets.records import Source
 
 T = TypeVar("T")
 
@@ -146,7 +146,7 @@ class Split:
         """Input of its reader."""
         given = self._given
         if self.frames is not None:
-            given["frames"] = Frames(self.frames.start, self.frames.end, self.frames.stride)
+            given["frames"] = slice(self.frames.start, self.frames.end, self.frames.stride)
         if self.list is not None:
             given["list"] = Path(self.list)
         return Source(Path(self.images), Path(self.annotations), **given)

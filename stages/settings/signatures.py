@@ -12,7 +12,6 @@ from pipeline.vocabulary import TRAIN_PROMPTS
 from stages.settings.blocks import ExtractParams, PrepareParams, Split
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
-from storage.datasets.records import Frames
 from storage.paths import features_path, masks_path
 from storage.store.signature import SOURCE, versions
 
@@ -138,7 +137,7 @@ def objects_settings(split: str, location: Split, params: PrepareParams) -> dict
     }
 
 
-def _as_text(option: Frames | tuple[str, ...] | str | None) -> str | tuple[str, ...]:
-    if isinstance(option, Frames):
-        return f"{option.start}:{'' if option.end is None else option.end}:{option.stride}"
+def _as_text(option: slice | tuple[str, ...] | str | None) -> str | tuple[str, ...]:
+    if isinstance(option, slice):
+        return f"{option.start}:{'' if option.stop is None else option.stop}:{option.step}"
     return "all" if option is None else option

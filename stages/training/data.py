@@ -6,7 +6,6 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 import numpy as np
-import xarray
 from jaxtyping import Float32, Int
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
@@ -106,16 +105,11 @@ def _read_inputs(
         inputs.reshape(-1, n_objects, width), product(prompts, cells), strict=True
     ):
         start = 0
-        for block in cell.blocks(prompt):
-            some = block_inputs(block, head_set)
+        for block in cell.blocks(prompt, READ):
+            some = set_inputs(block, head_set)
             rows[start : start + len(some)] = some
             start += len(some)
     return inputs
-
-
-def block_inputs(block: xarray.Dataset, head_set: HeadSet) -> Float32[np.ndarray, "object input"]:
-    """What heads read of some objects: their features under one prompt set."""
-    return set_inputs({name: block[name].to_numpy() for name in READ}, head_set)
 
 
 def group_index(table: ObjectTable) -> Int[np.ndarray, " object"]:

@@ -1,12 +1,13 @@
-"""Weights of the SAM2 models: place, source and state."""
+"""Weights of the SAM2 models: place, source and state; some are in Hugging Face's cache."""
 
 import csv
+import os
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Final, Literal
 
 from pipeline.sam.families import FAMILIES, check_model, models_of, source_of
-from storage.checkpoints import hub
 from storage.errors import WeightsError
 from storage.files.download import download, is_intact
 from storage.folders import sha256_file
@@ -99,10 +100,21 @@ def _there(record: Checkpoint) -> Path | None:
     """The file in its own folder or, if there is none, in the cache of Hugging Face's library."""
     if record.path.exists():
         return record.path
-    found = None if record.sha256 is None else hub.by_digest(record.sha256)
-    if found is None and record.is_on_hub:
-        return hub.by_name(record.folder, record.file)
-    return found
+    cache = _hub_cache()
+    if record.sha256:  # names a large file, whatever its repository
+        for blob in cache.glob(f"models--*/blobs/{record.sha256}"):
+            return blob
+    folder = cache / f"models--{record.folder.replace('/', '--')}"
+    revision = folder / "refs" / "main"  # as it was when it was last downloaded
+    if not record.is_on_hub or not revision.is_file():
+        return None
+    path = folder / "snapshots" / revision.read_text("utf-8").strip() / record.file
+    return path if path.is_file() else None
+
+
+def _hub_cache() -> Path:
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    return Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
 
 
 def checkpoints(family: str) -> list[Checkpoint]:
@@ -187,10 +199,25 @@ def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
 
 
 def _fetch_from_hub(record: Checkpoint) -> Path:
+    """Download a repository's file into the cache of Hugging Face's library, unless it is there."""
     if not record.path.exists() and state(record) != "intact":
-        otherwise = f"bring the file from elsewhere as {record.file} into {record.path.parent}"
-        licence = FAMILIES[record.family].licence
-        hub.fetch(record.folder, record.file, licence=licence, otherwise=otherwise)
+        hub, errors = (import_module(f"huggingface_hub{part}") for part in ("", ".errors"))
+        try:
+            hub.hf_hub_download(record.folder, record.file)
+        except errors.GatedRepoError as error:
+            raise WeightsError(
+                f"{record.folder} must let you in to its {record.file}, got no access: log in to "
+                f"Hugging Face, accept the {FAMILIES[record.family].licence} on the page of "
+                f"{record.folder}, wait until that is granted, run `hf auth login` and then this "
+                "again"
+            ) from error
+        except OSError as error:
+            first = str(error).strip().partition("\n")[0]
+            raise WeightsError(
+                f"{record.file} of {record.folder} must download from Hugging Face, got {first}; "
+                f"run it again or, without a network, bring the file from elsewhere as "
+                f"{record.file} into {record.path.parent}"
+            ) from error
     return verified_weights(record.family, record.model)[0]
 
 

@@ -1,6 +1,7 @@
 """Reads or counts the objects of a data set by the name of its layout in ``params.yaml``."""
 
 import math
+import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +19,6 @@ from storage.rle import area_rle
 
 N_SAMPLED: Final = 500
 """Fewest images whose annotations are read before the rest of a split is estimated."""
-
-_GOLDEN: Final = (math.sqrt(5) - 1) / 2
-"""Golden ratio: steps of this part of a row spread evenly over it, whatever their number."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +78,8 @@ def collect(
         If nothing is left, or an image with an object has no file or a name that is no text.
     """
     skipped: Counter[str] = Counter()
-    empty: list[str] = []
     index: dict[ImageRecord, int] = {}
-    found = islice(_objects(parts, min_area_px, skipped, empty), max_objects)
+    found = islice(_objects(parts, min_area_px, skipped), max_objects)
     objects = tuple(
         ObjectRecord(index.setdefault(image, len(index)), number, rle)
         for image, number, rle in found
@@ -99,19 +96,13 @@ def collect(
         n_crowd=skipped["crowd"],
         n_small=skipped["small"],
         n_without_auto=skipped["auto"],
-        empty=tuple(empty),
     )
 
 
-def estimate_extent(
-    parts: Sequence[Part], *, min_area_px: int, max_objects: int | None, n_sampled: int = N_SAMPLED
-) -> Extent:
+def estimate_extent(parts: Sequence[Part], *, min_area_px: int, max_objects: int | None) -> Extent:
     """Extent of a split, from the annotations of some of its parts, or of all if there are few.
 
-    Parameters
-    ----------
-    parts
-        Taken from all over the split, until they have ``n_sampled`` images.
+    Parts are drawn, the same each time, until they have ``N_SAMPLED`` images.
 
     Raises
     ------
@@ -120,8 +111,8 @@ def estimate_extent(
     """
     counts: list[int] = []
     n_read = 0
-    for part in _scattered(parts):
-        if len(counts) >= n_sampled:
+    for part in random.Random(0).sample(parts, len(parts)):  # noqa: S311 - no secret
+        if len(counts) >= N_SAMPLED:
             break
         counts += [
             sum(area_rle(rle) >= min_area_px for _, rle in item.masks) for item in part.read()
@@ -137,50 +128,34 @@ def estimate_extent(
 
 
 def _objects(
-    parts: Iterable[Part], min_area_px: int, skipped: Counter[str], empty: list[str]
+    parts: Iterable[Part], min_area_px: int, skipped: Counter[str]
 ) -> Iterator[tuple[ImageRecord, int, str]]:
     """Image, id and compressed RLE of each object, in their final order.
 
-    What is left out is counted in ``skipped``, and objects without a pixel named in ``empty``.
+    What is left out is counted in ``skipped``.
     """
     for part in parts:
-        most_px: dict[int, int] = {}
         skipped["auto"] += part.lacks_auto
         for item in part.read():
             skipped["crowd"] += item.n_crowd
             for number, rle in item.masks:
-                area_px = area_rle(rle)
-                most_px[number] = max(area_px, most_px.get(number, 0))
-                if area_px < min_area_px:
+                if area_rle(rle) < min_area_px:
                     skipped["small"] += 1
                 else:
                     yield item.image, number, rle
-        if part.is_video:
-            empty += [f"{part.name}: object {number}" for number, px in most_px.items() if not px]
 
 
 def _check_files(source: Source, used: Collection[ImageRecord]) -> None:
-    _check_names(source, used)
+    """Refuse names that are not valid text, which no store can hold, and those of no file."""
     files = dict.fromkeys(video_of(image.file) or image.file for image in used)
+    faulty = [shown(file) for file in files if file != file.encode(errors="replace").decode()]
+    if faulty:
+        raise DataError(
+            f"{source.annotations}: names of images must be UTF-8, got {listed(faulty)}"
+        )
     missing = [file for file in files if not (source.images / file).is_file()]
     if missing:
         raise DataError(
             f"{source.annotations}: images with objects must be files in {source.images}, "
             f"got {len(missing)} missing: {listed(missing)}"
         )
-
-
-def _check_names(source: Source, used: Collection[ImageRecord]) -> None:
-    """Refuse names that are not valid text: no store can hold them."""
-    files = [image.file for image in used]
-    faulty = [shown(file) for file in files if file != file.encode(errors="replace").decode()]
-    if faulty:
-        raise DataError(
-            f"{source.annotations}: names of images must be UTF-8, got {listed(faulty)}"
-        )
-
-
-def _scattered(parts: Sequence[Part]) -> Iterator[Part]:
-    """All parts, in an order whose first few are spread over the sequence."""
-    places = sorted(range(len(parts)), key=lambda place: (place * _GOLDEN) % 1)
-    return (parts[place] for place in places)

@@ -13,7 +13,6 @@ from pycocotools import mask as coco_mask
 from storage.datasets.json_values import Json, check_numbers, count, load_json, parse_rle, value
 from storage.datasets.records import Annotated, ImageRecord, Part, Source, check_pixels
 from storage.errors import DataError, listed, shown
-from storage.images.videos import video_of
 from storage.rle import compress_runs
 
 EVERYTHING: Final = "everything"
@@ -102,20 +101,9 @@ def group_annotations(path: Path, items: list[Any], known: Images) -> dict[int |
 
 def _read(path: Path, image: ImageRecord, items: list[Json]) -> Iterator[Annotated]:
     check_pixels(f"{path}: image {image.file}", image.height_px, image.width_px)
-    single = [item for item in items if not _is_crowd(path, item)]
+    single = [item for item in items if not item.get("iscrowd")]
     masks = tuple((item["id"], _compress(path, item, image)) for item in single)
     yield Annotated(image, masks, n_crowd=len(items) - len(single))
-
-
-def _is_crowd(path: Path, item: Json) -> bool:
-    is_crowd = item.get("iscrowd", 0)
-    # JSON's true and false, and 0.0 and 1.0, are equal to these.
-    if not isinstance(is_crowd, (int, float)) or is_crowd not in (0, 1):
-        raise DataError(
-            f"iscrowd of {path}: annotation {shown(item['id'])} must be 0 or 1, "
-            f"got {shown(is_crowd)}"
-        )
-    return bool(is_crowd)
 
 
 def _compress(path: Path, item: Json, image: ImageRecord) -> str:
@@ -172,11 +160,6 @@ def _file(item: Json, what: str) -> str:
     if path.is_absolute() or ".." in path.parts or not path.name:
         raise DataError(
             f"file_name of {what} must lie below the folder of images, got {shown(file)}"
-        )
-    if video_of(file) is not None:
-        raise DataError(
-            f"file_name of {what} must not end like a video's frame, <name>.mp4#<number>, "
-            f"got {shown(file)}: rename the file"
         )
     return file
 

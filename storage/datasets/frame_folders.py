@@ -42,7 +42,7 @@ def list_videos(
     """
     check_videos(data_set, source, videos)
     named = {f"{data_set} video {video}": video for video in videos}
-    return tuple(Part(what, partial(read, what, own), is_video=True) for what, own in named.items())
+    return tuple(Part(what, partial(read, what, own)) for what, own in named.items())
 
 
 def check_videos(data_set: str, source: Source, videos: Iterable[str]) -> None:
@@ -60,23 +60,21 @@ def check_videos(data_set: str, source: Source, videos: Iterable[str]) -> None:
 
 
 def read_names(data_set: str, path: Path) -> list[str]:
-    """Names of a split's videos, one per line.
+    """Names of a split's videos, each once, from a file of one per line.
 
     Raises
     ------
     DataError
-        If there is no such file, or it names none, or one twice.
+        If there is no such file, or it names none.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "bytes that are not text"
-        raise DataError(f"{data_set}: {path} must be a list of videos, got: {reason}") from error
-    names = [line.strip() for line in lines if line.strip()]
-    if not names or len(set(names)) < len(names):
-        repeated = listed(sorted({name for name in names if names.count(name) > 1}))
-        raise DataError(f"{data_set}: {path} must name each video once, got {repeated or 'none'}")
-    return names
+        raise DataError(f"{data_set}: {path} must be a list of videos, got: {error}") from error
+    names = dict.fromkeys(line.strip() for line in lines if line.strip())
+    if not names:
+        raise DataError(f"{data_set}: {path} must name videos, got none")
+    return [*names]
 
 
 def stems(folder: Path, suffix: str) -> list[str]:

@@ -1,7 +1,6 @@
 """Data sets whose masks are PNG files of object ids: ADE20K, DAVIS 2017 and MOSE."""
 
-from collections.abc import Collection, Iterator
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -58,7 +57,8 @@ def list_davis(source: Source) -> tuple[Part, ...]:
     """
     assert source.list is not None  # storage.datasets.catalogue requires it
     videos = frame_folders.read_names("DAVIS", source.list)
-    return _list_videos("DAVIS", source, videos, ignored=(BACKGROUND, VOID))
+    read = partial(_read_video, source=source, ignored=(BACKGROUND, VOID))
+    return frame_folders.list_videos("DAVIS", source, videos, read)
 
 
 def list_mose(source: Source) -> tuple[Part, ...]:
@@ -77,52 +77,29 @@ def list_mose(source: Source) -> tuple[Part, ...]:
         video: count(item, "length", f"video {video} of {source.list}")
         for video, item in videos.items()
     }
-    parts = _list_videos("MOSE", source, lengths, ignored=(BACKGROUND,), hint=FIRST_FRAMES)
-    return tuple(
-        replace(part, read=partial(_read_whole, part, source, video, length))
-        for part, (video, length) in zip(parts, lengths.items(), strict=True)
-    )
+    read = partial(_read_mose, source=source, lengths=lengths)
+    return frame_folders.list_videos("MOSE", source, lengths, read)
 
 
-def _read_whole(part: Part, source: Source, video: str, length: int) -> Iterator[Annotated]:
+def _read_mose(
+    what: str, video: str, *, source: Source, lengths: Mapping[str, int]
+) -> Iterator[Annotated]:
     folder = source.images / video
     n_frames = len(frame_folders.stems(folder, ".jpg"))
-    if n_frames != length:
+    if n_frames != lengths[video]:
         raise DataError(
-            f"{part.name} must have {length} frames in {folder} as {source.list} says, "
+            f"{what} must have {lengths[video]} frames in {folder} as {source.list} says, "
             f"got {n_frames}"
         )
-    yield from part.read()
-
-
-def _list_videos(
-    data_set: str,
-    source: Source,
-    videos: Collection[str],
-    *,
-    ignored: Collection[int],
-    hint: str = "",
-) -> tuple[Part, ...]:
-    """One part per video.
-
-    Parameters
-    ----------
-    ignored
-        Values in the masks that are not objects.
-    hint
-        Ends the message about frames without a mask.
-    """
-    read = partial(_read_video, source=source, ignored=ignored, hint=hint)
-    return frame_folders.list_videos(data_set, source, videos, read)
+    yield from _read_video(what, video, source=source, ignored=(BACKGROUND,), hint=FIRST_FRAMES)
 
 
 def _read_video(
-    what: str, video: str, *, source: Source, ignored: Collection[int], hint: str
+    what: str, video: str, *, source: Source, ignored: Collection[int], hint: str = ""
 ) -> Iterator[Annotated]:
     masks = source.annotations / video
-    for frame in source.frames.of(
-        frame_folders.paired_stems(what, source.images / video, masks, hint)
-    ):
+    frames = frame_folders.paired_stems(what, source.images / video, masks, hint)
+    for frame in frames[source.frames]:
         indices = frame_folders.read_indices(masks / f"{frame}.png", what, PALETTE_MODES)
         image = ImageRecord(f"{video}/{frame}.jpg", *indices.shape)
         yield Annotated(image, frame_folders.split_indices(indices, ignored))

@@ -1,10 +1,9 @@
 """Reads typed values from JSON annotations; errors name their place."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from storage.errors import DataError, shown
 from storage.paths import remedy
@@ -13,53 +12,25 @@ from storage.rle import check_runs, compress_runs, parse_counts
 Json = Mapping[str, Any]
 
 
-MAX_COUNT: Final = 2**31 - 1
-"""Largest number that a file may count or measure: sides are stored in 32 bits."""
-
-PACKED: Final[Mapping[bytes, str]] = {b"\x1f\x8b": "gzip", b"PK\3\4": "zip"}
-"""Archives by their first bytes."""
-
-
 def load_json(path: Path, what: str) -> Json:
     """Mapping in a JSON file of UTF-8, UTF-16 or UTF-32; ``what`` says what it should be.
 
     Raises
     ------
     DataError
-        If there is no such file, or it holds something else, or a mapping has a key twice: of a
-        file that was put together from two, one half would be lost without a word.
+        If there is no such file, or it holds something else.
     """
-    data = _bytes(path, what)
     try:
-        content = json.loads(data, object_pairs_hook=_once)
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DataError(f"{path} must be {what}, got no such file{remedy(path)}") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path} must be {what}, got a folder") from error
     except ValueError as error:
         raise DataError(f"{path} must be JSON, got: {error}") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} must hold a mapping, got {type(content).__name__}")
     return content
-
-
-def _bytes(path: Path, what: str) -> bytes:
-    """Bytes of a file that is not packed."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"{path} must be {what}, got no such file{remedy(path)}") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path} must be {what}, got a folder") from error
-    for beginning, archive in PACKED.items():
-        if data.startswith(beginning):
-            raise DataError(f"{path} must be {what}, got a {archive} file: unpack it first")
-    return data
-
-
-def _once(pairs: list[tuple[str, Any]]) -> Json:
-    """A mapping of keys that differ."""
-    mapping = dict(pairs)
-    if len(mapping) < len(pairs):
-        twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
-        raise ValueError(f"the key {shown(twice)} twice in one mapping")
-    return mapping
 
 
 def value(item: Any, key: str, kinds: tuple[type, ...], what: str) -> Any:  # noqa: ANN401 - JSON
@@ -88,13 +59,11 @@ def count(item: Any, key: str, what: str) -> int:  # noqa: ANN401 - JSON
     Raises
     ------
     DataError
-        If it has a fraction, is below 1 or beyond 32 bits.
+        If it has a fraction or is below 1.
     """
     number = value(item, key, (int, float), what)
-    if not 1 <= number <= MAX_COUNT or number % 1:
-        raise DataError(
-            f"{key} of {what} must be a whole number from 1 to {MAX_COUNT}, got {shown(number)}"
-        )
+    if number < 1 or number % 1:  # the rest of NaN, and of infinity, is NaN
+        raise DataError(f"{key} of {what} must be a whole number >= 1, got {shown(number)}")
     return int(number)
 
 

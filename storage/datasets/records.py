@@ -1,30 +1,14 @@
 """The request to a reader and the records it returns; no pixel of an image is read."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from storage.errors import DataError
 from storage.images.files import MAX_PIXELS, SHRINK
 
-T = TypeVar("T")
-
 Masklets = Literal["manual", "auto", "both"]
-
-
-@dataclass(frozen=True)
-class Frames:
-    """Which of a video's annotated frames are taken, counted from 0."""
-
-    start: int = 0
-    end: int | None = None
-    """The first frame that is not taken any more; None takes all that follow."""
-    stride: int = 1
-
-    def of(self, frames: Sequence[T]) -> Sequence[T]:
-        """The annotated frames of a video that are taken."""
-        return frames[self.start : self.end : self.stride]
 
 
 @dataclass(frozen=True)
@@ -37,6 +21,8 @@ class Source:
         Folders, or files, as the reader's layout has them.
     list
         File that lists the videos of the split.
+    frames
+        Which of a video's annotated frames are taken, counted from 0.
     subsets
         Folders of SA-V train that are read; None reads all.
     masklets
@@ -46,7 +32,7 @@ class Source:
     images: Path
     annotations: Path
     list: Path | None = None
-    frames: Frames = Frames()
+    frames: slice = field(default_factory=lambda: slice(0, None, 1))
     subsets: tuple[str, ...] | None = None
     masklets: Masklets = "both"
 
@@ -81,7 +67,6 @@ class Part:
     """For messages: data set and image or video."""
     read: Callable[[], Iterator[Annotated]]
     """Yields its images in their order."""
-    is_video: bool = False
     lacks_auto: bool = False
     """A video of SA-V train without the automatic masklets that are asked for."""
 
@@ -108,8 +93,6 @@ class Records:
     """Masks left out because they are too small, or empty."""
     n_without_auto: int = 0
     """Videos of SA-V train without the automatic masklets that are asked for."""
-    empty: tuple[str, ...] = ()
-    """Objects of videos that have no pixel on any frame that was read."""
 
 
 def check_pixels(what: str, height_px: int, width_px: int) -> None:

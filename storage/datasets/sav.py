@@ -9,7 +9,7 @@ from typing import Any, Final
 from storage.datasets import frame_folders
 from storage.datasets.json_values import count, load_json, parse_rle, value
 from storage.datasets.records import Annotated, ImageRecord, Part, Source, check_pixels
-from storage.errors import DataError, listed, shown
+from storage.errors import DataError, shown
 from storage.images.videos import frame_file
 from storage.rle import encode_rle
 
@@ -30,7 +30,7 @@ class _Masklets:
     first_id: int
     ids: tuple[int, ...]
     """As in the file."""
-    masks: tuple[list[Any], ...]
+    masks: tuple[Any, ...]
     """By annotated frame, then by masklet."""
 
 
@@ -43,13 +43,14 @@ def list_sav_videos(source: Source) -> tuple[Part, ...]:
     Raises
     ------
     DataError
-        If a folder or a file of manual masklets is missing, or a file is not of this layout; if a
-        subset is named twice, or automatic masklets are asked for that no video of the split has.
+        If a folder or a file of manual masklets is missing, or a file is not of this layout; if
+        automatic masklets are asked for that no video of the split has.
     """
     frame_folders.check_videos("SA-V", source, ())
-    _check_subsets(source)
+    for subset in source.subsets or ():
+        frame_folders.check_folder(f"subset {subset} of SA-V", source.images / subset)
     subsets = source.subsets or ("*",)
-    videos = sorted(path for subset in subsets for path in source.images.glob(f"{subset}/*.mp4"))
+    videos = sorted({path for subset in subsets for path in source.images.glob(f"{subset}/*.mp4")})
     if not videos:
         raise DataError(f"SA-V: {source.images} must hold videos <subset>/<video>.mp4, got none")
     files = [PurePosixPath(path.relative_to(source.images).as_posix()) for path in videos]
@@ -58,20 +59,10 @@ def list_sav_videos(source: Source) -> tuple[Part, ...]:
         Part(
             f"SA-V video {file.stem}",
             partial(_read_video, source, file),
-            is_video=True,
             lacks_auto=file in without_auto,
         )
         for file in files
     )
-
-
-def _check_subsets(source: Source) -> None:
-    names = [str(PurePosixPath(subset)) for subset in source.subsets or ()]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise DataError(f"SA-V: subsets must name each once, got {listed(repeated)} again")
-    for name in names:
-        frame_folders.check_folder(f"subset {name} of SA-V", source.images / name)
 
 
 def _without_auto(source: Source, videos: list[PurePosixPath]) -> frozenset[PurePosixPath]:
@@ -89,12 +80,7 @@ def _without_auto(source: Source, videos: list[PurePosixPath]) -> frozenset[Pure
 
 def _read_video(source: Source, video: PurePosixPath) -> Iterator[Annotated]:
     files = list(_files(source, video))
-    if len({(m.height_px, m.width_px, len(m.masks)) for m in files}) > 1:
-        raise DataError(
-            f"SA-V video {video.stem}: manual and automatic masklets must have one size and number "
-            f"of frames, got {[(m.height_px, m.width_px, len(m.masks)) for m in files]}"
-        )
-    for frame in source.frames.of(range(len(files[0].masks) if files else 0)):
+    for frame in range(len(files[0].masks) if files else 0)[source.frames]:
         number = ANNOTATED_EVERY * frame
         file = frame_file(str(video), number)
         masks = tuple(mask for masklets in files for mask in _masks(masklets, frame))
@@ -131,7 +117,6 @@ def _parse(path: Path, video: str, kind: str) -> _Masklets:
             f"{what}: masklet must have {n_frames} frames, every {ANNOTATED_EVERY}th of "
             f"{sides[2]}, got {len(masks)}"
         )
-    _check_rows(what, masks, len(ids))
     return _Masklets(what, sides[0], sides[1], FIRST_ID[kind], tuple(ids), tuple(masks))
 
 
@@ -139,21 +124,14 @@ def _whole(number: object) -> object:
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
-def _check_rows(what: str, masks: list[Any], n_masklets: int) -> None:
-    faulty = [
-        f"{len(row) if isinstance(row, list) else shown(row)} on frame {ANNOTATED_EVERY * frame}"
-        for frame, row in enumerate(masks)
-        if not isinstance(row, list) or len(row) != n_masklets
-    ]
-    if faulty:
-        raise DataError(
-            f"{what}: every frame must have a mask of each of {n_masklets} masklets, "
-            f"got {listed(faulty)}"
-        )
-
-
 def _masks(masklets: _Masklets, frame: int) -> Iterator[tuple[int, str]]:
-    for number, mask in zip(masklets.ids, masklets.masks[frame], strict=True):
+    masks = masklets.masks[frame]
+    if not isinstance(masks, list) or len(masks) != len(masklets.ids):
+        raise DataError(
+            f"{masklets.what}: frame {ANNOTATED_EVERY * frame} must have a mask of each of "
+            f"{len(masklets.ids)} masklets, got {shown(masks)}"
+        )
+    for number, mask in zip(masklets.ids, masks, strict=True):
         try:
             rle = parse_rle(mask, masklets.height_px, masklets.width_px)
         except DataError as error:
@@ -188,24 +166,18 @@ def _read_frames(what: str, video: str, *, source: Source) -> Iterator[Annotated
     unmasked = [frame for frame in due if frame not in by_frame]
     unpictured = sorted(set(by_frame) - set(frames))
     frame_folders.check_paired(what, folder, masks, unmasked=unmasked, unpictured=unpictured)
-    for frame in source.frames.of(sorted(by_frame)):
+    for frame in sorted(by_frame)[source.frames]:
         yield _annotated(what, f"{video}/{frame}.jpg", by_frame[frame])
 
 
 def _masks_by_frame(what: str, folder: Path) -> dict[str, dict[int, Path]]:
     """Files of the masks by frame, then by object."""
     frame_folders.check_folder(f"masks of {what}", folder)
-    objects = sorted(path for path in folder.iterdir() if path.is_dir())
-    if not objects:
-        raise DataError(f"{what} must have a folder per object in {folder}, got none")
     found: dict[str, dict[int, Path]] = {}
-    for path in objects:
+    for path in sorted(path for path in folder.iterdir() if path.is_dir()):
         if not path.name.isdecimal():
             raise DataError(f"{what}: folders of objects must be numbers, got {path}")
-        frames = frame_folders.stems(path, ".png")
-        if not frames:
-            raise DataError(f"{what}: object {path.name} must have masks in {path}, got none")
-        for frame in frames:
+        for frame in frame_folders.stems(path, ".png"):
             found.setdefault(frame, {})[int(path.name)] = path / f"{frame}.png"
     return found
 
@@ -214,8 +186,5 @@ def _annotated(what: str, file: str, paths: Mapping[int, Path]) -> Annotated:
     masks = {
         number: frame_folders.read_indices(path, what, MODES) > 0 for number, path in paths.items()
     }
-    sizes = {mask.shape for mask in masks.values()}
-    if len(sizes) > 1:
-        raise DataError(f"{what}: masks of {file} must have one size, got {sorted(sizes)}")
-    image = ImageRecord(file, *sizes.pop())
+    image = ImageRecord(file, *next(iter(masks.values())).shape)
     return Annotated(image, tuple((number, encode_rle(mask)) for number, mask in masks.items()))

@@ -1,7 +1,6 @@
 """The files of a store: in a folder, in an archive or at an address."""
 
 import asyncio
-import hashlib
 import os
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -20,10 +19,6 @@ from storage.extras import absent
 from storage.files.manifest import FileRecord, record_of
 
 T = TypeVar("T")
-
-BLOCK_BYTES: Final = 2**24
-"""Most bytes read at once from elsewhere than a folder."""
-
 
 AWAY: Final = "; if the server was away, run it again"
 """What to do about a failure in the middle of reading."""
@@ -100,11 +95,10 @@ class Files:
             return run(_sizes(self.target, names))
 
     def record(self, name: str) -> FileRecord:
-        """Bytes and digest of a file as it is; memory holds little of it at a time."""
+        """Bytes and digest of a file as it is; in a folder, memory holds little of it at a time."""
         if isinstance(self.target, Path):
             return record_of(self.target / name)
-        with self.naming():
-            return run(_record(self.target, name))
+        return FileRecord.of(self.read(name) or b"")
 
     def names(self) -> list[str]:
         """Every file that is there, sorted."""
@@ -191,17 +185,6 @@ async def _sizes(store: Store, names: Iterable[str]) -> dict[str, int]:
 
     found = await asyncio.gather(*map(size, names))
     return {name: n_bytes for name, n_bytes in found if n_bytes is not None}
-
-
-async def _record(store: Store, name: str) -> FileRecord:
-    sha256, n_bytes = hashlib.sha256(), await store.getsize(name)
-    for start in range(0, n_bytes, BLOCK_BYTES):
-        # Whole if it is small: plain web servers do not serve ranges.
-        is_whole = n_bytes <= BLOCK_BYTES
-        block = None if is_whole else RangeByteRequest(start, min(start + BLOCK_BYTES, n_bytes))
-        data = await store.get(name, default_buffer_prototype(), block)
-        sha256.update(b"" if data is None else data.to_bytes())
-    return FileRecord(n_bytes, sha256.hexdigest())
 
 
 async def _names(store: Store) -> list[str]:

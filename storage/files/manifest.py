@@ -6,14 +6,15 @@ warn of files of another format.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import zarr
 
-from storage.errors import StoreError, shown
+from storage.errors import N_HEX, StoreError, shown
+from storage.folders import sha256_file
 
 NAME: Final = "manifest"
 """Name of the group."""
@@ -23,9 +24,6 @@ FILE: Final = f"{NAME}/zarr.json"
 
 ROOT: Final = "zarr.json"
 """File of a store's attributes."""
-
-N_HEX: Final = 12
-"""Hex digits of a digest that a message shows."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +46,7 @@ Manifest = Mapping[str, FileRecord]
 
 def record_of(path: Path) -> FileRecord:
     """Bytes and digest of a file as it is; memory holds little of it at a time."""
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return FileRecord(file.tell(), sha256)
+    return FileRecord(path.stat().st_size, sha256_file(path))
 
 
 def check_chunks(
@@ -92,7 +88,8 @@ def write_manifest(store: Path, known: Manifest | None = None) -> None:
     known
         Records that were taken when the files were written; all other files are read.
     """
-    names = sorted({path.relative_to(store).as_posix() for path in _files(store)} - {FILE})
+    paths = (path for path in store.rglob("*") if path.is_file())
+    names = sorted({path.relative_to(store).as_posix() for path in paths} - {FILE})
     files = {name: (known or {}).get(name) or record_of(store / name) for name in names}
     records = {
         name: {"bytes": record.n_bytes, "sha256": record.sha256} for name, record in files.items()
@@ -130,7 +127,3 @@ def _parse_record(value: object) -> FileRecord:
             return FileRecord(n_bytes, sha256)
         case _:
             raise TypeError(f"bytes and sha256 must be an int and a str, got {shown(value)}")
-
-
-def _files(store: Path) -> Iterator[Path]:
-    return (path for path in store.rglob("*") if path.is_file())

@@ -27,10 +27,6 @@ _OWN: Final = ("objective", "sha256")
 """Entries of a single head's metadata that its name and the file's own digest replace."""
 
 
-_UNREAD: Final = "laplace."
-"""Beginning of tensors that files of other versions have: how sure a head is, which nothing reads.
-"""
-
 SHIPPED_FAMILY: Final = "mini"
 """The family whose heads come with the package."""
 
@@ -169,8 +165,7 @@ def read_head_file(path: Path) -> HeadFile:
     weights: dict[str, dict[str, np.ndarray]] = {}
     for name, tensor in tensors.items():
         objective, _, own = name.partition(".")
-        if not own.startswith(_UNREAD):
-            weights.setdefault(objective, {})[own] = tensor.astype(np.float32)
+        weights.setdefault(objective, {})[own] = tensor.astype(np.float32)
     return HeadFile(weights, dict(sorted(card.items())))
 
 

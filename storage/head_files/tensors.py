@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from storage.errors import WeightsError
+from storage.errors import N_HEX, WeightsError
 from storage.folders import whole_file
 from storage.paths import remedy
 
@@ -50,7 +50,7 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     if found is None:
         raise _damaged(path, f"no {DIGEST}")
     if found[1].decode() != digest:
-        raise _damaged(path, f"{DIGEST} {found[1].decode()[:12]} -> {digest[:12]}")
+        raise _damaged(path, f"{DIGEST} {found[1].decode()[:N_HEX]} -> {digest[:N_HEX]}")
     try:
         with safe_open(path, framework="numpy") as file:
             names = sorted(file.keys())

@@ -1,13 +1,12 @@
 """COCO results: kept image by image; their numbers for annotation tools, their forms as files."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from pycocotools import mask as coco_mask
 
-from storage.folders import whole_file
+from storage.outputs.records import append_line, read_lines
 
 Results = list[dict[str, Any]]
 """Entries of a COCO results file."""
@@ -99,24 +98,20 @@ class KeptResults:
 
     def __init__(self, results: Path, signature: Mapping[str, str]) -> None:
         self._path = results.with_name(f"{results.name}.work")
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        first = {_SIGNATURE: dict(signature)}
-        lines = list(_whole_lines(self._path))
         self._done: dict[int | str, Results] = {}
+        first, lines = {_SIGNATURE: dict(signature)}, read_lines(self._path)
         if lines[:1] == [first]:
             self._done = {line["image_id"]: line["results"] for line in lines[1:]}
-        # Rewritten, so that nothing is appended to half a line.
-        with whole_file(self._path) as partial, partial.open("w", encoding="utf-8") as file:
-            file.write(_line(first))
-            file.writelines(_line(_entry(*own)) for own in self._done.items())
+        else:
+            self._path.unlink(missing_ok=True)
+            append_line(self._path, first)
 
     def __contains__(self, image_id: int | str) -> bool:
         return image_id in self._done
 
     def keep(self, image_id: int | str, results: Results) -> None:
         """Keep the results of an image, for this run and the next."""
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(_line(_entry(image_id, results)))
+        append_line(self._path, {"image_id": image_id, "results": results})
         self._done[image_id] = results
 
     def results_of(self, image_ids: Iterable[int | str]) -> Results:
@@ -130,24 +125,3 @@ class KeptResults:
     def forget(self) -> None:
         """Remove the file of lines."""
         self._path.unlink()
-
-
-def _entry(image_id: int | str, results: Results) -> dict[str, Any]:
-    return {"image_id": image_id, "results": results}
-
-
-def _line(content: Mapping[str, Any]) -> str:
-    return json.dumps(content) + "\n"
-
-
-def _whole_lines(path: Path) -> Iterable[dict[str, Any]]:
-    """Lines of a file, if it exists, up to one cut short by a kill."""
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    for line in text.splitlines(keepends=True):
-        if not line.endswith("\n"):
-            return
-        try:
-            content = json.loads(line)
-        except ValueError:
-            return
-        yield content

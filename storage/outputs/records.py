@@ -1,15 +1,17 @@
 """Records: JSON with its own sha256 and those of the files that were written with it.
 
-Files that were edited, cut off or put there by hand are not mistaken for results.
+Files that were edited, cut off or put there by hand are not mistaken for results. Also lines of
+JSON, which grow while work goes on.
 """
 
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from storage.errors import DataError
+from storage.errors import N_HEX, DataError
 from storage.folders import sha256_file, write_json
 from storage.paths import remedy
 
@@ -18,9 +20,6 @@ FILES: Final = "files"
 
 SHA256: Final = "sha256"
 """Key of a record: digest of all else that it holds."""
-
-N_HEX: Final = 12
-"""Hex digits of a digest that a message shows."""
 
 
 def write_record(path: Path, content: Mapping[str, Any], files: Iterable[Path]) -> None:
@@ -92,6 +91,24 @@ def check_holds(what: object, given: Collection[str], needed: Collection[str]) -
     """
     if not set(needed) <= set(given):
         raise DataError(f"{what} must have {', '.join(needed)}, got {', '.join(given)}")
+
+
+def append_line(path: Path, content: Mapping[str, Any]) -> None:
+    """Add a line of JSON to a file, which need not exist."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        # The line break comes first, so that a line cut short by a kill spoils no other.
+        file.write("\n" + json.dumps(content))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Content of such a file, if there is one; a line that was cut short is skipped."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    found = []
+    for line in filter(None, lines):
+        with suppress(json.JSONDecodeError):
+            found.append(json.loads(line))
+    return found
 
 
 def _check_same(path: Path, rule: str, written: object, found: str) -> None:

@@ -1,6 +1,6 @@
 """Results on disk: tables and a record of the run per eval split, pictures, seconds, trials."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -13,7 +13,7 @@ from pipeline.vocabulary import objectives_of
 from storage.errors import DataError
 from storage.folders import whole_folder
 from storage.outputs import records
-from storage.outputs.tables import Frames, read_table, write_table
+from storage.outputs.tables import Frames, read_blocks, read_table, write_table
 from storage.paths import trials_path, tuning_path
 
 RUN_KEYS: Final = (
@@ -106,6 +106,19 @@ def read_results(folder: Path, *, of_objects: Collection[str] | None = None) -> 
     return SplitResults(**tables, run=run)
 
 
+def read_ranking(folder: Path) -> Iterator[pd.DataFrame]:
+    """Read what the gallery shows of a split's objects, a block at a time.
+
+    Raises
+    ------
+    DataError
+        As ``read_results``.
+    """
+    path = folder / "ranking.csv"
+    records.check_recorded(path, folder / RUN, read_run(folder)[records.FILES])
+    return read_blocks(path, RANKING)
+
+
 def read_run(folder: Path) -> dict[str, Any]:
     """Read the record of the run whose results are in a folder, with the digests of its tables.
 
@@ -172,7 +185,6 @@ def read_runtime(path: Path, models: Iterable[str]) -> pd.DataFrame:
         If the table is missing or not as it was written, or lacks a column or one of ``models``.
     """
     record = path.with_suffix(".json")
-    records.check_exists(path)
     records.check_recorded(path, record, records.read_record(record, "runtime")[records.FILES])
     table = read_table(path, RUNTIME)
     methods = set(table["method"])
@@ -186,22 +198,10 @@ def read_runtime(path: Path, models: Iterable[str]) -> pd.DataFrame:
     return table
 
 
-def read_trials(split: str, objective: str) -> pd.DataFrame:
-    """Read the trials of a head, best first; none where the params' defaults were taken.
-
-    Raises
-    ------
-    DataError
-        If the table is missing (``tune`` has not run is the usual cause), or not as it was written.
-    """
-    path, choice = trials_path(split, objective), tuning_path(split, objective)
-    records.check_exists(path)
-    records.check_recorded(path, choice, records.read_record(choice, "tune")[records.FILES])
-    return read_table(path, TRIALS)
-
-
 def read_all_trials(train_splits: Iterable[str], models: Sequence[str]) -> pd.DataFrame:
-    """Read the trials of every head; ``trained_on`` and ``objective`` stand before their columns.
+    """Read the trials of every head, best first; none where the params' defaults were taken.
+
+    ``trained_on`` and ``objective`` stand before their columns.
 
     Parameters
     ----------
@@ -211,13 +211,14 @@ def read_all_trials(train_splits: Iterable[str], models: Sequence[str]) -> pd.Da
     Raises
     ------
     DataError
-        As ``read_trials``.
+        If a table is missing (``tune`` has not run is the usual cause), or not as it was written.
     """
-    heads = list(product(train_splits, objectives_of(models)))
-    found = [
-        read_trials(split, objective).assign(trained_on=split, objective=objective)
-        for split, objective in heads
-    ]
+    found = []
+    for split, objective in product(train_splits, objectives_of(models)):
+        path, choice = trials_path(split, objective), tuning_path(split, objective)
+        records.check_recorded(path, choice, records.read_record(choice, "tune")[records.FILES])
+        trials = read_table(path, TRIALS)
+        found.append(trials.assign(trained_on=split, objective=objective))
     columns = ["trained_on", "objective", *TRIALS.columns]
     some = [trials for trials in found if len(trials)]
     return pd.concat(some, ignore_index=True)[columns] if some else pd.DataFrame(columns=columns)

@@ -1,17 +1,17 @@
-"""Tables of results as CSV files, each written whole or not at all; readers check their columns."""
+"""Tables of results as CSV files, each written whole or not at all; readers check their columns.
 
-import os
+Only files that are as they were written are read: a record beside each has its digest.
+"""
+
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
-from pipeline.result_rows import Column, Table, columns_of, record
-from storage.errors import DataError
+from pipeline.result_rows import Table, columns_of, record
 from storage.folders import whole_file
-from storage.outputs.records import check_exists, check_holds
+from storage.outputs.records import check_holds
 
 BLOCK_ROWS: Final = 4096
 """Rows of a table that are read at once, where it is read in blocks."""
@@ -48,17 +48,13 @@ def read_table(path: Path, table: Table, only: Collection[str] | None = None) ->
     Raises
     ------
     DataError
-        If it is missing, cut off inside a line, not CSV, lacks a declared column, or holds
-        something else than numbers where it should.
+        If it lacks a declared column.
     """
-    _check_whole(path)
-    with _naming_faults(path):
-        found = pd.read_csv(
-            path,
-            # Not for all columns: lines that are too long would pass.
-            usecols=None if only is None else lambda name: _is_asked(name, only),
-            **_as_declared(table),
-        )
+    found = pd.read_csv(
+        path,
+        usecols=None if only is None else lambda name: _is_asked(name, only),
+        **_as_declared(table),
+    )
     return _checked(path, found, table, only)
 
 
@@ -74,11 +70,7 @@ def read_blocks(path: Path, table: Table) -> Iterator[pd.DataFrame]:
     DataError
         As ``read_table``, when the block is read.
     """
-    _check_whole(path)
-    with (
-        _naming_faults(path),
-        pd.read_csv(path, chunksize=BLOCK_ROWS, **_as_declared(table)) as blocks,
-    ):
+    with pd.read_csv(path, chunksize=BLOCK_ROWS, **_as_declared(table)) as blocks:
         for block in blocks:
             yield _checked(path, block, table)
 
@@ -115,36 +107,13 @@ def _declared(path: Path, table: Table, frames: Frames) -> Iterator[pd.DataFrame
     columns: list[str] = []
     for block in _blocks(frames):
         check_holds(f"table {path.stem!r}", block.columns, columns or table.columns)
-        columns = columns or [*table.columns, *_more(table, block)]
+        more = [str(name) for name in block if name not in table.columns] if table.more else []
+        columns = columns or [*table.columns, *more]
         yield block[columns]
-
-
-def _more(table: Table, found: pd.DataFrame) -> list[str]:
-    """Columns of a frame that follow the declared ones."""
-    return [str(name) for name in found if name not in table.columns] if table.more else []
 
 
 def _blocks(frames: Frames) -> Iterable[pd.DataFrame]:
     return [frames] if isinstance(frames, pd.DataFrame) else frames
-
-
-def _check_whole(path: Path) -> None:
-    check_exists(path)
-    with path.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
-        if file.read(1) != b"\n":
-            raise DataError(
-                f"{path} must be a CSV table that ends with a line break, got a truncated one: "
-                "run the stage that writes it again"
-            )
-
-
-@contextmanager
-def _naming_faults(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} must be a CSV table, got {error}") from error
 
 
 def _as_declared(table: Table) -> dict[str, Any]:
@@ -160,18 +129,4 @@ def _checked(
 ) -> pd.DataFrame:
     columns = [one for one in columns_of(table.row) if only is None or one.name in only]
     check_holds(path, found.columns, [column.name for column in columns])
-    more = [Column(name, float, table.more) for name in _more(table, found)]
-    for column in (*columns, *more):
-        if column.kind is not str and len(found):
-            _check_numbers(path, found[column.name], column)
     return found.fillna({column.name: "" for column in columns if column.kind is str})
-
-
-def _check_numbers(path: Path, values: "pd.Series[Any]", column: Column) -> None:
-    is_whole = column.kind is int
-    numbers = pd.to_numeric(values, errors="coerce")
-    is_faulty = numbers.isna() & (values.notna() | is_whole) | (is_whole & (numbers % 1 != 0))
-    if is_faulty.any():
-        kind = "whole numbers" if is_whole else "numbers"
-        first = values[is_faulty].iloc[0]
-        raise DataError(f"{path} must hold {kind} in the column {column.name}, got {first}")

@@ -1,7 +1,6 @@
 """The tuning of a head on disk: the choice, every trial, and the log of a running study."""
 
 import csv
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from pipeline.heads.kinds import Hyperparameters, Trial
 from pipeline.result_rows import TRIALS, TrialRow, record
 from storage.errors import DataError
 from storage.folders import whole_file
-from storage.outputs.records import FILES, read_record, write_record
+from storage.outputs.records import FILES, append_line, read_lines, read_record, write_record
 from storage.paths import WORK
 
 
@@ -24,15 +23,12 @@ class Tuning:
         Validation error of the best trial; None where none was run and ``plan`` is the default.
     seed
         Seed of the study and of the split of its images.
-    version
-        Of the stage that chose them; files leave the first unsaid.
     """
 
     plan: Hyperparameters
     cost: float | None
     n_trials: int
     seed: int
-    version: int = 1
 
 
 def study_dir(split: str, objective: str, digest: str) -> Path:
@@ -44,12 +40,8 @@ def write_tuning(path: Path, tuning: Tuning, ranked: Iterable[Trial]) -> None:
     """Write the trials as CSV, best first, and the choice as a record beside them."""
     trials = path.with_suffix(".csv")
     write_trials(trials, ranked)
-    content = {"hyperparameters": asdict(tuning.plan)} | {
-        name: value
-        for name, value in vars(tuning).items()
-        if name != "plan" and (name, value) != ("version", 1)
-    }
-    write_record(path, content, [trials])
+    rest = asdict(tuning)
+    write_record(path, {"hyperparameters": rest.pop("plan"), **rest}, [trials])
 
 
 def read_tuning(path: Path) -> Tuning:
@@ -81,21 +73,11 @@ def write_trials(path: Path, ranked: Iterable[Trial]) -> None:
 
 def append_trial(path: Path, trial: Trial) -> None:
     """Add a finished trial to the log of a study."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        # The line break comes first, so that a line cut short by a kill spoils no other.
-        file.write("\n" + json.dumps({"mse": trial.mse, **asdict(trial.plan)}))
+    append_line(path, {"mse": trial.mse, **asdict(trial.plan)})
 
 
 def read_log(path: Path) -> list[Trial]:
-    """Trials of a log in order; none if there is no log. A line that was cut short is skipped."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    trials = []
-    for line in filter(None, lines):
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        mse = record.pop("mse")
-        trials.append(Trial(Hyperparameters(**record), mse))
-    return trials
+    """Trials of a log in order; none if there is no log."""
+    lines = read_lines(path)
+    errors = [line.pop("mse") for line in lines]
+    return [Trial(Hyperparameters(**line), mse) for line, mse in zip(lines, errors, strict=True)]

@@ -9,12 +9,12 @@ from pathlib import Path
 from storage.errors import StoreError
 from storage.folders import passing_folder
 from storage.paths import WORK
-from storage.pool.cell import MASK_CODE, Cell, Rows, shard_arrays
+from storage.pool.cell import Cell, Rows, shard_arrays
 from storage.pool.dvc_cache import lay_out, recorded_listings
 from storage.split.objects import names_of_rows
-from storage.store.grid import chunk_rows, file_name
-from storage.store.inspection import AnyArray, Store, check_identity, open_store
-from storage.store.opening import check_same_images, read_array, read_arrays, read_images
+from storage.store.grid import chunk_rows, mask_file
+from storage.store.inspection import Store, check_identity, open_store
+from storage.store.opening import check_same_images, read_array, read_images
 
 
 @contextmanager
@@ -48,7 +48,6 @@ class PublishedCell:
     """
 
     stores: Mapping[str, Store]
-    arrays: Mapping[str, AnyArray]
     names: tuple[str, ...]
 
     def read(self, shards: Sequence[int]) -> list[Rows]:
@@ -62,10 +61,7 @@ class PublishedCell:
         features, first = self.stores["features"], shards[0]
         size = features.shard_objects
         together = slice(first * size, (shards[-1] + 1) * size)
-        rows = {
-            name: read_array(features, self.arrays, name, together)
-            for name in shard_arrays("features")
-        }
+        rows = {name: read_array(features, name, together) for name in shard_arrays("features")}
         own = [slice((i - first) * size, (i - first + 1) * size) for i in shards]
         return [{name: values[some] for name, values in rows.items()} for some in own]
 
@@ -77,7 +73,7 @@ class PublishedCell:
         StoreError
             If it is missing.
         """
-        masks, name = self.stores["masks"], f"{MASK_CODE}/{file_name((shard, 0, 0, 0, 0))}"
+        masks, name = self.stores["masks"], mask_file(shard)
         path = masks.path / name
         if not path.exists():
             raise StoreError(f"{path} is missing")
@@ -97,12 +93,11 @@ def open_published(paths: Mapping[str, Path]) -> PublishedCell:
     for kind, store in stores.items():
         # DVC checks out each alone.
         check_identity(store, kind, features.signature)
-    arrays = read_arrays(features)
     if "masks" in stores:
-        check_same_images(stores["masks"], read_images(features, arrays))
-    rows_sha256 = read_array(features, arrays, "input_sha256")
+        check_same_images(stores["masks"], read_images(features))
+    rows_sha256 = read_array(features, "input_sha256")
     names = names_of_rows(rows_sha256, features.shard_objects)
-    return PublishedCell(stores, arrays, tuple(names))
+    return PublishedCell(stores, tuple(names))
 
 
 def adopt(cell: Cell, published: PublishedCell) -> tuple[int, dict[int, str]]:
@@ -117,8 +112,9 @@ def adopt(cell: Cell, published: PublishedCell) -> tuple[int, dict[int, str]]:
     lacking = set(cell.lacking())
     wanted = [i for i, name in enumerate(published.names) if name in lacking]
     # Those of a chunk at a time: to decode it for a few of its rows takes as long as for all.
-    n_rows = published.arrays["object_id"].shape[0]
-    n_together = max(1, chunk_rows(n_rows) // published.stores["features"].shard_objects)
+    features = published.stores["features"]
+    n_rows = features.sizes["object"]
+    n_together = max(1, chunk_rows(n_rows) // features.shard_objects)
     faults: dict[int, str] = {}
     for _, some in groupby(wanted, lambda i: i // n_together):
         faults |= _adopt(cell, published, list(some))

@@ -26,14 +26,14 @@ import zarr
 from zarr.abc.buffer import Buffer
 from zarr.storage import MemoryStore
 
-from storage.errors import StoreError
+from storage.errors import N_HEX, StoreError
 from storage.files.manifest import FileRecord
 from storage.folders import put_file, put_link
 from storage.paths import POOL
 from storage.split.objects import PreparedSplit, shard_name
-from storage.store.grid import file_name, grid
+from storage.store.grid import MASK_CODE, grid, mask_file
 from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec, Value
-from storage.store.signature import SOURCE, compare, digest, parse_signature
+from storage.store.signature import DIGEST_CHARS, SOURCE, compare, digest, parse_signature
 from storage.store.writing import check_names, checked, create_array, writable
 
 OF_A_SPLIT: Final = ("split", "objects_digest", "shard_objects")
@@ -46,8 +46,6 @@ MASKS: Final = ".masks"
 PUBLISHED: Final = "published"
 """Folder beside the shards, with a list of those that were published together, for each time."""
 
-MASK_CODE: Final = "mask_code"
-
 MAKER: Final = "maker"
 """Beside the rows: name of the processor or GPU; empty for rows of published stores."""
 
@@ -56,9 +54,6 @@ MASKS_SHA256: Final = "masks_sha256"
 
 DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, RuntimeError)
 """What NumPy raises for a damaged archive, a ``RuntimeError`` if it seems to be encrypted."""
-
-N_HEX: Final = 16
-"""Hex digits of the digest of a file in its name."""
 
 Rows = dict[str, np.ndarray]
 
@@ -126,7 +121,7 @@ class Cell:
 
     def masks_path(self, name: str, sha256: str) -> Path:
         """File of a shard's masks with this digest."""
-        return self.folder / f"{name}.{sha256[:N_HEX]}{MASKS}"
+        return self.folder / f"{name}.{sha256[:DIGEST_CHARS]}{MASKS}"
 
     def put(self, name: str, rows: Mapping[str, np.ndarray], *, maker: str) -> None:
         """Keep a shard, unless it exists.
@@ -191,7 +186,8 @@ class Cell:
         """Keep a list of shards that were published together, see ``PUBLISHED``."""
         # By its content: the signature of a cell stays as it is where an image is repaired.
         data = f"{json.dumps([*names])}\n".encode()
-        put_file(self.folder / PUBLISHED / f"{FileRecord.of(data).sha256[:N_HEX]}.json", data)
+        name = FileRecord.of(data).sha256[:DIGEST_CHARS]
+        put_file(self.folder / PUBLISHED / f"{name}.json", data)
 
     def _put_features(self, name: str, shard: ShardRows) -> None:
         settings = self.folder / SETTINGS
@@ -217,8 +213,8 @@ class Cell:
         found = shard_name(self.split.full_rows, map(str, kept["input_sha256"]))
         if found != name:
             raise StoreError(
-                f"rows of shard {shard.index} must be of the inputs {name[:12]}, got those of "
-                f"{found[:12]}"
+                f"rows of shard {shard.index} must be of the inputs {name[:N_HEX]}, got those of "
+                f"{found[:N_HEX]}"
             )
         return kept
 
@@ -235,7 +231,7 @@ class Cell:
         group = zarr.create_group(MemoryStore(files), zarr_format=3)
         create_array(group, MASK_CODE, spec, grid(spec, sizes, self.split.full_rows))
         writable(group, MASK_CODE)[: len(codes)] = codes
-        return files[f"{MASK_CODE}/{file_name((0,) * codes.ndim)}"].to_bytes()
+        return files[mask_file(0)].to_bytes()
 
 
 def of_rows(signature: Mapping[str, object]) -> dict[str, object]:

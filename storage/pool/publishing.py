@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from storage.errors import StoreError
+from storage.errors import N_HEX, StoreError
 from storage.files.manifest import FileRecord, record_of, write_manifest
 from storage.folders import begun_files, link_or_copy, whole_folder
 from storage.paths import POOL
-from storage.pool.cell import FEATURES, MASK_CODE, MASKS, PUBLISHED, Cell, Rows, names_in
-from storage.store.grid import chunk_rows, file_name
+from storage.pool.cell import FEATURES, MASKS, PUBLISHED, Cell, Rows, names_in
+from storage.store.grid import chunk_rows, mask_file
 from storage.store.opening import IMAGES, images_digest
 from storage.store.schema import SCHEMA
 from storage.store.writing import create_store, writable, write_array
@@ -58,7 +58,9 @@ def _masks_record(cell: Cell, name: str, sha256: str) -> FileRecord:
     path = cell.masks_path(name, sha256)
     record = record_of(path)
     if record.sha256 != sha256:
-        raise StoreError(f"{path} must have the sha256 {sha256[:12]}, got {record.sha256[:12]}")
+        raise StoreError(
+            f"{path} must have the sha256 {sha256[:N_HEX]}, got {record.sha256[:N_HEX]}"
+        )
     return record
 
 
@@ -104,10 +106,9 @@ def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str
 def _link_masks(cell: Cell, store: Path, compared: Comparison) -> dict[str, FileRecord]:
     records = {}
     for i, name in enumerate(cell.split.names):
-        file = f"{MASK_CODE}/{file_name((i, 0, 0, 0, 0))}"
         record = compared.masks[name]
-        link_or_copy(cell.masks_path(name, record.sha256), store / file)
-        records[file] = record
+        records[mask_file(i)] = record
+        link_or_copy(cell.masks_path(name, record.sha256), store / mask_file(i))
     return records
 
 

@@ -7,7 +7,7 @@ is wrong.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,11 +22,11 @@ from storage.errors import StoreError, counted, listed
 from storage.files.addresses import map_stores
 from storage.paths import CACHE, entropy_path, features_path, located, masks_path, objects_path
 from storage.split.objects import ObjectTable, PreparedSplit, read_objects_of
-from storage.store.inspection import AnyArray, Store
+from storage.store.grid import MASK_CODE
+from storage.store.inspection import Store
 from storage.store.mask_chunks import MaskChunks
 from storage.store.opening import (
     check_same_images,
-    dataset_of,
     images_digest,
     naming_damage,
     open_complete,
@@ -54,19 +54,14 @@ INHERITED_KEYS: Final = (*EXTRACTION_KEYS, "objects_digest")
 class OpenCell:
     """One cell; ``masks`` is None if they were not asked for."""
 
-    where: str | Path
-    """Its features."""
     store: Store
-    arrays: Mapping[str, AnyArray]
-    """Of the features, too."""
+    """Of its features."""
     images_sha256: Sequence[str]
     """Digest of the images of each shard, as it was when the cell was opened."""
     masks: MaskChunks | None
 
-    @cached_property
-    def features(self) -> "xarray.Dataset":
-        """Scores and tokens, with named dimensions."""
-        return dataset_of(self.store, self.arrays)
+    def __str__(self) -> str:
+        return str(self.store)
 
     @property
     def signature(self) -> Mapping[str, Any]:
@@ -87,14 +82,14 @@ class OpenCell:
     @property
     def n_channels(self) -> int:
         """Width of a token."""
-        return int(self.arrays["iou_token"].shape[-1])
+        return int(self.store.arrays["iou_token"].shape[-1])
 
     def scores(
         self, name: str, rows: range | None = None
     ) -> Float32[np.ndarray, "object prompt proposal"]:
         """Read ``sam_score`` or ``iou`` of consecutive objects, or of all."""
         some = slice(None) if rows is None else slice(rows.start, rows.stop)
-        return read_array(self.store, self.arrays, name, some)
+        return read_array(self.store, name, some)
 
     def proposals(self, prompt: str = TRAIN_PROMPTS[0]) -> ProposalScores:
         """Read how good all proposals are, of a prompt set and of ``refined``."""
@@ -109,21 +104,16 @@ class OpenCell:
             refined_sam_score=sam_score[:, refined].copy(),
         )
 
-    def blocks(self, prompt: str) -> Iterator["xarray.Dataset"]:
-        """Scores and tokens of all objects under one prompt set, a block at a time.
+    def blocks(self, prompt: str, names: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
+        """Some arrays of all objects under one prompt set, a block at a time.
 
         A block is one chunk of tokens, which are most of the store: each is decompressed once, and
-        memory holds one at a time. What is the same under all prompt sets is in none.
+        memory holds one at a time.
         """
-        names = [name for name, array in self.features.items() if "prompt" in array.dims]
-        of_prompt = self.features[names].isel(prompt=self.signature["prompts"].index(prompt))
-        n_rows = of_prompt["mask_token"].encoding["chunks"][0]
-        for start in range(0, of_prompt.sizes["object"], n_rows):
-            some = of_prompt.isel(object=slice(start, start + n_rows))
-            with naming_damage(self.where):
-                some.load()
-            yield some
-            del some  # or two blocks would be in memory while the next is read
+        own, tokens = self.signature["prompts"].index(prompt), self.store.arrays["mask_token"]
+        for start in range(0, tokens.shape[0], tokens.chunks[0]):
+            some = (slice(start, start + tokens.chunks[0]), own)
+            yield {name: read_array(self.store, name, some) for name in names}
 
     @property
     def mask_chunks(self) -> MaskChunks:
@@ -139,7 +129,7 @@ class OpenCell:
         return first
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SplitCells:
     """Cells of the same objects and images, by model and view."""
 
@@ -233,7 +223,7 @@ def open_cells(
     """
     (shard_objects,) = {entries["shard_objects"] for entries in expected.values()}
     prepared = PreparedSplit(read_objects_of(split, cache), shard_objects)
-    known = {"split": split, "objects_digest": prepared.objects_digest}
+    known = {"split": split, "objects_digest": prepared.table.digest}
     in_full = [
         {**entries, **known, "model": model, "view": view}
         for (model, view), entries in expected.items()
@@ -264,7 +254,7 @@ def read_entropies(cells: SplitCells) -> "xarray.Dataset":
     """
     path = entropy_path(cells.split)
     here = {name: features_path(cells.split, *name) for name in cells.by_name}
-    if not path.exists() and any(cells.by_name[name].where != here[name] for name in here):
+    if not path.exists() and any(str(cells.by_name[name]) != str(here[name]) for name in here):
         raise StoreError(
             f"{path} must be a Zarr store, got none; `python -m stages.entropy {cells.split}` "
             "makes it from masks where USAM_CACHE says, and needs none here; "
@@ -285,22 +275,21 @@ def read_entropies(cells: SplitCells) -> "xarray.Dataset":
 
 def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bool) -> OpenCell:
     name = (expected["split"], expected["model"], expected["view"])
-    where = located(features_path(*name), cache)
-    features, arrays = open_complete(where, "features", expected)
+    features = open_complete(located(features_path(*name), cache), "features", expected)
     # Here, in the thread of the cell: Python 3.11 computes one cached property at a time.
-    images = read_images(features, arrays)
+    images = read_images(features)
     if not with_masks:
-        return OpenCell(where, features, arrays, images, None)
-    masks, of_arrays = open_complete(located(masks_path(*name), cache), "masks", expected)
+        return OpenCell(features, images, None)
+    masks = open_complete(located(masks_path(*name), cache), "masks", expected)
     # Not only the settings: one run wrote both, so versions and device must agree too.
     stored, wanted = masks.signature, features.signature
     difference = compare(stored, {key: wanted.get(key, "none") for key in {*stored, *wanted}})
     if difference is not None:
         raise StoreError(f"{masks} was written under other inputs than its features ({difference})")
     check_same_images(masks, images)
-    shape = of_arrays["mask_code"].shape
+    shape = masks.arrays[MASK_CODE].shape
     chunks = MaskChunks(masks.files, shape, masks.shard_objects, masks.manifest)
-    return OpenCell(where, features, arrays, images, chunks)
+    return OpenCell(features, images, chunks)
 
 
 def _check_images(cell: OpenCell, known: Sequence[str], objects: str | Path) -> None:
@@ -312,6 +301,6 @@ def _check_images(cell: OpenCell, known: Sequence[str], objects: str | Path) -> 
     ]
     if differing:
         raise StoreError(
-            f"{cell.where} must be extracted from the images of {objects}, got others in "
+            f"{cell} must be extracted from the images of {objects}, got others in "
             f"{len(differing)} of {counted(len(known), 'shard')} ({listed(differing)})"
         )

@@ -4,7 +4,8 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from storage.errors import StoreError
 from storage.files.addresses import map_stores
 from storage.split.cells import OpenCell, SplitCells
 from storage.store import mask_chunks
+from storage.store.grid import chunk_rows
 
 BLOCK_BYTES: Final = 2**21
 """Decoded masks read at once: they fit a core's cache, and are many objects if masks are small."""
@@ -25,6 +27,9 @@ WINDOW_BYTES: Final = 2**26
 ReadCell = Callable[[str, str], CellRows]
 ReadMasks = Callable[[range, mask_chunks.MaskCode], None]
 Scores = Float32[np.ndarray, "object prompt proposal"]
+
+_READING: Final = Lock()
+"""Held while scores are read."""
 
 
 def object_runs(cells: SplitCells) -> list[range]:
@@ -60,7 +65,7 @@ def run_reader(cells: SplitCells, run: range) -> ReadCell:
             sam_score, iou = scores[model, view]
             return CellRows(masks, sam_score, iou, tuple(cell.signature["prompts"]))
         except ValueError as error:
-            raise StoreError(f"{cell.where}: {error}") from error
+            raise StoreError(f"{cell}: {error}") from error
 
     return read_cell
 
@@ -94,13 +99,24 @@ def _mask_readers(cells: SplitCells, run: range) -> dict[tuple[str, str], ReadMa
 
 
 def _read_scores(cells: SplitCells, run: range) -> dict[tuple[str, str], list[Scores]]:
-    """SamScores and IoUs of each cell, by model and view; at an address, asked for in parallel."""
+    """SamScores and IoUs of each cell, by model and view."""
+    step = chunk_rows(cells.table.n_objects)
+    first, stop = run.start // step * step, -(-run.stop // step) * step
+    own = slice(run.start - first, run.stop - first)
+    with _READING:  # or threads that begin together would all ask for the same chunks
+        found = _chunk_scores(cells, range(first, stop))
+    return {name: [values[own] for values in scores] for name, scores in found.items()}
+
+
+@lru_cache(maxsize=2)  # a chunk holds many runs, and threads may be in two
+def _chunk_scores(cells: SplitCells, rows: range) -> dict[tuple[str, str], list[Scores]]:
+    """The same of whole chunks; at an address, asked for in parallel."""
 
     def read(cell: OpenCell) -> list[Scores]:
-        return [cell.scores(name, run) for name in ("sam_score", "iou")]
+        return [cell.scores(name, rows) for name in ("sam_score", "iou")]
 
     some = list(cells.by_name.values())
-    return dict(zip(cells.by_name, map_stores(read, some, some[0].where), strict=True))
+    return dict(zip(cells.by_name, map_stores(read, some, str(some[0])), strict=True))
 
 
 def _any_masks(cells: SplitCells) -> mask_chunks.MaskChunks:

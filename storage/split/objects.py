@@ -70,10 +70,18 @@ class ObjectTable:
         height, width = int(self.height_px[image]), int(self.width_px[image])
         return decode_rle(str(self.mask_rle[row]), height, width)
 
-    @property
-    def n_images(self) -> int:
-        """Images with at least one object, if the reader dropped the others."""
-        return len(self.file)
+    @cached_property
+    def digest(self) -> str:
+        """Digest of all arrays except ``image_sha256``, in hex.
+
+        The bytes of the images are tracked shard by shard instead: repairing an image while its
+        cell is in the making costs its shard, not the cell.
+        """
+        total = hashlib.sha256()
+        for name in NAMES:
+            if name != "image_sha256":
+                total.update(f"{name}:{_array_sha256(name, getattr(self, name))};".encode())
+        return total.hexdigest()
 
 
 def read_objects(where: str | Path, expected: Mapping[str, object] | None = None) -> ObjectTable:
@@ -84,8 +92,8 @@ def read_objects(where: str | Path, expected: Mapping[str, object] | None = None
     StoreError
         If there is no such store, or it is incomplete, damaged or of another schema or signature.
     """
-    store, arrays = open_complete(where, "objects", expected or {})
-    values = {name: read_array(store, arrays, name) for name in NAMES}
+    store = open_complete(where, "objects", expected or {})
+    values = {name: read_array(store, name) for name in NAMES}
     return ObjectTable(**values, signature=store.signature)
 
 
@@ -106,68 +114,19 @@ def write_objects(path: Path, table: ObjectTable, signature: Mapping[str, object
     write_store(path, "objects", arrays, signature=signature)
 
 
-def objects_digest(table: ObjectTable) -> str:
-    """Digest of all arrays of a split except ``image_sha256``.
-
-    The bytes of the images are tracked shard by shard instead: repairing an image while its cell is
-    in the making costs its shard, not the cell.
-
-    Returns
-    -------
-    sha256 in hex.
-    """
-    total = hashlib.sha256()
-    for name in NAMES:
-        if name != "image_sha256":
-            total.update(f"{name}:{_array_sha256(name, getattr(table, name))};".encode())
-    return total.hexdigest()
-
-
-def images_of_shards(table: ObjectTable, shard_objects: int) -> list[str]:
-    """Digest of the names and bytes of each shard's images.
-
-    Returns
-    -------
-    sha256 in hex.
-    """
-    starts = range(0, table.n_objects, shard_objects)
-    return [_images_sha256(table, slice(start, start + shard_objects)) for start in starts]
-
-
-def input_sha256(table: ObjectTable, rows: slice) -> str:
-    """Digest of what consecutive objects of one image are computed from, whatever their split.
-
-    The name of the image counts, since it seeds the noise of a view; ids and areas do not.
-
-    Returns
-    -------
-    sha256 in hex.
-    """
-    (image,) = np.unique(table.image_index[rows])
-    of_image = [str(table.file[image]), str(table.image_sha256[image])]
-    of_objects = [
-        _array_sha256(name, getattr(table, name)[rows]) for name in ("mask_rle", "point_px")
-    ]
-    return hashlib.sha256("\n".join([*of_image, *of_objects]).encode()).hexdigest()
-
-
 @dataclass(frozen=True, eq=False)
 class PreparedSplit:
-    """A prepared split, cut into shards, and the digests that its cells must have."""
+    """A prepared split, cut into shards."""
 
     table: ObjectTable
     shard_objects: int
     """Objects per shard; the last may have fewer."""
 
     @cached_property
-    def objects_digest(self) -> str:
-        """Digest of all objects, without the bytes of their images."""
-        return objects_digest(self.table)
-
-    @cached_property
     def images_sha256(self) -> list[str]:
-        """Digest of each shard's images."""
-        return images_of_shards(self.table, self.shard_objects)
+        """Digest of the names and bytes of each shard's images, in hex."""
+        starts = range(0, self.table.n_objects, self.shard_objects)
+        return [_images_sha256(self.table, start, start + self.shard_objects) for start in starts]
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -193,8 +152,16 @@ class PreparedSplit:
         return min(self.shard_objects, self.table.n_objects)
 
     def input_sha256(self, piece: Piece) -> str:
-        """Digest of what the objects of a piece are computed from."""
-        return input_sha256(self.table, slice(piece.start, piece.stop))
+        """Digest of what the objects of a piece are computed from, whatever their split, in hex.
+
+        The name of the image counts, since it seeds the noise of a view; ids and areas do not.
+        """
+        table, rows = self.table, slice(piece.start, piece.stop)
+        of_image = [str(table.file[piece.image]), str(table.image_sha256[piece.image])]
+        of_objects = [
+            _array_sha256(name, getattr(table, name)[rows]) for name in ("mask_rle", "point_px")
+        ]
+        return hashlib.sha256("\n".join([*of_image, *of_objects]).encode()).hexdigest()
 
     def n_images(self, names: Sequence[str]) -> int:
         """Images of some shards."""
@@ -231,8 +198,8 @@ def names_of_rows(rows_sha256: np.ndarray, shard_objects: int) -> list[str]:
     return [shard_name(full_rows, own) for own in shards]
 
 
-def _images_sha256(table: ObjectTable, rows: slice) -> str:
-    images = np.unique(table.image_index[rows])
+def _images_sha256(table: ObjectTable, start: int, stop: int) -> str:
+    images = np.unique(table.image_index[start:stop])
     names = [f"{table.file[i]}\n{table.image_sha256[i]}\n" for i in images]
     return hashlib.sha256("".join(names).encode()).hexdigest()
 

@@ -16,6 +16,9 @@ MAX_ROW_CHUNKS: Final = 32
 """Most chunks along the rows: a store of features, with 29 arrays and prompt sets cut so, has fewer
 than a thousand files; a large split gets larger chunks."""
 
+MASK_CODE: Final = "mask_code"
+"""The array of masks, the only one in shards."""
+
 MASK_BYTES: Final = (4_700, 34_000)
 """Size on the disk of a coded mask of ``MASK_SIDE_PX``, from sharp to soft.
 
@@ -35,9 +38,9 @@ class Grid:
     shards: tuple[int, ...] | None = None
 
 
-def file_name(index: tuple[int, ...]) -> str:
-    """Chunk key of a file, which is its name in the array's folder."""
-    return ".".join(("c", *map(str, index)))
+def mask_file(shard: int) -> str:
+    """File of a shard of masks in its store: its array, and its chunk key."""
+    return f"{MASK_CODE}/c.{shard}.0.0.0.0"
 
 
 def grid(spec: ArraySpec, sizes: Mapping[str, int], shard_objects: int) -> Grid:

@@ -1,4 +1,4 @@
-"""Opens a store and checks its description against the schema and its manifest."""
+"""Opens a store and checks its description and arrays against the schema and its manifest."""
 
 import json
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
 
+import numpy as np
 import zarr
 from zarr.abc.buffer import Buffer, BufferPrototype
 from zarr.abc.store import ByteRequest, RangeByteRequest, SuffixByteRequest
@@ -18,7 +19,8 @@ from storage.files.addresses import files_at
 from storage.files.files import Files
 from storage.files.manifest import FILE, ROOT, FileRecord, Manifest, check_chunks, parse_manifest
 from storage.paths import remedy
-from storage.store.schema import SCHEMA, SCHEMA_VERSION, ArraySpec, specs_of
+from storage.store.grid import Grid, grid
+from storage.store.schema import CODEC, SCHEMA, SCHEMA_VERSION, ArraySpec, specs_of
 from storage.store.signature import compare
 
 AnyArray = zarr.Array[Any]
@@ -55,6 +57,76 @@ class Store:
     def shard_objects(self) -> int:
         """Objects per shard; 1 for kinds without shards."""
         return cast("int", self.signature.get("shard_objects", 1))
+
+    @cached_property
+    def arrays(self) -> Mapping[str, AnyArray]:
+        """Its arrays, each checked against the schema.
+
+        Raises
+        ------
+        StoreError
+            If one is absent, unreadable, or of another dtype, shape, chunking or codec.
+        """
+        arrays = {name: self._array(name) for name in self.specs}
+        sizes = self._sizes(arrays)
+        for name, spec in self.specs.items():
+            array = arrays[name]
+            wanted, found = grid(spec, sizes, self.shard_objects), array_grid(array)
+            is_dtype = array.dtype == _numpy_dtype(spec)
+            if found != wanted or not is_dtype or array.compressors != (CODEC,):
+                raise StoreError(
+                    f"{self}/{name} must be {spec.dtype} in {wanted} under {CODEC}, "
+                    f"got {array.dtype} in {found} under {array.compressors}"
+                )
+        return arrays
+
+    @cached_property
+    def faulty(self) -> tuple[str, ...]:
+        """Files that are absent or of another size than in the manifest.
+
+        A loss of power can leave empty files, and zarr reads an empty shard as fill values.
+        Elsewhere than in a folder none is asked for.
+        """
+        if self.files.folder is None:
+            return ()
+        there = self.files.sizes(self.manifest)
+        return tuple(name for name, one in self.manifest.items() if there.get(name) != one.n_bytes)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all arrays as they are stored."""
+        return sum(one.n_bytes for name, one in self.manifest.items() if not name.endswith(ROOT))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Size of every dimension, in the order of the schema."""
+        return self._sizes(self.arrays)
+
+    def _array(self, name: str) -> AnyArray:
+        try:
+            return cast("AnyArray", self.group[name])
+        except (*DECODE_ERRORS, KeyError, TypeError) as error:
+            raise StoreError(f"{self}/{name} must be a Zarr array, got none ({error})") from error
+
+    def _sizes(self, arrays: Mapping[str, AnyArray]) -> dict[str, int]:
+        sizes: dict[str, int] = {}
+        for name, spec in self.specs.items():
+            array = arrays[name]
+            dims = getattr(array.metadata, "dimension_names", None)  # Zarr v2 has none
+            if dims != spec.dims:
+                raise StoreError(f"{self}/{name} must have dimensions {spec.dims}, got {dims}")
+            for dim, size in zip(spec.dims, array.shape, strict=True):
+                sizes.setdefault(dim, size)
+        return sizes
+
+
+def array_grid(array: AnyArray) -> Grid:
+    """How a stored array is cut."""
+    return Grid(array.shape, array.chunks, array.shards)
+
+
+def _numpy_dtype(spec: ArraySpec) -> np.dtype:
+    return np.dtypes.StringDType() if spec.dtype == "str" else np.dtype(spec.dtype)
 
 
 def open_store(where: str | Path) -> Store:

@@ -12,7 +12,7 @@ from numcodecs.zstd import decompress  # type: ignore[import-untyped]
 
 from storage.files.files import FileRange, Files, read_ranges
 from storage.files.manifest import Manifest, check_chunks
-from storage.store.grid import file_name
+from storage.store.grid import MASK_CODE, mask_file
 from storage.store.opening import naming_damage
 
 MaskCode = UInt8[np.ndarray, "object prompt proposal y x"]
@@ -92,13 +92,13 @@ class MaskChunks:
 
     def decode(self, chunks: Sequence[bytes | memoryview], mask_code: MaskCode) -> None:
         """Decompress a chunk for each object; failures name the store."""
-        with naming_damage(self.files, "mask_code"):
+        with naming_damage(self.files, MASK_CODE):
             for row, chunk in enumerate(chunks):
                 decompress(chunk, mask_code[row])
 
     def _read(self, run: range) -> list[memoryview]:
         """Chunks of consecutive objects of one shard."""
-        with naming_damage(self.files, "mask_code"):
+        with naming_damage(self.files, MASK_CODE):
             # Elsewhere, to read all of a shard for some of its objects would take too long.
             if self.files.folder is not None and self.shard_file(run.start) not in self._intact:
                 self.check_shard(run.start)
@@ -127,7 +127,7 @@ class MaskChunks:
 
     def shard_file(self, row: int) -> str:
         """Name of the file that holds a row."""
-        return f"mask_code/{file_name((row // self.shard_objects, 0, 0, 0, 0))}"
+        return mask_file(row // self.shard_objects)
 
     @property
     def n_chunks(self) -> int:
@@ -164,7 +164,7 @@ def read_spans(
     ranges, entries = [], []
     for cell, index in zip(cells, indices, strict=True):
         name, first = cell.shard_file(run.start), run.start % cell.shard_objects
-        with naming_damage(cell.files, "mask_code"):
+        with naming_damage(cell.files, MASK_CODE):
             found = parse_index(index, cell.n_chunks, f"{cell.files}/{name}")
             found = found[first : first + len(run)]
             if (found[:, 0] == ABSENT).any():

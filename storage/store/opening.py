@@ -3,14 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from storage.errors import StoreError, listed
-from storage.store.grid import Grid, grid
-from storage.store.inspection import DECODE_ERRORS, AnyArray, Store, check_identity, open_store
-from storage.store.schema import CODEC, ArraySpec
+from storage.store.inspection import DECODE_ERRORS, Store, check_identity, open_store
 from storage.store.signature import digest
 
 if TYPE_CHECKING:
@@ -70,37 +68,19 @@ def open_checked(
         incomplete, or one of its coordinates is damaged. Data are read, and their checksums
         tested, only when used.
     """
-    return dataset_of(*open_complete(where, kind, expected or {}))
-
-
-def dataset_of(store: Store, arrays: Mapping[str, AnyArray]) -> "xarray.Dataset":
-    """A complete store as xarray shows it.
-
-    Raises
-    ------
-    StoreError
-        If one of its coordinates is damaged.
-    """
     # It takes a third of a second, and workers of `entropy` do without.
     import xarray  # noqa: PLC0415
 
-    try:
+    store = open_complete(where, kind, expected or {})
+    with naming_damage(store):  # xarray reads the coordinates that it indexes by
         dataset: xarray.Dataset = xarray.open_zarr(
             store.group.store, chunks=None, consolidated=True, zarr_format=3
         )
-    except DECODE_ERRORS:
-        # xarray reads the coordinates it indexes by, and does not say which one is damaged.
-        for name in (name for name, spec in store.specs.items() if spec.dims == (name,)):
-            with naming_damage(store, name):
-                arrays[name][...]
-        raise
     return dataset
 
 
-def open_complete(
-    where: str | Path, kind: str, expected: Mapping[str, object]
-) -> tuple[Store, dict[str, AnyArray]]:
-    """A store with every file of its manifest in place, and its arrays; contents are not read.
+def open_complete(where: str | Path, kind: str, expected: Mapping[str, object]) -> Store:
+    """A store with every file of its manifest in place and sound arrays; contents are not read.
 
     Elsewhere than in a folder the manifest alone says which files there are.
 
@@ -112,64 +92,13 @@ def open_complete(
     """
     store = open_store(where)
     check_identity(store, kind, expected)
-    arrays = read_arrays(store)
-    if faulty := faulty_files(store):
+    store.arrays  # noqa: B018 - checks them
+    if store.faulty:
         raise StoreError(
-            f"{store}: every file must be there whole, got {len(faulty)} missing or cut short "
-            f"({listed(faulty)}); `usam cache verify {store}` lists them"
+            f"{store}: every file must be there whole, got {len(store.faulty)} missing or cut "
+            f"short ({listed(store.faulty)}); `usam cache verify {store}` lists them"
         )
-    return store, arrays
-
-
-def faulty_files(store: Store) -> list[str]:
-    """Files that are absent or of another size than in the manifest.
-
-    A loss of power can leave empty files, and zarr reads an empty shard as fill values.
-    """
-    if store.files.folder is None:
-        return []
-    there = store.files.sizes(store.manifest)
-    return [name for name, one in store.manifest.items() if there.get(name) != one.n_bytes]
-
-
-def read_arrays(store: Store) -> dict[str, AnyArray]:
-    """Arrays of a store, each checked against the schema.
-
-    Raises
-    ------
-    StoreError
-        If one is absent, unreadable, or of another dtype, shape, chunking or codec.
-    """
-    arrays = {name: _read_array(store, name) for name in store.specs}
-    sizes = sizes_of(store, arrays)
-    for name, spec in store.specs.items():
-        array = arrays[name]
-        wanted = grid(spec, sizes, store.shard_objects)
-        is_dtype = array.dtype == _numpy_dtype(spec)
-        if array_grid(array) != wanted or not is_dtype or array.compressors != (CODEC,):
-            raise StoreError(
-                f"{store}/{name} must be {spec.dtype} in {wanted} under {CODEC}, "
-                f"got {array.dtype} in {array_grid(array)} under {array.compressors}"
-            )
-    return arrays
-
-
-def sizes_of(store: Store, arrays: Mapping[str, AnyArray]) -> dict[str, int]:
-    """Size of every dimension, in the order of the schema."""
-    sizes: dict[str, int] = {}
-    for name, spec in store.specs.items():
-        array = arrays[name]
-        dims = getattr(array.metadata, "dimension_names", None)  # Zarr v2 has none
-        if dims != spec.dims:
-            raise StoreError(f"{store}/{name} must have dimensions {spec.dims}, got {dims}")
-        for dim, size in zip(spec.dims, array.shape, strict=True):
-            sizes.setdefault(dim, size)
-    return sizes
-
-
-def array_grid(array: AnyArray) -> Grid:
-    """How a stored array is cut."""
-    return Grid(array.shape, array.chunks, array.shards)
+    return store
 
 
 @contextmanager
@@ -192,12 +121,10 @@ def naming_damage(store: object, array: str | None = None) -> Iterator[None]:
         ) from error
 
 
-def read_array(
-    store: Store, arrays: Mapping[str, AnyArray], name: str, rows: slice = ALL
-) -> np.ndarray:
-    """Some or all rows of an array; damage names the store and the array."""
+def read_array(store: Store, name: str, some: slice | tuple[slice, int] = ALL) -> np.ndarray:
+    """Some or all of an array; damage names the store and the array."""
     with naming_damage(store, name):
-        return np.asarray(arrays[name][rows])
+        return np.asarray(store.arrays[name][some])
 
 
 def images_digest(images_sha256: Sequence[str]) -> str:
@@ -205,7 +132,7 @@ def images_digest(images_sha256: Sequence[str]) -> str:
     return digest({"sha256": list(images_sha256)})
 
 
-def read_images(features: Store, arrays: Mapping[str, AnyArray]) -> list[str]:
+def read_images(features: Store) -> list[str]:
     """Digest of the images of each shard of published features.
 
     Raises
@@ -213,7 +140,7 @@ def read_images(features: Store, arrays: Mapping[str, AnyArray]) -> list[str]:
     StoreError
         If they are damaged.
     """
-    return [str(sha256) for sha256 in read_array(features, arrays, "images_sha256")]
+    return [str(sha256) for sha256 in read_array(features, "images_sha256")]
 
 
 def check_same_images(masks: Store, images_sha256: Sequence[str]) -> None:
@@ -230,14 +157,3 @@ def check_same_images(masks: Store, images_sha256: Sequence[str]) -> None:
         raise StoreError(
             f"{masks} must be of the images of its features ({IMAGES}: {found} -> {wanted})"
         )
-
-
-def _read_array(store: Store, name: str) -> AnyArray:
-    try:
-        return cast("AnyArray", store.group[name])
-    except (*DECODE_ERRORS, KeyError, TypeError) as error:
-        raise StoreError(f"{store}/{name} must be a Zarr array, got none ({error})") from error
-
-
-def _numpy_dtype(spec: ArraySpec) -> np.dtype:
-    return np.dtypes.StringDType() if spec.dtype == "str" else np.dtype(spec.dtype)

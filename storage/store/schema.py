@@ -226,8 +226,3 @@ MASK_FORMULA: Final = (
     "q = round(255 * 2/pi * asin(sqrt(p))), p = sin(pi/2 * q/255)**2 = probability[q]"
 )
 """How ``mask_code`` codes a probability; kept in every masks store."""
-
-
-def coordinates(kind: str) -> str:
-    """Names of a kind's coordinates, in the form of xarray's ``coordinates`` attribute."""
-    return " ".join(name for name, spec in SCHEMA[kind].items() if spec.is_coordinate)

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Final, cast
 
-from storage.errors import shown
-from storage.files.manifest import N_HEX
+from storage.errors import N_HEX, shown
 from storage.store.schema import Value
 
 DIGEST_CHARS: Final = 16
-"""Hex digits kept of a sha256: 64 bits, for a few dozen signatures per cell."""
+"""Hex digits kept of a sha256 in names: 64 bits, for a few dozen signatures per cell."""
 
 SOURCE: Final = "source"
 """Entry of a ladder's cell: the family and the model of which its rows are."""

@@ -23,7 +23,6 @@ from storage.store.schema import (
     SCHEMA_VERSION,
     ArraySpec,
     Value,
-    coordinates,
     specs_of,
 )
 from storage.store.signature import parse_signature
@@ -52,21 +51,18 @@ def create_store(
         Values of the coordinates that the schema does not fix, e.g. ``object_id`` and ``prompt``.
     optional
         Names among which are the optional arrays that it has.
-
-    Raises
-    ------
-    StoreError
-        If a dimension has no size.
     """
     known = {name: own for name, own in FIXED_COORDINATES.items() if name in SCHEMA[kind]}
     fixed: dict[str, Any] = {**known, **coords}
     full = full_signature(signature)
-    attributes = {"kind": kind, "signature": full, "coordinates": coordinates(kind)}
+    coordinates = " ".join(name for name, spec in SCHEMA[kind].items() if spec.is_coordinate)
+    attributes = {"kind": kind, "signature": full, "coordinates": coordinates}
     if kind == "masks":
         fixed["probability"] = DECODE_TABLE
         attributes["formula"] = MASK_FORMULA
     shard_objects = cast("int", full.get("shard_objects", 1))
-    all_sizes = _all_sizes(kind, sizes, fixed, shard_objects)
+    own_sizes = {SCHEMA[kind][name].dims[0]: len(values) for name, values in fixed.items()}
+    all_sizes = {**sizes, **own_sizes, "shard": -(-own_sizes["object"] // shard_objects)}
     group = zarr.create_group(path, zarr_format=3, attributes=attributes)
     specs = specs_of(kind, optional)
     for name, spec in specs.items():
@@ -156,16 +152,6 @@ def check_names(what: object, given: Mapping[str, object], wanted: set[str]) -> 
         raise StoreError(
             f"{what} must hold {', '.join(sorted(wanted))}, got {', '.join(sorted(given))}"
         )
-
-
-def _all_sizes(
-    kind: str, sizes: Mapping[str, int], coords: Mapping[str, Any], shard_objects: int
-) -> dict[str, int]:
-    found = {**sizes, **{SCHEMA[kind][name].dims[0]: len(own) for name, own in coords.items()}}
-    found["shard"] = -(-found["object"] // shard_objects)
-    if min(found.values()) < 1:
-        raise StoreError(f"sizes of {kind} must be at least 1, got {found}")
-    return found
 
 
 def create_array(group: zarr.Group, name: str, spec: ArraySpec, cut: Grid) -> None:

@@ -47,7 +47,7 @@ SIDE_PX: Final = 256
 """Of masks of Meta's models."""
 
 N_OBJECTS: Final = 32
-"""Objects of one shard: a quarter of the default, for reading scores is paid once a shard."""
+"""Objects of one shard: a quarter of the default."""
 
 N_ROUNDS: Final = 5
 

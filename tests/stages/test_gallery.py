@@ -17,12 +17,12 @@ from pipeline.vocabulary import N_PROPOSALS, PROMPTS, PROTOCOLS, TASKS
 from stages import gallery
 from stages.object_pictures import Shown, by_source
 from storage.outputs.results import Gallery, read_gallery
-from storage.outputs.tables import write_table
 from storage.paths import gallery_dir, objects_path, results_dir
 from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, write_objects
 from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.eval_split import write_params
+from tests.fixtures.report_inputs import write_ranking
 from tests.fixtures.split_cells import write_cell
 
 SPLIT = "val"
@@ -95,7 +95,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_objects(objects_path(SPLIT), table, {"split": SPLIT})
     for model in ("tiny", "large"):
         write_cells(table, model)
-    write_table(results_dir(SPLIT) / "ranking.csv", RANKING, ranking(table))
+    write_ranking(results_dir(SPLIT), ranking(table))
     (tmp_path / "data").mkdir()
     for file in table.file:
         Image.new("RGB", (SIDE_PX, SIDE_PX), (GREY,) * 3).save(tmp_path / "data" / str(file))

@@ -33,6 +33,7 @@ from storage.paths import (
     tuning_path,
 )
 from storage.split.objects import read_objects
+from storage.store.opening import open_features
 from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.signatures import open_train
 from tests.fixtures.train_split import (
@@ -353,7 +354,7 @@ def test_scores_of_each_model_are_calibrated_by_its_own_masks(judged: str) -> No
     found = read_isotonic(SPLIT, {"features_digest": cells.digest(["identity"])})
     assert set(found) == set(MODELS)
     for model, cell in cells.identity.items():
-        center = cell.features.sel(prompt="center")
+        center = open_features(str(cell)).sel(prompt="center")
         by = {"best": "iou", "selected": "sam_score"}[judged]
         chosen = center[by].to_numpy().argmax(axis=1)[:, np.newaxis]
         score, iou = (

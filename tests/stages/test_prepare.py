@@ -102,7 +102,7 @@ def test_images_that_no_extraction_will_read_are_named_at_once(
     Image.new("RGB", (70, 80)).save(large)
     garbage.write_bytes(b"no image at all" * 99)
     Image.new("I;16", (64, 64)).save(deep, "png")
-    assert run_prepare().n_images == 3
+    assert len(run_prepare().file) == 3
     note = capsys.readouterr().out.splitlines()[-1]
     assert note.startswith(
         f"note: 3 of 3 images must be fixed or replaced before extract: {large} must be 64 px high "

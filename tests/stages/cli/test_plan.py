@@ -260,7 +260,7 @@ def test_hours_are_those_of_the_images_and_objects_that_each_model_lacks(
     table = read_objects(objects_path(SPLIT))
     n_views = len(read_params().views)
     others = (len(MODELS) - 1) * n_views * table.n_objects / 2
-    lacking = (n_views - 1) * table.n_images + others
+    lacking = (n_views - 1) * len(table.file) + others
     assert hours == {(SPLIT, "complete"): "~0", (SPLIT, "missing"): f"~{lacking:.2g}"}
     assert len(asked) == len(set(asked))
 

@@ -16,6 +16,7 @@ import pytest
 
 from pipeline.heads.kinds import HeadSet, OneCycle, head_sets
 from pipeline.heads.objectives import TrainingSet
+from pipeline.heads.predict import READ, set_inputs
 from stages import train, tune
 from stages.executor.cells import CellsToOpen
 from stages.executor.executors import executor_of
@@ -23,7 +24,7 @@ from stages.executor.tasks import Run
 from stages.settings.blocks import ExecutorParams
 from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training import fit
-from stages.training.data import block_inputs, read_head_data
+from stages.training.data import read_head_data
 from stages.training.fit import fit_sets, heads_to_fit
 from storage import open_features
 from storage.head_files.head_file import head_set_path
@@ -159,5 +160,7 @@ def test_rows_of_all_blocks_are_those_of_the_whole(
     expected = []
     for prompt, model in product(prompts, MODELS):
         with open_features(features_path(SPLIT, model, "identity")) as features:
-            expected.append(block_inputs(features.sel(prompt=prompt).load(), head_set))
+            own = features.sel(prompt=prompt)
+            arrays = {name: own[name].to_numpy() for name in READ}
+            expected.append(set_inputs(arrays, head_set))
     np.testing.assert_array_equal(found.inputs, np.concatenate(expected))

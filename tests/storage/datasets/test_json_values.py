@@ -1,6 +1,5 @@
-"""JSON files that people have: encodings, archives, and what the parser alone lets through."""
+"""JSON files that people have: encodings, and what the parser alone lets through."""
 
-import gzip
 import math
 from pathlib import Path
 
@@ -18,11 +17,6 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "Latin-1": (
         '{"a":\n"é"}'.encode("latin-1"),
         "must be JSON, got: 'utf-8' codec can't decode byte 0xe9 in position 7: ",
-    ),
-    "gzip": (gzip.compress(b"{}"), "must be a file of COCO instances, got a gzip file: unpack it"),
-    "a key twice": (
-        b'{"images": [1], "images": [2]}',
-        "must be JSON, got: the key 'images' twice in one mapping",
     ),
 }
 
@@ -47,9 +41,9 @@ def test_an_encoding_of_unicode_is_recognised(tmp_path: Path, encoding: str) -> 
     assert load_json(path, WHAT) == {"file_name": "é.jpg"}
 
 
-@pytest.mark.parametrize("number", [0, 1.5, math.nan, 2**31])
-def test_a_count_is_whole_and_fits_into_32_bits(number: float) -> None:
-    with pytest.raises(DataError, match=f"whole number from 1 to 2147483647, got {number}$"):
+@pytest.mark.parametrize("number", [0, 1.5, math.nan, math.inf])
+def test_a_count_is_whole(number: float) -> None:
+    with pytest.raises(DataError, match=f"whole number >= 1, got {number}$"):
         count({"length": number}, "length", "video a")
 
 

@@ -16,7 +16,7 @@ from zarr.storage import MemoryStore
 import storage
 from storage.errors import StoreError
 from storage.files.files import Files
-from storage.store.describe import verify
+from storage.store.checks import verify
 from tests.fixtures.repository import branch, publish
 
 KINDS = ("features", "masks")

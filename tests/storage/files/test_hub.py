@@ -14,7 +14,7 @@ from fsspec.registry import _registry
 
 import storage
 from storage.errors import StoreError
-from storage.store.describe import verify
+from storage.store.checks import verify
 
 ADDRESS = "hf://datasets/ann/usam@refs%2Fpr%2F1/cache/masks/identity.zarr"
 

@@ -15,7 +15,8 @@ from zarr.storage import ZipStore
 
 import storage
 from storage.errors import StoreError
-from storage.store.describe import describe, verify
+from storage.store.checks import verify
+from storage.store.inspection import open_store
 from tests.fixtures.made_up_cell import flip_middle
 
 
@@ -61,7 +62,7 @@ def test_it_opens_by_its_path_and_at_any_address(store: Path, zipped: Path) -> N
         xarray.testing.assert_identical(storage.open_masks(where).load(), wanted)
         assert verify(where) == {}
         assert verify(where, sizes_only=True) == {}
-    assert describe(zipped).faulty == ()
+    assert open_store(zipped).faulty == ()
 
 
 def test_damage_and_files_of_no_store_are_found(store: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from storage.outputs import tables
 from storage.outputs.results import (
     RUN_KEYS,
     SplitResults,
+    read_ranking,
     read_results,
     read_runtime,
     write_runtime,
@@ -60,25 +61,20 @@ def test_tables_of_objects_can_be_read_by_column(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(found.iou, whole.iou)
 
 
-def test_a_table_is_the_same_in_blocks_and_its_faults_are_named(
+def test_a_ranking_is_the_same_in_blocks_and_held_to_its_digest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "BLOCK_ROWS", 2)
     write_split_results(tmp_path, small_results())
     path = tmp_path / "ranking.csv"
-    blocks = list(read_blocks(path, RANKING))
+    blocks = list(read_ranking(tmp_path))
     assert [len(block) for block in blocks] == [2, 1]
     pd.testing.assert_frame_equal(pd.concat(blocks, ignore_index=True), read_table(path, RANKING))
     with pytest.raises(DataError, match=r"ranking\.csv must have .*, group, .*, got"):
         list(read_blocks(path, SPLIT_TABLES["objects"]))
-    text = path.read_text(encoding="utf-8")
-    for torn, message in (
-        (text[:-1], "got a truncated one"),
-        (f"{text}a{',' * 99}\n", "must be a CSV"),
-    ):
-        path.write_text(torn, encoding="utf-8")
-        with pytest.raises(DataError, match=message):
-            list(read_blocks(path, RANKING))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"ranking\.csv must be the file that run\.json lists"):
+        read_ranking(tmp_path)
 
 
 def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
@@ -108,22 +104,9 @@ def test_a_cut_table_is_named_whichever_it_is(tmp_path: Path) -> None:
         path.write_bytes(whole)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        pytest.param("", "must be a CSV table that ends .* run the stage that", id="empty"),
-        pytest.param("a,b\n1,2\n1,2,3\n", "must be a CSV table, got", id="ragged"),
-        pytest.param(
-            ",".join(SPLIT_TABLES["auc"].columns) + "\n" + "a," * 6 + "x" + ",0" * 13 + "\n",
-            "must hold numbers in the column auc, got x$",
-            id="text for a number",
-        ),
-        pytest.param("task,model\n", "must have protocol, train_split, .* got task", id="columns"),
-    ],
-)
-def test_a_faulty_table_is_named(tmp_path: Path, content: str, message: str) -> None:
-    (tmp_path / "auc.csv").write_text(content, encoding="latin-1")
-    with pytest.raises(DataError, match=f"auc.csv {message}"):
+def test_a_table_of_another_version_is_named(tmp_path: Path) -> None:
+    (tmp_path / "auc.csv").write_text("task,model\n")
+    with pytest.raises(DataError, match=r"auc\.csv must have protocol, train_split, .* got task"):
         read_table(tmp_path / "auc.csv", SPLIT_TABLES["auc"])
 
 

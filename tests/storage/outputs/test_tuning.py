@@ -24,15 +24,6 @@ def test_a_choice_comes_back_as_it_was_written(tmp_path: Path, cost: float | Non
     assert read_tuning(tmp_path / "heads" / "a.json") == tuning
 
 
-def test_a_first_version_is_left_unsaid_and_a_later_one_comes_back(tmp_path: Path) -> None:
-    path = tmp_path / "choice.json"
-    write_tuning(path, Tuning(PLAN, None, n_trials=0, seed=3), [])
-    assert "version" not in path.read_text("utf-8")
-    later = Tuning(PLAN, None, n_trials=0, seed=3, version=2)
-    write_tuning(path, later, [])
-    assert read_tuning(path) == later
-
-
 @pytest.mark.parametrize("text", ["", "[]", "{}"])
 def test_file_that_is_no_record_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)

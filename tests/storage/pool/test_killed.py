@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from storage.pool.publishing import clean, compare_shards
-from storage.store.describe import verify
+from storage.store.checks import verify
 from tests.fixtures.made_up_cell import ORIGINAL, cell_of, extract, outputs, split_of, targets
 
 KILLED = -9

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from storage.files.manifest import write_manifest
 from storage.pool.cell import Cell
 from storage.pool.publishing import compare_shards
-from storage.split.objects import PreparedSplit, images_of_shards
-from storage.store.describe import verify
+from storage.split.objects import PreparedSplit
+from storage.store.checks import verify
 from storage.store.opening import IMAGES, images_digest
 from storage.store.schema import SCHEMA
 from storage.store.writing import create_store, write_array
@@ -40,7 +40,7 @@ def write_at_once(root: Path, cell: Cell) -> None:
     """The stores of a cell, each array written whole, as a program would that knows no shards."""
     split = cell.split
     parts = [rows_of(i, split, with_masks="y" in cell.sizes) for i in range(len(split.names))]
-    images = images_of_shards(split.table, split.shard_objects)
+    images = split.images_sha256
     for kind, path in targets(root, cell).items():
         dims = {"features": ("channel", "encoder_channel"), "masks": ("y", "x")}[kind]
         group = create_store(

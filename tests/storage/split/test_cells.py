@@ -15,13 +15,12 @@ from storage.errors import StoreError
 from storage.paths import features_path, masks_path, objects_path
 from storage.split.cells import SplitCells
 from storage.split.mask_blocks import BLOCK_BYTES, block_objects, object_runs, run_reader
-from storage.split.objects import objects_digest, write_objects
+from storage.split.objects import write_objects
 from storage.store.opening import images_digest
 from storage.store.signature import digest
 from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.earlier_store import as_extract_7
 from tests.fixtures.eval_split import object_table
-from tests.fixtures.made_up_cell import flip
 from tests.fixtures.signatures import open_eval
 from tests.fixtures.split_cells import N_CHANNELS, draw_rows, write_cell, write_cells
 
@@ -98,7 +97,7 @@ def test_the_signature_is_of_all_cells() -> None:
         "extract_version": VERSIONS["extract"],
         "family": "mini",
         "precision": "fp32",
-        "objects_digest": objects_digest(cells.table),
+        "objects_digest": cells.table.digest,
         "models": list(MODELS),
         "views": list(VIEWS),
         "cells_digest": cells.digest(VIEWS),
@@ -137,17 +136,6 @@ def test_a_cell_that_lacks_arrays_of_its_version_is_named_by_the_version() -> No
     message = rf"^{path} was written under other inputs \(extract_version: 7 -> \d+\); `dvc repro"
     with pytest.raises(StoreError, match=message):
         open_split()
-
-
-def test_readers_of_tokens_read_nothing_that_all_prompt_sets_share() -> None:
-    cell = open_split().by_name[LAST]
-    for name in ("encoder_mean", "encoder_std"):
-        flip(features_path("val", *LAST) / name / "c.0.0", 300)
-    (block,) = cell.blocks("center")
-    assert {"mask_token", "sam_score"} <= set(block)
-    assert not {"encoder_mean", "encoder_std", "input_sha256"} & set(block)
-    with pytest.raises(StoreError, match="encoder_mean: every chunk must be intact"):
-        cell.features["encoder_mean"].load()
 
 
 def test_the_cell_that_differs_from_the_settings_is_blamed_not_the_one_opened_after_it() -> None:
@@ -222,13 +210,16 @@ def test_a_score_that_is_no_number_is_named_with_its_store() -> None:
         run_reader(cells, range(2, 4))(*LAST)
 
 
-def test_masks_and_scores_are_read_without_xarray(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cells_are_read_without_xarray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xarray", None)
     cells = open_split()
     assert len(run_reader(cells, range(2))(*LAST).iou) == 2
     assert cells.by_name[LAST].n_channels == N_CHANNELS
-    with pytest.raises(ImportError):
-        next(cells.by_name[LAST].blocks("center"))
+    (block,) = cells.by_name[LAST].blocks("p1", ("mask_token", "iou"))
+    assert {name: values.shape for name, values in block.items()} == {
+        "mask_token": (N_OBJECTS, 4, N_CHANNELS),
+        "iou": (N_OBJECTS, 3),
+    }
 
 
 @pytest.mark.parametrize("name", ["mask_code/c.0.0.0.0.0", "sam_score/c.0.0.0"])

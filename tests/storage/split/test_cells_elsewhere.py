@@ -2,6 +2,8 @@
 
 import shutil
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import product
 from pathlib import Path
 from threading import Barrier
@@ -72,10 +74,10 @@ def test_cells_at_an_address_are_those_on_the_disk(root: Path) -> None:
             np.testing.assert_array_equal(found.mask_code[:1], wanted.mask_code[:1])
 
 
-def test_a_store_is_opened_by_few_files_each_asked_for_once(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: Counter[str] = Counter()
+@pytest.fixture
+def asked(root: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each file at the address was asked for."""
+    found: Counter[str] = Counter()
     get = FsspecStore.get
 
     async def counted(
@@ -84,13 +86,19 @@ def test_a_store_is_opened_by_few_files_each_asked_for_once(
         prototype: BufferPrototype,
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
-        asked[f"{store.path}/{key}".removeprefix(f"{root}/")] += 1
+        found[f"{store.path}/{key}".removeprefix(f"{root}/")] += 1
         return await get(store, key, prototype, byte_range)
 
+    monkeypatch.setattr(FsspecStore, "get", counted)
+    return found
+
+
+def test_a_store_is_opened_by_few_files_each_asked_for_once(
+    root: Path, asked: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def refused(_store: FsspecStore, key: str) -> None:
         raise AssertionError(key)  # a manifest answers that
 
-    monkeypatch.setattr(FsspecStore, "get", counted)
     for name in ("getsize", "exists"):
         monkeypatch.setattr(FsspecStore, name, refused)
     open_split(address(root))
@@ -161,6 +169,14 @@ def test_scores_of_all_cells_are_asked_for_side_by_side(
     monkeypatch.setattr(OpenCell, "scores", waited)
     assert len(NAMES) <= N_AT_ONCE
     assert run_reader(cells, range(2))(*NAMES[0]).iou.shape == (2, 9, 3)
+
+
+def test_a_chunk_of_scores_is_asked_for_once_by_all_shards(root: Path, asked: Counter[str]) -> None:
+    cells = open_split(address(root))
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(partial(read_all_masks, cells), (range(2), range(2, 4), range(4, 5))))
+    for name, array in product(NAMES, ("sam_score", "iou")):
+        assert asked[f"{features_path('val', *name).relative_to(CACHE)}/{array}/c.0.0.0"] == 1
 
 
 def test_parts_of_files_come_without_a_copy() -> None:

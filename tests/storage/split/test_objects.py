@@ -8,8 +8,7 @@ import storage
 from storage.errors import StoreError
 from storage.split.objects import (
     NAMES,
-    images_of_shards,
-    objects_digest,
+    PreparedSplit,
     read_objects,
     write_objects,
 )
@@ -36,8 +35,8 @@ def test_a_table_comes_back_as_it_was(tmp_path: Path) -> None:
     for name in NAMES:
         np.testing.assert_array_equal(getattr(read, name), getattr(table, name), strict=True)
     assert read.signature == {"schema_version": 3, "seed": 3}
-    assert (read.n_images, read.n_objects) == (3, 12)
-    assert objects_digest(read) == objects_digest(table)
+    assert (len(read.file), read.n_objects) == (3, 12)
+    assert read.digest == table.digest
 
 
 def test_a_table_is_opened_by_name(tmp_path: Path) -> None:
@@ -61,19 +60,20 @@ def test_twice_written_is_byte_equal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", OTHER)
 def test_every_array_changes_the_digest(name: str) -> None:
-    assert objects_digest(table_of(**{name: OTHER[name]})) != objects_digest(table_of())
+    assert table_of(**{name: OTHER[name]}).digest != table_of().digest
 
 
 def test_a_repaired_image_does_not_change_the_digest_of_the_objects() -> None:
     repaired = table_of(image_sha256=np.array(["sha 0", "repaired", "sha 2"], TEXT))
-    assert objects_digest(repaired) == objects_digest(table_of())
-    shards = zip(images_of_shards(repaired, 3), images_of_shards(table_of(), 3), strict=True)
+    assert repaired.digest == table_of().digest
+    both = [PreparedSplit(table, 3).images_sha256 for table in (repaired, table_of())]
+    shards = zip(*both, strict=True)
     assert [new != old for new, old in shards] == [False, True, True, False]
 
 
 def test_text_that_runs_over_a_border_changes_the_digest() -> None:
     one, other = (
-        objects_digest(table_of(file=np.array(files, TEXT)))
+        table_of(file=np.array(files, TEXT)).digest
         for files in (["ab", "c", "d"], ["a", "bc", "d"])
     )
     assert one != other

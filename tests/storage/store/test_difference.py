@@ -11,7 +11,7 @@ import zarr
 
 from storage.errors import StoreError
 from storage.files.manifest import write_manifest
-from storage.store.describe import differences_of
+from storage.store.checks import differences_of
 from storage.store.opening import open_entropy
 from storage.store.schema import specs_of
 from storage.store.writing import write_store
@@ -48,7 +48,7 @@ def test_rows_that_differ_are_counted_and_the_largest_gap_told(made: Path, other
 def test_signatures_and_shapes_are_compared_first(made: Path, tmp_path: Path) -> None:
     changes: dict[str, Any] = {"family": "sam2", "seed": 1, "views": ("identity", "vflip")}
     cell = cell_of(
-        tmp_path, split_of(4), objects_digest=cell_of(made).split.objects_digest, **changes
+        tmp_path, split_of(4), objects_digest=cell_of(made).split.table.digest, **changes
     )
     fill(cell)
     publish_whole(tmp_path, cell)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.store.describe import describe
 from storage.store.grid import Grid, chunk_rows, grid, object_bytes
+from storage.store.inspection import open_store
 from storage.store.schema import FIXED_COORDINATES, SCHEMA
 from tests.fixtures.made_up_cell import SHARD_OBJECTS
 
@@ -53,7 +53,7 @@ def n_store_files(kind: str, sizes: Mapping[str, int], shard_objects: int) -> in
 def test_a_store_has_a_file_for_each_step_of_its_arrays(kind: str, made: Path) -> None:
     path = made / kind / "identity.zarr"
     n_files = sum(found.is_file() for found in path.rglob("*"))
-    assert n_store_files(kind, describe(path).sizes, SHARD_OBJECTS) == n_files
+    assert n_store_files(kind, open_store(path).sizes, SHARD_OBJECTS) == n_files
 
 
 @given(st.integers(1, 10**8))

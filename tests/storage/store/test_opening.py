@@ -15,7 +15,8 @@ import zarr
 import storage
 from storage.errors import StoreError
 from storage.files.manifest import write_manifest
-from storage.store.describe import describe, verify
+from storage.store.checks import verify
+from storage.store.inspection import open_store
 from storage.store.opening import naming_damage
 from storage.store.schema import SCHEMA
 from tests.fixtures.made_up_cell import SIGNATURE, flip
@@ -161,7 +162,7 @@ def test_a_manifest_is_held_to_its_own_digest(
     features: Path, change: Callable[[dict[str, Any]], object], message: str
 ) -> None:
     edit(features / "manifest", lambda m: change(m["attributes"]))
-    for read in (storage.open_features, verify, describe):
+    for read in (storage.open_features, verify, open_store):
         with pytest.raises(StoreError, match=message):
             read(features)
 

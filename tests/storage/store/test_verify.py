@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from storage.errors import StoreError
-from storage.store.describe import describe, find_stores, verify
+from storage.store.checks import find_stores, verify
+from storage.store.inspection import open_store
 from tests.fixtures.made_up_cell import (
     PROMPTS,
     cell_of,
@@ -112,17 +113,11 @@ def test_damaged_metadata_are_an_error_those_of_an_array_alone_are_listed(root: 
 
 def test_a_complete_store(made: Path) -> None:
     path = made / "masks/identity.zarr"
-    masks = describe(path)
+    masks = open_store(path)
     assert (masks.kind, masks.faulty) == ("masks", ())
     assert masks.sizes["object"] == 10
     assert masks.size_bytes == sum(file.stat().st_size for file in path.glob("*/c.*"))
     assert masks.signature["precision"] == "fp32"
-
-
-def test_a_store_that_lost_a_file(made: Path, tmp_path: Path) -> None:
-    path = shutil.copytree(made / "features/identity.zarr", tmp_path / "identity.zarr")
-    (path / "iou/c.0.0.0").unlink()
-    assert describe(path).faulty == ("iou/c.0.0.0",)
 
 
 def test_stores_below_a_folder_are_found_whole_those_without_their_own_file_too(

@@ -1,58 +1,15 @@
-"""Describes a store, checks it against its manifest, or compares two, for people."""
+"""Finds stores, checks one against its manifest, or compares two, for people."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from zipfile import is_zipfile
 
 import numpy as np
 
-from storage.errors import StoreError
-from storage.files.manifest import FILE, N_HEX, ROOT, Manifest
+from storage.errors import N_HEX, StoreError
+from storage.files.manifest import FILE, ROOT, Manifest
 from storage.store.inspection import AnyArray, Store, open_store
-from storage.store.opening import faulty_files, read_arrays, sizes_of
 from storage.store.signature import change
-
-
-@dataclass(frozen=True)
-class StoreDescription:
-    """A store.
-
-    Attributes
-    ----------
-    size_bytes
-        Of all arrays on disk.
-    faulty
-        Files that are missing or cut short, as ``<array>/<key>``.
-    """
-
-    where: str | Path
-    kind: str
-    sizes: Mapping[str, int]
-    size_bytes: int
-    signature: Mapping[str, object]
-    faulty: tuple[str, ...]
-
-
-def describe(where: str | Path) -> StoreDescription:
-    """Read a store's metadata and the sizes of its files.
-
-    Raises
-    ------
-    StoreError
-        If there is no store at ``where``, or its metadata are damaged.
-    """
-    store = open_store(where)
-    chunks = [one for file, one in store.manifest.items() if not file.endswith(ROOT)]
-    return StoreDescription(
-        where=where,
-        kind=store.kind,
-        sizes=sizes_of(store, read_arrays(store)),
-        size_bytes=sum(one.n_bytes for one in chunks),
-        signature=store.signature,
-        faulty=tuple(faulty_files(store)),
-    )
 
 
 def find_stores(path: Path) -> list[Path]:
@@ -96,7 +53,7 @@ def verify(where: str | Path, *, sizes_only: bool = False) -> dict[str, str]:
         If the metadata are damaged, so that no array can be trusted.
     """
     store = open_store(where)
-    order = {array: place for place, array in enumerate(read_arrays(store))}
+    order = {array: place for place, array in enumerate(store.arrays)}
     names = sorted(store.manifest, key=lambda name: order.get(name.rpartition("/")[0], -1))
     sizes = store.files.sizes(names)
     reasons = {name: _fault(store, name, sizes.get(name), sizes_only=sizes_only) for name in names}
@@ -154,13 +111,12 @@ def _signatures(one: Store, other: Store) -> dict[str, str]:
 
 
 def _arrays(one: Store, other: Store) -> dict[str, str]:
-    arrays = read_arrays(one), read_arrays(other)
     names = (
         name
         for name in {**one.specs, **other.specs}
         if _files(one.manifest, name) != _files(other.manifest, name)
     )
-    found = {name: _values(*(own.get(name) for own in arrays)) for name in names}
+    found = {name: _values(one.arrays.get(name), other.arrays.get(name)) for name in names}
     return {name: how for name, how in found.items() if how}
 
 
