@@ -69,8 +69,8 @@ class MaskChunks:
     shape: tuple[int, ...]
     shard_objects: int
     manifest: Manifest
-    _intact: set[str] = field(default_factory=set, init=False, compare=False)
-    """Shards that were compared with the manifest."""
+    _indices: dict[str, bytes | memoryview] = field(default_factory=dict, init=False, compare=False)
+    """Indices of the shards that were read from; in a folder, they are those of the manifest."""
 
     @property
     def object_bytes(self) -> int:
@@ -98,11 +98,14 @@ class MaskChunks:
 
     def _read(self, run: range) -> list[memoryview]:
         """Chunks of consecutive objects of one shard."""
+        name = self.shard_file(run.start)
         with naming_damage(self.files, MASK_CODE):
-            # Elsewhere, to read all of a shard for some of its objects would take too long.
-            if self.files.folder is not None and self.shard_file(run.start) not in self._intact:
-                self.check_shard(run.start)
-            (span,) = read_spans([self], read_indices([self], run.start), run)
+            if name not in self._indices:
+                # Elsewhere, to read all of a shard for some of its objects would take too long.
+                if self.files.folder is not None:
+                    self.check_shard(run.start)
+                (self._indices[name],) = read_indices([self], run.start)
+            (span,) = read_spans([self], [self._indices[name]], run)
             return span
 
     def check_shard(self, row: int, sha256: str | None = None) -> None:
@@ -123,7 +126,6 @@ class MaskChunks:
         wanted = self.manifest.get(name)
         if wanted is None or sha256 != wanted.sha256:
             check_chunks(self.files, name, wanted, self.files.record(name))
-        self._intact.add(name)
 
     def shard_file(self, row: int) -> str:
         """Name of the file that holds a row."""
