@@ -142,12 +142,9 @@ def _task_rows(results: report_table.Results, split: str, protocol: str, task: s
     own = report_table.of_protocol({split: results[split]}, protocol)
     first = report_table.first_train_split(results[split])
     rows = report_table.main_rows(own, task)
-    numbers = [name + end for name in ("relative", "margin") for end in ("", *BOUNDS_OF)]
+    numbers = [name + end for name in ("relative", "margin") for end in report_table.WITH_BOUNDS]
     names = report_table.measure_names(rows, first)
     return rows[numbers].mul(100).assign(protocol=protocol, task=task, measure=names)
-
-
-BOUNDS_OF: Final = report_table.BOUNDS_OF
 
 
 def _verdict(margin: Sequence[float], is_sure: bool) -> Verdict:  # noqa: FBT001
@@ -231,7 +228,7 @@ def _afterwards(late: pd.DataFrame) -> str:
 
 
 def _margin(row: "pd.Series[Any]") -> str:
-    value, low, high = (number(row[f"margin{end}"]) for end in ("", *BOUNDS_OF))
+    value, low, high = (number(row[f"margin{end}"]) for end in report_table.WITH_BOUNDS)
     return f"{value} points" if isnan(row["margin_low"]) else f"{value} points ({low} to {high})"
 
 

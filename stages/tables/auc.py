@@ -87,7 +87,7 @@ def overview_table(results: report_table.Results, split: str) -> pd.DataFrame:
     for task in report_table.task_models(found):
         rows = relative_table(found, task)
         rows.index = pd.Index(report_table.measure_names(rows, first))
-        columns |= {task + end: rows[split + end] for end in ("", *report_table.BOUNDS_OF)}
+        columns |= {task + end: rows[split + end] for end in report_table.WITH_BOUNDS}
     # A frame made of columns alone would sort the measures.
     order = list(dict.fromkeys(name for column in columns.values() for name in column.index))
     order.sort(key=lambda name: name not in UNTRAINED_MEASURES)
