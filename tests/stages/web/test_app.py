@@ -20,7 +20,7 @@ from pycocotools.coco import COCO
 from pipeline.predictor import PromptSet, Uncertainty
 from pipeline.predictor.advice import Costs
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
-from stages.predictor import load_predictor
+from stages.predictor.loading import load_predictor
 from stages.settings.params import read_params
 from stages.web import images
 from stages.web.images import MOST_UPLOAD_BYTES
