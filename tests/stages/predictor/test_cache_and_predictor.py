@@ -1,8 +1,10 @@
-"""The predictor says of an object and its click what the cache and ``evaluate`` say of them."""
+"""The predictor says of an object and its clicks what the cache and ``evaluate`` say of them."""
 
 from collections.abc import Callable
+from contextlib import chdir
 from dataclasses import asdict
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +16,13 @@ import yaml
 import storage
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.predict import STANDARD
-from pipeline.predictor import PromptSet, ProposalHeads, UncertainPredictor, Uncertainty
+from pipeline.predictor import (
+    BayesianPlan,
+    PromptSet,
+    ProposalHeads,
+    UncertainPredictor,
+    Uncertainty,
+)
 from pipeline.sam.families import MINI_CHANNELS
 from pipeline.views import default_view
 from pipeline.vocabulary import JUDGED
@@ -35,6 +43,7 @@ from storage.split.objects import read_objects
 from tests.fixtures.eval_split import N_FIGURES, draw_isotonic
 from tests.fixtures.extract_project import IMAGES, SPLIT, TRAIN_SPLIT, draw_project, run
 from tests.fixtures.mini import MODELS
+from tests.fixtures.predictors import random_heads
 from tests.fixtures.settings import view_settings
 from tests.fixtures.signatures import extract_params
 
@@ -45,21 +54,25 @@ OF_USERS: Final = HeadSet("selected", "selected")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Drawn images through the mini models, up to the measures of each object."""
     root = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        draw_project(n_objects=1, weights="file")
-        changed = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
-        changed["views"] = view_settings("identity")
-        changed["evaluate"]["n_resamples"] = 20
-        Path("params.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
-        for model in MODELS:
-            run(extract, SPLIT, model, "identity")
-        run(entropy, SPLIT)
+    with chdir(root):
+        draw_entropies("identity")
         for head_set in head_sets():
             draw_heads(head_set)
         write_isotonic(TRAIN_SPLIT, draw_isotonic(0), origin())
         run(evaluate, SPLIT)
     return root
+
+
+def draw_entropies(*views: str) -> None:
+    """Images, models and views up to the entropies of each object."""
+    draw_project(n_objects=1, weights="file")
+    changed = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
+    changed["views"] = view_settings(*views)
+    changed["evaluate"]["n_resamples"] = 20
+    Path("params.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
+    for model, view in product(MODELS, views):
+        run(extract, SPLIT, model, view)
+    run(entropy, SPLIT)
 
 
 def origin() -> dict[str, str]:
@@ -167,3 +180,40 @@ def test_what_heads_say_is_in_the_results_of_evaluate(
         expected = rows[f"{KINDS_BY_NAME[head_set.kind].named(name)}@{TRAIN_SPLIT}"]
         assert expected.std() > 1e-4
         assert_equal(values, expected, name)
+
+
+VIEWS: Final = ("identity", "vflip", "gnoise")
+"""One moves the pixels, one is random."""
+
+
+@pytest.fixture(scope="module")
+def viewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn images through the mini models in all views, up to the entropies of each object."""
+    root = tmp_path_factory.mktemp("viewed")
+    with chdir(root):
+        draw_entropies(*VIEWS)
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["tiny", "large"])
+def test_entropies_over_views_clicks_and_models_are_those_of_the_cache(
+    viewed: Path, model: str
+) -> None:
+    table = read_objects(viewed / objects_path(SPLIT))
+    sams = {name: load_model(extract_params(), name) for name in MODELS}
+    predictor = UncertainPredictor(sams[model], random_heads(model))
+    others = [sam for name, sam in sams.items() if name != model]
+    views = tuple(default_view(view) for view in VIEWS)
+    found = []
+    for image, file in enumerate(table.file):
+        predictor.set_image(read_rgb(viewed / IMAGES / str(file)))
+        for points in table.point_px[table.image_index == image]:
+            plan = BayesianPlan(views, clicks=points[1:], name=str(file))
+            found.append(predictor.predict_bayesian(points[:1], [1], others=others, plan=plan))
+    stored = storage.open_entropy(viewed / entropy_path(SPLIT))
+    stored = stored.isel(judged=JUDGED.index("selected"))
+    assert len(found) == table.n_objects > 5
+    assert_equal([one.h_t for one in found], stored["h_t"].sel(model=model))
+    assert_equal([one.h_xp for one in found], stored["h_xp"].sel(model=model))
+    assert_equal([one.h_theta for one in found], stored["h_theta"])
