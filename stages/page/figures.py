@@ -12,12 +12,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
-from pipeline.scoring.measures import BY_NAME, TASK_MEASURES
+from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES
 from pipeline.scoring.statistics import shown_model
 from pipeline.vocabulary import TASKS
 from stages.page import labels
 from stages.page.svg import LINE, MUTED, RULES, TEXT, svg_file
 from stages.page.verdict import OF_LINES
+from stages.tables.auc import RADAR_LINES
 from stages.tables.report_table import Results, first_train_split, measure_name
 from stages.tables.statistics import seconds_of
 from storage.outputs.results import SplitResults
@@ -50,7 +51,7 @@ UNNAMED: Final = ("worst to oracle", "random")
 MASKS_OF: Final = "segmentation"
 """Task whose measures are shown where the masks themselves are asked about."""
 
-OF_HEADS: Final = {one.name for one in labels.DRAWN if one.needs_heads}
+OF_HEADS: Final = {*HEAD_MEASURES, *(line.name for line in RADAR_LINES)}
 """Measures and lines of the radar that are drawn in bold."""
 
 

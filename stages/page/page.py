@@ -13,7 +13,6 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from pipeline.scoring.measures import MEASURES, TASK_MEASURES
-from pipeline.vocabulary import PROTOCOLS
 from stages.page import figures, grid, labels, pictures, svg, verdict
 from stages.tables import report_table
 from stages.tables.auc import overview_table
@@ -23,7 +22,7 @@ from storage.outputs.results import Gallery, SplitResults
 
 FOLDER: Final = Path(__file__).parent
 
-SHOWN_PROTOCOLS: Final = tuple(sorted(PROTOCOLS, key=lambda name: name != verdict.USED))
+SHOWN_PROTOCOLS: Final = (verdict.USED, report_table.PAPER_PROTOCOL)
 """Protocols in the order of the page: what a user has comes first."""
 
 OF_ALL: Final = ("trials", "runtime")

@@ -11,7 +11,6 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 
-from pipeline.heads.kinds import HEAD_KINDS, HeadKind
 from pipeline.scoring.bootstrap import LEVEL
 from pipeline.scoring.corrections import BASELINE
 from pipeline.vocabulary import PROTOCOLS, TASKS
@@ -50,10 +49,8 @@ class Line:
     meaning: str
 
 
-def _of_heads(kind: HeadKind, meaning: str) -> Line:
-    (line,) = (one for one in RADAR_LINES if one.name == kind.named("gaps_star"))
-    return Line(f"heads{kind.label or ', paper'}", line.measures, meaning)
-
+OF_HEADS: Final = {line.name: line.measures for line in RADAR_LINES}
+"""Measures by task of the lines of the radar."""
 
 LINES: Final = (
     Line(BASELINE_LABEL, dict.fromkeys(TASKS, BASELINE[-1]), "the model's own score of the mask"),
@@ -68,19 +65,18 @@ LINES: Final = (
         {"model": "h_theta", "prompt": "h_xp", "task": "h_a", "segmentation": "h_t"},
         "entropy over the models, eight clicks, three proposals or the views",
     ),
-    *map(
-        _of_heads,
-        HEAD_KINDS,
-        (
-            "Δ* or 1 − USAM: small networks that read the model's tokens, as the paper's",
-            "the same, by networks that also read figures of the mask",
-        ),
+    Line(
+        "heads, paper",
+        OF_HEADS["gaps_star"],
+        "Δ* or 1 − USAM: small networks that read the model's tokens, as the paper's",
+    ),
+    Line(
+        "heads, ours",
+        OF_HEADS["gaps_star_ours"],
+        "the same, by networks that also read figures of the mask",
     ),
 )
 """Rows that a user can act on: what costs nothing, what takes more predictions, and the heads."""
-
-WITHOUT_MODELS: Final = {"H_Θ, ": "", "the models, ": ""}
-"""What the words of a line lose where a single model ran."""
 
 
 def lines_of(tasks: Collection[str]) -> tuple[Line, ...]:
@@ -88,14 +84,13 @@ def lines_of(tasks: Collection[str]) -> tuple[Line, ...]:
     if "model" in tasks:
         return LINES
     return tuple(
-        replace(line, label=_of_one(line.label), meaning=_of_one(line.meaning)) for line in LINES
+        replace(
+            line,
+            label=line.label.replace("H_Θ, ", ""),
+            meaning=line.meaning.replace("the models, ", ""),
+        )
+        for line in LINES
     )
-
-
-def _of_one(words: str) -> str:
-    for some, other in WITHOUT_MODELS.items():
-        words = words.replace(some, other)
-    return words
 
 
 OF_LINES: Final = {

@@ -102,11 +102,10 @@ def runtime_beside_paper(timed: pd.DataFrame) -> pd.DataFrame:
     seconds = paper_numbers("runtime").set_index(keys)["seconds"]
     ratio = seconds / seconds.xs("sam", level="method")
     numbers = pd.DataFrame({"seconds_paper": seconds, "ratio_paper": ratio})
-    both = timed.merge(numbers.reset_index(), on=keys, how="left")
+    names = list(timed)
     for value in ("seconds", "ratio"):
-        own = both.pop(f"{value}_paper")
-        both.insert(list(both).index(f"{value}_high") + 1, f"{value}_paper", own)
-    return both
+        names.insert(names.index(f"{value}_high") + 1, f"{value}_paper")
+    return timed.merge(numbers.reset_index(), on=keys, how="left")[names]
 
 
 def correlation_beside_paper(
