@@ -199,8 +199,6 @@ def _task_sentence(rows: pd.DataFrame) -> str:
     is_late = rows["measure"].isin(AFTERWARDS)
     late = rows[is_late & (rows["verdict"] == "better")].sort_values("relative", ascending=False)
     others = rows[~is_late & (rows["measure"] != BASELINE[-1])]
-    if others.empty:
-        return f"only {BASELINE_LABEL} was evaluated."
     better = others[others["verdict"] == "better"]
     top = (others if better.empty else better).sort_values("relative", ascending=False).iloc[0]
     name, margin = measure_label(top["measure"]).replace(", ours", " of ours"), _margin(top)
