@@ -45,6 +45,9 @@ BAND_OPACITY: Final = 0.13
 TOLERANCE_PT: Final = 0.2
 """How far a curve may be from its points: less than a pixel on a desk."""
 
+MARKED: Final[Mapping[str, Any]] = {"marker": "o", "markersize": 2.5}
+"""How single points are drawn."""
+
 UNNAMED: Final = ("worst to oracle", "random")
 """What a caption explains instead of a legend."""
 
@@ -64,7 +67,7 @@ def curves_figure(curves: pd.DataFrame, task: str, measures: Sequence[str]) -> F
         Curves of one split and protocol, as in ``curves.csv``.
     """
     figure, panel = _panel("corrected objects, the most uncertain first", "mean IoU")
-    _draw_task(panel, curves[curves["task"] == task], measures)
+    _draw_orders(panel, curves[curves["task"] == task], measures)
     return _with_legend(figure, panel)
 
 
@@ -81,7 +84,7 @@ def opening_figure(curves: pd.DataFrame) -> Figure:
     (panels,) = figure.subplots(1, len(tasks), squeeze=False)
     for panel, task in zip(panels, tasks, strict=True):
         _style_panel(panel)
-        _draw_task(panel, curves[curves["task"] == task], OF_LINES[task])
+        _draw_orders(panel, curves[curves["task"] == task], OF_LINES[task])
         panel.set_title(labels.TASK_LABELS[task], color=TEXT)
         panel.set_xticks([0, 0.5, 1])
         panel.set_xlabel("corrected objects", color=MUTED)
@@ -97,13 +100,6 @@ def opening_figure(curves: pd.DataFrame) -> Figure:
         )
     panels[0].set_ylabel("mean IoU", color=MUTED)
     return figure
-
-
-def _draw_task(panel: Axes, curves: pd.DataFrame, measures: Sequence[str]) -> None:
-    """Draw a task's curves over the band from the worst order to the oracle's."""
-    _draw_bounds(panel, curves, "corrected_fraction", "mean_iou")
-    for name, rows in curves_of(curves, measures):
-        _draw(panel, name, rows["corrected_fraction"], rows["mean_iou"])
 
 
 def radar_figure(table: pd.DataFrame) -> Figure:
@@ -127,16 +123,14 @@ def radar_figure(table: pd.DataFrame) -> Figure:
         name = measure_name(row["measure"], row["trained_on"], first)
         # Back to the first axis, to close the area.
         values = [row[task] for task in [*tasks, tasks[0]]]
-        _draw(panel, name, [*angles, angles[0]], values, marker="o", markersize=2.5)
+        _draw(panel, name, [*angles, angles[0]], values, **MARKED)
     return _with_legend(figure, panel)
 
 
 def coverage_figure(found: SplitResults, measures: Sequence[str]) -> Figure:
     """Risk of the kept masks by their share, for the bounds and some measures of the masks."""
     figure, panel = _panel("kept masks, the least uncertain first", "mean risk of the kept masks")
-    _draw_bounds(panel, found.coverage, "coverage", "selective_risk")
-    for name, rows in curves_of(found.coverage, measures):
-        _draw(panel, name, rows["coverage"], rows["selective_risk"])
+    _draw_orders(panel, found.coverage, measures, x="coverage", y="selective_risk")
     return _with_legend(figure, panel)
 
 
@@ -149,7 +143,7 @@ def reliability_figure(found: SplitResults) -> Figure:
     symbols = labels.PREDICTED_IOU_LABELS
     for name, rows in curves_of(own, tuple(own["measure"].unique())):
         predicted, ends = rows["predicted_iou"], (rows["iou_low"], rows["iou_high"])
-        line = _draw(panel, name, predicted, rows["iou"], symbols, marker="o", markersize=2.5)
+        line = _draw(panel, name, predicted, rows["iou"], symbols=symbols, **MARKED)
         colour, opacity = line.get_color(), line.get_alpha()
         panel.vlines(predicted, *ends, colour, linewidth=0.7, alpha=opacity)
     return _with_legend(figure, panel)
@@ -243,8 +237,15 @@ def _style_panel(panel: Axes) -> None:
     panel.margins(0.02)
 
 
-def _draw_bounds(panel: Axes, table: pd.DataFrame, x: str, y: str) -> None:
-    """The band from the worst order to the oracle's, and a random order if the table has one."""
+def _draw_orders(
+    panel: Axes,
+    table: pd.DataFrame,
+    measures: Sequence[str],
+    *,
+    x: str = "corrected_fraction",
+    y: str = "mean_iou",
+) -> None:
+    """Curves over the band from the worst order to the oracle's, a random one if there is any."""
     worst, oracle = (table[table["measure"] == name] for name in ("worst", "oracle"))
     panel.fill_between(
         oracle[x],
@@ -255,7 +256,7 @@ def _draw_bounds(panel: Axes, table: pd.DataFrame, x: str, y: str) -> None:
         label="worst to oracle",
         gid=f"{LINE}worst to oracle",
     )
-    for name, rows in curves_of(table, ("random",)):
+    for name, rows in curves_of(table, ("random", *measures)):
         _draw(panel, name, rows[x], rows[y])
     panel.xaxis.set_major_formatter(PercentFormatter(1))
     panel.set_xticks([0, 0.25, 0.5, 0.75, 1])
@@ -266,6 +267,7 @@ def _draw(
     name: str,
     x: ArrayLike,
     y: ArrayLike,
+    *,
     symbols: Mapping[str, str] = labels.SYMBOLS,
     **more: Any,  # noqa: ANN401 - of matplotlib
 ) -> Line2D:

@@ -120,16 +120,10 @@ def comparisons(results: report_table.Results, split: str) -> pd.DataFrame:
         ],
         ignore_index=True,
     )
-    is_compared = rows["measure"] != BASELINE[-1]
-    margins = (
-        rows.loc[is_compared, ["margin", "margin_low", "margin_high"]].to_numpy(float).tolist()
-    )
-    is_sure = holm([p_value(*margin) for margin in margins])
-    rows["verdict"] = pd.Series(
-        [_verdict(margin, sure) for margin, sure in zip(margins, is_sure, strict=True)],
-        index=rows.index[is_compared],
-        dtype=object,
-    )
+    compared = rows.loc[rows["measure"] != BASELINE[-1], ["margin", "margin_low", "margin_high"]]
+    margins = compared.to_numpy(float).tolist()
+    verdicts = list(map(_verdict, margins, holm([p_value(*margin) for margin in margins])))
+    rows["verdict"] = pd.Series(verdicts, index=compared.index, dtype=object)
     return rows
 
 
@@ -166,14 +160,11 @@ def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
     >>> holm([0.01, 0.04, 0.03, 0.005])
     [True, False, False, True]
     """
-    n = len(p_values)
-    order = np.argsort(p_values, kind="stable")
-    is_rejected = [False] * n
-    for place, row in enumerate(order.tolist()):
-        if p_values[row] > alpha / (n - place):
-            break
-        is_rejected[row] = True
-    return is_rejected
+    order = np.argsort(p_values)
+    is_below = np.array(p_values)[order] <= alpha / np.arange(len(order), 0, -1)
+    is_rejected = np.empty(len(order), bool)
+    is_rejected[order] = np.logical_and.accumulate(is_below)
+    return [bool(one) for one in is_rejected]
 
 
 def sentences(rows: pd.DataFrame, n_images: int) -> dict[str, str]:

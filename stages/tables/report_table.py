@@ -112,6 +112,7 @@ def a_column_a_split(
     rows: pd.DataFrame,
     index: list[str],
     value: str,
+    *,
     difference: str = "",
     splits: Iterable[str] = (),
 ) -> pd.DataFrame:
