@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.sam import Sam
     from pipeline.sam import build as build_sam
     from pipeline.scoring.auc import correction_auc
-    from stages.predictor import load_predictor
+    from stages.predictor.loading import load_predictor
     from storage import open_entropy, open_features, open_masks, open_objects
 
 __all__ = [

@@ -15,7 +15,7 @@ from pipeline.predictor import PromptSet, UncertainPredictor
 from pipeline.predictor.advice import KEEP, Costs
 from pipeline.prompts import sample_prompts
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, N_DEMO_SCENES, draw_scene, scene_seeds
-from stages.predictor import load_predictor
+from stages.predictor.loading import load_predictor
 from stages.web.page import SCENES_FILE, Scene
 from storage.folders import whole_file
 

@@ -18,7 +18,7 @@ from pipeline.predictor.advice import CORRECTIONS, KEEP, Costs
 from pipeline.prompts import measure_objects
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
 from pipeline.scoring.bootstrap import Resamples, interval, resample_groups, resampled_means
-from stages.predictor import load_predictor
+from stages.predictor.loading import load_predictor
 from stages.settings.params import read_params
 from tools.blocks import replace_block, table
 

@@ -15,7 +15,7 @@ from pipeline.predictor import PromptSet, UncertainPredictor, Uncertainty
 from pipeline.prompts import GroundTruth, central_error, measure_objects
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
 from pipeline.scoring.bootstrap import interval, resample_groups, resampled_means
-from stages.predictor import load_predictor
+from stages.predictor.loading import load_predictor
 from stages.settings.params import read_params
 from tools.blocks import replace_block, table
 

@@ -35,7 +35,7 @@ from stages.page.labels import (
 )
 from stages.page.svg import svg_file
 from stages.page.verdict import LINES, USED, comparisons, sentences, verdict_table
-from stages.tables.report_table import BOUNDS_OF, of_protocol
+from stages.tables.report_table import WITH_BOUNDS, of_protocol
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
 from tools.blocks import replace_block, table
@@ -235,7 +235,7 @@ def sets_block(found: SplitResults) -> str:
     by_target: dict[tuple[float, float], dict[str, str]] = {}
     for row in rows:
         verdict = "better" if row["margin_high"] < 0 else "worse" if row["margin_low"] > 0 else ""
-        size, low, high = (f"{row['n_masks' + end]:.2f}" for end in ("", *BOUNDS_OF))
+        size, low, high = (f"{row['n_masks' + end]:.2f}" for end in WITH_BOUNDS)
         cell = STYLES.get(verdict, "{}").format(f"{size} ({low}–{high})")
         cell += f", {100 * row['coverage']:.1f} %"
         by_target.setdefault((row["iou_at_least"], row["alpha"]), {})[row["measure"]] = cell

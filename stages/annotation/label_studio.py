@@ -78,20 +78,15 @@ def predictions(
 
 def _prompt_set(marks: Sequence[Mapping[str, Any]], size_px: tuple[int, int]) -> PromptSet:
     height, width = size_px
-    clicks: list[list[float]] = []
-    labels: list[int] = []
-    box = None
+    clicks, labels, box = [], [], None
     for mark in marks:
         value = mark["value"]
-        x, y = value["x"] * width / PERCENT, value["y"] * height / PERCENT
+        corner = np.array([value["x"] * width, value["y"] * height]) / PERCENT
         if "width" in value and "height" in value:
-            box = [
-                *(x, y),
-                x + value["width"] * width / PERCENT,
-                y + value["height"] * height / PERCENT,
-            ]
+            extent = np.array([value["width"] * width, value["height"] * height]) / PERCENT
+            box = [*corner, *(corner + extent)]
         else:
-            clicks.append([x, y])
+            clicks.append(corner)
             labels.append(int(mark.get("is_positive", 1)))
     return PromptSet(clicks or None, labels or None, box)
 

@@ -1,24 +1,26 @@
 """Figures of the results: correction curves, the radar, and how useful measures are."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from math import ceil
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil, isnan
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
+from numpy.typing import ArrayLike
 
-from pipeline.scoring.measures import TASK_MEASURES
+from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES
 from pipeline.scoring.statistics import shown_model
 from pipeline.vocabulary import TASKS
 from stages.page import labels
 from stages.page.svg import LINE, MUTED, RULES, TEXT, svg_file
 from stages.page.verdict import OF_LINES
+from stages.tables.auc import RADAR_LINES
 from stages.tables.report_table import Results, first_train_split, measure_name
-from stages.tables.statistics import ALONE, seconds_with
+from stages.tables.statistics import seconds_of
 from storage.outputs.results import SplitResults
 
 WIDTH_PT: Final = 380
@@ -43,26 +45,17 @@ BAND_OPACITY: Final = 0.13
 TOLERANCE_PT: Final = 0.2
 """How far a curve may be from its points: less than a pixel on a desk."""
 
+MARKED: Final[Mapping[str, Any]] = {"marker": "o", "markersize": 2.5}
+"""How single points are drawn."""
+
 UNNAMED: Final = ("worst to oracle", "random")
 """What a caption explains instead of a legend."""
 
 MASKS_OF: Final = "segmentation"
 """Task whose measures are shown where the masks themselves are asked about."""
 
-OF_HEADS: Final = {one.name for one in labels.DRAWN if one.needs_heads}
+OF_HEADS: Final = {*HEAD_MEASURES, *(line.name for line in RADAR_LINES)}
 """Measures and lines of the radar that are drawn in bold."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Rows of a measure, or of a line of the radar, under one train split."""
-
-    measure: str
-    name: str
-    """In words."""
-    is_faint: bool
-    """Whether its heads are not those of the first train split."""
-    rows: pd.DataFrame
 
 
 def curves_figure(curves: pd.DataFrame, task: str, measures: Sequence[str]) -> Figure:
@@ -74,7 +67,7 @@ def curves_figure(curves: pd.DataFrame, task: str, measures: Sequence[str]) -> F
         Curves of one split and protocol, as in ``curves.csv``.
     """
     figure, panel = _panel("corrected objects, the most uncertain first", "mean IoU")
-    _draw_task(panel, curves[curves["task"] == task], measures)
+    _draw_orders(panel, curves[curves["task"] == task], measures)
     return _with_legend(figure, panel)
 
 
@@ -91,7 +84,7 @@ def opening_figure(curves: pd.DataFrame) -> Figure:
     (panels,) = figure.subplots(1, len(tasks), squeeze=False)
     for panel, task in zip(panels, tasks, strict=True):
         _style_panel(panel)
-        _draw_task(panel, curves[curves["task"] == task], OF_LINES[task])
+        _draw_orders(panel, curves[curves["task"] == task], OF_LINES[task])
         panel.set_title(labels.TASK_LABELS[task], color=TEXT)
         panel.set_xticks([0, 0.5, 1])
         panel.set_xlabel("corrected objects", color=MUTED)
@@ -107,13 +100,6 @@ def opening_figure(curves: pd.DataFrame) -> Figure:
         )
     panels[0].set_ylabel("mean IoU", color=MUTED)
     return figure
-
-
-def _draw_task(panel: Axes, curves: pd.DataFrame, measures: Sequence[str]) -> None:
-    """Draw a task's curves over the band from the worst order to the oracle's."""
-    _draw_bounds(panel, curves, "corrected_fraction", "mean_iou")
-    for curve in curves_of(curves, measures):
-        _draw(panel, curve, "corrected_fraction", "mean_iou")
 
 
 def radar_figure(table: pd.DataFrame) -> Figure:
@@ -134,35 +120,32 @@ def radar_figure(table: pd.DataFrame) -> Figure:
     panel.spines["polar"].set_color(RULES)
     first = next(filter(None, table["trained_on"]), "")
     for row in table.to_dict("records"):
+        name = measure_name(row["measure"], row["trained_on"], first)
         # Back to the first axis, to close the area.
-        around = pd.DataFrame(
-            {"angle": [*angles, angles[0]], "value": [row[task] for task in [*tasks, tasks[0]]]}
-        )
-        curve = _curve(row["measure"], row["trained_on"], first, around)
-        _draw(panel, curve, "angle", "value", marker="o", markersize=2.5)
+        values = [row[task] for task in [*tasks, tasks[0]]]
+        _draw(panel, name, [*angles, angles[0]], values, **MARKED)
     return _with_legend(figure, panel)
 
 
 def coverage_figure(found: SplitResults, measures: Sequence[str]) -> Figure:
     """Risk of the kept masks by their share, for the bounds and some measures of the masks."""
     figure, panel = _panel("kept masks, the least uncertain first", "mean risk of the kept masks")
-    _draw_bounds(panel, found.coverage, "coverage", "selective_risk")
-    for curve in curves_of(found.coverage, measures):
-        _draw(panel, curve, "coverage", "selective_risk")
+    _draw_orders(panel, found.coverage, measures, x="coverage", y="selective_risk")
     return _with_legend(figure, panel)
 
 
 def reliability_figure(found: SplitResults) -> Figure:
     """True by predicted IoU of the largest model, in bins; dotted where both are equal."""
-    rows = found.reliability
-    rows = rows[rows["model"] == shown_model(list(rows["model"].unique()))]
+    own = found.reliability
+    own = own[own["model"] == shown_model(list(own["model"].unique()))]
     figure, panel = _panel("predicted IoU", "true IoU")
     panel.plot([0, 1], [0, 1], ":", color=labels.BOUND_COLOUR, linewidth=1.2, gid=f"{LINE}equal")
-    for curve in curves_of(rows, tuple(rows["measure"].unique())):
-        _draw(panel, curve, "predicted_iou", "iou", marker="o", markersize=2.5)
-        ends = curve.rows["iou_low"], curve.rows["iou_high"]
-        colour, opacity = labels.COLOURS[curve.measure], FAINT if curve.is_faint else 1
-        panel.vlines(curve.rows["predicted_iou"], *ends, colour, linewidth=0.7, alpha=opacity)
+    symbols = labels.PREDICTED_IOU_LABELS
+    for name, rows in curves_of(own, tuple(own["measure"].unique())):
+        predicted, ends = rows["predicted_iou"], (rows["iou_low"], rows["iou_high"])
+        line = _draw(panel, name, predicted, rows["iou"], symbols=symbols, **MARKED)
+        colour, opacity = line.get_color(), line.get_alpha()
+        panel.vlines(predicted, *ends, colour, linewidth=0.7, alpha=opacity)
     return _with_legend(figure, panel)
 
 
@@ -174,23 +157,22 @@ def routing_figure(found: SplitResults, timed: pd.DataFrame) -> Figure | None:
     models = list(found.run["models"])
     own = found.curves[found.curves["task"] == "model"]
     figure, panel = _panel("seconds a click", "mean IoU")
-    for curve in curves_of(own, TASK_MEASURES["model"]):
-        seconds = seconds_with(timed, curve.measure, models)
-        if seconds:
-            taken = seconds.at(curve.rows["corrected_fraction"].to_numpy())
-            by_seconds = replace(curve, rows=curve.rows.assign(seconds=taken))
-            _draw(panel, by_seconds, "seconds", "mean_iou")
+    for name, rows in curves_of(own, TASK_MEASURES["model"]):
+        small = seconds_of(timed, models[0], BY_NAME[name.partition("@")[0]].timed_as)
+        if not isnan(small):
+            seconds = small + rows["corrected_fraction"] * seconds_of(timed, models[-1])
+            _draw(panel, name, seconds, rows["mean_iou"])
     if not panel.lines:
         return None
     oracle = own[own["measure"] == "oracle"]["mean_iou"].iloc[[0, -1]]
     ends = models[0], models[-1]
     for model, iou, offset_pt in zip(ends, oracle.tolist(), (-14, 8), strict=True):
         # A model that answers every click itself.
-        (seconds,) = timed[(timed["model"] == model) & (timed["method"] == ALONE)]["seconds"]
-        panel.plot(seconds, iou, "o", color=labels.BOUND_COLOUR, label=f"_{model}")
+        alone = seconds_of(timed, model)
+        panel.plot(alone, iou, "o", color=labels.BOUND_COLOUR, label=f"_{model}")
         panel.annotate(
             f"{labels.model_label(model)} alone",
-            (seconds, iou),
+            (alone, iou),
             xytext=(0, offset_pt),
             textcoords="offset points",
             ha="center",
@@ -227,20 +209,15 @@ def _plot(curves: pd.DataFrame, protocol: str, task: str, split: str) -> str:
     return svg_file(figure)
 
 
-def curves_of(table: pd.DataFrame, measures: Sequence[str]) -> Iterator[Curve]:
-    """Curves of those measures that the table has, by train split."""
+def curves_of(table: pd.DataFrame, measures: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Rows of those measures that the table has, by train split, under their ``measure_name``."""
     splits = list(table["train_split"].unique())
     first = next(filter(None, splits), "")
     for train_split in splits:
         for measure in measures:
             rows = table[(table["measure"] == measure) & (table["train_split"] == train_split)]
             if len(rows):
-                yield _curve(measure, train_split, first, rows)
-
-
-def _curve(measure: str, train_split: str, first: str, rows: pd.DataFrame) -> Curve:
-    name = labels.measure_label(measure_name(measure, train_split, first))
-    return Curve(measure, name, train_split not in {"", first}, rows)
+                yield measure_name(measure, train_split, first), rows
 
 
 def _panel(x: str, y: str) -> tuple[Figure, Axes]:
@@ -260,8 +237,15 @@ def _style_panel(panel: Axes) -> None:
     panel.margins(0.02)
 
 
-def _draw_bounds(panel: Axes, table: pd.DataFrame, x: str, y: str) -> None:
-    """The band from the worst order to the oracle's, and a random order if the table has one."""
+def _draw_orders(
+    panel: Axes,
+    table: pd.DataFrame,
+    measures: Sequence[str],
+    *,
+    x: str = "corrected_fraction",
+    y: str = "mean_iou",
+) -> None:
+    """Curves over the band from the worst order to the oracle's, a random one if there is any."""
     worst, oracle = (table[table["measure"] == name] for name in ("worst", "oracle"))
     panel.fill_between(
         oracle[x],
@@ -272,28 +256,40 @@ def _draw_bounds(panel: Axes, table: pd.DataFrame, x: str, y: str) -> None:
         label="worst to oracle",
         gid=f"{LINE}worst to oracle",
     )
-    for curve in curves_of(table, ("random",)):
-        _draw(panel, curve, x, y)
+    for name, rows in curves_of(table, ("random", *measures)):
+        _draw(panel, name, rows[x], rows[y])
     panel.xaxis.set_major_formatter(PercentFormatter(1))
     panel.set_xticks([0, 0.25, 0.5, 0.75, 1])
 
 
-def _draw(panel: Axes, curve: Curve, x: str, y: str, **more: Any) -> None:  # noqa: ANN401
-    dashes = "--" if curve.measure in labels.DASHED else "-"
+def _draw(
+    panel: Axes,
+    name: str,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    symbols: Mapping[str, str] = labels.SYMBOLS,
+    **more: Any,  # noqa: ANN401 - of matplotlib
+) -> Line2D:
+    """The line of a measure, or of the radar, by its ``measure_name``."""
+    measure, _, other_heads = name.partition("@")
+    label = labels.measure_label(name, symbols)
+    dashes = "--" if measure in labels.DASHED else "-"
     (line,) = panel.plot(
-        curve.rows[x],
-        curve.rows[y],
-        color=labels.COLOURS[curve.measure],
-        linestyle=":" if curve.measure == "random" else dashes,
-        linewidth=2 if curve.measure in OF_HEADS else 1.2,
-        alpha=FAINT if curve.is_faint else 1,
-        label=curve.name,
-        gid=LINE + curve.name,
+        x,
+        y,
+        color=labels.COLOURS[measure],
+        linestyle=":" if measure == "random" else dashes,
+        linewidth=2 if measure in OF_HEADS else 1.2,
+        alpha=FAINT if other_heads else 1,
+        label=label,
+        gid=LINE + label,
         clip_on=False,
         **more,
     )
     # Otherwise matplotlib leaves a path of fewer than 128 points as it is.
     line.get_path().should_simplify, line.get_path().simplify_threshold = True, TOLERANCE_PT
+    return line
 
 
 def _with_legend(figure: Figure, panel: Axes) -> Figure:

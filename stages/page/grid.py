@@ -4,34 +4,25 @@
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import isnan, nan
 from typing import Any, Final
 
 import pandas as pd
 
 from pipeline.scoring.measures import HEAD_MEASURES
-from stages.page.labels import TASK_LABELS, caption, measure_label, model_label
+from stages.page import labels
 from stages.tables import report_table
+from stages.tables.catalogue import REPORT_TABLES
 from stages.tables.paper import PAPER
-
-WORDS: Final[Mapping[str, Callable[[str], str]]] = {
-    "measure": measure_label,
-    "model": model_label,
-    "proposal": lambda proposal: proposal.replace("_", " "),
-    "task": lambda task: TASK_LABELS.get(task, task),
-}
-"""How names in these columns are worded; those in others stand as they are."""
 
 TRAINED_ON: Final = "trained_on"
 """Column of the heads' train split, which a grid shows with the measure."""
 
-PARTS: Final = {"value": "", "low": "_low", "high": "_high", "paper": PAPER}
+PARTS: Final = (*report_table.WITH_BOUNDS, PAPER)
 """Ends of the names of the columns that make a ``Cell``."""
-
-DIFFERENCE: Final = "_difference"
-"""End of the names of columns that hold the difference to the first row's numbers."""
 
 MAX_COLUMNS: Final = 5
 """Columns of numbers that fit on half the width of the page."""
@@ -54,9 +45,7 @@ class Row:
     names: tuple[str, ...]
     """Names in words."""
     measure: str
-    """The measure that the row is about, for its colour; empty if there is none."""
-    is_faint: bool
-    """Whether its heads are not those of the first train split."""
+    """``measure_name`` of what the row is about, for its colour; empty if there is none."""
     cells: tuple[Cell, ...]
 
 
@@ -86,14 +75,9 @@ Printed = dict[str, Any]
 
 
 def print_tables(
-    rows: Iterable[report_table.ReportTable],
-    tables: Mapping[str, pd.DataFrame],
-    results: report_table.Results,
-    *,
-    protocol: str = "",
-    task: str | None = None,
-) -> list[Printed]:
-    """Tables as the page prints them, apart from those that have their own form.
+    tables: Mapping[str, pd.DataFrame], results: report_table.Results, protocol: str = ""
+) -> dict[str, list[Printed]]:
+    """Tables of the catalogue by section, apart from those that have their own form.
 
     Parameters
     ----------
@@ -103,16 +87,14 @@ def print_tables(
         Results of the protocol.
     protocol
         Protocol whose tables to print; if empty, those that belong to all.
-    task
-        Task whose tables to print, likewise.
     """
-    return [
-        _printed_table(row, protocol, one, tables[row.file(one, protocol)], results)
-        for row in rows
-        if row.is_grid and protocol in row.protocols
-        for one in row.each(results)
-        if row.file(one, protocol) in tables and (task is None or one == task)
-    ]
+    printed: dict[str, list[Printed]] = {section: [] for section in report_table.SECTIONS}
+    for row in REPORT_TABLES:
+        for one in row.each(results):
+            table = tables.get(row.file(one, protocol))
+            if row.caption and protocol in row.protocols and table is not None:
+                printed[row.section].append(_printed_table(row, protocol, one, table, results))
+    return printed
 
 
 def _printed_table(
@@ -128,22 +110,22 @@ def _printed_table(
     is_papers = number and protocol in {"", report_table.PAPER_PROTOCOL}
     source = f" (the paper's Table {number})" if is_papers else ""
     captions = {
-        caption(row.caption, protocol, one) + source: "",
-        caption("Difference in percentage points", protocol): DIFFERENCE,
+        labels.caption(row.caption, protocol, one) + source: "",
+        labels.caption("Difference in percentage points", protocol): report_table.DIFFERENCE,
     }
+    symbols = labels.PREDICTED_IOU_LABELS if row.is_of_predicted_iou else labels.SYMBOLS
     grids = {
-        text: make_grid(table, splits, across=row.across, suffix=suffix, first_heads=heads)
+        text: make_grid(
+            table, splits, across=row.across, suffix=suffix, first_heads=heads, symbols=symbols
+        )
         for text, suffix in captions.items()
         if splits[0] + suffix in table
     }
     return {
-        "heading": row.heading,
-        "one": TASK_LABELS.get(one, one),
-        "note": row.note,
+        "row": row,
+        "one": labels.TASK_LABELS.get(one, one),
         "grids": grids,
         "is_wide": sum(len(grid.columns) for grid in grids.values()) > MAX_COLUMNS,
-        "n_digits": row.n_digits,
-        "marks": row.marks,
     }
 
 
@@ -154,13 +136,14 @@ def make_grid(
     across: str = "",
     suffix: str = "",
     first_heads: str = "",
+    symbols: Mapping[str, str] = labels.SYMBOLS,
 ) -> Grid:
     """Lay out a table of columns of names, then columns of numbers for each split.
 
     Parameters
     ----------
     splits
-        Beginnings of the names of the columns of numbers.
+        Beginnings of the names of the columns of numbers; they may be tasks.
     across
         Column whose names become headings, again under each split. If no other column has names,
         the splits become rows. Without ``across``, each split is a column.
@@ -168,16 +151,16 @@ def make_grid(
         What stands between the split and ``PARTS`` in the columns to print.
     first_heads
         Train split whose heads need not be named with the measure.
+    symbols
+        Of measures.
     """
-    named = _without_implied(_with_heads(table, first_heads))
-    names = list(named.columns[: list(named.columns).index(splits[0])])
-    down, over = _axes(names, across)
-    cells = {
-        (tuple(record[name] for name in down), tuple(record[name] for name in over)): Cell(
-            *(record[part] for part in PARTS)
-        )
-        for record in _records(named, names, splits, suffix)
-    }
+    named = _with_heads(table, first_heads)
+    down, over = _axes(_names(named, splits[0]), across)
+    cells = {}
+    for split, row in product(splits, named.to_dict("records")):
+        record = {**row, "split": split}
+        key, place = (tuple(record[name] for name in axis) for axis in (down, over))
+        cells[key, place] = Cell(*(row.get(split + suffix + end, nan) for end in PARTS))
     keys, places = (list(dict.fromkeys(parts)) for parts in zip(*cells, strict=True))
     if down == ["measure"]:
         keys.sort(key=lambda key: key[0].partition("@")[0] in HEAD_MEASURES)
@@ -185,9 +168,9 @@ def make_grid(
     return Grid(
         corner=tuple(down),
         splits=groups if len(groups) > 1 else {},
-        columns=tuple(_word(over[-1], place[-1]) for place in places),
+        columns=tuple(_word(over[-1], place[-1], symbols) for place in places),
         rows=tuple(
-            _row(down, key, tuple(cells.get((key, place), Cell()) for place in places))
+            _row(down, key, tuple(cells.get((key, place), Cell()) for place in places), symbols)
             for key in keys
         ),
     )
@@ -206,32 +189,28 @@ def _with_heads(table: pd.DataFrame, first: str) -> pd.DataFrame:
     return table.assign(measure=names).drop(columns=TRAINED_ON)
 
 
-def _without_implied(table: pd.DataFrame) -> pd.DataFrame:
-    """Without models that follow from the task."""
-    if not {"task", "model"} <= set(table) or (table.groupby("task")["model"].nunique() > 1).any():
-        return table
-    return table.drop(columns="model")
+def _names(table: pd.DataFrame, first_split: str) -> list[str]:
+    """Columns of names, without that of models if these follow from the task."""
+    names = list(table.columns[: list(table.columns).index(first_split)])
+    if {"task", "model"} <= {*names} and table.groupby("task")["model"].nunique().max() == 1:
+        names.remove("model")
+    return names
 
 
-def _records(
-    table: pd.DataFrame, names: list[str], splits: Sequence[str], suffix: str
-) -> Iterator[dict[str, Any]]:
-    """A record per row and split: the names, ``split`` and ``PARTS``."""
-    for split in splits:
-        parts = {part: split + suffix + end for part, end in PARTS.items()}
-        for row in table.to_dict("records"):
-            yield {
-                **{name: row[name] for name in names},
-                "split": split,
-                **{part: row.get(column, nan) for part, column in parts.items()},
-            }
-
-
-def _row(down: list[str], key: tuple[str, ...], cells: tuple[Cell, ...]) -> Row:
+def _row(
+    down: list[str], key: tuple[str, ...], cells: tuple[Cell, ...], symbols: Mapping[str, str]
+) -> Row:
     named = dict(zip(down, key, strict=True))
-    measure, _, heads = named.get("measure", "").partition("@")
-    return Row(tuple(map(_word, down, key)), measure, bool(heads), cells)
+    words = tuple(_word(column, name, symbols) for column, name in named.items())
+    return Row(words, named.get("measure", ""), cells)
 
 
-def _word(column: str, name: str) -> str:
-    return WORDS[column](name) if column in WORDS else name
+def _word(column: str, name: str, symbols: Mapping[str, str]) -> str:
+    match column:
+        case "measure":
+            return labels.measure_label(name, symbols)
+        case "task" | "split":
+            return labels.TASK_LABELS.get(name, name)
+        case "model" | "proposal":
+            return labels.model_label(name)
+    return name

@@ -10,16 +10,10 @@ from pipeline.scoring.corrections import BOUNDS, IOU_GT
 from pipeline.scoring.measures import MEASURES, Measure
 from pipeline.scoring.tasks import judged_proposal
 from stages.tables.auc import RADAR_LINES, RadarLine
-from stages.tables.report_table import BOUNDS_OF
+from stages.tables.report_table import WITH_BOUNDS
 
 BOUND_COLOUR: Final = "#8b949e"
 """Colour of the curves by the true gain, by its reverse and at random."""
-
-PREDICTED_IOU_LABELS: Final = {
-    IOU_GT: "IoU",
-    **{measure.name: measure.predicted_iou for measure in MEASURES if measure.predicted_iou},
-}
-"""Labels of columns that hold an IoU, true or predicted."""
 
 METHOD_LABELS: Final = {
     "sam": "model alone",
@@ -93,6 +87,12 @@ DRAWN: Final[tuple[Measure | RadarLine, ...]] = (*MEASURES, *RADAR_LINES)
 SYMBOLS: Final = {one.name: one.symbol for one in DRAWN}
 """Measures as the paper writes them, and lines of the radar."""
 
+PREDICTED_IOU_LABELS: Final = SYMBOLS | {
+    IOU_GT: "IoU",
+    **{measure.name: measure.predicted_iou for measure in MEASURES if measure.predicted_iou},
+}
+"""The same where an IoU that is predicted stands as such, and the true one beside it."""
+
 COLOURS: Final = {
     **{one.name: one.colour for one in DRAWN},
     **dict.fromkeys(BOUNDS, BOUND_COLOUR),
@@ -101,6 +101,9 @@ COLOURS: Final = {
 
 DASHED: Final = {one.name for one in DRAWN if one.is_dashed}
 """Measures and lines of the radar that are drawn in dashes."""
+
+N_TINTS: Final = 20
+"""Steps from no correlation to a whole one."""
 
 NOTHING: Final = "–"
 """Stands for a value that does not exist."""
@@ -135,10 +138,10 @@ GLOSSARY: Final[Mapping[str, str]] = {
 """Glossary of the page, a line per word; measures have rows of their own."""
 
 
-def measure_label(name: str) -> str:
+def measure_label(name: str, symbols: Mapping[str, str] = SYMBOLS) -> str:
     """Label of a measure or radar line, which may be named as ``<measure>@<train split>``."""
     measure, _, train_split = name.partition("@")
-    label = SYMBOLS.get(measure, measure)
+    label = symbols.get(measure, measure)
     return f"{label} ({train_split})" if train_split else label
 
 
@@ -169,11 +172,6 @@ def caption(what: str, protocol: str, task: str = "") -> str:
     return f"{what}, {MASK_LABELS[judged]}" if judged else what
 
 
-def column_label(name: str) -> str:
-    """Label of a row or column of correlations."""
-    return PREDICTED_IOU_LABELS.get(name) or measure_label(name)
-
-
 def number(value: float, n_digits: int = 1) -> str:
     """A number as the page shows it, a missing one as a dash."""
     # Adding 0.0 turns -0.0 into 0.0.
@@ -183,9 +181,14 @@ def number(value: float, n_digits: int = 1) -> str:
 
 def with_bounds(row: Mapping[Hashable, Any], column: str) -> str:
     """Write a number of a row, and in brackets its bounds in whole numbers."""
-    low, high = (row[column + end] for end in BOUNDS_OF)
-    written = number(row[column])
+    value, low, high = (row[column + end] for end in WITH_BOUNDS)
+    written = number(value)
     return written if isnan(low) else f"{written} ({number(low, 0)}–{number(high, 0)})"
+
+
+def interval(low: float, high: float, n_digits: int) -> str:
+    """Write the ends of an interval, with a word between them if a dash could be a minus."""
+    return number(low, n_digits) + (" to " if low < 0 else "–") + number(high, n_digits)
 
 
 def significant(value: float) -> str:
@@ -195,15 +198,13 @@ def significant(value: float) -> str:
 
 def timed_ratio(row: Mapping[Hashable, Any]) -> str:
     """Ratio of a method to the model alone, in words where the rounds cannot tell them apart."""
-    low, high = (row["ratio" + end] for end in BOUNDS_OF)
+    ratio, low, high = (row["ratio" + end] for end in WITH_BOUNDS)
     if low <= 1 <= high:
         return "as the model alone"
-    return f"{number(row['ratio'], 2)}× ({number(low, 2)}–{number(high, 2)})"
+    return f"{number(ratio, 2)}× ({number(low, 2)}–{number(high, 2)})"
 
 
 def tint(correlation: float) -> str:
-    """Background of a correlation: red for +1, blue for -1, none for 0 or a missing one."""
-    if isnan(correlation):
-        return "none"
-    colour = "#ef4444" if correlation > 0 else "#3b82f6"
-    return f"{colour}{round(0.7 * 255 * abs(correlation)):02x}"
+    """Class of a correlation: red (`r1`, ...) to +1, blue to -1; empty near 0 or if missing."""
+    level = 0 if isnan(correlation) else round(N_TINTS * correlation)
+    return f"{'r' if level > 0 else 'b'}{abs(level)}" if level else ""

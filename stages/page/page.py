@@ -3,7 +3,7 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -13,27 +13,16 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from pipeline.scoring.measures import MEASURES, TASK_MEASURES
-from pipeline.vocabulary import PROTOCOLS
 from stages.page import figures, grid, labels, pictures, svg, verdict
 from stages.tables import report_table
 from stages.tables.auc import overview_table
-from stages.tables.catalogue import CORRELATION, RADAR, REPORT_TABLES, RUNTIME, TRIALS, Tables
+from stages.tables.catalogue import CORRELATION, RADAR, RUNTIME, TRIALS, Tables
 from stages.tables.paper import FAMILY, PAPER, DataSets, paper_numbers
 from storage.outputs.results import Gallery, SplitResults
 
 FOLDER: Final = Path(__file__).parent
 
-N_NAMED: Final = 5
-"""Most changed files that the page names; the rest are counted."""
-
-OF_TASKS: Final = [
-    row
-    for row in REPORT_TABLES
-    if row.section == "curves" and "{task}" in row.name and row.is_by_protocol
-]
-"""Tables that stand with the curves of their task."""
-
-SHOWN_PROTOCOLS: Final = tuple(sorted(PROTOCOLS, key=lambda name: name != verdict.USED))
+SHOWN_PROTOCOLS: Final = (verdict.USED, report_table.PAPER_PROTOCOL)
 """Protocols in the order of the page: what a user has comes first."""
 
 OF_ALL: Final = ("trials", "runtime")
@@ -78,7 +67,7 @@ def render_report(contents: Contents) -> str:
     results = contents.results
     first = next(iter(results.values()))
     found = set(first.auc["measure"])
-    printed = _printed(contents, "")
+    printed = grid.print_tables(contents.tables, results)
     trials = contents.tables.get(TRIALS.file())
     page = page_template().render(
         title=contents.title,
@@ -89,7 +78,9 @@ def render_report(contents: Contents) -> str:
         runs={split: found.run for split, found in results.items()},
         n_resamples=first.run["n_resamples"],
         largest=list(first.run["models"])[-1],
-        openings={split: opening(contents, split) for split in results},
+        openings={
+            split: opening(contents, split, f"opening-{i}") for i, split in enumerate(results)
+        },
         lines=verdict.lines_of(report_table.task_models(results)),
         images=pictures.images(contents.galleries.values()),
         parts=[protocol_part(contents, protocol) for protocol in SHOWN_PROTOCOLS],
@@ -103,12 +94,11 @@ def render_report(contents: Contents) -> str:
     return page.rstrip() + "\n"
 
 
-def opening(contents: Contents, split: str) -> dict[str, Any]:
+def opening(contents: Contents, split: str, name: str) -> dict[str, Any]:
     """The head of the page: what a split's results mean for a user."""
     found = contents.results[split]
     rows = verdict.comparisons(contents.results, split)
     (used,) = report_table.of_protocol({split: found}, verdict.USED).values()
-    name = f"opening-{list(contents.results).index(split)}"
     return {
         "sentences": verdict.sentences(rows, found.run["n_groups"]),
         "table": verdict.verdict_table(rows),
@@ -132,42 +122,33 @@ def protocol_part(contents: Contents, protocol: str) -> dict[str, Any]:
     own = replace(contents, results=report_table.of_protocol(contents.results, protocol))
     return {
         "key": protocol,
-        "label": labels.PROTOCOL_LABELS[protocol],
-        "meaning": labels.PROTOCOL_MEANINGS[protocol],
-        "truth_mark": labels.TRUTH_MARKS[protocol],
-        "masks": labels.MASK_LABELS[protocol],
         "data_sets": contents.data_sets if protocol == report_table.PAPER_PROTOCOL else {},
         "tasks": [
             task_section(own, protocol, task) for task in report_table.task_models(own.results)
         ],
-        "printed": _printed(own, protocol),
-        **_by_split(own, protocol),
+        "printed": grid.print_tables(own.tables, own.results, protocol),
+        "splits": {
+            split: _split_part(own, protocol, split, f"{protocol}-{i}")
+            for i, split in enumerate(own.results)
+        },
     }
 
 
-def _by_split(own: Contents, protocol: str) -> dict[str, Any]:
-    """The parts of which a protocol has one for each split."""
-    numbered = list(enumerate(own.results.items()))
+def _split_part(own: Contents, protocol: str, split: str, key: str) -> dict[str, Any]:
+    """What the page shows of a protocol and one split."""
+    found, tasks = own.results[split], list(report_table.task_models(own.results))
+    radar = own.tables[RADAR.file(split, protocol)]
+    correlation = own.tables[CORRELATION.file(split, protocol)]
+    gallery = own.galleries[split].of_protocol(protocol)
     return {
-        "overviews": {
-            split: _by_task(overview_table(own.results, split), "") for split in own.results
-        },
-        "radars": {
-            split: _radar(own, protocol, split, f"radar-{protocol}-{i}")
-            for i, (split, _) in numbered
-        },
-        "galleries": {
-            split: pictures.gallery_sections(gallery.of_protocol(protocol), protocol, split)
-            for split, gallery in own.galleries.items()
-        },
-        "correlations": {
-            split: _blocks(own.tables[CORRELATION.file(split, protocol)], ["model", "train_split"])
-            for split in own.results
-        },
-        "uses": {
-            split: _uses(found, own.tables[RUNTIME.file()], f"{protocol}-{i}")
-            for i, (split, found) in numbered
-        },
+        "overview": grid.make_grid(overview_table(own.results, split), tasks),
+        "radar": svg.page_svg(figures.radar_figure(radar), f"radar-{key}"),
+        "radar_table": grid.make_grid(
+            radar, tasks, first_heads=report_table.first_train_split(found)
+        ),
+        "gallery": pictures.gallery_sections(gallery, protocol, split),
+        "correlations": _blocks(correlation, ["model", "train_split"]),
+        "uses": _uses(found, own.tables[RUNTIME.file()], key),
     }
 
 
@@ -189,9 +170,6 @@ def task_section(contents: Contents, protocol: str, task: str) -> dict[str, Any]
         "correction": labels.correction(protocol, task),
         "model": report_table.task_models(results)[task],
         "figures": drawn,
-        "tables": grid.print_tables(
-            OF_TASKS, contents.tables, results, protocol=protocol, task=task
-        ),
     }
 
 
@@ -213,40 +191,11 @@ def _uses(found: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, list[
     }
 
 
-def _printed(contents: Contents, protocol: str) -> dict[str, list[grid.Printed]]:
-    """Tables of the catalogue by section, apart from those that stand with their task."""
-    of_sections = {
-        section: [row for row in REPORT_TABLES if row.section == section and row not in OF_TASKS]
-        for section in report_table.SECTIONS
-    }
-    return {
-        section: grid.print_tables(rows, contents.tables, contents.results, protocol=protocol)
-        for section, rows in of_sections.items()
-    }
-
-
 def _blocks(table: pd.DataFrame, keys: list[str]) -> dict[tuple[str, str], pd.DataFrame]:
     return {
         (str(one), str(other)): rows.drop(columns=keys)
         for (one, other), rows in table.groupby(keys, sort=False)
     }
-
-
-def _radar(contents: Contents, protocol: str, split: str, name: str) -> tuple[Markup, grid.Grid]:
-    table = contents.tables[RADAR.file(split, protocol)]
-    first_heads = report_table.first_train_split(contents.results[split])
-    return svg.page_svg(figures.radar_figure(table), name), _by_task(table, first_heads)
-
-
-def _by_task(table: pd.DataFrame, first_heads: str) -> grid.Grid:
-    """A grid of a table that has a column per task."""
-    columns = {
-        task + end: label + end
-        for task, label in labels.TASK_LABELS.items()
-        for end in ("", *report_table.BOUNDS_OF)
-    }
-    tasks = [label for task, label in labels.TASK_LABELS.items() if task in table]
-    return grid.make_grid(table.rename(columns=columns), tasks, first_heads=first_heads)
 
 
 def page_template() -> jinja2.Template:
@@ -258,26 +207,14 @@ def page_template() -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= FILTERS
-    environment.globals.update(
-        colours=labels.COLOURS,
-        dashed=labels.DASHED,
-        task_labels=labels.TASK_LABELS,
-        section_labels=report_table.SECTIONS,
-        mask_colours=labels.MASK_COLOURS,
-        ends=labels.ENDS,
-        paper=PAPER,
-        paper_family=FAMILY,
-        n_named=N_NAMED,
-        words=labels.GLOSSARY,
-    )
+    environment.filters["coded"] = coded
+    environment.globals |= {
+        "labels": labels,
+        "section_labels": report_table.SECTIONS,
+        "paper": PAPER,
+        "paper_family": FAMILY,
+    }
     return environment.get_template("report.html.j2")
-
-
-def interval(cell: grid.Cell, n_digits: int) -> str:
-    """Write the ends of an interval, with a word between them if a dash could be a minus."""
-    between = " to " if cell.low < 0 else "–"
-    return labels.number(cell.low, n_digits) + between + labels.number(cell.high, n_digits)
 
 
 def coded(text: str) -> Markup:
@@ -287,21 +224,6 @@ def coded(text: str) -> Markup:
     Markup('heads <code>a</code> &amp; b')
     """
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
-
-
-FILTERS: Final[Mapping[str, Callable[..., object]]] = {
-    "caption": labels.caption,
-    "column_label": labels.column_label,
-    "model_label": labels.model_label,
-    "method_label": labels.METHOD_LABELS.__getitem__,
-    "number": labels.number,
-    "interval": interval,
-    "significant": labels.significant,
-    "timed_ratio": labels.timed_ratio,
-    "tint": labels.tint,
-    "coded": coded,
-}
-"""How the page words what it shows."""
 
 
 def last_commit(root: Path) -> Commit | None:
@@ -322,9 +244,9 @@ def last_commit(root: Path) -> Commit | None:
     if not logged:
         return None
     sha, date = logged.split()
-    tracked = _git(root, "diff", "--name-only", "--relative", "-z", "HEAD", "--", *CODE)
-    new = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", *CODE)
-    changed = sorted(filter(None, (tracked + new).split("\0")))
+    found = _git(root, "status", "--porcelain", "-z", "--no-renames", "-uall", "--", *CODE)
+    # Two letters of what has changed, a space, and the file.
+    changed = sorted(line[3:] for line in found.split("\0") if line)
     return Commit(sha[:N_SHA_DIGITS], date, tuple(changed))
 
 

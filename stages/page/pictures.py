@@ -30,15 +30,13 @@ def image_id(picture: bytes) -> str:
     return f"image-{hashlib.sha256(picture).hexdigest()[:16]}"
 
 
-def gallery_sections(gallery: Gallery, protocol: str, split: str) -> dict[str, Section]:
+def gallery_sections(gallery: Gallery, protocol: str, split: str) -> list[Section]:
     """Pictures of a protocol by task and kind of heads; a task shows the masks of one model."""
     table = gallery.table[~gallery.table["end"].isin(SURPRISES)]
-    sections = {}
-    for (task, measure), rows in table.groupby(["task", "measure"], sort=False):
-        name = ranked_name(str(task), str(measure))
-        anchor = f"{protocol}-{split}-{name}"
-        sections[name] = _section(gallery, rows, anchor)
-    return sections
+    return [
+        _section(gallery, rows, f"{protocol}-{split}-{ranked_name(str(task), str(measure))}")
+        for (task, measure), rows in table.groupby(["task", "measure"], sort=False)
+    ]
 
 
 def surprises(gallery: Gallery, split: str) -> Section | None:

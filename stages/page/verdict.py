@@ -11,7 +11,6 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 
-from pipeline.heads.kinds import HEAD_KINDS, HeadKind
 from pipeline.scoring.bootstrap import LEVEL
 from pipeline.scoring.corrections import BASELINE
 from pipeline.vocabulary import PROTOCOLS, TASKS
@@ -50,10 +49,8 @@ class Line:
     meaning: str
 
 
-def _of_heads(kind: HeadKind, meaning: str) -> Line:
-    (line,) = (one for one in RADAR_LINES if one.name == kind.named("gaps_star"))
-    return Line(f"heads{kind.label or ', paper'}", line.measures, meaning)
-
+OF_HEADS: Final = {line.name: line.measures for line in RADAR_LINES}
+"""Measures by task of the lines of the radar."""
 
 LINES: Final = (
     Line(BASELINE_LABEL, dict.fromkeys(TASKS, BASELINE[-1]), "the model's own score of the mask"),
@@ -68,19 +65,18 @@ LINES: Final = (
         {"model": "h_theta", "prompt": "h_xp", "task": "h_a", "segmentation": "h_t"},
         "entropy over the models, eight clicks, three proposals or the views",
     ),
-    *map(
-        _of_heads,
-        HEAD_KINDS,
-        (
-            "Δ* or 1 − USAM: small networks that read the model's tokens, as the paper's",
-            "the same, by networks that also read figures of the mask",
-        ),
+    Line(
+        "heads, paper",
+        OF_HEADS["gaps_star"],
+        "Δ* or 1 − USAM: small networks that read the model's tokens, as the paper's",
+    ),
+    Line(
+        "heads, ours",
+        OF_HEADS["gaps_star_ours"],
+        "the same, by networks that also read figures of the mask",
     ),
 )
 """Rows that a user can act on: what costs nothing, what takes more predictions, and the heads."""
-
-WITHOUT_MODELS: Final = {"H_Θ, ": "", "the models, ": ""}
-"""What the words of a line lose where a single model ran."""
 
 
 def lines_of(tasks: Collection[str]) -> tuple[Line, ...]:
@@ -88,14 +84,13 @@ def lines_of(tasks: Collection[str]) -> tuple[Line, ...]:
     if "model" in tasks:
         return LINES
     return tuple(
-        replace(line, label=_of_one(line.label), meaning=_of_one(line.meaning)) for line in LINES
+        replace(
+            line,
+            label=line.label.replace("H_Θ, ", ""),
+            meaning=line.meaning.replace("the models, ", ""),
+        )
+        for line in LINES
     )
-
-
-def _of_one(words: str) -> str:
-    for some, other in WITHOUT_MODELS.items():
-        words = words.replace(some, other)
-    return words
 
 
 OF_LINES: Final = {
@@ -125,16 +120,10 @@ def comparisons(results: report_table.Results, split: str) -> pd.DataFrame:
         ],
         ignore_index=True,
     )
-    is_compared = rows["measure"] != BASELINE[-1]
-    margins = (
-        rows.loc[is_compared, ["margin", "margin_low", "margin_high"]].to_numpy(float).tolist()
-    )
-    is_sure = holm([p_value(*margin) for margin in margins])
-    rows["verdict"] = pd.Series(
-        [_verdict(margin, sure) for margin, sure in zip(margins, is_sure, strict=True)],
-        index=rows.index[is_compared],
-        dtype=object,
-    )
+    compared = rows.loc[rows["measure"] != BASELINE[-1], ["margin", "margin_low", "margin_high"]]
+    margins = compared.to_numpy(float).tolist()
+    verdicts = list(map(_verdict, margins, holm([p_value(*margin) for margin in margins])))
+    rows["verdict"] = pd.Series(verdicts, index=compared.index, dtype=object)
     return rows
 
 
@@ -142,12 +131,9 @@ def _task_rows(results: report_table.Results, split: str, protocol: str, task: s
     own = report_table.of_protocol({split: results[split]}, protocol)
     first = report_table.first_train_split(results[split])
     rows = report_table.main_rows(own, task)
-    numbers = [name + end for name in ("relative", "margin") for end in ("", *BOUNDS_OF)]
+    numbers = [name + end for name in ("relative", "margin") for end in report_table.WITH_BOUNDS]
     names = report_table.measure_names(rows, first)
     return rows[numbers].mul(100).assign(protocol=protocol, task=task, measure=names)
-
-
-BOUNDS_OF: Final = report_table.BOUNDS_OF
 
 
 def _verdict(margin: Sequence[float], is_sure: bool) -> Verdict:  # noqa: FBT001
@@ -174,14 +160,11 @@ def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
     >>> holm([0.01, 0.04, 0.03, 0.005])
     [True, False, False, True]
     """
-    n = len(p_values)
-    order = np.argsort(p_values, kind="stable")
-    is_rejected = [False] * n
-    for place, row in enumerate(order.tolist()):
-        if p_values[row] > alpha / (n - place):
-            break
-        is_rejected[row] = True
-    return is_rejected
+    order = np.argsort(p_values)
+    is_below = np.array(p_values)[order] <= alpha / np.arange(len(order), 0, -1)
+    is_rejected = np.empty(len(order), bool)
+    is_rejected[order] = np.logical_and.accumulate(is_below)
+    return [bool(one) for one in is_rejected]
 
 
 def sentences(rows: pd.DataFrame, n_images: int) -> dict[str, str]:
@@ -207,8 +190,6 @@ def _task_sentence(rows: pd.DataFrame) -> str:
     is_late = rows["measure"].isin(AFTERWARDS)
     late = rows[is_late & (rows["verdict"] == "better")].sort_values("relative", ascending=False)
     others = rows[~is_late & (rows["measure"] != BASELINE[-1])]
-    if others.empty:
-        return f"only {BASELINE_LABEL} was evaluated."
     better = others[others["verdict"] == "better"]
     top = (others if better.empty else better).sort_values("relative", ascending=False).iloc[0]
     name, margin = measure_label(top["measure"]).replace(", ours", " of ours"), _margin(top)
@@ -231,7 +212,7 @@ def _afterwards(late: pd.DataFrame) -> str:
 
 
 def _margin(row: "pd.Series[Any]") -> str:
-    value, low, high = (number(row[f"margin{end}"]) for end in ("", *BOUNDS_OF))
+    value, low, high = (number(row[f"margin{end}"]) for end in report_table.WITH_BOUNDS)
     return f"{value} points" if isnan(row["margin_low"]) else f"{value} points ({low} to {high})"
 
 

@@ -148,11 +148,10 @@ def everything_answers(predictor: UncertainPredictor, options: Mapping[str, Any]
 
 def _everything_result(image: PromptedImage, record: Mapping[str, Any]) -> dict[str, Any]:
     """A mask of everything; its score is the expected IoU."""
-    judgement = (
-        *("expected_iou", "gap", "direct_gap"),
+    said = (
+        *("stability_score", "point_coords", "expected_iou", "gap", "direct_gap"),
         *("advice", "is_kept", "unlike_training", "caution"),
     )
-    scores = {name: record[name] for name in ("stability_score", "point_coords")}
     return {
         "image_id": image.image_id,
         "category_id": NO_CATEGORY,
@@ -161,8 +160,7 @@ def _everything_result(image: PromptedImage, record: Mapping[str, Any]) -> dict[
         "score": record["expected_iou"]["own"],
         "uncertainty": {
             "sam_score": record["predicted_iou"],
-            **scores,
-            **{name: record[name] for name in judgement},
+            **{name: record[name] for name in said},
         },
     }
 
@@ -186,8 +184,5 @@ def mask_result(found: Uncertainty, proposal: int) -> dict[str, Any]:
     return {
         "segmentation": coco_masks.rle(found.masks[proposal]),
         "score": float(found.expected_iou.own[proposal]),
-        "uncertainty": {
-            **found.proposal_values(proposal),
-            **found.prompt_values(),
-        },
+        "uncertainty": {**found.proposal_values(proposal), **found.prompt_values()},
     }

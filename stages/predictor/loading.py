@@ -8,11 +8,11 @@ from typing import Any, Final
 from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.predictor import ProposalHeads, UncertainPredictor
 from pipeline.sam.families import NAMES, models_of, reads_of
-from pipeline.sam.model import DeviceError, Precision, Sam
+from pipeline.sam.model import Precision, Sam
 from pipeline.vocabulary import PROTOCOLS, TRAIN_PROMPTS
 from stages.extraction.models import load_sam
 from stages.predictor.card_entries import DRAWN_ONLY, gate_of, training_colours
-from stages.settings.parsing import ParamsError, check_known
+from stages.settings.parsing import check_known
 from stages.settings.removed import removal
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
@@ -86,7 +86,9 @@ def load_predictor(
     Raises
     ------
     ParamsError
-        If a name is unknown, or the device is not there.
+        If a name is unknown.
+    DeviceError
+        If the device is not there.
     WeightsError
         If weights or heads are missing or damaged.
     DataError
@@ -107,7 +109,8 @@ def load_predictor(
     }
     _check_reads(path, found.card, reads_of(family, model))
     _check(path, found.card, expected, strict=strict)
-    sam = _load(family, model, "bf16" if expected["precision"] == "bf16" else "fp32", device)
+    own: Precision = "bf16" if expected["precision"] == "bf16" else "fp32"
+    sam = load_sam(family, model, precision=own, device=device)
     return UncertainPredictor(sam, _heads(path, found, family, model, sam))
 
 
@@ -188,13 +191,6 @@ def _check_reads(path: Path, card: Mapping[str, str], reads: str) -> None:
             f"heads in {path} must read tokens of {reads or 'all models'}, got {own or 'all'}: "
             "name a file of others of this ladder"
         )
-
-
-def _load(family: str, model: str, precision: Precision, device: str) -> Sam:
-    try:
-        return load_sam(family, model, precision=precision, device=device)
-    except DeviceError as error:
-        raise ParamsError(str(error)) from error
 
 
 def _heads(

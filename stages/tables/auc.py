@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from math import nan
 from typing import Final
 
@@ -10,7 +11,7 @@ import pandas as pd
 from pipeline.heads.kinds import HEAD_KINDS, PAPER, HeadKind
 from pipeline.scoring.corrections import BASELINE, BOUNDS
 from pipeline.scoring.measures import MEASURES, OF_KIND, TASK_MEASURES, UNTRAINED_MEASURES
-from pipeline.vocabulary import ABLATIONS, JUDGED, TASKS
+from pipeline.vocabulary import ABLATIONS, JUDGED
 from stages.tables import report_table
 from stages.tables.paper import paper_numbers
 from storage.outputs.results import SplitResults
@@ -34,42 +35,31 @@ Metrics = dict[str, dict[str, dict[str, float]]]
 
 @dataclass(frozen=True)
 class RadarLine:
-    """A line around the radar: a measure for each task."""
+    """A line around the radar: the heads' own measure for each task."""
 
     name: str
     symbol: str
     colour: str
     measures: Mapping[str, str]
     """Measure by task."""
-    needs_heads: bool = False
-    is_dashed: bool = False
+    is_dashed: bool
 
 
-def _of_heads(kind: HeadKind, line: str, symbol: str, *, is_dashed: bool = False) -> RadarLine:
-    """A line of the heads' own measure for each task."""
+def _of_heads(kind: HeadKind, line: str, symbol: str, *, is_dashed: bool) -> RadarLine:
     name = kind.named(line)
     of_task = {task: m.name for m in MEASURES if name in m.radar_lines for task in m.tasks}
-    return RadarLine(
-        name, symbol + kind.label, kind.colour, of_task, needs_heads=True, is_dashed=is_dashed
+    return RadarLine(name, symbol + kind.label, kind.colour, of_task, is_dashed)
+
+
+RADAR_LINES: Final = tuple(
+    line
+    for kind in HEAD_KINDS
+    for line in (
+        _of_heads(kind, "gaps", "Δ and 1 − USAM", is_dashed=False),
+        _of_heads(kind, "gaps_star", "Δ* and 1 − USAM", is_dashed=True),
     )
-
-
-RADAR_LINES: Final = (
-    *(
-        RadarLine(m.name, m.symbol, m.colour, dict.fromkeys(TASKS, m.name))
-        for m in MEASURES
-        if not m.needs_heads
-    ),
-    *(
-        line
-        for kind in HEAD_KINDS
-        for line in (
-            _of_heads(kind, "gaps", "Δ and 1 − USAM"),
-            _of_heads(kind, "gaps_star", "Δ* and 1 − USAM", is_dashed=True),
-        )
-    ),
 )
-"""Each measure without heads, then for each kind the heads' own measures for the tasks."""
+"""Lines of heads of each kind; a measure without heads is a line of its own."""
 
 
 def relative_table(results: report_table.Results, task: str) -> pd.DataFrame:
@@ -87,7 +77,7 @@ def overview_table(results: report_table.Results, split: str) -> pd.DataFrame:
     for task in report_table.task_models(found):
         rows = relative_table(found, task)
         rows.index = pd.Index(report_table.measure_names(rows, first))
-        columns |= {task + end: rows[split + end] for end in ("", *report_table.BOUNDS_OF)}
+        columns |= {task + end: rows[split + end] for end in report_table.WITH_BOUNDS}
     # A frame made of columns alone would sort the measures.
     order = list(dict.fromkeys(name for column in columns.values() for name in column.index))
     order.sort(key=lambda name: name not in UNTRAINED_MEASURES)
@@ -161,12 +151,15 @@ def radar_table(found: SplitResults) -> pd.DataFrame:
     )
     relative = found.auc[is_shown].set_index(["train_split", "task", "measure"])["relative"]
     percent = relative.mul(100).to_dict()
+    lines = [("", name, dict.fromkeys(models, name)) for name in UNTRAINED_MEASURES]
+    lines += [
+        (train_split, line.name, dict(line.measures))
+        for train_split, line in product(found.run["heads"], RADAR_LINES)
+    ]
     rows = [
-        {"measure": line.name, "trained_on": train_split}
-        | {task: percent.get((train_split, task, line.measures.get(task)), nan) for task in models}
-        for train_split in ("", *found.run["heads"])
-        for line in RADAR_LINES
-        if line.needs_heads == bool(train_split)
+        {"measure": name, "trained_on": train_split}
+        | {task: percent.get((train_split, task, measures.get(task)), nan) for task in models}
+        for train_split, name, measures in lines
     ]
     table = pd.DataFrame(rows)
     # Some measures are not shown where the selected mask is judged.

@@ -22,8 +22,6 @@ RADAR: Final = ReportTable(
     lambda given, split: auc.radar_table(given.results[split]),
     "All four corrections at once",
     "radar",
-    caption="Relative AUC in %",
-    is_grid=False,
 )
 
 CORRELATION: Final = ReportTable(
@@ -33,8 +31,6 @@ CORRELATION: Final = ReportTable(
     ),
     "Correlation of the measures",
     "correlation",
-    caption="Pearson correlation",
-    is_grid=False,
 )
 
 TRIALS: Final = ReportTable(
@@ -42,10 +38,8 @@ TRIALS: Final = ReportTable(
     lambda given, _: given.trials,
     "Trials of hyperparameters",
     "trials",
-    caption="Mean squared error on held-out images",
     paper_table=8,
     number_format=TRIAL_FORMAT,
-    is_grid=False,
     is_by_protocol=False,
 )
 
@@ -54,10 +48,8 @@ RUNTIME: Final = ReportTable(
     lambda given, _: paper.runtime_beside_paper(given.timed),
     "Runtime",
     "runtime",
-    caption="Seconds, and their ratio to the model alone",
     paper_table=7,
     number_format=RUNTIME_FORMAT,
-    is_grid=False,
     is_by_protocol=False,
 )
 
@@ -81,7 +73,7 @@ REPORT_TABLES: Final = (
         "curves",
         caption="Relative AUC in %",
         paper_table=1,
-        paper=paper.PaperNumbers("relative"),
+        paper="relative",
         marks="best",
     ),
     ReportTable(
@@ -92,7 +84,7 @@ REPORT_TABLES: Final = (
         n_digits=2,
         caption="AUC in %",
         paper_table=11,
-        paper=paper.PaperNumbers("auc"),
+        paper="auc",
         across="model",
     ),
     ReportTable(
@@ -100,9 +92,7 @@ REPORT_TABLES: Final = (
         lambda given, task: auc.curve_table(given.results, task),
         "Correction curves",
         "curves",
-        caption="Mean IoU by the corrected share of the objects",
         number_format=FLOAT_FORMAT,
-        is_grid=False,
     ),
     RADAR,
     ReportTable(
@@ -135,6 +125,7 @@ REPORT_TABLES: Final = (
         "for calibrated predictions. RMSE: root mean square of predicted − true IoU; bias: "
         "their mean, above 0 if masks are worse than predicted.",
         across="statistic",
+        is_of_predicted_iou=True,
     ),
     ReportTable(
         "pixels",
@@ -206,7 +197,7 @@ REPORT_TABLES: Final = (
         "tokens",
         caption="Relative AUC in %",
         paper_table=6,
-        paper=paper.PaperNumbers("ablation"),
+        paper="ablation",
         across="tokens",
     ),
     ReportTable(
@@ -241,7 +232,7 @@ REPORT_TABLES: Final = (
         "share an object.",
         of_objects=("judged", "model", "iou"),
         paper_table=9,
-        paper=paper.PaperNumbers("best_model"),
+        paper="best_model",
         across="model",
     ),
     ReportTable(
@@ -254,7 +245,7 @@ REPORT_TABLES: Final = (
         note="Mean IoU of the mask from one click, and its difference to that on the unchanged "
         "image.",
         paper_table=10,
-        paper=paper.PaperNumbers("view", {"percent": "", "difference": "_difference"}),
+        paper="view",
         across="model",
     ),
     ReportTable(
@@ -263,7 +254,6 @@ REPORT_TABLES: Final = (
         "The most and the least uncertain objects",
         "gallery",
         number_format=FLOAT_FORMAT,
-        is_grid=False,
     ),
     CORRELATION,
     TRIALS,
@@ -283,7 +273,10 @@ def report_tables(given: Inputs) -> dict[str, pd.DataFrame]:
     inputs = {"": given, **{protocol: given.of_protocol(protocol) for protocol in PROTOCOLS}}
     for row, protocol, one in _each(given.results):
         own = inputs[protocol]
-        table = paper.beside_papers(row.make(own, one), row.paper, one, own.data_sets)
+        table = row.make(own, one)
+        if row.paper:
+            numbers = paper.paper_numbers(row.paper, one)
+            table = paper.beside_paper(table, numbers, own.data_sets)
         made[row.file(one, protocol)] = table
     return {name: table for name, table in made.items() if not table.empty}
 

@@ -1,6 +1,7 @@
 """The value of choosing a correction by its predicted gain, as a table."""
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -43,10 +44,7 @@ def decision_table(results: report_table.Results) -> pd.DataFrame:
     ``<split>_difference`` is how far it lies above the best fixed choice.
     """
     table = pd.DataFrame(row for split, found in results.items() for row in _rows(split, found))
-    names = ["choice", "cost"]
-    regrets = report_table.a_column_a_split(table, names, "regret")
-    margins = report_table.a_column_a_split(table, names, "margin", "_difference")
-    return regrets.merge(margins, on=names)
+    return report_table.a_column_a_split(table, ["choice", "cost"], "regret", difference="margin")
 
 
 def _rows(split: str, found: SplitResults) -> Iterator[dict[str, object]]:
@@ -79,21 +77,15 @@ def _gains(own: pd.DataFrame, largest: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def _predicted(found: SplitResults, own: pd.DataFrame, choices: list[str]) -> dict[str, np.ndarray]:
-    """What heads expect each choice to gain, by kind and train split."""
+    """What heads expect each choice to gain, by kind and train split; the first is to keep."""
     first = report_table.first_train_split(found)
     predicted = {}
-    for train_split in found.run["heads"]:
-        for kind in HEAD_KINDS:
-            if f"{kind.named(GAIN_MEASURES['prompt'])}@{train_split}" not in own:
-                continue  # not trained
-            columns = [
-                np.zeros(len(own))
-                if name == "keep"
-                else own[f"{kind.named(GAIN_MEASURES[name])}@{train_split}"].to_numpy()
-                for name in choices
-            ]
+    for train_split, kind in product(found.run["heads"], HEAD_KINDS):
+        gains = [f"{kind.named(GAIN_MEASURES[name])}@{train_split}" for name in choices[1:]]
+        if gains[0] in own:  # trained
             label = report_table.measure_name(f"by Δ*{kind.label}", train_split, first)
-            predicted[label] = np.stack(columns, axis=1)
+            # Keeping gains nothing.
+            predicted[label] = own.reindex(columns=["keep", *gains], fill_value=0).to_numpy()
     return predicted
 
 
@@ -102,7 +94,7 @@ def _numbers(worth: Mapping[str, Mean]) -> dict[str, float]:
         name + end: value
         for name, mean in worth.items()
         for end, value in zip(
-            ("", *report_table.BOUNDS_OF),
+            report_table.WITH_BOUNDS,
             (mean.value, mean.interval.low, mean.interval.high),
             strict=True,
         )

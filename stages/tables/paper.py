@@ -1,7 +1,7 @@
 """The paper's own numbers, to stand beside ours if a split is one of the paper's data sets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Final, Literal
 
@@ -26,22 +26,22 @@ TIMED: Final = ("sam2", "sam2.1")
 PAPER: Final = "_paper"
 """End of the names of columns that hold the paper's numbers for the column before."""
 
-Name = Literal[
+PaperNumbers = Literal[
     "relative", "auc", "ablation", "best_model", "view", "correlation", "trials", "runtime"
 ]
 
 
-@dataclass(frozen=True)
-class PaperNumbers:
-    """Numbers of the paper that stand beside those of a table."""
-
-    name: Name
-    columns: Mapping[str, str] = field(default_factory=lambda: {"percent": ""})
-    """Argument of ``paper_numbers``, and what follows the split in the names of our columns."""
+VALUES: Final = {"percent": "", "difference": "_difference"}
+"""Columns of the paper's numbers, and what follows the split in the names of ours."""
 
 
-def paper_numbers(name: Name) -> pd.DataFrame:
+def paper_numbers(name: PaperNumbers, task: str = "") -> pd.DataFrame:
     """Numbers of the paper, as printed there: percent, correlations, trials or seconds.
+
+    Parameters
+    ----------
+    task
+        The one whose numbers to give; if empty, those of all, with a column ``task``.
 
     Notes
     -----
@@ -56,50 +56,28 @@ def paper_numbers(name: Name) -> pd.DataFrame:
     """
     text = ["trained_on"] if name in {"relative", "auc", "ablation"} else []
     table = pd.read_csv(FOLDER / f"{name}.csv", dtype=dict.fromkeys(text, "str"))
-    return table.fillna(dict.fromkeys(text, ""))
+    table = table.fillna(dict.fromkeys(text, ""))
+    return table[table["task"] == task].drop(columns="task") if task else table
 
 
-def beside_papers(
-    table: pd.DataFrame, paper: PaperNumbers | None, task: str, data_sets: DataSets
-) -> pd.DataFrame:
-    """Put all numbers that the paper has for a table beside ours, for one task or for all."""
-    if paper is None:
-        return table
-    numbers = paper_numbers(paper.name)
-    if task and "task" in numbers:
-        numbers = numbers[numbers["task"] == task].drop(columns="task")
-    for value, suffix in paper.columns.items():
-        others = [name for name in paper.columns if name != value]
-        of_value = numbers.drop(columns=others)
-        table = beside_paper(table, of_value, data_sets, value=value, suffix=suffix)
-    return table
-
-
-def beside_paper(
-    table: pd.DataFrame,
-    numbers: pd.DataFrame,
-    data_sets: DataSets,
-    *,
-    value: str = "percent",
-    suffix: str = "",
-) -> pd.DataFrame:
+def beside_paper(table: pd.DataFrame, numbers: pd.DataFrame, data_sets: DataSets) -> pd.DataFrame:
     """Put the paper's numbers behind the columns of the splits that are its data sets.
 
     Parameters
     ----------
     table
-        A column ``<split><suffix>`` per split, and the columns of names by which rows are found.
+        Columns of each split, and those of names by which rows are found.
     numbers
-        ``value`` by names, heads (``trained_on``) and, unless it holds for all, ``data_set``.
+        ``VALUES`` by names, heads (``trained_on``) and, unless they hold for all, ``data_set``.
     """
     keys = [name for name in numbers.columns if name in table.columns]
     wanted = table[keys]
     if "trained_on" in keys:
         wanted = wanted.assign(trained_on=_heads(table["trained_on"], data_sets))
     both = table.copy()
-    for split, data_set in data_sets.items():
+    for (split, data_set), (value, suffix) in product(data_sets.items(), VALUES.items()):
         column = split + suffix
-        if column not in table:
+        if column not in table or value not in numbers:
             continue
         of_set = numbers[numbers["data_set"] == data_set] if "data_set" in numbers else numbers
         found = wanted.merge(of_set[[*keys, value]], on=keys, how="left")[value]
@@ -124,11 +102,10 @@ def runtime_beside_paper(timed: pd.DataFrame) -> pd.DataFrame:
     seconds = paper_numbers("runtime").set_index(keys)["seconds"]
     ratio = seconds / seconds.xs("sam", level="method")
     numbers = pd.DataFrame({"seconds_paper": seconds, "ratio_paper": ratio})
-    both = timed.merge(numbers.reset_index(), on=keys, how="left")
+    names = list(timed)
     for value in ("seconds", "ratio"):
-        own = both.pop(f"{value}_paper")
-        both.insert(list(both).index(f"{value}_high") + 1, f"{value}_paper", own)
-    return both
+        names.insert(names.index(f"{value}_high") + 1, f"{value}_paper")
+    return timed.merge(numbers.reset_index(), on=keys, how="left")[names]
 
 
 def correlation_beside_paper(

@@ -19,8 +19,8 @@ Results = Mapping[str, SplitResults]
 METHOD_TOKENS: Final = ("", *JUDGED)
 """Token sets of the method's own measures: none, or those of the judged proposal."""
 
-BOUNDS_OF: Final = ("_low", "_high")
-"""Ends of the names of columns that bound the column before them."""
+WITH_BOUNDS: Final = ("", "_low", "_high")
+"""Ends of the names of columns: of a number, and of the bounds that stand behind it."""
 
 
 def of_protocol(results: Results, protocol: str) -> Results:
@@ -104,24 +104,37 @@ def models_in_order(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values("model", key=lambda model: model.map(order), kind="stable")
 
 
+DIFFERENCE: Final = "_difference"
+"""End of the names of columns that hold the difference to other numbers, and of its bounds."""
+
+
 def a_column_a_split(
-    rows: pd.DataFrame, index: list[str], value: str, suffix: str = "", splits: Iterable[str] = ()
+    rows: pd.DataFrame,
+    index: list[str],
+    value: str,
+    *,
+    difference: str = "",
+    splits: Iterable[str] = (),
 ) -> pd.DataFrame:
     """Pivot a value and its bounds to percent; rows and columns stay in their order.
 
     Parameters
     ----------
+    difference
+        Column of which the same is put behind, with ``DIFFERENCE`` in the names.
     splits
         Those that get columns though they may have no row.
     """
     in_order = pd.MultiIndex.from_frame(rows[index].drop_duplicates())
+    pivoted = {"": value, DIFFERENCE: difference} if difference else {"": value}
     columns = {
-        f"{split}{suffix}{end}": of_split.set_index(index)[value + end]
+        f"{split}{suffix}{end}": of_split.set_index(index)[name + end]
+        for suffix, name in pivoted.items()
         for split, of_split in rows.groupby("split", sort=False)
-        for end in ("", *BOUNDS_OF)
+        for end in WITH_BOUNDS
     }
     table = pd.DataFrame(columns).reindex(in_order).mul(100).reset_index()
-    every = [f"{split}{end}" for split in splits for end in ("", *BOUNDS_OF)]
+    every = [f"{split}{end}" for split in splits for end in WITH_BOUNDS]
     return table.reindex(columns=[*index, *every]) if every else table
 
 
@@ -192,7 +205,7 @@ class ReportTable:
     section: str
     """One of ``SECTIONS``."""
     caption: str = ""
-    """What its numbers are, and their unit."""
+    """What its numbers are, and their unit; without one, the page does not print it as a grid."""
     note: str = ""
     """How to read it."""
     of_objects: tuple[str, ...] = ()
@@ -201,7 +214,8 @@ class ReportTable:
     paper_table: int | None = None
     """Number of the paper's table; with ``{task}``, that of the first task's."""
     paper: PaperNumbers | None = None
-    """The paper's numbers beside it, unless ``make`` puts them there."""
+    """The paper's numbers beside it, unless ``make`` puts them there; of a table of all or of a
+    task."""
     number_format: str = PERCENT_FORMAT
     n_digits: int = 1
     """Digits behind the point, on the page."""
@@ -211,8 +225,8 @@ class ReportTable:
     """Column whose values stand side by side on the page; without one, only the splits do."""
     marks: Literal["", "best", "above 0"] = ""
     """What the page marks: the best of each column, or numbers whose interval lies above 0."""
-    is_grid: bool = True
-    """Whether the page prints it as a grid; otherwise it has its own form there."""
+    is_of_predicted_iou: bool = False
+    """Whether its measures stand as the IoU that they predict: SamScore, not 1 − SamScore."""
 
     @property
     def protocols(self) -> tuple[str, ...]:

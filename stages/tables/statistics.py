@@ -1,12 +1,9 @@
 """How good masks are, and how useful measures are in practice, as tables."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.statistics import PIXEL_STATISTICS, STATISTICS, shown_model
@@ -29,19 +26,6 @@ SET_COLUMNS: Final = {"coverage": "coverage", "proposals": "n_masks", "more": "m
 
 ALONE: Final = "sam"
 """Method of the runtime table that is a model without any measure."""
-
-
-@dataclass(frozen=True)
-class Seconds:
-    """Seconds per object: of the smallest model with its measure, and of the largest model."""
-
-    small: float
-    large: float
-
-    def at(self, share: Float[np.ndarray, "*point"]) -> Float[np.ndarray, "*point"]:
-        """Mean seconds per object when a share of them is sent on."""
-        seconds: Float[np.ndarray, "*point"] = self.small + share * self.large
-        return seconds
 
 
 def selective_table(results: report_table.Results) -> pd.DataFrame:
@@ -98,7 +82,7 @@ def set_table(results: report_table.Results) -> pd.DataFrame:
         unit = 1 if column == "coverage" else 100
         values = {
             "value" + end: rows[column + end] / unit if column + end in rows else np.nan
-            for end in ("", *report_table.BOUNDS_OF)
+            for end in report_table.WITH_BOUNDS
         }
         shown.append(rows.assign(statistic=statistic, **values))
     names = ["sets", "measure", "trained_on", "statistic"]
@@ -115,37 +99,31 @@ def routing_table(results: report_table.Results, timed: pd.DataFrame) -> pd.Data
     """
     rows = _statistics(results)
     rows = rows[rows["statistic"] == "routed"].assign(told=LABELS["routed"])
-    if rows.empty:
-        return pd.DataFrame()
     models = report_table.models_of(results)
-    seconds = {
-        measure: seconds_with(timed, measure, models) for measure in rows["measure"].unique()
-    }
-    costs = rows[rows["measure"].map(lambda measure: seconds[measure] is not None)].copy()
-    small, large = (
-        costs["measure"].map({m: getattr(found, name) for m, found in seconds.items() if found})
-        for name in ("small", "large")
+    small = rows["measure"].map(
+        lambda measure: seconds_of(timed, models[0], BY_NAME[measure].timed_as)
     )
-    for end in ("", *report_table.BOUNDS_OF):
-        costs["value" + end] = (small + costs["value" + end] * large) / large
-    both = pd.concat([rows, costs.assign(told="time, of the largest model's")])
+    large = seconds_of(timed, models[-1])
+    numbers = ["value" + end for end in report_table.WITH_BOUNDS]
+    costs = rows.assign(
+        told="time, of the largest model's",
+        **{name: (small + rows[name] * large) / large for name in numbers},
+    )
+    both = pd.concat([rows, costs[small.notna()]])
     return report_table.a_column_a_split(both, ["measure", "trained_on", "told"], "value")
 
 
-def seconds_with(timed: pd.DataFrame, measure: str, models: Sequence[str]) -> Seconds | None:
-    """Seconds per click if a measure of the smallest model decides; None if nothing times it.
+def seconds_of(timed: pd.DataFrame, model: str, method: str = ALONE) -> float:
+    """Seconds per click of a model by a method of the runtime table; NaN if it is not timed.
 
-    Those of that model alone where the rounds cannot tell the measure's from them.
+    Those of the model alone where the rounds cannot tell the method's from them.
     """
-    method = BY_NAME[measure].timed_as
-    rows = timed.set_index(["model", "method"])
-    small, large = models[0], models[-1]
-    if (small, method) not in rows.index or (large, ALONE) not in rows.index:
-        return None
-    seconds, low, high = (rows[name] for name in ("seconds", "ratio_low", "ratio_high"))
-    if float(low[small, method]) <= 1 <= float(high[small, method]):
+    rows = timed[timed["model"] == model].set_index("method")
+    if method not in rows.index:
+        return np.nan
+    if rows["ratio_low"][method] <= 1 <= rows["ratio_high"][method]:
         method = ALONE
-    return Seconds(float(seconds[small, method]), float(seconds[large, ALONE]))
+    return float(rows["seconds"][method])
 
 
 def _statistics(results: report_table.Results) -> pd.DataFrame:
@@ -191,14 +169,10 @@ def view_table(results: report_table.Results) -> pd.DataFrame:
         "view", key=lambda view: view.map(view_order), kind="stable"
     )
     # Identity has no difference from itself.
-    gains = ["gain" + end for end in ("", *report_table.BOUNDS_OF)]
+    gains = ["gain" + end for end in report_table.WITH_BOUNDS]
     rows[gains] = rows[gains].where(rows["view"] != "identity")
-    index = ["model", "view"]
-    means = report_table.a_column_a_split(report_table.models_in_order(rows), index, "mean_iou")
-    differences = report_table.a_column_a_split(
-        report_table.models_in_order(rows), index, "gain", "_difference"
-    )
-    return means.merge(differences, on=index)
+    rows = report_table.models_in_order(rows)
+    return report_table.a_column_a_split(rows, ["model", "view"], "mean_iou", difference="gain")
 
 
 def best_model_table(results: report_table.Results) -> pd.DataFrame:

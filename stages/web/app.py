@@ -1,7 +1,6 @@
 """The web application: the page's files, its requests, and errors in words."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -144,23 +143,15 @@ async def answer(request: Request, name: str) -> dict[str, Any]:
 @router.post("/images/{name}/coco")
 async def coco(request: Request, name: str) -> Response:
     """A proposal as a COCO file."""
-
-    def text(found: Uncertainty, prompt: messages.PromptRequest) -> str:
-        return json.dumps(
-            messages.coco_response(found, prompt.proposal, prompt.file_name), indent=2
-        )
-
-    return Response(await _respond(request, name, text), media_type="application/json")
+    text = await _respond(request, name, messages.coco_file)
+    return Response(text, media_type="application/json")
 
 
 @router.post("/images/{name}/mask")
 async def mask(request: Request, name: str) -> Response:
     """A proposal as PNG, 255 inside."""
-
-    def png(found: Uncertainty, prompt: messages.PromptRequest) -> bytes:
-        return messages.mask_png(found.masks[prompt.proposal])
-
-    return Response(await _respond(request, name, png), media_type="image/png")
+    png = await _respond(request, name, messages.mask_png)
+    return Response(png, media_type="image/png")
 
 
 def _scene_png(page: Page, number: int) -> bytes:

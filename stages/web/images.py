@@ -58,7 +58,16 @@ class OpenImage:
     def __init__(self, data: bytes) -> None:
         self._rgb = decode(data)
         self.height_px, self.width_px = self._rgb.shape[:2]
-        self.picture = png_bytes(_shrunk(self._rgb), compress_level=1)
+        longer_px = max(self.height_px, self.width_px)
+        self.shown_size_px = (
+            max(1, round(SHOWN_PX / longer_px * self.height_px)),
+            max(1, round(SHOWN_PX / longer_px * self.width_px)),
+        )
+        """Height and width of its masks on the page."""
+        shown = self._rgb
+        if longer_px > SHOWN_PX:
+            shown = cv2.resize(shown, self.shown_size_px[::-1], interpolation=cv2.INTER_AREA)
+        self.picture = png_bytes(np.asarray(shown, np.uint8), compress_level=1)
         """PNG, no larger than masks are shown."""
         self.is_scene = is_demo_scene(self._rgb)
         """Whether it is drawn like those that the mini models know."""
@@ -68,12 +77,6 @@ class OpenImage:
     def n_bytes(self) -> int:
         """Bytes that it takes beside its encodings."""
         return self._rgb.nbytes + len(self.picture)
-
-    @property
-    def shown_size_px(self) -> tuple[int, int]:
-        """Height and width of its masks on the page."""
-        scale = SHOWN_PX / max(self.height_px, self.width_px)
-        return max(1, round(scale * self.height_px)), max(1, round(scale * self.width_px))
 
     def predictor_like(self, predictor: UncertainPredictor) -> UncertainPredictor:
         """A predictor of the same model and heads that has this image before it."""
@@ -91,11 +94,9 @@ class OpenImage:
 class OpenImages:
     """Open images by unguessable names, without which they cannot be seen."""
 
-    def __init__(self, *, most_images: int = MOST_IMAGES, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self) -> None:
         self._images: OrderedDict[str, OpenImage] = OrderedDict()
         self._leaving: dict[str, TimerHandle] = {}
-        self._most_images = most_images
-        self._most_bytes = most_bytes
 
     def __len__(self) -> int:
         return len(self._images)
@@ -131,12 +132,4 @@ class OpenImages:
 
     def _is_too_much(self) -> bool:
         n_bytes = sum(image.n_bytes for image in self._images.values())
-        return len(self._images) > self._most_images or n_bytes > self._most_bytes
-
-
-def _shrunk(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "y x 3"]:
-    scale = SHOWN_PX / max(rgb.shape)
-    if scale >= 1:
-        return rgb
-    size = tuple(max(1, round(scale * side)) for side in rgb.shape[1::-1])
-    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return len(self._images) > MOST_IMAGES or n_bytes > MOST_BYTES

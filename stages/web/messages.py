@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from collections.abc import Coroutine, Sequence
 from typing import Annotated, Any, Final, TypeVar
 
@@ -190,21 +191,22 @@ def _base64_png(picture: Image.Image) -> str:
     return base64.b64encode(png).decode()
 
 
-def mask_png(mask: Bool[np.ndarray, "h w"]) -> bytes:
-    """A mask at the size of its image: 255 inside, 0 outside."""
-    return png_bytes(mask.astype(np.uint8) * 255)
+def mask_png(found: Uncertainty, prompt: PromptRequest) -> bytes:
+    """The proposal at the size of its image: 255 inside, 0 outside."""
+    return png_bytes(found.masks[prompt.proposal].astype(np.uint8) * 255)
 
 
-def coco_response(found: Uncertainty, k: int, file_name: str) -> dict[str, Any]:
-    """A COCO file of one image with one annotation: a proposal with its values.
+def coco_file(found: Uncertainty, prompt: PromptRequest) -> str:
+    """A COCO file of one image with one annotation: the proposal with its values.
 
     Its ``score`` is the expected IoU, as in the results of ``usam predict-coco``.
     """
+    k = prompt.proposal
     height, width = found.masks[k].shape
     result = {"image_id": 1, "category_id": NO_CATEGORY, **mask_result(found, k)}
     result["attributes"] = attributes_of(result["uncertainty"])
-    image = {"id": 1, "file_name": file_name, "height": height, "width": width}
+    image = {"id": 1, "file_name": prompt.file_name, "height": height, "width": width}
     content = coco_dataset([image], [result], EVERYTHING_CATEGORIES)
     for annotation in content["annotations"]:
         annotation["uncertainty"] = {"proposal": k, **result["uncertainty"]}
-    return content
+    return json.dumps(content, indent=2)

@@ -198,7 +198,8 @@ class Page:
         self, *, model: str | None = None, heads: Sequence[Path] = (), family: str = "mini"
     ) -> None:
         self.models = Models(offered_heads(heads, family))
-        first = next(iter(self.models.choices.values()))  # that was given, or the family's own
+        self.heads = next(iter(self.models.choices))  # those that were given, or the family's own
+        first = self.models.choices[self.heads]
         self.model = model or next(iter(first.models), first.file.readers[0])
         self.images = OpenImages()
         self.queue = JobQueue("model")
@@ -213,7 +214,6 @@ class Page:
 
     def _warm_up(self) -> None:
         """Load the model and compile what its first answer would wait for."""
-        first = next(iter(self.models.choices))  # that was given, or else the family's own
-        predictor = self.models.predictor(first, self.model)
+        predictor = self.models.predictor(self.heads, self.model)
         image = OpenImage(self.scenes[0].png)
         image.predictor_like(predictor).predict_uncertainties([PromptSet([[128, 128]], [1])])

@@ -13,7 +13,7 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 from pipeline.predictor import PromptSet, UncertainMaskGenerator, UncertainPredictor
 from pipeline.sam.building import build
 from pipeline.sam.model import Sam
-from stages.predictor import load_predictor
+from stages.predictor.loading import load_predictor
 from tests.fixtures.measured import least_busy_s
 from tests.fixtures.official import OfficialPredictor
 from tests.fixtures.predictors import drawn, random_heads

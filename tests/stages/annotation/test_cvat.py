@@ -24,7 +24,7 @@ from PIL import Image
 
 from pipeline.predictor import UncertainMaskGenerator, Uncertainty, coco_masks
 from stages.annotation.cvat import create
-from stages.predictor import load_predictor
+from stages.predictor.loading import load_predictor
 from stages.settings.parsing import ParamsError
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import drawn, write_random_heads

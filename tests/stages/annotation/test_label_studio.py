@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline.predictor import UncertainPredictor
 from stages.annotation.label_studio import predictions
-from stages.predictor import load_predictor
+from stages.predictor.loading import load_predictor
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import drawn
 

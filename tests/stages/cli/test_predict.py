@@ -20,8 +20,8 @@ from typer.testing import CliRunner, Result
 from pipeline.predictor import UncertainMaskGenerator
 from pipeline.predictor.advice import Costs
 from stages.cli.app import app
-from stages.predictor import load_predictor
 from stages.predictor.card_entries import NOTE
+from stages.predictor.loading import load_predictor
 from stages.predictor.prompts import GRID, grid_options
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT

@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 
 from pipeline.predictor import UncertainMaskGenerator, UncertainPredictor
 from stages.cli.app import app
-from stages.predictor import load_predictor
 from stages.predictor.card_entries import NOTE
+from stages.predictor.loading import load_predictor
 from storage.rle import decode_rle
 from tests.fixtures.predictors import drawn
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -14,7 +13,6 @@ from matplotlib.lines import Line2D
 
 from pipeline.runtime import METHODS
 from pipeline.scoring.measures import BY_NAME, TASK_MEASURES
-from stages.page import figures as figures_module
 from stages.page.figures import (
     coverage_figure,
     curve_plots,
@@ -104,7 +102,7 @@ def test_reliability_is_drawn_with_intervals_beside_the_diagonal(own: Results) -
     rows = found.reliability.query("model == 'large'")
     assert len(lines) == rows.groupby(["train_split", "measure"]).ngroups
     first = rows[rows["measure"] == "sam_score"]
-    np.testing.assert_array_equal(x_of(lines["1 − SamScore"]), first["predicted_iou"])
+    np.testing.assert_array_equal(x_of(lines["SamScore"]), first["predicted_iou"])
     bars = figure.axes[0].collections[0]
     assert isinstance(bars, LineCollection)
     ends = np.array([np.asarray(segment)[:, 1] for segment in bars.get_segments()])
@@ -153,28 +151,6 @@ def test_rewriting_keeps_the_ends_and_the_extremes_of_every_line(own: Results, n
 def _points(path: ET.Element) -> np.ndarray:
     numbers = re.findall(r"-?\d+(?:\.\d+)?", path.get("d", ""))
     return np.array(numbers, float).reshape(-1, 2)
-
-
-def test_protocols_have_curves_of_their_own(
-    results: dict[str, SplitResults], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drawn = {}
-
-    def keep(curves: pd.DataFrame, protocol: str, task: str, split: str) -> str:
-        drawn[split, protocol, task] = curves
-        return ""
-
-    monkeypatch.setattr(figures_module, "_plot", keep)
-    curve_plots(results)
-    for (split, protocol, task), curves in drawn.items():
-        assert set(curves["protocol"]) == {protocol}
-        model = results[split].curves.query("task == @task")["model"].iloc[0]
-        objects = results[split].objects
-        is_own = (objects["protocol"] == protocol) & (objects["model"] == model)
-        judged = "selected" if task == "task" else protocol
-        start = objects[is_own & (objects["judged"] == judged)]["iou"].mean()
-        first = curves[(curves["measure"] == "h_std") & (curves["corrected_fraction"] == 0)]
-        assert first["mean_iou"].iloc[0] == pytest.approx(start, abs=1e-6)
 
 
 def test_equal_results_give_equal_bytes(

@@ -45,25 +45,30 @@ def test_an_interval_that_touches_0_has_a_p_value_of_5_percent(
     assert p_value(value, float("nan"), float("nan")) == 1
 
 
-def said_of_prompt(results: Results, margin: tuple[float, float, float]) -> tuple[str, str, bool]:
+def said_of(
+    results: Results,
+    margin: tuple[float, float, float],
+    measure: str = "h_xp",
+    task: str = "prompt",
+) -> tuple[str, str, bool]:
     """Verdict and sentence if one measure has this margin and no other differs from 0."""
     found = results[SPLIT]
     auc = found.auc.copy()
     auc[MARGINS] = (0.0, -0.1, 0.1)
-    is_it = (auc["protocol"] == "selected") & (auc["measure"] == "h_xp") & (auc["task"] == "prompt")
+    is_it = (auc["protocol"] == "selected") & (auc["measure"] == measure) & (auc["task"] == task)
     auc.loc[is_it, MARGINS] = margin
     auc.loc[is_it, "relative"] = 0.9
     rows = comparisons({SPLIT: replace(found, auc=auc)}, SPLIT)
-    own = rows[(rows["protocol"] == "selected") & (rows["task"] == "prompt")].set_index("measure")
+    own = rows[(rows["protocol"] == "selected") & (rows["task"] == task)].set_index("measure")
     shown = verdict_table(rows).set_index("label")
-    marked = shown["prompt_better"]["H_Θ, H_Xp, H_A, H_T"]
-    return own["verdict"]["h_xp"], sentences(rows, 9)[SUBJECTS["prompt"]], bool(marked)
+    marked = shown[f"{task}_better"]["H_Θ, H_Xp, H_A, H_T"]
+    return own["verdict"][measure], sentences(rows, 9)[SUBJECTS[task]], bool(marked)
 
 
 def test_a_margin_is_sure_only_among_all_that_are_compared(results: Results) -> None:
     sure, narrow = (
-        said_of_prompt(results, (0.2, 0.1, 0.3)),
-        said_of_prompt(results, (0.2, 0.01, 0.4)),
+        said_of(results, (0.2, 0.1, 0.3)),
+        said_of(results, (0.2, 0.01, 0.4)),
     )
     assert sure == (
         "better",
@@ -73,7 +78,15 @@ def test_a_margin_is_sure_only_among_all_that_are_compared(results: Results) -> 
     # Alone it would be sure, among some eighty it is not.
     highest = "the highest, H_Xp, differs by 20.0 points (1.0 to 40.0)."
     assert narrow == ("no better", f"nothing surely beats {BASELINE_LABEL}; {highest}", False)
-    assert said_of_prompt(results, (-0.2, -0.3, -0.1))[0] == "worse"
+    assert said_of(results, (-0.2, -0.3, -0.1))[0] == "worse"
+
+
+def test_what_takes_the_large_models_answer_is_told_apart(results: Results) -> None:
+    verdict, said, is_marked = said_of(results, (0.2, 0.1, 0.3), "sam_score_gain", "model")
+    assert (verdict, is_marked) == ("better", False)
+    both = "; once both models ran, SamScore_L − SamScore does by 20.0 points (10.0 to 30.0)."
+    assert said.startswith(f"nothing surely beats {BASELINE_LABEL}; ")
+    assert said.endswith(both)
 
 
 def test_the_last_sentence_counts_all_comparisons(results: Results) -> None:

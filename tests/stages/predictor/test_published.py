@@ -15,7 +15,7 @@ from torch import nn
 from typer.testing import CliRunner, Result
 
 from stages.cli.heads import app
-from stages.predictor import load_predictor
+from stages.predictor.loading import load_predictor
 from stages.predictor.published import THEIR_NAMES, read_published
 from storage.checkpoints.weights import checkpoint
 from storage.errors import WeightsError

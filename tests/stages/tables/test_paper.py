@@ -75,9 +75,9 @@ def test_our_tables_turn_the_papers_auc_into_its_tables_1_to_4(
 ) -> None:
     cells: list[tuple[float, float]] = []
     for task in TASKS:
-        numbers = paper_numbers("relative").query(f"task == '{task}'").drop(columns="task")
         # The paper says that MOSE is scored with heads of SA-V; its numbers are those of COCO's,
         # which stand in rows of their own.
+        numbers = paper_numbers("relative", task)
         cells += both_sides(beside_paper(relative_table(results, task), numbers, DATA_SETS))
     ours, paper = np.transpose(cells)
     assert len(cells) == 125
@@ -89,7 +89,7 @@ def test_our_absolute_tables_are_the_papers_tables_11_to_14(
 ) -> None:
     cells: list[tuple[float, float]] = []
     for task in TASKS:
-        numbers = paper_numbers("auc").query(f"task == '{task}'").drop(columns="task")
+        numbers = paper_numbers("auc", task)
         cells += both_sides(beside_paper(absolute_table(results, task), numbers, DATA_SETS))
     ours, paper = np.transpose(cells)
     assert len(cells) == len(paper_numbers("auc")) == 420
@@ -106,7 +106,7 @@ def test_numbers_of_other_heads_and_splits_are_not_compared() -> None:
             "other": [1.0, 2.0, 3.0, 4.0],
         }
     )
-    numbers = paper_numbers("relative").query("task == 'task'").drop(columns="task")
+    numbers = paper_numbers("relative", "task")
     found = beside_paper(table, numbers, {"val": "COCO", "ours": "COCO", "mine": "DAVIS"})
     assert list(found.columns) == [*table.columns[:4], "val_paper", "other"]
     # A split that is called COCO is not yet the paper's.

@@ -12,16 +12,14 @@ from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.statistics import STATISTICS
 from stages.tables.report_table import Results
 from stages.tables.statistics import (
-    Seconds,
     calibration_table,
     failure_table,
     routing_table,
-    seconds_with,
+    seconds_of,
     selective_table,
     set_table,
 )
 from tests.fixtures.eval_split import SPLITS
-from tests.fixtures.mini import MODELS
 from tests.fixtures.report_inputs import draw_runtime
 
 SYMBOLS = {statistic.name: statistic.symbol for statistic in STATISTICS}
@@ -126,5 +124,5 @@ def test_a_measure_that_the_rounds_cannot_tell_from_the_model_alone_takes_as_lon
         seconds=TIMED["seconds"].mask(TIMED["method"] == "entropy", 0.9),
         ratio_low=TIMED["ratio_low"].mask(TIMED["method"] == "entropy", 0.8),
     )
-    assert seconds_with(TIMED, "h_std", MODELS) == Seconds(small=SECONDS["entropy"], large=1)
-    assert seconds_with(noisy, "h_std", MODELS) == Seconds(small=SECONDS["sam"], large=1)
+    assert seconds_of(TIMED, "tiny", "entropy") == SECONDS["entropy"]
+    assert seconds_of(noisy, "tiny", "entropy") == seconds_of(noisy, "tiny") == SECONDS["sam"]

@@ -20,7 +20,7 @@ from pycocotools.coco import COCO
 from pipeline.predictor import PromptSet, Uncertainty
 from pipeline.predictor.advice import Costs
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
-from stages.predictor import load_predictor
+from stages.predictor.loading import load_predictor
 from stages.settings.params import read_params
 from stages.web import images
 from stages.web.images import MOST_UPLOAD_BYTES
@@ -49,11 +49,9 @@ BY_A_PERSON = {"click": 1.0, "larger_model": 1.0, "person": 0.0}
 
 def predicted(
     *prompts: Any,  # noqa: ANN401
-    model: str = "tiny",
-    heads: Path | None = None,
     **options: Any,  # noqa: ANN401 - of the predictor
 ) -> Uncertainty:
-    predictor = load_predictor("mini", model, heads=heads)
+    predictor = load_predictor("mini", "tiny")
     predictor.set_image(drawn())
     (found,) = predictor.predict_uncertainties([PromptSet(*prompts)], **options)
     return found
@@ -105,16 +103,6 @@ def test_an_answer_is_what_the_predictor_says(
         assert (mask[2::4, 2::4] == found.masks[k]).mean() > 0.99
         heat = np.asarray(Image.open(io.BytesIO(base64.b64decode(own["entropy"]))))
         np.testing.assert_allclose(heat / 255, found.pixel_entropy[k], atol=0.003)
-
-
-def test_another_model_and_other_heads_answer_when_they_are_chosen(page: Page) -> None:
-    for model, heads in (("large", "mini"), ("tiny", "other"), ("tiny", "mini")):
-        asking = question(CLICK) | {"model": model, "heads": heads}
-        told = json.loads(answered(page, png(drawn()), asking))
-        path = page.models.choices[heads].path
-        found = predicted([[120, 80.5]], [1], model=model, heads=path)
-        got = [own["expected_iou"]["own"] for own in told["proposals"]]
-        np.testing.assert_allclose(got, found.expected_iou.own, atol=1e-5)
 
 
 def test_an_answer_says_what_gates_promise_of_the_mask_and_of_its_set(tmp_path: Path) -> None:

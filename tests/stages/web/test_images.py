@@ -23,17 +23,20 @@ def test_names_cannot_be_guessed() -> None:
     assert images.get("") is None
 
 
-def test_beyond_their_number_those_used_longest_ago_are_dropped() -> None:
-    images = OpenImages(most_images=2)
+def test_beyond_their_number_those_used_longest_ago_are_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stages.web.images.MOST_IMAGES", 2)
+    images = OpenImages()
     first, second = images.add(image()), images.add(image())
     assert images.get(first) is not None
     third = images.add(image())
     assert [images.get(name) is None for name in (first, second, third)] == [False, True, False]
 
 
-def test_beyond_their_bytes_too_but_one_always_has_room() -> None:
-    one = image()
-    images = OpenImages(most_bytes=2 * one.n_bytes)
+def test_beyond_their_bytes_too_but_one_always_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.web.images.MOST_BYTES", 2 * image().n_bytes)
+    images = OpenImages()
     names = [images.add(image()) for _ in range(3)]
     assert images.get(names[0]) is None
     large = images.add(image(600))

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from pipeline.sam.building import build
 from pipeline.sam.families import FAMILIES
 from stages.cli.app import app
-from stages.predictor import load_predictor
 from stages.predictor.card_entries import COMMANDS
+from stages.predictor.loading import load_predictor
 from stages.predictor.published import THEIR_NAMES
 from stages.web.page import Page, offered_heads
 from storage.checkpoints import weights

@@ -11,7 +11,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from pipeline.predictor import coco_masks
-from stages.predictor import load_predictor
+from stages.predictor.loading import load_predictor
 from stages.web import stateless
 from stages.web.page import Page
 from storage.outputs.coco_results import LOWEST_FIRST
