@@ -47,10 +47,6 @@ COMMANDS: Final[Mapping[str, str]] = {
 class LateGroup(TyperGroup):
     """Imports a command only when it runs; importing all would make ``--help`` take seconds."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - click's
-        """Names of all commands."""
-        return list(COMMANDS)
-
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:  # noqa: ANN401, ARG002 - click's
         """A command as the list shows it."""
         words = COMMANDS.get(cmd_name)
