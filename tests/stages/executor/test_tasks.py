@@ -137,7 +137,7 @@ def test_local_workers_are_other_processes_that_die_and_come_back(
     ]
     found, failures = run(todo, LOCAL)
     assert found.pop("die") >= 3, "once more if its result was lost with a worker"
-    _, deadly, never = sorted(map(str, failures))
+    deadly, never = sorted(map(str, failures))
     assert deadly.startswith("deadly: workers must live through deadly, got all that tried it dead")
     assert never == "never: call 3 must be later"
     assert os.getpid() not in {pid for pid, _ in found.values()}
