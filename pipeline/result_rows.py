@@ -259,7 +259,7 @@ class RuntimeSettings:
 
     family: Annotated[str, "family of the models"]
     weights: Annotated[str, "`trained` or `random`, which takes the same time"]
-    heads: Annotated[str, "`trained` or `random`"]
+    heads: Annotated[str, "`random`; trained ones take the same time"]
     precision: Annotated[str, "precision of the models"]
     device: Annotated[str, "name of the processor or GPU"]
     torch_threads: Annotated[int, "threads of PyTorch"]

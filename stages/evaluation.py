@@ -1,7 +1,6 @@
 """Predictions of models and heads for an eval split, and the tables of its results."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Final
@@ -251,66 +250,43 @@ def split_tables(
     ranked = ranking_columns(object_columns(masks))
     points = settings.n_curve_points
     return {
-        "auc": auc_table(split, scores, resamples, each),
-        "iou": as_frame(SPLIT_TABLES["iou"], iou_rows(scores.views, resamples)),
+        **_tables_of_rows(split, scores, resamples, masks, each),
         "curves": blocks_as_frame(curves(tasks.ious_of(scores.models), masks, points)),
-        "correlation": correlation_table(own),
-        "statistics": statistic_table(split, own, resamples, each),
+        "correlation": pd.concat(correlations(own), ignore_index=True),
         # One point fewer than for curves that begin at 0: where nothing is kept, there is no risk.
         "coverage": blocks_as_frame(statistics.coverage_curves(largest, points - 1)),
-        "reliability": as_frame(
-            SPLIT_TABLES["reliability"], statistics.reliability_rows(own, resamples)
-        ),
-        "promises": promise_table(largest, resamples),
-        "mask_sets": mask_set_table(scores, resamples),
-        "pixels": as_frame(SPLIT_TABLES["pixels"], pixel_rows(scores.pixels, resamples)),
         "objects": object_blocks(scores, masks),
         "ranking": (block[ranked] for block in object_blocks(scores, masks)),
     }
 
 
-def auc_table(
-    split: str, scores: SplitScores, resamples: Resamples, each: tasks.Each
-) -> pd.DataFrame:
-    """AUC of every measure, with intervals."""
-    n = sum(len(one.measures_of_tokens) for one in tasks.judged_masks(scores.models))
-    with counted(each, f"evaluate {split}", n) as each_counted:
-        return as_frame(SPLIT_TABLES["auc"], auc_rows(scores.models, resamples, each_counted))
+def _tables_of_rows(
+    split: str,
+    scores: SplitScores,
+    resamples: Resamples,
+    masks: Sequence[tasks.JudgedMasks],
+    each: tasks.Each,
+) -> dict[str, pd.DataFrame]:
+    """The tables that are made row by row; measures are counted as those with intervals are."""
+    models, own = scores.models, tasks.own_masks(masks)
+    largest = statistics.shown_model(list(models))
+    n = sum(len(one.measures_of_tokens) for one in masks) + sum(len(one.measures) for one in own)
+    with progress(f"evaluate {split}", n, "measures") as advance:
 
+        def counted(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+            return counting(each(work, items), advance)
 
-def statistic_table(
-    split: str, masks: Sequence[tasks.JudgedMasks], resamples: Resamples, each: tasks.Each
-) -> pd.DataFrame:
-    """Statistics of every measure, with intervals."""
-    n = sum(len(one.measures) for one in masks)
-    with counted(each, f"statistics {split}", n) as each_counted:
-        return as_frame(
-            SPLIT_TABLES["statistics"], statistics.statistic_rows(masks, resamples, each_counted)
-        )
-
-
-def promise_table(masks: Sequence[tasks.JudgedMasks], resamples: Resamples) -> pd.DataFrame:
-    """What every promise by every measure keeps."""
-    return as_frame(SPLIT_TABLES["promises"], promise_rows(masks, resamples.group))
-
-
-def mask_set_table(scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
-    """How often sets of the largest model's proposals have a good one, and how large they are."""
-    model = statistics.shown_model(list(scores.models))
-    iou = scores.models[model].proposals.iou
-    return as_frame(SPLIT_TABLES["mask_sets"], set_rows(model, scores.predicted, iou, resamples))
-
-
-def correlation_table(masks: Iterable[tasks.JudgedMasks]) -> pd.DataFrame:
-    """Pearson correlations of the measures, below one another for each model and train split."""
-    return pd.concat(correlations(masks), ignore_index=True)
-
-
-@contextmanager
-def counted(each: tasks.Each, title: str, n: int) -> Iterator[tasks.Each]:
-    """The same ``map`` with a progress bar over all measures."""
-    with progress(title, n, "measures") as advance:
-        yield lambda work, items: counting(each(work, items), advance)
+        iou = models[largest].proposals.iou
+        rows: dict[str, Iterable[object]] = {
+            "auc": auc_rows(models, resamples, counted),
+            "iou": iou_rows(scores.views, resamples),
+            "statistics": statistics.statistic_rows(own, resamples, counted),
+            "reliability": statistics.reliability_rows(own, resamples),
+            "promises": promise_rows(statistics.of_largest(own), resamples.group),
+            "mask_sets": set_rows(largest, scores.predicted, iou, resamples),
+            "pixels": pixel_rows(scores.pixels, resamples),
+        }
+        return {name: as_frame(SPLIT_TABLES[name], found) for name, found in rows.items()}
 
 
 def object_columns(masks: Iterable[tasks.JudgedMasks]) -> list[str]:

@@ -36,8 +36,7 @@ def main(split: str, objective: str) -> None:
     )
     default = Hyperparameters(tune.epochs, tune.batch_size, tune.learning_rate, tune.momentum)
     ranked = sorted(trials, key=lambda trial: trial.mse)
-    best = ranked[0] if ranked else None
-    plan, cost = (best.plan, best.mse) if best else (default, None)
+    plan, cost = (ranked[0].plan, ranked[0].mse) if ranked else (default, None)
     tuning = Tuning(plan=plan, cost=cost, n_trials=tune.n_trials, seed=tune.seed)
     check_unchanged()
     write_tuning(tuning_path(split, objective), tuning, ranked)

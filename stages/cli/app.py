@@ -14,69 +14,49 @@ from stages.settings.removed import removal
 UsageError: Final[type[Any]] = typer.BadParameter.__mro__[1]
 """Click's; newer Typers bring a Click of their own."""
 
-GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
+GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     "Masks and how wrong they may be": {
-        "predict": (
-            "stages.cli.predict",
-            "Segment an object; say how wrong its mask may be, and why.",
-        ),
-        "predict-coco": (
-            "stages.cli.predict_coco",
-            "Segment the objects of a COCO file, or everything in a folder.",
-        ),
-        "demo": (
-            "stages.web.command",
-            "Serve a web page to click on images, your own or drawn ones.",
-        ),
-        "gate": (
-            "stages.cli.gate",
-            "Find which masks to keep so that a promise about them holds.",
-        ),
+        "predict": "Segment an object; say how wrong its mask may be, and why.",
+        "predict-coco": "Segment the objects of a COCO file, or everything in a folder.",
+        "demo": "Serve a web page to click on images, your own or drawn ones.",
+        "gate": "Find which masks to keep so that a promise about them holds.",
     },
     "The pipeline of params.yaml": {
-        "plan": ("stages.cli.plan", "Show what a run will compute, what that takes, and why."),
-        "fill": ("stages.cli.fill", "Compute missing shards of cells; `dvc repro` publishes them."),
-        "run": ("stages.cli.run", "Run the stages of dvc.yaml in order, without DVC."),
-        "report": (
-            "stages.cli.report",
-            "Print a summary of the results and where their page is; --open shows it.",
-        ),
+        "plan": "Show what a run will compute, what that takes, and why.",
+        "fill": "Compute missing shards of cells; `dvc repro` publishes them.",
+        "run": "Run the stages of dvc.yaml in order, without DVC.",
+        "report": "Print a summary of the results and where their page is; --open shows it.",
     },
     "Files": {
-        "cache": ("stages.cli.cache", "List, check, compare, repair and describe stores."),
-        "checkpoints": ("stages.cli.checkpoints", "Download and check weights of models."),
-        "heads": ("stages.cli.heads", "Show, export, download and describe trained heads."),
+        "cache": "List, check, compare, repair and describe stores.",
+        "checkpoints": "Download and check weights of models.",
+        "heads": "Show, export, download and describe trained heads.",
     },
     "This machine": {
-        "bench": ("stages.cli.bench", "Time SAM2, its entropies and heads on this machine."),
-        "doctor": ("stages.cli.doctor", "Check device, weights, disk, DVC and a click's answer."),
+        "bench": "Time SAM2, its entropies and heads on this machine.",
+        "doctor": "Check device, weights, disk, DVC and a click's answer.",
     },
 }
-"""Commands by their heading in ``usam --help``: module, and line there. A module has either a Typer
-``app`` of several commands, or a function that is named like the command."""
+"""Commands by their heading in ``usam --help``, each with its line there."""
 
-COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
-    name: found for group in GROUPS.values() for name, found in group.items()
+COMMANDS: Final[Mapping[str, str]] = {
+    name: words for group in GROUPS.values() for name, words in group.items()
 }
 
 
 class LateGroup(TyperGroup):
     """Imports a command only when it runs; importing all would make ``--help`` take seconds."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - click's
-        """Names of all commands."""
-        return list(COMMANDS)
-
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:  # noqa: ANN401, ARG002 - click's
         """A command as the list shows it."""
-        _, words = COMMANDS.get(cmd_name, ("", ""))
+        words = COMMANDS.get(cmd_name)
         return TyperCommand(cmd_name, help=words) if words else None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002 - click's
         """The list of commands, under a heading for each group."""
         for heading, group in GROUPS.items():
             with formatter.section(heading):
-                formatter.write_dl([(name, words) for name, (_, words) in group.items()])
+                formatter.write_dl([*group.items()])
 
     def resolve_command(
         self,
@@ -103,13 +83,14 @@ class LateGroup(TyperGroup):
 
 
 def load_command(name: str) -> Any:  # noqa: ANN401 - click's, which newer Typers bring themselves
-    """Import a command."""
-    module = import_module(COMMANDS[name][0])
+    """Import a command: of its module a Typer ``app`` of several, or the function of its name."""
+    own = name.replace("-", "_")
+    module = import_module("stages.web.command" if name == "demo" else f"stages.cli.{own}")
     group = getattr(module, "app", None)
     if group is not None:
         return typer.main.get_group(group)
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command()(getattr(module, name.replace("-", "_")))
+    alone.command()(getattr(module, own))
     return typer.main.get_command(alone)
 
 

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 import typer
 
-from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.prompts import sample_prompts
 from pipeline.result_rows import RUNTIME, RuntimeSettings, columns_of
-from pipeline.runtime import Heads, Question
+from pipeline.runtime import Question
 from pipeline.sam.families import models_of
 from stages.cli.columns import aligned
 from stages.extraction.timing import time_models
@@ -20,8 +19,6 @@ from stages.program.main import reported_errors
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
 from stages.settings.parsing import parse
-from storage.errors import DataError, WeightsError
-from storage.head_files.head_file import read_heads
 from storage.images.files import read_rgb
 from storage.outputs.tables import write_table
 
@@ -57,7 +54,6 @@ def runtime(
             models_of(family) if family else settings.models,
             repeats,
             question=_own_question(image) if image else None,
-            heads=_trained_heads(settings.train_splits, params.family),
         )
         if image:
             timed["image"] = str(image)
@@ -76,28 +72,9 @@ def _own_question(image: Path) -> Question:
     return Question(rgb, sample_prompts(np.ones(rgb.shape[:2], bool), seed=0))
 
 
-def _trained_heads(train_splits: tuple[str, ...], family: str) -> Heads | None:
-    """Heads that need no ground truth, of the first train split with all kinds of the family."""
-    for split in train_splits:
-        try:
-            return {
-                kind: read_heads(
-                    split, {"family": family}, HeadSet("selected", "selected", kind)
-                ).weights
-                for kind in KINDS
-            }
-        except (DataError, WeightsError):
-            continue
-    return None
-
-
 def _table(timed: pd.DataFrame) -> str:
-    methods = [METHOD_LABELS[method] for method in timed["method"].unique()]
-    lines = [("model", *methods)]
-    for model, rows in timed.groupby("model", sort=False):
-        cells = [
-            f"{row['seconds']:.3f}" + (f", {timed_ratio(row)}" if row["method"] != "sam" else "")
-            for row in rows.to_dict("records")
-        ]
-        lines.append((str(model), *cells))
-    return aligned(lines, right=range(1, len(methods) + 1))
+    lines = [("model", "method", "seconds", "ratio")]
+    for row in timed.to_dict("records"):
+        ratio = "" if row["method"] == "sam" else timed_ratio(row)
+        lines.append((row["model"], METHOD_LABELS[row["method"]], f"{row['seconds']:.3f}", ratio))
+    return aligned(lines, right={2})

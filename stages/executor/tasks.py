@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from stages.program.main import REPORTED, one_line
+from stages.program.main import one_line
 from storage.errors import DataError, listed
 
 T = TypeVar("T")
@@ -54,7 +54,8 @@ class Failure:
 
 
 Run = Callable[[Iterable[Task[Any]]], Iterator[Done[Any] | Failure]]
-"""An executor: yields the outcome of each task as it arrives; one that fails stops no other."""
+"""An executor: yields the outcome of each task as it arrives. One that fails stops no other, but an
+error that no user can fix ends all."""
 
 
 def results_of(
@@ -62,12 +63,17 @@ def results_of(
     tasks: Sequence[Task[T]],
     on_result: Callable[[Task[T], T], None] = lambda _task, _result: None,
 ) -> list[T]:
-    """Results of tasks whose names differ, in their order, see ``check_all_done``.
+    """Results of tasks whose names differ, in their order.
 
     Parameters
     ----------
     on_result
         Called in this thread with each result as it comes.
+
+    Raises
+    ------
+    DataError
+        If tasks failed, naming them, each with its reason; of a single one, its own error.
     """
     results: dict[str, T] = {}
     failures = []
@@ -77,26 +83,9 @@ def results_of(
         else:
             on_result(ended.task, ended.result)
             results[ended.task.name] = ended.result
-    check_all_done(failures)
-    return [results[task.name] for task in tasks]
-
-
-def check_all_done(failures: Sequence[Failure]) -> None:
-    """Refuse to go on without the results of tasks that failed.
-
-    Raises
-    ------
-    DataError
-        Naming the tasks, each with its reason.
-    BaseException
-        An error of a task that no user can fix, with its traceback.
-    """
-    if not failures:
-        return
-    for failure in failures:
-        if not isinstance(failure.error, REPORTED):
-            raise failure.error
     if len(failures) == 1:
         raise failures[0].error
-    named = listed([*map(str, failures)], N_NAMED, "; ")
-    raise DataError(f"every task must succeed, got {len(failures)} that did not ({named})")
+    if failures:
+        named = listed([*map(str, failures)], N_NAMED, "; ")
+        raise DataError(f"every task must succeed, got {len(failures)} that did not ({named})")
+    return [results[task.name] for task in tasks]

@@ -37,9 +37,10 @@ def time_models(
     n_repeats: int,
     *,
     question: Question | None = None,
-    heads: Heads | None = None,
 ) -> pd.DataFrame:
     """Seconds of every method on every model, and what they depend on.
+
+    Heads have random weights, which take the same time.
 
     Parameters
     ----------
@@ -47,8 +48,6 @@ def time_models(
         Rounds that count, after a warm-up.
     question
         By default, about a drawn scene of the size that the model takes.
-    heads
-        By default, heads with random weights, which take the same time.
 
     Returns
     -------
@@ -64,15 +63,15 @@ def time_models(
     runs: dict[tuple[str, str], Callable[[], object]] = {}
     for model in models:
         sam = load_model(params, model)
-        own = heads or _random_heads(sam, models)
-        given = (sam, question or _drawn_question(sam.image_size_px), own)
+        asked = question or _drawn_question(sam.image_size_px)
+        given = (sam, asked, _random_heads(sam, models))
         runs |= {(model, name): partial(method, *given) for name, method in METHODS.items()}
     with progress("runtime", 1 + n_repeats, "rounds") as advance:
         seconds = seconds_in_turns(runs, n_repeats, advance)
     settings = RuntimeSettings(
         family=params.family,
         weights=params.weights.partition("-")[0],
-        heads="trained" if heads else "random",
+        heads="random",
         precision=params.precision,
         device=device_name(sam.device),
         torch_threads=torch.get_num_threads(),

@@ -56,17 +56,18 @@ def reported_errors() -> Iterator[None]:
     try:
         yield
     except REPORTED as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        raise SystemExit(1) from error
+        line = one_line(error)
     except UnicodeEncodeError as error:
         if sys.getfilesystemencoding() == "utf-8":
             raise
-        print(
-            f"error: names of files must be of the locale's letters ({error.encoding}), got "
-            f"{shown(error.object)}: set PYTHONUTF8=1",
-            file=sys.stderr,
+        line = (
+            f"names of files must be of the locale's letters ({error.encoding}), got "
+            f"{shown(error.object)}: set PYTHONUTF8=1"
         )
-        raise SystemExit(1) from error
+    else:
+        return
+    print(f"error: {line}", file=sys.stderr)
+    raise SystemExit(1)
 
 
 def one_line(error: BaseException) -> str:

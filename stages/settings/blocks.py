@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
-from pydantic import BeforeValidator, Field, GetPydanticSchema, StrictInt, StrictStr
+from pydantic import AfterValidator, Field, GetPydanticSchema, StrictInt, StrictStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, core_schema
 
@@ -48,18 +48,16 @@ def _in_range(name: str) -> FieldInfo:
     return cast("FieldInfo", Field(ge=low, le=high, strict=True))
 
 
-def _each_once(value: object) -> object:
-    if not isinstance(value, list | tuple):
-        raise PydanticCustomError("list_type", "must be a list")
-    if any(value.count(item) > 1 for item in value):
+def _each_once(items: tuple[T, ...]) -> tuple[T, ...]:
+    if len(set(items)) < len(items):
         raise PydanticCustomError("repeated", "must have each item once")
-    return value
+    return items
 
 
-Unique = Annotated[tuple[T, ...], BeforeValidator(_each_once)]
+Unique = Annotated[tuple[T, ...], AfterValidator(_each_once)]
 """A list, of which each item stands once."""
 
-SomeUnique = Annotated[tuple[T, ...], Field(min_length=1), BeforeValidator(_each_once)]
+SomeUnique = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_each_once)]
 """Such a list of at least one item."""
 
 Seed = Annotated[StrictInt, Field(ge=0, le=SEED_MAX)]

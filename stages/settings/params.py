@@ -13,7 +13,7 @@ from pipeline.sam.families import models_of
 from pipeline.views import View, parse_view
 from pipeline.vocabulary import ABLATIONS, objectives_of
 from stages.settings import blocks
-from stages.settings.parsing import ParamsError, check_known, parse, read_yaml, strict
+from stages.settings.parsing import check_known, parse, read_yaml, strict
 from stages.settings.versions import check_versions
 from storage.errors import listed, shown
 from storage.files.addresses import is_address
@@ -101,13 +101,10 @@ class Params:
         Raises
         ------
         ParamsError
-            If ``views`` has no such name, or a parameter is wrong.
+            If ``views`` has no such name.
         """
         check_known("view", name, tuple(self.views))
-        try:
-            return parse_view(name, self.views[name])
-        except ValueError as error:
-            raise ParamsError(str(error)) from error
+        return parse_view(name, self.views[name])
 
 
 def read_params(path: Path = PARAMS_FILE) -> Params:

@@ -43,14 +43,12 @@ def read_yaml(path: Path) -> dict[Any, Any]:
     Raises
     ------
     ParamsError
-        If it is not a file, not UTF-8, not YAML, or not a mapping.
+        If it is not there, not UTF-8, not YAML, or not a mapping.
     """
     if not path.exists():
         raise ParamsError(
             f"{path} must be there, got none: go to the root of a clone of usam-cache"
         )
-    if path.is_dir():
-        raise ParamsError(f"{path} must be a file, got a folder")
     return parse_yaml(path, path.read_bytes())
 
 
@@ -73,7 +71,7 @@ def parse_yaml(path: Path, content: bytes) -> dict[Any, Any]:
         data = YAML(typ="safe", pure=True).load(text)
     except DuplicateKeyError as error:
         raise ParamsError(f"{path} must have each key once, got {_twice(error)}") from error
-    except (YAMLError, ValueError, RecursionError) as error:
+    except (YAMLError, ValueError) as error:
         raise ParamsError(f"{path} must be YAML, got {_fault(error)}") from error
     if not isinstance(data, dict):
         kind = "nothing" if data is None else shown(data)
@@ -106,8 +104,6 @@ def _twice(error: DuplicateKeyError) -> str:
 
 
 def _fault(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "brackets nested too deep"
     if not isinstance(error, MarkedYAMLError):
         return str(error).partition("\n")[0]
     hint = "; indent with spaces" if "\\t" in (error.problem or "") else ""

@@ -19,19 +19,18 @@ def check_versions(path: Path = VERSIONS_FILE) -> None:
     Raises
     ------
     ParamsError
-        Naming the first stage whose version differs, and both versions.
+        With both.
     """
     found = read_yaml(path)
-    if found.keys() != VERSIONS.keys():
+    if found != VERSIONS:
         raise ParamsError(
-            f"{path} must have the keys {', '.join(VERSIONS)}, got {', '.join(map(str, found))}"
+            f"{path} must be {_listed(VERSIONS)}, the versions of what this code computes, got "
+            f"{_listed(found)}"
         )
-    for stage, version in VERSIONS.items():
-        if shown(found[stage]) != str(version):
-            raise ParamsError(
-                f"{path}: {stage} must be {version}, the version of what this code computes, got "
-                f"{shown(found[stage])}"
-            )
+
+
+def _listed(versions: Mapping[str, object]) -> str:
+    return ", ".join(f"{stage}: {shown(version)}" for stage, version in versions.items())
 
 
 def version_entry(stage: str) -> dict[str, int]:

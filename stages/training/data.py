@@ -12,16 +12,13 @@ from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import TrainingSet, training_set
 from pipeline.heads.predict import READ, n_inputs, set_inputs
 from pipeline.vocabulary import TRAIN_PROMPTS
-from storage.errors import StoreError, faults_of
+from storage.errors import faults_of
 from storage.files.addresses import files_at
 from storage.files.manifest import ROOT
 from storage.images.videos import video_of
 from storage.paths import features_path, located, objects_path
 from storage.split.cells import Expected, OpenCell, SplitCells, open_cells
 from storage.split.objects import ObjectTable
-
-GROUPS: Final = ("image", "video")
-"""Values of ``group`` in the signature of an objects store."""
 
 FEATURES: Final = "features_digest"
 """Entry of the card of heads: digest of the content of the cells that they learned from."""
@@ -119,11 +116,6 @@ def group_index(table: ObjectTable) -> Int[np.ndarray, " object"]:
     -------
     From 0, rising in the order of the rows.
 
-    Raises
-    ------
-    StoreError
-        If the signature names none of ``GROUPS``.
-
     Notes
     -----
     The frames of a video are as alike as the objects of an image: resamples and held-out parts
@@ -131,18 +123,9 @@ def group_index(table: ObjectTable) -> Int[np.ndarray, " object"]:
     """
     images, place = np.unique(table.image_index, return_inverse=True)
     files = [str(table.file[image]) for image in images]
-    names = [_video(file) for file in files] if _is_video(table) else files
+    names = [_video(file) for file in files] if table.signature["group"] == "video" else files
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return np.array([numbers[name] for name in names], np.int64)[place]
-
-
-def _is_video(table: ObjectTable) -> bool:
-    group = table.signature.get("group", "none")
-    if group not in GROUPS:
-        raise StoreError(
-            f"group of objects must be one of {', '.join(GROUPS)}, got {group}: prepare them again"
-        )
-    return group == "video"
 
 
 def _video(file: str) -> str:

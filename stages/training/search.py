@@ -44,9 +44,6 @@ ladder, it is the one that reads the smallest model's tokens."""
 LOOK_S: Final = 2.0
 """Time between two looks at how many trials a worker has finished."""
 
-Found = list[Trial] | ValueError
-"""What comes of a study: its trials, or why it cannot be made, which no other try would change."""
-
 LOG: Final = "trials.jsonl"
 
 Facade = Literal["full", "multifidelity"]
@@ -99,8 +96,14 @@ def search(study: Study, executor: ExecutorParams) -> tuple[list[Trial], Path]:
     ):
         if executor.kind == "inline":
             return search_here(study, folder, count=advance), folder
-        with _followed(folder / LOG, study.settings.n_trials, advance):
-            return _search_elsewhere(study, folder, executor), folder
+        task = Task(str(study), search_here, (study, folder))
+        # SMAC3 chooses each trial by those before it, so a second worker would have nothing to do.
+        with (
+            _followed(folder / LOG, study.settings.n_trials, advance),
+            executor_of(replace(executor, n_workers=1)) as run,
+        ):
+            (trials,) = results_of(run, [task])
+        return trials, folder
 
 
 def search_here(
@@ -170,38 +173,18 @@ def rows_of_trials(
     return TrainingSet(data.inputs[kept], targets, data.group[kept]), rows
 
 
-def search_there(study: Study, folder: Path) -> Found:
-    """Run a study in a worker."""
-    try:
-        return search_here(study, folder)
-    except ValueError as error:
-        return error
-
-
-def _search_elsewhere(study: Study, folder: Path, executor: ExecutorParams) -> list[Trial]:
-    task = Task(str(study), search_there, (study, folder))
-    # SMAC3 chooses each trial by those before it, so that a second worker would have nothing to do.
-    with executor_of(replace(executor, n_workers=1)) as run:
-        (found,) = results_of(run, [task])
-    if isinstance(found, ValueError):
-        raise found
-    return found
-
-
 @contextmanager
 def _followed(log: Path, n_trials: int, advance: Callable[[int], None]) -> Iterator[None]:
     """Count the trials that a worker adds to a log, and those that it finds there."""
-    n_seen, is_over = 0, Event()
-
-    def look() -> None:
-        nonlocal n_seen
-        n = min(len(read_log(log)), n_trials)
-        advance(n - n_seen)
-        n_seen = n
+    is_over = Event()
 
     def follow() -> None:
-        while not is_over.wait(LOOK_S):
-            look()
+        n_seen, is_last = 0, False
+        while not is_last:
+            is_last = is_over.wait(LOOK_S)
+            n = min(len(read_log(log)), n_trials)
+            advance(n - n_seen)
+            n_seen = n
 
     thread = Thread(target=follow, daemon=True)
     thread.start()
@@ -210,7 +193,6 @@ def _followed(log: Path, n_trials: int, advance: Callable[[int], None]) -> Itera
     finally:
         is_over.set()
         thread.join()
-    look()
 
 
 def _folder_of(study: Study) -> Path:
@@ -234,7 +216,7 @@ def run_study(
     n_trials: int,
     seed: int,
     advance: Callable[[int], None],
-    facade: Facade = "full",
+    facade: Facade,
 ) -> list[Trial]:
     """Try ``n_trials`` hyperparameters in the order in which SMAC3 asks for them.
 
@@ -327,16 +309,11 @@ def _multifidelity(
 
 def _space(facade: Facade, seed: int) -> ConfigurationSpace:
     names = {"full": ("epochs", "batch_size"), "multifidelity": ("batch_size",)}[facade]
-    whole = [Integer(name, _whole(name)) for name in names]
+    whole = [Integer(name, (int(low), int(high))) for name in names for low, high in [RANGES[name]]]
     rate = Float("learning_rate", RANGES["learning_rate"], log=True)
     return ConfigurationSpace(
         space=[*whole, rate, Float("momentum", RANGES["momentum"])], seed=seed
     )
-
-
-def _whole(name: str) -> tuple[int, int]:
-    low, high = RANGES[name]
-    return int(low), int(high)
 
 
 def _never_called(config: Configuration, seed: int) -> float:

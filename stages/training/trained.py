@@ -51,11 +51,13 @@ def kept_heads(
     if kind.learns_every_prompt:
         about[head_file.PROMPTS] = " ".join(learned_prompts(cells, head_set))
     about |= {key: str(number) for key, number in version_entry("train").items()}
+    weights = {one.objective: head.weights for one, head in fitted.items() if one.is_kept}
     heads = []
-    for objective, validated in fitted[0].items():
-        error = float(validated.validation_mse[-1])
-        metadata = about | _metadata(kind, objective, tunings[objective], error)
-        heads.append(KeptHead(objective, fitted[1][objective].weights, metadata, validated))
+    for one, validated in fitted.items():
+        if not one.is_kept:
+            error = float(validated.validation_mse[-1])
+            metadata = about | _metadata(kind, one.objective, tunings[one.objective], error)
+            heads.append(KeptHead(one.objective, weights[one.objective], metadata, validated))
     return heads
 
 

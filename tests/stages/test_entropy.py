@@ -48,18 +48,18 @@ def cells(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    def run_stage(split: str = "val", **changes: Any) -> None:  # noqa: ANN401 - any setting
+    def run_stage(**changes: Any) -> None:  # noqa: ANN401 - any setting
         place = {"reader": "coco", "images": "images", "annotations": "annotations.json"}
         params = {
             "models": list(MODELS),
             "views": view_settings(*VIEWS),
             "eval_splits": ["val"],
             "train_splits": [],
-            "splits": {"val": place, "other": place},
+            "splits": {"val": place},
             "extract": EXTRACT | {"shard_objects": SHARD_OBJECTS},
         }
         write_settings(tmp_path, **params | changes)
-        monkeypatch.setattr(sys, "argv", ["entropy", split])
+        monkeypatch.setattr(sys, "argv", ["entropy", "val"])
         main()
 
     return run_stage

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import xarray
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.heads.predict import READ, predict, set_inputs
@@ -72,10 +71,6 @@ def found(results: Mapping[str, SplitResults]) -> SplitResults:
     return results[SPLIT]
 
 
-def inputs_of(center: xarray.Dataset, head_set: HeadSet = PAPER) -> np.ndarray:
-    return set_inputs({name: center[name].values for name in READ}, head_set)
-
-
 def evaluate_again() -> SplitResults:
     evaluate.main()
     return read_results(results_dir(SPLIT))
@@ -130,7 +125,7 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
     heads = read_heads("shapes_train", {}, PAPER)
     with open_features(features_path(SPLIT, "tiny", "identity")) as features:
         center = features.sel(prompt="center").load()
-    inputs = inputs_of(center)
+    inputs = set_inputs({name: center[name].values for name in READ}, PAPER)
     predictions = found.models["tiny"].predictions[PAPER]["shapes_train"]
     expected = predict(heads.weights, inputs)
     assert set(predictions) == set(expected)

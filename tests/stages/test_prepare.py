@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -31,9 +30,7 @@ def run_prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
     monkeypatch.chdir(tmp_path)
     write_coco(Path("val"), Path("val.json"), (draw_scene(k, 64) for k in range(3)), CATEGORIES)
 
-    def run(
-        split: str = "drawn", *, block: dict[str, Any] | None = None, **place: object
-    ) -> ObjectTable:
+    def run(**place: object) -> ObjectTable:
         splits = {"drawn": {"reader": "coco", "images": "val", "annotations": "val.json"} | place}
         params = {
             "models": ["tiny"],
@@ -41,12 +38,11 @@ def run_prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
             "eval_splits": ["drawn"],
             "train_splits": [],
             "splits": splits,
-            "prepare": block or {},
         }
         write_settings(Path(), **params)
-        monkeypatch.setattr("sys.argv", ["stages.prepare", split])
+        monkeypatch.setattr("sys.argv", ["stages.prepare", "drawn"])
         prepare.main()
-        return read_objects(objects_path(split))
+        return read_objects(objects_path("drawn"))
 
     return run
 

@@ -15,4 +15,4 @@ def test_help_lists_every_command() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_says_of_a_command_what_it_says_of_itself(name: str) -> None:
     help_text = load_command(name).help or ""
-    assert " ".join(help_text.partition("\n\n")[0].split()) == COMMANDS[name][1]
+    assert " ".join(help_text.partition("\n\n")[0].split()) == COMMANDS[name]

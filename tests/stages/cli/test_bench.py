@@ -12,11 +12,9 @@ from typer.testing import CliRunner
 
 from pipeline.runtime import METHODS
 from stages.cli.app import app
-from stages.cli.bench import _trained_heads
 from stages.extraction.models import device_name
 from stages.page.labels import METHOD_LABELS
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.eval_split import write_heads
 from tests.fixtures.settings import write_versions
 
 
@@ -54,10 +52,3 @@ def test_every_method_is_timed_and_the_machine_is_named() -> None:
     facts = (device_name(torch.device("cpu")), f"torch threads {threads}", "heads random")
     for text in ("tiny", *facts, "precision bf16", "image mine.png", *METHOD_LABELS.values()):
         assert text in said
-
-
-@pytest.mark.usefixtures("root")
-def test_trained_heads_are_taken_where_they_fit_the_family() -> None:
-    write_heads(Path(), "shapes_train")
-    assert _trained_heads(("elsewhere", "shapes_train"), "mini") is not None
-    assert _trained_heads(("shapes_train",), "sam2") is None

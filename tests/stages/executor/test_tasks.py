@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from stages.executor.executors import executor_of, in_threads, map_by
-from stages.executor.tasks import N_TRIES, Failure, Task, check_all_done, results_of
+from stages.executor.tasks import N_TRIES, Failure, Task, results_of
 from stages.settings.blocks import ExecutorParams
 from storage.errors import DataError, StoreError
 from storage.paths import WORK
@@ -83,22 +83,21 @@ def test_a_bug_keeps_its_traceback() -> None:
     with pytest.raises(TypeError, match="no len") as caught:
         run([Task("bug", tasks.has_bug)], ExecutorParams(), n_threads=2)
     assert Path(caught.traceback[-1].path).name == "tasks.py"
-    with pytest.raises(TypeError, match="no len"):
-        check_all_done(failures_of(StoreError("torn"), caught.value))
 
 
-def failures_of(*errors: BaseException) -> list[Failure]:
-    return [Failure(Task(f"t{i}", tasks.double), error) for i, error in enumerate(errors)]
+def results_where(*errors: BaseException) -> list[int]:
+    """Results of tasks that failed, each by one of the errors."""
+    failures = [Failure(Task(f"t{i}", tasks.double), error) for i, error in enumerate(errors)]
+    return results_of(lambda _: iter(failures), [])
 
 
 def test_the_only_failure_speaks_for_itself_and_several_are_listed() -> None:
-    check_all_done([])
     with pytest.raises(StoreError, match=r"^torn$"):
-        check_all_done(failures_of(StoreError("torn")))
+        results_where(StoreError("torn"))
     with pytest.raises(DataError, match=r"got 2 that did not \(t0: torn; t1: late\)"):
-        check_all_done(failures_of(StoreError("torn"), DataError("late")))
+        results_where(StoreError("torn"), DataError("late"))
     with pytest.raises(DataError, match=r"t19: x and 3 more\)"):
-        check_all_done(failures_of(*[DataError("x")] * 23))
+        results_where(*[DataError("x")] * 23)
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
@@ -134,17 +133,17 @@ def test_local_workers_are_other_processes_that_die_and_come_back(
         Task("die", tasks.die_at_first, (str(tmp_path / "die"), 2)),
         Task("never", tasks.fail_at_first, (str(tmp_path / "never"), N_TRIES)),
         Task("deadly", tasks.die_at_first, (str(tmp_path / "deadly"), N_TRIES)),
-        Task("bug", tasks.has_bug),
         *(Task(f"where {i}", tasks.where, ("CUDA_VISIBLE_DEVICES",)) for i in range(20)),
     ]
     found, failures = run(todo, LOCAL)
     assert found.pop("die") >= 3, "once more if its result was lost with a worker"
-    (bug,) = (failure.error for failure in failures if failure.task.name == "bug")
-    assert any(entry.name == "has_bug" for entry in traceback.extract_tb(bug.__traceback__))
-    _, deadly, never = sorted(map(str, failures))
+    deadly, never = sorted(map(str, failures))
     assert deadly.startswith("deadly: workers must live through deadly, got all that tried it dead")
     assert never == "never: call 3 must be later"
     assert os.getpid() not in {pid for pid, _ in found.values()}
+    with pytest.raises(TypeError, match="no len") as bug:
+        run([Task("bug", tasks.has_bug)], LOCAL)
+    assert any(entry.name == "has_bug" for entry in traceback.extract_tb(bug.tb))
 
 
 @pytest.mark.slow

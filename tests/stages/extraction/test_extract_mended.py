@@ -32,20 +32,14 @@ from tests.fixtures.extract_project import (
 MakeRoom = Callable[[], None]
 
 
-def no_space(path: Path | None = None) -> OSError:
-    """What Python raises; a failed write does not say where."""
-    error = errno.ENOSPC, os.strerror(errno.ENOSPC)
-    return OSError(*error) if path is None else OSError(*error, str(path))
-
-
 @contextmanager
-def full_at_fsync(is_full: Callable[[], bool]) -> Iterator[MakeRoom]:
+def full_once_a_shard_is_done() -> Iterator[MakeRoom]:
     """A disk that tells of its lack of room when what was written is flushed."""
     flush = os.fsync
 
     def fsync(handle: int) -> None:
-        if is_full():
-            raise no_space()
+        if done_shards():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # it does not say where
         flush(handle)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -189,7 +183,7 @@ def test_shards_under_other_settings_stay_and_serve_when_these_come_back(
 def test_a_full_disk_is_named_and_costs_no_shard_that_was_done(
     wanted: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with full_at_fsync(lambda: bool(done_shards())) as make_room:
+    with full_once_a_shard_is_done() as make_room:
         error = refused(capsys)
         assert error.startswith(f"{POOL}/")
         assert error.endswith(": No space left on device")

@@ -132,9 +132,9 @@ main()""",
 """How programs begin."""
 
 
-def run_without_utf_8(program: str) -> "subprocess.CompletedProcess[str]":
-    """Run a program on a terminal that has only the letters of ASCII."""
-    return subprocess.run(
+@pytest.mark.parametrize("program", STARTS.values(), ids=STARTS)
+def test_a_terminal_without_utf_8_shows_escapes(program: str) -> None:
+    ended = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
         env=os.environ | NO_UTF_8,
@@ -142,9 +142,4 @@ def run_without_utf_8(program: str) -> "subprocess.CompletedProcess[str]":
         text=True,
         check=False,
     )
-
-
-@pytest.mark.parametrize("program", STARTS.values(), ids=STARTS)
-def test_a_terminal_without_utf_8_shows_escapes(program: str) -> None:
-    ended = run_without_utf_8(program)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, r"\u0394 \u22121" + "\n", "")

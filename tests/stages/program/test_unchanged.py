@@ -71,7 +71,8 @@ def test_a_setting_that_is_recorded_is_named_with_both_values(
 def test_a_version_that_is_edited_meanwhile_is_named(change: Callable[[Change], None]) -> None:
     change(lambda p: p)
     said = refusal("train", {"split": "x"}, lambda: write_versions(Path(), train=9))
-    assert said.startswith("versions.yaml: train must be 2, the version of what this code computes")
+    assert said.startswith("versions.yaml must be extract: ")
+    assert "train: 2, the versions of what this code computes, got extract: " in said
 
 
 def no_change(params: dict[str, Any]) -> None:

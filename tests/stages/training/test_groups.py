@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from stages.training.data import group_index
-from storage.errors import StoreError
 from storage.split.objects import ObjectTable
 from tests.fixtures.made_up_objects import arrays_of
 
@@ -54,12 +53,3 @@ def test_videos_of_one_name_in_two_subsets_are_two() -> None:
     files = ("sav_000/a.mp4#00000", "sav_001/a.mp4#00000")
 
     assert group_index(table_of(files, [0, 1], {"group": "video"})).tolist() == [0, 1]
-
-
-@pytest.mark.parametrize(
-    ("signature", "found"), [({"group": "scene"}, "scene"), ({"reader": "davis"}, "none")]
-)
-def test_an_unknown_group_is_refused(signature: Mapping[str, object], found: str) -> None:
-    rule = f"group of objects must be one of image, video, got {found}: prepare them again"
-    with pytest.raises(StoreError, match=rule):
-        group_index(table_of(COCO, [0], signature))
