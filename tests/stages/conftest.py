@@ -12,7 +12,14 @@ from stages import extract
 from stages.tables.report_table import Results, of_protocol
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
-from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits, report_on, undrawn
+from tests.fixtures.eval_split import (
+    BESIDE_PAPER,
+    SPLITS,
+    TRAIN_SPLITS,
+    evaluate_splits,
+    report_on,
+    undrawn,
+)
 from tests.fixtures.extract_project import CELL, done_shards, draw_project, outputs, run
 from tests.fixtures.fill_command import N_SHARDS, SHARD_OBJECTS
 from tests.fixtures.report_inputs import write_report_inputs
@@ -54,8 +61,8 @@ def reported(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def reported_beside_paper(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One on the last split alone, as the paper's COCO, with its figures; not to be changed."""
-    paper = {"coco_val": "COCO", "coco_train": "COCO"}
-    return report_on(evaluated, tmp_path_factory.mktemp("beside_paper"), SPLITS[-1:], paper=paper)
+    root = tmp_path_factory.mktemp("beside_paper")
+    return report_on(evaluated, root, SPLITS[-1:], paper=BESIDE_PAPER)
 
 
 @pytest.fixture(scope="session")

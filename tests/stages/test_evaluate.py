@@ -77,7 +77,7 @@ def test_in_another_run_without_ablated_tokens_every_byte_of_the_method_is_the_s
     ablated = found.auc[found.auc["tokens"].str.contains("_no_")]
     assert set(ablated["tokens"]) == {f"{j}_{lack}" for j, lack in product(JUDGED, ABLATIONS)}
     assert set(ablated["protocol"]) == {"best"}
-    assert found.run | {"heads": {}} == alone.run | {"heads": {}}
+    assert {**found.run, "heads": {}} == {**alone.run, "heads": {}}
     files, files_alone = (
         {path.name: path.read_bytes() for path in (place / results_dir(SPLIT)).iterdir()}
         for place in (evaluated, root)

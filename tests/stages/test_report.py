@@ -39,7 +39,7 @@ from stages.tables.catalogue import number_formats
 from stages.tables.paper import DataSets
 from storage.outputs.results import SplitResults, read_gallery, read_results
 from storage.paths import HEADS, RESULTS, gallery_dir, results_dir
-from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, report_on, undrawn, write_params
+from tests.fixtures.eval_split import BESIDE_PAPER, SPLITS, TRAIN_SPLITS, report_on, write_params
 from tests.fixtures.extract_project import files_of, run
 from tests.fixtures.html_page import read_page, section, words
 
@@ -131,10 +131,11 @@ def test_the_command_says_what_the_page_begins_with(root: Path) -> None:
     assert f"Page: {PAGE}" in printed
 
 
-def test_two_reports_are_equal_to_the_byte(evaluated: Path, reported: Path, tmp_path: Path) -> None:
-    with undrawn():
-        report_on(evaluated, tmp_path)
-    assert result_files(tmp_path) == result_files(reported)
+def test_two_reports_are_equal_to_the_byte(
+    evaluated: Path, reported_beside_paper: Path, tmp_path: Path
+) -> None:
+    report_on(evaluated, tmp_path, SPLITS[-1:], paper=BESIDE_PAPER)
+    assert result_files(tmp_path) == result_files(reported_beside_paper)
 
 
 @pytest.mark.parametrize("name", ["page", "drawn_page"])

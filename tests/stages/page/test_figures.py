@@ -3,7 +3,6 @@
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,7 +24,6 @@ from stages.page.figures import (
 )
 from stages.page.labels import measure_label
 from stages.page.svg import LINE, svg_file
-from stages.report import PLOTS
 from stages.tables.auc import radar_table
 from stages.tables.report_table import Results
 from storage.outputs.results import SplitResults
@@ -44,14 +42,6 @@ FIGURES: dict[str, Callable[[SplitResults], Figure | None]] = {
     "reliability": reliability_figure,
     "routing": lambda found: routing_figure(found, TIMED),
 }
-
-
-@pytest.fixture(scope="module")
-def plots(reported_beside_paper: Path) -> dict[str, str]:
-    """Files for ``dvc plots show``."""
-    return {
-        path.name: path.read_text("utf-8") for path in (reported_beside_paper / PLOTS).iterdir()
-    }
 
 
 def lines_of(figure: Figure | None) -> dict[str, Line2D]:
@@ -175,9 +165,3 @@ def test_protocols_have_curves_of_their_own(
         start = objects[is_own & (objects["judged"] == judged)]["iou"].mean()
         first = curves[(curves["measure"] == "h_std") & (curves["corrected_fraction"] == 0)]
         assert first["mean_iou"].iloc[0] == pytest.approx(start, abs=1e-6)
-
-
-def test_equal_results_give_equal_bytes(
-    results: dict[str, SplitResults], plots: dict[str, str]
-) -> None:
-    assert curve_plots({SPLITS[-1]: results[SPLITS[-1]]}) == plots
