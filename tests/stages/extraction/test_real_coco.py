@@ -24,7 +24,7 @@ from tests.fixtures.settings import view_settings, write_versions
 ROOT = Path(__file__).parents[3]
 COCO = ROOT.parent / "shared" / "samples" / "COCO"
 
-N_OBJECTS = {"mini": 20, "sam2.1": 20, "edgetam": 20, "sam3": 4}
+N_OBJECTS = {"mini": 8, "sam2.1": 20, "edgetam": 20, "sam3": 4}
 """Of each split: an image takes SAM 3 most of a minute of processor time."""
 
 N_COMPARED = 3
