@@ -23,8 +23,7 @@ from tests.fixtures.extract_project import (
     run,
     write_params,
 )
-from tests.fixtures.official import OfficialPredictor
-from tests.fixtures.official_cells import check_cell
+from tests.fixtures.official import OfficialPredictor, check_cell
 from tests.fixtures.transformers_models import small_families
 
 VIEWS = ("identity", "vflip", "gnoise")

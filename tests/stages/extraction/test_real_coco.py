@@ -17,8 +17,7 @@ from pipeline.sam.families import models_of
 from stages import extract, extract_train, prepare
 from storage.paths import features_path
 from tests.fixtures.extract_project import run
-from tests.fixtures.official import OfficialPredictor
-from tests.fixtures.official_cells import check_cell
+from tests.fixtures.official import OfficialPredictor, check_cell
 from tests.fixtures.settings import view_settings, write_versions
 
 ROOT = Path(__file__).parents[3]
