@@ -170,19 +170,16 @@ def test_shards_under_other_settings_stay_and_serve_when_these_come_back(
     former = pool_of().folder
     kept = files_of(former)
     mend()
-    write_params(weights="random-1")
+    write_params(precision="bf16")
     run(extract, *CELL)
     assert files_of(former) == kept
-    assert (
-        storage.open_features(features_path(*CELL)).attrs["signature"]["weights"]
-        == "random, seed 1"
-    )
+    assert storage.open_features(features_path(*CELL)).attrs["signature"]["precision"] == "bf16"
     write_params()
     with encoded_images() as encoded:
         run(extract, *CELL)
     assert set(encoded) == images_without([0])
     assert outputs() == wanted
-    write_params(weights="random-1")
+    write_params(precision="bf16")
     with encoded_images() as encoded:
         run(extract, *CELL)
     assert not encoded
