@@ -13,7 +13,6 @@ import pytest
 
 from tests.fixtures.project_copy import (
     change_params,
-    copy_files,
     copy_project,
     read_params,
     run,
@@ -108,8 +107,7 @@ NAMES: Final = {
 
 def refusal_of(root: Path, target: str, **settings: object) -> str:
     """What a stage says that DVC runs alone, under settings with a name that a shell would run."""
-    copy_files(root)
-    run(root, "git", "init", "--quiet")
+    run(root, "git", "checkout", "--quiet", "params.yaml")
     change_params(root, **settings)
     with pytest.raises(AssertionError) as failed:
         run(root, "dvc", "repro", "--single-item", target)
@@ -118,18 +116,18 @@ def refusal_of(root: Path, target: str, **settings: object) -> str:
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_dvc_runs_no_name_of_a_split(name: str, tmp_path: Path) -> None:
+def test_dvc_runs_no_name_of_a_split(name: str, project: Path) -> None:
     place = {"reader": "coco", "images": "params", "annotations": "params.yaml"}
-    said = refusal_of(tmp_path, f"prepare@{name}", splits={name: place}, eval_splits=[name])
+    said = refusal_of(project, f"prepare@{name}", splits={name: place}, eval_splits=[name])
     rule = "splits must be named by letters, digits, _ and, not first, -"
     assert f"error: params.yaml: {rule}, got {name!r}" in said
 
 
-def test_dvc_runs_no_name_of_a_matrix_though_prepare_has_nothing_to_do(tmp_path: Path) -> None:
+def test_dvc_runs_no_name_of_a_matrix_though_prepare_has_nothing_to_do(project: Path) -> None:
     name = '"$(touch PWNED)`touch PWNED`'
-    objects = tmp_path / "cache" / "objects" / f"{name}.zarr"
+    objects = project / "cache" / "objects" / f"{name}.zarr"
     objects.mkdir(parents=True)
     # The first of them is asked for.
     lists = {"eval_splits": [name], "models": [name], "views": {name: {}}}
-    said = refusal_of(tmp_path, f"extract@{name}-{name}-{name}", **lists)
+    said = refusal_of(project, f"extract@{name}-{name}-{name}", **lists)
     assert "error: params.yaml: views must have identity, got" in said

@@ -16,20 +16,17 @@ import pytest
 from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from pipeline.vocabulary import PROMPTS
 from stages import evaluate, prepare
 from storage.outputs.results import read_results
 from storage.paths import results_dir
-from storage.rle import encode_rle
-from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.eval_split import VIEWS, object_table, write_heads, write_params, write_split
 from tests.fixtures.extract_project import run
 from tests.fixtures.made_up_coco import HEIGHT_PX, WIDTH_PX, Json, annotation, image_record
 from tests.fixtures.measured import measured
-from tests.fixtures.mini import MODELS
+from tests.fixtures.mini import MODELS, seed_of
 from tests.fixtures.report_inputs import write_report_inputs, write_split_results
 from tests.fixtures.signatures import EXTRACT
-from tests.fixtures.split_cells import write_cell, write_soft_cells, write_table
+from tests.fixtures.split_cells import draw_rows, write_cell, write_soft_cells, write_table
 from tools.bars import Bar, missed_bars
 
 SPLIT: Final = "coco_val"
@@ -66,9 +63,8 @@ def write_images(n_objects: int) -> None:
     masks = [np.zeros((IMAGE_PX, IMAGE_PX), bool) for _ in range(3)]
     for i, mask in enumerate(masks):
         mask[100 : 200 + 90 * i, 160 * i : 160 * i + 120] = True
-    drawn = [{"size": [IMAGE_PX, IMAGE_PX], "counts": encode_rle(mask)} for mask in masks]
     shade = 80 * np.sum([mask * (i + 1) for i, mask in enumerate(masks)], axis=0) % 240
-    objects = [annotation(i, i // 3, segmentation=drawn[i % 3]) for i in range(n_objects)]
+    objects = [annotation(i, i // 3, masks[i % 3]) for i in range(n_objects)]
     write_coco(shade.astype(np.uint8), objects)
     run(prepare, SPLIT)
 
@@ -121,11 +117,8 @@ def write_ranking(n_objects: int) -> None:
     write_results(n_objects)
     shutil.rmtree("cache")
     write_table(SPLIT, n_objects)
-    rng = np.random.default_rng(0)
     for model in MODELS:
-        score = rng.uniform(size=(2, n_objects, len(PROMPTS), 3)).astype(np.float32)
-        code = rng.integers(0, 256, (n_objects, len(PROMPTS), 3, 8, 8), np.uint8)
-        rows = HeldRows(code, *score)
+        rows = draw_rows(seed_of(model), n_objects, 8)
         write_cell((SPLIT, model, "identity"), rows, shard_objects=EXTRACT["shard_objects"])
     Path("data").mkdir()
     for file in object_table(n_objects).file:

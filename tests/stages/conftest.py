@@ -1,7 +1,6 @@
 """What the tests of several stages start from, made once by a process of tests."""
 
 import shutil
-import sys
 import time
 from contextlib import chdir
 from pathlib import Path
@@ -9,11 +8,18 @@ from pathlib import Path
 import pytest
 
 from pipeline.vocabulary import PROTOCOLS
-from stages import extract, report
+from stages import extract
 from stages.tables.report_table import Results, of_protocol
 from storage.outputs.results import SplitResults, read_results
-from storage.paths import HEADS, RESULTS, results_dir
-from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits, write_params
+from storage.paths import results_dir
+from tests.fixtures.eval_split import (
+    BESIDE_PAPER,
+    SPLITS,
+    TRAIN_SPLITS,
+    evaluate_splits,
+    report_on,
+    undrawn,
+)
 from tests.fixtures.extract_project import CELL, done_shards, draw_project, outputs, run
 from tests.fixtures.fill_command import N_SHARDS, SHARD_OBJECTS
 from tests.fixtures.report_inputs import write_report_inputs
@@ -48,28 +54,15 @@ def own(results: dict[str, SplitResults], protocol: str) -> Results:
 @pytest.fixture(scope="session")
 def reported(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with the report on ``evaluated``, its figures not drawn; not to be changed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stages.page.svg._svg", lambda *_, **__: "<svg></svg>")
-        return report_on(evaluated, tmp_path_factory.mktemp("reported"), {})
+    with undrawn():
+        return report_on(evaluated, tmp_path_factory.mktemp("reported"))
 
 
 @pytest.fixture(scope="session")
 def reported_beside_paper(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with its figures, and with one split as the paper's COCO; not to be changed."""
-    data_sets = {"coco_val": "COCO", "coco_train": "COCO"}
-    return report_on(evaluated, tmp_path_factory.mktemp("beside_paper"), data_sets)
-
-
-def report_on(evaluated: Path, root: Path, data_sets: dict[str, str]) -> Path:
-    for folder in (RESULTS, HEADS):
-        shutil.copytree(evaluated / folder, root / folder)
-    settings = {"title": "<A> & test", "paper": data_sets}
-    write_params(root, SPLITS, train_splits=TRAIN_SPLITS, report=settings)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.setattr(sys, "argv", ["report"])
-        report.main()
-    return root
+    """One on the last split alone, as the paper's COCO, with its figures; not to be changed."""
+    root = tmp_path_factory.mktemp("beside_paper")
+    return report_on(evaluated, root, SPLITS[-1:], paper=BESIDE_PAPER)
 
 
 @pytest.fixture(scope="session")

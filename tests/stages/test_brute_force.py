@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 
@@ -28,6 +28,11 @@ CENTER, REFINED = 0, 8
 KINDS = {"paper": "", "ours": "_ours"}
 """Kinds of heads, and how the names of their measures end."""
 
+ENTROPIES = ("h_y", "h_theta", "h_a", "h_std", "h_xp", "h_t")
+AGREEMENTS = (
+    *("dice_theta", "dice_ends", "dice_a"),
+    *("dice_xp", "dice_t", "dice_near", "soft_dice"),
+)
 FIGURES = ("area", "mask_entropy", "confidence", "agreement", "object_score")
 TASKS = ("model", "prompt", "task", "segmentation")
 PROTOCOLS = ("best", "selected")
@@ -50,7 +55,7 @@ def found(evaluated: Path) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Model:
-    """One model's identity cell, and entropies and heads that concern it."""
+    """One model's identity cell, and what else concerns it."""
 
     name: str
     iou: np.ndarray
@@ -59,8 +64,8 @@ class Model:
     mask_token: np.ndarray
     figures: dict[str, np.ndarray]
     """Of the masks, by name in the store."""
-    entropies: dict[str, dict[str, np.ndarray]]
-    agreements: dict[str, dict[str, np.ndarray]]
+    uncertainties: dict[str, dict[str, np.ndarray]]
+    """Entropies and disagreements by judged proposal and name."""
     heads: Callable[[str, str, str, str, str], dict[str, np.ndarray]]
     """Tensors by protocol, kind, tokens, train split and objective."""
     isotonic: Callable[[str, str], dict[str, list[float]]]
@@ -123,48 +128,40 @@ def run(tensors: dict[str, np.ndarray], x: np.ndarray) -> float:
 
 def read_models(root: Path) -> dict[str, Model]:
     entropy = zarr.open_group(root / "cache" / "entropy" / f"{SPLIT}.zarr", mode="r")
+    of_masks = {name: np.asarray(entropy[name]) for name in (*ENTROPIES, *AGREEMENTS)}
     models = {}
     for place, name in enumerate(MODELS):
         path = root / "cache" / "features" / SPLIT / name / "identity.zarr"
         cell = zarr.open_group(path, mode="r")
         names = ("iou", "sam_score", "iou_token", "mask_token")
-        iou, sam_score, iou_token, mask_token = (np.asarray(cell[key]) for key in names)
-        entropies = {
-            judged: {
-                "h_y": np.asarray(entropy["h_y"]),
-                "h_theta": np.asarray(entropy["h_theta"])[:, k],
-                "h_a": np.asarray(entropy["h_a"])[:, place],
-                **{key: np.asarray(entropy[key])[:, k, place] for key in ("h_std", "h_xp", "h_t")},
-            }
-            for k, judged in enumerate(("best", "selected"))
-        }
-        agreements = {
-            judged: {
-                "dice_theta": np.asarray(entropy["dice_theta"])[:, k],
-                "dice_ends": np.asarray(entropy["dice_ends"])[:, k],
-                "dice_a": np.asarray(entropy["dice_a"])[:, place],
-                **{
-                    key: np.asarray(entropy[key])[:, k, place]
-                    for key in ("dice_xp", "dice_t", "dice_near", "soft_dice")
-                },
-            }
-            for k, judged in enumerate(("best", "selected"))
-        }
         models[name] = Model(
             name=name,
-            iou=iou,
-            sam_score=sam_score,
-            iou_token=iou_token,
-            mask_token=mask_token,
+            **{key: np.asarray(cell[key]) for key in names},
             figures={key: np.asarray(cell[key]) for key in FIGURES},
-            entropies=entropies,
-            agreements=agreements,
-            heads=lambda *parts: read_head(root, *parts),
+            uncertainties={
+                judged: {
+                    key: 1 - own if key in AGREEMENTS else own
+                    for key, values in of_masks.items()
+                    for own in [of_model(key, values.astype(np.float64), k, place)]
+                }
+                for k, judged in enumerate(("best", "selected"))
+            },
+            heads=partial(read_head, root),
             isotonic=partial(read_knots, root, name),
         )
     return models
 
 
+def of_model(name: str, values: np.ndarray, judged: int, place: int) -> np.ndarray:
+    """What an array of the entropy store says of a model: all have as many axes as they need."""
+    if name == "h_y":
+        return values
+    if name in {"h_theta", "dice_theta", "dice_ends"}:
+        return values[:, judged]
+    return values[:, place] if name in {"h_a", "dice_a"} else values[:, judged, place]
+
+
+@cache
 def read_knots(root: Path, model: str, train_split: str, judged: str) -> dict[str, list[float]]:
     text = (root / "heads" / train_split / "isotonic.json").read_text("utf-8")
     knots: dict[str, list[float]] = json.loads(text)["fitted"][model][judged]
@@ -182,10 +179,13 @@ def between(knots: dict[str, list[float]], score: float) -> float:
     return ys[-1]
 
 
+read_heads = cache(load_file)
+
+
 def read_head(
     root: Path, protocol: str, kind: str, tokens: str, train_split: str, objective: str
 ) -> dict[str, np.ndarray]:
-    every = load_file(root / "heads" / train_split / protocol / kind / f"{tokens}.safetensors")
+    every = read_heads(root / "heads" / train_split / protocol / kind / f"{tokens}.safetensors")
     start = f"{objective}."
     return {name.removeprefix(start): every[name] for name in every if name.startswith(start)}
 
@@ -195,10 +195,13 @@ def rows(root: Path) -> Iterator[dict[str, str | float]]:
     for protocol in PROTOCOLS:
         for model in models.values():
             corrected = corrections(models, model, protocol)
+            told = {
+                judged: list(measures(model, models["large"], protocol, judged))
+                for judged in {protocol, "selected"}
+            }
             for task in TASKS:
                 judged = "selected" if task == "task" else protocol
-                of_large = models["large"]
-                for (train_split, measure), value in measures(model, of_large, protocol, judged):
+                for (train_split, measure), value in told[judged]:
                     key = (protocol, task, model.name, train_split, measure)
                     areas = zip(AREAS, slow_areas(*corrected[task], value), strict=True)
                     yield dict(zip(COLUMNS, key, strict=True)) | dict(areas)
@@ -231,10 +234,8 @@ def measures(
     yield ("", "sam_score_gain"), large_score - own_score
     if judged == "best":
         yield ("", "sam_score_highest"), 1 - score.max(axis=1)
-    for name, bits in model.entropies[judged].items():
-        yield ("", name), bits.astype(np.float64)
-    for name, agreement in model.agreements[judged].items():
-        yield ("", name), 1 - agreement.astype(np.float64)
+    for name, value in model.uncertainties[judged].items():
+        yield ("", name), value
     for train_split in TRAIN_SPLITS:
         knots = model.isotonic(train_split, judged)
         calibrated = np.array([between(knots, one) for one in own_score])

@@ -1,8 +1,8 @@
 """The stage ``evaluate`` on stores and heads drawn at random."""
 
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
+from contextlib import chdir
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from pipeline.vocabulary import ABLATIONS, JUDGED
 from stages import evaluate, evaluation
 from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training.data import learned_from
-from storage import open_entropy, open_features
+from storage import open_features
 from storage.errors import DataError, StoreError
 from storage.head_files.head_file import (
     HeadFile,
@@ -31,11 +31,8 @@ from storage.head_files.head_file import (
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import CACHE, entropy_path, features_path, objects_path, results_dir
 from storage.split.objects import write_objects
-from storage.store.schema import specs_of
-from storage.store.writing import write_store
 from tests.fixtures import train_split
 from tests.fixtures.eval_split import (
-    SPLITS,
     TRAIN_SPLITS,
     VIEWS,
     note_features,
@@ -44,6 +41,7 @@ from tests.fixtures.eval_split import (
     write_features,
     write_params,
 )
+from tests.fixtures.extract_project import run
 from tests.fixtures.mini import MODELS
 from tests.fixtures.signatures import extract_params, open_eval, open_train
 
@@ -61,7 +59,6 @@ def root(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         shutil.copytree(evaluated / folder, tmp_path / folder)
     write_params(tmp_path, [SPLIT])
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["evaluate", SPLIT])
     return tmp_path
 
 
@@ -71,45 +68,24 @@ def found(results: Mapping[str, SplitResults]) -> SplitResults:
     return results[SPLIT]
 
 
-def evaluate_again() -> SplitResults:
-    evaluate.main()
-    return read_results(results_dir(SPLIT))
-
-
-def test_ablated_tokens_change_nothing_of_the_method(root: Path, found: SplitResults) -> None:
-    write_params(root, [SPLIT], train_splits=TRAIN_SPLITS)
-    alone = evaluate_again()
-    is_ablated = found.auc["tokens"].str.contains("_no_")
-    ablated = {f"{judged}_{lack}" for judged, lack in product(JUDGED, ABLATIONS)}
-    assert set(found.auc[is_ablated]["tokens"]) == ablated
-    assert set(found.auc[is_ablated]["protocol"]) == {"best"}
-    of_method = found.auc[~is_ablated].reset_index(drop=True)
-    pd.testing.assert_frame_equal(of_method, alone.auc)
-    for name in set(SPLIT_TABLES) - {"auc"}:
-        pd.testing.assert_frame_equal(getattr(found, name), getattr(alone, name))
-
-
-def test_where_no_moved_clicks_were_asked_for_all_but_their_measure_is_the_same(
-    root: Path, found: SplitResults
+def test_in_another_run_without_ablated_tokens_every_byte_of_the_method_is_the_same(
+    root: Path, evaluated: Path, found: SplitResults
 ) -> None:
-    write_params(root, [SPLIT], train_splits=TRAIN_SPLITS, ablations=list(ABLATIONS))
-    entropy = open_entropy(entropy_path(SPLIT)).load().drop_vars("dice_near")
-    arrays = {
-        name: entropy[name].to_numpy()
-        for name, spec in specs_of("entropy", ()).items()
-        if not spec.is_coordinate
-    }
-    labels = {name: entropy[name].values.tolist() for name in ("object_id", "model")}
-    shutil.rmtree(entropy_path(SPLIT))
-    signature = entropy.attrs["signature"]
-    write_store(entropy_path(SPLIT), "entropy", arrays | labels, signature=signature)
-    alone = evaluate_again()
-    assert "dice_near" in set(found.auc["measure"])
-    for name in ("auc", "curves", "statistics", "coverage"):
-        every = getattr(found, name)
-        others = every[every["measure"] != "dice_near"].reset_index(drop=True)
-        pd.testing.assert_frame_equal(getattr(alone, name), others)
-    pd.testing.assert_frame_equal(alone.objects, found.objects.drop(columns="dice_near"))
+    write_params(root, [SPLIT], train_splits=TRAIN_SPLITS)
+    run(evaluate, SPLIT)
+    alone = read_results(results_dir(SPLIT))
+    ablated = found.auc[found.auc["tokens"].str.contains("_no_")]
+    assert set(ablated["tokens"]) == {f"{j}_{lack}" for j, lack in product(JUDGED, ABLATIONS)}
+    assert set(ablated["protocol"]) == {"best"}
+    assert {**found.run, "heads": {}} == {**alone.run, "heads": {}}
+    files, files_alone = (
+        {path.name: path.read_bytes() for path in (place / results_dir(SPLIT)).iterdir()}
+        for place in (evaluated, root)
+    )
+    assert set(files) == {f"{name}.csv" for name in SPLIT_TABLES} | {"ranking.csv", "run.json"}
+    of_method = [row for row in files.pop("auc.csv").splitlines() if b"_no_" not in row]
+    assert files_alone.pop("auc.csv").splitlines() == of_method
+    assert files_alone | {"run.json": b""} == files | {"run.json": b""}
 
 
 def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
@@ -133,43 +109,40 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
         np.testing.assert_allclose(predictions[objective], expected[objective], rtol=1e-6)
 
 
-def test_two_runs_give_the_same_bytes(root: Path, evaluated: Path) -> None:
-    write_params(root, SPLITS, train_splits=TRAIN_SPLITS, ablations=list(ABLATIONS))
-    evaluate.main()
-    first, second = (
-        {path.name: path.read_bytes() for path in (place / results_dir(SPLIT)).iterdir()}
-        for place in (evaluated, root)
-    )
-    assert first == second
-    assert set(first) == {f"{name}.csv" for name in SPLIT_TABLES} | {"ranking.csv", "run.json"}
-
-
 @pytest.fixture(scope="module")
 def untrained(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> SplitResults:
-    """Results without heads, of fewer points and of another seed."""
+    """Results without heads and moved clicks, under another seed."""
     root = tmp_path_factory.mktemp("untrained")
     shutil.copytree(evaluated / "cache", root / "cache")
-    settings = {"n_curve_points": 5, "n_resamples": 20, "seed": 1}
+    settings = {"n_curve_points": 21, "n_resamples": 20, "seed": 1}
     write_params(root, [SPLIT], train_splits=[], evaluate=settings)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.setattr(sys, "argv", ["evaluate", SPLIT])
-        return evaluate_again()
+    with chdir(root):
+        shutil.rmtree(entropy_path(SPLIT))
+        write_entropy(SPLIT, N_OBJECTS, without="dice_near")
+        run(evaluate, SPLIT)
+        return read_results(results_dir(SPLIT))
 
 
-def test_without_train_splits_only_untrained_measures_are_evaluated(
-    untrained: SplitResults,
+def test_without_heads_and_moved_clicks_the_other_measures_are_the_same(
+    untrained: SplitResults, found: SplitResults
 ) -> None:
-    assert set(untrained.auc["measure"]) == set(UNTRAINED_MEASURES)
+    assert set(untrained.auc["measure"]) == set(UNTRAINED_MEASURES) - {"dice_near"}
     assert set(untrained.correlation["train_split"]) == {""}
     assert untrained.run["heads"] == {}
+    for name in ("auc", "curves", "statistics", "coverage"):
+        alone, every = getattr(untrained, name), getattr(found, name)
+        others = every.query("train_split == '' and measure != 'dice_near'").reset_index(drop=True)
+        exact = [column for column in others if not column.endswith(("_low", "_high"))]
+        pd.testing.assert_frame_equal(alone[exact], others[exact])
+    assert "dice_near" not in untrained.objects
+    pd.testing.assert_frame_equal(untrained.objects, found.objects[list(untrained.objects)])
 
 
 def test_intervals_follow_from_the_seed(untrained: SplitResults, found: SplitResults) -> None:
-    first = found.auc[found.auc["train_split"] == ""].reset_index(drop=True)
-    second = untrained.auc
-    assert (first["relative"] == second["relative"]).all()
-    assert (first["relative_low"] != second["relative_low"]).any()
+    first, second = (
+        one.auc.query("task == 'model' and measure == 'h_std'") for one in (found, untrained)
+    )
+    assert (first["relative_low"].to_numpy() != second["relative_low"].to_numpy()).any()
 
 
 def rewrite(models: Sequence[str], **changes: Any) -> None:  # noqa: ANN401
@@ -204,7 +177,7 @@ def test_heads_that_learned_from_other_objects_of_their_split_are_refused(
         digests.append(open_train("shapes_train", MODELS).digest(["identity"]))
     note_features("shapes_train", digests[0])
     with pytest.raises(SystemExit):
-        evaluate.main()
+        run(evaluate, SPLIT)
     (line,) = capsys.readouterr().err.splitlines()
     assert f"features: features_digest ({digests[0]} -> {digests[1]}); train them again" in line
     note_features("shapes_train", digests[1])

@@ -20,12 +20,10 @@ from tests.fixtures.extract_project import (
     TRAIN_SPLIT,
     draw_project,
     encoded_images,
-    outputs,
     run,
     write_params,
 )
-from tests.fixtures.official import OfficialPredictor
-from tests.fixtures.official_cells import check_cell
+from tests.fixtures.official import OfficialPredictor, check_cell
 from tests.fixtures.transformers_models import small_families
 
 VIEWS = ("identity", "vflip", "gnoise")
@@ -153,16 +151,3 @@ def test_the_signature_names_all_that_rows_depend_on() -> None:
     assert signatures["gnoise", "features"] == identity | noise
     for view in VIEWS:
         assert signatures[view, "masks"] == signatures[view, "features"]
-
-
-def test_extracted_anew_a_cell_has_the_same_bytes(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    draw_project()
-    run(extract, SPLIT, "tiny", "gnoise")
-    found = outputs()
-    with chdir(finished):
-        wanted = {path: data for path, data in outputs().items() if "tiny/gnoise.zarr" in path}
-    assert len(found) > 40
-    assert found == wanted

@@ -1,28 +1,26 @@
 """The stage ``gallery`` on a made-up split."""
 
 import io
-import sys
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
 from pipeline.gallery import PREDICTION_COLOUR as GREEN
 from pipeline.gallery import TINT
-from pipeline.result_rows import RANKING
-from pipeline.scoring.tasks import JUDGED_BY_PROTOCOL
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS, PROTOCOLS, TASKS
 from stages import gallery
 from stages.object_pictures import Shown, by_source
 from storage.outputs.results import Gallery, read_gallery
-from storage.paths import gallery_dir, objects_path, results_dir
+from storage.paths import gallery_dir, objects_path
 from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, write_objects
 from tests.fixtures.drawn_masks import HeldRows
-from tests.fixtures.eval_split import write_params
-from tests.fixtures.report_inputs import write_ranking
+from tests.fixtures.eval_split import write_params, write_ranking
+from tests.fixtures.extract_project import files_of, run
+from tests.fixtures.made_up_objects import table_of
 from tests.fixtures.split_cells import write_cell
 
 SPLIT = "val"
@@ -33,20 +31,16 @@ GREY = 100
 
 def object_table() -> ObjectTable:
     """Two objects on each of three grey images, the right one in the middle of its half."""
-    n_images = N_OBJECTS // 2
     truth = np.zeros((SIDE_PX, SIDE_PX), bool)
     truth[28:36, 28:36] = True
-    text = np.dtypes.StringDType()
-    return ObjectTable(
-        file=np.array([f"{i}.png" for i in range(n_images)], text),
-        height_px=np.full(n_images, SIDE_PX, np.int32),
-        width_px=np.full(n_images, SIDE_PX, np.int32),
-        image_sha256=np.array(["0"] * n_images, text),
-        image_index=np.arange(N_OBJECTS, dtype=np.int32) // 2,
-        object_id=np.arange(N_OBJECTS) + 100,
-        area_px=np.full(N_OBJECTS, truth.sum(), np.int64),
+    side = np.full(N_OBJECTS // 2, SIDE_PX, np.int32)
+    return table_of(
+        N_OBJECTS,
+        2,
+        height_px=side,
+        width_px=side,
         box_px=np.full((N_OBJECTS, 4), [28, 28, 8, 8], np.float32),
-        mask_rle=np.array([encode_rle(truth)] * N_OBJECTS, text),
+        mask_rle=np.array([encode_rle(truth)] * N_OBJECTS, np.dtypes.StringDType()),
         point_px=np.full((N_OBJECTS, 8, 2), 32, np.int32),
     )
 
@@ -64,58 +58,36 @@ def write_cells(table: ObjectTable, model: str, view: str = "identity") -> None:
     write_cell((SPLIT, model, view), rows, shard_objects=64, table=table)
 
 
-def ranking(table: ObjectTable) -> pd.DataFrame:
-    """Uncertainties that rise with the row for best masks, and fall with it for selected ones."""
-    rising = np.arange(N_OBJECTS) / N_OBJECTS
-    ious = [name for name in RANKING.columns if name.endswith("iou")]
-    measures = ["sam_score", "h_theta", "h_xp", "h_a", "h_std"]
-    blocks = [
-        pd.DataFrame(
-            {"protocol": protocol, "judged": judged, "object_id": table.object_id, "model": model}
-            | dict.fromkeys(ious, rising)
-            | dict.fromkeys(measures, rising if protocol == "best" else -rising)
-        )
-        for protocol, judged in JUDGED_BY_PROTOCOL
-        for model in ("tiny", "large")
-    ]
-    return pd.concat(blocks)
-
-
-def write_settings(root: Path, **changes: object) -> None:
-    write_params(root, [SPLIT], gallery={"n_objects": 2, "side_px": 96}, **changes)
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with all that the stage reads, and what it made of that; not to be changed."""
+    root = tmp_path_factory.mktemp("gallery")
+    with chdir(root):
+        write_params(root, [SPLIT], gallery={"n_objects": 2, "side_px": 96})
+        table = object_table()
+        write_objects(objects_path(SPLIT), table, {"split": SPLIT})
+        for model in ("tiny", "large"):
+            write_cells(table, model)
+        write_ranking(SPLIT, table)
+        Path("data").mkdir()
+        for file in table.file:
+            Image.new("RGB", (SIDE_PX, SIDE_PX), (GREY,) * 3).save(Path("data", str(file)))
+        run(gallery, SPLIT)
+    return root
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with all that the stage reads."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["gallery", SPLIT])
-    write_settings(tmp_path)
-    table = object_table()
-    write_objects(objects_path(SPLIT), table, {"split": SPLIT})
-    for model in ("tiny", "large"):
-        write_cells(table, model)
-    write_ranking(results_dir(SPLIT), ranking(table))
-    (tmp_path / "data").mkdir()
-    for file in table.file:
-        Image.new("RGB", (SIDE_PX, SIDE_PX), (GREY,) * 3).save(tmp_path / "data" / str(file))
-    return tmp_path
+def drawn(root: Path) -> Gallery:
+    return read_gallery(root / gallery_dir(SPLIT))
 
 
-def drawn() -> Gallery:
-    gallery.main()
-    return read_gallery(gallery_dir(SPLIT))
-
-
-@pytest.mark.usefixtures("root")
-def test_the_ends_of_every_task_become_pictures_of_each_protocol() -> None:
-    found = drawn()
-    assert found.table["protocol"].tolist() == [*["best"] * 16, *["selected"] * 20]
+def test_the_ends_of_every_task_become_pictures_of_each_protocol(drawn: Gallery) -> None:
+    assert drawn.table["protocol"].tolist() == [*["best"] * 16, *["selected"] * 20]
     objects = {"best": [105, 104, 101, 100], "selected": [100, 101, 104, 105]}
-    files = {"best": ["2.png", "2.png", "0.png", "0.png"]}
+    files = {"best": ["0002.png", "0002.png", "0000.png", "0000.png"]}
     files["selected"] = files["best"][::-1]
     for protocol in PROTOCOLS:
-        table = found.of_protocol(protocol).table
+        table = drawn.of_protocol(protocol).table
         table = table[table["end"].isin(["most", "least"])]
         assert table.groupby(["task", "end"], sort=False).size().tolist() == [2] * 8
         assert table["task"].unique().tolist() == list(TASKS)
@@ -124,19 +96,17 @@ def test_the_ends_of_every_task_become_pictures_of_each_protocol() -> None:
         assert table["picture"][:4].tolist() == [
             f"{protocol}-model-{rank}.webp" for rank in (1, 2, 5, 6)
         ]
-    assert len(found.pictures) == 32
+    assert len(drawn.pictures) == 32
 
 
-@pytest.mark.usefixtures("root")
-def test_a_picture_shows_the_mask_that_its_task_corrects() -> None:
-    found = drawn()
+def test_a_picture_shows_the_mask_that_its_task_corrects(drawn: Gallery) -> None:
     # The crop is the middle: rows 8..55 of the image, at twice their size.
     green = (1 - TINT) * GREY + TINT * np.array(GREEN)
     best, selected = (16, 32), (32, 48)
     shown = {f"best-{task}": best for task in TASKS} | {"best-task": selected}
     shown |= {f"selected-{task}": selected for task in TASKS}
     for name, rows in shown.items():
-        with Image.open(io.BytesIO(found.pictures[f"{name}-1.webp"])) as image:
+        with Image.open(io.BytesIO(drawn.pictures[f"{name}-1.webp"])) as image:
             column = np.asarray(image)[:, 10].astype(float)
         assert len(column) == 96
         is_green = np.abs(column - green).sum(axis=1) < np.abs(column - GREY).sum(axis=1)
@@ -146,11 +116,10 @@ def test_a_picture_shows_the_mask_that_its_task_corrects() -> None:
 
 
 def test_two_runs_give_the_same_bytes(root: Path) -> None:
-    def files() -> dict[str, bytes]:
-        gallery.main()
-        return {path.name: path.read_bytes() for path in (root / gallery_dir(SPLIT)).iterdir()}
-
-    assert files() == files()
+    with chdir(root):
+        first = files_of(gallery_dir(SPLIT))
+        run(gallery, SPLIT)
+        assert files_of(gallery_dir(SPLIT)) == first
 
 
 def test_frames_of_a_video_are_drawn_together_and_forwards() -> None:

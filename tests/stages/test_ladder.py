@@ -46,7 +46,7 @@ def write_stores() -> None:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that runs three models of a ladder, up to the report; not to be changed."""
     root = tmp_path_factory.mktemp("ladder")
-    with chdir(root), pytest.MonkeyPatch.context() as patch:
+    with chdir(root), eval_split.undrawn():
         eval_split.write_params(
             root,
             [SPLIT],
@@ -61,7 +61,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(train, TRAIN)
         run(evaluate, SPLIT)
         write_report_inputs(root, [SPLIT], [], models=MODELS)
-        patch.setattr("stages.page.svg._svg", lambda *_, **__: "<svg></svg>")
         run(report)
     return root
 

@@ -27,7 +27,7 @@ COMPARING: Final = {measure.name for measure in MEASURES if measure.compares_mod
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that has a single model, run to the report; not to be changed."""
     root = tmp_path_factory.mktemp("one_model")
-    with chdir(root), pytest.MonkeyPatch.context() as patch:
+    with chdir(root), eval_split.undrawn():
         eval_split.write_params(
             root, [SPLIT], models=list(MODELS), heads=["paper"], tune=train_split.TUNE
         )
@@ -38,7 +38,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(train, train_split.SPLIT)
         run(evaluate, SPLIT)
         write_report_inputs(root, [SPLIT], [], models=MODELS)
-        patch.setattr("stages.page.svg._svg", lambda *_, **__: "<svg></svg>")
         run(report)
     return root
 

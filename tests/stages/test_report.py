@@ -4,7 +4,7 @@ import base64
 import json
 import re
 import shutil
-import sys
+from contextlib import chdir
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -38,7 +38,8 @@ from stages.tables.catalogue import number_formats
 from stages.tables.paper import DataSets
 from storage.outputs.results import SplitResults, read_gallery, read_results
 from storage.paths import HEADS, RESULTS, gallery_dir, results_dir
-from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, write_params
+from tests.fixtures.eval_split import BESIDE_PAPER, SPLITS, TRAIN_SPLITS, report_on, write_params
+from tests.fixtures.extract_project import files_of, run
 from tests.fixtures.html_page import read_page, section, words
 
 PAGE: Final = RESULTS / "report.html"
@@ -67,7 +68,6 @@ def root(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         shutil.copytree(evaluated / folder, tmp_path / folder)
     write_params(tmp_path, [SPLIT], train_splits=TRAIN_SPLITS)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["report"])
     return tmp_path
 
 
@@ -97,24 +97,21 @@ def test_a_report_that_fails_leaves_the_last_one(
     root: Path, reported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(reported / RESULTS, root / RESULTS, dirs_exist_ok=True)
-    before = report_files(root)
+    before = result_files(root)
 
     def broken(*_: object) -> str:
         raise ZeroDivisionError
 
     monkeypatch.setattr(contents, "render_report", broken)
     with pytest.raises(ZeroDivisionError):
-        report.main()
-    assert report_files(root) == before
+        run(report)
+    assert result_files(root) == before
 
 
-def report_files(root: Path) -> dict[str, bytes]:
-    """Every file of the report, with what may be left beside it."""
-    folder = root / "results"
-    tables = [path for path in (folder / "tables").rglob("*") if path.is_file()]
-    files = [folder / "metrics.json", folder / "report.html", *tables]
-    hidden = folder.glob(".*")
-    return {str(path): path.read_bytes() for path in [*files, *hidden]}
+def result_files(root: Path) -> dict[str, bytes]:
+    """Files of the report and what it was made of, with what may be left beside them."""
+    with chdir(root):
+        return files_of(RESULTS)
 
 
 def test_the_command_says_what_the_page_begins_with(root: Path) -> None:
@@ -133,24 +130,25 @@ def test_the_command_says_what_the_page_begins_with(root: Path) -> None:
     assert f"Page: {PAGE}" in printed
 
 
-def test_two_reports_are_equal_to_the_byte(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.page.svg._svg", lambda *_, **__: "<svg></svg>")
-
-    def outputs() -> dict[Path, bytes]:
-        report.main()
-        return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-    assert outputs() == outputs()
+def test_two_reports_are_equal_to_the_byte(
+    evaluated: Path, reported_beside_paper: Path, tmp_path: Path
+) -> None:
+    report_on(evaluated, tmp_path, SPLITS[-1:], paper=BESIDE_PAPER)
+    assert result_files(tmp_path) == result_files(reported_beside_paper)
 
 
-def test_the_page_needs_no_network_and_its_links_lead_somewhere(drawn_page: Element) -> None:
-    ids = [element.get("id", "") for element in drawn_page.iter() if element.get("id")]
-    addresses = {element.get(name, "") for element in drawn_page.iter() for name in ("src", "href")}
+@pytest.mark.parametrize("name", ["page", "drawn_page"])
+def test_the_page_needs_no_network_and_its_links_lead_somewhere(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    page: Element = request.getfixturevalue(name)
+    ids = [element.get("id", "") for element in page.iter() if element.get("id")]
+    addresses = {element.get(name, "") for element in page.iter() for name in ("src", "href")}
     links = {address for address in addresses if address and not address.startswith("data:")}
     assert links
     assert links <= {f"#{i}" for i in ids}
     assert len(ids) == len(set(ids))
-    assert [script.get("src") for script in drawn_page.iter("script")] == [None]
+    assert [script.get("src") for script in page.iter("script")] == [None]
 
 
 def test_what_knows_the_truth_is_marked_wherever_it_is_shown(page: Element) -> None:

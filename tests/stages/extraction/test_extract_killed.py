@@ -1,10 +1,7 @@
 """Stage ``extract`` killed or stopped: the next run gives the bytes of an undisturbed one."""
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -13,7 +10,6 @@ import numpy as np
 import pytest
 
 from stages import extract
-from storage.folders import begun_files
 from storage.paths import CACHE, POOL
 from tests.fixtures.extract_project import (
     CELL,
@@ -24,9 +20,17 @@ from tests.fixtures.extract_project import (
     pool_of,
     run,
 )
-from tests.fixtures.fill_command import ENDING, N_SHARDS, SHARD_OBJECTS, START_S, at_last_piece
+from tests.fixtures.fill_command import (
+    ENDING,
+    N_SHARDS,
+    SHARD_OBJECTS,
+    START_S,
+    at_last_piece,
+    started,
+    wait_for_shards,
+)
 
-ROOT: Final = Path(__file__).parents[3]
+EXTRACT: Final = ("stages.extract", *CELL)
 
 MOMENTS: Final = [float(m) for m in np.random.default_rng(0).uniform(0, N_SHARDS - 2, 2).round(2)]
 """When to kill: so many shards done, and that part of the time that the next one takes."""
@@ -45,8 +49,8 @@ def test_killed_at_a_random_moment_the_next_run_gives_the_same_bytes(
     undisturbed: tuple[dict[str, bytes], float], moment: float
 ) -> None:
     wanted, shard_s = undisturbed
-    with start(*at_last_piece()) as process:
-        wait_for_shards(process, int(moment))
+    with started("-c", ENDING, *at_last_piece(), *EXTRACT) as process:
+        wait_for_shards(int(moment))
         time.sleep(moment % 1 * shard_s)
         process.kill()
         process.communicate()
@@ -99,30 +103,9 @@ def die_at(module: str, name: str, call: int) -> None:
 
 def signalled(module: str, name: str, call: int, number: signal.Signals) -> tuple[int, str]:
     """Status and stderr of the stage in a process that gets a signal there."""
-    with start(module, name, str(call), str(int(number))) as process:
+    with started("-c", ENDING, module, name, str(call), str(int(number)), *EXTRACT) as process:
         _, said = process.communicate(timeout=START_S)
     return process.returncode, said
-
-
-def start(*ending: str) -> "subprocess.Popen[str]":
-    """Run the stage in the working directory, with an end."""
-    return subprocess.Popen(
-        [sys.executable, "-c", ENDING, *ending, "stages.extract", *CELL],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-
-
-def wait_for_shards(process: "subprocess.Popen[str]", n_shards: int) -> None:
-    """Wait until the model is at work and so many shards are done."""
-    cell, end = pool_of(), time.monotonic() + START_S
-    n_most = len(cell.split.names) - n_shards
-    while len(cell.lacking()) > n_most or not begun_files(cell.folder):
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end, f"{n_shards} shards took too long"
-        time.sleep(0.001)
 
 
 def resume(wanted: dict[str, bytes]) -> None:

@@ -17,14 +17,13 @@ from pipeline.sam.families import models_of
 from stages import extract, extract_train, prepare
 from storage.paths import features_path
 from tests.fixtures.extract_project import run
-from tests.fixtures.official import OfficialPredictor
-from tests.fixtures.official_cells import check_cell
+from tests.fixtures.official import OfficialPredictor, check_cell
 from tests.fixtures.settings import view_settings, write_versions
 
 ROOT = Path(__file__).parents[3]
 COCO = ROOT.parent / "shared" / "samples" / "COCO"
 
-N_OBJECTS = {"mini": 20, "sam2.1": 20, "edgetam": 20, "sam3": 4}
+N_OBJECTS = {"mini": 8, "sam2.1": 20, "edgetam": 20, "sam3": 4}
 """Of each split: an image takes SAM 3 most of a minute of processor time."""
 
 N_COMPARED = 3

@@ -40,6 +40,7 @@ from tests.fixtures.extract_project import (
 )
 from tests.fixtures.fill_command import (
     ENDING,
+    FILL,
     N_SHARDS,
     NAME,
     SHARD_OBJECTS,
@@ -226,7 +227,7 @@ def test_a_disk_that_damages_each_shard_is_to_blame(
 def test_stopped_by_a_batch_system_it_keeps_its_shards_and_may_be_started_again(
     wanted: dict[str, bytes],
 ) -> None:
-    with started(NAME, program=(ENDING, *at_last_piece(), "stages.cli")) as process:
+    with started("-c", ENDING, *at_last_piece(), "stages.cli", "fill", NAME) as process:
         wait_for_shards(1)
         process.send_signal(signal.SIGUSR1)
         _, said = process.communicate(timeout=START_S)
@@ -254,13 +255,15 @@ app(sys.argv[1:])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", [(), (ANOTHER_HOST,)], ids=["one_host", "two_hosts"])
+@pytest.mark.parametrize(
+    "program", [FILL, ("-c", ANOTHER_HOST, "fill", NAME)], ids=["one_host", "two_hosts"]
+)
 def test_processes_that_are_killed_cost_no_more_than_their_shards(
     wanted: dict[str, bytes], program: tuple[str, ...]
 ) -> None:
     before: dict[Path, int] = {}
     for n_shards in (1, 3):
-        with started(NAME) as one, started(NAME, program=program) as other:
+        with started(*FILL) as one, started(*program) as other:
             wait_for_shards(n_shards)
             one.kill()
             if n_shards == 1:

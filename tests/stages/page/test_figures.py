@@ -3,7 +3,6 @@
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from pipeline.runtime import METHODS
 from pipeline.scoring.measures import BY_NAME, TASK_MEASURES
 from stages.page.figures import (
     coverage_figure,
-    curve_plots,
     curves_figure,
     radar_figure,
     reliability_figure,
@@ -23,7 +21,6 @@ from stages.page.figures import (
 )
 from stages.page.labels import measure_label
 from stages.page.svg import LINE, svg_file
-from stages.report import PLOTS
 from stages.tables.auc import radar_table
 from stages.tables.report_table import Results
 from storage.outputs.results import SplitResults
@@ -42,14 +39,6 @@ FIGURES: dict[str, Callable[[SplitResults], Figure | None]] = {
     "reliability": reliability_figure,
     "routing": lambda found: routing_figure(found, TIMED),
 }
-
-
-@pytest.fixture(scope="module")
-def plots(reported_beside_paper: Path) -> dict[str, str]:
-    """Files for ``dvc plots show``."""
-    return {
-        path.name: path.read_text("utf-8") for path in (reported_beside_paper / PLOTS).iterdir()
-    }
 
 
 def lines_of(figure: Figure | None) -> dict[str, Line2D]:
@@ -151,9 +140,3 @@ def test_rewriting_keeps_the_ends_and_the_extremes_of_every_line(own: Results, n
 def _points(path: ET.Element) -> np.ndarray:
     numbers = re.findall(r"-?\d+(?:\.\d+)?", path.get("d", ""))
     return np.array(numbers, float).reshape(-1, 2)
-
-
-def test_equal_results_give_equal_bytes(
-    results: dict[str, SplitResults], plots: dict[str, str]
-) -> None:
-    assert curve_plots(results) == plots

@@ -14,6 +14,7 @@ from storage.paths import RESULTS
 from tests.fixtures.chromium import chromium
 from tests.fixtures.eval_split import SPLITS
 
+SPLIT: Final = SPLITS[-1]
 PHONE_PX: Final = 390
 
 QUESTION: Final = """async () => {
@@ -74,7 +75,7 @@ def test_nothing_is_wider_than_a_phone_nor_a_name_broken_letter_by_letter(
 def test_a_press_on_the_head_of_a_column_sorts(
     answer: dict[str, Any], results: dict[str, SplitResults]
 ) -> None:
-    expected = overview_table(of_protocol(results, USED), SPLITS[0])["task"]
+    expected = overview_table(of_protocol(results, USED), SPLIT)["task"]
     falling = expected.sort_values(ascending=False)
     for (values, states), ordered, state in zip(
         answer["sorts"],
@@ -88,7 +89,7 @@ def test_a_press_on_the_head_of_a_column_sorts(
 
 def test_a_click_enlarges_a_picture_and_keys_lead_on_and_back(answer: dict[str, Any]) -> None:
     assert answer["enlarged"] > 2
-    first, second = (f"#picture-best-{SPLITS[0]}-model-{rank}" for rank in (1, 2))
+    first, second = (f"#picture-best-{SPLIT}-model-{rank}" for rank in (1, 2))
     # The first picture has none before it.
-    card = f"#gallery-best-{SPLITS[0]}-model"
+    card = f"#gallery-best-{SPLIT}-model"
     assert answer["targets"] == [first, second, first, first, card]

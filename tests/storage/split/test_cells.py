@@ -167,7 +167,7 @@ def test_a_store_in_the_place_of_another_says_what_it_is(
 def test_cells_of_images_that_were_replaced_since_are_told(root: Path) -> None:
     objects = objects_path("val")
     shutil.rmtree(root / objects)
-    table = replace(object_table(N_OBJECTS), image_sha256=np.array(["0", "repaired"], TEXT))
+    table = replace(object_table(N_OBJECTS), image_sha256=np.array(["sha 0", "repaired"], TEXT))
     write_objects(objects, table, {"split": "val"})
     message = (
         r"tiny/identity\.zarr must be extracted from the images of cache/objects/val\.zarr, "

@@ -22,7 +22,7 @@ OTHER: dict[str, Any] = {
     "image_index": np.repeat(np.arange(3, dtype=np.int32), [3, 5, 4]),
     "object_id": np.arange(12),
     "area_px": np.ones(12, np.int64),
-    "box_px": np.ones((12, 4), np.float32),
+    "box_px": np.zeros((12, 4), np.float32),
     "mask_rle": np.array(["0"] * 12, TEXT),
     "point_px": np.ones((12, 8, 2), np.int32),
 }
