@@ -14,6 +14,9 @@ from stages.settings.removed import removal
 UsageError: Final[type[Any]] = typer.BadParameter.__mro__[1]
 """Click's; newer Typers bring a Click of their own."""
 
+UNKNOWN: Final = r"(?:No such (?:command|option):?|Got unexpected extra argument\S*) \W*?([\w-]+)"
+"""Begins what Click says of a word that it does not know."""
+
 GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     "Masks and how wrong they may be": {
         "predict": "Segment an object; say how wrong its mask may be, and why.",
@@ -72,7 +75,7 @@ class LateGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except UsageError as error:
-            unknown = re.match(r"No such (?:command|option):? '?([\w-]+)", error.message)
+            unknown = re.match(UNKNOWN, error.message)
             if unknown is None:
                 raise
             above = error.ctx.command_path.removeprefix(ctx.command_path)

@@ -22,18 +22,8 @@ from stages.settings.parsing import parse
 from storage.images.files import read_rgb
 from storage.outputs.tables import write_table
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Time SAM2, its entropies and heads on this machine.",
-)
 
-# Without this, a lone command would be the group itself.
-app.callback()(lambda: None)
-
-
-@app.command()
-def runtime(
+def bench(
     image: Annotated[Path | None, typer.Option(help="Image; a drawn scene by default.")] = None,
     family: Annotated[str | None, typer.Option(help="By default that of params.yaml.")] = None,
     weights: Annotated[str | None, typer.Option(help="file or random-SEED; likewise.")] = None,
@@ -42,7 +32,10 @@ def runtime(
     repeats: Annotated[int, typer.Option(min=6, help="Timed rounds, after a warm-up.")] = 30,
     csv: Annotated[Path | None, typer.Option(help="Also write the seconds to this file.")] = None,
 ) -> None:
-    """Time a click alone, with entropies, with heads: Table 7."""
+    """Time SAM2, its entropies and heads on this machine.
+
+    A click alone, with each entropy and with heads, as in the paper's Table 7.
+    """
     options = {"family": family, "weights": weights, "precision": precision, "device": device}
     with reported_errors():
         given = {name: value for name, value in options.items() if value is not None}

@@ -10,6 +10,7 @@ REMOVED: Final[Mapping[str, str]] = {
     "evaluate.n_splits": "delete the key, nothing is calibrated on random halves any more",
     "heads: ensemble": "take heads of kind ours, which did as well (docs/heads.md)",
     "heads: heteroscedastic": "take heads of kind ours, which did as well (docs/heads.md)",
+    "usam bench runtime": "run `usam bench`, with the same options",
     "usam cache info": "run `usam cache ls`, or `usam cache ls STORE`",
     "usam cache migrate": "run `dvc repro`, which makes stores of earlier versions again",
     "usam cache pack": "run `zip -0 -r ../STORE.zip .` in the store (docs/share.md)",

@@ -1,4 +1,4 @@
-"""``usam bench runtime`` on the mini models."""
+"""``usam bench`` on the mini models."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def bench(*options: str) -> str:
-    result = CliRunner().invoke(app, ["bench", "runtime", "--repeats", "6", *options])
+    result = CliRunner().invoke(app, ["bench", "--repeats", "6", *options])
     assert result.exit_code == 0, result.output
     return result.output
 
