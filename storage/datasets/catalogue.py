@@ -102,7 +102,7 @@ def collect(
 def estimate_extent(parts: Sequence[Part], *, min_area_px: int, max_objects: int | None) -> Extent:
     """Extent of a split, from the annotations of some of its parts, or of all if there are few.
 
-    Parts are drawn, the same each time, until they have ``N_SAMPLED`` images.
+    Parts are drawn at random, by a fixed seed, until they have ``N_SAMPLED`` images.
 
     Raises
     ------

@@ -101,6 +101,12 @@ def group_annotations(path: Path, items: list[Any], known: Images) -> dict[int |
 
 def _read(path: Path, image: ImageRecord, items: list[Json]) -> Iterator[Annotated]:
     check_pixels(f"{path}: image {image.file}", image.height_px, image.width_px)
+    for item in items:
+        if (crowd := item.get("iscrowd", 0)) not in (0, 1):
+            raise DataError(
+                f"iscrowd of {path}: annotation {shown(item['id'])} must be 0 or 1, "
+                f"got {shown(crowd)}"
+            )
     single = [item for item in items if not item.get("iscrowd")]
     masks = tuple((item["id"], _compress(path, item, image)) for item in single)
     yield Annotated(image, masks, n_crowd=len(items) - len(single))

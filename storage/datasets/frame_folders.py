@@ -70,7 +70,8 @@ def read_names(data_set: str, path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{data_set}: {path} must be a list of videos, got: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{data_set}: {path} must be a list of videos, got: {reason}") from error
     names = dict.fromkeys(line.strip() for line in lines if line.strip())
     if not names:
         raise DataError(f"{data_set}: {path} must name videos, got none")

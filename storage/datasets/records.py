@@ -32,7 +32,7 @@ class Source:
     images: Path
     annotations: Path
     list: Path | None = None
-    frames: slice = field(default_factory=lambda: slice(0, None, 1))
+    frames: slice = field(default_factory=lambda: slice(0, None, 1))  # has no hash before 3.12
     subsets: tuple[str, ...] | None = None
     masklets: Masklets = "both"
 

@@ -80,6 +80,11 @@ def _without_auto(source: Source, videos: list[PurePosixPath]) -> frozenset[Pure
 
 def _read_video(source: Source, video: PurePosixPath) -> Iterator[Annotated]:
     files = list(_files(source, video))
+    if len({(m.height_px, m.width_px, len(m.masks)) for m in files}) > 1:
+        raise DataError(
+            f"SA-V video {video.stem}: manual and automatic masklets must have one size and number "
+            f"of frames, got {[(m.height_px, m.width_px, len(m.masks)) for m in files]}"
+        )
     for frame in range(len(files[0].masks) if files else 0)[source.frames]:
         number = ANNOTATED_EVERY * frame
         file = frame_file(str(video), number)
@@ -129,7 +134,8 @@ def _masks(masklets: _Masklets, frame: int) -> Iterator[tuple[int, str]]:
     if not isinstance(masks, list) or len(masks) != len(masklets.ids):
         raise DataError(
             f"{masklets.what}: frame {ANNOTATED_EVERY * frame} must have a mask of each of "
-            f"{len(masklets.ids)} masklets, got {shown(masks)}"
+            f"{len(masklets.ids)} masklets, got "
+            f"{len(masks) if isinstance(masks, list) else shown(masks)}"
         )
     for number, mask in zip(masklets.ids, masks, strict=True):
         try:
@@ -177,7 +183,10 @@ def _masks_by_frame(what: str, folder: Path) -> dict[str, dict[int, Path]]:
     for path in sorted(path for path in folder.iterdir() if path.is_dir()):
         if not path.name.isdecimal():
             raise DataError(f"{what}: folders of objects must be numbers, got {path}")
-        for frame in frame_folders.stems(path, ".png"):
+        frames = frame_folders.stems(path, ".png")
+        if not frames:
+            raise DataError(f"{what}: object {path.name} must have masks in {path}, got none")
+        for frame in frames:
             found.setdefault(frame, {})[int(path.name)] = path / f"{frame}.png"
     return found
 
@@ -186,5 +195,8 @@ def _annotated(what: str, file: str, paths: Mapping[int, Path]) -> Annotated:
     masks = {
         number: frame_folders.read_indices(path, what, MODES) > 0 for number, path in paths.items()
     }
-    image = ImageRecord(file, *next(iter(masks.values())).shape)
+    sizes = {mask.shape for mask in masks.values()}
+    if len(sizes) > 1:
+        raise DataError(f"{what}: masks of {file} must have one size, got {sorted(sizes)}")
+    image = ImageRecord(file, *sizes.pop())
     return Annotated(image, tuple((number, encode_rle(mask)) for number, mask in masks.items()))

@@ -61,6 +61,10 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda c: c.update(annotations=[]),
         r"must have an object of 10 px or more, got none \(0 crowds, 0 smaller ones\)",
     ),
+    "two crowds": (
+        lambda c: c["annotations"][0].update(iscrowd=2),
+        "iscrowd of .*: annotation 30 must be 0 or 1, got 2",
+    ),
     "image under two spellings": (
         lambda c: c["images"][1].update(file_name="./7.png"),
         "images must have files of their own, got 7.png",

@@ -80,6 +80,14 @@ FAULTS: dict[str, tuple[Callable[[Place], object], str]] = {
         lambda p: (masks_dir(p) / "dog").mkdir(),
         "SA-V video video0: folders of objects must be numbers, got .*dog",
     ),
+    "object without masks": (
+        lambda p: (masks_dir(p) / "009").mkdir(),
+        "SA-V video video0: object 009 must have masks in .*009, got none",
+    ),
+    "masks of two sizes": (
+        lambda p: Image.fromarray(np.ones((SIZE_PX, 9), np.uint8)).save(mask_path(p)),
+        r"SA-V video video0: masks of video0/00004.jpg must have one size, got \[\(64, 9\), ",
+    ),
 }
 
 

@@ -11,7 +11,7 @@ from storage.datasets.catalogue import DATA_SETS
 from storage.datasets.records import Masklets, Source
 from storage.errors import DataError
 from storage.rle import area_rle
-from tests.fixtures.layouts import Place, draw_videos, masklets, write_sav_videos
+from tests.fixtures.layouts import SIZE_PX, Place, draw_videos, masklets, write_sav_videos
 from tests.fixtures.read_split import read_place, read_split
 
 SAMPLES = Path(__file__).parents[4] / "shared" / "samples" / "SA-V" / "sav_train"
@@ -105,6 +105,12 @@ def test_a_subset_is_read_alone_and_once(place: Place) -> None:
     assert read_place(place, subsets=("sav_055", "sav_055/")) == alone, "each once"
 
 
+def _of_another_size(place: Place) -> None:
+    content = add_auto(place) | {"video_height": 2.0 * SIZE_PX}
+    json_path(place, "auto").write_text(json.dumps(content))
+    place["masklets"] = "both"
+
+
 FAULTS: dict[str, tuple[Callable[[Place], object], str]] = {
     "no videos": (
         lambda p: p.update(images=f"{p['images']}/sav_000"),
@@ -128,7 +134,11 @@ FAULTS: dict[str, tuple[Callable[[Place], object], str]] = {
     ),
     "frames without a masklet": (
         lambda p: change(p, masklet=[[], None, []]),
-        r"json: frame 0 must have a mask of each of \d masklets, got \[\]",
+        r"json: frame 0 must have a mask of each of \d masklets, got 0",
+    ),
+    "files of two sizes": (
+        _of_another_size,
+        "SA-V video video0: manual and automatic masklets must have one size and number of frames",
     ),
 }
 
