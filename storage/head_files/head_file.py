@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from pipeline.heads.kinds import HeadSet
+from pipeline.heads.predict import check_head
 from pipeline.sam.families import models_of, reads_of
 from pipeline.scoring.calibration import Isotonic
 from storage.errors import DataError, WeightsError
@@ -155,7 +156,8 @@ def read_head_file(path: Path) -> HeadFile:
     Raises
     ------
     WeightsError
-        If it is missing or damaged, or no such file, such as one of a single head.
+        If it is missing or damaged, no such file, such as one of a single head, or one of another
+        version.
     """
     tensors, card = read_tensors(path)
     if OBJECTIVES not in card:
@@ -166,6 +168,11 @@ def read_head_file(path: Path) -> HeadFile:
     for name, tensor in tensors.items():
         objective, _, own = name.partition(".")
         weights.setdefault(objective, {})[own] = tensor.astype(np.float32)
+    for objective, head in weights.items():
+        try:
+            check_head(objective, head)
+        except ValueError as error:
+            raise WeightsError(f"{path}: {error}; train its heads again") from error
     return HeadFile(weights, dict(sorted(card.items())))
 
 

@@ -24,8 +24,14 @@ from storage.head_files.tensors import write_tensors
 RNG = np.random.default_rng(0)
 WEIGHTS = {
     name: {
-        "layers.0.weight": RNG.normal(size=(3, 4)).astype(np.float32),
         "inputs.mean": 1000 + RNG.normal(size=4).astype(np.float32),
+        "inputs.scale": np.ones(4, np.float32),
+        "layers.0.weight": RNG.normal(size=(3, 4)).astype(np.float32),
+        "layers.0.bias": np.zeros(3, np.float32),
+        "layers.1.weight": RNG.normal(size=(3, 3)).astype(np.float32),
+        "layers.1.bias": np.zeros(3, np.float32),
+        "layers.2.weight": RNG.normal(size=(1, 3)).astype(np.float32),
+        "layers.2.bias": np.zeros(1, np.float32),
     }
     for name in ("iou_tiny", "task_gap")
 }
@@ -58,7 +64,8 @@ def test_half_precision_halves_the_matrices_and_reads_as_single(tmp_path: Path) 
     full, half = tmp_path / "full.safetensors", tmp_path / "half.safetensors"
     write_head_file(full, packed())
     write_head_file(half, packed(), half=True)
-    n_numbers = sum(own["layers.0.weight"].size for own in WEIGHTS.values())
+    matrices = [one for own in WEIGHTS.values() for one in own.values() if one.ndim > 1]
+    n_numbers = sum(one.size for one in matrices)
     assert full.stat().st_size - half.stat().st_size == pytest.approx(2 * n_numbers, abs=32)
     found = read_head_file(half).weights["iou_tiny"]
     assert {tensor.dtype for tensor in found.values()} == {np.dtype(np.float32)}
@@ -66,6 +73,17 @@ def test_half_precision_halves_the_matrices_and_reads_as_single(tmp_path: Path) 
     np.testing.assert_allclose(found["layers.0.weight"], weight, rtol=1e-3)
     assert (found["layers.0.weight"] != weight).all()
     np.testing.assert_array_equal(found["inputs.mean"], mean)
+
+
+def test_heads_of_an_earlier_version_are_named_with_a_remedy(tmp_path: Path) -> None:
+    old = {**WEIGHTS["iou_tiny"], "laplace.scale": np.ones(4, np.float32)}
+    heads = pack_heads({**WEIGHTS, "iou_tiny": old}, METADATA)
+    write_head_file(tmp_path / "old.safetensors", heads)
+    message = (
+        r"old\.safetensors: head iou_tiny must hold .*laplace\.scale, .*; train its heads again"
+    )
+    with pytest.raises(WeightsError, match=message):
+        read_head_file(tmp_path / "old.safetensors")
 
 
 def test_a_number_that_half_precision_cannot_hold_is_named(tmp_path: Path) -> None:
