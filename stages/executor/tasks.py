@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from stages.program.main import one_line
+from stages.program.main import REPORTED, one_line
 from storage.errors import DataError, listed
 
 T = TypeVar("T")
@@ -54,8 +54,7 @@ class Failure:
 
 
 Run = Callable[[Iterable[Task[Any]]], Iterator[Done[Any] | Failure]]
-"""An executor: yields the outcome of each task as it arrives. One that fails stops no other, but an
-error that no user can fix ends all."""
+"""An executor: yields the outcome of each task as it arrives; one that fails stops no other."""
 
 
 def results_of(
@@ -74,6 +73,8 @@ def results_of(
     ------
     DataError
         If tasks failed, naming them, each with its reason; of a single one, its own error.
+    BaseException
+        An error of a task that no user can fix, with its traceback.
     """
     results: dict[str, T] = {}
     failures = []
@@ -83,8 +84,9 @@ def results_of(
         else:
             on_result(ended.task, ended.result)
             results[ended.task.name] = ended.result
-    if len(failures) == 1:
-        raise failures[0].error
+    for failure in failures:
+        if len(failures) == 1 or not isinstance(failure.error, REPORTED):
+            raise failure.error
     if failures:
         named = listed([*map(str, failures)], N_NAMED, "; ")
         raise DataError(f"every task must succeed, got {len(failures)} that did not ({named})")

@@ -31,7 +31,6 @@ from distributed import (
 from stages.executor.local import SILENT, VISIBLE, gpus_here, local_cluster
 from stages.executor.tasks import N_TRIES, Done, Failure, Run, Task
 from stages.executor.watch import TIMEOUT_S, Elsewhere, Watch, Workers
-from stages.program.main import REPORTED
 from stages.settings.blocks import ExecutorParams
 from storage.errors import DataError
 from storage.folders import passing_folder
@@ -193,10 +192,7 @@ def _outcome(task: Task[T], future: Future[T | Elsewhere]) -> Done[T] | Failure 
                 f"workers must live through {task.name}, got all that tried it dead, for want of "
                 "memory perhaps"
             )
-        error = error.with_traceback(future.traceback())  # type: ignore[no-untyped-call]
-        if not isinstance(error, REPORTED):
-            raise error
-        return Failure(task, error)
+        return Failure(task, error.with_traceback(future.traceback()))  # type: ignore[no-untyped-call]
     try:
         result = future.result(timeout=LOOK_S)
     except TimeoutError:

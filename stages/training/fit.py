@@ -133,7 +133,7 @@ def fit_there(cells: CellsToOpen, one: HeadToFit) -> TrainedHead:
 
 def _fit(data: TrainingSet, one: HeadToFit, advance: Callable[[int], None]) -> TrainedHead:
     # The images, or videos, that judged the trials also validate the heads. A split that has none
-    # to spare is refused at once.
+    # to spare is refused before a head is trained.
     held_out = Rows(*split_by_group(data.group, one.judging_seed))
     everything = Rows(np.arange(len(data.group)), np.arange(0))
     return train_head(

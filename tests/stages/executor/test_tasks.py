@@ -98,6 +98,8 @@ def test_the_only_failure_speaks_for_itself_and_several_are_listed() -> None:
         results_where(StoreError("torn"), DataError("late"))
     with pytest.raises(DataError, match=r"t19: x and 3 more\)"):
         results_where(*[DataError("x")] * 23)
+    with pytest.raises(TypeError, match="no len"):
+        results_where(StoreError("torn"), TypeError("no len"))
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
@@ -133,17 +135,17 @@ def test_local_workers_are_other_processes_that_die_and_come_back(
         Task("die", tasks.die_at_first, (str(tmp_path / "die"), 2)),
         Task("never", tasks.fail_at_first, (str(tmp_path / "never"), N_TRIES)),
         Task("deadly", tasks.die_at_first, (str(tmp_path / "deadly"), N_TRIES)),
+        Task("bug", tasks.has_bug),
         *(Task(f"where {i}", tasks.where, ("CUDA_VISIBLE_DEVICES",)) for i in range(20)),
     ]
     found, failures = run(todo, LOCAL)
     assert found.pop("die") >= 3, "once more if its result was lost with a worker"
-    deadly, never = sorted(map(str, failures))
+    (bug,) = (failure.error for failure in failures if failure.task.name == "bug")
+    assert any(entry.name == "has_bug" for entry in traceback.extract_tb(bug.__traceback__))
+    _, deadly, never = sorted(map(str, failures))
     assert deadly.startswith("deadly: workers must live through deadly, got all that tried it dead")
     assert never == "never: call 3 must be later"
     assert os.getpid() not in {pid for pid, _ in found.values()}
-    with pytest.raises(TypeError, match="no len") as bug:
-        run([Task("bug", tasks.has_bug)], LOCAL)
-    assert any(entry.name == "has_bug" for entry in traceback.extract_tb(bug.tb))
 
 
 @pytest.mark.slow
