@@ -267,7 +267,7 @@ def _tables_of_rows(
     masks: Sequence[tasks.JudgedMasks],
     each: tasks.Each,
 ) -> dict[str, pd.DataFrame]:
-    """The tables that are made row by row; measures are counted as those with intervals are."""
+    """The tables that are made row by row; the bar counts measures for AUC, then for statistics."""
     models, own = scores.models, tasks.own_masks(masks)
     largest = statistics.shown_model(list(models))
     n = sum(len(one.measures_of_tokens) for one in masks) + sum(len(one.measures) for one in own)

@@ -1,7 +1,7 @@
 """Stage ``gallery``: the most and the least uncertain objects of each kind as pictures.
 
 Reads   ``params.yaml:gallery``, ``params.yaml:splits``, ``results/splits/<split>/ranking.csv``
-        (by ``run.json``, held to its digest),
+        (checked by its digest in ``run.json``),
         ``cache/objects/<split>.zarr``, ``cache/features/<split>`` and ``cache/masks/<split>``
         (identity), the images; ``params.yaml:extract``, to check the cells by it.
 Writes  ``results/gallery/<split>/``: ``gallery.csv``, a WebP per row and ``gallery.json``.

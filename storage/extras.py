@@ -21,7 +21,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "dvc": ("dvc", "scmrepo"),
     "s3": ("boto3", "botocore", "obstore"),
 }
-"""Modules by the smallest extra that installs them; reading stores needs none."""
+"""Modules by the smallest extra that installs them; reading stores on disk needs none."""
 
 ALONE: Final = ("huggingface_hub",)
 """Modules that no extra brings, and whose package has their name."""

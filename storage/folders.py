@@ -236,8 +236,8 @@ def _lives(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # another user's
-        pass
+    except PermissionError:
+        return True  # another user's
     return True
 
 

@@ -158,7 +158,7 @@ def mixture_weights(
     Parameters
     ----------
     chosen
-        By judged proposal, those of the single clicks.
+        ``CellMasks`` of the single clicks, by judged proposal.
     """
     n_objects = len(chosen[JUDGED[0]].is_judged)
     weight = np.zeros((n_objects, len(MIXTURES), n_prompts, N_PROPOSALS))
@@ -189,7 +189,7 @@ def _members(
 
 
 def _cell_masks(
-    rows: CellRows, places: list[int], of_cell: Callable[[Shares, Shares], CellMasks]
+    rows: CellRows, columns: list[int], of_cell: Callable[[Shares, Shares], CellMasks]
 ) -> dict[str, CellMasks]:
     """Masks of some prompt sets as mixtures weigh them, for each judged proposal.
 
@@ -197,7 +197,7 @@ def _cell_masks(
     -----
     The judged proposal is chosen for each prediction; ties go to the first.
     """
-    sam_score, iou = rows.sam_score[:, places], rows.iou[:, places]
+    sam_score, iou = rows.sam_score[:, columns], rows.iou[:, columns]
     shares = task_probability(sam_score)
     return {
         judged: of_cell(shares, _ONE_OF_ALL[judged_proposals(judged, iou=iou, sam_score=sam_score)])

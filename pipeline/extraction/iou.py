@@ -100,7 +100,9 @@ class Stretch:
 @lru_cache(maxsize=64)
 def stretched(n: int, n_pixels: int) -> Stretch:
     """All pixels of a side, with align_corners=False."""
-    at = ((torch.arange(n_pixels) + 0.5) * (n / n_pixels) - 0.5).clamp(min=0)
+    at = (
+        (torch.arange(n_pixels, dtype=torch.float32, device="cpu") + 0.5) * (n / n_pixels) - 0.5
+    ).clamp(min=0)
     before = at.long()
     after = (before + 1).clamp(max=n - 1)
     return Stretch(slice(0, n_pixels), slice(0, n), before, after, at - before)

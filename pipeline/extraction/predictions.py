@@ -66,8 +66,8 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Prompt sets of one decoder call, of objects and columns of the rows."""
+class DecoderCall:
+    """Prompt sets of one call of the decoder, of objects and columns of the rows."""
 
     objects: Int[np.ndarray, " prompt"]
     columns: Int[np.ndarray, " prompt"]
@@ -77,13 +77,13 @@ class Asked:
     """Clicks that follow."""
 
 
-Call = tuple[Asked, Decoded]
-"""A decoder call, and what it gave."""
+Decoding = tuple[DecoderCall, Decoded]
+"""A call, and what it gave."""
 
-Found = tuple[Asked, dict[str, Tensor]]
+Found = tuple[DecoderCall, dict[str, Tensor]]
 """The same, with all that is kept of it."""
 
-Each = Callable[[Callable[[Call], Found], Iterable[Call]], Iterable[Found]]
+Each = Callable[[Callable[[Decoding], Found], Iterable[Decoding]], Iterable[Found]]
 """``map``, or what does the same in another time."""
 
 
@@ -120,19 +120,21 @@ def extract_objects(
     is_near = sam.device.type == "cpu"
     score = boxed_iou if is_near else mask_iou
 
-    def judged(call: Call) -> Found:
-        asked, decoded = call
+    def judged(decoding: Decoding) -> Found:
+        call, decoded = decoding
         logits = unview(decoded.logits, request.view)
-        iou = score(logits, truth[sam.upload(asked.objects)])
+        iou = score(logits, truth[sam.upload(call.objects)])
         found = _found(decoded, iou) | mask_figures(logits)
         if with_masks:
             found["mask_code"] = encode_logits(logits)
-        return asked, found
+        return call, found
 
-    calls = ((asked, _decode(sam, embedding, request, asked)) for asked in _asked(request, batch))
+    decoded = (
+        (call, _decode(sam, embedding, request, call)) for call in _decoder_calls(request, batch)
+    )
     shape = len(request.points), len(request.prompts)
     collected = Collected(shape, wait=None if is_near else sam.wait)
-    for found in each(judged, calls):
+    for found in each(judged, decoded):
         collected.add(found)
     return collected.rows() | _image_rows(embedding, len(request.points))
 
@@ -173,8 +175,8 @@ class Collected:
         return self._rows
 
     def _fill(self, calls: Sequence[Found]) -> None:
-        objects = np.concatenate([asked.objects for asked, _ in calls])
-        columns = np.concatenate([asked.columns for asked, _ in calls])
+        objects = np.concatenate([call.objects for call, _ in calls])
+        columns = np.concatenate([call.columns for call, _ in calls])
         near = {name: _fetched([found[name] for _, found in calls]) for name in calls[0][1]}
         if self._wait is not None:
             self._wait()
@@ -208,7 +210,7 @@ def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch 
     return torch.where(logits > 0, code.clamp(min=first), code.clamp(max=first - 1)).to(torch.uint8)
 
 
-def _asked(request: Request, batch: int) -> Iterator[Asked]:
+def _decoder_calls(request: Request, batch: int) -> Iterator[DecoderCall]:
     """Prompt sets of several numbers of points cannot share a call: see ``Sam.decode``."""
     every = range(len(request.points))
     for kinds in calls_of(request.prompts):
@@ -219,15 +221,15 @@ def _asked(request: Request, batch: int) -> Iterator[Asked]:
         for start in range(0, len(objects), batch):
             some = slice(start, start + batch)
             called = objects[some], columns[some], points[some], labels[some]
-            yield Asked(*called, kinds[0].n_corrections)
+            yield DecoderCall(*called, kinds[0].n_corrections)
 
 
-def _decode(sam: Sam, embedding: Embedding, request: Request, asked: Asked) -> Decoded:
+def _decode(sam: Sam, embedding: Embedding, request: Request, call: DecoderCall) -> Decoded:
     """Decode prompt sets, then the same with each correction."""
-    points, labels = asked.points, asked.labels
+    points, labels = call.points, call.labels
     decoded = sam.decode(embedding, points, labels=labels)
-    for _ in range(asked.n_corrections):
-        clicks, is_missed = _corrections(decoded, request, asked.objects)
+    for _ in range(call.n_corrections):
+        clicks, is_missed = _corrections(decoded, request, call.objects)
         points = np.concatenate([points, clicks[:, np.newaxis]], axis=1)
         labels = np.concatenate([labels, is_missed[:, np.newaxis]], axis=1)
         decoded = sam.decode(embedding, points, labels=labels)

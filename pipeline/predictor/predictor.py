@@ -289,7 +289,7 @@ class UncertainPredictor:
             n_images = len(self._images)
             raise RuntimeError(
                 f"an image must be set by set_image before a prediction, got {n_images} by "
-                "set_image_batch: call predict_batch"
+                "set_image_batch: set one, or call predict_batch for masks alone"
             )
         if not self._images:
             raise RuntimeError("an image must be set by set_image before a prediction, got none")

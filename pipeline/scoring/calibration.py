@@ -19,8 +19,8 @@ PixelScores = Mapping[str, Float[np.ndarray, "object *bins"]]
 Objects without a pixel in the region have NaN throughout.
 """
 
-_PIXEL_STATISTICS: Final = ("calibration_error", "brier", "nll", "pavpu")
-"""Names of ``PIXEL_STATISTICS``; means of the scores of that name, but for the first."""
+_MEANS: Final = ("brier", "nll", "pavpu")
+"""Those of ``PIXEL_STATISTICS`` that are means of the scores of their name."""
 
 N_BINS: Final = 10
 """Bins of equal mass of the calibration error and the reliability diagram."""
@@ -131,19 +131,19 @@ def pixel_rows(
             for region in REGIONS:
                 found = scores[protocol, model, region]
                 once = bootstrap.each_once(len(found["brier"]))
-                for statistic in _PIXEL_STATISTICS:
-                    (value,) = _statistic(statistic, found, once)
-                    resampled = bootstrap.interval(_statistic(statistic, found, resamples))
-                    yield PixelRow(protocol, model, region, statistic, float(value), resampled)
+                of_all = _pixel_statistics(found, once)
+                for statistic, resampled in _pixel_statistics(found, resamples).items():
+                    value, spread = float(of_all[statistic][0]), bootstrap.interval(resampled)
+                    yield PixelRow(protocol, model, region, statistic, value, spread)
 
 
-def _statistic(name: str, found: PixelScores, drawn: bootstrap.Resamples) -> bootstrap.Resampled:
-    if name != "calibration_error":
-        return _means(found[name][:, np.newaxis], drawn)[:, 0]
+def _pixel_statistics(
+    found: PixelScores, drawn: bootstrap.Resamples
+) -> dict[str, bootstrap.Resampled]:
     # Summed over the bins, the distance between their mean probability and truth, by share.
     gap = _means(np.subtract(found["bin_probability"], found["bin_truth"], dtype=np.float64), drawn)
-    error: bootstrap.Resampled = np.abs(gap).sum(axis=1)
-    return error
+    means = {name: _means(found[name][:, np.newaxis], drawn)[:, 0] for name in _MEANS}
+    return {"calibration_error": np.abs(gap).sum(axis=1), **means}
 
 
 def _means(

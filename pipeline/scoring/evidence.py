@@ -44,7 +44,7 @@ class Evidence:
     scores: ModelScores
     head_set: HeadSet | None = None
     predictions: Mapping[str, Values] = field(default_factory=dict)
-    """What the heads of the set predict, those of one train split, by objective."""
+    """Predictions of the set's heads from one train split, by objective."""
 
     def sam_score(self) -> Values:
         """SamScore of the judged proposal, in double precision."""

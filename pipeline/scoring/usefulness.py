@@ -22,8 +22,8 @@ NO_SPREAD: Final = 1e-12
 TOLERANCE: Final = 0.01
 """How far the mean IoU of routing may fall below the large model's."""
 
-
 Points = Float[np.ndarray, "point"]
+"""A number for each coverage."""
 
 
 def risk_coverage(
@@ -33,8 +33,9 @@ def risk_coverage(
 
     Returns
     -------
-    ``n_points`` evenly spaced coverages, the last one 1; the mean risk of the kept objects at each;
-    and their summed risk, divided by the number of all objects.
+    Shares of the objects that are kept, evenly spaced, the last one 1; the mean risk of those kept
+    at each (selective risk); their summed risk, divided by the number of all objects (generalised
+    risk).
     """
     # What is kept adds up as what is corrected does, from the other end.
     curve = correction_curve(np.zeros_like(risk), risk, -uncertainty, n_points=n_points + 1)

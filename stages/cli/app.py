@@ -86,7 +86,7 @@ class LateGroup(TyperGroup):
 
 
 def load_command(name: str) -> Any:  # noqa: ANN401 - click's, which newer Typers bring themselves
-    """Import a command: of its module a Typer ``app`` of several, or the function of its name."""
+    """Import a command's module: it has a Typer ``app`` of several commands, or its function."""
     own = name.replace("-", "_")
     module = import_module("stages.web.command" if name == "demo" else f"stages.cli.{own}")
     group = getattr(module, "app", None)

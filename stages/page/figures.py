@@ -54,7 +54,7 @@ UNNAMED: Final = ("worst to oracle", "random")
 MASKS_OF: Final = "segmentation"
 """Task whose measures are shown where the masks themselves are asked about."""
 
-OF_HEADS: Final = {*HEAD_MEASURES, *(line.name for line in RADAR_LINES)}
+BOLD: Final = {*HEAD_MEASURES, *(line.name for line in RADAR_LINES)}
 """Measures and lines of the radar that are drawn in bold."""
 
 
@@ -245,7 +245,7 @@ def _draw_orders(
     x: str = "corrected_fraction",
     y: str = "mean_iou",
 ) -> None:
-    """Curves over the band from the worst order to the oracle's, a random one if there is any."""
+    """Curves over the band from the worst order to the oracle's; a random one's, if it is there."""
     worst, oracle = (table[table["measure"] == name] for name in ("worst", "oracle"))
     panel.fill_between(
         oracle[x],
@@ -280,7 +280,7 @@ def _draw(
         y,
         color=labels.COLOURS[measure],
         linestyle=":" if measure == "random" else dashes,
-        linewidth=2 if measure in OF_HEADS else 1.2,
+        linewidth=2 if measure in BOLD else 1.2,
         alpha=FAINT if other_heads else 1,
         label=label,
         gid=LINE + label,

@@ -49,7 +49,7 @@ class Line:
     meaning: str
 
 
-OF_HEADS: Final = {line.name: line.measures for line in RADAR_LINES}
+RADAR_MEASURES: Final = {line.name: line.measures for line in RADAR_LINES}
 """Measures by task of the lines of the radar."""
 
 LINES: Final = (
@@ -67,12 +67,12 @@ LINES: Final = (
     ),
     Line(
         "heads, paper",
-        OF_HEADS["gaps_star"],
+        RADAR_MEASURES["gaps_star"],
         "Δ* or 1 − USAM: small networks that read the model's tokens, as the paper's",
     ),
     Line(
         "heads, ours",
-        OF_HEADS["gaps_star_ours"],
+        RADAR_MEASURES["gaps_star_ours"],
         "the same, by networks that also read figures of the mask",
     ),
 )

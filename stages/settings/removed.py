@@ -16,7 +16,7 @@ REMOVED: Final[Mapping[str, str]] = {
     "usam cache pack": "run `zip -0 -r ../STORE.zip .` in the store (docs/share.md)",
     "usam cache unpack": "run `unzip STORE.zip -d STORE`, or open the ZIP file as it is",
     "usam family": "run `python -m tools.family` in a clone (docs/mini.md)",
-    "usam predict --bayesian": "run the pipeline on your images, whose stage `entropy` computes "
+    "usam predict --bayesian": "run the pipeline on your images: its stage `entropy` computes "
     "entropies over views, clicks and models (docs/datasets.md)",
     "usam predict --good-iou": "say by --cost-of-click, --cost-of-larger-model and "
     "--cost-of-person what a correction must gain to be advised (docs/predict.md)",

@@ -19,7 +19,7 @@ def check_versions(path: Path = VERSIONS_FILE) -> None:
     Raises
     ------
     ParamsError
-        With both.
+        Naming all versions of either.
     """
     found = read_yaml(path)
     if found != VERSIONS:

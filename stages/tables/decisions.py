@@ -85,7 +85,7 @@ def _predicted(found: SplitResults, own: pd.DataFrame, choices: list[str]) -> di
         if gains[0] in own:  # trained
             label = report_table.measure_name(f"by Δ*{kind.label}", train_split, first)
             # Keeping gains nothing.
-            predicted[label] = own.reindex(columns=["keep", *gains], fill_value=0).to_numpy()
+            predicted[label] = np.column_stack([np.zeros(len(own)), own[gains]])
     return predicted
 
 

@@ -26,7 +26,7 @@ TIMED: Final = ("sam2", "sam2.1")
 PAPER: Final = "_paper"
 """End of the names of columns that hold the paper's numbers for the column before."""
 
-PaperNumbers = Literal[
+PaperTable = Literal[
     "relative", "auc", "ablation", "best_model", "view", "correlation", "trials", "runtime"
 ]
 
@@ -35,7 +35,7 @@ VALUES: Final = {"percent": "", "difference": "_difference"}
 """Columns of the paper's numbers, and what follows the split in the names of ours."""
 
 
-def paper_numbers(name: PaperNumbers, task: str = "") -> pd.DataFrame:
+def paper_numbers(name: PaperTable, task: str = "") -> pd.DataFrame:
     """Numbers of the paper, as printed there: percent, correlations, trials or seconds.
 
     Parameters

@@ -10,7 +10,7 @@ from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.measures import TASK_MEASURES
 from pipeline.scoring.tasks import REFINED, default_model
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
-from stages.tables.paper import DataSets, PaperNumbers
+from stages.tables.paper import DataSets, PaperTable
 from storage.outputs.results import SplitResults
 
 Results = Mapping[str, SplitResults]
@@ -121,7 +121,7 @@ def a_column_a_split(
     Parameters
     ----------
     difference
-        Column of which the same is put behind, with ``DIFFERENCE`` in the names.
+        Column that is pivoted likewise; its columns follow, with ``DIFFERENCE`` in their names.
     splits
         Those that get columns though they may have no row.
     """
@@ -213,9 +213,8 @@ class ReportTable:
     for that table grows with the objects."""
     paper_table: int | None = None
     """Number of the paper's table; with ``{task}``, that of the first task's."""
-    paper: PaperNumbers | None = None
-    """The paper's numbers beside it, unless ``make`` puts them there; of a table of all or of a
-    task."""
+    paper: PaperTable | None = None
+    """The paper's numbers beside it, of one task or of all, unless ``make`` puts them there."""
     number_format: str = PERCENT_FORMAT
     n_digits: int = 1
     """Digits behind the point, on the page."""

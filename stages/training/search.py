@@ -309,7 +309,8 @@ def _multifidelity(
 
 def _space(facade: Facade, seed: int) -> ConfigurationSpace:
     names = {"full": ("epochs", "batch_size"), "multifidelity": ("batch_size",)}[facade]
-    whole = [Integer(name, (int(low), int(high))) for name in names for low, high in [RANGES[name]]]
+    ranges = {name: RANGES[name] for name in names}
+    whole = [Integer(name, (int(low), int(high))) for name, (low, high) in ranges.items()]
     rate = Float("learning_rate", RANGES["learning_rate"], log=True)
     return ConfigurationSpace(
         space=[*whole, rate, Float("momentum", RANGES["momentum"])], seed=seed

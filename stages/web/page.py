@@ -198,8 +198,9 @@ class Page:
         self, *, model: str | None = None, heads: Sequence[Path] = (), family: str = "mini"
     ) -> None:
         self.models = Models(offered_heads(heads, family))
-        self.heads = next(iter(self.models.choices))  # those that were given, or the family's own
-        first = self.models.choices[self.heads]
+        # Those that were given, or the family's own.
+        self.default_heads = next(iter(self.models.choices))
+        first = self.models.choices[self.default_heads]
         self.model = model or next(iter(first.models), first.file.readers[0])
         self.images = OpenImages()
         self.queue = JobQueue("model")
@@ -214,6 +215,6 @@ class Page:
 
     def _warm_up(self) -> None:
         """Load the model and compile what its first answer would wait for."""
-        predictor = self.models.predictor(self.heads, self.model)
+        predictor = self.models.predictor(self.default_heads, self.model)
         image = OpenImage(self.scenes[0].png)
         image.predictor_like(predictor).predict_uncertainties([PromptSet([[128, 128]], [1])])

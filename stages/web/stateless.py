@@ -102,7 +102,7 @@ def _parsed(body: bytes) -> tuple[PredictRequest, UInt8[np.ndarray, "h w 3"]]:
 
 
 def _answer(page: Page, asked: PredictRequest, rgb: UInt8[np.ndarray, "h w 3"]) -> PredictResponse:
-    loaded = page.models.predictor(asked.heads or page.heads, asked.model or page.model)
+    loaded = page.models.predictor(asked.heads or page.default_heads, asked.model or page.model)
     predictor = UncertainPredictor(loaded.sam, loaded.heads)
     predictor.set_image(rgb)
     prompts = [messages.prompt_of(asked)]

@@ -98,7 +98,10 @@ class Files:
         """Bytes and digest of a file as it is; in a folder, memory holds little of it at a time."""
         if isinstance(self.target, Path):
             return record_of(self.target / name)
-        return FileRecord.of(self.read(name) or b"")
+        data = self.read(name)
+        if data is None:
+            raise StoreError(f"{self}/{name} must be there, got none")
+        return FileRecord.of(data)
 
     def names(self) -> list[str]:
         """Every file that is there, sorted."""

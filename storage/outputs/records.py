@@ -1,7 +1,7 @@
 """Records: JSON with its own sha256 and those of the files that were written with it.
 
-Files that were edited, cut off or put there by hand are not mistaken for results. Also lines of
-JSON, which grow while work goes on.
+Files that were edited, cut off or put there by hand are not mistaken for results. Also files of
+JSON lines, which grow while work goes on.
 """
 
 import hashlib

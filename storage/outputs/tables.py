@@ -1,6 +1,6 @@
 """Tables of results as CSV files, each written whole or not at all; readers check their columns.
 
-Only files that are as they were written are read: a record beside each has its digest.
+They trust the file: callers hold it to its digest first, which a record beside it has.
 """
 
 from collections.abc import Collection, Iterable, Iterator

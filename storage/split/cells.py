@@ -129,7 +129,7 @@ class OpenCell:
         return first
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)  # each is itself alone, as a key of what was read of it
 class SplitCells:
     """Cells of the same objects and images, by model and view."""
 

@@ -108,7 +108,7 @@ def _read_scores(cells: SplitCells, run: range) -> dict[tuple[str, str], list[Sc
     return {name: [values[own] for values in scores] for name, scores in found.items()}
 
 
-@lru_cache(maxsize=2)  # a chunk holds many runs, and threads may be in two
+@lru_cache(maxsize=2)  # a chunk holds many runs, and threads may be at the end of one
 def _chunk_scores(cells: SplitCells, rows: range) -> dict[tuple[str, str], list[Scores]]:
     """The same of whole chunks; at an address, asked for in parallel."""
 

@@ -85,7 +85,7 @@ class Store:
         """Files that are absent or of another size than in the manifest.
 
         A loss of power can leave empty files, and zarr reads an empty shard as fill values.
-        Elsewhere than in a folder none is asked for.
+        Empty for a store elsewhere than in a folder: its files are not asked for.
         """
         if self.files.folder is None:
             return ()

@@ -70,7 +70,7 @@ class MaskChunks:
     shard_objects: int
     manifest: Manifest
     _indices: dict[str, bytes | memoryview] = field(default_factory=dict, init=False, compare=False)
-    """Indices of the shards that were read from; in a folder, they are those of the manifest."""
+    """Of each shard that was read from; one in a folder was compared with the manifest first."""
 
     @property
     def object_bytes(self) -> int:

@@ -124,7 +124,7 @@ def test_center_is_exact_on_large_images() -> None:
     assert sample_prompts(mask, seed=0)[0].tolist() == [1500, 1498]
 
 
-def test_seeds_follow_from_names_alone() -> None:
+def test_the_seed_of_an_object_stays_what_it_was() -> None:
     assert derive_seed(0, "000000000139.jpg", 7) == 16066466233698004836
 
 

@@ -138,7 +138,7 @@ def test_without_heads_and_moved_clicks_the_other_measures_are_the_same(
     pd.testing.assert_frame_equal(untrained.objects, found.objects[list(untrained.objects)])
 
 
-def test_intervals_follow_from_the_seed(untrained: SplitResults, found: SplitResults) -> None:
+def test_intervals_change_with_the_seed(untrained: SplitResults, found: SplitResults) -> None:
     first, second = (
         one.auc.query("task == 'model' and measure == 'h_std'") for one in (found, untrained)
     )

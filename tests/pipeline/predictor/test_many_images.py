@@ -107,7 +107,7 @@ def test_one_image_and_many_are_not_mistaken_for_each_other() -> None:
     predictor.set_image_batch(IMAGES)
     for ask in (predictor.predict, predictor.predict_uncertainty):
         with pytest.raises(
-            RuntimeError, match=r"set by set_image .*, got 3 by set_image_batch: call"
+            RuntimeError, match=r"set by set_image .*, got 3 by set_image_batch: set one"
         ):
             ask(CLICKS[0], LABELS[0])
     predictor.set_image(IMAGES[0])

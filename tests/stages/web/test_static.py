@@ -1,13 +1,21 @@
-"""The page's files name what is there: commands, and elements."""
+"""The page's files name what is there, commands and elements, and no other machine."""
 
 import re
+from pathlib import Path
 from typing import Final
+
+import pytest
 
 from stages.predictor.card_entries import COMMANDS
 from stages.web.app import STATIC
 from tests.fixtures.dvc_stages import ROOT
 
 HTML: Final = (STATIC / "index.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("path", sorted(STATIC.iterdir()), ids=lambda path: path.name)
+def test_a_file_names_no_other_machine(path: Path) -> None:
+    assert re.findall(r"(?:https?:)?//[\w.]+\.\w+|@import|url\(", path.read_text("utf-8")) == []
 
 
 def test_the_page_and_the_readme_have_the_three_commands_for_a_photograph() -> None:
