@@ -19,7 +19,7 @@ from stages.filling.job import (
     prepared,
     settled,
 )
-from stages.program.main import check_unchanged
+from stages.program.main import REPORTED, check_unchanged
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
 from stages.settings.blocks import ExecutorParams, ExtractParams, Split
@@ -94,8 +94,10 @@ def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> dict[CellJob,
             if isinstance(ended, Done):
                 unread[job].update(ended.result)
                 count(by_job[job].split.n_objects(names))
-            else:
+            elif isinstance(ended.error, REPORTED):
                 errors.setdefault(job, ended.error)
+            else:
+                raise ended.error
     for job, images in unread.items():
         if images:
             errors.setdefault(job, _unread_error(job, by_job[job], images))
