@@ -14,6 +14,7 @@ import yaml
 import storage
 from pipeline.sam.building import build
 from pipeline.sam.families import models_of
+from pipeline.vocabulary import objectives_of
 from stages import extract, extract_train, prepare
 from storage.paths import features_path
 from tests.fixtures.extract_project import run
@@ -43,6 +44,7 @@ def family(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params |= {
         "models": list(models_of(request.param)),
+        "objectives": list(objectives_of(models_of(request.param))),
         "views": view_settings("identity"),
         "eval_splits": ["coco_val"],
         "train_splits": ["coco_train"],
