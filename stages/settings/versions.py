@@ -19,7 +19,7 @@ def check_versions(path: Path = VERSIONS_FILE) -> None:
     Raises
     ------
     ParamsError
-        Naming all versions of either.
+        If one differs, is missing or unknown; the message has the versions of file and code.
     """
     found = read_yaml(path)
     if found != VERSIONS:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from stages import extract
 from stages.cli.fill import choose, choose_names
+from stages.executor.tasks import Failure, Task
 from stages.filling import fill as fill_module
 from stages.filling.job import Unread, fill_shards
 from stages.settings.params import read_params
@@ -171,6 +173,18 @@ def test_workers_that_write_to_another_folder_are_noticed(
         "that are not: all processes must write to the same folder"
     )
     assert not outputs()
+
+
+def test_a_bug_in_a_worker_ends_the_rest_and_keeps_its_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failures = [Failure(Task("t", fill_shards, (None, (), False)), TypeError(n)) for n in "ab"]
+    ended = iter(failures)
+    monkeypatch.setattr(fill_module, "executor_of", lambda *_, **__: nullcontext(lambda _: ended))
+    with pytest.raises(TypeError) as caught:
+        run(extract, *CELL)
+    assert caught.value is failures[0].error
+    assert list(ended) == failures[1:]
 
 
 def cut_short(path: Path) -> None:
