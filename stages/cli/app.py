@@ -1,6 +1,5 @@
 """``usam``: the command line for users; DVC runs stages as ``python -m stages.<stage>``."""
 
-import re
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version
@@ -8,14 +7,6 @@ from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
-
-from stages.settings.removed import removal
-
-UsageError: Final[type[Any]] = typer.BadParameter.__mro__[1]
-"""Click's; newer Typers bring a Click of their own."""
-
-UNKNOWN: Final = r"(?:No such (?:command|option):?|Got unexpected extra argument\S*) \W*?([\w-]+)"
-"""Begins what Click says of a word that it does not know."""
 
 GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     "Masks and how wrong they may be": {
@@ -69,20 +60,6 @@ class LateGroup(TyperGroup):
         """The command to run, imported, and its arguments."""
         name, found, rest = super().resolve_command(ctx, args)
         return name, load_command(found.name or "") if found else None, rest
-
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's
-        """Run a command; name removed commands and options with their remedy."""
-        try:
-            return super().invoke(ctx)
-        except UsageError as error:
-            unknown = re.match(UNKNOWN, error.message)
-            if unknown is None:
-                raise
-            above = error.ctx.command_path.removeprefix(ctx.command_path)
-            line = removal(f"usam{above} {unknown[1]}")
-            if line is None:
-                raise
-            error.ctx.fail(line)
 
 
 def load_command(name: str) -> Any:  # noqa: ANN401 - click's, which newer Typers bring themselves

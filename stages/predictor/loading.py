@@ -13,7 +13,6 @@ from pipeline.vocabulary import PROTOCOLS, TRAIN_PROMPTS
 from stages.extraction.models import load_sam
 from stages.predictor.card_entries import DRAWN_ONLY, gate_of, training_colours
 from stages.settings.parsing import check_known
-from stages.settings.removed import removal
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError, WeightsError
@@ -201,9 +200,9 @@ def _heads(
     gate, of_sets = (gate_of(found.card, model, of_sets=of) for of in (False, True))
     kind = found.card["kind"]
     if kind not in KINDS:
-        remedy = removal(f"heads: {kind}") or "export others by `usam heads export --kind`"
         raise DataError(
-            f"heads in {path} must be of the kind {' or '.join(KINDS)}, got {kind}: {remedy}"
+            f"heads in {path} must be of the kind {' or '.join(KINDS)}, got {kind}: "
+            "export others by `usam heads export --kind`"
         )
     try:
         return ProposalHeads(

@@ -11,7 +11,6 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
 
-from stages.settings.removed import removal
 from storage.errors import shown
 
 T = TypeVar("T")
@@ -25,10 +24,9 @@ class ParamsError(ValueError):
 
 
 def check_known(thing: str, name: str, known: Collection[str]) -> None:
-    """Refuse a name outside a vocabulary; one that was removed is named with its remedy."""
+    """Refuse a name outside a vocabulary."""
     if name not in known:
-        rule = f"{thing} must be one of {', '.join(known)}, got {shown(name)}"
-        raise ParamsError(removal(f"{thing}: {name}") or rule)
+        raise ParamsError(f"{thing} must be one of {', '.join(known)}, got {shown(name)}")
 
 
 @dataclass_transform(frozen_default=True)
@@ -125,8 +123,7 @@ def _message(fault: ErrorDetails, schema: Schema) -> str:
         case "unexpected_keyword_argument":
             of = f" of {'.'.join(loc[:-1])}" if loc[:-1] else ""
             allowed = ", ".join(_schema_at(loc[:-1], schema)[1]["properties"])
-            line = f"key{of} must be one of {allowed}, got {shown(loc[-1])}"
-            return removal(".".join(loc)) or line
+            return f"key{of} must be one of {allowed}, got {shown(loc[-1])}"
         case "invalid_key":
             return f"{_key(loc[:-1])} must have text as keys, got {got}"
         case "value_error":  # settings that are right by themselves, but not together
@@ -138,8 +135,7 @@ def _message(fault: ErrorDetails, schema: Schema) -> str:
         rule = f"be {_rule(keys)}" if keys else "have text as keys"
         return f"{_key(loc[:-2])} must {rule}, got {got}"
     known, own = _schema_at(loc, schema)
-    line = f"{_key(known)} must be {_rule(own)}, got {got}"
-    return removal(f"{_key(known)}: {fault['input']}") or line
+    return f"{_key(known)} must be {_rule(own)}, got {got}"
 
 
 def _key(loc: Sequence[str]) -> str:

@@ -116,7 +116,7 @@ def test_heads_of_another_precision_are_refused_and_taken_as_the_default(tmp_pat
     ("n_channels", "changes", "message"),
     [
         (32, {}, r"n_channels \(32 -> 64\)"),
-        (64, {"kind": "ensemble"}, "got ensemble: heads: ensemble was removed"),
+        (64, {"kind": "ensemble"}, "got ensemble: export others by "),
         (64, {"tokens": "sam2.1/selected"}, r"read tokens of all models, got sam2\.1: name "),
     ],
     ids=["width", "kind", "ladder"],
