@@ -8,7 +8,7 @@ Writes  ``cache/entropy/<split>.zarr``.
 import numpy as np
 
 from pipeline.views import entropy_views
-from stages.executor.cells import CellsToOpen, opened
+from stages.executor.opened_cells import CellsToOpen, opened
 from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known

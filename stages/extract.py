@@ -4,7 +4,7 @@ Reads   ``params.yaml:extract``, ``cache/objects/<split>.zarr``, the images, the
 Writes  ``cache/features/<split>/<model>/<view>.zarr``, ``cache/masks/<split>/<model>/<view>.zarr``.
 """
 
-from stages.filling.fill import run_cell
+from stages.filling.fill_cells import run_cell
 from stages.program.main import stage_main
 from stages.settings.params import read_params
 from stages.settings.parsing import check_known

@@ -5,7 +5,7 @@ Writes  ``cache/features/<split>/<model>/identity.zarr``; prompt sets ``center``
         ``refined``, and those of ``params.yaml:train_prompts``.
 """
 
-from stages.filling.fill import run_cell
+from stages.filling.fill_cells import run_cell
 from stages.program.main import stage_main
 from stages.settings.params import read_params
 from stages.settings.parsing import check_known

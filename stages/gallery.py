@@ -18,8 +18,8 @@ import pandas as pd
 from pipeline.gallery import Judging, by_judged, gallery_rows
 from pipeline.scoring.measures import ranked_name
 from pipeline.views import default_view
-from stages.executor.cells import CellsToOpen, opened
 from stages.executor.executors import map_by
+from stages.executor.opened_cells import CellsToOpen, opened
 from stages.object_pictures import by_source, drawn
 from stages.program.main import check_unchanged, stage_main
 from stages.program.progress import progress

@@ -12,7 +12,7 @@ from PIL import Image
 from pipeline.gallery import draw_object, foreground
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import PROMPTS
-from stages.executor.cells import CellsToOpen, opened
+from stages.executor.opened_cells import CellsToOpen, opened
 from storage.images.videos import SplitImages, video_of
 from storage.rle import decode_rle
 from storage.split.cells import OpenCell, SplitCells

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.training import Plan
 from pipeline.vocabulary import objectives_of
-from stages.executor.cells import CellsToOpen, opened
+from stages.executor.opened_cells import CellsToOpen, opened
 from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known

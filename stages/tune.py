@@ -53,7 +53,7 @@ def _search(
     executor: ExecutorParams,
 ) -> tuple[list[Trial], Path]:
     # Imported here because it takes seconds, and 0 trials need none of it.
-    from stages.executor.cells import CellsToOpen  # noqa: PLC0415
+    from stages.executor.opened_cells import CellsToOpen  # noqa: PLC0415
     from stages.training.search import Study, search  # noqa: PLC0415
 
     cells = CellsToOpen(split, expected, cache_location())

@@ -11,7 +11,7 @@ from stages.cards.readme import cache_card
 from stages.cli.columns import aligned, bytes_text
 from stages.cli.fill import parts_of
 from stages.cli.listing import ls, own_part
-from stages.filling.fill import adopt_outputs, run_cell
+from stages.filling.fill_cells import adopt_outputs, run_cell
 from stages.filling.job import Filling, possible
 from stages.filling.plans import all_cells
 from stages.program.main import REPORTED, one_line, reported_errors, running

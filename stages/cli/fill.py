@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from stages.cli.plan import lacking_table
-from stages.filling.fill import adopt_outputs, device_of
-from stages.filling.fill import fill as fill_all
+from stages.filling.fill_cells import adopt_outputs, device_of
+from stages.filling.fill_cells import fill as fill_all
 from stages.filling.job import Filling, possible, settled
 from stages.filling.plans import all_cells, plan_cell, prepared_as_set, reason_to_run
 from stages.program.main import one_line, reported_errors

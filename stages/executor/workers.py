@@ -28,8 +28,8 @@ from distributed import (
     wait,
 )
 
+from stages.executor.executors import N_TRIES, Done, Failure, Run, Task
 from stages.executor.local import SILENT, VISIBLE, gpus_here, local_cluster
-from stages.executor.tasks import N_TRIES, Done, Failure, Run, Task
 from stages.executor.watch import TIMEOUT_S, Elsewhere, Watch, Workers
 from stages.settings.blocks import ExecutorParams
 from storage.errors import DataError

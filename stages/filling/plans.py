@@ -7,7 +7,7 @@ from typing import Final
 
 from pipeline.sam.families import row_of
 from pipeline.vocabulary import N_PROPOSALS
-from stages.filling.fill import fitting
+from stages.filling.fill_cells import fitting
 from stages.filling.job import possible
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import Params

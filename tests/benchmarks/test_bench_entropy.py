@@ -23,7 +23,7 @@ from pipeline.masks import CUT, decode, encode
 from pipeline.prompts import sample_prompts
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.views import default_view
-from stages.executor.cells import CellsToOpen
+from stages.executor.opened_cells import CellsToOpen
 from stages.settings.blocks import ExecutorParams
 from stages.settings.signatures import eval_cells, settings_of_cells
 from stages.shard_entropies import split_arrays

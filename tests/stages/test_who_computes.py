@@ -14,7 +14,7 @@ import yaml
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from stages.executor import workers as dask_workers
-from stages.executor.tasks import Run
+from stages.executor.executors import Run
 from stages.settings.blocks import ExecutorParams
 from tests.fixtures.dask_daemons import running_dask
 from tests.fixtures.dvc_stages import ROOT

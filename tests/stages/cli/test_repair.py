@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from stages import extract
 from stages.cli.app import app
-from stages.filling.fill import run_cell
+from stages.filling.fill_cells import run_cell
 from stages.settings.signatures import CellName
 from storage.errors import StoreError
 from storage.paths import POOL, features_path, masks_path, objects_path

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from stages import extract
-from stages.filling import fill as fill_module
+from stages.filling import fill_cells as fill_module
 from stages.settings.params import read_params
 from storage.paths import POOL
 from storage.pool.cell import SETTINGS

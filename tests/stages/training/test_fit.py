@@ -18,9 +18,8 @@ from pipeline.heads.kinds import HeadSet, OneCycle, head_sets
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import READ, set_inputs
 from stages import train, tune
-from stages.executor.cells import CellsToOpen
-from stages.executor.executors import executor_of
-from stages.executor.tasks import Run
+from stages.executor.executors import Run, executor_of
+from stages.executor.opened_cells import CellsToOpen
 from stages.settings.blocks import ExecutorParams
 from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training import fit

@@ -12,8 +12,8 @@ from typing import Final
 import pytest
 
 from pipeline.heads.kinds import Trial
-from stages.executor.cells import CellsToOpen
-from stages.executor.tasks import Run
+from stages.executor.executors import Run
+from stages.executor.opened_cells import CellsToOpen
 from stages.settings.blocks import ExecutorParams, TuneParams
 from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training import search as searching

@@ -16,8 +16,8 @@ import pytest
 
 from stages import extract
 from stages.cli.fill import choose, choose_names
-from stages.executor.tasks import Failure, Task
-from stages.filling import fill as fill_module
+from stages.executor.executors import Failure, Task
+from stages.filling import fill_cells as fill_module
 from stages.filling.job import Unread, fill_shards
 from stages.settings.params import read_params
 from storage.errors import StoreError

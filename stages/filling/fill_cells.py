@@ -7,8 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from stages.executor.executors import executor_of
-from stages.executor.tasks import N_NAMED, Done, Task, results_of
+from stages.executor.executors import N_NAMED, Done, Task, executor_of, results_of
 from stages.filling.job import (
     CellJob,
     Filling,

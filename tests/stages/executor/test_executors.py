@@ -13,8 +13,15 @@ from typing import Any, Final
 
 import pytest
 
-from stages.executor.executors import executor_of, in_threads, map_by
-from stages.executor.tasks import N_TRIES, Failure, Task, results_of
+from stages.executor.executors import (
+    N_TRIES,
+    Failure,
+    Task,
+    executor_of,
+    in_threads,
+    map_by,
+    results_of,
+)
 from stages.settings.blocks import ExecutorParams
 from storage.errors import DataError, StoreError
 from storage.paths import WORK
