@@ -16,7 +16,7 @@ from pipeline.predictor.advice import KEEP, Costs
 from pipeline.prompts import sample_prompts
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, N_DEMO_SCENES, draw_scene, scene_seeds
 from stages.predictor.loading import load_predictor
-from stages.web.page import SCENES_FILE, Scene
+from stages.web.page_state import SCENES_FILE, Scene
 from storage.folders import whole_file
 
 LEAST_IOU: Final = 0.8

@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
-from stages.web.page import Page
+from stages.web.page_state import PageState
 from storage.images.files import png_bytes
 from tools.served_page import served
 from tools.show_predictions import PHOTO
@@ -33,7 +33,7 @@ N_COLOURS: Final = 256
 
 def main() -> None:
     """Write the picture."""
-    with served(Page()) as address:
+    with served(PageState()) as address:
         png = take_picture(address)
     with Image.open(io.BytesIO(png)) as picture:
         few = picture.convert("RGB").quantize(N_COLOURS, kmeans=3, dither=Image.Dither.NONE)

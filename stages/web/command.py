@@ -31,13 +31,13 @@ def demo(
 ) -> None:
     """Serve a web page to click on images, your own or drawn ones."""
     with reported_errors():
-        from stages.web.page import Page  # noqa: PLC0415
+        from stages.web.page_state import PageState  # noqa: PLC0415
         from stages.web.server import open_endpoint, serve  # noqa: PLC0415
 
         endpoint = open_endpoint(host, port)
         with closing(endpoint.listener):
             there = () if heads else models_there(family)  # heads may read another model's tokens
             print(f"loading {model or next(iter(there), family)}", flush=True)
-            page = Page(model=model, heads=heads or (), family=family)
+            page = PageState(model=model, heads=heads or (), family=family)
             print(f"open {endpoint.address}, end with Ctrl-C", flush=True)
             serve(page, endpoint)

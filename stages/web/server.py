@@ -13,8 +13,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from stages.program.stopping import stoppable
 from stages.settings.parsing import ParamsError
-from stages.web.app import web_app
-from stages.web.page import Page
+from stages.web.page_state import PageState
+from stages.web.routes import web_app
 from stages.web.security import is_loopback_address
 from storage.errors import shown
 
@@ -108,13 +108,13 @@ def open_endpoint(host: str, port: int) -> Endpoint:
     return Endpoint(listener, token)
 
 
-def serve(page: Page, endpoint: Endpoint) -> None:
+def serve(page: PageState, endpoint: Endpoint) -> None:
     """Answer until Ctrl-C or SIGTERM, which uvicorn passes on after the last answer."""
     with stoppable("no image is kept"):
         server_of(page, endpoint).run(sockets=[endpoint.listener])
 
 
-def server_of(page: Page, endpoint: Endpoint) -> uvicorn.Server:
+def server_of(page: PageState, endpoint: Endpoint) -> uvicorn.Server:
     """A server that writes nothing but its errors."""
     config = uvicorn.Config(
         web_app(page, token=endpoint.token),

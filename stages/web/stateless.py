@@ -14,11 +14,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
 
 from pipeline.predictor import UncertainPredictor, Uncertainty, coco_masks
 from stages.predictor.answers import mask_result
-from stages.web import images, messages
-from stages.web.page import Page
+from stages.web import messages, open_images
+from stages.web.page_state import PageState
 from storage.outputs.coco_results import attributes_of
 
-MOST_BYTES: Final = images.MOST_UPLOAD_BYTES * 4 // 3 + messages.MOST_QUESTION_BYTES
+MOST_BYTES: Final = open_images.MOST_UPLOAD_BYTES * 4 // 3 + messages.MOST_QUESTION_BYTES
 """Of a body: base64 has four characters for three bytes."""
 
 SCHEMA: Final = "/openapi.json"
@@ -84,7 +84,7 @@ router: Final = APIRouter(prefix="/api")
 )
 async def predict(request: Request) -> PredictResponse:
     """Segment one object of an image, and say how wrong the mask may be; nothing is kept."""
-    page = cast("Page", request.app.state.page)
+    page = cast("PageState", request.app.state.page)
     body = await messages.read_body(request, most_bytes=MOST_BYTES, what="question")
 
     async def answered() -> PredictResponse:
@@ -96,12 +96,14 @@ async def predict(request: Request) -> PredictResponse:
 
 def _parsed(body: bytes) -> tuple[PredictRequest, UInt8[np.ndarray, "h w 3"]]:
     asked = messages.parse_request(PredictRequest, body, f"{SCHEMA} has it")
-    if len(asked.image) > images.MOST_UPLOAD_BYTES:
-        raise messages.too_long("image", images.MOST_UPLOAD_BYTES)
-    return asked, images.decode(asked.image)
+    if len(asked.image) > open_images.MOST_UPLOAD_BYTES:
+        raise messages.too_long("image", open_images.MOST_UPLOAD_BYTES)
+    return asked, open_images.decode(asked.image)
 
 
-def _answer(page: Page, asked: PredictRequest, rgb: UInt8[np.ndarray, "h w 3"]) -> PredictResponse:
+def _answer(
+    page: PageState, asked: PredictRequest, rgb: UInt8[np.ndarray, "h w 3"]
+) -> PredictResponse:
     loaded = page.models.predictor(asked.heads or page.default_heads, asked.model or page.model)
     predictor = UncertainPredictor(loaded.sam, loaded.heads)
     predictor.set_image(rgb)

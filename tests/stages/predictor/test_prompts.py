@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from stages.cli.app import app
 from stages.predictor.prompts import check_prompts
-from stages.web.page import Page
+from stages.web.page_state import PageState
 from storage.datasets.coco import CocoPrompt, PromptedImage
 from storage.datasets.records import ImageRecord
 from tests.fixtures.predictors import drawn, mini_predictor
@@ -34,8 +34,8 @@ REFUSED: Final[dict[str, tuple[tuple[Click, ...], Box | None]]] = {
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    page = Page()
+def page() -> Iterator[PageState]:
+    page = PageState()
     yield page
     page.queue.close()
 
@@ -59,7 +59,7 @@ def words_of_python(clicks: tuple[Click, ...], box: Box | None) -> str:
     return str(refused.value)
 
 
-def words_of_the_page(page: Page, clicks: tuple[Click, ...], box: Box | None) -> str:
+def words_of_the_page(page: PageState, clicks: tuple[Click, ...], box: Box | None) -> str:
     async def ask(client: httpx.AsyncClient) -> str:
         image = await opened(client, png(drawn()))
         address = f"/api/images/{image['image']}/answer"
@@ -104,7 +104,7 @@ def words_of_a_coco_file(clicks: tuple[Click, ...], box: Box | None) -> str:
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_shell_page_files_and_python_refuse_the_same_in_the_same_words(
-    name: str, page: Page
+    name: str, page: PageState
 ) -> None:
     clicks, box = REFUSED[name]
     words = words_of_python(clicks, box)

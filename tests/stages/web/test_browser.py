@@ -10,8 +10,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from stages.predictor.loading import load_predictor
-from stages.web import images
-from stages.web.page import Page as Served
+from stages.web import open_images
+from stages.web.page_state import PageState
 from storage.rle import decode_rle
 from tests.fixtures.chromium import (
     SCENE,
@@ -121,8 +121,8 @@ def test_a_reload_loses_nothing(browser: Browser, address: str, source: str) -> 
 def test_a_closed_tab_in_mid_request_leaves_the_queue_and_its_image(
     browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "RELOAD_S", 0.2)
-    gate, own = threading.Event(), Served()
+    monkeypatch.setattr(open_images, "RELOAD_S", 0.2)
+    gate, own = threading.Event(), PageState()
     try:
         with served(own) as address, tab(browser, address, scene=SCENE) as page:
             assert len(own.images) == 1  # scene 1 has made room
@@ -141,7 +141,7 @@ def test_a_closed_tab_in_mid_request_leaves_the_queue_and_its_image(
 
 
 def test_with_a_token_the_page_works_by_its_address_alone(browser: Browser) -> None:
-    with served(Served(), host="0.0.0.0") as given:  # noqa: S104 - that others may reach
+    with served(PageState(), host="0.0.0.0") as given:  # noqa: S104 - that others may reach
         token = given.partition("#")[2]
         port = given.partition("#")[0].rstrip("/").rpartition(":")[2]
         here = f"http://127.0.0.1:{port}/"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
-from stages.web.page import Page as Served
+from stages.web.page_state import PageState
 from tests.fixtures.chromium import (
     SCENE,
     SHOWN_PX,
@@ -82,7 +82,7 @@ def test_another_proposal_and_its_entropy_are_drawn_when_chosen(
 
 
 def test_the_model_and_the_heads_answer_that_are_chosen(
-    browser: Browser, address: str, served_page: Served
+    browser: Browser, address: str, served_page: PageState
 ) -> None:
     with tab(browser, address, scene=SCENE) as page:
         click_at(page, 120, 80)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.web.page import Page
+from stages.web.page_state import PageState
 from tests.fixtures.predictors import drawn
 from tests.fixtures.web_page import asked, opened, png, question
 
@@ -41,7 +41,7 @@ def written() -> Iterator[list[tuple[str, str]]]:
 
 
 def test_nothing_is_written_to_disk(written: list[tuple[str, str]]) -> None:
-    page = Page()
+    page = PageState()
 
     async def ask(client: httpx.AsyncClient) -> None:
         # Beyond 1 MiB, libraries put a body into a temporary file.

@@ -17,7 +17,7 @@ from stages.cli.app import app
 from stages.predictor.card_entries import COMMANDS
 from stages.predictor.loading import load_predictor
 from stages.predictor.published import THEIR_NAMES
-from stages.web.page import Page, offered_heads
+from stages.web.page_state import PageState, offered_heads
 from storage.checkpoints import weights
 from storage.folders import sha256_file
 from storage.head_files import published_heads
@@ -80,7 +80,7 @@ def test_three_commands_take_a_photograph_to_a_model_that_was_fetched(browser: B
         result = CliRunner().invoke(app, command.split()[1:])
         assert result.exit_code == 0, result.stderr
     (heads,) = offered_heads([], FAMILY)
-    with served(Page(family=FAMILY)) as address, tab(browser, address) as page:
+    with served(PageState(family=FAMILY)) as address, tab(browser, address) as page:
         assert page.locator("#model option").all_inner_texts() == ["tiny"]
         assert page.locator("#heads option").all_inner_texts() == [
             "sam2.1, published, paper, best masks"

@@ -10,9 +10,9 @@ import httpx
 import pytest
 from uvicorn.server import ServerState
 
-from stages.web import images
+from stages.web import open_images
 from stages.web.messages import STALL_S
-from stages.web.page import Page
+from stages.web.page_state import PageState
 from stages.web.server import HEAD_S, Endpoint, server_of
 from storage.images.files import decode_rgb
 from tests.fixtures.predictors import drawn
@@ -32,7 +32,7 @@ HEAD: Final = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 HALF_A_HEAD: Final = HEAD[:-4]
 
 
-def test_a_body_that_stalls_is_given_up_in_words(page: Page) -> None:
+def test_a_body_that_stalls_is_given_up_in_words(page: PageState) -> None:
     async def parts() -> AsyncIterator[bytes]:
         yield b"half"
         await asyncio.sleep(10 * STALL_S)
@@ -46,7 +46,7 @@ def test_a_body_that_stalls_is_given_up_in_words(page: Page) -> None:
     asked(page, ask, loop=clocked_loop)
 
 
-def test_a_slow_body_that_goes_on_is_taken(page: Page) -> None:
+def test_a_slow_body_that_goes_on_is_taken(page: PageState) -> None:
     async def parts() -> AsyncIterator[bytes]:
         data = png(drawn())
         for k in range(6):
@@ -78,7 +78,7 @@ class Wire(asyncio.Transport):
         return self.is_closed
 
 
-def connected(page: Page, answer_s: float = 0) -> tuple[Callable[[bytes], None], Wire]:
+def connected(page: PageState, answer_s: float = 0) -> tuple[Callable[[bytes], None], Wire]:
     """What takes bytes of a client, as the server has it, and where its answers arrive."""
 
     async def answer(_scope: object, _receive: object, send: Callable[..., Any]) -> None:
@@ -104,7 +104,7 @@ async def assert_closed_by_the_limit(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", HALF_A_HEAD], ids=["silence", "half"])
-def test_without_a_whole_head_a_connection_is_closed(page: Page, sent: bytes) -> None:
+def test_without_a_whole_head_a_connection_is_closed(page: PageState, sent: bytes) -> None:
     async def run() -> None:
         send, wire = connected(page)
         send(sent) if sent else None
@@ -114,7 +114,7 @@ def test_without_a_whole_head_a_connection_is_closed(page: Page, sent: bytes) ->
     finished(run(), clocked_loop)
 
 
-def test_a_head_that_stalls_after_an_answer_is_not_waited_for_either(page: Page) -> None:
+def test_a_head_that_stalls_after_an_answer_is_not_waited_for_either(page: PageState) -> None:
     async def run() -> None:
         send, wire = connected(page)
         send(HEAD)
@@ -126,7 +126,7 @@ def test_a_head_that_stalls_after_an_answer_is_not_waited_for_either(page: Page)
     finished(run(), clocked_loop)
 
 
-def test_an_answer_takes_as_long_as_it_takes(page: Page) -> None:
+def test_an_answer_takes_as_long_as_it_takes(page: PageState) -> None:
     async def run() -> None:
         send, wire = connected(page, answer_s=3 * HEAD_S)
         send(HEAD)
@@ -137,7 +137,7 @@ def test_an_answer_takes_as_long_as_it_takes(page: Page) -> None:
 
 
 def test_images_that_are_slow_to_decode_do_not_keep_scenes_waiting(
-    page: Page, monkeypatch: pytest.MonkeyPatch
+    page: PageState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate, decoding = threading.Event(), []
 
@@ -147,7 +147,7 @@ def test_images_that_are_slow_to_decode_do_not_keep_scenes_waiting(
             gate.wait()
         return decode_rgb(data, **limits)
 
-    monkeypatch.setattr(images, "decode_rgb", slow)
+    monkeypatch.setattr(open_images, "decode_rgb", slow)
 
     async def ask(client: httpx.AsyncClient) -> None:
         uploads = [

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from pipeline.predictor import coco_masks
 from stages.predictor.loading import load_predictor
 from stages.web import stateless
-from stages.web.page import Page
+from stages.web.page_state import PageState
 from storage.outputs.coco_results import LOWEST_FIRST
 from storage.rle import decode_rle
 from tests.fixtures.predictors import drawn
@@ -22,7 +22,7 @@ from tests.fixtures.web_page import asked, png
 CLICK = {"clicks": [{"x": 120, "y": 80.5, "label": 1}]}
 
 
-def answer(page: Page, body: dict[str, Any] | bytes, **how: Any) -> httpx.Response:  # noqa: ANN401
+def answer(page: PageState, body: dict[str, Any] | bytes, **how: Any) -> httpx.Response:  # noqa: ANN401
     headers = how.pop("headers", {})
     content = body if isinstance(body, bytes) else json.dumps(body)
 
@@ -46,7 +46,7 @@ def question(data: bytes = b"", **others: Any) -> dict[str, Any]:  # noqa: ANN40
     ids=["click", "box"],
 )
 def test_an_answer_is_the_selected_mask_and_what_is_said_of_it(
-    page: Page, given: dict[str, Any], prompt: dict[str, Any]
+    page: PageState, given: dict[str, Any], prompt: dict[str, Any]
 ) -> None:
     response = answer(page, question(heads="mini", **given))
     assert response.status_code == 200, response.text
@@ -69,7 +69,7 @@ def test_an_answer_is_the_selected_mask_and_what_is_said_of_it(
     assert got["uncertainty"]["advice"]["words"] == found.advice.words
 
 
-def test_model_heads_and_costs_are_chosen_and_have_defaults(page: Page) -> None:
+def test_model_heads_and_costs_are_chosen_and_have_defaults(page: PageState) -> None:
     def said(**others: Any) -> dict[str, Any]:  # noqa: ANN401
         got: dict[str, Any] = answer(page, question(**others)).json()
         return got
@@ -81,7 +81,7 @@ def test_model_heads_and_costs_are_chosen_and_have_defaults(page: Page) -> None:
     assert free["uncertainty"]["advice"]["correction"] == "segmentation"
 
 
-def test_nothing_is_kept(page: Page) -> None:
+def test_nothing_is_kept(page: PageState) -> None:
     n_images = len(page.images)
     assert answer(page, question()).status_code == 200
     assert (len(page.images), len(page.queue), len(page.decoder)) == (n_images, 0, 0)
@@ -99,7 +99,7 @@ def test_nothing_is_kept(page: Page) -> None:
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )
 def test_what_cannot_be_answered_is_refused_in_words(
-    page: Page, body: dict[str, Any] | bytes, words: str
+    page: PageState, body: dict[str, Any] | bytes, words: str
 ) -> None:
     response = answer(page, body)
     assert response.status_code == 400
@@ -107,7 +107,7 @@ def test_what_cannot_be_answered_is_refused_in_words(
     assert "\n" not in response.json()["error"]
 
 
-def test_an_image_of_too_many_bytes_or_pixels_is_refused(page: Page) -> None:
+def test_an_image_of_too_many_bytes_or_pixels_is_refused(page: PageState) -> None:
     response = answer(page, question(bytes(20_000_001)))
     assert (response.status_code, response.json()) == (
         413,
@@ -117,7 +117,7 @@ def test_an_image_of_too_many_bytes_or_pixels_is_refused(page: Page) -> None:
     assert "16384" in answer(page, question(wide)).json()["error"].replace(",", "")
 
 
-def test_its_description_is_that_of_what_it_takes_and_gives(page: Page) -> None:
+def test_its_description_is_that_of_what_it_takes_and_gives(page: PageState) -> None:
     async def ask(client: httpx.AsyncClient) -> Any:  # noqa: ANN401
         return (await client.get("/openapi.json")).json()
 

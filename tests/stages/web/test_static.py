@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from stages.predictor.card_entries import COMMANDS
-from stages.web.app import STATIC
+from stages.web.routes import STATIC
 from tests.fixtures.dvc_stages import ROOT
 
 HTML: Final = (STATIC / "index.html").read_text("utf-8")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.sam.families import models_of
-from stages.web.page import JobQueue, Models, offered_heads
+from stages.web.page_state import JobQueue, Models, offered_heads
 from storage.checkpoints.weights import checkpoint
 from storage.head_files.head_file import shipped_heads
 from storage.head_files.published_heads import published_file

@@ -18,8 +18,8 @@ from pipeline.prompt_kinds import PromptError
 from stages.predictor.card_entries import gate_words, set_words
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError
-from stages.web import images, messages, security, stateless
-from stages.web.page import HeadChoice, Page
+from stages.web import messages, open_images, security, stateless
+from stages.web.page_state import HeadChoice, PageState
 from storage.errors import DataError, ImageError, WeightsError
 from storage.head_files.head_file import SHIPPED_FAMILY
 
@@ -42,8 +42,8 @@ T = TypeVar("T")
 router: Final = APIRouter(prefix="/api", include_in_schema=False)
 
 
-def _page(request: Request) -> Page:
-    return cast("Page", request.app.state.page)
+def _page(request: Request) -> PageState:
+    return cast("PageState", request.app.state.page)
 
 
 @router.get("/options")
@@ -55,8 +55,8 @@ async def options(request: Request) -> dict[str, Any]:
         "model": page.model,
         "heads": [_head_values(name, choice) for name, choice in choices.items()],
         "scenes": [{"x": scene.x, "y": scene.y} for scene in page.scenes],
-        "most_bytes": images.MOST_UPLOAD_BYTES,
-        "most_px": images.MOST_PX,
+        "most_bytes": open_images.MOST_UPLOAD_BYTES,
+        "most_px": open_images.MOST_PX,
         "costs": vars(Costs()),
     }
 
@@ -89,13 +89,13 @@ async def open_image(
 ) -> dict[str, Any]:
     """Open the image in the body, or a scene, and encode it for a model."""
     page = _page(request)
-    data = await messages.read_body(request, most_bytes=images.MOST_UPLOAD_BYTES, what="image")
+    data = await messages.read_body(request, most_bytes=open_images.MOST_UPLOAD_BYTES, what="image")
 
-    async def opened() -> images.OpenImage:
+    async def opened() -> open_images.OpenImage:
         if scene is None:
-            image = await page.decoder.run(lambda: images.OpenImage(data))
+            image = await page.decoder.run(lambda: open_images.OpenImage(data))
         else:
-            image = await asyncio.to_thread(images.OpenImage, _scene_png(page, scene))
+            image = await asyncio.to_thread(open_images.OpenImage, _scene_png(page, scene))
         await page.queue.run(lambda: image.predictor_like(page.models.predictor(heads, model)))
         return image
 
@@ -154,13 +154,13 @@ async def mask(request: Request, name: str) -> Response:
     return Response(png, media_type="image/png")
 
 
-def _scene_png(page: Page, number: int) -> bytes:
+def _scene_png(page: PageState, number: int) -> bytes:
     if not 0 <= number < len(page.scenes):
         raise HTTPException(404, f"scene must be in 0..{len(page.scenes) - 1}, got {number}")
     return page.scenes[number].png
 
 
-def _image(request: Request, name: str) -> images.OpenImage:
+def _image(request: Request, name: str) -> open_images.OpenImage:
     image = _page(request).images.get(name)
     if image is None:
         raise HTTPException(
@@ -200,7 +200,7 @@ async def _respond(
     return await messages.while_connected(request, page.queue.run(job))
 
 
-def web_app(page: Page, *, token: str | None = None) -> security.AccessControl:
+def web_app(page: PageState, *, token: str | None = None) -> security.AccessControl:
     """The application, which ends the page's queues when it is shut down.
 
     Parameters

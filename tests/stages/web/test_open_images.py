@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.predictor import PromptSet, UncertainPredictor
-from stages.web.images import MOST_ENCODED, OpenImage, OpenImages
+from stages.web.open_images import MOST_ENCODED, OpenImage, OpenImages
 from tests.fixtures.predictors import drawn, random_heads, trained_mini
 from tests.fixtures.web_page import png
 
@@ -26,7 +26,7 @@ def test_names_cannot_be_guessed() -> None:
 def test_beyond_their_number_those_used_longest_ago_are_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("stages.web.images.MOST_IMAGES", 2)
+    monkeypatch.setattr("stages.web.open_images.MOST_IMAGES", 2)
     images = OpenImages()
     first, second = images.add(image()), images.add(image())
     assert images.get(first) is not None
@@ -35,7 +35,7 @@ def test_beyond_their_number_those_used_longest_ago_are_dropped(
 
 
 def test_beyond_their_bytes_too_but_one_always_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.web.images.MOST_BYTES", 2 * image().n_bytes)
+    monkeypatch.setattr("stages.web.open_images.MOST_BYTES", 2 * image().n_bytes)
     images = OpenImages()
     names = [images.add(image()) for _ in range(3)]
     assert images.get(names[0]) is None

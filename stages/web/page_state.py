@@ -18,7 +18,7 @@ from pipeline.sam.model import Sam
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
 from stages.predictor.loading import export_command, load_by_heads
 from stages.settings.parsing import ParamsError, check_known
-from stages.web.images import OpenImage, OpenImages
+from stages.web.open_images import OpenImage, OpenImages
 from storage.checkpoints.weights import models_there
 from storage.errors import WeightsError
 from storage.head_files.head_file import HeadFile, family_heads, read_head_file
@@ -182,7 +182,7 @@ def read_scenes() -> tuple[Scene, ...]:
         )
 
 
-class Page:
+class PageState:
     """Models with their queue, the open images, and scenes to try.
 
     Files of images are decoded one at a time, which bounds what they hold at once; scenes are not

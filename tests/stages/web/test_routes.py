@@ -22,9 +22,9 @@ from pipeline.predictor.advice import Costs
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
 from stages.predictor.loading import load_predictor
 from stages.settings.params import read_params
-from stages.web import images
-from stages.web.images import MOST_UPLOAD_BYTES
-from stages.web.page import Page, read_scenes
+from stages.web import open_images
+from stages.web.open_images import MOST_UPLOAD_BYTES
+from stages.web.page_state import PageState, read_scenes
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import GATE, drawn, write_random_heads
@@ -57,7 +57,7 @@ def predicted(
     return found
 
 
-def answered(page: Page, data: bytes, asking: dict[str, Any], kind: str = "answer") -> bytes:
+def answered(page: PageState, data: bytes, asking: dict[str, Any], kind: str = "answer") -> bytes:
     async def ask(client: httpx.AsyncClient) -> bytes:
         image = await opened(client, data)
         response = await client.post(f"/api/images/{image['image']}/{kind}", json=asking)
@@ -84,7 +84,7 @@ def mask_of(told: dict[str, Any]) -> np.ndarray:
     ids=["clicks", "box with a click"],
 )
 def test_an_answer_is_what_the_predictor_says(
-    page: Page, asking: dict[str, Any], prompts: tuple[Any, ...]
+    page: PageState, asking: dict[str, Any], prompts: tuple[Any, ...]
 ) -> None:
     told = json.loads(answered(page, png(drawn()), asking))
     found = predicted(*prompts, costs=Costs(**asking.get("costs", {})))
@@ -108,7 +108,7 @@ def test_an_answer_is_what_the_predictor_says(
 def test_an_answer_says_what_gates_promise_of_the_mask_and_of_its_set(tmp_path: Path) -> None:
     of_sets = replace(GATE, promise="set", alpha=0.1, threshold=0.0)
     entry = {"gates": json.dumps([asdict(GATE), asdict(of_sets)])}
-    gated = Page(heads=[write_random_heads(tmp_path / "gated.safetensors", changes=entry)])
+    gated = PageState(heads=[write_random_heads(tmp_path / "gated.safetensors", changes=entry)])
     told = json.loads(answered(gated, png(drawn()), question(CLICK, heads="gated")))
     assert told["gate"].startswith("On images like those of shapes_val: on average")
     assert told["is_kept"] is not None
@@ -119,7 +119,7 @@ def test_an_answer_says_what_gates_promise_of_the_mask_and_of_its_set(tmp_path: 
     gated.close()
 
 
-def test_the_downloads_are_the_mask_and_a_coco_file(page: Page, tmp_path: Path) -> None:
+def test_the_downloads_are_the_mask_and_a_coco_file(page: PageState, tmp_path: Path) -> None:
     asking = question(CLICK, proposal=1, file_name="../../etc/a photo.png")
     found = predicted([[120, 80.5]], [1])
     mask = np.asarray(Image.open(io.BytesIO(answered(page, png(drawn()), asking, "mask"))))
@@ -138,7 +138,7 @@ def test_the_downloads_are_the_mask_and_a_coco_file(page: Page, tmp_path: Path) 
 RENEW = "weights, heads or advice have changed: run python -m tools.choose_scenes"
 
 
-def test_the_scenes_are_the_demo_s_and_one_for_each_advice(page: Page) -> None:
+def test_the_scenes_are_the_demo_s_and_one_for_each_advice(page: PageState) -> None:
     shapes = read_params(ROOT / "params.yaml").shapes
     assert (shapes.seed, shapes.image_size_px) == (DEMO_SEED, DEMO_SIZE_PX)
 
@@ -161,22 +161,22 @@ def test_the_scenes_are_the_demo_s_and_one_for_each_advice(page: Page) -> None:
     assert asked(page, ask) == list(ADVISED), RENEW
 
 
-def test_an_image_that_was_left_goes_unless_it_is_asked_for_again(page: Page) -> None:
+def test_an_image_that_was_left_goes_unless_it_is_asked_for_again(page: PageState) -> None:
     async def ask(client: httpx.AsyncClient) -> list[int]:
         names = [(await opened(client, scene=0))["image"] for _ in range(3)]
         for name in names:
             await client.delete(f"/api/images/{name}", params={"left": True})
-        await asyncio.sleep(images.RELOAD_S - 1)
+        await asyncio.sleep(open_images.RELOAD_S - 1)
         for name in names[:2]:
             await client.get(f"/api/images/{name}")
         await client.delete(f"/api/images/{names[1]}", params={"left": True})
-        await asyncio.sleep(images.RELOAD_S + 1)
+        await asyncio.sleep(open_images.RELOAD_S + 1)
         return [(await client.get(f"/api/images/{name}")).status_code for name in names]
 
     assert asked(page, ask, loop=clocked_loop) == [200, 404, 404]
 
 
-def test_too_many_bytes_are_refused_before_they_have_come_in(page: Page) -> None:
+def test_too_many_bytes_are_refused_before_they_have_come_in(page: PageState) -> None:
     n_sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -205,7 +205,9 @@ def test_too_many_bytes_are_refused_before_they_have_come_in(page: Page) -> None
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )
-def test_a_question_is_refused_in_words(page: Page, asking: dict[str, Any], words: str) -> None:
+def test_a_question_is_refused_in_words(
+    page: PageState, asking: dict[str, Any], words: str
+) -> None:
     async def ask(client: httpx.AsyncClient) -> None:
         image = await opened(client, png(drawn()))
         response = await client.post(f"/api/images/{image['image']}/answer", json=asking)
@@ -215,7 +217,7 @@ def test_a_question_is_refused_in_words(page: Page, asking: dict[str, Any], word
     asked(page, ask)
 
 
-def test_who_lacks_the_name_of_an_image_sees_nothing_of_it(page: Page) -> None:
+def test_who_lacks_the_name_of_an_image_sees_nothing_of_it(page: PageState) -> None:
     async def ask(client: httpx.AsyncClient) -> None:
         image = await opened(client, png(drawn()))
         name = image["image"]
@@ -230,7 +232,7 @@ def test_who_lacks_the_name_of_an_image_sees_nothing_of_it(page: Page) -> None:
     asked(page, ask)
 
 
-def test_with_a_token_nothing_is_told_without_it(page: Page) -> None:
+def test_with_a_token_nothing_is_told_without_it(page: PageState) -> None:
     async def ask(client: httpx.AsyncClient) -> None:
         assert (await client.get("/")).status_code == 200
         for path in ("options", "queue", "scenes/0", "images/x", "unknown"):
@@ -244,7 +246,7 @@ def test_with_a_token_nothing_is_told_without_it(page: Page) -> None:
 
 
 def test_an_asker_who_leaves_makes_room_in_the_queue() -> None:
-    page = Page()  # ended with its server
+    page = PageState()  # ended with its server
     gate = threading.Event()
 
     async def ask(client: httpx.AsyncClient) -> None:
@@ -270,7 +272,7 @@ def test_an_asker_who_leaves_makes_room_in_the_queue() -> None:
             gate.set()
 
 
-def test_every_answer_forbids_other_pages_and_addresses(page: Page) -> None:
+def test_every_answer_forbids_other_pages_and_addresses(page: PageState) -> None:
     async def ask(client: httpx.AsyncClient) -> None:
         for path in ("/", "/page.js", "/api/options", "/openapi.json", "/nowhere"):
             headers = (await client.get(path)).headers
