@@ -48,9 +48,9 @@ READING: Final = {
 
 PREDICTING: Final = {
     "load_predictor": "stages.predictor.loading.load_predictor",
-    "UncertainPredictor": "pipeline.predictor.predictor.UncertainPredictor",
-    "UncertainMaskGenerator": "pipeline.predictor.everything.UncertainMaskGenerator",
-    "PromptSet": "pipeline.predictor.prompts.PromptSet",
+    "UncertainPredictor": "pipeline.predictor.uncertain_predictor.UncertainPredictor",
+    "UncertainMaskGenerator": "pipeline.predictor.uncertain_generator.UncertainMaskGenerator",
+    "PromptSet": "pipeline.predictor.prompt_sets.PromptSet",
     "Sam": "pipeline.sam.model.Sam",
     "build_sam": "pipeline.sam.building.build",
     "mask_entropy": "pipeline.entropy.mixtures.mask_entropy",

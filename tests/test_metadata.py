@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import usam_cache
-from pipeline.predictor.everything import UncertainMaskGenerator
+from pipeline.predictor.uncertain_generator import UncertainMaskGenerator
 from pipeline.scoring.auc import CorrectionAuc
 from tests.fixtures.dvc_stages import PACKAGES, ROOT
 from tests.fixtures.environments import EXTRAS, PYPROJECT, direct_requirements

@@ -4,18 +4,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from pipeline.predictor.everything import UncertainMaskGenerator as UncertainMaskGenerator
-    from pipeline.predictor.predictor import UncertainPredictor as UncertainPredictor
-    from pipeline.predictor.prompts import PromptSet as PromptSet
+    from pipeline.predictor.prompt_sets import PromptSet as PromptSet
+    from pipeline.predictor.uncertain_generator import (
+        UncertainMaskGenerator as UncertainMaskGenerator,
+    )
+    from pipeline.predictor.uncertain_predictor import UncertainPredictor as UncertainPredictor
     from pipeline.predictor.uncertainty import ProposalHeads as ProposalHeads
     from pipeline.predictor.uncertainty import Uncertainty as Uncertainty
 
 _MODULES: Final = {
-    "PromptSet": "prompts",
+    "PromptSet": "prompt_sets",
     "ProposalHeads": "uncertainty",
     "Uncertainty": "uncertainty",
-    "UncertainMaskGenerator": "everything",
-    "UncertainPredictor": "predictor",
+    "UncertainMaskGenerator": "uncertain_generator",
+    "UncertainPredictor": "uncertain_predictor",
 }
 
 

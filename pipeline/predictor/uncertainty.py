@@ -18,8 +18,8 @@ from pipeline.masks import decode
 from pipeline.predictor import coco_masks
 from pipeline.predictor.advice import NONE, Advice, Costs, advise
 from pipeline.predictor.colours import UNLIKE, TrainingColours
-from pipeline.predictor.images import Rgb, masks_at_image
-from pipeline.predictor.prompts import check_finite
+from pipeline.predictor.encoded_image import Rgb, masks_at_image
+from pipeline.predictor.prompt_sets import check_finite
 from pipeline.proposals import ProposalScores
 from pipeline.sam.model import Decoded
 from pipeline.scenes.scene import is_demo_scene

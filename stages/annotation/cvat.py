@@ -15,8 +15,8 @@ from cvat_sdk.masks import encode_mask
 from PIL.Image import Image
 
 from pipeline.predictor import PromptSet, UncertainMaskGenerator, UncertainPredictor, coco_masks
+from stages.predictor.command_options import check_no_grid, grid_options
 from stages.predictor.loading import load_by_heads
-from stages.predictor.prompts import check_no_grid, grid_options
 
 
 def create(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from pipeline.predictor.advice import KEEP, NONE, Costs
-from pipeline.predictor.prompts import BOX_ORDER, PromptSet
+from pipeline.predictor.prompt_sets import BOX_ORDER, PromptSet
 from stages.cli.columns import aligned
-from stages.predictor import prompts
+from stages.predictor import command_options
 from stages.predictor.card_entries import gate_words, gated_models, photograph_note, set_words
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError, check_known
@@ -90,15 +90,17 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     """Segment an object; say how wrong its mask may be, and why."""
     grid = points_per_side, min_score, min_stability
     with reported_errors():
-        costs = prompts.parse_costs(cost_of_click, cost_of_larger_model, cost_of_person)
+        costs = command_options.parse_costs(cost_of_click, cost_of_larger_model, cost_of_person)
         question = _question(image, model, heads, costs, save)
         if everything:
             if click or not_click or box:
                 raise ParamsError("--everything must be given without a prompt, got one")
-            answer = _everything(question, prompts.grid_options(grid))
+            answer = _everything(question, command_options.grid_options(grid))
         else:
-            prompts.check_no_grid(grid, "--everything")
-            prompt = prompts.parse_clicks(click or [], not_click or [], box, question.size_px)
+            command_options.check_no_grid(grid, "--everything")
+            prompt = command_options.parse_clicks(
+                click or [], not_click or [], box, question.size_px
+            )
             answer = _prompt(question, prompt)
     _print(question, *answer, as_json=as_json)
 
@@ -107,7 +109,7 @@ Printed = tuple[dict[str, Any], str, list[Path]]
 """Values for programs, lines for users, and pictures."""
 
 
-def _everything(question: prompts.Question, options: Mapping[str, Any]) -> Printed:
+def _everything(question: command_options.Question, options: Mapping[str, Any]) -> Printed:
     # Imported late: torch takes seconds, and errors in the arguments should show at once.
     from stages.predictor.answers import answer_everything  # noqa: PLC0415
 
@@ -115,7 +117,7 @@ def _everything(question: prompts.Question, options: Mapping[str, Any]) -> Print
     return {"masks": records}, _everything_lines(records, question.size_px), saved
 
 
-def _prompt(question: prompts.Question, prompt: PromptSet) -> Printed:
+def _prompt(question: command_options.Question, prompt: PromptSet) -> Printed:
     from stages.predictor.answers import answer_prompt  # noqa: PLC0415
 
     found, saved = answer_prompt(question, prompt)
@@ -124,7 +126,7 @@ def _prompt(question: prompts.Question, prompt: PromptSet) -> Printed:
 
 
 def _print(
-    question: prompts.Question,
+    question: command_options.Question,
     values: dict[str, Any],
     lines: str,
     saved: list[Path],
@@ -151,7 +153,7 @@ def _print(
 
 def _question(
     path: Path, model: str | None, heads: Path | None, costs: Costs, save: Path | None
-) -> prompts.Question:
+) -> command_options.Question:
     rgb = read_rgb(path)
     path_of_heads = heads or shipped_heads()
     file = read_head_file(path_of_heads)
@@ -166,10 +168,10 @@ def _question(
             f"of {model}",
             file=sys.stderr,
         )
-    return prompts.Question(path, rgb, model, path_of_heads, card, costs, save)
+    return command_options.Question(path, rgb, model, path_of_heads, card, costs, save)
 
 
-def _lines(found: "Uncertainty", question: prompts.Question, sets: str) -> str:
+def _lines(found: "Uncertainty", question: command_options.Question, sets: str) -> str:
     """The proposals, what corrections would gain, the advice, and what gates promise."""
     rows: list[tuple[str, ...]] = [("proposal", "area", "SamScore", "expected IoU", "H_Std", "")]
     doubt = "?" if found.advice.correction == NONE else ""

@@ -10,7 +10,7 @@ import typer
 
 from stages.cli.predict import Heads, MinScore, MinStability, Model, PointsPerSide
 from stages.predictor.card_entries import NOTE
-from stages.predictor.prompts import Grid, check_no_grid, check_prompts, grid_options
+from stages.predictor.command_options import Grid, check_no_grid, check_prompts, grid_options
 from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.settings.parsing import ParamsError, check_known

@@ -14,8 +14,8 @@ from pipeline.predictor import (
     coco_masks,
 )
 from pipeline.predictor.pictures import draw_entropy, draw_mask, draw_masks
+from stages.predictor.command_options import Question
 from stages.predictor.loading import load_by_heads
-from stages.predictor.prompts import Question
 from storage.datasets.coco import NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.errors import ImageError
 from storage.folders import whole_file

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int32, UInt8
 from torch.nn.functional import interpolate
 
-from pipeline.predictor.prompts import BACKGROUND, FOREGROUND
+from pipeline.predictor.prompt_sets import BACKGROUND, FOREGROUND
 from pipeline.predictor.uncertainty import bounded
 from pipeline.prompt_kinds import BOX
 from pipeline.prompts import central_error, depth_px

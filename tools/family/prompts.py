@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
 
-from pipeline.predictor.prompts import BACKGROUND, FOREGROUND
+from pipeline.predictor.prompt_sets import BACKGROUND, FOREGROUND
 from pipeline.prompt_kinds import BOX
 from pipeline.prompts import central_error, sample_prompts
 from pipeline.vocabulary import SINGLE_CLICKS

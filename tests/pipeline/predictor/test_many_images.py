@@ -7,7 +7,7 @@ import pytest
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from pipeline.predictor import UncertainPredictor
-from pipeline.predictor import predictor as module
+from pipeline.predictor import uncertain_predictor as module
 from pipeline.sam.model import Sam
 from tests.fixtures.official import OfficialPredictor, with_stable_masks
 from tests.fixtures.predictors import built_mini, drawn, random_heads, trained_mini

@@ -21,8 +21,8 @@ from pipeline.predictor import UncertainMaskGenerator
 from pipeline.predictor.advice import Costs
 from stages.cli.app import app
 from stages.predictor.card_entries import NOTE
+from stages.predictor.command_options import GRID, grid_options
 from stages.predictor.loading import load_predictor
-from stages.predictor.prompts import GRID, grid_options
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import GATE, drawn, write_random_heads

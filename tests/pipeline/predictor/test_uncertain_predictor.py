@@ -14,8 +14,8 @@ from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from pipeline.predictor import UncertainPredictor
-from pipeline.predictor.images import rgb_of
-from pipeline.predictor.predictor import LEAST_STABILITY, STABILITY_DELTA
+from pipeline.predictor.encoded_image import rgb_of
+from pipeline.predictor.uncertain_predictor import LEAST_STABILITY, STABILITY_DELTA
 from pipeline.sam.building import build
 from pipeline.sam.families import FAMILIES
 from pipeline.sam.model import Sam

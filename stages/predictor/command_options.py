@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from pipeline.predictor.advice import Costs
-from pipeline.predictor.prompts import BOX_ORDER, PromptSet, check_box, check_clicks, parse_one
+from pipeline.predictor.prompt_sets import BOX_ORDER, PromptSet, check_box, check_clicks, parse_one
 from pipeline.prompt_kinds import PromptError
 from stages.settings.parsing import ParamsError
 from storage.datasets.coco import PromptedImage

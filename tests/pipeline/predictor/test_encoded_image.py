@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from pipeline.predictor import images
-from pipeline.predictor.images import masks_at_image
+from pipeline.predictor import encoded_image
+from pipeline.predictor.encoded_image import masks_at_image
 from tests.fixtures.uncompiled import run_uncompiled
 
 SIZES = [(192, 256), (64, 64), (50, 40), (333, 77), (1, 3), (480, 641)]
@@ -37,5 +37,5 @@ def test_masks_are_those_of_upsampled_logits_cut_at_0(kind: str, size_px: tuple[
 def test_masks_are_cut_compiled_as_the_python_says(monkeypatch: pytest.MonkeyPatch) -> None:
     logits = drawn_logits("blobs")[:, :1]
     compiled = masks_at_image(logits, (50, 40))
-    run_uncompiled(images, monkeypatch)
+    run_uncompiled(encoded_image, monkeypatch)
     np.testing.assert_array_equal(masks_at_image(logits, (50, 40)), compiled)

@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from stages.cli.app import app
-from stages.predictor.prompts import check_prompts
+from stages.predictor.command_options import check_prompts
 from stages.web.page_state import PageState
 from storage.datasets.coco import CocoPrompt, PromptedImage
 from storage.datasets.records import ImageRecord

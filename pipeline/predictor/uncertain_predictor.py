@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from pipeline.extraction.plan import decoder_batch
 from pipeline.predictor.advice import Costs
-from pipeline.predictor.images import EncodedImage, at_image, masks_at_image, rgb_of
-from pipeline.predictor.prompts import (
+from pipeline.predictor.encoded_image import EncodedImage, at_image, masks_at_image, rgb_of
+from pipeline.predictor.prompt_sets import (
     DecoderPrompts,
     Kind,
     PromptSet,

@@ -9,8 +9,8 @@ from PIL.Image import Image
 from pipeline.predictor import uncertainty
 from pipeline.predictor.advice import Costs
 from pipeline.predictor.colours import describe_colours
-from pipeline.predictor.images import bytes_of, rgb_of
-from pipeline.predictor.predictor import UncertainPredictor
+from pipeline.predictor.encoded_image import bytes_of, rgb_of
+from pipeline.predictor.uncertain_predictor import UncertainPredictor
 from pipeline.sam.generator import MaskGenerator, Records
 
 
