@@ -21,9 +21,9 @@ N_PROPOSALS: Final = 3
 PROPOSAL_PAIRS: Final = ((0, 1), (0, 2), (1, 2))
 """Pairs of proposals that are compared, in decoder order."""
 
-MASK_FIGURES: Final = ("area", "mask_entropy", "confidence", "agreement")
-"""What is known of the proposals' masks where the masks themselves are not kept; the last is of
-``PROPOSAL_PAIRS``."""
+MASK_STATISTICS: Final = ("area", "mask_entropy", "confidence", "agreement")
+"""Statistics of the proposals' masks, stored where the masks are not; ``agreement`` has a number
+for each of ``PROPOSAL_PAIRS``, the others for each proposal."""
 
 JUDGED: Final = ("best", "selected")
 """Which proposal of a prediction is judged: the one with the highest IoU, or with the highest

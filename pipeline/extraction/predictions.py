@@ -1,4 +1,4 @@
-"""All prompt sets of an image's objects through one model: tokens, masks, scores and figures."""
+"""All prompt sets of an image's objects through one model: tokens, scores and mask statistics."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -112,9 +112,10 @@ def extract_objects(
 
     Returns
     -------
-    ``sam_score``, ``iou``, ``iou_token``, ``mask_token``, ``object_score``, those of
-    ``mask_figures`` and, if asked for, ``mask_code``: arrays ``(object, prompt, ...)`` in decoder
-    order; statistics of the image, ``(object, encoder_channel)``, the same for all its objects.
+    ``sam_score``, ``iou``, ``iou_token``, ``mask_token``, ``object_score``, the arrays of
+    ``mask_statistics`` and, if asked for, ``mask_code``: arrays ``(object, prompt, ...)`` in
+    decoder order. Statistics of the image, ``(object, encoder_channel)``, repeat for each of its
+    objects.
     """
     truth = sam.upload(request.ground_truth)
     is_near = sam.device.type == "cpu"
@@ -124,7 +125,7 @@ def extract_objects(
         call, decoded = decoding
         logits = unview(decoded.logits, request.view)
         iou = score(logits, truth[sam.upload(call.objects)])
-        found = _found(decoded, iou) | mask_figures(logits)
+        found = _found(decoded, iou) | mask_statistics(logits)
         if with_masks:
             found["mask_code"] = encode_logits(logits)
         return call, found
@@ -265,8 +266,8 @@ def _found(decoded: Decoded, iou: Float[Tensor, "prompt proposal"]) -> dict[str,
 _LN2: Final = float(np.log(2))
 
 
-def mask_figures(logits: Float[Tensor, "prompt proposal y x"]) -> dict[str, Tensor]:
-    """Figures of every proposal, and of every pair of them, by their names in the cache.
+def mask_statistics(logits: Float[Tensor, "prompt proposal y x"]) -> dict[str, Tensor]:
+    """Statistics of every proposal and of every pair of proposals, by their names in the cache.
 
     Parameters
     ----------
@@ -308,7 +309,7 @@ def arrays_for_heads(decoded: Decoded, kind: HeadKind) -> dict[str, np.ndarray]:
     """Arrays that heads of a kind read, a row for each prompt set; IoUs are unknown, and 0."""
     tensors = _found(decoded, torch.zeros_like(decoded.sam_score))
     if "figures" in kind.inputs:
-        tensors |= mask_figures(decoded.logits)
+        tensors |= mask_statistics(decoded.logits)
     return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float32, Int
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadKind, HeadSet
 from pipeline.proposals import judged_proposals
-from pipeline.vocabulary import MASK_FIGURES, N_PROPOSALS, PROPOSAL_PAIRS, TOKEN_SETS
+from pipeline.vocabulary import MASK_STATISTICS, N_PROPOSALS, PROPOSAL_PAIRS, TOKEN_SETS
 
 HeadWeights = Mapping[str, np.ndarray]
 """``layers.{0,1,2}.{weight,bias}`` as float32, in the layout of ``torch.nn.Linear``; where inputs
@@ -117,7 +117,7 @@ Arrays = Mapping[str, np.ndarray]
 Judged = Int[np.ndarray, " object"]
 """A proposal of each object."""
 
-READ: Final = ("iou_token", "mask_token", "iou", "sam_score", "object_score", *MASK_FIGURES)
+READ: Final = ("iou_token", "mask_token", "iou", "sam_score", "object_score", *MASK_STATISTICS)
 """Arrays of the cache that heads of any kind read; ``iou`` only to find the best proposal."""
 
 _PLACES: Final = {pair: place for place, pair in enumerate(PROPOSAL_PAIRS)}

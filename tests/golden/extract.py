@@ -13,7 +13,7 @@ from PIL import Image
 import storage
 from pipeline.prompts import measure_objects
 from pipeline.scenes.scene import draw_scene
-from pipeline.vocabulary import MASK_FIGURES, PROMPTS
+from pipeline.vocabulary import MASK_STATISTICS, PROMPTS
 from stages import extract
 from storage.checkpoints.weights import checkpoint
 from storage.folders import sha256_file
@@ -49,7 +49,7 @@ ATOL: Final = {
     "sam_score": 2e-4,
     "object_score": 2e-4,
     "iou": 2e-3,
-    **dict.fromkeys(MASK_FIGURES, 2e-4),
+    **dict.fromkeys(MASK_STATISTICS, 2e-4),
 }
 RTOL: Final = dict.fromkeys(("iou_token", "mask_token", "encoder_mean", "encoder_std"), 1e-3)
 """Share of the largest element.

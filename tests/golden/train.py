@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.heads.kinds import ISOTONIC, HeadSet, head_sets
 from pipeline.heads.predict import predict
-from pipeline.vocabulary import ABLATIONS, JUDGED, MASK_FIGURES, N_PROPOSALS, TRAIN_PROMPTS
+from pipeline.vocabulary import ABLATIONS, JUDGED, MASK_STATISTICS, N_PROPOSALS, TRAIN_PROMPTS
 from stages import train, tune
 from stages.training.data import read_head_data
 from storage.head_files.head_file import head_set_path, read_head_file, read_isotonic
@@ -52,7 +52,7 @@ def draw_inputs() -> dict[str, np.ndarray]:
         "sam_score": np.clip(iou + rng.normal(0, 0.1, iou.shape), 0, 1).astype(np.float32),
         "iou_token": token[..., 0, :],
         "mask_token": token[..., 1:, :],
-        **{name: rng.random((*size, N_PROPOSALS), np.float32) for name in MASK_FIGURES},
+        **{name: rng.random((*size, N_PROPOSALS), np.float32) for name in MASK_STATISTICS},
     }
 
 

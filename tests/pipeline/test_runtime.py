@@ -7,7 +7,7 @@ from scipy.stats import quantile_test
 
 from pipeline import runtime
 from pipeline.entropy.mixtures import mask_entropy
-from pipeline.extraction.predictions import mask_figures
+from pipeline.extraction.predictions import mask_statistics
 from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadSet
 from pipeline.heads.networks import initial_network
 from pipeline.heads.predict import n_inputs, predict, set_inputs
@@ -84,7 +84,7 @@ def test_nine_heads_read_tokens_and_figures_of_the_selected_proposal(
         "iou": 1 - scores,
         "sam_score": scores,
         "object_score": decoded.object_score.numpy(),
-        **{name: found.numpy() for name, found in mask_figures(decoded.logits).items()},
+        **{name: found.numpy() for name, found in mask_statistics(decoded.logits).items()},
     }
     inputs = set_inputs(seen, HeadSet("selected", "selected", kind))
     masks, said = runtime.judge(sam, question, heads, KINDS_BY_NAME[kind])
