@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from pipeline.gallery import IOU_COLUMNS, ranking_columns
 from pipeline.heads.kinds import HEAD_KINDS, ISOTONIC, KINDS, HeadSet, head_sets
-from pipeline.heads.predict import READ, every_input, predict, set_inputs
+from pipeline.heads.predict import INPUT_ARRAYS, inputs_of_proposals, predict, set_inputs
 from pipeline.mask_sets import PROTOCOL, Predicted, set_rows
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_SCORES, REGIONS
 from pipeline.proposals import ProposalScores
@@ -174,7 +174,7 @@ def _predictions(
     if not any(heads.values()):  # the tokens are most of the store
         return {one: {} for one in heads}
     blocks: dict[tuple[HeadSet, str], list[dict[str, Float[np.ndarray, "row"]]]] = {}
-    for block in cell.blocks("center", READ):
+    for block in cell.blocks("center", INPUT_ARRAYS):
         for one, by_split in heads.items():
             inputs = set_inputs(block, one)
             for name, trained in by_split.items():
@@ -223,7 +223,8 @@ def expected_ious(cell: OpenCell, head_set: HeadSet, file: HeadFile) -> Predicte
     head = f"iou_{cell.signature['model']}"
     own = {head: file.weights[head]}
     rows = [
-        predict(own, every_input(block, head_set))[head] for block in cell.blocks("center", READ)
+        predict(own, inputs_of_proposals(block, head_set))[head]
+        for block in cell.blocks("center", INPUT_ARRAYS)
     ]
     expected: Predicted = np.concatenate(rows).reshape(-1, N_PROPOSALS)
     return expected

@@ -1,1 +1,1 @@
-"""The MLP heads: what they learn, how they are trained, what they predict."""
+"""The heads, small MLPs: their targets, their training and their predictions."""

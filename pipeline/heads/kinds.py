@@ -1,4 +1,4 @@
-"""Kinds of heads, their hyperparameters, and head sets: heads of one kind, protocol and tokens."""
+"""Kinds of heads, hyperparameters, and head sets: heads of one kind, protocol and token set."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ RANGES: Final = {
 """Search space of the paper's appendix; the learning rate on a log scale."""
 
 WEIGHT_DECAY: Final = 0.001
-"""Weight decay of every head; not searched."""
+"""Weight decay in the training of the paper's heads; it is not searched."""
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """How one head is trained; values outside ``RANGES`` are allowed."""
+    """Settings of SGD for one head; values outside ``RANGES`` are allowed."""
 
     epochs: int
     batch_size: int
@@ -30,7 +30,7 @@ class Hyperparameters:
 
 @dataclass(frozen=True)
 class Trial:
-    """Hyperparameters that were tried, and the mean squared error that they reached."""
+    """Hyperparameters of a trained head, and the mean squared error that the head reached."""
 
     plan: Hyperparameters
     mse: float
@@ -43,35 +43,40 @@ class OneCycle:
     epochs: int
     batch_size: int
     learning_rate: float
-    """The highest of the cycle."""
+    """The highest rate of the cycle."""
     weight_decay: float
 
 
 @dataclass(frozen=True)
 class HeadKind:
-    """A way to make heads: what they read, and how they are trained."""
+    """A way to make heads: their inputs and their training."""
 
     name: str
     """Name in the params, in paths and in the names of measures."""
     label: str
-    """How the symbols of its measures end; the paper's have no such end."""
+    """End of the symbols of its measures, such as ``, ours``; empty for the paper's kind."""
     meaning: str
-    """What tells it from the others, in one line."""
+    """The difference from the other kinds, in one line."""
     colour: str
-    """Colour of all its measures; a figure shows few of them at once."""
+    """Colour of all its measures. They share it because a plot shows few of them at once."""
     inputs: tuple[str, ...]
-    """What a head reads, names of ``pipeline.heads.predict.PARTS`` in their order."""
+    """Names of the inputs of a head, keys of ``pipeline.heads.predict.INPUTS``, in their order."""
     is_standardised: bool = False
-    """Whether every input enters less its mean and over its standard deviation in training."""
+    """Whether inputs are standardised by their mean and standard deviation in training."""
     hidden: int = 512
     """Width of the two hidden layers."""
     plan: OneCycle | None = None
-    """How its heads are trained; None takes SGD with what the stage ``tune`` chose."""
+    """Training of its heads; None stands for SGD with the hyperparameters of the stage ``tune``."""
     learns_every_prompt: bool = False
-    """Whether its heads learn from every prompt set of train cells, not from ``center`` alone."""
+    """Whether its heads learn from every prompt set of the train cells; otherwise from ``center``
+    alone."""
 
     def named(self, name: str) -> str:
-        """Name of a measure, or of a line of the radar, for these heads: the paper's as it is."""
+        """Name of a measure, or of a line of the radar plot, for heads of this kind.
+
+        >>> KINDS_BY_NAME["ours"].named("usam"), KINDS_BY_NAME["paper"].named("usam")
+        ('usam_ours', 'usam')
+        """
         return f"{name}_{self.name}" if self.label else name
 
 
@@ -95,7 +100,7 @@ HEAD_KINDS: Final = (
         learns_every_prompt=True,
     ),
 )
-"""Every kind of heads, the paper's first; ``heads`` in the params names those that are trained."""
+"""Every kind of heads, the paper's first. ``heads`` in the params lists the kinds to train."""
 
 KINDS_BY_NAME: Final[Mapping[str, HeadKind]] = {kind.name: kind for kind in HEAD_KINDS}
 
@@ -105,34 +110,38 @@ KINDS: Final = tuple(KINDS_BY_NAME)
 """Names of all kinds."""
 
 ISOTONIC: Final = "isotonic"
-"""Beside the kinds: isotonic regression of the IoU on the SamScore, which reads no token."""
+"""Name of a rival of the heads: isotonic regression of the IoU on the SamScore, without tokens."""
 
 
 @dataclass(frozen=True)
 class HeadSet:
-    """Which heads: the protocol whose targets they learned, the tokens they read, their kind."""
+    """Identifies heads: the protocol of their targets, the token set that they read, their kind."""
 
     protocol: str
     tokens: str
     kind: str = PAPER
     reads: str = ""
-    """In a ladder, the family of the models whose tokens they read; empty for those of all."""
+    """In a ladder, the family of the models whose tokens they read; empty for all models."""
 
     def __str__(self) -> str:
         return f"{self.protocol}/{self.kind}/{self.tokens_read}"
 
     @property
     def tokens_read(self) -> str:
-        """The token set, and before it whose tokens, unless they are of all models."""
+        """The token set; in a ladder, after the family of the models whose tokens are read.
+
+        >>> HeadSet("best", "best", reads="sam2").tokens_read
+        'sam2/best'
+        """
         return f"{self.reads}/{self.tokens}" if self.reads else self.tokens
 
     @property
     def card(self) -> dict[str, str]:
-        """What tells these heads from others, as entries of a card."""
+        """Protocol, tokens and kind as entries of the card of a head file."""
         return {"protocol": self.protocol, "tokens": self.tokens_read, "kind": self.kind}
 
     def objectives(self, models: Sequence[str]) -> tuple[str, ...]:
-        """Objectives of its heads for some models, given from small to large."""
+        """Objectives of its heads for models in their order from small to large."""
         return protocol_objectives(self.protocol, models)
 
 
@@ -142,25 +151,28 @@ def head_sets(
     kinds: tuple[str, ...] = KINDS,
     reads: tuple[str, ...] = ("",),
 ) -> tuple[HeadSet, ...]:
-    """Every head set of some kinds; those without a token are the paper's, of its protocol.
+    """Every head set of the given kinds, for every protocol and token set.
 
     Parameters
     ----------
+    ablations
+        Tokens to leave out, such as ``no_iou``: a further set of the paper's kind and protocol for
+        each.
     reads
-        Whose tokens they read: there are as many sets for each.
+        Families whose tokens the heads read, see ``HeadSet.reads``: every set is made for each.
     """
-    own = [
-        HeadSet(protocol, tokens, kind, one)
-        for one in reads
+    complete = [
+        HeadSet(protocol, tokens, kind, family)
+        for family in reads
         for kind in kinds
-        for protocol, sets in PROTOCOL_TOKENS.items()
-        for tokens in sets
+        for protocol, token_sets in PROTOCOL_TOKENS.items()
+        for tokens in token_sets
     ]
     ablated = [
-        HeadSet("best", f"{judged}_{lack}", reads=one)
-        for one in reads
-        for lack in ablations
+        HeadSet("best", f"{judged}_{ablation}", reads=family)
+        for family in reads
+        for ablation in ablations
         for judged in PROTOCOL_TOKENS["best"]
         if PAPER in kinds
     ]
-    return (*own, *ablated)
+    return (*complete, *ablated)

@@ -1,4 +1,4 @@
-"""What the heads learn: targets from the features of all models, and rows to learn from."""
+"""Training data of the heads: targets from the features of all models, and rows of inputs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +16,9 @@ VALIDATION_SHARE: Final = 0.2
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Rows that the heads learn from: of each prompt set, all objects of the first model, then of
-    the next.
+    """Rows that the heads learn from.
+
+    For each prompt set, the rows are all objects of the first model, then of the next.
 
     Attributes
     ----------
@@ -26,7 +27,7 @@ class TrainingSet:
     targets
         By objective, in [0, 1].
     group
-        Image of each row, or its video; the same for the rows of all models and prompt sets.
+        Number of the image, or of the video, of each row.
     """
 
     inputs: Float32[np.ndarray, "row input"]
@@ -44,13 +45,13 @@ def targets(
     features
         Features of all models, from small to large, for the same objects.
     protocol
-        Which masks the IoUs judge: ``best`` or ``selected``.
+        Selects the judged masks: ``best`` or ``selected``.
     readers
-        Models that have rows; by default, all.
+        Models whose tokens the heads read; only these have rows. By default, all models.
 
     Returns
     -------
-    Rows of the first model, then of the next.
+    By objective: rows of the first model, then of the next.
 
     Notes
     -----
@@ -58,12 +59,17 @@ def targets(
     belong to the row's own model. A gap in [-1, 1] is learned as ``clip(0.5 + gap, 0, 1)``, so
     that the sigmoid can reach it; no gain is 0.5.
     """
-    own = {model: found.judged_iou(protocol) for model, found in features.items()}
-    shared = {f"iou_{model}": iou for model, iou in own.items()}
     models = list(features)
-    shared[MODEL_GAP] = _as_target(own[models[-1]] - own[models[0]])
-    parts = [shared | _own_targets(features[one], protocol) for one in readers or models]
-    return {name: np.concatenate([part[name] for part in parts]) for name in objectives_of(models)}
+    judged_iou = {model: scores.judged_iou(protocol) for model, scores in features.items()}
+    shared = {f"iou_{model}": iou for model, iou in judged_iou.items()}
+    shared[MODEL_GAP] = _as_target(judged_iou[models[-1]] - judged_iou[models[0]])
+    by_reader = [
+        shared | _model_targets(features[reader], protocol) for reader in readers or models
+    ]
+    return {
+        name: np.concatenate([columns[name] for columns in by_reader])
+        for name in objectives_of(models)
+    }
 
 
 def training_set(
@@ -74,23 +80,23 @@ def training_set(
     protocol: str,
     readers: Sequence[str] | None = None,
 ) -> TrainingSet:
-    """Assemble the rows of all prompt sets and models, or of the models whose tokens heads read.
+    """Assemble the rows of all prompt sets, and of all models or the ``readers``.
 
     Parameters
     ----------
     inputs
-        Results of ``set_inputs``, models in the order of ``features``. The rows are a view of it:
-        in large splits, nothing else takes as much memory.
+        Results of ``set_inputs``, models in the order of ``features``. The rows are a view of this
+        array, because in large splits nothing else takes as much memory.
     features
-        Of each prompt set, as ``targets`` takes them.
+        For each prompt set, the argument of ``targets``.
     group_index
-        Image of each object, or video.
+        Number of the image, or of the video, of each object.
     """
-    columns = [targets(of_prompt, protocol, readers) for of_prompt in features]
+    by_prompt = [targets(scores, protocol, readers) for scores in features]
     n_models = len(readers or features[0])
     return TrainingSet(
         inputs.reshape(-1, inputs.shape[-1]),
-        {name: np.concatenate([one[name] for one in columns]) for name in columns[0]},
+        {name: np.concatenate([columns[name] for columns in by_prompt]) for name in by_prompt[0]},
         np.tile(group_index, len(features) * n_models),
     )
 
@@ -98,11 +104,11 @@ def training_set(
 def sample_by_group(
     group: Int[np.ndarray, " row"], max_rows: int, seed: int
 ) -> Int[np.ndarray, " sampled"]:
-    """Rows of images, or videos, drawn one at a time until the next does not fit.
+    """Draw images, or videos, one at a time, until the rows of the next exceed ``max_rows``.
 
     Returns
     -------
-    Row numbers, ascending; all of them if they fit.
+    The numbers of their rows, ascending.
     """
     names, n_rows = np.unique(group, return_counts=True)
     order = np.random.default_rng(seed).permutation(len(names))
@@ -122,14 +128,14 @@ def split_by_group(
     Raises
     ------
     ValueError
-        If there are fewer than two groups.
+        If there are fewer than two images or videos.
 
     Notes
     -----
     The authors' code splits by row, which puts objects of one image on both sides. Frames of one
-    video are as much alike.
+    video are as much alike as objects of one image.
     """
-    # Imported here because it takes a second, and stages that only predict do not need it.
+    # Imported here: the import takes a second, and stages that only predict do not need it.
     from sklearn.model_selection import GroupShuffleSplit  # noqa: PLC0415
 
     n_groups = len(np.unique(group))
@@ -140,14 +146,17 @@ def split_by_group(
     return np.sort(train), np.sort(validation)
 
 
-def _own_targets(found: ProposalScores, protocol: str) -> dict[str, Float32[np.ndarray, " object"]]:
-    best, selected = (found.judged_iou(judged) for judged in ("best", "selected"))
-    refined, own = found.judged_refined_iou(protocol), found.judged_iou(protocol)
+def _model_targets(
+    scores: ProposalScores, protocol: str
+) -> dict[str, Float32[np.ndarray, " object"]]:
+    """Targets that belong to the model of a row."""
+    best, selected = scores.judged_iou("best"), scores.judged_iou("selected")
+    refined, judged = scores.judged_refined_iou(protocol), scores.judged_iou(protocol)
     return {
         "iou_refined": refined,
         "iou_selected": selected,
         "iou_best": best,
-        "prompt_gap": _as_target(refined - own),
+        "prompt_gap": _as_target(refined - judged),
         "task_gap": _as_target(best - selected),
     }
 

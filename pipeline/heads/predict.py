@@ -1,4 +1,4 @@
-"""Trained heads: what they read of a prediction, tokens and figures of the masks, and their own."""
+"""Trained heads: their inputs, from tokens and statistics of the masks, and their predictions."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -11,11 +11,11 @@ from pipeline.proposals import judged_proposals
 from pipeline.vocabulary import MASK_STATISTICS, N_PROPOSALS, PROPOSAL_PAIRS, TOKEN_SETS
 
 HeadWeights = Mapping[str, np.ndarray]
-"""``layers.{0,1,2}.{weight,bias}`` as float32, in the layout of ``torch.nn.Linear``; where inputs
-are standardised, ``STANDARD``, too."""
+"""Tensors of a head by name: ``layers.{0,1,2}.{weight,bias}`` as float32, in the layout of
+``torch.nn.Linear``, and ``STANDARD`` if its inputs are standardised."""
 
 STANDARD: Final = ("inputs.mean", "inputs.scale")
-"""Mean and standard deviation of every input in training."""
+"""Names of the tensors with the mean and the standard deviation of every input in training."""
 
 N_LAYERS: Final = 3
 """Linear layers of a head."""
@@ -27,12 +27,12 @@ HIDDEN: Final = 512
 def predict(
     heads: Mapping[str, HeadWeights], inputs: Float32[np.ndarray, "row input"]
 ) -> dict[str, Float32[np.ndarray, " row"]]:
-    """Score the same rows with every head, in [0, 1].
+    """Predict a value in [0, 1] for each row, with every head.
 
     Parameters
     ----------
     heads
-        Weights by objective, as ``check_head`` wants them.
+        Weights by objective that ``check_head`` accepts.
     inputs
         As ``set_inputs`` returns them.
 
@@ -43,8 +43,8 @@ def predict(
 
     Notes
     -----
-    Linear, ReLU, Linear, ReLU, Linear, sigmoid (Sec. 3.3). NumPy suffices: a stage that only
-    predicts starts without PyTorch.
+    Linear, ReLU, Linear, ReLU, Linear, sigmoid (Sec. 3.3). In NumPy, so that a stage that only
+    predicts starts without importing PyTorch.
     """
     return {objective: _outputs(objective, head, inputs) for objective, head in heads.items()}
 
@@ -66,18 +66,18 @@ def _outputs(
 
 
 def check_head(objective: str, head: HeadWeights) -> None:
-    """Check that tensors form the MLP of an objective.
+    """Check that tensors form an MLP.
 
     Raises
     ------
     ValueError
         If a tensor is missing, unknown, of another type, or does not fit its neighbours.
     """
-    expected = {f"layers.{i}.{part}" for i in range(N_LAYERS) for part in ("weight", "bias")}
-    expected |= set(STANDARD) if set(STANDARD) & set(head) else set()
-    if set(head) != expected:
+    names = {f"layers.{i}.{kind}" for i in range(N_LAYERS) for kind in ("weight", "bias")}
+    names |= set(STANDARD) if set(STANDARD) & set(head) else set()
+    if set(head) != names:
         raise ValueError(
-            f"head {objective} must hold {', '.join(sorted(expected))}, "
+            f"head {objective} must hold {', '.join(sorted(names))}, "
             f"got {', '.join(sorted(head)) or 'nothing'}"
         )
     for name, shape in _shapes(head).items():
@@ -90,11 +90,11 @@ def check_head(objective: str, head: HeadWeights) -> None:
 
 
 def _shapes(head: HeadWeights) -> dict[str, tuple[int, ...]]:
-    """Shape that each tensor must have to fit the tensors before it."""
+    """Shape of each tensor, by name, that fits the tensors of the layer before."""
     width = head["layers.0.weight"].shape[-1]
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(STANDARD, (width,))
     for i in range(N_LAYERS):
-        weight, bias = (f"layers.{i}.{part}" for part in ("weight", "bias"))
+        weight, bias = f"layers.{i}.weight", f"layers.{i}.bias"
         n_outputs = head[bias].shape[-1] if i < N_LAYERS - 1 else 1
         shapes |= {weight: (n_outputs, width), bias: (n_outputs,)}
         width = n_outputs
@@ -107,26 +107,29 @@ def _linear(head: HeadWeights, layer: int, inputs: np.ndarray) -> np.ndarray:
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """The logistic function."""
-    # By tanh, which only saturates: exp overflows, and NumPy warns about it.
+    # By tanh, which saturates; exp would overflow, with a warning from NumPy.
     return (np.tanh(logits / 2) + 1) / 2
 
 
 Arrays = Mapping[str, np.ndarray]
-"""Arrays of ``READ`` for one prompt set, ``(object, ...)``, in decoder order."""
+"""Each of ``INPUT_ARRAYS`` for one prompt set, ``(object, ...)``, proposals in decoder order."""
 
 Judged = Int[np.ndarray, " object"]
-"""A proposal of each object."""
+"""The judged proposal of each object."""
 
-READ: Final = ("iou_token", "mask_token", "iou", "sam_score", "object_score", *MASK_STATISTICS)
-"""Arrays of the cache that heads of any kind read; ``iou`` only to find the best proposal."""
+INPUT_ARRAYS: Final = (
+    *("iou_token", "mask_token", "iou", "sam_score", "object_score"),
+    *MASK_STATISTICS,
+)
+"""Arrays of the cache that inputs are made from; ``iou`` only finds the best proposal."""
 
-_PLACES: Final = {pair: place for place, pair in enumerate(PROPOSAL_PAIRS)}
+_PAIR_INDEX: Final = {pair: index for index, pair in enumerate(PROPOSAL_PAIRS)}
 
-N_FIGURES: Final = 22
-"""Numbers that the figures of an object's masks make."""
+N_MASK_STATISTICS: Final = 22
+"""Number of inputs that are statistics of an object's masks."""
 
-_EDGE: Final = np.float32(1e-3)
-"""SamScores enter as logits, too, of values this far from 0 and 1."""
+_SCORE_MARGIN: Final = np.float32(1e-3)
+"""SamScores are clipped to this distance from 0 and 1 before their logits are taken."""
 
 _LEAST_AREA: Final = np.float32(1e-4)
 """Is added to an area before its logarithm is taken."""
@@ -135,73 +138,81 @@ _LEAST_AREA: Final = np.float32(1e-4)
 def set_inputs(
     arrays: Arrays, head_set: HeadSet, *, judged: Judged | None = None
 ) -> Float32[np.ndarray, "object input"]:
-    """What the heads of a set read of some objects, under one prompt set.
+    """Inputs of a head set for the objects of ``arrays``, under one prompt set.
 
     Parameters
     ----------
     judged
-        The proposal of each object that counts as the judged one; None takes that of the token set.
+        The judged proposal of each object; None takes the one that the token set names.
 
     Raises
     ------
     ValueError
         If there is no such token set.
     """
-    tokens, parts = head_set.tokens, KINDS_BY_NAME[head_set.kind].inputs
+    tokens, names = head_set.tokens, KINDS_BY_NAME[head_set.kind].inputs
     if tokens not in TOKEN_SETS:
         raise ValueError(f"tokens must be one of {', '.join(TOKEN_SETS)}, got {tokens!r}")
-    of_set = tokens.partition("_")[0]
-    own = judged_proposals(of_set, iou=arrays["iou"], sam_score=arrays["sam_score"])
-    chosen = own if judged is None else judged
-    return np.concatenate([PARTS[part](arrays, tokens, chosen) for part in parts], axis=1)
+    if judged is None:
+        protocol = tokens.partition("_")[0]
+        judged = judged_proposals(protocol, iou=arrays["iou"], sam_score=arrays["sam_score"])
+    return np.concatenate([INPUTS[name](arrays, tokens, judged) for name in names], axis=1)
 
 
-def every_input(arrays: Arrays, head_set: HeadSet) -> Float32[np.ndarray, "row input"]:
-    """What they read of every proposal, as if that were the judged one: rows of an object together.
+def inputs_of_proposals(arrays: Arrays, head_set: HeadSet) -> Float32[np.ndarray, "row input"]:
+    """Inputs of a head set for every proposal, as if it were the judged one.
+
+    Returns
+    -------
+    Three consecutive rows for each object, in decoder order.
 
     Raises
     ------
     ValueError
         As ``set_inputs``.
     """
-    every = np.tile(np.arange(N_PROPOSALS), len(arrays["sam_score"]))
+    proposals = np.tile(np.arange(N_PROPOSALS), len(arrays["sam_score"]))
     repeated = {name: np.repeat(values, N_PROPOSALS, axis=0) for name, values in arrays.items()}
-    return set_inputs(repeated, head_set, judged=every)
+    return set_inputs(repeated, head_set, judged=proposals)
 
 
 def _token_inputs(
     arrays: Arrays, tokens: str, judged: Judged
 ) -> Float32[np.ndarray, "object input"]:
-    """The IoU token and the mask token of the judged proposal, zeros for one that heads lack.
+    """The IoU token and the mask token of the judged proposal; zeros replace an ablated token.
 
     Notes
     -----
     ``l`` of the paper. Proposal k belongs to mask token k + 1; the authors' code pairs it with k.
     """
-    lack = tokens.partition("_")[2]
+    ablation = tokens.partition("_")[2]
+    iou_token = arrays["iou_token"]
     mask_token = arrays["mask_token"][np.arange(len(judged)), judged + 1]
-    parts = {"iou": arrays["iou_token"], "mask": mask_token}
-    read = [np.zeros_like(part) if lack == f"no_{name}" else part for name, part in parts.items()]
-    return np.concatenate(read, axis=1)
+    if ablation == "no_iou":
+        iou_token = np.zeros_like(iou_token)
+    if ablation == "no_mask":
+        mask_token = np.zeros_like(mask_token)
+    return np.concatenate([iou_token, mask_token], axis=1)
 
 
-def _figure_inputs(arrays: Arrays, _: str, judged: Judged) -> Float32[np.ndarray, "object input"]:
-    """Figures of the three proposals, the judged one first: ``N_FIGURES`` numbers.
+def _mask_statistics(arrays: Arrays, _: str, judged: Judged) -> Float32[np.ndarray, "object input"]:
+    """``N_MASK_STATISTICS`` numbers about the three proposals, the judged one first.
 
     Notes
     -----
-    SamScores and their logits, areas and their logarithms, entropies, confidences, the agreement
-    of the first with the second, the first with the third, and these two, and the object score.
+    Of each proposal: the SamScore and its logit, the area and its logarithm, entropy, confidence.
+    Then the agreement of the first with the second, of the first with the third, of the second with
+    the third; at last the object score.
     """
     order = judged_first(arrays["sam_score"], judged)
-    rows = np.arange(len(order))[:, np.newaxis]  # `take_along_axis` takes five times as long
+    rows = np.arange(len(order))[:, np.newaxis]  # `take_along_axis` would take five times as long
     score, area, entropy, confidence = (
         arrays[name][rows, order] for name in ("sam_score", "area", "mask_entropy", "confidence")
     )
-    inside = np.clip(score, _EDGE, 1 - _EDGE)
+    clipped = np.clip(score, _SCORE_MARGIN, 1 - _SCORE_MARGIN)
     columns = [
         score,
-        np.log(inside / (1 - inside)),
+        np.log(clipped / (1 - clipped)),
         area,
         np.log(area + _LEAST_AREA),
         entropy,
@@ -221,21 +232,21 @@ def judged_first(
 
 
 def _pairs(order: Int[np.ndarray, "object proposal"]) -> Int[np.ndarray, "object pair"]:
-    """Where the pairs of reordered proposals stand among those in decoder order."""
-    places = np.empty((N_PROPOSALS, N_PROPOSALS), np.int64)
-    for (first, second), place in _PLACES.items():
-        places[first, second] = places[second, first] = place
-    return np.stack([places[order[:, i], order[:, j]] for i, j in PROPOSAL_PAIRS], axis=1)
+    """Indices in ``PROPOSAL_PAIRS`` of the pairs of reordered proposals."""
+    index = np.empty((N_PROPOSALS, N_PROPOSALS), np.int64)
+    for (first, second), pair in _PAIR_INDEX.items():
+        index[first, second] = index[second, first] = pair
+    return np.stack([index[order[:, i], order[:, j]] for i, j in PROPOSAL_PAIRS], axis=1)
 
 
-PARTS: Final[Mapping[str, Callable[[Arrays, str, Judged], np.ndarray]]] = {
+INPUTS: Final[Mapping[str, Callable[[Arrays, str, Judged], np.ndarray]]] = {
     "tokens": _token_inputs,
-    "figures": _figure_inputs,
+    "figures": _mask_statistics,
 }
-"""What a kind of heads may read, by name."""
+"""Inputs of heads by their names in ``HeadKind.inputs`` and in the cards of head files."""
 
 
 def n_inputs(kind: HeadKind, n_channels: int) -> int:
-    """Width of what heads of a kind read, from tokens of a width."""
-    widths = {"tokens": 2 * n_channels, "figures": N_FIGURES}
-    return sum(widths[part] for part in kind.inputs)
+    """Number of inputs of a head, from tokens of ``n_channels`` channels."""
+    widths = {"tokens": 2 * n_channels, "figures": N_MASK_STATISTICS}
+    return sum(widths[name] for name in kind.inputs)

@@ -18,7 +18,7 @@ from pipeline.heads.predict import STANDARD, HeadWeights
 from pipeline.seeds import derive_seed
 
 FORWARD_ROWS: Final = 1024
-"""Rows of a forward pass without training: bounds its memory."""
+"""Rows of a forward pass without training; the limit bounds its memory."""
 
 WORST_MSE: Final = 1.0
 """Largest error between a target and a prediction in [0, 1]: the cost of a trial that diverges."""
@@ -26,7 +26,7 @@ WORST_MSE: Final = 1.0
 MOST_EPOCHS: Final = int(kinds.RANGES["epochs"][1])
 
 Plan = kinds.Hyperparameters | kinds.OneCycle
-"""How one head is trained."""
+"""Settings of the training of one head."""
 
 
 class DivergenceError(ValueError):
@@ -35,7 +35,10 @@ class DivergenceError(ValueError):
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows for training and for validation; without the latter, validation errors are NaN."""
+    """Numbers of the rows for training and for validation.
+
+    Without rows for validation, validation errors are NaN.
+    """
 
     train: Int[np.ndarray, " train"]
     validation: Int[np.ndarray, " validation"]
@@ -48,7 +51,7 @@ class TrainedHead:
     Attributes
     ----------
     train_mse
-        Mean over the epoch's rows, each scored before the step that learns from it.
+        Mean over the epoch's rows, each predicted before the step that learns from it.
     validation_mse
         At the end of the epoch.
     """
@@ -72,12 +75,10 @@ def train_head(
 
     Parameters
     ----------
-    plan
-        How to train it.
     seed
         Seeds initial weights and batches.
     kind
-        Gives the width of the hidden layers, and whether inputs are standardised.
+        Says how wide the hidden layers are, and whether inputs are standardised.
     advance
         Called with 1 after each epoch.
 
@@ -86,24 +87,24 @@ def train_head(
     ValueError
         If a row is not finite.
     DivergenceError
-        If a loss is not finite; a learning rate too high for raw tokens is the usual cause.
+        If a training error is not finite; a learning rate too high for raw tokens is the usual
+        cause.
 
     Notes
     -----
-    SGD with momentum and weight decay as ``torch.optim.SGD``; a ``OneCycle`` as
-    ``torch.optim.AdamW`` and ``OneCycleLR``. In the paper, tokens enter as the decoder gives
-    them.
+    ``Hyperparameters`` train by ``torch.optim.SGD``, a ``OneCycle`` by ``torch.optim.AdamW`` and
+    ``OneCycleLR``. In the paper, tokens are not standardised.
 
-    Heads side by side in one batched network would take 1.2 to 1.5 times as long: what a step
-    reads and writes of nine heads of the paper, 35 MB, fits in no cache; of one it does.
+    Nine heads of the paper in one batched network would take 1.2 to 1.5 times as long: a step reads
+    and writes 35 MB of them, which fit in no processor cache. One head fits.
     """
-    learned = _tensors(data, rows, objective, kind)
+    tensors = _tensors(data, rows, objective, kind)
     network = networks.initial_network(objective, data.inputs.shape[1], seed, hidden=kind.hidden)
     errors = np.empty((2, plan.epochs))
-    for epoch, both in enumerate(_epochs(learned, network, objective, plan, seed)):
-        errors[:, epoch] = both
+    for epoch, train_and_validation in enumerate(_epochs(tensors, network, objective, plan, seed)):
+        errors[:, epoch] = train_and_validation
         advance(1)
-    return TrainedHead({**network.tensors(), **learned.scale}, *errors)
+    return TrainedHead({**network.tensors(), **tensors.standardisation}, *errors)
 
 
 def validation_errors(
@@ -114,19 +115,19 @@ def validation_errors(
     *,
     seed: int,
 ) -> Iterator[float]:
-    """Validation error of a ``paper`` head after each epoch, trained when its error is read.
+    """Train a head of kind ``paper`` epoch by epoch, and yield its validation error after each.
 
-    Without end: ``WORST_MSE`` from where training diverges, or ends.
+    Yields without end: ``WORST_MSE`` after training has ended or diverged.
 
     Raises
     ------
     ValueError
         As ``train_head``.
     """
-    learned = _tensors(data, rows, objective, kinds.KINDS_BY_NAME[kinds.PAPER])
+    tensors = _tensors(data, rows, objective, kinds.KINDS_BY_NAME[kinds.PAPER])
     network = networks.initial_network(objective, data.inputs.shape[1], seed)
     with suppress(DivergenceError):
-        for _, error in _epochs(learned, network, objective, plan, seed):
+        for _, error in _epochs(tensors, network, objective, plan, seed):
             yield error
     yield from repeat(WORST_MSE)
 
@@ -139,7 +140,7 @@ def validation_cost(
     *,
     seed: int,
 ) -> float:
-    """Mean squared error on the validation rows, after the last epoch.
+    """Train a head of kind ``paper``; return its mean squared error on the validation rows.
 
     Raises
     ------
@@ -157,9 +158,10 @@ def continued_costs(
     *,
     seed: int,
 ) -> Callable[[kinds.Hyperparameters], float]:
-    """``validation_cost`` by plan, which continues heads of the same plan that had fewer epochs.
+    """Make a function like ``validation_cost`` that continues heads instead of training them anew.
 
-    Heads stay in memory until one of them has had the most epochs; the others then start over.
+    A head is continued if the same plan with fewer epochs was asked for before. Heads stay in
+    memory until a head has had ``MOST_EPOCHS``; then all are dropped, and later plans start over.
 
     Raises
     ------
@@ -185,34 +187,41 @@ def continued_costs(
 
 @dataclass(frozen=True)
 class _Tensors:
-    """What a head learns from."""
+    """Training data of one head."""
 
     inputs: Float[Tensor, "row input"]
-    scale: HeadWeights
-    """Mean and standard deviation of every input; empty if inputs enter as they are."""
+    standardisation: HeadWeights
+    """Mean and standard deviation of every input; empty for a kind that does not standardise."""
     targets: Float[Tensor, " row"]
     train: Int[Tensor, " train"]
     validation: Int[Tensor, " validation"]
 
-    def take(self, rows: Int[Tensor, " some"]) -> Float[Tensor, "some input"]:
-        """Inputs of some of the rows, standardised as they are taken, or as they are."""
-        taken = self.inputs[rows]
-        if not self.scale:
-            return taken
-        mean, deviation = (torch.from_numpy(self.scale[name]) for name in STANDARD)
-        return taken.sub_(mean).div_(deviation)
+    def take(self, rows: Int[Tensor, " batch"]) -> Float[Tensor, "batch input"]:
+        """Inputs of a batch of rows, standardised if the kind asks for it."""
+        batch = self.inputs[rows]
+        if not self.standardisation:
+            return batch
+        mean, deviation = (torch.from_numpy(self.standardisation[name]) for name in STANDARD)
+        return batch.sub_(mean).div_(deviation)
 
 
 def _tensors(data: TrainingSet, rows: Rows, objective: str, kind: kinds.HeadKind) -> _Tensors:
     _check(data, objective)
-    scale = networks.standard_of(data.inputs, rows.train) if kind.is_standardised else {}
-    arrays = data.inputs, data.targets[objective], rows.train, rows.validation
-    inputs, *others = map(torch.from_numpy, arrays)
-    return _Tensors(inputs, scale, *others)
+    standardisation = (
+        networks.standardisation(data.inputs, rows.train) if kind.is_standardised else {}
+    )
+    return _Tensors(
+        torch.from_numpy(data.inputs),
+        standardisation,
+        torch.from_numpy(data.targets[objective]),
+        torch.from_numpy(rows.train),
+        torch.from_numpy(rows.validation),
+    )
 
 
 def _check(data: TrainingSet, objective: str) -> None:
-    # Row sums, because a flag per value would take gigabytes; a double holds any sum of floats.
+    # Sums of rows, because a flag for each value would take gigabytes. A finite row has a finite
+    # sum in double precision.
     sums = data.inputs.sum(axis=1, dtype=np.float64)
     for name, values in (("inputs", sums), ("targets", data.targets[objective])):
         bad = np.flatnonzero(~np.isfinite(values))
@@ -221,7 +230,7 @@ def _check(data: TrainingSet, objective: str) -> None:
 
 
 def optimizer_of(network: networks.Network, plan: Plan, n_batches: int) -> torch.optim.Optimizer:
-    """Optimizer of a head, which takes its steps by the gradients that the network holds.
+    """Optimizer of a head; its steps follow the gradients of ``network``.
 
     Parameters
     ----------
@@ -232,7 +241,7 @@ def optimizer_of(network: networks.Network, plan: Plan, n_batches: int) -> torch
     gradients = (*network.weight_gradients, *network.bias_gradients)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
-    # Fused: one pass over weights, gradients and what the optimizer keeps of earlier steps.
+    # Fused: a single pass over weights, gradients and the optimizer's state.
     if isinstance(plan, kinds.OneCycle):
         adam = torch.optim.AdamW(
             parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
@@ -250,17 +259,17 @@ def optimizer_of(network: networks.Network, plan: Plan, n_batches: int) -> torch
 
 
 def _epochs(
-    learned: _Tensors, network: networks.Network, objective: str, plan: Plan, seed: int
+    tensors: _Tensors, network: networks.Network, objective: str, plan: Plan, seed: int
 ) -> Iterator[tuple[float, float]]:
-    """Train a head; its errors in training and validation after each epoch."""
-    train = learned.train
+    """Train a head, and yield its training and validation errors after each epoch."""
+    train = tensors.train
     optimizer = optimizer_of(network, plan, -(-len(train) // plan.batch_size))
     generator = torch.Generator().manual_seed(derive_seed(seed, "batches"))
     for epoch in range(plan.epochs):
         total = torch.zeros(())
         order = train[torch.randperm(len(train), generator=generator)]
         for batch in torch.split(order, plan.batch_size):
-            total += networks.fill_gradients(network, learned.take(batch), learned.targets[batch])
+            total += networks.fill_gradients(network, tensors.take(batch), tensors.targets[batch])
             optimizer.step()
         error = float(total) / len(train)
         if not np.isfinite(error):
@@ -268,13 +277,12 @@ def _epochs(
                 f"training error of {objective} must stay finite, got {error} in epoch "
                 f"{epoch + 1} with {plan}"
             )
-        yield error, _validate(network, learned)
+        yield error, _validation_error(network, tensors)
 
 
-def _validate(network: networks.Network, learned: _Tensors) -> float:
-    """Mean squared error of what the head predicts."""
+def _validation_error(network: networks.Network, tensors: _Tensors) -> float:
     total = 0.0
-    for some in torch.split(learned.validation, FORWARD_ROWS):
-        found = networks.outputs(network, learned.take(some))
-        total += float((found - learned.targets[some]).square().sum())
-    return total / len(learned.validation) if len(learned.validation) else np.nan
+    for rows in torch.split(tensors.validation, FORWARD_ROWS):
+        predicted = networks.outputs(network, tensors.take(rows))
+        total += float((predicted - tensors.targets[rows]).square().sum())
+    return total / len(tensors.validation) if len(tensors.validation) else np.nan

@@ -12,7 +12,7 @@ from pipeline.entropy.mixtures import mask_entropy
 from pipeline.entropy.plan import task_probability
 from pipeline.extraction.predictions import arrays_for_heads, encode_logits
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
-from pipeline.heads.predict import HeadWeights, check_head, every_input, predict
+from pipeline.heads.predict import HeadWeights, check_head, inputs_of_proposals, predict
 from pipeline.mask_sets import mask_set
 from pipeline.masks import decode
 from pipeline.predictor import coco_masks
@@ -236,7 +236,7 @@ def proposal_inputs(heads: ProposalHeads, decoded: Decoded) -> Float32[np.ndarra
     if heads.first_mask_token != 1:
         # All else pairs proposal k with mask token k + 1.
         read["mask_token"] = np.roll(read["mask_token"], 1 - heads.first_mask_token, axis=1)
-    return every_input(read, head_set)
+    return inputs_of_proposals(read, head_set)
 
 
 LOGIT_BOUND: Final = 32

@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import TrainingSet, training_set
-from pipeline.heads.predict import READ, n_inputs, set_inputs
+from pipeline.heads.predict import INPUT_ARRAYS, n_inputs, set_inputs
 from pipeline.vocabulary import TRAIN_PROMPTS
 from storage.errors import faults_of
 from storage.files.addresses import files_at
@@ -102,7 +102,7 @@ def _read_inputs(
         inputs.reshape(-1, n_objects, width), product(prompts, cells), strict=True
     ):
         start = 0
-        for block in cell.blocks(prompt, READ):
+        for block in cell.blocks(prompt, INPUT_ARRAYS):
             some = set_inputs(block, head_set)
             rows[start : start + len(some)] = some
             start += len(some)

@@ -23,10 +23,10 @@ from pipeline.masks import CUT, decode, encode
 from pipeline.prompts import sample_prompts
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.views import default_view
+from stages.entropy_tasks import split_arrays
 from stages.executor.opened_cells import CellsToOpen
 from stages.settings.blocks import ExecutorParams
 from stages.settings.signatures import eval_cells, settings_of_cells
-from stages.shard_entropies import split_arrays
 from storage.paths import CACHE
 from storage.rle import decode_rle, encode_rle
 from storage.split.cells import SplitCells

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from pipeline.heads.kinds import HeadSet
-from pipeline.heads.predict import READ, predict, set_inputs
+from pipeline.heads.predict import INPUT_ARRAYS, predict, set_inputs
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.measures import UNTRAINED_MEASURES
 from pipeline.vocabulary import ABLATIONS, JUDGED
@@ -101,7 +101,7 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
     heads = read_heads("shapes_train", {}, PAPER)
     with open_features(features_path(SPLIT, "tiny", "identity")) as features:
         center = features.sel(prompt="center").load()
-    inputs = set_inputs({name: center[name].values for name in READ}, PAPER)
+    inputs = set_inputs({name: center[name].values for name in INPUT_ARRAYS}, PAPER)
     predictions = found.models["tiny"].predictions[PAPER]["shapes_train"]
     expected = predict(heads.weights, inputs)
     assert set(predictions) == set(expected)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.heads.kinds import HEAD_KINDS, HeadSet, head_sets
-from pipeline.heads.predict import READ, set_inputs
+from pipeline.heads.predict import INPUT_ARRAYS, set_inputs
 
 OURS = HeadSet("selected", "selected", "ours")
 
@@ -76,6 +76,6 @@ def test_scores_of_0_and_1_have_finite_logits() -> None:
 
 
 def test_kinds_read_what_the_cache_holds() -> None:
-    assert set(READ) == set(ARRAYS)
+    assert set(INPUT_ARRAYS) == set(ARRAYS)
     for kind in HEAD_KINDS:
         assert len(set_inputs(ARRAYS, HeadSet("best", "best", kind.name))) == 1

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pipeline.heads.kinds import KINDS_BY_NAME, WEIGHT_DECAY, Hyperparameters, OneCycle
-from pipeline.heads.networks import standard_of
+from pipeline.heads.networks import standardisation
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import HIDDEN, STANDARD, HeadWeights, predict
 from pipeline.heads.training import (
@@ -156,11 +156,11 @@ def test_heads_of_standardised_inputs_in_one_cycle_equal_those_of_torch() -> Non
 def test_neither_rows_that_do_not_train_nor_the_size_of_blocks_change_a_mean(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = standard_of(DATA.inputs, ROWS.train)
+    whole = standardisation(DATA.inputs, ROWS.train)
     others = DATA.inputs.copy()
     others[ROWS.validation] += 1e6
     monkeypatch.setattr("pipeline.heads.networks.BLOCK_ROWS", 7)
-    in_blocks = standard_of(others, ROWS.train)
+    in_blocks = standardisation(others, ROWS.train)
     for name in STANDARD:
         np.testing.assert_array_equal(in_blocks[name], whole[name])
 

@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.heads.kinds import HeadSet, OneCycle, head_sets
 from pipeline.heads.objectives import TrainingSet
-from pipeline.heads.predict import READ, set_inputs
+from pipeline.heads.predict import INPUT_ARRAYS, set_inputs
 from stages import train, tune
 from stages.executor.executors import Run, executor_of
 from stages.executor.opened_cells import CellsToOpen
@@ -156,6 +156,6 @@ def test_rows_of_all_blocks_are_those_of_the_whole(
     for prompt, model in product(prompts, MODELS):
         with open_features(features_path(SPLIT, model, "identity")) as features:
             own = features.sel(prompt=prompt)
-            arrays = {name: own[name].to_numpy() for name in READ}
+            arrays = {name: own[name].to_numpy() for name in INPUT_ARRAYS}
             expected.append(set_inputs(arrays, head_set))
     np.testing.assert_array_equal(found.inputs, np.concatenate(expected))
