@@ -19,7 +19,7 @@ from stages.training.data import learned_from
 from storage.errors import faults_of
 from storage.outputs.results import write_results
 from storage.paths import results_dir
-from storage.split.cells import open_cells
+from storage.split.split_cells import open_cells
 
 
 @stage_main

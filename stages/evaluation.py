@@ -30,7 +30,7 @@ from stages.settings.blocks import EvaluateParams
 from stages.training.data import group_index
 from storage.head_files.head_file import Calibration, HeadFile, read_heads, read_isotonic
 from storage.outputs.tables import Frames, as_frame, blocks_as_frame
-from storage.split.cells import OpenCell, SplitCells, read_entropies
+from storage.split.split_cells import OpenCell, SplitCells, read_entropies
 
 ENTROPY_NAMES: Final = tuple(entropy.name for entropy in ENTROPIES)
 AGREEMENT_NAMES: Final = tuple(row.name for row in (*AGREEMENTS, *MASK_SCORES))

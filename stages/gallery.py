@@ -29,7 +29,7 @@ from stages.settings.signatures import eval_cells, settings_of_cells
 from storage.errors import DataError
 from storage.outputs.results import Gallery, read_ranking, write_gallery
 from storage.paths import gallery_dir, objects_path, results_dir
-from storage.split.cells import SplitCells
+from storage.split.split_cells import SplitCells
 
 
 @stage_main

@@ -15,7 +15,7 @@ from pipeline.vocabulary import PROMPTS
 from stages.executor.opened_cells import CellsToOpen, opened
 from storage.images.videos import SplitImages, video_of
 from storage.rle import decode_rle
-from storage.split.cells import OpenCell, SplitCells
+from storage.split.split_cells import OpenCell, SplitCells
 
 QUALITY: Final = 75
 """Quality of the WebP pictures."""

@@ -17,14 +17,14 @@ from stages.settings.blocks import Split
 from stages.settings.params import read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import objects_signature
-from storage.datasets.catalogue import collect
-from storage.datasets.records import ImageRecord, Records
+from storage.datasets.object_records import ImageRecord, SplitRecords
+from storage.datasets.readers import collect
 from storage.errors import ImageError, counted, listed
-from storage.images.files import is_confirmed
+from storage.images.image_files import is_confirmed
 from storage.images.videos import SplitImages
 from storage.paths import HEADS, objects_path
 from storage.rle import decode_rle
-from storage.split.objects import ObjectTable, write_objects
+from storage.split.object_table import ObjectTable, write_objects
 
 
 @stage_main
@@ -48,15 +48,15 @@ def main(split: str) -> None:
     HEADS.mkdir(exist_ok=True)
 
 
-def _read(split: str, location: Split, min_area_px: int) -> Records:
+def _read(split: str, location: Split, min_area_px: int) -> SplitRecords:
     source = location.source
-    parts = location.data_set.list_parts(source)
+    parts = location.data_set.list_media(source)
     with progress(f"read {split}", len(parts), "parts") as advance:
         read = counting(parts, advance)
         return collect(read, source, min_area_px=min_area_px, max_objects=location.max_objects)
 
 
-def _tabulate(split: str, records: Records, folder: Path, seed: int) -> ObjectTable:
+def _tabulate(split: str, records: SplitRecords, folder: Path, seed: int) -> ObjectTable:
     images, objects = records.images, records.objects
     sha256 = _digests(split, images, folder)
     with progress(f"prepare {split}", len(objects)) as advance:

@@ -16,7 +16,7 @@ from typing import Final
 import pytest
 
 from storage.folders import SUFFIX
-from storage.pool.cell import FEATURES
+from storage.pool.cell import NPZ
 from tests.fixtures import project_copy
 from tests.fixtures.dask_daemons import running_dask
 from tests.fixtures.slurm import Slurm, missing, wait_until
@@ -81,7 +81,7 @@ class Worker:
 
         def is_beyond() -> bool:
             others = [w for w in workers(root) if w.pid == self.pid and w.shard != self.shard]
-            found[:] = others if any(root.glob(f"{POOL}/{self.shard}{FEATURES}")) else []
+            found[:] = others if any(root.glob(f"{POOL}/{self.shard}{NPZ}")) else []
             return bool(found)
 
         wait_until(is_beyond, PATIENCE_S)
@@ -90,7 +90,7 @@ class Worker:
 
 def workers(root: Path) -> list[Worker]:
     """Who is at shards, by the names of the empty files that show it."""
-    begun = re.compile(rf"\.([0-9a-f]{{64}}){FEATURES}\.[0-9a-f]{{8}}-(\d+)-[0-9a-f]{{8}}{SUFFIX}")
+    begun = re.compile(rf"\.([0-9a-f]{{64}}){NPZ}\.[0-9a-f]{{8}}-(\d+)-[0-9a-f]{{8}}{SUFFIX}")
     found = (begun.fullmatch(path.name) for path in root.glob(f"{POOL}/.*{SUFFIX}"))
     return [Worker(int(name[2]), name[1]) for name in found if name]
 
@@ -114,7 +114,7 @@ def worker_beyond(root: Path, gone: Collection[int] = ()) -> Worker:
 
 def shards(root: Path) -> dict[str, int]:
     """Shards that are done, by their place; one that is made again is another file."""
-    found = root.glob(f"{POOL}/[0-9a-f]*{FEATURES}")
+    found = root.glob(f"{POOL}/[0-9a-f]*{NPZ}")
     return {str(path.relative_to(root)): path.stat().st_ino for path in found}
 
 

@@ -23,7 +23,7 @@ from stages.cli.app import COMMANDS, app, load_command
 from stages.settings.blocks import Split
 from stages.settings.params import PARAMS_FILE, read_params
 from stages.settings.parsing import parse
-from storage.datasets.catalogue import DATA_SETS
+from storage.datasets.readers import DATA_SETS
 from tests.benchmarks.test_bench_demo import MAX_MINUTES
 from tests.fixtures.dvc_stages import DECLARED, ROOT, STAGES, arguments
 

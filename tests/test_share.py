@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 import storage
-from storage.store.checks import verify
+from storage.store.checks import damaged_files
 from tests.fixtures.bucket import BUCKET, s3_server, use_server
 from tests.fixtures.doc_pages import block
 from tests.fixtures.made_up_cell import extract
@@ -146,7 +146,7 @@ def taken(root: Path, clone: Path) -> str:
     shell(root.parent, f"git clone -q {root} {clone}")
     said = shell(clone, TAKE)
     for store in STORES:
-        assert verify(clone / store) == {}
+        assert damaged_files(clone / store) == {}
     return said
 
 

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 import yaml
 
-from storage.store.checks import verify
+from storage.store.checks import damaged_files
 from tests.fixtures.doc_pages import block
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.made_up_cell import extract
@@ -150,7 +150,7 @@ def lab(open_folder: Path, tmp_path: Path) -> Lab:
 def test_each_takes_runs_and_adds_and_neither_can_harm(lab: Lab) -> None:
     # Bob takes what Ann has, without a download, and adds to it.
     lab.bob.run("cd project; dvc checkout extract; dvc repro; git add -A; git commit -qm Look")
-    assert verify(lab.bob.home / "project" / STORE) == {}
+    assert damaged_files(lab.bob.home / "project" / STORE) == {}
     # Ann takes that, and adds a folder.
     lab.ann.run(
         f"cd project; git pull -q {lab.bob.home}/project main; dvc checkout; dvc repro;"

@@ -14,7 +14,7 @@ from playwright.sync_api import sync_playwright
 
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
 from stages.web.page_state import PageState
-from storage.images.files import png_bytes
+from storage.images.image_files import png_bytes
 from tools.served_page import served
 from tools.show_predictions import PHOTO
 

@@ -22,7 +22,7 @@ from pipeline.sam.model import Sam
 from stages.extraction.models import load_sam
 from stages.settings.params import read_params
 from storage.images.videos import SplitImages
-from storage.split.objects import ObjectTable, read_objects_of
+from storage.split.object_table import ObjectTable, read_objects_of
 from tools.blocks import replace_block, table
 from tools.family.answers import N_CORRECTIONS, VISIBLE_PX, Annotated, answer_prompts
 

@@ -19,7 +19,7 @@ from pipeline.views import apply_view, default_view
 from stages.predictor.card_entries import training_colours
 from stages.settings.params import read_params
 from storage.head_files.head_file import read_head_file, shipped_heads
-from storage.images.files import read_rgb
+from storage.images.image_files import read_rgb
 from tools.blocks import replace_block, table
 
 PAGE: Final = Path("docs", "predict.md")

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipeline.predictor import PromptSet, UncertainPredictor
-from storage.images.files import read_rgb
+from storage.images.image_files import read_rgb
 
 PERCENT: Final = 100
 """Label Studio's coordinates are percent of the image's width and height."""

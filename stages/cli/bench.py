@@ -19,7 +19,7 @@ from stages.program.main import reported_errors
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
 from stages.settings.parsing import parse
-from storage.images.files import read_rgb
+from storage.images.image_files import read_rgb
 from storage.outputs.tables import write_table
 
 

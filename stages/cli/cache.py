@@ -25,7 +25,7 @@ from storage.files.manifest import ROOT
 from storage.paths import CACHE, POOL, remedy
 from storage.pool.dvc_cache import mend_cache
 from storage.pool.publishing import clean
-from storage.store.checks import differences_of, find_stores, verify
+from storage.store.checks import damaged_files, differences_of, find_stores
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -75,7 +75,7 @@ def verify_command(
 
 def _damages(store: Where, *, quick: bool = False) -> dict[str, str]:
     try:
-        return verify(store, sizes_only=quick)
+        return damaged_files(store, sizes_only=quick)
     except (StoreError, OSError) as error:
         if is_address(store):
             raise  # it may be out of reach, or nowhere: that is no damage

@@ -20,7 +20,7 @@ from stages.settings.parsing import ParamsError
 from stages.settings.signatures import CellName
 from storage.errors import counted, shown
 from storage.paths import POOL
-from storage.split.objects import PreparedSplit
+from storage.split.object_table import PreparedSplit
 
 Part = tuple[int, int]
 """I and N: every N-th shard from the I-th on, counted from 1."""

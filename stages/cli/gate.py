@@ -31,7 +31,7 @@ from storage.folders import write_json
 from storage.head_files.head_file import read_heads
 from storage.outputs.results import read_results, read_run
 from storage.paths import gate_path, results_dir
-from storage.split.cells import SplitCells, open_cells
+from storage.split.split_cells import SplitCells, open_cells
 
 IN_USE: Final = "usam_ours"
 """Measure of the heads that a predictor takes by default."""

@@ -22,7 +22,7 @@ from stages.settings.params import read_params
 from stages.settings.parsing import check_known
 from storage.head_files import head_file, published_heads
 from storage.paths import HEADS, heads_dir, objects_path
-from storage.split.objects import read_objects
+from storage.split.object_table import read_objects
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -10,12 +10,12 @@ import typer
 
 from pipeline.sam.families import mask_side_of
 from stages.cli.columns import aligned, bytes_text
-from stages.filling.plans import CellPlan, cell_bytes, plan_split
+from stages.filling.plans import FillPlan, cell_bytes, plan_split
 from stages.program.main import one_line, reported_errors
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
 from storage.errors import DataError, listed
-from storage.store.grid import mask_bytes
+from storage.store.chunk_grid import mask_bytes
 
 HEADINGS: Final = (
     *("split", "cells", "which", "shards", "images", "objects", "predictions"),
@@ -35,7 +35,7 @@ def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
 
     Exit 1 if the annotations of a split cannot be read.
     """
-    plans: list[CellPlan] = []
+    plans: list[FillPlan] = []
     is_whole = True
     with reported_errors():
         params = read_params()
@@ -55,9 +55,9 @@ def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
         raise typer.Exit(1)
 
 
-def lacking_table(plans: Sequence[CellPlan], family: str, seconds: Seconds | None = None) -> str:
+def lacking_table(plans: Sequence[FillPlan], family: str, seconds: Seconds | None = None) -> str:
     """What cells lack: a line for each split and reason, and their sum."""
-    groups: dict[tuple[str, str], list[CellPlan]] = {}
+    groups: dict[tuple[str, str], list[FillPlan]] = {}
     for one in plans:
         groups.setdefault((one.name.split, one.why), []).append(one)
     n_cells = Counter(one.name.split for one in plans)
@@ -74,7 +74,7 @@ def lacking_table(plans: Sequence[CellPlan], family: str, seconds: Seconds | Non
     return aligned([headings, *rows], right={1, *range(3, len(headings) - 1)})
 
 
-def _costs(plans: Sequence[CellPlan], family: str, seconds: Seconds | None) -> tuple[str, ...]:
+def _costs(plans: Sequence[FillPlan], family: str, seconds: Seconds | None) -> tuple[str, ...]:
     about = "" if all(one.is_exact for one in plans) else "~"
     sizes = [cell_bytes(one.name, one.n_objects, family) for one in plans]
     features, low, high = map(sum, zip(*sizes, strict=True))
@@ -97,7 +97,7 @@ def _timed(params: ExtractParams) -> Seconds:
     return cache(partial(extraction_seconds, params))
 
 
-def _hours(plans: Sequence[CellPlan], seconds: Seconds) -> float:
+def _hours(plans: Sequence[FillPlan], seconds: Seconds) -> float:
     """Hours of one process that computes what is lacking."""
     total = 0.0
     for one in plans:

@@ -17,7 +17,7 @@ from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError, check_known
 from storage.errors import printable
 from storage.head_files.head_file import read_head_file, shipped_heads
-from storage.images.files import read_rgb
+from storage.images.image_files import read_rgb
 
 if TYPE_CHECKING:
     from pipeline.predictor import Uncertainty

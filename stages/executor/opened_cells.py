@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
-from storage.split.cells import SplitCells, open_cells
+from storage.split.split_cells import SplitCells, open_cells
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from stages.settings.signatures import CellName
 from storage.errors import ImageError, WeightsError
 from storage.images.videos import SplitImages
 from storage.pool.cell import Cell
-from storage.split.objects import ObjectTable
+from storage.split.object_table import ObjectTable
 
 N_READERS: Final = 2
 N_AHEAD: Final = 2

@@ -24,7 +24,7 @@ from stages.program.stopping import stoppable
 from stages.settings.blocks import ExecutorParams, ExtractParams, Split
 from stages.settings.signatures import CellName
 from storage.errors import ImageError, StoreError, counted, listed
-from storage.pool.adoption import PublishedCell, adopt, open_published, published_stores
+from storage.pool.adoption import PublishedShards, adopt, open_published, published_stores
 from storage.pool.cell import Cell
 from storage.pool.publishing import Comparison, compare_shards, publish
 from storage.store.inspection import open_store
@@ -189,7 +189,7 @@ def adopt_outputs(fillings: Mapping[str, Filling]) -> int:
 
 def fitting(
     fillings: Mapping[str, Filling], paths: Mapping[str, Path]
-) -> tuple[PublishedCell, Cell] | None:
+) -> tuple[PublishedShards, Cell] | None:
     """Published stores whose shards serve a cell, on the device that made them; None if none do."""
     try:
         signature = open_store(paths["features"]).signature

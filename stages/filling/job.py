@@ -15,8 +15,8 @@ from stages.settings.signatures import LIBRARIES, CellName, cell_settings
 from storage.errors import StoreError, counted
 from storage.folders import begin_file, begun_files
 from storage.images.videos import SplitImages
-from storage.pool.cell import FEATURES, Cell, names_in
-from storage.split.objects import PreparedSplit, read_objects_of
+from storage.pool.cell import NPZ, Cell, names_in
+from storage.split.object_table import PreparedSplit, read_objects_of
 from storage.store.signature import compare, versions
 from storage.store.writing import full_signature
 
@@ -231,7 +231,7 @@ class _Turns:
         done = there.intersection(self.left)
         self._count.leave(self._cell.split.n_objects([*done]))
         self.left = [name for name in self.left if name not in done]
-        return [name for name in self.left if f"{name}{FEATURES}" not in begun]
+        return [name for name in self.left if f"{name}{NPZ}" not in begun]
 
     def _begin(self, name: str) -> Shard:
         self.left.remove(name)

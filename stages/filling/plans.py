@@ -19,13 +19,13 @@ from stages.settings.signatures import (
     objects_settings,
     train_cells,
 )
-from storage.datasets.catalogue import estimate_extent
+from storage.datasets.readers import estimate_extent
 from storage.errors import StoreError, counted
 from storage.files.addresses import files_at
 from storage.paths import objects_path
 from storage.pool.cell import of_rows, settings_of
-from storage.split.objects import PreparedSplit, read_objects
-from storage.store.grid import mask_bytes, object_bytes
+from storage.split.object_table import PreparedSplit, read_objects
+from storage.store.chunk_grid import mask_bytes, object_bytes
 from storage.store.inspection import read_description
 from storage.store.opening import open_complete, read_images
 from storage.store.schema import FIXED_COORDINATES
@@ -35,7 +35,7 @@ MISSING: Final = "missing"
 
 
 @dataclass(frozen=True)
-class CellPlan:
+class FillPlan:
     """A cell, and what it lacks.
 
     Attributes
@@ -82,7 +82,7 @@ def prepared_as_set(split: str, params: Params) -> PreparedSplit:
     return PreparedSplit(read_objects(objects_path(split), asked), params.extract.shard_objects)
 
 
-def plan_split(split: str, params: Params) -> list[CellPlan]:
+def plan_split(split: str, params: Params) -> list[FillPlan]:
     """Plan the cells of a split by its objects or, if none have these settings, its annotations.
 
     Raises
@@ -99,7 +99,7 @@ def plan_split(split: str, params: Params) -> list[CellPlan]:
         anew = str(error) if objects_path(split).exists() else ""
         place = params.splits[split]
         extent = estimate_extent(
-            place.data_set.list_parts(place.source),
+            place.data_set.list_media(place.source),
             min_area_px=params.prepare.min_area_px,
             max_objects=place.max_objects,
         )
@@ -107,7 +107,7 @@ def plan_split(split: str, params: Params) -> list[CellPlan]:
         lacking = n_shards, extent.n_images, extent.n_objects, extent.is_exact
         reasons = (anew or reason_to_run(cell, params.extract, None) for cell in cells)
         return [
-            CellPlan(cell, why, *(lacking if why else ()))
+            FillPlan(cell, why, *(lacking if why else ()))
             for cell, why in zip(cells, reasons, strict=True)
         ]
     return [plan_cell(cell, prepared, prepared.names, params) for cell in cells]
@@ -115,7 +115,7 @@ def plan_split(split: str, params: Params) -> list[CellPlan]:
 
 def plan_cell(
     name: CellName, split: PreparedSplit, own: Collection[str], params: Params
-) -> CellPlan:
+) -> FillPlan:
     """Plan a cell of a prepared split.
 
     No worker is asked what it computes on: of two devices, the one that has done most counts. What
@@ -128,7 +128,7 @@ def plan_cell(
     """
     why = reason_to_run(name, params.extract, split)
     if not why:
-        return CellPlan(name)
+        return FillPlan(name)
     fillings = possible(name, params.splits[name.split], params.extract, split, own)
     lacking = min((one.cell.lacking() for one in fillings.values()), key=len)
     n_done = len(split.shards) - len(lacking)
@@ -137,7 +137,7 @@ def plan_cell(
     is_there = all(path.exists() for path in name.outputs.values())
     found = fitting(fillings, name.outputs) if is_there else None
     todo = [one for one in lacking if one in own and not (found and one in found[0].names)]
-    return CellPlan(name, why, len(todo), split.n_images(todo), split.n_objects(todo))
+    return FillPlan(name, why, len(todo), split.n_images(todo), split.n_objects(todo))
 
 
 def cell_bytes(cell: CellName, n_objects: int, family: str) -> tuple[int, int, int]:

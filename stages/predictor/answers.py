@@ -19,7 +19,7 @@ from stages.predictor.loading import load_by_heads
 from storage.datasets.coco import NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.errors import ImageError
 from storage.folders import whole_file
-from storage.images.files import png_bytes, read_rgb
+from storage.images.image_files import png_bytes, read_rgb
 from storage.outputs.coco_results import KeptResults
 from storage.rle import decode_rle
 

@@ -17,7 +17,7 @@ from storage.errors import DataError, counted
 from storage.head_files.head_file import SHIPPED_FAMILY
 from storage.images.videos import SplitImages
 from storage.paths import gate_path
-from storage.split.objects import ObjectTable
+from storage.split.object_table import ObjectTable
 
 GATES: Final = "gates"
 """Entry of a card with its gates, at most one of masks and one of sets per model, as JSON."""

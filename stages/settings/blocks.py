@@ -17,8 +17,8 @@ from pipeline.heads.kinds import RANGES
 from pipeline.sam.families import NAMES
 from pipeline.scenes.scene import MIN_SIZE_PX
 from stages.settings.parsing import strict
-from storage.datasets.catalogue import DATA_SETS, DataSet
-from storage.datasets.records import Source
+from storage.datasets.object_records import Source
+from storage.datasets.readers import DATA_SETS, DataSet
 
 T = TypeVar("T")
 

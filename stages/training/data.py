@@ -17,8 +17,8 @@ from storage.files.addresses import files_at
 from storage.files.manifest import ROOT
 from storage.images.videos import video_of
 from storage.paths import features_path, located, objects_path
-from storage.split.cells import Expected, OpenCell, SplitCells, open_cells
-from storage.split.objects import ObjectTable
+from storage.split.object_table import ObjectTable
+from storage.split.split_cells import Expected, OpenCell, SplitCells, open_cells
 
 FEATURES: Final = "features_digest"
 """Entry of the card of heads: digest of the content of the cells that they learned from."""

@@ -21,7 +21,7 @@ from storage.head_files import head_file
 from storage.outputs.tables import blocks_as_frame, write_table
 from storage.outputs.tuning import Tuning
 from storage.paths import curves_path, protocol_dir
-from storage.split.cells import SplitCells
+from storage.split.split_cells import SplitCells
 
 Tunings = Mapping[str, Tuning]
 """Choice of hyperparameters by objective."""

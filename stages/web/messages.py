@@ -19,7 +19,7 @@ from pipeline.vocabulary import N_PROPOSALS
 from stages.predictor.answers import mask_result
 from stages.settings.parsing import ParamsError
 from storage.datasets.coco import EVERYTHING_CATEGORIES, NO_CATEGORY
-from storage.images.files import png_bytes
+from storage.images.image_files import png_bytes
 from storage.outputs.coco_results import attributes_of, coco_dataset
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from pipeline.predictor import UncertainPredictor
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import is_demo_scene
-from storage.images.files import decode_rgb, png_bytes
+from storage.images.image_files import decode_rgb, png_bytes
 
 MOST_UPLOAD_BYTES: Final = 20_000_000
 

@@ -23,7 +23,7 @@ from storage.checkpoints.weights import models_there
 from storage.errors import WeightsError
 from storage.head_files.head_file import HeadFile, family_heads, read_head_file
 from storage.head_files.published_heads import published_families
-from storage.images.files import png_bytes
+from storage.images.image_files import png_bytes
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from storage.datasets.json_values import Json, check_numbers, count, load_json, parse_rle, value
-from storage.datasets.records import Annotated, ImageRecord, Part, Source, check_pixels
+from storage.datasets.object_records import Annotated, ImageRecord, Medium, Source, check_pixels
 from storage.errors import DataError, listed, shown
 from storage.rle import compress_runs
 
 EVERYTHING: Final = "everything"
 
-KINDS: Final = ("box", "clicks", EVERYTHING)
+PROMPT_KINDS: Final = ("box", "clicks", EVERYTHING)
 """What is read as the prompt: ``bbox`` (x, y, w, h), the labelled ``keypoints`` (x, y, v), or none
 but the images, whose objects are all to be found."""
 
@@ -30,11 +30,11 @@ EVERYTHING_CATEGORIES: Final = {NO_CATEGORY: "object"}
 MIN_COORDINATES: Final = 6
 """Fewest coordinates of a polygon that encloses anything."""
 
-Images = Mapping[int | str, ImageRecord]
+ImagesById = Mapping[int | str, ImageRecord]
 """By id, in the order of the file."""
 
 
-def list_coco(source: Source) -> tuple[Part, ...]:
+def list_coco(source: Source) -> tuple[Medium, ...]:
     """Images of a COCO instances file in its order; annotations of an image in the file's order.
 
     Polygons and both forms of RLE are read; crowds are counted and left out.
@@ -53,13 +53,13 @@ def list_coco(source: Source) -> tuple[Part, ...]:
     known = parse_images(path, items[0])
     by_image = group_annotations(path, items[1], known)
     return tuple(
-        Part(f"COCO image {image.file}", partial(_read, path, image, by_image[image_id]))
+        Medium(f"COCO image {image.file}", partial(_read, path, image, by_image[image_id]))
         for image_id, image in known.items()
         if image_id in by_image
     )
 
 
-def parse_images(path: Path, items: list[Any]) -> Images:
+def parse_images(path: Path, items: list[Any]) -> ImagesById:
     """Images of a COCO file by id, their ids and names checked."""
     known: dict[int | str, ImageRecord] = {}
     for k, item in enumerate(items):
@@ -79,7 +79,9 @@ def parse_images(path: Path, items: list[Any]) -> Images:
     return known
 
 
-def group_annotations(path: Path, items: list[Any], known: Images) -> dict[int | str, list[Json]]:
+def group_annotations(
+    path: Path, items: list[Any], images: ImagesById
+) -> dict[int | str, list[Json]]:
     """Annotations by image, their ids checked."""
     by_image: dict[int | str, list[Json]] = {}
     ids: set[int] = set()
@@ -91,7 +93,7 @@ def group_annotations(path: Path, items: list[Any], known: Images) -> dict[int |
         if object_id in ids:
             raise DataError(f"{what} must have an id of its own, got {shown(object_id)} again")
         ids.add(object_id)
-        if image_id not in known:
+        if image_id not in images:
             strays.append(f"annotation {shown(object_id)} of image {shown(image_id)}")
         by_image.setdefault(image_id, []).append(item)
     if strays:

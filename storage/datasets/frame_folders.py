@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from storage.datasets.records import Annotated, Part, Source
+from storage.datasets.object_records import Annotated, Medium, Source
 from storage.errors import DataError, listed
-from storage.images.files import DECODER_ERRORS, unreadable
+from storage.images.image_files import DECODER_ERRORS, unreadable
 from storage.rle import encode_rle
 
 
@@ -32,7 +32,7 @@ def list_videos(
     source: Source,
     videos: Collection[str],
     read: Callable[[str, str], Iterator[Annotated]],
-) -> tuple[Part, ...]:
+) -> tuple[Medium, ...]:
     """A part for each video, read by its name for messages and its own.
 
     Raises
@@ -42,7 +42,7 @@ def list_videos(
     """
     check_videos(data_set, source, videos)
     named = {f"{data_set} video {video}": video for video in videos}
-    return tuple(Part(what, partial(read, what, own)) for what, own in named.items())
+    return tuple(Medium(what, partial(read, what, own)) for what, own in named.items())
 
 
 def check_videos(data_set: str, source: Source, videos: Iterable[str]) -> None:

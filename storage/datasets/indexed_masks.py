@@ -6,7 +6,7 @@ from typing import Final
 
 from storage.datasets import frame_folders
 from storage.datasets.json_values import count, load_json, value
-from storage.datasets.records import Annotated, ImageRecord, Part, Source
+from storage.datasets.object_records import Annotated, ImageRecord, Medium, Source
 from storage.errors import DataError
 
 PALETTE_MODES: Final = ("P",)
@@ -24,7 +24,7 @@ N_CLASSES: Final = 150
 FIRST_FRAMES: Final = "; split `valid` of MOSE has masks of first frames only: use `train`"
 
 
-def list_ade20k(source: Source) -> tuple[Part, ...]:
+def list_ade20k(source: Source) -> tuple[Medium, ...]:
     """ADE20K challenge: images by name; an object's id is its class, as in UncertainSAM's own code.
 
     Raises
@@ -34,7 +34,7 @@ def list_ade20k(source: Source) -> tuple[Part, ...]:
     """
     names = frame_folders.paired_stems("ADE20K", source.images, source.annotations)
     return tuple(
-        Part(f"ADE20K image {name}", partial(_read_classes, source, name)) for name in names
+        Medium(f"ADE20K image {name}", partial(_read_classes, source, name)) for name in names
     )
 
 
@@ -47,7 +47,7 @@ def _read_classes(source: Source, name: str) -> Iterator[Annotated]:
     yield Annotated(image, frame_folders.split_indices(classes, (BACKGROUND,)))
 
 
-def list_davis(source: Source) -> tuple[Part, ...]:
+def list_davis(source: Source) -> tuple[Medium, ...]:
     """DAVIS 2017: videos of a list, ``ImageSets/2017/{train,val}.txt``, in its order.
 
     Raises
@@ -55,13 +55,13 @@ def list_davis(source: Source) -> tuple[Part, ...]:
     DataError
         If the list, a folder, an image or a mask is missing, or a mask has no palette.
     """
-    assert source.list is not None  # storage.datasets.catalogue requires it
+    assert source.list is not None  # storage.datasets.readers requires it
     videos = frame_folders.read_names("DAVIS", source.list)
     read = partial(_read_video, source=source, ignored=(BACKGROUND, VOID))
     return frame_folders.list_videos("DAVIS", source, videos, read)
 
 
-def list_mose(source: Source) -> tuple[Part, ...]:
+def list_mose(source: Source) -> tuple[Medium, ...]:
     """MOSE: videos of ``meta_train.json``, in its order.
 
     Raises
@@ -70,7 +70,7 @@ def list_mose(source: Source) -> tuple[Part, ...]:
         If the file, a folder, an image or a mask is missing, a mask has no palette, or a video
         has another length than the file says.
     """
-    assert source.list is not None  # storage.datasets.catalogue requires it
+    assert source.list is not None  # storage.datasets.readers requires it
     content = load_json(source.list, "MOSE's list of videos, meta_train.json")
     videos = value(content, "videos", (dict,), str(source.list))
     lengths = {

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from storage.datasets import frame_folders
 from storage.datasets.json_values import count, load_json, parse_rle, value
-from storage.datasets.records import Annotated, ImageRecord, Part, Source, check_pixels
+from storage.datasets.object_records import Annotated, ImageRecord, Medium, Source, check_pixels
 from storage.errors import DataError, shown
 from storage.images.videos import frame_file
 from storage.rle import encode_rle
@@ -34,7 +34,7 @@ class _Masklets:
     """By annotated frame, then by masklet."""
 
 
-def list_sav_videos(source: Source) -> tuple[Part, ...]:
+def list_sav_videos(source: Source) -> tuple[Medium, ...]:
     """Videos by subset and name; no video is opened, and no annotation before its part is read.
 
     Some videos of the data set have no automatic masklets: of these, ``both`` reads the manual
@@ -56,7 +56,7 @@ def list_sav_videos(source: Source) -> tuple[Part, ...]:
     files = [PurePosixPath(path.relative_to(source.images).as_posix()) for path in videos]
     without_auto = _without_auto(source, files)
     return tuple(
-        Part(
+        Medium(
             f"SA-V video {file.stem}",
             partial(_read_video, source, file),
             lacks_auto=file in without_auto,
@@ -151,7 +151,7 @@ MODES: Final = ("1", "L", "P")
 """Any mode will do: whatever is not 0 is foreground."""
 
 
-def list_sav_frames(source: Source) -> tuple[Part, ...]:
+def list_sav_frames(source: Source) -> tuple[Medium, ...]:
     """Videos of a list, ``sav_val.txt`` or ``sav_test.txt``, in its order.
 
     Raises
@@ -159,7 +159,7 @@ def list_sav_frames(source: Source) -> tuple[Part, ...]:
     DataError
         If the list, a folder, an image or a mask is missing, or an object has no mask.
     """
-    assert source.list is not None  # storage.datasets.catalogue requires it
+    assert source.list is not None  # storage.datasets.readers requires it
     videos = frame_folders.read_names("SA-V", source.list)
     return frame_folders.list_videos("SA-V", source, videos, partial(_read_frames, source=source))
 

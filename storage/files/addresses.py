@@ -23,7 +23,7 @@ from zarr.abc.store import Store
 from zarr.storage import FsspecStore, ObjectStore
 
 from storage.errors import StoreError
-from storage.files.files import AWAY, Failures, Files, named_failures
+from storage.files.store_files import AWAY, Failures, Files, named_failures
 
 T = TypeVar("T")
 R = TypeVar("R")

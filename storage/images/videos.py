@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from storage.errors import ImageError
 from storage.folders import sha256_file
-from storage.images.files import check_header, read_rgb
+from storage.images.image_files import check_header, read_rgb
 
 N_OPEN: Final = 2
 """Videos open at the same time: at the end of one, readers ahead are already in the next."""

@@ -11,8 +11,8 @@ from storage.folders import passing_folder
 from storage.paths import WORK
 from storage.pool.cell import Cell, Rows, shard_arrays
 from storage.pool.dvc_cache import lay_out, recorded_listings
-from storage.split.objects import names_of_rows
-from storage.store.grid import chunk_rows, mask_file
+from storage.split.object_table import names_of_rows
+from storage.store.chunk_grid import chunk_rows, mask_file
 from storage.store.inspection import Store, check_identity, open_store
 from storage.store.opening import check_same_images, read_array, read_images
 
@@ -38,7 +38,7 @@ def published_stores(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
 
 
 @dataclass(frozen=True, eq=False)
-class PublishedCell:
+class PublishedShards:
     """The stores of a published cell, by their kinds, as a source of shards.
 
     Attributes
@@ -80,7 +80,7 @@ class PublishedCell:
         return path, masks.manifest[name].sha256
 
 
-def open_published(paths: Mapping[str, Path]) -> PublishedCell:
+def open_published(paths: Mapping[str, Path]) -> PublishedShards:
     """Open the stores of a cell.
 
     Raises
@@ -97,10 +97,10 @@ def open_published(paths: Mapping[str, Path]) -> PublishedCell:
         check_same_images(stores["masks"], read_images(features))
     rows_sha256 = read_array(features, "input_sha256")
     names = names_of_rows(rows_sha256, features.shard_objects)
-    return PublishedCell(stores, tuple(names))
+    return PublishedShards(stores, tuple(names))
 
 
-def adopt(cell: Cell, published: PublishedCell) -> tuple[int, dict[int, str]]:
+def adopt(cell: Cell, published: PublishedShards) -> tuple[int, dict[int, str]]:
     """Put the shards of a matching published cell that the pool lacks into it.
 
     Masks are linked unread: publishing compares them with what the manifest says of them.
@@ -124,7 +124,7 @@ def adopt(cell: Cell, published: PublishedCell) -> tuple[int, dict[int, str]]:
     return len(adopted), faults
 
 
-def _adopt(cell: Cell, published: PublishedCell, shards: Sequence[int]) -> dict[int, str]:
+def _adopt(cell: Cell, published: PublishedShards, shards: Sequence[int]) -> dict[int, str]:
     """Put some shards into the pool; what is wrong with those that are damaged."""
     try:
         for i, rows in zip(shards, published.read(shards), strict=True):

@@ -30,8 +30,8 @@ from storage.errors import N_HEX, StoreError
 from storage.files.manifest import FileRecord
 from storage.folders import put_file, put_link
 from storage.paths import POOL
-from storage.split.objects import PreparedSplit, shard_name
-from storage.store.grid import MASK_CODE, grid, mask_file
+from storage.split.object_table import PreparedSplit, shard_name
+from storage.store.chunk_grid import MASK_CODE, chunk_grid, mask_file
 from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec, Value
 from storage.store.signature import DIGEST_CHARS, SOURCE, compare, digest, parse_signature
 from storage.store.writing import check_names, checked, create_array, writable
@@ -40,7 +40,7 @@ OF_A_SPLIT: Final = ("split", "objects_digest", "shard_objects")
 """Entries of a signature that say which rows exist, not what they hold."""
 
 SETTINGS: Final = "settings.json"
-FEATURES: Final = ".npz"
+NPZ: Final = ".npz"
 MASKS: Final = ".masks"
 
 PUBLISHED: Final = "published"
@@ -117,7 +117,7 @@ class Cell:
 
     def features_path(self, name: str) -> Path:
         """File of a shard's features."""
-        return self.folder / f"{name}{FEATURES}"
+        return self.folder / f"{name}{NPZ}"
 
     def masks_path(self, name: str, sha256: str) -> Path:
         """File of a shard's masks with this digest."""
@@ -229,7 +229,7 @@ class Cell:
         sizes = self._sizes | {"object": self.split.full_rows}
         spec, files = SCHEMA["masks"][MASK_CODE], dict[str, Buffer]()
         group = zarr.create_group(MemoryStore(files), zarr_format=3)
-        create_array(group, MASK_CODE, spec, grid(spec, sizes, self.split.full_rows))
+        create_array(group, MASK_CODE, spec, chunk_grid(spec, sizes, self.split.full_rows))
         writable(group, MASK_CODE)[: len(codes)] = codes
         return files[mask_file(0)].to_bytes()
 
@@ -252,7 +252,7 @@ def shard_arrays(kind: str) -> dict[str, ArraySpec]:
 
 def names_in(folder: Path) -> set[str]:
     """Names of all shards of the same settings."""
-    return {path.stem for path in folder.glob(f"*{FEATURES}")}
+    return {path.stem for path in folder.glob(f"*{NPZ}")}
 
 
 def settings_of(names: Collection[str], pool: Path = POOL) -> Iterator[dict[str, Any]]:

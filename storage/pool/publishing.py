@@ -13,8 +13,8 @@ from storage.errors import N_HEX, StoreError
 from storage.files.manifest import FileRecord, record_of, write_manifest
 from storage.folders import begun_files, link_or_copy, whole_folder
 from storage.paths import POOL
-from storage.pool.cell import FEATURES, MASKS, PUBLISHED, Cell, Rows, names_in
-from storage.store.grid import chunk_rows, mask_file
+from storage.pool.cell import MASKS, NPZ, PUBLISHED, Cell, Rows, names_in
+from storage.store.chunk_grid import chunk_rows, mask_file
 from storage.store.opening import IMAGES, images_digest
 from storage.store.schema import SCHEMA
 from storage.store.writing import create_store, writable, write_array
@@ -155,13 +155,13 @@ def clean(asked: Mapping[Path, Collection[str]], pool: Path = POOL) -> Cleaned:
     """
     cleaned = Cleaned()
     for folder in sorted(path for path in pool.glob("*") if path.is_dir()):
-        begun = {name.removesuffix(FEATURES) for name in begun_files(folder)}
+        begun = {name.removesuffix(NPZ) for name in begun_files(folder)}
         there, published = names_in(folder), _published(folder)
         free = there - {*asked.get(folder, ())}
         gone = free & published
         for file in sorted(folder.iterdir()):
             name = file.name.partition(".")[0]
-            if file.suffix in {FEATURES, MASKS} and (name in gone or name not in there | begun):
+            if file.suffix in {NPZ, MASKS} and (name in gone or name not in there | begun):
                 cleaned.n_bytes += _remove(file)
         cleaned.n_shards += len(gone)
         if free - gone:

@@ -14,9 +14,9 @@ from jaxtyping import Float32, UInt8
 from pipeline.entropy.plan import CellRows
 from storage.errors import StoreError
 from storage.files.addresses import map_stores
-from storage.split.cells import OpenCell, SplitCells
+from storage.split.split_cells import OpenCell, SplitCells
 from storage.store import mask_chunks
-from storage.store.grid import chunk_rows
+from storage.store.chunk_grid import chunk_rows
 
 BLOCK_BYTES: Final = 2**21
 """Decoded masks read at once: they fit a core's cache, and are many objects if masks are small."""
@@ -24,7 +24,7 @@ BLOCK_BYTES: Final = 2**21
 WINDOW_BYTES: Final = 2**26
 """Compressed masks of all cells that a window holds on average, unless one object has more."""
 
-ReadCell = Callable[[str, str], CellRows]
+ReadRows = Callable[[str, str], CellRows]
 ReadMasks = Callable[[range, mask_chunks.MaskCode], None]
 Scores = Float32[np.ndarray, "object prompt proposal"]
 
@@ -48,7 +48,7 @@ def mask_size(cells: SplitCells) -> tuple[int, int]:
     return height, width
 
 
-def run_reader(cells: SplitCells, run: range) -> ReadCell:
+def run_reader(cells: SplitCells, run: range) -> ReadRows:
     """A function that reads the rows of ``run`` in a cell, masks when they are asked for.
 
     All masks are read into the same memory, so each thread needs a reader of its own, and asks for
@@ -140,7 +140,7 @@ class MaskWindows:
     def __init__(self, cells: Mapping[tuple[str, str], mask_chunks.MaskChunks], run: range) -> None:
         self._cells = dict(cells)
         self._run = run
-        self._indices = mask_chunks.read_indices(list(cells.values()), run.start)
+        self._indices = mask_chunks.read_shard_indices(list(cells.values()), run.start)
         n_bytes = sum(cell.manifest[cell.shard_file(run.start)].n_bytes for cell in cells.values())
         self._n_objects = int(WINDOW_BYTES * len(run) / n_bytes)
         self._rows = range(run.start, run.start)

@@ -34,7 +34,7 @@ def find_stores(path: Path) -> list[Path]:
     return found
 
 
-def verify(where: str | Path, *, sizes_only: bool = False) -> dict[str, str]:
+def damaged_files(where: str | Path, *, sizes_only: bool = False) -> dict[str, str]:
     """Check every file of a store against its manifest.
 
     Parameters

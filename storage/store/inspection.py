@@ -16,10 +16,10 @@ from zarr.storage import LocalStore, WrapperStore
 
 from storage.errors import StoreError, shown
 from storage.files.addresses import files_at
-from storage.files.files import Files
 from storage.files.manifest import FILE, ROOT, FileRecord, Manifest, check_chunks, parse_manifest
+from storage.files.store_files import Files
 from storage.paths import remedy
-from storage.store.grid import Grid, grid
+from storage.store.chunk_grid import ChunkGrid, chunk_grid
 from storage.store.schema import CODEC, SCHEMA, SCHEMA_VERSION, ArraySpec, specs_of
 from storage.store.signature import compare
 
@@ -71,7 +71,7 @@ class Store:
         sizes = self._sizes(arrays)
         for name, spec in self.specs.items():
             array = arrays[name]
-            wanted, found = grid(spec, sizes, self.shard_objects), array_grid(array)
+            wanted, found = chunk_grid(spec, sizes, self.shard_objects), array_grid(array)
             is_dtype = array.dtype == _numpy_dtype(spec)
             if found != wanted or not is_dtype or array.compressors != (CODEC,):
                 raise StoreError(
@@ -120,9 +120,9 @@ class Store:
         return sizes
 
 
-def array_grid(array: AnyArray) -> Grid:
+def array_grid(array: AnyArray) -> ChunkGrid:
     """How a stored array is cut."""
-    return Grid(array.shape, array.chunks, array.shards)
+    return ChunkGrid(array.shape, array.chunks, array.shards)
 
 
 def _numpy_dtype(spec: ArraySpec) -> np.dtype:

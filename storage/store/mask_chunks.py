@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import UInt8, UInt64
 from numcodecs.zstd import decompress  # type: ignore[import-untyped]
 
-from storage.files.files import FileRange, Files, read_ranges
 from storage.files.manifest import Manifest, check_chunks
-from storage.store.grid import MASK_CODE, mask_file
+from storage.files.store_files import FileRange, Files, read_ranges
+from storage.store.chunk_grid import MASK_CODE, mask_file
 from storage.store.opening import naming_damage
 
 MaskCode = UInt8[np.ndarray, "object prompt proposal y x"]
@@ -104,7 +104,7 @@ class MaskChunks:
                 # Elsewhere, to read all of a shard for some of its objects would take too long.
                 if self.files.folder is not None:
                     self.check_shard(run.start)
-                (self._indices[name],) = read_indices([self], run.start)
+                (self._indices[name],) = read_shard_indices([self], run.start)
             (span,) = read_spans([self], [self._indices[name]], run)
             return span
 
@@ -137,7 +137,7 @@ class MaskChunks:
         return min(self.shard_objects, self.shape[0])
 
 
-def read_indices(cells: Sequence[MaskChunks], row: int) -> list[bytes | memoryview]:
+def read_shard_indices(cells: Sequence[MaskChunks], row: int) -> list[bytes | memoryview]:
     """Indices of the shards that hold a row, as ``parse_index`` takes them.
 
     Raises

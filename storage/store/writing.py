@@ -13,7 +13,7 @@ from pipeline.masks import DECODE_TABLE
 from storage.errors import StoreError
 from storage.files.manifest import write_manifest
 from storage.folders import whole_folder
-from storage.store.grid import Grid, grid
+from storage.store.chunk_grid import ChunkGrid, chunk_grid
 from storage.store.inspection import AnyArray
 from storage.store.schema import (
     CODEC,
@@ -66,7 +66,7 @@ def create_store(
     group = zarr.create_group(path, zarr_format=3, attributes=attributes)
     specs = specs_of(kind, optional)
     for name, spec in specs.items():
-        create_array(group, name, spec, grid(spec, all_sizes, shard_objects))
+        create_array(group, name, spec, chunk_grid(spec, all_sizes, shard_objects))
     with warnings.catch_warnings():
         # Opening reads one file for the metadata of all arrays; Zarr v3 does not specify that yet.
         warnings.simplefilter("ignore", ZarrUserWarning)
@@ -154,7 +154,7 @@ def check_names(what: object, given: Mapping[str, object], wanted: set[str]) -> 
         )
 
 
-def create_array(group: zarr.Group, name: str, spec: ArraySpec, cut: Grid) -> None:
+def create_array(group: zarr.Group, name: str, spec: ArraySpec, cut: ChunkGrid) -> None:
     """Make an array without data."""
     group.create_array(
         name,

@@ -16,7 +16,7 @@ from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
 from stages.settings.signatures import eval_cells
 from storage.paths import objects_path
-from storage.split.objects import ObjectTable, write_objects
+from storage.split.object_table import ObjectTable, write_objects
 from tests.fixtures.eval_split import (
     TRAIN_SPLITS,
     draw_iou,

@@ -29,9 +29,9 @@ from stages.settings.blocks import ExecutorParams
 from stages.settings.signatures import eval_cells, settings_of_cells
 from storage.paths import CACHE
 from storage.rle import decode_rle, encode_rle
-from storage.split.cells import SplitCells
 from storage.split.mask_blocks import block_objects, run_reader
-from storage.store.mask_chunks import read_indices, read_spans
+from storage.split.split_cells import SplitCells
+from storage.store.mask_chunks import read_shard_indices, read_spans
 from tests.fixtures.bucket import s3_server, upload, use_server
 from tests.fixtures.cores import held_to, own_cores
 from tests.fixtures.drawn_masks import soft_masks
@@ -85,7 +85,7 @@ def test_entropies_take_little_longer_than_decompression(
 ) -> None:
     rows = range(N_OBJECTS)
     masks = [cell.mask_chunks for cell in cells.by_name.values()]
-    chunks = read_spans(masks, read_indices(masks, 0), rows)
+    chunks = read_spans(masks, read_shard_indices(masks, 0), rows)
     some = next(iter(cells.by_name.values())).mask_chunks
     memory = np.empty(some.shape[1:], np.uint8)
 

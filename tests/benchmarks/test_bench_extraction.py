@@ -33,7 +33,7 @@ from storage.folders import sha256_file
 from storage.images.videos import SplitImages
 from storage.pool.cell import Cell
 from storage.rle import encode_rle
-from storage.split.objects import ObjectTable, PreparedSplit
+from storage.split.object_table import ObjectTable, PreparedSplit
 from storage.store.writing import full_signature
 from tests.fixtures.measured import least_busy_s
 from tools.bars import Bar, missed_bars

@@ -15,7 +15,7 @@ from time import perf_counter
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from storage.paths import objects_path
-from storage.split.objects import read_objects
+from storage.split.object_table import read_objects
 from tests.fixtures.cores import held_to, own_cores
 from tests.fixtures.mini import MODELS
 from tests.fixtures.project_copy import copy_files, environment, read_params, run, write_params

@@ -16,7 +16,7 @@ from pipeline.vocabulary import N_PROPOSALS, PROMPTS
 from stages import entropy
 from storage.paths import entropy_path, objects_path
 from storage.rle import encode_rle
-from storage.split.objects import ObjectTable, write_objects
+from storage.split.object_table import ObjectTable, write_objects
 from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.eval_split import object_table
 from tests.fixtures.settings import view_settings, write_settings

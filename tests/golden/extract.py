@@ -19,7 +19,7 @@ from storage.checkpoints.weights import checkpoint
 from storage.folders import sha256_file
 from storage.paths import features_path, masks_path, objects_path
 from storage.rle import encode_rle
-from storage.split.objects import ObjectTable, write_objects
+from storage.split.object_table import ObjectTable, write_objects
 from tests.fixtures.mini import MODELS
 from tests.fixtures.settings import view_settings, write_settings
 from tests.fixtures.signatures import EXTRACT

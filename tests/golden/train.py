@@ -17,8 +17,8 @@ from stages import train, tune
 from stages.training.data import read_head_data
 from storage.head_files.head_file import head_set_path, read_head_file, read_isotonic
 from storage.paths import curves_path, objects_path
-from storage.split.cells import SplitCells
-from storage.split.objects import write_objects
+from storage.split.object_table import write_objects
+from storage.split.split_cells import SplitCells
 from tests.fixtures.eval_split import object_table
 from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.signatures import open_train

@@ -30,7 +30,7 @@ from storage.head_files.head_file import (
 )
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import CACHE, entropy_path, features_path, objects_path, results_dir
-from storage.split.objects import write_objects
+from storage.split.object_table import write_objects
 from tests.fixtures import train_split
 from tests.fixtures.eval_split import (
     TRAIN_SPLITS,

@@ -12,7 +12,7 @@ from pipeline.sam.building import build
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from stages import extract, extract_train
 from storage.paths import features_path, masks_path, objects_path
-from storage.split.objects import ObjectTable, read_objects
+from storage.split.object_table import ObjectTable, read_objects
 from tests.fixtures.extract_project import (
     IMAGES,
     SHARD_OBJECTS,

@@ -16,7 +16,7 @@ from stages.object_pictures import Shown, by_source
 from storage.outputs.results import Gallery, read_gallery
 from storage.paths import gallery_dir, objects_path
 from storage.rle import encode_rle
-from storage.split.objects import ObjectTable, write_objects
+from storage.split.object_table import ObjectTable, write_objects
 from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.eval_split import write_params, write_ranking
 from tests.fixtures.extract_project import files_of, run

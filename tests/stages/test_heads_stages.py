@@ -33,7 +33,7 @@ from storage.paths import (
     trials_path,
     tuning_path,
 )
-from storage.split.objects import read_objects
+from storage.split.object_table import read_objects
 from storage.store.opening import open_features
 from tests.fixtures.extract_project import run
 from tests.fixtures.mini import MODELS, OBJECTIVES

@@ -14,7 +14,7 @@ from stages import evaluate, report, train, tune
 from stages.training.data import read_head_data
 from storage.head_files.head_file import head_set_path, read_head_file
 from storage.paths import objects_path
-from storage.split.objects import write_objects
+from storage.split.object_table import write_objects
 from tests.fixtures import eval_split, signatures, train_split
 from tests.fixtures.extract_project import run
 from tests.fixtures.report_inputs import write_report_inputs

@@ -18,7 +18,7 @@ from storage.coco_writer import write_coco
 from storage.folders import sha256_file
 from storage.paths import objects_path
 from storage.rle import decode_rle
-from storage.split.objects import ObjectTable, read_objects
+from storage.split.object_table import ObjectTable, read_objects
 from tests.fixtures.settings import view_settings, write_settings
 
 Prepare = Callable[..., ObjectTable]

@@ -9,7 +9,7 @@ from pycocotools.coco import COCO
 from pipeline.scenes.placement import CATEGORIES
 from pipeline.scenes.scene import Scene, draw_scene
 from storage.coco_writer import write_coco
-from storage.images.files import read_rgb
+from storage.images.image_files import read_rgb
 from storage.rle import decode_rle
 from tests.fixtures.read_split import read_split
 

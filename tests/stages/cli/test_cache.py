@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from stages.cli.app import app
-from storage.split.objects import write_objects
+from storage.split.object_table import write_objects
 from tests.fixtures.earlier_store import edit_root
 from tests.fixtures.made_up_cell import extract
 from tests.fixtures.made_up_objects import table_of

@@ -23,7 +23,7 @@ from stages.training.data import group_index
 from storage.head_files.head_file import read_head_set
 from storage.outputs.results import read_results
 from storage.paths import gate_path, results_dir
-from storage.split.cells import open_cells
+from storage.split.split_cells import open_cells
 from tests.fixtures.eval_split import write_params
 from tests.fixtures.mini import MODELS
 from tests.fixtures.report_inputs import write_split_results

@@ -21,8 +21,8 @@ from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
 from stages.settings.versions import VERSIONS
 from storage.paths import POOL, features_path, masks_path, objects_path
-from storage.split.objects import read_objects
-from storage.store.grid import mask_bytes
+from storage.split.object_table import read_objects
+from storage.store.chunk_grid import mask_bytes
 from tests.fixtures.extract_project import (
     CELL,
     SPLIT,

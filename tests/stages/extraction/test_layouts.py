@@ -15,7 +15,7 @@ from stages import extract, prepare
 from storage.images.videos import SplitImages
 from storage.paths import features_path, objects_path
 from storage.rle import decode_rle
-from storage.split.objects import ObjectTable, read_objects
+from storage.split.object_table import ObjectTable, read_objects
 from tests.fixtures.extract_project import EXTRACT, run
 from tests.fixtures.layouts import LAYOUTS, SIZE_PX, Place, Videos, draw_videos
 from tests.fixtures.settings import view_settings, write_settings

@@ -22,7 +22,7 @@ from stages.filling.job import Unread, fill_shards
 from stages.settings.params import read_params
 from storage.errors import StoreError
 from storage.paths import CACHE, POOL
-from storage.pool.cell import FEATURES
+from storage.pool.cell import NPZ
 from storage.pool.publishing import Comparison
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.extract_project import (
@@ -256,7 +256,7 @@ def test_stopped_by_a_batch_system_it_keeps_its_shards_and_may_be_started_again(
 
 def shards() -> dict[Path, int]:
     """Shards in the pool, each a file that another one would replace."""
-    return {path: path.stat().st_ino for path in POOL.glob(f"*/[0-9a-f]*{FEATURES}")}
+    return {path: path.stat().st_ino for path in POOL.glob(f"*/[0-9a-f]*{NPZ}")}
 
 
 ANOTHER_HOST: Final = """

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from stages import extract
 from stages.cli.app import app
 from storage.paths import POOL, features_path, masks_path, objects_path
-from storage.split.objects import read_objects
+from storage.split.object_table import read_objects
 from tests.fixtures.extract_project import CELL, SPLIT, prepare_splits, run
 from tests.fixtures.fill_command import NAME, SHARD_OBJECTS, fill
 

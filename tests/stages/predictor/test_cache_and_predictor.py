@@ -28,10 +28,10 @@ from storage.head_files.head_file import (
     write_head_file,
     write_isotonic,
 )
-from storage.images.files import read_rgb
+from storage.images.image_files import read_rgb
 from storage.paths import entropy_path, features_path, objects_path, results_dir
-from storage.split.cells import head_origin
-from storage.split.objects import read_objects
+from storage.split.object_table import read_objects
+from storage.split.split_cells import head_origin
 from tests.fixtures.eval_split import N_FIGURES, draw_isotonic
 from tests.fixtures.extract_project import IMAGES, SPLIT, TRAIN_SPLIT, draw_project, run
 from tests.fixtures.mini import MODELS

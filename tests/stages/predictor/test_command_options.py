@@ -15,7 +15,7 @@ from stages.cli.app import app
 from stages.predictor.command_options import check_prompts
 from stages.web.page_state import PageState
 from storage.datasets.coco import CocoPrompt, PromptedImage
-from storage.datasets.records import ImageRecord
+from storage.datasets.object_records import ImageRecord
 from tests.fixtures.predictors import drawn, mini_predictor
 from tests.fixtures.web_page import asked, opened, png, question
 

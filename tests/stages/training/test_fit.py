@@ -28,7 +28,7 @@ from stages.training.fit import fit_sets, heads_to_fit
 from storage import open_features
 from storage.head_files.head_file import head_set_path
 from storage.paths import CACHE, curves_path, features_path
-from storage.split.cells import SplitCells, open_cells
+from storage.split.split_cells import SplitCells, open_cells
 from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.signatures import extract_params
 from tests.fixtures.tasks import run_travelled

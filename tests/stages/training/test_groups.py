@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stages.training.data import group_index
-from storage.split.objects import ObjectTable
+from storage.split.object_table import ObjectTable
 from tests.fixtures.made_up_objects import arrays_of
 
 DAVIS = ("bear/00000.jpg", "bear/00001.jpg", "dog/00000.jpg")

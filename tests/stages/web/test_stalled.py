@@ -14,7 +14,7 @@ from stages.web import open_images
 from stages.web.messages import STALL_S
 from stages.web.page_state import PageState
 from stages.web.server import HEAD_S, Endpoint, server_of
-from storage.images.files import decode_rgb
+from storage.images.image_files import decode_rgb
 from tests.fixtures.predictors import drawn
 from tests.fixtures.web_page import (
     CHOICE,

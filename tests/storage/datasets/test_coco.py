@@ -10,9 +10,9 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from storage.datasets.coco import compress_polygons
-from storage.datasets.records import ImageRecord, ObjectRecord, Records
+from storage.datasets.object_records import ImageRecord, ObjectRecord, SplitRecords
 from storage.errors import DataError
-from storage.images.files import read_rgb
+from storage.images.image_files import read_rgb
 from storage.rle import area_rle, decode_rle, encode_rle
 from tests.fixtures.made_up_coco import (
     HEIGHT_PX,
@@ -28,14 +28,14 @@ from tests.fixtures.read_split import read_split
 SAMPLES = Path(__file__).parents[4] / "shared" / "samples" / "COCO"
 
 
-def _mask(records: Records) -> np.ndarray:
+def _mask(records: SplitRecords) -> np.ndarray:
     return decode_rle(records.objects[0].mask_rle, HEIGHT_PX, WIDTH_PX)
 
 
 def test_objects_follow_the_images_and_images_without_objects_are_dropped(tmp_path: Path) -> None:
     rle = encode_rle(box_mask(1, 1, 4, 5))
 
-    assert read(tmp_path, instances()) == Records(
+    assert read(tmp_path, instances()) == SplitRecords(
         images=(ImageRecord("7.png", 8, 10), ImageRecord("3.png", 8, 10)),
         objects=(ObjectRecord(0, 70, rle), ObjectRecord(1, 30, rle), ObjectRecord(1, 31, rle)),
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from storage.datasets.catalogue import DATA_SETS
-from storage.datasets.records import Source
+from storage.datasets.object_records import Source
+from storage.datasets.readers import DATA_SETS
 from storage.errors import DataError
 from storage.rle import decode_rle
 from tests.fixtures.layouts import (
@@ -51,7 +51,7 @@ def test_listing_opens_no_mask_and_a_limit_no_later_video(place: Place) -> None:
     mask_path(place, "video1").write_bytes(b"no image")
 
     assert len(read_place(place, max_objects=2).objects) == 2
-    parts = DATA_SETS[place["reader"]].list_parts(
+    parts = DATA_SETS[place["reader"]].list_media(
         Source(Path(place["images"]), Path(place["annotations"]), Path(place["list"]))
     )
     assert len(parts) == 2

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from storage.datasets.catalogue import DATA_SETS
-from storage.datasets.records import Masklets, Source
+from storage.datasets.object_records import Masklets, Source
+from storage.datasets.readers import DATA_SETS
 from storage.errors import DataError
 from storage.rle import area_rle
 from tests.fixtures.layouts import SIZE_PX, Place, draw_videos, masklets, write_sav_videos
@@ -57,7 +57,7 @@ def test_listing_reads_no_masklets_and_a_limit_those_of_no_later_video(place: Pl
 
     folder = Path(place["images"])
     source = Source(folder, folder, masklets="manual")
-    assert len(DATA_SETS["sav_videos"].list_parts(source)) == 2
+    assert len(DATA_SETS["sav_videos"].list_media(source)) == 2
     assert len(read_place(place, max_objects=2).objects) == 2
 
 
@@ -159,7 +159,7 @@ def test_real_masklets_are_read_whole(tmp_path: Path) -> None:
     (tmp_path / "sav_000" / "sav_000001.mp4").touch()  # the sample has no video
     source = Source(tmp_path, SAMPLES, masklets="both")
 
-    (part,) = DATA_SETS["sav_videos"].list_parts(source)
+    (part,) = DATA_SETS["sav_videos"].list_media(source)
     frames = list(part.read())
 
     assert [frame.image.file for frame in frames] == [

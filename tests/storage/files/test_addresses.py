@@ -15,8 +15,8 @@ from zarr.storage import MemoryStore
 
 import storage
 from storage.errors import StoreError
-from storage.files.files import Files
-from storage.store.checks import verify
+from storage.files.store_files import Files
+from storage.store.checks import damaged_files
 from tests.fixtures.repository import branch, publish
 
 KINDS = ("features", "masks")
@@ -43,7 +43,7 @@ def test_a_store_opens_out_of_a_repository_that_nobody_pulled(
 
 def test_verify_reads_a_repository_at_a_branch_with_a_slash(repository: Path) -> None:
     address = f"dvc://{repository}@topic%2Fcells/cache/masks/identity.zarr"
-    assert verify(address) == {}
+    assert damaged_files(address) == {}
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -61,7 +61,7 @@ def test_a_store_opens_on_a_web_server(made: Path) -> None:
         xarray.testing.assert_identical(
             there, storage.open_features(made / "features/identity.zarr").load()
         )
-        assert verify(address, sizes_only=True) == {}
+        assert damaged_files(address, sizes_only=True) == {}
         server.shutdown()
 
 

@@ -11,8 +11,8 @@ import storage
 from storage.errors import StoreError
 from storage.files import addresses
 from storage.files.addresses import files_at
-from storage.files.files import FileRange, Files, read_ranges
-from storage.store.checks import verify
+from storage.files.store_files import FileRange, Files, read_ranges
+from storage.store.checks import damaged_files
 from tests.fixtures.bucket import s3_server, upload, use_server
 
 pytestmark = pytest.mark.slow
@@ -36,7 +36,7 @@ def bucket(server: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_zipped_store_opens_where_it_is(bucket: str, made: Path) -> None:
     there = storage.open_masks(f"{bucket}/zipped.zip").load()
     xarray.testing.assert_identical(there, storage.open_masks(made / "masks/identity.zarr").load())
-    assert verify(f"{bucket}/zipped.zip") == {}
+    assert damaged_files(f"{bucket}/zipped.zip") == {}
 
 
 @pytest.mark.parametrize("kind", ["features", "masks"])
@@ -61,18 +61,18 @@ def test_an_address_may_be_written_as_a_url(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made / "masks/identity.zarr", tmp_path / "spaced/a b.zarr")
     address = upload(tmp_path / "spaced", "spaced")
     for name in ("a b.zarr", "a%20b.zarr"):
-        assert verify(f"{address}/{name}") == {}
+        assert damaged_files(f"{address}/{name}") == {}
 
 
 def test_verify_reads_a_bucket(bucket: str, made: Path, tmp_path: Path) -> None:
-    assert verify(f"{bucket}/masks/identity.zarr", sizes_only=True) == {}
+    assert damaged_files(f"{bucket}/masks/identity.zarr", sizes_only=True) == {}
     broken = tmp_path / "broken"
     shutil.copytree(made / "masks/identity.zarr", broken)
     shard = broken / "mask_code/c.1.0.0.0.0"
     shutil.copyfile(broken / "mask_code/c.0.0.0.0.0", shard)
     (broken / "stray").touch()
     address = upload(broken, f"{bucket.rpartition('/')[2]}/broken")
-    found = verify(address)
+    found = damaged_files(address)
     assert [*found] == ["mask_code/c.1.0.0.0.0", "stray"]
     assert found["stray"] == "not in the manifest"
 

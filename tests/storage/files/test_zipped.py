@@ -15,7 +15,7 @@ from zarr.storage import ZipStore
 
 import storage
 from storage.errors import StoreError
-from storage.store.checks import verify
+from storage.store.checks import damaged_files
 from storage.store.inspection import open_store
 from tests.fixtures.made_up_cell import flip_middle
 
@@ -60,8 +60,8 @@ def test_it_opens_by_its_path_and_at_any_address(store: Path, zipped: Path) -> N
     wanted = storage.open_masks(store).load()
     for where in (zipped, f"file://{zipped}", "memory://lab/identity.zip"):
         xarray.testing.assert_identical(storage.open_masks(where).load(), wanted)
-        assert verify(where) == {}
-        assert verify(where, sizes_only=True) == {}
+        assert damaged_files(where) == {}
+        assert damaged_files(where, sizes_only=True) == {}
     assert open_store(zipped).faulty == ()
 
 
@@ -69,7 +69,7 @@ def test_damage_and_files_of_no_store_are_found(store: Path, tmp_path: Path) -> 
     flip_middle(store / "object_id/c.0")
     (store / "more").touch()
     by_python(store, tmp_path / "damaged.zip")
-    assert [*verify(tmp_path / "damaged.zip")] == ["object_id/c.0", "more"]
+    assert [*damaged_files(tmp_path / "damaged.zip")] == ["object_id/c.0", "more"]
 
 
 def test_a_flipped_bit_is_named_with_the_archive(zipped: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_flipped_bit_is_named_with_the_archive(zipped: Path) -> None:
     n_name, n_extra = struct.unpack_from("<HH", data, first + 26)
     data[first + 30 + n_name + n_extra + entry.compress_size // 2] ^= 1
     zipped.write_bytes(data)
-    ((name, why),) = verify(zipped).items()
+    ((name, why),) = damaged_files(zipped).items()
     assert name == "object_id/c.0"
     assert re.match(f"{zipped} must be readable, got: .*(CRC-32|decompress)", why)
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from storage.errors import StoreError
-from storage.pool.adoption import PublishedCell, adopt, open_published, published_stores
+from storage.pool.adoption import PublishedShards, adopt, open_published, published_stores
 from storage.pool.cell import Cell
 from storage.pool.publishing import compare_shards
 from tests.fixtures.made_up_cell import (
@@ -36,7 +36,7 @@ def wanted(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[
     return outputs(Path())
 
 
-def published(*, with_masks: bool = True) -> PublishedCell:
+def published(*, with_masks: bool = True) -> PublishedShards:
     return open_published(targets(Path(), cell_of(Path(), with_masks=with_masks)))
 
 

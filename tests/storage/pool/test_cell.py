@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from storage.errors import StoreError
 from storage.pool.cell import Cell, settings_of
-from storage.split.objects import PreparedSplit, names_of_rows
+from storage.split.object_table import PreparedSplit, names_of_rows
 from tests.fixtures.made_up_cell import (
     MAKER,
     SHARD_OBJECTS,

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from storage.files.manifest import write_manifest
 from storage.pool.cell import Cell
 from storage.pool.publishing import compare_shards
-from storage.split.objects import PreparedSplit
-from storage.store.checks import verify
+from storage.split.object_table import PreparedSplit
+from storage.store.checks import damaged_files
 from storage.store.opening import IMAGES, images_digest
 from storage.store.schema import SCHEMA
 from storage.store.writing import create_store, write_array
@@ -88,7 +88,7 @@ def test_shards_in_any_order_give_the_bytes_of_all_rows_written_at_once(
     write_at_once(tmp_path / "at_once", cell)
     assert outputs(tmp_path) == outputs(tmp_path / "at_once")
     for path in targets(tmp_path, cell).values():
-        assert verify(path) == {}
+        assert damaged_files(path) == {}
 
 
 def test_objects_that_are_alike_share_a_shard(tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ from pipeline.views import default_view
 from stages.settings.signatures import eval_cells, settings_of_cells
 from storage.errors import StoreError
 from storage.files.addresses import N_AT_ONCE
-from storage.files.files import FileRange, Files, read_ranges
 from storage.files.manifest import FILE
+from storage.files.store_files import FileRange, Files, read_ranges
 from storage.paths import CACHE, features_path, masks_path
 from storage.split import mask_blocks
-from storage.split.cells import OpenCell, SplitCells, open_cells, read_entropies
 from storage.split.mask_blocks import run_reader
+from storage.split.split_cells import OpenCell, SplitCells, open_cells, read_entropies
 from tests.fixtures.signatures import extract_params
 from tests.fixtures.split_cells import draw_rows, write_cells
 

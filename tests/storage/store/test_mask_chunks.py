@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from storage.errors import StoreError
 from storage.files.addresses import files_at
-from storage.files.files import Files
 from storage.files.manifest import FileRecord
+from storage.files.store_files import Files
 from storage.paths import masks_path
 from storage.store.mask_chunks import MaskChunks, shard_runs
 from tests.fixtures.drawn_masks import HeldRows

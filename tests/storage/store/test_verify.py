@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from storage.errors import StoreError
-from storage.store.checks import find_stores, verify
+from storage.store.checks import damaged_files, find_stores
 from storage.store.inspection import open_store
 from tests.fixtures.made_up_cell import (
     PROMPTS,
@@ -42,10 +42,10 @@ def test_20_of_20_flipped_bits_are_found(root: Path) -> None:
         file = files[np.searchsorted(ends, place, side="right")]
         bit = int(ends[-1] - place) % (8 * file.stat().st_size)
         flip(file, bit)
-        found = verify(store_of(file))
+        found = damaged_files(store_of(file))
         assert [*found] == [f"{file.parent.name}/{file.name}"], bit
         flip(file, bit)
-        assert verify(store_of(file)) == {}
+        assert damaged_files(store_of(file)) == {}
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_file_swapped_for_an_intact_one_is_found(
     """Its own checksums hold."""
     store = root / kind / "identity.zarr"
     shutil.copyfile(store / other, store / name)
-    ((found, why),) = verify(store).items()
+    ((found, why),) = damaged_files(store).items()
     assert found == name
     assert re.fullmatch(r"sha256 \w{12} -> \w{12}|\d+ bytes -> \d+", why)
 
@@ -72,11 +72,11 @@ def test_a_quick_look_reads_no_file_and_finds_what_is_missing_or_cut(
 ) -> None:
     store, shard = root / "masks/identity.zarr", root / SHARD
     flip(store / "mask_code/c.0.0.0.0.0", 300)
-    assert verify(store, sizes_only=True) == {}
+    assert damaged_files(store, sizes_only=True) == {}
     shard.write_bytes(shard.read_bytes()[:n_bytes])
     (store / "probability/c.0").unlink()
-    assert verify(store)["probability/c.0"] == "missing"
-    found = verify(store, sizes_only=True)
+    assert damaged_files(store)["probability/c.0"] == "missing"
+    found = damaged_files(store, sizes_only=True)
     assert found["probability/c.0"] == "missing"
     assert found.keys() == {"mask_code/c.1.0.0.0.0", "probability/c.0"}
 
@@ -92,9 +92,9 @@ def test_a_shard_is_never_whole_in_memory(tmp_path: Path) -> None:
     publish_whole(tmp_path, cell)
     masks = tmp_path / "masks/identity.zarr"
     flip(masks / "mask_code/c.0.0.0.0.0", 8 * codes.size // 2)
-    verify(masks)  # imports
+    damaged_files(masks)  # imports
     tracemalloc.start()
-    ((name, why),) = verify(masks).items()
+    ((name, why),) = damaged_files(masks).items()
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert (name, why[:6]) == ("mask_code/c.0.0.0.0.0", "sha256")
@@ -105,10 +105,10 @@ def test_damaged_metadata_are_an_error_those_of_an_array_alone_are_listed(root: 
     store = root / "features/identity.zarr"
     n_bytes = (store / "iou/zarr.json").stat().st_size
     (store / "iou/zarr.json").write_text("{")
-    assert verify(store) == {"iou/zarr.json": f"{n_bytes} bytes -> 1"}
+    assert damaged_files(store) == {"iou/zarr.json": f"{n_bytes} bytes -> 1"}
     (store / "zarr.json").write_text("{")
     with pytest.raises(StoreError, match="must be a Zarr store, got none"):
-        verify(store)
+        damaged_files(store)
 
 
 def test_a_complete_store(made: Path) -> None:

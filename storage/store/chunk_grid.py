@@ -30,7 +30,7 @@ MASK_SIDE_PX: Final = 256
 
 
 @dataclass(frozen=True)
-class Grid:
+class ChunkGrid:
     """Shapes that an array is cut into; every key is one file."""
 
     shape: tuple[int, ...]
@@ -43,17 +43,17 @@ def mask_file(shard: int) -> str:
     return f"{MASK_CODE}/c.{shard}.0.0.0.0"
 
 
-def grid(spec: ArraySpec, sizes: Mapping[str, int], shard_objects: int) -> Grid:
+def chunk_grid(spec: ArraySpec, sizes: Mapping[str, int], shard_objects: int) -> ChunkGrid:
     """Cut an array of the given sizes."""
     shape = tuple(sizes[dim] for dim in spec.dims)
     rest = shape[1:]
     if spec.chunking == "objects":
         rows = min(shard_objects, shape[0])
-        return Grid(shape, (1, *rest), (rows, *rest))
+        return ChunkGrid(shape, (1, *rest), (rows, *rest))
     if spec.chunking == "whole":
-        return Grid(shape, shape)
+        return ChunkGrid(shape, shape)
     rows = min(chunk_rows(shape[0]), shape[0])
-    return Grid(shape, (rows, *rest) if spec.chunking == "rows" else (rows, 1, *rest[1:]))
+    return ChunkGrid(shape, (rows, *rest) if spec.chunking == "rows" else (rows, 1, *rest[1:]))
 
 
 def chunk_rows(n_rows: int) -> int:

@@ -20,7 +20,7 @@ from storage.store.opening import open_complete, read_array
 from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec
 from storage.store.writing import checked, write_store
 
-NAMES: Final = tuple(name for name in SCHEMA["objects"] if name not in FIXED_COORDINATES)
+TABLE_ARRAYS: Final = tuple(name for name in SCHEMA["objects"] if name not in FIXED_COORDINATES)
 """Arrays of a table, in the order of the schema."""
 
 
@@ -78,7 +78,7 @@ class ObjectTable:
         cell is in the making costs its shard, not the cell.
         """
         total = hashlib.sha256()
-        for name in NAMES:
+        for name in TABLE_ARRAYS:
             if name != "image_sha256":
                 total.update(f"{name}:{_array_sha256(name, getattr(self, name))};".encode())
         return total.hexdigest()
@@ -93,7 +93,7 @@ def read_objects(where: str | Path, expected: Mapping[str, object] | None = None
         If there is no such store, or it is incomplete, damaged or of another schema or signature.
     """
     store = open_complete(where, "objects", expected or {})
-    values = {name: read_array(store, name) for name in NAMES}
+    values = {name: read_array(store, name) for name in TABLE_ARRAYS}
     return ObjectTable(**values, signature=store.signature)
 
 
@@ -110,7 +110,7 @@ def write_objects(path: Path, table: ObjectTable, signature: Mapping[str, object
     StoreError
         If an array has another dtype or shape than the schema's.
     """
-    arrays = {name: getattr(table, name) for name in NAMES}
+    arrays = {name: getattr(table, name) for name in TABLE_ARRAYS}
     write_store(path, "objects", arrays, signature=signature)
 
 
@@ -215,4 +215,4 @@ def _array_sha256(name: str, values: np.ndarray) -> str:
     return hashlib.sha256(f"{array.shape}".encode() + data).hexdigest()
 
 
-assert set(NAMES) == {item.name for item in fields(ObjectTable)} - {"signature"}
+assert set(TABLE_ARRAYS) == {item.name for item in fields(ObjectTable)} - {"signature"}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.store.grid import Grid, chunk_rows, grid, object_bytes
+from storage.store.chunk_grid import ChunkGrid, chunk_grid, chunk_rows, object_bytes
 from storage.store.inspection import open_store
 from storage.store.schema import FIXED_COORDINATES, SCHEMA
 from tests.fixtures.made_up_cell import SHARD_OBJECTS
@@ -25,16 +25,16 @@ def test_published_chunks_hold_1024_rows_or_more_in_32_blocks_or_fewer(n_rows: i
 @pytest.mark.parametrize(("n_objects", "n_rows"), [(60, 60), (5000, 1024), (860_000, 27648)])
 def test_tokens_are_cut_by_prompt_set(n_objects: int, n_rows: int) -> None:
     sizes = {"object": n_objects, "prompt": 9, "token": 4, "channel": 256}
-    found = grid(SCHEMA["features"]["mask_token"], sizes, 128)
-    assert found == Grid((n_objects, 9, 4, 256), (n_rows, 1, 4, 256))
+    found = chunk_grid(SCHEMA["features"]["mask_token"], sizes, 128)
+    assert found == ChunkGrid((n_objects, 9, 4, 256), (n_rows, 1, 4, 256))
 
 
 @pytest.mark.parametrize(("n_objects", "n_rows"), [(300, 128), (20, 20)])
 def test_shards_of_masks_are_files_of_one_object_a_chunk(n_objects: int, n_rows: int) -> None:
     sizes = {"object": n_objects, "prompt": 9, "proposal": 3, "y": 64, "x": 64}
-    found = grid(SCHEMA["masks"]["mask_code"], sizes, 128)
+    found = chunk_grid(SCHEMA["masks"]["mask_code"], sizes, 128)
     rest = (9, 3, 64, 64)
-    assert found == Grid((n_objects, *rest), (1, *rest), (n_rows, *rest))
+    assert found == ChunkGrid((n_objects, *rest), (1, *rest), (n_rows, *rest))
 
 
 def n_store_files(kind: str, sizes: Mapping[str, int], shard_objects: int) -> int:
@@ -43,7 +43,7 @@ def n_store_files(kind: str, sizes: Mapping[str, int], shard_objects: int) -> in
     known = {**fixed, "code": 256, **sizes, "shard": -(-sizes["object"] // shard_objects)}
     n_files = 2
     for spec in SCHEMA[kind].values():
-        cut = grid(spec, known, shard_objects)
+        cut = chunk_grid(spec, known, shard_objects)
         steps = zip(cut.shape, cut.shards or cut.chunks, strict=True)
         n_files += 1 + math.prod(-(-size // step) for size, step in steps)
     return n_files

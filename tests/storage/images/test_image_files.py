@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from storage.errors import ImageError
-from storage.images.files import (
+from storage.images.image_files import (
     FORMATS,
     MAX_PIXELS,
     check_header,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from storage.errors import DataError
-from storage.images.files import MAX_PIXELS, SHRINK
+from storage.images.image_files import MAX_PIXELS, SHRINK
 
 Masklets = Literal["manual", "auto", "both"]
 
@@ -60,7 +60,7 @@ class Annotated:
 
 
 @dataclass(frozen=True)
-class Part:
+class Medium:
     """A listed image or video; its annotations are read on demand."""
 
     name: str
@@ -82,7 +82,7 @@ class ObjectRecord:
 
 
 @dataclass(frozen=True)
-class Records:
+class SplitRecords:
     """The images that have an object, and their objects in the images' order."""
 
     images: tuple[ImageRecord, ...]

@@ -6,8 +6,8 @@ import pytest
 
 import storage
 from storage.errors import StoreError
-from storage.split.objects import (
-    NAMES,
+from storage.split.object_table import (
+    TABLE_ARRAYS,
     PreparedSplit,
     read_objects,
     write_objects,
@@ -32,7 +32,7 @@ def test_a_table_comes_back_as_it_was(tmp_path: Path) -> None:
     table = table_of()
     write_objects(tmp_path / "val.zarr", table, {"seed": 3})
     read = read_objects(tmp_path / "val.zarr", {"seed": 3})
-    for name in NAMES:
+    for name in TABLE_ARRAYS:
         np.testing.assert_array_equal(getattr(read, name), getattr(table, name), strict=True)
     assert read.signature == {"schema_version": 3, "seed": 3}
     assert (len(read.file), read.n_objects) == (3, 12)
@@ -55,7 +55,7 @@ def test_twice_written_is_byte_equal(tmp_path: Path) -> None:
         for n in ("a", "b")
     )
     assert one == other
-    assert len(one) == 2 * len(NAMES) + 6 + 2, "attributes and manifest"
+    assert len(one) == 2 * len(TABLE_ARRAYS) + 6 + 2, "attributes and manifest"
 
 
 @pytest.mark.parametrize("name", OTHER)

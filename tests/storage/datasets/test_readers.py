@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from stages.settings.blocks import OPTIONS
-from storage.datasets.catalogue import DATA_SETS, estimate_extent
-from storage.datasets.records import Annotated, ImageRecord, Part, Source
+from storage.datasets.object_records import Annotated, ImageRecord, Medium, Source
+from storage.datasets.readers import DATA_SETS, estimate_extent
 from storage.rle import decode_rle, encode_rle
 from tests.fixtures.layouts import LAYOUTS, SIZE_PX, draw_videos
 from tests.fixtures.read_split import read_place
@@ -41,7 +41,7 @@ def test_every_layout_has_the_masks_that_were_drawn(reader: str, tmp_path: Path)
 MASK, SMALL = (encode_rle(np.arange(100).reshape(10, 10) < n) for n in (50, 5))
 
 
-def parts(n: int, n_images: int, read: list[str]) -> list[Part]:
+def parts(n: int, n_images: int, read: list[str]) -> list[Medium]:
     """Videos of pictures with two large objects and a small one; the last picture has none."""
 
     def images(name: str) -> Iterator[Annotated]:
@@ -50,7 +50,7 @@ def parts(n: int, n_images: int, read: list[str]) -> list[Part]:
             masks = ((1, MASK), (2, MASK), (3, SMALL)) if k < n_images - 1 else ()
             yield Annotated(ImageRecord(f"{name}/{k}", 10, 10), masks)
 
-    return [Part(f"{k}", partial(images, f"{k}")) for k in range(n)]
+    return [Medium(f"{k}", partial(images, f"{k}")) for k in range(n)]
 
 
 def extent(n: int, max_objects: int | None = None) -> tuple[int, int, bool, list[str]]:

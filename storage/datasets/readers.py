@@ -11,7 +11,7 @@ from typing import Final
 
 from storage.datasets.coco import list_coco
 from storage.datasets.indexed_masks import list_ade20k, list_davis, list_mose
-from storage.datasets.records import ImageRecord, ObjectRecord, Part, Records, Source
+from storage.datasets.object_records import ImageRecord, Medium, ObjectRecord, Source, SplitRecords
 from storage.datasets.sav import list_sav_frames, list_sav_videos
 from storage.errors import DataError, counted, listed, shown
 from storage.images.videos import video_of
@@ -30,7 +30,7 @@ class Extent:
     is_exact: bool
 
 
-Reader = Callable[[Source], Sequence[Part]]
+Reader = Callable[[Source], Sequence[Medium]]
 """Lists images or videos of a split without reading its masks, as far as its layout allows, nor any
 image; the order of rows follows theirs."""
 
@@ -39,7 +39,7 @@ image; the order of rows follows theirs."""
 class DataSet:
     """A layout: its reader, and the fields of ``Source`` that it knows beside the two folders."""
 
-    list_parts: Reader
+    list_media: Reader
     needs: tuple[str, ...] = ()
     """Fields that must be given."""
     takes: tuple[str, ...] = ()
@@ -60,8 +60,8 @@ DATA_SETS: Final[Mapping[str, DataSet]] = {
 
 
 def collect(
-    parts: Iterable[Part], source: Source, *, min_area_px: int, max_objects: int | None
-) -> Records:
+    parts: Iterable[Medium], source: Source, *, min_area_px: int, max_objects: int | None
+) -> SplitRecords:
     """Records of the parts' objects, in the parts' order.
 
     Parameters
@@ -90,7 +90,7 @@ def collect(
             f"({counted(skipped['crowd'], 'crowd')}, {counted(skipped['small'], 'smaller one')})"
         )
     _check_files(source, index)
-    return Records(
+    return SplitRecords(
         images=tuple(index),
         objects=objects,
         n_crowd=skipped["crowd"],
@@ -99,7 +99,9 @@ def collect(
     )
 
 
-def estimate_extent(parts: Sequence[Part], *, min_area_px: int, max_objects: int | None) -> Extent:
+def estimate_extent(
+    parts: Sequence[Medium], *, min_area_px: int, max_objects: int | None
+) -> Extent:
     """Extent of a split, from the annotations of some of its parts, or of all if there are few.
 
     Parts are drawn at random, by a fixed seed, until they have ``N_SAMPLED`` images.
@@ -128,7 +130,7 @@ def estimate_extent(parts: Sequence[Part], *, min_area_px: int, max_objects: int
 
 
 def _objects(
-    parts: Iterable[Part], min_area_px: int, skipped: Counter[str]
+    parts: Iterable[Medium], min_area_px: int, skipped: Counter[str]
 ) -> Iterator[tuple[ImageRecord, int, str]]:
     """Image, id and compressed RLE of each object, in their final order.
 

@@ -83,7 +83,7 @@ class Files:
             path = self.target / name
             return path.read_bytes() if path.is_file() else None
         with self.naming():
-            data = run(self.target.get(name, default_buffer_prototype()))
+            data = run_in_zarr_loop(self.target.get(name, default_buffer_prototype()))
         return None if data is None else data.to_bytes()
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
@@ -92,7 +92,7 @@ class Files:
             paths = {name: self.target / name for name in names}
             return {name: path.stat().st_size for name, path in paths.items() if path.is_file()}
         with self.naming():
-            return run(_sizes(self.target, names))
+            return run_in_zarr_loop(_sizes(self.target, names))
 
     def record(self, name: str) -> FileRecord:
         """Bytes and digest of a file as it is; in a folder, memory holds little of it at a time."""
@@ -109,7 +109,7 @@ class Files:
             files = (path for path in self.target.rglob("*") if path.is_file())
             return sorted(path.relative_to(self.target).as_posix() for path in files)
         with self.naming():
-            return sorted(run(_names(self.target)))
+            return sorted(run_in_zarr_loop(_names(self.target)))
 
 
 @dataclass(frozen=True)
@@ -137,10 +137,10 @@ def read_ranges(ranges: Sequence[FileRange]) -> list[bytes | memoryview]:
     """
     if all(one.files.folder for one in ranges):
         return list(map(_from_disk, ranges))
-    return run(_ranges(ranges))
+    return run_in_zarr_loop(_ranges(ranges))
 
 
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
+def run_in_zarr_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     """Result of a coroutine in the event loop of zarr, to which clients of servers belong."""
     return asyncio.run_coroutine_threadsafe(coroutine, _event_loop(os.getpid())).result()
 

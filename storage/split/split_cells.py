@@ -21,8 +21,8 @@ from pipeline.vocabulary import TRAIN_PROMPTS
 from storage.errors import StoreError, counted, listed
 from storage.files.addresses import map_stores
 from storage.paths import CACHE, entropy_path, features_path, located, masks_path, objects_path
-from storage.split.objects import ObjectTable, PreparedSplit, read_objects_of
-from storage.store.grid import MASK_CODE
+from storage.split.object_table import ObjectTable, PreparedSplit, read_objects_of
+from storage.store.chunk_grid import MASK_CODE
 from storage.store.inspection import Store
 from storage.store.mask_chunks import MaskChunks
 from storage.store.opening import (

@@ -13,9 +13,9 @@ from pipeline.views import View
 from stages.settings.versions import VERSIONS
 from storage.errors import StoreError
 from storage.paths import features_path, masks_path, objects_path
-from storage.split.cells import SplitCells
 from storage.split.mask_blocks import BLOCK_BYTES, block_objects, object_runs, run_reader
-from storage.split.objects import write_objects
+from storage.split.object_table import write_objects
+from storage.split.split_cells import SplitCells
 from storage.store.opening import images_digest
 from storage.store.signature import digest
 from tests.fixtures.drawn_masks import HeldRows
