@@ -9,14 +9,15 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
-from torch.nn.functional import interpolate, softplus
+from torch.nn.functional import softplus
 
-from pipeline.extraction.iou import boxed_iou, mask_iou
+from pipeline.extraction.iou import mask_iou
 from pipeline.heads.kinds import HeadKind
 from pipeline.masks import FIRST_FOREGROUND_CODE
 from pipeline.prompt_kinds import BOX, PromptKind, calls_of
 from pipeline.prompts import central_error
 from pipeline.sam.model import Decoded, Embedding, Sam
+from pipeline.upsampling import masks_at_image
 from pipeline.views import View, map_points, unview
 from pipeline.vocabulary import PROPOSAL_PAIRS
 
@@ -119,12 +120,11 @@ def extract_objects(
     """
     truth = sam.upload(request.ground_truth)
     is_near = sam.device.type == "cpu"
-    score = boxed_iou if is_near else mask_iou
 
     def judged(decoding: Decoding) -> Found:
         call, decoded = decoding
         logits = unview(decoded.logits, request.view)
-        iou = score(logits, truth[sam.upload(call.objects)])
+        iou = mask_iou(logits, truth[sam.upload(call.objects)])
         found = _found(decoded, iou) | mask_statistics(logits)
         if with_masks:
             found["mask_code"] = encode_logits(logits)
@@ -241,12 +241,12 @@ def _corrections(
     decoded: Decoded, request: Request, objects: Int[np.ndarray, " prompt"]
 ) -> tuple[Float[np.ndarray, "prompt 2"], Int[np.ndarray, " prompt"]]:
     """A click in the view where each selected mask is wrong, and its label."""
-    height, width = size = request.ground_truth.shape[1:]
+    height, width = request.ground_truth.shape[1:]
     clicks, labels = [], []
-    selected = unview(decoded.selected_logits, request.view)
-    for logits, truth in zip(selected, request.ground_truth[objects], strict=True):
-        at_image = interpolate(logits[None, None], size, mode="bilinear", align_corners=False)
-        x, y = central_error((at_image[0, 0] > 0).cpu().numpy(), truth)
+    selected = unview(decoded.selected_logits[:, None], request.view)
+    masks = masks_at_image(selected, (height, width))[:, 0]
+    for mask, truth in zip(masks, request.ground_truth[objects], strict=True):
+        x, y = central_error(mask, truth)
         clicks.append((x, y))
         labels.append(int(truth[y, x]))
     there = map_points(np.array(clicks), request.view, height_px=height, width_px=width)

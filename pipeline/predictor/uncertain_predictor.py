@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pipeline.extraction.plan import decoder_batch
 from pipeline.predictor.advice import Costs
-from pipeline.predictor.encoded_image import EncodedImage, at_image, masks_at_image, rgb_of
+from pipeline.predictor.encoded_image import EncodedImage, rgb_of
 from pipeline.predictor.prompt_sets import (
     DecoderPrompts,
     Kind,
@@ -24,6 +24,7 @@ from pipeline.predictor.prompt_sets import (
 )
 from pipeline.predictor.uncertainty import ProposalHeads, Uncertainty, bounded, read_uncertainty
 from pipeline.sam.model import Embedding, Sam
+from pipeline.upsampling import at_image, masks_at_image
 
 _ENCODED_PIXELS: Final = 2**22
 """Pixels that the encoder sees in one call: four images of 1024 px, which take some gigabytes."""

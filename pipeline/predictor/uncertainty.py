@@ -18,13 +18,14 @@ from pipeline.masks import decode
 from pipeline.predictor import coco_masks
 from pipeline.predictor.advice import NONE, Advice, Costs, advise
 from pipeline.predictor.colours import UNLIKE, TrainingColours
-from pipeline.predictor.encoded_image import Rgb, masks_at_image
+from pipeline.predictor.encoded_image import Rgb
 from pipeline.predictor.prompt_sets import check_finite
 from pipeline.proposals import ProposalScores
 from pipeline.sam.model import Decoded
 from pipeline.scenes.scene import is_demo_scene
 from pipeline.scoring.evidence import Evidence, ModelScores
 from pipeline.scoring.measures import BY_NAME
+from pipeline.upsampling import masks_at_image
 from pipeline.vocabulary import TRAIN_PROMPTS
 
 ByProposal = Float64[np.ndarray, " proposal"]

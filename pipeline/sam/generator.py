@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Float32, Int, UInt8
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from pipeline.sam.model import Decoded, Embedding, Sam
+from pipeline.upsampling import at_image
 
 Records = list[dict[str, Any]]
 """Masks as ``SAM2AutomaticMaskGenerator.generate`` returns them."""
@@ -100,8 +100,6 @@ class _Predictor:
         decoded = self._sam.decode(
             self._embedding, points.cpu().numpy(), labels=labels.cpu().numpy()
         )
-        masks = interpolate(
-            decoded.logits, self._embedding.size_px, mode="bilinear", align_corners=False
-        )
+        masks = at_image(decoded.logits, self._embedding.size_px)
         read = torch.from_numpy(self._read(decoded))
         return masks, decoded.sam_score, read.reshape(*decoded.sam_score.shape, -1)

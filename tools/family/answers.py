@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Float32, Int32, UInt8
-from torch.nn.functional import interpolate
 
 from pipeline.predictor.prompt_sets import BACKGROUND, FOREGROUND
 from pipeline.predictor.uncertainty import bounded
 from pipeline.prompt_kinds import BOX
 from pipeline.prompts import central_error, depth_px
 from pipeline.sam.model import Decoded, Embedding, Sam
+from pipeline.upsampling import masks_at_image
 
 N_CORRECTIONS: Final = 5
 """Corrections in a row after a click."""
@@ -151,10 +151,7 @@ def _seen(
     logits: Float32[np.ndarray, "object mask y x"], true: Masks
 ) -> Bool[np.ndarray, "object mask height width"]:
     """Masks at the image's resolution."""
-    raised = interpolate(
-        torch.from_numpy(logits), true.shape[1:], mode="bilinear", align_corners=False
-    )
-    return (raised > 0).numpy()
+    return masks_at_image(torch.from_numpy(logits), true.shape[1:])
 
 
 def _ious(answer: Decoded, true: Masks) -> Float[np.ndarray, "object mask"]:

@@ -14,6 +14,7 @@ from pipeline.extraction.predictions import Request, extract_objects
 from pipeline.prompts import sample_prompts
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene
+from pipeline.upsampling import count_pixels_by_torch
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
 from tests.fixtures.predictors import trained_mini
@@ -66,7 +67,9 @@ def far(sam: Sam, wait: Callable[[], None]) -> Sam:
     return one
 
 
-def test_nothing_waits_for_a_gpu_before_an_image_is_done(counts: Counter[str]) -> None:
+def test_nothing_waits_for_a_gpu_before_an_image_is_done(
+    counts: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     sam, scene = trained_mini(), draw_scene(3, 96)
     masks = scene.masks[:2]
     points = np.stack([sample_prompts(mask, i) for i, mask in enumerate(masks)])
@@ -74,8 +77,10 @@ def test_nothing_waits_for_a_gpu_before_an_image_is_done(counts: Counter[str]) -
     embedding = sam.encode(scene.rgb)
     waited: list[Counter[str]] = []
     counts.clear()
-    asked = far(sam, lambda: waited.append(counts.copy()))
-    found = extract_objects(asked, embedding, request, batch=4, with_masks=True)
+    on_gpu = far(sam, lambda: waited.append(counts.copy()))
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.extraction.iou.count_pixels", count_pixels_by_torch)
+        found = extract_objects(on_gpu, embedding, request, batch=4, with_masks=True)
     assert waited == [Counter()]
     expected = extract_objects(sam, embedding, request, batch=4, with_masks=True)
     assert found.keys() == expected.keys()
