@@ -1,7 +1,7 @@
 """Stage ``train``: features of a train split in, the heads of each head set out.
 
 Reads   ``params.yaml:train``, ``cache/objects/<split>.zarr``, ``cache/features/<split>``
-        (identity), ``heads/<split>/tuning``; ``params.yaml:extract``, to check the cells by it.
+        (identity), ``heads/<split>/tuning``; ``params.yaml:extract``, which the cells must match.
 Writes  ``heads/<split>/<protocol>/<kind>/<tokens>.safetensors``; ``heads/<split>/curves.csv``,
         ``isotonic.json``.
 """
@@ -17,7 +17,7 @@ from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training.fit import fit_sets, heads_to_fit
-from stages.training.trained import Tunings, kept_heads, write_heads
+from stages.training.trained import Tunings, final_heads, write_heads
 from storage.errors import DataError, faults_of
 from storage.outputs.tuning import read_tuning
 from storage.paths import tuning_path
@@ -42,7 +42,7 @@ def main(split: str) -> None:
     trained = {}
     with faults_of(split):
         for head_set, fitted in fit_sets(to_open, todo, params.executor):
-            heads = kept_heads(cells, head_set, fitted, tunings, params.train.seed)
+            heads = final_heads(cells, head_set, fitted, tunings, params.train.seed)
             trained[head_set] = heads
             for head in heads:
                 print(f"{split} {head_set} {head.objective}: validation error {head.error:.4f}")

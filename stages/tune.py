@@ -1,8 +1,8 @@
 """Stage ``tune``: hyperparameters of one head, searched by SMAC3 or taken from the params.
 
 Reads   ``params.yaml:tune``; with trials also ``cache/objects/<train split>.zarr``,
-        ``cache/features/<train split>`` (identity) and ``params.yaml:extract``, to check the cells
-        against it.
+        ``cache/features/<train split>`` (identity) and ``params.yaml:extract``, which the cells
+        must match.
 Writes  ``heads/<train split>/tuning/``: ``<objective>.json`` and, every trial, ``<objective>.csv``.
 """
 
@@ -41,7 +41,7 @@ def main(split: str, objective: str) -> None:
     check_unchanged()
     write_tuning(tuning_path(split, objective), tuning, ranked)
     if folder is not None:
-        # If kept, its log would answer every trial of `dvc repro -f`, and nothing would be trained.
+        # Otherwise `dvc repro -f` would take every trial from its log and train nothing.
         shutil.rmtree(folder)
 
 
@@ -52,7 +52,7 @@ def _search(
     tune: TuneParams,
     executor: ExecutorParams,
 ) -> tuple[list[Trial], Path]:
-    # Imported here because it takes seconds, and 0 trials need none of it.
+    # Imported here: the import takes seconds, and a stage of 0 trials does not need it.
     from stages.executor.opened_cells import CellsToOpen  # noqa: PLC0415
     from stages.training.search import Study, search  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Training data of a split's heads: the features of all models, and groups of like objects."""
+"""Training data of a split's heads: the features of all models, and the group of each object."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -21,16 +21,14 @@ from storage.split.object_table import ObjectTable
 from storage.split.split_cells import Expected, OpenCell, SplitCells, open_cells
 
 FEATURES: Final = "features_digest"
-"""Entry of the card of heads: digest of the content of the cells that they learned from."""
+"""Entry of the card of a head file: the digest of the cells that its heads learned from."""
 
 
 def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
-    """Read what heads learn from: identity cells of all models, which ``model_gap`` compares.
+    """Read the inputs and targets of a head set from the identity cells of a train split.
 
-    Parameters
-    ----------
-    head_set
-        The head set whose inputs and targets to read: rows of the models whose tokens it reads.
+    The targets need all models, because ``model_gap`` compares them; the inputs need the models
+    whose tokens the head set reads.
 
     Raises
     ------
@@ -41,8 +39,8 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
     """
     group, prompts = group_index(cells.table), learned_prompts(cells, head_set)
     readers = [model for model in cells.models if cells.reads_of(model) == head_set.reads]
-    read = [cells.identity[model] for model in readers]
-    inputs = _read_inputs(read, prompts, len(group), head_set)
+    reader_cells = [cells.identity[model] for model in readers]
+    inputs = _read_inputs(reader_cells, prompts, len(group), head_set)
     features = [
         {model: cell.proposals(prompt) for model, cell in cells.identity.items()}
         for prompt in prompts
@@ -52,19 +50,19 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
 
 
 def learned_prompts(cells: SplitCells, head_set: HeadSet) -> tuple[str, ...]:
-    """Prompt sets that heads learn from, of those that the cells have."""
+    """Prompt sets of the cells that heads of this set learn from."""
     prompts: Sequence[str] = cells.identity[cells.models[0]].signature["prompts"]
-    every = KINDS_BY_NAME[head_set.kind].learns_every_prompt
-    return tuple(prompts) if every else TRAIN_PROMPTS[:1]
+    learns_all = KINDS_BY_NAME[head_set.kind].learns_every_prompt
+    return tuple(prompts) if learns_all else TRAIN_PROMPTS[:1]
 
 
 def origin_of(cells: SplitCells, reads: str = "") -> dict[str, str]:
-    """Where rows come from: ``head_origin``, ``n_channels`` and the digest of the features.
+    """Entries of a card that identify the features: ``head_origin``, ``n_channels``, their digest.
 
     Parameters
     ----------
     reads
-        As of a head set; an empty one takes the smallest model's ``n_channels``.
+        ``HeadSet.reads``; if it is empty, ``n_channels`` is that of the smallest model.
     """
     first = next(model for model in cells.models if reads in {"", cells.reads_of(model)})
     return {
@@ -75,15 +73,15 @@ def origin_of(cells: SplitCells, reads: str = "") -> dict[str, str]:
 
 
 def learned_from(split: str, expected: Expected, cache: str | Path) -> dict[str, str]:
-    """What the card of heads of a train split must say of its features.
+    """Entry of the card of a head file that its heads must have to belong to the features here.
 
-    Nothing if there are heads alone, without features to compare them with.
+    Empty where the features are absent, as in a clone that pulled heads alone.
 
     Raises
     ------
     StoreError
-        If the features are of other settings than ``expected``, or of other objects than the
-        split has now.
+        If the features were made with other settings than ``expected``, or from other objects
+        than the split has now.
     """
     paths = [objects_path(split), *(features_path(split, *name) for name in expected)]
     if any(files_at(located(path, cache)).read(ROOT) is None for path in paths):
@@ -103,9 +101,9 @@ def _read_inputs(
     ):
         start = 0
         for block in cell.blocks(prompt, INPUT_ARRAYS):
-            some = set_inputs(block, head_set)
-            rows[start : start + len(some)] = some
-            start += len(some)
+            block_inputs = set_inputs(block, head_set)
+            rows[start : start + len(block_inputs)] = block_inputs
+            start += len(block_inputs)
     return inputs
 
 
@@ -114,18 +112,18 @@ def group_index(table: ObjectTable) -> Int[np.ndarray, " object"]:
 
     Returns
     -------
-    From 0, rising in the order of the rows.
+    Numbers from 0, rising in the order of the rows.
 
     Notes
     -----
-    The frames of a video are as alike as the objects of an image: resamples and held-out parts
-    draw groups, never rows.
+    The frames of a video are as alike as the objects of an image. Resampling and validation
+    therefore draw groups, never rows.
     """
-    images, place = np.unique(table.image_index, return_inverse=True)
+    images, index = np.unique(table.image_index, return_inverse=True)
     files = [str(table.file[image]) for image in images]
     names = [_video(file) for file in files] if table.signature["group"] == "video" else files
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    return np.array([numbers[name] for name in names], np.int64)[place]
+    return np.array([numbers[name] for name in names], np.int64)[index]
 
 
 def _video(file: str) -> str:

@@ -1,4 +1,4 @@
-"""Trains heads, each a task: one set validated on a fifth of the images, one on all."""
+"""Trains heads, each in a task of its own: once for validation, once on all images."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,42 +20,42 @@ from stages.training.data import read_head_data
 
 @dataclass(frozen=True)
 class HeadToFit:
-    """A head to train, described so that any worker can train it."""
+    """Description of a head to train, complete enough for any worker."""
 
     head_set: HeadSet
     objective: str
     plan: Plan
     seed: int
-    """Of initial weights and batches."""
+    """Seeds initial weights and batches."""
     judging_seed: int
-    """Of the images that judge."""
-    is_kept: bool
-    """Whether it learns from all images, not from four fifths to be judged on the others."""
+    """Seeds the choice of the images for validation."""
+    is_final: bool
+    """Whether it learns from all images; otherwise from four fifths, and the rest validate it."""
 
     def __str__(self) -> str:
-        return f"the head {self.head_set} {self.objective}{'' if self.is_kept else ', validated'}"
+        return f"the head {self.head_set} {self.objective}{'' if self.is_final else ', validated'}"
 
 
 FittedHeads = Mapping[HeadToFit, TrainedHead]
 
-_read: Final[dict[tuple[CellsToOpen, HeadSet], TrainingSet]] = {}
-"""The data that a worker read last, for the other heads of the set."""
+_last_data: Final[dict[tuple[CellsToOpen, HeadSet], TrainingSet]] = {}
+"""The training data that a worker read last, for other heads of the same set; one entry at most."""
 
 
 def heads_to_fit(
     head_set: HeadSet, plans: Mapping[str, Plan], *, seed: int, judging_seed: int
 ) -> list[HeadToFit]:
-    """Two heads for each objective.
+    """Two heads for each objective: the final one, and one for validation.
 
     Parameters
     ----------
     plans
-        How to train each objective.
+        Training settings by objective.
     """
-    # The longest first, so that no worker starts one when the others end.
+    # Final heads take longer and come first, so that no worker begins one when the others end.
     return [
-        HeadToFit(head_set, objective, plan, seed, judging_seed, is_kept)
-        for is_kept in (True, False)
+        HeadToFit(head_set, objective, plan, seed, judging_seed, is_final)
+        for is_final in (True, False)
         for objective, plan in plans.items()
     ]
 
@@ -63,7 +63,12 @@ def heads_to_fit(
 def fit_sets(
     cells: CellsToOpen, todo: Mapping[HeadSet, Sequence[HeadToFit]], executor: ExecutorParams
 ) -> Iterator[tuple[HeadSet, FittedHeads]]:
-    """The heads of each set, as ``heads_to_fit`` has them.
+    """Train the heads of each set, and yield them set by set.
+
+    Parameters
+    ----------
+    todo
+        By head set, the list of ``heads_to_fit``.
 
     Raises
     ------
@@ -74,90 +79,93 @@ def fit_sets(
 
     Notes
     -----
-    As in the paper, 80/20 serves the choice of hyperparameters; the heads that are kept learn from
-    every image, and the validation error says how well such heads do on other images.
+    As in the paper, hyperparameters are chosen by 80 % of the images for training and 20 % for
+    validation. The final heads learn from every image; the validation error says how well heads of
+    the same settings do on images that they did not learn from.
     """
-    is_here = executor.kind == "inline"
-    found: FittedHeads = {} if is_here else _fit_elsewhere(cells, todo, executor)
-    for head_set, heads in todo.items():
-        # Here one after the other, so that only the tokens of one set are in memory.
-        trained = _fit_here(cells, head_set, heads) if is_here else found
-        yield head_set, {one: trained[one] for one in heads}
+    if executor.kind == "inline":
+        # Set by set, so that the tokens of a single set are in memory.
+        for head_set, heads in todo.items():
+            yield head_set, _fit_here(cells, head_set, heads)
+    else:
+        trained = _fit_elsewhere(cells, todo, executor)
+        for head_set, heads in todo.items():
+            yield head_set, {head: trained[head] for head in heads}
 
 
 def _fit_elsewhere(
     cells: CellsToOpen, todo: Mapping[HeadSet, Sequence[HeadToFit]], executor: ExecutorParams
 ) -> FittedHeads:
-    every = [one for heads in todo.values() for one in heads]
+    to_fit = [head for heads in todo.values() for head in heads]
     # Workers read the data themselves.
-    tasks = [Task(str(one), fit_there, (cells, one)) for one in every]
-    n_epochs = sum(one.plan.epochs for one in every)
+    tasks = [Task(str(head), fit_in_worker, (cells, head)) for head in to_fit]
+    n_epochs = sum(head.plan.epochs for head in to_fit)
     with (
         progress(f"train {cells.split}", n_epochs, "epochs") as count,
         executor_of(executor) as run,
     ):
         trained = results_of(run, tasks, lambda task, _: count(task.arguments[1].plan.epochs))
-    return dict(zip(every, trained, strict=True))
+    return dict(zip(to_fit, trained, strict=True))
 
 
 def _fit_here(cells: CellsToOpen, head_set: HeadSet, heads: Sequence[HeadToFit]) -> FittedHeads:
-    """Train heads in as many threads as PyTorch may use, each of which computes alone.
+    """Train heads side by side, as many at once as PyTorch may use threads.
 
     Notes
     -----
-    Two that train a head each end in two thirds of the time that two take for one head after the
-    other: its products are small.
+    Two threads that train a head each take two thirds of the time of two threads that share one
+    head after the other, because the matrices of a head are small.
     """
     data = read_head_data(opened(cells), head_set)
-    n_epochs = sum(one.plan.epochs for one in heads)
+    n_epochs = sum(head.plan.epochs for head in heads)
     with (
         progress(f"train {cells.split} {head_set}", n_epochs, "epochs") as advance,
         one_thread_each() as n_threads,
         executor_of(ExecutorParams(), n_threads=n_threads) as run,
     ):
-        trained = results_of(run, [Task(str(one), _fit, (data, one, advance)) for one in heads])
+        trained = results_of(run, [Task(str(head), _fit, (data, head, advance)) for head in heads])
     return dict(zip(heads, trained, strict=True))
 
 
-def fit_there(cells: CellsToOpen, one: HeadToFit) -> TrainedHead:
-    """Train a head in a process that does nothing else."""
-    key = cells, one.head_set
-    data = _read.get(key)
+def fit_in_worker(cells: CellsToOpen, head: HeadToFit) -> TrainedHead:
+    """Train a head in a worker process of its own."""
+    key = cells, head.head_set
+    data = _last_data.get(key)
     if data is None:
-        _read.clear()  # first, so that only the tokens of one set are in memory
-        data = _read[key] = read_head_data(opened(cells), one.head_set)
+        _last_data.clear()  # before the next is read, so that the tokens of one set are in memory
+        data = _last_data[key] = read_head_data(opened(cells), head.head_set)
     with one_thread_each():  # as ``_fit_here``, for the same bits
-        return _fit(data, one, lambda _: None)
+        return _fit(data, head, lambda _: None)
 
 
-def _fit(data: TrainingSet, one: HeadToFit, advance: Callable[[int], None]) -> TrainedHead:
-    # The images, or videos, that judged the trials also validate the heads. A split that has none
-    # to spare is refused before a head is trained.
-    held_out = Rows(*split_by_group(data.group, one.judging_seed))
-    everything = Rows(np.arange(len(data.group)), np.arange(0))
+def _fit(data: TrainingSet, head: HeadToFit, advance: Callable[[int], None]) -> TrainedHead:
+    # The images, or videos, that judged the trials also validate the heads. The split is drawn for
+    # final heads, too, so that too few images are refused before any head is trained.
+    four_fifths = Rows(*split_by_group(data.group, head.judging_seed))
+    all_rows = Rows(np.arange(len(data.group)), np.arange(0))
     return train_head(
         data,
-        everything if one.is_kept else held_out,
-        one.objective,
-        one.plan,
-        seed=one.seed,
-        kind=KINDS_BY_NAME[one.head_set.kind],
+        all_rows if head.is_final else four_fifths,
+        head.objective,
+        head.plan,
+        seed=head.seed,
+        kind=KINDS_BY_NAME[head.head_set.kind],
         advance=advance,
     )
 
 
 @contextmanager
 def one_thread_each() -> Iterator[int]:
-    """Train with one thread within the block.
+    """Give PyTorch a single thread for each operation within the block.
 
     Yields
     ------
-    How many PyTorch may use: as many can train at once.
+    The number of threads that PyTorch used before: as many heads can be trained at once.
 
     Notes
     -----
-    The products of a step are small: a second thread costs more than it saves. And last bits may
-    depend on how many share a sum.
+    The matrices of a training step are small, so a second thread costs more than it saves. Threads
+    that share a sum may also change its last bits.
     """
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,7 +1,4 @@
-"""The search for the hyperparameters of a head: SMAC3 proposes, trials answer, a log records.
-
-By the executor of the settings.
-"""
+"""Searches the hyperparameters of a head: SMAC3 proposes trials, a log records their costs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,31 +34,33 @@ from storage.outputs.tuning import append_trial, read_log, study_dir
 from storage.store.signature import digest, versions
 
 TUNED: Final = HeadSet("best", "best")
-"""The head set that trials use, the paper's; heads of all head sets take what they find. In a
-ladder, it is the one that reads the smallest model's tokens."""
+"""The head set of all trials; heads of the other head sets take the same hyperparameters. In a
+ladder, trials read the tokens of the smallest model's family."""
 
 LOOK_S: Final = 2.0
-"""Time between two looks at how many trials a worker has finished."""
+"""Time between two looks at the number of trials that a worker has finished."""
 
 LOG: Final = "trials.jsonl"
 
 Facade = Literal["full", "multifidelity"]
-"""How trials are chosen: as in the paper, where epochs are searched and each trial trains to its
-end; or by successive halving, where all begin with few epochs and those that do well get more."""
+"""The way to choose trials. ``full``, as in the paper: epochs are searched, and each trial trains
+to its end. ``multifidelity``: successive halving, where all trials begin with few epochs and the
+best get more."""
 
 ETA: Final = 4
-"""Of so many heads with as many epochs, the best gets so many times the epochs: 5, 20, 80."""
+"""Of ``ETA`` heads, the best gets ``ETA`` times as many epochs: 5, 20, 80."""
 
 FIRST_ROUND: Final = ETA**2
 """Heads that begin together."""
 
 LEAST_MODELLED: Final = 8
-"""SMAC3's model learns from the most epochs that so many trials had; by default a single one."""
+"""SMAC3's model learns from the largest number of epochs that at least this many trials have had;
+SMAC3's default is 1."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """A search for a head's hyperparameters, described so that any worker can run it."""
+    """Description of a search for a head's hyperparameters, complete enough for any worker."""
 
     cells: CellsToOpen
     objective: str
@@ -124,7 +123,7 @@ def search_here(
     n_readers = sum(cells.reads_of(model) == tuned.reads for model in cells.models)
     with faults_of(cells.split), one_thread_each():
         learned, rows = rows_of_trials(rows_of_all, settings.max_objects, n_readers, settings.seed)
-        del rows_of_all  # of which a sample is a small part
+        del rows_of_all  # frees memory: the sample may be a small part of it
         cost = cost_of_trials(settings.facade, learned, rows, study.objective, seed=settings.seed)
         return run_study(
             cost,
@@ -139,7 +138,7 @@ def search_here(
 def cost_of_trials(
     facade: Facade, learned: TrainingSet, rows: Rows, objective: str, *, seed: int
 ) -> Callable[[Hyperparameters], float]:
-    """Cost of a plan, under the given way to choose plans."""
+    """Function that trains a head by a plan and returns its validation error."""
     if facade == "multifidelity":
         return continued_costs(learned, rows, objective, seed=seed)
     return lambda plan: validation_cost(learned, rows, objective, plan, seed=seed)
@@ -148,42 +147,42 @@ def cost_of_trials(
 def rows_of_trials(
     data: TrainingSet, max_objects: int | None, n_models: int, seed: int
 ) -> tuple[TrainingSet, Rows]:
-    """Rows that trials learn from and are judged on, from the same two parts as those of the heads.
+    """Sample rows for the trials from the training and the validation images of the heads.
 
-    A head is validated on images that judged its trials and that no trial learned from.
+    So a head is validated on images that judged its trials and that no trial learned from.
     """
     train, validation = split_by_group(data.group, seed)
     if max_objects is None:
         return data, Rows(train, validation)
     n_judging = round(VALIDATION_SHARE * max_objects) * n_models
     most = {"learn from": max_objects * n_models - n_judging, "be judged on": n_judging}
-    parts = []
-    for part, (purpose, n_rows) in zip((train, validation), most.items(), strict=True):
-        sampled = part[sample_by_group(data.group[part], n_rows, seed)]
-        if not len(sampled):
+    samples = []
+    for candidates, (purpose, n_rows) in zip((train, validation), most.items(), strict=True):
+        sample = candidates[sample_by_group(data.group[candidates], n_rows, seed)]
+        if not len(sample):
             raise ParamsError(
                 f"tune.max_objects must hold an image or video to {purpose}, got {max_objects}, "
                 f"{n_rows // n_models} of them for that"
             )
-        parts.append(sampled)
-    kept = np.concatenate(parts)
-    rows = Rows(*np.split(np.arange(len(kept)), [len(parts[0])]))
-    targets = {name: values[kept] for name, values in data.targets.items()}
-    return TrainingSet(data.inputs[kept], targets, data.group[kept]), rows
+        samples.append(sample)
+    sampled = np.concatenate(samples)
+    rows = Rows(*np.split(np.arange(len(sampled)), [len(samples[0])]))
+    targets = {name: values[sampled] for name, values in data.targets.items()}
+    return TrainingSet(data.inputs[sampled], targets, data.group[sampled]), rows
 
 
 @contextmanager
 def _followed(log: Path, n_trials: int, advance: Callable[[int], None]) -> Iterator[None]:
-    """Count the trials that a worker adds to a log, and those that it finds there."""
+    """Advance a progress bar by the trials in a worker's log, within the block."""
     is_over = Event()
 
     def follow() -> None:
-        n_seen, is_last = 0, False
+        n_counted, is_last = 0, False
         while not is_last:
             is_last = is_over.wait(LOOK_S)
-            n = min(len(read_log(log)), n_trials)
-            advance(n - n_seen)
-            n_seen = n
+            n_logged = min(len(read_log(log)), n_trials)
+            advance(n_logged - n_counted)
+            n_counted = n_logged
 
     thread = Thread(target=follow, daemon=True)
     thread.start()
@@ -195,9 +194,12 @@ def _followed(log: Path, n_trials: int, advance: Callable[[int], None]) -> Itera
 
 
 def _folder_of(study: Study) -> Path:
-    """Folder named by all that trials depend on: a study resumes only under the same."""
+    """Folder whose name is a digest of everything that trials depend on.
+
+    So a study is resumed only under the same settings, features and versions.
+    """
     settings = study.settings
-    given = {
+    dependencies = {
         **origin_of(opened(study.cells)),
         "seed": settings.seed,
         "max_objects": str(settings.max_objects),
@@ -205,7 +207,7 @@ def _folder_of(study: Study) -> Path:
         "tune_version": VERSIONS["tune"],
         **versions("torch", "numpy", "scikit-learn", "smac", "ConfigSpace"),
     }
-    return study_dir(study.cells.split, study.objective, digest(given))
+    return study_dir(study.cells.split, study.objective, digest(dependencies))
 
 
 def run_study(
@@ -217,52 +219,55 @@ def run_study(
     advance: Callable[[int], None],
     facade: Facade,
 ) -> list[Trial]:
-    """Try ``n_trials`` hyperparameters in the order in which SMAC3 asks for them.
+    """Try ``n_trials`` hyperparameters in the order in which SMAC3 proposes them.
 
-    A killed study continues where it stopped: SMAC3's questions follow from the seed and the
-    costs, so it asks the same again, and the log answers what was tried before. SMAC3's own files
-    keep no state of its random numbers, so resuming from them would end elsewhere.
+    A killed study continues where it stopped: SMAC3's proposals follow from the seed and the costs,
+    so SMAC3 repeats them, and the log has their costs. SMAC3's own files lack the state of its
+    random numbers, so a study that resumed from them would end differently.
 
     Parameters
     ----------
     cost
-        Error of trained hyperparameters. What it raises ends the study.
+        Trains a head and returns its error. Its exceptions end the study.
     folder
-        For the log and SMAC3's files; belongs to one cost and one seed. The caller removes it when
-        the trials are safe elsewhere: until then the log answers every trial.
+        Holds the log and SMAC3's files, for this cost and this seed alone. The caller removes it
+        after the trials are written elsewhere: until then, the log has the cost of every trial.
     advance
-        Called after each trial with 1.
+        Called with 1 after each trial.
     """
-    known = {trial.plan: trial.mse for trial in read_log(folder / LOG)}
+    costs = {trial.plan: trial.mse for trial in read_log(folder / LOG)}
     trials = []
-    # A folder of its own: a lost worker that still runs must not write into the next one's files.
-    # One thread for the forest: with more, the order of its sums is left to chance.
+    # A folder of its own: a lost worker that still runs must not write into the files of the next.
+    # SMAC3's random forest gets one thread: with more, chance decides the order of its sums.
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="smac-", dir=folder) as unread, parallel_config("sequential"):
-        optimizer = _optimizer(facade, Path(unread), n_trials, seed)
+    with (
+        TemporaryDirectory(prefix="smac-", dir=folder) as smac_folder,
+        parallel_config("sequential"),
+    ):
+        optimizer = _optimizer(facade, Path(smac_folder), n_trials, seed)
         for _ in range(n_trials):
-            asked = optimizer.ask()
-            plan = _plan(asked)
-            if plan not in known:
-                known[plan] = cost(plan)
-                append_trial(folder / LOG, Trial(plan, known[plan]))
-            optimizer.tell(asked, TrialValue(cost=known[plan]), save=False)
-            trials.append(Trial(plan, known[plan]))
+            proposal = optimizer.ask()
+            plan = _plan(proposal)
+            if plan not in costs:
+                costs[plan] = cost(plan)
+                append_trial(folder / LOG, Trial(plan, costs[plan]))
+            optimizer.tell(proposal, TrialValue(cost=costs[plan]), save=False)
+            trials.append(Trial(plan, costs[plan]))
             advance(1)
     return trials
 
 
 class SortedLocalSearch(LocalSearch):
-    """SMAC3's local search from the same starting points in an order that is always the same.
+    """SMAC3's local search, from the same starting points in an order that is always the same.
 
-    SMAC3 takes them from a set of hashes of text, which are others in every process; what it draws
-    on the way from each would be, too.
+    SMAC3 takes the points from a set of texts, whose order differs between processes. Its random
+    numbers, and so its proposals, depend on that order.
     """
 
     def _search(self, start_points: list[Configuration]) -> list[tuple[float, Configuration]]:
         ordered = sorted(start_points, key=lambda point: tuple(point.get_array()))
-        found: list[tuple[float, Configuration]] = super()._search(ordered)
-        return found
+        evaluated: list[tuple[float, Configuration]] = super()._search(ordered)
+        return evaluated
 
 
 def _optimizer(
@@ -297,7 +302,7 @@ def _multifidelity(
         _never_called_with_budget,
         intensifier=SuccessiveHalving(scenario, eta=ETA),
         acquisition_maximizer=maximizer,
-        # The whole first round: of what it asks beyond, SMAC3 draws some twice.
+        # As large as the first round: beyond its initial design, SMAC3 draws some points twice.
         initial_design=MultiFidelityFacade.get_initial_design(
             scenario, n_configs=FIRST_ROUND, max_ratio=1
         ),
@@ -309,11 +314,10 @@ def _multifidelity(
 def _space(facade: Facade, seed: int) -> ConfigurationSpace:
     names = {"full": ("epochs", "batch_size"), "multifidelity": ("batch_size",)}[facade]
     ranges = {name: RANGES[name] for name in names}
-    whole = [Integer(name, (int(low), int(high))) for name, (low, high) in ranges.items()]
+    integers = [Integer(name, (int(low), int(high))) for name, (low, high) in ranges.items()]
     rate = Float("learning_rate", RANGES["learning_rate"], log=True)
-    return ConfigurationSpace(
-        space=[*whole, rate, Float("momentum", RANGES["momentum"])], seed=seed
-    )
+    momentum = Float("momentum", RANGES["momentum"])
+    return ConfigurationSpace(space=[*integers, rate, momentum], seed=seed)
 
 
 def _never_called(config: Configuration, seed: int) -> float:
@@ -321,15 +325,14 @@ def _never_called(config: Configuration, seed: int) -> float:
 
 
 def _never_called_with_budget(config: Configuration, seed: int, budget: float) -> float:
-    # SMAC3 warns of a function that takes no budget where there are some, and of one that does
-    # where there are none.
+    # SMAC3 warns unless the function takes a budget exactly where the facade has budgets.
     return _never_called(config, seed) + budget
 
 
-def _plan(asked: TrialInfo) -> Hyperparameters:
-    config = asked.config
+def _plan(proposal: TrialInfo) -> Hyperparameters:
+    config = proposal.config
     return Hyperparameters(
-        epochs=int(config["epochs"]) if asked.budget is None else round(asked.budget),
+        epochs=int(config["epochs"]) if proposal.budget is None else round(proposal.budget),
         batch_size=int(config["batch_size"]),
         learning_rate=float(config["learning_rate"]),
         momentum=float(config["momentum"]),

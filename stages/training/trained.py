@@ -1,4 +1,4 @@
-"""Trained heads and their learning curves, as they lie in ``heads/<train split>``."""
+"""Writes heads, their learning curves and calibrated SamScores to ``heads/<train split>``."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -24,12 +24,12 @@ from storage.paths import curves_path, protocol_dir
 from storage.split.split_cells import SplitCells
 
 Tunings = Mapping[str, Tuning]
-"""Choice of hyperparameters by objective."""
+"""Hyperparameters that the stage ``tune`` chose, by objective."""
 
 
 @dataclass(frozen=True)
-class KeptHead:
-    """A head that learned from all images, and how one that learned from four fifths performed."""
+class FinalHead:
+    """A head that learned from all images, with the validation of a head from four fifths."""
 
     objective: str
     weights: HeadWeights
@@ -38,35 +38,44 @@ class KeptHead:
 
     @property
     def error(self) -> float:
-        """Validation error of the latter after the last epoch."""
+        """Validation error after the last epoch."""
         return float(self.validated.validation_mse[-1])
 
 
-def kept_heads(
+def final_heads(
     cells: SplitCells, head_set: HeadSet, fitted: FittedHeads, tunings: Tunings, seed: int
-) -> list[KeptHead]:
-    """The heads of a set with their metadata."""
+) -> list[FinalHead]:
+    """Join each final head of a set with its validation and its metadata."""
     split, kind = cells.split, KINDS_BY_NAME[head_set.kind]
-    about = {"split": split, **head_set.card, "seed": str(seed), **origin_of(cells, head_set.reads)}
+    shared = {
+        "split": split,
+        **head_set.card,
+        "seed": str(seed),
+        **origin_of(cells, head_set.reads),
+    }
     if kind.learns_every_prompt:
-        about[head_file.PROMPTS] = " ".join(learned_prompts(cells, head_set))
-    about |= {key: str(number) for key, number in version_entry("train").items()}
-    weights = {one.objective: head.weights for one, head in fitted.items() if one.is_kept}
-    heads = []
-    for one, validated in fitted.items():
-        if not one.is_kept:
-            error = float(validated.validation_mse[-1])
-            metadata = about | _metadata(kind, one.objective, tunings[one.objective], error)
-            heads.append(KeptHead(one.objective, weights[one.objective], metadata, validated))
-    return heads
+        shared[head_file.PROMPTS] = " ".join(learned_prompts(cells, head_set))
+    shared |= {key: str(number) for key, number in version_entry("train").items()}
+    weights = {head.objective: trained.weights for head, trained in fitted.items() if head.is_final}
+    validations = {head.objective: trained for head, trained in fitted.items() if not head.is_final}
+    return [
+        FinalHead(
+            name,
+            weights[name],
+            shared | _metadata(kind, name, tunings[name], float(trained.validation_mse[-1])),
+            trained,
+        )
+        for name, trained in validations.items()
+    ]
 
 
-def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[KeptHead]]) -> None:
-    """Write the heads that learned from some cells, a file for each head set, those of a protocol
-    all or none, their learning curves, and SamScores calibrated on the same cells.
+def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[FinalHead]]) -> None:
+    """Write a head file for each head set, the learning curves, and calibrated SamScores.
+
+    The files of a protocol appear together, so that a kill leaves all of them or none.
     """
     split = cells.split
-    about = {
+    card_entries = {
         "n_objects": str(cells.table.n_objects),
         "n_images": str(len(cells.table.file)),
         "validated_on": f"a fifth of the images of {split}, by heads that learned from the rest",
@@ -76,40 +85,39 @@ def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[KeptHead]]
         with whole_folder(protocol_dir(split, protocol)) as folder:
             for head_set, heads in trained.items():
                 if head_set.protocol == protocol:
-                    place = head_file.head_set_path(split, head_set).relative_to(
-                        protocol_dir(split, protocol)
-                    )
+                    path = head_file.head_set_path(split, head_set)
                     packed = head_file.pack_heads(
                         {head.objective: head.weights for head in heads},
                         {head.objective: head.metadata for head in heads},
-                        **about,
+                        **card_entries,
                     )
-                    head_file.write_head_file(folder / place, packed)
+                    relative_path = path.relative_to(protocol_dir(split, protocol))
+                    head_file.write_head_file(folder / relative_path, packed)
     head_file.write_isotonic(split, calibration_of(cells), origin_of(cells))
-    curves = [_curve(one, head) for one, heads in trained.items() for head in heads]
+    curves = [_curve(head_set, head) for head_set, heads in trained.items() for head in heads]
     write_table(curves_path(split), LEARNING_CURVES, blocks_as_frame(curves))
 
 
 def calibration_of(cells: SplitCells) -> head_file.Calibration:
-    """Isotonic regression of the IoU on the SamScore, of every model's judged masks."""
-    scores = {model: cell.proposals() for model, cell in cells.identity.items()}
+    """Isotonic regression of the IoU on the SamScore, for the judged masks of every model."""
+    proposals = {model: cell.proposals() for model, cell in cells.identity.items()}
     return {
         model: {
-            judged: isotonic_iou(found.judged_sam_score(judged), found.judged_iou(judged))
+            judged: isotonic_iou(scores.judged_sam_score(judged), scores.judged_iou(judged))
             for judged in JUDGED
         }
-        for model, found in scores.items()
+        for model, scores in proposals.items()
     }
 
 
-def _curve(head_set: HeadSet, head: KeptHead) -> LearningCurve:
-    found = head.validated
+def _curve(head_set: HeadSet, head: FinalHead) -> LearningCurve:
+    trained = head.validated
     return LearningCurve(
         **head_set.card,
         objective=head.objective,
-        epoch=np.arange(1, len(found.train_mse) + 1),
-        train_mse=found.train_mse,
-        validation_mse=found.validation_mse,
+        epoch=np.arange(1, len(trained.train_mse) + 1),
+        train_mse=trained.train_mse,
+        validation_mse=trained.validation_mse,
     )
 
 
@@ -119,7 +127,7 @@ def _metadata(kind: HeadKind, objective: str, tuning: Tuning, mse: float) -> dic
         "objective": objective,
         "inputs": " ".join(kind.inputs),
         "hidden": str(kind.hidden),
-        # Neither differs any more, but without them the same head would have other bytes.
+        # The same for all heads; without these two entries a head would have other bytes.
         "loss": "squared_error",
         "n_members": "1",
         "hyperparameters": json.dumps(asdict(kind.plan or tuning.plan)),

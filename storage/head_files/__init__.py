@@ -1,1 +1,1 @@
-"""Files of heads: their format and place, and those that come with the package."""
+"""Head files: their format, their paths, and the file that comes with the package."""

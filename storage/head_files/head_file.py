@@ -1,4 +1,7 @@
-"""A head set in one safetensors file, its card in the metadata; calibrated SamScores beside it."""
+"""Head files: the heads of one set as safetensors, with a card in the metadata.
+
+Also the calibrated SamScores that lie beside the head files of a split.
+"""
 
 import json
 from collections.abc import Mapping
@@ -19,78 +22,76 @@ from storage.outputs.records import read_record, write_record
 from storage.paths import isotonic_path, protocol_dir
 
 OBJECTIVES: Final = "objectives"
-"""Entry of a card with what differs between its heads, as JSON."""
+"""Entry of a card with the facts that differ between its heads, as JSON by objective."""
 
 PROMPTS: Final = "prompts"
-"""Entry of a card with the prompt sets that its heads learned from; without it, one click alone."""
+"""Entry of a card with the prompt sets that its heads learned from; without it, ``center`` alone."""
 
-_OWN: Final = ("objective", "sha256")
-"""Entries of a single head's metadata that its name and the file's own digest replace."""
-
+_NOT_IN_CARD: Final = ("objective", "sha256")
+"""Entries of a single head's metadata that a card leaves out: the names of tensors say the
+objective, and the file has a digest of its own."""
 
 SHIPPED_FAMILY: Final = "mini"
 """The family whose heads come with the package."""
 
-SHIPPED: Final = Path(__file__).parent
-"""Where they are."""
-
 
 @dataclass(frozen=True)
 class HeadFile:
-    """Heads of one set, and where they come from."""
+    """Heads of one set, and the card that says how they were made."""
 
     weights: Mapping[str, Mapping[str, np.ndarray]]
     """Tensors by objective, in single precision."""
     card: Mapping[str, str]
-    """Entries that all heads share, by name; ``objectives`` has the rest."""
+    """Entries by name. All heads share them but for ``objectives``, which has their differences."""
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Models that they know, from small to large.
+        """Models that the heads learned from, from small to large.
 
         Raises
         ------
         DataError
-            If their card names no family that there is.
+            If the card names no known family.
         """
         try:
-            every = models_of(self.card["family"])
+            models = models_of(self.card["family"])
         except (KeyError, ValueError) as error:
             raise DataError(f"heads must name a family that there is: {error}") from error
-        return tuple(model for model in every if f"weights_{model}" in self.card)
+        return tuple(model for model in models if f"weights_{model}" in self.card)
 
     @property
     def readers(self) -> tuple[str, ...]:
-        """Those whose tokens they read: of a ladder, the models of one family."""
+        """Models whose tokens the heads read: all of them or, in a ladder, those of one family."""
         reads, _, _ = self.card.get("tokens", "").rpartition("/")
-        return tuple(one for one in self.models if reads_of(self.card["family"], one) == reads)
+        family = self.card["family"]
+        return tuple(model for model in self.models if reads_of(family, model) == reads)
 
     @property
     def by_objective(self) -> dict[str, dict[str, str]]:
-        """Entries that differ between the heads."""
-        own: dict[str, dict[str, str]] = json.loads(self.card[OBJECTIVES])
-        return own
+        """Facts that differ between the heads, by objective."""
+        facts: dict[str, dict[str, str]] = json.loads(self.card[OBJECTIVES])
+        return facts
 
     def metadata(self, objective: str) -> dict[str, str]:
-        """Metadata of a head: what it shares with the others, and its own."""
+        """Metadata of a single head, as ``pack_heads`` took it."""
         shared = {key: value for key, value in self.card.items() if key != OBJECTIVES}
-        whole = shared | self.by_objective[objective] | {"objective": objective}
-        return dict(sorted(whole.items()))
+        metadata = shared | self.by_objective[objective] | {"objective": objective}
+        return dict(sorted(metadata.items()))
 
 
 def head_set_path(split: str, head_set: HeadSet) -> Path:
-    """File of a head set that was trained on a split."""
+    """Path of the head file of a head set that was trained on a split."""
     folder = protocol_dir(split, head_set.protocol) / head_set.kind
     return folder / f"{head_set.tokens_read}.safetensors"
 
 
 def shipped_heads() -> Path:
-    """File of the heads that come with the package."""
-    return SHIPPED / f"{SHIPPED_FAMILY}.safetensors"
+    """Path of the head file that comes with the package."""
+    return Path(__file__).parent / f"{SHIPPED_FAMILY}.safetensors"
 
 
 def family_heads(family: str) -> Path:
-    """File of a family's heads that ship or, for the others, that `usam heads fetch` writes."""
+    """Path of the default heads of a family: those that ship, or those of `usam heads fetch`."""
     return shipped_heads() if family == SHIPPED_FAMILY else published_file(family)
 
 
@@ -99,31 +100,40 @@ def pack_heads(
     metadata: Mapping[str, Mapping[str, str]],
     **about: str,
 ) -> HeadFile:
-    """Put single heads together.
+    """Join single heads of one set.
 
     Parameters
     ----------
     metadata
-        Metadata of each head, by objective; what all share becomes an entry of the card.
+        Metadata of each head, by objective. Entries that all heads share become entries of the
+        card.
     about
         Further entries of the card.
     """
-    by_head = {
-        name: {k: v for k, v in own.items() if k not in _OWN} for name, own in metadata.items()
+    facts = {
+        name: {key: value for key, value in entries.items() if key not in _NOT_IN_CARD}
+        for name, entries in metadata.items()
     }
-    first = next(iter(by_head.values()))
-    shared = {k: v for k, v in first.items() if all(own.get(k) == v for own in by_head.values())}
-    rest = {
-        name: {k: v for k, v in own.items() if k not in shared}
-        for name, own in sorted(by_head.items())
+    first = next(iter(facts.values()))
+    shared = {
+        key: value
+        for key, value in first.items()
+        if all(entries.get(key) == value for entries in facts.values())
     }
-    return HeadFile(weights, {**shared, **about, OBJECTIVES: json.dumps(rest)})
+    differences = {
+        name: {key: value for key, value in entries.items() if key not in shared}
+        for name, entries in sorted(facts.items())
+    }
+    return HeadFile(weights, {**shared, **about, OBJECTIVES: json.dumps(differences)})
 
 
 def write_head_file(path: Path, heads: HeadFile, *, half: bool = False) -> None:
-    """Write the heads, their matrices in half precision if asked for, which takes half the bytes.
+    """Write a head file; the same heads give the same bytes.
 
-    The same heads give the same bytes.
+    Parameters
+    ----------
+    half
+        Whether to write matrices in half precision, which takes half the bytes.
 
     Raises
     ------
@@ -132,11 +142,11 @@ def write_head_file(path: Path, heads: HeadFile, *, half: bool = False) -> None:
     """
     tensors = {
         f"{objective}.{name}": _halved(objective, name, tensor)
-        # Means that inputs are standardised by are too large for half precision to say finely.
+        # Vectors stay: half precision is too coarse for the means that standardise inputs.
         if half and tensor.ndim > 1
         else tensor.astype(np.float32)
-        for objective, own in heads.weights.items()
-        for name, tensor in own.items()
+        for objective, head in heads.weights.items()
+        for name, tensor in head.items()
     }
     write_tensors(path, tensors, heads.card)
 
@@ -156,8 +166,7 @@ def read_head_file(path: Path) -> HeadFile:
     Raises
     ------
     WeightsError
-        If it is missing or damaged, no such file, such as one of a single head, or one of another
-        version.
+        If it is missing or damaged, is another kind of file, or has heads of an earlier version.
     """
     tensors, card = read_tensors(path)
     if OBJECTIVES not in card:
@@ -166,8 +175,8 @@ def read_head_file(path: Path) -> HeadFile:
         )
     weights: dict[str, dict[str, np.ndarray]] = {}
     for name, tensor in tensors.items():
-        objective, _, own = name.partition(".")
-        weights.setdefault(objective, {})[own] = tensor.astype(np.float32)
+        objective, _, tensor_name = name.partition(".")
+        weights.setdefault(objective, {})[tensor_name] = tensor.astype(np.float32)
     for objective, head in weights.items():
         try:
             check_head(objective, head)
@@ -179,84 +188,85 @@ def read_head_file(path: Path) -> HeadFile:
 def check_card(
     path: Path, card: Mapping[str, Any], expected: Mapping[str, str], remedy: str = ""
 ) -> None:
-    """Refuse heads that learned from other inputs.
+    """Refuse heads whose card differs from the expected entries.
 
     Raises
     ------
     DataError
-        If an entry differs (the message names the file and every such entry).
+        If an entry differs. The message names the file and all entries that differ.
     """
-    found = [
+    differences = [
         f"{key} ({card.get(key, 'none')} -> {value})"
         for key, value in expected.items()
         if card.get(key, "none") != value
     ]
-    if found:
+    if differences:
         raise DataError(
-            f"heads in {path} must have learned from the same features: {', '.join(found)}{remedy}"
+            f"heads in {path} must have learned from the same features: "
+            f"{', '.join(differences)}{remedy}"
         )
 
 
 def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -> HeadFile:
-    """Read every head of a head set of a train split.
+    """Read the heads of a head set, and check that they fit the features that they will read.
 
     Parameters
     ----------
     origin
-        What they must have learned from: heads understand only tokens like those that they were
-        trained on.
+        Expected entries of the card. Heads can read only tokens like the tokens that they learned
+        from.
 
     Raises
     ------
     WeightsError
-        If a head is missing or damaged.
+        If the file is missing or damaged.
     DataError
-        If a head lies in the place of another, or was trained on other features.
+        If the file has the heads of another set, lacks a head, or was trained on other features.
     """
-    found = read_head_set(train_split, head_set)
-    check_card(head_set_path(train_split, head_set), found.card, origin, "; train them again")
-    return found
+    heads = read_head_set(train_split, head_set)
+    check_card(head_set_path(train_split, head_set), heads.card, origin, "; train them again")
+    return heads
 
 
 def read_head_set(train_split: str, head_set: HeadSet) -> HeadFile:
-    """Read the file of a head set of a train split.
+    """Read the heads of a head set that was trained on a split.
 
     Raises
     ------
     WeightsError
-        If it is missing or damaged.
+        If the file is missing or damaged.
     DataError
-        If it lies in the place of another, or lacks a head.
+        If the file has the heads of another set or split, or lacks a head.
     """
     path = head_set_path(train_split, head_set)
-    found = read_head_file(path)
+    heads = read_head_file(path)
     for key, value in {"split": train_split, **head_set.card}.items():
-        if (own := found.card.get(key, "none")) != value:
-            raise DataError(f"{path}: {key} must be {value}, got {own}")
-    for objective in head_set.objectives(found.models):
-        if objective not in found.weights:
+        if (entry := heads.card.get(key, "none")) != value:
+            raise DataError(f"{path}: {key} must be {value}, got {entry}")
+    for objective in head_set.objectives(heads.models):
+        if objective not in heads.weights:
             raise DataError(f"{path} must have the head {objective}, got none; train it again")
-    return found
+    return heads
 
 
 Calibration = Mapping[str, Mapping[str, Isotonic]]
-"""By model, then by judged proposal."""
+"""Calibrated SamScores: isotonic regressions by model, then by judged proposal."""
 
 _FITTED: Final = "fitted"
 
 
 def write_isotonic(split: str, calibration: Calibration, origin: Mapping[str, str]) -> None:
-    """Write what was fitted on a split.
+    """Write the calibrated SamScores of a split.
 
     Parameters
     ----------
     origin
-        Which features it was fitted on, as the card of the heads says it.
+        Entries that identify the features, as in the cards of the heads.
     """
     fitted = {
         model: {
-            judged: {name: values.tolist() for name, values in vars(one).items()}
-            for judged, one in by_judged.items()
+            judged: {name: values.tolist() for name, values in vars(isotonic).items()}
+            for judged, isotonic in by_judged.items()
         }
         for model, by_judged in calibration.items()
     }
@@ -264,21 +274,20 @@ def write_isotonic(split: str, calibration: Calibration, origin: Mapping[str, st
 
 
 def read_isotonic(split: str, origin: Mapping[str, str]) -> Calibration:
-    """Read what was fitted on a split.
+    """Read the calibrated SamScores of a split.
 
     Raises
     ------
     DataError
-        If it is missing, not as it was written, or was fitted on other features than ``origin``
-        says.
+        If the file is missing, was edited, or was fitted on other features than ``origin``.
     """
     path = isotonic_path(split)
-    found = read_record(path, "train", ["split", _FITTED])
-    check_card(path, found, {"split": split, **origin}, "; train them again")
+    record = read_record(path, "train", ["split", _FITTED])
+    check_card(path, record, {"split": split, **origin}, "; train them again")
     return {
         model: {
-            judged: Isotonic(**{name: np.array(values) for name, values in one.items()})
-            for judged, one in by_judged.items()
+            judged: Isotonic(**{name: np.array(values) for name, values in arrays.items()})
+            for judged, arrays in by_judged.items()
         }
-        for model, by_judged in found[_FITTED].items()
+        for model, by_judged in record[_FITTED].items()
     }

@@ -1,6 +1,6 @@
-"""The heads that UncertainSAM's authors publish: where they come from and where they go.
+"""The heads that UncertainSAM's authors publish: their addresses, digests and paths here.
 
-They state no licence, so the package has only their names and digests.
+The authors state no licence, so the package contains names and digests, not the heads.
 """
 
 import csv
@@ -12,18 +12,18 @@ from storage.errors import WeightsError
 from storage.files.download import download
 
 TABLE: Final = Path(__file__).parent / "published_heads.csv"
-"""A line for each head: the family of its models, its name, and its file in the repository."""
+"""A table with a line for each head: family, name, file in the authors' repository, sha256."""
 
 REPOSITORY: Final = "GreenAutoML4FAS/UncertainSAM"
 
 COMMIT: Final = "42226ecd39bf9e036af659cb02383d073ff1e7cd"
 
 BASE_URL: Final = f"https://raw.githubusercontent.com/{REPOSITORY}/{COMMIT}"
-"""Where GitHub serves the repository's files: ``<path>`` below it."""
+"""Address of the repository's files at that commit, which their paths follow."""
 
 FOLDER: Final = Path("checkpoints", "heads")
-"""Where they are kept: ``<family>/<name>/model.pth`` as published, ``<family>.safetensors`` as one
-file of ours.
+"""Folder of downloaded heads: ``<family>/<name>/model.pth`` as published, and
+``<family>.safetensors``, the head file that joins them.
 """
 
 
@@ -43,32 +43,32 @@ class PublishedHead:
 
 
 def published_file(family: str) -> Path:
-    """Our file of a family's published heads, which need not exist."""
+    """Path of the head file that joins a family's published heads; the file need not exist."""
     return FOLDER / f"{family}.safetensors"
 
 
 def published_families() -> tuple[str, ...]:
-    """Those for which heads are published."""
+    """Families for which heads are published."""
     return tuple(dict.fromkeys(line["family"] for line in _lines()))
 
 
 def published_heads(family: str) -> list[PublishedHead]:
-    """The heads that are published for a family.
+    """The published heads of a family.
 
     Raises
     ------
     WeightsError
-        If there are none.
+        If the family has none.
     """
-    found = [
+    heads = [
         PublishedHead(family, line["name"], line["path"], line["sha256"])
         for line in _lines()
         if line["family"] == family
     ]
-    if not found:
-        known = ", ".join(published_families())
-        raise WeightsError(f"family must be one with published heads, {known}, got {family!r}")
-    return found
+    if not heads:
+        families = " or ".join(published_families())
+        raise WeightsError(f"family must be {families} to have published heads, got {family!r}")
+    return heads
 
 
 def _lines() -> list[dict[str, str]]:
@@ -77,7 +77,7 @@ def _lines() -> list[dict[str, str]]:
 
 
 def fetch(head: PublishedHead, *, progressbar: object | None = None) -> Path:
-    """Download a head, see ``download``.
+    """Download a published head, as ``download`` does.
 
     Raises
     ------

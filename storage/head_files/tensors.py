@@ -1,4 +1,4 @@
-"""Files of tensors: safetensors that carry their digest, read and written without PyTorch."""
+"""Reads and writes safetensors files that contain their own digest, without PyTorch."""
 
 import hashlib
 import json
@@ -16,18 +16,19 @@ from storage.folders import whole_file
 from storage.paths import remedy
 
 SIZE_BYTES: Final = 8
-"""Bytes that a safetensors file spends on the size of its header; the header is padded to them."""
+"""Bytes of the number that begins a safetensors file, the size of its header. The header is padded
+to a multiple of as many bytes."""
 
 DIGEST: Final = "sha256"
-"""Key of the metadata: sha256 of the whole file, taken with zeros in place of its digits."""
+"""Key of the metadata with the sha256 of the file, computed with zeros in place of its digits."""
 
-_FIELD: Final = re.compile(rb'"%s":"([0-9a-f]{64})"' % DIGEST.encode())
+_DIGEST_ENTRY: Final = re.compile(rb'"%s":"([0-9a-f]{64})"' % DIGEST.encode())
 
 
 def write_tensors(
     path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]
 ) -> None:
-    """Write heads and their digest; the same tensors and metadata give the same bytes."""
+    """Write tensors, metadata and digest; the same tensors and metadata give the same bytes."""
     contiguous = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
     unsigned = _with_sorted_header(save(contiguous, {**metadata, DIGEST: "0" * 64}))
     with whole_file(path) as partial:
@@ -35,22 +36,22 @@ def write_tensors(
 
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Tensors and metadata of a file, including the digest.
+    """Read tensors and metadata, including the digest.
 
     Raises
     ------
     WeightsError
-        If there is no such file, or it is not the one that was written, byte for byte (a truncated
-        download is the usual cause).
+        If there is no such file, or a byte differs from the written file (a truncated download is
+        the usual cause).
     """
     if not path.is_file():
         raise WeightsError(f"heads must be a file, got none at {path}{remedy(path)}")
     data = path.read_bytes()
-    found, digest = _FIELD.search(data), _digest(data)
-    if found is None:
+    entry, digest = _DIGEST_ENTRY.search(data), _digest(data)
+    if entry is None:
         raise _damaged(path, f"no {DIGEST}")
-    if found[1].decode() != digest:
-        raise _damaged(path, f"{DIGEST} {found[1].decode()[:N_HEX]} -> {digest[:N_HEX]}")
+    if entry[1].decode() != digest:
+        raise _damaged(path, f"{DIGEST} {entry[1].decode()[:N_HEX]} -> {digest[:N_HEX]}")
     try:
         with safe_open(path, framework="numpy") as file:
             names = sorted(file.keys())
@@ -59,9 +60,9 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         raise _damaged(path, str(error)) from error
 
 
-def _damaged(path: Path, found: str) -> WeightsError:
+def _damaged(path: Path, fault: str) -> WeightsError:
     return WeightsError(
-        f"heads must be a safetensors file as the stage train wrote it, got {path} ({found}): "
+        f"heads must be a safetensors file as the stage train wrote it, got {path} ({fault}): "
         "get it back with `dvc checkout`, or train again"
     )
 
@@ -71,16 +72,16 @@ def _digest(data: bytes) -> str:
 
 
 def _with_digest(data: bytes, digest: str) -> bytes:
-    """A file with ``digest`` in place of its own, if it has one."""
-    found = _FIELD.search(data)
-    if found is None:
+    """Replace the digest in the bytes of a file; a file without a digest stays as it is."""
+    entry = _DIGEST_ENTRY.search(data)
+    if entry is None:
         return data
-    start, stop = found.span(1)
+    start, stop = entry.span(1)
     return data[:start] + digest.encode() + data[stop:]
 
 
 def _with_sorted_header(data: bytes) -> bytes:
-    # safetensors writes metadata in the order of a hash map that is seeded for each file.
+    # safetensors writes metadata in the order of a hash map, which has a new seed for each file.
     size = int.from_bytes(data[:SIZE_BYTES], "little")
     header = json.loads(data[SIZE_BYTES : SIZE_BYTES + size])
     text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()

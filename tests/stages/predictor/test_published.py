@@ -220,5 +220,5 @@ def test_another_file_than_the_listed_one_is_refused_with_both_digests() -> None
 
 def test_families_without_published_heads_are_refused() -> None:
     assert usam_fetch("mini").stderr == (
-        "error: family must be one with published heads, sam2, sam2.1, got 'mini'\n"
+        "error: family must be sam2 or sam2.1 to have published heads, got 'mini'\n"
     )
