@@ -25,7 +25,7 @@ OBJECTIVES: Final = "objectives"
 """Entry of a card with the facts that differ between its heads, as JSON by objective."""
 
 PROMPTS: Final = "prompts"
-"""Entry of a card with the prompt sets that its heads learned from; without it, ``center`` alone."""
+"""Entry of a card with the prompt sets that heads learned from; without it, ``center`` alone."""
 
 _NOT_IN_CARD: Final = ("objective", "sha256")
 """Entries of a single head's metadata that a card leaves out: the names of tensors say the
