@@ -144,7 +144,7 @@ def settled(fillings: Mapping[str, Filling], device: Callable[[], str]) -> Filli
             f"{counted(n_shards, 'shard')} done), got none here; extract.device: cpu would begin "
             "it anew on this processor, and keep what the GPU has done"
         )
-    return fillings["cuda" if n_done else here]
+    return fillings[here]
 
 
 def device_here(setting: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
 
 from pipeline.mask_sets import (
     ALPHAS,
@@ -48,6 +49,27 @@ def test_sets_have_a_good_proposal_as_often_as_promised_however_poor_the_predict
     for seed in range(4):
         found = coverage(judged_sets(*scenes(seed, skill=skill)), ALPHA)
         assert found.share >= found.least > 1 - ALPHA - 0.02
+
+
+@pytest.mark.parametrize("alpha", [0.2, 0.7])  # At 0.7, sets are of the threshold 1.
+def test_the_least_coverage_is_the_lower_end_of_a_normal_interval_around_the_promise(
+    alpha: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.mask_sets.N_CALIBRATIONS", 8)
+    predicted, is_good, group = scenes(0, skill=0.5)
+    judged = judged_sets(predicted, is_good, group)
+    rng, n_images, shares = np.random.default_rng(0), group.max() + 1, []
+    for _ in range(8):
+        half = rng.permutation(n_images) < n_images // 2
+        limit = set_threshold(judged.of_images(half), alpha)
+        covered = [
+            np.mean([is_good[i, list(mask_set(predicted[i], limit))].any() for i in rows])
+            for rows in (np.flatnonzero(group == image) for image in np.flatnonzero(~half))
+        ]
+        shares.append(np.mean(covered))
+    least, _ = stats.norm.interval(0.95, 1 - alpha, stats.sem(shares))
+    checked = coverage(judged, alpha)
+    assert (checked.share, checked.least) == pytest.approx((np.mean(shares), least))
 
 
 def without_the_new_image(judged: Judged, alpha: float) -> float:

@@ -26,6 +26,13 @@ def test_a_pixel_is_foreground_where_more_than_half_of_it_is(size: tuple[int, in
     np.testing.assert_array_equal(found[is_clear], share[is_clear] > 0.5)
 
 
+def test_a_pixel_of_which_exactly_half_is_foreground_is_background() -> None:
+    halves, mask = np.zeros((32, 32), bool), np.zeros((32, 32), bool)
+    halves[::2, 8:16] = True
+    mask[20:28, 20:28] = True
+    np.testing.assert_array_equal(truth_at_size(halves | mask, 16, 16), truth_at_size(mask, 16, 16))
+
+
 def test_an_object_of_less_than_half_a_pixel_is_where_most_of_it_is() -> None:
     mask = np.zeros((64, 64), bool)
     mask[20, 30] = True

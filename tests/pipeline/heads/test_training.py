@@ -153,6 +153,19 @@ def test_heads_of_standardised_inputs_in_one_cycle_equal_those_of_torch() -> Non
     np.testing.assert_array_equal(inputs, before)
 
 
+@pytest.mark.parametrize("mean", [0.0, 1.0, 1000.0])
+@pytest.mark.parametrize("spread", [1e-7, 1e-5])
+def test_an_input_is_constant_if_it_varies_by_less_than_a_millionth(
+    mean: float, spread: float
+) -> None:
+    """Of its mean, or of 1 where the mean is smaller."""
+    signs = np.array([[1], [-1]])
+    inputs = (mean + max(1, mean) * spread * signs).astype(np.float32)
+    deviation = standardisation(inputs, np.arange(2))[STANDARD[1]]
+    expected = inputs.astype(np.float64).std() if spread > 1e-6 else 1
+    np.testing.assert_allclose(deviation, [expected], rtol=1e-6)
+
+
 def test_neither_rows_that_do_not_train_nor_the_size_of_blocks_change_a_mean(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

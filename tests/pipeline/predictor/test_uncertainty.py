@@ -151,6 +151,15 @@ def test_the_advice_is_about_the_selected_proposal() -> None:
     assert advised(click=1.0, larger_model=1.0, person=0.0).correction == "segmentation"
 
 
+def test_a_gate_keeps_a_mask_at_its_threshold_and_none_below() -> None:
+    own = float(ask(CLICK).expected_iou.own[ask(CLICK).selected])
+    for least_iou, is_kept in ((own, True), (np.nextafter(own, 1), False)):
+        heads = replace(mini_predictor().heads, least_iou=float(least_iou))
+        predictor = UncertainPredictor(trained_mini(), heads)
+        predictor.set_image(drawn())
+        assert predictor.predict_uncertainty(**CLICK).is_kept is is_kept
+
+
 @pytest.mark.parametrize("better", [0, 1, 2])
 def test_another_proposal_is_advised_with_its_own_expected_iou_and_only_if_that_is_higher(
     better: int,

@@ -183,8 +183,14 @@ def test_croissant_validates_without_a_warning(described: dict[str, Any]) -> Non
 
 
 @of_rdflib
-def test_digests_of_croissant_are_those_of_the_files(described: dict[str, Any]) -> None:
-    files = {node.id: node for node in read(described).metadata.file_objects}
+def test_croissant_names_all_files_and_the_digests_of_manifests(described: dict[str, Any]) -> None:
+    metadata = read(described).metadata
+    assert {node.id for node in metadata.file_sets} == {FEATURES, MASKS}
+    for node in metadata.file_sets:
+        assert node.includes == [f"{node.id}/**"]
+        assert node.description == f"A Zarr v3 store of kind {Path(node.id).parts[1]}."
+        assert node.encoding_formats == ["application/vnd.zarr; version=3"]
+    files = {node.id: node for node in metadata.file_objects}
     assert set(files) == {*(f"{path}/manifest/zarr.json" for path in (FEATURES, MASKS)), "cell.zip"}
     for path, node in files.items():
         assert node.sha256 == sha256_file(Path(path))

@@ -85,7 +85,7 @@ def no_change(params: dict[str, Any]) -> None:
     [
         pytest.param(lambda p: p["report"].update(title="Another"), id="title of the report"),
         pytest.param(lambda p: p["extract"].update(device="cuda"), id="device"),
-        pytest.param(lambda p: p["views"].update(new={"kind": "vflip"}), id="another view"),
+        pytest.param(lambda p: p["views"].update(gnoise2={"kind": "vflip"}), id="another view"),
         pytest.param(no_change, id="order"),
     ],
 )
