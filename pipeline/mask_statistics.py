@@ -1,4 +1,4 @@
-"""Numbers of masks that the stage ``entropy`` computes and its store holds: a row for each."""
+"""Statistics of masks that the stage ``entropy`` computes and its store holds: a row for each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,30 +11,30 @@ from pipeline.masks import DECODE_TABLE, FIRST_FOREGROUND_CODE, N_CODES
 from pipeline.vocabulary import NEAR_CLICKS, SINGLE_CLICKS
 
 Shares = Float64[np.ndarray, "object click proposal"]
-"""Shares of the masks of one cell; over all cells that enter a mixture, they sum to 1."""
+"""Shares of the masks of one cell in a mixture; they sum to 1 over all cells of the mixture."""
 
 _IS_CENTER: Final = np.array(SINGLE_CLICKS)[:, np.newaxis] == "center"
 
 
 REGIONS: Final = ("whole", "band")
-"""Pixels that count: all of the mask's frame, or those near the outline of the ground truth."""
+"""Regions of pixels: the whole frame of the mask, or the band along the ground truth's outline."""
 
 N_BINS: Final = 10
-"""Bins of equal width, by foreground probability."""
+"""Number of bins of foreground probability, of equal width."""
 
 CodeCounts = Int64[np.ndarray, "*batch code"]
-"""Pixels of a mask by their code."""
+"""Number of pixels of a mask, by code."""
 
 TruthCounts = Int64[np.ndarray, "*batch truth code"]
-"""Pixels of a region, by the ground truth (background, then foreground) and by code."""
+"""Number of pixels of a region, by ground truth (background, then foreground) and by code."""
 
 _PROBABILITY: Final = DECODE_TABLE.astype(np.float64)
 
 LEAST_PROBABILITY: Final = float(np.sin(np.pi / 4 / (N_CODES - 1)) ** 2)
-"""Smallest probability that is not coded as 0, some 1e-5: what a code of 0 is read as here."""
+"""Smallest probability whose code is not 0, about 1e-5; stands for code 0 in logarithms."""
 
 UNSURE_BITS: Final = 0.5
-"""Entropy above which a pixel is unsure: its probability lies between 0.11 and 0.89."""
+"""Entropy above which a pixel counts as unsure: its probability is between 0.11 and 0.89."""
 
 _BY_REGION: Final = ("object", "judged", "model", "region")
 
@@ -43,10 +43,10 @@ _BIN_OF_CODE: Final = np.minimum((_PROBABILITY * N_BINS).astype(np.int64), N_BIN
 
 @dataclass(frozen=True)
 class CellMasks:
-    """The masks of one cell (one model in one view), as a mixture weighs them."""
+    """Shares of the masks of one cell (one model in one view), from which mixtures weigh them."""
 
     task_probability: Shares
-    """Probability of each proposal of a click, from the SamScores (Eq. 10)."""
+    """Probability of each proposal of a click, by Eq. 10."""
     is_judged: Shares
     """1 for the judged proposal of a click, 0 for the others."""
     is_identity: bool
@@ -54,38 +54,38 @@ class CellMasks:
     n_models: int
     n_views: int
     is_end: bool
-    """Whether the model is the smallest or the largest of them."""
+    """Whether the model is the smallest or the largest of the family."""
 
     def at_center(self, shares: Shares) -> Shares:
-        """The same shares for the click ``center``, none for the others."""
+        """Set the shares of all clicks but ``center`` to 0."""
         at_center: Shares = shares * _IS_CENTER
         return at_center
 
     def in_identity(self, shares: Shares) -> Shares:
-        """The same shares in the identity view, none in the others."""
+        """Set the shares to 0 in all views but ``identity``."""
         return shares if self.is_identity else np.zeros_like(shares)
 
 
 @dataclass(frozen=True)
 class MaskStatistic:
-    """A number over some masks of an object."""
+    """A statistic over several masks of an object."""
 
     name: str
     """Name of its array in the entropy store."""
     meaning: str
     shares: Callable[[CellMasks], Shares]
-    """Shares of a cell's masks in the mean; masks that are compared are those with one above 0, as
-    many for every object."""
+    """Shares of a cell's masks in the mean. An agreement compares the masks whose share is above 0,
+    the same number for every object."""
     is_shared: bool = False
-    """Whether the masks are of all models; otherwise each model has its own."""
+    """Whether the masks of all models enter one statistic; otherwise each model has its own."""
     follows_judged: bool = True
-    """Whether it takes judged proposals, so that there is one for each of ``JUDGED``."""
+    """Whether it takes judged proposals, so that there is a value for each of ``JUDGED``."""
     clicks: tuple[str, ...] = SINGLE_CLICKS
-    """Prompt sets whose masks have shares; of an agreement, maybe some that settings ask for."""
+    """Prompt sets whose masks have shares. Those of an agreement may be extra prompts."""
 
     @property
     def is_optional(self) -> bool:
-        """Whether it is there only where settings ask for its prompt sets."""
+        """Whether it needs extra prompts in the settings."""
         return self.clicks != SINGLE_CLICKS
 
     @property
@@ -131,7 +131,7 @@ ENTROPIES: Final = (
         lambda cell: cell.at_center(cell.is_judged) / cell.n_views,
     ),
 )
-"""Entropies (Eq. 3) of a mean of masks, in bits, as the entropy store orders them."""
+"""Entropies (Eq. 3) of a mean of masks, in bits, in the order of the entropy store."""
 
 AGREEMENTS: Final = (
     MaskStatistic(
@@ -170,30 +170,30 @@ AGREEMENTS: Final = (
         clicks=(SINGLE_CLICKS[0], *NEAR_CLICKS),
     ),
 )
-"""Mean Dice of all pairs of hard masks, cut where they are foreground, in the store's order.
+"""Mean Dice of all pairs of masks, cut at 0.5, in the order of the entropy store.
 
-As for failure detection in Zenk et al. (Medical Image Analysis 101, 2025; arXiv 2406.03323), where
-it is the strongest simple baseline, over the members of an ensemble; first in Roy et al.
-(NeuroImage 195, 2019)."""
+The strongest simple baseline for failure detection in Zenk et al. (Medical Image Analysis 101,
+2025; arXiv 2406.03323), there over the members of an ensemble; first in Roy et al. (NeuroImage 195,
+2019)."""
 
 
 @dataclass(frozen=True)
 class MaskScore:
-    """A number, or one for each bin, of a judged mask from one click in the view ``identity``."""
+    """A statistic of a judged mask of the click ``center`` in the view ``identity``."""
 
     name: str
     """Name of its array in the entropy store."""
     meaning: str
     compute: Callable[[CodeCounts], Float64[np.ndarray, "*values"]]
-    """Of the pixels by code or, where regions are compared with the truth, by truth and code; NaN
-    in a region without pixels."""
+    """Takes ``CodeCounts`` or, for a comparison with the ground truth, ``TruthCounts``. Returns NaN
+    for a region without pixels."""
     unit: str = "1"
     dims: tuple[str, ...] = ("object", "judged", "model")
     """Dimensions of its array in the entropy store."""
 
 
 def soft_dice(counts: CodeCounts) -> Float64[np.ndarray, "*batch"]:
-    """Soft Dice of a mask's probabilities with the mask itself, cut where it is foreground.
+    """Soft Dice of a mask's probabilities with the same mask cut at 0.5.
 
     >>> counts = np.bincount([0, 255, 255], minlength=256)
     >>> float(soft_dice(counts))
@@ -201,13 +201,13 @@ def soft_dice(counts: CodeCounts) -> Float64[np.ndarray, "*batch"]:
 
     Returns
     -------
-    In [0, 1]; 1 for an all-background map, which is sure of itself.
+    In [0, 1]; 1 for an all-background map, which has no doubtful pixel.
 
     Notes
     -----
     Soft Dice Confidence (Borges et al., arXiv 2402.10665): ``2 Σ p ŷ / (Σ p + Σ ŷ)`` over the
-    pixels, where ŷ is 1 in the foreground. It is near the mean Dice of the mask with a truth whose
-    pixels are foreground with probability p, independently.
+    pixels, where ŷ is 1 in the foreground. It is near the expected Dice of the mask with a ground
+    truth whose pixels are foreground with probability p, independently.
     """
     foreground = counts[..., FIRST_FOREGROUND_CODE:]
     overlap = foreground @ _PROBABILITY[FIRST_FOREGROUND_CODE:]
@@ -224,22 +224,22 @@ MASK_SCORES: Final = (
         soft_dice,
     ),
 )
-"""Every number of a judged mask that the stage ``entropy`` computes, as its store orders them."""
+"""Statistics of a judged mask alone, in the order of the entropy store."""
 
 
 def brier(counts: TruthCounts) -> Float64[np.ndarray, "*batch"]:
-    """Mean squared distance between probability and truth."""
+    """Mean squared difference between probability and ground truth."""
     return _mean(counts, np.stack([_PROBABILITY**2, (1 - _PROBABILITY) ** 2]))
 
 
 def negative_log_likelihood(counts: TruthCounts) -> Float64[np.ndarray, "*batch"]:
-    """Mean of - log of the probability of the truth, in nats.
+    """Mean negative logarithm of the probability of the ground truth, in nats.
 
     Notes
     -----
-    Probabilities are clipped to ``[LEAST_PROBABILITY, 1 - LEAST_PROBABILITY]``, since the codes at
-    both ends stand for all that lies beyond: without that, a single pixel that is surely wrong
-    would make the mean infinite. A pixel costs at most 11.6 nats.
+    Probabilities are clipped to ``[LEAST_PROBABILITY, 1 - LEAST_PROBABILITY]``, because the first
+    and the last code stand for all probabilities beyond. Without it, one pixel that is certain and
+    wrong would make the mean infinite. A pixel costs at most 11.6 nats.
     """
     p = _PROBABILITY.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     return _mean(counts, -np.log(np.stack([1 - p, p])))
@@ -250,24 +250,24 @@ def accuracy_versus_uncertainty(counts: TruthCounts) -> Float64[np.ndarray, "*ba
 
     Notes
     -----
-    PAvPU (Mukhoti and Gal, arXiv 1811.12709) with patches of one pixel. A pixel is unsure where its
+    PAvPU (Mukhoti and Gal, arXiv 1811.12709) with patches of one pixel. A pixel is unsure if its
     entropy is above ``UNSURE_BITS``.
     """
     p = _PROBABILITY
     is_right = np.stack([np.arange(N_CODES) < FIRST_FOREGROUND_CODE] * 2)
     is_right[1] = ~is_right[1]
-    some = p.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-    is_unsure = -(some * np.log2(some) + (1 - some) * np.log2(1 - some)) > UNSURE_BITS
+    inside = p.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    is_unsure = -(inside * np.log2(inside) + (1 - inside) * np.log2(1 - inside)) > UNSURE_BITS
     return _mean(counts, (is_right != is_unsure).astype(np.float64))
 
 
 def bin_probabilities(counts: TruthCounts) -> Float64[np.ndarray, "*batch bin"]:
-    """Summed probability of the pixels in each bin, over the number of pixels of the region."""
+    """Summed probability of the pixels of each bin, over the number of pixels of the region."""
     return _binned(counts.sum(axis=-2) * _PROBABILITY, counts)
 
 
 def bin_truths(counts: TruthCounts) -> Float64[np.ndarray, "*batch bin"]:
-    """Foreground pixels in each bin, over the number of pixels of the region."""
+    """Number of foreground pixels of each bin, divided by the number of pixels of the region."""
     return _binned(counts[..., 1, :], counts)
 
 
@@ -299,7 +299,7 @@ PIXEL_SCORES: Final = (
         dims=(*_BY_REGION, "bin"),
     ),
 )
-"""Every comparison with the truth that the stage ``entropy`` computes, as its store orders them."""
+"""Comparisons of a judged mask with the ground truth, in the order of the entropy store."""
 
 
 def _mean(

@@ -1,4 +1,4 @@
-"""Bayesian entropies of mask probabilities."""
+"""Bayesian entropies of masks, agreements between masks, and comparisons with the ground truth."""
 
 from typing import Final
 

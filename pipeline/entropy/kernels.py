@@ -1,7 +1,7 @@
-"""Inner loops of the entropies, compiled; they release the GIL.
+"""Inner loops of the stage ``entropy``, compiled by Numba; they release the GIL.
 
-Shape checkers cannot wrap what Numba compiles, hence ``no_type_check``:
-``pipeline.entropy.mixtures``, the only caller, states and checks the shapes.
+Shape checkers cannot wrap compiled functions, hence ``no_type_check``. The callers,
+``pipeline.entropy.mixtures`` and ``comparisons``, state and check the shapes.
 """
 
 import math
@@ -11,26 +11,26 @@ import numpy as np
 from numba import njit
 
 BLOCK_PX: Final = 16384
-"""Pixels per pass: their sums stay in a core's own cache while every mask is added."""
+"""Pixels of a pass: their sums stay in a core's cache while all masks are added."""
 
 LOG_PX: Final = 256
 """Pixels whose logarithms are taken at once."""
 
 N_LANES: Final = 6
-"""Numbers of each that ``row_entropy`` keeps."""
+"""Rows of ``LOG_PX`` numbers in the scratch memory of ``row_entropy``."""
 
 SMALLEST: Final = 1e-300
-"""Stands for 0 where a logarithm is taken."""
+"""Replaces 0 before a logarithm is taken."""
 
 TWO_OVER_LN2: Final = 2 / math.log(2)
 ONE_LESS_ROOT: Final = np.uint64(0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
-"""Bits of 1 less those of sqrt(1/2), as floats."""
+"""The bits of the float 1, as a whole number, less those of sqrt(1/2)."""
 
 TWO_TO_52: Final = np.uint64(0x4330000000000000)
-"""Bits of 2^52, as a float."""
+"""The bits of the float 2^52."""
 
 VECTORS: Final = {"fastmath": {"contract", "reassoc"}, "error_model": "numpy"}
-"""Sums in any order and no check for a division by 0, so that loops become vector instructions."""
+"""Options that let loops become vector instructions: sums in any order, no check of divisions."""
 
 
 @njit(nogil=True, cache=True)
@@ -40,7 +40,7 @@ def add_mask(mask_code, weighted, total):  # noqa: ANN001, ANN201 - see the modu
 
     Notes
     -----
-    Reads eight codes as one word and skips words of background, which is most of most masks.
+    Reads eight codes as one word and skips words of background, of which most masks mainly consist.
     """
     words = mask_code[: mask_code.size // 8 * 8].view(np.uint64)
     for j in range(words.size):
@@ -71,8 +71,8 @@ def add_mixtures(mask_code, weight, table, mixture):  # noqa: ANN001, ANN201 - s
 
     Notes
     -----
-    Table look-ups, because sums of polynomials lose precision near 0 and 1 and were slower. Sums
-    are float64 for the same reason: at 1 - 1e-7, float32's step, a pixel has 2e-6 bits.
+    By table look-ups: polynomials lose precision near 0 and 1 and were slower. Sums are float64,
+    because a pixel at 1 - 1e-7, a step of float32 below 1, has 2e-6 bits.
     """
     n_objects, n_masks, n_px = mask_code.shape
     weighted = np.empty(table.size)
@@ -106,30 +106,30 @@ def weighted_entropies(p, bits):  # noqa: ANN001, ANN201 - see the module
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def take_entropies(mixture, places, bits):  # noqa: ANN001, ANN201 - see the module
-    """Write the entropy (Eq. 3) of some mixtures of every object, and empty them.
+def take_entropies(mixture, numbers, bits):  # noqa: ANN001, ANN201 - see the module
+    """Write the entropy (Eq. 3) of chosen mixtures of every object, and reset these to 0.
 
     Parameters
     ----------
     mixture
-        float64 (object, mixture, pixel); 0 at ``places`` afterwards.
-    places
-        int64 (place,): mixtures to take.
+        float64 (object, mixture, pixel); 0 for the chosen mixtures afterwards.
+    numbers
+        int64 (number,): the chosen mixtures.
     bits
-        float64 (object, place), written.
+        float64 (object, number), written.
     """
     memory = np.empty((N_LANES, LOG_PX))
     for i in range(mixture.shape[0]):
-        for k in range(places.size):
-            bits[i, k] = row_entropy(mixture[i, places[k]], memory)
-            mixture[i, places[k]] = 0
+        for k in range(numbers.size):
+            bits[i, k] = row_entropy(mixture[i, numbers[k]], memory)
+            mixture[i, numbers[k]] = 0
 
 
 @njit(nogil=True, cache=True, **VECTORS)
 @no_type_check
 def row_entropy(p, memory):  # noqa: ANN001, ANN201 - see the module
-    """Entropy (Eq. 3) of one mask; blocks without foreground cost a sum."""
-    y, rest, log_y, log_rest = memory[0], memory[1], memory[2], memory[3]
+    """Entropy (Eq. 3) of one mask; blocks without foreground are skipped after a sum."""
+    y, complement, log_y, log_complement = memory[0], memory[1], memory[2], memory[3]
     entropy = 0.0
     norm = 0.0
     for start in range(0, p.size, LOG_PX):
@@ -141,25 +141,26 @@ def row_entropy(p, memory):  # noqa: ANN001, ANN201 - see the module
             continue
         norm += total
         for px in range(block.size):
-            is_above = np.float64(block[px])
-            is_below = 1 - is_above
-            # 0 has no logarithm, and no share in the sum below.
-            y[px] = max(SMALLEST, is_above)
-            rest[px] = max(SMALLEST, is_below)
+            foreground = np.float64(block[px])
+            # 0 has no logarithm; the sum below multiplies the replacement's by 0.
+            y[px] = max(SMALLEST, foreground)
+            complement[px] = max(SMALLEST, 1 - foreground)
         write_log2(y, block.size, log_y, memory[4:])
-        write_log2(rest, block.size, log_rest, memory[4:])
+        write_log2(complement, block.size, log_complement, memory[4:])
         for px in range(block.size):
-            is_above = np.float64(block[px])
-            is_below = max(0.0, 1 - is_above)  # weights may add up to an ulp more than 1
-            entropy -= is_above * (is_above * log_y[px] + is_below * log_rest[px])
-    # An ulp of log2 may lift an average of ones above 1.
+            foreground = np.float64(block[px])
+            background = max(0.0, 1 - foreground)  # weights may add up to an ulp more than 1
+            entropy -= foreground * (foreground * log_y[px] + background * log_complement[px])
+    # The error of log2 may lift an average of ones above 1.
     return min(entropy / norm, 1.0) if norm > 0 else 0.0
 
 
 @njit(nogil=True, cache=True, **VECTORS)
 @no_type_check
 def write_log2(x, n, log2, memory):  # noqa: ANN001, ANN201 - see the module
-    """Write the binary logarithm of the first ``n`` of ``x``, normal numbers above 0, to 1e-12.
+    """Write the binary logarithm of the first ``n`` numbers of ``x``, within 1e-12.
+
+    The numbers are above 0 and not subnormal.
 
     Notes
     -----
@@ -176,7 +177,7 @@ def write_log2(x, n, log2, memory):  # noqa: ANN001, ANN201 - see the module
     for j in range(n):
         biased = (of_x[j] + ONE_LESS_ROOT) >> np.uint64(52)
         of_mantissa[j] = of_x[j] - ((biased - np.uint64(1023)) << np.uint64(52))
-        # As the last digits of 2^52, a whole number becomes a float without a conversion.
+        # A whole number in the last bits of 2^52 becomes a float without a conversion.
         of_exponent[j] = biased | TWO_TO_52
     for j in range(n):
         s = (mantissa[j] - 1) / (mantissa[j] + 1)
@@ -190,7 +191,7 @@ def write_log2(x, n, log2, memory):  # noqa: ANN001, ANN201 - see the module
 @njit(nogil=True, cache=True)
 @no_type_check
 def pack_foreground(mask_code, members, hard):  # noqa: ANN001, ANN201 - see the module
-    """Write one bit per pixel, set in the foreground; pixels of one byte are in no set order.
+    """Write one bit per pixel, set in the foreground; the order of the pixels in a byte is any.
 
     Parameters
     ----------
@@ -221,7 +222,7 @@ def pack_foreground(mask_code, members, hard):  # noqa: ANN001, ANN201 - see the
 @njit(nogil=True, cache=True)
 @no_type_check
 def count_shared(hard, shared):  # noqa: ANN001, ANN201 - see the module
-    """Count the pixels that two masks share, for all pairs; with itself, a mask shares all.
+    """Count the foreground pixels that two masks share, for all pairs, and those of each mask.
 
     Parameters
     ----------
@@ -236,7 +237,7 @@ def count_shared(hard, shared):  # noqa: ANN001, ANN201 - see the module
             for second in range(first, n_masks):
                 n_px = 0
                 for j in range(n_words):
-                    # The bits of a word are counted in pairs, in fours, in bytes, then summed.
+                    # Counts the bits of a word in pairs, in fours, in bytes, then adds the bytes.
                     w = hard[i, first, j] & hard[i, second, j]
                     w -= (w >> np.uint64(1)) & np.uint64(0x5555555555555555)
                     w = (w & np.uint64(0x3333333333333333)) + (
@@ -261,8 +262,8 @@ def count_codes(mask_code, label, counts):  # noqa: ANN001, ANN201 - see the mod
 
     Notes
     -----
-    Eight pixels of label and code 0, as most are, are counted at once: one by one, each would wait
-    for the count of the last.
+    Most pixels have label and code 0. Eight of these are counted at once: counted one by one, each
+    would wait for the count before.
     """
     n_px = mask_code.shape[1]
     for mask in range(mask_code.shape[0]):

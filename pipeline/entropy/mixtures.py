@@ -1,4 +1,4 @@
-"""Entropies of soft masks: of one, and of mixtures over models, prompts, proposals and views."""
+"""Entropies of soft masks, and of their mixtures over models, prompts, proposals and views."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -14,13 +14,14 @@ from pipeline.mask_statistics import ENTROPIES
 from pipeline.masks import DECODE_TABLE, check_probabilities
 
 ObjectEntropies = Mapping[str, Float64[np.ndarray, "..."]]
-"""Entropies of some objects in bits, by name, with the ``dims`` that ``ENTROPIES`` declares."""
+"""Entropies of objects in bits, by name, with the ``dims`` that ``ENTROPIES`` declares."""
 
 Mixture = Float64[np.ndarray, "object mixture pixel"]
 
 MaskCode = UInt8[np.ndarray, "object prompt proposal y x"]
 
-Keep = Callable[[PlannedCell, MaskCode], None]
+OnCell = Callable[[PlannedCell, MaskCode], None]
+"""Receives each cell and its masks, which are valid only during the call."""
 
 _SHARED: Final = [k for k, (entropy, _) in enumerate(MIXTURES) if entropy.is_shared]
 _BY_MODEL: Final = [k for k, (entropy, _) in enumerate(MIXTURES) if not entropy.is_shared]
@@ -48,7 +49,7 @@ def mask_entropy(p: Float[np.ndarray, "*batch height width"]) -> Float64[np.ndar
     adds to every background pixel lowers the entropy of small objects.
     """
     check_probabilities(p)
-    # Numba knows no float16.
+    # Numba has no float16.
     rows = p.astype(np.float64 if p.dtype == np.float64 else np.float32, copy=False)
     *batch, height, width = p.shape
     bits = np.empty(math.prod(batch))
@@ -57,16 +58,16 @@ def mask_entropy(p: Float[np.ndarray, "*batch height width"]) -> Float64[np.ndar
 
 
 def object_entropies(
-    cells: Sequence[PlannedCell], some: slice, keep: Keep = lambda *_: None
+    cells: Sequence[PlannedCell], block: slice, on_cell: OnCell = lambda *_: None
 ) -> ObjectEntropies:
-    """Bayesian entropies of some of the planned objects, from all of their cells.
+    """Bayesian entropies of a block of the planned objects, from all of their cells.
 
     Parameters
     ----------
     cells
-        As ``plan_cells`` gives them. The masks of one are read after those of another are used, so
-        that one buffer may serve them all.
-    keep
+        Result of ``plan_cells``. The masks of a cell are used before those of the next are read, so
+        that all cells can share a buffer.
+    on_cell
         Called with each cell while its masks are in memory.
 
     Raises
@@ -82,15 +83,15 @@ def object_entropies(
     by_model = []
     for _, of_model in groupby(cells, key=lambda cell: cell.model):
         for cell in of_model:
-            mask_code = cell.rows.mask_code[some]
-            mixture = _add(mask_code, cell.weight[some], mixture)
-            keep(cell, mask_code)
+            mask_code = cell.rows.mask_code[block]
+            mixture = _add(mask_code, cell.weight[block], mixture)
+            on_cell(cell, mask_code)
         assert mixture is not None  # a model has a cell
-        by_model.append(_taken(mixture, _BY_MODEL))
+        by_model.append(_take_entropies(mixture, _BY_MODEL))
     assert mixture is not None  # there is a model
-    shared = zip(_SHARED, _taken(mixture, _SHARED).T, strict=True)
-    own = zip(_BY_MODEL, np.stack(by_model, axis=-1).swapaxes(0, 1), strict=True)
-    return _by_entropy(dict((*shared, *own)))
+    shared = zip(_SHARED, _take_entropies(mixture, _SHARED).T, strict=True)
+    of_models = zip(_BY_MODEL, np.stack(by_model, axis=-1).swapaxes(0, 1), strict=True)
+    return _by_entropy(dict((*shared, *of_models)))
 
 
 def _add(
@@ -117,20 +118,20 @@ def _add(
 
 
 def _by_entropy(bits: Mapping[int, Float64[np.ndarray, "..."]]) -> ObjectEntropies:
-    """Gather the results of ``MIXTURES`` by entropy, each in its own dimensions."""
-    found: dict[str, list[Float64[np.ndarray, "..."]]] = {}
+    """Gather the entropies of ``MIXTURES`` by name, with their ``dims``."""
+    by_name: dict[str, list[Float64[np.ndarray, "..."]]] = {}
     for k, (entropy, _) in enumerate(MIXTURES):
-        found.setdefault(entropy.name, []).append(bits[k])
+        by_name.setdefault(entropy.name, []).append(bits[k])
     return {
-        entropy.name: np.stack(found[entropy.name], axis=1)
+        entropy.name: np.stack(by_name[entropy.name], axis=1)
         if entropy.follows_judged
-        else found[entropy.name][0]
+        else by_name[entropy.name][0]
         for entropy in ENTROPIES
     }
 
 
-def _taken(mixture: Mixture, places: list[int]) -> Float64[np.ndarray, "object place"]:
-    """Entropies of some mixtures, which are empty afterwards."""
-    bits = np.empty((len(mixture), len(places)))
-    take_entropies(mixture, np.array(places), bits)
+def _take_entropies(mixture: Mixture, numbers: list[int]) -> Float64[np.ndarray, "object number"]:
+    """Entropies of the mixtures with the given numbers, which are reset to 0."""
+    bits = np.empty((len(mixture), len(numbers)))
+    take_entropies(mixture, np.array(numbers), bits)
     return bits

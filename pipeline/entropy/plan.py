@@ -1,4 +1,4 @@
-"""Which masks of every cell count, and how much: planned for many objects before any is read."""
+"""Plans the use of all masks, in mixtures and in comparisons, before any mask is read."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -16,31 +16,31 @@ from pipeline.vocabulary import JUDGED, N_PROPOSALS, PROMPTS, SINGLE_CLICKS
 
 @runtime_checkable
 class Masks(Protocol):
-    """Coded masks of many objects, an array or what reads them when it is asked for some."""
+    """Mask codes of many objects: an array, or a lazy reader with the same indexing."""
 
-    def __getitem__(self, some: slice, /) -> UInt8[np.ndarray, "object prompt proposal y x"]:
-        """Return the masks of some objects, which are valid until the next call."""
+    def __getitem__(self, objects: slice, /) -> UInt8[np.ndarray, "object prompt proposal y x"]:
+        """Return the mask codes of some objects, which are valid until the next call."""
         ...
 
 
 @dataclass(frozen=True)
 class CellRows:
-    """What one model predicts for some objects in one view.
+    """Predictions of a model for some objects in a view.
 
     Raises
     ------
     ValueError
-        If a score is out of its range.
+        If a SamScore or an IoU is out of its range.
     """
 
     mask_code: Masks
     sam_score: Float32[np.ndarray, "object prompt proposal"]
     iou: Float32[np.ndarray, "object prompt proposal"]
     prompts: tuple[str, ...] = PROMPTS
-    """Prompt sets in their order, those of one click first, as in ``SINGLE_CLICKS``."""
+    """Prompt sets of the rows in their order; ``SINGLE_CLICKS`` come first."""
 
     def __post_init__(self) -> None:
-        """Check that mixtures can be made of the rows."""
+        """Check the ranges."""
         # NaN fails every comparison.
         is_score = (self.sam_score >= 0) & (self.sam_score < math.inf)
         if not is_score.all():
@@ -55,42 +55,43 @@ class CellRows:
 Clicks = tuple[str, ...]
 """Prompt sets of a statistic."""
 
-Chosen = tuple[MaskStatistic, str]
-"""A statistic, and the judged proposal where it follows that."""
+StatisticOfJudged = tuple[MaskStatistic, str]
+"""A statistic and the judged proposals that it takes; always the first of ``JUDGED`` for a
+statistic that does not follow them."""
 
 
-def _by_judged(statistics: Sequence[MaskStatistic]) -> tuple[Chosen, ...]:
+def _by_judged(statistics: Sequence[MaskStatistic]) -> tuple[StatisticOfJudged, ...]:
     return tuple(
-        (one, judged)
-        for one in statistics
-        for judged in (JUDGED if one.follows_judged else JUDGED[:1])
+        (statistic, judged)
+        for statistic in statistics
+        for judged in (JUDGED if statistic.follows_judged else JUDGED[:1])
     )
 
 
 MIXTURES: Final = _by_judged(ENTROPIES)
-"""Every mean of masks."""
+"""Every mean of masks whose entropy is taken."""
 
-COMPARED: Final = _by_judged(AGREEMENTS)
-"""Every comparison of masks."""
+COMPARISONS: Final = _by_judged(AGREEMENTS)
+"""Every group of masks that are compared with each other."""
 
 _N_CLICKS: Final = len(SINGLE_CLICKS)
 _CENTER: Final = SINGLE_CLICKS.index("center")
-_ONE_OF_ALL: Final = np.eye(N_PROPOSALS)
+_ONE_HOT: Final = np.eye(N_PROPOSALS)
 
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """Rows of one cell, and what is done with their masks."""
+    """Rows of a cell, and the use of their masks."""
 
     model: str
     view: str
     rows: CellRows
     weight: Float64[np.ndarray, "object mixture prompt proposal"]
-    """As ``mixture_weights`` gives it."""
+    """Result of ``mixture_weights``."""
     members: Int[np.ndarray, "object member"]
-    """Masks that are compared, as ``prompt * N_PROPOSALS + proposal``."""
-    compared: Mapping[Chosen, slice]
-    """Members of each comparison that takes any."""
+    """Numbers of the masks that are compared, ``prompt * N_PROPOSALS + proposal``."""
+    compared: Mapping[StatisticOfJudged, slice]
+    """Columns of ``members`` by comparison; comparisons without masks of this cell are left out."""
     judged: Int[np.ndarray, "object judged"]
     """The judged proposals of the click ``center``, in the order of ``JUDGED``."""
 
@@ -107,7 +108,7 @@ def plan_cells(
     models
         Θ, from small to large.
     views
-        T, or a subset that includes ``identity``.
+        T, or a subset with ``identity``.
     """
     return [
         _planned(read_cell(model, view), model, view, models=models, n_views=len(views))
@@ -119,88 +120,91 @@ def plan_cells(
 def _planned(
     rows: CellRows, model: str, view: str, *, models: Sequence[str], n_views: int
 ) -> PlannedCell:
-    of_cell = partial(
+    cell_masks = partial(
         CellMasks,
         is_identity=view == "identity",
         n_models=len(models),
         n_views=n_views,
         is_end=model in {models[0], models[-1]},
     )
-    places = _places(rows.prompts)
-    chosen = {clicks: _cell_masks(rows, own, of_cell) for clicks, own in places.items()}
-    single = chosen[SINGLE_CLICKS]
+    columns = _prompt_columns(rows.prompts)
+    masks = {
+        clicks: _masks_by_judged(rows, prompt_columns, cell_masks)
+        for clicks, prompt_columns in columns.items()
+    }
+    single = masks[SINGLE_CLICKS]
     judged = [single[name].is_judged[:, _CENTER].argmax(axis=-1) for name in JUDGED]
     return PlannedCell(
         model,
         view,
         rows,
         mixture_weights(single, rows.iou.shape[1]),
-        *_members(chosen, places),
+        *_members(masks, columns),
         np.stack(judged, axis=1),
     )
 
 
-def _places(prompts: tuple[str, ...]) -> dict[Clicks, list[int]]:
-    """Places of the clicks of every statistic whose masks the cell has."""
-    known = dict.fromkeys((SINGLE_CLICKS, *(one.clicks for one in AGREEMENTS)))
+def _prompt_columns(prompts: tuple[str, ...]) -> dict[Clicks, list[int]]:
+    """Columns of the prompt sets of every statistic, where the cell has all of them."""
+    click_sets = dict.fromkeys((SINGLE_CLICKS, *(agreement.clicks for agreement in AGREEMENTS)))
     return {
         clicks: [prompts.index(name) for name in clicks]
-        for clicks in known
+        for clicks in click_sets
         if {*clicks} <= {*prompts}
     }
 
 
 def mixture_weights(
-    chosen: Mapping[str, CellMasks], n_prompts: int
+    masks: Mapping[str, CellMasks], n_prompts: int
 ) -> Float64[np.ndarray, "object mixture prompt proposal"]:
     """Share of each mask of a cell in each of ``MIXTURES``; ``refined`` has no share.
 
     Parameters
     ----------
-    chosen
-        ``CellMasks`` of the single clicks, by judged proposal.
+    masks
+        The masks of the single clicks, by judged proposal.
     """
-    n_objects = len(chosen[JUDGED[0]].is_judged)
+    n_objects = len(masks[JUDGED[0]].is_judged)
     weight = np.zeros((n_objects, len(MIXTURES), n_prompts, N_PROPOSALS))
     for k, (entropy, judged) in enumerate(MIXTURES):
-        weight[:, k, :_N_CLICKS] = entropy.shares(chosen[judged])
+        weight[:, k, :_N_CLICKS] = entropy.shares(masks[judged])
     return weight
 
 
 def _members(
-    chosen: Mapping[Clicks, Mapping[str, CellMasks]], places: Mapping[Clicks, Sequence[int]]
-) -> tuple[Int[np.ndarray, "object member"], dict[Chosen, slice]]:
+    masks: Mapping[Clicks, Mapping[str, CellMasks]], columns: Mapping[Clicks, Sequence[int]]
+) -> tuple[Int[np.ndarray, "object member"], dict[StatisticOfJudged, slice]]:
     numbers, compared, n_members = [], {}, 0
-    for agreement, judged in COMPARED:
+    for agreement, judged in COMPARISONS:
         clicks = agreement.clicks
-        if clicks not in chosen:
+        if clicks not in masks:
             continue
-        is_member = agreement.shares(chosen[clicks][judged]) > 0
+        is_member = agreement.shares(masks[clicks][judged]) > 0
         n_objects = len(is_member)
-        # As many for every object.
-        n_own = int(np.count_nonzero(is_member)) // max(1, n_objects)
-        if n_own or not n_objects:
+        # The same number for every object.
+        n_compared = int(np.count_nonzero(is_member)) // max(1, n_objects)
+        if n_compared or not n_objects:
             _, click, proposal = np.nonzero(is_member)
-            number = np.array(places[clicks])[click] * N_PROPOSALS + proposal
-            numbers.append(number.reshape(n_objects, n_own))
-            compared[agreement, judged] = slice(n_members, n_members + n_own)
-            n_members += n_own
+            number = np.array(columns[clicks])[click] * N_PROPOSALS + proposal
+            numbers.append(number.reshape(n_objects, n_compared))
+            compared[agreement, judged] = slice(n_members, n_members + n_compared)
+            n_members += n_compared
     return np.concatenate(numbers, axis=1), compared
 
 
-def _cell_masks(
-    rows: CellRows, columns: list[int], of_cell: Callable[[Shares, Shares], CellMasks]
+def _masks_by_judged(
+    rows: CellRows, columns: list[int], cell_masks: Callable[[Shares, Shares], CellMasks]
 ) -> dict[str, CellMasks]:
-    """Masks of some prompt sets as mixtures weigh them, for each judged proposal.
+    """Shares of the masks of some prompt sets, by judged proposal.
 
     Notes
     -----
-    The judged proposal is chosen for each prediction; ties go to the first.
+    The judged proposal is chosen for each prediction; among equal proposals, the first.
     """
     sam_score, iou = rows.sam_score[:, columns], rows.iou[:, columns]
     shares = task_probability(sam_score)
     return {
-        judged: of_cell(shares, _ONE_OF_ALL[judged_proposals(judged, iou=iou, sam_score=sam_score)])
+        judged: cell_masks(shares, _ONE_HOT[judged_proposals(judged, iou=iou, sam_score=sam_score)])
         for judged in JUDGED
     }
 
@@ -208,7 +212,7 @@ def _cell_masks(
 def task_probability(
     sam_score: Float32[np.ndarray, "*batch proposal"],
 ) -> Float64[np.ndarray, "*batch proposal"]:
-    """Probability that each proposal is what was meant; uniform where all scores are 0.
+    """Probability of each proposal to be the object that the prompt means; uniform if all are 0.
 
     Notes
     -----

@@ -1,1 +1,1 @@
-"""Cards for a hub, which describe a data set of stores or a file of heads."""
+"""Cards for a hub: descriptions of a data set of stores, or of a head file."""

@@ -24,16 +24,16 @@ PROJECT: Final = "usam-cache"
 TAGS: Final = (PROJECT, "uncertainsam", "segment-anything", "sam2", "uncertainty")
 
 TASKS: Final = ("mask-generation", "image-segmentation")
-"""Categories of Hugging Face."""
+"""Hugging Face's categories of tasks that a card names."""
 
 SIZES: Final = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M")
-"""Its categories of size, each ten times the one before; n counts objects."""
+"""Hugging Face's categories of size, each ten times the one before; n counts objects."""
 
-OPENED: Final = ("features", "masks", "objects", "entropy")
-"""Kinds of stores by how likely a reader is to begin with one."""
+KINDS_TO_OPEN: Final = ("features", "masks", "objects", "entropy")
+"""Kinds of stores in the order in which a reader would open them first; the example opens one."""
 
-OWN_ROWS: Final = ("split", "model", "view", "schema_version")
-"""Entries of a signature that have rows of their own, or none."""
+NOT_LISTED: Final = ("split", "model", "view", "schema_version")
+"""Entries of a signature that the table of entries leaves out: paths and other rows tell them."""
 
 
 def size_category(n: int) -> str:
@@ -47,36 +47,36 @@ def size_category(n: int) -> str:
 
 def describe_stores(stores: Sequence[CardStore]) -> str:
     """A data set in a sentence."""
-    families = sorted({one.entry("family") for one in stores} - {""})
-    made = f"by SAM2 models of the family {', '.join(families)}" if families else "of a data set"
+    families = sorted({store.entry("family") for store in stores} - {""})
+    origin = f"by SAM2 models of the family {', '.join(families)}" if families else "of a data set"
     return (
-        f"{counted(len(stores), 'Zarr v3 store')} of {PROJECT}, made {made}: "
+        f"{counted(len(stores), 'Zarr v3 store')} of {PROJECT}, made {origin}: "
         f"{n_objects(stores):,} objects, {_megabytes(*stores)}."
     )
 
 
 def _megabytes(*stores: CardStore) -> str:
-    return f"{sum(one.opened.size_bytes for one in stores) / 1e6:,.1f} MB"
+    return f"{sum(store.opened.size_bytes for store in stores) / 1e6:,.1f} MB"
 
 
 def stores_readme(stores: Sequence[CardStore], publication: Publication) -> str:
-    """Card of a data set of stores."""
-    families = sorted({one.entry("family") for one in stores} - {""})
+    """Card of a data set of stores, as the text of ``README.md``."""
+    families = sorted({store.entry("family") for store in stores} - {""})
     front = {
         "license": publication.license,
         "pretty_name": publication.name,
         "tags": [*TAGS, "zarr", *families],
         "task_categories": TASKS,
         "size_categories": [size_category(n_objects(stores))],
-        "viewer": False,  # it reads tables alone
+        "viewer": False,  # Hugging Face's viewer reads tables alone
     }
     return _page(
         front,
         publication.name,
         describe_stores(stores),
         _opening(stores, publication),
-        f"## Stores\n\n{_listed(stores)}",
-        f"## What they were made of\n\n{_table(('entry', 'values'), _made_of(stores).items())}",
+        f"## Stores\n\n{_store_table(stores)}",
+        f"## What they were made of\n\n{_table(('entry', 'values'), _entries(stores).items())}",
     )
 
 
@@ -86,48 +86,48 @@ def _opening(stores: Sequence[CardStore], publication: Publication) -> str:
     packages = f"{PROJECT} huggingface_hub" if HUB.fullmatch(publication.address) else PROJECT
     code = f'import usam_cache\n\n{kind} = usam_cache.open_{kind}("{address}")'
     plain = f'import zarr\n\n{kind} = zarr.open_group("{address}", mode="r")'
-    parts = [f"## Open\n\nAfter `pip install {packages}`:", _code(code)]
+    paragraphs = [f"## Open\n\nAfter `pip install {packages}`:", _code(code)]
     if not first.is_zipped:
-        parts += ["or by Zarr alone:", _code(plain)]
-    parts += [f"`usam cache verify {address}` holds every file to the store's manifest."]
-    return "\n\n".join(parts)
+        paragraphs += ["or by Zarr alone:", _code(plain)]
+    paragraphs += [f"`usam cache verify {address}` holds every file to the store's manifest."]
+    return "\n\n".join(paragraphs)
 
 
 def _rank(store: CardStore) -> tuple[int, bool]:
-    """How likely a reader is to begin with a store: the lower, the likelier."""
-    return OPENED.index(store.opened.kind), store.entry("view") != "identity"
+    """Sorts first the store that the example of a card opens."""
+    return KINDS_TO_OPEN.index(store.opened.kind), store.entry("view") != "identity"
 
 
-def _listed(stores: Sequence[CardStore]) -> str:
+def _store_table(stores: Sequence[CardStore]) -> str:
     headings = ("store", "kind", "objects", "prompt sets", "size", "sha256 of its manifest or ZIP")
     rows = [
         (
-            *(f"`{one.path}`", one.opened.kind, str(one.n_objects)),
-            *(str(one.opened.sizes.get("prompt", "")), _megabytes(one)),
-            f"`{one.record.sha256}`",
+            *(f"`{store.path}`", store.opened.kind, str(store.n_objects)),
+            *(str(store.opened.sizes.get("prompt", "")), _megabytes(store)),
+            f"`{store.record.sha256}`",
         )
-        for one in stores
+        for store in stores
     ]
     return _table(headings, rows)
 
 
-def _made_of(stores: Sequence[CardStore]) -> dict[str, str]:
-    """Entries of all signatures, with the values that they have."""
-    found: dict[str, dict[str, None]] = {}
-    for one in stores:
-        named = {
-            "weights": f"weights of {one.entry('model')}",
-            "view_parameters": f"view {one.entry('view')}",
+def _entries(stores: Sequence[CardStore]) -> dict[str, str]:
+    """Values of each entry of the stores' signatures, each value once."""
+    entries: dict[str, dict[str, None]] = {}
+    for store in stores:
+        labels = {
+            "weights": f"weights of {store.entry('model')}",
+            "view_parameters": f"view {store.entry('view')}",
         }
-        for key, value in one.opened.signature.items():
-            if key not in OWN_ROWS:
+        for key, value in store.opened.signature.items():
+            if key not in NOT_LISTED:
                 text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-                found.setdefault(named.get(key, key), {})[text or "as it is"] = None
-    return {key: "; ".join(values) for key, values in sorted(found.items())}
+                entries.setdefault(labels.get(key, key), {})[text or "as it is"] = None
+    return {key: "; ".join(values) for key, values in sorted(entries.items())}
 
 
 def heads_readme(path: Path, heads: HeadFile, license_name: str) -> str:
-    """Card of a file of heads."""
+    """Card of a head file, as the text of ``README.md``."""
     card = {key: value for key, value in heads.card.items() if key != OBJECTIVES}
     family = card.get("family", "none")
     front = {
@@ -141,24 +141,24 @@ def heads_readme(path: Path, heads: HeadFile, license_name: str) -> str:
         f'import usam_cache\n\npredictor = usam_cache.load_predictor("{family}", "{smallest}", '
         f'heads="{path.name}", protocol="{card.get("protocol", "selected")}")'
     )
-    facts = {"file": path.name, "sha256 of the file": record_of(path).sha256} | card
-    own = heads.by_objective
-    keys = list(dict.fromkeys(key for facts in own.values() for key in facts))
-    rows = [(name, *(facts.get(key, "") for key in keys)) for name, facts in own.items()]
+    entries = {"file": path.name, "sha256 of the file": record_of(path).sha256} | card
+    by_objective = heads.by_objective
+    keys = list(dict.fromkeys(key for facts in by_objective.values() for key in facts))
+    rows = [(name, *(facts.get(key, "") for key in keys)) for name, facts in by_objective.items()]
     return _page(
         front,
         path.stem,
-        f"{len(own)} heads of {PROJECT}, which say how wrong a mask of SAM2 may be, and why.",
+        f"{len(rows)} heads of {PROJECT}, which say how wrong a mask of SAM2 may be, and why.",
         f"## Use\n\nAfter `pip install '{PROJECT}[predict]'`:\n\n{_code(code)}",
-        f"## What they learned from\n\n{_table(('entry', 'value'), facts.items())}",
+        f"## What they learned from\n\n{_table(('entry', 'value'), entries.items())}",
         f"## Heads\n\n{_table(('objective', *keys), rows)}",
     )
 
 
-def _page(front: Mapping[str, Any], title: str, *parts: str) -> str:
-    # JSON is YAML, whatever letters are in it.
+def _page(front: Mapping[str, Any], title: str, *paragraphs: str) -> str:
+    # As JSON, which is YAML: no letter of a value can break the front matter.
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in front.items()]
-    return "\n\n".join(["\n".join(["---", *lines, "---"]), f"# {title}", *parts]) + "\n"
+    return "\n\n".join(["\n".join(["---", *lines, "---"]), f"# {title}", *paragraphs]) + "\n"
 
 
 def _code(code: str) -> str:
@@ -199,10 +199,11 @@ def cache_card(
             )
         day = date or datetime.now(UTC).date().isoformat()
         publication = Publication(address.rstrip("/"), license_name, creator, day, version)
-        found = card_stores(stores)
-        write_text(to / "README.md", stores_readme(found, publication))
-        write_json(to / "croissant.json", croissant(found, publication, describe_stores(found)))
-    print(printable(f"{to}: README.md and croissant.json of {describe_stores(found)}"))
+        opened = card_stores(stores)
+        description = describe_stores(opened)
+        write_text(to / "README.md", stores_readme(opened, publication))
+        write_json(to / "croissant.json", croissant(opened, publication, description))
+    print(printable(f"{to}: README.md and croissant.json of {description}"))
 
 
 def heads_card(

@@ -1,7 +1,4 @@
-"""Stores as a card lists them, by their signatures and manifests, and ``croissant.json`` of them.
-
-That is the format of MLCommons for data sets, version 1.1.
-"""
+"""Stores as a card lists them, and ``croissant.json``, their description in MLCommons' format."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,15 +17,15 @@ HUB: Final = re.compile(r"hf://datasets/(?P<name>[^/@]+/[^/@]+)(?:@(?P<revision>
 """Address of a repository of data on Hugging Face."""
 
 SITE: Final = "https://huggingface.co/datasets"
-"""Where its pages and files are for browsers."""
+"""Address of the pages and files of Hugging Face's data sets for browsers."""
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What only the one who publishes knows."""
+    """Facts about a publication that no store contains."""
 
     address: str
-    """Of the folder that the stores' paths are relative to."""
+    """Address of the folder that the stores' paths are relative to."""
     license: str
     creator: str
     date: str
@@ -41,26 +38,28 @@ class Publication:
 
     @property
     def page(self) -> str:
-        """Address of the whole for browsers."""
-        found = HUB.fullmatch(self.address)
-        return f"{SITE}/{found['name']}" if found else self.address
+        """Address of the publication for browsers."""
+        hub = HUB.fullmatch(self.address)
+        return f"{SITE}/{hub['name']}" if hub else self.address
 
     def url(self, path: str) -> str:
-        """Address of a file for programs that know nothing but URLs."""
-        found = HUB.fullmatch(self.address)
-        folder = f"{self.page}/resolve/{found['revision'] or 'main'}" if found else self.address
+        """Address of a file for programs that know only ``https://``."""
+        hub = HUB.fullmatch(self.address)
+        folder = f"{self.page}/resolve/{hub['revision'] or 'main'}" if hub else self.address
         return f"{folder}/{path}"
 
 
 @dataclass(frozen=True)
 class CardStore:
-    """A store, and the file of it whose digest holds all others."""
+    """A store to publish."""
 
     path: str
-    """Relative to the address."""
+    """Path of the store below the publication's address."""
     opened: Store
     file: str
+    """Path of the manifest, whose digest covers all other files; of the ZIP, if it is zipped."""
     record: FileRecord
+    """Bytes and digest of ``file``."""
 
     def entry(self, key: str) -> str:
         """An entry of the signature; empty if there is none."""
@@ -68,26 +67,26 @@ class CardStore:
 
     @property
     def n_objects(self) -> int:
-        """Objects, of which the rows are."""
+        """Number of rows, one for each object."""
         return self.opened.sizes["object"]
 
     @property
     def is_zipped(self) -> bool:
-        """Whether it is a single file."""
+        """Whether the store is a single ZIP file."""
         return self.file == self.path
 
 
 def card_stores(paths: Sequence[str]) -> list[CardStore]:
-    """The stores at some paths, and below them.
+    """Open the stores at the given paths and below them, each once.
 
     Raises
     ------
     ParamsError
         If a path is not below the working folder.
     StoreError
-        If nothing is there, or the metadata of a store are damaged.
+        If there is no store, or the metadata of a store are damaged.
     DataError
-        If a store lacks files.
+        If a file of a store is missing or damaged.
     """
     for path in paths:
         if Path(path).is_absolute() or "://" in path or ".." in Path(path).parts:
@@ -95,11 +94,11 @@ def card_stores(paths: Sequence[str]) -> list[CardStore]:
                 f"STORE must be a path below the working folder, as it will be below the address, "
                 f"got {path}"
             )
-    found = dict.fromkeys(store for path in paths for store in find_stores(Path(path)))
-    return [_read(store) for store in found]
+    store_paths = dict.fromkeys(store for path in paths for store in find_stores(Path(path)))
+    return [_card_store(path) for path in store_paths]
 
 
-def _read(path: Path) -> CardStore:
+def _card_store(path: Path) -> CardStore:
     store = open_store(path)
     if store.faulty:
         raise DataError(f"{store} must be complete, got {len(store.faulty)} faulty files")
@@ -108,9 +107,9 @@ def _read(path: Path) -> CardStore:
 
 
 def n_objects(stores: Sequence[CardStore]) -> int:
-    """Objects of all splits."""
-    splits = {one.entry("split"): one.n_objects for one in stores if one.entry("split")}
-    return sum((splits or {one.path: one.n_objects for one in stores}).values())
+    """Number of objects of all splits; cells of one split have the same objects."""
+    by_split = {store.entry("split"): store.n_objects for store in stores if store.entry("split")}
+    return sum((by_split or {store.path: store.n_objects for store in stores}).values())
 
 
 CONFORMS_TO: Final = "http://mlcommons.org/croissant/1.1"
@@ -127,7 +126,7 @@ _CR: Final = (
     *("jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex"),
     *("repeated", "replace", "samplingRate", "separator", "source", "subField", "transform"),
 )
-"""Words of the vocabulary of Croissant that mean themselves."""
+"""Terms of Croissant's vocabulary that keep their names in a context."""
 
 CONTEXT: Final[Mapping[str, Any]] = {
     "@language": "en",
@@ -144,16 +143,16 @@ CONTEXT: Final[Mapping[str, Any]] = {
     "name": {"@container": "@language"},
     **{word: f"cr:{word}" for word in _CR},
 }
-"""That of the specification: readers warn of any other."""
+"""Context of the specification, unchanged: readers warn of any other."""
 
 
 def croissant(
     stores: Sequence[CardStore], publication: Publication, description: str
 ) -> dict[str, Any]:
-    """A data set in the words of Croissant.
+    """Describe a data set in Croissant's format.
 
-    Croissant knows no Zarr. For each store there are its manifest, whose digest holds the digests
-    of all other files, and the set of its files.
+    Croissant has no term for Zarr. Each store has two entries: its manifest, whose digest covers
+    the digests of all other files, and the set of its files.
     """
     return {
         "@context": {**CONTEXT},

@@ -1,4 +1,4 @@
-"""``usam checkpoints``: fetches weights and checks them."""
+"""``usam checkpoints``: downloads weights of models and checks them."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -47,7 +47,7 @@ def verify(
     """Check the sha256 of downloaded weights; exit 1 if one differs."""
     with reported_errors():
         families = FAMILIES if family is None else (family,)
-        records = [one for name in families for one in weights.checkpoints(name)]
+        records = [record for name in families for record in weights.checkpoints(name)]
         states = [weights.state(record) for record in records]
     print(_table(records, states))
     with reported_errors():
@@ -57,29 +57,29 @@ def verify(
 
 
 class DownloadBar:
-    """A progress bar for pooch, in MB, shown from the first bytes until the stack closes.
+    """A progress bar for the library pooch, in MB; it ends when the stack closes.
 
     Pooch sets ``total`` to the file's bytes, 0 if unknown, and rounds the last step up to a chunk.
     """
 
-    def __init__(self, what: str, stack: ExitStack) -> None:
+    def __init__(self, label: str, stack: ExitStack) -> None:
         self.total = 0
-        self._what = what
+        self._label = label
         self._stack = stack
         self._advance: Callable[[int], None] | None = None
         self._done_bytes = 0
 
     def update(self, n_bytes: int, /) -> None:
-        """Add bytes, up to the total."""
+        """Add downloaded bytes, up to the total."""
         if self._advance is None:
-            show = progress(self._what, _mb(self.total), unit="MB")
-            self._advance = self._stack.enter_context(show)
+            bar = progress(self._label, _mb(self.total), unit="MB")
+            self._advance = self._stack.enter_context(bar)
         before = self._done_bytes
         self._done_bytes = min(before + n_bytes, self.total)
         self._advance(_mb(self._done_bytes) - _mb(before))
 
     def reset(self) -> None:
-        """Do nothing: the bytes that pooch adds after it are past the total."""
+        """Do nothing: bytes that pooch adds after a reset exceed the total."""
 
     def close(self) -> None:
         """Do nothing: the stack closes the bar, even if the download failed."""

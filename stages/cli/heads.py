@@ -1,4 +1,4 @@
-"""``usam heads``: head sets as files that leave the clone."""
+"""``usam heads``: shows, exports, imports, downloads and describes head files."""
 
 import re
 import sys
@@ -63,8 +63,8 @@ def export(
         _check_reads(split, head_set)
         trained = head_file.read_head_set(split, head_set)
         calibrated = card_entries.read_gates(gates, head_set, split) if gates else ()
-        about = {**card_entries.gates_entry(calibrated), **_colours_of(split)}
-        exported = head_file.HeadFile(trained.weights, {**trained.card, **about})
+        entries = {**card_entries.gates_entry(calibrated), **_colours_of(split)}
+        exported = head_file.HeadFile(trained.weights, {**trained.card, **entries})
         head_file.write_head_file(file, exported, half=half)
     print(_written(file, len(trained.weights)))
 
@@ -87,9 +87,9 @@ def fetch(
                 bar = DownloadBar(f"fetch {family} {head.name}", stack)
                 published_heads.fetch(head, progressbar=bar)
         file = published_heads.published_file(family)
-        found = read_published(published_heads.FOLDER / family, family)
-        head_file.write_head_file(file, found)
-    print(_written(file, len(found.weights)))
+        joined = read_published(published_heads.FOLDER / family, family)
+        head_file.write_head_file(file, joined)
+    print(_written(file, len(joined.weights)))
 
 
 @app.command("import")
@@ -101,28 +101,34 @@ def import_published(
     """Join the nine heads of UncertainSAM's authors into one file."""
     with reported_errors():
         check_known("family", family, FAMILIES)
-        found = read_published(folder, family)
-        head_file.write_head_file(file, found)
-    print(_written(file, len(found.weights)))
+        joined = read_published(folder, family)
+        head_file.write_head_file(file, joined)
+    print(_written(file, len(joined.weights)))
 
 
 def _check_reads(split: str, head_set: HeadSet) -> None:
-    """Name the head sets of a ladder, which read tokens of one family each."""
-    own = head_file.head_set_path(split, head_set)
-    folder = own.parents[1] if head_set.reads else own.parent
-    known = [f"{path.parent.name}/{path.stem}" for path in sorted(folder.glob(f"*/{own.name}"))]
-    if known:
-        check_known("tokens", head_set.tokens_read, known)
+    """Refuse tokens of a ladder that no head set reads; each of its sets reads those of one family.
+
+    Raises
+    ------
+    ParamsError
+        Naming the tokens of the head sets here.
+    """
+    file = head_file.head_set_path(split, head_set)
+    folder = file.parents[1] if head_set.reads else file.parent
+    trained = [f"{path.parent.name}/{path.stem}" for path in sorted(folder.glob(f"*/{file.name}"))]
+    if trained:
+        check_known("tokens", head_set.tokens_read, trained)
 
 
 def _train_splits() -> tuple[str, ...]:
-    """Those of the settings, and others that have heads here."""
+    """Train splits of the settings, and other splits with heads here."""
     trained = sorted(path.name for path in HEADS.glob("*/"))
     return tuple(dict.fromkeys((*read_params().train_splits, *trained)))
 
 
 def _colours_of(split: str) -> dict[str, str]:
-    """Colours of a train split's images; where these are not here, a note says so."""
+    """Entry with the colours of a train split's images; without the images, print a note."""
     location = read_params().splits.get(split)
     folder = None if location is None else Path(location.images)
     if folder is None or not folder.exists() or not objects_path(split).exists():
@@ -148,22 +154,22 @@ def info(
     """Print what heads learned, from what, and how well."""
     with reported_errors():
         path = file or head_file.shipped_heads()
-        found = head_file.read_head_file(path)
+        heads = head_file.read_head_file(path)
         lines = [("file", str(path)), ("size", bytes_text(path.stat().st_size))]
         hidden = (head_file.OBJECTIVES, card_entries.COLOURS)
-        lines += [(key, value) for key, value in found.card.items() if key not in hidden]
-        if colours := card_entries.training_colours(found.card):
+        lines += [(key, value) for key, value in heads.card.items() if key not in hidden]
+        if colours := card_entries.training_colours(heads.card):
             lines.append((card_entries.COLOURS, f"of {colours.n_images} images"))
-        own = found.by_objective
-        names = list(dict.fromkeys(key for facts in own.values() for key in facts))
+        by_objective = heads.by_objective
+        names = list(dict.fromkeys(key for facts in by_objective.values() for key in facts))
         rows = [("objective", *names)]
         rows += [
-            (head, *(_four_digits(facts.get(key, "-")) for key in names))
-            for head, facts in own.items()
+            (objective, *(_four_digits(facts.get(key, "-")) for key in names))
+            for objective, facts in by_objective.items()
         ]
     print(aligned(lines), aligned(rows), sep="\n\n")
 
 
 def _four_digits(value: str) -> str:
-    """A head's error rounded to the digits people compare; anything else unchanged."""
+    """Round a validation error to four digits; leave other entries unchanged."""
     return f"{float(value):.4f}" if re.fullmatch(r"0\.[0-9]{5,}", value) else value
