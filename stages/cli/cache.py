@@ -12,7 +12,7 @@ from stages.cli.columns import aligned, bytes_text
 from stages.cli.fill import parts_of
 from stages.cli.listing import ls, own_part
 from stages.filling.fill_cells import adopt_outputs, run_cell
-from stages.filling.job import Filling, possible
+from stages.filling.job import FillJob, jobs_of
 from stages.filling.plans import all_cells
 from stages.program.main import REPORTED, one_line, reported_errors, running
 from stages.program.progress import counting, progress
@@ -23,6 +23,7 @@ from storage.errors import StoreError, counted, printable
 from storage.files.addresses import is_address
 from storage.files.manifest import ROOT
 from storage.paths import CACHE, POOL, remedy
+from storage.pool.cell import Cell
 from storage.pool.dvc_cache import mend_cache
 from storage.pool.publishing import clean
 from storage.store.checks import damaged_files, differences_of, find_stores
@@ -219,7 +220,7 @@ def adopt_command() -> None:
     do it, too.
     """
     with reported_errors():
-        n_shards = sum(map(adopt_outputs, _fillings(read_params())))
+        n_shards = sum(adopt_outputs(name, cells) for name, cells in _cells(read_params()))
     print(f"{counted(n_shards, 'shard')} put into {POOL}")
 
 
@@ -230,18 +231,18 @@ def clean_command() -> None:
     Unpublished shards are kept and named.
     """
     with reported_errors():
-        asked: dict[Path, set[str]] = {}
-        for fillings in _fillings(read_params()):
-            for one in fillings.values():
-                asked.setdefault(one.cell.folder, set()).update(one.own)
-        cleaned = clean(asked)
+        used: dict[Path, set[str]] = {}
+        for _, cells in _cells(read_params()):
+            for cell in cells.values():
+                used.setdefault(cell.folder, set()).update(cell.split.names)
+        cleaned = clean(used)
     print(f"removed {counted(cleaned.n_shards, 'shard')}, {bytes_text(cleaned.n_bytes)}")
     for folder, n_shards in cleaned.unpublished.items():
         some = counted(n_shards, "shard")
         print(f"kept    {some} that were never published; `rm -r {folder}` removes them")
 
 
-def _fillings(params: Params) -> Iterator[dict[str, Filling]]:
+def _cells(params: Params) -> Iterator[tuple[CellName, dict[FillJob, Cell]]]:
     """All cells of the settings, each on every device that these allow."""
-    for name, split, own in parts_of(all_cells(params), params):
-        yield possible(name, params.splits[name.split], params.extract, split, own)
+    for name, split, _ in parts_of(all_cells(params), params):
+        yield name, jobs_of(name, params.splits[name.split], params.extract, split)

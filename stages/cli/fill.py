@@ -11,7 +11,7 @@ import typer
 from stages.cli.plan import lacking_table
 from stages.filling.fill_cells import adopt_outputs, device_of
 from stages.filling.fill_cells import fill as fill_all
-from stages.filling.job import Filling, possible, settled
+from stages.filling.job import FillJob, choose_device, jobs_of
 from stages.filling.plans import all_cells, plan_cell, prepared_as_set, reason_to_run
 from stages.program.main import one_line, reported_errors
 from stages.program.stopping import stoppable
@@ -20,6 +20,7 @@ from stages.settings.parsing import ParamsError
 from stages.settings.signatures import CellName
 from storage.errors import counted, shown
 from storage.paths import POOL
+from storage.pool.cell import Cell
 from storage.split.object_table import PreparedSplit
 
 Part = tuple[int, int]
@@ -59,15 +60,16 @@ def fill(
             plans = [plan_cell(*some, params) for some in parts_of(names, params, part)]
             print(lacking_table(plans, params.extract.family))
             return
-        chosen = [some for some in choose(names, params, part) if some.todo()]
-        n_shards = counted(sum(len(some.todo()) for some in chosen), "shard")
-        failed = fill_all(chosen, params.executor)
+        cells = choose(names, params, part)
+        n_lacking = [n for cell in cells.values() if (n := len(cell.todo()))]
+        failed = fill_all(cells, params.executor)
     for job, error in failed.items():
         print(f"error: {job}: {one_line(error)}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
-    if chosen:
-        print(f"filled {n_shards} of {counted(len(chosen), 'cell')}; `dvc repro` publishes them")
+    if n_lacking:
+        n_shards, n_cells = counted(sum(n_lacking), "shard"), counted(len(n_lacking), "cell")
+        print(f"filled {n_shards} of {n_cells}; `dvc repro` publishes them")
     else:
         print(
             f"every shard of {counted(len(names), 'cell')} is there; `dvc repro` reads and "
@@ -127,10 +129,10 @@ def parts_of(
         first += len(split.names)
 
 
-def choose(names: Sequence[CellName], params: Params, part: Part = (1, 1)) -> list[Filling]:
-    """Unpublished cells with the shards to fill of each, see ``parts_of``.
+def choose(names: Sequence[CellName], params: Params, part: Part = (1, 1)) -> dict[FillJob, Cell]:
+    """Unpublished cells by the jobs that fill them, each with a part's shards, see ``parts_of``.
 
-    What their outputs have of them is taken over.
+    Shards that their outputs have are put into the pool.
 
     Raises
     ------
@@ -140,10 +142,11 @@ def choose(names: Sequence[CellName], params: Params, part: Part = (1, 1)) -> li
         If the device that the settings name is not there.
     """
     device = cache(partial(device_of, params.extract, params.executor))  # workers are asked once
-    chosen = []
-    for name, split, own in parts_of(names, params, part):
+    chosen = {}
+    for name, split, assigned in parts_of(names, params, part):
         if reason_to_run(name, params.extract, split):
-            fillings = possible(name, params.splits[name.split], params.extract, split, own)
-            adopt_outputs(fillings)
-            chosen.append(settled(fillings, device))
+            cells = jobs_of(name, params.splits[name.split], params.extract, split, assigned)
+            adopt_outputs(name, cells)
+            job = choose_device(cells, device)
+            chosen[job] = cells[job]
     return chosen

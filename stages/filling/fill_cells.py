@@ -9,14 +9,13 @@ from typing import Final
 
 from stages.executor.executors import N_NAMED, Done, Task, executor_of, results_of
 from stages.filling.job import (
-    CellJob,
-    Filling,
+    FillJob,
     Unread,
+    choose_device,
     device_here,
     fill_shards,
-    possible,
+    jobs_of,
     prepared,
-    settled,
 )
 from stages.program.main import REPORTED, check_unchanged
 from stages.program.progress import progress
@@ -60,10 +59,10 @@ def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
     return device
 
 
-def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> dict[CellJob, BaseException]:
+def fill(cells: Mapping[FillJob, Cell], executor: ExecutorParams) -> dict[FillJob, BaseException]:
     """Compute the missing shards of some cells, one cell after the other.
 
-    What cannot be done keeps no other from being done.
+    A cell that cannot be filled keeps no other from being filled.
 
     Returns
     -------
@@ -72,39 +71,43 @@ def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> dict[CellJob,
     Raises
     ------
     StoreError
-        If what workers have written does not show here.
+        If shards that workers have written do not show here.
     """
-    todo = {some: names for some in fillings if (names := some.todo())}
+    todo = _todo(cells)
     if not todo:
         return {}
     is_inline = executor.kind == "inline"
-    by_job = {some.job: some.cell for some in todo}
-    unread: dict[CellJob, dict[str, str]] = {job: {} for job in by_job}
-    errors: dict[CellJob, BaseException] = {}
-    n_objects = sum(some.cell.split.n_objects(names) for some, names in todo.items())
-    uses_gpu = any(job.device != "cpu" for job in by_job)
+    unread: dict[FillJob, dict[str, str]] = {job: {} for job in todo}
+    errors: dict[FillJob, BaseException] = {}
+    n_objects = sum(cells[job].split.n_objects(names) for job, names in todo.items())
+    uses_gpu = any(job.device != "cpu" for job in todo)
     # One process counts the images of a cell, several count the shards of all.
     with (
         progress("fill", 0 if is_inline else n_objects) as count,
         executor_of(executor, uses_gpu=uses_gpu) as run,
     ):
-        for ended in run(_tasks(todo, is_inline=is_inline)):
+        for ended in run(_tasks(cells, todo, is_inline=is_inline)):
             job, names, _ = ended.task.arguments
             if isinstance(ended, Done):
                 unread[job].update(ended.result)
-                count(by_job[job].split.n_objects(names))
+                count(cells[job].split.n_objects(names))
             elif isinstance(ended.error, REPORTED):
                 errors.setdefault(job, ended.error)
             else:
                 raise ended.error
     for job, images in unread.items():
         if images:
-            errors.setdefault(job, _unread_error(job, by_job[job], images))
-    _check_shown([some for some in todo if some.job not in errors])
+            errors.setdefault(job, _unread_error(job, cells[job], images))
+    _check_shown({job: cells[job] for job in todo if job not in errors})
     return errors
 
 
-def _unread_error(job: CellJob, cell: Cell, images: Unread) -> ImageError:
+def _todo(cells: Mapping[FillJob, Cell]) -> dict[FillJob, list[str]]:
+    """Names of the missing shards of each incomplete cell."""
+    return {job: names for job, cell in cells.items() if (names := cell.todo())}
+
+
+def _unread_error(job: FillJob, cell: Cell, images: Unread) -> ImageError:
     folder = job.place.images
     if not Path(folder).is_dir():
         return ImageError(
@@ -117,20 +120,23 @@ def _unread_error(job: CellJob, cell: Cell, images: Unread) -> ImageError:
     )
 
 
-def _tasks(todo: Mapping[Filling, Sequence[str]], *, is_inline: bool) -> Iterator[Task[Unread]]:
+def _tasks(
+    cells: Mapping[FillJob, Cell], todo: Mapping[FillJob, Sequence[str]], *, is_inline: bool
+) -> Iterator[Task[Unread]]:
     """One task per shard; if one process does all, one per cell, to overlap reading and writing."""
-    for some, names in todo.items():
-        for part in [tuple(names)] if is_inline else [(name,) for name in names]:
-            shard = "" if is_inline else f"shard {some.cell.split.shards[part[0]].index} of "
-            yield Task(f"{shard}{some.job}", fill_shards, (some.job, part, is_inline))
+    for job, names in todo.items():
+        for together in [tuple(names)] if is_inline else [(name,) for name in names]:
+            shard = cells[job].split.shards[together[0]].index
+            label = str(job) if is_inline else f"shard {shard} of {job}"
+            yield Task(label, fill_shards, (job, together, is_inline))
 
 
-def _check_shown(fillings: Sequence[Filling]) -> None:
+def _check_shown(cells: Mapping[FillJob, Cell]) -> None:
     """Wait until all written files appear here, with a note."""
     until, is_noted = time.monotonic() + LATE_S, False
-    while late := {some: names for some in fillings if (names := some.todo())}:
+    while late := _todo(cells):
         n_shards = counted(sum(map(len, late.values())), "shard")
-        folder = next(iter(late)).cell.folder.parent.absolute()
+        folder = cells[next(iter(late))].folder.parent.absolute()
         if time.monotonic() > until:
             raise StoreError(
                 f"shards that were computed must be in {folder}, got {n_shards} that are not: "
@@ -153,61 +159,62 @@ def run_cell(name: CellName, place: Split, params: ExtractParams, executor: Exec
     ImageError
         If images failed, after all shards without them were extracted and kept.
     """
-    split = prepared(name.split, params.shard_objects)
-    fillings = possible(name, place, params, split, split.names)
-    adopt_outputs(fillings)
-    one = settled(fillings, partial(device_of, params, executor))
-    with stoppable(f"finished shards are kept in {one.cell.folder}"):
-        compared = _filled(one, executor)
+    cells = jobs_of(name, place, params, prepared(name.split, params.shard_objects))
+    adopt_outputs(name, cells)
+    job = choose_device(cells, partial(device_of, params, executor))
+    cell = cells[job]
+    with stoppable(f"finished shards are kept in {cell.folder}"):
+        compared = _filled(job, cell, executor)
         check_unchanged()
-        publish(one.cell, name.outputs, compared)
+        publish(cell, name.outputs, compared)
 
 
-def adopt_outputs(fillings: Mapping[str, Filling]) -> int:
+def adopt_outputs(name: CellName, cells: Mapping[FillJob, Cell]) -> int:
     """Put the shards of a cell's outputs that the pool lacks into it.
 
     Parameters
     ----------
-    fillings
+    cells
         The cell on each device that its settings allow.
 
     Returns
     -------
     How many.
     """
-    if not all(one.cell.lacking() for one in fillings.values()):
+    if not all(cell.lacking() for cell in cells.values()):
         return 0
-    name = next(iter(fillings.values())).job.name
     with published_stores(name.outputs) as paths:
-        if not paths or not (found := fitting(fillings, paths)):
+        fit = fitting(cells, paths) if paths else None
+        if fit is None:
             return 0
-        n_shards, faults = adopt(found[1], found[0])
+        published, cell = fit
+        n_shards, faults = adopt(cell, published)
         for shard, fault in faults.items():
             _note_again(shard, name, fault)
         return n_shards
 
 
 def fitting(
-    fillings: Mapping[str, Filling], paths: Mapping[str, Path]
+    cells: Mapping[FillJob, Cell], paths: Mapping[str, Path]
 ) -> tuple[PublishedShards, Cell] | None:
     """Published stores whose shards serve a cell, on the device that made them; None if none do."""
+    by_device = {job.device: cell for job, cell in cells.items()}
     try:
         signature = open_store(paths["features"]).signature
-        one = fillings.get(str(signature.get("device")))
+        cell = by_device.get(str(signature.get("device")))
         # Before their arrays are opened: stores of another version may have others.
-        if one is None or not one.cell.fits(signature):
+        if cell is None or not cell.fits(signature):
             return None
-        return open_published(paths), one.cell
+        return open_published(paths), cell
     except StoreError as error:
         print(f"note: {error}", file=sys.stderr)
         return None
 
 
-def _filled(one: Filling, executor: ExecutorParams) -> Comparison:
+def _filled(job: FillJob, cell: Cell, executor: ExecutorParams) -> Comparison:
     """Fill a cell until every shard matches its digests."""
-    job, cell = one.job, one.cell
     for _ in range(N_FILLED):
-        if errors := fill([one], executor):
+        if errors := fill({job: cell}, executor):
             raise errors[job]
         compared = compare_shards(cell)
         if not compared.faults:

@@ -28,7 +28,7 @@ DEVICES: Final = ("cuda", "cpu")
 
 
 @dataclass(frozen=True)
-class CellJob:
+class FillJob:
     """A cell on a device.
 
     Attributes
@@ -69,32 +69,13 @@ class CellJob:
         }
         return {**full_signature(entries)}
 
-    def cell(self, split: PreparedSplit) -> Cell:
-        """The cell in the pool."""
-        known = row_of(self.params.family, self.name.model)
-        sizes = {"channel": known.n_channels, "encoder_channel": known.n_encoder_channels}
+    def cell(self, split: PreparedSplit, assigned: Collection[str] | None = None) -> Cell:
+        """The cell's shards in the pool; ``assigned`` as in ``Cell``."""
+        model = row_of(self.params.family, self.name.model)
+        sizes = {"channel": model.n_channels, "encoder_channel": model.n_encoder_channels}
         if self.name.with_masks:
-            sizes |= {"y": known.mask_side_px, "x": known.mask_side_px}
-        return Cell(self.signature, split, sizes)
-
-
-@dataclass(frozen=True, eq=False)
-class Filling:
-    """A cell being filled.
-
-    Attributes
-    ----------
-    own
-        Names of the shards that are this process's to see to.
-    """
-
-    job: CellJob
-    cell: Cell
-    own: Collection[str]
-
-    def todo(self) -> list[str]:
-        """Its missing shards, in row order."""
-        return [name for name in self.cell.lacking() if name in self.own]
+            sizes |= {"y": model.mask_side_px, "x": model.mask_side_px}
+        return Cell(self.signature, split, sizes, assigned=assigned)
 
 
 def prepared(split: str, shard_objects: int) -> PreparedSplit:
@@ -108,43 +89,49 @@ def prepared(split: str, shard_objects: int) -> PreparedSplit:
     return PreparedSplit(read_objects_of(split), shard_objects)
 
 
-def possible(
-    name: CellName, place: Split, params: ExtractParams, split: PreparedSplit, own: Collection[str]
-) -> dict[str, Filling]:
-    """A cell on each of the devices that its settings allow."""
+def jobs_of(
+    name: CellName,
+    place: Split,
+    params: ExtractParams,
+    split: PreparedSplit,
+    assigned: Collection[str] | None = None,
+) -> dict[FillJob, Cell]:
+    """A job for each device that the settings allow, with its cell; ``assigned`` as in ``Cell``."""
     devices = DEVICES if params.device == "auto" else (params.device,)
-    jobs = [CellJob(name, place, params, each, split.table.digest) for each in devices]
-    return {job.device: Filling(job, job.cell(split), own) for job in jobs}
+    jobs = [FillJob(name, place, params, device, split.table.digest) for device in devices]
+    return {job: job.cell(split, assigned) for job in jobs}
 
 
-def settled(fillings: Mapping[str, Filling], device: Callable[[], str]) -> Filling:
-    """The cell on the device that made all of its shards, else on the one that will compute.
+def choose_device(cells: Mapping[FillJob, Cell], find_device: Callable[[], str]) -> FillJob:
+    """The job on the device that made all of a cell's shards, else on the one that will compute.
 
     Parameters
     ----------
-    fillings
-        From ``possible``.
-    device
-        Asked only where something is lacking.
+    cells
+        From ``jobs_of``.
+    find_device
+        Says which device will compute; called only if a shard is missing.
 
     Raises
     ------
     StoreError
-        If GPUs have begun it, and none is here: it would be made anew on a processor, unasked.
+        If a GPU has begun the cell, and this machine has none: a processor would begin it anew.
     """
-    lacking = {each: len(one.cell.lacking()) for each, one in fillings.items()}
-    for each, one in fillings.items():
-        if not lacking[each]:
-            return one
-    here, n_shards = device(), len(one.cell.split.shards)
-    n_done = n_shards - lacking.get("cuda", n_shards)
-    if here == "cpu" and len(fillings) > 1 and n_done:
+    n_lacking = {job.device: len(cell.lacking()) for job, cell in cells.items()}
+    by_device = {job.device: job for job in cells}
+    for device, job in by_device.items():
+        if not n_lacking[device]:
+            return job
+    chosen = by_device[find_device()]
+    n_shards = len(cells[chosen].split.shards)
+    n_done = n_shards - n_lacking.get("cuda", n_shards)
+    if chosen.device == "cpu" and n_done:
         raise StoreError(
-            f"{one.job} must be finished on a GPU, as it was begun ({n_done} of "
+            f"{chosen} must be finished on a GPU, as it was begun ({n_done} of "
             f"{counted(n_shards, 'shard')} done), got none here; extract.device: cpu would begin "
             "it anew on this processor, and keep what the GPU has done"
         )
-    return fillings[here]
+    return chosen
 
 
 def device_here(setting: str) -> str:
@@ -161,7 +148,7 @@ def device_here(setting: str) -> str:
     return settled_device(setting).type
 
 
-def fill_shards(job: CellJob, names: tuple[str, ...], is_shown: bool) -> Unread:  # noqa: FBT001
+def fill_shards(job: FillJob, names: tuple[str, ...], is_shown: bool) -> Unread:  # noqa: FBT001
     """Compute shards of a cell, skipping those that exist when their turn comes.
 
     A model stays in memory for the next call.
@@ -258,7 +245,7 @@ class _Turns:
             self.end(name)
 
 
-def _split_of(job: CellJob, names: Sequence[str]) -> tuple[PreparedSplit, SplitImages]:
+def _split_of(job: FillJob, names: Sequence[str]) -> tuple[PreparedSplit, SplitImages]:
     """The split as it is here, with these shards, and its images."""
     # The signature came with the job; a new one has the versions of this process.
     difference = compare(replace(job).signature, job.signature)
@@ -279,6 +266,6 @@ def _split_of(job: CellJob, names: Sequence[str]) -> tuple[PreparedSplit, SplitI
 
 
 @lru_cache(maxsize=1)
-def _read_split(job: CellJob) -> tuple[PreparedSplit, SplitImages]:
+def _read_split(job: FillJob) -> tuple[PreparedSplit, SplitImages]:
     split = prepared(job.name.split, job.params.shard_objects)
     return split, SplitImages(Path(job.place.images), [str(file) for file in split.table.file])

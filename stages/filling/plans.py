@@ -8,7 +8,7 @@ from typing import Final
 from pipeline.sam.families import row_of
 from pipeline.vocabulary import N_PROPOSALS
 from stages.filling.fill_cells import fitting
-from stages.filling.job import possible
+from stages.filling.job import jobs_of
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import Params
 from stages.settings.signatures import (
@@ -114,7 +114,7 @@ def plan_split(split: str, params: Params) -> list[FillPlan]:
 
 
 def plan_cell(
-    name: CellName, split: PreparedSplit, own: Collection[str], params: Params
+    name: CellName, split: PreparedSplit, assigned: Collection[str], params: Params
 ) -> FillPlan:
     """Plan a cell of a prepared split.
 
@@ -123,20 +123,21 @@ def plan_cell(
 
     Parameters
     ----------
-    own
+    assigned
         Names of the shards that count.
     """
     why = reason_to_run(name, params.extract, split)
     if not why:
         return FillPlan(name)
-    fillings = possible(name, params.splits[name.split], params.extract, split, own)
-    lacking = min((one.cell.lacking() for one in fillings.values()), key=len)
+    cells = jobs_of(name, params.splits[name.split], params.extract, split)
+    lacking = min((cell.lacking() for cell in cells.values()), key=len)
     n_done = len(split.shards) - len(lacking)
     if n_done and why.startswith(MISSING):
         why = f"{n_done} of {counted(len(split.shards), 'shard')} done"
     is_there = all(path.exists() for path in name.outputs.values())
-    found = fitting(fillings, name.outputs) if is_there else None
-    todo = [one for one in lacking if one in own and not (found and one in found[0].names)]
+    fit = fitting(cells, name.outputs) if is_there else None
+    adopted = fit[0].names if fit else ()
+    todo = [shard for shard in lacking if shard in assigned and shard not in adopted]
     return FillPlan(name, why, len(todo), split.n_images(todo), split.n_objects(todo))
 
 

@@ -83,12 +83,15 @@ class Cell:
         Of its stores.
     sizes
         Of ``channel``, ``encoder_channel`` and, with masks, ``y`` and ``x``.
+    assigned
+        Names of the shards that this process computes; None is all.
     """
 
     signature: Mapping[str, object]
     split: PreparedSplit
     sizes: Mapping[str, int]
     pool: Path = POOL
+    assigned: Collection[str] | None = None
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -114,6 +117,11 @@ class Cell:
         """Names of the missing shards, in row order."""
         there = names_in(self.folder)
         return [name for name in self.split.shards if name not in there]
+
+    def todo(self) -> list[str]:
+        """Names of the missing shards that are assigned to this process, in row order."""
+        lacking = self.lacking()
+        return [n for n in lacking if self.assigned is None or n in self.assigned]
 
     def features_path(self, name: str) -> Path:
         """File of a shard's features."""

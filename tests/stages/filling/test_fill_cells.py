@@ -88,7 +88,10 @@ def parts(of: int) -> list[set[tuple[str, str]]]:
     params = read_params()
     names = choose_names([f"{SPLIT}/tiny/*"], params)
     found = [choose(names, params, (number, of)) for number in range(1, of + 1)]
-    return [{(str(some.job), shard) for some in chosen for shard in some.own} for chosen in found]
+    return [
+        {(str(job), shard) for job, cell in cells.items() for shard in cell.assigned or ()}
+        for cells in found
+    ]
 
 
 def test_parts_are_disjoint_cover_all_and_stay_the_same_while_shards_appear() -> None:
