@@ -27,9 +27,9 @@ def write_coco(
     annotations
         The JSON file.
     scenes
-        Taken one at a time.
+        They are drawn one at a time, so that memory holds one.
     categories
-        Categories that scenes may have; their ids count from 1.
+        Names of all categories; their ids count from 1.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def write_coco(
     Raises
     ------
     ValueError
-        If a scene has another category.
+        If a scene has a category that is not listed.
     """
     images.mkdir(parents=True, exist_ok=True)
     image_items: list[dict[str, Any]] = []
@@ -65,11 +65,11 @@ def write_coco(
 def _annotations(scene: Scene, categories: Sequence[str]) -> Iterator[dict[str, Any]]:
     for mask, category in zip(scene.masks, scene.categories, strict=True):
         y, x = np.nonzero(mask)
-        left, top = int(x.min()), int(y.min())
+        x_px, y_px = int(x.min()), int(y.min())
         yield {
             "category_id": categories.index(category) + 1,
             "segmentation": {"size": list(mask.shape), "counts": encode_rle(mask)},
             "area": int(mask.sum()),
-            "bbox": [left, top, int(x.max()) + 1 - left, int(y.max()) + 1 - top],
+            "bbox": [x_px, y_px, int(x.max()) + 1 - x_px, int(y.max()) + 1 - y_px],
             "iscrowd": 0,
         }

@@ -14,7 +14,7 @@ N_HEX: Final = 12
 N_CHARACTERS: Final = 100
 """Most characters of a value in a message."""
 
-# Looks at the first items of a container only: a value may be a whole file.
+# Only the first items of a container are shown: a value may be a whole file.
 _SHORT: Final = Repr()
 _SHORT.maxlevel = 4
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxset = _SHORT.maxfrozenset = _SHORT.maxdict = 20
@@ -39,8 +39,8 @@ class WeightsError(ValueError):
 
 def listed(names: Sequence[str], n_most: int = N_LISTED, separator: str = ", ") -> str:
     """The first few names, and how many more there are."""
-    rest = f" and {len(names) - n_most} more" if len(names) > n_most else ""
-    return separator.join(names[:n_most]) + rest
+    n_more = len(names) - n_most
+    return separator.join(names[:n_most]) + (f" and {n_more} more" if n_more > 0 else "")
 
 
 def counted(n: int, noun: str) -> str:
@@ -71,13 +71,14 @@ def printable(text: str) -> str:
     'a\\x1b[31m.png'
     """
     return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
     )
 
 
 @contextmanager
 def faults_of(split: str) -> Iterator[None]:
-    """Add the split's name to errors about its data."""
+    """Name the split in errors about its data."""
     try:
         yield
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Modules that only extras of ``pyproject.toml`` install, and the advice if one is absent.
+"""Modules that only extras of ``pyproject.toml`` install, and how to install an absent one.
 
 Imports only the standard library, since it must work where little is installed.
 """
@@ -23,18 +23,18 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Modules by the smallest extra that installs them; reading stores on disk needs none."""
 
-ALONE: Final = ("huggingface_hub",)
-"""Modules that no extra brings, and whose package has their name."""
+WITHOUT_EXTRA: Final = ("huggingface_hub",)
+"""Modules that no extra installs; the package of each has the module's name."""
 
 
 def absent(module: str) -> str | None:
-    """How to install an absent module; None for one that this project does not use.
+    """The message about an absent module; None for a module that this project does not use.
 
     >>> absent("torch.nn")
     "torch must be installed, got none: pip install 'usam-cache[predict]'"
     """
     top = module.partition(".")[0]
-    if top in ALONE:
+    if top in WITHOUT_EXTRA:
         return f"{top} must be installed, got none: pip install {top}"
     for extra, modules in EXTRAS.items():
         if top in modules:

@@ -1,7 +1,7 @@
-"""Writes files and folders whole or not at all; every output is written by it.
+"""Writes files and folders whole or not at all; every output is written by this module.
 
-Each is made under a temporary name that no other process uses, so that any number of them may make
-the same one.
+A file or folder gets a temporary name that no other process uses, and its own name when it is
+finished. So any number of processes may write the same output at a time.
 """
 
 import ctypes
@@ -23,13 +23,13 @@ SUFFIX: Final = ".partial"
 
 BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 NAMESPACE: Final = Path("/proc/self/ns/pid")
-"""Where Linux tells of the boot, and of the processes that share their numbers."""
+"""Where Linux names the boot, and the namespace in which process numbers are unique."""
 
 TAG: Final = re.compile(r"([0-9a-f]{8})-(\d+)-[0-9a-f]{8}")
-"""Machine and process that write a file, in its temporary name."""
+"""Machine, process and random digits in a temporary name."""
 
 TAKEN: Final = (errno.ENOTEMPTY, errno.EEXIST)
-"""Errors of renaming a folder to a name that another one has."""
+"""Errors of renaming a folder to a name that another folder has."""
 
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
@@ -58,18 +58,18 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _made(path: Path, *, is_first: bool = False) -> Iterator[Path]:
-    """A temporary name for a file, which gets its own when the block succeeds."""
+    """A temporary path for a file, which is renamed to ``path`` when the block succeeds."""
     partial = _partial(path)
     with named_disk_errors(path):
         try:
             yield partial
             # First the bytes, then the name: a loss of power may otherwise leave an empty file.
-            _flush_one(partial)
+            _flush(partial)
             if not is_first or not _is_linked(partial, path):
                 partial.replace(path)
         finally:
-            partial.unlink(missing_ok=True)  # there where both names were of one file already
-        _flush_one(path.parent)
+            partial.unlink(missing_ok=True)  # a hard link, or a file that was not renamed
+        _flush(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -79,7 +79,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write readable JSON, keys in the given order, whole or not at all."""
+    """Write indented JSON, keys in the mapping's order, whole or not at all."""
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -100,23 +100,23 @@ def whole_folder(path: Path) -> Iterator[Path]:
     with named_disk_errors(path):
         try:
             yield partial
-            for made in (partial, *partial.rglob("*")):
-                _flush_one(made)
+            for written in (partial, *partial.rglob("*")):
+                _flush(written)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
         is_placed = not path.exists() and _is_first(partial, path)
-        if not is_placed and not _exchange(partial, path):
+        if not is_placed and not _is_exchanged(partial, path):
             # A folder cannot be renamed over one that is not empty.
             path.rename(former)
             partial.rename(path)
-        _flush_one(path.parent)
+        _flush(path.parent)
     for leftover in (partial, former):
         shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _is_first(partial: Path, path: Path) -> bool:
-    """Put a folder in a place that is free; False if it is not."""
+    """Rename a folder to a path that is free; False if another folder is there."""
     try:
         partial.rename(path)
     except OSError as error:
@@ -130,7 +130,7 @@ def _is_first(partial: Path, path: Path) -> bool:
 def passing_folder(path: Path) -> Iterator[Path]:
     """A new folder beside ``path``, readable by its owner alone and removed after the block.
 
-    What a kill leaves goes with the next block of the same path on the same machine.
+    A folder that a kill left is removed by the next block of the same path on the same machine.
     """
     partial = _partial(path)
     partial.mkdir(mode=0o700)
@@ -143,21 +143,21 @@ def passing_folder(path: Path) -> Iterator[Path]:
 
 
 def put_file(path: Path, data: bytes, *, is_first: bool = False) -> None:
-    """Make a file appear whole, whatever was at its place or is written there.
+    """Write bytes to a file that appears whole, in place of a file that may be there.
 
-    What other links of a replaced file show stays as it was.
+    Other hard links of a replaced file keep its bytes.
 
     Parameters
     ----------
     is_first
-        Leave a file that is there already, where the file system has hard links to tell.
+        Whether a file that is there already stays, on file systems with hard links.
     """
     with _made(path, is_first=is_first) as partial:
         partial.write_bytes(data)
 
 
 def _is_linked(partial: Path, path: Path) -> bool:
-    """Give a file its name unless another has it; False where there are no hard links."""
+    """Give a file its final name unless it is taken; False if the disk has no hard links."""
     try:
         path.hardlink_to(partial)
     except FileExistsError:
@@ -168,17 +168,17 @@ def _is_linked(partial: Path, path: Path) -> bool:
 
 
 def put_link(source: Path, target: Path) -> None:
-    """Make a hard link of a file, or a copy, appear whole, whatever was at its place."""
+    """Make a hard link or a copy of a file appear whole, in place of a file that may be there."""
     with _made(target) as partial:
         link_or_copy(source, partial)
 
 
 def begin_file(path: Path) -> Path:
-    """Mark a file as being written by an empty one beside it; another process may be first.
+    """Mark a file as being written, by an empty file beside it.
 
     Returns
     -------
-    The empty file, to be removed in the end.
+    The empty file, which the caller removes in the end.
     """
     partial = _partial(path)
     with named_disk_errors(path):
@@ -188,7 +188,7 @@ def begin_file(path: Path) -> Path:
 
 def begun_files(folder: Path) -> set[str]:
     """Names of files that others are writing in a folder; removes marks of dead processes."""
-    found = set()
+    begun = set()
     with suppress(FileNotFoundError):
         for entry in os.scandir(folder):
             if not entry.name.startswith(".") or not entry.name.endswith(SUFFIX):
@@ -196,39 +196,39 @@ def begun_files(folder: Path) -> set[str]:
             if is_left(entry.name):
                 Path(entry).unlink(missing_ok=True)
             else:
-                found.add(entry.name[1:].rsplit(".", 2)[0])
-    return found
+                begun.add(entry.name[1:].rsplit(".", 2)[0])
+    return begun
 
 
 def _leftovers(path: Path) -> list[Path]:
     """Partial files or folders left by dead processes of this machine."""
-    names = [entry.name for entry in os.scandir(path.parent)]
-    own = [name for name in names if name.startswith(f".{path.name}.") and name.endswith(SUFFIX)]
-    return [path.with_name(name) for name in own if is_left(name)]
+    prefix = f".{path.name}."
+    names = [entry.name for entry in os.scandir(path.parent) if entry.name.startswith(prefix)]
+    return [path.with_name(name) for name in names if name.endswith(SUFFIX) and is_left(name)]
 
 
 def _partial(path: Path) -> Path:
-    """A temporary name beside a path, in a folder that is there."""
+    """A temporary path beside ``path``, whose folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".{path.name}.{new_tag()}{SUFFIX}")
 
 
 def new_tag() -> str:
-    """Part of a file's name that no other process and no other call uses."""
+    """Tag for a file's name that no other process and no other call uses."""
     return f"{_machine()}-{os.getpid()}-{uuid4().hex[:8]}"
 
 
 def is_left(name: str) -> bool:
     """Whether a file's name has the tag of a process of this machine that has ended."""
-    found = TAG.search(name)
-    return found is not None and found[1] == _machine() and not _lives(int(found[2]))
+    tag = TAG.search(name)
+    return tag is not None and tag[1] == _machine() and not _lives(int(tag[2]))
 
 
 def _machine() -> str:
-    known = [socket.gethostname()]
+    names = [socket.gethostname()]
     with suppress(OSError):  # systems other than Linux: the host alone
-        known += [BOOT.read_text(), os.readlink(NAMESPACE)]  # noqa: PTH115 - a link to no path
-    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:8]
+        names += [BOOT.read_text(), os.readlink(NAMESPACE)]  # noqa: PTH115 - a link to no path
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
 
 
 def _lives(pid: int) -> bool:
@@ -237,11 +237,11 @@ def _lives(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True  # another user's
+        return True  # a process of another user
     return True
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def _is_exchanged(first: Path, second: Path) -> bool:
     """Swap two paths atomically; False where the system cannot.
 
     Python has no call for it. Systems other than Linux, and some network file systems, cannot.
@@ -249,13 +249,13 @@ def _exchange(one: Path, other: Path) -> bool:
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False
-    names = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other))
+    names = (_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second))
     if rename(*names, _RENAME_EXCHANGE) == 0:
         return True
     code = ctypes.get_errno()
     if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
         return False
-    raise OSError(code, os.strerror(code), str(one), None, str(other))
+    raise OSError(code, os.strerror(code), str(first), None, str(second))
 
 
 @contextmanager
@@ -284,8 +284,8 @@ def link_or_copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _flush_one(path: Path) -> None:
-    """Wait until a file or the names in a folder are on disk."""
+def _flush(path: Path) -> None:
+    """Wait until a file's bytes, or the names in a folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Where everything is, relative to the root of the repository."""
+"""Paths of all files and folders, relative to the root of the repository."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ POOL: Final = CACHE / "pool"
 """Shards of cells, outside of every tracked output."""
 
 WORK: Final = CACHE / "work"
-"""State to resume from: studies, and training of the mini family."""
+"""Unfinished work that a stage resumes: searches, and training of the mini family."""
 
 HEADS: Final = Path("heads")
 """Trained heads and their tuned hyperparameters."""
@@ -21,7 +21,6 @@ RESULTS: Final = Path("results")
 
 RUNTIME_PATH: Final = RESULTS / "runtime.csv"
 """Seconds of every model and method on the machine that measured them."""
-
 
 MAKERS: Final = (
     (r"data/shapes/.+", ("shapes",)),
@@ -35,8 +34,10 @@ MAKERS: Final = (
     (r"results/gallery/([^/]+)/.+", ("gallery@{}",)),
     (r"results/runtime\.\w+", ("runtime",)),
 )
-"""Paths and the DVC stages that make them; the first matching row counts. The second
-stage of the identity view is that of a train split."""
+"""Patterns of paths, each with the DVC stages that make them; the first match counts.
+
+Features of the identity view have two stages: the second makes those of a train split.
+"""
 
 
 def remedy(path: Path) -> str:
@@ -50,15 +51,14 @@ def remedy(path: Path) -> str:
     ''
     """
     for pattern, stages in MAKERS:
-        found = re.fullmatch(pattern, path.as_posix())
-        if found:
-            commands = [f"`dvc repro {stage.format(*found.groups())}`" for stage in stages]
+        if match := re.fullmatch(pattern, path.as_posix()):
+            commands = [f"`dvc repro {stage.format(*match.groups())}`" for stage in stages]
             return f"; {' or, for a train split, '.join(commands)} makes it"
     return ""
 
 
 def located(path: Path, cache: str | Path) -> str | Path:
-    """Where a path below ``CACHE`` is in a cache that lies elsewhere.
+    """Path or address of a store in a cache that lies elsewhere than in ``CACHE``.
 
     >>> located(objects_path("val"), "s3://lab/usam/cache/")
     's3://lab/usam/cache/objects/val.zarr'

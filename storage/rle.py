@@ -55,13 +55,13 @@ def parse_counts(counts: str) -> Counts:
     Raises
     ------
     DataError
-        If a character is out of range, or a number is too long or has no end.
+        If a character is out of range, or a number is too long or cut short.
 
     Notes
     -----
-    A character holds five bits of a number, lowest first; its bit 32 says that more follow, and
-    bit 16 of a number's last character that it is negative. From the fourth on, numbers are
-    differences from the run before the last.
+    A character holds five bits of a number, the lowest first. Its bit 32 says that the number
+    continues; bit 16 of a number's last character says that it is negative. From the fourth on,
+    numbers are differences from the run two places before.
     """
     code = np.frombuffer(counts.encode(errors="surrogatepass"), np.uint8).astype(np.int64)
     is_last = (code - _FIRST_CHARACTER) & 32 == 0
@@ -89,7 +89,7 @@ def compress_runs(runs: Sequence[int], height_px: int, width_px: int) -> str:
     Raises
     ------
     DataError
-        If a run is negative or they do not cover the image exactly.
+        If a run is negative, or the runs do not cover the image exactly.
     """
     check_runs(np.asarray(runs, np.int64), height_px, width_px)
     rle: dict[str, Any] = {"size": [height_px, width_px], "counts": list(runs)}
@@ -102,7 +102,7 @@ def check_runs(runs: Counts, height_px: int, width_px: int) -> None:
     Raises
     ------
     DataError
-        Saying how many pixels there are and how many the runs cover.
+        If a run is negative, or the runs cover more or fewer pixels than the image has.
     """
     if runs.min(initial=0) < 0:
         raise DataError(f"RLE runs must be >= 0, got {runs.min()}")

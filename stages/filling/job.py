@@ -1,4 +1,4 @@
-"""One cell to fill, and the work of a process that fills it; its first shard imports the models."""
+"""A job, which fills a cell on a device, and the work of a process that computes its shards."""
 
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -21,20 +21,20 @@ from storage.store.signature import compare, versions
 from storage.store.writing import full_signature
 
 Unread = Mapping[str, str]
-"""Images that keep shards from being there, by their files, with their reasons."""
+"""Why images cannot be read, by their files: shards with these images stay missing."""
 
 DEVICES: Final = ("cuda", "cpu")
-"""Devices whose numbers differ."""
+"""Devices, whose results differ in the last digits."""
 
 
 @dataclass(frozen=True)
 class FillJob:
-    """A cell on a device.
+    """A cell to compute on a device; this travels to the processes that compute.
 
     Attributes
     ----------
     objects_digest
-        Of the split as whoever asks sees it.
+        Digest of the split's objects where the job was made.
     """
 
     name: CellName
@@ -84,7 +84,7 @@ def prepared(split: str, shard_objects: int) -> PreparedSplit:
     Raises
     ------
     StoreError
-        If it is not prepared, or its store is damaged.
+        If the split is not prepared, or its store is damaged.
     """
     return PreparedSplit(read_objects_of(split), shard_objects)
 
@@ -140,7 +140,7 @@ def device_here(setting: str) -> str:
     Raises
     ------
     ParamsError
-        If there is none such.
+        If this machine has no such device.
     """
     # The models take seconds to import, and most importers of this module compute nothing.
     from stages.extraction.models import settled_device  # noqa: PLC0415
@@ -149,21 +149,21 @@ def device_here(setting: str) -> str:
 
 
 def fill_shards(job: FillJob, names: tuple[str, ...], is_shown: bool) -> Unread:  # noqa: FBT001
-    """Compute shards of a cell, skipping those that exist when their turn comes.
+    """Compute shards of a cell; shards that another process finishes meanwhile are skipped.
 
-    A model stays in memory for the next call.
+    The model stays in memory for the next call.
 
     Parameters
     ----------
     is_shown
-        Whether to show how far they are.
+        Whether a progress bar is shown.
 
     Raises
     ------
     StoreError
-        If the split is another one here, or the versions that compute.
+        If the objects of the split, or the versions of the libraries, are others in this process.
     ParamsError
-        If the device of the job is not there.
+        If this machine lacks the device of the job.
     WeightsError
         If the weights are missing, damaged or of another architecture.
     """
@@ -246,8 +246,8 @@ class _Turns:
 
 
 def _split_of(job: FillJob, names: Sequence[str]) -> tuple[PreparedSplit, SplitImages]:
-    """The split as it is here, with these shards, and its images."""
-    # The signature came with the job; a new one has the versions of this process.
+    """The split as this process reads it, with these shards, and its images."""
+    # The job's signature was made elsewhere; a copy of the job has the versions of this process.
     difference = compare(replace(job).signature, job.signature)
     if difference is not None:
         raise StoreError(

@@ -1,4 +1,4 @@
-"""What the cells of ``params.yaml`` take, what they lack and why, before anything runs."""
+"""Plans the cells of ``params.yaml``: which shards are missing, why, and their bytes."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -36,16 +36,16 @@ MISSING: Final = "missing"
 
 @dataclass(frozen=True)
 class FillPlan:
-    """A cell, and what it lacks.
+    """A cell, and the shards that it lacks.
 
     Attributes
     ----------
     why
-        Why it is to be made; empty if it is complete on disk under the present settings.
+        Why the cell must be made; empty if its stores are complete under the present settings.
     n_shards, n_images, n_objects
-        What is lacking.
+        Missing shards, and the images and objects in them.
     is_exact
-        Whether they were counted, not estimated.
+        Whether these were counted, not estimated.
     """
 
     name: CellName
@@ -76,21 +76,21 @@ def prepared_as_set(split: str, params: Params) -> PreparedSplit:
     Raises
     ------
     StoreError
-        If it is not prepared as they say.
+        If the split is not prepared, or under other settings.
     """
-    asked = objects_settings(split, params.splits[split], params.prepare)
-    return PreparedSplit(read_objects(objects_path(split), asked), params.extract.shard_objects)
+    settings = objects_settings(split, params.splits[split], params.prepare)
+    return PreparedSplit(read_objects(objects_path(split), settings), params.extract.shard_objects)
 
 
 def plan_split(split: str, params: Params) -> list[FillPlan]:
-    """Plan the cells of a split by its objects or, if none have these settings, its annotations.
+    """Plan the cells of a split by its prepared objects or, without these, by its annotations.
 
     Raises
     ------
     ParamsError
         If the reader does not fit its settings.
     DataError
-        If the data set is not there, or breaks a rule of its layout.
+        If the data set is missing, or breaks a rule of its layout.
     """
     cells = cells_of(split, params)
     try:
@@ -118,8 +118,8 @@ def plan_cell(
 ) -> FillPlan:
     """Plan a cell of a prepared split.
 
-    No worker is asked what it computes on: of two devices, the one that has done most counts. What
-    DVC's cache alone has of the cell's outputs does not count as there.
+    No worker is asked for its device: of two devices, the one with most shards in the pool counts.
+    Outputs that are only in DVC's cache count as missing.
 
     Parameters
     ----------
@@ -142,45 +142,45 @@ def plan_cell(
 
 
 def cell_bytes(cell: CellName, n_objects: int, family: str) -> tuple[int, int, int]:
-    """Bytes of features, uncompressed, and of masks, at least and at most."""
-    sizes = row_of(family, cell.model)
+    """Bytes of uncompressed features, and fewest and most bytes of masks."""
+    model = row_of(family, cell.model)
     fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
-    widths = {"channel": sizes.n_channels, "encoder_channel": sizes.n_encoder_channels}
+    widths = {"channel": model.n_channels, "encoder_channel": model.n_encoder_channels}
     dims = {**fixed, **widths, "prompt": len(cell.prompts)}
     n_masks = N_PROPOSALS * len(cell.prompts) * n_objects if cell.with_masks else 0
-    low, high = mask_bytes(sizes.mask_side_px)
+    low, high = mask_bytes(model.mask_side_px)
     return n_objects * object_bytes("features", dims), n_masks * low, n_masks * high
 
 
 def reason_to_run(cell: CellName, params: ExtractParams, split: PreparedSplit | None) -> str:
     """Why a cell must be made; empty if it is complete under these settings, objects and images.
 
-    Of its contents, the digests of images alone are read.
+    Of the arrays, only the digests of images are read.
 
     Parameters
     ----------
     split
-        The split of the cell, if it is prepared.
+        The split of the cell; None if it is not prepared.
     """
-    asked = cell_settings(params, cell)
+    settings = cell_settings(params, cell)
     if params.decoder_batch != "auto":
-        asked["decoder_batch"] = params.decoder_batch
+        settings["decoder_batch"] = params.decoder_batch
     absent = [kind for kind, path in cell.outputs.items() if not path.exists()]
     if len(absent) == len(cell.outputs):
-        return MISSING if split is None else _missing(cell, asked, params.device, split)
+        return MISSING if split is None else _missing(cell, settings, params.device, split)
     if absent:
         return f"{absent[0]} missing"
-    faults = (_fault(kind, path, asked, split) for kind, path in cell.outputs.items())
+    faults = (_fault(kind, path, settings, split) for kind, path in cell.outputs.items())
     return next(filter(None, faults), "")
 
 
-def _fault(kind: str, path: Path, asked: dict[str, object], split: PreparedSplit | None) -> str:
-    """Why a store is not that of a cell under these settings; empty if it is."""
+def _fault(kind: str, path: Path, settings: dict[str, object], split: PreparedSplit | None) -> str:
+    """Why a store does not belong to a cell under these settings; empty if it does."""
     of_split = {} if split is None else {"objects_digest": split.table.digest}
     try:
-        # Before the rest is looked at: stores of earlier versions have other arrays.
+        # Before the arrays are checked: stores of earlier versions have others.
         signature = read_description(files_at(path))[2]
-        if changes := compare(signature, asked | of_split):
+        if changes := compare(signature, settings | of_split):
             return changes
         store = open_complete(path, kind, {})
         if split is None or kind == "masks":
@@ -190,22 +190,18 @@ def _fault(kind: str, path: Path, asked: dict[str, object], split: PreparedSplit
         return "damaged"
 
 
-def _missing(cell: CellName, asked: Mapping[str, object], device: str, split: PreparedSplit) -> str:
-    """Whether the pool has shards of a cell without stores that other settings made.
-
-    Parameters
-    ----------
-    device
-        That of shards to be computed, or ``auto``: stores of another one would stay.
-    """
-    wanted = (
-        of_rows(asked) | versions(*LIBRARIES) | ({} if device == "auto" else {"device": device})
-    )
-    kept = {"stores": list(cell.outputs), "model": wanted["model"], "view": cell.view.name}
+def _missing(
+    cell: CellName, settings: Mapping[str, object], device: str, split: PreparedSplit
+) -> str:
+    """Say that a cell has no stores, and whether the pool has its shards under other settings."""
+    present = of_rows(settings) | versions(*LIBRARIES)
+    if device != "auto":
+        present["device"] = device
+    identity = {"stores": list(cell.outputs), "model": present["model"], "view": cell.view.name}
     others = {
-        compare(settings, wanted) or ""
-        for settings in settings_of(split.names)
-        if not compare(settings, kept)
+        compare(in_pool, present) or ""
+        for in_pool in settings_of(split.names)
+        if not compare(in_pool, identity)
     }
     changes = min(others - {""}, default="")
     return f"{MISSING}, done under other settings ({changes})" if changes else MISSING

@@ -1,4 +1,4 @@
-"""Weights of the SAM2 models: place, source and state; some are in Hugging Face's cache."""
+"""Weights of the models: where their files are and come from, and whether they are intact."""
 
 import csv
 import os
@@ -13,23 +13,29 @@ from storage.files.download import download, is_intact
 from storage.folders import sha256_file
 
 TABLES: Final = Path(__file__).parent
-"""One CSV per family, so that a stage can depend on the family it uses."""
+"""Folder with one CSV per family, so that a stage depends on the table of its family alone."""
 
-BASE_URL: Final = "https://dl.fbaipublicfiles.com/segment_anything_2"
+META_URL: Final = "https://dl.fbaipublicfiles.com/segment_anything_2"
 """Where Meta serves its files: ``<folder>/<file>`` below it."""
 
 State = Literal["intact", "missing", "damaged", "unlisted"]
-"""State of a weights file: as listed; absent; of another sha256; there, but with none listed."""
+"""State of a weights file: as listed; absent; of another sha256; there, but no sha256 is listed."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """One line of a family's table.
 
-    ``config`` is the name of the model's configuration in the ``sam2`` package, empty for ``mini``,
-    whose configurations are in this project. ``folder`` is the one on Meta's server or, with an
-    owner, the repository of Hugging Face; it is empty where the file comes with the package.
-    ``sha256`` is listed or, of a repository's file that has none listed, recorded on first use.
+    Attributes
+    ----------
+    config
+        Name of the model's configuration in the ``sam2`` package; empty for ``mini``, whose
+        configurations are in this project.
+    folder
+        Folder on Meta's server or, with an owner, a repository of Hugging Face; empty if the file
+        comes with this package.
+    sha256
+        Listed or, for a repository's file without a listed sha256, recorded on first use.
     """
 
     family: str
@@ -54,7 +60,7 @@ class Checkpoint:
 
     @property
     def digest_path(self) -> Path:
-        """Where the sha256 of a file is recorded that has none listed; a clone shares it by git."""
+        """File that records the sha256 if the table lists none; git shares it with clones."""
         return self.path.with_name(f"{self.file}.sha256")
 
 
@@ -86,7 +92,7 @@ def checkpoint(family: str, model: str) -> Checkpoint:
 
 
 def _recorded(record: Checkpoint) -> Checkpoint:
-    """The line with the sha256 of the first file that was there."""
+    """The line with the sha256 of the first file that was used, recorded now if it is not yet."""
     if not record.digest_path.exists():
         path = _there(record)
         if path is None:
@@ -101,11 +107,11 @@ def _there(record: Checkpoint) -> Path | None:
     if record.path.exists():
         return record.path
     cache = _hub_cache()
-    if record.sha256:  # names a large file, whatever its repository
+    if record.sha256:  # Hugging Face names large files by it, in every repository
         for blob in cache.glob(f"models--*/blobs/{record.sha256}"):
             return blob
     folder = cache / f"models--{record.folder.replace('/', '--')}"
-    revision = folder / "refs" / "main"  # as it was when it was last downloaded
+    revision = folder / "refs" / "main"  # of the last download
     if not record.is_on_hub or not revision.is_file():
         return None
     path = folder / "snapshots" / revision.read_text("utf-8").strip() / record.file
@@ -144,7 +150,7 @@ def state(record: Checkpoint) -> State:
 def verified_weights(family: str, model: str) -> tuple[Path, str]:
     """Path and sha256 of a model's weights, after comparing the file with its listed sha256.
 
-    Where there is no such file, one that Hugging Face's library has downloaded will do.
+    If the file is missing, a file that Hugging Face's library has downloaded is used.
 
     Raises
     ------
@@ -173,7 +179,7 @@ def verified_weights(family: str, model: str) -> tuple[Path, str]:
 
 
 def models_there(family: str) -> tuple[str, ...]:
-    """Models of a family whose weights are there, from small to large; their bytes are not read."""
+    """Models of a family whose weights are on the disk, the smallest first; no file is read."""
     records = zip(models_of(family), checkpoints(family), strict=True)
     return tuple(model for model, record in records if _there(record) is not None)
 
@@ -184,7 +190,7 @@ def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
     Raises
     ------
     WeightsError
-        If the family is not one that is downloaded, the server cannot be read or serves another
+        If the family's weights are not downloaded, the server cannot be read or serves another
         file, or the file cannot be written.
     """
     if record.is_on_hub:
@@ -194,14 +200,14 @@ def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
             f"family must be one that is downloaded, got {record.family!r}: "
             f"its weights are kept as {record.path}"
         )
-    url = f"{BASE_URL}/{record.folder}/{record.file}"
+    url = f"{META_URL}/{record.folder}/{record.file}"
     return download(url, record.path, record.sha256, progressbar=progressbar)
 
 
 def _fetch_from_hub(record: Checkpoint) -> Path:
     """Download a repository's file into the cache of Hugging Face's library, unless it is there."""
     if not record.path.exists() and state(record) != "intact":
-        hub, errors = (import_module(f"huggingface_hub{part}") for part in ("", ".errors"))
+        hub, errors = (import_module(f"huggingface_hub{name}") for name in ("", ".errors"))
         try:
             hub.hf_hub_download(record.folder, record.file)
         except errors.GatedRepoError as error:

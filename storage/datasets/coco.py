@@ -18,8 +18,8 @@ from storage.rle import compress_runs
 EVERYTHING: Final = "everything"
 
 PROMPT_KINDS: Final = ("box", "clicks", EVERYTHING)
-"""What is read as the prompt: ``bbox`` (x, y, w, h), the labelled ``keypoints`` (x, y, v), or none
-but the images, whose objects are all to be found."""
+"""Prompts of a COCO file: ``bbox`` (x, y, w, h), the labelled ``keypoints`` (x, y, v), or none, to
+segment everything in its images."""
 
 NO_CATEGORY: Final = 1
 """Category of an annotation that has none."""
@@ -35,7 +35,7 @@ ImagesById = Mapping[int | str, ImageRecord]
 
 
 def list_coco(source: Source) -> tuple[Medium, ...]:
-    """Images of a COCO instances file in its order; annotations of an image in the file's order.
+    """Images of a COCO instances file, and the annotations of each, in the file's order.
 
     Polygons and both forms of RLE are read; crowds are counted and left out.
 
@@ -43,40 +43,37 @@ def list_coco(source: Source) -> tuple[Medium, ...]:
     ------
     DataError
         If the file is not of this layout, an annotation's image is missing, a mask is malformed
-        or of another size than its image, or two share an id.
+        or of another size than its image, or two images or annotations share an id.
     """
     path = source.annotations
     content = load_json(path, "a file of COCO instances")
-    items: list[list[Any]] = [
-        value(content, key, (list,), str(path)) for key in ("images", "annotations")
-    ]
-    known = parse_images(path, items[0])
-    by_image = group_annotations(path, items[1], known)
+    images = parse_images(path, value(content, "images", (list,), str(path)))
+    by_image = group_annotations(path, value(content, "annotations", (list,), str(path)), images)
     return tuple(
         Medium(f"COCO image {image.file}", partial(_read, path, image, by_image[image_id]))
-        for image_id, image in known.items()
+        for image_id, image in images.items()
         if image_id in by_image
     )
 
 
 def parse_images(path: Path, items: list[Any]) -> ImagesById:
     """Images of a COCO file by id, their ids and names checked."""
-    known: dict[int | str, ImageRecord] = {}
+    images: dict[int | str, ImageRecord] = {}
     for k, item in enumerate(items):
-        what = f"{path}: images[{k}]"
-        image_id = value(item, "id", (int, str), what)
-        if image_id in known:
-            raise DataError(f"{what} must have an id of its own, got {shown(image_id)} again")
-        known[image_id] = ImageRecord(
-            file=_file(item, what),
-            height_px=count(item, "height", what),
-            width_px=count(item, "width", what),
+        label = f"{path}: images[{k}]"
+        image_id = value(item, "id", (int, str), label)
+        if image_id in images:
+            raise DataError(f"{label} must have an id of its own, got {shown(image_id)} again")
+        images[image_id] = ImageRecord(
+            file=_file(item, label),
+            height_px=count(item, "height", label),
+            width_px=count(item, "width", label),
         )
-    files = Counter(str(PurePosixPath(image.file)) for image in known.values())
+    files = Counter(str(PurePosixPath(image.file)) for image in images.values())
     repeated = [file for file, n in files.items() if n > 1]
     if repeated:
         raise DataError(f"{path}: images must have files of their own, got {listed(repeated)}")
-    return known
+    return images
 
 
 def group_annotations(
@@ -87,11 +84,11 @@ def group_annotations(
     ids: set[int] = set()
     strays: list[str] = []
     for k, item in enumerate(items):
-        what = f"{path}: annotations[{k}]"
-        object_id = value(item, "id", (int,), what)
-        image_id = value(item, "image_id", (int, str), what)
+        label = f"{path}: annotations[{k}]"
+        object_id = value(item, "id", (int,), label)
+        image_id = value(item, "image_id", (int, str), label)
         if object_id in ids:
-            raise DataError(f"{what} must have an id of its own, got {shown(object_id)} again")
+            raise DataError(f"{label} must have an id of its own, got {shown(object_id)} again")
         ids.add(object_id)
         if image_id not in images:
             strays.append(f"annotation {shown(object_id)} of image {shown(image_id)}")
@@ -116,9 +113,9 @@ def _read(path: Path, image: ImageRecord, items: list[Json]) -> Iterator[Annotat
 
 def _compress(path: Path, item: Json, image: ImageRecord) -> str:
     """Compressed RLE of polygons or of either form of RLE."""
-    what = f"{path}: annotation {shown(item['id'])} of {image.file}"
+    label = f"{path}: annotation {shown(item['id'])} of {image.file}"
     size_px = (image.height_px, image.width_px)
-    segmentation = value(item, "segmentation", (list, dict), what)
+    segmentation = value(item, "segmentation", (list, dict), label)
     try:
         if isinstance(segmentation, dict):
             return parse_rle(segmentation, *size_px)
@@ -126,7 +123,7 @@ def _compress(path: Path, item: Json, image: ImageRecord) -> str:
             check_numbers(polygon, (int, float), "polygon")
         return compress_polygons(segmentation, *size_px)
     except DataError as error:
-        raise DataError(f"{what}: {error}") from error
+        raise DataError(f"{label}: {error}") from error
 
 
 def compress_polygons(
@@ -134,20 +131,20 @@ def compress_polygons(
 ) -> str:
     """Compressed form of the union of polygons ``[x1, y1, x2, y2, ...]``, rasterised as COCO does.
 
-    Polygons of fewer than three corners enclose nothing and add nothing.
+    Polygons of fewer than three corners enclose no pixel and are left out.
 
     Raises
     ------
     DataError
         If a coordinate has no partner, is not finite or lies far out of the image.
     """
-    whole = [p for p in polygons if len(p) >= MIN_COORDINATES]
+    enclosing = [p for p in polygons if len(p) >= MIN_COORDINATES]
     for polygon in polygons:
         _check_polygon(polygon, height_px, width_px)
-    if not whole:
+    if not enclosing:
         return compress_runs([height_px * width_px], height_px, width_px)
-    parts = coco_mask.frPyObjects([[float(v) for v in p] for p in whole], height_px, width_px)
-    return str(coco_mask.merge(parts)["counts"], "ascii")
+    rles = coco_mask.frPyObjects([[float(v) for v in p] for p in enclosing], height_px, width_px)
+    return str(coco_mask.merge(rles)["counts"], "ascii")
 
 
 def _check_polygon(polygon: Sequence[float | int], height_px: int, width_px: int) -> None:
@@ -162,12 +159,12 @@ def _check_polygon(polygon: Sequence[float | int], height_px: int, width_px: int
         raise DataError(f"polygon must lie within {side_px} px of its image, got {outside}")
 
 
-def _file(item: Json, what: str) -> str:
-    file = str(value(item, "file_name", (str,), what))
+def _file(item: Json, label: str) -> str:
+    file = str(value(item, "file_name", (str,), label))
     path = PurePosixPath(file)
     if path.is_absolute() or ".." in path.parts or not path.name:
         raise DataError(
-            f"file_name of {what} must lie below the folder of images, got {shown(file)}"
+            f"file_name of {label} must lie below the folder of images, got {shown(file)}"
         )
     return file
 
@@ -185,7 +182,7 @@ class CocoPrompt:
 
 @dataclass(frozen=True)
 class PromptedImage:
-    """An image, and all prompts about it."""
+    """An image, and the prompts about its objects."""
 
     image_id: int | str
     image: ImageRecord
@@ -193,9 +190,9 @@ class PromptedImage:
 
 
 def read_prompts(path: Path, kind: str) -> list[PromptedImage]:
-    """Images of a COCO file that have annotations, with a prompt for each; or all its images.
+    """Images of a COCO file that have annotations, with a prompt for each annotation; never none.
 
-    There is one or more.
+    Under the kind ``everything``, all images of the file, without prompts.
 
     Parameters
     ----------
@@ -208,12 +205,12 @@ def read_prompts(path: Path, kind: str) -> list[PromptedImage]:
         If the file is not of this layout or has nothing to segment, or a prompt is missing.
     """
     content = load_json(path, "a file of COCO annotations")
-    known = parse_images(path, value(content, "images", (list,), str(path)))
-    if not known:
+    images = parse_images(path, value(content, "images", (list,), str(path)))
+    if not images:
         raise DataError(f"{path} must have one image or more, got none")
     if kind == EVERYTHING:
-        return [PromptedImage(image_id, image, ()) for image_id, image in known.items()]
-    by_image = group_annotations(path, value(content, "annotations", (list,), str(path)), known)
+        return [PromptedImage(image_id, image, ()) for image_id, image in images.items()]
+    by_image = group_annotations(path, value(content, "annotations", (list,), str(path)), images)
     if not by_image:
         raise DataError(
             f"{path} must have one annotation or more, got none: the prompt {EVERYTHING} needs none"
@@ -224,56 +221,57 @@ def read_prompts(path: Path, kind: str) -> list[PromptedImage]:
             image,
             tuple(_prompt(path, item, image, kind) for item in by_image[image_id]),
         )
-        for image_id, image in known.items()
+        for image_id, image in images.items()
         if image_id in by_image
     ]
 
 
 def read_categories(path: Path) -> dict[int, str]:
-    """Names of the categories of a COCO file by id; none if it lists none.
+    """Names of the categories of a COCO file, by id; empty if the file lists no category.
 
     Raises
     ------
     DataError
-        If one has no id or no name.
+        If a category has no id or no name.
     """
     content = {"categories": [], **load_json(path, "a file of COCO annotations")}
     items = value(content, "categories", (list,), str(path))
     named = [(item, f"{path}: categories[{k}]") for k, item in enumerate(items)]
     return {
-        value(item, "id", (int,), what): value(item, "name", (str,), what) for item, what in named
+        value(item, "id", (int,), label): value(item, "name", (str,), label)
+        for item, label in named
     }
 
 
 def _prompt(path: Path, item: Json, image: ImageRecord, kind: str) -> CocoPrompt:
-    what = f"{path}: annotation {item['id']} of {image.file}"
-    box = _box(item, what) if kind == "box" else None
-    clicks = _clicks(item, what) if kind == "clicks" else ()
-    category = value({"category_id": NO_CATEGORY} | dict(item), "category_id", (int,), what)
+    label = f"{path}: annotation {item['id']} of {image.file}"
+    box = _box(item, label) if kind == "box" else None
+    clicks = _clicks(item, label) if kind == "clicks" else ()
+    category = value({"category_id": NO_CATEGORY} | dict(item), "category_id", (int,), label)
     return CocoPrompt(int(item["id"]), category, box, clicks)
 
 
-def _box(item: Json, what: str) -> tuple[float, float, float, float]:
-    numbers = _numbers(item, "bbox", what)
+def _box(item: Json, label: str) -> tuple[float, float, float, float]:
+    numbers = _numbers(item, "bbox", label)
     if len(numbers) != 4:  # noqa: PLR2004 - x, y, w, h
-        raise DataError(f"bbox of {what} must be x, y, w, h, got {shown(item['bbox'])}")
+        raise DataError(f"bbox of {label} must be x, y, w, h, got {shown(item['bbox'])}")
     x, y, w, h = numbers
     return x, y, x + w, y + h
 
 
-def _clicks(item: Json, what: str) -> tuple[tuple[float, float], ...]:
-    numbers = _numbers(item, "keypoints", what)
+def _clicks(item: Json, label: str) -> tuple[tuple[float, float], ...]:
+    numbers = _numbers(item, "keypoints", label)
     points = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=False)
     clicks = tuple((x, y) for x, y, visibility in points if visibility > 0)
     if len(numbers) % 3 or not clicks:
         raise DataError(
-            f"keypoints of {what} must be x, y, v for each, one with v > 0 at least, "
+            f"keypoints of {label} must be x, y, v for each, one with v > 0 at least, "
             f"got {shown(item['keypoints'])}"
         )
     return clicks
 
 
-def _numbers(item: Json, key: str, what: str) -> list[float]:
-    found = value(item, key, (list,), what)
-    check_numbers(found, (int, float), f"{key} of {what}")
-    return [float(number) for number in found]
+def _numbers(item: Json, key: str, label: str) -> list[float]:
+    numbers = value(item, key, (list,), label)
+    check_numbers(numbers, (int, float), f"{key} of {label}")
+    return [float(number) for number in numbers]

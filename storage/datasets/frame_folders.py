@@ -14,8 +14,8 @@ from storage.images.image_files import DECODER_ERRORS, unreadable
 from storage.rle import encode_rle
 
 
-def check_folder(what: str, folder: Path) -> Path:
-    """The folder itself, if it is one; ``what`` names it in the message.
+def check_folder(label: str, folder: Path) -> Path:
+    """Return a folder that must be there; ``label`` names it in the message.
 
     Raises
     ------
@@ -23,7 +23,7 @@ def check_folder(what: str, folder: Path) -> Path:
         If there is no such folder.
     """
     if not folder.is_dir():
-        raise DataError(f"{what} must be a folder, got none at {folder}")
+        raise DataError(f"{label} must be a folder, got none at {folder}")
     return folder
 
 
@@ -31,9 +31,9 @@ def list_videos(
     data_set: str,
     source: Source,
     videos: Collection[str],
-    read: Callable[[str, str], Iterator[Annotated]],
+    read_medium: Callable[[str, str], Iterator[Annotated]],
 ) -> tuple[Medium, ...]:
-    """A part for each video, read by its name for messages and its own.
+    """A medium for each video; ``read_medium`` takes its name in messages and its own name.
 
     Raises
     ------
@@ -41,31 +41,31 @@ def list_videos(
         If a folder is missing.
     """
     check_videos(data_set, source, videos)
-    named = {f"{data_set} video {video}": video for video in videos}
-    return tuple(Medium(what, partial(read, what, own)) for what, own in named.items())
+    labels = {f"{data_set} video {video}": video for video in videos}
+    return tuple(Medium(label, partial(read_medium, label, name)) for label, name in labels.items())
 
 
 def check_videos(data_set: str, source: Source, videos: Iterable[str]) -> None:
-    """Refuse a split without its folders, or one that lacks a video.
+    """Refuse a split without its folders, or without the folder of a video.
 
     Raises
     ------
     DataError
         If a folder is missing.
     """
-    for what, folder in (("images", source.images), ("annotations", source.annotations)):
-        check_folder(f"{data_set}: {what}", folder)
+    for label, folder in (("images", source.images), ("annotations", source.annotations)):
+        check_folder(f"{data_set}: {label}", folder)
     for video in videos:
         check_folder(f"images of {data_set} video {video}", source.images / video)
 
 
 def read_names(data_set: str, path: Path) -> list[str]:
-    """Names of a split's videos, each once, from a file of one per line.
+    """Names of a split's videos, each once, from a file with one name per line.
 
     Raises
     ------
     DataError
-        If there is no such file, or it names none.
+        If there is no such file, or it names no video.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -84,27 +84,27 @@ def stems(folder: Path, suffix: str) -> list[str]:
     return sorted(path.stem for path in paths if not path.name.startswith("."))
 
 
-def paired_stems(what: str, images: Path, masks: Path, hint: str = "") -> list[str]:
+def paired_stems(label: str, images: Path, masks: Path, hint: str = "") -> list[str]:
     """Names of frames, each with a JPEG file and a PNG file of its mask, sorted.
 
     Raises
     ------
     DataError
-        If a folder is missing, there is no frame, or one lacks its image or its mask.
+        If a folder is missing, there is no frame, or a frame lacks its image or its mask.
     """
-    frames = stems(check_folder(f"images of {what}", images), ".jpg")
-    with_mask = stems(check_folder(f"masks of {what}", masks), ".png")
+    frames = stems(check_folder(f"images of {label}", images), ".jpg")
+    with_mask = stems(check_folder(f"masks of {label}", masks), ".png")
     if not frames:
-        raise DataError(f"{what} must have .jpg files in {images}, got none")
+        raise DataError(f"{label} must have .jpg files in {images}, got none")
     unmasked, unpictured = set(frames) - set(with_mask), set(with_mask) - set(frames)
     check_paired(
-        what, images, masks, unmasked=sorted(unmasked), unpictured=sorted(unpictured), hint=hint
+        label, images, masks, unmasked=sorted(unmasked), unpictured=sorted(unpictured), hint=hint
     )
     return frames
 
 
 def check_paired(
-    what: str,
+    label: str,
     images: Path,
     masks: Path,
     *,
@@ -117,22 +117,22 @@ def check_paired(
     Raises
     ------
     DataError
-        If there are any, by name.
+        Naming these frames or masks.
     """
     if unmasked:
         raise DataError(
-            f"{what}: every frame must have a mask in {masks}, "
+            f"{label}: every frame must have a mask in {masks}, "
             f"got {len(unmasked)} without: {listed(unmasked)}{hint}"
         )
     if unpictured:
         raise DataError(
-            f"{what}: every mask must have its frame in {images}, "
+            f"{label}: every mask must have its frame in {images}, "
             f"got {len(unpictured)} without: {listed(unpictured)}"
         )
 
 
-def read_indices(path: Path, what: str, modes: Collection[str]) -> UInt8[np.ndarray, "h w"]:
-    """Values of a PNG mask as stored: of a palette file the indices, not the colours.
+def read_indices(path: Path, label: str, modes: Collection[str]) -> UInt8[np.ndarray, "h w"]:
+    """Values of a PNG mask as stored; of a palette file these are indices, not colours.
 
     Raises
     ------
@@ -145,9 +145,9 @@ def read_indices(path: Path, what: str, modes: Collection[str]) -> UInt8[np.ndar
                 return np.asarray(image).astype(np.uint8)
             mode = image.mode
     except DECODER_ERRORS as error:
-        raise DataError(f"{what}: {unreadable(path, 'PNG file', error)}") from error
+        raise DataError(f"{label}: {unreadable(path, 'PNG file', error)}") from error
     raise DataError(
-        f"{what}: {path} must be a PNG file of mode {' or '.join(modes)} that holds ids, "
+        f"{label}: {path} must be a PNG file of mode {' or '.join(modes)} that holds ids, "
         f"got mode {mode}"
     )
 

@@ -10,16 +10,16 @@ from storage.datasets.object_records import Annotated, ImageRecord, Medium, Sour
 from storage.errors import DataError
 
 PALETTE_MODES: Final = ("P",)
-"""A gray file may hold ids, or the brightness of the palette's colours: nothing tells which."""
+"""A gray file may hold ids, or the brightness of the palette's colours: the file does not say."""
 
-BACKGROUND: Final = 0
-"""Of DAVIS and MOSE; of ADE20K, pixels without a class."""
+BACKGROUND_ID: Final = 0
+"""Id of the background in DAVIS and MOSE, and of pixels without a class in ADE20K."""
 
 VOID: Final = 255
-"""Pixels of DAVIS that are not judged, the ball in ``tennis`` for one: no object, no background."""
+"""Id of pixels in DAVIS that are not judged, such as the ball in ``tennis``."""
 
 N_CLASSES: Final = 150
-"""Of ADE20K."""
+"""Classes of ADE20K."""
 
 FIRST_FRAMES: Final = "; split `valid` of MOSE has masks of first frames only: use `train`"
 
@@ -39,12 +39,12 @@ def list_ade20k(source: Source) -> tuple[Medium, ...]:
 
 
 def _read_classes(source: Source, name: str) -> Iterator[Annotated]:
-    what, path = f"ADE20K image {name}", source.annotations / f"{name}.png"
-    classes = frame_folders.read_indices(path, what, ("L",))
+    label, path = f"ADE20K image {name}", source.annotations / f"{name}.png"
+    classes = frame_folders.read_indices(path, label, ("L",))
     if classes.max() > N_CLASSES:
-        raise DataError(f"{what}: {path} must hold classes 0 to {N_CLASSES}, got {classes.max()}")
+        raise DataError(f"{label}: {path} must hold classes 0 to {N_CLASSES}, got {classes.max()}")
     image = ImageRecord(f"{name}.jpg", *classes.shape)
-    yield Annotated(image, frame_folders.split_indices(classes, (BACKGROUND,)))
+    yield Annotated(image, frame_folders.split_indices(classes, (BACKGROUND_ID,)))
 
 
 def list_davis(source: Source) -> tuple[Medium, ...]:
@@ -55,10 +55,10 @@ def list_davis(source: Source) -> tuple[Medium, ...]:
     DataError
         If the list, a folder, an image or a mask is missing, or a mask has no palette.
     """
-    assert source.list is not None  # storage.datasets.readers requires it
+    assert source.list is not None  # storage.datasets.readers requires a list
     videos = frame_folders.read_names("DAVIS", source.list)
-    read = partial(_read_video, source=source, ignored=(BACKGROUND, VOID))
-    return frame_folders.list_videos("DAVIS", source, videos, read)
+    read_video = partial(_read_video, source=source, ignored=(BACKGROUND_ID, VOID))
+    return frame_folders.list_videos("DAVIS", source, videos, read_video)
 
 
 def list_mose(source: Source) -> tuple[Medium, ...]:
@@ -70,36 +70,36 @@ def list_mose(source: Source) -> tuple[Medium, ...]:
         If the file, a folder, an image or a mask is missing, a mask has no palette, or a video
         has another length than the file says.
     """
-    assert source.list is not None  # storage.datasets.readers requires it
+    assert source.list is not None  # storage.datasets.readers requires a list
     content = load_json(source.list, "MOSE's list of videos, meta_train.json")
     videos = value(content, "videos", (dict,), str(source.list))
     lengths = {
         video: count(item, "length", f"video {video} of {source.list}")
         for video, item in videos.items()
     }
-    read = partial(_read_mose, source=source, lengths=lengths)
-    return frame_folders.list_videos("MOSE", source, lengths, read)
+    read_video = partial(_read_mose, source=source, lengths=lengths)
+    return frame_folders.list_videos("MOSE", source, lengths, read_video)
 
 
 def _read_mose(
-    what: str, video: str, *, source: Source, lengths: Mapping[str, int]
+    label: str, video: str, *, source: Source, lengths: Mapping[str, int]
 ) -> Iterator[Annotated]:
     folder = source.images / video
     n_frames = len(frame_folders.stems(folder, ".jpg"))
     if n_frames != lengths[video]:
         raise DataError(
-            f"{what} must have {lengths[video]} frames in {folder} as {source.list} says, "
+            f"{label} must have {lengths[video]} frames in {folder} as {source.list} says, "
             f"got {n_frames}"
         )
-    yield from _read_video(what, video, source=source, ignored=(BACKGROUND,), hint=FIRST_FRAMES)
+    yield from _read_video(label, video, source=source, ignored=(BACKGROUND_ID,), hint=FIRST_FRAMES)
 
 
 def _read_video(
-    what: str, video: str, *, source: Source, ignored: Collection[int], hint: str = ""
+    label: str, video: str, *, source: Source, ignored: Collection[int], hint: str = ""
 ) -> Iterator[Annotated]:
     masks = source.annotations / video
-    frames = frame_folders.paired_stems(what, source.images / video, masks, hint)
+    frames = frame_folders.paired_stems(label, source.images / video, masks, hint)
     for frame in frames[source.frames]:
-        indices = frame_folders.read_indices(masks / f"{frame}.png", what, PALETTE_MODES)
+        indices = frame_folders.read_indices(masks / f"{frame}.png", label, PALETTE_MODES)
         image = ImageRecord(f"{video}/{frame}.jpg", *indices.shape)
         yield Annotated(image, frame_folders.split_indices(indices, ignored))

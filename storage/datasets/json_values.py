@@ -12,20 +12,20 @@ from storage.rle import check_runs, compress_runs, parse_counts
 Json = Mapping[str, Any]
 
 
-def load_json(path: Path, what: str) -> Json:
-    """Mapping in a JSON file of UTF-8, UTF-16 or UTF-32; ``what`` says what it should be.
+def load_json(path: Path, label: str) -> Json:
+    """Mapping in a JSON file of UTF-8, UTF-16 or UTF-32; ``label`` describes the file in messages.
 
     Raises
     ------
     DataError
-        If there is no such file, or it holds something else.
+        If there is no such file, or it holds no mapping in JSON.
     """
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError as error:
-        raise DataError(f"{path} must be {what}, got no such file{remedy(path)}") from error
+        raise DataError(f"{path} must be {label}, got no such file{remedy(path)}") from error
     except IsADirectoryError as error:
-        raise DataError(f"{path} must be {what}, got a folder") from error
+        raise DataError(f"{path} must be {label}, got a folder") from error
     except ValueError as error:
         raise DataError(f"{path} must be JSON, got: {error}") from error
     if not isinstance(content, dict):
@@ -33,55 +33,55 @@ def load_json(path: Path, what: str) -> Json:
     return content
 
 
-def value(item: Any, key: str, kinds: tuple[type, ...], what: str) -> Any:  # noqa: ANN401 - JSON
-    """Value of a key, if it has one of some types; a bool does not pass for an int.
+def value(item: Any, key: str, kinds: tuple[type, ...], label: str) -> Any:  # noqa: ANN401 - JSON
+    """Value of a key, checked to be of some types; a bool does not pass for an int.
 
     Raises
     ------
     DataError
-        Naming the keys that are there, or the value.
+        If the key is absent (the message names the keys that are there), or of another type.
     """
     if not isinstance(item, dict):
-        raise DataError(f"{what} must be a mapping, got {shown(item)}")
+        raise DataError(f"{label} must be a mapping, got {shown(item)}")
     if key not in item:
-        got = shown(list(item)) if item else "none"
-        raise DataError(f"{what} must have a key {key!r}, got {got}")
-    found = item[key]
-    if not isinstance(found, kinds) or isinstance(found, bool):
+        keys = shown(list(item)) if item else "none"
+        raise DataError(f"{label} must have a key {key!r}, got {keys}")
+    content = item[key]
+    if not isinstance(content, kinds) or isinstance(content, bool):
         names = " or ".join(kind.__name__ for kind in kinds)
-        raise DataError(f"{key} of {what} must be {names}, got {shown(found)}")
-    return found
+        raise DataError(f"{key} of {label} must be {names}, got {shown(content)}")
+    return content
 
 
-def count(item: Any, key: str, what: str) -> int:  # noqa: ANN401 - JSON
-    """Value of a key that counts something, which the file may give as a float.
+def count(item: Any, key: str, label: str) -> int:  # noqa: ANN401 - JSON
+    """Value of a key that is a count, which the file may write as a float.
 
     Raises
     ------
     DataError
-        If it has a fraction or is below 1.
+        If the number has a fraction or is below 1.
     """
-    number = value(item, key, (int, float), what)
+    number = value(item, key, (int, float), label)
     if number < 1 or number % 1:  # the rest of NaN, and of infinity, is NaN
-        raise DataError(f"{key} of {what} must be a whole number >= 1, got {shown(number)}")
+        raise DataError(f"{key} of {label} must be a whole number >= 1, got {shown(number)}")
     return int(number)
 
 
-def check_numbers(values: Any, kinds: tuple[type, ...], what: str) -> None:  # noqa: ANN401 - JSON
-    """Refuse what is not a list of numbers; a bool is no number.
+def check_numbers(values: Any, kinds: tuple[type, ...], label: str) -> None:  # noqa: ANN401 - JSON
+    """Refuse a value that is not a list of numbers; a bool is no number.
 
     Raises
     ------
     DataError
-        Naming the first item that is none.
+        Naming the first item that is no number.
     """
     if not isinstance(values, list):
-        raise DataError(f"{what} must be a list of numbers, got {shown(values)}")
+        raise DataError(f"{label} must be a list of numbers, got {shown(values)}")
     # All types at once: a file has millions of numbers.
     if not set(map(type, values)).issubset(kinds):
         names = " or ".join(kind.__name__ for kind in kinds)
         wrong = next(item for item in values if type(item) not in kinds)
-        raise DataError(f"{what} must hold {names} only, got {shown(wrong)}")
+        raise DataError(f"{label} must hold {names} only, got {shown(wrong)}")
 
 
 def parse_rle(segmentation: Any, height_px: int, width_px: int) -> str:  # noqa: ANN401 - JSON
@@ -90,7 +90,7 @@ def parse_rle(segmentation: Any, height_px: int, width_px: int) -> str:  # noqa:
     Raises
     ------
     DataError
-        If it is malformed, or of another size than its image.
+        If the RLE is malformed, or of another size than its image.
     """
     size = value(segmentation, "size", (list,), "segmentation")
     if size != [height_px, width_px]:

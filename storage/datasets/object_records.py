@@ -1,4 +1,4 @@
-"""The request to a reader and the records it returns; no pixel of an image is read."""
+"""The request to a reader, and the records of images and objects that it returns."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ Masklets = Literal["manual", "auto", "both"]
 
 @dataclass(frozen=True)
 class Source:
-    """Where a split is, and which part of it to read.
+    """Where a split is, and which of its videos, frames and masklets to read.
 
     Attributes
     ----------
     images, annotations
-        Folders, or files, as the reader's layout has them.
+        Folders or files, depending on the layout.
     list
         File that lists the videos of the split.
     frames
@@ -50,25 +50,25 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class Annotated:
-    """An image and the masks on it, of any size, also empty ones."""
+    """An image and its masks; masks may be small or empty."""
 
     image: ImageRecord
     masks: tuple[tuple[int, str], ...]
-    """Ids, each once, and COCO's compressed RLE of the image's size."""
+    """Id of each mask, and its compressed RLE of the image's size; no id occurs twice."""
     n_crowd: int = 0
     """Annotations left out because they stand for a crowd."""
 
 
 @dataclass(frozen=True)
 class Medium:
-    """A listed image or video; its annotations are read on demand."""
+    """An image or a video of a data set, whose annotations are read on demand."""
 
     name: str
-    """For messages: data set and image or video."""
-    read: Callable[[], Iterator[Annotated]]
-    """Yields its images in their order."""
+    """Data set and image or video, for messages."""
+    read_annotated: Callable[[], Iterator[Annotated]]
+    """Yields the image, or the frames of the video in their order."""
     lacks_auto: bool = False
-    """A video of SA-V train without the automatic masklets that are asked for."""
+    """Whether it is a video of SA-V train without the automatic masklets that settings ask for."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class ObjectRecord:
 
 @dataclass(frozen=True)
 class SplitRecords:
-    """The images that have an object, and their objects in the images' order."""
+    """The images that have an object, and all objects, sorted by image."""
 
     images: tuple[ImageRecord, ...]
     objects: tuple[ObjectRecord, ...]
@@ -92,18 +92,18 @@ class SplitRecords:
     n_small: int = 0
     """Masks left out because they are too small, or empty."""
     n_without_auto: int = 0
-    """Videos of SA-V train without the automatic masklets that are asked for."""
+    """Videos of SA-V train without the automatic masklets that settings ask for."""
 
 
-def check_pixels(what: str, height_px: int, width_px: int) -> None:
-    """Refuse a recorded size that no image can have, before any mask of it is drawn.
+def check_pixels(label: str, height_px: int, width_px: int) -> None:
+    """Refuse a recorded size that no image can have, before a mask of that size is drawn.
 
     Raises
     ------
     DataError
-        Saying how large an image may be.
+        If the image has more pixels than Pillow reads.
     """
     if height_px * width_px > MAX_PIXELS:
         raise DataError(
-            f"{what} must have at most {MAX_PIXELS} pixels, got {height_px} x {width_px}; {SHRINK}"
+            f"{label} must have at most {MAX_PIXELS} pixels, got {height_px} x {width_px}; {SHRINK}"
         )

@@ -31,13 +31,15 @@ class Extent:
 
 
 Reader = Callable[[Source], Sequence[Medium]]
-"""Lists images or videos of a split without reading its masks, as far as its layout allows, nor any
-image; the order of rows follows theirs."""
+"""Lists the images or videos of a split, in the order of its rows.
+
+It reads no image, and as few masks as the layout allows.
+"""
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A layout: its reader, and the fields of ``Source`` that it knows beside the two folders."""
+    """A layout: its reader, and the fields of ``Source`` that it uses beside the two folders."""
 
     list_media: Reader
     needs: tuple[str, ...] = ()
@@ -60,29 +62,29 @@ DATA_SETS: Final[Mapping[str, DataSet]] = {
 
 
 def collect(
-    parts: Iterable[Medium], source: Source, *, min_area_px: int, max_objects: int | None
+    media: Iterable[Medium], source: Source, *, min_area_px: int, max_objects: int | None
 ) -> SplitRecords:
-    """Records of the parts' objects, in the parts' order.
+    """Records of the objects of images or videos, in their order.
 
     Parameters
     ----------
     min_area_px
         Objects whose masks have fewer pixels are left out.
     max_objects
-        The first so many of what is left are kept, and no part beyond them is read; None keeps
-        all.
+        Most objects that are taken, from the first on; no image or video beyond them is read. None
+        takes all.
 
     Raises
     ------
     DataError
-        If nothing is left, or an image with an object has no file or a name that is no text.
+        If no object is left, or an image with an object has no file or a name that is not UTF-8.
     """
     skipped: Counter[str] = Counter()
     index: dict[ImageRecord, int] = {}
-    found = islice(_objects(parts, min_area_px, skipped), max_objects)
+    rows = islice(_objects(media, min_area_px, skipped), max_objects)
     objects = tuple(
         ObjectRecord(index.setdefault(image, len(index)), number, rle)
-        for image, number, rle in found
+        for image, number, rle in rows
     )
     if not objects:
         raise DataError(
@@ -100,11 +102,11 @@ def collect(
 
 
 def estimate_extent(
-    parts: Sequence[Medium], *, min_area_px: int, max_objects: int | None
+    media: Sequence[Medium], *, min_area_px: int, max_objects: int | None
 ) -> Extent:
-    """Extent of a split, from the annotations of some of its parts, or of all if there are few.
+    """Extent of a split, from a sample of its images or videos; exact if the sample is all of them.
 
-    Parts are drawn at random, by a fixed seed, until they have ``N_SAMPLED`` images.
+    Images or videos are drawn at random, by a fixed seed, until ``N_SAMPLED`` images are read.
 
     Raises
     ------
@@ -113,32 +115,33 @@ def estimate_extent(
     """
     counts: list[int] = []
     n_read = 0
-    for part in random.Random(0).sample(parts, len(parts)):  # noqa: S311 - no secret
+    for medium in random.Random(0).sample(media, len(media)):  # noqa: S311 - no secret
         if len(counts) >= N_SAMPLED:
             break
         counts += [
-            sum(area_rle(rle) >= min_area_px for _, rle in item.masks) for item in part.read()
+            sum(area_rle(rle) >= min_area_px for _, rle in item.masks)
+            for item in medium.read_annotated()
         ]
         n_read += 1
     n_images, n_objects = sum(count > 0 for count in counts), sum(counts)
-    share = Fraction(len(parts), max(n_read, 1))
+    share = Fraction(len(media), max(n_read, 1))
     most = n_objects * share
     if max_objects is not None and max_objects < most:
-        # The last image that counts may have more objects than are taken.
+        # Of the last image, some objects may not be taken.
         return Extent(math.ceil(n_images * share * max_objects / most), max_objects, is_exact=False)
-    return Extent(round(n_images * share), round(most), is_exact=n_read == len(parts))
+    return Extent(round(n_images * share), round(most), is_exact=n_read == len(media))
 
 
 def _objects(
-    parts: Iterable[Medium], min_area_px: int, skipped: Counter[str]
+    media: Iterable[Medium], min_area_px: int, skipped: Counter[str]
 ) -> Iterator[tuple[ImageRecord, int, str]]:
     """Image, id and compressed RLE of each object, in their final order.
 
-    What is left out is counted in ``skipped``.
+    Objects that are left out are counted in ``skipped``.
     """
-    for part in parts:
-        skipped["auto"] += part.lacks_auto
-        for item in part.read():
+    for medium in media:
+        skipped["auto"] += medium.lacks_auto
+        for item in medium.read_annotated():
             skipped["crowd"] += item.n_crowd
             for number, rle in item.masks:
                 if area_rle(rle) < min_area_px:
@@ -148,7 +151,7 @@ def _objects(
 
 
 def _check_files(source: Source, used: Collection[ImageRecord]) -> None:
-    """Refuse names that are not valid text, which no store can hold, and those of no file."""
+    """Refuse names that are not UTF-8, which no store can hold, and names of missing files."""
     files = dict.fromkeys(video_of(image.file) or image.file for image in used)
     faulty = [shown(file) for file in files if file != file.encode(errors="replace").decode()]
     if faulty:

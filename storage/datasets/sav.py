@@ -22,29 +22,29 @@ FIRST_ID: Final[Mapping[str, int]] = {"manual": 0, "auto": 1_000_000}
 
 @dataclass(frozen=True)
 class _Masklets:
-    """One file of a video."""
+    """The masklets in one JSON file of a video."""
 
-    what: str
+    label: str
     height_px: int
     width_px: int
     first_id: int
     ids: tuple[int, ...]
-    """As in the file."""
+    """Ids as in the file, without ``first_id``."""
     masks: tuple[Any, ...]
-    """By annotated frame, then by masklet."""
+    """JSON masks by annotated frame, then by masklet."""
 
 
 def list_sav_videos(source: Source) -> tuple[Medium, ...]:
-    """Videos by subset and name; no video is opened, and no annotation before its part is read.
+    """Videos by subset and name; no video is opened, and annotations are read on demand.
 
     Some videos of the data set have no automatic masklets: of these, ``both`` reads the manual
-    ones and ``auto`` reads none, and their parts say so.
+    masklets and ``auto`` reads none, and ``Medium.lacks_auto`` is true.
 
     Raises
     ------
     DataError
-        If a folder or a file of manual masklets is missing, or a file is not of this layout; if
-        automatic masklets are asked for that no video of the split has.
+        If a folder or a file of manual masklets is missing, a file is not of this layout, or
+        settings ask for automatic masklets and no video of the split has any.
     """
     frame_folders.check_videos("SA-V", source, ())
     for subset in source.subsets or ():
@@ -66,7 +66,7 @@ def list_sav_videos(source: Source) -> tuple[Medium, ...]:
 
 
 def _without_auto(source: Source, videos: list[PurePosixPath]) -> frozenset[PurePosixPath]:
-    """Videos that lack the automatic masklets that are asked for."""
+    """Videos without the automatic masklets that settings ask for."""
     if source.masklets == "manual":
         return frozenset()
     lacking = frozenset(video for video in videos if not _path(source, video, "auto").exists())
@@ -105,24 +105,24 @@ def _path(source: Source, video: PurePosixPath, kind: str) -> Path:
 
 
 def _parse(path: Path, video: str, kind: str) -> _Masklets:
-    what = f"{video}: {path}"
+    label = f"{video}: {path}"
     content = load_json(path, f"the {kind} masklets of {video}")
     sides = [
-        count(content, key, what) for key in ("video_height", "video_width", "video_frame_count")
+        count(content, key, label) for key in ("video_height", "video_width", "video_frame_count")
     ]
-    check_pixels(what, *sides[:2])
-    # Like all numbers in these files, they may be written as floats.
-    ids: list[Any] = [_whole(number) for number in value(content, "masklet_id", (list,), what)]
-    masks = value(content, "masklet", (list,), what)
+    check_pixels(label, *sides[:2])
+    # Ids may be written as floats, as all numbers in these files.
+    ids: list[Any] = [_whole(number) for number in value(content, "masklet_id", (list,), label)]
+    masks = value(content, "masklet", (list,), label)
     if not ids or not all(type(number) is int for number in ids) or len(set(ids)) < len(ids):
-        raise DataError(f"{what}: masklet_id must hold numbers, each once, got {shown(ids)}")
+        raise DataError(f"{label}: masklet_id must hold numbers, each once, got {shown(ids)}")
     n_frames = -(-sides[2] // ANNOTATED_EVERY)
     if len(masks) != n_frames:
         raise DataError(
-            f"{what}: masklet must have {n_frames} frames, every {ANNOTATED_EVERY}th of "
+            f"{label}: masklet must have {n_frames} frames, every {ANNOTATED_EVERY}th of "
             f"{sides[2]}, got {len(masks)}"
         )
-    return _Masklets(what, sides[0], sides[1], FIRST_ID[kind], tuple(ids), tuple(masks))
+    return _Masklets(label, sides[0], sides[1], FIRST_ID[kind], tuple(ids), tuple(masks))
 
 
 def _whole(number: object) -> object:
@@ -133,7 +133,7 @@ def _masks(masklets: _Masklets, frame: int) -> Iterator[tuple[int, str]]:
     masks = masklets.masks[frame]
     if not isinstance(masks, list) or len(masks) != len(masklets.ids):
         raise DataError(
-            f"{masklets.what}: frame {ANNOTATED_EVERY * frame} must have a mask of each of "
+            f"{masklets.label}: frame {ANNOTATED_EVERY * frame} must have a mask of each of "
             f"{len(masklets.ids)} masklets, got "
             f"{len(masks) if isinstance(masks, list) else shown(masks)}"
         )
@@ -142,13 +142,13 @@ def _masks(masklets: _Masklets, frame: int) -> Iterator[tuple[int, str]]:
             rle = parse_rle(mask, masklets.height_px, masklets.width_px)
         except DataError as error:
             raise DataError(
-                f"{masklets.what}: masklet {number} on frame {ANNOTATED_EVERY * frame}: {error}"
+                f"{masklets.label}: masklet {number} on frame {ANNOTATED_EVERY * frame}: {error}"
             ) from error
         yield masklets.first_id + number, rle
 
 
 MODES: Final = ("1", "L", "P")
-"""Any mode will do: whatever is not 0 is foreground."""
+"""Modes of a PNG mask: in all of them, every value but 0 is foreground."""
 
 
 def list_sav_frames(source: Source) -> tuple[Medium, ...]:
@@ -159,44 +159,46 @@ def list_sav_frames(source: Source) -> tuple[Medium, ...]:
     DataError
         If the list, a folder, an image or a mask is missing, or an object has no mask.
     """
-    assert source.list is not None  # storage.datasets.readers requires it
+    assert source.list is not None  # storage.datasets.readers requires a list
     videos = frame_folders.read_names("SA-V", source.list)
     return frame_folders.list_videos("SA-V", source, videos, partial(_read_frames, source=source))
 
 
-def _read_frames(what: str, video: str, *, source: Source) -> Iterator[Annotated]:
+def _read_frames(label: str, video: str, *, source: Source) -> Iterator[Annotated]:
     folder, masks = source.images / video, source.annotations / video
-    by_frame = _masks_by_frame(what, masks)
+    by_frame = _masks_by_frame(label, masks)
     frames = frame_folders.stems(folder, ".jpg")
-    due = [frame for frame in frames if frame.isdecimal() and int(frame) % ANNOTATED_EVERY == 0]
-    unmasked = [frame for frame in due if frame not in by_frame]
+    annotated = [
+        frame for frame in frames if frame.isdecimal() and int(frame) % ANNOTATED_EVERY == 0
+    ]
+    unmasked = [frame for frame in annotated if frame not in by_frame]
     unpictured = sorted(set(by_frame) - set(frames))
-    frame_folders.check_paired(what, folder, masks, unmasked=unmasked, unpictured=unpictured)
+    frame_folders.check_paired(label, folder, masks, unmasked=unmasked, unpictured=unpictured)
     for frame in sorted(by_frame)[source.frames]:
-        yield _annotated(what, f"{video}/{frame}.jpg", by_frame[frame])
+        yield _annotated(label, f"{video}/{frame}.jpg", by_frame[frame])
 
 
-def _masks_by_frame(what: str, folder: Path) -> dict[str, dict[int, Path]]:
+def _masks_by_frame(label: str, folder: Path) -> dict[str, dict[int, Path]]:
     """Files of the masks by frame, then by object."""
-    frame_folders.check_folder(f"masks of {what}", folder)
-    found: dict[str, dict[int, Path]] = {}
+    frame_folders.check_folder(f"masks of {label}", folder)
+    by_frame: dict[str, dict[int, Path]] = {}
     for path in sorted(path for path in folder.iterdir() if path.is_dir()):
         if not path.name.isdecimal():
-            raise DataError(f"{what}: folders of objects must be numbers, got {path}")
+            raise DataError(f"{label}: folders of objects must be numbers, got {path}")
         frames = frame_folders.stems(path, ".png")
         if not frames:
-            raise DataError(f"{what}: object {path.name} must have masks in {path}, got none")
+            raise DataError(f"{label}: object {path.name} must have masks in {path}, got none")
         for frame in frames:
-            found.setdefault(frame, {})[int(path.name)] = path / f"{frame}.png"
-    return found
+            by_frame.setdefault(frame, {})[int(path.name)] = path / f"{frame}.png"
+    return by_frame
 
 
-def _annotated(what: str, file: str, paths: Mapping[int, Path]) -> Annotated:
+def _annotated(label: str, file: str, paths: Mapping[int, Path]) -> Annotated:
     masks = {
-        number: frame_folders.read_indices(path, what, MODES) > 0 for number, path in paths.items()
+        number: frame_folders.read_indices(path, label, MODES) > 0 for number, path in paths.items()
     }
     sizes = {mask.shape for mask in masks.values()}
     if len(sizes) > 1:
-        raise DataError(f"{what}: masks of {file} must have one size, got {sorted(sizes)}")
+        raise DataError(f"{label}: masks of {file} must have one size, got {sorted(sizes)}")
     image = ImageRecord(file, *sizes.pop())
     return Annotated(image, tuple((number, encode_rle(mask)) for number, mask in masks.items()))

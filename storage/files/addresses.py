@@ -1,6 +1,6 @@
-"""Stores where they are: a folder, an archive, a bucket, a server, a DVC repository.
+"""Opens stores in a folder, an archive, a bucket, on a server or in a DVC repository, to read them.
 
-Libraries for addresses are imported only when one needs them; nothing is written there.
+A library that reads an address is imported only when an address needs it.
 """
 
 import atexit
@@ -35,28 +35,28 @@ RETRY_S: Final = 30
 """Longest wait for a bucket that does not answer."""
 
 EXIT_S: Final = 0.1
-"""How long a process that has read a bucket stays at its end for obstore's threads.
+"""How long a process that has read a bucket waits at its end for obstore's threads.
 
-A thread of Rust that wants the interpreter while Python ends aborts the process, whose status
-is then 134, though all was read. Each needs microseconds.
+A thread of Rust that asks for the interpreter while Python ends aborts the process with status 134,
+though everything was read. Each thread needs microseconds.
 """
 
 N_AT_ONCE: Final = 16
-"""Stores at an address that are asked at a time."""
+"""Stores at an address that are opened at a time."""
 
 ZIP: Final = ".zip"
-"""End of the address of a store in one file; on the disk its first bytes tell."""
+"""End of the address of a zipped store; a zipped store on the disk is known by its first bytes."""
 
 ZIP_FAILURES: Final[Failures] = (zipfile.BadZipFile, zlib.error, OSError, ValueError)
 
 
 def is_address(where: str | Path) -> bool:
-    """Whether it is an address, not a path."""
+    """Whether a store's place is an address, not a path."""
     return isinstance(where, str) and "://" in where
 
 
 def map_stores(work: Callable[[T], R], items: Iterable[T], where: str | Path) -> list[R]:
-    """Do the same work for stores, in their order; at an address some at once, as each waits."""
+    """Map a function over stores; at an address by threads, since each store waits for answers."""
     if not is_address(where):
         return list(map(work, items))
     with ThreadPoolExecutor(N_AT_ONCE) as pool:
@@ -69,7 +69,7 @@ def files_at(where: str | Path) -> Files:
     Raises
     ------
     StoreError
-        If the address is malformed, of an unknown scheme, or nothing there can be asked.
+        If the address is malformed, of an unknown scheme, or cannot be reached.
     """
     if isinstance(where, Path) or not is_address(where):
         return _on_disk(str(where), Path(where))
@@ -91,7 +91,7 @@ def _on_disk(where: str, path: Path) -> Files:
 
 
 def _in_bucket(address: str) -> tuple[Store, Failures]:
-    """By obstore: it reads some three times as fast as fsspec."""
+    """A store in a bucket, by obstore: it reads some three times as fast as fsspec."""
     from obstore.exceptions import BaseError  # noqa: PLC0415
 
     with named_failures(address, (BaseError,), AWAY):
@@ -99,7 +99,7 @@ def _in_bucket(address: str) -> tuple[Store, Failures]:
 
 
 def _bucket_store(address: str) -> Store:
-    """A store in a bucket or on a web server, by obstore, whose ``BaseError`` passes.
+    """A store in a bucket or on a web server; obstore's ``BaseError`` is not caught.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def _bucket_store(address: str) -> Store:
     options = dict(_s3_options(environment)) if address.startswith("s3") else {}
     if address.startswith("http://"):
         options["client_options"] = {"allow_http": True}
-    # More than fit into the time limit, which then decides.
+    # More retries than fit into the time limit, so that the limit ends them.
     options["retry_config"] = {"max_retries": 99, "retry_timeout": timedelta(seconds=RETRY_S)}
     return ObjectStore(from_url(address, **options), read_only=True)
 
@@ -126,7 +126,7 @@ def _stay_at_the_end() -> None:
 
 @lru_cache(maxsize=8)  # a cache has many stores, and boto3 takes 30 ms
 def _s3_options(_environment: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """What obstore does not find out alone: credentials of a profile, and a plain endpoint."""
+    """Options that obstore does not read itself: credentials of a profile, an endpoint by HTTP."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
     options: dict[str, Any] = {"client_options": {"allow_http": endpoint.startswith("http://")}}
     if os.environ.get("AWS_SKIP_SIGNATURE", "").lower() == "true":
@@ -151,14 +151,15 @@ def _with_fsspec(address: str) -> tuple[Store, Failures]:
 
 
 def _fsspec_failures(address: str) -> Failures:
-    """What fsspec raises where it cannot read an address, whose scheme it must know."""
+    """Errors of fsspec at an address that it cannot read; its scheme must be known to fsspec."""
     from fsspec import available_protocols  # noqa: PLC0415
 
     scheme = address.partition("://")[0]
     if scheme not in available_protocols():
-        known = ", ".join([*OPENERS, "file"])
+        schemes = ", ".join([*OPENERS, "file"])
         raise StoreError(
-            f"scheme of {address} must be one of {known}, or one that fsspec knows, got {scheme!r}"
+            f"scheme of {address} must be one of {schemes}, or one that fsspec knows, "
+            f"got {scheme!r}"
         )
     failures: Failures = (OSError, ValueError)
     if scheme in {"s3", "s3a"}:
@@ -166,13 +167,13 @@ def _fsspec_failures(address: str) -> Failures:
 
         failures = (*failures, BotoCoreError)
     if scheme == "hf":
-        # Each major version has another HTTP library, whose errors come through.
+        # Each major version uses another HTTP library and does not wrap its errors.
         failures = (*failures, *import_module("huggingface_hub.errors").HfHubHTTPError.__bases__)
     return failures
 
 
 def _zipped(address: str) -> tuple[Store, Failures]:
-    """A store in one file."""
+    """A zipped store."""
     failures = (*_fsspec_failures(address), *ZIP_FAILURES)
     try:
         with named_failures(address, failures, AWAY):
@@ -187,35 +188,35 @@ def _zip_store(file: str | Path) -> Store:
     from fsspec.implementations.zip import ZipFileSystem  # noqa: PLC0415
 
     files = ZipFileSystem(file)
-    # Before Python frees them in any order and warns of an unclosed file.
+    # Closed here: at its end, Python would warn of an unclosed file.
     finalize(files, files.fo.close)
-    files.find("")  # before threads ask it: half a list would pass for all of it
+    files.find("")  # before threads use it: they would take a half-read list for all of it
     return FsspecStore(AsyncFileSystemWrapper(files, asynchronous=True), read_only=True, path="")
 
 
 def _in_repository(address: str) -> tuple[Store, Failures]:
-    """Out of a Git repository's DVC remote, without a clone of the data."""
+    """A store in the DVC remote of a Git repository, whose data are not cloned."""
     from dvc.exceptions import DvcException  # noqa: PLC0415
     from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper  # noqa: PLC0415
     from scmrepo.exceptions import SCMError  # noqa: PLC0415
 
-    found = DVC_ADDRESS.fullmatch(address)
-    if found is None:
+    match = DVC_ADDRESS.fullmatch(address)
+    if match is None:
         raise StoreError(f"address must be dvc://REPOSITORY@REVISION/PATH, got {address}")
     failures = (DvcException, SCMError, OSError)
     with named_failures(address, failures):
-        files = _opened_repository(found["repository"], found["revision"].replace("%2F", "/"))
+        files = _opened_repository(match["repository"], match["revision"].replace("%2F", "/"))
     wrapper = AsyncFileSystemWrapper(files, asynchronous=True)
-    return FsspecStore(wrapper, path=f"/{found['path']}", read_only=True), failures
+    return FsspecStore(wrapper, path=f"/{match['path']}", read_only=True), failures
 
 
 @cache
 def _opened_repository(repository: str, revision: str) -> Any:  # noqa: ANN401 - dvc has no types
-    """Opened once: it takes seconds, and a cache has many stores."""
+    """The files of a repository, opened once: that takes seconds, and a cache has many stores."""
     from dvc.api import DVCFileSystem  # noqa: PLC0415
 
     files = DVCFileSystem(url=repository, rev=revision)
-    files.repo  # noqa: B018 - opens the repository, so that its faults show here
+    files.repo  # noqa: B018 - opens the repository, so that its faults are raised here
     return files
 
 
@@ -225,4 +226,4 @@ OPENERS: Final[Mapping[str, Callable[[str], tuple[Store, Failures]]]] = MappingP
         **dict.fromkeys(("s3", "s3a", "gs", "az", "abfs", "http", "https"), _in_bucket),
     }
 )
-"""Opener by scheme; fsspec opens all others that it knows."""
+"""Opener by scheme; fsspec opens other schemes that it knows."""

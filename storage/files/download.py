@@ -1,4 +1,4 @@
-"""Downloads a file whose sha256 is known: it gets its name once it is whole and as listed."""
+"""Downloads a file whose sha256 is known; it appears under its name when its bytes are checked."""
 
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ CHUNK_BYTES: Final = 1 << 20
 
 
 def is_intact(path: Path, sha256: str) -> bool:
-    """Whether a file is there and as listed; reads all of it."""
+    """Whether a file is there and has this sha256; reads all of it."""
     return path.exists() and sha256_file(path) == sha256
 
 
@@ -23,7 +23,7 @@ def download(url: str, path: Path, sha256: str, *, progressbar: object | None = 
     Parameters
     ----------
     progressbar
-        As pooch takes it.
+        A progress bar of pooch.
 
     Raises
     ------

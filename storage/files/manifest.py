@@ -1,6 +1,6 @@
-"""The manifest of a store: the digests of its files, so that any change shows.
+"""The manifest of a store: the sizes and digests of its files, so that any change is detected.
 
-Kept as the attributes of an empty Zarr group in the store: Zarr readers skip it silently, but
+It is the attributes of an empty Zarr group in the store: Zarr readers skip a group silently, and
 warn of files of another format.
 """
 
@@ -20,7 +20,7 @@ NAME: Final = "manifest"
 """Name of the group."""
 
 FILE: Final = f"{NAME}/zarr.json"
-"""The one file that a manifest does not list."""
+"""The manifest's own file, which no manifest lists."""
 
 ROOT: Final = "zarr.json"
 """File of a store's attributes."""
@@ -45,25 +45,30 @@ Manifest = Mapping[str, FileRecord]
 
 
 def record_of(path: Path) -> FileRecord:
-    """Bytes and digest of a file as it is; memory holds little of it at a time."""
+    """Size and digest of a file as it is, read in pieces."""
     return FileRecord(path.stat().st_size, sha256_file(path))
 
 
 def check_chunks(
-    where: object, name: str, wanted: FileRecord | None, found: FileRecord | None
+    where: object, name: str, listed: FileRecord | None, present: FileRecord | None
 ) -> None:
     """Refuse a chunk file that differs from the manifest.
 
-    A checksum in the file tells a flipped bit, and not a file that was taken from another store.
+    The checksums in the file detect a flipped bit, not a file that was taken from another store.
+
+    Parameters
+    ----------
+    listed, present
+        The file's record in the manifest, and the record of its bytes; None if it has none.
 
     Raises
     ------
     StoreError
         Naming the store, the array, the file and both digests.
     """
-    if found is None or found != wanted:
+    if present is None or present != listed:
         array, _, key = name.rpartition("/")
-        old, new = (one.sha256[:N_HEX] if one else "none" for one in (wanted, found))
+        old, new = (file.sha256[:N_HEX] if file else "none" for file in (listed, present))
         raise StoreError(
             f"{where}/{array}: every chunk must be intact, got {key} with sha256 {new} in place of "
             f"{old}; `usam cache verify {where}` lists the damaged ones"
@@ -80,17 +85,17 @@ def manifest_sha256(files: Manifest) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def write_manifest(store: Path, known: Manifest | None = None) -> None:
+def write_manifest(store: Path, written: Manifest | None = None) -> None:
     """Add the manifest to a store whose files are all written.
 
     Parameters
     ----------
-    known
-        Records that were taken when the files were written; all other files are read.
+    written
+        Records of files that were made when the files were written; other files are read.
     """
     paths = (path for path in store.rglob("*") if path.is_file())
     names = sorted({path.relative_to(store).as_posix() for path in paths} - {FILE})
-    files = {name: (known or {}).get(name) or record_of(store / name) for name in names}
+    files = {name: (written or {}).get(name) or record_of(store / name) for name in names}
     records = {
         name: {"bytes": record.n_bytes, "sha256": record.sha256} for name, record in files.items()
     }
@@ -108,17 +113,17 @@ def parse_manifest(where: object, data: bytes) -> Manifest:
     Raises
     ------
     StoreError
-        If it is no manifest, or was changed (the message names ``where`` it is).
+        If the bytes are no manifest, or were changed; the message names the place, ``where``.
     """
     try:
         attributes = json.loads(data)["attributes"]
-        found = {name: _parse_record(value) for name, value in attributes["files"].items()}
-        wanted = attributes["sha256"]
+        files = {name: _parse_record(value) for name, value in attributes["files"].items()}
+        recorded_sha256 = attributes["sha256"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{where} must be the manifest of a store, got {shown(error)}") from error
-    if (sha256 := manifest_sha256(found)) != wanted:
-        raise StoreError(f"{where} must have the sha256 {shown(wanted)}, got {sha256!r}")
-    return found
+    if (sha256 := manifest_sha256(files)) != recorded_sha256:
+        raise StoreError(f"{where} must have the sha256 {shown(recorded_sha256)}, got {sha256!r}")
+    return files
 
 
 def _parse_record(value: object) -> FileRecord:

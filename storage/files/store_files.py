@@ -21,14 +21,17 @@ from storage.files.manifest import FileRecord, record_of
 T = TypeVar("T")
 
 AWAY: Final = "; if the server was away, run it again"
-"""What to do about a failure in the middle of reading."""
+"""Advice about a failure in the middle of reading."""
 
 Failures = tuple[type[Exception], ...]
 
 
 @contextmanager
 def named_failures(where: str, failures: Failures, advice: str = "") -> Iterator[None]:
-    """Turn failures, except absent files, into one line that names the path or address."""
+    """Turn errors of a store into a ``StoreError`` of one line that names the path or address.
+
+    ``FileNotFoundError`` passes.
+    """
     try:
         yield
     except (FileNotFoundError, StoreError):
@@ -38,7 +41,7 @@ def named_failures(where: str, failures: Failures, advice: str = "") -> Iterator
 
 
 def _reason(error: BaseException) -> str:
-    """First line of the root cause: of a failed clone, DVC itself says only "SCM error"."""
+    """First line of the root cause: about a failed clone, DVC itself says only "SCM error"."""
     while error.__cause__ is not None:
         error = error.__cause__
     extra = absent(error.name or "") if isinstance(error, ModuleNotFoundError) else None
@@ -56,9 +59,9 @@ class Files:
     where
         Path or address, as errors show it.
     target
-        What zarr opens: a folder, or a store of zarr's for anything else.
+        A folder, or zarr's own store for an archive or an address.
     failures
-        What that store raises where it cannot be read.
+        Errors that zarr's store raises where it cannot be read.
     """
 
     where: str
@@ -74,11 +77,11 @@ class Files:
         return self.target if isinstance(self.target, Path) else None
 
     def naming(self) -> AbstractContextManager[None]:
-        """Names the path or address in failures to read."""
+        """Name the path or address in errors, see ``named_failures``."""
         return named_failures(self.where, self.failures, AWAY if "://" in self.where else "")
 
     def read(self, name: str) -> bytes | None:
-        """A whole file; None if there is none."""
+        """Bytes of a whole file; None if it is missing."""
         if isinstance(self.target, Path):
             path = self.target / name
             return path.read_bytes() if path.is_file() else None
@@ -87,7 +90,7 @@ class Files:
         return None if data is None else data.to_bytes()
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
-        """Bytes of each of the named files that is there."""
+        """Size in bytes of each named file that is there."""
         if isinstance(self.target, Path):
             paths = {name: self.target / name for name in names}
             return {name: path.stat().st_size for name, path in paths.items() if path.is_file()}
@@ -95,7 +98,7 @@ class Files:
             return run_in_zarr_loop(_sizes(self.target, names))
 
     def record(self, name: str) -> FileRecord:
-        """Bytes and digest of a file as it is; in a folder, memory holds little of it at a time."""
+        """Size and digest of a file as it is; a file in a folder is read in pieces."""
         if isinstance(self.target, Path):
             return record_of(self.target / name)
         data = self.read(name)
@@ -104,7 +107,7 @@ class Files:
         return FileRecord.of(data)
 
     def names(self) -> list[str]:
-        """Every file that is there, sorted."""
+        """Names of all files that are there, sorted."""
         if isinstance(self.target, Path):
             files = (path for path in self.target.rglob("*") if path.is_file())
             return sorted(path.relative_to(self.target).as_posix() for path in files)
@@ -126,57 +129,57 @@ class FileRange:
 
 
 def read_ranges(ranges: Sequence[FileRange]) -> list[bytes | memoryview]:
-    """Ranges of files, elsewhere than in folders all asked for at once.
+    """Read ranges of files; at an address, all requests are sent at once.
 
     Raises
     ------
     StoreError
         If a file is not at its address.
     OSError
-        If it is not in its folder.
+        If a file is not in its folder.
     """
-    if all(one.files.folder for one in ranges):
+    if all(span.files.folder for span in ranges):
         return list(map(_from_disk, ranges))
     return run_in_zarr_loop(_ranges(ranges))
 
 
 def run_in_zarr_loop(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Result of a coroutine in the event loop of zarr, to which clients of servers belong."""
+    """Result of a coroutine in zarr's event loop, to which clients of servers belong."""
     return asyncio.run_coroutine_threadsafe(coroutine, _event_loop(os.getpid())).result()
 
 
 @cache
 def _event_loop(_process: int) -> asyncio.AbstractEventLoop:
-    """The loop in which zarr asks stores; it has no public name, and a fork gets another."""
-    found: list[asyncio.AbstractEventLoop] = []
+    """The loop in which zarr calls stores: it has no public name. A forked process has another."""
+    loops: list[asyncio.AbstractEventLoop] = []
 
     class LoopStore(MemoryStore):
-        async def get(self, *_given: Any, **_options: Any) -> None:  # noqa: ANN401 - whatever is asked
-            found.append(asyncio.get_running_loop())
+        async def get(self, *_arguments: Any, **_options: Any) -> None:  # noqa: ANN401 - of any get
+            loops.append(asyncio.get_running_loop())
 
     zarr.create_group(LoopStore())
-    return found[0]
+    return loops[0]
 
 
-def _from_disk(one: FileRange) -> bytes:
-    assert one.files.folder is not None
-    with (one.files.folder / one.name).open("rb", buffering=0) as file:
-        file.seek(one.start)
-        return file.read(one.stop - one.start)
+def _from_disk(span: FileRange) -> bytes:
+    assert span.files.folder is not None
+    with (span.files.folder / span.name).open("rb", buffering=0) as file:
+        file.seek(span.start)
+        return file.read(span.stop - span.start)
 
 
 async def _ranges(ranges: Sequence[FileRange]) -> list[bytes | memoryview]:
-    async def read(one: FileRange) -> bytes | memoryview:
-        assert not isinstance(one.files.target, Path)
-        some = RangeByteRequest(one.start, one.stop)
-        with one.files.naming():
-            data = await one.files.target.get(one.name, default_buffer_prototype(), some)
+    async def fetch_range(span: FileRange) -> bytes | memoryview:
+        assert not isinstance(span.files.target, Path)
+        request = RangeByteRequest(span.start, span.stop)
+        with span.files.naming():
+            data = await span.files.target.get(span.name, default_buffer_prototype(), request)
         if data is None:
-            raise StoreError(f"{one} must be there, got no such file")
-        # As they came: a copy of masks would cost a third of the time that they take to come.
+            raise StoreError(f"{span} must be there, got no such file")
+        # Not copied: a copy of masks takes a third of the time of their transfer.
         return memoryview(data.as_buffer_like())
 
-    return await asyncio.gather(*map(read, ranges))
+    return await asyncio.gather(*map(fetch_range, ranges))
 
 
 async def _sizes(store: Store, names: Iterable[str]) -> dict[str, int]:
@@ -186,8 +189,8 @@ async def _sizes(store: Store, names: Iterable[str]) -> dict[str, int]:
         except FileNotFoundError:
             return name, None
 
-    found = await asyncio.gather(*map(size, names))
-    return {name: n_bytes for name, n_bytes in found if n_bytes is not None}
+    sizes = await asyncio.gather(*map(size, names))
+    return {name: n_bytes for name, n_bytes in sizes if n_bytes is not None}
 
 
 async def _names(store: Store) -> list[str]:

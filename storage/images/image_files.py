@@ -1,4 +1,4 @@
-"""Reads images as RGB arrays, naming unusable ones, and writes pictures as PNG."""
+"""Reads image files as RGB arrays and writes pictures as PNG."""
 
 import io
 import struct
@@ -18,16 +18,16 @@ Pixels = UInt8[np.ndarray, "height width"] | UInt8[np.ndarray, "height width 3"]
 """Grey, or red, green and blue."""
 
 READABLE_MODES: Final = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
-"""Pillow's modes that have a true 8-bit RGB; ``I;16``, ``I`` and ``F`` would be cut off at 255."""
+"""Pillow's modes with 8 bits per colour; ``I;16``, ``I`` and ``F`` would be cut off at 255."""
 
 DEEP: Final = (";16B", ";16L", ";16N")
-"""Ends of Pillow's names of raw modes with 16 bits per colour; ``BGR;16`` has five or six."""
+"""Ends of Pillow's names of raw modes with 16 bits per colour. ``BGR;16`` has five or six bits."""
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """Formats that are read from bytes: for some others, Pillow runs programs that write files."""
 
 BOMB: Final = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-"""What Pillow raises at an image of too many pixels for itself, and may warn of at fewer.
+"""What Pillow raises at an image with too many pixels: an error, or at half as many a warning.
 
 The warning is raised under ``python -W error``.
 """
@@ -43,16 +43,16 @@ DECODER_ERRORS: Final = (
     zlib.error,
     *BOMB,
 )
-"""What Pillow raises at a file that it cannot read."""
+"""Errors that Pillow raises at a file that it cannot read."""
 
 MAX_PIXELS: Final = 178_956_970
 """Most pixels of an image: Pillow takes a file of more for a decompression bomb."""
 
 SHRINK: Final = "shrink it, and its masks and record, if it has any, with it"
-"""What to do about an image of too many pixels."""
+"""Advice about an image with too many pixels."""
 
 STRIP: Final = "if its masks are of the pixels as stored, remove that tag from the file"
-"""What to do about an image whose record has the size before it is turned."""
+"""Advice about an image whose record has the size before the image is turned."""
 
 _UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -63,7 +63,7 @@ _UPRIGHT: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""How an image is turned upright, by its EXIF orientation; 1 and anything else are upright."""
+"""How an image is turned upright, by its EXIF orientation; any other orientation is upright."""
 
 _SIDEWAYS: Final = (5, 6, 7, 8)
 """Orientations that swap height and width."""
@@ -77,19 +77,19 @@ def read_rgb(
     Parameters
     ----------
     path
-        Any format that Pillow reads; of an animation, the first frame.
+        A file of any format that Pillow reads; of an animation, the first frame is read.
     height_px, width_px
-        The upright size on record, which the object masks have; None takes any.
+        The upright size in the image's record, which is the size of its masks; None takes any.
 
     Raises
     ------
     ImageError
-        If the file is missing, truncated, of another size or of a depth without an 8-bit RGB.
+        If the file is missing, truncated, of another size, or has no 8 bits per colour.
 
     Notes
     -----
-    As OpenCV, browsers and most annotation tools; SAM2's own scripts and torchvision leave the
-    pixels as stored.
+    OpenCV, browsers and most annotation tools turn images as this function does; SAM2's own scripts
+    and torchvision leave the pixels as stored.
     """
     with _opened(path) as image:
         _check(image, path, height_px, width_px)
@@ -97,7 +97,7 @@ def read_rgb(
 
 
 def check_header(path: Path, *, height_px: int, width_px: int) -> int:
-    """Refuse what ``read_rgb`` would refuse by its first bytes; truncated pixels are not seen.
+    """Refuse by its first bytes a file that ``read_rgb`` would refuse; truncation is not seen.
 
     Returns
     -------
@@ -114,16 +114,16 @@ def check_header(path: Path, *, height_px: int, width_px: int) -> int:
 
 
 def is_confirmed(orientation: int, *, height_px: int, width_px: int) -> bool:
-    """Whether a size on record tells that its masks, too, were drawn on the image turned upright.
+    """Whether the recorded size shows that the masks were drawn on the upright image.
 
-    That of a square does not, nor any where the image is mirrored or upside down.
+    The size of a square image does not show it, nor does that of a mirrored or upside-down image.
     """
     return orientation == 1 or (orientation in _SIDEWAYS and height_px != width_px)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open an image; errors, also in the block, name it."""
+    """Open an image; errors, also those of the block, name the file."""
     try:
         with Image.open(path) as image:
             yield image
@@ -137,24 +137,24 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 def unreadable(path: Path, kind: str, error: Exception) -> str:
     """Message about a file at which Pillow raised one of ``DECODER_ERRORS``."""
-    own = error.strerror if isinstance(error, OSError) else None
-    reason = own or str(error).replace(f" {str(path)!r}", "")
+    system_reason = error.strerror if isinstance(error, OSError) else None
+    reason = system_reason or str(error).replace(f" {str(path)!r}", "")
     if isinstance(error, BOMB):
         return f"{path} must have fewer pixels, got: {reason.partition(',')[0]}; {SHRINK}"
     return f"{path} must be a readable {kind}, got: {reason}"
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation by which an opened image is not upright yet; 1 if it is.
+    """EXIF orientation by which an opened image must still be turned; 1 if it is upright.
 
-    Not ``Image.getexif``, which decodes a PNG file and heeds XMP, as OpenCV does not. Of a TIFF
-    file, which Pillow turns itself, nothing is found here.
+    Not ``Image.getexif``, which decodes a PNG file and reads XMP, which OpenCV does not. A TIFF
+    file gives 1 here, since Pillow turns it itself.
     """
     exif = Image.Exif()
     try:
         exif.load(image.info.get("exif", b""))
         orientation = exif.get(ExifTags.Base.Orientation, 1)
-    except DECODER_ERRORS:  # damaged metadata say nothing: the pixels may be whole
+    except DECODER_ERRORS:  # the metadata are damaged, but the pixels may be whole
         return 1
     return orientation if orientation in _UPRIGHT else 1
 
@@ -162,12 +162,12 @@ def _orientation(image: Image.Image) -> int:
 def _check(image: Image.Image, path: Path, height_px: int | None, width_px: int | None) -> None:
     stored, orientation = (image.height, image.width), _orientation(image)
     upright = stored[::-1] if orientation in _SIDEWAYS else stored
-    wanted = (height_px or upright[0], width_px or upright[1])
-    if wanted != upright:
+    recorded = (height_px or upright[0], width_px or upright[1])
+    if recorded != upright:
         turned = f" upright, by its EXIF orientation {orientation}" if orientation > 1 else ""
-        hint = f"; {STRIP}" if wanted == stored else ""
+        hint = f"; {STRIP}" if recorded == stored else ""
         raise ImageError(
-            f"{path} must be {wanted[0]} px high and {wanted[1]} px wide as its record says, "
+            f"{path} must be {recorded[0]} px high and {recorded[1]} px wide as its record says, "
             f"got {upright[0]} x {upright[1]}{turned}{hint}"
         )
     check_mode(image, str(path))
@@ -183,8 +183,8 @@ def check_mode(image: Image.Image, name: str) -> None:
 
     Notes
     -----
-    Of 16 bits of red, green and blue, Pillow and OpenCV keep the upper eight without a word: right
-    where the values fill their range, black where they are those of a 12-bit sensor.
+    Pillow and OpenCV silently keep the upper eight of 16 bits per colour. That is right where the
+    values fill their range; the values of a 12-bit sensor become black.
     """
     if image.mode not in READABLE_MODES:
         raise ImageError(
@@ -196,7 +196,7 @@ def check_mode(image: Image.Image, name: str) -> None:
 
 
 def _raw_mode(decoder_arguments: object) -> str:
-    """How a file stores its pixels, as Pillow names it."""
+    """Pillow's name for how a file stores its pixels."""
     first = decoder_arguments[0] if isinstance(decoder_arguments, tuple) else decoder_arguments
     return str(first)
 
@@ -211,23 +211,22 @@ def upright_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def decode_rgb(data: bytes, *, most_px: int, most_side_px: int) -> UInt8[np.ndarray, "h w 3"]:
-    """Pixels of an image in memory, as ``read_rgb`` gives them; nothing is opened by name.
+    """Pixels of an image in memory, as ``read_rgb`` gives them; no file is opened.
 
     Parameters
     ----------
     data
         The file's bytes.
     most_px
-        Most pixels that it may have, whatever its mode: an image of more is refused before it is
-        decoded.
+        Most pixels of the image in any mode: a larger image is refused before it is decoded.
     most_side_px
-        Most pixels of a row or a column: one of 95 kB, a pixel wide and 49 million high, takes 5 s
-        to decode, and 150 GB to resize.
+        Most pixels of a row or a column: a file of 95 kB, one pixel wide and 49 million high, takes
+        5 s to decode, and 150 GB to resize.
 
     Raises
     ------
     ImageError
-        If it is of another format, of too many pixels, damaged, or of a depth without an 8-bit RGB.
+        If the image is of another format, too large or damaged, or has no 8 bits per colour.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -237,8 +236,8 @@ def decode_rgb(data: bytes, *, most_px: int, most_side_px: int) -> UInt8[np.ndar
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        known = ", ".join(FORMATS)
-        raise ImageError(f"image must be a file in one of the formats {known}, got none") from error
+        names = ", ".join(FORMATS)
+        raise ImageError(f"image must be a file in one of the formats {names}, got none") from error
     except BOMB as error:
         raise ImageError(f"{_most(most_px)}, got many more") from error
     except DECODER_ERRORS as error:
@@ -263,9 +262,9 @@ def png_bytes(picture: Pixels | Image.Image, *, compress_level: int = 6, bits: i
     Parameters
     ----------
     compress_level
-        0 to 9; 6 is zlib's own, 1 takes a fraction of its time.
+        0 to 9; 6 is zlib's default, 1 takes a fraction of its time.
     bits
-        Of a pixel of a palette.
+        Bits of a palette's index.
     """
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     png = io.BytesIO()

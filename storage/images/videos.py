@@ -1,4 +1,4 @@
-"""The images of a split by their names: image files, and frames of videos decoded in order."""
+"""Reads the images of a split by their names: image files, and frames of videos."""
 
 import re
 from collections import OrderedDict, defaultdict
@@ -16,10 +16,10 @@ from storage.folders import sha256_file
 from storage.images.image_files import check_header, read_rgb
 
 N_OPEN: Final = 2
-"""Videos open at the same time: at the end of one, readers ahead are already in the next."""
+"""Videos open at the same time: while a reader ends a video, another may be in the next one."""
 
 N_KEPT: Final = 8
-"""Decoded frames kept in memory: no reader is ever that far ahead of another."""
+"""Decoded frames kept in memory: no reader is that many frames ahead of another."""
 
 _FRAME_FILE: Final = re.compile(r"(.+\.mp4)#(\d+)")
 
@@ -44,35 +44,35 @@ def video_of(file: str) -> str | None:
 
 
 class Videos:
-    """Frames of a split's videos, each decoded once if requested roughly in order.
+    """Frames of a split's videos, each decoded once if they are requested roughly in order.
 
-    A reader may be ahead of another by a few frames: those between, if of ``files``, are kept for
-    it. A frame further back costs decoding its video from the start.
+    A reader may be a few frames behind another: frames between the two that are in ``files`` are
+    kept for it. For a frame further back, the video is decoded from its start.
     """
 
     def __init__(self, folder: Path, files: Iterable[str]) -> None:
         self._folder = folder
-        self._wanted: dict[str, set[int]] = defaultdict(set)
+        self._numbers: dict[str, set[int]] = defaultdict(set)
         for file in files:
             if match := _FRAME_FILE.fullmatch(file):
-                self._wanted[match[1]].add(int(match[2]))
+                self._numbers[match[1]].add(int(match[2]))
         self._open: OrderedDict[str, _Decoder] = OrderedDict()
         self._ends: dict[str, tuple[int, str]] = {}
-        """First frame that cannot be had of a video, and why."""
+        """First frame of a video that cannot be read, and why."""
         self._kept: OrderedDict[tuple[str, int], Rgb] = OrderedDict()
         self._lock = Lock()
 
     def read(self, file: str, *, height_px: int, width_px: int) -> Rgb:
-        """Pixels of a frame, upright as its video says; called from several threads.
+        """Pixels of a frame, upright as its video says; several threads may call this method.
 
         Raises
         ------
         ImageError
-            If the video is missing, shorter, of another size, or damaged at this frame or before:
-            a decoder that continues after the damage miscounts its frames.
+            If the video is missing, shorter, of another size, or damaged at or before this frame: a
+            decoder that continues after damage miscounts frames.
         """
         match = _FRAME_FILE.fullmatch(file)
-        assert match is not None  # video_of tells which names are frames
+        assert match is not None  # by video_of, the name is that of a frame
         video, number = match[1], int(match[2])
         with self._lock:
             if (video, number) not in self._kept:
@@ -86,7 +86,7 @@ class Videos:
         return rgb
 
     def _decode(self, video: str, number: int) -> None:
-        """Decode a video up to a frame, and keep the frames that are wanted."""
+        """Decode a video up to a frame, and keep the frames of ``files``."""
         if video in self._ends and number >= self._ends[video][0]:
             raise ImageError(self._ends[video][1])
         decoder = self._open.pop(video, None)
@@ -95,24 +95,24 @@ class Videos:
         self._open[video] = decoder
         while len(self._open) > N_OPEN:
             self._open.popitem(last=False)
-        wanted = self._wanted[video] | {number}
+        numbers = self._numbers[video] | {number}
         while decoder.n_read <= number:
-            here = decoder.n_read
+            current = decoder.n_read
             try:
                 decoder.advance()
-                rgb = decoder.frame() if here in wanted else None
+                rgb = decoder.frame() if current in numbers else None
             except ImageError as error:
                 del self._open[video]
-                self._ends[video] = (here, str(error))
+                self._ends[video] = (current, str(error))
                 raise
             if rgb is not None:
-                self._kept[video, here] = rgb
+                self._kept[video, current] = rgb
                 while len(self._kept) > N_KEPT:
                     self._kept.popitem(last=False)
 
 
 class _Decoder:
-    """A video file, read from its first frame on."""
+    """A video file that is decoded from its first frame on."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -131,7 +131,7 @@ class _Decoder:
         self.n_read += 1
 
     def frame(self) -> Rgb:
-        """Pixels of the frame moved on to last."""
+        """Pixels of the frame that ``advance`` moved to."""
         is_there, bgr = self._capture.retrieve()
         if not is_there:
             raise ImageError(
@@ -156,37 +156,34 @@ class SplitImages:
         Raises
         ------
         ImageError
-            If it is missing, damaged, or of another size than its record says.
+            If the image is missing, damaged, or of another size than its record says.
         """
         if self._video[file] is not None:
             return self._videos.read(file, height_px=height_px, width_px=width_px)
         return read_rgb(self.folder / file, height_px=height_px, width_px=width_px)
 
     def check(self, file: str, *, height_px: int, width_px: int) -> int:
-        """Refuse an image whose first bytes say that it cannot be read; frames are not looked at.
+        """Refuse an image whose first bytes show that it cannot be read; frames are not checked.
 
         Returns
         -------
-        EXIF orientation by which ``read`` turns it; 1 if it does not.
+        EXIF orientation by which ``read`` turns the image; 1 if it does not.
 
         Raises
         ------
         ImageError
-            As ``read``.
+            For the reasons of ``read``.
         """
         if self._video[file] is not None:
             return 1
         return check_header(self.folder / file, height_px=height_px, width_px=width_px)
 
     def path(self, file: str) -> Path:
-        """The file that holds an image: its own, or its video."""
+        """File that holds an image: the image file, or the video of a frame."""
         return self.folder / (self._video[file] or file)
 
     def sha256(self, file: str) -> str:
-        """Sha256 of the bytes that an image comes from: its file's, or its whole video's.
-
-        A video's is computed once.
-        """
+        """Sha256 of the file that holds an image; the digest of a video is computed once."""
         path = self.path(file)
         video = self._video[file]
         if video is None:

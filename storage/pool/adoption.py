@@ -1,4 +1,4 @@
-"""Puts shards of published stores into the pool before any is computed."""
+"""Puts shards of published stores into the pool, so that they are not computed again."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,8 +19,10 @@ from storage.store.opening import check_same_images, read_array, read_images
 
 @contextmanager
 def published_stores(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
-    """Stores of a cell by their kinds: its outputs or, where DVC has removed these to make them
-    again, what its cache has of them, as links for the time of the block. None if one is missing.
+    """Yield a cell's stores by their kinds.
+
+    These are its outputs or, after DVC has removed the outputs for a re-run, links to the copies in
+    DVC's cache, which are removed after the block. The mapping is empty if a file is missing.
     """
     if all(path.exists() for path in outputs.values()):
         yield dict(outputs)
@@ -39,31 +41,33 @@ def published_stores(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
 
 @dataclass(frozen=True, eq=False)
 class PublishedShards:
-    """The stores of a published cell, by their kinds, as a source of shards.
+    """The shards of a published cell.
 
     Attributes
     ----------
+    stores
+        The cell's stores by their kinds.
     names
-        Of its shards.
+        Names of the shards, in the order of the rows.
     """
 
     stores: Mapping[str, Store]
     names: tuple[str, ...]
 
     def read(self, shards: Sequence[int]) -> list[Rows]:
-        """Features of some shards, which rise.
+        """Features of some shards, given by rising indices.
 
         Raises
         ------
         StoreError
-            If they are damaged, or what lies between them.
+            If these shards, or shards between them, are damaged.
         """
         features, first = self.stores["features"], shards[0]
         size = features.shard_objects
-        together = slice(first * size, (shards[-1] + 1) * size)
-        rows = {name: read_array(features, name, together) for name in shard_arrays("features")}
-        own = [slice((i - first) * size, (i - first + 1) * size) for i in shards]
-        return [{name: values[some] for name, values in rows.items()} for some in own]
+        span = slice(first * size, (shards[-1] + 1) * size)
+        rows = {name: read_array(features, name, span) for name in shard_arrays("features")}
+        slices = [slice((i - first) * size, (i - first + 1) * size) for i in shards]
+        return [{name: values[shard] for name, values in rows.items()} for shard in slices]
 
     def masks(self, shard: int) -> tuple[Path, str]:
         """File of a shard's masks, and the digest that it must have.
@@ -71,7 +75,7 @@ class PublishedShards:
         Raises
         ------
         StoreError
-            If it is missing.
+            If the file is missing.
         """
         masks, name = self.stores["masks"], mask_file(shard)
         path = masks.path / name
@@ -86,12 +90,12 @@ def open_published(paths: Mapping[str, Path]) -> PublishedShards:
     Raises
     ------
     StoreError
-        If one is damaged, or they are not of the same cell and images.
+        If a store is damaged, or the stores are not of the same cell and images.
     """
     stores = {kind: open_store(path) for kind, path in paths.items()}
     features = stores["features"]
     for kind, store in stores.items():
-        # DVC checks out each alone.
+        # DVC checks out each store alone.
         check_identity(store, kind, features.signature)
     if "masks" in stores:
         check_same_images(stores["masks"], read_images(features))
@@ -101,31 +105,31 @@ def open_published(paths: Mapping[str, Path]) -> PublishedShards:
 
 
 def adopt(cell: Cell, published: PublishedShards) -> tuple[int, dict[int, str]]:
-    """Put the shards of a matching published cell that the pool lacks into it.
+    """Put those shards of a matching published cell that the pool lacks into the pool.
 
-    Masks are linked unread: publishing compares them with what the manifest says of them.
+    Masks are linked unread: publishing compares them with the digests of the manifest.
 
     Returns
     -------
-    How many, and what is wrong with each that is damaged, by its index in the published stores.
+    Number of shards, and why others are damaged, by their indices in the published stores.
     """
     lacking = set(cell.lacking())
-    wanted = [i for i, name in enumerate(published.names) if name in lacking]
-    # Those of a chunk at a time: to decode it for a few of its rows takes as long as for all.
+    shards = [i for i, name in enumerate(published.names) if name in lacking]
+    # All shards of a chunk at a time: decoding it for a few rows takes as long as for all.
     features = published.stores["features"]
     n_rows = features.sizes["object"]
     n_together = max(1, chunk_rows(n_rows) // features.shard_objects)
     faults: dict[int, str] = {}
-    for _, some in groupby(wanted, lambda i: i // n_together):
-        faults |= _adopt(cell, published, list(some))
-    adopted = [published.names[i] for i in wanted if i not in faults]
+    for _, of_chunk in groupby(shards, lambda i: i // n_together):
+        faults |= _adopt(cell, published, list(of_chunk))
+    adopted = [published.names[i] for i in shards if i not in faults]
     if adopted:
         cell.note_published(adopted)
     return len(adopted), faults
 
 
 def _adopt(cell: Cell, published: PublishedShards, shards: Sequence[int]) -> dict[int, str]:
-    """Put some shards into the pool; what is wrong with those that are damaged."""
+    """Put some shards into the pool; return why others are damaged, by their indices."""
     try:
         for i, rows in zip(shards, published.read(shards), strict=True):
             masks = published.masks(i) if "masks" in cell.kinds else None
@@ -133,5 +137,5 @@ def _adopt(cell: Cell, published: PublishedShards, shards: Sequence[int]) -> dic
     except StoreError as error:
         if len(shards) == 1:
             return {shards[0]: str(error)}
-        return {i: why for one in shards for i, why in _adopt(cell, published, [one]).items()}
+        return {i: why for shard in shards for i, why in _adopt(cell, published, [shard]).items()}
     return {}

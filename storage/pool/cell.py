@@ -1,4 +1,4 @@
-"""The shards of a cell in the pool: lists, keeps, reads and compares them.
+"""Lists, writes and reads the shards of a cell in the pool.
 
 ::
 
@@ -6,9 +6,9 @@
                                        /<inputs>.npz                  a shard's features
                                        /<inputs>.<digest>.masks       its masks, as Zarr keeps them
 
-A shard is there if its features are. They appear whole, after its masks, name these by their
-digest, and never change: who comes second has made the same. So no process asks another, and a kill
-at any instant costs the shards in hand.
+A shard exists if the file of its features exists. This file appears whole and after the masks, has
+the digest of the masks, and never changes: a second process that computes the shard makes the same
+bytes. So no process asks another, and a kill at any instant costs the shards in the making.
 """
 
 import io
@@ -37,25 +37,26 @@ from storage.store.signature import DIGEST_CHARS, SOURCE, compare, digest, parse
 from storage.store.writing import check_names, checked, create_array, writable
 
 OF_A_SPLIT: Final = ("split", "objects_digest", "shard_objects")
-"""Entries of a signature that say which rows exist, not what they hold."""
+"""Entries of a signature that tell which rows a store has, but nothing about their content."""
 
 SETTINGS: Final = "settings.json"
 NPZ: Final = ".npz"
 MASKS: Final = ".masks"
 
 PUBLISHED: Final = "published"
-"""Folder beside the shards, with a list of those that were published together, for each time."""
+"""Folder beside the shards, with a list of shards for each time that a cell was published."""
 
 MAKER: Final = "maker"
-"""Beside the rows: name of the processor or GPU; empty for rows of published stores."""
+"""Array beside the rows: name of the processor or GPU; empty for shards of published stores."""
 
 MASKS_SHA256: Final = "masks_sha256"
-"""Beside the rows: digest of the file of the masks; empty where there are none."""
+"""Array beside the rows: digest of the file of masks; empty for a cell without masks."""
 
 DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, RuntimeError)
-"""What NumPy raises for a damaged archive, a ``RuntimeError`` if it seems to be encrypted."""
+"""Errors of NumPy at a damaged archive; ``RuntimeError`` if it seems to be encrypted."""
 
 Rows = dict[str, np.ndarray]
+"""Arrays of a shard by name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,11 @@ class ShardRows:
     Attributes
     ----------
     rows
-        Every array of the features store that has rows and is no coordinate.
+        The arrays of a features store that have rows and are no coordinates, by name.
+    maker
+        Name of the processor or GPU that computed the shard.
+    masks_sha256
+        Digest of the file of masks.
     """
 
     rows: Rows
@@ -80,9 +85,9 @@ class Cell:
     Attributes
     ----------
     signature
-        Of its stores.
+        Signature of its stores.
     sizes
-        Of ``channel``, ``encoder_channel`` and, with masks, ``y`` and ``x``.
+        Sizes of ``channel``, ``encoder_channel`` and, with masks, ``y`` and ``x``.
     assigned
         Names of the shards that this process computes; None is all.
     """
@@ -95,17 +100,17 @@ class Cell:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Kinds of its stores."""
+        """Kinds of the cell's stores."""
         return ("features", "masks") if "y" in self.sizes else ("features",)
 
     @cached_property
     def settings(self) -> dict[str, Value]:
-        """All that determines its shards' bytes, apart from their inputs."""
+        """All that determines the bytes of a shard, apart from the shard's inputs."""
         return parse_signature({**of_rows(self.signature), "stores": self.kinds})
 
     @cached_property
     def folder(self) -> Path:
-        """Folder of all shards of the same settings, of any split."""
+        """Folder of all shards with the same settings, whatever their split."""
         return self.pool / digest(self.settings)
 
     def fits(self, signature: Mapping[str, object]) -> bool:
@@ -115,8 +120,8 @@ class Cell:
 
     def lacking(self) -> list[str]:
         """Names of the missing shards, in row order."""
-        there = names_in(self.folder)
-        return [name for name in self.split.shards if name not in there]
+        present = names_in(self.folder)
+        return [name for name in self.split.shards if name not in present]
 
     def todo(self) -> list[str]:
         """Names of the missing shards that are assigned to this process, in row order."""
@@ -132,12 +137,12 @@ class Cell:
         return self.folder / f"{name}.{sha256[:DIGEST_CHARS]}{MASKS}"
 
     def put(self, name: str, rows: Mapping[str, np.ndarray], *, maker: str) -> None:
-        """Keep a shard, unless it exists.
+        """Write a shard, unless it exists.
 
         Parameters
         ----------
         rows
-            Every array of its stores that has rows and is no coordinate, by name.
+            The arrays of the cell's stores that have rows and are no coordinates, by name.
         maker
             Name of the processor or GPU.
 
@@ -148,31 +153,31 @@ class Cell:
         OSError
             If the disk is full (the message names the file).
         """
-        kept = self._checked(name, rows, self.kinds)
+        arrays = self._checked(name, rows, self.kinds)
         if self.features_path(name).exists():
             return
         sha256 = ""
-        if MASK_CODE in kept:
-            data = self._encoded(kept.pop(MASK_CODE))
+        if MASK_CODE in arrays:
+            data = self._encoded(arrays.pop(MASK_CODE))
             sha256 = FileRecord.of(data).sha256
             put_file(self.masks_path(name, sha256), data)
-        self._put_features(name, ShardRows(kept, maker, sha256))
+        self._put_features(name, ShardRows(arrays, maker, sha256))
 
     def adopt(self, name: str, rows: Rows, masks: tuple[Path, str] | None) -> None:
-        """Keep a shard of published stores, whose masks, a file and its digest, are linked."""
+        """Put a shard of published stores into the pool; ``masks`` are a file and its digest."""
         file, sha256 = masks or (None, "")
         if file is not None:
             put_link(file.resolve(), self.masks_path(name, sha256))
-        kept = self._checked(name, rows, ("features",))
-        self._put_features(name, ShardRows(kept, "", sha256))
+        arrays = self._checked(name, rows, ("features",))
+        self._put_features(name, ShardRows(arrays, "", sha256))
 
     def read(self, name: str) -> ShardRows:
-        """Features of a shard.
+        """Read the features of a shard.
 
         Raises
         ------
         StoreError
-            If they are missing or damaged.
+            If the file is missing or damaged.
         """
         path = self.features_path(name)
         try:
@@ -185,14 +190,14 @@ class Cell:
             raise StoreError(f"{path} must be features of a shard, got {error}") from error
 
     def drop(self, name: str) -> None:
-        """Remove a damaged shard; links to it elsewhere stay."""
+        """Remove a damaged shard; hard links to its files elsewhere stay."""
         self.features_path(name).unlink(missing_ok=True)
         for path in self.folder.glob(f"{name}.*{MASKS}"):
             path.unlink(missing_ok=True)
 
     def note_published(self, names: Iterable[str]) -> None:
-        """Keep a list of shards that were published together, see ``PUBLISHED``."""
-        # By its content: the signature of a cell stays as it is where an image is repaired.
+        """Write the list of shards that were published together, see ``PUBLISHED``."""
+        # Named by its content: repairing an image changes the shards, not the cell's signature.
         data = f"{json.dumps([*names])}\n".encode()
         name = FileRecord.of(data).sha256[:DIGEST_CHARS]
         put_file(self.folder / PUBLISHED / f"{name}.json", data)
@@ -202,10 +207,10 @@ class Cell:
         if not settings.exists():
             put_file(settings, f"{json.dumps(self.settings, indent=1)}\n".encode())
         data = io.BytesIO()
-        own = {MAKER: np.array(shard.maker), MASKS_SHA256: np.array(shard.masks_sha256)}
-        # NumPy has no files of text of any length.
+        origin = {MAKER: np.array(shard.maker), MASKS_SHA256: np.array(shard.masks_sha256)}
+        # NumPy cannot save text of variable length.
         text = {k: np.array(v.tolist()) for k, v in shard.rows.items() if v.dtype.kind == "T"}
-        np.savez(data, allow_pickle=False, **{**own, **shard.rows, **text})
+        np.savez(data, allow_pickle=False, **{**origin, **shard.rows, **text})
         put_file(self.features_path(name), data.getvalue(), is_first=True)
 
     def _checked(self, name: str, rows: Mapping[str, np.ndarray], kinds: Sequence[str]) -> Rows:
@@ -214,17 +219,17 @@ class Cell:
         specs = {key: spec for kind in kinds for key, spec in shard_arrays(kind).items()}
         check_names(f"rows of shard {shard.index}", rows, set(specs))
         sizes = self._sizes | {"object": shard.stop - shard.start}
-        kept = {
+        arrays = {
             key: checked(key, spec, rows[key], tuple(sizes[dim] for dim in spec.dims))
             for key, spec in specs.items()
         }
-        found = shard_name(self.split.full_rows, map(str, kept["input_sha256"]))
-        if found != name:
+        name_of_rows = shard_name(self.split.full_rows, map(str, arrays["input_sha256"]))
+        if name_of_rows != name:
             raise StoreError(
                 f"rows of shard {shard.index} must be of the inputs {name[:N_HEX]}, got those of "
-                f"{found[:N_HEX]}"
+                f"{name_of_rows[:N_HEX]}"
             )
-        return kept
+        return arrays
 
     @property
     def _sizes(self) -> dict[str, int]:
@@ -233,7 +238,7 @@ class Cell:
         return {**fixed, **self.sizes, "prompt": len(prompts)}
 
     def _encoded(self, codes: np.ndarray) -> bytes:
-        """File of a shard of masks."""
+        """Bytes of the file of a shard's masks."""
         sizes = self._sizes | {"object": self.split.full_rows}
         spec, files = SCHEMA["masks"][MASK_CODE], dict[str, Buffer]()
         group = zarr.create_group(MemoryStore(files), zarr_format=3)
@@ -243,30 +248,31 @@ class Cell:
 
 
 def of_rows(signature: Mapping[str, object]) -> dict[str, object]:
-    """Entries that say what the rows of a cell hold: a ladder's are those of a family's model.
+    """Entries that determine the content of rows; a ladder's model is named as in its own family.
 
     >>> of_rows({"family": "releases", "model": "edgetam", "source": ["edgetam", "tiny"]})
     {'family': 'edgetam', 'model': 'tiny'}
     """
-    rest = {key: value for key, value in signature.items() if key not in (*OF_A_SPLIT, SOURCE)}
-    named = cast("Sequence[str]", signature.get(SOURCE, ()))
-    return rest | dict(zip(("family", "model"), named, strict=False))
+    skipped = (*OF_A_SPLIT, SOURCE)
+    entries = {key: value for key, value in signature.items() if key not in skipped}
+    source = cast("Sequence[str]", signature.get(SOURCE, ()))
+    return entries | dict(zip(("family", "model"), source, strict=False))
 
 
 def shard_arrays(kind: str) -> dict[str, ArraySpec]:
-    """Arrays of a kind of store that come shard by shard."""
+    """Arrays of a kind of store that are computed shard by shard."""
     return {name: spec for name, spec in SCHEMA[kind].items() if not spec.is_constant}
 
 
 def names_in(folder: Path) -> set[str]:
-    """Names of all shards of the same settings."""
+    """Names of all shards in a folder of the pool."""
     return {path.stem for path in folder.glob(f"*{NPZ}")}
 
 
 def settings_of(names: Collection[str], pool: Path = POOL) -> Iterator[dict[str, Any]]:
-    """Settings under which some of these shards exist, if they can be read.
+    """Readable settings under which some of these shards exist.
 
-    No shard is used by them.
+    They serve messages alone: no shard is found by them.
     """
     for path in sorted(pool.glob(f"*/{SETTINGS}")):
         with suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Publishes a complete cell, whose stores appear whole or not at all, and cleans the pool."""
+"""Publishes a complete cell, whose stores appear whole, and cleans the pool."""
 
 import json
 import shutil
@@ -27,11 +27,11 @@ class Comparison:
     Attributes
     ----------
     faults
-        What is wrong with a shard, by its name.
+        Why shards are damaged, by their names.
     masks
-        Records of the files of masks of all others.
+        Size and digest of the file of masks of each intact shard, by the shard's name.
     makers
-        Names of the processors and GPUs that made these, as far as they are known.
+        Names of the processors and GPUs that made intact shards, if they are known.
     """
 
     faults: dict[str, str] = field(default_factory=dict)
@@ -40,18 +40,18 @@ class Comparison:
 
 
 def compare_shards(cell: Cell) -> Comparison:
-    """Read every shard of a cell, and compare its masks with the digest that its features have."""
-    found = Comparison()
+    """Read every shard of a cell, and compare its masks with the digest in its features."""
+    compared = Comparison()
     for name in cell.split.shards:
         try:
             features = cell.read(name)
             if "masks" in cell.kinds:
-                found.masks[name] = _masks_record(cell, name, features.masks_sha256)
+                compared.masks[name] = _masks_record(cell, name, features.masks_sha256)
         except (StoreError, OSError) as error:
-            found.faults[name] = str(error)
+            compared.faults[name] = str(error)
         else:
-            found.makers.update({features.maker} - {""})
-    return found
+            compared.makers.update({features.maker} - {""})
+    return compared
 
 
 def _masks_record(cell: Cell, name: str, sha256: str) -> FileRecord:
@@ -65,15 +65,17 @@ def _masks_record(cell: Cell, name: str, sha256: str) -> FileRecord:
 
 
 def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> None:
-    """Make the stores of a cell appear at their paths, by their kinds, each with its manifest.
+    """Write the stores of a cell with their manifests; each appears whole.
 
-    Masks are hard-linked and take no extra room. They have an attribute that tells of their images,
-    since none of their arrays does.
+    Masks are hard-linked and take no extra room. A store of masks has the digest of its images as
+    an attribute, since no array of it depends on them.
 
     Parameters
     ----------
+    targets
+        Paths of the stores, by their kinds.
     compared
-        Of all its shards, without a fault: what is linked is not read again.
+        Comparison of all shards, without a fault: masks are linked without reading them again.
     """
     for kind, target in targets.items():
         with whole_folder(target) as partial:
@@ -83,7 +85,7 @@ def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> No
 
 
 def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str, FileRecord]:
-    """Write all of a store but its manifest; the records of its files as far as they are known."""
+    """Write a store without its manifest; return the records of its linked files."""
     split = cell.split
     group = create_store(
         store,
@@ -98,8 +100,8 @@ def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str
         return _link_masks(cell, store, compared)
     write_array(group, "images_sha256", SCHEMA[kind]["images_sha256"], images)
     for rows, values in _blocks(cell):
-        for name, part in values.items():
-            writable(group, name)[rows] = part
+        for name, block in values.items():
+            writable(group, name)[rows] = block
     return {}
 
 
@@ -113,16 +115,18 @@ def _link_masks(cell: Cell, store: Path, compared: Comparison) -> dict[str, File
 
 
 def _blocks(cell: Cell) -> Iterator[tuple[slice, Rows]]:
-    """Features of some published chunks after the other, so that memory holds no more."""
+    """Features of consecutive rows, a few published chunks at a time, to save memory."""
     n_rows, size = cell.split.table.n_objects, cell.split.shard_objects
     step = chunk_rows(n_rows)
-    step *= -(-size // step)  # a shard that lies in two blocks is read twice, none is more often
+    step *= -(
+        -size // step
+    )  # so that no shard lies in more than two blocks, each of which reads it
     for start in range(0, n_rows, step):
         first = start // size
         names = cell.split.names[first : -(-(start + step) // size)]
         shards = [cell.read(name).rows for name in names]
-        own = slice(start - first * size, start - first * size + step)
-        rows = {key: np.concatenate([shard[key] for shard in shards])[own] for key in shards[0]}
+        block = slice(start - first * size, start - first * size + step)
+        rows = {key: np.concatenate([shard[key] for shard in shards])[block] for key in shards[0]}
         yield slice(start, min(start + step, n_rows)), rows
 
 

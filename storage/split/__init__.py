@@ -1,1 +1,1 @@
-"""All cells of a split while they are read."""
+"""A split in memory: its objects, its shards and its open cells."""

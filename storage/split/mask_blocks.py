@@ -1,4 +1,4 @@
-"""Reads masks and scores of a split's cells, some objects at a time."""
+"""Reads masks and scores of a split's cells, a block of objects at a time."""
 
 import hashlib
 import math
@@ -19,10 +19,10 @@ from storage.store import mask_chunks
 from storage.store.chunk_grid import chunk_rows
 
 BLOCK_BYTES: Final = 2**21
-"""Decoded masks read at once: they fit a core's cache, and are many objects if masks are small."""
+"""Decoded masks that are read at once: they fit a core's cache; small masks are many objects."""
 
 WINDOW_BYTES: Final = 2**26
-"""Compressed masks of all cells that a window holds on average, unless one object has more."""
+"""Mean bytes of compressed masks of all cells in a window, unless a single object has more."""
 
 ReadRows = Callable[[str, str], CellRows]
 ReadMasks = Callable[[range, mask_chunks.MaskCode], None]
@@ -33,7 +33,7 @@ _READING: Final = Lock()
 
 
 def object_runs(cells: SplitCells) -> list[range]:
-    """The objects in order, one run per shard of masks."""
+    """Consecutive objects of each shard of masks."""
     return mask_chunks.shard_runs(range(cells.table.n_objects), _any_masks(cells).shard_objects)
 
 
@@ -49,10 +49,10 @@ def mask_size(cells: SplitCells) -> tuple[int, int]:
 
 
 def run_reader(cells: SplitCells, run: range) -> ReadRows:
-    """A function that reads the rows of ``run`` in a cell, masks when they are asked for.
+    """A function that reads the rows ``run`` of a cell; masks are read when they are indexed.
 
-    All masks are read into the same memory, so each thread needs a reader of its own, and asks for
-    at most ``block_objects`` at once.
+    All masks are read into the same memory: each thread needs its own reader, and reads at most
+    ``block_objects`` objects at once.
     """
     readers, scores = _mask_readers(cells, run), _read_scores(cells, run)
     # New memory for every chunk would cost half as much again as decompressing it.
@@ -72,17 +72,17 @@ def run_reader(cells: SplitCells, run: range) -> ReadRows:
 
 @dataclass(frozen=True)
 class RunMasks:
-    """Masks of consecutive objects of one cell, read when they are asked for."""
+    """Masks of consecutive objects of one cell, read when they are indexed."""
 
     read_into: ReadMasks
     run: range
     shape: tuple[int, ...]
-    """Of an object's masks."""
+    """Shape of an object's masks."""
     memory: UInt8[np.ndarray, " byte"]
 
-    def __getitem__(self, some: slice) -> mask_chunks.MaskCode:
-        """Read some of the objects, counted from the first of the run."""
-        block = self.run[some]
+    def __getitem__(self, objects: slice) -> mask_chunks.MaskCode:
+        """Read the masks of consecutive objects, counted from the first of the run."""
+        block = self.run[objects]
         size = (len(block), *self.shape)
         mask_code = self.memory[: math.prod(size)].reshape(size)
         self.read_into(block, mask_code)
@@ -102,25 +102,25 @@ def _read_scores(cells: SplitCells, run: range) -> dict[tuple[str, str], list[Sc
     """SamScores and IoUs of each cell, by model and view."""
     step = chunk_rows(cells.table.n_objects)
     first, stop = run.start // step * step, -(-run.stop // step) * step
-    own = slice(run.start - first, run.stop - first)
-    with _READING:  # or threads that begin together would all ask for the same chunks
-        found = _chunk_scores(cells, range(first, stop))
-    return {name: [values[own] for values in scores] for name, scores in found.items()}
+    in_chunks = slice(run.start - first, run.stop - first)
+    with _READING:  # without it, threads that begin together would all read the same chunks
+        by_cell = _chunk_scores(cells, range(first, stop))
+    return {name: [values[in_chunks] for values in scores] for name, scores in by_cell.items()}
 
 
-@lru_cache(maxsize=2)  # a chunk holds many runs, and threads may be at the end of one
+@lru_cache(maxsize=2)  # a chunk holds many runs; threads may be in two neighbouring chunks
 def _chunk_scores(cells: SplitCells, rows: range) -> dict[tuple[str, str], list[Scores]]:
-    """The same of whole chunks; at an address, asked for in parallel."""
+    """SamScores and IoUs of whole chunks of rows; at an address, cells are read in parallel."""
 
     def read(cell: OpenCell) -> list[Scores]:
         return [cell.scores(name, rows) for name in ("sam_score", "iou")]
 
-    some = list(cells.by_name.values())
-    return dict(zip(cells.by_name, map_stores(read, some, str(some[0])), strict=True))
+    opened = list(cells.by_name.values())
+    return dict(zip(cells.by_name, map_stores(read, opened, str(opened[0])), strict=True))
 
 
 def _any_masks(cells: SplitCells) -> mask_chunks.MaskChunks:
-    """Masks of one cell; those of all cells are of as many objects and as large."""
+    """Masks of the first cell; those of all cells have its number of objects and mask size."""
     return next(iter(cells.by_name.values())).mask_chunks
 
 
@@ -130,11 +130,11 @@ def _object_bytes(cells: SplitCells) -> int:
 
 
 class MaskWindows:
-    """Masks of consecutive objects of one shard in all cells, read forwards; for one thread.
+    """Masks of consecutive objects of one shard in all cells, read forwards by one thread.
 
-    A request to a bucket waits tens of milliseconds for its answer. One for each object and cell
-    would leave the processor idle for most of the time; those of a window wait together. A shard
-    that was read to its end has been checked against the manifest.
+    A request to a bucket waits tens of milliseconds for its answer. A request for each object and
+    cell would leave the processor idle for most of the time; the requests of a window wait
+    together. A shard that is read to its end is checked against the manifest.
     """
 
     def __init__(self, cells: Mapping[tuple[str, str], mask_chunks.MaskChunks], run: range) -> None:
@@ -155,7 +155,7 @@ class MaskWindows:
         Raises
         ------
         StoreError
-            If a shard is damaged, or no longer there to be read.
+            If a shard is damaged or missing.
         """
         if block.start not in self._rows or block[-1] not in self._rows:
             stop = block.start + max(len(block), self._n_objects)
@@ -164,13 +164,13 @@ class MaskWindows:
         self._cells[name].decode(self._chunks[name][first : first + len(block)], mask_code)
 
     def _fetch(self, rows: range) -> None:
-        # Dropped first, so that one window is in memory, not two.
+        # The old window is dropped first, so that memory holds one window, not two.
         self._chunks = {}
         spans = mask_chunks.read_spans(list(self._cells.values()), self._indices, rows)
         self._rows, self._chunks = rows, dict(zip(self._cells, spans, strict=True))
         is_end = rows.stop == self._run.stop
         for (name, cell), index in zip(self._cells.items(), self._indices, strict=True):
-            # zarr writes chunks in their order, without a gap, and then the index.
+            # zarr writes the chunks of a shard in their order, without a gap, then the index.
             for data in (*self._chunks[name], *([index] if is_end else [])):
                 self._sha256[name].update(data)
             if is_end:

@@ -1,4 +1,4 @@
-"""A split in memory: images, objects in their fixed order, ground truth and clicks; its shards."""
+"""A split in memory: images, objects, ground truth and clicks; its shards and their names."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec
 from storage.store.writing import checked, write_store
 
 TABLE_ARRAYS: Final = tuple(name for name in SCHEMA["objects"] if name not in FIXED_COORDINATES)
-"""Arrays of a table, in the order of the schema."""
+"""Names of a table's arrays, in the order of the schema."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class ObjectTable:
     Raises
     ------
     StoreError
-        If objects are not in the order of the images, or name an image that is not there.
+        If objects are not sorted by image, or an image index is out of range.
     """
 
     file: Shaped[np.ndarray, " image"]
@@ -74,8 +74,8 @@ class ObjectTable:
     def digest(self) -> str:
         """Digest of all arrays except ``image_sha256``, in hex.
 
-        The bytes of the images are tracked shard by shard instead: repairing an image while its
-        cell is in the making costs its shard, not the cell.
+        Bytes of images are part of the names of shards instead: repairing an image while a cell is
+        filled recomputes shards, not the cell.
         """
         total = hashlib.sha256()
         for name in TABLE_ARRAYS:
@@ -85,12 +85,12 @@ class ObjectTable:
 
 
 def read_objects(where: str | Path, expected: Mapping[str, object] | None = None) -> ObjectTable:
-    """Read a split whole; ``expected`` are entries that its signature must have.
+    """Read a split; ``expected`` are entries that its signature must have.
 
     Raises
     ------
     StoreError
-        If there is no such store, or it is incomplete, damaged or of another schema or signature.
+        If the store is missing, incomplete, damaged or of another schema or signature.
     """
     store = open_complete(where, "objects", expected or {})
     values = {name: read_array(store, name) for name in TABLE_ARRAYS}
@@ -103,7 +103,7 @@ def read_objects_of(split: str, cache: str | Path = CACHE) -> ObjectTable:
 
 
 def write_objects(path: Path, table: ObjectTable, signature: Mapping[str, object]) -> None:
-    """Write a split under ``signature``; the table's own, of the store it came from, is not used.
+    """Write a split under ``signature``; ``table.signature`` is not used.
 
     Raises
     ------
@@ -130,13 +130,13 @@ class PreparedSplit:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Names of the shards, by their index; those of the same inputs have the same."""
+        """Names of the shards, by index; shards with the same inputs have the same name."""
         inputs = ([self.input_sha256(piece) for piece in shard.pieces] for shard in self._plan)
-        return tuple(shard_name(self.full_rows, own) for own in inputs)
+        return tuple(shard_name(self.full_rows, digests) for digests in inputs)
 
     @cached_property
     def shards(self) -> dict[str, Shard]:
-        """Shards by their names, in the order of the rows; the first of those with the same."""
+        """Shards by name, in the order of the rows; of shards with the same name, the first."""
         shards: dict[str, Shard] = {}
         for name, shard in zip(self.names, self._plan, strict=True):
             shards.setdefault(name, shard)
@@ -152,9 +152,10 @@ class PreparedSplit:
         return min(self.shard_objects, self.table.n_objects)
 
     def input_sha256(self, piece: Piece) -> str:
-        """Digest of what the objects of a piece are computed from, whatever their split, in hex.
+        """Digest of a piece's inputs, in hex: its image, and the masks and clicks of its objects.
 
-        The name of the image counts, since it seeds the noise of a view; ids and areas do not.
+        The name of the image counts, since it seeds the noise of a view; split, ids and areas are
+        left out.
         """
         table, rows = self.table, slice(piece.start, piece.stop)
         of_image = [str(table.file[piece.image]), str(table.image_sha256[piece.image])]
@@ -178,9 +179,9 @@ def shard_name(full_rows: int, inputs: Iterable[str]) -> str:
     Parameters
     ----------
     full_rows
-        Rows that its file has room for.
+        Rows for which the shard's file has room.
     inputs
-        ``input_sha256`` of its pieces, or of its rows.
+        ``input_sha256`` of the shard's pieces, or of its rows.
 
     Returns
     -------
@@ -195,7 +196,7 @@ def names_of_rows(rows_sha256: np.ndarray, shard_objects: int) -> list[str]:
     full_rows = min(shard_objects, len(rows_sha256))
     starts = range(0, len(rows_sha256), shard_objects)
     shards = (map(str, rows_sha256[start : start + shard_objects]) for start in starts)
-    return [shard_name(full_rows, own) for own in shards]
+    return [shard_name(full_rows, digests) for digests in shards]
 
 
 def _images_sha256(table: ObjectTable, start: int, stop: int) -> str:

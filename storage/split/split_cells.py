@@ -1,8 +1,7 @@
 """Opens the cells of a split, predictions of every model under every view, and its entropies.
 
-A cell must match its path, the settings that ask for it, and the objects and images of its split.
-It is compared with what was asked, not with another cell: of two that differ, neither shows which
-is wrong.
+A cell must match its path, the settings, and the objects and images of its split. Two cells are not
+compared with each other: if they differed, neither would show which of them is wrong.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,31 +40,32 @@ if TYPE_CHECKING:
     import xarray
 
 Expected = Mapping[tuple[str, str], Mapping[str, Any]]
-"""Entries that each cell's signature must have under the settings, by model and view."""
+"""Entries that the signature of each cell must have under the settings, by model and view."""
 
 EXTRACTION_KEYS: Final = ("extract_version", "family", "precision")
-"""Signature entries that cells used together must share, whatever their splits."""
+"""Signature entries in which all cells that are used together must agree, also across splits."""
 
 INHERITED_KEYS: Final = (*EXTRACTION_KEYS, "objects_digest")
-"""Entries of cells that are repeated in the signature of what is computed from them."""
+"""Signature entries of cells that stores and results computed from these cells repeat."""
 
 
 @dataclass(frozen=True)
 class OpenCell:
-    """One cell; ``masks`` is None if they were not asked for."""
+    """A cell that was opened and checked."""
 
     store: Store
-    """Of its features."""
+    """The store of its features."""
     images_sha256: Sequence[str]
-    """Digest of the images of each shard, as it was when the cell was opened."""
+    """Digest of the images of each shard, read when the cell was opened."""
     masks: MaskChunks | None
+    """None if the cell was opened without masks."""
 
     def __str__(self) -> str:
         return str(self.store)
 
     @property
     def signature(self) -> Mapping[str, Any]:
-        """All that the rows depend on, except the images' content."""
+        """All that the rows depend on, except the content of the images."""
         return self.store.signature
 
     @property
@@ -74,7 +74,8 @@ class OpenCell:
 
         Notes
         -----
-        Stored signatures leave images out, so that repairing an image redoes only its shard.
+        Stored signatures leave out the content of images, so that repairing an image recomputes the
+        shards of that image alone.
         """
         images = images_digest(self.images_sha256)
         return digest({**self.signature, "schema_version": ROWS_VERSION, "images_digest": images})
@@ -88,32 +89,32 @@ class OpenCell:
         self, name: str, rows: range | None = None
     ) -> Float32[np.ndarray, "object prompt proposal"]:
         """Read ``sam_score`` or ``iou`` of consecutive objects, or of all."""
-        some = slice(None) if rows is None else slice(rows.start, rows.stop)
-        return read_array(self.store, name, some)
+        selection = slice(None) if rows is None else slice(rows.start, rows.stop)
+        return read_array(self.store, name, selection)
 
     def proposals(self, prompt: str = TRAIN_PROMPTS[0]) -> ProposalScores:
-        """Read how good all proposals are, of a prompt set and of ``refined``."""
+        """Read the SamScores and IoUs of all proposals of a prompt set and of ``refined``."""
         names = self.signature["prompts"]
-        own, refined = names.index(prompt), names.index(TRAIN_PROMPTS[1])
+        judged, refined = names.index(prompt), names.index(TRAIN_PROMPTS[1])
         iou, sam_score = self.scores("iou"), self.scores("sam_score")
         return ProposalScores(
-            # Copies: views would keep those of seven other prompt sets in memory.
-            iou=iou[:, own].copy(),
-            sam_score=sam_score[:, own].copy(),
+            # Copies: views would keep the arrays of all other prompt sets in memory.
+            iou=iou[:, judged].copy(),
+            sam_score=sam_score[:, judged].copy(),
             refined_iou=iou[:, refined].copy(),
             refined_sam_score=sam_score[:, refined].copy(),
         )
 
     def blocks(self, prompt: str, names: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
-        """Some arrays of all objects under one prompt set, a block at a time.
+        """Yield the named arrays of all objects under one prompt set, a block of objects at a time.
 
-        A block is one chunk of tokens, which are most of the store: each is decompressed once, and
-        memory holds one at a time.
+        A block is a chunk of tokens, which are most of the store: a chunk is decompressed once, and
+        memory holds one chunk at a time.
         """
-        own, tokens = self.signature["prompts"].index(prompt), self.store.arrays["mask_token"]
+        column, tokens = self.signature["prompts"].index(prompt), self.store.arrays["mask_token"]
         for start in range(0, tokens.shape[0], tokens.chunks[0]):
-            some = (slice(start, start + tokens.chunks[0]), own)
-            yield {name: read_array(self.store, name, some) for name in names}
+            block = (slice(start, start + tokens.chunks[0]), column)
+            yield {name: read_array(self.store, name, block) for name in names}
 
     @property
     def mask_chunks(self) -> MaskChunks:
@@ -129,7 +130,7 @@ class OpenCell:
         return first
 
 
-@dataclass(frozen=True, eq=False)  # each is itself alone, as a key of what was read of it
+@dataclass(frozen=True, eq=False)  # a key of the cache of scores in mask_blocks
 class SplitCells:
     """Cells of the same objects and images, by model and view."""
 
@@ -139,26 +140,26 @@ class SplitCells:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Models in the order in which they were asked for."""
+        """Models in the order of the settings."""
         return tuple(dict.fromkeys(model for model, _ in self.by_name))
 
     @property
     def views(self) -> tuple[str, ...]:
-        """Views in the order in which they were asked for."""
+        """Views in the order of the settings."""
         return tuple(dict.fromkeys(view for _, view in self.by_name))
 
     def reads_of(self, model: str) -> str:
-        """Which heads read a model's tokens, as ``pipeline.sam.families.reads_of``."""
+        """Name of the heads that read a model's tokens, see ``pipeline.sam.families.reads_of``."""
         return reads_of(str(self.by_name[model, "identity"].signature["family"]), model)
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Those of all models, each once."""
+        """Names of the heads that read the tokens of any model, each once."""
         return tuple(dict.fromkeys(self.reads_of(model) for model in self.models))
 
     @property
     def signature(self) -> dict[str, object]:
-        """Signature of what is computed from all of these cells."""
+        """Signature of a store that is computed from all of these cells."""
         shared = next(iter(self.by_name.values())).signature
         return {
             **{key: shared[key] for key in INHERITED_KEYS},
@@ -168,7 +169,7 @@ class SplitCells:
         }
 
     def digest(self, views: Sequence[str]) -> str:
-        """Digest of the content of the cells of some views, in any order."""
+        """Digest of the content of the cells of these views, in any order."""
         return digest(
             {
                 f"{model}/{view}": cell.content_digest
@@ -184,14 +185,14 @@ class SplitCells:
 
     @property
     def head_origin(self) -> dict[str, str]:
-        """Inputs that heads of these cells learn, or must have learned, from."""
+        """Signature entries that heads must share with these cells, see ``head_origin``."""
         return head_origin({model: cell.signature for model, cell in self.identity.items()})
 
 
 def head_origin(signatures: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
-    """Entries that heads and the identity cells of all models, whose signatures are given, share.
+    """Signature entries that heads and cells must share, from the signatures of each model's cell.
 
-    A head understands only tokens like those that it learned from.
+    A head understands only tokens of the models and the precision that it learned from.
     """
     shared = next(iter(signatures.values()))
     return {
@@ -208,12 +209,12 @@ def open_cells(
     Parameters
     ----------
     expected
-        Which cells, and entries that the signature of each must have, including
+        The cells to open, and the entries that the signature of each must have, with
         ``shard_objects``.
     with_masks
-        Whether their masks are opened too.
+        Whether the masks of the cells are opened, too.
     cache
-        Folder or address of the cache that has them, and the split's objects.
+        Folder or address of the cache with these cells and the split's objects.
 
     Raises
     ------
@@ -223,9 +224,9 @@ def open_cells(
     """
     (shard_objects,) = {entries["shard_objects"] for entries in expected.values()}
     prepared = PreparedSplit(read_objects_of(split, cache), shard_objects)
-    known = {"split": split, "objects_digest": prepared.table.digest}
+    of_split = {"split": split, "objects_digest": prepared.table.digest}
     in_full = [
-        {**entries, **known, "model": model, "view": view}
+        {**entries, **of_split, "model": model, "view": view}
         for (model, view), entries in expected.items()
     ]
     opened = partial(_open_cell, cache=cache, with_masks=with_masks)
@@ -245,7 +246,7 @@ def open_cells(
 
 
 def read_entropies(cells: SplitCells) -> "xarray.Dataset":
-    """Read the entropies of a split whole.
+    """Read all entropies of a split.
 
     Raises
     ------
@@ -253,8 +254,9 @@ def read_entropies(cells: SplitCells) -> "xarray.Dataset":
         If the store is missing, incomplete or damaged, or was computed from other cells.
     """
     path = entropy_path(cells.split)
-    here = {name: features_path(cells.split, *name) for name in cells.by_name}
-    if not path.exists() and any(str(cells.by_name[name]) != str(here[name]) for name in here):
+    local_paths = {name: features_path(cells.split, *name) for name in cells.by_name}
+    is_elsewhere = any(str(cells.by_name[name]) != str(local_paths[name]) for name in local_paths)
+    if not path.exists() and is_elsewhere:
         raise StoreError(
             f"{path} must be a Zarr store, got none; `python -m stages.entropy {cells.split}` "
             "makes it from masks where USAM_CACHE says, and needs none here; "
@@ -262,12 +264,12 @@ def read_entropies(cells: SplitCells) -> "xarray.Dataset":
         )
     signature = cells.signature
     entropy = open_entropy(path, expected={key: signature[key] for key in INHERITED_KEYS})
-    known = entropy.attrs["signature"].get("cells_digest", "none")
-    found = cells.digest(entropy_views(cells.views))
-    if known != found:
+    recorded_digest = entropy.attrs["signature"].get("cells_digest", "none")
+    cells_digest = cells.digest(entropy_views(cells.views))
+    if recorded_digest != cells_digest:
         raise StoreError(
             f"{path} must be computed from the cells of these models and views "
-            f"(cells_digest: {known} -> {found}); run `entropy` again"
+            f"(cells_digest: {recorded_digest} -> {cells_digest}); run `entropy` again"
         )
     with naming_damage(path):
         return entropy.load()
@@ -276,14 +278,14 @@ def read_entropies(cells: SplitCells) -> "xarray.Dataset":
 def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bool) -> OpenCell:
     name = (expected["split"], expected["model"], expected["view"])
     features = open_complete(located(features_path(*name), cache), "features", expected)
-    # Here, in the thread of the cell: Python 3.11 computes one cached property at a time.
+    # Read in the cell's own thread: Python 3.11 computes one cached property at a time.
     images = read_images(features)
     if not with_masks:
         return OpenCell(features, images, None)
     masks = open_complete(located(masks_path(*name), cache), "masks", expected)
-    # Not only the settings: one run wrote both, so versions and device must agree too.
-    stored, wanted = masks.signature, features.signature
-    difference = compare(stored, {key: wanted.get(key, "none") for key in {*stored, *wanted}})
+    # The same run wrote both stores, so versions and device must agree, too.
+    keys = {*masks.signature, *features.signature}
+    difference = compare(masks.signature, {k: features.signature.get(k, "none") for k in keys})
     if difference is not None:
         raise StoreError(f"{masks} was written under other inputs than its features ({difference})")
     check_same_images(masks, images)
@@ -292,15 +294,17 @@ def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bo
     return OpenCell(features, images, chunks)
 
 
-def _check_images(cell: OpenCell, known: Sequence[str], objects: str | Path) -> None:
-    """Refuse a cell whose images were repaired or replaced since it was extracted."""
+def _check_images(cell: OpenCell, images_sha256: Sequence[str], objects: str | Path) -> None:
+    """Refuse a cell with images that were repaired or replaced after its extraction."""
     differing = [
         str(shard)
-        for shard, (found, wanted) in enumerate(zip(cell.images_sha256, known, strict=True))
-        if found != wanted
+        for shard, (extracted, present) in enumerate(
+            zip(cell.images_sha256, images_sha256, strict=True)
+        )
+        if extracted != present
     ]
     if differing:
         raise StoreError(
             f"{cell} must be extracted from the images of {objects}, got others in "
-            f"{len(differing)} of {counted(len(known), 'shard')} ({listed(differing)})"
+            f"{len(differing)} of {counted(len(images_sha256), 'shard')} ({listed(differing)})"
         )

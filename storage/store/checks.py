@@ -1,4 +1,4 @@
-"""Finds stores, checks one against its manifest, or compares two, for people."""
+"""Finds stores, checks a store's files against its manifest, and compares two stores."""
 
 import os
 from pathlib import Path
@@ -13,25 +13,25 @@ from storage.store.signature import change
 
 
 def find_stores(path: Path) -> list[Path]:
-    """The store at ``path``, or all below it; hidden folders are unfinished and skipped.
+    """The store at ``path``, or all stores below it; hidden folders are unfinished and skipped.
 
     A zipped store is found only by its own path.
 
     Raises
     ------
     StoreError
-        If there is none.
+        If there is no store.
     """
-    found = [path] if is_zipfile(path) else []
+    stores = [path] if is_zipfile(path) else []
     for folder, below, files in os.walk(path):
-        # By its name, too: without its own file, each of its arrays would be taken for a store.
+        # By the name, too: in a store that lost its own file, each array looks like a store.
         if ROOT in files or folder.endswith(".zarr"):
-            found.append(Path(folder))
+            stores.append(Path(folder))
             below.clear()
         below[:] = sorted(name for name in below if not name.startswith("."))
-    if not found:
+    if not stores:
         raise StoreError(f"{path} must be a store or hold some, got none")
-    return found
+    return stores
 
 
 def damaged_files(where: str | Path, *, sizes_only: bool = False) -> dict[str, str]:
@@ -40,17 +40,17 @@ def damaged_files(where: str | Path, *, sizes_only: bool = False) -> dict[str, s
     Parameters
     ----------
     sizes_only
-        Ask for the size of each file, read none: finds what is missing or cut short.
+        Compare the sizes of files alone, which finds files that are missing or cut short.
 
     Returns
     -------
-    What is wrong with each file that is missing or not as the manifest says, in the order of the
-    schema; then with files that it does not list.
+    Why each damaged file is damaged, by its name, in the order of the schema; then the files that
+    the manifest does not list.
 
     Raises
     ------
     StoreError
-        If the metadata are damaged, so that no array can be trusted.
+        If the metadata are damaged, so that no array can be read.
     """
     store = open_store(where)
     order = {array: place for place, array in enumerate(store.arrays)}
@@ -62,20 +62,21 @@ def damaged_files(where: str | Path, *, sizes_only: bool = False) -> dict[str, s
 
 
 def _fault(store: Store, name: str, size: int | None, *, sizes_only: bool) -> str:
-    """What is wrong with a file of the manifest; empty if nothing is."""
-    wanted = store.manifest[name]
+    """Why a file of the manifest is damaged; empty if it is intact."""
+    listed = store.manifest[name]
     if size is None:
         return "missing"
-    if size != wanted.n_bytes:
-        return f"{wanted.n_bytes} bytes -> {size}"
+    if size != listed.n_bytes:
+        return f"{listed.n_bytes} bytes -> {size}"
     if sizes_only:
         return ""
     try:
-        found = store.files.record(name)
+        present = store.files.record(name)
     except StoreError as error:  # an archive's own checksum
         return str(error)
-    same = found == wanted
-    return "" if same else f"sha256 {wanted.sha256[:N_HEX]} -> {found.sha256[:N_HEX]}"
+    if present == listed:
+        return ""
+    return f"sha256 {listed.sha256[:N_HEX]} -> {present.sha256[:N_HEX]}"
 
 
 def _strays(store: Store) -> list[str]:
@@ -83,41 +84,39 @@ def _strays(store: Store) -> list[str]:
     # Web servers list nothing.
     if store.files.where.startswith(("http://", "https://")):
         return []
-    known = {*store.manifest, FILE}
-    return [name for name in store.files.names() if name not in known]
+    return [name for name in store.files.names() if name not in {*store.manifest, FILE}]
 
 
-def differences_of(one: str | Path, other: str | Path) -> dict[str, str]:
-    """How two published stores of a kind differ: their signatures, then their arrays.
+def differences_of(first: str | Path, second: str | Path) -> dict[str, str]:
+    """How two published stores of a kind differ, by signature entries and arrays.
 
     Arrays whose files have the same digests in both manifests are not read.
 
     Raises
     ------
     StoreError
-        If one is no published store, both are not of one kind, or a chunk that must be read is
-        damaged.
+        If either is no published store, the kinds differ, or a chunk that must be read is damaged.
     """
-    stores = open_store(one), open_store(other)
+    stores = open_store(first), open_store(second)
     if stores[0].kind != stores[1].kind:
         raise StoreError(f"{stores[1]} must be of kind {stores[0].kind}, got {stores[1].kind}")
     return {**_signatures(*stores), **_arrays(*stores)}
 
 
-def _signatures(one: Store, other: Store) -> dict[str, str]:
-    keys = sorted(one.signature.keys() | other.signature.keys())
-    pairs = {key: [store.signature.get(key, "none") for store in (one, other)] for key in keys}
+def _signatures(first: Store, second: Store) -> dict[str, str]:
+    keys = sorted(first.signature.keys() | second.signature.keys())
+    pairs = {key: [store.signature.get(key, "none") for store in (first, second)] for key in keys}
     return {f"signature.{key}": change(old, new) for key, (old, new) in pairs.items() if old != new}
 
 
-def _arrays(one: Store, other: Store) -> dict[str, str]:
+def _arrays(first: Store, second: Store) -> dict[str, str]:
     names = (
         name
-        for name in {**one.specs, **other.specs}
-        if _files(one.manifest, name) != _files(other.manifest, name)
+        for name in {**first.specs, **second.specs}
+        if _files(first.manifest, name) != _files(second.manifest, name)
     )
-    found = {name: _values(one.arrays.get(name), other.arrays.get(name)) for name in names}
-    return {name: how for name, how in found.items() if how}
+    changes = {name: _values(first.arrays.get(name), second.arrays.get(name)) for name in names}
+    return {name: text for name, text in changes.items() if text}
 
 
 def _files(manifest: Manifest, array: str) -> dict[str, object]:
@@ -125,7 +124,7 @@ def _files(manifest: Manifest, array: str) -> dict[str, object]:
 
 
 def _values(old: AnyArray | None, new: AnyArray | None) -> str:
-    """How many rows of an array differ and, for numbers, by how much; empty if none does."""
+    """How many rows of an array differ and, for numbers, by how much; empty if no row differs."""
     if old is None or new is None:  # an optional array
         return "none -> there" if old is None else "there -> none"
     if old.shape != new.shape:
@@ -134,14 +133,14 @@ def _values(old: AnyArray | None, new: AnyArray | None) -> str:
     step = (old.shards or old.chunks)[0]
     for start in range(0, old.shape[0], step):
         rows = slice(start, start + step)
-        one, other = np.asarray(old[rows]), np.asarray(new[rows])
-        is_number = np.issubdtype(one.dtype, np.number)
-        differs = one != other
-        if np.issubdtype(one.dtype, np.floating):
-            differs &= ~(np.isnan(one) & np.isnan(other))
-        n_rows += int(differs.reshape(len(one), -1).any(axis=1).sum())
+        before, after = np.asarray(old[rows]), np.asarray(new[rows])
+        is_number = np.issubdtype(before.dtype, np.number)
+        differs = before != after
+        if np.issubdtype(before.dtype, np.floating):
+            differs &= ~(np.isnan(before) & np.isnan(after))
+        n_rows += int(differs.reshape(len(before), -1).any(axis=1).sum())
         if is_number and differs.any():
-            gaps = np.abs(one[differs].astype(np.float64) - other[differs].astype(np.float64))
+            gaps = np.abs(before[differs].astype(np.float64) - after[differs].astype(np.float64))
             largest = max(largest, float(np.nanmax(gaps, initial=0.0)))
     if not n_rows:
         return ""

@@ -1,4 +1,4 @@
-"""How arrays are cut into chunks, shards and files, and how many bytes they will take."""
+"""How arrays are cut into chunks, shards and files, and how many bytes they take."""
 
 import math
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ CHUNK_ROWS: Final = 1024
 """Fewest rows of a chunk: one-row chunks of tokens read 27 times slower."""
 
 MAX_ROW_CHUNKS: Final = 32
-"""Most chunks along the rows: a store of features, with 29 arrays and prompt sets cut so, has fewer
-than a thousand files; a large split gets larger chunks."""
+"""Most chunks along the rows: a store of features, with 29 arrays and prompt sets, has fewer than
+1,000 files; a large split has larger chunks."""
 
 MASK_CODE: Final = "mask_code"
-"""The array of masks, the only one in shards."""
+"""Name of the array of masks, the only array in shards."""
 
 MASK_BYTES: Final = (4_700, 34_000)
 """Size on the disk of a coded mask of ``MASK_SIDE_PX``, from sharp to soft.
@@ -31,7 +31,7 @@ MASK_SIDE_PX: Final = 256
 
 @dataclass(frozen=True)
 class ChunkGrid:
-    """Shapes that an array is cut into; every key is one file."""
+    """Shapes of an array, its chunks and its shards; each shard is a file, or else each chunk."""
 
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
@@ -39,21 +39,23 @@ class ChunkGrid:
 
 
 def mask_file(shard: int) -> str:
-    """File of a shard of masks in its store: its array, and its chunk key."""
+    """Name of a shard of masks in its store: the array and the chunk key."""
     return f"{MASK_CODE}/c.{shard}.0.0.0.0"
 
 
 def chunk_grid(spec: ArraySpec, sizes: Mapping[str, int], shard_objects: int) -> ChunkGrid:
-    """Cut an array of the given sizes."""
+    """Cut an array whose dimensions have these sizes."""
     shape = tuple(sizes[dim] for dim in spec.dims)
-    rest = shape[1:]
+    row_shape = shape[1:]
     if spec.chunking == "objects":
         rows = min(shard_objects, shape[0])
-        return ChunkGrid(shape, (1, *rest), (rows, *rest))
+        return ChunkGrid(shape, (1, *row_shape), (rows, *row_shape))
     if spec.chunking == "whole":
         return ChunkGrid(shape, shape)
     rows = min(chunk_rows(shape[0]), shape[0])
-    return ChunkGrid(shape, (rows, *rest) if spec.chunking == "rows" else (rows, 1, *rest[1:]))
+    if spec.chunking == "prompt_rows":
+        row_shape = (1, *row_shape[1:])
+    return ChunkGrid(shape, (rows, *row_shape))
 
 
 def chunk_rows(n_rows: int) -> int:
@@ -75,8 +77,8 @@ def mask_bytes(side_px: int) -> tuple[int, int]:
 
     Notes
     -----
-    A sharp mask takes the bytes of its outline, which grow with the side; a soft one those of its
-    area.
+    The bytes of a sharp mask grow with its outline, so with the side; the bytes of a soft mask grow
+    with its area.
     """
     low, high = MASK_BYTES
     return low * side_px // MASK_SIDE_PX, high * side_px**2 // MASK_SIDE_PX**2

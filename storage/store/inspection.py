@@ -1,4 +1,4 @@
-"""Opens a store and checks its description and arrays against the schema and its manifest."""
+"""Opens a store and checks its description and arrays against the schema and the manifest."""
 
 import json
 from collections.abc import Mapping
@@ -26,12 +26,12 @@ from storage.store.signature import compare
 AnyArray = zarr.Array[Any]
 
 DECODE_ERRORS: Final = (RuntimeError, ValueError, OSError)
-"""What zarr raises for a damaged chunk: from zstd, a shard's index or a file."""
+"""Errors of zarr at a damaged chunk: of zstd, of a shard's index, or of a file."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """A store of the current schema."""
+    """An open store of the current schema."""
 
     files: Files
     group: zarr.Group
@@ -44,13 +44,13 @@ class Store:
 
     @property
     def path(self) -> Path:
-        """Folder of a store that is in one."""
+        """Folder of a store that is a folder."""
         assert self.files.folder is not None
         return self.files.folder
 
     @cached_property
     def specs(self) -> Mapping[str, ArraySpec]:
-        """Arrays that the schema asks for, and optional ones that the manifest lists."""
+        """Arrays of the schema; of the optional arrays, those that the manifest lists."""
         return specs_of(self.kind, {name.partition("/")[0] for name in self.manifest})
 
     @property
@@ -60,42 +60,43 @@ class Store:
 
     @cached_property
     def arrays(self) -> Mapping[str, AnyArray]:
-        """Its arrays, each checked against the schema.
+        """The store's arrays, each checked against the schema.
 
         Raises
         ------
         StoreError
-            If one is absent, unreadable, or of another dtype, shape, chunking or codec.
+            If an array is absent, unreadable, or of another dtype, shape, chunking or codec.
         """
         arrays = {name: self._array(name) for name in self.specs}
         sizes = self._sizes(arrays)
         for name, spec in self.specs.items():
             array = arrays[name]
-            wanted, found = chunk_grid(spec, sizes, self.shard_objects), array_grid(array)
+            cut, stored = chunk_grid(spec, sizes, self.shard_objects), array_grid(array)
             is_dtype = array.dtype == _numpy_dtype(spec)
-            if found != wanted or not is_dtype or array.compressors != (CODEC,):
+            if stored != cut or not is_dtype or array.compressors != (CODEC,):
                 raise StoreError(
-                    f"{self}/{name} must be {spec.dtype} in {wanted} under {CODEC}, "
-                    f"got {array.dtype} in {found} under {array.compressors}"
+                    f"{self}/{name} must be {spec.dtype} in {cut} under {CODEC}, "
+                    f"got {array.dtype} in {stored} under {array.compressors}"
                 )
         return arrays
 
     @cached_property
     def faulty(self) -> tuple[str, ...]:
-        """Files that are absent or of another size than in the manifest.
+        """Files that are missing or of another size than in the manifest; empty except in folders.
 
         A loss of power can leave empty files, and zarr reads an empty shard as fill values.
-        Empty for a store elsewhere than in a folder: its files are not asked for.
         """
         if self.files.folder is None:
             return ()
-        there = self.files.sizes(self.manifest)
-        return tuple(name for name, one in self.manifest.items() if there.get(name) != one.n_bytes)
+        sizes = self.files.sizes(self.manifest)
+        return tuple(
+            name for name, file in self.manifest.items() if sizes.get(name) != file.n_bytes
+        )
 
     @property
     def size_bytes(self) -> int:
-        """Size of all arrays as they are stored."""
-        return sum(one.n_bytes for name, one in self.manifest.items() if not name.endswith(ROOT))
+        """Bytes of all chunks on the disk."""
+        return sum(file.n_bytes for name, file in self.manifest.items() if not name.endswith(ROOT))
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -121,7 +122,7 @@ class Store:
 
 
 def array_grid(array: AnyArray) -> ChunkGrid:
-    """How a stored array is cut."""
+    """Shapes of a stored array."""
     return ChunkGrid(array.shape, array.chunks, array.shards)
 
 
@@ -135,8 +136,8 @@ def open_store(where: str | Path) -> Store:
     Raises
     ------
     StoreError
-        If there is no store, one of another project or schema version, or one whose manifest is
-        missing or damaged, or records other attributes.
+        If the store is missing or of another project or schema version, or its manifest is missing,
+        damaged, or of other attributes.
     """
     files = files_at(where)
     root, kind, signature = read_description(files)
@@ -152,10 +153,10 @@ def open_store(where: str | Path) -> Store:
 
 
 class HeldStore(WrapperStore[ZarrStore]):
-    """A zarr store that refuses chunk files that are lost or differ from the manifest.
+    """A zarr store that refuses chunk files that are missing or differ from the manifest.
 
-    Files of which zarr reads a part, shards of masks, are checked by their reader. Metadata of
-    arrays are checked against the schema; the store's own were compared before.
+    Shards of masks, which are read in pieces, are checked by their reader. Metadata of arrays are
+    checked against the schema; the store's own metadata were compared when it was opened.
     """
 
     def __init__(self, store: ZarrStore, files: Files, root: bytes, manifest: Manifest) -> None:
@@ -171,30 +172,30 @@ class HeldStore(WrapperStore[ZarrStore]):
         if key == ROOT:
             return prototype.buffer.from_bytes(self._root)
         if isinstance(byte_range, SuffixByteRequest) and key in self._manifest:
-            # Not everything that serves files knows where one ends: neither DVC nor Azure does.
+            # DVC and Azure cannot read the end of a file, so the range is counted from its start.
             n_bytes = self._manifest[key].n_bytes
             byte_range = RangeByteRequest(max(0, n_bytes - byte_range.suffix), n_bytes)
         with self._files.naming():
             data = await self._store.get(key, prototype, byte_range)
         if byte_range is None and not key.endswith(ROOT):
-            found = None if data is None else FileRecord.of(data.as_numpy_array().data)
-            check_chunks(self._files, key, self._manifest.get(key), found)
+            record = None if data is None else FileRecord.of(data.as_numpy_array().data)
+            check_chunks(self._files, key, self._manifest.get(key), record)
         return data
 
 
 def read_description(files: Files) -> tuple[bytes, str, Mapping[str, object]]:
-    """Metadata of a store of any schema version, and the kind and the signature in them.
+    """Metadata file of a store of any schema version, and the kind and the signature in it.
 
     Raises
     ------
     StoreError
-        If there is no store, or one of another project.
+        If there is no store, or the store is of another project.
     """
     root = files.read(ROOT)
     if root is None:
         is_lost = files.folder is not None and not files.folder.exists()
-        made = remedy(files.folder) if files.folder and is_lost else ""
-        raise StoreError(f"{files} must be a Zarr store, got none{made}")
+        advice = remedy(files.folder) if files.folder and is_lost else ""
+        raise StoreError(f"{files} must be a Zarr store, got none{advice}")
     try:
         attributes = json.loads(root)["attributes"]
         kind, signature = attributes.get("kind"), attributes.get("signature")
@@ -208,31 +209,31 @@ def read_description(files: Files) -> tuple[bytes, str, Mapping[str, object]]:
 
 
 def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> None:
-    """Refuse a store of another kind, or one written under other inputs.
+    """Refuse a store of another kind, or a store that was written under other inputs.
 
     Raises
     ------
     StoreError
-        Naming the path, the key and both values.
+        Naming the path, the entry of the signature and both values.
     """
     if store.kind != kind:
         raise StoreError(f"{store}: kind must be {kind}, got {store.kind}")
     difference = compare(store.signature, expected)
     if difference is not None:
-        made = "" if store.files.folder is None else remedy(store.files.folder)
-        raise StoreError(f"{store} was written under other inputs ({difference}){made}")
+        advice = "" if store.files.folder is None else remedy(store.files.folder)
+        raise StoreError(f"{store} was written under other inputs ({difference}){advice}")
 
 
 def _read_manifest(files: Files, root: bytes) -> Manifest:
-    """The manifest of a store with these metadata."""
+    """The manifest of a store, compared with its metadata file ``root``."""
     data = files.read(FILE)
     if data is None:
         raise StoreError(f"{files}/{FILE} must be the manifest of the store, got none")
     manifest = parse_manifest(f"{files}/{FILE}", data)
-    found = FileRecord.of(root)
-    if (wanted := manifest.get(ROOT)) != found:
+    present = FileRecord.of(root)
+    if (listed := manifest.get(ROOT)) != present:
         raise StoreError(
             f"{files}/{ROOT} must be the file of the manifest, "
-            f"with sha256 {shown(wanted and wanted.sha256)}, got {found.sha256!r}"
+            f"with sha256 {shown(listed and listed.sha256)}, got {present.sha256!r}"
         )
     return manifest

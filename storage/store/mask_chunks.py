@@ -1,4 +1,4 @@
-"""Coded masks, decoded straight into the memory of the caller by the index of their shard."""
+"""Reads coded masks by the index of their shard, straight into the memory of the caller."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,22 +21,22 @@ ShardIndex = UInt64[np.ndarray, "chunk 2"]
 """Offset and length of each chunk of a shard, in bytes."""
 
 ENTRY_BYTES: Final = 16
-"""Offset and length of a chunk, both 64 bits."""
+"""Bytes of an entry: offset and length of a chunk, 64 bits each."""
 
 CHECKSUM_BYTES: Final = 4
-"""CRC32C of the entries, which follows them."""
+"""Bytes of the CRC32C that follows the entries."""
 
 ABSENT: Final = 2**64 - 1
 """Offset of a chunk that a shard does not hold."""
 
 
 def index_bytes(n_chunks: int) -> int:
-    """Size of an index, which ends its file."""
+    """Size of the index at the end of a shard's file."""
     return n_chunks * ENTRY_BYTES + CHECKSUM_BYTES
 
 
 def parse_index(data: bytes | memoryview, n_chunks: int, where: object) -> ShardIndex:
-    """Index of a shard, from the end of the file ``where``.
+    """Index of a shard, from the bytes at the end of its file ``where``.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def parse_index(data: bytes | memoryview, n_chunks: int, where: object) -> Shard
 
     Notes
     -----
-    The format of Zarr's sharding codec, with its index at the end, followed by a CRC32C.
+    Zarr's sharding codec writes the index at the end of the file, followed by a CRC32C.
     """
     entries, checksum = bytes(data[:-CHECKSUM_BYTES]), data[-CHECKSUM_BYTES:]
     is_whole = len(data) == index_bytes(n_chunks)
@@ -56,13 +56,13 @@ def parse_index(data: bytes | memoryview, n_chunks: int, where: object) -> Shard
 
 @dataclass(frozen=True)
 class MaskChunks:
-    """``mask_code`` of a complete masks store: chunks of one object in shards of many.
+    """Chunks of ``mask_code``, one for each object, in the shards of a complete masks store.
 
     Notes
     -----
-    zarr decodes each chunk into new memory and copies it twice, which takes twice as long as
-    decompression, and all threads share its one event loop. Decoded into existing memory, a chunk
-    takes a tenth longer than its decompression, and any number of threads may read.
+    zarr decodes each chunk into new memory and copies it twice, which takes twice as long as the
+    decompression, and all threads share zarr's event loop. This class decodes into existing memory,
+    which takes a tenth longer than the decompression, and any number of threads may read.
     """
 
     files: Files
@@ -70,7 +70,7 @@ class MaskChunks:
     shard_objects: int
     manifest: Manifest
     _indices: dict[str, bytes | memoryview] = field(default_factory=dict, init=False, compare=False)
-    """Of each shard that was read from; one in a folder was compared with the manifest first."""
+    """Index of each shard that was read; shards in a folder were compared with the manifest."""
 
     @property
     def object_bytes(self) -> int:
@@ -83,7 +83,7 @@ class MaskChunks:
         Raises
         ------
         StoreError
-            If a shard is damaged: it is not that of the manifest, or a chunk fails its checksum.
+            If a shard is damaged: its digest is not the manifest's, or a chunk fails its checksum.
         """
         assert mask_code.shape == (len(rows), *self.shape[1:])
         for run in shard_runs(rows, self.shard_objects):
@@ -91,7 +91,7 @@ class MaskChunks:
             self.decode(self._read(run), mask_code[first : first + len(run)])
 
     def decode(self, chunks: Sequence[bytes | memoryview], mask_code: MaskCode) -> None:
-        """Decompress a chunk for each object; failures name the store."""
+        """Decompress the chunk of each object; errors name the store."""
         with naming_damage(self.files, MASK_CODE):
             for row, chunk in enumerate(chunks):
                 decompress(chunk, mask_code[row])
@@ -101,7 +101,7 @@ class MaskChunks:
         name = self.shard_file(run.start)
         with naming_damage(self.files, MASK_CODE):
             if name not in self._indices:
-                # Elsewhere, to read all of a shard for some of its objects would take too long.
+                # At an address, reading a whole shard for some of its objects would take too long.
                 if self.files.folder is not None:
                     self.check_shard(run.start)
                 (self._indices[name],) = read_shard_indices([self], run.start)
@@ -109,23 +109,23 @@ class MaskChunks:
             return span
 
     def check_shard(self, row: int, sha256: str | None = None) -> None:
-        """Check a row's shard against the manifest, reading it whole unless its digest is given.
+        """Compare the file of a row's shard with the manifest.
 
         Parameters
         ----------
         sha256
-            Digest of what was read of it already.
+            Digest of the file's bytes; without it, or if it differs, the file is read.
 
         Raises
         ------
         StoreError
-            If it is another file: chunks of the same size that were taken from another cell pass
+            If the files differ: a chunk of the same size that was taken from another cell passes
             the checksums of index and chunk.
         """
         name = self.shard_file(row)
-        wanted = self.manifest.get(name)
-        if wanted is None or sha256 != wanted.sha256:
-            check_chunks(self.files, name, wanted, self.files.record(name))
+        listed = self.manifest.get(name)
+        if listed is None or sha256 != listed.sha256:
+            check_chunks(self.files, name, listed, self.files.record(name))
 
     def shard_file(self, row: int) -> str:
         """Name of the file that holds a row."""
@@ -133,17 +133,17 @@ class MaskChunks:
 
     @property
     def n_chunks(self) -> int:
-        """Entries of a shard's index."""
+        """Number of entries in a shard's index."""
         return min(self.shard_objects, self.shape[0])
 
 
 def read_shard_indices(cells: Sequence[MaskChunks], row: int) -> list[bytes | memoryview]:
-    """Indices of the shards that hold a row, as ``parse_index`` takes them.
+    """Bytes of the index of each cell's shard that holds a row, for ``parse_index``.
 
     Raises
     ------
     StoreError
-        If a shard is not at its address.
+        If a shard at an address is missing.
     """
     ends = []
     for cell in cells:
@@ -156,7 +156,7 @@ def read_shard_indices(cells: Sequence[MaskChunks], row: int) -> list[bytes | me
 def read_spans(
     cells: Sequence[MaskChunks], indices: Sequence[bytes | memoryview], run: range
 ) -> list[list[memoryview]]:
-    """Chunks of consecutive objects of a shard of each cell, as they are stored.
+    """Compressed chunks of consecutive objects of one shard of each cell.
 
     Raises
     ------
@@ -167,13 +167,13 @@ def read_spans(
     for cell, index in zip(cells, indices, strict=True):
         name, first = cell.shard_file(run.start), run.start % cell.shard_objects
         with naming_damage(cell.files, MASK_CODE):
-            found = parse_index(index, cell.n_chunks, f"{cell.files}/{name}")
-            found = found[first : first + len(run)]
-            if (found[:, 0] == ABSENT).any():
+            whole_index = parse_index(index, cell.n_chunks, f"{cell.files}/{name}")
+            chunks = whole_index[first : first + len(run)]
+            if (chunks[:, 0] == ABSENT).any():
                 raise ValueError(f"a chunk of {cell.files}/{name} is absent")
-        start = found[:, 0].min()
-        ranges.append(FileRange(cell.files, name, int(start), int(found.sum(axis=1).max())))
-        entries.append((found - np.array([start, 0], np.uint64)).tolist())
+        start = chunks[:, 0].min()
+        ranges.append(FileRange(cell.files, name, int(start), int(chunks.sum(axis=1).max())))
+        entries.append((chunks - np.array([start, 0], np.uint64)).tolist())
     spans = [memoryview(data) for data in read_ranges(ranges)]
     return [
         [span[offset : offset + length] for offset, length in of_cell]

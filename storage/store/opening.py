@@ -1,4 +1,4 @@
-"""Opens stores as zarr arrays or xarray datasets, checked against schema and manifest."""
+"""Opens stores as zarr arrays or xarray datasets, checked against the schema and the manifest."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ ALL: Final = slice(None)
 """Every row of an array."""
 
 IMAGES: Final = "images_digest"
-"""Attribute of published masks; features have an array, ``images_sha256``."""
+"""Attribute of published masks; features have the array ``images_sha256`` instead."""
 
 
 def open_objects(
@@ -64,11 +64,11 @@ def open_checked(
     Raises
     ------
     StoreError
-        If there is no store or no way to it, it is of another kind, schema or signature,
-        incomplete, or one of its coordinates is damaged. Data are read, and their checksums
-        tested, only when used.
+        If the store is missing, out of reach, incomplete, or of another kind, schema or signature,
+        or a coordinate is damaged. Other data are read, and their checksums tested, when they are
+        used.
     """
-    # It takes a third of a second, and workers of `entropy` do without.
+    # The import takes a third of a second, and workers of `entropy` do not need it.
     import xarray  # noqa: PLC0415
 
     store = open_complete(where, kind, expected or {})
@@ -80,15 +80,15 @@ def open_checked(
 
 
 def open_complete(where: str | Path, kind: str, expected: Mapping[str, object]) -> Store:
-    """A store with every file of its manifest in place and sound arrays; contents are not read.
+    """Open a store whose arrays match the schema and whose files have the manifest's sizes.
 
-    Elsewhere than in a folder the manifest alone says which files there are.
+    Chunks are not read. At an address or in an archive, sizes are not compared.
 
     Raises
     ------
     StoreError
-        If there is none whose signature has what is expected, or any file is missing or of another
-        size (the message names the files).
+        If the store is missing, its signature lacks an entry of ``expected``, or a file is missing
+        or of another size (the message names the files).
     """
     store = open_store(where)
     check_identity(store, kind, expected)
@@ -103,12 +103,12 @@ def open_complete(where: str | Path, kind: str, expected: Mapping[str, object]) 
 
 @contextmanager
 def naming_damage(store: object, array: str | None = None) -> Iterator[None]:
-    """Name the store, by its path or address, and the array in errors that name neither.
+    """Name the store and the array in errors about a damaged chunk.
 
     Raises
     ------
     StoreError
-        If a chunk does not decode, or fails its checksum.
+        If a chunk cannot be decoded, or fails its checksum.
     """
     try:
         yield
@@ -121,14 +121,14 @@ def naming_damage(store: object, array: str | None = None) -> Iterator[None]:
         ) from error
 
 
-def read_array(store: Store, name: str, some: slice | tuple[slice, int] = ALL) -> np.ndarray:
-    """Some or all of an array; damage names the store and the array."""
+def read_array(store: Store, name: str, selection: slice | tuple[slice, int] = ALL) -> np.ndarray:
+    """Read a selection of an array; errors about damage name the store and the array."""
     with naming_damage(store, name):
-        return np.asarray(store.arrays[name][some])
+        return np.asarray(store.arrays[name][selection])
 
 
 def images_digest(images_sha256: Sequence[str]) -> str:
-    """Digest of the images of all shards, from that of each."""
+    """Digest of the images of all shards, from the digest of each shard's images."""
     return digest({"sha256": list(images_sha256)})
 
 
@@ -138,22 +138,22 @@ def read_images(features: Store) -> list[str]:
     Raises
     ------
     StoreError
-        If they are damaged.
+        If the array is damaged.
     """
     return [str(sha256) for sha256 in read_array(features, "images_sha256")]
 
 
 def check_same_images(masks: Store, images_sha256: Sequence[str]) -> None:
-    """Refuse masks of other images than those of the shards of their features.
+    """Refuse masks of other images than their features have.
 
     Raises
     ------
     StoreError
         Naming both digests.
     """
-    wanted = images_digest(images_sha256)
-    found = masks.group.attrs.get(IMAGES, "none")
-    if found != wanted:
+    of_features = images_digest(images_sha256)
+    of_masks = masks.group.attrs.get(IMAGES, "none")
+    if of_masks != of_features:
         raise StoreError(
-            f"{masks} must be of the images of its features ({IMAGES}: {found} -> {wanted})"
+            f"{masks} must be of the images of its features ({IMAGES}: {of_masks} -> {of_features})"
         )

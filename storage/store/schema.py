@@ -1,4 +1,4 @@
-"""Every array of every store: the one table that writers, readers, checks and docs come from."""
+"""Declares every array of every store; writers, readers, checks and docs follow from this table."""
 
 import math
 from collections.abc import Container, Mapping
@@ -19,14 +19,17 @@ from pipeline.mask_statistics import (
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, PROPOSAL_PAIRS, SINGLE_CLICKS
 
 SCHEMA_VERSION: Final = 3
-"""Raised with every change of this table; part of every signature.
+"""Rises with every change of this table; part of every signature.
 
-A new entropy is no such change: the stage ``entropy`` runs again when its code changes.
+A new entropy does not raise it: the stage ``entropy`` runs again when its code changes.
 """
 
 ROWS_VERSION: Final = 2
-"""First version whose rows are those of the present one: it stands in the digests of cells, so that
-what was computed from them stays theirs."""
+"""The oldest version with the same rows.
+
+Digests of cells contain it, so a newer version that changes no row leaves entropies and heads
+valid.
+"""
 
 CODEC: Final = ZstdCodec(level=3, checksum=True)
 """Caught 20 of 20 flipped bits, where Blosc caught 13 and zstd without its checksum none."""
@@ -37,7 +40,7 @@ Value = str | int | float | list[str] | list[int] | list[float]
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """What an array holds and how it is cut."""
+    """Content of an array, and how it is cut."""
 
     dims: tuple[str, ...]
     dtype: str
@@ -46,16 +49,16 @@ class ArraySpec:
     chunking: Chunking = "rows"
     is_coordinate: bool = False
     is_optional: bool = False
-    """Whether a store may lack it, where the settings do not ask for it."""
+    """Whether a store may lack the array, if settings do not ask for it."""
 
     @property
     def is_constant(self) -> bool:
-        """Whether the array is no part of shards."""
+        """Whether the array is the same for all shards of a cell."""
         return self.is_coordinate or self.chunking == "whole"
 
     @property
     def fill_value(self) -> str | int | float:
-        """What readers see for an absent chunk: NaN if the dtype has one, so that losses show."""
+        """Value that zarr reads for a missing chunk: NaN for floats, so that losses show."""
         by_dtype: dict[str, str | float] = {"float32": math.nan, "str": ""}
         return by_dtype.get(self.dtype, 0)
 
@@ -179,9 +182,11 @@ _MASKS: Final[Mapping[str, ArraySpec]] = {
 
 _ENTROPY: Final[Mapping[str, ArraySpec]] = {
     **{
-        one.name: ArraySpec(one.dims, "float32", one.meaning, unit, is_optional=one.is_optional)
+        entry.name: ArraySpec(
+            entry.dims, "float32", entry.meaning, unit, is_optional=entry.is_optional
+        )
         for unit, statistics in (("bit", ENTROPIES), ("1", AGREEMENTS))
-        for one in statistics
+        for entry in statistics
     },
     **{
         score.name: ArraySpec(score.dims, "float32", score.meaning, unit=score.unit)
@@ -197,11 +202,11 @@ _ENTROPY: Final[Mapping[str, ArraySpec]] = {
 SCHEMA: Final[Mapping[str, Mapping[str, ArraySpec]]] = MappingProxyType(
     {"objects": _OBJECTS, "features": _FEATURES, "masks": _MASKS, "entropy": _ENTROPY}
 )
-"""Arrays by kind of store and name."""
+"""Arrays by kind of store, then by name."""
 
 
 def specs_of(kind: str, names: Container[str]) -> dict[str, ArraySpec]:
-    """Arrays of a store of a kind, of the optional ones those that are named."""
+    """Arrays of a kind of store; of the optional arrays, those in ``names``."""
     return {
         name: spec for name, spec in SCHEMA[kind].items() if not spec.is_optional or name in names
     }
@@ -225,4 +230,4 @@ FIXED_COORDINATES: Final[Mapping[str, tuple[str, ...] | tuple[int, ...]]] = Mapp
 MASK_FORMULA: Final = (
     "q = round(255 * 2/pi * asin(sqrt(p))), p = sin(pi/2 * q/255)**2 = probability[q]"
 )
-"""How ``mask_code`` codes a probability; kept in every masks store."""
+"""Formula by which ``mask_code`` codes a probability; an attribute of every masks store."""

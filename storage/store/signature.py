@@ -1,4 +1,4 @@
-"""All that the rows of a store depend on: flat, comparable, and with a short digest."""
+"""Signatures, which hold all that the rows of a store depend on: compares and digests them."""
 
 import hashlib
 import json
@@ -11,22 +11,24 @@ from storage.errors import N_HEX, shown
 from storage.store.schema import Value
 
 DIGEST_CHARS: Final = 16
-"""Hex digits kept of a sha256 in names: 64 bits, for a few dozen signatures per cell."""
+"""Hex digits of a sha256 in a name: 64 bits tell apart a few dozen signatures per cell."""
 
 SOURCE: Final = "source"
-"""Entry of a ladder's cell: the family and the model of which its rows are."""
+"""Entry of a ladder's cell: the family and model whose shards hold its rows.
 
+It is the ladder itself where masks are made smaller.
+"""
 
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def parse_signature(data: Mapping[str, object]) -> dict[str, Value]:
-    """Convert a mapping to what a store gives back: keys in order, tuples as lists.
+    """Convert a mapping to the form in which a store returns it: keys sorted, tuples as lists.
 
     Raises
     ------
     ValueError
-        If a value is not a str, number, or list of these: it would differ after a round trip.
+        If a value is not a str, a number, or a list of these: a store would return another value.
     """
     parsed: dict[str, Value] = {}
     for key in sorted(data):
@@ -42,7 +44,7 @@ def parse_signature(data: Mapping[str, object]) -> dict[str, Value]:
 
 
 def compare(stored: Mapping[str, object], expected: Mapping[str, object]) -> str | None:
-    """How ``stored`` differs in the keys of ``expected``; None if it does not.
+    """How ``stored`` differs from ``expected`` in its keys; None if it does not differ.
 
     Examples
     --------
@@ -58,7 +60,7 @@ def compare(stored: Mapping[str, object], expected: Mapping[str, object]) -> str
 
 
 def change(old: object, new: object) -> str:
-    """How an entry changed, in words; of a list, what was added and removed.
+    """How an entry changed, in words; of a list, the added and the dropped items.
 
     >>> change(["center", "p1"], ["center", "box"])
     'box added, p1 dropped'
@@ -79,7 +81,7 @@ def _text(value: object) -> str:
 
 
 def digest(signature: Mapping[str, object]) -> str:
-    """Short hex name of a signature; equal signatures have equal names."""
+    """Short digest of a signature, in hex."""
     text = json.dumps(parse_signature(signature), sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
 
@@ -87,6 +89,6 @@ def digest(signature: Mapping[str, object]) -> str:
 def versions(*distributions: str) -> dict[str, str]:
     """Installed versions as signature entries, ``numpy_version`` and so on.
 
-    Read from package metadata: importing a library to ask it takes seconds.
+    Versions are read from package metadata: importing the libraries takes seconds.
     """
     return {f"{name.replace('-', '_')}_version": version(name) for name in distributions}

@@ -1,4 +1,4 @@
-"""Makes and writes stores."""
+"""Creates stores and writes their arrays."""
 
 import warnings
 from collections.abc import Container, Mapping
@@ -39,46 +39,46 @@ def create_store(
 ) -> zarr.Group:
     """Make a store with its coordinates but without data.
 
-    The signature is on disk before any array, completed by ``schema_version``.
+    The signature, with ``schema_version``, is on the disk before any array.
 
     Parameters
     ----------
     sizes
         Sizes of the dimensions without coordinates, e.g. ``channel``.
     signature
-        With ``shard_objects`` if the kind has shards.
+        The signature, with ``shard_objects`` if the kind has shards.
     coords
-        Values of the coordinates that the schema does not fix, e.g. ``object_id`` and ``prompt``.
+        Values of the coordinates that differ between stores, e.g. ``object_id`` and ``prompt``.
     optional
-        Names among which are the optional arrays that it has.
+        Names of the store's optional arrays; other names are ignored.
     """
-    known = {name: own for name, own in FIXED_COORDINATES.items() if name in SCHEMA[kind]}
-    fixed: dict[str, Any] = {**known, **coords}
+    fixed = {name: values for name, values in FIXED_COORDINATES.items() if name in SCHEMA[kind]}
+    constants: dict[str, Any] = {**fixed, **coords}
     full = full_signature(signature)
     coordinates = " ".join(name for name, spec in SCHEMA[kind].items() if spec.is_coordinate)
     attributes = {"kind": kind, "signature": full, "coordinates": coordinates}
     if kind == "masks":
-        fixed["probability"] = DECODE_TABLE
+        constants["probability"] = DECODE_TABLE
         attributes["formula"] = MASK_FORMULA
     shard_objects = cast("int", full.get("shard_objects", 1))
-    own_sizes = {SCHEMA[kind][name].dims[0]: len(values) for name, values in fixed.items()}
-    all_sizes = {**sizes, **own_sizes, "shard": -(-own_sizes["object"] // shard_objects)}
+    lengths = {SCHEMA[kind][name].dims[0]: len(values) for name, values in constants.items()}
+    all_sizes = {**sizes, **lengths, "shard": -(-lengths["object"] // shard_objects)}
     group = zarr.create_group(path, zarr_format=3, attributes=attributes)
     specs = specs_of(kind, optional)
     for name, spec in specs.items():
         create_array(group, name, spec, chunk_grid(spec, all_sizes, shard_objects))
     with warnings.catch_warnings():
-        # Opening reads one file for the metadata of all arrays; Zarr v3 does not specify that yet.
+        # Opening then reads all metadata from one file, which Zarr v3 does not specify yet.
         warnings.simplefilter("ignore", ZarrUserWarning)
         zarr.consolidate_metadata(path)
     group = zarr.open_group(path, mode="r+")
-    for name, values in fixed.items():
+    for name, values in constants.items():
         write_array(group, name, SCHEMA[kind][name], values)
     return group
 
 
 def full_signature(signature: Mapping[str, object]) -> dict[str, Value]:
-    """Signature as a store keeps it: with the version of the schema."""
+    """Signature with the version of the schema, as a store has it."""
     return parse_signature({**signature, "schema_version": SCHEMA_VERSION})
 
 
@@ -90,8 +90,7 @@ def write_store(
     Parameters
     ----------
     arrays
-        Every array of the kind, except the coordinates that the schema fixes and any of those that
-        are optional.
+        Every array of the kind except ``FIXED_COORDINATES``; optional arrays may be left out.
 
     Raises
     ------
@@ -114,26 +113,26 @@ def write_store(
 
 
 def write_array(group: zarr.Group, name: str, spec: ArraySpec, values: Any) -> None:  # noqa: ANN401
-    """Write all of an array, checked against the schema."""
+    """Write a whole array, checked against the schema."""
     array = writable(group, name)
     array[...] = checked(name, spec, values, array.shape)
 
 
 def writable(group: zarr.Group, name: str) -> AnyArray:
-    """Array for writing, including chunks that hold only the fill value.
+    """Array for writing, which also writes chunks that hold only the fill value.
 
-    An absent chunk must always mean a loss, and Zarr forgets the setting when a store is reopened.
+    A missing chunk must always mean a loss, and Zarr forgets the setting when a store is reopened.
     """
     return cast("AnyArray", group[name]).with_config({"write_empty_chunks": True})
 
 
 def checked(name: str, spec: ArraySpec, values: Any, shape: tuple[int, ...]) -> np.ndarray:  # noqa: ANN401
-    """Values as an array of the schema's dtype and the given shape.
+    """Values as an array of the schema's dtype; lists and text are converted.
 
     Raises
     ------
     StoreError
-        If the shape differs, or the dtype of numbers in an array (text and lists are converted).
+        If the shape is not ``shape``, or an array of numbers has another dtype.
     """
     is_converted = spec.dtype == "str" or not isinstance(values, np.ndarray)
     dtype = np.dtypes.StringDType() if spec.dtype == "str" else np.dtype(spec.dtype)
@@ -146,11 +145,11 @@ def checked(name: str, spec: ArraySpec, values: Any, shape: tuple[int, ...]) -> 
     return array
 
 
-def check_names(what: object, given: Mapping[str, object], wanted: set[str]) -> None:
-    """Refuse a mapping that lacks an array or has an unexpected one."""
-    if set(given) != wanted:
+def check_names(label: object, arrays: Mapping[str, object], names: set[str]) -> None:
+    """Refuse a mapping that lacks an array or has an unexpected array."""
+    if set(arrays) != names:
         raise StoreError(
-            f"{what} must hold {', '.join(sorted(wanted))}, got {', '.join(sorted(given))}"
+            f"{label} must hold {', '.join(sorted(names))}, got {', '.join(sorted(arrays))}"
         )
 
 

@@ -64,7 +64,7 @@ def replace(last_call):
     write(target, "old")
     for owner, names in {
         os: ("open", "fsync", "rename", "replace", "mkdir", "unlink", "rmdir"),
-        folders: ("_exchange",),
+        folders: ("_is_exchanged",),
     }.items():
         for name in names:
             setattr(owner, name, dying(getattr(owner, name)))
@@ -106,7 +106,7 @@ def test_a_file_or_folder_appears_and_is_replaced_when_it_is_whole(
     kind: str, can_exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not can_exchange:
-        monkeypatch.setattr(folders, "_exchange", lambda *_: False)
+        monkeypatch.setattr(folders, "_is_exchanged", lambda *_: False)
     whole, write = WHOLE[kind]
     target = tmp_path / "below" / "target"
     with whole(target) as partial:
@@ -165,7 +165,7 @@ def test_where_names_cannot_be_exchanged_the_next_build_finds_the_old_folder(
     target = tmp_path / "target"
     fill(target, "old")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(folders, "_exchange", lambda *_: False)
+        patch.setattr(folders, "_is_exchanged", lambda *_: False)
         patch.setattr(os, "rename", die_at_the_second_call(os.rename))
         with pytest.raises(KeyboardInterrupt), whole_folder(target) as partial:
             fill(partial, "new")

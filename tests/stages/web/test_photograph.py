@@ -53,7 +53,7 @@ def _servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     with file_server(folder) as url:
-        monkeypatch.setattr(weights, "BASE_URL", url)
+        monkeypatch.setattr(weights, "META_URL", url)
         monkeypatch.setattr(published_heads, "BASE_URL", url)
         yield
 

@@ -41,7 +41,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[st
     served.write_bytes(CONTENT)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with file_server(tmp_path / "served") as url:
-        monkeypatch.setattr(weights, "BASE_URL", url)
+        monkeypatch.setattr(weights, "META_URL", url)
         yield url, served
 
 

@@ -159,8 +159,8 @@ def test_real_masklets_are_read_whole(tmp_path: Path) -> None:
     (tmp_path / "sav_000" / "sav_000001.mp4").touch()  # the sample has no video
     source = Source(tmp_path, SAMPLES, masklets="both")
 
-    (part,) = DATA_SETS["sav_videos"].list_media(source)
-    frames = list(part.read())
+    (medium,) = DATA_SETS["sav_videos"].list_media(source)
+    frames = list(medium.read_annotated())
 
     assert [frame.image.file for frame in frames] == [
         f"sav_000/sav_000001.mp4#{4 * k:05d}" for k in range(121)
