@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from sklearn.datasets import load_sample_images
 
-from pipeline.predictor.colours import UNLIKE, TrainingColours, describe_colours
+from pipeline.predictor.colours import OUT_OF_DISTRIBUTION, TrainingColours, describe_colours
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
 from pipeline.views import apply_view, default_view
 from stages.predictor.card_entries import training_colours
@@ -76,7 +76,7 @@ def unlike_table(every: dict[str, Images], colours: TrainingColours) -> str:
     lines = []
     for name, images in every.items():
         shares = [colours.share_nearer(describe_colours(rgb)) for rgb in images]
-        n_unlike = sum(share > UNLIKE for share in shares)
+        n_unlike = sum(share > OUT_OF_DISTRIBUTION for share in shares)
         lines.append([name, str(len(shares)), f"{n_unlike / len(shares):.1%}"])
     return table(("images", "number", "unlike"), lines)
 

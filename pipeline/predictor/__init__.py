@@ -1,27 +1,27 @@
-"""SAM2 with the uncertainty of its masks, for images and prompts of one's own."""
+"""SAM2 with the uncertainty of its masks, for any image and prompt."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from pipeline.predictor.prompt_sets import PromptSet as PromptSet
+    from pipeline.predictor.proposal_heads import ProposalHeads as ProposalHeads
     from pipeline.predictor.uncertain_generator import (
         UncertainMaskGenerator as UncertainMaskGenerator,
     )
     from pipeline.predictor.uncertain_predictor import UncertainPredictor as UncertainPredictor
-    from pipeline.predictor.uncertainty import ProposalHeads as ProposalHeads
     from pipeline.predictor.uncertainty import Uncertainty as Uncertainty
 
 _MODULES: Final = {
     "PromptSet": "prompt_sets",
-    "ProposalHeads": "uncertainty",
+    "ProposalHeads": "proposal_heads",
     "Uncertainty": "uncertainty",
     "UncertainMaskGenerator": "uncertain_generator",
     "UncertainPredictor": "uncertain_predictor",
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the above
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - one of the names above
     """Import the predictor when it is asked for: torch takes seconds."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What to do with a mask: the correction that is expected to gain most beyond its cost."""
+"""Advice about a mask: the correction that is expected to gain most beyond its cost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pipeline.decisions import choose
 KEEP: Final = "keep"
 
 NONE: Final = "none"
-"""The correction of advice that is withheld."""
+"""Correction of advice that is withheld."""
 
 CORRECTIONS: Final[Mapping[str, str]] = {
     KEEP: "keep the mask",
@@ -20,16 +20,17 @@ CORRECTIONS: Final[Mapping[str, str]] = {
     "task": "take another proposal",
     "segmentation": "let a person draw it",
 }
-"""What can be advised: to keep the mask, or the correction of one of the four tasks."""
+"""All advice in words: to keep the mask, or the correction of one of the four tasks."""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What corrections cost, in IoU: less gain than that is not worth it.
+    """Costs of corrections, in IoU: a correction that gains less than its cost is not advised.
 
-    Another proposal is there already and costs nothing. A cost of 1 is never worth it. By default,
-    this rules out clicking again, which was not shown to beat the best choice for all objects, and
-    the large model, which made the advice of the mini models no better (docs/predict.md).
+    Another proposal is there already and costs nothing. A correction of cost 1 is never advised. By
+    default, this rules out clicking again, which was not shown to beat the best choice for all
+    objects, and the large model, which made the advice of the mini models no better
+    (docs/predict.md).
 
     Raises
     ------
@@ -38,11 +39,11 @@ class Costs:
     """
 
     click: float = 1.0
-    """To click again, up to eight clicks."""
+    """Cost of clicking again, up to eight clicks."""
     larger_model: float = 1.0
-    """To ask the large model."""
+    """Cost of asking the large model."""
     person: float = 0.3
-    """To have a person draw the mask."""
+    """Cost of a person who draws the mask."""
 
     def __post_init__(self) -> None:
         for name, cost in vars(self).items():
@@ -54,22 +55,22 @@ class Costs:
     @property
     def by_correction(self) -> dict[str, float]:
         """Cost of each of ``CORRECTIONS``."""
-        own = {"model": self.larger_model, "prompt": self.click, "segmentation": self.person}
-        return {name: own.get(name, 0.0) for name in CORRECTIONS}
+        costs = {"model": self.larger_model, "prompt": self.click, "segmentation": self.person}
+        return {name: costs.get(name, 0.0) for name in CORRECTIONS}
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What to do with the selected mask."""
+    """What to do with a mask."""
 
     correction: str
     """One of ``CORRECTIONS``, or ``NONE`` where advice is withheld."""
     gain: float
-    """How much IoU it is expected to add, its cost aside."""
+    """IoU that the correction is expected to add, its cost aside."""
     expected_iou: float
-    """IoU that is expected after it."""
+    """Expected IoU after the correction."""
     gains: Mapping[str, float]
-    """The same of each correction that is possible, whatever it costs."""
+    """Expected gain of each possible correction, whatever it costs."""
 
     @property
     def words(self) -> str:
@@ -77,19 +78,20 @@ class Advice:
         return CORRECTIONS.get(self.correction, "no advice")
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """The correction in words and all fields, for JSON."""
         return {"words": self.words, **vars(self)}
 
 
-def advise(own: float, gains: Mapping[str, float], costs: Costs) -> Advice:
+def advise(own_iou: float, gains: Mapping[str, float], costs: Costs) -> Advice:
     """Choose what to do with a mask.
 
     Parameters
     ----------
-    own
-        IoU that is expected of the mask.
+    own_iou
+        Expected IoU of the mask.
     gains
-        IoU that each correction is expected to add, a person's aside, who gives the true mask.
+        IoU that each correction is expected to add. The gain of a person, who draws the true mask,
+        is added here.
 
     Notes
     -----
@@ -100,12 +102,12 @@ def advise(own: float, gains: Mapping[str, float], costs: Costs) -> Advice:
     >>> advise(0.5, {"model": 0.1, "prompt": 0.3}, Costs()).correction
     'segmentation'
     """
-    reachable = {name: min(gain, 1 - own) for name, gain in gains.items()}
-    by_choice = {KEEP: 0.0, **reachable, "segmentation": 1 - own}
-    # Of corrections that tie, the one that CORRECTIONS has first.
+    reachable = {name: min(gain, 1 - own_iou) for name, gain in gains.items()}
+    by_choice = {KEEP: 0.0, **reachable, "segmentation": 1 - own_iou}
+    # Of corrections that tie, the first in CORRECTIONS is advised.
     names = [name for name in CORRECTIONS if name in by_choice]
     expected = np.array([[by_choice[name] for name in names]])
     (number,) = choose(expected, np.array([costs.by_correction[name] for name in names]))
     correction, gain = names[number], by_choice[names[number]]
     offered = {name: by_choice[name] for name in names if name != KEEP}
-    return Advice(correction, gain, own + gain, offered)
+    return Advice(correction, gain, own_iou + gain, offered)

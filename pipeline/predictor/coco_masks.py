@@ -1,4 +1,4 @@
-"""Masks as COCO writes them: run lengths, and polygons."""
+"""Masks in the forms of COCO: run lengths and polygons."""
 
 from typing import Any
 
@@ -15,26 +15,26 @@ def rle(mask: Bool[np.ndarray, "height width"]) -> dict[str, Any]:
 
 
 def polygons(mask: Bool[np.ndarray, "height width"]) -> list[list[int]]:
-    """Outlines ``[x1, y1, x2, y2, ...]`` of the parts of a mask, along the edges of its pixels.
+    """Outlines ``[x1, y1, x2, y2, ...]`` of the components of a mask, along its pixels' edges.
 
-    COCO's tools draw the same mask from them, but with its holes filled, for which polygons of
-    COCO have no form.
+    COCO's tools draw the same mask from them, but fill its holes, which COCO's polygons cannot
+    express.
 
     >>> polygons(np.array([[False, True], [False, True]]))
     [[1, 0, 1, 2, 2, 2, 2, 0]]
     """
     if not mask.any():
         return []
-    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
-    inside = mask[top : top + height, left : left + width]
-    # OpenCV goes through the middles of pixels; with four for each, those lie on its four corners.
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    inside = mask[y : y + height, x : x + width]
+    # OpenCV traces the centres of pixels. Of a doubled pixel, the four centres are its corners.
     doubled = inside.repeat(2, axis=0).repeat(2, axis=1).astype(np.uint8)
     outlines, _ = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    return [_corners(np.asarray(one)[:, 0], (left, top)) for one in outlines]
+    return [_corners(np.asarray(outline)[:, 0], (x, y)) for outline in outlines]
 
 
 def _corners(outline: Int[np.ndarray, "point 2"], origin_px: tuple[int, int]) -> list[int]:
     corners = (outline + 1) // 2 + np.array(origin_px)
-    is_another = (corners != np.roll(corners, 1, axis=0)).any(axis=1)
-    flat: list[int] = corners[is_another].ravel().tolist()
+    is_turn = (corners != np.roll(corners, 1, axis=0)).any(axis=1)
+    flat: list[int] = corners[is_turn].ravel().tolist()
     return flat

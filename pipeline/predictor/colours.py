@@ -1,7 +1,7 @@
-"""How far an image is from those that heads learned from: by the spread of its colours.
+"""Distance of an image from the images that heads learned from, by the spread of its colours.
 
-What the encoder's channels say (``encoder_mean``, ``encoder_std``) tells photographs from drawn
-scenes less well, and differently for each model.
+The encoder's statistics (``encoder_mean``, ``encoder_std``) tell photographs from drawn scenes less
+well, and differently for each model.
 """
 
 from collections.abc import Sequence
@@ -14,19 +14,20 @@ from jaxtyping import Float64
 
 from pipeline.views import Rgb
 
-UNLIKE: Final = 0.99
-"""An image that is further than this share of the held-out training images is unlike them."""
+OUT_OF_DISTRIBUTION: Final = 0.99
+"""An image that is further away than this share of the held-out training images is out of their
+distribution."""
 
 N_FOLDS: Final = 5
 
 _SIDE_PX: Final = 256
 _LEAST: Final = 1e-3
-"""Added to what is taken the logarithm of."""
+"""Is added to a number before its logarithm is taken."""
 _LEAST_SCALE: Final = 0.1
-"""Below which no scale falls: where no training image is nearly black anywhere, one with a few such
-pixels would be further than any photograph."""
+"""Lower bound of a scale: where no training image has nearly black pixels, an image with a few of
+them would be further away than any photograph."""
 _N_QUANTILES: Final = 1000
-"""Most distances that are kept of the training images."""
+"""Largest number of distances of training images that are stored."""
 _SHRINKAGE: Final = 0.1
 """Weight of the identity in the correlations of the descriptors."""
 _NEAR_WHITE, _NEAR_BLACK = 0.95, 0.05
@@ -44,18 +45,18 @@ def describe_colours(rgb: Rgb) -> Float64[np.ndarray, " descriptor"]:
     darkest, brightest = pixels.min(axis=1), pixels.max(axis=1)
     saturation = brightest - darkest
     spread = np.linalg.eigvalsh(np.cov(pixels.T) + 1e-6 * np.eye(3))
-    about = (
+    descriptors = (
         saturation.mean(),
         np.log(saturation.std() + _LEAST),
         np.log((darkest > _NEAR_WHITE).mean() + _LEAST),
         np.log((brightest < _NEAR_BLACK).mean() + _LEAST),
     )
-    return np.array([*about, *np.log(spread)], np.float64)
+    return np.array([*descriptors, *np.log(spread)], np.float64)
 
 
 @dataclass(frozen=True)
 class TrainingColours:
-    """What is known of the colours of some training images; lists, as the card of heads has them.
+    """Colours of training images, in lists as the card of heads has them.
 
     Distances are Mahalanobis distances of standardised descriptors.
     """
@@ -65,36 +66,36 @@ class TrainingColours:
     scale: Sequence[float]
     """Standard deviation of each descriptor."""
     precision: Sequence[Sequence[float]]
-    """Inverse of their shrunk correlations."""
+    """Inverse of the shrunk correlations of the descriptors."""
     distances: Sequence[float]
-    """Quantiles of the distances of held-out images, from the least to the largest."""
+    """Quantiles of the distances of held-out images, in ascending order."""
 
     def distance(
         self, descriptors: Float64[np.ndarray, "image descriptor"]
     ) -> Float64[np.ndarray, " image"]:
-        """How far images are from the mean training image."""
+        """Distances of images from the mean training image."""
         z = (descriptors - np.array(self.mean)) / np.array(self.scale)
-        found: Float64[np.ndarray, " image"]
-        found = np.sqrt(np.einsum("ni,ij,nj->n", z, np.array(self.precision), z))
-        return found
+        distances: Float64[np.ndarray, " image"]
+        distances = np.sqrt(np.einsum("ni,ij,nj->n", z, np.array(self.precision), z))
+        return distances
 
     def share_nearer(self, descriptors: Float64[np.ndarray, " descriptor"]) -> float:
-        """Share of the held-out training images that are nearer than an image."""
+        """Share of the held-out training images that are nearer to the mean than an image."""
         (distance,) = self.distance(descriptors[None])
         return float(np.searchsorted(self.distances, distance)) / len(self.distances)
 
 
 def fit_colours(descriptors: Float64[np.ndarray, "image descriptor"]) -> TrainingColours:
-    """Learn what training images look like, and how far those are that were held out of it.
+    """Describe training images, and measure the distances of held-out training images.
 
     Raises
     ------
     ValueError
-        If there are fewer images than folds, or one of no colour that numbers describe.
+        If there are fewer images than folds, or a descriptor is NaN or infinite.
 
     Notes
     -----
-    Each image is judged by a fit to the four fifths that it is not in.
+    The distance of each image is measured by a fit to the other four fifths of the images.
     """
     n = len(descriptors)
     if n < N_FOLDS or not np.isfinite(descriptors).all():
@@ -120,5 +121,5 @@ def _fit(
 
 
 def _rounded(values: np.ndarray) -> list[float]:
-    """To six digits, so that the last bits of linear algebra do not show in a file."""
+    """Values rounded to six digits, so that the last bits of linear algebra do not reach a file."""
     return [float(f"{value:.6g}") for value in values]

@@ -1,4 +1,4 @@
-"""A user's images, checked and encoded once."""
+"""Images of users, checked and encoded once."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ Rgb = UInt8[np.ndarray, "height width 3"] | Float32[np.ndarray, "height width 3"
 """Bytes on the scale 0..255, floats on 0..1."""
 
 _LARGEST_FLOAT: Final = 2
-"""Resampling overshoots 1 a little; what exceeds this is on the scale 0..255."""
+"""Resampling overshoots 1 a little; larger floats are on the scale 0..255."""
 
 
 def rgb_of(image: object) -> Rgb:
@@ -24,14 +24,15 @@ def rgb_of(image: object) -> Rgb:
     Raises
     ------
     TypeError
-        If it is neither a PIL image nor an array.
+        If the image is neither a PIL image nor an array.
     ValueError
-        If it has other channels than red, green and blue, no pixel, or another type or scale.
+        If the image has other channels than red, green and blue, no pixel, or another type or
+        scale.
 
     Notes
     -----
-    ``SAM2ImagePredictor`` takes floats as they are, too; on the scale 0..255 it does not fail, but
-    sees next to nothing.
+    ``SAM2ImagePredictor`` does not scale floats either. On the scale 0..255 it does not fail, but
+    its masks are next to useless.
     """
     if isinstance(image, Image.Image):
         if image.mode != "RGB":
@@ -42,13 +43,13 @@ def rgb_of(image: object) -> Rgb:
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:  # noqa: PLR2004 - RGB
         raise ValueError(f"image must be of shape (height, width, 3), got {image.shape}")
     if image.dtype == np.uint8:
-        return _own(image)
+        return _for_torch(image)
     if not np.issubdtype(image.dtype, np.floating):
         raise ValueError(f"image must be of uint8 or of floats in 0..1, got {image.dtype}")
     largest = float(np.abs(image).max())
     if not largest <= _LARGEST_FLOAT:
         raise ValueError(f"image of floats must be on the scale 0..1, got {largest:g}")
-    return _own(image.astype(np.float32, copy=False))
+    return _for_torch(image.astype(np.float32, copy=False))
 
 
 def bytes_of(rgb: Rgb) -> UInt8[np.ndarray, "height width 3"]:
@@ -59,15 +60,15 @@ def bytes_of(rgb: Rgb) -> UInt8[np.ndarray, "height width 3"]:
     return scaled
 
 
-def _own(pixels: Rgb) -> Rgb:
-    """The pixels in memory that torch takes: not reversed by a view, and writeable."""
+def _for_torch(pixels: Rgb) -> Rgb:
+    """The pixels in memory that torch accepts: not reversed by a view, and writeable."""
     contiguous = np.ascontiguousarray(pixels)
     return contiguous if contiguous.flags.writeable else contiguous.copy()
 
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """An image as the model of a predictor encodes it."""
+    """An image, and its embedding by one model."""
 
     rgb: Rgb
     embedding: Embedding
@@ -79,5 +80,5 @@ class EncodedImage:
 
     @cached_property
     def colours(self) -> Float64[np.ndarray, " descriptor"]:
-        """What its colours are like, as training images are described."""
+        """Descriptors of its colours, as training images are described."""
         return describe_colours(bytes_of(self.rgb))

@@ -1,4 +1,4 @@
-"""A mask and its uncertainty as pictures on the image."""
+"""Pictures of masks and their uncertainty on the image."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -32,12 +32,11 @@ def draw_mask(
 def draw_masks(
     rgb: RgbImage, masks: Sequence[Bool[np.ndarray, "height width"]], iou: Sequence[float]
 ) -> RgbImage:
-    """The image with each mask in the colour of its IoU, from red at 0 to green at 1, later ones
-    above earlier ones.
+    """The image with each mask in the colour of its IoU, from red at 0 to green at 1; later masks
+    cover earlier ones.
     """
     picture = rgb
-    for mask, one in zip(masks, iou, strict=True):
-        share = np.array(one)
+    for mask, share in zip(masks, iou, strict=True):
         bad, good = np.array(CLICK_COLOUR), np.array(PREDICTION_COLOUR)
         red, green, blue = np.rint(bad + share * (good - bad)).astype(int).tolist()
         picture = _filled(picture, mask, (red, green, blue))
@@ -57,7 +56,7 @@ def draw_entropy(rgb: RgbImage, bits: Float32[np.ndarray, "y x"]) -> RgbImage:
 def _filled(
     rgb: RgbImage, mask: Bool[np.ndarray, "height width"], colour: tuple[int, int, int]
 ) -> RgbImage:
-    """The mask tinted, its outline in full colour."""
+    """The image with the mask tinted, and its outline in full colour."""
     picture = tint(rgb, mask, colour)
     rim = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
     picture[mask & rim] = colour

@@ -1,4 +1,4 @@
-"""A user's prompts, turned into what the decoder takes."""
+"""Prompts of users, checked and turned into arguments of the decoder."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from pipeline.prompt_kinds import BOX, PromptError
 
 BACKGROUND: Final = 0
 FOREGROUND: Final = 1
-"""Labels that SAM2 gives to points: clicks beside and on the object."""
+"""Labels of clicks in SAM2: beside the object, and on it."""
 
 LABELS: Final = (-1, BACKGROUND, FOREGROUND, *BOX)
-"""All that SAM2's prompt encoder knows; -1 marks a point that fills up a batch."""
+"""All labels that SAM2's prompt encoder knows; -1 marks a point that pads a batch."""
 
 BOX_ORDER: Final = "LEFT,TOP,RIGHT,BOTTOM"
-"""The numbers of a box, in pixels."""
+"""Order of the numbers of a box, in pixels."""
 
 BOX_MARGIN_PX: Final = 1
-"""How far a box may reach beyond the image: many files round it up."""
+"""How far a box may reach beyond the image: many files round boxes up."""
 
 
 LEARNED: Final = {
@@ -30,12 +30,12 @@ LEARNED: Final = {
     "box": "a box",
     "corrected": "corrections",
 }
-"""Words for the prompt sets that heads learn from."""
+"""Prompt sets that heads learn from, in words."""
 
 
 @dataclass(frozen=True)
 class PromptSet:
-    """A prompt about one object: the arguments of ``predict``."""
+    """Prompts about one object: the arguments of ``predict``."""
 
     point_coords: ArrayLike | None = None
     """Clicks (x, y), ``(click, 2)``."""
@@ -48,7 +48,7 @@ class PromptSet:
 
 
 Kind = tuple[int, bool]
-"""What prompt sets of one decoder call share: how many points, and whether there is a mask."""
+"""Number of points, and whether there is a mask: equal for all prompt sets of a decoder call."""
 
 
 @dataclass(frozen=True)
@@ -63,25 +63,25 @@ class DecoderPrompts:
     @property
     def n_sets(self) -> int:
         """Number of prompt sets."""
-        given = self.points if self.points is not None else self.mask_input
-        return 1 if given is None else len(given)
+        arrays = self.points if self.points is not None else self.mask_input
+        return 1 if arrays is None else len(arrays)
 
     @property
     def kind(self) -> Kind:
-        """Which other prompt sets can share a decoder call with these."""
+        """Kind of these prompt sets: a decoder call takes prompt sets of one kind."""
         n_points = 0 if self.points is None else self.points.shape[1]
         return n_points, self.mask_input is not None
 
     def caution(self, learned: Collection[str]) -> str:
-        """Why heads may be wrong about such prompts; empty if they learned from such.
+        """Why heads may be wrong about these prompts; empty if they learned from their kinds.
 
         Parameters
         ----------
         learned
-            Prompt sets that they learned from.
+            Prompt sets that the heads learned from.
         """
         labels = [] if self.labels is None else self.labels[0].tolist()
-        given = {
+        features = {
             "a box": (BOX[0] in labels, {"box"}),
             "clicks beside the object": (BACKGROUND in labels, {"corrected"}),
             f"{labels.count(FOREGROUND)} clicks": (
@@ -91,90 +91,98 @@ class DecoderPrompts:
             "a mask": (self.mask_input is not None, set()),
         }
         unlearned = " and ".join(
-            name for name, (is_given, by) in given.items() if is_given and not by & {*learned}
+            name
+            for name, (is_present, teachers) in features.items()
+            if is_present and not teachers & {*learned}
         )
-        known = ", ".join(words for name, words in LEARNED.items() if name in learned)
-        return f"the heads learned from {known}; this prompt has {unlearned}" if unlearned else ""
+        lessons = ", ".join(words for name, words in LEARNED.items() if name in learned)
+        return f"the heads learned from {lessons}; this prompt has {unlearned}" if unlearned else ""
 
 
 def parse_prompts(
-    given: PromptSet, *, scale: tuple[int, int] = (1, 1), mask_size_px: int | None = None
+    prompt_set: PromptSet, *, scale: tuple[int, int] = (1, 1), mask_size_px: int | None = None
 ) -> DecoderPrompts:
-    """Check the prompts of one set, or of several side by side.
+    """Check the prompts of one prompt set, or of several prompt sets side by side.
 
     Parameters
     ----------
-    given
-        Of several sets, each array has one more dimension in front.
+    prompt_set
+        For several prompt sets, each array has one more dimension in front.
     scale
-        What the coordinates are multiplied by to be in pixels of the image.
+        Factors (x, y) that bring the coordinates to pixels of the image.
     mask_size_px
         Side of the model's low-resolution masks; None if no model is known yet.
 
     Raises
     ------
     PromptError
-        If a shape is another, clicks lack labels, a label is unknown, a number is not finite, or
-        there are unequally many sets.
+        If an array has another shape, clicks lack labels, a label is unknown, a number is not
+        finite, or the arrays have different numbers of prompt sets.
     """
-    parts = []
-    if given.box is not None:
-        parts.append(_corners(given.box))
-    if given.point_coords is not None or given.point_labels is not None:
-        parts.append(_clicks(given.point_coords, given.point_labels))
-    if len({len(points) for points, _ in parts}) > 1:
-        counts = [len(points) for points, _ in parts]
+    points_and_labels = []
+    if prompt_set.box is not None:
+        points_and_labels.append(_corners(prompt_set.box))
+    if prompt_set.point_coords is not None or prompt_set.point_labels is not None:
+        points_and_labels.append(_clicks(prompt_set.point_coords, prompt_set.point_labels))
+    counts = [len(points) for points, _ in points_and_labels]
+    if len(set(counts)) > 1:
         raise PromptError(f"boxes and clicks must be of equally many prompt sets, got {counts}")
-    mask = None if given.mask_input is None else _mask(given.mask_input, mask_size_px)
-    if not parts:
+    mask = None if prompt_set.mask_input is None else _mask(prompt_set.mask_input, mask_size_px)
+    if not points_and_labels:
         return DecoderPrompts(None, None, mask)
-    points = np.concatenate([part[0] for part in parts], axis=1) * np.array(scale, np.float32)
-    labels = np.concatenate([part[1] for part in parts], axis=1)
+    points, labels = (
+        np.concatenate(arrays, axis=1) for arrays in zip(*points_and_labels, strict=True)
+    )
     if mask is not None and len(mask) not in {1, len(points)}:
         raise PromptError(f"mask_input must be of {len(points)} prompt sets, got {len(mask)}")
-    return DecoderPrompts(points, labels, mask)
+    return DecoderPrompts(points * np.array(scale, np.float32), labels, mask)
 
 
 def parse_one(
-    given: PromptSet, size_px: tuple[int, int], *, mask_size_px: int | None = None
+    prompt_set: PromptSet, size_px: tuple[int, int], *, mask_size_px: int | None = None
 ) -> DecoderPrompts:
-    """The prompts of one set about an image of a height and a width, checked by the rules that
-    hold wherever an uncertainty is asked for.
+    """Check the prompts of one prompt set about an image, by the rules for every uncertainty.
+
+    Parameters
+    ----------
+    size_px
+        Height and width of the image.
 
     Raises
     ------
     PromptError
-        If they do not fit together, are of several sets, name no object, or lie beyond the image.
-        SAM2 and ``predict`` answer those; how well heads judge such masks is unknown.
+        If the prompts do not fit together, are of several prompt sets, name no object, or lie
+        beyond the image. SAM2 and ``predict`` answer such prompts; how well heads judge the masks
+        is unknown.
     """
-    prompts = parse_prompts(given, mask_size_px=mask_size_px)
+    prompts = parse_prompts(prompt_set, mask_size_px=mask_size_px)
     if prompts.n_sets != 1:
         raise PromptError(
             f"prompts must be of one set, got {prompts.n_sets}: "
             "predict_uncertainties takes many, each a PromptSet"
         )
-    # In the precision in which they came: rounded, a click may lie on the edge.
+    # In their original precision: rounded to float32, a click may lie on the edge.
     clicks, labels, box = (
-        np.asarray([] if part is None else part, np.float64).ravel()
-        for part in (given.point_coords, given.point_labels, given.box)
+        np.asarray([] if array is None else array, np.float64).ravel()
+        for array in (prompt_set.point_coords, prompt_set.point_labels, prompt_set.box)
     )
     _check_labels(labels, (BACKGROUND, FOREGROUND))
     check_clicks(clicks.reshape(-1, 2), size_px)
     if len(box):
         check_box(box.tolist(), size_px)
-    elif given.mask_input is None and FOREGROUND not in labels:
-        got = "clicks beside it alone" if len(labels) else "none"
-        raise PromptError(f"prompt must have a click on the object, a box or a mask, got {got}")
+    elif prompt_set.mask_input is None and FOREGROUND not in labels:
+        prompt = "clicks beside it alone" if len(labels) else "none"
+        raise PromptError(f"prompt must have a click on the object, a box or a mask, got {prompt}")
     return prompts
 
 
 def check_clicks(clicks: Iterable[Iterable[float]], size_px: tuple[int, int]) -> None:
-    """Refuse a click that is on no pixel: the right and the lower edge are beyond the last ones.
+    """Refuse a click that is on no pixel: the right and lower edges lie beyond the last pixels.
 
     Raises
     ------
     PromptError
-        Naming the click and the size of the image; x and y that are swapped are the usual cause.
+        Names the click and the size of the image. Swapped x and y are the usual cause.
     """
     height, width = size_px
     for x, y in clicks:
@@ -190,38 +198,40 @@ def check_box(box: Sequence[float], size_px: tuple[int, int]) -> None:
     Raises
     ------
     PromptError
-        Naming the box and the order of its numbers, width and height in place of which are the
-        usual cause.
+        Names the box and the order of its numbers. Width and height instead of the right and
+        lower edge are the usual cause.
     """
-    (left, top, right, bottom), (height, width) = box, size_px
-    got = ",".join(f"{side:g}" for side in box)
-    if not (left < right and top < bottom):
-        raise PromptError(f"box must be {BOX_ORDER}, wider and higher than 0 px, got {got}")
-    reaches = (-left, -top, right - width, bottom - height)
-    is_elsewhere = left >= width or top >= height or right <= 0 or bottom <= 0
-    if is_elsewhere or not max(reaches) <= BOX_MARGIN_PX:
+    (x1, y1, x2, y2), (height, width) = box, size_px
+    numbers = ",".join(f"{side:g}" for side in box)
+    if not (x1 < x2 and y1 < y2):
+        raise PromptError(f"box must be {BOX_ORDER}, wider and higher than 0 px, got {numbers}")
+    overhang = max(-x1, -y1, x2 - width, y2 - height)
+    is_outside = x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0
+    if is_outside or not overhang <= BOX_MARGIN_PX:
         raise PromptError(
-            f"box must be {BOX_ORDER} in the image of {width} x {height} px, got {got}"
+            f"box must be {BOX_ORDER} in the image of {width} x {height} px, got {numbers}"
         )
 
 
-def check_finite(what: str, values: np.ndarray) -> None:
-    """Refuse what is no number.
+def check_finite(name: str, values: np.ndarray) -> None:
+    """Refuse NaN and infinity.
 
     Raises
     ------
     PromptError
-        Naming the first such value.
+        Names the first value that is not finite.
     """
-    strange = values[~np.isfinite(values)]
-    if strange.size:
-        raise PromptError(f"{what} must be finite numbers, got {strange[0]}")
+    infinite = values[~np.isfinite(values)]
+    if infinite.size:
+        raise PromptError(f"{name} must be finite numbers, got {infinite[0]}")
 
 
 def joined(prompts: Sequence[DecoderPrompts]) -> DecoderPrompts:
     """Prompt sets of one kind side by side."""
-    parts = zip(*(vars(one).values() for one in prompts), strict=True)
-    return DecoderPrompts(*(None if part[0] is None else np.concatenate(part) for part in parts))
+    columns = zip(*(vars(prompt).values() for prompt in prompts), strict=True)
+    return DecoderPrompts(
+        *(None if arrays[0] is None else np.concatenate(arrays) for arrays in columns)
+    )
 
 
 Points = tuple[Float32[np.ndarray, "prompt point 2"], Int32[np.ndarray, "prompt point"]]
@@ -240,9 +250,9 @@ def _clicks(point_coords: ArrayLike | None, point_labels: ArrayLike | None) -> P
         raise PromptError(f"point_labels must be of shape {points.shape[:-1]}, got {labels.shape}")
     _check_labels(labels, LABELS)
     check_finite("point_coords", points)
-    is_one = points.ndim == 2  # noqa: PLR2004 - of one set
-    sets = (points[None], labels[None]) if is_one else (points, labels)
-    return sets[0], sets[1].astype(np.int32)
+    if points.ndim == 2:  # noqa: PLR2004 - one prompt set
+        points, labels = points[None], labels[None]
+    return points, labels.astype(np.int32)
 
 
 def _check_labels(labels: np.ndarray, known: Sequence[int]) -> None:

@@ -1,17 +1,28 @@
 """Masks of everything in an image, each with its uncertainty."""
 
-from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
 from PIL.Image import Image
+from torch import Tensor
 
-from pipeline.predictor import uncertainty
-from pipeline.predictor.advice import Costs
+from pipeline.predictor.advice import NONE, Advice, Costs
 from pipeline.predictor.colours import describe_colours
 from pipeline.predictor.encoded_image import bytes_of, rgb_of
-from pipeline.predictor.uncertain_predictor import UncertainPredictor
+from pipeline.predictor.judgement import Judgement, decide, judge
+from pipeline.predictor.postprocessing import Postprocessing
+from pipeline.predictor.prompt_sets import DecoderPrompts
+from pipeline.predictor.proposal_heads import ImageFacts, predict_proposals, proposal_inputs
+from pipeline.predictor.uncertain_predictor import UncertainPredictor, own_precision, single_masks
+from pipeline.predictor.uncertainty import bounded
 from pipeline.sam.generator import MaskGenerator, Records
+from pipeline.sam.model import Embedding
+from pipeline.upsampling import at_image
+
+REFINED: Final = "expected IoUs and gaps are about the mask before it was refined"
+"""Caution for masks of ``use_m2m``: heads judge proposals of a click, not a single mask."""
 
 
 class UncertainMaskGenerator:
@@ -20,16 +31,17 @@ class UncertainMaskGenerator:
     Parameters
     ----------
     predictor
-        Whose model and heads to take.
+        Predictor whose model and heads are used; it may have any image.
     costs
-        What a correction must gain to be advised. Another proposal never is: a mask stands alone.
+        Gain in IoU that a correction must exceed to be advised. Another proposal never is advised:
+        a mask stands alone.
     options
-        Those of ``SAM2AutomaticMaskGenerator``, but for ``pipeline.sam.generator.UNKNOWN``.
+        Options of ``SAM2AutomaticMaskGenerator``, but for ``pipeline.sam.generator.REFUSED``.
 
     Raises
     ------
     ValueError
-        If an option is unknown.
+        If an option is unknown or refused.
     """
 
     def __init__(
@@ -37,49 +49,127 @@ class UncertainMaskGenerator:
         predictor: UncertainPredictor,
         *,
         costs: Costs = Costs(),  # noqa: B008 - it is frozen
-        **options: Any,  # noqa: ANN401 - theirs
+        **options: Any,  # noqa: ANN401 - SAM2's
     ) -> None:
-        self._heads = predictor.heads
+        area = float(options.get("min_mask_region_area", 0))
+        self._predictor = predictor
         self._costs = costs
-        read = partial(uncertainty.proposal_inputs, predictor.heads)
-        self._generator = MaskGenerator(predictor.sam, read, options)
+        self._is_refined = bool(options.get("use_m2m", False))
+        self._postprocessing = Postprocessing(
+            max_hole_area=area,
+            max_sprinkle_area=area,
+            apply_postprocessing=predictor.postprocessing.apply_postprocessing,
+        )
+        self._generator = MaskGenerator(predictor.sam.model, options)
 
     def generate(self, image: np.ndarray | Image) -> Records:
         """Masks of everything in an image.
 
         Returns
         -------
-        The records of the official generator, in its order, each with ``expected_iou``, ``gap`` and
-        ``direct_gap`` by name, ``advice``, ``is_kept``, ``unlike_training`` and ``caution``, as of
-        an ``Uncertainty``.
+        Records of the official generator, in its order, each with ``expected_iou``, ``gap`` and
+        ``direct_gap`` by name, ``advice``, ``is_kept``, ``unlike_training`` and ``caution``: see
+        ``Uncertainty``.
 
         Raises
         ------
         TypeError, ValueError
-            If it is no image that ``UncertainPredictor.set_image`` takes.
+            If ``UncertainPredictor.set_image`` would refuse the image.
 
         Notes
         -----
-        The heads read the tokens of the very decoder calls that gave the masks.
+        The heads read the tokens of the decoder calls that gave the masks. With ``use_m2m``, these
+        are the calls before the refinement: the refined mask gets no advice.
         """
         rgb = bytes_of(rgb_of(image))
-        records, inputs = self._generator.generate(rgb)
+        decoder = _ProposalDecoder(
+            self._predictor, self._postprocessing, is_refined=self._is_refined
+        )
+        with own_precision(self._predictor.device):
+            records, rows = self._generator.generate(rgb, decoder)
+        heads = self._predictor.heads
         sam_score = np.array([record["predicted_iou"] for record in records], np.float32)
-        predicted = uncertainty.predict_rows(self._heads, inputs, sam_score)
-        judgement = uncertainty.judge(self._heads, predicted)
-        facts = self._heads.image_facts(rgb, describe_colours(rgb))
+        inputs = rows[:, decoder.n_logits :]
+        judgement = judge(heads, predict_proposals(heads, inputs, sam_score))
+        facts = heads.image_facts(describe_colours(rgb))
         return [record | self._values_of(judgement, i, facts) for i, record in enumerate(records)]
 
-    def _values_of(
-        self, judgement: uncertainty.Judgement, i: int, facts: uncertainty.ImageFacts
-    ) -> dict[str, Any]:
-        advice, kept = uncertainty.decide(
-            judgement, i, self._heads, self._costs, is_unlike=facts.is_unlike
-        )
+    def _values_of(self, judgement: Judgement, i: int, facts: ImageFacts) -> dict[str, Any]:
+        cautions = [facts.caution, self._postprocessing.caution]
+        if self._is_refined:
+            own_iou = float(judgement.expected_iou.own[i])
+            advice, is_kept = Advice(NONE, 0.0, own_iou, {}), None
+            cautions.append(REFINED)
+        else:
+            advice, is_kept = decide(judgement, i, self._predictor.heads, self._costs, facts=facts)
         return {
             **judgement.values_of(i),
             "advice": advice.to_dict(),
-            "is_kept": kept,
+            "is_kept": is_kept,
             "unlike_training": facts.unlike_training,
-            "caution": facts.caution or None,
+            "caution": "; ".join(filter(None, cautions)) or None,
         }
+
+
+class _ProposalDecoder:
+    """The predictor that the official generator calls.
+
+    In place of low-resolution masks, it returns the inputs of the heads for each proposal; for a
+    refinement, the logits come first, which return as ``mask_input``.
+    """
+
+    def __init__(
+        self, predictor: UncertainPredictor, postprocessing: Postprocessing, *, is_refined: bool
+    ) -> None:
+        self._sam, self._heads = predictor.sam, predictor.heads
+        self._postprocessing = postprocessing
+        self._embedding: Embedding | None = None
+        self._transforms = self
+        self._side = predictor.sam.mask_size_px
+        self.n_logits = self._side**2 if is_refined else 0
+        """How many numbers of a row are logits."""
+
+    @property
+    def device(self) -> torch.device:
+        return self._sam.device
+
+    def set_image(self, rgb: UInt8[np.ndarray, "height width 3"]) -> None:
+        self._embedding = self._sam.encode(np.ascontiguousarray(rgb))
+
+    def reset_predictor(self) -> None:
+        self._embedding = None
+
+    def transform_coords(self, points: Tensor, **_: object) -> Tensor:
+        """Points in pixels of the image, as the decoder takes them."""
+        return points
+
+    def _predict(
+        self,
+        points: Float[Tensor, "prompt 1 2"],
+        labels: Int[Tensor, "prompt 1"],
+        mask_input: Float[Tensor, "prompt 1 number"] | None = None,
+        multimask_output: bool = True,  # noqa: FBT001, FBT002 - as the generator calls it
+        return_logits: bool = True,  # noqa: ARG002, FBT001, FBT002 - it always asks for logits
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        assert self._embedding is not None  # the generator has set the image
+        prompts = DecoderPrompts(points.cpu().numpy(), labels.cpu().numpy(), None)
+        if multimask_output:
+            decoded = self._sam.decode(self._embedding, prompts.points, labels=prompts.labels)
+            logits, sam_score = decoded.logits, decoded.sam_score
+            inputs = torch.from_numpy(proposal_inputs(self._heads, decoded)).to(self.device)
+            rows = inputs.reshape(*sam_score.shape, -1)
+            if self.n_logits:
+                rows = torch.cat([bounded(logits).flatten(-2), rows], -1)
+        else:
+            assert mask_input is not None  # only refinements ask for a single mask
+            mask = mask_input[..., : self.n_logits].reshape(-1, 1, self._side, self._side)
+            refined = DecoderPrompts(prompts.points, prompts.labels, mask.cpu().numpy())
+            logits, sam_score = single_masks(
+                self._sam, self._embedding, refined, self._postprocessing
+            )
+            rows = logits
+        return (
+            at_image(self._postprocessing.patched(logits), self._embedding.size_px),
+            sam_score,
+            rows,
+        )

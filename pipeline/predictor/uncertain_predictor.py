@@ -1,6 +1,7 @@
-"""A predictor that takes the place of ``SAM2ImagePredictor``, and says how wrong a mask may be."""
+"""A predictor in place of ``SAM2ImagePredictor`` that says how wrong a mask may be."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import repeat
 from typing import Final
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from pipeline.extraction.plan import decoder_batch
 from pipeline.predictor.advice import Costs
 from pipeline.predictor.encoded_image import EncodedImage, rgb_of
+from pipeline.predictor.postprocessing import Postprocessing
 from pipeline.predictor.prompt_sets import (
     DecoderPrompts,
     Kind,
@@ -22,18 +24,19 @@ from pipeline.predictor.prompt_sets import (
     parse_one,
     parse_prompts,
 )
-from pipeline.predictor.uncertainty import ProposalHeads, Uncertainty, bounded, read_uncertainty
+from pipeline.predictor.proposal_heads import ProposalHeads
+from pipeline.predictor.uncertainty import Uncertainty, bounded, read_uncertainty
 from pipeline.sam.model import Embedding, Sam
-from pipeline.upsampling import at_image, masks_at_image
+from pipeline.upsampling import at_image
 
 _ENCODED_PIXELS: Final = 2**22
-"""Pixels that the encoder sees in one call: four images of 1024 px, which take some gigabytes."""
+"""Pixels in one call of the encoder: four images of 1024 px, which take some gigabytes."""
 
 STABILITY_DELTA: Final = 0.05
-"""Logits within which a pixel may change sides."""
+"""Distance of the two cuts from a logit of 0 whose masks are compared."""
 
 LEAST_STABILITY: Final = 0.98
-"""IoU of the masks that are cut at both, from which the single mask is taken."""
+"""Lowest IoU of the masks at both cuts at which the single mask is taken."""
 
 
 Prediction = tuple[
@@ -41,30 +44,60 @@ Prediction = tuple[
     Float32[np.ndarray, "*prompt proposal"],
     Float32[np.ndarray, "*prompt proposal y x"],
 ]
-"""Masks, SamScores and low-resolution logits; without the first dimension for one prompt set."""
+"""Masks, SamScores and low-resolution logits; one prompt set has no first dimension."""
+
+
+@contextmanager
+def own_precision(device: torch.device) -> Iterator[None]:
+    """Compute without gradients, in the precision of the model and not of the caller's autocast."""
+    with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+        yield
 
 
 class UncertainPredictor:
-    """An image, encoded once, and the answers to any number of prompts about it."""
+    """An image, encoded once, and the answers to any number of prompts about it.
 
-    def __init__(self, sam: Sam, heads: ProposalHeads) -> None:
+    Parameters
+    ----------
+    mask_threshold, max_hole_area, max_sprinkle_area, apply_postprocessing
+        See ``Postprocessing``.
+    """
+
+    def __init__(
+        self,
+        sam: Sam,
+        heads: ProposalHeads,
+        mask_threshold: float = 0.0,
+        max_hole_area: float = 0.0,
+        max_sprinkle_area: float = 0.0,
+        *,
+        apply_postprocessing: bool = True,
+    ) -> None:
         self.sam = sam
         self.heads = heads
+        self.postprocessing = Postprocessing(
+            mask_threshold, max_hole_area, max_sprinkle_area, apply_postprocessing
+        )
         self.reset_predictor()
 
     @property
+    def mask_threshold(self) -> float:
+        """Logit at which masks are cut."""
+        return self.postprocessing.mask_threshold
+
+    @property
     def model(self) -> nn.Module:
-        """The model, as ``sam2`` builds it."""
+        """The model, as the package ``sam2`` builds it."""
         model: nn.Module = self.sam.model
         return model
 
     @property
     def device(self) -> torch.device:
-        """Where the model computes."""
+        """Device of the model."""
         return self.sam.device
 
     def reset_predictor(self) -> None:
-        """Forget the image, or the images."""
+        """Forget the image, or all images."""
         self._images: tuple[EncodedImage, ...] = ()
         self._is_batch = False
 
@@ -74,7 +107,7 @@ class UncertainPredictor:
         Raises
         ------
         TypeError, ValueError
-            If it is no such image.
+            If it is another kind of image.
         """
         self._set([image], is_batch=False)
 
@@ -84,7 +117,7 @@ class UncertainPredictor:
         Raises
         ------
         TypeError, ValueError
-            If one is no such image as ``set_image`` takes.
+            If ``set_image`` would refuse one of them.
         """
         self._set(image_list, is_batch=True)
 
@@ -92,16 +125,17 @@ class UncertainPredictor:
         self.reset_predictor()
         pixels = [rgb_of(image) for image in images]
         step = max(1, _ENCODED_PIXELS // self.sam.image_size_px**2)
-        embeddings = [
-            embedding
-            for start in range(0, len(pixels), step)
-            for embedding in self.sam.encode_batch(pixels[start : start + step])
-        ]
+        with own_precision(self.device):
+            embeddings = [
+                embedding
+                for start in range(0, len(pixels), step)
+                for embedding in self.sam.encode_batch(pixels[start : start + step])
+            ]
         self._images = tuple(map(EncodedImage, pixels, embeddings))
         self._is_batch = is_batch
 
     def get_image_embedding(self) -> Float[Tensor, "image channel rows cols"]:
-        """What the encoder makes of the image, or of each image of ``set_image_batch``.
+        """Embedding of the image, or of each image of ``set_image_batch``.
 
         Raises
         ------
@@ -127,12 +161,12 @@ class UncertainPredictor:
         Parameters
         ----------
         point_coords, point_labels, box, mask_input
-            See ``PromptSet``; of several sets, each has one more dimension in front.
+            See ``PromptSet``; for several prompt sets, each has one more dimension in front.
         multimask_output
-            Whether to return three proposals instead of the single mask, or of the selected
-            proposal where that mask is not stable, as models of ``build_sam2`` do.
+            Whether to return three proposals instead of the single mask; where the single mask is
+            unstable, the selected proposal is returned, as by models of ``build_sam2``.
         return_logits
-            Whether the masks are logits at image resolution, not yet cut at 0.
+            Whether to return logits at image resolution instead of masks.
         normalize_coords
             Whether coordinates are in pixels of the image; otherwise they are fractions of it.
 
@@ -141,11 +175,11 @@ class UncertainPredictor:
         RuntimeError
             If no image was set.
         ValueError
-            If the prompts are not of these shapes.
+            If the prompts have other shapes.
         """
         prompt_set = PromptSet(point_coords, point_labels, box, mask_input)
         output = multimask_output, return_logits, normalize_coords
-        return self._predict(self._one(), prompt_set, *output)
+        return self._predict(self._image(), prompt_set, *output)
 
     def predict_batch(
         self,
@@ -157,7 +191,7 @@ class UncertainPredictor:
         return_logits: bool = False,  # noqa: FBT001, FBT002
         normalize_coords: bool = True,  # noqa: FBT001, FBT002
     ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-        """The same for each image of ``set_image_batch``, as from ``SAM2ImagePredictor``.
+        """Masks, SamScores and low-resolution logits for each image of ``set_image_batch``.
 
         Parameters
         ----------
@@ -169,7 +203,7 @@ class UncertainPredictor:
         RuntimeError
             If no images were set.
         ValueError
-            If the prompts are not of these shapes, or of fewer or more images.
+            If the prompts have other shapes, or are about fewer or more images.
         """
         images = self._images
         if not self._is_batch:
@@ -177,18 +211,17 @@ class UncertainPredictor:
                 "images must be set by set_image_batch before predictions about many, got "
                 f"{'one by set_image' if images else 'none'}"
             )
-        given = (point_coords_batch, point_labels_batch, box_batch, mask_input_batch)
-        for part in given:
-            if part is not None and len(part) != len(images):
-                raise ValueError(f"prompts must be of {len(images)} images, got {len(part)}")
-        by_part = [repeat(None, len(images)) if part is None else part for part in given]
-        every = zip(*by_part, strict=True)
+        arguments = (point_coords_batch, point_labels_batch, box_batch, mask_input_batch)
+        for batch in arguments:
+            if batch is not None and len(batch) != len(images):
+                raise ValueError(f"prompts must be of {len(images)} images, got {len(batch)}")
+        columns = [repeat(None, len(images)) if batch is None else batch for batch in arguments]
         output = multimask_output, return_logits, normalize_coords
-        found = [
+        predictions = [
             self._predict(image, PromptSet(*prompt), *output)
-            for image, prompt in zip(images, every, strict=True)
+            for image, *prompt in zip(images, *columns, strict=True)
         ]
-        masks, sam_scores, logits = ([one[part] for one in found] for part in range(3))
+        masks, sam_scores, logits = map(list, zip(*predictions, strict=True))
         return masks, sam_scores, logits
 
     def predict_uncertainty(
@@ -205,23 +238,22 @@ class UncertainPredictor:
         Parameters
         ----------
         point_coords, point_labels, box, mask_input
-            As for ``predict``, of one prompt set.
+            Arguments of ``predict``, for one prompt set.
         costs
-            What a correction must gain to be advised.
+            Gain in IoU that a correction must exceed to be advised.
 
         Raises
         ------
         RuntimeError
             If no image was set.
         ValueError
-            If the prompts are not of these shapes, of several prompt sets, name no object, or lie
+            If the prompts have other shapes, are of several prompt sets, name no object, or lie
             beyond the image.
         """
         prompt_set = PromptSet(point_coords, point_labels, box, mask_input)
-        (found,) = self.predict_uncertainties([prompt_set], costs=costs)
-        return found
+        (uncertainty,) = self.predict_uncertainties([prompt_set], costs=costs)
+        return uncertainty
 
-    @torch.inference_mode()
     def predict_uncertainties(
         self,
         prompt_sets: Sequence[PromptSet],
@@ -229,39 +261,52 @@ class UncertainPredictor:
         costs: Costs = Costs(),  # noqa: B008 - it is frozen
         mask_size_px: tuple[int, int] | None = None,
     ) -> list[Uncertainty]:
-        """The same for many prompt sets about the image, in as few decoder calls as there can be.
+        """Uncertainties of many prompt sets about the image, in as few decoder calls as possible.
 
         Parameters
         ----------
         costs
-            What a correction must gain to be advised.
+            Gain in IoU that a correction must exceed to be advised.
         mask_size_px
-            Height and width of the masks, such as those of a screen; by default the image's.
+            Height and width of the masks; by default the size of the image.
 
         Returns
         -------
-        In the order of the prompt sets, which may differ in their kind.
+        In the order of the prompt sets, which may be of different kinds.
         """
-        sam, image = self.sam, self._one()
+        sam, image = self.sam, self._image()
         side = sam.mask_size_px
-        parsed = [parse_one(one, image.size_px, mask_size_px=side) for one in prompt_sets]
+        parsed = [parse_one(prompts, image.size_px, mask_size_px=side) for prompts in prompt_sets]
         batch = decoder_batch("auto", device=sam.device.type, mask_size_px=side)
-        facts = self.heads.image_facts(image.rgb, image.colours)
-        found: dict[int, Uncertainty] = {}
-        for numbers in _calls([one.kind for one in parsed], batch):
-            some = [parsed[i] for i in numbers]
-            read = read_uncertainty(
-                sam.decode(image.embedding, **vars(joined(some))),
-                self.heads,
-                size_px=mask_size_px or image.size_px,
-                costs=costs,
-                facts=facts,
-                cautions=[one.caution(self.heads.prompts) for one in some],
-            )
-            found.update(zip(numbers, read, strict=True))
-        return [found[i] for i in range(len(parsed))]
+        uncertainties: dict[int, Uncertainty] = {}
+        for numbers in _calls([prompts.kind for prompts in parsed], batch):
+            with own_precision(self.device):
+                answers = self._answers(
+                    image, [parsed[i] for i in numbers], costs, mask_size_px or image.size_px
+                )
+            uncertainties.update(zip(numbers, answers, strict=True))
+        return [uncertainties[i] for i in range(len(parsed))]
 
-    @torch.inference_mode()
+    def _answers(
+        self,
+        image: EncodedImage,
+        prompts: Sequence[DecoderPrompts],
+        costs: Costs,
+        size_px: tuple[int, int],
+    ) -> list[Uncertainty]:
+        """Uncertainties of prompt sets of one kind, in one decoder call."""
+        return list(
+            read_uncertainty(
+                self.sam.decode(image.embedding, **vars(joined(prompts))),
+                self.heads,
+                size_px=size_px,
+                costs=costs,
+                facts=self.heads.image_facts(image.colours),
+                cautions=[prompt.caution(self.heads.prompts) for prompt in prompts],
+                postprocessing=self.postprocessing,
+            )
+        )
+
     def _predict(
         self,
         image: EncodedImage,
@@ -273,19 +318,24 @@ class UncertainPredictor:
         height, width = image.size_px
         scale = (1, 1) if normalize_coords else (width, height)
         prompts = parse_prompts(prompt_set, scale=scale, mask_size_px=self.sam.mask_size_px)
-        if multimask_output:
-            three = self.sam.decode(image.embedding, **vars(prompts))
-            logits, sam_score = three.logits, three.sam_score
-        else:
-            logits, sam_score = single_masks(self.sam, image.embedding, prompts)
-        if return_logits:
-            masks = at_image(logits, image.size_px).cpu().numpy()
-        else:
-            masks = masks_at_image(logits, image.size_px).astype(np.float32)
-        found = masks, sam_score.cpu().numpy(), bounded(logits).cpu().numpy()
-        return found if prompts.n_sets > 1 else (found[0][0], found[1][0], found[2][0])
+        with own_precision(self.device):
+            if multimask_output:
+                proposals = self.sam.decode(image.embedding, **vars(prompts))
+                logits, sam_score = proposals.logits, proposals.sam_score
+            else:
+                logits, sam_score = single_masks(
+                    self.sam, image.embedding, prompts, self.postprocessing
+                )
+            if return_logits:
+                patched = self.postprocessing.patched(logits)
+                masks = at_image(patched, image.size_px).cpu().numpy()
+            else:
+                masks = self.postprocessing.masks_at(logits, image.size_px).astype(np.float32)
+            arrays = masks, sam_score.cpu().numpy(), bounded(logits).cpu().numpy()
+        return arrays if prompts.n_sets > 1 else (arrays[0][0], arrays[1][0], arrays[2][0])
 
-    def _one(self) -> EncodedImage:
+    def _image(self) -> EncodedImage:
+        """The image of ``set_image``."""
         if self._is_batch:
             n_images = len(self._images)
             raise RuntimeError(
@@ -298,30 +348,30 @@ class UncertainPredictor:
 
 
 def _calls(kinds: Sequence[Kind], batch: int) -> Iterator[list[int]]:
-    """Numbers of the prompt sets of each decoder call: of one kind, at most so many."""
+    """Numbers of the prompt sets of each decoder call: of one kind, at most a batch."""
     for kind in dict.fromkeys(kinds):
-        numbers = [i for i, own in enumerate(kinds) if own == kind]
+        numbers = [i for i, kind_of_set in enumerate(kinds) if kind_of_set == kind]
         yield from (numbers[i : i + batch] for i in range(0, len(numbers), batch))
 
 
 def single_masks(
-    sam: Sam, embedding: Embedding, prompts: DecoderPrompts
+    sam: Sam, embedding: Embedding, prompts: DecoderPrompts, postprocessing: Postprocessing
 ) -> tuple[Float[Tensor, "prompt 1 y x"], Float[Tensor, "prompt 1"]]:
-    """Logits and SamScore of one mask for each prompt set.
+    """Logits and SamScore of a single mask for each prompt set.
 
     Notes
     -----
-    ``dynamic_multimask_via_stability`` of ``sam2``'s decoder, with the numbers of its
-    ``build_sam2``. The proposals are decoded only where they are needed, in a second call.
+    ``dynamic_multimask_via_stability`` of SAM2's decoder, with the numbers of ``build_sam2``. The
+    proposals are decoded only where they are needed, in a second call.
     """
     single = sam.decode(embedding, **vars(prompts), multimask_output=False)
     is_stable = _is_stable(single.logits)
-    if is_stable.all():
+    if is_stable.all() or not postprocessing.apply_postprocessing:
         return single.logits, single.sam_score
-    three = sam.decode(embedding, **vars(prompts))
-    selected, sam_score = three.selected_logits[:, None], three.sam_score.amax(1, keepdim=True)
+    proposals = sam.decode(embedding, **vars(prompts))
+    sam_score = proposals.sam_score.amax(1, keepdim=True)
     return (
-        torch.where(is_stable[..., None, None], single.logits, selected),
+        torch.where(is_stable[..., None, None], single.logits, proposals.selected_logits[:, None]),
         torch.where(is_stable, single.sam_score, sam_score),
     )
 

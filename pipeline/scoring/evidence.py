@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
@@ -29,6 +30,68 @@ class ModelScores:
     """Of the same objects, by the largest model of those that are asked."""
     models: tuple[str, ...]
     """Those that are evaluated, or that the heads know, from small to large."""
+
+
+DIRECT_GAP_SHIFT: Final = 0.5
+"""Gaps are learned as 0.5 + gap."""
+
+
+@dataclass(frozen=True)
+class HeadPredictions:
+    """Predictions of one set of heads from the tokens of one model, in double precision."""
+
+    model: str
+    """The model whose masks are judged."""
+    models: tuple[str, ...]
+    """The models that the heads know, from small to large."""
+    head_set: HeadSet | None
+    by_objective: Mapping[str, Values]
+
+    def predicted(self, objective: str) -> Values:
+        """Prediction of the head of an objective.
+
+        Raises
+        ------
+        ValueError
+            If there is no such head.
+        """
+        return _named("heads", self.by_objective, objective)
+
+    def own_iou(self) -> Values:
+        """USAM_θ: IoU that the head of the model predicts for the judged mask."""
+        return self.predicted(f"iou_{self.model}")
+
+    def best_iou(self) -> Values:
+        """IoU that the heads predict for the best proposal of the model."""
+        return self.own_iou() if self._learned_best() else self.predicted("iou_best")
+
+    def selected_iou(self) -> Values:
+        """IoU that the heads predict for the selected proposal of the model."""
+        return self.predicted("iou_selected") if self._learned_best() else self.own_iou()
+
+    def model_gap(self) -> Values:
+        """Δ_Θ: predicted IoU of the largest model less that of the smallest."""
+        largest, smallest = (self.predicted(f"iou_{self.models[place]}") for place in (-1, 0))
+        gap: Values = largest - smallest
+        return gap
+
+    def prompt_gap(self) -> Values:
+        """Δ_Xp: predicted IoU of eight clicks less that of the judged mask."""
+        gap: Values = self.predicted("iou_refined") - self.own_iou()
+        return gap
+
+    def task_gap(self) -> Values:
+        """Δ_A: predicted IoU of the best proposal less that of the selected one."""
+        gap: Values = self.best_iou() - self.selected_iou()
+        return gap
+
+    def direct_gap(self, objective: str) -> Values:
+        """Δ*: gap that the head of an objective predicts."""
+        gap: Values = self.predicted(objective) - DIRECT_GAP_SHIFT
+        return gap
+
+    def _learned_best(self) -> bool:
+        return self.head_set is None or self.head_set.protocol == "best"
 
 
 @dataclass(frozen=True)
@@ -79,36 +142,10 @@ class Evidence:
         """
         return _named("agreements", self.scores.agreements[self.judged], name)
 
-    def head(self, objective: str) -> Values:
-        """What the head of an objective predicts, in double precision.
-
-        Raises
-        ------
-        ValueError
-            If there is no such head.
-        """
-        return _named("heads", self.predictions, objective)
-
-    def own_iou(self) -> Values:
-        """IoU that this model's own head predicts for its judged proposal: USAM_θ."""
-        return self.head(f"iou_{self.model}")
-
-    def larger_gain(self) -> Values:
-        """What the heads predict that the largest model's mask has over the smallest one's."""
-        largest, smallest = (self.head(f"iou_{self.scores.models[place]}") for place in (-1, 0))
-        gain: Values = largest - smallest
-        return gain
-
-    def best_iou(self) -> Values:
-        """IoU that the heads predict for the model's best proposal."""
-        return self.own_iou() if self._learned_best() else self.head("iou_best")
-
-    def selected_iou(self) -> Values:
-        """IoU that the heads predict for the model's selected proposal."""
-        return self.head("iou_selected") if self._learned_best() else self.own_iou()
-
-    def _learned_best(self) -> bool:
-        return self.head_set is None or self.head_set.protocol == "best"
+    @property
+    def heads(self) -> HeadPredictions:
+        """Predictions of the heads for the judged mask."""
+        return HeadPredictions(self.model, self.scores.models, self.head_set, self.predictions)
 
 
 def _named(what: str, known: Mapping[str, Values], name: str) -> Values:

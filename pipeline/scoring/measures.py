@@ -10,9 +10,6 @@ from pipeline.proposals import Values
 from pipeline.scoring.evidence import Evidence
 from pipeline.vocabulary import MODEL_GAP, TASKS
 
-DIRECT_GAP_SHIFT: Final = 0.5
-"""Gaps are learned as 0.5 + gap."""
-
 
 @dataclass(frozen=True)
 class Measure:
@@ -245,7 +242,7 @@ DECLARED: Final = (
         "1 − SamScore, isotonic",
         "1 minus the IoU that the SamScore of the judged mask stands for, by isotonic regression "
         "on the train split, for each model; it ranks as the SamScore does, but for ties",
-        lambda evidence: 1 - evidence.head(ISOTONIC),
+        lambda evidence: 1 - evidence.heads.predicted(ISOTONIC),
         colour="#3b82f6",
         tasks=("segmentation",),
         heads=ISOTONIC,
@@ -257,7 +254,7 @@ DECLARED: Final = (
         "usam",
         "1 − USAM",
         "1 minus the IoU that the model's own head predicts for the judged mask",
-        lambda evidence: 1 - evidence.own_iou(),
+        lambda evidence: 1 - evidence.heads.own_iou(),
         tasks=("segmentation",),
         predicted_iou="USAM",
         radar_lines=("gaps", "gaps_star"),
@@ -267,7 +264,7 @@ DECLARED: Final = (
         "delta_theta",
         "Δ_Θ",
         "what a larger model would gain, as two heads predict it: USAM_large − USAM_tiny",
-        lambda evidence: evidence.larger_gain(),
+        lambda evidence: evidence.heads.model_gap(),
         tasks=("model",),
         compares_models=True,
         radar_lines=("gaps",),
@@ -276,7 +273,7 @@ DECLARED: Final = (
         "delta_xp",
         "Δ_Xp",
         "what more clicks would gain, as two heads predict it: USAM_refined − USAM",
-        lambda evidence: evidence.head("iou_refined") - evidence.own_iou(),
+        lambda evidence: evidence.heads.prompt_gap(),
         tasks=("prompt",),
         radar_lines=("gaps",),
     ),
@@ -285,7 +282,7 @@ DECLARED: Final = (
         "Δ_A",
         "what the best proposal has over the selected one, as two heads predict it: "
         "USAM_best − USAM_selected",
-        lambda evidence: evidence.best_iou() - evidence.selected_iou(),
+        lambda evidence: evidence.heads.task_gap(),
         tasks=("task",),
         radar_lines=("gaps",),
     ),
@@ -293,7 +290,7 @@ DECLARED: Final = (
         "delta_theta_star",
         "Δ*_Θ",
         "what a larger model would gain, as one head predicts it: IoU of large − IoU of tiny",
-        lambda evidence: evidence.head(MODEL_GAP) - DIRECT_GAP_SHIFT,
+        lambda evidence: evidence.heads.direct_gap(MODEL_GAP),
         tasks=("model",),
         compares_models=True,
         is_dashed=True,
@@ -304,7 +301,7 @@ DECLARED: Final = (
         "delta_xp_star",
         "Δ*_Xp",
         "what more clicks would gain, as one head predicts it: IoU of eight clicks − IoU of one",
-        lambda evidence: evidence.head("prompt_gap") - DIRECT_GAP_SHIFT,
+        lambda evidence: evidence.heads.direct_gap("prompt_gap"),
         tasks=("prompt",),
         is_dashed=True,
         radar_lines=("gaps_star",),
@@ -315,7 +312,7 @@ DECLARED: Final = (
         "Δ*_A",
         "what the best proposal has over the selected one, as one head predicts it: IoU of the "
         "best − IoU of the selected",
-        lambda evidence: evidence.head("task_gap") - DIRECT_GAP_SHIFT,
+        lambda evidence: evidence.heads.direct_gap("task_gap"),
         tasks=("task",),
         is_dashed=True,
         radar_lines=("gaps_star",),

@@ -11,7 +11,7 @@ from sklearn.datasets import load_sample_images
 from pipeline.predictor import UncertainMaskGenerator, UncertainPredictor
 from pipeline.predictor.advice import NONE
 from pipeline.predictor.colours import (
-    UNLIKE,
+    OUT_OF_DISTRIBUTION,
     TrainingColours,
     fit_colours,
 )
@@ -84,7 +84,7 @@ def test_an_unlike_image_gets_no_advice_and_passes_no_gate() -> None:
     predictor.set_image(photograph())
     found = predictor.predict_uncertainty(**CENTRE)
     assert found.unlike_training is not None
-    assert found.unlike_training > UNLIKE
+    assert found.unlike_training > OUT_OF_DISTRIBUTION
     own = float(found.expected_iou.own[found.selected])
     assert vars(found.advice) == {
         "correction": NONE,
@@ -108,7 +108,7 @@ def test_masks_of_everything_in_an_unlike_image_get_no_advice() -> None:
         records = generator.generate(rgb)
         assert records
         for record in records:
-            assert (record["unlike_training"] > UNLIKE) is is_unlike
+            assert (record["unlike_training"] > OUT_OF_DISTRIBUTION) is is_unlike
             assert (record["advice"]["correction"] == NONE) is is_unlike
             assert record["is_kept"] is (None if is_unlike else True)
             assert (record["caution"] is not None) is is_unlike

@@ -137,8 +137,13 @@ def test_nothing_is_encoded_or_decoded_for_the_uncertainty(
     assert done == ["encoded"] + ["decoded"] * 36
 
 
-@pytest.mark.parametrize("name", ["use_m2m", "multimask_output", "min_mask_region_area", "points"])
-def test_options_that_heads_cannot_judge_are_refused(name: str) -> None:
-    options: dict[str, Any] = {name: 1}
-    with pytest.raises(ValueError, match=rf"option must be one of points_per_side, .*, got {name}"):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"points": 1}, "option must be one of points_per_side, .*, got points"),
+        ({"multimask_output": False}, "multimask_output must be True, got False: heads judge"),
+    ],
+)
+def test_options_that_heads_cannot_judge_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         uncertain(**options)

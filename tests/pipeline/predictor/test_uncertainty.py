@@ -17,7 +17,7 @@ from pipeline.predictor import (
     coco_masks,
 )
 from pipeline.predictor.advice import Advice, Costs
-from pipeline.predictor.uncertainty import Gaps, Judgement, advise_on, alternative_to
+from pipeline.predictor.judgement import Gaps, Judgement, advise_on, alternative_to
 from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Sam
 from storage.rle import decode_rle

@@ -1,0 +1,173 @@
+"""Judgement of the proposals of a prompt: expected IoUs, gains of corrections, and advice."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from pipeline.predictor.advice import NONE, Advice, Costs, advise
+from pipeline.predictor.proposal_heads import ImageFacts, ProposalHeads
+from pipeline.scoring.evidence import HeadPredictions
+from pipeline.vocabulary import MODEL_GAP
+
+ByProposal = Float64[np.ndarray, " proposal"]
+"""A number for each proposal, in decoder order."""
+
+
+@dataclass(frozen=True)
+class ExpectedIou:
+    """IoUs that the heads expect, from the tokens of each proposal.
+
+    ``own`` is about the proposal itself; the other IoUs are about masks that another model or
+    another prompt would give for the same object.
+    """
+
+    own: ByProposal
+    """USAM: IoU of the proposal."""
+    models: Mapping[str, ByProposal]
+    """IoU of each model's mask, from small to large."""
+    refined: ByProposal
+    """IoU after eight clicks instead of one."""
+    best: ByProposal
+    """IoU of the best of the three proposals."""
+    selected: ByProposal
+    """IoU of the proposal with the highest SamScore."""
+
+    @property
+    def largest(self) -> ByProposal:
+        """IoU of the largest model's mask."""
+        return list(self.models.values())[-1]
+
+    @property
+    def by_name(self) -> dict[str, ByProposal]:
+        """All IoUs, each model's under the name of the model."""
+        return {
+            "own": self.own,
+            **self.models,
+            "refined": self.refined,
+            "best": self.best,
+            "selected": self.selected,
+        }
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """Gain in IoU of a correction, by source of uncertainty, for each proposal."""
+
+    model: ByProposal | None
+    """The largest model instead of the smallest; None where the family has one model."""
+    prompt: ByProposal
+    """Eight clicks instead of one."""
+    task: ByProposal
+    """The best proposal instead of the selected one."""
+
+    @property
+    def by_name(self) -> dict[str, ByProposal]:
+        """All gains that are known."""
+        return {name: gap for name, gap in vars(self).items() if gap is not None}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Predictions of the heads for each proposal."""
+
+    expected_iou: ExpectedIou
+    gap: Gaps
+    """Δ: differences of two expected IoUs."""
+    direct_gap: Gaps
+    """Δ*: predictions of heads that learned the gap itself."""
+
+    def values_of(self, proposal: int) -> dict[str, dict[str, float]]:
+        """All predictions for one proposal, for JSON."""
+        return {
+            kind: {name: float(values[proposal]) for name, values in predictions.by_name.items()}
+            for kind, predictions in vars(self).items()
+        }
+
+
+def judge(
+    heads: ProposalHeads, predicted: Mapping[str, Float32[np.ndarray, " proposal"]]
+) -> Judgement:
+    """Compute expected IoUs and gaps from the predictions of every head, as measures do."""
+    predictions = HeadPredictions(heads.model, heads.models, heads.head_set, predicted)
+    has_larger = len(heads.models) > 1
+    return Judgement(
+        ExpectedIou(
+            own=predictions.own_iou(),
+            models={model: predictions.predicted(f"iou_{model}") for model in heads.models},
+            refined=predictions.predicted("iou_refined"),
+            best=predictions.best_iou(),
+            selected=predictions.selected_iou(),
+        ),
+        Gaps(
+            predictions.model_gap() if has_larger else None,
+            predictions.prompt_gap(),
+            predictions.task_gap(),
+        ),
+        Gaps(
+            predictions.direct_gap(MODEL_GAP) if has_larger else None,
+            predictions.direct_gap("prompt_gap"),
+            predictions.direct_gap("task_gap"),
+        ),
+    )
+
+
+def decide(
+    judgement: Judgement,
+    proposal: int,
+    heads: ProposalHeads,
+    costs: Costs,
+    *,
+    facts: ImageFacts,
+    alternative: int | None = None,
+) -> tuple[Advice, bool | None]:
+    """Advice about a proposal, and whether the gate of the heads keeps it, if they have a gate.
+
+    Neither is given for an image out of the distribution of the heads.
+    """
+    own_iou = float(judgement.expected_iou.own[proposal])
+    if facts.is_out_of_distribution:
+        return Advice(NONE, 0.0, own_iou, {}), None
+    is_kept = None if heads.least_iou is None else own_iou >= heads.least_iou
+    return advise_on(judgement, proposal, heads.model, costs, alternative), is_kept
+
+
+def alternative_to(selected: int, own_iou: Float64[np.ndarray, " proposal"]) -> int:
+    """The proposal with the highest expected IoU of the proposals that are not selected."""
+    order = np.argsort(-own_iou, kind="stable")
+    return int(order[order != selected][0])
+
+
+def advise_on(
+    judgement: Judgement,
+    proposal: int,
+    model: str,
+    costs: Costs,
+    alternative: int | None = None,
+) -> Advice:
+    """Advice about one proposal.
+
+    Parameters
+    ----------
+    model
+        Model that made the proposals.
+    alternative
+        Another proposal that may be taken; None if there is none.
+
+    Notes
+    -----
+    The direct gap of the model is the gain over the smallest model; other models are compared with
+    the largest by expected IoUs. For the largest model itself, these are equal: it gains nothing. A
+    single model has no larger one.
+    """
+    expected, direct_gap = judgement.expected_iou, judgement.direct_gap
+    own_iou = expected.own[proposal]
+    gains = {"prompt": direct_gap.prompt[proposal]}
+    if direct_gap.model is not None:
+        is_smallest = model == next(iter(expected.models))
+        gain = direct_gap.model[proposal] if is_smallest else expected.largest[proposal] - own_iou
+        gains = {"model": gain, **gains}
+    if alternative is not None:
+        gains["task"] = expected.own[alternative] - own_iou
+    return advise(float(own_iou), {name: float(gain) for name, gain in gains.items()}, costs)

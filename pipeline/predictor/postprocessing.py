@@ -1,0 +1,72 @@
+"""Settings of ``SAM2ImagePredictor`` that change masks after the decoder."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from pipeline.upsampling import masks_at_image
+
+PATCH: Final = 10.0
+"""Distance from the threshold to the logits of filled holes and removed sprinkles, as in SAM2."""
+
+
+@dataclass(frozen=True)
+class Postprocessing:
+    """Arguments of ``SAM2ImagePredictor`` and ``build_sam2``, with their defaults and meaning."""
+
+    mask_threshold: float = 0.0
+    """A mask is where the logits are above this."""
+    max_hole_area: float = 0.0
+    """Holes of at most so many low-resolution pixels are filled."""
+    max_sprinkle_area: float = 0.0
+    """Components of at most so many low-resolution pixels are removed."""
+    apply_postprocessing: bool = True
+    """Whether an unstable single mask gives way to the selected proposal."""
+
+    @property
+    def caution(self) -> str:
+        """Why heads may be wrong about the masks; empty if the masks are those of the decoder."""
+        if self.mask_threshold or self.max_hole_area > 0 or self.max_sprinkle_area > 0:
+            return "the heads know masks that are cut at a logit of 0 and not patched"
+        return ""
+
+    def masks_at(
+        self, logits: Float[Tensor, "prompt proposal y x"], size_px: tuple[int, int]
+    ) -> Bool[np.ndarray, "prompt proposal height width"]:
+        """Masks at the size of the image."""
+        patched = self.patched(logits)
+        cut = patched - self.mask_threshold if self.mask_threshold else patched
+        return masks_at_image(cut, size_px)
+
+    def patched(
+        self, logits: Float[Tensor, "prompt proposal y x"]
+    ) -> Float[Tensor, "prompt proposal y x"]:
+        """Logits with small holes filled and small sprinkles removed.
+
+        Notes
+        -----
+        ``SAM2Transforms.postprocess_masks``, which needs CUDA and skips this without it.
+        """
+        if self.max_hole_area <= 0 and self.max_sprinkle_area <= 0:
+            return logits
+        inside = (logits > self.mask_threshold).cpu().numpy()
+        is_hole = _is_small(~inside, self.max_hole_area)
+        is_sprinkle = _is_small(inside, self.max_sprinkle_area)
+        filled = torch.where(is_hole.to(logits.device), self.mask_threshold + PATCH, logits)
+        return torch.where(is_sprinkle.to(logits.device), self.mask_threshold - PATCH, filled)
+
+
+def _is_small(
+    masks: Bool[np.ndarray, "prompt proposal y x"], max_area: float
+) -> Bool[Tensor, "prompt proposal y x"]:
+    """Pixels of components of at most an area; components join across corners."""
+    is_small = np.zeros(masks.shape, bool)
+    for place in np.ndindex(masks.shape[:2]):
+        _, labels, statistics, _ = cv2.connectedComponentsWithStats(masks[place].astype(np.uint8))
+        is_small[place] = masks[place] & (statistics[labels, cv2.CC_STAT_AREA] <= max_area)
+    return torch.from_numpy(is_small)
