@@ -1,6 +1,6 @@
-"""What other projects import; docs/api.md shows it.
+"""The names that other projects import; docs/api.md lists them.
 
-Each name is imported when it is asked for: reading stores needs no model, and no extra.
+A name is imported when it is first used: reading stores needs no model, and no extra.
 """
 
 from importlib import import_module
@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from pipeline.entropy.mixtures import mask_entropy
     from pipeline.masks import decode as decode_masks
     from pipeline.predictor import PromptSet, UncertainMaskGenerator, UncertainPredictor
+    from pipeline.predictor.advice import Costs
     from pipeline.prompts import sample_prompts
     from pipeline.sam import Sam
     from pipeline.sam import build as build_sam
     from pipeline.scoring.auc import correction_auc
-    from stages.predictor.loading import load_predictor
+    from stages.predictor.loading import from_pretrained, load_predictor
     from storage import open_entropy, open_features, open_masks, open_objects
 
 __all__ = [
+    "Costs",
     "PromptSet",
     "Sam",
     "UncertainMaskGenerator",
@@ -27,6 +29,7 @@ __all__ = [
     "build_sam",
     "correction_auc",
     "decode_masks",
+    "from_pretrained",
     "load_predictor",
     "mask_entropy",
     "open_entropy",
@@ -44,29 +47,31 @@ READING: Final = {
     "decode_masks": "pipeline.masks.decode",
     "correction_auc": "pipeline.scoring.auc.correction_auc",
 }
-"""Names that any installation has, and where each is defined."""
+"""Names of every installation, and their definitions."""
 
 PREDICTING: Final = {
     "load_predictor": "stages.predictor.loading.load_predictor",
+    "from_pretrained": "stages.predictor.loading.from_pretrained",
     "UncertainPredictor": "pipeline.predictor.uncertain_predictor.UncertainPredictor",
     "UncertainMaskGenerator": "pipeline.predictor.uncertain_generator.UncertainMaskGenerator",
     "PromptSet": "pipeline.predictor.prompt_sets.PromptSet",
+    "Costs": "pipeline.predictor.advice.Costs",
     "Sam": "pipeline.sam.model.Sam",
     "build_sam": "pipeline.sam.building.build",
     "mask_entropy": "pipeline.entropy.mixtures.mask_entropy",
     "sample_prompts": "pipeline.prompts.sample_prompts",
 }
-"""Names that are of use with the extra ``predict``."""
+"""Names that need the extra ``predict``, and their definitions."""
 
-if not TYPE_CHECKING:  # else any name would pass for one that is here
+if not TYPE_CHECKING:  # otherwise checkers would accept any name
 
-    def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the above
-        """Import a name when it is asked for.
+    def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the names above
+        """Import a name when it is first used.
 
         Raises
         ------
         ImportError
-            If an extra is not installed that it needs.
+            If the name needs an extra that is not installed.
         """
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

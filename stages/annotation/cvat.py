@@ -16,42 +16,44 @@ from PIL.Image import Image
 
 from pipeline.predictor import PromptSet, UncertainMaskGenerator, UncertainPredictor, coco_masks
 from stages.predictor.command_options import check_no_grid, grid_options
-from stages.predictor.loading import load_by_heads
+from stages.predictor.loading import load_chosen
+from stages.predictor.model_choice import choose_model
 
 
-def create(
-    family: str = "mini",
+def create(  # noqa: PLR0913 - one for each option
+    family: str | None = None,
     model: str | None = None,
     heads: str | None = None,
     *,
+    device: str = "auto",
+    precision: str | None = None,
     everything: str = "",
     points_per_side: int | None = None,
     min_score: float | None = None,
     min_stability: float | None = None,
 ) -> "Interaction | Detection":
-    """What CVAT's programs call, with the values of ``-p``.
+    """Make the function that CVAT's programs call, with the values of ``-p``.
 
     Parameters
     ----------
-    family, model, heads
-        As of ``load_by_heads``.
+    family, model, heads, device, precision
+        Options of ``usam predict``.
     everything
-        The label of a task that all masks of an image get; without one, clicks and boxes are
-        answered.
+        Label of the task for all masks of an image; without a label, clicks and boxes are answered.
     points_per_side, min_score, min_stability
-        As of ``usam predict --everything``.
+        Options of ``usam predict --everything``.
 
     Raises
     ------
     ParamsError, WeightsError, DataError
-        As ``load_by_heads``; or if an option of everything is out of its range, or without it.
+        As ``load_predictor``; or if an option of everything is out of its range, or without it.
     """
     grid = points_per_side, min_score, min_stability
-    if everything:
-        options = grid_options(grid)
-        return Detection(load_by_heads(family, model, heads), everything, options)
-    check_no_grid(grid, "everything")
-    return Interaction(load_by_heads(family, model, heads))
+    options = grid_options(grid) if everything else {}
+    if not everything:
+        check_no_grid(grid, "everything")
+    predictor = load_chosen(choose_model(family, model, heads, device=device, precision=precision))
+    return Detection(predictor, everything, options) if everything else Interaction(predictor)
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,10 @@ class Interaction:
         context: auto_annotation.InteractionFunctionContext,  # noqa: ARG002 - CVAT's
         image: Image,
     ) -> UncertainPredictor:
-        """The image, encoded: CVAT keeps it for the prompts that follow."""
-        own = UncertainPredictor(self.predictor.sam, self.predictor.heads)
-        own.set_image(image.convert("RGB"))
-        return own
+        """Encode an image, which CVAT keeps for the prompts that follow."""
+        predictor = UncertainPredictor(self.predictor.sam, self.predictor.heads)
+        predictor.set_image(image.convert("RGB"))
+        return predictor
 
     def detect(
         self,
@@ -79,20 +81,20 @@ class Interaction:
         pp_image: UncertainPredictor,
         prompts: auto_annotation.InteractionPrompts,
     ) -> list[auto_annotation.InteractionResultShape]:
-        """One mask, or none where nothing is found.
+        """The selected mask as a shape; no shape if the mask is empty.
 
         Raises
         ------
         PromptError
-            If there is neither a click on the object nor a box, or it lies outside the image.
+            If there is neither a click on the object nor a box, or a prompt lies outside the image.
         """
-        (found,) = pp_image.predict_uncertainties([_prompt_set(prompts)])
-        mask = found.masks[found.selected]
+        (uncertainty,) = pp_image.predict_uncertainties([_prompt_set(prompts)])
+        mask = uncertainty.masks[uncertainty.selected]
         if not mask.any():
             return []
         confidence = models.AttributeValRequest(
             spec_id=int(InteractionResultAttributes.CONFIDENCE),
-            value=f"{_confidence(found.expected_iou.own[found.selected]):.4f}",
+            value=f"{_confidence(uncertainty.expected_iou.own[uncertainty.selected]):.4f}",
         )
         return [
             auto_annotation.InteractionResultShape(
@@ -115,7 +117,7 @@ class Detection:
     def detect(
         self, context: auto_annotation.DetectionFunctionContext, image: Image
     ) -> list[models.LabeledShapeRequest]:
-        """Masks of at least the threshold, or their outlines, as CVAT asks."""
+        """Masks whose confidence reaches CVAT's threshold, or their outlines."""
         least = context.conf_threshold or 0
         records = self._generator.generate(image.convert("RGB"))
         return [
@@ -144,5 +146,5 @@ def _prompt_set(prompts: auto_annotation.InteractionPrompts) -> PromptSet:
 
 
 def _confidence(expected_iou: float) -> float:
-    """Within 0 and 1, as CVAT has it; heads are not bound to that."""
+    """Expected IoU within 0 and 1, as CVAT requires; heads may exceed that."""
     return float(np.clip(expected_iou, 0, 1))

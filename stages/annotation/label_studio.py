@@ -1,6 +1,6 @@
-"""What an ML backend of Label Studio answers: the mask of clicks or a box as a brush region.
+"""Answers of an ML backend of Label Studio: the mask of clicks or a box as a brush region.
 
-Plain data in and out; the packages that a backend has are not needed here.
+Plain data in and out: the packages of a backend are not needed here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipeline.predictor import PromptSet, UncertainPredictor
+from pipeline.prompt_kinds import PromptError
+from storage.errors import shown
 from storage.images.image_files import read_rgb
 
 PERCENT: Final = 100
@@ -30,25 +32,25 @@ def predictions(
     from_name: str,
     to_name: str,
 ) -> list[dict[str, Any]]:
-    """The selected mask of what a person has marked; its score is the expected IoU.
+    """The selected mask of a person's marks as a region; its score is the expected IoU.
 
     Parameters
     ----------
     path
         The image of the task.
     context
-        What Label Studio sends with a click or a box; without it, nothing is to be found.
+        Marks of a person, as Label Studio sends them; without marks, there is no prediction.
     from_name, to_name
         Names of the tags ``BrushLabels`` and ``Image``.
 
     Returns
     -------
-    One prediction of one region, or none.
+    One prediction of one region; empty without marks, and for an empty mask.
 
     Raises
     ------
     ImageError, PromptError
-        If the file is no image, or the prompt is not of an object in it.
+        If the file is no image, a mark is neither a keypoint nor a rectangle, or lies outside.
     """
     marks = (context or {}).get("result") or []
     if not marks:
@@ -56,8 +58,9 @@ def predictions(
     rgb = read_rgb(Path(path))
     height, width = rgb.shape[:2]
     predictor.set_image(rgb)
-    (found,) = predictor.predict_uncertainties([_prompt_set(marks, (height, width))])
-    mask, score = found.masks[found.selected], float(found.expected_iou.own[found.selected])
+    (uncertainty,) = predictor.predict_uncertainties([_prompt_set(marks, (height, width))])
+    mask = uncertainty.masks[uncertainty.selected]
+    score = float(uncertainty.expected_iou.own[uncertainty.selected])
     region = {
         "id": str(uuid4()),
         "from_name": from_name,
@@ -80,9 +83,11 @@ def _prompt_set(marks: Sequence[Mapping[str, Any]], size_px: tuple[int, int]) ->
     height, width = size_px
     clicks, labels, box = [], [], None
     for mark in marks:
-        value = mark["value"]
+        kind, value = str(mark.get("type")).removesuffix("labels"), mark["value"]
+        if kind not in {"keypoint", "rectangle"}:
+            raise PromptError(f"mark must be a keypoint or a rectangle, got {shown(kind)}")
         corner = np.array([value["x"] * width, value["y"] * height]) / PERCENT
-        if "width" in value and "height" in value:
+        if kind == "rectangle":
             extent = np.array([value["width"] * width, value["height"] * height]) / PERCENT
             box = [*corner, *(corner + extent)]
         else:
@@ -92,5 +97,5 @@ def _prompt_set(marks: Sequence[Mapping[str, Any]], size_px: tuple[int, int]) ->
 
 
 def _labels(mark: Mapping[str, Any]) -> list[str]:
-    """Labels of the mark, under the name of its tag, such as ``keypointlabels``."""
+    """Labels of a mark, which stand under the name of its tag, such as ``keypointlabels``."""
     return list(mark["value"].get(mark["type"], []))

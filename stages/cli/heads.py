@@ -15,7 +15,7 @@ from stages.cards.readme import heads_card
 from stages.cli.checkpoints import DownloadBar
 from stages.cli.columns import aligned, bytes_text
 from stages.predictor import card_entries
-from stages.predictor.loading import OF_USERS
+from stages.predictor.model_choice import OF_USERS
 from stages.predictor.published import read_published
 from stages.program.main import reported_errors
 from stages.settings.params import read_params

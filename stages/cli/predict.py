@@ -11,12 +11,23 @@ import typer
 from pipeline.predictor.advice import KEEP, NONE, Costs
 from pipeline.predictor.prompt_sets import BOX_ORDER, PromptSet
 from stages.cli.columns import aligned
+from stages.cli.predictor_options import (
+    Device,
+    Family,
+    Heads,
+    MinScore,
+    MinStability,
+    Model,
+    PointsPerSide,
+    Precision,
+)
 from stages.predictor import command_options
-from stages.predictor.card_entries import gate_words, gated_models, photograph_note, set_words
+from stages.predictor.card_entries import NOTE, gate_words, gated_models, set_words
+from stages.predictor.model_choice import ModelChoice, choose_model
 from stages.program.main import reported_errors
-from stages.settings.parsing import ParamsError, check_known
+from stages.settings.parsing import ParamsError
 from storage.errors import printable
-from storage.head_files.head_file import read_head_file, shipped_heads
+from storage.head_files.head_file import SHIPPED_FAMILY
 from storage.images.image_files import read_rgb
 
 if TYPE_CHECKING:
@@ -35,21 +46,6 @@ Everything = Annotated[
     typer.Option(
         "--everything", help="Segment everything, as SAM2's automatic mask generator does."
     ),
-]
-PointsPerSide = Annotated[
-    int | None, typer.Option(help="For everything: clicks per row of the grid; 32 by default.")
-]
-MinScore = Annotated[
-    float | None, typer.Option(help="For everything: lowest SamScore to keep; 0.8 by default.")
-]
-MinStability = Annotated[
-    float | None, typer.Option(help="For everything: lowest stability to keep; 0.95 by default.")
-]
-Model = Annotated[
-    str | None, typer.Option(help="Model; by default the smallest whose tokens the heads read.")
-]
-Heads = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="From `usam heads export`; sets the family.")
 ]
 CostOfClick = Annotated[
     float, typer.Option(metavar="IOU", help="Cost of clicking again; 1 means never.")
@@ -79,8 +75,11 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     points_per_side: PointsPerSide = None,
     min_score: MinScore = None,
     min_stability: MinStability = None,
+    family: Family = None,
     model: Model = None,
     heads: Heads = None,
+    device: Device = "auto",
+    precision: Precision = None,
     cost_of_click: CostOfClick = Costs.click,
     cost_of_larger_model: CostOfLargerModel = Costs.larger_model,
     cost_of_person: CostOfPerson = Costs.person,
@@ -91,7 +90,8 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     grid = points_per_side, min_score, min_stability
     with reported_errors():
         costs = command_options.parse_costs(cost_of_click, cost_of_larger_model, cost_of_person)
-        question = _question(image, model, heads, costs, save)
+        choice = choose_model(family, model, heads, device=device, precision=precision)
+        question = _question(image, choice, costs, save)
         if everything:
             if click or not_click or box:
                 raise ParamsError("--everything must be given without a prompt, got one")
@@ -120,9 +120,11 @@ def _everything(question: command_options.Question, options: Mapping[str, Any]) 
 def _prompt(question: command_options.Question, prompt: PromptSet) -> Printed:
     from stages.predictor.answers import answer_prompt  # noqa: PLC0415
 
-    found, saved = answer_prompt(question, prompt)
-    sets = set_words(question.card, question.model, found.mask_set)
-    return {**found.to_dict(), "set": sets or None}, _lines(found, question, sets), saved
+    uncertainty, saved = answer_prompt(question, prompt)
+    choice = question.choice
+    sets = set_words(choice.card, choice.model, uncertainty.mask_set)
+    values = {**uncertainty.to_dict(), "set": sets or None}
+    return values, _lines(uncertainty, choice, sets), saved
 
 
 def _print(
@@ -133,91 +135,104 @@ def _print(
     *,
     as_json: bool,
 ) -> None:
-    family = question.card["family"]
-    note = photograph_note(family, question.rgb)
-    if note:
-        print(note, file=sys.stderr)
+    choice = question.choice
+    if choice.family == SHIPPED_FAMILY:
+        print(NOTE, file=sys.stderr)
     height, width = question.size_px
     if as_json:
-        about = {"image": str(question.path), "height_px": height, "width_px": width}
-        about |= {"family": family, "model": question.model}
-        about |= {"gate": gate_words(question.card, question.model) or None}
-        print(json.dumps(about | values | {"saved": [str(path) for path in saved]}, indent=2))
+        header = {
+            "image": str(question.path),
+            "height_px": height,
+            "width_px": width,
+            "family": choice.family,
+            "model": choice.model,
+            "gate": gate_words(choice.card, choice.model) or None,
+        }
+        print(json.dumps(header | values | {"saved": [str(path) for path in saved]}, indent=2))
         return
     name = printable(str(question.path))
-    heading = f"{name}, {width} x {height} px, {family} {question.model}"
+    heading = f"{name}, {width} x {height} px, {choice.family} {choice.model}"
     print(heading, lines, sep="\n\n")
     for path in saved:
         print(printable(str(path)))
 
 
 def _question(
-    path: Path, model: str | None, heads: Path | None, costs: Costs, save: Path | None
+    path: Path, choice: ModelChoice, costs: Costs, save: Path | None
 ) -> command_options.Question:
     rgb = read_rgb(path)
-    path_of_heads = heads or shipped_heads()
-    file = read_head_file(path_of_heads)
-    card, model = file.card, model or file.readers[0]
-    check_known("model", model, file.readers)
     if save is not None and save.exists() and not save.is_dir():
         raise ParamsError(f"--save must be a folder, got the file {save}")
-    gated = gated_models(card)
-    if gated and model not in gated:
+    gated = gated_models(choice.card)
+    if gated and choice.model not in gated:
         print(
             f"note: the heads' card has a gate for {', '.join(gated)}, which says nothing of masks "
-            f"of {model}",
+            f"of {choice.model}",
             file=sys.stderr,
         )
-    return command_options.Question(path, rgb, model, path_of_heads, card, costs, save)
+    return command_options.Question(path, rgb, choice, costs, save)
 
 
-def _lines(found: "Uncertainty", question: command_options.Question, sets: str) -> str:
-    """The proposals, what corrections would gain, the advice, and what gates promise."""
-    rows: list[tuple[str, ...]] = [("proposal", "area", "SamScore", "expected IoU", "H_Std", "")]
-    doubt = "?" if found.advice.correction == NONE else ""
-    for k, mask in enumerate(found.masks):
-        score, own, bits = found.sam_score[k], found.expected_iou.own[k], found.h_std[k]
-        mark = "selected" if k == found.selected else ""
-        rows.append(
-            (str(k), f"{mask.mean():.1%}", f"{score:.2f}", f"{own:.2f}{doubt}", f"{bits:.2f}", mark)
-        )
-    gains: list[tuple[str, ...]] = [("expected gain of the selected proposal in IoU", "Δ", "Δ*")]
-    models = [name.replace("_", " ") for name in found.expected_iou.models]
-    for source, words in GAINS.items():
-        both = [part.by_name.get(source) for part in (found.gap, found.direct_gap)]
-        named = words.format(smallest=models[0], largest=models[-1])
-        known = [f"{gain[found.selected]:+z.2f}" for gain in both if gain is not None]
-        if known:
-            gains.append((named, *known))
-    parts = [
-        aligned(rows, right=range(5)),
-        aligned(gains, right=(1, 2)),
-        f"H_A {found.h_a:.2f} bits. {_advice(found)}",
+def _lines(uncertainty: "Uncertainty", choice: ModelChoice, sets: str) -> str:
+    """Proposals, gains of corrections, advice, and words about gates."""
+    paragraphs = [
+        _proposal_rows(uncertainty),
+        _gain_rows(uncertainty),
+        f"H_A {uncertainty.h_a:.2f} bits. {_advice(uncertainty)}",
     ]
-    if found.is_kept is not None:
-        verdict = "keep" if found.is_kept else "do not keep"
-        promised = gate_words(question.card, question.model)
-        parts.append(f"Gate in the heads' card: {verdict} the mask. {promised}")
+    if uncertainty.is_kept is not None:
+        verdict = "keep" if uncertainty.is_kept else "do not keep"
+        guarantee = gate_words(choice.card, choice.model)
+        paragraphs.append(f"Gate in the heads' card: {verdict} the mask. {guarantee}")
     if sets:
-        parts.append(sets)
-    if found.caution:
-        parts.append(f"Caution: {found.caution}.")
-    return "\n\n".join(parts)
+        paragraphs.append(sets)
+    if uncertainty.caution:
+        paragraphs.append(f"Caution: {uncertainty.caution}.")
+    return "\n\n".join(paragraphs)
 
 
-def _advice(found: "Uncertainty") -> str:
-    advice, own = found.advice, found.expected_iou.own[found.selected]
+def _proposal_rows(uncertainty: "Uncertainty") -> str:
+    rows: list[tuple[str, ...]] = [("proposal", "area", "SamScore", "expected IoU", "H_Std", "")]
+    doubt = "?" if uncertainty.advice.correction == NONE else ""
+    for k, mask in enumerate(uncertainty.masks):
+        rows.append(
+            (
+                str(k),
+                f"{mask.mean():.1%}",
+                f"{uncertainty.sam_score[k]:.2f}",
+                f"{uncertainty.expected_iou.own[k]:.2f}{doubt}",
+                f"{uncertainty.h_std[k]:.2f}",
+                "selected" if k == uncertainty.selected else "",
+            )
+        )
+    return aligned(rows, right=range(5))
+
+
+def _gain_rows(uncertainty: "Uncertainty") -> str:
+    rows: list[tuple[str, ...]] = [("expected gain of the selected proposal in IoU", "Δ", "Δ*")]
+    models = [name.replace("_", " ") for name in uncertainty.expected_iou.models]
+    for source, words in GAINS.items():
+        gains = [gap.by_name.get(source) for gap in (uncertainty.gap, uncertainty.direct_gap)]
+        numbers = [f"{gain[uncertainty.selected]:+z.2f}" for gain in gains if gain is not None]
+        if numbers:
+            rows.append((words.format(smallest=models[0], largest=models[-1]), *numbers))
+    return aligned(rows, right=(1, 2))
+
+
+def _advice(uncertainty: "Uncertainty") -> str:
+    advice = uncertainty.advice
     if advice.correction == NONE:
         return f"{advice.words.capitalize()}."
     if advice.correction == KEEP:
         return f"Advice: {advice.words}."
-    which = f", number {found.alternative}" if advice.correction == "task" else ""
-    change = f"expected IoU {own:.2f} -> {advice.expected_iou:.2f}"
-    return f"Advice: {advice.words}{which} ({change})."
+    number = f", number {uncertainty.alternative}" if advice.correction == "task" else ""
+    own_iou = uncertainty.expected_iou.own[uncertainty.selected]
+    change = f"expected IoU {own_iou:.2f} -> {advice.expected_iou:.2f}"
+    return f"Advice: {advice.words}{number} ({change})."
 
 
 def _everything_lines(records: Sequence[Mapping[str, Any]], size_px: tuple[int, int]) -> str:
-    """A row for each mask."""
+    """A row for each mask of everything."""
     if not records:
         return "No masks: a lower --min-score or --min-stability keeps more."
     height, width = size_px
@@ -225,15 +240,15 @@ def _everything_lines(records: Sequence[Mapping[str, Any]], size_px: tuple[int, 
     rows: list[tuple[str, ...]] = [
         ("mask", "area", "SamScore", "expected IoU", *(f"Δ {name}" for name in sources), "advice")
     ]
-    for i, one in enumerate(records):
-        scores = one["predicted_iou"], one["expected_iou"]["own"]
+    for i, record in enumerate(records):
+        scores = record["predicted_iou"], record["expected_iou"]["own"]
         rows.append(
             (
                 str(i),
-                f"{one['area'] / (height * width):.1%}",
+                f"{record['area'] / (height * width):.1%}",
                 *(f"{score:.2f}" for score in scores),
-                *(f"{one['gap'][source]:+z.2f}" for source in sources),
-                one["advice"]["words"],
+                *(f"{record['gap'][source]:+z.2f}" for source in sources),
+                record["advice"]["words"],
             )
         )
     return aligned(rows, right=range(4 + len(sources)))

@@ -8,17 +8,27 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from stages.cli.predict import Heads, MinScore, MinStability, Model, PointsPerSide
+from stages.cli.predictor_options import (
+    Device,
+    Family,
+    Heads,
+    MinScore,
+    MinStability,
+    Model,
+    PointsPerSide,
+    Precision,
+)
 from stages.predictor.card_entries import NOTE
 from stages.predictor.command_options import Grid, check_no_grid, check_prompts, grid_options
+from stages.predictor.model_choice import ModelChoice, choose_model
 from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.settings.parsing import ParamsError, check_known
 from storage.checkpoints.weights import checkpoint
 from storage.datasets import coco
-from storage.errors import DataError, counted, listed, printable, shown
+from storage.errors import N_LISTED, DataError, counted, listed, printable, shown
 from storage.folders import sha256_file, write_text
-from storage.head_files.head_file import SHIPPED_FAMILY, read_head_file, shipped_heads
+from storage.head_files.head_file import SHIPPED_FAMILY
 from storage.outputs import coco_results
 from storage.outputs.coco_results import KeptResults
 
@@ -59,8 +69,11 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     points_per_side: PointsPerSide = None,
     min_score: MinScore = None,
     min_stability: MinStability = None,
+    family: Family = None,
     model: Model = None,
     heads: Heads = None,
+    device: Device = "auto",
+    precision: Precision = None,
     form: Form = "results",
     sort: Sort = None,
 ) -> None:
@@ -71,37 +84,42 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     with reported_errors():
         _check_words(prompt, form, sort)
         _check_paths(images, annotations, results)
-        todo = coco.read_prompts(annotations, prompt)
-        check_prompts(annotations, todo)
-        categories = _categories(annotations, prompt, todo, form)
+        prompted = coco.read_prompts(annotations, prompt)
+        check_prompts(annotations, prompted)
+        categories = _categories(annotations, prompt, prompted, form)
         options = _options(prompt, (points_per_side, min_score, min_stability))
-        path = heads or shipped_heads()
-        file = read_head_file(path)
-        card, model = file.card, model or file.readers[0]
-        made_from = {
+        choice = choose_model(family, model, heads, device=device, precision=precision)
+        origin = {
             "annotations": sha256_file(annotations),
             "images": str(images.resolve()),
-            "heads": card["sha256"],
-            "weights": checkpoint(card["family"], model).sha256 or "not listed",
+            "heads": choice.card["sha256"],
+            "weights": checkpoint(choice.family, choice.model).sha256 or "not listed",
+            "precision": choice.precision,
             "prompt": f"{prompt} {options}",
         }
-        answer = _answer(path, card["family"], model, options)
-        kept = KeptResults(results, made_from)
-        faults = _answer_all(answer, images, todo, kept)
-        n_masks = _write(results, todo, kept, sort, categories)
-        _report(results, n_masks, len(todo), faults)
-        kept.forget()
+        answer = _answer(choice, options)
+        answered = KeptResults(results, origin)
+        faults = _answer_all(answer, images, prompted, answered)
+        n_masks = _write(results, prompted, answered, sort, categories)
+        _report(results, n_masks, len(prompted), faults)
+        answered.forget()
 
 
 def _report(results: Path, n_masks: int, n_images: int, faults: Sequence[str]) -> None:
-    """Say what was written; refuse to call it whole where images were left out."""
+    """Print a summary; fail if images were left out, and list them all."""
     n_read = counted(n_images - len(faults), "image")
     print(f"{printable(str(results))}: {counted(n_masks, 'mask')} in {n_read}")
-    if faults:
-        raise DataError(
-            f"{len(faults)} of {counted(n_images, 'image')} left out, fix or replace them and run "
-            f"again: {listed(faults)}"
-        )
+    faults_file = results.with_name(f"{results.name}.faults.txt")
+    faults_file.unlink(missing_ok=True)
+    if not faults:
+        return
+    if len(faults) > N_LISTED:
+        write_text(faults_file, "".join(f"{fault}\n" for fault in faults))
+    place = f" (all of them in {faults_file})" if len(faults) > N_LISTED else ""
+    raise DataError(
+        f"{len(faults)} of {counted(n_images, 'image')} left out, fix or replace them and run "
+        f"again{place}: {listed(faults)}"
+    )
 
 
 def _check_words(prompt: str, form: str, sort: str | None) -> None:
@@ -117,11 +135,11 @@ def _categories(
     """Names of the categories of a data set, for which images must have numbers."""
     if form != DATASET:
         return None
-    for one in images:
-        if not isinstance(one.image_id, int):
+    for image in images:
+        if not isinstance(image.image_id, int):
             raise DataError(
                 f"{annotations}: ids of images must be integers for --format {DATASET}, "
-                f"got {shown(one.image_id)}"
+                f"got {shown(image.image_id)}"
             )
     return (
         coco.EVERYTHING_CATEGORIES
@@ -150,26 +168,26 @@ def _check_paths(images: Path, annotations: Path, results: Path) -> None:
 def _answer_all(
     answer: "Answer",
     images: Path,
-    todo: Sequence[coco.PromptedImage],
-    kept: KeptResults,
+    prompted: Sequence[coco.PromptedImage],
+    answered: KeptResults,
 ) -> list[str]:
-    """Keep the results of all readable images; why the others are not."""
+    """Keep the results of all readable images; return a fault for each unreadable image."""
     # Imports torch.
     from stages.predictor.answers import answer_images  # noqa: PLC0415
 
-    with progress(f"predict {printable(str(images))}", len(todo), "images") as advance:
-        return answer_images(answer, images, todo, kept, advance)
+    with progress(f"predict {printable(str(images))}", len(prompted), "images") as advance:
+        return answer_images(answer, images, prompted, answered, advance)
 
 
 def _write(
     path: Path,
-    todo: Sequence[coco.PromptedImage],
-    kept: KeptResults,
+    prompted: Sequence[coco.PromptedImage],
+    answered: KeptResults,
     sort: str | None,
     categories: Mapping[int, str] | None,
 ) -> int:
-    """Write the file, a list of results or, with categories, a data set; how many masks it has."""
-    results = kept.results_of([one.image_id for one in todo])
+    """Write a list of results or, with categories, a data set; return the number of masks."""
+    results = answered.results_of([image.image_id for image in prompted])
     if sort:
         results = coco_results.sort_results(results, sort)
     if categories is None:
@@ -177,25 +195,25 @@ def _write(
         return len(results)
     images = [
         {
-            "id": one.image_id,
-            "file_name": one.image.file,
-            "height": one.image.height_px,
-            "width": one.image.width_px,
+            "id": image.image_id,
+            "file_name": image.image.file,
+            "height": image.image.height_px,
+            "width": image.image.width_px,
         }
-        for one in todo
+        for image in prompted
     ]
     dataset = coco_results.coco_dataset(images, results, categories)
     write_text(path, json.dumps(dataset))
     return len(dataset["annotations"])
 
 
-def _answer(path: Path, family: str, model: str, options: Mapping[str, Any]) -> "Answer":
-    """Function that answers an image: all objects if the options ask for that, else its prompts."""
-    if family == SHIPPED_FAMILY:
+def _answer(choice: ModelChoice, options: Mapping[str, Any]) -> "Answer":
+    """Function that answers an image: everything if there are options, otherwise its prompts."""
+    if choice.family == SHIPPED_FAMILY:
         print(NOTE, file=sys.stderr)
     # Imported late: torch takes seconds, and errors in the arguments should show at once.
     from stages.predictor.answers import everything_answers, prompt_answers  # noqa: PLC0415
-    from stages.predictor.loading import load_by_heads  # noqa: PLC0415
+    from stages.predictor.loading import load_chosen  # noqa: PLC0415
 
-    predictor = load_by_heads(family, model, path)
+    predictor = load_chosen(choice)
     return everything_answers(predictor, options) if options else prompt_answers(predictor)

@@ -1,4 +1,4 @@
-"""Answers of predictors to ``usam predict`` and ``usam predict-coco``: pictures, COCO results."""
+"""Answers to ``usam predict`` and ``usam predict-coco``: pictures and COCO results."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from pipeline.predictor import (
 )
 from pipeline.predictor.pictures import draw_entropy, draw_mask, draw_masks
 from stages.predictor.command_options import Question
-from stages.predictor.loading import load_by_heads
+from stages.predictor.loading import load_chosen
 from storage.datasets.coco import NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.errors import ImageError
 from storage.folders import whole_file
@@ -25,30 +25,31 @@ from storage.rle import decode_rle
 
 
 def answer_prompt(question: Question, prompt: PromptSet) -> tuple[Uncertainty, list[Path]]:
-    """What a predictor says of one object, and pictures of it.
+    """Uncertainty of one object's masks, and paths of pictures.
 
     Raises
     ------
     ParamsError, WeightsError, DataError
         As ``load_predictor``.
     """
-    predictor = _predictor(question)
+    predictor = load_chosen(question.choice)
     predictor.set_image(question.rgb)
-    (found,) = predictor.predict_uncertainties([prompt], costs=question.costs)
-    return found, _save_pictures(question.save, question, prompt, found) if question.save else []
+    (uncertainty,) = predictor.predict_uncertainties([prompt], costs=question.costs)
+    saved = _save_pictures(question.save, question, prompt, uncertainty) if question.save else []
+    return uncertainty, saved
 
 
 def answer_everything(
     question: Question, options: Mapping[str, Any]
 ) -> tuple[list[dict[str, Any]], list[Path]]:
-    """Masks of everything in the image, as COCO's RLE, and the picture of them.
+    """Masks of everything in the image, as COCO's RLE, and the path of their picture.
 
     Parameters
     ----------
     options
-        Those of ``UncertainMaskGenerator``.
+        Options of ``UncertainMaskGenerator``.
     """
-    predictor = _predictor(question)
+    predictor = load_chosen(question.choice)
     generator = UncertainMaskGenerator(
         predictor, costs=question.costs, output_mode="coco_rle", **options
     )
@@ -56,22 +57,19 @@ def answer_everything(
     return records, [_save_everything(question.save, question, records)] if question.save else []
 
 
-def _predictor(question: Question) -> UncertainPredictor:
-    return load_by_heads(question.card["family"], question.model, question.heads)
-
-
 def _save_pictures(
-    folder: Path, question: Question, prompt: PromptSet, found: Uncertainty
+    folder: Path, question: Question, prompt: PromptSet, uncertainty: Uncertainty
 ) -> list[Path]:
-    """Write the selected mask (255 inside), the mask on the image, and its pixels' entropy."""
+    """Write the selected mask (255 inside), the mask on the image, and the pixels' entropies."""
     clicks = np.reshape([] if prompt.point_coords is None else prompt.point_coords, (-1, 2))
     labels = np.ravel([] if prompt.point_labels is None else prompt.point_labels)
     on, beside = ([(x, y) for x, y in clicks[labels == label].tolist()] for label in (1, 0))
-    mask, name = found.masks[found.selected], question.path.stem
+    selected, name = uncertainty.selected, question.path.stem
+    mask = uncertainty.masks[selected]
     pictures = {
         "mask": mask.astype(np.uint8) * 255,
         "overlay": draw_mask(question.rgb, mask, on=on, beside=beside),
-        "entropy": draw_entropy(question.rgb, found.pixel_entropy[found.selected]),
+        "entropy": draw_entropy(question.rgb, uncertainty.pixel_entropy[selected]),
     }
     return [_save(folder / f"{name}-{kind}.png", pixels) for kind, pixels in pictures.items()]
 
@@ -80,10 +78,10 @@ def _save_everything(
     folder: Path, question: Question, records: Sequence[Mapping[str, Any]]
 ) -> Path:
     """Write all masks on the image, from red to green by expected IoU."""
-    # The larger ones first, so that what lies on them is seen.
+    # Large masks come first, so that they do not cover small masks.
     ordered = sorted(records, key=lambda record: -record["area"])
-    masks = [decode_rle(one["segmentation"]["counts"], *question.size_px) for one in ordered]
-    iou = [one["expected_iou"]["own"] for one in ordered]
+    masks = [decode_rle(record["segmentation"]["counts"], *question.size_px) for record in ordered]
+    iou = [record["expected_iou"]["own"] for record in ordered]
     picture = draw_masks(question.rgb, masks, iou)
     return _save(folder / f"{question.path.stem}-everything.png", picture)
 
@@ -95,29 +93,29 @@ def _save(path: Path, pixels: np.ndarray) -> Path:
 
 
 Answer = Callable[[np.ndarray, PromptedImage], list[dict[str, Any]]]
-"""Entries of a results file about one image."""
+"""Function from an image and its prompts to entries of a results file."""
 
 
 def answer_images(
     answer: Answer,
     folder: Path,
     images: Iterable[PromptedImage],
-    kept: KeptResults,
+    results: KeptResults,
     advance: Callable[[int], None],
 ) -> list[str]:
-    """Predict on the remaining images, and keep the results of each.
+    """Answer all images that have no results yet, and keep the results of each.
 
     Returns
     -------
-    Why an image could not be read, for each such; the others are answered.
+    A fault for each image that could not be read; all others are answered.
     """
     faults = []
-    for one in images:
-        if one.image_id not in kept:
-            path = folder / one.image.file
+    for image in images:
+        if image.image_id not in results:
+            file, size = image.image.file, image.image
             try:
-                rgb = read_rgb(path, height_px=one.image.height_px, width_px=one.image.width_px)
-                kept.keep(one.image_id, answer(rgb, one))
+                rgb = read_rgb(folder / file, height_px=size.height_px, width_px=size.width_px)
+                results.keep(image.image_id, answer(rgb, image))
             except ImageError as error:
                 faults.append(str(error))
         advance(1)
@@ -125,13 +123,13 @@ def answer_images(
 
 
 def prompt_answers(predictor: UncertainPredictor) -> Answer:
-    """Answers to the prompts of an image: the selected mask of each."""
+    """Answers to the prompts of an image: the selected mask of each prompt."""
 
     def answer(rgb: np.ndarray, image: PromptedImage) -> list[dict[str, Any]]:
         predictor.set_image(rgb)
-        found = predictor.predict_uncertainties([_prompt_set(one) for one in image.prompts])
-        both = zip(image.prompts, found, strict=True)
-        return [_prompt_result(image, prompt, one) for prompt, one in both]
+        prompt_sets = [_prompt_set(prompt) for prompt in image.prompts]
+        answers = zip(image.prompts, predictor.predict_uncertainties(prompt_sets), strict=True)
+        return [_prompt_result(image, prompt, uncertainty) for prompt, uncertainty in answers]
 
     return answer
 
@@ -147,8 +145,8 @@ def everything_answers(predictor: UncertainPredictor, options: Mapping[str, Any]
 
 
 def _everything_result(image: PromptedImage, record: Mapping[str, Any]) -> dict[str, Any]:
-    """A mask of everything; its score is the expected IoU."""
-    said = (
+    """Entry for a mask of everything; its score is the expected IoU."""
+    copied = (
         *("stability_score", "point_coords", "expected_iou", "gap", "direct_gap"),
         *("advice", "is_kept", "unlike_training", "caution"),
     )
@@ -160,7 +158,7 @@ def _everything_result(image: PromptedImage, record: Mapping[str, Any]) -> dict[
         "score": record["expected_iou"]["own"],
         "uncertainty": {
             "sam_score": record["predicted_iou"],
-            **{name: record[name] for name in said},
+            **{name: record[name] for name in copied},
         },
     }
 
@@ -170,19 +168,21 @@ def _prompt_set(prompt: CocoPrompt) -> PromptSet:
     return PromptSet(list(prompt.clicks) or None, [1] * len(prompt.clicks) or None, box)
 
 
-def _prompt_result(image: PromptedImage, prompt: CocoPrompt, found: Uncertainty) -> dict[str, Any]:
+def _prompt_result(
+    image: PromptedImage, prompt: CocoPrompt, uncertainty: Uncertainty
+) -> dict[str, Any]:
     return {
         "image_id": image.image_id,
         "category_id": prompt.category_id,
         "annotation_id": prompt.annotation_id,
-        **mask_result(found, found.selected),
+        **mask_result(uncertainty, uncertainty.selected),
     }
 
 
-def mask_result(found: Uncertainty, proposal: int) -> dict[str, Any]:
-    """A proposal, and what is said of it; its score is the expected IoU."""
+def mask_result(uncertainty: Uncertainty, proposal: int) -> dict[str, Any]:
+    """A proposal and its uncertainty as an entry of COCO results; its score is the expected IoU."""
     return {
-        "segmentation": coco_masks.rle(found.masks[proposal]),
-        "score": float(found.expected_iou.own[proposal]),
-        "uncertainty": {**found.proposal_values(proposal), **found.prompt_values()},
+        "segmentation": coco_masks.rle(uncertainty.masks[proposal]),
+        "score": float(uncertainty.expected_iou.own[proposal]),
+        "uncertainty": {**uncertainty.proposal_values(proposal), **uncertainty.prompt_values()},
     }

@@ -1,4 +1,4 @@
-"""Where heads may be trusted: gates and training colours in their card, and what mini knows."""
+"""Entries of a card that say where heads may be trusted: gates and training colours."""
 
 import json
 import sys
@@ -11,10 +11,8 @@ import numpy as np
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.predictor.colours import N_FOLDS, TrainingColours, describe_colours, fit_colours
-from pipeline.scenes.scene import is_demo_scene
 from stages.program.progress import progress
 from storage.errors import DataError, counted
-from storage.head_files.head_file import SHIPPED_FAMILY
 from storage.images.videos import SplitImages
 from storage.paths import gate_path
 from storage.split.object_table import ObjectTable
@@ -88,16 +86,18 @@ def read_gates(split: str, head_set: HeadSet, train_split: str) -> tuple[Gate, .
     # A predictor holds 1 - USAM to a gate, no other measure of its heads.
     measure = KINDS_BY_NAME[head_set.kind].named("usam")
     folder = gate_path(split, "any").parent
-    wanted = (head_set.protocol, measure, train_split)
+    keys = (head_set.protocol, measure, train_split)
     gates = [Gate(**json.loads(path.read_text("utf-8"))) for path in sorted(folder.glob("*.json"))]
-    own = tuple(gate for gate in gates if (gate.protocol, gate.measure, gate.train_split) == wanted)
-    if not own:
+    matching = tuple(
+        gate for gate in gates if (gate.protocol, gate.measure, gate.train_split) == keys
+    )
+    if not matching:
         raise DataError(
             f"gates in {folder} must have one of {measure} for {head_set.protocol} masks by heads "
             f"of {train_split}, got none: run `usam gate --iou IOU --alpha ALPHA --split {split} "
             f"--measure {measure} --protocol {head_set.protocol}` first"
         )
-    return own
+    return matching
 
 
 def gates_entry(gates: tuple[Gate, ...]) -> dict[str, str]:
@@ -142,8 +142,8 @@ def times(alpha: float) -> str:
     ('nine times in ten', '85 times in 100')
     """
     percent = 100 * (1 - alpha)
-    tenths, rest = divmod(round(percent, 6), 10)
-    return f"{percent:g} times in 100" if rest else f"{WORDS[int(tenths)]} times in ten"
+    tenths, remainder = divmod(round(percent, 6), 10)
+    return f"{percent:g} times in 100" if remainder else f"{WORDS[int(tenths)]} times in ten"
 
 
 def gated_models(card: Mapping[str, str]) -> tuple[str, ...]:
@@ -159,11 +159,11 @@ COLOURS: Final = "training_colours"
 """Entry of a card with the colours of the images that its heads learned from, as JSON."""
 
 MOST_IMAGES: Final = 2000
-"""Of a larger split, as many are read, evenly spaced."""
+"""Largest number of images that are read, evenly spaced in the split."""
 
 
 def colours_entry(table: ObjectTable, folder: Path) -> dict[str, str]:
-    """Colours of the images of a train split as the entry of a card; of too few images, none.
+    """Colours of the images of a train split as the entry of a card; empty for too few images.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def colours_entry(table: ObjectTable, folder: Path) -> dict[str, str]:
 
 
 def training_colours(card: Mapping[str, str]) -> TrainingColours | None:
-    """Those in a card; None if it has none."""
+    """Training colours in a card; None if the card has none."""
     return TrainingColours(**json.loads(card[COLOURS])) if COLOURS in card else None
 
 
@@ -204,8 +204,3 @@ COMMANDS: Final = (
 """Commands that bring models trained on photographs."""
 
 NOTE: Final = f"note: {DRAWN_ONLY}; for photographs run {' && '.join(COMMANDS)}"
-
-
-def photograph_note(family: str, rgb: np.ndarray) -> str | None:
-    """The line about an image that is none of the demo's scenes; None for other families."""
-    return NOTE if family == SHIPPED_FAMILY and not is_demo_scene(rgb) else None

@@ -1,6 +1,6 @@
-"""Prompts from the command line and from COCO files: clicks, boxes and grids, checked."""
+"""Options of the commands that predict: clicks, boxes, costs and grids, checked."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,18 +10,19 @@ import numpy as np
 from pipeline.predictor.advice import Costs
 from pipeline.predictor.prompt_sets import BOX_ORDER, PromptSet, check_box, check_clicks, parse_one
 from pipeline.prompt_kinds import PromptError
+from stages.predictor.model_choice import ModelChoice
 from stages.settings.parsing import ParamsError
 from storage.datasets.coco import PromptedImage
 from storage.errors import DataError, shown
 
 MAX_POINTS: Final = 1000
-"""Most clicks in a row of a grid: a million, which take hours."""
+"""Largest number of clicks in a row of a grid: a million clicks in all, which take hours."""
 
 Grid = tuple[int | None, float | None, float | None]
-"""Clicks in a row, least SamScore and least stability; None is the default of each."""
+"""Clicks in a row, lowest SamScore and lowest stability; None is the default of each."""
 
 GRID: Final = {"points-per-side": 32, "min-score": 0.8, "min-stability": 0.95}
-"""Their options, and their defaults, which are SAM2's."""
+"""Options of a grid, and their defaults, which are SAM2's."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,7 @@ class Question:
 
     path: Path
     rgb: np.ndarray
-    model: str
-    heads: Path
-    card: Mapping[str, str]
-    """That of the heads."""
+    choice: ModelChoice
     costs: Costs
     save: Path | None
     """Folder for pictures."""
@@ -48,22 +46,22 @@ class Question:
 def parse_clicks(
     on: Sequence[str], beside: Sequence[str], box: str | None, size_px: tuple[int, int]
 ) -> PromptSet:
-    """The prompt that texts make, ``X,Y`` for clicks and ``LEFT,TOP,RIGHT,BOTTOM`` for the box.
+    """Prompt set of texts: ``X,Y`` for clicks and ``LEFT,TOP,RIGHT,BOTTOM`` for the box.
 
     Raises
     ------
     ParamsError
-        If there is none, or a text has another form.
+        If there is no prompt, or a text has another form.
     PromptError
-        If a predictor would refuse it.
+        If a predictor would refuse the prompt.
     """
     if not (on or beside or box is not None):
         raise ParamsError(
             f"a prompt must be given by --click X,Y or --box {BOX_ORDER}, or --everything, got none"
         )
     clicks = [
-        list(_numbers(what, text, "X,Y"))
-        for what, texts in (("click", on), ("not-click", beside))
+        list(_numbers(option, text, "X,Y"))
+        for option, texts in (("click", on), ("not-click", beside))
         for text in texts
     ]
     labels = [1] * len(on) + [0] * len(beside)
@@ -79,18 +77,18 @@ def check_prompts(path: Path, images: Iterable[PromptedImage]) -> None:
     Raises
     ------
     DataError
-        Naming the file and the annotation.
+        Names the file and the annotation.
     """
-    for one in images:
-        size_px = one.image.height_px, one.image.width_px
-        for prompt in one.prompts:
+    for image in images:
+        size_px = image.image.height_px, image.image.width_px
+        for prompt in image.prompts:
             try:
                 check_clicks(prompt.clicks, size_px)
                 if prompt.box is not None:
                     check_box(prompt.box, size_px)
             except PromptError as error:
-                what = f"annotation {prompt.annotation_id} of {one.image.file}"
-                raise DataError(f"{path}: {what}: {error}") from error
+                annotation = f"annotation {prompt.annotation_id} of {image.image.file}"
+                raise DataError(f"{path}: {annotation}: {error}") from error
 
 
 def parse_costs(click: float, larger_model: float, person: float) -> Costs:
@@ -99,7 +97,7 @@ def parse_costs(click: float, larger_model: float, person: float) -> Costs:
     Raises
     ------
     ParamsError
-        If one is not from 0 to 1.
+        If a cost is not from 0 to 1.
     """
     try:
         return Costs(click, larger_model, person)
@@ -113,11 +111,11 @@ def grid_options(grid: Grid) -> dict[str, Any]:
     Raises
     ------
     ParamsError
-        If one is out of range.
+        If an option is out of range.
     """
     points_per_side, min_score, min_stability = (
-        default if given is None else given
-        for given, default in zip(grid, GRID.values(), strict=True)
+        default if option is None else option
+        for option, default in zip(grid, GRID.values(), strict=True)
     )
     if not 1 <= points_per_side <= MAX_POINTS:
         raise ParamsError(
@@ -132,30 +130,30 @@ def grid_options(grid: Grid) -> dict[str, Any]:
     }
 
 
-def check_no_grid(grid: Grid, needed: str) -> None:
+def check_no_grid(grid: Grid, everything: str) -> None:
     """Refuse options of a grid where nothing reads them.
 
     Parameters
     ----------
-    needed
-        The option that they come with.
+    everything
+        The option that grids belong to.
     """
-    for name, given in zip(GRID, grid, strict=True):
-        if given is not None:
-            raise ParamsError(f"{name} must come with {needed}, got {given:g} without it")
+    for name, number in zip(GRID, grid, strict=True):
+        if number is not None:
+            raise ParamsError(f"{name} must come with {everything}, got {number:g} without it")
 
 
-def check_share(what: str, share: float) -> None:
+def check_share(name: str, share: float) -> None:
     """Refuse a value outside [0, 1]."""
     if not 0 <= share <= 1:
-        raise ParamsError(f"{what} must be a number from 0 to 1, got {share:g}")
+        raise ParamsError(f"{name} must be a number from 0 to 1, got {share:g}")
 
 
-def _numbers(what: str, text: str, form: str) -> tuple[float, ...]:
+def _numbers(option: str, text: str, form: str) -> tuple[float, ...]:
     try:
-        values = tuple(float(part) for part in text.split(","))
+        values = tuple(float(number) for number in text.split(","))
     except ValueError:
         values = ()
     if len(values) != len(form.split(",")):
-        raise ParamsError(f"{what} must be {form} in pixels, got {shown(text)}")
+        raise ParamsError(f"{option} must be {form} in pixels, got {shown(text)}")
     return values

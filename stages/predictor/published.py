@@ -1,4 +1,4 @@
-"""The heads that the authors of UncertainSAM publish, as one of our files."""
+"""Reads the heads that the authors of UncertainSAM publish, as a head file."""
 
 import pickle
 import warnings
@@ -18,7 +18,7 @@ from storage.errors import WeightsError
 from storage.head_files.head_file import HeadFile, pack_heads
 
 HEAD_SET: Final = HeadSet("best", "best")
-"""What they learned: IoUs of the best proposals, from the tokens of these."""
+"""They learned the IoU of the best proposal from its tokens."""
 
 THEIR_NAMES: Final[Mapping[str, str]] = {
     name: {"iou_refined": "iou_dense_prompt", "iou_selected": "iou_unsupervised"}.get(name, name)
@@ -33,7 +33,7 @@ def read_published(folder: Path, family: str) -> HeadFile:
     Parameters
     ----------
     family
-        What they learned from, in fp32: the files do not say.
+        Family whose features they learned from, in fp32; the files do not say which.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def read_published(folder: Path, family: str) -> HeadFile:
         objective: _read(folder / name / "model.pth", objective)
         for objective, name in THEIR_NAMES.items()
     }
-    digests = {one.model: one.sha256 or "not listed" for one in checkpoints(family)}
+    digests = {row.model: row.sha256 or "not listed" for row in checkpoints(family)}
     card = {
         "family": family,
         "precision": "fp32",
@@ -65,9 +65,9 @@ def read_published(folder: Path, family: str) -> HeadFile:
 
 def _read(path: Path, objective: str) -> dict[str, np.ndarray]:
     try:
-        with warnings.catch_warnings(action="ignore"):  # of pickles that it then refuses
-            found = torch.load(path, map_location="cpu", weights_only=True)
-        head = {str(name): tensor.float().numpy() for name, tensor in found.items()}
+        with warnings.catch_warnings(action="ignore"):  # about pickles that torch then refuses
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+        head = {str(name): tensor.float().numpy() for name, tensor in tensors.items()}
         check_head(objective, head)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise WeightsError(f"published heads must have {path}, got no such file") from error

@@ -16,7 +16,8 @@ from pipeline.predictor import PromptSet, UncertainPredictor
 from pipeline.sam.families import models_of
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
-from stages.predictor.loading import export_command, load_by_heads
+from stages.predictor.loading import load_chosen
+from stages.predictor.model_choice import choose_model, export_command
 from stages.settings.parsing import ParamsError, check_known
 from stages.web.open_images import OpenImage, OpenImages
 from storage.checkpoints.weights import models_there
@@ -89,7 +90,7 @@ class Models:
 
     def _loaded(self, choice: HeadChoice, model: str) -> UncertainPredictor:
         family = choice.file.card["family"]
-        found = load_by_heads(family, model, choice.path)
+        found = load_chosen(choose_model(family, model, choice.path))
         # Head sets share a model, and with it the encoding of an image.
         sam = self._sams.setdefault((family, model, found.sam.precision), found.sam)
         return UncertainPredictor(sam, found.heads)

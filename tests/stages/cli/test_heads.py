@@ -15,7 +15,8 @@ from pipeline.heads.kinds import HeadSet
 from pipeline.predictor.colours import describe_colours, fit_colours
 from stages.cli.heads import app
 from stages.predictor.card_entries import Gate, colours_entry, gate_of, training_colours
-from stages.predictor.loading import OF_USERS, head_set_of
+from stages.predictor.loading import head_set_of
+from stages.predictor.model_choice import OF_USERS
 from storage.folders import write_json
 from storage.head_files.head_file import head_set_path, read_head_file
 from storage.paths import gate_path

@@ -88,7 +88,6 @@ REFUSED = [
     ({"family": "sam2"}, r"family \(sam2 -> mini\)"),
     ({"extract_version": "1"}, rf"extract_version \(1 -> {VERSIONS['extract']}\)"),
     ({"weights_tiny": "0" * 64}, r"weights_tiny \(0{64} -> [0-9a-f]{64}\)"),
-    ({"protocol": "best"}, r"protocol \(best -> selected\)"),
 ]
 
 
@@ -96,13 +95,21 @@ REFUSED = [
 def test_heads_that_learned_from_something_else_are_refused_by_name_or_warned_of(
     changes: dict[str, str], message: str, tmp_path: Path
 ) -> None:
-    protocol = changes.get("protocol", "selected")
-    path = write_random_heads(tmp_path / "heads.safetensors", protocol=protocol, changes=changes)
+    path = write_random_heads(tmp_path / "heads.safetensors", changes=changes)
     whole = rf"heads in {re.escape(str(path))} must have learned from the same features: {message}$"
     with pytest.raises(DataError, match=whole):
         load_predictor("mini", "tiny", heads=path)
     with pytest.warns(UserWarning, match=whole):
         load_predictor("mini", "tiny", heads=str(path), strict=False)
+
+
+def test_heads_of_another_protocol_are_refused_only_where_a_protocol_is_named(
+    tmp_path: Path,
+) -> None:
+    path = write_random_heads(tmp_path / "heads.safetensors", protocol="best")
+    with pytest.raises(DataError, match=r"protocol \(best -> selected\)"):
+        load_predictor("mini", "tiny", heads=path, protocol="selected")
+    assert load_predictor("mini", "tiny", heads=path).heads.head_set.protocol == "best"
 
 
 def test_heads_of_another_precision_are_refused_and_taken_as_the_default(tmp_path: Path) -> None:

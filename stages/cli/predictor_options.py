@@ -1,0 +1,29 @@
+"""Options that commands with a predictor share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Family = Annotated[
+    str | None, typer.Option(help="mini, or a fetched family such as sam2.1; mini by default.")
+]
+Model = Annotated[
+    str | None, typer.Option(help="Model; by default the smallest whose tokens the heads read.")
+]
+Heads = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="From `usam heads export`; sets the family.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Precision = Annotated[
+    str | None, typer.Option(help="fp32 or bf16; by default, as the heads learned.")
+]
+PointsPerSide = Annotated[
+    int | None, typer.Option(help="For everything: clicks per row of the grid; 32 by default.")
+]
+MinScore = Annotated[
+    float | None, typer.Option(help="For everything: lowest SamScore to keep; 0.8 by default.")
+]
+MinStability = Annotated[
+    float | None, typer.Option(help="For everything: lowest stability to keep; 0.95 by default.")
+]
