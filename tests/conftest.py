@@ -1,4 +1,4 @@
-"""Settings that hold for every test, and what several files of them share."""
+"""Settings for all tests, and fixtures that tests of several files share."""
 
 import gc
 import math
@@ -17,13 +17,13 @@ from stages.program import progress
 from tests.fixtures.made_up_cell import extract
 from tests.fixtures.slurm import Slurm, running_slurm
 
-# Two test processes on two cores: more threads than cores would only wait for each other.
+# Two test processes run on two cores: more threads than cores would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Weights in the cache of who runs the tests are not to be found.
+# Tests must not find weights in the user's cache.
 os.environ["HF_HUB_CACHE"] = os.devnull
 
-# No outcome may depend on how busy the machine is.
+# No test may depend on how busy the machine is.
 hypothesis.settings.register_profile(
     "usam",
     deadline=None,
@@ -38,17 +38,17 @@ OF_RESULTS: Final = (
     *("tests/stages/test_brute_force.py", "tests/stages/test_evaluate.py"),
     "tests/stages/test_report.py",
 )
-"""Files and folders of tests that share ``evaluated``, which is dear to make."""
+"""Files and folders of tests that share the fixture ``evaluated``, which takes long to make."""
 
 
 def work_unit(node_id: str) -> str:
-    """Tests that one process runs: those of a file, or all that share results."""
+    """Name of the work unit of a test: its file, or ``results`` for tests that share results."""
     file = node_id.partition("::")[0]
     return "results" if file.startswith(OF_RESULTS) else file
 
 
 class FilesAndResults(LoadScopeScheduling):  # type: ignore[misc]
-    """Hands out work units."""
+    """Gives all tests of a work unit to the same process."""
 
     def _split_scope(self, nodeid: str) -> str:
         return work_unit(nodeid)
@@ -64,14 +64,14 @@ LONG: Final = (
     "tests/test_extend_doc.py",
     "tests/stages/test_who_computes.py",
 )
-"""Units that take a minute or more, the longest first."""
+"""Work units of a minute or more, the longest first."""
 
 
-@pytest.hookimpl(trylast=True)  # once those are gone that no `-m` chooses
+@pytest.hookimpl(trylast=True)  # after `-m` has dropped tests
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest units, then with files of few tests, which are often long ones.
+    """Begin with the longest work units, then with files of few tests, which often take long.
 
-    The quick ones at the end keep no process waiting.
+    Short units at the end keep all processes busy until the end.
     """
     n_tests = Counter(work_unit(item.nodeid) for item in items)
     order = {**n_tests, **{unit: place - len(LONG) for place, unit in enumerate(LONG)}}
@@ -80,7 +80,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_progress_between() -> Iterator[None]:
-    """However long work takes, one line tells of its progress: the last."""
+    """Print the last line of progress alone, however long work takes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(progress, "LINE_EVERY_S", math.inf)
         yield
@@ -95,7 +95,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Root of a complete cell; tests that break it copy it."""
+    """Root of a complete cell; a test that changes it makes a copy."""
     root = tmp_path_factory.mktemp("made")
     extract(root)
     shutil.rmtree(root / "pool")
@@ -103,5 +103,5 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_collection_finish() -> None:
-    """What was imported stays to the end: no collection of garbage walks it again."""
+    """Exclude imported modules from garbage collection, because they stay to the end."""
     gc.freeze()

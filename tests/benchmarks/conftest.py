@@ -1,4 +1,4 @@
-"""What several benchmarks share."""
+"""A fixture that several benchmarks share."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Processor time is work then; several threads also spend it waiting for each other."""
+    """Run with one thread: several threads spend processor time waiting for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with threadpool_limits(1):

@@ -1,4 +1,4 @@
-"""Masks of a few objects, and what stage ``entropy`` says of them."""
+"""Golden masks of a few objects, and their entropies by stage ``entropy``."""
 
 import sys
 import tempfile
@@ -30,13 +30,13 @@ VIEWS: Final = ("identity", "jpeg10")
 N_OBJECTS: Final = 4
 SIDE_PX: Final = 16
 IMAGE_PX: Final = (20, 24)
-"""Height and width of the images: another shape than that of the masks."""
+"""Height and width of the images: not the shape of the masks."""
 
 ATOL: Final = 1e-5
 
 
 def draw_inputs() -> dict[str, np.ndarray]:
-    """Soft discs around a place of each object, of another size in each mask, and their truth."""
+    """Soft discs of random size around the place of each object, and ground truths."""
     rng = np.random.default_rng(0)
     place = rng.uniform(0.3, 0.7, (N_OBJECTS, 2))
     size = (len(MODELS), len(VIEWS), N_OBJECTS, len(PROMPTS), N_PROPOSALS)
@@ -59,7 +59,7 @@ def _distance(centre: np.ndarray, height: int, width: int | None = None) -> np.n
 
 
 def compute(inputs: Arrays) -> dict[str, np.ndarray]:
-    """Every array of numbers that the stage writes, named ``entropy/<array>``."""
+    """Every float array that the stage writes, named ``entropy/<array>``."""
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         _write_split(inputs)
         with pytest.MonkeyPatch.context() as patch:
@@ -103,5 +103,5 @@ def _objects(truth: np.ndarray) -> ObjectTable:
 
 
 GOLDEN: Final = Golden(
-    "entropy", draw_inputs, compute, lambda _, wanted, values: off_by(wanted, values, ATOL)
+    "entropy", draw_inputs, compute, lambda _, golden, values: off_by(golden, values, ATOL)
 )

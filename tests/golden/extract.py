@@ -1,4 +1,4 @@
-"""One scene, and what stage ``extract`` says of it with the mini models."""
+"""A golden scene, and its features and masks by stage ``extract`` with the mini models."""
 
 import sys
 import tempfile
@@ -33,15 +33,15 @@ CELLS: Final = (
     ("large", "identity"),
     ("large", "jpeg10"),
 )
-"""Models and views; flips and seeded noise change numbers in ways of their own."""
+"""Models and views; views of each kind, because flips and seeded noise change numbers."""
 
 COLUMNS: Final = [PROMPTS.index(prompt) for prompt in ("center", "p3", "refined")]
 CODE_COLUMN: Final = PROMPTS.index("p3")
-"""Prompt set whose masks are kept: they are the largest array."""
+"""Prompt set whose masks are in the file, which would be large with all masks."""
 
 SIZE_PX: Final = 288
 STRIP: Final = slice(96, 168)
-"""Rows of the scene: the models see the width of this strip shrunk, and its height enlarged."""
+"""Rows of the scene: the models shrink the width of this strip and enlarge its height."""
 
 N_OBJECTS: Final = 3
 
@@ -52,21 +52,19 @@ ATOL: Final = {
     **dict.fromkeys(MASK_STATISTICS, 2e-4),
 }
 RTOL: Final = dict.fromkeys(("iou_token", "mask_token", "encoder_mean", "encoder_std"), 1e-3)
-"""Share of the largest element.
-
-What another machine may be off by. Other instruction sets and numbers of threads were off by 6e-7
-at most.
+"""Tolerances as shares of the largest element. Other instruction sets and numbers of threads were
+off by 6e-7 at most.
 """
 
 CODE_ATOL: Final = 1
 CODE_SHARE: Final = 1e-3
-"""Part of a cell's pixels that may be further off."""
+"""Share of a cell's pixels that may be further off."""
 
 
 def draw_inputs() -> dict[str, np.ndarray]:
     """An image, ground truth and clicks.
 
-    They are kept in the file, so that neither drawing nor the sampling of clicks changes a number.
+    The file holds them, so that neither drawing nor the sampling of clicks changes a number.
     """
     scene = draw_scene(7, SIZE_PX)
     masks = scene.masks[:, STRIP]
@@ -76,8 +74,8 @@ def draw_inputs() -> dict[str, np.ndarray]:
 
 
 def compute(inputs: Arrays) -> dict[str, np.ndarray]:
-    """What the stage publishes of the inputs, arrays named ``<model>/<view>/<array>``."""
-    found: dict[str, np.ndarray] = {}
+    """Arrays that the stage publishes, named ``<model>/<view>/<array>``."""
+    computed: dict[str, np.ndarray] = {}
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         _write_split(inputs)
         for model, view in CELLS:
@@ -87,17 +85,17 @@ def compute(inputs: Arrays) -> dict[str, np.ndarray]:
                 extract.main()
             features = storage.open_features(features_path(*cell)).isel(prompt=COLUMNS)
             for name in (*ATOL, *RTOL):
-                found[f"{model}/{view}/{name}"] = features[name].to_numpy()
+                computed[f"{model}/{view}/{name}"] = features[name].to_numpy()
             codes = storage.open_masks(masks_path(*cell))["mask_code"]
-            found[f"{model}/{view}/mask_code"] = codes[:, CODE_COLUMN].to_numpy()
-    return found
+            computed[f"{model}/{view}/mask_code"] = codes[:, CODE_COLUMN].to_numpy()
+    return computed
 
 
-def _compare(name: str, wanted: np.ndarray, values: np.ndarray) -> str | None:
+def _compare(name: str, golden: np.ndarray, values: np.ndarray) -> str | None:
     kind = name.rpartition("/")[2]
     if kind != "mask_code":
-        return off_by(wanted, values, ATOL.get(kind) or RTOL[kind] * float(np.abs(wanted).max()))
-    share = (np.abs(values.astype(int) - wanted.astype(int)) > CODE_ATOL).mean()
+        return off_by(golden, values, ATOL.get(kind) or RTOL[kind] * float(np.abs(golden).max()))
+    share = (np.abs(values.astype(int) - golden.astype(int)) > CODE_ATOL).mean()
     is_off = share > CODE_SHARE
     return f"{share:.2%} of the pixels are off by more than {CODE_ATOL} code" if is_off else None
 

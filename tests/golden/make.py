@@ -1,7 +1,7 @@
-"""``python -m tests.golden.make STAGE``: writes the golden file of a stage anew.
+"""``python -m tests.golden.make STAGE``: writes the golden file of a stage again.
 
-Once its version has been raised, or the mini models have been trained anew. Other numbers of the
-same origin are refused.
+Run it after the version of the stage was raised or the mini models were trained again. It refuses
+other numbers of the same origin.
 """
 
 import sys
@@ -16,7 +16,7 @@ GOLDEN: Final[dict[str, Golden]] = {
 
 
 def main() -> None:
-    """Renew one file."""
+    """Renew the golden file of the stage on the command line."""
     if len(sys.argv) != 2 or sys.argv[1] not in GOLDEN:
         raise SystemExit(f"stage must be one of {', '.join(GOLDEN)}, got {sys.argv[1:]}")
     GOLDEN[sys.argv[1]].renew()

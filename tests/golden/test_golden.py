@@ -42,10 +42,10 @@ def test_one_number_that_is_off_is_seen(golden: Golden) -> None:
 def changed(golden: Golden, tmp_path: Path) -> Golden:
     """A copy of the file, and a stage that says something else."""
     (tmp_path / golden.path.name).write_bytes(golden.path.read_bytes())
-    found = golden.results()
-    name = max(name for name in found if "mask_code" not in name)
-    found[name] = found[name] / 2 + 0.1
-    return replace(golden, folder=tmp_path, compute=lambda _: found)
+    results = golden.results()
+    name = max(name for name in results if "mask_code" not in name)
+    results[name] = results[name] / 2 + 0.1
+    return replace(golden, folder=tmp_path, compute=lambda _: results)
 
 
 def test_other_numbers_are_not_written_under_the_same_version(

@@ -1,4 +1,4 @@
-"""Features of a few objects, and what heads that learned from them predict."""
+"""Golden features of a few objects, and the predictions of heads trained on them."""
 
 import sys
 import tempfile
@@ -30,18 +30,18 @@ N_OBJECTS: Final = 32
 N_CHANNELS: Final = 6
 
 PLAN: Final = {"epochs": 8, "batch_size": 32, "learning_rate": 0.05, "momentum": 0.8}
-"""Of the paper's heads: enough for its weight decay to show."""
+"""Plan of the paper's heads, long enough for a change of the weight decay to show."""
 
 SCORES: Final = np.linspace(0, 1, 33)
 
 ATOL: Final = {"paper": 1e-4, "ours": 1e-5, ISOTONIC: 1e-9}
-"""What another machine may be off by, in predictions and errors of heads of a kind; other
-instruction sets were off by 1e-7. Weights are not compared.
+"""Tolerance of predictions and errors by kind of head; other instruction sets were off by 1e-7.
+Weights are not compared.
 """
 
 
 def draw_inputs() -> dict[str, np.ndarray]:
-    """Features of all models, in whose first token the IoU of the best proposal shows."""
+    """Features of all models; the first number of a token is the IoU of the best proposal."""
     rng = np.random.default_rng(0)
     size = (len(MODELS), N_OBJECTS, len(TRAIN_PROMPTS))
     iou = rng.random((*size, N_PROPOSALS), np.float32)
@@ -59,8 +59,8 @@ def draw_inputs() -> dict[str, np.ndarray]:
 def compute(inputs: Arrays) -> dict[str, np.ndarray]:
     """Predictions and errors of the heads of every kind, protocol and token set.
 
-    Named ``<protocol>/<kind>/<tokens>/<array>``, a row an objective in the order of
-    ``OBJECTIVES``; and the IoUs that ``SCORES`` stand for, ``<judged>/isotonic/<model>``.
+    Arrays ``<protocol>/<kind>/<tokens>/<array>`` have a row per objective in the order of
+    ``OBJECTIVES``; ``<judged>/isotonic/<model>`` has the calibrated IoUs of ``SCORES``.
     """
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         write_inputs(inputs)
@@ -83,7 +83,7 @@ def compute(inputs: Arrays) -> dict[str, np.ndarray]:
 
 
 def write_inputs(inputs: Arrays) -> None:
-    """The stores and settings that ``tune`` and ``train`` read, into the working directory."""
+    """Write the stores and settings that ``tune`` and ``train`` read."""
     about = {"split": SPLIT, "group": "image"}
     write_objects(objects_path(SPLIT), object_table(N_OBJECTS, PER_IMAGE), about)
     for i, model in enumerate(MODELS):
@@ -92,23 +92,23 @@ def write_inputs(inputs: Arrays) -> None:
     write_params(heads=list(KINDS), ablations=list(ABLATIONS), **PLAN)
 
 
-def _compare(name: str, wanted: np.ndarray, values: np.ndarray) -> str | None:
+def _compare(name: str, golden: np.ndarray, values: np.ndarray) -> str | None:
     _, kind, *_ = name.split("/")
-    return off_by(wanted, values, ATOL[kind])
+    return off_by(golden, values, ATOL[kind])
 
 
 def _results(head_set: HeadSet, cells: SplitCells, curves: pd.DataFrame) -> dict[str, np.ndarray]:
     heads = read_head_file(head_set_path(SPLIT, head_set)).weights
-    said = predict(heads, read_head_data(cells, head_set).inputs)
-    own = curves[
+    predictions = predict(heads, read_head_data(cells, head_set).inputs)
+    curves_of_set = curves[
         (curves["protocol"] == head_set.protocol)
         & (curves["kind"] == head_set.kind)
         & (curves["tokens"] == head_set.tokens)
     ]
-    last = own.groupby("objective").last()
+    last = curves_of_set.groupby("objective").last()
     names = head_set.objectives(MODELS)
     return {
-        "prediction": np.stack([said[name] for name in names]).astype(np.float32),
+        "prediction": np.stack([predictions[name] for name in names]).astype(np.float32),
         "validation_mse": last.loc[list(names), "validation_mse"].to_numpy(np.float32),
     }
 

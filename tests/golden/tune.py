@@ -1,7 +1,7 @@
-"""What SMAC3 asks of an analytic cost, and what three heads cost in truth.
+"""Golden trials of SMAC3 on an analytic cost, and real costs of three heads.
 
 The heads learn from the inputs of the golden file of ``train``. A whole search by real costs is not
-compared: a cost that is off in its last digit may change all that is asked after it.
+compared: a cost that differs in its last digit may change all later trials.
 """
 
 import math
@@ -27,10 +27,10 @@ SEED: Final = 3
 FACADES: Final[tuple[Facade, ...]] = ("full", "multifidelity")
 
 N_TRIALS: Final = 40
-"""Enough for the forest of SMAC3 to choose some of them under either facade."""
+"""Enough trials for the forest of SMAC3 to choose some of them under either facade."""
 
 MAX_OBJECTS: Final = (None, 16)
-"""Objects that trials take."""
+"""Numbers of objects that trials take; None for all."""
 
 PLANS: Final = (
     Hyperparameters(epochs=4, batch_size=16, learning_rate=0.05, momentum=0.5),
@@ -41,35 +41,35 @@ OBJECTIVES: Final = ("iou_tiny", "iou_refined", "task_gap")
 """The objective that each plan is tried on."""
 
 COST_RTOL: Final = 1e-3
-"""Share of a real cost by which another machine may be off. All else must be equal."""
+"""Share of a real cost by which another machine may be off. All other results must be equal."""
 
 FLOAT_RTOL: Final = 1e-12
-"""Of a learning rate, which comes out of an exponential, and of a momentum."""
+"""Relative tolerance of a learning rate, which is computed by an exponential."""
 
 
 def analytic_cost(plan: Hyperparameters) -> float:
-    """A bowl over the search space, rounded so that every machine tells the same."""
+    """A bowl over the search space, rounded so that all machines agree."""
     off = (
         (plan.epochs - 37) / 40,
         (plan.batch_size - 90) / 120,
         math.log10(plan.learning_rate) + 1.9,
         plan.momentum - 0.7,
     )
-    return round(0.05 + sum(part**2 for part in off), 3)
+    return round(0.05 + sum(distance**2 for distance in off), 3)
 
 
 def compute(inputs: Arrays) -> dict[str, np.ndarray]:
-    """What is asked under each facade, the rows that trials take, and three real costs."""
+    """Trials under each facade, rows that trials learn from, and three real costs."""
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        asked = {f"asked/{facade}": _asked(facade) for facade in FACADES}
+        trials = {f"asked/{facade}": _asked(facade) for facade in FACADES}
         train.write_inputs(inputs or train.GOLDEN.inputs())
         data = read_head_data(open_train("shapes_train", MODELS), TUNED)
-    return asked | _rows(data) | {"costs/real": _costs(data)}
+    return trials | _rows(data) | {"costs/real": _costs(data)}
 
 
-def _compare(name: str, wanted: np.ndarray, values: np.ndarray) -> str | None:
+def _compare(name: str, golden: np.ndarray, values: np.ndarray) -> str | None:
     rtol = {"costs": COST_RTOL, "asked": FLOAT_RTOL}.get(name.partition("/")[0], 0)
-    return off_by(wanted, values, rtol * float(np.abs(wanted).max()))
+    return off_by(golden, values, rtol * float(np.abs(golden).max()))
 
 
 def _asked(facade: Facade) -> np.ndarray:
@@ -81,14 +81,14 @@ def _asked(facade: Facade) -> np.ndarray:
 
 
 def _rows(data: TrainingSet) -> dict[str, np.ndarray]:
-    """Inputs of the rows on either side, by whose first number a row is known."""
-    found = {}
+    """First input of the rows that train and that validate; it identifies a row."""
+    rows_of_side = {}
     for n in MAX_OBJECTS:
         learned, rows = rows_of_trials(data, n, len(MODELS), SEED)
-        for part in ("train", "validation"):
-            name = f"rows/{'all' if n is None else n}/{part}"
-            found[name] = learned.inputs[getattr(rows, part), 0]
-    return found
+        for side in ("train", "validation"):
+            name = f"rows/{'all' if n is None else n}/{side}"
+            rows_of_side[name] = learned.inputs[getattr(rows, side), 0]
+    return rows_of_side
 
 
 def _costs(data: TrainingSet) -> np.ndarray:

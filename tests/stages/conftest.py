@@ -1,4 +1,4 @@
-"""What the tests of several stages start from, made once by a process of tests."""
+"""Inputs that tests of several stages share, made once per test process."""
 
 import shutil
 import time
@@ -27,7 +27,7 @@ from tests.fixtures.report_inputs import write_report_inputs
 
 @pytest.fixture(scope="session")
 def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository whose two eval splits are evaluated, ready to report on; not to be changed."""
+    """A repository with two evaluated splits, ready for ``report``; tests must not change it."""
     root = tmp_path_factory.mktemp("evaluated")
     evaluate_splits(root)
     write_report_inputs(root, SPLITS, TRAIN_SPLITS)
@@ -53,21 +53,21 @@ def own(results: dict[str, SplitResults], protocol: str) -> Results:
 
 @pytest.fixture(scope="session")
 def reported(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with the report on ``evaluated``, its figures not drawn; not to be changed."""
+    """A repository with the report on ``evaluated`` without figures; tests must not change it."""
     with undrawn():
         return report_on(evaluated, tmp_path_factory.mktemp("reported"))
 
 
 @pytest.fixture(scope="session")
 def reported_beside_paper(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One on the last split alone, as the paper's COCO, with its figures; not to be changed."""
+    """A report on the last split as the paper's COCO, with figures; tests must not change it."""
     root = tmp_path_factory.mktemp("beside_paper")
     return report_on(evaluated, root, SPLITS[-1:], paper=BESIDE_PAPER)
 
 
 @pytest.fixture(scope="session")
 def extracted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project of three shards whose cell is extracted; not to be changed."""
+    """A project of three shards whose cell is extracted; tests must not change it."""
     root = tmp_path_factory.mktemp("extracted")
     with chdir(root):
         draw_project()
@@ -77,7 +77,7 @@ def extracted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project of ``N_SHARDS`` shards that awaits extraction; not to be changed."""
+    """A project of ``N_SHARDS`` shards, ready for ``extract``; tests must not change it."""
     root = tmp_path_factory.mktemp("prepared")
     with chdir(root):
         draw_project(n_objects=8, shard_objects=SHARD_OBJECTS)
@@ -88,7 +88,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undisturbed(
     prepared: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[str, bytes], float]:
-    """Outputs of a run that nothing disturbs, and the seconds that a shard takes."""
+    """Outputs of an undisturbed run, and the seconds per shard."""
     root = tmp_path_factory.mktemp("undisturbed")
     shutil.copytree(prepared, root, dirs_exist_ok=True)
     with chdir(root):

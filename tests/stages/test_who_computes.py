@@ -68,7 +68,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
             before = case.files()
             found.params[name] = yaml.safe_load(Path("params.yaml").read_text())
             found.made[name] = case.run(patch)
-            shutil.rmtree(case.made)
+            shutil.rmtree(case.outputs_dir)
             for file, data in before.items():  # which another stage may read
                 Path(file).parent.mkdir(parents=True, exist_ok=True)
                 Path(file).write_bytes(data)

@@ -19,7 +19,7 @@ from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene
 from pipeline.views import apply_view, default_view
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
-from tests.fixtures.official import OfficialPredictor, Said
+from tests.fixtures.official import OfficialPredictor, Predictions
 from tests.fixtures.transformers_models import small_families
 
 in_both_views = pytest.mark.parametrize("view", ["identity", "vflip"])
@@ -59,7 +59,7 @@ def rows(
     return extract_objects(sam, sam.encode(viewed), request, batch=batch, with_masks=with_masks)
 
 
-def official_in(view: str, sam: Sam) -> Callable[..., Said]:
+def official_in(view: str, sam: Sam) -> Callable[..., Predictions]:
     """Asks the official predictor about objects in a view; masks are in the image's frame."""
     flip = slice(None, None, -1 if view == "vflip" else 1)
     official = OfficialPredictor(deepcopy(sam.model))
@@ -71,7 +71,7 @@ def official_in(view: str, sam: Sam) -> Callable[..., Said]:
         *,
         labels: np.ndarray | None = None,
         box: np.ndarray | None = None,
-    ) -> Said:
+    ) -> Predictions:
         if view == "vflip" and clicks is not None:
             clicks = clicks * [1, -1] + [0, len(truth) - 1]
         said = official.predict(clicks, truth[flip], labels=labels, box=box)
@@ -80,7 +80,7 @@ def official_in(view: str, sam: Sam) -> Callable[..., Said]:
     return ask
 
 
-def assert_said(found: Rows, at: tuple[int, int], said: Said) -> None:
+def assert_said(found: Rows, at: tuple[int, int], said: Predictions) -> None:
     for name in ("sam_score", "iou_token", "mask_token", "object_score", "iou"):
         np.testing.assert_allclose(found[name][at], said[name], atol=1e-3, err_msg=name)
     code = encode(1 / (1 + np.exp(-said["logits"].astype(np.float64))))
