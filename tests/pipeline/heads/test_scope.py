@@ -1,0 +1,81 @@
+"""What the scope of heads and guarantees allows to say about a mask."""
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.heads.scope import (
+    BEST_OF_THREE,
+    DRAWN_ONLY,
+    DRAWN_SHAPES,
+    OF_SETS,
+    OUT_OF_DISTRIBUTION,
+    SINGLE_CLICK,
+    CalibratedGuarantee,
+    Scope,
+    permitted,
+)
+
+SELECTED = Scope("selected", ("center", "refined"))
+
+OF_CLICKS = CalibratedGuarantee(
+    Scope("selected", ("center",), n_images=40),
+    split="shapes_val",
+    model="tiny",
+    measure="usam_ours",
+    train_split="shapes_train",
+    of="kept",
+    iou_at_least=0.8,
+    alpha=0.1,
+    confidence=0.9,
+    threshold=0.25,
+    kept=0.5,
+    n_objects=280,
+)
+NEAR = replace(OF_CLICKS, scope=Scope("selected", ("near",)), threshold=0.125)
+SETS = replace(OF_CLICKS, of=OF_SETS, threshold=0.5)
+SETS_NEAR = replace(NEAR, of=OF_SETS, threshold=0.375)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "least_iou", "least_doubt"),
+    [
+        (SINGLE_CLICK, 0.875, 0.375),
+        ({"center"}, 0.75, 0.5),
+        ({"box"}, None, None),
+        ((), None, None),
+    ],
+    ids=["a click", "the first click", "a box", "a grid"],
+)
+def test_a_guarantee_holds_for_its_own_prompts_the_strictest_for_a_click(
+    prompts: frozenset[str], least_iou: float | None, least_doubt: float | None
+) -> None:
+    every = [OF_CLICKS, NEAR, SETS, SETS_NEAR]
+    permission = permitted(SELECTED, every, prompts, unlike_training=None)
+    assert (permission.least_iou, permission.least_doubt) == (least_iou, least_doubt)
+    assert permission.advises
+    assert permission.compares_proposals
+    assert permission.caution == ""
+
+
+def test_of_an_image_unlike_training_nothing_is_advised_or_guaranteed() -> None:
+    at_limit = permitted(SELECTED, [OF_CLICKS], {"center"}, unlike_training=OUT_OF_DISTRIBUTION)
+    assert at_limit.advises
+    assert at_limit.least_iou == 0.75
+    unlike = permitted(SELECTED, [OF_CLICKS, SETS], {"center"}, unlike_training=0.99)
+    assert (unlike.advises, unlike.least_iou, unlike.least_doubt) == (False, None, None)
+    assert "unlike what these heads learned from (further than 99.0% of it)" in unlike.caution
+
+
+def test_heads_of_best_masks_compare_no_proposals_and_say_so() -> None:
+    permission = permitted(Scope("best"), [], {"center"}, unlike_training=0.5)
+    assert not permission.compares_proposals
+    assert permission.caution == BEST_OF_THREE
+
+
+def test_a_like_image_is_not_called_safe_by_heads_of_drawn_shapes() -> None:
+    drawn = replace(SELECTED, images=DRAWN_SHAPES)
+    permission = permitted(
+        drawn, [], {"center"}, unlike_training=0.1, prompt_caution="this prompt has a mask"
+    )
+    assert permission.caution == f"{DRAWN_ONLY}; this prompt has a mask"
