@@ -5,6 +5,9 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
+CUTS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Foreground probabilities at which features hold the IoU of each proposal."""
+
 N_CODES: Final = 256
 """Number of codes in a byte."""
 

@@ -55,7 +55,7 @@ def count_pixels(
     truth
         Ground truth of the object that each prompt set asks about.
     cuts
-        Logits that rise.
+        Logits.
     """
     if logits.device.type != "cpu":
         return count_pixels_by_torch(logits, truth, cuts)
@@ -134,7 +134,7 @@ def _count(logits, truth, rows, columns, cuts, counts):  # noqa: ANN001, ANN202 
     truth
         bool (prompt, height, width).
     cuts
-        float32, rising.
+        float32.
     counts
         int64 (2, prompt, proposal, cut), all 0 before.
     """
@@ -142,12 +142,13 @@ def _count(logits, truth, rows, columns, cuts, counts):  # noqa: ANN001, ANN202 
     wide = np.empty((logits.shape[2], columns[0].size), np.float32)
     highest = np.empty(logits.shape[2], np.float32)
     line = np.empty(columns[0].size, np.float32)
+    lowest = cuts.min()
     for prompt in range(logits.shape[0]):
         for proposal in range(logits.shape[1]):
-            _widen(logits[prompt, proposal], columns, cuts[0], highest, wide)
+            _widen(logits[prompt, proposal], columns, lowest, highest, wide)
             for y in range(above.size):
                 limit = max(highest[above[y]], highest[below[y]])
-                if limit <= cuts[0]:
+                if limit <= lowest:
                     continue
                 upper, lower = wide[above[y]], wide[below[y]]
                 share, rest = shares[y], np.float32(1) - shares[y]
@@ -155,7 +156,7 @@ def _count(logits, truth, rows, columns, cuts, counts):  # noqa: ANN001, ANN202 
                     line[x] = rest * upper[x] + share * lower[x]
                 for cut in range(cuts.size):
                     if limit <= cuts[cut]:
-                        break  # no pixel lies above the logits beside it
+                        continue  # no pixel lies above all the logits around it
                     n_above, n_shared = np.int32(0), np.int32(0)
                     for x in range(line.size):
                         is_above = np.int32(line[x] > cuts[cut])

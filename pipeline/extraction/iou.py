@@ -1,9 +1,18 @@
-"""IoU of predicted masks with the ground truth, at the resolution of the image."""
+"""IoU of predicted masks with the ground truth, and how stable they are, at image resolution."""
+
+import math
+from typing import Final
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from pipeline.masks import CUT, CUTS
 from pipeline.upsampling import count_pixels
+
+STABILITY_OFFSET: Final = 1.0
+"""Distance in logits from the cut of a mask, as SAM2's mask generator has it by default."""
+
+_CUT_LOGITS: Final = tuple(math.log(cut / (1 - cut)) for cut in CUTS)
 
 
 def mask_iou(
@@ -17,6 +26,34 @@ def mask_iou(
     """
     above, shared = count_pixels(logits, ground_truth, (0.0,))
     return _iou(above, shared, ground_truth)[..., 0]
+
+
+def cut_scores(
+    logits: Float[Tensor, "prompt proposal y x"], ground_truth: Bool[Tensor, "prompt height width"]
+) -> dict[str, Tensor]:
+    """IoUs at every cut and stability scores from one upsampling, by their names in the cache.
+
+    Returns
+    -------
+    ``iou`` and ``stability_score``: ``(prompt, proposal)``; ``iou_at_cut``: ``(prompt, proposal,
+    cut)`` in the order of ``CUTS``.
+
+    Notes
+    -----
+    A cut at the probability c is a cut of the upsampled logits at log(c / (1 - c)). The stability
+    score is the one of ``SAM2AutomaticMaskGenerator``: the IoU of the masks cut at logits 1 and -1,
+    at the resolution of the image. Where no logit lies above -1 it is 0: the generator divides 0 by
+    0 there, and drops the mask.
+    """
+    cuts = (*_CUT_LOGITS, STABILITY_OFFSET, -STABILITY_OFFSET)
+    above, shared = count_pixels(logits, ground_truth, cuts)
+    inner, outer = above[..., -2], above[..., -1]
+    ious = _iou(above[..., :-2], shared[..., :-2], ground_truth)
+    return {
+        "iou": ious[..., CUTS.index(CUT)],
+        "iou_at_cut": ious,
+        "stability_score": (inner.double() / outer.clamp(min=1)).float(),
+    }
 
 
 def _iou(

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from pipeline.extraction.iou import mask_iou
+from pipeline.extraction.iou import cut_scores, mask_iou
 from pipeline.heads.kinds import HeadKind
 from pipeline.masks import FIRST_FOREGROUND_CODE
 from pipeline.prompt_kinds import BOX, PromptKind, calls_of
@@ -120,12 +120,13 @@ def extract_objects(
     """
     truth = sam.upload(request.ground_truth)
     is_near = sam.device.type == "cpu"
+    ious = cut_scores if request.view.name == "identity" else _iou_alone
 
     def judged(decoding: Decoding) -> Found:
         call, decoded = decoding
         logits = unview(decoded.logits, request.view)
-        iou = mask_iou(logits, truth[sam.upload(call.objects)])
-        found = _found(decoded, iou) | mask_statistics(logits)
+        truth_of_prompt = truth[sam.upload(call.objects)]
+        found = _found(decoded) | ious(logits, truth_of_prompt) | mask_statistics(logits)
         if with_masks:
             found["mask_code"] = encode_logits(logits)
         return call, found
@@ -253,10 +254,15 @@ def _corrections(
     return there, np.array(labels)
 
 
-def _found(decoded: Decoded, iou: Float[Tensor, "prompt proposal"]) -> dict[str, Tensor]:
+def _iou_alone(
+    logits: Float[Tensor, "prompt proposal y x"], truth: Bool[Tensor, "prompt height width"]
+) -> dict[str, Tensor]:
+    return {"iou": mask_iou(logits, truth)}
+
+
+def _found(decoded: Decoded) -> dict[str, Tensor]:
     return {
         "sam_score": decoded.sam_score,
-        "iou": iou,
         "iou_token": decoded.iou_token,
         "mask_token": decoded.mask_token,
         "object_score": decoded.object_score,
@@ -307,7 +313,7 @@ def mask_statistics(logits: Float[Tensor, "prompt proposal y x"]) -> dict[str, T
 
 def arrays_for_heads(decoded: Decoded, kind: HeadKind) -> dict[str, np.ndarray]:
     """Arrays that heads of a kind read, a row for each prompt set; IoUs are unknown, and 0."""
-    tensors = _found(decoded, torch.zeros_like(decoded.sam_score))
+    tensors = _found(decoded) | {"iou": torch.zeros_like(decoded.sam_score)}
     if "figures" in kind.inputs:
         tensors |= mask_statistics(decoded.logits)
     return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}

@@ -149,7 +149,8 @@ def cell_bytes(cell: CellName, n_objects: int, family: str) -> tuple[int, int, i
     dims = {**fixed, **widths, "prompt": len(cell.prompts)}
     n_masks = N_PROPOSALS * len(cell.prompts) * n_objects if cell.with_masks else 0
     low, high = mask_bytes(model.mask_side_px)
-    return n_objects * object_bytes("features", dims), n_masks * low, n_masks * high
+    n_feature_bytes = n_objects * object_bytes("features", dims, view=cell.view.name)
+    return n_feature_bytes, n_masks * low, n_masks * high
 
 
 def reason_to_run(cell: CellName, params: ExtractParams, split: PreparedSplit | None) -> str:

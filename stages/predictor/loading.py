@@ -18,6 +18,7 @@ from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError
 from storage.head_files import head_file
+from storage.split.split_cells import head_version
 
 PRETRAINED: Final = {
     f"facebook/{family}-hiera-{model.replace('_', '-')}": (family, model)
@@ -114,7 +115,7 @@ def load_predictor(
     check_known("protocol", protocol, PROTOCOLS)
     expected = {
         "family": family,
-        "extract_version": str(VERSIONS["extract"]),
+        "extract_version": head_version(VERSIONS["extract"]),
         "precision": precision or file.card["precision"],
         f"weights_{model}": checkpoint(family, model).sha256 or "not listed",
         "protocol": protocol,

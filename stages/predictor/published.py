@@ -16,6 +16,7 @@ from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoints
 from storage.errors import WeightsError
 from storage.head_files.head_file import HeadFile, pack_heads
+from storage.split.split_cells import head_version
 
 HEAD_SET: Final = HeadSet("best", "best")
 """They learned the IoU of the best proposal from its tokens."""
@@ -53,7 +54,7 @@ def read_published(folder: Path, family: str) -> HeadFile:
     card = {
         "family": family,
         "precision": "fp32",
-        "extract_version": str(VERSIONS["extract"]),
+        "extract_version": head_version(VERSIONS["extract"]),
         "split": "published",
         **HEAD_SET.card,
         "first_mask_token": "0",

@@ -65,7 +65,8 @@ class PublishedShards:
         features, first = self.stores["features"], shards[0]
         size = features.shard_objects
         span = slice(first * size, (shards[-1] + 1) * size)
-        rows = {name: read_array(features, name, span) for name in shard_arrays("features")}
+        names = shard_arrays("features", features.signature)
+        rows = {name: read_array(features, name, span) for name in names}
         slices = [slice((i - first) * size, (i - first + 1) * size) for i in shards]
         return [{name: values[shard] for name, values in rows.items()} for shard in slices]
 

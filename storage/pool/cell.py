@@ -32,7 +32,7 @@ from storage.folders import put_file, put_link
 from storage.paths import POOL
 from storage.split.object_table import PreparedSplit, shard_name
 from storage.store.chunk_grid import MASK_CODE, chunk_grid, mask_file
-from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec, Value
+from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec, Value, cell_specs
 from storage.store.signature import DIGEST_CHARS, SOURCE, compare, digest, parse_signature
 from storage.store.writing import check_names, checked, create_array, writable
 
@@ -51,6 +51,12 @@ MAKER: Final = "maker"
 
 MASKS_SHA256: Final = "masks_sha256"
 """Array beside the rows: digest of the file of masks; empty for a cell without masks."""
+
+SETTINGS_DIGEST: Final = "settings_digest"
+"""Array beside the rows: digest of the settings that made them, the name of the folder.
+
+A shard's own name says nothing of its settings, and people copy files from folder to folder.
+"""
 
 DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, RuntimeError)
 """Errors of NumPy at a damaged archive; ``RuntimeError`` if it seems to be encrypted."""
@@ -109,9 +115,14 @@ class Cell:
         return parse_signature({**of_rows(self.signature), "stores": self.kinds})
 
     @cached_property
+    def settings_digest(self) -> str:
+        """Digest of its settings."""
+        return digest(self.settings)
+
+    @property
     def folder(self) -> Path:
         """Folder of all shards with the same settings, whatever their split."""
-        return self.pool / digest(self.settings)
+        return self.pool / self.settings_digest
 
     def fits(self, signature: Mapping[str, object]) -> bool:
         """Whether a published store with this signature has the rows of these settings."""
@@ -177,14 +188,18 @@ class Cell:
         Raises
         ------
         StoreError
-            If the file is missing or damaged.
+            If the file is missing, damaged, or a shard of other settings, copied here.
         """
         path = self.features_path(name)
         try:
             # Opened here because NumPy leaves a damaged file open.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 rows = {key: archive[key] for key in archive.files}
-                maker, sha256 = str(rows.pop(MAKER)), str(rows.pop(MASKS_SHA256))
+                maker, sha256, settings = (
+                    str(rows.pop(key)) for key in (MAKER, MASKS_SHA256, SETTINGS_DIGEST)
+                )
+            if settings != self.settings_digest:
+                raise StoreError(f"rows of the settings {settings}, not {self.settings_digest}")
             return ShardRows(self._checked(name, rows, ("features",)), maker, sha256)
         except DAMAGE as error:
             raise StoreError(f"{path} must be features of a shard, got {error}") from error
@@ -207,7 +222,11 @@ class Cell:
         if not settings.exists():
             put_file(settings, f"{json.dumps(self.settings, indent=1)}\n".encode())
         data = io.BytesIO()
-        origin = {MAKER: np.array(shard.maker), MASKS_SHA256: np.array(shard.masks_sha256)}
+        origin = {
+            MAKER: np.array(shard.maker),
+            MASKS_SHA256: np.array(shard.masks_sha256),
+            SETTINGS_DIGEST: np.array(self.settings_digest),
+        }
         # NumPy cannot save text of variable length.
         text = {k: np.array(v.tolist()) for k, v in shard.rows.items() if v.dtype.kind == "T"}
         np.savez(data, allow_pickle=False, **{**origin, **shard.rows, **text})
@@ -216,7 +235,8 @@ class Cell:
     def _checked(self, name: str, rows: Mapping[str, np.ndarray], kinds: Sequence[str]) -> Rows:
         """Arrays of a shard, checked against the schema and its name."""
         shard = self.split.shards[name]
-        specs = {key: spec for kind in kinds for key, spec in shard_arrays(kind).items()}
+        by_kind = [shard_arrays(kind, self.signature) for kind in kinds]
+        specs = {key: spec for arrays in by_kind for key, spec in arrays.items()}
         check_names(f"rows of shard {shard.index}", rows, set(specs))
         sizes = self._sizes | {"object": shard.stop - shard.start}
         arrays = {
@@ -259,9 +279,10 @@ def of_rows(signature: Mapping[str, object]) -> dict[str, object]:
     return entries | dict(zip(("family", "model"), source, strict=False))
 
 
-def shard_arrays(kind: str) -> dict[str, ArraySpec]:
-    """Arrays of a kind of store that are computed shard by shard."""
-    return {name: spec for name, spec in SCHEMA[kind].items() if not spec.is_constant}
+def shard_arrays(kind: str, signature: Mapping[str, object]) -> dict[str, ArraySpec]:
+    """Arrays of a cell's store of a kind that are computed shard by shard."""
+    specs = cell_specs(kind, signature["view"])
+    return {name: spec for name, spec in specs.items() if not spec.is_constant}
 
 
 def names_in(folder: Path) -> set[str]:

@@ -16,7 +16,7 @@ from storage.paths import POOL
 from storage.pool.cell import MASKS, NPZ, PUBLISHED, Cell, Rows, names_in
 from storage.store.chunk_grid import chunk_rows, mask_file
 from storage.store.opening import IMAGES, images_digest
-from storage.store.schema import SCHEMA
+from storage.store.schema import SCHEMA, cell_specs
 from storage.store.writing import create_store, writable, write_array
 
 
@@ -93,6 +93,7 @@ def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str
         cell.sizes,
         signature=cell.signature,
         coords={"object_id": split.table.object_id, "prompt": cell.signature["prompts"]},
+        optional=cell_specs(kind, cell.signature["view"]),
     )
     images = split.images_sha256
     if kind == "masks":

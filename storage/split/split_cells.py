@@ -33,7 +33,7 @@ from storage.store.opening import (
     read_array,
     read_images,
 )
-from storage.store.schema import ROWS_VERSION
+from storage.store.schema import ROWS_VERSION, SAME_TOKENS
 from storage.store.signature import compare, digest
 
 if TYPE_CHECKING:
@@ -197,8 +197,18 @@ def head_origin(signatures: Mapping[str, Mapping[str, object]]) -> dict[str, str
     shared = next(iter(signatures.values()))
     return {
         **{key: str(shared[key]) for key in EXTRACTION_KEYS},
+        "extract_version": head_version(shared["extract_version"]),
         **{f"weights_{model}": str(entries["weights"]) for model, entries in signatures.items()},
     }
+
+
+def head_version(extract_version: object) -> str:
+    """Version of ``extract`` that heads of such features name, see ``SAME_TOKENS``.
+
+    >>> head_version(9), head_version(7)
+    ('8', '7')
+    """
+    return str(SAME_TOKENS.get(extract_version, extract_version))
 
 
 def open_cells(

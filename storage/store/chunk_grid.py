@@ -7,13 +7,13 @@ from typing import Final
 
 import numpy as np
 
-from storage.store.schema import SCHEMA, ArraySpec
+from storage.store.schema import ArraySpec, cell_specs
 
 CHUNK_ROWS: Final = 1024
 """Fewest rows of a chunk: one-row chunks of tokens read 27 times slower."""
 
-MAX_ROW_CHUNKS: Final = 32
-"""Most chunks along the rows: a store of features, with 29 arrays and prompt sets, has fewer than
+MAX_ROW_CHUNKS: Final = 30
+"""Most chunks along the rows: a store of features, with 31 arrays and prompt sets, has fewer than
 1,000 files; a large split has larger chunks."""
 
 MASK_CODE: Final = "mask_code"
@@ -63,10 +63,10 @@ def chunk_rows(n_rows: int) -> int:
     return CHUNK_ROWS * max(1, -(-n_rows // (CHUNK_ROWS * MAX_ROW_CHUNKS)))
 
 
-def object_bytes(kind: str, sizes: Mapping[str, int]) -> int:
-    """Uncompressed bytes per object in one kind of store, coordinates aside."""
+def object_bytes(kind: str, sizes: Mapping[str, int], *, view: str) -> int:
+    """Uncompressed bytes per object in one kind of store of a cell, coordinates aside."""
     total = 0
-    for spec in SCHEMA[kind].values():
+    for spec in cell_specs(kind, view).values():
         if spec.dims[0] == "object" and not spec.is_coordinate:
             total += np.dtype(spec.dtype).itemsize * math.prod(sizes[d] for d in spec.dims[1:])
     return total

@@ -16,9 +16,10 @@ from pipeline.mask_statistics import (
     PIXEL_SCORES,
     REGIONS,
 )
+from pipeline.masks import CUTS
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, PROPOSAL_PAIRS, SINGLE_CLICKS
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Rises with every change of this table; part of every signature.
 
 A new entropy does not raise it: the stage ``entropy`` runs again when its code changes.
@@ -30,6 +31,10 @@ ROWS_VERSION: Final = 2
 Digests of cells contain it, so a newer version that changes no row leaves entropies and heads
 valid.
 """
+
+SAME_TOKENS: Final[Mapping[object, int]] = MappingProxyType({9: 8})
+"""By version of ``extract``, the oldest version with the same tokens, scores and statistics. Heads
+name the oldest, so a newer version that only adds arrays leaves them valid."""
 
 CODEC: Final = ZstdCodec(level=3, checksum=True)
 """Caught 20 of 20 flipped bits, where Blosc caught 13 and zstd without its checksum none."""
@@ -59,7 +64,7 @@ class ArraySpec:
     @property
     def fill_value(self) -> str | int | float:
         """Value that zarr reads for a missing chunk: NaN for floats, so that losses show."""
-        by_dtype: dict[str, str | float] = {"float32": math.nan, "str": ""}
+        by_dtype: dict[str, str | float] = {"float32": math.nan, "float64": math.nan, "str": ""}
         return by_dtype.get(self.dtype, 0)
 
 
@@ -101,6 +106,19 @@ _FEATURES: Final[Mapping[str, ArraySpec]] = {
         ("object", "prompt", "proposal"),
         "float32",
         "IoU of each proposal with the ground truth, at image resolution",
+    ),
+    "iou_at_cut": ArraySpec(
+        ("object", "prompt", "proposal", "cut"),
+        "float32",
+        "`iou` of each proposal cut at other foreground probabilities; in view `identity` only",
+        is_optional=True,
+    ),
+    "stability_score": ArraySpec(
+        ("object", "prompt", "proposal"),
+        "float32",
+        "stability score of SAM2's mask generator: IoU of each proposal cut at logits 1 and -1, at "
+        "image resolution; in view `identity` only",
+        is_optional=True,
     ),
     "iou_token": ArraySpec(
         ("object", "prompt", "channel"),
@@ -160,6 +178,14 @@ _FEATURES: Final[Mapping[str, ArraySpec]] = {
     "proposal": _PROPOSAL,
     "token": _coordinate("token", "int64", "mask token: 0 single mask, 1..3 proposals 0..2"),
     "pair": _coordinate("pair", "str", "two proposals, in decoder order"),
+    "cut": ArraySpec(
+        ("cut",),
+        "float64",
+        "foreground probability above which a pixel is in the mask; in view `identity` only",
+        chunking="whole",
+        is_coordinate=True,
+        is_optional=True,
+    ),
     "images_sha256": ArraySpec(
         ("shard",), "str", "digest of the names and bytes of the shard's images", chunking="whole"
     ),
@@ -212,7 +238,12 @@ def specs_of(kind: str, names: Container[str]) -> dict[str, ArraySpec]:
     }
 
 
-FIXED_COORDINATES: Final[Mapping[str, tuple[str, ...] | tuple[int, ...]]] = MappingProxyType(
+def cell_specs(kind: str, view: object) -> dict[str, ArraySpec]:
+    """Arrays of a cell's store of a kind: the optional ones are of the view ``identity``."""
+    return specs_of(kind, SCHEMA[kind] if view == "identity" else ())
+
+
+FIXED_COORDINATES: Final[Mapping[str, tuple[str | float, ...]]] = MappingProxyType(
     {
         "click": SINGLE_CLICKS,
         "xy": ("x", "y"),
@@ -222,6 +253,7 @@ FIXED_COORDINATES: Final[Mapping[str, tuple[str, ...] | tuple[int, ...]]] = Mapp
         "bin": tuple(range(N_BINS)),
         "proposal": tuple(range(N_PROPOSALS)),
         "token": tuple(range(N_PROPOSALS + 1)),
+        "cut": CUTS,
         "pair": tuple(f"{first}-{second}" for first, second in PROPOSAL_PAIRS),
     }
 )

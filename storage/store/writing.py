@@ -52,10 +52,11 @@ def create_store(
     optional
         Names of the store's optional arrays; other names are ignored.
     """
-    fixed = {name: values for name, values in FIXED_COORDINATES.items() if name in SCHEMA[kind]}
+    specs = specs_of(kind, optional)
+    fixed = {name: values for name, values in FIXED_COORDINATES.items() if name in specs}
     constants: dict[str, Any] = {**fixed, **coords}
     full = full_signature(signature)
-    coordinates = " ".join(name for name, spec in SCHEMA[kind].items() if spec.is_coordinate)
+    coordinates = " ".join(name for name, spec in specs.items() if spec.is_coordinate)
     attributes = {"kind": kind, "signature": full, "coordinates": coordinates}
     if kind == "masks":
         constants["probability"] = DECODE_TABLE
@@ -64,7 +65,6 @@ def create_store(
     lengths = {SCHEMA[kind][name].dims[0]: len(values) for name, values in constants.items()}
     all_sizes = {**sizes, **lengths, "shard": -(-lengths["object"] // shard_objects)}
     group = zarr.create_group(path, zarr_format=3, attributes=attributes)
-    specs = specs_of(kind, optional)
     for name, spec in specs.items():
         create_array(group, name, spec, chunk_grid(spec, all_sizes, shard_objects))
     with warnings.catch_warnings():

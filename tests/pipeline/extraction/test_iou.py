@@ -1,11 +1,13 @@
-"""IoU at the resolution of the image."""
+"""IoUs and stability scores at the resolution of the image."""
 
 import numpy as np
 import pytest
 import torch
+from sam2.utils.amg import calculate_stability_score
 from torch.nn.functional import interpolate
 
-from pipeline.extraction.iou import mask_iou
+from pipeline.extraction.iou import cut_scores, mask_iou
+from pipeline.masks import CUT, CUTS
 from tests.fixtures.official import pycocotools_iou
 
 
@@ -23,8 +25,22 @@ def draw_masks(seed: int, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Te
 @pytest.mark.parametrize("size", [(40, 64), (300, 170), (64, 64)])
 def test_iou_is_pycocotools_s_at_image_resolution(size: tuple[int, int]) -> None:
     logits, truth = draw_masks(0, size)
-    masks = interpolate(logits, size, mode="bilinear", align_corners=False) > 0
-    iou = mask_iou(logits, truth)
+    p = interpolate(logits, size, mode="bilinear", align_corners=False).sigmoid()
+    scores = cut_scores(logits, truth)
     for i in range(6):
-        expected = pycocotools_iou(masks[i].numpy(), truth[i].numpy())
-        np.testing.assert_allclose(iou[i], expected, rtol=1e-6)
+        for k, cut in enumerate(CUTS):
+            expected = pycocotools_iou((p[i] > cut).numpy(), truth[i].numpy())
+            np.testing.assert_allclose(scores["iou_at_cut"][i, :, k], expected, rtol=1e-3)
+    at_half = scores["iou_at_cut"][..., CUTS.index(CUT)]
+    assert torch.equal(scores["iou"], at_half)
+    assert torch.equal(scores["iou"], mask_iou(logits, truth))
+
+
+def test_stability_score_is_the_one_of_sam2_s_mask_generator() -> None:
+    logits, truth = draw_masks(0, (300, 170))
+    logits[0, 0] = -1.5  # no pixel above -1, where the generator divides 0 by 0
+    full = interpolate(logits, (300, 170), mode="bilinear", align_corners=False)
+    expected = calculate_stability_score(full, 0.0, 1.0).nan_to_num(0)
+    torch.testing.assert_close(
+        cut_scores(logits, truth)["stability_score"], expected, rtol=1e-4, atol=0
+    )

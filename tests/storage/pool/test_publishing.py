@@ -5,6 +5,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +50,7 @@ def write_at_once(root: Path, cell: Cell) -> None:
             {dim: cell.sizes[dim] for dim in dims},
             signature=cell.signature,
             coords={"object_id": split.table.object_id, "prompt": cell.signature["prompts"]},
+            optional=SCHEMA[kind],
         )
         for name, spec in SCHEMA[kind].items():
             if name in parts[0]:
@@ -104,6 +106,23 @@ def test_objects_that_are_alike_share_a_shard(tmp_path: Path) -> None:
     publish_whole(tmp_path, cell)
     write_at_once(tmp_path / "at_once", cell)
     assert outputs(tmp_path) == outputs(tmp_path / "at_once")
+
+
+@pytest.mark.parametrize("changes", [{"model": "large"}, {"precision": "bf16"}], ids=str)
+def test_another_cells_shard_under_the_same_name_is_not_published(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    cell, other = cell_of(tmp_path), cell_of(tmp_path, **changes)
+    fill(cell)
+    fill(other)
+    for file in other.folder.glob(f"{NAMES[1]}*"):
+        shutil.copy(file, cell.folder)
+    faults = compare_shards(cell).faults
+    assert list(faults) == [NAMES[1]]
+    assert faults[NAMES[1]] == (
+        f"{cell.features_path(NAMES[1])} must be features of a shard, got rows of the settings "
+        f"{other.folder.name}, not {cell.folder.name}"
+    )
 
 
 def test_only_the_shard_of_a_changed_image_is_computed(tmp_path: Path) -> None:

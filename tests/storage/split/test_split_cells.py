@@ -17,6 +17,7 @@ from storage.split.mask_blocks import BLOCK_BYTES, block_objects, object_runs, r
 from storage.split.object_table import write_objects
 from storage.split.split_cells import SplitCells
 from storage.store.opening import images_digest
+from storage.store.schema import SCHEMA_VERSION
 from storage.store.signature import digest
 from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.earlier_store import as_extract_7
@@ -109,7 +110,7 @@ def test_the_signature_is_of_all_cells() -> None:
 def test_digests_are_those_of_schema_2_whose_entropies_and_heads_name_them() -> None:
     cell = open_split().by_name["large", "vflip"]
     own = {"schema_version": 2, "images_digest": images_digest(cell.images_sha256)}
-    assert cell.signature["schema_version"] == 3
+    assert cell.signature["schema_version"] == SCHEMA_VERSION
     assert cell.content_digest == digest({**cell.signature, **own})
 
 

@@ -46,7 +46,7 @@ def test_the_manifest_is_checked_with_any_sha256(made: Path, kind: str) -> None:
     assert files - manifest["files"].keys() == {"manifest/zarr.json"}
 
 
-DTYPES = {"float32": "<f4", "int64": "<i8", "int32": "<i4", "uint8": "|u1"}
+DTYPES = {"float32": "<f4", "float64": "<f8", "int64": "<i8", "int32": "<i4", "uint8": "|u1"}
 
 
 def texts_of(data: bytes) -> np.ndarray:

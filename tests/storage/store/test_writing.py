@@ -9,7 +9,7 @@ from zarr.errors import ZarrUserWarning
 import storage
 from storage.errors import StoreError
 from storage.store import writing
-from storage.store.schema import SCHEMA
+from storage.store.schema import SCHEMA, SCHEMA_VERSION
 from storage.store.writing import create_store, write_store
 
 N_OBJECTS = 6
@@ -95,5 +95,5 @@ def test_the_signature_stands_before_any_array(
     with pytest.raises(KeyboardInterrupt):
         create_store(tmp_path, "masks", sizes, signature={"shard_objects": 4}, coords=coords)
     group = zarr.open_group(tmp_path, mode="r")
-    assert group.attrs["signature"] == {"schema_version": 3, "shard_objects": 4}
+    assert group.attrs["signature"] == {"schema_version": SCHEMA_VERSION, "shard_objects": 4}
     assert not list(group.members())
