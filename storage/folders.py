@@ -21,6 +21,12 @@ from uuid import uuid4
 SUFFIX: Final = ".partial"
 """Suffix of unfinished files and folders; DVC and git ignore them."""
 
+MARK: Final = f".begun{SUFFIX}"
+"""Suffix of the file that marks a file as being written; it holds the tag of the process.
+
+Its name follows from the file's, so that no folder is listed to find it.
+"""
+
 BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 NAMESPACE: Final = Path("/proc/self/ns/pid")
 """Where Linux names the boot, and the namespace in which process numbers are unique."""
@@ -173,31 +179,46 @@ def put_link(source: Path, target: Path) -> None:
         link_or_copy(source, partial)
 
 
-def begin_file(path: Path) -> Path:
-    """Mark a file as being written, by an empty file beside it.
+def begin_file(path: Path) -> Path | None:
+    """Mark a file as being written, unless another process that lives has marked it.
 
     Returns
     -------
-    The empty file, which the caller removes in the end.
+    The mark, a file beside ``path`` that the caller removes in the end.
     """
-    partial = _partial(path)
+    if is_begun(path):
+        return None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mark = _mark(path)
     with named_disk_errors(path):
-        partial.touch()
-    return partial
+        mark.write_text(new_tag(), "utf-8")
+    return mark
+
+
+def is_begun(path: Path) -> bool:
+    """Whether a file is marked by a process of this machine that lives, or of another machine."""
+    try:
+        return not is_left(_mark(path).read_text("utf-8"))
+    except FileNotFoundError:
+        return False
 
 
 def begun_files(folder: Path) -> set[str]:
-    """Names of files that others are writing in a folder; removes marks of dead processes."""
+    """Names of files that are being written in a folder; removes leftovers of dead processes."""
     begun = set()
     with suppress(FileNotFoundError):
-        for entry in os.scandir(folder):
-            if not entry.name.startswith(".") or not entry.name.endswith(SUFFIX):
-                continue
-            if is_left(entry.name):
-                Path(entry).unlink(missing_ok=True)
-            else:
-                begun.add(entry.name[1:].rsplit(".", 2)[0])
+        for path in folder.glob(f".*{SUFFIX}"):
+            is_mark = path.name.endswith(MARK)
+            with suppress(FileNotFoundError):  # its process has ended meanwhile
+                if is_left(path.read_text("utf-8") if is_mark else path.name):
+                    path.unlink()
+                else:
+                    begun.add(path.name[1:].rsplit(".", 2)[0])
     return begun
+
+
+def _mark(path: Path) -> Path:
+    return path.with_name(f".{path.name}{MARK}")
 
 
 def _leftovers(path: Path) -> list[Path]:

@@ -1,21 +1,20 @@
 """docs/cluster.md: whatever happens to those who fill the demo's cells, the bytes are inline's."""
 
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from storage.folders import SUFFIX
+from storage.folders import MARK, SUFFIX, TAG
 from storage.pool.cell import NPZ
 from tests.fixtures import project_copy
 from tests.fixtures.dask_daemons import running_dask
@@ -89,10 +88,13 @@ class Worker:
 
 
 def workers(root: Path) -> list[Worker]:
-    """Who is at shards, by the names of the empty files that show it."""
-    begun = re.compile(rf"\.([0-9a-f]{{64}}){NPZ}\.[0-9a-f]{{8}}-(\d+)-[0-9a-f]{{8}}{SUFFIX}")
-    found = (begun.fullmatch(path.name) for path in root.glob(f"{POOL}/.*{SUFFIX}"))
-    return [Worker(int(name[2]), name[1]) for name in found if name]
+    """Processes that compute shards, by the marks of the shards."""
+    found = []
+    for mark in root.glob(f"{POOL}/.*{NPZ}{MARK}"):
+        with suppress(FileNotFoundError):  # the shard is done meanwhile
+            if tag := TAG.fullmatch(mark.read_text()):
+                found.append(Worker(int(tag[2]), mark.name[1:].partition(".")[0]))
+    return found
 
 
 def worker_at_work(root: Path, gone: Collection[int]) -> Worker:

@@ -199,10 +199,6 @@ def _missing(
     if device != "auto":
         present["device"] = device
     identity = {"stores": list(cell.outputs), "model": present["model"], "view": cell.view.name}
-    others = {
-        compare(in_pool, present) or ""
-        for in_pool in settings_of(split.names)
-        if not compare(in_pool, identity)
-    }
+    others = {compare(old, present) or "" for old in settings_of(split.names, identity)}
     changes = min(others - {""}, default="")
     return f"{MISSING}, done under other settings ({changes})" if changes else MISSING

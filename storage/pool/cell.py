@@ -290,13 +290,18 @@ def names_in(folder: Path) -> set[str]:
     return {path.stem for path in folder.glob(f"*{NPZ}")}
 
 
-def settings_of(names: Collection[str], pool: Path = POOL) -> Iterator[dict[str, Any]]:
-    """Readable settings under which some of these shards exist.
+def settings_of(
+    names: Collection[str], entries: Mapping[str, object], pool: Path = POOL
+) -> Iterator[dict[str, Any]]:
+    """Readable settings with these entries under which some of these shards exist.
 
     They serve messages alone: no shard is found by them.
     """
     for path in sorted(pool.glob(f"*/{SETTINGS}")):
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, RecursionError):
             settings = json.loads(path.read_bytes())
-            if isinstance(settings, dict) and not names_in(path.parent).isdisjoint(names):
+            if not isinstance(settings, dict) or compare(settings, entries) is not None:
+                continue
+            # Not listed: a folder has the shards of all splits.
+            if any((path.parent / f"{name}{NPZ}").exists() for name in names):
                 yield settings

@@ -15,6 +15,7 @@ from storage import folders
 from storage.folders import (
     begin_file,
     begun_files,
+    is_begun,
     is_left,
     link_or_copy,
     new_tag,
@@ -241,18 +242,31 @@ def test_a_passing_folder_goes_with_its_block_and_what_a_kill_left_with_the_next
     assert list(path.parent.iterdir()) == [others]
 
 
-def test_files_that_are_begun_show_to_others_those_of_the_dead_go(tmp_path: Path) -> None:
-    assert begun_files(tmp_path / "absent") == set()
-    begun = begin_file(tmp_path / "below" / "one.npz")
-    left = tmp_path / "below" / f".two.npz.{dead_tag()}.partial"
-    for file in (left, tmp_path / "below" / "three.npz"):
+def test_marks_of_begun_files_show_to_others_and_leftovers_of_dead_processes_go(
+    tmp_path: Path,
+) -> None:
+    below = tmp_path / "below"
+    assert begun_files(below) == set()
+    assert not is_begun(below / "one.npz")
+    marks = [begin_file(below / f"{name}.npz") for name in ("one", "two")]
+    assert begin_file(below / "one.npz") is None, "it is marked already"
+    mark, of_dead = (mark for mark in marks if mark)
+    of_dead.write_text(dead_tag())
+    leftover = below / f".three.npz.{dead_tag()}.partial"
+    for file in (leftover, below / "four.npz"):
         file.touch()
-    assert begun_files(tmp_path / "below") == {"one.npz"}
-    assert not left.exists()
-    assert begun.stat().st_size == 0
-    begun.unlink()
-    assert begun_files(tmp_path / "below") == set()
-    assert [file.name for file in (tmp_path / "below").iterdir()] == ["three.npz"]
+    assert [is_begun(below / f"{name}.npz") for name in ("one", "two", "four")] == [
+        True,
+        False,
+        False,
+    ]
+    assert begun_files(below) == {"one.npz"}
+    assert not leftover.exists()
+    mark.unlink()
+    assert begun_files(below) == set()
+    assert [file.name for file in below.iterdir()] == ["four.npz"]
+    of_dead.write_text(dead_tag())
+    assert begin_file(below / "two.npz") == of_dead
 
 
 @pytest.mark.parametrize(("has_links", "kept"), [(True, b"first"), (False, b"second")])

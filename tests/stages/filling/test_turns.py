@@ -1,5 +1,6 @@
 """Whose turn a shard is, where several processes fill a cell and none of them asks another."""
 
+import os
 import random
 from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
@@ -11,9 +12,9 @@ import pytest
 from stages.filling.job import _Turns
 from stages.program.progress import Count, progress
 from storage.folders import begin_file, begun_files
-from storage.pool.cell import Cell
+from storage.pool.cell import Cell, settings_of
 from tests.fixtures.dead_process import dead_tag
-from tests.fixtures.made_up_cell import cell_of, split_of
+from tests.fixtures.made_up_cell import cell_of, rows_of, split_of
 
 N_SHARDS = 100
 MAX_TWICE = 5
@@ -93,14 +94,15 @@ def test_what_another_process_has_begun_comes_last_and_what_a_dead_one_left_does
 ) -> None:
     cell = shards_of(tmp_path)
     mine, others, left, there = cell.split.names[:4]
-    begun = begin_file(cell.features_path(others))
-    dead = begun.with_name(f".{left}.npz.{dead_tag()}.partial")
-    dead.touch()
+    begin_file(cell.features_path(others))
+    mark = begin_file(cell.features_path(left))
+    assert mark is not None
+    mark.write_text(dead_tag())
     cell.features_path(there).touch()
     with _Turns(cell, (mine, others, left, there), count) as turns:
         assert {shard.index for shard in turns.shards()} == {0, 2}
-        assert not dead.exists()
-        assert turns.left == [others], "first, the caller does what is its own"
+        assert f"-{os.getpid()}-" in mark.read_text()
+        assert [*turns.left] == [others], "first, the caller does what is its own"
         assert [shard.index for shard in turns.shards()] == [1]
         assert not turns.left
     assert begun_files(cell.folder) == {f"{others}.npz"}, "it is for the other one to end"
@@ -117,3 +119,29 @@ def test_an_error_shows_no_shard_as_begun(tmp_path: Path, count: Count) -> None:
     assert len(begun_files(cell.folder)) == 2
     turns.__exit__(MemoryError)
     assert not begun_files(cell.folder)
+
+
+def test_no_folder_is_listed_before_a_shard(
+    tmp_path: Path, count: Count, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = shards_of(tmp_path)
+    cell.put(cell.split.names[0], rows_of(0, cell.split), maker="a processor")
+    listed: list[Path] = []
+    glob = Path.glob
+
+    def spy(path: Path, pattern: str) -> Iterator[Path]:
+        listed.append(path)
+        return glob(path, pattern)
+
+    monkeypatch.setattr(Path, "glob", spy)
+    with _Turns(cell, cell.split.names, count) as turns:
+        assert len([*turns.shards()]) == N_SHARDS - 1
+    assert len(listed) == 2, "for shards that exist, and for leftovers, once"
+    for name in cell.split.names[:2]:
+        with _Turns(cell, (name,), count) as turns:
+            list(turns.shards())
+    entries = {"model": "tiny", "stores": list(cell.kinds)}
+    (tmp_path / "pool/other").mkdir()
+    assert [*settings_of(cell.split.names, entries, cell.pool)] == [cell.settings]
+    assert not [*settings_of(cell.split.names[1:], entries, cell.pool)]
+    assert listed[2:] == [cell.pool] * 2

@@ -243,10 +243,10 @@ def test_settings_are_found_by_the_shards_that_they_have(tmp_path: Path) -> None
     fill(cell)
     other.put(NAMES[1], rows_of(1), maker=MAKER)
     both = [one.settings for one in sorted((cell, other), key=lambda one: one.folder)]
-    assert list(settings_of(NAMES, cell.pool)) == both
-    assert list(settings_of(NAMES[:1], cell.pool)) == [cell.settings]
-    assert list(settings_of(["of other inputs"], cell.pool)) == []
+    assert list(settings_of(NAMES, {}, cell.pool)) == both
+    assert list(settings_of(NAMES[:1], {}, cell.pool)) == [cell.settings]
+    assert list(settings_of(["of other inputs"], {}, cell.pool)) == []
     for text in ("{", "[]"):
         (other.folder / "settings.json").write_text(text)
-        assert list(settings_of(NAMES, cell.pool)) == [cell.settings]
+        assert list(settings_of(NAMES, {}, cell.pool)) == [cell.settings]
     assert other.lacking() == [NAMES[0], NAMES[2]], "which keeps no shard from use"

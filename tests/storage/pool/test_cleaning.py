@@ -86,6 +86,7 @@ def test_what_the_dead_left_goes_what_the_living_make_stays(
     left = features.with_name(f".{features.name}.{dead_tag()}.partial")
     left.touch()
     begun = begin_file(features)
+    assert begun is not None
     assert clean({}, cell.pool).n_bytes == 0
     assert masks.exists()
     assert begun.exists()
