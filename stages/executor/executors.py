@@ -1,5 +1,9 @@
-"""Chooses who runs tasks: this process, threads of it, or workers of Dask; a ``map`` by these."""
+"""Tasks, and executors that run them: this process, its threads, or workers of Dask.
 
+A function is applied to many items by the same executors, see ``map_by``.
+"""
+
+import hashlib
 import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,12 +36,12 @@ N_NAMED: Final = 20
 class Task(Generic[T]):
     """A call that depends on no other and can run anywhere.
 
-    Its function lies at the top of a module and its arguments can be pickled, for it may run in
-    another process, on another machine, or twice; its result is small, for it travels back.
+    Its function lies at the top of a module and its arguments can be pickled: it may run in another
+    process, on another machine, or twice. Its result is small, for it travels back.
     """
 
     name: str
-    """As messages call it."""
+    """What messages call the task."""
     function: Callable[..., T]
     arguments: tuple[Any, ...] = ()
 
@@ -74,7 +78,7 @@ def results_of(
     tasks: Sequence[Task[T]],
     on_result: Callable[[Task[T], T], None] = lambda _task, _result: None,
 ) -> list[T]:
-    """Results of tasks whose names differ, in their order.
+    """Results of tasks, whose names differ, in the order of the tasks.
 
     Parameters
     ----------
@@ -84,18 +88,19 @@ def results_of(
     Raises
     ------
     DataError
-        If tasks failed, naming them, each with its reason; of a single one, its own error.
+        If several tasks failed, naming each with its reason. The error of a single failed task is
+        raised as it is.
     BaseException
         An error of a task that no user can fix, with its traceback.
     """
     results: dict[str, T] = {}
     failures = []
-    for ended in run(tasks):
-        if isinstance(ended, Failure):
-            failures.append(ended)
+    for outcome in run(tasks):
+        if isinstance(outcome, Failure):
+            failures.append(outcome)
         else:
-            on_result(ended.task, ended.result)
-            results[ended.task.name] = ended.result
+            on_result(outcome.task, outcome.result)
+            results[outcome.task.name] = outcome.result
     for failure in failures:
         if len(failures) == 1 or not isinstance(failure.error, REPORTED):
             raise failure.error
@@ -114,9 +119,9 @@ def executor_of(
     Parameters
     ----------
     n_threads
-        Tasks at a time if the settings say ``inline``. A single one runs in the calling thread.
+        Tasks at a time if the settings say ``inline``; 1 is the calling thread.
     uses_gpu
-        Whether a machine can take as many tasks as it has GPUs, not as it has processors.
+        Whether a machine takes as many tasks as it has GPUs, not as it has processors.
 
     Raises
     ------
@@ -134,15 +139,15 @@ def executor_of(
 
 
 def run_here(tasks: Iterable[Task[T]], *, n_threads: int) -> Iterator[Done[T] | Failure]:
-    """Run tasks in threads of this process; a single one is the calling thread.
+    """Run tasks in threads of this process, with 1 in the calling thread.
 
-    What fails here would fail here again: nothing is tried twice. An error that no user can fix
-    ends all.
+    A failed task is not tried again: it would fail again here. An error that no user can fix ends
+    all tasks.
     """
-    return map(_ended, tasks) if n_threads == 1 else in_threads(_ended, tasks, n_threads)
+    return map(_outcome, tasks) if n_threads == 1 else in_threads(_outcome, tasks, n_threads)
 
 
-def _ended(task: Task[T]) -> Done[T] | Failure:
+def _outcome(task: Task[T]) -> Done[T] | Failure:
     try:
         return Done(task, task.run())
     except REPORTED as error:
@@ -153,12 +158,12 @@ def _ended(task: Task[T]) -> Done[T] | Failure:
 def map_by(params: ExecutorParams, name: str) -> Iterator[Each]:
     """A ``map`` by threads of this process, or by workers, which end with the block.
 
-    Threads do for compiled code that releases the GIL.
+    Threads are enough for compiled code that releases the GIL.
 
     Parameters
     ----------
     name
-        Of an item, as messages call it.
+        What messages call an item.
 
     Raises
     ------
@@ -170,7 +175,7 @@ def map_by(params: ExecutorParams, name: str) -> Iterator[Each]:
     if params.kind == "inline":
         yield in_threads
         return
-    # In the project, where all workers see it, and private: workers execute what it holds.
+    # In the project, where all workers see it, and private: workers execute the function in it.
     with passing_folder(WORK / "each") as folder, executor_of(params) as run:
         yield partial(_by_workers, run, folder.resolve(), name)
 
@@ -178,22 +183,46 @@ def map_by(params: ExecutorParams, name: str) -> Iterator[Each]:
 def _by_workers(
     run: Run, folder: Path, name: str, work: Callable[[T], R], items: Iterable[T]
 ) -> list[R]:
-    # A file that each reads once: the work may hold more data than all items.
-    path = folder / f"{uuid4().hex}.pickle"
-    path.write_bytes(pickle.dumps(work))
-    tasks = [Task(f"{name} {i}", _do, (str(path), item)) for i, item in enumerate(items, 1)]
+    # A file that each process reads once: the function may hold more data than all items.
+    path, pickled = folder / f"{uuid4().hex}.pickle", pickle.dumps(work)
+    path.write_bytes(pickled)
+    source = str(path), hashlib.sha256(pickled).hexdigest()
+    tasks = [Task(f"{name} {i}", _apply, (*source, item)) for i, item in enumerate(items, 1)]
     return results_of(run, tasks)
+
+
+def _apply(path: str, sha256: str, item: object) -> Any:  # noqa: ANN401 - the function's result
+    return _unpickled(path, sha256)(item)
+
+
+@lru_cache(maxsize=1)  # read once per process, not once per item
+def _unpickled(path: str, sha256: str) -> Callable[[Any], Any]:
+    """The function in a file.
+
+    Unpickling runs what the file says. The digest came with the task from the driver: on a shared
+    disk, an owner and a mode would say less, and NFS shows other owners to root.
+
+    Raises
+    ------
+    DataError
+        If another file is there.
+    """
+    pickled = Path(path).read_bytes()
+    if hashlib.sha256(pickled).hexdigest() != sha256:
+        raise DataError(f"{path} must be as the stage wrote it, got another file")
+    work: Callable[[Any], Any] = pickle.loads(pickled)  # noqa: S301 - the driver's own
+    return work
 
 
 def in_threads(
     work: Callable[[T], R], items: Iterable[T], n_threads: int | None = None
 ) -> Iterator[R]:
-    """Do the same work for each item, some at once; results come in their order.
+    """Apply a function to items in threads; results come in the order of the items.
 
     Parameters
     ----------
     n_threads
-        By default, one for each core.
+        By default, a thread per core.
     """
     # Not joblib's: it warns when ended early.
     pool = ThreadPoolExecutor(n_threads or len(os.sched_getaffinity(0)))
@@ -201,13 +230,3 @@ def in_threads(
         yield from pool.map(work, items)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # nobody waits if the block ends early
-
-
-def _do(path: str, item: object) -> Any:  # noqa: ANN401 - what the work gives
-    return _work(path)(item)
-
-
-@lru_cache(maxsize=1)  # read once per process, not once per item
-def _work(path: str) -> Callable[[Any], Any]:
-    work: Callable[[Any], Any] = pickle.loads(Path(path).read_bytes())  # noqa: S301 - our own
-    return work

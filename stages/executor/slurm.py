@@ -17,6 +17,7 @@ from stages.executor.local import NO_DASHBOARD, THREADS
 from stages.executor.watch import TIMEOUT_S
 from stages.settings.blocks import SlurmParams
 from stages.settings.parsing import ParamsError
+from storage.errors import listed
 
 LOGS: Final = Path("logs", "slurm")
 """Output of the jobs and, while they run, the keys that admit them."""
@@ -33,12 +34,12 @@ HELD: Final = "launch failed requeued held"
 
 @contextmanager
 def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
-    """Jobs that take one task at a time; one that ends is replaced.
+    """Jobs that take one task at a time; a job that ends is replaced.
 
     Raises
     ------
     ParamsError
-        If SLURM is not there, or refuses such a job; or if this host has no such interface.
+        If SLURM is not there or refuses the job script, or if this host lacks the interface.
     """
     if shutil.which("sbatch") is None:
         raise ParamsError("executor.kind slurm must find sbatch on the PATH, got none")
@@ -61,17 +62,21 @@ def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
 class Jobs:
     """Watches for jobs that never become workers; Dask would wait for them forever.
 
-    SLURM forgets those that are cancelled while they wait, and some when its controller is killed;
-    it takes none meanwhile; it holds those that a node failed to launch; others end before they are
-    workers, for want of a library, say.
+    SLURM forgets jobs that are cancelled while they wait, and some jobs when its controller is
+    killed; it takes no job meanwhile; it holds a job that a node failed to launch; other jobs end
+    before they are workers, for want of a library, say.
     """
 
     def __init__(self, cluster: SLURMCluster) -> None:
         self._cluster = cluster
         self._n_fruitless = 0
 
-    def look(self, n_workers: int) -> None:
-        """Submit others if there is no worker and SLURM has no job that may become one.
+    def look(self, n_workers: int) -> str:
+        """Submit other jobs if there is no worker and SLURM has no job that may become one.
+
+        Returns
+        -------
+        For a message: the jobs that are no workers yet, with SLURM's reasons.
 
         Raises
         ------
@@ -80,11 +85,14 @@ class Jobs:
         """
         if n_workers:
             self._n_fruitless = 0
-            return
-        jobs = {job.job_id for job in list(self._cluster.workers.values())}
-        queued = queued_jobs()
-        if not jobs or queued is None or jobs & queued:
-            return
+            return ""
+        submitted = {job.job_id for job in list(self._cluster.workers.values())}
+        reasons = reasons_of_jobs()
+        if reasons is None:
+            return ", squeue does not answer"
+        waiting = [f"job {job} ({reasons[job]})" for job in submitted if job in reasons]
+        if waiting or not submitted:
+            return f": {listed(sorted(waiting))}" if waiting else ""
         self._n_fruitless += 1
         if self._n_fruitless == N_FRUITLESS:
             raise ConnectionError(
@@ -93,10 +101,14 @@ class Jobs:
             )
         print("note: no job of SLURM is left; others take their places", file=sys.stderr)
         self._cluster.scale(0)  # type: ignore[no-untyped-call]  # until `adapt` asks for some again
+        return ""
 
 
-def queued_jobs() -> set[str] | None:
-    """The user's jobs that run or may yet, as far as SLURM answers."""
+def reasons_of_jobs() -> dict[str, str] | None:
+    """Why each job of the user is no worker yet, by its number; None if SLURM does not answer.
+
+    Held jobs, which never run, are left out.
+    """
     command = ["squeue", "--me", "--noheader", "--format=%i %r"]
     try:
         answer = subprocess.run(
@@ -105,11 +117,12 @@ def queued_jobs() -> set[str] | None:
     except subprocess.SubprocessError:  # its controller is gone, say
         return None
     rows = [line.strip().partition(" ") for line in answer.stdout.splitlines()]
-    return {job for job, _, why in rows if why != HELD}
+    # A job that runs has no reason to wait.
+    return {job: "starts" if why == "None" else why for job, _, why in rows if why != HELD}
 
 
 def _new_cluster(params: SlurmParams) -> SLURMCluster:
-    """A scheduler in this process, which has no job yet."""
+    """A scheduler in this process, without jobs."""
     gpus = [f"--gres=gpu:{params.gpus}"] if params.gpus else []
     leave = ["--requeue", "--open-mode=append", f"--signal=B:USR1@{LEAVE_S}"]
     return SLURMCluster(
@@ -137,10 +150,10 @@ def _new_cluster(params: SlurmParams) -> SLURMCluster:
 
 
 def _check_accepted(script: str) -> None:
-    """Submit a test-only job, so that SLURM's refusal shows at once."""
+    """Have SLURM test the job script, so that its refusal shows at once."""
     answer = subprocess.run(
         ["sbatch", "--test-only"], input=script, capture_output=True, text=True, check=False
     )
     if answer.returncode:
-        said = " ".join(answer.stderr.split()) or f"status {answer.returncode}"
-        raise ParamsError(f"executor.slurm must be settings that SLURM accepts, got {said!r}")
+        refusal = " ".join(answer.stderr.split()) or f"status {answer.returncode}"
+        raise ParamsError(f"executor.slurm must be settings that SLURM accepts, got {refusal!r}")

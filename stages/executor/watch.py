@@ -3,15 +3,18 @@
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final
 
+from dask import config
 from distributed import Client
 
 TIMEOUT_S: Final = 10
 """How long a scheduler may take to answer."""
+
+LOOK_S: Final = 5.0
+"""Time between two looks at the workers."""
 
 SILENT_S: Final = 30.0
 """How long a worker may be silent; it sends a heartbeat every few seconds."""
@@ -19,77 +22,96 @@ SILENT_S: Final = 30.0
 NOTE_S: Final = 30.0
 """Time between two notes about workers that do not come."""
 
-REFUSED_S: Final = 60.0
-"""How long a worker in another folder gets no task; its files may just be late."""
-
-
-class Workers(NamedTuple):
-    """The workers of a scheduler, by their addresses."""
-
-    free: list[str]
-    """Those that can be given tasks."""
-    silent: list[str]
-    elsewhere: list[str]
-
-
-@dataclass(frozen=True)
-class Elsewhere:
-    """Result of a worker that does not see the driver's files and has not begun the task."""
-
-    worker: str
-    folder: str
+TTL: Final = "distributed.scheduler.worker-ttl"
+"""Setting of a scheduler: how long it waits for a heartbeat before others do a worker's task."""
 
 
 class Watch:
-    """Watches the workers, and says when one is unusable or none is there."""
+    """Watches a scheduler's workers, and says when one is unusable or none is there.
 
-    def __init__(self, client: Client, kind: str, look_for: Callable[[int], None]) -> None:
-        self.client = client
+    Parameters
+    ----------
+    kind
+        The executor's kind, for messages.
+    mark
+        The resource of workers that see the driver's files, and the metric in which each worker
+        tells its folder.
+    look_for
+        Looks after the jobs of workers, given the number of usable workers; says what it waits for.
+    """
+
+    def __init__(
+        self, client: Client, *, kind: str, mark: str, look_for: Callable[[int], str]
+    ) -> None:
+        self._client = client
         self._kind = kind
+        self._mark = mark
         self._look_for = look_for
-        self._signs: dict[str, tuple[float, float]] = {}  # the scheduler's clock, then ours
-        self._refused: dict[str, float] = {}
+        self._looked = self._waited_since = -inf
+        self._n_usable = 0
+        self._heartbeats: dict[str, tuple[float, float]] = {}  # the scheduler's clock, then ours
         self._named: set[str] = set()
-        self._since = -inf
 
-    def look(self) -> Workers:
-        """The workers as they are now; none if the scheduler does not answer."""
+    def n_usable(self) -> int:
+        """Workers that see the driver's files, by a look that is at most ``LOOK_S`` old.
+
+        0 if the scheduler does not answer. A silent worker counts until the scheduler drops it.
+        """
         now = time.monotonic()
-        try:
-            identity = self.client.scheduler.identity  # type: ignore[union-attr]
-            found = self.client.sync(identity, n_workers=-1, callback_timeout=TIMEOUT_S)["workers"]  # type: ignore[no-untyped-call]
-        except OSError:  # one that is gone ends the tasks: they tell
-            found = {}
-        for address, worker in found.items():
-            if self._signs.get(address, (None,))[0] != worker["last_seen"]:
-                self._signs[address] = worker["last_seen"], now
-        silent = [one for one in found if now - self._signs[one][1] > SILENT_S]
-        for one in silent:
-            self._name(
-                one,
-                f"workers must answer within {SILENT_S:.0f} s, got nothing from {one}, which is "
-                "stopped perhaps, or its disk; others do what it has in hand",
-            )
-        elsewhere = [one for one in found if now - self._refused.get(one, -inf) < REFUSED_S]
-        free = [one for one in found if one not in {*silent, *elsewhere}]
-        if not free and now - self._since >= NOTE_S:
-            print(f"note: waiting for workers of {self._kind}", file=sys.stderr)
-            self._since = now
-        elif free:
-            self._since = now
-        self._look_for(len(free))
-        return Workers(free, silent, elsewhere)
+        if now - self._looked >= LOOK_S:
+            self._looked = now
+            workers = self._workers()
+            for address, worker in workers.items():
+                self._check_heartbeat(address, worker["last_seen"], now)
+            usable = [each for each in workers if self._mark in workers[each]["resources"]]
+            for address in workers.keys() - usable:
+                self._check_folder(address, workers[address]["metrics"].get(self._mark))
+            self._n_usable = len(usable)
+            self._note_wait(self._look_for(self._n_usable), now)
+        return self._n_usable
 
-    def refuse(self, where: Elsewhere) -> None:
-        """Give a worker no task for a while."""
-        self._refused[where.worker] = time.monotonic()
-        self._name(
-            where.worker,
-            f"workers must start in {Path.cwd()}, got {where.worker} in {where.folder}",
-        )
+    def _workers(self) -> dict[str, Any]:
+        try:
+            identity = self._client.scheduler.identity  # type: ignore[union-attr]
+            answer = self._client.sync(identity, n_workers=-1, callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
+        except OSError:  # a scheduler that is gone ends the tasks, and they tell
+            return {}
+        return dict(answer["workers"])
+
+    def _check_heartbeat(self, address: str, heartbeat: float, now: float) -> None:
+        if self._heartbeats.get(address, (None,))[0] != heartbeat:
+            self._heartbeats[address] = heartbeat, now
+        elif now - self._heartbeats[address][1] > SILENT_S and address not in self._named:
+            self._name(
+                address,
+                f"workers must answer within {SILENT_S:.0f} s, got nothing from {address}, which "
+                f"is stopped perhaps, or its disk; {self._end_of_wait()}",
+            )
+
+    def _end_of_wait(self) -> str:
+        """When others begin the task of a silent worker, by the setting of its scheduler.
+
+        The scheduler's process need not have this project: it is asked for a function of Dask's.
+        """
+        ttl = self._client.run_on_scheduler(config.get, TTL)  # type: ignore[no-untyped-call]
+        if ttl is None:
+            return f"end it, so that others do its task: its scheduler has no {TTL}"
+        return f"others do its task within twice its scheduler's {TTL}, {ttl}"
+
+    def _check_folder(self, address: str, folder: str | None) -> None:
+        if folder is not None:  # else it has not looked yet
+            rule = "start in" if folder != str(Path.cwd()) else "see the files of"
+            self._name(address, f"workers must {rule} {Path.cwd()}, got {address} in {folder}")
 
     def _name(self, worker: str, why: str) -> None:
-        """Say once what is wrong with a worker."""
+        """Say once why a worker is unusable."""
         if worker not in self._named:
             print(f"note: {why}", file=sys.stderr)
         self._named.add(worker)
+
+    def _note_wait(self, jobs: str, now: float) -> None:
+        if self._n_usable:
+            self._waited_since = now
+        elif now - self._waited_since >= NOTE_S:
+            print(f"note: waiting for workers of {self._kind}{jobs}", file=sys.stderr)
+            self._waited_since = now

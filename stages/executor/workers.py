@@ -1,16 +1,18 @@
-"""Dask's executors: processes of this machine, workers of a scheduler, or jobs of SLURM."""
+"""Dask's executors: processes of this machine, workers of a scheduler, or jobs of SLURM.
+
+Dask hands out the tasks, tries them again, and gives up workers that die or fall silent. A worker
+takes tasks once it has seen a folder of the driver: relative paths are its own.
+"""
 
 import asyncio
 import logging
 import os
 import signal
-import time
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -21,16 +23,17 @@ from distributed import (
     Client,
     Future,
     KilledWorker,
+    Security,
     Status,
     Worker,
     WorkerPlugin,
-    get_worker,
+    rpc,
     wait,
 )
 
 from stages.executor.executors import N_TRIES, Done, Failure, Run, Task
 from stages.executor.local import SILENT, VISIBLE, gpus_here, local_cluster
-from stages.executor.watch import TIMEOUT_S, Elsewhere, Watch, Workers
+from stages.executor.watch import LOOK_S, TIMEOUT_S, TTL, Watch
 from stages.settings.blocks import ExecutorParams
 from storage.errors import DataError
 from storage.folders import passing_folder
@@ -38,17 +41,13 @@ from storage.paths import WORK
 
 T = TypeVar("T")
 
-LOOK_S: Final = 5.0
-"""Longest time between two looks at the workers."""
-
 CONFIG: Final = MappingProxyType(
     {
         # A task that takes its worker with it three times has failed.
         "distributed.scheduler.allowed-failures": N_TRIES - 1,
-        # A worker is sent no task before it is free: those it has when it dies count as failed.
-        "distributed.scheduler.worker-saturation": 1.0,
-        # One that gives no sign of life is replaced. It gives none while it loads a large library.
-        "distributed.scheduler.worker-ttl": "60s",
+        # A silent worker is replaced after one to two minutes. It is silent while it loads a large
+        # library.
+        TTL: "60s",
     }
 )
 
@@ -60,7 +59,7 @@ def dask_executor(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Run]:
     Raises
     ------
     ConnectionError
-        If they cannot be reached; as tasks run, if jobs end before they are workers.
+        If no scheduler is at the address; as tasks run, if jobs end before they are workers.
     ParamsError
         If SLURM is not there, or does not take the jobs.
     """
@@ -72,23 +71,24 @@ def dask_executor(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Run]:
     with ExitStack() as stack:
         stack.enter_context(config.set(CONFIG))
         where, look_for = _scheduler(params, stack, gpus, uses_gpu=uses_gpu)
-        client = _client(where)
+        client = Client(where, timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
         stack.callback(client.close, TIMEOUT_S)
-        # A worker that does not answer keeps none waiting: the others have it, and those to come.
-        with suppress(TimeoutError):
-            client.sync(client.register_plugin, OnWorkers(gpus), callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
         mark = stack.enter_context(passing_folder(WORK / "workers"))
-        yield partial(_run, Watch(client, params.kind, look_for), n_least, str(mark))
+        stack.enter_context(_on_workers(client, OnWorkers(str(mark), gpus)))
+        watch = Watch(client, kind=params.kind, mark=mark.name, look_for=look_for)
+        yield partial(_run, client, watch, n_least, mark.name)
 
 
 def _scheduler(
     params: ExecutorParams, stack: ExitStack, gpus: Sequence[str], *, uses_gpu: bool
-) -> tuple[Any, Callable[[int], None]]:
-    """A Dask cluster or its address, and a function to call at every check."""
+) -> tuple[Any, Callable[[int], str]]:
+    """A Dask cluster or its address, and a function to call at every look at the workers."""
     if params.kind == "address":
-        return params.address, lambda _: None
+        assert params.address is not None  # the settings are checked
+        check_scheduler(params.address)
+        return params.address, lambda _: ""
     if params.kind == "local":
-        return stack.enter_context(local_cluster(params.n_workers, gpus)), lambda _: None
+        return stack.enter_context(local_cluster(params.n_workers, gpus)), lambda _: ""
     from stages.executor.slurm import Jobs, slurm_cluster  # noqa: PLC0415 - half a second
 
     jobs = params.slurm if uses_gpu else replace(params.slurm, gpus=0)
@@ -96,85 +96,91 @@ def _scheduler(
     return cluster, Jobs(cluster).look
 
 
-def _client(where: Any) -> Client:  # noqa: ANN401 - an address, or a cluster of Dask's
+def check_scheduler(address: str) -> None:
+    """Refuse an address without a scheduler; Dask's client waits four minutes for a silent port.
+
+    Raises
+    ------
+    ConnectionError
+        If nobody answers there, or another program does.
+    """
     try:
-        return Client(where, timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
-    except (OSError, TypeError) as error:  # the latter where there are no keys for tls://
-        raise ConnectionError(
-            "executor.address must be that of a Dask scheduler, which Dask has keys for if it is "
-            f"tls://, got no answer from {where}"
-        ) from error
+        keys = Security().get_connection_args("client")  # type: ignore[no-untyped-call]
+        kind = asyncio.run(asyncio.wait_for(_kind_at(address, keys), TIMEOUT_S))
+    # Without keys for tls://, Dask ends in a TypeError; the first bytes of another program are the
+    # size of a message, for which no memory is enough.
+    except (OSError, TypeError, MemoryError) as error:
+        raise _no_scheduler(address, "no answer from") from error
+    if kind != "Scheduler":
+        raise _no_scheduler(address, f"a {kind.lower()} at")
+
+
+async def _kind_at(address: str, keys: dict[str, Any]) -> str:
+    async with rpc(address, connection_args=keys) as remote:  # type: ignore[no-untyped-call]
+        return str((await remote.identity())["type"])
+
+
+def _no_scheduler(address: str, answer: str) -> ConnectionError:
+    return ConnectionError(
+        "executor.address must be that of a Dask scheduler, which Dask has keys for if it is "
+        f"tls://, got {answer} {address}"
+    )
+
+
+@contextmanager
+def _on_workers(client: Client, plugin: "OnWorkers") -> Iterator[None]:
+    """Have a plugin on all workers during the block, on those too that come later.
+
+    Errors of the connection are those of a worker that is stopped or dies: all others get the
+    message. A scheduler that is gone ends the tasks.
+    """
+    with suppress(OSError):
+        client.sync(client.register_plugin, plugin, callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            forget = client._unregister_worker_plugin  # noqa: SLF001 - the public one has no timeout
+            client.sync(forget, plugin.name, callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
 
 
 def _run(
-    watch: Watch, n_least: int, mark: str, tasks: Iterable[Task[T]]
+    client: Client, watch: Watch, n_least: int, mark: str, tasks: Iterable[Task[T]]
 ) -> Iterator[Done[T] | Failure]:
-    """Outcome of each task; each worker is handed one more than it runs.
+    """Outcome of each task.
 
-    When all are handed over and a worker is silent, those that have not ended are once more: the
-    first result counts.
+    Dask is handed as many tasks as there are workers: what waits at a worker when it dies counts
+    as failed, too.
 
     Parameters
     ----------
     n_least
-        How many workers there are, or may soon be, at least.
+        How many tasks are handed over at least, so that workers come for them.
     mark
-        Relative path at which a worker must see something.
+        The resource of workers that see the driver's files.
 
     Raises
     ------
     ConnectionError
         If the scheduler is gone.
     """
-    todo, running = iter(tasks), dict[Future[T | Elsewhere], Task[T]]()
+    todo, running = iter(tasks), dict[Future[T], Task[T]]()
     while True:
-        workers = watch.look()
-        is_open = bool(workers.free) or not (workers.silent or workers.elsewhere)
-        n = 2 * max(len(workers.free) + len(workers.silent), n_least) if is_open else 0
-        room = max(0, n - len(running))
-        taken = list(islice(todo, room))
-        if workers.silent and len(taken) < room:
-            n_times = Counter(map(id, running.values()))
-            taken += [task for task in running.values() if n_times[id(task)] == 1]
-        running |= {_submit(watch.client, task, mark, workers): task for task in taken}
-        if room and not running:
+        n_free = max(watch.n_usable(), n_least) - len(running)
+        for task in islice(todo, max(0, n_free)):
+            tries = {"pure": False, "retries": N_TRIES - 1, "resources": {mark: 1}}
+            running[client.submit(task.run, **tries)] = task
+        if not running:
             return
         for future in _ended(running):
-            outcome = _outcome(running[future], future) if future in running else None
-            if isinstance(outcome, Elsewhere):
-                watch.refuse(outcome)
-                todo = chain([running.pop(future)], todo)
-            elif outcome is not None:
-                running = {one: task for one, task in running.items() if task is not outcome.task}
+            outcome = _outcome(running[future], future)
+            if outcome is not None:
+                del running[future]
                 yield outcome
-
-
-def _submit(client: Client, task: Task[T], mark: str, workers: Workers) -> Future[T | Elsewhere]:
-    """Submit a task, preferably to usable workers."""
-    are_named = bool(workers.silent or workers.elsewhere)
-    return client.submit(
-        _result_where,
-        mark,
-        task,
-        pure=False,
-        retries=N_TRIES - 1,
-        workers=workers.free if are_named else None,
-        allow_other_workers=are_named,
-    )
-
-
-def _result_where(mark: str, task: Task[T]) -> T | Elsewhere:
-    """Result of a task, by a worker that sees the files of the driver."""
-    if Path(mark).exists():
-        return task.run()
-    return Elsewhere(get_worker().address, str(Path.cwd()))
 
 
 def _ended(running: Collection[Future[T]]) -> Collection[Future[T]]:
     """Tasks that have ended, when there are any, or none after a while."""
-    if not running:
-        time.sleep(LOOK_S)
-        return ()
     try:
         return wait(list(running), timeout=LOOK_S, return_when="FIRST_COMPLETED").done  # type: ignore[no-untyped-call,no-any-return]
     except TimeoutError:
@@ -183,8 +189,11 @@ def _ended(running: Collection[Future[T]]) -> Collection[Future[T]]:
         raise ConnectionError("the scheduler of the workers must stay up, got no answer") from error
 
 
-def _outcome(task: Task[T], future: Future[T | Elsewhere]) -> Done[T] | Failure | Elsewhere | None:
-    """Outcome of a task that has ended; None if its worker died and it is run again."""
+def _outcome(task: Task[T], future: Future[T]) -> Done[T] | Failure | None:
+    """Outcome of a task that has ended; None if its result was lost with its worker.
+
+    Dask then runs it again.
+    """
     if future.status == "error":
         error = future.exception()  # type: ignore[no-untyped-call]
         if isinstance(error, KilledWorker):
@@ -194,32 +203,34 @@ def _outcome(task: Task[T], future: Future[T | Elsewhere]) -> Done[T] | Failure 
             )
         return Failure(task, error.with_traceback(future.traceback()))  # type: ignore[no-untyped-call]
     try:
-        result = future.result(timeout=LOOK_S)
+        return Done(task, future.result(timeout=LOOK_S))
     except TimeoutError:
         return None
-    return result if isinstance(result, Elsewhere) else Done(task, result)
 
 
 @dataclass
 class OnWorkers(WorkerPlugin):
-    """Lets a worker stop at once when told to; its unfinished task is run again.
+    """Offers a worker for tasks once it sees the driver's files, and lets it stop at once.
 
-    Dask would let the task run on until the process is killed. SLURM sends SIGTERM to jobs that are
+    Dask would let a task run on until its process is killed. SLURM sends SIGTERM to jobs that are
     cancelled, requeued or preempted, and SIGUSR1, where it is asked to, to those whose time is
-    nearly over.
+    nearly over. The unfinished task is run again.
     """
 
+    mark: str
+    """Relative path of the driver's folder; its name is the resource of workers that see it."""
     gpus: Sequence[str]
     """Those of this machine, of which each process gets one; none where jobs have their own."""
 
-    name = "usam"
+    @property
+    def name(self) -> str:
+        """Of the plugin: drivers that share a scheduler have one each."""
+        return Path(self.mark).name
 
-    def setup(self, worker: Worker) -> None:
+    async def setup(self, worker: Worker) -> None:
         """Listen to signals; called in the main thread of the process, whose loop it is."""
         if self.gpus:
             os.environ[VISIBLE] = self.gpus[int(worker.name) % len(self.gpus)]
-        # Part of each sign of life: none is given while the disk is stuck.
-        worker.metrics["usam-files"] = lambda _worker: len(list(Path().iterdir()))
         loop = asyncio.get_running_loop()
         leaving: list[asyncio.Task[None]] = []
         for number in (signal.SIGTERM, signal.SIGUSR1):
@@ -228,12 +239,26 @@ class OnWorkers(WorkerPlugin):
             )
         # Ctrl-C reaches all processes of a terminal; the driver tells its workers to end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Part of each heartbeat: there is none while the disk is stuck.
+        worker.metrics[self.name] = self.offer
+        await self.offer(worker)
+
+    async def offer(self, worker: Worker) -> str:
+        """Offer a worker for tasks once it sees the driver's folder; tell its own."""
+        folder = Path(self.mark).parent
+        # The folder is listed: NFS would repeat for a minute that a name in it is not there.
+        is_seen = folder.is_dir() and self.name in os.listdir(folder)  # noqa: PTH208 - names
+        if is_seen and self.name not in worker.state.total_resources:
+            await worker.set_resources(**{self.name: worker.state.nthreads})
+            # The scheduler looks for tasks that wait when a worker comes, not when it is given a
+            # resource.
+            worker.status = Status.paused
+            worker.status = Status.running
+        return str(Path.cwd())
 
     def teardown(self, worker: Worker) -> None:
-        """Called before a worker that ends waits for its task.
-
-        Also called where the next stage sends the same worker its own copy of this.
-        """
+        """Called when the driver ends, and before a worker that ends waits for its task."""
+        worker.metrics.pop(self.name, None)
         if worker.status is Status.closing:
             os._exit(0)
 

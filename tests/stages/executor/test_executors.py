@@ -1,26 +1,34 @@
 """Executors: every task is done as soon as it can be, and one that cannot be is named."""
 
 import os
+import pickle
 import signal
+import socket
 import sys
 import time
 import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from threading import enumerate as enumerate_threads
 from typing import Any, Final
 
 import pytest
 
+from stages.executor import executors, workers
 from stages.executor.executors import (
     N_TRIES,
+    Done,
     Failure,
+    Run,
     Task,
     executor_of,
     in_threads,
     map_by,
     results_of,
+    run_here,
 )
 from stages.settings.blocks import ExecutorParams
 from storage.errors import DataError, StoreError
@@ -59,6 +67,30 @@ def test_an_encrypted_scheduler_without_keys_is_named() -> None:
         ConnectionError, match="Dask has keys for if it is tls://, got no answer from tls://127"
     ):
         run([Task("double", tasks.double, (4,))], params)
+
+
+@pytest.mark.parametrize("banner", [b"", b"SSH-2.0-OpenSSH_9.2\r\n"], ids=["silent", "ssh"])
+def test_a_port_that_is_no_schedulers_is_named_within_15_s(banner: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as stack:
+
+        def answer() -> None:
+            stack.enter_context(server.accept()[0]).sendall(banner)
+
+        Thread(target=answer, daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(ConnectionError, match=f"a Dask scheduler, .*, got no .* {address}$"):
+            run([], ExecutorParams(kind="address", address=address))
+    assert time.monotonic() - began < 15
+
+
+def test_the_address_of_a_worker_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def kind_at(_address: str, _keys: object) -> str:
+        return "Worker"
+
+    monkeypatch.setattr(workers, "_kind_at", kind_at)
+    with pytest.raises(ConnectionError, match=r"got a worker at tcp://h:1$"):
+        workers.check_scheduler("tcp://h:1")
 
 
 @pytest.mark.parametrize(("params", "n_threads"), KINDS)
@@ -215,6 +247,28 @@ def test_results_come_in_the_order_of_the_items() -> None:
 def test_an_error_reaches_the_caller() -> None:
     with pytest.raises(ZeroDivisionError):
         list(in_threads(lambda item: 1 // item, [1, 0]))
+
+
+def test_a_worker_unpickles_only_what_the_stage_wrote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    @contextmanager
+    def executor_after_a_forgery(_params: ExecutorParams) -> Iterator[Run]:
+        def run(todo: Iterable[Task[Any]]) -> Iterator[Done[Any] | Failure]:
+            (path,) = WORK.glob(".each.*/*.pickle")
+            path.write_bytes(pickle.dumps(tasks.has_bug))
+            return run_here(todo, n_threads=1)
+
+        yield run
+
+    monkeypatch.setattr(executors, "executor_of", executor_after_a_forgery)
+    with (
+        map_by(ExecutorParams(kind="local"), "number") as each,
+        pytest.raises(DataError, match=r"pickle must be as the stage wrote it, got another file"),
+    ):
+        each(tasks.double, [1])
 
 
 @pytest.mark.slow

@@ -93,7 +93,8 @@ class TestOnSlurm:
             slurm.save(second.job)
             slurm.kill("slurmctld")
             second.kill()
-            wait_until(lambda: "note: waiting for workers of slurm" in run.said(), PATIENCE_S)
+            said = "note: waiting for workers of slurm, squeue does not answer"
+            wait_until(lambda: said in run.said(), PATIENCE_S)
             slurm.start("slurmctld")
             run.next_after("a", second)
             assert [line.split()[0] for line in run.finish()] == ["a"]
@@ -114,6 +115,8 @@ class TestOnSlurm:
 
             wait_until(waiting, PATIENCE_S)
             (first,) = waiting()
+            said = f"note: waiting for workers of slurm: job {first} ("
+            wait_until(lambda: said in run.said(), PATIENCE_S)
             slurm.run("scancel", first)
             wait_until(lambda: waiting() not in ([], [first]), PATIENCE_S)
             assert "note: no job of SLURM is left; others take their places" in run.said()
@@ -208,14 +211,18 @@ def test_jobs_that_never_become_workers_are_given_up() -> None:
 def test_jobs_that_may_yet_become_workers_are_waited_for(queue: Path) -> None:
     cluster = Vanishing()
     jobs = Jobs(cluster)  # type: ignore[arg-type]
-    for content in ("7 Resources\n8 None\n", "6 launch failed requeued held\n7 Priority\n"):
+    cluster.workers["9"] = SimpleNamespace(job_id="9")
+    for content, waiting in (
+        ("7 Resources\n9 None\n", ": job 7 (Resources), job 9 (starts)"),
+        ("6 launch failed requeued held\n7 Priority\n", ": job 7 (Priority)"),
+    ):
         queue.write_text(content)
-        jobs.look(0)
-    queue.unlink()  # SLURM does not answer
-    jobs.look(0)
+        assert jobs.look(0) == waiting
+    queue.unlink()
+    assert jobs.look(0) == ", squeue does not answer"
     assert cluster.scaled == []
     queue.write_text("7 launch failed requeued held\n")
-    jobs.look(0)
+    assert jobs.look(0) == ""
     assert cluster.scaled == [0]
 
 

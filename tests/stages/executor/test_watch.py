@@ -1,93 +1,140 @@
-"""Workers that are of no use are named once, and are none while they are not."""
+"""Unusable workers are named once, and a wait for workers is told."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+from dask import config
 
 from stages.executor import watch as module
-from stages.executor.watch import NOTE_S, REFUSED_S, SILENT_S, Elsewhere, Watch, Workers
+from stages.executor.watch import LOOK_S, NOTE_S, SILENT_S, TTL, Watch
 
-WAITING = "note: waiting for workers of address\n"
+WAITING = "note: waiting for workers of address: job 7\n"
+
+MARK = "mark"
 
 
 class Scheduler:
-    """What is known of workers, at a time that a test sets; stands in for a client, too."""
+    """A scheduler's workers, at a time that a test sets; stands in for a client, too."""
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.signs: dict[str, float] | None = {}
+        self.heartbeats: dict[str, float] | None = {}
+        self.resources: dict[str, float] = {MARK: 1}
+        self.folder = str(Path.cwd())
         self.identity = None
         self.scheduler = self
-        self.n_free: list[int] = []
+        self.ttl: str | None = "5 minutes"
+        self.n_usable: list[int] = []
 
     def monotonic(self) -> float:
-        """In place of the module ``time``."""
+        """Stands in for the module ``time``."""
         return self.now
 
     def sync(self, _rpc: object, **_options: object) -> dict[str, object]:
-        """As a client of Dask's."""
-        if self.signs is None:
+        """Stands in for a client's call of the scheduler."""
+        if self.heartbeats is None:
             raise TimeoutError
-        return {"workers": {name: {"last_seen": sign} for name, sign in self.signs.items()}}
+        return {
+            "workers": {
+                name: {
+                    "last_seen": heartbeat,
+                    "resources": self.resources,
+                    "metrics": {MARK: self.folder},
+                }
+                for name, heartbeat in self.heartbeats.items()
+            }
+        }
+
+    def run_on_scheduler(self, function: Callable[[str], Any], key: str) -> str | None:
+        """Stands in for a client's call of a function in the scheduler's process."""
+        assert (function, key) == (config.get, TTL)
+        return self.ttl
+
+    def look_for(self, n_usable: int) -> str:
+        """Note the number of usable workers, and name a job."""
+        self.n_usable.append(n_usable)
+        return ": job 7"
 
 
 @pytest.fixture
 def scheduler(monkeypatch: pytest.MonkeyPatch) -> Scheduler:
     """A scheduler without workers."""
-    found = Scheduler()
-    monkeypatch.setattr(module, "time", found)
-    return found
+    scheduler = Scheduler()
+    monkeypatch.setattr(module, "time", scheduler)
+    return scheduler
 
 
 @pytest.fixture
 def watch(scheduler: Scheduler) -> Watch:
-    """What looks at it."""
-    return Watch(scheduler, "address", scheduler.n_free.append)  # type: ignore[arg-type]
+    """Watches it."""
+    return Watch(scheduler, kind="address", mark=MARK, look_for=scheduler.look_for)  # type: ignore[arg-type]
 
 
-def test_a_worker_without_signs_of_life_is_named_once_until_it_gives_one(
-    scheduler: Scheduler, watch: Watch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("ttl", "end"),
+    [
+        ("5 minutes", f"others do its task within twice its scheduler's {TTL}, 5 minutes"),
+        (None, f"end it, so that others do its task: its scheduler has no {TTL}"),
+    ],
+)
+def test_a_silent_worker_is_named_once_with_its_schedulers_patience(
+    ttl: str | None,
+    end: str,
+    scheduler: Scheduler,
+    watch: Watch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    scheduler.signs = {"a": 1.0, "b": 1.0}
-    assert watch.look() == Workers(["a", "b"], [], [])
-    for _ in range(3):
+    scheduler.ttl = ttl
+    scheduler.heartbeats = {"a": 1.0, "b": 1.0}
+    for _ in range(4):
+        assert watch.n_usable() == 2
         scheduler.now += SILENT_S + 1
-        scheduler.signs["b"] += 1
-        assert watch.look() == Workers(["b"], ["a"], [])
+        scheduler.heartbeats["b"] += 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("note: workers must answer within 30 s, got nothing from a, ")
-    scheduler.signs["a"] += 1
-    assert watch.look() == Workers(["a", "b"], [], [])
-    assert scheduler.n_free == [2, 1, 1, 1, 2]
+    assert line.startswith("note: workers must answer within 30 s, got nothing from a, which ")
+    assert line.endswith(end)
 
 
-def test_a_worker_in_another_folder_is_named_once_and_tried_again_after_a_while(
+def test_a_worker_in_another_folder_is_named_once_and_usable_when_it_sees_the_files(
     scheduler: Scheduler, watch: Watch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scheduler.signs = {"a": 1.0}
+    scheduler.heartbeats = {"a": 1.0}
+    scheduler.resources, scheduler.folder = {}, "/elsewhere"
     for _ in range(2):
-        assert watch.look() == Workers(["a"], [], [])
-        watch.refuse(Elsewhere("a", "/elsewhere"))
-        for _ in range(2):
-            assert watch.look() == Workers([], [], ["a"])
+        assert watch.n_usable() == 0
         scheduler.now += NOTE_S
-        scheduler.signs["a"] += 1
-        assert watch.look() == Workers([], [], ["a"])
-        scheduler.now += REFUSED_S - NOTE_S
-        scheduler.signs["a"] += 1
-    lines = capsys.readouterr().err.splitlines(keepends=True)
-    assert lines[0].startswith("note: workers must start in /")
-    assert lines[0].endswith(", got a in /elsewhere\n")
-    assert lines[1:] == [WAITING] * 2
+        scheduler.heartbeats["a"] += 1
+    assert capsys.readouterr().err.splitlines(keepends=True) == [
+        f"note: workers must start in {Path.cwd()}, got a in /elsewhere\n",
+        *[WAITING] * 2,
+    ]
+    scheduler.heartbeats, scheduler.folder = {"b": 1.0}, str(Path.cwd())
+    assert watch.n_usable() == 0
+    assert f"must see the files of {Path.cwd()}, got b in" in capsys.readouterr().err
+    scheduler.now += LOOK_S
+    scheduler.resources = {MARK: 1}
+    assert watch.n_usable() == 1
+    assert scheduler.n_usable == [0, 0, 0, 1]
 
 
-def test_whoever_waits_for_workers_or_an_answer_says_so_every_half_minute(
+def test_a_wait_for_workers_or_an_answer_is_told_every_half_minute(
     scheduler: Scheduler, watch: Watch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answers: list[dict[str, float] | None] = [{}, None]
-    for scheduler.signs in answers:
+    for scheduler.heartbeats in answers:
         for _ in range(7):
-            assert watch.look() == Workers([], [], [])
+            assert watch.n_usable() == 0
             scheduler.now += 10.0
     assert capsys.readouterr().err == WAITING * 5
-    scheduler.signs = {"a": 1.0}
-    watch.look()
+    scheduler.heartbeats = {"a": 1.0}
+    assert watch.n_usable() == 1
     assert capsys.readouterr().err == ""
+
+
+def test_the_scheduler_is_asked_now_and_then(scheduler: Scheduler, watch: Watch) -> None:
+    for _ in range(11):
+        watch.n_usable()
+        scheduler.now += LOOK_S / 5
+    assert len(scheduler.n_usable) == 3
