@@ -91,7 +91,7 @@ def test_a_signal_to_all_of_it_ends_the_stage_in_words(
         os.killpg(process.pid, number)
         out, err = process.communicate()
     assert process.returncode != 0
-    assert f"stopped by {number.name}: nothing is kept, nothing is half-written; run it" in err
+    assert f"stopped by {number.name}: no file is half-written; run it" in err
     assert "Traceback" not in out + err
     if number == signal.SIGINT:
         assert "failed to run: python -m stages.shapes, exited with" in err

@@ -1,12 +1,11 @@
 """``usam``, also run as ``python -m stages.cli``."""
 
-from stages.program.stopping import listen, naming_extras, stoppable, write_any_text
+from stages.program.stopping import begin, naming_extras, stoppable
 
 
 def main() -> None:
     """Run the command line."""
-    write_any_text()
-    listen()
+    begin()
     with stoppable(), naming_extras():
         # Its imports take seconds.
         from stages.cli.app import app  # noqa: PLC0415

@@ -34,6 +34,7 @@ from distributed import (
 from stages.executor.executors import N_TRIES, Done, Failure, Run, Task
 from stages.executor.local import SILENT, VISIBLE, gpus_here, local_cluster
 from stages.executor.watch import LOOK_S, TIMEOUT_S, TTL, Watch
+from stages.program.stopping import prepare_process
 from stages.settings.blocks import ExecutorParams
 from storage.errors import DataError
 from storage.folders import passing_folder
@@ -229,6 +230,7 @@ class OnWorkers(WorkerPlugin):
 
     async def setup(self, worker: Worker) -> None:
         """Listen to signals; called in the main thread of the process, whose loop it is."""
+        prepare_process()
         if self.gpus:
             os.environ[VISIBLE] = self.gpus[int(worker.name) % len(self.gpus)]
         loop = asyncio.get_running_loop()

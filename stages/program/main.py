@@ -146,11 +146,11 @@ def check_unchanged() -> None:
         if old.get(name) != new.get(name)
     ]
     if changed:
-        kept = kept_work()
+        progress = kept_work()
         raise ParamsError(
             f"{PARAMS_FILE} must stay as it was when the stage began, got {', '.join(changed)}; "
-            f"{f'{kept}; ' if kept else ''}restore the old settings and run it again, or run it "
-            "again under the new ones"
+            f"{f'{progress}; ' if progress else ''}restore the old settings and run it again, or "
+            "run it again under the new ones"
         )
 
 

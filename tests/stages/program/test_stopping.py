@@ -39,7 +39,7 @@ PATIENCE_S: Final = 120.0
 STATUS: Final = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 KEPT: Final = "the first half is kept in here; run it again to go on"
-NOTHING: Final = "nothing is kept, nothing is half-written; run it again"
+NOTHING: Final = "no file is half-written; run it again"
 
 
 def stopped(program: str, *numbers: signal.Signals) -> tuple[int, list[str], list[str]]:
