@@ -4,8 +4,8 @@ import sys
 
 from stages.program.stopping import begin_stage
 
-# ``python -m stages.<stage>`` imports this package first, then the stage, whose imports take seconds.
-# Meanwhile the first argument is "-m", as it is while another package's program imports this one.
+# ``python -m stages.<stage>`` imports this package first, then the stage, which takes seconds. The
+# first argument is "-m" meanwhile, and also while a program of another package imports this one.
 if sys.argv[:1] == ["-m"]:
     _module = sys.orig_argv[-len(sys.argv)].removeprefix("-m")
     if _module.startswith("stages."):

@@ -23,6 +23,7 @@ from stages.predictor.command_options import Grid, check_no_grid, check_prompts,
 from stages.predictor.model_choice import ModelChoice, choose_model
 from stages.program.main import reported_errors
 from stages.program.progress import progress
+from stages.program.stopping import stoppable
 from stages.settings.parsing import ParamsError, check_known
 from storage.checkpoints.weights import checkpoint
 from storage.datasets import coco
@@ -99,7 +100,8 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
         }
         answer = _answer(choice, options)
         answered = KeptResults(results, origin)
-        faults = _answer_all(answer, images, prompted, answered)
+        with stoppable(f"answers of finished images are kept beside {results}"):
+            faults = _answer_all(answer, images, prompted, answered)
         n_masks = _write(results, prompted, answered, sort, categories)
         _report(results, n_masks, len(prompted), faults)
         answered.forget()

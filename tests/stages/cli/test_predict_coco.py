@@ -14,6 +14,7 @@ from pipeline.predictor import UncertainMaskGenerator, UncertainPredictor
 from stages.cli.app import app
 from stages.predictor.card_entries import NOTE
 from stages.predictor.loading import load_predictor
+from stages.program.stopping import kept_work
 from storage.rle import decode_rle
 from tests.fixtures.predictors import drawn
 
@@ -197,6 +198,7 @@ def test_an_interrupted_run_goes_on_to_the_same_results(
 
     def interrupted(predictor: UncertainPredictor, image: np.ndarray) -> None:
         if encoded:
+            assert kept_work() == "answers of finished images are kept beside found.json"
             raise KeyboardInterrupt
         spy(predictor, image)
 

@@ -122,7 +122,11 @@ def test_the_python_of_another_environment_is_named() -> None:
 NO_UTF_8 = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
 
 STARTS = {
-    "stages": r"import sys; sys.argv[0] = '-m'; import stages; print('\u0394 \u22121')",
+    "stages": r"""
+import sys
+sys.argv, sys.orig_argv = ['-m'], ['python', '-m', 'stages.report']
+import stages
+print('\u0394 \u22121')""",
     "usam": r"""
 import stages.cli.app
 stages.cli.app.app = lambda: print('\u0394 \u22121')
