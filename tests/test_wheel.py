@@ -27,14 +27,15 @@ import json, sys
 from typer.testing import CliRunner
 import pipeline, stages, storage, usam_cache
 from pipeline.sam import build
-from pipeline.sam.building import fit_weights, load_weights
+from pipeline.sam.building import fit_weights
 from stages.cli.app import app
+from stages.extraction.models import read_weights
 from storage.checkpoints.weights import verified_weights
 
 models, commands = json.load(sys.stdin)
 for model in models:
     path, _ = verified_weights("mini", model)
-    fit_weights(build("mini", model, seed=0), load_weights(str(path)), source=str(path))
+    fit_weights(build("mini", model, seed=0), read_weights(path), source=str(path))
 results = {command: CliRunner().invoke(app, command.split()) for command in commands}
 said = {command: [r.exit_code, r.stdout] for command, r in results.items()}
 packages = [package.__path__[0] for package in (pipeline, stages, storage)]

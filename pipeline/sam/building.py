@@ -1,10 +1,9 @@
-"""Builds the models, and loads their weights."""
+"""Builds models as the rows of their families say, and fits weights into them."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 import torch
-from safetensors.torch import load_file
 from sam2.build_sam import build_sam2
 from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
@@ -16,79 +15,98 @@ from pipeline.sam import families
 from pipeline.sam.transformers_weights import is_of_transformers, renamed
 
 IMAGE_PATH: Final = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")
-"""Weights that segment an image; the others serve video."""
+"""How names of the weights that segment an image begin; the other weights serve video."""
 
 
 def build(family: str, model: str, *, seed: int) -> SAM2Base:
-    """Build a model with random weights; the global random state is left as it was.
+    """Build a model with random weights; the global random state stays as it was.
 
     >>> from pipeline.sam.model import Sam
     >>> sam = Sam(build("mini", "tiny", seed=0), device=torch.device("cpu"), precision="fp32")
     >>> sam.image_size_px, sam.mask_size_px, sam.n_channels
     (256, 64, 64)
+
+    Raises
+    ------
+    ArchitectureError
+        If the family declares another size of image, mask or token than the model has.
     """
     families.check_model(family, model)
+    source, name = families.source_of(family, model)
+    row = families.FAMILIES[source]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        source, name = families.source_of(family, model)
-        row = families.FAMILIES[source]
-        built = _built(row.models[name])
-    built.pixel_mean, built.pixel_std = row.mean, row.std
-    return built
+        network = _build(row.models[name], row)
+    _check_sizes(network, row, f"{source} {name}")
+    network.pixel_mean, network.pixel_std = row.mean, row.std
+    return network
 
 
-def _built(member: families.Member) -> SAM2Base:
+def _build(member: families.Member, row: families.Family) -> SAM2Base:
     if isinstance(member, families.MiniTrunk):
-        return _build_small(member)
+        return _build_small(member, row)
     if isinstance(member, families.TransformersModel):
-        from pipeline.sam import transformers_models as theirs  # noqa: PLC0415 - an extra has it
+        from pipeline.sam import transformers_models  # noqa: PLC0415 - an extra installs it
 
-        return of_transformers(theirs.full_size(member.kind))
-    # Postprocessing would replace proposals; the cache holds what the decoder returned.
-    return build_sam2(member, None, "cpu", apply_postprocessing=False)
+        return of_transformers(transformers_models.full_size(member.kind))
+    # Postprocessing would replace proposals; the cache holds the proposals of the decoder.
+    size = f"++model.image_size={row.image_size_px}"
+    return build_sam2(member, None, "cpu", hydra_overrides_extra=[size], apply_postprocessing=False)
+
+
+def _check_sizes(network: SAM2Base, row: families.Family, name: str) -> None:
+    """Refuse a row of a family that declares other sizes than the model has."""
+    sizes = {
+        "image_size_px": int(network.image_size),
+        "mask_side_px": mask_side_px(network),
+        "n_channels": int(network.hidden_dim),
+    }
+    for key, size in sizes.items():
+        if getattr(row, key) != size:
+            raise ArchitectureError(
+                f"{key} of the family of {name} must be the model's, {size}, "
+                f"got {getattr(row, key)}"
+            )
+
+
+def mask_side_px(network: SAM2Base) -> int:
+    """Side of the low-resolution masks of a model: four times its rows of image tokens."""
+    return 4 * int(network.sam_image_embedding_size)
 
 
 class ArchitectureError(ValueError):
-    """Weights do not fit the model that they are loaded into."""
+    """Weights, or the sizes that a family declares, do not fit the architecture of a model."""
 
 
-def fit_weights(model: SAM2Base, weights: Mapping[str, Tensor], *, source: str) -> None:
-    """Load weights; those of the image path must all be there.
+def fit_weights(network: SAM2Base, weights: Mapping[str, Tensor], *, source: str) -> None:
+    """Load weights into a model; all weights of the image path must be among them.
 
     Raises
     ------
     ArchitectureError
         If a weight is missing, unknown or of another shape (weights of another model, usually).
     """
-    own = model.state_dict()
+    initial = network.state_dict()
     if is_of_transformers(weights):
-        ours = renamed(weights, hiera=isinstance(model.image_encoder, ImageEncoder))
-        weights = {name: ours[name] for name in ours if name.startswith(IMAGE_PATH)}
-    missing = [k for k in own if k.startswith(IMAGE_PATH) and k not in weights]
-    unknown = [k for k in weights if k not in own]
-    reshaped = [k for k, v in weights.items() if k in own and own[k].shape != v.shape]
-    for what, keys in (
-        ("no", missing),
-        ("an unknown", unknown),
-        ("a differently shaped", reshaped),
-    ):
-        if keys:
+        renamed_weights = renamed(weights, hiera=isinstance(network.image_encoder, ImageEncoder))
+        weights = {k: v for k, v in renamed_weights.items() if k.startswith(IMAGE_PATH)}
+    faults = {
+        "no": [k for k in initial if k.startswith(IMAGE_PATH) and k not in weights],
+        "an unknown": [k for k in weights if k not in initial],
+        "a differently shaped": [
+            k for k, v in weights.items() if k in initial and initial[k].shape != v.shape
+        ],
+    }
+    for fault, names in faults.items():
+        if names:
             raise ArchitectureError(
-                f"weights in {source} must fit the model's architecture, got {what} {keys[0]!r} "
-                f"({len(keys)} such)"
+                f"weights in {source} must fit the model's architecture, got {fault} {names[0]!r} "
+                f"({len(names)} such)"
             )
-    model.load_state_dict(weights, strict=False)
+    network.load_state_dict(weights, strict=False)
 
 
-def load_weights(file: str) -> dict[str, Tensor]:
-    """Read ``.safetensors``, or one of Meta's ``.pt`` files without running its pickle."""
-    if file.endswith(".safetensors"):
-        return load_file(file)
-    weights: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)["model"]
-    return weights
-
-
-def _build_small(trunk: families.MiniTrunk) -> SAM2Base:
+def _build_small(trunk: families.MiniTrunk, row: families.Family) -> SAM2Base:
     hiera = Hiera(
         embed_dim=trunk.width,
         stages=trunk.depths,
@@ -97,19 +115,19 @@ def _build_small(trunk: families.MiniTrunk) -> SAM2Base:
         window_pos_embed_bkg_spatial_size=(8, 8),
     )
     neck = FpnNeck(
-        PositionEmbeddingSine(families.MINI_CHANNELS),
-        d_model=families.MINI_CHANNELS,
+        PositionEmbeddingSine(row.n_channels),
+        d_model=row.n_channels,
         backbone_channel_list=hiera.channel_list,
         fpn_top_down_levels=[2, 3],
         fpn_interp_model="nearest",
     )
     encoder = ImageEncoder(hiera, neck, scalp=1)
-    return _with_encoder(encoder, image_size_px=families.MINI_IMAGE_SIZE_PX, cell_px=16)
+    return _with_encoder(encoder, image_size_px=row.image_size_px, cell_px=16)
 
 
 def of_transformers(config: Any) -> SAM2Base:  # noqa: ANN401 - its attributes depend on the kind
-    """A model that ``transformers`` configures, with its image encoder."""
-    from pipeline.sam.transformers_models import VisionEncoder  # noqa: PLC0415 - an extra has it
+    """A model with the image encoder of a configuration of ``transformers``."""
+    from pipeline.sam.transformers_models import VisionEncoder  # noqa: PLC0415 - an extra installs it
 
     encoder, prompts = VisionEncoder(config.vision_config), config.prompt_encoder_config
     return _with_encoder(encoder, image_size_px=prompts.image_size, cell_px=prompts.patch_size)
@@ -121,12 +139,12 @@ def _with_encoder(encoder: nn.Module, *, image_size_px: int, cell_px: int) -> SA
     Parameters
     ----------
     cell_px
-        Side of a cell, of which the decoder sees a square.
+        Side of the square of pixels behind one image token.
 
     Notes
     -----
-    The embedding of no memory is added to the cells, as Meta's predictors do, that of SAM 3, too.
-    ``Sam3TrackerModel`` of transformers 5.24 adds it to a level that no decoder receives.
+    The embedding of no memory is added to the image tokens, as in Meta's predictors of SAM 2 and
+    SAM 3. ``Sam3TrackerModel`` of transformers 5.24 adds it to a level that no decoder receives.
     """
     return SAM2Base(
         encoder,

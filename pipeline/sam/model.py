@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -11,12 +12,17 @@ from jaxtyping import Float, Float32, Int, UInt8
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
+from pipeline.sam.building import mask_side_px
 from pipeline.sam.shared_decoder import SharedDecoder, SharedImage
 
 Precision = Literal["fp32", "bf16"]
 
 Pixels = UInt8[np.ndarray, "_ _ 3"] | Float32[np.ndarray, "_ _ 3"]
 """An image: bytes on the scale 0..255, floats on 0..1."""
+
+
+_TOKENS: Final[ContextVar[Tensor]] = ContextVar("tokens")
+"""Tokens of this thread's last call of a decoder: threads may share a model."""
 
 
 class DeviceError(ValueError):
@@ -130,11 +136,10 @@ class Sam:
             model.sam_mask_decoder,
             dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
         )
-        self._own_mask_px = 4 * int(model.sam_image_embedding_size)
-        self.mask_size_px = mask_size_px or self._own_mask_px
+        self._decoder_mask_px = mask_side_px(model)
+        self.mask_size_px = mask_size_px or self._decoder_mask_px
         """Side of the low-resolution masks."""
-        self._tokens: Tensor | None = None
-        model.sam_mask_decoder.transformer.register_forward_hook(self._keep_tokens)
+        model.sam_mask_decoder.transformer.register_forward_hook(_keep_tokens)
         mean, std = (
             torch.tensor(colour, device=device).view(1, 3, 1, 1)
             for colour in (model.pixel_mean, model.pixel_std)
@@ -284,7 +289,7 @@ class Sam:
                 repeat_image=True,
                 high_res_features=list(embedding.high_res),
             )
-        return self._decoded(logits, sam_score, self._taken_tokens(), object_score)
+        return self._decoded(logits, sam_score, _TOKENS.get(), object_score)
 
     def _decoded(
         self, logits: Tensor, sam_score: Tensor, tokens: Tensor, object_score: Tensor
@@ -313,7 +318,7 @@ class Sam:
             clicks = (self.upload(points_px), self.upload(kinds.astype(np.int32)))
         masks = None
         if mask_input is not None:
-            masks = _resized(self.upload(mask_input.astype(np.float32)), self._own_mask_px)
+            masks = _resized(self.upload(mask_input.astype(np.float32)), self._decoder_mask_px)
         sparse, dense = self.model.sam_prompt_encoder(clicks, boxes=None, masks=masks)
         return sparse, dense
 
@@ -322,13 +327,9 @@ class Sam:
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return nullcontext()
 
-    def _keep_tokens(self, _module: nn.Module, _inputs: object, output: Any) -> None:  # noqa: ANN401
-        self._tokens = output[0]
 
-    def _taken_tokens(self) -> Tensor:
-        tokens, self._tokens = self._tokens, None
-        assert tokens is not None  # the hook has just run
-        return tokens
+def _keep_tokens(_module: nn.Module, _inputs: object, output: Any) -> None:  # noqa: ANN401
+    _TOKENS.set(output[0])
 
 
 def _resized(logits: Float[Tensor, "*batch n y x"], side_px: int) -> Float[Tensor, "*batch n _ _"]:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Final
 
 import torch
+from safetensors.torch import load_file
+from torch import Tensor
 
-from pipeline.sam.building import ArchitectureError, build, fit_weights, load_weights
+from pipeline.sam.building import ArchitectureError, build, fit_weights
 from pipeline.sam.families import row_of
 from pipeline.sam.model import DeviceError, Precision, Sam, select_device
 from stages.settings.blocks import ExtractParams
@@ -96,16 +98,24 @@ def load_sam(
     WeightsError
         If the weights file is missing, damaged or of another architecture.
     """
-    where = select_device(device)
-    built = build(family, model, seed=seed or 0)
+    place = select_device(device)
+    network = build(family, model, seed=seed or 0)
     if seed is None:
         path, _ = verified_weights(family, model)
         try:
-            fit_weights(built, load_weights(str(path)), source=str(path))
+            fit_weights(network, read_weights(path), source=str(path))
         except ArchitectureError as error:
             raise WeightsError(str(error)) from error
     side_px = row_of(family, model).mask_side_px
-    return Sam(built, device=where, precision=precision, mask_size_px=side_px)
+    return Sam(network, device=place, precision=precision, mask_size_px=side_px)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a ``.safetensors`` file, or one of Meta's ``.pt`` files without running its pickle."""
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)["model"]
+    return weights
 
 
 def device_name(device: torch.device) -> str:

@@ -1,36 +1,23 @@
 """Models are built from a seed, and take the weights of their own architecture alone."""
 
-from pathlib import Path
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from pipeline.sam.building import IMAGE_PATH, ArchitectureError, build, fit_weights, load_weights
+from pipeline.sam.building import ArchitectureError, build, fit_weights
+from pipeline.sam.families import FAMILIES, Family
+from pipeline.sam.model import Sam
 
 
 def test_building_is_seeded_and_leaves_the_global_random_state_alone() -> None:
     before = torch.random.get_rng_state()
-    one, same, other = (build("mini", "tiny", seed=seed).state_dict() for seed in (1, 1, 2))
+    first, again, other = (build("mini", "tiny", seed=seed).state_dict() for seed in (1, 1, 2))
     assert torch.equal(before, torch.random.get_rng_state())
-    assert all(torch.equal(one[k], same[k]) for k in one)
-    assert not all(torch.equal(one[k], other[k]) for k in one)
-
-
-def test_weights_come_back_from_a_file(tmp_path: Path) -> None:
-    trained = build("mini", "tiny", seed=1)
-    path = str(tmp_path / "tiny.safetensors")
-    kept = {k: v for k, v in trained.state_dict().items() if k.startswith(IMAGE_PATH)}
-    save_file({k: v.contiguous() for k, v in kept.items()}, path)
-    model = build("mini", "tiny", seed=2)
-    fit_weights(model, load_weights(path), source=path)
-    assert all(torch.equal(model.state_dict()[k], v) for k, v in kept.items())
-
-
-def test_meta_s_files_are_read_without_their_pickle(tmp_path: Path) -> None:
-    path = str(tmp_path / "tiny.pt")
-    torch.save({"model": {"no_mem_embed": torch.ones(2)}}, path)
-    assert torch.equal(load_weights(path)["no_mem_embed"], torch.ones(2))
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    assert not all(torch.equal(first[k], other[k]) for k in first)
 
 
 @pytest.mark.parametrize(
@@ -58,3 +45,39 @@ def test_unknown_family_and_model_are_refused() -> None:
         build("sam3", "tiny", seed=0)
     with pytest.raises(ValueError, match=r"model must be one of tiny, .*, got 'huge'"):
         build("mini", "huge", seed=0)
+
+
+SIZES_512: dict[str, Any] = {"image_size_px": 512, "mask_side_px": 128}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        Family({"tiny": "configs/sam2.1/sam2.1_hiera_t.yaml"}, **SIZES_512),
+        replace(FAMILIES["mini"], **SIZES_512),
+    ],
+    ids=["sam2", "mini"],
+)
+def test_a_row_alone_makes_a_family_of_another_image_size(
+    monkeypatch: pytest.MonkeyPatch, row: Family
+) -> None:
+    monkeypatch.setitem(FAMILIES, "mini", row)
+    sam = Sam(build("mini", "tiny", seed=0), device=torch.device("cpu"), precision="fp32")
+    assert (sam.image_size_px, sam.mask_size_px, sam.n_channels) == (512, 128, row.n_channels)
+    decoded = sam.decode(sam.encode(np.zeros((60, 80, 3), np.uint8)), np.full((1, 1, 2), 9.0))
+    assert decoded.logits.shape == (1, 3, 128, 128)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mask_side_px": 128}, r"mask_side_px of the family of \w+ tiny must be .*, 64, got 128"),
+        ({"image_size_px": 512}, r"mask_side_px of .* the model's, 128, got 64"),
+    ],
+)
+def test_sizes_that_a_row_declares_are_those_of_its_models(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+) -> None:
+    monkeypatch.setitem(FAMILIES, "mini", replace(FAMILIES["mini"], **changes))
+    with pytest.raises(ArchitectureError, match=message):
+        build("mini", "tiny", seed=0)

@@ -1,6 +1,7 @@
 """The adapter says what the official predictor says, for a prompt set alone or among others."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import Any
 
@@ -34,6 +35,24 @@ def test_a_prompt_set_among_others_says_what_the_official_predictor_says(model: 
         for name in ("logits", "sam_score", "iou_token", "mask_token", "object_score"):
             ours = getattr(decoded, name)[i].numpy()
             np.testing.assert_allclose(ours, said[name], rtol=0, atol=1e-5, err_msg=name)
+
+
+def test_threads_that_share_a_model_get_the_answers_of_one_thread() -> None:
+    sam = Sam(build("mini", "tiny", seed=1), device=CPU, precision="fp32")
+    embedding, rng = sam.encode(picture()), np.random.default_rng(0)
+    mask_input = rng.normal(0, 5, (1, 1, 64, 64)).astype(np.float32)
+
+    def answer(n_prompts: int) -> list[np.ndarray]:
+        points = np.full((n_prompts, 1, 2), 5.0 * n_prompts, np.float32)
+        decoded = sam.decode(embedding, points, mask_input=mask_input)
+        return [decoded.sam_score.numpy(), decoded.iou_token.numpy(), decoded.mask_token.numpy()]
+
+    expected = [answer(n) for n in range(1, 9)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(answer, 10 * list(range(1, 9))))
+    for i, arrays in enumerate(answers):
+        for found, wanted in zip(arrays, expected[i % 8], strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
 
 
 def test_devices_go_by_name() -> None:

@@ -7,10 +7,11 @@ from typing import Any, Final
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel, Sam2ImageProcessor, Sam3ImageProcessor
 
-from pipeline.sam.building import ArchitectureError, fit_weights, load_weights
+from pipeline.sam.building import ArchitectureError, fit_weights
 from pipeline.sam.model import Decoded, Precision, Sam
 from tests.fixtures.predictors import drawn
 from tests.fixtures.transformers_models import CONFIGS, ours, with_video, written
@@ -53,8 +54,8 @@ def both(
     folder = tmp_path_factory.mktemp("weights")
     theirs = written(request.param, folder)
     model = ours(theirs.config)
-    path = str(folder / "model.safetensors")
-    fit_weights(model, load_weights(path), source=path)
+    path = folder / "model.safetensors"
+    fit_weights(model, load_file(path), source=str(path))
     return theirs, Sam(model, device=CPU, precision="fp32")
 
 

@@ -2,14 +2,16 @@
 
 from dataclasses import astuple
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from pipeline.result_rows import RuntimeSettings
 from stages.extraction import timing
-from stages.extraction.models import kept_model
+from stages.extraction.models import kept_model, read_weights
 from stages.extraction.timing import runtime_rows, seconds_in_turns
 from stages.settings.parsing import ParamsError
 from tests.fixtures.report_inputs import MACHINE
@@ -24,6 +26,14 @@ def test_a_job_without_the_gpu_that_auto_stands_for_is_told_so(
         kept_model(extract_params(device="auto"), "tiny", "cuda")
     with pytest.raises(ParamsError, match=r"extract\.device must be auto or cpu"):
         kept_model(extract_params(device="cuda"), "tiny", "cuda")
+
+
+def test_weights_of_either_file_come_back_and_meta_s_without_their_pickle(tmp_path: Path) -> None:
+    weights = {"no_mem_embed": torch.ones(2)}
+    save_file(weights, tmp_path / "tiny.safetensors")
+    torch.save({"model": weights}, tmp_path / "tiny.pt")
+    for file in ("tiny.safetensors", "tiny.pt"):
+        assert torch.equal(read_weights(tmp_path / file)["no_mem_embed"], torch.ones(2))
 
 
 def test_all_runs_take_turns_in_another_order_each_round_of_which_the_first_does_not_count(
