@@ -255,8 +255,8 @@ def _clicks(point_coords: ArrayLike | None, point_labels: ArrayLike | None) -> P
     return points, labels.astype(np.int32)
 
 
-def _check_labels(labels: np.ndarray, known: Sequence[int]) -> None:
-    unknown = labels[~np.isin(labels, known)]
+def _check_labels(labels: np.ndarray, accepted: Sequence[int]) -> None:
+    unknown = labels[~np.isin(labels, accepted)]
     if unknown.size:
         raise PromptError(
             f"point_labels must be 1 on the object or 0 beside it, got {unknown[0]:g}"
