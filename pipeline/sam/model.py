@@ -320,7 +320,8 @@ class Sam:
         if mask_input is not None:
             masks = _resized(self.upload(mask_input.astype(np.float32)), self._decoder_mask_px)
         sparse, dense = self.model.sam_prompt_encoder(clicks, boxes=None, masks=masks)
-        return sparse, dense
+        # The prompt encoder joins its tokens to an empty tensor of the caller's default dtype.
+        return sparse.float(), dense
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.precision == "bf16":
