@@ -58,29 +58,25 @@ def test_every_job_script_ends_in_exec_and_may_be_requeued() -> None:
             assert f"#SBATCH {directive}" in text
 
 
-TORN: Final = {"empty": "", "cut short": '{"read": {"/x', "whole": "{}", "none": None}
-"""What a kill may leave of the file in which DVC notes who reads and writes what."""
-
-
-@pytest.mark.parametrize("text", TORN.values(), ids=TORN)
-def test_job_scripts_heal_a_lock_file_that_a_kill_left(text: str | None, tmp_path: Path) -> None:
-    scripts = (SCRIPTS[name] for name in ("cell.sh", "pipeline.sh", "tune.sh"))
-    (healing,) = {line for script in scripts for line in script.splitlines() if "rwlock" in line}
-    (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
-    lock = tmp_path / ".dvc" / "tmp" / "rwlock"
-    if text is not None:
-        lock.write_text(text)
-    assert project_copy.run(tmp_path, "bash", "-c", healing) == ""
-    assert lock.exists() == (text == "{}")
-
-
-def test_dvc_runs_on_after_a_job_script_has_healed_its_lock_file(tmp_path: Path) -> None:
-    stages = {"say": {"cmd": "echo 1 > said", "outs": ["said"]}}
-    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
-    project_copy.run(tmp_path, "dvc", "init", "--no-scm", "--quiet")
-    (tmp_path / ".dvc" / "tmp" / "rwlock").write_text("")
+@pytest.mark.parametrize("torn", [".dvc/tmp/rwlock", "dvc.lock"])
+@pytest.mark.parametrize("is_committed", [False, True])
+def test_dvc_runs_on_after_a_job_script_has_mended_its_files(
+    torn: str, is_committed: bool, tmp_path: Path
+) -> None:
+    say = {"cmd": "echo 1 >> ran; cp word said", "deps": ["word"], "outs": ["said"]}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"say": say}}))
+    (tmp_path / "word").write_text("hello")
+    project_copy.run(tmp_path, "git", "init", "--quiet")
+    project_copy.run(tmp_path, "dvc", "init", "--quiet")
+    project_copy.repro(tmp_path)
+    if is_committed:
+        project_copy.run(tmp_path, "git", "add", "dvc.lock")
+        project_copy.commit(tmp_path)
+    intact = (tmp_path / "dvc.lock").read_bytes()
+    (tmp_path / torn).write_text("")
     project_copy.run(tmp_path, "bash", "-c", SCRIPTS["pipeline.sh"])
-    assert (tmp_path / "said").read_text() == "1\n"
+    assert (tmp_path / "dvc.lock").read_bytes() == intact
+    assert (tmp_path / "ran").read_text() == "1\n", "the run cache has the stage"
 
 
 @pytest.fixture(scope="module")

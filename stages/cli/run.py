@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from stages.program.main import PIPELINE, reported_errors
+from stages.program.mend import mend
 from stages.program.stopping import stoppable
 from stages.settings.params import PARAMS_FILE, read_params
 from stages.settings.parsing import ParamsError, read_yaml
@@ -47,6 +48,7 @@ def run(stages: Globs = None) -> None:
     """
     kept = "outputs of finished stages and shards in the pool are kept"
     with reported_errors(), stoppable(kept):
+        mend()
         read_params()
         steps = choose(list(steps_of(read_yaml(PIPELINE), read_yaml(PARAMS_FILE))), stages or ())
         for step in steps:

@@ -1,0 +1,128 @@
+"""``python -m stages.program.mend``: mends the files of DVC that a kill left half-written.
+
+DVC writes ``dvc.lock`` and its table of readers and writers in place, and runs nothing while either
+is torn. ``dvc repro`` takes finished stages that ``dvc.lock`` lacks from its run cache.
+"""
+
+import fcntl
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Final
+
+import yaml
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from yaml import YAMLError
+
+from stages.program.main import reported_errors
+
+LOCK: Final = Path("dvc.lock")
+"""Which version of each file each stage has read and written."""
+
+STATE: Final = Path(".dvc/tmp")
+"""Folder of DVC's own files in a clone."""
+
+READERS: Final = STATE / "rwlock"
+"""Which process reads and writes which file."""
+
+
+def mend() -> None:
+    """Remove a torn table of readers; restore a torn ``dvc.lock`` from the last commit."""
+    if STATE.is_dir():
+        _mend(READERS, STATE / "rwlock.lock", _is_json, lambda: b"")
+        _mend(LOCK, STATE / "lock", _is_lock, _last_commit)
+
+
+def _mend(
+    path: Path, guard: Path, is_whole: Callable[[bytes], bool], whole: Callable[[], bytes]
+) -> None:
+    """Replace a torn file, or remove it where nothing whole is left of it.
+
+    DVC is kept out meanwhile: it may be in the middle of writing.
+    """
+    if not path.exists() or is_whole(path.read_bytes()):
+        return
+    with _locked(guard):
+        if path.exists() and not is_whole(path.read_bytes()):
+            _replace(path, whole())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    if content:
+        path.write_bytes(content)
+    else:
+        path.unlink()
+    source = "has that of the last commit again" if content else "was removed"
+    print(f"note: {path}, which a kill had left half-written, {source}", file=sys.stderr)
+
+
+@dataclass
+class _File:
+    path: str
+    hash: str = ""
+    md5: Annotated[str, Field(min_length=32)] = ""
+    size: int = 0
+    nfiles: int = 0
+
+
+@dataclass
+class _Stage:
+    cmd: str | list[str]
+    deps: list[_File] = field(default_factory=list)
+    params: dict[str, dict[str, object]] = field(default_factory=dict)
+    outs: list[_File] = field(default_factory=list)
+
+
+@dataclass
+class _Lock:
+    """What DVC asks of a ``dvc.lock``: a kill may have cut it off anywhere."""
+
+    schema: str
+    stages: dict[str, _Stage]
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Wait for a lock of DVC's, and hold it during the block."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _is_json(content: bytes) -> bool:
+    try:
+        json.loads(content)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_lock(content: bytes) -> bool:
+    """Whether DVC can read a ``dvc.lock``."""
+    # By libyaml, which a PyYAML built from source may lack: some fifty times faster.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        lock = yaml.load(content, Loader=loader)  # noqa: S506 - both are safe
+        TypeAdapter(_Lock).validate_python(lock)
+    except (YAMLError, ValidationError):
+        return False
+    return True
+
+
+def _last_commit() -> bytes:
+    """``dvc.lock`` in the last commit; empty if there is none, or Git is not installed."""
+    try:
+        shown = subprocess.run(["git", "show", f"HEAD:./{LOCK}"], capture_output=True, check=False)
+    except FileNotFoundError:
+        return b""
+    return shown.stdout if shown.returncode == 0 and _is_lock(shown.stdout) else b""
+
+
+if __name__ == "__main__":
+    with reported_errors():
+        mend()

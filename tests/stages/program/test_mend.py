@@ -1,0 +1,78 @@
+"""Files of DVC that a kill left torn are mended, and no others are touched."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+import yaml
+from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+from typer.testing import CliRunner
+from voluptuous import MultipleInvalid
+
+from stages.cli.app import app
+from stages.program.mend import LOCK, READERS, STATE, mend
+
+WHOLE: Final = """\
+schema: '2.0'
+stages:
+  shapes:
+    cmd: python -m stages.shapes
+    deps:
+    - path: stages/shapes.py
+      hash: md5
+      md5: 0123456789abcdef0123456789abcdef
+      size: 7
+    params:
+      params.yaml:
+        shapes:
+          seed: 1
+    outs:
+    - path: data/shapes
+      hash: md5
+      md5: 0123456789abcdef0123456789abcdef.dir
+      nfiles: 3
+  runtime:
+    cmd: python -m stages.runtime
+"""
+
+
+@pytest.fixture(autouse=True)
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder in which DVC has run, as the working directory."""
+    monkeypatch.chdir(tmp_path)
+    STATE.mkdir(parents=True)
+
+
+def is_read_by_dvc(text: str) -> bool:
+    """Whether DVC takes the text of a ``dvc.lock``."""
+    try:
+        COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(text))
+    except (MultipleInvalid, yaml.YAMLError):
+        return False
+    return True
+
+
+def test_a_lock_that_is_cut_anywhere_is_left_only_where_dvc_reads_it() -> None:
+    for end in range(len(WHOLE)):
+        LOCK.write_text(WHOLE[:end])
+        mend()
+        assert not LOCK.exists() or is_read_by_dvc(LOCK.read_text()), end
+    LOCK.write_text(WHOLE)
+    mend()
+    assert LOCK.read_text() == WHOLE
+
+
+@pytest.mark.parametrize(("text", "is_left"), [("", False), ('{"read": {"/x', False), ("{}", True)])
+def test_a_torn_table_of_readers_is_removed(text: str, is_left: bool) -> None:
+    READERS.write_text(text)
+    mend()
+    assert READERS.exists() == is_left
+
+
+def test_usam_run_mends_first() -> None:
+    LOCK.write_text("")
+    result = CliRunner().invoke(app, ["run"])
+    assert result.stderr.startswith(
+        "note: dvc.lock, which a kill had left half-written, was removed\n"
+    )
+    assert not LOCK.exists()
