@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stages import extract
-from storage.paths import CACHE, POOL
+from storage.paths import CACHE
 from tests.fixtures.extract_project import (
     CELL,
     done_shards,
@@ -60,32 +60,14 @@ def test_killed_at_a_random_moment_the_next_run_gives_the_same_bytes(
 
 
 @pytest.mark.usefixtures("project")
-def test_killed_between_masks_and_features_the_next_run_gives_the_same_bytes(
-    undisturbed: tuple[dict[str, bytes], float],
-) -> None:
-    die_at("numpy", "savez", 3)
-    assert len(done_shards()) == 2
-    assert len(list(POOL.glob("*/*.masks"))) == 3
-    resume(undisturbed[0])
-
-
-@pytest.mark.usefixtures("project")
-def test_killed_between_a_file_and_its_name_nothing_of_the_file_is_left(
-    undisturbed: tuple[dict[str, bytes], float],
-) -> None:
-    die_at("os", "replace", 6)
-    assert any(path.is_file() for path in CACHE.rglob("*.partial"))
-    resume(undisturbed[0])
-    assert not list(CACHE.rglob("*.partial"))
-
-
-@pytest.mark.usefixtures("project")
 def test_stopped_it_keeps_each_shard_that_is_done_and_says_so_in_one_line(
     undisturbed: tuple[dict[str, bytes], float],
 ) -> None:
     # No image has objects of more than three shards.
-    found, said = signalled("stages.extraction.steps", "extract_objects", 6, signal.SIGTERM)
-    assert found == 128 + signal.SIGTERM, said
+    moment = ("stages.extraction.steps", "extract_objects", "6", str(int(signal.SIGTERM)))
+    with started("-c", ENDING, *moment, *EXTRACT) as process:
+        _, said = process.communicate(timeout=START_S)
+    assert process.returncode == 128 + signal.SIGTERM, said
     assert 0 < len(done_shards()) < N_SHARDS
     assert said.splitlines()[-1] == (
         f"stopped by SIGTERM: finished shards are kept in {pool_of().folder}; run it again to go on"
@@ -93,19 +75,6 @@ def test_stopped_it_keeps_each_shard_that_is_done_and_says_so_in_one_line(
     assert "Traceback" not in said
     assert not list(CACHE.rglob("*.partial"))
     resume(undisturbed[0])
-
-
-def die_at(module: str, name: str, call: int) -> None:
-    """Run the stage in a process that dies there."""
-    status, said = signalled(module, name, call, signal.SIGKILL)
-    assert status == -signal.SIGKILL, said
-
-
-def signalled(module: str, name: str, call: int, number: signal.Signals) -> tuple[int, str]:
-    """Status and stderr of the stage in a process that gets a signal there."""
-    with started("-c", ENDING, module, name, str(call), str(int(number)), *EXTRACT) as process:
-        _, said = process.communicate(timeout=START_S)
-    return process.returncode, said
 
 
 def resume(wanted: dict[str, bytes]) -> None:

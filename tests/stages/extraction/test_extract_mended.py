@@ -1,10 +1,8 @@
 """Stage ``extract`` run again does what is missing and no more, and ends with the same bytes."""
 
-import errno
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import chdir, contextmanager
+from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ from PIL import Image
 
 import storage
 from stages import extract
-from storage.paths import CACHE, POOL, features_path
+from storage.paths import CACHE, features_path
 from tests.fixtures.extract_project import (
     CELL,
     IMAGES,
@@ -28,24 +26,6 @@ from tests.fixtures.extract_project import (
     run,
     write_params,
 )
-
-MakeRoom = Callable[[], None]
-
-
-@contextmanager
-def full_once_a_shard_is_done() -> Iterator[MakeRoom]:
-    """A disk that tells of its lack of room when what was written is flushed."""
-    flush = os.fsync
-
-    def fsync(handle: int) -> None:
-        if done_shards():
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # it does not say where
-        flush(handle)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", fsync)
-        yield patch.undo
-
 
 BROKEN = ("wide.jpg", "small.png")
 """Images whose failure leaves one of three shards whole."""
@@ -177,20 +157,3 @@ def test_shards_under_other_settings_stay_and_serve_when_these_come_back(
     with encoded_images() as encoded:
         run(extract, *CELL)
     assert not encoded
-
-
-@pytest.mark.usefixtures("prepared")
-def test_a_full_disk_is_named_and_costs_no_shard_that_was_done(
-    wanted: dict[str, bytes], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with full_once_a_shard_is_done() as make_room:
-        error = refused(capsys)
-        assert error.startswith(f"{POOL}/")
-        assert error.endswith(": No space left on device")
-        done = done_shards()
-        assert 0 < len(done) < len(pool_of().split.names)
-        make_room()
-        with encoded_images() as encoded:
-            run(extract, *CELL)
-        assert set(encoded) == images_without(done)
-        assert outputs() == wanted

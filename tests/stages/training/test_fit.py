@@ -1,23 +1,18 @@
 """What heads learn from, and that who trains them changes none of them."""
 
 import shutil
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple
 from itertools import product
-from multiprocessing import active_children
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pytest
 
-from pipeline.heads.kinds import HeadSet, OneCycle, head_sets
+from pipeline.heads.kinds import HeadSet, OneCycle
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import INPUT_ARRAYS, set_inputs
-from stages import train, tune
 from stages.executor.executors import Run, executor_of
 from stages.executor.opened_cells import CellsToOpen
 from stages.settings.blocks import ExecutorParams
@@ -26,10 +21,9 @@ from stages.training import fit
 from stages.training.data import read_head_data
 from stages.training.fit import fit_sets, heads_to_fit
 from storage import open_features
-from storage.head_files.head_file import head_set_path
-from storage.paths import CACHE, curves_path, features_path
+from storage.paths import CACHE, features_path
 from storage.split.split_cells import SplitCells, open_cells
-from tests.fixtures.mini import MODELS, OBJECTIVES
+from tests.fixtures.mini import MODELS
 from tests.fixtures.signatures import extract_params
 from tests.fixtures.tasks import run_travelled
 from tests.fixtures.train_split import (
@@ -37,7 +31,6 @@ from tests.fixtures.train_split import (
     N_OBJECTS,
     SPLIT,
     write_features,
-    write_params,
     write_split,
 )
 
@@ -100,40 +93,6 @@ def test_what_the_method_refuses_is_said_alike_whoever_trains(cells: CellsToOpen
     for executor in (ExecutorParams(), LOCAL):
         with pytest.raises(ValueError, match=rf"inputs must be finite, got {2 * N_OBJECTS} rows"):
             list(fit_sets(cells, TODO, executor))
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("cells")
-def test_who_trains_changes_no_byte_though_a_worker_is_killed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    alone = trained(monkeypatch)
-    killed: list[BaseProcess] = []
-
-    def kill_once(_: int) -> None:
-        if not killed:
-            killed.append(active_children()[0])
-            killed[0].kill()
-
-    @contextmanager
-    def counting(*_: object) -> Iterator[Callable[[int], None]]:
-        yield kill_once
-
-    monkeypatch.setattr(fit, "progress", counting)
-    assert trained(monkeypatch, executor={"kind": "local", "n_workers": 2}) == alone
-    assert killed
-
-
-def trained(monkeypatch: pytest.MonkeyPatch, **changes: object) -> list[bytes]:
-    """The files that ``train`` writes of the paper's heads."""
-    write_params(heads=["paper"], **changes)
-    for objective in OBJECTIVES:
-        monkeypatch.setattr(sys, "argv", ["tune", SPLIT, objective])
-        tune.main()
-    monkeypatch.setattr(sys, "argv", ["train", SPLIT])
-    train.main()
-    places = (head_set_path(SPLIT, one) for one in head_sets(kinds=("paper",)))
-    return [file.read_bytes() for file in (curves_path(SPLIT), *places)]
 
 
 N_IN_CHUNKS: Final = 2049

@@ -4,21 +4,18 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from multiprocessing import active_children
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from pipeline.heads.kinds import Trial
 from stages.executor.executors import Run
 from stages.executor.opened_cells import CellsToOpen
 from stages.settings.blocks import ExecutorParams, TuneParams
 from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training import search as searching
 from stages.training.search import LOG, Study, search
-from storage.outputs.tuning import append_trial, read_log
+from storage.outputs.tuning import append_trial
 from storage.paths import CACHE
 from tests.fixtures.mini import MODELS
 from tests.fixtures.signatures import extract_params
@@ -91,27 +88,3 @@ def test_a_worker_finds_the_trials_of_inline_and_goes_on_from_those_that_are_kep
     assert search(study, LOCAL) == ([kept, *others], folder)
     assert [one.n_workers for one in asked] == [1], "a study takes a worker"
     assert sum(counted) == N_TRIALS
-
-
-@pytest.mark.slow
-def test_a_killed_worker_costs_no_trial_but_the_one_in_hand(
-    study: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected, folder = search(study, ExecutorParams())
-    shutil.rmtree(folder)
-    killed: list[BaseProcess] = []
-    kept: list[Trial] = []
-
-    def kill_once(n: int) -> None:
-        if n and not killed:
-            killed.append(active_children()[0])
-            killed[0].kill()
-            kept.extend(read_log(folder / LOG))
-
-    counted_by(monkeypatch, kill_once)
-    found, _ = search(study, LOCAL)
-    assert found == expected
-    assert killed
-    assert 0 < len(kept) < N_TRIALS
-    # Each plan once: nobody tried again what was kept.
-    assert len(read_log(folder / LOG)) == len({trial.plan for trial in found})

@@ -5,7 +5,6 @@ import base64
 import io
 import json
 import re
-import threading
 from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -30,17 +29,13 @@ from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import GATE, drawn, write_random_heads
 from tests.fixtures.web_page import (
     CHOICE,
-    PATIENCE_S,
     asked,
     clocked_loop,
-    finished,
     opened,
     png,
     question,
-    until,
 )
 from tools.choose_scenes import ADVISED
-from tools.served_page import served
 
 CLICK = (120.0, 80.5, 1)
 
@@ -243,33 +238,6 @@ def test_with_a_token_nothing_is_told_without_it(page: PageState) -> None:
         assert (await client.get("/api/options", headers=right)).status_code == 200
 
     asked(page, ask, token="secret")  # noqa: S106
-
-
-def test_an_asker_who_leaves_makes_room_in_the_queue() -> None:
-    page = PageState()  # ended with its server
-    gate = threading.Event()
-
-    async def ask(client: httpx.AsyncClient) -> None:
-        image = await opened(client, scene=0)
-        blocking = asyncio.create_task(page.queue.run(gate.wait))
-        path = f"/api/images/{image['image']}/answer"
-        asking = asyncio.create_task(client.post(path, json=question(CLICK)))
-        await until(lambda: len(page.queue) == 2)
-        asking.cancel()
-        await until(lambda: len(page.queue) == 1)
-        gate.set()
-        await blocking
-
-    with served(page) as address:
-
-        async def run() -> None:
-            async with httpx.AsyncClient(base_url=address, timeout=PATIENCE_S) as client:
-                await ask(client)
-
-        try:
-            finished(run())
-        finally:
-            gate.set()
 
 
 def test_every_answer_forbids_other_pages_and_addresses(page: PageState) -> None:

@@ -12,6 +12,7 @@ import pytest
 from stages.settings.blocks import OPTIONS
 from storage.datasets.object_records import Annotated, ImageRecord, Medium, Source
 from storage.datasets.readers import DATA_SETS, estimate_extent
+from storage.images.videos import SplitImages
 from storage.rle import decode_rle, encode_rle
 from tests.fixtures.layouts import LAYOUTS, SIZE_PX, draw_videos
 from tests.fixtures.read_split import read_place
@@ -25,17 +26,23 @@ def test_what_readers_know_are_fields_of_a_source() -> None:
 
 
 @pytest.mark.parametrize("reader", LAYOUTS)
-def test_every_layout_has_the_masks_that_were_drawn(reader: str, tmp_path: Path) -> None:
+def test_every_layout_has_the_masks_and_the_images_that_were_drawn(
+    reader: str, tmp_path: Path
+) -> None:
     videos = draw_videos(3, 1)
-    records = read_place(LAYOUTS[reader](tmp_path, videos), min_area_px=1)
-    wanted = [
-        (index, mask)
-        for index, picture in enumerate(chain.from_iterable(videos.values()))
-        for mask in picture.masks.values()
-    ]
-    for item, (index, mask) in zip(records.objects, wanted, strict=True):
+    pictures = [*chain.from_iterable(videos.values())]
+    place = LAYOUTS[reader](tmp_path, videos)
+    records = read_place(place, min_area_px=1)
+    expected = [(k, mask) for k, picture in enumerate(pictures) for mask in picture.masks.values()]
+    for item, (index, mask) in zip(records.objects, expected, strict=True):
         assert item.image_index == index
         np.testing.assert_array_equal(decode_rle(item.mask_rle, SIZE_PX, SIZE_PX), mask)
+    images = SplitImages(Path(place["images"]), [image.file for image in records.images])
+    for image, picture in zip(records.images, pictures, strict=True):
+        rgb = images.read(image.file, height_px=SIZE_PX, width_px=SIZE_PX)
+        # Video has a colour for four pixels together.
+        limit = 20 if reader == "sav_videos" else 4
+        assert np.abs(rgb.astype(float) - picture.rgb).mean() < limit
 
 
 MASK, SMALL = (encode_rle(np.arange(100).reshape(10, 10) < n) for n in (50, 5))
