@@ -1,13 +1,24 @@
-"""Corrections chosen for their expected gain and their cost, and what the choices are worth."""
+"""Corrections chosen for their expected gain and their cost, and the value of such choices."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, product
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from pipeline.result_rows import Interval
+from pipeline.heads.kinds import HEAD_KINDS
+from pipeline.proposals import Values
 from pipeline.scoring.bootstrap import Resamples, interval, ranked, resampled_means
+from pipeline.scoring.scores import Interval, Keys, Score
+from pipeline.scoring.tasks import JudgedMasks
+
+COSTS: Final = (0.02, 0.05, 0.08, 0.12)
+"""Costs of a correction, in IoU."""
+
+GAIN_MEASURES: Final = {"prompt": "delta_xp_star", "model": "delta_theta_star"}
+"""Measures that predict the gain of a correction, as heads learned it."""
 
 
 def choose(
@@ -34,60 +45,106 @@ class Mean:
 
 @dataclass(frozen=True)
 class Decisions:
-    """What every choice truly gains for each object, less its cost."""
+    """True gain of every choice for each object, less its cost."""
 
     net: Float[np.ndarray, "object choice"]
 
     @property
-    def best_fixed(self) -> Float[np.ndarray, "object"]:
-        """What the choice nets that is the best for all objects together."""
-        best: Float[np.ndarray, "object"] = self.net[:, self.net.mean(axis=0).argmax()]
+    def best_fixed(self) -> Values:
+        """Net gain of the choice that is the best for all objects together."""
+        best: Values = self.net[:, self.net.mean(axis=0).argmax()]
         return best
 
-    def chosen(self, numbers: Int[np.ndarray, "object"]) -> Float[np.ndarray, "object"]:
-        """What one choice of each object nets."""
-        taken: Float[np.ndarray, "object"] = self.net[np.arange(len(self.net)), numbers]
+    def chosen(self, numbers: Int[np.ndarray, "object"]) -> Values:
+        """Net gain of one choice of each object."""
+        taken: Values = self.net[np.arange(len(self.net)), numbers]
         return taken
 
-    def by_score(self, score: Float[np.ndarray, "object"]) -> Float[np.ndarray, "object"]:
-        """What one correction of all objects below a score nets, both chosen in hindsight.
+    def by_score(self, score: Values) -> Values:
+        """Net gain of one correction of all objects below a score, both chosen in hindsight.
 
-        The others are kept. Without the truth, no rule by the score can do better.
+        The other objects are kept. Without the truth, no rule by the score can do better.
         """
         order, is_last = ranked(score)
         sums = np.cumsum(self.net[order], axis=0)[is_last]
         sums = np.concatenate([np.zeros((1, sums.shape[1])), sums])
         n_below, correction = np.unravel_index(sums.argmax(), sums.shape)
         highest = np.append(-np.inf, score[order][is_last])[n_below]
-        by_score: Float[np.ndarray, "object"] = np.where(
-            score <= highest, self.net[:, correction], 0.0
-        )
+        by_score: Values = np.where(score <= highest, self.net[:, correction], 0.0)
         return by_score
 
-    def worth(
-        self, ways: Mapping[str, Float[np.ndarray, "object"]], resamples: Resamples
-    ) -> dict[str, dict[str, Mean]]:
-        """What some ways to choose net, in IoU per object, by their names.
+    def scores(self, keys: Keys, net: Values, resamples: Resamples) -> Iterator[Score]:
+        """Regret and margin of a way to choose, in IoU per object.
 
-        ``regret``, how far a way falls short of the best choice in hindsight, made for each object
-        anew; ``margin``, how far it lies above the best fixed choice, made once for all objects.
+        ``regret``: the loss to the best choice in hindsight, made for each object anew;
+        ``fixed_margin``: the gain over the best fixed choice, made once for all objects.
 
         Parameters
         ----------
-        ways
-            What each nets for every object.
+        net
+            Net gain of the way to choose for every object.
         """
-        hindsight, fixed = self.net.max(axis=1), self.best_fixed
-        return {
-            name: {
-                "regret": mean(hindsight - net, resamples),
-                "margin": mean(net - fixed, resamples),
-            }
-            for name, net in ways.items()
+        differences = {
+            "regret": self.net.max(axis=1) - net,
+            "fixed_margin": net - self.best_fixed,
         }
+        for statistic, values in differences.items():
+            mean_value = mean(values, resamples)
+            yield Score(keys, statistic, mean_value.value, mean_value.interval)
 
 
-def mean(values: Float[np.ndarray, "object"], resamples: Resamples) -> Mean:
+def mean(values: Values, resamples: Resamples) -> Mean:
     """Mean of a value of each object."""
     resampled = resampled_means(values[:, np.newaxis], resamples)
     return Mean(float(values.mean()), interval(resampled[:, 0]))
+
+
+def decision_scores(masks: Sequence[JudgedMasks], resamples: Resamples) -> Iterator[Score]:
+    """Regret and margin of each way to choose, at each cost of a correction.
+
+    Parameters
+    ----------
+    masks
+        Each protocol's own, of models from small to large. The smallest model answers; the choices
+        are to keep its mask, to click again and, with two models or more, to ask the largest.
+    """
+    for protocol, of_protocol in groupby(masks, key=lambda judged: judged.protocol):
+        smallest, *larger = of_protocol
+        gains = _gains(smallest, larger)
+        predicted = _predicted_gains(smallest, list(gains))
+        sam_score = smallest.scores.proposals.judged_sam_score(protocol)
+        for cost in COSTS:
+            costs = np.array([0.0 if choice == "keep" else cost for choice in gains])
+            decisions = Decisions(np.stack(list(gains.values()), axis=1) - costs)
+            nets = {("", choice): decisions.net[:, i] for i, choice in enumerate(gains)}
+            nets["", "sam_score"] = decisions.by_score(sam_score)
+            nets |= {key: decisions.chosen(choose(own, costs)) for key, own in predicted.items()}
+            for (train_split, choice), net in nets.items():
+                keys = Keys(protocol=protocol, train_split=train_split, choice=choice, cost=cost)
+                yield from decisions.scores(keys, net, resamples)
+
+
+def _gains(smallest: JudgedMasks, larger: Sequence[JudgedMasks]) -> dict[str, Values]:
+    """True gain of each choice."""
+    refined = smallest.scores.proposals.judged_refined_iou(smallest.judged)
+    corrected = {"keep": smallest.iou, "prompt": refined.astype(np.float64)}
+    if larger:
+        corrected["model"] = larger[-1].iou
+    return {choice: iou - smallest.iou for choice, iou in corrected.items()}
+
+
+def _predicted_gains(
+    smallest: JudgedMasks, choices: Sequence[str]
+) -> dict[tuple[str, str], Float[np.ndarray, "object choice"]]:
+    """Gains that heads expect of each choice, by train split and kind of heads."""
+    measures = smallest.measures
+    train_splits = dict.fromkeys(train_split for train_split, _ in measures if train_split)
+    predicted = {}
+    for train_split, kind in product(train_splits, HEAD_KINDS):
+        names = [kind.named(GAIN_MEASURES[choice]) for choice in choices[1:]]
+        if (train_split, names[0]) in measures:  # heads of this kind were trained
+            gains = [measures[train_split, name] for name in names]
+            # To keep a mask gains nothing.
+            keep = np.zeros_like(gains[0])
+            predicted[train_split, kind.named("gaps_star")] = np.stack([keep, *gains], axis=1)
+    return predicted

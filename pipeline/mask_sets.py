@@ -18,10 +18,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from pipeline.proposals import Values
-from pipeline.result_rows import MaskSetRow
 from pipeline.risk_control import NOTHING, Judged, check_calibration
-from pipeline.scoring.bootstrap import LEVEL, Resamples, interval
-from pipeline.scoring.statistics import FAILURE_IOUS
+from pipeline.scoring.bootstrap import Resamples, interval
+from pipeline.scoring.scores import LEVEL, Keys, Score
+from pipeline.scoring.usefulness import FAILURE_IOUS
 
 Predicted = Float[np.ndarray, "object proposal"]
 """Predicted IoU of each proposal."""
@@ -166,12 +166,12 @@ def coverage(judged: Judged, alpha: float) -> Coverage:
     return Coverage(float(np.mean(shares)), float(1 - alpha + below))
 
 
-def set_rows(
+def set_scores(
     model: str,
     predicted: Mapping[tuple[str, str], Predicted],
     iou: Float[np.ndarray, "object proposal"],
     resamples: Resamples,
-) -> Iterator[MaskSetRow]:
+) -> Iterator[Score]:
     """How often sets by each prediction have a good proposal, and how large they are.
 
     Each of ``N_HALVES`` halves of the images calibrates sets for the others. A target that a half
@@ -185,24 +185,27 @@ def set_rows(
     if resamples.n_drawn.shape[1] == 1:
         return
     for least in FAILURE_IOUS:
-        found = {name: _checked(own, iou >= least, resamples) for name, own in predicted.items()}
-        first = next(iter(found.values()))
-        for (i, alpha), ((train_split, measure), own) in product(enumerate(ALPHAS), found.items()):
-            margin = own.n_masks[i] - first.n_masks[i]
-            if not np.isnan(margin):
-                yield MaskSetRow(
-                    PROTOCOL,
-                    train_split,
-                    model,
-                    measure,
-                    least,
-                    alpha,
-                    float(own.coverage[i]),
-                    float(own.n_masks[i]),
-                    interval(own.resampled[i]),
-                    float(margin),
-                    interval(own.resampled[i] - first.resampled[i]),
-                )
+        checked = {key: _checked(ious, iou >= least, resamples) for key, ious in predicted.items()}
+        first = next(iter(checked.values()))
+        for (i, alpha), ((train_split, measure), sets) in product(
+            enumerate(ALPHAS), checked.items()
+        ):
+            margin = sets.n_masks[i] - first.n_masks[i]
+            if np.isnan(margin):
+                continue
+            keys = Keys(
+                protocol=PROTOCOL,
+                train_split=train_split,
+                model=model,
+                measure=measure,
+                guarantee="set",
+                iou_at=least,
+                alpha=alpha,
+            )
+            size, difference = sets.resampled[i], sets.resampled[i] - first.resampled[i]
+            yield Score(keys, "coverage", float(sets.coverage[i]))
+            yield Score(keys, "n_masks", float(sets.n_masks[i]), interval(size))
+            yield Score(keys, "n_masks_margin", float(margin), interval(difference))
 
 
 @dataclass(frozen=True)

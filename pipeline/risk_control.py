@@ -15,9 +15,9 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from pipeline.result_rows import PromiseRow
-from pipeline.scoring.statistics import FAILURE_IOUS
+from pipeline.scoring.scores import Keys, Score
 from pipeline.scoring.tasks import JudgedMasks
+from pipeline.scoring.usefulness import FAILURE_IOUS
 
 CONFIDENCE: Final = 0.9
 """Probability over calibrations with which the promise about kept masks holds."""
@@ -220,10 +220,10 @@ class Promise:
     alpha: float
 
 
-def promise_rows(
+def guarantee_scores(
     masks: Iterable[JudgedMasks], group: Int[np.ndarray, "object"]
-) -> Iterator[PromiseRow]:
-    """Every promise by every measure, of those that keep something.
+) -> Iterator[Score]:
+    """The share that each guarantee by each measure keeps; nothing of those that keep no mask.
 
     Parameters
     ----------
@@ -232,24 +232,24 @@ def promise_rows(
     group
         Image, or video, of each object.
     """
-    for one in masks:
-        true_iou = one.iou
-        for (train_split, measure), uncertainty in one.measures.items():
+    for of_model in masks:
+        true_iou = of_model.iou
+        for (train_split, measure), uncertainty in of_model.measures.items():
             judged = {iou: Judged.masks(uncertainty, true_iou < iou, group) for iou in FAILURE_IOUS}
             for promise in (Promise(*parts) for parts in product(PROMISES, FAILURE_IOUS, ALPHAS)):
                 limit = threshold(judged[promise.iou], promise)
                 kept = float((uncertainty <= limit).mean())
+                keys = Keys(
+                    protocol=of_model.protocol,
+                    train_split=train_split,
+                    model=of_model.model,
+                    measure=measure,
+                    guarantee=promise.of,
+                    iou_at=promise.iou,
+                    alpha=promise.alpha,
+                )
                 if kept:
-                    yield PromiseRow(
-                        one.protocol,
-                        train_split,
-                        one.model,
-                        measure,
-                        promise.of,
-                        promise.iou,
-                        promise.alpha,
-                        kept,
-                    )
+                    yield Score(keys, "kept", kept)
 
 
 def threshold(judged: Judged, promise: Promise) -> float:

@@ -14,8 +14,8 @@ from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.predictions import arrays_for_heads
 from pipeline.heads.kinds import HEAD_KINDS, KINDS_BY_NAME, PAPER, HeadKind, HeadSet
 from pipeline.heads.predict import HeadWeights, predict, set_inputs
-from pipeline.result_rows import Interval
 from pipeline.sam.model import Decoded, Sam
+from pipeline.scoring.scores import Interval
 from pipeline.views import apply_view, default_view, map_points, unview
 
 TIMED_VIEWS: Final = ("identity", "jpeg10", "jpeg30", "gblur5", "gnoise")

@@ -1,23 +1,42 @@
-"""Stage ``evaluate``: entropies, scores and heads in, AUC and correlations out.
+"""Stage ``evaluate``: entropies, predictions and heads in, scores of every measure out.
 
 Reads   ``params.yaml:evaluate``, ``cache/objects/<split>.zarr``, ``cache/entropy/<split>.zarr``,
         ``cache/features/<split>``, ``heads/<train split>``; to check these,
         ``params.yaml:extract`` and, if they are there, ``cache/features/<train split>``.
-Writes  ``results/splits/<split>/``: ``auc.csv``, ``iou.csv``, ``curves.csv``,
-        ``correlation.csv``, ``statistics.csv``, ``coverage.csv``, ``reliability.csv``,
-        ``promises.csv``, ``pixels.csv``, ``objects.csv``, ``ranking.csv``, ``run.json``.
+Writes  ``results/splits/<split>/``: ``scores.csv``, ``curves.csv``, ``correlation.csv``,
+        ``coverage.csv``, ``reliability.csv``, ``objects.csv``, ``ranking.csv``, ``run.json``.
 """
 
-from pipeline.scoring.bootstrap import resample_groups
-from stages.evaluation import read_scores, split_tables
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+import pandas as pd
+
+from pipeline.decisions import decision_scores
+from pipeline.gallery import ranking_columns
+from pipeline.mask_sets import set_scores
+from pipeline.risk_control import guarantee_scores
+from pipeline.scoring import corrections, tasks, usefulness
+from pipeline.scoring.bootstrap import Resamples, resample_groups
+from pipeline.scoring.calibration import pixel_scores, reliability_bins
 from stages.executor.executors import map_by
 from stages.program.main import check_unchanged, stage_main
+from stages.program.progress import counting, progress
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import eval_cells, settings_of_cells, train_cells
+from stages.split_predictions import (
+    SplitPredictions,
+    object_blocks,
+    object_columns,
+    read_predictions,
+)
 from stages.training.data import learned_from
 from storage.errors import faults_of
+from storage.outputs.csv_forms import SPLIT_TABLES
 from storage.outputs.results import write_results
+from storage.outputs.tables import Frames, as_frame, blocks_as_frame
 from storage.paths import results_dir
 from storage.split.split_cells import open_cells
 
@@ -40,19 +59,74 @@ def main(split: str) -> None:
         )
         for name in params.train_splits
     }
-    scores = read_scores(cells, learned, kinds=params.heads, ablations=params.ablations)
-    resamples = resample_groups(scores.group, params.evaluate.n_resamples, params.evaluate.seed)
+    predictions = read_predictions(cells, learned, kinds=params.heads, ablations=params.ablations)
+    settings = params.evaluate
+    resamples = resample_groups(predictions.group, settings.n_resamples, settings.seed)
     run = {
         "split": split,
-        "n_objects": len(scores.object_id),
+        "n_objects": len(predictions.object_id),
         "n_groups": resamples.n_drawn.shape[1],
-        "n_resamples": params.evaluate.n_resamples,
-        **scores.inputs,
+        "n_resamples": settings.n_resamples,
+        **predictions.inputs,
     }
     with faults_of(split), map_by(params.executor, "measure") as each:
-        tables = split_tables(split, scores, resamples, params.evaluate, each)
+        tables = split_tables(split, predictions, resamples, settings.n_curve_points, each)
         check_unchanged()
         write_results(results_dir(split), tables, run)
+
+
+def split_tables(
+    split: str, predictions: SplitPredictions, resamples: Resamples, n_points: int, each: tasks.Each
+) -> dict[str, Frames]:
+    """Make the tables of ``SPLIT_TABLES`` and the ``ranking``, by name."""
+    models = predictions.models
+    masks = tasks.judged_masks(models)
+    own = tasks.own_masks(masks)
+    ranked = ranking_columns(object_columns(masks))
+    coverage = usefulness.coverage_curves(
+        # One point fewer than for curves that begin at 0: with no mask kept, there is no risk.
+        tasks.of_largest(own),
+        n_points - 1,
+    )
+    return {
+        "scores": _scores(split, predictions, resamples, masks, each),
+        "curves": blocks_as_frame(corrections.curves(tasks.ious_of(models), masks, n_points)),
+        "correlation": pd.concat(corrections.correlations(own), ignore_index=True),
+        "coverage": blocks_as_frame(coverage),
+        "reliability": as_frame(SPLIT_TABLES["reliability"], reliability_bins(own, resamples)),
+        "objects": object_blocks(predictions, masks),
+        "ranking": (block[ranked] for block in object_blocks(predictions, masks)),
+    }
+
+
+def _scores(
+    split: str,
+    predictions: SplitPredictions,
+    resamples: Resamples,
+    masks: Sequence[tasks.JudgedMasks],
+    each: tasks.Each,
+) -> pd.DataFrame:
+    """Every score; the bar counts measures for AUC, then for the other statistics."""
+    models, own = predictions.models, tasks.own_masks(masks)
+    largest = tasks.shown_model(list(models))
+    n = sum(len(judged.measures_of_tokens) for judged in masks)
+    n += sum(len(judged.measures) for judged in own)
+    with progress(f"evaluate {split}", n, "measures") as advance:
+
+        def counted(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+            return counting(each(work, items), advance)
+
+        iou = models[largest].proposals.iou
+        scores = chain(
+            corrections.auc_scores(models, resamples, counted),
+            corrections.iou_scores(predictions.views, resamples),
+            usefulness.usefulness_scores(own, resamples, counted),
+            pixel_scores(predictions.pixels, resamples),
+            guarantee_scores(tasks.of_largest(own), resamples.group),
+            set_scores(largest, predictions.predicted, iou, resamples),
+            decision_scores(own, resamples),
+        )
+        return as_frame(SPLIT_TABLES["scores"], scores)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ from typing import Final
 
 from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import read_params
-from stages.tables.auc import metrics
 from stages.tables.catalogue import Tables, columns_of_objects, number_formats, report_tables
 from stages.tables.paper import DataSets
 from stages.tables.report_table import Inputs, Results
+from stages.tables.special_tables import metrics
 from storage.folders import whole_folder, write_json, write_text
 from storage.outputs.results import (
     Gallery,

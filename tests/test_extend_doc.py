@@ -175,8 +175,8 @@ def test_a_table_is_a_file_and_on_the_page(project: Path) -> None:
 
 
 def test_a_view_has_cells_of_its_own(project: Path) -> None:
-    views = set(table(project, "splits/pictures_val/iou")["view"])
-    assert views == {"identity", "dark50"}
+    views = set(table(project, "splits/pictures_val/scores")["view"])
+    assert views == {"", "identity", "dark50"}
     assert (project / "cache/masks/pictures_val/tiny/dark50.zarr").is_dir()
 
 

@@ -16,10 +16,10 @@ from typing import Final
 import usam_cache
 from pipeline.heads.kinds import HEAD_KINDS, KINDS, PAPER, HeadKind, OneCycle
 from pipeline.prompt_kinds import EXTRA_PROMPTS, PROMPT_KINDS, calls_of
-from pipeline.result_rows import SPLIT_TABLES, Table, columns_of
 from pipeline.scoring.measures import MEASURES
-from pipeline.scoring.statistics import PIXEL_STATISTICS, STATISTICS
 from pipeline.views import VIEW_KINDS, Parameter
+from stages.tables.statistics import GROUPS, STATISTICS
+from storage.outputs.csv_forms import SPLIT_TABLES, Table, columns_of
 from storage.store.schema import SCHEMA
 from tools.blocks import replace_block, table
 
@@ -27,9 +27,6 @@ PLOTTED: Final = ("curves", "coverage", "reliability")
 """Tables of results that hold the points of plots; their columns speak for themselves."""
 
 OTHER_KINDS: Final = tuple(name for name in KINDS if name != PAPER)
-
-ENDS: Final = ("_low", "_high")
-"""How columns of an interval end: ± stands for both."""
 
 
 def arrays() -> str:
@@ -68,13 +65,11 @@ def measures() -> str:
 
 
 def statistics() -> str:
-    """All statistics, those of pixels in a table of their own."""
-    header = ("statistic", "name", "what it is")
-    of_masks, of_pixels = (
-        _of_words(header, [(one.symbol, f"`{one.name}`", one.meaning) for one in declared])
-        for declared in (STATISTICS, PIXEL_STATISTICS)
-    )
-    return f"{of_masks}\nOf pixels, in `pixels.csv`:\n\n{of_pixels}"
+    """All statistics, then the keys of each group."""
+    rows = [(row.symbol, f"`{row.name}`", row.group, row.meaning) for row in STATISTICS]
+    keys = {group: ", ".join(f"`{key}`" for key in keys) for group, keys in GROUPS.items()}
+    words = _of_words(("statistic", "name", "group", "what it is"), rows)
+    return f"{words}\n{_listed('Keys of each group:', keys)}"
 
 
 def prompts() -> str:
@@ -103,10 +98,7 @@ def result_tables() -> str:
     """What columns of several tables mean, then the others of every table."""
     shown = {name: own for name, own in SPLIT_TABLES.items() if name not in PLOTTED}
     counts = Counter(
-        (column.name, column.meaning)
-        for own in shown.values()
-        for column in columns_of(own.row)
-        if not column.name.endswith(ENDS)
+        (column.name, column.meaning) for own in shown.values() for column in columns_of(own.row)
     )
     shared: dict[str, str] = {}
     for (name, meaning), n in counts.most_common():
@@ -179,12 +171,10 @@ def _parameter(name: str, parameter: Parameter) -> str:
 
 
 def _columns(name: str, own: Table, shared: Mapping[str, str]) -> str:
-    found = {one.name: one.meaning for one in columns_of(own.row)}
-    names = [name for name in found if not name.endswith(ENDS)]
     rows = {
-        f"`{name}` ±" if name + ENDS[0] in found else f"`{name}`": found[name]
-        for name in names
-        if shared.get(name) != found[name]
+        f"`{column.name}`": column.meaning
+        for column in columns_of(own.row)
+        if shared.get(column.name) != column.meaning
     }
     more = {"more": own.more} if own.more else {}
     lead = f"`{name}.csv`: {(own.row.__doc__ or '').partition(chr(10))[0]}"

@@ -18,10 +18,8 @@ from jaxtyping import Float
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES
 from pipeline.scoring.bootstrap import each_once, interval, resample_groups
 from pipeline.scoring.calibration import accuracy, reliability
-from pipeline.scoring.corrections import BASELINE
-from pipeline.scoring.measures import HEAD_MEASURES, MEASURES, UNTRAINED_MEASURES
-from pipeline.scoring.statistics import shown_model
-from pipeline.scoring.tasks import REFINED, judged_proposal
+from pipeline.scoring.measures import BASELINE, HEAD_MEASURES, MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.tasks import REFINED, judged_proposal, shown_model
 from pipeline.vocabulary import PROTOCOLS
 from stages.page.figures import first_curves, opening_figure
 from stages.page.labels import (
@@ -35,7 +33,9 @@ from stages.page.labels import (
 )
 from stages.page.svg import svg_file
 from stages.page.verdict import LINES, USED, comparisons, sentences, verdict_table
+from stages.tables.pivot import in_percent, pivot, score_rows
 from stages.tables.report_table import WITH_BOUNDS, of_protocol
+from stages.tables.statistics import of_group
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
 from tools.blocks import replace_block, table
@@ -230,15 +230,18 @@ def _named(measure: str) -> str:
 
 def sets_block(found: SplitResults) -> str:
     """How large mask sets are that hold a promise, and how often they have a good proposal."""
-    rows = found.mask_sets.to_dict("records")
+    scores = score_rows({FURTHER: found}, of_group("mask sets"))
+    keys = ["iou_at", "alpha", "measure"]
+    rows = pivot(scores, keys, "statistic").to_dict("records")
     measures = list(dict.fromkeys(row["measure"] for row in rows))
     by_target: dict[tuple[float, float], dict[str, str]] = {}
     for row in rows:
-        verdict = "better" if row["margin_high"] < 0 else "worse" if row["margin_low"] > 0 else ""
-        size, low, high = (f"{row['n_masks' + end]:.2f}" for end in WITH_BOUNDS)
-        cell = STYLES.get(verdict, "{}").format(f"{size} ({low}–{high})")
+        low, high = row["n_masks_margin_low"], row["n_masks_margin_high"]
+        verdict = "better" if high < 0 else "worse" if low > 0 else ""
+        size, lowest, highest = (f"{row['n_masks' + end]:.2f}" for end in WITH_BOUNDS)
+        cell = STYLES.get(verdict, "{}").format(f"{size} ({lowest}–{highest})")
         cell += f", {100 * row['coverage']:.1f} %"
-        by_target.setdefault((row["iou_at_least"], row["alpha"]), {})[row["measure"]] = cell
+        by_target.setdefault((row["iou_at"], row["alpha"]), {})[row["measure"]] = cell
     cells = [
         [f"IoU ≥ {iou:g} in {1 - alpha:.0%}", *(own.get(name, NOTHING) for name in measures)]
         for (iou, alpha), own in by_target.items()
@@ -288,14 +291,14 @@ def knows_truth(protocol: str, task: str, measure: str) -> bool:
 
 def scores_block(found: SplitResults) -> str:
     """Mean IoU of every model, and how well SamScores predict it."""
-    iou = {
-        (row["model"], row["proposal"]): _percent(row)
-        for row in found.iou.query("view == 'identity'").to_dict("records")
-    }
+    scores = in_percent(score_rows({VAL: found}, ["mean_iou"]))
+    scores = scores[scores["view"] == "identity"]
+    rows = pivot(scores, ["model", "proposal"], "statistic").to_dict("records")
+    iou = {(row["model"], row["proposal"]): row for row in rows}
     correlation = found.correlation.query("row == 'iou_gt' and protocol == @USED")
-    of_score = correlation.drop_duplicates("model").set_index("model")[BASELINE[-1]]
-    models = list(found.iou["model"].unique())
-    scores = [
+    of_score = correlation.drop_duplicates("model").set_index("model")[BASELINE]
+    models = list(scores["model"].unique())
+    cells = [
         [
             model,
             *(with_bounds(iou[model, proposal], "mean_iou") for proposal in SCORED),
@@ -305,11 +308,7 @@ def scores_block(found: SplitResults) -> str:
     ]
     header = ["model", *SCORED.values(), "correlation"]
     lead = SCORES_LEAD.format(n_objects=found.run["n_objects"])
-    return f"{lead}\n\n{table(header, scores)}"
-
-
-def _percent(row: dict[Hashable, Any]) -> dict[Hashable, Any]:
-    return {key: 100 * value if isinstance(value, float) else value for key, value in row.items()}
+    return f"{lead}\n\n{table(header, cells)}"
 
 
 def starred(label: str) -> str:

@@ -10,10 +10,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from pipeline.result_rows import Interval
-
-LEVEL: Final = 0.95
-"""Share of the resamples that an interval holds."""
+from pipeline.scoring.scores import LEVEL, Interval
 
 ENDS: Final = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 """Share of the resamples below either end of an interval."""

@@ -1,7 +1,8 @@
 """Calibration of predicted IoUs, of pixels' probabilities, and of SamScores (isotonic)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -9,18 +10,20 @@ from jaxtyping import Float
 
 from pipeline.mask_statistics import REGIONS
 from pipeline.proposals import Values
-from pipeline.result_rows import PixelRow
 from pipeline.scoring import bootstrap
+from pipeline.scoring.measures import BY_NAME, predicted_iou
+from pipeline.scoring.scores import Keys, ReliabilityBin, Score
+from pipeline.scoring.tasks import JudgedMasks
 from pipeline.vocabulary import PROTOCOLS
 
-PixelScores = Mapping[str, Float[np.ndarray, "object *bins"]]
+PixelNumbers = Mapping[str, Float[np.ndarray, "object *bins"]]
 """Rows of ``PIXEL_SCORES`` by name, of the judged masks of one model in one region.
 
 Objects without a pixel in the region have NaN throughout.
 """
 
 _MEANS: Final = ("brier", "nll", "pavpu")
-"""Those of ``PIXEL_STATISTICS`` that are means of the scores of their name."""
+"""Statistics that are means of the pixel scores of their name."""
 
 N_BINS: Final = 10
 """Bins of equal mass of the calibration error and the reliability diagram."""
@@ -115,35 +118,58 @@ def accuracy(
     return {"root_mean_square": np.sqrt(square), "bias": bias}
 
 
-def pixel_rows(
-    scores: Mapping[tuple[str, str, str], PixelScores], resamples: bootstrap.Resamples
-) -> Iterator[PixelRow]:
-    """Every statistic of every protocol, model and region.
+def reliability_bins(
+    masks: Iterable[JudgedMasks], resamples: bootstrap.Resamples
+) -> Iterator[ReliabilityBin]:
+    """Bins of every measure that is 1 - a predicted IoU."""
+    for judged in masks:
+        iou = judged.iou
+        for (train_split, measure), uncertainty in judged.measures.items():
+            if not BY_NAME[measure].predicted_iou:
+                continue
+            predicted = predicted_iou(measure, uncertainty)
+            of_all = reliability(predicted, iou, bootstrap.each_once(len(iou)))
+            resampled = reliability(predicted, iou, resamples)
+            for place, ious in enumerate(resampled.iou.T):
+                yield ReliabilityBin(
+                    judged.protocol,
+                    train_split,
+                    judged.model,
+                    measure,
+                    place,
+                    float(of_all.predicted_iou[0, place]),
+                    float(of_all.iou[0, place]),
+                    bootstrap.interval(ious),
+                )
+
+
+def pixel_scores(
+    numbers: Mapping[tuple[str, str, str], PixelNumbers], resamples: bootstrap.Resamples
+) -> Iterator[Score]:
+    """Every statistic of pixels, of every protocol, model and region.
 
     Parameters
     ----------
-    scores
+    numbers
         By judged proposal, model and region.
     """
-    models = list(dict.fromkeys(model for _, model, _ in scores))
-    for protocol in PROTOCOLS:
-        for model in models:
-            for region in REGIONS:
-                found = scores[protocol, model, region]
-                once = bootstrap.each_once(len(found["brier"]))
-                of_all = _pixel_statistics(found, once)
-                for statistic, resampled in _pixel_statistics(found, resamples).items():
-                    value, spread = float(of_all[statistic][0]), bootstrap.interval(resampled)
-                    yield PixelRow(protocol, model, region, statistic, value, spread)
+    models = list(dict.fromkeys(model for _, model, _ in numbers))
+    for protocol, model, region in product(PROTOCOLS, models, REGIONS):
+        of_masks = numbers[protocol, model, region]
+        keys = Keys(protocol=protocol, model=model, region=region)
+        of_all = _pixel_statistics(of_masks, bootstrap.each_once(len(of_masks["brier"])))
+        for statistic, resampled in _pixel_statistics(of_masks, resamples).items():
+            value = float(of_all[statistic][0])
+            yield Score(keys, statistic, value, bootstrap.interval(resampled))
 
 
 def _pixel_statistics(
-    found: PixelScores, drawn: bootstrap.Resamples
+    numbers: PixelNumbers, drawn: bootstrap.Resamples
 ) -> dict[str, bootstrap.Resampled]:
     # Summed over the bins, the distance between their mean probability and truth, by share.
-    gap = _means(np.subtract(found["bin_probability"], found["bin_truth"], dtype=np.float64), drawn)
-    means = {name: _means(found[name][:, np.newaxis], drawn)[:, 0] for name in _MEANS}
-    return {"calibration_error": np.abs(gap).sum(axis=1), **means}
+    distance = np.subtract(numbers["bin_probability"], numbers["bin_truth"], dtype=np.float64)
+    means = {name: _means(numbers[name][:, np.newaxis], drawn)[:, 0] for name in _MEANS}
+    return {"pixel_calibration_error": np.abs(_means(distance, drawn)).sum(axis=1), **means}
 
 
 def _means(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from math import nan
 from typing import Final
 
 import numpy as np
@@ -10,15 +9,12 @@ import pandas as pd
 from jaxtyping import Float
 
 from pipeline.proposals import ProposalScores, Values
-from pipeline.result_rows import AucRow, Curve, Interval, IouRow
 from pipeline.scoring import bootstrap, tasks
 from pipeline.scoring.auc import CorrectionAuc, correction_auc, correction_curve
 from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.measures import predicted_iou
+from pipeline.scoring.measures import BASELINE, BOUNDS, IOU_GT, predicted_iou
+from pipeline.scoring.scores import Curve, Keys, Score
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
-
-BASELINE: Final = ("", "", "sam_score")
-"""Train split, tokens and name of the measure that others are compared with, of the same mask."""
 
 MeasureKey = tuple[str, str, str]
 """Train split, tokens and name of a measure; the first two are empty for those without heads."""
@@ -26,19 +22,15 @@ MeasureKey = tuple[str, str, str]
 Areas = tuple[CorrectionAuc, bootstrap.Resampled]
 """Areas of one measure in a task: of the objects themselves, and in each resample."""
 
-BOUNDS: Final = ("oracle", "worst", "random")
-"""Curves beside those of the measures: by the true gain, by its reverse, and in random order."""
-
-IOU_GT: Final = "iou_gt"
-"""The true IoU of the judged mask, where it stands beside the measures."""
+_BASELINE: Final[MeasureKey] = ("", "", BASELINE)
 
 _JUDGED_OF: Final = {name: name for name in JUDGED} | {tasks.REFINED[name]: name for name in JUDGED}
 """Which proposal is judged, by the names of masks of one click and of eight."""
 
 
-def auc_rows(
+def auc_scores(
     models: Mapping[str, ModelScores], resamples: bootstrap.Resamples, each: tasks.Each = map
-) -> list[AucRow]:
+) -> list[Score]:
     """AUC of every protocol, task, model and measure, with the heads of every token set.
 
     Parameters
@@ -53,7 +45,7 @@ def auc_rows(
         NaN for an object.
     """
     ious = tasks.ious_of(models)
-    rows: list[AucRow] = []
+    scores: list[Score] = []
     for masks in tasks.judged_masks(models):
         corrected = {
             task: correction
@@ -66,39 +58,40 @@ def auc_rows(
         areas = dict(zip(measures, each(work, measures.values()), strict=True))
         for task, correction in corrected.items():
             of_task = {key: by_task[task] for key, by_task in areas.items()}
-            rows += _rows_of_task(masks, task, correction, of_task, resamples)
-    return sorted(rows, key=lambda row: (PROTOCOLS.index(row.protocol), TASKS.index(row.task)))
+            scores += _scores_of_task(masks, task, correction, of_task, resamples)
+    return sorted(scores, key=_place)
 
 
-def iou_rows(
-    scores: Mapping[tuple[str, str], ProposalScores], resamples: bootstrap.Resamples
-) -> Iterator[IouRow]:
+def _place(score: Score) -> tuple[int, int]:
+    return PROTOCOLS.index(score.keys.protocol), TASKS.index(score.keys.task)
+
+
+def iou_scores(
+    views: Mapping[tuple[str, str], ProposalScores], resamples: bootstrap.Resamples
+) -> Iterator[Score]:
     """Mean IoU of every model, view and proposal.
 
     Parameters
     ----------
-    scores
+    views
         By model and view; a model's first view is the one that its others are compared with.
     """
     columns = {
         (model, view, proposal): iou.astype(np.float64)
-        for (model, view), said in scores.items()
-        for proposal, iou in said.by_proposal().items()
+        for (model, view), proposals in views.items()
+        for proposal, iou in proposals.by_proposal().items()
     }
     means = bootstrap.resampled_means(np.stack(list(columns.values()), axis=1), resamples)
     resampled = dict(zip(columns, means.T, strict=True))
     start: dict[tuple[str, str], tuple[str, str, str]] = {}
     for key, iou in columns.items():
-        model, _, proposal = key
+        model, view, proposal = key
+        keys = Keys(model=model, view=view, proposal=proposal)
         # Masks of one click come before those of eight.
         first = start.setdefault((model, _JUDGED_OF[proposal]), key)
-        yield IouRow(
-            *key,
-            mean_iou=float(iou.mean()),
-            mean_iou_interval=bootstrap.interval(resampled[key]),
-            gain=float(iou.mean() - columns[first].mean()),
-            gain_interval=bootstrap.interval(resampled[key] - resampled[first]),
-        )
+        yield Score(keys, "mean_iou", float(iou.mean()), bootstrap.interval(resampled[key]))
+        gain = float(iou.mean() - columns[first].mean())
+        yield Score(keys, "gain", gain, bootstrap.interval(resampled[key] - resampled[first]))
 
 
 def curves(ious: tasks.Ious, masks: Sequence[tasks.JudgedMasks], n_points: int) -> Iterator[Curve]:
@@ -154,36 +147,41 @@ def _start_and_relative(
     return start, (areas - worst) / span
 
 
-def _rows_of_task(
+def _scores_of_task(
     masks: tasks.JudgedMasks,
     task: str,
     correction: tasks.Correction,
     areas: Mapping[MeasureKey, Areas],
     resamples: bootstrap.Resamples,
-) -> Iterator[AucRow]:
+) -> Iterator[Score]:
     measures = list(areas)
     # What heads of each token set are compared with: those of the judged mask's tokens.
     peers = [(split, tokens and masks.judged, name) for split, tokens, name in measures]
     resampled = np.stack([of_measure for _, of_measure in areas.values()])
     start, relative = _start_and_relative(correction, resampled, resamples)
-    margin = relative - relative[measures.index(BASELINE)]
+    margin = relative - relative[measures.index(_BASELINE)]
     tokens_margin = relative - relative[[measures.index(peer) for peer in peers]]
     columns = map(bootstrap.intervals, (start + resampled, relative, margin, tokens_margin))
-    for (train_split, tokens, measure), peer, *intervals in zip(
+    for measure, peer, of_auc, of_relative, of_margin, of_tokens in zip(
         measures, peers, *columns, strict=True
     ):
-        area, _ = areas[train_split, tokens, measure]
-        of_auc, of_relative, of_margin, of_tokens = intervals
-        yield AucRow(
-            *(masks.protocol, train_split, tokens, task, masks.model, measure),
-            **vars(area),
-            auc_interval=of_auc,
-            relative_interval=of_relative,
-            margin=area.relative - areas[BASELINE][0].relative,
-            margin_interval=of_margin,
-            tokens_margin=area.relative - areas[peer][0].relative if tokens else nan,
-            tokens_margin_interval=of_tokens if tokens else Interval(nan, nan),
+        train_split, tokens, name = measure
+        keys = Keys(
+            protocol=masks.protocol,
+            train_split=train_split,
+            tokens=tokens,
+            task=task,
+            model=masks.model,
+            measure=name,
         )
+        area, base, rival = (areas[key][0] for key in (measure, _BASELINE, peer))
+        yield Score(keys, "auc", area.auc, of_auc)
+        yield Score(keys, "oracle", area.oracle)
+        yield Score(keys, "worst", area.worst)
+        yield Score(keys, "relative", area.relative, of_relative)
+        yield Score(keys, "margin", area.relative - base.relative, of_margin)
+        if tokens:
+            yield Score(keys, "tokens_margin", area.relative - rival.relative, of_tokens)
 
 
 def _areas(

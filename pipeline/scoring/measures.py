@@ -10,6 +10,15 @@ from pipeline.proposals import Values
 from pipeline.scoring.evidence import Evidence
 from pipeline.vocabulary import MODEL_GAP, TASKS
 
+BASELINE: Final = "sam_score"
+"""The measure that others are compared with, of the same mask."""
+
+BOUNDS: Final = ("oracle", "worst", "random")
+"""Curves beside those of the measures: by the true gain, by its reverse, and in random order."""
+
+IOU_GT: Final = "iou_gt"
+"""The true IoU of the judged mask, where it stands beside the measures."""
+
 
 @dataclass(frozen=True)
 class Measure:

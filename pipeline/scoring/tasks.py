@@ -99,6 +99,11 @@ def default_model(task: str, models: Sequence[str]) -> str:
     return models[-1] if task == "segmentation" else models[0]
 
 
+def shown_model(models: Sequence[str]) -> str:
+    """The model that report tables and figures show: the largest, the last of them."""
+    return default_model("segmentation", models)
+
+
 Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 """Does the same work for each of some items, as ``map`` does: results come in their order."""
 
@@ -178,6 +183,12 @@ def judged_masks(models: Mapping[str, ModelScores]) -> list[JudgedMasks]:
 def own_masks(masks: Iterable[JudgedMasks]) -> list[JudgedMasks]:
     """Those of the proposal that a protocol is named after; the task *task* may judge another."""
     return [one for one in masks if one.judged == one.protocol]
+
+
+def of_largest(masks: Sequence[JudgedMasks]) -> list[JudgedMasks]:
+    """Masks of the model that report tables and figures show."""
+    largest = shown_model([judged.model for judged in masks])
+    return [judged for judged in masks if judged.model == largest]
 
 
 def measures_of(evidence: Evidence) -> dict[str, Values]:

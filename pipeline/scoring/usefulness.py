@@ -1,17 +1,29 @@
-"""What an uncertainty is worth, in each resample.
+"""How useful measures are, beside the AUC of corrections: their statistics, in each resample.
 
 Selective prediction (how bad the kept masks are when the least uncertain ones are kept first),
 failures detected, correlation with the risk, and routing: the small model answers, and its
-uncertainty decides what the large one is asked.
+uncertainty decides which clicks go to the large model.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from pipeline.proposals import Values
 from pipeline.scoring import bootstrap
 from pipeline.scoring.auc import correction_curve
+from pipeline.scoring.calibration import accuracy, reliability
+from pipeline.scoring.corrections import bounds
+from pipeline.scoring.measures import BY_NAME, predicted_iou
+from pipeline.scoring.scores import CoverageCurve, Keys, Score
+from pipeline.scoring.tasks import Each, JudgedMasks
+
+FAILURE_IOUS: Final = (0.5, 0.75, 0.9)
+"""Thresholds below which a mask counts as a failure."""
 
 CAUGHT: Final = 0.95
 """Share of the failures caught at the threshold where false alarms are counted."""
@@ -24,6 +36,112 @@ TOLERANCE: Final = 0.01
 
 Points = Float[np.ndarray, "point"]
 """A number for each coverage."""
+
+StatisticKey = tuple[str, float | None]
+"""Name of a statistic, and the IoU below which masks fail, or None."""
+
+
+@dataclass(frozen=True)
+class _RankedMasks:
+    """Masks, and one measure that ranks them."""
+
+    iou: Values
+    measure: str
+    uncertainty: Values
+    gain: Values | None
+    """Gain of IoU by the largest model; None unless the masks are of the model that answers first.
+    """
+
+
+def usefulness_scores(
+    masks: Sequence[JudgedMasks], resamples: bootstrap.Resamples, each: Each = map
+) -> Iterator[Score]:
+    """Every statistic of every measure.
+
+    Parameters
+    ----------
+    masks
+        Each protocol's own, of models from small to large.
+    each
+        How the measures are gone through.
+    """
+    draws = (bootstrap.each_once(len(resamples.group)), resamples)
+    for judged in masks:
+        iou, measures, gain = judged.iou, judged.measures, _gain_of_routing(judged, masks)
+        ranked = [
+            _RankedMasks(iou, measure, uncertainty, gain)
+            for (_, measure), uncertainty in measures.items()
+        ]
+        oracles = [aurc(1 - iou, 1 - iou, drawn) for drawn in draws]
+        drawn_statistics = each(partial(_drawn_statistics, draws=draws, oracles=oracles), ranked)
+        for (train_split, measure), (of_all, resampled) in zip(
+            measures, drawn_statistics, strict=True
+        ):
+            intervals = bootstrap.intervals(np.stack([resampled[key] for key in of_all]))
+            for ((statistic, iou_at), (value,)), interval in zip(
+                of_all.items(), intervals, strict=True
+            ):
+                keys = Keys(
+                    protocol=judged.protocol,
+                    train_split=train_split,
+                    model=judged.model,
+                    measure=measure,
+                    iou_at=iou_at,
+                )
+                yield Score(keys, statistic, float(value), interval)
+
+
+def coverage_curves(masks: Iterable[JudgedMasks], n_points: int) -> Iterator[CoverageCurve]:
+    """Curves of the bounds and of every measure."""
+    for judged in masks:
+        risk = 1 - judged.iou
+        for (train_split, measure), uncertainty in (bounds(risk) | judged.measures).items():
+            curve = risk_coverage(risk, uncertainty, n_points)
+            yield CoverageCurve(judged.protocol, train_split, judged.model, measure, *curve)
+
+
+def _gain_of_routing(judged: JudgedMasks, masks: Iterable[JudgedMasks]) -> Values | None:
+    """Gain of the largest model over masks of the smallest, which answers first."""
+    of_models = [other for other in masks if other.protocol == judged.protocol]
+    is_first = judged.model == of_models[0].model != of_models[-1].model
+    return of_models[-1].iou - judged.iou if is_first else None
+
+
+def _drawn_statistics(
+    ranked: _RankedMasks,
+    draws: Iterable[bootstrap.Resamples],
+    oracles: Iterable[Float[np.ndarray, "_"]],
+) -> list[dict[StatisticKey, Float[np.ndarray, "_"]]]:
+    return [
+        _statistics(ranked, drawn, oracle) for drawn, oracle in zip(draws, oracles, strict=True)
+    ]
+
+
+def _statistics(
+    ranked: _RankedMasks, drawn: bootstrap.Resamples, oracle: bootstrap.Resampled
+) -> dict[StatisticKey, bootstrap.Resampled]:
+    risk, uncertainty = 1 - ranked.iou, ranked.uncertainty
+    area = aurc(risk, uncertainty, drawn)
+    resampled = {
+        "aurc": area,
+        "excess_aurc": area - oracle,
+        "augrc": augrc(risk, uncertainty, drawn),
+        "pearson": pearson(risk, uncertainty, drawn),
+        "spearman": spearman(risk, uncertainty, drawn),
+    }
+    if BY_NAME[ranked.measure].predicted_iou:
+        predicted = predicted_iou(ranked.measure, uncertainty)
+        resampled["calibration_error"] = reliability(predicted, ranked.iou, drawn).error
+        resampled |= accuracy(predicted, ranked.iou, drawn)
+    if ranked.gain is not None:
+        resampled["routed"] = share_to_match(ranked.gain, uncertainty, drawn)
+    by_key: dict[StatisticKey, bootstrap.Resampled] = {
+        (name, None): values for name, values in resampled.items()
+    }
+    for limit in FAILURE_IOUS:
+        detected = detection(ranked.iou < limit, uncertainty, drawn)
+        by_key |= {(name, limit): values for name, values in detected.items()}
+    return by_key
 
 
 def risk_coverage(

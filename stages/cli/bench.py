@@ -9,7 +9,6 @@ import pandas as pd
 import typer
 
 from pipeline.prompts import sample_prompts
-from pipeline.result_rows import RUNTIME, RuntimeSettings, columns_of
 from pipeline.runtime import Question
 from pipeline.sam.families import models_of
 from stages.cli.columns import aligned
@@ -20,6 +19,7 @@ from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
 from stages.settings.parsing import parse
 from storage.images.image_files import read_rgb
+from storage.outputs.csv_forms import RUNTIME, RuntimeSettings, columns_of
 from storage.outputs.tables import write_table
 
 

@@ -13,22 +13,22 @@ from pipeline import mask_sets, risk_control
 from pipeline.heads.kinds import HEAD_KINDS, HeadSet
 from pipeline.mask_sets import Coverage, Predicted
 from pipeline.proposals import Values
-from pipeline.result_rows import SPLIT_TABLES
 from pipeline.risk_control import NOTHING, Judged, Promise
 from pipeline.scoring.measures import BY_NAME
-from pipeline.scoring.statistics import shown_model
+from pipeline.scoring.tasks import shown_model
 from pipeline.vocabulary import N_PROPOSALS, PROTOCOLS
-from stages.evaluation import expected_ious
 from stages.page.labels import MASK_LABELS, measure_label, model_label
 from stages.predictor.card_entries import SET, Gate, promise_words
 from stages.program.main import reported_errors
 from stages.settings.params import Params, cache_location, read_params
 from stages.settings.parsing import ParamsError, check_known
 from stages.settings.signatures import eval_cells, settings_of_cells, train_cells
+from stages.split_predictions import expected_ious
 from stages.training.data import group_index, learned_from
 from storage.errors import DataError
 from storage.folders import write_json
 from storage.head_files.head_file import read_heads
+from storage.outputs.csv_forms import SPLIT_TABLES
 from storage.outputs.results import read_results, read_run
 from storage.paths import gate_path, results_dir
 from storage.split.split_cells import SplitCells, open_cells
@@ -65,7 +65,7 @@ def gate(
     ] = "kept",
     split: Annotated[str | None, typer.Option(help="Eval split; by default the first.")] = None,
     model: Annotated[str | None, typer.Option(help="By default the largest.")] = None,
-    measure: Annotated[str, typer.Option(help="Name of the measure, as in auc.csv.")] = IN_USE,
+    measure: Annotated[str, typer.Option(help="Name of the measure, as in scores.csv.")] = IN_USE,
     protocol: Annotated[str, typer.Option(help="Which masks: selected or best.")] = "selected",
 ) -> None:
     """Find which masks to keep so that a promise about them holds."""

@@ -16,7 +16,6 @@ from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadKind
 from pipeline.heads.networks import initial_network
 from pipeline.heads.predict import STANDARD, HeadWeights, n_inputs
 from pipeline.prompts import sample_prompts
-from pipeline.result_rows import RUNTIME, RuntimeRow, RuntimeSettings
 from pipeline.runtime import METHODS, Heads, Question, median_interval
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
@@ -25,6 +24,7 @@ from pipeline.vocabulary import protocol_objectives
 from stages.extraction.models import device_name, load_model
 from stages.program.progress import progress
 from stages.settings.blocks import ExtractParams
+from storage.outputs.csv_forms import RUNTIME, RuntimeRow, RuntimeSettings
 from storage.outputs.tables import as_frame
 
 N_TIMED: Final = 3

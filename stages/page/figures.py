@@ -13,14 +13,13 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES
-from pipeline.scoring.statistics import shown_model
+from pipeline.scoring.tasks import shown_model
 from pipeline.vocabulary import TASKS
 from stages.page import labels
 from stages.page.svg import LINE, MUTED, RULES, TEXT, svg_file
 from stages.page.verdict import OF_LINES
-from stages.tables.auc import RADAR_LINES
 from stages.tables.report_table import Results, first_train_split, measure_name
-from stages.tables.statistics import seconds_of
+from stages.tables.special_tables import RADAR_LINES, seconds_of
 from storage.outputs.results import SplitResults
 
 WIDTH_PT: Final = 380

@@ -6,11 +6,10 @@ from typing import Any, Final
 
 from pipeline.gallery import CLICK_COLOUR, PREDICTION_COLOUR, TRUTH_COLOUR
 from pipeline.heads.kinds import HEAD_KINDS
-from pipeline.scoring.corrections import BOUNDS, IOU_GT
-from pipeline.scoring.measures import MEASURES, Measure
+from pipeline.scoring.measures import BOUNDS, IOU_GT, MEASURES, Measure
 from pipeline.scoring.tasks import judged_proposal
-from stages.tables.auc import RADAR_LINES, RadarLine
 from stages.tables.report_table import WITH_BOUNDS
+from stages.tables.special_tables import RADAR_LINES, RadarLine
 
 BOUND_COLOUR: Final = "#8b949e"
 """Colour of the curves by the true gain, by its reverse and at random."""

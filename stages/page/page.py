@@ -15,9 +15,9 @@ from markupsafe import Markup, escape
 from pipeline.scoring.measures import MEASURES, TASK_MEASURES
 from stages.page import figures, grid, labels, pictures, svg, verdict
 from stages.tables import report_table
-from stages.tables.auc import overview_table
 from stages.tables.catalogue import CORRELATION, RADAR, RUNTIME, TRIALS, Tables
 from stages.tables.paper import FAMILY, PAPER, DataSets, paper_numbers
+from stages.tables.special_tables import overview_table
 from storage.outputs.results import Gallery, SplitResults
 
 FOLDER: Final = Path(__file__).parent
@@ -66,7 +66,7 @@ def render_report(contents: Contents) -> str:
     """Render the page; equal contents give an equal page."""
     results = contents.results
     first = next(iter(results.values()))
-    found = set(first.auc["measure"])
+    found = set(first.scores["measure"])
     printed = grid.print_tables(contents.tables, results)
     trials = contents.tables.get(TRIALS.file())
     page = page_template().render(

@@ -4,19 +4,19 @@ interval.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from math import erfc, isnan, sqrt
 from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
 
-from pipeline.scoring.bootstrap import LEVEL
-from pipeline.scoring.corrections import BASELINE
-from pipeline.vocabulary import PROTOCOLS, TASKS
+from pipeline.scoring.measures import BASELINE
+from pipeline.scoring.scores import LEVEL
+from pipeline.vocabulary import TASKS
 from stages.page.labels import NOTHING, measure_label, number, with_bounds
 from stages.tables import report_table
-from stages.tables.auc import RADAR_LINES
+from stages.tables.pivot import in_percent, is_shown, pivot, score_rows
+from stages.tables.special_tables import RADAR_LINES
 
 USED: Final = "selected"
 """The protocol of users, who have no ground truth to tell which proposal is best."""
@@ -53,7 +53,7 @@ RADAR_MEASURES: Final = {line.name: line.measures for line in RADAR_LINES}
 """Measures by task of the lines of the radar."""
 
 LINES: Final = (
-    Line(BASELINE_LABEL, dict.fromkeys(TASKS, BASELINE[-1]), "the model's own score of the mask"),
+    Line(BASELINE_LABEL, dict.fromkeys(TASKS, BASELINE), "the model's own score of the mask"),
     Line("H_Std", dict.fromkeys(TASKS, "h_std"), "how unsure the mask's own pixels are: entropy"),
     Line(
         "1 − SDC",
@@ -113,27 +113,16 @@ def comparisons(results: report_table.Results, split: str) -> pd.DataFrame:
     All comparisons are one family of tests (Holm 1979). The p-value of each is that of a normal
     distribution with the interval's width: a resample in a thousand would be too coarse.
     """
-    rows = pd.concat(
-        [
-            _task_rows(results, split, protocol, task)
-            for protocol, task in product(PROTOCOLS, report_table.task_models(results))
-        ],
-        ignore_index=True,
-    )
-    compared = rows.loc[rows["measure"] != BASELINE[-1], ["margin", "margin_low", "margin_high"]]
+    scores = score_rows({split: results[split]}, ["relative", "margin"])
+    scores = in_percent(scores[is_shown(scores)])
+    first = report_table.first_train_split(results[split])
+    scores = scores.assign(measure=report_table.measure_names(scores, first))
+    rows = pivot(scores, ["protocol", "task", "measure"], "statistic")
+    compared = rows.loc[rows["measure"] != BASELINE, ["margin", "margin_low", "margin_high"]]
     margins = compared.to_numpy(float).tolist()
     verdicts = list(map(_verdict, margins, holm([p_value(*margin) for margin in margins])))
     rows["verdict"] = pd.Series(verdicts, index=compared.index, dtype=object)
     return rows
-
-
-def _task_rows(results: report_table.Results, split: str, protocol: str, task: str) -> pd.DataFrame:
-    own = report_table.of_protocol({split: results[split]}, protocol)
-    first = report_table.first_train_split(results[split])
-    rows = report_table.main_rows(own, task)
-    numbers = [name + end for name in ("relative", "margin") for end in report_table.WITH_BOUNDS]
-    names = report_table.measure_names(rows, first)
-    return rows[numbers].mul(100).assign(protocol=protocol, task=task, measure=names)
 
 
 def _verdict(margin: Sequence[float], is_sure: bool) -> Verdict:  # noqa: FBT001
@@ -189,7 +178,7 @@ def sentences(rows: pd.DataFrame, n_images: int) -> dict[str, str]:
 def _task_sentence(rows: pd.DataFrame) -> str:
     is_late = rows["measure"].isin(AFTERWARDS)
     late = rows[is_late & (rows["verdict"] == "better")].sort_values("relative", ascending=False)
-    others = rows[~is_late & (rows["measure"] != BASELINE[-1])]
+    others = rows[~is_late & (rows["measure"] != BASELINE)]
     better = others[others["verdict"] == "better"]
     top = (others if better.empty else better).sort_values("relative", ascending=False).iloc[0]
     name, margin = measure_label(top["measure"]).replace(", ours", " of ours"), _margin(top)

@@ -6,10 +6,22 @@ from typing import Final
 
 import pandas as pd
 
-from pipeline.result_rows import FLOAT_FORMAT, RUNTIME_FORMAT
-from pipeline.vocabulary import PROTOCOLS
-from stages.tables import auc, decisions, paper, statistics
+from pipeline.heads.kinds import HEAD_KINDS, PAPER
+from pipeline.scoring.measures import BASELINE, OF_KIND
+from pipeline.vocabulary import JUDGED, PROTOCOLS
+from stages.tables import paper, special_tables
+from stages.tables.pivot import (
+    TOKENS_READ,
+    Pivot,
+    is_of_largest,
+    is_of_method,
+    is_of_task,
+    is_shown,
+    symbols,
+)
 from stages.tables.report_table import Inputs, ReportTable, Results
+from stages.tables.statistics import of_group
+from storage.outputs.csv_forms import FLOAT_FORMAT, RUNTIME_FORMAT
 
 Tables = Mapping[str, pd.DataFrame]
 """Tables by the path of their CSV."""
@@ -17,9 +29,52 @@ Tables = Mapping[str, pd.DataFrame]
 TRIAL_FORMAT: Final = "%.5g"
 """Format of errors and learning rates, with as many digits as the paper's Table 8."""
 
+OF_MEASURE: Final = ("measure", "trained_on")
+"""Columns that name a measure."""
+
+CHOICES: Final = {
+    "keep": "keep always",
+    "prompt": "always click again",
+    "model": "always {largest}",
+    "sam_score": "by SamScore",
+    **{kind.named("gaps_star"): f"by Δ*{kind.label}" for kind in HEAD_KINDS},
+}
+"""Ways to choose a correction, as people read them."""
+
+
+def _choice(scores: pd.DataFrame) -> "pd.Series[str]":
+    words = [
+        CHOICES[choice].format(largest=largest)
+        for choice, largest in zip(scores["choice"], scores["largest_model"], strict=True)
+    ]
+    return words + scores["other_heads"]
+
+
+def _is_absolute(scores: pd.DataFrame) -> "pd.Series[bool]":
+    """AUC of every measure, and one oracle and worst order of each model."""
+    is_once = (scores["statistic"] == "auc") | (scores["measure"] == BASELINE)
+    return is_of_method(scores) & is_once
+
+
+def _measure_or_bound(scores: pd.DataFrame) -> "pd.Series[str]":
+    return scores["measure"].where(scores["statistic"] == "auc", scores["statistic"])
+
+
+def _is_ablated(scores: pd.DataFrame) -> "pd.Series[bool]":
+    """Whether heads of a token set are compared; not if no heads lack a token."""
+    is_papers = is_of_task(scores) & scores["measure"].isin(OF_KIND[PAPER])
+    return is_papers & bool((is_papers & ~is_of_method(scores)).any())
+
+
+def _is_in_view(scores: pd.DataFrame) -> "pd.Series[bool]":
+    """Masks of one click in every view; the first view has no difference from itself."""
+    is_itself = (scores["statistic"] == "gain") & (scores["view"] == "identity")
+    return scores["proposal"].isin(JUDGED) & ~is_itself
+
+
 RADAR: Final = ReportTable(
     "figure6_radar_{split}",
-    lambda given, split: auc.radar_table(given.results[split]),
+    lambda given, split: special_tables.radar_table(given.results[split]),
     "All four corrections at once",
     "radar",
 )
@@ -27,7 +82,9 @@ RADAR: Final = ReportTable(
 CORRELATION: Final = ReportTable(
     "correlation_{split}",
     lambda given, split: paper.correlation_beside_paper(
-        auc.correlation_table(given.results[split]), given.data_sets.get(split), given.data_sets
+        special_tables.correlation_table(given.results[split]),
+        given.data_sets.get(split),
+        given.data_sets,
     ),
     "Correlation of the measures",
     "correlation",
@@ -56,7 +113,11 @@ RUNTIME: Final = ReportTable(
 REPORT_TABLES: Final = (
     ReportTable(
         "margin",
-        lambda given, _: auc.margin_table(given.results),
+        Pivot(
+            ("margin",),
+            ("task", "model", *OF_MEASURE),
+            lambda scores: is_shown(scores) & (scores["measure"] != BASELINE),
+        ),
         "Margin over 1 − SamScore",
         "overview",
         caption="Margin in percentage points of relative AUC",
@@ -68,7 +129,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "{task}",
-        lambda given, task: auc.relative_table(given.results, task),
+        Pivot(("relative",), OF_MEASURE, is_shown),
         "Relative AUC",
         "curves",
         caption="Relative AUC in %",
@@ -78,7 +139,13 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "{task}_auc",
-        lambda given, task: auc.absolute_table(given.results, task),
+        Pivot(
+            ("oracle", "worst", "auc"),
+            ("model", *OF_MEASURE),
+            _is_absolute,
+            words={"measure": _measure_or_bound},
+            order=("model", "statistic"),
+        ),
         "AUC of every model and measure",
         "curves",
         n_digits=2,
@@ -89,7 +156,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "figure5_{task}",
-        lambda given, task: auc.curve_table(given.results, task),
+        lambda given, task: special_tables.curve_table(given.results, task),
         "Correction curves",
         "curves",
         number_format=FLOAT_FORMAT,
@@ -97,7 +164,7 @@ REPORT_TABLES: Final = (
     RADAR,
     ReportTable(
         "selective",
-        lambda given, _: statistics.selective_table(given.results),
+        Pivot(of_group("selective"), (*OF_MEASURE, "statistic"), is_of_largest),
         "Areas and correlations",
         "selective",
         caption="In %",
@@ -107,7 +174,17 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "failures",
-        lambda given, _: statistics.failure_table(given.results),
+        Pivot(
+            of_group("failures"),
+            (*OF_MEASURE, "statistic"),
+            is_of_largest,
+            words={
+                "statistic": lambda scores: (
+                    symbols(scores) + scores["iou_at"].map(", IoU < {:g}".format)
+                )
+            },
+            order=("iou_at",),
+        ),
         "Failures detected",
         "selective",
         caption="In %",
@@ -117,7 +194,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "calibration",
-        lambda given, _: statistics.calibration_table(given.results),
+        Pivot(of_group("calibration"), ("model", *OF_MEASURE, "statistic"), order=("model",)),
         "Predicted and true IoU",
         "calibration",
         caption="In percentage points of IoU",
@@ -129,7 +206,16 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "pixels",
-        lambda given, _: statistics.pixel_table(given.results),
+        Pivot(
+            of_group("pixels"),
+            ("model", "statistic"),
+            words={
+                "statistic": lambda scores: (
+                    symbols(scores) + scores["region"].map({"whole": "", "band": ", band"})
+                )
+            },
+            order=("model",),
+        ),
         "Mask probabilities and the ground truth",
         "calibration",
         caption="ECE and PAvPU in %, Brier score and NLL times 100",
@@ -142,7 +228,17 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "promises",
-        lambda given, _: statistics.promise_table(given.results),
+        Pivot(
+            ("kept",),
+            ("masks", *OF_MEASURE, "promised"),
+            words={
+                "masks": lambda scores: scores["iou_at"].map("IoU ≥ {:g}".format),
+                "promised": lambda scores: (
+                    "of " + scores["guarantee"] + scores["alpha"].map(", α = {:g}".format)
+                ),
+            },
+            order=("iou_at",),
+        ),
         "Share of the masks that a promise keeps",
         "promises",
         caption="In %",
@@ -154,7 +250,17 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "mask_sets",
-        lambda given, _: statistics.set_table(given.results),
+        Pivot(
+            of_group("mask sets"),
+            ("sets", *OF_MEASURE, "statistic"),
+            words={
+                "sets": lambda scores: (
+                    scores["iou_at"].map("IoU ≥ {:g}".format)
+                    + (1 - scores["alpha"]).map(" in {:.0%} of the sets".format)
+                )
+            },
+            order=("statistic",),
+        ),
         "Sets of proposals of which one is good",
         "promises",
         n_digits=2,
@@ -168,7 +274,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "routing",
-        lambda given, _: statistics.routing_table(given.results, given.timed),
+        lambda given, _: special_tables.routing_table(given.results, given.timed),
         "What it takes to match the largest model",
         "routing",
         caption="In %",
@@ -179,7 +285,15 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "decisions",
-        lambda given, _: decisions.decision_table(given.results),
+        Pivot(
+            ("regret",),
+            ("choice", "cost"),
+            words={
+                "choice": _choice,
+                "cost": lambda scores: scores["cost"].map("{:g}".format),
+            },
+            difference="fixed_margin",
+        ),
         "Keep the mask or correct it",
         "decisions",
         caption="Regret in percentage points of IoU, by the cost of a correction",
@@ -187,12 +301,17 @@ REPORT_TABLES: Final = (
         "deducted. The difference is to the best fixed choice: above 0 if it pays to look at each "
         "object. By SamScore: the threshold and the correction below it are the best in hindsight; "
         "by Δ*: whatever is predicted to gain most beyond its cost.",
-        of_objects=decisions.OF_OBJECTS,
         across="cost",
     ),
     ReportTable(
         "token_ablation",
-        lambda given, _: auc.ablation_table(given.results),
+        Pivot(
+            ("relative",),
+            ("tokens", "task", "model", *OF_MEASURE),
+            lambda scores: _is_ablated(scores) & (scores["task"] != "segmentation"),
+            words={"tokens": lambda scores: scores["tokens"].map(TOKENS_READ)},
+            order=("tokens",),
+        ),
         "Without one of the tokens",
         "tokens",
         caption="Relative AUC in %",
@@ -202,7 +321,13 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "token_margin",
-        lambda given, _: auc.token_margin_table(given.results),
+        Pivot(
+            ("tokens_margin",),
+            ("tokens", "task", "model", *OF_MEASURE),
+            lambda scores: _is_ablated(scores) & ~is_of_method(scores),
+            words={"tokens": lambda scores: scores["tokens"].map(TOKENS_READ)},
+            order=("tokens",),
+        ),
         "Without one of the tokens, compared with both",
         "tokens",
         caption="Relative AUC beyond that of both tokens, in percentage points",
@@ -211,7 +336,12 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "iou",
-        lambda given, _: statistics.iou_table(given.results),
+        Pivot(
+            ("mean_iou",),
+            ("model", "proposal"),
+            lambda scores: scores["view"] == "identity",
+            order=("model",),
+        ),
         "By proposal",
         "iou",
         n_digits=2,
@@ -223,7 +353,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "best_model",
-        lambda given, _: statistics.best_model_table(given.results),
+        lambda given, _: special_tables.best_model_table(given.results),
         "Where each model is the best",
         "iou",
         n_digits=2,
@@ -237,7 +367,13 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "iou_by_view",
-        lambda given, _: statistics.view_table(given.results),
+        Pivot(
+            ("mean_iou",),
+            ("model", "view"),
+            _is_in_view,
+            order=("model", "view"),
+            difference="gain",
+        ),
         "By view",
         "iou",
         n_digits=2,

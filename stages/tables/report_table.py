@@ -1,16 +1,15 @@
-"""The declaration of a report table, the rows that tables show, and a column per split."""
+"""The declaration of a report table, and what all tables are made from."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import pandas as pd
 
-from pipeline.result_rows import SPLIT_TABLES
-from pipeline.scoring.measures import TASK_MEASURES
 from pipeline.scoring.tasks import REFINED, default_model
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 from stages.tables.paper import DataSets, PaperTable
+from storage.outputs.csv_forms import SPLIT_TABLES
 from storage.outputs.results import SplitResults
 
 Results = Mapping[str, SplitResults]
@@ -28,23 +27,19 @@ def of_protocol(results: Results, protocol: str) -> Results:
     return {split: _of_protocol(found, protocol) for split, found in results.items()}
 
 
-def _of_protocol(found: SplitResults, protocol: str) -> SplitResults:
-    tables = {
-        name: getattr(found, name)
-        for name, table in SPLIT_TABLES.items()
-        if "protocol" in table.columns
-    }
-    own = {
-        name: table[table["protocol"] == protocol].reset_index(drop=True)
-        for name, table in tables.items()
-    }
-    is_own = found.iou["proposal"].isin([protocol, REFINED[protocol]])
-    return replace(found, **own, iou=found.iou[is_own].reset_index(drop=True))
+def _of_protocol(results: SplitResults, protocol: str) -> SplitResults:
+    tables = {name: getattr(results, name) for name in SPLIT_TABLES}
+    is_of = {name: table["protocol"] == protocol for name, table in tables.items()}
+    is_of["scores"] |= results.scores["proposal"].isin([protocol, REFINED[protocol]])
+    return replace(
+        results,
+        **{name: table[is_of[name]].reset_index(drop=True) for name, table in tables.items()},
+    )
 
 
 def task_models(results: Results) -> dict[str, str]:
     """The model whose measures each task shows, for tasks that were evaluated."""
-    evaluated = set(next(iter(results.values())).auc["task"])
+    evaluated = set(next(iter(results.values())).scores["task"])
     return {task: default_model(task, models_of(results)) for task in TASKS if task in evaluated}
 
 
@@ -64,78 +59,13 @@ def measure_names(rows: pd.DataFrame, first: str) -> list[str]:
     return [measure_name(measure, train_split, first) for measure, train_split in pairs]
 
 
-def own_objects(found: SplitResults) -> dict[str, pd.DataFrame]:
-    """Rows of ``objects`` by model, of the mask that most tasks of their protocol judge.
-
-    Rows of a model are in the order of the objects; ids may repeat from video to video.
-    """
-    own = found.objects[found.objects["judged"] == found.objects["protocol"]]
-    return {str(one): rows.reset_index() for one, rows in own.groupby("model", sort=False)}
-
-
 def first_train_split(found: SplitResults) -> str:
     """The first train split of the params; empty without heads."""
     return next(iter(found.run["heads"]), "")
 
 
-def main_rows(results: Results, task: str) -> pd.DataFrame:
-    """AUC rows of a task's default model and the measures that its table shows."""
-    rows = task_rows(results, task)
-    return rows[rows["tokens"].isin(METHOD_TOKENS)]
-
-
-def task_rows(results: Results, task: str) -> pd.DataFrame:
-    """Like ``main_rows``, but of all token sets."""
-    rows = all_rows(results, "auc")
-    rows = rows[(rows["task"] == task) & (rows["model"] == task_models(results)[task])]
-    return rows.loc[rows["measure"].isin(TASK_MEASURES[task])]
-
-
-def all_rows(results: Results, table: str) -> pd.DataFrame:
-    """One table of all splits, stacked, with a column ``split``."""
-    tables = {split: getattr(found, table) for split, found in results.items()}
-    rows: pd.DataFrame = pd.concat([rows.assign(split=split) for split, rows in tables.items()])
-    return rows.rename(columns={"train_split": "trained_on"})
-
-
-def models_in_order(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of each model together, models and their rows in their order: from small to large."""
-    order = {model: place for place, model in enumerate(rows["model"].unique())}
-    return rows.sort_values("model", key=lambda model: model.map(order), kind="stable")
-
-
 DIFFERENCE: Final = "_difference"
 """End of the names of columns that hold the difference to other numbers, and of its bounds."""
-
-
-def a_column_a_split(
-    rows: pd.DataFrame,
-    index: list[str],
-    value: str,
-    *,
-    difference: str = "",
-    splits: Iterable[str] = (),
-) -> pd.DataFrame:
-    """Pivot a value and its bounds to percent; rows and columns stay in their order.
-
-    Parameters
-    ----------
-    difference
-        Column that is pivoted likewise; its columns follow, with ``DIFFERENCE`` in their names.
-    splits
-        Those that get columns though they may have no row.
-    """
-    in_order = pd.MultiIndex.from_frame(rows[index].drop_duplicates())
-    pivoted = {"": value, DIFFERENCE: difference} if difference else {"": value}
-    columns = {
-        f"{split}{suffix}{end}": of_split.set_index(index)[name + end]
-        for suffix, name in pivoted.items()
-        for split, of_split in rows.groupby("split", sort=False)
-        for end in WITH_BOUNDS
-    }
-    table = pd.DataFrame(columns).reindex(in_order).mul(100).reset_index()
-    every = [f"{split}{end}" for split in splits for end in WITH_BOUNDS]
-    return table.reindex(columns=[*index, *every]) if every else table
 
 
 PERCENT_FORMAT: Final = "%.2f"

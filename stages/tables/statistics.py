@@ -1,201 +1,193 @@
-"""How good masks are, and how useful measures are in practice, as tables."""
+"""Every statistic of ``scores.csv``: the one table that report tables and docs come from."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-import pandas as pd
+_OF_MEASURES: Final = ("protocol", "train_split", "model", "measure")
 
-from pipeline.scoring.measures import BY_NAME
-from pipeline.scoring.statistics import PIXEL_STATISTICS, STATISTICS, shown_model
-from pipeline.views import view_order
-from pipeline.vocabulary import JUDGED
-from stages.tables import report_table
-from storage.outputs.results import SplitResults
-
-LABELS: Final = {statistic.name: statistic.symbol for statistic in STATISTICS}
-"""Statistics as people read them."""
-
-PIXEL_LABELS: Final = {statistic.name: statistic.symbol for statistic in PIXEL_STATISTICS}
-"""Statistics of pixels as people read them."""
-
-IN_REGIONS: Final = {"whole": "", "band": ", band"}
-"""Suffix of their names for a part of the mask."""
-
-SET_COLUMNS: Final = {"coverage": "coverage", "proposals": "n_masks", "more": "margin"}
-"""Columns of ``mask_sets.csv`` by what the table calls them."""
-
-ALONE: Final = "sam"
-"""Method of the runtime table that is a model without any measure."""
+GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "corrections": ("protocol", "train_split", "tokens", "task", "model", "measure"),
+    "masks": ("model", "view", "proposal"),
+    "selective": _OF_MEASURES,
+    "failures": (*_OF_MEASURES, "iou_at"),
+    "calibration": _OF_MEASURES,
+    "routing": _OF_MEASURES,
+    "pixels": ("protocol", "model", "region"),
+    "guarantees": (*_OF_MEASURES, "guarantee", "iou_at", "alpha"),
+    "mask sets": (*_OF_MEASURES, "guarantee", "iou_at", "alpha"),
+    "decisions": ("protocol", "train_split", "choice", "cost"),
+}
+"""Groups of statistics, and the keys of their scores."""
 
 
-def selective_table(results: report_table.Results) -> pd.DataFrame:
-    """AURC, AUGRC and correlations with the risk, in percent, of the largest model's masks."""
-    return _table_of("selective", _of_largest(_statistics(results)), [])
+@dataclass(frozen=True)
+class Statistic:
+    """A number that says how good masks are, or how useful a measure is."""
+
+    name: str
+    """Name in files."""
+    symbol: str
+    """Name that people read."""
+    meaning: str
+    """Definition, in a line."""
+    group: str
+    """One of ``GROUPS``."""
+    is_share: bool = True
+    """Whether tables of the report show it in percent."""
 
 
-def failure_table(results: report_table.Results) -> pd.DataFrame:
-    """Detection of failures among the largest model's masks, in percent."""
-    rows = _of_largest(_statistics(results)).sort_values("iou_below", kind="stable")
-    table = _table_of("failures", rows, ["iou_below"])
-    failing = table.pop("iou_below").map(", IoU < {:g}".format)
-    return table.assign(statistic=table["statistic"] + failing)
+STATISTICS: Final = (
+    Statistic(
+        "auc",
+        "AUC",
+        "area under the mean IoU, the most uncertain objects corrected first",
+        "corrections",
+    ),
+    Statistic("oracle", "oracle", "AUC in the order of the true gain", "corrections"),
+    Statistic("worst", "worst", "AUC in the reverse order", "corrections"),
+    Statistic(
+        "relative",
+        "relative AUC",
+        "where `auc` lies between `worst` (0) and `oracle` (1)",
+        "corrections",
+    ),
+    Statistic(
+        "margin",
+        "margin",
+        "`relative` minus that of 1 − SamScore, same task and model; like the other differences, "
+        "its interval is that of the difference itself, which is narrower than the two intervals "
+        "suggest: both measures see the same resamples",
+        "corrections",
+    ),
+    Statistic(
+        "tokens_margin",
+        "margin of tokens",
+        "`relative` minus that of the same measure from both tokens of the judged proposal; of "
+        "measures without heads, there is none",
+        "corrections",
+    ),
+    Statistic("mean_iou", "mean IoU", "mean IoU of the masks", "masks"),
+    Statistic(
+        "gain",
+        "gain",
+        "mean IoU minus that of the mask, best or selected, of one click in the first view",
+        "masks",
+    ),
+    Statistic(
+        "aurc",
+        "AURC",
+        "mean risk (1 − IoU) of the kept masks, averaged over all numbers of kept masks",
+        "selective",
+    ),
+    Statistic(
+        "excess_aurc",
+        "excess AURC",
+        "AURC beyond that of the oracle, which keeps the best masks first",
+        "selective",
+    ),
+    Statistic(
+        "augrc",
+        "AUGRC",
+        "area under the generalised risk: the summed risk of the kept masks, divided by the number "
+        "of all masks; it is 1 − the AUC of the correction *segmentation*",
+        "selective",
+    ),
+    Statistic("pearson", "Pearson", "correlation between the measure and 1 − IoU", "selective"),
+    Statistic("spearman", "Spearman", "correlation of their ranks", "selective"),
+    Statistic(
+        "auroc",
+        "AUROC",
+        "probability that a failure is more uncertain than another mask; 50 % at random",
+        "failures",
+    ),
+    Statistic(
+        "average_precision",
+        "AUPR",
+        "average precision for failures; at random their share",
+        "failures",
+    ),
+    Statistic(
+        "false_alarms",
+        "FPR at 95 %",
+        "share of the other masks that is flagged when 95 % of the failures are",
+        "failures",
+    ),
+    Statistic(
+        "calibration_error",
+        "ECE",
+        "mean distance between predicted and true IoU, over ten bins of equal mass",
+        "calibration",
+    ),
+    Statistic(
+        "root_mean_square", "RMSE", "root mean square of predicted − true IoU", "calibration"
+    ),
+    Statistic("bias", "bias", "mean of predicted − true IoU", "calibration"),
+    Statistic(
+        "routed",
+        "sent on",
+        "smallest share of the clicks, those on which tiny is most uncertain, that must go on to "
+        "large for the mean IoU to reach that of large less one point",
+        "routing",
+    ),
+    Statistic(
+        "pixel_calibration_error",
+        "ECE",
+        "distance between mean probability and share of foreground, over ten bins of equal width, "
+        "weighted by the bins' shares of the pixels",
+        "pixels",
+    ),
+    Statistic("brier", "Brier", "mean squared distance between probability and truth", "pixels"),
+    Statistic("nll", "NLL", "mean − log of the probability of the truth, in nats", "pixels"),
+    Statistic(
+        "pavpu",
+        "PAvPU",
+        "share of the pixels that are right and sure, or wrong and unsure: with an entropy above "
+        "0.5 bits; patches are of one pixel",
+        "pixels",
+    ),
+    Statistic(
+        "kept",
+        "kept",
+        "share of the masks that a threshold keeps under a guarantee, of the masks that it was "
+        "calibrated on; a threshold that keeps nothing has no row",
+        "guarantees",
+    ),
+    Statistic(
+        "coverage",
+        "coverage",
+        "share of the sets that have a good proposal; sets are calibrated on half of the images "
+        "and checked on the others, the mean over such halves; targets out of reach have no row",
+        "mask sets",
+    ),
+    Statistic(
+        "n_masks", "proposals", "mean number of proposals in a set", "mask sets", is_share=False
+    ),
+    Statistic(
+        "n_masks_margin",
+        "more",
+        "`n_masks` minus that of sets by SamScore",
+        "mask sets",
+        is_share=False,
+    ),
+    Statistic(
+        "regret",
+        "regret",
+        "mean IoU, costs deducted, that a way to choose loses to the best choice of each object",
+        "decisions",
+    ),
+    Statistic(
+        "fixed_margin",
+        "margin over fixed",
+        "mean IoU, costs deducted, that a way to choose gains over the best choice for all alike",
+        "decisions",
+    ),
+)
+"""In the order of tables."""
+
+BY_NAME: Final[Mapping[str, Statistic]] = {statistic.name: statistic for statistic in STATISTICS}
 
 
-def calibration_table(results: report_table.Results) -> pd.DataFrame:
-    """How far predicted IoUs are from the true ones, in percentage points, of every model."""
-    return _table_of("calibration", report_table.models_in_order(_statistics(results)), ["model"])
-
-
-def pixel_table(results: report_table.Results) -> pd.DataFrame:
-    """How well probabilities of every model's masks agree with the truth, times 100."""
-    rows = report_table.models_in_order(report_table.all_rows(results, "pixels"))
-    rows = rows.assign(
-        statistic=rows["statistic"].map(PIXEL_LABELS) + rows["region"].map(IN_REGIONS)
-    )
-    return report_table.a_column_a_split(rows, ["model", "statistic"], "value")
-
-
-def promise_table(results: report_table.Results) -> pd.DataFrame:
-    """Share of the masks that each promise keeps, in percent."""
-    rows = report_table.all_rows(results, "promises").sort_values("iou_at_least", kind="stable")
-    rows = rows.assign(
-        masks=rows["iou_at_least"].map("IoU ≥ {:g}".format),
-        promised="of " + rows["promise"] + rows["alpha"].map(", α = {:g}".format),
-        kept_low=np.nan,
-        kept_high=np.nan,
-    )
-    names = ["masks", "measure", "trained_on", "promised"]
-    # A split whose images show nothing has no rows.
-    return report_table.a_column_a_split(rows, names, "kept", splits=results)
-
-
-def set_table(results: report_table.Results) -> pd.DataFrame:
-    """How often mask sets have a good proposal, in percent, and how many proposals they have."""
-    rows = report_table.all_rows(results, "mask_sets")
-    rows = rows.assign(
-        sets=rows["iou_at_least"].map("IoU ≥ {:g}".format)
-        + (1 - rows["alpha"]).map(" in {:.0%} of the sets".format)
-    )
-    shown = []
-    for statistic, column in SET_COLUMNS.items():
-        # Those of proposals are not shares, which the table turns into percent.
-        unit = 1 if column == "coverage" else 100
-        values = {
-            "value" + end: rows[column + end] / unit if column + end in rows else np.nan
-            for end in report_table.WITH_BOUNDS
-        }
-        shown.append(rows.assign(statistic=statistic, **values))
-    names = ["sets", "measure", "trained_on", "statistic"]
-    return report_table.a_column_a_split(pd.concat(shown), names, "value", splits=results)
-
-
-def routing_table(results: report_table.Results, timed: pd.DataFrame) -> pd.DataFrame:
-    """Clicks sent on and time needed to match the largest model by routing, in percent.
-
-    Parameters
-    ----------
-    timed
-        As in ``runtime.csv``. Measures that it does not time have no row of their time.
-    """
-    rows = _statistics(results)
-    rows = rows[rows["statistic"] == "routed"].assign(told=LABELS["routed"])
-    models = report_table.models_of(results)
-    small = rows["measure"].map(
-        lambda measure: seconds_of(timed, models[0], BY_NAME[measure].timed_as)
-    )
-    large = seconds_of(timed, models[-1])
-    numbers = ["value" + end for end in report_table.WITH_BOUNDS]
-    costs = rows.assign(
-        told="time, of the largest model's",
-        **{name: (small + rows[name] * large) / large for name in numbers},
-    )
-    both = pd.concat([rows, costs[small.notna()]])
-    return report_table.a_column_a_split(both, ["measure", "trained_on", "told"], "value")
-
-
-def seconds_of(timed: pd.DataFrame, model: str, method: str = ALONE) -> float:
-    """Seconds per click of a model by a method of the runtime table; NaN if it is not timed.
-
-    Those of the model alone where the rounds cannot tell the method's from them.
-    """
-    rows = timed[timed["model"] == model].set_index("method")
-    if method not in rows.index:
-        return np.nan
-    if rows["ratio_low"][method] <= 1 <= rows["ratio_high"][method]:
-        method = ALONE
-    return float(rows["seconds"][method])
-
-
-def _statistics(results: report_table.Results) -> pd.DataFrame:
-    return report_table.all_rows(results, "statistics").reset_index(drop=True)
-
-
-def _of_largest(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[rows["model"] == shown_model(list(rows["model"].unique()))].copy()
-
-
-def _table_of(table: str, rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    shown = [statistic.name for statistic in STATISTICS if statistic.table == table]
-    rows = rows[rows["statistic"].isin(shown)]
-    rows = rows.assign(statistic=rows["statistic"].map(LABELS))
-    return report_table.a_column_a_split(
-        rows, [*names, "measure", "trained_on", "statistic"], "value"
-    )
-
-
-def iou_table(results: report_table.Results) -> pd.DataFrame:
-    """Mean IoU in percent of every model's best and selected masks, from one click and eight."""
-    rows = report_table.all_rows(results, "iou")
-    rows = rows[rows["view"] == "identity"]
-    return report_table.a_column_a_split(
-        report_table.models_in_order(rows), ["model", "proposal"], "mean_iou"
-    )
-
-
-def view_table(results: report_table.Results) -> pd.DataFrame:
-    """Mean IoU of each model's judged mask in each view, in percent: the paper's Table 10.
-
-    Parameters
-    ----------
-    results
-        Results of one protocol.
-
-    Returns
-    -------
-    With bounds; ``<split>_difference`` is the change from identity, in percentage points.
-    """
-    rows = report_table.all_rows(results, "iou")
-    rows = rows[rows["proposal"].isin(JUDGED)].sort_values(
-        "view", key=lambda view: view.map(view_order), kind="stable"
-    )
-    # Identity has no difference from itself.
-    gains = ["gain" + end for end in report_table.WITH_BOUNDS]
-    rows[gains] = rows[gains].where(rows["view"] != "identity")
-    rows = report_table.models_in_order(rows)
-    return report_table.a_column_a_split(rows, ["model", "view"], "mean_iou", difference="gain")
-
-
-def best_model_table(results: report_table.Results) -> pd.DataFrame:
-    """Share of the objects on which each model is the best, in percent: the paper's Table 9.
-
-    Returns
-    -------
-    No rows for a single model.
-
-    Notes
-    -----
-    Models are compared by the mask from one click that the protocol judges. Those that tie for the
-    best share an object evenly, so that a column adds up to 100.
-    """
-    columns = {split: _best_shares(found) for split, found in results.items()}
-    table = pd.DataFrame(columns).mul(100).rename_axis("model").reset_index()
-    return table if len(table) > 1 else table.iloc[:0]
-
-
-def _best_shares(found: SplitResults) -> "pd.Series[float]":
-    by_model = {
-        model: rows["iou"].to_numpy() for model, rows in report_table.own_objects(found).items()
-    }
-    iou = np.stack(list(by_model.values()))
-    is_best = iou == iou.max(axis=0)
-    return pd.Series((is_best / is_best.sum(axis=0)).mean(axis=1), index=list(by_model))
+def of_group(group: str) -> tuple[str, ...]:
+    """Names of the statistics of a group, in their order."""
+    return tuple(statistic.name for statistic in STATISTICS if statistic.group == group)

@@ -10,7 +10,6 @@ import numpy as np
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadKind, HeadSet
 from pipeline.heads.predict import HeadWeights
 from pipeline.heads.training import TrainedHead
-from pipeline.result_rows import LEARNING_CURVES, LearningCurve
 from pipeline.scoring.calibration import isotonic_iou
 from pipeline.vocabulary import JUDGED, PROTOCOLS
 from stages.settings.versions import version_entry
@@ -18,6 +17,7 @@ from stages.training.data import learned_prompts, origin_of
 from stages.training.fit import FittedHeads
 from storage.folders import whole_folder
 from storage.head_files import head_file
+from storage.outputs.csv_forms import LEARNING_CURVES, LearningCurve
 from storage.outputs.tables import blocks_as_frame, write_table
 from storage.outputs.tuning import Tuning
 from storage.paths import curves_path, protocol_dir

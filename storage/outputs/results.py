@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import pandas as pd
 
-from pipeline.result_rows import GALLERY, RANKING, RUNTIME, SPLIT_TABLES, TRIALS
 from pipeline.vocabulary import objectives_of
 from storage.errors import DataError
 from storage.folders import whole_folder
 from storage.outputs import records
+from storage.outputs.csv_forms import GALLERY, RANKING, RUNTIME, SPLIT_TABLES, TRIALS
 from storage.outputs.tables import Frames, read_blocks, read_table, write_table
 from storage.paths import trials_path, tuning_path
 
@@ -45,16 +45,11 @@ PICTURES_RECORD: Final = "gallery.json"
 class SplitResults:
     """What ``evaluate`` computes for one split: ``SPLIT_TABLES``."""
 
-    auc: pd.DataFrame
-    iou: pd.DataFrame
+    scores: pd.DataFrame
     curves: pd.DataFrame
     correlation: pd.DataFrame
-    statistics: pd.DataFrame
     coverage: pd.DataFrame
     reliability: pd.DataFrame
-    promises: pd.DataFrame
-    mask_sets: pd.DataFrame
-    pixels: pd.DataFrame
     objects: pd.DataFrame
     run: Mapping[str, Any]
     """``RUN_KEYS``."""

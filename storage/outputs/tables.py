@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from pipeline.result_rows import Table, columns_of, record
 from storage.folders import whole_file
+from storage.outputs.csv_forms import Table, columns_of, record
 from storage.outputs.records import check_holds
 
 BLOCK_ROWS: Final = 4096

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.heads.kinds import Hyperparameters, Trial
-from pipeline.result_rows import TRIALS, TrialRow, record
 from storage.errors import DataError
 from storage.folders import whole_file
+from storage.outputs.csv_forms import TRIALS, TrialRow, record
 from storage.outputs.records import FILES, append_line, read_lines, read_record, write_record
 from storage.paths import WORK
 

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from pipeline.decisions import Decisions, choose
 from pipeline.scoring.bootstrap import resample_groups
+from pipeline.scoring.scores import Keys
 
 NET: Final = arrays(
     np.float64, st.tuples(st.integers(1, 8), st.just(3)), elements=st.integers(-4, 4)
@@ -46,8 +47,8 @@ def test_regret_is_what_is_lost_to_hindsight_and_the_margin_what_is_won_over_the
     chosen = data.draw(arrays(np.int64, len(net), elements=st.integers(0, 2)))
     own = np.array([row[number] for row, number in zip(net, chosen, strict=True)])
     resamples = resample_groups(np.arange(len(net)), 20, seed=0)
-    worth = decisions.worth({"own": decisions.chosen(chosen)}, resamples)["own"]
-    assert worth["regret"].value == pytest.approx(np.mean([max(row) for row in net]) - own.mean())
-    assert worth["margin"].value == pytest.approx(own.mean() - max(net.mean(axis=0)))
-    assert worth["regret"].value >= 0
-    assert worth["regret"].interval.low >= 0 or len(net) == 1
+    regret, margin = decisions.scores(Keys(), decisions.chosen(chosen), resamples)
+    assert regret.value == pytest.approx(np.mean([max(row) for row in net]) - own.mean())
+    assert margin.value == pytest.approx(own.mean() - max(net.mean(axis=0)))
+    assert regret.value >= 0
+    assert regret.interval.low >= 0 or len(net) == 1

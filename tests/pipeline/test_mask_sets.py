@@ -17,13 +17,13 @@ from pipeline.mask_sets import (
     least_images,
     mask_set,
     out_of_reach,
-    set_rows,
+    set_scores,
     set_threshold,
 )
-from pipeline.result_rows import MaskSetRow
 from pipeline.risk_control import NOTHING, Judged
 from pipeline.scoring.bootstrap import resample_groups
-from pipeline.scoring.statistics import FAILURE_IOUS
+from pipeline.scoring.usefulness import FAILURE_IOUS
+from tests.fixtures.scores import ByKeys, by_keys, low_value_high
 
 ALPHA = 0.2
 
@@ -155,46 +155,49 @@ def test_the_least_images_have_sets_and_one_less_has_none(alpha: float, without:
 
 
 @pytest.fixture(scope="module")
-def rows() -> list[MaskSetRow]:
+def scores() -> ByKeys:
     predicted, _, group = scenes(0)
     iou, poor = scenes(0)[0], scenes(0, skill=0.1)[0]
     by_name = {("", "sam_score"): poor, ("train", "usam"): predicted}
-    return list(set_rows("large", by_name, iou, resample_groups(group, 50, seed=0)))
+    return by_keys(set_scores("large", by_name, iou, resample_groups(group, 50, seed=0)))
 
 
-def test_rows_hold_the_promise_and_good_predictions_make_small_sets(
-    rows: list[MaskSetRow],
-) -> None:
-    assert {(row.iou_at_least, row.alpha) for row in rows} < {
+def test_sets_hold_the_promise_and_good_predictions_make_them_small(scores: ByKeys) -> None:
+    assert {(keys.iou_at, keys.alpha) for keys in scores} < {
         (iou, alpha) for iou in FAILURE_IOUS for alpha in ALPHAS
     }
-    for row in rows:
-        assert row.coverage >= 1 - row.alpha - 0.01
-        assert 1 <= row.n_masks <= 3
-        assert row.n_masks_interval.low - 0.1 <= row.n_masks <= row.n_masks_interval.high + 0.1
-    smaller = [row.margin for row in rows if row.measure == "usam"]
-    assert min(smaller) < -0.2
-    assert max(smaller) <= 0
-    assert {row.margin for row in rows if row.measure == "sam_score"} == {0}
+    margins: dict[str, list[float]] = {}
+    for keys, statistics in scores.items():
+        assert keys.alpha is not None
+        assert statistics["coverage"].value >= 1 - keys.alpha - 0.01
+        low, n_masks, high = low_value_high(statistics["n_masks"])
+        assert 1 <= n_masks <= 3
+        assert low - 0.1 <= n_masks <= high + 0.1
+        margins.setdefault(keys.measure, []).append(statistics["n_masks_margin"].value)
+    assert min(margins["usam"]) < -0.2
+    assert max(margins["usam"]) <= 0
+    assert set(margins["sam_score"]) == {0}
 
 
-def test_a_row_is_the_mean_over_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_size_is_the_mean_over_halves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.mask_sets.N_HALVES", 8)
     iou, _, group = scenes(0)
     resamples = resample_groups(group, 2, seed=0)
-    row = next(set_rows("large", {("", "sam_score"): iou}, iou, resamples))
-    judged = judged_sets(iou, iou >= row.iou_at_least, group)
+    by_name = {("", "sam_score"): iou}
+    keys, statistics = next(iter(by_keys(set_scores("large", by_name, iou, resamples)).items()))
+    assert keys.alpha is not None
+    judged = judged_sets(iou, iou >= keys.iou_at, group)
     rng, sizes, n_images = np.random.default_rng(0), [], group.max() + 1
     for _ in range(4):
         first = rng.permutation(n_images) < n_images // 2
         for half in (first, ~first):
-            limit = set_threshold(judged.of_images(half), row.alpha)
+            limit = set_threshold(judged.of_images(half), keys.alpha)
             size = np.array([len(mask_set(one, limit)) for one in iou])
             sizes.append(np.mean([size[group == i].mean() for i in np.flatnonzero(~half)]))
-    assert row.n_masks == pytest.approx(np.mean(sizes))
+    assert statistics["n_masks"].value == pytest.approx(np.mean(sizes))
 
 
-def test_a_single_image_has_no_rows() -> None:
+def test_a_single_image_has_no_scores() -> None:
     predicted, is_good, group = scenes(0)
     single = resample_groups(np.zeros_like(group), 50, seed=0)
-    assert not list(set_rows("large", {("", "sam_score"): predicted}, is_good * 1.0, single))
+    assert not list(set_scores("large", {("", "sam_score"): predicted}, is_good * 1.0, single))

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.result_rows import PromiseRow
 from pipeline.risk_control import (
     ALPHAS,
     CONFIDENCE,
@@ -20,14 +19,15 @@ from pipeline.risk_control import (
     Judged,
     Promise,
     design_images,
+    guarantee_scores,
     least_images,
-    promise_rows,
     threshold,
     threshold_of_all,
     threshold_of_kept,
 )
-from pipeline.scoring.statistics import FAILURE_IOUS
+from pipeline.scoring.scores import Keys
 from pipeline.scoring.tasks import JudgedMasks, judged_masks, own_masks
+from pipeline.scoring.usefulness import FAILURE_IOUS
 from tests.fixtures.judged import kept_and_lost, random_halves
 from tests.fixtures.model_scores import random_scores
 from tests.fixtures.resampled import levels, seeds, tied_objects
@@ -142,10 +142,18 @@ def test_of_every_measure_the_promises_that_keep_something_are_told(
                 judged = Judged.masks(uncertainty, one.iou < promise.iou, GROUP)
                 kept = float(np.mean(uncertainty <= threshold(judged, promise)))
                 if kept > 0:
-                    asked = (promise.of, promise.iou, promise.alpha)
-                    row = (one.protocol, train_split, one.model, measure, *asked, kept)
-                    expected.append(PromiseRow(*row))
-    assert list(promise_rows(masks, GROUP)) == expected
+                    keys = Keys(
+                        protocol=one.protocol,
+                        train_split=train_split,
+                        model=one.model,
+                        measure=measure,
+                        guarantee=promise.of,
+                        iou_at=promise.iou,
+                        alpha=promise.alpha,
+                    )
+                    expected.append((keys, "kept", kept))
+    scores = list(guarantee_scores(masks, GROUP))
+    assert [(score.keys, score.statistic, score.value) for score in scores] == expected
     n_settings = sum(len(one.measures) for one in masks) * len(PROMISES) * 6
     assert 0 < len(expected) < n_settings
 

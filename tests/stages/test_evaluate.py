@@ -13,11 +13,11 @@ import pytest
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.heads.predict import INPUT_ARRAYS, predict, set_inputs
-from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.measures import UNTRAINED_MEASURES
 from pipeline.vocabulary import ABLATIONS, JUDGED
-from stages import evaluate, evaluation
+from stages import evaluate
 from stages.settings.signatures import settings_of_cells, train_cells
+from stages.split_predictions import read_predictions
 from stages.training.data import learned_from
 from storage import open_features
 from storage.errors import DataError, StoreError
@@ -28,6 +28,7 @@ from storage.head_files.head_file import (
     read_heads,
     write_head_file,
 )
+from storage.outputs.csv_forms import SPLIT_TABLES
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import CACHE, entropy_path, features_path, objects_path, results_dir
 from storage.split.object_table import write_objects
@@ -43,6 +44,7 @@ from tests.fixtures.eval_split import (
 )
 from tests.fixtures.extract_project import run
 from tests.fixtures.mini import MODELS
+from tests.fixtures.scores import rows_of
 from tests.fixtures.signatures import extract_params, open_eval, open_train
 
 SPLIT = "shapes_val"
@@ -74,7 +76,7 @@ def test_in_another_run_without_ablated_tokens_every_byte_of_the_method_is_the_s
     write_params(root, [SPLIT], train_splits=TRAIN_SPLITS)
     run(evaluate, SPLIT)
     alone = read_results(results_dir(SPLIT))
-    ablated = found.auc[found.auc["tokens"].str.contains("_no_")]
+    ablated = found.scores[found.scores["tokens"].str.contains("_no_")]
     assert set(ablated["tokens"]) == {f"{j}_{lack}" for j, lack in product(JUDGED, ABLATIONS)}
     assert set(ablated["protocol"]) == {"best"}
     assert {**found.run, "heads": {}} == {**alone.run, "heads": {}}
@@ -83,8 +85,8 @@ def test_in_another_run_without_ablated_tokens_every_byte_of_the_method_is_the_s
         for place in (evaluated, root)
     )
     assert set(files) == {f"{name}.csv" for name in SPLIT_TABLES} | {"ranking.csv", "run.json"}
-    of_method = [row for row in files.pop("auc.csv").splitlines() if b"_no_" not in row]
-    assert files_alone.pop("auc.csv").splitlines() == of_method
+    of_method = [row for row in files.pop("scores.csv").splitlines() if b"_no_" not in row]
+    assert files_alone.pop("scores.csv").splitlines() == of_method
     assert files_alone | {"run.json": b""} == files | {"run.json": b""}
 
 
@@ -97,7 +99,7 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
     write_features(SPLIT, "tiny", n_objects)
     write_entropy(SPLIT, n_objects, ("tiny",), ("identity",))
     cells = open_eval(SPLIT, ["tiny"], ["identity"])
-    found = evaluation.read_scores(cells, {"shapes_train": {}})
+    found = read_predictions(cells, {"shapes_train": {}})
     heads = read_heads("shapes_train", {}, PAPER)
     with open_features(features_path(SPLIT, "tiny", "identity")) as features:
         center = features.sel(prompt="center").load()
@@ -126,13 +128,13 @@ def untrained(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Spli
 def test_without_heads_and_moved_clicks_the_other_measures_are_the_same(
     untrained: SplitResults, found: SplitResults
 ) -> None:
-    assert set(untrained.auc["measure"]) == set(UNTRAINED_MEASURES) - {"dice_near"}
+    assert set(untrained.scores["measure"]) == {"", *UNTRAINED_MEASURES} - {"dice_near"}
     assert set(untrained.correlation["train_split"]) == {""}
     assert untrained.run["heads"] == {}
-    for name in ("auc", "curves", "statistics", "coverage"):
+    for name in ("scores", "curves", "coverage"):
         alone, every = getattr(untrained, name), getattr(found, name)
         others = every.query("train_split == '' and measure != 'dice_near'").reset_index(drop=True)
-        exact = [column for column in others if not column.endswith(("_low", "_high"))]
+        exact = [column for column in others if column not in {"low", "high"}]
         pd.testing.assert_frame_equal(alone[exact], others[exact])
     assert "dice_near" not in untrained.objects
     pd.testing.assert_frame_equal(untrained.objects, found.objects[list(untrained.objects)])
@@ -140,9 +142,10 @@ def test_without_heads_and_moved_clicks_the_other_measures_are_the_same(
 
 def test_intervals_change_with_the_seed(untrained: SplitResults, found: SplitResults) -> None:
     first, second = (
-        one.auc.query("task == 'model' and measure == 'h_std'") for one in (found, untrained)
+        rows_of(split.scores, task="model", measure="h_std", statistic="relative")
+        for split in (found, untrained)
     )
-    assert (first["relative_low"].to_numpy() != second["relative_low"].to_numpy()).any()
+    assert (first["low"].to_numpy() != second["low"].to_numpy()).any()
 
 
 def rewrite(models: Sequence[str], **changes: Any) -> None:  # noqa: ANN401
@@ -162,7 +165,7 @@ def test_heads_that_learned_from_other_features_are_refused() -> None:
         DataError,
         match=rf"best.safetensors must .* the same features: .*{message}.*; train them again",
     ):
-        evaluation.read_scores(open_eval(SPLIT, MODELS, VIEWS, **settings), {"shapes_train": {}})
+        read_predictions(open_eval(SPLIT, MODELS, VIEWS, **settings), {"shapes_train": {}})
 
 
 @pytest.mark.usefixtures("root")
@@ -213,4 +216,4 @@ def test_entropies_of_other_cells_are_refused() -> None:
     rewrite(["small"], torch_version="3")
     message = r"computed from the cells of .* \(cells_digest: \w+ -> \w+\); run `entropy` again"
     with pytest.raises(StoreError, match=message):
-        evaluation.read_scores(open_eval(SPLIT, MODELS, VIEWS), {})
+        read_predictions(open_eval(SPLIT, MODELS, VIEWS), {})

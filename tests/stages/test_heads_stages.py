@@ -20,11 +20,11 @@ from pipeline.heads.networks import initial_network
 from pipeline.heads.objectives import TrainingSet, split_by_group
 from pipeline.heads.predict import STANDARD, check_head, predict
 from pipeline.heads.training import Rows, train_head, validation_cost
-from pipeline.result_rows import TRIALS
 from pipeline.vocabulary import JUDGED
 from stages import train, tune
 from stages.training.data import read_head_data
 from storage.head_files.head_file import head_set_path, read_head_file, read_isotonic
+from storage.outputs.csv_forms import TRIALS
 from storage.outputs.tuning import read_tuning, study_dir
 from storage.paths import (
     curves_path,

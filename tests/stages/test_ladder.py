@@ -92,7 +92,8 @@ def test_heads_learn_from_rows_of_the_models_that_they_read(project: Path, reads
 
 
 def test_the_smallest_gives_way_to_the_largest_across_families(project: Path) -> None:
-    auc = pd.read_csv(project / "results" / "splits" / SPLIT / "auc.csv")
+    scores = pd.read_csv(project / "results" / "splits" / SPLIT / "scores.csv")
+    auc = scores[scores["statistic"] == "auc"]
     assert list(auc["model"].unique()) == list(MODELS)
     of_model = auc.query("task == 'model'")
     assert set(of_model["measure"]) >= {"delta_theta", "delta_theta_star", "usam", "h_theta"}

@@ -52,7 +52,8 @@ def test_its_heads_learn_all_but_the_gap_between_models(project: Path) -> None:
 
 
 def test_its_measures_compare_no_models(project: Path) -> None:
-    auc = pd.read_csv(project / "results" / "splits" / SPLIT / "auc.csv")
+    scores = pd.read_csv(project / "results" / "splits" / SPLIT / "scores.csv")
+    auc = scores[scores["statistic"] == "auc"]
     assert set(auc["task"]) == {"prompt", "task", "segmentation"}
     assert set(auc["measure"]) >= {"usam", "delta_xp_star", "delta_a", "h_std", "h_y"}
     assert set(auc["measure"]) & COMPARING == set()

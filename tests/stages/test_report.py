@@ -15,8 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.runtime import METHODS
-from pipeline.scoring.corrections import BOUNDS
-from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.measures import BOUNDS, HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.vocabulary import PROTOCOLS, TASKS
 from stages import report
 from stages.cli.app import app
@@ -33,9 +32,9 @@ from stages.page.labels import (
     timed_ratio,
 )
 from stages.page.verdict import comparisons, sentences, verdict_table
-from stages.tables.auc import RADAR_LINES
 from stages.tables.catalogue import number_formats
 from stages.tables.paper import DataSets
+from stages.tables.special_tables import RADAR_LINES
 from storage.outputs.results import SplitResults, read_gallery, read_results
 from storage.paths import HEADS, RESULTS, gallery_dir, results_dir
 from tests.fixtures.eval_split import BESIDE_PAPER, SPLITS, TRAIN_SPLITS, report_on, write_params

@@ -9,11 +9,11 @@ import pytest
 import torch
 import yaml
 
-from pipeline.result_rows import RUNTIME
 from pipeline.runtime import METHODS
 from stages import runtime
 from stages.extraction import timing
 from stages.extraction.models import device_name
+from storage.outputs.csv_forms import RUNTIME
 from storage.outputs.results import read_runtime
 from storage.paths import RUNTIME_PATH
 from tests.fixtures.dvc_stages import ROOT

@@ -1,6 +1,5 @@
-"""AUC, curves, mean IoUs and correlations of split results: their rows, against other libraries."""
+"""AUC, curves, mean IoUs and correlations of split results, against other libraries."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
@@ -9,18 +8,17 @@ import pandas as pd
 import pytest
 
 from pipeline.heads.kinds import HeadSet, head_sets
-from pipeline.result_rows import AucRow
 from pipeline.scoring.auc import CorrectionAuc, correction_auc
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.corrections import (
-    BOUNDS,
-    auc_rows,
+    auc_scores,
     correlations,
     curves,
-    iou_rows,
+    iou_scores,
 )
 from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.measures import BOUNDS, HEAD_MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.scores import Keys
 from pipeline.scoring.tasks import (
     JudgedMasks,
     default_model,
@@ -32,6 +30,7 @@ from pipeline.scoring.tasks import (
 from pipeline.vocabulary import PROTOCOLS, TASKS
 from tests.fixtures.mini import MODELS
 from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores
+from tests.fixtures.scores import ByKeys, by_keys, low_value_high
 
 ABOUT = ["protocol", "train_split", "model"]
 RESAMPLES = resample_groups(np.arange(40) // 3, 50, seed=0)
@@ -44,12 +43,12 @@ def models() -> dict[str, ModelScores]:
 
 
 @pytest.fixture(scope="module")
-def rows(models: dict[str, ModelScores]) -> list[AucRow]:
-    return auc_rows(models, RESAMPLES)
+def scores(models: dict[str, ModelScores]) -> ByKeys:
+    return by_keys(auc_scores(models, RESAMPLES))
 
 
-def test_every_task_scores_every_measure_of_every_model(rows: list[AucRow]) -> None:
-    asked = [(row.protocol, row.task, row.model, row.train_split, row.measure) for row in rows]
+def test_every_task_scores_every_measure_of_every_model(scores: ByKeys) -> None:
+    asked = [(key.protocol, key.task, key.model, key.train_split, key.measure) for key in scores]
     assert asked == [
         (protocol, task, model, *name)
         for protocol, task in product(PROTOCOLS, TASKS)
@@ -66,39 +65,45 @@ def names_of(judged: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_row_is_the_auc_of_its_measure(
-    models: dict[str, ModelScores], rows: list[AucRow], protocol: str
+def test_scores_are_the_auc_of_their_measure(
+    models: dict[str, ModelScores], scores: ByKeys, protocol: str
 ) -> None:
-    (row,) = (
-        row
-        for row in rows
-        if (row.protocol, row.train_split, row.task, row.model, row.measure)
-        == (protocol, "davis_train", "model", "small", "delta_theta")
+    keys = Keys(
+        protocol=protocol,
+        train_split="davis_train",
+        tokens=protocol,
+        task="model",
+        model="small",
+        measure="delta_theta",
     )
+    areas = [scores[keys][name].value for name in ("auc", "oracle", "worst", "relative")]
     heads = models["small"].predictions[HeadSet(protocol, protocol)]["davis_train"]
     expected = correction_auc(
         models["tiny"].proposals.judged_iou(protocol),
         models["large"].proposals.judged_iou(protocol),
         heads["iou_large"].astype(np.float64) - heads["iou_tiny"],
     )
-    assert CorrectionAuc(row.auc, row.oracle, row.worst, row.relative) == expected
+    assert CorrectionAuc(*areas) == expected
 
 
 def test_measures_that_know_the_truth_reach_the_oracle() -> None:
     base = {model: random_scores(seed, train_splits=()) for seed, model in enumerate(MODELS)}
     models = {}
-    for model, scores in base.items():
-        predictions = {one: {"truth": true_heads(base, model, one.protocol)} for one in head_sets()}
-        models[model] = replace(scores, predictions=predictions)
-    told_by = {
+    for model, model_scores in base.items():
+        predictions = {
+            head_set: {"truth": true_heads(base, model, head_set.protocol)}
+            for head_set in head_sets()
+        }
+        models[model] = replace(model_scores, predictions=predictions)
+    foreseen_by = {
         "model": {"delta_theta", "delta_theta_star"},
         "prompt": {"delta_xp", "delta_xp_star"},
         "task": {"delta_a", "delta_a_star"},
         "segmentation": {"usam"},
     }
-    for row in auc_rows(models, RESAMPLES):
-        if row.measure in told_by[row.task]:
-            assert row.relative == pytest.approx(1, abs=1e-5), row
+    for keys, statistics in by_keys(auc_scores(models, RESAMPLES)).items():
+        if keys.measure in foreseen_by[keys.task]:
+            assert statistics["relative"].value == pytest.approx(1, abs=1e-5), keys
 
 
 def true_heads(models: dict[str, ModelScores], model: str, protocol: str) -> dict[str, np.ndarray]:
@@ -117,16 +122,17 @@ def true_heads(models: dict[str, ModelScores], model: str, protocol: str) -> dic
     }
 
 
-def test_margins_are_differences_to_sam_score(rows: list[AucRow]) -> None:
-    of_task = [
-        row for row in rows if (row.protocol, row.task, row.model) == ("best", "task", "small")
-    ]
-    relative = {(row.train_split, row.measure): row.relative for row in of_task}
-    for row in of_task:
-        expected = relative[row.train_split, row.measure] - relative["", "sam_score"]
-        assert row.margin == pytest.approx(expected)
-    (own,) = (row for row in of_task if row.measure == "sam_score")
-    assert own.margin == own.margin_interval.low == own.margin_interval.high == 0
+def test_margins_are_differences_to_sam_score(scores: ByKeys) -> None:
+    of_task = {
+        (keys.train_split, keys.measure): statistics
+        for keys, statistics in scores.items()
+        if (keys.protocol, keys.task, keys.model) == ("best", "task", "small")
+    }
+    baseline = of_task["", "sam_score"]
+    for statistics in of_task.values():
+        expected = statistics["relative"].value - baseline["relative"].value
+        assert statistics["margin"].value == pytest.approx(expected)
+    assert low_value_high(baseline["margin"]) == (0, 0, 0)
 
 
 def test_ablated_tokens_are_compared_with_the_method_on_the_same_images() -> None:
@@ -138,43 +144,39 @@ def test_ablated_tokens_are_compared_with_the_method_on_the_same_images() -> Non
     }
     ablated = {HeadSet("best", "best_no_iou"): {"coco_train": near}}
     both = replace(scores, predictions={**scores.predictions, **ablated})
-    rows = [
-        row
-        for row in auc_rows({"tiny": both}, resample_groups(np.arange(400), 200, seed=0))
-        if (row.protocol, row.task) == ("best", "prompt")
-    ]
-    found = {(row.tokens, row.measure): row for row in rows}
+    resamples = resample_groups(np.arange(400), 200, seed=0)
+    found = {
+        (keys.tokens, keys.measure): statistics
+        for keys, statistics in by_keys(auc_scores({"tiny": both}, resamples)).items()
+        if (keys.protocol, keys.task) == ("best", "prompt")
+    }
     best, without = found["best", "delta_xp_star"], found["best_no_iou", "delta_xp_star"]
-    interval = without.tokens_margin_interval
-    assert without.tokens_margin == without.relative - best.relative != 0
-    assert interval.low <= without.tokens_margin <= interval.high
-    assert (
-        interval.high - interval.low
-        < (without.relative_interval.high - without.relative_interval.low) / 5
-    )
-    assert best.tokens_margin == best.tokens_margin_interval.low == 0
-    assert np.isnan(found["", "h_a"].tokens_margin)
-    assert np.isnan(found["", "h_a"].tokens_margin_interval.high)
+    low, margin, high = low_value_high(without["tokens_margin"])
+    assert margin == without["relative"].value - best["relative"].value != 0
+    assert low <= margin <= high
+    lowest, _, highest = low_value_high(without["relative"])
+    assert high - low < (highest - lowest) / 5
+    assert low_value_high(best["tokens_margin"]) == (0, 0, 0)
+    assert "tokens_margin" not in found["", "h_a"]
 
 
 def test_intervals_hold_what_the_sample_gives(models: dict[str, ModelScores]) -> None:
     two = {model: models[model] for model in ("tiny", "large")}
-    rows = auc_rows(two, resample_groups(np.arange(40), 400, seed=1))
-    inside = [
-        row.auc_interval.low < row.auc < row.auc_interval.high
-        and row.relative_interval.low < row.relative < row.relative_interval.high
-        for row in rows
-    ]
-    assert np.mean(inside) == 1
+    for score in auc_scores(two, resample_groups(np.arange(40), 400, seed=1)):
+        if score.statistic in {"auc", "relative"}:
+            low, value, high = low_value_high(score)
+            assert low < value < high
 
 
 def test_a_correction_that_gains_nothing_has_no_relative_interval() -> None:
     scores = random_scores(0, train_splits=())
     flawless = np.ones_like(scores.proposals.iou)
     perfect = replace(scores, proposals=replace(scores.proposals, iou=flawless))
-    for row in segmentation(auc_rows({"large": perfect}, RESAMPLES)):
-        assert np.isnan([row.relative, row.relative_interval.low, row.margin]).all()
-        assert row.auc_interval.low == row.auc_interval.high == 1
+    for keys, statistics in by_keys(auc_scores({"large": perfect}, RESAMPLES)).items():
+        if keys.task == "segmentation":
+            low, relative, _ = low_value_high(statistics["relative"])
+            assert np.isnan([relative, low, statistics["margin"].value]).all()
+            assert low_value_high(statistics["auc"]) == (1, 1, 1)
 
 
 def test_a_measure_that_is_nan_is_named() -> None:
@@ -183,37 +185,38 @@ def test_a_measure_that_is_nan_is_named() -> None:
     faulty[3] = np.nan
     message = "delta_a_star of tiny by heads of coco_train on selected tokens must .* for 1 of 40"
     with pytest.raises(ValueError, match=message):
-        auc_rows({"tiny": scores}, RESAMPLES)
+        auc_scores({"tiny": scores}, RESAMPLES)
     of_best = scores.entropies["best"]
     entropies = {**scores.entropies, "best": {**of_best, "h_a": of_best["h_a"] * np.nan}}
     with pytest.raises(ValueError, match="h_a of tiny must not be NaN, got NaN for 40 of 40"):
-        auc_rows({"tiny": replace(scores, entropies=entropies)}, RESAMPLES)
+        auc_scores({"tiny": replace(scores, entropies=entropies)}, RESAMPLES)
 
 
 def test_mean_ious_are_compared_with_one_click_in_the_first_view() -> None:
     first, second = random_scores(0).proposals, random_scores(1).proposals
     views = {("tiny", "identity"): first, ("tiny", "gray"): second, ("large", "gray"): first}
-    rows = {(row.model, row.view, row.proposal): row for row in iou_rows(views, RESAMPLES)}
-    start = rows["tiny", "identity", "best"]
-    assert start.mean_iou == pytest.approx(first.judged_iou("best").mean())
-    assert start.mean_iou_interval.low < start.mean_iou < start.mean_iou_interval.high
-    assert (start.gain, start.gain_interval.low, start.gain_interval.high) == (0, 0, 0)
-    refined = rows["tiny", "gray", "refined"]
-    assert refined.gain == pytest.approx(second.judged_refined_iou("best").mean() - start.mean_iou)
-    assert rows["large", "gray", "best"].gain == 0
-    # Those of selected masks with the selected one.
-    begin, chosen = rows["tiny", "identity", "selected"], rows["tiny", "gray", "selected"]
-    assert (begin.gain, begin.gain_interval.low, begin.gain_interval.high) == (0, 0, 0)
-    assert begin.mean_iou < start.mean_iou
-    assert chosen.gain == pytest.approx(chosen.mean_iou - begin.mean_iou)
-    assert chosen.gain_interval.low < chosen.gain < chosen.gain_interval.high
-    of_eight = rows["tiny", "gray", "refined_selected"]
-    assert of_eight.gain == pytest.approx(of_eight.mean_iou - begin.mean_iou)
-
-
-def segmentation(rows: list[AucRow]) -> Iterator[AucRow]:
-    """Rows of the segmentation task."""
-    return (row for row in rows if row.task == "segmentation")
+    found = {
+        (keys.model, keys.view, keys.proposal): (statistics["mean_iou"], statistics["gain"])
+        for keys, statistics in by_keys(iou_scores(views, RESAMPLES)).items()
+    }
+    mean_iou, gain = found["tiny", "identity", "best"]
+    low, start, high = low_value_high(mean_iou)
+    assert low < start < high
+    assert start == pytest.approx(first.judged_iou("best").mean())
+    assert low_value_high(gain) == (0, 0, 0)
+    _, gain = found["tiny", "gray", "refined"]
+    assert gain.value == pytest.approx(second.judged_refined_iou("best").mean() - start)
+    assert found["large", "gray", "best"][1].value == 0
+    # Selected masks are compared with the selected one.
+    selected, gain = found["tiny", "identity", "selected"]
+    assert low_value_high(gain) == (0, 0, 0)
+    assert selected.value < start
+    mean_iou, gain = found["tiny", "gray", "selected"]
+    low, difference, high = low_value_high(gain)
+    assert low < difference < high
+    assert difference == pytest.approx(mean_iou.value - selected.value)
+    mean_iou, gain = found["tiny", "gray", "refined_selected"]
+    assert gain.value == pytest.approx(mean_iou.value - selected.value)
 
 
 def test_curves_show_the_bounds_and_every_measure_of_the_default_model(

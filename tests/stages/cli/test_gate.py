@@ -15,10 +15,10 @@ from pipeline.heads.kinds import HeadSet
 from pipeline.mask_sets import judged_sets, mask_set, set_threshold
 from pipeline.risk_control import Judged, threshold_of_all
 from stages.cli.app import app
-from stages.evaluation import expected_ious
 from stages.predictor.card_entries import Gate
 from stages.settings.params import read_params
 from stages.settings.signatures import eval_cells, settings_of_cells
+from stages.split_predictions import expected_ious
 from stages.training.data import group_index
 from storage.head_files.head_file import read_head_set
 from storage.outputs.results import read_results

@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pipeline.result_rows import RuntimeSettings
 from stages.extraction import timing
 from stages.extraction.models import kept_model, read_weights
 from stages.extraction.timing import runtime_rows, seconds_in_turns
 from stages.settings.parsing import ParamsError
+from storage.outputs.csv_forms import RuntimeSettings
 from tests.fixtures.report_inputs import MACHINE
 from tests.fixtures.signatures import extract_params
 

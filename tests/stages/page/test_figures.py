@@ -21,8 +21,8 @@ from stages.page.figures import (
 )
 from stages.page.labels import measure_label
 from stages.page.svg import LINE, svg_file
-from stages.tables.auc import radar_table
 from stages.tables.report_table import Results
+from stages.tables.special_tables import radar_table
 from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import SPLITS
 from tests.fixtures.report_inputs import draw_runtime

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from stages.page.verdict import USED
-from stages.tables.auc import overview_table
 from stages.tables.report_table import of_protocol
+from stages.tables.special_tables import overview_table
 from storage.outputs.results import SplitResults
 from storage.paths import RESULTS
 from tests.fixtures.chromium import chromium

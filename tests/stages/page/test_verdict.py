@@ -22,7 +22,7 @@ from stages.tables.report_table import Results
 from tests.fixtures.eval_split import SPLITS
 
 SPLIT = SPLITS[0]
-MARGINS = ["margin", "margin_low", "margin_high"]
+NUMBERS = ["value", "low", "high"]
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
@@ -53,12 +53,13 @@ def said_of(
 ) -> tuple[str, str, bool]:
     """Verdict and sentence if one measure has this margin and no other differs from 0."""
     found = results[SPLIT]
-    auc = found.auc.copy()
-    auc[MARGINS] = (0.0, -0.1, 0.1)
-    is_it = (auc["protocol"] == "selected") & (auc["measure"] == measure) & (auc["task"] == task)
-    auc.loc[is_it, MARGINS] = margin
-    auc.loc[is_it, "relative"] = 0.9
-    rows = comparisons({SPLIT: replace(found, auc=auc)}, SPLIT)
+    scores = found.scores.copy()
+    scores.loc[scores["statistic"] == "margin", NUMBERS] = (0.0, -0.1, 0.1)
+    keys = scores["protocol"] + scores["task"] + scores["measure"]
+    is_it = keys == f"selected{task}{measure}"
+    scores.loc[is_it & (scores["statistic"] == "margin"), NUMBERS] = margin
+    scores.loc[is_it & (scores["statistic"] == "relative"), "value"] = 0.9
+    rows = comparisons({SPLIT: replace(found, scores=scores)}, SPLIT)
     own = rows[(rows["protocol"] == "selected") & (rows["task"] == task)].set_index("measure")
     shown = verdict_table(rows).set_index("label")
     marked = shown[f"{task}_better"]["H_Θ, H_Xp, H_A, H_T"]

@@ -8,12 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.auc import relative_auc
 from pipeline.scoring.measures import HEAD_MEASURES
 from pipeline.vocabulary import TASKS
 from stages.settings.blocks import PaperDataSet
-from stages.tables.auc import absolute_table, correlation_names, relative_table
 from stages.tables.paper import (
     PAPER,
     beside_paper,
@@ -21,16 +19,18 @@ from stages.tables.paper import (
     paper_numbers,
     runtime_beside_paper,
 )
-from stages.tables.statistics import view_table
+from stages.tables.special_tables import correlation_names
+from storage.outputs.csv_forms import SPLIT_TABLES
 from storage.outputs.results import SplitResults
 from tests.fixtures.mini import MODELS
 from tests.fixtures.report_inputs import draw_runtime
+from tests.fixtures.scores import made
 
 DATA_SETS: dict[str, PaperDataSet] = {name: name for name in get_args(PaperDataSet)}
 
 
 def auc_of_the_paper(data_set: str) -> pd.DataFrame:
-    """Tables 11 to 14 in the form of ``auc.csv``."""
+    """Tables 11 to 14 in the form of ``scores.csv``."""
     numbers = paper_numbers("auc")
     blocks = numbers[numbers["data_set"] == data_set].groupby(["task", "model"], sort=False)
     rows: list[dict[str, Any]] = []
@@ -39,14 +39,17 @@ def auc_of_the_paper(data_set: str) -> pd.DataFrame:
         oracle, worst = bounds.set_index("measure")["percent"].div(100)[["oracle", "worst"]]
         for row in block.drop(bounds.index).to_dict("records"):
             auc = row["percent"] / 100
-            rows.append(
-                dict.fromkeys(SPLIT_TABLES["auc"].columns, nan)
-                | {"train_split": row["trained_on"], "task": task, "model": model}
-                | {"tokens": "best" if row["trained_on"] else "", "measure": row["measure"]}
-                | {"auc": auc, "oracle": oracle, "worst": worst}
-                | {"relative": relative_auc(auc, oracle=oracle, worst=worst)}
-            )
-    return pd.DataFrame(rows)
+            keys = {
+                "train_split": row["trained_on"],
+                "tokens": "best" if row["trained_on"] else "",
+                "task": task,
+                "model": model,
+                "measure": row["measure"],
+            }
+            relative = relative_auc(auc, oracle=oracle, worst=worst)
+            values = {"auc": auc, "oracle": oracle, "worst": worst, "relative": relative}
+            rows += [keys | {"statistic": name, "value": values[name]} for name in values]
+    return pd.DataFrame(rows).assign(low=nan, high=nan)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,7 @@ def results() -> dict[str, SplitResults]:
     heads: dict[str, object] = {name: {} for name in DATA_SETS if name != "MOSE"}
     return {
         name: SplitResults(
-            **dict.fromkeys(SPLIT_TABLES, nothing) | {"auc": auc_of_the_paper(name)},
+            **dict.fromkeys(SPLIT_TABLES, nothing) | {"scores": auc_of_the_paper(name)},
             run={"heads": heads, "models": dict.fromkeys(MODELS)},
         )
         for name in DATA_SETS
@@ -78,7 +81,7 @@ def test_our_tables_turn_the_papers_auc_into_its_tables_1_to_4(
         # The paper says that MOSE is scored with heads of SA-V; its numbers are those of COCO's,
         # which stand in rows of their own.
         numbers = paper_numbers("relative", task)
-        cells += both_sides(beside_paper(relative_table(results, task), numbers, DATA_SETS))
+        cells += both_sides(beside_paper(made("{task}", results, task), numbers, DATA_SETS))
     ours, paper = np.transpose(cells)
     assert len(cells) == 125
     np.testing.assert_allclose(ours, paper, atol=0.06)
@@ -90,7 +93,7 @@ def test_our_absolute_tables_are_the_papers_tables_11_to_14(
     cells: list[tuple[float, float]] = []
     for task in TASKS:
         numbers = paper_numbers("auc", task)
-        cells += both_sides(beside_paper(absolute_table(results, task), numbers, DATA_SETS))
+        cells += both_sides(beside_paper(made("{task}_auc", results, task), numbers, DATA_SETS))
     ours, paper = np.transpose(cells)
     assert len(cells) == len(paper_numbers("auc")) == 420
     np.testing.assert_allclose(ours, paper)
@@ -155,11 +158,15 @@ def test_our_table_turns_the_papers_mean_ious_into_its_table_10() -> None:
     numbers = paper_numbers("view")
     mean = numbers["percent"] / 100
     gain = mean - mean.groupby(numbers["model"]).transform("first")
-    rows = numbers[["model", "view"]].assign(proposal="best", mean_iou=mean, gain=gain)
-    rows[[name for name in SPLIT_TABLES["iou"].columns if name not in rows]] = nan
-    nothing = pd.DataFrame()
-    found = SplitResults(**dict.fromkeys(SPLIT_TABLES, nothing) | {"iou": rows}, run={})
-    table = view_table({"paper": found}).merge(numbers, on=["model", "view"])
+    keys = numbers[["model", "view"]].assign(proposal="best", task="", train_split="")
+    rows = [
+        keys.assign(statistic="mean_iou", value=mean),
+        keys.assign(statistic="gain", value=gain),
+    ]
+    tables = dict.fromkeys(SPLIT_TABLES, pd.DataFrame())
+    tables |= {"scores": pd.concat(rows).assign(low=nan, high=nan)}
+    found = SplitResults(**tables, run={"heads": {}, "models": dict.fromkeys(MODELS)})
+    table = made("iou_by_view", {"paper": found}).merge(numbers, on=["model", "view"])
     assert len(table) == len(numbers) == 7 * len(MODELS)
     np.testing.assert_allclose(table["paper"], table["percent"])
     np.testing.assert_allclose(table["paper_difference"], table["difference"], atol=1e-9)

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.result_rows import GALLERY
 from storage.errors import DataError
+from storage.outputs.csv_forms import GALLERY
 from storage.outputs.results import (
     PICTURES,
     PICTURES_RECORD,

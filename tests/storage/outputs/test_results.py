@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.result_rows import RANKING, SPLIT_TABLES, columns_of
 from storage.errors import DataError
 from storage.outputs import tables
+from storage.outputs.csv_forms import RANKING, SPLIT_TABLES, columns_of
 from storage.outputs.results import (
     RUN_KEYS,
     SplitResults,
@@ -58,7 +58,7 @@ def test_tables_of_objects_can_be_read_by_column(tmp_path: Path) -> None:
     whole, found = read_results(tmp_path), read_results(tmp_path, of_objects=("iou", "group"))
     assert list(found.objects) == ["iou", "group"]
     pd.testing.assert_frame_equal(found.objects, whole.objects[["iou", "group"]])
-    pd.testing.assert_frame_equal(found.iou, whole.iou)
+    pd.testing.assert_frame_equal(found.scores, whole.scores)
 
 
 def test_a_ranking_is_the_same_in_blocks_and_held_to_its_digest(
@@ -85,7 +85,7 @@ def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
         assert b"\r" not in path.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["auc.csv", "run.json"])
+@pytest.mark.parametrize("name", ["scores.csv", "run.json"])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     write_split_results(tmp_path, small_results())
     (tmp_path / name).unlink()
@@ -105,9 +105,9 @@ def test_a_cut_table_is_named_whichever_it_is(tmp_path: Path) -> None:
 
 
 def test_a_table_of_another_version_is_named(tmp_path: Path) -> None:
-    (tmp_path / "auc.csv").write_text("task,model\n")
-    with pytest.raises(DataError, match=r"auc\.csv must have protocol, train_split, .* got task"):
-        read_table(tmp_path / "auc.csv", SPLIT_TABLES["auc"])
+    (tmp_path / "curves.csv").write_text("task,model\n")
+    with pytest.raises(DataError, match=r"curves\.csv must have protocol, .* got task"):
+        read_table(tmp_path / "curves.csv", SPLIT_TABLES["curves"])
 
 
 def test_seconds_without_a_method_are_refused(tmp_path: Path) -> None:

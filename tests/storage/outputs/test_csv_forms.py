@@ -6,14 +6,14 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import numpy as np
 import pytest
 
-from pipeline.result_rows import (
+from pipeline.scoring.scores import Interval
+from storage.outputs.csv_forms import (
     GALLERY,
     LEARNING_CURVES,
     RANKING,
     RUNTIME,
     SPLIT_TABLES,
     TRIALS,
-    Interval,
     Table,
     columns_of,
     record,
@@ -50,5 +50,5 @@ def test_a_row_has_the_columns_of_its_table_in_their_order(table: Table) -> None
 
 
 def test_the_ends_of_an_interval_are_columns_of_their_own() -> None:
-    (margin,) = [i for i, name in enumerate(TABLES["auc"].columns) if name == "margin"]
-    assert TABLES["auc"].columns[margin : margin + 3] == ("margin", "margin_low", "margin_high")
+    assert TABLES["scores"].columns[-3:] == ("value", "low", "high")
+    assert TABLES["reliability"].columns[-3:] == ("iou", "iou_low", "iou_high")

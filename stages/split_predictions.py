@@ -1,6 +1,6 @@
-"""Predictions of models and heads for an eval split, and the tables of its results."""
+"""Predictions of models and heads for the objects of an eval split, and the table of objects."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Final
@@ -10,26 +10,20 @@ import pandas as pd
 import xarray
 from jaxtyping import Float, Int
 
-from pipeline.gallery import IOU_COLUMNS, ranking_columns
+from pipeline.gallery import IOU_COLUMNS
 from pipeline.heads.kinds import HEAD_KINDS, ISOTONIC, KINDS, HeadSet, head_sets
 from pipeline.heads.predict import INPUT_ARRAYS, inputs_of_proposals, predict, set_inputs
-from pipeline.mask_sets import PROTOCOL, Predicted, set_rows
+from pipeline.mask_sets import PROTOCOL, Predicted
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_SCORES, REGIONS
 from pipeline.proposals import ProposalScores
-from pipeline.result_rows import SPLIT_TABLES
-from pipeline.risk_control import promise_rows
-from pipeline.scoring import statistics, tasks
-from pipeline.scoring.bootstrap import Resamples
-from pipeline.scoring.calibration import PixelScores, pixel_rows
-from pipeline.scoring.corrections import auc_rows, correlations, curves, iou_rows
+from pipeline.scoring import tasks
+from pipeline.scoring.calibration import PixelNumbers
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import predicted_iou
 from pipeline.vocabulary import JUDGED, N_PROPOSALS
-from stages.program.progress import counting, progress
-from stages.settings.blocks import EvaluateParams
 from stages.training.data import group_index
 from storage.head_files.head_file import Calibration, HeadFile, read_heads, read_isotonic
-from storage.outputs.tables import Frames, as_frame, blocks_as_frame
+from storage.outputs.csv_forms import SPLIT_TABLES
 from storage.split.split_cells import OpenCell, SplitCells, read_entropies
 
 ENTROPY_NAMES: Final = tuple(entropy.name for entropy in ENTROPIES)
@@ -38,7 +32,7 @@ AGREEMENT_NAMES: Final = tuple(row.name for row in (*AGREEMENTS, *MASK_SCORES))
 
 
 @dataclass(frozen=True)
-class SplitScores:
+class SplitPredictions:
     """Predictions of models and heads for a split, and their inputs."""
 
     object_id: Int[np.ndarray, "object"]
@@ -47,7 +41,7 @@ class SplitScores:
     models: Mapping[str, ModelScores]
     views: Mapping[tuple[str, str], ProposalScores]
     """By model and view, identity first."""
-    pixels: Mapping[tuple[str, str, str], PixelScores]
+    pixels: Mapping[tuple[str, str, str], PixelNumbers]
     """By judged proposal, model and region."""
     predicted: Mapping[tuple[str, str], Predicted]
     """Predicted IoU of every proposal of the largest model, by train split and name."""
@@ -55,13 +49,13 @@ class SplitScores:
     """Signatures of the stores and metadata of the heads, as in ``run.json``."""
 
 
-def read_scores(
+def read_predictions(
     cells: SplitCells,
     train_splits: Mapping[str, Mapping[str, str]],
     *,
     kinds: tuple[str, ...] = KINDS,
     ablations: tuple[str, ...] = (),
-) -> SplitScores:
+) -> SplitPredictions:
     """Read a split's scores and entropies and apply the heads of every train split.
 
     Parameters
@@ -93,7 +87,7 @@ def read_scores(
     agreements = tuple(name for name in AGREEMENT_NAMES if name in entropy)
     views = sorted(cells.views, key=lambda view: view != "identity")
     proposals = {key: cells.by_name[key].proposals() for key in product(cells.models, views)}
-    largest = statistics.shown_model(cells.models)
+    largest = tasks.shown_model(cells.models)
     said = {
         model: ModelScores(
             proposals[model, "identity"],
@@ -109,7 +103,9 @@ def read_scores(
     inputs = _signatures(cells, entropy, heads, train_splits)
     group, pixels = group_index(cells.table), _every_pixels(entropy, cells.models)
     predicted = _predicted_of_largest(cells, heads, isotonic)
-    return SplitScores(cells.table.object_id, group, said, proposals, pixels, predicted, inputs)
+    return SplitPredictions(
+        cells.table.object_id, group, said, proposals, pixels, predicted, inputs
+    )
 
 
 def _signatures(
@@ -146,8 +142,8 @@ def _by_judged(
 
 def _every_pixels(
     entropy: xarray.Dataset, models: Iterable[str]
-) -> dict[tuple[str, str, str], PixelScores]:
-    found: dict[tuple[str, str, str], PixelScores] = {}
+) -> dict[tuple[str, str, str], PixelNumbers]:
+    found: dict[tuple[str, str, str], PixelNumbers] = {}
     for judged, model, (place, region) in product(JUDGED, models, enumerate(REGIONS)):
         own = _of_judged(entropy, model, judged).isel(region=place)
         found[judged, model, region] = {
@@ -204,7 +200,7 @@ def _predicted_of_largest(
     isotonic: Mapping[str, Calibration],
 ) -> dict[tuple[str, str], Predicted]:
     """IoU that SamScores, calibrated ones and heads of a user's masks predict of each proposal."""
-    model = statistics.shown_model(cells.models)
+    model = tasks.shown_model(cells.models)
     sam_score = cells.identity[model].proposals().sam_score
     found: dict[tuple[str, str], Predicted] = {("", "sam_score"): sam_score}
     for name, fitted in isotonic.items():
@@ -237,59 +233,6 @@ def _joined(
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
-def split_tables(
-    split: str,
-    scores: SplitScores,
-    resamples: Resamples,
-    settings: EvaluateParams,
-    each: tasks.Each,
-) -> dict[str, Frames]:
-    """Make the tables of ``SPLIT_TABLES`` and the ``ranking``, by name."""
-    masks = tasks.judged_masks(scores.models)
-    own = tasks.own_masks(masks)
-    largest = statistics.of_largest(own)
-    ranked = ranking_columns(object_columns(masks))
-    points = settings.n_curve_points
-    return {
-        **_tables_of_rows(split, scores, resamples, masks, each),
-        "curves": blocks_as_frame(curves(tasks.ious_of(scores.models), masks, points)),
-        "correlation": pd.concat(correlations(own), ignore_index=True),
-        # One point fewer than for curves that begin at 0: where nothing is kept, there is no risk.
-        "coverage": blocks_as_frame(statistics.coverage_curves(largest, points - 1)),
-        "objects": object_blocks(scores, masks),
-        "ranking": (block[ranked] for block in object_blocks(scores, masks)),
-    }
-
-
-def _tables_of_rows(
-    split: str,
-    scores: SplitScores,
-    resamples: Resamples,
-    masks: Sequence[tasks.JudgedMasks],
-    each: tasks.Each,
-) -> dict[str, pd.DataFrame]:
-    """The tables that are made row by row; the bar counts measures for AUC, then for statistics."""
-    models, own = scores.models, tasks.own_masks(masks)
-    largest = statistics.shown_model(list(models))
-    n = sum(len(one.measures_of_tokens) for one in masks) + sum(len(one.measures) for one in own)
-    with progress(f"evaluate {split}", n, "measures") as advance:
-
-        def counted(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-            return counting(each(work, items), advance)
-
-        iou = models[largest].proposals.iou
-        rows: dict[str, Iterable[object]] = {
-            "auc": auc_rows(models, resamples, counted),
-            "iou": iou_rows(scores.views, resamples),
-            "statistics": statistics.statistic_rows(own, resamples, counted),
-            "reliability": statistics.reliability_rows(own, resamples),
-            "promises": promise_rows(statistics.of_largest(own), resamples.group),
-            "mask_sets": set_rows(largest, scores.predicted, iou, resamples),
-            "pixels": pixel_rows(scores.pixels, resamples),
-        }
-        return {name: as_frame(SPLIT_TABLES[name], found) for name, found in rows.items()}
-
-
 def object_columns(masks: Iterable[tasks.JudgedMasks]) -> list[str]:
     """Columns of the table of objects; measures of heads are named ``<measure>@<train split>``."""
     measures = (_column(*key) for one in masks for key in one.measures)
@@ -297,7 +240,7 @@ def object_columns(masks: Iterable[tasks.JudgedMasks]) -> list[str]:
 
 
 def object_blocks(
-    scores: SplitScores, masks: Sequence[tasks.JudgedMasks]
+    scores: SplitPredictions, masks: Sequence[tasks.JudgedMasks]
 ) -> Iterator[pd.DataFrame]:
     """IoU and measures of each object, a block for the masks of each model, made when asked for.
 

@@ -8,24 +8,18 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score, root_mean_squared_error
 
 from pipeline.proposals import Values
-from pipeline.result_rows import StatisticRow
 from pipeline.runtime import METHODS
 from pipeline.scoring.auc import correction_auc, correction_curve
 from pipeline.scoring.bootstrap import resample_groups
-from pipeline.scoring.corrections import BOUNDS
+from pipeline.scoring.calibration import reliability_bins
 from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.measures import BY_NAME, MEASURES, predicted_iou
-from pipeline.scoring.statistics import (
-    FAILURE_IOUS,
-    STATISTICS,
-    coverage_curves,
-    of_largest,
-    reliability_rows,
-    statistic_rows,
-)
-from pipeline.scoring.tasks import JudgedMasks, judged_masks, own_masks
+from pipeline.scoring.measures import BOUNDS, BY_NAME, MEASURES, predicted_iou
+from pipeline.scoring.scores import Score
+from pipeline.scoring.tasks import JudgedMasks, judged_masks, of_largest, own_masks
+from pipeline.scoring.usefulness import FAILURE_IOUS, coverage_curves, usefulness_scores
 from pipeline.vocabulary import PROTOCOLS
 from tests.fixtures.model_scores import random_scores
+from tests.fixtures.scores import low_value_high
 
 GROUP = np.arange(40) // 3
 RESAMPLES = resample_groups(GROUP, 60, seed=0)
@@ -46,8 +40,8 @@ def masks(models: dict[str, ModelScores]) -> list[JudgedMasks]:
 
 
 @pytest.fixture(scope="module")
-def rows(masks: list[JudgedMasks]) -> list[StatisticRow]:
-    return list(statistic_rows(masks, RESAMPLES))
+def scores(masks: list[JudgedMasks]) -> list[Score]:
+    return list(usefulness_scores(masks, RESAMPLES))
 
 
 def by_hand(
@@ -93,14 +87,14 @@ def measures_of(
 
 @pytest.mark.parametrize(("protocol", "model"), [("best", "tiny"), ("selected", "large")])
 def test_numbers_are_those_of_other_libraries(
-    models: dict[str, ModelScores], rows: list[StatisticRow], protocol: str, model: str
+    models: dict[str, ModelScores], scores: list[Score], protocol: str, model: str
 ) -> None:
-    own = [row for row in rows if (row.protocol, row.model) == (protocol, model)]
     for key in measures_of(models, protocol, model):
         found = {
-            (row.statistic, row.iou_below): row.value
-            for row in own
-            if (row.train_split, row.measure) == key
+            (score.statistic, score.keys.iou_at): score.value
+            for score in scores
+            if (score.keys.protocol, score.keys.model) == (protocol, model)
+            if (score.keys.train_split, score.keys.measure) == key
         }
         expected = by_hand(models, protocol, model, key)
         for name, value in expected.items():
@@ -109,52 +103,50 @@ def test_numbers_are_those_of_other_libraries(
         assert rest == {"false_alarms"} | ({"routed"} if model == "tiny" else set())
 
 
-def test_every_declared_statistic_has_rows_and_no_other(rows: list[StatisticRow]) -> None:
-    assert {row.statistic for row in rows} == {statistic.name for statistic in STATISTICS}
-    assert {row.iou_below for row in rows} == {None, *FAILURE_IOUS}
-
-
 def test_the_share_sent_on_matches_the_large_model(
-    models: dict[str, ModelScores], rows: list[StatisticRow]
+    models: dict[str, ModelScores], scores: list[Score]
 ) -> None:
-    sent = [row for row in rows if row.statistic == "routed"]
-    assert {row.model for row in sent} == {"tiny"}
-    for row in sent:
-        tiny, large = (iou_of(models, row.protocol, model) for model in ("tiny", "large"))
-        uncertainty = measures_of(models, row.protocol, "tiny")[row.train_split, row.measure]
+    sent = [score for score in scores if score.statistic == "routed"]
+    assert {score.keys.model for score in sent} == {"tiny"}
+    for score in sent:
+        keys = score.keys
+        tiny, large = (iou_of(models, keys.protocol, model) for model in ("tiny", "large"))
+        uncertainty = measures_of(models, keys.protocol, "tiny")[keys.train_split, keys.measure]
         share, mean_iou = correction_curve(tiny, large, uncertainty, n_points=4001)
         reached = share[np.argmax(mean_iou >= large.mean() - 0.01)]
-        assert row.value == pytest.approx(reached, abs=1e-3)
-        assert 0 < row.value < 1
+        assert score.value == pytest.approx(reached, abs=1e-3)
+        assert 0 < score.value < 1
 
 
 def test_of_a_single_model_nothing_is_sent_on(masks: list[JudgedMasks]) -> None:
-    few = [one for one in masks if one.model == "tiny"]
-    assert "routed" not in {row.statistic for row in statistic_rows(few, RESAMPLES)}
+    of_tiny = [judged for judged in masks if judged.model == "tiny"]
+    scores = usefulness_scores(of_tiny, RESAMPLES)
+    assert "routed" not in {score.statistic for score in scores}
 
 
-def test_intervals_hold_what_the_sample_gives(rows: list[StatisticRow]) -> None:
-    # Few bins of few objects are farther from true in a resample than in the sample.
-    smooth = [row for row in rows if row.statistic not in {"calibration_error", "excess_aurc"}]
-    inside = [row.value_interval.low <= row.value <= row.value_interval.high for row in smooth]
-    assert np.mean(inside) > 0.97
-    assert np.mean([row.value_interval.low < row.value_interval.high for row in rows]) > 0.95
+def test_intervals_hold_what_the_sample_gives(scores: list[Score]) -> None:
+    intervals = [low_value_high(score) for score in scores]
+    is_inside = [
+        low <= value <= high
+        for score, (low, value, high) in zip(scores, intervals, strict=True)
+        # Few bins of few objects are farther from true in a resample than in the sample.
+        if score.statistic not in {"calibration_error", "excess_aurc"}
+    ]
+    assert np.mean(is_inside) > 0.97
+    assert np.mean([low < high for low, _, high in intervals]) > 0.95
 
 
 def test_masks_that_never_fail_leave_failures_untold() -> None:
     scores = random_scores(0, train_splits=())
     flawless = replace(scores.proposals, iou=np.ones_like(scores.proposals.iou))
     masks = own_masks(judged_masks({"large": replace(scores, proposals=flawless)}))
-    for row in statistic_rows(masks, RESAMPLES):
-        is_of_failures = row.iou_below is not None
-        is_of_order = row.statistic in {"pearson", "spearman"}
-        assert (
-            np.isnan(row.value)
-            == np.isnan(row.value_interval.low)
-            == (is_of_failures or is_of_order)
-        )
-        if row.statistic in {"aurc", "excess_aurc", "augrc"}:
-            assert row.value == row.value_interval.low == row.value_interval.high == 0
+    for score in usefulness_scores(masks, RESAMPLES):
+        low, value, high = low_value_high(score)
+        is_of_order = score.statistic in {"pearson", "spearman"}
+        is_of_failures = score.keys.iou_at is not None
+        assert np.isnan(value) == np.isnan(low) == (is_of_failures or is_of_order)
+        if score.statistic in {"aurc", "excess_aurc", "augrc"}:
+            assert low == value == high == 0
 
 
 def test_curves_are_of_the_largest_model_with_its_bounds(
@@ -179,20 +171,20 @@ def test_curves_are_of_the_largest_model_with_its_bounds(
 
 
 def test_bins_are_those_whose_distance_the_error_is(
-    masks: list[JudgedMasks], rows: list[StatisticRow]
+    masks: list[JudgedMasks], scores: list[Score]
 ) -> None:
     errors = {
-        (row.protocol, row.train_split, row.model, row.measure): row.value
-        for row in rows
-        if row.statistic == "calibration_error"
+        (score.keys.protocol, score.keys.train_split, score.keys.model, score.keys.measure): (
+            score.value
+        )
+        for score in scores
+        if score.statistic == "calibration_error"
     }
-    is_inside = [
-        row.iou_interval.low <= row.iou <= row.iou_interval.high
-        for row in reliability_rows(masks, RESAMPLES)
-    ]
+    bins = list(reliability_bins(masks, RESAMPLES))
+    is_inside = [row.iou_interval.low <= row.iou <= row.iou_interval.high for row in bins]
     assert np.mean(is_inside) > 0.95
     gaps: dict[tuple[str, str, str, str], list[float]] = {}
-    for row in reliability_rows(masks, RESAMPLES):
+    for row in bins:
         key = (row.protocol, row.train_split, row.model, row.measure)
         assert row.bin == len(gaps.setdefault(key, []))
         gaps[key].append(abs(row.predicted_iou - row.iou))

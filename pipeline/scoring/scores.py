@@ -1,0 +1,114 @@
+"""Results as frozen values: scores with their intervals, and the points of curves.
+
+The fields are the columns of the CSV files, in their order, and ``Annotated`` gives the meaning of
+each. Numbers are fractions of 1 where no unit is named.
+"""
+
+from dataclasses import dataclass
+from math import nan
+from typing import Annotated, Final
+
+import numpy as np
+from jaxtyping import Float
+
+Protocol = Annotated[str, "whether the best or the selected masks are judged"]
+TrainSplit = Annotated[str, "train split of the heads or the calibration; empty without"]
+Task = Annotated[str, "the correction: `model`, `prompt`, `task` or `segmentation`"]
+Model = Annotated[str, "model of the judged masks"]
+Measure = Annotated[str, "the measure"]
+MeasureOrBound = Annotated[str, "the measure, or `oracle`, `worst` or `random`"]
+Points = Float[np.ndarray, "point"]
+
+
+LEVEL: Final = 0.95
+"""Level of all intervals, and of the verdicts that follow from them."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Ends of a 95 % interval; NaN where it does not exist."""
+
+    low: float
+    high: float
+
+
+Bounds = Annotated[Interval, "95 % interval over images or videos"]
+"""Ends of the interval of the number that is named before it."""
+
+NO_INTERVAL: Final = Interval(nan, nan)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """The subject of a score; a key that does not apply to it is empty."""
+
+    protocol: Protocol = ""
+    train_split: TrainSplit = ""
+    tokens: Annotated[str, "tokens that the heads read"] = ""
+    task: Task = ""
+    model: Annotated[str, "model of the masks, and of the scores, entropies and tokens"] = ""
+    view: Annotated[str, "the view"] = ""
+    proposal: Annotated[
+        str, "`best` or `selected` of one click; `refined`, `refined_selected` of eight"
+    ] = ""
+    region: Annotated[str, "`whole` mask, or the `band` around the true outline"] = ""
+    measure: Measure = ""
+    guarantee: Annotated[str, "about `all` masks, the `kept` masks, or a `set` of proposals"] = ""
+    iou_at: Annotated[float | None, "a mask with a lower IoU fails"] = None
+    alpha: Annotated[float | None, "share that a guarantee allows to fail"] = None
+    choice: Annotated[
+        str,
+        "way to choose a correction: `keep`, `prompt`, `model` for all objects alike, `sam_score` "
+        "by a threshold, `gaps_star` by the gains that heads predict",
+    ] = ""
+    cost: Annotated[float | None, "cost of a correction, in IoU"] = None
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number of the results: the value of a statistic, by its keys."""
+
+    keys: Keys
+    statistic: Annotated[str, "name of the statistic"]
+    value: Annotated[float, "its value"]
+    interval: Bounds = NO_INTERVAL
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Mean IoU against the corrected fraction, most uncertain objects first."""
+
+    protocol: Protocol
+    train_split: TrainSplit
+    task: Task
+    model: Model
+    measure: MeasureOrBound
+    corrected_fraction: Annotated[Points, "share of the objects that is corrected"]
+    mean_iou: Annotated[Points, "mean IoU then"]
+
+
+@dataclass(frozen=True)
+class CoverageCurve:
+    """Risk of the kept masks by their share, the least uncertain kept first."""
+
+    protocol: Protocol
+    train_split: TrainSplit
+    model: Model
+    measure: MeasureOrBound
+    coverage: Annotated[Points, "share of the masks that is kept"]
+    selective_risk: Annotated[Points, "mean 1 - IoU of the kept masks"]
+    generalised_risk: Annotated[Points, "sum of 1 - IoU of the kept masks, by all masks"]
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """A bin of a reliability diagram; bins hold equal shares of the objects."""
+
+    protocol: Protocol
+    train_split: TrainSplit
+    model: Model
+    measure: Measure
+    bin: Annotated[int, "from 0, by the predicted IoU"]
+    predicted_iou: Annotated[float, "mean predicted IoU"]
+    iou: Annotated[float, "mean true IoU"]
+    iou_interval: Bounds

@@ -1,0 +1,165 @@
+"""Scores as tables: a declaration says which scores stand where, and one pivot lays them out."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from pipeline.scoring.measures import TASK_MEASURES
+from pipeline.scoring.tasks import default_model, shown_model
+from pipeline.views import view_order
+from pipeline.vocabulary import ABLATIONS, JUDGED, TASKS
+from stages.tables.report_table import (
+    DIFFERENCE,
+    METHOD_TOKENS,
+    WITH_BOUNDS,
+    Inputs,
+    Results,
+    first_train_split,
+    measure_name,
+    models_of,
+)
+from stages.tables.statistics import BY_NAME
+
+NUMBERS: Final = ("value", "low", "high")
+"""Columns of the number of a score and of its bounds."""
+
+BOTH_TOKENS: Final = "both"
+"""The method's own heads, which read both tokens."""
+
+TOKENS_READ: Final[Mapping[str, str]] = {
+    **{f"{judged}_{lack}": lack for lack in ABLATIONS for judged in JUDGED},
+    **dict.fromkeys(JUDGED, BOTH_TOKENS),
+}
+"""The token that heads lack, or both, in the order of the paper's Table 6. The judged proposal
+follows from the task, which has a column of its own."""
+
+Mask = Callable[[pd.DataFrame], "pd.Series[bool]"]
+"""Whether a table shows each of some scores."""
+
+Words = Callable[[pd.DataFrame], "pd.Series[str]"]
+"""Names of some scores in a column of a table."""
+
+
+def score_rows(results: Results, statistics: Iterable[str]) -> pd.DataFrame:
+    """Scores of some statistics of all splits, stacked.
+
+    Returns
+    -------
+    Columns of ``scores.csv``, but ``trained_on`` for ``train_split``; ``split``; the
+    ``largest_model``; ``is_default``, whether the model is the one that its task shows;
+    ``other_heads``, the end of a name if heads are not of the first train split.
+    """
+    parts = [split_results.scores.assign(split=split) for split, split_results in results.items()]
+    rows = pd.concat(parts).rename(columns={"train_split": "trained_on"})
+    rows = rows[rows["statistic"].isin(list(statistics))].reset_index(drop=True)
+    models = models_of(results)
+    default_models = rows["task"].map({task: default_model(task, models) for task in TASKS})
+    first = first_train_split(next(iter(results.values())))
+    return rows.assign(
+        largest_model=shown_model(models),
+        is_default=rows["model"] == default_models,
+        other_heads=rows["trained_on"].map(lambda split: measure_name("", split, first)),
+    )
+
+
+def in_percent(rows: pd.DataFrame) -> pd.DataFrame:
+    """Scores with the numbers that tables show: shares in percent."""
+    factors = rows["statistic"].map(lambda name: 100 if BY_NAME[name].is_share else 1)
+    return rows.assign(**{number: rows[number] * factors for number in NUMBERS})
+
+
+def is_of_task(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Whether a score is of its task's default model and of a measure that the task shows."""
+    keys = zip(rows["task"], rows["measure"], strict=True)
+    is_listed = [measure in TASK_MEASURES.get(task, ()) for task, measure in keys]
+    return rows["is_default"] & np.array(is_listed, bool)
+
+
+def is_of_largest(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Whether a score is of the largest model."""
+    return rows["model"] == rows["largest_model"]
+
+
+def is_of_method(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Whether a score is of no heads, or of heads that read both tokens."""
+    return rows["tokens"].isin(METHOD_TOKENS)
+
+
+def is_shown(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Whether the table of a score's task shows the score."""
+    return is_of_task(rows) & is_of_method(rows)
+
+
+def every(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Every score."""
+    return pd.Series(data=True, index=rows.index)
+
+
+def symbols(rows: pd.DataFrame) -> "pd.Series[str]":
+    """Statistics as people read them."""
+    return rows["statistic"].map(lambda name: BY_NAME[name].symbol)
+
+
+def pivot(rows: pd.DataFrame, keys: Sequence[str], across: str) -> pd.DataFrame:
+    """Numbers and their bounds by the names in a column; rows and columns stay in their order."""
+    in_order = pd.MultiIndex.from_frame(rows[list(keys)].drop_duplicates())
+    columns = {
+        f"{name}{end}": part.set_index(list(keys))[number]
+        for name, part in rows.groupby(across, sort=False)
+        for end, number in zip(WITH_BOUNDS, NUMBERS, strict=True)
+    }
+    return pd.DataFrame(columns).reindex(in_order).reset_index()
+
+
+@dataclass(frozen=True)
+class Pivot:
+    """A table of scores: columns of names, then the number and its bounds for each split."""
+
+    statistics: tuple[str, ...]
+    keys: tuple[str, ...]
+    """Columns of names: keys of the scores, or columns that ``words`` makes."""
+    where: Mask = every
+    """Which scores the table shows."""
+    words: Mapping[str, Words] = field(default_factory=dict)
+    """Names in a column other than the keys themselves."""
+    order: tuple[str, ...] = ()
+    """Keys that sort the rows; the others leave them in the order of the scores."""
+    difference: str = ""
+    """Statistic that is laid out likewise; its columns follow, with ``DIFFERENCE`` in their names.
+    """
+
+    def __call__(self, inputs: Inputs, task: str) -> pd.DataFrame:
+        """Make the table of a task, or of all."""
+        return self.table(inputs.results, task)
+
+    def table(self, results: Results, task: str = "") -> pd.DataFrame:
+        """Make the table of a task, or of all; it has columns also for a split without a score."""
+        rows = score_rows(results, (*self.statistics, self.difference))
+        rows = in_percent(rows[self.where(rows)])
+        rows = rows[rows["task"] == task] if task else rows
+        if self.order:
+            rows = rows.sort_values(list(self.order), key=self._rank, kind="stable")
+        suffix = np.where(rows["statistic"] == self.difference, DIFFERENCE, "")
+        words = {"statistic": symbols, **self.words}
+        rows = rows.assign(
+            column=rows["split"] + suffix, **{key: name(rows) for key, name in words.items()}
+        )
+        suffixes = ("", DIFFERENCE) if self.difference else ("",)
+        numbers = [f"{split}{s}{end}" for s in suffixes for split in results for end in WITH_BOUNDS]
+        return pivot(rows, self.keys, "column").reindex(columns=[*self.keys, *numbers])
+
+    def _rank(self, names: "pd.Series[str]") -> "pd.Series[float]":
+        """Places of the names of a key."""
+        match names.name:
+            case "statistic":
+                return names.map(self.statistics.index)
+            case "tokens":
+                return names.map(TOKENS_READ).map([*ABLATIONS, BOTH_TOKENS].index)
+            case "view":
+                return names.map(view_order)
+            case "model":  # from small to large
+                return names.map(list(names.unique()).index)
+        return names.astype(float)

@@ -1,0 +1,244 @@
+"""Tables of the report that are no pivot of scores: radar, curves, routing, correlations, objects.
+
+Also the metrics that DVC shows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from math import nan
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from pipeline.heads.kinds import HEAD_KINDS, HeadKind
+from pipeline.scoring.measures import (
+    BASELINE,
+    BOUNDS,
+    BY_NAME,
+    MEASURES,
+    TASK_MEASURES,
+    UNTRAINED_MEASURES,
+)
+from stages.tables import report_table
+from stages.tables.paper import paper_numbers
+from stages.tables.pivot import (
+    NUMBERS,
+    in_percent,
+    is_of_method,
+    is_shown,
+    pivot,
+    score_rows,
+    symbols,
+)
+from storage.outputs.results import SplitResults
+
+N_METRIC_DIGITS: Final = 6
+
+FOLLOWED: Final = "selected"
+"""Protocol of the metrics; tables have both."""
+
+ALONE: Final = "sam"
+"""Method of the runtime table that is a model without any measure."""
+
+Metrics = dict[str, dict[str, dict[str, float]]]
+"""Split -> task -> measure -> relative AUC; split -> ``mean_iou`` -> model."""
+
+
+@dataclass(frozen=True)
+class RadarLine:
+    """A line around the radar: the heads' own measure for each task."""
+
+    name: str
+    symbol: str
+    colour: str
+    measures: Mapping[str, str]
+    """Measure by task."""
+    is_dashed: bool
+
+
+def _of_heads(kind: HeadKind, line: str, symbol: str, *, is_dashed: bool) -> RadarLine:
+    name = kind.named(line)
+    of_task = {task: m.name for m in MEASURES if name in m.radar_lines for task in m.tasks}
+    return RadarLine(name, symbol + kind.label, kind.colour, of_task, is_dashed)
+
+
+RADAR_LINES: Final = tuple(
+    line
+    for kind in HEAD_KINDS
+    for line in (
+        _of_heads(kind, "gaps", "Δ and 1 − USAM", is_dashed=False),
+        _of_heads(kind, "gaps_star", "Δ* and 1 − USAM", is_dashed=True),
+    )
+)
+"""Lines of heads of each kind; a measure without heads is a line of its own."""
+
+
+def overview_table(results: report_table.Results, split: str) -> pd.DataFrame:
+    """Relative AUC in percent of one split and its bounds: a row per measure, a column per task."""
+    rows = score_rows({split: results[split]}, ["relative"])
+    table = pivot(in_percent(rows[is_shown(rows)]), ["measure", "trained_on"], "task")
+    is_trained = ~table["measure"].isin(UNTRAINED_MEASURES)
+    table = table.iloc[np.argsort(is_trained, kind="stable")].reset_index(drop=True)
+    names = report_table.measure_names(table, report_table.first_train_split(results[split]))
+    return table.assign(measure=names).drop(columns="trained_on")
+
+
+def radar_table(results: SplitResults) -> pd.DataFrame:
+    """Relative AUC in percent: a row per line of the radar and train split, a column per task.
+
+    Notes
+    -----
+    The relative AUC is the area between a measure's curve and the worst one, as a share of the
+    area between the oracle's and the worst. A task's own model is that of ``task_models``.
+    """
+    rows = score_rows({"": results}, ["relative"])
+    rows = in_percent(rows[rows["is_default"] & is_of_method(rows)])
+    percent = rows.set_index(["trained_on", "task", "measure"])["value"].to_dict()
+    tasks = list(report_table.task_models({"": results}))
+    lines = [("", name, dict.fromkeys(tasks, name)) for name in UNTRAINED_MEASURES]
+    lines += [
+        (train_split, line.name, dict(line.measures))
+        for train_split, line in product(results.run["heads"], RADAR_LINES)
+    ]
+    table = pd.DataFrame(
+        {"measure": name, "trained_on": train_split}
+        | {task: percent.get((train_split, task, measures.get(task)), nan) for task in tasks}
+        for train_split, name, measures in lines
+    )
+    # Some measures are not shown where the selected mask is judged.
+    return table.dropna(subset=tasks, how="all").reset_index(drop=True)
+
+
+def correlation_table(results: SplitResults) -> pd.DataFrame:
+    """Correlations of all measures of one split, the paper's rows and columns first."""
+    known = set(results.correlation["row"])
+    names = [name for name in correlation_names() if name in known]
+    blocks = [
+        block.set_index("row").loc[names].reset_index()[["train_split", "model", "row", *names]]
+        for _, block in results.correlation.groupby(["train_split", "model"], sort=False)
+    ]
+    return pd.concat(blocks, ignore_index=True)
+
+
+def correlation_names() -> list[str]:
+    """Rows and columns of the paper's Tables 5 and 15 to 17, then the measures that they lack."""
+    of_paper = [str(name) for name in paper_numbers("correlation").columns[2:]]
+    return list(dict.fromkeys([*of_paper, *(measure.name for measure in MEASURES)]))
+
+
+def curve_table(results: report_table.Results, task: str) -> pd.DataFrame:
+    """Curves of one task, a column per curve.
+
+    A column has the plain name of its measure if split and heads are the first; others are
+    ``<split>:<measure>@<train split>``.
+    """
+    columns: dict[str, pd.Series[float]] = {}
+    for i, (split, split_results) in enumerate(results.items()):
+        curves = split_results.curves[split_results.curves["task"] == task]
+        curves = curves[curves["measure"].isin((*BOUNDS, *TASK_MEASURES[task]))]
+        prefix, first = f"{split}:" if i else "", report_table.first_train_split(split_results)
+        for key, curve in curves.groupby(["train_split", "measure"], sort=False):
+            train_split, measure = map(str, key)
+            points = curve.set_index("corrected_fraction")["mean_iou"]
+            columns[prefix + report_table.measure_name(measure, train_split, first)] = points
+    return pd.DataFrame(columns).reset_index()
+
+
+def routing_table(results: report_table.Results, timed: pd.DataFrame) -> pd.DataFrame:
+    """Clicks sent on and time needed to match the largest model by routing, in percent.
+
+    Parameters
+    ----------
+    timed
+        As in ``runtime.csv``. Measures that it does not time have no row of their time.
+    """
+    rows = score_rows(results, ["routed"])
+    models = report_table.models_of(results)
+    small = rows["measure"].map(
+        lambda measure: seconds_of(timed, models[0], BY_NAME[measure].timed_as)
+    )
+    large = seconds_of(timed, models[-1])
+    costs = rows.assign(
+        told="time, of the largest model's",
+        **{number: (small + rows[number] * large) / large for number in NUMBERS},
+    )
+    both = pd.concat([rows.assign(told=symbols(rows)), costs[small.notna()]])
+    return pivot(in_percent(both), ["measure", "trained_on", "told"], "split")
+
+
+def seconds_of(timed: pd.DataFrame, model: str, method: str = ALONE) -> float:
+    """Seconds per click of a model by a method of the runtime table; NaN if it is not timed.
+
+    Those of the model alone where the rounds cannot tell the method's from them.
+    """
+    rows = timed[timed["model"] == model].set_index("method")
+    if method not in rows.index:
+        return np.nan
+    if rows["ratio_low"][method] <= 1 <= rows["ratio_high"][method]:
+        method = ALONE
+    return float(rows["seconds"][method])
+
+
+def best_model_table(results: report_table.Results) -> pd.DataFrame:
+    """Share of the objects on which each model is the best, in percent: the paper's Table 9.
+
+    Returns
+    -------
+    No rows for a single model.
+
+    Notes
+    -----
+    Models are compared by the mask from one click that the protocol judges. Models that tie for the
+    best share an object evenly, so that a column adds up to 100.
+    """
+    shares = {split: _best_shares(split_results) for split, split_results in results.items()}
+    table = pd.DataFrame(shares).mul(100).rename_axis("model").reset_index()
+    return table if len(table) > 1 else table.iloc[:0]
+
+
+def _best_shares(results: SplitResults) -> "pd.Series[float]":
+    objects = results.objects[results.objects["judged"] == results.objects["protocol"]]
+    # Rows of a model are in the order of the objects; ids may repeat from video to video.
+    by_model = {
+        model: rows.to_numpy() for model, rows in objects.groupby("model", sort=False)["iou"]
+    }
+    iou = np.stack(list(by_model.values()))
+    is_best = iou == iou.max(axis=0)
+    return pd.Series((is_best / is_best.sum(axis=0)).mean(axis=1), index=list(by_model))
+
+
+def metrics(results: report_table.Results) -> Metrics:
+    """Numbers that ``dvc metrics show`` prints, for the masks that a user has.
+
+    The mean IoU of each model and, of SamScore and of the measures of the gallery, the relative AUC
+    of each correction. A relative AUC that does not exist is left out, and so are heads of all but
+    the first split.
+    """
+    numbers: Metrics = {}
+    for split, split_results in results.items():
+        scores = split_results.scores
+        is_mean = (scores["statistic"] == "mean_iou") & (scores["view"] == "identity")
+        means = scores[is_mean & (scores["proposal"] == FOLLOWED)].set_index("model")["value"]
+        numbers[split] = {"mean_iou": {str(k): _rounded(v) for k, v in means.items()}}
+        own = report_table.of_protocol({split: split_results}, FOLLOWED)
+        rows = score_rows(own, ["relative"])
+        rows = rows[is_shown(rows)].dropna(subset="value")
+        first = report_table.first_train_split(split_results)
+        rows = rows[rows["trained_on"].isin(["", first])]
+        for task in report_table.task_models(own):
+            listed = {
+                BASELINE,
+                *(measure.name for measure in MEASURES if measure.gallery == task),
+            }
+            of_task = rows[(rows["task"] == task) & rows["measure"].isin(listed)]
+            numbers[split][task] = {
+                str(name): _rounded(value)
+                for name, value in of_task.set_index("measure")["value"].items()
+            }
+    return numbers
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), N_METRIC_DIGITS)

@@ -1,0 +1,228 @@
+"""The CSV files of results: a frozen class for each, whose fields are its columns in their order.
+
+Writers, readers and the docs' table of columns follow from these classes, and from those of
+``pipeline.scoring.scores``. ``Annotated`` gives the meaning of a column. A field that is itself a
+class stands for the columns of that class, and an ``Interval`` named ``<column>_interval`` for
+``<column>_low`` and ``<column>_high``. Numbers are fractions of 1 where no unit is named.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+
+import numpy as np
+from jaxtyping import Int
+
+from pipeline.scoring.scores import (
+    CoverageCurve,
+    Curve,
+    Interval,
+    Model,
+    Points,
+    Protocol,
+    ReliabilityBin,
+    Score,
+    Task,
+    TrainSplit,
+)
+
+FLOAT_FORMAT: Final = "%.8g"
+"""Format of numbers: one digit more than single precision has."""
+
+RUNTIME_FORMAT: Final = "%.6g"
+"""Format of seconds and their ratios."""
+
+BoundsOfMedian = Annotated[Interval, "95 % interval of the median over the rounds"]
+
+
+@dataclass(frozen=True)
+class CorrelationRow:
+    """Pearson correlations of one measure, or of the true IoU, over the objects of one model.
+
+    Measures that are 1 - a predicted IoU enter as that IoU.
+    """
+
+    protocol: Protocol
+    train_split: TrainSplit
+    model: Model
+    row: Annotated[str, "`iou_gt` or a measure"]
+
+
+@dataclass(frozen=True)
+class RankingRow:
+    """The IoUs by which the gallery chooses objects; no row changes with the views."""
+
+    protocol: Protocol
+    judged: Annotated[str, "the judged proposal: `best` or `selected`"]
+    object_id: Annotated[int, "id in the data set; of a video, it repeats from frame to frame"]
+    model: Model
+    iou: Annotated[float, "IoU of the judged mask"]
+    best_iou: Annotated[float, "IoU of the best proposal of one click"]
+    selected_iou: Annotated[float, "IoU of the selected proposal of one click"]
+    refined_iou: Annotated[float, "IoU of the best proposal of eight clicks"]
+    refined_selected_iou: Annotated[float, "IoU of the selected proposal of eight clicks"]
+
+
+@dataclass(frozen=True)
+class ObjectRow:
+    """IoUs and measures of one object under one model, for a proposal that a protocol judges."""
+
+    ranking: RankingRow
+    group: Annotated[int, "its image or, where images are frames, its video"]
+    sam_score: Annotated[float, "SamScore of the judged mask"]
+
+
+@dataclass(frozen=True)
+class GalleryRow:
+    """A picture of the gallery."""
+
+    protocol: Protocol
+    task: Task
+    end: Annotated[
+        str,
+        "whether the object is among the `most` or the `least` uncertain, or among those whose IoU "
+        "says otherwise, `overrated` or `underrated`",
+    ]
+    rank: Annotated[int, "rank of the object, 1 the most uncertain of all"]
+    object_id: Annotated[int, "id in the data set"]
+    file: Annotated[str, "file of the image"]
+    model: Model
+    measure: Annotated[str, "the measure that ranks the objects"]
+    train_split: TrainSplit
+    uncertainty: Annotated[float, "value of the measure; larger is more uncertain"]
+    iou: Annotated[float, "IoU of the judged mask"]
+    corrected_iou: Annotated[float, "IoU after the correction"]
+    picture: Annotated[str, "file of the picture, WebP"]
+
+
+@dataclass(frozen=True)
+class RuntimeSettings:
+    """The settings and the machine that seconds depend on."""
+
+    family: Annotated[str, "family of the models"]
+    weights: Annotated[str, "`trained` or `random`, which takes the same time"]
+    heads: Annotated[str, "`random`; trained ones take the same time"]
+    precision: Annotated[str, "precision of the models"]
+    device: Annotated[str, "name of the processor or GPU"]
+    torch_threads: Annotated[int, "threads of PyTorch"]
+    image: Annotated[str, "`own` or `drawn scene`"]
+    repeats: Annotated[int, "rounds"]
+
+
+@dataclass(frozen=True)
+class RuntimeRow:
+    """How long one method takes for a click on this machine."""
+
+    model: Annotated[str, "the model"]
+    method: Annotated[str, "`sam` alone, or with an entropy or heads"]
+    seconds: Annotated[float, "median over the rounds"]
+    seconds_interval: BoundsOfMedian
+    ratio: Annotated[float, "seconds by those of the model alone in the same round, their median"]
+    ratio_interval: BoundsOfMedian
+    settings: RuntimeSettings
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """A trial of hyperparameters, as in the paper's Table 8."""
+
+    rank: Annotated[int, "1 is the best"]
+    mse: Annotated[float, "mean squared error on held-out images"]
+    batch_size: Annotated[int, "rows of a batch"]
+    epochs: Annotated[int, "passes over the rows"]
+    learning_rate: Annotated[float, "learning rate"]
+    momentum: Annotated[float, "momentum"]
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Errors of one head in each epoch, learning from 80 % of the images."""
+
+    protocol: Annotated[str, "protocol whose targets the head learns"]
+    tokens: Annotated[str, "tokens that it reads"]
+    kind: Annotated[str, "kind of heads"]
+    objective: Annotated[str, "objective of the head"]
+    epoch: Annotated[Int[np.ndarray, "point"], "from 1"]
+    train_mse: Annotated[Points, "mean squared error, each row scored before it is learned from"]
+    validation_mse: Annotated[Points, "mean squared error on the other images"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The form of a CSV file."""
+
+    row: type
+    """Class of its rows or, if its fields are arrays, of blocks of rows."""
+    more: str = ""
+    """Columns of numbers that follow, which depend on what was evaluated."""
+    number_format: str | None = FLOAT_FORMAT
+    """None writes every digit that a number needs."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of its columns, in their order, without those of ``more``."""
+        return tuple(column.name for column in columns_of(self.row))
+
+
+SPLIT_TABLES: Final[Mapping[str, Table]] = {
+    "scores": Table(Score),
+    "curves": Table(Curve),
+    "correlation": Table(CorrelationRow, more="one for each `row`"),
+    "coverage": Table(CoverageCurve),
+    "reliability": Table(ReliabilityBin),
+    "objects": Table(
+        ObjectRow,
+        more="every other measure; of heads, named `<measure>@<train split>`",
+    ),
+}
+"""Tables of an eval split by the name of their file, beside ``RANKING``."""
+
+RANKING: Final = Table(RankingRow, more="the measures that rank the gallery")
+GALLERY: Final = Table(GalleryRow)
+RUNTIME: Final = Table(RuntimeRow, number_format=RUNTIME_FORMAT)
+TRIALS: Final = Table(TrialRow, number_format=None)
+LEARNING_CURVES: Final = Table(LearningCurve, number_format=None)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table."""
+
+    name: str
+    kind: type
+    """``str``, ``int`` or ``float``."""
+    meaning: str
+
+
+@cache
+def columns_of(row: type) -> tuple[Column, ...]:
+    """Columns of a class of rows, in their order."""
+    hints = get_type_hints(row, include_extras=True)
+    return tuple(column for name, hint in hints.items() for column in _columns(name, hint))
+
+
+def _columns(name: str, hint: Any) -> Iterator[Column]:  # noqa: ANN401 - any hint
+    if get_origin(hint) is not Annotated:
+        yield from columns_of(hint)
+        return
+    kind, meaning = get_args(hint)
+    if kind is Interval:
+        for end, which in (("low", "lower"), ("high", "upper")):
+            column = name.removesuffix("interval") + end
+            yield Column(column, float, f"{which} end of the {meaning}")
+    else:
+        yield Column(name, kind if kind in {str, int} else float, meaning)
+
+
+def record(row: Any) -> dict[str, Any]:  # noqa: ANN401 - an instance of any of the classes
+    """Values of a row, or of a block of rows, by column."""
+    by_column: dict[str, Any] = {}
+    for field in fields(row):
+        value = getattr(row, field.name)
+        if isinstance(value, Interval):
+            start = field.name.removesuffix("interval")
+            by_column |= {f"{start}low": value.low, f"{start}high": value.high}
+        else:
+            by_column |= record(value) if is_dataclass(value) else {field.name: value}
+    return by_column
