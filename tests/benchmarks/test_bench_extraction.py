@@ -85,7 +85,9 @@ class Work:
         """All that the stage does for one cell: read, encode, decode, score, code, write."""
         sam, known = self.sam, FAMILIES[self.family]
         split, pool = PreparedSplit(self.table, SHARD_OBJECTS), Path(mkdtemp(dir=self.folder))
-        signature = full_signature({"prompts": PROMPTS, "shard_objects": SHARD_OBJECTS})
+        signature = full_signature(
+            {"prompts": PROMPTS, "shard_objects": SHARD_OBJECTS, "view": "identity"}
+        )
         sizes = {
             "channel": known.n_channels,
             "encoder_channel": known.n_encoder_channels,
