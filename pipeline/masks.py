@@ -17,7 +17,7 @@ DECODE_TABLE: Final[Float32[np.ndarray, " code"]] = (
 """Foreground probability of each code; no code means exactly 0.5."""
 
 CUT: Final = 0.5
-"""Foreground lies above this probability, that of a logit of 0."""
+"""Foreground lies above this probability, which is that of a logit of 0."""
 
 FIRST_FOREGROUND_CODE: Final = N_CODES // 2
 """Lowest code of a probability above ``CUT``."""

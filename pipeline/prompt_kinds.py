@@ -12,10 +12,10 @@ from jaxtyping import Bool, Int, Num
 from pipeline.vocabulary import NEAR_CLICKS, PROMPTS, SINGLE_CLICKS
 
 BOX: Final = (2, 3)
-"""Labels of the corners of a box, the upper left and the lower right one."""
+"""Labels of the corners of a box: upper left, lower right."""
 
 JITTER_SHARE: Final = 20 / 1024
-"""How far a click is moved at most, as a share of the image's width and height.
+"""Largest distance that a click is moved, as a share of the image's width and height.
 
 UncertSAM (arXiv 2512.23427) moves clicks by up to 20 px either way in images of 1024, the bound
 that SAM's training has for the noise of boxes (arXiv 2304.02643).
@@ -27,7 +27,7 @@ Points = Num[np.ndarray, "point 2"]
 
 
 class PromptError(ValueError):
-    """A prompt is none, of nothing in the image, or one that the model makes no numbers of."""
+    """An empty prompt, one outside of the image, or one that the model answers with NaN."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +37,22 @@ class PromptKind:
     Attributes
     ----------
     points
-        Takes the clicks of an object, in the order of ``SINGLE_CLICKS``, and its ground truth;
-        gives the points (x, y) of the prompt set, in pixels of the unaugmented image.
+        Computes the points (x, y) of the prompt set, in pixels of the unaugmented image, from the
+        clicks of an object, in the order of ``SINGLE_CLICKS``, and its ground truth.
     labels
-        Of each point: 0 background, 1 foreground, 2 and 3 the corners of a box.
+        Label of each point: 0 background, 1 foreground, 2 and 3 the corners of a box.
     n_corrections
-        Clicks that follow one another, each where the model's selected mask is wrong.
+        Number of clicks that follow, each where the model's selected mask is wrong.
     group
-        Name of those that share decoder calls and are asked for together; empty if it is alone.
+        Name of the prompt sets that share decoder calls and are asked for together; empty for a
+        prompt set with calls of its own.
     in_every_view
-        Whether cells of other views than ``identity`` have it, too.
+        Whether cells of other views than ``identity`` have the prompt set, too.
 
     Raises
     ------
     ValueError
-        If a label is another, or a box has one corner.
+        If a label is none of these, or a box has one corner.
     """
 
     name: str
@@ -76,17 +77,17 @@ class PromptKind:
         return self.group or self.name
 
     def points_of(self, clicks: Clicks, mask: Mask) -> Points:
-        """Points of an object, as many as there are labels.
+        """Points of an object, one for each label.
 
         Raises
         ------
         PromptError
-            If there are more or fewer, or one is not in the image.
+            If there are more or fewer points, or one is not in the image.
         """
         points = np.asarray(self.points(clicks, mask))
-        if points.shape != (wanted := (len(self.labels), 2)):
+        if points.shape != (shape := (len(self.labels), 2)):
             raise PromptError(
-                f"points of prompt set {self.name} must have the shape {wanted}, got {points.shape}"
+                f"points of prompt set {self.name} must have the shape {shape}, got {points.shape}"
             )
         size_px = mask.shape[::-1]
         outside = points[~((points >= 0) & (points <= size_px)).all(axis=1)]  # NaN, too
@@ -100,7 +101,7 @@ class PromptKind:
 
 
 def bounding_box(mask: Mask) -> Int[np.ndarray, "2 2"]:
-    """Upper left and lower right pixel (x, y) of a mask's bounding box, both within it.
+    """Upper left and lower right pixel (x, y) of a mask's bounding box, both in the box.
 
     >>> mask = np.zeros((20, 30), bool)
     >>> mask[4:13, 10:21] = True
@@ -116,7 +117,7 @@ def _click(index: int, clicks: Clicks, _: Mask) -> Points:
 
 
 def moved_click(number: int, clicks: Clicks, mask: Mask) -> Points:
-    """The first click, moved at random by ``JITTER_SHARE`` at most, to a pixel of the image.
+    """The first click, moved at random by at most ``JITTER_SHARE``, within the image.
 
     >>> clicks, mask = np.full((8, 2), 100), np.ones((256, 256), bool)
     >>> moved_click(1, clicks, mask).tolist()
@@ -124,8 +125,8 @@ def moved_click(number: int, clicks: Clicks, mask: Mask) -> Points:
 
     Notes
     -----
-    Seeded by its number and the object's clicks. It may leave the object; UncertSAM would then ask
-    the ground truth for its label, which here stays that of a click on the object.
+    Seeded by its number and the object's clicks. The click may leave the object: UncertSAM would
+    then take its label from the ground truth; here the label stays foreground.
     """
     size_px = np.array(mask.shape[::-1])
     reach_px = np.rint(JITTER_SHARE * size_px).astype(int).clip(min=1)
@@ -168,16 +169,22 @@ PROMPT_KINDS: Final = (
         for number, name in enumerate(NEAR_CLICKS, 1)
     ),
 )
-"""Those of the method, in the order of ``PROMPTS``, then those that settings ask for."""
+"""Prompt sets of the method, in the order of ``PROMPTS``, then prompt sets that settings add."""
 
 EXTRA_PROMPTS: Final = tuple(dict.fromkeys(kind.asked_as for kind in PROMPT_KINDS[len(PROMPTS) :]))
-"""Prompt sets, or groups of them, that no formula of the method asks for."""
+"""Prompt sets and groups of prompt sets that no formula of the method needs."""
 
 
 def with_extra(
     extra: Collection[str], prompts: tuple[str, ...] = PROMPTS, *, view: str = "identity"
 ) -> tuple[str, ...]:
-    """Prompt sets of a cell and some of ``EXTRA_PROMPTS``, in the order of the table."""
+    """Prompt sets of a cell and those that ``extra`` asks for, in the order of the table.
+
+    Parameters
+    ----------
+    extra
+        Names of ``EXTRA_PROMPTS``.
+    """
     return tuple(
         kind.name
         for kind in PROMPT_KINDS
@@ -187,10 +194,10 @@ def with_extra(
 
 
 def calls_of(prompts: Collection[str]) -> list[list[PromptKind]]:
-    """Prompt sets that share decoder calls, in the order of the table, which has no others.
+    """Prompt sets in lists that share decoder calls, in the order of the table.
 
-    The last bits of what is stored depend on the calls. Those of a group share theirs; any other
-    has its own, so that it changes no other, and none need be known that was in the table.
+    Prompt sets of a group are decoded together. Other prompt sets are decoded in a call of their
+    own: adding or removing one leaves the bytes of the others as they are.
     """
-    asked = [kind for kind in PROMPT_KINDS if kind.name in prompts]
-    return [list(kinds) for _, kinds in groupby(asked, key=lambda kind: kind.asked_as)]
+    kinds = [kind for kind in PROMPT_KINDS if kind.name in prompts]
+    return [list(call) for _, call in groupby(kinds, key=lambda kind: kind.asked_as)]

@@ -46,7 +46,8 @@ def sample_prompts(mask: Bool[np.ndarray, "h w"], seed: int) -> Int32[np.ndarray
     -----
     Drawn uniformly from the mask eroded by 5x5, or from the mask itself where erosion leaves
     nothing; without replacement, unless there are fewer than 7 pixels. ``center`` is the pixel
-    closest to the mean of all; of several, the first in row-major order.
+    closest to the mean of all pixels; of pixels at the same distance, the first in row-major
+    order.
     """
     x, y = _inner_pixels(mask)
     n_random = len(SINGLE_CLICKS) - 1
@@ -71,26 +72,26 @@ def _inner_pixels(mask: Bool[np.ndarray, "h w"]) -> tuple[Pixels, Pixels]:
 
 def _central(x: Pixels, y: Pixels) -> int:
     """Index of the pixel closest to the mean of all."""
-    # The squared distance times n, without the part that all pixels share: whole numbers, so
+    # The squared distance times n, without the term that all pixels share: whole numbers, so
     # that rounding never decides between two pixels at the same distance.
     n = x.size
     return int(np.argmin(x * (n * x - 2 * x.sum()) + y * (n * y - 2 * y.sum())))
 
 
-def central_error(seen: Mask, true: Mask) -> tuple[int, int]:
-    """Pixel (x, y) that lies deepest in a region that was missed, or taken for the object.
+def central_error(predicted: Mask, true: Mask) -> tuple[int, int]:
+    """Pixel (x, y) that lies deepest in a missed region, or in a region taken for the object.
 
-    The frame bounds a region, too. Of several such pixels, the first in row-major order; a missed
-    one comes before one taken for the object.
+    The frame bounds a region, too. Of pixels of equal depth, missed pixels come first, then the
+    first in row-major order.
     """
-    depths = [depth_px(true & ~seen), depth_px(seen & ~true)]
+    depths = [depth_px(true & ~predicted), depth_px(predicted & ~true)]
     depth = max(depths, key=np.max)
     y, x = np.unravel_index(depth.argmax(), depth.shape)
     return int(x), int(y)
 
 
 def depth_px(region: Mask) -> Float32[np.ndarray, "h w"]:
-    """Distance of each pixel of a region to the nearest one outside, which the frame is, too."""
+    """Distance of each pixel of a region to the nearest pixel outside, or outside of the frame."""
     padded = np.pad(region, 1).astype(np.uint8)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     # OpenCV's square roots are approximate in some threads and exact in others, so that equally

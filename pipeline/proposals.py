@@ -1,4 +1,4 @@
-"""The proposals of a prediction: which is the best or the selected one, and how good it is."""
+"""The best and the selected proposal of a prediction, and their IoUs and SamScores."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ def judged_proposals(
 
 @dataclass(frozen=True)
 class ProposalScores:
-    """How good one model's proposals are in one view: of one prompt set, and of ``refined``."""
+    """IoUs and SamScores of a model's proposals in one view, of a prompt set and ``refined``."""
 
     iou: Float[np.ndarray, "object proposal"]
     sam_score: Float[np.ndarray, "object proposal"]
@@ -42,7 +42,7 @@ class ProposalScores:
         return _of_judged(self.sam_score, self.iou, self.sam_score, judged)
 
     def by_proposal(self) -> dict[str, Values]:
-        """IoU of the judged proposals, of one click and of eight."""
+        """IoU of the best and the selected proposal, from one click and from eight."""
         return {
             "best": self.judged_iou("best"),
             "selected": self.judged_iou("selected"),

@@ -3,7 +3,7 @@
 import hashlib
 
 
-def derive_seed(*parts: int | str) -> int:
-    """Hash the parts into a 64-bit seed, the same on every machine and in every run."""
-    text = "\x1f".join(str(part) for part in parts)
+def derive_seed(*names: int | str) -> int:
+    """Hash names into a 64-bit seed, the same on every machine and in every run."""
+    text = "\x1f".join(str(name) for name in names)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

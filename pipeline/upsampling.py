@@ -116,10 +116,10 @@ def _cut(logits, rows, columns, masks):  # noqa: ANN001, ANN202 - checkers canno
         for y in range(above.size):
             if max(highest[above[y]], highest[below[y]]) > 0:
                 upper, lower = wide[above[y]], wide[below[y]]
-                share, rest = shares[y], np.float32(1) - shares[y]
-                to = masks[mask, y]
-                for x in range(to.size):
-                    to[x] = rest * upper[x] + share * lower[x] > 0
+                weight, other_weight = shares[y], np.float32(1) - shares[y]
+                row = masks[mask, y]
+                for x in range(row.size):
+                    row[x] = other_weight * upper[x] + weight * lower[x] > 0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -151,9 +151,9 @@ def _count(logits, truth, rows, columns, cuts, counts):  # noqa: ANN001, ANN202 
                 if limit <= lowest:
                     continue
                 upper, lower = wide[above[y]], wide[below[y]]
-                share, rest = shares[y], np.float32(1) - shares[y]
+                weight, other_weight = shares[y], np.float32(1) - shares[y]
                 for x in range(line.size):
-                    line[x] = rest * upper[x] + share * lower[x]
+                    line[x] = other_weight * upper[x] + weight * lower[x]
                 for cut in range(cuts.size):
                     if limit <= cuts[cut]:
                         continue  # no pixel lies above all the logits around it
@@ -180,13 +180,13 @@ def _widen(logits, columns, limit, highest, wide):  # noqa: ANN001, ANN202 - as 
     wide
         float32 (y, width), written.
     """
-    left, right, shares = columns
+    before, after, shares = columns
     n_rows = logits.shape[0]
     for y in range(n_rows):
         highest[y] = logits[y].max()
     for y in range(n_rows):
         if max(highest[max(y - 1, 0)], highest[y], highest[min(y + 1, n_rows - 1)]) > limit:
             row = logits[y]
-            for x in range(left.size):
-                rest = np.float32(1) - shares[x]
-                wide[y, x] = rest * row[left[x]] + shares[x] * row[right[x]]
+            for x in range(before.size):
+                other_weight = np.float32(1) - shares[x]
+                wide[y, x] = other_weight * row[before[x]] + shares[x] * row[after[x]]

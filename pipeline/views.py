@@ -34,7 +34,7 @@ class Parameter:
     low, high
         Bounds, both included.
     is_odd
-        Whether it must be odd.
+        Whether the number must be odd.
     """
 
     meaning: str
@@ -46,7 +46,7 @@ class Parameter:
 
     @property
     def rule(self) -> str:
-        """What the number must be, in words."""
+        """Rule for the number, in words."""
         return f"{'an odd' if self.is_odd else 'a whole'} number from {self.low} to {self.high}"
 
     def allows(self, value: object) -> bool:
@@ -65,16 +65,16 @@ class ViewKind:
     apply
         Called with the image, and the parameters by name.
     named
-        The parameter that a view's name ends with, as in ``jpeg10``. Names of other kinds that
-        have parameters may end with any number, which tells their views apart.
+        The parameter whose value ends a view's name, as in ``jpeg10``. A view of another kind with
+        parameters may have any number at the end of its name, to tell two such views apart.
     map_points
         Called with points (x, y) as float32, the image's height and width in pixels, and the
         parameters by name; None where pixels stay in place.
     unmap
-        Maps what was predicted in the view back; None where there is nothing to undo. A map covers
-        the whole view whatever its own size, so a larger view needs no mapping.
+        Maps predicted maps back to the image; None where pixels stay in place. A map covers the
+        whole view at any resolution, so an enlarged view needs no mapping.
     is_averaged
-        Whether its views belong to T of the paper, over which the entropies average; the others
+        Whether the views belong to T of the paper, over which the entropies average. Other views
         serve the table of corruptions only.
     """
 
@@ -89,7 +89,7 @@ class ViewKind:
 
     @property
     def pattern(self) -> str:
-        """Form of its views' names, as shown to users."""
+        """Pattern of the names of its views, as users see it."""
         return f"{self.name}<{self.named}>" if self.named else self.name
 
 
@@ -204,13 +204,13 @@ def parse_view(name: str, parameters: Mapping[str, object]) -> View:
     ------
     ValueError
         If no kind has views of that name, or a parameter is missing, unknown, out of range or
-        different from what the name says.
+        another than the number in the name.
     """
     kind, number = _parse_name(name)
     for key in parameters:
         if key not in kind.parameters:
-            known = f"one of {', '.join(kind.parameters)}" if kind.parameters else "left out"
-            raise ValueError(f"views.{name}: key must be {known}, got {key!r}")
+            rule = f"one of {', '.join(kind.parameters)}" if kind.parameters else "left out"
+            raise ValueError(f"views.{name}: key must be {rule}, got {key!r}")
     values: dict[str, int] = {}
     for key, parameter in kind.parameters.items():
         if key not in parameters:
@@ -236,12 +236,12 @@ def default_view(name: str) -> View:
 
 
 def entropy_views(names: Iterable[str]) -> tuple[str, ...]:
-    """The given views that enter the entropies: T of the paper."""
+    """The views among these over which entropies average: T of the paper."""
     return tuple(name for name in names if _parse_name(name)[0].is_averaged)
 
 
 def view_order(name: str) -> tuple[int, int]:
-    """Key that sorts views as the paper's Table 10 does, those of a kind by their number."""
+    """Key that sorts views as the paper's Table 10 does, and views of one kind by their number."""
     kind, number = _parse_name(name)
     return VIEW_KINDS.index(kind), -1 if number is None else number
 
@@ -252,7 +252,7 @@ def apply_view(rgb: Rgb, view: View, *, image: str = "") -> UInt8[np.ndarray, "r
     Parameters
     ----------
     image
-        Name of the image; with the view's own seed and name it seeds what is random in it.
+        Name of the image; with the view's seed and name, it seeds the random pixels.
     """
     values = dict(view.parameters)
     if "seed" in values:
@@ -264,25 +264,25 @@ def map_points(
     points: Num[np.ndarray, "*batch 2"], view: View, *, height_px: int, width_px: int
 ) -> Points:
     """Map pixels (x, y) of the image to the same pixels in the view."""
-    there = points.astype(np.float32)
+    pixels = points.astype(np.float32)
     if view.kind.map_points is None:
-        return there
-    mapped = view.kind.map_points(there, height_px, width_px, **view.parameters)
+        return pixels
+    mapped = view.kind.map_points(pixels, height_px, width_px, **view.parameters)
     return mapped.astype(np.float32, copy=False)
 
 
 def unview(maps: Num[Tensor, "*batch y x"], view: View) -> Num[Tensor, "*batch y x"]:
-    """Map what was predicted in the view back to the unaugmented frame."""
+    """Map predictions in the view back to the unaugmented frame."""
     return maps if view.kind.unmap is None else view.kind.unmap(maps)
 
 
 def _parse_name(name: str) -> tuple[ViewKind, int | None]:
-    """The kind that a name belongs to, and the number that it ends with."""
-    found = re.fullmatch(r"([a-z]+)(0|[1-9][0-9]{0,8})?", name)
-    kind = next((kind for kind in VIEW_KINDS if found and kind.name == found[1]), None)
-    number = int(found[2]) if found and found[2] else None
+    """The kind and the number of a view's name."""
+    parsed = re.fullmatch(r"([a-z]+)(0|[1-9][0-9]{0,8})?", name)
+    kind = next((kind for kind in VIEW_KINDS if parsed and kind.name == parsed[1]), None)
+    number = int(parsed[2]) if parsed and parsed[2] else None
     fits = kind and (number is not None if kind.named else number is None or kind.parameters)
     if not kind or not fits:
-        known = ", ".join(kind.pattern for kind in VIEW_KINDS)
-        raise ValueError(f"view must be one of {known}, got {name!r}")
+        patterns = ", ".join(kind.pattern for kind in VIEW_KINDS)
+        raise ValueError(f"view must be one of {patterns}, got {name!r}")
     return kind, number

@@ -7,10 +7,10 @@ SINGLE_CLICKS: Final = ("center", "p1", "p2", "p3", "p4", "p5", "p6", "p7")
 """X_p of the paper: prompt sets of one click, in the order of ``point_px``."""
 
 PROMPTS: Final = (*SINGLE_CLICKS, "refined")
-"""All prompt sets; ``refined`` (x_p*) is all eight clicks together."""
+"""Prompt sets of the method; ``refined`` (x_p*) is all eight clicks together."""
 
 TRAIN_PROMPTS: Final = ("center", "refined")
-"""The prompt sets of every train cell: heads learn from the first what the second would gain."""
+"""Prompt sets of every train cell: heads learn from ``center`` what ``refined`` would gain."""
 
 NEAR_CLICKS: Final = ("near1", "near2", "near3", "near4", "near5", "near6", "near7")
 """Extra prompt sets of one click: ``center``, moved a little."""
@@ -26,35 +26,38 @@ MASK_STATISTICS: Final = ("area", "mask_entropy", "confidence", "agreement")
 for each of ``PROPOSAL_PAIRS``, the others for each proposal."""
 
 JUDGED: Final = ("best", "selected")
-"""Which proposal of a prediction is judged: the one with the highest IoU, or with the highest
+"""Proposal of a prediction that is judged: ``best`` has the highest IoU, ``selected`` the highest
 SamScore."""
 
 PROTOCOLS: Final = ("best", "selected")
-"""What a comparison may know: the best proposal, chosen by ground truth as in the paper, or no
-ground truth at all, as for a user."""
+"""Protocols of a comparison: ``best`` judges the best proposal, chosen by ground truth as in the
+paper; ``selected`` knows no ground truth, like a user."""
 
 ABLATIONS: Final = ("no_mask", "no_iou")
-"""What heads of the paper's Table 6 lack: the mask or the IoU token, set to 0."""
+"""Ablations of the paper's Table 6: heads without the mask token or without the IoU token, which
+is set to 0."""
 
 TOKEN_SETS: Final = (*JUDGED, *(f"{judged}_{lack}" for lack in ABLATIONS for judged in JUDGED))
 """Tokens that a head reads: the IoU token with the mask token of the ``best`` or of the
-``selected`` proposal, or one of the two alone."""
+``selected`` proposal, or only one of the two tokens."""
 
 PROTOCOL_TOKENS: Final = {"best": ("best", "selected"), "selected": ("selected",)}
-"""Token sets of a protocol's heads, one for each proposal that it judges."""
+"""Token sets of a protocol's heads, one for each proposal that the protocol judges."""
 
 IOU_OBJECTIVES: Final = ("iou_refined", "iou_selected", "iou_best")
-"""IoUs of other masks of the model that a head reads: of eight clicks, and of other proposals."""
+"""IoUs, as objectives, of other masks than the judged mask: from eight clicks, and of the selected
+and the best proposal."""
 
 MODEL_GAP: Final = "model_gap"
-"""What the largest model gains over the smallest, where there are two or more."""
+"""Objective: IoU that the largest model gains over the smallest, where there are two or more."""
 
 TASKS: Final = ("model", "prompt", "task", "segmentation")
-"""What is corrected, in the order of the paper's Tables 1 to 4; a single model has no ``model``."""
+"""The four corrections that a measure should predict, in the order of the paper's Tables 1 to 4; a
+single model has no ``model``."""
 
 
 def objectives_of(models: Sequence[str]) -> tuple[str, ...]:
-    """What heads can learn of some models, given from small to large.
+    """Objectives of heads for these models, from small to large.
 
     >>> objectives_of(["tiny"])
     ('iou_tiny', 'iou_refined', 'iou_selected', 'iou_best', 'prompt_gap', 'task_gap')
@@ -68,7 +71,7 @@ def objectives_of(models: Sequence[str]) -> tuple[str, ...]:
 
 
 def protocol_objectives(protocol: str, models: Sequence[str]) -> tuple[str, ...]:
-    """What the heads of a protocol learn: nine, of the paper's four models."""
-    # What a head about the model itself learns.
-    own = {"best": "iou_best", "selected": "iou_selected"}[protocol]
-    return tuple(name for name in objectives_of(models) if name != own)
+    """Objectives of the heads of a protocol: nine for the paper's four models."""
+    # The IoU of the judged proposal is learned for each model: `iou_tiny`, ...
+    judged_iou = {"best": "iou_best", "selected": "iou_selected"}[protocol]
+    return tuple(name for name in objectives_of(models) if name != judged_iou)

@@ -39,8 +39,8 @@ def statistics() -> list[np.ndarray]:
 def entropies() -> ObjectArrays:
     """The computations of the stage ``entropy`` on two blank objects."""
     shape, side_px = (2, len(PROMPTS), N_PROPOSALS), 8
-    ones = np.ones(shape, np.float32)
-    rows = CellRows(np.full((*shape, side_px, side_px), 255, np.uint8), ones, ones)
+    scores = np.ones(shape, np.float32)
+    rows = CellRows(np.full((*shape, side_px, side_px), 255, np.uint8), scores, scores)
     truth = np.ones((2, side_px, side_px), bool)
     return object_arrays(
         lambda *_: rows,

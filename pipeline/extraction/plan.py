@@ -11,7 +11,7 @@ CPU_BATCH_TOKENS: Final = 32_768
 """Image tokens per decoder call that run fastest on a CPU, as measured by ``make bench``."""
 
 CPU_BATCH: Final = 16
-"""Prompt sets per decoder call from which a CPU gains nothing, as measured on the mini models."""
+"""Prompt sets per decoder call beyond which a CPU gains nothing, as measured on the mini models."""
 
 GPU_BATCH: Final = 64
 """Prompt sets per decoder call on a GPU: a guess, which ``extract.decoder_batch`` overrides."""
@@ -19,7 +19,7 @@ GPU_BATCH: Final = 64
 
 @dataclass(frozen=True)
 class Piece:
-    """The objects of one image in one shard: what is read, encoded and kept together."""
+    """The objects of one image in one shard, which are read, encoded and decoded together."""
 
     image: int
     start: int
@@ -54,15 +54,17 @@ def plan_shards(image_index: Int[np.ndarray, " object"], shard_objects: int) -> 
     pieces = [Piece(int(image_index[a]), int(a), int(b)) for a, b in zip(cuts, stops, strict=True)]
     by_shard = groupby(pieces, lambda piece: piece.start // shard_objects)
     return tuple(
-        Shard(index, start, min(start + shard_objects, n_objects), tuple(own))
-        for start, (index, own) in zip(range(0, n_objects, shard_objects), by_shard, strict=True)
+        Shard(index, start, min(start + shard_objects, n_objects), tuple(of_shard))
+        for start, (index, of_shard) in zip(
+            range(0, n_objects, shard_objects), by_shard, strict=True
+        )
     )
 
 
 def decoder_batch(setting: int | Literal["auto"], *, device: str, mask_size_px: int) -> int:
     """Prompt sets per decoder call: the setting, or the result of a formula where it is ``auto``.
 
-    A formula, not a timing: the batch size changes the last bits of what is stored.
+    A formula, not a timing: the batch size changes the last bits of the rows.
     """
     if setting == "auto":
         if device != "cpu":

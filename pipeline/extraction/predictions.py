@@ -27,7 +27,7 @@ Rows = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a model for the objects of one image.
+    """Prompt sets that a model answers for the objects of one image.
 
     Attributes
     ----------
@@ -35,8 +35,10 @@ class Request:
         Clicks (x, y) in pixels of the unaugmented image, in the order of ``SINGLE_CLICKS``.
     ground_truth
         True masks of the objects.
-    view, prompts
-        The augmentation and the prompt sets, see ``PROMPT_KINDS``.
+    view
+        The augmentation of the image.
+    prompts
+        Names of the prompt sets, see ``PROMPT_KINDS``.
     """
 
     points: Int[np.ndarray, "object 8 2"]
@@ -51,41 +53,43 @@ class Request:
         Raises
         ------
         PromptError
-            If a prompt set gives others than its row of the table promises.
+            If a prompt set has more or fewer points than its row of the table says, or a point
+            outside of the image.
         """
         return {kind.name: self._places(kind) for call in calls_of(self.prompts) for kind in call}
 
     def _places(self, kind: PromptKind) -> Float[np.ndarray, "object point 2"]:
         height, width = self.ground_truth.shape[1:]
-        given = zip(self.points, self.ground_truth, strict=True)
-        points = np.stack([kind.points_of(clicks, truth) for clicks, truth in given])
-        there = map_points(points, self.view, height_px=height, width_px=width)
-        # A view may turn a box over.
+        objects = zip(self.points, self.ground_truth, strict=True)
+        points = np.stack([kind.points_of(clicks, truth) for clicks, truth in objects])
+        in_view = map_points(points, self.view, height_px=height, width_px=width)
+        # A flip exchanges the corners of a box.
         is_corner = np.isin(kind.labels, BOX)
-        there[:, is_corner] = np.sort(there[:, is_corner], axis=1)
-        return there
+        in_view[:, is_corner] = np.sort(in_view[:, is_corner], axis=1)
+        return in_view
 
 
 @dataclass(frozen=True)
 class DecoderCall:
-    """Prompt sets of one call of the decoder, of objects and columns of the rows."""
+    """Prompt sets of one call of the decoder, with the row and the column of each."""
 
     objects: Int[np.ndarray, " prompt"]
     columns: Int[np.ndarray, " prompt"]
     points: Float[np.ndarray, "prompt point 2"]
     labels: Int[np.ndarray, "prompt point"]
     n_corrections: int
-    """Clicks that follow."""
+    """Clicks that are added one by one."""
 
 
-Decoding = tuple[DecoderCall, Decoded]
-"""A call, and what it gave."""
+DecodedCall = tuple[DecoderCall, Decoded]
+"""A decoder call and the model's answer."""
 
-Found = tuple[DecoderCall, dict[str, Tensor]]
-"""The same, with all that is kept of it."""
+ScoredCall = tuple[DecoderCall, dict[str, Tensor]]
+"""A decoder call and its arrays by their names in the cache."""
 
-Each = Callable[[Callable[[Decoding], Found], Iterable[Decoding]], Iterable[Found]]
-"""``map``, or what does the same in another time."""
+Apply = Callable[[Callable[[DecodedCall], ScoredCall], Iterable[DecodedCall]], Iterable[ScoredCall]]
+"""Applies a function to every decoder call: ``map``, or a pool that scores one call while the next
+is decoded."""
 
 
 def extract_objects(
@@ -95,7 +99,7 @@ def extract_objects(
     *,
     batch: int,
     with_masks: bool,
-    each: Each = map,
+    apply: Apply = map,
 ) -> Rows:
     """Decode every prompt set of every object of an image.
 
@@ -107,9 +111,8 @@ def extract_objects(
         Prompt sets per decoder call.
     with_masks
         Whether the rows hold ``mask_code``.
-    each
-        Does as ``map`` does; may be at one call, to score and code its masks, while the next one is
-        decoded.
+    apply
+        Applies the scoring and coding of masks to every decoder call.
 
     Returns
     -------
@@ -119,84 +122,81 @@ def extract_objects(
     objects.
     """
     truth = sam.upload(request.ground_truth)
-    is_near = sam.device.type == "cpu"
     ious = cut_scores if request.view.name == "identity" else _iou_alone
 
-    def judged(decoding: Decoding) -> Found:
-        call, decoded = decoding
+    def scored(decoded_call: DecodedCall) -> ScoredCall:
+        call, decoded = decoded_call
         logits = unview(decoded.logits, request.view)
         truth_of_prompt = truth[sam.upload(call.objects)]
-        found = _found(decoded) | ious(logits, truth_of_prompt) | mask_statistics(logits)
+        arrays = _answers(decoded) | ious(logits, truth_of_prompt) | mask_statistics(logits)
         if with_masks:
-            found["mask_code"] = encode_logits(logits)
-        return call, found
+            arrays["mask_code"] = encode_logits(logits)
+        return call, arrays
 
     decoded = (
         (call, _decode(sam, embedding, request, call)) for call in _decoder_calls(request, batch)
     )
     shape = len(request.points), len(request.prompts)
-    collected = Collected(shape, wait=None if is_near else sam.wait)
-    for found in each(judged, decoded):
-        collected.add(found)
+    collected = Collected(shape, wait=None if sam.device.type == "cpu" else sam.wait)
+    for call in apply(scored, decoded):
+        collected.add(call)
     return collected.rows() | _image_rows(embedding, len(request.points))
 
 
 class Collected:
-    """Arrays ``(object, prompt, ...)`` that fill with every call.
+    """Arrays ``(object, prompt, ...)`` that are filled call by call.
 
-    On a CPU, they fill at once. On a GPU, results stay there until the end and then come through
-    pinned memory, since each transfer waits for all work queued before it.
+    On a CPU, each call fills its rows at once. On a GPU, the tensors of all calls stay there until
+    the end and then come through pinned memory: each transfer waits for all work queued before it.
+
+    Parameters
+    ----------
+    shape
+        Numbers of objects and of prompt sets.
+    wait
+        Waits for the GPU; None on a CPU.
     """
 
     def __init__(self, shape: tuple[int, int], *, wait: Callable[[], None] | None) -> None:
-        """Begin with none.
-
-        Parameters
-        ----------
-        shape
-            Objects and prompt sets.
-        wait
-            Waits for the GPU; None on a CPU.
-        """
         self._shape = shape
         self._wait = wait
         self._rows: Rows = {}
-        self._calls: list[Found] = []
+        self._calls: list[ScoredCall] = []
 
-    def add(self, found: Found) -> None:
-        """Take what one call has found."""
+    def add(self, call: ScoredCall) -> None:
+        """Add the arrays of one call."""
         if self._wait is None:
-            self._fill([found])
+            self._fill([call])
         else:
-            self._calls.append(found)
+            self._calls.append(call)
 
     def rows(self) -> Rows:
-        """What all calls have found."""
+        """Arrays of all calls; waits for the GPU."""
         if self._calls:
             self._fill(self._calls)
         return self._rows
 
-    def _fill(self, calls: Sequence[Found]) -> None:
+    def _fill(self, calls: Sequence[ScoredCall]) -> None:
         objects = np.concatenate([call.objects for call, _ in calls])
         columns = np.concatenate([call.columns for call, _ in calls])
-        near = {name: _fetched([found[name] for _, found in calls]) for name in calls[0][1]}
+        fetched = {name: _fetched([arrays[name] for _, arrays in calls]) for name in calls[0][1]}
         if self._wait is not None:
             self._wait()
-        for name, tensor in near.items():
+        for name, tensor in fetched.items():
             values = tensor.numpy()
             shape = (*self._shape, *values.shape[1:])
             self._rows.setdefault(name, np.empty(shape, values.dtype))[objects, columns] = values
 
 
-def _fetched(parts: Sequence[Tensor]) -> Tensor:
-    together = torch.cat(list(parts)) if len(parts) > 1 else parts[0]
-    # Not waited for, the copy goes to pinned memory.
-    return together.to("cpu", non_blocking=True)
+def _fetched(tensors: Sequence[Tensor]) -> Tensor:
+    joined = torch.cat(list(tensors)) if len(tensors) > 1 else tensors[0]
+    # A copy that nobody waits for goes to pinned memory.
+    return joined.to("cpu", non_blocking=True)
 
 
 def _image_rows(embedding: Embedding, n_objects: int) -> Rows:
-    statistics = {name: found.cpu().numpy() for name, found in embedding.statistics().items()}
-    return {name: np.tile(values, (n_objects, 1)) for name, values in statistics.items()}
+    statistics = embedding.statistics()
+    return {name: np.tile(row.cpu().numpy(), (n_objects, 1)) for name, row in statistics.items()}
 
 
 def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch y x"]:
@@ -214,20 +214,22 @@ def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch 
 
 def _decoder_calls(request: Request, batch: int) -> Iterator[DecoderCall]:
     """Prompt sets of several numbers of points cannot share a call: see ``Sam.decode``."""
-    every = range(len(request.points))
+    objects_of_image = range(len(request.points))
     for kinds in calls_of(request.prompts):
-        objects = np.repeat(every, len(kinds))
-        columns = np.tile([request.prompts.index(kind.name) for kind in kinds], len(every))
+        objects = np.repeat(objects_of_image, len(kinds))
+        columns = np.tile(
+            [request.prompts.index(kind.name) for kind in kinds], len(objects_of_image)
+        )
         points = np.concatenate(np.stack([request.places[kind.name] for kind in kinds], axis=1))
-        labels = np.tile([kind.labels for kind in kinds], (len(every), 1))
+        labels = np.tile([kind.labels for kind in kinds], (len(objects_of_image), 1))
         for start in range(0, len(objects), batch):
-            some = slice(start, start + batch)
-            called = objects[some], columns[some], points[some], labels[some]
-            yield DecoderCall(*called, kinds[0].n_corrections)
+            rows = slice(start, start + batch)
+            arrays = objects[rows], columns[rows], points[rows], labels[rows]
+            yield DecoderCall(*arrays, kinds[0].n_corrections)
 
 
 def _decode(sam: Sam, embedding: Embedding, request: Request, call: DecoderCall) -> Decoded:
-    """Decode prompt sets, then the same with each correction."""
+    """Decode prompt sets, then again with one more click for each correction."""
     points, labels = call.points, call.labels
     decoded = sam.decode(embedding, points, labels=labels)
     for _ in range(call.n_corrections):
@@ -250,8 +252,8 @@ def _corrections(
         x, y = central_error(mask, truth)
         clicks.append((x, y))
         labels.append(int(truth[y, x]))
-    there = map_points(np.array(clicks), request.view, height_px=height, width_px=width)
-    return there, np.array(labels)
+    in_view = map_points(np.array(clicks), request.view, height_px=height, width_px=width)
+    return in_view, np.array(labels)
 
 
 def _iou_alone(
@@ -260,7 +262,7 @@ def _iou_alone(
     return {"iou": mask_iou(logits, truth)}
 
 
-def _found(decoded: Decoded) -> dict[str, Tensor]:
+def _answers(decoded: Decoded) -> dict[str, Tensor]:
     return {
         "sam_score": decoded.sam_score,
         "iou_token": decoded.iou_token,
@@ -287,10 +289,10 @@ def mask_statistics(logits: Float[Tensor, "prompt proposal y x"]) -> dict[str, T
 
     Notes
     -----
-    With p the foreground probability of a pixel and m = [p > 0.5], of the logit itself: the mean of
-    p; sum(p h2(p)) / sum(p), as Eq. 3, in bits; soft Dice confidence 2 sum(p m) / sum(p + m)
+    With p the foreground probability of a pixel and m = [p > 0.5], from the logit itself: the mean
+    of p; sum(p h2(p)) / sum(p), as Eq. 3, in bits; soft Dice confidence 2 sum(p m) / sum(p + m)
     (arXiv 2402.10665); soft Dice 2 sum(p q) / sum(p^2 + q^2) of two proposals p and q, which is 1
-    if they are the same. Each is 0 where its divisor is.
+    for equal proposals. Each is 0 where its divisor is 0.
     """
     flat = logits.flatten(-2)
     p = flat.sigmoid()
@@ -313,7 +315,7 @@ def mask_statistics(logits: Float[Tensor, "prompt proposal y x"]) -> dict[str, T
 
 def arrays_for_heads(decoded: Decoded, kind: HeadKind) -> dict[str, np.ndarray]:
     """Arrays that heads of a kind read, a row for each prompt set; IoUs are unknown, and 0."""
-    tensors = _found(decoded) | {"iou": torch.zeros_like(decoded.sam_score)}
+    tensors = _answers(decoded) | {"iou": torch.zeros_like(decoded.sam_score)}
     if "figures" in kind.inputs:
         tensors |= mask_statistics(decoded.logits)
     return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}

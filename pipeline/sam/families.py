@@ -11,16 +11,16 @@ MINI_CHANNELS: Final = 64
 """Token width of the mini models."""
 
 Colour = tuple[float, float, float]
-"""Of red, green and blue, on the 0..1 scale."""
+"""Red, green and blue, on the scale 0..1."""
 
 IMAGENET_MEAN: Final[Colour] = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final[Colour] = (0.229, 0.224, 0.225)
-"""Mean and standard deviation of ImageNet's images."""
+"""Mean and standard deviation of the colours of ImageNet's images."""
 
 
 @dataclass(frozen=True)
 class MiniTrunk:
-    """Hiera trunk of a small model: the numbers in which the mini models differ.
+    """Hiera trunk of a small model, by the two numbers in which the mini models differ.
 
     Global attention is in the third stage only, and never in its first block: a block that
     pools between stages cannot attend globally.
@@ -31,21 +31,21 @@ class MiniTrunk:
 
     @property
     def global_blocks(self) -> tuple[int, ...]:
-        """Blocks of the third stage after its pooling one."""
+        """Blocks of the third stage after its pooling block."""
         start = sum(self.depths[:2])
         return tuple(range(start + 1, start + self.depths[2]))
 
 
 @dataclass(frozen=True)
 class TransformersModel:
-    """A model whose image encoder ``transformers`` has; the extra ``hf`` installs it."""
+    """A model with an image encoder of ``transformers``, which the extra ``hf`` installs."""
 
     kind: str
-    """Name of its configuration there."""
+    """Name of the model's configuration in ``transformers``."""
 
 
 Member = str | MiniTrunk | TransformersModel
-"""What a model is built from; a string is a configuration of ``sam2``."""
+"""Description that a model is built from; a string is a configuration of ``sam2``."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Family:
     """Models that were released together: their encoders differ, their images and tokens do not."""
 
     models: Mapping[str, Member]
-    """What each is built from, the smallest first. Weights are listed in
+    """Description of each model, the smallest first. Weights are listed in
     ``storage/checkpoints/<family>.csv``."""
     n_channels: int = 256
     """Width of a token."""
@@ -63,9 +63,9 @@ class Family:
     """Side of a low-resolution mask."""
     mean: Colour = IMAGENET_MEAN
     std: Colour = IMAGENET_STD
-    """Of the images, which enter less the mean and over the deviation."""
+    """Mean and standard deviation that normalise the colours of an image."""
     licence: str = "Apache-2.0"
-    """Of the weights."""
+    """Licence of the weights."""
 
     @property
     def n_encoder_channels(self) -> int:
@@ -113,8 +113,8 @@ FAMILIES: Final[Mapping[str, Family]] = {
         licence="SAM License (publications acknowledge it, no military use)",
     ),
 }
-"""Every family. Sizes are declared for those who plan or publish cells: building a model takes
-seconds."""
+"""Every family. Sizes are declared because plans and published cells need them, and building a
+model takes seconds; building checks them."""
 
 
 LADDERS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
@@ -125,11 +125,11 @@ LADDERS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "sam3": ("sam3", "large"),
     },
 }
-"""Families whose models come from others, each by the ladder's own name for it, the smallest first:
-its family, and its name there. ``storage/checkpoints/<ladder>.csv`` repeats their lines for DVC."""
+"""Ladders: for each name of a model, the smallest first, the family that the model comes from and
+its name in that family. ``storage/checkpoints/<ladder>.csv`` repeats the models' lines for DVC."""
 
 NAMES: Final = (*FAMILIES, *LADDERS)
-"""What ``extract.family`` may be."""
+"""Values of ``extract.family``."""
 
 
 def models_of(family: str) -> tuple[str, ...]:
@@ -156,13 +156,15 @@ def check_model(family: str, model: str) -> None:
     ValueError
         If there is no such family, or it has no such model.
     """
-    known = models_of(family)
-    if model not in known:
-        raise ValueError(f"model must be one of {', '.join(known)}, got {model!r}")
+    models = models_of(family)
+    if model not in models:
+        raise ValueError(f"model must be one of {', '.join(models)}, got {model!r}")
 
 
 def source_of(family: str, model: str) -> tuple[str, str]:
-    """Family that a model comes from, and its name there: of a ladder, another than its own.
+    """Family that a model comes from, and the model's name in that family.
+
+    They differ from the arguments for a model of a ladder.
 
     >>> source_of("releases", "sam3")
     ('sam3', 'large')
@@ -171,22 +173,22 @@ def source_of(family: str, model: str) -> tuple[str, str]:
 
 
 def reads_of(family: str, model: str) -> str:
-    """Which heads of a ladder read a model's tokens, by the family that it comes from.
+    """Family whose tokens the heads for a model read; empty outside of ladders.
 
-    Tokens of unlike models do not mix in one head. Those of a family are alike: empty.
+    A head reads tokens of one family: the tokens of different families do not compare.
     """
     return source_of(family, model)[0] if family in LADDERS else ""
 
 
 def row_of(family: str, model: str) -> Family:
-    """The row of the family that a model comes from; in a ladder, with the ladder's masks.
+    """The row of the family that a model comes from; in a ladder, with the ladder's mask size.
 
-    Entropies compare masks pixel by pixel: those of a ladder are as small as its smallest.
+    Entropies compare masks pixel by pixel, so all masks of a ladder have the size of its smallest.
     """
     row = FAMILIES[source_of(family, model)[0]]
     return replace(row, mask_side_px=mask_side_of(family))
 
 
 def mask_side_of(family: str) -> int:
-    """Side of the low-resolution masks that are kept of all models of a family or a ladder."""
+    """Side of the low-resolution masks that are stored of all models of a family or a ladder."""
     return min(FAMILIES[source_of(family, model)[0]].mask_side_px for model in models_of(family))

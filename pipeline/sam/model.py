@@ -35,7 +35,7 @@ def select_device(name: str) -> torch.device:
     Raises
     ------
     DeviceError
-        If the name is none of these, or ``cuda`` where there is no GPU.
+        If the name is another, or ``cuda`` where there is no GPU.
     """
     has_cuda = torch.cuda.is_available()
     if name == "auto":
@@ -66,12 +66,12 @@ class Embedding:
     size_px: tuple[int, int]
     """Height and width of the encoded image."""
     shared: SharedImage
-    """What its prompt sets without a mask have in common."""
+    """What prompt sets without a mask have in common."""
 
     def statistics(self) -> dict[str, Float32[Tensor, " encoder_channel"]]:
         """Mean and standard deviation of each channel over its level, by their names in the cache.
 
-        Levels are those that the decoder receives, the finest first and ``image`` last.
+        The levels are the decoder's inputs, the finest first and ``image`` last.
 
         Notes
         -----
@@ -94,7 +94,7 @@ class Decoded:
     """Result of one decoder call, in decoder order; proposal k belongs to mask token k + 1."""
 
     logits: Float[Tensor, "prompt proposal y x"]
-    """Those of three proposals, or that of the single mask."""
+    """Logits of the three proposals, or of the single mask."""
     sam_score: Float[Tensor, "prompt proposal"]
     iou_token: Float[Tensor, "prompt channel"]
     mask_token: Float[Tensor, "prompt 4 channel"]
@@ -102,21 +102,21 @@ class Decoded:
 
     @property
     def selected_logits(self) -> Float[Tensor, "prompt y x"]:
-        """Those of the proposal with the highest SamScore."""
-        every = torch.arange(len(self.logits), device=self.logits.device)
-        return self.logits[every, self.sam_score.argmax(dim=1)]
+        """Logits of the proposal with the highest SamScore."""
+        prompts = torch.arange(len(self.logits), device=self.logits.device)
+        return self.logits[prompts, self.sam_score.argmax(dim=1)]
 
 
 class Sam:
     """One SAM2 model on one device.
 
-    Prompt sets with a mask are decoded by ``sam2``'s decoder. Its tokens are read by a hook on the
-    transformer, so that nothing of ``sam2`` is patched or copied.
+    ``sam2``'s decoder decodes prompt sets with a mask. A hook on its transformer reads the tokens,
+    so that nothing of ``sam2`` is patched or copied. Threads may share a model.
 
     Parameters
     ----------
     mask_size_px
-        Side that the low-resolution masks are brought to; by default, they stay as they are.
+        Side to which low-resolution masks are resized; by default, the decoder's own.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class Sam:
         return embedding
 
     def encode_batch(self, images: Sequence[Pixels]) -> list[Embedding]:
-        """Embed images of any sizes in one call of the encoder."""
+        """Embed images, whatever their sizes, in one call of the encoder."""
         return self._encode([self.square(rgb) for rgb in images])
 
     @torch.inference_mode()
@@ -188,15 +188,15 @@ class Sam:
     @torch.inference_mode()
     def _encode(self, squares: Sequence[Square]) -> list[Embedding]:
         with self._autocast():
-            together = torch.cat([square.pixels for square in squares])
-            levels = self.model.forward_image(together)["backbone_fpn"]
+            pixels = torch.cat([square.pixels for square in squares])
+            levels = self.model.forward_image(pixels)["backbone_fpn"]
         top = levels[-1]
         if self.model.directly_add_no_mem_embed:
             top = top + self.model.no_mem_embed.view(1, -1, 1, 1)
-        parts = [slice(i, i + 1) for i in range(len(squares))]
+        places = [slice(i, i + 1) for i in range(len(squares))]
         return [
             self._embedding(top[i], (levels[0][i], levels[1][i]), square.size_px)
-            for i, square in zip(parts, squares, strict=True)
+            for i, square in zip(places, squares, strict=True)
         ]
 
     def _embedding(
@@ -213,12 +213,12 @@ class Sam:
         return Embedding(image, high_res, size_px, shared)
 
     def upload(self, array: np.ndarray) -> Tensor:
-        """An array on the device, which is not waited for."""
-        near = torch.from_numpy(array)
-        return near.pin_memory().to(self.device, non_blocking=True) if self._is_cuda else near
+        """Copy an array to the device, without waiting for the copy."""
+        tensor = torch.from_numpy(array)
+        return tensor.pin_memory().to(self.device, non_blocking=True) if self._is_cuda else tensor
 
     def wait(self) -> None:
-        """Wait until the device has done all that it was given."""
+        """Wait until the device has done all queued work."""
         if self._is_cuda:
             torch.cuda.current_stream(self.device).synchronize()
 
@@ -277,7 +277,7 @@ class Sam:
         mask_input: Float[np.ndarray, "_ 1 y x"] | None = None,
         multimask_output: bool = True,
     ) -> Decoded:
-        """The same by ``forward`` of ``sam2``'s decoder: slower, whatever the dense embedding."""
+        """As ``decode``, by ``forward`` of ``sam2``'s decoder: slower, and for masks, too."""
         with self._autocast():
             sparse, dense = self._embed(embedding, points, labels, mask_input)
             logits, sam_score, _, object_score = self.model.sam_mask_decoder(
@@ -334,7 +334,7 @@ def _keep_tokens(_module: nn.Module, _inputs: object, output: Any) -> None:  # n
 
 
 def _resized(logits: Float[Tensor, "*batch n y x"], side_px: int) -> Float[Tensor, "*batch n _ _"]:
-    """Logits of another side; those of the same are not touched."""
+    """Logits resized to a side; untouched where they have it."""
     if logits.shape[-1] == side_px:
         return logits
     return nn.functional.interpolate(

@@ -1,4 +1,4 @@
-"""SAM2's mask decoder for the prompt sets of one image: what these share is computed once.
+"""SAM2's mask decoder for the prompt sets of one image, whose shared parts are computed once.
 
 Runs the weights of a ``MaskDecoder`` in another order than its ``forward``, which repeats the image
 for every prompt set and projects all its tokens in every attention.
@@ -43,12 +43,14 @@ class SharedImage:
     cells
         The image plus the dense embedding of prompt sets without a mask.
     keys, queries
-        One for each attention to the cells, and from them. The first is of the cells themselves;
-        the later ones, where cells differ by prompt set, are of their position code alone.
+        Projections for each attention to the cells, and from the cells. The first is a projection
+        of the cells; in later layers, where cells differ by prompt set, it is a projection of the
+        position code alone.
     values
-        For the first attention to the cells, without the bias.
+        Projection for the first attention to the cells, without the bias.
     coarse, fine
-        What the upscaling adds to the quarters of cells, and to the quarters of these.
+        Terms that the upscaling adds to the quarters of each cell, and to the quarters of each
+        quarter.
     shape
         Rows and columns of cells.
     """
@@ -88,12 +90,14 @@ class SharedDecoder:
         position: Float[Tensor, "1 channel rows cols"],
         high_res: tuple[Tensor, Tensor],
     ) -> SharedImage:
-        """What prompt sets without a mask share.
+        """Compute what prompt sets without a mask share.
 
         Parameters
         ----------
-        dense, position
-            Their dense embedding, and the position code of the cells.
+        dense
+            Dense embedding of prompt sets without a mask.
+        position
+            Position code of the cells.
         high_res
             Features at four and at two times the resolution of the cells.
         """
@@ -123,10 +127,10 @@ class SharedDecoder:
         *,
         multimask_output: bool,
     ) -> Answer:
-        """Three proposals for each prompt set or the single mask, and no other."""
+        """Three proposals, or the single mask alone, for each prompt set."""
         decoder = self._decoder
-        own = [decoder.obj_score_token.weight, decoder.iou_token.weight, decoder.mask_tokens.weight]
-        outputs = torch.cat(own).expand(len(sparse), -1, -1)
+        modules = decoder.obj_score_token, decoder.iou_token, decoder.mask_tokens
+        outputs = torch.cat([module.weight for module in modules]).expand(len(sparse), -1, -1)
         tokens, cells = self._transform(shared, torch.cat([outputs, sparse], dim=1))
         masks = range(1, decoder.num_mask_tokens) if multimask_output else range(1)
         networks = decoder.output_hypernetworks_mlps
@@ -153,21 +157,21 @@ class SharedDecoder:
             cells = self._write(layer, (tokens, prompts), shared, i, cells)
         assert cells is not None  # there are layers
         final, last = self._transformer.final_attn_token_to_image, len(shared.keys) - 1
-        read = self._read(final, tokens + prompts, shared, last, cells)
-        return self._transformer.norm_final_attn(tokens + read), cells
+        attended = self._read(final, tokens + prompts, shared, last, cells)
+        return self._transformer.norm_final_attn(tokens + attended), cells
 
     def _read(
         self, attention: Module, placed: Tokens, shared: SharedImage, i: int, cells: Cells | None
     ) -> Tokens:
-        """What prompt tokens find in cells of their own or, without any, in the shared ones."""
+        """Attention of prompt tokens to the shared cells or, later, to the cells of each prompt."""
         queries = attention.q_proj(placed)
         scores = self._scores(queries, shared.keys[i], attention.k_proj.weight, cells)
         weights = scores.softmax(-1)
         if cells is None:
             values = torch.bmm(self._by_head(weights), shared.values).float()
         else:
-            found = self._by_head(torch.bmm(weights, cells)).float()
-            values = torch.bmm(found, self._split(attention.v_proj.weight).mT)
+            weighted_cells = self._by_head(torch.bmm(weights, cells)).float()
+            values = torch.bmm(weighted_cells, self._split(attention.v_proj.weight).mT)
         joined = values.transpose(0, 1).reshape(*placed.shape[:2], -1)
         out: Tokens = attention.out_proj(joined + attention.v_proj.bias)
         return out
@@ -180,7 +184,7 @@ class SharedDecoder:
         i: int,
         cells: Cells | None,
     ) -> Cells:
-        """Cells after they have attended to the prompt tokens, given with their position code."""
+        """Cells after their attention to the prompt tokens, which come with their position code."""
         (tokens, position), attention = prompts, layer.cross_attn_image_to_token
         keys = attention.k_proj(tokens + position)
         scores = self._scores(keys, shared.queries[i], attention.q_proj.weight, cells)
@@ -204,11 +208,11 @@ class SharedDecoder:
         Parameters
         ----------
         fixed
-            Projection of the shared cells or, where prompt sets have their own, of the position
-            code.
-        weight, cells
-            Own cells of each prompt set, and the weight of the projection that they have yet to go
-            through.
+            Projection of the shared cells or, in later layers, of the position code.
+        weight
+            Weight of the projection of ``cells``.
+        cells
+            Cells of each prompt set, not yet projected; None while all prompt sets share theirs.
         """
         rows = self._heads(tokens) * fixed.shape[1] ** -0.5
         scores = self._by_prompt(torch.bmm(rows.to(self._dtype), fixed), len(tokens))
@@ -221,8 +225,9 @@ class SharedDecoder:
         self, projections: Iterable[Module], positioned: Iterable[Tensor]
     ) -> tuple[Float[Tensor, "head width cell"], ...]:
         return tuple(
-            self._heads(own(x)[None]).mT.to(self._dtype).contiguous()
-            for own, x in zip(projections, positioned, strict=False)  # fewer attend from the cells
+            self._heads(project(x)[None]).mT.to(self._dtype).contiguous()
+            # Fewer attentions run from the cells than to them.
+            for project, x in zip(projections, positioned, strict=False)
         )
 
     def _heads(self, x: Inner) -> Float[Tensor, "head row width"]:

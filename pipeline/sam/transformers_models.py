@@ -10,11 +10,11 @@ Config = Any
 """A configuration of ``transformers``: its attributes depend on the kind of model."""
 
 N_LEVELS: Final = 3
-"""Levels that the decoder receives; SAM 3's encoder has a fourth, of half the cells."""
+"""Levels that the decoder receives; SAM 3's encoder has a fourth, of half the resolution."""
 
 
 class VisionEncoder(nn.Module):
-    """An image encoder of ``transformers``, called as those of ``sam2`` are."""
+    """An image encoder of ``transformers`` with the interface of ``sam2``'s encoders."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -23,20 +23,20 @@ class VisionEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> dict[str, list[Tensor]]:
         """Levels of an image, the finest first, and the codes of their positions."""
-        found = self.vision_encoder(pixels)
+        encoded = self.vision_encoder(pixels)
         return {
-            "backbone_fpn": list(found.fpn_hidden_states[:N_LEVELS]),
-            "vision_pos_enc": list(found.fpn_position_encoding[:N_LEVELS]),
+            "backbone_fpn": list(encoded.fpn_hidden_states[:N_LEVELS]),
+            "vision_pos_enc": list(encoded.fpn_position_encoding[:N_LEVELS]),
         }
 
 
 def full_size(kind: str) -> Config:
-    """Configuration of a kind of model, as ``transformers`` names it, in the size of its weights.
+    """Configuration of a kind of model of ``transformers``, in the size of its released weights.
 
     Notes
     -----
-    That of ``edgetam`` names its trunk here: the one that transformers 5.24 takes by default is
-    another, by a misspelt argument.
+    ``edgetam`` gets its trunk here: transformers 5.24 takes another trunk by default, because of a
+    misspelt argument.
     """
     if kind != "edgetam":
         return AutoConfig.for_model(kind)

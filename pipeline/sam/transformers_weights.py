@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 Rules = Iterable[tuple[str, str]]
-"""Patterns in the name of a weight, and what each becomes, one after the other."""
+"""Patterns in the name of a weight with their replacements, applied one after the other."""
 
 NO_MEMORY: Final = "no_memory_embedding"
-"""What every file of ``transformers`` has, whatever precedes it, and none of Meta's."""
+"""End of a weight's name in every file of ``transformers`` and in no file of Meta's."""
 
 _PARTS: Final = (
     # SAM 3's file has the tracker, which answers clicks, beside the detector, which reads texts.
@@ -55,7 +55,7 @@ _HIERA: Final = (
     (r"\.mlp\.proj_out\.", ".mlp.layers.1."),
     (r"\.vision_encoder\.neck\.convs\.(\d)\.", r".neck.convs.\1.conv."),
 )
-"""Of SAM 2's encoder, which ``sam2`` computes; those of others keep the names they have."""
+"""Rules for SAM 2's encoder, which ``sam2`` computes; other encoders keep the names of weights."""
 
 
 def is_of_transformers(weights: Iterable[str]) -> bool:
@@ -64,7 +64,7 @@ def is_of_transformers(weights: Iterable[str]) -> bool:
 
 
 def renamed(weights: Mapping[str, Tensor], *, hiera: bool) -> dict[str, Tensor]:
-    """Weights of ``transformers``, with those that read texts and serve video.
+    """Weights of ``transformers`` under the names of ``sam2``, parts for texts and video included.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def renamed(weights: Mapping[str, Tensor], *, hiera: bool) -> dict[str, Tensor]:
         name = _substituted(theirs, _PARTS)
         name = _substituted(name, rules.get(name.partition(".")[0] + ".", ()))
         if not torch.equal(named.setdefault(name, weight), weight):
-            # The codes of positions differ, those of cells and of clicks: no model here has two.
+            # Two position codes that differ, of cells and of clicks: the models here have one.
             named[f"sam_prompt_encoder.{theirs}"] = weight
     points = named.pop("sam_prompt_encoder.point_embed.weight", torch.empty(0))
     for i, point in enumerate(points):

@@ -15,7 +15,7 @@ Module = Any
 """A module of ``sam2``, which ships no types."""
 
 CPU_CELLS: Final = 4_096
-"""Cells that a CPU upscales at once, unless one prompt set has more: about what caches hold."""
+"""Cells that a CPU upscales at once, unless one prompt set has more: they fit into its caches."""
 
 
 def by_cell(
@@ -46,32 +46,28 @@ def upscale(
     fine: Float[Tensor, "quarter fine"],
     shape: tuple[int, int],
 ) -> Float[Tensor, "prompt proposal y x"]:
-    """Logits of the masks that weighted sums of upscaled cells give.
+    """Logits of masks: weighted sums over the channels of upscaled cells.
 
     Parameters
     ----------
     stages
         ``output_upscaling`` of a ``MaskDecoder``.
     weights
-        Of each mask.
+        Weights of the channels, for each mask.
     coarse, fine
         See ``SharedImage``.
     """
     n_cells = cells.shape[1]
     n_at_once = max(1, CPU_CELLS // n_cells) if cells.device.type == "cpu" else len(cells)
-    parts = [
-        _upscaled(stages, some, own, coarse, fine)
-        for some, own in zip(
-            torch.split(cells, n_at_once), torch.split(weights, n_at_once), strict=True
-        )
-    ]
+    batches = zip(torch.split(cells, n_at_once), torch.split(weights, n_at_once), strict=True)
+    logits = [_upscaled(stages, *batch, coarse, fine) for batch in batches]
     rows, columns = shape
-    halved = torch.cat(parts).view(*weights.shape[:2], rows, columns, 2, 2, 2, 2)
+    halved = torch.cat(logits).view(*weights.shape[:2], rows, columns, 2, 2, 2, 2)
     return halved.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(*weights.shape[:2], 4 * rows, 4 * columns)
 
 
 def normed(rows: Float[Tensor, "*batch channel"], norm: Module) -> Float[Tensor, "*batch channel"]:
-    """Rows normalised with the weights of a module, in single precision whatever theirs."""
+    """Rows normalised with the weights of a module, in single precision."""
     shape, weights = rows.shape[-1:], (norm.weight, norm.bias, norm.eps)
     if rows.device.type == "cpu":
         return layer_norm(rows, shape, *weights)  # only a CPU mixes precisions in one pass
@@ -81,18 +77,18 @@ def normed(rows: Float[Tensor, "*batch channel"], norm: Module) -> Float[Tensor,
 def _upscaled(
     stages: Module, cells: Tensor, weights: Tensor, coarse: Tensor, fine: Tensor
 ) -> Float[Tensor, "prompt proposal part"]:
-    """Logits of some prompt sets, by cell; see ``upscale``."""
+    """Logits of a batch of prompt sets, by cell; see ``upscale``."""
     outer, norm, first_act, inner, last_act = stages
     n_prompts = len(cells)
     quarters = _quartered(cells, outer).add_(coarse).view(n_prompts, len(fine), -1)
     quarters = first_act(normed(quarters, norm))
-    parts = last_act(_quartered(quarters, inner).add_(fine))
-    return torch.bmm(weights, parts.view(n_prompts, 4 * len(fine), -1).mT)
+    pixels = last_act(_quartered(quarters, inner).add_(fine))
+    return torch.bmm(weights, pixels.view(n_prompts, 4 * len(fine), -1).mT)
 
 
 def _quartered(
     cells: Float[Tensor, "prompt cell channel"], convolution: Module
 ) -> Float[Tensor, "prompt cell parts"]:
-    """What a transposed convolution of 2 x 2, stride 2, makes of each cell, without the bias."""
+    """Four pixels for each cell, by a transposed convolution of 2 x 2, stride 2, without bias."""
     weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)
     return linear(cells, weight.to(cells.dtype))

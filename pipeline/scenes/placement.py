@@ -1,4 +1,4 @@
-"""What a scene holds and what covers what, decided before any pixel is drawn."""
+"""The layout of a scene, its objects and their overlaps, decided before any pixel is drawn."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -48,7 +48,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class _Spot:
-    """Where a cluster of layers goes: it stays within this circle."""
+    """Circle that holds a cluster of layers."""
 
     centre: tuple[float, float]
     radius: float
@@ -77,7 +77,7 @@ def arrange(generator: np.random.Generator) -> Layout:
     for _ in range(int(generator.integers(0, 3))):
         spots.append(_draw_spot(generator, spots))
         clusters.append(_clutter(generator, spots[-1], ground))
-    # Large ones mostly go below, where they hide no small ones.
+    # Large clusters mostly go below, where they hide no small clusters.
     height = [spot.radius * generator.uniform(0.5, 2) for spot in spots]
     return _stack(ground, [clusters[k] for k in np.argsort(height)[::-1]])
 
@@ -90,12 +90,12 @@ def _draw_cluster_kind(
     return _CLUSTERS[str(generator.choice(names, p=weights / weights.sum()))][0]
 
 
-def _draw_spot(generator: _Generator, taken: list[_Spot]) -> _Spot:
+def _draw_spot(generator: _Generator, earlier: list[_Spot]) -> _Spot:
     """The freest of three circles: objects overlap, but do not pile up."""
     radius = float(np.exp(generator.uniform(np.log(0.03), np.log(0.4))))
     centres = generator.uniform(0.1, 0.9, (3, 2))
     room = [
-        min((np.hypot(*(c - spot.centre)) - spot.radius for spot in taken), default=0.0)
+        min((np.hypot(*(c - spot.centre)) - spot.radius for spot in earlier), default=0.0)
         for c in centres
     ]
     x, y = centres[int(np.argmax(room))]
@@ -147,7 +147,7 @@ def _pair(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
 
 
 def _nested_pair(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
-    """A pair, one of which has a part: three readings of one click."""
+    """A pair of objects; one has a part, so that a click has three readings."""
     layers, items = _pair(generator, spot, ground)
     x, y = layers[1].outline.rings[0].mean(axis=0)
     inner = _Spot((float(x), float(y)), generator.uniform(0.2, 0.3) * _widened(spot).radius)
@@ -185,9 +185,9 @@ def _layer(generator: _Generator, kinds: tuple[str, ...], spot: _Spot, texture: 
 
 
 def _with_parts(layers: list[Layer]) -> list[Item]:
-    """All layers together are the whole; each but the first is also a part."""
-    whole = Item(layers[0].outline.kind, tuple(range(len(layers))))
-    return [whole, *(Item("part", (k,)) for k in range(1, len(layers)))]
+    """All layers together are one object; each but the first is also a part."""
+    body = Item(layers[0].outline.kind, tuple(range(len(layers))))
+    return [body, *(Item("part", (k,)) for k in range(1, len(layers)))]
 
 
 def _stack(ground: Texture, clusters: list[_Cluster]) -> Layout:

@@ -23,8 +23,8 @@ MOST_IOU: Final = 0.85
 """Two readings of a click that agree more than this count as one."""
 
 Role = Literal["train", "val", "family", "further"]
-"""What a scene is for: heads, evaluation, the training of the mini models, or further evaluation on
-scenes that nothing was chosen on."""
+"""Use of a scene: training of heads, evaluation, training of the mini models, or evaluation on
+scenes on which no choice was made."""
 
 _SEEDS_PER_ROLE: Final = 2**31
 
@@ -55,8 +55,8 @@ def draw_scene(seed: int, size_px: int) -> Scene:
     Parameters
     ----------
     seed
-        Fixes the scene. Its geometry is the same at every size, unless at one of them fewer than
-        ``MIN_OBJECTS`` objects are visible: then another is drawn.
+        Fixes the scene. Its geometry is the same at every size, unless fewer than ``MIN_OBJECTS``
+        objects are visible at a size: then another scene is drawn.
     size_px
         Side of the image, ``MIN_SIZE_PX`` at least.
     """
@@ -64,13 +64,13 @@ def draw_scene(seed: int, size_px: int) -> Scene:
     while True:
         layout = arrange(generator)
         canvas, labels = _compose(layout, size_px)
-        seen = _seen_items(layout, labels)
-        if MIN_OBJECTS <= len(seen) <= MAX_OBJECTS:
+        visible = _visible_items(layout, labels)
+        if MIN_OBJECTS <= len(visible) <= MAX_OBJECTS:
             break
     return Scene(
         rgb=_expose(canvas, generator),
-        masks=np.stack([_is_member(item, layout)[labels] for item in seen]),
-        categories=tuple(item.category for item in seen),
+        masks=np.stack([_is_member(item, layout)[labels] for item in visible]),
+        categories=tuple(item.category for item in visible),
     )
 
 
@@ -102,19 +102,21 @@ def _is_member(item: Item, layout: Layout) -> Bool[np.ndarray, " label"]:
     return np.isin(np.arange(len(layout.layers) + 1) - 1, item.layers)
 
 
-def _seen_items(layout: Layout, labels: UInt8[np.ndarray, "size size"]) -> list[Item]:
-    """Objects that are large enough and differ from those before them."""
+def _visible_items(layout: Layout, labels: UInt8[np.ndarray, "size size"]) -> list[Item]:
+    """Objects that are large enough and differ from the objects before them."""
     area_px = np.bincount(labels.ravel(), minlength=len(layout.layers) + 1)
-    seen: list[Item] = []
+    visible: list[Item] = []
     for item in layout.items:
-        own = _is_member(item, layout)
-        others = [_is_member(other, layout) for other in seen]
+        labels_of = _is_member(item, layout)
+        earlier = [_is_member(item_before, layout) for item_before in visible]
         is_new = all(
-            area_px[own & other].sum() <= MOST_IOU * area_px[own | other].sum() for other in others
+            area_px[labels_of & labels_before].sum()
+            <= MOST_IOU * area_px[labels_of | labels_before].sum()
+            for labels_before in earlier
         )
-        if area_px[own].sum() >= MIN_AREA_PX and is_new:
-            seen.append(item)
-    return seen
+        if area_px[labels_of].sum() >= MIN_AREA_PX and is_new:
+            visible.append(item)
+    return visible
 
 
 def _expose(

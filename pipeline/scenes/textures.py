@@ -1,4 +1,4 @@
-"""Textures of drawn objects: two colours, and how one blends into the other."""
+"""Textures of drawn objects: two colours and the pattern that blends them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,10 +17,10 @@ _GRAIN_CELLS: Final = 24
 """Random values along the side of a ``grain`` texture."""
 
 _DISTINCT: Final = 0.6
-"""Share of textures that do not depend on what they lie on."""
+"""Share of textures that do not depend on the surface beneath."""
 
 _LOW_CONTRAST: Final = 0.22
-"""Share of textures with nearly the colour beneath; the rest repeat the pattern beneath too."""
+"""Share of textures with nearly the colour beneath; further textures also repeat its pattern."""
 
 
 @dataclass(frozen=True)

@@ -38,15 +38,14 @@ def bench(
     """
     options = {"family": family, "weights": weights, "precision": precision, "device": device}
     with reported_errors():
-        given = {name: value for name, value in options.items() if value is not None}
+        changes = {name: value for name, value in options.items() if value is not None}
         settings = read_params()
-        own = asdict(settings.extract)
-        params = parse("extract", own | given, ExtractParams)
+        params = parse("extract", asdict(settings.extract) | changes, ExtractParams)
         timed = time_models(
             params,
             models_of(family) if family else settings.models,
             repeats,
-            question=_own_question(image) if image else None,
+            question=_question_about(image) if image else None,
         )
         if image:
             timed["image"] = str(image)
@@ -59,7 +58,7 @@ def bench(
             write_table(csv, RUNTIME, timed)
 
 
-def _own_question(image: Path) -> Question:
+def _question_about(image: Path) -> Question:
     rgb = read_rgb(image)
     # No object is known: the clicks are as for one that fills the image.
     return Question(rgb, sample_prompts(np.ones(rgb.shape[:2], bool), seed=0))

@@ -49,16 +49,16 @@ def load_model(params: ExtractParams, model: str, device: str | None = None) -> 
 
 @lru_cache(maxsize=1)
 def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
-    """Model that fills cells on a device; kept until another one is needed, see ``load_model``.
+    """The model that fills cells on a device, see ``load_model``; the last one stays in memory.
 
     Raises
     ------
     ParamsError
-        Also if a GPU is not there that ``auto`` was taken for elsewhere.
+        Also if ``auto`` meant a GPU where the work was planned, and this worker has none.
 
     Notes
     -----
-    On a CPU the process computes with one thread from here on. Sums that threads share have other
+    On a CPU the process computes with one thread from now on. Sums that threads share have other
     last digits with every number of threads, and the bytes of a shard must not depend on who fills
     it. More processes use more cores.
     """
@@ -78,7 +78,7 @@ def settled_device(setting: str) -> torch.device:
     Raises
     ------
     ParamsError
-        If it is not there.
+        If this machine lacks it.
     """
     try:
         return select_device(setting)
@@ -122,6 +122,6 @@ def device_name(device: torch.device) -> str:
     """Name of the processor behind a device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    known = CPU_INFO.read_text(encoding="utf-8") if CPU_INFO.exists() else ""
-    found = re.search(r"^model name\s*: (.+)$", known, re.MULTILINE)
-    return found[1] if found else platform.processor() or platform.machine()
+    info = CPU_INFO.read_text(encoding="utf-8") if CPU_INFO.exists() else ""
+    model_name = re.search(r"^model name\s*: (.+)$", info, re.MULTILINE)
+    return model_name[1] if model_name else platform.processor() or platform.machine()

@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from pipeline.extraction.plan import Piece, Shard
-from pipeline.extraction.predictions import Each, Request, Rows, extract_objects
+from pipeline.extraction.predictions import Apply, Request, Rows, extract_objects
 from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Embedding, Sam, Square
 from pipeline.views import apply_view
@@ -35,16 +35,16 @@ R = TypeVar("R")
 
 @runtime_checkable
 class Steps(Protocol[T]):
-    """The steps that the loop calls; only they know where things are stored."""
+    """The steps that the loop calls; the loop does not know where data are stored."""
 
     def read(self, piece: Piece) -> T | ImageError:
-        """Read a piece's image, or say why it cannot be; called from several threads."""
+        """Read the image of a piece, or say why it is unreadable; called from several threads."""
 
-    def compute(self, piece: Piece, given: T) -> Rows:
-        """Run the model on what was read."""
+    def compute(self, piece: Piece, image: T) -> Rows:
+        """Run the model on an image that was read."""
 
     def write(self, shard: Shard, rows: Rows) -> None:
-        """Write a whole shard; called from a single other thread."""
+        """Write a whole shard; all calls come from one other thread."""
 
 
 def run_shards(
@@ -55,9 +55,9 @@ def run_shards(
     Parameters
     ----------
     shards
-        Taken one by one, shortly before the images of each are read.
+        The next shard is taken shortly before its images are read.
     advance
-        Called with how many more objects are done.
+        Called with the number of objects that were just computed.
 
     Returns
     -------
@@ -67,16 +67,16 @@ def run_shards(
     # However the block ends, it waits for the shard that is being written.
     with ThreadPoolExecutor(N_READERS) as readers, ThreadPoolExecutor(1) as writer:
         todo = ((shard, piece) for shard in shards for piece in shard.pieces)
-        read = ahead(readers, lambda job: (*job, steps.read(job[1])), todo, n=N_AHEAD)
+        images = ahead(readers, lambda job: (*job, steps.read(job[1])), todo, n=N_AHEAD)
         written: Future[None] | None = None
-        for shard, pieces in groupby(read, key=lambda piece: piece[0]):
+        for shard, pieces in groupby(images, key=lambda image: image[0]):
             rows: list[Rows] = []
             failed: dict[int, str] = {}
-            for _, piece, given in pieces:
-                if isinstance(given, ImageError):
-                    failed[piece.image] = str(given)
+            for _, piece, image in pieces:
+                if isinstance(image, ImageError):
+                    failed[piece.image] = str(image)
                 elif not failed:
-                    rows.append(steps.compute(piece, given))
+                    rows.append(steps.compute(piece, image))
                     advance(piece.stop - piece.start)
             failures |= failed
             if written is not None:
@@ -88,13 +88,13 @@ def run_shards(
 
 
 def _write(steps: Steps[T], shard: Shard, rows: list[Rows]) -> None:
-    steps.write(shard, {name: np.concatenate([part[name] for part in rows]) for name in rows[0]})
+    steps.write(shard, {name: np.concatenate([piece[name] for piece in rows]) for name in rows[0]})
 
 
 def ahead(
     pool: ThreadPoolExecutor, work: Callable[[J], R], jobs: Iterable[J], *, n: int
 ) -> Iterator[R]:
-    """Results of ``work`` in the order of the jobs, up to ``n`` of them begun in advance."""
+    """Yield results of ``work`` in the order of the jobs; up to ``n`` jobs run in advance."""
     begun: deque[Future[R]] = deque()
     for job in jobs:
         begun.append(pool.submit(work, job))
@@ -105,18 +105,18 @@ def ahead(
 
 
 FINITE: Final = ("sam_score", "encoder_std")
-"""Arrays that reveal non-finite output of a model; the second covers levels read only by masks.
-"""
+"""Arrays that reveal non-finite output of a model; ``encoder_std`` covers the finer levels, from
+which only masks are made."""
 
 ViewedImage = tuple[Square, Request]
 """An image in its view, resized, and the request about its objects."""
 
 
 @contextmanager
-def behind(device: str) -> Iterator[Each]:
-    """On a CPU, a thread that scores and codes one decoder call while the next one decodes.
+def behind(device: str) -> Iterator[Apply]:
+    """Yields the means to score one decoder call in a thread while a CPU decodes the next call.
 
-    A GPU is given the work of all calls before it has done the first.
+    On a GPU it is ``map``: the work of all calls is queued before the first call is done.
     """
     if device != "cpu":
         yield map
@@ -129,9 +129,9 @@ def behind(device: str) -> Iterator[Each]:
 class CellSteps:
     """``Steps`` of one cell.
 
-    An image whose objects lie in two shards is encoded once if they come one behind the other: the
-    last embedding is kept. Encoding again would give the same one, so a shard's bytes do not depend
-    on what ran before.
+    The last embedding stays in memory: an image whose objects lie in two consecutive shards is
+    encoded once. Encoding it again would give the same embedding, so a shard's bytes do not depend
+    on the shards before it.
     """
 
     sam: Sam
@@ -157,25 +157,25 @@ class CellSteps:
         viewed = apply_view(rgb, self.name.view, image=file)
         return self.sam.square(viewed), request
 
-    def compute(self, piece: Piece, given: ViewedImage) -> Rows:
-        """Encode the image, unless it was the last one, and decode every prompt set.
+    def compute(self, piece: Piece, image: ViewedImage) -> Rows:
+        """Encode the image, unless the last piece had it, and decode every prompt set.
 
         Raises
         ------
         WeightsError
-            If numbers of the model are not finite: the weights are damaged, or bf16 overflowed.
+            If the model answers with NaN or infinity: the weights are damaged, or bf16 overflowed.
         """
-        square, request = given
+        square, request = image
         if self._last is None or self._last[0] != piece.image:
             self._last = (piece.image, self.sam.encode_square(square))
-        with behind(self.sam.device.type) as each:
+        with behind(self.sam.device.type) as apply:
             rows = extract_objects(
                 self.sam,
                 self._last[1],
                 request,
                 batch=self.batch,
                 with_masks=self.name.with_masks,
-                each=each,
+                apply=apply,
             )
         _check_finite(str(self._table.file[piece.image]), rows)
         inputs = np.full(piece.stop - piece.start, self.cell.split.input_sha256(piece))
@@ -195,16 +195,16 @@ class CellSteps:
         truth = [self._table.truth(row) for row in range(piece.start, piece.stop)]
         clicks, view = self._table.point_px[piece.start : piece.stop], self.name.view
         request = Request(clicks, np.stack(truth), view, self.name.prompts)
-        _ = request.places  # here, where a faulty prompt set costs its image alone
+        _ = request.places  # computed here, where a faulty prompt set fails its image alone
         return request
 
     def _check_unchanged(self, image: int) -> None:
-        file, known = str(self._table.file[image]), str(self._table.image_sha256[image])
-        found = self.images.sha256(file)
-        if found != known:
+        file, prepared = str(self._table.file[image]), str(self._table.image_sha256[image])
+        present = self.images.sha256(file)
+        if present != prepared:
             raise ImageError(
                 f"{self.images.path(file)} must be the file that stage prepare saw "
-                f"(sha256 {known[:12]}...), got {found[:12]}...; run prepare again"
+                f"(sha256 {prepared[:12]}...), got {present[:12]}...; run prepare again"
             )
 
 

@@ -38,9 +38,9 @@ def time_models(
     *,
     question: Question | None = None,
 ) -> pd.DataFrame:
-    """Seconds of every method on every model, and what they depend on.
+    """Seconds of every method on every model, with the settings that they depend on.
 
-    Heads have random weights, which take the same time.
+    Heads have random weights, which take the same time as trained weights.
 
     Parameters
     ----------
@@ -63,9 +63,9 @@ def time_models(
     runs: dict[tuple[str, str], Callable[[], object]] = {}
     for model in models:
         sam = load_model(params, model)
-        asked = question or _drawn_question(sam.image_size_px)
-        given = (sam, asked, _random_heads(sam, models))
-        runs |= {(model, name): partial(method, *given) for name, method in METHODS.items()}
+        image = question or _drawn_question(sam.image_size_px)
+        inputs = (sam, image, _random_heads(sam, models))
+        runs |= {(model, name): partial(method, *inputs) for name, method in METHODS.items()}
     with progress("runtime", 1 + n_repeats, "rounds") as advance:
         seconds = seconds_in_turns(runs, n_repeats, advance)
     settings = RuntimeSettings(
@@ -89,8 +89,8 @@ def seconds_in_turns(
 ) -> dict[Run, Float[np.ndarray, "round"]]:
     """Seconds of each run in each round, after a warm-up.
 
-    All runs take turns, so that whatever else the machine does affects all alike; in an order that
-    is drawn for each round, as what ran before leaves the processor's caches to what runs next.
+    All runs take turns, so that other work of the machine slows all runs alike. The order is drawn
+    for each round, because a run finds in the processor's caches the data of the run before it.
     """
     seconds = {run: np.zeros(1 + n_repeats) for run in runs}
     order, rng = list(runs), np.random.default_rng(0)
@@ -100,7 +100,7 @@ def seconds_in_turns(
             runs[run]()
             seconds[run][i] = perf_counter() - started
         advance(1)
-    return {run: taken[1:] for run, taken in seconds.items()}
+    return {run: seconds_of_run[1:] for run, seconds_of_run in seconds.items()}
 
 
 def runtime_rows(
@@ -108,17 +108,17 @@ def runtime_rows(
 ) -> list[RuntimeRow]:
     """A row per model and method: medians over the rounds, with their intervals.
 
-    A ratio is that of two times of the same round: what slows a whole round cancels out.
+    A ratio compares two times of the same round: a load that slows the whole round cancels out.
     """
     rows = []
-    for (model, method), taken in seconds.items():
-        ratios = taken / seconds[model, "sam"]
+    for (model, method), of_method in seconds.items():
+        ratios = of_method / seconds[model, "sam"]
         rows.append(
             RuntimeRow(
                 model=model,
                 method=method,
-                seconds=float(np.median(taken)),
-                seconds_interval=median_interval(taken),
+                seconds=float(np.median(of_method)),
+                seconds_interval=median_interval(of_method),
                 ratio=float(np.median(ratios)),
                 ratio_interval=median_interval(ratios),
                 settings=settings,
@@ -133,7 +133,7 @@ def extraction_seconds(
     """Seconds per image and per object of extraction on this machine, by one drawn scene.
 
     The image is encoded, and all prompt sets of its objects are decoded, scored and, with masks,
-    coded: the least of ``N_TIMED`` rounds after a warm-up. Reading and writing come on top.
+    coded: the least of ``N_TIMED`` rounds after a warm-up. Reading and writing are not in it.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def extraction_seconds(
     for _ in range(1 + N_TIMED):
         started = perf_counter()
         embedding = sam.encode(scene.rgb)
-        # Both wait for the device: they bring numbers to the processor.
+        # Statistics and rows wait for the device: they bring numbers to the processor.
         embedding.statistics()
         encoded = perf_counter()
         extract_objects(sam, embedding, request, batch=batch, with_masks=with_masks)

@@ -24,7 +24,7 @@ from pipeline.scenes.scene import (
     Role,
     Scene,
     _compose,
-    _seen_items,
+    _visible_items,
     draw_scene,
     scene_seeds,
 )
@@ -91,7 +91,7 @@ def test_a_whole_of_which_the_part_is_all_that_shows_is_one_object() -> None:
     layout = Layout(texture, (body, part, other), items)
     _, labels = _compose(layout, 64)
 
-    assert _seen_items(layout, labels) == [items[0], items[2]]
+    assert _visible_items(layout, labels) == [items[0], items[2]]
 
 
 def test_the_seed_fixes_every_pixel() -> None:

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from pipeline.extraction.predictions import Each, Request, Rows, extract_objects
+from pipeline.extraction.predictions import Apply, Request, Rows, extract_objects
 from pipeline.prompts import sample_prompts
 from pipeline.scenes.scene import draw_scene
 from pipeline.views import default_view
@@ -17,20 +17,20 @@ from stages.extraction import steps
 from tests.fixtures.predictors import trained_mini
 
 
-def rows(each: Each, view: str = "vflip") -> Rows:
+def rows(apply: Apply, view: str = "vflip") -> Rows:
     """Those of two objects, in calls of four prompt sets."""
     sam, scene = trained_mini(), draw_scene(3, 96)
     masks = scene.masks[:2]
     points = np.stack([sample_prompts(mask, i) for i, mask in enumerate(masks)])
     request = Request(points, masks, default_view(view), PROMPTS)
     ask = partial(extract_objects, sam, sam.encode(scene.rgb), request)
-    return ask(batch=4, with_masks=True, each=each)
+    return ask(batch=4, with_masks=True, apply=apply)
 
 
 @pytest.mark.parametrize("view", ["identity", "vflip"])
 def test_rows_are_the_same_bit_for_bit(view: str) -> None:
-    with steps.behind("cpu") as each:
-        found = rows(each, view)
+    with steps.behind("cpu") as apply:
+        found = rows(apply, view)
     for name, values in rows(map, view).items():
         np.testing.assert_array_equal(found[name], values, err_msg=name)
 
@@ -50,8 +50,8 @@ def test_one_call_is_scored_while_the_next_is_decoded_and_no_more_wait() -> None
         time.sleep(0.02)
         return len(order) - call
 
-    with steps.behind("cpu") as each:
-        n_decoded = list(each(score, decoded()))  # type: ignore[arg-type]
+    with steps.behind("cpu") as apply:
+        n_decoded = list(apply(score, decoded()))  # type: ignore[arg-type]
     assert len(n_decoded) == 6
     assert max(n_decoded) <= 2  # type: ignore[operator]
 
@@ -60,10 +60,10 @@ def test_an_error_of_the_thread_is_raised_where_the_rows_are_asked_for() -> None
     def broken(_: int) -> int:
         raise MemoryError("no room for masks")
 
-    with pytest.raises(MemoryError, match="no room"), steps.behind("cpu") as each:
-        list(each(broken, range(3)))  # type: ignore[arg-type]
+    with pytest.raises(MemoryError, match="no room"), steps.behind("cpu") as apply:
+        list(apply(broken, range(3)))  # type: ignore[arg-type]
 
 
 def test_a_gpu_needs_no_thread() -> None:
-    with steps.behind("cuda") as each:
-        assert each is map
+    with steps.behind("cuda") as apply:
+        assert apply is map
