@@ -65,6 +65,7 @@ results: $(INSTALLED) ## run params/results.yaml, make the shipped heads and wha
 	$(BIN)/python -m tools.show_predictions
 	$(BIN)/python -m tools.show_advice
 	$(BIN)/python -m tools.show_expected
+	$(BIN)/python -m tools.show_drop_in
 	$(BIN)/python -m tools.show_unlike $(wildcard $(PHOTOGRAPHS))
 	$(BIN)/python -m tools.show_notebook
 	$(BIN)/python -m tools.choose_scenes

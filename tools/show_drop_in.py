@@ -18,6 +18,7 @@ from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
 from pipeline.predictor import PromptSet, UncertainMaskGenerator, UncertainPredictor
 from pipeline.sam.model import Sam
+from storage.rle import decode_rle
 from tests.fixtures.official import OfficialPredictor, patched_components, with_stable_masks
 from tests.fixtures.predictors import drawn, mini_with_single_masks, random_heads, trained_mini
 from tools.blocks import replace_block, table
@@ -147,16 +148,18 @@ class Agreement:
     """Pixels whose sides differ."""
     n_wrong: int
     """Pixels whose sides differ although the official logit is ``SURE``."""
+    areas: tuple[int, ...] = ()
+    """Areas of a generator's masks in pixels."""
 
 
 def compared(cell: Callable[..., list[Prediction]]) -> Agreement:
     """Run a cell against both predictors."""
     ours = UncertainPredictor(_sam(), random_heads())
     official = OfficialPredictor(with_stable_masks(mini_with_single_masks())).predictor
-    found, expected = cell(ours), cell(official)
+    answers, references = cell(ours), cell(official)
     upsampled = [logits for logits, _, _ in cell(official, return_logits=True)]
     score, logit, n_pixels, n_wrong = 0.0, 0.0, 0, 0
-    for prediction, reference, at_image in zip(found, expected, upsampled, strict=True):
+    for prediction, reference, at_image in zip(answers, references, upsampled, strict=True):
         for array, other in zip(prediction, reference, strict=True):
             assert (array.shape, array.dtype) == (other.shape, other.dtype)
         differs = prediction[0] != reference[0]
@@ -164,31 +167,31 @@ def compared(cell: Callable[..., list[Prediction]]) -> Agreement:
         n_wrong += int((differs & (np.abs(at_image) > SURE)).sum())
         score = max(score, float(np.abs(prediction[1] - reference[1]).max()))
         logit = max(logit, float(np.abs(prediction[2] - reference[2]).max()))
-    n_masks = sum(scores.size for _, scores, _ in found)
+    n_masks = sum(scores.size for _, scores, _ in answers)
     return Agreement(n_masks, score, logit, n_pixels, n_wrong)
 
 
 def compared_generator(options: Mapping[str, Any]) -> Agreement:
     """Run both generators with some options."""
     predictor = UncertainPredictor(_sam(), random_heads())
-    found = UncertainMaskGenerator(predictor, **options).generate(drawn())
+    records = UncertainMaskGenerator(predictor, **options).generate(drawn())
     generator, unsure = official_generator(options)
     with patched_components():
-        expected = generator.generate(drawn())
-    assert len(found) == len(expected)
+        references = generator.generate(drawn())
+    assert len(records) == len(references)
     n_pixels = n_wrong = 0
-    for record, reference in zip(found, expected, strict=True):
+    for record, reference in zip(records, references, strict=True):
         differs = _mask(record) != _mask(reference)
         n_pixels += int(differs.sum())
         n_wrong += int((differs & ~unsure).sum())
         for name in ("bbox", "crop_box", "point_coords"):
             assert np.allclose(record[name], reference[name], atol=1), name
-    scores = [
-        abs(record[name] - reference[name])
-        for record, reference in zip(found, expected, strict=True)
-        for name in ("predicted_iou",)
-    ]
-    return Agreement(len(found), max(scores, default=0.0), None, n_pixels, n_wrong)
+    score = max(
+        abs(record["predicted_iou"] - reference["predicted_iou"])
+        for record, reference in zip(records, references, strict=True)
+    )
+    areas = tuple(record["area"] for record in records)
+    return Agreement(len(records), score, None, n_pixels, n_wrong, areas)
 
 
 def _mask(record: Mapping[str, Any]) -> np.ndarray:
@@ -196,8 +199,6 @@ def _mask(record: Mapping[str, Any]) -> np.ndarray:
     if isinstance(mask, np.ndarray):
         return mask
     if isinstance(mask["counts"], str):
-        from storage.rle import decode_rle  # noqa: PLC0415
-
         return decode_rle(mask["counts"], *mask["size"])
     height, width = mask["size"]
     sides = np.arange(len(mask["counts"])) % 2 == 1
@@ -253,17 +254,18 @@ def n_different(n_answers: int) -> int:
     predictor.set_image(drawn())
 
     def answer(number: int) -> tuple[bytes, ...]:
-        own = UncertainPredictor(predictor.sam, predictor.heads) if number % 64 == 0 else predictor
+        asked = predictor
         if number % 64 == 0:  # some threads encode while others decode
-            own.set_image(drawn())
-        (uncertainty,) = own.predict_uncertainties([prompts[number % len(prompts)]])
+            asked = UncertainPredictor(predictor.sam, predictor.heads)
+            asked.set_image(drawn())
+        (uncertainty,) = asked.predict_uncertainties([prompts[number % len(prompts)]])
         arrays = uncertainty.masks, uncertainty.logits, uncertainty.expected_iou.own
         return tuple(array.tobytes() for array in arrays)
 
     expected = [answer(number) for number in range(len(prompts))]
     with ThreadPoolExecutor(N_THREADS) as pool:
         answers = pool.map(answer, range(n_answers))
-        return sum(found != expected[i % len(prompts)] for i, found in enumerate(answers))
+        return sum(arrays != expected[i % len(prompts)] for i, arrays in enumerate(answers))
 
 
 def main() -> None:

@@ -196,11 +196,9 @@ def training_colours(card: Mapping[str, str]) -> TrainingColours | None:
 
 DRAWN_ONLY: Final = "the mini models know drawn shapes only"
 
-COMMANDS: Final = (
-    "usam checkpoints fetch sam2.1 --model tiny",
-    "usam heads fetch sam2.1",
-    "usam demo --family sam2.1",
-)
+COMMANDS: Final = ("usam checkpoints fetch sam2.1 --model tiny", "usam heads fetch sam2.1")
 """Commands that bring models trained on photographs."""
 
-NOTE: Final = f"note: {DRAWN_ONLY}; for photographs run {' && '.join(COMMANDS)}"
+NOTE: Final = (
+    f"note: {DRAWN_ONLY}; for photographs run {' && '.join(COMMANDS)}, then add --family sam2.1"
+)

@@ -1,9 +1,12 @@
 """The predictor answers as ``SAM2ImagePredictor`` does: same arrays, same order, same values."""
 
 import inspect
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,13 +16,13 @@ from sam2.build_sam import build_sam2
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
-from pipeline.predictor import UncertainPredictor
+from pipeline.predictor import UncertainMaskGenerator, UncertainPredictor
 from pipeline.predictor.encoded_image import rgb_of
 from pipeline.predictor.uncertain_predictor import LEAST_STABILITY, STABILITY_DELTA
 from pipeline.sam.building import build
 from pipeline.sam.families import FAMILIES
-from pipeline.sam.model import Sam
-from tests.fixtures.official import OfficialPredictor, with_stable_masks
+from pipeline.sam.model import Precision, Sam
+from tests.fixtures.official import OfficialPredictor, patched_components, with_stable_masks
 from tests.fixtures.predictors import (
     drawn,
     mini_predictor,
@@ -191,6 +194,82 @@ def test_every_kind_of_image_is_taken_as_the_official_predictor_takes_it() -> No
         compare(MINI, image, asked)
 
 
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    yield
+    torch.set_default_dtype(before)
+
+
+SURROUNDINGS: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "inference mode": torch.inference_mode,
+    "gradients": torch.enable_grad,
+    "double precision": lambda: default_dtype(torch.float64),
+}
+
+
+def every_answer(predictor: UncertainPredictor) -> list[np.ndarray]:
+    click = PROMPTS["one click"]
+    predictor.set_image(drawn())
+    arrays: list[np.ndarray] = []
+    for asked in (click, click | {"mask_input": earlier_logits(MINI)}):
+        arrays += [*predictor.predict(**asked), *predictor.predict(**asked, multimask_output=False)]
+        uncertainty = predictor.predict_uncertainty(**asked)
+        arrays += [uncertainty.masks, uncertainty.probability, uncertainty.expected_iou.own]
+    records = UncertainMaskGenerator(
+        predictor, points_per_side=2, pred_iou_thresh=0.0, stability_score_thresh=0.0, use_m2m=True
+    ).generate(drawn())
+    return [*arrays, *(record["segmentation"] for record in records)]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_callers_precision_changes_no_byte(precision: Precision) -> None:
+    sam = Sam(mini_with_single_masks(), device=torch.device("cpu"), precision=precision)
+    predictor = UncertainPredictor(sam, random_heads())
+    expected = every_answer(predictor)
+    for name, surroundings in SURROUNDINGS.items():
+        with surroundings():
+            answers = every_answer(predictor)
+        assert len(answers) == len(expected)
+        for array, other in zip(answers, expected, strict=True):
+            assert (array.dtype, array.tobytes()) == (other.dtype, other.tobytes()), name
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"mask_threshold": 1.5},
+        {"max_hole_area": 12.0, "max_sprinkle_area": 30.0},
+        {"mask_threshold": -1.0, "max_hole_area": 40.0},
+    ],
+    ids=str,
+)
+def test_settings_of_the_constructor_change_masks_as_the_official_ones_do(
+    settings: dict[str, Any],
+) -> None:
+    ours, official = models(MINI)
+    predictor = UncertainPredictor(ours, random_heads(), **settings)
+    plain = UncertainPredictor(ours, random_heads())
+    for one in (predictor, plain, official):
+        one.set_image(drawn())
+    with (
+        mock.patch.object(official, "mask_threshold", predictor.mask_threshold),
+        mock.patch.multiple(official._transforms, **settings),
+        patched_components(),
+    ):
+        expected = official.predict(**PROMPTS["one click"])[0]
+        upsampled = official.predict(**PROMPTS["one click"], return_logits=True)[0]
+    is_sure = np.abs(upsampled - predictor.mask_threshold) > 1e-4
+    masks = predictor.predict(**PROMPTS["one click"])[0]
+    np.testing.assert_array_equal(masks[is_sure], expected[is_sure])
+    assert (masks != plain.predict(**PROMPTS["one click"])[0]).any()
+    uncertainty = predictor.predict_uncertainty(**PROMPTS["one click"])
+    np.testing.assert_array_equal(uncertainty.masks, masks > 0)
+    assert "the heads know masks that are cut at a logit of 0" in uncertainty.caution
+
+
 @pytest.mark.parametrize("name", ["predict", "predict_batch", "set_image_batch"])
 def test_the_signature_is_that_of_the_official_predictor(name: str) -> None:
     ours, official = (
@@ -205,8 +284,7 @@ def test_the_signature_is_that_of_the_official_predictor(name: str) -> None:
 def test_all_that_the_official_predictor_has_is_there_but_what_is_made_of_other_things() -> None:
     ours, official = models(MINI)
     names = {name for name in dir(official) if not name.startswith("_")}
-    # Masks are cut at 0; `stages.predictor` has the other, which reads files.
-    names -= {"mask_threshold", "from_pretrained"}
+    names -= {"from_pretrained"}  # of `usam_cache`: it reads files
     predictor = UncertainPredictor(ours, random_heads())
     assert names <= set(dir(predictor))
     assert predictor.model is ours.model
