@@ -14,12 +14,13 @@ PORT: Final = 8765
 
 def demo(
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port; 0 takes any that is free.")
+        int, typer.Option(min=0, max=65535, help="Port; 0 takes any free port.")
     ] = PORT,
     host: Annotated[
-        str, typer.Option(help="Address; any but a loopback one lets others in, with a token.")
+        str,
+        typer.Option(help="Address; others than loopback let other machines in, with a token."),
     ] = "127.0.0.1",
-    family: Annotated[str, typer.Option(help="mini, or a fetched one, such as sam2.1.")] = "mini",
+    family: Annotated[str, typer.Option(help="mini, or a fetched family: sam2.1.")] = "mini",
     model: Annotated[
         str | None,
         typer.Option(help="Model to start with; by default the smallest available."),
@@ -36,8 +37,9 @@ def demo(
 
         endpoint = open_endpoint(host, port)
         with closing(endpoint.listener):
-            there = () if heads else models_there(family)  # heads may read another model's tokens
-            print(f"loading {model or next(iter(there), family)}", flush=True)
+            # Heads may read the tokens of another model.
+            installed = () if heads else models_there(family)
+            print(f"loading {model or next(iter(installed), family)}", flush=True)
             page = PageState(model=model, heads=heads or (), family=family)
             print(f"open {endpoint.address}, end with Ctrl-C", flush=True)
             serve(page, endpoint)

@@ -21,38 +21,38 @@ MOST_SIDE_PX: Final = 16_384
 
 MOST_IMAGES: Final = 32
 MOST_BYTES: Final = 2**30
-"""Images that are open at once, and the bytes of their pixels together; beyond, the oldest are
-dropped.
+"""Most images open at once, and most bytes of their pixels; beyond, the images used longest ago are
+closed.
 """
 
 RELOAD_S: Final = 30
-"""How long an image outlives its page, which may only be reloading."""
+"""How long an image stays open after its page was left: the page may only be loading again."""
 
 MOST_ENCODED: Final = 2
-"""Models whose encoding of an image is kept: to go back and forth between two is common."""
+"""Models whose encoding of an image is kept: users go back and forth between two."""
 
 SHOWN_PX: Final = 1024
-"""Longer side of a mask as the page draws it, whatever the size of the image."""
+"""Longer side of a mask as the page draws it, for images of any size."""
 
 
 def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
-    """Pixels of an image of a file's bytes.
+    """Decode the bytes of an image file.
 
     Raises
     ------
     ImageError
-        If the page cannot take it.
+        If the bytes are no image, or one with too many pixels.
     """
     return decode_rgb(data, most_px=MOST_PX, most_side_px=MOST_SIDE_PX)
 
 
 class OpenImage:
-    """An image of a file's bytes, and as models have encoded it.
+    """The image in a file's bytes, with its encodings by models.
 
     Raises
     ------
     ImageError
-        If the page cannot take it.
+        If the bytes are no image, or one with too many pixels.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -63,36 +63,36 @@ class OpenImage:
             max(1, round(SHOWN_PX / longer_px * self.height_px)),
             max(1, round(SHOWN_PX / longer_px * self.width_px)),
         )
-        """Height and width of its masks on the page."""
+        """Height and width of the image's masks on the page."""
         shown = self._rgb
         if longer_px > SHOWN_PX:
             shown = cv2.resize(shown, self.shown_size_px[::-1], interpolation=cv2.INTER_AREA)
         self.picture = png_bytes(np.asarray(shown, np.uint8), compress_level=1)
-        """PNG, no larger than masks are shown."""
+        """The image as PNG, no larger than its masks on the page."""
         self.is_scene = is_demo_scene(self._rgb)
-        """Whether it is drawn like those that the mini models know."""
+        """Whether the image is a drawn scene, which the mini models know."""
         self._encoded: OrderedDict[Sam, UncertainPredictor] = OrderedDict()
 
     @property
     def n_bytes(self) -> int:
-        """Bytes that it takes beside its encodings."""
+        """Bytes of the pixels and of the PNG."""
         return self._rgb.nbytes + len(self.picture)
 
     def predictor_like(self, predictor: UncertainPredictor) -> UncertainPredictor:
-        """A predictor of the same model and heads that has this image before it."""
-        own = self._encoded.pop(predictor.sam, None)
-        if own is None:
-            own = UncertainPredictor(predictor.sam, predictor.heads)
-            own.set_image(self._rgb)  # not copied
-        self._encoded[predictor.sam] = own
+        """A predictor with the same model and heads that has this image set."""
+        encoded = self._encoded.pop(predictor.sam, None)
+        if encoded is None:
+            encoded = UncertainPredictor(predictor.sam, predictor.heads)
+            encoded.set_image(self._rgb)  # not copied
+        self._encoded[predictor.sam] = encoded
         if len(self._encoded) > MOST_ENCODED:
             self._encoded.popitem(last=False)
-        own.heads = predictor.heads  # other heads read the same encoding
-        return own
+        encoded.heads = predictor.heads  # other heads read the same encoding
+        return encoded
 
 
 class OpenImages:
-    """Open images by unguessable names, without which they cannot be seen."""
+    """Open images by names that cannot be guessed: only the page that opened an image sees it."""
 
     def __init__(self) -> None:
         self._images: OrderedDict[str, OpenImage] = OrderedDict()
@@ -102,7 +102,7 @@ class OpenImages:
         return len(self._images)
 
     def add(self, image: OpenImage) -> str:
-        """Keep an image and name it; those used longest ago make room."""
+        """Keep an image and name it; the images that were used longest ago make room."""
         name = secrets.token_urlsafe(24)
         self._images[name] = image
         while len(self._images) > 1 and self._is_too_much():
@@ -110,19 +110,19 @@ class OpenImages:
         return name
 
     def get(self, name: str) -> OpenImage | None:
-        """An image that is open; None if it was dropped or never there."""
+        """The open image of a name; None if it was closed, or if there never was any."""
         if name in self._images:
             self._images.move_to_end(name)
             self._stay(name)
         return self._images.get(name)
 
     def drop(self, name: str) -> None:
-        """Forget an image, if it is there."""
+        """Close an image, if it is open."""
         self._stay(name)
         self._images.pop(name, None)
 
     def leave(self, name: str) -> None:
-        """Forget an image after ``RELOAD_S``, unless it is used before."""
+        """Close an image after ``RELOAD_S``, unless a request for it comes before."""
         self._stay(name)
         self._leaving[name] = get_running_loop().call_later(RELOAD_S, self.drop, name)
 

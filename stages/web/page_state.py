@@ -29,14 +29,14 @@ from storage.images.image_files import png_bytes
 
 @dataclass(frozen=True)
 class HeadChoice:
-    """A file of heads, as the page offers it."""
+    """A file of heads that the page offers."""
 
     path: Path
     file: HeadFile
 
     @property
     def label(self) -> str:
-        """Family that it judges, split that it learned from, and its kind."""
+        """Family that the heads judge, split that they learned from, and their kind."""
         card = self.file.card
         reads = card["tokens"].rpartition("/")[0]
         name = "" if self.path.stem == card["family"] else f" ({self.path.stem})"
@@ -47,9 +47,9 @@ class HeadChoice:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Models that it can judge here: of those that it reads, those whose weights are there."""
-        there = models_there(self.file.card["family"])
-        return tuple(model for model in self.file.readers if model in there)
+        """Models whose tokens the heads read and whose weights are installed."""
+        installed = models_there(self.file.card["family"])
+        return tuple(model for model in self.file.readers if model in installed)
 
 
 class Models:
@@ -90,24 +90,24 @@ class Models:
 
     def _loaded(self, choice: HeadChoice, model: str) -> UncertainPredictor:
         family = choice.file.card["family"]
-        found = load_chosen(choose_model(family, model, choice.path))
+        loaded = load_chosen(choose_model(family, model, choice.path))
         # Head sets share a model, and with it the encoding of an image.
-        sam = self._sams.setdefault((family, model, found.sam.precision), found.sam)
-        return UncertainPredictor(sam, found.heads)
+        sam = self._sams.setdefault((family, model, loaded.sam.precision), loaded.sam)
+        return UncertainPredictor(sam, loaded.heads)
 
 
 def offered_heads(files: Sequence[Path], family: str) -> list[Path]:
-    """Files of heads that were given, then those of the family.
+    """Files of heads: the caller's, then the family's own.
 
     Raises
     ------
     WeightsError
-        If the family has no weights here, or neither it nor the caller has heads.
+        If the family has no weights here, or neither the family nor the caller has heads.
     """
-    own, missing = family_heads(family), {}
+    installed, missing = family_heads(family), {}
     if not models_there(family):
         missing["weights"] = f"usam checkpoints fetch {family} --model {models_of(family)[0]}"
-    if not files and not own.is_file():
+    if not files and not installed.is_file():
         is_published = family in published_families()
         missing["heads"] = f"usam heads fetch {family}" if is_published else export_command(family)
     if missing:
@@ -115,14 +115,14 @@ def offered_heads(files: Sequence[Path], family: str) -> list[Path]:
             f"the page must have {' and '.join(missing)} of {family}, got none: run "
             f"{' && '.join(missing.values())}"
         )
-    return [*files, *([own] if own.is_file() else [])]
+    return [*files, *([installed] if installed.is_file() else [])]
 
 
 T = TypeVar("T")
 
 
 class JobQueue:
-    """Jobs that run one after the other, in a thread of their own."""
+    """Runs jobs one after the other, in a thread of its own."""
 
     def __init__(self, name: str) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
@@ -132,18 +132,18 @@ class JobQueue:
         return len(self._jobs)
 
     async def run(self, job: Callable[[], T]) -> T:
-        """What a job returns, once its turn has come.
+        """Run a job when its turn has come, and return its result.
 
-        Cancelled while it waits, the job never runs; while it runs, its result is dropped.
+        A job that is cancelled while it waits never runs; the result of a running one is dropped.
         """
         future = self._thread.submit(job)
         self._jobs.add(future)
-        # Called at once if the job is done already.
+        # The callback runs at once if the job is done already.
         future.add_done_callback(self._jobs.discard)
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Drop the jobs that wait; the one that runs comes to its end."""
+        """Drop the jobs that wait, and let the running job end."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
 
@@ -153,7 +153,7 @@ SCENES_FILE: Final = Path(__file__).with_name("scenes.csv")
 
 @dataclass(frozen=True)
 class Scene:
-    """A validation scene, which neither models nor heads have learned, and a click in it."""
+    """A validation scene, from which neither models nor heads learned, and a click in it."""
 
     number: int
     """From 0, in the order of the data set."""
@@ -161,16 +161,16 @@ class Scene:
     y: int
     """Pixel of the click, on an object."""
     advice: str
-    """What ``tiny`` with the heads that ship advises after the click."""
+    """Correction that ``tiny`` with the packaged heads advises after the click."""
 
     @cached_property
     def rgb(self) -> UInt8[np.ndarray, "size size 3"]:
-        """Pixels."""
+        """Pixels of the scene."""
         return draw_scene(scene_seeds(DEMO_SEED, "val", self.number + 1)[-1], DEMO_SIZE_PX).rgb
 
     @cached_property
     def png(self) -> bytes:
-        """The same as a file."""
+        """The scene as PNG."""
         return png_bytes(self.rgb)
 
 
@@ -186,20 +186,19 @@ def read_scenes() -> tuple[Scene, ...]:
 class PageState:
     """Models with their queue, the open images, and scenes to try.
 
-    Files of images are decoded one at a time, which bounds what they hold at once; scenes are not
-    among them.
+    Uploaded files are decoded one at a time, which bounds the memory of decoding.
 
     Raises
     ------
     ParamsError, WeightsError, DataError
-        If the model that is chosen at first cannot be had.
+        If the model that the page starts with cannot be loaded.
     """
 
     def __init__(
         self, *, model: str | None = None, heads: Sequence[Path] = (), family: str = "mini"
     ) -> None:
         self.models = Models(offered_heads(heads, family))
-        # Those that were given, or the family's own.
+        # The first of the caller's heads, or else the family's own.
         self.default_heads = next(iter(self.models.choices))
         first = self.models.choices[self.default_heads]
         self.model = model or next(iter(first.models), first.file.readers[0])
@@ -215,7 +214,7 @@ class PageState:
             queue.close()
 
     def _warm_up(self) -> None:
-        """Load the model and compile what its first answer would wait for."""
+        """Load the model and compile the code that the first answer would wait for."""
         predictor = self.models.predictor(self.default_heads, self.model)
         image = OpenImage(self.scenes[0].png)
         image.predictor_like(predictor).predict_uncertainties([PromptSet([[128, 128]], [1])])

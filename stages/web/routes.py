@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,13 +13,13 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from pipeline.predictor import Uncertainty
+from pipeline.predictor import UncertainPredictor
 from pipeline.predictor.advice import Costs
 from pipeline.prompt_kinds import PromptError
 from stages.predictor.card_entries import gate_words, set_words
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError
-from stages.web import messages, open_images, security, stateless
+from stages.web import downloads, messages, open_images, security, stateless
 from stages.web.page_state import HeadChoice, PageState
 from storage.errors import DataError, ImageError, WeightsError
 from storage.head_files.head_file import SHIPPED_FAMILY
@@ -37,8 +38,6 @@ STATUS: Final = {
 }
 """HTTP status by error; 499 is for clients that have left."""
 
-T = TypeVar("T")
-
 router: Final = APIRouter(prefix="/api", include_in_schema=False)
 
 
@@ -48,7 +47,7 @@ def _page(request: Request) -> PageState:
 
 @router.get("/options")
 async def options(request: Request) -> dict[str, Any]:
-    """What there is to choose, and the limits."""
+    """Models, heads and scenes to choose from, and limits."""
     page = _page(request)
     choices = page.models.choices
     return {
@@ -56,7 +55,7 @@ async def options(request: Request) -> dict[str, Any]:
         "heads": [_head_values(name, choice) for name, choice in choices.items()],
         "scenes": [{"x": scene.x, "y": scene.y} for scene in page.scenes],
         "most_bytes": open_images.MOST_UPLOAD_BYTES,
-        "most_px": open_images.MOST_PX,
+        "most_objects": downloads.MOST_OBJECTS,
         "costs": vars(Costs()),
     }
 
@@ -73,7 +72,7 @@ def _head_values(name: str, choice: HeadChoice) -> dict[str, Any]:
 
 @router.get("/queue")
 async def queue(request: Request) -> dict[str, int]:
-    """How many requests wait for the model, with the one that it is at."""
+    """Number of requests to the model that wait or run."""
     return {"length": len(_page(request).queue)}
 
 
@@ -89,17 +88,19 @@ async def open_image(
 ) -> dict[str, Any]:
     """Open the image in the body, or a scene, and encode it for a model."""
     page = _page(request)
-    data = await messages.read_body(request, most_bytes=open_images.MOST_UPLOAD_BYTES, what="image")
+    body = await messages.read_body(
+        request, most_bytes=open_images.MOST_UPLOAD_BYTES, subject="image"
+    )
 
-    async def opened() -> open_images.OpenImage:
+    async def encoded() -> open_images.OpenImage:
         if scene is None:
-            image = await page.decoder.run(lambda: open_images.OpenImage(data))
+            image = await page.decoder.run(lambda: open_images.OpenImage(body))
         else:
             image = await asyncio.to_thread(open_images.OpenImage, _scene_png(page, scene))
         await page.queue.run(lambda: image.predictor_like(page.models.predictor(heads, model)))
         return image
 
-    image = await messages.while_connected(request, opened())
+    image = await messages.while_connected(request, encoded())
     return {
         "image": page.images.add(image),
         "height_px": image.height_px,
@@ -116,42 +117,80 @@ async def picture(request: Request, name: str) -> Response:
 
 
 @router.delete("/images/{name}")
-async def close_image(request: Request, name: str, *, left: bool = False) -> None:
-    """Forget an image; one that was left, unless the page that shows it is loaded again."""
-    opened = _page(request).images
-    if left:
-        opened.leave(name)
+async def close_image(request: Request, name: str, *, may_return: bool = False) -> None:
+    """Close an image; with ``may_return``, only if its page is not loaded again soon."""
+    images = _page(request).images
+    if may_return:
+        images.leave(name)
     else:
-        opened.drop(name)
+        images.drop(name)
 
 
 @router.post("/images/{name}/answer")
 async def answer(request: Request, name: str) -> dict[str, Any]:
-    """Three proposals for a prompt, and how far to trust them."""
+    """Three proposals for a prompt about one object, and how far to trust them."""
+    page, image = _page(request), _image(request, name)
+    body = await messages.read_body(
+        request, most_bytes=messages.MOST_QUESTION_BYTES, subject="question"
+    )
+    prompt = messages.parse_request(messages.PromptRequest, body)
 
-    def values(found: Uncertainty, prompt: messages.PromptRequest) -> dict[str, Any]:
-        card = _page(request).models.choices[prompt.heads].file.card
-        promised = {
+    def job() -> dict[str, Any]:
+        predictor = _predictor(page, image, prompt.heads, prompt.model)
+        (uncertainty,) = predictor.predict_uncertainties(
+            [prompt.prompt_set], costs=prompt.costs, mask_size_px=image.shown_size_px
+        )
+        card = page.models.choices[prompt.heads].file.card
+        return {
+            **messages.uncertainty_response(uncertainty),
             "gate": gate_words(card, prompt.model),
-            "set": set_words(card, prompt.model, found.mask_set),
+            "set": set_words(card, prompt.model, uncertainty.mask_set),
         }
-        return {**messages.uncertainty_response(found), **promised}
 
-    return await _respond(request, name, values, shown=True)
+    return await messages.while_connected(request, page.queue.run(job))
 
 
 @router.post("/images/{name}/coco")
 async def coco(request: Request, name: str) -> Response:
-    """A proposal as a COCO file."""
-    text = await _respond(request, name, messages.coco_file)
+    """The masks of all objects as a COCO file."""
+    download, annotations = await _annotations(request, name)
+    text = downloads.coco_file(annotations, download.file_name)
     return Response(text, media_type="application/json")
 
 
-@router.post("/images/{name}/mask")
-async def mask(request: Request, name: str) -> Response:
-    """A proposal as PNG, 255 inside."""
-    png = await _respond(request, name, messages.mask_png)
-    return Response(png, media_type="image/png")
+@router.post("/images/{name}/masks")
+async def masks(request: Request, name: str) -> Response:
+    """The masks of all objects as a ZIP of PNGs and a COCO file."""
+    download, annotations = await _annotations(request, name)
+    archive = await asyncio.to_thread(downloads.mask_archive, annotations, download.file_name)
+    return Response(archive, media_type="application/zip")
+
+
+async def _annotations(
+    request: Request, name: str
+) -> tuple[downloads.DownloadRequest, list[downloads.Annotation]]:
+    """The request for a download, and the masks of its objects."""
+    page, image = _page(request), _image(request, name)
+    body = await messages.read_body(
+        request, most_bytes=downloads.MOST_REQUEST_BYTES, subject="question"
+    )
+    download = messages.parse_request(downloads.DownloadRequest, body)
+
+    def job(prompted: downloads.ObjectPrompt) -> downloads.Annotation:
+        predictor = _predictor(page, image, download.heads, download.model)
+        return downloads.annotation_of(predictor, prompted, download.costs)
+
+    async def annotations() -> list[downloads.Annotation]:
+        # A job for each object: requests of others get their turn in between.
+        return [await page.queue.run(partial(job, prompted)) for prompted in download.objects]
+
+    return download, await messages.while_connected(request, annotations())
+
+
+def _predictor(
+    page: PageState, image: open_images.OpenImage, heads: str, model: str
+) -> UncertainPredictor:
+    return image.predictor_like(page.models.predictor(heads, model))
 
 
 def _scene_png(page: PageState, number: int) -> bytes:
@@ -169,44 +208,13 @@ def _image(request: Request, name: str) -> open_images.OpenImage:
     return image
 
 
-async def _respond(
-    request: Request,
-    name: str,
-    respond: Callable[[Uncertainty, messages.PromptRequest], T],
-    *,
-    shown: bool = False,
-) -> T:
-    """What is made of the predictor's answer to the prompt in the body.
-
-    Parameters
-    ----------
-    shown
-        Whether masks are of the size that the page shows them in, or of the image's.
-    """
-    page, image = _page(request), _image(request, name)
-    most_bytes = messages.MOST_QUESTION_BYTES
-    body = await messages.read_body(request, most_bytes=most_bytes, what="question")
-    prompt = messages.parse_request(messages.PromptRequest, body)
-
-    def job() -> T:
-        prompt_set = messages.prompt_of(prompt)
-        predictor = image.predictor_like(page.models.predictor(prompt.heads, prompt.model))
-        size_px = image.shown_size_px if shown else None
-        (found,) = predictor.predict_uncertainties(
-            [prompt_set], costs=prompt.costs, mask_size_px=size_px
-        )
-        return respond(found, prompt)
-
-    return await messages.while_connected(request, page.queue.run(job))
-
-
 def web_app(page: PageState, *, token: str | None = None) -> security.AccessControl:
     """The application, which ends the page's queues when it is shut down.
 
     Parameters
     ----------
     token
-        What requests must carry; without one, only this machine may send any.
+        Token that requests must carry; None lets requests of this machine in, and no others.
     """
 
     @asynccontextmanager
@@ -214,8 +222,8 @@ def web_app(page: PageState, *, token: str | None = None) -> security.AccessCont
         yield
         page.close()
 
-    # FastAPI's own pages would load scripts from elsewhere, and it reports to where the environment
-    # says.
+    # FastAPI's own pages would load scripts from other machines, and its telemetry would report to
+    # the address that the environment names.
     app = FastAPI(
         openapi_url=stateless.SCHEMA,
         docs_url=None,
@@ -237,7 +245,7 @@ def web_app(page: PageState, *, token: str | None = None) -> security.AccessCont
 
 
 def _add_file(app: FastAPI, path: Path) -> None:
-    """Serve a file of the page, read once: no requested path is ever opened."""
+    """Serve a file of the page from memory: no path of a request is ever opened."""
     content, media_type = path.read_bytes(), TYPES[path.suffix]
 
     async def file() -> Response:
@@ -256,7 +264,7 @@ def _error_handler(status: int) -> Callable[[Request, Exception], Awaitable[Resp
 
 async def _validation_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]  # the first part of its place is which part of the request
+    first = error.errors()[0]  # the first part of `loc` is the place in the request: query, path
     return JSONResponse({"error": messages.fault_line(first["loc"][1:], first["msg"])}, 400)
 
 

@@ -1,4 +1,4 @@
-"""Decides which requests are answered: the page's own, on this machine or with the token."""
+"""Decides which requests are answered: the page's own, from this machine or with the token."""
 
 import secrets
 from collections.abc import MutableMapping
@@ -28,12 +28,12 @@ HEADERS: Final = {
 
 
 Refusal = tuple[int, str]
-"""Status of the answer to a request that is refused, and why."""
+"""HTTP status and reason of a refused request."""
 
 
 @dataclass(frozen=True)
 class AccessControl:
-    """An ASGI application that lets only some requests through to another."""
+    """An ASGI application that passes only permitted requests on to another."""
 
     app: ASGIApp
     token: str | None
@@ -60,7 +60,7 @@ class AccessControl:
 
 
 def refusal_of(scope: MutableMapping[str, Any], token: str | None) -> Refusal | None:
-    """Why a request must not be answered; None if it may.
+    """The refusal of a request; None if it may be answered.
 
     Notes
     -----
@@ -72,12 +72,12 @@ def refusal_of(scope: MutableMapping[str, Any], token: str | None) -> Refusal | 
     host = headers.get("host", "")
     if token is None and not _is_loopback(host):
         return 421, f"host must be localhost or a loopback address, got {shown(host)}"
-    origin = headers.get("origin")  # other programs than browsers give none
+    origin = headers.get("origin")  # only browsers send it
     if origin is not None and origin.partition("://")[2] != host:
         return 403, "requests must come from the page itself, got one from another site"
     if token is not None and scope["path"].startswith(API):
-        given = headers.get("authorization", "").removeprefix("Bearer ")
-        if not secrets.compare_digest(given.encode(), token.encode()):
+        sent_token = headers.get("authorization", "").removeprefix("Bearer ")
+        if not secrets.compare_digest(sent_token.encode(), token.encode()):
             return 401, "requests must carry the token: open the address with its #token"
     return None
 
@@ -91,7 +91,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def is_loopback_address(name: str) -> bool:
-    """Whether a name is an address of this machine that no other can reach."""
+    """Whether a name is a loopback address, which no other machine can reach."""
     try:
         return ip_address(name).is_loopback
     except ValueError:

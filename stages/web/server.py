@@ -19,16 +19,16 @@ from stages.web.security import is_loopback_address
 from storage.errors import shown
 
 HEAD_S = 20
-"""How long the head of a request may take, or a new connection be silent."""
+"""How long the head of a request may take, and how long a new connection may be silent."""
 
 SHUTDOWN_S = 2
-"""How long answers under way may take when the server is told to stop."""
+"""How long answers may still take after the server was told to stop."""
 
 
 class Connection(H11Protocol):
-    """A connection that is closed where the head of a request does not come in time.
+    """A connection that is closed if the head of a request does not come in time.
 
-    uvicorn itself closes one that is silent after an answer, and no other.
+    uvicorn itself only closes connections that are silent after an answer.
     """
 
     _limit: asyncio.TimerHandle | None = None
@@ -39,12 +39,12 @@ class Connection(H11Protocol):
         self._hold_to_limit()
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come, and go on waiting if that is not yet a head."""
+        """Take received bytes, and go on waiting while the head is not complete."""
         super().data_received(data)
         self._hold_to_limit()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
+        """End the wait for a head."""
         self._forget_limit()
         super().connection_lost(exc)
 
@@ -62,20 +62,20 @@ class Connection(H11Protocol):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a page is served."""
+    """A socket on which the page is served, and the token of its requests."""
 
     listener: socket.socket
     token: str | None
-    """None where only this machine can reach it."""
+    """None if only this machine can reach the socket."""
 
     @property
     def address(self) -> str:
-        """What to open in a browser."""
+        """Address to open in a browser."""
         host, port = self.listener.getsockname()[:2]
         if self.token is None:
             return f"http://{_in_address(host)}:{port}/"
         name = socket.gethostname() if ip_address(host).is_unspecified else host
-        # What follows # is not sent to servers, so the token appears in no log.
+        # Browsers do not send the part behind #, so the token appears in no log.
         return f"http://{_in_address(name)}:{port}/#token={self.token}"
 
 
@@ -84,18 +84,18 @@ def _in_address(host: str) -> str:
 
 
 def open_endpoint(host: str, port: int) -> Endpoint:
-    """Take a port; 0 takes any that is free.
+    """Take a port; 0 takes any free port.
 
     Raises
     ------
     ParamsError
         If the host has no address.
     OSError
-        If that is not this machine's, or the port is in use.
+        If the address is not this machine's, or the port is in use.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (OSError, UnicodeError) as error:  # the latter for a label that is empty or too long
+    except (OSError, UnicodeError) as error:  # UnicodeError: a label is empty or too long
         raise ParamsError(
             f"host must be a name or an address of this machine, got {shown(host)}"
         ) from error
@@ -109,13 +109,13 @@ def open_endpoint(host: str, port: int) -> Endpoint:
 
 
 def serve(page: PageState, endpoint: Endpoint) -> None:
-    """Answer until Ctrl-C or SIGTERM, which uvicorn passes on after the last answer."""
+    """Answer requests until Ctrl-C or SIGTERM, which uvicorn passes on after the last answer."""
     with stoppable("no image is kept"):
         server_of(page, endpoint).run(sockets=[endpoint.listener])
 
 
 def server_of(page: PageState, endpoint: Endpoint) -> uvicorn.Server:
-    """A server that writes nothing but its errors."""
+    """A server that logs errors only."""
     config = uvicorn.Config(
         web_app(page, token=endpoint.token),
         http=Connection,

@@ -1,4 +1,4 @@
-"""``/api/predict``: an image and a prompt in, a mask with its uncertainty out; nothing is kept."""
+"""``/api/predict``: an image and a prompt in, a mask with its uncertainty out; no image is kept."""
 
 import base64
 from functools import partial
@@ -19,12 +19,12 @@ from stages.web.page_state import PageState
 from storage.outputs.coco_results import attributes_of
 
 MOST_BYTES: Final = open_images.MOST_UPLOAD_BYTES * 4 // 3 + messages.MOST_QUESTION_BYTES
-"""Of a body: base64 has four characters for three bytes."""
+"""Most bytes of a body: base64 has four characters for three bytes."""
 
 SCHEMA: Final = "/openapi.json"
 
 
-class PredictRequest(messages.Prompt):
+class PredictRequest(messages.PricedPrompt):
     """An image and a prompt about one object in it."""
 
     image: Annotated[
@@ -34,9 +34,9 @@ class PredictRequest(messages.Prompt):
     ]
     """The bytes of a file, in base64: JPEG, PNG, WebP, GIF, BMP or TIFF."""
     model: str | None = None
-    """By default, that with which the page starts."""
+    """By default, the model that the page starts with."""
     heads: str | None = None
-    """By default, the first that the page offers."""
+    """By default, the first heads that the page offers."""
 
 
 class PredictResponse(BaseModel):
@@ -53,15 +53,15 @@ class PredictResponse(BaseModel):
     area: int
     """In pixels."""
     score: float
-    """IoU that is expected of the mask."""
+    """Expected IoU of the mask."""
     attributes: dict[str, float]
     """Numbers to sort by."""
     uncertainty: dict[str, Any]
-    """All that is said of the mask."""
+    """All values of the mask and of its prompt."""
 
 
 class Refusal(BaseModel):
-    """Why there is no answer."""
+    """Why a request has no answer."""
 
     error: str
 
@@ -83,37 +83,39 @@ router: Final = APIRouter(prefix="/api")
     },
 )
 async def predict(request: Request) -> PredictResponse:
-    """Segment one object of an image, and say how wrong the mask may be; nothing is kept."""
+    """Segment one object of an image, and say how wrong the mask may be; no image is kept."""
     page = cast("PageState", request.app.state.page)
-    body = await messages.read_body(request, most_bytes=MOST_BYTES, what="question")
+    body = await messages.read_body(request, most_bytes=MOST_BYTES, subject="question")
 
     async def answered() -> PredictResponse:
-        asked, rgb = await page.decoder.run(lambda: _parsed(body))
-        return await page.queue.run(lambda: _answer(page, asked, rgb))
+        question, rgb = await page.decoder.run(lambda: _parsed(body))
+        return await page.queue.run(lambda: _answer(page, question, rgb))
 
     return await messages.while_connected(request, answered())
 
 
 def _parsed(body: bytes) -> tuple[PredictRequest, UInt8[np.ndarray, "h w 3"]]:
-    asked = messages.parse_request(PredictRequest, body, f"{SCHEMA} has it")
-    if len(asked.image) > open_images.MOST_UPLOAD_BYTES:
+    question = messages.parse_request(PredictRequest, body, f"{SCHEMA} has it")
+    if len(question.image) > open_images.MOST_UPLOAD_BYTES:
         raise messages.too_long("image", open_images.MOST_UPLOAD_BYTES)
-    return asked, open_images.decode(asked.image)
+    return question, open_images.decode(question.image)
 
 
 def _answer(
-    page: PageState, asked: PredictRequest, rgb: UInt8[np.ndarray, "h w 3"]
+    page: PageState, question: PredictRequest, rgb: UInt8[np.ndarray, "h w 3"]
 ) -> PredictResponse:
-    loaded = page.models.predictor(asked.heads or page.default_heads, asked.model or page.model)
+    loaded = page.models.predictor(
+        question.heads or page.default_heads, question.model or page.model
+    )
     predictor = UncertainPredictor(loaded.sam, loaded.heads)
     predictor.set_image(rgb)
-    prompts = [messages.prompt_of(asked)]
-    (found,) = predictor.predict_uncertainties(prompts, costs=asked.costs)
-    return _response(found)
+    (uncertainty,) = predictor.predict_uncertainties([question.prompt_set], costs=question.costs)
+    return _response(uncertainty)
 
 
-def _response(found: Uncertainty) -> PredictResponse:
-    mask, result = found.masks[found.selected], mask_result(found, found.selected)
+def _response(uncertainty: Uncertainty) -> PredictResponse:
+    k = uncertainty.selected
+    mask, result = uncertainty.masks[k], mask_result(uncertainty, k)
     return PredictResponse(
         **result,
         attributes=attributes_of(result["uncertainty"]),
@@ -124,13 +126,13 @@ def _response(found: Uncertainty) -> PredictResponse:
 
 
 def schema(app: FastAPI) -> dict[str, Any]:
-    """What other programs may ask of an application, as OpenAPI has it.
+    """The description of ``/api/predict`` for other programs, in OpenAPI.
 
-    The body of a question is described here: FastAPI would read it whole, however long it is.
+    The body of a question is described here: for a description of its own, FastAPI would read every
+    body whole, however long it is.
     """
     content = get_openapi(title="usam demo", version=version("usam-cache"), routes=app.routes)
     form = PredictRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-    parts = form.pop("$defs")
-    content["components"]["schemas"] |= {**parts, "PredictRequest": form}
+    content["components"]["schemas"] |= {**form.pop("$defs"), "PredictRequest": form}
     content["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     return content

@@ -1,8 +1,9 @@
-// The image with its masks, prompts and cursor on a canvas.
+// What the editor's canvas shows: the image, masks, entropy, prompts, numbers, and the cursor.
 
-const TINT = 0.3; // of the mask's colour inside it
+const TINT = 0.3; // of a mask's colour inside it
+const SHADE = 0.25; // on what is not in the active mask
+const THUMBNAIL_SHADE = 0.6;
 
-const MASK = "rgb(34 197 94)";
 const OBJECT = "rgb(239 68 68)";
 const BACKGROUND = "rgb(15 23 42)";
 const BOX = "rgb(37 99 235)";
@@ -10,43 +11,117 @@ const BOX = "rgb(37 99 235)";
 // Inferno, at equal steps from 0 to 1 bit.
 const HEAT = [[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]];
 
-export async function bitmapOf(base64) {
+async function bitmapOf(base64) {
   const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
   return createImageBitmap(new Blob([bytes], { type: "image/png" }));
 }
 
-function layer(width, height) {
+function layer({ width, height }) {
   const canvas = document.createElement("canvas");
   canvas.width = width;
   canvas.height = height;
   return [canvas, canvas.getContext("2d")];
 }
 
-// The mask in its colour, a ring around it, and a shade on all else.
-export function maskLayers(bitmap, thick) {
-  const { width, height } = bitmap;
-  const [inside, fill] = layer(width, height);
-  fill.drawImage(bitmap, 0, 0);
-  fill.globalCompositeOperation = "source-in";
-  fill.fillStyle = MASK;
-  fill.fillRect(0, 0, width, height);
-  const [outside, shade] = layer(width, height);
-  shade.fillRect(0, 0, width, height);
-  shade.globalCompositeOperation = "destination-out";
-  shade.drawImage(bitmap, 0, 0);
-  const [ring, draw] = layer(width, height);
-  for (let turn = 0; turn < 16; turn += 1) {
-    const angle = (turn * Math.PI) / 8;
-    draw.drawImage(inside, thick * Math.cos(angle), thick * Math.sin(angle));
+// A mask and what is drawn of it, each made when it is first needed.
+class Mask {
+  #shape;
+  #outside;
+  #pixels;
+
+  constructor(source, colour) {
+    this.source = source;
+    this.colour = colour;
+    this.width = source.width;
+    this.height = source.height;
   }
-  draw.globalCompositeOperation = "destination-out";
-  draw.drawImage(inside, 0, 0);
-  return { inside, ring, outside };
+
+  // The mask in its colour, and a ring around it.
+  get shape() {
+    this.#shape ??= this.#outlined();
+    return this.#shape;
+  }
+
+  #outlined() {
+    const [inside, fill] = layer(this);
+    fill.drawImage(this.source, 0, 0);
+    fill.globalCompositeOperation = "source-in";
+    fill.fillStyle = this.colour;
+    fill.fillRect(0, 0, this.width, this.height);
+    const [canvas, draw] = layer(this);
+    const thick = Math.max(this.width, this.height) / 256;
+    for (let turn = 0; turn < 16; turn += 1) {
+      const angle = (turn * Math.PI) / 8;
+      draw.drawImage(inside, thick * Math.cos(angle), thick * Math.sin(angle));
+    }
+    draw.globalCompositeOperation = "destination-out";
+    draw.drawImage(inside, 0, 0);
+    draw.globalCompositeOperation = "source-over";
+    draw.globalAlpha = TINT;
+    draw.drawImage(inside, 0, 0);
+    return canvas;
+  }
+
+  // A shade on all that is not in the mask.
+  get outside() {
+    if (!this.#outside) {
+      const [canvas, draw] = layer(this);
+      draw.fillRect(0, 0, this.width, this.height);
+      draw.globalCompositeOperation = "destination-out";
+      draw.drawImage(this.source, 0, 0);
+      this.#outside = canvas;
+    }
+    return this.#outside;
+  }
+
+  // 1 inside, 0 outside.
+  get pixels() {
+    if (!this.#pixels) {
+      const [, draw] = layer(this);
+      draw.drawImage(this.source, 0, 0);
+      const { data } = draw.getImageData(0, 0, this.width, this.height);
+      this.#pixels = new Uint8Array(data.length / 4);
+      for (let i = 0; i < this.#pixels.length; i += 1) this.#pixels[i] = data[4 * i + 3] > 0;
+    }
+    return this.#pixels;
+  }
+
+  has({ x, y }) {
+    return Boolean(this.pixels[Math.floor(y) * this.width + Math.floor(x)]);
+  }
+
+  scaled(width, height) {
+    const [canvas, draw] = layer({ width, height });
+    draw.drawImage(this.source, 0, 0, width, height);
+    return new Mask(canvas, this.colour);
+  }
+
+  // Share of the mask that lies in a box.
+  shareIn([left, top, right, bottom]) {
+    let [n, nInside] = [0, 0];
+    this.pixels.forEach((isInside, i) => {
+      if (!isInside) return;
+      const [x, y] = [i % this.width, Math.floor(i / this.width)];
+      n += 1;
+      nInside += x >= left && x < right && y >= top && y < bottom;
+    });
+    return n && nInside / n;
+  }
+
+  // Its highest pixel, beside which its number stands.
+  get top() {
+    const first = this.pixels.indexOf(1);
+    return first < 0 ? null : { x: first % this.width, y: Math.floor(first / this.width) };
+  }
 }
 
-export function heatLayer(bitmap) {
-  const [canvas, draw] = layer(bitmap.width, bitmap.height);
+export const maskOf = async (base64, colour) => new Mask(await bitmapOf(base64), colour);
+
+export async function heatLayer(base64) {
+  const bitmap = await bitmapOf(base64);
+  const [canvas, draw] = layer(bitmap);
   draw.drawImage(bitmap, 0, 0);
+  bitmap.close();
   const pixels = draw.getImageData(0, 0, canvas.width, canvas.height);
   for (let i = 0; i < pixels.data.length; i += 4) {
     const bits = pixels.data[i] / 255;
@@ -61,21 +136,23 @@ export function heatLayer(bitmap) {
   return canvas;
 }
 
+function whole(draw, drawn) {
+  draw.drawImage(drawn, 0, 0, draw.canvas.width, draw.canvas.height);
+}
+
 export function drawPicture(draw, picture) {
   draw.globalAlpha = 1;
   draw.globalCompositeOperation = "source-over";
   draw.imageSmoothingQuality = "high";
-  draw.drawImage(picture, 0, 0, draw.canvas.width, draw.canvas.height);
+  whole(draw, picture);
 }
 
-export function drawMask(draw, { inside, ring, outside }, shade) {
-  const { width, height } = draw.canvas;
+export const drawMask = (draw, mask) => whole(draw, mask.shape);
+
+export function drawShade(draw, mask, shade = SHADE) {
   draw.globalAlpha = shade;
-  draw.drawImage(outside, 0, 0, width, height);
-  draw.globalAlpha = TINT;
-  draw.drawImage(inside, 0, 0, width, height);
+  whole(draw, mask.outside);
   draw.globalAlpha = 1;
-  draw.drawImage(ring, 0, 0, width, height);
 }
 
 export function drawHeat(draw, heat) {
@@ -86,7 +163,19 @@ export function drawHeat(draw, heat) {
   draw.globalCompositeOperation = "source-over";
   draw.fillStyle = "rgb(0 0 0 / 50%)";
   draw.fillRect(0, 0, width, height);
-  draw.drawImage(heat, 0, 0, width, height);
+  whole(draw, heat);
+}
+
+// A small canvas with the image and a mask on it.
+export function thumbnail(picture, mask, longer_px) {
+  const scale = longer_px / Math.max(mask.width, mask.height);
+  const [width, height] = [mask.width, mask.height].map((side) => Math.max(1, Math.round(scale * side)));
+  const [canvas, draw] = layer({ width, height });
+  const small = mask.scaled(width, height);
+  drawPicture(draw, picture);
+  drawShade(draw, small, THUMBNAIL_SHADE);
+  drawMask(draw, small);
+  return canvas;
 }
 
 // Prompts are in pixels of the image: `scale` canvas pixels each; `dot` is the radius of a click.
@@ -118,6 +207,24 @@ export function drawPrompts(draw, { clicks, box }, scale, dot) {
     }
     draw.stroke();
   }
+}
+
+// The number of an object above its mask, on a disc of the mask's colour.
+export function drawNumber(draw, number, colour, { x, y }, dot) {
+  const radius = dot * 1.15;
+  const [left, top] = [Math.max(x, radius), Math.max(y - radius, radius)];
+  draw.beginPath();
+  draw.arc(left, top, radius, 0, 2 * Math.PI);
+  draw.fillStyle = colour;
+  draw.fill();
+  draw.strokeStyle = "white";
+  draw.lineWidth = dot * 0.2;
+  draw.stroke();
+  draw.fillStyle = "black";
+  draw.font = `600 ${radius * 1.3}px system-ui, sans-serif`;
+  draw.textAlign = "center";
+  draw.textBaseline = "middle";
+  draw.fillText(number, left, top);
 }
 
 export function drawCursor(draw, { x, y }, scale, dot) {

@@ -1,4 +1,6 @@
-// What is said of a prompt: advice, proposals, bars.
+// What is said of the active object: advice, proposals, gains.
+
+import { element } from "./editor.js";
 
 const SOURCES = {
   model: ["Model", "large, not tiny"],
@@ -16,18 +18,19 @@ const signed = (gain) => {
   return `${gain < 0 && Number(digits) ? "−" : "+"}${digits}`;
 };
 
+export const modelWords = (name) => name.replace("_", " ");
+
+// Where the heads cannot judge an image, every number of theirs is marked.
+const doubt = ({ advice }) => (advice.correction === "none" ? "?" : "");
+
+export const shownIou = (answer, k) => answer.proposals[k].expected_iou.own.toFixed(2) + doubt(answer);
+
 // Models that the heads know, from small to large: one alone has no larger one.
 export function knowModels(known) {
-  const [smallest, largest] = [known[0], known.at(-1)].map((name) => name.replace("_", " "));
+  const [smallest, largest] = [known[0], known.at(-1)].map(modelWords);
   SOURCES.model[1] = `${largest}, not ${smallest}`;
-  byId("asking").textContent = largest;
+  byId("asking").textContent = `Asking “${largest}”`;
   byId("asking").parentElement.hidden = known.length < 2;
-}
-
-export function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
 }
 
 const inputOf = (name) => byId(`cost-${name}`);
@@ -47,26 +50,38 @@ export function offerCosts(usual, changed) {
   }
 }
 
-function because({ selected, advice, alternative, proposals }) {
-  const own = proposals[selected].expected_iou.own.toFixed(2);
-  const then = advice.expected_iou.toFixed(2);
-  const of = `Proposal ${selected} has the highest SamScore; its expected IoU is ${own}`;
+function because(answer) {
+  const { selected, advice, alternative } = answer;
+  const after = advice.expected_iou.toFixed(2);
+  const of = `Proposal ${selected} has the highest SamScore; its expected IoU is ${shownIou(answer, selected)}`;
   if (advice.correction === "none") return `${of}, but the heads cannot judge this image.`;
   if (advice.correction === "keep") return `${of}. No correction is expected to gain more than it costs.`;
-  if (advice.correction === "task") return `${of}. Proposal ${alternative} has ${then}.`;
-  return `${of}. After it, ${then} is expected.`;
+  if (advice.correction === "task") return `${of}. Proposal ${alternative} has ${after}.`;
+  return `${of}. After it, ${after} is expected.`;
 }
 
-export function showAdvice(found) {
-  const words = byId("words");
-  const { advice } = found;
-  words.textContent = `${advice.words[0].toUpperCase()}${advice.words.slice(1)}.`;
-  words.classList.toggle("keep", advice.correction === "keep");
+const sentence = (words) => `${words[0].toUpperCase()}${words.slice(1)}.`;
+
+function titled(number, isOneOfSeveral) {
+  byId("advice-title").textContent = isOneOfSeveral ? `Advice on object ${number}` : "Advice";
+}
+
+export function showAnswer(answer, chosen, editor) {
+  titled(editor.active.number, editor.objects.length > 1);
+  showAdvice(answer);
+  showProposals(answer, chosen, editor);
+  showChosen(answer, chosen);
+}
+
+function showAdvice(answer) {
+  const { advice, caution } = answer;
+  byId("words").textContent = sentence(advice.words);
+  byId("words").classList.toggle("keep", advice.correction === "keep");
   const gate = { true: " The heads' gate keeps it.", false: " The heads' gate does not keep it." };
-  const promise = found.is_kept === null ? "" : `${gate[found.is_kept]} ${found.gate}`;
-  byId("because").textContent = [because(found) + promise, found.set].filter(Boolean).join(" ");
-  byId("caution").textContent = found.caution && `${found.caution[0].toUpperCase()}${found.caution.slice(1)}.`;
-  byId("caution").hidden = !found.caution;
+  const promise = answer.is_kept === null ? "" : `${gate[answer.is_kept]} ${answer.gate}`;
+  byId("because").textContent = [because(answer) + promise, answer.set].filter(Boolean).join(" ");
+  byId("caution").textContent = caution && sentence(caution);
+  byId("caution").hidden = !caution;
 }
 
 // `follow` is a button's words and what it does, where the page itself can follow the advice.
@@ -78,7 +93,8 @@ export function showFollow(follow) {
   if (follow) [button.textContent, button.onclick] = follow;
 }
 
-export function showNothing(words) {
+export function showNothing(words, { number, isOneOfSeveral } = {}) {
+  titled(number, isOneOfSeveral);
   byId("words").textContent = words;
   byId("words").classList.remove("keep");
   byId("because").textContent = "";
@@ -86,7 +102,7 @@ export function showNothing(words) {
   byId("which").textContent = "–";
   byId("facts").replaceChildren();
   byId("proposals").replaceChildren(...[0, 1, 2].map(() => emptyProposal()));
-  showBars(null);
+  showGains(null);
   showFollow(null);
 }
 
@@ -95,43 +111,43 @@ function emptyProposal() {
   return element("div", { className: "proposal", ariaHidden: "true" }, canvas, element("b", {}, "–"), element("small", {}, "expected IoU"));
 }
 
-export function showProposals(found, chosen, paint, choose) {
-  const made = found.proposals.map((proposal, k) => {
-    const own = proposal.expected_iou.own.toFixed(2) + (found.advice.correction === "none" ? "?" : "");
+function showProposals(answer, chosen, editor) {
+  const labels = answer.proposals.map((proposal, k) => {
+    const iou = shownIou(answer, k);
     const input = element("input", { type: "radio", name: "proposal", value: k, checked: k === chosen });
-    const mark = k === found.selected ? ", highest SamScore" : "";
-    input.ariaLabel = `Proposal ${k}, expected IoU ${own}, ${(100 * proposal.area).toFixed(0)} % of the image${mark}`;
-    input.addEventListener("change", () => choose(k));
-    const canvas = paint(k);
+    const mark = k === answer.selected ? ", highest SamScore" : "";
+    input.ariaLabel = `Proposal ${k}, expected IoU ${iou}, ${(100 * proposal.area).toFixed(0)} % of the image${mark}`;
+    input.addEventListener("change", () => editor.choose(k));
+    const canvas = editor.thumbnail(k);
     canvas.ariaHidden = "true";
-    const lines = ["expected IoU", `proposal ${k}`, ...(k === found.selected ? ["selected"] : [])];
+    const lines = ["expected IoU", `proposal ${k}`, ...(k === answer.selected ? ["selected"] : [])];
     const under = element("small", {}, ...lines.flatMap((line) => [line, element("br")]));
-    return element("label", { className: "proposal" }, input, canvas, element("b", {}, own), under);
+    return element("label", { className: "proposal" }, input, canvas, element("b", {}, iou), under);
   });
-  byId("proposals").replaceChildren(...made);
+  byId("proposals").replaceChildren(...labels);
 }
 
-export function showChosen(found, chosen) {
-  const proposal = found.proposals[chosen];
+export function showChosen(answer, chosen) {
+  const proposal = answer.proposals[chosen];
   byId("proposals").querySelectorAll("input")[chosen].checked = true;
   byId("which").textContent = chosen;
   const facts = {
     SamScore: proposal.sam_score.toFixed(2),
     H_Std: `${proposal.h_std.toFixed(2)} bits`,
-    H_A: `${found.h_a.toFixed(2)} bits`,
+    H_A: `${answer.h_a.toFixed(2)} bits`,
     area: `${(100 * proposal.area).toFixed(1)} %`,
   };
-  const rows = Object.entries(facts).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
+  const rows = Object.entries(facts).map(([name, words]) => element("div", {}, element("dt", {}, name), element("dd", {}, words)));
   byId("facts").replaceChildren(...rows);
-  showBars(proposal);
+  showGains(proposal, doubt(answer));
 }
 
-function showBars(proposal) {
+function showGains(proposal, mark = "") {
   const hasLarger = !byId("asking").parentElement.hidden;
-  const shown = Object.entries(SOURCES).filter(([source]) => source !== "model" || hasLarger);
-  const rows = shown.flatMap(([source, [name, words]]) => {
-    const gains = proposal ? [proposal.gap[source], proposal.direct_gap[source]] : [null, null];
-    const [gap, direct] = gains.map((gain) => (gain === null ? "–" : signed(gain)));
+  const sources = Object.entries(SOURCES).filter(([source]) => source !== "model" || hasLarger);
+  const rows = sources.flatMap(([source, [name, words]]) => {
+    const gains = [proposal?.gap[source] ?? null, proposal?.direct_gap[source] ?? null];
+    const [gap, direct] = gains.map((gain) => (gain === null ? "–" : signed(gain) + mark));
     const head = element("th", { scope: "row" }, `${name} `, element("span", { className: "muted small" }, words));
     const first = element("td", { className: "numbers" }, element("b", {}, gap));
     const second = element("td", { className: "numbers muted small" }, `Δ* ${direct}`);
@@ -140,9 +156,10 @@ function showBars(proposal) {
       piece.style.width = `${100 * Math.min(Math.max((gain ?? 0) / FULL_BAR, 0), 1)}%`;
       return piece;
     }));
-    const drawn = element("td", { colSpan: 3 }, bar);
-    const below = element("tr", { ariaHidden: "true" }, drawn);
+    const below = element("tr", { ariaHidden: "true" }, element("td", { colSpan: 3 }, bar));
     return [element("tr", {}, head, first, second), below];
   });
   byId("bars").replaceChildren(...rows);
+  byId("bars").classList.toggle("doubtful", Boolean(mark));
+  byId("doubt").hidden = !mark;
 }

@@ -3,17 +3,17 @@
 const KEY = "usam-token";
 
 function takeToken() {
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (given) {
-    sessionStorage.setItem(KEY, given); // for when the page is loaded again
+  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (token) {
+    sessionStorage.setItem(KEY, token); // for when the page is loaded again
     history.replaceState(null, "", location.pathname);
   }
-  return given ?? sessionStorage.getItem(KEY);
+  return token ?? sessionStorage.getItem(KEY);
 }
 
 const token = takeToken();
 
-// Errors tell the server's words: they say what must be otherwise.
+// Errors have the server's words: they say what must be otherwise.
 export async function ask(path, options = {}) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   let response;
@@ -24,40 +24,35 @@ export async function ask(path, options = {}) {
     throw new Error("The server does not answer: is usam demo still running?");
   }
   if (response.ok) return response;
-  const told = await response.json().catch(() => ({}));
-  throw new Error(told.error ?? `The server failed (${response.status}).`);
+  const refusal = await response.json().catch(() => ({}));
+  throw new Error(refusal.error ?? `The server failed (${response.status}).`);
 }
 
 export const askJson = async (path, options) => (await ask(path, options)).json();
 
 const POLL_MS = 400;
 
-// One request at a time: a newer one gives up the one before it, here and in the server's queue.
-export class Turn {
-  #abort = null;
+// Requests that wait for the model, with a look at its queue now and then.
+export class Waiting {
+  #n = 0;
   #tell;
 
   constructor(tell) {
-    this.#tell = tell; // called with the queue; null when it is over
+    this.#tell = tell; // called with the queue; null when nothing is waited for
   }
 
-  async take(path, options = {}) {
-    this.giveUp();
-    const abort = new AbortController();
-    this.#abort = abort;
+  async ask(path, options) {
+    this.#n += 1;
     const polls = new AbortController(); // its own: to abort the request's would cut its answer
     const poll = setInterval(() => this.#look(polls.signal), POLL_MS);
     try {
-      return await ask(path, { ...options, signal: abort.signal });
+      return await ask(path, options);
     } finally {
+      this.#n -= 1;
       clearInterval(poll);
       polls.abort();
-      if (this.#abort === abort) this.#tell(null);
+      if (!this.#n) this.#tell(null);
     }
-  }
-
-  giveUp() {
-    this.#abort?.abort();
   }
 
   async #look(signal) {

@@ -1,10 +1,10 @@
-// What a tab shows, kept while it is loaded again.
+// What a tab shows, kept while the page is loaded again.
 
 const KEY = "usam-page";
 
-export const keep = (shown) => sessionStorage.setItem(KEY, JSON.stringify(shown));
+export const save = (shown) => sessionStorage.setItem(KEY, JSON.stringify(shown));
 
-export function kept() {
+export function saved() {
   const text = sessionStorage.getItem(KEY);
   return text && JSON.parse(text);
 }

@@ -1,8 +1,8 @@
 """The page in a real browser: files, reloads, and others who ask."""
 
-import io
 import json
 import threading
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -60,10 +60,10 @@ def test_an_image_is_dropped_answered_and_downloaded(browser: Browser, address: 
         assert (mask == found.masks[k]).mean() > 0.999  # the click is a fraction of a pixel off
 
         with page.expect_download() as download:
-            page.get_by_role("button", name="Mask as PNG").click()
-        assert download.value.suggested_filename == "my photo-mask.png"
-        picture = np.asarray(Image.open(io.BytesIO(download.value.path().read_bytes())))
-        np.testing.assert_array_equal(picture, 255 * mask)
+            page.get_by_role("button", name="COCO and PNGs").click()
+        assert download.value.suggested_filename == "my photo-masks.zip"
+        with ZipFile(download.value.path()) as archive, archive.open("object-1.png") as file:
+            np.testing.assert_array_equal(np.asarray(Image.open(file)), 255 * mask)
 
 
 def test_a_broken_image_is_refused_and_the_one_before_stays(browser: Browser, address: str) -> None:

@@ -20,6 +20,7 @@ from tests.fixtures.chromium import (
     scene,
     tab,
     two_digits,
+    whose,
 )
 
 pytestmark = pytest.mark.slow
@@ -53,7 +54,7 @@ def test_clicks_and_boxes_give_the_masks_of_the_predictor(browser: Browser, addr
         assert_shows(page, found, found.selected)
 
         page.get_by_role("button", name="Reset").click()
-        expect(page.locator("#words")).to_have_text("Click the object that you want.")
+        expect(page.locator("#words")).to_have_text("Click an object.")
         assert np.abs(drawn_on(page)[::4, ::4].astype(int) - scene(SCENE)).mean() < 8
 
         corners = [(40, 30), (200, 150)]
@@ -136,15 +137,20 @@ def test_everything_works_by_keyboard_and_is_told(browser: Browser, address: str
         page.keyboard.press("x")
         for key in ("ArrowLeft",) * 5 + ("ArrowDown",) * 6:
             page.keyboard.press(key)
-        page.keyboard.press("x")
+        page.keyboard.press("Shift+X")  # about this object, whatever its mask
         answered(page, 4)
         right, bottom = x + 0.03 * 256, y + 6 * 0.03 * 256
         box = [right - 5 * 0.03 * 256, y, right, bottom]
         assert expected_ious(page) == two_digits(predicted([[x, y]], [1], box).expected_iou.own)
 
-        for key in ("ArrowRight",) * 34 + ("Enter",):  # on the right edge, which is no pixel's
+        for key in ("ArrowRight",) * 34:  # to the right edge, which is no pixel's
             page.keyboard.press(key)
+        page.keyboard.press("Enter")
+        expect(whose(page, "New object")).to_be_focused()
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
         answered(page, 5)
+        expect(page.locator("#canvas")).to_be_focused()
         expect(page.get_by_role("alert")).to_be_hidden()
 
         while page.evaluate("document.activeElement.name") != "proposal":

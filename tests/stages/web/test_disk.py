@@ -11,7 +11,7 @@ from PIL import Image
 
 from stages.web.page_state import PageState
 from tests.fixtures.predictors import drawn
-from tests.fixtures.web_page import asked, opened, png, question
+from tests.fixtures.web_page import asked, download, opened, png, question
 
 WRITES: Final = {"os.mkdir", "os.rename", "tempfile.mkstemp", "tempfile.mkdtemp"}
 
@@ -49,10 +49,15 @@ def test_nothing_is_written_to_disk(written: list[tuple[str, str]]) -> None:
         assert len(png(large)) > 2**20
         for data in (png(drawn()), png(large)):
             image = await opened(client, data)
-            for kind in ("answer", "coco", "mask"):
+            clicked = question((60, 60, 1))
+            for kind, body in (
+                ("answer", clicked),
+                ("coco", download(clicked)),
+                ("masks", download(clicked)),
+            ):
                 path = f"/api/images/{image['image']}/{kind}"
-                told = await client.post(path, json=question((60, 60, 1)))
-                assert told.status_code == 200
+                response = await client.post(path, json=body)
+                assert response.status_code == 200, response.text
         await client.post("/api/images", content=b"broken")
 
     asked(page, ask)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import httpx
 import numpy as np
@@ -31,6 +32,7 @@ from tests.fixtures.web_page import (
     CHOICE,
     asked,
     clocked_loop,
+    download,
     opened,
     png,
     question,
@@ -114,20 +116,53 @@ def test_an_answer_says_what_gates_promise_of_the_mask_and_of_its_set(tmp_path: 
     gated.close()
 
 
-def test_the_downloads_are_the_mask_and_a_coco_file(page: PageState, tmp_path: Path) -> None:
-    asking = question(CLICK, proposal=1, file_name="../../etc/a photo.png")
-    found = predicted([[120, 80.5]], [1])
-    mask = np.asarray(Image.open(io.BytesIO(answered(page, png(drawn()), asking, "mask"))))
-    np.testing.assert_array_equal(mask, 255 * found.masks[1])
-    path = tmp_path / "found.json"
-    path.write_bytes(answered(page, png(drawn()), asking, "coco"))
+def test_the_downloads_have_the_masks_of_all_objects(page: PageState, tmp_path: Path) -> None:
+    box = [40.0, 30.0, 200.0, 150.0]
+    questions = question(CLICK), question(box=box)
+    asking = download(*questions, proposals=(1, 2), file_name="../../etc/a photo.png")
+    expected = [
+        (predicted([[120, 80.5]], [1]), 1),
+        (predicted(None, None, box), 2),
+    ]
+    with ZipFile(io.BytesIO(answered(page, png(drawn()), asking, "masks"))) as archive:
+        assert archive.namelist() == ["annotations.json", "object-1.png", "object-2.png"]
+        for number, (uncertainty, k) in enumerate(expected, start=1):
+            with archive.open(f"object-{number}.png") as file:
+                picture = np.asarray(Image.open(file))
+            np.testing.assert_array_equal(picture, 255 * uncertainty.masks[k])
+        path = tmp_path / "annotations.json"
+        path.write_bytes(archive.read("annotations.json"))
+    assert answered(page, png(drawn()), asking, "coco") == path.read_bytes()
     coco = COCO(str(path))
-    (annotation,) = coco.anns.values()
-    rle = annotation["segmentation"]  # not annToMask, at which NumPy warns
-    np.testing.assert_array_equal(decode_rle(rle["counts"], *rle["size"]), found.masks[1])
-    assert annotation["score"] == pytest.approx(found.expected_iou.own[1], abs=1e-5)
-    assert annotation["uncertainty"]["proposal"] == 1
-    assert coco.imgs[1]["file_name"] == "../../etc/a photo.png"  # told again, opened by nobody
+    for annotation, (uncertainty, k) in zip(coco.anns.values(), expected, strict=True):
+        rle = annotation["segmentation"]  # not annToMask, at which NumPy warns
+        np.testing.assert_array_equal(decode_rle(rle["counts"], *rle["size"]), uncertainty.masks[k])
+        assert annotation["score"] == pytest.approx(uncertainty.expected_iou.own[k], abs=1e-5)
+        assert annotation["uncertainty"]["proposal"] == k
+        assert annotation["attributes"]["object"] == annotation["id"]
+    assert coco.imgs[1]["file_name"] == "../../etc/a photo.png"  # written down, never opened
+
+
+@pytest.mark.parametrize(
+    ("asking", "words"),
+    [
+        (download(), "objects must be as the page sends it, got: .* at least 1 item"),
+        (download(*[question(CLICK)] * 101), "objects must be as the page sends it, got: .*100"),
+        (download(question(CLICK), proposals=[3]), "objects.0.proposal must be as the page"),
+        (download(question((30, 150, 0))), "prompt must have a click on the object, a box or"),
+    ],
+    ids=["none", "too many", "proposal", "no click on the object"],
+)
+def test_a_download_is_refused_in_words(
+    page: PageState, asking: dict[str, Any], words: str
+) -> None:
+    async def ask(client: httpx.AsyncClient) -> None:
+        image = await opened(client, png(drawn()))
+        response = await client.post(f"/api/images/{image['image']}/coco", json=asking)
+        assert response.status_code == 400
+        assert re.match(words, response.json()["error"]), response.json()
+
+    asked(page, ask)
 
 
 RENEW = "weights, heads or advice have changed: run python -m tools.choose_scenes"
@@ -160,11 +195,11 @@ def test_an_image_that_was_left_goes_unless_it_is_asked_for_again(page: PageStat
     async def ask(client: httpx.AsyncClient) -> list[int]:
         names = [(await opened(client, scene=0))["image"] for _ in range(3)]
         for name in names:
-            await client.delete(f"/api/images/{name}", params={"left": True})
+            await client.delete(f"/api/images/{name}", params={"may_return": True})
         await asyncio.sleep(open_images.RELOAD_S - 1)
         for name in names[:2]:
             await client.get(f"/api/images/{name}")
-        await client.delete(f"/api/images/{names[1]}", params={"left": True})
+        await client.delete(f"/api/images/{names[1]}", params={"may_return": True})
         await asyncio.sleep(open_images.RELOAD_S + 1)
         return [(await client.get(f"/api/images/{name}")).status_code for name in names]
 
@@ -196,7 +231,7 @@ def test_too_many_bytes_are_refused_before_they_have_come_in(page: PageState) ->
         (question(CLICK, heads="/etc/passwd"), "heads must be one of other, mini, got '/etc/"),
         (question(*[CLICK] * 101), "clicks must be as the page sends it, got: "),
         (question(CLICK, costs={"click": 2}), "costs must be as the page sends it, got: .* got 2"),
-        (question(CLICK, file_name="x" * 60_000), "question must be of at most 0.05 MB"),
+        (question(CLICK, model="x" * 60_000), "question must be of at most 0.05 MB"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )
@@ -242,7 +277,7 @@ def test_with_a_token_nothing_is_told_without_it(page: PageState) -> None:
 
 def test_every_answer_forbids_other_pages_and_addresses(page: PageState) -> None:
     async def ask(client: httpx.AsyncClient) -> None:
-        for path in ("/", "/page.js", "/api/options", "/openapi.json", "/nowhere"):
+        for path in ("/", "/editor.js", "/api/options", "/openapi.json", "/nowhere"):
             headers = (await client.get(path)).headers
             assert "default-src 'none'" in headers["content-security-policy"]
             assert headers["cross-origin-resource-policy"] == "same-origin"
