@@ -1,5 +1,6 @@
 """Errors about files on disk: types that callers tell apart, and the wording of values."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from reprlib import Repr
@@ -74,6 +75,16 @@ def printable(text: str) -> str:
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
         for char in text
     )
+
+
+def hidden(text: str) -> str:
+    """A text about addresses, without the passwords, tokens and query values in them.
+
+    >>> hidden("dvc://https://ann:secret@lab.org/usam@v1: https://token@lab.org?sig=ab was refused")
+    'dvc://https://***@lab.org/usam@v1: https://***@lab.org?sig=*** was refused'
+    """
+    text = re.sub(r"(https?://)[^/\s@]+@|(://)[^/\s@:]*:[^/\s@]+@", r"\1\2***@", text)
+    return re.sub(r"([?&][\w.-]+=)[^&\s]+", r"\1***", text)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "hf": ("timm", "transformers"),
     "demo": ("fastapi", "h11", "starlette", "uvicorn"),
     "cvat": ("cvat_sdk",),
-    "dvc": ("dvc", "scmrepo"),
+    "dvc": ("dvc", "platformdirs", "scmrepo"),
     "s3": ("boto3", "botocore", "obstore"),
 }
 """Modules by the smallest extra that installs them; reading stores on disk needs none."""

@@ -16,6 +16,7 @@ from stages.filling.job import FillJob, jobs_of
 from stages.filling.plans import all_cells
 from stages.program.main import REPORTED, one_line, reported_errors, running
 from stages.program.progress import counting, progress
+from stages.program.stopping import stoppable
 from stages.settings.params import Params, read_params
 from stages.settings.parsing import ParamsError
 from stages.settings.signatures import CellName
@@ -25,6 +26,7 @@ from storage.files.manifest import ROOT
 from storage.paths import CACHE, POOL, remedy
 from storage.pool.cell import Cell
 from storage.pool.dvc_cache import mend_cache
+from storage.pool.dvc_remote import push
 from storage.pool.publishing import clean
 from storage.store.checks import damaged_files, differences_of, find_stores
 
@@ -210,6 +212,25 @@ def _repair(name: CellName, params: Params) -> None:
     files = [file for store in name.outputs.values() for file in store.rglob("*")]
     for cached in mend_cache(file for file in files if file.is_file()):
         print(f"replaced  {cached}")
+
+
+@app.command("push")
+def push_command(
+    remote: Annotated[
+        str | None, typer.Option(help="Name of a DVC remote; the default remote if left out.")
+    ] = None,
+) -> None:
+    """Send the outputs in dvc.lock to a DVC remote, until it lists every file.
+
+    Files are compared with their digests before they are sent. Files that the remote has are not
+    sent again, unless `usam cache repair` has repaired them since.
+    """
+    with reported_errors(), stoppable("files that were sent stay in the remote"):
+        pushes = push(remote, lambda n_files: progress("push", n_files, unit="files"))
+    for pushed in pushes:
+        repaired = f", {pushed.n_repaired} of them repaired" if pushed.n_repaired else ""
+        n_files = counted(pushed.n_files, "file")
+        print(f"{pushed.remote} has {n_files} of dvc.lock; {pushed.n_sent} were sent{repaired}")
 
 
 @app.command("adopt")

@@ -24,7 +24,7 @@ from stages.settings.blocks import ExtractParams
 from stages.settings.params import PARAMS_FILE, read_params
 from stages.settings.parsing import ParamsError, parse
 from storage.checkpoints import weights
-from storage.pool.dvc_cache import CONFIG
+from storage.pool.dvc_cache import DVC
 
 LEAST_FREE_BYTES: Final = 10_000_000_000
 """What the masks of some ten thousand objects take; ``usam plan`` knows what a project needs."""
@@ -145,7 +145,7 @@ def _dvc() -> Finding:
         installed = version("dvc")
     except PackageNotFoundError:
         return Finding("DVC", "not installed", "run pip install 'usam-cache[dvc]', or use usam run")
-    return Finding("DVC", installed, "" if CONFIG.is_dir() else "run git init and dvc init")
+    return Finding("DVC", installed, "" if DVC.is_dir() else "run git init and dvc init")
 
 
 def _clicks(params: ExtractParams, device: torch.device) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ from weakref import finalize
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, ObjectStore
 
-from storage.errors import StoreError
+from storage.errors import StoreError, hidden
 from storage.files.store_files import AWAY, Failures, Files, named_failures
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ def files_at(where: str | Path) -> Files:
     opened = _zipped if is_zip else OPENERS.get(scheme, _with_fsspec)
     with named_failures(address, (OSError, ValueError, ImportError, zipfile.BadZipFile)):
         store, failures = opened(address)
-    return Files(address, store, failures)
+    return Files(hidden(address), store, failures)
 
 
 def _on_disk(where: str, path: Path) -> Files:
@@ -158,7 +158,7 @@ def _fsspec_failures(address: str) -> Failures:
     if scheme not in available_protocols():
         schemes = ", ".join([*OPENERS, "file"])
         raise StoreError(
-            f"scheme of {address} must be one of {schemes}, or one that fsspec knows, "
+            f"scheme of {hidden(address)} must be one of {schemes}, or one that fsspec knows, "
             f"got {scheme!r}"
         )
     failures: Failures = (OSError, ValueError)
@@ -179,7 +179,7 @@ def _zipped(address: str) -> tuple[Store, Failures]:
         with named_failures(address, failures, AWAY):
             return _zip_store(address), failures
     except FileNotFoundError as error:
-        raise StoreError(f"{address} must be a Zarr store, got none") from error
+        raise StoreError(f"{hidden(address)} must be a Zarr store, got none") from error
 
 
 def _zip_store(file: str | Path) -> Store:
@@ -202,7 +202,7 @@ def _in_repository(address: str) -> tuple[Store, Failures]:
 
     match = DVC_ADDRESS.fullmatch(address)
     if match is None:
-        raise StoreError(f"address must be dvc://REPOSITORY@REVISION/PATH, got {address}")
+        raise StoreError(f"address must be dvc://REPOSITORY@REVISION/PATH, got {hidden(address)}")
     failures = (DvcException, SCMError, OSError)
     with named_failures(address, failures):
         files = _opened_repository(match["repository"], match["revision"].replace("%2F", "/"))

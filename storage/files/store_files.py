@@ -14,7 +14,7 @@ from zarr.abc.store import RangeByteRequest, Store
 from zarr.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
-from storage.errors import StoreError
+from storage.errors import StoreError, hidden
 from storage.extras import absent
 from storage.files.manifest import FileRecord, record_of
 
@@ -37,7 +37,8 @@ def named_failures(where: str, failures: Failures, advice: str = "") -> Iterator
     except (FileNotFoundError, StoreError):
         raise
     except failures as error:
-        raise StoreError(f"{where} must be readable, got: {_reason(error)}{advice}") from error
+        reason = f"{where} must be readable, got: {_reason(error)}{advice}"
+        raise StoreError(hidden(reason)) from error
 
 
 def _reason(error: BaseException) -> str:
@@ -57,7 +58,7 @@ class Files:
     Attributes
     ----------
     where
-        Path or address, as errors show it.
+        Path or address, as errors show it: without passwords and tokens.
     target
         A folder, or zarr's own store for an archive or an address.
     failures

@@ -2,26 +2,37 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable
 from configparser import ConfigParser, Error
-from pathlib import Path
-from typing import Final
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
 
 import yaml
 from yaml import YAMLError
 
-from storage.folders import whole_file
+from storage.folders import whole_file, write_json
+from storage.paths import WORK
 
 LOCK: Final = Path("dvc.lock")
-CONFIG: Final = Path(".dvc")
-"""Files of DVC, in the root of the repository."""
+DVC: Final = Path(".dvc")
+"""DVC's file of outputs and its folder, in the root of the repository."""
+
+REPAIRED: Final = WORK / "repaired.json"
+"""Repaired files of DVC's cache by md5, each with the remotes to which it was sent since."""
+
+LISTING: Final = ".dir"
+"""Suffix of the digest of an output folder's listing."""
 
 READ_ONLY: Final = 0o444
 """Mode of the files in DVC's cache."""
 
-FAULTS: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError, Error)
-"""What a file of DVC's raises that is missing or not as DVC writes it: then nothing is recorded."""
+FAULTS: Final = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError),
+    *(RecursionError, YAMLError, Error),
+)
+"""Errors at a file that is missing or that DVC did not write: it then records nothing."""
 
 
 def recorded_listings(lock: Path = LOCK) -> dict[str, str]:
@@ -47,12 +58,13 @@ def lay_out(listing: str, folder: Path) -> bool:
 
     Returns
     -------
-    Whether the cache has all of it; if not, nothing is laid out.
+    Whether the cache has all files; if not, or if a file would lie outside of the folder, nothing
+    is laid out.
     """
     try:
         files = {
-            folder / file["relpath"]: _cached(file["md5"])
-            for file in json.loads(_cached(listing).read_bytes())
+            folder / _inside(file["relpath"]): cached_file(file["md5"])
+            for file in json.loads(cached_file(listing).read_bytes())
         }
     except FAULTS:
         return False
@@ -65,37 +77,87 @@ def lay_out(listing: str, folder: Path) -> bool:
     return True
 
 
+def _inside(relpath: str) -> PurePosixPath:
+    path = PurePosixPath(relpath)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"relpath must lie below its folder, got {relpath!r}")
+    return path
+
+
 def mend_cache(files: Iterable[Path]) -> list[Path]:
-    """Replace damaged files in DVC's cache, which outputs may link, by repaired ones.
+    """Replace damaged files in DVC's cache, which outputs may link, by repaired files.
+
+    Their digests are noted, since remotes may have the damage, too: see ``REPAIRED``.
 
     Returns
     -------
     Files of the cache that were replaced.
     """
-    mended = []
-    for file in files:
-        md5 = _md5(file)
-        cached = _cached(md5)
-        if cached.exists() and _md5(cached) != md5:
-            with whole_file(cached) as partial:
-                shutil.copyfile(file, partial)
-                partial.chmod(READ_ONLY)
-            mended.append(cached)
-    return mended
+    digests = ((md5_of(file), file) for file in files)
+    mended = {
+        md5: cached_file(md5)
+        for md5, file in digests
+        if cached_file(md5).exists() and not is_intact(md5) and is_mended(md5, file)
+    }
+    if mended:
+        write_json(REPAIRED, repaired_files() | dict.fromkeys(mended, ()))
+    return [*mended.values()]
 
 
-def _md5(file: Path) -> str:
+def is_intact(md5: str) -> bool:
+    """Whether DVC's cache has a file with its digest."""
+    cached = cached_file(md5)
+    return cached.exists() and md5_of(cached) == md5.removesuffix(LISTING)
+
+
+def is_mended(md5: str, file: Path) -> bool:
+    """Copy a file of an output into DVC's cache, if it has the digest."""
+    if not file.is_file() or md5_of(file) != md5:
+        return False
+    with whole_file(cached_file(md5)) as partial:
+        shutil.copyfile(file, partial)
+        partial.chmod(READ_ONLY)
+    return True
+
+
+def repaired_files() -> dict[str, Any]:
+    """Remotes to which each repaired file of DVC's cache was sent, by its md5."""
+    return json.loads(REPAIRED.read_bytes()) if REPAIRED.exists() else {}
+
+
+def note_sent(md5s: Iterable[str], remote: str) -> None:
+    """Note that repaired files were sent to a remote."""
+    noted = repaired_files()
+    write_json(REPAIRED, noted | {md5: sorted({*noted[md5], remote}) for md5 in md5s})
+
+
+def md5_of(file: Path) -> str:
+    """Digest under which DVC's cache has a file."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _cached(md5: str) -> Path:
-    return _cache_dir() / "files" / "md5" / md5[:2] / md5[2:]
+def cached_file(md5: str) -> Path:
+    """Path of a file in DVC's cache."""
+    return cache_dir() / "files" / "md5" / md5[:2] / md5[2:]
 
 
-def _cache_dir() -> Path:
-    """Folder of DVC's cache: in the repository, or as its settings say."""
-    config = ConfigParser(interpolation=None)
-    config.read([CONFIG / "config", CONFIG / "config.local"])
-    folder = Path(config.get("cache", "dir", fallback="cache").strip("\"'"))
-    return folder if folder.is_absolute() else CONFIG / folder
+def cache_dir() -> Path:
+    """Folder of DVC's cache, as DVC merges its settings: the last file that names one decides."""
+    import platformdirs  # noqa: PLC0415 - comes with DVC
+
+    of_system, of_user = (
+        os.environ.get(f"DVC_{level}_CONFIG_DIR") or find("dvc", "iterative")
+        for level, find in (
+            ("SYSTEM", platformdirs.site_config_dir),
+            ("GLOBAL", platformdirs.user_config_dir),
+        )
+    )
+    files = Path(of_system, "config"), Path(of_user, "config"), DVC / "config", DVC / "config.local"
+    folder = DVC / "cache"
+    for file in files:
+        config = ConfigParser(interpolation=None)
+        config.read(file)
+        if name := config.get("cache", "dir", fallback="").strip("\"'"):
+            folder = file.parent / Path(name).expanduser()  # a relative path begins at its file
+    return folder

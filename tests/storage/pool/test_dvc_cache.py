@@ -1,13 +1,15 @@
 """What DVC has is read from its own files, however PyYAML was built, and damage in it is mended."""
 
 import hashlib
+import json
 import stat
 from pathlib import Path
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
-from storage.pool.dvc_cache import mend_cache, recorded_listings
+from storage.pool.dvc_cache import cache_dir, lay_out, md5_of, mend_cache, recorded_listings
 
 LOCK = """\
 schema: '2.0'
@@ -60,25 +62,65 @@ def put(file: Path, cache: Path, cached: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("dir_", [None, "{tmp}/elsewhere", "../beside"])
-def test_damaged_files_of_the_cache_alone_are_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dir_: str | None
+@pytest.mark.parametrize(
+    ("folders", "place"),
+    [
+        ({}, "project/.dvc/cache"),
+        ({"local": "{tmp}/elsewhere"}, "elsewhere"),
+        ({"local": "../beside"}, "project/beside"),
+        ({"repository": "../beside"}, "project/beside"),
+        ({"global": "below"}, "global/below"),
+        ({"system": "{tmp}/lab", "repository": ""}, "lab"),
+        ({"system": "{tmp}/lab", "global": "{tmp}/ann"}, "ann"),
+        ({"global": "{tmp}/ann", "local": "{tmp}/here"}, "here"),
+    ],
+)
+def test_damaged_files_of_the_cache_alone_are_replaced_wherever_dvc_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folders: dict[str, str], place: str
 ) -> None:
     root = tmp_path / "project"
-    (root / ".dvc").mkdir(parents=True)
+    root.mkdir()
     monkeypatch.chdir(root)
-    cache = root / ".dvc/cache"
-    if dir_ is not None:
-        place = dir_.format(tmp=tmp_path)
-        Path(".dvc/config.local").write_text(f"[cache]\n    dir = {place}\n")
-        cache = root / ".dvc" / place
+    Repo.init(no_scm=True).close()
+    files = {"local": Path(".dvc/config.local"), "repository": Path(".dvc/config")}
+    for level in ("global", "system"):
+        files[level] = tmp_path / level / "config"
+        files[level].parent.mkdir()
+        monkeypatch.setenv(f"DVC_{level.upper()}_CONFIG_DIR", str(tmp_path / level))
+    for level, folder in folders.items():
+        text = f"dir = {folder.format(tmp=tmp_path)}" if folder else "type = copy"
+        files[level].write_text(f"[core]\n    no_scm = True\n[cache]\n    {text}\n")
+    cache = tmp_path / place
+    assert cache_dir().resolve() == cache
+    with Repo() as repo:
+        assert Path(repo.cache.local.path).parents[1] == cache
     repaired, intact, absent = (root / name for name in ("repaired", "intact", "absent"))
     damaged = put(repaired, cache, b"damaged")
     kept = put(intact, cache, b"intact")
     absent.write_bytes(b"not in the cache")
-    assert [path.resolve() for path in mend_cache([repaired, intact, absent])] == [
-        damaged.resolve()
-    ]
+    assert [path.resolve() for path in mend_cache([repaired, intact, absent])] == [damaged]
     assert damaged.read_bytes() == b"repaired"
     assert stat.S_IMODE(damaged.stat().st_mode) == 0o444
     assert kept.read_bytes() == b"intact"
+
+
+@pytest.mark.parametrize("relpath", ["../outside", "a/../../outside", "{tmp}/outside"])
+@pytest.mark.parametrize("content", ["listing", "nested"])
+def test_a_listing_lays_nothing_out_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relpath: str, content: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cache = tmp_path / ".dvc/cache"
+    for name in ("inside", "other"):
+        put(tmp_path / name, cache, name.encode())
+    entries = [{"relpath": name, "md5": md5_of(Path("inside"))} for name in ("inside", relpath)]
+    entries[1]["relpath"] = relpath.format(tmp=tmp_path)
+    texts = {"listing": json.dumps(entries), "nested": "[" * 100_000}
+    listing = put(tmp_path / "listing", cache, texts[content].encode())
+    md5 = listing.parent.name + listing.name
+    assert not lay_out(md5, tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
+    assert not (tmp_path / "outside").exists()
+    listing.write_text(json.dumps(entries[:1]))
+    assert lay_out(md5, tmp_path / "folder")
+    assert (tmp_path / "folder/inside").read_text() == "inside"
