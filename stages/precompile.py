@@ -7,6 +7,7 @@ a core is idle.
 from typing import Final
 
 import numpy as np
+import torch
 
 from pipeline.entropy import mask_entropy
 from pipeline.entropy.objects import ObjectArrays, object_arrays
@@ -14,6 +15,7 @@ from pipeline.entropy.plan import CellRows
 from pipeline.scoring.bootstrap import resample_groups, resampled_areas
 from pipeline.scoring.calibration import reliability
 from pipeline.scoring.usefulness import aurc, detection, share_to_match, spearman
+from pipeline.upsampling import count_pixels, masks_at_image
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS
 
 A_FEW: Final = 0.3
@@ -51,7 +53,14 @@ def entropies() -> ObjectArrays:
     )
 
 
+def masks() -> tuple[np.ndarray, torch.Tensor]:
+    """Masks and pixel counts of a blank image, as extraction and the predictor compute them."""
+    logits, truth = torch.zeros((1, 1, 2, 2)), torch.zeros((1, 4, 4), dtype=torch.bool)
+    return masks_at_image(logits, (4, 4)), count_pixels(logits, truth, (0.0,))
+
+
 if __name__ == "__main__":
+    masks()
     entropies()
     statistics()
     mask_entropy(np.ones((1, 1, 1), np.float32))  # for the stage ``runtime``
