@@ -2,17 +2,21 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline.sam.building import build
-from pipeline.sam.families import MINI_TRUNKS
+from pipeline.sam.families import MINI_TRUNKS, models_of
 from pipeline.sam.model import DeviceError, Sam, select_device
 from tests.fixtures.official import OfficialPredictor
+from tests.fixtures.transformers_models import small_families
 
 CPU = torch.device("cpu")
 
@@ -35,6 +39,36 @@ def test_a_prompt_set_among_others_says_what_the_official_predictor_says(model: 
         for name in ("logits", "sam_score", "iou_token", "mask_token", "object_score"):
             ours = getattr(decoded, name)[i].numpy()
             np.testing.assert_allclose(ours, said[name], rtol=0, atol=1e-5, err_msg=name)
+
+
+class WeightCasts(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the casts of a model's weights."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._weights = {weight.data_ptr() for weight in network.parameters()}
+        self.n_casts = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        if func.overloadpacket.__name__ in {"_to_copy", "to"}:
+            self.n_casts += args[0].data_ptr() in self._weights
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("family", ["mini", "edgetam", "sam3"])
+def test_weights_of_the_encoder_are_cast_once_to_the_bytes_of_autocast(family: str) -> None:
+    with small_families():
+        network = build(family, models_of(family)[0], seed=1).eval()
+    plain = deepcopy(network)
+    sam = Sam(network, device=CPU, precision="bf16")
+    square = sam.square(picture())
+    with WeightCasts(sam.model) as casts:
+        embedding = sam.encode_square(square)
+    assert casts.n_casts == 0
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        levels = plain.forward_image(square.pixels)["backbone_fpn"]
+    for ours, expected in zip(embedding.high_res, levels, strict=False):
+        assert torch.equal(ours, expected)
 
 
 def test_threads_that_share_a_model_get_the_answers_of_one_thread() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from itertools import product
 from typing import Any, Final
 
@@ -91,7 +92,7 @@ def test_at_full_size_every_array_is_the_official_predictor_s(model: str) -> Non
 @pytest.mark.parametrize("model", ["tiny", "large"])
 def test_bf16_is_no_farther_from_fp32_than_that_of_the_plain_decoder(model: str) -> None:
     full = trained_mini(model)
-    half = Sam(trained_mini(model).model, device=full.device, precision="bf16")
+    half = Sam(deepcopy(full.model), device=full.device, precision="bf16")
     assert half.decode(half.encode(drawn()), clicks(1)).logits.dtype == torch.float32
     errors: dict[str, list[list[float]]] = {"decode": [], "decode_plainly": []}
     for seed, points in product(range(4), (clicks(6), clicks(6, 8))):

@@ -1,6 +1,7 @@
 """Models of ``transformers`` here are what they are there: images, prompts, masks and tokens."""
 
 from contextlib import AbstractContextManager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Final
 
@@ -132,7 +133,7 @@ def test_bf16_is_no_farther_from_fp32_than_that_of_transformers(
     both: tuple[PreTrainedModel, Sam],
 ) -> None:
     theirs, sam = both
-    half = Sam(sam.model, device=CPU, precision="bf16")
+    half = Sam(deepcopy(sam.model), device=CPU, precision="bf16")
     exact, rounded = (levels_of(theirs, sam, precision) for precision in ("fp32", "bf16"))
     embedding = half.encode(drawn())
     ours, official = np.zeros(len(ARRAYS)), np.zeros(len(ARRAYS))
