@@ -17,7 +17,7 @@ from pipeline.heads.kinds import RANGES
 from pipeline.sam.families import NAMES
 from pipeline.scenes.scene import MIN_SIZE_PX
 from stages.settings.parsing import strict
-from storage.datasets.object_records import Source
+from storage.datasets.object_records import Masklets, Objects, Source
 from storage.datasets.readers import DATA_SETS, DataSet
 
 T = TypeVar("T")
@@ -106,7 +106,7 @@ class FrameRange:
 
 @strict
 class Split:
-    """Where a split's images and objects are; each reader uses some of the last four."""
+    """Where a split's images and objects are; the keys of ``OPTIONS`` depend on the reader."""
 
     reader: Annotated[str, one_of(tuple(DATA_SETS))]
     images: Text
@@ -118,7 +118,16 @@ class Split:
         Annotated[SomeUnique[Text], Field(description="a list of at least one text, each once")]
         | None
     ) = None
-    masklets: Literal["manual", "auto", "both"] | None = None
+    masklets: Masklets | None = None
+    objects: Objects | None = None
+    void: (
+        Annotated[
+            SomeUnique[Annotated[StrictInt, Field(ge=1, lt=2**24)]],
+            Field(description="a list of at least one number from 1 to 16777215, each once"),
+        ]
+        | None
+    ) = None
+    suffix: Text | None = None
 
     def __post_init__(self) -> None:
         """Check that the reader has all keys that it needs, and knows those that it gets."""

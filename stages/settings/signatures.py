@@ -127,8 +127,9 @@ def objects_signature(split: str, location: Split, params: PrepareParams) -> dic
 
 def objects_settings(split: str, location: Split, params: PrepareParams) -> dict[str, object]:
     """The part of the signature of a split's objects that follows from the settings anywhere."""
+    keys = {*location.data_set.needs, *location.data_set.takes} - {"list"}
     return {
-        **{key: _as_text(getattr(location.source, key)) for key in location.data_set.takes},
+        **{key: _as_text(getattr(location.source, key)) for key in sorted(keys)},
         "split": split,
         "reader": location.reader,
         "min_area_px": params.min_area_px,
@@ -137,7 +138,9 @@ def objects_settings(split: str, location: Split, params: PrepareParams) -> dict
     }
 
 
-def _as_text(option: slice | tuple[str, ...] | str | None) -> str | tuple[str, ...]:
+def _as_text(option: slice | tuple[object, ...] | str | None) -> str | tuple[str, ...]:
     if isinstance(option, slice):
         return f"{option.start}:{'' if option.stop is None else option.stop}:{option.step}"
+    if isinstance(option, tuple):
+        return tuple(map(str, option))
     return "all" if option is None else option

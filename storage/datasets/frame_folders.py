@@ -126,7 +126,7 @@ def check_paired(
         )
     if unpictured:
         raise DataError(
-            f"{label}: every mask must have its frame in {images}, "
+            f"{label}: every mask must have its image in {images}, "
             f"got {len(unpictured)} without: {listed(unpictured)}"
         )
 

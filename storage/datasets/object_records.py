@@ -10,6 +10,8 @@ from storage.images.image_files import MAX_PIXELS, SHRINK
 
 Masklets = Literal["manual", "auto", "both"]
 
+Objects = Literal["binary", "values", "files"]
+
 
 @dataclass(frozen=True)
 class Source:
@@ -27,6 +29,13 @@ class Source:
         Folders of SA-V train that are read; None reads all.
     masklets
         Files of SA-V train that are read.
+    objects
+        How the mask files of reader ``masks`` hold objects: as foreground of one object, as one
+        value per object, or as one file per object.
+    void
+        Values of mask files that are no object, beside 0.
+    suffix
+        End of the names of masks after the name of the image.
     """
 
     images: Path
@@ -35,6 +44,9 @@ class Source:
     frames: slice = field(default_factory=lambda: slice(0, None, 1))  # has no hash before 3.12
     subsets: tuple[str, ...] | None = None
     masklets: Masklets = "both"
+    objects: Objects = "binary"
+    void: tuple[int, ...] = ()
+    suffix: str = ""
 
 
 @dataclass(frozen=True)

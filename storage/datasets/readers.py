@@ -11,6 +11,7 @@ from typing import Final
 
 from storage.datasets.coco import list_coco
 from storage.datasets.indexed_masks import list_ade20k, list_davis, list_mose
+from storage.datasets.mask_folders import list_masks
 from storage.datasets.object_records import ImageRecord, Medium, ObjectRecord, Source, SplitRecords
 from storage.datasets.sav import list_sav_frames, list_sav_videos
 from storage.errors import DataError, counted, listed, shown
@@ -57,6 +58,7 @@ DATA_SETS: Final[Mapping[str, DataSet]] = {
     "mose": DataSet(list_mose, needs=("list",), takes=("frames",), is_video=True),
     "sav_videos": DataSet(list_sav_videos, takes=("frames", "subsets", "masklets"), is_video=True),
     "sav_frames": DataSet(list_sav_frames, needs=("list",), takes=("frames",), is_video=True),
+    "masks": DataSet(list_masks, needs=("objects",), takes=("void", "suffix")),
 }
 """Layouts by the name of their reader."""
 

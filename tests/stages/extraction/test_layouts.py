@@ -75,3 +75,7 @@ def test_options_stand_in_the_signature_and_lists_do_not() -> None:
 
     signature = prepared("sav_videos").signature
     assert [signature[key] for key in ("frames", "subsets")] == ["0::1", "all"]
+
+    signature = prepared("masks", void=[255, 7]).signature
+    keys = ("objects", "void", "suffix")
+    assert [signature[key] for key in keys] == ["values", ("255", "7"), ""]

@@ -120,7 +120,7 @@ def test_a_video_that_ends_early_is_named(place: Place) -> None:
     (frames / "00002.jpg").unlink()
     with pytest.raises(
         DataError,
-        match=r"DAVIS video video0: every mask must have its frame in .*, got 1 without: 00002"
+        match=r"DAVIS video video0: every mask must have its image in .*, got 1 without: 00002"
         r"|MOSE video video0 must have 3 frames in .* as .*json says, got 2",
     ):
         read_place(place)

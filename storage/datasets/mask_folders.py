@@ -1,0 +1,164 @@
+"""Folders of images and of their masks, the layout of most data sets with masks."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, UInt32
+from PIL import Image
+
+from storage.datasets.frame_folders import check_folder, check_paired
+from storage.datasets.object_records import Annotated, ImageRecord, Medium, Source
+from storage.errors import DataError, counted, listed
+from storage.images.image_files import DECODER_ERRORS, unreadable
+from storage.rle import encode_rle
+
+SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+"""Ends of the names of images and of masks, in small letters."""
+
+NUMBERS: Final = ("1", "L", "P", "I;16", "I;16B", "I")
+"""Pillow's modes with one number per pixel."""
+
+COLOURS: Final = ("LA", "RGB", "RGBA")
+"""Pillow's modes that are read as red, green and blue."""
+
+LOSSY_LIMIT: Final = 127
+"""Largest brightness of background in a JPEG file, whose pixels are off by some steps."""
+
+
+def list_masks(source: Source) -> tuple[Medium, ...]:
+    """Images of a folder and its subfolders that have a mask of the same name, by name.
+
+    The name of a mask is the name of its image, followed by ``source.suffix``; the files may have
+    different formats. Where ``source.objects`` is ``files``, the mask is a folder.
+
+    Raises
+    ------
+    DataError
+        If a folder is missing, no image has a mask, a mask has no image, or two images have one
+        name.
+    """
+    images = _by_name("image", _files(check_folder("images", source.images)), source.images)
+    folder = check_folder("annotations", source.annotations)
+    is_folder = source.objects == "files"
+    paths = _subfolders(folder) if is_folder else _files(folder)
+    masks = _by_name("mask", paths, folder, source.suffix)
+    names = sorted(images.keys() & masks.keys())
+    if not names:
+        kind = "folders" if is_folder else "files"
+        raise DataError(
+            f"{folder} must have {kind} of masks that are named by images in {source.images}, "
+            f"followed by {source.suffix!r}, got none ({counted(len(images), 'image')}, "
+            f"{counted(len(masks), 'mask')})"
+        )
+    # Some folders hold folders of masks.
+    strays = [] if is_folder else sorted(masks.keys() - images.keys())
+    check_paired("reader masks", source.images, folder, unmasked=(), unpictured=strays)
+    return tuple(
+        Medium(f"image {name}", partial(_read, source, images[name], masks[name])) for name in names
+    )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Image files of a folder and its subfolders; hidden files are left out."""
+    paths = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return (path for path in paths if not path.name.startswith(".") and path.is_file())
+
+
+def _subfolders(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_dir())
+
+
+def _by_name(
+    kind: str, paths: Iterable[Path], folder: Path, suffix: str = ""
+) -> Mapping[str, Path]:
+    """Paths below a folder by their names without format and ``suffix``."""
+    by_name: dict[str, Path] = {}
+    for path in paths:
+        relative = path.relative_to(folder)
+        name = (relative if path.is_dir() else relative.with_suffix("")).as_posix()
+        if not name.endswith(suffix):
+            continue
+        name = name.removesuffix(suffix)
+        if name in by_name:
+            raise DataError(
+                f"each {kind} must have a name of its own without its format, "
+                f"got {listed(sorted(map(str, (by_name[name], path))))}"
+            )
+        by_name[name] = path
+    return by_name
+
+
+def _read(source: Source, image: Path, mask: Path) -> Iterator[Annotated]:
+    label = f"image {image.relative_to(source.images).as_posix()}"
+    masks = _masks_of(source, mask, label)
+    sizes_px = {foreground.shape for foreground in masks.values()}
+    if len(sizes_px) != 1:
+        raise DataError(f"{label}: masks must be of one size, got {sorted(sizes_px) or 'none'}")
+    ((height_px, width_px),) = sizes_px
+    record = ImageRecord(image.relative_to(source.images).as_posix(), height_px, width_px)
+    yield Annotated(record, tuple((number, encode_rle(masks[number])) for number in sorted(masks)))
+
+
+def _masks_of(source: Source, mask: Path, label: str) -> Mapping[int, Bool[np.ndarray, "h w"]]:
+    """Foreground of each object by its id."""
+    if source.objects == "binary":
+        return {1: _foreground(mask, source.void, label)}
+    if source.objects == "values":
+        values = _values(mask, label)
+        ids = sorted({*np.unique(values).tolist()} - {0, *source.void})
+        # Without objects, an empty mask tells the size.
+        return {number: values == number for number in ids} or {1: np.zeros(values.shape, bool)}
+    paths = sorted(path for path in _files(mask) if path.parent == mask)
+    return {
+        number: _foreground(path, source.void, label)
+        for number, path in zip(_numbers([path.stem for path in paths]), paths, strict=True)
+    }
+
+
+def _numbers(names: list[str]) -> Collection[int]:
+    """Ids of objects: the numbers that name their files, or else the places of the names."""
+    if all(name.isdecimal() for name in names) and len({*map(int, names)}) == len(names):
+        return [int(name) for name in names]
+    return range(1, len(names) + 1)
+
+
+def _foreground(path: Path, void: Collection[int], label: str) -> Bool[np.ndarray, "h w"]:
+    """Foreground of a mask of one object.
+
+    Of a palette, each index but 0 is foreground. Of gray and colours, the brightest channel is
+    foreground where it is more than half of its largest value, since soft edges and 0/1, 0/255 and
+    16-bit files are all in use.
+    """
+    pixels, mode, is_lossy = _pixels(path, label)
+    brightness = pixels.max(axis=2) if pixels.ndim > 2 else pixels  # noqa: PLR2004 - with channels
+    brightness = np.where(np.isin(brightness, [*void]), 0, brightness)
+    half = LOSSY_LIMIT if is_lossy else brightness.max(initial=0) / 2
+    return np.asarray(brightness > (0 if mode == "P" else half))
+
+
+def _values(path: Path, label: str) -> UInt32[np.ndarray, "h w"]:
+    """Value of each pixel: index, gray value, or red + 256 green + 65,536 blue."""
+    pixels, _, is_lossy = _pixels(path, label)
+    if is_lossy:
+        raise DataError(f"{label}: {path} must hold values, which JPEG changes: save it as PNG")
+    if pixels.ndim == 2:  # noqa: PLR2004 - no channels
+        return pixels
+    return np.asarray(pixels @ np.array([1, 256, 65_536], np.uint32))
+
+
+def _pixels(path: Path, label: str) -> tuple[UInt32[np.ndarray, "h w ..."], str, bool]:
+    """Pixels as stored, Pillow's mode, and whether the format is lossy."""
+    try:
+        with Image.open(path) as image:
+            if image.mode in (*NUMBERS, *COLOURS):
+                colours = image.convert("RGB") if image.mode in COLOURS else image
+                return np.asarray(colours).astype(np.uint32), image.mode, image.format == "JPEG"
+            mode = image.mode
+    except DECODER_ERRORS as error:
+        raise DataError(f"{label}: {unreadable(path, 'mask', error)}") from error
+    raise DataError(
+        f"{label}: {path} must have one of the modes {', '.join((*NUMBERS, *COLOURS))}, got {mode}"
+    )
