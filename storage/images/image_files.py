@@ -5,6 +5,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -124,6 +126,7 @@ def is_confirmed(orientation: int, *, height_px: int, width_px: int) -> bool:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open an image; errors, also those of the block, name the file."""
+    reads_heif()
     try:
         with Image.open(path) as image:
             yield image
@@ -141,7 +144,20 @@ def unreadable(path: Path, kind: str, error: Exception) -> str:
     reason = system_reason or str(error).replace(f" {str(path)!r}", "")
     if isinstance(error, BOMB):
         return f"{path} must have fewer pixels, got: {reason.partition(',')[0]}; {SHRINK}"
-    return f"{path} must be a readable {kind}, got: {reason}"
+    is_heif = path.suffix.lower() in {".heic", ".heif"} and not reads_heif()
+    hint = "; run pip install pillow-heif, which reads this format" if is_heif else ""
+    return f"{path} must be a readable {kind}, got: {reason}{hint}"
+
+
+@cache
+def reads_heif() -> bool:
+    """Let Pillow read HEIC and HEIF files if the package pillow-heif is installed."""
+    try:
+        heif = import_module("pillow_heif")
+    except ModuleNotFoundError:
+        return False
+    heif.register_heif_opener()
+    return True
 
 
 def _orientation(image: Image.Image) -> int:
@@ -228,15 +244,16 @@ def decode_rgb(data: bytes, *, most_px: int, most_side_px: int) -> UInt8[np.ndar
     ImageError
         If the image is of another format, too large or damaged, or has no 8 bits per colour.
     """
+    formats = (*FORMATS, "HEIF") if reads_heif() else FORMATS
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
             _check_n_px(image, most_px, most_side_px)
             check_mode(image, "image")
             return upright_rgb(image)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        names = ", ".join(FORMATS)
+        names = ", ".join(formats)
         raise ImageError(f"image must be a file in one of the formats {names}, got none") from error
     except BOMB as error:
         raise ImageError(f"{_most(most_px)}, got many more") from error

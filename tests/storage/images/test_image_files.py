@@ -2,8 +2,11 @@
 
 import io
 import struct
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 from zlib import crc32
 
@@ -12,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 from storage.errors import ImageError
 from storage.images.image_files import (
@@ -22,6 +25,7 @@ from storage.images.image_files import (
     decode_rgb,
     is_confirmed,
     read_rgb,
+    reads_heif,
 )
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
@@ -247,3 +251,32 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
         _read(tmp_path / "gone.png")
     with pytest.raises(ImageError, match="must be a readable image"):
         _read(tmp_path)
+
+
+class _RawPixels(ImageFile.ImageFile):
+    """Pixels behind eight bytes, as a stand-in for HEIC."""
+
+    format = "HEIF"
+
+    def _open(self) -> None:
+        self._size, self._mode = (30, 20), "RGB"
+        self.tile = [ImageFile._Tile("raw", (0, 0, 30, 20), 8, ("RGB", 0, 1))]
+
+
+def test_heic_opens_where_pillow_heif_is_installed_and_names_it_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = b"ftypheic" + RGB.tobytes()
+    path = _written(tmp_path, data, "photo.heic")
+    reads_heif.cache_clear()
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ImageError, match=r"readable image, got: .*; run pip install pillow-heif,"):
+        _read(path)
+    monkeypatch.setattr(Image, "ID", [*Image.ID])
+    monkeypatch.setattr(Image, "OPEN", {**Image.OPEN})
+    register = partial(Image.register_open, "HEIF", _RawPixels, lambda start: start[:4] == b"ftyp")
+    monkeypatch.setitem(sys.modules, "pillow_heif", SimpleNamespace(register_heif_opener=register))
+    reads_heif.cache_clear()
+    np.testing.assert_array_equal(_read(path), RGB)
+    np.testing.assert_array_equal(decode_rgb(data, most_px=10**6, most_side_px=10**4), RGB)
+    reads_heif.cache_clear()
