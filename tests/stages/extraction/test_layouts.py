@@ -78,4 +78,4 @@ def test_options_stand_in_the_signature_and_lists_do_not() -> None:
 
     signature = prepared("masks", void=[255, 7]).signature
     keys = ("objects", "void", "suffix")
-    assert [signature[key] for key in keys] == ["values", ("255", "7"), ""]
+    assert [signature[key] for key in keys] == ["values", ["255", "7"], ""]
