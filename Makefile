@@ -62,13 +62,13 @@ results: $(INSTALLED) ## run params/results.yaml, make the shipped heads and wha
 	$(BIN)/usam heads export shapes_train storage/head_files/mini.safetensors --half
 	$(BIN)/python -m tools.show_results
 	$(BIN)/python -m tools.show_prompts
+	$(BIN)/python -m tools.choose_scenes
 	$(BIN)/python -m tools.show_predictions
 	$(BIN)/python -m tools.show_advice
 	$(BIN)/python -m tools.show_expected
 	$(BIN)/python -m tools.show_drop_in
 	$(BIN)/python -m tools.show_unlike $(wildcard $(PHOTOGRAPHS))
 	$(BIN)/python -m tools.show_notebook
-	$(BIN)/python -m tools.choose_scenes
 	git checkout --quiet HEAD -- params.yaml
 
 docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/

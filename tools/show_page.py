@@ -16,12 +16,9 @@ from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_see
 from stages.web.page_state import PageState
 from storage.images.image_files import png_bytes
 from tools.served_page import served
-from tools.show_predictions import PHOTO
+from tools.show_predictions import CLICK_PX, PHOTO
 
 PICTURE: Final = Path("docs", "page.png")
-
-CLICK_PX: Final = (120, 80)
-"""As in ``tools.show_predictions.PYTHON``."""
 
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 

@@ -1,6 +1,6 @@
-"""Writes what the predictor says into ``README.md`` and ``docs/predict.md``: ``make results``.
+"""Writes an answer of the predictor into ``README.md`` and ``docs/predict.md``: ``make results``.
 
-Reads   the weights and heads that ship, ``params.yaml:shapes``.
+Reads   the weights and heads that ship, ``params.yaml:shapes``, ``stages/web/scenes.csv``.
 Writes  the part of both pages between ``<!-- python -->`` and ``<!-- /python -->``, and of
         ``docs/predict.md`` that of ``shell`` likewise.
 """
@@ -15,14 +15,22 @@ from typing import Final
 from PIL import Image
 from typer.testing import CliRunner
 
+from pipeline.prompts import sample_prompts
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
 from stages.cli.app import app
+from stages.predictor.loading import load_predictor
 from stages.settings.blocks import ShapesParams
 from stages.settings.params import read_params
+from stages.web.page_state import read_scenes
 from tools.blocks import replace_block
 
-PHOTO: Final = "data/shapes/val/000005.png"
-"""A scene that `make demo` draws."""
+SCENE: Final = next(scene for scene in read_scenes() if scene.advice == "task")
+"""The scene with this advice that ``tools.choose_scenes`` drew."""
+
+PHOTO: Final = f"data/shapes/val/{SCENE.number + 1:06}.png"
+"""Its file: `make demo` draws it."""
+
+CLICK_PX: Final = (SCENE.x, SCENE.y)
 
 PYTHON: Final = f"""\
 from PIL import Image
@@ -30,13 +38,13 @@ from usam_cache import load_predictor
 
 predictor = load_predictor("mini", "tiny")
 predictor.set_image(Image.open("{PHOTO}"))
-found = predictor.predict_uncertainty(point_coords=[[120, 80]], point_labels=[1])
+found = predictor.predict_uncertainty(point_coords=[[{SCENE.x}, {SCENE.y}]], point_labels=[1])
 k = found.selected  # found.masks[k] is the mask
 print(f"SamScore {{found.sam_score[k]:.2f}}, expected IoU {{found.expected_iou.own[k]:.2f}}")
 print(f"{{found.advice.words}}: expected IoU {{found.advice.expected_iou:.2f}}")
 """
 
-SHELL: Final = f"usam predict {PHOTO} --click 120,80"
+SHELL: Final = f"usam predict {PHOTO} --click {SCENE.x},{SCENE.y}"
 
 
 def main() -> None:
@@ -49,15 +57,34 @@ def main() -> None:
 
 
 def python_block(shapes: ShapesParams) -> str:
-    """The lines of Python, and what they print."""
+    """The lines of Python, their output, and the ground truth."""
     printed = io.StringIO()
     with _folder_with_photo(shapes), contextlib.redirect_stdout(printed):
         exec(PYTHON, {})  # noqa: S102 - the lines above
-    return f"```python\n{PYTHON}```\n\nprints\n\n```text\n{printed.getvalue()}```\n"
+    return (
+        f"```python\n{PYTHON}```\n\nprints\n\n```text\n{printed.getvalue()}```\n\n"
+        f"{truth_words(_scenes(shapes)[SCENE.number])}\n"
+    )
+
+
+def truth_words(scene: Scene) -> str:
+    """The true IoUs of the selected mask and of the advised proposal."""
+    predictor = load_predictor("mini", "tiny")
+    predictor.set_image(scene.rgb)
+    answer = predictor.predict_uncertainty([CLICK_PX], [1])
+    (truth,) = (m for m in scene.masks if tuple(sample_prompts(m, seed=0)[0]) == CLICK_PX)
+    selected, advised = (
+        float((mask & truth).sum() / (mask | truth).sum())
+        for mask in (answer.masks[answer.selected], answer.masks[answer.alternative])
+    )
+    return (
+        f"By the ground truth, the IoU of this mask is {selected:.2f}, and of the other proposal "
+        f"{advised:.2f}."
+    )
 
 
 def shell_block(shapes: ShapesParams) -> str:
-    """The command, and what it prints."""
+    """The command, and its output."""
     with _folder_with_photo(shapes):
         result = CliRunner().invoke(app, SHELL.split()[1:])
     assert result.exit_code == 0, result.stderr
