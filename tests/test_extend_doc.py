@@ -155,6 +155,14 @@ def test_an_entropy_is_in_its_store_and_a_measure(project: Path) -> None:
     assert set(table(project, "tables/selected/table2_prompt")["measure"]) > {"h_click"}
 
 
+def test_a_statistic_is_in_the_scores_and_in_the_table_of_its_group(project: Path) -> None:
+    scores = table(project, "splits/pictures_val/scores").query("statistic == 'halves'")
+    assert set(scores["model"]) == set(MODELS)
+    for protocol in PROTOCOLS:
+        assert "halves" in set(table(project, f"tables/{protocol}/selective")["statistic"])
+    assert "| halves | `halves` | selective |" in read_doc(project, "method")
+
+
 def test_the_docs_tables_have_the_rows(project: Path) -> None:
     assert "| `h_click` | object, model | float32 | bit" in read_doc(project, "cache")
     assert "| 1 − ΔScore | `score_gap` |" in read_doc(project, "method")

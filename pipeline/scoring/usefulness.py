@@ -5,7 +5,7 @@ failures detected, correlation with the risk, and routing: the small model answe
 uncertainty decides which clicks go to the large model.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -122,12 +122,8 @@ def _statistics(
 ) -> dict[StatisticKey, bootstrap.Resampled]:
     risk, uncertainty = 1 - ranked.iou, ranked.uncertainty
     area = aurc(risk, uncertainty, drawn)
-    resampled = {
-        "aurc": area,
-        "excess_aurc": area - oracle,
-        "augrc": augrc(risk, uncertainty, drawn),
-        "pearson": pearson(risk, uncertainty, drawn),
-        "spearman": spearman(risk, uncertainty, drawn),
+    resampled = {"aurc": area, "excess_aurc": area - oracle} | {
+        name: statistic(risk, uncertainty, drawn) for name, statistic in OF_RISK.items()
     }
     if BY_NAME[ranked.measure].predicted_iou:
         predicted = predicted_iou(ranked.measure, uncertainty)
@@ -315,3 +311,14 @@ def share_to_match(
         gain[order].astype(np.float64),
         TOLERANCE,
     )
+
+
+RiskStatistic = Callable[[Values, Values, bootstrap.Resamples], bootstrap.Resampled]
+"""A number of the risk (1 - IoU) and the uncertainty of masks, in each resample."""
+
+OF_RISK: Final[Mapping[str, RiskStatistic]] = {
+    "augrc": augrc,
+    "pearson": pearson,
+    "spearman": spearman,
+}
+"""Statistics of a measure that need nothing else, beside AURC and its excess."""

@@ -6,18 +6,16 @@ from typing import Final
 
 import pandas as pd
 
-from pipeline.heads.kinds import HEAD_KINDS, PAPER
+from pipeline.heads.kinds import PAPER
 from pipeline.scoring.measures import BASELINE, OF_KIND
 from pipeline.vocabulary import JUDGED, PROTOCOLS
 from stages.tables import paper, special_tables
 from stages.tables.pivot import (
-    TOKENS_READ,
     Pivot,
     is_of_largest,
     is_of_method,
     is_of_task,
     is_shown,
-    symbols,
 )
 from stages.tables.report_table import Inputs, ReportTable, Results
 from stages.tables.statistics import of_group
@@ -32,22 +30,12 @@ TRIAL_FORMAT: Final = "%.5g"
 OF_MEASURE: Final = ("measure", "trained_on")
 """Columns that name a measure."""
 
-CHOICES: Final = {
-    "keep": "keep always",
-    "prompt": "always click again",
-    "model": "always {largest}",
-    "sam_score": "by SamScore",
-    **{kind.named("gaps_star"): f"by Δ*{kind.label}" for kind in HEAD_KINDS},
-}
-"""Ways to choose a correction, as people read them."""
+OF_TOKENS: Final = ("tokens", "task", "model", *OF_MEASURE)
+"""Columns that name a measure of heads by the tokens that the heads read."""
 
 
-def _choice(scores: pd.DataFrame) -> "pd.Series[str]":
-    words = [
-        CHOICES[choice].format(largest=largest)
-        for choice, largest in zip(scores["choice"], scores["largest_model"], strict=True)
-    ]
-    return words + scores["other_heads"]
+def _is_compared(scores: pd.DataFrame) -> "pd.Series[bool]":
+    return is_shown(scores) & (scores["measure"] != BASELINE)
 
 
 def _is_absolute(scores: pd.DataFrame) -> "pd.Series[bool]":
@@ -56,14 +44,16 @@ def _is_absolute(scores: pd.DataFrame) -> "pd.Series[bool]":
     return is_of_method(scores) & is_once
 
 
-def _measure_or_bound(scores: pd.DataFrame) -> "pd.Series[str]":
-    return scores["measure"].where(scores["statistic"] == "auc", scores["statistic"])
+def _lacks_token(scores: pd.DataFrame) -> "pd.Series[bool]":
+    is_papers = is_of_task(scores) & scores["measure"].isin(OF_KIND[PAPER])
+    return is_papers & ~is_of_method(scores)
 
 
 def _is_ablated(scores: pd.DataFrame) -> "pd.Series[bool]":
-    """Whether heads of a token set are compared; not if no heads lack a token."""
+    """Gaps from heads of every token set; none if no heads lack a token."""
     is_papers = is_of_task(scores) & scores["measure"].isin(OF_KIND[PAPER])
-    return is_papers & bool((is_papers & ~is_of_method(scores)).any())
+    is_gap = is_papers & (scores["task"] != "segmentation")
+    return is_gap & bool(_lacks_token(scores).any())
 
 
 def _is_in_view(scores: pd.DataFrame) -> "pd.Series[bool]":
@@ -74,17 +64,17 @@ def _is_in_view(scores: pd.DataFrame) -> "pd.Series[bool]":
 
 RADAR: Final = ReportTable(
     "figure6_radar_{split}",
-    lambda given, split: special_tables.radar_table(given.results[split]),
+    lambda inputs, split: special_tables.radar_table(inputs.results[split]),
     "All four corrections at once",
     "radar",
 )
 
 CORRELATION: Final = ReportTable(
     "correlation_{split}",
-    lambda given, split: paper.correlation_beside_paper(
-        special_tables.correlation_table(given.results[split]),
-        given.data_sets.get(split),
-        given.data_sets,
+    lambda inputs, split: paper.correlation_beside_paper(
+        special_tables.correlation_table(inputs.results[split]),
+        inputs.data_sets.get(split),
+        inputs.data_sets,
     ),
     "Correlation of the measures",
     "correlation",
@@ -92,7 +82,7 @@ CORRELATION: Final = ReportTable(
 
 TRIALS: Final = ReportTable(
     "trials",
-    lambda given, _: given.trials,
+    lambda inputs, _: inputs.trials,
     "Trials of hyperparameters",
     "trials",
     paper_table=8,
@@ -102,7 +92,7 @@ TRIALS: Final = ReportTable(
 
 RUNTIME: Final = ReportTable(
     "runtime",
-    lambda given, _: paper.runtime_beside_paper(given.timed),
+    lambda inputs, _: paper.runtime_beside_paper(inputs.timed),
     "Runtime",
     "runtime",
     paper_table=7,
@@ -113,11 +103,7 @@ RUNTIME: Final = ReportTable(
 REPORT_TABLES: Final = (
     ReportTable(
         "margin",
-        Pivot(
-            ("margin",),
-            ("task", "model", *OF_MEASURE),
-            lambda scores: is_shown(scores) & (scores["measure"] != BASELINE),
-        ),
+        Pivot(("margin",), ("task", "model", *OF_MEASURE), _is_compared),
         "Margin over 1 − SamScore",
         "overview",
         caption="Margin in percentage points of relative AUC",
@@ -143,7 +129,6 @@ REPORT_TABLES: Final = (
             ("oracle", "worst", "auc"),
             ("model", *OF_MEASURE),
             _is_absolute,
-            words={"measure": _measure_or_bound},
             order=("model", "statistic"),
         ),
         "AUC of every model and measure",
@@ -156,7 +141,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "figure5_{task}",
-        lambda given, task: special_tables.curve_table(given.results, task),
+        lambda inputs, task: special_tables.curve_table(inputs.results, task),
         "Correction curves",
         "curves",
         number_format=FLOAT_FORMAT,
@@ -174,17 +159,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "failures",
-        Pivot(
-            of_group("failures"),
-            (*OF_MEASURE, "statistic"),
-            is_of_largest,
-            words={
-                "statistic": lambda scores: (
-                    symbols(scores) + scores["iou_at"].map(", IoU < {:g}".format)
-                )
-            },
-            order=("iou_at",),
-        ),
+        Pivot(of_group("failures"), (*OF_MEASURE, "statistic"), is_of_largest, order=("iou_at",)),
         "Failures detected",
         "selective",
         caption="In %",
@@ -194,7 +169,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "calibration",
-        Pivot(of_group("calibration"), ("model", *OF_MEASURE, "statistic"), order=("model",)),
+        Pivot(of_group("calibration"), ("model", *OF_MEASURE, "statistic")),
         "Predicted and true IoU",
         "calibration",
         caption="In percentage points of IoU",
@@ -206,16 +181,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "pixels",
-        Pivot(
-            of_group("pixels"),
-            ("model", "statistic"),
-            words={
-                "statistic": lambda scores: (
-                    symbols(scores) + scores["region"].map({"whole": "", "band": ", band"})
-                )
-            },
-            order=("model",),
-        ),
+        Pivot(of_group("pixels"), ("model", "statistic")),
         "Mask probabilities and the ground truth",
         "calibration",
         caption="ECE and PAvPU in %, Brier score and NLL times 100",
@@ -228,17 +194,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "promises",
-        Pivot(
-            ("kept",),
-            ("masks", *OF_MEASURE, "promised"),
-            words={
-                "masks": lambda scores: scores["iou_at"].map("IoU ≥ {:g}".format),
-                "promised": lambda scores: (
-                    "of " + scores["guarantee"] + scores["alpha"].map(", α = {:g}".format)
-                ),
-            },
-            order=("iou_at",),
-        ),
+        Pivot(("kept",), ("masks", *OF_MEASURE, "promised"), order=("iou_at",)),
         "Share of the masks that a promise keeps",
         "promises",
         caption="In %",
@@ -250,17 +206,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "mask_sets",
-        Pivot(
-            of_group("mask sets"),
-            ("sets", *OF_MEASURE, "statistic"),
-            words={
-                "sets": lambda scores: (
-                    scores["iou_at"].map("IoU ≥ {:g}".format)
-                    + (1 - scores["alpha"]).map(" in {:.0%} of the sets".format)
-                )
-            },
-            order=("statistic",),
-        ),
+        Pivot(of_group("mask sets"), ("sets", *OF_MEASURE, "statistic"), order=("statistic",)),
         "Sets of proposals of which one is good",
         "promises",
         n_digits=2,
@@ -274,7 +220,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "routing",
-        lambda given, _: special_tables.routing_table(given.results, given.timed),
+        lambda inputs, _: special_tables.routing_table(inputs.results, inputs.timed),
         "What it takes to match the largest model",
         "routing",
         caption="In %",
@@ -285,15 +231,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "decisions",
-        Pivot(
-            ("regret",),
-            ("choice", "cost"),
-            words={
-                "choice": _choice,
-                "cost": lambda scores: scores["cost"].map("{:g}".format),
-            },
-            difference="fixed_margin",
-        ),
+        Pivot(("regret",), ("choice", "cost"), difference="fixed_margin"),
         "Keep the mask or correct it",
         "decisions",
         caption="Regret in percentage points of IoU, by the cost of a correction",
@@ -307,9 +245,8 @@ REPORT_TABLES: Final = (
         "token_ablation",
         Pivot(
             ("relative",),
-            ("tokens", "task", "model", *OF_MEASURE),
-            lambda scores: _is_ablated(scores) & (scores["task"] != "segmentation"),
-            words={"tokens": lambda scores: scores["tokens"].map(TOKENS_READ)},
+            OF_TOKENS,
+            _is_ablated,
             order=("tokens",),
         ),
         "Without one of the tokens",
@@ -323,9 +260,8 @@ REPORT_TABLES: Final = (
         "token_margin",
         Pivot(
             ("tokens_margin",),
-            ("tokens", "task", "model", *OF_MEASURE),
-            lambda scores: _is_ablated(scores) & ~is_of_method(scores),
-            words={"tokens": lambda scores: scores["tokens"].map(TOKENS_READ)},
+            OF_TOKENS,
+            _lacks_token,
             order=("tokens",),
         ),
         "Without one of the tokens, compared with both",
@@ -336,12 +272,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "iou",
-        Pivot(
-            ("mean_iou",),
-            ("model", "proposal"),
-            lambda scores: scores["view"] == "identity",
-            order=("model",),
-        ),
+        Pivot(("mean_iou",), ("model", "proposal"), lambda scores: scores["view"] == "identity"),
         "By proposal",
         "iou",
         n_digits=2,
@@ -353,7 +284,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "best_model",
-        lambda given, _: special_tables.best_model_table(given.results),
+        lambda inputs, _: special_tables.best_model_table(inputs.results),
         "Where each model is the best",
         "iou",
         n_digits=2,
@@ -386,7 +317,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "figures4_7_8_gallery_{split}",
-        lambda given, split: given.galleries[split].drop(columns=["protocol", "picture"]),
+        lambda inputs, split: inputs.galleries[split].drop(columns=["protocol", "picture"]),
         "The most and the least uncertain objects",
         "gallery",
         number_format=FLOAT_FORMAT,
@@ -403,27 +334,29 @@ def columns_of_objects() -> set[str]:
     return {"protocol"}.union(*(row.of_objects for row in REPORT_TABLES))
 
 
-def report_tables(given: Inputs) -> dict[str, pd.DataFrame]:
+def report_tables(inputs: Inputs) -> dict[str, pd.DataFrame]:
     """Every table with at least one row, with the paper's numbers, by the path of its CSV."""
-    made = {}
-    inputs = {"": given, **{protocol: given.of_protocol(protocol) for protocol in PROTOCOLS}}
-    for row, protocol, one in _each(given.results):
-        own = inputs[protocol]
-        table = row.make(own, one)
+    tables = {}
+    by_protocol = {protocol: inputs.of_protocol(protocol) for protocol in PROTOCOLS}
+    for row, protocol, subject in _each(inputs.results):
+        own_inputs = by_protocol.get(protocol, inputs)
+        table = row.make(own_inputs, subject)
         if row.paper:
-            numbers = paper.paper_numbers(row.paper, one)
-            table = paper.beside_paper(table, numbers, own.data_sets)
-        made[row.file(one, protocol)] = table
-    return {name: table for name, table in made.items() if not table.empty}
+            numbers = paper.paper_numbers(row.paper, subject)
+            table = paper.beside_paper(table, numbers, own_inputs.data_sets)
+        tables[row.file(subject, protocol)] = table
+    return {name: table for name, table in tables.items() if not table.empty}
 
 
 def number_formats(results: Results) -> dict[str, str]:
     """Format of each CSV's numbers."""
-    return {row.file(one, protocol): row.number_format for row, protocol, one in _each(results)}
+    return {
+        row.file(subject, protocol): row.number_format for row, protocol, subject in _each(results)
+    }
 
 
 def _each(results: Results) -> Iterator[tuple[ReportTable, str, str]]:
     """Every table with its protocol and its task or split."""
     for row in REPORT_TABLES:
-        for protocol, one in product(row.protocols, row.each(results)):
-            yield row, protocol, one
+        for protocol, subject in product(row.protocols, row.each(results)):
+            yield row, protocol, subject

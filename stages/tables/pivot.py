@@ -1,13 +1,14 @@
 """Scores as tables: a declaration says which scores stand where, and one pivot lays them out."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from pipeline.scoring.measures import TASK_MEASURES
+from pipeline.heads.kinds import HEAD_KINDS
+from pipeline.scoring.measures import BOUNDS, TASK_MEASURES
 from pipeline.scoring.tasks import default_model, shown_model
 from pipeline.views import view_order
 from pipeline.vocabulary import ABLATIONS, JUDGED, TASKS
@@ -36,11 +37,17 @@ TOKENS_READ: Final[Mapping[str, str]] = {
 """The token that heads lack, or both, in the order of the paper's Table 6. The judged proposal
 follows from the task, which has a column of its own."""
 
+CHOICES: Final = {
+    "keep": "keep always",
+    "prompt": "always click again",
+    "model": "always",
+    "sam_score": "by SamScore",
+    **{kind.named("gaps_star"): f"by Δ*{kind.label}" for kind in HEAD_KINDS},
+}
+"""Ways to choose a correction, as people read them; the largest model's name follows ``model``."""
+
 Mask = Callable[[pd.DataFrame], "pd.Series[bool]"]
 """Whether a table shows each of some scores."""
-
-Words = Callable[[pd.DataFrame], "pd.Series[str]"]
-"""Names of some scores in a column of a table."""
 
 
 def score_rows(results: Results, statistics: Iterable[str]) -> pd.DataFrame:
@@ -93,16 +100,6 @@ def is_shown(rows: pd.DataFrame) -> "pd.Series[bool]":
     return is_of_task(rows) & is_of_method(rows)
 
 
-def every(rows: pd.DataFrame) -> "pd.Series[bool]":
-    """Every score."""
-    return pd.Series(data=True, index=rows.index)
-
-
-def symbols(rows: pd.DataFrame) -> "pd.Series[str]":
-    """Statistics as people read them."""
-    return rows["statistic"].map(lambda name: BY_NAME[name].symbol)
-
-
 def pivot(rows: pd.DataFrame, keys: Sequence[str], across: str) -> pd.DataFrame:
     """Numbers and their bounds by the names in a column; rows and columns stay in their order."""
     in_order = pd.MultiIndex.from_frame(rows[list(keys)].drop_duplicates())
@@ -114,17 +111,54 @@ def pivot(rows: pd.DataFrame, keys: Sequence[str], across: str) -> pd.DataFrame:
     return pd.DataFrame(columns).reindex(in_order).reset_index()
 
 
+def symbols(scores: pd.DataFrame) -> "pd.Series[str]":
+    """Statistics as people read them."""
+    return scores["statistic"].map(lambda name: BY_NAME[name].symbol)
+
+
+def _measure(scores: pd.DataFrame) -> "pd.Series[str]":
+    return scores["measure"].mask(scores["statistic"].isin(BOUNDS), scores["statistic"])
+
+
+def _statistic(scores: pd.DataFrame) -> "pd.Series[str]":
+    is_of_failures = scores["iou_at"].notna() & (scores["guarantee"] == "")
+    limits = scores["iou_at"].map(", IoU < {:g}".format).where(is_of_failures, "")
+    regions = scores["region"].map({"band": ", band"}).fillna("")
+    return symbols(scores) + regions + limits
+
+
+def _choice(scores: pd.DataFrame) -> "pd.Series[str]":
+    largest = (" " + scores["largest_model"]).where(scores["choice"] == "model", "")
+    return scores["choice"].map(CHOICES) + largest + scores["other_heads"]
+
+
+WORDS: Final[Mapping[str, Callable[[pd.DataFrame], "pd.Series[str]"]]] = {
+    "tokens": lambda scores: scores["tokens"].map(TOKENS_READ),
+    "measure": _measure,
+    "statistic": _statistic,
+    "masks": lambda scores: scores["iou_at"].map("IoU ≥ {:g}".format),
+    "promised": lambda scores: (
+        "of " + scores["guarantee"] + scores["alpha"].map(", α = {:g}".format)
+    ),
+    "sets": lambda scores: (
+        scores["iou_at"].map("IoU ≥ {:g}".format)
+        + scores["alpha"].map(lambda alpha: f" in {1 - alpha:.0%} of the sets")
+    ),
+    "choice": _choice,
+    "cost": lambda scores: scores["cost"].map("{:g}".format),
+}
+"""Columns of names that are words made from the keys of the scores; others are keys as they are."""
+
+
 @dataclass(frozen=True)
 class Pivot:
     """A table of scores: columns of names, then the number and its bounds for each split."""
 
     statistics: tuple[str, ...]
     keys: tuple[str, ...]
-    """Columns of names: keys of the scores, or columns that ``words`` makes."""
-    where: Mask = every
-    """Which scores the table shows."""
-    words: Mapping[str, Words] = field(default_factory=dict)
-    """Names in a column other than the keys themselves."""
+    """Columns of names: keys of the scores, or ``WORDS``."""
+    where: Mask | None = None
+    """Which scores the table shows; None for all."""
     order: tuple[str, ...] = ()
     """Keys that sort the rows; the others leave them in the order of the scores."""
     difference: str = ""
@@ -138,15 +172,13 @@ class Pivot:
     def table(self, results: Results, task: str = "") -> pd.DataFrame:
         """Make the table of a task, or of all; it has columns also for a split without a score."""
         rows = score_rows(results, (*self.statistics, self.difference))
-        rows = in_percent(rows[self.where(rows)])
+        rows = in_percent(rows[self.where(rows)] if self.where else rows)
         rows = rows[rows["task"] == task] if task else rows
         if self.order:
             rows = rows.sort_values(list(self.order), key=self._rank, kind="stable")
         suffix = np.where(rows["statistic"] == self.difference, DIFFERENCE, "")
-        words = {"statistic": symbols, **self.words}
-        rows = rows.assign(
-            column=rows["split"] + suffix, **{key: name(rows) for key, name in words.items()}
-        )
+        words = {key: WORDS[key](rows) for key in self.keys if key in WORDS}
+        rows = rows.assign(column=rows["split"] + suffix, **words)
         suffixes = ("", DIFFERENCE) if self.difference else ("",)
         numbers = [f"{split}{s}{end}" for s in suffixes for split in results for end in WITH_BOUNDS]
         return pivot(rows, self.keys, "column").reindex(columns=[*self.keys, *numbers])
