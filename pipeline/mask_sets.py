@@ -1,10 +1,10 @@
-"""Mask sets: the fewest proposals of which, with a set probability, one is good enough.
+"""Mask sets: the fewest proposals of which, with a chosen probability, one is good enough.
 
-Proposals are taken by their predicted IoU, the highest first, for as long as all those ahead seem
-likely to fall short. How likely is calibrated, by images (or videos), as thresholds of
-``pipeline.risk_control`` are: whatever the distribution and however good or bad the prediction, a
-set for an object of a new image, drawn like those of the calibration, has a good proposal with
-the set probability. Poor predictions make larger sets, not broken promises.
+Proposals enter a set by their predicted IoU, the highest first, for as long as all proposals ahead
+seem likely to fall short. The threshold of that likelihood is calibrated on images (or videos), as
+thresholds of ``pipeline.risk_control`` are: whatever the distribution and however good or bad the
+prediction, a set for an object of a new image, drawn like the images of the calibration, has a good
+proposal with the chosen probability. Poor predictions make larger sets, not broken guarantees.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from pipeline.proposals import Values
-from pipeline.risk_control import NOTHING, Judged, check_calibration
+from pipeline.risk_control import NOTHING, CalibrationSet, check_calibration
 from pipeline.scoring.bootstrap import Resamples, interval
 from pipeline.scoring.scores import LEVEL, Keys, Score
 from pipeline.scoring.usefulness import FAILURE_IOUS
@@ -30,7 +30,7 @@ ALPHAS: Final = (0.1, 0.2, 0.3, 0.4, 0.5)
 """Shares of sets that may miss, in tables."""
 
 N_CALIBRATIONS: Final = 200
-"""Random halves of the images that show whether the promise is kept."""
+"""Random halves of the images that show whether the guarantee holds."""
 
 N_HALVES: Final = 100
 """Halves of the images that calibrate sets for tables, each checked on the other half."""
@@ -39,49 +39,50 @@ PROTOCOL: Final = "selected"
 """Protocol of the heads of sets in tables: a set has the masks that a user has."""
 
 
-def doubt(
+def failure_ahead(
     predicted_iou: Float[np.ndarray, "*batch proposal"],
 ) -> Float[np.ndarray, "*batch proposal"]:
-    """How likely those ahead of each proposal all fall short, were predicted IoUs probabilities.
+    """Probability that all proposals ahead of each fall short, were predicted IoUs probabilities.
 
-    Higher predicted IoUs are ahead, and of those that tie the first; nothing is ahead of the first.
+    Proposals with a higher predicted IoU are ahead, and of equal ones the first. No proposal is
+    ahead of the first, which has 1.
 
-    >>> doubt(np.array([0.2, 0.9, 0.5])).round(3).tolist()
+    >>> failure_ahead(np.array([0.2, 0.9, 0.5])).round(3).tolist()
     [0.05, 1.0, 0.1]
     """
     order = np.argsort(-predicted_iou, axis=-1, kind="stable")
     fall_short = 1 - np.take_along_axis(predicted_iou, order, axis=-1).clip(0, 1)
-    ahead = np.ones(predicted_iou.shape)
-    ahead[..., 1:] = fall_short[..., :-1].cumprod(axis=-1, dtype=np.float64)
-    found = np.empty_like(ahead)
-    np.put_along_axis(found, order, ahead, axis=-1)
-    return found
+    in_order = np.ones(predicted_iou.shape)
+    in_order[..., 1:] = fall_short[..., :-1].cumprod(axis=-1, dtype=np.float64)
+    probability = np.empty_like(in_order)
+    np.put_along_axis(probability, order, in_order, axis=-1)
+    return probability
 
 
 def mask_set(predicted_iou: Float[np.ndarray, " proposal"], threshold: float) -> tuple[int, ...]:
     """Proposals of the set of one object, the one with the highest predicted IoU first."""
     order = np.argsort(-predicted_iou, kind="stable")
-    return tuple(order[doubt(predicted_iou)[order] >= threshold].tolist())
+    return tuple(order[failure_ahead(predicted_iou)[order] >= threshold].tolist())
 
 
 def judged_sets(
     predicted_iou: Predicted,
     is_good: Bool[np.ndarray, "object proposal"],
     group: Int[np.ndarray, "object"],
-) -> Judged:
+) -> CalibrationSet:
     """Objects by the largest threshold at which their set has a good proposal.
 
-    That is ``NOTHING`` for objects without a good proposal, which fall short.
+    The threshold is ``NOTHING`` for objects without a good proposal, which fall short.
     """
-    needed = _needed(doubt(predicted_iou), is_good)
-    return Judged.masks(needed, needed == NOTHING, group)
+    largest = _largest_thresholds(failure_ahead(predicted_iou), is_good)
+    return CalibrationSet.of(largest, largest == NOTHING, group)
 
 
-def set_threshold(judged: Judged, alpha: float) -> float:
+def set_threshold(judged: CalibrationSet, alpha: float) -> float:
     """Largest threshold at which at most ``alpha`` of the sets miss: no sets are smaller.
 
-    The promise is about an expectation over calibrations and a new image: that of the share of its
-    objects whose set has no good proposal.
+    The guarantee is about the share of a new image's objects whose set has no good proposal: its
+    expectation over calibrations and new images.
 
     Parameters
     ----------
@@ -90,7 +91,8 @@ def set_threshold(judged: Judged, alpha: float) -> float:
 
     Returns
     -------
-    The doubt from which proposals are in a set; ``NOTHING`` where no sets hold the promise.
+    The ``failure_ahead`` from which proposals are in a set; ``NOTHING`` where no sets hold the
+    guarantee.
 
     Raises
     ------
@@ -111,23 +113,23 @@ def set_threshold(judged: Judged, alpha: float) -> float:
 
 
 def _thresholds(
-    needed: Values, share: Values, n_images: float, alphas: Sequence[float]
+    largest: Values, share: Values, n_images: float, alphas: Sequence[float]
 ) -> Float[np.ndarray, " alpha"]:
-    """Largest thresholds, given those that objects need in ascending order, and their weights."""
+    """Thresholds of sets, from the largest threshold of each object, ascending, and its weight."""
     most_missed = np.array(alphas) * (n_images + 1) - 1
-    # Sets of the threshold that an object needs miss only those objects that need a lower one.
+    # Sets of the largest threshold of an object miss only objects with a lower one.
     places = np.searchsorted(share.cumsum(), most_missed, side="right")
-    found: Float[np.ndarray, " alpha"] = np.where(most_missed < 0, NOTHING, needed[places])
-    return found
+    thresholds: Float[np.ndarray, " alpha"] = np.where(most_missed < 0, NOTHING, largest[places])
+    return thresholds
 
 
-def out_of_reach(judged: Judged) -> float:
+def out_of_reach(judged: CalibrationSet) -> float:
     """Share of the objects without a good proposal, each image with the same weight."""
     return float(judged.share @ judged.falls_short / judged.share.sum())
 
 
 def least_images(alpha: float, out_of_reach: float) -> float:
-    """Fewest images for which sets exist if they miss only what is out of reach; inf where none do.
+    """Fewest images for which sets exist that miss only objects out of reach; inf if none do.
 
     >>> least_images(0.1, 0.0), least_images(0.2, 0.15), least_images(0.1, 0.1)
     (9.0, 16.0, inf)
@@ -143,10 +145,11 @@ class Coverage:
     share: float
     """Mean over calibrations."""
     least: float
-    """The lowest that chance leaves to the promise: its end of a 95 % interval."""
+    """The lowest share that chance explains while the guarantee holds: the end of a 95 % interval.
+    """
 
 
-def coverage(judged: Judged, alpha: float) -> Coverage:
+def coverage(judged: CalibrationSet, alpha: float) -> Coverage:
     """Coverage over ``N_CALIBRATIONS`` random halves of the images, each checked on the others.
 
     A half that has no sets misses nothing.
@@ -154,7 +157,7 @@ def coverage(judged: Judged, alpha: float) -> Coverage:
     Notes
     -----
     Given the images, random halves are independent of each other, and the images of one half
-    exchangeable with the others, which is all that the promise needs.
+    exchangeable with the others, which is all that the guarantee needs.
     """
     rng, n_images = np.random.default_rng(0), len(judged.images())
     shares = []
@@ -172,10 +175,10 @@ def set_scores(
     iou: Float[np.ndarray, "object proposal"],
     resamples: Resamples,
 ) -> Iterator[Score]:
-    """How often sets by each prediction have a good proposal, and how large they are.
+    """Coverage and size of sets by each prediction.
 
-    Each of ``N_HALVES`` halves of the images calibrates sets for the others. A target that a half
-    has no sets for is out of reach and left out, and so is all of a single image.
+    Each of ``N_HALVES`` halves of the images calibrates sets for the other images. A target for
+    which a half has no sets is out of reach and left out; a single image has no scores.
 
     Parameters
     ----------
@@ -215,12 +218,12 @@ class _Checked:
     coverage: Float[np.ndarray, " alpha"]
     """Mean over the halves, each checked on the other images."""
     n_masks: Float[np.ndarray, " alpha"]
-    """Likewise."""
+    """Mean number of proposals in a set, likewise."""
     resampled: Float[np.ndarray, "alpha resample"]
     """Mean size of sets that are calibrated and counted on the same drawn images.
 
-    They are calibrated as if these were half as many, so that they are comparable with ``n_masks``;
-    sets that are calibrated again vary more than those of fixed thresholds.
+    Calibrated as on half of the images, like ``n_masks``, so that both can be compared.
+    Recalibrated sets vary more than sets with a fixed threshold.
     """
 
 
@@ -228,16 +231,16 @@ def _checked(
     predicted_iou: Predicted, is_good: Bool[np.ndarray, "object proposal"], resamples: Resamples
 ) -> _Checked:
     group, n_images = resamples.group, resamples.n_drawn.shape[1]
-    doubts = doubt(predicted_iou)
-    needed = _needed(doubts, is_good)
-    order = np.argsort(needed, kind="stable")
+    probability = failure_ahead(predicted_iou)
+    largest = _largest_thresholds(probability, is_good)
+    order = np.argsort(largest, kind="stable")
     share = 1 / np.bincount(group)[group]
 
     def counted(on: Values, n_calibrated: float, of: Values) -> Float[np.ndarray, "alpha 2"]:
-        """Coverage and size by the weights ``of``, of sets that are calibrated by those ``on``."""
-        limits = _thresholds(needed[order], on[order], n_calibrated, ALPHAS)
-        found = [[needed >= limit, (doubts >= limit).sum(axis=1)] for limit in limits]
-        means: Float[np.ndarray, "alpha 2"] = np.array(found) @ of / of.sum()
+        """Coverage and size by the weights ``of``, of sets calibrated by the weights ``on``."""
+        limits = _thresholds(largest[order], on[order], n_calibrated, ALPHAS)
+        counts = [[largest >= limit, (probability >= limit).sum(axis=1)] for limit in limits]
+        means: Float[np.ndarray, "alpha 2"] = np.array(counts) @ of / of.sum()
         means[limits == NOTHING] = np.nan
         return means
 
@@ -246,14 +249,17 @@ def _checked(
         for is_of in _halves(n_images)
     ]
     drawn = [share * n_drawn[group] for n_drawn in resamples.n_drawn]
-    resampled = np.array([counted(own / 2, n_images / 2, own)[:, 1] for own in drawn])
+    resampled = np.array([counted(weight / 2, n_images / 2, weight)[:, 1] for weight in drawn])
     coverage, n_masks = np.mean(halves, axis=0).T
     return _Checked(coverage, n_masks, resampled.T)
 
 
-def _needed(doubts: Predicted, is_good: Bool[np.ndarray, "object proposal"]) -> Values:
-    needed: Values = np.where(is_good, doubts, NOTHING).max(axis=1)
-    return needed
+def _largest_thresholds(
+    probability: Predicted, is_good: Bool[np.ndarray, "object proposal"]
+) -> Values:
+    """Largest threshold at which the set of each object has a good proposal."""
+    largest: Values = np.where(is_good, probability, NOTHING).max(axis=1)
+    return largest
 
 
 def _halves(n_images: int) -> Iterator[Bool[np.ndarray, " group"]]:

@@ -1,9 +1,9 @@
-"""Risk control: the uncertainty up to which masks may be kept for a promise to hold.
+"""Conformal risk control: the uncertainty up to which masks may be kept under a guarantee.
 
 A mask falls short if its IoU is below a threshold. Images (or videos) are the unit throughout: the
-objects of one are not exchangeable with those of another, and each image has the same weight, which
-its objects share. Both promises hold for a new image, and an object of it, drawn as those of the
-calibration were, whatever the distribution and however good or bad the measure is.
+objects of one image are not exchangeable with those of another, and each image has the same weight,
+which its objects share. Both guarantees hold for a new image, and an object of it, drawn as the
+images of the calibration were, whatever the distribution and however good or bad the measure is.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,12 +15,12 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from pipeline.scoring.scores import Keys, Score
+from pipeline.scoring.scores import Score
 from pipeline.scoring.tasks import JudgedMasks
 from pipeline.scoring.usefulness import FAILURE_IOUS
 
 CONFIDENCE: Final = 0.9
-"""Probability over calibrations with which the promise about kept masks holds."""
+"""Probability over calibrations with which the guarantee about kept masks holds."""
 
 DESIGN_SHARE: Final = 0.25
 """Share of the images that is used only to propose thresholds and bets."""
@@ -36,12 +36,12 @@ LARGEST_BET: Final = 0.95
 whose masks are all kept and fall short."""
 
 NOTHING: Final = -np.inf
-"""Threshold that keeps no mask, for when no other is known to keep the promise."""
+"""Threshold that keeps no mask, where no other threshold is known to hold the guarantee."""
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Masks of images to calibrate on."""
+class CalibrationSet:
+    """Masks that a threshold is calibrated on, in the order of their uncertainty."""
 
     uncertainty: Float[np.ndarray, "object"]
     """In ascending order."""
@@ -52,24 +52,24 @@ class Judged:
     """Weight of each object: 1 per image, shared by its objects."""
 
     @classmethod
-    def masks(
+    def of(
         cls,
         uncertainty: Float[np.ndarray, "object"],
         falls_short: Bool[np.ndarray, "object"],
         group: Int[np.ndarray, "object"],
-    ) -> "Judged":
-        """Take all masks of some images."""
+    ) -> "CalibrationSet":
+        """Sort masks and weight them by image."""
         _, group, size = np.unique(group, return_inverse=True, return_counts=True)
         order = np.argsort(uncertainty, kind="stable")
         group = group[order]
         ordered = uncertainty[order].astype(np.float64)
         return cls(ordered, falls_short[order], group, 1 / size[group])
 
-    def of_images(self, is_of: Bool[np.ndarray, "group"]) -> "Judged":
+    def of_images(self, is_of: Bool[np.ndarray, "group"]) -> "CalibrationSet":
         """Masks of some of the images, which keep their numbers."""
-        some = is_of[self.group]
-        return Judged(
-            self.uncertainty[some], self.falls_short[some], self.group[some], self.share[some]
+        is_in = is_of[self.group]
+        return CalibrationSet(
+            self.uncertainty[is_in], self.falls_short[is_in], self.group[is_in], self.share[is_in]
         )
 
     def images(self) -> Int[np.ndarray, "image"]:
@@ -77,11 +77,11 @@ class Judged:
         return np.flatnonzero(np.bincount(self.group))
 
 
-def threshold_of_all(judged: Judged, alpha: float) -> float:
+def threshold_of_all(calibration: CalibrationSet, alpha: float) -> float:
     """Largest threshold at which, of all masks, at most ``alpha`` are kept and fall short.
 
-    The promise is about an expectation over calibrations and a new image: that of the share of its
-    masks that are kept although they fall short.
+    The guarantee is about the share of a new image's masks that are kept although they fall short:
+    its expectation over calibrations and new images.
 
     Returns
     -------
@@ -99,26 +99,30 @@ def threshold_of_all(judged: Judged, alpha: float) -> float:
     threshold. The threshold is the largest at which the summed losses of n images, plus 1, the
     most that a new image can lose, are at most ``alpha (n + 1)``.
     """
-    check_calibration(judged, alpha)
-    thresholds, tie = np.unique(judged.uncertainty, return_inverse=True)
-    lost = np.bincount(tie, weights=judged.share * judged.falls_short).cumsum()
-    holds = lost + 1 <= alpha * (len(judged.images()) + 1)
+    check_calibration(calibration, alpha)
+    thresholds, tie = np.unique(calibration.uncertainty, return_inverse=True)
+    lost = np.bincount(tie, weights=calibration.share * calibration.falls_short).cumsum()
+    holds = lost + 1 <= alpha * (len(calibration.images()) + 1)
     return float(thresholds[holds].max(initial=NOTHING))
 
 
-def design_images(judged: Judged, generator: np.random.Generator) -> Bool[np.ndarray, "group"]:
+def design_images(
+    calibration: CalibrationSet, generator: np.random.Generator
+) -> Bool[np.ndarray, "group"]:
     """Draw the images that propose thresholds, a share ``DESIGN_SHARE`` of all."""
-    images = judged.images()
-    is_design = np.zeros(judged.group.max(initial=-1) + 1, bool)
+    images = calibration.images()
+    is_design = np.zeros(calibration.group.max(initial=-1) + 1, bool)
     is_design[generator.permutation(images)[: round(DESIGN_SHARE * len(images))]] = True
     return is_design
 
 
-def threshold_of_kept(judged: Judged, is_design: Bool[np.ndarray, "group"], alpha: float) -> float:
+def threshold_of_kept(
+    calibration: CalibrationSet, is_design: Bool[np.ndarray, "group"], alpha: float
+) -> float:
     """Largest threshold at which, of the kept masks, at most ``alpha`` are shown to fall short.
 
-    The promise holds with probability ``CONFIDENCE`` over calibrations: where it does, an object of
-    a new image that is kept falls short with a probability of at most ``alpha``.
+    The guarantee holds with probability ``CONFIDENCE`` over calibrations: where it does, an object
+    of a new image that is kept falls short with a probability of at most ``alpha``.
 
     Parameters
     ----------
@@ -142,19 +146,19 @@ def threshold_of_kept(judged: Judged, is_design: Bool[np.ndarray, "group"], alph
     apply; this is Learn then Test (Angelopoulos et al., arXiv 2110.01052) with split fixed-sequence
     testing: some images propose thresholds and their order; on the others, each is tested in that
     order until one fails. Let k be the share of an image's masks that is kept, and b the share that
-    is kept and falls short. A threshold breaks the promise if ``b - alpha k`` has a mean above 0.
+    is kept and falls short. A threshold breaks the guarantee if ``b - alpha k`` has a mean above 0.
     It lies in [-alpha, 1 - alpha]; hence for a bet in [0, 1 / (1 - alpha)], chosen beforehand, the
     product of ``1 - bet (b - alpha k)`` over images has an expectation of at most 1, and by
     Markov's inequality reaches ``1 / (1 - CONFIDENCE)`` with a probability of at most
     ``1 - CONFIDENCE`` (testing by betting, Waudby-Smith and Ramdas, arXiv 2010.09686).
     """
-    check_calibration(judged, alpha)
-    is_test = (np.bincount(judged.group, minlength=len(is_design)) > 0) & ~is_design
+    check_calibration(calibration, alpha)
+    is_test = (np.bincount(calibration.group, minlength=len(is_design)) > 0) & ~is_design
     if not is_design.any() or not is_test.any():
         return NOTHING
-    proposed = _proposed(judged.uncertainty[is_design[judged.group]])
+    proposed = _proposed(calibration.uncertainty[is_design[calibration.group]])
     bets = LARGEST_BET * np.arange(1, N_BETS + 1) / N_BETS / (1 - alpha)
-    design, test = (_excess(judged, is_of, proposed, alpha) for is_of in (is_design, is_test))
+    design, test = (_excess(calibration, is_of, proposed, alpha) for is_of in (is_design, is_test))
     of_bets = np.log1p(-bets[:, np.newaxis, np.newaxis] * design).sum(axis=-1)
     bet = bets[of_bets.argmax(axis=0)]
     evidence = np.log1p(-bet[:, np.newaxis] * test).sum(axis=-1)
@@ -171,22 +175,22 @@ def _proposed(uncertainty: Float[np.ndarray, "object"]) -> Float[np.ndarray, "th
 
 
 def _excess(
-    judged: Judged,
+    calibration: CalibrationSet,
     is_of: Bool[np.ndarray, "group"],
     thresholds: Float[np.ndarray, "threshold"],
     alpha: float,
 ) -> Float[np.ndarray, "threshold image"]:
     """Share of each image's masks that is kept and falls short, less alpha times what is kept."""
-    first = np.searchsorted(thresholds, judged.uncertainty)  # the first that keeps an object
-    some = is_of[judged.group] & (first < len(thresholds))
-    weight = judged.share * (judged.falls_short - alpha)
+    lowest = np.searchsorted(thresholds, calibration.uncertainty)  # the first that keeps an object
+    is_kept = is_of[calibration.group] & (lowest < len(thresholds))
+    weight = calibration.share * (calibration.falls_short - alpha)
     excess = np.zeros((len(thresholds), len(is_of)))
-    np.add.at(excess, (first[some], judged.group[some]), weight[some])
+    np.add.at(excess, (lowest[is_kept], calibration.group[is_kept]), weight[is_kept])
     return excess.cumsum(axis=0)[:, is_of]
 
 
-def check_calibration(judged: Judged, alpha: float) -> None:
-    """Check that there are objects, and an alpha that can be held.
+def check_calibration(calibration: CalibrationSet, alpha: float) -> None:
+    """Check that there are objects, and that ``alpha`` is a share.
 
     Raises
     ------
@@ -195,11 +199,11 @@ def check_calibration(judged: Judged, alpha: float) -> None:
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1, got {alpha}")
-    if not len(judged.group):
+    if not len(calibration.group):
         raise ValueError("a calibration must have at least one object, got none")
 
 
-PROMISES: Final = ("all", "kept")
+GUARANTEES: Final = ("all", "kept")
 """At most a share alpha of all masks is kept and falls short, or of the kept masks falls short."""
 
 ALPHAS: Final = (0.1, 0.2)
@@ -210,11 +214,11 @@ SEED: Final = 0
 
 
 @dataclass(frozen=True)
-class Promise:
-    """What is promised about kept masks."""
+class Guarantee:
+    """A guarantee about kept masks."""
 
     of: str
-    """One of ``PROMISES``."""
+    """One of ``GUARANTEES``."""
     iou: float
     """A mask falls short below it."""
     alpha: float
@@ -232,49 +236,45 @@ def guarantee_scores(
     group
         Image, or video, of each object.
     """
-    for of_model in masks:
-        true_iou = of_model.iou
-        for (train_split, measure), uncertainty in of_model.measures.items():
-            judged = {iou: Judged.masks(uncertainty, true_iou < iou, group) for iou in FAILURE_IOUS}
-            for promise in (Promise(*parts) for parts in product(PROMISES, FAILURE_IOUS, ALPHAS)):
-                limit = threshold(judged[promise.iou], promise)
-                kept = float((uncertainty <= limit).mean())
-                keys = Keys(
-                    protocol=of_model.protocol,
-                    train_split=train_split,
-                    model=of_model.model,
-                    measure=measure,
-                    guarantee=promise.of,
-                    iou_at=promise.iou,
-                    alpha=promise.alpha,
-                )
-                if kept:
-                    yield Score(keys, "kept", kept)
+    guarantees = [Guarantee(*terms) for terms in product(GUARANTEES, FAILURE_IOUS, ALPHAS)]
+    for judged in masks:
+        true_iou = judged.iou
+        for (train_split, measure), uncertainty in judged.measures.items():
+            by_iou = {
+                iou: CalibrationSet.of(uncertainty, true_iou < iou, group) for iou in FAILURE_IOUS
+            }
+            for guarantee in guarantees:
+                limit = threshold(by_iou[guarantee.iou], guarantee)
+                share = float((uncertainty <= limit).mean())
+                terms = {"iou_at": guarantee.iou, "alpha": guarantee.alpha}
+                keys = judged.keys(train_split, measure, guarantee=guarantee.of, **terms)
+                if share:
+                    yield Score(keys, "kept", share)
 
 
-def threshold(judged: Judged, promise: Promise) -> float:
-    """Uncertainty up to which masks may be kept under a promise, calibrated on all images.
+def threshold(calibration: CalibrationSet, guarantee: Guarantee) -> float:
+    """Uncertainty up to which masks may be kept under a guarantee, calibrated on all images.
 
     Raises
     ------
     ValueError
         As ``threshold_of_all``.
     """
-    if promise.of == "all":
-        return threshold_of_all(judged, promise.alpha)
-    is_design = design_images(judged, np.random.default_rng(SEED))
-    return threshold_of_kept(judged, is_design, promise.alpha)
+    if guarantee.of == "all":
+        return threshold_of_all(calibration, guarantee.alpha)
+    is_design = design_images(calibration, np.random.default_rng(SEED))
+    return threshold_of_kept(calibration, is_design, guarantee.alpha)
 
 
-def least_images(promise: Promise) -> int:
-    """Fewest images that can show a promise to hold, with masks that never fall short.
+def least_images(guarantee: Guarantee) -> int:
+    """Fewest images that can show a guarantee to hold, with masks that never fall short.
 
-    >>> least_images(Promise("all", 0.8, 0.1)), least_images(Promise("kept", 0.8, 0.1))
+    >>> least_images(Guarantee("all", 0.8, 0.1)), least_images(Guarantee("kept", 0.8, 0.1))
     (9, 31)
     """
-    if promise.of == "all":
-        return ceil(1 / promise.alpha - 1)
-    each = log1p(LARGEST_BET * promise.alpha / (1 - promise.alpha))
-    n_tests = ceil(-log1p(-CONFIDENCE) / each)
+    if guarantee.of == "all":
+        return ceil(1 / guarantee.alpha - 1)
+    evidence = log1p(LARGEST_BET * guarantee.alpha / (1 - guarantee.alpha))
+    n_tests = ceil(-log1p(-CONFIDENCE) / evidence)
     # Counted up, because the number of design images is rounded.
     return next(n for n in count(n_tests) if n - round(DESIGN_SHARE * n) >= n_tests)

@@ -41,7 +41,7 @@ class Scope:
 
 
 OF_SETS: Final = "set"
-"""The guarantee about sets of a model's proposals, beside ``PROMISES`` about single masks."""
+"""The guarantee about sets of a model's proposals, beside ``GUARANTEES`` about single masks."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class CalibratedGuarantee:
     train_split: str
     """Train split of the heads; empty for a measure without heads."""
     of: str
-    """One of ``PROMISES``, or ``OF_SETS``."""
+    """One of ``GUARANTEES``, or ``OF_SETS``."""
     iou_at_least: float
     """A mask with a lower IoU falls short."""
     alpha: float

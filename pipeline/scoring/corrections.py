@@ -166,14 +166,7 @@ def _scores_of_task(
         measures, peers, *columns, strict=True
     ):
         train_split, tokens, name = measure
-        keys = Keys(
-            protocol=masks.protocol,
-            train_split=train_split,
-            tokens=tokens,
-            task=task,
-            model=masks.model,
-            measure=name,
-        )
+        keys = masks.keys(train_split, name, tokens=tokens, task=task)
         area, base, rival = (areas[key][0] for key in (measure, _BASELINE, peer))
         yield Score(keys, "auc", area.auc, of_auc)
         yield Score(keys, "oracle", area.oracle)

@@ -1,7 +1,7 @@
 """The four corrections that a measure should predict, and the measures of the masks they judge."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +11,7 @@ from pipeline.heads.kinds import HeadSet
 from pipeline.proposals import Values
 from pipeline.scoring.evidence import Evidence, ModelScores
 from pipeline.scoring.measures import MEASURES
+from pipeline.scoring.scores import Keys
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 
 
@@ -117,6 +118,11 @@ class JudgedMasks:
     """The proposal: ``best`` or ``selected``."""
     model: str
     scores: ModelScores
+
+    def keys(self, train_split: str, measure: str, **more: Any) -> Keys:  # noqa: ANN401 - of keys
+        """Keys of a score of a measure of these masks."""
+        keys = Keys(protocol=self.protocol, model=self.model)
+        return replace(keys, train_split=train_split, measure=measure, **more)
 
     @property
     def iou(self) -> Values:

@@ -19,7 +19,7 @@ from pipeline.scoring.auc import correction_curve
 from pipeline.scoring.calibration import accuracy, reliability
 from pipeline.scoring.corrections import bounds
 from pipeline.scoring.measures import BY_NAME, predicted_iou
-from pipeline.scoring.scores import CoverageCurve, Keys, Score
+from pipeline.scoring.scores import CoverageCurve, Score
 from pipeline.scoring.tasks import Each, JudgedMasks
 
 FAILURE_IOUS: Final = (0.5, 0.75, 0.9)
@@ -81,13 +81,7 @@ def usefulness_scores(
             for ((statistic, iou_at), (value,)), interval in zip(
                 of_all.items(), intervals, strict=True
             ):
-                keys = Keys(
-                    protocol=judged.protocol,
-                    train_split=train_split,
-                    model=judged.model,
-                    measure=measure,
-                    iou_at=iou_at,
-                )
+                keys = judged.keys(train_split, measure, iou_at=iou_at)
                 yield Score(keys, statistic, float(value), interval)
 
 

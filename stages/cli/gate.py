@@ -13,7 +13,7 @@ from pipeline import mask_sets, risk_control
 from pipeline.heads.kinds import HEAD_KINDS, HeadSet
 from pipeline.mask_sets import Coverage, Predicted
 from pipeline.proposals import Values
-from pipeline.risk_control import NOTHING, Judged, Promise
+from pipeline.risk_control import NOTHING, CalibrationSet, Guarantee
 from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.tasks import shown_model
 from pipeline.vocabulary import N_PROPOSALS, PROTOCOLS
@@ -71,7 +71,7 @@ def gate(
     """Find which masks to keep so that a promise about them holds."""
     with reported_errors():
         params = read_params()
-        wanted = Promise(promise, iou, alpha)
+        wanted = Guarantee(promise, iou, alpha)
         model = model or shown_model(params.models)
         masks = Gated(split or params.eval_splits[0], protocol, model, measure)
         _check(params, masks, wanted)
@@ -86,11 +86,11 @@ def gate(
     print(*lines, f"Written to {path}", sep="\n")
 
 
-def _check(params: Params, masks: Gated, wanted: Promise) -> None:
+def _check(params: Params, masks: Gated, wanted: Guarantee) -> None:
     for name, share in (("iou", wanted.iou), ("alpha", wanted.alpha)):
         if not 0 < share < 1:
             raise ParamsError(f"{name} must lie between 0 and 1, got {share}")
-    check_known("promise", wanted.of, (*risk_control.PROMISES, SET))
+    check_known("promise", wanted.of, (*risk_control.GUARANTEES, SET))
     check_known("measure", masks.measure, tuple(BY_NAME))
     check_known("protocol", masks.protocol, PROTOCOLS)
     check_known("eval split", masks.split, params.eval_splits)
@@ -127,7 +127,7 @@ def _set_lines(made: Gate, covered: Coverage) -> list[str]:
     ]
 
 
-def calibrate_masks(masks: Gated, promise: Promise) -> Gate:
+def calibrate_masks(masks: Gated, promise: Guarantee) -> Gate:
     """Calibrate the uncertainty up to which masks are kept, on all images of a split.
 
     Raises
@@ -144,7 +144,7 @@ def calibrate_masks(masks: Gated, promise: Promise) -> Gate:
     if column not in rows or rows[column].isna().all():
         raise DataError(f"results of the split must have {column}, got none of these masks")
     value: Values = rows[column].to_numpy()
-    judged = Judged.masks(
+    judged = CalibrationSet.of(
         1 - value if measure.predicted_iou else value,
         (rows["iou"] < promise.iou).to_numpy(),
         rows["group"].to_numpy(),
@@ -155,7 +155,7 @@ def calibrate_masks(masks: Gated, promise: Promise) -> Gate:
     return _gate(masks, promise, heads, judged, threshold, judged.uncertainty <= threshold)
 
 
-def calibrate_sets(params: Params, masks: Gated, promise: Promise) -> tuple[Gate, Coverage]:
+def calibrate_sets(params: Params, masks: Gated, promise: Guarantee) -> tuple[Gate, Coverage]:
     """Calibrate sets of a model's proposals from one click on all images of a split.
 
     Returns
@@ -183,16 +183,16 @@ def calibrate_sets(params: Params, masks: Gated, promise: Promise) -> tuple[Gate
     threshold = mask_sets.set_threshold(judged, promise.alpha)
     if threshold == NOTHING:
         raise DataError(_out_of_reach(judged, promise, masks))
-    is_in_set = mask_sets.doubt(predicted) >= threshold
+    is_in_set = mask_sets.failure_ahead(predicted) >= threshold
     made = _gate(masks, promise, heads, judged, threshold, is_in_set)
     return made, mask_sets.coverage(judged, promise.alpha)
 
 
 def _gate(
     masks: Gated,
-    promise: Promise,
+    promise: Guarantee,
     train_split: str,
-    judged: Judged,
+    judged: CalibrationSet,
     threshold: float,
     is_kept: Values,
 ) -> Gate:
@@ -226,7 +226,7 @@ def _predicted(params: Params, cells: SplitCells, masks: Gated, train_split: str
     )
 
 
-def _no_threshold(judged: Judged, promise: Promise, masks: Gated) -> str:
+def _no_threshold(judged: CalibrationSet, promise: Guarantee, masks: Gated) -> str:
     surest = judged.falls_short[: ceil(SUREST * len(judged.falls_short))]
     other = ", or --promise all" if promise.of == "kept" else ""
     return (
@@ -238,7 +238,7 @@ def _no_threshold(judged: Judged, promise: Promise, masks: Gated) -> str:
     )
 
 
-def _out_of_reach(judged: Judged, promise: Promise, masks: Gated) -> str:
+def _out_of_reach(judged: CalibrationSet, promise: Guarantee, masks: Gated) -> str:
     without = mask_sets.out_of_reach(judged)
     least = mask_sets.least_images(promise.alpha, without)
     remedy = "" if isinf(least) else f", or take {least:.0f} images"

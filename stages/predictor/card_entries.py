@@ -21,7 +21,7 @@ GATES: Final = "gates"
 """Entry of a card with its gates, at most one of masks and one of sets per model, as JSON."""
 
 SET: Final = "set"
-"""Promise about the sets of a model's proposals, beside ``PROMISES`` about single masks."""
+"""Promise about the sets of a model's proposals, beside ``GUARANTEES`` about single masks."""
 
 WORDS: Final = ("", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -42,7 +42,7 @@ class Gate:
     train_split: str
     """Train split of the heads; empty for a measure without."""
     promise: str
-    """One of ``PROMISES``, or ``SET``."""
+    """One of ``GUARANTEES``, or ``SET``."""
     iou_at_least: float
     alpha: float
     confidence: float | None

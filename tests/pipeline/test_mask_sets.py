@@ -20,7 +20,7 @@ from pipeline.mask_sets import (
     set_scores,
     set_threshold,
 )
-from pipeline.risk_control import NOTHING, Judged
+from pipeline.risk_control import NOTHING, CalibrationSet
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.usefulness import FAILURE_IOUS
 from tests.fixtures.scores import ByKeys, by_keys, low_value_high
@@ -72,22 +72,22 @@ def test_the_least_coverage_is_the_lower_end_of_a_normal_interval_around_the_pro
     assert (checked.share, checked.least) == pytest.approx((np.mean(shares), least))
 
 
-def without_the_new_image(judged: Judged, alpha: float) -> float:
+def without_the_new_image(judged: CalibrationSet, alpha: float) -> float:
     """Off by one: as if the calibrated images were all there are."""
     missed = np.concatenate([[0], judged.share.cumsum()[:-1]])
     holds = (missed <= alpha * len(judged.images()) + 1e-9) & ~judged.falls_short
     return float(judged.uncertainty[holds].max())
 
 
-def by_mask(judged: Judged, alpha: float) -> float:
+def by_mask(judged: CalibrationSet, alpha: float) -> float:
     """As if every object were an image of its own."""
     alone = np.arange(len(judged.group))
-    return set_threshold(Judged.masks(judged.uncertainty, judged.falls_short, alone), alpha)
+    return set_threshold(CalibrationSet.of(judged.uncertainty, judged.falls_short, alone), alpha)
 
 
 @pytest.mark.parametrize("broken", [without_the_new_image, by_mask])
 def test_a_calibration_that_forgets_an_image_or_takes_masks_for_images_is_seen_to_break_it(
-    broken: Callable[[Judged, float], float], monkeypatch: pytest.MonkeyPatch
+    broken: Callable[[CalibrationSet, float], float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The objects of an image share their fate, so that one more of them says nothing new."""
     image = np.repeat(np.arange(32), 20)
@@ -104,7 +104,7 @@ def test_a_calibration_that_forgets_an_image_or_takes_masks_for_images_is_seen_t
         assert found.share < found.least
 
 
-def slow_threshold(judged: Judged, alpha: float) -> float:
+def slow_threshold(judged: CalibrationSet, alpha: float) -> float:
     n = len(judged.images())
     found = [NOTHING]
     for limit in judged.uncertainty[~judged.falls_short]:
@@ -125,7 +125,7 @@ def test_the_threshold_is_that_of_a_slow_loop(alpha: float) -> None:
 
 
 @given(arrays(np.float64, 3, elements=st.floats(-0.5, 1.5)), st.floats(0, 1))
-def test_a_set_has_the_proposals_whose_leaders_leave_doubt(
+def test_a_set_has_the_proposals_behind_others_that_may_all_fall_short(
     predicted: np.ndarray, threshold: float
 ) -> None:
     expected, left = [], 1.0

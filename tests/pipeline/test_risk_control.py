@@ -1,4 +1,4 @@
-"""Risk control: thresholds against slow versions, and the promises by each measure."""
+"""Risk control: thresholds against slow versions, and the guarantees by each measure."""
 
 from dataclasses import replace
 from itertools import product
@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from pipeline.risk_control import (
     ALPHAS,
     CONFIDENCE,
+    GUARANTEES,
     LARGEST_BET,
     N_BETS,
     N_PROPOSED,
     NOTHING,
-    PROMISES,
-    Judged,
-    Promise,
+    CalibrationSet,
+    Guarantee,
     design_images,
     guarantee_scores,
     least_images,
@@ -37,7 +37,7 @@ ALPHA = 0.1
 
 def population(
     rng: np.random.Generator, n_groups: int, failure_rate: float = 0.5, skill: float = 1.0
-) -> Judged:
+) -> CalibrationSet:
     """Images of one to eight objects that share much of their fate.
 
     An object falls short with the probability ``2 failure_rate u^skill``, u its uncertainty.
@@ -45,12 +45,12 @@ def population(
     group = np.repeat(np.arange(n_groups), rng.integers(1, 9, n_groups))
     uncertainty = (rng.random(n_groups)[group] + rng.random(len(group))) / 2
     luck = (rng.random(n_groups)[group] + rng.random(len(group))) / 2
-    return Judged.masks(uncertainty, luck < 2 * failure_rate * uncertainty**skill, group)
+    return CalibrationSet.of(uncertainty, luck < 2 * failure_rate * uncertainty**skill, group)
 
 
-def some_judged(seed: int, n_levels: int) -> Judged:
+def some_judged(seed: int, n_levels: int) -> CalibrationSet:
     risk, uncertainty, resamples = tied_objects(seed, n_levels)
-    return Judged.masks(uncertainty, risk > 0.7, resamples.group)
+    return CalibrationSet.of(uncertainty, risk > 0.7, resamples.group)
 
 
 @settings(max_examples=60, deadline=None)
@@ -68,16 +68,16 @@ def test_the_threshold_of_all_is_the_largest_that_the_theorem_allows(
     assert threshold_of_all(judged, alpha) == max(allowed, default=NOTHING)
 
 
-@pytest.mark.parametrize("of", PROMISES)
-def test_what_cannot_be_promised_is_refused(of: str) -> None:
+@pytest.mark.parametrize("of", GUARANTEES)
+def test_what_cannot_be_guaranteed_is_refused(of: str) -> None:
     judged = population(np.random.default_rng(0), 3)
     with pytest.raises(ValueError, match="alpha must lie between 0 and 1, got nan"):
-        threshold(judged, Promise(of, 0.5, np.nan))
+        threshold(judged, Guarantee(of, 0.5, np.nan))
     with pytest.raises(ValueError, match="a calibration must have at least one object, got none"):
-        threshold(judged.of_images(np.zeros(3, bool)), Promise(of, 0.5, ALPHA))
+        threshold(judged.of_images(np.zeros(3, bool)), Guarantee(of, 0.5, ALPHA))
 
 
-def shown_one_by_one(judged: Judged, is_design: np.ndarray, is_test: np.ndarray) -> float:
+def shown_one_by_one(judged: CalibrationSet, is_design: np.ndarray, is_test: np.ndarray) -> float:
     """``threshold_of_kept``, each threshold, bet and image by itself."""
     design = judged.of_images(is_design)
     places = np.linspace(0, len(design.group) - 1, N_PROPOSED + 1)[1:].round().astype(int)
@@ -132,51 +132,53 @@ def masks() -> list[JudgedMasks]:
     return own_masks(judged_masks({"large": told}))
 
 
-def test_of_every_measure_the_promises_that_keep_something_are_told(
+def test_of_every_measure_the_guarantees_that_keep_something_are_told(
     masks: list[JudgedMasks],
 ) -> None:
     expected = []
     for one in masks:
         for (train_split, measure), uncertainty in one.measures.items():
-            for promise in (Promise(*parts) for parts in product(PROMISES, FAILURE_IOUS, ALPHAS)):
-                judged = Judged.masks(uncertainty, one.iou < promise.iou, GROUP)
-                kept = float(np.mean(uncertainty <= threshold(judged, promise)))
+            for guarantee in (
+                Guarantee(*parts) for parts in product(GUARANTEES, FAILURE_IOUS, ALPHAS)
+            ):
+                judged = CalibrationSet.of(uncertainty, one.iou < guarantee.iou, GROUP)
+                kept = float(np.mean(uncertainty <= threshold(judged, guarantee)))
                 if kept > 0:
                     keys = Keys(
                         protocol=one.protocol,
                         train_split=train_split,
                         model=one.model,
                         measure=measure,
-                        guarantee=promise.of,
-                        iou_at=promise.iou,
-                        alpha=promise.alpha,
+                        guarantee=guarantee.of,
+                        iou_at=guarantee.iou,
+                        alpha=guarantee.alpha,
                     )
                     expected.append((keys, "kept", kept))
     scores = list(guarantee_scores(masks, GROUP))
     assert [(score.keys, score.statistic, score.value) for score in scores] == expected
-    n_settings = sum(len(one.measures) for one in masks) * len(PROMISES) * 6
+    n_settings = sum(len(one.measures) for one in masks) * len(GUARANTEES) * 6
     assert 0 < len(expected) < n_settings
 
 
 def test_a_threshold_is_of_all_images() -> None:
     rng = np.random.default_rng(0)
     uncertainty = rng.random(N_OBJECTS)
-    judged = Judged.masks(uncertainty, rng.random(N_OBJECTS) < uncertainty**4, GROUP)
+    judged = CalibrationSet.of(uncertainty, rng.random(N_OBJECTS) < uncertainty**4, GROUP)
     expected = threshold_of_all(judged, 0.1)
-    assert threshold(judged, Promise("all", 0.5, 0.1)) == expected > 0
-    kept = [threshold(judged, Promise("kept", 0.5, 0.2)) for _ in range(2)]
+    assert threshold(judged, Guarantee("all", 0.5, 0.1)) == expected > 0
+    kept = [threshold(judged, Guarantee("kept", 0.5, 0.2)) for _ in range(2)]
     assert kept[0] == kept[1] > NOTHING
 
 
-@pytest.mark.parametrize(("of", "alpha"), [*product(PROMISES, (0.05, 0.1, 0.2, 0.3, 0.4))])
+@pytest.mark.parametrize(("of", "alpha"), [*product(GUARANTEES, (0.05, 0.1, 0.2, 0.3, 0.4))])
 def test_the_least_images_show_something_of_sound_masks_and_one_less_nothing(
     of: str, alpha: float
 ) -> None:
-    promise = Promise(of, 0.5, alpha)
+    guarantee = Guarantee(of, 0.5, alpha)
 
     def kept(n_images: int) -> float:
-        sound = Judged.masks(np.zeros(n_images), np.zeros(n_images, bool), np.arange(n_images))
-        return threshold(sound, promise)
+        sound = CalibrationSet.of(np.zeros(n_images), np.zeros(n_images, bool), np.arange(n_images))
+        return threshold(sound, guarantee)
 
-    assert kept(least_images(promise)) == 0
-    assert kept(least_images(promise) - 1) == kept(1) == NOTHING
+    assert kept(least_images(guarantee)) == 0
+    assert kept(least_images(guarantee) - 1) == kept(1) == NOTHING

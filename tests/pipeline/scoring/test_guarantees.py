@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipeline.risk_control import NOTHING, Judged
+from pipeline.risk_control import NOTHING, CalibrationSet
 from tests.fixtures.judged import (
     Calibrate,
     Half,
@@ -19,21 +19,21 @@ from tests.fixtures.judged import (
 ALPHA, N_HALVES = 0.1, 200
 
 
-def images(seed: int, n_images: int, n_masks: int, failure_rate: float) -> Judged:
+def images(seed: int, n_images: int, n_masks: int, failure_rate: float) -> CalibrationSet:
     """Images whose masks share their fate, so that one mask more of an image says nothing new."""
     rng = np.random.default_rng(seed)
     group = np.repeat(np.arange(n_images), n_masks)
     uncertainty = rng.random(n_images)[group] + 1e-3 * rng.random(len(group))
-    return Judged.masks(uncertainty, (rng.random(n_images) < failure_rate)[group], group)
+    return CalibrationSet.of(uncertainty, (rng.random(n_images) < failure_rate)[group], group)
 
 
-def on_half(calibrate: Callable[[Judged], float]) -> Calibrate:
+def on_half(calibrate: Callable[[CalibrationSet], float]) -> Calibrate:
     """Calibrate on the images of a half, whatever each is for."""
     return lambda judged, half: calibrate(judged.of_images(half.is_calibrated))
 
 
 @on_half
-def without_the_new_image(judged: Judged) -> float:
+def without_the_new_image(judged: CalibrationSet) -> float:
     """Off by one: as if the calibrated images were all there are."""
     thresholds = np.unique(judged.uncertainty)
     is_lost = (judged.uncertainty <= thresholds[:, np.newaxis]) & judged.falls_short
@@ -42,7 +42,7 @@ def without_the_new_image(judged: Judged) -> float:
 
 
 @on_half
-def without_a_test(judged: Judged) -> float:
+def without_a_test(judged: CalibrationSet) -> float:
     """The largest threshold that seems to hold."""
     thresholds = np.unique(judged.uncertainty)[::30]
     excess = judged.share * (judged.falls_short - ALPHA)
@@ -53,9 +53,9 @@ def without_a_test(judged: Judged) -> float:
 def by_mask(calibrate: Calibrate) -> Calibrate:
     """As if every mask were an image of its own, of which a quarter propose."""
 
-    def of_masks(judged: Judged, half: Half) -> float:
+    def of_masks(judged: CalibrationSet, half: Half) -> float:
         alone = np.arange(len(judged.group))
-        masks = Judged.masks(judged.uncertainty, judged.falls_short, alone)
+        masks = CalibrationSet.of(judged.uncertainty, judged.falls_short, alone)
         is_half = half.is_calibrated[judged.group]
         is_design = is_half & (np.cumsum(is_half) % 4 == 0)
         return calibrate(masks, Half(is_design, is_half & ~is_design))
@@ -63,7 +63,7 @@ def by_mask(calibrate: Calibrate) -> Calibrate:
     return of_masks
 
 
-def told(judged: Judged, calibrate: Calibrate, of: str) -> tuple[float, float]:
+def told(judged: CalibrationSet, calibrate: Calibrate, of: str) -> tuple[float, float]:
     halves = random_halves(len(judged.images()), N_HALVES, np.random.default_rng(1))
     thresholds = [calibrate(judged, half) for half in halves]
     return reached(check(judged, halves, thresholds, ALPHA), of, ALPHA)

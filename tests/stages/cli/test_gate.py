@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.mask_sets import judged_sets, mask_set, set_threshold
-from pipeline.risk_control import Judged, threshold_of_all
+from pipeline.risk_control import CalibrationSet, threshold_of_all
 from stages.cli.app import app
 from stages.predictor.card_entries import Gate
 from stages.settings.params import read_params
@@ -81,7 +81,7 @@ def test_a_threshold_is_told_and_written(root: Path) -> None:
     written = json.loads((root / gate_path(SPLIT, "selected-large-usam")).read_text("utf-8"))
     objects = read_results(results_dir(SPLIT)).objects
     own = objects.query("protocol == 'selected' and judged == 'selected' and model == 'large'")
-    judged = Judged.masks(
+    judged = CalibrationSet.of(
         (1 - own["usam@shapes_train"]).to_numpy(),
         (own["iou"] < 0.8).to_numpy(),
         own["group"].to_numpy(),
