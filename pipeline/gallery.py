@@ -1,4 +1,4 @@
-"""The gallery: which objects of a split it shows, and each of them as a picture."""
+"""Chooses the objects of a split that the gallery shows, and draws each as a picture."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,45 +20,45 @@ Judging = tuple[str, str, str]
 KEYS: Final = ["protocol", "judged", "model"]
 
 IOU_COLUMNS: Final = {name: f"{name}_iou" for name in (*REFINED, *REFINED.values())}
-"""Columns of ``objects.csv`` by the mask whose IoU they hold."""
+"""Columns of ``objects.csv`` with IoUs, by the mask that has the IoU."""
 
 TRUTH_COLOUR: Final = (37, 99, 235)
-"""Blue, as the paper's Figures 4, 7 and 8 have the ground truth."""
+"""Blue, like the ground truth in the paper's Figures 4, 7 and 8."""
 
 PREDICTION_COLOUR: Final = (34, 197, 94)
-"""Green, as in the same figures."""
+"""Green, like the predictions in these figures."""
 
 CLICK_COLOUR: Final = (239, 68, 68)
 
 TINT: Final = 0.3
-"""Share of a mask's colour inside it."""
+"""Share of the mask's colour in the pixels inside the mask."""
 
 CONTEXT: Final = 2.0
 """Side of a picture, as a multiple of the longer side of its object's box."""
 
 MIN_SIDE_PX: Final = 48
-"""Smallest side of a picture, in pixels of the image: less shows nothing of what is around."""
+"""Smallest side of a picture, in pixels of the image: a smaller one shows no surroundings."""
 
 MIN_PROBABILITY: Final = 1e-5
-"""Probability taken for code 0, and 1 minus it for code 255: theirs have no finite logits."""
+"""Probability of code 0, and 1 minus that of code 255: 0 and 1 have no finite logits."""
 
 RgbImage = UInt8[np.ndarray, "height width 3"]
 Mask = Bool[np.ndarray, "height width"]
 
 
 SURPRISING: Final = ("selected", "segmentation")
-"""Protocol and task whose gallery also has what its measure ranks worst."""
+"""Protocol and task whose gallery also has the objects that its measure ranks worst."""
 
 
 def ranking_columns(columns: Sequence[str]) -> list[str]:
-    """Columns of ``objects.csv`` that the gallery reads: the IoUs it shows, what ranks a task.
+    """Columns of ``objects.csv`` that the gallery reads: keys, IoUs, and the ranking measures.
 
-    None depends on several views, so that adding a view changes no picture.
+    No column depends on several views, so that adding a view changes no picture.
     """
     measures = {name for task in GALLERY_MEASURES for name in _measure_columns(task, columns)}
-    places = {"protocol", "judged", "object_id", "model", "iou"}
-    read = {*places, *IOU_COLUMNS.values(), *measures}
-    return [name for name in columns if name in read]
+    keys = {"protocol", "judged", "object_id", "model", "iou"}
+    needed = {*keys, *IOU_COLUMNS.values(), *measures}
+    return [name for name in columns if name in needed]
 
 
 def by_judged(blocks: Iterable[pd.DataFrame]) -> dict[Judging, pd.DataFrame]:
@@ -67,34 +67,34 @@ def by_judged(blocks: Iterable[pd.DataFrame]) -> dict[Judging, pd.DataFrame]:
     Parameters
     ----------
     blocks
-        The table in pieces: as a whole it takes thrice the memory.
+        Blocks of rows of the table: read as a whole, the table takes three times the memory.
     """
-    parts: dict[Judging, list[pd.DataFrame]] = {}
+    groups: dict[Judging, list[pd.DataFrame]] = {}
     for block in blocks:
         for (protocol, judged, model), rows in block.groupby(KEYS, sort=False):
             key = str(protocol), str(judged), str(model)
-            parts.setdefault(key, []).append(rows.drop(columns=KEYS))
-    return {key: pd.concat(some, ignore_index=True) for key, some in parts.items()}
+            groups.setdefault(key, []).append(rows.drop(columns=KEYS))
+    return {key: pd.concat(tables, ignore_index=True) for key, tables in groups.items()}
 
 
 def gallery_rows(objects: Mapping[Judging, pd.DataFrame], n_objects: int) -> pd.DataFrame:
     """The most and the least uncertain objects by protocol, task and kind of heads.
 
-    Heads are those of the first train split; without heads, another measure ranks the objects. Of
-    ``SURPRISING``, the last kind's table also has those objects whose rank is furthest from their
-    rank by IoU, in both directions.
+    The heads of the first train split rank the objects; without heads, another measure does. Under
+    ``SURPRISING``, the last kind of heads also shows the objects whose rank by the measure is
+    furthest from their rank by IoU, in both directions.
 
     Parameters
     ----------
     objects
-        Rows of ``objects.csv`` as ``by_judged`` gives them, with at least its ``ranking_columns``.
+        Rows of ``objects.csv`` as ``by_judged`` gives them, with at least the ``ranking_columns``.
     n_objects
         Objects at each end.
 
     Returns
     -------
-    Columns of the gallery's table except ``file`` and ``picture``, and ``row``, the place of the
-    object in its split.
+    The gallery's table without ``file`` and ``picture``, but with ``row``, the place of the object
+    in its split.
     """
     ious = {
         model: {mask: rows[column].to_numpy() for mask, column in IOU_COLUMNS.items()}
@@ -116,7 +116,7 @@ def gallery_rows(objects: Mapping[Judging, pd.DataFrame], n_objects: int) -> pd.
 
 
 def _ranked(rows: pd.DataFrame, column: str, correction: Correction, model: str) -> pd.DataFrame:
-    """Objects in their order, with their rank by a measure."""
+    """Objects in the order of their split, with their rank by a measure."""
     measure, _, train_split = column.partition("@")
     uncertainty = predicted_iou(measure, rows[column].to_numpy(np.float64))
     rank = np.empty(len(rows), np.int64)
@@ -143,7 +143,7 @@ def _ends(table: pd.DataFrame, n_objects: int) -> pd.DataFrame:
 
 
 def _surprises(table: pd.DataFrame, n_objects: int) -> pd.DataFrame:
-    """Objects that the measure ranks worst: thought good and wrong, and thought bad and right."""
+    """Objects that the measure ranks worst: far better, and far worse, than their rank by IoU."""
     by_iou = table["iou"].rank(method="first")
     order = (table["rank"] - by_iou).sort_values(kind="stable").index
     n_objects = min(n_objects, len(order) // 2)
@@ -165,23 +165,24 @@ def extremes(
 ) -> tuple[Int[np.ndarray, "most"], Int[np.ndarray, "least"]]:
     """Rows of the most and of the least uncertain objects, each by decreasing uncertainty.
 
-    At most ``n_objects`` of each, and none twice: where there are too few for both, the more
-    uncertain half goes to the former. Of tied objects, the first row counts as more uncertain.
+    Both have at most ``n_objects`` rows, and no row in common: of too few objects, the more
+    uncertain half counts as most uncertain. Of tied objects, the first row counts as more
+    uncertain.
     """
     order = np.argsort(-uncertainty, kind="stable")
     n_most = min(n_objects, math.ceil(len(order) / 2))
-    rest = order[n_most:]
-    return order[:n_most], rest[max(0, len(rest) - n_objects) :]
+    others = order[n_most:]
+    return order[:n_most], others[max(0, len(others) - n_objects) :]
 
 
 def foreground(
     mask_code: UInt8[np.ndarray, "y x"], height_px: int, width_px: int
 ) -> Bool[np.ndarray, "height width"]:
-    """Coded mask at the size of its image, as ``iou`` judges it.
+    """Pixels of a mask code that are foreground at the size of the image, as for ``iou``.
 
     Notes
     -----
-    Logits are upsampled bilinearly and cut at 0; ``MIN_PROBABILITY`` bounds them.
+    Logits, bounded by ``MIN_PROBABILITY``, are upsampled bilinearly and cut at 0.
     """
     p = decode(mask_code).astype(np.float64).clip(MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     logit = np.log(p / (1 - p))
@@ -201,14 +202,14 @@ def draw_object(
     box_px: tuple[float, float, float, float],
     side_px: int,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The object and its surroundings: truth in blue, prediction in green, the click as a dot.
+    """Draw an object and its surroundings: truth in blue, prediction in green, the click as a dot.
 
     Parameters
     ----------
     click_px
         x, y in pixels of the image.
     box_px
-        x, y, w, h of the ground truth there.
+        x, y, w, h of the ground truth, in pixels of the image.
 
     Returns
     -------
@@ -221,7 +222,7 @@ def draw_object(
         _resize(mask[rows, columns].astype(np.float32), scale) > CUT for mask in (truth, prediction)
     )
     picture = tint(tint(picture, truth, TRUTH_COLOUR), prediction, PREDICTION_COLOUR)
-    # One line inside, one outside: both show where the masks agree.
+    # One outline inside its mask, one outside: both can be seen where the masks agree.
     line = np.ones((3, 3), np.uint8)
     n_px = max(1, side_px // 128)
     inner = cv2.erode(prediction.astype(np.uint8), line, iterations=n_px) == 0
@@ -260,7 +261,7 @@ def _resize(pixels: np.ndarray, scale: float) -> np.ndarray:
 def tint(
     picture: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"], colour: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """A copy of a picture with some of a colour inside a mask."""
+    """A copy of a picture, tinted inside a mask."""
     tinted = picture.copy()
     tinted[mask] = np.rint((1 - TINT) * picture[mask] + TINT * np.array(colour)).astype(np.uint8)
     return tinted
@@ -269,7 +270,7 @@ def tint(
 def dot(
     picture: UInt8[np.ndarray, "h w 3"], x: float, y: float, colour: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """A picture with a dot on it, of a size that follows from the picture's."""
+    """A picture with a dot, whose radius follows from the size of the picture."""
     radius = max(2, max(picture.shape) // 48)
     dotted = np.ascontiguousarray(picture)
     center = (int(x), int(y))

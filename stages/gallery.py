@@ -3,7 +3,7 @@
 Reads   ``params.yaml:gallery``, ``params.yaml:splits``, ``results/splits/<split>/ranking.csv``
         (checked by its digest in ``run.json``),
         ``cache/objects/<split>.zarr``, ``cache/features/<split>`` and ``cache/masks/<split>``
-        (identity), the images; ``params.yaml:extract``, to check the cells by it.
+        (view identity), the images; ``params.yaml:extract``, to check the cells.
 Writes  ``results/gallery/<split>/``: ``gallery.csv``, a WebP per row and ``gallery.json``.
 """
 
@@ -20,7 +20,7 @@ from pipeline.scoring.measures import ranked_name
 from pipeline.views import default_view
 from stages.executor.executors import map_by
 from stages.executor.opened_cells import CellsToOpen, opened
-from stages.object_pictures import by_source, drawn
+from stages.object_pictures import by_source, draw_objects
 from stages.program.main import check_unchanged, stage_main
 from stages.program.progress import progress
 from stages.settings.params import cache_location, read_params
@@ -49,15 +49,15 @@ def main(split: str) -> None:
     image = cells.table.image_index[shown["row"]]
     shown["file"] = [str(file) for file in cells.table.file[image]]
     shown["picture"] = [_picture_name(row) for row in shown.to_dict("records")]
-    draw = partial(drawn, to_open, Path(params.splits[split].images), params.gallery.side_px)
+    draw = partial(draw_objects, to_open, Path(params.splits[split].images), params.gallery.side_px)
     pictures: dict[str, bytes] = {}
     with (
-        map_by(params.executor, "image") as each,
+        map_by(params.executor, "image") as map_images,
         progress(f"gallery {split}", len(shown), "pictures") as advance,
     ):
-        for some in each(draw, by_source(shown.to_dict("records"))):
-            pictures |= some
-            advance(len(some))
+        for of_one_source in map_images(draw, by_source(shown.to_dict("records"))):
+            pictures |= of_one_source
+            advance(len(of_one_source))
     check_unchanged()
     write_gallery(gallery_dir(split), Gallery(shown, pictures))
 

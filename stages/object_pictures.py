@@ -1,4 +1,7 @@
-"""Pictures of objects of a split: where on the image a mask is right and wrong."""
+"""Pictures of objects of a split, for the stage ``gallery``: where a mask is right and wrong.
+
+A module beside the stage's own, since workers cannot import functions of ``__main__``.
+"""
 
 import io
 from collections.abc import Hashable, Mapping, Sequence
@@ -20,33 +23,34 @@ from storage.split.split_cells import OpenCell, SplitCells
 QUALITY: Final = 75
 """Quality of the WebP pictures."""
 
-Shown = Mapping[Hashable, Any]
-"""An object to show: ``protocol``, ``task``, ``model``, its ``row``, its ``file``, and the name of
-its ``picture``."""
+ShownObject = Mapping[Hashable, Any]
+"""An object to draw: ``protocol``, ``task``, ``model``, its ``row`` in the split, the ``file`` of the
+image, and the name of its ``picture``.
+"""
 
 
-def by_source(shown: Sequence[Shown]) -> list[list[Shown]]:
-    """Objects in the order of their split, those of one image or one video together.
+def by_source(objects: Sequence[ShownObject]) -> list[list[ShownObject]]:
+    """Group objects by image or video, in the order of their split.
 
-    So a video is decoded once, from its start.
+    A video is then decoded once, from its start.
     """
-    together: dict[str, list[Shown]] = {}
-    for one in sorted(shown, key=lambda one: one["row"]):
-        together.setdefault(video_of(one["file"]) or one["file"], []).append(one)
-    return list(together.values())
+    groups: dict[str, list[ShownObject]] = {}
+    for shown in sorted(objects, key=lambda shown: shown["row"]):
+        groups.setdefault(video_of(shown["file"]) or shown["file"], []).append(shown)
+    return list(groups.values())
 
 
-def drawn(
-    cells: CellsToOpen, folder: Path, side_px: int, shown: Sequence[Shown]
+def draw_objects(
+    cells: CellsToOpen, folder: Path, side_px: int, objects: Sequence[ShownObject]
 ) -> dict[str, bytes]:
-    """Pictures of objects as WebP, by their names.
+    """Draw objects as WebP pictures, by the names of the pictures.
 
     Parameters
     ----------
     cells
-        With masks.
+        Cells of the objects, with masks.
     folder
-        Of the images.
+        Folder of the images.
     side_px
         Longest side of a picture.
 
@@ -57,27 +61,31 @@ def drawn(
     StoreError
         If a store is damaged.
     """
-    here, images = opened(cells), SplitImages(folder, [one["file"] for one in shown])
-    return {one["picture"]: encode_webp(_drawn(here, images, one, side_px)) for one in shown}
+    split = opened(cells)
+    images = SplitImages(folder, [shown["file"] for shown in objects])
+    return {
+        shown["picture"]: encode_webp(_draw(split, images, shown, side_px)) for shown in objects
+    }
 
 
 def encode_webp(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    """WebP of a picture; equal pictures give equal bytes."""
+    """Encode a picture as WebP; equal pictures give equal bytes."""
     file = io.BytesIO()
     Image.fromarray(rgb).save(file, "WEBP", quality=QUALITY)
     return file.getvalue()
 
 
-def _drawn(
-    cells: SplitCells, images: SplitImages, one: Shown, side_px: int
+def _draw(
+    cells: SplitCells, images: SplitImages, shown: ShownObject, side_px: int
 ) -> UInt8[np.ndarray, "h w 3"]:
-    table, row, judged = cells.table, one["row"], judged_proposal(one["protocol"], one["task"])
+    table, row = cells.table, shown["row"]
+    judged = judged_proposal(shown["protocol"], shown["task"])
     image = table.image_index[row]
     size = {"height_px": int(table.height_px[image]), "width_px": int(table.width_px[image])}
     x, y = table.point_px[row, PROMPTS.index("center")].tolist()
-    cell = cells.by_name[one["model"], "identity"]
+    cell = cells.by_name[shown["model"], "identity"]
     return draw_object(
-        images.read(one["file"], **size),
+        images.read(shown["file"], **size),
         decode_rle(str(table.mask_rle[row]), **size),
         foreground(_mask_code(cell, row, judged), **size),
         click_px=(x, y),
@@ -87,9 +95,9 @@ def _drawn(
 
 
 def _mask_code(cell: OpenCell, row: int, judged: str) -> UInt8[np.ndarray, "y x"]:
-    """Coded mask of the judged proposal."""
-    by = {"best": "iou", "selected": "sam_score"}[judged]
+    """Mask code of the judged proposal of one object."""
+    ranked_by = {"best": "iou", "selected": "sam_score"}[judged]
     center = PROMPTS.index("center")
-    scores = cell.scores(by, range(row, row + 1))[0, center]
+    scores = cell.scores(ranked_by, range(row, row + 1))[0, center]
     code: UInt8[np.ndarray, "y x"] = cell.mask_code(row)[center, int(scores.argmax())]
     return code

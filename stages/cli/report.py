@@ -1,4 +1,4 @@
-"""``usam report``: a summary of the results in sentences and a table, and where their page is."""
+"""``usam report``: a summary of the results in sentences and a table, and the path of their page."""
 
 import webbrowser
 from typing import Annotated, Final
@@ -23,7 +23,7 @@ Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser
 
 
 def report(to_open: Open = False) -> None:  # noqa: FBT002 - typer's option
-    """Print a summary of the results and where their page is; --open shows it."""
+    """Print a summary of the results and the path of their page; --open shows the page."""
     with reported_errors():
         if not PAGE.exists():
             raise DataError(f"{PAGE} must exist, got no file: dvc repro report writes it")
@@ -37,13 +37,13 @@ def report(to_open: Open = False) -> None:  # noqa: FBT002 - typer's option
 
 def print_summary(results: Results) -> None:
     """Print sentences and a table for each split."""
-    # Names are shown as they are, brackets and colons too.
+    # Without markup and emoji, brackets and colons in names are printed as they are.
     console = Console(markup=False, emoji=False)
-    for split, found in results.items():
+    for split, split_results in results.items():
         rows = comparisons(results, split)
         shown = verdict_table(rows)
         tasks = [task for task in TASK_LABELS if task in shown]
-        about = f"relative AUC in %, {split}, {found.run['n_objects']} objects"
+        about = f"relative AUC in %, {split}, {split_results.run['n_objects']} objects"
         table = Table(title=f"{protocol_heading(USED)}: {about}")
         table.add_column("measure")
         for task in tasks:
@@ -54,7 +54,7 @@ def print_summary(results: Results) -> None:
             ]
             table.add_row(row["label"], *cells)
         console.print(table)
-        for subject, words in sentences(rows, found.run["n_groups"]).items():
+        for subject, words in sentences(rows, split_results.run["n_groups"]).items():
             console.print(Text.assemble((subject, "bold"), f": {words}"))
     console.print(
         "\n100 is the order by true gain, 50 a random order; in brackets 95 % intervals over "

@@ -12,7 +12,7 @@ from pipeline.gallery import PREDICTION_COLOUR as GREEN
 from pipeline.gallery import TINT
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS, PROTOCOLS, TASKS
 from stages import gallery
-from stages.object_pictures import Shown, by_source
+from stages.object_pictures import ShownObject, by_source
 from storage.outputs.results import Gallery, read_gallery
 from storage.paths import gallery_dir, objects_path
 from storage.rle import encode_rle
@@ -124,5 +124,9 @@ def test_two_runs_give_the_same_bytes(root: Path) -> None:
 
 def test_frames_of_a_video_are_drawn_together_and_forwards() -> None:
     files = {4: "b.mp4#00008", 1: "0.png", 3: "b.mp4#00000", 2: "a.mp4#00000", 5: "b.mp4#00008"}
-    shown: list[Shown] = [{"row": row, "file": file} for row, file in files.items()]
-    assert [[one["row"] for one in some] for some in by_source(shown)] == [[1], [2], [3, 4, 5]]
+    objects: list[ShownObject] = [{"row": row, "file": file} for row, file in files.items()]
+    assert [[shown["row"] for shown in group] for group in by_source(objects)] == [
+        [1],
+        [2],
+        [3, 4, 5],
+    ]
