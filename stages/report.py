@@ -44,7 +44,7 @@ def main() -> None:
     given = _inputs(results, galleries, params.train_splits, params.report.paper)
     # Here, so that results that do not fit are reported before matplotlib is imported.
     from stages.page.figures import curve_plots  # noqa: PLC0415
-    from stages.page.page import Contents, last_commit, render_report  # noqa: PLC0415
+    from stages.page.render import Contents, last_commit, render_report  # noqa: PLC0415
 
     contents = Contents(
         title=params.report.title,

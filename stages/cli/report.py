@@ -1,4 +1,4 @@
-"""``usam report``: a summary of the results in sentences and a table, and the path of their page."""
+"""``usam report``: a summary of the results in sentences and a table, and their page's path."""
 
 import webbrowser
 from typing import Annotated, Final

@@ -19,7 +19,7 @@ from pipeline.scoring.measures import BOUNDS, HEAD_MEASURES, TASK_MEASURES, UNTR
 from pipeline.vocabulary import PROTOCOLS, TASKS
 from stages import report
 from stages.cli.app import app
-from stages.page import page as contents
+from stages.page import render as contents
 from stages.page.labels import (
     COLOURS,
     CORRECTIONS,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.page.page import N_SHA_DIGITS, Commit, last_commit
+from stages.page.render import N_SHA_DIGITS, Commit, last_commit
 
 DATES = ("2024-02-29T12:00:00Z", "2025-05-08T12:00:00Z")
 

@@ -13,7 +13,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from pipeline.scoring.measures import MEASURES, TASK_MEASURES
-from stages.page import figures, grid, labels, pictures, svg, verdict
+from stages.page import figures, gallery_sections, labels, printed_tables, svg, verdict
 from stages.tables import report_table
 from stages.tables.catalogue import CORRELATION, RADAR, RUNTIME, TRIALS, Tables
 from stages.tables.paper import FAMILY, PAPER, DataSets, paper_numbers
@@ -67,7 +67,7 @@ def render_report(contents: Contents) -> str:
     results = contents.results
     first = next(iter(results.values()))
     found = set(first.scores["measure"])
-    printed = grid.print_tables(contents.tables, results)
+    printed = printed_tables.print_tables(contents.tables, results)
     trials = contents.tables.get(TRIALS.file())
     page = page_template().render(
         title=contents.title,
@@ -82,7 +82,7 @@ def render_report(contents: Contents) -> str:
             split: opening(contents, split, f"opening-{i}") for i, split in enumerate(results)
         },
         lines=verdict.lines_of(report_table.task_models(results)),
-        images=pictures.images(contents.galleries.values()),
+        images=gallery_sections.images(contents.galleries.values()),
         parts=[protocol_part(contents, protocol) for protocol in SHOWN_PROTOCOLS],
         printed=printed,
         of_both=[name for name, tables in printed.items() if tables and name not in OF_ALL],
@@ -103,7 +103,7 @@ def opening(contents: Contents, split: str, name: str) -> dict[str, Any]:
         "sentences": verdict.sentences(rows, found.run["n_groups"]),
         "table": verdict.verdict_table(rows),
         "figure": svg.page_svg(figures.opening_figure(figures.first_curves(used)), name),
-        "surprises": pictures.surprises(contents.galleries[split], split),
+        "surprises": gallery_sections.surprises(contents.galleries[split], split),
     }
 
 
@@ -126,7 +126,7 @@ def protocol_part(contents: Contents, protocol: str) -> dict[str, Any]:
         "tasks": [
             task_section(own, protocol, task) for task in report_table.task_models(own.results)
         ],
-        "printed": grid.print_tables(own.tables, own.results, protocol),
+        "printed": printed_tables.print_tables(own.tables, own.results, protocol),
         "splits": {
             split: _split_part(own, protocol, split, f"{protocol}-{i}")
             for i, split in enumerate(own.results)
@@ -141,12 +141,12 @@ def _split_part(own: Contents, protocol: str, split: str, key: str) -> dict[str,
     correlation = own.tables[CORRELATION.file(split, protocol)]
     gallery = own.galleries[split].of_protocol(protocol)
     return {
-        "overview": grid.make_grid(overview_table(own.results, split), tasks),
+        "overview": printed_tables.make_grid(overview_table(own.results, split), tasks),
         "radar": svg.page_svg(figures.radar_figure(radar), f"radar-{key}"),
-        "radar_table": grid.make_grid(
+        "radar_table": printed_tables.make_grid(
             radar, tasks, first_heads=report_table.first_train_split(found)
         ),
-        "gallery": pictures.gallery_sections(gallery, protocol, split),
+        "gallery": gallery_sections.gallery_sections(gallery, protocol, split),
         "correlations": _blocks(correlation, ["model", "train_split"]),
         "uses": _uses(found, own.tables[RUNTIME.file()], key),
     }

@@ -4,7 +4,7 @@ from math import isnan
 
 import pandas as pd
 
-from stages.page.grid import Cell, make_grid
+from stages.page.printed_tables import Cell, make_grid
 
 
 def test_models_stand_across_and_proposals_down_of_each_split() -> None:
