@@ -19,7 +19,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "plan": "Show what a run will compute, what that takes, and why.",
         "fill": "Compute missing shards of cells; `dvc repro` publishes them.",
         "run": "Run the stages of dvc.yaml in order, without DVC.",
-        "report": "Print a summary of the results and the path of their page; --open shows the page.",
+        "report": "Print a summary of the results and the path of their page; --open shows it.",
     },
     "Files": {
         "cache": "List, check, compare, repair and describe stores.",

@@ -23,7 +23,7 @@ Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser
 
 
 def report(to_open: Open = False) -> None:  # noqa: FBT002 - typer's option
-    """Print a summary of the results and the path of their page; --open shows the page."""
+    """Print a summary of the results and the path of their page; --open shows it."""
     with reported_errors():
         if not PAGE.exists():
             raise DataError(f"{PAGE} must exist, got no file: dvc repro report writes it")
