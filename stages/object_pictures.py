@@ -24,8 +24,8 @@ QUALITY: Final = 75
 """Quality of the WebP pictures."""
 
 ShownObject = Mapping[Hashable, Any]
-"""An object to draw: ``protocol``, ``task``, ``model``, ``row`` in the split, image ``file``, and the
-name of its ``picture``.
+"""An object to draw: ``protocol``, ``task``, ``model``, ``row`` in the split, and the names of its
+image (``file``) and of its ``picture``.
 """
 
 

@@ -23,35 +23,35 @@ from stages.tables.special_tables import RADAR_LINES, seconds_of
 from storage.outputs.results import SplitResults
 
 WIDTH_PT: Final = 380
-"""As wide as half the page on a desk, and nearly as a phone: its words stay legible on both."""
+"""Half the width of the page on a desk, nearly a phone's: words stay legible on both."""
 
 PANEL_PT: Final = 250
-"""Height without the legend."""
+"""Height of a figure without its legend."""
 
 LEGEND_ROW_PT: Final = 15
 
 HALF_WIDTH: Final = 26
-"""Letters of a name that fit on half the width of a legend."""
+"""Most letters of a name that fits on half the width of a legend."""
 
 TITLE_PT: Final = 44
 
 FAINT: Final = 0.45
-"""Opacity of heads of all train splits but the first."""
+"""Opacity of curves of heads, except those of the first train split."""
 
 BAND_OPACITY: Final = 0.13
-"""Of the area from the worst order to the oracle's: where every curve lies."""
+"""Opacity of the area between the worst order and the oracle's, in which every curve lies."""
 
 TOLERANCE_PT: Final = 0.2
-"""How far a curve may be from its points: less than a pixel on a desk."""
+"""Largest distance of a simplified curve from its points: less than a pixel on a desk."""
 
 MARKED: Final[Mapping[str, Any]] = {"marker": "o", "markersize": 2.5}
-"""How single points are drawn."""
+"""Style of single points."""
 
 UNNAMED: Final = ("worst to oracle", "random")
-"""What a caption explains instead of a legend."""
+"""Lines that a caption explains instead of a legend."""
 
 MASKS_OF: Final = "segmentation"
-"""Task whose measures are shown where the masks themselves are asked about."""
+"""Task whose measures stand in sections about the masks themselves."""
 
 BOLD: Final = {*HEAD_MEASURES, *(line.name for line in RADAR_LINES)}
 """Measures and lines of the radar that are drawn in bold."""
@@ -71,7 +71,7 @@ def curves_figure(curves: pd.DataFrame, task: str, measures: Sequence[str]) -> F
 
 
 def opening_figure(curves: pd.DataFrame) -> Figure:
-    """The same of ``OF_LINES``: a panel a task.
+    """Mean IoU by the share of corrected objects for ``OF_LINES``, a panel per task.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def opening_figure(curves: pd.DataFrame) -> Figure:
 
 
 def radar_figure(table: pd.DataFrame) -> Figure:
-    """Rows of ``radar_table`` as areas: an axis per task, 0 the worst order, 100 the best."""
+    """Rows of ``radar_table`` as areas, an axis per task: 0 is the worst order, 100 the best."""
     tasks = [task for task in TASKS if task in table]
     angles = np.linspace(0, 2 * np.pi, len(tasks), endpoint=False)
     figure = Figure(layout="constrained")
@@ -111,7 +111,7 @@ def radar_figure(table: pd.DataFrame) -> Figure:
     panel.set(theta_direction=-1, ylim=(0, 100))
     panel.set_xticks(angles, [labels.TASK_LABELS[task] for task in tasks], color=TEXT)
     panel.set_yticks([25, 50, 75, 100], [""] * 4)
-    # Between two axes: inside most lines, and outside all.
+    # Between two axes: 50 stands inside of most lines, 100 outside of all.
     panel.text(-np.pi / 18, 49, "50", ha="right", va="center", color=MUTED)
     panel.text(-np.pi / 4, 103, "100", color=MUTED)
     panel.grid(color=RULES)
@@ -126,21 +126,21 @@ def radar_figure(table: pd.DataFrame) -> Figure:
     return _with_legend(figure, panel)
 
 
-def coverage_figure(found: SplitResults, measures: Sequence[str]) -> Figure:
-    """Risk of the kept masks by their share, for the bounds and some measures of the masks."""
+def coverage_figure(results: SplitResults, measures: Sequence[str]) -> Figure:
+    """Risk of the kept masks by their share, for the bounds and for measures of the masks."""
     figure, panel = _panel("kept masks, the least uncertain first", "mean risk of the kept masks")
-    _draw_orders(panel, found.coverage, measures, x="coverage", y="selective_risk")
+    _draw_orders(panel, results.coverage, measures, x="coverage", y="selective_risk")
     return _with_legend(figure, panel)
 
 
-def reliability_figure(found: SplitResults) -> Figure:
-    """True by predicted IoU of the largest model, in bins; dotted where both are equal."""
-    own = found.reliability
-    own = own[own["model"] == shown_model(list(own["model"].unique()))]
+def reliability_figure(results: SplitResults) -> Figure:
+    """True IoU by predicted IoU of the largest model, in bins; dotted where both are equal."""
+    bins = results.reliability
+    bins = bins[bins["model"] == shown_model(list(bins["model"].unique()))]
     figure, panel = _panel("predicted IoU", "true IoU")
     panel.plot([0, 1], [0, 1], ":", color=labels.BOUND_COLOUR, linewidth=1.2, gid=f"{LINE}equal")
     symbols = labels.PREDICTED_IOU_LABELS
-    for name, rows in curves_of(own, tuple(own["measure"].unique())):
+    for name, rows in curves_of(bins, tuple(bins["measure"].unique())):
         predicted, ends = rows["predicted_iou"], (rows["iou_low"], rows["iou_high"])
         line = _draw(panel, name, predicted, rows["iou"], symbols=symbols, **MARKED)
         colour, opacity = line.get_color(), line.get_alpha()
@@ -148,25 +148,25 @@ def reliability_figure(found: SplitResults) -> Figure:
     return _with_legend(figure, panel)
 
 
-def routing_figure(found: SplitResults, timed: pd.DataFrame) -> Figure | None:
+def routing_figure(results: SplitResults, timed: pd.DataFrame) -> Figure | None:
     """Mean IoU by mean seconds per click, from no click sent on to all.
 
-    Measures that nothing times have no curve; None with a single model.
+    Measures without a measured time have no curve. None with a single model.
     """
-    models = list(found.run["models"])
-    own = found.curves[found.curves["task"] == "model"]
+    models = list(results.run["models"])
+    curves = results.curves[results.curves["task"] == "model"]
     figure, panel = _panel("seconds a click", "mean IoU")
-    for name, rows in curves_of(own, TASK_MEASURES["model"]):
+    for name, rows in curves_of(curves, TASK_MEASURES["model"]):
         small = seconds_of(timed, models[0], BY_NAME[name.partition("@")[0]].timed_as)
         if not isnan(small):
             seconds = small + rows["corrected_fraction"] * seconds_of(timed, models[-1])
             _draw(panel, name, seconds, rows["mean_iou"])
     if not panel.lines:
         return None
-    oracle = own[own["measure"] == "oracle"]["mean_iou"].iloc[[0, -1]]
+    oracle = curves[curves["measure"] == "oracle"]["mean_iou"].iloc[[0, -1]]
     ends = models[0], models[-1]
     for model, iou, offset_pt in zip(ends, oracle.tolist(), (-14, 8), strict=True):
-        # A model that answers every click itself.
+        # The mean IoU of a model that answers every click itself.
         alone = seconds_of(timed, model)
         panel.plot(alone, iou, "o", color=labels.BOUND_COLOUR, label=f"_{model}")
         panel.annotate(
@@ -182,25 +182,25 @@ def routing_figure(found: SplitResults, timed: pd.DataFrame) -> Figure | None:
 
 
 def curve_plots(results: Results) -> dict[str, str]:
-    """Files for ``dvc plots show``: per split, protocol and task, with heads of the first split."""
+    """Files for ``dvc plots show``, by split, protocol and task, with heads of the first split."""
     return {
         f"{split}_{protocol}_{task}.svg": _plot(curves, str(protocol), str(task), split)
-        for split, found in results.items()
-        for (protocol, task), curves in first_curves(found).groupby(
+        for split, split_results in results.items()
+        for (protocol, task), curves in first_curves(split_results).groupby(
             ["protocol", "task"], sort=False
         )
     }
 
 
-def first_curves(found: SplitResults) -> pd.DataFrame:
+def first_curves(results: SplitResults) -> pd.DataFrame:
     """Curves of measures without heads, and of heads of the first train split."""
-    return found.curves[found.curves["train_split"].isin(["", first_train_split(found)])]
+    return results.curves[results.curves["train_split"].isin(["", first_train_split(results)])]
 
 
 def _plot(curves: pd.DataFrame, protocol: str, task: str, split: str) -> str:
     figure = curves_figure(curves, task, TASK_MEASURES[task])
     title = f"{labels.protocol_heading(protocol)}: {labels.TASK_LABELS[task]}, {split}"
-    # Across the whole figure: above the panel alone, it would be cut.
+    # The title is the whole figure's: a title of the panel would be cut.
     figure.suptitle(
         f"{title}\n{labels.correction(protocol, task)}", x=0.01, ha="left", fontsize=10, color=TEXT
     )
@@ -209,7 +209,7 @@ def _plot(curves: pd.DataFrame, protocol: str, task: str, split: str) -> str:
 
 
 def curves_of(table: pd.DataFrame, measures: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Rows of those measures that the table has, by train split, under their ``measure_name``."""
+    """Rows of each measure that the table has, by train split, under their ``measure_name``."""
     splits = list(table["train_split"].unique())
     first = next(filter(None, splits), "")
     for train_split in splits:
@@ -229,7 +229,7 @@ def _panel(x: str, y: str) -> tuple[Figure, Axes]:
 
 
 def _style_panel(panel: Axes) -> None:
-    """Rules behind the curves, and no frame."""
+    """Draw rules behind the curves, and no frame."""
     panel.spines[:].set_visible(False)
     panel.tick_params(length=0, labelcolor=MUTED)
     panel.grid(color=RULES, linewidth=0.6)
@@ -244,7 +244,7 @@ def _draw_orders(
     x: str = "corrected_fraction",
     y: str = "mean_iou",
 ) -> None:
-    """Curves over the band from the worst order to the oracle's; a random one's, if it is there."""
+    """Draw curves, the random order's too, over the band from the worst order to the oracle's."""
     worst, oracle = (table[table["measure"] == name] for name in ("worst", "oracle"))
     panel.fill_between(
         oracle[x],
@@ -268,9 +268,9 @@ def _draw(
     y: ArrayLike,
     *,
     symbols: Mapping[str, str] = labels.SYMBOLS,
-    **more: Any,  # noqa: ANN401 - of matplotlib
+    **style: Any,  # noqa: ANN401 - of matplotlib
 ) -> Line2D:
-    """The line of a measure, or of the radar, by its ``measure_name``."""
+    """Draw the line of a measure, or of the radar, by its ``measure_name``."""
     measure, _, other_heads = name.partition("@")
     label = labels.measure_label(name, symbols)
     dashes = "--" if measure in labels.DASHED else "-"
@@ -284,19 +284,19 @@ def _draw(
         label=label,
         gid=LINE + label,
         clip_on=False,
-        **more,
+        **style,
     )
-    # Otherwise matplotlib leaves a path of fewer than 128 points as it is.
+    # Without this, matplotlib does not simplify paths of fewer than 128 points.
     line.get_path().should_simplify, line.get_path().simplify_threshold = True, TOLERANCE_PT
     return line
 
 
 def _with_legend(figure: Figure, panel: Axes) -> Figure:
-    """Names beneath the panel, in the order of the curves from top to bottom."""
+    """Add a legend beneath the panel, in the order of the curves from top to bottom."""
     handles, names = panel.get_legend_handles_labels()
     heights = {id(line): np.nanmean(np.asarray(line.get_ydata(), float)) for line in panel.lines}
     ordered = sorted(
-        zip(handles, names, strict=True), key=lambda one: -heights.get(id(one[0]), np.inf)
+        zip(handles, names, strict=True), key=lambda entry: -heights.get(id(entry[0]), np.inf)
     )
     n_columns = 1 if max(map(len, names)) > HALF_WIDTH else 2
     figure.legend(

@@ -1,4 +1,4 @@
-"""The gallery as the page shows it."""
+"""The pictures of the gallery in sections, as the page shows them."""
 
 import base64
 import hashlib
@@ -13,11 +13,11 @@ from stages.page.labels import SURPRISES, TASK_LABELS, measure_label, number, sh
 from storage.outputs.results import Gallery
 
 Section = dict[str, Any]
-"""What the page shows of one task's objects in one split."""
+"""Pictures of one task's objects in one split, with their words."""
 
 
 def images(galleries: Iterable[Gallery]) -> dict[str, str]:
-    """Addresses of pictures by ``image_id``: what several sections show stands once in the page."""
+    """Data URLs of pictures by ``image_id``: the page holds each picture once."""
     return {
         image_id(picture): "data:image/webp;base64," + base64.b64encode(picture).decode("ascii")
         for gallery in galleries
@@ -26,7 +26,7 @@ def images(galleries: Iterable[Gallery]) -> dict[str, str]:
 
 
 def image_id(picture: bytes) -> str:
-    """What the sections of the page refer to a picture by."""
+    """Id by which sections of the page refer to a picture."""
     return f"image-{hashlib.sha256(picture).hexdigest()[:16]}"
 
 
@@ -40,7 +40,7 @@ def gallery_sections(gallery: Gallery, protocol: str, split: str) -> list[Sectio
 
 
 def surprises(gallery: Gallery, split: str) -> Section | None:
-    """Objects that a measure ranks worst; None without any."""
+    """Pictures of the objects that a measure ranks worst; None without any."""
     rows = gallery.table[gallery.table["end"].isin(SURPRISES)]
     return None if rows.empty else _section(gallery, rows, f"surprises-{split}")
 
@@ -67,7 +67,7 @@ def _section(gallery: Gallery, rows: pd.DataFrame, anchor: str) -> Section:
 def _picture(
     gallery: Gallery, anchor: str, row: Mapping[Hashable, Any], n_objects: int
 ) -> dict[str, str]:
-    """A picture of an object, and the words beside it."""
+    """A picture of an object, with the words beside it."""
     name = f"Object {row['object_id']} of {row['file']}"
     return {
         "anchor": f"picture-{anchor}-{row['rank']}",

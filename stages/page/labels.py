@@ -31,10 +31,10 @@ TASK_LABELS: Final = {
 }
 
 PROTOCOL_LABELS: Final = {"best": "Best masks", "selected": "Selected masks"}
-"""Protocols in a heading."""
+"""Protocols in headings."""
 
 TRUTH_MARKS: Final = {"best": "chosen by ground truth", "selected": ""}
-"""Note beside a protocol in headings, if its measures know the truth."""
+"""Note beside a protocol in headings, if its measures know the ground truth."""
 
 PROTOCOL_MEANINGS: Final = {
     "best": "As in the paper, a model is judged by the best of its three proposals, which takes "
@@ -46,7 +46,7 @@ PROTOCOL_MEANINGS: Final = {
     "highest SamScore. SamScores, entropies, agreements, tokens and what the heads learned are "
     "those of that mask.",
 }
-"""What a protocol judges, and what it knows."""
+"""Masks that a protocol judges, and inputs that its measures know."""
 
 JUDGED_LABELS: Final = {"best": "best mask", "selected": "mask with the highest SamScore"}
 """Judged proposals in a sentence."""
@@ -60,14 +60,14 @@ CORRECTIONS: Final = {
     "task": "The {mask} gives way to the best of the three.",
     "segmentation": "The {mask} gives way to the ground truth.",
 }
-"""What each task corrects."""
+"""The correction of each task."""
 
 MASK_COLOURS: Final = {
     "ground truth": TRUTH_COLOUR,
     "prediction": PREDICTION_COLOUR,
     "click": CLICK_COLOUR,
 }
-"""What the colours of a picture mean."""
+"""Colours in a picture."""
 
 ENDS: Final = {
     "most": "Most uncertain",
@@ -78,34 +78,34 @@ ENDS: Final = {
 """Ends of the gallery."""
 
 SURPRISES: Final = ("overrated", "underrated")
-"""Ends that the page begins with."""
+"""Ends of the gallery that the page begins with."""
 
 DRAWN: Final[tuple[Measure | RadarLine, ...]] = (*MEASURES, *RADAR_LINES)
-"""Names that have a curve or a line in the radar."""
+"""Measures that have a curve, and lines of the radar."""
 
-SYMBOLS: Final = {one.name: one.symbol for one in DRAWN}
+SYMBOLS: Final = {line.name: line.symbol for line in DRAWN}
 """Measures as the paper writes them, and lines of the radar."""
 
 PREDICTED_IOU_LABELS: Final = SYMBOLS | {
     IOU_GT: "IoU",
     **{measure.name: measure.predicted_iou for measure in MEASURES if measure.predicted_iou},
 }
-"""The same where an IoU that is predicted stands as such, and the true one beside it."""
+"""Symbols in tables that print predicted IoUs beside the true IoU."""
 
 COLOURS: Final = {
-    **{one.name: one.colour for one in DRAWN},
+    **{line.name: line.colour for line in DRAWN},
     **dict.fromkeys(BOUNDS, BOUND_COLOUR),
 }
 """Colours of curves and of lines of the radar."""
 
-DASHED: Final = {one.name for one in DRAWN if one.is_dashed}
-"""Measures and lines of the radar that are drawn in dashes."""
+DASHED: Final = {line.name for line in DRAWN if line.is_dashed}
+"""Measures and lines of the radar that are drawn dashed."""
 
 N_TINTS: Final = 20
-"""Steps from no correlation to a whole one."""
+"""Steps of colour from correlation 0 to 1."""
 
 NOTHING: Final = "–"
-"""Stands for a value that does not exist."""
+"""Printed instead of a number that does not exist."""
 
 GLOSSARY: Final[Mapping[str, str]] = {
     "IoU": "Intersection over union of a mask with the ground truth: 1 is perfect.",
@@ -145,58 +145,58 @@ def measure_label(name: str, symbols: Mapping[str, str] = SYMBOLS) -> str:
 
 
 def model_label(model: str) -> str:
-    """Name of a model in a sentence."""
+    """Name of a model in words."""
     return model.replace("_", " ")
 
 
 def protocol_heading(protocol: str) -> str:
-    """Name a protocol with its mark, if it has one."""
+    """Heading of a protocol, with its mark if it has one."""
     mark = TRUTH_MARKS[protocol]
     return f"{PROTOCOL_LABELS[protocol]} ({mark})" if mark else PROTOCOL_LABELS[protocol]
 
 
 def correction(protocol: str, task: str) -> str:
-    """Say what a task corrects."""
+    """Sentence about the correction of a task."""
     return CORRECTIONS[task].format(mask=JUDGED_LABELS[judged_proposal(protocol, task)])
 
 
 def shown_mask(protocol: str, task: str, model: str) -> str:
-    """Say what the pictures of a task show in green, and of what the second IoU is."""
+    """Sentences about the masks in a task's pictures and about their second IoU."""
     return f"{correction(protocol, task)} The masks are those of the {model_label(model)} model."
 
 
-def caption(what: str, protocol: str, task: str = "") -> str:
-    """Say what the numbers of a protocol are, and which masks they judge in a task or in most."""
+def caption(quantity: str, protocol: str, task: str = "") -> str:
+    """Caption of numbers: a quantity, and the masks that a protocol judges in a task or in most."""
     judged = judged_proposal(protocol, task) if protocol else ""
-    return f"{what}, {MASK_LABELS[judged]}" if judged else what
+    return f"{quantity}, {MASK_LABELS[judged]}" if judged else quantity
 
 
 def number(value: float, n_digits: int = 1) -> str:
-    """A number as the page shows it, a missing one as a dash."""
+    """A number as the page shows it; NaN is a dash."""
     # Adding 0.0 turns -0.0 into 0.0.
     written = f"{round(value, n_digits) + 0.0:.{n_digits}f}".replace("-", "−")
     return NOTHING if isnan(value) else written
 
 
 def with_bounds(row: Mapping[Hashable, Any], column: str) -> str:
-    """Write a number of a row, and in brackets its bounds in whole numbers."""
+    """A number of a row, with its bounds in brackets, in whole numbers."""
     value, low, high = (row[column + end] for end in WITH_BOUNDS)
     written = number(value)
     return written if isnan(low) else f"{written} ({number(low, 0)}–{number(high, 0)})"
 
 
 def interval(low: float, high: float, n_digits: int) -> str:
-    """Write the ends of an interval, with a word between them if a dash could be a minus."""
+    """Ends of an interval, with "to" between them where a dash could be read as a minus."""
     return number(low, n_digits) + (" to " if low < 0 else "–") + number(high, n_digits)
 
 
 def significant(value: float) -> str:
-    """Write a number in three significant digits, a missing one as a dash."""
+    """A number in three significant digits; NaN is a dash."""
     return NOTHING if isnan(value) else f"{value:#.3g}".rstrip(".")
 
 
 def timed_ratio(row: Mapping[Hashable, Any]) -> str:
-    """Ratio of a method to the model alone, in words where the rounds cannot tell them apart."""
+    """Time of a method by that of the model alone; in words where rounds cannot tell them apart."""
     ratio, low, high = (row["ratio" + end] for end in WITH_BOUNDS)
     if low <= 1 <= high:
         return "as the model alone"
@@ -204,6 +204,6 @@ def timed_ratio(row: Mapping[Hashable, Any]) -> str:
 
 
 def tint(correlation: float) -> str:
-    """Class of a correlation: red (`r1`, ...) to +1, blue to -1; empty near 0 or if missing."""
+    """CSS class of a correlation: red (`r1`, ...) to +1, blue to -1; empty near 0 and for NaN."""
     level = 0 if isnan(correlation) else round(N_TINTS * correlation)
     return f"{'r' if level > 0 else 'b'}{abs(level)}" if level else ""

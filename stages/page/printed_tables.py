@@ -1,6 +1,6 @@
 """Tables as the paper prints them: measures or views down, models, tasks or splits across.
 
-``print_tables`` gives those of the catalogue, ``make_grid`` any other.
+``print_tables`` lays out the tables of the catalogue, ``make_grid`` any other table.
 """
 
 from collections import Counter
@@ -19,10 +19,10 @@ from stages.tables.catalogue import REPORT_TABLES
 from stages.tables.paper import PAPER
 
 TRAINED_ON: Final = "trained_on"
-"""Column of the heads' train split, which a grid shows with the measure."""
+"""Column with the train split of heads, which a grid shows with the measure."""
 
-PARTS: Final = (*report_table.WITH_BOUNDS, PAPER)
-"""Ends of the names of the columns that make a ``Cell``."""
+ENDINGS: Final = (*report_table.WITH_BOUNDS, PAPER)
+"""Endings of the names of columns that make a ``Cell``."""
 
 MAX_COLUMNS: Final = 5
 """Columns of numbers that fit on half the width of the page."""
@@ -43,9 +43,9 @@ class Row:
     """A line of a grid."""
 
     names: tuple[str, ...]
-    """Names in words."""
+    """Names of the row in words."""
     measure: str
-    """``measure_name`` of what the row is about, for its colour; empty if there is none."""
+    """``measure_name`` of the row's measure, for its colour; empty without a measure."""
     cells: tuple[Cell, ...]
 
 
@@ -56,13 +56,13 @@ class Grid:
     corner: tuple[str, ...]
     """Headings of the names of the rows."""
     splits: Mapping[str, int]
-    """Headings above the columns' own, and how many columns each spans; may be empty."""
+    """Headings above those of columns, and the number of columns below each; may be empty."""
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
 
     @property
     def best(self) -> tuple[float, ...]:
-        """The highest number of each column; NaN if it has none."""
+        """The highest number of each column; NaN for a column without numbers."""
         columns = zip(*(row.cells for row in self.rows), strict=True)
         return tuple(
             max((cell.value for cell in cells if not isnan(cell.value)), default=nan)
@@ -71,46 +71,46 @@ class Grid:
 
 
 Printed = dict[str, Any]
-"""What the page shows of a table of the catalogue."""
+"""A table of the catalogue as the page shows it."""
 
 
 def print_tables(
     tables: Mapping[str, pd.DataFrame], results: report_table.Results, protocol: str = ""
 ) -> dict[str, list[Printed]]:
-    """Tables of the catalogue by section, apart from those that have their own form.
+    """Tables of the catalogue by section, without tables that have a form of their own.
 
     Parameters
     ----------
     tables
-        As ``report_tables`` gives them.
+        Tables as ``report_tables`` gives them.
     results
         Results of the protocol.
     protocol
-        Protocol whose tables to print; if empty, those that belong to all.
+        Protocol whose tables to print; if empty, the tables that belong to all protocols.
     """
     printed: dict[str, list[Printed]] = {section: [] for section in report_table.SECTIONS}
     for row in REPORT_TABLES:
-        for one in row.each(results):
-            table = tables.get(row.file(one, protocol))
+        for name in row.each(results):
+            table = tables.get(row.file(name, protocol))
             if row.caption and protocol in row.protocols and table is not None:
-                printed[row.section].append(_printed_table(row, protocol, one, table, results))
+                printed[row.section].append(_printed_table(row, protocol, name, table, results))
     return printed
 
 
 def _printed_table(
     row: report_table.ReportTable,
     protocol: str,
-    one: str,
+    name: str,
     table: pd.DataFrame,
     results: report_table.Results,
 ) -> Printed:
-    splits = [one] if one in results else list(results)
+    splits = [name] if name in results else list(results)
     heads = report_table.first_train_split(next(iter(results.values())))
-    number = row.paper_table_of(one)
+    number = row.paper_table_of(name)
     is_papers = number and protocol in {"", report_table.PAPER_PROTOCOL}
     source = f" (the paper's Table {number})" if is_papers else ""
     captions = {
-        labels.caption(row.caption, protocol, one) + source: "",
+        labels.caption(row.caption, protocol, name) + source: "",
         labels.caption("Difference in percentage points", protocol): report_table.DIFFERENCE,
     }
     symbols = labels.PREDICTED_IOU_LABELS if row.is_of_predicted_iou else labels.SYMBOLS
@@ -123,7 +123,7 @@ def _printed_table(
     }
     return {
         "row": row,
-        "one": labels.TASK_LABELS.get(one, one),
+        "name": labels.TASK_LABELS.get(name, name),
         "grids": grids,
         "is_wide": sum(len(grid.columns) for grid in grids.values()) > MAX_COLUMNS,
     }
@@ -138,21 +138,21 @@ def make_grid(
     first_heads: str = "",
     symbols: Mapping[str, str] = labels.SYMBOLS,
 ) -> Grid:
-    """Lay out a table of columns of names, then columns of numbers for each split.
+    """Lay out a table whose columns of names precede columns of numbers for each split.
 
     Parameters
     ----------
     splits
-        Beginnings of the names of the columns of numbers; they may be tasks.
+        Beginnings of the names of columns of numbers: splits, or tasks.
     across
         Column whose names become headings, again under each split. If no other column has names,
         the splits become rows. Without ``across``, each split is a column.
     suffix
-        What stands between the split and ``PARTS`` in the columns to print.
+        Part between the split and ``ENDINGS`` in the names of the columns to print.
     first_heads
         Train split whose heads need not be named with the measure.
     symbols
-        Of measures.
+        Symbols of measures.
     """
     named = _with_heads(table, first_heads)
     down, over = _axes(_names(named, splits[0]), across)
@@ -160,8 +160,8 @@ def make_grid(
     for split, row in product(splits, named.to_dict("records")):
         record = {**row, "split": split}
         key, place = (tuple(record[name] for name in axis) for axis in (down, over))
-        cells[key, place] = Cell(*(row.get(split + suffix + end, nan) for end in PARTS))
-    keys, places = (list(dict.fromkeys(parts)) for parts in zip(*cells, strict=True))
+        cells[key, place] = Cell(*(row.get(split + suffix + end, nan) for end in ENDINGS))
+    keys, places = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True))
     if down == ["measure"]:
         keys.sort(key=lambda key: key[0].partition("@")[0] in HEAD_MEASURES)
     groups = Counter(split for split, *column in places if column)
@@ -177,7 +177,7 @@ def make_grid(
 
 
 def _axes(names: list[str], across: str) -> tuple[list[str], list[str]]:
-    """Columns of names that stand down, and those that stand across."""
+    """Columns whose names stand down, and columns whose names stand across."""
     down = [name for name in names if name != across] or ["split"]
     return down, ["split", across] if down != ["split"] and across else [across or "split"]
 
@@ -190,7 +190,7 @@ def _with_heads(table: pd.DataFrame, first: str) -> pd.DataFrame:
 
 
 def _names(table: pd.DataFrame, first_split: str) -> list[str]:
-    """Columns of names, without that of models if these follow from the task."""
+    """Columns of names, without the column of models if models follow from tasks."""
     names = list(table.columns[: list(table.columns).index(first_split)])
     if {"task", "model"} <= {*names} and table.groupby("task")["model"].nunique().max() == 1:
         names.remove("model")

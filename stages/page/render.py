@@ -1,4 +1,4 @@
-"""Results as a page: one HTML file that needs no network."""
+"""Renders the results as one HTML file that needs no network."""
 
 import re
 import shutil
@@ -23,16 +23,16 @@ from storage.outputs.results import Gallery, SplitResults
 FOLDER: Final = Path(__file__).parent
 
 SHOWN_PROTOCOLS: Final = (verdict.USED, report_table.PAPER_PROTOCOL)
-"""Protocols in the order of the page: what a user has comes first."""
+"""Protocols in the order of the page: first the protocol that a user has."""
 
 OF_ALL: Final = ("trials", "runtime")
-"""Sections that stand once, after those of the protocols."""
+"""Sections that stand once, after the sections of the protocols."""
 
 CODE: Final = ("pipeline", "stages", "storage", "params.yaml")
-"""What a report depends on besides data: the code and the settings."""
+"""Files that a report depends on besides data: the code and the settings."""
 
 N_SHA_DIGITS: Final = 12
-"""As many digits of a commit are shown."""
+"""Digits of a commit that the page shows."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ class Commit:
 
 @dataclass(frozen=True)
 class Contents:
-    """All that the page is made from."""
+    """Everything that the page is made from."""
 
     title: str
     results: report_table.Results
     tables: Tables
-    """As ``report_tables`` gives them."""
+    """Tables as ``report_tables`` gives them."""
     galleries: Mapping[str, Gallery]
     """Galleries by split."""
     data_sets: DataSets
@@ -66,7 +66,7 @@ def render_report(contents: Contents) -> str:
     """Render the page; equal contents give an equal page."""
     results = contents.results
     first = next(iter(results.values()))
-    found = set(first.scores["measure"])
+    measured = set(first.scores["measure"])
     printed = printed_tables.print_tables(contents.tables, results)
     trials = contents.tables.get(TRIALS.file())
     page = page_template().render(
@@ -75,7 +75,7 @@ def render_report(contents: Contents) -> str:
         paper_trials=paper_numbers("trials") if contents.data_sets else None,
         data_sets=contents.data_sets,
         unlike_paper=unlike_paper(results, contents.data_sets),
-        runs={split: found.run for split, found in results.items()},
+        runs={split: split_results.run for split, split_results in results.items()},
         n_resamples=first.run["n_resamples"],
         largest=list(first.run["models"])[-1],
         openings={
@@ -87,7 +87,9 @@ def render_report(contents: Contents) -> str:
         printed=printed,
         of_both=[name for name, tables in printed.items() if tables and name not in OF_ALL],
         of_all=OF_ALL,
-        measures=[one for one in MEASURES if one.is_known(first.run["models"], found)],
+        measures=[
+            measure for measure in MEASURES if measure.is_known(first.run["models"], measured)
+        ],
         runtime=contents.tables[RUNTIME.file()],
         trials={} if trials is None else _blocks(trials, ["trained_on", "objective"]),
     )
@@ -95,12 +97,12 @@ def render_report(contents: Contents) -> str:
 
 
 def opening(contents: Contents, split: str, name: str) -> dict[str, Any]:
-    """The head of the page: what a split's results mean for a user."""
-    found = contents.results[split]
+    """The opening of the page: what a split's results mean for a user."""
+    split_results = contents.results[split]
     rows = verdict.comparisons(contents.results, split)
-    (used,) = report_table.of_protocol({split: found}, verdict.USED).values()
+    (used,) = report_table.of_protocol({split: split_results}, verdict.USED).values()
     return {
-        "sentences": verdict.sentences(rows, found.run["n_groups"]),
+        "sentences": verdict.sentences(rows, split_results.run["n_groups"]),
         "table": verdict.verdict_table(rows),
         "figure": svg.page_svg(figures.opening_figure(figures.first_curves(used)), name),
         "surprises": gallery_sections.surprises(contents.galleries[split], split),
@@ -108,8 +110,10 @@ def opening(contents: Contents, split: str, name: str) -> dict[str, Any]:
 
 
 def unlike_paper(results: report_table.Results, data_sets: DataSets) -> dict[str, str]:
-    """Family of each split beside the paper's numbers, if other than the paper's."""
-    families = {split: found.run["entropy"]["family"] for split, found in results.items()}
+    """Family of each split that stands beside the paper's numbers with another family."""
+    families = {
+        split: split_results.run["entropy"]["family"] for split, split_results in results.items()
+    }
     return {
         split: family
         for split, family in families.items()
@@ -118,37 +122,38 @@ def unlike_paper(results: report_table.Results, data_sets: DataSets) -> dict[str
 
 
 def protocol_part(contents: Contents, protocol: str) -> dict[str, Any]:
-    """What the page shows of a protocol."""
-    own = replace(contents, results=report_table.of_protocol(contents.results, protocol))
+    """The part of the page about a protocol."""
+    contents = replace(contents, results=report_table.of_protocol(contents.results, protocol))
     return {
         "key": protocol,
         "data_sets": contents.data_sets if protocol == report_table.PAPER_PROTOCOL else {},
         "tasks": [
-            task_section(own, protocol, task) for task in report_table.task_models(own.results)
+            task_section(contents, protocol, task)
+            for task in report_table.task_models(contents.results)
         ],
-        "printed": printed_tables.print_tables(own.tables, own.results, protocol),
+        "printed": printed_tables.print_tables(contents.tables, contents.results, protocol),
         "splits": {
-            split: _split_part(own, protocol, split, f"{protocol}-{i}")
-            for i, split in enumerate(own.results)
+            split: _split_part(contents, protocol, split, f"{protocol}-{i}")
+            for i, split in enumerate(contents.results)
         },
     }
 
 
-def _split_part(own: Contents, protocol: str, split: str, key: str) -> dict[str, Any]:
-    """What the page shows of a protocol and one split."""
-    found, tasks = own.results[split], list(report_table.task_models(own.results))
-    radar = own.tables[RADAR.file(split, protocol)]
-    correlation = own.tables[CORRELATION.file(split, protocol)]
-    gallery = own.galleries[split].of_protocol(protocol)
+def _split_part(contents: Contents, protocol: str, split: str, key: str) -> dict[str, Any]:
+    """The part of the page about a protocol and one split."""
+    results, tasks = contents.results[split], list(report_table.task_models(contents.results))
+    radar = contents.tables[RADAR.file(split, protocol)]
+    correlation = contents.tables[CORRELATION.file(split, protocol)]
+    gallery = contents.galleries[split].of_protocol(protocol)
     return {
-        "overview": printed_tables.make_grid(overview_table(own.results, split), tasks),
+        "overview": printed_tables.make_grid(overview_table(contents.results, split), tasks),
         "radar": svg.page_svg(figures.radar_figure(radar), f"radar-{key}"),
         "radar_table": printed_tables.make_grid(
-            radar, tasks, first_heads=report_table.first_train_split(found)
+            radar, tasks, first_heads=report_table.first_train_split(results)
         ),
         "gallery": gallery_sections.gallery_sections(gallery, protocol, split),
         "correlations": _blocks(correlation, ["model", "train_split"]),
-        "uses": _uses(found, own.tables[RUNTIME.file()], key),
+        "uses": _uses(results, contents.tables[RUNTIME.file()], key),
     }
 
 
@@ -156,13 +161,18 @@ def task_section(contents: Contents, protocol: str, task: str) -> dict[str, Any]
     """Figures and tables of a task; the results are those of the protocol."""
     results = contents.results
     key = f"{task}-{protocol}"
-    some = verdict.OF_LINES[task]
+    shown_measures = verdict.OF_LINES[task]
     drawn = {
         split: [
-            svg.page_svg(figures.curves_figure(found.curves, task, measures), f"{name}-{key}-{i}")
-            for name, measures in {"curves": some, "all-curves": TASK_MEASURES[task]}.items()
+            svg.page_svg(
+                figures.curves_figure(split_results.curves, task, measures), f"{name}-{key}-{i}"
+            )
+            for name, measures in {
+                "curves": shown_measures,
+                "all-curves": TASK_MEASURES[task],
+            }.items()
         ]
-        for i, (split, found) in enumerate(results.items())
+        for i, (split, split_results) in enumerate(results.items())
     }
     return {
         "key": key,
@@ -173,33 +183,33 @@ def task_section(contents: Contents, protocol: str, task: str) -> dict[str, Any]
     }
 
 
-def _uses(found: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, list[Markup]]:
-    """Figures of how useful measures are, by the section that shows them."""
+def _uses(results: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, list[Markup]]:
+    """Figures about the use of measures, by the section that shows them."""
     task = figures.MASKS_OF
     drawn = {
         "selective": [
-            figures.coverage_figure(found, measures)
+            figures.coverage_figure(results, measures)
             for measures in (verdict.OF_LINES[task], TASK_MEASURES[task])
         ],
-        "calibration": [figures.reliability_figure(found)],
-        "routing": [figure for figure in [figures.routing_figure(found, timed)] if figure],
+        "calibration": [figures.reliability_figure(results)],
+        "routing": [figure for figure in [figures.routing_figure(results, timed)] if figure],
     }
     return {
-        name: [svg.page_svg(one, f"{name}-{key}-{i}") for i, one in enumerate(shown)]
-        for name, shown in drawn.items()
-        if shown
+        name: [svg.page_svg(figure, f"{name}-{key}-{i}") for i, figure in enumerate(figures_of)]
+        for name, figures_of in drawn.items()
+        if figures_of
     }
 
 
 def _blocks(table: pd.DataFrame, keys: list[str]) -> dict[tuple[str, str], pd.DataFrame]:
     return {
-        (str(one), str(other)): rows.drop(columns=keys)
-        for (one, other), rows in table.groupby(keys, sort=False)
+        (str(first), str(second)): rows.drop(columns=keys)
+        for (first, second), rows in table.groupby(keys, sort=False)
     }
 
 
 def page_template() -> jinja2.Template:
-    """The page, which lacks only the results."""
+    """The template of the page."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
@@ -218,7 +228,7 @@ def page_template() -> jinja2.Template:
 
 
 def coded(text: str) -> Markup:
-    """Text with what stands between backticks as code.
+    """Text in which words between backticks are code.
 
     >>> coded("heads `a` & b")
     Markup('heads <code>a</code> &amp; b')
@@ -227,26 +237,26 @@ def coded(text: str) -> Markup:
 
 
 def last_commit(root: Path) -> Commit | None:
-    """The last commit that changed ``CODE``; None outside a repository that has it.
+    """The last commit that changed ``CODE``; None outside of its repository.
 
     Notes
     -----
-    Stores and results hold no date, so that equal inputs give equal bytes; the page has that of the
-    commit instead. Commits of anything else, such as docs or ``dvc.lock``, do not count: the page
-    stays the same, byte for byte, as long as the code, the settings and the results do. DVC knows
+    Stores and results hold no date, so that equal inputs give equal bytes; the page has the date of
+    the commit instead. Commits of other files, such as docs or ``dvc.lock``, do not count: the page
+    keeps its bytes as long as the code, the settings and the results stay the same. DVC knows
     nothing of commits: it rewrites the page when the content of a dependency changes, and the page
     names the commit at which it was written.
     """
     if shutil.which("git") is None:
         return None
-    # The full digest: how far git abbreviates it depends on the repository.
+    # The full digest: the length of git's abbreviation depends on the repository.
     logged = _git(root, "log", "-1", "--format=%H %cs", "--", *CODE)
     if not logged:
         return None
     sha, date = logged.split()
-    found = _git(root, "status", "--porcelain", "-z", "--no-renames", "-uall", "--", *CODE)
-    # Two letters of what has changed, a space, and the file.
-    changed = sorted(line[3:] for line in found.split("\0") if line)
+    status = _git(root, "status", "--porcelain", "-z", "--no-renames", "-uall", "--", *CODE)
+    # A line has two letters for the kind of change, a space, and the file.
+    changed = sorted(line[3:] for line in status.split("\0") if line)
     return Commit(sha[:N_SHA_DIGITS], date, tuple(changed))
 
 

@@ -18,58 +18,58 @@ RULES: Final = "#d8dee4"
 """Colour of lines behind the curves."""
 
 LINE: Final = "line: "
-"""Begins the ``gid`` of what has a name to show."""
+"""Beginning of the ``gid`` of lines whose name the page shows."""
 
 COORDINATE: Final = r'(?<=[ "(])-?\d+\.\d{2,6}(?=[ ")])'
-"""Never what stands between tags, where a number is a word."""
+"""Numbers in attributes; a number between tags is a word."""
 
 N_DIGITS: Final = 1
 """Decimals of a coordinate in points."""
 
 FONT: Final = "font: 10px system-ui, sans-serif"
-"""Of all words in a figure."""
+"""Font of all words in a figure."""
 
 REWRITTEN: Final = (
-    # The style sheet would be that of the whole page.
+    # On the page, the style sheet would apply to all of it.
     (r"<defs>\s*<style.*?</style>\s*</defs>", ""),
     (r"font-family: [^;\"]*(?:; )?", ""),
     (r"font-size: 10px; ", ""),
     (rf'<g id="{LINE}([^"]*)">', r'<g class="line"><title>\1</title>'),
-    # Markers and clips are referred to; nothing else is.
+    # Only markers and clip paths are referred to.
     (r' id="(?![mp][0-9a-f]{10}")[^"]*"', ""),
     (r' transform="rotate\(-0 [^)]*\)"', ""),
     (r"stroke-dashoffset: 0; ", ""),
-    (r"\n\s*L (?=[-\d])", ""),  # a path's line goes on without
+    (r"\n\s*L (?=[-\d])", ""),  # the L of a path may be left out
     (r"\s*\n\s*(?=[<\"])", ""),
     (r"<g/>", ""),
     (r"<g>(<text[^>]*>[^<]*</text>)</g>", r"\1"),
 )
-"""What is rewritten in all that matplotlib writes."""
+"""Patterns in matplotlib's SVG, and their replacements."""
 
 ON_PAGE: Final = {TEXT: "var(--text)", MUTED: "var(--muted)", RULES: "var(--line)"}
-"""Colours that are the reader's, light or dark."""
+"""Colours that the page replaces by its own, light or dark."""
 
 
 def svg_file(figure: Figure) -> str:
-    """A file of its own, on white."""
+    """The figure as an SVG file, on white."""
     return '<?xml version="1.0" encoding="utf-8"?>\n' + _svg(figure, "usam-cache") + "\n"
 
 
 def page_svg(figure: Figure, name: str) -> Markup:
-    """An element of the page, of this ``id``, on the page's ground and in the reader's colours."""
+    """The figure as an element of the page with an ``id``, in the page's colours."""
     svg = _svg(figure, name, transparent=True).replace("<svg", f'<svg id="{name}"', 1)
-    for colour, of_reader in ON_PAGE.items():
-        svg = svg.replace(colour, of_reader)
+    for colour, page_colour in ON_PAGE.items():
+        svg = svg.replace(colour, page_colour)
     return Markup(svg)  # noqa: S704 - matplotlib escapes names
 
 
 def _svg(figure: Figure, salt: str, **settings: Any) -> str:  # noqa: ANN401
-    """The element, without what nothing refers to; ids follow from the content and the salt."""
+    """The SVG element, without unused ids; the others follow from the content and the salt."""
     file = io.StringIO()
-    # A date would change the bytes; without any of the four there is no block of them.
-    unsaid = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    # A date would change the bytes; without all four, matplotlib writes no metadata.
+    no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}):
-        figure.savefig(file, format="svg", metadata=unsaid, **settings)
+        figure.savefig(file, format="svg", metadata=no_metadata, **settings)
     written = file.getvalue()
     svg = written[written.index("<svg") :].strip()
     for pattern, text in REWRITTEN:

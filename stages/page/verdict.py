@@ -1,6 +1,4 @@
-"""What the results of a split say, in five sentences and one table; each word follows from an
-interval.
-"""
+"""A split's results in five sentences and one table; every claim follows from an interval."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +17,7 @@ from stages.tables.pivot import in_percent, is_shown, pivot, score_rows
 from stages.tables.special_tables import RADAR_LINES
 
 USED: Final = "selected"
-"""The protocol of users, who have no ground truth to tell which proposal is best."""
+"""The protocol of users, who lack the ground truth to know the best proposal."""
 
 SUBJECTS: Final[Mapping[str, str]] = {
     "model": "Where a larger model helps",
@@ -27,7 +25,7 @@ SUBJECTS: Final[Mapping[str, str]] = {
     "task": "Where another proposal is better",
     "segmentation": "How wrong a mask is",
 }
-"""The question that a measure answers in each task."""
+"""The subject that a measure is about in each task."""
 
 BASELINE_LABEL: Final = "1 − SamScore"
 
@@ -42,7 +40,7 @@ Verdict = Literal["better", "no better", "worse"]
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the table: a measure for each task, and what it takes to have it."""
+    """A row of the table: a measure for each task, and the meaning of the row."""
 
     label: str
     measures: Mapping[str, str]
@@ -76,11 +74,11 @@ LINES: Final = (
         "the same, by networks that also read figures of the mask",
     ),
 )
-"""Rows that a user can act on: what costs nothing, what takes more predictions, and the heads."""
+"""Rows that a user can act on: free measures, measures that take more predictions, and heads."""
 
 
 def lines_of(tasks: Collection[str]) -> tuple[Line, ...]:
-    """Rows of the table for some tasks, without the names of measures that only others have."""
+    """Rows of the table for some tasks, without the names of measures of other tasks."""
     if "model" in tasks:
         return LINES
     return tuple(
@@ -100,13 +98,13 @@ OF_LINES: Final = {
 
 
 def comparisons(results: report_table.Results, split: str) -> pd.DataFrame:
-    """Each measure of a split beside 1 - SamScore, in both protocols.
+    """Compare each measure of a split with 1 - SamScore, in both protocols.
 
     Returns
     -------
     ``protocol``, ``task``, ``measure`` (``measure_name``), ``relative`` and ``margin`` in percent
     with their bounds, and ``verdict``: ``better`` or ``worse`` where the interval of the margin
-    lies on one side of 0 and Holm's procedure rejects that it is 0; the baseline's own is NaN.
+    lies on one side of 0 and Holm's procedure rejects that it is 0. The baseline's verdict is NaN.
 
     Notes
     -----
@@ -144,7 +142,7 @@ def p_value(value: float, low: float, high: float) -> float:
 
 
 def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
-    """Which hypotheses Holm's step-down procedure rejects at a family-wise error of ``alpha``.
+    """Whether Holm's procedure rejects each hypothesis, at a family-wise error of ``alpha``.
 
     >>> holm([0.01, 0.04, 0.03, 0.005])
     [True, False, False, True]
@@ -153,47 +151,49 @@ def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
     is_below = np.array(p_values)[order] <= alpha / np.arange(len(order), 0, -1)
     is_rejected = np.empty(len(order), bool)
     is_rejected[order] = np.logical_and.accumulate(is_below)
-    return [bool(one) for one in is_rejected]
+    return is_rejected.tolist()
 
 
 def sentences(rows: pd.DataFrame, n_images: int) -> dict[str, str]:
-    """Conclusions of the comparisons for a user, by subject: a sentence per task, and the effect.
+    """Conclusions for a user by subject: a sentence per task, and one about all comparisons.
 
     Parameters
     ----------
     rows
         As ``comparisons`` gives them.
     n_images
-        Images, or videos, of the split.
+        Number of images, or of videos, in the split.
     """
     used = rows[rows["protocol"] == USED]
-    said = {
+    by_subject = {
         subject: _task_sentence(used[used["task"] == task])
         for task, subject in SUBJECTS.items()
         if task in set(used["task"])
     }
-    return said | {"What these images cannot tell": _last_sentence(rows, n_images)}
+    return by_subject | {"What these images cannot tell": _last_sentence(rows, n_images)}
 
 
 def _task_sentence(rows: pd.DataFrame) -> str:
     is_late = rows["measure"].isin(AFTERWARDS)
     late = rows[is_late & (rows["verdict"] == "better")].sort_values("relative", ascending=False)
-    others = rows[~is_late & (rows["measure"] != BASELINE)]
-    better = others[others["verdict"] == "better"]
-    top = (others if better.empty else better).sort_values("relative", ascending=False).iloc[0]
+    early = rows[~is_late & (rows["measure"] != BASELINE)]
+    better = early[early["verdict"] == "better"]
+    top = (early if better.empty else better).sort_values("relative", ascending=False).iloc[0]
     name, margin = measure_label(top["measure"]).replace(", ours", " of ours"), _margin(top)
     if better.empty:
-        said = f"nothing surely beats {BASELINE_LABEL}; the highest, {name}, differs by {margin}"
+        sentence = (
+            f"nothing surely beats {BASELINE_LABEL}; the highest, {name}, differs by {margin}"
+        )
     else:
         n_more = len(better) - 1
         verb = "others beat" if n_more > 1 else "other beats"
-        more = f"; {n_more} {verb} it, too" if n_more else ""
-        said = f"{name} beats {BASELINE_LABEL} by {margin} of relative AUC{more}"
-    return f"{said}{_afterwards(late)}."
+        also = f"; {n_more} {verb} it, too" if n_more else ""
+        sentence = f"{name} beats {BASELINE_LABEL} by {margin} of relative AUC{also}"
+    return f"{sentence}{_afterwards(late)}."
 
 
 def _afterwards(late: pd.DataFrame) -> str:
-    """What beats 1 - SamScore once the large model was asked, too."""
+    """Clause about measures that need the large model's answer; empty if none is better."""
     if late.empty:
         return ""
     top = late.iloc[0]
@@ -208,22 +208,22 @@ def _margin(row: "pd.Series[Any]") -> str:
 def _last_sentence(rows: pd.DataFrame, n_images: int) -> str:
     compared = rows.dropna(subset=["verdict"])
     counts = compared["verdict"].value_counts().reindex(["better", "worse", "no better"]).fillna(0)
-    better, worse, rest = counts.astype(int)
+    better, worse, undecided = counts.astype(int)
     half = ((compared["margin_high"] - compared["margin_low"]) / 2).median()
     reach = "" if isnan(half) else f", intervals of {number(half, 0)} points to either side"
     return (
         f"of {len(compared)} comparisons on {n_images} images{reach}, {better} are sure gains, "
-        f"{worse} sure losses (Holm) and {rest} neither."
+        f"{worse} sure losses (Holm) and {undecided} neither."
     )
 
 
 def verdict_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Relative AUC in percent of ``LINES`` as a user has them: a column a task, in words.
+    """Relative AUC of ``LINES`` in percent, under the users' protocol: a column per task, as text.
 
     Returns
     -------
-    ``label``; by task its number with bounds, and ``<task>_better``, whether it is sure to beat
-    1 - SamScore. Lines without a number are left out.
+    ``label``; for each task the number with its bounds, and ``<task>_better``: whether the measure
+    is sure to beat 1 - SamScore. Lines without a number are left out.
     """
     used = rows[rows["protocol"] == USED]
     by_name = {(row["task"], row["measure"]): row for row in used.to_dict("records")}
