@@ -237,6 +237,9 @@ import json, sys
 import typer
 from typer.testing import CliRunner
 from stages.cli import predict, predict_coco
+from stages.program.stopping import prepare_process
+
+prepare_process()
 
 app = typer.Typer()
 app.command()(predict.predict)
