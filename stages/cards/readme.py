@@ -172,6 +172,9 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
+CROISSANT: Final = "croissant.json"
+"""File beside the card of stores."""
+
 License = Annotated[str, typer.Option("--license", help="As the hub names it, such as cc-by-4.0.")]
 Folder = Annotated[Path, typer.Option("--to", help="Folder to write to.")]
 
@@ -202,7 +205,7 @@ def cache_card(
         opened = card_stores(stores)
         description = describe_stores(opened)
         write_text(to / "README.md", stores_readme(opened, publication))
-        write_json(to / "croissant.json", croissant(opened, publication, description))
+        write_json(to / CROISSANT, croissant(opened, publication, description))
     print(printable(f"{to}: README.md and croissant.json of {description}"))
 
 
@@ -210,10 +213,12 @@ def heads_card(
     file: Annotated[Path, typer.Argument(help="File of `export`.")],
     *,
     license_name: License,
-    to: Folder = Path("hub"),
+    to: Folder = Path("hub-heads"),
 ) -> None:
     """Write README.md of a file of heads, for a hub."""
     with reported_errors():
+        if (to / CROISSANT).exists():
+            raise ParamsError(f"--to must be a folder without the card of stores, got {to}")
         text = heads_readme(file, read_head_file(file), license_name)
         write_text(to / "README.md", text)
     print(printable(f"{to / 'README.md'}: card of {file}"))

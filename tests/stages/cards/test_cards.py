@@ -136,9 +136,8 @@ def test_the_card_of_heads_is_that_of_a_model_and_loads_them(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(shipped_heads(), "mini.safetensors")
-    done = CliRunner().invoke(
-        app, ["heads", "card", "mini.safetensors", "--license", "apache-2.0", "--to", "."]
-    )
+    command = ["heads", "card", "mini.safetensors", "--license", "apache-2.0"]
+    done = CliRunner().invoke(app, [*command, "--to", "."])
     assert done.exit_code == 0, done.output
     text = Path("README.md").read_text("utf-8")
     front = front_matter(text)
@@ -151,6 +150,12 @@ def test_the_card_of_heads_is_that_of_a_model_and_loads_them(
         assert f"| {objective} | {facts['validation_mse']} |" in text
     (code,) = blocks(text)
     assert run_block(code)["predictor"].model is not None
+    Path("croissant.json").touch()  # as `usam cache card` leaves it beside its own README.md
+    refused = CliRunner().invoke(app, [*command, "--to", "."])
+    assert "--to must be a folder without the card of stores, got ." in refused.stderr
+    assert Path("README.md").read_text("utf-8") == text
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert Path("hub-heads/README.md").read_text("utf-8") == text
 
 
 # rdflib, which mlcroissant parses JSON-LD with, calls its own class by its earlier name.
