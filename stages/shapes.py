@@ -6,7 +6,6 @@ Writes  ``data/shapes/train``, ``data/shapes/val``, ``data/shapes/further``,
 """
 
 from pathlib import Path
-from typing import Final
 
 from pipeline.scenes.placement import CATEGORIES
 from pipeline.scenes.scene import Role, draw_scene, scene_seeds
@@ -16,16 +15,14 @@ from stages.settings.blocks import ShapesParams
 from stages.settings.params import read_params
 from storage.coco_writer import write_coco
 from storage.folders import whole_folder
-
-FOLDER: Final = Path("data/shapes")
-"""The data set; ``params.yaml:splits`` names the same place."""
+from storage.paths import SHAPES
 
 
 @stage_main
 def main() -> None:
     """Draw the splits."""
     params = read_params().shapes
-    with whole_folder(FOLDER) as folder:
+    with whole_folder(SHAPES) as folder:
         _draw_split(folder, params, "train", params.n_train_images)
         _draw_split(folder, params, "val", params.n_val_images)
         if params.n_further_images:

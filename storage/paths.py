@@ -13,6 +13,9 @@ POOL: Final = CACHE / "pool"
 WORK: Final = CACHE / "work"
 """Unfinished work that a stage resumes: searches, and training of the mini family."""
 
+SHAPES: Final = Path("data", "shapes")
+"""The drawn data set."""
+
 HEADS: Final = Path("heads")
 """Trained heads and their tuned hyperparameters."""
 

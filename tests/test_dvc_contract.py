@@ -11,8 +11,8 @@ from pipeline.sam.families import NAMES
 from pipeline.vocabulary import PROTOCOLS
 from stages.report import PLOTS
 from stages.settings.signatures import cell_settings, train_cells
-from stages.shapes import FOLDER as SHAPES
 from storage import paths
+from storage.paths import SHAPES
 from tests.fixtures.dvc_stages import (
     CHEAP,
     DECLARED,

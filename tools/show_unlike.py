@@ -1,84 +1,144 @@
 """Writes which images the shipped heads find unlike what they learned from: ``make results``.
 
-Reads   the card of the heads that ship, ``params.yaml:shapes``, folders of photographs given as
-        arguments.
+Reads   the heads that ship, folders of photographs given as arguments.
 Writes  the part of ``docs/predict.md`` between ``<!-- unlike -->`` and ``<!-- /unlike -->``.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
-from sklearn.datasets import load_sample_images
+import torch
 
-from pipeline.predictor.colours import OUT_OF_DISTRIBUTION, TrainingColours, describe_colours
-from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
-from pipeline.views import apply_view, default_view
-from stages.predictor.card_entries import training_colours
+from pipeline.heads.scope import OUT_OF_DISTRIBUTION
+from pipeline.heads.training_images import TrainingImages, fit_training_images
+from pipeline.scenes.scene import draw_scene, scene_seeds
+from stages.predictor.loading import load_predictor
 from stages.settings.params import read_params
-from storage.head_files.head_file import read_head_file, shipped_heads
+from storage.head_files.head_file import SHIPPED_FAMILY, read_head_file, shipped_heads
 from storage.images.image_files import read_rgb
 from tools.blocks import replace_block, table
 
 PAGE: Final = Path("docs", "predict.md")
 
 FRESH_SEED: Final = 103
-"""Of scenes that nothing was learned from or chosen on: descriptors and scales were on others."""
+"""Seed of scenes that nothing was learned from or chosen on."""
 
-N_FRESH: Final = 3000
+N_FRESH: Final = 600
 
-N_CHANGED: Final = 100
-"""Fresh scenes that are shown in other views."""
+N_NOISE: Final = 40
 
-VIEWS: Final = {"gblur5": "blurred", "jpeg10": "as JPEG", "gnoise": "with noise"}
-"""Views by what rows call them."""
+SPOT_PX: Final = 4
 
-Images = Iterable[np.ndarray]
+BORDER_SHARE: Final = 1 / 16
+
+Images = Sequence[np.ndarray]
 
 
 def main(folders: Sequence[str]) -> None:
     """Rewrite the block."""
-    colours = training_colours(read_head_file(shipped_heads()).card)
-    if colours is None:
-        raise SystemExit("the heads that ship must have the colours of their images: export them")
+    shipped = read_head_file(shipped_heads())
+    if shipped.training_images is None:
+        raise SystemExit("the heads that ship must have their training images: export them")
+    sam = load_predictor(SHIPPED_FAMILY, shipped.readers[0]).sam
+
+    def statistics(rgb: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return torch.cat([*sam.encode(rgb).statistics().values()]).cpu().numpy()
+
+    photographs = [read_rgb(path) for name in folders for path in sorted(Path(name).glob("*.jpg"))]
+    described = {
+        name: np.array([statistics(rgb) for rgb in images])
+        for name, images in (scene_images() | photograph_images(photographs)).items()
+    }
+    columns = {"heads of scenes": shipped.training_images}
+    if photographs:
+        columns |= heads_of_photographs(described["photographs"])
+    replace_block(PAGE, "unlike", f"\n{unlike_table(described, columns)}\n")
+
+
+def scene_images() -> dict[str, Images]:
+    """Fresh scenes, as they are and changed, and noise."""
     size_px = read_params().shapes.image_size_px
-    seeds = scene_seeds(FRESH_SEED, "further", N_FRESH)
-    every: dict[str, Images] = {"fresh scenes": (draw_scene(own, size_px).rgb for own in seeds)}
-    few = [draw_scene(own, size_px) for own in seeds[:N_CHANGED]]
-    every |= photographs(folders) | changed(few)
-    replace_block(PAGE, "unlike", f"\n{unlike_table(every, colours)}\n")
-
-
-def photographs(folders: Sequence[str]) -> dict[str, Images]:
-    """Those of the folders, and those of scikit-learn."""
-    paths = [path for folder in folders for path in sorted(Path(folder).glob("*.jpg"))]
-    found: dict[str, Images] = {}
-    if paths:
-        found["photographs of COCO"] = [read_rgb(path) for path in paths]
-    return found | {"photographs of scikit-learn": list(load_sample_images().images)}
-
-
-def changed(scenes: Sequence[Scene]) -> dict[str, Images]:
-    """Scenes in other views."""
+    fresh = [draw_scene(seed, size_px).rgb for seed in scene_seeds(FRESH_SEED, "further", N_FRESH)]
+    noise = np.random.default_rng(0).integers(0, 256, (N_NOISE, size_px, size_px, 3), np.uint8)
     return {
-        f"scenes, {words}": [
-            apply_view(scene.rgb, default_view(name), image=str(i))
-            for i, scene in enumerate(scenes)
-        ]
-        for name, words in VIEWS.items()
+        "fresh scenes": fresh,
+        "scenes with a black square of 4 px": [spotted(rgb) for rgb in fresh],
+        "scenes, brightness × 0.8": [brightened(rgb, 0.8) for rgb in fresh],
+        "scenes, brightness × 1.2": [brightened(rgb, 1.2) for rgb in fresh],
+        "scenes, contrast × 0.8": [contrasted(rgb, 0.8) for rgb in fresh],
+        "scenes with black bars of a sixteenth": [letterboxed(rgb) for rgb in fresh],
+        "white noise": list(noise),
     }
 
 
-def unlike_table(every: dict[str, Images], colours: TrainingColours) -> str:
-    """How many images of each kind are unlike."""
+def photograph_images(photographs: Images) -> dict[str, Images]:
+    """Photographs, as they are and changed; empty without photographs."""
+    if not photographs:
+        return {}
+    gray = [cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) for rgb in photographs]
+    return {
+        "photographs": photographs,
+        "photographs, contrast × 0.8": [contrasted(rgb, 0.8) for rgb in photographs],
+        "photographs, contrast × 0.7": [contrasted(rgb, 0.7) for rgb in photographs],
+        "gray photographs": [np.repeat(pixels[..., np.newaxis], 3, axis=2) for pixels in gray],
+    }
+
+
+def spotted(rgb: np.ndarray) -> np.ndarray:
+    """An image with a small black square."""
+    pixels = rgb.copy()
+    start = len(rgb) // 4
+    pixels[start : start + SPOT_PX, start : start + SPOT_PX] = 0
+    return pixels
+
+
+def letterboxed(rgb: np.ndarray) -> np.ndarray:
+    """An image with black bars at the top and the bottom."""
+    pixels, n_rows = rgb.copy(), round(BORDER_SHARE * len(rgb))
+    pixels[:n_rows] = pixels[-n_rows:] = 0
+    return pixels
+
+
+def brightened(rgb: np.ndarray, factor: float) -> np.ndarray:
+    """An image with all values multiplied."""
+    return contrasted(rgb, factor, mean=0.0)
+
+
+def contrasted(rgb: np.ndarray, factor: float, mean: float | None = None) -> np.ndarray:
+    """An image with all differences from a value, by default its mean, multiplied."""
+    centre = float(rgb.mean()) if mean is None else mean
+    values = factor * (rgb.astype(np.float32) - centre) + centre
+    pixels: np.ndarray = np.clip(values, 0, 255).astype(np.uint8)
+    return pixels
+
+
+def heads_of_photographs(rows: np.ndarray) -> dict[str, TrainingImages]:
+    """Training images of heads that learn from one half of the photographs, then from the other."""
+    return {
+        "heads of every second photograph": fit_training_images(rows[::2]),
+        "heads of the others": fit_training_images(rows[1::2]),
+    }
+
+
+def unlike_table(described: dict[str, np.ndarray], columns: dict[str, TrainingImages]) -> str:
+    """Share of the images of each kind that heads find unlike their training images.
+
+    Of photographs, heads that learned from one half are shown the other half.
+    """
     lines = []
-    for name, images in every.items():
-        shares = [colours.share_nearer(describe_colours(rgb)) for rgb in images]
-        n_unlike = sum(share > OUT_OF_DISTRIBUTION for share in shares)
-        lines.append([name, str(len(shares)), f"{n_unlike / len(shares):.1%}"])
-    return table(("images", "number", "unlike"), lines)
+    for name, rows in described.items():
+        halves = (rows, rows[1::2], rows[::2]) if "photographs" in name else (rows, rows, rows)
+        shares = [
+            np.mean([images.share_nearer(row) > OUT_OF_DISTRIBUTION for row in shown])
+            for images, shown in zip(columns.values(), halves, strict=False)
+        ]
+        lines.append([name, str(len(rows)), *(f"{share:.0%}" for share in shares)])
+    return table(("images", "number", *columns), lines)
 
 
 if __name__ == "__main__":

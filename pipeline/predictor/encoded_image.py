@@ -5,11 +5,11 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float32, Float64, UInt8
+import torch
+from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from pipeline.predictor.colours import describe_colours
-from pipeline.sam.model import Embedding
+from pipeline.sam.model import Embedding, Sam
 
 Rgb = UInt8[np.ndarray, "height width 3"] | Float32[np.ndarray, "height width 3"]
 """Bytes on the scale 0..255, floats on 0..1."""
@@ -68,10 +68,17 @@ def _for_torch(pixels: Rgb) -> Rgb:
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """An image, and its embedding by one model."""
+    """An image, and its embedding by one model.
+
+    Attributes
+    ----------
+    smallest
+        Smallest model of the family; None if the embedding is by that model.
+    """
 
     rgb: Rgb
     embedding: Embedding
+    smallest: Sam | None = None
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -79,6 +86,7 @@ class EncodedImage:
         return self.embedding.size_px
 
     @cached_property
-    def colours(self) -> Float64[np.ndarray, " descriptor"]:
-        """Descriptors of its colours, as training images are described."""
-        return describe_colours(bytes_of(self.rgb))
+    def statistics(self) -> Float32[np.ndarray, " statistic"]:
+        """Statistics of the image by the encoder of the smallest model, see ``TrainingImages``."""
+        embedding = self.embedding if self.smallest is None else self.smallest.encode(self.rgb)
+        return torch.cat([*embedding.statistics().values()]).cpu().numpy()

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from pipeline.predictor.advice import NONE, Advice, Costs, advise
-from pipeline.predictor.proposal_heads import ImageFacts, ProposalHeads
+from pipeline.heads.scope import Permission
+from pipeline.predictor.advice import KEEP, NONE, Advice, Costs, advise
+from pipeline.predictor.proposal_heads import ProposalHeads
 from pipeline.scoring.evidence import HeadPredictions
 from pipeline.vocabulary import MODEL_GAP
 
@@ -59,8 +60,8 @@ class Gaps:
     """The largest model instead of the smallest; None where the family has one model."""
     prompt: ByProposal
     """Eight clicks instead of one."""
-    task: ByProposal
-    """The best proposal instead of the selected one."""
+    task: ByProposal | None
+    """The best proposal instead of the selected one; None for heads of protocol ``best``."""
 
     @property
     def by_name(self) -> dict[str, ByProposal]:
@@ -92,6 +93,7 @@ def judge(
     """Compute expected IoUs and gaps from the predictions of every head, as measures do."""
     predictions = HeadPredictions(heads.model, heads.models, heads.head_set, predicted)
     has_larger = len(heads.models) > 1
+    compares_proposals = heads.scope.compares_proposals
     return Judgement(
         ExpectedIou(
             own=predictions.own_iou(),
@@ -103,12 +105,12 @@ def judge(
         Gaps(
             predictions.model_gap() if has_larger else None,
             predictions.prompt_gap(),
-            predictions.task_gap(),
+            predictions.task_gap() if compares_proposals else None,
         ),
         Gaps(
             predictions.direct_gap(MODEL_GAP) if has_larger else None,
             predictions.direct_gap("prompt_gap"),
-            predictions.direct_gap("task_gap"),
+            predictions.direct_gap("task_gap") if compares_proposals else None,
         ),
     )
 
@@ -119,18 +121,23 @@ def decide(
     heads: ProposalHeads,
     costs: Costs,
     *,
-    facts: ImageFacts,
+    permission: Permission,
     alternative: int | None = None,
 ) -> tuple[Advice, bool | None]:
-    """Advice about a proposal, and whether the gate of the heads keeps it, if they have a gate.
+    """Advice about a proposal, and whether a guarantee keeps it; None without a guarantee.
 
-    Neither is given for an image out of the distribution of the heads.
+    Heads that cannot compare proposals do not advise to keep one: it may be the worst of three.
     """
     own_iou = float(judgement.expected_iou.own[proposal])
-    if facts.is_out_of_distribution:
-        return Advice(NONE, 0.0, own_iou, {}), None
-    is_kept = None if heads.least_iou is None else own_iou >= heads.least_iou
-    return advise_on(judgement, proposal, heads.model, costs, alternative), is_kept
+    least_iou = permission.least_iou
+    is_kept = None if least_iou is None else own_iou >= least_iou
+    if not permission.compares_proposals:
+        alternative = None
+    advice = advise_on(judgement, proposal, heads.model, costs, alternative)
+    is_withheld = not permission.advises or (
+        advice.correction == KEEP and not permission.compares_proposals
+    )
+    return Advice(NONE, 0.0, own_iou, {}) if is_withheld else advice, is_kept
 
 
 def alternative_to(selected: int, own_iou: Float64[np.ndarray, " proposal"]) -> int:

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float32, Int32
 from numpy.typing import ArrayLike
 
-from pipeline.prompt_kinds import BOX, PromptError
+from pipeline.prompt_kinds import BOX, PROMPT_KINDS, PromptError
+from pipeline.vocabulary import SINGLE_CLICKS, TRAIN_PROMPTS
 
 BACKGROUND: Final = 0
 FOREGROUND: Final = 1
@@ -71,6 +72,25 @@ class DecoderPrompts:
         """Kind of these prompt sets: a decoder call takes prompt sets of one kind."""
         n_points = 0 if self.points is None else self.points.shape[1]
         return n_points, self.mask_input is not None
+
+    @property
+    def prompt_sets(self) -> frozenset[str]:
+        """Prompt sets of the method that these prompts may belong to; none for another kind.
+
+        A single click may be ``center``, or ``near`` it. The clicks of the method but the first
+        are left out: nobody clicks at random.
+        """
+        if self.labels is None or self.mask_input is not None:
+            return frozenset()
+        labels = tuple(self.labels[0].tolist())
+        return frozenset(
+            kind.asked_as if kind.name != TRAIN_PROMPTS[0] else kind.name
+            for kind in PROMPT_KINDS
+            if kind.name not in SINGLE_CLICKS[1:]
+            and labels[: len(kind.labels)] == kind.labels
+            and len(labels) == len(kind.labels) + kind.n_corrections
+            and {*labels[len(kind.labels) :]} <= {BACKGROUND, FOREGROUND}
+        )
 
     def caution(self, learned: Collection[str]) -> str:
         """Why heads may be wrong about these prompts; empty if they learned from their kinds.

@@ -1,15 +1,17 @@
-"""Heads that judge the three proposals of a prompt, and images on which they may be wrong."""
+"""Heads that judge the three proposals of a prompt, and the scope of their evidence."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32
 
 from pipeline.extraction.predictions import arrays_for_heads
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.predict import HeadWeights, check_head, inputs_of_proposals, predict
-from pipeline.predictor.colours import OUT_OF_DISTRIBUTION, TrainingColours
+from pipeline.heads.scope import CalibratedGuarantee, Permission, Scope, permitted
+from pipeline.heads.training_images import TrainingImages
+from pipeline.predictor.encoded_image import EncodedImage
 from pipeline.predictor.prompt_sets import check_finite
 from pipeline.sam.model import Decoded
 from pipeline.vocabulary import TRAIN_PROMPTS
@@ -33,16 +35,15 @@ class ProposalHeads:
     """By objective."""
     first_mask_token: int = 1
     """Mask token of proposal 0; the heads that the paper's authors publish pair it with 0."""
-    least_iou: float | None = None
-    """Lowest expected IoU at which a calibrated guarantee keeps the selected mask; None without."""
-    least_doubt: float | None = None
-    """Threshold of a calibrated guarantee about mask sets; None without."""
+    guarantees: tuple[CalibratedGuarantee, ...] = ()
+    """Guarantees about masks of the model."""
     prompts: tuple[str, ...] = TRAIN_PROMPTS[:1]
     """Prompt sets that the heads learned from."""
-    image_caution: str = ""
-    """Why the heads may be wrong about any image."""
-    colours: TrainingColours | None = None
-    """Colours of the images that the heads learned from, if their card has them."""
+    images: str = ""
+    """Contents of the images that the heads learned from, see ``Scope.images``."""
+    training_images: TrainingImages | None = None
+    """Encoder statistics of the images that the heads learned from; None if they are unknown, or
+    the smallest model of the family, whose encoder they are of, is not here."""
 
     def __post_init__(self) -> None:
         if self.model not in self.models:
@@ -55,41 +56,35 @@ class ProposalHeads:
             for tensor in head.values():
                 check_finite(f"weights of head {objective}", tensor)
 
-    def image_facts(self, colours: Float64[np.ndarray, " descriptor"]) -> "ImageFacts":
-        """Facts about an image that need no prompt.
+    @property
+    def scope(self) -> Scope:
+        """Conditions under which the heads learned."""
+        return Scope(self.head_set.protocol, self.prompts, images=self.images)
 
-        Parameters
-        ----------
-        colours
-            Result of ``describe_colours`` for the image.
+    def unlike_training(self, image: EncodedImage) -> float | None:
+        """Share of the training images that are nearer to the others than an image is to them.
+
+        None if the heads do not know their training images.
         """
-        share = None if self.colours is None else self.colours.share_nearer(colours)
-        return ImageFacts(self.image_caution, share)
+        if self.training_images is None:
+            return None
+        return self.training_images.share_nearer(image.statistics)
 
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """How far heads can be trusted about an image."""
-
-    image_caution: str
-    """Caution of the heads about any image; may be empty."""
-    unlike_training: float | None
-    """Share of the held-out training images that are nearer to the others by their colours; None
-    if the heads have no training colours."""
-
-    @property
-    def is_out_of_distribution(self) -> bool:
-        """Whether the image is further away than nearly all held-out training images."""
-        return self.unlike_training is not None and self.unlike_training > OUT_OF_DISTRIBUTION
-
-    @property
-    def caution(self) -> str:
-        """Why the heads may be wrong about the image; may be empty."""
-        if not self.is_out_of_distribution:
-            return self.image_caution
-        share = "all" if self.unlike_training == 1 else f"{self.unlike_training:.1%}"
-        distance = f"the image is unlike what these heads learned from (further than {share} of it)"
-        return "; ".join(filter(None, (distance, self.image_caution)))
+    def permitted(
+        self,
+        prompts: Collection[str],
+        *,
+        unlike_training: float | None,
+        prompt_caution: str = "",
+    ) -> Permission:
+        """Statements about the masks of a prompt that are allowed, see ``scope.permitted``."""
+        return permitted(
+            self.scope,
+            self.guarantees,
+            prompts,
+            unlike_training=unlike_training,
+            prompt_caution=prompt_caution,
+        )
 
 
 def proposal_inputs(heads: ProposalHeads, decoded: Decoded) -> Float32[np.ndarray, "row input"]:

@@ -8,13 +8,13 @@ from jaxtyping import Float, Int, UInt8
 from PIL.Image import Image
 from torch import Tensor
 
+from pipeline.heads.scope import Permission
 from pipeline.predictor.advice import NONE, Advice, Costs
-from pipeline.predictor.colours import describe_colours
-from pipeline.predictor.encoded_image import bytes_of, rgb_of
+from pipeline.predictor.encoded_image import EncodedImage, bytes_of, rgb_of
 from pipeline.predictor.judgement import Judgement, decide, judge
 from pipeline.predictor.postprocessing import Postprocessing
 from pipeline.predictor.prompt_sets import DecoderPrompts
-from pipeline.predictor.proposal_heads import ImageFacts, predict_proposals, proposal_inputs
+from pipeline.predictor.proposal_heads import predict_proposals, proposal_inputs
 from pipeline.predictor.uncertain_predictor import UncertainPredictor, own_precision, single_masks
 from pipeline.predictor.uncertainty import bounded
 from pipeline.sam.generator import MaskGenerator, Records
@@ -91,22 +91,38 @@ class UncertainMaskGenerator:
         sam_score = np.array([record["predicted_iou"] for record in records], np.float32)
         inputs = rows[:, decoder.n_logits :]
         judgement = judge(heads, predict_proposals(heads, inputs, sam_score))
-        facts = heads.image_facts(describe_colours(rgb))
-        return [record | self._values_of(judgement, i, facts) for i, record in enumerate(records)]
+        unlike_training = self._unlike_training(rgb, decoder)
+        # No guarantee was calibrated on clicks of a grid.
+        permission = heads.permitted((), unlike_training=unlike_training)
+        return [
+            record
+            | self._values_of(judgement, i, permission)
+            | {"unlike_training": unlike_training}
+            for i, record in enumerate(records)
+        ]
 
-    def _values_of(self, judgement: Judgement, i: int, facts: ImageFacts) -> dict[str, Any]:
-        cautions = [facts.caution, self._postprocessing.caution]
+    def _unlike_training(
+        self, rgb: UInt8[np.ndarray, "height width 3"], decoder: "_ProposalDecoder"
+    ) -> float | None:
+        assert decoder.whole_image is not None  # the generator has set it
+        image = EncodedImage(rgb, decoder.whole_image, self._predictor.smallest)
+        with own_precision(self._predictor.device):
+            return self._predictor.heads.unlike_training(image)
+
+    def _values_of(self, judgement: Judgement, i: int, permission: Permission) -> dict[str, Any]:
+        cautions = [permission.caution, self._postprocessing.caution]
         if self._is_refined:
             own_iou = float(judgement.expected_iou.own[i])
             advice, is_kept = Advice(NONE, 0.0, own_iou, {}), None
             cautions.append(REFINED)
         else:
-            advice, is_kept = decide(judgement, i, self._predictor.heads, self._costs, facts=facts)
+            advice, is_kept = decide(
+                judgement, i, self._predictor.heads, self._costs, permission=permission
+            )
         return {
             **judgement.values_of(i),
             "advice": advice.to_dict(),
             "is_kept": is_kept,
-            "unlike_training": facts.unlike_training,
             "caution": "; ".join(filter(None, cautions)) or None,
         }
 
@@ -124,6 +140,8 @@ class _ProposalDecoder:
         self._sam, self._heads = predictor.sam, predictor.heads
         self._postprocessing = postprocessing
         self._embedding: Embedding | None = None
+        self.whole_image: Embedding | None = None
+        """The first image that was set; crops of it follow."""
         self._transforms = self
         self._side = predictor.sam.mask_size_px
         self.n_logits = self._side**2 if is_refined else 0
@@ -135,6 +153,7 @@ class _ProposalDecoder:
 
     def set_image(self, rgb: UInt8[np.ndarray, "height width 3"]) -> None:
         self._embedding = self._sam.encode(np.ascontiguousarray(rgb))
+        self.whole_image = self.whole_image or self._embedding
 
     def reset_predictor(self) -> None:
         self._embedding = None

@@ -61,6 +61,9 @@ class UncertainPredictor:
     ----------
     mask_threshold, max_hole_area, max_sprinkle_area, apply_postprocessing
         See ``Postprocessing``.
+    smallest
+        Smallest model of the family, whose encoder tells images that are unlike the training images
+        of the heads. None if ``sam`` is that model, or the heads do not know their images.
     """
 
     def __init__(
@@ -72,9 +75,11 @@ class UncertainPredictor:
         max_sprinkle_area: float = 0.0,
         *,
         apply_postprocessing: bool = True,
+        smallest: Sam | None = None,
     ) -> None:
         self.sam = sam
         self.heads = heads
+        self.smallest = smallest
         self.postprocessing = Postprocessing(
             mask_threshold, max_hole_area, max_sprinkle_area, apply_postprocessing
         )
@@ -131,7 +136,7 @@ class UncertainPredictor:
                 for start in range(0, len(pixels), step)
                 for embedding in self.sam.encode_batch(pixels[start : start + step])
             ]
-        self._images = tuple(map(EncodedImage, pixels, embeddings))
+        self._images = tuple(map(EncodedImage, pixels, embeddings, repeat(self.smallest)))
         self._is_batch = is_batch
 
     def get_image_embedding(self) -> Float[Tensor, "image channel rows cols"]:
@@ -295,14 +300,22 @@ class UncertainPredictor:
         size_px: tuple[int, int],
     ) -> list[Uncertainty]:
         """Uncertainties of prompt sets of one kind, in one decoder call."""
+        unlike_training = self.heads.unlike_training(image)
         return list(
             read_uncertainty(
                 self.sam.decode(image.embedding, **vars(joined(prompts))),
                 self.heads,
                 size_px=size_px,
                 costs=costs,
-                facts=self.heads.image_facts(image.colours),
-                cautions=[prompt.caution(self.heads.prompts) for prompt in prompts],
+                unlike_training=unlike_training,
+                permissions=[
+                    self.heads.permitted(
+                        prompt.prompt_sets,
+                        unlike_training=unlike_training,
+                        prompt_caution=prompt.caution(self.heads.prompts),
+                    )
+                    for prompt in prompts
+                ],
                 postprocessing=self.postprocessing,
             )
         )

@@ -11,6 +11,7 @@ from torch import Tensor
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.entropy.plan import task_probability
 from pipeline.extraction.predictions import encode_logits
+from pipeline.heads.scope import Permission
 from pipeline.mask_sets import mask_set
 from pipeline.masks import decode
 from pipeline.predictor import coco_masks
@@ -25,7 +26,6 @@ from pipeline.predictor.judgement import (
 )
 from pipeline.predictor.postprocessing import Postprocessing
 from pipeline.predictor.proposal_heads import (
-    ImageFacts,
     ProposalHeads,
     predict_proposals,
     proposal_inputs,
@@ -65,15 +65,17 @@ class Uncertainty:
     advice: Advice
     """About the selected proposal."""
     is_kept: bool | None
-    """Whether the gate of the heads keeps the selected proposal; None if the heads have no gate, or
-    the image is out of their distribution."""
+    """Whether a guarantee keeps the selected proposal; None without a guarantee about such prompts,
+    and for an image out of the distribution of the heads."""
     mask_set: tuple[int, ...] | None
-    """The fewest proposals of which one is good enough, under a guarantee that was calibrated for
-    the heads, the proposal with the highest expected IoU first; None without a guarantee, and for
-    an image out of their distribution."""
+    """The fewest proposals of which one is good enough, the one with the highest expected IoU
+    first; None without a guarantee about such prompts, and for an image out of the distribution of
+    the heads."""
     unlike_training: float | None
-    """Share of the held-out training images of the heads that are nearer to the others, by their
-    colours, than this image; None if the heads have no training colours."""
+    """Share of the training images of the heads that are nearer to the others than this image is;
+    None if that is unknown."""
+    permission: Permission
+    """Statements that the scope of the heads and their guarantees allows."""
     caution: str
     """Why the heads may be wrong about this image or prompt; may be empty."""
 
@@ -143,16 +145,18 @@ def read_uncertainty(
     *,
     size_px: tuple[int, int],
     costs: Costs,
-    facts: ImageFacts,
-    cautions: Sequence[str],
+    unlike_training: float | None,
+    permissions: Sequence[Permission],
     postprocessing: Postprocessing,
 ) -> Iterator[Uncertainty]:
     """One prompt set at a time: masks of many, at the size of the image, would fill the memory.
 
     Parameters
     ----------
-    cautions
-        Why the heads may be wrong about each prompt set.
+    unlike_training
+        See ``Uncertainty``.
+    permissions
+        Statements that are allowed about each prompt set.
 
     Notes
     -----
@@ -163,7 +167,7 @@ def read_uncertainty(
     probability = decode(encode_logits(decoded.logits).cpu().numpy())
     mixed = np.einsum("pk,pkyx->pyx", task_probability(sam_score), probability)
     h_std, h_a = mask_entropy(probability), mask_entropy(mixed.clip(0, 1))
-    for i, logits in enumerate(decoded.logits):
+    for i, (logits, permission) in enumerate(zip(decoded.logits, permissions, strict=True)):
         judgement = judge(heads, {name: values[i] for name, values in predicted.items()})
         iou = judgement.expected_iou.own
         selected = int(sam_score[i].argmax())
@@ -172,10 +176,10 @@ def read_uncertainty(
             selected,
             heads,
             costs,
-            facts=facts,
+            permission=permission,
             alternative=alternative_to(selected, iou),
         )
-        set_threshold = None if facts.is_out_of_distribution else heads.least_doubt
+        least_doubt = permission.least_doubt
         yield Uncertainty(
             masks=postprocessing.masks_at(logits[None], size_px)[0],
             sam_score=sam_score[i],
@@ -186,7 +190,8 @@ def read_uncertainty(
             h_a=float(h_a[i]),
             advice=advice,
             is_kept=is_kept,
-            mask_set=None if set_threshold is None else mask_set(iou, set_threshold),
-            unlike_training=facts.unlike_training,
-            caution="; ".join(filter(None, (facts.caution, cautions[i], postprocessing.caution))),
+            mask_set=None if least_doubt is None else mask_set(iou, least_doubt),
+            unlike_training=unlike_training,
+            permission=permission,
+            caution="; ".join(filter(None, (permission.caution, postprocessing.caution))),
         )

@@ -3,7 +3,7 @@
 Thresholds of masks are calibrated on results, those of sets on features.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import ceil, isinf
 from typing import Annotated, Final
 
@@ -11,6 +11,7 @@ import typer
 
 from pipeline import mask_sets, risk_control
 from pipeline.heads.kinds import HEAD_KINDS, HeadSet
+from pipeline.heads.scope import OF_SETS, CalibratedGuarantee, Scope
 from pipeline.mask_sets import Coverage, Predicted
 from pipeline.proposals import Values
 from pipeline.risk_control import NOTHING, CalibrationSet, Guarantee
@@ -18,7 +19,7 @@ from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.tasks import shown_model
 from pipeline.vocabulary import N_PROPOSALS, PROTOCOLS
 from stages.page.labels import MASK_LABELS, measure_label, model_label
-from stages.predictor.card_entries import SET, Gate, promise_words
+from stages.predictor.card_entries import guarantee_words
 from stages.program.main import reported_errors
 from stages.settings.params import Params, cache_location, read_params
 from stages.settings.parsing import ParamsError, check_known
@@ -26,7 +27,7 @@ from stages.settings.signatures import eval_cells, settings_of_cells, train_cell
 from stages.split_predictions import expected_ious
 from stages.training.data import group_index, learned_from
 from storage.errors import DataError
-from storage.folders import write_json
+from storage.head_files.guarantees import write_guarantees
 from storage.head_files.head_file import read_heads
 from storage.outputs.csv_forms import SPLIT_TABLES
 from storage.outputs.results import read_results, read_run
@@ -75,14 +76,14 @@ def gate(
         model = model or shown_model(params.models)
         masks = Gated(split or params.eval_splits[0], protocol, model, measure)
         _check(params, masks, wanted)
-        if promise == SET:
+        if promise == OF_SETS:
             made, covered = calibrate_sets(params, masks, wanted)
-            lines, end = _set_lines(made, covered), f"-{SET}"
+            lines, end = _set_lines(made, covered), f"-{OF_SETS}"
         else:
             made = calibrate_masks(masks, wanted)
             lines, end = _lines(made), ""
         path = gate_path(made.split, f"{protocol}-{made.model}-{measure}{end}")
-        write_json(path, asdict(made))
+        write_guarantees(path, [made])
     print(*lines, f"Written to {path}", sep="\n")
 
 
@@ -90,29 +91,29 @@ def _check(params: Params, masks: Gated, wanted: Guarantee) -> None:
     for name, share in (("iou", wanted.iou), ("alpha", wanted.alpha)):
         if not 0 < share < 1:
             raise ParamsError(f"{name} must lie between 0 and 1, got {share}")
-    check_known("promise", wanted.of, (*risk_control.GUARANTEES, SET))
+    check_known("promise", wanted.of, (*risk_control.GUARANTEES, OF_SETS))
     check_known("measure", masks.measure, tuple(BY_NAME))
     check_known("protocol", masks.protocol, PROTOCOLS)
     check_known("eval split", masks.split, params.eval_splits)
     check_known("model", masks.model, params.models)
 
 
-def _lines(made: Gate) -> list[str]:
+def _lines(made: CalibratedGuarantee) -> list[str]:
     symbol, limit = measure_label(made.measure), made.threshold
     predicted = BY_NAME[made.measure].predicted_iou
     same = f", that is {predicted} ≥ {1 - limit:.4g}" if predicted else ""
-    masks = f"{MASK_LABELS[made.protocol]} of the {model_label(made.model)} model"
-    calibrated = f"{made.n_objects} {masks} in {made.n_groups} images of {made.split}"
+    masks = f"{MASK_LABELS[made.scope.protocol]} of the {model_label(made.model)} model"
+    calibrated = f"{made.n_objects} {masks} in {made.scope.n_images} images of {made.split}"
     return [
         f"Keep a mask if {symbol} ≤ {limit:.4g}{same}.",
         f"This keeps {made.kept:.1%} of the {calibrated}.",
-        f"Promise for images like these: {promise_words(made)}.",
+        f"Promise for images like these: {guarantee_words(made)}.",
     ]
 
 
-def _set_lines(made: Gate, covered: Coverage) -> list[str]:
+def _set_lines(made: CalibratedGuarantee, covered: Coverage) -> list[str]:
     predicted = BY_NAME[made.measure].predicted_iou
-    calibrated = f"{made.n_objects} objects in {made.n_groups} images of {made.split}"
+    calibrated = f"{made.n_objects} objects in {made.scope.n_images} images of {made.split}"
     size = f"{made.kept * N_PROPOSALS:.2f} of the {N_PROPOSALS} proposals"
     checked = (
         f"{covered.share:.1%} of the sets on the others have one, and {covered.least:.1%} is the "
@@ -122,12 +123,12 @@ def _set_lines(made: Gate, covered: Coverage) -> list[str]:
     return [
         f"Take proposals by {predicted}, highest first, while {doubt} is ≥ {made.threshold:.4g}.",
         f"Sets have {size} of the {model_label(made.model)} model on average: {calibrated}.",
-        f"Promise for images like these: {promise_words(made)}.",
+        f"Promise for images like these: {guarantee_words(made)}.",
         f"Calibrated on {mask_sets.N_CALIBRATIONS} halves of these images, {checked}.",
     ]
 
 
-def calibrate_masks(masks: Gated, promise: Guarantee) -> Gate:
+def calibrate_masks(masks: Gated, promise: Guarantee) -> CalibratedGuarantee:
     """Calibrate the uncertainty up to which masks are kept, on all images of a split.
 
     Raises
@@ -155,7 +156,9 @@ def calibrate_masks(masks: Gated, promise: Guarantee) -> Gate:
     return _gate(masks, promise, heads, judged, threshold, judged.uncertainty <= threshold)
 
 
-def calibrate_sets(params: Params, masks: Gated, promise: Guarantee) -> tuple[Gate, Coverage]:
+def calibrate_sets(
+    params: Params, masks: Gated, promise: Guarantee
+) -> tuple[CalibratedGuarantee, Coverage]:
     """Calibrate sets of a model's proposals from one click on all images of a split.
 
     Returns
@@ -195,18 +198,20 @@ def _gate(
     judged: CalibrationSet,
     threshold: float,
     is_kept: Values,
-) -> Gate:
-    return Gate(
-        **vars(masks),
+) -> CalibratedGuarantee:
+    return CalibratedGuarantee(
+        Scope(masks.protocol, ("center",), n_images=len(judged.images())),
+        split=masks.split,
+        model=masks.model,
+        measure=masks.measure,
         train_split=train_split,
-        promise=promise.of,
+        of=promise.of,
         iou_at_least=promise.iou,
         alpha=promise.alpha,
         confidence=risk_control.CONFIDENCE if promise.of == "kept" else None,
         threshold=threshold,
         kept=float(is_kept.mean()),
         n_objects=len(judged.group),
-        n_groups=len(judged.images()),
     )
 
 

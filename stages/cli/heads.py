@@ -9,20 +9,26 @@ from typing import Annotated
 import typer
 
 from pipeline.heads.kinds import KINDS, HeadSet
+from pipeline.heads.scope import DRAWN_SHAPES
+from pipeline.heads.training_images import LEAST_IMAGES, TrainingImages, fit_training_images
 from pipeline.sam.families import FAMILIES
 from pipeline.vocabulary import PROTOCOL_TOKENS, PROTOCOLS
 from stages.cards.readme import heads_card
 from stages.cli.checkpoints import DownloadBar
 from stages.cli.columns import aligned, bytes_text
-from stages.predictor import card_entries
+from stages.predictor.card_entries import read_gates
 from stages.predictor.model_choice import OF_USERS
 from stages.predictor.published import read_published
 from stages.program.main import reported_errors
-from stages.settings.params import read_params
+from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
+from stages.settings.signatures import settings_of_cells, train_cells
+from stages.training.data import image_statistics, learned_from
+from storage.errors import counted
 from storage.head_files import head_file, published_heads
-from storage.paths import HEADS, heads_dir, objects_path
-from storage.split.object_table import read_objects
+from storage.head_files.guarantees import guarantees_entry
+from storage.paths import HEADS, SHAPES, heads_dir
+from storage.split.split_cells import open_cells
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,8 +55,8 @@ def export(
 ) -> None:
     """Write trained heads as one file, for `usam predict`.
 
-    Its card holds the colours of the training images, if those are here; images unlike them get
-    no advice.
+    With the features that the heads learned from, it also describes the training images, and
+    images unlike them get no advice.
     """
     with reported_errors():
         check_known("protocol", protocol, PROTOCOLS)
@@ -62,9 +68,11 @@ def export(
             check_known("train split", split, _train_splits())
         _check_reads(split, head_set)
         trained = head_file.read_head_set(split, head_set)
-        calibrated = card_entries.read_gates(gates, head_set, split) if gates else ()
-        entries = {**card_entries.gates_entry(calibrated), **_colours_of(split)}
-        exported = head_file.HeadFile(trained.weights, {**trained.card, **entries})
+        calibrated = read_gates(gates, head_set, split) if gates else ()
+        entries = {head_file.IMAGES: _contents(split), **guarantees_entry(calibrated)}
+        exported = head_file.HeadFile(
+            trained.weights, {**trained.card, **entries}, _training_images(split, head_set, trained)
+        )
         head_file.write_head_file(file, exported, half=half)
     print(_written(file, len(trained.weights)))
 
@@ -127,18 +135,47 @@ def _train_splits() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*read_params().train_splits, *trained)))
 
 
-def _colours_of(split: str) -> dict[str, str]:
-    """Entry with the colours of a train split's images; without the images, print a note."""
+def _contents(split: str) -> str:
+    """Contents of a train split's images, for the card."""
     location = read_params().splits.get(split)
-    folder = None if location is None else Path(location.images)
-    if folder is None or not folder.exists() or not objects_path(split).exists():
+    is_drawn = location is not None and Path(location.images).is_relative_to(SHAPES)
+    return DRAWN_SHAPES if is_drawn else f"images of {split}"
+
+
+def _training_images(
+    split: str, head_set: HeadSet, heads: head_file.HeadFile
+) -> TrainingImages | None:
+    """Description of a train split's images; without their features, print a note.
+
+    Raises
+    ------
+    StoreError, DataError
+        If the features here are not those that the heads learned from.
+    """
+    params = read_params()
+    settings = settings_of_cells(
+        params.extract, train_cells(split, heads.models, params.train_prompts)
+    )
+    origin = learned_from(split, settings, cache_location()) if split in params.splits else {}
+    if not origin:
         print(
-            f"note: the images of {split} are not here, so the card cannot say which images "
-            "are unlike them",
+            f"note: the features of {split} are not here, so the file cannot say which images are "
+            "unlike those that its heads learned from",
             file=sys.stderr,
         )
-        return {}
-    return card_entries.colours_entry(read_objects(objects_path(split)), folder)
+        return None
+    path = head_file.head_set_path(split, head_set)
+    head_file.check_card(path, heads.card, origin, "; train them again")
+    cells = open_cells(split, settings, cache=cache_location())
+    statistics = image_statistics(cells, head_set.reads or cells.reads[0])
+    if len(statistics) < LEAST_IMAGES:
+        print(
+            f"note: {counted(len(statistics), 'image')} to learn from, fewer than {LEAST_IMAGES}: "
+            "the file cannot say which images are unlike them",
+            file=sys.stderr,
+        )
+        return None
+    return fit_training_images(statistics)
 
 
 def _written(file: Path, n_heads: int) -> str:
@@ -156,10 +193,10 @@ def info(
         path = file or head_file.shipped_heads()
         heads = head_file.read_head_file(path)
         lines = [("file", str(path)), ("size", bytes_text(path.stat().st_size))]
-        hidden = (head_file.OBJECTIVES, card_entries.COLOURS)
-        lines += [(key, value) for key, value in heads.card.items() if key not in hidden]
-        if colours := card_entries.training_colours(heads.card):
-            lines.append((card_entries.COLOURS, f"of {colours.n_images} images"))
+        lines += [(key, value) for key, value in heads.card.items() if key != head_file.OBJECTIVES]
+        if heads.training_images is not None:
+            n_images = len(heads.training_images.points)
+            lines.append((head_file.TRAINING_IMAGES, f"statistics of {n_images} images"))
         by_objective = heads.by_objective
         names = list(dict.fromkeys(key for facts in by_objective.values() for key in facts))
         rows = [("objective", *names)]

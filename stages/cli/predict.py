@@ -114,17 +114,17 @@ def _everything(question: command_options.Question, options: Mapping[str, Any]) 
     from stages.predictor.answers import answer_everything  # noqa: PLC0415
 
     records, saved = answer_everything(question, options)
-    return {"masks": records}, _everything_lines(records, question.size_px), saved
+    return {"gate": None, "masks": records}, _everything_lines(records, question.size_px), saved
 
 
 def _prompt(question: command_options.Question, prompt: PromptSet) -> Printed:
     from stages.predictor.answers import answer_prompt  # noqa: PLC0415
 
     uncertainty, saved = answer_prompt(question, prompt)
-    choice = question.choice
-    sets = set_words(choice.card, choice.model, uncertainty.mask_set)
-    values = {**uncertainty.to_dict(), "set": sets or None}
-    return values, _lines(uncertainty, choice, sets), saved
+    sets = set_words(uncertainty)
+    gate = gate_words(uncertainty)
+    values = {"gate": gate or None, **uncertainty.to_dict(), "set": sets or None}
+    return values, _lines(uncertainty, gate, sets), saved
 
 
 def _print(
@@ -146,7 +146,6 @@ def _print(
             "width_px": width,
             "family": choice.family,
             "model": choice.model,
-            "gate": gate_words(choice.card, choice.model) or None,
         }
         print(json.dumps(header | values | {"saved": [str(path) for path in saved]}, indent=2))
         return
@@ -173,7 +172,7 @@ def _question(
     return command_options.Question(path, rgb, choice, costs, save)
 
 
-def _lines(uncertainty: "Uncertainty", choice: ModelChoice, sets: str) -> str:
+def _lines(uncertainty: "Uncertainty", gate: str, sets: str) -> str:
     """Proposals, gains of corrections, advice, and words about gates."""
     paragraphs = [
         _proposal_rows(uncertainty),
@@ -182,8 +181,7 @@ def _lines(uncertainty: "Uncertainty", choice: ModelChoice, sets: str) -> str:
     ]
     if uncertainty.is_kept is not None:
         verdict = "keep" if uncertainty.is_kept else "do not keep"
-        guarantee = gate_words(choice.card, choice.model)
-        paragraphs.append(f"Gate in the heads' card: {verdict} the mask. {guarantee}")
+        paragraphs.append(f"Gate in the heads' card: {verdict} the mask. {gate}")
     if sets:
         paragraphs.append(sets)
     if uncertainty.caution:

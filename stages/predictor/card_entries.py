@@ -1,95 +1,66 @@
-"""Entries of a card that say where heads may be trusted: gates and training colours."""
+"""Words of guarantees, from gates in the cards of heads, and notes about the mini family."""
 
-import json
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Final
-
-import numpy as np
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
-from pipeline.predictor.colours import N_FOLDS, TrainingColours, describe_colours, fit_colours
-from stages.program.progress import progress
-from storage.errors import DataError, counted
-from storage.images.videos import SplitImages
+from pipeline.heads.scope import DRAWN_ONLY, OF_SETS, CalibratedGuarantee
+from storage.errors import DataError
+from storage.head_files.guarantees import guarantees_of, read_guarantees
 from storage.paths import gate_path
-from storage.split.object_table import ObjectTable
 
-GATES: Final = "gates"
-"""Entry of a card with its gates, at most one of masks and one of sets per model, as JSON."""
-
-SET: Final = "set"
-"""Promise about the sets of a model's proposals, beside ``GUARANTEES`` about single masks."""
+if TYPE_CHECKING:
+    from pipeline.predictor import Uncertainty
 
 WORDS: Final = ("", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
-
-@dataclass(frozen=True)
-class Gate:
-    """A threshold, its promise, and the masks that it was calibrated on.
-
-    Under the promise ``SET``, these are all three proposals of each object.
-    """
-
-    split: str
-    """Eval split of those masks."""
-    protocol: str
-    """Which of a model's masks are meant, best or selected."""
-    model: str
-    measure: str
-    train_split: str
-    """Train split of the heads; empty for a measure without."""
-    promise: str
-    """One of ``GUARANTEES``, or ``SET``."""
-    iou_at_least: float
-    alpha: float
-    confidence: float | None
-    """Probability over calibrations; None if the promise is about their mean."""
-    threshold: float
-    """A mask is kept if the measure is at most this: larger is more uncertain. A proposal is in a
-    set if the doubt that the measure leaves about those ahead is at least this."""
-    kept: float
-    """Share of those masks that is kept."""
-    n_objects: int
-    n_groups: int
-    """Images, or videos."""
+PROMPT_WORDS: Final = {
+    "center": "one click",
+    "near": "one click near the middle",
+    "refined": "eight clicks",
+    "box": "a box",
+    "corrected": "a click and three corrections",
+}
+"""Prompt sets of a guarantee in words."""
 
 
-def promise_words(gate: Gate) -> str:
-    """What a gate promises of images like those that it was calibrated on."""
-    if gate.promise == SET:
+def guarantee_words(guarantee: CalibratedGuarantee) -> str:
+    """Words of a guarantee about images and prompts like those of its calibration."""
+    prompts = " or ".join(PROMPT_WORDS.get(name, name) for name in guarantee.scope.prompts)
+    if guarantee.of == OF_SETS:
         return (
-            f"on average over such calibrations, at least {1 - gate.alpha:.0%} of all sets have a "
-            f"mask with an IoU of at least {gate.iou_at_least:g}"
+            f"on average over such calibrations, at least {1 - guarantee.alpha:.0%} of all sets "
+            f"from {prompts} have a mask with an IoU of at least {guarantee.iou_at_least:g}"
         )
-    if gate.promise == "kept":
+    if guarantee.of == "kept":
         return (
-            f"with {gate.confidence:.0%} confidence in this calibration, at most {gate.alpha:.0%} "
-            f"of the kept masks have an IoU below {gate.iou_at_least:g}"
+            f"with {guarantee.confidence:.0%} confidence in this calibration, at most "
+            f"{guarantee.alpha:.0%} of the kept masks from {prompts} have an IoU below "
+            f"{guarantee.iou_at_least:g}"
         )
     return (
-        f"on average over such calibrations, at most {gate.alpha:.0%} of all masks are kept with "
-        f"an IoU below {gate.iou_at_least:g}"
+        f"on average over such calibrations, at most {guarantee.alpha:.0%} of all masks from "
+        f"{prompts} are kept with an IoU below {guarantee.iou_at_least:g}"
     )
 
 
-def read_gates(split: str, head_set: HeadSet, train_split: str) -> tuple[Gate, ...]:
-    """Gates of an eval split that hold the expected IoU of a head set to a promise.
+def read_gates(split: str, head_set: HeadSet, train_split: str) -> tuple[CalibratedGuarantee, ...]:
+    """Guarantees of an eval split about the expected IoU of a head set.
 
     Raises
     ------
     DataError
-        If there is none.
+        If there is none, or a file was edited.
     """
-    # A predictor holds 1 - USAM to a gate, no other measure of its heads.
+    # A predictor compares 1 - USAM with a threshold, no other measure of its heads.
     measure = KINDS_BY_NAME[head_set.kind].named("usam")
     folder = gate_path(split, "any").parent
     keys = (head_set.protocol, measure, train_split)
-    gates = [Gate(**json.loads(path.read_text("utf-8"))) for path in sorted(folder.glob("*.json"))]
     matching = tuple(
-        gate for gate in gates if (gate.protocol, gate.measure, gate.train_split) == keys
+        guarantee
+        for path in sorted(folder.glob("*.json"))
+        for guarantee in read_guarantees(path)
+        if (guarantee.scope.protocol, guarantee.measure, guarantee.train_split) == keys
     )
     if not matching:
         raise DataError(
@@ -100,38 +71,26 @@ def read_gates(split: str, head_set: HeadSet, train_split: str) -> tuple[Gate, .
     return matching
 
 
-def gates_entry(gates: tuple[Gate, ...]) -> dict[str, str]:
-    """Gates as the entry of a card; nothing if there are none."""
-    return {GATES: json.dumps([asdict(gate) for gate in gates])} if gates else {}
-
-
-def gate_of(card: Mapping[str, str], model: str, *, of_sets: bool = False) -> Gate | None:
-    """The card's gate for masks of a model, or for sets of its proposals; None without one."""
-    return next(
-        (gate for gate in _gates(card) if gate.model == model and (gate.promise == SET) == of_sets),
-        None,
-    )
-
-
-def gate_words(card: Mapping[str, str], model: str) -> str:
-    """Where a model's gate was calibrated, and its promise; empty without a gate."""
-    gate = gate_of(card, model)
-    if gate is None:
+def gate_words(uncertainty: "Uncertainty") -> str:
+    """Guarantee that decides whether the mask is kept; empty without a guarantee."""
+    guarantee = uncertainty.permission.about_masks
+    if guarantee is None:
         return ""
-    return f"On images like those of {gate.split}: {promise_words(gate)} (α {gate.alpha:g})."
+    words = guarantee_words(guarantee)
+    return f"On images like those of {guarantee.split}: {words} (α {guarantee.alpha:g})."
 
 
-def set_words(card: Mapping[str, str], model: str, mask_set: Sequence[int] | None) -> str:
-    """What is promised of a mask set, and where that was calibrated; empty without a set."""
-    gate = gate_of(card, model, of_sets=True)
-    if gate is None or mask_set is None:
+def set_words(uncertainty: "Uncertainty") -> str:
+    """Guarantee about the mask set; empty without a set."""
+    guarantee, mask_set = uncertainty.permission.about_sets, uncertainty.mask_set
+    if guarantee is None or mask_set is None:
         return ""
     numbers = [str(number) for number in mask_set]
     several = f"One of the proposals {', '.join(numbers[:-1])} and {numbers[-1]}"
     return (
         f"{several if len(numbers) > 1 else f'Proposal {numbers[0]}'} has an IoU of at least "
-        f"{gate.iou_at_least:g}, {times(gate.alpha)}: so often does a set have such a mask, over "
-        f"all objects of images like those of {gate.split}."
+        f"{guarantee.iou_at_least:g}, {times(guarantee.alpha)}: so often does a set have such a "
+        f"mask, over all objects of images like those of {guarantee.split}."
     )
 
 
@@ -147,54 +106,9 @@ def times(alpha: float) -> str:
 
 
 def gated_models(card: Mapping[str, str]) -> tuple[str, ...]:
-    """Models that the card has a gate for."""
-    return tuple(dict.fromkeys(gate.model for gate in _gates(card)))
+    """Models that the card has a guarantee for."""
+    return tuple(dict.fromkeys(guarantee.model for guarantee in guarantees_of(card)))
 
-
-def _gates(card: Mapping[str, str]) -> list[Gate]:
-    return [Gate(**values) for values in json.loads(card.get(GATES, "[]"))]
-
-
-COLOURS: Final = "training_colours"
-"""Entry of a card with the colours of the images that its heads learned from, as JSON."""
-
-MOST_IMAGES: Final = 2000
-"""Largest number of images that are read, evenly spaced in the split."""
-
-
-def colours_entry(table: ObjectTable, folder: Path) -> dict[str, str]:
-    """Colours of the images of a train split as the entry of a card; empty for too few images.
-
-    Raises
-    ------
-    ImageError
-        If an image is missing or damaged.
-    """
-    files = [str(file) for file in table.file]
-    if len(files) < N_FOLDS:
-        print(
-            f"note: {counted(len(files), 'image')} to learn from, fewer than {N_FOLDS}: the card "
-            "cannot say which images are unlike them",
-            file=sys.stderr,
-        )
-        return {}
-    images = SplitImages(folder, files)
-    steps = np.linspace(0, len(files) - 1, min(len(files), MOST_IMAGES)).round().astype(int)
-    rows = []
-    with progress("read colours", len(steps), "images") as advance:
-        for i in steps:
-            size = {"height_px": int(table.height_px[i]), "width_px": int(table.width_px[i])}
-            rows.append(describe_colours(images.read(files[i], **size)))
-            advance(1)
-    return {COLOURS: json.dumps(asdict(fit_colours(np.array(rows))))}
-
-
-def training_colours(card: Mapping[str, str]) -> TrainingColours | None:
-    """Training colours in a card; None if the card has none."""
-    return TrainingColours(**json.loads(card[COLOURS])) if COLOURS in card else None
-
-
-DRAWN_ONLY: Final = "the mini models know drawn shapes only"
 
 COMMANDS: Final = ("usam checkpoints fetch sam2.1 --model tiny", "usam heads fetch sam2.1")
 """Commands that bring models trained on photographs."""

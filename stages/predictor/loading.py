@@ -2,22 +2,24 @@
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.heads.kinds import KINDS, HeadSet
+from pipeline.heads.scope import DRAWN_SHAPES
 from pipeline.predictor import ProposalHeads, UncertainPredictor
 from pipeline.sam.families import NAMES, models_of, reads_of
 from pipeline.sam.model import Precision, Sam
 from pipeline.vocabulary import PROTOCOLS, TRAIN_PROMPTS
 from stages.extraction.models import load_sam
-from stages.predictor.card_entries import DRAWN_ONLY, gate_of, training_colours
 from stages.predictor.model_choice import ModelChoice, default_heads
 from stages.settings.parsing import check_known
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError
 from storage.head_files import head_file
+from storage.head_files.guarantees import guarantees_of
 from storage.split.split_cells import head_version
 
 PRETRAINED: Final = {
@@ -124,7 +126,23 @@ def load_predictor(
     _check(path, file.card, expected, strict=strict)
     of_heads: Precision = "bf16" if expected["precision"] == "bf16" else "fp32"
     sam = load_sam(family, model, precision=of_heads, device=device)
-    return UncertainPredictor(sam, _heads(path, file, family, model, sam), **postprocessing)
+    smallest = _smallest(file, family, model, precision=of_heads, device=device)
+    is_known = smallest is not None or model == file.readers[0]
+    known = file if is_known else replace(file, training_images=None)
+    proposal_heads = _heads(path, known, model, sam)
+    return UncertainPredictor(sam, proposal_heads, smallest=smallest, **postprocessing)
+
+
+def _smallest(
+    file: head_file.HeadFile, family: str, model: str, *, precision: Precision, device: str
+) -> Sam | None:
+    """The smallest model that the heads know, if its encoder is needed and its weights are here."""
+    smallest = file.readers[0]
+    if file.training_images is None or model == smallest:
+        return None
+    if not checkpoint(family, smallest).path.is_file():
+        return None
+    return load_sam(family, smallest, precision=precision, device=device)
 
 
 def load_chosen(choice: ModelChoice) -> UncertainPredictor:
@@ -164,12 +182,10 @@ def _check_reads(path: Path, card: Mapping[str, str], reads: str) -> None:
         )
 
 
-def _heads(
-    path: Path, file: head_file.HeadFile, family: str, model: str, sam: Sam
-) -> ProposalHeads:
+def _heads(path: Path, file: head_file.HeadFile, model: str, sam: Sam) -> ProposalHeads:
     """Heads for a model."""
     head_file.check_card(path, file.card, {"n_channels": str(sam.n_channels)})
-    gate, set_gate = (gate_of(file.card, model, of_sets=is_set) for is_set in (False, True))
+    is_mini = file.card["family"] == head_file.SHIPPED_FAMILY
     kind = file.card["kind"]
     if kind not in KINDS:
         raise DataError(
@@ -183,11 +199,12 @@ def _heads(
             head_set_of(file.card),
             file.weights,
             first_mask_token=int(file.card.get("first_mask_token", "1")),
-            least_iou=None if gate is None else 1 - gate.threshold,
-            least_doubt=None if set_gate is None else set_gate.threshold,
+            guarantees=tuple(
+                guarantee for guarantee in guarantees_of(file.card) if guarantee.model == model
+            ),
             prompts=tuple(file.card.get(head_file.PROMPTS, TRAIN_PROMPTS[0]).split()),
-            colours=training_colours(file.card),
-            image_caution=DRAWN_ONLY if family == head_file.SHIPPED_FAMILY else "",
+            images=file.card.get(head_file.IMAGES, DRAWN_SHAPES if is_mini else ""),
+            training_images=file.training_images,
         )
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error

@@ -11,6 +11,7 @@ from jaxtyping import Float32, Int
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import TrainingSet, training_set
 from pipeline.heads.predict import INPUT_ARRAYS, n_inputs, set_inputs
+from pipeline.heads.training_images import Statistics
 from pipeline.vocabulary import TRAIN_PROMPTS
 from storage.errors import faults_of
 from storage.files.addresses import files_at
@@ -19,6 +20,7 @@ from storage.images.videos import video_of
 from storage.paths import features_path, located, objects_path
 from storage.split.object_table import ObjectTable
 from storage.split.split_cells import Expected, OpenCell, SplitCells, open_cells
+from storage.store.opening import read_array
 
 FEATURES: Final = "features_digest"
 """Entry of the card of a head file: the digest of the cells that its heads learned from."""
@@ -88,6 +90,21 @@ def learned_from(split: str, expected: Expected, cache: str | Path) -> dict[str,
         return {}
     cells = open_cells(split, expected, cache=cache)
     return {FEATURES: cells.digest(["identity"])}
+
+
+def image_statistics(cells: SplitCells, reads: str) -> Statistics:
+    """Statistics of the images of a split by the encoder of the smallest model.
+
+    Parameters
+    ----------
+    reads
+        ``HeadSet.reads`` of the heads: of a ladder, the smallest model whose tokens they read.
+    """
+    smallest = next(model for model in cells.models if cells.reads_of(model) == reads)
+    store = cells.identity[smallest].store
+    _, rows = np.unique(cells.table.image_index, return_index=True)
+    arrays = [read_array(store, name)[rows] for name in ("encoder_mean", "encoder_std")]
+    return np.concatenate(arrays, axis=1)
 
 
 def _read_inputs(

@@ -140,11 +140,10 @@ async def answer(request: Request, name: str) -> dict[str, Any]:
         (uncertainty,) = predictor.predict_uncertainties(
             [prompt.prompt_set], costs=prompt.costs, mask_size_px=image.shown_size_px
         )
-        card = page.models.choices[prompt.heads].file.card
         return {
             **messages.uncertainty_response(uncertainty),
-            "gate": gate_words(card, prompt.model),
-            "set": set_words(card, prompt.model, uncertainty.mask_set),
+            "gate": gate_words(uncertainty),
+            "set": set_words(uncertainty),
         }
 
     return await messages.while_connected(request, page.queue.run(job))

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.heads.predict import check_head
+from pipeline.heads.training_images import TrainingImages, from_tensors
 from pipeline.sam.families import models_of, reads_of
 from pipeline.scoring.calibration import Isotonic
 from storage.errors import DataError, WeightsError
@@ -26,6 +27,12 @@ OBJECTIVES: Final = "objectives"
 
 PROMPTS: Final = "prompts"
 """Entry of a card with the prompt sets that heads learned from; without it, ``center`` alone."""
+
+IMAGES: Final = "images"
+"""Entry of a card with the contents of the images that heads learned from, see ``Scope.images``."""
+
+TRAINING_IMAGES: Final = "training_images"
+"""Begins the names of the tensors about the images that heads learned from."""
 
 _NOT_IN_CARD: Final = ("objective", "sha256")
 """Entries of a single head's metadata that a card leaves out: the names of tensors say the
@@ -43,6 +50,8 @@ class HeadFile:
     """Tensors by objective, in single precision."""
     card: Mapping[str, str]
     """Entries by name. All heads share them but for ``objectives``, which has their differences."""
+    training_images: TrainingImages | None = None
+    """Images that the heads learned from; None in a file of the stage ``train``."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -140,22 +149,25 @@ def write_head_file(path: Path, heads: HeadFile, *, half: bool = False) -> None:
     WeightsError
         If a number is too large for half precision.
     """
+    by_owner = dict(heads.weights)
+    if heads.training_images is not None:
+        by_owner[TRAINING_IMAGES] = vars(heads.training_images)
     tensors = {
-        f"{objective}.{name}": _halved(objective, name, tensor)
+        f"{owner}.{name}": _halved(owner, name, tensor)
         # Vectors stay: half precision is too coarse for the means that standardise inputs.
         if half and tensor.ndim > 1
         else tensor.astype(np.float32)
-        for objective, head in heads.weights.items()
-        for name, tensor in head.items()
+        for owner, arrays in by_owner.items()
+        for name, tensor in arrays.items()
     }
     write_tensors(path, tensors, heads.card)
 
 
-def _halved(objective: str, name: str, tensor: np.ndarray) -> np.ndarray:
+def _halved(owner: str, name: str, tensor: np.ndarray) -> np.ndarray:
     largest = float(np.abs(tensor).max(initial=0))
     if largest > float(np.finfo(np.float16).max):
         raise WeightsError(
-            f"{name} of head {objective} must be within 65504 for half precision, got {largest:g}"
+            f"{name} of {owner} must be within 65504 for half precision, got {largest:g}"
         )
     return tensor.astype(np.float16)
 
@@ -177,12 +189,14 @@ def read_head_file(path: Path) -> HeadFile:
     for name, tensor in tensors.items():
         objective, _, tensor_name = name.partition(".")
         weights.setdefault(objective, {})[tensor_name] = tensor.astype(np.float32)
-    for objective, head in weights.items():
-        try:
+    images = weights.pop(TRAINING_IMAGES, None)
+    try:
+        for objective, head in weights.items():
             check_head(objective, head)
-        except ValueError as error:
-            raise WeightsError(f"{path}: {error}; train its heads again") from error
-    return HeadFile(weights, dict(sorted(card.items())))
+        training_images = None if images is None else from_tensors(images)
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}; train its heads again") from error
+    return HeadFile(weights, dict(sorted(card.items())), training_images)
 
 
 def check_card(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from stages import shapes
+from storage.paths import SHAPES
 from tests.fixtures.read_split import read_split
 from tests.fixtures.settings import write_settings
 
@@ -44,8 +45,8 @@ def test_both_splits_are_drawn_in_the_layout_that_the_params_name() -> None:
     for split, n_images in (("train", 3), ("val", 2)):
         records = read_split(
             "coco",
-            shapes.FOLDER / split,
-            shapes.FOLDER / "annotations" / f"{split}.json",
+            SHAPES / split,
+            SHAPES / "annotations" / f"{split}.json",
             min_area_px=10,
             max_objects=None,
         )

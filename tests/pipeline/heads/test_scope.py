@@ -10,7 +10,6 @@ from pipeline.heads.scope import (
     DRAWN_SHAPES,
     OF_SETS,
     OUT_OF_DISTRIBUTION,
-    SINGLE_CLICK,
     CalibratedGuarantee,
     Scope,
     permitted,
@@ -40,7 +39,7 @@ SETS_NEAR = replace(NEAR, of=OF_SETS, threshold=0.375)
 @pytest.mark.parametrize(
     ("prompts", "least_iou", "least_doubt"),
     [
-        (SINGLE_CLICK, 0.875, 0.375),
+        ({"center", "near"}, 0.875, 0.375),
         ({"center"}, 0.75, 0.5),
         ({"box"}, None, None),
         ((), None, None),
@@ -48,7 +47,7 @@ SETS_NEAR = replace(NEAR, of=OF_SETS, threshold=0.375)
     ids=["a click", "the first click", "a box", "a grid"],
 )
 def test_a_guarantee_holds_for_its_own_prompts_the_strictest_for_a_click(
-    prompts: frozenset[str], least_iou: float | None, least_doubt: float | None
+    prompts: set[str], least_iou: float | None, least_doubt: float | None
 ) -> None:
     every = [OF_CLICKS, NEAR, SETS, SETS_NEAR]
     permission = permitted(SELECTED, every, prompts, unlike_training=None)

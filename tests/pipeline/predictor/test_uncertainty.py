@@ -22,6 +22,7 @@ from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Sam
 from storage.rle import decode_rle
 from tests.fixtures.predictors import (
+    GATE,
     built_mini,
     drawn,
     mini_predictor,
@@ -154,7 +155,8 @@ def test_the_advice_is_about_the_selected_proposal() -> None:
 def test_a_gate_keeps_a_mask_at_its_threshold_and_none_below() -> None:
     own = float(ask(CLICK).expected_iou.own[ask(CLICK).selected])
     for least_iou, is_kept in ((own, True), (np.nextafter(own, 1), False)):
-        heads = replace(mini_predictor().heads, least_iou=float(least_iou))
+        guarantee = replace(GATE, threshold=1 - float(least_iou))
+        heads = replace(mini_predictor().heads, guarantees=(guarantee,))
         predictor = UncertainPredictor(trained_mini(), heads)
         predictor.set_image(drawn())
         assert predictor.predict_uncertainty(**CLICK).is_kept is is_kept

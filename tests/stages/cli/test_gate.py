@@ -1,6 +1,5 @@
 """``usam gate``: a threshold, what it promises, and why there is none."""
 
-import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -12,14 +11,15 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.heads.kinds import HeadSet
+from pipeline.heads.scope import Scope
 from pipeline.mask_sets import judged_sets, mask_set, set_threshold
 from pipeline.risk_control import CalibrationSet, threshold_of_all
 from stages.cli.app import app
-from stages.predictor.card_entries import Gate
 from stages.settings.params import read_params
 from stages.settings.signatures import eval_cells, settings_of_cells
 from stages.split_predictions import expected_ious
 from stages.training.data import group_index
+from storage.head_files.guarantees import read_guarantees
 from storage.head_files.head_file import read_head_set
 from storage.outputs.results import read_results
 from storage.paths import gate_path, results_dir
@@ -78,7 +78,7 @@ def gate(*options: str, exit_code: int = 0) -> str:
 
 def test_a_threshold_is_told_and_written(root: Path) -> None:
     said = gate("--iou", "0.8", "--alpha", "0.1", "--promise", "all")
-    written = json.loads((root / gate_path(SPLIT, "selected-large-usam")).read_text("utf-8"))
+    (written,) = read_guarantees(root / gate_path(SPLIT, "selected-large-usam"))
     objects = read_results(results_dir(SPLIT)).objects
     own = objects.query("protocol == 'selected' and judged == 'selected' and model == 'large'")
     judged = CalibrationSet.of(
@@ -87,12 +87,16 @@ def test_a_threshold_is_told_and_written(root: Path) -> None:
         own["group"].to_numpy(),
     )
     limit = threshold_of_all(judged, 0.1)
-    assert written["threshold"] == limit
-    assert written["kept"] == (judged.uncertainty <= limit).mean()
-    assert (written["n_groups"], written["n_objects"]) == (90, 180)
-    assert (written["confidence"], written["train_split"]) == (None, "shapes_train")
+    assert written.threshold == limit
+    assert written.kept == (judged.uncertainty <= limit).mean()
+    assert written.scope == Scope("selected", ("center",), n_images=90)
+    assert (written.n_objects, written.confidence, written.train_split) == (
+        180,
+        None,
+        "shapes_train",
+    )
     assert f"Keep a mask if 1 − USAM ≤ {limit:.4g}, that is USAM ≥ {1 - limit:.4g}." in said
-    assert "at most 10% of all masks are kept with an IoU below 0.8" in said
+    assert "at most 10% of all masks from one click are kept with an IoU below 0.8" in said
 
 
 @pytest.mark.usefixtures("root")
@@ -138,8 +142,8 @@ def cached(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_sets_are_calibrated_on_the_proposals_of_the_features(measure: str) -> None:
     said = gate(*SETS, "--measure", measure, "--iou", "0.01", "--alpha", "0.4")
     path = gate_path(SPLIT, f"selected-large-{measure}-set")
-    made = Gate(**json.loads(path.read_text("utf-8")))
-    assert (made.promise, made.alpha, made.iou_at_least) == ("set", 0.4, 0.01)
+    (made,) = read_guarantees(path)
+    assert (made.of, made.alpha, made.iou_at_least) == ("set", 0.4, 0.01)
     params = read_params()
     names = eval_cells(SPLIT, ("large",), [params.view("identity")], params.extra_prompts)
     cells = open_cells(SPLIT, settings_of_cells(params.extract, names))
@@ -154,7 +158,9 @@ def test_sets_are_calibrated_on_the_proposals_of_the_features(measure: str) -> N
     sizes = [len(mask_set(one, made.threshold)) for one in predicted]
     assert made.kept == pytest.approx(np.mean(sizes) / 3)
     assert f"Sets have {np.mean(sizes):.2f} of the 3 proposals of the large model" in said
-    assert "at least 60% of all sets have a mask with an IoU of at least 0.01" in said
+    assert (
+        "at least 60% of all sets from one click have a mask with an IoU of at least 0.01" in said
+    )
     assert "halves of these images" in said
 
 

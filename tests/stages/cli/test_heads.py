@@ -1,24 +1,26 @@
 """``usam heads``: a head set leaves the clone and says the same elsewhere."""
 
-import json
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
 from typer.testing import CliRunner, Result
 
 from pipeline.heads.kinds import HeadSet
-from pipeline.predictor.colours import describe_colours, fit_colours
+from pipeline.heads.scope import Scope
+from pipeline.heads.training_images import fit_training_images
 from stages.cli.heads import app
-from stages.predictor.card_entries import Gate, colours_entry, gate_of, training_colours
 from stages.predictor.loading import head_set_of
 from stages.predictor.model_choice import OF_USERS
-from storage.folders import write_json
-from storage.head_files.head_file import head_set_path, read_head_file
+from storage.head_files.guarantees import guarantees_of, write_guarantees
+from storage.head_files.head_file import (
+    head_set_path,
+    read_head_file,
+    shipped_heads,
+    write_head_file,
+)
 from storage.paths import gate_path
 from tests.fixtures.eval_split import write_heads
 from tests.fixtures.mini import MODELS
@@ -70,28 +72,41 @@ def test_an_exported_set_has_the_tensors_of_its_heads(
             tensor = own[name]
             np.testing.assert_array_equal(found.weights[objective][name], tensor)
     assert head_set_of(found.card) == head_set
-    assert found.card == {**trained.card, "sha256": found.card["sha256"]}
+    entries = {"images": f"images of {SPLIT}", "sha256": found.card["sha256"]}
+    assert found.card == {**trained.card, **entries}
 
 
 @pytest.mark.usefixtures("clone")
 def test_gates_of_its_measure_go_into_the_card() -> None:
     others = [
         replace(GATE, measure="usam"),
-        replace(GATE, protocol="best"),
+        replace(GATE, scope=Scope("best")),
         replace(GATE, train_split="coco_train"),
     ]
     for number, gate in enumerate([*others, GATE]):
-        write_json(gate_path("shapes_val", str(number)), asdict(gate))
+        write_guarantees(gate_path("shapes_val", str(number)), [gate])
     assert usam_heads("export", SPLIT, "a", "--gates", "shapes_val").exit_code == 0
-    card = read_head_file(Path("a")).card
-    assert [Gate(**values) for values in json.loads(card["gates"])] == [GATE]
-    assert gate_of(card, "tiny") == GATE
-    assert gate_of(card, "large") is None
+    assert guarantees_of(read_head_file(Path("a")).card) == (GATE,)
+
+
+@pytest.mark.usefixtures("clone")
+def test_an_edited_gate_is_refused() -> None:
+    path = gate_path("shapes_val", "edited")
+    write_guarantees(path, [GATE])
+    text = path.read_text("utf-8")
+    path.write_text(text.replace('"threshold": 0.25', '"threshold": 0.99'), "utf-8")
+    assert path.read_text("utf-8") != text
+    result = usam_heads("export", SPLIT, "a", "--gates", "shapes_val")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(
+        f"error: {path} must be the file that the stage usam gate wrote"
+    )
+    assert not Path("a").exists()
 
 
 @pytest.mark.usefixtures("clone")
 def test_without_a_gate_of_its_measure_nothing_is_written() -> None:
-    write_json(gate_path("shapes_val", "other"), asdict(replace(GATE, measure="usam")))
+    write_guarantees(gate_path("shapes_val", "other"), [replace(GATE, measure="usam")])
     result = usam_heads("export", SPLIT, "a", "--gates", "shapes_val")
     assert result.exit_code == 1
     assert "must have one of usam_ours for selected masks by heads of shapes_train" in result.stderr
@@ -147,34 +162,24 @@ def test_the_card_of_the_heads_that_ship_is_printed() -> None:
     assert all(re.fullmatch(r"0\.0[0-9]{3}", error) for error in errors)
 
 
-def test_the_card_has_the_colours_of_the_images_that_heads_learned_from(clone: Path) -> None:
-    generator = np.random.default_rng(0)
-    files = [f"{i}.png" for i in range(6)]
-    (clone / "data").mkdir()
-    rows = []
-    for name in files:
-        rgb = generator.integers(0, 256, (20, 30, 3), np.uint8)
-        Image.fromarray(rgb).save(clone / "data" / name)
-        rows.append(describe_colours(rgb))
-    sizes = np.full(6, 20, np.int32), np.full(6, 30, np.int32)
-    table = SimpleNamespace(file=files, height_px=sizes[0], width_px=sizes[1])
-    entry = colours_entry(table, clone / "data")  # type: ignore[arg-type]
-    assert training_colours(entry) == fit_colours(np.array(rows))
+def test_training_images_travel_with_the_heads(tmp_path: Path) -> None:
+    statistics = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
+    images = fit_training_images(statistics)
+    shipped = read_head_file(shipped_heads())
+    write_head_file(tmp_path / "a", replace(shipped, training_images=images))
+    found = read_head_file(tmp_path / "a").training_images
+    assert found is not None
+    for name, array in vars(images).items():
+        np.testing.assert_array_equal(getattr(found, name), array)
+    result = usam_heads("info", str(tmp_path / "a"))
+    assert re.search(r"training_images +statistics of 30 images", result.stdout)
 
 
-def test_colours_of_too_few_images_are_left_out_with_a_note(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    table = SimpleNamespace(file=["a.png"] * 4)
-    assert colours_entry(table, tmp_path) == {}  # type: ignore[arg-type]
-    assert capsys.readouterr().err.startswith("note: 4 images to learn from, fewer than 5: ")
-
-
-def test_without_the_images_a_note_says_that_the_card_lacks_them(clone: Path) -> None:
+def test_without_the_features_a_note_says_that_the_file_lacks_the_images(clone: Path) -> None:
     result = usam_heads("export", SPLIT, "a")
     assert result.exit_code == 0
     assert result.stderr == (
-        f"note: the images of {SPLIT} are not here, so the card cannot say which images are unlike "
-        "them\n"
+        f"note: the features of {SPLIT} are not here, so the file cannot say which images are "
+        "unlike those that its heads learned from\n"
     )
-    assert training_colours(read_head_file(clone / "a").card) is None
+    assert read_head_file(clone / "a").training_images is None

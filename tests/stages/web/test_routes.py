@@ -103,7 +103,7 @@ def test_an_answer_is_what_the_predictor_says(
 
 
 def test_an_answer_says_what_gates_promise_of_the_mask_and_of_its_set(tmp_path: Path) -> None:
-    of_sets = replace(GATE, promise="set", alpha=0.1, threshold=0.0)
+    of_sets = replace(GATE, of="set", alpha=0.1, threshold=0.0)
     entry = {"gates": json.dumps([asdict(GATE), asdict(of_sets)])}
     gated = PageState(heads=[write_random_heads(tmp_path / "gated.safetensors", changes=entry)])
     told = json.loads(answered(gated, png(drawn()), question(CLICK, heads="gated")))

@@ -90,7 +90,7 @@ def test_a_number_that_half_precision_cannot_hold_is_named(tmp_path: Path) -> No
     large = {**WEIGHTS["iou_tiny"], "layers.0.weight": np.full((3, 4), -7e4, np.float32)}
     heads = pack_heads({**WEIGHTS, "iou_tiny": large}, METADATA)
     write_head_file(tmp_path / "full.safetensors", heads)
-    message = r"^layers\.0\.weight of head iou_tiny must be within 65504 .*, got 70000$"
+    message = r"^layers\.0\.weight of iou_tiny must be within 65504 .*, got 70000$"
     with pytest.raises(WeightsError, match=message):
         write_head_file(tmp_path / "half.safetensors", heads, half=True)
 
