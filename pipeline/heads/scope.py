@@ -93,10 +93,10 @@ class Permission:
     cautions: tuple[str, ...]
     """Reasons why the heads may be wrong."""
 
-    @property
-    def least_iou(self) -> float | None:
-        """Least expected IoU of a selected mask to keep; None without a guarantee."""
-        return None if self.about_masks is None else 1 - self.about_masks.threshold
+    def keeps(self, expected_iou: float) -> bool | None:
+        """Whether the guarantee keeps a selected mask; None without a guarantee."""
+        # Compared as in the calibration: 1 - (1 - IoU) may have other last bits than the IoU.
+        return None if self.about_masks is None else 1 - expected_iou <= self.about_masks.threshold
 
     @property
     def least_doubt(self) -> float | None:

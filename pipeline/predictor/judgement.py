@@ -129,15 +129,13 @@ def decide(
     Heads that cannot compare proposals do not advise to keep one: it may be the worst of three.
     """
     own_iou = float(judgement.expected_iou.own[proposal])
-    least_iou = permission.least_iou
-    is_kept = None if least_iou is None else own_iou >= least_iou
     if not permission.compares_proposals:
         alternative = None
     advice = advise_on(judgement, proposal, heads.model, costs, alternative)
     is_withheld = not permission.advises or (
         advice.correction == KEEP and not permission.compares_proposals
     )
-    return Advice(NONE, 0.0, own_iou, {}) if is_withheld else advice, is_kept
+    return Advice(NONE, 0.0, own_iou, {}) if is_withheld else advice, permission.keeps(own_iou)
 
 
 def alternative_to(selected: int, own_iou: Float64[np.ndarray, " proposal"]) -> int:

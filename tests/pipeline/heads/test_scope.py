@@ -37,21 +37,25 @@ SETS_NEAR = replace(NEAR, of=OF_SETS, threshold=0.375)
 
 
 @pytest.mark.parametrize(
-    ("prompts", "least_iou", "least_doubt"),
+    ("prompts", "limit", "least_doubt"),
     [
-        ({"center", "near"}, 0.875, 0.375),
-        ({"center"}, 0.75, 0.5),
+        ({"center", "near"}, 0.125, 0.375),
+        ({"center"}, 0.25, 0.5),
         ({"box"}, None, None),
         ((), None, None),
     ],
     ids=["a click", "the first click", "a box", "a grid"],
 )
 def test_a_guarantee_holds_for_its_own_prompts_the_strictest_for_a_click(
-    prompts: set[str], least_iou: float | None, least_doubt: float | None
+    prompts: set[str], limit: float | None, least_doubt: float | None
 ) -> None:
     every = [OF_CLICKS, NEAR, SETS, SETS_NEAR]
     permission = permitted(SELECTED, every, prompts, unlike_training=None)
-    assert (permission.least_iou, permission.least_doubt) == (least_iou, least_doubt)
+    assert permission.least_doubt == least_doubt
+    assert permission.keeps(1.0) is (None if limit is None else True)
+    if limit is not None:
+        assert permission.keeps(1 - limit) is True
+        assert permission.keeps(0.999 - limit) is False
     assert permission.advises
     assert permission.compares_proposals
     assert permission.caution == ""
@@ -60,9 +64,9 @@ def test_a_guarantee_holds_for_its_own_prompts_the_strictest_for_a_click(
 def test_of_an_image_unlike_training_nothing_is_advised_or_guaranteed() -> None:
     at_limit = permitted(SELECTED, [OF_CLICKS], {"center"}, unlike_training=OUT_OF_DISTRIBUTION)
     assert at_limit.advises
-    assert at_limit.least_iou == 0.75
+    assert at_limit.keeps(0.75) is True
     unlike = permitted(SELECTED, [OF_CLICKS, SETS], {"center"}, unlike_training=0.99)
-    assert (unlike.advises, unlike.least_iou, unlike.least_doubt) == (False, None, None)
+    assert (unlike.advises, unlike.keeps(1.0), unlike.least_doubt) == (False, None, None)
     assert "unlike what these heads learned from (further than 99.0% of it)" in unlike.caution
 
 

@@ -64,7 +64,7 @@ def numbers(found: Uncertainty) -> dict[str, np.ndarray]:
     for name, value in vars(found).items():
         own = value.by_name if name in {"expected_iou", "gap", "direct_gap"} else {"": value}
         parts |= {f"{name} {key}": part for key, part in own.items()}
-    told = {"advice ", "caution ", "is_kept ", "mask_set ", "unlike_training "}
+    told = {"advice ", "caution ", "is_kept ", "mask_set ", "permission ", "unlike_training "}
     return {name: np.asarray(part) for name, part in parts.items() if name not in told}
 
 
@@ -154,8 +154,8 @@ def test_the_advice_is_about_the_selected_proposal() -> None:
 
 def test_a_gate_keeps_a_mask_at_its_threshold_and_none_below() -> None:
     own = float(ask(CLICK).expected_iou.own[ask(CLICK).selected])
-    for least_iou, is_kept in ((own, True), (np.nextafter(own, 1), False)):
-        guarantee = replace(GATE, threshold=1 - float(least_iou))
+    for threshold, is_kept in ((1 - own, True), (np.nextafter(1 - own, 0), False)):
+        guarantee = replace(GATE, threshold=float(threshold))
         heads = replace(mini_predictor().heads, guarantees=(guarantee,))
         predictor = UncertainPredictor(trained_mini(), heads)
         predictor.set_image(drawn())

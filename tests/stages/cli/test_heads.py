@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pipeline.heads.kinds import HeadSet
-from pipeline.heads.scope import Scope
+from pipeline.heads.scope import DRAWN_SHAPES, Scope
 from pipeline.heads.training_images import fit_training_images
 from stages.cli.heads import app
 from stages.predictor.loading import head_set_of
@@ -72,7 +72,7 @@ def test_an_exported_set_has_the_tensors_of_its_heads(
             tensor = own[name]
             np.testing.assert_array_equal(found.weights[objective][name], tensor)
     assert head_set_of(found.card) == head_set
-    entries = {"images": f"images of {SPLIT}", "sha256": found.card["sha256"]}
+    entries = {"images": DRAWN_SHAPES, "sha256": found.card["sha256"]}
     assert found.card == {**trained.card, **entries}
 
 
