@@ -21,7 +21,7 @@ from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.views import default_view
 from pipeline.vocabulary import protocol_objectives
-from stages.extraction.models import device_name, load_model
+from stages.extraction.models import device_name, kept_model, load_model, settled_device
 from stages.program.progress import progress
 from stages.settings.blocks import ExtractParams
 from storage.outputs.csv_forms import RUNTIME, RuntimeRow, RuntimeSettings
@@ -140,7 +140,8 @@ def extraction_seconds(
     ParamsError, WeightsError
         As ``time_models``.
     """
-    sam = load_model(params, model)
+    # As extraction does: on a CPU, with one thread from here on.
+    sam = kept_model(params, model, settled_device(params.device).type)
     scene = draw_scene(scene_seeds(0, "val", 1)[0], sam.image_size_px)
     clicks = np.stack([sample_prompts(mask, seed=0) for mask in scene.masks])
     request = Request(clicks, scene.masks, default_view("identity"), prompts)

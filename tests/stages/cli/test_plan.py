@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -17,6 +18,7 @@ from pipeline.sam.model import Embedding, Sam
 from stages import extract, extract_train
 from stages.cli.app import app
 from stages.extraction import timing
+from stages.extraction.models import kept_model
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
 from stages.settings.versions import VERSIONS
@@ -273,6 +275,7 @@ def test_extraction_is_timed_by_the_image_and_by_the_object(
     def encode_in_3_s(sam: Sam, rgb: np.ndarray) -> Embedding:
         nonlocal now_s
         now_s += 3
+        assert torch.get_num_threads() == 1, "as extraction does on a CPU"
         return encode(sam, rgb)
 
     def extract_in_1_s_each(_sam: Sam, _: Embedding, request: Request, **_how: object) -> None:
@@ -282,6 +285,8 @@ def test_extraction_is_timed_by_the_image_and_by_the_object(
     monkeypatch.setattr(timing, "perf_counter", lambda: now_s)
     monkeypatch.setattr(timing, "extract_objects", extract_in_1_s_each)
     monkeypatch.setattr(Sam, "encode", encode_in_3_s)
+    kept_model.cache_clear()
+    torch.set_num_threads(2)
     seconds = timing.extraction_seconds(
         read_params().extract, "tiny", ("center", "left"), with_masks=False
     )
