@@ -13,12 +13,12 @@ from pipeline.prompts import measure_objects
 from pipeline.seeds import derive_seed
 from stages.program.main import check_unchanged, stage_main
 from stages.program.progress import counting, progress
-from stages.settings.blocks import Split
-from stages.settings.params import read_params
+from stages.settings.blocks import PrepareParams, Split
+from stages.settings.params import check_size, read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import objects_signature
 from storage.datasets.object_records import ImageRecord, SplitRecords
-from storage.datasets.readers import collect
+from storage.datasets.readers import collect, list_selected
 from storage.errors import ImageError, counted, listed
 from storage.images.image_files import is_confirmed
 from storage.images.videos import SplitImages
@@ -33,7 +33,8 @@ def main(split: str) -> None:
     params = read_params()
     check_known("split", split, params.splits)
     location, prepare = params.splits[split], params.prepare
-    records = _read(split, location, prepare.min_area_px)
+    records = _read(split, location, prepare)
+    note = check_size(split, records.n_media, params)
     without_auto = f"; videos without automatic masklets: {records.n_without_auto}"
     print(
         f"{split}: {counted(len(records.objects), 'object')} in "
@@ -41,6 +42,8 @@ def main(split: str) -> None:
         f"{counted(records.n_crowd, 'crowd')}, {records.n_small} below {prepare.min_area_px} px"
         f"{without_auto if records.n_without_auto else ''}"
     )
+    if note:
+        print(note)
     table = _tabulate(split, records, Path(location.images), prepare.seed)
     check_unchanged()
     write_objects(objects_path(split), table, objects_signature(split, location, prepare))
@@ -48,12 +51,16 @@ def main(split: str) -> None:
     HEADS.mkdir(exist_ok=True)
 
 
-def _read(split: str, location: Split, min_area_px: int) -> SplitRecords:
-    source = location.source
-    parts = location.data_set.list_media(source)
-    with progress(f"read {split}", len(parts), "parts") as advance:
-        read = counting(parts, advance)
-        return collect(read, source, min_area_px=min_area_px, max_objects=location.max_objects)
+def _read(split: str, location: Split, prepare: PrepareParams) -> SplitRecords:
+    source, max_objects = location.source, location.max_objects
+    media = list_selected(location.data_set, source, max_objects=max_objects, seed=prepare.seed)
+    with progress(f"read {split}", len(media), "parts") as advance:
+        return collect(
+            counting(media, advance),
+            source,
+            min_area_px=prepare.min_area_px,
+            max_objects=max_objects,
+        )
 
 
 def _tabulate(split: str, records: SplitRecords, folder: Path, seed: int) -> ObjectTable:

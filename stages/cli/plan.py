@@ -41,32 +41,40 @@ def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
         params = read_params()
         for split in (*params.eval_splits, *params.train_splits):
             try:
-                plans += plan_split(split, params)
+                cells, notes = plan_split(split, params)
             except (DataError, OSError) as error:
                 print(f"error: {split}: {one_line(error)}", file=sys.stderr)
                 is_whole = False
+            else:
+                plans += cells
+                print("".join(f"{note}\n" for note in notes), end="", file=sys.stderr)
         if plans:
             seconds = _timed(params.extract) if with_time else None
             print(lacking_table(plans, params.extract.family, seconds))
             side_px = mask_side_of(params.extract.family)
-            each = f"{bytes_text(*mask_bytes(side_px))} for each of {side_px} x {side_px}"
-            print(f"features uncompressed, masks at {each}; ~ estimated from some annotations")
+            mask_sizes = f"{bytes_text(*mask_bytes(side_px))} for each of {side_px} x {side_px}"
+            print(
+                f"features uncompressed, masks at {mask_sizes}; ~ estimated from some annotations"
+            )
     if not is_whole:
         raise typer.Exit(1)
 
 
 def lacking_table(plans: Sequence[FillPlan], family: str, seconds: Seconds | None = None) -> str:
-    """What cells lack: a line for each split and reason, and their sum."""
+    """What cells lack: a line for each split and reason, and their sum.
+
+    Images and objects count once, however many cells lack them; all else is added up.
+    """
     groups: dict[tuple[str, str], list[FillPlan]] = {}
-    for one in plans:
-        groups.setdefault((one.name.split, one.why), []).append(one)
-    n_cells = Counter(one.name.split for one in plans)
+    for plan in plans:
+        groups.setdefault((plan.name.split, plan.why), []).append(plan)
+    n_cells = Counter(plan.name.split for plan in plans)
     rows = []
-    for (split, why), some in groups.items():
-        names = [f"{one.name.model}/{one.name.view.name}" for one in some]
-        which = "all" if len(some) == n_cells[split] else listed(names)
-        cells = f"{len(some)} of {n_cells[split]}"
-        rows.append((split, cells, which, *_costs(some, family, seconds), why or "complete"))
+    for (split, why), group in groups.items():
+        names = [f"{plan.name.model}/{plan.name.view.name}" for plan in group]
+        which = "all" if len(group) == n_cells[split] else listed(names)
+        cells = f"{len(group)} of {n_cells[split]}"
+        rows.append((split, cells, which, *_costs(group, family, seconds), why or "complete"))
     if len(rows) > 1:
         rows.append(("all", str(len(plans)), "", *_costs(plans, family, seconds), ""))
     hours = () if seconds is None else ("hours",)
@@ -75,15 +83,20 @@ def lacking_table(plans: Sequence[FillPlan], family: str, seconds: Seconds | Non
 
 
 def _costs(plans: Sequence[FillPlan], family: str, seconds: Seconds | None) -> tuple[str, ...]:
-    about = "" if all(one.is_exact for one in plans) else "~"
-    sizes = [cell_bytes(one.name, one.n_objects, family) for one in plans]
+    about = "" if all(plan.is_exact for plan in plans) else "~"
+    n_images, n_objects = Counter[str](), Counter[str]()
+    for plan in plans:
+        split = plan.name.split
+        n_images[split] = max(n_images[split], plan.n_images)
+        n_objects[split] = max(n_objects[split], plan.n_objects)
+    sizes = [cell_bytes(plan.name, plan.n_objects, family) for plan in plans]
     features, low, high = map(sum, zip(*sizes, strict=True))
     hours = () if seconds is None else (f"~{_hours(plans, seconds):.2g}",)
     return (
-        f"{about}{sum(one.n_shards for one in plans):,}",
-        f"{about}{sum(one.n_images for one in plans):,}",
-        f"{about}{sum(one.n_objects for one in plans):,}",
-        f"{about}{sum(one.n_objects * len(one.name.prompts) for one in plans):,}",
+        f"{about}{sum(plan.n_shards for plan in plans):,}",
+        f"{about}{n_images.total():,}",
+        f"{about}{n_objects.total():,}",
+        f"{about}{sum(plan.n_objects * len(plan.name.prompts) for plan in plans):,}",
         f"{about}{bytes_text(features)}",
         f"{about}{bytes_text(low, high)}",
         *hours,
@@ -100,9 +113,9 @@ def _timed(params: ExtractParams) -> Seconds:
 def _hours(plans: Sequence[FillPlan], seconds: Seconds) -> float:
     """Hours of one process that computes what is lacking."""
     total = 0.0
-    for one in plans:
-        if one.n_objects:
-            name = one.name
-            of_image, of_object = seconds(name.model, name.prompts, with_masks=name.with_masks)
-            total += one.n_images * of_image + one.n_objects * of_object
+    for plan in plans:
+        if plan.n_objects:
+            name = plan.name
+            per_image, per_object = seconds(name.model, name.prompts, with_masks=name.with_masks)
+            total += plan.n_images * per_image + plan.n_objects * per_object
     return total / 3600

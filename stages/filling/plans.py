@@ -9,8 +9,8 @@ from pipeline.sam.families import row_of
 from pipeline.vocabulary import N_PROPOSALS
 from stages.filling.fill_cells import fitting
 from stages.filling.job import jobs_of
-from stages.settings.blocks import ExtractParams
-from stages.settings.params import Params
+from stages.settings.blocks import ExtractParams, PrepareParams, Split
+from stages.settings.params import Params, check_size
 from stages.settings.signatures import (
     LIBRARIES,
     CellName,
@@ -19,7 +19,8 @@ from stages.settings.signatures import (
     objects_settings,
     train_cells,
 )
-from storage.datasets.readers import estimate_extent
+from stages.training.data import group_index
+from storage.datasets.readers import Extent, estimate_extent, list_selected
 from storage.errors import StoreError, counted
 from storage.files.addresses import files_at
 from storage.paths import objects_path
@@ -82,35 +83,61 @@ def prepared_as_set(split: str, params: Params) -> PreparedSplit:
     return PreparedSplit(read_objects(objects_path(split), settings), params.extract.shard_objects)
 
 
-def plan_split(split: str, params: Params) -> list[FillPlan]:
+def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
     """Plan the cells of a split by its prepared objects or, without these, by its annotations.
+
+    Returns
+    -------
+    The plans, and notes on the split.
 
     Raises
     ------
     ParamsError
         If the reader does not fit its settings.
     DataError
-        If the data set is missing, or breaks a rule of its layout.
+        If the data set is missing or breaks a rule of its layout, or if nothing can be learned
+        from so few images or videos.
     """
     cells = cells_of(split, params)
     try:
         prepared = prepared_as_set(split, params)
     except StoreError as error:
         anew = str(error) if objects_path(split).exists() else ""
-        place = params.splits[split]
-        extent = estimate_extent(
-            place.data_set.list_media(place.source),
-            min_area_px=params.prepare.min_area_px,
-            max_objects=place.max_objects,
-        )
+        extent = _estimate(params.splits[split], params.prepare)
         n_shards = -(-extent.n_objects // params.extract.shard_objects)
         lacking = n_shards, extent.n_images, extent.n_objects, extent.is_exact
         reasons = (anew or reason_to_run(cell, params.extract, None) for cell in cells)
-        return [
+        plans = [
             FillPlan(cell, why, *(lacking if why else ()))
             for cell, why in zip(cells, reasons, strict=True)
         ]
-    return [plan_cell(cell, prepared, prepared.names, params) for cell in cells]
+        notes = [check_size(split, extent.n_media, params), _order_note(split, params)]
+    else:
+        plans = [plan_cell(cell, prepared, prepared.names, params) for cell in cells]
+        notes = [check_size(split, int(group_index(prepared.table)[-1]) + 1, params)]
+    return plans, [note for note in notes if note]
+
+
+def _estimate(place: Split, params: PrepareParams) -> Extent:
+    limit = place.max_objects
+    media = list_selected(place.data_set, place.source, max_objects=limit, seed=params.seed)
+    return estimate_extent(media, min_area_px=params.min_area_px, max_objects=limit)
+
+
+def _order_note(split: str, params: Params) -> str:
+    """What it costs to set or unset ``max_objects``, by which the rows change their order."""
+    try:
+        before = read_description(files_at(objects_path(split)))[2].get("max_objects", "all")
+    except StoreError:
+        return ""
+    limit = params.splits[split].max_objects
+    if (before == "all") == (limit is None):
+        return ""
+    return (
+        f"note: {split} changes the order of its objects (max_objects: {before} -> "
+        f"{'all' if limit is None else limit}): all of its shards are computed again; a change of "
+        "one number to a larger one keeps them"
+    )
 
 
 def plan_cell(

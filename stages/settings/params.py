@@ -15,11 +15,15 @@ from pipeline.vocabulary import ABLATIONS, objectives_of
 from stages.settings import blocks
 from stages.settings.parsing import check_known, parse, read_yaml, strict
 from stages.settings.versions import check_versions
-from storage.errors import listed, shown
+from storage.errors import DataError, counted, listed, shown
 from storage.files.addresses import is_address
 from storage.paths import CACHE
 
 PARAMS_FILE: Final = Path("params.yaml")
+
+LEAST_TO_LEARN: Final = 2
+LEAST_FOR_INTERVALS: Final = 3
+"""Fewest images, or videos, of a train split and of an eval split: resampling draws them whole."""
 
 CACHE_VARIABLE: Final = "USAM_CACHE"
 """Not a setting of ``params.yaml``: where a cache lies is a matter of the machine, and another
@@ -122,6 +126,37 @@ def read_params(path: Path = PARAMS_FILE) -> Params:
     params = parse(str(path), read_yaml(path), Params)
     check_versions()
     return params
+
+
+def check_size(split: str, n_groups: int, params: Params) -> str:
+    """Refuse a train split from which nothing can be learned.
+
+    Parameters
+    ----------
+    n_groups
+        Images or, of a data set of videos, videos with an object.
+
+    Returns
+    -------
+    A note on an eval split that is too small for intervals; else empty.
+
+    Raises
+    ------
+    DataError
+        Before the hours that pass until the searches refuse it.
+    """
+    unit = "video" if params.splits[split].data_set.is_video else "image"
+    if split in params.train_splits and n_groups < LEAST_TO_LEARN:
+        raise DataError(
+            f"train split {split} must have objects in at least {LEAST_TO_LEARN} {unit}s, one to "
+            f"learn from and one to be judged on, got {n_groups}"
+        )
+    if split in params.eval_splits and n_groups < LEAST_FOR_INTERVALS:
+        return (
+            f"note: {split} has objects in {counted(n_groups, unit)}: intervals and verdicts need "
+            f"{LEAST_FOR_INTERVALS} or more"
+        )
+    return ""
 
 
 def cache_location() -> str | Path:

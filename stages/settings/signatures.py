@@ -134,6 +134,8 @@ def objects_settings(split: str, location: Split, params: PrepareParams) -> dict
         "reader": location.reader,
         "min_area_px": params.min_area_px,
         "max_objects": "all" if location.max_objects is None else location.max_objects,
+        # Without it, splits of the first objects of a file, as they were taken before, would do.
+        **({} if location.max_objects is None else {"order": "seeded"}),
         "seed": params.seed,
     }
 

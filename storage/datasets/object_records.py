@@ -99,6 +99,8 @@ class SplitRecords:
 
     images: tuple[ImageRecord, ...]
     objects: tuple[ObjectRecord, ...]
+    n_media: int
+    """Images or videos that have an object: how many things the objects tell of independently."""
     n_crowd: int = 0
     """Annotations left out because they stand for a crowd."""
     n_small: int = 0

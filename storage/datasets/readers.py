@@ -1,7 +1,6 @@
 """Reads or counts the objects of a data set by the name of its layout in ``params.yaml``."""
 
 import math
-import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from fractions import Fraction
 from itertools import islice
 from typing import Final
 
+from pipeline.seeds import derive_seed
 from storage.datasets.coco import list_coco
 from storage.datasets.indexed_masks import list_ade20k, list_davis, list_mose
 from storage.datasets.mask_folders import list_masks
@@ -24,8 +24,9 @@ N_SAMPLED: Final = 500
 
 @dataclass(frozen=True)
 class Extent:
-    """Images with an object, and objects."""
+    """Images or videos with an object, images with an object, and objects."""
 
+    n_media: int
     n_images: int
     n_objects: int
     is_exact: bool
@@ -63,6 +64,27 @@ DATA_SETS: Final[Mapping[str, DataSet]] = {
 """Layouts by the name of their reader."""
 
 
+def list_selected(
+    data_set: DataSet, source: Source, *, max_objects: int | None, seed: int
+) -> Sequence[Medium]:
+    """Images or videos of a split in the order of its rows.
+
+    Parameters
+    ----------
+    max_objects
+        None takes all of them, in the order of the data set. With a number, a seed draws the order:
+        the first objects of a file may all come from one corner of its data set. The encoder is
+        paid by the image, so that whole images or videos are taken, and a larger number appends.
+    """
+    media = data_set.list_media(source)
+    return media if max_objects is None else in_seeded_order(media, seed)
+
+
+def in_seeded_order(media: Sequence[Medium], seed: int) -> list[Medium]:
+    """The same images or videos; one more at the end changes no order of the others."""
+    return [media[i] for i in sorted(range(len(media)), key=lambda i: derive_seed(seed, i))]
+
+
 def collect(
     media: Iterable[Medium], source: Source, *, min_area_px: int, max_objects: int | None
 ) -> SplitRecords:
@@ -74,7 +96,7 @@ def collect(
         Objects whose masks have fewer pixels are left out.
     max_objects
         Most objects that are taken, from the first on; no image or video beyond them is read. None
-        takes all.
+        takes all. See ``list_selected`` for the order.
 
     Raises
     ------
@@ -84,10 +106,11 @@ def collect(
     skipped: Counter[str] = Counter()
     index: dict[ImageRecord, int] = {}
     rows = islice(_objects(media, min_area_px, skipped), max_objects)
-    objects = tuple(
-        ObjectRecord(index.setdefault(image, len(index)), number, rle)
-        for image, number, rle in rows
-    )
+    names = set()
+    objects = []
+    for name, image, number, rle in rows:
+        names.add(name)
+        objects.append(ObjectRecord(index.setdefault(image, len(index)), number, rle))
     if not objects:
         raise DataError(
             f"{source.annotations} must have an object of {min_area_px} px or more, got none "
@@ -96,7 +119,8 @@ def collect(
     _check_files(source, index)
     return SplitRecords(
         images=tuple(index),
-        objects=objects,
+        objects=tuple(objects),
+        n_media=len(names),
         n_crowd=skipped["crowd"],
         n_small=skipped["small"],
         n_without_auto=skipped["auto"],
@@ -106,38 +130,71 @@ def collect(
 def estimate_extent(
     media: Sequence[Medium], *, min_area_px: int, max_objects: int | None
 ) -> Extent:
-    """Extent of a split, from a sample of its images or videos; exact if the sample is all of them.
+    """Extent of a split, from a sample of its images or videos; exact if no more would be taken.
 
-    Images or videos are drawn at random, by a fixed seed, until ``N_SAMPLED`` images are read.
+    Images or videos in a random order are read until the sample has ``N_SAMPLED`` images or
+    ``max_objects`` objects.
+
+    Parameters
+    ----------
+    media
+        From ``list_selected``.
 
     Raises
     ------
     DataError
         If an annotation that is read is faulty.
     """
-    counts: list[int] = []
-    n_read = 0
-    for medium in random.Random(0).sample(media, len(media)):  # noqa: S311 - no secret
-        if len(counts) >= N_SAMPLED:
+    counts: list[list[int]] = []  # by image or video, then by image
+    n_sampled, n_found = 0, 0
+    for medium in media if max_objects is not None else in_seeded_order(media, seed=0):
+        if n_sampled >= N_SAMPLED or (max_objects is not None and n_found >= max_objects):
             break
-        counts += [
-            sum(area_rle(rle) >= min_area_px for _, rle in item.masks)
-            for item in medium.read_annotated()
-        ]
-        n_read += 1
-    n_images, n_objects = sum(count > 0 for count in counts), sum(counts)
-    share = Fraction(len(media), max(n_read, 1))
-    most = n_objects * share
-    if max_objects is not None and max_objects < most:
-        # Of the last image, some objects may not be taken.
-        return Extent(math.ceil(n_images * share * max_objects / most), max_objects, is_exact=False)
-    return Extent(round(n_images * share), round(most), is_exact=n_read == len(media))
+        counts.append(
+            [
+                sum(area_rle(rle) >= min_area_px for _, rle in item.masks)
+                for item in medium.read_annotated()
+            ]
+        )
+        n_sampled += len(counts[-1])
+        n_found += sum(counts[-1])
+    if max_objects is not None and n_found >= max_objects:
+        return _extent(_cut(counts, max_objects), Fraction(1), is_exact=True)
+    share = Fraction(len(media), max(len(counts), 1))
+    whole = _extent(counts, share, is_exact=len(counts) == len(media))
+    if max_objects is None or max_objects >= whole.n_objects:
+        return whole
+    taken = Fraction(max_objects, whole.n_objects)
+    # Of the last image, some objects may not be taken.
+    n_media, n_images = (math.ceil(n * taken) for n in (whole.n_media, whole.n_images))
+    return Extent(n_media, n_images, max_objects, is_exact=False)
+
+
+def _extent(counts: Sequence[Sequence[int]], share: Fraction, *, is_exact: bool) -> Extent:
+    """Extent of a split of which a sample is known, by the sizes of the two."""
+    n_media = sum(any(images) for images in counts)
+    n_images = sum(n > 0 for images in counts for n in images)
+    n_objects = sum(map(sum, counts))
+    n_media, n_images, n_objects = (round(n * share) for n in (n_media, n_images, n_objects))
+    return Extent(n_media, n_images, n_objects, is_exact)
+
+
+def _cut(counts: Sequence[Sequence[int]], max_objects: int) -> list[list[int]]:
+    """Numbers of the objects that are taken, from the first on."""
+    left = max_objects
+    cut: list[list[int]] = []
+    for images in counts:
+        cut.append([])
+        for n_objects in images:
+            cut[-1].append(min(n_objects, left))
+            left -= cut[-1][-1]
+    return cut
 
 
 def _objects(
     media: Iterable[Medium], min_area_px: int, skipped: Counter[str]
-) -> Iterator[tuple[ImageRecord, int, str]]:
-    """Image, id and compressed RLE of each object, in their final order.
+) -> Iterator[tuple[str, ImageRecord, int, str]]:
+    """Image or video, image, id and compressed RLE of each object, in their final order.
 
     Objects that are left out are counted in ``skipped``.
     """
@@ -149,7 +206,7 @@ def _objects(
                 if area_rle(rle) < min_area_px:
                     skipped["small"] += 1
                 else:
-                    yield item.image, number, rle
+                    yield medium.name, item.image, number, rle
 
 
 def _check_files(source: Source, used: Collection[ImageRecord]) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,15 +31,16 @@ def run_prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
     monkeypatch.chdir(tmp_path)
     write_coco(Path("val"), Path("val.json"), (draw_scene(k, 64) for k in range(3)), CATEGORIES)
 
-    def run(**place: object) -> ObjectTable:
+    def run(role: str = "eval_splits", **place: object) -> ObjectTable:
         splits = {"drawn": {"reader": "coco", "images": "val", "annotations": "val.json"} | place}
         params = {
             "models": ["tiny"],
             "views": view_settings("identity"),
-            "eval_splits": ["drawn"],
+            "eval_splits": ["other"],
             "train_splits": [],
-            "splits": splits,
+            "splits": splits | {"other": splits["drawn"]},
         }
+        params[role] = ["drawn"]
         write_settings(Path(), **params)
         monkeypatch.setattr("sys.argv", ["stages.prepare", "drawn"])
         prepare.main()
@@ -86,7 +88,26 @@ def test_clicks_do_not_depend_on_the_other_objects(run_prepare: Prepare) -> None
     first = run_prepare(max_objects=3)
 
     assert first.n_objects == 3
-    np.testing.assert_array_equal(first.point_px, every.point_px[:3])
+    rows = [every.object_id.tolist().index(number) for number in first.object_id]
+    np.testing.assert_array_equal(first.point_px, every.point_px[rows])
+
+
+def test_splits_that_later_stages_refuse_or_give_no_intervals_are_told_at_once(
+    run_prepare: Prepare, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_prepare(max_objects=1)
+    told = "note: drawn has objects in 1 image: intervals and verdicts need 3 or more\n"
+    assert told in capsys.readouterr().out
+    run_prepare()
+    assert "note" not in capsys.readouterr().out
+    shutil.rmtree("cache")
+    with pytest.raises(SystemExit):
+        run_prepare("train_splits", max_objects=1)
+    assert capsys.readouterr().err.endswith(
+        "error: train split drawn must have objects in at least 2 images, one to learn from and "
+        "one to be judged on, got 1\n"
+    )
+    assert not objects_path("drawn").exists()
 
 
 def test_images_that_no_extraction_will_read_are_named_at_once(

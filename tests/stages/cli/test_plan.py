@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from pipeline.extraction.predictions import Request
 from pipeline.sam.model import Embedding, Sam
-from stages import extract, extract_train
+from stages import extract, extract_train, prepare
 from stages.cli.app import app
 from stages.extraction import timing
 from stages.extraction.models import kept_model
@@ -108,18 +108,20 @@ def test_the_cells_are_added_up() -> None:
     features = 4 * n_answers * (3 + 3 + 64 + 4 * 64 + 1 + 4 * 3)
     # Mean and deviation of 88 channels of the encoder in each cell.
     features += 4 * 12 * n_objects * 2 * 88
+    # In identity, the IoU of each proposal at nine cuts, and its stability score.
+    features += 4 * n_answers // 3 * 3 * (9 + 1)
     low, high = (n_answers * 3 * n_bytes / 1e6 for n_bytes in mask_bytes(64))
     masks = f"{low:.3g} to {high:.3g} MB"
     assert some[3:] == [
-        *(f"{12 * n_shards}", f"{12 * 5}", f"{12 * n_objects}", f"{n_answers:,}"),
+        *(f"{12 * n_shards}", "5", f"{n_objects}", f"{n_answers:,}"),
         *(f"{features / 1e6:.3g} MB", masks, "missing"),
     ]
-    assert of_train[3:7] == [f"{4 * n_shards}", "20", f"{n_train}", f"{2 * n_train}"]
+    assert of_train[3:7] == [f"{4 * n_shards}", "5", f"{n_objects}", f"{2 * n_train}"]
     assert of_train[8:] == ["0 B", "missing"]
     told = plan().stdout
     assert "masks at 1.18 to 2.12 kB for each of 64 x 64" in told
     (total,) = [line.split() for line in told.splitlines() if line.startswith("all")]
-    assert total[1:4] == ["16", f"{16 * n_shards}", f"{16 * 5}"]
+    assert total[1:5] == ["16", f"{16 * n_shards}", "10", f"{2 * n_objects}"]
 
 
 def test_masks_of_a_trained_model_take_as_many_bytes_as_is_told() -> None:
@@ -142,6 +144,37 @@ def test_before_prepare_the_annotations_are_counted_and_no_image_is_opened(
     monkeypatch.delattr(Image, "open")
 
     assert lines() == prepared
+
+
+def limit(split: str, max_objects: int | None) -> None:
+    """Take so many objects of a split."""
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["splits"][split] = params["splits"][split] | {"max_objects": max_objects}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+def test_a_split_of_too_few_images_is_refused_or_named_whether_prepared_or_not() -> None:
+    limit(SPLIT, 1)
+    limit(TRAIN_SPLIT, 1)
+    result = plan()
+    assert result.exit_code == 1
+    too_few = f"note: {SPLIT} has objects in 1 image: intervals and verdicts need 3 or more"
+    reordered = (
+        f"note: {SPLIT} changes the order of its objects (max_objects: all -> 1): all of its "
+        "shards are computed again; a change of one number to a larger one keeps them"
+    )
+    refused = (
+        f"error: {TRAIN_SPLIT}: train split {TRAIN_SPLIT} must have objects in at least 2 images, "
+        "one to learn from and one to be judged on, got 1"
+    )
+    assert result.stderr.splitlines() == [too_few, reordered, refused]
+    assert re.split(r"  +", result.stdout.splitlines()[1].strip())[4:6] == ["1", "1"]
+    limit(TRAIN_SPLIT, None)
+    run(prepare, SPLIT)
+    result = plan()
+    assert (result.exit_code, result.stderr.splitlines()) == (0, [too_few])
+    limit(SPLIT, 2)
+    assert "order" not in plan().stderr
 
 
 @pytest.mark.usefixtures("extracted")

@@ -122,22 +122,24 @@ def test_of_a_split_that_grows_the_new_shards_alone_are_computed(grow: Extracted
     assert set(encoded) == new_images() < set(FILES)
 
 
-def test_a_split_that_is_cut_and_grows_again_needs_no_model(grow: Extracted) -> None:
-    grow()
+def test_a_split_that_is_cut_and_grows_again_needs_no_model() -> None:
+    annotate(FILES)
+    take(1000)
+    run(extract, *CELL)
     whole = published()
-    for max_objects in (16, 8, 16, None):
-        limit(max_objects)
-        run(prepare, SPLIT)
+    for max_objects in (16, 8, 16, 1000):
+        take(max_objects)
         with no_model():
             run(extract, *CELL)
     assert published() == whole
 
 
-def limit(max_objects: int | None) -> None:
-    """Take so many objects of the split."""
+def take(max_objects: int) -> None:
+    """Prepare so many objects of the split."""
     params = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
     params["splits"][SPLIT]["max_objects"] = max_objects
     Path("params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+    run(prepare, SPLIT)
 
 
 def test_what_is_published_serves_as_pool(grow: Extracted) -> None:

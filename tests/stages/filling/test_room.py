@@ -22,7 +22,7 @@ def cache(command: str) -> None:
     assert CliRunner().invoke(app, ["cache", command]).exit_code == 0
 
 
-def take(max_objects: int | None) -> int:
+def take(max_objects: int) -> int:
     """Prepare the split with so many objects; how many these are."""
     params = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
     params["splits"][SPLIT]["max_objects"] = max_objects
@@ -62,7 +62,7 @@ def test_features_lie_on_the_disk_twice_at_most_and_masks_once() -> None:
     assert fill(NAME)[0] == 0
     run(extract, *CELL)
     check_room(n_before)
-    n_objects = take(None)
+    n_objects = take(1000)
     assert n_objects > n_before + SHARD_OBJECTS
     run(extract, *CELL)
     assert n_rows_of_features() > 2 * n_objects, "the last shard before the split grew is left"

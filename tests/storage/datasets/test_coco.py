@@ -38,6 +38,7 @@ def test_objects_follow_the_images_and_images_without_objects_are_dropped(tmp_pa
     assert read(tmp_path, instances()) == SplitRecords(
         images=(ImageRecord("7.png", 8, 10), ImageRecord("3.png", 8, 10)),
         objects=(ObjectRecord(0, 70, rle), ObjectRecord(1, 30, rle), ObjectRecord(1, 31, rle)),
+        n_media=2,
     )
 
 
@@ -83,15 +84,18 @@ def test_the_area_is_that_of_the_mask_and_not_what_the_file_says(tmp_path: Path)
     assert [item.object_id for item in read(tmp_path, content).objects] == [2]
 
 
-def test_the_first_objects_are_kept_and_later_images_need_not_be_there(tmp_path: Path) -> None:
+def test_of_a_limited_number_of_objects_other_images_need_not_be_there(tmp_path: Path) -> None:
     content = instances()
-    content["images"][2]["file_name"] = "absent.png"
     content["annotations"].append(annotation(50, 5))
+    names = [image["file_name"] for image in content["images"]]
+    first = read(tmp_path, content, max_objects=1).images[0].file
+    for image in content["images"]:
+        if image["file_name"] != first:
+            image["file_name"] = f"absent-{image['file_name']}"
 
-    records = read(tmp_path, content, max_objects=2)
+    records = read(tmp_path, content, max_objects=1)
 
-    assert [item.object_id for item in records.objects] == [70, 30]
-    assert len(records.images) == 2
+    assert (len(names), [image.file for image in records.images]) == (3, [first])
 
 
 @pytest.mark.skipif(not SAMPLES.exists(), reason="needs ../shared/samples")

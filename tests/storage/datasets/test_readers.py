@@ -10,8 +10,15 @@ import numpy as np
 import pytest
 
 from stages.settings.blocks import OPTIONS
-from storage.datasets.object_records import Annotated, ImageRecord, Medium, Source
-from storage.datasets.readers import DATA_SETS, estimate_extent
+from storage.datasets import readers
+from storage.datasets.object_records import Annotated, ImageRecord, Medium, Source, SplitRecords
+from storage.datasets.readers import (
+    DATA_SETS,
+    DataSet,
+    collect,
+    estimate_extent,
+    list_selected,
+)
 from storage.images.videos import SplitImages
 from storage.rle import decode_rle, encode_rle
 from tests.fixtures.layouts import LAYOUTS, SIZE_PX, draw_videos
@@ -78,5 +85,33 @@ def test_of_a_large_split_some_parts_are_read_from_all_over_it() -> None:
 
 
 def test_a_limit_cuts_objects_and_their_images() -> None:
-    assert extent(7, max_objects=20)[:3] == (10, 20, False)
+    assert extent(7, max_objects=20)[:3] == (10, 20, True)
+    assert extent(7, max_objects=19)[:3] == (10, 19, True)
     assert extent(7, max_objects=56)[:3] == (28, 56, True)
+    assert extent(1000, max_objects=5000)[:3] == (2500, 5000, False)
+
+
+def taken(n: int, max_objects: int | None) -> SplitRecords:
+    """Records of objects that are taken from a data set of some videos."""
+    data_set = DataSet(lambda _: parts(n, 3, []))
+    place = Source(Path(), Path())
+    media = list_selected(data_set, place, max_objects=max_objects, seed=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(readers, "_check_files", lambda *_: None)
+        return collect(media, place, min_area_px=10, max_objects=max_objects)
+
+
+def test_a_number_of_objects_is_of_whole_videos_from_all_over_and_a_larger_one_appends() -> None:
+    n, step = 40, 7
+    rows = taken(n, 4 * n)
+    assert rows.n_media == n
+    for max_objects in range(1, 4 * n, step):
+        fewer = taken(n, max_objects)
+        assert fewer.objects == rows.objects[:max_objects]
+        assert fewer.images == rows.images[: len(fewer.images)]
+        assert fewer.n_media == -(-max_objects // 4), "each video is whole but the last"
+    videos = [int(image.file.partition("/")[0]) for image in taken(n, 80).images]
+    assert {video // 10 for video in videos} == {0, 1, 2, 3}
+    assert taken(n + 1, 4).images[0] in (rows.images[0], ImageRecord(f"{n}/0", 10, 10))
+    files = [image.file for image in taken(n, None).images]
+    assert files == [f"{video}/{k}" for video in range(n) for k in range(2)]
