@@ -34,7 +34,12 @@ def main(split: str) -> None:
     check_known("split", split, params.splits)
     location, prepare = params.splits[split], params.prepare
     records = _read(split, location, prepare)
-    note = check_size(split, records.n_media, params)
+    note = check_size(
+        split,
+        records.n_media,
+        is_train=split in params.train_splits,
+        is_eval=split in params.eval_splits,
+    )
     without_auto = f"; videos without automatic masklets: {records.n_without_auto}"
     print(
         f"{split}: {counted(len(records.objects), 'object')} in "

@@ -58,19 +58,19 @@ class LateGroup(TyperGroup):
         args: list[str],
     ) -> tuple[str | None, Any, list[str]]:
         """The command to run, imported, and its arguments."""
-        name, found, rest = super().resolve_command(ctx, args)
-        return name, load_command(found.name or "") if found else None, rest
+        name, command, arguments = super().resolve_command(ctx, args)
+        return name, load_command(command.name or "") if command else None, arguments
 
 
 def load_command(name: str) -> Any:  # noqa: ANN401 - click's, which newer Typers bring themselves
     """Import a command's module: it has a Typer ``app`` of several commands, or its function."""
-    own = name.replace("-", "_")
-    module = import_module("stages.web.command" if name == "demo" else f"stages.cli.{own}")
+    function = name.replace("-", "_")
+    module = import_module("stages.web.command" if name == "demo" else f"stages.cli.{function}")
     group = getattr(module, "app", None)
     if group is not None:
         return typer.main.get_group(group)
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command()(getattr(module, own))
+    alone.command()(getattr(module, function))
     return typer.main.get_command(alone)
 
 

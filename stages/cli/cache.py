@@ -9,7 +9,7 @@ import typer
 
 from stages.cards.readme import cache_card
 from stages.cli.columns import aligned, bytes_text
-from stages.cli.fill import parts_of
+from stages.cli.fill import assigned_shards
 from stages.cli.listing import ls, own_part
 from stages.filling.fill_cells import adopt_outputs, run_cell
 from stages.filling.job import FillJob, jobs_of
@@ -265,5 +265,5 @@ def clean_command() -> None:
 
 def _cells(params: Params) -> Iterator[tuple[CellName, dict[FillJob, Cell]]]:
     """All cells of the settings, each on every device that these allow."""
-    for name, split, _ in parts_of(all_cells(params), params):
+    for name, split, _ in assigned_shards(all_cells(params), params):
         yield name, jobs_of(name, params.splits[name.split], params.extract, split)

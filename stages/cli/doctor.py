@@ -1,4 +1,4 @@
-"""``usam doctor``: whether this machine does what it should, and what to do where it does not."""
+"""``usam doctor``: checks this machine, and names a remedy for each fault."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ from storage.checkpoints import weights
 from storage.pool.dvc_cache import DVC
 
 LEAST_FREE_BYTES: Final = 10_000_000_000
-"""What the masks of some ten thousand objects take; ``usam plan`` knows what a project needs."""
+"""Masks of some ten thousand objects take so much; ``usam plan`` knows the need of a project."""
 
 LEAST_AGREEMENT: Final = {"fp32": 0.999, "bf16": 0.95}
 """IoU of the masks of one click, computed twice, in each precision of the device."""
@@ -50,8 +50,8 @@ DEFAULTS: Final = {
 class Finding:
     """A line of the report; without a remedy, all is well."""
 
-    what: str
-    found: str
+    subject: str
+    fact: str
     remedy: str = ""
 
 
@@ -65,13 +65,14 @@ def doctor(
 ) -> None:
     """Check device, weights, disk, DVC and a click's answer."""
     with reported_errors():
-        own = asdict(read_params().extract) if PARAMS_FILE.exists() else DEFAULTS
-        given = {"family": family, "device": device, "precision": precision}
-        params = parse("extract", own | {k: v for k, v in given.items() if v}, ExtractParams)
+        settings = asdict(read_params().extract) if PARAMS_FILE.exists() else DEFAULTS
+        options = {"family": family, "device": device, "precision": precision}
+        settings |= {key: option for key, option in options.items() if option}
+        params = parse("extract", settings, ExtractParams)
         is_well = True
         for finding in findings(params):
             mark = "!!" if finding.remedy else "ok"
-            print(aligned([(mark, f"{finding.what:<11}", finding.found)]), flush=True)
+            print(aligned([(mark, f"{finding.subject:<11}", finding.fact)]), flush=True)
             if finding.remedy:
                 print(f"    {finding.remedy}")
                 is_well = False
@@ -80,7 +81,7 @@ def doctor(
 
 
 def findings(params: ExtractParams) -> Iterator[Finding]:
-    """All that is looked at, the quickest first."""
+    """All checks, the quickest first."""
     yield Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
     device = _device(params.device)
     yield device
@@ -149,22 +150,22 @@ def _dvc() -> Finding:
 
 
 def _clicks(params: ExtractParams, device: torch.device) -> Iterator[Finding]:
-    """A click on a drawn scene, and how fast its like are answered.
+    """Compares the answer to a click on a drawn scene with the CPU's; times images and clicks.
 
-    The other answer is the one of ``sam2``'s decoder on the CPU, in single precision.
+    The CPU's answer is that of ``sam2``'s own decoder, in single precision.
     """
     trained = weights.models_there(params.family) if params.weights == "file" else ()
     model, seed = (trained[0], None) if trained else (models_of(params.family)[0], 0)
-    sam, other = (
+    sam, reference = (
         load_sam(params.family, model, precision=precision, device=where, seed=seed)
         for precision, where in ((params.precision, device.type), ("fp32", "cpu"))
     )
     scene = draw_scene(3, 256)
     y, x = np.argwhere(scene.masks[0])[scene.masks[0].sum() // 2]
     points = np.array([[[x, y]]], np.float32)
-    found = sam.decode(sam.encode(scene.rgb), points)
-    expected = other.decode_plainly(other.encode(scene.rgb), points)
-    iou, gap = _agreement(found, expected)
+    answer = sam.decode(sam.encode(scene.rgb), points)
+    expected = reference.decode_plainly(reference.encode(scene.rgb), points)
+    iou, gap = _agreement(answer, expected)
     named = f"{params.family} {model}{'' if trained else ' with random weights'}"
     yield Finding(
         "click",
@@ -178,16 +179,16 @@ def _clicks(params: ExtractParams, device: torch.device) -> Iterator[Finding]:
     yield Finding("speed", f"{1 / images:.3g} images, {1 / clicks:.3g} clicks a second")
 
 
-def _agreement(found: Decoded, expected: Decoded) -> tuple[float, float]:
+def _agreement(answer: Decoded, expected: Decoded) -> tuple[float, float]:
     """IoU of all masks together, and the largest difference between SamScores."""
-    one, same = found.logits.cpu() > 0, expected.logits.cpu() > 0
-    union = int((one | same).sum())
-    iou = int((one & same).sum()) / union if union else 1.0
-    return iou, float((found.sam_score.cpu() - expected.sam_score.cpu()).abs().max())
+    masks, expected_masks = answer.logits.cpu() > 0, expected.logits.cpu() > 0
+    union = int((masks | expected_masks).sum())
+    iou = int((masks & expected_masks).sum()) / union if union else 1.0
+    return iou, float((answer.sam_score.cpu() - expected.sam_score.cpu()).abs().max())
 
 
 def _seconds(sam: Sam, rgb: np.ndarray, points: np.ndarray) -> tuple[float, float]:
-    """Of encoding an image, and of decoding a click on it."""
+    """Seconds of encoding an image, and of decoding a click on it."""
     start = time.perf_counter()
     embedding = sam.encode(rgb)
     sam.wait()

@@ -23,7 +23,7 @@ from storage.paths import POOL
 from storage.pool.cell import Cell
 from storage.split.object_table import PreparedSplit
 
-Part = tuple[int, int]
+ShardRange = tuple[int, int]
 """I and N: every N-th shard from the I-th on, counted from 1."""
 
 Globs = Annotated[
@@ -51,16 +51,17 @@ def fill(
     two the exit status is 0, since batch systems start the job again. Exit 1 if shards are still
     missing; each cell is named with the reason.
     """
-    kept = f"finished shards are kept in {POOL}"
-    with reported_errors(), stoppable(kept, is_requeued=True):
+    progress = f"finished shards are kept in {POOL}"
+    with reported_errors(), stoppable(progress, is_requeued=True):
         params = read_params()
         names = choose_names(globs or [], params)
-        part = parse_part(shard_range)
+        wanted_shards = parse_range(shard_range)
         if dry_run:
-            plans = [plan_cell(*some, params) for some in parts_of(names, params, part)]
+            assigned = assigned_shards(names, params, wanted_shards)
+            plans = [plan_cell(*cell, params) for cell in assigned]
             print(lacking_table(plans, params.extract.family))
             return
-        cells = choose(names, params, part)
+        cells = choose(names, params, wanted_shards)
         n_lacking = [n for cell in cells.values() if (n := len(cell.todo()))]
         failed = fill_all(cells, params.executor)
     for job, error in failed.items():
@@ -77,13 +78,13 @@ def fill(
         )
 
 
-def parse_part(text: str) -> Part:
+def parse_range(text: str) -> ShardRange:
     """Read ``I/N``.
 
     Raises
     ------
     ParamsError
-        If it is not of this form, or I is not in 1..N.
+        If the text is of another form, or I is not in 1..N.
     """
     number, _, of = text.partition("/")
     if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
@@ -106,44 +107,45 @@ def choose_names(globs: Sequence[str], params: Params) -> list[CellName]:
     return [n for n in names if not globs or any(fnmatchcase(str(n), glob) for glob in globs)]
 
 
-def parts_of(
-    names: Sequence[CellName], params: Params, part: Part = (1, 1)
+def assigned_shards(
+    names: Sequence[CellName], params: Params, shard_range: ShardRange = (1, 1)
 ) -> Iterator[tuple[CellName, PreparedSplit, frozenset[str]]]:
-    """Cells, each with its split and this part's shards.
+    """Cells, each with its split and the names of its shards in a range.
 
-    Parts are cut from the shards of all these cells, there or not, so that they stay the same while
+    Ranges are cut from the shards of all these cells, present or missing: they stay the same while
     shards are computed.
 
     Raises
     ------
     StoreError
-        If a split is not prepared as the settings have it: DVC would prepare it anew, but does not
+        If a split is not prepared under these settings. DVC would prepare it again, but does not
         run ``usam fill``.
     """
-    asked = dict.fromkeys(name.split for name in names)
-    splits = {split: prepared_as_set(split, params) for split in asked}
-    (number, of), first = part, 0
+    splits = {name.split: prepared_as_set(name.split, params) for name in names}
+    (number, of), first = shard_range, 0
     for name in names:
         split = splits[name.split]
         yield name, split, frozenset(split.names[(number - 1 - first) % of :: of])
         first += len(split.names)
 
 
-def choose(names: Sequence[CellName], params: Params, part: Part = (1, 1)) -> dict[FillJob, Cell]:
-    """Unpublished cells by the jobs that fill them, each with a part's shards, see ``parts_of``.
+def choose(
+    names: Sequence[CellName], params: Params, shard_range: ShardRange = (1, 1)
+) -> dict[FillJob, Cell]:
+    """Unpublished cells by the jobs that fill them, each with its shards in a range.
 
-    Shards that their outputs have are put into the pool.
+    Shards of their outputs are put into the pool.
 
     Raises
     ------
     StoreError
         Also if a GPU has begun a cell and none is here.
     ParamsError
-        If the device that the settings name is not there.
+        If the device of the settings is missing.
     """
     device = cache(partial(device_of, params.extract, params.executor))  # workers are asked once
     chosen = {}
-    for name, split, assigned in parts_of(names, params, part):
+    for name, split, assigned in assigned_shards(names, params, shard_range):
         if reason_to_run(name, params.extract, split):
             cells = jobs_of(name, params.splits[name.split], params.extract, split, assigned)
             adopt_outputs(name, cells)

@@ -1,4 +1,4 @@
-"""``usam cache ls``: a line for each store of a cache, or all of one."""
+"""``usam cache ls``: a line for each store of a cache, or a full description of a single store."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -43,23 +43,23 @@ def ls(where: Where = None) -> None:
             if is_address(place) or paths == [Path(place)]:
                 blocks.append(_details(open_store(place)))
             else:
-                block, own = _table(paths)
-                blocks.append(block)
-                states += own
+                table, states_of_paths = _table(paths)
+                blocks.append(table)
+                states += states_of_paths
     print("\n\n".join(blocks))
     if states[DAMAGED]:
         raise typer.Exit(1)
 
 
 def own_part(path: str | Path, error: BaseException) -> str:
-    """What an error says, on one line, without the store's path at its beginning."""
+    """Message of an error on one line, without the store's path at its beginning."""
     return one_line(error).removeprefix(str(path)).lstrip("/: ")
 
 
 def _table(paths: Sequence[Path]) -> tuple[str, Counter[str]]:
-    """A line for each store, and their bytes; how many are in each state."""
+    """A line for each store, and the bytes of all; the number of stores in each state."""
     rows: list[tuple[str, ...]] = [HEADINGS]
-    n_bytes, own = 0, Counter[str]()
+    n_bytes, states = 0, Counter[str]()
     for path in paths:
         try:
             store = open_store(path)
@@ -69,9 +69,9 @@ def _table(paths: Sequence[Path]) -> tuple[str, Counter[str]]:
         except (StoreError, OSError) as error:
             state = f"{DAMAGED}: {own_part(path, error)}"
             rows.append((str(path), *[""] * (len(HEADINGS) - 2), state))
-        own[state.partition(":")[0]] += 1
-    counts = ", ".join(f"{n} {state}" for state, n in own.items())
-    return f"{aligned(rows, right=NUMBERS)}\n\n{bytes_text(n_bytes)} in all: {counts}", own
+        states[state.partition(":")[0]] += 1
+    counts = ", ".join(f"{n} {state}" for state, n in states.items())
+    return f"{aligned(rows, right=NUMBERS)}\n\n{bytes_text(n_bytes)} in all: {counts}", states
 
 
 def _facts(store: Store) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from stages.settings.parsing import ParamsError, read_yaml
 from storage.errors import DataError
 
 WHOLE: Final = re.compile(r"\$\{([\w.]+)\}")
-"""What stands for a setting, or for a row of a matrix."""
+"""A reference to a setting, or to a row of a matrix."""
 
 Globs = Annotated[
     list[str] | None,
@@ -35,9 +35,9 @@ class Step:
     """A stage for one row of its matrix."""
 
     name: str
-    """As DVC names it."""
+    """DVC's name for it."""
     commands: tuple[tuple[str, ...], ...]
-    """One after the other, in words."""
+    """Words of each command; they run one after the other."""
 
 
 def run(stages: Globs = None) -> None:
@@ -46,8 +46,8 @@ def run(stages: Globs = None) -> None:
     The outputs are byte for byte those of `dvc repro`. Nothing is skipped: outputs are made
     again, except shards in the pool.
     """
-    kept = "outputs of finished stages and shards in the pool are kept"
-    with reported_errors(), stoppable(kept):
+    progress = "outputs of finished stages and shards in the pool are kept"
+    with reported_errors(), stoppable(progress):
         mend()
         read_params()
         steps = choose(list(steps_of(read_yaml(PIPELINE), read_yaml(PARAMS_FILE))), stages or ())
@@ -64,15 +64,15 @@ def steps_of(pipeline: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator
     Raises
     ------
     ParamsError
-        If a command asks for more than its row.
+        If a command refers to a setting, not only to its row.
     """
     for stage, declared in pipeline["stages"].items():
-        own = declared.get("do", declared)
-        lines = [own["cmd"]] if isinstance(own["cmd"], str) else own["cmd"]
+        command = declared.get("do", declared)["cmd"]
+        lines = [command] if isinstance(command, str) else command
         for row in _rows(declared, params):
             name = "@".join([stage, "-".join(row.values())] if row else [stage])
-            given = {"key": (row["key"],)} if "foreach" in declared else {"item": _options(row)}
-            yield Step(name, tuple(tuple(_words(line, given, name)) for line in lines))
+            words = {"key": (row["key"],)} if "foreach" in declared else {"item": _options(row)}
+            yield Step(name, tuple(tuple(_words(line, words, name)) for line in lines))
 
 
 def _rows(declared: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[dict[str, str]]:
@@ -82,7 +82,7 @@ def _rows(declared: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[di
 
 
 def _values(axis: str | list[str], params: Mapping[str, Any]) -> list[str]:
-    """Values of an axis: a list, or the names in the setting that stands for it."""
+    """Values of an axis: a list, or the names in the setting to which it refers."""
     return [*axis] if isinstance(axis, list) else [*params[WHOLE.sub(r"\1", axis)]]
 
 
@@ -90,12 +90,12 @@ def _options(row: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(word for key, value in row.items() for word in (f"--{key}", value))
 
 
-def _words(line: str, given: Mapping[str, tuple[str, ...]], stage: str) -> Iterator[str]:
-    """Words of a command; no shell meets a name of ``params.yaml``."""
+def _words(line: str, row: Mapping[str, tuple[str, ...]], stage: str) -> Iterator[str]:
+    """Words of a command for a row of its matrix; no shell meets a name of ``params.yaml``."""
     for word in shlex.split(line):
-        found = WHOLE.fullmatch(word)
-        if found and found[1] in given:
-            yield from given[found[1]]
+        reference = WHOLE.fullmatch(word)
+        if reference and reference[1] in row:
+            yield from row[reference[1]]
         elif "${" in word:
             raise ParamsError(
                 f"command of {stage} in {PIPELINE} must ask for ${{key}} or ${{item}}, got {word}"
@@ -105,26 +105,26 @@ def _words(line: str, given: Mapping[str, tuple[str, ...]], stage: str) -> Itera
 
 
 def choose(steps: Sequence[Step], globs: Sequence[str]) -> list[Step]:
-    """Steps that any glob names, by the stage or with its row, in their order; all without globs.
+    """Steps whose stage, or stage with its row, matches a glob, in their order; all without globs.
 
     Raises
     ------
     ParamsError
-        If a glob names none.
+        If a glob matches no step.
     """
     for glob in globs:
-        if not any(_is_named(step, glob) for step in steps):
+        if not any(_matches(step, glob) for step in steps):
             raise ParamsError(f"STAGE must name stages of {PIPELINE}, got {glob}")
-    return [step for step in steps if not globs or any(_is_named(step, glob) for glob in globs)]
+    return [step for step in steps if not globs or any(_matches(step, glob) for glob in globs)]
 
 
-def _is_named(step: Step, glob: str) -> bool:
+def _matches(step: Step, glob: str) -> bool:
     return any(fnmatchcase(name, glob) for name in (step.name, step.name.partition("@")[0]))
 
 
 def _run(stage: str, command: Sequence[str]) -> None:
     words = [sys.executable if word == "python" else word for word in command]
-    # In a session of its own, which Ctrl-C does not reach: one signal, and it ends in its own way.
+    # In a session of its own, which Ctrl-C does not reach: the stage gets one signal, from here.
     with subprocess.Popen(words, start_new_session=True) as process:
         try:
             status = process.wait()

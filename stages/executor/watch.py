@@ -63,7 +63,7 @@ class Watch:
             workers = self._workers()
             for address, worker in workers.items():
                 self._check_heartbeat(address, worker["last_seen"], now)
-            usable = [each for each in workers if self._mark in workers[each]["resources"]]
+            usable = [name for name in workers if self._mark in workers[name]["resources"]]
             for address in workers.keys() - usable:
                 self._check_folder(address, workers[address]["metrics"].get(self._mark))
             self._n_usable = len(usable)

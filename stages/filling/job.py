@@ -248,7 +248,7 @@ class _Turns:
         self._next_listing_s = time.monotonic() + LIST_EVERY_S
 
     def _leave(self, names: Sequence[str]) -> None:
-        self._count.leave(self._cell.split.n_objects(names))
+        self._count.exclude(self._cell.split.n_objects(names))
         for name in names:
             del self.left[name]
 

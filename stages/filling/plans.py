@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -99,6 +100,8 @@ def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
         from so few images or videos.
     """
     cells = cells_of(split, params)
+    is_eval = split in params.eval_splits
+    check = partial(check_size, split, is_eval=is_eval, is_train=not is_eval)
     try:
         prepared = prepared_as_set(split, params)
     except StoreError as error:
@@ -111,10 +114,10 @@ def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
             FillPlan(cell, why, *(lacking if why else ()))
             for cell, why in zip(cells, reasons, strict=True)
         ]
-        notes = [check_size(split, extent.n_media, params), _order_note(split, params)]
+        notes = [check(extent.n_media), _order_note(split, params)]
     else:
         plans = [plan_cell(cell, prepared, prepared.names, params) for cell in cells]
-        notes = [check_size(split, int(group_index(prepared.table)[-1]) + 1, params)]
+        notes = [check(int(group_index(prepared.table)[-1]) + 1)]
     return plans, [note for note in notes if note]
 
 

@@ -1,7 +1,7 @@
-"""A stage as a program: its arguments, one-line errors, a check that its settings stayed.
+"""A stage as a program: its arguments, its errors in one line, a check of its settings at the end.
 
-DVC reads ``params.yaml`` again when a stage has ended, and writes what it finds to ``dvc.lock``: no
-result must be recorded under settings that were edited while its stage ran.
+DVC reads ``params.yaml`` again when a stage has ended, and writes those settings to ``dvc.lock``.
+Results must not be recorded under settings that were edited while their stage ran.
 """
 
 import inspect
@@ -26,15 +26,16 @@ REPORTED: Final = (
     *(ParamsError, DataError, ImageError, StoreError, WeightsError),
     *(PromptError, OSError),
 )
-"""Errors that a user can fix; any other is a bug and keeps its traceback."""
+"""Errors that a user can fix; any other error is a bug and keeps its traceback."""
 
 
 def stage_main(main: Callable[..., None]) -> Callable[[], None]:
     """Make ``main`` a program: ``sys.argv[1:]`` are its arguments, as ``str``, in order or by name.
 
     The program ends with status 1 and one line on stderr for an error in ``REPORTED``, and with
-    status 2 where the arguments do not fit the parameters of ``main``. Ctrl-C and SIGTERM end it
-    as ``stages.program.stopping`` says, settings that change meanwhile as ``check_unchanged``.
+    status 2 where the arguments do not fit the parameters of ``main``. It ends at Ctrl-C and
+    SIGTERM, see ``stages.program.stopping``, and where its settings change, see
+    ``check_unchanged``.
     """
 
     @wraps(main)
@@ -51,7 +52,7 @@ def stage_main(main: Callable[..., None]) -> Callable[[], None]:
 def reported_errors() -> Iterator[None]:
     """End the program with status 1 and one line, ``error: ...``, for an error in ``REPORTED``.
 
-    For a name of a file, too, that the locale has no letters for.
+    A name of a file with letters that the locale lacks ends the program likewise.
     """
     try:
         yield
@@ -71,7 +72,7 @@ def reported_errors() -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """Message of an error on one line, fit for a terminal; of an ``OSError``, file and reason."""
+    """Message of an error on one line, fit for a terminal; for an ``OSError``, file and reason."""
     text = str(error)
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         names = (name for name in (error.filename, error.filename2) if name is not None)
@@ -90,8 +91,8 @@ def _checked_arguments(main: Callable[..., None], arguments: list[str]) -> dict[
         return signature.bind(**dict(zip(names, arguments[1::2], strict=True))).arguments
     except (TypeError, ValueError):
         expected = " ".join(name.upper() for name in signature.parameters) or "none"
-        got = " ".join(arguments) or "none"
-        print(f"error: arguments must be {expected}, got {got}", file=sys.stderr)
+        words = " ".join(arguments) or "none"
+        print(f"error: arguments must be {expected}, got {words}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
@@ -112,7 +113,7 @@ _run: Final[ContextVar[_Run]] = ContextVar("run")
 
 @contextmanager
 def running(stage: str, arguments: Mapping[str, str]) -> Iterator[None]:
-    """Note the settings with which a stage begins, and compare them when it has succeeded."""
+    """Remember the settings with which a stage begins; compare them when it has succeeded."""
     params = PARAMS_FILE.read_bytes() if PARAMS_FILE.is_file() else b""
     token = _run.set(_Run(stage, arguments, params))
     try:
@@ -126,12 +127,12 @@ def check_unchanged() -> None:
     """Refuse to write the outputs of a stage whose settings have changed since it began.
 
     Only settings that ``dvc.yaml`` lists under ``params`` of the stage count: ``dvc.lock`` records
-    no others. Outside a pipeline, all count but those of who computes.
+    no others. Outside of a pipeline, all settings but ``executor`` count.
 
     Raises
     ------
     ParamsError
-        Naming each setting with its value before and now, or a version that was edited.
+        Naming each setting with its old and its new value, or a version that was edited.
     """
     check_versions()
     run = _run.get()
@@ -166,13 +167,13 @@ def _recorded(stage: str, arguments: Mapping[str, str]) -> list[str] | None:
         # ``key`` is that of a stage for each split.
         return arguments["split" if name == "key" else name.removeprefix("item.")]
 
-    # What is no text names another file.
+    # An entry that is no text names another file.
     names = [name for name in declared["params"] if isinstance(name, str)]
     return [re.sub(r"\$\{(.+?)\}", value, name) for name in names]
 
 
 def _values(content: bytes, names: list[str] | None) -> dict[str, Any]:
-    """Settings by dotted name: those below ``names`` or, without names, all that change results."""
+    """Settings below ``names``, by dotted name; without names, all that change results."""
     flat = dict(_flat(parse_yaml(PARAMS_FILE, content), ""))
     if names is None:
         return {key: value for key, value in flat.items() if not key.startswith("executor.")}

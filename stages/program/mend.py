@@ -39,7 +39,7 @@ def mend() -> None:
 
 
 def _mend(
-    path: Path, guard: Path, is_whole: Callable[[bytes], bool], whole: Callable[[], bytes]
+    path: Path, guard: Path, is_whole: Callable[[bytes], bool], restore: Callable[[], bytes]
 ) -> None:
     """Replace a torn file, or remove it where nothing whole is left of it.
 
@@ -49,7 +49,7 @@ def _mend(
         return
     with _locked(guard):
         if path.exists() and not is_whole(path.read_bytes()):
-            _replace(path, whole())
+            _replace(path, restore())
 
 
 def _replace(path: Path, content: bytes) -> None:

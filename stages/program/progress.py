@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal of its own, elsewhere a plain line now and then."""
+"""Progress of long work: a bar on a terminal, elsewhere a plain line now and then."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ STDERR: Final = 2
 
 @dataclass
 class Count:
-    """Counts work done; called with each increment, from any thread."""
+    """Counts finished work; called with each increment, from any thread."""
 
     total: int
     unit: str
@@ -33,25 +33,25 @@ class Count:
     _lock: Lock = field(default_factory=Lock)
 
     def __call__(self, n: int) -> None:
-        """Count what is done."""
+        """Count finished work."""
         with self._lock:
             self.done += n
             self.show(self)
 
-    def leave(self, n: int) -> None:
-        """Exclude work that others turn out to have done."""
+    def exclude(self, n: int) -> None:
+        """Exclude work that other processes have done."""
         with self._lock:
             self.total -= n
             self.show(self)
 
     @property
     def rate(self) -> str:
-        """How much is done per second."""
+        """Work per second."""
         return f"{self._per_s:.1f} {self.unit}/s"
 
     def __str__(self) -> str:
-        left = f", {(self.total - self.done) / self._per_s:.0f} s left" if self.done else ""
-        return f"{self.done}/{self.total} {self.unit}, {self.rate}{left}"
+        remaining = f", {(self.total - self.done) / self._per_s:.0f} s left" if self.done else ""
+        return f"{self.done}/{self.total} {self.unit}, {self.rate}{remaining}"
 
     @property
     def _per_s(self) -> float:
@@ -59,29 +59,26 @@ class Count:
 
 
 @contextmanager
-def progress(what: str, total: int, unit: str = "objects") -> Iterator[Count]:
-    """Show how far a piece of work is, as it is counted.
-
-    Nothing is shown where there is nothing to do.
-    """
+def progress(title: str, total: int, unit: str = "objects") -> Iterator[Count]:
+    """Show the progress of a piece of work, as it is counted; nothing where it is empty."""
     console = Console(stderr=True)
     show = _bar if total and console.is_terminal and is_in_front() else _lines
-    with show(what, total, unit) as count:
+    with show(title, total, unit) as count:
         yield count
 
 
 def counting(items: Iterable[T], advance: Callable[[int], None]) -> Iterator[T]:
-    """The same items, each counted once the next one is requested."""
+    """The same items; each is counted when the next one is requested."""
     for item in items:
         yield item
         advance(1)
 
 
 def is_in_front() -> bool:
-    """Whether the terminal waits for this process: bars of two would be drawn over each other.
+    """Whether the terminal waits for this process: two processes would draw bars over each other.
 
-    Of those that run in the background, an interactive shell keeps another group of processes in
-    front; a script, such as one of make, gives them no terminal to read from.
+    For processes in the background, an interactive shell keeps another group of processes in front;
+    a script, or make, gives them no terminal to read from.
     """
     try:
         return os.isatty(STDIN) and os.tcgetpgrp(STDERR) == os.getpgrp()
@@ -90,7 +87,7 @@ def is_in_front() -> bool:
 
 
 @contextmanager
-def _bar(what: str, total: int, unit: str) -> Iterator[Count]:
+def _bar(title: str, total: int, unit: str) -> Iterator[Count]:
     columns = (
         bars.TextColumn("{task.description}", markup=False),  # may be a path with brackets
         bars.BarColumn(),
@@ -100,7 +97,7 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Count]:
         bars.TimeRemainingColumn(),
     )
     with bars.Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=total, rate="")
+        task = bar.add_task(title, total=total, rate="")
         yield Count(
             total,
             unit,
@@ -111,7 +108,7 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Count]:
 
 
 @contextmanager
-def _lines(what: str, total: int, unit: str) -> Iterator[Count]:
+def _lines(title: str, total: int, unit: str) -> Iterator[Count]:
     last = time.monotonic()
 
     def show(count: Count) -> None:
@@ -119,9 +116,9 @@ def _lines(what: str, total: int, unit: str) -> Iterator[Count]:
         now = time.monotonic()
         if count.total and now - last >= LINE_EVERY_S:
             last = now
-            print(f"{what}: {count}", file=sys.stderr, flush=True)
+            print(f"{title}: {count}", file=sys.stderr, flush=True)
 
     count = Count(total, unit, show)
     yield count
     if count.total:
-        print(f"{what}: {count}", file=sys.stderr, flush=True)
+        print(f"{title}: {count}", file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
 """The blocks of ``params.yaml``: each setting with its constraint.
 
-What a setting must be is said to users from the JSON schema of these types, see
-``stages.settings.parsing``; a ``description`` stands in for a constraint that reads badly.
+Error messages word a constraint from the JSON schema of these types, see
+``stages.settings.parsing``; a ``description`` replaces a constraint that reads badly.
 """
 
 from collections.abc import Collection, Mapping
@@ -33,17 +33,17 @@ PRINTABLE: Final = r"^ *[^\p{C}\p{Z}]([^\p{C}\p{Z}]| )*$"
 
 
 def text(pattern: str, rule: str) -> FieldInfo:
-    """Constraint on text, said to users by ``rule``."""
+    """Constraint on text; error messages give ``rule``."""
     return cast("FieldInfo", Field(pattern=f"^({pattern})$", description=rule))
 
 
-def one_of(known: Collection[str]) -> GetPydanticSchema:
-    """Constraint on text: one of a vocabulary, as ``Literal`` has it where the words stand here."""
-    return GetPydanticSchema(lambda _type, _handler: core_schema.literal_schema([*known]))
+def one_of(words: Collection[str]) -> GetPydanticSchema:
+    """Constraint on text: a word of a vocabulary that is declared elsewhere; see ``Literal``."""
+    return GetPydanticSchema(lambda _type, _handler: core_schema.literal_schema([*words]))
 
 
 def _in_range(name: str) -> FieldInfo:
-    """Constraint on a hyperparameter: what a search may take."""
+    """Constraint on a hyperparameter: the range of the search."""
     low, high = RANGES[name]
     return cast("FieldInfo", Field(ge=low, le=high, strict=True))
 
@@ -55,10 +55,10 @@ def _each_once(items: tuple[T, ...]) -> tuple[T, ...]:
 
 
 Unique = Annotated[tuple[T, ...], AfterValidator(_each_once)]
-"""A list, of which each item stands once."""
+"""A list whose items differ."""
 
 SomeUnique = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_each_once)]
-"""Such a list of at least one item."""
+"""A list of at least one item, whose items differ."""
 
 Seed = Annotated[StrictInt, Field(ge=0, le=SEED_MAX)]
 Count = Annotated[StrictInt, Field(ge=1, le=10**9)]
@@ -84,7 +84,7 @@ SCHEDULER: Final = r"((tcp|tls|ws|wss|ucx)://)?(\[[0-9A-Fa-f:.%]+\]|[^\s/:\[\]]+
 """Addresses as Dask takes them."""
 
 OPTIONS: Final = tuple(option.name for option in fields(Source))[2:]
-"""Keys of a split that not every reader knows."""
+"""Keys of a split that only some readers know."""
 
 PaperDataSet = Literal["DAVIS", "ADE20k", "MOSE", "COCO", "SA-V"]
 """Data sets of the paper."""
@@ -92,14 +92,14 @@ PaperDataSet = Literal["DAVIS", "ADE20k", "MOSE", "COCO", "SA-V"]
 
 @strict
 class FrameRange:
-    """Which of a video's annotated frames are taken, counted from 0, ``end`` excluded."""
+    """The annotated frames of a video that are taken, counted from 0, ``end`` excluded."""
 
     start: Annotated[StrictInt, Field(ge=0, le=10**9)] = 0
     end: Limit = None
     stride: Count = 1
 
     def __post_init__(self) -> None:
-        """Check that there is a frame."""
+        """Check that the range has a frame."""
         if self.end is not None and self.end <= self.start:
             raise ValueError(f"end must lie behind start, {self.start}, got {self.end}")
 
@@ -130,13 +130,13 @@ class Split:
     suffix: Text | None = None
 
     def __post_init__(self) -> None:
-        """Check that the reader has all keys that it needs, and knows those that it gets."""
-        known = self.data_set
-        allowed = (*known.needs, *known.takes)
-        for key in known.needs:
-            if key not in self._given:
+        """Check that the reader has the keys that it needs, and knows all keys that are set."""
+        data_set, options = self.data_set, self._options
+        allowed = (*data_set.needs, *data_set.takes)
+        for key in data_set.needs:
+            if key not in options:
                 raise ValueError(f"must have a key {key!r} for reader {self.reader}")
-        for key in self._given:
+        for key in options:
             if key not in allowed:
                 raise ValueError(
                     f"reader {self.reader} must be given {' or '.join(allowed) or 'nothing'} "
@@ -151,16 +151,16 @@ class Split:
     @property
     def source(self) -> Source:
         """Input of its reader."""
-        given = self._given
+        options = self._options
         if self.frames is not None:
-            given["frames"] = slice(self.frames.start, self.frames.end, self.frames.stride)
+            options["frames"] = slice(self.frames.start, self.frames.end, self.frames.stride)
         if self.list is not None:
-            given["list"] = Path(self.list)
-        return Source(Path(self.images), Path(self.annotations), **given)
+            options["list"] = Path(self.list)
+        return Source(Path(self.images), Path(self.annotations), **options)
 
     @property
-    def _given(self) -> dict[str, Any]:
-        """Keys that not every reader knows."""
+    def _options(self) -> dict[str, Any]:
+        """Keys that are set and that only some readers know."""
         return {key: getattr(self, key) for key in OPTIONS if getattr(self, key) is not None}
 
 
@@ -177,7 +177,7 @@ class ShapesParams:
 
 @strict
 class PrepareParams:
-    """Clicks, and which objects are taken."""
+    """Settings of the stage: clicks, and which objects are taken."""
 
     seed: Seed
     min_area_px: Count
@@ -197,7 +197,7 @@ class ExtractParams:
 
 @strict
 class TuneParams:
-    """Settings of the stage; with 0 trials, the four hyperparameters are used."""
+    """Settings of the stage; with 0 trials, it takes the four hyperparameters from here."""
 
     seed: Seed
     n_trials: Annotated[StrictInt, Field(ge=0, le=100_000)]
@@ -251,7 +251,7 @@ class SlurmParams:
     directives: Annotated[Unique[Text], Field(description="a list of texts, each once")] = ()
 
     def __post_init__(self) -> None:
-        """Check that some number of jobs is allowed."""
+        """Check that a number of jobs is allowed."""
         if self.min_jobs > self.max_jobs:
             raise ValueError(
                 f"min_jobs must not exceed max_jobs, {self.max_jobs}, got {self.min_jobs}"
@@ -260,7 +260,7 @@ class SlurmParams:
 
 @strict
 class ExecutorParams:
-    """Who runs the stages' tasks; part of no signature and of no stage's inputs."""
+    """Who runs the stages' tasks; part of no signature, and no stage depends on it."""
 
     kind: Literal["inline", "local", "address", "slurm"] = "inline"
     n_threads: Annotated[StrictInt, Field(ge=1, le=1024)] = 2

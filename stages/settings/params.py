@@ -15,7 +15,7 @@ from pipeline.vocabulary import ABLATIONS, objectives_of
 from stages.settings import blocks
 from stages.settings.parsing import check_known, parse, read_yaml, strict
 from stages.settings.versions import check_versions
-from storage.errors import DataError, counted, listed, shown
+from storage.errors import DataError, listed, shown
 from storage.files.addresses import is_address
 from storage.paths import CACHE
 
@@ -32,7 +32,7 @@ place must run no stage again."""
 
 @strict
 class Params:
-    """Every setting: what the matrices span and stages share, then a block per stage."""
+    """Every setting: lists for the matrices, settings that stages share, a block per stage."""
 
     models: Annotated[
         blocks.SomeUnique[StrictStr],
@@ -73,10 +73,10 @@ class Params:
         for key in ("eval_splits", "train_splits"):
             self._check_splits(key, getattr(self, key))
         self._check_splits("report.paper", tuple(self.report.paper))
-        both = sorted(set(self.eval_splits) & set(self.train_splits))
-        if both:
+        shared = sorted(set(self.eval_splits) & set(self.train_splits))
+        if shared:
             raise ValueError(
-                f"a split must be in eval_splits or in train_splits, got {both[0]!r} in both"
+                f"a split must be in eval_splits or in train_splits, got {shared[0]!r} in both"
             )
         family = models_of(self.extract.family)
         if self.models != tuple(model for model in family if model in self.models):
@@ -96,8 +96,8 @@ class Params:
     def _check_splits(self, key: str, names: Sequence[str]) -> None:
         for name in names:
             if name not in self.splits:
-                known = listed(list(self.splits))
-                raise ValueError(f"{key} must name some of splits ({known}), got {shown(name)}")
+                splits = listed(list(self.splits))
+                raise ValueError(f"{key} must name some of splits ({splits}), got {shown(name)}")
 
     def view(self, name: str) -> View:
         """A view with its parameters.
@@ -128,7 +128,7 @@ def read_params(path: Path = PARAMS_FILE) -> Params:
     return params
 
 
-def check_size(split: str, n_groups: int, params: Params) -> str:
+def check_size(split: str, n_groups: int, *, is_train: bool, is_eval: bool) -> str:
     """Refuse a train split from which nothing can be learned.
 
     Parameters
@@ -145,16 +145,15 @@ def check_size(split: str, n_groups: int, params: Params) -> str:
     DataError
         Before the hours that pass until the searches refuse it.
     """
-    unit = "video" if params.splits[split].data_set.is_video else "image"
-    if split in params.train_splits and n_groups < LEAST_TO_LEARN:
+    if is_train and n_groups < LEAST_TO_LEARN:
         raise DataError(
-            f"train split {split} must have objects in at least {LEAST_TO_LEARN} {unit}s, one to "
-            f"learn from and one to be judged on, got {n_groups}"
+            f"train split {split} must have objects in at least {LEAST_TO_LEARN} images or videos, "
+            f"one to learn from and one to be judged on, got {n_groups}"
         )
-    if split in params.eval_splits and n_groups < LEAST_FOR_INTERVALS:
+    if is_eval and n_groups < LEAST_FOR_INTERVALS:
         return (
-            f"note: {split} has objects in {counted(n_groups, unit)}: intervals and verdicts need "
-            f"{LEAST_FOR_INTERVALS} or more"
+            f"note: intervals and verdicts need objects in {LEAST_FOR_INTERVALS} or more images or "
+            f"videos, got {n_groups} in {split}"
         )
     return ""
 
@@ -162,7 +161,7 @@ def check_size(split: str, n_groups: int, params: Params) -> str:
 def cache_location() -> str | Path:
     """Folder or address of the cache whose objects, features and masks a stage reads.
 
-    By default that of the repository. What a stage makes, it always writes there.
+    By default the repository's cache, to which stages always write.
     """
     location = os.environ.get(CACHE_VARIABLE, "")
     return location if is_address(location) else Path(location or CACHE)

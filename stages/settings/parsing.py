@@ -1,4 +1,4 @@
-"""Parses ``params.yaml`` into typed values, and words the errors."""
+"""Parses ``params.yaml`` into typed values, and words its errors."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -23,10 +23,10 @@ class ParamsError(ValueError):
     """A setting is missing, unknown or out of range."""
 
 
-def check_known(thing: str, name: str, known: Collection[str]) -> None:
+def check_known(kind: str, name: str, vocabulary: Collection[str]) -> None:
     """Refuse a name outside a vocabulary."""
-    if name not in known:
-        raise ParamsError(f"{thing} must be one of {', '.join(known)}, got {shown(name)}")
+    if name not in vocabulary:
+        raise ParamsError(f"{kind} must be one of {', '.join(vocabulary)}, got {shown(name)}")
 
 
 @dataclass_transform(frozen_default=True)
@@ -36,12 +36,12 @@ def strict(block_type: type[T]) -> type[T]:
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:
-    """Parse a file of settings as DVC does: as YAML 1.2, each key once.
+    """Parse a file of settings as DVC does: YAML 1.2, each key once.
 
     Raises
     ------
     ParamsError
-        If it is not there, not UTF-8, not YAML, or not a mapping.
+        If the file is missing, or is not UTF-8, not YAML or not a mapping.
     """
     if not path.exists():
         raise ParamsError(
@@ -51,7 +51,7 @@ def read_yaml(path: Path) -> dict[Any, Any]:
 
 
 def parse_yaml(path: Path, content: bytes) -> dict[Any, Any]:
-    """Parse what a file of settings holds, or held.
+    """Parse the content of a file of settings, which may have changed since.
 
     Raises
     ------
@@ -115,8 +115,8 @@ def _line(error: MarkedYAMLError) -> int:
 
 
 def _message(fault: ErrorDetails, schema: Schema) -> str:
-    """A fault that pydantic found, in our words: the rule and the value."""
-    loc, got = [str(part) for part in fault["loc"]], shown(fault["input"])
+    """A fault that pydantic found, as a line of ours: the rule and the value."""
+    loc, value = [str(key) for key in fault["loc"]], shown(fault["input"])
     match fault["type"]:
         case "missing":
             return f"{'.'.join(loc)} must be there, got none"
@@ -125,17 +125,17 @@ def _message(fault: ErrorDetails, schema: Schema) -> str:
             allowed = ", ".join(_schema_at(loc[:-1], schema)[1]["properties"])
             return f"key{of} must be one of {allowed}, got {shown(loc[-1])}"
         case "invalid_key":
-            return f"{_key(loc[:-1])} must have text as keys, got {got}"
-        case "value_error":  # settings that are right by themselves, but not together
+            return f"{_key(loc[:-1])} must have text as keys, got {value}"
+        case "value_error":  # settings that are valid alone, but not together
             text = str(fault["ctx"]["error"])
             between = " " if text.startswith("must") else "."
             return f"{'.'.join(loc)}{between}{text}" if loc else text
     if loc[-1:] == ["[key]"]:
         keys = _schema_at(loc[:-2], schema)[1].get("propertyNames", {})
         rule = f"be {_rule(keys)}" if keys else "have text as keys"
-        return f"{_key(loc[:-2])} must {rule}, got {got}"
-    known, own = _schema_at(loc, schema)
-    return f"{_key(known)} must be {_rule(own)}, got {got}"
+        return f"{_key(loc[:-2])} must {rule}, got {value}"
+    setting, rules = _schema_at(loc, schema)
+    return f"{_key(setting)} must be {_rule(rules)}, got {value}"
 
 
 def _key(loc: Sequence[str]) -> str:
@@ -143,7 +143,7 @@ def _key(loc: Sequence[str]) -> str:
 
 
 def _rule(schema: Schema) -> str:
-    """What a setting must be, in words."""
+    """The rule of a setting, in words."""
     match schema:
         case {"type": "object"}:  # its description is a docstring
             rule = "a mapping"
@@ -156,8 +156,8 @@ def _rule(schema: Schema) -> str:
         case {"enum": words}:
             rule = f"one of {', '.join(words)}"
         case {"type": "array", "items": items}:
-            some = "at least one of " if "minItems" in schema else ""
-            rule = f"a list of {some}{', '.join(items.get('enum') or [items['const']])}, each once"
+            least = "at least one of " if "minItems" in schema else ""
+            rule = f"a list of {least}{', '.join(items.get('enum') or [items['const']])}, each once"
         case {"type": "integer", "minimum": low, "maximum": high}:
             rule = f"a whole number from {low} to {high}"
         case {"type": "number", "minimum": low, "maximum": high}:
@@ -168,14 +168,14 @@ def _rule(schema: Schema) -> str:
 
 
 def _schema_at(loc: Sequence[str], schema: Schema) -> tuple[Sequence[str], Schema]:
-    """The part of a location that names a setting, without items and alternatives; its schema."""
-    own = schema
-    for i, part in enumerate(loc):
-        values = (own.get("additionalProperties"), *own.get("patternProperties", {}).values())
+    """The keys of a location that name a setting, without items and alternatives; its schema."""
+    block = schema
+    for i, key in enumerate(loc):
+        values = (block.get("additionalProperties"), *block.get("patternProperties", {}).values())
         any_key = next((value for value in values if isinstance(value, dict)), None)
-        below = own.get("properties", {}).get(part, any_key)
+        below = block.get("properties", {}).get(key, any_key)
         if below is None:
-            return loc[:i], own
-        blocks = [one for one in (below, *below.get("anyOf", ())) if "$ref" in one]
-        own = schema["$defs"][blocks[0]["$ref"].rpartition("/")[2]] if blocks else below
-    return loc, own
+            return loc[:i], block
+        references = [rule["$ref"] for rule in (below, *below.get("anyOf", ())) if "$ref" in rule]
+        block = schema["$defs"][references[0].rpartition("/")[2]] if references else below
+    return loc, block

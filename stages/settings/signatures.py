@@ -1,4 +1,4 @@
-"""Which cells the settings name, and what the signatures of stores must say under them."""
+"""Cells that the settings name, and the signatures that their stores must have."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ LIBRARIES: Final = ("torch", "sam2", "numpy", "opencv-python-headless", "pillow"
 
 @dataclass(frozen=True)
 class CellName:
-    """Which cell, and which prompt sets and stores it has."""
+    """A cell, its prompt sets, and whether it has masks."""
 
     split: str
     model: str
@@ -44,7 +44,7 @@ class CellName:
 def eval_cells(
     split: str, models: Sequence[str], views: Sequence[View], extra_prompts: Sequence[str] = ()
 ) -> list[CellName]:
-    """Cells of an eval split: the prompt sets of the method and more, with masks."""
+    """Cells of an eval split: the method's prompt sets and extra ones, with masks."""
     return [
         CellName(split, model, view, with_extra(extra_prompts, view=view.name), with_masks=True)
         for model in models
@@ -55,16 +55,16 @@ def eval_cells(
 def train_cells(
     split: str, models: Sequence[str], train_prompts: Sequence[str] = ()
 ) -> list[CellName]:
-    """Cells of a train split: identity view, two prompt sets and more, no masks."""
+    """Cells of a train split: identity view, two prompt sets and extra ones, no masks."""
     identity, prompts = default_view("identity"), with_extra(train_prompts, TRAIN_PROMPTS)
     return [CellName(split, model, identity, prompts, with_masks=False) for model in models]
 
 
 def cell_settings(params: ExtractParams, name: CellName) -> dict[str, object]:
-    """The part of a cell's signature that follows from its name and the settings on any machine.
+    """Entries of a cell's signature that are the same on any machine, from its name and settings.
 
-    Neither images nor weights need be there. The decoder's batch is left out: ``auto`` is another
-    number on another device.
+    Neither images nor weights are read. The decoder's batch is left out: ``auto`` is a different
+    number on a different device.
     """
     return {
         "split": name.split,
@@ -84,7 +84,7 @@ def cell_settings(params: ExtractParams, name: CellName) -> dict[str, object]:
 def settings_of_cells(
     params: ExtractParams, names: Iterable[CellName]
 ) -> dict[tuple[str, str], dict[str, object]]:
-    """The same of the cells of a split, by model and view."""
+    """``cell_settings`` of each cell of a split, by model and view."""
     return {(name.model, name.view.name): cell_settings(params, name) for name in names}
 
 
@@ -97,16 +97,19 @@ def weights_name(params: ExtractParams, model: str) -> str:
 
 
 def _source(family: str, model: str) -> dict[str, tuple[str, str]]:
-    """Which family and model the rows of a ladder's model are of: with smaller masks, of another.
+    """The family and model whose shards hold the rows of this ladder's model.
+
+    It is a model of its own where masks are made smaller.
 
     >>> _source("releases", "edgetam"), _source("releases", "sam3")
     ({'source': ('edgetam', 'tiny')}, {'source': ('sam3', 'large at 256 px')})
     """
     if family not in LADDERS:
         return {}
-    own, name = source_of(family, model)
-    side = mask_side_of(family)
-    return {SOURCE: (own, name if side == FAMILIES[own].mask_side_px else f"{name} at {side} px")}
+    origin, name = source_of(family, model)
+    side_px = mask_side_of(family)
+    is_same = side_px == FAMILIES[origin].mask_side_px
+    return {SOURCE: (origin, name if is_same else f"{name} at {side_px} px")}
 
 
 def weights_seed(params: ExtractParams) -> int | None:
@@ -116,7 +119,7 @@ def weights_seed(params: ExtractParams) -> int | None:
 
 
 def objects_signature(split: str, location: Split, params: PrepareParams) -> dict[str, object]:
-    """All that determines the rows, apart from the data set, whose images and masks are in them."""
+    """All that the rows depend on, beside the images and masks of the data set, which they hold."""
     return {
         **objects_settings(split, location, params),
         "group": "video" if location.data_set.is_video else "image",
@@ -126,7 +129,7 @@ def objects_signature(split: str, location: Split, params: PrepareParams) -> dic
 
 
 def objects_settings(split: str, location: Split, params: PrepareParams) -> dict[str, object]:
-    """The part of the signature of a split's objects that follows from the settings anywhere."""
+    """Entries of the signature of a split's objects that are the same on any machine."""
     keys = {*location.data_set.needs, *location.data_set.takes} - {"list"}
     return {
         **{key: _as_text(getattr(location.source, key)) for key in sorted(keys)},

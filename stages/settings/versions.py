@@ -1,4 +1,4 @@
-"""Versions of what the stages that take hours compute, of which DVC reads ``versions.yaml``."""
+"""Versions of the stages that take hours; DVC reads them from ``versions.yaml``."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,22 +10,22 @@ from storage.errors import shown
 VERSIONS_FILE: Final = Path("versions.yaml")
 
 VERSIONS: Final[Mapping[str, int]] = {"extract": 9, "entropy": 2, "tune": 1, "train": 2}
-"""What this code computes, by stage; ``extract_train`` has the version of ``extract``."""
+"""Version of the numbers that this code computes, by stage; ``extract_train`` has ``extract``'s."""
 
 
 def check_versions(path: Path = VERSIONS_FILE) -> None:
-    """Refuse versions other than this code's, under which DVC would record results.
+    """Refuse versions that are not this code's: DVC would record results under them.
 
     Raises
     ------
     ParamsError
-        If one differs, is missing or unknown; the message has the versions of file and code.
+        If a version differs, is missing or is unknown; the message has those of file and code.
     """
-    found = read_yaml(path)
-    if found != VERSIONS:
+    versions = read_yaml(path)
+    if versions != VERSIONS:
         raise ParamsError(
             f"{path} must be {_listed(VERSIONS)}, the versions of what this code computes, got "
-            f"{_listed(found)}"
+            f"{_listed(versions)}"
         )
 
 
@@ -34,6 +34,6 @@ def _listed(versions: Mapping[str, object]) -> str:
 
 
 def version_entry(stage: str) -> dict[str, int]:
-    """A stage's version as signatures and metadata have it; the first has no entry."""
+    """A stage's version for signatures and metadata; version 1 has no entry."""
     version = VERSIONS[stage]
     return {f"{stage}_version": version} if version > 1 else {}

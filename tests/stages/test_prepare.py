@@ -96,7 +96,9 @@ def test_splits_that_later_stages_refuse_or_give_no_intervals_are_told_at_once(
     run_prepare: Prepare, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_prepare(max_objects=1)
-    told = "note: drawn has objects in 1 image: intervals and verdicts need 3 or more\n"
+    told = (
+        "note: intervals and verdicts need objects in 3 or more images or videos, got 1 in drawn\n"
+    )
     assert told in capsys.readouterr().out
     run_prepare()
     assert "note" not in capsys.readouterr().out
@@ -104,8 +106,8 @@ def test_splits_that_later_stages_refuse_or_give_no_intervals_are_told_at_once(
     with pytest.raises(SystemExit):
         run_prepare("train_splits", max_objects=1)
     assert capsys.readouterr().err.endswith(
-        "error: train split drawn must have objects in at least 2 images, one to learn from and "
-        "one to be judged on, got 1\n"
+        "error: train split drawn must have objects in at least 2 images or videos, one to "
+        "learn from and one to be judged on, got 1\n"
     )
     assert not objects_path("drawn").exists()
 

@@ -158,14 +158,16 @@ def test_a_split_of_too_few_images_is_refused_or_named_whether_prepared_or_not()
     limit(TRAIN_SPLIT, 1)
     result = plan()
     assert result.exit_code == 1
-    too_few = f"note: {SPLIT} has objects in 1 image: intervals and verdicts need 3 or more"
+    too_few = (
+        f"note: intervals and verdicts need objects in 3 or more images or videos, got 1 in {SPLIT}"
+    )
     reordered = (
         f"note: {SPLIT} changes the order of its objects (max_objects: all -> 1): all of its "
         "shards are computed again; a change of one number to a larger one keeps them"
     )
     refused = (
-        f"error: {TRAIN_SPLIT}: train split {TRAIN_SPLIT} must have objects in at least 2 images, "
-        "one to learn from and one to be judged on, got 1"
+        f"error: {TRAIN_SPLIT}: train split {TRAIN_SPLIT} must have objects in at least 2 images "
+        "or videos, one to learn from and one to be judged on, got 1"
     )
     assert result.stderr.splitlines() == [too_few, reordered, refused]
     assert re.split(r"  +", result.stdout.splitlines()[1].strip())[4:6] == ["1", "1"]

@@ -67,12 +67,12 @@ def test_long_work_says_where_it_is_now_and_then(
 
 def test_what_others_do_no_longer_counts(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     with progress("extract", 10) as count:
-        count.leave(6)
+        count.exclude(6)
         clock.now_s += 2
         count(4)
     assert capsys.readouterr().err == "extract: 4/4 objects, 2.0 objects/s, 0 s left\n"
     with progress("extract", 10) as count:
-        count.leave(10)
+        count.exclude(10)
     assert capsys.readouterr().err == ""
 
 
