@@ -17,9 +17,9 @@ def test_the_versions_of_the_project_are_those_of_its_code() -> None:
 
 @pytest.mark.parametrize("stage", [*VERSIONS, "shapes"])
 def test_another_version_is_refused_and_both_are_named(stage: str, tmp_path: Path) -> None:
-    write_versions(tmp_path, **{stage: 9})
+    write_versions(tmp_path, **{stage: 99})
     wanted = ", ".join(f"{name}: {version}" for name, version in VERSIONS.items())
-    message = rf"must be {wanted}, the versions of what this code computes, got .*{stage}: 9"
+    message = rf"must be {wanted}, the versions of what this code computes, got .*{stage}: 99"
     with pytest.raises(ParamsError, match=rf"versions\.yaml {message}"):
         check_versions(tmp_path / VERSIONS_FILE)
 
