@@ -57,8 +57,8 @@ class Decisions:
 
     def chosen(self, numbers: Int[np.ndarray, "object"]) -> Values:
         """Net gain of one choice of each object."""
-        taken: Values = self.net[np.arange(len(self.net)), numbers]
-        return taken
+        net: Values = self.net[np.arange(len(self.net)), numbers]
+        return net
 
     def by_score(self, score: Values) -> Values:
         """Net gain of one correction of all objects below a score, both chosen in hindsight.
@@ -118,7 +118,10 @@ def decision_scores(masks: Sequence[JudgedMasks], resamples: Resamples) -> Itera
             decisions = Decisions(np.stack(list(gains.values()), axis=1) - costs)
             nets = {("", choice): decisions.net[:, i] for i, choice in enumerate(gains)}
             nets["", "sam_score"] = decisions.by_score(sam_score)
-            nets |= {key: decisions.chosen(choose(own, costs)) for key, own in predicted.items()}
+            nets |= {
+                key: decisions.chosen(choose(expected, costs))
+                for key, expected in predicted.items()
+            }
             for (train_split, choice), net in nets.items():
                 keys = Keys(protocol=protocol, train_split=train_split, choice=choice, cost=cost)
                 yield from decisions.scores(keys, net, resamples)

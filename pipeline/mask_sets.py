@@ -163,8 +163,9 @@ def coverage(judged: CalibrationSet, alpha: float) -> Coverage:
     shares = []
     for _ in range(N_CALIBRATIONS):
         is_of = rng.permutation(n_images) < n_images // 2
-        threshold, others = set_threshold(judged.of_images(is_of), alpha), judged.of_images(~is_of)
-        shares.append(others.share @ (others.uncertainty >= threshold) / others.share.sum())
+        threshold = set_threshold(judged.of_images(is_of), alpha)
+        checked = judged.of_images(~is_of)
+        shares.append(checked.share @ (checked.uncertainty >= threshold) / checked.share.sum())
     below = NormalDist().inv_cdf((1 - LEVEL) / 2) * np.std(shares, ddof=1) / sqrt(N_CALIBRATIONS)
     return Coverage(float(np.mean(shares)), float(1 - alpha + below))
 

@@ -69,31 +69,33 @@ def main(split: str) -> None:
         "n_resamples": settings.n_resamples,
         **predictions.inputs,
     }
-    with faults_of(split), map_by(params.executor, "measure") as each:
-        tables = split_tables(split, predictions, resamples, settings.n_curve_points, each)
+    with faults_of(split), map_by(params.executor, "measure") as run_each:
+        tables = split_tables(split, predictions, resamples, settings.n_curve_points, run_each)
         check_unchanged()
         write_results(results_dir(split), tables, run)
 
 
 def split_tables(
-    split: str, predictions: SplitPredictions, resamples: Resamples, n_points: int, each: tasks.Each
+    split: str, predictions: SplitPredictions, resamples: Resamples, n_points: int, run: tasks.Each
 ) -> dict[str, Frames]:
     """Make the tables of ``SPLIT_TABLES`` and the ``ranking``, by name."""
     models = predictions.models
     masks = tasks.judged_masks(models)
-    own = tasks.own_masks(masks)
+    own_masks = tasks.own_masks(masks)
     ranked = ranking_columns(object_columns(masks))
     coverage = usefulness.coverage_curves(
         # One point fewer than for curves that begin at 0: with no mask kept, there is no risk.
-        tasks.of_largest(own),
+        tasks.of_largest(own_masks),
         n_points - 1,
     )
     return {
-        "scores": _scores(split, predictions, resamples, masks, each),
+        "scores": _scores(split, predictions, resamples, masks, run),
         "curves": blocks_as_frame(corrections.curves(tasks.ious_of(models), masks, n_points)),
-        "correlation": pd.concat(corrections.correlations(own), ignore_index=True),
+        "correlation": pd.concat(corrections.correlations(own_masks), ignore_index=True),
         "coverage": blocks_as_frame(coverage),
-        "reliability": as_frame(SPLIT_TABLES["reliability"], reliability_bins(own, resamples)),
+        "reliability": as_frame(
+            SPLIT_TABLES["reliability"], reliability_bins(own_masks, resamples)
+        ),
         "objects": object_blocks(predictions, masks),
         "ranking": (block[ranked] for block in object_blocks(predictions, masks)),
     }
@@ -104,27 +106,27 @@ def _scores(
     predictions: SplitPredictions,
     resamples: Resamples,
     masks: Sequence[tasks.JudgedMasks],
-    each: tasks.Each,
+    run: tasks.Each,
 ) -> pd.DataFrame:
     """Every score; the bar counts measures for AUC, then for the other statistics."""
-    models, own = predictions.models, tasks.own_masks(masks)
+    models, own_masks = predictions.models, tasks.own_masks(masks)
     largest = tasks.shown_model(list(models))
     n = sum(len(judged.measures_of_tokens) for judged in masks)
-    n += sum(len(judged.measures) for judged in own)
+    n += sum(len(judged.measures) for judged in own_masks)
     with progress(f"evaluate {split}", n, "measures") as advance:
 
         def counted(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-            return counting(each(work, items), advance)
+            return counting(run(work, items), advance)
 
         iou = models[largest].proposals.iou
         scores = chain(
             corrections.auc_scores(models, resamples, counted),
             corrections.iou_scores(predictions.views, resamples),
-            usefulness.usefulness_scores(own, resamples, counted),
+            usefulness.usefulness_scores(own_masks, resamples, counted),
             pixel_scores(predictions.pixels, resamples),
-            guarantee_scores(tasks.of_largest(own), resamples.group),
+            guarantee_scores(tasks.of_largest(own_masks), resamples.group),
             set_scores(largest, predictions.predicted, iou, resamples),
-            decision_scores(own, resamples),
+            decision_scores(own_masks, resamples),
         )
         return as_frame(SPLIT_TABLES["scores"], scores)
 

@@ -41,7 +41,7 @@ def main() -> None:
         for split in params.eval_splits
     }
     galleries = {split: read_gallery(gallery_dir(split)) for split in results}
-    given = _inputs(results, galleries, params.train_splits, params.report.paper)
+    inputs = _inputs(results, galleries, params.train_splits, params.report.paper)
     # Here, so that results that do not fit are reported before matplotlib is imported.
     from stages.page.figures import curve_plots  # noqa: PLC0415
     from stages.page.render import Contents, last_commit, render_report  # noqa: PLC0415
@@ -49,7 +49,7 @@ def main() -> None:
     contents = Contents(
         title=params.report.title,
         results=results,
-        tables=report_tables(given),
+        tables=report_tables(inputs),
         galleries=galleries,
         data_sets=params.report.paper,
         commit=last_commit(Path()),
@@ -74,7 +74,9 @@ def _inputs(
     shown = {split: gallery.table for split, gallery in galleries.items()}
     # All splits have the same, from small to large.
     models = list(
-        dict.fromkeys(model for found in results.values() for model in found.run["models"])
+        dict.fromkeys(
+            model for split_results in results.values() for model in split_results.run["models"]
+        )
     )
     timed = read_runtime(RUNTIME_PATH, models)
     return Inputs(results, shown, read_all_trials(train_splits, models), timed, data_sets)

@@ -28,7 +28,7 @@ from storage.split.split_cells import OpenCell, SplitCells, read_entropies
 
 ENTROPY_NAMES: Final = tuple(entropy.name for entropy in ENTROPIES)
 AGREEMENT_NAMES: Final = tuple(row.name for row in (*AGREEMENTS, *MASK_SCORES))
-"""Arrays of the entropy store that measures are computed from; some it may lack."""
+"""Arrays of the entropy store that measures are computed from; the store may lack some of them."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def read_predictions(
     Parameters
     ----------
     train_splits
-        What the cards of the heads of each must also say, see ``learned_from``.
+        By train split, further entries that the cards of its heads must have, see ``learned_from``.
     kinds
         Kinds of heads that are applied.
     ablations
@@ -77,10 +77,10 @@ def read_predictions(
         If a head was trained on features of another family, version, precision or weights, or of
         other objects than its split has.
     """
-    origins = {name: {**cells.head_origin, **own} for name, own in train_splits.items()}
+    origins = {name: {**cells.head_origin, **entries} for name, entries in train_splits.items()}
     heads = {
-        one: {name: read_heads(name, origin, one) for name, origin in origins.items()}
-        for one in head_sets(ablations, kinds=kinds, reads=cells.reads)
+        head_set: {name: read_heads(name, origin, head_set) for name, origin in origins.items()}
+        for head_set in head_sets(ablations, kinds=kinds, reads=cells.reads)
     }
     isotonic = {name: read_isotonic(name, origin) for name, origin in origins.items()}
     entropy = read_entropies(cells)
@@ -88,7 +88,7 @@ def read_predictions(
     views = sorted(cells.views, key=lambda view: view != "identity")
     proposals = {key: cells.by_name[key].proposals() for key in product(cells.models, views)}
     largest = tasks.shown_model(cells.models)
-    said = {
+    model_scores = {
         model: ModelScores(
             proposals[model, "identity"],
             _by_judged(entropy, ENTROPY_NAMES, model),
@@ -100,11 +100,14 @@ def read_predictions(
         )
         for model, cell in cells.identity.items()
     }
-    inputs = _signatures(cells, entropy, heads, train_splits)
-    group, pixels = group_index(cells.table), _every_pixels(entropy, cells.models)
-    predicted = _predicted_of_largest(cells, heads, isotonic)
     return SplitPredictions(
-        cells.table.object_id, group, said, proposals, pixels, predicted, inputs
+        cells.table.object_id,
+        group_index(cells.table),
+        model_scores,
+        proposals,
+        _pixel_numbers(entropy, cells.models),
+        _predicted_of_largest(cells, heads, isotonic),
+        _signatures(cells, entropy, heads, train_splits),
     )
 
 
@@ -126,30 +129,33 @@ def _metadata_of(
 ) -> dict[str, Any]:
     """Metadata of all heads of a train split, by head set and objective."""
     return {
-        f"{one}/{objective}": by_split[train_split].metadata(objective)
-        for one, by_split in heads.items()
-        for objective in one.objectives(models)
+        f"{head_set}/{objective}": by_split[train_split].metadata(objective)
+        for head_set, by_split in heads.items()
+        for objective in head_set.objectives(models)
     }
 
 
 def _by_judged(
     entropy: xarray.Dataset, names: tuple[str, ...], model: str
 ) -> dict[str, dict[str, Float[np.ndarray, "object"]]]:
-    """Numbers for one model, its own or those of all models, by judged proposal and name."""
-    own = {judged: _of_judged(entropy, model, judged) for judged in JUDGED}
-    return {one: {name: found[name].to_numpy() for name in names} for one, found in own.items()}
+    """Numbers of the masks of one model, or of all models, by judged proposal and name."""
+    arrays = {judged: _of_judged(entropy, model, judged) for judged in JUDGED}
+    return {
+        judged: {name: of_judged[name].to_numpy() for name in names}
+        for judged, of_judged in arrays.items()
+    }
 
 
-def _every_pixels(
+def _pixel_numbers(
     entropy: xarray.Dataset, models: Iterable[str]
 ) -> dict[tuple[str, str, str], PixelNumbers]:
-    found: dict[tuple[str, str, str], PixelNumbers] = {}
+    numbers: dict[tuple[str, str, str], PixelNumbers] = {}
     for judged, model, (place, region) in product(JUDGED, models, enumerate(REGIONS)):
-        own = _of_judged(entropy, model, judged).isel(region=place)
-        found[judged, model, region] = {
-            score.name: own[score.name].to_numpy() for score in PIXEL_SCORES
+        arrays = _of_judged(entropy, model, judged).isel(region=place)
+        numbers[judged, model, region] = {
+            score.name: arrays[score.name].to_numpy() for score in PIXEL_SCORES
         }
-    return found
+    return numbers
 
 
 def _of_judged(entropy: xarray.Dataset, model: str, judged: str) -> xarray.Dataset:
@@ -158,33 +164,37 @@ def _of_judged(entropy: xarray.Dataset, model: str, judged: str) -> xarray.Datas
 
 
 def _predictions(
-    cell: OpenCell, every: Mapping[HeadSet, Mapping[str, HeadFile]], reads: str
+    cell: OpenCell, files: Mapping[HeadSet, Mapping[str, HeadFile]], reads: str
 ) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
-    """Predictions of the heads that read the cell's tokens, from those of the click ``center``.
+    """Predictions of the heads that read the cell's family, from its tokens of ``center``.
 
     Returns
     -------
     Head set, without the family that it reads -> train split -> objective.
     """
-    heads = {replace(one, reads=""): own for one, own in every.items() if one.reads == reads}
+    heads = {
+        replace(head_set, reads=""): by_split
+        for head_set, by_split in files.items()
+        if head_set.reads == reads
+    }
     if not any(heads.values()):  # the tokens are most of the store
-        return {one: {} for one in heads}
+        return {head_set: {} for head_set in heads}
     blocks: dict[tuple[HeadSet, str], list[dict[str, Float[np.ndarray, "row"]]]] = {}
     for block in cell.blocks("center", INPUT_ARRAYS):
-        for one, by_split in heads.items():
-            inputs = set_inputs(block, one)
+        for head_set, by_split in heads.items():
+            inputs = set_inputs(block, head_set)
             for name, trained in by_split.items():
-                blocks.setdefault((one, name), []).append(predict(trained.weights, inputs))
+                blocks.setdefault((head_set, name), []).append(predict(trained.weights, inputs))
     return {
-        one: {name: _joined(blocks[one, name]) for name in by_split}
-        for one, by_split in heads.items()
+        head_set: {name: _joined(blocks[head_set, name]) for name in by_split}
+        for head_set, by_split in heads.items()
     }
 
 
 def _calibrated(
     model: str, scores: ProposalScores, isotonic: Mapping[str, Calibration]
 ) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
-    """The IoU that a model's SamScores stand for, as ``_predictions`` gives what heads say."""
+    """The calibrated IoU of a model's SamScores, in the form of ``_predictions``."""
     return {
         HeadSet(protocol, judged, ISOTONIC): {
             name: {ISOTONIC: fitted[model][judged].iou_at(scores.judged_sam_score(judged))}
@@ -199,27 +209,27 @@ def _predicted_of_largest(
     heads: Mapping[HeadSet, Mapping[str, HeadFile]],
     isotonic: Mapping[str, Calibration],
 ) -> dict[tuple[str, str], Predicted]:
-    """IoU that SamScores, calibrated ones and heads of a user's masks predict of each proposal."""
+    """IoU of each proposal as predicted by SamScores, calibrated SamScores and the users' heads."""
     model = tasks.shown_model(cells.models)
     sam_score = cells.identity[model].proposals().sam_score
-    found: dict[tuple[str, str], Predicted] = {("", "sam_score"): sam_score}
+    predicted: dict[tuple[str, str], Predicted] = {("", "sam_score"): sam_score}
     for name, fitted in isotonic.items():
         calibrated = fitted[model][PROTOCOL].iou_at(sam_score.ravel())
-        found[name, "sam_score_isotonic"] = calibrated.reshape(sam_score.shape)
+        predicted[name, "sam_score_isotonic"] = calibrated.reshape(sam_score.shape)
     for kind in HEAD_KINDS:
         head_set = HeadSet(PROTOCOL, PROTOCOL, kind.name, cells.reads_of(model))
         for name, file in heads.get(head_set, {}).items():
-            own = expected_ious(cells.identity[model], head_set, file)
-            found[name, kind.named("usam")] = own
-    return found
+            expected = expected_ious(cells.identity[model], head_set, file)
+            predicted[name, kind.named("usam")] = expected
+    return predicted
 
 
 def expected_ious(cell: OpenCell, head_set: HeadSet, file: HeadFile) -> Predicted:
     """IoU that heads expect of each proposal of a cell from one click, as a predictor has it."""
     head = f"iou_{cell.signature['model']}"
-    own = {head: file.weights[head]}
+    weights = {head: file.weights[head]}
     rows = [
-        predict(own, inputs_of_proposals(block, head_set))[head]
+        predict(weights, inputs_of_proposals(block, head_set))[head]
         for block in cell.blocks("center", INPUT_ARRAYS)
     ]
     expected: Predicted = np.concatenate(rows).reshape(-1, N_PROPOSALS)
@@ -227,39 +237,38 @@ def expected_ious(cell: OpenCell, head_set: HeadSet, file: HeadFile) -> Predicte
 
 
 def _joined(
-    parts: list[dict[str, Float[np.ndarray, "row"]]],
+    blocks: list[dict[str, Float[np.ndarray, "row"]]],
 ) -> dict[str, Float[np.ndarray, "object"]]:
-    """Predictions of all objects, joined from their parts."""
-    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    """Predictions of all objects, joined from blocks of objects."""
+    return {key: np.concatenate([block[key] for block in blocks]) for key in blocks[0]}
 
 
 def object_columns(masks: Iterable[tasks.JudgedMasks]) -> list[str]:
     """Columns of the table of objects; measures of heads are named ``<measure>@<train split>``."""
-    measures = (_column(*key) for one in masks for key in one.measures)
+    measures = (_column(*key) for judged in masks for key in judged.measures)
     return list(dict.fromkeys((*SPLIT_TABLES["objects"].columns, *measures)))
 
 
 def object_blocks(
-    scores: SplitPredictions, masks: Sequence[tasks.JudgedMasks]
+    predictions: SplitPredictions, masks: Sequence[tasks.JudgedMasks]
 ) -> Iterator[pd.DataFrame]:
     """IoU and measures of each object, a block for the masks of each model, made when asked for.
 
     The whole table would take more memory than all else.
     """
     order = object_columns(masks)
-    for one in masks:
+    for judged in masks:
+        ious = judged.scores.proposals.by_proposal()
+        measures = judged.measures
         columns = {
-            "protocol": one.protocol,
-            "judged": one.judged,
-            "object_id": scores.object_id,
-            "model": one.model,
-            "iou": one.iou,
-            **{
-                IOU_COLUMNS[name]: iou
-                for name, iou in scores.models[one.model].proposals.by_proposal().items()
-            },
-            "group": scores.group,
-            **{_column(*key): predicted_iou(key[1], value) for key, value in one.measures.items()},
+            "protocol": judged.protocol,
+            "judged": judged.judged,
+            "object_id": predictions.object_id,
+            "model": judged.model,
+            "iou": judged.iou,
+            **{IOU_COLUMNS[name]: iou for name, iou in ious.items()},
+            "group": predictions.group,
+            **{_column(*key): predicted_iou(key[1], value) for key, value in measures.items()},
         }
         yield pd.DataFrame(columns).reindex(columns=order)
 

@@ -45,8 +45,8 @@ class Resamples:
         n_lanes = max(1, min(LANES, n_resamples))
         drawn = np.zeros((-(-n_resamples // n_lanes), n_groups, n_lanes), np.int32)
         for block, of_block in enumerate(drawn):
-            some = self.n_drawn[block * n_lanes : (block + 1) * n_lanes]
-            of_block[:, : len(some)] = some.T
+            n_drawn = self.n_drawn[block * n_lanes : (block + 1) * n_lanes]
+            of_block[:, : len(n_drawn)] = n_drawn.T
         return drawn
 
     def by_lane(
@@ -61,20 +61,20 @@ class Resamples:
     def passed(
         self, write: Callable[..., None], *arguments: object, of: tuple[int, ...] = ()
     ) -> Float[np.ndarray, "*of resample"]:
-        """What a compiled pass over the objects writes.
+        """Numbers that a compiled pass over the objects writes.
 
         Parameters
         ----------
         arguments
-            Those between ``drawn`` and what is written.
+            Arguments of the pass after ``drawn``, without the last one, which it writes to.
         of
-            Shape of what it writes of a resample.
+            Shape of the numbers of a resample.
         """
         n_blocks, _, n_lanes = self.drawn.shape
-        found = np.empty((n_blocks, *of, n_lanes))
-        write(self.drawn, *arguments, found)
+        numbers = np.empty((n_blocks, *of, n_lanes))
+        write(self.drawn, *arguments, numbers)
         # The last block is filled up.
-        joined = np.moveaxis(found, 0, -2).reshape(*of, n_blocks * n_lanes)
+        joined = np.moveaxis(numbers, 0, -2).reshape(*of, n_blocks * n_lanes)
         return np.ascontiguousarray(joined[..., : len(self)])
 
     @cached_property

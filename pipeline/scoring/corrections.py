@@ -29,14 +29,14 @@ _JUDGED_OF: Final = {name: name for name in JUDGED} | {tasks.REFINED[name]: name
 
 
 def auc_scores(
-    models: Mapping[str, ModelScores], resamples: bootstrap.Resamples, each: tasks.Each = map
+    models: Mapping[str, ModelScores], resamples: bootstrap.Resamples, run: tasks.Each = map
 ) -> list[Score]:
     """AUC of every protocol, task, model and measure, with the heads of every token set.
 
     Parameters
     ----------
-    each
-        How the measures of a model are gone through.
+    run
+        Applies a function to every measure of a model: ``map``, or threads.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def auc_scores(
         measures = masks.measures_of_tokens
         _check_measures(measures, masks.model)
         work = partial(_areas, corrected=corrected, resamples=resamples)
-        areas = dict(zip(measures, each(work, measures.values()), strict=True))
+        areas = dict(zip(measures, run(work, measures.values()), strict=True))
         for task, correction in corrected.items():
             of_task = {key: by_task[task] for key, by_task in areas.items()}
             scores += _scores_of_task(masks, task, correction, of_task, resamples)
@@ -74,7 +74,7 @@ def iou_scores(
     Parameters
     ----------
     views
-        By model and view; a model's first view is the one that its others are compared with.
+        By model and view; the other views of a model are compared with its first one.
     """
     columns = {
         (model, view, proposal): iou.astype(np.float64)
@@ -96,11 +96,11 @@ def iou_scores(
 
 def curves(ious: tasks.Ious, masks: Sequence[tasks.JudgedMasks], n_points: int) -> Iterator[Curve]:
     """Curves of the bounds and of every measure of each task's default model, by protocol."""
-    by_place = {(one.protocol, one.judged, one.model): one for one in masks}
+    by_place = {(judged.protocol, judged.judged, judged.model): judged for judged in masks}
     for protocol in PROTOCOLS:
         for task, model, correction in tasks.default_corrections(ious, protocol):
-            judged = tasks.judged_proposal(protocol, task)
-            measures = bounds(correction.gain) | dict(by_place[protocol, judged, model].measures)
+            place = protocol, tasks.judged_proposal(protocol, task), model
+            measures = bounds(correction.gain) | by_place[place].measures
             for (train_split, measure), uncertainty in measures.items():
                 fraction, mean_iou = correction_curve(
                     correction.iou, correction.corrected_iou, uncertainty, n_points=n_points
@@ -113,21 +113,25 @@ def correlations(masks: Iterable[tasks.JudgedMasks]) -> Iterator[pd.DataFrame]:
 
     Yields
     ------
-    Rows as ``CorrelationRow``, and a column for each of them: ``iou_gt``, then the measures; those
-    that are 1 - a predicted IoU enter as that IoU. NaN for a constant, as everything is over one
-    object.
+    Rows as ``CorrelationRow``, and a column for each row: ``iou_gt``, then the measures. Measures
+    that are 1 - a predicted IoU enter as that IoU. NaN for a constant; over one object, each number
+    is constant.
     """
-    for one in masks:
-        measures = one.measures
+    for judged in masks:
+        measures = judged.measures
         for train_split in _train_splits(measures):
-            columns = {IOU_GT: one.iou} | {
+            columns = {IOU_GT: judged.iou} | {
                 name: predicted_iou(name, value)
                 for (trained_on, name), value in measures.items()
                 if trained_on in {"", train_split}
             }
             block = pd.DataFrame(columns).corr().reset_index(names="row")
-            about = {"protocol": one.protocol, "train_split": train_split, "model": one.model}
-            yield block.assign(**about)[[*about, *block.columns]]
+            keys = {
+                "protocol": judged.protocol,
+                "train_split": train_split,
+                "model": judged.model,
+            }
+            yield block.assign(**keys)[[*keys, *block.columns]]
 
 
 def _start_and_relative(
@@ -155,7 +159,7 @@ def _scores_of_task(
     resamples: bootstrap.Resamples,
 ) -> Iterator[Score]:
     measures = list(areas)
-    # What heads of each token set are compared with: those of the judged mask's tokens.
+    # Heads of each token set are compared with heads that read both tokens of the judged mask.
     peers = [(split, tokens and masks.judged, name) for split, tokens, name in measures]
     resampled = np.stack([of_measure for _, of_measure in areas.values()])
     start, relative = _start_and_relative(correction, resampled, resamples)
@@ -185,8 +189,11 @@ def _areas(
     gains = np.stack([correction.gain for correction in corrected.values()], axis=1)
     resampled = bootstrap.resampled_areas(gains, uncertainty, resamples)
     return {
-        task: (correction_auc(own.iou, own.corrected_iou, uncertainty), resampled[:, place])
-        for place, (task, own) in enumerate(corrected.items())
+        task: (
+            correction_auc(correction.iou, correction.corrected_iou, uncertainty),
+            resampled[:, place],
+        )
+        for place, (task, correction) in enumerate(corrected.items())
     }
 
 
@@ -202,11 +209,11 @@ def _check_measures(measures: Mapping[MeasureKey, np.ndarray], model: str) -> No
 
 
 def _train_splits(measures: Mapping[tuple[str, str], Values]) -> list[str]:
-    """Train splits of the heads among some measures; an unnamed one where there are none."""
+    """Train splits of the heads of measures; an unnamed one if no measure has heads."""
     return list(dict.fromkeys(name for name, _ in measures if name)) or [""]
 
 
 def bounds(gain: Values) -> dict[tuple[str, str], Values]:
-    """Orders that bound those of measures: by what is gained, by its reverse, and none."""
+    """Orders beside those of measures: by the gain, by its reverse, and a random one."""
     orders = (gain, -gain, np.zeros_like(gain))
     return {("", name): order for name, order in zip(BOUNDS, orders, strict=True)}

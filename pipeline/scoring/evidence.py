@@ -1,4 +1,4 @@
-"""What a model predicts for the objects of a split: all that measures are computed from."""
+"""Predictions of a model for the objects of a split, from which all measures are computed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,26 +10,26 @@ from pipeline.heads.kinds import HeadSet
 from pipeline.proposals import ProposalScores, Values
 
 Predictions = Mapping[str, Mapping[str, Values]]
-"""What heads predict from one model's tokens: train split -> objective -> value in [0, 1]."""
+"""Predictions of heads from one model's tokens: train split -> objective -> value in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class ModelScores:
-    """One model's predictions in the identity view, and what all heads predict from its tokens.
+    """One model's predictions in the identity view, and those of all heads from its tokens.
 
-    To compute measures from something new, add a field.
+    Measures from further evidence need a further field.
     """
 
     proposals: ProposalScores
     entropies: Mapping[str, Mapping[str, Values]]
     """In bits, by judged proposal, then by name in the entropy store."""
     agreements: Mapping[str, Mapping[str, Values]]
-    """Likewise, of masks with each other or of a mask with itself; 1 if they are the same."""
+    """Agreement of masks, or of a mask with its probabilities, likewise; 1 if they are the same."""
     predictions: Mapping[HeadSet, Predictions]
     largest: ProposalScores
-    """Of the same objects, by the largest model of those that are asked."""
+    """Proposals of the same objects by the largest model."""
     models: tuple[str, ...]
-    """Those that are evaluated, or that the heads know, from small to large."""
+    """Models that are evaluated, or that the heads know, from small to large."""
 
 
 DIRECT_GAP_SHIFT: Final = 0.5
@@ -96,10 +96,7 @@ class HeadPredictions:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known about every object from one model and one set of heads.
-
-    The only argument of a measure.
-    """
+    """Predictions of one model and one set of heads for every object: the argument of a measure."""
 
     model: str
     judged: str
@@ -128,7 +125,7 @@ class Evidence:
         Raises
         ------
         ValueError
-            If there is none of that name.
+            If the store has no array of that name.
         """
         return _named("entropies", self.scores.entropies[self.judged], name)
 
@@ -138,7 +135,7 @@ class Evidence:
         Raises
         ------
         ValueError
-            If there is none of that name.
+            If the store has no array of that name.
         """
         return _named("agreements", self.scores.agreements[self.judged], name)
 
@@ -148,7 +145,7 @@ class Evidence:
         return HeadPredictions(self.model, self.scores.models, self.head_set, self.predictions)
 
 
-def _named(what: str, known: Mapping[str, Values], name: str) -> Values:
-    if name not in known:
-        raise ValueError(f"{what} must hold {name}, got {', '.join(known) or 'none'}")
-    return known[name].astype(np.float64)
+def _named(kind: str, arrays: Mapping[str, Values], name: str) -> Values:
+    if name not in arrays:
+        raise ValueError(f"{kind} must hold {name}, got {', '.join(arrays) or 'none'}")
+    return arrays[name].astype(np.float64)

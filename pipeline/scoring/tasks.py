@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, Final
 
 import numpy as np
@@ -24,7 +25,7 @@ class Correction:
 
     @property
     def gain(self) -> Float[np.ndarray, "object"]:
-        """What the correction adds, in double precision."""
+        """IoU that the correction adds, in double precision."""
         gain: Float[np.ndarray, "object"] = np.subtract(
             self.corrected_iou, self.iou, dtype=np.float64
         )
@@ -46,8 +47,8 @@ def ious_of(models: Mapping[str, ModelScores]) -> Ious:
 def judged_proposal(protocol: str, task: str) -> str:
     """The proposal whose mask counts before the correction.
 
-    Its SamScore, entropies and tokens are what the measures are computed from. The selected one in
-    the task *task*, which corrects the selection, and wherever no ground truth may be known.
+    Measures are computed from its SamScore, entropies and tokens. It is the selected proposal in
+    the task *task*, which corrects the selection, and in the protocol without ground truth.
     """
     return "selected" if task == "task" else protocol
 
@@ -62,19 +63,19 @@ JUDGED_BY_PROTOCOL: Final = tuple(
 
 
 def corrections(ious: Ious, model: str, protocol: str) -> dict[str, Correction]:
-    """What each task corrects for one model; the model task only where there are two or more.
+    """The correction of each task for one model; task *model* needs two models or more.
 
     Notes
     -----
     Model: the smallest to the largest. Prompt: ``center`` to ``refined``. Task: selected to best.
-    Segmentation: the model's mask to the truth. Masks are the protocol's own, best or selected,
-    except in the task correction.
+    Segmentation: the model's mask to the truth. Except in *task*, masks are the best or the
+    selected ones, as the protocol is called.
     """
-    own, refined = ious[model][protocol], ious[model][REFINED[protocol]]
+    iou, refined_iou = ious[model][protocol], ious[model][REFINED[protocol]]
     tasks = {
-        "prompt": Correction(own, refined),
+        "prompt": Correction(iou, refined_iou),
         "task": Correction(ious[model]["selected"], ious[model]["best"]),
-        "segmentation": Correction(own, np.ones_like(own)),
+        "segmentation": Correction(iou, np.ones_like(iou)),
     }
     models = list(ious)
     if len(models) > 1:
@@ -84,7 +85,7 @@ def corrections(ious: Ious, model: str, protocol: str) -> dict[str, Correction]:
 
 
 def default_corrections(ious: Ious, protocol: str) -> Iterator[tuple[str, str, Correction]]:
-    """Each task that the models allow, its default model, and what it corrects for that."""
+    """Each task that the models allow, its default model, and the correction of that model."""
     for task in TASKS:
         model = default_model(task, tuple(ious))
         correction = corrections(ious, model, protocol).get(task)
@@ -93,20 +94,20 @@ def default_corrections(ious: Ious, protocol: str) -> Iterator[tuple[str, str, C
 
 
 def default_model(task: str, models: Sequence[str]) -> str:
-    """The model whose measures the paper's table of a task shows, of some from small to large.
+    """The model whose measures the paper's table of a task shows; models come from small to large.
 
-    The smallest, the one that would be corrected; for segmentation, the largest.
+    It is the smallest, which would be corrected; for segmentation, the largest.
     """
     return models[-1] if task == "segmentation" else models[0]
 
 
 def shown_model(models: Sequence[str]) -> str:
-    """The model that report tables and figures show: the largest, the last of them."""
+    """The model that report tables and figures show: the largest, which comes last."""
     return default_model("segmentation", models)
 
 
 Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
-"""Does the same work for each of some items, as ``map`` does: results come in their order."""
+"""Applies a function to every item, as ``map`` does: results come in the order of the items."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,8 @@ class JudgedMasks:
         """Every measure by (train split, name), computed at each call.
 
         The heads are those of the protocol that read the tokens of the judged proposal; the train
-        split of measures without heads is ``""``. Kept for all masks, they would be most of
-        what a large split holds in memory.
+        split of measures without heads is ``""``. Measures of all masks, held at once, would take
+        most of the memory of a large split.
 
         Raises
         ------
@@ -150,31 +151,31 @@ class JudgedMasks:
 
     @property
     def measures_of_tokens(self) -> dict[tuple[str, str, str], Values]:
-        """The same, but with heads of all token sets, by (train split, tokens, name).
+        """Every measure, with heads of all token sets, by (train split, tokens, name).
 
         Heads that read the tokens of a proposal other than the judged one are left out: they would
-        know what the other measures do not.
+        know about that proposal, which the other measures do not.
         """
         untrained = measures_of(Evidence(self.model, self.judged, self.scores))
-        found = {("", "", name): value for name, value in untrained.items()}
+        measures = {("", "", name): value for name, value in untrained.items()}
         for train_split, head_set, by_objective in self._predictions():
             evidence = Evidence(self.model, self.judged, self.scores, head_set, by_objective)
-            own = measures_of(evidence)
-            found |= {(train_split, head_set.tokens, name): own[name] for name in own}
-        return found
+            measures |= {
+                (train_split, head_set.tokens, name): value
+                for name, value in measures_of(evidence).items()
+            }
+        return measures
 
     def _predictions(self) -> Iterator[tuple[str, HeadSet, Mapping[str, Values]]]:
-        """What heads predict of the judged proposal: by tokens, then train split, then kind."""
-        own = {
-            head_set: predictions
-            for head_set, predictions in self.scores.predictions.items()
-            if head_set.protocol == self.protocol and head_set.tokens.startswith(self.judged)
-        }
-        for tokens in dict.fromkeys(head_set.tokens for head_set in own):
-            of_tokens = {one: found for one, found in own.items() if one.tokens == tokens}
-            for train_split in next(iter(of_tokens.values())):
-                for head_set, by_split in of_tokens.items():
-                    yield train_split, head_set, by_split[train_split]
+        """Predictions of heads for the judged proposal: by tokens, then train split, then kind."""
+        predictions = self.scores.predictions
+        by_tokens: dict[str, list[HeadSet]] = {}
+        for head_set in predictions:
+            if head_set.protocol == self.protocol and head_set.tokens.startswith(self.judged):
+                by_tokens.setdefault(head_set.tokens, []).append(head_set)
+        for of_tokens in by_tokens.values():
+            for train_split, head_set in product(predictions[of_tokens[0]], of_tokens):
+                yield train_split, head_set, predictions[head_set][train_split]
 
 
 def judged_masks(models: Mapping[str, ModelScores]) -> list[JudgedMasks]:
@@ -187,8 +188,8 @@ def judged_masks(models: Mapping[str, ModelScores]) -> list[JudgedMasks]:
 
 
 def own_masks(masks: Iterable[JudgedMasks]) -> list[JudgedMasks]:
-    """Those of the proposal that a protocol is named after; the task *task* may judge another."""
-    return [one for one in masks if one.judged == one.protocol]
+    """Masks of the proposal that their protocol is named after; *task* may judge another one."""
+    return [judged for judged in masks if judged.judged == judged.protocol]
 
 
 def of_largest(masks: Sequence[JudgedMasks]) -> list[JudgedMasks]:
@@ -198,12 +199,12 @@ def of_largest(masks: Sequence[JudgedMasks]) -> list[JudgedMasks]:
 
 
 def measures_of(evidence: Evidence) -> dict[str, Values]:
-    """Measures that are shown for the judged proposal: from the given heads, or those without.
+    """Measures that are shown for the judged proposal: of the evidence's heads, or without heads.
 
     Raises
     ------
     ValueError
-        If something that a measure is computed from is missing.
+        If an entropy, an agreement or a head of a measure is missing.
     """
     kind = evidence.head_set.kind if evidence.head_set else ""
     agreements = evidence.scores.agreements[evidence.judged]

@@ -54,7 +54,7 @@ class _RankedMasks:
 
 
 def usefulness_scores(
-    masks: Sequence[JudgedMasks], resamples: bootstrap.Resamples, each: Each = map
+    masks: Sequence[JudgedMasks], resamples: bootstrap.Resamples, run: Each = map
 ) -> Iterator[Score]:
     """Every statistic of every measure.
 
@@ -62,8 +62,8 @@ def usefulness_scores(
     ----------
     masks
         Each protocol's own, of models from small to large.
-    each
-        How the measures are gone through.
+    run
+        Applies a function to every measure: ``map``, or threads.
     """
     draws = (bootstrap.each_once(len(resamples.group)), resamples)
     for judged in masks:
@@ -73,7 +73,7 @@ def usefulness_scores(
             for (_, measure), uncertainty in measures.items()
         ]
         oracles = [aurc(1 - iou, 1 - iou, drawn) for drawn in draws]
-        drawn_statistics = each(partial(_drawn_statistics, draws=draws, oracles=oracles), ranked)
+        drawn_statistics = run(partial(_drawn_statistics, draws=draws, oracles=oracles), ranked)
         for (train_split, measure), (of_all, resampled) in zip(
             measures, drawn_statistics, strict=True
         ):
@@ -96,7 +96,7 @@ def coverage_curves(masks: Iterable[JudgedMasks], n_points: int) -> Iterator[Cov
 
 def _gain_of_routing(judged: JudgedMasks, masks: Iterable[JudgedMasks]) -> Values | None:
     """Gain of the largest model over masks of the smallest, which answers first."""
-    of_models = [other for other in masks if other.protocol == judged.protocol]
+    of_models = [masks_of for masks_of in masks if masks_of.protocol == judged.protocol]
     is_first = judged.model == of_models[0].model != of_models[-1].model
     return of_models[-1].iou - judged.iou if is_first else None
 
@@ -141,11 +141,11 @@ def risk_coverage(
 
     Returns
     -------
-    Shares of the objects that are kept, evenly spaced, the last one 1; the mean risk of those kept
-    at each (selective risk); their summed risk, divided by the number of all objects (generalised
-    risk).
+    Shares of the objects that are kept, evenly spaced, the last one 1; the mean risk of the kept
+    objects at each share (selective risk); their summed risk, divided by the number of all objects
+    (generalised risk).
     """
-    # What is kept adds up as what is corrected does, from the other end.
+    # The risk of kept objects adds up as the gain of corrected objects does, from the other end.
     curve = correction_curve(np.zeros_like(risk), risk, -uncertainty, n_points=n_points + 1)
     coverage, generalised = (values[1:] for values in curve)
     return coverage, generalised / coverage, generalised
@@ -163,8 +163,8 @@ def aurc(
     The mean over k = 1..n of the mean risk of the k least uncertain objects (Geifman, Uziel and
     El-Yaniv, arXiv 1805.08206). The object at rank r weighs ``(1/r + ... + 1/n) / n``, which is
     ``(H_n - H_(r-1)) / n`` with harmonic numbers H; its mean over the ranks a+1..b of a tie is
-    ``(H_n + 1 - (b H_b - a H_a) / (b - a)) / n``. Excess AURC is what lies above the oracle's,
-    ``aurc(risk, risk, resamples)``.
+    ``(H_n + 1 - (b H_b - a H_a) / (b - a)) / n``. Excess AURC is the difference to that of the
+    oracle, ``aurc(risk, risk, resamples)``.
     """
     order, is_last = bootstrap.ranked(uncertainty)
     n_most = resamples.n_objects.max(initial=0)
@@ -189,8 +189,8 @@ def augrc(
     Notes
     -----
     Trapezoid rule from zero coverage, where the generalised risk is 0. For the risk 1 - IoU it is
-    1 - the AUC of the correction *segmentation*, since the objects that one keeps are those that
-    the other has not corrected yet.
+    1 - the AUC of the correction *segmentation*, since the kept objects are the objects that are
+    not corrected yet.
     """
     by_risk = risk.astype(np.float64)[:, np.newaxis]
     return bootstrap.resampled_areas(by_risk, -uncertainty, resamples)[:, 0]
@@ -218,7 +218,7 @@ def detection(
     """
     order, is_last = bootstrap.ranked(-uncertainty)
     sums = resamples.sums(np.stack([~is_failure, is_failure], axis=1).astype(np.float64))
-    found = resamples.passed(
+    numbers = resamples.passed(
         bootstrap.passes().write_detection,
         resamples.group[order],
         is_last,
@@ -227,7 +227,7 @@ def detection(
         CAUGHT,
         of=(3,),
     )
-    return dict(zip(("auroc", "average_precision", "false_alarms"), found, strict=True))
+    return dict(zip(("auroc", "average_precision", "false_alarms"), numbers, strict=True))
 
 
 def pearson(
@@ -254,7 +254,7 @@ def spearman(
     (first, _), (second, _) = rankings = [bootstrap.ranked(value) for value in (x, y)]
     place = np.empty_like(first)
     place[first] = np.arange(len(place))
-    both, of_x, of_y = resamples.passed(
+    covariance, of_x, of_y = resamples.passed(
         bootstrap.passes().write_rank_moments,
         np.stack([resamples.group[order] for order, _ in rankings]),
         np.stack([is_last for _, is_last in rankings]),
@@ -262,7 +262,7 @@ def spearman(
         resamples.by_lane(resamples.n_objects.astype(np.float64)),
         of=(3,),
     )
-    return _correlation(both, _spread(of_x, 0.0), _spread(of_y, 0.0))
+    return _correlation(covariance, _spread(of_x, 0.0), _spread(of_y, 0.0))
 
 
 def _spread(
@@ -276,8 +276,8 @@ def _correlation(
     variance_x: Float[np.ndarray, "resample"],
     variance_y: Float[np.ndarray, "resample"],
 ) -> Float[np.ndarray, "resample"]:
-    found: Float[np.ndarray, "resample"] = covariance / np.sqrt(variance_x * variance_y)
-    return found.clip(-1, 1)
+    correlation: Float[np.ndarray, "resample"] = covariance / np.sqrt(variance_x * variance_y)
+    return correlation.clip(-1, 1)
 
 
 def share_to_match(
@@ -285,12 +285,13 @@ def share_to_match(
     uncertainty: Float[np.ndarray, "object"],
     resamples: bootstrap.Resamples,
 ) -> Float[np.ndarray, "resample"]:
-    """Smallest share sent on at which the mean IoU reaches the large model's less ``TOLERANCE``.
+    """The smallest share of objects to send to the large model for a mean IoU within ``TOLERANCE``
+    of sending all.
 
     Parameters
     ----------
     gain
-        What the large model adds to each object's IoU.
+        IoU that the large model adds for each object.
 
     Notes
     -----

@@ -71,20 +71,20 @@ def beside_paper(table: pd.DataFrame, numbers: pd.DataFrame, data_sets: DataSets
         ``VALUES`` by names, heads (``trained_on``) and, unless they hold for all, ``data_set``.
     """
     keys = [name for name in numbers.columns if name in table.columns]
-    wanted = table[keys]
+    names = table[keys]
     if "trained_on" in keys:
-        wanted = wanted.assign(trained_on=_heads(table["trained_on"], data_sets))
-    both = table.copy()
+        names = names.assign(trained_on=_heads(table["trained_on"], data_sets))
+    beside = table.copy()
     for (split, data_set), (value, suffix) in product(data_sets.items(), VALUES.items()):
         column = split + suffix
         if column not in table or value not in numbers:
             continue
         of_set = numbers[numbers["data_set"] == data_set] if "data_set" in numbers else numbers
-        found = wanted.merge(of_set[[*keys, value]], on=keys, how="left")[value]
-        names = list(both.columns)
-        last = f"{column}_high" if f"{column}_high" in names else column
-        both.insert(names.index(last) + 1, column + PAPER, found.to_numpy())
-    return both
+        of_paper = names.merge(of_set[[*keys, value]], on=keys, how="left")[value]
+        columns = list(beside.columns)
+        last = f"{column}_high" if f"{column}_high" in columns else column
+        beside.insert(columns.index(last) + 1, column + PAPER, of_paper.to_numpy())
+    return beside
 
 
 def runtime_beside_paper(timed: pd.DataFrame) -> pd.DataFrame:
@@ -126,8 +126,8 @@ def correlation_beside_paper(
     is_same = _heads(table["train_split"], data_sets).isin(["", CORRELATED])
     index = pd.MultiIndex.from_frame(table[["model", "row"]])
     names = [name for name in table.columns if name in numbers.columns]
-    found = numbers[names].reindex(index).where(is_same.set_axis(index), axis=0)
-    return table.join(found.add_suffix(PAPER).reset_index(drop=True))
+    of_paper = numbers[names].reindex(index).where(is_same.set_axis(index), axis=0)
+    return table.join(of_paper.add_suffix(PAPER).reset_index(drop=True))
 
 
 def _heads(train_splits: "pd.Series[str]", data_sets: DataSets) -> "pd.Series[str]":

@@ -59,8 +59,8 @@ def score_rows(results: Results, statistics: Iterable[str]) -> pd.DataFrame:
     ``largest_model``; ``is_default``, whether the model is the one that its task shows;
     ``other_heads``, the end of a name if heads are not of the first train split.
     """
-    parts = [split_results.scores.assign(split=split) for split, split_results in results.items()]
-    rows = pd.concat(parts).rename(columns={"train_split": "trained_on"})
+    tables = [split_results.scores.assign(split=split) for split, split_results in results.items()]
+    rows = pd.concat(tables).rename(columns={"train_split": "trained_on"})
     rows = rows[rows["statistic"].isin(list(statistics))].reset_index(drop=True)
     models = models_of(results)
     default_models = rows["task"].map({task: default_model(task, models) for task in TASKS})
@@ -104,8 +104,8 @@ def pivot(rows: pd.DataFrame, keys: Sequence[str], across: str) -> pd.DataFrame:
     """Numbers and their bounds by the names in a column; rows and columns stay in their order."""
     in_order = pd.MultiIndex.from_frame(rows[list(keys)].drop_duplicates())
     columns = {
-        f"{name}{end}": part.set_index(list(keys))[number]
-        for name, part in rows.groupby(across, sort=False)
+        f"{name}{end}": of_name.set_index(list(keys))[number]
+        for name, of_name in rows.groupby(across, sort=False)
         for end, number in zip(WITH_BOUNDS, NUMBERS, strict=True)
     }
     return pd.DataFrame(columns).reindex(in_order).reset_index()

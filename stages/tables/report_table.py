@@ -24,7 +24,9 @@ WITH_BOUNDS: Final = ("", "_low", "_high")
 
 def of_protocol(results: Results, protocol: str) -> Results:
     """Rows of one protocol from every table; among mean IoUs, those of its masks."""
-    return {split: _of_protocol(found, protocol) for split, found in results.items()}
+    return {
+        split: _of_protocol(split_results, protocol) for split, split_results in results.items()
+    }
 
 
 def _of_protocol(results: SplitResults, protocol: str) -> SplitResults:
@@ -59,9 +61,9 @@ def measure_names(rows: pd.DataFrame, first: str) -> list[str]:
     return [measure_name(measure, train_split, first) for measure, train_split in pairs]
 
 
-def first_train_split(found: SplitResults) -> str:
+def first_train_split(results: SplitResults) -> str:
     """The first train split of the params; empty without heads."""
-    return next(iter(found.run["heads"]), "")
+    return next(iter(results.run["heads"]), "")
 
 
 DIFFERENCE: Final = "_difference"
@@ -162,18 +164,18 @@ class ReportTable:
         """Protocols that have the table; a single empty name for a table of all."""
         return PROTOCOLS if self.is_by_protocol else ("",)
 
-    def file(self, one: str = "", protocol: str = "") -> str:
+    def file(self, subject: str = "", protocol: str = "") -> str:
         """Path of the CSV for a task, a split or all, without its ending."""
-        name = self.name.format(task=one, split=one)
-        number = self.paper_table_of(one)
+        name = self.name.format(task=subject, split=subject)
+        number = self.paper_table_of(subject)
         name = name if number is None else f"table{number}_{name}"
         return f"{protocol}/{name}" if protocol else name
 
-    def paper_table_of(self, one: str = "") -> int | None:
+    def paper_table_of(self, task: str = "") -> int | None:
         """Number of the paper's table of a task, or of all."""
         if self.paper_table is None:
             return None
-        return self.paper_table + (TASKS.index(one) if "{task}" in self.name else 0)
+        return self.paper_table + (TASKS.index(task) if "{task}" in self.name else 0)
 
     def each(self, results: Results) -> list[str]:
         """Tasks or splits that have the table; a single empty name for a table of all."""

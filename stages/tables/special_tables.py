@@ -113,8 +113,8 @@ def radar_table(results: SplitResults) -> pd.DataFrame:
 
 def correlation_table(results: SplitResults) -> pd.DataFrame:
     """Correlations of all measures of one split, the paper's rows and columns first."""
-    known = set(results.correlation["row"])
-    names = [name for name in correlation_names() if name in known]
+    rows = set(results.correlation["row"])
+    names = [name for name in correlation_names() if name in rows]
     blocks = [
         block.set_index("row").loc[names].reset_index()[["train_split", "model", "row", *names]]
         for _, block in results.correlation.groupby(["train_split", "model"], sort=False)
@@ -164,8 +164,8 @@ def routing_table(results: report_table.Results, timed: pd.DataFrame) -> pd.Data
         told="time, of the largest model's",
         **{number: (small + rows[number] * large) / large for number in NUMBERS},
     )
-    both = pd.concat([rows.assign(told=symbols(rows)), costs[small.notna()]])
-    return pivot(in_percent(both), ["measure", "trained_on", "told"], "split")
+    shares_and_costs = pd.concat([rows.assign(told=symbols(rows)), costs[small.notna()]])
+    return pivot(in_percent(shares_and_costs), ["measure", "trained_on", "told"], "split")
 
 
 def seconds_of(timed: pd.DataFrame, model: str, method: str = ALONE) -> float:
@@ -222,12 +222,12 @@ def metrics(results: report_table.Results) -> Metrics:
         is_mean = (scores["statistic"] == "mean_iou") & (scores["view"] == "identity")
         means = scores[is_mean & (scores["proposal"] == FOLLOWED)].set_index("model")["value"]
         numbers[split] = {"mean_iou": {str(k): _rounded(v) for k, v in means.items()}}
-        own = report_table.of_protocol({split: split_results}, FOLLOWED)
-        rows = score_rows(own, ["relative"])
+        followed = report_table.of_protocol({split: split_results}, FOLLOWED)
+        rows = score_rows(followed, ["relative"])
         rows = rows[is_shown(rows)].dropna(subset="value")
         first = report_table.first_train_split(split_results)
         rows = rows[rows["trained_on"].isin(["", first])]
-        for task in report_table.task_models(own):
+        for task in report_table.task_models(followed):
             listed = {
                 BASELINE,
                 *(measure.name for measure in MEASURES if measure.gallery == task),

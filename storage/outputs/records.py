@@ -36,7 +36,7 @@ def read_record(path: Path, stage: str, keys: Collection[str] = ()) -> dict[str,
     stage
         The stage that writes it.
     keys
-        What it must have.
+        Keys that it must have.
 
     Raises
     ------
@@ -65,8 +65,8 @@ def check_recorded(path: Path, record: Path, files: Mapping[str, str]) -> None:
         Naming both digests.
     """
     check_exists(path)
-    known = files.get(path.name, "none")
-    _check_same(path, f"the file that {record.name} lists", known, sha256_file(path))
+    listed = files.get(path.name, "none")
+    _check_same(path, f"the file that {record.name} lists", listed, sha256_file(path))
 
 
 def check_exists(path: Path) -> None:
@@ -81,7 +81,7 @@ def check_exists(path: Path) -> None:
         raise DataError(f"{path} must exist, got none{remedy(path)}")
 
 
-def check_holds(what: object, given: Collection[str], needed: Collection[str]) -> None:
+def check_holds(name: object, names: Collection[str], required: Collection[str]) -> None:
     """Check that a table or a record has the columns or keys that it needs.
 
     Raises
@@ -89,8 +89,8 @@ def check_holds(what: object, given: Collection[str], needed: Collection[str]) -
     DataError
         If one is missing.
     """
-    if not set(needed) <= set(given):
-        raise DataError(f"{what} must have {', '.join(needed)}, got {', '.join(given)}")
+    if not set(required) <= set(names):
+        raise DataError(f"{name} must have {', '.join(required)}, got {', '.join(names)}")
 
 
 def append_line(path: Path, content: Mapping[str, Any]) -> None:
@@ -102,20 +102,20 @@ def append_line(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Content of such a file, if there is one; a line that was cut short is skipped."""
+    """Content of a file of JSON lines, if it exists; a line that was cut short is skipped."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    found = []
+    contents = []
     for line in filter(None, lines):
         with suppress(json.JSONDecodeError):
-            found.append(json.loads(line))
-    return found
+            contents.append(json.loads(line))
+    return contents
 
 
-def _check_same(path: Path, rule: str, written: object, found: str) -> None:
-    if found != written:
+def _check_same(path: Path, rule: str, written: object, digest: str) -> None:
+    if digest != written:
         raise DataError(
             f"{path} must be {rule}, got an altered or truncated one "
-            f"(sha256: {str(written)[:N_HEX]} -> {found[:N_HEX]}){remedy(path)}"
+            f"(sha256: {str(written)[:N_HEX]} -> {digest[:N_HEX]}){remedy(path)}"
         )
 
 

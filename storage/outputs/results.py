@@ -43,7 +43,7 @@ PICTURES_RECORD: Final = "gallery.json"
 
 @dataclass(frozen=True)
 class SplitResults:
-    """What ``evaluate`` computes for one split: ``SPLIT_TABLES``."""
+    """Results of ``evaluate`` for one split: ``SPLIT_TABLES``."""
 
     scores: pd.DataFrame
     curves: pd.DataFrame
@@ -102,7 +102,7 @@ def read_results(folder: Path, *, of_objects: Collection[str] | None = None) -> 
 
 
 def read_ranking(folder: Path) -> Iterator[pd.DataFrame]:
-    """Read what the gallery shows of a split's objects, a block at a time.
+    """Read the ranking of a split's objects, from which the gallery chooses, block by block.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures of a split, and what each shows."""
+    """Pictures of a split, and the objects that they show."""
 
     table: pd.DataFrame
     """One row per picture, as ``GALLERY`` declares it."""
@@ -208,12 +208,14 @@ def read_all_trials(train_splits: Iterable[str], models: Sequence[str]) -> pd.Da
     DataError
         If a table is missing (``tune`` has not run is the usual cause), or not as it was written.
     """
-    found = []
+    tables = []
     for split, objective in product(train_splits, objectives_of(models)):
         path, choice = trials_path(split, objective), tuning_path(split, objective)
         records.check_recorded(path, choice, records.read_record(choice, "tune")[records.FILES])
         trials = read_table(path, TRIALS)
-        found.append(trials.assign(trained_on=split, objective=objective))
+        tables.append(trials.assign(trained_on=split, objective=objective))
     columns = ["trained_on", "objective", *TRIALS.columns]
-    some = [trials for trials in found if len(trials)]
-    return pd.concat(some, ignore_index=True)[columns] if some else pd.DataFrame(columns=columns)
+    tables = [trials for trials in tables if len(trials)]
+    return (
+        pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+    )

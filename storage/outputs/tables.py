@@ -1,6 +1,6 @@
 """Tables of results as CSV files, each written whole or not at all; readers check their columns.
 
-They trust the file: callers hold it to its digest first, which a record beside it has.
+Readers trust the file: callers first compare it with its digest, which a record beside it has.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -42,20 +42,20 @@ def read_table(path: Path, table: Table, only: Collection[str] | None = None) ->
     Parameters
     ----------
     only
-        The columns to read; those of heads by their whole name or, of all train splits, by that of
-        the measure. None takes all, also those that are not declared.
+        The columns to read: columns of heads by their whole name or, for all train splits, by the
+        name of the measure. None takes all columns, declared or not.
 
     Raises
     ------
     DataError
         If it lacks a declared column.
     """
-    found = pd.read_csv(
+    rows = pd.read_csv(
         path,
         usecols=None if only is None else lambda name: _is_asked(name, only),
         **_as_declared(table),
     )
-    return _checked(path, found, table, only)
+    return _checked(path, rows, table, only)
 
 
 def _is_asked(name: str, only: Collection[str]) -> bool:
@@ -63,7 +63,7 @@ def _is_asked(name: str, only: Collection[str]) -> bool:
 
 
 def read_blocks(path: Path, table: Table) -> Iterator[pd.DataFrame]:
-    """Read a table a block at a time: one of objects takes as much memory as all else.
+    """Read a table block by block: a table of objects takes as much memory as all else.
 
     Raises
     ------
@@ -107,8 +107,8 @@ def _declared(path: Path, table: Table, frames: Frames) -> Iterator[pd.DataFrame
     columns: list[str] = []
     for block in _blocks(frames):
         check_holds(f"table {path.stem!r}", block.columns, columns or table.columns)
-        more = [str(name) for name in block if name not in table.columns] if table.more else []
-        columns = columns or [*table.columns, *more]
+        undeclared = [str(name) for name in block if name not in table.columns]
+        columns = columns or [*table.columns, *(undeclared if table.more else [])]
         yield block[columns]
 
 
@@ -125,8 +125,8 @@ def _as_declared(table: Table) -> dict[str, Any]:
 
 
 def _checked(
-    path: Path, found: pd.DataFrame, table: Table, only: Collection[str] | None = None
+    path: Path, rows: pd.DataFrame, table: Table, only: Collection[str] | None = None
 ) -> pd.DataFrame:
-    columns = [one for one in columns_of(table.row) if only is None or one.name in only]
-    check_holds(path, found.columns, [column.name for column in columns])
-    return found.fillna({column.name: "" for column in columns if column.kind is str})
+    columns = [column for column in columns_of(table.row) if only is None or column.name in only]
+    check_holds(path, rows.columns, [column.name for column in columns])
+    return rows.fillna({column.name: "" for column in columns if column.kind is str})

@@ -40,8 +40,8 @@ def write_tuning(path: Path, tuning: Tuning, ranked: Iterable[Trial]) -> None:
     """Write the trials as CSV, best first, and the choice as a record beside them."""
     trials = path.with_suffix(".csv")
     write_trials(trials, ranked)
-    rest = asdict(tuning)
-    write_record(path, {"hyperparameters": rest.pop("plan"), **rest}, [trials])
+    choice = asdict(tuning)
+    write_record(path, {"hyperparameters": choice.pop("plan"), **choice}, [trials])
 
 
 def read_tuning(path: Path) -> Tuning:
@@ -77,7 +77,7 @@ def append_trial(path: Path, trial: Trial) -> None:
 
 
 def read_log(path: Path) -> list[Trial]:
-    """Trials of a log in order; none if there is no log."""
+    """Trials of a study's log, in order; none if there is no log."""
     lines = read_lines(path)
     errors = [line.pop("mse") for line in lines]
     return [Trial(Hyperparameters(**line), mse) for line, mse in zip(lines, errors, strict=True)]
