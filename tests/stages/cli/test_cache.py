@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from stages.cli.app import app
 from storage.split.object_table import write_objects
+from storage.store.schema import SCHEMA_VERSION
 from tests.fixtures.earlier_store import edit_root
 from tests.fixtures.made_up_cell import extract
 from tests.fixtures.made_up_objects import table_of
@@ -130,7 +131,9 @@ def test_ls_names_damaged_and_incomplete_stores(tmp_path: Path) -> None:
     assert result.exit_code == 1
     *_, total = lines = lines_of(result)
     told = {line[0]: line[-1] for line in lines}
-    assert told[str(FEATURES)].startswith("damaged: schema_version must be 3, got 2")
+    assert told[str(FEATURES)].startswith(
+        f"damaged: schema_version must be {SCHEMA_VERSION}, got 2"
+    )
     assert told["lost.zarr"].startswith("damaged: must be a Zarr store, got none")
     assert told["masks/identity.zarr"].startswith("incomplete: missing or cut short mask_code/c.")
     assert total[0].endswith(" in all: 2 damaged, 1 incomplete")

@@ -3,13 +3,14 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from stages import extract
 from stages.filling import fill_cells as fill_module
 from stages.settings.params import read_params
 from storage.paths import POOL
-from storage.pool.cell import SETTINGS
+from storage.pool.cell import SETTINGS, SETTINGS_DIGEST
 from tests.fixtures.extract_project import (
     CELL,
     files_of,
@@ -41,12 +42,24 @@ def test_kinds_of_device_that_are_mixed_are_named_in_one_line(
     assert outputs() == wanted, "stores do not say which kind has made them"
 
 
+def move_to_a_gpu() -> None:
+    """Turn all shards of this processor into shards of a GPU."""
+    on_cpu, on_gpu = (pool_of(device=device) for device in ("cpu", "cuda"))
+    on_gpu.folder.mkdir(exist_ok=True)
+    (on_gpu.folder / SETTINGS).write_text(json.dumps(on_gpu.settings))
+    for file in on_cpu.folder.glob("*.masks"):
+        shutil.copyfile(file, on_gpu.folder / file.name)
+    for file in on_cpu.folder.glob("*.npz"):
+        with np.load(file) as arrays:
+            changed = {**arrays, SETTINGS_DIGEST: np.array(on_gpu.settings_digest)}
+        np.savez(on_gpu.folder / file.name, **changed)
+    shutil.rmtree(on_cpu.folder)
+
+
 def begin_on_a_gpu() -> dict[str, bytes]:
     """Let a GPU have done half of the cell's shards; its files."""
     fill(NAME, "--shard-range", "1/2")
-    here, there = (pool_of(device=device) for device in ("cpu", "cuda"))
-    here.folder.rename(there.folder)
-    (there.folder / SETTINGS).write_text(json.dumps(there.settings))
+    move_to_a_gpu()
     return files_of(POOL)
 
 
@@ -73,14 +86,8 @@ def test_a_cell_that_a_gpu_has_begun_is_not_begun_anew_unasked(
 
 
 def test_a_cell_that_a_gpu_has_done_is_published_where_there_is_none() -> None:
-    begin_on_a_gpu()
-    there = pool_of(device="cuda")
-    write_params(shard_objects=SHARD_OBJECTS, device="cpu")
     fill(NAME)
-    for file in pool_of().folder.iterdir():
-        if not (there.folder / file.name).exists():
-            shutil.copyfile(file, there.folder / file.name)
-    shutil.rmtree(pool_of().folder)
+    move_to_a_gpu()
     write_params(shard_objects=SHARD_OBJECTS, device="auto")
     run(extract, *CELL)
     assert all(b'"device": "cuda"' in data for file, data in outputs().items() if is_root(file))
