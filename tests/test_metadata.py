@@ -1,5 +1,6 @@
 """What the package says of itself: version, authors, licence, types, names, what it needs."""
 
+import json
 import re
 from typing import Any, Final, assert_type
 
@@ -19,13 +20,18 @@ PROJECT: Final = PYPROJECT["project"]
 
 CITATION: Final[dict[str, Any]] = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
 
+ZENODO: Final[dict[str, Any]] = json.loads((ROOT / ".zenodo.json").read_text("utf-8"))
+"""What Zenodo takes for the record of a release; it has the version from the tag."""
+
 
 def test_the_citation_is_of_this_version_and_its_authors() -> None:
     assert CITATION["cff-version"] == "1.2.0"
     assert CITATION["title"] == PROJECT["name"]
     assert CITATION["version"] == PROJECT["version"]
     assert CITATION["license"] == PROJECT["license"]
-    assert CITATION["authors"] == PROJECT["authors"]
+    assert CITATION["authors"] == PROJECT["authors"] == ZENODO["creators"]
+    assert [ZENODO[key] for key in ("title", "license")] == [PROJECT["name"], PROJECT["license"]]
+    assert ZENODO["keywords"] == PROJECT["keywords"]
     assert f"Copyright 2026 {PROJECT['authors'][0]['name']}" in (ROOT / "LICENSE").read_text(
         "utf-8"
     )

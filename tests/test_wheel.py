@@ -46,13 +46,14 @@ print(json.dumps({"packages": packages, "said": said}))
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, for what an earlier build left in the source tree would be in it, too."""
+    """The wheel of the sdist of a copy: the source tree may have files of earlier builds."""
     root = tmp_path_factory.mktemp("wheel")
     copy_files(root / "source")
-    run(
-        [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation"],
-        cwd=root / "source",
-    )
+    build = "from setuptools.build_meta import build_sdist; build_sdist('..')"
+    run([sys.executable, "-c", build], cwd=root / "source")
+    (sdist,) = root.glob("*.tar.gz")
+    pip = [sys.executable, "-m", "pip", "wheel", str(sdist), "--no-deps", "--no-build-isolation"]
+    run(pip, cwd=root / "source")
     (path,) = (root / "source").glob("*.whl")
     return path
 

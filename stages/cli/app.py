@@ -85,9 +85,14 @@ app = typer.Typer(
 
 
 def show_version(is_asked: bool) -> None:  # noqa: FBT001 - as Typer calls it
-    """Print the package's version and exit, if asked to."""
+    """Print the version of the package, and those that stores and heads carry, and exit."""
     if is_asked:
+        from stages.settings.versions import VERSIONS  # noqa: PLC0415 - half a second
+        from storage.store.schema import SCHEMA_VERSION  # noqa: PLC0415
+
         typer.echo(f"usam {version('usam-cache')}")
+        versions = {"schema": SCHEMA_VERSION, **VERSIONS}
+        typer.echo(", ".join(f"{name} {number}" for name, number in versions.items()))
         raise typer.Exit
 
 
