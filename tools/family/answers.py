@@ -20,7 +20,7 @@ N_CORRECTIONS: Final = 5
 """Corrections in a row after a click."""
 
 VISIBLE_PX: Final = 3.0
-"""Depth from which a region that was taken for an object is clicked: others are its rim."""
+"""Depth from which a region that was taken for an object is clicked: thinner ones are its rim."""
 
 Masks = Bool[np.ndarray, "object height width"]
 Ious = Float[np.ndarray, " object"]
@@ -33,7 +33,7 @@ class Annotated:
     rgb: UInt8[np.ndarray, "height width 3"]
     masks: Masks
     point_px: Float32[np.ndarray, "object 2"]
-    """First click of each."""
+    """First click on each object."""
     corner_px: Float32[np.ndarray, "object 2 2"]
     """Upper left and lower right corner of each object's box."""
 
@@ -44,11 +44,11 @@ def answer_prompts(sam: Sam, images: Iterable[Annotated]) -> pd.DataFrame:
     Returns
     -------
     True IoU at the image's resolution, in the columns ``box`` of the selected proposal from a box,
-    ``corrected_0`` of that from one click, and ``corrected_1`` to ``corrected_5``, with
-    ``is_visible_1`` to ``is_visible_5`` where the region that a correction clicks is ``VISIBLE_PX``
-    deep or more. Where the selected proposal visibly takes something else for the object:
-    ``false_before`` and, after a background click there, ``false_after``; ``is_left``, whether that
-    pixel is out of the mask then.
+    ``corrected_0`` of the selected proposal from one click, and ``corrected_1`` to
+    ``corrected_5``, with ``is_visible_1`` to ``is_visible_5`` where the region that a correction
+    clicks is ``VISIBLE_PX`` deep or more. Where the selected proposal visibly takes other pixels
+    for the object: its IoU ``false_before`` and, after a background click on these pixels,
+    ``false_after``; ``is_left`` says whether the clicked pixel has left the mask.
     """
     tables = [_answer(sam, sam.encode(image.rgb), image) for image in images]
     return pd.concat(tables, ignore_index=True)
@@ -80,12 +80,14 @@ def _correct(
     clicks: Clicks,
     logits: Float32[np.ndarray, "object y x"],
 ) -> dict[str, np.ndarray]:
-    """Click where the mask is wrong, again and again; the mask before is given each time."""
-    seen = _seen(logits[:, None], image.masks)[:, 0]
-    columns: dict[str, np.ndarray] = {"corrected_0": _iou(seen, image.masks)}
+    """Click where the mask is wrong, again and again, each time with the mask before as input."""
+    predicted = _masks_of(logits[:, None], image.masks)[:, 0]
+    columns: dict[str, np.ndarray] = {"corrected_0": _iou(predicted, image.masks)}
     for number in range(1, N_CORRECTIONS + 1):
-        pixels = [central_error(own, true) for own, true in zip(seen, image.masks, strict=True)]
-        columns[f"is_visible_{number}"] = _is_visible(seen, image.masks)
+        pixels = [
+            central_error(mask, true) for mask, true in zip(predicted, image.masks, strict=True)
+        ]
+        columns[f"is_visible_{number}"] = _is_visible(predicted, image.masks)
         clicks = _with_pixels(clicks, pixels, image.masks)
         answer = sam.decode(
             embedding,
@@ -95,14 +97,14 @@ def _correct(
             multimask_output=False,
         )
         logits = bounded(answer.logits).numpy()[:, 0]
-        seen = _seen(logits[:, None], image.masks)[:, 0]
-        columns[f"corrected_{number}"] = _iou(seen, image.masks)
+        predicted = _masks_of(logits[:, None], image.masks)[:, 0]
+        columns[f"corrected_{number}"] = _iou(predicted, image.masks)
     return columns
 
 
-def _is_visible(seen: Masks, true: Masks) -> Bool[np.ndarray, " object"]:
-    both = zip(seen & ~true, true & ~seen, strict=True)
-    depths = [max(depth_px(taken).max(), depth_px(missed).max()) for taken, missed in both]
+def _is_visible(predicted: Masks, true: Masks) -> Bool[np.ndarray, " object"]:
+    regions = zip(predicted & ~true, true & ~predicted, strict=True)
+    depths = [max(depth_px(false).max(), depth_px(missed).max()) for false, missed in regions]
     return np.array(depths) >= VISIBLE_PX
 
 
@@ -113,22 +115,22 @@ def _refuse(
     clicks: Clicks,
     logits: Float32[np.ndarray, "object y x"],
 ) -> dict[str, Ious]:
-    """Put a background click on the deepest of what was taken for the object."""
-    seen = _seen(logits[:, None], image.masks)[:, 0]
-    wrong = seen & ~image.masks
-    has_wrong = np.array([depth_px(own).max() >= VISIBLE_PX for own in wrong])
-    pixels = [central_error(own, np.zeros_like(own)) for own in wrong]
-    more = _with_pixels(clicks, pixels, np.zeros_like(wrong))
-    given = sam.decode(
-        embedding, more[0], labels=more[1], mask_input=logits[:, None], multimask_output=False
+    """Put a background click on the deepest pixel that was taken for the object."""
+    predicted = _masks_of(logits[:, None], image.masks)[:, 0]
+    wrong = predicted & ~image.masks
+    has_wrong = np.array([depth_px(region).max() >= VISIBLE_PX for region in wrong])
+    pixels = [central_error(region, np.zeros_like(region)) for region in wrong]
+    points, labels = _with_pixels(clicks, pixels, np.zeros_like(wrong))
+    answer = sam.decode(
+        embedding, points, labels=labels, mask_input=logits[:, None], multimask_output=False
     )
-    after = _seen(given.logits.numpy(), image.masks)[:, 0]
+    after = _masks_of(answer.logits.numpy(), image.masks)[:, 0]
     x, y = np.array(pixels).T
     rows = np.arange(len(pixels))
     return {
         name: np.where(has_wrong, values, np.nan)
         for name, values in {
-            "false_before": _iou(seen, image.masks),
+            "false_before": _iou(predicted, image.masks),
             "false_after": _iou(after, image.masks),
             "is_left": (~after[rows, y, x]).astype(float),
         }.items()
@@ -136,18 +138,18 @@ def _refuse(
 
 
 def _with_pixels(clicks: Clicks, pixels: Sequence[tuple[int, int]], true: Masks) -> Clicks:
-    """Clicks and one more pixel (x, y) of each object, labelled by whether it belongs to it."""
+    """Clicks and one more pixel (x, y) for each object, foreground where the object covers it."""
     points, labels = clicks
-    more = np.array(pixels, np.float32)
+    new_points = np.array(pixels, np.float32)
     is_member = [mask[y, x] for mask, (x, y) in zip(true, pixels, strict=True)]
     label = np.where(is_member, FOREGROUND, BACKGROUND).astype(np.int32)
     return (
-        np.concatenate([points, more[:, None]], axis=1),
+        np.concatenate([points, new_points[:, None]], axis=1),
         np.concatenate([labels, label[:, None]], axis=1),
     )
 
 
-def _seen(
+def _masks_of(
     logits: Float32[np.ndarray, "object mask y x"], true: Masks
 ) -> Bool[np.ndarray, "object mask height width"]:
     """Masks at the image's resolution."""
@@ -155,10 +157,12 @@ def _seen(
 
 
 def _ious(answer: Decoded, true: Masks) -> Float[np.ndarray, "object mask"]:
-    seen = _seen(answer.logits.numpy(), true)
-    return np.stack([_iou(seen[:, k], true) for k in range(seen.shape[1])], axis=1)
+    predicted = _masks_of(answer.logits.numpy(), true)
+    return np.stack([_iou(predicted[:, k], true) for k in range(predicted.shape[1])], axis=1)
 
 
-def _iou(seen: Masks, true: Masks) -> Ious:
-    iou: Ious = (seen & true).sum(axis=(1, 2)) / (seen | true).sum(axis=(1, 2)).clip(min=1)
+def _iou(predicted: Masks, true: Masks) -> Ious:
+    iou: Ious = (predicted & true).sum(axis=(1, 2)) / (predicted | true).sum(axis=(1, 2)).clip(
+        min=1
+    )
     return iou

@@ -1,4 +1,4 @@
-"""What the mini models learn from: drawn scenes and first prompts, one batch per step."""
+"""Training data of the mini models: drawn scenes and first prompts, one batch per step."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ Style = Literal["cartoon", "scene"]
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """What determines a batch, together with its step."""
+    """Settings that determine a batch, together with its step."""
 
     seed: int
     scene_size_px: int
@@ -44,7 +44,7 @@ class BatchPlan:
 
 @dataclass(frozen=True)
 class Frame:
-    """A larger image that tiles are taken to be of, and the place (x, y) that they have there."""
+    """A larger image that contains the tiles, and their place (x, y) in it."""
 
     size_px: int
     place_px: tuple[int, int]
@@ -88,7 +88,7 @@ def draw_batch(
     n_objects
         Prompt sets in each image; where it has fewer objects, some are prompted more than once.
     corrected
-        Which of these are corrected, and how.
+        Plan of the corrections; None for a batch without.
     is_framed
         Whether tiles have places in an image of the scenes' size.
     """
@@ -100,8 +100,8 @@ def draw_batch(
     n_ground = int(corrected is not None and n_clicks > 0)
     rows = [
         row
-        for _, own in images
-        for row in _draw_rows(generator, own, n_clicks, n=n_objects, n_ground=n_ground)
+        for _, masks in images
+        for row in _draw_rows(generator, masks, n_clicks, n=n_objects, n_ground=n_ground)
     ]
     return Batch(
         rgb=np.stack([rgb for rgb, _ in images]),
@@ -157,9 +157,9 @@ def _tiles(scene: Scene, size_px: int) -> Iterator[Image]:
         for x in range(0, len(scene.rgb), size_px):
             box = slice(y, y + size_px), slice(x, x + size_px)
             masks = scene.masks[:, *box]
-            seen = masks.sum((1, 2)) >= MIN_AREA_PX
-            if seen.any():
-                yield scene.rgb[box], np.ascontiguousarray(masks[seen])
+            is_visible = masks.sum((1, 2)) >= MIN_AREA_PX
+            if is_visible.any():
+                yield scene.rgb[box], np.ascontiguousarray(masks[is_visible])
 
 
 def draw_cartoon(

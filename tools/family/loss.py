@@ -110,18 +110,18 @@ def gain_loss(before: Proposals, after: Proposals, target: Target) -> Float[Tens
 
 def _soft_iou(logits: Proposals, true: Target) -> PerProposal:
     p = (STEEPNESS * logits).sigmoid()
-    both = (p * true).sum((2, 3))
-    return both / (p.sum((2, 3)) + true.sum((2, 3)) - both + 1)
+    shared = (p * true).sum((2, 3))
+    return shared / (p.sum((2, 3)) + true.sum((2, 3)) - shared + 1)
 
 
 def _balanced(logits: Proposals, target: Target) -> PerProposal:
     """Cross-entropy that finds the click's place from random weights, where focal and dice do not.
 
-    Those first learn that most pixels are background, and there dice has no gradient.
+    Focal loss and dice first learn that most pixels are background, where dice has no gradient.
     """
-    other = 1 - target
-    weight = target / (target.sum((2, 3), keepdim=True) + 1) + other / (
-        other.sum((2, 3), keepdim=True) + 1
+    background = 1 - target
+    weight = target / (target.sum((2, 3), keepdim=True) + 1) + background / (
+        background.sum((2, 3), keepdim=True) + 1
     )
     return (weight * _cross_entropy(logits, target)).sum((2, 3))
 
@@ -141,5 +141,5 @@ def _cross_entropy(logits: Proposals, target: Target) -> Proposals:
 
 @torch.no_grad()
 def _iou(logits: Proposals, target: Target) -> PerProposal:
-    seen, true = logits > 0, target > MEMBER
-    return (seen & true).sum((2, 3)) / (seen | true).sum((2, 3)).clamp(min=1)
+    predicted, true = logits > 0, target > MEMBER
+    return (predicted & true).sum((2, 3)) / (predicted | true).sum((2, 3)).clamp(min=1)

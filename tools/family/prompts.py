@@ -101,26 +101,26 @@ def draw_corrections(generator: np.random.Generator, plan: CorrectionPlan) -> Co
 
 def correct(
     generator: np.random.Generator,
-    seen: Bool[np.ndarray, "row y x"],
+    predicted: Bool[np.ndarray, "row y x"],
     true: Bool[np.ndarray, "row y x"],
     central_share: float,
 ) -> tuple[Int32[np.ndarray, "row 2"], Int32[np.ndarray, " row"]]:
-    """A pixel (x, y) of each row where the mask is wrong, and the label that says so.
+    """A pixel (x, y) of each row where the mask is wrong, and its true label.
 
     Notes
     -----
-    ``central_share`` of them are what a person would click, ``central_error``; others are drawn
-    from all wrong pixels, as in SAM2's training. Where nothing is wrong, a pixel of the whole
-    image is confirmed.
+    A share ``central_share`` of the pixels are ``central_error``, where a person would click; the
+    others are drawn from all wrong pixels, as in SAM2's training. Where no pixel is wrong, a pixel
+    of the whole image is confirmed.
     """
-    points = np.empty((len(seen), 2), np.int32)
-    for row, (own, target) in enumerate(zip(seen, true, strict=True)):
-        wrong = own != target
+    points = np.empty((len(predicted), 2), np.int32)
+    for row, (mask, target) in enumerate(zip(predicted, true, strict=True)):
+        wrong = mask != target
         if generator.uniform() < central_share and wrong.any():
-            points[row] = central_error(own, target)
+            points[row] = central_error(mask, target)
         else:
             candidates = np.flatnonzero(wrong if wrong.any() else np.ones_like(wrong))
             pixel = candidates[generator.integers(candidates.size)]
-            points[row] = pixel % own.shape[1], pixel // own.shape[1]
+            points[row] = pixel % mask.shape[1], pixel // mask.shape[1]
     is_member = true[np.arange(len(true)), points[:, 1], points[:, 0]]
     return points, np.where(is_member, FOREGROUND, BACKGROUND).astype(np.int32)

@@ -22,7 +22,7 @@ def publish_mini(models: Mapping[str, Mapping[str, np.ndarray]]) -> None:
         If a model is unknown, or a weight is not finite in half precision.
     """
     table = weights.TABLES / "mini.csv"
-    sizes = {model: _write(model, own) for model, own in models.items()}
+    sizes = {model: _write(model, tensors) for model, tensors in models.items()}
     with table.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         lines = [line | sizes.get(line["model"], {}) for line in reader]
@@ -33,10 +33,10 @@ def publish_mini(models: Mapping[str, Mapping[str, np.ndarray]]) -> None:
         writer.writerows(lines)
 
 
-def _write(model: str, own: Mapping[str, np.ndarray]) -> dict[str, str]:
+def _write(model: str, tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
     """Write one file; return its size and sha256 for the table."""
     path = weights.checkpoint("mini", model).path
-    data = save({name: _halved(name, own[name]) for name in sorted(own)})
+    data = save({name: _halved(name, tensors[name]) for name in sorted(tensors)})
     with whole_file(path) as partial:
         partial.write_bytes(data)
     return {"bytes": str(len(data)), "sha256": sha256_file(path)}

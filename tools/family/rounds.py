@@ -98,9 +98,11 @@ def decode_rounds(model: Network, batch: Batch) -> Iterator[Round]:
     logits = _selected(answer) if batch.point_px.shape[1] == 1 else answer.logits[:, SINGLE]
     logits = logits[rows]
     for _ in range(drawn.n_rounds):
-        given = bounded(logits.detach()) if drawn.is_mask_given else None
-        seen = doubled(logits.detach())
-        prompts = _corrected(generator, prompts, seen, target, given, drawn.plan.central_share)
+        mask_input = bounded(logits.detach()) if drawn.is_mask_given else None
+        raised = doubled(logits.detach())
+        prompts = _corrected(
+            generator, prompts, raised, target, mask_input, drawn.plan.central_share
+        )
         answer = decode(model, encoded, prompts)
         yield Round(prompts, answer, target)
         logits = answer.logits[:, SINGLE]
@@ -117,36 +119,39 @@ def _corrected(
     prompts: Prompts,
     raised: Float[Tensor, "row 1 y x"],
     target: Target,
-    given: Float[Tensor, "row 1 y x"] | None,
+    mask_input: Float[Tensor, "row 1 y x"] | None,
     central_share: float,
 ) -> Prompts:
     """Prompts of a round with one more click each, where the mask is wrong."""
-    seen, true = ((raised > 0)[:, 0].numpy(), (target > MEMBER)[:, 0].numpy())
-    pixels, labels = correct(generator, seen, true, central_share)
+    predicted, true = ((raised > 0)[:, 0].numpy(), (target > MEMBER)[:, 0].numpy())
+    pixels, labels = correct(generator, predicted, true, central_share)
     # The middle of two by two pixels of the image.
     point_px = 2 * pixels.astype(np.float32) + np.float32(0.5)
     return Prompts(
         np.concatenate([prompts.point_px, point_px[:, None]], axis=1),
         np.concatenate([prompts.label, labels[:, None]], axis=1),
-        given,
+        mask_input,
     )
 
 
-def learn_round(own: Round, criterion: Criterion) -> Lesson:
+def learn_round(answered: Round, criterion: Criterion) -> Lesson:
     """Loss of all four masks and the object score."""
-    is_object = own.target.amax((1, 2, 3)) > 0
-    raised, scores = doubled(own.answer.logits)[is_object], own.answer.sam_score[is_object]
-    target = own.target[is_object]
+    is_object = answered.target.amax((1, 2, 3)) > 0
+    raised, scores = (
+        doubled(answered.answer.logits)[is_object],
+        answered.answer.sam_score[is_object],
+    )
+    target = answered.target[is_object]
     three = assess(raised[:, PROPOSALS], scores[:, PROPOSALS], target, criterion)
     single = assess(raised[:, SINGLE], scores[:, SINGLE], target, criterion)
-    loss = three.loss + single.loss + object_loss(own.answer.object_score, is_object)
+    loss = three.loss + single.loss + object_loss(answered.answer.object_score, is_object)
     return Lesson(loss, three.best_iou, three.selected_iou, single.best_iou)
 
 
-def _gain_loss(own: Round) -> Float[Tensor, ""]:
-    """Loss of what a correction of a given mask gains; 0 where no object was, or no mask given."""
-    if own.prompts.logits is None:
+def _gain_loss(answered: Round) -> Float[Tensor, ""]:
+    """Loss of the gain of a correction over the input mask; 0 without object or input mask."""
+    if answered.prompts.logits is None:
         return torch.zeros(())
-    is_object = own.target.amax((1, 2, 3)) > 0
-    before, after = own.prompts.logits[is_object], own.answer.logits[is_object, SINGLE]
-    return gain_loss(doubled(before), doubled(after), own.target[is_object])
+    is_object = answered.target.amax((1, 2, 3)) > 0
+    before, after = answered.prompts.logits[is_object], answered.answer.logits[is_object, SINGLE]
+    return gain_loss(doubled(before), doubled(after), answered.target[is_object])

@@ -40,14 +40,14 @@ def attentive(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _attentive(name: str, weights: Mapping[str, Tensor]) -> Tensor:
-    if any(part in name for part in _CROSS):
+    if any(fragment in name for fragment in _CROSS):
         if ".k_proj." in name:
             name = name.replace(".k_proj.", ".q_proj.")
         if name.endswith(".q_proj.weight"):
             return ATTENTION_SCALE * weights[name]
     if "no_mask_embed" in name:
         return 0 * weights[name]
-    if any(part in name for part in _LABELS):
+    if any(fragment in name for fragment in _LABELS):
         return LABEL_SCALE * weights[name]
     if ".neck.convs." in name:
         return NECK_SCALE * weights[name]
@@ -67,8 +67,8 @@ def versatile(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _versatile(name: str, weights: Mapping[str, Tensor]) -> Tensor:
-    if any(part in name for part in _UNTAUGHT_LABELS):
+    if any(fragment in name for fragment in _UNTAUGHT_LABELS):
         return weights[name] / LABEL_SCALE
-    if any(part in name for part in _OF_MASKS):
+    if any(fragment in name for fragment in _OF_MASKS):
         return torch.cat([weights[name][1:2], weights[name][1:]])
     return weights[name.replace(_SINGLE_MASK, _FIRST_PROPOSAL)].clone()

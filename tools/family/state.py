@@ -21,8 +21,8 @@ def recipe_signature(recipe: Recipe, step: int) -> str:
     """Digest of all numbers that some steps depend on: those of the phases that have begun, those
     that make the models, and the rules of learning rates.
     """
-    parts = (recipe.up_to(step), MINI_TRUNKS, RATED_WIDTH, TRUNK_READERS)
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
+    numbers = (recipe.up_to(step), MINI_TRUNKS, RATED_WIDTH, TRUNK_READERS)
+    return hashlib.sha256(repr(numbers).encode()).hexdigest()
 
 
 def save_state(path: Path, training: Training, curve: Sequence[Score]) -> None:
@@ -49,13 +49,13 @@ def load_state(path: Path, training: Training) -> list[Score]:
         return []
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True)
-        found = str(state["signature"])
+        saved = str(state["signature"])
         signature = recipe_signature(training.recipe, state["training"]["step"])
     except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
         raise WeightsError(f"{path} must be a state of a training, got: {error}") from error
-    if found != signature:
+    if saved != signature:
         raise WeightsError(
-            f"{path} must be of recipe {signature[:12]}, got {found[:12]}: "
+            f"{path} must be of recipe {signature[:12]}, got {saved[:12]}: "
             "move it away to start over"
         )
     training.load_state_dict(state["training"])

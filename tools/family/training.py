@@ -53,14 +53,14 @@ def mean_scores(scores: Sequence[Score]) -> list[Score]:
         by_model.setdefault(score.model, []).append(score)
     return [
         Score(
-            own[-1].step,
+            of_model[-1].step,
             model,
-            fmean(score.loss for score in own),
-            fmean(score.best_iou for score in own),
-            fmean(score.selected_iou for score in own),
-            fmean(score.final_iou for score in own),
+            fmean(score.loss for score in of_model),
+            fmean(score.best_iou for score in of_model),
+            fmean(score.selected_iou for score in of_model),
+            fmean(score.final_iou for score in of_model),
         )
-        for model, own in by_model.items()
+        for model, of_model in by_model.items()
     ]
 
 
@@ -210,8 +210,8 @@ def _optimizer(name: str, model: Network, recipe: Recipe) -> torch.optim.Optimiz
             groups.setdefault((share, decay), []).append(parameter)
     return torch.optim.AdamW(
         [
-            {"params": own, "weight_decay": decay, "share": share}
-            for (share, decay), own in groups.items()
+            {"params": parameters, "weight_decay": decay, "share": share}
+            for (share, decay), parameters in groups.items()
         ],
         betas=recipe.betas,
         fused=True,
