@@ -6,8 +6,10 @@ from typing import Annotated, Final
 
 import typer
 
+from stages.cli.predictor_options import Device, Family, Precision
 from stages.program.main import reported_errors
 from storage.checkpoints.weights import models_there
+from storage.head_files.head_file import SHIPPED_FAMILY
 
 PORT: Final = 8765
 
@@ -20,7 +22,7 @@ def demo(
         str,
         typer.Option(help="Address; others than loopback let other machines in, with a token."),
     ] = "127.0.0.1",
-    family: Annotated[str, typer.Option(help="mini, or a fetched family: sam2.1.")] = "mini",
+    family: Family = None,
     model: Annotated[
         str | None,
         typer.Option(help="Model to start with; by default the smallest available."),
@@ -29,6 +31,8 @@ def demo(
         list[Path] | None,
         typer.Option(metavar="FILE", help="From `usam heads export`; may be repeated."),
     ] = None,
+    device: Device = "auto",
+    precision: Precision = None,
 ) -> None:
     """Serve a web page to click on images, your own or drawn ones."""
     with reported_errors():
@@ -37,9 +41,12 @@ def demo(
 
         endpoint = open_endpoint(host, port)
         with closing(endpoint.listener):
+            family = family or SHIPPED_FAMILY
             # Heads may read the tokens of another model.
             installed = () if heads else models_there(family)
             print(f"loading {model or next(iter(installed), family)}", flush=True)
-            page = PageState(model=model, heads=heads or (), family=family)
+            page = PageState(
+                model=model, heads=heads or (), family=family, device=device, precision=precision
+            )
             print(f"open {endpoint.address}, end with Ctrl-C", flush=True)
             serve(page, endpoint)

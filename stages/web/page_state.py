@@ -5,7 +5,7 @@ import csv
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -63,7 +63,10 @@ class Models:
         If a file is missing or damaged.
     """
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(
+        self, files: Sequence[Path], *, device: str = "auto", precision: str | None = None
+    ) -> None:
+        self._choose = partial(choose_model, device=device, precision=precision)
         self.choices: dict[str, HeadChoice] = {}
         for path in files:
             if path.stem in self.choices:
@@ -90,7 +93,7 @@ class Models:
 
     def _loaded(self, choice: HeadChoice, model: str) -> UncertainPredictor:
         family = choice.file.card["family"]
-        loaded = load_chosen(choose_model(family, model, choice.path))
+        loaded = load_chosen(self._choose(family, model, choice.path))
         # Head sets share a model, and with it the encoding of an image.
         sam = self._sams.setdefault((family, model, loaded.sam.precision), loaded.sam)
         return UncertainPredictor(sam, loaded.heads)
@@ -195,9 +198,16 @@ class PageState:
     """
 
     def __init__(
-        self, *, model: str | None = None, heads: Sequence[Path] = (), family: str = "mini"
+        self,
+        *,
+        model: str | None = None,
+        heads: Sequence[Path] = (),
+        family: str = "mini",
+        device: str = "auto",
+        precision: str | None = None,
     ) -> None:
-        self.models = Models(offered_heads(heads, family))
+        files = offered_heads(heads, family)
+        self.models = Models(files, device=device, precision=precision)
         # The first of the caller's heads, or else the family's own.
         self.default_heads = next(iter(self.models.choices))
         first = self.models.choices[self.default_heads]
