@@ -10,11 +10,11 @@ from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.heads.scope import DRAWN_SHAPES
 from pipeline.predictor import ProposalHeads, UncertainPredictor
 from pipeline.sam.families import NAMES, models_of, reads_of
-from pipeline.sam.model import Precision, Sam
+from pipeline.sam.model import DeviceError, Precision, Sam
 from pipeline.vocabulary import PROTOCOLS, TRAIN_PROMPTS
 from stages.extraction.models import load_sam
 from stages.predictor.model_choice import ModelChoice, default_heads
-from stages.settings.parsing import check_known
+from stages.settings.parsing import ParamsError, check_known
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError
@@ -150,16 +150,21 @@ def load_chosen(choice: ModelChoice) -> UncertainPredictor:
 
     Raises
     ------
-    DeviceError, WeightsError, DataError
+    ParamsError
+        If the device is not there.
+    WeightsError, DataError
         As ``load_predictor``.
     """
-    return load_predictor(
-        choice.family,
-        choice.model,
-        heads=choice.heads,
-        precision=choice.precision,
-        device=choice.device,
-    )
+    try:
+        return load_predictor(
+            choice.family,
+            choice.model,
+            heads=choice.heads,
+            precision=choice.precision,
+            device=choice.device,
+        )
+    except DeviceError as error:
+        raise ParamsError(str(error)) from error
 
 
 def _check(

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sklearn.datasets import load_sample_images
@@ -276,6 +277,32 @@ def test_help_and_faults_in_the_arguments_are_told_without_torch() -> None:
     ):
         assert status == bool(message), command
         assert error.startswith(message)
+
+
+@pytest.mark.parametrize("command", ["predict", "predict-coco", "demo"])
+def test_commands_with_a_predictor_have_the_same_options(command: str) -> None:
+    text = CliRunner().invoke(app, [command, "--help"], terminal_width=200).output
+    for option in ("--family", "--model", "--heads", "--device", "--precision"):
+        assert f" {option} " in text
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--device tpu", "device must be one of auto, cpu, cuda, got 'tpu'"),
+        ("--device cuda", "device must be auto or cpu where torch sees no GPU, got 'cuda'"),
+        ("--precision fp64", "precision must be one of fp32, bf16, got 'fp64'"),
+        ("--precision bf16", r"precision \(fp32 -> bf16\)"),
+        ("--family sam2.1", "heads of sam2.1 must be given as a file or be at .*, got none: "),
+    ],
+)
+def test_a_choice_that_is_not_to_be_had_is_refused_in_a_line(option: str, message: str) -> None:
+    if torch.cuda.is_available() and "cuda" in option:
+        pytest.skip("there is a GPU")
+    refused = usam_predict("photo.png", "--click", "120,80", *option.split())
+    assert refused.exit_code == 1
+    assert re.search(message, refused.stderr)
+    assert refused.stderr.strip().splitlines()[-1].startswith("error: ")
 
 
 def test_an_unlike_image_gets_marked_numbers_and_no_advice() -> None:
