@@ -1,7 +1,7 @@
-"""What benchmarks found beside their bars, and tables of it: ``python -m tools.bars``.
+"""Figures of benchmarks beside their bars, as tables: ``python -m tools.bars``.
 
 Reads   ``build/bench.json`` of ``make bench`` and ``build/bench-full.json`` of ``make bench-full``,
-        whichever there is.
+        if they exist.
 Writes  the parts of ``docs/speed.md`` between ``<!-- bench -->`` and ``<!-- /bench -->``, and
         likewise ``bench-full``.
 """
@@ -22,12 +22,12 @@ PAGE: Final = Path("docs", "speed.md")
 RECORDS: Final = Path("build")
 
 BLOCKS: Final = ("bench", "bench-full")
-"""Of the page, each made of the record of its name."""
+"""Blocks of the page, each made from the record of the same name."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """What was found, and the bar that it should meet, if there is one."""
+    """A measured figure, and the bar that it should meet, if any."""
 
     what: str
     figure: float
@@ -35,11 +35,11 @@ class Bar:
     at_least: float | None = None
     unit: str = ""
     case: str = ""
-    """Which of several of one name; those under one bar share a line."""
+    """Distinguishes figures of one name; figures under the same bar share a line."""
 
     @property
     def is_met(self) -> bool:
-        """Whether the figure is on the right side of the bar, or of none."""
+        """Whether the figure meets its bar; True without a bar."""
         if self.at_most is not None:
             return self.figure <= self.at_most
         return self.at_least is None or self.figure >= self.at_least
@@ -55,7 +55,7 @@ class Bar:
 
 
 def missed_bars(benchmark: BenchmarkFixture, *bars: Bar) -> list[Bar]:
-    """Put what a benchmark found into the record of `make bench`, met or not; those not met."""
+    """Put all bars of a benchmark into the record of `make bench`, and return those not met."""
     for bar in bars:
         print(f"\n{bar.what} {bar.case}: {_number(bar.figure, bar.unit)}, {bar.limit}")
     benchmark.extra_info["bars"] = [asdict(bar) for bar in bars]
@@ -65,18 +65,18 @@ def missed_bars(benchmark: BenchmarkFixture, *bars: Bar) -> list[Bar]:
 def main() -> None:
     """Write a table for each record."""
     records = {name: RECORDS / f"{name}.json" for name in BLOCKS}
-    found = {name: path for name, path in records.items() if path.exists()}
-    if not found:
+    existing = {name: path for name, path in records.items() if path.exists()}
+    if not existing:
         raise SystemExit(f"{RECORDS} must hold a record of `make bench`, got none")
-    for name, path in found.items():
+    for name, path in existing.items():
         record = json.loads(path.read_text(encoding="utf-8"))
         noted = [benchmark["extra_info"].get("bars", []) for benchmark in record["benchmarks"]]
-        bars = [Bar(**bar) for some in noted for bar in some]
+        bars = [Bar(**bar) for of_benchmark in noted for bar in of_benchmark]
         replace_block(PAGE, name, f"\n{bar_table(bars, record['machine_info'])}\n")
 
 
 def write_record(path: Path, bars: Iterable[Bar]) -> None:
-    """Write a record as pytest-benchmark does, of what is no test."""
+    """Write a record in the form of pytest-benchmark for figures that no test measured."""
     record = {
         "machine_info": pytest_benchmark_generate_machine_info(),  # type: ignore[no-untyped-call]
         "benchmarks": [{"extra_info": {"bars": [asdict(bar) for bar in bars]}}],
@@ -86,21 +86,21 @@ def write_record(path: Path, bars: Iterable[Bar]) -> None:
 
 
 def bar_table(bars: Iterable[Bar], machine_info: Mapping[str, Any]) -> str:
-    """A line for all cases under one bar, below the name of the machine."""
+    """The name of the machine, then a table with a line for all cases under one bar."""
     cpu = machine_info["cpu"]
-    said = (
+    measured_on = (
         f"Measured on {cpu.get('brand_raw', machine_info['machine'])}, {cpu['count']} processors, "
         f"{machine_info['system']}, Python {machine_info['python_version']}."
     )
-    alike: dict[tuple[str, str], list[Bar]] = {}
+    by_bar: dict[tuple[str, str], list[Bar]] = {}
     for bar in bars:
-        alike.setdefault((bar.what, bar.limit), []).append(bar)
-    rows = [_row(own) for own in alike.values()]
-    return f"{said}\n\n{table(('what', 'figure', 'bar', 'met'), rows, left=(0, 3))}"
+        by_bar.setdefault((bar.what, bar.limit), []).append(bar)
+    rows = [_row(group) for group in by_bar.values()]
+    return f"{measured_on}\n\n{table(('what', 'figure', 'bar', 'met'), rows, left=(0, 3))}"
 
 
 def _row(alike: Sequence[Bar]) -> tuple[str, str, str, str]:
-    """From the least figure to the most, and which cases miss their bar."""
+    """The range of the figures, and the cases that miss their bar."""
     first, *_ = alike
     figures = [bar.figure for bar in alike]
     ends = dict.fromkeys(_number(end, "") for end in (min(figures), max(figures)))
@@ -116,7 +116,7 @@ def _row(alike: Sequence[Bar]) -> tuple[str, str, str, str]:
 
 
 def _number(value: float, unit: str) -> str:
-    """Three digits, or all of a whole number."""
+    """A number in three digits; a whole number in all of its digits."""
     text = f"{value:,.0f}" if value == round(value) else f"{value:.3g}"
     return f"{text} {unit}".rstrip()
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 
 def marks(name: str) -> tuple[str, str]:
-    """Lines before and behind a block."""
+    """Marks before and behind a block."""
     return f"<!-- {name} -->", f"<!-- /{name} -->"
 
 
 def read_block(page: Path, name: str) -> str:
-    """What stands between the marks of a block.
+    """Read the text between the marks of a block.
 
     Raises
     ------
@@ -21,7 +21,7 @@ def read_block(page: Path, name: str) -> str:
 
 
 def replace_block(page: Path, name: str, block: str) -> None:
-    """Put a block between its marks.
+    """Write a text between the marks of a block.
 
     Raises
     ------
@@ -48,6 +48,6 @@ def _cut(page: Path, name: str) -> tuple[str, str, str]:
     counts = [text.count(mark) for mark in (begin, end)]
     if counts != [1, 1]:
         raise ValueError(f"{page} must have {begin} and {end} once, got {counts}")
-    before, _, rest = text.partition(begin)
-    block, _, after = rest.partition(end)
+    before, _, from_block = text.partition(begin)
+    block, _, after = from_block.partition(end)
     return before, block, after

@@ -41,7 +41,10 @@ def main() -> None:
     lines = (",".join(map(str, row)) for row in rows)
     with whole_file(SCENES_FILE) as partial:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(*(f"scene {one.number}, click {one.x},{one.y}: {one.advice}" for one in scenes), sep="\n")
+    print(
+        *(f"scene {scene.number}, click {scene.x},{scene.y}: {scene.advice}" for scene in scenes),
+        sep="\n",
+    )
 
 
 def choose_scenes(predictor: UncertainPredictor) -> tuple[Scene, ...]:
@@ -56,20 +59,20 @@ def choose_scenes(predictor: UncertainPredictor) -> tuple[Scene, ...]:
     SystemExit
         If an advice is given to no click.
     """
-    found: dict[str, Scene] = {}
+    by_advice: dict[str, Scene] = {}
     for number in np.random.default_rng(ORDER_SEED).permutation(N_DEMO_SCENES).tolist():
         for scene in _candidates(predictor, number):
-            if scene.advice not in found:
-                found[scene.advice] = scene
+            if scene.advice not in by_advice:
+                by_advice[scene.advice] = scene
                 break
-        if len(found) == len(ADVISED):
-            return tuple(found[advice] for advice in ADVISED)
-    missing = ", ".join(advice for advice in ADVISED if advice not in found)
+        if len(by_advice) == len(ADVISED):
+            return tuple(by_advice[advice] for advice in ADVISED)
+    missing = ", ".join(advice for advice in ADVISED if advice not in by_advice)
     raise SystemExit(f"error: {N_DEMO_SCENES} scenes must show each advice, got none for {missing}")
 
 
 def _candidates(predictor: UncertainPredictor, number: int) -> Iterator[Scene]:
-    """A scene with each click that would do."""
+    """A scene once for each click that meets the rules."""
     drawn = draw_scene(scene_seeds(DEMO_SEED, "val", number + 1)[-1], DEMO_SIZE_PX)
     predictor.set_image(drawn.rgb)
     for mask in drawn.masks:
@@ -81,13 +84,13 @@ def _candidates(predictor: UncertainPredictor, number: int) -> Iterator[Scene]:
             [PromptSet([click], [1]) for click in clicks.tolist()]
         )
         advised = {answer.advice.correction for answer in answers}
-        own = answers[0].masks[answers[0].selected]
-        if len(advised) == 1 and (advised != {KEEP} or _iou(own, mask) >= LEAST_IOU):
+        selected = answers[0].masks[answers[0].selected]
+        if len(advised) == 1 and (advised != {KEEP} or _iou(selected, mask) >= LEAST_IOU):
             yield Scene(number, x, y, advised.pop())
 
 
-def _iou(one: Bool[np.ndarray, "y x"], other: Bool[np.ndarray, "y x"]) -> float:
-    return float((one & other).sum() / (one | other).sum())
+def _iou(mask: Bool[np.ndarray, "y x"], truth: Bool[np.ndarray, "y x"]) -> float:
+    return float((mask & truth).sum() / (mask | truth).sum())
 
 
 if __name__ == "__main__":

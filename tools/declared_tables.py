@@ -24,7 +24,7 @@ from storage.store.schema import SCHEMA
 from tools.blocks import replace_block, table
 
 PLOTTED: Final = ("curves", "coverage", "reliability")
-"""Tables of results that hold the points of plots; their columns speak for themselves."""
+"""Tables of results with the points of plots; their columns need no explanation."""
 
 OTHER_KINDS: Final = tuple(name for name in KINDS if name != PAPER)
 
@@ -54,7 +54,7 @@ def head_kinds() -> str:
 
 
 def measures() -> str:
-    """All measures but those of the other kinds of heads, which have the paper's with an end."""
+    """All measures, without heads of other kinds: their names are the paper's with an ending."""
     rows = [
         (m.symbol, f"`{m.name}`", m.meaning, ", ".join(m.tasks) or "-")
         for m in MEASURES
@@ -73,14 +73,14 @@ def statistics() -> str:
 
 
 def prompts() -> str:
-    """All prompt sets, those of one kind of decoder call in a row."""
+    """All prompt sets, a row for each kind of decoder call."""
     rows = []
     for kinds in calls_of([kind.name for kind in PROMPT_KINDS]):
         names = ", ".join(f"`{kind.name}`" for kind in kinds)
         name = kinds[0].asked_as
-        asked = "by `extra_prompts`, `train_prompts`" if name in EXTRA_PROMPTS else "always"
-        asked += f", as `{name}`" if name in EXTRA_PROMPTS and len(kinds) > 1 else ""
-        rows.append((names, kinds[0].meaning, asked))
+        use = "by `extra_prompts`, `train_prompts`" if name in EXTRA_PROMPTS else "always"
+        use += f", as `{name}`" if name in EXTRA_PROMPTS and len(kinds) > 1 else ""
+        rows.append((names, kinds[0].meaning, use))
     return _of_words(("prompt sets", "what is given", "asked for"), rows)
 
 
@@ -95,28 +95,30 @@ def views() -> str:
 
 
 def result_tables() -> str:
-    """What columns of several tables mean, then the others of every table."""
-    shown = {name: own for name, own in SPLIT_TABLES.items() if name not in PLOTTED}
+    """Columns that several tables share, then the other columns of every table."""
+    shown = {name: declared for name, declared in SPLIT_TABLES.items() if name not in PLOTTED}
     counts = Counter(
-        (column.name, column.meaning) for own in shown.values() for column in columns_of(own.row)
+        (column.name, column.meaning)
+        for declared in shown.values()
+        for column in columns_of(declared.row)
     )
     shared: dict[str, str] = {}
     for (name, meaning), n in counts.most_common():
         if n > 1:
             shared.setdefault(name, meaning)
-    tables = [_columns(name, own, shared) for name, own in shown.items()]
+    tables = [_columns(name, declared, shared) for name, declared in shown.items()]
     lead = "Columns of several tables:"
-    every = _listed(lead, {f"`{name}`": meaning for name, meaning in shared.items()})
-    return "\n".join([every, *tables])
+    shared_columns = _listed(lead, {f"`{name}`": meaning for name, meaning in shared.items()})
+    return "\n".join([shared_columns, *tables])
 
 
 def public_names(names: Iterable[str]) -> str:
     """Names of ``usam_cache``, with the names of their arguments."""
     rows = []
     for name in names:
-        found = getattr(usam_cache, name)
-        arguments = ", ".join(inspect.signature(found).parameters)
-        summary = " ".join((found.__doc__ or "").partition("\n\n")[0].split())
+        function = getattr(usam_cache, name)
+        arguments = ", ".join(inspect.signature(function).parameters)
+        summary = " ".join((function.__doc__ or "").partition("\n\n")[0].split())
         summary = summary.partition("; see")[0].rstrip(".").replace("``", "`")
         rows.append((f"`{name}({arguments})`", summary))
     return _of_words(("name", "is"), rows)
@@ -147,7 +149,7 @@ def _of_words(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _listed(lead: str, meanings: Mapping[str, str]) -> str:
-    return f"{lead}\n\n" + "".join(f"- {name}: {what}\n" for name, what in meanings.items())
+    return f"{lead}\n\n" + "".join(f"- {name}: {meaning}\n" for name, meaning in meanings.items())
 
 
 def _inputs(kind: HeadKind) -> str:
@@ -170,15 +172,15 @@ def _parameter(name: str, parameter: Parameter) -> str:
     return f"`{name}`, {parameter.meaning}: {parameter.rule}{unit}{default}"
 
 
-def _columns(name: str, own: Table, shared: Mapping[str, str]) -> str:
+def _columns(name: str, declared: Table, shared: Mapping[str, str]) -> str:
     rows = {
         f"`{column.name}`": column.meaning
-        for column in columns_of(own.row)
+        for column in columns_of(declared.row)
         if shared.get(column.name) != column.meaning
     }
-    more = {"more": own.more} if own.more else {}
-    lead = f"`{name}.csv`: {(own.row.__doc__ or '').partition(chr(10))[0]}"
-    return _listed(lead, rows | more)
+    further = {"more": declared.more} if declared.more else {}
+    lead = f"`{name}.csv`: {(declared.row.__doc__ or '').partition(chr(10))[0]}"
+    return _listed(lead, rows | further)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes what the predictor's advice is worth into ``docs/predict.md``: ``make results``.
+"""Measures the predictor's advice, and writes tables into ``docs/predict.md``: ``make results``.
 
 Reads   the weights and heads that ship, ``params.yaml:shapes``.
 Writes  the parts of the page between ``<!-- advice -->`` and ``<!-- /advice -->``, ``regret``
@@ -28,23 +28,23 @@ README: Final = Path("README.md")
 PAGE: Final = Path("docs", "predict.md")
 
 FURTHER_SEED: Final = 29
-"""Of scenes that nothing was learned from or chosen on. The default costs were chosen on 400 scenes
-each of the seeds 2, 26, 27 and 28."""
+"""Seed of scenes on which nothing was learned or chosen. The default costs were chosen on 400
+scenes each of the seeds 2, 26, 27 and 28."""
 
 N_FURTHER: Final = 400
 
 N_RESAMPLES: Final = 2000
 
 NEVER: Final = 1.0
-"""Cost of what is not to be had: no mask gains as much."""
+"""Cost of a correction that is not available: no mask gains as much."""
 
 BUDGETS: Final = (
     Costs(),
     Costs(0.05, 0.05),
     *(Costs(cost, cost, NEVER) for cost in (0.02, 0.05, 0.12)),
 )
-"""Costs under which the advice is judged: the defaults, then those at which the large model costs a
-click."""
+"""Costs under which the advice is judged: the defaults, then costs at which the large model costs
+as much as a click."""
 
 OFFERED: Final = {"model": Costs(larger_model=0.05), "prompt": Costs(click=0.05)}
 """Costs under which corrections are judged that the defaults never advise."""
@@ -61,9 +61,9 @@ def main() -> None:
 
 
 def advised_words(rows: pd.DataFrame, correction: str) -> str:
-    """How many masks gained that got an advice, and how much."""
-    got_it = rows[advised(rows, Costs()) == list(CORRECTIONS).index(correction)]
-    gain = got_it[f"iou {correction}"] - got_it[f"iou {KEEP}"]
+    """Sentence on the masks that got an advice: the share that gained, and the mean gain."""
+    advised_rows = rows[advised(rows, Costs()) == list(CORRECTIONS).index(correction)]
+    gain = advised_rows[f"iou {correction}"] - advised_rows[f"iou {KEEP}"]
     return (
         f"Such advice may be wrong: of {len(gain)} masks that got it in {N_FURTHER} fresh scenes, "
         f"{(gain > 0).mean():.0%} gained IoU, {gain.mean():+.2f} in the mean."
@@ -72,7 +72,7 @@ def advised_words(rows: pd.DataFrame, correction: str) -> str:
 
 def scenes(seed: int, n: int, size_px: int) -> Iterator[Scene]:
     """Validation scenes of a seed."""
-    return (draw_scene(own, size_px) for own in scene_seeds(seed, "val", n))
+    return (draw_scene(scene_seed, size_px) for scene_seed in scene_seeds(seed, "val", n))
 
 
 def followed(drawn: Iterable[Scene]) -> pd.DataFrame:
@@ -80,8 +80,8 @@ def followed(drawn: Iterable[Scene]) -> pd.DataFrame:
 
     Returns
     -------
-    With the expected gain of each correction (``gain model`` ...) and the IoU after it
-    (``iou model`` ...); another proposal is the one that the advice would name.
+    A row per object: the expected gain of each correction (``gain model`` ...) and the IoU after it
+    (``iou model`` ...); another proposal is the proposal that the advice would name.
     """
     rows = []
     small, large = load_predictor("mini", "tiny"), load_predictor("mini", "large")
@@ -89,34 +89,34 @@ def followed(drawn: Iterable[Scene]) -> pd.DataFrame:
         points = measure_objects((mask, 0) for mask in scene.masks).point_px
         for predictor in (small, large):
             predictor.set_image(scene.rgb)
-        clicks = [PromptSet(one[:1], [1]) for one in points]
-        told = zip(
+        clicks = [PromptSet(clicks[:1], [1]) for clicks in points]
+        answers = zip(
             small.predict_uncertainties(clicks),
             large.predict_uncertainties(clicks),
-            small.predict_uncertainties([PromptSet(one, np.ones(8, int)) for one in points]),
+            small.predict_uncertainties([PromptSet(clicks, np.ones(8, int)) for clicks in points]),
             strict=True,
         )
         rows += [
-            {"scene": number, **_row(*own, mask)}
-            for own, mask in zip(told, scene.masks, strict=True)
+            {"scene": number, **_row(*answer, mask)}
+            for answer, mask in zip(answers, scene.masks, strict=True)
         ]
     return pd.DataFrame(rows)
 
 
 def _row(
-    found: Uncertainty, enlarged: Uncertainty, refined: Uncertainty, truth: np.ndarray
+    answer: Uncertainty, enlarged: Uncertainty, refined: Uncertainty, truth: np.ndarray
 ) -> dict[str, float]:
-    """What is said of a click, and the IoU that the large model and eight clicks have."""
+    """Values of the answer to a click, and the IoUs of the large model and of eight clicks."""
     masks = {
-        KEEP: found.masks[found.selected],
+        KEEP: answer.masks[answer.selected],
         "model": enlarged.masks[enlarged.selected],
         "prompt": refined.masks[refined.selected],
-        "task": found.masks[found.alternative],
+        "task": answer.masks[answer.alternative],
         "segmentation": truth,
     }
     return {
-        "sam_score": float(found.sam_score[found.selected]),
-        **{f"gain {name}": gain for name, gain in found.advice.gains.items()},
+        "sam_score": float(answer.sam_score[answer.selected]),
+        **{f"gain {name}": gain for name, gain in answer.advice.gains.items()},
         **{f"iou {name}": _iou(mask, truth) for name, mask in masks.items()},
     }
 
@@ -126,15 +126,15 @@ def _iou(mask: np.ndarray, truth: np.ndarray) -> float:
 
 
 def advice_table(rows: pd.DataFrame) -> str:
-    """How often each advice is given, and what it gains there beyond its gain on all objects."""
+    """Number of objects with each advice, and its gain there beyond its gain on all objects."""
     header = ("advice", "objects", "true IoU", "after it", "gain beyond that of all objects")
     resamples = _resamples(rows)
-    given = {name: (words, Costs()) for name, words in CORRECTIONS.items()}
+    judged = {name: (words, Costs()) for name, words in CORRECTIONS.items()}
     for name, costs in OFFERED.items():
-        given[name] = f"{CORRECTIONS[name]} (cost {costs.by_correction[name]:g})", costs
+        judged[name] = f"{CORRECTIONS[name]} (cost {costs.by_correction[name]:g})", costs
     lines = [
         [words, *_advice_cells(rows, name, costs, resamples)]
-        for name, (words, costs) in given.items()
+        for name, (words, costs) in judged.items()
     ]
     return table(header, lines)
 
@@ -142,28 +142,28 @@ def advice_table(rows: pd.DataFrame) -> str:
 def _advice_cells(
     rows: pd.DataFrame, correction: str, costs: Costs, resamples: Resamples
 ) -> list[str]:
-    is_own = advised(rows, costs) == list(CORRECTIONS).index(correction)
-    own = rows[is_own]
-    if not len(own):
+    is_advised = advised(rows, costs) == list(CORRECTIONS).index(correction)
+    advised_rows = rows[is_advised]
+    if not len(advised_rows):
         return ["0", *["–"] * 3]
-    means = [own[f"iou {KEEP}"], own[f"iou {correction}"]]
+    means = [advised_rows[f"iou {KEEP}"], advised_rows[f"iou {correction}"]]
     difference = "–"
     if correction != KEEP:
         gain = (rows[f"iou {correction}"] - rows[f"iou {KEEP}"]).to_numpy()
-        difference = _with_interval(_beyond_all(gain, is_own, resamples), "+.2f")
-    return [str(len(own)), *(f"{values.mean():.2f}" for values in means), difference]
+        difference = _with_interval(_beyond_all(gain, is_advised, resamples), "+.2f")
+    return [str(len(advised_rows)), *(f"{values.mean():.2f}" for values in means), difference]
 
 
-def _beyond_all(values: np.ndarray, is_own: np.ndarray, resamples: Resamples) -> Mean:
-    """Mean of a value over some objects, less that over all."""
-    sums = resampled_means(np.stack([values * is_own, is_own, values], axis=1), resamples)
-    own, share, everywhere = sums.T
-    found = own / np.where(share, share, np.nan) - everywhere
-    return Mean(float(values[is_own].mean() - values.mean()), interval(found))
+def _beyond_all(values: np.ndarray, is_advised: np.ndarray, resamples: Resamples) -> Mean:
+    """Mean of a value over the advised objects, less its mean over all objects."""
+    sums = resampled_means(np.stack([values * is_advised, is_advised, values], axis=1), resamples)
+    of_advised, share, everywhere = sums.T
+    differences = of_advised / np.where(share, share, np.nan) - everywhere
+    return Mean(float(values[is_advised].mean() - values.mean()), interval(differences))
 
 
 def regret_table(rows: pd.DataFrame) -> str:
-    """How much less regret the advice has than other ways to choose."""
+    """Regret that the advice saves, compared with other ways to choose."""
     header = (
         *("cost of a click or the large model", "of a person"),
         *("less regret than the best fixed choice", "than by SamScore"),
@@ -172,14 +172,14 @@ def regret_table(rows: pd.DataFrame) -> str:
     lines = []
     for costs in BUDGETS:
         decisions = Decisions(net_gains(rows, costs))
-        own = decisions.chosen(advised(rows, costs))
+        by_advice = decisions.chosen(advised(rows, costs))
         by_score = decisions.by_score(rows["sam_score"].to_numpy())
         lines.append(
             [
-                *("–" if one == NEVER else f"{one:g}" for one in (costs.click, costs.person)),
+                *("–" if cost == NEVER else f"{cost:g}" for cost in (costs.click, costs.person)),
                 *(
-                    _with_interval(mean(own - other, resamples), "+.3f")
-                    for other in (decisions.best_fixed, by_score)
+                    _with_interval(mean(by_advice - alternative, resamples), "+.3f")
+                    for alternative in (decisions.best_fixed, by_score)
                 ),
             ]
         )
@@ -187,7 +187,7 @@ def regret_table(rows: pd.DataFrame) -> str:
 
 
 def net_gains(rows: pd.DataFrame, costs: Costs) -> np.ndarray:
-    """What each of ``CORRECTIONS`` truly gains for each object, less its cost."""
+    """True gain of each of ``CORRECTIONS`` for each object, less its cost."""
     gains = [
         (rows[f"iou {name}"] - rows[f"iou {KEEP}"] - cost).to_numpy()
         for name, cost in costs.by_correction.items()
@@ -196,7 +196,7 @@ def net_gains(rows: pd.DataFrame, costs: Costs) -> np.ndarray:
 
 
 def advised(rows: pd.DataFrame, costs: Costs) -> np.ndarray:
-    """Which of ``CORRECTIONS`` would be advised for each object; to keep it where none is.
+    """Index in ``CORRECTIONS`` of the advice about each object; to keep it without advice.
 
     An image unlike those that the heads learned from gets no advice, and has no expected gains.
     """
@@ -208,9 +208,9 @@ def _resamples(rows: pd.DataFrame) -> Resamples:
     return resample_groups(rows["scene"].to_numpy(), N_RESAMPLES, seed=0)
 
 
-def _with_interval(found: Mean, form: str) -> str:
-    low, high = found.interval.low, found.interval.high
-    return f"{found.value:{form}} ({low:{form}} to {high:{form}})"
+def _with_interval(estimate: Mean, form: str) -> str:
+    low, high = estimate.interval.low, estimate.interval.high
+    return f"{estimate.value:{form}} ({low:{form}} to {high:{form}})"
 
 
 if __name__ == "__main__":

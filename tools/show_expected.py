@@ -1,4 +1,4 @@
-"""Writes what heads expect after each kind of prompt into ``docs/predict.md``: ``make results``.
+"""Writes expected and true IoUs by kind of prompt into ``docs/predict.md``: ``make results``.
 
 Reads   the weights and heads that ship, ``params.yaml:shapes``.
 Writes  the part of the page between ``<!-- expected -->`` and ``<!-- /expected -->``.
@@ -22,7 +22,7 @@ from tools.blocks import replace_block, table
 PAGE: Final = Path("docs", "predict.md")
 
 N_SCENES: Final = 60
-"""The first of the further scenes, on which nothing was chosen."""
+"""The first so many further scenes, on which nothing was chosen."""
 
 N_RESAMPLES: Final = 2000
 
@@ -37,7 +37,7 @@ PROMPTS: Final[Mapping[str, str]] = {
     "given": "the same, with the mask before",
     "refined": "eight clicks on the object",
 }
-"""Kinds of prompts by the names that rows have."""
+"""Kinds of prompts by their names in rows."""
 
 
 def main() -> None:
@@ -45,12 +45,12 @@ def main() -> None:
     shapes = read_params().shapes
     seeds = scene_seeds(shapes.seed, "further", N_SCENES)
     scenes = [draw_scene(seed, shapes.image_size_px) for seed in seeds]
-    found = answers(load_predictor("mini", "tiny"), scenes)
-    replace_block(PAGE, "expected", f"\n{expected_table(found)}\n")
+    rows = answers(load_predictor("mini", "tiny"), scenes)
+    replace_block(PAGE, "expected", f"\n{expected_table(rows)}\n")
 
 
 def answers(predictor: UncertainPredictor, scenes: Iterable[Scene]) -> pd.DataFrame:
-    """What a model and its heads say of every object after each kind of prompt.
+    """Answers of a model and its heads about every object, after each kind of prompt.
 
     Returns
     -------
@@ -60,33 +60,37 @@ def answers(predictor: UncertainPredictor, scenes: Iterable[Scene]) -> pd.DataFr
     rows = []
     for number, scene in enumerate(scenes):
         predictor.set_image(scene.rgb)
-        for prompt, said in _said(predictor, scene.masks):
+        for prompt, uncertainties in _answers(predictor, scene.masks):
             rows += [
-                {"scene": number, "prompt": prompt, **_row(own, mask)}
-                for own, mask in zip(said, scene.masks, strict=True)
+                {"scene": number, "prompt": prompt, **_row(uncertainty, mask)}
+                for uncertainty, mask in zip(uncertainties, scene.masks, strict=True)
             ]
     return pd.DataFrame(rows)
 
 
-def _said(
+def _answers(
     predictor: UncertainPredictor, masks: np.ndarray
 ) -> Iterator[tuple[str, list[Uncertainty]]]:
     """Answers about all objects of an image, by kind of prompt."""
     truth = measure_objects((mask, 0) for mask in masks)
-    first = [(one[:1], np.ones(1, int)) for one in truth.point_px]
-    clicked = predictor.predict_uncertainties([PromptSet(*one) for one in first])
+    first = [(points[:1], np.ones(1, int)) for points in truth.point_px]
+    clicked = predictor.predict_uncertainties([PromptSet(*click) for click in first])
     yield CLICK, clicked
     yield "box", predictor.predict_uncertainties([PromptSet(box=box) for box in _corners(truth)])
-    every = [PromptSet(one, np.ones(len(one), int)) for one in truth.point_px]
-    yield "refined", predictor.predict_uncertainties(every)
+    all_clicks = [PromptSet(points, np.ones(len(points), int)) for points in truth.point_px]
+    yield "refined", predictor.predict_uncertainties(all_clicks)
     for name in ("alone", "given"):
-        clicks, said = first, clicked
+        clicks, uncertainties = first, clicked
         for _ in range(N_CORRECTIONS):
-            clicks = [_corrected(*one) for one in zip(clicks, said, masks, strict=True)]
-            before = [one.logits[one.selected][None] if name == "given" else None for one in said]
-            sets = [PromptSet(*own, None, mask) for own, mask in zip(clicks, before, strict=True)]
-            said = predictor.predict_uncertainties(sets)
-        yield name, said
+            clicks = list(map(_corrected, clicks, uncertainties, masks))
+            inputs = [
+                answer.logits[answer.selected][None] if name == "given" else None
+                for answer in uncertainties
+            ]
+            uncertainties = predictor.predict_uncertainties(
+                [PromptSet(*click, None, mask) for click, mask in zip(clicks, inputs, strict=True)]
+            )
+        yield name, uncertainties
 
 
 def _corners(truth: GroundTruth) -> np.ndarray:
@@ -98,36 +102,39 @@ Clicks = tuple[np.ndarray, np.ndarray]
 """Pixels (x, y) and labels of one object."""
 
 
-def _corrected(clicks: Clicks, said: Uncertainty, true: np.ndarray) -> Clicks:
-    """The clicks, and one in the middle of the largest region where the selected mask is wrong."""
-    x, y = central_error(said.masks[said.selected], true)
+def _corrected(clicks: Clicks, uncertainty: Uncertainty, true: np.ndarray) -> Clicks:
+    """Add a click in the middle of the largest region where the selected mask is wrong."""
+    x, y = central_error(uncertainty.masks[uncertainty.selected], true)
     return np.append(clicks[0], [[x, y]], axis=0), np.append(clicks[1], int(true[y, x]))
 
 
-def _row(said: Uncertainty, true: np.ndarray) -> dict[str, float]:
-    k = said.selected
+def _row(uncertainty: Uncertainty, true: np.ndarray) -> dict[str, float]:
+    k = uncertainty.selected
     return {
-        "iou": float((said.masks[k] & true).sum() / (said.masks[k] | true).sum()),
-        "expected": float(said.expected_iou.own[k]),
-        "sam_score": float(said.sam_score[k]),
+        "iou": float((uncertainty.masks[k] & true).sum() / (uncertainty.masks[k] | true).sum()),
+        "expected": float(uncertainty.expected_iou.own[k]),
+        "sam_score": float(uncertainty.sam_score[k]),
     }
 
 
 def expected_table(rows: pd.DataFrame) -> str:
-    """True IoU after each prompt, and how what was said of it compares."""
+    """True IoU after each kind of prompt, with the error and correlation of the expected IoU."""
     header = ("prompt", "true IoU", "expected less true", "correlation", "that of SamScore")
     lines = []
     for name, words in PROMPTS.items():
-        own = rows[rows["prompt"] == name]
-        above = (own["expected"] - own["iou"]).to_numpy()
-        resamples = resample_groups(own["scene"].to_numpy(), N_RESAMPLES, seed=0)
+        of_prompt = rows[rows["prompt"] == name]
+        above = (of_prompt["expected"] - of_prompt["iou"]).to_numpy()
+        resamples = resample_groups(of_prompt["scene"].to_numpy(), N_RESAMPLES, seed=0)
         ends = interval(resampled_means(above[:, np.newaxis], resamples)[:, 0])
         lines.append(
             [
                 words,
-                f"{own['iou'].mean():.2f}",
+                f"{of_prompt['iou'].mean():.2f}",
                 f"{above.mean():+.2f} ({ends.low:+.2f} to {ends.high:+.2f})",
-                *(f"{own[said].corr(own['iou']):.2f}" for said in ("expected", "sam_score")),
+                *(
+                    f"{of_prompt[score].corr(of_prompt['iou']):.2f}"
+                    for score in ("expected", "sam_score")
+                ),
             ]
         )
     return table(header, lines)

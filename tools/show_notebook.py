@@ -1,7 +1,7 @@
 """Runs the notebook ``docs/predict.ipynb``: ``make results``.
 
 Reads   the cells of ``docs/predict.ipynb``, the weights and heads that ship.
-Writes  ``docs/predict.ipynb``, with what its cells print and draw.
+Writes  ``docs/predict.ipynb``, with the outputs of its cells.
 """
 
 from pathlib import Path
@@ -23,15 +23,15 @@ def main() -> None:
 
 
 def stored() -> NotebookNode:
-    """The notebook as it is."""
-    found: NotebookNode = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
-    return found
+    """The notebook as it is stored."""
+    notebook: NotebookNode = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
+    return notebook
 
 
 def run(before: NotebookNode) -> NotebookNode:
-    """The notebook with its outputs; what depends on the day or the machine is left out."""
-    here = {"metadata": {"path": str(ROOT)}}
-    done = NotebookClient(before, timeout=600, record_timing=False, resources=here).execute()
+    """The notebook with its outputs, but without times and names of the machine."""
+    resources = {"metadata": {"path": str(ROOT)}}
+    done = NotebookClient(before, timeout=600, record_timing=False, resources=resources).execute()
     done.metadata = {"kernelspec": done.metadata["kernelspec"]}
     return done
 

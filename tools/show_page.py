@@ -53,9 +53,9 @@ def take_picture(address: str) -> bytes:
         page.locator("#file").set_input_files(photo)  # type: ignore[arg-type]
         canvas = page.locator(f"canvas[aria-label^='Image {Path(PHOTO).name}']")
         canvas.wait_for()
-        seen = canvas.bounding_box()
-        assert seen is not None
-        x, y = (seen["width"] * at / 256 for at in CLICK_PX)
+        canvas_box = canvas.bounding_box()
+        assert canvas_box is not None
+        x, y = (canvas_box["width"] * at / 256 for at in CLICK_PX)
         canvas.click(position={"x": x, "y": y})
         page.locator("body[data-answered='2']").wait_for(state="attached")
         png = page.screenshot(full_page=True)

@@ -1,10 +1,10 @@
 """Writes how the mini models answer boxes and corrections into ``docs/mini.md``: ``make results``.
 
 Reads   ``cache/objects/shapes_val.zarr`` and the images of ``params.yaml:splits.shapes_val``; the
-        weights that ship, or those of the state of a training: ``python -m tools.show_prompts
+        packaged weights, or the weights in the state of a training: ``python -m tools.show_prompts
         cache/work/family/state.pt``.
-Writes  the part of ``docs/mini.md`` between ``<!-- prompts -->`` and ``<!-- /prompts -->``; of a
-        state it prints the same.
+Writes  the part of ``docs/mini.md`` between ``<!-- prompts -->`` and ``<!-- /prompts -->``; for a
+        state, it prints the text instead.
 """
 
 import sys
@@ -41,7 +41,7 @@ LEAD: Final = (
     "what was taken for the object, as deep, the share that raise it, and that take the clicked "
     "pixel out:"
 )
-"""What stands above the table."""
+"""Text above the table."""
 
 
 def main() -> None:
@@ -75,25 +75,27 @@ def annotated(objects: ObjectTable, folder: Path) -> Iterator[Annotated]:
         )
 
 
-def prompts_block(found: Mapping[str, pd.DataFrame]) -> str:
+def prompts_block(by_model: Mapping[str, pd.DataFrame]) -> str:
     """A table of boxes, corrections in a row, how many help, and background clicks."""
-    n_objects = len(next(iter(found.values())))
+    n_objects = len(next(iter(by_model.values())))
     header = (
         *("model", "box", *map(str, SHOWN_ROUNDS)),
         *("first raise", "all raise", "background raise", "out"),
     )
-    rows = table(header, [[name, *_cells(own)] for name, own in found.items()])
+    rows = table(
+        header, [[name, *_cells(rows_of_model)] for name, rows_of_model in by_model.items()]
+    )
     return f"{LEAD.format(n_objects=n_objects, visible_px=VISIBLE_PX)}\n\n{rows}"
 
 
-def _cells(own: pd.DataFrame) -> Iterator[str]:
+def _cells(rows: pd.DataFrame) -> Iterator[str]:
     for column in ("box", *(f"corrected_{number}" for number in SHOWN_ROUNDS)):
-        yield _percent(own[column])
-    raised = [own[f"corrected_{n}"] > own[f"corrected_{n - 1}"] for n in ROUNDS]
-    visible = [own[f"is_visible_{n}"] for n in ROUNDS]
-    for some, is_visible in ((raised[0], visible[0]), (pd.concat(raised), pd.concat(visible))):
-        yield f"{_percent(some)} ({_percent(some[is_visible])})"
-    wrong = own.dropna(subset=["false_before"])
+        yield _percent(rows[column])
+    raised = [rows[f"corrected_{n}"] > rows[f"corrected_{n - 1}"] for n in ROUNDS]
+    visible = [rows[f"is_visible_{n}"] for n in ROUNDS]
+    for is_raised, is_visible in ((raised[0], visible[0]), (pd.concat(raised), pd.concat(visible))):
+        yield f"{_percent(is_raised)} ({_percent(is_raised[is_visible])})"
+    wrong = rows.dropna(subset=["false_before"])
     yield _percent(wrong["false_after"] > wrong["false_before"])
     yield _percent(wrong["is_left"])
 
@@ -108,7 +110,7 @@ def _shipped() -> Iterator[tuple[str, Sam]]:
 
 
 def _trained(state: Path) -> Iterator[tuple[str, Sam]]:
-    """Members of a training, as they are."""
+    """Models of a training's state."""
     weights = torch.load(state, weights_only=True)["training"]["models"]
     for name in MINI_TRUNKS:
         model = build("mini", name, seed=0)

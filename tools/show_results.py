@@ -1,9 +1,9 @@
-"""Writes what the results say into README and docs: ``make results``.
+"""Writes sentences and tables of the results into README and docs: ``make results``.
 
 Reads   ``results/splits/shapes_further`` and ``results/splits/shapes_val``, of
         ``params/results.yaml``.
 Writes  the parts between ``<!-- results -->`` and ``<!-- /results -->`` of ``README.md``,
-        ``docs/results.md`` and ``docs/mini.md``, words too; ``docs/curves.svg``.
+        ``docs/results.md`` and ``docs/mini.md``; ``docs/curves.svg``.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -41,7 +41,7 @@ from storage.paths import results_dir
 from tools.blocks import replace_block, table
 
 FURTHER: Final = "shapes_further"
-"""Scenes that nothing was chosen on: what README and docs/results.md say is of these."""
+"""Scenes on which nothing was chosen; README and docs/results.md are about these."""
 
 VAL: Final = "shapes_val"
 """Scenes of the model card."""
@@ -60,40 +60,40 @@ SCORED: Final = {
     "selected": "selected",
     REFINED["selected"]: "selected, 8 clicks",
 }
-"""Masks of the model card by what columns call them."""
+"""Masks of the model card, with the headings of their columns."""
 
 OF_NO_PROPOSAL: Final = (
     "sam_score_highest",
     *(row.name for row in (*ENTROPIES, *AGREEMENTS) if not row.follows_judged),
 )
-"""Measures that are the same whichever proposal is judged."""
+"""Measures that are the same for every judged proposal."""
 
 CALIBRATED: Final = "sam_score_isotonic"
-"""What predicted IoUs of heads are compared with."""
+"""Predicted IoU with which heads are compared."""
 
 JITTER: Final = "dice_near"
-"""The disagreement of masks when a click is moved a little."""
+"""Disagreement of masks when the click is moved a little."""
 
 MARK: Final = "†"
-"""Marks a number that took the ground truth to compute."""
+"""Marks a number that was computed with the ground truth."""
 
 STYLES: Final = {"better": "**{}**", "worse": "*{}*"}
-"""How numbers are set by their verdict."""
+"""Markdown of numbers by their verdict."""
 
 
 def main() -> None:
     """Rewrite the pages and the figure."""
-    found = read_results(results_dir(FURTHER))
-    replace_block(Path("README.md"), "results", readme_block(found))
-    replace_block(Path("docs") / "results.md", "results", results_block(found))
+    results = read_results(results_dir(FURTHER))
+    replace_block(Path("README.md"), "results", readme_block(results))
+    replace_block(Path("docs") / "results.md", "results", results_block(results))
     replace_block(Path("docs") / "mini.md", "results", scores_block(read_results(results_dir(VAL))))
-    (used,) = of_protocol({FURTHER: found}, USED).values()
+    (used,) = of_protocol({FURTHER: results}, USED).values()
     FIGURE.write_text(svg_file(opening_figure(first_curves(used))), "utf-8")
 
 
-def readme_block(found: SplitResults) -> str:
-    """Sentences, then a table of what a user can act on."""
-    rows = comparisons({FURTHER: found}, FURTHER)
+def readme_block(results: SplitResults) -> str:
+    """Sentences, then a table of measures that a user can act on."""
+    rows = comparisons({FURTHER: results}, FURTHER)
     shown = verdict_table(rows)
     tasks = [task for task in TASK_LABELS if task in shown]
     meanings = {line.label: line.meaning for line in LINES}
@@ -106,67 +106,67 @@ def readme_block(found: SplitResults) -> str:
         for row in shown.to_dict("records")
     ]
     header = ["measure", "what it takes", *(TASK_LABELS[task] for task in tasks)]
-    run = found.run
+    run = results.run
     lead = (
         f"Relative AUC in % of {run['n_objects']} objects in {run['n_groups']} drawn scenes that "
         "nothing was chosen on, for masks as a user has them: 100 is the order by the true gain, "
         "50 a random one; in brackets 95 % intervals over the images. **Bold** is sure to beat "
         "1 − SamScore."
     )
-    said = sentences(rows, run["n_groups"]) | {
-        "What a predicted IoU is worth": "beside " + beside_isotonic(_errors(found, USED)[1])
+    by_subject = sentences(rows, run["n_groups"]) | {
+        "What a predicted IoU is worth": "beside " + beside_isotonic(_errors(results, USED)[1])
     }
-    words = [f"- **{subject}**: {starred(words)}" for subject, words in said.items()]
+    words = [f"- **{subject}**: {starred(words)}" for subject, words in by_subject.items()]
     # Of six columns, the first two hold words.
     return "\n\n".join(["\n".join(words), lead, table(header, cells, left=(0, 1))])
 
 
-def results_block(found: SplitResults) -> str:
+def results_block(results: SplitResults) -> str:
     """Relative AUC of all measures, a table for each protocol; then predicted IoUs."""
-    rows = comparisons({FURTHER: found}, FURTHER)
+    rows = comparisons({FURTHER: results}, FURTHER)
     order = sorted(PROTOCOLS, key=lambda protocol: protocol != USED)
     calibration = [
-        f"{protocol_heading(protocol)}: {starred(calibration_sentence(found, protocol))}"
+        f"{protocol_heading(protocol)}: {starred(calibration_sentence(results, protocol))}"
         for protocol in order
     ]
     blocks = [_protocol_block(rows, protocol) for protocol in order]
     blocks += jitter_sentences(rows, order)
-    return "\n\n".join([*blocks, "## Predicted and true IoU", *calibration, sets_block(found)])
+    return "\n\n".join([*blocks, "## Predicted and true IoU", *calibration, sets_block(results)])
 
 
 def jitter_sentences(rows: pd.DataFrame, protocols: Sequence[str]) -> list[str]:
-    """Whether moving the click a little tells more than 1 - SamScore; none if nobody asked."""
-    own = rows[rows["measure"] == JITTER]
-    told = [
+    """Sentence that compares prompt jitter with 1 - SamScore; none without that measure."""
+    jitter = rows[rows["measure"] == JITTER]
+    by_protocol = [
         f"{protocol_heading(protocol)}: "
         + ", ".join(
             f"{row['verdict']} in the task “{TASK_LABELS[row['task']]}”"
-            for row in own[own["protocol"] == protocol].to_dict("records")
+            for row in jitter[jitter["protocol"] == protocol].to_dict("records")
         )
         for protocol in protocols
     ]
     lead = f"Prompt jitter ({measure_label(JITTER)}) beside 1 − SamScore of the same mask"
-    return [] if own.empty else [f"{lead}. {'. '.join(told)}."]
+    return [] if jitter.empty else [f"{lead}. {'. '.join(by_protocol)}."]
 
 
-def calibration_sentence(found: SplitResults, protocol: str) -> str:
-    """How well SamScores, calibrated ones and heads predict the IoU of the largest model's masks.
+def calibration_sentence(results: SplitResults, protocol: str) -> str:
+    """Errors of SamScores, calibrated SamScores and heads as IoUs of the largest model's masks.
 
     Heads are compared with calibrated SamScores over the same resamples.
     """
-    model, errors = _errors(found, protocol)
-    told = [
-        f"{PREDICTED_IOU_LABELS[name]} {_points(own.error)} and {_points(own.distance)}"
-        for name, own in errors.items()
+    model, errors = _errors(results, protocol)
+    of_measures = [
+        f"{PREDICTED_IOU_LABELS[name]} {_points(measured.error)} and {_points(measured.distance)}"
+        for name, measured in errors.items()
     ]
     return (
         f"predicted IoUs of the {model} model have an ECE and an RMSE, in points, of "
-        f"{'; '.join(told)}. Beside {beside_isotonic(errors)}"
+        f"{'; '.join(of_measures)}. Beside {beside_isotonic(errors)}"
     )
 
 
 def beside_isotonic(errors: Mapping[str, "Errors"]) -> str:
-    """Which heads' predicted IoUs are surely better, or worse, than calibrated SamScores."""
+    """Heads whose predicted IoUs are surely better, or worse, than calibrated SamScores."""
     return (
         "SamScores calibrated by isotonic regression on the same train split, "
         f"{_surely(errors, 'ECE', 'error')}; {_surely(errors, 'RMSE', 'distance')}."
@@ -175,32 +175,34 @@ def beside_isotonic(errors: Mapping[str, "Errors"]) -> str:
 
 @dataclass(frozen=True)
 class Errors:
-    """ECE and RMSE of one predicted IoU: of the objects themselves, then of each resample."""
+    """ECE and RMSE of a predicted IoU: first of all objects, then of each resample."""
 
     error: Float[np.ndarray, "_"]
     distance: Float[np.ndarray, "_"]
 
 
-def _errors(found: SplitResults, protocol: str) -> tuple[str, dict[str, Errors]]:
+def _errors(results: SplitResults, protocol: str) -> tuple[str, dict[str, Errors]]:
     """The model, and the errors of its predicted IoUs by measure, with heads of the first split."""
-    own = found.objects.query("protocol == @protocol and judged == @protocol")
-    model = shown_model(tuple(own["model"].unique()))
-    own = own[own["model"] == model]
-    iou, first = own["iou"].to_numpy(), next(iter(found.run["heads"]))
-    drawn = resample_groups(own["group"].to_numpy(), found.run["n_resamples"], seed=0)
+    objects = results.objects.query("protocol == @protocol and judged == @protocol")
+    model = shown_model(tuple(objects["model"].unique()))
+    objects = objects[objects["model"] == model]
+    iou, first = objects["iou"].to_numpy(), next(iter(results.run["heads"]))
+    drawn = resample_groups(objects["group"].to_numpy(), results.run["n_resamples"], seed=0)
     errors = {}
     for measure in MEASURES:
         if not measure.predicted_iou or measure.judged not in {"", protocol}:
             continue
         name = measure.name
         column = f"{name}@{first}" if measure.needs_heads else name
-        if column not in own:  # heads of a kind that was not trained
+        if column not in objects:  # heads of a kind that was not trained
             continue
-        predicted = own[column].to_numpy()
+        predicted = objects[column].to_numpy()
         draws = (each_once(len(iou)), drawn)
         errors[name] = Errors(
-            np.concatenate([reliability(predicted, iou, one).error for one in draws]),
-            np.concatenate([accuracy(predicted, iou, one)["root_mean_square"] for one in draws]),
+            np.concatenate([reliability(predicted, iou, resamples).error for resamples in draws]),
+            np.concatenate(
+                [accuracy(predicted, iou, resamples)["root_mean_square"] for resamples in draws]
+            ),
         )
     return model, errors
 
@@ -212,12 +214,16 @@ def _points(values: Float[np.ndarray, "_"]) -> str:
 
 def _surely(errors: Mapping[str, Errors], label: str, number: str) -> str:
     """Heads whose number is surely lower, or higher, than that of calibrated SamScores."""
-    heads = {name: getattr(own, number) for name, own in errors.items() if name in HEAD_MEASURES}
+    heads = {
+        name: getattr(measured, number)
+        for name, measured in errors.items()
+        if name in HEAD_MEASURES
+    }
     calibrated = heads.pop(CALIBRATED)
     bounds = {name: interval((values - calibrated)[1:]) for name, values in heads.items()}
     sides = {
-        "lower": [_named(name) for name, one in bounds.items() if one.high < 0],
-        "higher": [_named(name) for name, one in bounds.items() if one.low > 0],
+        "lower": [_named(name) for name, margin in bounds.items() if margin.high < 0],
+        "higher": [_named(name) for name, margin in bounds.items() if margin.low > 0],
     }
     sure = [f"{side} for {' and for '.join(names)}" for side, names in sides.items() if names]
     return f"the {label} is surely {', '.join(sure)}" if sure else f"no {label} surely differs"
@@ -228,9 +234,9 @@ def _named(measure: str) -> str:
     return PREDICTED_IOU_LABELS[measure].replace(", ours", " of ours")
 
 
-def sets_block(found: SplitResults) -> str:
-    """How large mask sets are that hold a promise, and how often they have a good proposal."""
-    scores = score_rows({FURTHER: found}, of_group("mask sets"))
+def sets_block(results: SplitResults) -> str:
+    """Sizes of mask sets with a guarantee, and the share of sets with a good proposal."""
+    scores = score_rows({FURTHER: results}, of_group("mask sets"))
     keys = ["iou_at", "alpha", "measure"]
     rows = pivot(scores, keys, "statistic").to_dict("records")
     measures = list(dict.fromkeys(row["measure"] for row in rows))
@@ -243,8 +249,8 @@ def sets_block(found: SplitResults) -> str:
         cell += f", {100 * row['coverage']:.1f} %"
         by_target.setdefault((row["iou_at"], row["alpha"]), {})[row["measure"]] = cell
     cells = [
-        [f"IoU ≥ {iou:g} in {1 - alpha:.0%}", *(own.get(name, NOTHING) for name in measures)]
-        for (iou, alpha), own in by_target.items()
+        [f"IoU ≥ {iou:g} in {1 - alpha:.0%}", *(by_name.get(name, NOTHING) for name in measures)]
+        for (iou, alpha), by_name in by_target.items()
     ]
     lead = (
         "The fewest of the three proposals of the large model of which, in a set share of cases, "
@@ -258,10 +264,10 @@ def sets_block(found: SplitResults) -> str:
 
 
 def _protocol_block(rows: pd.DataFrame, protocol: str) -> str:
-    own = rows[rows["protocol"] == protocol]
-    tasks = [task for task in TASK_LABELS if task in set(own["task"])]
-    by_name = {(row["measure"], row["task"]): row for row in own.to_dict("records")}
-    measures = list(dict.fromkeys(own["measure"]))
+    judged = rows[rows["protocol"] == protocol]
+    tasks = [task for task in TASK_LABELS if task in set(judged["task"])]
+    by_name = {(row["measure"], row["task"]): row for row in judged.to_dict("records")}
+    measures = list(dict.fromkeys(judged["measure"]))
     measures.sort(key=lambda name: name not in UNTRAINED_MEASURES)
     cells = [
         [
@@ -284,18 +290,18 @@ def _cell(row: Mapping[Hashable, Any] | None, protocol: str) -> str:
 
 
 def knows_truth(protocol: str, task: str, measure: str) -> bool:
-    """Whether a measure is computed from a proposal that only the ground truth points out."""
+    """Whether a measure is computed from a proposal that only the ground truth can choose."""
     name, _, _ = measure.partition("@")
     return judged_proposal(protocol, task) == "best" and name not in OF_NO_PROPOSAL
 
 
-def scores_block(found: SplitResults) -> str:
-    """Mean IoU of every model, and how well SamScores predict it."""
-    scores = in_percent(score_rows({VAL: found}, ["mean_iou"]))
+def scores_block(results: SplitResults) -> str:
+    """Mean IoU of every model, and the correlation of IoU with SamScore."""
+    scores = in_percent(score_rows({VAL: results}, ["mean_iou"]))
     scores = scores[scores["view"] == "identity"]
     rows = pivot(scores, ["model", "proposal"], "statistic").to_dict("records")
     iou = {(row["model"], row["proposal"]): row for row in rows}
-    correlation = found.correlation.query("row == 'iou_gt' and protocol == @USED")
+    correlation = results.correlation.query("row == 'iou_gt' and protocol == @USED")
     of_score = correlation.drop_duplicates("model").set_index("model")[BASELINE]
     models = list(scores["model"].unique())
     cells = [
@@ -307,12 +313,12 @@ def scores_block(found: SplitResults) -> str:
         for model in models
     ]
     header = ["model", *SCORED.values(), "correlation"]
-    lead = SCORES_LEAD.format(n_objects=found.run["n_objects"])
+    lead = SCORES_LEAD.format(n_objects=results.run["n_objects"])
     return f"{lead}\n\n{table(header, cells)}"
 
 
 def starred(label: str) -> str:
-    """Keep a label's stars from being read as emphasis."""
+    """A label whose stars Markdown does not take for emphasis."""
     return label.replace("*", r"\*")
 
 

@@ -1,4 +1,4 @@
-"""Shows what tuning by SMAC3 changes in the verdicts: ``python -m tools.show_tuning``.
+"""Shows how tuning by SMAC3 changes verdicts: ``python -m tools.show_tuning``.
 
 Reads   ``params.yaml``, set as in ``params/results.yaml``; its ``cache`` and ``results``.
 Writes  ``build/tuned``, whose heads are tuned; the part of ``docs/heads.md`` between
@@ -55,18 +55,20 @@ def tune_beside(params: dict[str, Any]) -> None:
 
 
 def tuning_block(untuned: SplitResults, tuned: SplitResults) -> str:
-    """How many verdicts differ, then relative AUC of the heads that were tuned, before and after.
+    """The number of verdicts that differ, then relative AUCs of tuned heads, before and after.
 
     Raises
     ------
     ValueError
-        If the results are not of the same comparisons.
+        If the two results compare other measures.
     """
     keys = ["protocol", "task", "measure"]
-    both = [comparisons({FURTHER: one}, FURTHER) for one in (untuned, tuned)]
-    rows = both[0].merge(both[1], on=keys, suffixes=BEFORE_AFTER, validate="one_to_one")
-    if not len(rows) == len(both[0]) == len(both[1]):
-        raise ValueError(f"both results must compare the same measures, got {list(map(len, both))}")
+    before, after = (comparisons({FURTHER: results}, FURTHER) for results in (untuned, tuned))
+    rows = before.merge(after, on=keys, suffixes=BEFORE_AFTER, validate="one_to_one")
+    if not len(rows) == len(before) == len(after):
+        raise ValueError(
+            f"both results must compare the same measures, got {len(before)} and {len(after)}"
+        )
     compared = rows.dropna(subset="verdict_before")
     differ = compared[compared["verdict_before"] != compared["verdict_after"]]
     moved = rows[rows["relative_before"] != rows["relative_after"]]
@@ -91,10 +93,10 @@ def tuning_block(untuned: SplitResults, tuned: SplitResults) -> str:
 
 
 def _cell(row: Mapping[Hashable, Any], end: str) -> str:
-    own: dict[Hashable, Any] = {
+    side: dict[Hashable, Any] = {
         str(name).removesuffix(end): value for name, value in row.items() if str(name).endswith(end)
     }
-    return STYLES.get(own["verdict"], "{}").format(with_bounds(own, "relative"))
+    return STYLES.get(side["verdict"], "{}").format(with_bounds(side, "relative"))
 
 
 if __name__ == "__main__":
