@@ -1,4 +1,4 @@
-"""Fills cells, here or by workers, and publishes one that has all of its shards."""
+"""Fills cells, here or by workers, and publishes a cell once it has all of its shards."""
 
 import sys
 import time
@@ -35,7 +35,7 @@ LATE_S: Final = 90.0
 """Longest wait for files written on other hosts to appear: NFS takes up to 60 s."""
 
 LOOK_S: Final = 1.0
-"""Time between two checks for them."""
+"""Time between two checks for late files."""
 
 
 def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
@@ -44,7 +44,7 @@ def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
     Raises
     ------
     ParamsError
-        If there is none as the settings ask for.
+        If the device of the settings is missing.
     """
     setting = params.device
     if executor.kind in {"inline", "local"}:
@@ -52,7 +52,7 @@ def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
     if setting != "auto":
         return setting
     if executor.kind == "slurm":
-        # No job is submitted to find out: it might wait for hours, as might those that compute.
+        # No job is submitted to find out: it might wait for hours, like the jobs that compute.
         return "cuda" if executor.slurm.gpus else "cpu"
     with executor_of(executor) as run:
         (device,) = results_of(run, [Task("the device of a worker", device_here, (setting,))])
@@ -66,7 +66,7 @@ def fill(cells: Mapping[FillJob, Cell], executor: ExecutorParams) -> dict[FillJo
 
     Returns
     -------
-    Why cells stay incomplete.
+    The reason of each cell that stays incomplete.
 
     Raises
     ------
@@ -81,20 +81,20 @@ def fill(cells: Mapping[FillJob, Cell], executor: ExecutorParams) -> dict[FillJo
     errors: dict[FillJob, BaseException] = {}
     n_objects = sum(cells[job].split.n_objects(names) for job, names in todo.items())
     uses_gpu = any(job.device != "cpu" for job in todo)
-    # One process counts the images of a cell, several count the shards of all.
+    # A single process counts the images of a cell; several processes count the shards of all cells.
     with (
         progress("fill", 0 if is_inline else n_objects) as count,
         executor_of(executor, uses_gpu=uses_gpu) as run,
     ):
-        for ended in run(_tasks(cells, todo, is_inline=is_inline)):
-            job, names, _ = ended.task.arguments
-            if isinstance(ended, Done):
-                unread[job].update(ended.result)
+        for outcome in run(_tasks(cells, todo, is_inline=is_inline)):
+            job, names, _ = outcome.task.arguments
+            if isinstance(outcome, Done):
+                unread[job].update(outcome.result)
                 count(cells[job].split.n_objects(names))
-            elif isinstance(ended.error, REPORTED):
-                errors.setdefault(job, ended.error)
+            elif isinstance(outcome.error, REPORTED):
+                errors.setdefault(job, outcome.error)
             else:
-                raise ended.error
+                raise outcome.error
     for job, images in unread.items():
         if images:
             errors.setdefault(job, _unread_error(job, cells[job], images))
@@ -123,7 +123,7 @@ def _unread_error(job: FillJob, cell: Cell, images: Unread) -> ImageError:
 def _tasks(
     cells: Mapping[FillJob, Cell], todo: Mapping[FillJob, Sequence[str]], *, is_inline: bool
 ) -> Iterator[Task[Unread]]:
-    """One task per shard; if one process does all, one per cell, to overlap reading and writing."""
+    """A task per shard; for a single process a task per cell, to overlap reading and writing."""
     for job, names in todo.items():
         for together in [tuple(names)] if is_inline else [(name,) for name in names]:
             shard = cells[job].split.shards[together[0]].index
@@ -132,7 +132,7 @@ def _tasks(
 
 
 def _check_shown(cells: Mapping[FillJob, Cell]) -> None:
-    """Wait until all written files appear here, with a note."""
+    """Wait, with a note, until all written files appear here."""
     until, is_noted = time.monotonic() + LATE_S, False
     while late := _todo(cells):
         n_shards = counted(sum(map(len, late.values())), "shard")
@@ -151,8 +151,8 @@ def _check_shown(cells: Mapping[FillJob, Cell]) -> None:
 def run_cell(name: CellName, place: Split, params: ExtractParams, executor: ExecutorParams) -> None:
     """Extract one cell into ``cache/features`` and, with masks, ``cache/masks``.
 
-    What is intact of its present outputs, or of those that DVC has removed, is taken over. Where
-    nothing is lacking, no model is needed, nor its libraries.
+    Intact shards of its present outputs, or of outputs that DVC has removed, are taken over. Where
+    no shard is missing, neither a model nor its libraries are needed.
 
     Raises
     ------
