@@ -1,11 +1,13 @@
 """Reads or counts the objects of a data set by the name of its layout in ``params.yaml``."""
 
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
+from pathlib import Path
 from typing import Final
 
 from pipeline.seeds import derive_seed
@@ -217,9 +219,21 @@ def _check_files(source: Source, used: Collection[ImageRecord]) -> None:
         raise DataError(
             f"{source.annotations}: names of images must be UTF-8, got {listed(faulty)}"
         )
-    missing = [file for file in files if not (source.images / file).is_file()]
+    missing = [file for file in files if not _is_file(source.images / file)]
     if missing:
         raise DataError(
             f"{source.annotations}: images with objects must be files in {source.images}, "
             f"got {len(missing)} missing: {listed(missing)}"
         )
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; where the locale lacks a letter of its name, ``Path`` says no.
+
+    Raises
+    ------
+    UnicodeEncodeError
+        If the locale lacks a letter of the name.
+    """
+    os.fsencode(path)
+    return path.is_file()

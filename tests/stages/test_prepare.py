@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,6 +131,26 @@ def test_images_that_no_extraction_will_read_are_named_at_once(
         f"and 64 px wide as its record says, got 80 x 70, {garbage} must be a readable image, got: "
     )
     assert f", {deep} must have a mode with 8-bit colours" in note
+
+
+@pytest.mark.parametrize("utf8", ["0", "1"])
+def test_a_locale_without_the_letters_of_a_name_is_told_with_a_remedy_that_helps(
+    run_prepare: Prepare, utf8: str
+) -> None:
+    Path("val").rename("väl")
+    run_prepare(images="väl")
+    shutil.rmtree("cache")
+    locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": utf8}
+    ended = subprocess.run(
+        [sys.executable, "-m", "stages.prepare", "drawn"],
+        env={**os.environ, **locale, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    remedy = "names of files must be of the locale's letters (ascii), got 'v\\xe4l"
+    assert (remedy in ended.stderr, objects_path("drawn").exists()) == (utf8 == "0", utf8 == "1")
+    assert ended.stderr.endswith(": set PYTHONUTF8=1\n") == (utf8 == "0")
 
 
 def _tag(path: Path, orientation: int) -> None:
