@@ -29,7 +29,7 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	SAM2_BUILD_CUDA=0 $(PINNED) $(BIN)/pip install $(CONSTRAINTS:%=-c %) -e '.[dev]'
 	touch $@
 
-# What needs nothing of one another runs side by side, as jobs of make, which Ctrl-C ends together.
+# Stages that do not need each other run side by side, as jobs of make, which Ctrl-C ends together.
 # Each core extracts a part of the shards. Nothing may run beside `runtime`, which measures.
 demo: $(INSTALLED) ## run the whole method on the drawn data set, print its table
 	$(MAKE) --no-print-directory --jobs demo-data demo-compiled
@@ -74,8 +74,8 @@ results: $(INSTALLED) ## run params/results.yaml, make the shipped heads and wha
 docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/
 	$(BIN)/python -m tools.declared_tables
 
-# Which process runs a file, and when: tests/conftest.py. Each package is traced in its own tests
-# alone, for tracing costs time; either run holds the floor of pyproject.toml.
+# tests/conftest.py says which process runs a file, and when. Tracing costs time: each package is
+# traced in its own tests alone, and both runs must reach the coverage of pyproject.toml.
 OWN := tests/pipeline tests/storage tests/golden
 # Where Python may not keep what it compiled, each of the many processes would compile it again.
 PYTEST = PYTHONDONTWRITEBYTECODE= PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --no-loadscope-reorder -rs
@@ -104,12 +104,12 @@ bench: $(INSTALLED) ## time the slow parts, hold them to their bars
 bench-full: $(INSTALLED) ## time evaluate at the size of COCO val, some minutes
 	$(BIN)/python -m tests.benchmarks.full_size
 
-# What an earlier build left in build/lib would end up in the wheel.
+# Files of an earlier build in build/lib would end up in the wheel.
 wheel: $(INSTALLED) ## build dist/usam_cache-VERSION-py3-none-any.whl
 	rm -rf build/lib dist
 	$(BIN)/pip wheel . --no-deps --no-build-isolation --wheel-dir dist
 
-# In a separate venv: it has only what the project needs, and a failed renewal leaves .venv alone.
+# In a separate venv, which has no other packages; a failed renewal leaves .venv as it is.
 # PyPI knows no local versions, such as +cpu.
 constraints: ## test with the newest versions, then list them in constraints.txt
 	rm -rf build/newest
@@ -118,7 +118,7 @@ constraints: ## test with the newest versions, then list them in constraints.txt
 	build/newest/bin/pip list --format=freeze --exclude pip --exclude usam-cache | sed 's/+.*//' | LC_ALL=C sort -f >>build/constraints.txt
 	mv build/constraints.txt constraints.txt
 
-clean: ## remove what the tools left; keep .venv and all that dvc made
+clean: ## remove files of the tools; keep .venv and the outputs of dvc
 	rm -rf build dist *.egg-info .coverage .coverage.* .hypothesis .benchmarks
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find pipeline storage stages tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
