@@ -46,8 +46,6 @@ class PromptKind:
     group
         Name of the prompt sets that share decoder calls and are asked for together; empty for a
         prompt set with calls of its own.
-    in_every_view
-        Whether cells of other views than ``identity`` have the prompt set, too.
 
     Raises
     ------
@@ -61,7 +59,6 @@ class PromptKind:
     labels: tuple[int, ...] = (1,)
     n_corrections: int = 0
     group: str = ""
-    in_every_view: bool = True
 
     def __post_init__(self) -> None:
         corners = tuple(label for label in self.labels if label in BOX)
@@ -164,7 +161,6 @@ PROMPT_KINDS: Final = (
             "the first click, moved at random by up to 2 % of the image's width and height",
             partial(moved_click, number),
             group="near",
-            in_every_view=False,
         )
         for number, name in enumerate(NEAR_CLICKS, 1)
     ),
@@ -172,12 +168,11 @@ PROMPT_KINDS: Final = (
 """Prompt sets of the method, in the order of ``PROMPTS``, then prompt sets that settings add."""
 
 EXTRA_PROMPTS: Final = tuple(dict.fromkeys(kind.asked_as for kind in PROMPT_KINDS[len(PROMPTS) :]))
-"""Prompt sets and groups of prompt sets that no formula of the method needs."""
+"""Prompt sets and groups of prompt sets that no formula of the method needs: only cells of view
+``identity`` have them, since no formula compares their masks in other views."""
 
 
-def with_extra(
-    extra: Collection[str], prompts: tuple[str, ...] = PROMPTS, *, view: str = "identity"
-) -> tuple[str, ...]:
+def with_extra(extra: Collection[str], prompts: tuple[str, ...] = PROMPTS) -> tuple[str, ...]:
     """Prompt sets of a cell and those that ``extra`` asks for, in the order of the table.
 
     Parameters
@@ -186,10 +181,7 @@ def with_extra(
         Names of ``EXTRA_PROMPTS``.
     """
     return tuple(
-        kind.name
-        for kind in PROMPT_KINDS
-        if kind.name in prompts
-        or (kind.asked_as in extra and (kind.in_every_view or view == "identity"))
+        kind.name for kind in PROMPT_KINDS if kind.name in prompts or kind.asked_as in extra
     )
 
 

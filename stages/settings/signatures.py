@@ -8,7 +8,7 @@ from typing import Final
 from pipeline.prompt_kinds import with_extra
 from pipeline.sam.families import FAMILIES, LADDERS, mask_side_of, source_of
 from pipeline.views import View, default_view
-from pipeline.vocabulary import TRAIN_PROMPTS
+from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from stages.settings.blocks import ExtractParams, PrepareParams, Split
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
@@ -44,9 +44,14 @@ class CellName:
 def eval_cells(
     split: str, models: Sequence[str], views: Sequence[View], extra_prompts: Sequence[str] = ()
 ) -> list[CellName]:
-    """Cells of an eval split: the method's prompt sets and extra ones, with masks."""
+    """Cells of an eval split, with masks: the method's prompt sets and, in view ``identity``, extra
+    ones.
+    """
+    prompts = with_extra(extra_prompts)
     return [
-        CellName(split, model, view, with_extra(extra_prompts, view=view.name), with_masks=True)
+        CellName(
+            split, model, view, prompts if view.name == "identity" else PROMPTS, with_masks=True
+        )
         for model in models
         for view in views
     ]

@@ -100,10 +100,9 @@ def test_moved_clicks_reach_their_bound_and_differ_from_object_to_object() -> No
     assert len({one.tobytes() for one in offsets}) == 200
 
 
-def test_moved_clicks_are_in_the_identity_view_alone_and_share_their_calls() -> None:
+def test_moved_clicks_share_their_calls() -> None:
     asked = with_extra(["near", "box"])
     assert asked == (*PROMPTS, "box", *NEAR_CLICKS)
-    assert with_extra(["near", "box"], view="vflip") == (*PROMPTS, "box")
     assert with_extra([], TRAIN_PROMPTS) == TRAIN_PROMPTS
     assert [kind.name for kind in calls_of(asked)[-1]] == list(NEAR_CLICKS)
 

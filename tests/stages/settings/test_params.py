@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.views import entropy_views
-from pipeline.vocabulary import ABLATIONS
+from pipeline.views import default_view, entropy_views
+from pipeline.vocabulary import ABLATIONS, NEAR_CLICKS, PROMPTS
 from stages.settings.blocks import ExecutorParams
 from stages.settings.params import Params, read_params
 from stages.settings.parsing import ParamsError
+from stages.settings.signatures import eval_cells
 from stages.tables.paper import paper_numbers
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.mini import MODELS
@@ -203,3 +204,10 @@ def test_settings_may_leave_out_who_computes(write: Write) -> None:
     params = settings()
     del params["executor"]
     assert read_params(write(params)).executor == ExecutorParams(kind="inline")
+
+
+def test_extra_prompts_are_in_cells_of_the_identity_view_alone() -> None:
+    views = [default_view("identity"), default_view("vflip")]
+    identity, flipped = eval_cells("any", ["tiny"], views, ["near", "box"])
+    assert identity.prompts == (*PROMPTS, "box", *NEAR_CLICKS)
+    assert flipped.prompts == PROMPTS
