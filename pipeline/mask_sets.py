@@ -78,6 +78,14 @@ def judged_sets(
     return CalibrationSet.of(largest, largest == NOTHING, group)
 
 
+def order_of(
+    predicted_iou: Predicted, is_good: Bool[np.ndarray, "object proposal"]
+) -> Int[np.ndarray, "object"]:
+    """Order of the objects in the result of ``judged_sets``."""
+    largest = _largest_thresholds(failure_ahead(predicted_iou), is_good)
+    return np.argsort(largest, kind="stable")
+
+
 def set_threshold(judged: CalibrationSet, alpha: float) -> float:
     """Largest threshold at which at most ``alpha`` of the sets miss: no sets are smaller.
 
@@ -147,12 +155,23 @@ class Coverage:
     least: float
     """The lowest share that chance explains while the guarantee holds: the end of a 95 % interval.
     """
+    n_without: int
+    """Calibrations that have no sets. All three proposals count as their sets."""
+    of_small: float
+    """Mean over calibrations, for the smallest third of the objects; NaN if sizes are unknown."""
+    of_worst: float
+    """Mean over calibrations, for the tenth of the images with the lowest coverage."""
 
 
-def coverage(judged: CalibrationSet, alpha: float) -> Coverage:
+def coverage(
+    judged: CalibrationSet, alpha: float, is_small: Bool[np.ndarray, "object"] | None = None
+) -> Coverage:
     """Coverage over ``N_CALIBRATIONS`` random halves of the images, each checked on the others.
 
-    A half that has no sets misses nothing.
+    Parameters
+    ----------
+    is_small
+        Whether an object is in the smallest third, in the order of ``judged``.
 
     Notes
     -----
@@ -160,14 +179,30 @@ def coverage(judged: CalibrationSet, alpha: float) -> Coverage:
     exchangeable with the others, which is all that the guarantee needs.
     """
     rng, n_images = np.random.default_rng(0), len(judged.images())
-    shares = []
+    n_without, rows = 0, []
     for _ in range(N_CALIBRATIONS):
         is_of = rng.permutation(n_images) < n_images // 2
         threshold = set_threshold(judged.of_images(is_of), alpha)
-        checked = judged.of_images(~is_of)
-        shares.append(checked.share @ (checked.uncertainty >= threshold) / checked.share.sum())
-    below = NormalDist().inv_cdf((1 - LEVEL) / 2) * np.std(shares, ddof=1) / sqrt(N_CALIBRATIONS)
-    return Coverage(float(np.mean(shares)), float(1 - alpha + below))
+        n_without += threshold == NOTHING
+        covered = (judged.uncertainty >= threshold) & ~judged.falls_short
+        weight = judged.share * ~is_of[judged.group]
+        of_image = np.bincount(judged.group, weights=weight * covered)[~is_of]
+        worst = np.sort(of_image)[: ceil(len(of_image) / 10)].mean()
+        rows.append([of_image.mean(), _small_share(covered, weight, is_small), worst])
+    share, of_small, of_worst = np.mean(rows, axis=0).tolist()
+    spread = float(np.std([row[0] for row in rows], ddof=1)) / sqrt(N_CALIBRATIONS)
+    least = 1 - alpha + NormalDist().inv_cdf((1 - LEVEL) / 2) * spread
+    return Coverage(share, least, n_without, of_small, of_worst)
+
+
+def _small_share(
+    covered: Bool[np.ndarray, "object"],
+    weight: Values,
+    is_small: Bool[np.ndarray, "object"] | None,
+) -> float:
+    if is_small is None or not (weight @ is_small):
+        return np.nan
+    return float(weight @ (covered & is_small) / (weight @ is_small))
 
 
 def set_scores(

@@ -20,7 +20,7 @@ from pipeline.scoring import tasks
 from pipeline.scoring.calibration import PixelNumbers
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import predicted_iou
-from pipeline.vocabulary import JUDGED, N_PROPOSALS
+from pipeline.vocabulary import JUDGED, N_PROPOSALS, TRAIN_PROMPTS
 from stages.training.data import group_index
 from storage.head_files.head_file import Calibration, HeadFile, read_heads, read_isotonic
 from storage.outputs.csv_forms import SPLIT_TABLES
@@ -224,13 +224,15 @@ def _predicted_of_largest(
     return predicted
 
 
-def expected_ious(cell: OpenCell, head_set: HeadSet, file: HeadFile) -> Predicted:
-    """IoU that heads expect of each proposal of a cell from one click, as a predictor has it."""
+def expected_ious(
+    cell: OpenCell, head_set: HeadSet, file: HeadFile, prompt: str = TRAIN_PROMPTS[0]
+) -> Predicted:
+    """IoU that heads expect of each proposal of a cell from a prompt set, as a predictor has it."""
     head = f"iou_{cell.signature['model']}"
     weights = {head: file.weights[head]}
     rows = [
         predict(weights, inputs_of_proposals(block, head_set))[head]
-        for block in cell.blocks("center", INPUT_ARRAYS)
+        for block in cell.blocks(prompt, INPUT_ARRAYS)
     ]
     expected: Predicted = np.concatenate(rows).reshape(-1, N_PROPOSALS)
     return expected

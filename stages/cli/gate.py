@@ -1,25 +1,32 @@
-"""``usam gate``: the uncertainty up to which masks may be kept for a promise to hold.
+"""``usam gate``: the uncertainty up to which masks may be kept for a guarantee to hold.
 
-Thresholds of masks are calibrated on results, those of sets on features.
+Thresholds of predicted IoUs are calibrated on features, for every prompt set; those of other
+measures on results, for one click.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil, isinf
 from typing import Annotated, Final
 
+import numpy as np
 import typer
+from jaxtyping import Float, Int
 
 from pipeline import mask_sets, risk_control
 from pipeline.heads.kinds import HEAD_KINDS, HeadSet
 from pipeline.heads.scope import OF_SETS, CalibratedGuarantee, Scope
 from pipeline.mask_sets import Coverage, Predicted
-from pipeline.proposals import Values
+from pipeline.prompt_kinds import PROMPT_KINDS
+from pipeline.proposals import Values, judged_proposals
 from pipeline.risk_control import NOTHING, CalibrationSet, Guarantee
 from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.tasks import shown_model
-from pipeline.vocabulary import N_PROPOSALS, PROTOCOLS
+from pipeline.vocabulary import N_PROPOSALS, PROTOCOLS, TRAIN_PROMPTS
+from stages.cli.columns import aligned
 from stages.page.labels import MASK_LABELS, measure_label, model_label
-from stages.predictor.card_entries import guarantee_words
+from stages.predictor.card_entries import PROMPT_WORDS, guarantee_words
 from stages.program.main import reported_errors
 from stages.settings.params import Params, cache_location, read_params
 from stages.settings.parsing import ParamsError, check_known
@@ -41,18 +48,44 @@ SUREST: Final = 0.1
 """Share of the least uncertain masks that shows whether an alpha is attainable."""
 
 OF_PROPOSALS: Final = ("sam_score", *(kind.named("usam") for kind in HEAD_KINDS))
-"""Measures that are 1 - an IoU which is predicted of every proposal."""
+"""Measures that are 1 - an IoU which is predicted of every proposal, under any prompt set."""
+
+SMALL: Final = 1 / 3
+"""Share of the objects that count as small."""
 
 
 @dataclass(frozen=True)
 class Gated:
-    """Masks of an eval split, and the measure that a threshold is for."""
+    """Masks of an eval split, and the measure whose threshold is calibrated."""
 
     split: str
     protocol: str
-    """Which of the model's masks; of sets, what the heads have learned."""
+    """Judged masks; of sets, the protocol of the heads."""
     model: str
     measure: str
+    train_split: str
+    """Train split of the heads; empty for a measure without heads."""
+
+
+@dataclass(frozen=True)
+class PromptMasks:
+    """Masks of a prompt set that a threshold is calibrated on."""
+
+    prompt: str
+    predicted: Predicted
+    """Predicted IoU of each proposal."""
+    iou: Float[np.ndarray, "object proposal"]
+    sam_score: Float[np.ndarray, "object proposal"]
+    group: Int[np.ndarray, "object"]
+    """Number of the image, or of the video, of each object."""
+    area_px: Int[np.ndarray, "object"]
+
+    def calibration_set(self, protocol: str, least_iou: float) -> CalibrationSet:
+        """Judged masks, by 1 - their predicted IoU."""
+        judged = judged_proposals(protocol, iou=self.iou, sam_score=self.sam_score)[:, np.newaxis]
+        predicted = np.take_along_axis(self.predicted, judged, axis=1)[:, 0]
+        iou = np.take_along_axis(self.iou, judged, axis=1)[:, 0]
+        return CalibrationSet.of(1 - predicted.astype(np.float64), iou < least_iou, self.group)
 
 
 def gate(
@@ -72,184 +105,295 @@ def gate(
     """Find which masks to keep so that a promise about them holds."""
     with reported_errors():
         params = read_params()
-        wanted = Guarantee(promise, iou, alpha)
-        model = model or shown_model(params.models)
-        masks = Gated(split or params.eval_splits[0], protocol, model, measure)
-        _check(params, masks, wanted)
-        if promise == OF_SETS:
-            made, covered = calibrate_sets(params, masks, wanted)
-            lines, end = _set_lines(made, covered), f"-{OF_SETS}"
-        else:
-            made = calibrate_masks(masks, wanted)
-            lines, end = _lines(made), ""
-        path = gate_path(made.split, f"{protocol}-{made.model}-{measure}{end}")
-        write_guarantees(path, [made])
-    print(*lines, f"Written to {path}", sep="\n")
+        guarantee = Guarantee(promise, iou, alpha)
+        masks = _masks(params, split, protocol, model, measure)
+        _check(params, masks, guarantee)
+        calibrated, faults, lines = _calibrated(params, masks, guarantee)
+        if not calibrated:
+            raise DataError("; ".join(faults.values()))
+        end = f"-{OF_SETS}" if promise == OF_SETS else ""
+        path = gate_path(masks.split, f"{protocol}-{masks.model}-{measure}{end}")
+        write_guarantees(path, calibrated)
+    left_out = [f"No threshold for {PROMPT_WORDS[name]}: {why}." for name, why in faults.items()]
+    print(*_lines(calibrated, masks), *lines, *left_out, f"Written to {path}", sep="\n")
 
 
-def _check(params: Params, masks: Gated, wanted: Guarantee) -> None:
-    for name, share in (("iou", wanted.iou), ("alpha", wanted.alpha)):
+def _masks(
+    params: Params, split: str | None, protocol: str, model: str | None, measure: str
+) -> Gated:
+    check_known("measure", measure, tuple(BY_NAME))
+    split = split or params.eval_splits[0]
+    train_split = ""
+    if BY_NAME[measure].needs_heads:
+        train_split = params.train_splits[0]
+        if measure not in OF_PROPOSALS:
+            train_split = next(iter(read_run(results_dir(split))["heads"]), "")
+    return Gated(split, protocol, model or shown_model(params.models), measure, train_split)
+
+
+def _check(params: Params, masks: Gated, guarantee: Guarantee) -> None:
+    for name, share in (("iou", guarantee.iou), ("alpha", guarantee.alpha)):
         if not 0 < share < 1:
             raise ParamsError(f"{name} must lie between 0 and 1, got {share}")
-    check_known("promise", wanted.of, (*risk_control.GUARANTEES, OF_SETS))
-    check_known("measure", masks.measure, tuple(BY_NAME))
+    check_known("promise", guarantee.of, (*risk_control.GUARANTEES, OF_SETS))
     check_known("protocol", masks.protocol, PROTOCOLS)
     check_known("eval split", masks.split, params.eval_splits)
     check_known("model", masks.model, params.models)
+    if guarantee.of == OF_SETS:
+        check_known("measure", masks.measure, OF_PROPOSALS)
+    if masks.split == masks.train_split:
+        raise ParamsError(
+            f"eval split must be none that the heads learned from, got {masks.split}: their "
+            "expected IoUs are too good there"
+        )
 
 
-def _lines(made: CalibratedGuarantee) -> list[str]:
-    symbol, limit = measure_label(made.measure), made.threshold
-    predicted = BY_NAME[made.measure].predicted_iou
-    same = f", that is {predicted} ≥ {1 - limit:.4g}" if predicted else ""
-    masks = f"{MASK_LABELS[made.scope.protocol]} of the {model_label(made.model)} model"
-    calibrated = f"{made.n_objects} {masks} in {made.scope.n_images} images of {made.split}"
-    return [
-        f"Keep a mask if {symbol} ≤ {limit:.4g}{same}.",
-        f"This keeps {made.kept:.1%} of the {calibrated}.",
-        f"Promise for images like these: {guarantee_words(made)}.",
-    ]
+Calibrations = tuple[list[CalibratedGuarantee], dict[str, str], list[str]]
+"""Guarantees, reasons why a prompt set has none, and lines about the guarantees."""
 
 
-def _set_lines(made: CalibratedGuarantee, covered: Coverage) -> list[str]:
-    predicted = BY_NAME[made.measure].predicted_iou
-    calibrated = f"{made.n_objects} objects in {made.scope.n_images} images of {made.split}"
-    size = f"{made.kept * N_PROPOSALS:.2f} of the {N_PROPOSALS} proposals"
-    checked = (
-        f"{covered.share:.1%} of the sets on the others have one, and {covered.least:.1%} is the "
-        "least that chance leaves"
+def _calibrated(params: Params, masks: Gated, guarantee: Guarantee) -> Calibrations:
+    """Calibrate a threshold for each prompt set that the cells have."""
+    calibrated: list[CalibratedGuarantee] = []
+    faults: dict[str, str] = {}
+    lines: list[str] = []
+    if masks.measure not in OF_PROPOSALS:
+        return [calibrate_results(masks, guarantee)], faults, lines
+    for prompt_masks in read_prompt_masks(params, masks):
+        try:
+            if guarantee.of == OF_SETS:
+                made, coverage = calibrate_sets(masks, prompt_masks, guarantee)
+                lines.append(_coverage_line(prompt_masks.prompt, coverage))
+            else:
+                made = calibrate_masks(
+                    masks,
+                    guarantee,
+                    prompt_masks.calibration_set(masks.protocol, guarantee.iou),
+                    prompt_masks.prompt,
+                )
+            calibrated.append(made)
+        except DataError as error:
+            faults[prompt_masks.prompt] = str(error)
+    return calibrated, faults, lines
+
+
+def read_prompt_masks(params: Params, masks: Gated) -> Iterator[PromptMasks]:
+    """Read the masks of each prompt set of an eval cell: ``center``, ``refined``, extra prompts.
+
+    Raises
+    ------
+    StoreError, DataError
+        If features or heads cannot be read or do not belong together.
+    """
+    names = eval_cells(masks.split, (masks.model,), [params.view("identity")], params.extra_prompts)
+    settings = settings_of_cells(params.extract, names)
+    cells = open_cells(masks.split, settings, cache=cache_location())
+    predict = _predictor(params, cells, masks)
+    (cell,) = cells.identity.values()
+    group = group_index(cells.table)
+    for prompt in (*TRAIN_PROMPTS, *params.extra_prompts):
+        members = [kind.name for kind in PROMPT_KINDS if prompt in {kind.name, kind.asked_as}]
+        proposals = [cell.proposals(name) for name in members]
+        yield PromptMasks(
+            prompt,
+            np.concatenate([predict(name) for name in members]),
+            np.concatenate([scores.iou for scores in proposals]),
+            np.concatenate([scores.sam_score for scores in proposals]),
+            np.tile(group, len(members)),
+            np.tile(cells.table.area_px, len(members)),
+        )
+
+
+def _predictor(params: Params, cells: SplitCells, masks: Gated) -> Callable[[str], Predicted]:
+    """Function that predicts the IoU of each proposal under a prompt set."""
+    (cell,) = cells.identity.values()
+    if not masks.train_split:
+        return lambda prompt: cell.proposals(prompt).sam_score
+    settings = settings_of_cells(
+        params.extract, train_cells(masks.train_split, params.models, params.train_prompts)
     )
-    doubt = f"the product of 1 − {predicted} of those ahead"
-    return [
-        f"Take proposals by {predicted}, highest first, while {doubt} is ≥ {made.threshold:.4g}.",
-        f"Sets have {size} of the {model_label(made.model)} model on average: {calibrated}.",
-        f"Promise for images like these: {guarantee_words(made)}.",
-        f"Calibrated on {mask_sets.N_CALIBRATIONS} halves of these images, {checked}.",
-    ]
+    learned = learned_from(masks.train_split, settings, cache_location())
+    reads = cells.reads_of(masks.model)
+    head_set = HeadSet(masks.protocol, masks.protocol, BY_NAME[masks.measure].heads, reads)
+    heads = read_heads(masks.train_split, {**cells.head_origin, **learned}, head_set)
+    return partial(expected_ious, cell, head_set, heads)
 
 
-def calibrate_masks(masks: Gated, promise: Guarantee) -> CalibratedGuarantee:
-    """Calibrate the uncertainty up to which masks are kept, on all images of a split.
+def calibrate_results(masks: Gated, guarantee: Guarantee) -> CalibratedGuarantee:
+    """Calibrate the threshold of any measure on the results of a split, from one click.
 
     Raises
     ------
     DataError
-        If there are no results, or they lack the measure; or if no threshold holds the promise.
+        If there are no results, or they lack the measure; or if no threshold holds the guarantee.
     """
-    folder, measure = results_dir(masks.split), BY_NAME[masks.measure]
-    heads = next(iter(read_run(folder)["heads"]), "") if measure.needs_heads else ""
-    column = f"{measure.name}@{heads}" if heads else measure.name
-    rows = read_results(folder, of_objects={*SPLIT_TABLES["objects"].columns, column}).objects
-    is_wanted = (rows["protocol"] == masks.protocol) & (rows["judged"] == masks.protocol)
-    rows = rows[is_wanted & (rows["model"] == masks.model)]
+    measure = BY_NAME[masks.measure]
+    column = f"{measure.name}@{masks.train_split}" if measure.needs_heads else measure.name
+    columns = {*SPLIT_TABLES["objects"].columns, column}
+    rows = read_results(results_dir(masks.split), of_objects=columns).objects
+    is_judged = (rows["protocol"] == masks.protocol) & (rows["judged"] == masks.protocol)
+    rows = rows[is_judged & (rows["model"] == masks.model)]
     if column not in rows or rows[column].isna().all():
         raise DataError(f"results of the split must have {column}, got none of these masks")
-    value: Values = rows[column].to_numpy()
+    values: Values = rows[column].to_numpy()
     judged = CalibrationSet.of(
-        1 - value if measure.predicted_iou else value,
-        (rows["iou"] < promise.iou).to_numpy(),
+        1 - values if measure.predicted_iou else values,
+        (rows["iou"] < guarantee.iou).to_numpy(),
         rows["group"].to_numpy(),
     )
-    threshold = risk_control.threshold(judged, promise)
+    return calibrate_masks(masks, guarantee, judged, TRAIN_PROMPTS[0])
+
+
+def calibrate_masks(
+    masks: Gated, guarantee: Guarantee, judged: CalibrationSet, prompt: str
+) -> CalibratedGuarantee:
+    """Calibrate the uncertainty up to which masks of a prompt set are kept.
+
+    Raises
+    ------
+    DataError
+        If no threshold holds the guarantee.
+    """
+    threshold = risk_control.threshold(judged, guarantee)
     if threshold == NOTHING:
-        raise DataError(_no_threshold(judged, promise, masks))
-    return _gate(masks, promise, heads, judged, threshold, judged.uncertainty <= threshold)
+        raise DataError(_no_threshold(judged, guarantee, masks))
+    kept = float((judged.uncertainty <= threshold).mean())
+    return _with_scope(masks, guarantee, judged, prompt, threshold=threshold, kept=kept)
 
 
 def calibrate_sets(
-    params: Params, masks: Gated, promise: Guarantee
+    masks: Gated, prompt_masks: PromptMasks, guarantee: Guarantee
 ) -> tuple[CalibratedGuarantee, Coverage]:
-    """Calibrate sets of a model's proposals from one click on all images of a split.
+    """Calibrate sets of a model's proposals of a prompt set.
 
     Returns
     -------
-    The gate, and what came of such calibrations on halves of these images.
+    The guarantee, and the coverage of sets that halves of the images calibrate.
 
     Raises
     ------
-    ParamsError
-        If the measure is not of every proposal.
-    StoreError, DataError
-        If features or heads cannot be read or do not belong together.
     DataError
         If the target is out of reach: no proposal is good often enough, or images are too few.
+
+    Notes
+    -----
+    The guarantee presumes that sets exist whatever images are drawn. Where most halves of the
+    images have none, a threshold of all images is a matter of luck, and is refused.
     """
-    check_known("measure", masks.measure, OF_PROPOSALS)
-    views = [params.view("identity")]
-    names = eval_cells(masks.split, (masks.model,), views, params.extra_prompts)
-    settings = settings_of_cells(params.extract, names)
-    cells = open_cells(masks.split, settings, cache=cache_location())
-    heads = params.train_splits[0] if BY_NAME[masks.measure].needs_heads else ""
-    predicted = _predicted(params, cells, masks, heads)
-    is_good = cells.identity[masks.model].proposals().iou >= promise.iou
-    judged = mask_sets.judged_sets(predicted, is_good, group_index(cells.table))
-    threshold = mask_sets.set_threshold(judged, promise.alpha)
-    if threshold == NOTHING:
-        raise DataError(_out_of_reach(judged, promise, masks))
-    is_in_set = mask_sets.failure_ahead(predicted) >= threshold
-    made = _gate(masks, promise, heads, judged, threshold, is_in_set)
-    return made, mask_sets.coverage(judged, promise.alpha)
+    is_good = prompt_masks.iou >= guarantee.iou
+    judged = mask_sets.judged_sets(prompt_masks.predicted, is_good, prompt_masks.group)
+    threshold = mask_sets.set_threshold(judged, guarantee.alpha)
+    small_px = np.quantile(prompt_masks.area_px, SMALL)
+    is_small = (prompt_masks.area_px <= small_px)[
+        mask_sets.order_of(prompt_masks.predicted, is_good)
+    ]
+    coverage = mask_sets.coverage(judged, guarantee.alpha, is_small)
+    if threshold == NOTHING or coverage.n_without > mask_sets.N_CALIBRATIONS / 2:
+        raise DataError(_out_of_reach(judged, guarantee, masks))
+    is_in_set = mask_sets.failure_ahead(prompt_masks.predicted) >= threshold
+    calibrated = _with_scope(
+        masks,
+        guarantee,
+        judged,
+        prompt_masks.prompt,
+        threshold=threshold,
+        kept=float(is_in_set.mean()),
+    )
+    return calibrated, coverage
 
 
-def _gate(
+def _with_scope(
     masks: Gated,
-    promise: Guarantee,
-    train_split: str,
+    guarantee: Guarantee,
     judged: CalibrationSet,
+    prompt: str,
+    *,
     threshold: float,
-    is_kept: Values,
+    kept: float,
 ) -> CalibratedGuarantee:
     return CalibratedGuarantee(
-        Scope(masks.protocol, ("center",), n_images=len(judged.images())),
+        Scope(masks.protocol, (prompt,), n_images=len(judged.images())),
         split=masks.split,
         model=masks.model,
         measure=masks.measure,
-        train_split=train_split,
-        of=promise.of,
-        iou_at_least=promise.iou,
-        alpha=promise.alpha,
-        confidence=risk_control.CONFIDENCE if promise.of == "kept" else None,
+        train_split=masks.train_split,
+        of=guarantee.of,
+        iou_at_least=guarantee.iou,
+        alpha=guarantee.alpha,
+        confidence=risk_control.CONFIDENCE if guarantee.of == "kept" else None,
         threshold=threshold,
-        kept=float(is_kept.mean()),
+        kept=kept,
         n_objects=len(judged.group),
     )
 
 
-def _predicted(params: Params, cells: SplitCells, masks: Gated, train_split: str) -> Predicted:
-    """What SamScores or the heads of a train split predict of each proposal."""
-    (cell,) = cells.identity.values()
-    if not train_split:
-        return cell.proposals().sam_score
-    settings = settings_of_cells(
-        params.extract, train_cells(train_split, params.models, params.train_prompts)
+def _lines(calibrated: Sequence[CalibratedGuarantee], masks: Gated) -> list[str]:
+    """Thresholds by prompt set, and the guarantee in words."""
+    first = calibrated[0]
+    symbol, predicted = measure_label(masks.measure), BY_NAME[masks.measure].predicted_iou
+    model, n_images = model_label(masks.model), first.scope.n_images
+    prompts = tuple(name for made in calibrated for name in made.scope.prompts)
+    words = guarantee_words(replace(first, scope=replace(first.scope, prompts=prompts)))
+    if first.of == OF_SETS:
+        rule = (
+            f"Take proposals by {predicted}, highest first, while the product of 1 − {predicted} "
+            "of the proposals ahead is at least the threshold:"
+        )
+        columns = ("prompt", "threshold", "proposals in a set", "objects")
+        rows = [(f"{made.threshold:.4g}", f"{made.kept * N_PROPOSALS:.2f}") for made in calibrated]
+        of_masks = f"of the {N_PROPOSALS} proposals of the {model} model"
+    else:
+        rule = f"Keep a mask if {symbol} is at most the threshold:"
+        columns = ("prompt", "threshold", "masks kept", "masks")
+        rows = [(f"{made.threshold:.4g}", f"{made.kept:.1%}") for made in calibrated]
+        of_masks = f"{MASK_LABELS[masks.protocol]} of the {model} model"
+    table = [
+        (PROMPT_WORDS[prompt], *row, str(made.n_objects))
+        for prompt, row, made in zip(prompts, rows, calibrated, strict=True)
+    ]
+    return [
+        rule,
+        aligned([columns, *table], right=range(1, 4)),
+        f"Calibrated on {of_masks} in {n_images} images of {masks.split}.",
+        f"Promise for images and prompts like these: {words}.",
+    ]
+
+
+def _coverage_line(prompt: str, coverage: Coverage) -> str:
+    n_halves = mask_sets.N_CALIBRATIONS
+    without = (
+        f" {coverage.n_without} of the halves have no sets, so that the promise is near its limit."
+        if coverage.n_without
+        else ""
     )
-    learned = learned_from(train_split, settings, cache_location())
-    reads = cells.reads_of(masks.model)
-    head_set = HeadSet(masks.protocol, masks.protocol, BY_NAME[masks.measure].heads, reads)
-    return expected_ious(
-        cell, head_set, read_heads(train_split, {**cells.head_origin, **learned}, head_set)
+    return (
+        f"From {PROMPT_WORDS[prompt]}, calibrated on {n_halves} halves of these images: "
+        f"{coverage.share:.1%} of the sets on the others have a good mask, where chance leaves "
+        f"{coverage.least:.1%} at least; on average only: {coverage.of_small:.0%} for the smallest "
+        f"third of the objects, {coverage.of_worst:.0%} in the worst tenth of the images.{without}"
     )
 
 
-def _no_threshold(judged: CalibrationSet, promise: Guarantee, masks: Gated) -> str:
+def _no_threshold(judged: CalibrationSet, guarantee: Guarantee, masks: Gated) -> str:
     surest = judged.falls_short[: ceil(SUREST * len(judged.falls_short))]
-    other = ", or --promise all" if promise.of == "kept" else ""
+    other = ", or --promise all" if guarantee.of == "kept" else ""
     return (
         f"{measure_label(masks.measure)} must have a threshold that the {len(judged.images())} "
         f"images of {masks.split} show to hold this promise, got none: {surest.mean():.0%} of the "
         f"least uncertain tenth of the masks fall short, {judged.falls_short.mean():.0%} of all, "
-        f"and even masks that never do take {risk_control.least_images(promise)} images; ask for a "
-        f"larger alpha or a lower iou, or take more images{other}"
+        f"and even masks that never do take {risk_control.least_images(guarantee)} images; ask for "
+        f"a larger alpha or a lower iou, or take more images{other}"
     )
 
 
-def _out_of_reach(judged: CalibrationSet, promise: Guarantee, masks: Gated) -> str:
+def _out_of_reach(judged: CalibrationSet, guarantee: Guarantee, masks: Gated) -> str:
     without = mask_sets.out_of_reach(judged)
-    least = mask_sets.least_images(promise.alpha, without)
-    remedy = "" if isinf(least) else f", or take {least:.0f} images"
+    least = mask_sets.least_images(guarantee.alpha, without)
+    # Halves of the images must have sets, too.
+    remedy = "" if isinf(least) else f", or take {2 * least:.0f} images"
     return (
         f"sets of the {N_PROPOSALS} proposals must hold one with an IoU of at least "
-        f"{promise.iou:g} for {1 - promise.alpha:.0%} of the objects, got {without:.0%} of the "
+        f"{guarantee.iou:g} for {1 - guarantee.alpha:.0%} of the objects, got {without:.0%} of the "
         f"objects in {len(judged.images())} images of {masks.split} without any such proposal of "
         f"the {model_label(masks.model)} model: ask for a larger alpha or a lower iou, or take a "
         f"better model{remedy}"

@@ -72,6 +72,16 @@ def test_the_least_coverage_is_the_lower_end_of_a_normal_interval_around_the_pro
     assert (checked.share, checked.least) == pytest.approx((np.mean(shares), least))
 
 
+def test_halves_without_sets_cover_only_the_objects_that_have_a_good_proposal() -> None:
+    predicted, is_good, group = scenes(0, skill=1.0)
+    is_good[group % 8 == 0] = False  # an eighth of the images, or a little more
+    judged = judged_sets(predicted, is_good, group)
+    checked = coverage(judged, out_of_reach(judged))
+    assert checked.n_without > 100
+    assert checked.share == pytest.approx(1 - out_of_reach(judged), abs=0.02)
+    assert checked.of_worst < checked.share
+
+
 def without_the_new_image(judged: CalibrationSet, alpha: float) -> float:
     """Off by one: as if the calibrated images were all there are."""
     missed = np.concatenate([[0], judged.share.cumsum()[:-1]])

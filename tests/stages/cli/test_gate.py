@@ -13,8 +13,10 @@ from typer.testing import CliRunner
 from pipeline.heads.kinds import HeadSet
 from pipeline.heads.scope import Scope
 from pipeline.mask_sets import judged_sets, mask_set, set_threshold
+from pipeline.proposals import ProposalScores
 from pipeline.risk_control import CalibrationSet, threshold_of_all
 from stages.cli.app import app
+from stages.predictor.card_entries import PROMPT_WORDS
 from stages.settings.params import read_params
 from stages.settings.signatures import eval_cells, settings_of_cells
 from stages.split_predictions import expected_ious
@@ -22,7 +24,8 @@ from stages.training.data import group_index
 from storage.head_files.guarantees import read_guarantees
 from storage.head_files.head_file import read_head_set
 from storage.outputs.results import read_results
-from storage.paths import gate_path, results_dir
+from storage.paths import gate_path, objects_path, results_dir
+from storage.split.object_table import read_objects
 from storage.split.split_cells import open_cells
 from tests.fixtures.eval_split import write_params
 from tests.fixtures.mini import MODELS
@@ -36,7 +39,7 @@ SETS = ("--promise", "set")
 
 @pytest.fixture(scope="module")
 def made(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of 90 images of two objects, whose USAM tells the IoU; not to be changed."""
+    """Results of 90 images of two objects, whose H_Std tells the IoU; not to be changed."""
     root = tmp_path_factory.mktemp("made")
     write_params(root, [SPLIT])
     found = read_results(evaluated / results_dir(SPLIT))
@@ -63,14 +66,12 @@ def root(made: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def _many(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     many = pd.concat([rows.iloc[:1]] * 180, ignore_index=True)
     many["iou"] = rng.random(180) ** 0.2
-    for heads in ("shapes_train", "coco_train"):
-        many[f"usam@{heads}"] = many["iou"] + 0.02 * rng.random(180)
-        many[f"usam_ours@{heads}"] = many[f"usam@{heads}"] - 0.1
+    many["h_std"] = 1 - many["iou"] - 0.02 * rng.random(180)
     return many.assign(object_id=np.arange(180), group=np.arange(180) // 2)
 
 
 def gate(*options: str, exit_code: int = 0) -> str:
-    measure = () if "--measure" in options else ("--measure", "usam")
+    measure = () if "--measure" in options else ("--measure", "h_std")
     result = CliRunner().invoke(app, ["gate", *measure, *options])
     assert result.exit_code == exit_code, result.output
     return result.output
@@ -78,11 +79,11 @@ def gate(*options: str, exit_code: int = 0) -> str:
 
 def test_a_threshold_is_told_and_written(root: Path) -> None:
     said = gate("--iou", "0.8", "--alpha", "0.1", "--promise", "all")
-    (written,) = read_guarantees(root / gate_path(SPLIT, "selected-large-usam"))
+    (written,) = read_guarantees(root / gate_path(SPLIT, "selected-large-h_std"))
     objects = read_results(results_dir(SPLIT)).objects
     own = objects.query("protocol == 'selected' and judged == 'selected' and model == 'large'")
     judged = CalibrationSet.of(
-        (1 - own["usam@shapes_train"]).to_numpy(),
+        own["h_std"].to_numpy(),
         (own["iou"] < 0.8).to_numpy(),
         own["group"].to_numpy(),
     )
@@ -90,12 +91,9 @@ def test_a_threshold_is_told_and_written(root: Path) -> None:
     assert written.threshold == limit
     assert written.kept == (judged.uncertainty <= limit).mean()
     assert written.scope == Scope("selected", ("center",), n_images=90)
-    assert (written.n_objects, written.confidence, written.train_split) == (
-        180,
-        None,
-        "shapes_train",
-    )
-    assert f"Keep a mask if 1 − USAM ≤ {limit:.4g}, that is USAM ≥ {1 - limit:.4g}." in said
+    assert (written.n_objects, written.confidence, written.train_split) == (180, None, "")
+    assert "Keep a mask if H_Std is at most the threshold:" in said
+    assert f"{limit:.4g}" in said
     assert "at most 10% of all masks from one click are kept with an IoU below 0.8" in said
 
 
@@ -106,7 +104,7 @@ def test_where_no_threshold_holds_it_is_said_how_many_images_it_takes() -> None:
     assert "take 322 images" in said
     surest, every = (int(share) for share in re.findall(r"(\d+)% of (?:the least|all)", said))
     assert 0 < surest < every < 100
-    assert not gate_path(SPLIT, "selected-large-usam").exists()
+    assert not gate_path(SPLIT, "selected-large-h_std").exists()
 
 
 @pytest.mark.usefixtures("root")
@@ -137,30 +135,63 @@ def cached(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path
 
 
-@pytest.mark.usefixtures("cached")
-@pytest.mark.parametrize("measure", ["sam_score", "usam_ours"])
-def test_sets_are_calibrated_on_the_proposals_of_the_features(measure: str) -> None:
-    said = gate(*SETS, "--measure", measure, "--iou", "0.01", "--alpha", "0.4")
-    path = gate_path(SPLIT, f"selected-large-{measure}-set")
-    (made,) = read_guarantees(path)
-    assert (made.of, made.alpha, made.iou_at_least) == ("set", 0.4, 0.01)
+def read_center_and_refined(measure: str) -> Iterator[tuple[str, np.ndarray, ProposalScores]]:
+    """Predicted IoUs and proposals of the large model under each prompt set."""
     params = read_params()
     names = eval_cells(SPLIT, ("large",), [params.view("identity")], params.extra_prompts)
     cells = open_cells(SPLIT, settings_of_cells(params.extract, names))
-    found = cells.identity["large"].proposals()
-    predicted = found.sam_score
-    if measure != "sam_score":
-        head_set = HeadSet("selected", "selected", "ours")
-        (cell,) = cells.identity.values()
-        predicted = expected_ious(cell, head_set, read_head_set(made.train_split, head_set))
-    judged = judged_sets(predicted, found.iou >= 0.01, group_index(cells.table))
-    assert made.threshold == set_threshold(judged, 0.4)
-    sizes = [len(mask_set(one, made.threshold)) for one in predicted]
-    assert made.kept == pytest.approx(np.mean(sizes) / 3)
-    assert f"Sets have {np.mean(sizes):.2f} of the 3 proposals of the large model" in said
-    assert (
-        "at least 60% of all sets from one click have a mask with an IoU of at least 0.01" in said
-    )
+    (cell,) = cells.identity.values()
+    for prompt in ("center", "refined"):
+        scores = cell.proposals(prompt)
+        predicted = scores.sam_score
+        if measure != "sam_score":
+            head_set = HeadSet("selected", "selected", "ours")
+            heads = read_head_set("shapes_train", head_set)
+            predicted = expected_ious(cell, head_set, heads, prompt)
+        yield prompt, predicted, scores
+
+
+def groups() -> np.ndarray:
+    return group_index(read_objects(objects_path(SPLIT)))
+
+
+@pytest.mark.usefixtures("cached")
+@pytest.mark.parametrize("measure", ["sam_score", "usam_ours"])
+def test_every_prompt_set_has_a_threshold_of_its_own(measure: str) -> None:
+    said = gate("--measure", measure, "--iou", "0.3", "--alpha", "0.6", "--promise", "all")
+    made = read_guarantees(gate_path(SPLIT, f"selected-large-{measure}"))
+    assert [guarantee.scope.prompts for guarantee in made] == [("center",), ("refined",)]
+    for guarantee, (_, predicted, scores) in zip(
+        made, read_center_and_refined(measure), strict=True
+    ):
+        rows, selected = np.arange(len(predicted)), scores.sam_score.argmax(axis=1)
+        uncertainty = 1 - predicted[rows, selected].astype(np.float64)
+        short = scores.iou[rows, selected] < 0.3
+        judged = CalibrationSet.of(uncertainty, short, groups())
+        assert guarantee.threshold == threshold_of_all(judged, 0.6)
+        assert f"{guarantee.threshold:.4g}" in said
+    assert "at most 60% of all masks from one click or eight clicks are kept" in said
+
+
+@pytest.mark.usefixtures("cached")
+@pytest.mark.parametrize("measure", ["sam_score", "usam_ours"])
+def test_sets_are_calibrated_on_the_proposals_of_the_features(measure: str) -> None:
+    said = gate(*SETS, "--measure", measure, "--iou", "0.01", "--alpha", "0.5")
+    made = read_guarantees(gate_path(SPLIT, f"selected-large-{measure}-set"))
+    by_prompt = {guarantee.scope.prompts[0]: guarantee for guarantee in made}
+    assert by_prompt
+    for prompt, predicted, scores in read_center_and_refined(measure):
+        judged = judged_sets(predicted, scores.iou >= 0.01, groups())
+        if prompt not in by_prompt:
+            assert f"No threshold for {PROMPT_WORDS[prompt]}: sets of the 3 proposals" in said
+            continue
+        guarantee = by_prompt[prompt]
+        assert (guarantee.of, guarantee.alpha, guarantee.iou_at_least) == ("set", 0.5, 0.01)
+        assert guarantee.threshold == set_threshold(judged, 0.5)
+        sizes = [len(mask_set(ious, guarantee.threshold)) for ious in predicted]
+        assert guarantee.kept == pytest.approx(np.mean(sizes) / 3)
+        assert f"{np.mean(sizes):.2f}" in said
+    assert "at least 50% of all sets from one click" in said
     assert "halves of these images" in said
 
 
