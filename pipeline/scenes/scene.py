@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Final, Literal
 
 import cv2
@@ -142,23 +141,3 @@ DEMO_SEED: Final = 1
 DEMO_SIZE_PX: Final = 256
 N_DEMO_SCENES: Final = 40
 """As ``params/results.yaml:shapes`` has them for validation, which no installation has."""
-
-
-def is_demo_scene(
-    rgb: UInt8[np.ndarray, "height width 3"] | Float32[np.ndarray, "height width 3"],
-) -> bool:
-    """Whether an image is one of the demo's validation scenes, to the last pixel.
-
-    >>> scene = draw_scene(scene_seeds(DEMO_SEED, "val", 1)[0], DEMO_SIZE_PX).rgb
-    >>> is_demo_scene(scene), is_demo_scene(255 - scene)
-    (True, False)
-    """
-    if rgb.shape != (DEMO_SIZE_PX, DEMO_SIZE_PX, 3):
-        return False
-    pixels = rgb if rgb.dtype == np.uint8 else np.rint(255 * rgb)
-    return any(np.array_equal(pixels, _scene(number)) for number in range(N_DEMO_SCENES))
-
-
-@cache
-def _scene(number: int) -> UInt8[np.ndarray, "size size 3"]:
-    return draw_scene(scene_seeds(DEMO_SEED, "val", N_DEMO_SCENES)[number], DEMO_SIZE_PX).rgb

@@ -11,7 +11,6 @@ from jaxtyping import UInt8
 
 from pipeline.predictor import UncertainPredictor
 from pipeline.sam.model import Sam
-from pipeline.scenes.scene import is_demo_scene
 from storage.images.image_files import decode_rgb, png_bytes
 
 MOST_UPLOAD_BYTES: Final = 20_000_000
@@ -55,7 +54,7 @@ class OpenImage:
         If the bytes are no image, or one with too many pixels.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, *, is_scene: bool = False) -> None:
         self._rgb = decode(data)
         self.height_px, self.width_px = self._rgb.shape[:2]
         longer_px = max(self.height_px, self.width_px)
@@ -69,8 +68,8 @@ class OpenImage:
             shown = cv2.resize(shown, self.shown_size_px[::-1], interpolation=cv2.INTER_AREA)
         self.picture = png_bytes(np.asarray(shown, np.uint8), compress_level=1)
         """The image as PNG, no larger than its masks on the page."""
-        self.is_scene = is_demo_scene(self._rgb)
-        """Whether the image is a drawn scene, which the mini models know."""
+        self.is_scene = is_scene
+        """Whether the page drew the image: the mini models know such scenes."""
         self._encoded: OrderedDict[Sam, UncertainPredictor] = OrderedDict()
 
     @property

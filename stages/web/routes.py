@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from pipeline.heads.scope import DRAWN_ONLY
 from pipeline.predictor import UncertainPredictor
 from pipeline.predictor.advice import Costs
 from pipeline.prompt_kinds import PromptError
@@ -96,7 +97,8 @@ async def open_image(
         if scene is None:
             image = await page.decoder.run(lambda: open_images.OpenImage(body))
         else:
-            image = await asyncio.to_thread(open_images.OpenImage, _scene_png(page, scene))
+            png = _scene_png(page, scene)
+            image = await asyncio.to_thread(open_images.OpenImage, png, is_scene=True)
         await page.queue.run(lambda: image.predictor_like(page.models.predictor(heads, model)))
         return image
 
@@ -140,8 +142,11 @@ async def answer(request: Request, name: str) -> dict[str, Any]:
         (uncertainty,) = predictor.predict_uncertainties(
             [prompt.prompt_set], costs=prompt.costs, mask_size_px=image.shown_size_px
         )
+        cautions = uncertainty.permission.cautions
+        settled = {DRAWN_ONLY} if image.is_scene else set()
         return {
             **messages.uncertainty_response(uncertainty),
+            "caution": "; ".join(caution for caution in cautions if caution not in settled) or None,
             "gate": gate_words(uncertainty),
             "set": set_words(uncertainty),
         }

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
+from pipeline.heads.scope import DRAWN_ONLY
 from pipeline.predictor import PromptSet, Uncertainty
 from pipeline.predictor.advice import Costs
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
@@ -87,7 +88,8 @@ def test_an_answer_is_what_the_predictor_says(
     found = predicted(*prompts, costs=Costs(**asking.get("costs", {})))
     assert told["selected"] == found.selected
     assert told["advice"]["words"] == found.advice.words
-    assert told["caution"] == (found.caution or None)
+    assert told["caution"] == found.caution
+    assert DRAWN_ONLY in found.caution
     assert told["h_a"] == pytest.approx(found.h_a, abs=1e-5)
     for k, own in enumerate(told["proposals"]):
         assert own["sam_score"] == pytest.approx(found.sam_score[k], abs=1e-5)
@@ -184,6 +186,8 @@ def test_the_scenes_are_the_demo_s_and_one_for_each_advice(page: PageState) -> N
             path = f"/api/images/{image['image']}/answer"
             told = await client.post(path, json=question((click["x"], click["y"], 1)))
             assert told.json()["advice"]["correction"] == scene.advice, RENEW
+            # The page drew it: the mini models know such scenes.
+            assert (image["is_scene"], told.json()["caution"]) == (True, None)
             advised.append(scene.advice)
         assert (await client.get(f"/api/scenes/{len(clicks)}")).status_code == 404
         return advised
