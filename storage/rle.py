@@ -91,7 +91,11 @@ def compress_runs(runs: Sequence[int], height_px: int, width_px: int) -> str:
     DataError
         If a run is negative, or the runs do not cover the image exactly.
     """
-    check_runs(np.asarray(runs, np.int64), height_px, width_px)
+    try:
+        check_runs(np.asarray(runs, np.int64), height_px, width_px)
+    except OverflowError as error:
+        run = shown(max(runs, key=abs))
+        raise DataError(f"RLE runs must be pixels of the image, got a run of {run}") from error
     rle: dict[str, Any] = {"size": [height_px, width_px], "counts": list(runs)}
     return str(coco_mask.frPyObjects(rle, height_px, width_px)["counts"], "ascii")
 

@@ -1,4 +1,4 @@
-"""``usam cache``: lists, verifies, compares and repairs stores; cleans the pool."""
+"""``usam cache``: lists, verifies, compares, repairs and sends stores; cleans the pool."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from stages.cards.readme import cache_card
 from stages.cli.columns import aligned, bytes_text
 from stages.cli.fill import assigned_shards
 from stages.cli.listing import ls, own_part
-from stages.filling.fill_cells import adopt_outputs, run_cell
+from stages.filling.fill_cells import adopt_outputs, fitting, run_cell
 from stages.filling.job import FillJob, jobs_of
 from stages.filling.plans import all_cells
 from stages.program.main import REPORTED, one_line, reported_errors, running
@@ -24,28 +24,29 @@ from storage.errors import StoreError, counted, printable
 from storage.files.addresses import is_address
 from storage.files.manifest import ROOT
 from storage.paths import CACHE, POOL, remedy
+from storage.pool.adoption import recorded_stores
 from storage.pool.cell import Cell
+from storage.pool.cleaning import find_removable, remove
 from storage.pool.dvc_cache import mend_cache
 from storage.pool.dvc_remote import push
-from storage.pool.publishing import clean
 from storage.store.checks import damaged_files, differences_of, find_stores
 
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="List, check, compare, repair and describe stores.",
+    help="List, check, compare, repair, send and describe stores.",
 )
 
 app.command("ls")(ls)
 app.command("card")(cache_card)
 
 Where = str | Path
-"""An address or a path."""
+"""Path or address of a store."""
 
 Sides = tuple[Where | None, Where | None]
-"""Where a store is on either side of a comparison."""
+"""A store on either side of a comparison; None if a side lacks it."""
 
-Some = Annotated[str, typer.Argument(help="A store, or a folder of stores.")]
+Stores = Annotated[str, typer.Argument(help="A store, or a folder of stores.")]
 AnyStore = Annotated[str, typer.Argument(help="A store, zipped or not, a folder or an address.")]
 
 
@@ -61,18 +62,18 @@ def verify_command(
 
     Print what differs; exit 1 if anything does.
     """
-    found: dict[Where, dict[str, str]] = {}
+    damages: dict[Where, dict[str, str]] = {}
     with reported_errors():
         paths: list[Where] = [where] if is_address(where) else [*find_stores(Path(where))]
-        # If interrupted, perhaps after hours, it still prints what it found.
+        # An interrupted check, perhaps of hours, still prints the damage that it has seen.
         try:
             with progress(f"verify {where}", len(paths), unit="stores") as advance:
                 for store in counting(paths, advance):
-                    found[store] = _damages(store, quick=quick)
+                    damages[store] = _damages(store, quick=quick)
         finally:
-            if found:
-                print(_verdict(found))
-    if any(found.values()):
+            if damages:
+                print(_verdict(damages))
+    if any(damages.values()):
         raise typer.Exit(1)
 
 
@@ -81,62 +82,62 @@ def _damages(store: Where, *, quick: bool = False) -> dict[str, str]:
         return damaged_files(store, sizes_only=quick)
     except (StoreError, OSError) as error:
         if is_address(store):
-            raise  # it may be out of reach, or nowhere: that is no damage
+            raise  # an address that is out of reach is no damage
         return {ROOT: own_part(store, error)}
 
 
-def _verdict(found: Mapping[Where, Mapping[str, str]]) -> str:
-    """A line per store, damaged ones last with their faults below."""
-    lines = [f"intact   {printable(str(store))}" for store, damages in found.items() if not damages]
-    damaged = {store: damages for store, damages in found.items() if damages}
-    for store, damages in damaged.items():
-        lines += [f"damaged  {printable(str(store))}", _indented(damages)]
-    if len(found) > 1:
-        n_intact = len(found) - len(damaged)
-        lines.append(f"{len(found)} stores: {n_intact} intact, {len(damaged)} damaged")
+def _verdict(damages: Mapping[Where, Mapping[str, str]]) -> str:
+    """A line per store; damaged stores come last, with their damaged files below."""
+    lines = [f"intact   {printable(str(store))}" for store, files in damages.items() if not files]
+    damaged = {store: files for store, files in damages.items() if files}
+    for store, files in damaged.items():
+        lines += [f"damaged  {printable(str(store))}", _indented(files)]
+    if len(damages) > 1:
+        n_intact = len(damages) - len(damaged)
+        lines.append(f"{len(damages)} stores: {n_intact} intact, {len(damaged)} damaged")
     return "\n".join(lines)
 
 
 @app.command("diff")
-def diff_command(one: AnyStore, other: AnyStore) -> None:
+def diff_command(first: AnyStore, second: AnyStore) -> None:
     """Print what differs between two stores, or two folders of them.
 
     Exit 1 if anything does.
     """
     with reported_errors():
-        pairs = _pairs(one, other)
-        found = {
+        pairs = _pairs(first, second)
+        differences = {
             name: differences_of(old, new) if old and new else None
             for name, (old, new) in pairs.items()
         }
-    print("\n".join(_comparison(name, pairs[name], found[name]) for name in pairs))
-    if any(differences != {} for differences in found.values()):
+    print("\n".join(_comparison(name, pairs[name], differences[name]) for name in pairs))
+    if any(changes != {} for changes in differences.values()):
         raise typer.Exit(1)
 
 
-def _pairs(one: str, other: str) -> dict[str, Sides]:
-    """Stores of two folders by their names below them, or two stores.
+def _pairs(first: str, second: str) -> dict[str, Sides]:
+    """Pairs of stores with the same name below two folders, or a pair of two stores.
 
     Raises
     ------
     ParamsError
-        If one is a store, or an address, which is that of a store, and the other a folder of some.
+        If one argument is a store or an address, and the other a folder of stores.
     """
-    sides = [_by_name(where) for where in (one, other)]
-    first, second = ("a store" if "" in side else "a folder of stores" for side in sides)
-    if first != second:
+    sides = [_by_name(where) for where in (first, second)]
+    kinds = ["a store" if "" in side else "a folder of stores" for side in sides]
+    if kinds[0] != kinds[1]:
         raise ParamsError(
-            "ONE and OTHER must be two stores, or two folders of stores, got "
-            f"{first} at {one} and {second} at {other}"
+            "FIRST and SECOND must be two stores, or two folders of stores, got "
+            f"{kinds[0]} at {first} and {kinds[1]} at {second}"
         )
-    if first == "a store":
-        return {f"{one} {other}": (one, other)}
+    if kinds[0] == "a store":
+        return {f"{first} {second}": (first, second)}
     names = sorted(sides[0].keys() | sides[1].keys())
     return {name: (sides[0].get(name), sides[1].get(name)) for name in names}
 
 
 def _by_name(where: str) -> dict[str, Where]:
-    """Published stores by their names below a folder; a store itself has none."""
+    """Published stores by their names below a folder; the name of a store itself is empty."""
     path = Path(where)
     if is_address(where) or path.is_file():
         return {"": where}
@@ -146,8 +147,8 @@ def _by_name(where: str) -> dict[str, Where]:
 
 def _comparison(name: str, sides: Sides, differences: Mapping[str, str] | None) -> str:
     if differences is None:
-        there = next(side for side in sides if side is not None)
-        return f"alone    {printable(str(there))}"
+        (store,) = (side for side in sides if side is not None)
+        return f"alone    {printable(str(store))}"
     if not differences:
         return f"same     {printable(name)}"
     return f"differs  {printable(name)}\n{_indented(differences)}"
@@ -158,7 +159,7 @@ def _indented(reasons: Mapping[str, str]) -> str:
 
 
 @app.command()
-def repair(path: Some = str(CACHE)) -> None:
+def repair(path: Stores = str(CACHE)) -> None:
     """Find damaged shards of stores and compute them again.
 
     Intact shards are kept, and the same damage in DVC's cache is repaired. Exit 1 if a damaged
@@ -182,24 +183,24 @@ def repair(path: Some = str(CACHE)) -> None:
                 print(f"repaired  {name}")
     if not damaged:
         print(f"nothing is damaged in {printable(path)}")
-    left = [store for store in damaged if store not in cells]
-    for store in left:
+    not_cells = [store for store in damaged if store not in cells]
+    for store in not_cells:
         print(f"damaged   {printable(str(store))}{remedy(store)}")
-    if left or failed:
+    if not_cells or failed:
         raise typer.Exit(1)
 
 
 def _damaged(path: Path) -> list[Path]:
-    """Published stores that are damaged."""
+    """Damaged stores below a path."""
     stores = [_as_settings_name_it(store) for store in find_stores(path)]
     with progress(f"verify {path}", len(stores), unit="stores") as advance:
         return [store for store in counting(stores, advance) if _damages(store)]
 
 
 def _as_settings_name_it(store: Path) -> Path:
-    """Path of a store below ``CACHE``, however it was given, if it exists."""
-    whole, cache = store.resolve(), CACHE.resolve()
-    return CACHE / whole.relative_to(cache) if whole.is_relative_to(cache) else store
+    """Path of a store relative to the working directory, if the store lies in ``CACHE``."""
+    absolute, cache = store.resolve(), CACHE.resolve()
+    return CACHE / absolute.relative_to(cache) if absolute.is_relative_to(cache) else store
 
 
 def _repair(name: CellName, params: Params) -> None:
@@ -246,21 +247,48 @@ def adopt_command() -> None:
 
 
 @app.command("clean")
-def clean_command() -> None:
-    """Remove shards from the pool that no cell of params.yaml uses.
+def clean_command(
+    *, yes: Annotated[bool, typer.Option("--yes", help="Remove them without asking.")] = False
+) -> None:
+    """Remove shards from the pool that no cell of params.yaml uses or that published stores have.
 
-    Unpublished shards are kept and named.
+    They are listed first. Shards of stores that are in DVC's cache come back when a cell needs
+    them; shards that no cell uses are gone.
     """
     with reported_errors():
-        used: dict[Path, set[str]] = {}
-        for _, cells in _cells(read_params()):
-            for cell in cells.values():
-                used.setdefault(cell.folder, set()).update(cell.split.names)
-        cleaned = clean(used)
-    print(f"removed {counted(cleaned.n_shards, 'shard')}, {bytes_text(cleaned.n_bytes)}")
-    for folder, n_shards in cleaned.unpublished.items():
-        some = counted(n_shards, "shard")
-        print(f"kept    {some} that were never published; `rm -r {folder}` removes them")
+        removable = find_removable(*_used_and_held(read_params()))
+    if not removable:
+        print(f"every shard in {POOL} is used, and no published store has it")
+        return
+    for folder in removable:
+        reasons = {
+            "that no cell of params.yaml uses": folder.n_unused,
+            "that published stores have": folder.n_held,
+        }
+        shards = [f"{counted(n, 'shard')} {reason}" for reason, n in reasons.items() if n]
+        print(f"{folder.description}: {' and '.join(shards) or 'files without a shard'}")
+    n_shards = counted(sum(folder.n_unused + folder.n_held for folder in removable), "shard")
+    size = bytes_text(sum(folder.n_bytes for folder in removable))
+    if not yes:
+        typer.confirm(f"Remove {n_shards}, {size}?", abort=True)
+    with reported_errors():
+        remove(removable)
+    print(f"removed {n_shards}, {size}")
+
+
+def _used_and_held(params: Params) -> tuple[dict[Path, set[str]], dict[Path, set[str]]]:
+    """Names of the shards of all cells, and of the shards that stores in DVC's cache have."""
+    used: dict[Path, set[str]] = {}
+    held: dict[Path, set[str]] = {}
+    for name, cells in _cells(params):
+        for cell in cells.values():
+            used.setdefault(cell.folder, set()).update(cell.split.names)
+        # Not the outputs themselves: DVC removes them before it runs a stage again.
+        with recorded_stores(name.outputs) as paths:
+            fit = fitting(cells, paths) if paths else None
+            if fit and not fit[0].is_faulty:
+                held.setdefault(fit[1].folder, set()).update(fit[0].names)
+    return used, held
 
 
 def _cells(params: Params) -> Iterator[tuple[CellName, dict[FillJob, Cell]]]:

@@ -229,6 +229,6 @@ def _missing(
     if device != "auto":
         present["device"] = device
     identity = {"stores": list(cell.outputs), "model": present["model"], "view": cell.view.name}
-    others = {compare(old, present) or "" for old in settings_of(split.names, identity)}
-    changes = min(others - {""}, default="")
+    changed = {compare(old, present) or "" for old in settings_of(split.names, identity)}
+    changes = min(changed - {""}, default="")
     return f"{MISSING}, done under other settings ({changes})" if changes else MISSING

@@ -10,7 +10,7 @@ from PIL import Image
 
 from storage.datasets.object_records import Annotated, Medium, Source
 from storage.errors import DataError, listed
-from storage.images.image_files import DECODER_ERRORS, unreadable
+from storage.images.image_files import DECODER_ERRORS, is_special, unreadable
 from storage.rle import encode_rle
 
 
@@ -67,6 +67,8 @@ def read_names(data_set: str, path: Path) -> list[str]:
     DataError
         If there is no such file, or it names no video.
     """
+    if is_special(path):
+        raise DataError(f"{data_set}: {path} must be a list of videos, got: a pipe or a device")
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -139,6 +141,8 @@ def read_indices(path: Path, label: str, modes: Collection[str]) -> UInt8[np.nda
     DataError
         If the file is damaged, or of another of Pillow's modes: colours are not object ids.
     """
+    if is_special(path):
+        raise DataError(f"{label}: {path} must be a readable PNG file, got: a pipe or a device")
     try:
         with Image.open(path) as image:
             if image.mode in modes:

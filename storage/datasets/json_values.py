@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import DataError, shown
+from storage.images.image_files import is_special
 from storage.paths import remedy
 from storage.rle import check_runs, compress_runs, parse_counts
 
@@ -20,13 +21,15 @@ def load_json(path: Path, label: str) -> Json:
     DataError
         If there is no such file, or it holds no mapping in JSON.
     """
+    if is_special(path):
+        raise DataError(f"{path} must be {label}, got a pipe or a device")
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise DataError(f"{path} must be {label}, got no such file{remedy(path)}") from error
     except IsADirectoryError as error:
         raise DataError(f"{path} must be {label}, got a folder") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} must be JSON, got: {error}") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} must hold a mapping, got {type(content).__name__}")

@@ -20,6 +20,9 @@ from storage.errors import DataError, counted, listed, shown
 from storage.images.videos import video_of
 from storage.rle import area_rle
 
+MOST_ID: Final = 2**63
+"""Bound of an object's id, which stores hold in 64 bits."""
+
 N_SAMPLED: Final = 500
 """Fewest images whose annotations are read before the rest of a split is estimated."""
 
@@ -107,7 +110,7 @@ def collect(
     """
     skipped: Counter[str] = Counter()
     index: dict[ImageRecord, int] = {}
-    rows = islice(_objects(media, min_area_px, skipped), max_objects)
+    rows = islice(_objects(source, media, min_area_px, skipped), max_objects)
     names = set()
     objects = []
     for name, image, number, rle in rows:
@@ -194,7 +197,7 @@ def _cut(counts: Sequence[Sequence[int]], max_objects: int) -> list[list[int]]:
 
 
 def _objects(
-    media: Iterable[Medium], min_area_px: int, skipped: Counter[str]
+    source: Source, media: Iterable[Medium], min_area_px: int, skipped: Counter[str]
 ) -> Iterator[tuple[str, ImageRecord, int, str]]:
     """Image or video, image, id and compressed RLE of each object, in their final order.
 
@@ -205,6 +208,11 @@ def _objects(
         for item in medium.read_annotated():
             skipped["crowd"] += item.n_crowd
             for number, rle in item.masks:
+                if not -MOST_ID <= number < MOST_ID:
+                    raise DataError(
+                        f"{source.annotations}: {medium.name}: ids must be integers of 64 bits, "
+                        f"got {shown(number)}"
+                    )
                 if area_rle(rle) < min_area_px:
                     skipped["small"] += 1
                 else:

@@ -119,7 +119,7 @@ def parse_manifest(where: object, data: bytes) -> Manifest:
         attributes = json.loads(data)["attributes"]
         files = {name: _parse_record(value) for name, value in attributes["files"].items()}
         recorded_sha256 = attributes["sha256"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(f"{where} must be the manifest of a store, got {shown(error)}") from error
     if (sha256 := manifest_sha256(files)) != recorded_sha256:
         raise StoreError(f"{where} must have the sha256 {shown(recorded_sha256)}, got {sha256!r}")

@@ -1,6 +1,7 @@
 """Reads image files as RGB arrays and writes pictures as PNG."""
 
 import io
+import stat
 import struct
 import zlib
 from collections.abc import Iterator
@@ -123,10 +124,21 @@ def is_confirmed(orientation: int, *, height_px: int, width_px: int) -> bool:
     return orientation == 1 or (orientation in _SIDEWAYS and height_px != width_px)
 
 
+def is_special(path: Path) -> bool:
+    """Whether a path is a pipe or a device, of which a reader may wait for ever."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open an image; errors, also those of the block, name the file."""
     reads_heif()
+    if is_special(path):
+        raise ImageError(f"{path} must be a readable image, got: a pipe or a device")
     try:
         with Image.open(path) as image:
             yield image

@@ -27,8 +27,21 @@ def published_stores(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
     if all(path.exists() for path in outputs.values()):
         yield dict(outputs)
         return
+    if any(path.exists() for path in outputs.values()):
+        yield {}
+        return
+    with recorded_stores(outputs) as links:
+        yield links
+
+
+@contextmanager
+def recorded_stores(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
+    """Yield links to DVC's copies of a cell's stores, as ``dvc.lock`` records them, by kind.
+
+    The links are removed after the block. The mapping is empty if DVC's cache lacks a file.
+    """
     listings = recorded_listings()
-    if any(path.exists() or path.as_posix() not in listings for path in outputs.values()):
+    if any(path.as_posix() not in listings for path in outputs.values()):
         yield {}
         return
     with passing_folder(WORK / "adopted") as folder:
@@ -53,6 +66,11 @@ class PublishedShards:
 
     stores: Mapping[str, Store]
     names: tuple[str, ...]
+
+    @property
+    def is_faulty(self) -> bool:
+        """Whether a file of a store is missing or of another size than in its manifest."""
+        return any(store.faulty for store in self.stores.values())
 
     def read(self, shards: Sequence[int]) -> list[Rows]:
         """Features of some shards, given by rising indices.
@@ -123,10 +141,7 @@ def adopt(cell: Cell, published: PublishedShards) -> tuple[int, dict[int, str]]:
     faults: dict[int, str] = {}
     for _, of_chunk in groupby(shards, lambda i: i // n_together):
         faults |= _adopt(cell, published, list(of_chunk))
-    adopted = [published.names[i] for i in shards if i not in faults]
-    if adopted:
-        cell.note_published(adopted)
-    return len(adopted), faults
+    return len(shards) - len(faults), faults
 
 
 def _adopt(cell: Cell, published: PublishedShards, shards: Sequence[int]) -> dict[int, str]:

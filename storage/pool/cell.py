@@ -14,7 +14,7 @@ bytes. So no process asks another, and a kill at any instant costs the shards in
 import io
 import json
 import zipfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,9 +42,6 @@ OF_A_SPLIT: Final = ("split", "objects_digest", "shard_objects")
 SETTINGS: Final = "settings.json"
 NPZ: Final = ".npz"
 MASKS: Final = ".masks"
-
-PUBLISHED: Final = "published"
-"""Folder beside the shards, with a list of shards for each time that a cell was published."""
 
 MAKER: Final = "maker"
 """Array beside the rows: name of the processor or GPU; empty for shards of published stores."""
@@ -209,13 +206,6 @@ class Cell:
         self.features_path(name).unlink(missing_ok=True)
         for path in self.folder.glob(f"{name}.*{MASKS}"):
             path.unlink(missing_ok=True)
-
-    def note_published(self, names: Iterable[str]) -> None:
-        """Write the list of shards that were published together, see ``PUBLISHED``."""
-        # Named by its content: repairing an image changes the shards, not the cell's signature.
-        data = f"{json.dumps([*names])}\n".encode()
-        name = FileRecord.of(data).sha256[:DIGEST_CHARS]
-        put_file(self.folder / PUBLISHED / f"{name}.json", data)
 
     def _put_features(self, name: str, shard: ShardRows) -> None:
         settings = self.folder / SETTINGS

@@ -1,9 +1,6 @@
-"""Publishes a complete cell, whose stores appear whole, and cleans the pool."""
+"""Publishes a complete cell, whose stores appear whole."""
 
-import json
-import shutil
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,9 +8,8 @@ import numpy as np
 
 from storage.errors import N_HEX, StoreError
 from storage.files.manifest import FileRecord, record_of, write_manifest
-from storage.folders import begun_files, link_or_copy, whole_folder
-from storage.paths import POOL
-from storage.pool.cell import MASKS, NPZ, PUBLISHED, Cell, Rows, names_in
+from storage.folders import link_or_copy, whole_folder
+from storage.pool.cell import Cell, Rows
 from storage.store.chunk_grid import chunk_rows, mask_file
 from storage.store.opening import IMAGES, images_digest
 from storage.store.schema import SCHEMA, cell_specs
@@ -81,7 +77,6 @@ def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> No
         with whole_folder(target) as partial:
             records = _write(cell, kind, partial, compared)
             write_manifest(partial, records)
-    cell.note_published(cell.split.shards)
 
 
 def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str, FileRecord]:
@@ -129,64 +124,3 @@ def _blocks(cell: Cell) -> Iterator[tuple[slice, Rows]]:
         block = slice(start - first * size, start - first * size + step)
         rows = {key: np.concatenate([shard[key] for shard in shards])[block] for key in shards[0]}
         yield slice(start, min(start + step, n_rows)), rows
-
-
-@dataclass
-class Cleaned:
-    """What cleaning removed and kept.
-
-    Attributes
-    ----------
-    n_shards
-        Shards that were removed.
-    n_bytes
-        Bytes freed: a file that a store or DVC's cache also links still takes space.
-    unpublished
-        Shards that no current cell uses and that were never published, by their folder.
-    """
-
-    n_shards: int = 0
-    n_bytes: int = 0
-    unpublished: dict[Path, int] = field(default_factory=dict)
-
-
-def clean(asked: Mapping[Path, Collection[str]], pool: Path = POOL) -> Cleaned:
-    """Remove published shards, except some; also masks whose features are not there.
-
-    Parameters
-    ----------
-    asked
-        Names of the shards that present cells ask for, by their folder.
-    """
-    cleaned = Cleaned()
-    for folder in sorted(path for path in pool.glob("*") if path.is_dir()):
-        begun = {name.removesuffix(NPZ) for name in begun_files(folder)}
-        there, published = names_in(folder), _published(folder)
-        free = there - {*asked.get(folder, ())}
-        gone = free & published
-        for file in sorted(folder.iterdir()):
-            name = file.name.partition(".")[0]
-            if file.suffix in {NPZ, MASKS} and (name in gone or name not in there | begun):
-                cleaned.n_bytes += _remove(file)
-        cleaned.n_shards += len(gone)
-        if free - gone:
-            cleaned.unpublished[folder] = len(free - gone)
-        if not names_in(folder) | begun:
-            shutil.rmtree(folder, ignore_errors=True)
-    return cleaned
-
-
-def _published(folder: Path) -> set[str]:
-    """Names of a folder's published shards, without those of a damaged list."""
-    found: set[str] = set()
-    for path in folder.glob(f"{PUBLISHED}/*.json"):
-        with suppress(ValueError):
-            found.update(json.loads(path.read_bytes()))
-    return found
-
-
-def _remove(file: Path) -> int:
-    """Remove a file; bytes that this frees."""
-    known = file.stat()
-    file.unlink()
-    return known.st_size if known.st_nlink == 1 else 0

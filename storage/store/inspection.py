@@ -25,8 +25,8 @@ from storage.store.signature import compare
 
 AnyArray = zarr.Array[Any]
 
-DECODE_ERRORS: Final = (RuntimeError, ValueError, OSError)
-"""Errors of zarr at a damaged chunk: of zstd, of a shard's index, or of a file."""
+DECODE_ERRORS: Final = (RuntimeError, ValueError, OSError, MemoryError)
+"""Errors of zarr at a damaged chunk: of zstd, of an index, of a file, or of a forged size."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,9 @@ def open_store(where: str | Path) -> Store:
 class HeldStore(WrapperStore[ZarrStore]):
     """A zarr store that refuses chunk files that are missing or differ from the manifest.
 
-    Shards of masks, which are read in pieces, are checked by their reader. Metadata of arrays are
-    checked against the schema; the store's own metadata were compared when it was opened.
+    A shard of masks is read in pieces: in a folder, the file is compared before its first piece is
+    read; at an address, this would take too long. Metadata of arrays are checked against the
+    schema; the store's own metadata were compared when it was opened.
     """
 
     def __init__(self, store: ZarrStore, files: Files, root: bytes, manifest: Manifest) -> None:
@@ -164,6 +165,7 @@ class HeldStore(WrapperStore[ZarrStore]):
         self._files = files
         self._root = root
         self._manifest = manifest
+        self._checked: set[str] = set()
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
@@ -175,6 +177,10 @@ class HeldStore(WrapperStore[ZarrStore]):
             # DVC and Azure cannot read the end of a file, so the range is counted from its start.
             n_bytes = self._manifest[key].n_bytes
             byte_range = RangeByteRequest(max(0, n_bytes - byte_range.suffix), n_bytes)
+        if byte_range is not None and self._files.folder is not None and key not in self._checked:
+            # The checksum of an index does not tell that its entries were exchanged.
+            check_chunks(self._files, key, self._manifest.get(key), self._files.record(key))
+            self._checked.add(key)
         with self._files.naming():
             data = await self._store.get(key, prototype, byte_range)
         if byte_range is None and not key.endswith(ROOT):
@@ -199,7 +205,7 @@ def read_description(files: Files) -> tuple[bytes, str, Mapping[str, object]]:
     try:
         attributes = json.loads(root)["attributes"]
         kind, signature = attributes.get("kind"), attributes.get("signature")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(f"{files} must be a Zarr store, got none ({error})") from error
     if not isinstance(kind, str) or kind not in SCHEMA:
         raise StoreError(f"{files}: kind must be one of {', '.join(SCHEMA)}, got {shown(kind)}")

@@ -115,8 +115,9 @@ def naming_damage(store: object, array: str | None = None) -> Iterator[None]:
     except StoreError:
         raise
     except DECODE_ERRORS as error:
+        reason = str(error) or "a size that does not fit into memory"
         raise StoreError(
-            f"{store}{f'/{array}' if array else ''}: every chunk must be intact, got {error}; "
+            f"{store}{f'/{array}' if array else ''}: every chunk must be intact, got {reason}; "
             f"`usam cache verify {store}` lists the damaged ones"
         ) from error
 

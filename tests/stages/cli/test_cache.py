@@ -73,7 +73,7 @@ def test_a_store_is_not_compared_with_a_folder_of_stores() -> None:
     result = usam("cache", "diff", FEATURES, "features")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
-        "error: ONE and OTHER must be two stores, or two folders of stores, got "
+        "error: FIRST and SECOND must be two stores, or two folders of stores, got "
         f"a store at {FEATURES} and a folder of stores at features\n"
     )
 

@@ -4,16 +4,19 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
+from dvc.repo import Repo
 from typer.testing import CliRunner
 
 from stages import extract
 from stages.cli.app import app
 from stages.cli.columns import bytes_text
-from storage.paths import POOL
+from storage.paths import POOL, features_path, masks_path
 from tests.fixtures.extract_project import (
     CELL,
     encoded_images,
     files_of,
+    outputs,
     pool_of,
     run,
     write_params,
@@ -30,36 +33,65 @@ def project(extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
 
 
-def usam(command: str) -> list[str]:
+def usam(*command: str, typed: str = "", status: int = 0) -> list[str]:
     """Lines that a command of ``usam cache`` prints."""
-    result = CliRunner().invoke(app, ["cache", command])
-    assert result.exit_code == 0, result.stderr
+    result = CliRunner().invoke(app, ["cache", *command], input=typed)
+    assert result.exit_code == status, result.stderr
     return result.stdout.splitlines()
 
 
-def test_nothing_is_cleaned_that_a_cell_asks_for() -> None:
+def test_nothing_is_cleaned_that_a_cell_uses_and_no_store_in_dvcs_cache_has() -> None:
     before = files_of(POOL)
     for device in ("cpu", "auto"):
         write_params(device=device)
-        assert usam("clean") == ["removed 0 shards, 0 B"]
+        assert usam("clean") == [f"every shard in {POOL} is used, and no published store has it"]
         assert files_of(POOL) == before
 
 
-def test_published_shards_of_former_settings_go_and_unpublished_ones_stay() -> None:
+def test_shards_of_former_settings_are_listed_and_go_if_the_user_agrees() -> None:
     run(extract, *CELL)  # whose masks are links then: their bytes stay
-    published = pool_of().folder
-    n_bytes = sum(path.stat().st_size for path in published.glob("*.npz"))
+    former = pool_of().folder
+    n_bytes = sum(path.stat().st_size for path in former.glob("*.npz"))
     write_params(precision="bf16")
     fill("/".join(CELL), "--shard-range", "1/2")
-    (kept, other) = pool_of().folder, files_of(pool_of().folder)
-    assert usam("clean") == [f"removed {N_SHARDS} shards, {bytes_text(n_bytes)}"]
-    assert not published.exists()
+    present = files_of(pool_of().folder)
+    size = f"{N_SHARDS} shards, {bytes_text(n_bytes)}"
+    reason = "that no cell of params.yaml uses"
+    line = f"mini tiny identity fp32 cpu in {former}: {N_SHARDS} shards {reason}"
+    question = f"Remove {size}? [y/N]: "
+    for typed in ("n", ""):
+        assert usam("clean", typed=typed, status=1)[:2] == [line, question + typed]
+        assert former.exists()
+    assert usam("clean", typed="y") == [line, f"{question}y", f"removed {size}"]
+    assert not former.exists()
+    assert files_of(pool_of().folder) == present
     write_params()
-    assert usam("clean") == [
-        "removed 0 shards, 0 B",
-        f"kept    2 shards that were never published; `rm -r {kept}` removes them",
-    ]
-    assert files_of(kept) == other
     with encoded_images() as encoded:
         run(extract, *CELL)
-    assert not encoded, "what is published serves as pool"
+    assert not encoded, "the published stores serve as pool"
+
+
+def test_shards_of_stores_in_dvcs_cache_go_and_come_back() -> None:
+    run(extract, *CELL)
+    stores = [features_path(*CELL), masks_path(*CELL)]
+    stage = {"cmd": "exit 1", "outs": [store.as_posix() for store in stores]}
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"extract": stage}}))
+    with Repo.init(no_scm=True) as repo:
+        repo.commit(force=True)
+    pool, published = files_of(POOL), outputs()
+    for is_removed in (False, True):
+        listing, *_, removed = usam("clean", "--yes")
+        assert listing.endswith(f": {N_SHARDS} shards that published stores have")
+        assert removed.startswith(f"removed {N_SHARDS} shards, ")
+        assert not files_of(POOL)
+        for store in stores if is_removed else ():
+            shutil.rmtree(store)  # as DVC does before it runs a stage again
+        assert usam("adopt") == [f"{N_SHARDS} shards put into {POOL}"]
+        assert files_of(POOL).keys() == pool.keys()
+        with encoded_images() as encoded:
+            run(extract, *CELL)
+        assert not encoded
+        assert outputs() == published
+    listings = [*Path(".dvc/cache").rglob("*.dir")]
+    listings[0].unlink()
+    assert len(usam("clean")) == 1, "DVC's cache lacks a file"

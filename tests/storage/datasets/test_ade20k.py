@@ -9,6 +9,7 @@ from PIL import Image
 from storage.errors import DataError
 from storage.rle import decode_rle
 from tests.fixtures.layouts import SIZE_PX, Place, draw_videos, write_ade20k
+from tests.fixtures.pipes import pipe_at
 from tests.fixtures.read_split import read_place
 
 VIDEOS = draw_videos(2)
@@ -39,6 +40,12 @@ def test_an_object_is_a_class(place: Place) -> None:
     assert set(found) == {1, 150}
     for number, rle in found.items():
         np.testing.assert_array_equal(decode_rle(rle, SIZE_PX, SIZE_PX), ids == number)
+
+
+def test_a_pipe_in_place_of_a_mask_is_refused_not_waited_for(place: Place) -> None:
+    message = "ADE20K image ADE_val_00000002: .*png must be a readable PNG file, got: a pipe or a"
+    with pipe_at(mask_path(place)), pytest.raises(DataError, match=message):
+        read_place(place)
 
 
 def test_a_class_beyond_the_last_is_named(place: Place) -> None:

@@ -29,6 +29,14 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda c: c["annotations"][0]["segmentation"].update(counts=[2**62] * 4 + [80]),
         "annotation 30 of 3.png: RLE runs must cover 8 x 10 = 80 pixels, got 4611686018427387904",
     ),
+    "run that is no number of pixels": (
+        lambda c: c["annotations"][0]["segmentation"].update(counts=[10**30]),
+        f"annotation 30 of 3.png: RLE runs must be pixels of the image, got a run of {10**30}",
+    ),
+    "id of more than 64 bits": (
+        lambda c: c["annotations"][0].update(id=2**70),
+        f"instances.json: COCO image 3.png: ids must be integers of 64 bits, got {2**70}",
+    ),
     "polygon without brackets": (
         lambda c: c["annotations"][0].update(segmentation=[1, 1, 2, 2, 3, 3]),
         "annotation 30 of 3.png: polygon must be a list of numbers, got 1",

@@ -7,6 +7,7 @@ import pytest
 
 from storage.datasets.json_values import count, load_json
 from storage.errors import DataError
+from tests.fixtures.pipes import pipe_at
 
 WHAT = "a file of COCO instances"
 
@@ -14,6 +15,7 @@ WHAT = "a file of COCO instances"
 FAULTS: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "must be JSON, got: Expecting value"),
     "a list": (b"[]", "must hold a mapping, got list"),
+    "nested": (b'{"a":' * 100_000, "must be JSON, got: maximum recursion depth exceeded"),
     "Latin-1": (
         '{"a":\n"é"}'.encode("latin-1"),
         "must be JSON, got: 'utf-8' codec can't decode byte 0xe9 in position 7: ",
@@ -31,6 +33,12 @@ def test_a_faulty_file_is_named_in_one_line(tmp_path: Path, fault: str) -> None:
         load_json(path, WHAT)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < len(str(path)) + 250
+
+
+def test_a_pipe_is_refused_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "instances.json"
+    with pipe_at(path), pytest.raises(DataError, match=f"{WHAT}, got a pipe or a device$"):
+        load_json(path, WHAT)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])

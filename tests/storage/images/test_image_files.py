@@ -27,6 +27,7 @@ from storage.images.image_files import (
     read_rgb,
     reads_heif,
 )
+from tests.fixtures.pipes import pipe_at
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
 
@@ -251,6 +252,9 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
         _read(tmp_path / "gone.png")
     with pytest.raises(ImageError, match="must be a readable image"):
         _read(tmp_path)
+    pipe = tmp_path / "pipe.png"
+    with pipe_at(pipe), pytest.raises(ImageError, match=r"pipe.png .*, got: a pipe or a device$"):
+        _read(pipe)
 
 
 class _RawPixels(ImageFile.ImageFile):

@@ -1,33 +1,28 @@
-"""What was published and is asked for no more goes; nothing else does that a run could use."""
+"""Shards that no cell uses or that stores have go, and no other file of a running fill."""
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
 from storage.folders import begin_file
 from storage.pool.cell import Cell
-from storage.pool.publishing import Cleaned, clean, compare_shards
+from storage.pool.cleaning import Removable, find_removable, remove
+from storage.pool.publishing import compare_shards
 from tests.fixtures.dead_process import dead_tag
-from tests.fixtures.made_up_cell import (
-    MAKER,
-    cell_of,
-    extract,
-    fill,
-    outputs,
-    publish_whole,
-    rows_of,
-    split_of,
-)
+from tests.fixtures.made_up_cell import MAKER, cell_of, extract, fill, outputs, rows_of, split_of
 
 
-def files_of(cell: Cell) -> list[Path]:
-    """Files of the shards of a cell."""
-    return [path for name in cell.split.names for path in cell.folder.glob(f"{name}.*")]
+def cleaned(cell: Cell, used: Collection[str] = (), held: Collection[str] = ()) -> list[Removable]:
+    """Clean a pool in which cells use, and stores have, these shards of one cell."""
+    removable = find_removable({cell.folder: used}, {cell.folder: held}, cell.pool)
+    remove(removable)
+    return removable
 
 
 @pytest.mark.parametrize("has_outputs", [True, False])
-def test_published_shards_that_nobody_asks_for_go_and_free_what_no_store_links(
+def test_shards_that_no_cell_uses_go_and_free_what_no_store_links(
     tmp_path: Path, *, has_outputs: bool
 ) -> None:
     extract(tmp_path)
@@ -35,35 +30,39 @@ def test_published_shards_that_nobody_asks_for_go_and_free_what_no_store_links(
     cell = cell_of(tmp_path)
     if not has_outputs:
         shutil.rmtree(tmp_path / "masks")
-    freed = [path for path in files_of(cell) if path.suffix == ".npz" or not has_outputs]
+    files = [path for name in cell.split.names for path in cell.folder.glob(f"{name}.*")]
+    freed = [path for path in files if path.suffix == ".npz" or not has_outputs]
     n_bytes = sum(path.stat().st_size for path in freed)
-    assert clean({}, cell.pool) == Cleaned(3, n_bytes)
+    (removable,) = find_removable({}, {}, cell.pool)
+    assert (removable.n_unused, removable.n_held, removable.n_bytes) == (3, 0, n_bytes)
+    assert removable.description == f"mini tiny identity fp32 in {cell.folder}"
+    remove([removable])
     assert list(cell.pool.iterdir()) == []
     if has_outputs:
         assert outputs(tmp_path) == before
-    assert clean({}, cell.pool) == Cleaned()
+    assert not find_removable({}, {}, cell.pool)
 
 
-def test_shards_that_are_asked_for_or_were_never_published_stay(tmp_path: Path) -> None:
+def test_used_shards_stay_unless_a_store_has_them(tmp_path: Path) -> None:
     extract(tmp_path)
-    grown = cell_of(tmp_path, split_of(14))
-    assert fill(grown) == [2, 3]
+    cell = cell_of(tmp_path, split_of(14))
+    assert fill(cell) == [2, 3]
     other = cell_of(tmp_path, precision="bf16")
     fill(other)
-    asked = grown.split.names[:1]
-    cleaned = clean({grown.folder: asked}, grown.pool)
-    assert cleaned.n_shards == 2  # the last one of the former split, and the one before it
-    assert cleaned.unpublished == {grown.folder: 2, other.folder: 3}
-    assert grown.lacking() == [grown.split.names[1]]
-    assert not compare_shards(other).faults
-    publish_whole(tmp_path, other)
-    assert clean({}, grown.pool).unpublished == {grown.folder: 2}
+    names = cell.split.names
+    of_cell, of_other = cleaned(cell, names[:3], [names[0], names[3], "of a store"])[:2]
+    if of_cell.folder != cell.folder:
+        of_cell, of_other = of_other, of_cell
+    assert (of_cell.n_unused, of_cell.n_held) == (2, 1), "one of a former split, one of the present"
+    assert (of_other.n_unused, of_other.n_held) == (3, 0)
+    assert cell.lacking() == [names[0], names[3]]
+    assert not compare_shards(cell_of(tmp_path, split_of(14))).faults.keys() & {*names[1:3]}
     assert not other.folder.exists()
-    assert grown.folder.exists()
+    assert not find_removable({cell.folder: names}, {}, cell.pool)
 
 
 def halves_of(cell: Cell) -> tuple[Path, Path]:
-    """What a kill leaves between the masks of a shard and its features."""
+    """The masks of a shard without its features, as a kill leaves them, and the features' path."""
     name = cell.split.names[1]
     cell.put(name, rows_of(1), maker=MAKER)
     masks = cell.masks_path(name, cell.read(name).masks_sha256)
@@ -74,7 +73,7 @@ def halves_of(cell: Cell) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("has_settings", [True, False])
 @pytest.mark.parametrize("has_others", [True, False])
-def test_what_the_dead_left_goes_what_the_living_make_stays(
+def test_files_of_dead_processes_go_and_those_of_living_ones_stay(
     tmp_path: Path, *, has_settings: bool, has_others: bool
 ) -> None:
     cell = cell_of(tmp_path)
@@ -83,18 +82,16 @@ def test_what_the_dead_left_goes_what_the_living_make_stays(
         (cell.folder / "settings.json").unlink()
     if has_others:
         cell.put(cell.split.names[0], rows_of(0), maker=MAKER)
-    left = features.with_name(f".{features.name}.{dead_tag()}.partial")
-    left.touch()
-    begun = begin_file(features)
-    assert begun is not None
-    assert clean({}, cell.pool).n_bytes == 0
+    leftover = features.with_name(f".{features.name}.{dead_tag()}.partial")
+    leftover.touch()
+    mark = begin_file(features)
+    assert mark is not None
+    assert not cleaned(cell, cell.split.names)
     assert masks.exists()
-    assert begun.exists()
-    assert not left.exists()
-    begun.unlink()
-    n_bytes = masks.stat().st_size
-    cleaned = clean({}, cell.pool)
-    assert (cleaned.n_shards, cleaned.n_bytes) == (0, n_bytes)
+    assert mark.exists()
+    assert not leftover.exists()
+    mark.unlink()
+    (removable,) = cleaned(cell, cell.split.names)
+    assert (removable.n_unused, removable.n_held, removable.files) == (0, 0, (masks,))
     assert not masks.exists()
     assert cell.folder.exists() == has_others
-    assert cleaned.unpublished == ({cell.folder: 1} if has_others else {})

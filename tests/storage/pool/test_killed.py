@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from storage.pool.publishing import clean, compare_shards
+from storage.pool.cleaning import find_removable, remove
+from storage.pool.publishing import compare_shards
 from storage.store.checks import damaged_files
 from tests.fixtures.made_up_cell import ORIGINAL, cell_of, extract, outputs, split_of, targets
 
@@ -90,7 +91,7 @@ def test_killed_anywhere_the_next_run_computes_what_does_not_show_to_the_bytes_o
         assert extract(root, versions) == lacking
         assert outputs(root) == wanted, f"killed at operation {moment}"
         assert not list(root.glob("[fm]*/.*")), "what the kill left of stores is swept"
-        clean({}, root / "pool")
+        remove(find_removable({}, {}, root / "pool"))
         assert list((root / "pool").iterdir()) == []
 
 

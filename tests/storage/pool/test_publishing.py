@@ -1,8 +1,12 @@
 """What is published is what zarr writes of all rows at once, and no damaged shard is among it."""
 
+import errno
+import os
 import shutil
 import stat
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,7 @@ from storage.store.opening import IMAGES, images_digest
 from storage.store.schema import SCHEMA
 from storage.store.writing import create_store, write_array
 from tests.fixtures.made_up_cell import (
+    DISK_OPERATIONS,
     MAKER,
     SPLIT,
     cell_of,
@@ -35,6 +40,7 @@ from tests.fixtures.made_up_cell import (
 )
 
 NAMES = SPLIT.names
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 def write_at_once(root: Path, cell: Cell) -> None:
@@ -106,6 +112,30 @@ def test_objects_that_are_alike_share_a_shard(tmp_path: Path) -> None:
     publish_whole(tmp_path, cell)
     write_at_once(tmp_path / "at_once", cell)
     assert outputs(tmp_path) == outputs(tmp_path / "at_once")
+
+
+def test_a_complete_pool_on_a_read_only_disk_is_published(tmp_path: Path) -> None:
+    cell = cell_of(tmp_path)
+    fill(cell)
+    before = {path: path.stat().st_mtime_ns for path in cell.pool.rglob("*")}
+
+    def refuse_writing(event: str, arguments: tuple[Any, ...]) -> None:
+        writes = event in DISK_OPERATIONS or (event == "open" and arguments[2] & WRITING)
+        paths = arguments[1:2] if event == "os.link" else arguments[:1]
+        if writes and str(paths[0]).startswith(str(cell.pool)):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), paths[0])
+
+    child = os.fork()
+    if not child:  # an audit hook stays as long as its process
+        sys.addaudithook(refuse_writing)
+        status = 1
+        with suppress(OSError):
+            publish_whole(tmp_path, cell)
+            status = 0
+        os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert outputs(tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in cell.pool.rglob("*")} == before
 
 
 @pytest.mark.parametrize("changes", [{"model": "large"}, {"precision": "bf16"}], ids=str)

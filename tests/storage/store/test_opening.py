@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 import xarray
 import zarr
+from google_crc32c import value as crc32c
 
 import storage
 from storage.errors import StoreError
 from storage.files.manifest import write_manifest
 from storage.store.checks import damaged_files
 from storage.store.inspection import open_store
-from storage.store.opening import naming_damage
+from storage.store.mask_chunks import CHECKSUM_BYTES, ENTRY_BYTES
+from storage.store.opening import naming_damage, read_array
 from storage.store.schema import SCHEMA, SCHEMA_VERSION
 from tests.fixtures.made_up_cell import SIGNATURE, flip
 
@@ -105,6 +107,11 @@ RAW = {"name": "bytes", "configuration": {"endian": "little"}}
     [
         (shutil.rmtree, NO_STORE),
         (rewritten('{"attributes": {"kind": "weather"}}'), "kind must be one of .* got 'weather'"),
+        (rewritten('{"attributes":' * 100_000), rf"{NO_STORE} \(maximum recursion depth"),
+        (
+            lambda p: (p / "manifest/zarr.json").write_text("[" * 100_000),
+            r"manifest/zarr\.json must be the manifest of a store, got RecursionError",
+        ),
         (signed(schema_version=2), rf"zarr: schema_version must be {SCHEMA_VERSION}, got 2$"),
         (signed(precision="bf16"), r"zarr/zarr\.json must be the file of the manifest, "),
         (lambda p: shutil.rmtree(p / "manifest"), r"must be the manifest .*, got none$"),
@@ -144,6 +151,38 @@ def test_an_array_that_took_the_place_of_another_is_not_read(features: Path) -> 
     with pytest.raises(StoreError, match=r"/iou: every chunk must be intact, got c\.0\.0\.0 with"):
         opened["iou"].load()
     opened["sam_score"].load()
+
+
+@pytest.mark.parametrize("size", [2**62, 2**33, 1])
+def test_a_forged_size_of_a_chunk_is_named(features: Path, size: int) -> None:
+    """The frame of zstd says how many bytes it has; the manifest agrees with the forged file."""
+    chunk = features / "iou/c.0.0.0"
+    frame = chunk.read_bytes()
+    descriptor = frame[4]
+    n_bytes = (1, 2, 4, 8)[descriptor >> 6] + (descriptor >> 5 & 1 == 0)
+    forged = bytes([0xE0 | descriptor & 4]) + size.to_bytes(8, "little")
+    chunk.write_bytes(frame[:4] + forged + frame[5 + n_bytes :])
+    write_manifest(features)
+    message = r"identity\.zarr/iou: every chunk must be intact, got [^\n]+; .*cache verify"
+    with pytest.raises(StoreError, match=message):
+        read_array(open_store(features), "iou")
+
+
+def test_a_shard_with_an_index_in_another_order_is_refused(made: Path, tmp_path: Path) -> None:
+    masks = shutil.copytree(made / "masks/identity.zarr", tmp_path / "identity.zarr")
+    shard = masks / "mask_code/c.0.0.0.0.0"
+    intact = storage.open_masks(masks).mask_code[:4].load()
+    data, n_bytes = shard.read_bytes(), 4 * ENTRY_BYTES
+    start = len(data) - n_bytes - CHECKSUM_BYTES
+    entries = np.frombuffer(data[start : start + n_bytes], "<u8").reshape(4, 2)[::-1].tobytes()
+    shard.unlink()  # its other links stay as they are
+    shard.write_bytes(data[:start] + entries + crc32c(entries).to_bytes(4, "little"))
+    assert damaged_files(masks).keys() == {"mask_code/c.0.0.0.0.0"}
+    dataset = storage.open_masks(masks)
+    with pytest.raises(StoreError, match=r"/mask_code: every chunk must be intact, got c\.0\.0"):
+        dataset.mask_code[:2].load()
+    write_manifest(masks)
+    np.testing.assert_array_equal(storage.open_masks(masks).mask_code[:4], intact[::-1])
 
 
 def edit_record(manifest: dict[str, Any]) -> None:

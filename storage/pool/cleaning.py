@@ -1,0 +1,89 @@
+"""Finds and removes files of the pool that no cell needs."""
+
+import json
+import shutil
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from storage.folders import begun_files
+from storage.paths import POOL
+from storage.pool.cell import MASKS, NPZ, SETTINGS, names_in
+
+DESCRIBED: Final = ("family", "model", "view", "precision", "device")
+"""Settings that describe the shards of a folder."""
+
+
+@dataclass(frozen=True)
+class Removable:
+    """Files of a folder of the pool that may be removed.
+
+    Attributes
+    ----------
+    n_unused
+        Shards that no cell uses: without a store, they would have to be computed again.
+    n_held
+        Shards that a published store has, too.
+    files
+        Files of these shards, and masks without features, which a killed process left.
+    """
+
+    folder: Path
+    n_unused: int
+    n_held: int
+    files: tuple[Path, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that removing frees: a file that a store or DVC's cache links takes space still."""
+        sizes = [file.stat() for file in self.files]
+        return sum(size.st_size for size in sizes if size.st_nlink == 1)
+
+    @property
+    def description(self) -> str:
+        """Settings of the shards, in words, and their folder."""
+        with suppress(OSError, ValueError, RecursionError, AttributeError):
+            settings = json.loads((self.folder / SETTINGS).read_bytes())
+            words = [str(settings[key]) for key in DESCRIBED if key in settings]
+            return f"{' '.join(words)} in {self.folder}"
+        return str(self.folder)
+
+
+def find_removable(
+    used: Mapping[Path, Collection[str]], held: Mapping[Path, Collection[str]], pool: Path = POOL
+) -> list[Removable]:
+    """Find shards that no cell uses, shards that stores have, too, and masks without features.
+
+    Parameters
+    ----------
+    used
+        Names of the shards of present cells, by their folders in the pool.
+    held
+        Names of the shards that published stores have, by folder.
+    """
+    removable = []
+    for folder in sorted(path for path in pool.glob("*") if path.is_dir()):
+        present = names_in(folder)
+        unused = present - {*used.get(folder, ())}
+        of_stores = present.intersection(held.get(folder, ())) - unused
+        begun = {name.removesuffix(NPZ) for name in begun_files(folder)}
+        staying = (present - unused - of_stores) | (begun - present)
+        files = tuple(
+            file
+            for file in sorted(folder.iterdir(), key=lambda path: (path.suffix != NPZ, path))
+            if file.suffix in {NPZ, MASKS} and file.name.partition(".")[0] not in staying
+        )
+        if files or not (present or begun):
+            removable.append(Removable(folder, len(unused), len(of_stores), files))
+    return removable
+
+
+def remove(folders: Iterable[Removable]) -> None:
+    """Remove files, features first, and folders in which no shard is left."""
+    for removable in folders:
+        for file in removable.files:
+            file.unlink(missing_ok=True)
+        if not names_in(removable.folder) | begun_files(removable.folder):
+            shutil.rmtree(removable.folder, ignore_errors=True)
