@@ -20,7 +20,7 @@ from stages.program.stopping import stoppable
 from stages.settings.params import Params, read_params
 from stages.settings.parsing import ParamsError
 from stages.settings.signatures import CellName
-from storage.errors import StoreError, counted, printable
+from storage.errors import StoreError, counted, hidden, printable
 from storage.files.addresses import is_address
 from storage.files.manifest import ROOT
 from storage.paths import CACHE, POOL, remedy
@@ -128,7 +128,7 @@ def _pairs(first: str, second: str) -> dict[str, Sides]:
     if kinds[0] != kinds[1]:
         raise ParamsError(
             "FIRST and SECOND must be two stores, or two folders of stores, got "
-            f"{kinds[0]} at {first} and {kinds[1]} at {second}"
+            f"{kinds[0]} at {hidden(first)} and {kinds[1]} at {hidden(second)}"
         )
     if kinds[0] == "a store":
         return {f"{first} {second}": (first, second)}

@@ -37,6 +37,9 @@ RUN: Final = "run.json"
 PICTURES: Final = "gallery.csv"
 """Table of the pictures of a gallery."""
 
+FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "'")
+"""Starts of a cell that get an apostrophe: all but the last begin a formula in spreadsheets."""
+
 PICTURES_RECORD: Final = "gallery.json"
 """Record of the table and the pictures."""
 
@@ -142,11 +145,14 @@ class Gallery:
 def write_gallery(folder: Path, gallery: Gallery) -> None:
     """Write a gallery, replacing the one that is there."""
     with whole_folder(folder) as partial:
-        write_table(partial / PICTURES, GALLERY, gallery.table)
+        files = gallery.table["file"]
+        # A data set chooses these names, and a spreadsheet would run them as formulas.
+        quoted = files.where(~files.str.startswith(FORMULAS), "'" + files)
+        write_table(partial / PICTURES, GALLERY, gallery.table.assign(file=quoted))
         for name, picture in gallery.pictures.items():
             (partial / name).write_bytes(picture)
-        files = [PICTURES, *gallery.pictures]
-        records.write_record(partial / PICTURES_RECORD, {}, [partial / name for name in files])
+        names = [PICTURES, *gallery.pictures]
+        records.write_record(partial / PICTURES_RECORD, {}, [partial / name for name in names])
 
 
 def read_gallery(folder: Path) -> Gallery:
@@ -161,7 +167,8 @@ def read_gallery(folder: Path) -> Gallery:
     files = records.read_record(record, "gallery")[records.FILES]
     for name in (PICTURES, *files):
         records.check_recorded(folder / name, record, files)
-    table = read_table(folder / PICTURES, GALLERY)
+    quoted = read_table(folder / PICTURES, GALLERY)
+    table = quoted.assign(file=quoted["file"].str.removeprefix("'"))
     return Gallery(table, {name: (folder / name).read_bytes() for name in table["picture"]})
 
 

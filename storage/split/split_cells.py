@@ -17,7 +17,7 @@ from pipeline.proposals import ProposalScores
 from pipeline.sam.families import reads_of
 from pipeline.views import entropy_views
 from pipeline.vocabulary import TRAIN_PROMPTS
-from storage.errors import StoreError, counted, listed
+from storage.errors import StoreError, counted, hidden, listed
 from storage.files.addresses import map_stores
 from storage.paths import CACHE, entropy_path, features_path, located, masks_path, objects_path
 from storage.split.object_table import ObjectTable, PreparedSplit, read_objects_of
@@ -315,6 +315,6 @@ def _check_images(cell: OpenCell, images_sha256: Sequence[str], objects: str | P
     ]
     if differing:
         raise StoreError(
-            f"{cell} must be extracted from the images of {objects}, got others in "
+            f"{cell} must be extracted from the images of {hidden(str(objects))}, got others in "
             f"{len(differing)} of {counted(len(images_sha256), 'shard')} ({listed(differing)})"
         )

@@ -15,6 +15,7 @@ from zarr.storage import MemoryStore
 
 import storage
 from storage.errors import StoreError
+from storage.files import addresses
 from storage.files.store_files import Files
 from storage.store.checks import damaged_files
 from tests.fixtures.repository import branch, publish
@@ -92,6 +93,29 @@ def test_what_cannot_be_opened_is_one_line(
     with pytest.raises(StoreError, match=message) as caught:
         storage.open_features(address.format(repository))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://ann:secret@127.0.0.1:1/x.zarr",
+        "http://secret@127.0.0.1:1/x.zarr",
+        "http://127.0.0.1:1/x.zip?signature=secret&token=secret",
+        "http://ann:secret@127.0.0.1:1/x.zip",
+        "dvc://https://ann:secret@127.0.0.1:1/ann/usam@v1/x.zarr",
+        "dvc://https://ann:secret@127.0.0.1",
+        "ftp://ann:secret@127.0.0.1:1/x.zarr",
+        "ftq://ann:secret@127.0.0.1:1/x.zarr",
+    ],
+)
+def test_no_error_shows_a_password_or_a_token(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setattr(addresses, "RETRY_S", 0)
+    with pytest.raises(StoreError) as caught:
+        storage.open_features(address)
+    assert "secret" not in str(caught.value)
+    assert "127.0.0.1" in str(caught.value)
 
 
 def test_zarr_and_we_ask_a_store_in_one_event_loop() -> None:

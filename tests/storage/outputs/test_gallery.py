@@ -36,6 +36,16 @@ def test_a_gallery_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert found.pictures == written.pictures
 
 
+def test_names_of_images_are_no_formulas_and_come_back(tmp_path: Path) -> None:
+    names = ["=1+1.png", "+a.png", "-a.png", "@a.png", "\ta.png", "'=a.png", "a=1.png", "a'.png"]
+    gallery = small_gallery(len(names))
+    gallery.table["file"] = names
+    write_gallery(tmp_path / "val", gallery)
+    assert list(read_gallery(tmp_path / "val").table["file"]) == names
+    cells = pd.read_csv(tmp_path / "val" / PICTURES)["file"]
+    assert [cell[0] for cell in cells] == ["'"] * 6 + ["a"] * 2
+
+
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
