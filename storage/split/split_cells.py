@@ -19,7 +19,15 @@ from pipeline.views import entropy_views
 from pipeline.vocabulary import TRAIN_PROMPTS
 from storage.errors import StoreError, counted, hidden, listed
 from storage.files.addresses import map_stores
-from storage.paths import CACHE, entropy_path, features_path, located, masks_path, objects_path
+from storage.paths import (
+    CACHE,
+    entropy_path,
+    features_path,
+    located,
+    masks_path,
+    objects_path,
+    remedy,
+)
 from storage.split.object_table import ObjectTable, PreparedSplit, read_objects_of
 from storage.store.chunk_grid import MASK_CODE
 from storage.store.inspection import Store
@@ -266,9 +274,10 @@ def read_entropies(cells: SplitCells) -> "xarray.Dataset":
     path = entropy_path(cells.split)
     local_paths = {name: features_path(cells.split, *name) for name in cells.by_name}
     is_elsewhere = any(str(cells.by_name[name]) != str(local_paths[name]) for name in local_paths)
+    elsewhere = f"python -m stages.entropy {cells.split}"
     if not path.exists() and is_elsewhere:
         raise StoreError(
-            f"{path} must be a Zarr store, got none; `python -m stages.entropy {cells.split}` "
+            f"{path} must be a Zarr store, got none; `{elsewhere}` "
             "makes it from masks where USAM_CACHE says, and needs none here; "
             f"`dvc pull {path}` gets it from a remote"
         )
@@ -279,7 +288,8 @@ def read_entropies(cells: SplitCells) -> "xarray.Dataset":
     if recorded_digest != cells_digest:
         raise StoreError(
             f"{path} must be computed from the cells of these models and views "
-            f"(cells_digest: {recorded_digest} -> {cells_digest}); run `entropy` again"
+            f"(cells_digest: {recorded_digest} -> {cells_digest})"
+            + (f"; `{elsewhere}` makes it" if is_elsewhere else remedy(path))
         )
     with naming_damage(path):
         return entropy.load()

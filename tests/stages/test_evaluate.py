@@ -214,6 +214,6 @@ def test_a_file_that_lacks_a_head_is_refused() -> None:
 @pytest.mark.usefixtures("root")
 def test_entropies_of_other_cells_are_refused() -> None:
     rewrite(["small"], torch_version="3")
-    message = r"computed from the cells of .* \(cells_digest: \w+ -> \w+\); run `entropy` again"
+    message = r"computed from the cells of .* \(cells_digest: \w+ -> \w+\); `dvc repro entropy@"
     with pytest.raises(StoreError, match=message):
         read_predictions(open_eval(SPLIT, MODELS, VIEWS), {})
