@@ -96,7 +96,7 @@ class Decisions:
 def mean(values: Values, resamples: Resamples) -> Mean:
     """Mean of a value of each object."""
     resampled = resampled_means(values[:, np.newaxis], resamples)
-    return Mean(float(values.mean()), interval(resampled[:, 0]))
+    return Mean(float(values.mean()), interval(resampled[:, 0], resamples.n_groups))
 
 
 def decision_scores(masks: Sequence[JudgedMasks], resamples: Resamples) -> Iterator[Score]:

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 
 from pipeline.proposals import Values
 from pipeline.risk_control import NOTHING, CalibrationSet, check_calibration
-from pipeline.scoring.bootstrap import Resamples, interval
+from pipeline.scoring.bootstrap import Resamples, intervals
 from pipeline.scoring.scores import LEVEL, Keys, Score
 from pipeline.scoring.usefulness import FAILURE_IOUS
 
@@ -221,7 +221,7 @@ def set_scores(
     predicted
         By train split and name; sets are compared with those by the first.
     """
-    if resamples.n_drawn.shape[1] == 1:
+    if resamples.n_groups == 1:
         return
     for least in FAILURE_IOUS:
         checked = {key: _checked(ious, iou >= least, resamples) for key, ious in predicted.items()}
@@ -241,10 +241,11 @@ def set_scores(
                 iou_at=least,
                 alpha=alpha,
             )
-            size, difference = sets.resampled[i], sets.resampled[i] - first.resampled[i]
+            drawn = np.stack([sets.resampled[i], sets.resampled[i] - first.resampled[i]])
+            of_size, of_margin = intervals(drawn, resamples.n_groups)
             yield Score(keys, "coverage", float(sets.coverage[i]))
-            yield Score(keys, "n_masks", float(sets.n_masks[i]), interval(size))
-            yield Score(keys, "n_masks_margin", float(margin), interval(difference))
+            yield Score(keys, "n_masks", float(sets.n_masks[i]), of_size)
+            yield Score(keys, "n_masks_margin", float(margin), of_margin)
 
 
 @dataclass(frozen=True)
@@ -266,7 +267,7 @@ class _Checked:
 def _checked(
     predicted_iou: Predicted, is_good: Bool[np.ndarray, "object proposal"], resamples: Resamples
 ) -> _Checked:
-    group, n_images = resamples.group, resamples.n_drawn.shape[1]
+    group, n_images = resamples.group, resamples.n_groups
     probability = failure_ahead(predicted_iou)
     largest = _largest_thresholds(probability, is_good)
     order = np.argsort(largest, kind="stable")

@@ -65,7 +65,7 @@ def main(split: str) -> None:
     run = {
         "split": split,
         "n_objects": len(predictions.object_id),
-        "n_groups": resamples.n_drawn.shape[1],
+        "n_groups": resamples.n_groups,
         "n_resamples": settings.n_resamples,
         **predictions.inputs,
     }

@@ -13,7 +13,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "stages": (
         *("ConfigSpace", "dask", "dask_jobqueue", "distributed", "joblib", "matplotlib"),
-        *("sklearn", "smac"),
+        *("scipy", "sklearn", "smac"),
     ),
     "hf": ("timm", "transformers"),
     "demo": ("fastapi", "h11", "starlette", "uvicorn"),

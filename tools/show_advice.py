@@ -159,7 +159,9 @@ def _beyond_all(values: np.ndarray, is_advised: np.ndarray, resamples: Resamples
     sums = resampled_means(np.stack([values * is_advised, is_advised, values], axis=1), resamples)
     of_advised, share, everywhere = sums.T
     differences = of_advised / np.where(share, share, np.nan) - everywhere
-    return Mean(float(values[is_advised].mean() - values.mean()), interval(differences))
+    return Mean(
+        float(values[is_advised].mean() - values.mean()), interval(differences, resamples.n_groups)
+    )
 
 
 def regret_table(rows: pd.DataFrame) -> str:

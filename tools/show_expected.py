@@ -125,7 +125,7 @@ def expected_table(rows: pd.DataFrame) -> str:
         of_prompt = rows[rows["prompt"] == name]
         above = (of_prompt["expected"] - of_prompt["iou"]).to_numpy()
         resamples = resample_groups(of_prompt["scene"].to_numpy(), N_RESAMPLES, seed=0)
-        ends = interval(resampled_means(above[:, np.newaxis], resamples)[:, 0])
+        ends = interval(resampled_means(above[:, np.newaxis], resamples)[:, 0], resamples.n_groups)
         lines.append(
             [
                 words,

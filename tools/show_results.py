@@ -156,7 +156,8 @@ def calibration_sentence(results: SplitResults, protocol: str) -> str:
     """
     model, errors = _errors(results, protocol)
     of_measures = [
-        f"{PREDICTED_IOU_LABELS[name]} {_points(measured.error)} and {_points(measured.distance)}"
+        f"{PREDICTED_IOU_LABELS[name]} {_points(measured.error, measured.n_groups)} and "
+        f"{_points(measured.distance, measured.n_groups)}"
         for name, measured in errors.items()
     ]
     return (
@@ -179,6 +180,7 @@ class Errors:
 
     error: Float[np.ndarray, "_"]
     distance: Float[np.ndarray, "_"]
+    n_groups: int
 
 
 def _errors(results: SplitResults, protocol: str) -> tuple[str, dict[str, Errors]]:
@@ -203,12 +205,13 @@ def _errors(results: SplitResults, protocol: str) -> tuple[str, dict[str, Errors
             np.concatenate(
                 [accuracy(predicted, iou, resamples)["root_mean_square"] for resamples in draws]
             ),
+            drawn.n_groups,
         )
     return model, errors
 
 
-def _points(values: Float[np.ndarray, "_"]) -> str:
-    bounds = interval(values[1:])
+def _points(values: Float[np.ndarray, "_"], n_groups: int) -> str:
+    bounds = interval(values[1:], n_groups)
     return f"{100 * values[0]:.1f} ({100 * bounds.low:.1f} to {100 * bounds.high:.1f})"
 
 
@@ -219,8 +222,8 @@ def _surely(errors: Mapping[str, Errors], label: str, number: str) -> str:
         for name, measured in errors.items()
         if name in HEAD_MEASURES
     }
-    calibrated = heads.pop(CALIBRATED)
-    bounds = {name: interval((values - calibrated)[1:]) for name, values in heads.items()}
+    calibrated, n_groups = heads.pop(CALIBRATED), errors[CALIBRATED].n_groups
+    bounds = {name: interval((values - calibrated)[1:], n_groups) for name, values in heads.items()}
     sides = {
         "lower": [_named(name) for name, margin in bounds.items() if margin.high < 0],
         "higher": [_named(name) for name, margin in bounds.items() if margin.low > 0],

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from math import nan
+from functools import cache, cached_property
+from math import nan, sqrt
 from types import ModuleType
 from typing import Final
 
@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from pipeline.scoring.scores import LEVEL, Interval
 
-ENDS: Final = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
-"""Share of the resamples below either end of an interval."""
+LEAST_GROUPS: Final = 3
+"""Groups that intervals need: two groups vary by chance alone as much as they differ."""
 
 Resampled = Float[np.ndarray, "resample"]
 """A value of each resample."""
@@ -37,6 +37,12 @@ class Resamples:
     def __len__(self) -> int:
         """Return the number of resamples."""
         return len(self.n_drawn)
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups, which each resample draws as often."""
+        n_groups: int = self.n_drawn.shape[1]
+        return n_groups
 
     @cached_property
     def drawn(self) -> Int[np.ndarray, "block group lane"]:
@@ -112,15 +118,14 @@ def ranked(
 
 
 def resample_groups(group: Int[np.ndarray, "object"], n_resamples: int, seed: int) -> Resamples:
-    """Draw the groups of objects with replacement; none if there is a single group.
+    """Draw the groups of objects with replacement; no resample of fewer than ``LEAST_GROUPS``.
 
-    One group says nothing about others of its kind: every draw would be the same, and intervals
-    would have no width.
+    One or two groups say too little about others of their kind.
     """
     groups, group = np.unique(group, return_inverse=True)
     n = len(groups)
     generator = np.random.default_rng(seed)
-    n_drawn = np.empty((n_resamples if n > 1 else 0, n), np.int32)
+    n_drawn = np.empty((n_resamples if n >= LEAST_GROUPS else 0, n), np.int32)
     for counts in n_drawn:
         counts[:] = np.bincount(generator.integers(n, size=n), minlength=n)
     return Resamples(n_drawn, group)
@@ -175,19 +180,70 @@ def passes() -> ModuleType:
     return passes
 
 
-def interval(values: Resampled) -> Interval:
-    """Percentile interval of one value, as ``intervals``."""
-    return intervals(values[np.newaxis])[0]
+def interval(values: Resampled, n_groups: int) -> Interval:
+    """Interval of one value, as ``intervals``."""
+    return intervals(values[np.newaxis], n_groups)[0]
 
 
-def intervals(values: Float[np.ndarray, "row resample"]) -> list[Interval]:
-    """Percentile interval of each row; resamples in which its value is NaN do not count."""
+def intervals(values: Float[np.ndarray, "row resample"], n_groups: int) -> list[Interval]:
+    """Interval of each row from its resamples; resamples in which its value is NaN do not count.
+
+    Parameters
+    ----------
+    n_groups
+        Number of groups that each resample draws.
+    """
     exists = ~np.isnan(values)
     is_there = exists.any(axis=1)
     is_whole = is_there & exists.all(axis=1)
     ends = np.full((2, len(values)), nan)
     if is_whole.any():
-        ends[:, is_whole] = np.quantile(values[is_whole], ENDS, axis=1)
+        ends[:, is_whole] = np.quantile(values[is_whole], shares_below(n_groups), axis=1)
     for row in np.flatnonzero(is_there & ~is_whole):
-        ends[:, row] = np.quantile(values[row, exists[row]], ENDS)
+        ends[:, row] = np.quantile(values[row, exists[row]], shares_below(n_groups))
     return [Interval(low, high) for low, high in ends.T.tolist()]
+
+
+@cache
+def shares_below(n_groups: int) -> tuple[float, float]:
+    """Share of the resamples below either end of an interval.
+
+    >>> [round(100 * share, 2) for share in shares_below(13)], round(shares_below(10**6)[0], 4)
+    ([1.17, 98.83], 0.025)
+
+    Notes
+    -----
+    Expanded percentile intervals (Hesterberg, The American Statistician 2015, section 5.2): groups
+    drawn with replacement vary less than new groups by a factor sqrt((n - 1) / n), and Student's t
+    of n - 1 degrees of freedom takes the place of the normal distribution. Plain percentiles cover
+    90.5 % at 13 groups.
+    """
+    # SciPy belongs to the stages; a predictor, which imports this module, needs no interval.
+    from scipy.special import ndtr, stdtrit  # noqa: PLC0415
+
+    width = -stdtrit(n_groups - 1, (1 - LEVEL) / 2) * sqrt(n_groups / (n_groups - 1))
+    return float(ndtr(-width)), float(ndtr(width))
+
+
+def p_values(
+    differences: Float[np.ndarray, "row"],
+    resampled: Float[np.ndarray, "row resample"],
+    n_groups: int,
+) -> list[float]:
+    """Two-sided p-value of each difference from 0; 1 without resamples, or if none differs.
+
+    Notes
+    -----
+    Student's t of n - 1 degrees of freedom, with the standard deviation of the resamples times
+    sqrt(n / (n - 1)), as for ``shares_below``. With the normal distribution and no factor, noise is
+    called sure in 25 % of reports on 13 images.
+    """
+    from scipy.special import stdtr  # noqa: PLC0415
+
+    p_by_row = []
+    for difference, values in zip(differences, resampled, strict=True):
+        drawn = values[~np.isnan(values)]
+        error = drawn.std() * sqrt(n_groups / (n_groups - 1)) if len(drawn) else 0.0
+        t = abs(difference) / error if error > 0 else 0.0
+        p_by_row.append(float(2 * stdtr(n_groups - 1, -t)) if t > 0 else 1.0)
+    return p_by_row

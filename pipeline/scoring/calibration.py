@@ -139,7 +139,7 @@ def reliability_bins(
                     place,
                     float(of_all.predicted_iou[0, place]),
                     float(of_all.iou[0, place]),
-                    bootstrap.interval(ious),
+                    bootstrap.interval(ious, resamples.n_groups),
                 )
 
 
@@ -160,7 +160,7 @@ def pixel_scores(
         of_all = _pixel_statistics(of_masks, bootstrap.each_once(len(of_masks["brier"])))
         for statistic, resampled in _pixel_statistics(of_masks, resamples).items():
             value = float(of_all[statistic][0])
-            yield Score(keys, statistic, value, bootstrap.interval(resampled))
+            yield Score(keys, statistic, value, bootstrap.interval(resampled, resamples.n_groups))
 
 
 def _pixel_statistics(

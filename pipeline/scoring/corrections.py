@@ -84,14 +84,16 @@ def iou_scores(
     means = bootstrap.resampled_means(np.stack(list(columns.values()), axis=1), resamples)
     resampled = dict(zip(columns, means.T, strict=True))
     start: dict[tuple[str, str], tuple[str, str, str]] = {}
+    n_groups = resamples.n_groups
     for key, iou in columns.items():
         model, view, proposal = key
         keys = Keys(model=model, view=view, proposal=proposal)
         # Masks of one click come before those of eight.
         first = start.setdefault((model, _JUDGED_OF[proposal]), key)
-        yield Score(keys, "mean_iou", float(iou.mean()), bootstrap.interval(resampled[key]))
-        gain = float(iou.mean() - columns[first].mean())
-        yield Score(keys, "gain", gain, bootstrap.interval(resampled[key] - resampled[first]))
+        difference = resampled[key] - resampled[first]
+        spread, of_gain = bootstrap.intervals(np.stack([resampled[key], difference]), n_groups)
+        yield Score(keys, "mean_iou", float(iou.mean()), spread)
+        yield Score(keys, "gain", float(iou.mean() - columns[first].mean()), of_gain)
 
 
 def curves(ious: tasks.Ious, masks: Sequence[tasks.JudgedMasks], n_points: int) -> Iterator[Curve]:
@@ -165,9 +167,15 @@ def _scores_of_task(
     start, relative = _start_and_relative(correction, resampled, resamples)
     margin = relative - relative[measures.index(_BASELINE)]
     tokens_margin = relative - relative[[measures.index(peer) for peer in peers]]
-    columns = map(bootstrap.intervals, (start + resampled, relative, margin, tokens_margin))
-    for measure, peer, of_auc, of_relative, of_margin, of_tokens in zip(
-        measures, peers, *columns, strict=True
+    columns = [
+        bootstrap.intervals(values, resamples.n_groups)
+        for values in (start + resampled, relative, margin, tokens_margin)
+    ]
+    of_all = np.array([area.relative for area, _ in areas.values()])
+    margins = of_all - areas[_BASELINE][0].relative
+    p_values = bootstrap.p_values(margins, margin, resamples.n_groups)
+    for measure, peer, p, of_auc, of_relative, of_margin, of_tokens in zip(
+        measures, peers, p_values, *columns, strict=True
     ):
         train_split, tokens, name = measure
         keys = masks.keys(train_split, name, tokens=tokens, task=task)
@@ -177,6 +185,7 @@ def _scores_of_task(
         yield Score(keys, "worst", area.worst)
         yield Score(keys, "relative", area.relative, of_relative)
         yield Score(keys, "margin", area.relative - base.relative, of_margin)
+        yield Score(keys, "margin_p", p)
         if tokens:
             yield Score(keys, "tokens_margin", area.relative - rival.relative, of_tokens)
 

@@ -77,7 +77,9 @@ def usefulness_scores(
         for (train_split, measure), (of_all, resampled) in zip(
             measures, drawn_statistics, strict=True
         ):
-            intervals = bootstrap.intervals(np.stack([resampled[key] for key in of_all]))
+            intervals = bootstrap.intervals(
+                np.stack([resampled[key] for key in of_all]), resamples.n_groups
+            )
             for ((statistic, iou_at), (value,)), interval in zip(
                 of_all.items(), intervals, strict=True
             ):

@@ -132,7 +132,7 @@ GLOSSARY: Final[Mapping[str, str]] = {
     "failure": "A mask whose IoU is below a threshold.",
     "ECE": "Mean distance between predicted and true IoU, in bins of equal mass.",
     "promise": "What a threshold on a measure guarantees about the masks that it keeps.",
-    "interval": "Range of the middle 95 % of resamples of the images, or videos.",
+    "interval": "Range that holds the true value in 95 % of data sets of such images, or videos.",
 }
 """Glossary of the page, a line per word; measures have rows of their own."""
 

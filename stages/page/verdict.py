@@ -1,14 +1,14 @@
 """A split's results in five sentences and one table; every claim follows from an interval."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import erfc, isnan, sqrt
+from math import isnan
 from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
 
-from pipeline.scoring.measures import BASELINE
+from pipeline.scoring.measures import BASELINE, UNTRAINED_MEASURES
 from pipeline.scoring.scores import LEVEL
 from pipeline.vocabulary import TASKS
 from stages.page.labels import NOTHING, measure_label, number, with_bounds
@@ -31,9 +31,6 @@ BASELINE_LABEL: Final = "1 − SamScore"
 
 AFTERWARDS: Final = ("sam_score_largest", "sam_score_gain", "dice_ends")
 """Measures that need the large model's answer, so they cannot say whether to ask for it."""
-
-Z: Final = 1.959964
-"""Half the width of a 95 % interval in standard errors."""
 
 Verdict = Literal["better", "no better", "worse"]
 
@@ -108,37 +105,40 @@ def comparisons(results: report_table.Results, split: str) -> pd.DataFrame:
 
     Notes
     -----
-    All comparisons are one family of tests (Holm 1979). The p-value of each is that of a normal
-    distribution with the interval's width: a resample in a thousand would be too coarse.
+    All comparisons are one family of tests (Holm 1979). Measures without heads judge the same mask
+    by the same numbers in both protocols of *task*: these rows are compared once, and have one
+    verdict.
     """
-    scores = score_rows({split: results[split]}, ["relative", "margin"])
+    scores = score_rows({split: results[split]}, ["relative", "margin", "margin_p"])
     scores = in_percent(scores[is_shown(scores)])
     first = report_table.first_train_split(results[split])
     scores = scores.assign(measure=report_table.measure_names(scores, first))
     rows = pivot(scores, ["protocol", "task", "measure"], "statistic")
-    compared = rows.loc[rows["measure"] != BASELINE, ["margin", "margin_low", "margin_high"]]
-    margins = compared.to_numpy(float).tolist()
-    verdicts = list(map(_verdict, margins, holm([p_value(*margin) for margin in margins])))
-    rows["verdict"] = pd.Series(verdicts, index=compared.index, dtype=object)
+    compared = rows[(rows["measure"] != BASELINE) & ~is_repeated(rows)]
+    ends = compared[["margin_low", "margin_high"]].to_numpy(float).tolist()
+    verdicts = list(map(_verdict, ends, holm(compared["margin_p"].fillna(1).tolist())))
+    by_key = dict(zip(map(_verdict_key, compared.to_dict("records")), verdicts, strict=True))
+    rows["verdict"] = [by_key.get(_verdict_key(row)) for row in rows.to_dict("records")]
     return rows
 
 
-def _verdict(margin: Sequence[float], is_sure: bool) -> Verdict:  # noqa: FBT001
-    _, low, high = margin
+def is_repeated(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Whether the other protocol has the same comparison, which is counted there."""
+    is_untrained = rows["measure"].isin(UNTRAINED_MEASURES)
+    return (rows["protocol"] != USED) & (rows["task"] == "task") & is_untrained
+
+
+def _verdict_key(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
+    """What the verdict of a comparison is found by: not the protocol where both have the same."""
+    is_of_both = row["task"] == "task" and row["measure"] in UNTRAINED_MEASURES
+    return USED if is_of_both else row["protocol"], row["task"], row["measure"]
+
+
+def _verdict(ends: Sequence[float], is_sure: bool) -> Verdict:  # noqa: FBT001
+    low, high = ends
     if is_sure and low > 0:
         return "better"
     return "worse" if is_sure and high < 0 else "no better"
-
-
-def p_value(value: float, low: float, high: float) -> float:
-    """Two-sided p-value that a value is 0, from its 95 % interval; 1 without an interval.
-
-    >>> round(p_value(1.959964, 0, 3.919928), 3)
-    0.05
-    """
-    if isnan(low) or not high > low:
-        return 1.0
-    return erfc(abs(value) / ((high - low) / (2 * Z)) / sqrt(2))
 
 
 def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
@@ -206,7 +206,7 @@ def _margin(row: "pd.Series[Any]") -> str:
 
 
 def _last_sentence(rows: pd.DataFrame, n_images: int) -> str:
-    compared = rows.dropna(subset=["verdict"])
+    compared = rows[~is_repeated(rows)].dropna(subset=["verdict"])
     counts = compared["verdict"].value_counts().reindex(["better", "worse", "no better"]).fillna(0)
     better, worse, undecided = counts.astype(int)
     half = ((compared["margin_high"] - compared["margin_low"]) / 2).median()

@@ -61,6 +61,13 @@ STATISTICS: Final = (
         "corrections",
     ),
     Statistic(
+        "margin_p",
+        "p",
+        "two-sided p-value that `margin` is 0, of this comparison alone",
+        "corrections",
+        is_share=False,
+    ),
+    Statistic(
         "tokens_margin",
         "margin of tokens",
         "`relative` minus that of the same measure from both tokens of the judged proposal; of "

@@ -4,19 +4,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from pipeline.scoring.auc import correction_auc
 from pipeline.scoring.bootstrap import (
     LANES,
+    LEAST_GROUPS,
     Resamples,
     interval,
     intervals,
+    p_values,
     resample_groups,
     resampled_areas,
     resampled_means,
 )
 from pipeline.scoring.calibration import reliability
 from pipeline.scoring.usefulness import aurc, detection, share_to_match, spearman
+from stages.page.verdict import holm
 from tests.fixtures.resampled import drawn_objects
 
 
@@ -85,28 +89,73 @@ def test_the_seed_decides() -> None:
     assert (first != other).any()
 
 
-def test_an_interval_holds_95_percent() -> None:
-    found = interval(np.arange(1001) / 1000)
-    assert (found.low, found.high) == pytest.approx((0.025, 0.975))
+def test_an_interval_of_many_groups_holds_95_percent_and_one_of_few_is_wider() -> None:
+    values = np.arange(1001) / 1000
+    many, few = interval(values, 10**6), interval(values, 5)
+    assert (many.low, many.high) == pytest.approx((0.025, 0.975), abs=1e-4)
+    expected = stats.norm.cdf(stats.t.ppf(0.025, 4) * np.sqrt(5 / 4))
+    assert (few.low, few.high) == pytest.approx((expected, 1 - expected))
 
 
 def test_values_that_do_not_exist_do_not_count() -> None:
     values = np.random.default_rng(0).random((4, 9))
     values[1, [0, 4, 5]] = values[2] = np.nan
-    whole, with_gaps, empty, _ = intervals(values)
-    assert with_gaps == interval(values[1][~np.isnan(values[1])])
-    assert whole == interval(values[0])
+    whole, with_gaps, empty, _ = intervals(values, 9)
+    assert with_gaps == interval(values[1][~np.isnan(values[1])], 9)
+    assert whole == interval(values[0], 9)
     assert np.isnan([empty.low, empty.high]).all()
 
 
-def test_a_single_group_has_no_interval() -> None:
-    resamples = resample_groups(np.full(6, 3), 50, seed=0)
+@pytest.mark.parametrize("n_groups", [1, 2])
+def test_one_group_or_two_have_no_interval(n_groups: int) -> None:
+    resamples = resample_groups(np.arange(6) % n_groups, 50, seed=0)
     assert not len(resamples)
+    assert len(resample_groups(np.arange(6) % LEAST_GROUPS, 50, seed=0)) == 50
     values = np.random.default_rng(0).random((6, 2))
     for found in (
         resampled_means(values, resamples),
         resampled_areas(values, values[:, 0], resamples),
     ):
         assert found.shape == (0, 2)
-        assert np.isnan(interval(found[:, 0]).low)
-        assert np.isnan(interval(found[:, 0]).high)
+        ends = interval(found[:, 0], n_groups)
+        assert np.isnan([ends.low, ends.high]).all()
+        assert p_values(np.ones(2), found.T, n_groups) == [1, 1]
+
+
+N_MEASURES, N_OBJECTS = 20, 7
+"""Measures of a report of noise, and objects of an image."""
+
+
+def margins_of_noise(n_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Margins of measures that know nothing over a baseline that knows nothing; the truth is 0."""
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(n_images), N_OBJECTS)
+    gain = rng.normal(0.1, 0.15, len(group)) + rng.normal(0, 0.1, n_images)[group]
+    gains = gain.clip(-1, 1)[:, np.newaxis]
+    # All images once, then the resamples.
+    drawn = resample_groups(group, 500, seed)
+    resamples = Resamples(np.vstack([np.ones((1, n_images), np.int32), drawn.n_drawn]), group)
+    noise = rng.normal(size=(N_MEASURES + 1, len(group)))
+    noise[1:] += 0.5 * rng.normal(size=(N_MEASURES, n_images))[:, group]
+    orders = np.vstack([gain, -gain, noise])
+    areas = np.stack([resampled_areas(gains, order, resamples)[:, 0] for order in orders])
+    oracle, worst, *of_measures = areas
+    relative = (np.array(of_measures) - worst) / (oracle - worst)
+    margins = relative[1:] - relative[0]
+    return margins[:, 0], margins[:, 1:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_images", [3, 5, 13, 40, 100])
+def test_reports_of_noise_are_seldom_sure_and_intervals_hold_the_truth(n_images: int) -> None:
+    is_sure, covers = [], []
+    for seed in range(1000):
+        margins, resampled = margins_of_noise(n_images, seed)
+        is_rejected = np.array(holm(p_values(margins, resampled, n_images)))
+        ends = intervals(resampled, n_images)
+        holds_0 = np.array([end.low <= 0 <= end.high for end in ends])
+        is_sure.append((is_rejected & ~holds_0).any())
+        covers.append(holds_0.mean())
+    assert np.mean(is_sure) <= 0.08
+    if n_images == 13:
+        assert np.mean(covers) >= 0.93
