@@ -3,9 +3,11 @@
 Reads   ``results/splits/shapes_further`` and ``results/splits/shapes_val``, of
         ``params/results.yaml``.
 Writes  the parts between ``<!-- results -->`` and ``<!-- /results -->`` of ``README.md``,
-        ``docs/results.md`` and ``docs/mini.md``; ``docs/curves.svg``.
+        ``docs/results.md`` and ``docs/mini.md``; ``docs/curves.svg``;
+        ``stages/cli/shipped_results.json``.
 """
 
+import json
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from pipeline.scoring.calibration import accuracy, reliability
 from pipeline.scoring.measures import BASELINE, HEAD_MEASURES, MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import REFINED, judged_proposal, shown_model
 from pipeline.vocabulary import PROTOCOLS
+from stages.cli.report import SHIPPED_RESULTS
 from stages.page.figures import first_curves, opening_figure
 from stages.page.labels import (
     NOTHING,
@@ -88,7 +91,26 @@ def main() -> None:
     replace_block(Path("docs") / "results.md", "results", results_block(results))
     replace_block(Path("docs") / "mini.md", "results", scores_block(read_results(results_dir(VAL))))
     (used,) = of_protocol({FURTHER: results}, USED).values()
+    SHIPPED_RESULTS.write_text(shipped_results(results), "utf-8")
     FIGURE.write_text(svg_file(opening_figure(first_curves(used))), "utf-8")
+
+
+def shipped_results(results: SplitResults) -> str:
+    """Conclusions that ``usam report`` prints after those of a demo, as JSON."""
+    words = {
+        "n_objects": results.run["n_objects"],
+        "n_images": results.run["n_groups"],
+        "sentences": conclusions(results),
+    }
+    return json.dumps(words, indent=2, ensure_ascii=False) + "\n"
+
+
+def conclusions(results: SplitResults) -> dict[str, str]:
+    """Sentences about measures, then a sentence about predicted IoUs, by subject."""
+    rows = comparisons({FURTHER: results}, FURTHER)
+    return sentences(rows, results.run["n_groups"]) | {
+        "What a predicted IoU is worth": "beside " + beside_isotonic(_errors(results, USED)[1])
+    }
 
 
 def readme_block(results: SplitResults) -> str:
@@ -113,10 +135,9 @@ def readme_block(results: SplitResults) -> str:
         "50 a random one; in brackets 95 % intervals over the images. **Bold** is sure to beat "
         "1 − SamScore."
     )
-    by_subject = sentences(rows, run["n_groups"]) | {
-        "What a predicted IoU is worth": "beside " + beside_isotonic(_errors(results, USED)[1])
-    }
-    words = [f"- **{subject}**: {starred(words)}" for subject, words in by_subject.items()]
+    words = [
+        f"- **{subject}**: {starred(words)}" for subject, words in conclusions(results).items()
+    ]
     # Of six columns, the first two hold words.
     return "\n\n".join(["\n".join(words), lead, table(header, cells, left=(0, 1))])
 

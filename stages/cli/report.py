@@ -1,23 +1,31 @@
 """``usam report``: a summary of the results in sentences and a table, and their page's path."""
 
+import json
 import webbrowser
-from typing import Annotated, Final
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
 
+import pandas as pd
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from stages.page.labels import TASK_LABELS, protocol_heading
-from stages.page.verdict import USED, comparisons, sentences, verdict_table
+from stages.page.verdict import USED, comparisons, sentences, undecided, verdict_table
 from stages.program.main import reported_errors
 from stages.settings.params import read_params
 from stages.tables.report_table import Results
 from storage.errors import DataError
+from storage.head_files.head_file import SHIPPED_FAMILY
 from storage.outputs.results import read_results
 from storage.paths import RESULTS, results_dir
 
 PAGE: Final = RESULTS / "report.html"
+
+SHIPPED_RESULTS: Final = Path(__file__).with_name("shipped_results.json")
+"""Conclusions from the results of ``params/results.yaml``, written by ``tools.show_results``."""
 
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 
@@ -36,28 +44,62 @@ def report(to_open: Open = False) -> None:  # noqa: FBT002 - typer's option
 
 
 def print_summary(results: Results) -> None:
-    """Print sentences and a table for each split."""
+    """Print what ran and a table for each split, then the results that ship of the same models."""
     # Without markup and emoji, brackets and colons in names are printed as they are.
     console = Console(markup=False, emoji=False)
     for split, split_results in results.items():
-        rows = comparisons(results, split)
-        shown = verdict_table(rows)
-        tasks = [task for task in TASK_LABELS if task in shown]
-        about = f"relative AUC in %, {split}, {split_results.run['n_objects']} objects"
-        table = Table(title=f"{protocol_heading(USED)}: {about}")
-        table.add_column("measure")
-        for task in tasks:
-            table.add_column(TASK_LABELS[task], justify="right")
-        for row in shown.to_dict("records"):
-            cells = [
-                Text(row[task], style="bold" if row[f"{task}_better"] else "") for task in tasks
-            ]
-            table.add_row(row["label"], *cells)
-        console.print(table)
-        for subject, words in sentences(rows, split_results.run["n_groups"]).items():
-            console.print(Text.assemble((subject, "bold"), f": {words}"))
+        _print_split(console, split, split_results.run, comparisons(results, split))
+    families = {of_split.run["entropy"]["family"] for of_split in results.values()}
+    if SHIPPED_FAMILY in families:
+        _print_shipped(console)
     console.print(
         "\n100 is the order by true gain, 50 a random order; in brackets 95 % intervals over "
         "resampled images; bold is sure to beat 1 − SamScore."
     )
     console.print(f"Page: {PAGE}", f"Tables: {RESULTS / 'tables'}", sep="\n", soft_wrap=True)
+
+
+def _print_split(console: Console, split: str, run: Mapping[str, Any], rows: pd.DataFrame) -> None:
+    by_subject = sentences(rows, run["n_groups"])
+    *_, (last_subject, last_words) = by_subject.items()
+    console.print(
+        f"{split}: {run['n_objects']} objects in {run['n_groups']} images, by the models "
+        f"{', '.join(run['models'])} of family {run['entropy']['family']}."
+    )
+    _print_sentence(console, last_subject, last_words)
+    console.print(_summary_table(split, rows))
+    open_subjects = undecided(rows)
+    for subject, words in by_subject.items():
+        if subject not in (*open_subjects, last_subject):
+            _print_sentence(console, subject, words)
+    if open_subjects:
+        words = f"no measure is sure to beat 1 − SamScore on {run['n_groups']} images."
+        _print_sentence(console, "; ".join(open_subjects), words)
+
+
+def _summary_table(split: str, rows: pd.DataFrame) -> Table:
+    shown = verdict_table(rows)
+    tasks = [task for task in TASK_LABELS if task in shown]
+    table = Table(title=f"{protocol_heading(USED)}: relative AUC in %, {split}")
+    table.add_column("measure")
+    for task in tasks:
+        table.add_column(TASK_LABELS[task], justify="right")
+    for row in shown.to_dict("records"):
+        cells = [Text(row[task], style="bold" if row[f"{task}_better"] else "") for task in tasks]
+        table.add_row(row["label"], *cells)
+    return table
+
+
+def _print_shipped(console: Console) -> None:
+    """Print what the project's own results say, of more images than a demo can have."""
+    shipped = json.loads(SHIPPED_RESULTS.read_text("utf-8"))
+    console.print(
+        f"\nThe same models on {shipped['n_images']} drawn scenes with {shipped['n_objects']} "
+        "objects, from the results that ship (`make results`):\n"
+    )
+    for subject, words in shipped["sentences"].items():
+        _print_sentence(console, subject, words)
+
+
+def _print_sentence(console: Console, subject: str, words: str) -> None:
+    console.print(Text.assemble((subject, "bold"), f": {words}"))

@@ -72,8 +72,8 @@ MASK_COLOURS: Final = {
 ENDS: Final = {
     "most": "Most uncertain",
     "least": "Least uncertain",
-    "overrated": "Thought good, and wrong",
-    "underrated": "Thought bad, and right",
+    "overrated": "Ranked better than by IoU",
+    "underrated": "Ranked worse than by IoU",
 }
 """Ends of the gallery."""
 

@@ -12,12 +12,14 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
 
+from pipeline.heads.scope import DRAWN_ONLY
 from pipeline.scoring.measures import MEASURES, TASK_MEASURES
 from stages.page import figures, gallery_sections, labels, printed_tables, svg, verdict
 from stages.tables import report_table
 from stages.tables.catalogue import CORRELATION, RADAR, RUNTIME, TRIALS, Tables
 from stages.tables.paper import FAMILY, PAPER, DataSets, paper_numbers
 from stages.tables.special_tables import overview_table
+from storage.head_files.head_file import SHIPPED_FAMILY
 from storage.outputs.results import Gallery, SplitResults
 
 FOLDER: Final = Path(__file__).parent
@@ -75,6 +77,10 @@ def render_report(contents: Contents) -> str:
         paper_trials=paper_numbers("trials") if contents.data_sets else None,
         data_sets=contents.data_sets,
         unlike_paper=unlike_paper(results, contents.data_sets),
+        drawn_only=DRAWN_ONLY,
+        mini_splits=[
+            split for split, family in families(results).items() if family == SHIPPED_FAMILY
+        ],
         runs={split: split_results.run for split, split_results in results.items()},
         n_resamples=first.run["n_resamples"],
         largest=list(first.run["models"])[-1],
@@ -111,14 +117,16 @@ def opening(contents: Contents, split: str, name: str) -> dict[str, Any]:
 
 def unlike_paper(results: report_table.Results, data_sets: DataSets) -> dict[str, str]:
     """Family of each split that stands beside the paper's numbers with another family."""
-    families = {
-        split: split_results.run["entropy"]["family"] for split, split_results in results.items()
-    }
     return {
         split: family
-        for split, family in families.items()
+        for split, family in families(results).items()
         if split in data_sets and family != FAMILY
     }
+
+
+def families(results: report_table.Results) -> dict[str, str]:
+    """Family of the models of each split."""
+    return {split: of_split.run["entropy"]["family"] for split, of_split in results.items()}
 
 
 def protocol_part(contents: Contents, protocol: str) -> dict[str, Any]:

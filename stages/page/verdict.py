@@ -165,15 +165,24 @@ def sentences(rows: pd.DataFrame, n_images: int) -> dict[str, str]:
         Number of images, or of videos, in the split.
     """
     used = rows[rows["protocol"] == USED]
+    n_compared = int(rows["verdict"].notna().sum())
     by_subject = {
-        subject: _task_sentence(used[used["task"] == task])
+        subject: _task_sentence(used[used["task"] == task], n_compared)
         for task, subject in SUBJECTS.items()
         if task in set(used["task"])
     }
     return by_subject | {"What these images cannot tell": _last_sentence(rows, n_images)}
 
 
-def _task_sentence(rows: pd.DataFrame) -> str:
+def undecided(rows: pd.DataFrame) -> list[str]:
+    """Subjects about which no measure is sure to beat 1 - SamScore, of rows of ``comparisons``."""
+    is_better = (rows["protocol"] == USED) & (rows["verdict"] == "better")
+    decided = set(rows[is_better & ~rows["measure"].isin(AFTERWARDS)]["task"])
+    tasks = dict.fromkeys(rows["task"])
+    return [SUBJECTS[task] for task in SUBJECTS if task in tasks and task not in decided]
+
+
+def _task_sentence(rows: pd.DataFrame, n_compared: int) -> str:
     is_late = rows["measure"].isin(AFTERWARDS)
     late = rows[is_late & (rows["verdict"] == "better")].sort_values("relative", ascending=False)
     early = rows[~is_late & (rows["measure"] != BASELINE)]
@@ -184,6 +193,8 @@ def _task_sentence(rows: pd.DataFrame) -> str:
         sentence = (
             f"nothing surely beats {BASELINE_LABEL}; the highest, {name}, differs by {margin}"
         )
+        if top["margin_low"] > 0 or top["margin_high"] < 0:
+            sentence += f", an interval without 0, as chance gives some of {n_compared}"
     else:
         n_more = len(better) - 1
         verb = "others beat" if n_more > 1 else "other beats"

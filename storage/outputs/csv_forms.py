@@ -81,8 +81,8 @@ class GalleryRow:
     task: Task
     end: Annotated[
         str,
-        "whether the object is among the `most` or the `least` uncertain, or among those whose IoU "
-        "says otherwise, `overrated` or `underrated`",
+        "whether the object is among the `most` or the `least` uncertain, or its rank is far "
+        "better (`overrated`) or far worse (`underrated`) than its rank by IoU",
     ]
     rank: Annotated[int, "rank of the object, 1 the most uncertain of all"]
     object_id: Annotated[int, "id in the data set"]

@@ -1,5 +1,6 @@
-"""``usam report``: what it says where there is no page, or no browser."""
+"""``usam report``: its screen, and its words without a page or a browser."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,16 +8,21 @@ import pytest
 from typer.testing import CliRunner
 
 from stages.cli.app import app
-from stages.cli.report import PAGE
+from stages.cli.report import PAGE, SHIPPED_RESULTS, print_summary
+from stages.tables.report_table import Results
+from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.eval_split import SPLITS
+from tools.blocks import read_block
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def empty_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     settings = SimpleNamespace(eval_splits=())
     monkeypatch.setattr("stages.cli.report.read_params", lambda: settings)
 
 
+@pytest.mark.usefixtures("empty_project")
 def test_without_a_page_or_a_browser_a_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     result = CliRunner().invoke(app, ["report"])
     assert result.exit_code == 1
@@ -27,3 +33,29 @@ def test_without_a_page_or_a_browser_a_line_says_so(monkeypatch: pytest.MonkeyPa
     result = CliRunner().invoke(app, ["report", "--open"])
     assert result.exit_code == 1
     assert "a browser must be installed" in result.stderr
+
+
+def test_the_last_screen_says_what_ran_what_it_cannot_tell_and_what_more_images_say(
+    results: Results, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_summary(results)
+    printed = " ".join(capsys.readouterr().out.split())
+    run = results[SPLITS[0]].run
+    assert printed.startswith(
+        f"{SPLITS[0]}: {run['n_objects']} objects in {run['n_groups']} images"
+    )
+    parts = (
+        "What these images cannot tell:",
+        "no measure is sure to beat 1 − SamScore",
+        "from the results that ship",
+        "Page: ",
+    )
+    places = [printed.index(part) for part in parts]
+    assert places == sorted(places)
+    assert "nothing surely beats" not in printed
+
+
+def test_the_results_that_ship_are_those_of_the_readme() -> None:
+    readme = read_block(ROOT / "README.md", "results").replace(r"\*", "*")
+    for subject, words in json.loads(SHIPPED_RESULTS.read_text("utf-8"))["sentences"].items():
+        assert f"- **{subject}**: {words}" in readme
