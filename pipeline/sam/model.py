@@ -168,7 +168,7 @@ class Sam:
 
     def encode_batch(self, images: Sequence[Pixels]) -> list[Embedding]:
         """Embed images, whatever their sizes, in one call of the encoder."""
-        return self._encode([self.square(rgb) for rgb in images])
+        return self.encode_squares([self.square(rgb) for rgb in images])
 
     @torch.inference_mode()
     def square(self, rgb: Pixels) -> Square:
@@ -184,11 +184,12 @@ class Sam:
 
     def encode_square(self, square: Square) -> Embedding:
         """Embed an image that has been resized."""
-        (embedding,) = self._encode([square])
+        (embedding,) = self.encode_squares([square])
         return embedding
 
     @torch.inference_mode()
-    def _encode(self, squares: Sequence[Square]) -> list[Embedding]:
+    def encode_squares(self, squares: Sequence[Square]) -> list[Embedding]:
+        """Embed images that have been resized in one call of the encoder."""
         with self._autocast():
             pixels = torch.cat([square.pixels for square in squares])
             levels = self.model.forward_image(pixels)["backbone_fpn"]

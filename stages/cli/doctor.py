@@ -39,6 +39,7 @@ DEFAULTS: Final = {
     "family": "mini",
     "weights": "file",
     "precision": "fp32",
+    "encoder_batch": 1,
     "decoder_batch": "auto",
     "shard_objects": 256,
     "device": "auto",

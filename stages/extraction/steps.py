@@ -1,12 +1,12 @@
 """One cell's extraction: its steps, and the loop by which reading and writing overlap with them."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Final, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -37,11 +37,14 @@ R = TypeVar("R")
 class Steps(Protocol[T]):
     """The steps that the loop calls; the loop does not know where data are stored."""
 
+    encoder_batch: int
+    """Images of a shard that are computed together."""
+
     def read(self, piece: Piece) -> T | ImageError:
         """Read the image of a piece, or say why it is unreadable; called from several threads."""
 
-    def compute(self, piece: Piece, image: T) -> Rows:
-        """Run the model on an image that was read."""
+    def compute(self, images: Sequence[tuple[Piece, T]]) -> list[Rows]:
+        """Run the model on images that were read, up to ``encoder_batch`` of one shard."""
 
     def write(self, shard: Shard, rows: Rows) -> None:
         """Write a whole shard; all calls come from one other thread."""
@@ -67,17 +70,19 @@ def run_shards(
     # However the block ends, it waits for the shard that is being written.
     with ThreadPoolExecutor(N_READERS) as readers, ThreadPoolExecutor(1) as writer:
         todo = ((shard, piece) for shard in shards for piece in shard.pieces)
-        images = ahead(readers, lambda job: (*job, steps.read(job[1])), todo, n=N_AHEAD)
+        n_ahead = N_AHEAD + steps.encoder_batch - 1
+        images = ahead(readers, lambda job: (*job, steps.read(job[1])), todo, n=n_ahead)
         written: Future[None] | None = None
         for shard, pieces in groupby(images, key=lambda image: image[0]):
             rows: list[Rows] = []
             failed: dict[int, str] = {}
-            for _, piece, image in pieces:
-                if isinstance(image, ImageError):
-                    failed[piece.image] = str(image)
-                elif not failed:
-                    rows.append(steps.compute(piece, image))
-                    advance(piece.stop - piece.start)
+            while batch := list(islice(pieces, steps.encoder_batch)):
+                readable = [(piece, x) for _, piece, x in batch if not isinstance(x, ImageError)]
+                errors = [(piece, x) for _, piece, x in batch if isinstance(x, ImageError)]
+                failed |= {piece.image: str(error) for piece, error in errors}
+                if not failed:
+                    rows += steps.compute(readable)
+                    advance(sum(piece.stop - piece.start for piece, _ in readable))
             failures |= failed
             if written is not None:
                 written.result()  # one shard in flight: memory stays flat, errors surface
@@ -129,9 +134,10 @@ def behind(device: str) -> Iterator[Apply]:
 class CellSteps:
     """``Steps`` of one cell.
 
-    The last embedding stays in memory: an image whose objects lie in two consecutive shards is
-    encoded once. Encoding it again would give the same embedding, so a shard's bytes do not depend
-    on the shards before it.
+    With an encoder batch of 1, the last embedding stays in memory: an image whose objects lie in
+    two consecutive shards is encoded once. Encoding it again would give the same embedding, so a
+    shard's bytes do not depend on the shards before it. In a larger batch, the last digits depend
+    on the other images: nothing is carried from shard to shard.
     """
 
     sam: Sam
@@ -142,6 +148,7 @@ class CellSteps:
     """Prompt sets per decoder call."""
     end: Callable[[str], None] = lambda _: None
     """Called with the name of each shard that is written."""
+    encoder_batch: int = 1
     _last: tuple[int, Embedding] | None = field(default=None, init=False)
 
     def read(self, piece: Piece) -> ViewedImage | ImageError:
@@ -157,21 +164,33 @@ class CellSteps:
         viewed = apply_view(rgb, self.name.view, image=file)
         return self.sam.square(viewed), request
 
-    def compute(self, piece: Piece, image: ViewedImage) -> Rows:
-        """Encode the image, unless the last piece had it, and decode every prompt set.
+    def compute(self, images: Sequence[tuple[Piece, ViewedImage]]) -> list[Rows]:
+        """Encode images of one shard in one call, and decode every prompt set.
 
         Raises
         ------
         WeightsError
             If the model answers with NaN or infinity: the weights are damaged, or bf16 overflowed.
         """
-        square, request = image
+        if self.encoder_batch > 1:
+            embeddings = self.sam.encode_squares([square for _, (square, _) in images])
+        else:
+            embeddings = [self._embedding(piece, square) for piece, (square, _) in images]
+        return [
+            self._decode(piece, embedding, request)
+            for (piece, (_, request)), embedding in zip(images, embeddings, strict=True)
+        ]
+
+    def _embedding(self, piece: Piece, square: Square) -> Embedding:
         if self._last is None or self._last[0] != piece.image:
             self._last = (piece.image, self.sam.encode_square(square))
+        return self._last[1]
+
+    def _decode(self, piece: Piece, embedding: Embedding, request: Request) -> Rows:
         with behind(self.sam.device.type) as apply:
             rows = extract_objects(
                 self.sam,
-                self._last[1],
+                embedding,
                 request,
                 batch=self.batch,
                 with_masks=self.name.with_masks,

@@ -178,7 +178,12 @@ def fill_shards(job: FillJob, names: tuple[str, ...], is_shown: bool) -> Unread:
     sam, cell = kept_model(job.params, job.name.model, job.device), job.cell(split)
     n_objects = split.n_objects(names) if is_shown else 0
     with progress(f"extract {job}", n_objects) as count, _Turns(cell, names, count) as turns:
-        steps = CellSteps(sam, cell, images, job.name, job.decoder_batch, turns.end)
+        steps = CellSteps(
+            *(sam, cell, images, job.name),
+            batch=job.decoder_batch,
+            end=turns.end,
+            encoder_batch=job.params.encoder_batch,
+        )
         failures: dict[int, str] = {}
         while turns.left:
             failures |= run_shards(turns.shards(), steps, count)

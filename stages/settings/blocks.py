@@ -190,6 +190,7 @@ class ExtractParams:
     family: Annotated[str, one_of(NAMES)]
     weights: Annotated[StrictStr, text(r"file|random-(0|[1-9][0-9]{0,9})", "file or random-SEED")]
     precision: Literal["fp32", "bf16"]
+    encoder_batch: Annotated[StrictInt, Field(ge=1, le=256)]
     decoder_batch: Annotated[StrictInt, Field(ge=1, le=4096)] | Literal["auto"]
     shard_objects: Annotated[StrictInt, Field(ge=1, le=4096)]
     device: Literal["auto", "cpu", "cuda"]

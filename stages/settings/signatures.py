@@ -82,6 +82,7 @@ def cell_settings(params: ExtractParams, name: CellName) -> dict[str, object]:
         "view_parameters": name.view.described_parameters,
         "prompts": list(name.prompts),
         "precision": params.precision,
+        "encoder_batch": params.encoder_batch,
         "shard_objects": params.shard_objects,
     }
 

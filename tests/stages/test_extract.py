@@ -135,6 +135,7 @@ def test_the_signature_names_all_that_rows_depend_on() -> None:
         "view_parameters": "",
         "prompts": list(PROMPTS),
         "precision": "fp32",
+        "encoder_batch": 1,
         "decoder_batch": 16,
         "device": "cpu",
         "objects_digest": identity["objects_digest"],

@@ -1,7 +1,7 @@
 """Stage ``extract`` run again does what is missing and no more, and ends with the same bytes."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import chdir
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import storage
+from pipeline.sam.model import Embedding, Sam, Square
 from stages import extract
 from storage.paths import CACHE, features_path
 from tests.fixtures.extract_project import (
@@ -133,6 +134,33 @@ def test_outputs_that_are_gone_are_published_again_without_the_model(
         run(extract, *CELL)
     assert encoded == []
     assert outputs() == wanted
+
+
+@pytest.mark.usefixtures("prepared")
+def test_a_shard_follows_from_its_own_batches_of_the_encoder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run(extract, *CELL)
+    alone = storage.open_features(features_path(*CELL))["sam_score"].to_numpy()
+    write_params(encoder_batch=2)
+    encode, batches = Sam.encode_squares, list[int]()
+
+    def spy(sam: Sam, squares: Sequence[Square]) -> list[Embedding]:
+        batches.append(len(squares))
+        return encode(sam, squares)
+
+    monkeypatch.setattr(Sam, "encode_squares", spy)
+    run(extract, *CELL)
+    assert max(batches) == 2
+    in_batches = storage.open_features(features_path(*CELL))["sam_score"].to_numpy()
+    np.testing.assert_allclose(in_batches, alone, atol=1e-4)
+    whole = outputs()
+    # The second shard shares an image with the first: nothing is carried from one to the other.
+    forget("features", "masks")
+    cell = pool_of()
+    cell.drop(cell.split.names[1])
+    run(extract, *CELL)
+    assert outputs() == whole
 
 
 @pytest.mark.usefixtures("prepared")

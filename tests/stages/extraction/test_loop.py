@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +29,8 @@ class FakeSteps:
     on_compute: Callable[[int], None] = lambda _: None
     on_read: Callable[[], None] = lambda: None
     most_ahead: int = 0
+    encoder_batch: int = 1
+    batches: list[int] = field(default_factory=list)
 
     def read(self, piece: Piece) -> int | ImageError:
         self.on_read()
@@ -36,9 +38,13 @@ class FakeSteps:
         self.most_ahead = max(self.most_ahead, len(self.read_images) - len(self.computed))
         return ImageError("torn") if piece.image in self.broken else piece.image
 
-    def compute(self, piece: Piece, given: int) -> Rows:
+    def compute(self, images: Sequence[tuple[Piece, int]]) -> list[Rows]:
+        self.batches.append(len(images))
+        return [self._compute(*image) for image in images]
+
+    def _compute(self, piece: Piece, image: int) -> Rows:
         self.on_compute(len(self.computed))
-        self.computed.append(given)
+        self.computed.append(image)
         return {"row": np.arange(piece.start, piece.stop)}
 
     def write(self, shard: Shard, rows: Rows) -> None:
@@ -58,6 +64,15 @@ def test_every_shard_is_written_whole_and_in_order() -> None:
     rows = np.concatenate([steps.written[i]["row"] for i in range(5)])
     np.testing.assert_array_equal(rows, np.arange(18))
     assert sum(told) == 18
+
+
+def test_a_batch_of_images_ends_with_its_shard() -> None:
+    steps = FakeSteps(encoder_batch=3, broken=frozenset({15}))
+    failures = run_shards(plan_shards(np.arange(18), 4), steps, lambda _: None)
+    assert failures == {15: "torn"}
+    assert set(steps.written) == {0, 1, 2, 4}
+    # The shard of the broken image has one batch before it.
+    assert steps.batches == [3, 1, 3, 1, 3, 1, 3, 2]
 
 
 def test_an_image_that_fails_costs_its_shards_and_no_other_image() -> None:
