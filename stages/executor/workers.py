@@ -105,35 +105,30 @@ def check_scheduler(address: str) -> None:
     ConnectionError
         If nobody answers there, or another program does.
     """
-    try:
-        keys = Security().get_connection_args("client")  # type: ignore[no-untyped-call]
-        kind = asyncio.run(asyncio.wait_for(_kind_at(address, keys), TIMEOUT_S))
+    kind = ""
     # Without keys for tls://, Dask ends in a TypeError; the first bytes of another program are the
     # size of a message, for which no memory is enough.
-    except (OSError, TypeError, MemoryError) as error:
-        raise _no_scheduler(address, "no answer from") from error
+    with suppress(OSError, TypeError, MemoryError):
+        kind = asyncio.run(asyncio.wait_for(_kind_at(address), TIMEOUT_S))
     if kind != "Scheduler":
-        raise _no_scheduler(address, f"a {kind.lower()} at")
+        raise ConnectionError(
+            "executor.address must be that of a Dask scheduler, which Dask has keys for if it is "
+            f"tls://, got {f'a {kind}' if kind else 'no answer'} from {address}"
+        )
 
 
-async def _kind_at(address: str, keys: dict[str, Any]) -> str:
+async def _kind_at(address: str) -> str:
+    keys = Security().get_connection_args("client")  # type: ignore[no-untyped-call]
     async with rpc(address, connection_args=keys) as remote:  # type: ignore[no-untyped-call]
         return str((await remote.identity())["type"])
 
 
-def _no_scheduler(address: str, answer: str) -> ConnectionError:
-    return ConnectionError(
-        "executor.address must be that of a Dask scheduler, which Dask has keys for if it is "
-        f"tls://, got {answer} {address}"
-    )
-
-
 @contextmanager
 def _on_workers(client: Client, plugin: "OnWorkers") -> Iterator[None]:
-    """Have a plugin on all workers during the block, on those too that come later.
+    """Have a plugin on all workers during the block, also on workers that come later.
 
-    Errors of the connection are those of a worker that is stopped or dies: all others get the
-    message. A scheduler that is gone ends the tasks.
+    A worker that is stopped or dies makes the message fail, but all other workers get it. A
+    scheduler that is gone ends the tasks.
     """
     with suppress(OSError):
         client.sync(client.register_plugin, plugin, callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
@@ -150,8 +145,8 @@ def _run(
 ) -> Iterator[Done[T] | Failure]:
     """Outcome of each task.
 
-    Dask is handed as many tasks as there are workers: what waits at a worker when it dies counts
-    as failed, too.
+    Dask is handed as many tasks as there are workers: a task that waits at a worker when it dies
+    counts as failed, too.
 
     Parameters
     ----------

@@ -85,11 +85,11 @@ def test_a_port_that_is_no_schedulers_is_named_within_15_s(banner: bytes) -> Non
 
 
 def test_the_address_of_a_worker_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def kind_at(_address: str, _keys: object) -> str:
+    async def kind_at(_address: str) -> str:
         return "Worker"
 
     monkeypatch.setattr(workers, "_kind_at", kind_at)
-    with pytest.raises(ConnectionError, match=r"got a worker at tcp://h:1$"):
+    with pytest.raises(ConnectionError, match=r"got a Worker from tcp://h:1$"):
         workers.check_scheduler("tcp://h:1")
 
 
