@@ -146,6 +146,35 @@ def split_by_group(
     return np.sort(train), np.sort(validation)
 
 
+def sample_for_trials(
+    group: Int[np.ndarray, " row"], max_objects: int, n_models: int, seed: int
+) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " validation"]]:
+    """Draw rows of at most so many objects from either side of ``split_by_group``.
+
+    Returns
+    -------
+    Row numbers for training and for validation.
+
+    Raises
+    ------
+    ValueError
+        If a side can hold no image or video.
+    """
+    n_judging = round(VALIDATION_SHARE * max_objects)
+    most = {"learn from": max_objects - n_judging, "be judged on": n_judging}
+    samples = []
+    for rows, (purpose, n_objects) in zip(split_by_group(group, seed), most.items(), strict=True):
+        sample = rows[sample_by_group(group[rows], n_objects * n_models, seed)]
+        if not len(sample):
+            raise ValueError(
+                f"tune.max_objects must hold an image or video to {purpose}, got {max_objects}, "
+                f"{n_objects} of them for that"
+            )
+        samples.append(sample)
+    train, validation = samples
+    return train, validation
+
+
 def _model_targets(
     scores: ProposalScores, protocol: str
 ) -> dict[str, Float32[np.ndarray, " object"]]:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from pipeline.heads.objectives import sample_for_trials
 from pipeline.sam.families import row_of
 from pipeline.vocabulary import N_PROPOSALS
 from stages.filling.fill_cells import fitting
@@ -22,7 +23,7 @@ from stages.settings.signatures import (
 )
 from stages.training.data import group_index
 from storage.datasets.readers import Extent, estimate_extent, list_selected
-from storage.errors import StoreError, counted
+from storage.errors import DataError, StoreError, counted
 from storage.files.addresses import files_at
 from storage.paths import objects_path
 from storage.pool.cell import of_rows, settings_of
@@ -117,7 +118,13 @@ def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
         notes = [check(extent.n_media), _order_note(split, params)]
     else:
         plans = [plan_cell(cell, prepared, prepared.names, params) for cell in cells]
-        notes = [check(int(group_index(prepared.table)[-1]) + 1)]
+        group = group_index(prepared.table)
+        notes = [check(int(group[-1]) + 1)]
+        if not is_eval and params.tune.n_trials and params.tune.max_objects is not None:
+            try:  # with several models, all numbers are as many times larger
+                sample_for_trials(group, params.tune.max_objects, 1, params.tune.seed)
+            except ValueError as error:
+                raise DataError(str(error)) from error
     return plans, [note for note in notes if note]
 
 

@@ -18,14 +18,13 @@ from smac.main.config_selector import ConfigSelector
 from smac.runhistory import TrialInfo, TrialValue
 
 from pipeline.heads.kinds import RANGES, HeadSet, Hyperparameters, Trial
-from pipeline.heads.objectives import VALIDATION_SHARE, TrainingSet, sample_by_group, split_by_group
+from pipeline.heads.objectives import TrainingSet, sample_for_trials, split_by_group
 from pipeline.heads.training import Rows, continued_costs, validation_cost
 from stages.executor.executors import Task, executor_of, results_of
 from stages.executor.opened_cells import CellsToOpen, opened
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
 from stages.settings.blocks import ExecutorParams, TuneParams
-from stages.settings.parsing import ParamsError
 from stages.settings.versions import VERSIONS
 from stages.training.data import origin_of, read_head_data
 from stages.training.fit import one_thread_each
@@ -151,20 +150,9 @@ def rows_of_trials(
 
     So a head is validated on images that judged its trials and that no trial learned from.
     """
-    train, validation = split_by_group(data.group, seed)
     if max_objects is None:
-        return data, Rows(train, validation)
-    n_judging = round(VALIDATION_SHARE * max_objects) * n_models
-    most = {"learn from": max_objects * n_models - n_judging, "be judged on": n_judging}
-    samples = []
-    for candidates, (purpose, n_rows) in zip((train, validation), most.items(), strict=True):
-        sample = candidates[sample_by_group(data.group[candidates], n_rows, seed)]
-        if not len(sample):
-            raise ParamsError(
-                f"tune.max_objects must hold an image or video to {purpose}, got {max_objects}, "
-                f"{n_rows // n_models} of them for that"
-            )
-        samples.append(sample)
+        return data, Rows(*split_by_group(data.group, seed))
+    samples = sample_for_trials(data.group, max_objects, n_models, seed)
     sampled = np.concatenate(samples)
     rows = Rows(*np.split(np.arange(len(sampled)), [len(samples[0])]))
     targets = {name: values[sampled] for name, values in data.targets.items()}

@@ -179,6 +179,18 @@ def test_a_split_of_too_few_images_is_refused_or_named_whether_prepared_or_not()
     assert "order" not in plan().stderr
 
 
+def test_trials_of_too_few_objects_are_refused_before_anything_is_extracted() -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["tune"] |= {"n_trials": 1, "max_objects": 2}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    result = plan()
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"error: {TRAIN_SPLIT}: tune.max_objects must hold an image or video to learn from, got 2, "
+        "2 of them for that\n"
+    )
+
+
 @pytest.mark.usefixtures("extracted")
 def test_cells_are_there_when_they_are_complete_and_of_these_settings(
     monkeypatch: pytest.MonkeyPatch,
