@@ -15,36 +15,30 @@ STABILITY_OFFSET: Final = 1.0
 _CUT_LOGITS: Final = tuple(math.log(cut / (1 - cut)) for cut in CUTS)
 
 
-def mask_iou(
-    logits: Float[Tensor, "prompt proposal y x"], ground_truth: Bool[Tensor, "prompt height width"]
-) -> Float[Tensor, "prompt proposal"]:
-    """IoU with the ground truth at image resolution.
-
-    Notes
-    -----
-    As in SAM2: logits are upsampled bilinearly (align_corners=False) and cut at 0.
-    """
-    above, shared = count_pixels(logits, ground_truth, (0.0,))
-    return _iou(above, shared, ground_truth)[..., 0]
-
-
-def cut_scores(
-    logits: Float[Tensor, "prompt proposal y x"], ground_truth: Bool[Tensor, "prompt height width"]
+def iou_arrays(
+    logits: Float[Tensor, "prompt proposal y x"],
+    ground_truth: Bool[Tensor, "prompt height width"],
+    *,
+    with_cuts: bool,
 ) -> dict[str, Tensor]:
-    """IoUs at every cut and stability scores from one upsampling, by their names in the cache.
+    """IoUs with the ground truth and, from the same upsampling, at every cut; stability scores.
 
     Returns
     -------
-    ``iou`` and ``stability_score``: ``(prompt, proposal)``; ``iou_at_cut``: ``(prompt, proposal,
-    cut)`` in the order of ``CUTS``.
+    By their names in the cache, ``iou``: ``(prompt, proposal)``; with cuts also ``iou_at_cut``:
+    ``(prompt, proposal, cut)`` in the order of ``CUTS``, and ``stability_score``.
 
     Notes
     -----
-    A cut at the probability c is a cut of the upsampled logits at log(c / (1 - c)). The stability
-    score is the one of ``SAM2AutomaticMaskGenerator``: the IoU of the masks cut at logits 1 and -1,
-    at the resolution of the image. Where no logit lies above -1 it is 0: the generator divides 0 by
-    0 there, and drops the mask.
+    As in SAM2, logits are upsampled bilinearly (align_corners=False) and cut at 0. A cut at the
+    probability c is a cut of the upsampled logits at log(c / (1 - c)). The stability score is the
+    one of ``SAM2AutomaticMaskGenerator``: the IoU of the masks cut at logits 1 and -1, at the
+    resolution of the image. Where no logit lies above -1 it is 0: the generator divides 0 by 0
+    there, and drops the mask.
     """
+    if not with_cuts:
+        above, shared = count_pixels(logits, ground_truth, (0.0,))
+        return {"iou": _iou(above, shared, ground_truth)[..., 0]}
     cuts = (*_CUT_LOGITS, STABILITY_OFFSET, -STABILITY_OFFSET)
     above, shared = count_pixels(logits, ground_truth, cuts)
     inner, outer = above[..., -2], above[..., -1]

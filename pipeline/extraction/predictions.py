@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from pipeline.extraction.iou import cut_scores, mask_iou
+from pipeline.extraction.iou import iou_arrays
 from pipeline.heads.kinds import HeadKind
 from pipeline.masks import FIRST_FOREGROUND_CODE
 from pipeline.prompt_kinds import BOX, PromptKind, calls_of
@@ -122,13 +122,13 @@ def extract_objects(
     objects.
     """
     truth = sam.upload(request.ground_truth)
-    ious = cut_scores if request.view.name == "identity" else _iou_alone
+    with_cuts = request.view.name == "identity"
 
     def scored(decoded_call: DecodedCall) -> ScoredCall:
         call, decoded = decoded_call
         logits = unview(decoded.logits, request.view)
-        truth_of_prompt = truth[sam.upload(call.objects)]
-        arrays = _answers(decoded) | ious(logits, truth_of_prompt) | mask_statistics(logits)
+        ious = iou_arrays(logits, truth[sam.upload(call.objects)], with_cuts=with_cuts)
+        arrays = _answers(decoded) | ious | mask_statistics(logits)
         if with_masks:
             arrays["mask_code"] = encode_logits(logits)
         return call, arrays
@@ -254,12 +254,6 @@ def _corrections(
         labels.append(int(truth[y, x]))
     in_view = map_points(np.array(clicks), request.view, height_px=height, width_px=width)
     return in_view, np.array(labels)
-
-
-def _iou_alone(
-    logits: Float[Tensor, "prompt proposal y x"], truth: Bool[Tensor, "prompt height width"]
-) -> dict[str, Tensor]:
-    return {"iou": mask_iou(logits, truth)}
 
 
 def _answers(decoded: Decoded) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""SAM2: the four models of a family, and what they predict for an image and its clicks."""
+"""Segment Anything models: families, and the answers of a model to prompts about an image."""
 
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +10,7 @@ __all__: Final = ["Sam", "build"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the above
-    """Import the models when they are asked for: torch takes seconds, the families do not."""
+    """Import the models at their first use: importing torch takes seconds."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from pipeline.sam import building, model  # noqa: PLC0415

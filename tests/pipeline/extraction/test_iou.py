@@ -6,7 +6,7 @@ import torch
 from sam2.utils.amg import calculate_stability_score
 from torch.nn.functional import interpolate
 
-from pipeline.extraction.iou import cut_scores, mask_iou
+from pipeline.extraction.iou import iou_arrays
 from pipeline.masks import CUT, CUTS
 from tests.fixtures.official import pycocotools_iou
 
@@ -26,14 +26,14 @@ def draw_masks(seed: int, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Te
 def test_iou_is_pycocotools_s_at_image_resolution(size: tuple[int, int]) -> None:
     logits, truth = draw_masks(0, size)
     p = interpolate(logits, size, mode="bilinear", align_corners=False).sigmoid()
-    scores = cut_scores(logits, truth)
+    scores = iou_arrays(logits, truth, with_cuts=True)
     for i in range(6):
         for k, cut in enumerate(CUTS):
             expected = pycocotools_iou((p[i] > cut).numpy(), truth[i].numpy())
             np.testing.assert_allclose(scores["iou_at_cut"][i, :, k], expected, rtol=1e-3)
     at_half = scores["iou_at_cut"][..., CUTS.index(CUT)]
     assert torch.equal(scores["iou"], at_half)
-    assert torch.equal(scores["iou"], mask_iou(logits, truth))
+    assert torch.equal(scores["iou"], iou_arrays(logits, truth, with_cuts=False)["iou"])
 
 
 def test_stability_score_is_the_one_of_sam2_s_mask_generator() -> None:
@@ -42,5 +42,5 @@ def test_stability_score_is_the_one_of_sam2_s_mask_generator() -> None:
     full = interpolate(logits, (300, 170), mode="bilinear", align_corners=False)
     expected = calculate_stability_score(full, 0.0, 1.0).nan_to_num(0)
     torch.testing.assert_close(
-        cut_scores(logits, truth)["stability_score"], expected, rtol=1e-4, atol=0
+        iou_arrays(logits, truth, with_cuts=True)["stability_score"], expected, rtol=1e-4, atol=0
     )
