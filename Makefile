@@ -16,7 +16,7 @@ REPRO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc --wait-for-lock repro --singl
 PINNED := $(if $(CONSTRAINTS),PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo demo-data demo-compiled demo-heads demo-entropies results docs test test-slow test-full lint bench bench-full wheel constraints clean
+.PHONY: help .venv demo demo-data demo-compiled demo-heads demo-entropies results docs test test-slow test-full lint bench bench-full site wheel constraints clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +103,10 @@ bench: $(INSTALLED) ## time the slow parts, hold them to their bars
 
 bench-full: $(INSTALLED) ## time evaluate at the size of COCO val, some minutes
 	$(BIN)/python -m tests.benchmarks.full_size
+
+site: $(INSTALLED) ## build the docs as a site in build/site; a broken link is an error
+	$(BIN)/pip install -q -r docs/site/requirements.txt
+	$(BIN)/sphinx-build -q -W --keep-going -E -b html -c docs/site docs build/site
 
 # Files of an earlier build in build/lib would end up in the wheel.
 wheel: $(INSTALLED) ## build dist/usam_cache-VERSION-py3-none-any.whl

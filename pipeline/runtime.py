@@ -19,7 +19,7 @@ from pipeline.scoring.scores import Interval
 from pipeline.views import apply_view, default_view, map_points, unview
 
 TIMED_VIEWS: Final = ("identity", "jpeg10", "jpeg30", "gblur5", "gnoise")
-"""The five views of Table 7, |T| = 5."""
+"""The five views of Table 7."""
 
 Masks = Float[np.ndarray, "prompt y x"]
 """Foreground probabilities of the selected proposals, at low resolution."""

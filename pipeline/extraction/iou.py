@@ -25,8 +25,8 @@ def iou_arrays(
 
     Returns
     -------
-    By their names in the cache, ``iou``: ``(prompt, proposal)``; with cuts also ``iou_at_cut``:
-    ``(prompt, proposal, cut)`` in the order of ``CUTS``, and ``stability_score``.
+    By their names in the cache, ``iou`` of axes (prompt, proposal); with cuts also ``iou_at_cut``
+    of axes (prompt, proposal, cut), in the order of ``CUTS``, and ``stability_score``.
 
     Notes
     -----
