@@ -43,7 +43,7 @@ Features of the identity view have two stages: the second makes those of a train
 """
 
 
-def remedy(path: Path) -> str:
+def remedy(path: Path, command: str = "dvc repro") -> str:
     """End of an error about a missing file or store: the command that makes it.
 
     >>> remedy(objects_path("val"))
@@ -55,7 +55,7 @@ def remedy(path: Path) -> str:
     """
     for pattern, stages in MAKERS:
         if match := re.fullmatch(pattern, path.as_posix()):
-            commands = [f"`dvc repro {stage.format(*match.groups())}`" for stage in stages]
+            commands = [f"`{command} {stage.format(*match.groups())}`" for stage in stages]
             return f"; {' or, for a train split, '.join(commands)} makes it"
     return ""
 

@@ -27,7 +27,7 @@ from storage.paths import CACHE, POOL, remedy
 from storage.pool.adoption import recorded_stores
 from storage.pool.cell import Cell
 from storage.pool.cleaning import find_removable, remove
-from storage.pool.dvc_cache import mend_cache
+from storage.pool.dvc_cache import drop_damaged, mend_cache
 from storage.pool.dvc_remote import push
 from storage.store.checks import damaged_files, differences_of, find_stores
 
@@ -163,8 +163,8 @@ def repair(path: Stores = str(CACHE)) -> None:
     """Find damaged shards of stores and compute them again.
 
     Intact shards are kept, and the same damage in DVC's cache is repaired. Exit 1 if a damaged
-    store has no shards or belongs to no cell of params.yaml, or if a cell cannot be repaired; the
-    others are repaired all the same.
+    store is no cell of params.yaml (the command that makes it is named), or if a cell cannot be
+    repaired; the others are repaired all the same.
     """
     failed = False
     with reported_errors():
@@ -185,7 +185,9 @@ def repair(path: Stores = str(CACHE)) -> None:
         print(f"nothing is damaged in {printable(path)}")
     not_cells = [store for store in damaged if store not in cells]
     for store in not_cells:
-        print(f"damaged   {printable(str(store))}{remedy(store)}")
+        drop_damaged(store)
+        # DVC does not see damage that left a file's time as it was.
+        print(f"damaged   {printable(str(store))}{remedy(store, 'dvc repro -f')}")
     if not_cells or failed:
         raise typer.Exit(1)
 

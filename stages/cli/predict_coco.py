@@ -125,7 +125,7 @@ def _report(results: Path, n_masks: int, n_images: int, faults: Sequence[str]) -
 
 
 def _check_words(prompt: str, form: str, sort: str | None) -> None:
-    check_known("prompt", prompt, coco.PROMPT_KINDS)
+    check_known("prompt", prompt, coco.COCO_PROMPTS)
     check_known("format", form, FORMS)
     if sort is not None:
         check_known("sort", sort, coco_results.LOWEST_FIRST)

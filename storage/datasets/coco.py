@@ -17,7 +17,7 @@ from storage.rle import compress_runs
 
 EVERYTHING: Final = "everything"
 
-PROMPT_KINDS: Final = ("box", "clicks", EVERYTHING)
+COCO_PROMPTS: Final = ("box", "clicks", EVERYTHING)
 """Prompts of a COCO file: ``bbox`` (x, y, w, h), the labelled ``keypoints`` (x, y, v), or none, to
 segment everything in its images."""
 
@@ -197,7 +197,7 @@ def read_prompts(path: Path, kind: str) -> list[PromptedImage]:
     Parameters
     ----------
     kind
-        One of ``KINDS``.
+        One of ``COCO_PROMPTS``.
 
     Raises
     ------

@@ -166,12 +166,12 @@ def estimate_extent(
     if max_objects is not None and n_found >= max_objects:
         return _extent(_cut(counts, max_objects), Fraction(1), is_exact=True)
     share = Fraction(len(media), max(len(counts), 1))
-    whole = _extent(counts, share, is_exact=len(counts) == len(media))
-    if max_objects is None or max_objects >= whole.n_objects:
-        return whole
-    taken = Fraction(max_objects, whole.n_objects)
+    extent = _extent(counts, share, is_exact=len(counts) == len(media))
+    if max_objects is None or max_objects >= extent.n_objects:
+        return extent
+    share_taken = Fraction(max_objects, extent.n_objects)
     # Of the last image, some objects may not be taken.
-    n_media, n_images = (math.ceil(n * taken) for n in (whole.n_media, whole.n_images))
+    n_media, n_images = (math.ceil(n * share_taken) for n in (extent.n_media, extent.n_images))
     return Extent(n_media, n_images, max_objects, is_exact=False)
 
 
@@ -186,13 +186,13 @@ def _extent(counts: Sequence[Sequence[int]], share: Fraction, *, is_exact: bool)
 
 def _cut(counts: Sequence[Sequence[int]], max_objects: int) -> list[list[int]]:
     """Numbers of the objects that are taken, from the first on."""
-    left = max_objects
+    n_left = max_objects
     cut: list[list[int]] = []
     for images in counts:
         cut.append([])
         for n_objects in images:
-            cut[-1].append(min(n_objects, left))
-            left -= cut[-1][-1]
+            cut[-1].append(min(n_objects, n_left))
+            n_left -= cut[-1][-1]
     return cut
 
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from pipeline.views import Rgb
 from storage.errors import ImageError
 from storage.folders import sha256_file
 from storage.images.image_files import check_header, read_rgb
@@ -22,8 +23,6 @@ N_KEPT: Final = 8
 """Decoded frames kept in memory: no reader is that many frames ahead of another."""
 
 _FRAME_FILE: Final = re.compile(r"(.+\.mp4)#(\d+)")
-
-Rgb = UInt8[np.ndarray, "h w 3"]
 
 
 def frame_file(video: str, number: int) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from storage.errors import StoreError
 from storage.folders import passing_folder
 from storage.paths import WORK
-from storage.pool.cell import Cell, Rows, shard_arrays
+from storage.pool.cell import Cell, ShardArrays, shard_arrays
 from storage.pool.dvc_cache import lay_out, recorded_listings
 from storage.split.object_table import names_of_rows
 from storage.store.chunk_grid import chunk_rows, mask_file
@@ -72,7 +72,7 @@ class PublishedShards:
         """Whether a file of a store is missing or of another size than in its manifest."""
         return any(store.faulty for store in self.stores.values())
 
-    def read(self, shards: Sequence[int]) -> list[Rows]:
+    def read(self, shards: Sequence[int]) -> list[ShardArrays]:
         """Features of some shards, given by rising indices.
 
         Raises

@@ -58,7 +58,7 @@ A shard's own name says nothing of its settings, and people copy files from fold
 DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, RuntimeError)
 """Errors of NumPy at a damaged archive; ``RuntimeError`` if it seems to be encrypted."""
 
-Rows = dict[str, np.ndarray]
+ShardArrays = dict[str, np.ndarray]
 """Arrays of a shard by name."""
 
 
@@ -76,7 +76,7 @@ class ShardRows:
         Digest of the file of masks.
     """
 
-    rows: Rows
+    rows: ShardArrays
     maker: str
     masks_sha256: str
 
@@ -171,7 +171,7 @@ class Cell:
             put_file(self.masks_path(name, sha256), data)
         self._put_features(name, ShardRows(arrays, maker, sha256))
 
-    def adopt(self, name: str, rows: Rows, masks: tuple[Path, str] | None) -> None:
+    def adopt(self, name: str, rows: ShardArrays, masks: tuple[Path, str] | None) -> None:
         """Put a shard of published stores into the pool; ``masks`` are a file and its digest."""
         file, sha256 = masks or (None, "")
         if file is not None:
@@ -222,7 +222,9 @@ class Cell:
         np.savez(data, allow_pickle=False, **{**origin, **shard.rows, **text})
         put_file(self.features_path(name), data.getvalue(), is_first=True)
 
-    def _checked(self, name: str, rows: Mapping[str, np.ndarray], kinds: Sequence[str]) -> Rows:
+    def _checked(
+        self, name: str, rows: Mapping[str, np.ndarray], kinds: Sequence[str]
+    ) -> ShardArrays:
         """Arrays of a shard, checked against the schema and its name."""
         shard = self.split.shards[name]
         by_kind = [shard_arrays(kind, self.signature) for kind in kinds]

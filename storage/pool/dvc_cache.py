@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterable
 from configparser import ConfigParser, Error
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from yaml import YAMLError
 from storage.folders import whole_file, write_json
 from storage.paths import WORK
 
-LOCK: Final = Path("dvc.lock")
+DVC_LOCK: Final = Path("dvc.lock")
 DVC: Final = Path(".dvc")
 """DVC's file of outputs and its folder, in the root of the repository."""
 
@@ -35,7 +36,7 @@ FAULTS: Final = (
 """Errors at a file that is missing or that DVC did not write: it then records nothing."""
 
 
-def recorded_listings(lock: Path = LOCK) -> dict[str, str]:
+def recorded_listings(lock: Path = DVC_LOCK) -> dict[str, str]:
     """Digest of the listing of each output folder in a ``dvc.lock``, by its path."""
     try:
         # By libyaml, which a PyYAML built from source may lack: in Python, the demo's takes 0.2 s,
@@ -97,14 +98,26 @@ def mend_cache(files: Iterable[Path]) -> list[Path]:
     mended = {
         md5: cached_file(md5)
         for md5, file in digests
-        if cached_file(md5).exists() and not is_intact(md5) and is_mended(md5, file)
+        if cached_file(md5).exists() and not is_cached(md5) and is_mended(md5, file)
     }
     if mended:
         write_json(REPAIRED, repaired_files() | dict.fromkeys(mended, ()))
     return [*mended.values()]
 
 
-def is_intact(md5: str) -> bool:
+def drop_damaged(output: Path) -> None:
+    """Remove damaged files of an output folder from DVC's cache.
+
+    DVC takes each file there for intact: a stage that ran again would get its output's damage back.
+    """
+    with suppress(*FAULTS):
+        listing = cached_file(recorded_listings()[output.as_posix()])
+        for file in json.loads(listing.read_bytes()):
+            if not is_cached(file["md5"]):
+                cached_file(file["md5"]).unlink(missing_ok=True)
+
+
+def is_cached(md5: str) -> bool:
     """Whether DVC's cache has a file with its digest."""
     cached = cached_file(md5)
     return cached.exists() and md5_of(cached) == md5.removesuffix(LISTING)

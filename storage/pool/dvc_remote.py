@@ -15,7 +15,7 @@ from storage.files.store_files import AWAY, named_failures
 from storage.pool.dvc_cache import (
     LISTING,
     cached_file,
-    is_intact,
+    is_cached,
     is_mended,
     note_sent,
     repaired_files,
@@ -130,7 +130,7 @@ def _check_intact(names: Mapping[str, str]) -> None:
     lost = [
         name
         for md5, name in names.items()
-        if not is_intact(md5) and not is_mended(md5.removesuffix(LISTING), Path(name))
+        if not is_cached(md5) and not is_mended(md5.removesuffix(LISTING), Path(name))
     ]
     if lost:
         raise StoreError(

@@ -9,9 +9,9 @@ import numpy as np
 from storage.errors import N_HEX, StoreError
 from storage.files.manifest import FileRecord, record_of, write_manifest
 from storage.folders import link_or_copy, whole_folder
-from storage.pool.cell import Cell, Rows
+from storage.pool.cell import Cell, ShardArrays
 from storage.store.chunk_grid import chunk_rows, mask_file
-from storage.store.opening import IMAGES, images_digest
+from storage.store.opening import IMAGES_DIGEST, images_digest
 from storage.store.schema import SCHEMA, cell_specs
 from storage.store.writing import create_store, writable, write_array
 
@@ -92,7 +92,7 @@ def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str
     )
     images = split.images_sha256
     if kind == "masks":
-        group.update_attributes({IMAGES: images_digest(images)})
+        group.update_attributes({IMAGES_DIGEST: images_digest(images)})
         return _link_masks(cell, store, compared)
     write_array(group, "images_sha256", SCHEMA[kind]["images_sha256"], images)
     for rows, values in _blocks(cell):
@@ -110,7 +110,7 @@ def _link_masks(cell: Cell, store: Path, compared: Comparison) -> dict[str, File
     return records
 
 
-def _blocks(cell: Cell) -> Iterator[tuple[slice, Rows]]:
+def _blocks(cell: Cell) -> Iterator[tuple[slice, ShardArrays]]:
     """Features of consecutive rows, a few published chunks at a time, to save memory."""
     n_rows, size = cell.split.table.n_objects, cell.split.shard_objects
     step = chunk_rows(n_rows)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ALL: Final = slice(None)
 """Every row of an array."""
 
-IMAGES: Final = "images_digest"
+IMAGES_DIGEST: Final = "images_digest"
 """Attribute of published masks; features have the array ``images_sha256`` instead."""
 
 
@@ -153,8 +153,9 @@ def check_same_images(masks: Store, images_sha256: Sequence[str]) -> None:
         Naming both digests.
     """
     of_features = images_digest(images_sha256)
-    of_masks = masks.group.attrs.get(IMAGES, "none")
+    of_masks = masks.group.attrs.get(IMAGES_DIGEST, "none")
     if of_masks != of_features:
         raise StoreError(
-            f"{masks} must be of the images of its features ({IMAGES}: {of_masks} -> {of_features})"
+            f"{masks} must be of the images of its features "
+            f"({IMAGES_DIGEST}: {of_masks} -> {of_features})"
         )

@@ -1,11 +1,16 @@
 """``usam cache repair`` runs the model on the images of damaged shards, and on no others."""
 
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from dvc.repo import Repo
 from typer.testing import CliRunner, Result
 
 from stages import extract
@@ -14,6 +19,7 @@ from stages.filling.fill_cells import run_cell
 from stages.settings.signatures import CellName
 from storage.errors import StoreError
 from storage.paths import POOL, features_path, masks_path, objects_path
+from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.extract_project import (
     CELL,
     SPLIT,
@@ -145,10 +151,35 @@ def test_a_cell_is_repaired_however_its_folder_is_named_and_then_nothing_is_dama
     assert (result.exit_code, result.stdout) == (0, f"nothing is damaged in {folder}\n")
 
 
-def test_a_store_without_shards_is_named_with_the_command_that_makes_it() -> None:
-    flip(objects_path(SPLIT) / "file/c.0")
-    result = repair(objects_path(SPLIT).absolute())
+def test_a_damaged_store_without_shards_is_made_again_by_the_command_that_repair_names() -> None:
+    store = objects_path(SPLIT)
+    stage = {"cmd": f"{sys.executable} -m stages.prepare ${{item}}", "outs": [store.as_posix()]}
+    stages = {"stages": {"prepare": {"foreach": [SPLIT], "do": stage}}}
+    Path("dvc.yaml").write_text(yaml.safe_dump(stages))
+    with Repo.init(no_scm=True) as repo, repo.config.edit() as config:
+        config["cache"]["type"] = ["hardlink"]
+    with Repo() as repo:
+        repo.commit(force=True)
+        repo.checkout(relink=True)
+    intact, file = files_of(store), store / "file/c.0"
+    rot(file)
+    result = repair(store.absolute())
     assert result.exit_code == 1
-    assert result.stdout == (
-        f"damaged   {objects_path(SPLIT)}; `dvc repro prepare@{SPLIT}` makes it\n"
-    )
+    command = f"dvc repro -f prepare@{SPLIT}"
+    assert result.stdout == f"damaged   {store}; `{command}` makes it\n"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(command.split(), env=environment, check=True, capture_output=True)
+    assert files_of(store) == intact
+    assert "nothing is damaged" in repair(store).stdout
+
+
+def rot(file: Path) -> None:
+    """Flip a bit of a file and of its links, whose time and mode stay."""
+    status = file.stat()
+    file.chmod(0o644)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    with file.open("r+b") as opened:
+        opened.write(data)
+    file.chmod(status.st_mode)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -21,7 +21,7 @@ from storage.pool.cell import Cell
 from storage.pool.publishing import compare_shards
 from storage.split.object_table import PreparedSplit
 from storage.store.checks import damaged_files
-from storage.store.opening import IMAGES, images_digest
+from storage.store.opening import IMAGES_DIGEST, images_digest
 from storage.store.schema import SCHEMA
 from storage.store.writing import create_store, write_array
 from tests.fixtures.made_up_cell import (
@@ -64,7 +64,7 @@ def write_at_once(root: Path, cell: Cell) -> None:
             elif name == "images_sha256":
                 write_array(group, name, spec, images)
         if kind == "masks":
-            group.update_attributes({IMAGES: images_digest(images)})
+            group.update_attributes({IMAGES_DIGEST: images_digest(images)})
         write_manifest(path)
 
 
