@@ -18,12 +18,15 @@ from storage.files.addresses import files_at
 from storage.files.manifest import ROOT
 from storage.images.videos import video_of
 from storage.paths import features_path, located, objects_path
-from storage.split.object_table import ObjectTable
+from storage.split.object_table import ObjectTable, read_objects_of
 from storage.split.split_cells import Expected, OpenCell, SplitCells, open_cells
 from storage.store.opening import read_array
 
 FEATURES: Final = "features_digest"
 """Entry of the card of a head file: the digest of the cells that its heads learned from."""
+
+OBJECTS: Final = "objects_digest"
+"""Entry of the card of a head file: the digest of the objects that its heads learned from."""
 
 
 def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
@@ -75,9 +78,10 @@ def origin_of(cells: SplitCells, reads: str = "") -> dict[str, str]:
 
 
 def learned_from(split: str, expected: Expected, cache: str | Path) -> dict[str, str]:
-    """Entry of the card of a head file that its heads must have to belong to the features here.
+    """Entry that the card of a head file must have for its heads to belong to the data here.
 
-    Empty where the features are absent, as in a clone that pulled heads alone.
+    The digest of the features; where they are absent, that of the objects; empty where these are
+    absent, too, as in a clone that pulled heads alone.
 
     Raises
     ------
@@ -85,11 +89,15 @@ def learned_from(split: str, expected: Expected, cache: str | Path) -> dict[str,
         If the features were made with other settings than ``expected``, or from other objects
         than the split has now.
     """
-    paths = [objects_path(split), *(features_path(split, *name) for name in expected)]
-    if any(files_at(located(path, cache)).read(ROOT) is None for path in paths):
+    if not _is_here(objects_path(split), cache):
         return {}
-    cells = open_cells(split, expected, cache=cache)
-    return {FEATURES: cells.digest(["identity"])}
+    if all(_is_here(features_path(split, *name), cache) for name in expected):
+        return {FEATURES: open_cells(split, expected, cache=cache).digest(["identity"])}
+    return {OBJECTS: read_objects_of(split, cache).digest}
+
+
+def _is_here(path: Path, cache: str | Path) -> bool:
+    return files_at(located(path, cache)).read(ROOT) is not None
 
 
 def image_statistics(cells: SplitCells, reads: str) -> Statistics:

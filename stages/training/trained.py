@@ -13,7 +13,7 @@ from pipeline.heads.training import TrainedHead
 from pipeline.scoring.calibration import isotonic_iou
 from pipeline.vocabulary import JUDGED, PROTOCOLS
 from stages.settings.versions import version_entry
-from stages.training.data import learned_prompts, origin_of
+from stages.training.data import OBJECTS, learned_prompts, origin_of
 from stages.training.fit import FittedHeads
 from storage.folders import whole_folder
 from storage.head_files import head_file
@@ -52,6 +52,7 @@ def final_heads(
         **head_set.card,
         "seed": str(seed),
         **origin_of(cells, head_set.reads),
+        OBJECTS: cells.table.digest,
     }
     if kind.learns_every_prompt:
         shared[head_file.PROMPTS] = " ".join(learned_prompts(cells, head_set))

@@ -10,7 +10,7 @@ from storage.errors import DataError
 from storage.folders import whole_file
 from storage.outputs.csv_forms import TRIALS, TrialRow, record
 from storage.outputs.records import FILES, append_line, read_lines, read_record, write_record
-from storage.paths import WORK
+from storage.paths import WORK, remedy
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,16 @@ def read_tuning(path: Path) -> Tuning:
     Raises
     ------
     DataError
-        If there is no such file (``tune`` has not run is the usual cause), it is not a choice, or
-        not the one that was written.
+        If there is no such file (``tune`` has not run is the usual cause), it was edited, or is
+        the choice of another objective.
     """
     choice = read_record(path, "tune")
-    del choice[FILES]
+    objectives = [Path(name).stem for name in choice.pop(FILES)]
+    if objectives != [path.stem]:
+        raise DataError(
+            f"{path} must be the tuning of {path.stem}, got that of {', '.join(objectives)}"
+            f"{remedy(path)}"
+        )
     try:
         return Tuning(Hyperparameters(**choice.pop("hyperparameters")), **choice)
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -31,7 +31,7 @@ from storage.head_files.head_file import (
 from storage.outputs.csv_forms import SPLIT_TABLES
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import CACHE, entropy_path, features_path, objects_path, results_dir
-from storage.split.object_table import write_objects
+from storage.split.object_table import read_objects, write_objects
 from tests.fixtures import train_split
 from tests.fixtures.eval_split import (
     TRAIN_SPLITS,
@@ -188,10 +188,15 @@ def test_heads_that_learned_from_other_objects_of_their_split_are_refused(
 
 
 @pytest.mark.usefixtures("root")
-def test_heads_of_features_that_are_not_all_there_stand_alone() -> None:
+def test_heads_of_features_that_are_not_all_there_must_be_of_the_same_objects() -> None:
     train_split.write_split("shapes_train", 24)
-    assert asked_of_heads()
+    assert set(asked_of_heads()) == {"features_digest"}
     shutil.rmtree(features_path("shapes_train", "large", "identity"))
+    digest = read_objects(objects_path("shapes_train")).digest
+    assert asked_of_heads() == {"objects_digest": digest}
+    with pytest.raises(DataError, match=rf"objects_digest \(none -> {digest}\); train them again"):
+        read_heads("shapes_train", asked_of_heads(), PAPER)
+    shutil.rmtree(objects_path("shapes_train"))
     assert asked_of_heads() == {}
 
 

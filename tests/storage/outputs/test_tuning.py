@@ -12,6 +12,7 @@ from storage.outputs.tuning import (
     read_tuning,
     write_tuning,
 )
+from storage.paths import tuning_path
 
 PLAN = Hyperparameters(epochs=5, batch_size=16, learning_rate=0.1 / 3, momentum=0.9)
 TRIALS = [Trial(PLAN, 0.1 / 7), Trial(replace(PLAN, epochs=6), 0.2)]
@@ -41,6 +42,21 @@ def test_an_edited_choice_is_refused(tmp_path: Path) -> None:
         read_tuning(path)
     path.write_text(text.replace("\n", ""))  # the same in one line
     read_tuning(path)
+
+
+def test_the_choice_of_another_objective_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny, large = (tuning_path("shapes_train", f"iou_{model}") for model in ("tiny", "large"))
+    write_tuning(tiny, Tuning(PLAN, 0.1 / 7, n_trials=2, seed=3), TRIALS)
+    tiny.rename(large)
+    message = (
+        r"iou_large\.json must be the tuning of iou_large, got that of iou_tiny; "
+        "`dvc repro tune@shapes_train-iou_large` makes it$"
+    )
+    with pytest.raises(DataError, match=message):
+        read_tuning(large)
 
 
 def test_log_keeps_the_order_and_every_bit(tmp_path: Path) -> None:
