@@ -10,13 +10,14 @@ import torch
 
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.heads.kinds import HeadSet
+from pipeline.heads.scope import BEST_OF_THREE
 from pipeline.predictor import (
     PromptSet,
     UncertainPredictor,
     Uncertainty,
     coco_masks,
 )
-from pipeline.predictor.advice import Advice, Costs
+from pipeline.predictor.advice import NONE, Advice, Costs
 from pipeline.predictor.judgement import Gaps, Judgement, advise_on, alternative_to
 from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Sam
@@ -150,6 +151,19 @@ def test_the_advice_is_about_the_selected_proposal() -> None:
     }
     assert found.advice.gains == pytest.approx(gains)
     assert advised(click=1.0, larger_model=1.0, person=0.0).correction == "segmentation"
+
+
+def test_heads_of_best_masks_compare_no_proposals_and_advise_to_keep_none() -> None:
+    predictor = UncertainPredictor(trained_mini(), random_heads(protocol="best"))
+    predictor.set_image(drawn())
+    never = Costs(click=1.0, larger_model=1.0, person=1.0)
+    for costs, correction in ((never, NONE), (Costs(person=0.0), "segmentation")):
+        found = predictor.predict_uncertainty(**CLICK, costs=costs)
+        assert found.advice.correction == correction
+        assert "task" not in found.advice.gains
+        assert found.gap.task is None
+        assert found.direct_gap.task is None
+        assert found.caution == BEST_OF_THREE
 
 
 def test_a_gate_keeps_a_mask_at_its_threshold_and_none_below() -> None:
