@@ -63,7 +63,8 @@ class Decisions:
     def by_score(self, score: Values) -> Values:
         """Net gain of one correction of all objects below a score, both chosen in hindsight.
 
-        The other objects are kept. Without the truth, no rule by the score can do better.
+        The other objects are kept. No other threshold and correction net more on these objects; a
+        rule with several corrections or thresholds may.
         """
         order, is_last = ranked(score)
         sums = np.cumsum(self.net[order], axis=0)[is_last]

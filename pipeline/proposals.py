@@ -31,7 +31,7 @@ class ProposalScores:
 
     def judged_iou(self, judged: str) -> Values:
         """IoU of the ``best`` or the ``selected`` proposal."""
-        return _of_judged(self.iou, self.iou, self.sam_score, judged)
+        return self.of_judged(self.iou, judged)
 
     def judged_refined_iou(self, judged: str) -> Values:
         """IoU of the ``best`` or the ``selected`` proposal of eight clicks."""
@@ -39,7 +39,11 @@ class ProposalScores:
 
     def judged_sam_score(self, judged: str) -> Values:
         """SamScore of the ``best`` or the ``selected`` proposal."""
-        return _of_judged(self.sam_score, self.iou, self.sam_score, judged)
+        return self.of_judged(self.sam_score, judged)
+
+    def of_judged(self, values: Float[np.ndarray, "object proposal"], judged: str) -> Values:
+        """A number of each proposal, of the ``best`` or the ``selected`` proposal."""
+        return _of_judged(values, self.iou, self.sam_score, judged)
 
     def by_proposal(self) -> dict[str, Values]:
         """IoU of the best and the selected proposal, from one click and from eight."""

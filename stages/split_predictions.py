@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -92,7 +93,7 @@ def read_predictions(
         model: ModelScores(
             proposals[model, "identity"],
             _by_judged(entropy, ENTROPY_NAMES, model),
-            _by_judged(entropy, agreements, model),
+            _by_judged(entropy, agreements, model, _stable_scores(cell)),
             _calibrated(model, proposals[model, "identity"], isotonic)
             | _predictions(cell, heads, cells.reads_of(model)),
             proposals[largest, "identity"],
@@ -136,13 +137,28 @@ def _metadata_of(
 
 
 def _by_judged(
-    entropy: xarray.Dataset, names: tuple[str, ...], model: str
+    entropy: xarray.Dataset,
+    names: tuple[str, ...],
+    model: str,
+    more: Mapping[str, Mapping[str, Float[np.ndarray, "object"]]] = MappingProxyType({}),
 ) -> dict[str, dict[str, Float[np.ndarray, "object"]]]:
     """Numbers of the masks of one model, or of all models, by judged proposal and name."""
     arrays = {judged: _of_judged(entropy, model, judged) for judged in JUDGED}
     return {
-        judged: {name: of_judged[name].to_numpy() for name in names}
+        judged: {name: of_judged[name].to_numpy() for name in names} | dict(more.get(judged, {}))
         for judged, of_judged in arrays.items()
+    }
+
+
+def _stable_scores(cell: OpenCell) -> dict[str, dict[str, Float[np.ndarray, "object"]]]:
+    """SamScore times stability score of each judged mask; empty if the cell has no such score."""
+    if "stability_score" not in cell.store.arrays:
+        return {}
+    center = cell.signature["prompts"].index("center")
+    proposals, stability = cell.proposals(), cell.scores("stability_score")[:, center]
+    stable_score = np.multiply(proposals.sam_score, stability, dtype=np.float64)
+    return {
+        judged: {"stable_score": proposals.of_judged(stable_score, judged)} for judged in JUDGED
     }
 
 

@@ -247,6 +247,17 @@ DECLARED: Final = (
         timed_as="entropy",
     ),
     Measure(
+        "stable_score",
+        "1 − SamScore × stability",
+        "1 minus the SamScore of the judged mask times its stability score, the IoU of the mask "
+        "cut at logits 1 and −1; SAM2's mask generator filters masks by both",
+        lambda evidence: 1 - evidence.agreement("stable_score"),
+        colour="#0284c7",
+        tasks=TASKS,
+        agreement="stable_score",
+        is_dashed=True,
+    ),
+    Measure(
         "sam_score_isotonic",
         "1 − SamScore, isotonic",
         "1 minus the IoU that the SamScore of the judged mask stands for, by isotonic regression "

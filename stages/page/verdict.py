@@ -49,6 +49,11 @@ RADAR_MEASURES: Final = {line.name: line.measures for line in RADAR_LINES}
 
 LINES: Final = (
     Line(BASELINE_LABEL, dict.fromkeys(TASKS, BASELINE), "the model's own score of the mask"),
+    Line(
+        "1 − SamScore × stability",
+        dict.fromkeys(TASKS, "stable_score"),
+        "the same, times the IoU of the mask cut a little higher and lower",
+    ),
     Line("H_Std", dict.fromkeys(TASKS, "h_std"), "how unsure the mask's own pixels are: entropy"),
     Line(
         "1 − SDC",

@@ -70,6 +70,7 @@ class Model:
     name: str
     iou: np.ndarray
     sam_score: np.ndarray
+    stability_score: np.ndarray
     iou_token: np.ndarray
     mask_token: np.ndarray
     figures: dict[str, np.ndarray]
@@ -143,7 +144,7 @@ def read_models(root: Path) -> dict[str, Model]:
     for place, name in enumerate(MODELS):
         path = root / "cache" / "features" / SPLIT / name / "identity.zarr"
         cell = zarr.open_group(path, mode="r")
-        names = ("iou", "sam_score", "iou_token", "mask_token")
+        names = ("iou", "sam_score", "stability_score", "iou_token", "mask_token")
         models[name] = Model(
             name=name,
             **{key: np.asarray(cell[key]) for key in names},
@@ -242,6 +243,9 @@ def measures(
     yield ("", "sam_score"), 1 - own_score
     yield ("", "sam_score_largest"), 1 - large_score
     yield ("", "sam_score_gain"), large_score - own_score
+    judged_row = np.array(model.judged(judged))
+    stability = model.stability_score[np.arange(len(judged_row)), CENTER, judged_row]
+    yield ("", "stable_score"), 1 - own_score * stability.astype(np.float64)
     if judged == "best":
         yield ("", "sam_score_highest"), 1 - score.max(axis=1)
     for name, value in model.uncertainties[judged].items():
