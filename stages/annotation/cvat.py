@@ -5,6 +5,7 @@ mask is its expected IoU.
 """
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +72,7 @@ class Interaction:
         image: Image,
     ) -> UncertainPredictor:
         """Encode an image, which CVAT keeps for the prompts that follow."""
-        predictor = UncertainPredictor(self.predictor.sam, self.predictor.heads)
+        predictor = copy(self.predictor)
         predictor.set_image(image.convert("RGB"))
         return predictor
 

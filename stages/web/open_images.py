@@ -3,6 +3,7 @@
 import secrets
 from asyncio import TimerHandle, get_running_loop
 from collections import OrderedDict
+from copy import copy
 from typing import Final
 
 import cv2
@@ -32,6 +33,10 @@ MOST_ENCODED: Final = 2
 
 SHOWN_PX: Final = 1024
 """Longer side of a mask as the page draws it, for images of any size."""
+
+
+Models = tuple[Sam, Sam | None]
+"""Models that encode an image: one to be asked, and one that tells unlike images, if needed."""
 
 
 def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
@@ -70,7 +75,7 @@ class OpenImage:
         """The image as PNG, no larger than its masks on the page."""
         self.is_scene = is_scene
         """Whether the page drew the image: the mini models know such scenes."""
-        self._encoded: OrderedDict[Sam, UncertainPredictor] = OrderedDict()
+        self._encoded: OrderedDict[Models, UncertainPredictor] = OrderedDict()
 
     @property
     def n_bytes(self) -> int:
@@ -79,11 +84,12 @@ class OpenImage:
 
     def predictor_like(self, predictor: UncertainPredictor) -> UncertainPredictor:
         """A predictor with the same model and heads that has this image set."""
-        encoded = self._encoded.pop(predictor.sam, None)
+        models = predictor.sam, predictor.smallest
+        encoded = self._encoded.pop(models, None)
         if encoded is None:
-            encoded = UncertainPredictor(predictor.sam, predictor.heads)
+            encoded = copy(predictor)
             encoded.set_image(self._rgb)  # not copied
-        self._encoded[predictor.sam] = encoded
+        self._encoded[models] = encoded
         if len(self._encoded) > MOST_ENCODED:
             self._encoded.popitem(last=False)
         encoded.heads = predictor.heads  # other heads read the same encoding

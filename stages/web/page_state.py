@@ -95,8 +95,13 @@ class Models:
         family = choice.file.card["family"]
         loaded = load_chosen(self._choose(family, model, choice.path))
         # Head sets share a model, and with it the encoding of an image.
-        sam = self._sams.setdefault((family, model, loaded.sam.precision), loaded.sam)
-        return UncertainPredictor(sam, loaded.heads)
+        loaded.sam = self._shared(family, model, loaded.sam)
+        if loaded.smallest is not None:
+            loaded.smallest = self._shared(family, choice.file.readers[0], loaded.smallest)
+        return loaded
+
+    def _shared(self, family: str, model: str, sam: Sam) -> Sam:
+        return self._sams.setdefault((family, model, sam.precision), sam)
 
 
 def offered_heads(files: Sequence[Path], family: str) -> list[Path]:

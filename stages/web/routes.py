@@ -147,6 +147,7 @@ async def answer(request: Request, name: str) -> dict[str, Any]:
         return {
             **messages.uncertainty_response(uncertainty),
             "caution": "; ".join(caution for caution in cautions if caution not in settled) or None,
+            "can_judge": uncertainty.permission.advises,
             "gate": gate_words(uncertainty),
             "set": set_words(uncertainty),
         }

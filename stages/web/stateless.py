@@ -1,6 +1,7 @@
 """``/api/predict``: an image and a prompt in, a mask with its uncertainty out; no image is kept."""
 
 import base64
+from copy import copy
 from functools import partial
 from importlib.metadata import version
 from typing import Annotated, Any, Final, cast
@@ -12,7 +13,7 @@ from jaxtyping import UInt8
 from pycocotools import mask as coco_mask
 from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
 
-from pipeline.predictor import UncertainPredictor, Uncertainty, coco_masks
+from pipeline.predictor import Uncertainty, coco_masks
 from stages.predictor.answers import mask_result
 from stages.web import messages, open_images
 from stages.web.page_state import PageState
@@ -107,7 +108,7 @@ def _answer(
     loaded = page.models.predictor(
         question.heads or page.default_heads, question.model or page.model
     )
-    predictor = UncertainPredictor(loaded.sam, loaded.heads)
+    predictor = copy(loaded)
     predictor.set_image(rgb)
     (uncertainty,) = predictor.predict_uncertainties([question.prompt_set], costs=question.costs)
     return _response(uncertainty)

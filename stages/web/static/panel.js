@@ -21,7 +21,7 @@ const signed = (gain) => {
 export const modelWords = (name) => name.replace("_", " ");
 
 // Where the heads cannot judge an image, every number of theirs is marked.
-const doubt = ({ advice }) => (advice.correction === "none" ? "?" : "");
+const doubt = ({ can_judge: canJudge }) => (canJudge ? "" : "?");
 
 export const shownIou = (answer, k) => answer.proposals[k].expected_iou.own.toFixed(2) + doubt(answer);
 
@@ -54,7 +54,8 @@ function because(answer) {
   const { selected, advice, alternative } = answer;
   const after = advice.expected_iou.toFixed(2);
   const of = `Proposal ${selected} has the highest SamScore; its expected IoU is ${shownIou(answer, selected)}`;
-  if (advice.correction === "none") return `${of}, but the heads cannot judge this image.`;
+  if (!answer.can_judge) return `${of}, but the heads cannot judge this image.`;
+  if (advice.correction === "none") return `${of}, but these heads cannot say whether to keep it.`;
   if (advice.correction === "keep") return `${of}. No correction is expected to gain more than it costs.`;
   if (advice.correction === "task") return `${of}. Proposal ${alternative} has ${after}.`;
   return `${of}. After it, ${after} is expected.`;

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
+from pipeline.heads.scope import DRAWN_ONLY
 from stages.web.page_state import PageState
 from tests.fixtures.chromium import (
     SCENE,
@@ -45,7 +46,7 @@ def test_clicks_and_boxes_give_the_masks_of_the_predictor(browser: Browser, addr
         click_at(page, 200, 40, button="right", n_answers=2)
         found = predicted([[120, 80], [200, 40]], [1, 0])
         assert_shows(page, found, found.selected)
-        assert not found.caution, "the heads that ship learned from corrections, too"
+        assert found.caution == DRAWN_ONLY, "the heads that ship learned from corrections, too"
         expect(page.locator("#caution")).to_be_hidden()
 
         page.get_by_role("button", name="Undo").click()

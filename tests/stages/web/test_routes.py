@@ -47,9 +47,10 @@ BY_A_PERSON = {"click": 1.0, "larger_model": 1.0, "person": 0.0}
 
 def predicted(
     *prompts: Any,  # noqa: ANN401
+    model: str = "tiny",
     **options: Any,  # noqa: ANN401 - of the predictor
 ) -> Uncertainty:
-    predictor = load_predictor("mini", "tiny")
+    predictor = load_predictor("mini", model)
     predictor.set_image(drawn())
     (found,) = predictor.predict_uncertainties([PromptSet(*prompts)], **options)
     return found
@@ -78,14 +79,18 @@ def mask_of(told: dict[str, Any]) -> np.ndarray:
             question(CLICK, box=[40, 30, 200, 150], costs=BY_A_PERSON),
             ([[120, 80.5]], [1], [40, 30, 200, 150]),
         ),
+        # The smallest model tells unlike images for it.
+        (question(CLICK, model="large", heads="mini"), ([[120, 80.5]], [1])),
     ],
-    ids=["clicks", "box with a click"],
+    ids=["clicks", "box with a click", "large"],
 )
 def test_an_answer_is_what_the_predictor_says(
     page: PageState, asking: dict[str, Any], prompts: tuple[Any, ...]
 ) -> None:
     told = json.loads(answered(page, png(drawn()), asking))
-    found = predicted(*prompts, costs=Costs(**asking.get("costs", {})))
+    found = predicted(*prompts, model=asking["model"], costs=Costs(**asking.get("costs", {})))
+    assert told["can_judge"] == found.permission.advises
+    assert told["unlike_training"] == pytest.approx(found.unlike_training, abs=0.01)
     assert told["selected"] == found.selected
     assert told["advice"]["words"] == found.advice.words
     assert told["caution"] == found.caution
