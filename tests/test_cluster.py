@@ -172,9 +172,9 @@ def test_studies_of_an_array_run_side_by_side_in_one_clone(slurm: Slurm, project
     # Without trials, a study reads no features, but DVC wants them there.
     (project / "cache" / "features" / "shapes_train").mkdir(parents=True, exist_ok=True)
     wait_for(slurm, project, submit(slurm, project, f"--array=1-{N_STUDIES}", "tune.sh"))
-    said = [log.read_text() for log in (project / "logs" / "slurm").glob("tune-*.out")]
-    assert len(said) == N_STUDIES
-    assert "ERROR" not in "".join(said)
+    printed = [log.read_text() for log in (project / "logs" / "slurm").glob("tune-*.out")]
+    assert len(printed) == N_STUDIES
+    assert "ERROR" not in "".join(printed)
     studies = [f"tune@shapes_train-{name}" for name in project_copy.FEW_OBJECTIVES[:N_STUDIES]]
     done = project_copy.repro(project, "--single-item", *studies)
     assert (done.ran, len(done.unchanged)) == ([], N_STUDIES)
@@ -192,6 +192,6 @@ def test_an_array_that_is_stopped_goes_on_where_it_was(slurm: Slurm, project: Pa
     # As SLURM does two minutes before the end of the job's time.
     slurm.run("scancel", "--signal=USR1", "--batch", array)
     wait_for(slurm, project, array)
-    said = "stopped by SIGUSR1: finished shards are kept in cache/pool; run it again"
-    assert said in logs(project)
+    printed = "stopped by SIGUSR1: finished shards are kept in cache/pool; run it again"
+    assert printed in logs(project)
     wait_for(slurm, project, submit(slurm, project, "--array=1-1", "fill.sh"))

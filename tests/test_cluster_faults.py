@@ -1,4 +1,4 @@
-"""docs/cluster.md: whatever happens to those who fill the demo's cells, the bytes are inline's."""
+"""docs/cluster.md: cells have the bytes of one process, whatever happens to their workers."""
 
 import os
 import shutil
@@ -79,8 +79,8 @@ class Worker:
         found: list[Worker] = []
 
         def is_beyond() -> bool:
-            others = [w for w in workers(root) if w.pid == self.pid and w.shard != self.shard]
-            found[:] = others if any(root.glob(f"{POOL}/{self.shard}{NPZ}")) else []
+            beyond = [w for w in workers(root) if w.pid == self.pid and w.shard != self.shard]
+            found[:] = beyond if any(root.glob(f"{POOL}/{self.shard}{NPZ}")) else []
             return bool(found)
 
         wait_until(is_beyond, PATIENCE_S)
@@ -98,7 +98,7 @@ def workers(root: Path) -> list[Worker]:
 
 
 def worker_at_work(root: Path, gone: Collection[int]) -> Worker:
-    """Wait until a process that is none of others is at a shard."""
+    """Wait until a process that is not in ``gone`` is at a shard."""
     found: list[Worker] = []
 
     def is_at_work() -> bool:
@@ -110,12 +110,12 @@ def worker_at_work(root: Path, gone: Collection[int]) -> Worker:
 
 
 def worker_beyond(root: Path, gone: Collection[int] = ()) -> Worker:
-    """Wait until a process that is none of others has done a shard and is at another."""
+    """Wait until a process that is not in ``gone`` has done a shard and is at another shard."""
     return worker_at_work(root, gone).next_shard(root)
 
 
 def shards(root: Path) -> dict[str, int]:
-    """Shards that are done, by their place; one that is made again is another file."""
+    """Finished shards by path, with their inode: a shard that is made again is another file."""
     found = root.glob(f"{POOL}/[0-9a-f]*{NPZ}")
     return {str(path.relative_to(root)): path.stat().st_ino for path in found}
 
@@ -162,7 +162,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def copies(demo: Path, folder: Path, *, shard_objects: int) -> tuple[Path, Path]:
-    """A project whose cells are to be filled by jobs of SLURM, and one that nothing happens to."""
+    """A project whose cells jobs of SLURM fill, and a project that is left alone."""
     project, quiet = (shutil.copytree(demo, folder / n, symlinks=True) for n in ("jobs", "quiet"))
     for root in (project, quiet):
         project_copy.change_params(root, extract={"shard_objects": shard_objects})
@@ -171,7 +171,7 @@ def copies(demo: Path, folder: Path, *, shard_objects: int) -> tuple[Path, Path]
 
 
 def check_same(project: Path, quiet: Path, done: dict[str, int]) -> None:
-    """Hold cells to those of the quiet project, and to the shards that were done on the way."""
+    """Compare cells with the quiet project's, and with the shards that were done on the way."""
     assert shards(project).items() >= done.items(), "what is done is not done again"
     assert pool_files(project) == pool_files(quiet)
 
@@ -190,19 +190,19 @@ def test_cells_of_jobs_that_are_cancelled_requeued_preempted_and_killed_are_thos
             if happens is not kill_slurmd:
                 gone.append(worker.pid)
         worker_beyond(project, gone)
-        for each in (inline, fill):
-            assert each.process.wait(PATIENCE_S) == 0, each.said()
+        for command in (inline, fill):
+            assert command.process.wait(PATIENCE_S) == 0, command.said()
     check_same(project, quiet, done)
 
 
 def conf(slurm: Slurm) -> dict[str, str]:
-    """Where the commands of SLURM find it."""
+    """Variable by which the commands of SLURM find it."""
     return {"SLURM_CONF": slurm.environment["SLURM_CONF"]}
 
 
 @dataclass(frozen=True)
 class Event:
-    """Who is at the cells of a project when something happens."""
+    """The worker that something happens to, and its project."""
 
     slurm: Slurm
     worker: Worker
@@ -210,7 +210,7 @@ class Event:
     fill: Fill
 
     def node(self) -> str:
-        """Where the worker is."""
+        """The worker's node."""
         return self.slurm.run("squeue", "--noheader", f"--jobs={self.worker.job}", "--format=%N")
 
     def wait_for_a_shard(self) -> None:
@@ -257,8 +257,8 @@ def kill_slurmctld_and_the_worker(now: Event) -> None:
     os.kill(now.worker.pid, signal.SIGCONT)
     now.wait_for_a_shard()
     os.kill(now.worker.pid, signal.SIGKILL)
-    said = "note: waiting for workers of slurm"
-    wait_until(lambda: said in now.fill.said(), PATIENCE_S)
+    note = "note: waiting for workers of slurm"
+    wait_until(lambda: note in now.fill.said(), PATIENCE_S)
     now.slurm.start("slurmctld")
 
 
@@ -291,8 +291,8 @@ def test_cells_whose_driver_and_then_whose_scheduler_is_killed_are_those_of_inli
             wait_for_images(project)
             dask.scheduler.kill()
             assert fill.process.wait(PATIENCE_S) == 1
-            said = "error: the scheduler of the workers must stay up, got no answer\n"
-            assert fill.said().endswith(said)
+            note = "error: the scheduler of the workers must stay up, got no answer\n"
+            assert fill.said().endswith(note)
             dask.worker.wait(PATIENCE_S)
     done |= shards(project)
 

@@ -87,22 +87,22 @@ def test_twice_prepared_is_the_same_bytes(run_prepare: Prepare) -> None:
 
 
 def test_clicks_do_not_depend_on_the_other_objects(run_prepare: Prepare) -> None:
-    every = run_prepare()
+    whole = run_prepare()
     first = run_prepare(max_objects=3)
 
     assert first.n_objects == 3
-    rows = [every.object_id.tolist().index(number) for number in first.object_id]
-    np.testing.assert_array_equal(first.point_px, every.point_px[rows])
+    rows = [whole.object_id.tolist().index(number) for number in first.object_id]
+    np.testing.assert_array_equal(first.point_px, whole.point_px[rows])
 
 
 def test_splits_that_later_stages_refuse_or_give_no_intervals_are_told_at_once(
     run_prepare: Prepare, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_prepare(max_objects=1)
-    told = (
+    note = (
         "note: intervals and verdicts need objects in 3 or more images or videos, got 1 in drawn\n"
     )
-    assert told in capsys.readouterr().out
+    assert note in capsys.readouterr().out
     run_prepare()
     assert "note" not in capsys.readouterr().out
     shutil.rmtree("cache")

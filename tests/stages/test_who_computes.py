@@ -1,4 +1,4 @@
-"""Whoever computes the tasks of a stage, it writes the bytes that it writes alone."""
+"""A stage writes the same bytes, whichever executor computes its tasks."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 STAGES: Final = ("gallery", "evaluate", "train", "tune")
 
 BY_JOBS: Final = ("evaluate", "train")
-"""Those of them that jobs of SLURM compute here: their workers only start in another way."""
+"""Stages that are computed by jobs of SLURM here; their workers only start differently."""
 
 JOBS: Final = {"memory": "500MB", "cores": 1, "interface": "lo", "min_jobs": 2, "max_jobs": 2}
 

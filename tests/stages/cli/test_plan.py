@@ -80,8 +80,8 @@ def lines() -> list[list[str]]:
     """Lines of splits, without their sum."""
     result = plan()
     assert result.exit_code == 0
-    told = [re.split(r"  +", line.strip()) for line in result.stdout.splitlines()]
-    return [line for line in told if line[0] in (SPLIT, TRAIN_SPLIT)]
+    printed = [re.split(r"  +", line.strip()) for line in result.stdout.splitlines()]
+    return [line for line in printed if line[0] in (SPLIT, TRAIN_SPLIT)]
 
 
 def reasons() -> list[tuple[str, ...]]:
@@ -118,9 +118,9 @@ def test_the_cells_are_added_up() -> None:
     ]
     assert of_train[3:7] == [f"{4 * n_shards}", "5", f"{n_objects}", f"{2 * n_train}"]
     assert of_train[8:] == ["0 B", "missing"]
-    told = plan().stdout
-    assert "masks at 1.18 to 2.12 kB for each of 64 x 64" in told
-    (total,) = [line.split() for line in told.splitlines() if line.startswith("all")]
+    printed = plan().stdout
+    assert "masks at 1.18 to 2.12 kB for each of 64 x 64" in printed
+    (total,) = [line.split() for line in printed.splitlines() if line.startswith("all")]
     assert total[1:5] == ["16", f"{16 * n_shards}", "10", f"{2 * n_objects}"]
 
 
@@ -259,8 +259,8 @@ def test_shards_under_other_settings_are_named_with_what_differs(
     monkeypatch.setattr("stages.settings.signatures.VERSIONS", {"extract": version + 1})
     why = f"missing, done under other settings (extract_version: {version} -> {version + 1})"
     assert (SPLIT, "1 of 12", "tiny/identity", why) in reasons()
-    said = CliRunner().invoke(app, ["fill", "--dry-run", "/".join(CELL)]).stdout
-    assert said.rstrip().endswith(f"  {why}")
+    stdout = CliRunner().invoke(app, ["fill", "--dry-run", "/".join(CELL)]).stdout
+    assert stdout.rstrip().endswith(f"  {why}")
     shutil.rmtree(POOL)
     assert (SPLIT, "12 of 12", "all", "missing") in reasons()
 
@@ -291,12 +291,12 @@ def test_nothing_is_written() -> None:
 def test_hours_are_those_of_the_images_and_objects_that_each_model_lacks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = []
+    timed = []
 
     def seconds(
         params: ExtractParams, model: str, prompts: tuple[str, ...], *, with_masks: bool
     ) -> tuple[float, float]:
-        asked.append((params.family, model, len(prompts), with_masks))
+        timed.append((params.family, model, len(prompts), with_masks))
         return (3600.0, 0.0) if model == "tiny" else (0.0, 1800.0)
 
     monkeypatch.setattr("stages.extraction.timing.extraction_seconds", seconds)
@@ -311,7 +311,7 @@ def test_hours_are_those_of_the_images_and_objects_that_each_model_lacks(
     others = (len(MODELS) - 1) * n_views * table.n_objects / 2
     lacking = (n_views - 1) * len(table.file) + others
     assert hours == {(SPLIT, "complete"): "~0", (SPLIT, "missing"): f"~{lacking:.2g}"}
-    assert len(asked) == len(set(asked))
+    assert len(timed) == len(set(timed))
 
 
 def test_extraction_is_timed_by_the_image_and_by_the_object(

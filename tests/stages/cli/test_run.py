@@ -60,8 +60,8 @@ def test_steps_are_those_of_dvc_each_after_what_it_reads(
     repo = Repo.init(no_scm=True)
     declared = {stage.addressing: stage for stage in repo.index.stages}
     graph = repo.index.graph
-    found = list(steps_of(DECLARED, read_yaml(tmp_path / "params.yaml")))
-    assert {step.name: step.commands for step in found} == {
+    steps = list(steps_of(DECLARED, read_yaml(tmp_path / "params.yaml")))
+    assert {step.name: step.commands for step in steps} == {
         name: tuple(
             tuple(shlex.split(line))
             for line in ([stage.cmd] if isinstance(stage.cmd, str) else stage.cmd)
@@ -69,7 +69,7 @@ def test_steps_are_those_of_dvc_each_after_what_it_reads(
         for name, stage in declared.items()
     }
     done: set[str] = set()
-    for step in found:
+    for step in steps:
         assert {other.addressing for other in graph.successors(declared[step.name])} <= done
         done.add(step.name)
     repo.close()
@@ -124,8 +124,8 @@ def test_a_signal_ends_the_stage_that_runs(project: Path) -> None:
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=TIMEOUT_S)
+    _, stderr = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 128 + signal.SIGTERM
-    assert said.startswith("stopped by SIGTERM: outputs of finished stages")
+    assert stderr.startswith("stopped by SIGTERM: outputs of finished stages")
     with pytest.raises(ProcessLookupError):
         os.kill(int((project / "of").read_text("utf-8")), 0)

@@ -1,4 +1,4 @@
-"""Executors: every task is done as soon as it can be, and one that cannot be is named."""
+"""Executors: every task is done as soon as possible, and a task that fails is named."""
 
 import os
 import pickle
@@ -49,16 +49,16 @@ def run(
     todo: list[Task[Any]], params: ExecutorParams, n_threads: int = 1
 ) -> tuple[dict[str, Any], list[Failure]]:
     """Results by the names of their tasks, and the failures."""
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     failures = []
     with executor_of(params, n_threads=n_threads) as run:
         for ended in run(todo):
-            assert ended.task.name not in found
+            assert ended.task.name not in results
             if isinstance(ended, Failure):
                 failures.append(ended)
             else:
-                found[ended.task.name] = ended.result
-    return found, failures
+                results[ended.task.name] = ended.result
+    return results, failures
 
 
 def test_an_encrypted_scheduler_without_keys_is_named() -> None:
@@ -96,8 +96,8 @@ def test_the_address_of_a_worker_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(("params", "n_threads"), KINDS)
 def test_every_task_is_done_once(params: ExecutorParams, n_threads: int) -> None:
     todo = [Task(f"double {i}", tasks.double, (i,)) for i in range(50)]
-    found, failures = run(todo, params, n_threads)
-    assert found == {f"double {i}": 2 * i for i in range(50)}
+    results, failures = run(todo, params, n_threads)
+    assert results == {f"double {i}": 2 * i for i in range(50)}
     assert failures == []
 
 
@@ -110,8 +110,8 @@ def test_a_task_that_fails_is_named_and_the_rest_goes_on(
         Task("never", tasks.fail_at_first, (str(notes), N_TRIES)),
         Task("double", tasks.double, (4,)),
     ]
-    found, failures = run(todo, params, n_threads)
-    assert found == {"double": 8}
+    results, failures = run(todo, params, n_threads)
+    assert results == {"double": 8}
     assert list(map(str, failures)) == ["never: call 1 must be later"]
     assert notes.read_text() == "x"
 
@@ -125,7 +125,7 @@ def test_a_bug_keeps_its_traceback() -> None:
 
 
 def results_where(*errors: BaseException) -> list[int]:
-    """Results of tasks that failed, each by one of the errors."""
+    """Results of tasks that all failed, a task per error."""
     failures = [Failure(Task(f"t{i}", tasks.double), error) for i, error in enumerate(errors)]
     return results_of(lambda _: iter(failures), [])
 
@@ -177,14 +177,14 @@ def test_local_workers_are_other_processes_that_die_and_come_back(
         Task("bug", tasks.has_bug),
         *(Task(f"where {i}", tasks.where, ("CUDA_VISIBLE_DEVICES",)) for i in range(20)),
     ]
-    found, failures = run(todo, LOCAL)
-    assert found.pop("die") >= 3, "once more if its result was lost with a worker"
+    results, failures = run(todo, LOCAL)
+    assert results.pop("die") >= 3, "once more if its result was lost with a worker"
     (bug,) = (failure.error for failure in failures if failure.task.name == "bug")
     assert any(entry.name == "has_bug" for entry in traceback.extract_tb(bug.__traceback__))
     _, deadly, never = sorted(map(str, failures))
     assert deadly.startswith("deadly: workers must live through deadly, got all that tried it dead")
     assert never == "never: call 3 must be later"
-    assert os.getpid() not in {pid for pid, _ in found.values()}
+    assert os.getpid() not in {pid for pid, _ in results.values()}
 
 
 @pytest.mark.slow
@@ -194,16 +194,16 @@ def test_each_local_worker_has_a_gpu_of_its_own(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     todo = [Task(f"where {i}", tasks.where, ("CUDA_VISIBLE_DEVICES",)) for i in range(20)]
-    found: dict[int, str | None] = {}
+    results: dict[int, str | None] = {}
 
     def note(_task: Task[tuple[int, str | None]], result: tuple[int, str | None]) -> None:
         pid, gpu = result
-        assert found.setdefault(pid, gpu) == gpu
+        assert results.setdefault(pid, gpu) == gpu
 
     with executor_of(ExecutorParams(kind="local"), uses_gpu=True) as run:
         assert len(results_of(run, todo, note)) == len(todo)
-    assert len(set(found.values())) == len(found)
-    assert set(found.values()) <= {"3", "5"}
+    assert len(set(results.values())) == len(results)
+    assert set(results.values()) <= {"3", "5"}
 
 
 @pytest.mark.slow
@@ -213,8 +213,8 @@ def test_workers_that_are_asked_to_end_do_and_others_go_on(
 ) -> None:
     with driven({"kind": "local", "n_workers": 2}, tmp_path, ("a", "b")) as run:
         first = run.first("a")
-        other = run.first("b")
-        for pid in (run.process.pid, first.pid, other.pid):
+        other_worker = run.first("b")
+        for pid in (run.process.pid, first.pid, other_worker.pid):
             assert listens_to(pid) == {"127.0.0.1"}
         os.kill(first.pid, signal.SIGTERM)
         second = run.next_after("a", first)
@@ -224,7 +224,7 @@ def test_workers_that_are_asked_to_end_do_and_others_go_on(
         run.process.wait(timeout=PATIENCE_S)
         assert run.process.returncode == 128 + signal.SIGTERM
         assert run.said() == "stopped by SIGTERM: what is done is kept; run it again to go on\n"
-        wait_until(lambda: not (second.is_running() or other.is_running()), PATIENCE_S)
+        wait_until(lambda: not (second.is_running() or other_worker.is_running()), PATIENCE_S)
 
 
 @pytest.mark.slow
@@ -265,10 +265,10 @@ def test_a_worker_unpickles_only_what_the_stage_wrote(
 
     monkeypatch.setattr(executors, "executor_of", executor_after_a_forgery)
     with (
-        map_by(ExecutorParams(kind="local"), "number") as each,
+        map_by(ExecutorParams(kind="local"), "number") as apply,
         pytest.raises(DataError, match=r"pickle must be as the stage wrote it, got another file"),
     ):
-        each(tasks.double, [1])
+        apply(tasks.double, [1])
 
 
 @pytest.mark.slow
@@ -276,11 +276,11 @@ def test_workers_give_results_in_order_and_leave_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with map_by(ExecutorParams(kind="local", n_workers=2), "number") as each:
-        assert list(each(tasks.double, range(9))) == list(range(0, 18, 2))
-        assert list(each(partial(pow, 2), [3, 1])) == [8, 2]
+    with map_by(ExecutorParams(kind="local", n_workers=2), "number") as apply:
+        assert list(apply(tasks.double, range(9))) == list(range(0, 18, 2))
+        assert list(apply(partial(pow, 2), [3, 1])) == [8, 2]
         (folder,) = WORK.glob(".each.*")
         assert folder.stat().st_mode & 0o077 == 0
         with pytest.raises(ZeroDivisionError):
-            each(partial(divmod, 1), [0])
+            apply(partial(divmod, 1), [0])
     assert list(WORK.iterdir()) == []

@@ -41,7 +41,7 @@ def nothing_queued(slurm: Slurm) -> bool:
 
 
 class TestOnSlurm:
-    """What is done to jobs and daemons while a driver runs."""
+    """Jobs and daemons that are cancelled, killed or held while a driver runs."""
 
     pytestmark = on_slurm
 
@@ -49,8 +49,8 @@ class TestOnSlurm:
         self, slurm: Slurm, tmp_path: Path
     ) -> None:
         with driven(BLOCK, tmp_path, ("a", "b"), slurm.environment) as run:
-            first, other = run.first("a"), run.first("b")
-            assert first.job != other.job
+            first, other_worker = run.first("a"), run.first("b")
+            assert first.job != other_worker.job
             slurm.run("scancel", first.job)
             second = run.next_after("a", first)
 
@@ -93,8 +93,8 @@ class TestOnSlurm:
             slurm.save(second.job)
             slurm.kill("slurmctld")
             second.kill()
-            said = "note: waiting for workers of slurm, squeue does not answer"
-            wait_until(lambda: said in run.said(), PATIENCE_S)
+            note = "note: waiting for workers of slurm, squeue does not answer"
+            wait_until(lambda: note in run.said(), PATIENCE_S)
             slurm.start("slurmctld")
             run.next_after("a", second)
             assert [line.split()[0] for line in run.finish()] == ["a"]
@@ -104,10 +104,10 @@ class TestOnSlurm:
         self, slurm: Slurm, tmp_path: Path
     ) -> None:
         exclusive = ("sbatch", "--parsable", "--nodes=2", "--exclusive", "--wrap", "sleep 1000")
-        others = slurm.run(*exclusive, cwd=tmp_path)
-        wait_until(lambda: slurm.state(others) == "RUNNING", PATIENCE_S)
-        one = BLOCK | {"slurm": BLOCK["slurm"] | {"min_jobs": 1, "max_jobs": 1}}
-        with driven(one, tmp_path, ("a",), slurm.environment) as run:
+        blocking_job = slurm.run(*exclusive, cwd=tmp_path)
+        wait_until(lambda: slurm.state(blocking_job) == "RUNNING", PATIENCE_S)
+        single_job = BLOCK | {"slurm": BLOCK["slurm"] | {"min_jobs": 1, "max_jobs": 1}}
+        with driven(single_job, tmp_path, ("a",), slurm.environment) as run:
 
             def waiting() -> list[str]:
                 pending = ("--states=PENDING", "--name=usam-worker", "--format=%i")
@@ -115,21 +115,21 @@ class TestOnSlurm:
 
             wait_until(waiting, PATIENCE_S)
             (first,) = waiting()
-            said = f"note: waiting for workers of slurm: job {first} ("
-            wait_until(lambda: said in run.said(), PATIENCE_S)
+            note = f"note: waiting for workers of slurm: job {first} ("
+            wait_until(lambda: note in run.said(), PATIENCE_S)
             slurm.run("scancel", first)
             wait_until(lambda: waiting() not in ([], [first]), PATIENCE_S)
             assert "note: no job of SLURM is left; others take their places" in run.said()
-            slurm.run("scancel", others)
+            slurm.run("scancel", blocking_job)
             assert [line.split()[0] for line in run.finish()] == ["a"]
 
     def test_a_job_that_slurm_holds_because_a_node_failed_to_launch_it_is_replaced(
         self, slurm: Slurm, tmp_path: Path
     ) -> None:
-        one = BLOCK | {"slurm": BLOCK["slurm"] | {"min_jobs": 1, "max_jobs": 1}}
+        single_job = BLOCK | {"slurm": BLOCK["slurm"] | {"min_jobs": 1, "max_jobs": 1}}
         held = ("squeue", "--noheader", "--states=PENDING", "--format=%i %r")
         slurm.break_nodes()
-        with driven(one, tmp_path, ("a",), slurm.environment) as run:
+        with driven(single_job, tmp_path, ("a",), slurm.environment) as run:
             wait_until(lambda: "launch failed requeued held" in slurm.run(*held), PATIENCE_S)
             first = slurm.run(*held).split()[0]
             slurm.mend_nodes()
@@ -141,8 +141,10 @@ class TestOnSlurm:
     def test_a_driver_that_is_stopped_takes_its_jobs_along_those_that_wait_too(
         self, slurm: Slurm, tmp_path: Path
     ) -> None:
-        more = BLOCK | {"slurm": BLOCK["slurm"] | {"cores": N_CORES, "min_jobs": 4, "max_jobs": 4}}
-        with driven(more, tmp_path, ("a",), slurm.environment) as run:
+        four_jobs = BLOCK | {
+            "slurm": BLOCK["slurm"] | {"cores": N_CORES, "min_jobs": 4, "max_jobs": 4}
+        }
+        with driven(four_jobs, tmp_path, ("a",), slurm.environment) as run:
             first = run.first("a")
             pending = ("squeue", "--noheader", "--states=PENDING", "--format=%i")
             wait_until(lambda: len(slurm.run(*pending).split()) == 2, PATIENCE_S)
@@ -178,20 +180,20 @@ def test_without_slurm_the_kind_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 class Vanishing:
-    """A cluster whose jobs are gone whenever one looks."""
+    """A cluster whose jobs are gone at every look."""
 
     def __init__(self) -> None:
         self.scaled: list[int] = []
         self.workers = {"7": SimpleNamespace(job_id="7"), "8": SimpleNamespace(job_id=None)}
 
     def scale(self, n: int) -> None:
-        """As Dask's own."""
+        """Stand in for Dask's ``scale``."""
         self.scaled.append(n)
 
 
 @pytest.fixture
 def queue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """What a script in place of ``squeue`` prints; while there is no such file, it fails."""
+    """File that a script in place of ``squeue`` prints; without the file, the script fails."""
     put_script("squeue", f"cat {tmp_path}/queue", monkeypatch, tmp_path)
     (tmp_path / "queue").touch()
     return tmp_path / "queue"
@@ -227,7 +229,7 @@ def test_jobs_that_may_yet_become_workers_are_waited_for(queue: Path) -> None:
 
 
 def put_script(name: str, does: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Let a script in a folder be a command of SLURM."""
+    """Put a script in the place of a command of SLURM."""
     script = folder / name
     script.write_text(f"#!/bin/sh\n{does}\n")
     script.chmod(0o755)
@@ -272,8 +274,8 @@ def test_a_scheduler_that_is_killed_is_named_and_its_workers_end(
             dask.scheduler.kill()
             assert run.process.wait(timeout=PATIENCE_S) == 1
             # Where the driver starts before the worker, it says that it waits.
-            said = run.said().removeprefix("note: waiting for workers of address\n")
-            assert said == "error: the scheduler of the workers must stay up, got no answer\n"
+            note = run.said().removeprefix("note: waiting for workers of address\n")
+            assert note == "error: the scheduler of the workers must stay up, got no answer\n"
             dask.worker.wait(timeout=PATIENCE_S)
         with driven(executor, tmp_path, ("a",)) as run:
             assert run.process.wait(timeout=PATIENCE_S) == 1

@@ -1,4 +1,4 @@
-"""The executor ``address``: what is done about workers and schedulers that do not answer."""
+"""The executor ``address``: workers and schedulers that do not answer, die or start elsewhere."""
 
 import os
 import random
@@ -44,7 +44,7 @@ def at(address: str) -> dict[str, Any]:
 
 
 def parent_of(pid: int) -> int:
-    """The process that has started another."""
+    """The process that started a process."""
     return int(Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[1])
 
 
@@ -101,7 +101,7 @@ def stuck(path="."):
 
 os.listdir = stuck
 """
-"""Lets a worker wait for its disk while there is a file."""
+"""Makes a worker wait for its disk while a file exists."""
 
 
 def test_a_worker_whose_disk_is_stuck_is_named_and_its_task_goes_to_another(

@@ -60,8 +60,8 @@ WHOLE: Final = (
 
 
 def test_what_is_filled_is_published_without_torch(wanted: dict[str, bytes]) -> None:
-    status, said, _ = fill(NAME)
-    assert (status, said) == (
+    status, printed, _ = fill(NAME)
+    assert (status, printed) == (
         0,
         f"filled {N_SHARDS} shards of 1 cell; `dvc repro` publishes them\n",
     )
@@ -86,42 +86,44 @@ def parts(of: int) -> list[set[tuple[str, str]]]:
     """Cell and name of each shard of each part, of some cells."""
     params = read_params()
     names = choose_names([f"{SPLIT}/tiny/*"], params)
-    found = [choose(names, params, (number, of)) for number in range(1, of + 1)]
+    chosen = [choose(names, params, (number, of)) for number in range(1, of + 1)]
     return [
         {(str(job), shard) for job, cell in cells.items() for shard in cell.assigned or ()}
-        for cells in found
+        for cells in chosen
     ]
 
 
 def test_parts_are_disjoint_cover_all_and_stay_the_same_while_shards_appear() -> None:
     n_cells = 3
     before = {of: parts(of) for of in (1, 2, 5, N_SHARDS * n_cells + 2)}
-    for of, found in before.items():
-        sizes = [len(part) for part in found]
-        assert sum(sizes) == len(set().union(*found)) == N_SHARDS * n_cells
+    for of, chosen in before.items():
+        sizes = [len(shard_range) for shard_range in chosen]
+        assert sum(sizes) == len(set().union(*chosen)) == N_SHARDS * n_cells
         assert max(sizes) - min(sizes) <= 1
-        assert len(found) == of
+        assert len(chosen) == of
     assert fill(NAME, "--shard-range", "2/3")[0] == 0
     assert parts(5) == before[5]
 
 
-@pytest.mark.parametrize("part", ["0/3", "4/3", "a"])
-def test_a_part_that_is_none(part: str) -> None:
-    message = f"--shard-range must be 1/N to N/N, such as 3/8, got '{part}'"
-    assert fill("--shard-range", part) == (1, "", f"error: {message}\n")
+@pytest.mark.parametrize("shard_range", ["0/3", "4/3", "a"])
+def test_a_range_that_is_none_is_refused(shard_range: str) -> None:
+    message = f"--shard-range must be 1/N to N/N, such as 3/8, got '{shard_range}'"
+    assert fill("--shard-range", shard_range) == (1, "", f"error: {message}\n")
 
 
 def test_a_pattern_that_matches_no_cell() -> None:
-    status, _, said = fill("nowhere/*")
+    status, _, printed = fill("nowhere/*")
     assert status == 1
-    assert said == "error: GLOB must match a cell, such as drawn/tiny/identity, got 'nowhere/*'\n"
+    assert (
+        printed == "error: GLOB must match a cell, such as drawn/tiny/identity, got 'nowhere/*'\n"
+    )
 
 
 def test_a_dry_run_says_what_is_missing_and_why() -> None:
     before = set(CACHE.rglob("*"))
-    status, said, _ = fill("--dry-run", f"{SPLIT}/tiny/*")
+    status, printed, _ = fill("--dry-run", f"{SPLIT}/tiny/*")
     assert status == 0
-    headings, row = said.splitlines()
+    headings, row = printed.splitlines()
     assert headings.split() == [
         *("split", "cells", "which", "shards", "images", "objects", "predictions"),
         *("features", "masks", "why"),
@@ -130,8 +132,8 @@ def test_a_dry_run_says_what_is_missing_and_why() -> None:
     assert row.endswith("  missing")
     assert set(CACHE.rglob("*")) == before
     fill(NAME, "--shard-range", "1/2")
-    _, said, _ = fill("--dry-run", f"{SPLIT}/tiny/*")
-    assert "4 of 7 shards done" in said
+    _, printed, _ = fill("--dry-run", f"{SPLIT}/tiny/*")
+    assert "4 of 7 shards done" in printed
 
 
 def test_a_worker_of_other_versions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,9 +229,9 @@ def test_stopped_by_a_batch_system_it_keeps_its_shards_and_may_be_started_again(
     with started("-c", ENDING, *at_last_piece(), "stages.cli", "fill", NAME) as process:
         wait_for_shards(1)
         process.send_signal(signal.SIGUSR1)
-        _, said = process.communicate(timeout=START_S)
-    assert process.returncode == 0, said
-    assert "stopped by SIGUSR1: finished shards are kept in cache/pool" in said
+        _, printed = process.communicate(timeout=START_S)
+    assert process.returncode == 0, printed
+    assert "stopped by SIGUSR1: finished shards are kept in cache/pool" in printed
     assert len(done_shards()) < N_SHARDS
     assert not list(CACHE.rglob("*.partial"))
     assert fill(NAME)[0] == 0
@@ -238,7 +240,7 @@ def test_stopped_by_a_batch_system_it_keeps_its_shards_and_may_be_started_again(
 
 
 def shards() -> dict[Path, int]:
-    """Shards in the pool, each a file that another one would replace."""
+    """Shards in the pool, by inode: a shard that is computed again is another file."""
     return {path: path.stat().st_ino for path in POOL.glob(f"*/[0-9a-f]*{NPZ}")}
 
 
@@ -248,7 +250,7 @@ socket.gethostname = lambda: "another"
 from stages.cli.app import app
 app(sys.argv[1:])
 """
-"""``usam`` on another host, which cannot know who lives on this one."""
+"""``usam`` on another host, which cannot know the processes of this host."""
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Devices of cells: kinds of them, found without a job, and GPUs that have begun."""
+"""Devices of cells: their kind is known without a job, and cells that a GPU has begun."""
 
 import json
 import shutil
@@ -98,7 +98,7 @@ def is_root(file: str) -> bool:
 
 
 def no_job(*_: object, **__: object) -> None:
-    """In the place of what would start workers."""
+    """Stands in for an executor that would start workers."""
     raise AssertionError("no worker may be started")
 
 

@@ -1,4 +1,4 @@
-"""What a cell takes on the disk: its features twice at most, its masks once."""
+"""Bytes of a cell on the disk: its features twice at most, its masks once."""
 
 import shutil
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ def cache(command: str) -> None:
 
 
 def take(max_objects: int) -> int:
-    """Prepare the split with so many objects; how many these are."""
+    """Prepare the split with at most so many objects; their number."""
     params = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
     params["splits"][SPLIT]["max_objects"] = max_objects
     Path("params.yaml").write_text(yaml.safe_dump(params), "utf-8")
@@ -32,7 +32,7 @@ def take(max_objects: int) -> int:
 
 
 def once(paths: Iterable[Path]) -> list[Path]:
-    """The same files, but of several links one."""
+    """The same files; of several links to a file, the last."""
     return [*{path.stat().st_ino: path for path in paths}.values()]
 
 
@@ -46,7 +46,7 @@ def n_rows_of_features() -> int:
 
 
 def bytes_of_masks(*places: str) -> int:
-    """Bytes of the files of masks that some patterns find."""
+    """Bytes of the files of masks that match patterns."""
     return sum(path.stat().st_size for path in once(f for p in places for f in Path().rglob(p)))
 
 

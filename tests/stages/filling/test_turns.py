@@ -1,4 +1,4 @@
-"""Whose turn a shard is, where several processes fill a cell and none of them asks another."""
+"""Processes that fill a cell without asking each other share its shards."""
 
 import os
 import random

@@ -52,12 +52,12 @@ def stopped(program: str, *numbers: signal.Signals) -> tuple[int, list[str], lis
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     ) as process:
         assert process.stdout is not None
-        said = ""
+        printed = ""
         for number in numbers:
-            said += process.stdout.readline()
+            printed += process.stdout.readline()
             process.send_signal(number)
         out, err = process.communicate(timeout=PATIENCE_S)
-    return process.returncode, (said + out).splitlines(), err.splitlines()
+    return process.returncode, (printed + out).splitlines(), err.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -118,5 +118,5 @@ def test_work_that_a_batch_system_starts_again_ends_with_status_0(
     program = WORK.format(work="time.sleep(60)").replace(
         "stoppable(),", "stoppable(is_requeued=True),"
     )
-    found, _, err = stopped(program, number)
-    assert (found, err) == (status, [f"stopped by {number.name}: {KEPT}"])
+    ended, _, err = stopped(program, number)
+    assert (ended, err) == (status, [f"stopped by {number.name}: {KEPT}"])

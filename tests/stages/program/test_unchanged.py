@@ -46,7 +46,7 @@ def refusal(stage: str, given: dict[str, str], edit: Callable[[], object]) -> st
 
 
 @pytest.mark.parametrize(
-    ("how", "told"),
+    ("how", "line"),
     [
         pytest.param(lambda p: p["extract"].update(shard_objects=9), "128 -> 9", id="changed"),
         pytest.param(
@@ -58,21 +58,21 @@ def refusal(stage: str, given: dict[str, str], edit: Callable[[], object]) -> st
     ],
 )
 def test_a_setting_that_is_recorded_is_named_with_both_values(
-    change: Callable[[Change], None], how: Change, told: str
+    change: Callable[[Change], None], how: Change, line: str
 ) -> None:
-    said = refusal("extract", CELL, lambda: change(how))
-    assert said.startswith("params.yaml must stay as it was when the stage began, got ")
-    assert told in said
-    assert said.endswith(
+    message = refusal("extract", CELL, lambda: change(how))
+    assert message.startswith("params.yaml must stay as it was when the stage began, got ")
+    assert line in message
+    assert message.endswith(
         "restore the old settings and run it again, or run it again under the new ones"
     )
 
 
 def test_a_version_that_is_edited_meanwhile_is_named(change: Callable[[Change], None]) -> None:
     change(lambda p: p)
-    said = refusal("train", {"split": "x"}, lambda: write_versions(Path(), train=9))
-    assert said.startswith("versions.yaml must be extract: ")
-    assert "train: 2, the versions of what this code computes, got extract: " in said
+    message = refusal("train", {"split": "x"}, lambda: write_versions(Path(), train=9))
+    assert message.startswith("versions.yaml must be extract: ")
+    assert "train: 2, the versions of what this code computes, got extract: " in message
 
 
 def no_change(params: dict[str, Any]) -> None:
@@ -106,8 +106,8 @@ def test_every_setting_that_dvc_records_of_a_stage_counts(
     assert not any("$" in name for name in names)
     for name in names:
         before = Path("params.yaml").read_text("utf-8")
-        said = refusal(stage, given, lambda name=name: change(lambda p: _take(p, name)))  # type: ignore[misc]
-        assert f"{name}" in said
+        message = refusal(stage, given, lambda name=name: change(lambda p: _take(p, name)))  # type: ignore[misc]
+        assert f"{name}" in message
         Path("params.yaml").write_text(before, "utf-8")
 
 
@@ -126,14 +126,18 @@ def _take(params: dict[str, Any], name: str) -> None:
 
 def test_what_is_kept_is_told(change: Callable[[Change], None]) -> None:
     with stoppable("finished trials are kept in here"):
-        said = refusal("train", {"split": "x"}, lambda: change(lambda p: p["train"].update(seed=7)))
-    assert "train.seed: 0 -> 7; finished trials are kept in here; restore the old" in said
+        message = refusal(
+            "train", {"split": "x"}, lambda: change(lambda p: p["train"].update(seed=7))
+        )
+    assert "train.seed: 0 -> 7; finished trials are kept in here; restore the old" in message
 
 
 def test_outside_of_a_pipeline_every_setting_counts(change: Callable[[Change], None]) -> None:
     PIPELINE.unlink()
-    said = refusal("extract", CELL, lambda: change(lambda p: p["report"].update(title="Another")))
-    assert "report.title: " in said
+    message = refusal(
+        "extract", CELL, lambda: change(lambda p: p["report"].update(title="Another"))
+    )
+    assert "report.title: " in message
 
 
 def test_who_computes_may_change_in_and_out_of_a_pipeline(
@@ -149,8 +153,8 @@ def test_who_computes_may_change_in_and_out_of_a_pipeline(
 
 @pytest.mark.usefixtures("change")
 def test_settings_that_can_no_longer_be_read_end_the_stage() -> None:
-    said = refusal("extract", CELL, lambda: Path("params.yaml").write_text("a: ["))
-    assert said.startswith("params.yaml must be YAML")
+    message = refusal("extract", CELL, lambda: Path("params.yaml").write_text("a: ["))
+    assert message.startswith("params.yaml must be YAML")
 
 
 def test_an_edit_after_the_last_look_ends_the_stage_too(

@@ -57,9 +57,9 @@ def message(path: Path) -> str:
     return text.removeprefix(str(path)).removeprefix(":").strip()
 
 
-def is_like(text: str, told: str) -> bool:
+def is_like(text: str, expected: str) -> bool:
     """Whether a text is another one, in which ``.*`` stands for anything."""
-    return re.fullmatch(".*".join(map(re.escape, told.split(".*"))), text) is not None
+    return re.fullmatch(".*".join(map(re.escape, expected.split(".*"))), text) is not None
 
 
 def place(**changes: object) -> dict[str, Any]:
@@ -69,51 +69,51 @@ def place(**changes: object) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", SETS, ids=lambda path: path.stem)
 def test_a_set_of_the_repository_parses_and_has_every_key(path: Path) -> None:
-    read = read_params(path)
-    content, own = (yaml.safe_load(p.read_text("utf-8")) for p in (path, ROOT / "params.yaml"))
+    params = read_params(path)
+    content, default = (yaml.safe_load(p.read_text("utf-8")) for p in (path, ROOT / "params.yaml"))
     assert set(content) == set(Params.__annotations__)
-    assert {name: set(content[name]) for name in BLOCKS} == {n: set(own[n]) for n in BLOCKS}
-    assert set(read.splits) == {*read.eval_splits, *read.train_splits}
+    assert {name: set(content[name]) for name in BLOCKS} == {n: set(default[n]) for n in BLOCKS}
+    assert set(params.splits) == {*params.eval_splits, *params.train_splits}
 
 
 def test_the_papers_settings_are_the_papers() -> None:
-    read = read_params(ROOT / "params" / "paper.yaml")
-    readers = {read.splits[name].reader for name in read.train_splits}
+    params = read_params(ROOT / "params" / "paper.yaml")
+    readers = {params.splits[name].reader for name in params.train_splits}
     assert readers == {"davis", "ade20k", "coco", "sav_videos"}
-    assert read.eval_splits == (
+    assert params.eval_splits == (
         *("davis_val", "ade20k_val", "mose_train", "coco_val", "sav_val", "sav_test"),
     )
-    assert (read.extract.family, read.extract.weights) == ("sam2", "file")
-    assert read.tune.n_trials == 100
+    assert (params.extract.family, params.extract.weights) == ("sam2", "file")
+    assert params.tune.n_trials == 100
     of_entropies = {"identity", "vflip", "jpeg10", "jpeg30", "gblur5", "gnoise"}
-    assert set(entropy_views(read.views)) == of_entropies
-    assert set(read.views) == {*of_entropies, *paper_numbers("view")["view"]}
-    assert (read.models, set(read.ablations)) == (MODELS, set(ABLATIONS))
-    assert set(read.report.paper) == set(read.splits)
+    assert set(entropy_views(params.views)) == of_entropies
+    assert set(params.views) == {*of_entropies, *paper_numbers("view")["view"]}
+    assert (params.models, set(params.ablations)) == (MODELS, set(ABLATIONS))
+    assert set(params.report.paper) == set(params.splits)
 
 
 def test_settings_come_out_typed_and_frozen(write: Write) -> None:
-    read = read_params(write(settings(models=list(MODELS), **place(max_objects=7))))
-    assert read.models == MODELS
-    split = read.splits["shapes_val"]
+    params = read_params(write(settings(models=list(MODELS), **place(max_objects=7))))
+    assert params.models == MODELS
+    split = params.splits["shapes_val"]
     assert (split.reader, split.images, split.max_objects) == ("coco", "val/", 7)
     with pytest.raises(FrozenInstanceError):
-        read.executor.n_threads = 3  # type: ignore[misc]
+        params.executor.n_threads = 3  # type: ignore[misc]
 
 
 def test_numbers_are_those_that_dvc_reads(write: Write) -> None:
     # YAML 1.1 takes 1e-3 for text, and 0100 for 64.
     text = yaml.safe_dump(settings())
     text = text.replace("learning_rate: 0.03", "learning_rate: 1e-3")
-    read = read_params(write(text.replace("n_resamples: 1000", "n_resamples: 0100")))
-    assert (read.tune.learning_rate, read.evaluate.n_resamples) == (0.001, 100)
+    params = read_params(write(text.replace("n_resamples: 1000", "n_resamples: 0100")))
+    assert (params.tune.learning_rate, params.evaluate.n_resamples) == (0.001, 100)
 
 
 WHOLE = "must be a whole number from"
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"models": []}, "models must be a list of at least one model of the family, .* got []"),
         ({"models": ["tiny", "huge"]}, "models must be some of tiny, small, .* got 'tiny', 'huge'"),
@@ -157,9 +157,9 @@ WHOLE = "must be a whole number from"
     ids=lambda value: str(value)[:80],
 )
 def test_a_faulty_setting_is_named_with_its_rule(
-    changes: dict[str, Any], told: str, write: Write
+    changes: dict[str, Any], expected: str, write: Write
 ) -> None:
-    assert is_like(message(write(settings(**changes))), told)
+    assert is_like(message(write(settings(**changes))), expected)
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,8 @@ def test_a_faulty_setting_is_named_with_its_rule(
     ["x;touch PWNED", "$(touch PWNED)", "it's", "-rf", "a/b", "", "é", "a\n", "x" * 1000, 7, None],
 )
 def test_a_split_is_named_by_letters_digits_and_two_signs(name: object, write: Write) -> None:
-    told = message(write(settings(splits=settings()["splits"] | {name: PLACE})))
-    assert told.startswith("splits must be named by letters, digits, _ and, not first, -, got ")
+    expected = message(write(settings(splits=settings()["splits"] | {name: PLACE})))
+    assert expected.startswith("splits must be named by letters, digits, _ and, not first, -, got ")
 
 
 def test_a_missing_key_is_named(write: Write) -> None:
@@ -178,7 +178,7 @@ def test_a_missing_key_is_named(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [
         ("", "must be a mapping, got nothing"),
         ("- models\n", "must be a mapping, got ['models']"),
@@ -190,9 +190,9 @@ def test_a_missing_key_is_named(write: Write) -> None:
     ],
 )
 def test_a_file_that_holds_no_settings_is_named(
-    content: str | bytes, told: str, write: Write
+    content: str | bytes, expected: str, write: Write
 ) -> None:
-    assert is_like(message(write(content)), told)
+    assert is_like(message(write(content)), expected)
 
 
 def test_missing_settings_name_the_file(tmp_path: Path) -> None:
