@@ -22,7 +22,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "report": "Print a summary of the results and the path of their page; --open shows it.",
     },
     "Files": {
-        "cache": "List, check, compare, repair and describe stores.",
+        "cache": "List, check, compare, repair, send and describe stores.",
         "checkpoints": "Download and check weights of models.",
         "heads": "Show, export, download and describe trained heads.",
     },
