@@ -12,11 +12,9 @@ from typing import Final
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
-from stages.web.page_state import PageState
-from storage.images.image_files import png_bytes
+from stages.web.page_state import PageState, read_scenes
 from tools.served_page import served
-from tools.show_predictions import CLICK_PX, PHOTO
+from tools.show_predictions import SCENE
 
 PICTURE: Final = Path("docs", "page.png")
 
@@ -38,7 +36,7 @@ def main() -> None:
 
 
 def take_picture(address: str) -> bytes:
-    """PNG of the page after the click, whole."""
+    """PNG of the whole page with the scene that README asks about."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         raise SystemExit(f"error: a browser must be there, got none of {', '.join(BROWSERS)}")
@@ -49,24 +47,11 @@ def take_picture(address: str) -> bytes:
         )
         page.goto(address)
         page.locator("body[data-answered='1']").wait_for(state="attached")  # to the first scene
-        photo = {"name": Path(PHOTO).name, "mimeType": "image/png", "buffer": _photo()}
-        page.locator("#file").set_input_files(photo)  # type: ignore[arg-type]
-        canvas = page.locator(f"canvas[aria-label^='Image {Path(PHOTO).name}']")
-        canvas.wait_for()
-        canvas_box = canvas.bounding_box()
-        assert canvas_box is not None
-        x, y = (canvas_box["width"] * at / 256 for at in CLICK_PX)
-        canvas.click(position={"x": x, "y": y})
+        page.get_by_role("button", name=f"Scene {read_scenes().index(SCENE) + 1}").click()
         page.locator("body[data-answered='2']").wait_for(state="attached")
         png = page.screenshot(full_page=True)
         started.close()
     return png
-
-
-def _photo() -> bytes:
-    """The image that README asks about."""
-    seed = scene_seeds(DEMO_SEED, "val", int(Path(PHOTO).stem))[-1]
-    return png_bytes(draw_scene(seed, DEMO_SIZE_PX).rgb)
 
 
 if __name__ == "__main__":
