@@ -146,11 +146,11 @@ def _s3_options(_environment: tuple[tuple[str, str], ...]) -> dict[str, Any]:
 
 
 def _with_fsspec(address: str) -> tuple[Store, Failures]:
-    failures = _fsspec_failures(address)
+    failures = fsspec_failures(address)
     return FsspecStore.from_url(address, read_only=True), failures
 
 
-def _fsspec_failures(address: str) -> Failures:
+def fsspec_failures(address: str) -> Failures:
     """Errors of fsspec at an address that it cannot read; its scheme must be known to fsspec."""
     from fsspec import available_protocols  # noqa: PLC0415
 
@@ -166,6 +166,8 @@ def _fsspec_failures(address: str) -> Failures:
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
         failures = (*failures, BotoCoreError)
+    if scheme in {"ssh", "sftp"}:
+        failures = (*failures, import_module("asyncssh").Error)
     if scheme == "hf":
         # Each major version uses another HTTP library and does not wrap its errors.
         failures = (*failures, *import_module("huggingface_hub.errors").HfHubHTTPError.__bases__)
@@ -174,7 +176,7 @@ def _fsspec_failures(address: str) -> Failures:
 
 def _zipped(address: str) -> tuple[Store, Failures]:
     """A zipped store."""
-    failures = (*_fsspec_failures(address), *ZIP_FAILURES)
+    failures = (*fsspec_failures(address), *ZIP_FAILURES)
     try:
         with named_failures(address, failures, AWAY):
             return _zip_store(address), failures

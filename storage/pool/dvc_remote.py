@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from storage.errors import StoreError, hidden, listed
+from storage.files.addresses import fsspec_failures, is_address
 from storage.files.store_files import AWAY, named_failures
 from storage.pool.dvc_cache import (
     LISTING,
@@ -87,7 +88,8 @@ def _push(
 ) -> Pushed:
     """Send files to one remote; ``names`` are their paths in outputs, by digest."""
     address = hidden(remote.fs.unstrip_protocol(remote.path).removesuffix("/files/md5"))
-    with named_failures(address, (OSError, ValueError), AWAY):
+    failures = fsspec_failures(address) if is_address(address) else (OSError, ValueError)
+    with named_failures(address, failures, AWAY):
         present = {*remote.oids_exist([*names])}
         sent_to = repaired_files()
         repaired = {md5 for md5 in sent_to if md5 in present and address not in sent_to[md5]}

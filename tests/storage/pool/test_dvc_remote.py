@@ -84,14 +84,14 @@ def check_interrupted_pushes(root: Path, url: str, n_trials: int, **options: str
         assert sent() == (N_FILES, 0, 0)
 
 
-@pytest.mark.parametrize("n_trials", [3, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_trials", [2, pytest.param(50, marks=pytest.mark.slow)])
 def test_after_interrupted_pushes_to_a_folder_a_push_completes_it(
     repository: Path, tmp_path: Path, n_trials: int
 ) -> None:
     check_interrupted_pushes(repository, str(tmp_path / "lab"), n_trials)
 
 
-@pytest.mark.parametrize("n_trials", [2, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_trials", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_after_interrupted_pushes_to_a_bucket_a_push_completes_it(
     repository: Path, server: str, n_trials: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
