@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.sam import build as build_sam
     from pipeline.scoring.auc import correction_auc
     from stages.predictor.loading import from_pretrained, load_predictor
-    from storage import open_entropy, open_features, open_masks, open_objects
+    from storage.store.opening import open_entropy, open_features, open_masks, open_objects
 
 __all__ = [
     "Costs",

@@ -15,7 +15,7 @@ import boto3
 import pytest
 import yaml
 
-import storage
+from storage.store import opening
 from storage.store.checks import damaged_files
 from tests.fixtures.bucket import BUCKET, s3_server, use_server
 from tests.fixtures.doc_pages import block
@@ -168,7 +168,7 @@ def test_a_bucket_is_pushed_to_pulled_from_and_read_out_of_the_repository(
     shutil.rmtree(repository / ".dvc/cache")
     shutil.rmtree(repository / "cache")
     for kind, store in zip(("features", "masks"), STORES, strict=True):
-        read = getattr(storage, f"open_{kind}")
+        read = getattr(opening, f"open_{kind}")
         there, here = read(f"dvc://{repository}@main/{store}"), read(tmp_path / "clone" / store)
         assert there.load().identical(here.load())
 

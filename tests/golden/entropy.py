@@ -10,13 +10,13 @@ from typing import Final
 import numpy as np
 import pytest
 
-import storage
 from pipeline.masks import encode
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS
 from stages import entropy
 from storage.paths import entropy_path, objects_path
 from storage.rle import encode_rle
 from storage.split.object_table import ObjectTable, write_objects
+from storage.store import opening
 from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.eval_split import object_table
 from tests.fixtures.settings import view_settings, write_settings
@@ -65,7 +65,7 @@ def compute(inputs: Arrays) -> dict[str, np.ndarray]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", ["entropy", SPLIT])
             entropy.main()
-        store = storage.open_entropy(entropy_path(SPLIT)).load()
+        store = opening.open_entropy(entropy_path(SPLIT)).load()
     return {
         f"entropy/{name}": values.to_numpy()
         for name, values in store.data_vars.items()

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import storage
 from pipeline.prompts import measure_objects
 from pipeline.scenes.scene import draw_scene
 from pipeline.vocabulary import MASK_STATISTICS, PROMPTS
@@ -20,6 +19,7 @@ from storage.folders import sha256_file
 from storage.paths import features_path, masks_path, objects_path
 from storage.rle import encode_rle
 from storage.split.object_table import ObjectTable, write_objects
+from storage.store import opening
 from tests.fixtures.mini import MODELS
 from tests.fixtures.settings import view_settings, write_settings
 from tests.fixtures.signatures import EXTRACT
@@ -87,13 +87,13 @@ def compute(inputs: Arrays) -> dict[str, np.ndarray]:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(sys, "argv", ["extract", *cell])
                 extract.main()
-            features = storage.open_features(features_path(*cell)).isel(prompt=COLUMNS)
+            features = opening.open_features(features_path(*cell)).isel(prompt=COLUMNS)
             for name in (*ATOL, *RTOL):
                 if name in IDENTITY_ARRAYS and view != "identity":
                     assert name not in features
                     continue
                 computed[f"{model}/{view}/{name}"] = features[name].to_numpy()
-            codes = storage.open_masks(masks_path(*cell))["mask_code"]
+            codes = opening.open_masks(masks_path(*cell))["mask_code"]
             computed[f"{model}/{view}/mask_code"] = codes[:, CODE_COLUMN].to_numpy()
     return computed
 

@@ -15,8 +15,8 @@ from pipeline.mask_statistics import AGREEMENTS
 from pipeline.prompt_kinds import with_extra
 from stages.entropy import main
 from stages.settings.versions import VERSIONS
-from storage import open_entropy
 from storage.paths import entropy_path, features_path, masks_path
+from storage.store.opening import open_entropy
 from tests.fixtures.eval_split import drawn_truth
 from tests.fixtures.made_up_cell import flip_middle
 from tests.fixtures.settings import view_settings, write_settings

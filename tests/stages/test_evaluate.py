@@ -19,7 +19,6 @@ from stages import evaluate
 from stages.settings.signatures import settings_of_cells, train_cells
 from stages.split_predictions import read_predictions
 from stages.training.data import learned_from
-from storage import open_features
 from storage.errors import DataError, StoreError
 from storage.head_files.head_file import (
     HeadFile,
@@ -32,6 +31,7 @@ from storage.outputs.csv_forms import SPLIT_TABLES
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import CACHE, entropy_path, features_path, objects_path, results_dir
 from storage.split.object_table import read_objects, write_objects
+from storage.store.opening import open_features
 from tests.fixtures import train_split
 from tests.fixtures.eval_split import (
     TRAIN_SPLITS,

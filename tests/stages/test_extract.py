@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import xarray
 
-import storage
 from pipeline.sam.building import build
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from stages import extract, extract_train
 from storage.paths import features_path, masks_path, objects_path
 from storage.split.object_table import ObjectTable, read_objects
+from storage.store import opening
 from tests.fixtures.extract_project import (
     IMAGES,
     SHARD_OBJECTS,
@@ -96,7 +96,7 @@ def test_a_ladder_takes_over_the_cells_of_its_families_whose_masks_are_as_small(
         run(extract, SPLIT, "sam3", "identity")
     assert len(seen) > n_own, "masks of SAM 3 are smaller here"
     own, taken = (
-        storage.open_features(features_path(SPLIT, model, "identity")).load()
+        opening.open_features(features_path(SPLIT, model, "identity")).load()
         for model in ("tiny", "edgetam")
     )
     assert taken.attrs["signature"]["source"] == ["edgetam", "tiny"]
@@ -104,8 +104,8 @@ def test_a_ladder_takes_over_the_cells_of_its_families_whose_masks_are_as_small(
 
 
 def test_a_train_cell_holds_two_prompt_sets_and_no_masks(table: ObjectTable) -> None:
-    features = storage.open_features(features_path(TRAIN_SPLIT, "tiny", "identity"))
-    every = storage.open_features(features_path(SPLIT, "tiny", "identity"))
+    features = opening.open_features(features_path(TRAIN_SPLIT, "tiny", "identity"))
+    every = opening.open_features(features_path(SPLIT, "tiny", "identity"))
     assert features["prompt"].to_numpy().tolist() == list(TRAIN_PROMPTS)
     assert not masks_path(TRAIN_SPLIT, "tiny", "identity").exists()
     columns = [PROMPTS.index(prompt) for prompt in TRAIN_PROMPTS]
@@ -121,8 +121,8 @@ def test_the_signature_names_all_that_rows_depend_on() -> None:
         (view, kind): storage_open(path(SPLIT, "tiny", view)).attrs["signature"]
         for view in VIEWS
         for kind, storage_open, path in (
-            ("features", storage.open_features, features_path),
-            ("masks", storage.open_masks, masks_path),
+            ("features", opening.open_features, features_path),
+            ("masks", opening.open_masks, masks_path),
         )
     }
     identity = signatures["identity", "features"]

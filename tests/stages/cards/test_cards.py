@@ -16,11 +16,11 @@ import xarray
 import yaml
 from typer.testing import CliRunner, Result
 
-import storage
 from stages.cards.stores import Publication, card_stores, croissant
 from stages.cli.app import app
 from storage.folders import sha256_file
 from storage.head_files.head_file import read_head_file, shipped_heads
+from storage.store import opening
 from tests.fixtures.file_server import file_server
 from tests.fixtures.made_up_cell import N_OBJECTS
 
@@ -68,7 +68,7 @@ def test_the_card_says_what_signatures_and_manifests_say(clone: Path) -> None:
         (row,) = re.findall(rf"^\| `{path}` .*$", text, re.MULTILINE)
         assert f"| {kind} | {N_OBJECTS} | 2 |" in row
         assert row.endswith(f"| `{digest}` |")
-    signature = storage.open_features(clone / FEATURES).attrs["signature"]
+    signature = opening.open_features(clone / FEATURES).attrs["signature"]
     assert "| prompts | center, refined |" in text
     assert f"| precision | {signature['precision']} |" in text
 
@@ -76,7 +76,7 @@ def test_the_card_says_what_signatures_and_manifests_say(clone: Path) -> None:
 def test_a_second_clone_opens_what_the_card_names(
     clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = storage.open_features(clone / FEATURES).load()
+    wanted = opening.open_features(clone / FEATURES).load()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with file_server(clone) as url:
         assert card("cache", address=url).exit_code == 0

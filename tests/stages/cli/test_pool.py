@@ -92,6 +92,12 @@ def test_shards_of_stores_in_dvcs_cache_go_and_come_back() -> None:
             run(extract, *CELL)
         assert not encoded
         assert outputs() == published
+    lab, n_files = Path("lab").absolute(), sum(map(Path.is_file, Path(".dvc/cache").rglob("*")))
+    with Repo() as repo, repo.config.edit() as config:
+        config["remote"]["lab"] = {"url": str(lab)}
+    assert usam("push", "--remote", "lab") == [
+        f"{lab} has {n_files} files of dvc.lock; {n_files} were sent"
+    ]
     listings = [*Path(".dvc/cache").rglob("*.dir")]
     listings[0].unlink()
     assert len(usam("clean")) == 1, "DVC's cache lacks a file"

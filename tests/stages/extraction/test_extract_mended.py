@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import storage
 from pipeline.sam.model import Embedding, Sam, Square
 from stages import extract
 from storage.paths import CACHE, features_path
+from storage.store import opening
 from tests.fixtures.extract_project import (
     CELL,
     IMAGES,
@@ -141,7 +141,7 @@ def test_a_shard_follows_from_its_own_batches_of_the_encoder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run(extract, *CELL)
-    alone = storage.open_features(features_path(*CELL))["sam_score"].to_numpy()
+    alone = opening.open_features(features_path(*CELL))["sam_score"].to_numpy()
     write_params(encoder_batch=2)
     encode, batches = Sam.encode_squares, list[int]()
 
@@ -152,7 +152,7 @@ def test_a_shard_follows_from_its_own_batches_of_the_encoder(
     monkeypatch.setattr(Sam, "encode_squares", spy)
     run(extract, *CELL)
     assert max(batches) == 2
-    in_batches = storage.open_features(features_path(*CELL))["sam_score"].to_numpy()
+    in_batches = opening.open_features(features_path(*CELL))["sam_score"].to_numpy()
     np.testing.assert_allclose(in_batches, alone, atol=1e-4)
     whole = outputs()
     # The second shard shares an image with the first: nothing is carried from one to the other.
@@ -175,7 +175,7 @@ def test_shards_under_other_settings_stay_and_serve_when_these_come_back(
     write_params(precision="bf16")
     run(extract, *CELL)
     assert files_of(former) == kept
-    assert storage.open_features(features_path(*CELL)).attrs["signature"]["precision"] == "bf16"
+    assert opening.open_features(features_path(*CELL)).attrs["signature"]["precision"] == "bf16"
     write_params()
     with encoded_images() as encoded:
         run(extract, *CELL)

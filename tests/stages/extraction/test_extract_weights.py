@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-import storage
 from pipeline.sam.building import build
 from stages import extract
 from stages.extraction.models import kept_model
 from storage.folders import sha256_file
 from storage.paths import features_path
+from storage.store import opening
 from tests.fixtures.extract_project import (
     CELL,
     draw_project,
@@ -52,12 +52,12 @@ def test_weights_that_are_listed_are_loaded_and_signed(
 ) -> None:
     sha256 = sha256_file(listed_weights("tiny"))
     run(extract, *CELL)
-    features = storage.open_features(features_path(*CELL))
+    features = opening.open_features(features_path(*CELL))
     assert features.attrs["signature"]["weights"] == sha256
     found = features["sam_score"].to_numpy()
     write_params(weights="random-5")
     run(extract, *CELL)
-    same = storage.open_features(features_path(*CELL))["sam_score"].to_numpy()
+    same = opening.open_features(features_path(*CELL))["sam_score"].to_numpy()
     assert (found == same).all(), "they are the weights of that seed"
 
 

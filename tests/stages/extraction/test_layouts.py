@@ -6,10 +6,10 @@ from typing import Any
 import cv2
 import pytest
 
-import storage
 from stages import extract, prepare
 from storage.paths import features_path, objects_path
 from storage.split.object_table import ObjectTable, read_objects
+from storage.store import opening
 from tests.fixtures.extract_project import EXTRACT, run
 from tests.fixtures.layouts import LAYOUTS, Place, Videos, draw_videos
 from tests.fixtures.settings import view_settings, write_settings
@@ -62,7 +62,7 @@ def test_a_cell_of_videos_is_extracted_in_one_pass(monkeypatch: pytest.MonkeyPat
     run(extract, "sav_videos", "tiny", "identity")
 
     assert opened == ["video0.mp4", "video1.mp4"]
-    features = storage.open_features(features_path("sav_videos", "tiny", "identity"))
+    features = opening.open_features(features_path("sav_videos", "tiny", "identity"))
     assert features.sizes["object"] == table.n_objects
 
 

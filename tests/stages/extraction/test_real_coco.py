@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import yaml
 
-import storage
 from pipeline.sam.building import build
 from pipeline.sam.families import models_of
 from pipeline.vocabulary import objectives_of
 from stages import extract, extract_train, prepare
 from storage.paths import features_path
+from storage.store import opening
 from tests.fixtures.extract_project import run
 from tests.fixtures.official import OfficialPredictor, check_cell
 from tests.fixtures.settings import view_settings, write_versions
@@ -71,11 +71,11 @@ def test_the_stores_hold_what_the_official_predictor_says(family: str) -> None:
     for model in models_of(family)[: 1 if family == "mini" else None]:
         run(extract, "coco_val", model, "identity")
         run(extract_train, "coco_train", model)
-        features = storage.open_features(features_path("coco_val", model, "identity"))
+        features = opening.open_features(features_path("coco_val", model, "identity"))
         assert features.sizes["object"] == N_OBJECTS[family]
         official = OfficialPredictor(build(family, model, seed=0).eval())
         rows = np.linspace(0, N_OBJECTS[family] - 1, N_COMPARED).astype(int)
         check_cell(("coco_val", model, "identity"), COCO / "val2017", official, rows)
-        train = storage.open_features(features_path("coco_train", model, "identity"))
+        train = opening.open_features(features_path("coco_train", model, "identity"))
         assert train.sizes["object"] == N_OBJECTS[family]
         shutil.rmtree("cache/pool")

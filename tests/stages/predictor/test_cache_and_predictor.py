@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import yaml
 
-import storage
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.predict import STANDARD
 from pipeline.predictor import PromptSet, ProposalHeads, UncertainPredictor, Uncertainty
@@ -32,6 +31,7 @@ from storage.images.image_files import read_rgb
 from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.object_table import read_objects
 from storage.split.split_cells import head_origin
+from storage.store import opening
 from tests.fixtures.eval_split import N_FIGURES, draw_isotonic
 from tests.fixtures.extract_project import IMAGES, SPLIT, TRAIN_SPLIT, draw_project, run
 from tests.fixtures.mini import MODELS
@@ -118,12 +118,12 @@ def said(root: Path, model: str, head_set: HeadSet) -> list[Uncertainty]:
 @pytest.mark.parametrize("model", MODELS)
 def test_scores_and_entropies_are_those_of_the_cache(project: Path, model: str) -> None:
     found = said(project, model, OF_USERS)
-    features = storage.open_features(project / features_path(SPLIT, model, "identity"))
+    features = opening.open_features(project / features_path(SPLIT, model, "identity"))
     center = features.sel(prompt="center")
     sam_score = np.stack([one.sam_score for one in found])
     assert_equal(sam_score, center["sam_score"])
     assert [one.selected for one in found] == center["sam_score"].argmax("proposal").values.tolist()
-    entropies = storage.open_entropy(project / entropy_path(SPLIT)).sel(model=model)
+    entropies = opening.open_entropy(project / entropy_path(SPLIT)).sel(model=model)
     assert_equal([one.h_a for one in found], entropies["h_a"])
     by_judged = {"best": center["iou"], "selected": center["sam_score"]}
     for judged, scores in by_judged.items():
@@ -155,7 +155,7 @@ def test_what_heads_say_is_in_the_results_of_evaluate(
         & (objects["protocol"] == head_set.protocol)
         & (objects["judged"] == head_set.tokens)
     ]
-    features = storage.open_features(project / features_path(SPLIT, model, "identity"))
+    features = opening.open_features(project / features_path(SPLIT, model, "identity"))
     scores = features.sel(prompt="center")[
         {"best": "iou", "selected": "sam_score"}[head_set.tokens]
     ]

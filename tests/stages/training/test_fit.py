@@ -20,9 +20,9 @@ from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training import fit
 from stages.training.data import read_head_data
 from stages.training.fit import fit_sets, heads_to_fit
-from storage import open_features
 from storage.paths import CACHE, features_path
 from storage.split.split_cells import SplitCells, open_cells
+from storage.store.opening import open_features
 from tests.fixtures.mini import MODELS
 from tests.fixtures.signatures import extract_params
 from tests.fixtures.tasks import run_travelled

@@ -13,10 +13,10 @@ from zarr.abc.buffer import Buffer, BufferPrototype
 from zarr.abc.store import ByteRequest
 from zarr.storage import MemoryStore
 
-import storage
 from storage.errors import StoreError
 from storage.files import addresses
 from storage.files.store_files import Files
+from storage.store import opening
 from storage.store.checks import damaged_files
 from tests.fixtures.repository import branch, publish
 
@@ -36,7 +36,7 @@ def repository(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_store_opens_out_of_a_repository_that_nobody_pulled(
     repository: Path, made: Path, kind: str
 ) -> None:
-    read = getattr(storage, f"open_{kind}")
+    read = getattr(opening, f"open_{kind}")
     there = read(f"dvc://{repository}@main/cache/{kind}/identity.zarr", {"family": "mini"})
     xarray.testing.assert_identical(there.load(), read(made / kind / "identity.zarr").load())
     assert not (repository / "cache" / kind).exists()
@@ -58,9 +58,9 @@ def test_a_store_opens_on_a_web_server(made: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(made))) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/features/identity.zarr"
-        there = storage.open_features(address).load()
+        there = opening.open_features(address).load()
         xarray.testing.assert_identical(
-            there, storage.open_features(made / "features/identity.zarr").load()
+            there, opening.open_features(made / "features/identity.zarr").load()
         )
         assert damaged_files(address, sizes_only=True) == {}
         server.shutdown()
@@ -91,7 +91,7 @@ def test_what_cannot_be_opened_is_one_line(
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(StoreError, match=message) as caught:
-        storage.open_features(address.format(repository))
+        opening.open_features(address.format(repository))
     assert "\n" not in str(caught.value)
 
 
@@ -113,7 +113,7 @@ def test_no_error_shows_a_password_or_a_token(
 ) -> None:
     monkeypatch.setattr(addresses, "RETRY_S", 0)
     with pytest.raises(StoreError) as caught:
-        storage.open_features(address)
+        opening.open_features(address)
     assert "secret" not in str(caught.value)
     assert "127.0.0.1" in str(caught.value)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import xarray
 
-import storage
 from storage.errors import StoreError
 from storage.files import addresses
 from storage.files.addresses import files_at
 from storage.files.store_files import FileRange, Files, read_ranges
+from storage.store import opening
 from storage.store.checks import damaged_files
 from tests.fixtures.bucket import s3_server, upload, use_server
 
@@ -34,14 +34,14 @@ def bucket(server: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_zipped_store_opens_where_it_is(bucket: str, made: Path) -> None:
-    there = storage.open_masks(f"{bucket}/zipped.zip").load()
-    xarray.testing.assert_identical(there, storage.open_masks(made / "masks/identity.zarr").load())
+    there = opening.open_masks(f"{bucket}/zipped.zip").load()
+    xarray.testing.assert_identical(there, opening.open_masks(made / "masks/identity.zarr").load())
     assert damaged_files(f"{bucket}/zipped.zip") == {}
 
 
 @pytest.mark.parametrize("kind", ["features", "masks"])
 def test_a_store_opens_where_it_is(bucket: str, made: Path, kind: str) -> None:
-    read = getattr(storage, f"open_{kind}")
+    read = getattr(opening, f"open_{kind}")
     there = read(f"{bucket}/{kind}/identity.zarr", {"family": "mini"})
     xarray.testing.assert_identical(there.load(), read(made / kind / "identity.zarr").load())
 
@@ -81,7 +81,7 @@ def test_verify_reads_a_bucket(bucket: str, made: Path, tmp_path: Path) -> None:
 def test_what_is_not_there_is_one_line(bucket: str, place: str) -> None:
     assert bucket
     with pytest.raises(StoreError, match=rf"^{place} must be a Zarr store, got none$"):
-        storage.open_features(place)
+        opening.open_features(place)
 
 
 def test_a_server_that_is_gone_is_one_line(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,4 +89,4 @@ def test_a_server_that_is_gone_is_one_line(bucket: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(addresses, "RETRY_S", 1)
     address = f"{bucket}/features/identity.zarr"
     with pytest.raises(StoreError, match=rf"^{address} must be readable, got: .+$"):
-        storage.open_features(address)
+        opening.open_features(address)

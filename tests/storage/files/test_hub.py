@@ -12,8 +12,8 @@ import xarray
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 
-import storage
 from storage.errors import StoreError
+from storage.store import opening
 from storage.store.checks import damaged_files
 
 ADDRESS = "hf://datasets/ann/usam@refs%2Fpr%2F1/cache/masks/identity.zarr"
@@ -75,8 +75,8 @@ def hub(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 def test_a_store_opens_at_a_revision_of_a_repository(
     hub: type[Hub], made: Path, ending: str
 ) -> None:
-    there = storage.open_masks(f"{ADDRESS}{ending}").load()
-    xarray.testing.assert_identical(there, storage.open_masks(made / "masks/identity.zarr").load())
+    there = opening.open_masks(f"{ADDRESS}{ending}").load()
+    xarray.testing.assert_identical(there, opening.open_masks(made / "masks/identity.zarr").load())
     assert damaged_files(f"{ADDRESS}{ending}") == {}
     assert hub.store
 
@@ -88,7 +88,7 @@ def test_a_server_that_is_away_is_one_line(
     monkeypatch.setattr(hub, "is_away", True)
     line = r"^hf://.* must be readable, got: \[Errno 111\] Connection refused; if the server was"
     with pytest.raises(StoreError, match=line):
-        storage.open_masks(f"{ADDRESS}{ending}")
+        opening.open_masks(f"{ADDRESS}{ending}")
 
 
 def test_without_huggingface_hub_the_line_says_how_to_install_it(
@@ -96,4 +96,4 @@ def test_without_huggingface_hub_the_line_says_how_to_install_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(StoreError, match="must be installed, got none: pip install huggingface_h"):
-        storage.open_masks(ADDRESS)
+        opening.open_masks(ADDRESS)

@@ -13,8 +13,8 @@ import pytest
 import xarray
 from zarr.storage import ZipStore
 
-import storage
 from storage.errors import StoreError
+from storage.store import opening
 from storage.store.checks import damaged_files
 from storage.store.inspection import open_store
 from tests.fixtures.made_up_cell import flip_middle
@@ -57,9 +57,9 @@ def test_zarr_opens_it_as_it_is(store: Path, zipped: Path) -> None:
 
 def test_it_opens_by_its_path_and_at_any_address(store: Path, zipped: Path) -> None:
     fsspec.filesystem("memory").put(str(zipped), "/lab/identity.zip")
-    wanted = storage.open_masks(store).load()
+    wanted = opening.open_masks(store).load()
     for where in (zipped, f"file://{zipped}", "memory://lab/identity.zip"):
-        xarray.testing.assert_identical(storage.open_masks(where).load(), wanted)
+        xarray.testing.assert_identical(opening.open_masks(where).load(), wanted)
         assert damaged_files(where) == {}
         assert damaged_files(where, sizes_only=True) == {}
     assert open_store(zipped).faulty == ()
@@ -89,4 +89,4 @@ def test_a_flipped_bit_is_named_with_the_archive(zipped: Path) -> None:
 def test_an_address_without_an_archive_is_refused(address: str) -> None:
     fsspec.filesystem("memory").pipe("/lab/other.zip", b"text")
     with pytest.raises(StoreError, match=rf"^{address} must be "):
-        storage.open_masks(address)
+        opening.open_masks(address)

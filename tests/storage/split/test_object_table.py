@@ -4,7 +4,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import storage
 from storage.errors import StoreError
 from storage.split.object_table import (
     TABLE_ARRAYS,
@@ -12,6 +11,7 @@ from storage.split.object_table import (
     read_objects,
     write_objects,
 )
+from storage.store import opening
 from storage.store.schema import SCHEMA_VERSION
 from tests.fixtures.made_up_objects import arrays_of, table_of
 
@@ -42,7 +42,7 @@ def test_a_table_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_a_table_is_opened_by_name(tmp_path: Path) -> None:
     write_objects(tmp_path / "val.zarr", table_of(), {})
-    objects = storage.open_objects(tmp_path / "val.zarr")
+    objects = opening.open_objects(tmp_path / "val.zarr")
     clicks = objects.point_px.sel(click="p3", xy="y")
     np.testing.assert_array_equal(clicks, arrays_of()["point_px"][:, 3, 1])
     assert objects.box.values.tolist() == ["x", "y", "w", "h"]

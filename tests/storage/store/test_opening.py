@@ -13,9 +13,9 @@ import xarray
 import zarr
 from google_crc32c import value as crc32c
 
-import storage
 from storage.errors import StoreError
 from storage.files.manifest import write_manifest
+from storage.store import opening
 from storage.store.checks import damaged_files
 from storage.store.inspection import open_store
 from storage.store.mask_chunks import CHECKSUM_BYTES, ENTRY_BYTES
@@ -58,16 +58,16 @@ def test_xarray_and_zarr_read_a_store_without_this_project(made: Path, kind: str
 
 def test_a_store_of_another_kind_is_refused(made: Path) -> None:
     with pytest.raises(StoreError, match="kind must be masks, got features"):
-        storage.open_masks(made / "features/identity.zarr")
+        opening.open_masks(made / "features/identity.zarr")
 
 
 def test_opening_under_another_signature_names_the_key_and_both_values(made: Path) -> None:
     path = made / "features/identity.zarr"
-    assert storage.open_features(path, SIGNATURE).sizes["object"] == 10
+    assert opening.open_features(path, SIGNATURE).sizes["object"] == 10
     with pytest.raises(
         StoreError, match=r"was written under other inputs \(precision: fp32 -> bf16\)$"
     ):
-        storage.open_features(path, {"family": "mini", "precision": "bf16"})
+        opening.open_features(path, {"family": "mini", "precision": "bf16"})
 
 
 def rewritten(text: str) -> Callable[[Path], object]:
@@ -128,7 +128,7 @@ def test_a_store_that_is_not_the_schemas_or_not_whole_is_refused(
 ) -> None:
     damage(features)
     with pytest.raises(StoreError, match=message):
-        storage.open_features(features)
+        opening.open_features(features)
 
 
 def test_missing_and_empty_shards_are_named(made: Path, tmp_path: Path) -> None:
@@ -140,11 +140,11 @@ def test_missing_and_empty_shards_are_named(made: Path, tmp_path: Path) -> None:
         match=r"every file must be there whole, got 2 missing or cut short "
         r"\(mask_code/c\.0\.0\.0\.0\.0, mask_code/c\.2\.0\.0\.0\.0\); .*cache verify",
     ):
-        storage.open_masks(masks)
+        opening.open_masks(masks)
 
 
 def test_an_array_that_took_the_place_of_another_is_not_read(features: Path) -> None:
-    opened = storage.open_features(features)
+    opened = opening.open_features(features)
     one, other = (features / name / "c.0.0.0" for name in ("iou", "sam_score"))
     assert one.read_bytes() != other.read_bytes()
     shutil.copy(other, one)
@@ -171,18 +171,18 @@ def test_a_forged_size_of_a_chunk_is_named(features: Path, size: int) -> None:
 def test_a_shard_with_an_index_in_another_order_is_refused(made: Path, tmp_path: Path) -> None:
     masks = shutil.copytree(made / "masks/identity.zarr", tmp_path / "identity.zarr")
     shard = masks / "mask_code/c.0.0.0.0.0"
-    intact = storage.open_masks(masks).mask_code[:4].load()
+    intact = opening.open_masks(masks).mask_code[:4].load()
     data, n_bytes = shard.read_bytes(), 4 * ENTRY_BYTES
     start = len(data) - n_bytes - CHECKSUM_BYTES
     entries = np.frombuffer(data[start : start + n_bytes], "<u8").reshape(4, 2)[::-1].tobytes()
     shard.unlink()  # its other links stay as they are
     shard.write_bytes(data[:start] + entries + crc32c(entries).to_bytes(4, "little"))
     assert damaged_files(masks).keys() == {"mask_code/c.0.0.0.0.0"}
-    dataset = storage.open_masks(masks)
+    dataset = opening.open_masks(masks)
     with pytest.raises(StoreError, match=r"/mask_code: every chunk must be intact, got c\.0\.0"):
         dataset.mask_code[:2].load()
     write_manifest(masks)
-    np.testing.assert_array_equal(storage.open_masks(masks).mask_code[:4], intact[::-1])
+    np.testing.assert_array_equal(opening.open_masks(masks).mask_code[:4], intact[::-1])
 
 
 def edit_record(manifest: dict[str, Any]) -> None:
@@ -201,7 +201,7 @@ def test_a_manifest_is_held_to_its_own_digest(
     features: Path, change: Callable[[dict[str, Any]], object], message: str
 ) -> None:
     edit(features / "manifest", lambda m: change(m["attributes"]))
-    for read in (storage.open_features, damaged_files, open_store):
+    for read in (opening.open_features, damaged_files, open_store):
         with pytest.raises(StoreError, match=message):
             read(features)
 
@@ -209,7 +209,7 @@ def test_a_manifest_is_held_to_its_own_digest(
 def test_damage_is_named_when_it_is_read(features: Path) -> None:
     flip(features / "iou/c.0.0.0", -1)
     write_manifest(features)  # so that the checksum alone tells
-    dataset = storage.open_features(features)
+    dataset = opening.open_features(features)
     with (
         pytest.raises(StoreError, match=r"identity\.zarr: every chunk must be intact"),
         naming_damage(features),

@@ -6,9 +6,8 @@ import pytest
 import zarr
 from zarr.errors import ZarrUserWarning
 
-import storage
 from storage.errors import StoreError
-from storage.store import writing
+from storage.store import opening, writing
 from storage.store.schema import SCHEMA, SCHEMA_VERSION
 from storage.store.writing import create_store, write_store
 
@@ -29,7 +28,7 @@ def entropy(**changes: np.ndarray) -> dict[str, Any]:
 
 def test_a_store_that_fits_in_memory_is_written_whole(tmp_path: Path) -> None:
     write_store(tmp_path / "val.zarr", "entropy", entropy(), signature={"views": ["identity"]})
-    read = storage.open_entropy(tmp_path / "val.zarr", {"views": ("identity",)})
+    read = opening.open_entropy(tmp_path / "val.zarr", {"views": ("identity",)})
     assert read.model.values.tolist() == ["tiny", "large"]
     assert read.h_xp.sel(model="large", judged="selected").dims == ("object",)
     assert read.h_y.attrs == {"units": "bit", "long_name": "H_Y, Eq. 4: predictive entropy"}
@@ -63,7 +62,7 @@ def test_writing_again_replaces_the_store_and_failing_keeps_it(tmp_path: Path) -
     write_store(path, "entropy", entropy(), signature={"run": 2})
     with pytest.raises(StoreError, match="h_t must be float32"):
         write_store(path, "entropy", entropy(h_t=np.ones((6, 2))), signature={"run": 3})
-    assert storage.open_entropy(path, {"run": 2}).sizes["object"] == N_OBJECTS
+    assert opening.open_entropy(path, {"run": 2}).sizes["object"] == N_OBJECTS
     assert list(tmp_path.iterdir()) == [path]
 
 
