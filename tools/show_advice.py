@@ -116,6 +116,7 @@ def _row(
     }
     return {
         "sam_score": float(answer.sam_score[answer.selected]),
+        "expected": float(answer.expected_iou.own[answer.selected]),
         **{f"gain {name}": gain for name, gain in answer.advice.gains.items()},
         **{f"iou {name}": _iou(mask, truth) for name, mask in masks.items()},
     }
@@ -126,8 +127,15 @@ def _iou(mask: np.ndarray, truth: np.ndarray) -> float:
 
 
 def advice_table(rows: pd.DataFrame) -> str:
-    """Number of objects with each advice, and its gain there beyond its gain on all objects."""
-    header = ("advice", "objects", "true IoU", "after it", "gain beyond that of all objects")
+    """Number of objects with each advice, and its gain there beyond its gain on all objects.
+
+    The stated IoU is that of the advice; of another proposal it is too high, because the larger of
+    two expected IoUs is more often too high than too low.
+    """
+    header = (
+        *("advice", "objects", "true IoU", "after it", "stated"),
+        "gain beyond that of all objects",
+    )
     resamples = _resamples(rows)
     judged = {name: (words, Costs()) for name, words in CORRECTIONS.items()}
     for name, costs in OFFERED.items():
@@ -145,8 +153,10 @@ def _advice_cells(
     is_advised = advised(rows, costs) == list(CORRECTIONS).index(correction)
     advised_rows = rows[is_advised]
     if not len(advised_rows):
-        return ["0", *["–"] * 3]
-    means = [advised_rows[f"iou {KEEP}"], advised_rows[f"iou {correction}"]]
+        return ["0", *["–"] * 4]
+    expected_gain = 0.0 if correction == KEEP else advised_rows[f"gain {correction}"]
+    stated = advised_rows["expected"] + expected_gain
+    means = [advised_rows[f"iou {KEEP}"], advised_rows[f"iou {correction}"], stated]
     difference = "–"
     if correction != KEEP:
         gain = (rows[f"iou {correction}"] - rows[f"iou {KEEP}"]).to_numpy()

@@ -52,17 +52,26 @@ def predict(
 def _outputs(
     objective: str, head: HeadWeights, inputs: Float32[np.ndarray, "row input"]
 ) -> Float32[np.ndarray, " row"]:
-    width = head["layers.0.weight"].shape[-1]
-    if inputs.shape[1] != width:
-        raise ValueError(
-            f"inputs of head {objective} must be {width} wide, got shape {inputs.shape}"
-        )
+    check_width(objective, head, inputs.shape[1])
     mean, scale = (head.get(name) for name in STANDARD)
     hidden = inputs if mean is None or scale is None else (inputs - mean) / scale
     for layer in range(N_LAYERS - 1):
         hidden = np.maximum(_linear(head, layer, hidden), 0)
     outputs: Float32[np.ndarray, " row"] = sigmoid(_linear(head, N_LAYERS - 1, hidden))[:, 0]
     return outputs
+
+
+def check_width(objective: str, head: HeadWeights, n_inputs: int) -> None:
+    """Check that a head takes inputs of a width.
+
+    Raises
+    ------
+    ValueError
+        If it takes another width.
+    """
+    width = head["layers.0.weight"].shape[-1]
+    if n_inputs != width:
+        raise ValueError(f"inputs of head {objective} must be {width} wide, got {n_inputs}")
 
 
 def check_head(objective: str, head: HeadWeights) -> None:
@@ -80,6 +89,12 @@ def check_head(objective: str, head: HeadWeights) -> None:
             f"head {objective} must hold {', '.join(sorted(names))}, "
             f"got {', '.join(sorted(head)) or 'nothing'}"
         )
+    for name, tensor in head.items():
+        n_dims = 2 if name.endswith(".weight") else 1
+        if tensor.ndim != n_dims:
+            raise ValueError(
+                f"{name} of head {objective} must have {n_dims} dimensions, got {tensor.ndim}"
+            )
     for name, shape in _shapes(head).items():
         tensor = head[name]
         if tensor.shape != shape or tensor.dtype != np.float32:

@@ -13,6 +13,7 @@ from pipeline.heads.scope import CalibratedGuarantee, Permission, Scope, permitt
 from pipeline.heads.training_images import TrainingImages
 from pipeline.predictor.encoded_image import EncodedImage
 from pipeline.predictor.prompt_sets import check_finite
+from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Decoded
 from pipeline.vocabulary import TRAIN_PROMPTS
 
@@ -68,7 +69,10 @@ class ProposalHeads:
         """
         if self.training_images is None:
             return None
-        return self.training_images.share_nearer(image.statistics)
+        try:
+            return self.training_images.share_nearer(image.statistics)
+        except ValueError as error:  # heads of another encoder
+            raise PromptError(str(error)) from error
 
     def permitted(
         self,

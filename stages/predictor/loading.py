@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.heads.kinds import KINDS, HeadSet
+from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadSet
+from pipeline.heads.predict import check_width, n_inputs
 from pipeline.heads.scope import DRAWN_SHAPES
 from pipeline.predictor import ProposalHeads, UncertainPredictor
 from pipeline.sam.families import NAMES, models_of, reads_of
@@ -197,7 +198,10 @@ def _heads(path: Path, file: head_file.HeadFile, model: str, sam: Sam) -> Propos
             f"heads in {path} must be of the kind {' or '.join(KINDS)}, got {kind}: "
             "export others by `usam heads export --kind`"
         )
+    width = n_inputs(KINDS_BY_NAME[kind], sam.n_channels)
     try:
+        for objective, head in file.weights.items():
+            check_width(objective, head, width)
         return ProposalHeads(
             model,
             file.models,

@@ -4,7 +4,7 @@ Also the calibrated SamScores that lie beside the head files of a split.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,9 +14,12 @@ import numpy as np
 from pipeline.heads.kinds import HeadSet
 from pipeline.heads.predict import check_head
 from pipeline.heads.training_images import TrainingImages, from_tensors
-from pipeline.sam.families import models_of, reads_of
+from pipeline.prompt_kinds import PROMPT_KINDS
+from pipeline.sam.families import NAMES, models_of, reads_of
 from pipeline.scoring.calibration import Isotonic
-from storage.errors import DataError, WeightsError
+from pipeline.vocabulary import PROTOCOLS, TOKEN_SETS
+from storage.errors import DataError, WeightsError, shown
+from storage.head_files.guarantees import guarantees_of
 from storage.head_files.published_heads import published_file
 from storage.head_files.tensors import read_tensors, write_tensors
 from storage.outputs.records import read_record, write_record
@@ -190,6 +193,7 @@ def read_head_file(path: Path) -> HeadFile:
         objective, _, tensor_name = name.partition(".")
         weights.setdefault(objective, {})[tensor_name] = tensor.astype(np.float32)
     images = weights.pop(TRAINING_IMAGES, None)
+    _check_form(path, card, set(weights))
     try:
         for objective, head in weights.items():
             check_head(objective, head)
@@ -197,6 +201,57 @@ def read_head_file(path: Path) -> HeadFile:
     except ValueError as error:
         raise WeightsError(f"{path}: {error}; train its heads again") from error
     return HeadFile(weights, dict(sorted(card.items())), training_images)
+
+
+def _check_form(path: Path, card: Mapping[str, str], objectives: Collection[str]) -> None:
+    """Refuse a card without an entry that readers of head files need, or with another form."""
+    for key, (rule, is_valid) in _FORMS.items():
+        if key in card or key in _REQUIRED:
+            entry = card.get(key, "none")
+            if not is_valid(entry):
+                raise WeightsError(
+                    f"{key} in the card of {path} must be {rule}, got {shown(entry)}"
+                )
+    try:
+        facts = json.loads(card[OBJECTIVES])
+        is_valid_json = {*facts} == {*objectives} and all(
+            isinstance(text, str) for entries in facts.values() for text in entries.values()
+        )
+    except (ValueError, RecursionError, AttributeError, TypeError):
+        is_valid_json = False
+    if not is_valid_json:
+        raise WeightsError(
+            f"{OBJECTIVES} in the card of {path} must be facts about {', '.join(sorted(objectives))}"
+            f", got {shown(card[OBJECTIVES])}"
+        )
+    if not HeadFile({}, card).readers:
+        raise WeightsError(
+            f"the card of {path} must name the weights of a model whose tokens its heads read, "
+            "got none"
+        )
+    guarantees_of(card)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS
+
+
+MOST_DIGITS: Final = 9
+"""Most digits of a number in a card."""
+
+_REQUIRED: Final = ("family", "precision", "protocol", "tokens", "kind", "n_channels")
+
+_FORMS: Final[Mapping[str, tuple[str, Callable[[str], bool]]]] = {
+    "family": ("a family", lambda text: text in NAMES),
+    "precision": ("fp32 or bf16", lambda text: text in {"fp32", "bf16"}),
+    "protocol": (" or ".join(PROTOCOLS), lambda text: text in PROTOCOLS),
+    "tokens": ("a token set", lambda text: text.rpartition("/")[2] in TOKEN_SETS),
+    "kind": ("a name", lambda text: text not in {"", "none"}),
+    "n_channels": ("a whole number", _is_number),
+    "first_mask_token": ("a whole number", _is_number),
+    PROMPTS: ("prompt sets", lambda text: {*text.split()} <= {kind.name for kind in PROMPT_KINDS}),
+}
+"""Rule of each entry of a card that a predictor reads, and its check."""
 
 
 def check_card(

@@ -35,8 +35,18 @@ WEIGHTS = {
     }
     for name in ("iou_tiny", "task_gap")
 }
+CARD = {
+    "family": "mini",
+    "precision": "fp32",
+    "protocol": "selected",
+    "tokens": "selected",
+    "kind": "ours",
+    "n_channels": "2",
+    "weights_tiny": "12ab",
+    "seed": "0",
+}
 METADATA = {
-    name: {"family": "mini", "seed": "0", "objective": name, "sha256": name, "mse": mse}
+    name: {**CARD, "objective": name, "sha256": name, "mse": mse}
     for name, mse in (("iou_tiny", "0.1"), ("task_gap", "0.2"))
 }
 
@@ -56,7 +66,7 @@ def test_heads_come_back_bit_by_bit_with_their_card(tmp_path: Path) -> None:
     card = dict(found.card)
     assert len(card.pop("sha256")) == 64
     assert card.pop("objectives")
-    assert card == {"family": "mini", "seed": "0", "n_objects": "7"}
+    assert card == {**CARD, "n_objects": "7"}
     assert found.by_objective == {"iou_tiny": {"mse": "0.1"}, "task_gap": {"mse": "0.2"}}
 
 
@@ -101,6 +111,34 @@ def test_a_single_head_is_no_file_of_nine(tmp_path: Path) -> None:
         WeightsError, match=r"must be of the stage train or `usam heads export`, got no"
     ):
         read_head_file(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"family": "none"}, "family in the card of .* must be a family, got 'none'"),
+        ({"protocol": ""}, "protocol .* must be best or selected, got ''"),
+        ({"tokens": "a/b"}, "tokens .* must be a token set, got 'a/b'"),
+        ({"n_channels": "9" * 400}, "n_channels .* must be a whole number, got '9"),
+        ({"first_mask_token": "-1"}, "first_mask_token .* must be a whole number, got '-1'"),
+        ({"prompts": "center swipe"}, "prompts .* must be prompt sets, got"),
+        ({"objectives": "[" * 5000}, "objectives .* must be facts about iou_tiny, task_gap, got"),
+        ({"objectives": '{"iou_tiny": {}}'}, "objectives .* must be facts about iou_tiny, task_g"),
+        ({"gates": '[{"scope": null}]'}, "a gate in a card must have protocol, prompts, n_images"),
+        ({"gates": "{"}, "gates in a card must be JSON, got"),
+        ({"weights_tiny": None}, "must name the weights of a model whose tokens its heads read"),
+        ({"kind": None}, "kind in the card of .* must be a name, got 'none'"),
+    ],
+)
+def test_a_card_of_another_form_is_refused_in_a_line(
+    entry: dict[str, str | None], message: str, tmp_path: Path
+) -> None:
+    card = {key: text for key, text in {**packed().card, **entry}.items() if text is not None}
+    write_head_file(tmp_path / "a", HeadFile(WEIGHTS, card))
+    with pytest.raises((WeightsError, DataError), match=message) as refused:
+        read_head_file(tmp_path / "a")
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 600
 
 
 def test_a_card_that_is_not_as_asked_is_refused_with_every_entry_that_differs() -> None:
