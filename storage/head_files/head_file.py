@@ -221,8 +221,8 @@ def _check_form(path: Path, card: Mapping[str, str], objectives: Collection[str]
         is_valid_json = False
     if not is_valid_json:
         raise WeightsError(
-            f"{OBJECTIVES} in the card of {path} must be facts about {', '.join(sorted(objectives))}"
-            f", got {shown(card[OBJECTIVES])}"
+            f"{OBJECTIVES} in the card of {path} must be facts about "
+            f"{', '.join(sorted(objectives))}, got {shown(card[OBJECTIVES])}"
         )
     if not HeadFile({}, card).readers:
         raise WeightsError(

@@ -50,7 +50,7 @@ def test_predictions_of_any_finite_input_lie_between_0_and_1_without_a_warning(
 
 
 def test_inputs_of_another_width_name_both_widths() -> None:
-    with pytest.raises(ValueError, match=r"head iou_tiny must be 6 wide, got shape \(3, 8\)"):
+    with pytest.raises(ValueError, match=r"head iou_tiny must be 6 wide, got 8"):
         predict({"iou_tiny": head_of(draw_module())}, np.zeros((3, 8), np.float32))
 
 
