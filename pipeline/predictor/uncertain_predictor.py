@@ -101,6 +101,11 @@ class UncertainPredictor:
         """Device of the model."""
         return self.sam.device
 
+    @property
+    def n_encoded_bytes(self) -> int:
+        """Bytes that the encodings of the image, or of all images, take."""
+        return sum(image.embedding.n_bytes for image in self._images)
+
     def reset_predictor(self) -> None:
         """Forget the image, or all images."""
         self._images: tuple[EncodedImage, ...] = ()

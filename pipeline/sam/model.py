@@ -68,6 +68,14 @@ class Embedding:
     shared: SharedImage
     """What prompt sets without a mask have in common."""
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the levels and of the tensors that prompt sets share."""
+        shared = self.shared
+        of_prompts = (*shared.keys, *shared.queries, shared.values, shared.coarse, shared.fine)
+        tensors = (self.image, *self.high_res, shared.cells, *of_prompts)
+        return sum(tensor.nbytes for tensor in tensors)
+
     def statistics(self) -> dict[str, Float32[Tensor, " encoder_channel"]]:
         """Mean and standard deviation of each channel over its level, by their names in the cache.
 

@@ -21,8 +21,8 @@ MOST_SIDE_PX: Final = 16_384
 
 MOST_IMAGES: Final = 32
 MOST_BYTES: Final = 2**30
-"""Most images open at once, and most bytes of their pixels; beyond, the images used longest ago are
-closed.
+"""Most images open at once, and most bytes of these with their encodings; beyond, the images used
+longest ago are closed.
 """
 
 RELOAD_S: Final = 30
@@ -79,8 +79,10 @@ class OpenImage:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of the pixels and of the PNG."""
-        return self._rgb.nbytes + len(self.picture)
+        """Bytes of the pixels, of the PNG and of the encodings: of SAM2, 44 MiB each."""
+        encoded = tuple(self._encoded.values())  # the model's thread may add to them meanwhile
+        n_encoded = sum(predictor.n_encoded_bytes for predictor in encoded)
+        return self._rgb.nbytes + len(self.picture) + n_encoded
 
     def predictor_like(self, predictor: UncertainPredictor) -> UncertainPredictor:
         """A predictor with the same model and heads that has this image set."""

@@ -65,9 +65,13 @@ def test_an_image_is_encoded_once_per_model_and_the_oldest_encoding_goes(
     monkeypatch.setattr(UncertainPredictor, "set_image", counted)
     predictors = [UncertainPredictor(trained_mini(m), random_heads(m)) for m in MODELS]
     one = OpenImage(png(drawn()))
+    n_bytes = one.n_bytes
     for predictor in (predictors[0], predictors[0], predictors[1], predictors[0]):
         one.predictor_like(predictor)
     assert encoded == [predictors[0].sam, predictors[1].sam]
+    levels = [one.predictor_like(p).get_image_embedding().nbytes for p in predictors[:2]]
+    assert one.n_bytes > n_bytes + sum(levels)
+    one.predictor_like(predictors[0])
     one.predictor_like(predictors[2])  # of 1 and 0, 1 was asked longer ago
     one.predictor_like(predictors[0])
     assert len(encoded) == MOST_ENCODED + 1
