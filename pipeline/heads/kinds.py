@@ -70,6 +70,9 @@ class HeadKind:
     learns_every_prompt: bool = False
     """Whether its heads learn from every prompt set of the train cells; otherwise from ``center``
     alone."""
+    judges_other_proposals: bool = False
+    """Whether heads of protocol ``selected`` can tell how good the other two proposals are, though
+    they learned from selected masks: shown on fresh scenes."""
 
     def named(self, name: str) -> str:
         """Name of a measure, or of a line of the radar plot, for heads of this kind.
@@ -98,6 +101,7 @@ HEAD_KINDS: Final = (
         hidden=128,
         plan=OneCycle(epochs=12, batch_size=128, learning_rate=1e-3, weight_decay=0.05),
         learns_every_prompt=True,
+        judges_other_proposals=True,
     ),
 )
 """Every kind of heads, the paper's first. ``heads`` in the params lists the kinds to train."""

@@ -87,6 +87,7 @@ class ProposalHeads:
             self.guarantees,
             prompts,
             unlike_training=unlike_training,
+            kind=self.head_set.kind,
             prompt_caution=prompt_caution,
         )
 

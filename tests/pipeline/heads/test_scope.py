@@ -70,6 +70,17 @@ def test_of_an_image_unlike_training_nothing_is_advised_or_guaranteed() -> None:
     assert "unlike what these heads learned from (further than 99.0% of it)" in unlike.caution
 
 
+@pytest.mark.parametrize(
+    ("protocol", "kind", "advises_another"),
+    [("selected", "ours", True), ("selected", "paper", False), ("best", "ours", False)],
+)
+def test_another_proposal_is_advised_by_heads_that_can_judge_it(
+    protocol: str, kind: str, advises_another: bool
+) -> None:
+    permission = permitted(Scope(protocol), [], {"center"}, unlike_training=None, kind=kind)
+    assert permission.advises_another == advises_another
+
+
 def test_heads_of_best_masks_compare_no_proposals_and_say_so() -> None:
     permission = permitted(Scope("best"), [], {"center"}, unlike_training=0.5)
     assert not permission.compares_proposals

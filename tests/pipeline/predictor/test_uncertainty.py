@@ -141,7 +141,9 @@ def advised(model: str = "tiny", **costs: float) -> Advice:
 
 
 def test_the_advice_is_about_the_selected_proposal() -> None:
-    found = ask(CLICK)
+    predictor = UncertainPredictor(trained_mini(), random_heads(kind="ours"))
+    predictor.set_image(drawn())
+    found = predictor.predict_uncertainty(**CLICK)
     own = float(found.expected_iou.own[found.selected])
     gains = {
         "model": found.direct_gap.by_name["model"][found.selected],
