@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int, UInt8
 
 from pipeline.masks import CUT, decode
-from pipeline.scoring.measures import GALLERY_MEASURES, predicted_iou
+from pipeline.scoring.measures import GALLERY_MEASURES, UNCERTAINTY, uncertainty_column
 from pipeline.scoring.tasks import REFINED, Correction, default_corrections, judged_proposal
 from pipeline.vocabulary import PROTOCOLS
 
@@ -117,8 +117,8 @@ def gallery_rows(objects: Mapping[Judging, pd.DataFrame], n_objects: int) -> pd.
 
 def _ranked(rows: pd.DataFrame, column: str, correction: Correction, model: str) -> pd.DataFrame:
     """Objects in the order of their split, with their rank by a measure."""
-    measure, _, train_split = column.partition("@")
-    uncertainty = predicted_iou(measure, rows[column].to_numpy(np.float64))
+    measure, _, train_split = column.removeprefix(UNCERTAINTY).partition("@")
+    uncertainty = rows[column].to_numpy(np.float64)
     rank = np.empty(len(rows), np.int64)
     rank[np.argsort(-uncertainty, kind="stable")] = np.arange(1, len(rows) + 1)
     return pd.DataFrame(
@@ -154,10 +154,10 @@ def _surprises(table: pd.DataFrame, n_objects: int) -> pd.DataFrame:
 def _measure_columns(task: str, columns: Sequence[str]) -> list[str]:
     *trained, untrained = GALLERY_MEASURES[task]
     of_first_split = [
-        next((name for name in columns if name.startswith(f"{measure}@")), "")
+        next((name for name in columns if name.startswith(f"{uncertainty_column(measure)}@")), "")
         for measure in trained
     ]
-    return [name for name in of_first_split if name] or [untrained]
+    return [name for name in of_first_split if name] or [uncertainty_column(untrained)]
 
 
 def extremes(

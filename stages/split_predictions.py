@@ -20,7 +20,7 @@ from pipeline.proposals import ProposalScores
 from pipeline.scoring import tasks
 from pipeline.scoring.calibration import PixelNumbers
 from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.measures import predicted_iou
+from pipeline.scoring.measures import uncertainty_column
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, TRAIN_PROMPTS
 from stages.training.data import group_index
 from storage.head_files.head_file import Calibration, HeadFile, read_heads, read_isotonic
@@ -262,9 +262,13 @@ def _joined(
 
 
 def object_columns(masks: Iterable[tasks.JudgedMasks]) -> list[str]:
-    """Columns of the table of objects; measures of heads are named ``<measure>@<train split>``."""
-    measures = (_column(*key) for judged in masks for key in judged.measures)
-    return list(dict.fromkeys((*SPLIT_TABLES["objects"].columns, *measures)))
+    """Columns of the table of objects: the declared ones, then those of all measures."""
+    columns = (
+        uncertainty_column(measure, train_split)
+        for judged in masks
+        for train_split, measure in judged.measures
+    )
+    return list(dict.fromkeys((*SPLIT_TABLES["objects"].columns, *columns)))
 
 
 def object_blocks(
@@ -277,7 +281,6 @@ def object_blocks(
     order = object_columns(masks)
     for judged in masks:
         ious = judged.scores.proposals.by_proposal()
-        measures = judged.measures
         columns = {
             "protocol": judged.protocol,
             "judged": judged.judged,
@@ -286,10 +289,10 @@ def object_blocks(
             "iou": judged.iou,
             **{IOU_COLUMNS[name]: iou for name, iou in ious.items()},
             "group": predictions.group,
-            **{_column(*key): predicted_iou(key[1], value) for key, value in measures.items()},
+            "sam_score": judged.scores.proposals.judged_sam_score(judged.judged),
+            **{
+                uncertainty_column(measure, train_split): uncertainty
+                for (train_split, measure), uncertainty in judged.measures.items()
+            },
         }
         yield pd.DataFrame(columns).reindex(columns=order)
-
-
-def _column(train_split: str, measure: str) -> str:
-    return f"{measure}@{train_split}" if train_split else measure

@@ -126,7 +126,7 @@ def test_every_block_of_the_page_is_followed() -> None:
 
 def test_a_measure_is_in_every_table_of_measures(project: Path) -> None:
     found = table(project, "splits/pictures_val/objects").query("model == 'tiny'")
-    assert found["score_gap"].between(0, 1).all()
+    assert found["uncertainty_score_gap"].between(0, 1).all()
     for protocol in PROTOCOLS:
         tables = f"tables/{protocol}"
         assert set(table(project, f"{tables}/table3_task")["measure"]) > {"score_gap", "h_a"}
@@ -151,7 +151,7 @@ def test_an_entropy_is_in_its_store_and_a_measure(project: Path) -> None:
     store = xarray.open_zarr(project / "cache/entropy/pictures_val.zarr")
     assert store["h_click"].dims == ("object", "model")
     found = table(project, "splits/pictures_val/objects")
-    assert found["h_click"].between(0, 1, inclusive="neither").any()
+    assert found["uncertainty_h_click"].between(0, 1, inclusive="neither").any()
     assert set(table(project, "tables/selected/table2_prompt")["measure"]) > {"h_click"}
 
 

@@ -20,7 +20,13 @@ from jaxtyping import Float
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES
 from pipeline.scoring.bootstrap import each_once, interval, resample_groups
 from pipeline.scoring.calibration import accuracy, reliability
-from pipeline.scoring.measures import BASELINE, HEAD_MEASURES, MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.measures import (
+    BASELINE,
+    HEAD_MEASURES,
+    MEASURES,
+    UNTRAINED_MEASURES,
+    uncertainty_column,
+)
 from pipeline.scoring.tasks import REFINED, judged_proposal, shown_model
 from pipeline.vocabulary import PROTOCOLS
 from stages.cli.report import SHIPPED_RESULTS
@@ -216,10 +222,10 @@ def _errors(results: SplitResults, protocol: str) -> tuple[str, dict[str, Errors
         if not measure.predicted_iou or measure.judged not in {"", protocol}:
             continue
         name = measure.name
-        column = f"{name}@{first}" if measure.needs_heads else name
+        column = uncertainty_column(name, first if measure.needs_heads else "")
         if column not in objects:  # heads of a kind that was not trained
             continue
-        predicted = objects[column].to_numpy()
+        predicted = 1 - objects[column].to_numpy()
         draws = (each_once(len(iou)), drawn)
         errors[name] = Errors(
             np.concatenate([reliability(predicted, iou, resamples).error for resamples in draws]),

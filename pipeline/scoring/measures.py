@@ -405,6 +405,20 @@ GALLERY_MEASURES: Final[Mapping[str, tuple[str, ...]]] = {
 """Names of the measures that rank each task's gallery: those of heads, then the one without."""
 
 
+UNCERTAINTY: Final = "uncertainty_"
+"""Beginning of the names of columns that hold a measure of each object."""
+
+
+def uncertainty_column(measure: str, train_split: str = "") -> str:
+    """Column of ``objects.csv`` that holds a measure: the larger, the less certain.
+
+    >>> uncertainty_column("h_std"), uncertainty_column("usam", "shapes_train")
+    ('uncertainty_h_std', 'uncertainty_usam@shapes_train')
+    """
+    name = UNCERTAINTY + measure
+    return f"{name}@{train_split}" if train_split else name
+
+
 def predicted_iou(measure: str, value: Values) -> Values:
     """A measure as tables of single objects show it: 1 - it, if that is a predicted IoU."""
     return 1 - value if BY_NAME[measure].predicted_iou else value

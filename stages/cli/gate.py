@@ -19,9 +19,9 @@ from pipeline.heads.kinds import HEAD_KINDS, HeadSet
 from pipeline.heads.scope import OF_SETS, CalibratedGuarantee, Scope
 from pipeline.mask_sets import Coverage, Predicted
 from pipeline.prompt_kinds import PROMPT_KINDS
-from pipeline.proposals import Values, judged_proposals
+from pipeline.proposals import judged_proposals
 from pipeline.risk_control import NOTHING, CalibrationSet, Guarantee
-from pipeline.scoring.measures import BY_NAME
+from pipeline.scoring.measures import BY_NAME, uncertainty_column
 from pipeline.scoring.tasks import shown_model
 from pipeline.vocabulary import N_PROPOSALS, PROTOCOLS, TRAIN_PROMPTS
 from stages.cli.columns import aligned
@@ -228,16 +228,15 @@ def calibrate_results(masks: Gated, guarantee: Guarantee) -> CalibratedGuarantee
         If there are no results, or they lack the measure; or if no threshold holds the guarantee.
     """
     measure = BY_NAME[masks.measure]
-    column = f"{measure.name}@{masks.train_split}" if measure.needs_heads else measure.name
+    column = uncertainty_column(masks.measure, masks.train_split if measure.needs_heads else "")
     columns = {*SPLIT_TABLES["objects"].columns, column}
     rows = read_results(results_dir(masks.split), of_objects=columns).objects
     is_judged = (rows["protocol"] == masks.protocol) & (rows["judged"] == masks.protocol)
     rows = rows[is_judged & (rows["model"] == masks.model)]
     if column not in rows or rows[column].isna().all():
         raise DataError(f"results of the split must have {column}, got none of these masks")
-    values: Values = rows[column].to_numpy()
     judged = CalibrationSet.of(
-        1 - values if measure.predicted_iou else values,
+        rows[column].to_numpy(),
         (rows["iou"] < guarantee.iou).to_numpy(),
         rows["group"].to_numpy(),
     )

@@ -39,11 +39,11 @@ def attributes_of(uncertainty: Mapping[str, Any]) -> dict[str, float]:
 
 
 def sort_results(results: Results, attribute: str) -> Results:
-    """Entries by what to look at first, those that lack the attribute last."""
+    """Sort entries by an attribute, the first to look at first; entries without it come last."""
     sign = 1 if LOWEST_FIRST[attribute] else -1
 
-    def order(one: Mapping[str, Any]) -> tuple[bool, float]:
-        value = one["attributes"].get(attribute)
+    def order(entry: Mapping[str, Any]) -> tuple[bool, float]:
+        value = entry["attributes"].get(attribute)
         return value is None, sign * float(value or 0)
 
     return sorted(results, key=order)
@@ -62,13 +62,15 @@ def coco_dataset(
         Annotations are in this order and numbered by it. Empty masks are left out: tools refuse
         annotations of nothing.
     categories
-        Names by id; a category of the results that has none is named by its number.
+        Names by id; a category of the results without a name is named by its number.
     """
-    found = [one for one in results if coco_mask.area(one["segmentation"])]
-    unnamed = {one["category_id"]: str(one["category_id"]) for one in found}
+    entries = [entry for entry in results if coco_mask.area(entry["segmentation"])]
+    unnamed = {entry["category_id"]: str(entry["category_id"]) for entry in entries}
     return {
         "images": list(images),
-        "annotations": [_annotation(number, one) for number, one in enumerate(found, start=1)],
+        "annotations": [
+            _annotation(number, entry) for number, entry in enumerate(entries, start=1)
+        ],
         "categories": [
             {"id": key, "name": name} for key, name in sorted({**unnamed, **categories}.items())
         ],
@@ -93,7 +95,7 @@ def _annotation(number: int, result: Mapping[str, Any]) -> dict[str, Any]:
 class KeptResults:
     """Results of the images that are done, in a file of lines beside the one to be written.
 
-    If the signature differs, work starts over: it was of other inputs.
+    If the signature differs, the kept results are of other inputs, and work starts over.
     """
 
     def __init__(self, results: Path, signature: Mapping[str, str]) -> None:
@@ -115,11 +117,11 @@ class KeptResults:
         self._done[image_id] = results
 
     def results_of(self, image_ids: Iterable[int | str]) -> Results:
-        """Results of those images that are done, each with its attributes."""
+        """Results of finished images, each with its attributes."""
         return [
-            {**one, "attributes": attributes_of(one["uncertainty"])}
+            {**entry, "attributes": attributes_of(entry["uncertainty"])}
             for image_id in image_ids
-            for one in self._done.get(image_id, [])
+            for entry in self._done.get(image_id, [])
         ]
 
     def forget(self) -> None:

@@ -173,7 +173,8 @@ SPLIT_TABLES: Final[Mapping[str, Table]] = {
     "reliability": Table(ReliabilityBin),
     "objects": Table(
         ObjectRow,
-        more="every other measure; of heads, named `<measure>@<train split>`",
+        more="every measure, the larger the less certain: `uncertainty_<measure>`, of heads "
+        "`uncertainty_<measure>@<train split>`",
     ),
 }
 """Tables of an eval split by the name of their file, beside ``RANKING``."""

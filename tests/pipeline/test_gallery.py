@@ -25,7 +25,7 @@ from pipeline.gallery import (
     gallery_rows,
     ranking_columns,
 )
-from pipeline.scoring.measures import GALLERY_MEASURES
+from pipeline.scoring.measures import GALLERY_MEASURES, uncertainty_column
 from pipeline.scoring.tasks import JUDGED_BY_PROTOCOL
 from pipeline.vocabulary import TASKS
 
@@ -38,9 +38,9 @@ def objects(*models: str, train_splits: tuple[str, ...] = ()) -> pd.DataFrame:
     """A table of objects drawn at random, in the form of ``objects.csv``."""
     rng = np.random.default_rng(len(train_splits))
     names = ["best_iou", "selected_iou", "refined_iou", "refined_selected_iou", "sam_score"]
-    names += [untrained for *_, untrained in GALLERY_MEASURES.values()]
+    names += [uncertainty_column(untrained) for *_, untrained in GALLERY_MEASURES.values()]
     names += [
-        f"{name}@{split}"
+        uncertainty_column(name, split)
         for split in train_splits
         for *trained, _ in GALLERY_MEASURES.values()
         for name in trained
@@ -118,8 +118,7 @@ def test_each_task_shows_the_ends_of_its_measure(
     shown = of_task[(of_task["measure"] == measure) & of_task["end"].isin(["most", "least"])]
     assert shown["end"].tolist() == ["most", "most", "least", "least"]
     assert shown["rank"].tolist() == [1, 2, N_OBJECTS - 1, N_OBJECTS]
-    value = of_model[f"{measure}@a" if train_splits else measure]
-    uncertainty = 1 - value if train_splits and task == "segmentation" else value
+    uncertainty = of_model[uncertainty_column(measure, "a" if train_splits else "")]
     in_order = uncertainty.sort_values(ascending=False)
     assert shown["row"].tolist() == [*in_order.index[:2], *in_order.index[-2:]]
     assert shown["uncertainty"].tolist() == [*in_order[:2], *in_order[-2:]]
@@ -135,7 +134,8 @@ def test_surprises_are_what_the_measure_ranks_worst() -> None:
     table = objects("large", train_splits=("a",)).copy()
     measure = GALLERY_MEASURES["segmentation"][-2]
     is_own = (table["protocol"] == "selected") & (table["judged"] == "selected")
-    table.loc[is_own, f"{measure}@a"] = np.linspace(0.9, 0.1, N_OBJECTS)
+    uncertainty = np.linspace(0.1, 0.9, N_OBJECTS)
+    table.loc[is_own, uncertainty_column(measure, "a")] = uncertainty
     table.loc[is_own, "selected_iou"] = [0.0, *np.linspace(0.8, 0.2, N_OBJECTS - 2), 1.0]
 
     rows = gallery_rows(by_judged([table]), 1)

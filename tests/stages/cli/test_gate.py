@@ -66,7 +66,7 @@ def root(made: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def _many(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     many = pd.concat([rows.iloc[:1]] * 180, ignore_index=True)
     many["iou"] = rng.random(180) ** 0.2
-    many["h_std"] = 1 - many["iou"] - 0.02 * rng.random(180)
+    many["uncertainty_h_std"] = 1 - many["iou"] - 0.02 * rng.random(180)
     return many.assign(object_id=np.arange(180), group=np.arange(180) // 2)
 
 
@@ -83,7 +83,7 @@ def test_a_threshold_is_told_and_written(root: Path) -> None:
     objects = read_results(results_dir(SPLIT)).objects
     own = objects.query("protocol == 'selected' and judged == 'selected' and model == 'large'")
     judged = CalibrationSet.of(
-        own["h_std"].to_numpy(),
+        own["uncertainty_h_std"].to_numpy(),
         (own["iou"] < 0.8).to_numpy(),
         own["group"].to_numpy(),
     )
@@ -117,7 +117,10 @@ def test_where_no_threshold_holds_it_is_said_how_many_images_it_takes() -> None:
         (("--protocol", "x"), "protocol must be one of best, selected, got 'x'"),
         (("--model", "x"), f"model must be one of {', '.join(MODELS)}, got 'x'"),
         (("--split", "x"), "eval split must be one of shapes_val, got 'x'"),
-        (("--measure", "sam_score_highest"), "must have sam_score_highest, got none of these"),
+        (
+            ("--measure", "sam_score_highest"),
+            "must have uncertainty_sam_score_highest, got none of these",
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

@@ -15,6 +15,7 @@ from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.predict import STANDARD
 from pipeline.predictor import PromptSet, ProposalHeads, UncertainPredictor, Uncertainty
 from pipeline.sam.families import MINI_CHANNELS
+from pipeline.scoring.measures import predicted_iou, uncertainty_column
 from pipeline.views import default_view
 from pipeline.vocabulary import JUDGED
 from stages import entropy, evaluate, extract
@@ -141,7 +142,7 @@ MEASURED: Final[dict[str, Callable[[Uncertainty], np.ndarray]]] = {
     "delta_xp_star": lambda found: found.direct_gap.prompt,
     "delta_a_star": lambda found: found.direct_gap.by_name["task"],
 }
-"""By name in ``objects.csv``, which has USAM itself."""
+"""Measures by name, USAM itself apart."""
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -166,6 +167,8 @@ def test_what_heads_say_is_in_the_results_of_evaluate(
         if name.startswith("delta_a") and head_set.protocol == "best":
             continue  # which a predictor does not say: such heads compare no proposals
         values = [of_proposals(one)[k] for one, k in zip(found, judged, strict=True)]
-        expected = rows[f"{KINDS_BY_NAME[head_set.kind].named(name)}@{TRAIN_SPLIT}"]
+        measure = KINDS_BY_NAME[head_set.kind].named(name)
+        uncertainty = rows[uncertainty_column(measure, TRAIN_SPLIT)].to_numpy()
+        expected = predicted_iou(measure, uncertainty)
         assert expected.std() > 1e-4
         assert_equal(values, expected, name)

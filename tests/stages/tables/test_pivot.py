@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 
 from pipeline.decisions import COSTS
-from pipeline.scoring.measures import HEAD_MEASURES, OF_KIND, TASK_MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.measures import (
+    HEAD_MEASURES,
+    OF_KIND,
+    TASK_MEASURES,
+    UNTRAINED_MEASURES,
+    uncertainty_column,
+)
 from pipeline.scoring.tasks import REFINED
 from pipeline.vocabulary import TASKS
 from stages.tables.report_table import Results, of_protocol
@@ -216,7 +222,8 @@ def regrets(objects: pd.DataFrame, protocol: str, cost: float) -> dict[str, tupl
     ways["by SamScore"] = max(below, key=np.mean)
     for i, split in enumerate(TRAIN_SPLITS):
         for kind, label in (("", ""), ("_ours", ", ours")):
-            names = [f"{name}{kind}@{split}" for name in ("delta_xp_star", "delta_theta_star")]
+            gaps = (f"delta_xp_star{kind}", f"delta_theta_star{kind}")
+            names = [uncertainty_column(gap, split) for gap in gaps]
             own = [
                 max((0, 0), (xp - cost, 1), (theta - cost, 2), key=lambda choice: choice[0])[1]
                 for xp, theta in tiny[names].to_numpy()

@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 
 from pipeline.runtime import METHODS
-from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, IOU_GT, UNTRAINED_MEASURES
+from pipeline.scoring.measures import (
+    BY_NAME,
+    HEAD_MEASURES,
+    IOU_GT,
+    UNTRAINED_MEASURES,
+    uncertainty_column,
+)
 from pipeline.vocabulary import TASKS
 from stages.tables.paper import paper_numbers
 from stages.tables.pivot import NUMBERS
@@ -66,8 +72,9 @@ def test_correlations_are_those_with_the_judged_mask(
     rows = table.query("row == 'iou_gt' and train_split == 'coco_train'").set_index("model")
     for model in MODELS:
         of_model = rows_of(objects, model=model)
-        for name, column in {"sam_score": "sam_score", "usam": "usam@coco_train"}.items():
-            expected = np.corrcoef(of_model[f"{protocol}_iou"], of_model[column])[0, 1]
+        for name, split in {"sam_score": "", "usam": "coco_train"}.items():
+            predicted = 1 - of_model[uncertainty_column(name, split)]
+            expected = np.corrcoef(of_model[f"{protocol}_iou"], predicted)[0, 1]
             assert rows[name][model] == pytest.approx(expected, abs=1e-5)
 
 
