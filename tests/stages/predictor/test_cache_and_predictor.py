@@ -21,6 +21,7 @@ from pipeline.vocabulary import JUDGED
 from stages import entropy, evaluate, extract
 from stages.extraction.models import load_model
 from stages.settings.signatures import cell_settings, eval_cells
+from stages.training.data import OBJECTS
 from storage.head_files.head_file import (
     head_set_path,
     pack_heads,
@@ -29,8 +30,8 @@ from storage.head_files.head_file import (
     write_isotonic,
 )
 from storage.images.image_files import read_rgb
-from storage.paths import entropy_path, features_path, objects_path, results_dir
-from storage.split.object_table import read_objects
+from storage.paths import CACHE, entropy_path, features_path, objects_path, results_dir
+from storage.split.object_table import read_objects, read_objects_of
 from storage.split.split_cells import head_origin
 from storage.store import opening
 from tests.fixtures.eval_split import N_FIGURES, draw_isotonic
@@ -66,7 +67,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def origin() -> dict[str, str]:
     """What heads say of the models that they learned from."""
     cells = eval_cells("any", MODELS, [default_view("identity")])
-    return head_origin({cell.model: cell_settings(extract_params(), cell) for cell in cells})
+    settings = {cell.model: cell_settings(extract_params(), cell) for cell in cells}
+    return head_origin(settings) | {OBJECTS: read_objects_of(TRAIN_SPLIT, CACHE).digest}
 
 
 def draw_heads(head_set: HeadSet) -> None:
@@ -76,7 +78,7 @@ def draw_heads(head_set: HeadSet) -> None:
     n_inputs = 2 * MINI_CHANNELS + (N_FIGURES if kind.is_standardised else 0)
     widths = (n_inputs, 32, 32, 1)
     scale = rng.uniform(3, 6, (2, n_inputs)).astype(np.float32)
-    card = {"split": TRAIN_SPLIT, **asdict(head_set), **origin()}
+    card = {"split": TRAIN_SPLIT, **asdict(head_set), **origin(), "n_channels": str(MINI_CHANNELS)}
     weights = {}
     for objective in head_set.objectives(MODELS):
         shapes = enumerate(zip(widths[1:], widths, strict=False))
