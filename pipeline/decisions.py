@@ -1,4 +1,4 @@
-"""Corrections chosen for their expected gain and their cost, and the value of such choices."""
+"""Chooses a correction for each object by expected gain and cost, and scores the choices."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ COSTS: Final = (0.02, 0.05, 0.08, 0.12)
 """Costs of a correction, in IoU."""
 
 GAIN_MEASURES: Final = {"prompt": "delta_xp_star", "model": "delta_theta_star"}
-"""Measures that predict the gain of a correction, as heads learned it."""
+"""For each correction, the measure by which heads predict its gain in IoU."""
 
 
 def choose(
     gains: Float[np.ndarray, "object choice"], costs: Float[np.ndarray, "choice"]
 ) -> Int[np.ndarray, "object"]:
-    """The choice of each object that is expected to gain most beyond its cost.
+    """For each object, the number of the choice with the highest expected gain less its cost.
 
-    Of those that tie, the first.
+    Among equal choices, the first.
 
     >>> choose(np.array([[0, 0.2, 0.3]]), np.array([0, 0.05, 0.2])).tolist()
     [1]
@@ -37,7 +37,7 @@ def choose(
 
 @dataclass(frozen=True)
 class Mean:
-    """Mean over objects, and its interval over the images."""
+    """Mean over objects, and its interval when images are resampled."""
 
     value: float
     interval: Interval
@@ -51,20 +51,21 @@ class Decisions:
 
     @property
     def best_fixed(self) -> Values:
-        """Net gain of the choice that is the best for all objects together."""
+        """Net gain of every object under the choice with the highest mean over all objects."""
         best: Values = self.net[:, self.net.mean(axis=0).argmax()]
         return best
 
     def chosen(self, numbers: Int[np.ndarray, "object"]) -> Values:
-        """Net gain of one choice of each object."""
+        """Net gain of every object under its own choice, given by the choice's number."""
         net: Values = self.net[np.arange(len(self.net)), numbers]
         return net
 
     def by_score(self, score: Values) -> Values:
-        """Net gain of one correction of all objects below a score, both chosen in hindsight.
+        """Net gain of every object under the best rule of one correction and one threshold.
 
-        The other objects are kept. No other threshold and correction net more on these objects; a
-        rule with several corrections or thresholds may.
+        The rule corrects the objects up to the threshold of the score and keeps the masks of the
+        others. Correction and threshold are chosen in hindsight: no other pair gains more on these
+        objects. A rule with several corrections or thresholds may gain more.
         """
         order, is_last = ranked(score)
         sums = np.cumsum(self.net[order], axis=0)[is_last]
@@ -75,15 +76,15 @@ class Decisions:
         return by_score
 
     def scores(self, keys: Keys, net: Values, resamples: Resamples) -> Iterator[Score]:
-        """Regret and margin of a way to choose, in IoU per object.
+        """Regret and margin of a rule that chooses for each object, in IoU per object.
 
-        ``regret``: the loss to the best choice in hindsight, made for each object anew;
-        ``fixed_margin``: the gain over the best fixed choice, made once for all objects.
+        ``regret`` is the loss to the best choice of each object in hindsight; ``fixed_margin`` is
+        the gain over ``best_fixed``, the best single choice for all objects.
 
         Parameters
         ----------
         net
-            Net gain of the way to choose for every object.
+            Net gain of every object under the rule.
         """
         differences = {
             "regret": self.net.max(axis=1) - net,
@@ -95,19 +96,20 @@ class Decisions:
 
 
 def mean(values: Values, resamples: Resamples) -> Mean:
-    """Mean of a value of each object."""
+    """Mean of one value per object, with its interval."""
     resampled = resampled_means(values[:, np.newaxis], resamples)
     return Mean(float(values.mean()), interval(resampled[:, 0], resamples.n_groups))
 
 
 def decision_scores(masks: Sequence[JudgedMasks], resamples: Resamples) -> Iterator[Score]:
-    """Regret and margin of each way to choose, at each cost of a correction.
+    """Regret and margin of every rule that chooses, at each of ``COSTS``.
 
     Parameters
     ----------
     masks
-        Each protocol's own, of models from small to large. The smallest model answers; the choices
-        are to keep its mask, to click again and, with two models or more, to ask the largest.
+        The judged masks of each protocol, by models from small to large. The smallest model
+        answers; the choices are to keep its mask, to click again and, with two models or more, to
+        ask the largest model.
     """
     for protocol, of_protocol in groupby(masks, key=lambda judged: judged.protocol):
         smallest, *larger = of_protocol
@@ -129,7 +131,7 @@ def decision_scores(masks: Sequence[JudgedMasks], resamples: Resamples) -> Itera
 
 
 def _gains(smallest: JudgedMasks, larger: Sequence[JudgedMasks]) -> dict[str, Values]:
-    """True gain of each choice."""
+    """True gain in IoU of every object, by choice."""
     refined = smallest.scores.proposals.judged_refined_iou(smallest.judged)
     corrected = {"keep": smallest.iou, "prompt": refined.astype(np.float64)}
     if larger:
@@ -140,7 +142,7 @@ def _gains(smallest: JudgedMasks, larger: Sequence[JudgedMasks]) -> dict[str, Va
 def _predicted_gains(
     smallest: JudgedMasks, choices: Sequence[str]
 ) -> dict[tuple[str, str], Float[np.ndarray, "object choice"]]:
-    """Gains that heads expect of each choice, by train split and kind of heads."""
+    """Gain that heads expect from each choice, by train split and by name of the rule."""
     measures = smallest.measures
     train_splits = dict.fromkeys(train_split for train_split, _ in measures if train_split)
     predicted = {}

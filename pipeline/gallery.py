@@ -15,45 +15,47 @@ from pipeline.scoring.tasks import REFINED, Correction, default_corrections, jud
 from pipeline.vocabulary import PROTOCOLS
 
 Judging = tuple[str, str, str]
-"""Protocol, judged proposal and model."""
+"""Key of a group of rows: protocol, judged proposal and model."""
 
 KEYS: Final = ["protocol", "judged", "model"]
 
 IOU_COLUMNS: Final = {name: f"{name}_iou" for name in (*REFINED, *REFINED.values())}
-"""Columns of ``objects.csv`` with IoUs, by the mask that has the IoU."""
+"""For each kind of mask, the column of ``objects.csv`` that holds its IoU."""
 
 TRUTH_COLOUR: Final = (37, 99, 235)
 """Blue, like the ground truth in the paper's Figures 4, 7 and 8."""
 
 PREDICTION_COLOUR: Final = (34, 197, 94)
-"""Green, like the predictions in these figures."""
+"""Green, like the predictions in the paper's Figures 4, 7 and 8."""
 
 CLICK_COLOUR: Final = (239, 68, 68)
 
 TINT: Final = 0.3
-"""Share of the mask's colour in the pixels inside the mask."""
+"""Share of the tint's colour in a pixel inside a mask; the image has the rest."""
 
 CONTEXT: Final = 2.0
-"""Side of a picture, as a multiple of the longer side of its object's box."""
+"""Side of the image region that a picture shows, in longer sides of the object's box."""
 
 MIN_SIDE_PX: Final = 48
-"""Smallest side of a picture, in pixels of the image: a smaller one shows no surroundings."""
+"""Smallest side of that region, in pixels of the image: smaller regions show no surroundings."""
 
 MIN_PROBABILITY: Final = 1e-5
-"""Probability of code 0, and 1 minus that of code 255: 0 and 1 have no finite logits."""
+"""Probability that stands for code 0, and 1 minus it for code 255: 0 and 1 have no finite logits.
+"""
 
 RgbImage = UInt8[np.ndarray, "height width 3"]
 Mask = Bool[np.ndarray, "height width"]
 
 
 SURPRISING: Final = ("selected", "segmentation")
-"""Protocol and task whose gallery also has the objects that its measure ranks worst."""
+"""Protocol and task for which the gallery also shows the objects that the measure misjudges most.
+"""
 
 
 def ranking_columns(columns: Sequence[str]) -> list[str]:
-    """Columns of ``objects.csv`` that the gallery reads: keys, IoUs, and the ranking measures.
+    """Choose, of the columns of ``objects.csv``, the keys, the IoUs and the ranking measures.
 
-    No column depends on several views, so that adding a view changes no picture.
+    The ranking measures need one view only, so that adding a view changes no picture.
     """
     measures = {name for task in GALLERY_MEASURES for name in _measure_columns(task, columns)}
     keys = {"protocol", "judged", "object_id", "model", "iou"}
@@ -62,12 +64,12 @@ def ranking_columns(columns: Sequence[str]) -> list[str]:
 
 
 def by_judged(blocks: Iterable[pd.DataFrame]) -> dict[Judging, pd.DataFrame]:
-    """Rows of ``objects.csv``, in their order, by protocol, judged proposal and model.
+    """Group the rows of ``objects.csv`` by protocol, judged proposal and model, in their order.
 
     Parameters
     ----------
     blocks
-        Blocks of rows of the table: read as a whole, the table takes three times the memory.
+        Consecutive rows of the table: reading the table at once takes three times the memory.
     """
     groups: dict[Judging, list[pd.DataFrame]] = {}
     for block in blocks:
@@ -80,21 +82,21 @@ def by_judged(blocks: Iterable[pd.DataFrame]) -> dict[Judging, pd.DataFrame]:
 def gallery_rows(objects: Mapping[Judging, pd.DataFrame], n_objects: int) -> pd.DataFrame:
     """The most and the least uncertain objects by protocol, task and kind of heads.
 
-    The heads of the first train split rank the objects; without heads, another measure does. Under
-    ``SURPRISING``, the last kind of heads also shows the objects whose rank by the measure is
-    furthest from their rank by IoU, in both directions.
+    The heads of the first train split rank the objects; without heads, the untrained measure of the
+    task does. Under ``SURPRISING``, the last ranking also gives the objects whose rank by
+    uncertainty is furthest from their rank by IoU, in both directions.
 
     Parameters
     ----------
     objects
-        Rows of ``objects.csv`` as ``by_judged`` gives them, with at least the ``ranking_columns``.
+        Result of ``by_judged`` for rows with at least the ``ranking_columns``.
     n_objects
-        Objects at each end.
+        Number of most uncertain objects, and of least uncertain objects, of each ranking.
 
     Returns
     -------
-    The gallery's table without ``file`` and ``picture``, but with ``row``, the place of the object
-    in its split.
+    The gallery's table without its columns ``file`` and ``picture``, but with ``row``, the number
+    of the object in its split.
     """
     ious = {
         model: {mask: rows[column].to_numpy() for mask, column in IOU_COLUMNS.items()}
@@ -116,7 +118,7 @@ def gallery_rows(objects: Mapping[Judging, pd.DataFrame], n_objects: int) -> pd.
 
 
 def _ranked(rows: pd.DataFrame, column: str, correction: Correction, model: str) -> pd.DataFrame:
-    """Objects in the order of their split, with their rank by a measure."""
+    """Table of the objects in the order of their split, with their rank (1: most uncertain)."""
     measure, _, train_split = column.removeprefix(UNCERTAINTY).partition("@")
     uncertainty = rows[column].to_numpy(np.float64)
     rank = np.empty(len(rows), np.int64)
@@ -143,7 +145,7 @@ def _ends(table: pd.DataFrame, n_objects: int) -> pd.DataFrame:
 
 
 def _surprises(table: pd.DataFrame, n_objects: int) -> pd.DataFrame:
-    """Objects that the measure ranks worst: far better, and far worse, than their rank by IoU."""
+    """Objects whose rank by uncertainty is furthest from their rank by IoU, in both directions."""
     by_iou = table["iou"].rank(method="first")
     order = (table["rank"] - by_iou).sort_values(kind="stable").index
     n_objects = min(n_objects, len(order) // 2)
@@ -165,8 +167,8 @@ def extremes(
 ) -> tuple[Int[np.ndarray, "most"], Int[np.ndarray, "least"]]:
     """Rows of the most and of the least uncertain objects, each by decreasing uncertainty.
 
-    Both have at most ``n_objects`` rows, and no row in common: of too few objects, the more
-    uncertain half counts as most uncertain. Of tied objects, the first row counts as more
+    Each has at most ``n_objects`` rows, and they share none: with too few objects, the more
+    uncertain half counts as most uncertain. Of two equal objects, the first counts as more
     uncertain.
     """
     order = np.argsort(-uncertainty, kind="stable")
@@ -178,11 +180,12 @@ def extremes(
 def foreground(
     mask_code: UInt8[np.ndarray, "y x"], height_px: int, width_px: int
 ) -> Bool[np.ndarray, "height width"]:
-    """Pixels of a mask code that are foreground at the size of the image, as for ``iou``.
+    """Foreground of a mask code at the size of the image, cut as for ``iou``.
 
     Notes
     -----
-    Logits, bounded by ``MIN_PROBABILITY``, are upsampled bilinearly and cut at 0.
+    Probabilities, bounded by ``MIN_PROBABILITY``, become logits, which are upsampled bilinearly and
+    cut at 0.
     """
     p = decode(mask_code).astype(np.float64).clip(MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     logit = np.log(p / (1 - p))
@@ -236,7 +239,10 @@ def draw_object(
 def crop(
     box_px: tuple[float, float, float, float], height_px: int, width_px: int
 ) -> tuple[slice, slice]:
-    """Rows and columns of the square around a box, shifted or cut to lie in the image."""
+    """Rows and columns of a square around a box (x, y, w, h), shifted or cut to lie in the image.
+
+    Its side is ``CONTEXT`` times the longer side of the box, and at least ``MIN_SIDE_PX``.
+    """
     x, y, width, height = box_px
     side_px = math.ceil(max(CONTEXT * max(width, height), MIN_SIDE_PX))
     return (
@@ -261,7 +267,7 @@ def _resize(pixels: np.ndarray, scale: float) -> np.ndarray:
 def tint(
     picture: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"], colour: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """A copy of a picture, tinted inside a mask."""
+    """Copy a picture and blend a colour into the pixels inside a mask."""
     tinted = picture.copy()
     tinted[mask] = np.rint((1 - TINT) * picture[mask] + TINT * np.array(colour)).astype(np.uint8)
     return tinted
@@ -270,7 +276,7 @@ def tint(
 def dot(
     picture: UInt8[np.ndarray, "h w 3"], x: float, y: float, colour: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """A picture with a dot, whose radius follows from the size of the picture."""
+    """Draw a dot with a white rim at (x, y); its radius grows with the size of the picture."""
     radius = max(2, max(picture.shape) // 48)
     dotted = np.ascontiguousarray(picture)
     center = (int(x), int(y))

@@ -1,10 +1,11 @@
-"""Mask sets: the fewest proposals of which, with a chosen probability, one is good enough.
+"""Mask sets: as few proposals of an object as contain a good one with a chosen probability.
 
-Proposals enter a set by their predicted IoU, the highest first, for as long as all proposals ahead
-seem likely to fall short. The threshold of that likelihood is calibrated on images (or videos), as
-thresholds of ``pipeline.risk_control`` are: whatever the distribution and however good or bad the
-prediction, a set for an object of a new image, drawn like the images of the calibration, has a good
-proposal with the chosen probability. Poor predictions make larger sets, not broken guarantees.
+Proposals enter a set in the order of their predicted IoU, the highest first, as long as the
+probability that all earlier proposals fall short is at least a threshold. The threshold is
+calibrated on images (or videos), like the thresholds of ``pipeline.risk_control``. A new image must
+come from the same distribution as the images of the calibration. Then the set of one of its objects
+has a good proposal with the chosen probability, whatever the distribution and however good or bad
+the predictions are. Poor predictions make larger sets, not broken guarantees.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,25 +28,26 @@ Predicted = Float[np.ndarray, "object proposal"]
 """Predicted IoU of each proposal."""
 
 ALPHAS: Final = (0.1, 0.2, 0.3, 0.4, 0.5)
-"""Shares of sets that may miss, in tables."""
+"""Allowed shares of sets without a good proposal, in tables."""
 
 N_CALIBRATIONS: Final = 200
-"""Random halves of the images that show whether the guarantee holds."""
+"""Number of random halves of the images by which ``coverage`` checks the guarantee."""
 
 N_HALVES: Final = 100
-"""Halves of the images that calibrate sets for tables, each checked on the other half."""
+"""Number of halves of the images that calibrate sets for tables; the other half checks each."""
 
 PROTOCOL: Final = "selected"
-"""Protocol of the heads of sets in tables: a set has the masks that a user has."""
+"""Protocol of mask sets in tables: their heads know no ground truth, like a user."""
 
 
 def failure_ahead(
     predicted_iou: Float[np.ndarray, "*batch proposal"],
 ) -> Float[np.ndarray, "*batch proposal"]:
-    """Probability that all proposals ahead of each fall short, were predicted IoUs probabilities.
+    """For each proposal, the probability that all proposals ahead of it fall short.
 
-    Proposals with a higher predicted IoU are ahead, and of equal ones the first. No proposal is
-    ahead of the first, which has 1.
+    A predicted IoU is taken for the probability that the proposal is good. Proposals with a higher
+    predicted IoU are ahead; of equal proposals, the first is ahead. No proposal is ahead of the
+    highest, whose probability is 1.
 
     >>> failure_ahead(np.array([0.2, 0.9, 0.5])).round(3).tolist()
     [0.05, 1.0, 0.1]
@@ -60,7 +62,7 @@ def failure_ahead(
 
 
 def mask_set(predicted_iou: Float[np.ndarray, " proposal"], threshold: float) -> tuple[int, ...]:
-    """Proposals of the set of one object, the one with the highest predicted IoU first."""
+    """Numbers of the proposals in the set of one object, the highest predicted IoU first."""
     order = np.argsort(-predicted_iou, kind="stable")
     return tuple(order[failure_ahead(predicted_iou)[order] >= threshold].tolist())
 
@@ -70,9 +72,10 @@ def judged_sets(
     is_good: Bool[np.ndarray, "object proposal"],
     group: Int[np.ndarray, "object"],
 ) -> CalibrationSet:
-    """Objects by the largest threshold at which their set has a good proposal.
+    """Objects in the order of the largest threshold at which their set has a good proposal.
 
-    The threshold is ``NOTHING`` for objects without a good proposal, which fall short.
+    The result holds these thresholds as ``uncertainty``. Objects without a good proposal have the
+    threshold ``NOTHING`` and fall short.
     """
     largest = _largest_thresholds(failure_ahead(predicted_iou), is_good)
     return CalibrationSet.of(largest, largest == NOTHING, group)
@@ -81,26 +84,26 @@ def judged_sets(
 def order_of(
     predicted_iou: Predicted, is_good: Bool[np.ndarray, "object proposal"]
 ) -> Int[np.ndarray, "object"]:
-    """Order of the objects in the result of ``judged_sets``."""
+    """Numbers of the objects in the order of the result of ``judged_sets``."""
     largest = _largest_thresholds(failure_ahead(predicted_iou), is_good)
     return np.argsort(largest, kind="stable")
 
 
 def set_threshold(judged: CalibrationSet, alpha: float) -> float:
-    """Largest threshold at which at most ``alpha`` of the sets miss: no sets are smaller.
+    """Largest threshold, hence the smallest sets, at which at most ``alpha`` of the sets miss.
 
-    The guarantee is about the share of a new image's objects whose set has no good proposal: its
-    expectation over calibrations and new images.
+    A set misses if it has no good proposal. The guarantee bounds the expected share of the sets of
+    a new image that miss: the expectation is over calibrations and new images.
 
     Parameters
     ----------
     judged
-        As ``judged_sets`` gives them.
+        Result of ``judged_sets``.
 
     Returns
     -------
-    The ``failure_ahead`` from which proposals are in a set; ``NOTHING`` where no sets hold the
-    guarantee.
+    A set has the proposals whose ``failure_ahead`` is at least this threshold. ``NOTHING`` where no
+    threshold gives the guarantee.
 
     Raises
     ------
@@ -110,9 +113,9 @@ def set_threshold(judged: CalibrationSet, alpha: float) -> float:
     Notes
     -----
     Conformal risk control (Angelopoulos et al., arXiv 2208.02814, Theorem 1), as in
-    ``threshold_of_all``; the loss of an image is the share of its objects whose set misses, which
-    falls as the threshold does. With one object per image, it is the quantile of split conformal
-    prediction.
+    ``threshold_of_all``. The loss of an image is the share of its objects whose set misses; it
+    falls as the threshold falls. With one object per image, the threshold is the quantile of split
+    conformal prediction.
     """
     check_calibration(judged, alpha)
     n_images = float(len(judged.images()))
@@ -123,9 +126,9 @@ def set_threshold(judged: CalibrationSet, alpha: float) -> float:
 def _thresholds(
     largest: Values, share: Values, n_images: float, alphas: Sequence[float]
 ) -> Float[np.ndarray, " alpha"]:
-    """Thresholds of sets, from the largest threshold of each object, ascending, and its weight."""
+    """Threshold for each alpha, from the largest thresholds of objects (ascending) and weights."""
     most_missed = np.array(alphas) * (n_images + 1) - 1
-    # Sets of the largest threshold of an object miss only objects with a lower one.
+    # With the largest threshold of an object, only objects whose largest threshold is lower miss.
     places = np.searchsorted(share.cumsum(), most_missed, side="right")
     thresholds: Float[np.ndarray, " alpha"] = np.where(most_missed < 0, NOTHING, largest[places])
     return thresholds
@@ -137,7 +140,9 @@ def out_of_reach(judged: CalibrationSet) -> float:
 
 
 def least_images(alpha: float, out_of_reach: float) -> float:
-    """Fewest images for which sets exist that miss only objects out of reach; inf if none do.
+    """Fewest images that can calibrate sets if only objects without a good proposal miss.
+
+    Infinite if the share ``out_of_reach`` of objects without a good proposal is ``alpha`` or more.
 
     >>> least_images(0.1, 0.0), least_images(0.2, 0.15), least_images(0.1, 0.1)
     (9.0, 16.0, inf)
@@ -151,22 +156,24 @@ class Coverage:
     """How often sets have a good proposal on images that did not calibrate them."""
 
     share: float
-    """Mean over calibrations."""
+    """Mean over calibrations of the share of objects whose set has a good proposal; each image has
+    the same weight."""
     least: float
-    """The lowest share that chance explains while the guarantee holds: the end of a 95 % interval.
-    """
+    """Lower end of the 95 % interval of ``share`` if the guarantee holds with exactly 1 - alpha."""
     n_without: int
-    """Calibrations that have no sets. All three proposals count as their sets."""
+    """Number of calibrations without a threshold. All proposals count as the sets of these."""
     of_small: float
-    """Mean over calibrations, for the smallest third of the objects; NaN if sizes are unknown."""
+    """``share`` for the smallest third of the objects; NaN if sizes are unknown."""
     of_worst: float
-    """Mean over calibrations, for the tenth of the images with the lowest coverage."""
+    """``share`` for the tenth of the images with the lowest share in each calibration."""
 
 
 def coverage(
     judged: CalibrationSet, alpha: float, is_small: Bool[np.ndarray, "object"] | None = None
 ) -> Coverage:
-    """Coverage over ``N_CALIBRATIONS`` random halves of the images, each checked on the others.
+    """Coverage of sets calibrated on each of ``N_CALIBRATIONS`` random halves of the images.
+
+    The images of the other half check each calibration.
 
     Parameters
     ----------
@@ -175,8 +182,8 @@ def coverage(
 
     Notes
     -----
-    Given the images, random halves are independent of each other, and the images of one half
-    exchangeable with the others, which is all that the guarantee needs.
+    Given the images, random halves are independent of each other. The images of a half are
+    exchangeable with the other images; the guarantee needs no more.
     """
     rng, n_images = np.random.default_rng(0), len(judged.images())
     n_without, rows = 0, []
@@ -211,15 +218,15 @@ def set_scores(
     iou: Float[np.ndarray, "object proposal"],
     resamples: Resamples,
 ) -> Iterator[Score]:
-    """Coverage and size of sets by each prediction.
+    """Coverage and size of mask sets for each prediction of IoUs.
 
-    Each of ``N_HALVES`` halves of the images calibrates sets for the other images. A target for
-    which a half has no sets is out of reach and left out; a single image has no scores.
+    Each of ``N_HALVES`` halves of the images calibrates sets for the other images. An alpha for
+    which a half has no threshold is left out. A single image cannot be halved: no scores.
 
     Parameters
     ----------
     predicted
-        By train split and name; sets are compared with those by the first.
+        Predicted IoUs by train split and name. The margins compare each with the first.
     """
     if resamples.n_groups == 1:
         return
@@ -250,12 +257,12 @@ def set_scores(
 
 @dataclass(frozen=True)
 class _Checked:
-    """Sets at each of ``ALPHAS``; NaN where there are none."""
+    """Coverage and size of sets at each of ``ALPHAS``; NaN where a half has no threshold."""
 
     coverage: Float[np.ndarray, " alpha"]
-    """Mean over the halves, each checked on the other images."""
+    """Share of objects whose set has a good proposal, as the mean over the halves of the images."""
     n_masks: Float[np.ndarray, " alpha"]
-    """Mean number of proposals in a set, likewise."""
+    """Mean number of proposals in a set, over the same halves."""
     resampled: Float[np.ndarray, "alpha resample"]
     """Mean size of sets that are calibrated and counted on the same drawn images.
 
@@ -274,7 +281,7 @@ def _checked(
     share = 1 / np.bincount(group)[group]
 
     def counted(on: Values, n_calibrated: float, of: Values) -> Float[np.ndarray, "alpha 2"]:
-        """Coverage and size by the weights ``of``, of sets calibrated by the weights ``on``."""
+        """Coverage and size, under the weights ``of``, of sets calibrated under weights ``on``."""
         limits = _thresholds(largest[order], on[order], n_calibrated, ALPHAS)
         counts = [[largest >= limit, (probability >= limit).sum(axis=1)] for limit in limits]
         means: Float[np.ndarray, "alpha 2"] = np.array(counts) @ of / of.sum()
@@ -294,7 +301,7 @@ def _checked(
 def _largest_thresholds(
     probability: Predicted, is_good: Bool[np.ndarray, "object proposal"]
 ) -> Values:
-    """Largest threshold at which the set of each object has a good proposal."""
+    """For each object, the largest threshold at which its set has a good proposal."""
     largest: Values = np.where(is_good, probability, NOTHING).max(axis=1)
     return largest
 

@@ -1,4 +1,4 @@
-"""Statistics of masks that the stage ``entropy`` computes and its store holds: a row for each."""
+"""Tables of the mask statistics that the stage ``entropy`` computes: one row per stored array."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pipeline.masks import DECODE_TABLE, FIRST_FOREGROUND_CODE, N_CODES
 from pipeline.vocabulary import NEAR_CLICKS, SINGLE_CLICKS
 
 Shares = Float64[np.ndarray, "object click proposal"]
-"""Shares of the masks of one cell in a mixture; they sum to 1 over all cells of the mixture."""
+"""Weight of each mask of a cell in a mixture; the weights of all cells of a mixture sum to 1."""
 
 _IS_CENTER: Final = np.array(SINGLE_CLICKS)[:, np.newaxis] == "center"
 
@@ -43,7 +43,7 @@ _BIN_OF_CODE: Final = np.minimum((_PROBABILITY * N_BINS).astype(np.int64), N_BIN
 
 @dataclass(frozen=True)
 class CellMasks:
-    """Shares of the masks of one cell (one model in one view), from which mixtures weigh them."""
+    """Properties of a cell (one model in one view) from which statistics weigh its masks."""
 
     task_probability: Shares
     """Probability of each proposal of a click, by Eq. 10."""
@@ -68,24 +68,25 @@ class CellMasks:
 
 @dataclass(frozen=True)
 class MaskStatistic:
-    """A statistic over several masks of an object."""
+    """One row of ``ENTROPIES`` or ``AGREEMENTS``: a statistic over several masks of an object."""
 
     name: str
     """Name of its array in the entropy store."""
     meaning: str
     shares: Callable[[CellMasks], Shares]
-    """Shares of a cell's masks in the mean. An agreement compares the masks whose share is above 0,
-    the same number for every object."""
+    """Computes the shares of a cell's masks in the mean mask. An agreement compares the masks whose
+    share is above 0; every object has the same number of them."""
     is_shared: bool = False
     """Whether the masks of all models enter one statistic; otherwise each model has its own."""
     follows_judged: bool = True
-    """Whether it takes judged proposals, so that there is a value for each of ``JUDGED``."""
+    """Whether the statistic depends on the judged proposal: it then has a value for each of
+    ``JUDGED``."""
     clicks: tuple[str, ...] = SINGLE_CLICKS
-    """Prompt sets whose masks have shares. Those of an agreement may be extra prompts."""
+    """Prompt sets whose masks have shares. An agreement may name extra prompt sets."""
 
     @property
     def is_optional(self) -> bool:
-        """Whether it needs extra prompts in the settings."""
+        """Whether the statistic needs prompt sets that settings must ask for."""
         return self.clicks != SINGLE_CLICKS
 
     @property
@@ -172,21 +173,24 @@ AGREEMENTS: Final = (
 )
 """Mean Dice of all pairs of masks, cut at 0.5, in the order of the entropy store.
 
-The strongest simple baseline for failure detection in Zenk et al. (Medical Image Analysis 101,
-2025; arXiv 2406.03323), there over the members of an ensemble; first in Roy et al. (NeuroImage 195,
-2019)."""
+Zenk et al. (Medical Image Analysis 101, 2025; arXiv 2406.03323) find the pairwise Dice of an
+ensemble's members to be the strongest simple baseline for failure detection. Roy et al. (NeuroImage
+195, 2019) use it first."""
 
 
 @dataclass(frozen=True)
 class MaskScore:
-    """A statistic of a judged mask of the click ``center`` in the view ``identity``."""
+    """One row of ``MASK_SCORES`` or ``PIXEL_SCORES``: a statistic of a single judged mask.
+
+    The mask answers the click ``center`` in the view ``identity``.
+    """
 
     name: str
     """Name of its array in the entropy store."""
     meaning: str
     compute: Callable[[CodeCounts], Float64[np.ndarray, "*values"]]
-    """Takes ``CodeCounts`` or, for a comparison with the ground truth, ``TruthCounts``. Returns NaN
-    for a region without pixels."""
+    """Computes the statistic from ``CodeCounts`` or, to compare a mask with the ground truth, from
+    ``TruthCounts``. A comparison is NaN for a region without pixels."""
     unit: str = "1"
     dims: tuple[str, ...] = ("object", "judged", "model")
     """Dimensions of its array in the entropy store."""
@@ -206,8 +210,8 @@ def soft_dice(counts: CodeCounts) -> Float64[np.ndarray, "*batch"]:
     Notes
     -----
     Soft Dice Confidence (Borges et al., arXiv 2402.10665): ``2 Σ p ŷ / (Σ p + Σ ŷ)`` over the
-    pixels, where ŷ is 1 in the foreground. It is near the expected Dice of the mask with a ground
-    truth whose pixels are foreground with probability p, independently.
+    pixels, where ŷ is 1 in the foreground. If each pixel of the ground truth were foreground with
+    probability p, independently, it would approximate the expected Dice of mask and ground truth.
     """
     foreground = counts[..., FIRST_FOREGROUND_CODE:]
     overlap = foreground @ _PROBABILITY[FIRST_FOREGROUND_CODE:]
@@ -228,7 +232,7 @@ MASK_SCORES: Final = (
 
 
 def brier(counts: TruthCounts) -> Float64[np.ndarray, "*batch"]:
-    """Mean squared difference between probability and ground truth."""
+    """Brier score: mean squared difference between a pixel's probability and its ground truth."""
     return _mean(counts, np.stack([_PROBABILITY**2, (1 - _PROBABILITY) ** 2]))
 
 
@@ -238,15 +242,15 @@ def negative_log_likelihood(counts: TruthCounts) -> Float64[np.ndarray, "*batch"
     Notes
     -----
     Probabilities are clipped to ``[LEAST_PROBABILITY, 1 - LEAST_PROBABILITY]``, because the first
-    and the last code stand for all probabilities beyond. Without it, one pixel that is certain and
-    wrong would make the mean infinite. A pixel costs at most 11.6 nats.
+    and the last code stand for all probabilities beyond these bounds. Without the clipping, one
+    pixel that is certain and wrong would make the mean infinite. A pixel costs at most 11.6 nats.
     """
     p = _PROBABILITY.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     return _mean(counts, -np.log(np.stack([1 - p, p])))
 
 
 def accuracy_versus_uncertainty(counts: TruthCounts) -> Float64[np.ndarray, "*batch"]:
-    """Share of the pixels that are right and sure, or wrong and unsure.
+    """Share of the pixels that the mask classifies right and surely, or wrong and unsurely.
 
     Notes
     -----
@@ -262,12 +266,12 @@ def accuracy_versus_uncertainty(counts: TruthCounts) -> Float64[np.ndarray, "*ba
 
 
 def bin_probabilities(counts: TruthCounts) -> Float64[np.ndarray, "*batch bin"]:
-    """Summed probability of the pixels of each bin, over the number of pixels of the region."""
+    """Summed foreground probability of the pixels in each bin, divided by the region's pixels."""
     return _binned(counts.sum(axis=-2) * _PROBABILITY, counts)
 
 
 def bin_truths(counts: TruthCounts) -> Float64[np.ndarray, "*batch bin"]:
-    """Number of foreground pixels of each bin, divided by the number of pixels of the region."""
+    """Number of object pixels (by ground truth) in each bin, divided by the region's pixels."""
     return _binned(counts[..., 1, :], counts)
 
 

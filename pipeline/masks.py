@@ -1,4 +1,4 @@
-"""Soft masks as bytes: fine steps where a mask is sure, coarse ones where it is not."""
+"""Codes soft masks as bytes: fine steps near probabilities 0 and 1, coarse steps near 0.5."""
 
 from typing import Final
 
@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 CUTS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""Foreground probabilities at which features hold the IoU of each proposal."""
+"""Foreground probabilities at which masks are cut for the array ``iou_at_cut`` of features."""
 
 N_CODES: Final = 256
-"""Number of codes in a byte."""
+"""Number of values of a byte."""
 
 DECODE_TABLE: Final[Float32[np.ndarray, " code"]] = (
     np.sin(np.pi / 2 * np.arange(N_CODES) / (N_CODES - 1)) ** 2
@@ -17,14 +17,14 @@ DECODE_TABLE: Final[Float32[np.ndarray, " code"]] = (
 """Foreground probability of each code; no code means exactly 0.5."""
 
 CUT: Final = 0.5
-"""Foreground lies above this probability, which is that of a logit of 0."""
+"""A pixel is foreground above this probability; its logit is then above 0."""
 
 FIRST_FOREGROUND_CODE: Final = N_CODES // 2
 """Lowest code of a probability above ``CUT``."""
 
 
 def encode(p: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """Codes of foreground probabilities.
+    """Code foreground probabilities as bytes.
 
     >>> encode(np.array([0.0, 0.25, 0.5, 1.0])).tolist()
     [0, 85, 127, 255]
@@ -36,10 +36,10 @@ def encode(p: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
 
     Notes
     -----
-    ``round(255 * 2/π * asin(sqrt(p)))``, in float64. A step is ``π/255 * sqrt(p (1 - p))``: a
-    probability moves by π/1020 at most, and by far less near 0 and 1. No code means 0.5, which
-    lies halfway between 127 and 128: it becomes 127, background, because foreground is where
-    logits are above 0.
+    ``round(255 * 2/π * asin(sqrt(p)))``, in float64. A step is ``π/255 * sqrt(p (1 - p))``: coding
+    changes a probability by π/1020 at most, and by far less near 0 and 1. The probability 0.5 lies
+    halfway between the codes 127 and 128. It becomes 127, background, because its logit is not
+    above 0.
     """
     check_probabilities(p)
     angle = np.arcsin(np.sqrt(p, dtype=np.float64))
@@ -52,7 +52,7 @@ def encode(p: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
 
 
 def decode(q: UInt8[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
-    """Foreground probabilities of codes: ``sin(π/2 * q/255)**2``.
+    """Foreground probabilities that codes stand for: ``sin(π/2 * q/255)**2``.
 
     >>> decode(np.array([0, 85, 255], np.uint8)).round(4).tolist()
     [0.0, 0.25, 1.0]
@@ -67,7 +67,7 @@ def check_probabilities(p: Float[np.ndarray, "*shape"]) -> None:
     Raises
     ------
     ValueError
-        If a value lies outside [0, 1] or is NaN; names the first.
+        If a value lies outside [0, 1] or is NaN; the message gives the first.
     """
     is_valid = (p >= 0) & (p <= 1)
     if not is_valid.all():

@@ -1,4 +1,4 @@
-"""The kinds of prompt sets: one row each, from which names, settings, calls and docs follow."""
+"""The table of prompt sets; names, settings, decoder calls and docs follow from its rows."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -15,10 +15,11 @@ BOX: Final = (2, 3)
 """Labels of the corners of a box: upper left, lower right."""
 
 JITTER_SHARE: Final = 20 / 1024
-"""Largest distance that a click is moved, as a share of the image's width and height.
+"""Largest distance by which ``moved_click`` moves a click, as a share of the image's width and
+height.
 
-UncertSAM (arXiv 2512.23427) moves clicks by up to 20 px either way in images of 1024, the bound
-that SAM's training has for the noise of boxes (arXiv 2304.02643).
+UncertSAM (arXiv 2512.23427) moves clicks by up to 20 px in each direction in images of 1024 px,
+like the noise of boxes in SAM's training (arXiv 2304.02643).
 """
 
 Clicks = Int[np.ndarray, "8 2"]
@@ -27,7 +28,7 @@ Points = Num[np.ndarray, "point 2"]
 
 
 class PromptError(ValueError):
-    """An empty prompt, one outside of the image, or one that the model answers with NaN."""
+    """Raised for a prompt that is empty, lies outside of the image, or gets NaN from the model."""
 
 
 @dataclass(frozen=True)
@@ -37,20 +38,21 @@ class PromptKind:
     Attributes
     ----------
     points
-        Computes the points (x, y) of the prompt set, in pixels of the unaugmented image, from the
-        clicks of an object, in the order of ``SINGLE_CLICKS``, and its ground truth.
+        Computes the points (x, y) of the prompt set, in pixels of the unaugmented image, from an
+        object's clicks, in the order of ``SINGLE_CLICKS``, and from its ground truth.
     labels
         Label of each point: 0 background, 1 foreground, 2 and 3 the corners of a box.
     n_corrections
-        Number of clicks that follow, each where the model's selected mask is wrong.
+        Number of clicks that are added to the points, each where the model's selected mask is
+        wrong.
     group
-        Name of the prompt sets that share decoder calls and are asked for together; empty for a
-        prompt set with calls of its own.
+        Name of a group of prompt sets that share decoder calls and a name in the settings; empty
+        for a prompt set with decoder calls of its own.
 
     Raises
     ------
     ValueError
-        If a label is none of these, or a box has one corner.
+        If a label is not 0, 1, 2 or 3, or the corners 2 and 3 are not together and in order.
     """
 
     name: str
@@ -70,16 +72,16 @@ class PromptKind:
 
     @property
     def asked_as(self) -> str:
-        """Name by which settings ask for it."""
+        """Name by which settings ask for the prompt set: its group's, or its own."""
         return self.group or self.name
 
     def points_of(self, clicks: Clicks, mask: Mask) -> Points:
-        """Points of an object, one for each label.
+        """Points (x, y) of the prompt set on an object, one for each label.
 
         Raises
         ------
         PromptError
-            If there are more or fewer points, or one is not in the image.
+            If the number of points is not the number of labels, or a point is outside of the image.
         """
         points = np.asarray(self.points(clicks, mask))
         if points.shape != (shape := (len(self.labels), 2)):
@@ -98,7 +100,7 @@ class PromptKind:
 
 
 def bounding_box(mask: Mask) -> Int[np.ndarray, "2 2"]:
-    """Upper left and lower right pixel (x, y) of a mask's bounding box, both in the box.
+    """Upper left and lower right pixel (x, y) of a mask's bounding box, both inside the box.
 
     >>> mask = np.zeros((20, 30), bool)
     >>> mask[4:13, 10:21] = True
@@ -114,7 +116,7 @@ def _click(index: int, clicks: Clicks, _: Mask) -> Points:
 
 
 def moved_click(number: int, clicks: Clicks, mask: Mask) -> Points:
-    """The first click, moved at random by at most ``JITTER_SHARE``, within the image.
+    """Move the first click at random by at most ``JITTER_SHARE``, within the image.
 
     >>> clicks, mask = np.full((8, 2), 100), np.ones((256, 256), bool)
     >>> moved_click(1, clicks, mask).tolist()
@@ -122,8 +124,8 @@ def moved_click(number: int, clicks: Clicks, mask: Mask) -> Points:
 
     Notes
     -----
-    Seeded by its number and the object's clicks. The click may leave the object: UncertSAM would
-    then take its label from the ground truth; here the label stays foreground.
+    The number and the object's clicks are the seed. The moved click may lie outside of the object:
+    UncertSAM would then take its label from the ground truth; here the label stays foreground.
     """
     size_px = np.array(mask.shape[::-1])
     reach_px = np.rint(JITTER_SHARE * size_px).astype(int).clip(min=1)
@@ -165,15 +167,16 @@ PROMPT_KINDS: Final = (
         for number, name in enumerate(NEAR_CLICKS, 1)
     ),
 )
-"""Prompt sets of the method, in the order of ``PROMPTS``, then prompt sets that settings add."""
+"""The table: the prompt sets of the method, in the order of ``PROMPTS``, then the prompt sets that
+settings may add."""
 
 EXTRA_PROMPTS: Final = tuple(dict.fromkeys(kind.asked_as for kind in PROMPT_KINDS[len(PROMPTS) :]))
-"""Prompt sets and groups of prompt sets that no formula of the method needs: only cells of view
-``identity`` have them, since no formula compares their masks in other views."""
+"""Names of the prompt sets, or of groups of prompt sets, that settings may add. Only cells of the
+view ``identity`` have them: no formula uses their masks in other views."""
 
 
 def with_extra(extra: Collection[str], prompts: tuple[str, ...] = PROMPTS) -> tuple[str, ...]:
-    """Prompt sets of a cell and those that ``extra`` asks for, in the order of the table.
+    """Add the prompt sets that ``extra`` names to ``prompts``, in the order of the table.
 
     Parameters
     ----------
@@ -186,7 +189,7 @@ def with_extra(extra: Collection[str], prompts: tuple[str, ...] = PROMPTS) -> tu
 
 
 def calls_of(prompts: Collection[str]) -> list[list[PromptKind]]:
-    """Prompt sets in lists that share decoder calls, in the order of the table.
+    """Divide prompt sets into lists that share decoder calls, in the order of the table.
 
     Prompt sets of a group are decoded together. Other prompt sets are decoded in a call of their
     own: adding or removing one leaves the bytes of the others as they are.

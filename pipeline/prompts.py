@@ -1,4 +1,4 @@
-"""Clicks on an object, first ones and corrections, its area and its box, from its ground truth."""
+"""Derives clicks, corrections, area and box of an object from its ground truth."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Mask = Bool[np.ndarray, "h w"]
 
 
 def sample_prompts(mask: Bool[np.ndarray, "h w"], seed: int) -> Int32[np.ndarray, "8 2"]:
-    """Clicks of one object, ``center`` then ``p1`` to ``p7``.
+    """Draw the eight clicks of an object: ``center``, then ``p1`` to ``p7`` at random.
 
     >>> mask = np.zeros((20, 30), bool)
     >>> mask[4:13, 10:21] = True
@@ -44,10 +44,10 @@ def sample_prompts(mask: Bool[np.ndarray, "h w"], seed: int) -> Int32[np.ndarray
 
     Notes
     -----
-    Drawn uniformly from the mask eroded by 5x5, or from the mask itself where erosion leaves
-    nothing; without replacement, unless there are fewer than 7 pixels. ``center`` is the pixel
-    closest to the mean of all pixels; of pixels at the same distance, the first in row-major
-    order.
+    Random clicks are drawn uniformly from the pixels of the mask eroded by 5x5, or of the mask
+    itself where erosion leaves no pixel; without replacement, unless there are fewer than 7 pixels.
+    ``center`` is the pixel of these that is closest to their mean; of pixels at the same distance,
+    the first in row-major order.
     """
     x, y = _inner_pixels(mask)
     n_random = len(SINGLE_CLICKS) - 1
@@ -58,7 +58,7 @@ def sample_prompts(mask: Bool[np.ndarray, "h w"], seed: int) -> Int32[np.ndarray
 
 
 def _inner_pixels(mask: Bool[np.ndarray, "h w"]) -> tuple[Pixels, Pixels]:
-    """Coordinates x and y of the eroded mask's pixels, in row-major order."""
+    """Coordinates x and y of the eroded mask's pixels, or of the mask's if erosion leaves none."""
     # OpenCV's border counts as foreground: an object that the frame cuts off has no rim there.
     inner = cv2.erode(mask.view(np.uint8), np.ones((EROSION_PX, EROSION_PX), np.uint8))
     flat = np.flatnonzero(inner)
@@ -71,7 +71,7 @@ def _inner_pixels(mask: Bool[np.ndarray, "h w"]) -> tuple[Pixels, Pixels]:
 
 
 def _central(x: Pixels, y: Pixels) -> int:
-    """Index of the pixel closest to the mean of all."""
+    """Index of the pixel closest to the mean of all pixels."""
     # The squared distance times n, without the term that all pixels share: whole numbers, so
     # that rounding never decides between two pixels at the same distance.
     n = x.size
@@ -79,10 +79,10 @@ def _central(x: Pixels, y: Pixels) -> int:
 
 
 def central_error(predicted: Mask, true: Mask) -> tuple[int, int]:
-    """Pixel (x, y) that lies deepest in a missed region, or in a region taken for the object.
+    """Pixel (x, y) that lies deepest inside a region where the predicted mask is wrong.
 
-    The frame bounds a region, too. Of pixels of equal depth, missed pixels come first, then the
-    first in row-major order.
+    The region is missed, or wrongly predicted; the image's frame bounds it, too. Of pixels of equal
+    depth, missed pixels come first, then the first in row-major order.
     """
     depths = [depth_px(true & ~predicted), depth_px(predicted & ~true)]
     depth = max(depths, key=np.max)
@@ -91,7 +91,10 @@ def central_error(predicted: Mask, true: Mask) -> tuple[int, int]:
 
 
 def depth_px(region: Mask) -> Float32[np.ndarray, "h w"]:
-    """Distance of each pixel of a region to the nearest pixel outside, or outside of the frame."""
+    """Distance of each pixel of a region to the nearest pixel outside of the region or the frame.
+
+    0 outside of the region.
+    """
     padded = np.pad(region, 1).astype(np.uint8)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     # OpenCV's square roots are approximate in some threads and exact in others, so that equally
@@ -106,12 +109,12 @@ class GroundTruth:
 
     area_px: Int64[np.ndarray, " object"]
     box_px: Float32[np.ndarray, "object 4"]
-    """x y w h of the smallest box of whole pixels."""
+    """x, y, w, h of the smallest box of whole pixels around the mask."""
     point_px: Int32[np.ndarray, "object 8 2"]
 
 
 def measure_objects(masks: Iterable[tuple[Mask, int]]) -> GroundTruth:
-    """Measure masks one at a time, each given with the seed of its clicks.
+    """Measure area and box of each mask, and draw its clicks from the seed beside it.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The best and the selected proposal of a prediction, and their IoUs and SamScores."""
+"""Chooses the best or the selected proposal of a prediction, and looks up its IoU and SamScore."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,17 @@ def judged_proposals(
     iou: Float[np.ndarray, "*batch proposal"],
     sam_score: Float[np.ndarray, "*batch proposal"],
 ) -> Int[np.ndarray, "*batch"]:
-    """The ``best`` proposal, of the highest IoU, or the ``selected`` one; ties go to the first."""
+    """Number of the ``best`` proposal (highest IoU) or the ``selected`` one (highest SamScore).
+
+    Among equal proposals, the first.
+    """
     chosen: Int[np.ndarray, "*batch"] = {"best": iou, "selected": sam_score}[judged].argmax(axis=-1)
     return chosen
 
 
 @dataclass(frozen=True)
 class ProposalScores:
-    """IoUs and SamScores of a model's proposals in one view, of a prompt set and ``refined``."""
+    """IoUs and SamScores of a model's proposals in one view, for a prompt set and ``refined``."""
 
     iou: Float[np.ndarray, "object proposal"]
     sam_score: Float[np.ndarray, "object proposal"]
@@ -34,7 +37,7 @@ class ProposalScores:
         return self.of_judged(self.iou, judged)
 
     def judged_refined_iou(self, judged: str) -> Values:
-        """IoU of the ``best`` or the ``selected`` proposal of eight clicks."""
+        """IoU of the ``best`` or the ``selected`` proposal of ``refined``, all eight clicks."""
         return _of_judged(self.refined_iou, self.refined_iou, self.refined_sam_score, judged)
 
     def judged_sam_score(self, judged: str) -> Values:
@@ -42,11 +45,11 @@ class ProposalScores:
         return self.of_judged(self.sam_score, judged)
 
     def of_judged(self, values: Float[np.ndarray, "object proposal"], judged: str) -> Values:
-        """A number of each proposal, of the ``best`` or the ``selected`` proposal."""
+        """Take the value of the ``best`` or the ``selected`` proposal of each object."""
         return _of_judged(values, self.iou, self.sam_score, judged)
 
     def by_proposal(self) -> dict[str, Values]:
-        """IoU of the best and the selected proposal, from one click and from eight."""
+        """IoU of the best and the selected proposal, for the prompt set and for ``refined``."""
         return {
             "best": self.judged_iou("best"),
             "selected": self.judged_iou("selected"),

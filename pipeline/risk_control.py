@@ -1,9 +1,10 @@
 """Conformal risk control: the uncertainty up to which masks may be kept under a guarantee.
 
 A mask falls short if its IoU is below a threshold. Images (or videos) are the unit throughout: the
-objects of one image are not exchangeable with those of another, and each image has the same weight,
-which its objects share. Both guarantees hold for a new image, and an object of it, drawn as the
-images of the calibration were, whatever the distribution and however good or bad the measure is.
+objects of one image are not exchangeable with the objects of another. Each image has the same
+weight, which its objects share. Both guarantees hold for a new image that comes from the same
+distribution as the images of the calibration, whatever the distribution and however good or bad the
+measure of uncertainty is.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,28 +24,28 @@ CONFIDENCE: Final = 0.9
 """Probability over calibrations with which the guarantee about kept masks holds."""
 
 DESIGN_SHARE: Final = 0.25
-"""Share of the images that is used only to propose thresholds and bets."""
+"""Share of the images that propose thresholds and bets, and test none."""
 
 N_PROPOSED: Final = 20
-"""Number of proposed thresholds, which are quantiles of the uncertainty."""
+"""Number of thresholds that the design images propose: quantiles of their uncertainty."""
 
 N_BETS: Final = 8
-"""Number of bets against a threshold, one of which the same images choose."""
+"""Number of sizes of a bet; for each threshold, the design images choose one size."""
 
 LARGEST_BET: Final = 0.95
-"""Largest bet, as a share of the largest that is allowed, which would lose everything to one image
-whose masks are all kept and fall short."""
+"""Largest bet, as a share of the largest allowed bet. The largest allowed bet would lose everything
+to an image whose masks are all kept and all fall short."""
 
 NOTHING: Final = -np.inf
-"""Threshold that keeps no mask, where no other threshold is known to hold the guarantee."""
+"""Threshold that keeps no mask: the answer where no other threshold is shown to be safe."""
 
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """Masks that a threshold is calibrated on, in the order of their uncertainty."""
+    """Masks that calibrate a threshold, in the order of their uncertainty."""
 
     uncertainty: Float[np.ndarray, "object"]
-    """In ascending order."""
+    """Uncertainty of each mask, in ascending order."""
     falls_short: Bool[np.ndarray, "object"]
     group: Int[np.ndarray, "object"]
     """Number of each object's image, or video, from 0."""
@@ -58,7 +59,7 @@ class CalibrationSet:
         falls_short: Bool[np.ndarray, "object"],
         group: Int[np.ndarray, "object"],
     ) -> "CalibrationSet":
-        """Sort masks and weight them by image."""
+        """Sort masks by uncertainty, and weight them so that every image counts the same."""
         _, group, size = np.unique(group, return_inverse=True, return_counts=True)
         order = np.argsort(uncertainty, kind="stable")
         group = group[order]
@@ -66,26 +67,27 @@ class CalibrationSet:
         return cls(ordered, falls_short[order], group, 1 / size[group])
 
     def of_images(self, is_of: Bool[np.ndarray, "group"]) -> "CalibrationSet":
-        """Masks of some of the images, which keep their numbers."""
+        """Select the masks of some images; the images keep their numbers."""
         is_in = is_of[self.group]
         return CalibrationSet(
             self.uncertainty[is_in], self.falls_short[is_in], self.group[is_in], self.share[is_in]
         )
 
     def images(self) -> Int[np.ndarray, "image"]:
-        """Numbers of the images."""
+        """Numbers of the images that have masks here."""
         return np.flatnonzero(np.bincount(self.group))
 
 
 def threshold_of_all(calibration: CalibrationSet, alpha: float) -> float:
-    """Largest threshold at which, of all masks, at most ``alpha`` are kept and fall short.
+    """Largest threshold at which at most a share ``alpha`` of all masks is kept and falls short.
 
-    The guarantee is about the share of a new image's masks that are kept although they fall short:
-    its expectation over calibrations and new images.
+    The guarantee bounds the expected share of a new image's masks that are kept although they fall
+    short: the expectation is over calibrations and new images.
 
     Returns
     -------
-    The uncertainty of an object, itself kept; ``NOTHING`` where no threshold holds.
+    The uncertainty of a mask of the calibration; masks up to and with this uncertainty are kept.
+    ``NOTHING`` where no threshold holds.
 
     Raises
     ------
@@ -96,8 +98,8 @@ def threshold_of_all(calibration: CalibrationSet, alpha: float) -> float:
     -----
     Conformal risk control (Angelopoulos et al., arXiv 2208.02814, Theorem 1). The loss of an image
     is the share of its masks that are kept and fall short: at most 1, and monotone in the
-    threshold. The threshold is the largest at which the summed losses of n images, plus 1, the
-    most that a new image can lose, are at most ``alpha (n + 1)``.
+    threshold. A new image can lose at most 1. The threshold is the largest at which the summed
+    losses of n images, plus 1, are at most ``alpha (n + 1)``.
     """
     check_calibration(calibration, alpha)
     thresholds, tie = np.unique(calibration.uncertainty, return_inverse=True)
@@ -109,7 +111,7 @@ def threshold_of_all(calibration: CalibrationSet, alpha: float) -> float:
 def design_images(
     calibration: CalibrationSet, generator: np.random.Generator
 ) -> Bool[np.ndarray, "group"]:
-    """Draw the images that propose thresholds, a share ``DESIGN_SHARE`` of all."""
+    """Draw the images that propose thresholds, ``DESIGN_SHARE`` of all; True for each of them."""
     images = calibration.images()
     is_design = np.zeros(calibration.group.max(initial=-1) + 1, bool)
     is_design[generator.permutation(images)[: round(DESIGN_SHARE * len(images))]] = True
@@ -119,10 +121,10 @@ def design_images(
 def threshold_of_kept(
     calibration: CalibrationSet, is_design: Bool[np.ndarray, "group"], alpha: float
 ) -> float:
-    """Largest threshold at which, of the kept masks, at most ``alpha`` are shown to fall short.
+    """Largest threshold that is shown to keep at most a share ``alpha`` of masks that fall short.
 
-    The guarantee holds with probability ``CONFIDENCE`` over calibrations: where it does, an object
-    of a new image that is kept falls short with a probability of at most ``alpha``.
+    The guarantee holds with probability ``CONFIDENCE`` over calibrations: where it holds, a kept
+    mask of a new image falls short with a probability of at most ``alpha``.
 
     Parameters
     ----------
@@ -131,9 +133,10 @@ def threshold_of_kept(
 
     Returns
     -------
-    The uncertainty of an object; ``NOTHING`` where no threshold is shown to hold. An image whose
-    kept masks are all sound multiplies the evidence by at most ``1 / (1 - alpha)``, so fewer than
-    ``log(0.1) / log(1 - alpha)`` test images cannot show anything: 22 at ``alpha`` 0.1.
+    The uncertainty of a design image's mask; ``NOTHING`` where no threshold is shown to hold. An
+    image without a kept mask that falls short multiplies the evidence by at most
+    ``1 / (1 - alpha)``. So at least ``log(0.1) / log(1 - alpha)`` test images are needed: 22 at
+    ``alpha`` 0.1.
 
     Raises
     ------
@@ -143,14 +146,17 @@ def threshold_of_kept(
     Notes
     -----
     The risk of kept masks is not monotone in the threshold, so conformal risk control does not
-    apply; this is Learn then Test (Angelopoulos et al., arXiv 2110.01052) with split fixed-sequence
-    testing: some images propose thresholds and their order; on the others, each is tested in that
-    order until one fails. Let k be the share of an image's masks that is kept, and b the share that
-    is kept and falls short. A threshold breaks the guarantee if ``b - alpha k`` has a mean above 0.
-    It lies in [-alpha, 1 - alpha]; hence for a bet in [0, 1 / (1 - alpha)], chosen beforehand, the
-    product of ``1 - bet (b - alpha k)`` over images has an expectation of at most 1, and by
-    Markov's inequality reaches ``1 / (1 - CONFIDENCE)`` with a probability of at most
-    ``1 - CONFIDENCE`` (testing by betting, Waudby-Smith and Ramdas, arXiv 2010.09686).
+    apply. This is Learn then Test (Angelopoulos et al., arXiv 2110.01052) with split fixed-sequence
+    testing: the design images propose thresholds and their order; on the other images, thresholds
+    are tested in that order until a test fails.
+
+    Let k be the share of an image's masks that is kept, and b the share that is kept and falls
+    short. A threshold breaks the guarantee if ``b - alpha k`` has a mean above 0. This difference
+    lies in [-alpha, 1 - alpha]. Let a bet in [0, 1 / (1 - alpha)] be chosen beforehand. For a
+    threshold that breaks the guarantee, the product of ``1 - bet (b - alpha k)`` over images has an
+    expectation of at most 1. By Markov's inequality it reaches ``1 / (1 - CONFIDENCE)`` with a
+    probability of at most ``1 - CONFIDENCE`` (testing by betting, Waudby-Smith and Ramdas, arXiv
+    2010.09686).
     """
     check_calibration(calibration, alpha)
     is_test = (np.bincount(calibration.group, minlength=len(is_design)) > 0) & ~is_design
@@ -168,7 +174,7 @@ def threshold_of_kept(
 
 
 def _proposed(uncertainty: Float[np.ndarray, "object"]) -> Float[np.ndarray, "threshold"]:
-    """Quantiles of sorted uncertainties, each value once."""
+    """Proposed thresholds: ``N_PROPOSED`` quantiles of sorted uncertainties, equal values once."""
     step = (len(uncertainty) - 1) / N_PROPOSED
     places = np.rint(np.arange(1, N_PROPOSED + 1) * step).astype(np.int64)
     return np.unique(uncertainty[places])
@@ -180,8 +186,9 @@ def _excess(
     thresholds: Float[np.ndarray, "threshold"],
     alpha: float,
 ) -> Float[np.ndarray, "threshold image"]:
-    """Share of each image's masks that is kept and falls short, less alpha times what is kept."""
-    lowest = np.searchsorted(thresholds, calibration.uncertainty)  # the first that keeps an object
+    """``b - alpha k`` of each image at each threshold, see ``threshold_of_kept``."""
+    # For each object, the number of the lowest threshold that keeps its mask.
+    lowest = np.searchsorted(thresholds, calibration.uncertainty)
     is_kept = is_of[calibration.group] & (lowest < len(thresholds))
     weight = calibration.share * (calibration.falls_short - alpha)
     excess = np.zeros((len(thresholds), len(is_of)))
@@ -204,37 +211,40 @@ def check_calibration(calibration: CalibrationSet, alpha: float) -> None:
 
 
 GUARANTEES: Final = ("all", "kept")
-"""At most a share alpha of all masks is kept and falls short, or of the kept masks falls short."""
+"""Kinds of guarantee. ``all``: at most a share alpha of all masks is kept and falls short.
+``kept``: at most a share alpha of the kept masks falls short."""
 
 ALPHAS: Final = (0.1, 0.2)
-"""Shares alpha in tables."""
+"""Values of alpha in tables: the allowed shares of masks that fall short."""
 
 SEED: Final = 0
-"""For drawing the images that propose thresholds."""
+"""Seed that draws the design images."""
 
 
 @dataclass(frozen=True)
 class Guarantee:
-    """A guarantee about kept masks."""
+    """A guarantee that bounds how many of the kept masks fall short."""
 
     of: str
     """One of ``GUARANTEES``."""
     iou: float
-    """A mask falls short below it."""
+    """A mask falls short if its IoU is below this."""
     alpha: float
 
 
 def guarantee_scores(
     masks: Iterable[JudgedMasks], group: Int[np.ndarray, "object"]
 ) -> Iterator[Score]:
-    """The share that each guarantee by each measure keeps; nothing of those that keep no mask.
+    """Share of the masks that each measure may keep under each guarantee.
+
+    A guarantee that keeps no mask has no score.
 
     Parameters
     ----------
     masks
-        Each protocol's own.
+        The judged masks of each protocol and model.
     group
-        Image, or video, of each object.
+        Number of each object's image, or video.
     """
     guarantees = [Guarantee(*terms) for terms in product(GUARANTEES, FAILURE_IOUS, ALPHAS)]
     for judged in masks:
@@ -267,7 +277,7 @@ def threshold(calibration: CalibrationSet, guarantee: Guarantee) -> float:
 
 
 def least_images(guarantee: Guarantee) -> int:
-    """Fewest images that can show a guarantee to hold, with masks that never fall short.
+    """Fewest images that can show a guarantee to hold if no mask falls short.
 
     >>> least_images(Guarantee("all", 0.8, 0.1)), least_images(Guarantee("kept", 0.8, 0.1))
     (9, 31)

@@ -1,4 +1,4 @@
-"""One click, answered in each of the ways whose cost the paper's Table 7 compares."""
+"""The methods whose run time the paper's Table 7 compares, each for one click on one image."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ Masks = Float[np.ndarray, "prompt y x"]
 
 @dataclass(frozen=True)
 class Question:
-    """An image, and the clicks of one object in it, ``center`` first, in pixels (x, y)."""
+    """An image, and the eight clicks on one of its objects, ``center`` first, in pixels (x, y)."""
 
     rgb: UInt8[np.ndarray, "height width 3"]
     points: Int[np.ndarray, "8 2"]
@@ -38,23 +38,23 @@ Heads = Mapping[str, Mapping[str, HeadWeights]]
 
 
 def segment(sam: Sam, question: Question) -> Masks:
-    """SAM2 alone: encode the image, decode its first click."""
+    """SAM2 alone: encode the image, decode the first click, return the selected mask."""
     return _selected_masks(_decode_center(sam, question, "identity"))
 
 
 def entropy(sam: Sam, question: Question) -> float:
-    """Entropy of the mask in bits, Eq. 3."""
+    """Entropy (Eq. 3) of the selected mask of the first click, in bits."""
     return float(mask_entropy(segment(sam, question))[0])
 
 
 def view_entropy(sam: Sam, question: Question) -> float:
-    """Entropy of the mean mask over ``TIMED_VIEWS``, each of which is encoded."""
+    """Entropy of the mean mask over ``TIMED_VIEWS``, in bits; encodes the image in every view."""
     masks = [_selected_masks(_decode_center(sam, question, view), view)[0] for view in TIMED_VIEWS]
     return float(mask_entropy(np.mean(masks, axis=0)))
 
 
 def prompt_entropy(sam: Sam, question: Question) -> float:
-    """Entropy of the mean mask over eight single clicks, decoded in one call."""
+    """Entropy of the mean mask over eight single clicks, in bits; decodes them in one call."""
     points = question.points[:, np.newaxis].astype(np.float32)
     masks = _selected_masks(sam.decode(sam.encode(question.rgb), points))
     return float(mask_entropy(masks.mean(axis=0)))
@@ -63,7 +63,7 @@ def prompt_entropy(sam: Sam, question: Question) -> float:
 def judge(
     sam: Sam, question: Question, heads: Heads, kind: HeadKind = KINDS_BY_NAME[PAPER]
 ) -> tuple[Masks, dict[str, np.ndarray]]:
-    """The mask, and what every head of a kind predicts for it, the selected proposal."""
+    """The selected mask of the first click, and the prediction of every head of a kind for it."""
     decoded = _decode_center(sam, question, "identity")
     inputs = set_inputs(arrays_for_heads(decoded, kind), HeadSet("selected", "selected", kind.name))
     return _selected_masks(decoded), predict(heads[kind.name], inputs)
@@ -76,8 +76,8 @@ METHODS: Final[Mapping[str, Callable[[Sam, Question, Heads], object]]] = {
     "prompts8": lambda sam, question, _: prompt_entropy(sam, question),
     **{kind.named("usam"): partial(judge, kind=kind) for kind in HEAD_KINDS},
 }
-"""Columns of Table 7, for every whole kind of heads; each returns NumPy arrays or a number, so that
-no device is still at work."""
+"""Methods by their names in the run-time table; ``usam`` once for every kind of heads. Each returns
+NumPy arrays or a number, so that no device is still at work when it returns."""
 
 
 def median_interval(values: Float[np.ndarray, "round"]) -> Interval:
@@ -85,9 +85,9 @@ def median_interval(values: Float[np.ndarray, "round"]) -> Interval:
 
     Notes
     -----
-    The k-th lowest and the k-th highest value, k the largest number for which the median lies below
-    the one, and above the other, with a probability of at most 2.5 %: that fewer than k of n coins
-    show heads.
+    From the k-th lowest to the k-th highest value. The median lies below the k-th lowest value with
+    the probability that fewer than k of n tossed coins show heads; k is the largest number for
+    which this probability is at most 2.5 %. The same holds above the k-th highest value.
     """
     n = len(values)
     k = sum(40 * tail <= 2**n for tail in accumulate(comb(n, heads) for heads in range(n)))

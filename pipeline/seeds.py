@@ -1,4 +1,4 @@
-"""Seeds derived from names, so that the order of work never changes them."""
+"""Derives seeds from names, so that the order of work does not change random numbers."""
 
 import hashlib
 

@@ -1,6 +1,6 @@
-"""Masks at the size of their image: logits upsampled as SAM2 does it, and cut.
+"""Upsamples logits to the size of the image as SAM2 does, and cuts them to masks.
 
-The one place that decides where a mask is foreground. A CPU cuts rows while it upsamples them, and
+No other module decides where a mask is foreground. A CPU cuts rows while it upsamples them, and
 skips rows between two low-resolution rows of background.
 """
 
@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 GPU_PIXELS: Final = 2**24
-"""Pixels at the size of the image that a GPU upsamples at once: 64 MB of logits."""
+"""Number of pixels (after upsampling) that a GPU upsamples at once: 64 MB of logits."""
 
 Side = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Rows or columns of pixels: the logits before and after each, and the weight of the later."""
+"""For each row (or column) of the image: the row of logits before it, the row after it, and the
+weight of the row after it in the interpolation."""
 
 
 def at_image(
@@ -32,7 +33,10 @@ def at_image(
 def masks_at_image(
     logits: Float[Tensor, "prompt proposal y x"], size_px: tuple[int, int]
 ) -> Bool[np.ndarray, "prompt proposal height width"]:
-    """Masks at the size of the image, cut at a logit of 0; a CPU takes a tenth of the time."""
+    """Masks at the size of the image, cut at a logit of 0.
+
+    A CPU skips background, which takes a tenth of the time of ``at_image``.
+    """
     if logits.device.type != "cpu":
         from_gpu: Bool[np.ndarray, "prompt proposal height width"]
         from_gpu = (at_image(logits, size_px) > 0).cpu().numpy()
@@ -48,14 +52,14 @@ def count_pixels(
     truth: Bool[Tensor, "prompt height width"],
     cuts: Sequence[float],
 ) -> Int[Tensor, "2 prompt proposal cut"]:
-    """Pixels of the image whose logit lies above each cut; then those of them inside the truth.
+    """Count the image's pixels whose logit lies above each cut, then only those inside the truth.
 
     Parameters
     ----------
     truth
-        Ground truth of the object that each prompt set asks about.
+        Ground truth of the object of each prompt set.
     cuts
-        Logits.
+        Logits at which masks are cut.
     """
     if logits.device.type != "cpu":
         return count_pixels_by_torch(logits, truth, cuts)
@@ -71,7 +75,7 @@ def count_pixels_by_torch(
     truth: Bool[Tensor, "prompt height width"],
     cuts: Sequence[float],
 ) -> Int[Tensor, "2 prompt proposal cut"]:
-    """``count_pixels`` on any device: nothing waits for it."""
+    """Count like ``count_pixels``, on the device of the logits and without waiting for it."""
     size_px = (truth.shape[1], truth.shape[2])
     step = max(1, GPU_PIXELS // (logits.shape[1] * len(cuts) * truth[0].numel()))
     limits = torch.tensor(cuts, device=logits.device)[:, None, None]
@@ -99,7 +103,7 @@ def _side(n_logits: int, n_pixels: int) -> Side:
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def _cut(logits, rows, columns, masks):  # noqa: ANN001, ANN202 - checkers cannot wrap it
-    """Write where upsampled logits are above 0.
+    """Upsample logits, and write True where they are above 0.
 
     Parameters
     ----------
@@ -125,7 +129,7 @@ def _cut(logits, rows, columns, masks):  # noqa: ANN001, ANN202 - checkers canno
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def _count(logits, truth, rows, columns, cuts, counts):  # noqa: ANN001, ANN202 - as above
-    """Count the pixels above each cut, all and those inside the truth.
+    """Upsample logits; count the pixels above each cut, first all, then those inside the truth.
 
     Parameters
     ----------
@@ -169,7 +173,7 @@ def _count(logits, truth, rows, columns, cuts, counts):  # noqa: ANN001, ANN202 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def _widen(logits, columns, limit, highest, wide):  # noqa: ANN001, ANN202 - as above
-    """Write rows of logits at the columns of the image where they or a neighbour exceed a limit.
+    """Upsample rows of logits to the width of the image, if the row or a neighbour exceeds a limit.
 
     Parameters
     ----------
@@ -178,7 +182,7 @@ def _widen(logits, columns, limit, highest, wide):  # noqa: ANN001, ANN202 - as 
     highest
         float32 (y,), written: the highest logit of each row.
     wide
-        float32 (y, width), written.
+        float32 (y, width), written for these rows.
     """
     before, after, shares = columns
     n_rows = logits.shape[0]

@@ -1,4 +1,4 @@
-"""Views: the table of their kinds, and how clicks and masks map into and out of one."""
+"""The table of kinds of views; applies views to images, maps clicks into and masks out of views."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -25,12 +25,12 @@ Points = Float[np.ndarray, "*batch 2"]
 
 @dataclass(frozen=True)
 class Parameter:
-    """A whole number that sets a kind of view.
+    """A setting of a kind of view: a whole number.
 
     Attributes
     ----------
     default
-        None where the view's name gives it.
+        None if the view's name gives the number.
     low, high
         Bounds, both included.
     is_odd
@@ -50,7 +50,7 @@ class Parameter:
         return f"{'an odd' if self.is_odd else 'a whole'} number from {self.low} to {self.high}"
 
     def allows(self, value: object) -> bool:
-        """Whether a value keeps the rule."""
+        """Whether a value is a number that keeps ``rule``."""
         if not isinstance(value, int) or isinstance(value, bool):
             return False
         return self.low <= value <= self.high and (value % 2 == 1 or not self.is_odd)
@@ -58,24 +58,26 @@ class Parameter:
 
 @dataclass(frozen=True)
 class ViewKind:
-    """One row of the table: a kind of augmentation.
+    """One row of ``VIEW_KINDS``: a kind of augmentation.
 
     Attributes
     ----------
     apply
-        Called with the image, and the parameters by name.
+        Augments an image: called with the image, and the parameters by name.
     named
-        The parameter whose value ends a view's name, as in ``jpeg10``. A view of another kind with
-        parameters may have any number at the end of its name, to tell two such views apart.
+        The parameter whose value ends a view's name, as in ``jpeg10``; None for other kinds. If
+        these have parameters, a view's name may end with any number, to tell two views of the kind
+        apart.
     map_points
-        Called with points (x, y) as float32, the image's height and width in pixels, and the
-        parameters by name; None where pixels stay in place.
+        Maps points of the image into the view: called with points (x, y) as float32, the image's
+        height and width in pixels, and the parameters by name. None if pixels stay in place.
     unmap
-        Maps predicted maps back to the image; None where pixels stay in place. A map covers the
-        whole view at any resolution, so an enlarged view needs no mapping.
+        Maps predictions (masks or logits) in the view back to the image; None if pixels stay in
+        place. A prediction covers the whole view at any resolution, so an enlarged view needs no
+        mapping.
     is_averaged
-        Whether the views belong to T of the paper, over which the entropies average. Other views
-        serve the table of corruptions only.
+        Whether the views belong to T of the paper, over which entropies average. Other views serve
+        the table of corruptions only.
     """
 
     name: str
@@ -89,7 +91,7 @@ class ViewKind:
 
     @property
     def pattern(self) -> str:
-        """Pattern of the names of its views, as users see it."""
+        """Pattern of the names of views of this kind, for messages and docs: ``jpeg<quality>``."""
         return f"{self.name}<{self.named}>" if self.named else self.name
 
 
@@ -108,7 +110,7 @@ def _gray(rgb: Rgb) -> Rgb:
 
 
 def _blur(rgb: Rgb, *, kernel_px: int) -> Rgb:
-    # Sigma 0: OpenCV's own for the kernel, 1.1 for 5 px.
+    # Sigma 0 lets OpenCV derive sigma from the kernel: 1.1 for 5 px.
     return np.asarray(cv2.GaussianBlur(rgb, (kernel_px, kernel_px), 0), np.uint8)
 
 
@@ -185,7 +187,7 @@ VIEW_KINDS: Final = (
 
 @dataclass(frozen=True)
 class View:
-    """A kind of view with its parameters, made by ``parse_view`` or ``default_view``."""
+    """A view: its kind and the values of all parameters; ``parse_view`` makes it."""
 
     name: str
     kind: ViewKind
@@ -198,13 +200,13 @@ class View:
 
 
 def parse_view(name: str, parameters: Mapping[str, object]) -> View:
-    """A view with these parameters.
+    """Make a view from its name and the values of all its parameters, after checking both.
 
     Raises
     ------
     ValueError
         If no kind has views of that name, or a parameter is missing, unknown, out of range or
-        another than the number in the name.
+        different from the number in the name.
     """
     kind, number = _parse_name(name)
     for key in parameters:
@@ -225,7 +227,7 @@ def parse_view(name: str, parameters: Mapping[str, object]) -> View:
 
 
 def default_view(name: str) -> View:
-    """The view of a name, with its other parameters at their defaults.
+    """Make a view from its name; parameters that the name does not give have their defaults.
 
     >>> default_view("jpeg10").parameters
     {'quality': 10}
@@ -236,7 +238,7 @@ def default_view(name: str) -> View:
 
 
 def entropy_views(names: Iterable[str]) -> tuple[str, ...]:
-    """The views among these over which entropies average: T of the paper."""
+    """Select the views over which entropies average: T of the paper."""
     return tuple(name for name in names if _parse_name(name)[0].is_averaged)
 
 
@@ -247,12 +249,12 @@ def view_order(name: str) -> tuple[int, int]:
 
 
 def apply_view(rgb: Rgb, view: View, *, image: str = "") -> UInt8[np.ndarray, "rows cols 3"]:
-    """Augment an image.
+    """Augment an image as the view says.
 
     Parameters
     ----------
     image
-        Name of the image; with the view's seed and name, it seeds the random pixels.
+        Name of the image; with the view's seed and name, it seeds random pixels.
     """
     values = dict(view.parameters)
     if "seed" in values:
@@ -263,7 +265,7 @@ def apply_view(rgb: Rgb, view: View, *, image: str = "") -> UInt8[np.ndarray, "r
 def map_points(
     points: Num[np.ndarray, "*batch 2"], view: View, *, height_px: int, width_px: int
 ) -> Points:
-    """Map pixels (x, y) of the image to the same pixels in the view."""
+    """Map points (x, y) from pixels of the image to pixels of the view."""
     pixels = points.astype(np.float32)
     if view.kind.map_points is None:
         return pixels
@@ -272,12 +274,12 @@ def map_points(
 
 
 def unview(maps: Num[Tensor, "*batch y x"], view: View) -> Num[Tensor, "*batch y x"]:
-    """Map predictions in the view back to the unaugmented frame."""
+    """Map predictions (masks or logits) in the view back to the unaugmented image."""
     return maps if view.kind.unmap is None else view.kind.unmap(maps)
 
 
 def _parse_name(name: str) -> tuple[ViewKind, int | None]:
-    """The kind and the number of a view's name."""
+    """The kind of a view, and the number at the end of its name, None without a number."""
     parsed = re.fullmatch(r"([a-z]+)(0|[1-9][0-9]{0,8})?", name)
     kind = next((kind for kind in VIEW_KINDS if parsed and kind.name == parsed[1]), None)
     number = int(parsed[2]) if parsed and parsed[2] else None

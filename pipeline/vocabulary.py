@@ -1,4 +1,4 @@
-"""The names of the method: one word per thing, in the order in which arrays hold them."""
+"""The names of the method (clicks, proposals, tasks, objectives), in the order of arrays."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,28 +10,29 @@ PROMPTS: Final = (*SINGLE_CLICKS, "refined")
 """Prompt sets of the method; ``refined`` (x_p*) is all eight clicks together."""
 
 TRAIN_PROMPTS: Final = ("center", "refined")
-"""Prompt sets of every train cell: heads learn from ``center`` what ``refined`` would gain."""
+"""Prompt sets of every train cell: from ``center``, heads learn the gain of ``refined``."""
 
 NEAR_CLICKS: Final = ("near1", "near2", "near3", "near4", "near5", "near6", "near7")
 """Extra prompt sets of one click: ``center``, moved a little."""
 
 N_PROPOSALS: Final = 3
-"""Masks of a multimask call, Â of the paper."""
+"""Number of masks that a multimask call of the decoder returns, Â of the paper."""
 
 PROPOSAL_PAIRS: Final = ((0, 1), (0, 2), (1, 2))
 """Pairs of proposals that are compared, in decoder order."""
 
 MASK_STATISTICS: Final = ("area", "mask_entropy", "confidence", "agreement")
-"""Statistics of the proposals' masks, stored where the masks are not; ``agreement`` has a number
-for each of ``PROPOSAL_PAIRS``, the others for each proposal."""
+"""Statistics of the proposals' masks that every cell stores, with or without its masks.
+``agreement`` has a value for each of ``PROPOSAL_PAIRS``, the others have a value for each proposal.
+"""
 
 JUDGED: Final = ("best", "selected")
-"""Proposal of a prediction that is judged: ``best`` has the highest IoU, ``selected`` the highest
-SamScore."""
+"""The two ways to pick a prediction's judged proposal: ``best`` has the highest IoU, ``selected``
+has the highest SamScore."""
 
 PROTOCOLS: Final = ("best", "selected")
-"""Protocols of a comparison: ``best`` judges the best proposal, chosen by ground truth as in the
-paper; ``selected`` knows no ground truth, like a user."""
+"""Protocols of an evaluation: ``best`` judges the proposal that the ground truth chooses, as in the
+paper; ``selected`` judges the proposal with the highest SamScore, as a user would."""
 
 ABLATIONS: Final = ("no_mask", "no_iou")
 """Ablations of the paper's Table 6: heads without the mask token or without the IoU token, which
@@ -45,33 +46,33 @@ PROTOCOL_TOKENS: Final = {"best": ("best", "selected"), "selected": ("selected",
 """Token sets of a protocol's heads, one for each proposal that the protocol judges."""
 
 IOU_OBJECTIVES: Final = ("iou_refined", "iou_selected", "iou_best")
-"""IoUs, as objectives, of other masks than the judged mask: from eight clicks, and of the selected
-and the best proposal."""
+"""Objectives that are IoUs of other masks than the judged mask: the mask from eight clicks, the
+selected proposal, and the best proposal."""
 
 MODEL_GAP: Final = "model_gap"
-"""Objective: IoU that the largest model gains over the smallest, where there are two or more."""
+"""Objective: the IoU that the largest model gains over the smallest; needs two models or more."""
 
 TASKS: Final = ("model", "prompt", "task", "segmentation")
-"""The four corrections that a measure should predict, in the order of the paper's Tables 1 to 4; a
-single model has no ``model``."""
+"""The four corrections that a measure should predict, in the order of the paper's Tables 1 to 4.
+The correction ``model`` needs two models or more."""
 
 
 def objectives_of(models: Sequence[str]) -> tuple[str, ...]:
-    """Objectives of heads for these models, from small to large.
+    """Names of the objectives of heads for some models, given from small to large.
 
     >>> objectives_of(["tiny"])
     ('iou_tiny', 'iou_refined', 'iou_selected', 'iou_best', 'prompt_gap', 'task_gap')
 
     Notes
     -----
-    ``iou_<model>`` is about that model's judged mask.
+    ``iou_<model>`` is the IoU of that model's judged mask.
     """
     gaps = ("prompt_gap", "task_gap") if len(models) == 1 else (MODEL_GAP, "prompt_gap", "task_gap")
     return (*(f"iou_{model}" for model in models), *IOU_OBJECTIVES, *gaps)
 
 
 def protocol_objectives(protocol: str, models: Sequence[str]) -> tuple[str, ...]:
-    """Objectives of the heads of a protocol: nine for the paper's four models."""
-    # The IoU of the judged proposal is learned for each model: `iou_tiny`, ...
+    """Names of the objectives of a protocol's heads: nine for the paper's four models."""
+    # `iou_tiny`, ... already are the IoUs of the judged proposals, by model.
     judged_iou = {"best": "iou_best", "selected": "iou_selected"}[protocol]
     return tuple(name for name in objectives_of(models) if name != judged_iou)

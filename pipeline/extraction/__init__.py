@@ -1,1 +1,1 @@
-"""From a model and the objects of an image to the rows of a cell."""
+"""Extraction: a model answers prompts about the objects of an image, which gives a cell's rows."""

@@ -1,4 +1,4 @@
-"""IoU of predicted masks with the ground truth, and how stable they are, at image resolution."""
+"""IoUs of predicted masks with the ground truth, and stability scores, at image resolution."""
 
 import math
 from typing import Final
@@ -10,7 +10,7 @@ from pipeline.masks import CUT, CUTS
 from pipeline.upsampling import count_pixels
 
 STABILITY_OFFSET: Final = 1.0
-"""Distance in logits from the cut of a mask, as SAM2's mask generator has it by default."""
+"""Distance of the two cuts of a stability score from logit 0; the default of SAM2's generator."""
 
 _CUT_LOGITS: Final = tuple(math.log(cut / (1 - cut)) for cut in CUTS)
 
@@ -21,20 +21,20 @@ def iou_arrays(
     *,
     with_cuts: bool,
 ) -> dict[str, Tensor]:
-    """IoUs with the ground truth and, from the same upsampling, at every cut; stability scores.
+    """IoUs of masks with the ground truth and, on request, at every cut; also stability scores.
 
     Returns
     -------
-    By their names in the cache, ``iou`` of axes (prompt, proposal); with cuts also ``iou_at_cut``
-    of axes (prompt, proposal, cut), in the order of ``CUTS``, and ``stability_score``.
+    Arrays by their names in the cache: ``iou`` (prompt, proposal) and, with cuts, ``iou_at_cut``
+    (prompt, proposal, cut), in the order of ``CUTS``, and ``stability_score`` (prompt, proposal).
 
     Notes
     -----
     As in SAM2, logits are upsampled bilinearly (align_corners=False) and cut at 0. A cut at the
-    probability c is a cut of the upsampled logits at log(c / (1 - c)). The stability score is the
-    one of ``SAM2AutomaticMaskGenerator``: the IoU of the masks cut at logits 1 and -1, at the
-    resolution of the image. Where no logit lies above -1 it is 0: the generator divides 0 by 0
-    there, and drops the mask.
+    probability c is a cut of the upsampled logits at log(c / (1 - c)). The stability score is that
+    of ``SAM2AutomaticMaskGenerator``: the IoU of the masks cut at logits 1 and -1, at the
+    resolution of the image. It is 0 where no logit lies above -1: there the generator divides 0 by
+    0, and drops the mask.
     """
     if not with_cuts:
         above, shared = count_pixels(logits, ground_truth, (0.0,))

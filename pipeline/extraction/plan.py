@@ -1,4 +1,4 @@
-"""The plan of an extraction, made before any work: which objects are computed together."""
+"""Plans an extraction before any work: divides objects into shards, pieces and decoder calls."""
 
 from dataclasses import dataclass
 from itertools import groupby
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 CPU_BATCH_TOKENS: Final = 32_768
-"""Image tokens per decoder call that run fastest on a CPU, as measured by ``make bench``."""
+"""Image tokens per decoder call at which a CPU is fastest, as measured by ``make bench``."""
 
 CPU_BATCH: Final = 16
 """Prompt sets per decoder call beyond which a CPU gains nothing, as measured on the mini models."""
@@ -19,17 +19,17 @@ GPU_BATCH: Final = 64
 
 @dataclass(frozen=True)
 class Piece:
-    """The objects of one image in one shard, which are read, encoded and decoded together."""
+    """The objects of one image in one shard; they are read, encoded and decoded together."""
 
     image: int
     start: int
     stop: int
-    """Rows ``start`` to ``stop`` of the split."""
+    """The objects are the rows from ``start`` to before ``stop`` of the split."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Consecutive objects that are stored together."""
+    """Consecutive objects of a split, which are stored together, and the pieces of their images."""
 
     index: int
     start: int
@@ -38,12 +38,12 @@ class Shard:
 
 
 def plan_shards(image_index: Int[np.ndarray, " object"], shard_objects: int) -> tuple[Shard, ...]:
-    """Cut a split into shards, and each shard into the pieces of its images.
+    """Divide a split into shards, and each shard into one piece per image.
 
     Parameters
     ----------
     image_index
-        Image of each object; the objects of an image are consecutive.
+        Number of each object's image; the objects of an image are consecutive.
     shard_objects
         Objects per shard; the last may have fewer.
     """
@@ -62,9 +62,9 @@ def plan_shards(image_index: Int[np.ndarray, " object"], shard_objects: int) -> 
 
 
 def decoder_batch(setting: int | Literal["auto"], *, device: str, mask_size_px: int) -> int:
-    """Prompt sets per decoder call: the setting, or the result of a formula where it is ``auto``.
+    """Prompt sets per decoder call: the setting, or a formula of device and mask size for ``auto``.
 
-    A formula, not a timing: the batch size changes the last bits of the rows.
+    Not a timing: the batch size changes the last bits of the rows, so it must be reproducible.
     """
     if setting == "auto":
         if device != "cpu":

@@ -1,4 +1,4 @@
-"""All prompt sets of an image's objects through one model: tokens, scores and mask statistics."""
+"""Decodes all prompt sets of an image's objects: tokens, scores, mask statistics and mask codes."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ Rows = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Request:
-    """Prompt sets that a model answers for the objects of one image.
+    """The objects of one image, and the prompt sets that a model answers for each.
 
     Attributes
     ----------
@@ -48,13 +48,13 @@ class Request:
 
     @cached_property
     def places(self) -> dict[str, Float[np.ndarray, "object point 2"]]:
-        """Points of each prompt set on every object, in the view.
+        """Points (x, y) of each prompt set on every object, in pixels of the view, by prompt set.
 
         Raises
         ------
         PromptError
-            If a prompt set has more or fewer points than its row of the table says, or a point
-            outside of the image.
+            If a prompt set has more or fewer points than labels in ``PROMPT_KINDS``, or a point
+            lies outside of the image.
         """
         return {kind.name: self._places(kind) for call in calls_of(self.prompts) for kind in call}
 
@@ -71,21 +71,21 @@ class Request:
 
 @dataclass(frozen=True)
 class DecoderCall:
-    """Prompt sets of one call of the decoder, with the row and the column of each."""
+    """Prompt sets of one decoder call, with each one's object and column in the cell's arrays."""
 
     objects: Int[np.ndarray, " prompt"]
     columns: Int[np.ndarray, " prompt"]
     points: Float[np.ndarray, "prompt point 2"]
     labels: Int[np.ndarray, "prompt point"]
     n_corrections: int
-    """Clicks that are added one by one."""
+    """Number of clicks to add one by one, each where the selected mask is wrong."""
 
 
 DecodedCall = tuple[DecoderCall, Decoded]
 """A decoder call and the model's answer."""
 
 ScoredCall = tuple[DecoderCall, dict[str, Tensor]]
-"""A decoder call and its arrays by their names in the cache."""
+"""A decoder call and the arrays computed from its answer, by their names in the cache."""
 
 Apply = Callable[[Callable[[DecodedCall], ScoredCall], Iterable[DecodedCall]], Iterable[ScoredCall]]
 """Applies a function to every decoder call: ``map``, or a pool that scores one call while the next
@@ -101,7 +101,7 @@ def extract_objects(
     with_masks: bool,
     apply: Apply = map,
 ) -> Rows:
-    """Decode every prompt set of every object of an image.
+    """Decode every prompt set of every object of an image, and score the masks.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def extract_objects(
     with_masks
         Whether the rows hold ``mask_code``.
     apply
-        Applies the scoring and coding of masks to every decoder call.
+        Applies a function that scores and codes masks to every decoder call.
 
     Returns
     -------
@@ -144,10 +144,11 @@ def extract_objects(
 
 
 class Collected:
-    """Arrays ``(object, prompt, ...)`` that are filled call by call.
+    """Collects the arrays of decoder calls in arrays ``(object, prompt, ...)``.
 
-    On a CPU, each call fills its rows at once. On a GPU, the tensors of all calls stay there until
-    the end and then come through pinned memory: each transfer waits for all work queued before it.
+    On a CPU, the arrays of a call are copied at once. On a GPU, the tensors of all calls stay there
+    until the end and then come through pinned memory: each transfer waits for all work queued
+    before it.
 
     Parameters
     ----------
@@ -164,14 +165,14 @@ class Collected:
         self._calls: list[ScoredCall] = []
 
     def add(self, call: ScoredCall) -> None:
-        """Add the arrays of one call."""
+        """Add the arrays of one decoder call."""
         if self._wait is None:
             self._fill([call])
         else:
             self._calls.append(call)
 
     def rows(self) -> Rows:
-        """Arrays of all calls; waits for the GPU."""
+        """Arrays of all decoder calls, by their names in the cache; waits for the GPU."""
         if self._calls:
             self._fill(self._calls)
         return self._rows
@@ -200,12 +201,12 @@ def _image_rows(embedding: Embedding, n_objects: int) -> Rows:
 
 
 def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch y x"]:
-    """Code of the foreground probability: ``pipeline.masks.encode(sigmoid(logits))``.
+    """Code logits as bytes: ``pipeline.masks.encode(sigmoid(logits))``.
 
     Notes
     -----
     asin(sqrt(sigmoid(z))) = atan(exp(z / 2)) saves two functions on the largest array of all.
-    A logit above 0, however small, stays foreground.
+    A logit above 0, however small, is coded as foreground.
     """
     code = (torch.atan(torch.exp(logits / 2)) * (510 / torch.pi)).round_()
     first = FIRST_FOREGROUND_CODE
@@ -213,7 +214,10 @@ def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch 
 
 
 def _decoder_calls(request: Request, batch: int) -> Iterator[DecoderCall]:
-    """Prompt sets of several numbers of points cannot share a call: see ``Sam.decode``."""
+    """Divide the prompt sets of a request into decoder calls of at most ``batch`` prompt sets.
+
+    Prompt sets with different numbers of points cannot share a call, see ``Sam.decode``.
+    """
     objects_of_image = range(len(request.points))
     for kinds in calls_of(request.prompts):
         objects = np.repeat(objects_of_image, len(kinds))
@@ -229,7 +233,7 @@ def _decoder_calls(request: Request, batch: int) -> Iterator[DecoderCall]:
 
 
 def _decode(sam: Sam, embedding: Embedding, request: Request, call: DecoderCall) -> Decoded:
-    """Decode prompt sets, then again with one more click for each correction."""
+    """Decode the prompt sets of a call; for each correction, add a click and decode again."""
     points, labels = call.points, call.labels
     decoded = sam.decode(embedding, points, labels=labels)
     for _ in range(call.n_corrections):
@@ -243,7 +247,10 @@ def _decode(sam: Sam, embedding: Embedding, request: Request, call: DecoderCall)
 def _corrections(
     decoded: Decoded, request: Request, objects: Int[np.ndarray, " prompt"]
 ) -> tuple[Float[np.ndarray, "prompt 2"], Int[np.ndarray, " prompt"]]:
-    """A click in the view where each selected mask is wrong, and its label."""
+    """For each prompt set, a click (x, y) where its selected mask is wrong, and the click's label.
+
+    The click is in pixels of the view.
+    """
     height, width = request.ground_truth.shape[1:]
     clicks, labels = [], []
     selected = unview(decoded.selected_logits[:, None], request.view)
@@ -269,7 +276,7 @@ _LN2: Final = float(np.log(2))
 
 
 def mask_statistics(logits: Float[Tensor, "prompt proposal y x"]) -> dict[str, Tensor]:
-    """Statistics of every proposal and of every pair of proposals, by their names in the cache.
+    """Compute ``MASK_STATISTICS`` of every proposal and of every pair of proposals.
 
     Parameters
     ----------
@@ -278,14 +285,16 @@ def mask_statistics(logits: Float[Tensor, "prompt proposal y x"]) -> dict[str, T
 
     Returns
     -------
-    ``area``, ``mask_entropy`` and ``confidence``: arrays ``(prompt, proposal)``; ``agreement``:
-    ``(prompt, pair)`` in the order of ``PROPOSAL_PAIRS``.
+    Arrays by their names in the cache: ``area``, ``mask_entropy`` and ``confidence`` of shape
+    ``(prompt, proposal)``; ``agreement`` of shape ``(prompt, pair)``, in the order of
+    ``PROPOSAL_PAIRS``.
 
     Notes
     -----
-    With p the foreground probability of a pixel and m = [p > 0.5], from the logit itself: the mean
-    of p; sum(p h2(p)) / sum(p), as Eq. 3, in bits; soft Dice confidence 2 sum(p m) / sum(p + m)
-    (arXiv 2402.10665); soft Dice 2 sum(p q) / sum(p^2 + q^2) of two proposals p and q, which is 1
+    Let p be the foreground probability of a pixel, before it is coded as a byte, and m = [p > 0.5].
+    ``area`` is the mean of p. ``mask_entropy`` is sum(p h2(p)) / sum(p) in bits (Eq. 3).
+    ``confidence`` is the soft Dice confidence 2 sum(p m) / sum(p + m) (arXiv 2402.10665).
+    ``agreement`` is the soft Dice 2 sum(p q) / sum(p^2 + q^2) of two proposals p and q, which is 1
     for equal proposals. Each is 0 where its divisor is 0.
     """
     flat = logits.flatten(-2)
@@ -308,7 +317,10 @@ def mask_statistics(logits: Float[Tensor, "prompt proposal y x"]) -> dict[str, T
 
 
 def arrays_for_heads(decoded: Decoded, kind: HeadKind) -> dict[str, np.ndarray]:
-    """Arrays that heads of a kind read, a row for each prompt set; IoUs are unknown, and 0."""
+    """Arrays that heads of a kind read, with a row for each prompt set.
+
+    ``iou`` is unknown without a ground truth, and set to 0.
+    """
     tensors = _answers(decoded) | {"iou": torch.zeros_like(decoded.sam_score)}
     if "figures" in kind.inputs:
         tensors |= mask_statistics(decoded.logits)
