@@ -1,4 +1,4 @@
-"""Compares hard masks with each other (Dice), and judged masks with the ground truth."""
+"""Compares hard masks with each other (Dice), and counts pixels against the ground truth."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,20 @@ from pipeline.masks import N_CODES
 from pipeline.vocabulary import JUDGED, SINGLE_CLICKS
 
 HardMasks = UInt8[np.ndarray, "object _ byte"]
-"""Masks of each object, cut at 0.5: eight pixels in a byte, padded to whole words of eight bytes.
-A bit is 1 in the foreground."""
+"""Masks of each object, cut at 0.5, with eight pixels in a byte. A bit is 1 in the foreground. A
+mask is padded with 0 to whole words of eight bytes."""
 
 
 def compared_masks(
     cell: PlannedCell, block: slice, mask_code: UInt8[np.ndarray, "object prompt proposal y x"]
 ) -> dict[StatisticOfJudged, HardMasks]:
-    """Cut the masks of a cell that each comparison needs, for a block of the planned objects."""
+    """Cut the masks of a cell for every comparison that uses some, for a block of objects.
+
+    Parameters
+    ----------
+    mask_code
+        Mask codes of the objects in ``block``.
+    """
     n_objects, n_prompts, n_proposals, height, width = mask_code.shape
     members = cell.members[block]
     n_bytes = 8 * -(-height * width // 64)  # whole words
@@ -35,14 +41,14 @@ def compared_masks(
 def mean_agreements(
     masks: Mapping[str, Sequence[Mapping[StatisticOfJudged, HardMasks]]],
 ) -> dict[str, Float64[np.ndarray, "..."]]:
-    """Compute every row of ``AGREEMENTS``, with its ``dims``.
+    """Compute every row of ``AGREEMENTS`` by name, as an array with the row's ``dims``.
 
-    An optional agreement is left out where the cells lack its prompt sets.
+    Left out is an agreement whose prompt sets the cells lack.
 
     Parameters
     ----------
     masks
-        By model, the results of ``compared_masks`` for all cells.
+        For each model, the result of ``compared_masks`` for every cell.
     """
     available = {agreement for cells in masks.values() for cell in cells for agreement, _ in cell}
     return {
@@ -78,7 +84,7 @@ def _joined(
 
 
 def mean_pairwise_dice(hard: HardMasks) -> Float64[np.ndarray, " object"]:
-    """Mean Dice of all pairs of an object's masks; 1 if the object has a single mask.
+    """Mean Dice of all pairs of masks of each object; 1 if an object has a single mask.
 
     Notes
     -----
@@ -105,8 +111,9 @@ Mask = Bool[np.ndarray, "h w"]
 
 
 JudgedCounts = Int64[np.ndarray, "object judged band truth code"]
-"""Number of pixels of judged masks. ``band``: outside or inside the band along the outline of the
-ground truth. ``truth``: background or object. ``code``: code of the mask."""
+"""Number of pixels of each judged mask, by three properties. ``band``: outside or inside the band
+along the outline of the ground truth. ``truth``: background or object. ``code``: code of the mask.
+"""
 
 _CENTER: Final = SINGLE_CLICKS.index("center")
 
@@ -114,10 +121,10 @@ _CENTER: Final = SINGLE_CLICKS.index("center")
 def truth_at_size(mask: Mask, height: int, width: int) -> Bool[np.ndarray, "y x"]:
     """Resize a ground truth: a pixel is foreground if the object covers more than half of it.
 
-    If there is no such pixel, as for a thin or tiny object, the pixels with the largest cover are
-    foreground.
+    If the object covers no pixel by more than half, because it is thin or tiny, the pixels that it
+    covers most are foreground.
     """
-    # Each axis by itself: OpenCV averages areas only where both axes shrink, or both grow.
+    # One axis after the other: OpenCV averages areas only if both axes shrink, or both grow.
     wide = cv2.resize(mask.astype(np.float32), (width, len(mask)), interpolation=cv2.INTER_AREA)
     share = np.asarray(cv2.resize(wide, (width, height), interpolation=cv2.INTER_AREA))
     is_foreground = share > 0.5  # noqa: PLR2004 - half
@@ -127,7 +134,7 @@ def truth_at_size(mask: Mask, height: int, width: int) -> Bool[np.ndarray, "y x"
 def outline_band(truth: Bool[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
     """Pixels near the outline of the ground truth, on both of its sides.
 
-    Empty where the ground truth fills the frame.
+    No pixel if the ground truth fills the frame.
 
     Notes
     -----
@@ -153,7 +160,7 @@ def judged_counts(
     Parameters
     ----------
     judged
-        Proposal of each of ``JUDGED``.
+        Number of the judged proposal, for each of ``JUDGED``.
     label
         Result of ``pixel_labels``.
     """
@@ -166,7 +173,7 @@ def judged_counts(
 
 
 def pixel_labels(truth: Bool[np.ndarray, "object y x"]) -> UInt8[np.ndarray, "object pixel"]:
-    """Label each pixel: 1 in the object, plus 2 in the band along its outline."""
+    """Label each pixel: 1 in the object, 2 in the band along its outline, 3 in both, else 0."""
     label = np.empty(truth.shape, np.uint8)
     for object_truth, object_label in zip(truth, label, strict=True):
         object_label[...] = object_truth + 2 * outline_band(object_truth)

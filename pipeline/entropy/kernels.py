@@ -1,7 +1,7 @@
 """Inner loops of the stage ``entropy``, compiled by Numba; they release the GIL.
 
-Shape checkers cannot wrap compiled functions, hence ``no_type_check``. The callers,
-``pipeline.entropy.mixtures`` and ``comparisons``, state and check the shapes.
+Shape checkers cannot wrap compiled functions, hence ``no_type_check``. The callers in
+``pipeline.entropy.mixtures`` and ``pipeline.entropy.comparisons`` state and check the shapes.
 """
 
 import math
@@ -11,10 +11,10 @@ import numpy as np
 from numba import njit
 
 BLOCK_PX: Final = 16384
-"""Pixels of a pass: their sums stay in a core's cache while all masks are added."""
+"""Pixels to which all masks are added in one pass: their sums stay in a core's cache."""
 
 LOG_PX: Final = 256
-"""Pixels whose logarithms are taken at once."""
+"""Pixels whose logarithms are computed in one pass."""
 
 N_LANES: Final = 6
 """Rows of ``LOG_PX`` numbers in the scratch memory of ``row_entropy``."""
@@ -24,13 +24,14 @@ SMALLEST: Final = 1e-300
 
 TWO_OVER_LN2: Final = 2 / math.log(2)
 ONE_LESS_ROOT: Final = np.uint64(0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
-"""The bits of the float 1, as a whole number, less those of sqrt(1/2)."""
+"""Difference of the bits of the float64 numbers 1 and sqrt(1/2), taken as whole numbers."""
 
 TWO_TO_52: Final = np.uint64(0x4330000000000000)
-"""The bits of the float 2^52."""
+"""The bits of the float64 number 2^52."""
 
 VECTORS: Final = {"fastmath": {"contract", "reassoc"}, "error_model": "numpy"}
-"""Options that let loops become vector instructions: sums in any order, no check of divisions."""
+"""Options with which loops compile to vector instructions: sums in any order, and no check of
+divisions by 0."""
 
 
 @njit(nogil=True, cache=True)
@@ -40,7 +41,7 @@ def add_mask(mask_code, weighted, total):  # noqa: ANN001, ANN201 - see the modu
 
     Notes
     -----
-    Reads eight codes as one word and skips words of background, of which most masks mainly consist.
+    Reads eight codes as one word, and skips words of background: most masks are mainly background.
     """
     words = mask_code[: mask_code.size // 8 * 8].view(np.uint64)
     for j in range(words.size):
@@ -65,14 +66,15 @@ def add_mixtures(mask_code, weight, table, mixture):  # noqa: ANN001, ANN201 - s
     weight
         float64 (object, mixture, mask); masks of weight 0 cost nothing.
     table
-        float64 (code,): probability of each code; that of code 0 must be 0.
+        float64 (code,): probability of each code; the probability of code 0 must be 0.
     mixture
         float64 (object, mixture, pixel), added to.
 
     Notes
     -----
-    By table look-ups: polynomials lose precision near 0 and 1 and were slower. Sums are float64,
-    because a pixel at 1 - 1e-7, a step of float32 below 1, has 2e-6 bits.
+    Probabilities come from a table: polynomials lose precision near 0 and 1 and were slower. Sums
+    are float64, because the entropy of a pixel at 1 - 1e-7, a step of float32 below 1, is 2e-6
+    bits.
     """
     n_objects, n_masks, n_px = mask_code.shape
     weighted = np.empty(table.size)
@@ -90,7 +92,7 @@ def add_mixtures(mask_code, weight, table, mixture):  # noqa: ANN001, ANN201 - s
 @njit(nogil=True, cache=True)
 @no_type_check
 def weighted_entropies(p, bits):  # noqa: ANN001, ANN201 - see the module
-    """Write the entropy (Eq. 3) of every row.
+    """Write the entropy (Eq. 3) of every mask, one mask per row.
 
     Parameters
     ----------
@@ -107,14 +109,14 @@ def weighted_entropies(p, bits):  # noqa: ANN001, ANN201 - see the module
 @njit(nogil=True, cache=True)
 @no_type_check
 def take_entropies(mixture, numbers, bits):  # noqa: ANN001, ANN201 - see the module
-    """Write the entropy (Eq. 3) of chosen mixtures of every object, and reset these to 0.
+    """Write the entropy (Eq. 3) of some mixtures of every object, and reset these mixtures to 0.
 
     Parameters
     ----------
     mixture
-        float64 (object, mixture, pixel); 0 for the chosen mixtures afterwards.
+        float64 (object, mixture, pixel); the mixtures in ``numbers`` are 0 afterwards.
     numbers
-        int64 (number,): the chosen mixtures.
+        int64 (number,): indices of mixtures.
     bits
         float64 (object, number), written.
     """
@@ -128,7 +130,15 @@ def take_entropies(mixture, numbers, bits):  # noqa: ANN001, ANN201 - see the mo
 @njit(nogil=True, cache=True, **VECTORS)
 @no_type_check
 def row_entropy(p, memory):  # noqa: ANN001, ANN201 - see the module
-    """Entropy (Eq. 3) of one mask; blocks without foreground are skipped after a sum."""
+    """Entropy (Eq. 3) of one mask in bits; blocks whose probabilities sum to 0 are skipped.
+
+    Parameters
+    ----------
+    p
+        float32 or float64 (pixel,), in [0, 1] up to rounding.
+    memory
+        float64 (``N_LANES``, ``LOG_PX``), overwritten.
+    """
     y, complement, log_y, log_complement = memory[0], memory[1], memory[2], memory[3]
     entropy = 0.0
     norm = 0.0
@@ -142,7 +152,7 @@ def row_entropy(p, memory):  # noqa: ANN001, ANN201 - see the module
         norm += total
         for px in range(block.size):
             foreground = np.float64(block[px])
-            # 0 has no logarithm; the sum below multiplies the replacement's by 0.
+            # 0 has no logarithm; the sum below multiplies the logarithm of SMALLEST by 0.
             y[px] = max(SMALLEST, foreground)
             complement[px] = max(SMALLEST, 1 - foreground)
         write_log2(y, block.size, log_y, memory[4:])
@@ -158,9 +168,9 @@ def row_entropy(p, memory):  # noqa: ANN001, ANN201 - see the module
 @njit(nogil=True, cache=True, **VECTORS)
 @no_type_check
 def write_log2(x, n, log2, memory):  # noqa: ANN001, ANN201 - see the module
-    """Write the binary logarithm of the first ``n`` numbers of ``x``, within 1e-12.
+    """Write the binary logarithms of the first ``n`` numbers of ``x``, with errors below 1e-12.
 
-    The numbers are above 0 and not subnormal.
+    The numbers must be above 0 and not subnormal.
 
     Notes
     -----
@@ -191,21 +201,21 @@ def write_log2(x, n, log2, memory):  # noqa: ANN001, ANN201 - see the module
 @njit(nogil=True, cache=True)
 @no_type_check
 def pack_foreground(mask_code, members, hard):  # noqa: ANN001, ANN201 - see the module
-    """Write one bit per pixel, set in the foreground; the order of the pixels in a byte is any.
+    """Write one bit per pixel, 1 in the foreground; the order of pixels in a byte is unspecified.
 
     Parameters
     ----------
     mask_code
-        uint8 (object, mask, pixel), C-contiguous; foreground has the highest bit set.
+        uint8 (object, mask, pixel), C-contiguous; codes of foreground have the highest bit set.
     members
-        int64 (object, member): masks to pack.
+        int64 (object, member): indices of the masks to pack.
     hard
-        uint8 (object, member, byte), written where there are pixels; 0 before.
+        uint8 (object, member, byte), all 0 before; bytes of pixels are written, padding is not.
 
     Notes
     -----
-    The product moves the highest bits of eight codes into one byte. ``numpy.packbits`` needs the
-    masks as booleans first, in new memory, and takes four times as long.
+    A multiplication moves the highest bits of eight codes into one byte. ``numpy.packbits`` needs
+    the masks as booleans first, in new memory, and takes four times as long.
     """
     n_words = mask_code.shape[2] // 8
     for i in range(mask_code.shape[0]):
@@ -222,14 +232,15 @@ def pack_foreground(mask_code, members, hard):  # noqa: ANN001, ANN201 - see the
 @njit(nogil=True, cache=True)
 @no_type_check
 def count_shared(hard, shared):  # noqa: ANN001, ANN201 - see the module
-    """Count the foreground pixels that two masks share, for all pairs, and those of each mask.
+    """Count the foreground pixels that two masks share, for all pairs of masks of each object.
 
     Parameters
     ----------
     hard
         uint64 (object, mask, word): a bit per pixel.
     shared
-        int64 (object, mask, mask), written on and above the diagonal.
+        int64 (object, mask, mask), written on and above the diagonal; on the diagonal is the number
+        of foreground pixels of each mask.
     """
     n_objects, n_masks, n_words = hard.shape
     for i in range(n_objects):
@@ -237,7 +248,7 @@ def count_shared(hard, shared):  # noqa: ANN001, ANN201 - see the module
             for second in range(first, n_masks):
                 n_px = 0
                 for j in range(n_words):
-                    # Counts the bits of a word in pairs, in fours, in bytes, then adds the bytes.
+                    # Count the bits in every two, in every four, in every byte; add the bytes.
                     w = hard[i, first, j] & hard[i, second, j]
                     w -= (w >> np.uint64(1)) & np.uint64(0x5555555555555555)
                     w = (w & np.uint64(0x3333333333333333)) + (
@@ -262,8 +273,8 @@ def count_codes(mask_code, label, counts):  # noqa: ANN001, ANN201 - see the mod
 
     Notes
     -----
-    Most pixels have label and code 0. Eight of these are counted at once: counted one by one, each
-    would wait for the count before.
+    Most pixels have label 0 and code 0. Eight such pixels are counted at once: counted one by one,
+    each addition would wait for the addition before.
     """
     n_px = mask_code.shape[1]
     for mask in range(mask_code.shape[0]):

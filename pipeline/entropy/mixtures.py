@@ -1,4 +1,4 @@
-"""Entropies of soft masks, and of their mixtures over models, prompts, proposals and views."""
+"""Entropies of soft masks, and of mean masks over models, prompts, proposals and views."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from pipeline.mask_statistics import ENTROPIES
 from pipeline.masks import DECODE_TABLE, check_probabilities
 
 ObjectEntropies = Mapping[str, Float64[np.ndarray, "..."]]
-"""Entropies of objects in bits, by name, with the ``dims`` that ``ENTROPIES`` declares."""
+"""Entropies in bits by name; each array has the ``dims`` that its row of ``ENTROPIES`` declares."""
 
 Mixture = Float64[np.ndarray, "object mixture pixel"]
 
@@ -60,24 +60,27 @@ def mask_entropy(p: Float[np.ndarray, "*batch height width"]) -> Float64[np.ndar
 def object_entropies(
     cells: Sequence[PlannedCell], block: slice, on_cell: OnCell = lambda *_: None
 ) -> ObjectEntropies:
-    """Bayesian entropies of a block of the planned objects, from all of their cells.
+    """Bayesian entropies of a block of objects, from the masks of all cells.
 
     Parameters
     ----------
     cells
-        Result of ``plan_cells``. The masks of a cell are used before those of the next are read, so
-        that all cells can share a buffer.
+        Result of ``plan_cells``. The masks of a cell are used before the masks of the next cell are
+        read, so that all cells can share a buffer.
+    block
+        The objects, as rows of the cells.
     on_cell
-        Called with each cell while its masks are in memory.
+        Called with each cell and its masks while these are in memory.
 
     Raises
     ------
     ValueError
-        If cells differ in shape.
+        If cells differ in their number of objects or their mask size.
 
     Notes
     -----
-    Eq. 4 to 7, each the entropy (Eq. 3) of a mean of masks, and H_T, which is not in the paper.
+    Eq. 4 to 7, and others in ``ENTROPIES``, for example H_T, which is not in the paper. Each is the
+    entropy (Eq. 3) of a mean of masks.
     """
     mixture: Mixture | None = None
     by_model = []
@@ -118,7 +121,7 @@ def _add(
 
 
 def _by_entropy(bits: Mapping[int, Float64[np.ndarray, "..."]]) -> ObjectEntropies:
-    """Gather the entropies of ``MIXTURES`` by name, with their ``dims``."""
+    """Arrange the entropies of ``MIXTURES`` by name, with the ``dims`` of ``ENTROPIES``."""
     by_name: dict[str, list[Float64[np.ndarray, "..."]]] = {}
     for k, (entropy, _) in enumerate(MIXTURES):
         by_name.setdefault(entropy.name, []).append(bits[k])
@@ -131,7 +134,7 @@ def _by_entropy(bits: Mapping[int, Float64[np.ndarray, "..."]]) -> ObjectEntropi
 
 
 def _take_entropies(mixture: Mixture, numbers: list[int]) -> Float64[np.ndarray, "object number"]:
-    """Entropies of the mixtures with the given numbers, which are reset to 0."""
+    """Entropies in bits of the mixtures with these numbers; resets these mixtures to 0."""
     bits = np.empty((len(mixture), len(numbers)))
     take_entropies(mixture, np.array(numbers), bits)
     return bits

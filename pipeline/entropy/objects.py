@@ -1,4 +1,4 @@
-"""All arrays of the stage ``entropy`` for some objects, from one pass over their masks."""
+"""Computes all arrays of the stage ``entropy`` for some objects in one pass over their masks."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,11 +11,11 @@ from pipeline.entropy.plan import CellRows, PlannedCell, StatisticOfJudged, plan
 from pipeline.mask_statistics import MASK_SCORES, PIXEL_SCORES
 
 ObjectArrays = Mapping[str, Float64[np.ndarray, "..."]]
-"""Arrays of some objects by name, with the ``dims`` that ``ENTROPIES``, ``AGREEMENTS``,
-``MASK_SCORES`` and ``PIXEL_SCORES`` declare."""
+"""Arrays of some objects by name; the rows of ``ENTROPIES``, ``AGREEMENTS``, ``MASK_SCORES`` and
+``PIXEL_SCORES`` declare their ``dims``."""
 
 ReadTruth = Callable[[slice], Bool[np.ndarray, "object y x"]]
-"""Returns the ground truth of a block of objects at the size of the masks."""
+"""Takes a block of objects; returns their ground truths at the size of the masks."""
 
 
 def object_arrays(
@@ -38,7 +38,7 @@ def object_arrays(
     Raises
     ------
     ValueError
-        If cells differ in shape.
+        If cells differ in their number of objects or their mask size.
     """
     cells = plan_cells(read_cell, models=models, views=views)
     return concatenate(
@@ -85,7 +85,7 @@ def _mask_scores(
 
 
 def blocks(n_objects: int, block_objects: int) -> list[slice]:
-    """Divide objects into blocks, at least one; the last block may be shorter."""
+    """Divide objects into blocks, the last of which may be shorter; one empty block if none."""
     starts = range(0, max(1, n_objects), block_objects)
     return [slice(start, min(start + block_objects, n_objects)) for start in starts]
 

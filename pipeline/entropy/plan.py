@@ -1,4 +1,4 @@
-"""Plans the use of all masks, in mixtures and in comparisons, before any mask is read."""
+"""Plans the weight of every mask in mixtures, and the masks to compare, before masks are read."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -19,28 +19,28 @@ class Masks(Protocol):
     """Mask codes of many objects: an array, or a lazy reader with the same indexing."""
 
     def __getitem__(self, objects: slice, /) -> UInt8[np.ndarray, "object prompt proposal y x"]:
-        """Return the mask codes of some objects, which are valid until the next call."""
+        """Return the mask codes of some objects; the array is valid until the next call."""
         ...
 
 
 @dataclass(frozen=True)
 class CellRows:
-    """Predictions of a model for some objects in a view.
+    """Rows of a cell: predictions of one model in one view for some objects.
 
     Raises
     ------
     ValueError
-        If a SamScore or an IoU is out of its range.
+        If a SamScore is negative or infinite, an IoU lies outside [0, 1], or one is NaN.
     """
 
     mask_code: Masks
     sam_score: Float32[np.ndarray, "object prompt proposal"]
     iou: Float32[np.ndarray, "object prompt proposal"]
     prompts: tuple[str, ...] = PROMPTS
-    """Prompt sets of the rows in their order; ``SINGLE_CLICKS`` come first."""
+    """Prompt sets of the axis ``prompt``, in its order; ``SINGLE_CLICKS`` come first."""
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the ranges of SamScores and IoUs."""
         # NaN fails every comparison.
         is_score = (self.sam_score >= 0) & (self.sam_score < math.inf)
         if not is_score.all():
@@ -53,11 +53,11 @@ class CellRows:
 
 
 Clicks = tuple[str, ...]
-"""Prompt sets of a statistic."""
+"""Prompt sets whose masks a statistic uses."""
 
 StatisticOfJudged = tuple[MaskStatistic, str]
-"""A statistic and the judged proposals that it takes; always the first of ``JUDGED`` for a
-statistic that does not follow them."""
+"""A statistic, and the one of ``JUDGED`` for which it is computed. A statistic that does not depend
+on the judged proposal is computed for the first alone."""
 
 
 def _by_judged(statistics: Sequence[MaskStatistic]) -> tuple[StatisticOfJudged, ...]:
@@ -69,10 +69,10 @@ def _by_judged(statistics: Sequence[MaskStatistic]) -> tuple[StatisticOfJudged, 
 
 
 MIXTURES: Final = _by_judged(ENTROPIES)
-"""Every mean of masks whose entropy is taken."""
+"""Every mean of masks whose entropy is computed: each entropy, for each judged proposal."""
 
 COMPARISONS: Final = _by_judged(AGREEMENTS)
-"""Every group of masks that are compared with each other."""
+"""Every group of masks to compare with each other: each agreement, for each judged proposal."""
 
 _N_CLICKS: Final = len(SINGLE_CLICKS)
 _CENTER: Final = SINGLE_CLICKS.index("center")
@@ -81,7 +81,7 @@ _ONE_HOT: Final = np.eye(N_PROPOSALS)
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """Rows of a cell, and the use of their masks."""
+    """Rows of a cell, the weights of its masks in mixtures, and its masks to compare."""
 
     model: str
     view: str
@@ -89,9 +89,9 @@ class PlannedCell:
     weight: Float64[np.ndarray, "object mixture prompt proposal"]
     """Result of ``mixture_weights``."""
     members: Int[np.ndarray, "object member"]
-    """Numbers of the masks that are compared, ``prompt * N_PROPOSALS + proposal``."""
+    """Numbers of the masks to compare, which are ``prompt * N_PROPOSALS + proposal``."""
     compared: Mapping[StatisticOfJudged, slice]
-    """Columns of ``members`` by comparison; comparisons without masks of this cell are left out."""
+    """Columns of ``members`` that each comparison uses. Left out are comparisons that use none."""
     judged: Int[np.ndarray, "object judged"]
     """The judged proposals of the click ``center``, in the order of ``JUDGED``."""
 
@@ -99,16 +99,16 @@ class PlannedCell:
 def plan_cells(
     read_cell: Callable[[str, str], CellRows], *, models: Sequence[str], views: Sequence[str]
 ) -> list[PlannedCell]:
-    """Plan every cell of some objects, model by model.
+    """Read the rows of every cell of some objects, and plan the use of its masks, model by model.
 
     Parameters
     ----------
     read_cell
-        Returns the rows of the same objects for a model and a view.
+        Takes a model and a view; returns the cell's rows of the objects.
     models
-        Θ, from small to large.
+        The models Θ, from small to large.
     views
-        T, or a subset with ``identity``.
+        The views T, or a subset with ``identity``.
     """
     return [
         _planned(read_cell(model, view), model, view, models=models, n_views=len(views))
@@ -145,7 +145,10 @@ def _planned(
 
 
 def _prompt_columns(prompts: tuple[str, ...]) -> dict[Clicks, list[int]]:
-    """Columns of the prompt sets of every statistic, where the cell has all of them."""
+    """Columns of the cell's axis ``prompt`` for the prompt sets of each statistic.
+
+    A statistic is left out if the cell lacks one of its prompt sets.
+    """
     click_sets = dict.fromkeys((SINGLE_CLICKS, *(agreement.clicks for agreement in AGREEMENTS)))
     return {
         clicks: [prompts.index(name) for name in clicks]
@@ -157,12 +160,14 @@ def _prompt_columns(prompts: tuple[str, ...]) -> dict[Clicks, list[int]]:
 def mixture_weights(
     masks: Mapping[str, CellMasks], n_prompts: int
 ) -> Float64[np.ndarray, "object mixture prompt proposal"]:
-    """Share of each mask of a cell in each of ``MIXTURES``; ``refined`` has no share.
+    """Weight of each mask of a cell in each of ``MIXTURES``; 0 for prompt sets but single clicks.
 
     Parameters
     ----------
     masks
-        The masks of the single clicks, by judged proposal.
+        Properties of the masks of the single clicks, for each of ``JUDGED``.
+    n_prompts
+        Number of all prompt sets of the cell.
     """
     n_objects = len(masks[JUDGED[0]].is_judged)
     weight = np.zeros((n_objects, len(MIXTURES), n_prompts, N_PROPOSALS))
@@ -195,11 +200,9 @@ def _members(
 def _masks_by_judged(
     rows: CellRows, columns: list[int], cell_masks: Callable[[Shares, Shares], CellMasks]
 ) -> dict[str, CellMasks]:
-    """Shares of the masks of some prompt sets, by judged proposal.
+    """Properties of the masks of some prompt sets, for each of ``JUDGED``.
 
-    Notes
-    -----
-    The judged proposal is chosen for each prediction; among equal proposals, the first.
+    Every prompt set has a judged proposal of its own.
     """
     sam_score, iou = rows.sam_score[:, columns], rows.iou[:, columns]
     shares = task_probability(sam_score)
@@ -212,11 +215,11 @@ def _masks_by_judged(
 def task_probability(
     sam_score: Float32[np.ndarray, "*batch proposal"],
 ) -> Float64[np.ndarray, "*batch proposal"]:
-    """Probability of each proposal to be the object that the prompt means; uniform if all are 0.
+    """Probability that each proposal is the object that the prompt means.
 
     Notes
     -----
-    Eq. 10.
+    Eq. 10: the SamScores, divided by their sum. Uniform if all SamScores are 0.
     """
     score = sam_score.astype(np.float64)
     total = score.sum(axis=-1, keepdims=True)

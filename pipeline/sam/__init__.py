@@ -1,4 +1,4 @@
-"""Segment Anything models: families, and the answers of a model to prompts about an image."""
+"""Segment Anything models: their families, how they are built, and how they answer prompts."""
 
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +10,7 @@ __all__: Final = ["Sam", "build"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the above
-    """Import the models at their first use: importing torch takes seconds."""
+    """Import ``Sam`` or ``build`` at its first use: importing torch takes seconds."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from pipeline.sam import building, model  # noqa: PLC0415

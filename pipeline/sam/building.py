@@ -1,4 +1,4 @@
-"""Builds models as the rows of their families say, and fits weights into them."""
+"""Builds the models that the table of families describes, and loads weights into them."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,7 +15,7 @@ from pipeline.sam import families
 from pipeline.sam.transformers_weights import is_of_transformers, renamed
 
 IMAGE_PATH: Final = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")
-"""How names of the weights that segment an image begin; the other weights serve video."""
+"""Prefixes of the names of weights that segment an image; the other weights serve video."""
 
 
 def build(family: str, model: str, *, seed: int) -> SAM2Base:
@@ -55,7 +55,7 @@ def _build(member: families.Member, row: families.Family) -> SAM2Base:
 
 
 def _check_sizes(network: SAM2Base, row: families.Family, name: str) -> None:
-    """Refuse a row of a family that declares other sizes than the model has."""
+    """Check that the family's row declares the sizes that the model has."""
     sizes = {
         "image_size_px": int(network.image_size),
         "mask_side_px": mask_side_px(network),
@@ -70,16 +70,21 @@ def _check_sizes(network: SAM2Base, row: families.Family, name: str) -> None:
 
 
 def mask_side_px(network: SAM2Base) -> int:
-    """Side of the low-resolution masks of a model: four times its rows of image tokens."""
+    """Side of a model's low-resolution masks in pixels: four times its number of token rows."""
     return 4 * int(network.sam_image_embedding_size)
 
 
 class ArchitectureError(ValueError):
-    """Weights, or the sizes that a family declares, do not fit the architecture of a model."""
+    """Raised if weights or the declared sizes of a family do not fit a model's architecture."""
 
 
 def fit_weights(network: SAM2Base, weights: Mapping[str, Tensor], *, source: str) -> None:
-    """Load weights into a model; all weights of the image path must be among them.
+    """Load weights into a model; none that segments an image may be missing.
+
+    Parameters
+    ----------
+    source
+        File of the weights, for messages.
 
     Raises
     ------
@@ -126,7 +131,7 @@ def _build_small(trunk: families.MiniTrunk, row: families.Family) -> SAM2Base:
 
 
 def of_transformers(config: Any) -> SAM2Base:  # noqa: ANN401 - its attributes depend on the kind
-    """A model with the image encoder of a configuration of ``transformers``."""
+    """Build a model with the image encoder that a configuration of ``transformers`` describes."""
     from pipeline.sam.transformers_models import VisionEncoder  # noqa: PLC0415 - an extra installs it
 
     encoder, prompts = VisionEncoder(config.vision_config), config.prompt_encoder_config
@@ -134,17 +139,18 @@ def of_transformers(config: Any) -> SAM2Base:  # noqa: ANN401 - its attributes d
 
 
 def _with_encoder(encoder: nn.Module, *, image_size_px: int, cell_px: int) -> SAM2Base:
-    """A model that segments images, with SAM2's prompt encoder and decoder at random weights.
+    """Build a model from an image encoder and SAM2's prompt encoder and decoder, of random weights.
 
     Parameters
     ----------
     cell_px
-        Side of the square of pixels behind one image token.
+        Side of the square of pixels that one image token stands for.
 
     Notes
     -----
-    The embedding of no memory is added to the image tokens, as in Meta's predictors of SAM 2 and
-    SAM 3. ``Sam3TrackerModel`` of transformers 5.24 adds it to a level that no decoder receives.
+    The embedding ``no_mem_embed`` is added to the image tokens, as in Meta's predictors of SAM 2
+    and SAM 3. ``Sam3TrackerModel`` of transformers 5.24 adds it to a level that no decoder
+    receives.
     """
     return SAM2Base(
         encoder,

@@ -1,14 +1,14 @@
-"""The model families: one row each, with their models in the order of their size."""
+"""The table of model families; each row lists its models in the order of their size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 MINI_IMAGE_SIZE_PX: Final = 256
-"""Side of the square that the mini models see."""
+"""Side of the square image that the mini models take."""
 
 MINI_CHANNELS: Final = 64
-"""Token width of the mini models."""
+"""Number of channels of a token of the mini models."""
 
 Colour = tuple[float, float, float]
 """Red, green and blue, on the scale 0..1."""
@@ -20,7 +20,7 @@ IMAGENET_STD: Final[Colour] = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class MiniTrunk:
-    """Hiera trunk of a small model, by the two numbers in which the mini models differ.
+    """The image encoder (a Hiera) of a mini model: its width, and its number of blocks per stage.
 
     Global attention is in the third stage only, and never in its first block: a block that
     pools between stages cannot attend globally.
@@ -31,7 +31,7 @@ class MiniTrunk:
 
     @property
     def global_blocks(self) -> tuple[int, ...]:
-        """Blocks of the third stage after its pooling block."""
+        """Numbers of the blocks with global attention: in stage 3, all but the first block."""
         start = sum(self.depths[:2])
         return tuple(range(start + 1, start + self.depths[2]))
 
@@ -45,20 +45,20 @@ class TransformersModel:
 
 
 Member = str | MiniTrunk | TransformersModel
-"""Description that a model is built from; a string is a configuration of ``sam2``."""
+"""Description from which a model is built; a string is the path of a configuration of ``sam2``."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """Models that were released together: their encoders differ, their images and tokens do not."""
+    """Models released together, which differ in the encoder but not in image or token size."""
 
     models: Mapping[str, Member]
     """Description of each model, the smallest first. Weights are listed in
     ``storage/checkpoints/<family>.csv``."""
     n_channels: int = 256
-    """Width of a token."""
+    """Number of channels of a token."""
     image_size_px: int = 1024
-    """Side of the square that the encoder sees."""
+    """Side of the square image that the encoder takes."""
     mask_side_px: int = 256
     """Side of a low-resolution mask."""
     mean: Colour = IMAGENET_MEAN
@@ -69,10 +69,10 @@ class Family:
 
     @property
     def n_encoder_channels(self) -> int:
-        """Channels of all levels of the image encoder, as the decoder receives them.
+        """Total number of channels of the image encoder's levels, as the decoder receives them.
 
-        ``sam2`` narrows the finest level to an eighth of the width of a token, the next to a
-        quarter.
+        ``sam2`` narrows the finest level to an eighth of the channels of a token, and the next
+        level to a quarter.
         """
         return self.n_channels // 8 + self.n_channels // 4 + self.n_channels
 
@@ -83,7 +83,7 @@ MINI_TRUNKS: Final = {
     "base_plus": MiniTrunk(16, (1, 2, 3, 1)),
     "large": MiniTrunk(24, (2, 3, 4, 1)),
 }
-"""Four sizes of one recipe."""
+"""The image encoders of the mini models: one architecture in four sizes."""
 
 FAMILIES: Final[Mapping[str, Family]] = {
     "mini": Family(MINI_TRUNKS, MINI_CHANNELS, MINI_IMAGE_SIZE_PX, MINI_IMAGE_SIZE_PX // 4),
@@ -113,8 +113,8 @@ FAMILIES: Final[Mapping[str, Family]] = {
         licence="SAM License (publications acknowledge it, no military use)",
     ),
 }
-"""Every family. Sizes are declared because plans and published cells need them, and building a
-model takes seconds; building checks them."""
+"""The table of families. It declares sizes because plans and published cells need them, and
+building a model only to read its sizes takes seconds; ``build`` checks the sizes."""
 
 
 LADDERS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
@@ -125,15 +125,16 @@ LADDERS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "sam3": ("sam3", "large"),
     },
 }
-"""Ladders: for each name of a model, the smallest first, the family that the model comes from and
-its name in that family. ``storage/checkpoints/<ladder>.csv`` repeats the models' lines for DVC."""
+"""Ladders, which compare models of several families. Each maps the names of its models, the
+smallest first, to the family that the model comes from and the model's name in that family.
+``storage/checkpoints/<ladder>.csv`` repeats the models' lines for DVC."""
 
 NAMES: Final = (*FAMILIES, *LADDERS)
-"""Values of ``extract.family``."""
+"""Names of all families and ladders: the values that ``extract.family`` may have."""
 
 
 def models_of(family: str) -> tuple[str, ...]:
-    """Models of a family or a ladder, the smallest first.
+    """Names of the models of a family or a ladder, the smallest first.
 
     >>> models_of("mini")
     ('tiny', 'small', 'base_plus', 'large')
@@ -141,7 +142,7 @@ def models_of(family: str) -> tuple[str, ...]:
     Raises
     ------
     ValueError
-        If there is no such family.
+        If no family or ladder has this name.
     """
     if family not in NAMES:
         raise ValueError(f"family must be one of {', '.join(NAMES)}, got {family!r}")
@@ -149,12 +150,12 @@ def models_of(family: str) -> tuple[str, ...]:
 
 
 def check_model(family: str, model: str) -> None:
-    """Check that a family has a model.
+    """Check that a family or a ladder has a model of this name.
 
     Raises
     ------
     ValueError
-        If there is no such family, or it has no such model.
+        If no family or ladder has this name, or it has no model of this name.
     """
     models = models_of(family)
     if model not in models:
@@ -164,7 +165,7 @@ def check_model(family: str, model: str) -> None:
 def source_of(family: str, model: str) -> tuple[str, str]:
     """Family that a model comes from, and the model's name in that family.
 
-    They differ from the arguments for a model of a ladder.
+    Only for a model of a ladder do they differ from the arguments.
 
     >>> source_of("releases", "sam3")
     ('sam3', 'large')
@@ -173,15 +174,15 @@ def source_of(family: str, model: str) -> tuple[str, str]:
 
 
 def reads_of(family: str, model: str) -> str:
-    """Family whose tokens the heads for a model read; empty outside of ladders.
+    """For a model of a ladder, the family whose tokens its heads read; for others, an empty string.
 
-    A head reads tokens of one family: the tokens of different families do not compare.
+    A head reads tokens of one family only: tokens of different families are not comparable.
     """
     return source_of(family, model)[0] if family in LADDERS else ""
 
 
 def row_of(family: str, model: str) -> Family:
-    """The row of the family that a model comes from; in a ladder, with the ladder's mask size.
+    """Row of the family that a model comes from; for a ladder, with the mask size of the ladder.
 
     Entropies compare masks pixel by pixel, so all masks of a ladder have the size of its smallest.
     """
@@ -190,5 +191,5 @@ def row_of(family: str, model: str) -> Family:
 
 
 def mask_side_of(family: str) -> int:
-    """Side of the low-resolution masks that are stored of all models of a family or a ladder."""
+    """Side in pixels at which the masks of all models of a family or a ladder are stored."""
     return min(FAMILIES[source_of(family, model)[0]].mask_side_px for model in models_of(family))

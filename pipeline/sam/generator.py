@@ -1,4 +1,4 @@
-"""SAM2's automatic mask generator on our decoder, with inputs of heads beside each mask."""
+"""Runs SAM2's automatic mask generator on another predictor, and returns its rows for each mask."""
 
 import inspect
 import warnings
@@ -15,15 +15,16 @@ Records = list[dict[str, Any]]
 """Masks as ``SAM2AutomaticMaskGenerator.generate`` returns them."""
 
 REFUSED: Final = ("model", "kwargs")
-"""Parameters of the official generator that ours refuses: it ignores an option that is misspelt."""
+"""Parameters of the official generator that are no options. With ``kwargs``, the official generator
+ignores a misspelt option; ours refuses it."""
 
 
 class MaskGenerator:
-    """The official generator with another predictor.
+    """SAM2's automatic mask generator, which runs on any predictor.
 
-    The generator filters and joins the low-resolution masks of a predictor and hands them back as
-    ``mask_input``, but never looks at them. So a predictor may return any numbers in their place,
-    one row for each proposal.
+    The official generator filters and joins the low-resolution masks of its predictor, and passes
+    them back as ``mask_input``, but never reads them. So a predictor may return any numbers in
+    their place, one row for each proposal.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ class MaskGenerator:
     Raises
     ------
     ValueError
-        If an option is unknown or refused.
+        If an option is unknown, or ``multimask_output`` is False.
     """
 
     def __init__(self, model: SAM2Base, options: Mapping[str, Any]) -> None:
@@ -56,7 +57,7 @@ class MaskGenerator:
         rgb: UInt8[np.ndarray, "height width 3"],
         predictor: Any,  # noqa: ANN401 - has the methods of SAM2ImagePredictor that are called
     ) -> tuple[Records, Float32[np.ndarray, "record number"]]:
-        """Masks of everything in an image, and the predictor's row of numbers for each mask."""
+        """Generate the masks of an image: their records, and the predictor's numbers for each."""
         generator = copy(self._official)  # images are generated in several threads
         generator.predictor = predictor
         masks = generator._generate_masks(rgb)  # noqa: SLF001 - records do not have the rows

@@ -1,4 +1,4 @@
-"""A SAM2 model on a device: it encodes images and decodes prompts."""
+"""Runs a SAM2 model on a device: encodes images and decodes prompts."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -18,24 +18,24 @@ from pipeline.sam.shared_decoder import SharedDecoder, SharedImage
 Precision = Literal["fp32", "bf16"]
 
 Pixels = UInt8[np.ndarray, "_ _ 3"] | Float32[np.ndarray, "_ _ 3"]
-"""An image: bytes on the scale 0..255, floats on 0..1."""
+"""An RGB image: bytes on the scale 0..255, or floats on the scale 0..1."""
 
 
 _TOKENS: Final[ContextVar[Tensor]] = ContextVar("tokens")
-"""Tokens of this thread's last call of a decoder: threads may share a model."""
+"""Output tokens of the last decoder call of the current thread: threads may share a model."""
 
 
 class DeviceError(ValueError):
-    """The requested device is not available."""
+    """Raised if a device has an unknown name, or is not available."""
 
 
 def select_device(name: str) -> torch.device:
-    """Turn ``auto``, ``cpu`` or ``cuda`` into a device.
+    """Turn ``auto``, ``cpu`` or ``cuda`` into a device; ``auto`` is the GPU if there is one.
 
     Raises
     ------
     DeviceError
-        If the name is another, or ``cuda`` where there is no GPU.
+        If the name is not one of the three, or is ``cuda`` without a GPU.
     """
     has_cuda = torch.cuda.is_available()
     if name == "auto":
@@ -49,11 +49,11 @@ def select_device(name: str) -> torch.device:
 
 @dataclass(frozen=True)
 class Square:
-    """An image as the encoder takes it, on the model's device."""
+    """An image resized to the encoder's square and normalised, on the model's device."""
 
     pixels: Float[Tensor, "1 3 side side"]
     size_px: tuple[int, int]
-    """Height and width of the image."""
+    """Height and width of the image before it was resized."""
 
 
 @dataclass(frozen=True)
@@ -62,29 +62,29 @@ class Embedding:
 
     image: Float[Tensor, "1 channel rows cols"]
     high_res: tuple[Tensor, Tensor]
-    """Levels of a finer resolution than ``image``, the finest first."""
+    """Levels of the encoder with a finer resolution than ``image``, the finest first."""
     size_px: tuple[int, int]
-    """Height and width of the encoded image."""
+    """Height and width of the image before it was resized."""
     shared: SharedImage
-    """What prompt sets without a mask have in common."""
+    """Tensors that the decoder computes once for all prompt sets without a mask."""
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of the levels and of the tensors that prompt sets share."""
+        """Size of all tensors in bytes, those of ``shared`` included."""
         shared = self.shared
         of_prompts = (*shared.keys, *shared.queries, shared.values, shared.coarse, shared.fine)
         tensors = (self.image, *self.high_res, shared.cells, *of_prompts)
         return sum(tensor.nbytes for tensor in tensors)
 
     def statistics(self) -> dict[str, Float32[Tensor, " encoder_channel"]]:
-        """Mean and standard deviation of each channel over its level, by their names in the cache.
+        """Mean and standard deviation of each channel over all places, by their names in the cache.
 
-        The levels are the decoder's inputs, the finest first and ``image`` last.
+        The channels are those of ``high_res``, the finest level first, then those of ``image``.
 
         Notes
         -----
-        Summed in double precision, so that neither the order of the sum nor the number of threads
-        shows in the result. ``torch.std_mean`` takes five times as long.
+        Sums are in double precision, so that neither their order nor the number of threads changes
+        the result. ``torch.std_mean`` takes five times as long.
         """
         levels = [level[0].flatten(1).double() for level in (*self.high_res, self.image)]
         means = [level.mean(1, keepdim=True) for level in levels]
@@ -99,10 +99,13 @@ class Embedding:
 
 @dataclass(frozen=True)
 class Decoded:
-    """Result of one decoder call, in decoder order; proposal k belongs to mask token k + 1."""
+    """Result of one decoder call; proposals are in decoder order.
+
+    Proposal k of three belongs to mask token k + 1; the single mask belongs to mask token 0.
+    """
 
     logits: Float[Tensor, "prompt proposal y x"]
-    """Logits of the three proposals, or of the single mask."""
+    """Low-resolution logits of the three proposals, or of the single mask."""
     sam_score: Float[Tensor, "prompt proposal"]
     iou_token: Float[Tensor, "prompt channel"]
     mask_token: Float[Tensor, "prompt 4 channel"]
@@ -116,15 +119,16 @@ class Decoded:
 
 
 class Sam:
-    """One SAM2 model on one device, whose weights it casts and moves there.
+    """A SAM2 model on a device; moves the model's weights there, and casts them for ``bf16``.
 
-    ``sam2``'s decoder decodes prompt sets with a mask. A hook on its transformer reads the tokens,
-    so that nothing of ``sam2`` is patched or copied. Threads may share a model.
+    ``SharedDecoder`` decodes prompt sets without a mask; ``sam2``'s decoder decodes prompt sets
+    with a mask. A hook on the transformer of ``sam2`` reads the tokens, so that nothing of ``sam2``
+    is patched or copied. Threads may share a ``Sam``.
 
     Parameters
     ----------
     mask_size_px
-        Side to which low-resolution masks are resized; by default, the decoder's own.
+        Side to which low-resolution masks are resized; by default, they keep the decoder's size.
     """
 
     def __init__(
@@ -148,7 +152,7 @@ class Sam:
         )
         self._decoder_mask_px = mask_side_px(model)
         self.mask_size_px = mask_size_px or self._decoder_mask_px
-        """Side of the low-resolution masks."""
+        """Side of the low-resolution masks that ``decode`` returns."""
         model.sam_mask_decoder.transformer.register_forward_hook(_keep_tokens)
         mean, std = (
             torch.tensor(colour, device=device).view(1, 3, 1, 1)
@@ -158,30 +162,27 @@ class Sam:
 
     @property
     def image_size_px(self) -> int:
-        """Side of the square that the encoder sees."""
+        """Side of the square image that the encoder takes."""
         return int(self.model.image_size)
 
     @property
     def n_channels(self) -> int:
-        """Token width."""
+        """Number of channels of a token."""
         return int(self.model.hidden_dim)
 
     def encode(self, rgb: Pixels) -> Embedding:
-        """Embed an image: plain resize to the square, ImageNet normalisation, Hiera and FPN.
-
-        Bytes are on the scale 0..255, floats on 0..1.
-        """
+        """Encode an image: resize it to the square, normalise its colours, run the encoder."""
         (embedding,) = self.encode_batch([rgb])
         return embedding
 
     def encode_batch(self, images: Sequence[Pixels]) -> list[Embedding]:
-        """Embed images, whatever their sizes, in one call of the encoder."""
+        """Encode images, which may differ in size, in one call of the encoder."""
         return self.encode_squares([self.square(rgb) for rgb in images])
 
     @torch.inference_mode()
     def square(self, rgb: Pixels) -> Square:
-        """Resize an image, and normalise it."""
-        # Uploaded as bytes, a quarter of the size of floats.
+        """Resize an image to the encoder's square, and normalise its colours."""
+        # Upload bytes, which are a quarter of the size of floats.
         pixels = self.upload(rgb).permute(2, 0, 1)[None].float()
         if rgb.dtype == np.uint8:
             pixels = pixels / 255
@@ -191,13 +192,13 @@ class Sam:
         return Square((resized - self._mean) / self._std, rgb.shape[:2])
 
     def encode_square(self, square: Square) -> Embedding:
-        """Embed an image that has been resized."""
+        """Encode the result of ``square``."""
         (embedding,) = self.encode_squares([square])
         return embedding
 
     @torch.inference_mode()
     def encode_squares(self, squares: Sequence[Square]) -> list[Embedding]:
-        """Embed images that have been resized in one call of the encoder."""
+        """Encode results of ``square`` in one call of the encoder."""
         with self._autocast():
             pixels = torch.cat([square.pixels for square in squares])
             levels = self.model.forward_image(pixels)["backbone_fpn"]
@@ -224,7 +225,7 @@ class Sam:
         return Embedding(image, high_res, size_px, shared)
 
     def upload(self, array: np.ndarray) -> Tensor:
-        """Copy an array to the device, without waiting for the copy."""
+        """Copy an array to the device, without waiting for the copy; a CPU shares its memory."""
         tensor = torch.from_numpy(array)
         return tensor.pin_memory().to(self.device, non_blocking=True) if self._is_cuda else tensor
 
@@ -247,20 +248,21 @@ class Sam:
         mask_input: Float[np.ndarray, "_ 1 y x"] | None = None,
         multimask_output: bool = True,
     ) -> Decoded:
-        """Decode prompt sets, one a row, in pixels (x, y) of the encoded image.
+        """Decode prompt sets: return masks, scores and tokens for each row of ``points``.
 
-        All prompt sets of a call have the same number of clicks: padding a shorter one would add
-        tokens that the transformer attends to.
+        All prompt sets of a call must have the same number of points: padding a shorter prompt set
+        would add tokens that the transformer attends to.
 
         Parameters
         ----------
         points
-            Clicks and corners of boxes; without any, there is one prompt set.
+            Clicks and corners of boxes (x, y), in pixels of the image before it was resized. None
+            stands for a single prompt set without points.
         labels
-            0 background, 1 foreground, 2 and 3 the upper left and lower right corner of a box; by
-            default, all are foreground.
+            Label of each point: 0 background, 1 foreground, 2 and 3 the upper left and lower right
+            corner of a box. By default, all points are foreground.
         mask_input
-            Logits of an earlier answer, one for each prompt set or one for all.
+            Logits of an earlier mask: one for each prompt set, or one for all prompt sets.
         multimask_output
             Whether to return three proposals instead of the single mask.
         """
@@ -288,7 +290,10 @@ class Sam:
         mask_input: Float[np.ndarray, "_ 1 y x"] | None = None,
         multimask_output: bool = True,
     ) -> Decoded:
-        """As ``decode``, by ``forward`` of ``sam2``'s decoder: slower, and for masks, too."""
+        """Decode like ``decode``, by ``forward`` of ``sam2``'s decoder.
+
+        It is slower than ``SharedDecoder``, but takes a ``mask_input``.
+        """
         with self._autocast():
             sparse, dense = self._embed(embedding, points, labels, mask_input)
             logits, sam_score, _, object_score = self.model.sam_mask_decoder(
@@ -345,7 +350,7 @@ def _keep_tokens(_module: nn.Module, _inputs: object, output: Any) -> None:  # n
 
 
 def _resized(logits: Float[Tensor, "*batch n y x"], side_px: int) -> Float[Tensor, "*batch n _ _"]:
-    """Logits resized to a side; untouched where they have it."""
+    """Resize square logits to a side in pixels; return them as they are if they have it."""
     if logits.shape[-1] == side_px:
         return logits
     return nn.functional.interpolate(
@@ -354,10 +359,10 @@ def _resized(logits: Float[Tensor, "*batch n y x"], side_px: int) -> Float[Tenso
 
 
 def _cast_encoder(model: SAM2Base) -> None:
-    """Cast the weights of the encoder's layers that autocast computes in bf16.
+    """Cast the weights of those layers of the encoder that autocast computes in bf16.
 
-    Autocast keeps its casts only of weights that require gradients, so that inference would cast
-    them again for every image: 116 of the 552 calls of ``sam2.1 tiny``.
+    Autocast caches its casts only of weights that require gradients. So inference would cast the
+    weights again for every image: 116 of the 552 calls of ``sam2.1 tiny``.
     """
     decoder = model.sam_mask_decoder
     for part in (model.image_encoder, decoder.conv_s0, decoder.conv_s1):
@@ -367,7 +372,7 @@ def _cast_encoder(model: SAM2Base) -> None:
 
 
 def _compute_exactly() -> None:
-    """Make CUDA compute in the stated precision, and the same on every run.
+    """Make CUDA compute in full single precision, and give the same result on every run.
 
     By default, single-precision convolutions run in TF32, with a mantissa of 10 bits, and cuDNN
     may choose an algorithm that sums in a different order each time.

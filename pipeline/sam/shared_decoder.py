@@ -1,7 +1,7 @@
-"""SAM2's mask decoder for the prompt sets of one image, whose shared parts are computed once.
+"""SAM2's mask decoder for many prompt sets of one image: computes once what they share.
 
-Runs the weights of a ``MaskDecoder`` in another order than its ``forward``, which repeats the image
-for every prompt set and projects all its tokens in every attention.
+Applies the weights of a ``MaskDecoder`` in another order than its ``forward``. ``forward`` repeats
+the image tokens for every prompt set and projects them in every attention.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ Module = Any
 
 Tokens = Float[Tensor, "prompt token channel"]
 Inner = Float[Tensor, "prompt token inner"]
-"""Tokens projected to the width of an attention, all heads side by side."""
+"""Tokens projected to the inner width of an attention; its heads lie side by side."""
 
 Cells = Float[Tensor, "prompt cell channel"]
 
@@ -31,26 +31,28 @@ Answer = tuple[
     Float[Tensor, "prompt token channel"],
     Float[Tensor, "prompt 1"],
 ]
-"""Logits, SamScores, tokens and object scores."""
+"""Result of a decoder call: logits, SamScores, tokens and object scores."""
 
 
 @dataclass(frozen=True)
 class SharedImage:
-    """What all prompt sets of an image have in common; a cell is an image token.
+    """Tensors that all prompt sets of an image without a mask share; a cell is an image token.
 
     Attributes
     ----------
     cells
-        The image plus the dense embedding of prompt sets without a mask.
-    keys, queries
-        Projections for each attention to the cells, and from the cells. The first is a projection
-        of the cells; in later layers, where cells differ by prompt set, it is a projection of the
-        position code alone.
+        The image tokens plus the dense embedding of prompt sets without a mask.
+    keys
+        For each attention from prompt tokens to cells, the cells' keys. The first are projections
+        of cells and position code; in later layers, where cells differ by prompt set, the keys are
+        projections of the position code alone.
+    queries
+        For each attention from cells to prompt tokens, the cells' queries, projected like ``keys``.
     values
-        Projection for the first attention to the cells, without the bias.
+        Values of the cells, without the bias, for the first attention to the cells.
     coarse, fine
-        Terms that the upscaling adds to the quarters of each cell, and to the quarters of each
-        quarter.
+        Terms that the upscaling adds to the four quarters of each cell, and to the four quarters of
+        each quarter.
     shape
         Rows and columns of cells.
     """
@@ -65,13 +67,15 @@ class SharedImage:
 
 
 class SharedDecoder:
-    """The weights of one ``MaskDecoder`` with high-resolution features and object scores.
+    """Decodes prompt sets with the weights of a ``MaskDecoder``.
+
+    The ``MaskDecoder`` must have high-resolution features and object scores.
 
     Notes
     -----
-    Prompt tokens are few, so they take over the projections of the many cells x. A score
-    q (K x + b) is (q K) x and a constant, which the softmax drops. Values V x + b under weights a
-    that sum to 1 are V (a x) + b.
+    Prompt tokens are few and cells x are many, so projections move from the cells to the tokens. A
+    score q (K x + b) is (q K) x and a constant, which the softmax drops. The sum of values V x + b,
+    weighted by weights a that sum to 1, is V (a x) + b.
 
     Cells are computed in ``dtype``, the few prompt tokens in single precision.
     """
@@ -90,7 +94,7 @@ class SharedDecoder:
         position: Float[Tensor, "1 channel rows cols"],
         high_res: tuple[Tensor, Tensor],
     ) -> SharedImage:
-        """Compute what prompt sets without a mask share.
+        """Compute the tensors that all prompt sets of an image without a mask share.
 
         Parameters
         ----------
@@ -99,7 +103,7 @@ class SharedDecoder:
         position
             Position code of the cells.
         high_res
-            Features at four and at two times the resolution of the cells.
+            Features of the encoder at four times, and at two times, the resolution of the cells.
         """
         layers, shape = self._transformer.layers, (image.shape[2], image.shape[3])
         to_cells = [layer.cross_attn_token_to_image for layer in layers]
@@ -127,7 +131,13 @@ class SharedDecoder:
         *,
         multimask_output: bool,
     ) -> Answer:
-        """Three proposals, or the single mask alone, for each prompt set."""
+        """Decode three proposals, or the single mask, for each prompt set.
+
+        Parameters
+        ----------
+        sparse
+            Embedded points of each prompt set.
+        """
         decoder = self._decoder
         modules = decoder.obj_score_token, decoder.iou_token, decoder.mask_tokens
         outputs = torch.cat([module.weight for module in modules]).expand(len(sparse), -1, -1)
@@ -147,7 +157,7 @@ class SharedDecoder:
         return logits, sam_score, tokens, decoder.pred_obj_score_head(tokens[:, 0])
 
     def _transform(self, shared: SharedImage, prompts: Tokens) -> tuple[Tokens, Cells]:
-        """Tokens and cells behind the two-way transformer."""
+        """Output tokens and cells of the two-way transformer."""
         tokens, cells = prompts, None
         for i, layer in enumerate(self._transformer.layers):
             tokens = _mix(layer, tokens, prompts)
@@ -163,7 +173,11 @@ class SharedDecoder:
     def _read(
         self, attention: Module, placed: Tokens, shared: SharedImage, i: int, cells: Cells | None
     ) -> Tokens:
-        """Attention of prompt tokens to the shared cells or, later, to the cells of each prompt."""
+        """Attention of prompt tokens to cells.
+
+        The cells are the shared cells in the first layer (``cells`` is None), then the cells of
+        each prompt set.
+        """
         queries = attention.q_proj(placed)
         scores = self._scores(queries, shared.keys[i], attention.k_proj.weight, cells)
         weights = scores.softmax(-1)
@@ -184,12 +198,19 @@ class SharedDecoder:
         i: int,
         cells: Cells | None,
     ) -> Cells:
-        """Cells after their attention to the prompt tokens, which come with their position code."""
+        """Cells after their attention to prompt tokens.
+
+        Parameters
+        ----------
+        prompts
+            The prompt tokens and their position code.
+        """
         (tokens, position), attention = prompts, layer.cross_attn_image_to_token
         keys = attention.k_proj(tokens + position)
         scores = self._scores(keys, shared.queries[i], attention.q_proj.weight, cells)
         weights = scores.view(len(scores), self._n_heads, -1, scores.shape[-1]).softmax(2)
-        # The output projection, moved to the prompt tokens, and a share of its bias for each head.
+        # The prompt tokens' values take over the output projection; each head gets an equal share
+        # of its bias.
         out = self._split(attention.out_proj.weight.mT)
         moved = torch.bmm(self._heads(attention.v_proj(tokens)), out)
         moved = self._by_prompt(moved + attention.out_proj.bias / self._n_heads, len(tokens))
@@ -203,7 +224,7 @@ class SharedDecoder:
     def _scores(
         self, tokens: Inner, fixed: Tensor, weight: Tensor, cells: Cells | None
     ) -> Float[Tensor, "prompt row cell"]:
-        """Scores between projected prompt tokens and cells; a row per head and token.
+        """Attention scores between projected prompt tokens and cells; one row per head and token.
 
         Parameters
         ----------
@@ -212,7 +233,7 @@ class SharedDecoder:
         weight
             Weight of the projection of ``cells``.
         cells
-            Cells of each prompt set, not yet projected; None while all prompt sets share theirs.
+            Cells of each prompt set, not yet projected; None while all prompt sets share the cells.
         """
         rows = self._heads(tokens) * fixed.shape[1] ** -0.5
         scores = self._by_prompt(torch.bmm(rows.to(self._dtype), fixed), len(tokens))
@@ -248,7 +269,7 @@ class SharedDecoder:
 
 
 def _mix(layer: Module, tokens: Tokens, prompts: Tokens) -> Tokens:
-    """Self-attention of the prompt tokens."""
+    """Prompt tokens after self-attention and normalisation."""
     if layer.skip_first_layer_pe:
         mixed = layer.self_attn(q=tokens, k=tokens, v=tokens)
     else:

@@ -1,4 +1,4 @@
-"""Image encoders of ``transformers``, for SAM2's decoder."""
+"""Adapts image encoders of ``transformers`` to SAM2's decoder."""
 
 from types import SimpleNamespace
 from typing import Any, Final
@@ -10,7 +10,7 @@ Config = Any
 """A configuration of ``transformers``: its attributes depend on the kind of model."""
 
 N_LEVELS: Final = 3
-"""Levels that the decoder receives; SAM 3's encoder has a fourth, of half the resolution."""
+"""Number of levels that the decoder takes. SAM 3's encoder has a fourth level, which is coarser."""
 
 
 class VisionEncoder(nn.Module):
@@ -22,7 +22,7 @@ class VisionEncoder(nn.Module):
         self.neck = SimpleNamespace(d_model=config.fpn_hidden_size)
 
     def forward(self, pixels: Tensor) -> dict[str, list[Tensor]]:
-        """Levels of an image, the finest first, and the codes of their positions."""
+        """Encode images: levels of features, the finest first, and the levels' position codes."""
         encoded = self.vision_encoder(pixels)
         return {
             "backbone_fpn": list(encoded.fpn_hidden_states[:N_LEVELS]),
@@ -31,12 +31,12 @@ class VisionEncoder(nn.Module):
 
 
 def full_size(kind: str) -> Config:
-    """Configuration of a kind of model of ``transformers``, in the size of its released weights.
+    """Configuration of a kind of model of ``transformers`` that fits the released weights.
 
     Notes
     -----
-    ``edgetam`` gets its trunk here: transformers 5.24 takes another trunk by default, because of a
-    misspelt argument.
+    The trunk of ``edgetam`` is set here: the default of transformers 5.24 is another trunk, because
+    of a misspelt argument.
     """
     if kind != "edgetam":
         return AutoConfig.for_model(kind)

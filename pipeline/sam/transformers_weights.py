@@ -1,4 +1,4 @@
-"""Weights in files of ``transformers``, under the names that ``sam2`` gives them."""
+"""Renames weights in files of ``transformers`` to the names that ``sam2`` gives them."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 Rules = Iterable[tuple[str, str]]
-"""Patterns in the name of a weight with their replacements, applied one after the other."""
+"""Regular expressions and their replacements, applied to a weight's name one after the other."""
 
 NO_MEMORY: Final = "no_memory_embedding"
-"""End of a weight's name in every file of ``transformers`` and in no file of Meta's."""
+"""End of the name of a weight that every file of ``transformers`` has, and no file of Meta."""
 
 _PARTS: Final = (
-    # SAM 3's file has the tracker, which answers clicks, beside the detector, which reads texts.
-    (r"^(tracker_model\.)+", ""),  # transformers 5.24 saves it twice
+    # SAM 3's file has the tracker, which answers clicks, and the detector, which reads texts.
+    (r"^(tracker_model\.)+", ""),  # transformers 5.24 writes this prefix twice
     (r"^tracker_neck\.", "vision_encoder.neck."),
     (r"^detector_model\.vision_encoder\.backbone\.", "vision_encoder.backbone."),
     (r"^vision_encoder\.", "image_encoder.vision_encoder."),
@@ -37,7 +37,7 @@ _PROMPT_ENCODER: Final = (
 
 _MASK_DECODER: Final = (
     (r"\.mlp\.proj_out\.", ".mlp.layers.1."),
-    (r"\.layers\.0\.(weight|bias)$", r".layers.1.\1"),  # the one in the middle of three
+    (r"\.layers\.0\.(weight|bias)$", r".layers.1.\1"),  # the middle layer of three
     (r"\.proj_in\.", ".layers.0."),
     (r"\.proj_out\.", ".layers.2."),
     (r"\.o_proj\.", ".out_proj."),
@@ -55,21 +55,24 @@ _HIERA: Final = (
     (r"\.mlp\.proj_out\.", ".mlp.layers.1."),
     (r"\.vision_encoder\.neck\.convs\.(\d)\.", r".neck.convs.\1.conv."),
 )
-"""Rules for SAM 2's encoder, which ``sam2`` computes; other encoders keep the names of weights."""
+"""Rules for SAM 2's image encoder, which ``sam2`` implements. Other encoders run in
+``transformers``, so their weights keep their names."""
 
 
 def is_of_transformers(weights: Iterable[str]) -> bool:
-    """Whether weights have the names that ``transformers`` gives them."""
+    """Whether names of weights are those of a file of ``transformers``."""
     return any(name.endswith(NO_MEMORY) for name in weights)
 
 
 def renamed(weights: Mapping[str, Tensor], *, hiera: bool) -> dict[str, Tensor]:
-    """Weights of ``transformers`` under the names of ``sam2``, parts for texts and video included.
+    """Rename the weights of a file of ``transformers`` as ``sam2`` does.
+
+    Weights for texts and video are not removed.
 
     Parameters
     ----------
     hiera
-        Whether ``sam2`` computes the image encoder.
+        Whether the image encoder is a Hiera, which ``sam2`` implements.
 
     >>> name = "tracker_model.tracker_model.mask_decoder.iou_prediction_head.proj_out.bias"
     >>> list(renamed({name: torch.ones(4)}, hiera=False))
@@ -85,7 +88,8 @@ def renamed(weights: Mapping[str, Tensor], *, hiera: bool) -> dict[str, Tensor]:
         name = _substituted(theirs, _PARTS)
         name = _substituted(name, rules.get(name.partition(".")[0] + ".", ()))
         if not torch.equal(named.setdefault(name, weight), weight):
-            # Two position codes that differ, of cells and of clicks: the models here have one.
+            # The position codes of cells and of clicks differ, which no model here allows: the
+            # extra weight is refused later as unknown.
             named[f"sam_prompt_encoder.{theirs}"] = weight
     points = named.pop("sam_prompt_encoder.point_embed.weight", torch.empty(0))
     for i, point in enumerate(points):

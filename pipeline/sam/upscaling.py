@@ -1,7 +1,7 @@
-"""The upscaling of SAM2's mask decoder as plain multiplications; pixels are ordered at the end.
+"""The upscaling of SAM2's mask decoder as matrix products; pixels are put in order at the end.
 
-Both its transposed convolutions cut each cell into quarters that do not overlap, so that they, the
-normalisation and the activations are operations on rows of channels.
+Each of its two transposed convolutions divides cells into four quarters that do not overlap. So the
+convolutions, the normalisation and the activations are operations on rows of channels.
 """
 
 from typing import Any, Final
@@ -15,13 +15,14 @@ Module = Any
 """A module of ``sam2``, which ships no types."""
 
 CPU_CELLS: Final = 4_096
-"""Cells that a CPU upscales at once, unless one prompt set has more: they fit into its caches."""
+"""Number of cells that a CPU upscales at once, so that they fit into its caches; at least the cells
+of one prompt set."""
 
 
 def by_cell(
     level: Float[Tensor, "1 channel y x"], shape: tuple[int, int]
 ) -> Float[Tensor, "part channel"]:
-    """A level's pixels in the order of cells, of the quarters of a cell, and of their quarters.
+    """Order a level's pixels by cell, then by quarter of the cell, then by quarter of the quarter.
 
     >>> level = torch.arange(16.0).view(1, 1, 4, 4)
     >>> by_cell(level, (2, 2))[:, 0].int().tolist()
@@ -46,16 +47,18 @@ def upscale(
     fine: Float[Tensor, "quarter fine"],
     shape: tuple[int, int],
 ) -> Float[Tensor, "prompt proposal y x"]:
-    """Logits of masks: weighted sums over the channels of upscaled cells.
+    """Upscale cells, and compute the logits of masks as weighted sums over the channels.
 
     Parameters
     ----------
     stages
         ``output_upscaling`` of a ``MaskDecoder``.
     weights
-        Weights of the channels, for each mask.
+        Weights of the upscaled channels, for each mask of each prompt set.
     coarse, fine
         See ``SharedImage``.
+    shape
+        Rows and columns of cells.
     """
     n_cells = cells.shape[1]
     n_at_once = max(1, CPU_CELLS // n_cells) if cells.device.type == "cpu" else len(cells)
@@ -67,7 +70,7 @@ def upscale(
 
 
 def normed(rows: Float[Tensor, "*batch channel"], norm: Module) -> Float[Tensor, "*batch channel"]:
-    """Rows normalised with the weights of a module, in single precision."""
+    """Normalise each row with the weights of a layer norm; computes in single precision."""
     shape, weights = rows.shape[-1:], (norm.weight, norm.bias, norm.eps)
     if rows.device.type == "cpu":
         return layer_norm(rows, shape, *weights)  # only a CPU mixes precisions in one pass
@@ -77,7 +80,7 @@ def normed(rows: Float[Tensor, "*batch channel"], norm: Module) -> Float[Tensor,
 def _upscaled(
     stages: Module, cells: Tensor, weights: Tensor, coarse: Tensor, fine: Tensor
 ) -> Float[Tensor, "prompt proposal part"]:
-    """Logits of a batch of prompt sets, by cell; see ``upscale``."""
+    """Logits of a batch of prompt sets, see ``upscale``; pixels are in the order of ``by_cell``."""
     outer, norm, first_act, inner, last_act = stages
     n_prompts = len(cells)
     quarters = _quartered(cells, outer).add_(coarse).view(n_prompts, len(fine), -1)
@@ -89,6 +92,6 @@ def _upscaled(
 def _quartered(
     cells: Float[Tensor, "prompt cell channel"], convolution: Module
 ) -> Float[Tensor, "prompt cell parts"]:
-    """Four pixels for each cell, by a transposed convolution of 2 x 2, stride 2, without bias."""
+    """Divide each cell into four, by a transposed convolution of 2 x 2, stride 2, without bias."""
     weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)
     return linear(cells, weight.to(cells.dtype))

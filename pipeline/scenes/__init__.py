@@ -1,1 +1,1 @@
-"""Scenes of textured shapes, drawn from a seed."""
+"""Synthetic scenes of textured shapes with annotated objects, drawn from a seed."""

@@ -1,4 +1,4 @@
-"""Outlines of drawn objects, in fractions of the scene's side."""
+"""Draws outlines of objects, in fractions of the scene's side."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from jaxtyping import Float, UInt8
 Ring = Float[np.ndarray, "corner 2"]
 
 _SUBPIXEL_BITS: Final = 4
-"""Corners are rounded to sixteenths of a pixel."""
+"""Number of binary digits of a corner's fraction of a pixel: corners lie on sixteenths."""
 
 
 @dataclass(frozen=True)
 class Outline:
-    """A filled shape; points inside an even number of its rings lie in a hole or outside."""
+    """A filled shape; points inside of an even number of its rings lie in a hole or outside."""
 
     kind: str
     rings: tuple[Ring, ...]
@@ -25,14 +25,14 @@ class Outline:
 def draw_outline(
     generator: np.random.Generator, kind: str, *, centre: tuple[float, float], radius: float
 ) -> Outline:
-    """Shape of one kind, with random proportions and angle.
+    """Draw a shape of one kind with random proportions and angle.
 
     Parameters
     ----------
     kind
         One of ``OUTLINES``.
     centre, radius
-        Circle that holds the shape, in fractions of the side.
+        Circle around the shape, in fractions of the scene's side.
     """
     angle = generator.uniform(0, 2 * np.pi)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
@@ -41,7 +41,7 @@ def draw_outline(
 
 
 def rasterise(outline: Outline, size_px: int) -> UInt8[np.ndarray, "h w"]:
-    """Pixels of an outline, 1 inside."""
+    """Draw an outline into a square of pixels: 1 inside the shape, 0 outside."""
     scale = 2**_SUBPIXEL_BITS
     corners = [np.rint((size_px * ring - 0.5) * scale).astype(np.int32) for ring in outline.rings]
     canvas = np.zeros((size_px, size_px), np.uint8)
@@ -107,7 +107,7 @@ def _blob(generator: np.random.Generator) -> tuple[Ring, ...]:
 def _crescent(generator: np.random.Generator) -> tuple[Ring, ...]:
     outer = _circle(64)[:49]
     bite = generator.uniform(0.3, 0.7)
-    # From one horn back to the other, through a point inside the circle.
+    # The inner arc runs back from one horn to the other, inside the circle.
     inner = outer[::-1] * bite + (1 - bite) * outer[[0, -1]].mean(axis=0)
     return (np.concatenate([outer, inner[1:-1]]),)
 
@@ -123,4 +123,4 @@ OUTLINES: Final[Mapping[str, Callable[[np.random.Generator], tuple[Ring, ...]]]]
     "blob": _blob,
     "crescent": _crescent,
 }
-"""Rings of each kind of shape, around the origin and within the unit circle."""
+"""For each kind of shape, a function that draws its rings within the unit circle."""

@@ -1,4 +1,4 @@
-"""The layout of a scene, its objects and their overlaps, decided before any pixel is drawn."""
+"""Draws the layout of a scene, its objects and their overlaps, before any pixel is painted."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ MIN_OBJECTS: Final = 4
 MAX_OBJECTS: Final = 9
 
 CATEGORIES: Final = (*OUTLINES, "part", "pair")
-"""An object is of its shape's kind, a part of another object, or two objects that form one."""
+"""Categories of objects: a kind of shape, a part of another object, or a pair of objects."""
 
 _BODIES: Final = ("ellipse", "polygon", "box", "blob", "star")
 """Shapes with room for parts."""
@@ -21,17 +21,17 @@ _BODIES: Final = ("ellipse", "polygon", "box", "blob", "star")
 
 @dataclass(frozen=True)
 class Layer:
-    """One painted surface."""
+    """One painted surface: an outline filled with a texture."""
 
     outline: Outline
     texture: Texture
     clip_to: int | None = None
-    """Index of the layer whose outline bounds this one."""
+    """Index of the layer whose shape clips this layer; None if no layer clips it."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One annotated object: the visible part of its layers."""
+    """One annotated object: the visible pixels of its layers, given by index."""
 
     category: str
     layers: tuple[int, ...]
@@ -39,7 +39,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Layout:
-    """A ground, the layers on it from the lowest to the topmost, and the objects they form."""
+    """A ground, layers on it from the lowest to the topmost, and the objects that they form."""
 
     ground: Texture
     layers: tuple[Layer, ...]
@@ -48,7 +48,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class _Spot:
-    """Circle that holds a cluster of layers."""
+    """Circle in which a cluster of layers is drawn, in fractions of the scene's side."""
 
     centre: tuple[float, float]
     radius: float
@@ -65,7 +65,10 @@ _Generator = np.random.Generator
 
 
 def arrange(generator: np.random.Generator) -> Layout:
-    """Draw a layout of ``MIN_OBJECTS`` to ``MAX_OBJECTS`` objects; some may come out hidden."""
+    """Draw a layout of more than ``MIN_OBJECTS``, at most ``MAX_OBJECTS`` objects.
+
+    Upper layers may hide some of the objects.
+    """
     ground = draw_texture(generator)
     n_objects = int(generator.integers(MIN_OBJECTS + 1, MAX_OBJECTS + 1))
     spots: list[_Spot] = []
@@ -77,7 +80,7 @@ def arrange(generator: np.random.Generator) -> Layout:
     for _ in range(int(generator.integers(0, 3))):
         spots.append(_draw_spot(generator, spots))
         clusters.append(_clutter(generator, spots[-1], ground))
-    # Large clusters mostly go below, where they hide no small clusters.
+    # Large clusters mostly lie below small clusters, so that they do not hide these.
     height = [spot.radius * generator.uniform(0.5, 2) for spot in spots]
     return _stack(ground, [clusters[k] for k in np.argsort(height)[::-1]])
 
@@ -91,7 +94,10 @@ def _draw_cluster_kind(
 
 
 def _draw_spot(generator: _Generator, earlier: list[_Spot]) -> _Spot:
-    """The freest of three circles: objects overlap, but do not pile up."""
+    """Draw three circles, and take the one that is furthest from earlier circles.
+
+    So objects overlap, but do not pile up.
+    """
     radius = float(np.exp(generator.uniform(np.log(0.03), np.log(0.4))))
     centres = generator.uniform(0.1, 0.9, (3, 2))
     room = [
@@ -108,7 +114,7 @@ def _single(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
 
 
 def _nested(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
-    """A body with one or two parts on it."""
+    """Draw a body with one or two parts on it."""
     body = _layer(generator, _BODIES, _widened(spot), draw_texture_on(generator, ground))
     layers = [body]
     first_angle = generator.uniform(0, 2 * np.pi)
@@ -122,7 +128,7 @@ def _nested(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
 
 
 def _halves(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
-    """A body, one side of which is a part."""
+    """Draw a body with a part that covers one side of it."""
     body = _layer(generator, _BODIES, _widened(spot), draw_texture_on(generator, ground))
     angle = generator.uniform(0, 2 * np.pi)
     # A circle so large that its edge crosses the body as a gentle arc.
@@ -133,7 +139,7 @@ def _halves(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
 
 
 def _pair(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
-    """Two objects that touch and form a third."""
+    """Draw two objects that touch; together they are a third object."""
     texture = draw_texture_on(generator, ground)
     angle = generator.uniform(0, 2 * np.pi)
     second = texture if generator.integers(2) else draw_texture_on(generator, texture)
@@ -147,7 +153,7 @@ def _pair(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
 
 
 def _nested_pair(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
-    """A pair of objects; one has a part, so that a click has three readings."""
+    """Draw a pair whose second object has a part: a click on the part may mean three objects."""
     layers, items = _pair(generator, spot, ground)
     x, y = layers[1].outline.rings[0].mean(axis=0)
     inner = _Spot((float(x), float(y)), generator.uniform(0.2, 0.3) * _widened(spot).radius)
@@ -159,7 +165,7 @@ def _nested_pair(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluste
 
 
 def _clutter(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
-    """An object without an annotation."""
+    """Draw a shape without an annotation."""
     return [_layer(generator, ("bar", "crescent"), spot, draw_texture_on(generator, ground))], []
 
 
@@ -170,11 +176,12 @@ _CLUSTERS: Final = {
     "pair": (_pair, 3, 0.15),
     "nested_pair": (_nested_pair, 4, 0.1),
 }
-"""How to draw each kind of cluster, the most objects it has, and its share."""
+"""For each kind of cluster, the function that draws it, the largest number of its objects, and its
+share of all clusters."""
 
 
 def _widened(spot: _Spot) -> _Spot:
-    """Clusters of several objects are larger, so that their parts are not a few pixels."""
+    """Enlarge the circle of a cluster of several objects, so that its parts are not too small."""
     return _Spot(spot.centre, 0.08 + 0.85 * spot.radius)
 
 
@@ -185,7 +192,7 @@ def _layer(generator: _Generator, kinds: tuple[str, ...], spot: _Spot, texture: 
 
 
 def _with_parts(layers: list[Layer]) -> list[Item]:
-    """All layers together are one object; each but the first is also a part."""
+    """Objects of a body with parts: all layers together, and each layer but the first as a part."""
     body = Item(layers[0].outline.kind, tuple(range(len(layers))))
     return [body, *(Item("part", (k,)) for k in range(1, len(layers)))]
 

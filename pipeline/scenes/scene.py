@@ -1,4 +1,4 @@
-"""Drawn scenes: textured shapes that overlap, some hard to see, parts annotated beside wholes."""
+"""Draws scenes of overlapping textured shapes, some hard to see; parts have annotations too."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from pipeline.scenes.placement import MAX_OBJECTS, MIN_OBJECTS, Item, Layout, ar
 from pipeline.scenes.textures import paint
 
 MIN_AREA_PX: Final = 12
-"""Objects that show less than this are not annotated."""
+"""Objects with a smaller visible area are not annotated."""
 
 MIN_SIZE_PX: Final = 64
-"""In smaller scenes the parts would be too small to annotate."""
+"""Smallest side of a scene: in smaller scenes, parts would be too small to annotate."""
 
 MOST_IOU: Final = 0.85
-"""Two readings of a click that agree more than this count as one."""
+"""An object whose IoU with an earlier object is higher is not annotated: they count as one."""
 
 Role = Literal["train", "val", "family", "further"]
 """Use of a scene: training of heads, evaluation, training of the mini models, or evaluation on
@@ -28,14 +28,14 @@ scenes on which no choice was made."""
 _SEEDS_PER_ROLE: Final = 2**31
 
 _BLOCKS: Final[Mapping[Role, int]] = {"train": 0, "val": 2, "further": 3, "family": 4}
-"""Where each role's seeds begin, in blocks of ``_SEEDS_PER_ROLE``."""
+"""First seed of each role, in blocks of ``_SEEDS_PER_ROLE``."""
 
 _BLOCKS_PER_SEED: Final = 6
 
 
 @dataclass(frozen=True)
 class Scene:
-    """An image and its annotated objects; masks cover their visible parts, and may overlap."""
+    """An image and its annotated objects. Masks cover visible parts of objects and may overlap."""
 
     rgb: UInt8[np.ndarray, "size size 3"]
     masks: Bool[np.ndarray, "object size size"]
@@ -43,7 +43,7 @@ class Scene:
 
 
 def scene_seeds(split_seed: int, role: Role, n: int) -> range:
-    """Seeds of a split's scenes: no two (seed, role) share one."""
+    """Seeds of the ``n`` scenes of a split; splits of another seed or role have other seeds."""
     first = (split_seed * _BLOCKS_PER_SEED + _BLOCKS[role]) * _SEEDS_PER_ROLE
     return range(first, first + n)
 
@@ -54,10 +54,10 @@ def draw_scene(seed: int, size_px: int) -> Scene:
     Parameters
     ----------
     seed
-        Fixes the scene. Its geometry is the same at every size, unless fewer than ``MIN_OBJECTS``
+        Fixes the scene. The geometry is the same at every size, unless fewer than ``MIN_OBJECTS``
         objects are visible at a size: then another scene is drawn.
     size_px
-        Side of the image, ``MIN_SIZE_PX`` at least.
+        Side of the image, at least ``MIN_SIZE_PX``.
     """
     generator = np.random.default_rng(seed)
     while True:
@@ -76,7 +76,10 @@ def draw_scene(seed: int, size_px: int) -> Scene:
 def _compose(
     layout: Layout, size_px: int
 ) -> tuple[Float32[np.ndarray, "size size 3"], UInt8[np.ndarray, "size size"]]:
-    """Colours in 0..1, and at each pixel 1 + the layer seen there (0: the ground)."""
+    """Paint a layout: colours in 0..1, and the label of each pixel.
+
+    The label is 1 + the index of the visible layer, or 0 for the ground.
+    """
     centre = (np.arange(size_px, dtype=np.float32) + np.float32(0.5)) / np.float32(size_px)
     canvas = paint(layout.ground, centre[None, :], centre[:, None])
     labels = np.zeros((size_px, size_px), np.uint8)
@@ -97,12 +100,12 @@ def _compose(
 
 
 def _is_member(item: Item, layout: Layout) -> Bool[np.ndarray, " label"]:
-    """Which labels belong to an object."""
+    """Whether each label belongs to an object."""
     return np.isin(np.arange(len(layout.layers) + 1) - 1, item.layers)
 
 
 def _visible_items(layout: Layout, labels: UInt8[np.ndarray, "size size"]) -> list[Item]:
-    """Objects that are large enough and differ from the objects before them."""
+    """Objects whose visible area is large enough and differs from that of earlier objects."""
     area_px = np.bincount(labels.ravel(), minlength=len(layout.layers) + 1)
     visible: list[Item] = []
     for item in layout.items:
@@ -121,7 +124,7 @@ def _visible_items(layout: Layout, labels: UInt8[np.ndarray, "size size"]) -> li
 def _expose(
     canvas: Float32[np.ndarray, "size size 3"], generator: np.random.Generator
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """The scene as a camera sees it: unevenly lit, slightly out of focus, with sensor noise."""
+    """Photograph a scene: with uneven light, slightly out of focus, with sensor noise."""
     size_px = len(canvas)
     angle, fall, blur, noise = generator.uniform(size=4)
     across = np.linspace(-0.5, 0.5, size_px, dtype=np.float32)
@@ -131,7 +134,7 @@ def _expose(
     light = 1 + direction[0] * across[None, :] + direction[1] * across[:, None]
     lit = canvas * light[..., None]
     sharp = cv2.GaussianBlur(lit, (0, 0), sigmaX=max(0.005 * blur * size_px, 0.05))
-    # Drawn last: the number of draws depends on the size.
+    # Drawn last, because the number of random numbers depends on the size.
     grain = generator.standard_normal(canvas.shape, np.float32)
     exposed = sharp + np.float32(0.05 * noise) * grain
     return np.asarray(np.clip(np.rint(255 * exposed), 0, 255), np.uint8)
@@ -140,4 +143,5 @@ def _expose(
 DEMO_SEED: Final = 1
 DEMO_SIZE_PX: Final = 256
 N_DEMO_SCENES: Final = 40
-"""As ``params/results.yaml:shapes`` has them for validation, which no installation has."""
+"""Seed, size and number of the demo's scenes: those of the validation split of
+``params/results.yaml:shapes``, a file that is not installed with the package."""

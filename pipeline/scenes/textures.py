@@ -1,4 +1,4 @@
-"""Textures of drawn objects: two colours and the pattern that blends them."""
+"""Draws and paints textures: two colours, and a pattern that blends them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -11,21 +11,22 @@ from jaxtyping import Float, Float32
 Weight = Float32[np.ndarray, "h w"]
 
 Places = Float32[np.ndarray, "#h #w"]
-"""One coordinate of points in the unit square; x and y broadcast against each other."""
+"""The x or the y coordinate of points in the unit square; x and y broadcast against each other."""
 
 _GRAIN_CELLS: Final = 24
-"""Random values along the side of a ``grain`` texture."""
+"""Number of random values along the side of a ``grain`` texture."""
 
 _DISTINCT: Final = 0.6
-"""Share of textures that do not depend on the surface beneath."""
+"""Share of textures on a surface that do not depend on the surface."""
 
 _LOW_CONTRAST: Final = 0.22
-"""Share of textures with nearly the colour beneath; further textures also repeat its pattern."""
+"""Share of textures on a surface that nearly have its colours. The remaining textures also repeat
+its pattern."""
 
 
 @dataclass(frozen=True)
 class Texture:
-    """How a surface looks; lengths are fractions of the scene's side."""
+    """Two colours and the pattern that blends them; lengths are fractions of the scene's side."""
 
     kind: str
     colors: Float[np.ndarray, "2 3"]
@@ -37,10 +38,10 @@ class Texture:
 
 
 def draw_texture(generator: np.random.Generator) -> Texture:
-    """Texture of random kind and colours."""
+    """Draw a texture of random kind and colours."""
     kind = str(generator.choice(list(PATTERNS)))
     first = generator.uniform(0.05, 0.95, 3)
-    # Mostly close to the first: an object that falls apart in two colours has no outline.
+    # Mostly close to the first colour: an object of two very different colours has no outline.
     second = np.clip(first + generator.normal(0, 0.16, 3), 0, 1)
     return Texture(
         kind=kind,
@@ -53,7 +54,7 @@ def draw_texture(generator: np.random.Generator) -> Texture:
 
 
 def draw_texture_on(generator: np.random.Generator, ground: Texture) -> Texture:
-    """Texture of something that lies on ``ground``: distinct, of low contrast or camouflaged."""
+    """Draw the texture of a surface on ``ground``: distinct, of low contrast, or camouflaged."""
     fresh = draw_texture(generator)
     shift = generator.normal(size=3)
     shift /= np.linalg.norm(shift)
@@ -84,7 +85,10 @@ def paint(
 
 
 def _along(texture: Texture, x: Places, y: Places, turn: float = 0.0) -> Weight:
-    """Distance along the texture's direction, in fractions of the side."""
+    """Coordinate of each point along the texture's direction, in fractions of the scene's side.
+
+    ``turn`` is an angle in radians that is added to the direction.
+    """
     angle = texture.angle + turn
     along: Weight = np.float32(np.cos(angle)) * x + np.float32(np.sin(angle)) * y
     return along
@@ -137,4 +141,4 @@ PATTERNS: Final[Mapping[str, Callable[[Texture, Places, Places], Weight]]] = {
     "spots": _spots,
     "grain": _grain,
 }
-"""Weight of the second colour in each kind of texture."""
+"""For each kind of texture, a function that returns the weight of the second colour."""
