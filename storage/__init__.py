@@ -1,1 +1,1 @@
-"""The cache and the data sets on disk."""
+"""Reads and writes the files of the project: cache, data sets, weights, heads and results."""

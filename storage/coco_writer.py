@@ -1,4 +1,4 @@
-"""Scenes on disk in the layout of COCO instances, the same bytes for the same scenes."""
+"""Writes drawn scenes as a COCO instances data set; the same scenes give the same bytes."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +12,7 @@ from pipeline.scenes.scene import Scene
 from storage.rle import encode_rle
 
 _COMPRESS_LEVEL: Final = 3
-"""PNG files are written a quarter faster than at Pillow's default, and are a tenth larger."""
+"""Compression level of PNG files: a quarter faster than Pillow's default, and a tenth larger."""
 
 
 def write_coco(
@@ -27,7 +27,7 @@ def write_coco(
     annotations
         The JSON file.
     scenes
-        They are drawn one at a time, so that memory holds one.
+        Images with their masks; an iterator is consumed scene by scene, so that memory holds one.
     categories
         Names of all categories; their ids count from 1.
 

@@ -1,4 +1,4 @@
-"""Errors about files on disk: types that callers tell apart, and the wording of values."""
+"""Errors about files on disk, and functions that word names and values in messages."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -7,13 +7,13 @@ from reprlib import Repr
 from typing import Final
 
 N_LISTED: Final = 5
-"""Most faulty names in one message."""
+"""Largest number of faulty names that one message lists."""
 
 N_HEX: Final = 12
 """Hex digits of a digest in a message."""
 
 N_CHARACTERS: Final = 100
-"""Most characters of a value in a message."""
+"""Largest number of characters that a message shows of a value."""
 
 # Only the first items of a container are shown: a value may be a whole file.
 _SHORT: Final = Repr()
@@ -23,7 +23,7 @@ _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = N_CHARACTERS
 
 
 class StoreError(ValueError):
-    """A store is missing, incomplete, damaged, of another schema or of other inputs."""
+    """A store is missing, incomplete, damaged, of another schema, or made from other inputs."""
 
 
 class ImageError(ValueError):
@@ -39,13 +39,13 @@ class WeightsError(ValueError):
 
 
 def listed(names: Sequence[str], n_most: int = N_LISTED, separator: str = ", ") -> str:
-    """The first few names, and how many more there are."""
+    """Join the first ``n_most`` names, and say how many more there are."""
     n_more = len(names) - n_most
     return separator.join(names[:n_most]) + (f" and {n_more} more" if n_more > 0 else "")
 
 
 def counted(n: int, noun: str) -> str:
-    """A number of things in words.
+    """A count with its noun, in the singular or plural.
 
     >>> counted(1, "image"), counted(2500, "image")
     ('1 image', '2500 images')
@@ -66,7 +66,7 @@ def shown(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Text in which control characters are escaped.
+    r"""Escape the control characters of a text.
 
     >>> printable("a\x1b[31m.png")
     'a\\x1b[31m.png'
@@ -78,7 +78,7 @@ def printable(text: str) -> str:
 
 
 def hidden(text: str) -> str:
-    """A text about addresses, without the passwords, tokens and query values in them.
+    """Replace passwords, tokens and query values in the addresses of a text by ``***``.
 
     >>> hidden("dvc://https://ann:secret@lab.org/usam@v1: https://token@lab.org?sig=ab was refused")
     'dvc://https://***@lab.org/usam@v1: https://***@lab.org?sig=*** was refused'
@@ -89,7 +89,7 @@ def hidden(text: str) -> str:
 
 @contextmanager
 def faults_of(split: str) -> Iterator[None]:
-    """Name the split in errors about its data."""
+    """Raise each ``ValueError`` of the block as a ``DataError`` that names the split."""
     try:
         yield
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Modules that only extras of ``pyproject.toml`` install, and how to install an absent one.
+"""Modules of optional dependencies (extras of ``pyproject.toml``), and how to install each.
 
 Imports only the standard library, since it must work where little is installed.
 """
@@ -21,14 +21,14 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "dvc": ("dvc", "platformdirs", "scmrepo"),
     "s3": ("boto3", "botocore", "obstore"),
 }
-"""Modules by the smallest extra that installs them; reading stores on disk needs none."""
+"""Optional modules by the smallest extra that installs them; reading a store on disk needs none."""
 
 WITHOUT_EXTRA: Final = ("huggingface_hub",)
 """Modules that no extra installs; the package of each has the module's name."""
 
 
 def absent(module: str) -> str | None:
-    """The message about an absent module; None for a module that this project does not use.
+    """Message that says how to install a missing module; None for a module of no extra.
 
     >>> absent("torch.nn")
     "torch must be installed, got none: pip install 'usam-cache[predict]'"

@@ -1,7 +1,7 @@
-"""Writes files and folders whole or not at all; every output is written by this module.
+"""Writes files and folders whole or not at all; all stages write their outputs by this module.
 
-A file or folder gets a temporary name that no other process uses, and its own name when it is
-finished. So any number of processes may write the same output at a time.
+A file or folder is written under a temporary name that no other process uses, and renamed when it
+is finished. So any number of processes may write the same output at the same time.
 """
 
 import ctypes
@@ -22,24 +22,24 @@ SUFFIX: Final = ".partial"
 """Suffix of unfinished files and folders; DVC and git ignore them."""
 
 MARK: Final = f".begun{SUFFIX}"
-"""Suffix of the file that marks a file as being written; it holds the tag of the process.
+"""Suffix of a mark: a file that says that another file is being written, and holds a process tag.
 
-Its name follows from the file's, so that no folder is listed to find it.
+The mark's name follows from the other file's name, so that no folder is listed to find it.
 """
 
 BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 NAMESPACE: Final = Path("/proc/self/ns/pid")
-"""Where Linux names the boot, and the namespace in which process numbers are unique."""
+"""Files in which Linux names the boot, and the namespace in which process numbers are unique."""
 
 TAG: Final = re.compile(r"([0-9a-f]{8})-(\d+)-[0-9a-f]{8}")
-"""Machine, process and random digits in a temporary name."""
+"""Pattern of the tag in a temporary name: machine, process number and random digits."""
 
 TAKEN: Final = (errno.ENOTEMPTY, errno.EEXIST)
-"""Errors of renaming a folder to a name that another folder has."""
+"""Error numbers of renaming a folder to a name that another folder has."""
 
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
-"""Linux constants, from ``fcntl.h`` and ``linux/fs.h``."""
+"""Arguments of Linux's ``renameat2``, from ``fcntl.h`` and ``linux/fs.h``."""
 
 
 @contextmanager
@@ -64,7 +64,10 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _made(path: Path, *, is_first: bool = False) -> Iterator[Path]:
-    """A temporary path for a file, which is renamed to ``path`` when the block succeeds."""
+    """Yield a temporary path; the file there is renamed to ``path`` when the block succeeds.
+
+    With ``is_first``, a file that is already at ``path`` stays, if the disk has hard links.
+    """
     partial = _partial(path)
     with named_disk_errors(path):
         try:
@@ -74,7 +77,7 @@ def _made(path: Path, *, is_first: bool = False) -> Iterator[Path]:
             if not is_first or not _is_linked(partial, path):
                 partial.replace(path)
         finally:
-            partial.unlink(missing_ok=True)  # a hard link, or a file that was not renamed
+            partial.unlink(missing_ok=True)  # removes a hard link, or a file that was not renamed
         _flush(path.parent)
 
 
@@ -93,9 +96,9 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Build a folder beside ``path`` and put it in place when the block succeeds.
 
-    A folder already at ``path`` is replaced: a kill at any instant leaves the old one or the new
-    one, whole. A build that was killed leaves a hidden ``.partial`` folder, which the next build of
-    the same path on the same machine removes.
+    A folder already at ``path`` is replaced: a kill at any instant leaves the whole old folder or
+    the whole new folder. A killed build leaves a hidden ``.partial`` folder, which the next build
+    of the same path on the same machine removes.
     """
     partial = _partial(path)
     former = path.with_name(f".{path.name}.former{SUFFIX}")
@@ -122,7 +125,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _is_first(partial: Path, path: Path) -> bool:
-    """Rename a folder to a path that is free; False if another folder is there."""
+    """Rename a folder to ``path`` if that is free; False if another folder is there."""
     try:
         partial.rename(path)
     except OSError as error:
@@ -134,9 +137,9 @@ def _is_first(partial: Path, path: Path) -> bool:
 
 @contextmanager
 def passing_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside ``path``, readable by its owner alone and removed after the block.
+    """Make a folder beside ``path`` that only its owner can read; remove it after the block.
 
-    A folder that a kill left is removed by the next block of the same path on the same machine.
+    A kill leaves the folder; the next block of the same path on the same machine removes it.
     """
     partial = _partial(path)
     partial.mkdir(mode=0o700)
@@ -149,21 +152,21 @@ def passing_folder(path: Path) -> Iterator[Path]:
 
 
 def put_file(path: Path, data: bytes, *, is_first: bool = False) -> None:
-    """Write bytes to a file that appears whole, in place of a file that may be there.
+    """Write bytes to a file, whole or not at all; a file already at ``path`` is replaced.
 
-    Other hard links of a replaced file keep its bytes.
+    Other hard links of the replaced file keep its bytes.
 
     Parameters
     ----------
     is_first
-        Whether a file that is there already stays, on file systems with hard links.
+        Whether a file already at ``path`` stays; ignored on file systems without hard links.
     """
     with _made(path, is_first=is_first) as partial:
         partial.write_bytes(data)
 
 
 def _is_linked(partial: Path, path: Path) -> bool:
-    """Give a file its final name unless it is taken; False if the disk has no hard links."""
+    """Hard-link ``partial`` to ``path`` if that is free; False if the disk has no hard links."""
     try:
         path.hardlink_to(partial)
     except FileExistsError:
@@ -174,17 +177,17 @@ def _is_linked(partial: Path, path: Path) -> bool:
 
 
 def put_link(source: Path, target: Path) -> None:
-    """Make a hard link or a copy of a file appear whole, in place of a file that may be there."""
+    """Put a hard link or a copy of ``source`` at ``target``, whole; a file there is replaced."""
     with _made(target) as partial:
         link_or_copy(source, partial)
 
 
 def begin_file(path: Path) -> Path | None:
-    """Mark a file as being written, unless another process that lives has marked it.
+    """Mark a file as being written, unless a process that still runs has marked it.
 
     Returns
     -------
-    The mark, a file beside ``path`` that the caller removes in the end.
+    The mark, a file beside ``path`` that the caller must remove; None if ``path`` has a mark.
     """
     if is_begun(path):
         return None
@@ -196,7 +199,7 @@ def begin_file(path: Path) -> Path | None:
 
 
 def is_begun(path: Path) -> bool:
-    """Whether a file is marked by a process of this machine that lives, or of another machine."""
+    """Whether a file has a mark of a running process of this machine, or of another machine."""
     try:
         return not is_left(_mark(path).read_text("utf-8"))
     except FileNotFoundError:
@@ -204,12 +207,12 @@ def is_begun(path: Path) -> bool:
 
 
 def begun_files(folder: Path) -> set[str]:
-    """Names of files that are being written in a folder; removes leftovers of dead processes."""
+    """Names of the files in a folder that are being written; removes files of ended processes."""
     begun = set()
     with suppress(FileNotFoundError):
         for path in folder.glob(f".*{SUFFIX}"):
             is_mark = path.name.endswith(MARK)
-            with suppress(FileNotFoundError):  # its process has ended meanwhile
+            with suppress(FileNotFoundError):  # its process has removed it meanwhile
                 if is_left(path.read_text("utf-8") if is_mark else path.name):
                     path.unlink()
                 else:
@@ -222,25 +225,25 @@ def _mark(path: Path) -> Path:
 
 
 def _leftovers(path: Path) -> list[Path]:
-    """Partial files or folders left by dead processes of this machine."""
+    """Unfinished versions of ``path`` that ended processes of this machine have left."""
     prefix = f".{path.name}."
     names = [entry.name for entry in os.scandir(path.parent) if entry.name.startswith(prefix)]
     return [path.with_name(name) for name in names if name.endswith(SUFFIX) and is_left(name)]
 
 
 def _partial(path: Path) -> Path:
-    """A temporary path beside ``path``, whose folder is made."""
+    """Make the folder of ``path``, and name a temporary path beside ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".{path.name}.{new_tag()}{SUFFIX}")
 
 
 def new_tag() -> str:
-    """Tag for a file's name that no other process and no other call uses."""
+    """Make a tag for a temporary file name; no other process or call gets the same tag."""
     return f"{_machine()}-{os.getpid()}-{uuid4().hex[:8]}"
 
 
 def is_left(name: str) -> bool:
-    """Whether a file's name has the tag of a process of this machine that has ended."""
+    """Whether a text, such as a file name, has the tag of an ended process of this machine."""
     tag = TAG.search(name)
     return tag is not None and tag[1] == _machine() and not _lives(int(tag[2]))
 
@@ -263,9 +266,10 @@ def _lives(pid: int) -> bool:
 
 
 def _is_exchanged(first: Path, second: Path) -> bool:
-    """Swap two paths atomically; False where the system cannot.
+    """Swap two paths atomically; False if the system cannot.
 
-    Python has no call for it. Systems other than Linux, and some network file systems, cannot.
+    Python has no function for this, so the C library's ``renameat2`` is called. Systems other than
+    Linux, and some network file systems, do not support it.
     """
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
@@ -281,7 +285,7 @@ def _is_exchanged(first: Path, second: Path) -> bool:
 
 @contextmanager
 def named_disk_errors(path: Path) -> Iterator[None]:
-    """Add the path to disk errors, which do not name it when a write fails."""
+    """Add the path to an ``OSError`` of the block: an error of a failed write names no file."""
     try:
         yield
     except OSError as error:
@@ -292,7 +296,7 @@ def named_disk_errors(path: Path) -> Iterator[None]:
 
 
 def sha256_file(path: Path) -> str:
-    """Sha256 of a file's bytes, in hexadecimal."""
+    """Compute the sha256 of a file's bytes, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -5,25 +5,25 @@ from pathlib import Path
 from typing import Final
 
 CACHE: Final = Path("cache")
-"""Zarr stores."""
+"""Folder of all Zarr stores."""
 
 POOL: Final = CACHE / "pool"
-"""Shards of cells, outside of every tracked output."""
+"""Folder of the shards of cells; DVC does not track it."""
 
 WORK: Final = CACHE / "work"
-"""Unfinished work that a stage resumes: searches, and training of the mini family."""
+"""Folder of unfinished work that a stage resumes: searches, training of the mini family."""
 
 SHAPES: Final = Path("data", "shapes")
-"""The drawn data set."""
+"""Folder of the drawn data set."""
 
 HEADS: Final = Path("heads")
-"""Trained heads and their tuned hyperparameters."""
+"""Folder of trained heads and their tuned hyperparameters."""
 
 RESULTS: Final = Path("results")
-"""Tables, metrics and figures."""
+"""Folder of tables, metrics and figures."""
 
 RUNTIME_PATH: Final = RESULTS / "runtime.csv"
-"""Seconds of every model and method on the machine that measured them."""
+"""Table of the seconds that each model and method takes, on the machine that ran ``runtime``."""
 
 MAKERS: Final = (
     (r"data/shapes/.+", ("shapes",)),
@@ -37,9 +37,9 @@ MAKERS: Final = (
     (r"results/gallery/([^/]+)/.+", ("gallery@{}",)),
     (r"results/runtime\.\w+", ("runtime",)),
 )
-"""Patterns of paths, each with the DVC stages that make them; the first match counts.
+"""Patterns of paths, each with the DVC stages that make such a path; the first match counts.
 
-Features of the identity view have two stages: the second makes those of a train split.
+Features of the view ``identity`` have two stages: ``extract_train`` makes them for a train split.
 """
 
 
@@ -61,7 +61,7 @@ def remedy(path: Path, command: str = "dvc repro") -> str:
 
 
 def located(path: Path, cache: str | Path) -> str | Path:
-    """Path or address of a store in a cache that lies elsewhere than in ``CACHE``.
+    """Path or address of a store in another cache folder than ``CACHE``.
 
     >>> located(objects_path("val"), "s3://lab/usam/cache/")
     's3://lab/usam/cache/objects/val.zarr'
@@ -73,22 +73,22 @@ def located(path: Path, cache: str | Path) -> str | Path:
 
 
 def objects_path(split: str) -> Path:
-    """Store of a split's images, objects and prompts."""
+    """Path of the store of a split's images, objects and prompts."""
     return CACHE / "objects" / f"{split}.zarr"
 
 
 def features_path(split: str, model: str, view: str) -> Path:
-    """Store of a cell's scores and tokens."""
+    """Path of the store of a cell's scores and tokens."""
     return CACHE / "features" / split / model / f"{view}.zarr"
 
 
 def masks_path(split: str, model: str, view: str) -> Path:
-    """Store of a cell's soft masks."""
+    """Path of the store of a cell's soft masks."""
     return CACHE / "masks" / split / model / f"{view}.zarr"
 
 
 def entropy_path(split: str) -> Path:
-    """Store of a split's Bayesian entropies."""
+    """Path of the store of a split's Bayesian entropies."""
     return CACHE / "entropy" / f"{split}.zarr"
 
 
@@ -98,40 +98,40 @@ def heads_dir(split: str) -> Path:
 
 
 def protocol_dir(split: str, protocol: str) -> Path:
-    """Folder of the heads that learned a protocol's targets, by kind, then by token set."""
+    """Folder of the heads trained on a split with a protocol's targets: ``<kind>/<token set>``."""
     return heads_dir(split) / protocol
 
 
 def curves_path(split: str) -> Path:
-    """Learning curves of all heads of a split."""
+    """Path of the learning curves of all heads trained on a split."""
     return heads_dir(split) / "curves.csv"
 
 
 def isotonic_path(split: str) -> Path:
-    """Isotonic regressions of the IoU on the SamScore, fitted on a split."""
+    """Path of the isotonic regressions from SamScore to IoU that were fitted on a split."""
     return heads_dir(split) / "isotonic.json"
 
 
 def tuning_path(split: str, objective: str) -> Path:
-    """Hyperparameters chosen for one head."""
+    """Path of the hyperparameters chosen for one head."""
     return heads_dir(split) / "tuning" / f"{objective}.json"
 
 
 def trials_path(split: str, objective: str) -> Path:
-    """Every hyperparameter trial of one head."""
+    """Path of the table of all hyperparameter trials of one head."""
     return heads_dir(split) / "tuning" / f"{objective}.csv"
 
 
 def results_dir(split: str) -> Path:
-    """Folder of a split's results."""
+    """Folder of the results of the stage ``evaluate`` for a split."""
     return RESULTS / "splits" / split
 
 
 def gate_path(split: str, name: str) -> Path:
-    """Threshold that ``usam gate`` calibrated on a split."""
+    """Path of the record of a guarantee that ``usam gate`` calibrated on a split."""
     return RESULTS / "gates" / split / f"{name}.json"
 
 
 def gallery_dir(split: str) -> Path:
-    """Folder of the pictures of a split's objects."""
+    """Folder of the gallery of a split: pictures of its objects."""
     return RESULTS / "gallery" / split

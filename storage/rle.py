@@ -1,4 +1,4 @@
-"""Masks as COCO's compressed run lengths, checked as they are read."""
+"""Encodes and decodes masks as COCO's compressed run-length encoding (RLE), and checks it."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -11,22 +11,22 @@ from storage.errors import DataError, shown
 
 _FIRST_CHARACTER: Final = 48
 _LAST_CHARACTER: Final = 111
-"""Characters carry six bits each, offset to be printable."""
+"""Codes of the first and last character of compressed RLE: six bits, plus 48 to be printable."""
 
 _MOST_CHARACTERS: Final = 11
-"""Characters of one number: 55 bits, more than any image has pixels."""
+"""Largest number of characters of one run: 55 bits, more than any image has pixels."""
 
 Counts = Int64[np.ndarray, " run"]
 
 
 def encode_rle(mask: Bool[np.ndarray, "h w"]) -> str:
-    """Compressed run lengths of a mask, column by column."""
+    """Encode a mask as compressed run lengths, column by column."""
     encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
     return str(encoded["counts"], "ascii")
 
 
 def decode_rle(counts: str, height_px: int, width_px: int) -> Bool[np.ndarray, "h w"]:
-    """Mask of compressed run lengths.
+    """Decode compressed run lengths to a mask of a given size.
 
     Raises
     ------
@@ -45,12 +45,12 @@ def decode_rle(counts: str, height_px: int, width_px: int) -> Bool[np.ndarray, "
 
 
 def area_rle(counts: str) -> int:
-    """Foreground pixels of compressed run lengths."""
+    """Number of foreground pixels of a mask in compressed run lengths."""
     return int(parse_counts(counts)[1::2].sum())
 
 
 def parse_counts(counts: str) -> Counts:
-    """Run lengths, background first, of COCO's compressed form.
+    """Parse COCO's compressed form to run lengths in pixels, background first.
 
     Raises
     ------
@@ -60,8 +60,8 @@ def parse_counts(counts: str) -> Counts:
     Notes
     -----
     A character holds five bits of a number, the lowest first. Its bit 32 says that the number
-    continues; bit 16 of a number's last character says that it is negative. From the fourth on,
-    numbers are differences from the run two places before.
+    continues; bit 16 of a number's last character says that the number is negative. From the fourth
+    on, numbers are differences from the run two places before.
     """
     code = np.frombuffer(counts.encode(errors="surrogatepass"), np.uint8).astype(np.int64)
     is_last = (code - _FIRST_CHARACTER) & 32 == 0
@@ -84,7 +84,7 @@ def parse_counts(counts: str) -> Counts:
 
 
 def compress_runs(runs: Sequence[int], height_px: int, width_px: int) -> str:
-    """Compressed form of run lengths, background first.
+    """Compress run lengths in pixels, background first, to COCO's text form.
 
     Raises
     ------

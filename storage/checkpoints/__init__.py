@@ -1,1 +1,1 @@
-"""Weights of every family, checked against the sha256 in its table."""
+"""Weights files of every model family, checked against the sha256 in the family's table."""

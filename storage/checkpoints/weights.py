@@ -16,15 +16,16 @@ TABLES: Final = Path(__file__).parent
 """Folder with one CSV per family, so that a stage depends on the table of its family alone."""
 
 META_URL: Final = "https://dl.fbaipublicfiles.com/segment_anything_2"
-"""Where Meta serves its files: ``<folder>/<file>`` below it."""
+"""Address of Meta's server of weights; a file is at ``<address>/<folder>/<file>``."""
 
 State = Literal["intact", "missing", "damaged", "unlisted"]
-"""State of a weights file: as listed; absent; of another sha256; there, but no sha256 is listed."""
+"""State of a weights file: its sha256 is as listed; the file is absent; its sha256 differs from the
+listed one; the file is there, but the table lists no sha256."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One line of a family's table.
+    """The weights file of one model, as a line of its family's CSV table describes it.
 
     Attributes
     ----------
@@ -35,7 +36,8 @@ class Checkpoint:
         Folder on Meta's server or, with an owner, a repository of Hugging Face; empty if the file
         comes with this package.
     sha256
-        Listed or, for a repository's file without a listed sha256, recorded on first use.
+        From the table. For a file from Hugging Face without a listed sha256, it is recorded on
+        first use.
     """
 
     family: str
@@ -48,24 +50,24 @@ class Checkpoint:
 
     @property
     def path(self) -> Path:
-        """Path of the file: in the package, or below ``checkpoints`` in the working folder."""
+        """Path of the weights file: in the package, or in ``checkpoints`` of the working folder."""
         if self.family == "mini":
             return TABLES / "mini_weights" / self.file
         return Path("checkpoints", self.family, self.file)
 
     @property
     def is_on_hub(self) -> bool:
-        """Whether it is fetched from Hugging Face."""
+        """Whether the weights file is downloaded from Hugging Face."""
         return "/" in self.folder
 
     @property
     def digest_path(self) -> Path:
-        """File that records the sha256 if the table lists none; git shares it with clones."""
+        """Path of the file that records the sha256 if the table lists none; git tracks the file."""
         return self.path.with_name(f"{self.file}.sha256")
 
 
 def checkpoint(family: str, model: str) -> Checkpoint:
-    """A model's line in the table of the family that it comes from.
+    """Describe the weights file of a model; a model of a ladder is looked up in its own family.
 
     Raises
     ------
@@ -92,7 +94,10 @@ def checkpoint(family: str, model: str) -> Checkpoint:
 
 
 def _recorded(record: Checkpoint) -> Checkpoint:
-    """The line with the sha256 of the first file that was used, recorded now if it is not yet."""
+    """Add the recorded sha256 of a file from Hugging Face; record it now if none is recorded yet.
+
+    Without a recorded sha256 and without the file, ``record`` is returned as it is.
+    """
     if not record.digest_path.exists():
         path = _there(record)
         if path is None:
@@ -103,15 +108,18 @@ def _recorded(record: Checkpoint) -> Checkpoint:
 
 
 def _there(record: Checkpoint) -> Path | None:
-    """The file in its own folder or, if there is none, in the cache of Hugging Face's library."""
+    """Find a weights file in its own folder, else in the cache of Hugging Face's library.
+
+    None if it is in neither.
+    """
     if record.path.exists():
         return record.path
     cache = _hub_cache()
-    if record.sha256:  # Hugging Face names large files by it, in every repository
+    if record.sha256:  # Hugging Face names large files by their sha256, in every repository
         for blob in cache.glob(f"models--*/blobs/{record.sha256}"):
             return blob
     folder = cache / f"models--{record.folder.replace('/', '--')}"
-    revision = folder / "refs" / "main"  # of the last download
+    revision = folder / "refs" / "main"  # it holds the revision of the last download
     if not record.is_on_hub or not revision.is_file():
         return None
     path = folder / "snapshots" / revision.read_text("utf-8").strip() / record.file
@@ -124,7 +132,7 @@ def _hub_cache() -> Path:
 
 
 def checkpoints(family: str) -> list[Checkpoint]:
-    """Lines of all models of a family, the smallest first.
+    """Describe the weights files of all models of a family, the smallest model first.
 
     Raises
     ------
@@ -138,7 +146,7 @@ def checkpoints(family: str) -> list[Checkpoint]:
 
 
 def state(record: Checkpoint) -> State:
-    """Whether a weights file is as listed; reads all of it."""
+    """Compare a weights file with its listed sha256; the whole file is read."""
     path = _there(record)
     if path is None:
         return "missing"
@@ -179,13 +187,13 @@ def verified_weights(family: str, model: str) -> tuple[Path, str]:
 
 
 def models_there(family: str) -> tuple[str, ...]:
-    """Models of a family whose weights are on the disk, the smallest first; no file is read."""
+    """Models of a family whose weights files are on the disk, the smallest first; none is read."""
     records = zip(models_of(family), checkpoints(family), strict=True)
     return tuple(model for model, record in records if _there(record) is not None)
 
 
 def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
-    """Download a weights file, see ``download``.
+    """Download a weights file unless an intact one is there; return its path.
 
     Raises
     ------
@@ -205,7 +213,7 @@ def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
 
 
 def _fetch_from_hub(record: Checkpoint) -> Path:
-    """Download a repository's file into the cache of Hugging Face's library, unless it is there."""
+    """Download a file from Hugging Face into the cache of its library, unless it is there."""
     if not record.path.exists() and state(record) != "intact":
         hub, errors = (import_module(f"huggingface_hub{name}") for name in ("", ".errors"))
         try:

@@ -1,1 +1,1 @@
-"""Readers of the data sets."""
+"""Readers of data sets: files of images and annotations in, records of objects out."""

@@ -18,20 +18,20 @@ from storage.rle import compress_runs
 EVERYTHING: Final = "everything"
 
 COCO_PROMPTS: Final = ("box", "clicks", EVERYTHING)
-"""Prompts of a COCO file: ``bbox`` (x, y, w, h), the labelled ``keypoints`` (x, y, v), or none, to
-segment everything in its images."""
+"""Kinds of prompts in a COCO file. ``box`` reads ``bbox`` (x, y, w, h); ``clicks`` reads labelled
+``keypoints`` (x, y, v); ``everything`` reads no prompt: all of an image is segmented."""
 
 NO_CATEGORY: Final = 1
-"""Category of an annotation that has none."""
+"""Category id of an annotation without ``category_id``."""
 
 EVERYTHING_CATEGORIES: Final = {NO_CATEGORY: "object"}
-"""Names of the categories of masks without a prompt."""
+"""Category names by id for the prompt kind ``everything``."""
 
 MIN_COORDINATES: Final = 6
 """Fewest coordinates of a polygon that encloses anything."""
 
 ImagesById = Mapping[int | str, ImageRecord]
-"""By id, in the order of the file."""
+"""Images of a COCO file by id, in the order of the file."""
 
 
 def list_coco(source: Source) -> tuple[Medium, ...]:
@@ -57,7 +57,7 @@ def list_coco(source: Source) -> tuple[Medium, ...]:
 
 
 def parse_images(path: Path, items: list[Any]) -> ImagesById:
-    """Images of a COCO file by id, their ids and names checked."""
+    """Parse the list ``images`` of a COCO file; refuse repeated ids and repeated file names."""
     images: dict[int | str, ImageRecord] = {}
     for k, item in enumerate(items):
         label = f"{path}: images[{k}]"
@@ -79,7 +79,7 @@ def parse_images(path: Path, items: list[Any]) -> ImagesById:
 def group_annotations(
     path: Path, items: list[Any], images: ImagesById
 ) -> dict[int | str, list[Json]]:
-    """Annotations by image, their ids checked."""
+    """Group annotations by image id; refuse a repeated annotation id and an unknown image id."""
     by_image: dict[int | str, list[Json]] = {}
     ids: set[int] = set()
     strays: list[str] = []
@@ -112,7 +112,7 @@ def _read(path: Path, image: ImageRecord, items: list[Json]) -> Iterator[Annotat
 
 
 def _compress(path: Path, item: Json, image: ImageRecord) -> str:
-    """Compressed RLE of polygons or of either form of RLE."""
+    """Compressed RLE of an annotation's mask: polygons, uncompressed RLE or compressed RLE."""
     label = f"{path}: annotation {shown(item['id'])} of {image.file}"
     size_px = (image.height_px, image.width_px)
     segmentation = value(item, "segmentation", (list, dict), label)
@@ -129,14 +129,15 @@ def _compress(path: Path, item: Json, image: ImageRecord) -> str:
 def compress_polygons(
     polygons: Sequence[Sequence[float | int]], height_px: int, width_px: int
 ) -> str:
-    """Compressed form of the union of polygons ``[x1, y1, x2, y2, ...]``, rasterised as COCO does.
+    """Compressed RLE of the union of polygons ``[x1, y1, x2, y2, ...]``, rasterised as COCO does.
 
     Polygons of fewer than three corners enclose no pixel and are left out.
 
     Raises
     ------
     DataError
-        If a coordinate has no partner, is not finite or lies far out of the image.
+        If a polygon has an odd number of coordinates, or a coordinate is not finite or lies more
+        than the image's longer side outside of the image.
     """
     enclosing = [p for p in polygons if len(p) >= MIN_COORDINATES]
     for polygon in polygons:
@@ -176,13 +177,14 @@ class CocoPrompt:
     annotation_id: int
     category_id: int
     box: tuple[float, float, float, float] | None
-    """Left, top, right, bottom."""
+    """Left, top, right, bottom; None if the prompt is not a box."""
     clicks: tuple[tuple[float, float], ...]
+    """x, y of each click; empty if the prompt is a box."""
 
 
 @dataclass(frozen=True)
 class PromptedImage:
-    """An image, and the prompts about its objects."""
+    """An image of a COCO file, and the prompt of each of its annotations."""
 
     image_id: int | str
     image: ImageRecord
@@ -190,9 +192,9 @@ class PromptedImage:
 
 
 def read_prompts(path: Path, kind: str) -> list[PromptedImage]:
-    """Images of a COCO file that have annotations, with a prompt for each annotation; never none.
+    """Read the annotated images of a COCO file, with a prompt for each annotation.
 
-    Under the kind ``everything``, all images of the file, without prompts.
+    The list is never empty. The kind ``everything`` gives all images of the file, without prompts.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Folders of frames and of their PNG masks, a layout of several data sets."""
+"""Reads video data sets that are folders of JPEG frames and folders of PNG masks."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
@@ -15,7 +15,7 @@ from storage.rle import encode_rle
 
 
 def check_folder(label: str, folder: Path) -> Path:
-    """Return a folder that must be there; ``label`` names it in the message.
+    """Return ``folder`` if it exists, or raise; ``label`` names the folder in the message.
 
     Raises
     ------
@@ -33,7 +33,12 @@ def list_videos(
     videos: Collection[str],
     read_medium: Callable[[str, str], Iterator[Annotated]],
 ) -> tuple[Medium, ...]:
-    """A medium for each video; ``read_medium`` takes its name in messages and its own name.
+    """Make a ``Medium`` for each video, after checking its folders.
+
+    Parameters
+    ----------
+    read_medium
+        Reads the frames of a video; takes the video's label for messages, and its name.
 
     Raises
     ------
@@ -65,7 +70,7 @@ def read_names(data_set: str, path: Path) -> list[str]:
     Raises
     ------
     DataError
-        If there is no such file, or it names no video.
+        If the file is missing or not UTF-8, or names no video.
     """
     if is_special(path):
         raise DataError(f"{data_set}: {path} must be a list of videos, got: a pipe or a device")
@@ -81,13 +86,13 @@ def read_names(data_set: str, path: Path) -> list[str]:
 
 
 def stems(folder: Path, suffix: str) -> list[str]:
-    """Names without suffix of a folder's files of one kind, sorted; hidden ones are left out."""
+    """Sorted names without suffix of a folder's files of one format; hidden files are left out."""
     paths = (path for path in folder.iterdir() if path.suffix == suffix)
     return sorted(path.stem for path in paths if not path.name.startswith("."))
 
 
 def paired_stems(label: str, images: Path, masks: Path, hint: str = "") -> list[str]:
-    """Names of frames, each with a JPEG file and a PNG file of its mask, sorted.
+    """Sorted names of frames that each have a JPEG file in ``images`` and a PNG file in ``masks``.
 
     Raises
     ------
@@ -114,12 +119,12 @@ def check_paired(
     unpictured: Sequence[str],
     hint: str = "",
 ) -> None:
-    """Refuse frames without a mask, and masks without a frame, as where a video ends early.
+    """Refuse frames without a mask and masks without a frame (a truncated video is a usual cause).
 
     Raises
     ------
     DataError
-        Naming these frames or masks.
+        If ``unmasked`` or ``unpictured`` has a name; the message lists the names.
     """
     if unmasked:
         raise DataError(
@@ -134,12 +139,12 @@ def check_paired(
 
 
 def read_indices(path: Path, label: str, modes: Collection[str]) -> UInt8[np.ndarray, "h w"]:
-    """Values of a PNG mask as stored; of a palette file these are indices, not colours.
+    """Pixel values of a PNG mask as stored; a palette file gives indices, not colours.
 
     Raises
     ------
     DataError
-        If the file is damaged, or of another of Pillow's modes: colours are not object ids.
+        If the file is damaged, or its Pillow mode is not in ``modes``: colours are not object ids.
     """
     if is_special(path):
         raise DataError(f"{label}: {path} must be a readable PNG file, got: a pipe or a device")
@@ -159,6 +164,6 @@ def read_indices(path: Path, label: str, modes: Collection[str]) -> UInt8[np.nda
 def split_indices(
     indices: UInt8[np.ndarray, "h w"], ignored: Collection[int]
 ) -> tuple[tuple[int, str], ...]:
-    """Ids and compressed RLE of the objects in an image of ids."""
+    """Id and compressed RLE of each object in an image of ids; ``ignored`` ids are left out."""
     ids = [int(index) for index in np.unique(indices) if index not in ignored]
     return tuple((index, encode_rle(indices == index)) for index in ids)

@@ -10,27 +10,31 @@ from storage.datasets.object_records import Annotated, ImageRecord, Medium, Sour
 from storage.errors import DataError
 
 PALETTE_MODES: Final = ("P",)
-"""A gray file may hold ids, or the brightness of the palette's colours: the file does not say."""
+"""Pillow modes of masks of videos. A gray file is refused: whether its values are object ids or
+brightness of the palette's colours, the file does not say."""
 
 BACKGROUND_ID: Final = 0
 """Id of the background in DAVIS and MOSE, and of pixels without a class in ADE20K."""
 
 VOID: Final = 255
-"""Id of pixels in DAVIS that are not judged, such as the ball in ``tennis``."""
+"""Id in DAVIS of pixels that its evaluation ignores, such as the ball in ``tennis``."""
 
 N_CLASSES: Final = 150
-"""Classes of ADE20K."""
+"""Number of classes in ADE20K; ids of classes are 1 to 150."""
 
 FIRST_FRAMES: Final = "; split `valid` of MOSE has masks of first frames only: use `train`"
 
 
 def list_ade20k(source: Source) -> tuple[Medium, ...]:
-    """ADE20K challenge: images by name; an object's id is its class, as in UncertainSAM's own code.
+    """List the images of ADE20K, the challenge's version, sorted by name.
+
+    All pixels of a class are one object, whose id is the class, as in UncertainSAM's own code.
 
     Raises
     ------
     DataError
-        If a folder, an image or an annotation is missing, or an annotation holds no classes.
+        If a folder, an image or an annotation is missing. Reading a medium raises it for an
+        annotation file with values other than classes.
     """
     names = frame_folders.paired_stems("ADE20K", source.images, source.annotations)
     return tuple(
@@ -48,7 +52,7 @@ def _read_classes(source: Source, name: str) -> Iterator[Annotated]:
 
 
 def list_davis(source: Source) -> tuple[Medium, ...]:
-    """DAVIS 2017: videos of a list, ``ImageSets/2017/{train,val}.txt``, in its order.
+    """List the videos of DAVIS 2017 in the order of ``ImageSets/2017/{train,val}.txt``.
 
     Raises
     ------
@@ -62,13 +66,13 @@ def list_davis(source: Source) -> tuple[Medium, ...]:
 
 
 def list_mose(source: Source) -> tuple[Medium, ...]:
-    """MOSE: videos of ``meta_train.json``, in its order.
+    """List the videos of MOSE in the order of ``meta_train.json``.
 
     Raises
     ------
     DataError
-        If the file, a folder, an image or a mask is missing, a mask has no palette, or a video
-        has another length than the file says.
+        If the JSON file, a folder, an image or a mask is missing, a mask has no palette, or a video
+        has another number of frames than the JSON file says.
     """
     assert source.list is not None  # storage.datasets.readers requires a list
     content = load_json(source.list, "MOSE's list of videos, meta_train.json")

@@ -1,4 +1,4 @@
-"""Reads typed values from JSON annotations; errors name their place."""
+"""Reads typed values from JSON annotations; errors name the file and the entry at fault."""
 
 import json
 from collections.abc import Mapping
@@ -14,12 +14,14 @@ Json = Mapping[str, Any]
 
 
 def load_json(path: Path, label: str) -> Json:
-    """Mapping in a JSON file of UTF-8, UTF-16 or UTF-32; ``label`` describes the file in messages.
+    """Read a JSON file that holds a mapping; ``label`` says in messages what file is expected.
+
+    The file may be in UTF-8, UTF-16 or UTF-32.
 
     Raises
     ------
     DataError
-        If there is no such file, or it holds no mapping in JSON.
+        If the file is missing, is not JSON, or holds JSON other than a mapping.
     """
     if is_special(path):
         raise DataError(f"{path} must be {label}, got a pipe or a device")
@@ -37,12 +39,13 @@ def load_json(path: Path, label: str) -> Json:
 
 
 def value(item: Any, key: str, kinds: tuple[type, ...], label: str) -> Any:  # noqa: ANN401 - JSON
-    """Value of a key, checked to be of some types; a bool does not pass for an int.
+    """Value of ``item[key]``, checked to be of one of the types ``kinds``; a bool is not an int.
 
     Raises
     ------
     DataError
-        If the key is absent (the message names the keys that are there), or of another type.
+        If the key is absent (the message lists the keys of ``item``), or its value has another
+        type.
     """
     if not isinstance(item, dict):
         raise DataError(f"{label} must be a mapping, got {shown(item)}")
@@ -57,7 +60,7 @@ def value(item: Any, key: str, kinds: tuple[type, ...], label: str) -> Any:  # n
 
 
 def count(item: Any, key: str, label: str) -> int:  # noqa: ANN401 - JSON
-    """Value of a key that is a count, which the file may write as a float.
+    """Whole number >= 1 at ``item[key]``; the file may write it as a float, such as 3.0.
 
     Raises
     ------
@@ -65,7 +68,7 @@ def count(item: Any, key: str, label: str) -> int:  # noqa: ANN401 - JSON
         If the number has a fraction or is below 1.
     """
     number = value(item, key, (int, float), label)
-    if number < 1 or number % 1:  # the rest of NaN, and of infinity, is NaN
+    if number < 1 or number % 1:  # for NaN and infinity, % 1 is NaN
         raise DataError(f"{key} of {label} must be a whole number >= 1, got {shown(number)}")
     return int(number)
 
@@ -76,11 +79,11 @@ def check_numbers(values: Any, kinds: tuple[type, ...], label: str) -> None:  # 
     Raises
     ------
     DataError
-        Naming the first item that is no number.
+        If an item is not a number; the message shows the first such item.
     """
     if not isinstance(values, list):
         raise DataError(f"{label} must be a list of numbers, got {shown(values)}")
-    # All types at once: a file has millions of numbers.
+    # A set of types, not a loop over numbers: a file has millions of numbers.
     if not set(map(type, values)).issubset(kinds):
         names = " or ".join(kind.__name__ for kind in kinds)
         wrong = next(item for item in values if type(item) not in kinds)
@@ -88,7 +91,7 @@ def check_numbers(values: Any, kinds: tuple[type, ...], label: str) -> None:  # 
 
 
 def parse_rle(segmentation: Any, height_px: int, width_px: int) -> str:  # noqa: ANN401 - JSON
-    """Compressed RLE of a mask ``{size, counts}``, whose counts may be compressed or not.
+    """Compressed RLE of a COCO mask ``{size, counts}``; ``counts`` may be compressed or a list.
 
     Raises
     ------

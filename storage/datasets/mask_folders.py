@@ -1,4 +1,4 @@
-"""Folders of images and of their masks, the layout of most data sets with masks."""
+"""Reads data sets that are a folder of images and a folder of mask files with the same names."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
@@ -16,29 +16,29 @@ from storage.images.image_files import DECODER_ERRORS, unreadable
 from storage.rle import encode_rle
 
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-"""Ends of the names of images and of masks, in small letters."""
+"""Suffixes of image files and of mask files, in lower case."""
 
 NUMBERS: Final = ("1", "L", "P", "I;16", "I;16B", "I")
 """Pillow's modes with one number per pixel."""
 
 COLOURS: Final = ("LA", "RGB", "RGBA")
-"""Pillow's modes that are read as red, green and blue."""
+"""Pillow's modes that are converted to red, green and blue."""
 
 LOSSY_LIMIT: Final = 127
-"""Largest brightness of background in a JPEG file, whose pixels are off by some steps."""
+"""Largest brightness of background in a JPEG mask; compression changes its values slightly."""
 
 
 def list_masks(source: Source) -> tuple[Medium, ...]:
-    """Images of a folder and its subfolders that have a mask of the same name, by name.
+    """List the images of a folder and its subfolders that have a mask, sorted by name.
 
     The name of a mask is the name of its image, followed by ``source.suffix``; the files may have
-    different formats. Where ``source.objects`` is ``files``, the mask is a folder.
+    different formats. If ``source.objects`` is ``files``, the masks of an image are a folder.
 
     Raises
     ------
     DataError
-        If a folder is missing, no image has a mask, a mask has no image, or two images have one
-        name.
+        If a folder is missing, no image has a mask, a mask file has no image, or two images or two
+        masks have the same name.
     """
     images = _by_name("image", _files(check_folder("images", source.images)), source.images)
     folder = check_folder("annotations", source.annotations)
@@ -53,7 +53,7 @@ def list_masks(source: Source) -> tuple[Medium, ...]:
             f"followed by {source.suffix!r}, got none ({counted(len(images), 'image')}, "
             f"{counted(len(masks), 'mask')})"
         )
-    # Some folders hold folders of masks.
+    # Not checked for folders: a parent of mask folders is a folder without an image, too.
     strays = [] if is_folder else sorted(masks.keys() - images.keys())
     check_paired("reader masks", source.images, folder, unmasked=(), unpictured=strays)
     return tuple(
@@ -74,7 +74,10 @@ def _subfolders(folder: Path) -> Iterator[Path]:
 def _by_name(
     kind: str, paths: Iterable[Path], folder: Path, suffix: str = ""
 ) -> Mapping[str, Path]:
-    """Paths below a folder by their names without format and ``suffix``."""
+    """Paths by their name relative to ``folder``, without file format and without ``suffix``.
+
+    A path whose name does not end in ``suffix`` is left out.
+    """
     by_name: dict[str, Path] = {}
     for path in paths:
         relative = path.relative_to(folder)
@@ -103,13 +106,13 @@ def _read(source: Source, image: Path, mask: Path) -> Iterator[Annotated]:
 
 
 def _masks_of(source: Source, mask: Path, label: str) -> Mapping[int, Bool[np.ndarray, "h w"]]:
-    """Foreground of each object by its id."""
+    """Masks of the objects of one image by object id; ``mask`` is a file or a folder of files."""
     if source.objects == "binary":
         return {1: _foreground(mask, source.void, label)}
     if source.objects == "values":
         values = _values(mask, label)
         ids = sorted({*np.unique(values).tolist()} - {0, *source.void})
-        # Without objects, an empty mask tells the size.
+        # An image without objects gets an empty mask, which carries its size.
         return {number: values == number for number in ids} or {1: np.zeros(values.shape, bool)}
     paths = sorted(path for path in _files(mask) if path.parent == mask)
     return {
@@ -119,18 +122,18 @@ def _masks_of(source: Source, mask: Path, label: str) -> Mapping[int, Bool[np.nd
 
 
 def _numbers(names: list[str]) -> Collection[int]:
-    """Ids of objects: the numbers that name their files, or else the places of the names."""
+    """Ids of objects from the names of their files: the numbers in the names, else 1, 2, 3, ..."""
     if all(name.isdecimal() for name in names) and len({*map(int, names)}) == len(names):
         return [int(name) for name in names]
     return range(1, len(names) + 1)
 
 
 def _foreground(path: Path, void: Collection[int], label: str) -> Bool[np.ndarray, "h w"]:
-    """Foreground of a mask of one object.
+    """Read the mask file of one object; values in ``void`` are background.
 
-    Of a palette, each index but 0 is foreground. Of gray and colours, the brightest channel is
-    foreground where it is more than half of its largest value, since soft edges and 0/1, 0/255 and
-    16-bit files are all in use.
+    In a palette file, each index but 0 is foreground. In a gray or colour file, a pixel is
+    foreground where its brightest channel exceeds half of the file's largest value: files with soft
+    edges, with values 0/1 or 0/255, and with 16 bits are all in use.
     """
     pixels, mode, is_lossy = _pixels(path, label)
     brightness = pixels.max(axis=2) if pixels.ndim > 2 else pixels  # noqa: PLR2004 - with channels
@@ -140,7 +143,7 @@ def _foreground(path: Path, void: Collection[int], label: str) -> Bool[np.ndarra
 
 
 def _values(path: Path, label: str) -> UInt32[np.ndarray, "h w"]:
-    """Value of each pixel: index, gray value, or red + 256 green + 65,536 blue."""
+    """Number at each pixel of a mask file: index, gray value, or red + 256 green + 65,536 blue."""
     pixels, _, is_lossy = _pixels(path, label)
     if is_lossy:
         raise DataError(f"{label}: {path} must hold values, which JPEG changes: save it as PNG")
@@ -150,7 +153,7 @@ def _values(path: Path, label: str) -> UInt32[np.ndarray, "h w"]:
 
 
 def _pixels(path: Path, label: str) -> tuple[UInt32[np.ndarray, "h w ..."], str, bool]:
-    """Pixels as stored, Pillow's mode, and whether the format is lossy."""
+    """Pixels of a mask file, its mode in Pillow, and whether its format is lossy (JPEG)."""
     try:
         with Image.open(path) as image:
             if image.mode in (*NUMBERS, *COLOURS):

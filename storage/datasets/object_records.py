@@ -1,4 +1,4 @@
-"""The request to a reader, and the records of images and objects that it returns."""
+"""Types of the data-set readers: where to read, and the records of images and objects read."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ Objects = Literal["binary", "values", "files"]
 
 @dataclass(frozen=True)
 class Source:
-    """Where a split is, and which of its videos, frames and masklets to read.
+    """Where the files of a split are, and which of its videos, frames and masklets to read.
 
     Attributes
     ----------
@@ -24,18 +24,18 @@ class Source:
     list
         File that lists the videos of the split.
     frames
-        Which of a video's annotated frames are taken, counted from 0.
+        Slice of a video's annotated frames to read, counted from 0.
     subsets
         Folders of SA-V train that are read; None reads all.
     masklets
-        Files of SA-V train that are read.
+        Files of masklets (masks of an object over a video) of SA-V train that are read.
     objects
         How the mask files of reader ``masks`` hold objects: as foreground of one object, as one
         value per object, or as one file per object.
     void
-        Values of mask files that are no object, beside 0.
+        Values of mask files, beside 0, that stand for no object.
     suffix
-        End of the names of masks after the name of the image.
+        Text that follows the image's name in the name of its mask, such as ``_mask``.
     """
 
     images: Path
@@ -51,18 +51,18 @@ class Source:
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """An image as its data set describes it."""
+    """File name and size of an image, as its data set states them."""
 
     file: str
-    """Below the split's folder of images, with ``/`` between folders; for a frame of a video see
-    ``storage.images.videos.frame_file``."""
+    """Path relative to the split's folder of images, with ``/`` between folders. A frame of a video
+    is named as by ``storage.images.videos.frame_file``."""
     height_px: int
     width_px: int
 
 
 @dataclass(frozen=True)
 class Annotated:
-    """An image and its masks; masks may be small or empty."""
+    """An image and the masks of its objects; masks may be small or empty."""
 
     image: ImageRecord
     masks: tuple[tuple[int, str], ...]
@@ -76,21 +76,21 @@ class Medium:
     """An image or a video of a data set, whose annotations are read on demand."""
 
     name: str
-    """Data set and image or video, for messages."""
+    """Name of the data set and of the image or video, for messages."""
     read_annotated: Callable[[], Iterator[Annotated]]
-    """Yields the image, or the frames of the video in their order."""
+    """Reads the masks of the image, or of the frames of the video in their order."""
     lacks_auto: bool = False
     """Whether it is a video of SA-V train without the automatic masklets that settings ask for."""
 
 
 @dataclass(frozen=True)
 class ObjectRecord:
-    """One annotated object."""
+    """One annotated object: its image, its id and its mask."""
 
     image_index: int
     object_id: int
     mask_rle: str
-    """COCO's compressed RLE, of the image's size."""
+    """The mask as COCO's compressed RLE, of the image's size."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class SplitRecords:
     images: tuple[ImageRecord, ...]
     objects: tuple[ObjectRecord, ...]
     n_media: int
-    """Images or videos that have an object: how many things the objects tell of independently."""
+    """Number of images or videos that have an object, which are statistically independent."""
     n_crowd: int = 0
     """Annotations left out because they stand for a crowd."""
     n_small: int = 0

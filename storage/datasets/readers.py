@@ -1,4 +1,4 @@
-"""Reads or counts the objects of a data set by the name of its layout in ``params.yaml``."""
+"""Reads or counts the objects of a data set; ``params.yaml`` names the reader of its layout."""
 
 import math
 import os
@@ -21,20 +21,21 @@ from storage.images.videos import video_of
 from storage.rle import area_rle
 
 MOST_ID: Final = 2**63
-"""Bound of an object's id, which stores hold in 64 bits."""
+"""Object ids must be below this number and at least its negative: stores hold ids in 64 bits."""
 
 N_SAMPLED: Final = 500
-"""Fewest images whose annotations are read before the rest of a split is estimated."""
+"""Number of images whose annotations are read before the rest of a split is estimated from them."""
 
 
 @dataclass(frozen=True)
 class Extent:
-    """Images or videos with an object, images with an object, and objects."""
+    """Size of a split: its media (images or videos) and images that have an object, its objects."""
 
     n_media: int
     n_images: int
     n_objects: int
     is_exact: bool
+    """Whether the numbers are counted, not estimated from a sample."""
 
 
 Reader = Callable[[Source], Sequence[Medium]]
@@ -46,15 +47,18 @@ It reads no image, and as few masks as the layout allows.
 
 @dataclass(frozen=True)
 class DataSet:
-    """A layout: its reader, and the fields of ``Source`` that it uses beside the two folders."""
+    """A layout of data sets: its reader, and the fields of ``Source`` that the reader uses.
+
+    ``images`` and ``annotations`` are used by every reader and are not listed.
+    """
 
     list_media: Reader
     needs: tuple[str, ...] = ()
-    """Fields that must be given."""
+    """Fields of ``Source`` that settings must give."""
     takes: tuple[str, ...] = ()
-    """Fields that may be given."""
+    """Fields of ``Source`` that settings may give."""
     is_video: bool = False
-    """Whether its images are frames of videos, named by ``frame_file`` or in a folder per video."""
+    """Whether images are frames of videos, named by ``frame_file`` or in a folder per video."""
 
 
 DATA_SETS: Final[Mapping[str, DataSet]] = {
@@ -66,42 +70,43 @@ DATA_SETS: Final[Mapping[str, DataSet]] = {
     "sav_frames": DataSet(list_sav_frames, needs=("list",), takes=("frames",), is_video=True),
     "masks": DataSet(list_masks, needs=("objects",), takes=("void", "suffix")),
 }
-"""Layouts by the name of their reader."""
+"""Layouts of data sets by the reader's name in ``params.yaml``."""
 
 
 def list_selected(
     data_set: DataSet, source: Source, *, max_objects: int | None, seed: int
 ) -> Sequence[Medium]:
-    """Images or videos of a split in the order of its rows.
+    """List the images or videos of a split in the order of the split's rows.
 
     Parameters
     ----------
     max_objects
-        None takes all of them, in the order of the data set. With a number, a seed draws the order:
-        the first objects of a file may all come from one corner of its data set. The encoder is
-        paid by the image, so that whole images or videos are taken, and a larger number appends.
+        None keeps the order of the data set. With a number, ``seed`` draws a random order: the
+        first objects of a file may all come from one corner of its data set. Whole images or videos
+        are ordered, not objects, since the encoder's time is per image. A larger number later
+        appends rows and changes none.
     """
     media = data_set.list_media(source)
     return media if max_objects is None else in_seeded_order(media, seed)
 
 
 def in_seeded_order(media: Sequence[Medium], seed: int) -> list[Medium]:
-    """The same images or videos; one more at the end changes no order of the others."""
+    """Shuffle images or videos by a seed; appending one keeps the order of the others."""
     return [media[i] for i in sorted(range(len(media)), key=lambda i: derive_seed(seed, i))]
 
 
 def collect(
     media: Iterable[Medium], source: Source, *, min_area_px: int, max_objects: int | None
 ) -> SplitRecords:
-    """Records of the objects of images or videos, in their order.
+    """Read the objects of images or videos into records, in the order of ``media``.
 
     Parameters
     ----------
     min_area_px
         Objects whose masks have fewer pixels are left out.
     max_objects
-        Most objects that are taken, from the first on; no image or video beyond them is read. None
-        takes all. See ``list_selected`` for the order.
+        Largest number of objects to take, from the first on; later images or videos are not read.
+        None takes all. See ``list_selected`` for the order.
 
     Raises
     ------
@@ -135,10 +140,10 @@ def collect(
 def estimate_extent(
     media: Sequence[Medium], *, min_area_px: int, max_objects: int | None
 ) -> Extent:
-    """Extent of a split, from a sample of its images or videos; exact if no more would be taken.
+    """Estimate the number of objects and images of a split from a sample of its images or videos.
 
     Images or videos in a random order are read until the sample has ``N_SAMPLED`` images or
-    ``max_objects`` objects.
+    ``max_objects`` objects. The numbers are exact if the sample is all that the split takes.
 
     Parameters
     ----------
@@ -170,13 +175,16 @@ def estimate_extent(
     if max_objects is None or max_objects >= extent.n_objects:
         return extent
     share_taken = Fraction(max_objects, extent.n_objects)
-    # Of the last image, some objects may not be taken.
+    # Rounded up: the last image counts even if only some of its objects are taken.
     n_media, n_images = (math.ceil(n * share_taken) for n in (extent.n_media, extent.n_images))
     return Extent(n_media, n_images, max_objects, is_exact=False)
 
 
 def _extent(counts: Sequence[Sequence[int]], share: Fraction, *, is_exact: bool) -> Extent:
-    """Extent of a split of which a sample is known, by the sizes of the two."""
+    """Scale the numbers of a sample to its split, which is ``share`` times as large.
+
+    ``counts`` are numbers of objects by image or video, then by image.
+    """
     n_media = sum(any(images) for images in counts)
     n_images = sum(n > 0 for images in counts for n in images)
     n_objects = sum(map(sum, counts))
@@ -185,7 +193,7 @@ def _extent(counts: Sequence[Sequence[int]], share: Fraction, *, is_exact: bool)
 
 
 def _cut(counts: Sequence[Sequence[int]], max_objects: int) -> list[list[int]]:
-    """Numbers of the objects that are taken, from the first on."""
+    """Reduce numbers of objects per image so that the first ``max_objects`` objects are left."""
     n_left = max_objects
     cut: list[list[int]] = []
     for images in counts:
@@ -199,9 +207,9 @@ def _cut(counts: Sequence[Sequence[int]], max_objects: int) -> list[list[int]]:
 def _objects(
     source: Source, media: Iterable[Medium], min_area_px: int, skipped: Counter[str]
 ) -> Iterator[tuple[str, ImageRecord, int, str]]:
-    """Image or video, image, id and compressed RLE of each object, in their final order.
+    """Yield (name of the medium, image, id, compressed RLE) of each object, in the split's order.
 
-    Objects that are left out are counted in ``skipped``.
+    Objects that are left out are counted in ``skipped`` by reason.
     """
     for medium in media:
         skipped["auto"] += medium.lacks_auto
@@ -220,7 +228,7 @@ def _objects(
 
 
 def _check_files(source: Source, used: Collection[ImageRecord]) -> None:
-    """Refuse names that are not UTF-8, which no store can hold, and names of missing files."""
+    """Refuse image names that are not UTF-8, which no store can hold, and missing image files."""
     files = dict.fromkeys(video_of(image.file) or image.file for image in used)
     faulty = [shown(file) for file in files if file != file.encode(errors="replace").decode()]
     if faulty:
@@ -236,7 +244,7 @@ def _check_files(source: Source, used: Collection[ImageRecord]) -> None:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether a file is there; where the locale lacks a letter of its name, ``Path`` says no.
+    """Whether a file exists; ``Path.is_file`` alone says no for a name that it cannot encode.
 
     Raises
     ------

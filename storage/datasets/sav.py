@@ -1,4 +1,4 @@
-"""SA-V: videos with JSON masklets (train), frames with a PNG mask per object (val, test)."""
+"""Reads SA-V: videos with JSON masklets (train), frames with a PNG mask per object (val, test)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,31 +14,31 @@ from storage.images.videos import frame_file
 from storage.rle import encode_rle
 
 ANNOTATED_EVERY: Final = 4
-"""One frame in so many is annotated: in folders, six of 24 a second."""
+"""Every fourth frame is annotated: six of 24 frames per second."""
 
 FIRST_ID: Final[Mapping[str, int]] = {"manual": 0, "auto": 1_000_000}
-"""Added to ``masklet_id``: both files of a video count from 0."""
+"""Number added to ``masklet_id`` by kind of masklets: ids in both files of a video start at 0."""
 
 
 @dataclass(frozen=True)
 class _Masklets:
-    """The masklets in one JSON file of a video."""
+    """The masklets (masks of one object over a video) in one JSON file."""
 
     label: str
     height_px: int
     width_px: int
     first_id: int
     ids: tuple[int, ...]
-    """Ids as in the file, without ``first_id``."""
+    """``masklet_id`` as in the file; ``first_id`` is not added."""
     masks: tuple[Any, ...]
     """JSON masks by annotated frame, then by masklet."""
 
 
 def list_sav_videos(source: Source) -> tuple[Medium, ...]:
-    """Videos by subset and name; no video is opened, and annotations are read on demand.
+    """List the videos of SA-V train by subset and name; annotations are read on demand.
 
-    Some videos of the data set have no automatic masklets: of these, ``both`` reads the manual
-    masklets and ``auto`` reads none, and ``Medium.lacks_auto`` is true.
+    Some videos of the data set have no automatic masklets. For such a video, ``both`` reads the
+    manual masklets alone, ``auto`` reads no masklet, and ``Medium.lacks_auto`` is true.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def list_sav_videos(source: Source) -> tuple[Medium, ...]:
 
 
 def _without_auto(source: Source, videos: list[PurePosixPath]) -> frozenset[PurePosixPath]:
-    """Videos without the automatic masklets that settings ask for."""
+    """Videos that lack automatic masklets; none if settings ask for manual masklets alone."""
     if source.masklets == "manual":
         return frozenset()
     lacking = frozenset(video for video in videos if not _path(source, video, "auto").exists())
@@ -111,7 +111,7 @@ def _parse(path: Path, video: str, kind: str) -> _Masklets:
         count(content, key, label) for key in ("video_height", "video_width", "video_frame_count")
     ]
     check_pixels(label, *sides[:2])
-    # Ids may be written as floats, as all numbers in these files.
+    # The files write numbers as floats, ids included.
     ids: list[Any] = [_whole(number) for number in value(content, "masklet_id", (list,), label)]
     masks = value(content, "masklet", (list,), label)
     if not ids or not all(type(number) is int for number in ids) or len(set(ids)) < len(ids):
@@ -148,11 +148,11 @@ def _masks(masklets: _Masklets, frame: int) -> Iterator[tuple[int, str]]:
 
 
 MODES: Final = ("1", "L", "P")
-"""Modes of a PNG mask: in all of them, every value but 0 is foreground."""
+"""Pillow's modes of a PNG mask; in each mode, every value but 0 is foreground."""
 
 
 def list_sav_frames(source: Source) -> tuple[Medium, ...]:
-    """Videos of a list, ``sav_val.txt`` or ``sav_test.txt``, in its order.
+    """List the videos of SA-V val or test in the order of ``sav_val.txt`` or ``sav_test.txt``.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def _read_frames(label: str, video: str, *, source: Source) -> Iterator[Annotate
 
 
 def _masks_by_frame(label: str, folder: Path) -> dict[str, dict[int, Path]]:
-    """Files of the masks by frame, then by object."""
+    """Paths of the mask files of a video, by frame name, then by object id."""
     frame_folders.check_folder(f"masks of {label}", folder)
     by_frame: dict[str, dict[int, Path]] = {}
     for path in sorted(path for path in folder.iterdir() if path.is_dir()):

@@ -1,1 +1,1 @@
-"""The files of a store and their manifest, wherever they are: a folder, a ZIP file, an address."""
+"""The files of a store and their manifest, in a folder, in a ZIP file or at an address."""

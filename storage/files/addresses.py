@@ -1,6 +1,6 @@
-"""Opens stores in a folder, an archive, a bucket, on a server or in a DVC repository, to read them.
+"""Opens stores for reading: in a folder, an archive, a bucket, on a server, in a DVC repository.
 
-A library that reads an address is imported only when an address needs it.
+The library that reads a kind of address is imported when the first such address is opened.
 """
 
 import atexit
@@ -29,34 +29,35 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 DVC_ADDRESS: Final = re.compile(r"dvc://(?P<repository>.+)@(?P<revision>[^@/]+)/(?P<path>.+)")
-"""The last ``@`` ends the repository; a ``/`` in the name of a branch is written ``%2F``."""
+"""Form of the address of a store in a DVC repository. The last ``@`` ends the repository; a ``/``
+in the name of a branch is written ``%2F``."""
 
 RETRY_S: Final = 30
-"""Longest wait for a bucket that does not answer."""
+"""Longest wait, in seconds, for a bucket that does not answer."""
 
 EXIT_S: Final = 0.1
-"""How long a process that has read a bucket waits at its end for obstore's threads.
+"""Seconds that a process that has read a bucket waits at its exit for obstore's threads.
 
-A thread of Rust that asks for the interpreter while Python ends aborts the process with status 134,
-though everything was read. Each thread needs microseconds.
+A Rust thread that calls into Python while Python exits aborts the process with status 134, though
+everything was read. Each thread needs microseconds.
 """
 
 N_AT_ONCE: Final = 16
-"""Stores at an address that are opened at a time."""
+"""Number of stores at an address that are opened at the same time."""
 
 ZIP: Final = ".zip"
-"""End of the address of a zipped store; a zipped store on the disk is known by its first bytes."""
+"""Suffix of the address of a zipped store; a zipped store on the disk is known by its content."""
 
 ZIP_FAILURES: Final[Failures] = (zipfile.BadZipFile, zlib.error, OSError, ValueError)
 
 
 def is_address(where: str | Path) -> bool:
-    """Whether a store's place is an address, not a path."""
+    """Whether ``where`` is an address with a scheme (``s3://...``), not a path."""
     return isinstance(where, str) and "://" in where
 
 
 def map_stores(work: Callable[[T], R], items: Iterable[T], where: str | Path) -> list[R]:
-    """Map a function over stores; at an address by threads, since each store waits for answers."""
+    """Apply ``work`` to each store; at an address in threads, since each waits for a server."""
     if not is_address(where):
         return list(map(work, items))
     with ThreadPoolExecutor(N_AT_ONCE) as pool:
@@ -64,7 +65,7 @@ def map_stores(work: Callable[[T], R], items: Iterable[T], where: str | Path) ->
 
 
 def files_at(where: str | Path) -> Files:
-    """Files of a store by its path or address.
+    """Open the files of a store for reading, by the store's path or address.
 
     Raises
     ------
@@ -91,7 +92,7 @@ def _on_disk(where: str, path: Path) -> Files:
 
 
 def _in_bucket(address: str) -> tuple[Store, Failures]:
-    """A store in a bucket, by obstore: it reads some three times as fast as fsspec."""
+    """Open a store in a bucket with obstore, which reads some three times as fast as fsspec."""
     from obstore.exceptions import BaseError  # noqa: PLC0415
 
     with named_failures(address, (BaseError,), AWAY):
@@ -99,17 +100,17 @@ def _in_bucket(address: str) -> tuple[Store, Failures]:
 
 
 def _bucket_store(address: str) -> Store:
-    """A store in a bucket or on a web server; obstore's ``BaseError`` is not caught.
+    """Open a store in a bucket or on a web server; obstore's ``BaseError`` is not caught.
 
     Raises
     ------
     StoreError
-        If there are no credentials.
+        If the address is of S3 and no credentials are set.
     """
     from obstore.store import from_url  # noqa: PLC0415
 
     _stay_at_the_end()
-    # Other variables may mean another server, or other credentials.
+    # Part of the cache key: a changed variable may name another server or other credentials.
     environment = tuple(sorted(os.environ.items()))
     options = dict(_s3_options(environment)) if address.startswith("s3") else {}
     if address.startswith("http://"):
@@ -124,9 +125,15 @@ def _stay_at_the_end() -> None:
     atexit.register(time.sleep, EXIT_S)
 
 
-@lru_cache(maxsize=8)  # a cache has many stores, and boto3 takes 30 ms
+@lru_cache(maxsize=8)  # one cache has many stores, and boto3 takes 30 ms for each
 def _s3_options(_environment: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """Options that obstore does not read itself: credentials of a profile, an endpoint by HTTP."""
+    """Options of S3 that obstore does not read itself: credentials of a profile, HTTP endpoints.
+
+    Raises
+    ------
+    StoreError
+        If no credentials are set and ``AWS_SKIP_SIGNATURE`` is not ``true``.
+    """
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
     options: dict[str, Any] = {"client_options": {"allow_http": endpoint.startswith("http://")}}
     if os.environ.get("AWS_SKIP_SIGNATURE", "").lower() == "true":
@@ -151,7 +158,13 @@ def _with_fsspec(address: str) -> tuple[Store, Failures]:
 
 
 def fsspec_failures(address: str) -> Failures:
-    """Errors of fsspec at an address that it cannot read; its scheme must be known to fsspec."""
+    """Types of the errors that fsspec raises at an address that it cannot read.
+
+    Raises
+    ------
+    StoreError
+        If fsspec does not know the scheme.
+    """
     from fsspec import available_protocols  # noqa: PLC0415
 
     scheme = address.partition("://")[0]
@@ -175,7 +188,7 @@ def fsspec_failures(address: str) -> Failures:
 
 
 def _zipped(address: str) -> tuple[Store, Failures]:
-    """A zipped store."""
+    """Open a zipped store at an address with fsspec."""
     failures = (*fsspec_failures(address), *ZIP_FAILURES)
     try:
         with named_failures(address, failures, AWAY):
@@ -185,19 +198,19 @@ def _zipped(address: str) -> tuple[Store, Failures]:
 
 
 def _zip_store(file: str | Path) -> Store:
-    """The files of an archive, as ``zip -0 -r`` writes it."""
+    """Open the files of a ZIP archive, such as ``zip -0 -r`` writes, as a Zarr store."""
     from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper  # noqa: PLC0415
     from fsspec.implementations.zip import ZipFileSystem  # noqa: PLC0415
 
     files = ZipFileSystem(file)
-    # Closed here: at its end, Python would warn of an unclosed file.
+    # Closed explicitly: Python would warn of an unclosed file at its exit.
     finalize(files, files.fo.close)
-    files.find("")  # before threads use it: they would take a half-read list for all of it
+    files.find("")  # reads the list of files before threads use it: they would use a half-read list
     return FsspecStore(AsyncFileSystemWrapper(files, asynchronous=True), read_only=True, path="")
 
 
 def _in_repository(address: str) -> tuple[Store, Failures]:
-    """A store in the DVC remote of a Git repository, whose data are not cloned."""
+    """Open a store in the DVC remote of a Git repository; the remote's data are not cloned."""
     from dvc.exceptions import DvcException  # noqa: PLC0415
     from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper  # noqa: PLC0415
     from scmrepo.exceptions import SCMError  # noqa: PLC0415
@@ -214,7 +227,7 @@ def _in_repository(address: str) -> tuple[Store, Failures]:
 
 @cache
 def _opened_repository(repository: str, revision: str) -> Any:  # noqa: ANN401 - dvc has no types
-    """The files of a repository, opened once: that takes seconds, and a cache has many stores."""
+    """Open the file system of a DVC repository, once: opening takes seconds per repository."""
     from dvc.api import DVCFileSystem  # noqa: PLC0415
 
     files = DVCFileSystem(url=repository, rev=revision)
@@ -228,4 +241,4 @@ OPENERS: Final[Mapping[str, Callable[[str], tuple[Store, Failures]]]] = MappingP
         **dict.fromkeys(("s3", "s3a", "gs", "az", "abfs", "http", "https"), _in_bucket),
     }
 )
-"""Opener by scheme; fsspec opens other schemes that it knows."""
+"""Function that opens a store, by the scheme of its address; fsspec opens other schemes."""

@@ -1,4 +1,4 @@
-"""Downloads a file whose sha256 is known; it appears under its name when its bytes are checked."""
+"""Downloads a file whose sha256 is known; the file gets its name after its bytes were checked."""
 
 from pathlib import Path
 from typing import Final
@@ -7,23 +7,23 @@ from storage.errors import WeightsError
 from storage.folders import sha256_file
 
 CHUNK_BYTES: Final = 1 << 20
-"""Bytes between reports of progress; pooch's 1 KiB would make a million of them."""
+"""Bytes between two reports of progress; pooch's default of 1 KiB would make a million reports."""
 
 
 def is_intact(path: Path, sha256: str) -> bool:
-    """Whether a file is there and has this sha256; reads all of it."""
+    """Whether a file exists and has this sha256; the whole file is read."""
     return path.exists() and sha256_file(path) == sha256
 
 
 def download(url: str, path: Path, sha256: str, *, progressbar: object | None = None) -> Path:
-    """Download a file unless an intact one is there; a damaged one is replaced.
+    """Download a file to ``path``, unless an intact file is there; a damaged file is replaced.
 
-    An interrupted download starts over.
+    An interrupted download starts again from the first byte.
 
     Parameters
     ----------
     progressbar
-        A progress bar of pooch.
+        Progress bar in the form that pooch takes; None shows no progress.
 
     Raises
     ------

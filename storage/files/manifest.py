@@ -1,7 +1,7 @@
 """The manifest of a store: the sizes and digests of its files, so that any change is detected.
 
-It is the attributes of an empty Zarr group in the store: Zarr readers skip a group silently, and
-warn of files of another format.
+The manifest is the attributes of an empty Zarr group in the store: Zarr readers skip a group
+silently, but warn of files that are not Zarr's.
 """
 
 import hashlib
@@ -17,25 +17,25 @@ from storage.errors import N_HEX, StoreError, shown
 from storage.folders import sha256_file
 
 NAME: Final = "manifest"
-"""Name of the group."""
+"""Name of the Zarr group whose attributes are the manifest."""
 
 FILE: Final = f"{NAME}/zarr.json"
-"""The manifest's own file, which no manifest lists."""
+"""File with the manifest, relative to the store; the manifest does not list it."""
 
 ROOT: Final = "zarr.json"
-"""File of a store's attributes."""
+"""File with a store's attributes, relative to the store."""
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """Size and digest that a file must have."""
+    """Size in bytes and sha256 of a file."""
 
     n_bytes: int
     sha256: str
 
     @classmethod
     def of(cls, data: bytes | memoryview) -> "FileRecord":
-        """Record of a file with these bytes."""
+        """Record of a file that consists of the bytes ``data``."""
         view = memoryview(data)
         return cls(view.nbytes, hashlib.sha256(view).hexdigest())
 
@@ -45,26 +45,28 @@ Manifest = Mapping[str, FileRecord]
 
 
 def record_of(path: Path) -> FileRecord:
-    """Size and digest of a file as it is, read in pieces."""
+    """Measure the size and sha256 of a file on disk; the file is read in pieces."""
     return FileRecord(path.stat().st_size, sha256_file(path))
 
 
 def check_chunks(
     where: object, name: str, listed: FileRecord | None, present: FileRecord | None
 ) -> None:
-    """Refuse a chunk file that differs from the manifest.
+    """Refuse a chunk file that differs from its record in the manifest.
 
-    The checksums in the file detect a flipped bit, not a file that was taken from another store.
+    The checksums in a chunk detect a flipped bit, but not a file copied from another store.
 
     Parameters
     ----------
     listed, present
-        The file's record in the manifest, and the record of its bytes; None if it has none.
+        Record of the file in the manifest, and record of its actual bytes; None if the manifest
+        does not list the file, or the file is missing.
 
     Raises
     ------
     StoreError
-        Naming the store, the array, the file and both digests.
+        If the two records differ; the message names the store, the array, the file and both
+        digests.
     """
     if present is None or present != listed:
         array, _, key = name.rpartition("/")
@@ -76,7 +78,7 @@ def check_chunks(
 
 
 def manifest_sha256(files: Manifest) -> str:
-    """Digest of a manifest: of a line ``<sha256> <bytes> <name>`` for each file, by name.
+    """Sha256 of a manifest: of the lines ``<sha256> <bytes> <name>`` of all files, sorted by name.
 
     >>> manifest_sha256({"zarr.json": FileRecord(3, "ab" * 32)})[:12]
     '0ec3ca5efb3f'
@@ -91,7 +93,7 @@ def write_manifest(store: Path, written: Manifest | None = None) -> None:
     Parameters
     ----------
     written
-        Records of files that were made when the files were written; other files are read.
+        Records of files, made when the files were written; files without a record are read.
     """
     paths = (path for path in store.rglob("*") if path.is_file())
     names = sorted({path.relative_to(store).as_posix() for path in paths} - {FILE})
@@ -108,12 +110,12 @@ def write_manifest(store: Path, written: Manifest | None = None) -> None:
 
 
 def parse_manifest(where: object, data: bytes) -> Manifest:
-    """Read a manifest and check its own digest.
+    """Parse the bytes of a manifest file and check the digest in it.
 
     Raises
     ------
     StoreError
-        If the bytes are no manifest, or were changed; the message names the place, ``where``.
+        If the bytes are no manifest, or were changed; the message names ``where``.
     """
     try:
         attributes = json.loads(data)["attributes"]

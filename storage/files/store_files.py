@@ -1,4 +1,4 @@
-"""The files of a store: in a folder, in an archive or at an address."""
+"""Reads the files of a store in a folder, in an archive or at an address."""
 
 import asyncio
 import os
@@ -21,16 +21,16 @@ from storage.files.manifest import FileRecord, record_of
 T = TypeVar("T")
 
 AWAY: Final = "; if the server was away, run it again"
-"""Advice about a failure in the middle of reading."""
+"""End of the message about an address whose reading failed midway."""
 
 Failures = tuple[type[Exception], ...]
 
 
 @contextmanager
 def named_failures(where: str, failures: Failures, advice: str = "") -> Iterator[None]:
-    """Turn errors of a store into a ``StoreError`` of one line that names the path or address.
+    """Turn errors of the types ``failures`` into a ``StoreError`` that names the path or address.
 
-    ``FileNotFoundError`` passes.
+    ``FileNotFoundError`` is not changed.
     """
     try:
         yield
@@ -42,7 +42,7 @@ def named_failures(where: str, failures: Failures, advice: str = "") -> Iterator
 
 
 def _reason(error: BaseException) -> str:
-    """First line of the root cause: about a failed clone, DVC itself says only "SCM error"."""
+    """First line of the error's root cause: about a failed clone, DVC says only "SCM error"."""
     while error.__cause__ is not None:
         error = error.__cause__
     extra = absent(error.name or "") if isinstance(error, ModuleNotFoundError) else None
@@ -53,16 +53,16 @@ def _reason(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class Files:
-    """Files by their names, relative to the store.
+    """The files of one store, read by their names relative to the store.
 
     Attributes
     ----------
     where
         Path or address, as errors show it: without passwords and tokens.
     target
-        A folder, or zarr's own store for an archive or an address.
+        A folder, or a Zarr store object that reads an archive or an address.
     failures
-        Errors that zarr's store raises where it cannot be read.
+        Types of the errors that ``target`` raises if it cannot be read.
     """
 
     where: str
@@ -74,15 +74,15 @@ class Files:
 
     @property
     def folder(self) -> Path | None:
-        """The folder, if the files are in one."""
+        """The folder of the files; None for an archive or an address."""
         return self.target if isinstance(self.target, Path) else None
 
     def naming(self) -> AbstractContextManager[None]:
-        """Name the path or address in errors, see ``named_failures``."""
+        """Context that turns reading errors into a ``StoreError`` with the path or address."""
         return named_failures(self.where, self.failures, AWAY if "://" in self.where else "")
 
     def read(self, name: str) -> bytes | None:
-        """Bytes of a whole file; None if it is missing."""
+        """Read all bytes of a file; None if the file is missing."""
         if isinstance(self.target, Path):
             path = self.target / name
             return path.read_bytes() if path.is_file() else None
@@ -91,7 +91,7 @@ class Files:
         return None if data is None else data.to_bytes()
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
-        """Size in bytes of each named file that is there."""
+        """Sizes in bytes by file name; missing files are left out."""
         if isinstance(self.target, Path):
             paths = {name: self.target / name for name in names}
             return {name: path.stat().st_size for name, path in paths.items() if path.is_file()}
@@ -99,7 +99,7 @@ class Files:
             return run_in_zarr_loop(_sizes(self.target, names))
 
     def record(self, name: str) -> FileRecord:
-        """Size and digest of a file as it is; a file in a folder is read in pieces."""
+        """Measure the size and sha256 of a file; a file in a folder is read in pieces."""
         if isinstance(self.target, Path):
             return record_of(self.target / name)
         data = self.read(name)
@@ -108,7 +108,7 @@ class Files:
         return FileRecord.of(data)
 
     def names(self) -> list[str]:
-        """Names of all files that are there, sorted."""
+        """Sorted names of all files of the store."""
         if isinstance(self.target, Path):
             files = (path for path in self.target.rglob("*") if path.is_file())
             return sorted(path.relative_to(self.target).as_posix() for path in files)
@@ -118,7 +118,7 @@ class Files:
 
 @dataclass(frozen=True)
 class FileRange:
-    """Consecutive bytes of a file."""
+    """The bytes ``start`` to ``stop`` (exclusive) of a file in a store."""
 
     files: Files
     name: str
@@ -130,7 +130,7 @@ class FileRange:
 
 
 def read_ranges(ranges: Sequence[FileRange]) -> list[bytes | memoryview]:
-    """Read ranges of files; at an address, all requests are sent at once.
+    """Read the bytes of each range; at an address, all requests are sent at once.
 
     Raises
     ------
@@ -145,13 +145,16 @@ def read_ranges(ranges: Sequence[FileRange]) -> list[bytes | memoryview]:
 
 
 def run_in_zarr_loop(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Result of a coroutine in zarr's event loop, to which clients of servers belong."""
+    """Run a coroutine in zarr's event loop, to which zarr's clients of servers are bound."""
     return asyncio.run_coroutine_threadsafe(coroutine, _event_loop(os.getpid())).result()
 
 
 @cache
 def _event_loop(_process: int) -> asyncio.AbstractEventLoop:
-    """The loop in which zarr calls stores: it has no public name. A forked process has another."""
+    """Find zarr's event loop, which has no public name, by a store that records who calls it.
+
+    ``_process`` is a key of the cache: a forked process has another loop.
+    """
     loops: list[asyncio.AbstractEventLoop] = []
 
     class LoopStore(MemoryStore):
@@ -177,7 +180,7 @@ async def _ranges(ranges: Sequence[FileRange]) -> list[bytes | memoryview]:
             data = await span.files.target.get(span.name, default_buffer_prototype(), request)
         if data is None:
             raise StoreError(f"{span} must be there, got no such file")
-        # Not copied: a copy of masks takes a third of the time of their transfer.
+        # Not copied: a copy of masks takes a third as long as their transfer.
         return memoryview(data.as_buffer_like())
 
     return await asyncio.gather(*map(fetch_range, ranges))

@@ -1,1 +1,1 @@
-"""Head files: their format, their paths, and the file that comes with the package."""
+"""Files of trained heads: their format, their paths, and the file that comes with the package."""

@@ -1,4 +1,4 @@
-"""Calibrated guarantees on disk: records of ``usam gate``, and the entry in the card of heads."""
+"""Reads and writes guarantees that ``usam gate`` calibrates: in a record or a card of heads."""
 
 import json
 import math
@@ -12,16 +12,16 @@ from storage.errors import DataError, shown
 from storage.outputs.records import read_record, write_record
 
 GATES: Final = "gates"
-"""Entry of a card with the guarantees for its heads, as JSON; key of a record of ``usam gate``."""
+"""Key of the guarantees in a card of heads (as JSON text) and in a record of ``usam gate``."""
 
 
 def write_guarantees(path: Path, guarantees: Sequence[CalibratedGuarantee]) -> None:
-    """Write the guarantees of a calibration, with their digest."""
+    """Write the guarantees of a calibration as a record with its own sha256."""
     write_record(path, {GATES: [asdict(guarantee) for guarantee in guarantees]}, [])
 
 
 def read_guarantees(path: Path) -> tuple[CalibratedGuarantee, ...]:
-    """Read the guarantees of a calibration.
+    """Read guarantees that ``write_guarantees`` wrote.
 
     Raises
     ------
@@ -33,19 +33,19 @@ def read_guarantees(path: Path) -> tuple[CalibratedGuarantee, ...]:
 
 
 def guarantees_entry(guarantees: Sequence[CalibratedGuarantee]) -> dict[str, str]:
-    """Guarantees as an entry of a card; empty without any."""
+    """Guarantees as an entry of a card of heads; an empty mapping if there are no guarantees."""
     if not guarantees:
         return {}
     return {GATES: json.dumps([asdict(guarantee) for guarantee in guarantees])}
 
 
 def guarantees_of(card: Mapping[str, str]) -> tuple[CalibratedGuarantee, ...]:
-    """Guarantees in a card.
+    """Parse the guarantees in a card of heads; an empty tuple if the card has none.
 
     Raises
     ------
     DataError
-        If the entry has another form.
+        If the entry is not JSON or lacks a field of a guarantee.
     """
     try:
         values = json.loads(card.get(GATES, "[]"))
@@ -68,7 +68,10 @@ def _parsed(values: object, source: str) -> tuple[CalibratedGuarantee, ...]:
 def _checked(
     form: type[Scope | CalibratedGuarantee], entries: object, source: str
 ) -> dict[str, Any]:
-    """Entries that are the fields of a class, each of its type; lists become tuples."""
+    """Check that ``entries`` are the fields of the class ``form``, each of the field's type.
+
+    A list of prompt sets becomes a tuple.
+    """
     types = {field.name: field.type for field in fields(form)}
     if not isinstance(entries, dict) or set(entries) != set(types):
         raise DataError(

@@ -1,6 +1,6 @@
-"""Head files: the heads of one set as safetensors, with a card in the metadata.
+"""Reads and writes head files: the heads of one set as safetensors, with a card in the metadata.
 
-Also the calibrated SamScores that lie beside the head files of a split.
+Also reads and writes the calibrated SamScores, which lie beside the head files of a split.
 """
 
 import json
@@ -26,20 +26,20 @@ from storage.outputs.records import read_record, write_record
 from storage.paths import isotonic_path, protocol_dir
 
 OBJECTIVES: Final = "objectives"
-"""Entry of a card with the facts that differ between its heads, as JSON by objective."""
+"""Key of a card: facts that differ between the heads of the file, as JSON by objective."""
 
 PROMPTS: Final = "prompts"
-"""Entry of a card with the prompt sets that heads learned from; without it, ``center`` alone."""
+"""Key of a card: prompt sets that the heads learned from; ``center`` alone if it is absent."""
 
 IMAGES: Final = "images"
-"""Entry of a card with the contents of the images that heads learned from, see ``Scope.images``."""
+"""Key of a card: contents of the images that the heads learned from, see ``Scope.images``."""
 
 TRAINING_IMAGES: Final = "training_images"
-"""Begins the names of the tensors about the images that heads learned from."""
+"""Prefix of the names of tensors that describe the images from which the heads learned."""
 
 _NOT_IN_CARD: Final = ("objective", "sha256")
-"""Entries of a single head's metadata that a card leaves out: the names of tensors say the
-objective, and the file has a digest of its own."""
+"""Entries of a single head's metadata that a card leaves out: the names of tensors contain the
+objective, and the head file has its own digest."""
 
 SHIPPED_FAMILY: Final = "mini"
 """The family whose heads come with the package."""
@@ -47,18 +47,18 @@ SHIPPED_FAMILY: Final = "mini"
 
 @dataclass(frozen=True)
 class HeadFile:
-    """Heads of one set, and the card that says how they were made."""
+    """The heads of one head set, and the card that says how they were made."""
 
     weights: Mapping[str, Mapping[str, np.ndarray]]
-    """Tensors by objective, in single precision."""
+    """Tensors of each head in single precision, by objective, then by name."""
     card: Mapping[str, str]
-    """Entries by name. All heads share them but for ``objectives``, which has their differences."""
+    """Entries of the card by key. All heads share them; ``objectives`` has their differences."""
     training_images: TrainingImages | None = None
-    """Images that the heads learned from; None in a file of the stage ``train``."""
+    """Encoder statistics of the training images; None in a file of the stage ``train``."""
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Models that the heads learned from, from small to large.
+        """Names of the models whose tokens the heads learned from, from small to large.
 
         Raises
         ------
@@ -73,7 +73,7 @@ class HeadFile:
 
     @property
     def readers(self) -> tuple[str, ...]:
-        """Models whose tokens the heads read: all of them or, in a ladder, those of one family."""
+        """Models whose tokens the heads read: all or, in a ladder, the models of one family."""
         reads, _, _ = self.card.get("tokens", "").rpartition("/")
         family = self.card["family"]
         return tuple(model for model in self.models if reads_of(family, model) == reads)
@@ -85,7 +85,7 @@ class HeadFile:
         return facts
 
     def metadata(self, objective: str) -> dict[str, str]:
-        """Metadata of a single head, as ``pack_heads`` took it."""
+        """Metadata of the head of one objective, in the form that ``pack_heads`` takes."""
         shared = {key: value for key, value in self.card.items() if key != OBJECTIVES}
         metadata = shared | self.by_objective[objective] | {"objective": objective}
         return dict(sorted(metadata.items()))
@@ -103,7 +103,7 @@ def shipped_heads() -> Path:
 
 
 def family_heads(family: str) -> Path:
-    """Path of the default heads of a family: those that ship, or those of `usam heads fetch`."""
+    """Path of a family's default head file: from the package, or from ``usam heads fetch``."""
     return shipped_heads() if family == SHIPPED_FAMILY else published_file(family)
 
 
@@ -112,15 +112,17 @@ def pack_heads(
     metadata: Mapping[str, Mapping[str, str]],
     **about: str,
 ) -> HeadFile:
-    """Join single heads of one set.
+    """Join the single heads of one head set in a ``HeadFile``.
 
     Parameters
     ----------
+    weights
+        Tensors of each head, by objective.
     metadata
         Metadata of each head, by objective. Entries that all heads share become entries of the
         card.
     about
-        Further entries of the card.
+        More entries of the card.
     """
     facts = {
         name: {key: value for key, value in entries.items() if key not in _NOT_IN_CARD}
@@ -145,19 +147,19 @@ def write_head_file(path: Path, heads: HeadFile, *, half: bool = False) -> None:
     Parameters
     ----------
     half
-        Whether to write matrices in half precision, which takes half the bytes.
+        Whether to write matrices in half precision, which halves the file.
 
     Raises
     ------
     WeightsError
-        If a number is too large for half precision.
+        If a number of a matrix is too large for half precision.
     """
     by_owner = dict(heads.weights)
     if heads.training_images is not None:
         by_owner[TRAINING_IMAGES] = vars(heads.training_images)
     tensors = {
         f"{owner}.{name}": _halved(owner, name, tensor)
-        # Vectors stay: half precision is too coarse for the means that standardise inputs.
+        # Vectors stay in single precision: half is too coarse for means that standardise inputs.
         if half and tensor.ndim > 1
         else tensor.astype(np.float32)
         for owner, arrays in by_owner.items()
@@ -176,12 +178,12 @@ def _halved(owner: str, name: str, tensor: np.ndarray) -> np.ndarray:
 
 
 def read_head_file(path: Path) -> HeadFile:
-    """Read a file that ``write_head_file`` has written.
+    """Read a head file that ``write_head_file`` has written.
 
     Raises
     ------
     WeightsError
-        If it is missing or damaged, is another kind of file, or has heads of an earlier version.
+        If the file is missing, damaged or no head file, or its heads are of an earlier version.
     """
     tensors, card = read_tensors(path)
     if OBJECTIVES not in card:
@@ -204,7 +206,7 @@ def read_head_file(path: Path) -> HeadFile:
 
 
 def _check_form(path: Path, card: Mapping[str, str], objectives: Collection[str]) -> None:
-    """Refuse a card without an entry that readers of head files need, or with another form."""
+    """Refuse a card that lacks a required entry, or has an entry that breaks its rule."""
     for key, (rule, is_valid) in _FORMS.items():
         if key in card or key in _REQUIRED:
             entry = card.get(key, "none")
@@ -237,7 +239,7 @@ def _is_number(text: str) -> bool:
 
 
 MOST_DIGITS: Final = 9
-"""Most digits of a number in a card."""
+"""Largest number of digits of a number in a card."""
 
 _REQUIRED: Final = ("family", "precision", "protocol", "tokens", "kind", "n_channels")
 
@@ -251,13 +253,13 @@ _FORMS: Final[Mapping[str, tuple[str, Callable[[str], bool]]]] = {
     "first_mask_token": ("a whole number", _is_number),
     PROMPTS: ("prompt sets", lambda text: {*text.split()} <= {kind.name for kind in PROMPT_KINDS}),
 }
-"""Rule of each entry of a card that a predictor reads, and its check."""
+"""Entries of a card that a predictor reads: by key, the rule for messages, and its check."""
 
 
 def check_card(
     path: Path, card: Mapping[str, Any], expected: Mapping[str, str], remedy: str = ""
 ) -> None:
-    """Refuse heads whose card differs from the expected entries.
+    """Refuse heads whose card lacks or contradicts one of the ``expected`` entries.
 
     Raises
     ------
@@ -277,13 +279,13 @@ def check_card(
 
 
 def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -> HeadFile:
-    """Read the heads of a head set, and check that they fit the features that they will read.
+    """Read a head set trained on a split, and check that it fits the features it is applied to.
 
     Parameters
     ----------
     origin
-        Expected entries of the card. Heads can read only tokens like the tokens that they learned
-        from.
+        Entries that identify these features; the card must have the same. Heads can read only
+        tokens of the kind that they learned from.
 
     Raises
     ------
@@ -298,7 +300,7 @@ def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -
 
 
 def read_head_set(train_split: str, head_set: HeadSet) -> HeadFile:
-    """Read the heads of a head set that was trained on a split.
+    """Read the head file of a head set that was trained on a split.
 
     Raises
     ------
@@ -325,12 +327,12 @@ _FITTED: Final = "fitted"
 
 
 def write_isotonic(split: str, calibration: Calibration, origin: Mapping[str, str]) -> None:
-    """Write the calibrated SamScores of a split.
+    """Write the isotonic regressions that calibrate the SamScores of a split's models.
 
     Parameters
     ----------
     origin
-        Entries that identify the features, as in the cards of the heads.
+        Entries that identify the features the regressions were fitted on, as in cards of heads.
     """
     fitted = {
         model: {
@@ -343,7 +345,7 @@ def write_isotonic(split: str, calibration: Calibration, origin: Mapping[str, st
 
 
 def read_isotonic(split: str, origin: Mapping[str, str]) -> Calibration:
-    """Read the calibrated SamScores of a split.
+    """Read the isotonic regressions that ``write_isotonic`` wrote for a split.
 
     Raises
     ------

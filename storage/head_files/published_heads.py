@@ -1,4 +1,4 @@
-"""The heads that UncertainSAM's authors publish: their addresses, digests and paths here.
+"""The heads that UncertainSAM's authors publish: their addresses, sha256 and local paths.
 
 The authors state no licence, so the package contains names and digests, not the heads.
 """
@@ -12,24 +12,24 @@ from storage.errors import WeightsError
 from storage.files.download import download
 
 TABLE: Final = Path(__file__).parent / "published_heads.csv"
-"""A table with a line for each head: family, name, file in the authors' repository, sha256."""
+"""CSV file with a line per head: family, name, file in the authors' repository, sha256."""
 
 REPOSITORY: Final = "GreenAutoML4FAS/UncertainSAM"
 
 COMMIT: Final = "42226ecd39bf9e036af659cb02383d073ff1e7cd"
 
 BASE_URL: Final = f"https://raw.githubusercontent.com/{REPOSITORY}/{COMMIT}"
-"""Address of the repository's files at that commit, which their paths follow."""
+"""Address of the authors' repository at ``COMMIT``; append ``/<path>`` for a file."""
 
 FOLDER: Final = Path("checkpoints", "heads")
 """Folder of downloaded heads: ``<family>/<name>/model.pth`` as published, and
-``<family>.safetensors``, the head file that joins them.
+``<family>.safetensors``, the head file that joins all heads of a family.
 """
 
 
 @dataclass(frozen=True)
 class PublishedHead:
-    """One line of the table."""
+    """One published head, as a line of ``TABLE`` describes it."""
 
     family: str
     name: str
@@ -38,7 +38,7 @@ class PublishedHead:
 
     @property
     def path(self) -> Path:
-        """Path of the file, below the working folder."""
+        """Path of the downloaded file, relative to the working folder."""
         return FOLDER / self.family / self.name / Path(self.path_in_repository).name
 
 
@@ -48,17 +48,17 @@ def published_file(family: str) -> Path:
 
 
 def published_families() -> tuple[str, ...]:
-    """Families for which heads are published."""
+    """Names of the model families for which the authors publish heads."""
     return tuple(dict.fromkeys(line["family"] for line in _lines()))
 
 
 def published_heads(family: str) -> list[PublishedHead]:
-    """The published heads of a family.
+    """List the published heads of a model family.
 
     Raises
     ------
     WeightsError
-        If the family has none.
+        If the authors publish no heads for the family.
     """
     heads = [
         PublishedHead(family, line["name"], line["path"], line["sha256"])
@@ -77,7 +77,7 @@ def _lines() -> list[dict[str, str]]:
 
 
 def fetch(head: PublishedHead, *, progressbar: object | None = None) -> Path:
-    """Download a published head, as ``download`` does.
+    """Download a published head unless an intact file is there; return its path.
 
     Raises
     ------

@@ -16,11 +16,11 @@ from storage.folders import whole_file
 from storage.paths import remedy
 
 SIZE_BYTES: Final = 8
-"""Bytes of the number that begins a safetensors file, the size of its header. The header is padded
-to a multiple of as many bytes."""
+"""Bytes of the first number of a safetensors file, which is the size of its header. The header is
+padded to a multiple of 8 bytes, too."""
 
 DIGEST: Final = "sha256"
-"""Key of the metadata with the sha256 of the file, computed with zeros in place of its digits."""
+"""Metadata key of the file's sha256, which is computed with zeros in place of its digits."""
 
 _DIGEST_ENTRY: Final = re.compile(rb'"%s":"([0-9a-f]{64})"' % DIGEST.encode())
 
@@ -28,7 +28,7 @@ _DIGEST_ENTRY: Final = re.compile(rb'"%s":"([0-9a-f]{64})"' % DIGEST.encode())
 def write_tensors(
     path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]
 ) -> None:
-    """Write tensors, metadata and digest; the same tensors and metadata give the same bytes."""
+    """Write tensors and metadata with a digest; equal tensors and metadata give equal bytes."""
     contiguous = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
     unsigned = _with_sorted_header(save(contiguous, {**metadata, DIGEST: "0" * 64}))
     with whole_file(path) as partial:
@@ -36,13 +36,13 @@ def write_tensors(
 
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read tensors and metadata, including the digest.
+    """Read the tensors and the metadata of a file, and check its digest.
 
     Raises
     ------
     WeightsError
-        If there is no such file, or a byte differs from the written file (a truncated download is
-        the usual cause).
+        If the file is missing, or a byte differs from the written file (a truncated download is the
+        usual cause).
     """
     if not path.is_file():
         raise WeightsError(f"heads must be a file, got none at {path}{remedy(path)}")
@@ -72,7 +72,7 @@ def _digest(data: bytes) -> str:
 
 
 def _with_digest(data: bytes, digest: str) -> bytes:
-    """Replace the digest in the bytes of a file; a file without a digest stays as it is."""
+    """Replace the digest in the bytes of a file; bytes without a digest are returned unchanged."""
     entry = _DIGEST_ENTRY.search(data)
     if entry is None:
         return data

@@ -1,1 +1,1 @@
-"""Image and video files."""
+"""Reads images from image files and videos, as RGB arrays."""

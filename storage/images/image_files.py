@@ -18,26 +18,27 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from storage.errors import ImageError
 
 Pixels = UInt8[np.ndarray, "height width"] | UInt8[np.ndarray, "height width 3"]
-"""Grey, or red, green and blue."""
+"""Pixels of a picture: grey values, or red, green and blue."""
 
 READABLE_MODES: Final = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
-"""Pillow's modes with 8 bits per colour; ``I;16``, ``I`` and ``F`` would be cut off at 255."""
+"""Pillow's modes with 8 bits per colour. Larger values of other modes would be cut off at 255."""
 
 DEEP: Final = (";16B", ";16L", ";16N")
-"""Ends of Pillow's names of raw modes with 16 bits per colour. ``BGR;16`` has five or six bits."""
+"""Suffixes of Pillow's raw modes with 16 bits per colour; ``BGR;16`` has five or six bits."""
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-"""Formats that are read from bytes: for some others, Pillow runs programs that write files."""
+"""Image formats that ``decode_rgb`` accepts: for other formats, Pillow may run programs that write
+files."""
 
 BOMB: Final = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-"""What Pillow raises at an image with too many pixels: an error, or at half as many a warning.
+"""Types that Pillow raises for an image with too many pixels.
 
-The warning is raised under ``python -W error``.
+The warning comes at half as many pixels as the error, and is raised under ``python -W error``.
 """
 
 DECODER_ERRORS: Final = (
     OSError,
-    SyntaxError,  # Pillow's for a broken PNG
+    SyntaxError,  # Pillow raises it for a broken PNG
     ValueError,
     EOFError,
     IndexError,
@@ -46,16 +47,16 @@ DECODER_ERRORS: Final = (
     zlib.error,
     *BOMB,
 )
-"""Errors that Pillow raises at a file that it cannot read."""
+"""Types of the errors that Pillow raises for a file that it cannot read."""
 
 MAX_PIXELS: Final = 178_956_970
-"""Most pixels of an image: Pillow takes a file of more for a decompression bomb."""
+"""Largest number of pixels of an image; Pillow refuses more as a decompression bomb."""
 
 SHRINK: Final = "shrink it, and its masks and record, if it has any, with it"
-"""Advice about an image with too many pixels."""
+"""End of the message about an image with too many pixels."""
 
 STRIP: Final = "if its masks are of the pixels as stored, remove that tag from the file"
-"""Advice about an image whose record has the size before the image is turned."""
+"""End of the message about an image whose record has the size before EXIF rotation."""
 
 _UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -66,28 +67,28 @@ _UPRIGHT: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""How an image is turned upright, by its EXIF orientation; any other orientation is upright."""
+"""Operation that turns an image upright, by its EXIF orientation; other orientations need none."""
 
 _SIDEWAYS: Final = (5, 6, 7, 8)
-"""Orientations that swap height and width."""
+"""EXIF orientations that swap height and width."""
 
 
 def read_rgb(
     path: Path, *, height_px: int | None = None, width_px: int | None = None
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Pixels of an image file, upright as its EXIF orientation says, transparency dropped.
+    """Read an image file as RGB, turned upright by its EXIF orientation; transparency is dropped.
 
     Parameters
     ----------
     path
         A file of any format that Pillow reads; of an animation, the first frame is read.
     height_px, width_px
-        The upright size in the image's record, which is the size of its masks; None takes any.
+        Upright size in the image's record, which is the size of its masks; None accepts any size.
 
     Raises
     ------
     ImageError
-        If the file is missing, truncated, of another size, or has no 8 bits per colour.
+        If the file is missing, truncated, of another size, or has not 8 bits per colour.
 
     Notes
     -----
@@ -100,7 +101,7 @@ def read_rgb(
 
 
 def check_header(path: Path, *, height_px: int, width_px: int) -> int:
-    """Refuse by its first bytes a file that ``read_rgb`` would refuse; truncation is not seen.
+    """Check the header of an image file as ``read_rgb`` does; a truncated file is not detected.
 
     Returns
     -------
@@ -109,7 +110,7 @@ def check_header(path: Path, *, height_px: int, width_px: int) -> int:
     Raises
     ------
     ImageError
-        As ``read_rgb``.
+        If the file is missing, is no image, is of another size, or has not 8 bits per colour.
     """
     with _opened(path) as image:
         _check(image, path, height_px, width_px)
@@ -117,15 +118,15 @@ def check_header(path: Path, *, height_px: int, width_px: int) -> int:
 
 
 def is_confirmed(orientation: int, *, height_px: int, width_px: int) -> bool:
-    """Whether the recorded size shows that the masks were drawn on the upright image.
+    """Whether the recorded size of an image proves that its masks were drawn on the upright image.
 
-    The size of a square image does not show it, nor does that of a mirrored or upside-down image.
+    The size of a square, mirrored or upside-down image proves nothing: it is the same when upright.
     """
     return orientation == 1 or (orientation in _SIDEWAYS and height_px != width_px)
 
 
 def is_special(path: Path) -> bool:
-    """Whether a path is a pipe or a device, of which a reader may wait for ever."""
+    """Whether a path is a pipe, a device or a socket: a program that reads it may wait for ever."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -135,7 +136,7 @@ def is_special(path: Path) -> bool:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open an image; errors, also those of the block, name the file."""
+    """Open an image file; errors here and in the block become an ``ImageError`` with the path."""
     reads_heif()
     if is_special(path):
         raise ImageError(f"{path} must be a readable image, got: a pipe or a device")
@@ -151,7 +152,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def unreadable(path: Path, kind: str, error: Exception) -> str:
-    """Message about a file at which Pillow raised one of ``DECODER_ERRORS``."""
+    """Message about a file that Pillow cannot read; ``error`` is one of ``DECODER_ERRORS``."""
     system_reason = error.strerror if isinstance(error, OSError) else None
     reason = system_reason or str(error).replace(f" {str(path)!r}", "")
     if isinstance(error, BOMB):
@@ -163,7 +164,7 @@ def unreadable(path: Path, kind: str, error: Exception) -> str:
 
 @cache
 def reads_heif() -> bool:
-    """Let Pillow read HEIC and HEIF files if the package pillow-heif is installed."""
+    """Let Pillow read HEIC and HEIF files; False if the package pillow-heif is not installed."""
     try:
         heif = import_module("pillow_heif")
     except ModuleNotFoundError:
@@ -175,8 +176,8 @@ def reads_heif() -> bool:
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation by which an opened image must still be turned; 1 if it is upright.
 
-    Not ``Image.getexif``, which decodes a PNG file and reads XMP, which OpenCV does not. A TIFF
-    file gives 1 here, since Pillow turns it itself.
+    ``Image.getexif`` is not used: it decodes a whole PNG file, and it reads XMP, which OpenCV
+    ignores. A TIFF file gives 1, since Pillow turns it itself.
     """
     exif = Image.Exif()
     try:
@@ -207,7 +208,7 @@ def check_mode(image: Image.Image, name: str) -> None:
     Raises
     ------
     ImageError
-        Naming the image.
+        If the image has another mode than ``READABLE_MODES``, or 16 bits per colour in its file.
 
     Notes
     -----
@@ -224,37 +225,37 @@ def check_mode(image: Image.Image, name: str) -> None:
 
 
 def _raw_mode(decoder_arguments: object) -> str:
-    """Pillow's name for how a file stores its pixels."""
+    """Pillow's raw mode: its name for the layout of the pixels in a file."""
     first = decoder_arguments[0] if isinstance(decoder_arguments, tuple) else decoder_arguments
     return str(first)
 
 
 def upright_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
-    """Pixels of an opened image, upright as its EXIF orientation says, transparency dropped."""
+    """RGB pixels of an opened image, upright by its EXIF orientation; transparency is dropped."""
     turn = _UPRIGHT.get(_orientation(image))
-    # A palette with transparency as bytes warns on its way to RGB, not to RGBA.
+    # Pillow warns when a palette with transparency as bytes is converted to RGB, not to RGBA.
     opaque = image.convert("RGBA") if "transparency" in image.info else image
     rgb = opaque.convert("RGB")
     return np.array(rgb if turn is None else rgb.transpose(turn), np.uint8)
 
 
 def decode_rgb(data: bytes, *, most_px: int, most_side_px: int) -> UInt8[np.ndarray, "h w 3"]:
-    """Pixels of an image in memory, as ``read_rgb`` gives them; no file is opened.
+    """Decode the bytes of an image file to upright RGB pixels, as ``read_rgb`` does for a path.
 
     Parameters
     ----------
     data
         The file's bytes.
     most_px
-        Most pixels of the image in any mode: a larger image is refused before it is decoded.
+        Largest number of pixels; a larger image is refused before it is decoded.
     most_side_px
-        Most pixels of a row or a column: a file of 95 kB, one pixel wide and 49 million high, takes
-        5 s to decode, and 150 GB to resize.
+        Largest height and width: a file of 95 kB, one pixel wide and 49 million high, takes 5 s to
+        decode, and 150 GB to resize.
 
     Raises
     ------
     ImageError
-        If the image is of another format, too large or damaged, or has no 8 bits per colour.
+        If the image is not of ``FORMATS``, is too large or damaged, or has not 8 bits per colour.
     """
     formats = (*FORMATS, "HEIF") if reads_heif() else FORMATS
     try:
@@ -286,14 +287,14 @@ def _most(most_px: int) -> str:
 
 
 def png_bytes(picture: Pixels | Image.Image, *, compress_level: int = 6, bits: int = 8) -> bytes:
-    """A picture as PNG.
+    """Encode a picture as the bytes of a PNG file.
 
     Parameters
     ----------
     compress_level
-        0 to 9; 6 is zlib's default, 1 takes a fraction of its time.
+        From 0 to 9. 6 is zlib's default; 1 takes a fraction of the time of 6.
     bits
-        Bits of a palette's index.
+        Bits per pixel of a palette picture; other pictures ignore it.
     """
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     png = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Reads the images of a split by their names: image files, and frames of videos."""
+"""Reads the images of a split by their names, from image files and from videos."""
 
 import re
 from collections import OrderedDict, defaultdict
@@ -17,16 +17,16 @@ from storage.folders import sha256_file
 from storage.images.image_files import check_header, read_rgb
 
 N_OPEN: Final = 2
-"""Videos open at the same time: while a reader ends a video, another may be in the next one."""
+"""Videos open at the same time: one thread may finish a video while another begins the next."""
 
 N_KEPT: Final = 8
-"""Decoded frames kept in memory: no reader is that many frames ahead of another."""
+"""Decoded frames kept in memory; threads that read a video are fewer frames apart than this."""
 
 _FRAME_FILE: Final = re.compile(r"(.+\.mp4)#(\d+)")
 
 
 def frame_file(video: str, number: int) -> str:
-    """Name of a video's frame, counted from 0, in place of an image's file name.
+    """Name of a frame of a video, for places that need an image's file name; frames count from 0.
 
     Examples
     --------
@@ -37,16 +37,16 @@ def frame_file(video: str, number: int) -> str:
 
 
 def video_of(file: str) -> str | None:
-    """File of the video that a frame's name belongs to; None if the name is an image's."""
+    """Video file in the name of a frame, see ``frame_file``; None if ``file`` is an image file."""
     match = _FRAME_FILE.fullmatch(file)
     return match[1] if match else None
 
 
 class Videos:
-    """Frames of a split's videos, each decoded once if they are requested roughly in order.
+    """Reads frames of a split's videos; each frame is decoded once if requests are nearly in order.
 
-    A reader may be a few frames behind another: frames between the two that are in ``files`` are
-    kept for it. For a frame further back, the video is decoded from its start.
+    A thread may be ``N_KEPT`` frames of ``files`` behind another: these frames stay in memory. For
+    a frame further back, the video is decoded again from its start.
     """
 
     def __init__(self, folder: Path, files: Iterable[str]) -> None:
@@ -57,18 +57,18 @@ class Videos:
                 self._numbers[match[1]].add(int(match[2]))
         self._open: OrderedDict[str, _Decoder] = OrderedDict()
         self._ends: dict[str, tuple[int, str]] = {}
-        """First frame of a video that cannot be read, and why."""
+        """Number of the first unreadable frame and the error message, by video."""
         self._kept: OrderedDict[tuple[str, int], Rgb] = OrderedDict()
         self._lock = Lock()
 
     def read(self, file: str, *, height_px: int, width_px: int) -> Rgb:
-        """Pixels of a frame, upright as its video says; several threads may call this method.
+        """Read a frame as RGB, turned as the video's metadata say; threads may call it in parallel.
 
         Raises
         ------
         ImageError
-            If the video is missing, shorter, of another size, or damaged at or before this frame: a
-            decoder that continues after damage miscounts frames.
+            If the video is missing, too short, of another size, or damaged at or before this frame:
+            a decoder that continues after damage miscounts frames.
         """
         match = _FRAME_FILE.fullmatch(file)
         assert match is not None  # by video_of, the name is that of a frame
@@ -85,7 +85,7 @@ class Videos:
         return rgb
 
     def _decode(self, video: str, number: int) -> None:
-        """Decode a video up to a frame, and keep the frames of ``files``."""
+        """Decode a video up to frame ``number``, and keep the decoded frames named in ``files``."""
         if video in self._ends and number >= self._ends[video][0]:
             raise ImageError(self._ends[video][1])
         decoder = self._open.pop(video, None)
@@ -111,7 +111,7 @@ class Videos:
 
 
 class _Decoder:
-    """A video file that is decoded from its first frame on."""
+    """Decodes the frames of a video file in their order, from the first on."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -130,7 +130,7 @@ class _Decoder:
         self.n_read += 1
 
     def frame(self) -> Rgb:
-        """Pixels of the frame that ``advance`` moved to."""
+        """RGB pixels of the frame to which ``advance`` has moved."""
         is_there, bgr = self._capture.retrieve()
         if not is_there:
             raise ImageError(
@@ -140,7 +140,7 @@ class _Decoder:
 
 
 class SplitImages:
-    """Reads the named images below a folder; several threads may use it."""
+    """Reads the images and frames ``files`` of one split; threads may use it in parallel."""
 
     def __init__(self, folder: Path, files: Sequence[str]) -> None:
         self.folder = folder
@@ -150,7 +150,7 @@ class SplitImages:
         self._lock = Lock()
 
     def read(self, file: str, *, height_px: int, width_px: int) -> UInt8[np.ndarray, "h w 3"]:
-        """Pixels of an image or frame.
+        """Read an image or a frame as upright RGB pixels.
 
         Raises
         ------
@@ -162,27 +162,27 @@ class SplitImages:
         return read_rgb(self.folder / file, height_px=height_px, width_px=width_px)
 
     def check(self, file: str, *, height_px: int, width_px: int) -> int:
-        """Refuse an image whose first bytes show that it cannot be read; frames are not checked.
+        """Check the header of an image file, with the size in its record; video frames are skipped.
 
         Returns
         -------
-        EXIF orientation by which ``read`` turns the image; 1 if it does not.
+        EXIF orientation by which ``read`` turns the image; 1 if it is upright or a video frame.
 
         Raises
         ------
         ImageError
-            For the reasons of ``read``.
+            If the file is missing, is no image, is of another size, or has not 8 bits per colour.
         """
         if self._video[file] is not None:
             return 1
         return check_header(self.folder / file, height_px=height_px, width_px=width_px)
 
     def path(self, file: str) -> Path:
-        """File that holds an image: the image file, or the video of a frame."""
+        """Path of the file that contains an image: the image file, or the video of a frame."""
         return self.folder / (self._video[file] or file)
 
     def sha256(self, file: str) -> str:
-        """Sha256 of the file that holds an image; the digest of a video is computed once."""
+        """Sha256 of the file that contains an image; the sha256 of a video is computed once."""
         path = self.path(file)
         video = self._video[file]
         if video is None:

@@ -1,1 +1,1 @@
-"""Outputs of stages outside the cache, apart from heads: results, tuning, COCO results."""
+"""Reads and writes outputs that are neither stores nor heads: results, tuning, COCO results."""

@@ -1,4 +1,4 @@
-"""COCO results: kept image by image; their numbers for annotation tools, their forms as files."""
+"""COCO results of ``usam predict-coco``: kept image by image, sorted, and written as COCO files."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 from storage.outputs.records import append_line, read_lines
 
 Results = list[dict[str, Any]]
-"""Entries of a COCO results file."""
+"""Entries of a COCO results file, one per mask."""
 
 LOWEST_FIRST: Final = {
     "expected_iou": True,
@@ -19,15 +19,20 @@ LOWEST_FIRST: Final = {
     "sam_score": True,
     "unlike_training": False,
 }
-"""Attributes of a mask, and whether masks of low or of high values are to be looked at first."""
+"""Attributes of a mask; True where the lowest value needs review first, False where the highest."""
 
 _SIGNATURE: Final = "made_from"
 
 
 def attributes_of(uncertainty: Mapping[str, Any]) -> dict[str, float]:
-    """What is said of a mask as numbers by name, as annotation tools filter and sort by them.
+    """Attributes of a mask, numbers by which annotation tools filter and sort.
 
-    What is not known of it has no name.
+    An attribute that is not known for the mask is left out.
+
+    Parameters
+    ----------
+    uncertainty
+        Entry ``uncertainty`` of a result, as the predictor describes a mask.
     """
     values = {
         "expected_iou": uncertainty["expected_iou"]["own"],
@@ -39,7 +44,7 @@ def attributes_of(uncertainty: Mapping[str, Any]) -> dict[str, float]:
 
 
 def sort_results(results: Results, attribute: str) -> Results:
-    """Sort entries by an attribute, the first to look at first; entries without it come last."""
+    """Sort entries by an attribute, the most doubtful first; entries without it come last."""
     sign = 1 if LOWEST_FIRST[attribute] else -1
 
     def order(entry: Mapping[str, Any]) -> tuple[bool, float]:
@@ -52,17 +57,19 @@ def sort_results(results: Results, attribute: str) -> Results:
 def coco_dataset(
     images: Sequence[Mapping[str, Any]], results: Results, categories: Mapping[int, str]
 ) -> dict[str, Any]:
-    """A COCO file of instances with the numbers of each, as annotation tools import them.
+    """Content of a COCO instances file in which each annotation has its score and attributes.
+
+    Annotation tools import this file.
 
     Parameters
     ----------
     images
-        Entries of the list ``images``.
+        Entries of the file's list ``images``.
     results
-        Annotations are in this order and numbered by it. Empty masks are left out: tools refuse
-        annotations of nothing.
+        Results with attributes. Annotations keep their order and are numbered from 1. Empty masks
+        are left out, since annotation tools refuse them.
     categories
-        Names by id; a category of the results without a name is named by its number.
+        Category names by id; a category without a name is named by its id.
     """
     entries = [entry for entry in results if coco_mask.area(entry["segmentation"])]
     unnamed = {entry["category_id"]: str(entry["category_id"]) for entry in entries}
@@ -93,9 +100,9 @@ def _annotation(number: int, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class KeptResults:
-    """Results of the images that are done, in a file of lines beside the one to be written.
+    """Results of the images that are done, kept in ``<results>.work``, so that a run can resume.
 
-    If the signature differs, the kept results are of other inputs, and work starts over.
+    If the file has another signature, its results come from other inputs: it is removed.
     """
 
     def __init__(self, results: Path, signature: Mapping[str, str]) -> None:
@@ -112,12 +119,12 @@ class KeptResults:
         return image_id in self._done
 
     def keep(self, image_id: int | str, results: Results) -> None:
-        """Keep the results of an image, for this run and the next."""
+        """Add the results of an image to the file, for this run and the next."""
         append_line(self._path, {"image_id": image_id, "results": results})
         self._done[image_id] = results
 
     def results_of(self, image_ids: Iterable[int | str]) -> Results:
-        """Results of finished images, each with its attributes."""
+        """Results of the given images with attributes; images without kept results are skipped."""
         return [
             {**entry, "attributes": attributes_of(entry["uncertainty"])}
             for image_id in image_ids
@@ -125,5 +132,5 @@ class KeptResults:
         ]
 
     def forget(self) -> None:
-        """Remove the file of lines."""
+        """Remove the file of kept results."""
         self._path.unlink()

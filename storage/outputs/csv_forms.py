@@ -1,9 +1,9 @@
-"""The CSV files of results: a frozen class for each, whose fields are its columns in their order.
+"""Columns of the CSV files of results: one frozen class per file; its fields are the columns.
 
-Writers, readers and the docs' table of columns follow from these classes, and from those of
-``pipeline.scoring.scores``. ``Annotated`` gives the meaning of a column. A field that is itself a
-class stands for the columns of that class, and an ``Interval`` named ``<column>_interval`` for
-``<column>_low`` and ``<column>_high``. Numbers are fractions of 1 where no unit is named.
+Writers, readers and the docs' table of columns follow from these classes, and from the classes of
+``pipeline.scoring.scores``. ``Annotated`` gives the meaning of a column. A field whose type is such
+a class stands for the columns of that class. An ``Interval`` named ``<column>_interval`` stands for
+``<column>_low`` and ``<column>_high``. Numbers without a unit are fractions of 1.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,10 +28,10 @@ from pipeline.scoring.scores import (
 )
 
 FLOAT_FORMAT: Final = "%.8g"
-"""Format of numbers: one digit more than single precision has."""
+"""Default number format of a CSV file: one digit more than single precision has."""
 
 RUNTIME_FORMAT: Final = "%.6g"
-"""Format of seconds and their ratios."""
+"""Number format of seconds and their ratios in the CSV file of the stage ``runtime``."""
 
 BoundsOfMedian = Annotated[Interval, "95 % interval of the median over the rounds"]
 
@@ -40,7 +40,7 @@ BoundsOfMedian = Annotated[Interval, "95 % interval of the median over the round
 class CorrelationRow:
     """Pearson correlations of one measure, or of the true IoU, over the objects of one model.
 
-    Measures that are 1 - a predicted IoU enter as that IoU.
+    A measure that is 1 - a predicted IoU enters as the predicted IoU.
     """
 
     protocol: Protocol
@@ -51,7 +51,7 @@ class CorrelationRow:
 
 @dataclass(frozen=True)
 class RankingRow:
-    """The IoUs by which the gallery chooses objects; no row changes with the views."""
+    """IoUs of one object, by which the gallery chooses objects; they do not depend on views."""
 
     protocol: Protocol
     judged: Annotated[str, "the judged proposal: `best` or `selected`"]
@@ -75,7 +75,7 @@ class ObjectRow:
 
 @dataclass(frozen=True)
 class GalleryRow:
-    """A picture of the gallery."""
+    """One picture of the gallery: the object that it shows, and why the object was chosen."""
 
     protocol: Protocol
     task: Task
@@ -98,7 +98,7 @@ class GalleryRow:
 
 @dataclass(frozen=True)
 class RuntimeSettings:
-    """The settings and the machine that seconds depend on."""
+    """Settings and machine of a runtime measurement."""
 
     family: Annotated[str, "family of the models"]
     weights: Annotated[str, "`trained` or `random`, which takes the same time"]
@@ -125,7 +125,7 @@ class RuntimeRow:
 
 @dataclass(frozen=True)
 class TrialRow:
-    """A trial of hyperparameters, as in the paper's Table 8."""
+    """One trial of hyperparameters for a head, as in the paper's Table 8."""
 
     rank: Annotated[int, "1 is the best"]
     mse: Annotated[float, "mean squared error on held-out images"]
@@ -137,7 +137,7 @@ class TrialRow:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """Errors of one head in each epoch, learning from 80 % of the images."""
+    """Errors of one head in each epoch of training on 80 % of the images."""
 
     protocol: Annotated[str, "protocol whose targets the head learns"]
     tokens: Annotated[str, "tokens that it reads"]
@@ -150,18 +150,18 @@ class LearningCurve:
 
 @dataclass(frozen=True)
 class Table:
-    """The form of a CSV file."""
+    """The columns and the number format of a CSV file."""
 
     row: type
-    """Class of its rows or, if its fields are arrays, of blocks of rows."""
+    """Class of a row or, if the fields of the class are arrays, of a block of rows."""
     more: str = ""
-    """Columns of numbers that follow, which depend on what was evaluated."""
+    """Meaning of further numeric columns, whose names depend on what was evaluated."""
     number_format: str | None = FLOAT_FORMAT
-    """None writes every digit that a number needs."""
+    """Format of floats; None writes every digit that a number needs."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of its columns, in their order, without those of ``more``."""
+        """Names of the declared columns, in their order; the columns of ``more`` are left out."""
         return tuple(column.name for column in columns_of(self.row))
 
 
@@ -177,7 +177,7 @@ SPLIT_TABLES: Final[Mapping[str, Table]] = {
         "`uncertainty_<measure>@<train split>`",
     ),
 }
-"""Tables of an eval split by the name of their file, beside ``RANKING``."""
+"""CSV files of an eval split by file name without ``.csv``; ``RANKING`` is not among them."""
 
 RANKING: Final = Table(RankingRow, more="the measures that rank the gallery")
 GALLERY: Final = Table(GalleryRow)
@@ -188,7 +188,7 @@ LEARNING_CURVES: Final = Table(LearningCurve, number_format=None)
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table."""
+    """A column of a CSV file: its name, type and meaning."""
 
     name: str
     kind: type
@@ -198,7 +198,7 @@ class Column:
 
 @cache
 def columns_of(row: type) -> tuple[Column, ...]:
-    """Columns of a class of rows, in their order."""
+    """Columns that the fields of a row class stand for, in their order."""
     hints = get_type_hints(row, include_extras=True)
     return tuple(column for name, hint in hints.items() for column in _columns(name, hint))
 
@@ -217,7 +217,7 @@ def _columns(name: str, hint: Any) -> Iterator[Column]:  # noqa: ANN401 - any hi
 
 
 def record(row: Any) -> dict[str, Any]:  # noqa: ANN401 - an instance of any of the classes
-    """Values of a row, or of a block of rows, by column."""
+    """Convert a row, or a block of rows, to a mapping from column names to values."""
     by_column: dict[str, Any] = {}
     for field in fields(row):
         value = getattr(row, field.name)

@@ -1,7 +1,7 @@
-"""Records: JSON with its own sha256 and those of the files that were written with it.
+"""Records: JSON files with their own sha256 and the sha256 of the files written with them.
 
-Files that were edited, cut off or put there by hand are not mistaken for results. Also files of
-JSON lines, which grow while work goes on.
+So an edited, truncated or foreign file is not mistaken for a result. Also reads and writes files of
+JSON lines, which grow during a run.
 """
 
 import hashlib
@@ -16,32 +16,32 @@ from storage.folders import sha256_file, write_json
 from storage.paths import remedy
 
 FILES: Final = "files"
-"""Key of a record: sha256 by the name of a file beside it."""
+"""Key of a record: sha256 of each file beside the record, by file name."""
 
 SHA256: Final = "sha256"
-"""Key of a record: digest of all else that it holds."""
+"""Key of a record: sha256 of all other entries."""
 
 
 def write_record(path: Path, content: Mapping[str, Any], files: Iterable[Path]) -> None:
-    """Write a record; ``files`` are written already, and equal ones give equal bytes."""
+    """Write a record of ``content`` and the sha256 of ``files``, which must exist already."""
     record = {**content, FILES: {file.name: sha256_file(file) for file in files}}
     write_json(path, {**record, SHA256: _sha256(record)})
 
 
 def read_record(path: Path, stage: str, keys: Collection[str] = ()) -> dict[str, Any]:
-    """Content of a record and ``FILES``.
+    """Read a record, without its own sha256, after checking that the file was not changed.
 
     Parameters
     ----------
     stage
-        The stage that writes it.
+        Stage that writes the record, for messages.
     keys
-        Keys that it must have.
+        Keys that the record must have.
 
     Raises
     ------
     DataError
-        If it is missing, lacks a key (written by another version), or is not as it was written.
+        If the record is missing, was changed, or lacks a key (written by another version).
     """
     check_exists(path)
     try:
@@ -57,12 +57,19 @@ def read_record(path: Path, stage: str, keys: Collection[str] = ()) -> dict[str,
 
 
 def check_recorded(path: Path, record: Path, files: Mapping[str, str]) -> None:
-    """Refuse a file that is missing, or is not the one that the record beside it lists.
+    """Refuse a file that is missing, or whose sha256 differs from that in the record beside it.
+
+    Parameters
+    ----------
+    record
+        Path of the record, for messages.
+    files
+        Entry ``FILES`` of the record.
 
     Raises
     ------
     DataError
-        Naming both digests.
+        If the file is missing or differs; the message has both digests.
     """
     check_exists(path)
     listed = files.get(path.name, "none")
@@ -70,31 +77,31 @@ def check_recorded(path: Path, record: Path, files: Mapping[str, str]) -> None:
 
 
 def check_exists(path: Path) -> None:
-    """Check that a file is there.
+    """Refuse a missing file.
 
     Raises
     ------
     DataError
-        If not; it says which stage writes the file.
+        If the file is missing; the message has the command that makes it.
     """
     if not path.is_file():
         raise DataError(f"{path} must exist, got none{remedy(path)}")
 
 
 def check_holds(name: object, names: Collection[str], required: Collection[str]) -> None:
-    """Check that a table or a record has the columns or keys that it needs.
+    """Refuse a table or a record that lacks a required column or key.
 
     Raises
     ------
     DataError
-        If one is missing.
+        If ``names`` lacks one of ``required``; the message begins with ``name``.
     """
     if not set(required) <= set(names):
         raise DataError(f"{name} must have {', '.join(required)}, got {', '.join(names)}")
 
 
 def append_line(path: Path, content: Mapping[str, Any]) -> None:
-    """Add a line of JSON to a file, which need not exist."""
+    """Append ``content`` as a line of JSON to a file; a missing file is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         # The line break comes first, so that a line cut short by a kill spoils no other.
@@ -102,7 +109,7 @@ def append_line(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Content of a file of JSON lines, if it exists; a line that was cut short is skipped."""
+    """Read a JSON lines file; truncated lines are skipped, and a missing file has no lines."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     contents = []
     for line in filter(None, lines):

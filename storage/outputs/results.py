@@ -1,4 +1,4 @@
-"""Results on disk: tables and a record of the run per eval split, pictures, seconds, trials."""
+"""Reads and writes the results of stages: tables of a split, gallery, runtime, trials of tuning."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,24 +29,25 @@ RUN_KEYS: Final = (
 ``heads`` the metadata of each train split's heads."""
 
 _FILES: Final = {**SPLIT_TABLES, "ranking": RANKING}
-"""Tables of a split by the name of their file."""
+"""All CSV files of a split's results, by file name without ``.csv``."""
 
 RUN: Final = "run.json"
-"""Record of a split's results."""
+"""File name of the record of a split's results."""
 
 PICTURES: Final = "gallery.csv"
-"""Table of the pictures of a gallery."""
+"""File name of the table of a gallery's pictures."""
 
 FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "'")
-"""Starts of a cell that get an apostrophe: all but the last begin a formula in spreadsheets."""
+"""First characters of a table cell before which an apostrophe is written: spreadsheets would run
+the cell as a formula. The apostrophe itself is escaped, too."""
 
 PICTURES_RECORD: Final = "gallery.json"
-"""Record of the table and the pictures."""
+"""File name of the record of a gallery's table and pictures."""
 
 
 @dataclass(frozen=True)
 class SplitResults:
-    """Results of ``evaluate`` for one split: ``SPLIT_TABLES``."""
+    """Results of the stage ``evaluate`` for one split: the tables of ``SPLIT_TABLES``."""
 
     scores: pd.DataFrame
     curves: pd.DataFrame
@@ -55,21 +56,23 @@ class SplitResults:
     reliability: pd.DataFrame
     objects: pd.DataFrame
     run: Mapping[str, Any]
-    """``RUN_KEYS``."""
+    """Settings and inputs of the run, with the keys ``RUN_KEYS``."""
 
 
 def write_results(folder: Path, tables: Mapping[str, Frames], run: Mapping[str, Any]) -> None:
-    """Write a split's results, replacing those that are there; equal results give equal bytes.
+    """Write the results of a split to a folder, which is replaced; equal results give equal bytes.
 
     Parameters
     ----------
     tables
-        ``SPLIT_TABLES`` and ``ranking``, by name.
+        Rows, or blocks of rows, of each table in ``SPLIT_TABLES`` and of ``ranking``, by name.
+    run
+        Settings and inputs of the run, with the keys ``RUN_KEYS``.
 
     Raises
     ------
     DataError
-        If a table or ``run`` lacks a column or key.
+        If a table lacks a column, or ``run`` lacks a key.
     """
     records.check_holds("run", list(run), RUN_KEYS)
     with whole_folder(folder) as partial:
@@ -79,19 +82,19 @@ def write_results(folder: Path, tables: Mapping[str, Frames], run: Mapping[str, 
 
 
 def read_results(folder: Path, *, of_objects: Collection[str] | None = None) -> SplitResults:
-    """Read a split's results.
+    """Read the results of a split that ``write_results`` wrote.
 
     Parameters
     ----------
     of_objects
-        Columns of ``objects`` to read, which grows with the objects and takes more memory than all
-        else; None takes all.
+        Columns to read of the table ``objects``, which takes more memory than all other tables;
+        None reads all columns.
 
     Raises
     ------
     DataError
-        If a file is missing or lacks a column or key (written by another version), or is not the
-        one that was written: cut off, or edited.
+        If a file is missing, was truncated or edited, or lacks a column or key (written by another
+        version).
     """
     run = read_run(folder)
     files = run.pop(records.FILES)
@@ -105,12 +108,12 @@ def read_results(folder: Path, *, of_objects: Collection[str] | None = None) -> 
 
 
 def read_ranking(folder: Path) -> Iterator[pd.DataFrame]:
-    """Read the ranking of a split's objects, from which the gallery chooses, block by block.
+    """Read the table ``ranking`` of a split, from which the gallery chooses objects, in blocks.
 
     Raises
     ------
     DataError
-        As ``read_results``.
+        If the table or the run's record is missing, was changed, or lacks a column or key.
     """
     path = folder / "ranking.csv"
     records.check_recorded(path, folder / RUN, read_run(folder)[records.FILES])
@@ -118,32 +121,32 @@ def read_ranking(folder: Path) -> Iterator[pd.DataFrame]:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """Read the record of the run whose results are in a folder, with the digests of its tables.
+    """Read ``run.json`` in a folder of results, including the sha256 of each table.
 
     Raises
     ------
     DataError
-        As ``read_record``.
+        If the record is missing, was changed, or lacks a key.
     """
     return records.read_record(folder / RUN, "evaluate", RUN_KEYS)
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures of a split, and the objects that they show."""
+    """Pictures of a split's objects, and a table that describes them."""
 
     table: pd.DataFrame
-    """One row per picture, as ``GALLERY`` declares it."""
+    """One row per picture, with the columns of ``GALLERY``."""
     pictures: Mapping[str, bytes]
-    """WebP bytes by file name."""
+    """Bytes of each picture as WebP, by file name."""
 
     def of_protocol(self, protocol: str) -> "Gallery":
-        """The gallery, its table cut to one protocol."""
+        """The gallery with the table's rows of one protocol; all pictures stay."""
         return Gallery(self.table[self.table["protocol"] == protocol], self.pictures)
 
 
 def write_gallery(folder: Path, gallery: Gallery) -> None:
-    """Write a gallery, replacing the one that is there."""
+    """Write a gallery to a folder, which is replaced."""
     with whole_folder(folder) as partial:
         files = gallery.table["file"]
         # A data set chooses these names, and a spreadsheet would run them as formulas.
@@ -156,7 +159,7 @@ def write_gallery(folder: Path, gallery: Gallery) -> None:
 
 
 def read_gallery(folder: Path) -> Gallery:
-    """Read a gallery.
+    """Read a gallery that ``write_gallery`` wrote.
 
     Raises
     ------
@@ -173,18 +176,18 @@ def read_gallery(folder: Path) -> Gallery:
 
 
 def write_runtime(path: Path, seconds: pd.DataFrame) -> None:
-    """Write the seconds that methods take, and the record beside them."""
+    """Write the table of the stage ``runtime``, and a record with its sha256."""
     write_table(path, RUNTIME, seconds)
     records.write_record(path.with_suffix(".json"), {}, [path])
 
 
 def read_runtime(path: Path, models: Iterable[str]) -> pd.DataFrame:
-    """Read the seconds that methods take.
+    """Read the table of the stage ``runtime``, which must have every method for every model.
 
     Raises
     ------
     DataError
-        If the table is missing or not as it was written, or lacks a column or one of ``models``.
+        If the table is missing, was changed, or lacks a column or a method of one of ``models``.
     """
     record = path.with_suffix(".json")
     records.check_recorded(path, record, records.read_record(record, "runtime")[records.FILES])
@@ -201,14 +204,15 @@ def read_runtime(path: Path, models: Iterable[str]) -> pd.DataFrame:
 
 
 def read_all_trials(train_splits: Iterable[str], models: Sequence[str]) -> pd.DataFrame:
-    """Read the trials of every head, best first; none where the params' defaults were taken.
+    """Read the tuning trials of every head in one table, for each head the best trial first.
 
-    ``trained_on`` and ``objective`` stand before their columns.
+    Columns ``trained_on`` and ``objective`` come before the columns of ``TRIALS``. A head that took
+    the default hyperparameters has no rows.
 
     Parameters
     ----------
     models
-        From small to large.
+        Names of all models of the family, from small to large.
 
     Raises
     ------

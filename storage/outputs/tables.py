@@ -1,6 +1,6 @@
-"""Tables of results as CSV files, each written whole or not at all; readers check their columns.
+"""Reads and writes tables of results as CSV files; a file is written whole or not at all.
 
-Readers trust the file: callers first compare it with its digest, which a record beside it has.
+Readers check the columns only: callers first compare the file with the digest in its record.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -14,25 +14,25 @@ from storage.outputs.csv_forms import Table, columns_of, record
 from storage.outputs.records import check_holds
 
 BLOCK_ROWS: Final = 4096
-"""Rows of a table that are read at once, where it is read in blocks."""
+"""Number of rows that ``read_blocks`` reads at once."""
 
 WRITTEN_ROWS: Final = 256
-"""Rows that are text at once, before they are written; more would be no faster."""
+"""Number of rows that are formatted as text at once; a larger number would not be faster."""
 
 EMPTY: Final = [""]
-"""Only an empty cell is NaN: a split may be called "nan" or "NA"."""
+"""Texts that are read as NaN: only an empty cell, since a split may be called "nan" or "NA"."""
 
 Frames = pd.DataFrame | Iterable[pd.DataFrame]
-"""Rows, or blocks of rows with the same columns, which are made as they are written."""
+"""Rows of a table, or an iterable of blocks of rows with the same columns."""
 
 
 def as_frame(table: Table, rows: Iterable[object]) -> pd.DataFrame:
-    """Rows of a table, one below the other; without a row, its columns alone."""
+    """Convert instances of a row class to a data frame; without rows, it has the columns alone."""
     return pd.DataFrame([record(row) for row in rows], columns=list(table.columns))
 
 
 def blocks_as_frame(blocks: Iterable[object]) -> pd.DataFrame:
-    """Blocks of rows, one below the other."""
+    """Convert blocks of rows (instances whose fields are arrays) to one data frame."""
     return pd.concat([pd.DataFrame(record(block)) for block in blocks], ignore_index=True)
 
 
@@ -42,13 +42,13 @@ def read_table(path: Path, table: Table, only: Collection[str] | None = None) ->
     Parameters
     ----------
     only
-        The columns to read: columns of heads by their whole name or, for all train splits, by the
-        name of the measure. None takes all columns, declared or not.
+        Names of the columns to read; ``<name>`` also reads ``<name>@<train split>`` of every train
+        split. None reads all columns, declared or not.
 
     Raises
     ------
     DataError
-        If it lacks a declared column.
+        If the file lacks a declared column that is to be read.
     """
     rows = pd.read_csv(
         path,
@@ -63,12 +63,12 @@ def _is_asked(name: str, only: Collection[str]) -> bool:
 
 
 def read_blocks(path: Path, table: Table) -> Iterator[pd.DataFrame]:
-    """Read a table block by block: a table of objects takes as much memory as all else.
+    """Yield a table in blocks of ``BLOCK_ROWS`` rows, since a table of objects may be large.
 
     Raises
     ------
     DataError
-        As ``read_table``, when the block is read.
+        If the file lacks a declared column.
     """
     with pd.read_csv(path, chunksize=BLOCK_ROWS, **_as_declared(table)) as blocks:
         for block in blocks:
@@ -76,20 +76,20 @@ def read_blocks(path: Path, table: Table) -> Iterator[pd.DataFrame]:
 
 
 def write_table(path: Path, table: Table, frames: Frames) -> None:
-    """Write a table as declared: its columns in their order, its format of numbers.
+    """Write rows, or blocks of rows, with the declared columns and number format of ``table``.
 
     Raises
     ------
     DataError
-        If a column is missing, or the blocks have not all the same columns.
+        If a declared column is missing, or a block lacks a column of the first block.
     """
     write_csv(path, _declared(path, table, frames), table.number_format)
 
 
 def write_csv(path: Path, frames: Frames, number_format: str | None) -> None:
-    """Write rows without their index; NaN is an empty cell.
+    """Write rows, or blocks of rows, as CSV without their index; NaN becomes an empty cell.
 
-    Without a format, numbers have every digit they need.
+    If ``number_format`` is None, floats are written with every digit that they need.
     """
     with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         for k, block in enumerate(_blocks(frames)):

@@ -1,4 +1,4 @@
-"""The tuning of a head on disk: the choice, every trial, and the log of a running study."""
+"""Reads and writes the tuning of a head: chosen hyperparameters, all trials, log of a study."""
 
 import csv
 from collections.abc import Iterable
@@ -15,12 +15,12 @@ from storage.paths import WORK, remedy
 
 @dataclass(frozen=True)
 class Tuning:
-    """Hyperparameters chosen for one head.
+    """The hyperparameters that were chosen for one head.
 
     Attributes
     ----------
     cost
-        Validation error of the best trial; None where none was run and ``plan`` is the default.
+        Validation error of the best trial; None if no trial was run and ``plan`` is the default.
     seed
         Seed of the study and of the split of its images.
     """
@@ -32,12 +32,12 @@ class Tuning:
 
 
 def study_dir(split: str, objective: str, digest: str) -> Path:
-    """Folder of a running study; studies on other inputs have their own."""
+    """Folder of an unfinished study of one head; ``digest`` is that of the study's inputs."""
     return WORK / "tune" / split / objective / digest
 
 
 def write_tuning(path: Path, tuning: Tuning, ranked: Iterable[Trial]) -> None:
-    """Write the trials as CSV, best first, and the choice as a record beside them."""
+    """Write ranked trials as CSV beside ``path``, and the chosen hyperparameters as a record."""
     trials = path.with_suffix(".csv")
     write_trials(trials, ranked)
     choice = asdict(tuning)
@@ -45,13 +45,13 @@ def write_tuning(path: Path, tuning: Tuning, ranked: Iterable[Trial]) -> None:
 
 
 def read_tuning(path: Path) -> Tuning:
-    """Read a choice.
+    """Read the hyperparameters that ``write_tuning`` wrote.
 
     Raises
     ------
     DataError
-        If there is no such file (``tune`` has not run is the usual cause), it was edited, or is
-        the choice of another objective.
+        If the file is missing (usually because ``tune`` has not run), was edited, or belongs to
+        another objective.
     """
     choice = read_record(path, "tune")
     objectives = [Path(name).stem for name in choice.pop(FILES)]
@@ -67,7 +67,7 @@ def read_tuning(path: Path) -> Tuning:
 
 
 def write_trials(path: Path, ranked: Iterable[Trial]) -> None:
-    """Write trials as CSV, best first."""
+    """Write trials, given from the best to the worst, as CSV with their ranks."""
     with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         # Not by pandas, whose import takes longer than a stage without trials.
         table = csv.DictWriter(file, TRIALS.columns, lineterminator="\n")
@@ -77,12 +77,12 @@ def write_trials(path: Path, ranked: Iterable[Trial]) -> None:
 
 
 def append_trial(path: Path, trial: Trial) -> None:
-    """Add a finished trial to the log of a study."""
+    """Append a finished trial to the log file of a study."""
     append_line(path, {"mse": trial.mse, **asdict(trial.plan)})
 
 
 def read_log(path: Path) -> list[Trial]:
-    """Trials of a study's log, in order; none if there is no log."""
+    """Read the trials in a study's log file, in their order; a missing file has none."""
     lines = read_lines(path)
     errors = [line.pop("mse") for line in lines]
     return [Trial(Hyperparameters(**line), mse) for line, mse in zip(lines, errors, strict=True)]

@@ -1,4 +1,4 @@
-"""Puts shards of published stores into the pool, so that they are not computed again."""
+"""Takes shards from published stores into the pool, so that they are not computed again."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,10 +19,10 @@ from storage.store.opening import check_same_images, read_array, read_images
 
 @contextmanager
 def published_stores(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
-    """Yield a cell's stores by their kinds.
+    """Yield the paths of a cell's stores by kind, ``features`` and ``masks``.
 
-    These are its outputs or, after DVC has removed the outputs for a re-run, links to the copies in
-    DVC's cache, which are removed after the block. The mapping is empty if a file is missing.
+    The paths are the outputs or, after DVC has removed the outputs for a re-run, links to the
+    copies in DVC's cache, removed after the block. The mapping is empty if a file is missing.
     """
     if all(path.exists() for path in outputs.values()):
         yield dict(outputs)
@@ -54,12 +54,12 @@ def recorded_stores(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
 
 @dataclass(frozen=True, eq=False)
 class PublishedShards:
-    """The shards of a published cell.
+    """The shards in the published stores of a cell.
 
     Attributes
     ----------
     stores
-        The cell's stores by their kinds.
+        The cell's open stores by kind.
     names
         Names of the shards, in the order of the rows.
     """
@@ -73,12 +73,12 @@ class PublishedShards:
         return any(store.faulty for store in self.stores.values())
 
     def read(self, shards: Sequence[int]) -> list[ShardArrays]:
-        """Features of some shards, given by rising indices.
+        """Read the features of each shard in ``shards``, which are rising indices.
 
         Raises
         ------
         StoreError
-            If these shards, or shards between them, are damaged.
+            If a shard between the first and the last index is damaged.
         """
         features, first = self.stores["features"], shards[0]
         size = features.shard_objects
@@ -89,7 +89,7 @@ class PublishedShards:
         return [{name: values[shard] for name, values in rows.items()} for shard in slices]
 
     def masks(self, shard: int) -> tuple[Path, str]:
-        """File of a shard's masks, and the digest that it must have.
+        """Path of the file with a shard's masks, and the sha256 that the manifest lists for it.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class PublishedShards:
 
 
 def open_published(paths: Mapping[str, Path]) -> PublishedShards:
-    """Open the stores of a cell.
+    """Open the published stores of a cell, given by kind.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def open_published(paths: Mapping[str, Path]) -> PublishedShards:
     stores = {kind: open_store(path) for kind, path in paths.items()}
     features = stores["features"]
     for kind, store in stores.items():
-        # DVC checks out each store alone.
+        # DVC checks out each store separately, so the stores may be of different runs.
         check_identity(store, kind, features.signature)
     if "masks" in stores:
         check_same_images(stores["masks"], read_images(features))
@@ -124,17 +124,17 @@ def open_published(paths: Mapping[str, Path]) -> PublishedShards:
 
 
 def adopt(cell: Cell, published: PublishedShards) -> tuple[int, dict[int, str]]:
-    """Put those shards of a matching published cell that the pool lacks into the pool.
+    """Put the shards that ``cell`` lacks from its published stores into the pool.
 
-    Masks are linked unread: publishing compares them with the digests of the manifest.
+    Masks are linked without being read: publishing compares them with their digests.
 
     Returns
     -------
-    Number of shards, and why others are damaged, by their indices in the published stores.
+    Number of shards taken, and an error message for each damaged shard, by its index in the stores.
     """
     lacking = set(cell.lacking())
     shards = [i for i, name in enumerate(published.names) if name in lacking]
-    # All shards of a chunk at a time: decoding it for a few rows takes as long as for all.
+    # All shards of a chunk are read at once: decoding a few rows of a chunk takes as long as all.
     features = published.stores["features"]
     n_rows = features.sizes["object"]
     n_together = max(1, chunk_rows(n_rows) // features.shard_objects)
@@ -145,7 +145,7 @@ def adopt(cell: Cell, published: PublishedShards) -> tuple[int, dict[int, str]]:
 
 
 def _adopt(cell: Cell, published: PublishedShards, shards: Sequence[int]) -> dict[int, str]:
-    """Put some shards into the pool; return why others are damaged, by their indices."""
+    """Put the given published shards into the pool; return an error message per damaged shard."""
     try:
         for i, rows in zip(shards, published.read(shards), strict=True):
             masks = published.masks(i) if "masks" in cell.kinds else None

@@ -8,7 +8,7 @@
 
 A shard exists if the file of its features exists. This file appears whole and after the masks, has
 the digest of the masks, and never changes: a second process that computes the shard makes the same
-bytes. So no process asks another, and a kill at any instant costs the shards in the making.
+bytes. So processes need not communicate, and a kill at any instant loses only unfinished shards.
 """
 
 import io
@@ -37,43 +37,44 @@ from storage.store.signature import DIGEST_CHARS, SOURCE, compare, digest, parse
 from storage.store.writing import check_names, checked, create_array, writable
 
 OF_A_SPLIT: Final = ("split", "objects_digest", "shard_objects")
-"""Entries of a signature that tell which rows a store has, but nothing about their content."""
+"""Signature entries that say which rows a store has, but nothing about the content of a row."""
 
 SETTINGS: Final = "settings.json"
 NPZ: Final = ".npz"
 MASKS: Final = ".masks"
 
 MAKER: Final = "maker"
-"""Array beside the rows: name of the processor or GPU; empty for shards of published stores."""
+"""Key in a shard's file: processor or GPU that computed it; empty if from published stores."""
 
 MASKS_SHA256: Final = "masks_sha256"
-"""Array beside the rows: digest of the file of masks; empty for a cell without masks."""
+"""Key in a shard's file: sha256 of its file of masks; empty for a cell without masks."""
 
 SETTINGS_DIGEST: Final = "settings_digest"
-"""Array beside the rows: digest of the settings that made them, the name of the folder.
+"""Key in a shard's file: digest of the settings that made the shard, which names the folder, too.
 
-A shard's own name says nothing of its settings, and people copy files from folder to folder.
+A shard's file name does not contain its settings, and people copy files from folder to folder.
 """
 
 DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, RuntimeError)
-"""Errors of NumPy at a damaged archive; ``RuntimeError`` if it seems to be encrypted."""
+"""Types of the errors that NumPy raises for a damaged ``.npz`` file; ``RuntimeError`` if the file
+seems to be encrypted."""
 
 ShardArrays = dict[str, np.ndarray]
-"""Arrays of a shard by name."""
+"""Arrays of one shard by their names in the schema."""
 
 
 @dataclass(frozen=True, eq=False)
 class ShardRows:
-    """Features of a shard.
+    """Content of a shard's features file.
 
     Attributes
     ----------
     rows
-        The arrays of a features store that have rows and are no coordinates, by name.
+        Arrays of a features store by name, coordinates excepted, with the shard's rows.
     maker
-        Name of the processor or GPU that computed the shard.
+        Name of the processor or GPU that computed the shard; empty if taken from published stores.
     masks_sha256
-        Digest of the file of masks.
+        Sha256 of the file of masks; empty without masks.
     """
 
     rows: ShardArrays
@@ -83,16 +84,16 @@ class ShardRows:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One model on one split in one view: its shards in the pool.
+    """One model on one split in one view, and its shards in the pool.
 
     Attributes
     ----------
     signature
-        Signature of its stores.
+        Signature of the cell's stores.
     sizes
-        Sizes of ``channel``, ``encoder_channel`` and, with masks, ``y`` and ``x``.
+        Sizes of the dimensions ``channel``, ``encoder_channel`` and, with masks, ``y`` and ``x``.
     assigned
-        Names of the shards that this process computes; None is all.
+        Names of the shards that this process computes; None means all shards.
     """
 
     signature: Mapping[str, object]
@@ -103,7 +104,7 @@ class Cell:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Kinds of the cell's stores."""
+        """Kinds of the cell's stores: ``features`` and, with masks, ``masks``."""
         return ("features", "masks") if "y" in self.sizes else ("features",)
 
     @cached_property
@@ -113,51 +114,52 @@ class Cell:
 
     @cached_property
     def settings_digest(self) -> str:
-        """Digest of its settings."""
+        """Digest of ``settings``, the name of the cell's folder in the pool."""
         return digest(self.settings)
 
     @property
     def folder(self) -> Path:
-        """Folder of all shards with the same settings, whatever their split."""
+        """Folder in the pool of all shards with these settings, of any split."""
         return self.pool / self.settings_digest
 
     def fits(self, signature: Mapping[str, object]) -> bool:
-        """Whether a published store with this signature has the rows of these settings."""
+        """Whether the rows of a published store with this signature were made by these settings."""
         settings = {key: value for key, value in self.settings.items() if key != "stores"}
         return compare(of_rows(signature), settings) is None
 
     def lacking(self) -> list[str]:
-        """Names of the missing shards, in row order."""
+        """Names of the cell's shards that the pool lacks, in row order."""
         present = names_in(self.folder)
         return [name for name in self.split.shards if name not in present]
 
     def todo(self) -> list[str]:
-        """Names of the missing shards that are assigned to this process, in row order."""
+        """Names of the shards that the pool lacks and this process must compute, in row order."""
         lacking = self.lacking()
         return [n for n in lacking if self.assigned is None or n in self.assigned]
 
     def features_path(self, name: str) -> Path:
-        """File of a shard's features."""
+        """Path of the file with a shard's features."""
         return self.folder / f"{name}{NPZ}"
 
     def masks_path(self, name: str, sha256: str) -> Path:
-        """File of a shard's masks with this digest."""
+        """Path of the file with a shard's masks; ``sha256`` is that of the file."""
         return self.folder / f"{name}.{sha256[:DIGEST_CHARS]}{MASKS}"
 
     def put(self, name: str, rows: Mapping[str, np.ndarray], *, maker: str) -> None:
-        """Write a shard, unless it exists.
+        """Write a computed shard to the pool, unless it exists.
 
         Parameters
         ----------
         rows
-            The arrays of the cell's stores that have rows and are no coordinates, by name.
+            Arrays of the cell's stores by name, coordinates excepted, with the shard's rows.
         maker
             Name of the processor or GPU.
 
         Raises
         ------
         StoreError
-            If an array is missing, unexpected, or of another dtype, shape or input than planned.
+            If an array is missing or unexpected, has another dtype or shape than the schema says,
+            or was computed from other inputs than the shard's name says.
         OSError
             If the disk is full (the message names the file).
         """
@@ -172,7 +174,7 @@ class Cell:
         self._put_features(name, ShardRows(arrays, maker, sha256))
 
     def adopt(self, name: str, rows: ShardArrays, masks: tuple[Path, str] | None) -> None:
-        """Put a shard of published stores into the pool; ``masks`` are a file and its digest."""
+        """Put a shard of published stores into the pool; ``masks`` is a file and its sha256."""
         file, sha256 = masks or (None, "")
         if file is not None:
             put_link(file.resolve(), self.masks_path(name, sha256))
@@ -180,16 +182,16 @@ class Cell:
         self._put_features(name, ShardRows(arrays, "", sha256))
 
     def read(self, name: str) -> ShardRows:
-        """Read the features of a shard.
+        """Read the features of a shard from the pool.
 
         Raises
         ------
         StoreError
-            If the file is missing, damaged, or a shard of other settings, copied here.
+            If the file is missing or damaged, or was copied from the folder of other settings.
         """
         path = self.features_path(name)
         try:
-            # Opened here because NumPy leaves a damaged file open.
+            # Opened explicitly because NumPy does not close a damaged file.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 rows = {key: archive[key] for key in archive.files}
                 maker, sha256, settings = (
@@ -225,7 +227,7 @@ class Cell:
     def _checked(
         self, name: str, rows: Mapping[str, np.ndarray], kinds: Sequence[str]
     ) -> ShardArrays:
-        """Arrays of a shard, checked against the schema and its name."""
+        """Check a shard's arrays against the schema, and their inputs against the shard's name."""
         shard = self.split.shards[name]
         by_kind = [shard_arrays(kind, self.signature) for kind in kinds]
         specs = {key: spec for arrays in by_kind for key, spec in arrays.items()}
@@ -250,7 +252,7 @@ class Cell:
         return {**fixed, **self.sizes, "prompt": len(prompts)}
 
     def _encoded(self, codes: np.ndarray) -> bytes:
-        """Bytes of the file of a shard's masks."""
+        """Encode mask codes as the bytes of the file that Zarr would write for the shard."""
         sizes = self._sizes | {"object": self.split.full_rows}
         spec, files = SCHEMA["masks"][MASK_CODE], dict[str, Buffer]()
         group = zarr.create_group(MemoryStore(files), zarr_format=3)
@@ -260,7 +262,7 @@ class Cell:
 
 
 def of_rows(signature: Mapping[str, object]) -> dict[str, object]:
-    """Entries that determine the content of rows; a ladder's model is named as in its own family.
+    """Signature entries that determine the content of a row; a ladder's model gets its own family.
 
     >>> of_rows({"family": "releases", "model": "edgetam", "source": ["edgetam", "tiny"]})
     {'family': 'edgetam', 'model': 'tiny'}
@@ -272,22 +274,22 @@ def of_rows(signature: Mapping[str, object]) -> dict[str, object]:
 
 
 def shard_arrays(kind: str, signature: Mapping[str, object]) -> dict[str, ArraySpec]:
-    """Arrays of a cell's store of a kind that are computed shard by shard."""
+    """Specifications of the arrays that are computed shard by shard, for a kind of store."""
     specs = cell_specs(kind, signature["view"])
     return {name: spec for name, spec in specs.items() if not spec.is_constant}
 
 
 def names_in(folder: Path) -> set[str]:
-    """Names of all shards in a folder of the pool."""
+    """Names of all shards in one folder of the pool."""
     return {path.stem for path in folder.glob(f"*{NPZ}")}
 
 
 def settings_of(
     names: Collection[str], entries: Mapping[str, object], pool: Path = POOL
 ) -> Iterator[dict[str, Any]]:
-    """Readable settings with these entries under which some of these shards exist.
+    """Yield settings that contain ``entries`` and under which the pool has one of the named shards.
 
-    They serve messages alone: no shard is found by them.
+    The settings serve messages alone; they come from the readable ``settings.json`` files.
     """
     for path in sorted(pool.glob(f"*/{SETTINGS}")):
         with suppress(OSError, ValueError, RecursionError):

@@ -13,21 +13,21 @@ from storage.paths import POOL
 from storage.pool.cell import MASKS, NPZ, SETTINGS, names_in
 
 DESCRIBED: Final = ("family", "model", "view", "precision", "device")
-"""Settings that describe the shards of a folder."""
+"""Keys of the settings that describe the shards of a folder to the user."""
 
 
 @dataclass(frozen=True)
 class Removable:
-    """Files of a folder of the pool that may be removed.
+    """Files in one folder of the pool that may be removed.
 
     Attributes
     ----------
     n_unused
-        Shards that no cell uses: without a store, they would have to be computed again.
+        Number of shards that no cell uses. If settings return to them, they are computed again.
     n_held
-        Shards that a published store has, too.
+        Number of shards that a published store has, too.
     files
-        Files of these shards, and masks without features, which a killed process left.
+        Files of these shards, and files of masks without features, which a killed process left.
     """
 
     folder: Path
@@ -37,13 +37,13 @@ class Removable:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes that removing frees: a file that a store or DVC's cache links takes space still."""
+        """Bytes that removing frees: files that a store or DVC's cache links, too, free none."""
         sizes = [file.stat() for file in self.files]
         return sum(size.st_size for size in sizes if size.st_nlink == 1)
 
     @property
     def description(self) -> str:
-        """Settings of the shards, in words, and their folder."""
+        """Text for messages: the settings ``DESCRIBED`` of the shards, and their folder."""
         with suppress(OSError, ValueError, RecursionError, AttributeError):
             settings = json.loads((self.folder / SETTINGS).read_bytes())
             words = [str(settings[key]) for key in DESCRIBED if key in settings]
@@ -54,14 +54,17 @@ class Removable:
 def find_removable(
     used: Mapping[Path, Collection[str]], held: Mapping[Path, Collection[str]], pool: Path = POOL
 ) -> list[Removable]:
-    """Find shards that no cell uses, shards that stores have, too, and masks without features.
+    """Find files of the pool that may go, by folder.
+
+    These are shards that no cell uses, shards that stores have, too, and masks without features.
+    Shards that are being written stay.
 
     Parameters
     ----------
     used
-        Names of the shards of present cells, by their folders in the pool.
+        Names of the shards of the cells in the settings, by their folders in the pool.
     held
-        Names of the shards that published stores have, by folder.
+        Names of the shards that published stores have, by their folders in the pool.
     """
     removable = []
     for folder in sorted(path for path in pool.glob("*") if path.is_dir()):
@@ -81,7 +84,7 @@ def find_removable(
 
 
 def remove(folders: Iterable[Removable]) -> None:
-    """Remove files, features first, and folders in which no shard is left."""
+    """Remove the files, features before masks, and the folders in which no shard is left."""
     for removable in folders:
         for file in removable.files:
             file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""DVC's cache: finds outputs that DVC removed before a run, and repairs shared damage."""
+"""Reads and repairs DVC's cache: finds outputs that DVC removed before a run, mends its files."""
 
 import hashlib
 import json
@@ -18,13 +18,13 @@ from storage.paths import WORK
 
 DVC_LOCK: Final = Path("dvc.lock")
 DVC: Final = Path(".dvc")
-"""DVC's file of outputs and its folder, in the root of the repository."""
+"""Paths of DVC's lock file and of DVC's own folder, in the root of the repository."""
 
 REPAIRED: Final = WORK / "repaired.json"
-"""Repaired files of DVC's cache by md5, each with the remotes to which it was sent since."""
+"""JSON file of the repaired files in DVC's cache: by md5, the remotes that have received each."""
 
 LISTING: Final = ".dir"
-"""Suffix of the digest of an output folder's listing."""
+"""Suffix of the md5 of a listing, DVC's file that lists the files of an output folder."""
 
 READ_ONLY: Final = 0o444
 """Mode of the files in DVC's cache."""
@@ -33,14 +33,15 @@ FAULTS: Final = (
     *(OSError, ValueError, KeyError, TypeError, AttributeError),
     *(RecursionError, YAMLError, Error),
 )
-"""Errors at a file that is missing or that DVC did not write: it then records nothing."""
+"""Types of the errors that reading a file of DVC raises if it is missing or has another form. It
+then counts as empty."""
 
 
 def recorded_listings(lock: Path = DVC_LOCK) -> dict[str, str]:
-    """Digest of the listing of each output folder in a ``dvc.lock``, by its path."""
+    """Read the md5 of each output in a ``dvc.lock``, by path; of a folder, the listing's md5."""
     try:
-        # By libyaml, which a PyYAML built from source may lack: in Python, the demo's takes 0.2 s,
-        # a tenth of an extraction that only publishes.
+        # libyaml's loader, which a PyYAML built from source may lack: the pure Python loader takes
+        # 0.2 s for the demo's file, a tenth of an extraction that only publishes.
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         stages = yaml.load(lock.read_bytes(), Loader=loader)["stages"]  # noqa: S506 - both are
         outs = [out for stage in stages.values() for out in stage.get("outs", [])]
@@ -50,17 +51,17 @@ def recorded_listings(lock: Path = DVC_LOCK) -> dict[str, str]:
 
 
 def lay_out(listing: str, folder: Path) -> bool:
-    """Recreate an output folder from DVC's cache, by links.
+    """Recreate an output folder at ``folder`` by symbolic links to DVC's cache.
 
     Parameters
     ----------
     listing
-        Digest of its listing, from ``recorded_listings``.
+        Md5 of the folder's listing, from ``recorded_listings``.
 
     Returns
     -------
-    Whether the cache has all files; if not, or if a file would lie outside of the folder, nothing
-    is laid out.
+    True if the cache has all files. If not, or if a file would lie outside of the folder, nothing
+    is made.
     """
     try:
         files = {
@@ -86,13 +87,13 @@ def _inside(relpath: str) -> PurePosixPath:
 
 
 def mend_cache(files: Iterable[Path]) -> list[Path]:
-    """Replace damaged files in DVC's cache, which outputs may link, by repaired files.
+    """Replace damaged files in DVC's cache by ``files``, repaired files of outputs.
 
-    Their digests are noted, since remotes may have the damage, too: see ``REPAIRED``.
+    The md5 of each is noted in ``REPAIRED``, since remotes may have the damaged file, too.
 
     Returns
     -------
-    Files of the cache that were replaced.
+    Paths of the replaced files in the cache.
     """
     digests = ((md5_of(file), file) for file in files)
     mended = {
@@ -106,9 +107,10 @@ def mend_cache(files: Iterable[Path]) -> list[Path]:
 
 
 def drop_damaged(output: Path) -> None:
-    """Remove damaged files of an output folder from DVC's cache.
+    """Remove the damaged files of an output folder from DVC's cache.
 
-    DVC takes each file there for intact: a stage that ran again would get its output's damage back.
+    DVC assumes that files in its cache are intact: after the stage has run again, DVC would put the
+    damaged file in place of the new one.
     """
     with suppress(*FAULTS):
         listing = cached_file(recorded_listings()[output.as_posix()])
@@ -118,13 +120,13 @@ def drop_damaged(output: Path) -> None:
 
 
 def is_cached(md5: str) -> bool:
-    """Whether DVC's cache has a file with its digest."""
+    """Whether DVC's cache has an intact file for an md5."""
     cached = cached_file(md5)
     return cached.exists() and md5_of(cached) == md5.removesuffix(LISTING)
 
 
 def is_mended(md5: str, file: Path) -> bool:
-    """Copy a file of an output into DVC's cache, if it has the digest."""
+    """Copy ``file`` into DVC's cache if its md5 is ``md5``; False if the md5 differs."""
     if not file.is_file() or md5_of(file) != md5:
         return False
     with whole_file(cached_file(md5)) as partial:
@@ -134,29 +136,29 @@ def is_mended(md5: str, file: Path) -> bool:
 
 
 def repaired_files() -> dict[str, Any]:
-    """Remotes to which each repaired file of DVC's cache was sent, by its md5."""
+    """Read ``REPAIRED``: remotes that have received each repaired file, by md5."""
     return json.loads(REPAIRED.read_bytes()) if REPAIRED.exists() else {}
 
 
 def note_sent(md5s: Iterable[str], remote: str) -> None:
-    """Note that repaired files were sent to a remote."""
+    """Note in ``REPAIRED`` that a remote has received repaired files."""
     noted = repaired_files()
     write_json(REPAIRED, noted | {md5: sorted({*noted[md5], remote}) for md5 in md5s})
 
 
 def md5_of(file: Path) -> str:
-    """Digest under which DVC's cache has a file."""
+    """Compute the md5 of a file's bytes, in hexadecimal, which DVC uses as the file's name."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def cached_file(md5: str) -> Path:
-    """Path of a file in DVC's cache."""
+    """Path in DVC's cache of the file with an md5."""
     return cache_dir() / "files" / "md5" / md5[:2] / md5[2:]
 
 
 def cache_dir() -> Path:
-    """Folder of DVC's cache, as DVC merges its settings: the last file that names one decides."""
+    """Find the folder of DVC's cache; of DVC's settings files, the last that names one decides."""
     import platformdirs  # noqa: PLC0415 - comes with DVC
 
     of_system, of_user = (

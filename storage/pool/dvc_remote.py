@@ -1,7 +1,7 @@
-"""Sends files of DVC's cache to a remote, and lists the remote to know which files it has.
+"""Sends files of DVC's cache to a remote, after asking the remote which files it has.
 
-``dvc push`` does not list: after an interrupted push, it takes a folder whose listing is in the
-remote for complete, and said that all was there with 461 of 476 files (DVC 3.67).
+``dvc push`` does not ask: after an interrupted push, it assumes that a folder is complete whose
+listing is in the remote. It reported that all was there with 461 of 476 files (DVC 3.67).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,24 +23,26 @@ from storage.pool.dvc_cache import (
 )
 
 N_TOGETHER: Final = 256
-"""Files that are sent at a time, by as many connections as DVC opens."""
+"""Number of files in one call of DVC's transfer, which opens several connections."""
 
 N_ROUNDS: Final = 3
-"""How often files that the remote still lacks are sent."""
+"""Number of attempts to send the files that the remote lacks."""
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """Files of the outputs in ``dvc.lock`` that a remote has after a push.
+    """Result of a push of the outputs in ``dvc.lock`` to one remote.
 
     Attributes
     ----------
+    remote
+        Address of the remote, without passwords.
     n_files
-        All files.
+        Number of all files of the outputs.
     n_sent
-        Files that were sent.
+        Number of files that were sent.
     n_repaired
-        Files among them that the remote had, and that were repaired here since.
+        Number of sent files that the remote already had, and that were repaired here since.
     """
 
     remote: str
@@ -50,7 +52,7 @@ class Pushed:
 
 
 Show = Callable[[int], AbstractContextManager[Callable[[int], None]]]
-"""Shows the progress of a number of files; the context's value is called with each increment."""
+"""Makes a progress display for a number of files: a context that gives a function of increments."""
 
 
 def push(remote: str | None, show: Show) -> list[Pushed]:
@@ -61,13 +63,13 @@ def push(remote: str | None, show: Show) -> list[Pushed]:
     remote
         Name of a DVC remote; None is the default remote.
     show
-        Shows the progress of sending.
+        Makes the display of the progress of sending.
 
     Raises
     ------
     StoreError
-        If a file is missing or damaged here (no file is sent then), or the remote cannot be reached
-        or lacks files in the end.
+        If a file is missing or damaged here (then no file is sent), the remote cannot be reached,
+        or it still lacks files after ``N_ROUNDS`` attempts.
     """
     from dvc.exceptions import DvcException  # noqa: PLC0415
     from dvc.repo import Repo  # noqa: PLC0415
@@ -86,7 +88,7 @@ def _push(
     files: Any,  # noqa: ANN401
     show: Show,
 ) -> Pushed:
-    """Send files to one remote; ``names`` are their paths in outputs, by digest."""
+    """Send files to one remote; ``names`` are the files' paths in outputs, by md5."""
     address = hidden(remote.fs.unstrip_protocol(remote.path).removesuffix("/files/md5"))
     failures = fsspec_failures(address) if is_address(address) else (OSError, ValueError)
     with named_failures(address, failures, AWAY):
@@ -115,19 +117,19 @@ def _push(
 
 
 def _batches(md5s: Sequence[str]) -> Iterator[list[str]]:
-    """Files to send together; listings come last: DVC takes a listed folder for complete."""
+    """Group files into calls; listings come last, since DVC assumes a listed folder is complete."""
     in_order = sorted(md5s, key=lambda md5: md5.endswith(LISTING))
     for start in range(0, len(in_order), N_TOGETHER):
         yield in_order[start : start + N_TOGETHER]
 
 
 def _check_intact(names: Mapping[str, str]) -> None:
-    """Refuse to send files that are missing or damaged in DVC's cache, and not mended by outputs.
+    """Mend files of DVC's cache from the outputs; refuse if some stay missing or damaged.
 
     Raises
     ------
     StoreError
-        Naming them.
+        If a file is intact neither in DVC's cache nor in the outputs; the message names it.
     """
     lost = [
         name

@@ -1,4 +1,4 @@
-"""Publishes a complete cell, whose stores appear whole."""
+"""Publishes a complete cell: joins its shards from the pool in one store per kind."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,16 +18,16 @@ from storage.store.writing import create_store, writable, write_array
 
 @dataclass(frozen=True)
 class Comparison:
-    """Result of comparing every shard of a cell with its digests.
+    """Result of reading every shard of a cell and comparing it with its digests.
 
     Attributes
     ----------
     faults
-        Why shards are damaged, by their names.
+        Error message of each damaged shard, by the shard's name.
     masks
-        Size and digest of the file of masks of each intact shard, by the shard's name.
+        Size and sha256 of the file of masks of each intact shard, by the shard's name.
     makers
-        Names of the processors and GPUs that made intact shards, if they are known.
+        Names of the processors and GPUs that computed the intact shards, as far as known.
     """
 
     faults: dict[str, str] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Comparison:
 
 
 def compare_shards(cell: Cell) -> Comparison:
-    """Read every shard of a cell, and compare its masks with the digest in its features."""
+    """Read every shard of a cell from the pool, and compare its masks with their sha256."""
     compared = Comparison()
     for name in cell.split.shards:
         try:
@@ -61,17 +61,17 @@ def _masks_record(cell: Cell, name: str, sha256: str) -> FileRecord:
 
 
 def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> None:
-    """Write the stores of a cell with their manifests; each appears whole.
+    """Write the stores of a cell with their manifests; each store appears whole.
 
-    Masks are hard-linked and take no extra room. A store of masks has the digest of its images as
-    an attribute, since no array of it depends on them.
+    Masks are hard-linked and take no more space. A store of masks gets the digest of its images as
+    an attribute, since none of its arrays depends on the images' content.
 
     Parameters
     ----------
     targets
-        Paths of the stores, by their kinds.
+        Path of each store, by kind.
     compared
-        Comparison of all shards, without a fault: masks are linked without reading them again.
+        Result of ``compare_shards`` without a fault, so that masks need not be read again.
     """
     for kind, target in targets.items():
         with whole_folder(target) as partial:
@@ -80,7 +80,7 @@ def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> No
 
 
 def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str, FileRecord]:
-    """Write a store without its manifest; return the records of its linked files."""
+    """Write a store without its manifest; return the records of its hard-linked files."""
     split = cell.split
     group = create_store(
         store,
@@ -111,7 +111,10 @@ def _link_masks(cell: Cell, store: Path, compared: Comparison) -> dict[str, File
 
 
 def _blocks(cell: Cell) -> Iterator[tuple[slice, ShardArrays]]:
-    """Features of consecutive rows, a few published chunks at a time, to save memory."""
+    """Yield the features of a cell in blocks of consecutive rows, to save memory.
+
+    A block is a few chunks of the published store.
+    """
     n_rows, size = cell.split.table.n_objects, cell.split.shard_objects
     step = chunk_rows(n_rows)
     step *= -(

@@ -1,1 +1,1 @@
-"""A split in memory: its objects, its shards and its open cells."""
+"""Reads a split: the table of its objects, the plan of its shards, and its open cells."""

@@ -1,4 +1,4 @@
-"""Reads masks and scores of a split's cells, a block of objects at a time."""
+"""Reads masks and scores of all cells of a split, a block of objects at a time."""
 
 import hashlib
 import math
@@ -19,43 +19,44 @@ from storage.store import mask_chunks
 from storage.store.chunk_grid import chunk_rows
 
 BLOCK_BYTES: Final = 2**21
-"""Decoded masks that are read at once: they fit a core's cache; small masks are many objects."""
+"""Largest size of the decoded masks that are read at once, so that they fit a core's cache."""
 
 WINDOW_BYTES: Final = 2**26
-"""Mean bytes of compressed masks of all cells in a window, unless a single object has more."""
+"""Mean size of a window, the compressed masks of all cells that are fetched at once. A window has
+one object at least."""
 
 ReadRows = Callable[[str, str], CellRows]
 ReadMasks = Callable[[range, mask_chunks.MaskCode], None]
 Scores = Float32[np.ndarray, "object prompt proposal"]
 
 _READING: Final = Lock()
-"""Held while scores are read."""
+"""Lock that a thread holds while it reads scores."""
 
 
 def object_runs(cells: SplitCells) -> list[range]:
-    """Consecutive objects of each shard of masks."""
+    """Cut the rows of a split into runs, one run of consecutive objects per shard of masks."""
     return mask_chunks.shard_runs(range(cells.table.n_objects), _any_masks(cells).shard_objects)
 
 
 def block_objects(cells: SplitCells) -> int:
-    """Objects to read at once."""
+    """Number of objects whose masks are read at once from a cell, see ``BLOCK_BYTES``."""
     return max(1, BLOCK_BYTES // _object_bytes(cells))
 
 
 def mask_size(cells: SplitCells) -> tuple[int, int]:
-    """Height and width of every mask."""
+    """Height and width of a mask in the cells, in pixels."""
     height, width = _any_masks(cells).shape[-2:]
     return height, width
 
 
 def run_reader(cells: SplitCells, run: range) -> ReadRows:
-    """A function that reads the rows ``run`` of a cell; masks are read when they are indexed.
+    """Make a function of model and view that reads the objects ``run`` of a cell.
 
-    All masks are read into the same memory: each thread needs its own reader, and reads at most
-    ``block_objects`` objects at once.
+    Masks are read when the result is indexed, and always into the same memory: each thread needs
+    its own reader, and indexes at most ``block_objects`` objects at once.
     """
     readers, scores = _mask_readers(cells, run), _read_scores(cells, run)
-    # New memory for every chunk would cost half as much again as decompressing it.
+    # Allocating memory for every chunk would take half as long as decompressing the chunk.
     memory = np.empty(block_objects(cells) * _object_bytes(cells), np.uint8)
 
     def read_cell(model: str, view: str) -> CellRows:
@@ -72,16 +73,16 @@ def run_reader(cells: SplitCells, run: range) -> ReadRows:
 
 @dataclass(frozen=True)
 class RunMasks:
-    """Masks of consecutive objects of one cell, read when they are indexed."""
+    """Lazy array of the mask codes of consecutive objects of one cell, read when it is indexed."""
 
     read_into: ReadMasks
     run: range
     shape: tuple[int, ...]
-    """Shape of an object's masks."""
+    """Shape of one object's masks: prompt, proposal, y, x."""
     memory: UInt8[np.ndarray, " byte"]
 
     def __getitem__(self, objects: slice) -> mask_chunks.MaskCode:
-        """Read the masks of consecutive objects, counted from the first of the run."""
+        """Read the masks of consecutive objects; ``objects`` counts from the first of the run."""
         block = self.run[objects]
         size = (len(block), *self.shape)
         mask_code = self.memory[: math.prod(size)].reshape(size)
@@ -90,7 +91,7 @@ class RunMasks:
 
 
 def _mask_readers(cells: SplitCells, run: range) -> dict[tuple[str, str], ReadMasks]:
-    """Readers of each cell's masks, by model and view."""
+    """Function that reads masks of a cell into memory, by model and view."""
     masks = {name: cell.mask_chunks for name, cell in cells.by_name.items()}
     if all(chunks.files.folder is not None for chunks in masks.values()):
         return {name: chunks.read_into for name, chunks in masks.items()}
@@ -99,7 +100,7 @@ def _mask_readers(cells: SplitCells, run: range) -> dict[tuple[str, str], ReadMa
 
 
 def _read_scores(cells: SplitCells, run: range) -> dict[tuple[str, str], list[Scores]]:
-    """SamScores and IoUs of each cell, by model and view."""
+    """SamScores and IoUs of the objects ``run`` in each cell, by model and view."""
     step = chunk_rows(cells.table.n_objects)
     first, stop = run.start // step * step, -(-run.stop // step) * step
     in_chunks = slice(run.start - first, run.stop - first)
@@ -108,9 +109,12 @@ def _read_scores(cells: SplitCells, run: range) -> dict[tuple[str, str], list[Sc
     return {name: [values[in_chunks] for values in scores] for name, scores in by_cell.items()}
 
 
-@lru_cache(maxsize=2)  # a chunk holds many runs; threads may be in two neighbouring chunks
+@lru_cache(maxsize=2)  # a chunk has many runs; threads may work in two neighbouring chunks
 def _chunk_scores(cells: SplitCells, rows: range) -> dict[tuple[str, str], list[Scores]]:
-    """SamScores and IoUs of whole chunks of rows; at an address, cells are read in parallel."""
+    """SamScores and IoUs of ``rows``, which are whole chunks, in each cell, by model and view.
+
+    At an address, the cells are read in parallel.
+    """
 
     def read(cell: OpenCell) -> list[Scores]:
         return [cell.scores(name, rows) for name in ("sam_score", "iou")]
@@ -120,21 +124,21 @@ def _chunk_scores(cells: SplitCells, rows: range) -> dict[tuple[str, str], list[
 
 
 def _any_masks(cells: SplitCells) -> mask_chunks.MaskChunks:
-    """Masks of the first cell; those of all cells have its number of objects and mask size."""
+    """Masks of the first cell; all cells have the same number of objects and mask size."""
     return next(iter(cells.by_name.values())).mask_chunks
 
 
 def _object_bytes(cells: SplitCells) -> int:
-    """Bytes of an object's masks in the cell with the most prompt sets."""
+    """Decoded bytes of one object's masks in the cell with the most prompt sets."""
     return max(cell.mask_chunks.object_bytes for cell in cells.by_name.values())
 
 
 class MaskWindows:
-    """Masks of consecutive objects of one shard in all cells, read forwards by one thread.
+    """Fetches masks of consecutive objects of one shard from all cells at once, for one thread.
 
-    A request to a bucket waits tens of milliseconds for its answer. A request for each object and
-    cell would leave the processor idle for most of the time; the requests of a window wait
-    together. A shard that is read to its end is checked against the manifest.
+    Objects must be read in ascending order. A request to a bucket takes tens of milliseconds. One
+    request per object and cell would leave the processor idle for most of the time; the requests of
+    a window run together. A shard that is read to its end is checked against the manifest.
     """
 
     def __init__(self, cells: Mapping[tuple[str, str], mask_chunks.MaskChunks], run: range) -> None:
@@ -150,7 +154,7 @@ class MaskWindows:
     def read_into(
         self, name: tuple[str, str], block: range, mask_code: mask_chunks.MaskCode
     ) -> None:
-        """Fill ``mask_code`` with consecutive objects of one cell.
+        """Fill ``mask_code`` with the masks of the objects ``block`` of the cell ``name``.
 
         Raises
         ------
