@@ -1,1 +1,1 @@
-"""The heads, small MLPs: their targets, their training and their predictions."""
+"""The heads, small MLPs that predict IoUs and gains: their targets, training and predictions."""

@@ -12,15 +12,16 @@ RANGES: Final = {
     "learning_rate": (1e-4, 1e-1),
     "momentum": (0.1, 0.9),
 }
-"""Search space of the paper's appendix; the learning rate on a log scale."""
+"""Lowest and highest value of each hyperparameter in the search of the stage ``tune``, as in the
+paper's appendix. The learning rate is searched on a log scale."""
 
 WEIGHT_DECAY: Final = 0.001
-"""Weight decay in the training of the paper's heads; it is not searched."""
+"""Weight decay in the training of the paper's heads; the stage ``tune`` does not search it."""
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Settings of SGD for one head; values outside ``RANGES`` are allowed."""
+    """Settings by which SGD trains a head; values outside ``RANGES`` are allowed."""
 
     epochs: int
     batch_size: int
@@ -30,7 +31,7 @@ class Hyperparameters:
 
 @dataclass(frozen=True)
 class Trial:
-    """Hyperparameters of a trained head, and the mean squared error that the head reached."""
+    """Hyperparameters that trained a head, and the mean squared error that the head reached."""
 
     plan: Hyperparameters
     mse: float
@@ -38,44 +39,49 @@ class Trial:
 
 @dataclass(frozen=True)
 class OneCycle:
-    """AdamW with one cycle of the learning rate, as PyTorch's ``OneCycleLR``."""
+    """Settings by which AdamW trains a head, in one cycle of PyTorch's ``OneCycleLR``."""
 
     epochs: int
     batch_size: int
     learning_rate: float
-    """The highest rate of the cycle."""
+    """The highest learning rate of the cycle."""
     weight_decay: float
 
 
 @dataclass(frozen=True)
 class HeadKind:
-    """A way to make heads: their inputs and their training."""
+    """A kind of heads: their inputs, their size and their training."""
 
     name: str
-    """Name in the params, in paths and in the names of measures."""
+    """Name of the kind in the params, in paths and in the names of measures."""
     label: str
-    """End of the symbols of its measures, such as ``, ours``; empty for the paper's kind."""
+    """Suffix of the symbols of the kind's measures, such as ``, ours``; empty for the paper's kind.
+    """
     meaning: str
-    """The difference from the other kinds, in one line."""
+    """The difference from other kinds, in one line."""
     colour: str
-    """Colour of all its measures. They share it because a plot shows few of them at once."""
+    """Colour of all measures of the kind. They share it because a plot shows few of them at once.
+    """
     inputs: tuple[str, ...]
     """Names of the inputs of a head, keys of ``pipeline.heads.predict.INPUTS``, in their order."""
     is_standardised: bool = False
-    """Whether inputs are standardised by their mean and standard deviation in training."""
+    """Whether inputs are standardised by their mean and standard deviation over the train rows."""
     hidden: int = 512
     """Width of the two hidden layers."""
     plan: OneCycle | None = None
-    """Training of its heads; None stands for SGD with the hyperparameters of the stage ``tune``."""
+    """Settings of the training; None stands for SGD with the hyperparameters of the stage ``tune``.
+    """
     learns_every_prompt: bool = False
-    """Whether its heads learn from every prompt set of the train cells; otherwise from ``center``
-    alone."""
+    """Whether the heads learn from every prompt set of the train cells; otherwise they learn from
+    ``center`` alone."""
     judges_other_proposals: bool = False
-    """Whether heads of protocol ``selected`` can tell how good the other two proposals are, though
-    they learned from selected masks: shown on fresh scenes."""
+    """Whether heads of protocol ``selected`` can also predict the IoU of proposals that are not
+    selected, although they learned from selected proposals; tested on fresh scenes."""
 
     def named(self, name: str) -> str:
-        """Name of a measure, or of a line of the radar plot, for heads of this kind.
+        """Add the kind's name to the name of a measure or of a line of the radar plot.
+
+        Names of the paper's kind stay as they are.
 
         >>> KINDS_BY_NAME["ours"].named("usam"), KINDS_BY_NAME["paper"].named("usam")
         ('usam_ours', 'usam')
@@ -104,35 +110,37 @@ HEAD_KINDS: Final = (
         judges_other_proposals=True,
     ),
 )
-"""Every kind of heads, the paper's first. ``heads`` in the params lists the kinds to train."""
+"""The table of kinds of heads, the paper's first. ``heads`` in the params lists the kinds to train.
+"""
 
 KINDS_BY_NAME: Final[Mapping[str, HeadKind]] = {kind.name: kind for kind in HEAD_KINDS}
 
 PAPER: Final = HEAD_KINDS[0].name
 
 KINDS: Final = tuple(KINDS_BY_NAME)
-"""Names of all kinds."""
+"""Names of all kinds of heads."""
 
 ISOTONIC: Final = "isotonic"
-"""Name of a rival of the heads: isotonic regression of the IoU on the SamScore, without tokens."""
+"""Name of a rival of the heads: an isotonic regression of the IoU on the SamScore alone."""
 
 
 @dataclass(frozen=True)
 class HeadSet:
-    """Identifies heads: the protocol of their targets, the token set that they read, their kind."""
+    """Identifies a set of heads by the protocol of its targets, its token set and its kind."""
 
     protocol: str
     tokens: str
     kind: str = PAPER
     reads: str = ""
-    """In a ladder, the family of the models whose tokens they read; empty for all models."""
+    """In a ladder, the family whose models' tokens the heads read. Outside of ladders it is empty,
+    and the heads read the tokens of all models."""
 
     def __str__(self) -> str:
         return f"{self.protocol}/{self.kind}/{self.tokens_read}"
 
     @property
     def tokens_read(self) -> str:
-        """The token set; in a ladder, after the family of the models whose tokens are read.
+        """The token set; in a ladder, with the name of the family (see ``reads``) before it.
 
         >>> HeadSet("best", "best", reads="sam2").tokens_read
         'sam2/best'
@@ -141,11 +149,11 @@ class HeadSet:
 
     @property
     def card(self) -> dict[str, str]:
-        """Protocol, tokens and kind as entries of the card of a head file."""
+        """Protocol, token set and kind, as entries of the card of a head file."""
         return {"protocol": self.protocol, "tokens": self.tokens_read, "kind": self.kind}
 
     def objectives(self, models: Sequence[str]) -> tuple[str, ...]:
-        """Objectives of its heads for models in their order from small to large."""
+        """Names of the objectives of the set's heads, for models given from small to large."""
         return protocol_objectives(self.protocol, models)
 
 
@@ -155,15 +163,15 @@ def head_sets(
     kinds: tuple[str, ...] = KINDS,
     reads: tuple[str, ...] = ("",),
 ) -> tuple[HeadSet, ...]:
-    """Every head set of the given kinds, for every protocol and token set.
+    """List the head sets of some kinds: one for every protocol and token set.
 
     Parameters
     ----------
     ablations
-        Tokens to leave out, such as ``no_iou``: a further set of the paper's kind and protocol for
-        each.
+        Names such as ``no_iou``: each adds the sets of protocol ``best`` and the paper's kind
+        without that token.
     reads
-        Families whose tokens the heads read, see ``HeadSet.reads``: every set is made for each.
+        Values of ``HeadSet.reads``: the list is repeated for each.
     """
     complete = [
         HeadSet(protocol, tokens, kind, family)

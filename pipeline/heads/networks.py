@@ -14,16 +14,16 @@ from pipeline.heads.predict import HIDDEN, N_LAYERS, STANDARD, HeadWeights
 from pipeline.seeds import derive_seed
 
 BLOCK_ROWS: Final = 1024
-"""Rows that a thread converts to double precision at once; the limit bounds its memory."""
+"""Number of rows that are converted to double precision at once, which bounds the memory."""
 
 _LEAST_SPREAD: Final = 1e-6
-"""An input whose relative standard deviation is at most this counts as constant: a division by a
-deviation that is a mere rounding error would blow it up."""
+"""Relative standard deviation up to which an input counts as constant. Its deviation is then a
+rounding error, and a division by it would give huge values."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A head in training, and the gradients of its weights.
+    """Weights and biases of a head in training, and their gradients.
 
     The tensors are allocated once and written in place: new tensors of this size would cost a page
     fault for every 4 KB.
@@ -44,7 +44,7 @@ class Network:
 
 
 def initial_network(objective: str, n_inputs: int, seed: int, *, hidden: int = HIDDEN) -> Network:
-    """Draw initial weights as ``torch.nn.Linear`` does, by a seed that the objective enters."""
+    """Draw initial weights of a head as ``torch.nn.Linear`` does; seed and objective fix them."""
     widths = [n_inputs, *[hidden] * (N_LAYERS - 1), 1]
     weights = tuple(torch.empty(*shape) for shape in pairwise(widths))
     biases = tuple(torch.empty(1, width) for width in widths[1:])
@@ -60,12 +60,12 @@ def initial_network(objective: str, n_inputs: int, seed: int, *, hidden: int = H
 def fill_gradients(
     network: Network, inputs: Float[Tensor, "row input"], targets: Float[Tensor, " row"]
 ) -> Float[Tensor, ""]:
-    """Return the squared error summed over the rows; write the gradients of its mean.
+    """Write the gradients of the mean squared error, and return the sum of the squared errors.
 
     Notes
     -----
-    Written by hand: autograd takes 1.3 to 1.7 times as long for a batch, because it allocates
-    memory for every gradient. Its gradients differ from these in the last bits.
+    Gradients are derived by hand: autograd takes 1.3 to 1.7 times as long for a batch, because it
+    allocates memory for every gradient. Gradients of autograd differ from these in the last bits.
     """
     layers = _forward(network, inputs)
     output = layers.pop()
@@ -81,7 +81,7 @@ def fill_gradients(
 
 
 def outputs(network: Network, inputs: Float[Tensor, "row input"]) -> Float[Tensor, " row"]:
-    """Predict a value in [0, 1] for each row."""
+    """Predict a value in [0, 1] for each row of inputs, with a head in training."""
     return _forward(network, inputs)[-1][:, 0]
 
 
@@ -112,9 +112,9 @@ def _affine(
 def standardisation(
     inputs: Float32[np.ndarray, "row input"], rows: Int[np.ndarray, " train"]
 ) -> dict[str, np.ndarray]:
-    """Mean and standard deviation of every input over the given rows, under ``STANDARD``'s names.
+    """Mean and standard deviation of every input over some rows, by the names in ``STANDARD``.
 
-    A constant input gets the deviation 1, so that the head reads it as 0.
+    The deviation of a constant input is set to 1, so that the standardised input is 0.
     """
     mean = _sum(_blocks(inputs, rows)) / len(rows)
     square = _sum(_squares(_blocks(inputs, rows), mean)) / len(rows)
@@ -125,7 +125,7 @@ def standardisation(
 
 
 def _sum(blocks: Iterator[np.ndarray]) -> Float[np.ndarray, " input"]:
-    """Sum over the rows of all blocks, with the same bits for blocks of any size.
+    """Sum of the rows of all blocks; its bits do not depend on the size of the blocks.
 
     Overwrites the first row of each block.
     """

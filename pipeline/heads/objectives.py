@@ -1,4 +1,4 @@
-"""Training data of the heads: targets from the features of all models, and rows of inputs."""
+"""Training data of the heads: targets from the features of all models, and samples of rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ VALIDATION_SHARE: Final = 0.2
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Rows that the heads learn from.
+    """Inputs and targets that heads learn from, with a row for each prompt set, model and object.
 
-    For each prompt set, the rows are all objects of the first model, then of the next.
+    Rows are in this order: by prompt set, then by model, then by object.
 
     Attributes
     ----------
     inputs
-        As ``set_inputs`` returns them.
+        Results of ``set_inputs``.
     targets
-        By objective, in [0, 1].
+        Values in [0, 1] by objective.
     group
         Number of the image, or of the video, of each row.
     """
@@ -51,13 +51,13 @@ def targets(
 
     Returns
     -------
-    By objective: rows of the first model, then of the next.
+    Targets by objective. All objects of the first model come first, then those of the next model.
 
     Notes
     -----
-    Sec. 3.3. ``iou_<model>`` and ``model_gap`` are the same in the rows of every model; the others
-    belong to the row's own model. A gap in [-1, 1] is learned as ``clip(0.5 + gap, 0, 1)``, so
-    that the sigmoid can reach it; no gain is 0.5.
+    Sec. 3.3. ``iou_<model>`` and ``model_gap`` are the same in the rows of every model; other
+    targets belong to the model of the row. A gap in [-1, 1] is learned as
+    ``clip(0.5 + gap, 0, 1)``, so that the sigmoid can reach it; a gap of 0 is learned as 0.5.
     """
     models = list(features)
     judged_iou = {model: scores.judged_iou(protocol) for model, scores in features.items()}
@@ -80,15 +80,15 @@ def training_set(
     protocol: str,
     readers: Sequence[str] | None = None,
 ) -> TrainingSet:
-    """Assemble the rows of all prompt sets, and of all models or the ``readers``.
+    """Assemble the training set of heads that judge the masks of a protocol.
 
     Parameters
     ----------
     inputs
-        Results of ``set_inputs``, models in the order of ``features``. The rows are a view of this
-        array, because in large splits nothing else takes as much memory.
+        Results of ``set_inputs``, with models in the order of ``readers`` or of ``features``. The
+        training set is a view of this array, because no other array takes as much memory.
     features
-        For each prompt set, the argument of ``targets``.
+        For each prompt set, the argument ``features`` of ``targets``.
     group_index
         Number of the image, or of the video, of each object.
     """
@@ -104,11 +104,11 @@ def training_set(
 def sample_by_group(
     group: Int[np.ndarray, " row"], max_rows: int, seed: int
 ) -> Int[np.ndarray, " sampled"]:
-    """Draw images, or videos, one at a time, until the rows of the next exceed ``max_rows``.
+    """Draw images (or videos) one at a time, as long as they have at most ``max_rows`` rows.
 
     Returns
     -------
-    The numbers of their rows, ascending.
+    Numbers of the rows of the drawn images, ascending.
     """
     names, n_rows = np.unique(group, return_counts=True)
     order = np.random.default_rng(seed).permutation(len(names))
@@ -119,7 +119,7 @@ def sample_by_group(
 def split_by_group(
     group: Int[np.ndarray, " row"], seed: int
 ) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " validation"]]:
-    """Split rows 80/20 so that no image, or video, has rows on both sides.
+    """Split rows 80/20 at random so that no image (or video) has rows on both sides.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def split_by_group(
     Notes
     -----
     The authors' code splits by row, which puts objects of one image on both sides. Frames of one
-    video are as much alike as objects of one image.
+    video are as similar as objects of one image.
     """
     # Imported here: the import takes a second, and stages that only predict do not need it.
     from sklearn.model_selection import GroupShuffleSplit  # noqa: PLC0415
@@ -149,7 +149,7 @@ def split_by_group(
 def sample_for_trials(
     group: Int[np.ndarray, " row"], max_objects: int, n_models: int, seed: int
 ) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " validation"]]:
-    """Draw rows of at most so many objects from either side of ``split_by_group``.
+    """Draw rows of at most ``max_objects`` objects from both sides of ``split_by_group``.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def sample_for_trials(
     Raises
     ------
     ValueError
-        If a side can hold no image or video.
+        If the limit of a side is below the number of objects of the image that is drawn first.
     """
     n_judging = round(VALIDATION_SHARE * max_objects)
     most = {"learn from": max_objects - n_judging, "be judged on": n_judging}
@@ -178,7 +178,7 @@ def sample_for_trials(
 def _model_targets(
     scores: ProposalScores, protocol: str
 ) -> dict[str, Float32[np.ndarray, " object"]]:
-    """Targets that belong to the model of a row."""
+    """Targets that depend on the model of a row, by objective."""
     best, selected = scores.judged_iou("best"), scores.judged_iou("selected")
     refined, judged = scores.judged_refined_iou(protocol), scores.judged_iou(protocol)
     return {

@@ -1,4 +1,4 @@
-"""Trained heads: their inputs, from tokens and statistics of the masks, and their predictions."""
+"""Computes inputs of heads from tokens and mask statistics, and predictions of trained heads."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -12,13 +12,13 @@ from pipeline.vocabulary import MASK_STATISTICS, N_PROPOSALS, PROPOSAL_PAIRS, TO
 
 HeadWeights = Mapping[str, np.ndarray]
 """Tensors of a head by name: ``layers.{0,1,2}.{weight,bias}`` as float32, in the layout of
-``torch.nn.Linear``, and ``STANDARD`` if its inputs are standardised."""
+``torch.nn.Linear``, and the tensors of ``STANDARD`` if inputs are standardised."""
 
 STANDARD: Final = ("inputs.mean", "inputs.scale")
-"""Names of the tensors with the mean and the standard deviation of every input in training."""
+"""Names of the tensors with the mean and the standard deviation of every input over train rows."""
 
 N_LAYERS: Final = 3
-"""Linear layers of a head."""
+"""Number of linear layers of a head."""
 
 HIDDEN: Final = 512
 """Width of the two hidden layers of the paper's heads."""
@@ -27,14 +27,14 @@ HIDDEN: Final = 512
 def predict(
     heads: Mapping[str, HeadWeights], inputs: Float32[np.ndarray, "row input"]
 ) -> dict[str, Float32[np.ndarray, " row"]]:
-    """Predict a value in [0, 1] for each row, with every head.
+    """Predict a value in [0, 1] for each row of inputs with every head, by objective.
 
     Parameters
     ----------
     heads
-        Weights by objective that ``check_head`` accepts.
+        Weights by objective, which ``check_head`` accepts.
     inputs
-        As ``set_inputs`` returns them.
+        Result of ``set_inputs``.
 
     Raises
     ------
@@ -62,12 +62,12 @@ def _outputs(
 
 
 def check_width(objective: str, head: HeadWeights, n_inputs: int) -> None:
-    """Check that a head takes inputs of a width.
+    """Check that a head takes ``n_inputs`` inputs.
 
     Raises
     ------
     ValueError
-        If it takes another width.
+        If the head takes another number of inputs.
     """
     width = head["layers.0.weight"].shape[-1]
     if n_inputs != width:
@@ -75,12 +75,12 @@ def check_width(objective: str, head: HeadWeights, n_inputs: int) -> None:
 
 
 def check_head(objective: str, head: HeadWeights) -> None:
-    """Check that tensors form an MLP.
+    """Check that the tensors of a head form an MLP of ``N_LAYERS`` layers and one output.
 
     Raises
     ------
     ValueError
-        If a tensor is missing, unknown, of another type, or does not fit its neighbours.
+        If a tensor is missing, unknown, not float32, or does not fit the layer before it.
     """
     names = {f"layers.{i}.{kind}" for i in range(N_LAYERS) for kind in ("weight", "bias")}
     names |= set(STANDARD) if set(STANDARD) & set(head) else set()
@@ -105,7 +105,7 @@ def check_head(objective: str, head: HeadWeights) -> None:
 
 
 def _shapes(head: HeadWeights) -> dict[str, tuple[int, ...]]:
-    """Shape of each tensor, by name, that fits the tensors of the layer before."""
+    """Shapes that the tensors of a head must have to fit the layer before, by name."""
     width = head["layers.0.weight"].shape[-1]
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(STANDARD, (width,))
     for i in range(N_LAYERS):
@@ -121,49 +121,52 @@ def _linear(head: HeadWeights, layer: int, inputs: np.ndarray) -> np.ndarray:
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """The logistic function."""
-    # By tanh, which saturates; exp would overflow, with a warning from NumPy.
+    """Logistic function 1 / (1 + exp(-logit)), which turns logits into values in [0, 1]."""
+    # Computed by tanh, which saturates; exp would overflow, with a warning from NumPy.
     return (np.tanh(logits / 2) + 1) / 2
 
 
 Arrays = Mapping[str, np.ndarray]
-"""Each of ``INPUT_ARRAYS`` for one prompt set, ``(object, ...)``, proposals in decoder order."""
+"""Arrays ``(object, ...)`` of one prompt set by the names in ``INPUT_ARRAYS``; proposals are in
+decoder order."""
 
 Judged = Int[np.ndarray, " object"]
-"""The judged proposal of each object."""
+"""Number of the judged proposal of each object."""
 
 INPUT_ARRAYS: Final = (
     *("iou_token", "mask_token", "iou", "sam_score", "object_score"),
     *MASK_STATISTICS,
 )
-"""Arrays of the cache that inputs are made from; ``iou`` only finds the best proposal."""
+"""Names of the arrays of the cache from which inputs of heads are computed. ``iou`` is no input: it
+only tells which proposal is the best."""
 
 _PAIR_INDEX: Final = {pair: index for index, pair in enumerate(PROPOSAL_PAIRS)}
 
 N_MASK_STATISTICS: Final = 22
-"""Number of inputs that are statistics of an object's masks."""
+"""Number of inputs that ``figures`` has: statistics of an object's three masks."""
 
 _SCORE_MARGIN: Final = np.float32(1e-3)
-"""SamScores are clipped to this distance from 0 and 1 before their logits are taken."""
+"""Least distance of a SamScore from 0 and 1: SamScores are clipped to it before they become
+logits."""
 
 _LEAST_AREA: Final = np.float32(1e-4)
-"""Is added to an area before its logarithm is taken."""
+"""Area that is added to the area of a mask before its logarithm is taken."""
 
 
 def set_inputs(
     arrays: Arrays, head_set: HeadSet, *, judged: Judged | None = None
 ) -> Float32[np.ndarray, "object input"]:
-    """Inputs of a head set for the objects of ``arrays``, under one prompt set.
+    """Inputs that the heads of a head set read, one row for each object of ``arrays``.
 
     Parameters
     ----------
     judged
-        The judged proposal of each object; None takes the one that the token set names.
+        The judged proposal of each object; by default, the proposal that the token set names.
 
     Raises
     ------
     ValueError
-        If there is no such token set.
+        If the head set's tokens are not in ``TOKEN_SETS``.
     """
     tokens, names = head_set.tokens, KINDS_BY_NAME[head_set.kind].inputs
     if tokens not in TOKEN_SETS:
@@ -175,7 +178,7 @@ def set_inputs(
 
 
 def inputs_of_proposals(arrays: Arrays, head_set: HeadSet) -> Float32[np.ndarray, "row input"]:
-    """Inputs of a head set for every proposal, as if it were the judged one.
+    """Inputs of a head set for every proposal, as if that proposal were the judged proposal.
 
     Returns
     -------
@@ -198,7 +201,8 @@ def _token_inputs(
 
     Notes
     -----
-    ``l`` of the paper. Proposal k belongs to mask token k + 1; the authors' code pairs it with k.
+    ``l`` of the paper. Proposal k belongs to mask token k + 1; the authors' code takes mask token
+    k.
     """
     ablation = tokens.partition("_")[2]
     iou_token = arrays["iou_token"]
@@ -211,13 +215,13 @@ def _token_inputs(
 
 
 def _mask_statistics(arrays: Arrays, _: str, judged: Judged) -> Float32[np.ndarray, "object input"]:
-    """``N_MASK_STATISTICS`` numbers about the three proposals, the judged one first.
+    """The inputs ``figures``: statistics of the three proposals, the judged proposal first.
 
     Notes
     -----
-    Of each proposal: the SamScore and its logit, the area and its logarithm, entropy, confidence.
-    Then the agreement of the first with the second, of the first with the third, of the second with
-    the third; at last the object score.
+    In this order, each for three proposals: SamScore, its logit, area, its logarithm, entropy,
+    confidence. Then the agreement of the first with the second proposal, of the first with the
+    third, of the second with the third. The last input is the object score.
     """
     order = judged_first(arrays["sam_score"], judged)
     rows = np.arange(len(order))[:, np.newaxis]  # `take_along_axis` would take five times as long
@@ -241,13 +245,13 @@ def _mask_statistics(arrays: Arrays, _: str, judged: Judged) -> Float32[np.ndarr
 def judged_first(
     sam_score: Float32[np.ndarray, "object proposal"], judged: Judged
 ) -> Int[np.ndarray, "object proposal"]:
-    """Proposals of each object: the judged one, then the others by their SamScores."""
+    """Order of each object's proposals: the judged one, then the others, highest SamScore first."""
     rank = np.where(np.arange(N_PROPOSALS) == judged[:, np.newaxis], np.inf, sam_score)
     return np.argsort(-rank, axis=1, kind="stable")
 
 
 def _pairs(order: Int[np.ndarray, "object proposal"]) -> Int[np.ndarray, "object pair"]:
-    """Indices in ``PROPOSAL_PAIRS`` of the pairs of reordered proposals."""
+    """For each pair of reordered proposals, its index in ``PROPOSAL_PAIRS``."""
     index = np.empty((N_PROPOSALS, N_PROPOSALS), np.int64)
     for (first, second), pair in _PAIR_INDEX.items():
         index[first, second] = index[second, first] = pair
@@ -258,10 +262,10 @@ INPUTS: Final[Mapping[str, Callable[[Arrays, str, Judged], np.ndarray]]] = {
     "tokens": _token_inputs,
     "figures": _mask_statistics,
 }
-"""Inputs of heads by their names in ``HeadKind.inputs`` and in the cards of head files."""
+"""Functions that compute inputs, by the names in ``HeadKind.inputs`` and in cards of head files."""
 
 
 def n_inputs(kind: HeadKind, n_channels: int) -> int:
-    """Number of inputs of a head, from tokens of ``n_channels`` channels."""
+    """Number of inputs of a head of a kind, if a token has ``n_channels`` channels."""
     widths = {"tokens": 2 * n_channels, "figures": N_MASK_STATISTICS}
     return sum(widths[name] for name in kind.inputs)

@@ -1,6 +1,6 @@
 """Scope of evidence: the conditions under which heads learned, or a guarantee was calibrated.
 
-``permitted`` is the one place that decides from them which statements about a mask are allowed.
+``permitted`` alone decides which statements about a mask the scopes of heads and guarantees allow.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,12 +11,12 @@ from pipeline.heads.kinds import KINDS_BY_NAME, PAPER
 from pipeline.vocabulary import TRAIN_PROMPTS
 
 DRAWN_SHAPES: Final = "drawn shapes"
-"""Contents of the images that the mini models and their heads learned from."""
+"""Contents of the images from which the mini models and their heads learned."""
 
 DRAWN_ONLY: Final = f"the mini models know {DRAWN_SHAPES} only"
 
 OUT_OF_DISTRIBUTION: Final = 0.97
-"""An image further from the training images than this share of them from the others is unlike."""
+"""Value of ``unlike_training`` above which an image counts as out of distribution."""
 
 BEST_OF_THREE: Final = (
     "these heads learned from the best of three masks: what they say of a mask holds if it is the "
@@ -29,35 +29,35 @@ class Scope:
     """Conditions under which heads learned, or a guarantee was calibrated."""
 
     protocol: str
-    """Judged masks: the ``best`` of three proposals, or the ``selected`` one."""
+    """Masks that were judged: the ``best`` of three proposals, or the ``selected`` proposal."""
     prompts: tuple[str, ...] = TRAIN_PROMPTS[:1]
     """Prompt sets of the judged masks, by the names that settings use."""
     n_images: int | None = None
-    """Number of images, or of videos; None if it is unknown."""
+    """Number of images, or of videos; None if the number is unknown."""
     images: str = ""
-    """Contents of the images, such as ``DRAWN_SHAPES``; empty if they are unknown."""
+    """Contents of the images, such as ``DRAWN_SHAPES``; empty if the contents are unknown."""
 
     @property
     def compares_proposals(self) -> bool:
         """Whether heads of this scope can compare the three proposals of a prompt.
 
-        Heads that learned from best masks take every proposal for the best. "Take another
-        proposal", advised by them for 328 of 1,039 objects, lowered the mean IoU by 0.085.
+        Heads that learned from best proposals take every proposal for the best. Their advice to
+        take another proposal, given for 328 of 1,039 objects, lowered the mean IoU by 0.085.
         """
         return self.protocol == "selected"
 
 
 OF_SETS: Final = "set"
-"""The guarantee about sets of a model's proposals, beside ``GUARANTEES`` about single masks."""
+"""Name of the guarantee about sets of proposals; ``GUARANTEES`` are about single masks."""
 
 
 @dataclass(frozen=True)
 class CalibratedGuarantee:
-    """A threshold of conformal risk control, its guarantee, and the scope of its calibration."""
+    """A calibrated threshold, the guarantee that it gives, and the scope of the calibration."""
 
     scope: Scope
     split: str
-    """Eval split of the masks that it was calibrated on."""
+    """Eval split whose masks calibrated the threshold."""
     model: str
     measure: str
     train_split: str
@@ -67,29 +67,30 @@ class CalibratedGuarantee:
     iou_at_least: float
     """A mask with a lower IoU falls short."""
     alpha: float
-    """Share that may fall short."""
+    """Share of masks (or of sets) that may fall short."""
     confidence: float | None
-    """Probability over calibrations; None if the guarantee is about their mean."""
+    """Probability over calibrations with which the guarantee holds; None if it holds for the mean
+    over calibrations."""
     threshold: float
-    """A mask is kept if the measure is at most this: larger is more uncertain. Of sets: the
-    threshold that ``pipeline.mask_sets.mask_set`` takes."""
+    """A mask is kept if its measure is at most the threshold: larger is more uncertain. A guarantee
+    about sets has the threshold that ``pipeline.mask_sets.mask_set`` takes."""
     kept: float
-    """Share of the masks of the calibration that is kept."""
+    """Share of the calibration's masks that the threshold keeps."""
     n_objects: int
 
 
 @dataclass(frozen=True)
 class Permission:
-    """Statements about a mask that the scope of heads and guarantees allows."""
+    """Statements about a mask that the scopes of heads and guarantees allow."""
 
     advises: bool
     """Whether a correction may be advised."""
     compares_proposals: bool
-    """Whether the three proposals may be compared: a gap of the task, and the advice to keep the
-    selected mask rest on that."""
+    """Whether the three proposals may be compared. The gap of the task and the advice to keep the
+    selected mask need this comparison."""
     advises_another: bool
-    """Whether another proposal may be advised: its expected IoU is compared with the selected
-    mask's."""
+    """Whether another proposal may be advised, if its expected IoU is higher than that of the
+    selected mask."""
     about_masks: CalibratedGuarantee | None
     """Guarantee about selected masks; None if no guarantee holds for this prompt."""
     about_sets: CalibratedGuarantee | None
@@ -98,7 +99,7 @@ class Permission:
     """Reasons why the heads may be wrong."""
 
     def keeps(self, expected_iou: float) -> bool | None:
-        """Whether the guarantee keeps a selected mask; None without a guarantee."""
+        """Whether the guarantee keeps a selected mask of this expected IoU; None without one."""
         # Compared as in the calibration: 1 - (1 - IoU) may have other last bits than the IoU.
         return None if self.about_masks is None else 1 - expected_iou <= self.about_masks.threshold
 
@@ -109,7 +110,7 @@ class Permission:
 
     @property
     def caution(self) -> str:
-        """All reasons in a line; may be empty."""
+        """All cautions in one line, separated by semicolons; may be empty."""
         return "; ".join(self.cautions)
 
 
@@ -131,11 +132,11 @@ def permitted(
     guarantees
         Guarantees of the heads for the model that made the masks.
     prompts
-        Prompt sets that the prompt may belong to; none for a prompt of another kind, such as a
-        click of a grid.
+        Names of the prompt sets to which the prompt may belong; empty for a prompt of another kind,
+        such as a click of a grid.
     unlike_training
-        Share of held-out training images that are nearer to the training images than this image;
-        None if it is unknown.
+        Share of the training images that are nearer to the other training images than this image
+        is; None if the share is unknown.
     kind
         Kind of the heads.
     prompt_caution
@@ -143,12 +144,12 @@ def permitted(
 
     Notes
     -----
-    A guarantee about other prompts is void: calibrated on clicks, masks kept and short of the IoU
-    were 9.6 % for clicks, 14.9 % for boxes and 20.1 % for corrections, where 10 % were nominal. A
-    prompt that may belong to several prompt sets must satisfy the guarantee for each.
+    A guarantee about other prompts is void. Under a guarantee of 10 % that was calibrated on
+    clicks, 9.6 % of the masks were kept and fell short for clicks, but 14.9 % for boxes and 20.1 %
+    for corrections. Of several valid guarantees, the strictest applies.
 
-    Heads of kind ``paper`` know selected masks alone: "take another proposal", advised by them for
-    36 of 204 objects of fresh scenes, changed the mean IoU by -0.088 (-0.135 to -0.040).
+    Heads of kind ``paper`` know selected masks alone. Their advice to take another proposal, given
+    for 36 of 204 objects of fresh scenes, changed the mean IoU by -0.088 (-0.135 to -0.040).
     """
     is_unlike = unlike_training is not None and unlike_training > OUT_OF_DISTRIBUTION
     valid = [
@@ -173,7 +174,7 @@ def permitted(
         advises=not is_unlike,
         compares_proposals=heads.compares_proposals,
         advises_another=heads.compares_proposals and KINDS_BY_NAME[kind].judges_other_proposals,
-        # Of several, the strictest: it keeps fewest masks, and its sets are largest.
+        # Of several guarantees, the strictest keeps fewest masks, and its sets are largest.
         about_masks=min(about_masks, key=_threshold, default=None),
         about_sets=min(about_sets, key=_threshold, default=None),
         cautions=tuple(filter(None, cautions)),

@@ -1,4 +1,4 @@
-"""Training of heads: SGD with momentum, or AdamW in one cycle of the learning rate."""
+"""Trains heads by SGD with momentum, or by AdamW in one cycle of the learning rate."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,10 +18,10 @@ from pipeline.heads.predict import STANDARD, HeadWeights
 from pipeline.seeds import derive_seed
 
 FORWARD_ROWS: Final = 1024
-"""Rows of a forward pass without training; the limit bounds its memory."""
+"""Number of rows of a forward pass on validation rows, which bounds the memory."""
 
 WORST_MSE: Final = 1.0
-"""Largest error between a target and a prediction in [0, 1]: the cost of a trial that diverges."""
+"""Largest squared error of a prediction in [0, 1]: the cost of a trial that diverges."""
 
 MOST_EPOCHS: Final = int(kinds.RANGES["epochs"][1])
 
@@ -30,7 +30,7 @@ Plan = kinds.Hyperparameters | kinds.OneCycle
 
 
 class DivergenceError(ValueError):
-    """The training error of a head is no longer finite."""
+    """Raised if the training error of a head is no longer finite."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class Rows:
 
 @dataclass(frozen=True)
 class TrainedHead:
-    """A head, and its mean squared error in each epoch.
+    """Weights of a trained head, and its mean squared errors in each epoch.
 
     Attributes
     ----------
     train_mse
-        Mean over the epoch's rows, each predicted before the step that learns from it.
+        Error on the training rows; each row is predicted before the step that learns from it.
     validation_mse
-        At the end of the epoch.
+        Error on the validation rows at the end of the epoch.
     """
 
     weights: HeadWeights
@@ -71,23 +71,23 @@ def train_head(
     kind: kinds.HeadKind = kinds.KINDS_BY_NAME[kinds.PAPER],
     advance: Callable[[int], None] = lambda _: None,
 ) -> TrainedHead:
-    """Train the head of an objective.
+    """Train the head of an objective on the training rows, and validate it after every epoch.
 
     Parameters
     ----------
     seed
-        Seeds initial weights and batches.
+        Fixes the initial weights and the batches.
     kind
-        Says how wide the hidden layers are, and whether inputs are standardised.
+        Tells the width of the hidden layers, and whether inputs are standardised.
     advance
         Called with 1 after each epoch.
 
     Raises
     ------
     ValueError
-        If a row is not finite.
+        If an input or a target is not finite.
     DivergenceError
-        If a training error is not finite; a learning rate too high for raw tokens is the usual
+        If the training error is not finite; a learning rate too high for raw tokens is the usual
         cause.
 
     Notes
@@ -95,8 +95,8 @@ def train_head(
     ``Hyperparameters`` train by ``torch.optim.SGD``, a ``OneCycle`` by ``torch.optim.AdamW`` and
     ``OneCycleLR``. In the paper, tokens are not standardised.
 
-    Nine heads of the paper in one batched network would take 1.2 to 1.5 times as long: a step reads
-    and writes 35 MB of them, which fit in no processor cache. One head fits.
+    To train the paper's nine heads in one batched network would take 1.2 to 1.5 times as long: a
+    step would read and write 35 MB, which fit in no processor cache. One head fits.
     """
     tensors = _tensors(data, rows, objective, kind)
     network = networks.initial_network(objective, data.inputs.shape[1], seed, hidden=kind.hidden)
@@ -117,7 +117,7 @@ def validation_errors(
 ) -> Iterator[float]:
     """Train a head of kind ``paper`` epoch by epoch, and yield its validation error after each.
 
-    Yields without end: ``WORST_MSE`` after training has ended or diverged.
+    The iterator has no end: it yields ``WORST_MSE`` after training has ended or diverged.
 
     Raises
     ------
@@ -158,10 +158,10 @@ def continued_costs(
     *,
     seed: int,
 ) -> Callable[[kinds.Hyperparameters], float]:
-    """Make a function like ``validation_cost`` that continues heads instead of training them anew.
+    """Make a function that returns ``validation_cost`` and continues heads of earlier calls.
 
-    A head is continued if the same plan with fewer epochs was asked for before. Heads stay in
-    memory until a head has had ``MOST_EPOCHS``; then all are dropped, and later plans start over.
+    A head is continued if an earlier call had the same plan with fewer epochs. Heads stay in memory
+    until a head reaches ``MOST_EPOCHS``; then all are dropped, and later plans start anew.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def continued_costs(
 
 @dataclass(frozen=True)
 class _Tensors:
-    """Training data of one head."""
+    """Training data of one head, as tensors."""
 
     inputs: Float[Tensor, "row input"]
     standardisation: HeadWeights
@@ -197,7 +197,7 @@ class _Tensors:
     validation: Int[Tensor, " validation"]
 
     def take(self, rows: Int[Tensor, " batch"]) -> Float[Tensor, "batch input"]:
-        """Inputs of a batch of rows, standardised if the kind asks for it."""
+        """Inputs of a batch of rows, standardised if the kind of heads standardises."""
         batch = self.inputs[rows]
         if not self.standardisation:
             return batch
@@ -220,8 +220,8 @@ def _tensors(data: TrainingSet, rows: Rows, objective: str, kind: kinds.HeadKind
 
 
 def _check(data: TrainingSet, objective: str) -> None:
-    # Sums of rows, because a flag for each value would take gigabytes. A finite row has a finite
-    # sum in double precision.
+    # Check sums of rows, because a flag for each value would take gigabytes. A finite row has a
+    # finite sum in double precision.
     sums = data.inputs.sum(axis=1, dtype=np.float64)
     for name, values in (("inputs", sums), ("targets", data.targets[objective])):
         bad = np.flatnonzero(~np.isfinite(values))
@@ -230,18 +230,18 @@ def _check(data: TrainingSet, objective: str) -> None:
 
 
 def optimizer_of(network: networks.Network, plan: Plan, n_batches: int) -> torch.optim.Optimizer:
-    """Optimizer of a head; its steps follow the gradients of ``network``.
+    """Make the optimizer of a head, which steps by the gradients that ``network`` holds.
 
     Parameters
     ----------
     n_batches
-        Steps of an epoch.
+        Number of steps in an epoch.
     """
     parameters = [*network.weights, *network.biases]
     gradients = (*network.weight_gradients, *network.bias_gradients)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
-    # Fused: a single pass over weights, gradients and the optimizer's state.
+    # Fused optimizers pass once over weights, gradients and state.
     if isinstance(plan, kinds.OneCycle):
         adam = torch.optim.AdamW(
             parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True

@@ -1,7 +1,7 @@
-"""Distance of an image from the images that heads learned from, by statistics of the encoder.
+"""Measures how far an image is from the training images of heads, by statistics of the encoder.
 
-The smallest model of a family measures it for all models of the family: the encoder of mini's large
-model tells photographs from drawn scenes less well.
+The encoder of the smallest model serves all models of a family: the encoder of mini's large model
+tells photographs from drawn scenes less well.
 """
 
 from collections.abc import Mapping
@@ -12,21 +12,21 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 LEAST_IMAGES: Final = 5
-"""Fewest training images that say anything about the distance of another."""
+"""Fewest training images with which the distance of another image can be judged."""
 
 MOST_IMAGES: Final = 400
-"""Training images that are kept; of more, as many at equal steps."""
+"""Largest number of training images to keep; of more images, 400 at equal steps are kept."""
 
 N_NEAREST: Final = 3
-"""Nearest training images whose mean distance counts."""
+"""Number of nearest training images; the distance of an image is its mean distance from these."""
 
 SHRINKAGE: Final = 0.7
 """Weight of the identity in the covariance. It was chosen on half of 95 photographs; on the other
-half, 0.5 and 0.9 did as well."""
+half, 0.5 and 0.9 were as good."""
 
 LARGEST_SCORE: Final = 3.5
-"""Standardised statistics are clipped to this, so that no single one makes an image unlike: set to
-an extreme, it does so for 11 % of scenes, where 6 would do so for 77 %."""
+"""Bound to which standardised statistics are clipped, so that a single statistic rarely makes an
+image unlike. A statistic set to an extreme makes 11 % of scenes unlike; with a bound of 6, 77 %."""
 
 _LEAST_SPREAD: Final = 0.1
 """Share of the median deviation that is added to each deviation, so that a nearly constant
@@ -38,7 +38,7 @@ Statistics = Float[np.ndarray, "image statistic"]
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """Images that heads learned from, by standardised and whitened statistics of the encoder."""
+    """Training images of heads, as points in the space of whitened statistics of the encoder."""
 
     mean: Float32[np.ndarray, " statistic"]
     scale: Float32[np.ndarray, " statistic"]
@@ -46,15 +46,20 @@ class TrainingImages:
     points: Float32[np.ndarray, "image component"]
     """Whitened statistics of the training images."""
     distances: Float32[np.ndarray, " image"]
-    """Distance of each training image from the others, in ascending order."""
+    """Distance of each training image from the other training images, in ascending order."""
 
     def share_nearer(self, statistics: Float[np.ndarray, " statistic"]) -> float:
-        """Share of the training images that are nearer to the others than an image is to them.
+        """Share of training images that are nearer to the other training images than an image is.
+
+        Parameters
+        ----------
+        statistics
+            Statistics of the image.
 
         Raises
         ------
         ValueError
-            If the statistics are of another encoder.
+            If another encoder made the statistics.
         """
         if statistics.shape != self.mean.shape:
             raise ValueError(
@@ -67,7 +72,7 @@ class TrainingImages:
 
 
 def fit_training_images(statistics: Statistics) -> TrainingImages:
-    """Describe training images by the statistics of the encoder.
+    """Whiten the statistics of training images, and compute their distances from each other.
 
     Raises
     ------
@@ -76,8 +81,8 @@ def fit_training_images(statistics: Statistics) -> TrainingImages:
 
     Notes
     -----
-    Distances to the nearest neighbours (Sun et al., arXiv 2204.06507), here after whitening by a
-    covariance that is shrunk towards the identity.
+    Distances to the nearest neighbours, as in Sun et al. (arXiv 2204.06507), but after whitening by
+    a covariance that is shrunk towards the identity.
     """
     n_images = len(statistics)
     if n_images < LEAST_IMAGES or not np.isfinite(statistics).all():
@@ -99,7 +104,7 @@ def fit_training_images(statistics: Statistics) -> TrainingImages:
 
 
 def from_tensors(tensors: Mapping[str, np.ndarray]) -> TrainingImages:
-    """Make ``TrainingImages`` of arrays by the names of its fields.
+    """Make ``TrainingImages`` from arrays that have the names of its fields, and check them.
 
     Raises
     ------
@@ -133,7 +138,7 @@ def _nearest_distances(
     *,
     n_skipped: int = 0,
 ) -> Float[np.ndarray, " image"]:
-    """Mean distance of each image from the nearest points, without the first ``n_skipped``."""
+    """Mean distance of each image from its nearest points, without the ``n_skipped`` nearest."""
     # In double precision: squares of distances are differences of large numbers.
     first, second = images.astype(np.float64), points.astype(np.float64)
     squares = (first**2).sum(1)[:, np.newaxis] + (second**2).sum(1) - 2 * first @ second.T

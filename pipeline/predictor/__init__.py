@@ -22,7 +22,7 @@ _MODULES: Final = {
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - one of the names above
-    """Import the predictor when it is asked for: torch takes seconds."""
+    """Import a class of the predictor at its first use: importing torch takes seconds."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

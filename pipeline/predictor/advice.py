@@ -1,4 +1,4 @@
-"""Advice about a mask: the correction that is expected to gain most beyond its cost."""
+"""Advises the correction of a mask that is expected to gain most IoU beyond its cost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pipeline.decisions import choose
 KEEP: Final = "keep"
 
 NONE: Final = "none"
-"""Correction of advice that is withheld."""
+"""Value of ``Advice.correction`` if no advice may be given."""
 
 CORRECTIONS: Final[Mapping[str, str]] = {
     KEEP: "keep the mask",
@@ -20,17 +20,17 @@ CORRECTIONS: Final[Mapping[str, str]] = {
     "task": "take another proposal",
     "segmentation": "let a person draw it",
 }
-"""All advice in words: to keep the mask, or the correction of one of the four tasks."""
+"""Words for all advice: keep the mask, or the correction of one of the four tasks."""
 
 
 @dataclass(frozen=True)
 class Costs:
     """Costs of corrections, in IoU: a correction that gains less than its cost is not advised.
 
-    Another proposal is there already and costs nothing. A correction of cost 1 is never advised. By
-    default, this rules out clicking again, which was not shown to beat the best choice for all
-    objects, and the large model, which made the advice of the mini models no better
-    (docs/predict.md).
+    Another proposal exists already and costs nothing. A correction of cost 1 is never advised. By
+    default, two corrections cost 1: clicking again, because that advice was not shown to beat the
+    best choice for all objects, and the large model, because that advice did not help the mini
+    models (docs/predict.md).
 
     Raises
     ------
@@ -54,48 +54,48 @@ class Costs:
 
     @property
     def by_correction(self) -> dict[str, float]:
-        """Cost of each of ``CORRECTIONS``."""
+        """Cost in IoU of each of ``CORRECTIONS``; 0 for keeping the mask."""
         costs = {"model": self.larger_model, "prompt": self.click, "segmentation": self.person}
         return {name: costs.get(name, 0.0) for name in CORRECTIONS}
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What to do with a mask."""
+    """The correction that is advised for a mask, and the gains that are expected."""
 
     correction: str
-    """One of ``CORRECTIONS``, or ``NONE`` where advice is withheld."""
+    """One of ``CORRECTIONS``, or ``NONE`` if no advice may be given."""
     gain: float
-    """IoU that the correction is expected to add, its cost aside."""
+    """IoU that the correction is expected to add, without its cost."""
     expected_iou: float
     """Expected IoU after the correction."""
     gains: Mapping[str, float]
-    """Expected gain of each possible correction, whatever it costs."""
+    """Expected gain in IoU of each possible correction, without its cost."""
 
     @property
     def words(self) -> str:
-        """The correction in words."""
+        """The advised correction in words."""
         return CORRECTIONS.get(self.correction, "no advice")
 
     def to_dict(self) -> dict[str, Any]:
-        """The correction in words and all fields, for JSON."""
+        """All fields, and the advised correction in words, for JSON."""
         return {"words": self.words, **vars(self)}
 
 
 def advise(own_iou: float, gains: Mapping[str, float], costs: Costs) -> Advice:
-    """Choose what to do with a mask.
+    """Choose the correction of a mask that is expected to gain most beyond its cost.
 
     Parameters
     ----------
     own_iou
         Expected IoU of the mask.
     gains
-        IoU that each correction is expected to add. The gain of a person, who draws the true mask,
-        is added here.
+        IoU that each correction is expected to add, without ``segmentation``: a person draws the
+        true mask and gains ``1 - own_iou``.
 
     Notes
     -----
-    No correction makes a mask better than the true one: its gain counts up to there.
+    Gains are limited to ``1 - own_iou``: no mask is better than the true mask.
 
     >>> advise(0.5, {"model": 0.1, "prompt": 0.3}, Costs(click=0.05)).correction
     'prompt'
@@ -104,7 +104,7 @@ def advise(own_iou: float, gains: Mapping[str, float], costs: Costs) -> Advice:
     """
     reachable = {name: min(gain, 1 - own_iou) for name, gain in gains.items()}
     by_choice = {KEEP: 0.0, **reachable, "segmentation": 1 - own_iou}
-    # Of corrections that tie, the first in CORRECTIONS is advised.
+    # Of equally good corrections, the first in CORRECTIONS is advised.
     names = [name for name in CORRECTIONS if name in by_choice]
     expected = np.array([[by_choice[name] for name in names]])
     (number,) = choose(expected, np.array([costs.by_correction[name] for name in names]))

@@ -1,4 +1,4 @@
-"""Images of users, checked and encoded once."""
+"""Checks images of users, and holds their embeddings."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,14 +12,15 @@ from PIL import Image
 from pipeline.sam.model import Embedding, Sam
 
 Rgb = UInt8[np.ndarray, "height width 3"] | Float32[np.ndarray, "height width 3"]
-"""Bytes on the scale 0..255, floats on 0..1."""
+"""RGB pixels: bytes on the scale 0..255, or floats on the scale 0..1."""
 
 _LARGEST_FLOAT: Final = 2
-"""Resampling overshoots 1 a little; larger floats are on the scale 0..255."""
+"""Largest value of an image of floats. Resampling may exceed 1 a little; larger values mean that
+the image is on the scale 0..255."""
 
 
 def rgb_of(image: object) -> Rgb:
-    """Check an image and return its pixels.
+    """Check an image of a user and return its pixels.
 
     Raises
     ------
@@ -31,8 +32,8 @@ def rgb_of(image: object) -> Rgb:
 
     Notes
     -----
-    ``SAM2ImagePredictor`` does not scale floats either. On the scale 0..255 it does not fail, but
-    its masks are next to useless.
+    ``SAM2ImagePredictor`` does not scale floats either. It accepts floats on the scale 0..255, but
+    its masks are then almost useless.
     """
     if isinstance(image, Image.Image):
         if image.mode != "RGB":
@@ -53,7 +54,7 @@ def rgb_of(image: object) -> Rgb:
 
 
 def bytes_of(rgb: Rgb) -> UInt8[np.ndarray, "height width 3"]:
-    """The same pixels on the scale 0..255."""
+    """Convert pixels to bytes on the scale 0..255."""
     if rgb.dtype == np.uint8:
         return rgb
     scaled: UInt8[np.ndarray, "height width 3"] = np.rint(255 * rgb.clip(0, 1)).astype(np.uint8)
@@ -61,19 +62,19 @@ def bytes_of(rgb: Rgb) -> UInt8[np.ndarray, "height width 3"]:
 
 
 def _for_torch(pixels: Rgb) -> Rgb:
-    """The pixels in memory that torch accepts: not reversed by a view, and writeable."""
+    """Return pixels in memory that torch accepts: contiguous and writeable; copy them if needed."""
     contiguous = np.ascontiguousarray(pixels)
     return contiguous if contiguous.flags.writeable else contiguous.copy()
 
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """An image, and its embedding by one model.
+    """An image and its embedding by one model.
 
     Attributes
     ----------
     smallest
-        Smallest model of the family; None if the embedding is by that model.
+        Smallest model of the family; None if that model computed the embedding.
     """
 
     rgb: Rgb
@@ -82,7 +83,7 @@ class EncodedImage:
 
     @property
     def size_px(self) -> tuple[int, int]:
-        """Height and width."""
+        """Height and width of the image."""
         return self.embedding.size_px
 
     @cached_property

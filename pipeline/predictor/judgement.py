@@ -1,4 +1,4 @@
-"""Judgement of the proposals of a prompt: expected IoUs, gains of corrections, and advice."""
+"""Judges the proposals of a prompt: expected IoUs, gains of corrections, and advice."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ ByProposal = Float64[np.ndarray, " proposal"]
 
 @dataclass(frozen=True)
 class ExpectedIou:
-    """IoUs that the heads expect, from the tokens of each proposal.
+    """IoUs that the heads predict from the tokens of each proposal.
 
-    ``own`` is about the proposal itself; the other IoUs are about masks that another model or
-    another prompt would give for the same object.
+    ``own`` is the IoU of the proposal itself. The others are the IoUs of masks that another model,
+    another prompt or another choice of proposal would give for the same object.
     """
 
     own: ByProposal
@@ -42,7 +42,7 @@ class ExpectedIou:
 
     @property
     def by_name(self) -> dict[str, ByProposal]:
-        """All IoUs, each model's under the name of the model."""
+        """All expected IoUs; the IoU of a model's mask has the name of the model."""
         return {
             "own": self.own,
             **self.models,
@@ -54,30 +54,30 @@ class ExpectedIou:
 
 @dataclass(frozen=True)
 class Gaps:
-    """Gain in IoU of a correction, by source of uncertainty, for each proposal."""
+    """Predicted gains in IoU of three corrections, for each proposal."""
 
     model: ByProposal | None
-    """The largest model instead of the smallest; None where the family has one model."""
+    """Gain of the largest model over the smallest model; None if the family has one model."""
     prompt: ByProposal
-    """Eight clicks instead of one."""
+    """Gain of eight clicks over one click."""
     task: ByProposal | None
-    """The best proposal instead of the selected one; None for heads of protocol ``best``."""
+    """Gain of the best proposal over the selected one; None for heads of protocol ``best``."""
 
     @property
     def by_name(self) -> dict[str, ByProposal]:
-        """All gains that are known."""
+        """All gains that are known, by the name of their correction."""
         return {name: gap for name, gap in vars(self).items() if gap is not None}
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Predictions of the heads for each proposal."""
+    """Predictions of all heads for each proposal."""
 
     expected_iou: ExpectedIou
     gap: Gaps
-    """Δ: differences of two expected IoUs."""
+    """Δ: gains as differences of two expected IoUs."""
     direct_gap: Gaps
-    """Δ*: predictions of heads that learned the gap itself."""
+    """Δ*: gains as predicted by heads that learned the gain itself."""
 
     def values_of(self, proposal: int) -> dict[str, dict[str, float]]:
         """All predictions for one proposal, for JSON."""
@@ -90,7 +90,10 @@ class Judgement:
 def judge(
     heads: ProposalHeads, predicted: Mapping[str, Float32[np.ndarray, " proposal"]]
 ) -> Judgement:
-    """Compute expected IoUs and gaps from the predictions of every head, as measures do."""
+    """Compute expected IoUs and gaps from the predictions of every head.
+
+    Measures compute them by the same ``HeadPredictions``.
+    """
     predictions = HeadPredictions(heads.model, heads.models, heads.head_set, predicted)
     has_larger = len(heads.models) > 1
     compares_proposals = heads.scope.compares_proposals
@@ -124,9 +127,15 @@ def decide(
     permission: Permission,
     alternative: int | None = None,
 ) -> tuple[Advice, bool | None]:
-    """Advice about a proposal, and whether a guarantee keeps it; None without a guarantee.
+    """Advise on a proposal as far as permitted, and tell whether a guarantee keeps it.
 
-    Heads that cannot compare proposals do not advise to keep one: it may be the worst of three.
+    Returns
+    -------
+    The advice; whether a guarantee keeps the proposal, or None without a guarantee.
+
+    Notes
+    -----
+    Heads that cannot compare proposals never advise to keep one: it may be the worst of three.
     """
     own_iou = float(judgement.expected_iou.own[proposal])
     if not permission.advises_another:
@@ -139,7 +148,7 @@ def decide(
 
 
 def alternative_to(selected: int, own_iou: Float64[np.ndarray, " proposal"]) -> int:
-    """The proposal with the highest expected IoU of the proposals that are not selected."""
+    """Number of the proposal with the highest expected IoU, without the selected proposal."""
     order = np.argsort(-own_iou, kind="stable")
     return int(order[order != selected][0])
 
@@ -151,20 +160,21 @@ def advise_on(
     costs: Costs,
     alternative: int | None = None,
 ) -> Advice:
-    """Advice about one proposal.
+    """Advise a correction of a proposal from the predictions about it.
 
     Parameters
     ----------
     model
         Model that made the proposals.
     alternative
-        Another proposal that may be taken; None if there is none.
+        Another proposal that may be advised; None if none may be.
 
     Notes
     -----
-    The direct gap of the model is the gain over the smallest model; other models are compared with
-    the largest by expected IoUs. For the largest model itself, these are equal: it gains nothing. A
-    single model has no larger one.
+    The direct gap of the model is the gain of the largest model over the smallest. So it is the
+    gain for proposals of the smallest model only; for those of other models, the gain is a
+    difference of expected IoUs. The largest model gains 0 over itself. A single model has no such
+    correction.
     """
     expected, direct_gap = judgement.expected_iou, judgement.direct_gap
     own_iou = expected.own[proposal]

@@ -1,4 +1,4 @@
-"""Pictures of masks and their uncertainty on the image."""
+"""Draws masks and their uncertainty on the image."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -13,7 +13,7 @@ BACKGROUND_COLOUR: Final = (15, 23, 42)
 """Colour of clicks beside the object."""
 
 GREY: Final = 0.5
-"""Brightness of the image below a heat map."""
+"""Factor on the brightness of the image under a heat map."""
 
 Clicks = Sequence[tuple[float, float]]
 
@@ -21,7 +21,7 @@ Clicks = Sequence[tuple[float, float]]
 def draw_mask(
     rgb: RgbImage, mask: Bool[np.ndarray, "height width"], *, on: Clicks = (), beside: Clicks = ()
 ) -> RgbImage:
-    """The image with the mask in green, clicks on the object in red and beside it in black."""
+    """Draw a mask in green, clicks on the object in red and clicks beside it in black."""
     picture = _filled(rgb, mask, PREDICTION_COLOUR)
     for clicks, colour in ((on, CLICK_COLOUR), (beside, BACKGROUND_COLOUR)):
         for x, y in clicks:
@@ -32,8 +32,9 @@ def draw_mask(
 def draw_masks(
     rgb: RgbImage, masks: Sequence[Bool[np.ndarray, "height width"]], iou: Sequence[float]
 ) -> RgbImage:
-    """The image with each mask in the colour of its IoU, from red at 0 to green at 1; later masks
-    cover earlier ones.
+    """Draw each mask in the colour of its IoU, from red at 0 to green at 1.
+
+    Later masks cover earlier masks.
     """
     picture = rgb
     for mask, share in zip(masks, iou, strict=True):
@@ -44,7 +45,7 @@ def draw_masks(
 
 
 def draw_entropy(rgb: RgbImage, bits: Float32[np.ndarray, "y x"]) -> RgbImage:
-    """The image in grey, with the entropy of each pixel as heat: bright yellow at 1 bit."""
+    """Draw the entropy of each pixel as a heat map on the grey image: bright yellow at 1 bit."""
     height, width = rgb.shape[:2]
     grown = cv2.resize(bits, (width, height), interpolation=cv2.INTER_LINEAR)[..., np.newaxis]
     heat = cv2.applyColorMap((255 * grown).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
@@ -56,7 +57,7 @@ def draw_entropy(rgb: RgbImage, bits: Float32[np.ndarray, "y x"]) -> RgbImage:
 def _filled(
     rgb: RgbImage, mask: Bool[np.ndarray, "height width"], colour: tuple[int, int, int]
 ) -> RgbImage:
-    """The image with the mask tinted, and its outline in full colour."""
+    """Tint the image inside a mask, and draw the mask's outline in full colour."""
     picture = tint(rgb, mask, colour)
     rim = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
     picture[mask & rim] = colour

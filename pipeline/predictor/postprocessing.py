@@ -1,4 +1,4 @@
-"""Settings of ``SAM2ImagePredictor`` that change masks after the decoder."""
+"""Changes masks after the decoder as the settings of ``SAM2ImagePredictor`` say."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -12,21 +12,21 @@ from torch import Tensor
 from pipeline.upsampling import masks_at_image
 
 PATCH: Final = 10.0
-"""Distance from the threshold to the logits of filled holes and removed sprinkles, as in SAM2."""
+"""Distance from the threshold of the logits that fill holes and remove sprinkles, as in SAM2."""
 
 
 @dataclass(frozen=True)
 class Postprocessing:
-    """Arguments of ``SAM2ImagePredictor`` and ``build_sam2``, with their defaults and meaning."""
+    """Settings of postprocessing: arguments of ``SAM2ImagePredictor`` and ``build_sam2``."""
 
     mask_threshold: float = 0.0
-    """A mask is where the logits are above this."""
+    """Logit above which a pixel belongs to the mask."""
     max_hole_area: float = 0.0
-    """Holes of at most so many low-resolution pixels are filled."""
+    """Largest area of a hole that is filled, in low-resolution pixels."""
     max_sprinkle_area: float = 0.0
-    """Components of at most so many low-resolution pixels are removed."""
+    """Largest area of a component that is removed, in low-resolution pixels."""
     apply_postprocessing: bool = True
-    """Whether an unstable single mask gives way to the selected proposal."""
+    """Whether the selected proposal replaces a single mask that is unstable."""
 
     @property
     def caution(self) -> str:
@@ -38,7 +38,7 @@ class Postprocessing:
     def masks_at(
         self, logits: Float[Tensor, "prompt proposal y x"], size_px: tuple[int, int]
     ) -> Bool[np.ndarray, "prompt proposal height width"]:
-        """Masks at the size of the image."""
+        """Masks at the size of the image, after filling holes and removing sprinkles."""
         patched = self.patched(logits)
         cut = patched - self.mask_threshold if self.mask_threshold else patched
         return masks_at_image(cut, size_px)
@@ -50,7 +50,8 @@ class Postprocessing:
 
         Notes
         -----
-        ``SAM2Transforms.postprocess_masks``, which needs CUDA and skips this without it.
+        Does the same as ``SAM2Transforms.postprocess_masks``, which needs CUDA and changes no mask
+        without CUDA.
         """
         if self.max_hole_area <= 0 and self.max_sprinkle_area <= 0:
             return logits
@@ -64,7 +65,7 @@ class Postprocessing:
 def _is_small(
     masks: Bool[np.ndarray, "prompt proposal y x"], max_area: float
 ) -> Bool[Tensor, "prompt proposal y x"]:
-    """Pixels of components of at most an area; components join across corners."""
+    """Pixels of components of at most ``max_area`` pixels; pixels connect across corners, too."""
     is_small = np.zeros(masks.shape, bool)
     for place in np.ndindex(masks.shape[:2]):
         _, labels, statistics, _ = cv2.connectedComponentsWithStats(masks[place].astype(np.uint8))

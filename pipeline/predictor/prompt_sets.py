@@ -1,4 +1,4 @@
-"""Prompts of users, checked and turned into arguments of the decoder."""
+"""Checks prompts of users, and turns them into arguments of the decoder."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,17 @@ from pipeline.vocabulary import SINGLE_CLICKS, TRAIN_PROMPTS
 
 BACKGROUND: Final = 0
 FOREGROUND: Final = 1
-"""Labels of clicks in SAM2: beside the object, and on it."""
+"""Labels of clicks in SAM2: ``BACKGROUND`` for a click beside the object, ``FOREGROUND`` for a
+click on it."""
 
 LABELS: Final = (-1, BACKGROUND, FOREGROUND, *BOX)
 """All labels that SAM2's prompt encoder knows; -1 marks a point that pads a batch."""
 
 BOX_ORDER: Final = "LEFT,TOP,RIGHT,BOTTOM"
-"""Order of the numbers of a box, in pixels."""
+"""Order of the four numbers of a box, for messages."""
 
 BOX_MARGIN_PX: Final = 1
-"""How far a box may reach beyond the image: many files round boxes up."""
+"""Distance by which a box may reach beyond the image: many files round boxes up."""
 
 
 LEARNED: Final = {
@@ -31,21 +32,21 @@ LEARNED: Final = {
     "box": "a box",
     "corrected": "corrections",
 }
-"""Prompt sets that heads learn from, in words."""
+"""Words for the prompt sets from which heads may learn."""
 
 
 @dataclass(frozen=True)
 class PromptSet:
-    """Prompts about one object: the arguments of ``predict``."""
+    """Prompts about one object, as the arguments of ``predict``."""
 
     point_coords: ArrayLike | None = None
-    """Clicks (x, y), ``(click, 2)``."""
+    """Clicks (x, y) in pixels of the image, of shape ``(click, 2)``."""
     point_labels: ArrayLike | None = None
-    """1 for a click on the object, 0 for one beside it."""
+    """Label of each click: 1 on the object, 0 beside the object."""
     box: ArrayLike | None = None
-    """Left, top, right, bottom, as SAM2 has it."""
+    """Box as SAM2 takes it: left, top, right, bottom, in pixels of the image."""
     mask_input: ArrayLike | None = None
-    """Logits of an earlier answer, ``(1, y, x)``."""
+    """Low-resolution logits of an earlier mask, of shape ``(1, y, x)``."""
 
 
 Kind = tuple[int, bool]
@@ -54,10 +55,13 @@ Kind = tuple[int, bool]
 
 @dataclass(frozen=True)
 class DecoderPrompts:
-    """Arguments of ``Sam.decode``: equally many points in each set, corners of boxes first."""
+    """Prompt sets as arguments of ``Sam.decode``.
+
+    All prompt sets have the same number of points; corners of boxes come first.
+    """
 
     points: Float32[np.ndarray, "prompt point 2"] | None
-    """In pixels (x, y) of the image."""
+    """Points (x, y) in pixels of the image."""
     labels: Int32[np.ndarray, "prompt point"] | None
     mask_input: Float32[np.ndarray, "_ 1 y x"] | None
 
@@ -69,16 +73,16 @@ class DecoderPrompts:
 
     @property
     def kind(self) -> Kind:
-        """Kind of these prompt sets: a decoder call takes prompt sets of one kind."""
+        """Number of points, and whether there is a mask: equal in a decoder call."""
         n_points = 0 if self.points is None else self.points.shape[1]
         return n_points, self.mask_input is not None
 
     @property
     def prompt_sets(self) -> frozenset[str]:
-        """Prompt sets of the method that these prompts may belong to; none for another kind.
+        """Names of the method's prompt sets to which these prompts may belong; may be empty.
 
-        A single click may be ``center``, or ``near`` it. The clicks of the method but the first
-        are left out: nobody clicks at random.
+        A single click may be ``center`` or ``near``. ``p1`` to ``p7`` are left out, because users
+        do not click at random.
         """
         if self.labels is None or self.mask_input is not None:
             return frozenset()
@@ -93,12 +97,12 @@ class DecoderPrompts:
         )
 
     def caution(self, learned: Collection[str]) -> str:
-        """Why heads may be wrong about these prompts; empty if they learned from their kinds.
+        """Why heads may be wrong about these prompts; empty if they learned from similar prompts.
 
         Parameters
         ----------
         learned
-            Prompt sets that the heads learned from.
+            Names of the prompt sets from which the heads learned.
         """
         labels = [] if self.labels is None else self.labels[0].tolist()
         features = {
@@ -122,14 +126,14 @@ class DecoderPrompts:
 def parse_prompts(
     prompt_set: PromptSet, *, scale: tuple[int, int] = (1, 1), mask_size_px: int | None = None
 ) -> DecoderPrompts:
-    """Check the prompts of one prompt set, or of several prompt sets side by side.
+    """Check one prompt set, or several in one array, and convert it for the decoder.
 
     Parameters
     ----------
     prompt_set
-        For several prompt sets, each array has one more dimension in front.
+        For several prompt sets, each array has an additional first dimension.
     scale
-        Factors (x, y) that bring the coordinates to pixels of the image.
+        Factors (x, y) that convert the coordinates of clicks and boxes to pixels of the image.
     mask_size_px
         Side of the model's low-resolution masks; None if no model is known yet.
 
@@ -161,7 +165,7 @@ def parse_prompts(
 def parse_one(
     prompt_set: PromptSet, size_px: tuple[int, int], *, mask_size_px: int | None = None
 ) -> DecoderPrompts:
-    """Check the prompts of one prompt set about an image, by the rules for every uncertainty.
+    """Check one prompt set about an image, for a prediction of uncertainty, and convert it.
 
     Parameters
     ----------
@@ -171,9 +175,9 @@ def parse_one(
     Raises
     ------
     PromptError
-        If the prompts do not fit together, are of several prompt sets, name no object, or lie
-        beyond the image. SAM2 and ``predict`` answer such prompts; how well heads judge the masks
-        is unknown.
+        If the prompts do not fit together, are of several prompt sets, point to no object, or lie
+        beyond the image. SAM2 and ``predict`` answer these prompts, but it is unknown how well
+        heads judge the masks.
     """
     prompts = parse_prompts(prompt_set, mask_size_px=mask_size_px)
     if prompts.n_sets != 1:
@@ -181,7 +185,7 @@ def parse_one(
             f"prompts must be of one set, got {prompts.n_sets}: "
             "predict_uncertainties takes many, each a PromptSet"
         )
-    # In their original precision: rounded to float32, a click may lie on the edge.
+    # Checked in their original precision: a click rounded to float32 may lie on the edge.
     clicks, labels, box = (
         np.asarray([] if array is None else array, np.float64).ravel()
         for array in (prompt_set.point_coords, prompt_set.point_labels, prompt_set.box)
@@ -197,12 +201,12 @@ def parse_one(
 
 
 def check_clicks(clicks: Iterable[Iterable[float]], size_px: tuple[int, int]) -> None:
-    """Refuse a click that is on no pixel: the right and lower edges lie beyond the last pixels.
+    """Check that every click lies in the image; its right and lower edges lie outside.
 
     Raises
     ------
     PromptError
-        Names the click and the size of the image. Swapped x and y are the usual cause.
+        If a click lies outside of the image. Swapped x and y are the usual cause.
     """
     height, width = size_px
     for x, y in clicks:
@@ -213,13 +217,13 @@ def check_clicks(clicks: Iterable[Iterable[float]], size_px: tuple[int, int]) ->
 
 
 def check_box(box: Sequence[float], size_px: tuple[int, int]) -> None:
-    """Refuse a box that is empty, or reaches further than ``BOX_MARGIN_PX`` beyond the image.
+    """Check that a box is not empty and lies in the image.
 
     Raises
     ------
     PromptError
-        Names the box and the order of its numbers. Width and height instead of the right and
-        lower edge are the usual cause.
+        If the box is empty, lies outside of the image, or reaches further than ``BOX_MARGIN_PX``
+        beyond it. Width and height instead of the right and lower edge are the usual cause.
     """
     (x1, y1, x2, y2), (height, width) = box, size_px
     numbers = ",".join(f"{side:g}" for side in box)
@@ -234,12 +238,12 @@ def check_box(box: Sequence[float], size_px: tuple[int, int]) -> None:
 
 
 def check_finite(name: str, values: np.ndarray) -> None:
-    """Refuse NaN and infinity.
+    """Check that all values are finite; ``name`` is their name in the message.
 
     Raises
     ------
     PromptError
-        Names the first value that is not finite.
+        If a value is NaN or infinite; the message gives the first.
     """
     infinite = values[~np.isfinite(values)]
     if infinite.size:
@@ -247,7 +251,7 @@ def check_finite(name: str, values: np.ndarray) -> None:
 
 
 def joined(prompts: Sequence[DecoderPrompts]) -> DecoderPrompts:
-    """Prompt sets of one kind side by side."""
+    """Join prompt sets of the same ``kind`` for one decoder call."""
     columns = zip(*(vars(prompt).values() for prompt in prompts), strict=True)
     return DecoderPrompts(
         *(None if arrays[0] is None else np.concatenate(arrays) for arrays in columns)

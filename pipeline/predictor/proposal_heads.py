@@ -20,12 +20,13 @@ from pipeline.vocabulary import TRAIN_PROMPTS
 
 @dataclass(frozen=True)
 class ProposalHeads:
-    """One head set, and the model whose proposals it judges.
+    """The heads of one head set, and the model whose proposals they judge.
 
     Raises
     ------
     ValueError
-        If the model is unknown, or a head is missing, is no MLP, or holds NaN or infinity.
+        If the heads do not know the model, or a head is missing, is no MLP, or holds NaN or
+        infinity.
     """
 
     model: str
@@ -33,18 +34,19 @@ class ProposalHeads:
     """Models that the heads know, from small to large."""
     head_set: HeadSet
     weights: Mapping[str, HeadWeights]
-    """By objective."""
+    """Weights of the heads by objective."""
     first_mask_token: int = 1
-    """Mask token of proposal 0; the heads that the paper's authors publish pair it with 0."""
+    """Number of the mask token that belongs to proposal 0. It is 0 for the heads that the paper's
+    authors publish."""
     guarantees: tuple[CalibratedGuarantee, ...] = ()
     """Guarantees about masks of the model."""
     prompts: tuple[str, ...] = TRAIN_PROMPTS[:1]
-    """Prompt sets that the heads learned from."""
+    """Names of the prompt sets from which the heads learned."""
     images: str = ""
-    """Contents of the images that the heads learned from, see ``Scope.images``."""
+    """Contents of the images from which the heads learned, see ``Scope.images``."""
     training_images: TrainingImages | None = None
-    """Encoder statistics of the images that the heads learned from; None if they are unknown, or
-    the smallest model of the family, whose encoder they are of, is not here."""
+    """Encoder statistics of the images from which the heads learned. None if they are unknown, or
+    if the smallest model of the family, whose encoder computes them, is not available."""
 
     def __post_init__(self) -> None:
         if self.model not in self.models:
@@ -59,11 +61,11 @@ class ProposalHeads:
 
     @property
     def scope(self) -> Scope:
-        """Conditions under which the heads learned."""
+        """Conditions under which the heads learned, which limit statements about masks."""
         return Scope(self.head_set.protocol, self.prompts, images=self.images)
 
     def unlike_training(self, image: EncodedImage) -> float | None:
-        """Share of the training images that are nearer to the others than an image is to them.
+        """Share of training images that are nearer to the other training images than an image is.
 
         None if the heads do not know their training images.
         """
@@ -81,7 +83,7 @@ class ProposalHeads:
         unlike_training: float | None,
         prompt_caution: str = "",
     ) -> Permission:
-        """Statements about the masks of a prompt that are allowed, see ``scope.permitted``."""
+        """Decide which statements about a prompt's masks are allowed, see ``scope.permitted``."""
         return permitted(
             self.scope,
             self.guarantees,
@@ -93,10 +95,10 @@ class ProposalHeads:
 
 
 def proposal_inputs(heads: ProposalHeads, decoded: Decoded) -> Float32[np.ndarray, "row input"]:
-    """Inputs of the heads, a row for each proposal, as if that proposal were the judged one."""
+    """Inputs of the heads, with a row for each proposal, as if it were the judged proposal."""
     arrays = arrays_for_heads(decoded, KINDS_BY_NAME[heads.head_set.kind])
     if heads.first_mask_token != 1:
-        # Everything else pairs proposal k with mask token k + 1.
+        # `inputs_of_proposals` pairs proposal k with mask token k + 1.
         arrays["mask_token"] = np.roll(arrays["mask_token"], 1 - heads.first_mask_token, axis=1)
     return inputs_of_proposals(arrays, heads.head_set)
 
@@ -106,7 +108,7 @@ def predict_proposals(
     inputs: Float32[np.ndarray, "row input"],
     sam_score: Float32[np.ndarray, "*prompt proposal"],
 ) -> dict[str, Float32[np.ndarray, "*prompt proposal"]]:
-    """Prediction of every head for every proposal, by objective, in the shape of the SamScores.
+    """Predictions of every head for every proposal, by objective, in the shape of the SamScores.
 
     Parameters
     ----------

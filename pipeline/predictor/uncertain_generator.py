@@ -1,4 +1,4 @@
-"""Masks of everything in an image, each with its uncertainty."""
+"""Generates masks of everything in an image, each with its uncertainty."""
 
 from typing import Any, Final
 
@@ -22,21 +22,21 @@ from pipeline.sam.model import Embedding
 from pipeline.upsampling import at_image
 
 REFINED: Final = "expected IoUs and gaps are about the mask before it was refined"
-"""Caution for masks of ``use_m2m``: heads judge proposals of a click, not a single mask."""
+"""Caution for masks of ``use_m2m``: heads judged the proposal before SAM2 refined its mask."""
 
 
 class UncertainMaskGenerator:
-    """Takes the place of ``SAM2AutomaticMaskGenerator``, and says how wrong each mask may be.
+    """Replaces ``SAM2AutomaticMaskGenerator``, and tells how wrong each mask may be.
 
     Parameters
     ----------
     predictor
-        Predictor whose model and heads are used; it may have any image.
+        Predictor whose model and heads are used; its image does not matter.
     costs
-        Gain in IoU that a correction must exceed to be advised. Another proposal never is advised:
-        a mask stands alone.
+        Gain in IoU that a correction must exceed to be advised. Another proposal is never advised:
+        a record has one mask.
     options
-        Options of ``SAM2AutomaticMaskGenerator``, but for ``pipeline.sam.generator.REFUSED``.
+        Options of ``SAM2AutomaticMaskGenerator``, without ``pipeline.sam.generator.REFUSED``.
 
     Raises
     ------
@@ -63,13 +63,13 @@ class UncertainMaskGenerator:
         self._generator = MaskGenerator(predictor.sam.model, options)
 
     def generate(self, image: np.ndarray | Image) -> Records:
-        """Masks of everything in an image.
+        """Generate masks of everything in an image.
 
         Returns
         -------
-        Records of the official generator, in its order, each with ``expected_iou``, ``gap`` and
-        ``direct_gap`` by name, ``advice``, ``is_kept``, ``unlike_training`` and ``caution``: see
-        ``Uncertainty``.
+        Records of the official generator, in its order, with the additional entries
+        ``expected_iou``, ``gap``, ``direct_gap``, ``advice``, ``is_kept``, ``unlike_training`` and
+        ``caution``: see ``Uncertainty``.
 
         Raises
         ------
@@ -78,8 +78,8 @@ class UncertainMaskGenerator:
 
         Notes
         -----
-        The heads read the tokens of the decoder calls that gave the masks. With ``use_m2m``, these
-        are the calls before the refinement: the refined mask gets no advice.
+        The heads read the tokens of the decoder calls that gave the masks. With ``use_m2m``, they
+        read the tokens from before the refinement, so the refined mask gets no advice.
         """
         rgb = bytes_of(rgb_of(image))
         decoder = _ProposalDecoder(
@@ -130,8 +130,9 @@ class UncertainMaskGenerator:
 class _ProposalDecoder:
     """The predictor that the official generator calls.
 
-    In place of low-resolution masks, it returns the inputs of the heads for each proposal; for a
-    refinement, the logits come first, which return as ``mask_input``.
+    In place of low-resolution masks, it returns the inputs of the heads for each proposal. If masks
+    are refined, the proposal's logits come before these inputs, because the generator passes the
+    row back as ``mask_input``.
     """
 
     def __init__(
@@ -141,11 +142,11 @@ class _ProposalDecoder:
         self._postprocessing = postprocessing
         self._embedding: Embedding | None = None
         self.whole_image: Embedding | None = None
-        """The first image that was set; crops of it follow."""
+        """Embedding of the first image that was set, which is the whole image; crops follow."""
         self._transforms = self
         self._side = predictor.sam.mask_size_px
         self.n_logits = self._side**2 if is_refined else 0
-        """How many numbers of a row are logits."""
+        """Number of logits at the start of a row."""
 
     @property
     def device(self) -> torch.device:
@@ -159,7 +160,7 @@ class _ProposalDecoder:
         self._embedding = None
 
     def transform_coords(self, points: Tensor, **_: object) -> Tensor:
-        """Points in pixels of the image, as the decoder takes them."""
+        """Return the points as they are: ``Sam.decode`` takes pixels of the image."""
         return points
 
     def _predict(

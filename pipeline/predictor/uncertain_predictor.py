@@ -1,4 +1,4 @@
-"""A predictor in place of ``SAM2ImagePredictor`` that says how wrong a mask may be."""
+"""A predictor that replaces ``SAM2ImagePredictor``, and tells how wrong each mask may be."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,13 +30,14 @@ from pipeline.sam.model import Embedding, Sam
 from pipeline.upsampling import at_image
 
 _ENCODED_PIXELS: Final = 2**22
-"""Pixels in one call of the encoder: four images of 1024 px, which take some gigabytes."""
+"""Largest number of pixels in one call of the encoder: four images of 1024 px need some gigabytes.
+"""
 
 STABILITY_DELTA: Final = 0.05
-"""Distance of the two cuts from a logit of 0 whose masks are compared."""
+"""Distance from logit 0 of the two cuts whose masks show whether a single mask is stable."""
 
 LEAST_STABILITY: Final = 0.98
-"""Lowest IoU of the masks at both cuts at which the single mask is taken."""
+"""Lowest IoU of the masks of both cuts at which a single mask counts as stable."""
 
 
 Prediction = tuple[
@@ -44,7 +45,8 @@ Prediction = tuple[
     Float32[np.ndarray, "*prompt proposal"],
     Float32[np.ndarray, "*prompt proposal y x"],
 ]
-"""Masks, SamScores and low-resolution logits; one prompt set has no first dimension."""
+"""Masks, SamScores and low-resolution logits; without the dimension ``prompt`` for one prompt set.
+"""
 
 
 @contextmanager
@@ -55,15 +57,20 @@ def own_precision(device: torch.device) -> Iterator[None]:
 
 
 class UncertainPredictor:
-    """An image, encoded once, and the answers to any number of prompts about it.
+    """Encodes an image once, and answers any number of prompts about it.
 
     Parameters
     ----------
+    sam
+        The model that encodes images and decodes prompts.
+    heads
+        Heads that judge the model's masks.
     mask_threshold, max_hole_area, max_sprinkle_area, apply_postprocessing
         See ``Postprocessing``.
     smallest
-        Smallest model of the family, whose encoder tells images that are unlike the training images
-        of the heads. None if ``sam`` is that model, or the heads do not know their images.
+        Smallest model of the family, whose encoder shows whether an image is unlike the training
+        images of the heads. None if ``sam`` is that model, or if the heads do not know their
+        training images.
     """
 
     def __init__(
@@ -92,7 +99,7 @@ class UncertainPredictor:
 
     @property
     def model(self) -> nn.Module:
-        """The model, as the package ``sam2`` builds it."""
+        """The model as a module of the package ``sam2``."""
         model: nn.Module = self.sam.model
         return model
 
@@ -103,21 +110,26 @@ class UncertainPredictor:
 
     @property
     def n_encoded_bytes(self) -> int:
-        """Bytes that the encodings of the image, or of all images, take."""
+        """Size in bytes of the embeddings of all images that are set."""
         return sum(image.embedding.n_bytes for image in self._images)
 
     def reset_predictor(self) -> None:
-        """Forget the image, or all images."""
+        """Forget all images that are set."""
         self._images: tuple[EncodedImage, ...] = ()
         self._is_batch = False
 
     def set_image(self, image: np.ndarray | Image) -> None:
-        """Encode an image: bytes in 0..255, floats in 0..1, or a PIL image in mode RGB.
+        """Encode the image for later predictions.
+
+        Parameters
+        ----------
+        image
+            Bytes in 0..255, floats in 0..1, or a PIL image in mode RGB.
 
         Raises
         ------
         TypeError, ValueError
-            If it is another kind of image.
+            If the image is of another kind.
         """
         self._set([image], is_batch=False)
 
@@ -127,7 +139,7 @@ class UncertainPredictor:
         Raises
         ------
         TypeError, ValueError
-            If ``set_image`` would refuse one of them.
+            If ``set_image`` would refuse an image.
         """
         self._set(image_list, is_batch=True)
 
@@ -171,21 +183,22 @@ class UncertainPredictor:
         Parameters
         ----------
         point_coords, point_labels, box, mask_input
-            See ``PromptSet``; for several prompt sets, each has one more dimension in front.
+            See ``PromptSet``; for several prompt sets, each has an additional first dimension.
         multimask_output
-            Whether to return three proposals instead of the single mask; where the single mask is
-            unstable, the selected proposal is returned, as by models of ``build_sam2``.
+            Whether to return three proposals instead of the single mask. If the single mask is
+            unstable, the selected proposal replaces it, as in models of ``build_sam2``.
         return_logits
             Whether to return logits at image resolution instead of masks.
         normalize_coords
-            Whether coordinates are in pixels of the image; otherwise they are fractions of it.
+            Whether coordinates are in pixels of the image; otherwise they are fractions of its
+            width and height.
 
         Raises
         ------
         RuntimeError
             If no image was set.
         ValueError
-            If the prompts have other shapes.
+            If a prompt has another shape, or does not fit the other prompts.
         """
         prompt_set = PromptSet(point_coords, point_labels, box, mask_input)
         output = multimask_output, return_logits, normalize_coords
@@ -206,14 +219,14 @@ class UncertainPredictor:
         Parameters
         ----------
         point_coords_batch, point_labels_batch, box_batch, mask_input_batch
-            The arguments of ``predict`` for one image after the other.
+            For each image, the argument of ``predict``.
 
         Raises
         ------
         RuntimeError
             If no images were set.
         ValueError
-            If the prompts have other shapes, or are about fewer or more images.
+            If a prompt has another shape, or the number of prompts is not the number of images.
         """
         images = self._images
         if not self._is_batch:
@@ -243,7 +256,7 @@ class UncertainPredictor:
         *,
         costs: Costs = Costs(),  # noqa: B008 - it is frozen
     ) -> Uncertainty:
-        """Three proposals for one prompt set, and how wrong each may be.
+        """Predict three proposals for one prompt set, and how wrong each may be.
 
         Parameters
         ----------
@@ -257,7 +270,7 @@ class UncertainPredictor:
         RuntimeError
             If no image was set.
         ValueError
-            If the prompts have other shapes, are of several prompt sets, name no object, or lie
+            If the prompts have other shapes, are of several prompt sets, point to no object, or lie
             beyond the image.
         """
         prompt_set = PromptSet(point_coords, point_labels, box, mask_input)
@@ -271,10 +284,12 @@ class UncertainPredictor:
         costs: Costs = Costs(),  # noqa: B008 - it is frozen
         mask_size_px: tuple[int, int] | None = None,
     ) -> list[Uncertainty]:
-        """Uncertainties of many prompt sets about the image, in as few decoder calls as possible.
+        """Predict as ``predict_uncertainty`` does, for many prompt sets in few decoder calls.
 
         Parameters
         ----------
+        prompt_sets
+            Prompt sets about the image, which may be of different kinds.
         costs
             Gain in IoU that a correction must exceed to be advised.
         mask_size_px
@@ -282,7 +297,7 @@ class UncertainPredictor:
 
         Returns
         -------
-        In the order of the prompt sets, which may be of different kinds.
+        An uncertainty for each prompt set, in their order.
         """
         sam, image = self.sam, self._image()
         side = sam.mask_size_px
@@ -304,7 +319,7 @@ class UncertainPredictor:
         costs: Costs,
         size_px: tuple[int, int],
     ) -> list[Uncertainty]:
-        """Uncertainties of prompt sets of one kind, in one decoder call."""
+        """Uncertainties of prompt sets of one kind, from one decoder call."""
         unlike_training = self.heads.unlike_training(image)
         return list(
             read_uncertainty(
@@ -353,7 +368,7 @@ class UncertainPredictor:
         return arrays if prompts.n_sets > 1 else (arrays[0][0], arrays[1][0], arrays[2][0])
 
     def _image(self) -> EncodedImage:
-        """The image of ``set_image``."""
+        """The image that ``set_image`` encoded."""
         if self._is_batch:
             n_images = len(self._images)
             raise RuntimeError(
@@ -366,7 +381,7 @@ class UncertainPredictor:
 
 
 def _calls(kinds: Sequence[Kind], batch: int) -> Iterator[list[int]]:
-    """Numbers of the prompt sets of each decoder call: of one kind, at most a batch."""
+    """For each decoder call, the numbers of its prompt sets: at most ``batch``, all of one kind."""
     for kind in dict.fromkeys(kinds):
         numbers = [i for i, kind_of_set in enumerate(kinds) if kind_of_set == kind]
         yield from (numbers[i : i + batch] for i in range(0, len(numbers), batch))
@@ -375,12 +390,14 @@ def _calls(kinds: Sequence[Kind], batch: int) -> Iterator[list[int]]:
 def single_masks(
     sam: Sam, embedding: Embedding, prompts: DecoderPrompts, postprocessing: Postprocessing
 ) -> tuple[Float[Tensor, "prompt 1 y x"], Float[Tensor, "prompt 1"]]:
-    """Logits and SamScore of a single mask for each prompt set.
+    """Low-resolution logits and SamScore of a single mask for each prompt set.
+
+    If a single mask is unstable, the selected proposal replaces it.
 
     Notes
     -----
-    ``dynamic_multimask_via_stability`` of SAM2's decoder, with the numbers of ``build_sam2``. The
-    proposals are decoded only where they are needed, in a second call.
+    Does the same as ``dynamic_multimask_via_stability`` of SAM2's decoder, with the settings of
+    ``build_sam2``. A second call decodes the proposals only if a single mask is unstable.
     """
     single = sam.decode(embedding, **vars(prompts), multimask_output=False)
     is_stable = _is_stable(single.logits)

@@ -1,4 +1,4 @@
-"""Three proposals for one prompt, how wrong each may be, and why."""
+"""The uncertainty of a prompt's three proposals: how wrong each may be, and why."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,11 +33,12 @@ from pipeline.predictor.proposal_heads import (
 from pipeline.sam.model import Decoded
 
 LOGIT_BOUND: Final = 32
-"""Low-resolution logits are returned within this bound, as ``SAM2ImagePredictor`` does."""
+"""Largest absolute value of low-resolution logits that are returned, as in ``SAM2ImagePredictor``.
+"""
 
 
 def bounded(logits: Float[Tensor, "*batch y x"]) -> Float[Tensor, "*batch y x"]:
-    """Logits within ``LOGIT_BOUND``, as a later prompt takes them for its mask."""
+    """Clip logits to ``LOGIT_BOUND``, so that a later prompt can take them as ``mask_input``."""
     return logits.clamp(-LOGIT_BOUND, LOGIT_BOUND)
 
 
@@ -46,65 +47,65 @@ class Uncertainty:
     """Three proposals for one prompt set in decoder order, and how wrong each may be."""
 
     masks: Bool[np.ndarray, "proposal height width"]
-    """At the size of the image."""
+    """Masks at the size of the image."""
     sam_score: Float32[np.ndarray, " proposal"]
-    """IoU that the decoder predicts."""
+    """IoU that the decoder predicts for each proposal."""
     logits: Float32[np.ndarray, "proposal y x"]
-    """At low resolution, as ``predict`` takes and returns them."""
+    """Low-resolution logits, as ``predict`` takes and returns them."""
     probability: Float32[np.ndarray, "proposal y x"]
-    """Foreground probability at low resolution, in the 256 steps of the cache."""
+    """Foreground probability at low resolution, rounded to the 256 codes of the cache."""
     expected_iou: ExpectedIou
     gap: Gaps
-    """Δ: gains as the differences of two expected IoUs."""
+    """Δ: gains as differences of two expected IoUs."""
     direct_gap: Gaps
-    """Δ*: gains that heads learned themselves."""
+    """Δ*: gains as predicted by heads that learned the gain itself."""
     h_std: Float64[np.ndarray, " proposal"]
     """H_Std: entropy of each mask, in bits."""
     h_a: float
     """H_A: entropy of the mean of the three masks, weighted by SamScore, in bits."""
     advice: Advice
-    """About the selected proposal."""
+    """Advice about the selected proposal."""
     is_kept: bool | None
-    """Whether a guarantee keeps the selected proposal; None without a guarantee about such prompts,
-    and for an image out of the distribution of the heads."""
+    """Whether a guarantee keeps the selected proposal. None if no guarantee holds for the prompt,
+    or if the image is too unlike the training images of the heads."""
     mask_set: tuple[int, ...] | None
-    """The fewest proposals of which one is good enough, the one with the highest expected IoU
-    first; None without a guarantee about such prompts, and for an image out of the distribution of
-    the heads."""
+    """Numbers of proposals that include a good one with a guaranteed probability, the highest
+    expected IoU first. None if no guarantee about sets holds for the prompt, or if the image is too
+    unlike the training images of the heads."""
     unlike_training: float | None
-    """Share of the training images of the heads that are nearer to the others than this image is;
-    None if that is unknown."""
+    """Share of the heads' training images that are nearer to the other training images than this
+    image is; None if the share is unknown."""
     permission: Permission
-    """Statements that the scope of the heads and their guarantees allows."""
+    """Statements that the scopes of the heads and their guarantees allow."""
     caution: str
     """Why the heads may be wrong about this image or prompt; may be empty."""
 
     @property
     def selected(self) -> int:
-        """The proposal with the highest SamScore."""
+        """Number of the proposal with the highest SamScore."""
         return int(self.sam_score.argmax())
 
     @property
     def alternative(self) -> int:
-        """The proposal with the highest expected IoU of the two that are not selected."""
+        """Number of the proposal with the highest expected IoU of the two that are not selected."""
         return alternative_to(self.selected, self.expected_iou.own)
 
     @property
     def pixel_entropy(self) -> Float32[np.ndarray, "proposal y x"]:
         """Entropy of each pixel in bits, at low resolution.
 
-        Its mean, weighted by ``probability``, is ``h_std``.
+        The mean over the pixels, weighted by ``probability``, is ``h_std``.
         """
         p = self.probability
         q = 1 - p
-        # 0 log 0 is 0: such a pixel is sure.
+        # 0 log 0 counts as 0, because a pixel of probability 0 or 1 is sure.
         bits: Float32[np.ndarray, "proposal y x"] = -(
             p * np.log2(np.where(p > 0, p, 1)) + q * np.log2(np.where(q > 0, q, 1))
         )
         return bits
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields except the arrays of pixels, for JSON; masks as COCO's RLE and polygons."""
+        """Values for JSON: masks as COCO's RLE and polygons, no other array of pixels."""
         proposals = [
             {
                 **self.proposal_values(k),
@@ -117,7 +118,7 @@ class Uncertainty:
         return {**self.prompt_values(), "proposals": proposals}
 
     def prompt_values(self) -> dict[str, Any]:
-        """Values about all proposals together, for JSON."""
+        """Values of the prompt, which concern all proposals, for JSON."""
         return {
             "selected": self.selected,
             "alternative": self.alternative,
@@ -130,7 +131,7 @@ class Uncertainty:
         }
 
     def proposal_values(self, proposal: int) -> dict[str, Any]:
-        """Scores of one proposal, for JSON."""
+        """Scores and predictions of one proposal, for JSON."""
         judgement = Judgement(self.expected_iou, self.gap, self.direct_gap)
         return {
             "sam_score": float(self.sam_score[proposal]),
@@ -149,18 +150,25 @@ def read_uncertainty(
     permissions: Sequence[Permission],
     postprocessing: Postprocessing,
 ) -> Iterator[Uncertainty]:
-    """One prompt set at a time: masks of many, at the size of the image, would fill the memory.
+    """Compute the uncertainty of each prompt set of a decoder call, one after the other.
+
+    Full-size masks of many prompt sets at once would fill the memory.
 
     Parameters
     ----------
+    decoded
+        Answer of the decoder to all prompt sets.
+    size_px
+        Height and width of the masks.
     unlike_training
         See ``Uncertainty``.
     permissions
-        Statements that are allowed about each prompt set.
+        For each prompt set, the statements that are allowed about its masks.
 
     Notes
     -----
-    Entropies are computed from the probabilities that the cache would store, so that both agree.
+    Entropies are computed from probabilities as the cache stores them, so that they equal the
+    entropies of the stage ``entropy``.
     """
     sam_score = decoded.sam_score.cpu().numpy()
     predicted = predict_proposals(heads, proposal_inputs(heads, decoded), sam_score)
