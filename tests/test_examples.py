@@ -4,6 +4,7 @@ import doctest
 import importlib
 import inspect
 from collections.abc import Iterator
+from itertools import chain
 
 import pytest
 
@@ -18,10 +19,15 @@ MODULES = sorted(
 
 
 def examples(name: str) -> Iterator[doctest.DocTest]:
-    """Examples of a module's functions; doctest's finder passes over those with checked shapes."""
+    """Examples of a module's functions and methods; doctest's finder skips functions whose shapes
+    are checked.
+    """
     module = importlib.import_module(name)
-    for key, value in vars(module).items():
-        if inspect.isroutine(value) and value.__module__ == name:
+    classes = [each for each in vars(module).values() if inspect.isclass(each)]
+    scopes = [vars(module), *(vars(each) for each in classes if each.__module__ == name)]
+    for key, value in chain.from_iterable(scope.items() for scope in scopes):
+        is_property = isinstance(value, property)
+        if is_property or (inspect.isroutine(value) and value.__module__ == name):
             found = doctest.DocTestParser().get_doctest(
                 inspect.getdoc(value) or "", dict(vars(module)), f"{name}.{key}", None, None
             )

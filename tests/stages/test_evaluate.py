@@ -1,5 +1,6 @@
 """The stage ``evaluate`` on stores and heads drawn at random."""
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import chdir
@@ -21,6 +22,7 @@ from stages.split_predictions import read_predictions
 from stages.training.data import learned_from
 from storage.errors import DataError, StoreError
 from storage.head_files.head_file import (
+    OBJECTIVES,
     HeadFile,
     head_set_path,
     read_head_file,
@@ -213,7 +215,8 @@ def test_a_file_that_lacks_a_head_is_refused() -> None:
     path = head_set_path("shapes_train", PAPER)
     found = read_head_file(path)
     rest = {name: head for name, head in found.weights.items() if name != "iou_large"}
-    write_head_file(path, HeadFile(rest, found.card))
+    facts = {name: found.by_objective[name] for name in rest}
+    write_head_file(path, HeadFile(rest, {**found.card, OBJECTIVES: json.dumps(facts)}))
     with pytest.raises(DataError, match=f"^{path} must have the head iou_large, got none; train"):
         read_heads("shapes_train", {}, PAPER)
 

@@ -17,9 +17,9 @@ from tests.fixtures.extract_project import CELL, SPLIT, prepare_splits, run
 from tests.fixtures.fill_command import NAME, SHARD_OBJECTS, fill
 
 
-def cache(command: str) -> None:
+def cache(*command: str) -> None:
     """Run a command of ``usam cache``."""
-    assert CliRunner().invoke(app, ["cache", command]).exit_code == 0
+    assert CliRunner().invoke(app, ["cache", *command]).exit_code == 0
 
 
 def take(max_objects: int) -> int:
@@ -66,7 +66,7 @@ def test_features_lie_on_the_disk_twice_at_most_and_masks_once() -> None:
     assert n_objects > n_before + SHARD_OBJECTS
     run(extract, *CELL)
     assert n_rows_of_features() > 2 * n_objects, "the last shard before the split grew is left"
-    cache("clean")
+    cache("clean", "--yes")
     check_room(n_objects)
     shutil.rmtree(POOL)
     cache("adopt")  # its shards come back from the store
