@@ -1,1 +1,1 @@
-"""How well each measure ranks objects: tasks, AUC, intervals, correlations."""
+"""Scores how well each measure ranks objects by uncertainty: AUC, intervals, correlations."""

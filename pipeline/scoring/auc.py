@@ -1,4 +1,4 @@
-"""Correction curves: how fast the mean IoU rises when the most uncertain objects go first."""
+"""Correction curves: the rise of the mean IoU as the most uncertain objects are corrected first."""
 
 from dataclasses import dataclass
 from math import nan
@@ -9,13 +9,13 @@ from jaxtyping import Float, Int
 
 @dataclass(frozen=True)
 class CorrectionAuc:
-    """Area under a correction curve, beside those of the best and the worst order; all in 0..1."""
+    """Area under a correction curve, and the areas of the best and the worst order; all in 0..1."""
 
     auc: float
     oracle: float
     worst: float
     relative: float
-    """Where ``auc`` lies between ``worst`` (0) and ``oracle`` (1); NaN where these are equal."""
+    """Place of ``auc`` between ``worst`` (0) and ``oracle`` (1); NaN if these are equal."""
 
 
 def correction_auc(
@@ -40,21 +40,21 @@ def correction_auc(
     -----
     The trapezoid rule weights the gain of the object at rank r of n (rank 1 is corrected first)
     by ``(n - r + 1/2) / n``. Tied objects take the mean rank of their tie: the area is linear in
-    ranks, so this gives its mean over all orders of the tie. An order and its reverse average to
+    ranks, so it becomes the mean over all orders of the tie. An order and its reverse average to
     the area of a random order, so a measure without information has a relative AUC of 1/2.
     """
     gain = _gain(iou, corrected_iou, uncertainty)
     base = float(np.mean(iou, dtype=np.float64))
     worst, oracle = base + _area(gain, by=-gain), base + _area(gain, by=gain)
-    # The rearrangement inequality, which rounding may overstep by an ulp.
+    # No order leaves these bounds (rearrangement inequality), but rounding may, by an ulp.
     auc = min(max(base + _area(gain, by=uncertainty), worst), oracle)
     return CorrectionAuc(auc, oracle, worst, relative_auc(auc, oracle=oracle, worst=worst))
 
 
 def relative_auc(auc: float, *, oracle: float, worst: float) -> float:
-    """Where ``auc`` lies between ``worst`` (0) and ``oracle`` (1), all three in the same unit.
+    """Place of ``auc`` between ``worst`` (0) and ``oracle`` (1), all three in the same unit.
 
-    NaN where oracle and worst are equal: every object gains the same, and no order beats another.
+    NaN if ``worst`` and ``oracle`` are equal: every object gains the same, so no order is better.
     """
     return (auc - worst) / (oracle - worst) if oracle != worst else nan
 
@@ -66,7 +66,7 @@ def correction_curve(
     *,
     n_points: int,
 ) -> tuple[Float[np.ndarray, "point"], Float[np.ndarray, "point"]]:
-    """Corrected fraction and the mean IoU there, most uncertain objects first.
+    """Mean IoU against the corrected fraction, as the most uncertain objects are corrected first.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def correction_curve(
 
 
 def _area(gain: Float[np.ndarray, "object"], *, by: Float[np.ndarray, "object"]) -> float:
-    """Area between the curve and its start."""
+    """Area between a correction curve and its value at the start, objects ordered by ``by``."""
     tie, size = _ties(by)
     mean_rank = np.cumsum(size) - (size - 1) / 2
     n = len(gain)
@@ -102,7 +102,7 @@ def _area(gain: Float[np.ndarray, "object"], *, by: Float[np.ndarray, "object"])
 def _ties(
     uncertainty: Float[np.ndarray, "object"],
 ) -> tuple[Int[np.ndarray, "object"], Int[np.ndarray, "tie"]]:
-    """Tie that each object belongs to, 0 the most uncertain, and the size of each tie."""
+    """Number of each object's tie (0: most uncertain), and number of objects of each tie."""
     _, tie, size = np.unique(uncertainty, return_inverse=True, return_counts=True)
     return len(size) - 1 - tie, size[::-1]
 
@@ -112,7 +112,7 @@ def _gain(
     corrected_iou: Float[np.ndarray, "_"],
     uncertainty: Float[np.ndarray, "_"],
 ) -> Float[np.ndarray, "object"]:
-    """Check the columns; return the gain of each object."""
+    """Check the three columns, and return the gain in IoU of each object."""
     lengths = (len(iou), len(corrected_iou), len(uncertainty))
     if len(set(lengths)) > 1 or not len(iou):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Bootstrap over images, or videos: how much a result would vary with others of their kind."""
+"""Bootstrap over images (or videos): how much a result would vary with other images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,26 +13,28 @@ from jaxtyping import Bool, Float, Int, Shaped
 from pipeline.scoring.scores import LEVEL, Interval
 
 LEAST_GROUPS: Final = 3
-"""Groups that intervals need: two groups vary by chance alone as much as they differ."""
+"""Fewest groups for an interval: the variation of two groups says too little about others."""
 
 Resampled = Float[np.ndarray, "resample"]
-"""A value of each resample."""
+"""One value for each resample."""
 
 LANES: Final = 64
-"""Resamples of a block: their weights of all groups of COCO val nearly fit a core's own cache."""
+"""Number of resamples in a block. The weights of all groups of COCO val in a block nearly fit into
+a core's cache."""
 
 
 @dataclass(frozen=True)
 class Resamples:
-    """Groups of objects drawn with replacement, as many as there are.
+    """Resamples of the objects: each draws as many groups as there are, with replacement.
 
-    A group is an image or, where images are frames, a video: objects of one group are alike,
-    and drawing them one by one would make intervals too narrow.
+    A group is an image or, where images are frames, a video. Objects of one group are similar, so
+    that drawing single objects would make intervals too narrow.
     """
 
     n_drawn: Int[np.ndarray, "resample group"]
-    """How often each group was drawn."""
+    """Number of times that each group was drawn."""
     group: Int[np.ndarray, "object"]
+    """Number of each object's group."""
 
     def __len__(self) -> int:
         """Return the number of resamples."""
@@ -40,13 +42,13 @@ class Resamples:
 
     @property
     def n_groups(self) -> int:
-        """Number of groups, which each resample draws as often."""
+        """Number of groups, which is also the number of draws of a resample."""
         n_groups: int = self.n_drawn.shape[1]
         return n_groups
 
     @cached_property
     def drawn(self) -> Int[np.ndarray, "block group lane"]:
-        """``n_drawn`` as the compiled passes read it; resamples of nothing fill the last block."""
+        """``n_drawn`` in the layout of the compiled passes; empty resamples fill the last block."""
         n_resamples, n_groups = self.n_drawn.shape
         n_lanes = max(1, min(LANES, n_resamples))
         drawn = np.zeros((-(-n_resamples // n_lanes), n_groups, n_lanes), np.int32)
@@ -58,7 +60,7 @@ class Resamples:
     def by_lane(
         self, values: Shaped[np.ndarray, "*of resample"]
     ) -> Shaped[np.ndarray, "*of block lane"]:
-        """A value of each resample, in blocks as ``drawn`` has them; 0 where these are filled."""
+        """Arrange one value per resample in the blocks of ``drawn``; 0 for empty resamples."""
         n_blocks, _, n_lanes = self.drawn.shape
         by_lane = np.zeros((*values.shape[:-1], n_blocks * n_lanes), values.dtype)
         by_lane[..., : len(self)] = values
@@ -67,25 +69,27 @@ class Resamples:
     def passed(
         self, write: Callable[..., None], *arguments: object, of: tuple[int, ...] = ()
     ) -> Float[np.ndarray, "*of resample"]:
-        """Numbers that a compiled pass over the objects writes.
+        """Run a compiled pass over the objects, and return the numbers that it writes.
 
         Parameters
         ----------
+        write
+            Function of ``pipeline.scoring.passes``.
         arguments
-            Arguments of the pass after ``drawn``, without the last one, which it writes to.
+            Arguments of the pass between ``drawn`` and the array of numbers to write.
         of
-            Shape of the numbers of a resample.
+            Shape of the numbers of one resample.
         """
         n_blocks, _, n_lanes = self.drawn.shape
         numbers = np.empty((n_blocks, *of, n_lanes))
         write(self.drawn, *arguments, numbers)
-        # The last block is filled up.
+        # Empty resamples fill the last block: drop them.
         joined = np.moveaxis(numbers, 0, -2).reshape(*of, n_blocks * n_lanes)
         return np.ascontiguousarray(joined[..., : len(self)])
 
     @cached_property
     def n_objects(self) -> Int[np.ndarray, "resample"]:
-        """Objects of each resample."""
+        """Number of objects in each resample."""
         n_objects: Int[np.ndarray, "resample"] = self.n_drawn @ np.bincount(self.group)
         return n_objects
 
@@ -100,17 +104,17 @@ class Resamples:
 
     @cached_property
     def _weight(self) -> Float[np.ndarray, "resample group"]:
-        """``n_drawn`` as a product of matrices takes it, which would convert it each time."""
+        """``n_drawn`` in double precision; each product of matrices would convert it again."""
         return self.n_drawn.astype(np.float64)
 
 
 def ranked(
     values: Float[np.ndarray, "object"],
 ) -> tuple[Int[np.ndarray, "object"], Bool[np.ndarray, "object"]]:
-    """Rows of the objects, the lowest value first, and whether each in that order ends a tie.
+    """Order of the objects, the lowest value first, and whether each object ends a tie.
 
-    Sums are taken by tie, so that no result depends on the order within one. A value may be
-    infinite, but not NaN.
+    The second array is in that order. Statistics sum by tie, so that they do not depend on the
+    order within a tie. A value may be infinite, but not NaN.
     """
     order = np.argsort(values, kind="stable")
     ordered = values[order]
@@ -118,9 +122,12 @@ def ranked(
 
 
 def resample_groups(group: Int[np.ndarray, "object"], n_resamples: int, seed: int) -> Resamples:
-    """Draw the groups of objects with replacement; no resample of fewer than ``LEAST_GROUPS``.
+    """Draw resamples of the groups of objects; no resamples if groups are below ``LEAST_GROUPS``.
 
-    One or two groups say too little about others of their kind.
+    Parameters
+    ----------
+    group
+        Image, or video, of each object.
     """
     groups, group = np.unique(group, return_inverse=True)
     n = len(groups)
@@ -132,7 +139,7 @@ def resample_groups(group: Int[np.ndarray, "object"], n_resamples: int, seed: in
 
 
 def each_once(n_objects: int) -> Resamples:
-    """Draw every object once, to take a statistic of the objects themselves."""
+    """Make one resample that has every object once, for a statistic of the objects themselves."""
     return Resamples(np.ones((1, 1), np.int32), np.zeros(n_objects, np.int64))
 
 
@@ -155,7 +162,7 @@ def resampled_areas(
 
     See Also
     --------
-    pipeline.scoring.auc.correction_auc : The same for one sample, and why mean ranks give it.
+    pipeline.scoring.auc.correction_auc : The area of the objects themselves, and its derivation.
 
     Notes
     -----
@@ -174,19 +181,19 @@ def resampled_areas(
 
 
 def passes() -> ModuleType:
-    """Compiled passes, imported late: Numba takes 0.5 s to load."""
+    """Import the module of compiled passes at its first use: Numba takes 0.5 s to load."""
     from pipeline.scoring import passes  # noqa: PLC0415
 
     return passes
 
 
 def interval(values: Resampled, n_groups: int) -> Interval:
-    """Interval of one value, as ``intervals``."""
+    """95 % interval of a statistic from its resampled values, see ``intervals``."""
     return intervals(values[np.newaxis], n_groups)[0]
 
 
 def intervals(values: Float[np.ndarray, "row resample"], n_groups: int) -> list[Interval]:
-    """Interval of each row from its resamples; resamples in which its value is NaN do not count.
+    """95 % interval of each row, a statistic, from its resampled values; NaN values are left out.
 
     Parameters
     ----------
@@ -206,7 +213,7 @@ def intervals(values: Float[np.ndarray, "row resample"], n_groups: int) -> list[
 
 @cache
 def shares_below(n_groups: int) -> tuple[float, float]:
-    """Share of the resamples below either end of an interval.
+    """Shares of resampled values below the low end, and below the high end, of a 95 % interval.
 
     >>> [round(100 * share, 2) for share in shares_below(13)], round(shares_below(10**6)[0], 4)
     ([1.17, 98.83], 0.025)
@@ -215,10 +222,10 @@ def shares_below(n_groups: int) -> tuple[float, float]:
     -----
     Expanded percentile intervals (Hesterberg, The American Statistician 2015, section 5.2): groups
     drawn with replacement vary less than new groups by a factor sqrt((n - 1) / n), and Student's t
-    of n - 1 degrees of freedom takes the place of the normal distribution. Plain percentiles cover
-    90.5 % at 13 groups.
+    of n - 1 degrees of freedom replaces the normal distribution. Intervals of plain percentiles
+    would contain the true value for only 90.5 % of samples of 13 groups.
     """
-    # SciPy belongs to the stages; a predictor, which imports this module, needs no interval.
+    # Imported here: a predictor imports this module, but needs no interval and no SciPy.
     from scipy.special import ndtr, stdtrit  # noqa: PLC0415
 
     width = -stdtrit(n_groups - 1, (1 - LEVEL) / 2) * sqrt(n_groups / (n_groups - 1))
@@ -230,13 +237,13 @@ def p_values(
     resampled: Float[np.ndarray, "row resample"],
     n_groups: int,
 ) -> list[float]:
-    """Two-sided p-value of each difference from 0; 1 without resamples, or if none differs.
+    """Two-sided p-value of each difference from 0; 1 without resamples, or if these are equal.
 
     Notes
     -----
     Student's t of n - 1 degrees of freedom, with the standard deviation of the resamples times
-    sqrt(n / (n - 1)), as for ``shares_below``. With the normal distribution and no factor, noise is
-    called sure in 25 % of reports on 13 images.
+    sqrt(n / (n - 1)), as in ``shares_below``. With the normal distribution and without the factor,
+    25 % of reports on 13 images call noise significant.
     """
     from scipy.special import stdtr  # noqa: PLC0415
 

@@ -17,44 +17,44 @@ from pipeline.scoring.tasks import JudgedMasks
 from pipeline.vocabulary import PROTOCOLS
 
 PixelNumbers = Mapping[str, Float[np.ndarray, "object *bins"]]
-"""Rows of ``PIXEL_SCORES`` by name, of the judged masks of one model in one region.
+"""Pixel scores of the judged masks of one model in one region, by their names in ``PIXEL_SCORES``.
 
-Objects without a pixel in the region have NaN throughout.
+Objects without a pixel in the region have NaN in all scores.
 """
 
 _MEANS: Final = ("brier", "nll", "pavpu")
-"""Statistics that are means of the pixel scores of their name."""
+"""Pixel scores whose mean over the objects is a statistic of the same name."""
 
 N_BINS: Final = 10
-"""Bins of equal mass of the calibration error and the reliability diagram."""
+"""Number of bins of the calibration error and the reliability diagram; bins have equal mass."""
 
 
 @dataclass(frozen=True)
 class Isotonic:
-    """The IoU that a SamScore stands for: straight between knots, constant beyond them."""
+    """Function from SamScore to calibrated IoU: linear between knots, constant beyond them."""
 
     sam_score: Values
-    """Of the knots, rising."""
+    """SamScores of the knots, rising."""
     iou: Values
-    """Of the knots, never falling."""
+    """IoUs of the knots, never falling."""
 
     def iou_at(self, sam_score: Values) -> Values:
-        """Calibrated IoU of each mask."""
+        """Calibrated IoU of each SamScore."""
         iou: Values = np.interp(sam_score, self.sam_score, self.iou)
         return iou
 
 
 def isotonic_iou(sam_score: Values, iou: Values) -> Isotonic:
-    """Isotonic regression of the IoU on the SamScore.
+    """Fit an isotonic regression of the IoU on the SamScore.
 
     >>> isotonic_iou(np.array([0.2, 0.4, 0.6]), np.array([0.5, 0.3, 0.9])).iou.tolist()
     [0.4, 0.4, 0.9]
 
     Notes
     -----
-    The least squares of all functions that never fall (Zadrozny and Elkan, KDD 2002). It keeps the
-    order of the SamScores except those that it joins, so that rankings by it and by them differ
-    by ties alone.
+    The function with the least squared error of all functions that never fall (Zadrozny and Elkan,
+    KDD 2002). It may give equal IoUs to different SamScores, but never reverses their order. So the
+    rankings by IoU and by SamScore differ by ties alone.
     """
     # scikit-learn takes a second to import, and only training needs it.
     from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415
@@ -65,14 +65,14 @@ def isotonic_iou(sam_score: Values, iou: Values) -> Isotonic:
 
 @dataclass(frozen=True)
 class Reliability:
-    """Bins of equal mass by the predicted IoU, the lowest first, in each resample."""
+    """Mean predicted and mean true IoU of bins by predicted IoU, the lowest first, by resample."""
 
     predicted_iou: Float[np.ndarray, "resample bin"]
     iou: Float[np.ndarray, "resample bin"]
 
     @property
     def error(self) -> Float[np.ndarray, "resample"]:
-        """Expected calibration error: mean distance between the two."""
+        """Expected calibration error: mean distance of predicted and true IoU over the bins."""
         error: Float[np.ndarray, "resample"] = np.abs(self.predicted_iou - self.iou).mean(axis=1)
         return error
 
@@ -86,10 +86,10 @@ def reliability(
 
     Notes
     -----
-    An object on an edge counts in both bins, by the share that lies in each. Objects with the same
-    prediction share their mean IoU, the mean over all their orders. Each resample has its own
-    edges. With few objects per bin, the error is above 0 even for calibrated predictions: compare
-    predictions for the same objects.
+    An object on the edge of two bins counts in both, by its share in each. Objects with the same
+    prediction all count with their mean IoU, which is the mean over all their orders. Each resample
+    has its own edges. With few objects per bin, the error is above 0 even for calibrated
+    predictions: compare errors for the same objects only.
     """
     order, is_last = bootstrap.ranked(predicted_iou)
     columns = np.stack([predicted_iou, iou], axis=1, dtype=np.float64)
@@ -109,9 +109,9 @@ def accuracy(
     iou: Float[np.ndarray, "object"],
     resamples: bootstrap.Resamples,
 ) -> dict[str, bootstrap.Resampled]:
-    """How far predicted IoUs are from the true ones: ``root_mean_square``, and ``bias``.
+    """Errors of predicted IoUs in each resample: ``root_mean_square`` and ``bias``.
 
-    The latter is the mean of predicted - true; above 0, masks are worse than predicted.
+    ``bias`` is the mean of predicted - true IoU; above 0, masks are worse than predicted.
     """
     error = np.subtract(predicted_iou, iou, dtype=np.float64)
     square, bias = bootstrap.resampled_means(np.stack([error**2, error], axis=1), resamples).T
@@ -121,7 +121,7 @@ def accuracy(
 def reliability_bins(
     masks: Iterable[JudgedMasks], resamples: bootstrap.Resamples
 ) -> Iterator[ReliabilityBin]:
-    """Bins of every measure that is 1 - a predicted IoU."""
+    """Bins of the reliability diagram of every measure that is 1 - a predicted IoU."""
     for judged in masks:
         iou = judged.iou
         for (train_split, measure), uncertainty in judged.measures.items():
@@ -146,12 +146,12 @@ def reliability_bins(
 def pixel_scores(
     numbers: Mapping[tuple[str, str, str], PixelNumbers], resamples: bootstrap.Resamples
 ) -> Iterator[Score]:
-    """Every statistic of pixels, of every protocol, model and region.
+    """Means of the pixel scores and pixel calibration error, by protocol, model and region.
 
     Parameters
     ----------
     numbers
-        By judged proposal, model and region.
+        Pixel scores by judged proposal, model and region.
     """
     models = list(dict.fromkeys(model for _, model, _ in numbers))
     for protocol, model, region in product(PROTOCOLS, models, REGIONS):
@@ -166,7 +166,8 @@ def pixel_scores(
 def _pixel_statistics(
     numbers: PixelNumbers, drawn: bootstrap.Resamples
 ) -> dict[str, bootstrap.Resampled]:
-    # Summed over the bins, the distance between their mean probability and truth, by share.
+    # The calibration error sums over the bins: each term is the distance between mean probability
+    # and share of the object, weighted by the bin's share of the pixels.
     distance = np.subtract(numbers["bin_probability"], numbers["bin_truth"], dtype=np.float64)
     means = {name: _means(numbers[name][:, np.newaxis], drawn)[:, 0] for name in _MEANS}
     return {"pixel_calibration_error": np.abs(_means(distance, drawn)).sum(axis=1), **means}
@@ -175,7 +176,7 @@ def _pixel_statistics(
 def _means(
     values: Float[np.ndarray, "object column"], drawn: bootstrap.Resamples
 ) -> Float[np.ndarray, "resample column"]:
-    """Means over the objects that have a value; NaN where a resample has none of them."""
+    """Means over the objects whose value is not NaN; NaN if a resample has no such object."""
     is_known, values = ~np.isnan(values), values.astype(np.float64)
     weighted = bootstrap.resampled_means(
         np.concatenate([np.where(is_known, values, 0), is_known], 1), drawn

@@ -1,4 +1,4 @@
-"""How well measures predict corrections and models segment: AUC, curves, IoU, correlations."""
+"""Scores of measures that predict corrections (AUC, curves, correlations), and of models (IoU)."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -17,21 +17,22 @@ from pipeline.scoring.scores import Curve, Keys, Score
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 
 MeasureKey = tuple[str, str, str]
-"""Train split, tokens and name of a measure; the first two are empty for those without heads."""
+"""Train split, tokens and name of a measure. Train split and tokens are empty without heads."""
 
 Areas = tuple[CorrectionAuc, bootstrap.Resampled]
-"""Areas of one measure in a task: of the objects themselves, and in each resample."""
+"""AUC of one measure in a task for the objects themselves; the area above the curve's start in each
+resample."""
 
 _BASELINE: Final[MeasureKey] = ("", "", BASELINE)
 
 _JUDGED_OF: Final = {name: name for name in JUDGED} | {tasks.REFINED[name]: name for name in JUDGED}
-"""Which proposal is judged, by the names of masks of one click and of eight."""
+"""The judged proposal, by the names of masks in ``ProposalScores.by_proposal``."""
 
 
 def auc_scores(
     models: Mapping[str, ModelScores], resamples: bootstrap.Resamples, run: tasks.Each = map
 ) -> list[Score]:
-    """AUC of every protocol, task, model and measure, with the heads of every token set.
+    """AUC of every protocol, task, model and measure, for the heads of every token set.
 
     Parameters
     ----------
@@ -41,8 +42,8 @@ def auc_scores(
     Raises
     ------
     ValueError
-        If the models' objects differ in number, an entropy or a head is missing, or a measure is
-        NaN for an object.
+        If models have different numbers of objects, an entropy or a head is missing, or a measure
+        is NaN for an object.
     """
     ious = tasks.ious_of(models)
     scores: list[Score] = []
@@ -69,12 +70,13 @@ def _place(score: Score) -> tuple[int, int]:
 def iou_scores(
     views: Mapping[tuple[str, str], ProposalScores], resamples: bootstrap.Resamples
 ) -> Iterator[Score]:
-    """Mean IoU of every model, view and proposal.
+    """Mean IoU of every model, view and proposal, and its gain over the model's first view.
 
     Parameters
     ----------
     views
-        By model and view; the other views of a model are compared with its first one.
+        Scores of the proposals by model and view. Masks of eight clicks are compared with masks of
+        one click in the first view.
     """
     columns = {
         (model, view, proposal): iou.astype(np.float64)
@@ -97,7 +99,7 @@ def iou_scores(
 
 
 def curves(ious: tasks.Ious, masks: Sequence[tasks.JudgedMasks], n_points: int) -> Iterator[Curve]:
-    """Curves of the bounds and of every measure of each task's default model, by protocol."""
+    """Correction curves of ``BOUNDS`` and of every measure, for each task's default model."""
     by_place = {(judged.protocol, judged.judged, judged.model): judged for judged in masks}
     for protocol in PROTOCOLS:
         for task, model, correction in tasks.default_corrections(ious, protocol):
@@ -111,13 +113,13 @@ def curves(ious: tasks.Ious, masks: Sequence[tasks.JudgedMasks], n_points: int) 
 
 
 def correlations(masks: Iterable[tasks.JudgedMasks]) -> Iterator[pd.DataFrame]:
-    """Pearson correlations of the true IoU and every measure, by masks and train split.
+    """Pearson correlations of the true IoU and every measure, by judged masks and train split.
 
     Yields
     ------
-    Rows as ``CorrelationRow``, and a column for each row: ``iou_gt``, then the measures. Measures
-    that are 1 - a predicted IoU enter as that IoU. NaN for a constant; over one object, each number
-    is constant.
+    A table with the columns of ``CorrelationRow`` and one column for each row: ``iou_gt``, then the
+    measures. A measure that is 1 - a predicted IoU is replaced by that IoU. The correlation with a
+    constant is NaN, and so are all correlations over a single object.
     """
     for judged in masks:
         measures = judged.measures
@@ -141,14 +143,14 @@ def _start_and_relative(
     areas: Float[np.ndarray, "measure resample"],
     resamples: bootstrap.Resamples,
 ) -> tuple[bootstrap.Resampled, Float[np.ndarray, "measure resample"]]:
-    """Mean IoU before the correction, and areas relative to the best and the worst order."""
+    """Mean IoU before the correction, and relative AUCs of all measures, in each resample."""
     oracle, worst = (
         bootstrap.resampled_areas(correction.gain[:, np.newaxis], order, resamples)[:, 0]
         for order in (correction.gain, -correction.gain)
     )
     before = correction.iou[:, np.newaxis].astype(np.float64)
     start = bootstrap.resampled_means(before, resamples)[:, 0]
-    # NaN where no order beats another.
+    # NaN if all orders have the same area.
     span = np.where(oracle - worst > 0, oracle - worst, np.nan)
     return start, (areas - worst) / span
 
@@ -161,7 +163,7 @@ def _scores_of_task(
     resamples: bootstrap.Resamples,
 ) -> Iterator[Score]:
     measures = list(areas)
-    # Heads of each token set are compared with heads that read both tokens of the judged mask.
+    # The peers of heads of any token set are the heads that read both tokens of the judged mask.
     peers = [(split, tokens and masks.judged, name) for split, tokens, name in measures]
     resampled = np.stack([of_measure for _, of_measure in areas.values()])
     start, relative = _start_and_relative(correction, resampled, resamples)
@@ -218,11 +220,14 @@ def _check_measures(measures: Mapping[MeasureKey, np.ndarray], model: str) -> No
 
 
 def _train_splits(measures: Mapping[tuple[str, str], Values]) -> list[str]:
-    """Train splits of the heads of measures; an unnamed one if no measure has heads."""
+    """Train splits of the measures' heads; a single empty name if no measure has heads."""
     return list(dict.fromkeys(name for name, _ in measures if name)) or [""]
 
 
 def bounds(gain: Values) -> dict[tuple[str, str], Values]:
-    """Orders beside those of measures: by the gain, by its reverse, and a random one."""
+    """Uncertainties that give the orders ``BOUNDS``: by true gain, by its reverse, and random.
+
+    The random order is one tie of all objects, which counts as the mean over all orders.
+    """
     orders = (gain, -gain, np.zeros_like(gain))
     return {("", name): order for name, order in zip(BOUNDS, orders, strict=True)}

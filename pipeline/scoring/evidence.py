@@ -1,4 +1,4 @@
-"""Predictions of a model for the objects of a split, from which all measures are computed."""
+"""Evidence from which measures are computed: predictions of a model and its heads for objects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,35 +10,37 @@ from pipeline.heads.kinds import HeadSet
 from pipeline.proposals import ProposalScores, Values
 
 Predictions = Mapping[str, Mapping[str, Values]]
-"""Predictions of heads from one model's tokens: train split -> objective -> value in [0, 1]."""
+"""Predictions of heads from one model's tokens: by train split, then by objective, in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class ModelScores:
-    """One model's predictions in the identity view, and those of all heads from its tokens.
+    """All evidence from one model: its predictions in the view ``identity``, and its heads'.
 
-    Measures from further evidence need a further field.
+    A measure that needs other evidence needs a new field here.
     """
 
     proposals: ProposalScores
     entropies: Mapping[str, Mapping[str, Values]]
-    """In bits, by judged proposal, then by name in the entropy store."""
+    """Entropies in bits, by judged proposal, then by name in the entropy store."""
     agreements: Mapping[str, Mapping[str, Values]]
-    """Agreement of masks, or of a mask with its probabilities, likewise; 1 if they are the same."""
+    """Agreements of masks, or of a mask with its probabilities, by judged proposal, then by name; 1
+    is full agreement."""
     predictions: Mapping[HeadSet, Predictions]
+    """Predictions of all head sets from the tokens of the model."""
     largest: ProposalScores
     """Proposals of the same objects by the largest model."""
     models: tuple[str, ...]
-    """Models that are evaluated, or that the heads know, from small to large."""
+    """The evaluated models, or the models that the heads know, from small to large."""
 
 
 DIRECT_GAP_SHIFT: Final = 0.5
-"""Gaps are learned as 0.5 + gap."""
+"""Number that targets of heads add to a gap, so that a gap of 0 is learned as 0.5."""
 
 
 @dataclass(frozen=True)
 class HeadPredictions:
-    """Predictions of one set of heads from the tokens of one model, in double precision."""
+    """Predictions of one head set from the tokens of one model, in double precision."""
 
     model: str
     """The model whose masks are judged."""
@@ -48,17 +50,17 @@ class HeadPredictions:
     by_objective: Mapping[str, Values]
 
     def predicted(self, objective: str) -> Values:
-        """Prediction of the head of an objective.
+        """Prediction of the head of an objective for each object.
 
         Raises
         ------
         ValueError
-            If there is no such head.
+            If the head set has no head of this objective.
         """
         return _named("heads", self.by_objective, objective)
 
     def own_iou(self) -> Values:
-        """USAM_θ: IoU that the head of the model predicts for the judged mask."""
+        """USAM_θ: IoU that the head ``iou_<model>`` predicts for the judged mask of the model."""
         return self.predicted(f"iou_{self.model}")
 
     def best_iou(self) -> Values:
@@ -70,23 +72,23 @@ class HeadPredictions:
         return self.predicted("iou_selected") if self._learned_best() else self.own_iou()
 
     def model_gap(self) -> Values:
-        """Δ_Θ: predicted IoU of the largest model less that of the smallest."""
+        """Δ_Θ: predicted IoU of the largest model less the predicted IoU of the smallest model."""
         largest, smallest = (self.predicted(f"iou_{self.models[place]}") for place in (-1, 0))
         gap: Values = largest - smallest
         return gap
 
     def prompt_gap(self) -> Values:
-        """Δ_Xp: predicted IoU of eight clicks less that of the judged mask."""
+        """Δ_Xp: predicted IoU of eight clicks less the predicted IoU of the judged mask."""
         gap: Values = self.predicted("iou_refined") - self.own_iou()
         return gap
 
     def task_gap(self) -> Values:
-        """Δ_A: predicted IoU of the best proposal less that of the selected one."""
+        """Δ_A: predicted IoU of the best proposal less the predicted IoU of the selected one."""
         gap: Values = self.best_iou() - self.selected_iou()
         return gap
 
     def direct_gap(self, objective: str) -> Values:
-        """Δ*: gap that the head of an objective predicts."""
+        """Δ*: the gap that the head of an objective predicts directly, in [-0.5, 0.5]."""
         gap: Values = self.predicted(objective) - DIRECT_GAP_SHIFT
         return gap
 
@@ -96,15 +98,15 @@ class HeadPredictions:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Predictions of one model and one set of heads for every object: the argument of a measure."""
+    """Argument of a measure: predictions of one model and one head set for every object."""
 
     model: str
     judged: str
-    """The proposal that is judged: ``best`` or ``selected``."""
+    """The judged proposal: ``best`` or ``selected``."""
     scores: ModelScores
     head_set: HeadSet | None = None
     predictions: Mapping[str, Values] = field(default_factory=dict)
-    """Predictions of the set's heads from one train split, by objective."""
+    """Predictions of the head set from one train split, by objective; empty without heads."""
 
     def sam_score(self) -> Values:
         """SamScore of the judged proposal, in double precision."""
@@ -116,26 +118,26 @@ class Evidence:
         return highest
 
     def largest_sam_score(self) -> Values:
-        """SamScore of the judged proposal of the largest model, in double precision."""
+        """SamScore of the largest model for its judged proposal, in double precision."""
         return self.scores.largest.judged_sam_score(self.judged).astype(np.float64)
 
     def entropy(self, name: str) -> Values:
-        """An entropy in double precision, in bits.
+        """Entropy of this name for the judged proposal, in double precision, in bits.
 
         Raises
         ------
         ValueError
-            If the store has no array of that name.
+            If the entropy store has no array of this name.
         """
         return _named("entropies", self.scores.entropies[self.judged], name)
 
     def agreement(self, name: str) -> Values:
-        """An agreement of masks in double precision, 1 if they are the same.
+        """Agreement of this name for the judged proposal, in double precision; 1 is full agreement.
 
         Raises
         ------
         ValueError
-            If the store has no array of that name.
+            If there is no agreement of this name.
         """
         return _named("agreements", self.scores.agreements[self.judged], name)
 

@@ -1,4 +1,4 @@
-"""Every measure: the one table that scores, report tables, figures, plots and docs come from."""
+"""The table of measures, from which scores, report tables, figures, plots and docs follow."""
 
 from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass, replace
@@ -11,60 +11,62 @@ from pipeline.scoring.evidence import Evidence
 from pipeline.vocabulary import MODEL_GAP, TASKS
 
 BASELINE: Final = "sam_score"
-"""The measure that others are compared with, of the same mask."""
+"""The measure with which all other measures of the same masks are compared."""
 
 BOUNDS: Final = ("oracle", "worst", "random")
-"""Curves beside those of the measures: by the true gain, by its reverse, and in random order."""
+"""Names of three orders that bound the curves of measures: by true gain, by its reverse, random."""
 
 IOU_GT: Final = "iou_gt"
-"""The true IoU of the judged mask, where it stands beside the measures."""
+"""Name of the true IoU of the judged mask in tables of measures."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A way to rank the objects of one model by uncertainty: larger is more uncertain."""
+    """One row of the table: a measure of the uncertainty of an object; larger is more uncertain."""
 
     name: str
-    """Name in tables and files."""
+    """Name of the measure in tables and files."""
     symbol: str
-    """Symbol that people read."""
+    """Symbol of the measure in reports and figures."""
     meaning: str
-    """What it measures, in one line with its equation."""
+    """Definition of the measure in one line, with its equation."""
     compute: Callable[[Evidence], Values]
     colour: str
-    """Colour of its curve, of medium lightness to stand out on white and on black."""
+    """Colour of the measure's curve; its medium lightness is visible on white and on black."""
     tasks: tuple[str, ...] = ()
-    """Tasks whose tables and figures show it; tables of all measures always do."""
+    """Tasks whose tables and figures show the measure; tables of all measures always show it."""
     heads: str = ""
-    """Kind of the heads that it comes from, once for each train split and token set, or
-    ``ISOTONIC``; empty for a measure that learned nothing."""
+    """Kind of the heads that predict the measure, once for each train split and token set, or
+    ``ISOTONIC``; empty for a measure without training."""
     judged: str = ""
-    """The judged proposal for which it is shown; empty if for both."""
+    """The only judged proposal for which the measure is shown; empty if it is shown for both."""
     compares_models: bool = False
-    """Whether it takes two models or more."""
+    """Whether the measure needs two models or more."""
     agreement: str = ""
-    """The optional agreement that it takes: where there is none such, neither is the measure."""
+    """The optional agreement that the measure needs; without this agreement, it is left out."""
     is_dashed: bool = False
-    """Whether its curve is dashed, to tell it from others of its colour."""
+    """Whether the measure's curve is dashed, to distinguish curves of the same colour."""
     predicted_iou: str = ""
-    """Symbol of 1 - the measure, if that is a predicted IoU; tables of single objects show it."""
+    """If 1 - the measure is a predicted IoU, the symbol of that IoU, which tables of single objects
+    show; otherwise empty."""
     radar_lines: tuple[str, ...] = ()
-    """Lines of the radar chart in which it stands for its tasks; each joins several measures. A
-    measure without heads has a line of its own."""
+    """Lines of the radar chart that show the measure at its tasks; a line joins several measures.
+    A measure without heads has a line of its own."""
     timed_as: str = ""
-    """Method of the paper's Table 7 that takes as long as a click with it, if one does."""
+    """Method of the paper's Table 7 with the same cost per click as the measure; empty if none."""
     gallery: str = ""
-    """Task whose gallery it ranks: one from each kind of heads, and one for when there are none."""
+    """Task whose gallery the measure ranks. Each kind of heads has one measure per task, and one
+    untrained measure serves without heads."""
 
     def is_known(self, models: Collection[str], agreements: Container[str]) -> bool:
-        """Whether there is one, of so many models and with these agreements."""
+        """Whether the measure can be computed from these models and agreements."""
         return (len(models) > 1 or not self.compares_models) and (
             not self.agreement or self.agreement in agreements
         )
 
     @property
     def needs_heads(self) -> bool:
-        """Whether it comes from heads."""
+        """Whether the measure comes from heads, or from the isotonic regression."""
         return bool(self.heads)
 
 
@@ -169,7 +171,7 @@ DECLARED: Final = (
         "entropy of the mean of the judged masks in all views (not in the paper)",
         lambda evidence: evidence.entropy("h_t"),
         colour="#9c6644",
-        # No task corrects a view: it stands where all entropies do.
+        # No task corrects a view, so H_T is shown only where all entropies are.
         tasks=("segmentation",),
         timed_as="views5",
     ),
@@ -339,12 +341,12 @@ DECLARED: Final = (
         gallery="task",
     ),
 )
-"""Measures without heads, the calibrated SamScore, then those of the paper's heads, which other
-kinds repeat."""
+"""Measures without heads, then the calibrated SamScore, then the measures of the paper's heads.
+Other kinds of heads repeat the latter in ``MEASURES``."""
 
 
 def _of_kind(measure: Measure, kind: HeadKind) -> Measure:
-    """The same measure from heads of another kind."""
+    """Row of the same measure for heads of another kind."""
     return replace(
         measure,
         name=kind.named(measure.name),
@@ -368,23 +370,23 @@ MEASURES: Final = (
         if measure.heads == PAPER
     ),
 )
-"""Every measure in the order of tables and figures, those without heads first, then those of each
-kind of heads."""
+"""Every measure in the order of tables and figures: measures without heads first, then the measures
+of each kind of heads."""
 
 BY_NAME: Final[Mapping[str, Measure]] = {measure.name: measure for measure in MEASURES}
 
 
 def ranked_name(name: str, measure: str) -> str:
-    """Name of what a measure ranks, such as a task: with the kind of its heads, but the paper's."""
+    """Add the kind of a measure's heads to a name, such as a task's; the paper's adds nothing."""
     heads = BY_NAME[measure].heads
     return KINDS_BY_NAME[heads].named(name) if heads else name
 
 
 UNTRAINED_MEASURES: Final = tuple(m.name for m in MEASURES if not m.needs_heads)
-"""Names of the measures that need no head."""
+"""Names of the measures that need no training."""
 
 HEAD_MEASURES: Final = tuple(m.name for m in MEASURES if m.needs_heads)
-"""Names of the measures from the heads of one train split."""
+"""Names of the measures that need training: from heads, and the isotonic regression."""
 
 OF_KIND: Final[Mapping[str, tuple[str, ...]]] = {
     kind.name: tuple(m.name for m in MEASURES if m.heads == kind.name) for kind in HEAD_KINDS
@@ -394,7 +396,7 @@ OF_KIND: Final[Mapping[str, tuple[str, ...]]] = {
 TASK_MEASURES: Final[Mapping[str, tuple[str, ...]]] = {
     task: tuple(m.name for m in MEASURES if task in m.tasks) for task in TASKS
 }
-"""Names of the measures that each task shows: the rows of the paper's Tables 1 to 4, and more."""
+"""For each task, the names of the measures to show: rows of the paper's Tables 1 to 4, and more."""
 
 GALLERY_MEASURES: Final[Mapping[str, tuple[str, ...]]] = {
     task: tuple(
@@ -402,15 +404,15 @@ GALLERY_MEASURES: Final[Mapping[str, tuple[str, ...]]] = {
     )
     for task in TASKS
 }
-"""Names of the measures that rank each task's gallery: those of heads, then the one without."""
+"""For each task, the names of the measures that rank its gallery; the last needs no heads."""
 
 
 UNCERTAINTY: Final = "uncertainty_"
-"""Beginning of the names of columns that hold a measure of each object."""
+"""Prefix of the names of columns that hold a measure of each object."""
 
 
 def uncertainty_column(measure: str, train_split: str = "") -> str:
-    """Column of ``objects.csv`` that holds a measure: the larger, the less certain.
+    """Name of the column of ``objects.csv`` that holds a measure; larger is more uncertain.
 
     >>> uncertainty_column("h_std"), uncertainty_column("usam", "shapes_train")
     ('uncertainty_h_std', 'uncertainty_usam@shapes_train')
@@ -420,5 +422,5 @@ def uncertainty_column(measure: str, train_split: str = "") -> str:
 
 
 def predicted_iou(measure: str, value: Values) -> Values:
-    """A measure as tables of single objects show it: 1 - it, if that is a predicted IoU."""
+    """Convert a measure's values to predicted IoUs, if 1 - the measure is one; else keep them."""
     return 1 - value if BY_NAME[measure].predicted_iou else value

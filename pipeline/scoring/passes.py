@@ -1,18 +1,18 @@
-"""Inner loops of the statistics of resamples, compiled; they release the GIL.
+"""Inner loops of the statistics of resamples, compiled by Numba; they release the GIL.
 
-Each passes over the objects in their order, once for a block of resamples, which needs no memory
-for the weights of all objects in all resamples. A lane is a resample of a block: what is done for
-each lane in turn becomes vector instructions, and adds up in the same order as for one alone. All
+Each loop passes over the ranked objects once for a block of resamples, so that no array holds the
+weights of all objects in all resamples. A lane is a resample of a block. Loops over lanes become
+vector instructions, and each lane sums in the same order as a single resample would. All functions
 take
 
 drawn
     int32 (block, group, lane): how often each group was drawn.
 group
-    int64 (object,): the group of each object in order.
+    int64 (object,): the group of each ranked object.
 is_last
-    bool (object,): whether an object is the last of its tie in order; sums are taken by tie.
+    bool (object,): whether a ranked object is the last of its tie; sums are taken by tie.
 
-Shape checkers cannot wrap what Numba compiles, hence ``no_type_check``: the callers state and check
+Shape checkers cannot wrap compiled functions, hence ``no_type_check``: the callers state and check
 the shapes.
 """
 
@@ -24,20 +24,21 @@ from numba import njit
 SOUND: Final = 0
 FAILED: Final = 1
 AT_SHARE: Final = 2
-"""Rows of what ``write_detection`` keeps: objects of either kind, and the alarms so far."""
+"""Rows of the counters in ``write_detection``: sound objects, failed objects, and false alarms at
+the share of failures to catch."""
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def write_areas(drawn, group, is_last, gains, n_objects, areas):  # noqa: ANN001, ANN201
-    """Write the area between each correction curve and its start; first objects go first.
+    """Write the area between each correction curve and its start; objects are corrected in order.
 
     Parameters
     ----------
     gains
-        float64 (object, task), in order.
+        float64 (object, task), of the ranked objects.
     n_objects
-        float64 (block, lane): objects of each resample.
+        float64 (block, lane): number of objects of each resample.
     areas
         float64 (block, task, lane), written.
     """
@@ -59,7 +60,7 @@ def write_areas(drawn, group, is_last, gains, n_objects, areas):  # noqa: ANN001
                 add_areas(w, gains[i], gained, height, area)
             else:
                 add_gains(w, gains[i], size, gained)
-        # By slices, the division took two seconds to compile.
+        # Loops, because a division of slices takes two seconds to compile.
         for task in range(n_tasks):
             for lane in range(n_lanes):
                 area[task, lane] /= n[lane] ** 2
@@ -68,7 +69,7 @@ def write_areas(drawn, group, is_last, gains, n_objects, areas):  # noqa: ANN001
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def add_gains(w, gains, size, gained):  # noqa: ANN001, ANN201
-    """Add an object to its tie."""
+    """Add the size and the gains of an object to the sums of its tie."""
     for lane in range(w.size):
         size[lane] += w[lane]
     for task in range(gains.size):
@@ -79,7 +80,7 @@ def add_gains(w, gains, size, gained):  # noqa: ANN001, ANN201
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def add_areas(w, gains, gained, height, area):  # noqa: ANN001, ANN201
-    """Add a tie with its last object, which most often is its only one."""
+    """Add a tie to the areas, with the gains of its last object, most often its only object."""
     for task in range(gains.size):
         for lane in range(w.size):
             area[task, lane] += (gained[task, lane] + w[lane] * gains[task]) * height[lane]
@@ -94,15 +95,15 @@ def write_aurc(drawn, group, is_last, risk, harmonic, n_objects, areas):  # noqa
     Parameters
     ----------
     risk
-        float64 (object,), in order.
+        float64 (object,), of the ranked objects.
     harmonic
         float64 (k,): the harmonic number of k.
     n_objects
-        int64 (block, lane): objects of each resample.
+        int64 (block, lane): number of objects of each resample.
     areas
         float64 (block, lane), written.
     """
-    # k H_k, whose differences are sums of harmonic numbers.
+    # k H_k: see the formula of ``usefulness.aurc``.
     scaled = np.arange(harmonic.size) * harmonic
     n_lanes = areas.shape[1]
     kept, size = np.empty(n_lanes, np.uint32), np.empty(n_lanes)
@@ -121,7 +122,7 @@ def write_aurc(drawn, group, is_last, risk, harmonic, n_objects, areas):  # noqa
             if is_last[i]:
                 for lane in range(n_lanes):
                     after = scaled[kept[lane]]
-                    # A tie of which nothing was drawn has a summed risk of 0.
+                    # If no object of a tie was drawn, its summed risk is 0.
                     share = (after - before[lane]) / max(size[lane], 1.0)
                     area[lane] += summed[lane] * (whole[lane] - share)
                     before[lane] = after
@@ -134,14 +135,14 @@ def write_aurc(drawn, group, is_last, risk, harmonic, n_objects, areas):  # noqa
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def write_shares(drawn, group, is_last, gain, tolerance, shares):  # noqa: ANN001, ANN201
-    """Write the smallest share of the objects, in their order, whose gain is nearly that of all.
+    """Write the smallest share of first objects whose summed gain is nearly the gain of all.
 
     Parameters
     ----------
     gain
-        float64 (object,), in order.
+        float64 (object,), of the ranked objects.
     tolerance
-        What the mean gain may lack.
+        Largest difference of the mean gains.
     shares
         float64 (block, lane), written.
     """
@@ -172,7 +173,7 @@ def write_shares(drawn, group, is_last, gain, tolerance, shares):  # noqa: ANN00
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def share_of(drawn, group, is_last, gain, needed):  # noqa: ANN001, ANN201
-    """Objects of one resample, the first first, that gain what is needed."""
+    """Smallest number of first objects of a resample whose gains sum to ``needed``."""
     if needed <= 0:
         return 0.0
     sent, gained, size, tied = 0.0, 0.0, 0.0, 0.0
@@ -182,7 +183,7 @@ def share_of(drawn, group, is_last, gain, needed):  # noqa: ANN001, ANN201
         tied += w * gain[i]
         if is_last[i]:
             if gained + tied >= needed:
-                # Straight from the tie before to the one that reaches it.
+                # Linear within the tie that reaches the needed gain.
                 return sent + (needed - gained) / tied * size
             sent += size
             gained += tied
@@ -193,16 +194,16 @@ def share_of(drawn, group, is_last, gain, needed):  # noqa: ANN001, ANN201
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def write_twice_ranks(drawn, group, place, is_last, ranks):  # noqa: ANN001, ANN201
-    """Write twice the rank of each object, 1 the first; a tie shares its mean rank.
+    """Write twice the rank of each object; the first has rank 1, and a tie shares its mean rank.
 
     An object drawn w times counts as w tied objects.
 
     Parameters
     ----------
     drawn
-        int32 (group, lane): one block, or a part of it.
+        int32 (group, lane): one block.
     place
-        int64 (object,): where to write the rank of each object in order.
+        int64 (object,): row of ``ranks`` for each ranked object.
     ranks
         int32 (object, lane), written.
     """
@@ -227,23 +228,23 @@ def write_twice_ranks(drawn, group, place, is_last, ranks):  # noqa: ANN001, ANN
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def write_rank_moments(drawn, groups, are_last, place, n_objects, moments):  # noqa: ANN001, ANN201
-    """Write the second moments of two values' ranks about their mean, not divided by the number.
+    """Write second moments of the ranks of two values about their means, summed over the objects.
 
     Parameters
     ----------
     groups, are_last
-        int64 and bool (value, object), in the order of each of the two.
+        int64 and bool (value, object): ``group`` and ``is_last`` in the order of each value.
     place
-        int64 (object,): where each object of the second order stands in the first.
+        int64 (object,): for each object in the second order, its place in the first order.
     n_objects
-        float64 (block, lane): objects of each resample.
+        float64 (block, lane): number of objects of each resample.
     moments
-        float64 (block, moment, lane), written: of both, of the first, of the second.
+        float64 (block, moment, lane), written: covariance, variance of the first, of the second.
 
     Notes
     -----
-    Four times each moment is a whole number, exact up to 300,000 objects, in whatever order it is
-    summed.
+    Four times each moment is a whole number, so that sums are exact up to 300,000 objects, in any
+    order.
     """
     ranks = np.empty((groups.shape[1], drawn.shape[2]), np.int32)
     for block in range(drawn.shape[0]):
@@ -255,7 +256,7 @@ def write_rank_moments(drawn, groups, are_last, place, n_objects, moments):  # n
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def add_moments(drawn, group, is_last, ranks, middle, moments):  # noqa: ANN001, ANN201
-    """Write the moments of one block, from twice the ranks of the second value."""
+    """Write the moments of one block; ``ranks`` holds twice the ranks of the second value."""
     n_lanes = drawn.shape[1]
     before, size, tied = np.zeros(n_lanes), np.zeros(n_lanes), np.zeros(n_lanes)
     both, first, second = moments[0], moments[1], moments[2]
@@ -284,13 +285,14 @@ def write_detection(drawn, group, is_last, is_failure, n_all, share, found):  # 
     Parameters
     ----------
     is_failure
-        bool (object,), in order.
+        bool (object,), of the ranked objects.
     n_all
-        float64 (kind, block, lane): sound objects and failures of each resample.
+        float64 (kind, block, lane): number of sound objects, and of failures, of each resample.
     share
-        Share of the failures that is caught where false alarms are counted.
+        Share of failures to catch; false alarms are counted where it is reached.
     found
-        float64 (block, statistic, lane), written; NaN where a resample lacks one kind.
+        float64 (block, statistic, lane), written; NaN if a resample has no failure, or only
+        failures.
     """
     n_lanes = drawn.shape[2]
     so_far, tie = np.empty((3, n_lanes)), np.empty((2, n_lanes))
@@ -322,14 +324,14 @@ def write_detection(drawn, group, is_last, is_failure, n_all, share, found):  # 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def add_caught(tie, so_far, n_sound, n_failures, share, found):  # noqa: ANN001, ANN201
-    """Add a tie that has failures; ``so_far`` are those of ties before, and alarms at the share."""
+    """Add a tie with failures to the statistics; ``so_far`` has the counters of earlier ties."""
     sound, failures = tie[SOUND], tie[FAILED]
     alarms, caught, at_share = so_far[SOUND], so_far[FAILED], so_far[AT_SHARE]
     pairs, precision = found[0], found[1]
     for lane in range(sound.size):
         n_alarms = alarms[lane] + sound[lane]
         caught[lane] += failures[lane]
-        # Sound objects less uncertain than the tie, and half of those within.
+        # Sound objects less uncertain than the tie, and half of the sound objects in the tie.
         pairs[lane] += failures[lane] * (n_sound[lane] - n_alarms + sound[lane] / 2)
         precision[lane] += failures[lane] * caught[lane] / max(caught[lane] + n_alarms, 1.0)
         is_reached = at_share[lane] < 0 and caught[lane] / n_failures[lane] >= share
@@ -340,14 +342,16 @@ def add_caught(tie, so_far, n_sound, n_failures, share, found):  # noqa: ANN001,
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def write_bin_means(drawn, group, is_last, columns, n_objects, means):  # noqa: ANN001, ANN201
-    """Write the means of columns over bins of equal mass, an object on an edge in both by share.
+    """Write the means of columns over bins of equal mass.
+
+    An object on the edge of two bins counts in both, by its share in each.
 
     Parameters
     ----------
     columns
-        float64 (object, column), in order.
+        float64 (object, column), of the ranked objects.
     n_objects
-        float64 (block, lane): objects of each resample.
+        float64 (block, lane): number of objects of each resample.
     means
         float64 (block, column, bin, lane), written.
     """
@@ -380,7 +384,7 @@ def write_bin_means(drawn, group, is_last, columns, n_objects, means):  # noqa: 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def add_object(w, values, size, tie):  # noqa: ANN001, ANN201
-    """Add an object to its tie: its weight in each lane, and its values times that."""
+    """Add an object to its tie: the object's weight in each lane, and its weighted values."""
     for lane in range(w.size):
         size[lane] += w[lane]
     for c in range(values.size):
@@ -391,7 +395,7 @@ def add_object(w, values, size, tie):  # noqa: ANN001, ANN201
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def has_passed(edge, per_bin, mass, size):  # noqa: ANN001, ANN201
-    """Whether a tie reaches the next edge in any lane."""
+    """Whether a tie reaches the next edge of a bin in any lane."""
     n_passed = 0
     for lane in range(edge.size):
         n_passed += edge[lane] * per_bin[lane] <= mass[lane] + size[lane]
@@ -406,7 +410,7 @@ def write_passed(sums, edge, at_edge, per_bin, means):  # noqa: ANN001, ANN201
     n_columns, n_bins, n_lanes = means.shape
     for lane in range(n_lanes):
         reached = mass[lane] + size[lane]
-        # The last edge lies at the last object, whatever rounding says.
+        # The last bin always ends at the last object, in spite of rounding.
         while edge[lane] < n_bins and edge[lane] * per_bin[lane] <= reached:
             rest = edge[lane] * per_bin[lane] - mass[lane]
             part = rest / size[lane] if size[lane] > 0 else 0.0

@@ -1,7 +1,7 @@
-"""Results as frozen values: scores with their intervals, and the points of curves.
+"""Rows of the results: scores with their intervals, and points of curves.
 
-The fields are the columns of the CSV files, in their order, and ``Annotated`` gives the meaning of
-each. Numbers are fractions of 1 where no unit is named.
+Fields are the columns of the CSV files, in their order, and ``Annotated`` gives the meaning of each
+column. A number without a unit is a fraction of 1.
 """
 
 from dataclasses import dataclass
@@ -26,21 +26,21 @@ LEVEL: Final = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """Ends of a 95 % interval; NaN where it does not exist."""
+    """Ends of a 95 % interval; NaN if there is no interval."""
 
     low: float
     high: float
 
 
 Bounds = Annotated[Interval, "95 % interval over images or videos"]
-"""Ends of the interval of the number that is named before it."""
+"""Interval of the number in the field before it."""
 
 NO_INTERVAL: Final = Interval(nan, nan)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
-    """The subject of a score; a key that does not apply to it is empty."""
+    """Keys that identify a score; a key that does not apply is empty, or None for a number."""
 
     protocol: Protocol = ""
     train_split: TrainSplit = ""
@@ -66,7 +66,7 @@ class Keys:
 
 @dataclass(frozen=True)
 class Score:
-    """A number of the results: the value of a statistic, by its keys."""
+    """The value of a statistic, with the keys that identify it and its interval."""
 
     keys: Keys
     statistic: Annotated[str, "name of the statistic"]
@@ -76,7 +76,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean IoU against the corrected fraction, most uncertain objects first."""
+    """Mean IoU against the corrected fraction; the most uncertain objects are corrected first."""
 
     protocol: Protocol
     train_split: TrainSplit
@@ -89,7 +89,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class CoverageCurve:
-    """Risk of the kept masks by their share, the least uncertain kept first."""
+    """Risk of the kept masks against their share, as the least uncertain masks are kept first."""
 
     protocol: Protocol
     train_split: TrainSplit

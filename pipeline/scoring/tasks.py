@@ -1,4 +1,4 @@
-"""The four corrections that a measure should predict, and the measures of the masks they judge."""
+"""The four corrections that a measure should predict, and all measures of the judged masks."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,22 +33,23 @@ class Correction:
 
 
 REFINED: Final = {"best": "refined", "selected": "refined_selected"}
-"""The judged mask of eight clicks by protocol, as ``ProposalScores.by_proposal`` names it."""
+"""For each protocol, the name of the mask from eight clicks in ``ProposalScores.by_proposal``."""
 
 Ious = Mapping[str, Mapping[str, Float[np.ndarray, "object"]]]
-"""By model, the smallest first: IoU of every object's mask, as ``ProposalScores.by_proposal``."""
+"""For each model, the smallest first, the IoUs of ``ProposalScores.by_proposal``."""
 
 
 def ious_of(models: Mapping[str, ModelScores]) -> Ious:
-    """IoU of every model's judged masks."""
+    """IoUs of every model's masks, by model, then by the names of masks."""
     return {model: scores.proposals.by_proposal() for model, scores in models.items()}
 
 
 def judged_proposal(protocol: str, task: str) -> str:
-    """The proposal whose mask counts before the correction.
+    """The proposal whose mask a task corrects: ``best`` or ``selected``.
 
-    Measures are computed from its SamScore, entropies and tokens. It is the selected proposal in
-    the task *task*, which corrects the selection, and in the protocol without ground truth.
+    Measures are computed from the proposal's SamScore, entropies and tokens. The task ``task``
+    corrects the selection, so it always judges the selected proposal; other tasks follow the
+    protocol.
     """
     return "selected" if task == "task" else protocol
 
@@ -59,17 +60,17 @@ JUDGED_BY_PROTOCOL: Final = tuple(
     for judged in JUDGED
     if judged in {judged_proposal(protocol, task) for task in TASKS}
 )
-"""The proposals that each protocol judges in any task."""
+"""Pairs of a protocol and a proposal that it judges in at least one task."""
 
 
 def corrections(ious: Ious, model: str, protocol: str) -> dict[str, Correction]:
-    """The correction of each task for one model; task *model* needs two models or more.
+    """The correction of each task for one model; the task ``model`` needs two models or more.
 
     Notes
     -----
-    Model: the smallest to the largest. Prompt: ``center`` to ``refined``. Task: selected to best.
-    Segmentation: the model's mask to the truth. Except in *task*, masks are the best or the
-    selected ones, as the protocol is called.
+    ``model`` replaces the smallest model by the largest, ``prompt`` replaces ``center`` by
+    ``refined``, ``task`` replaces the selected proposal by the best, and ``segmentation`` replaces
+    the model's mask by the ground truth. Except in ``task``, the protocol names the proposal.
     """
     iou, refined_iou = ious[model][protocol], ious[model][REFINED[protocol]]
     tasks = {
@@ -85,7 +86,7 @@ def corrections(ious: Ious, model: str, protocol: str) -> dict[str, Correction]:
 
 
 def default_corrections(ious: Ious, protocol: str) -> Iterator[tuple[str, str, Correction]]:
-    """Each task that the models allow, its default model, and the correction of that model."""
+    """For each task that the models allow: its name, its default model, the model's correction."""
     for task in TASKS:
         model = default_model(task, tuple(ious))
         correction = corrections(ious, model, protocol).get(task)
@@ -94,34 +95,34 @@ def default_corrections(ious: Ious, protocol: str) -> Iterator[tuple[str, str, C
 
 
 def default_model(task: str, models: Sequence[str]) -> str:
-    """The model whose measures the paper's table of a task shows; models come from small to large.
+    """The model whose measures the paper's table of a task shows, of models from small to large.
 
-    It is the smallest, which would be corrected; for segmentation, the largest.
+    It is the smallest model, which a correction would help; for ``segmentation``, the largest.
     """
     return models[-1] if task == "segmentation" else models[0]
 
 
 def shown_model(models: Sequence[str]) -> str:
-    """The model that report tables and figures show: the largest, which comes last."""
+    """The model that report tables and figures show: the largest, of models from small to large."""
     return default_model("segmentation", models)
 
 
 Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
-"""Applies a function to every item, as ``map`` does: results come in the order of the items."""
+"""Applies a function to every item, like ``map``; results come in the order of the items."""
 
 
 @dataclass(frozen=True)
 class JudgedMasks:
-    """Masks of one model that a protocol judges in some task, and every measure of them."""
+    """Masks of one model that a protocol judges, and all measures of these masks."""
 
     protocol: str
     judged: str
-    """The proposal: ``best`` or ``selected``."""
+    """The judged proposal: ``best`` or ``selected``."""
     model: str
     scores: ModelScores
 
     def keys(self, train_split: str, measure: str, **more: Any) -> Keys:  # noqa: ANN401 - of keys
-        """Keys of a score of a measure of these masks."""
+        """Keys of a score that one measure of these masks has."""
         keys = Keys(protocol=self.protocol, model=self.model)
         return replace(keys, train_split=train_split, measure=measure, **more)
 
@@ -132,11 +133,11 @@ class JudgedMasks:
 
     @property
     def measures(self) -> dict[tuple[str, str], Values]:
-        """Every measure by (train split, name), computed at each call.
+        """Every measure by (train split, name); the train split is ``""`` without heads.
 
-        The heads are those of the protocol that read the tokens of the judged proposal; the train
-        split of measures without heads is ``""``. Measures of all masks, held at once, would take
-        most of the memory of a large split.
+        Measures of heads come from the protocol's heads that read both tokens of the judged
+        proposal. Measures are computed at each call: stored for all masks of a large split, they
+        would take most of the memory.
 
         Raises
         ------
@@ -151,10 +152,10 @@ class JudgedMasks:
 
     @property
     def measures_of_tokens(self) -> dict[tuple[str, str, str], Values]:
-        """Every measure, with heads of all token sets, by (train split, tokens, name).
+        """Every measure by (train split, tokens, name), for heads of all token sets.
 
-        Heads that read the tokens of a proposal other than the judged one are left out: they would
-        know about that proposal, which the other measures do not.
+        Heads that read the tokens of another proposal than the judged one are left out: they would
+        know about a proposal that other measures do not know.
         """
         untrained = measures_of(Evidence(self.model, self.judged, self.scores))
         measures = {("", "", name): value for name, value in untrained.items()}
@@ -167,7 +168,10 @@ class JudgedMasks:
         return measures
 
     def _predictions(self) -> Iterator[tuple[str, HeadSet, Mapping[str, Values]]]:
-        """Predictions of heads for the judged proposal: by tokens, then train split, then kind."""
+        """Predictions for the judged proposal: train split, head set, values by objective.
+
+        They are ordered by tokens, then train split, then kind of heads.
+        """
         predictions = self.scores.predictions
         by_tokens: dict[str, list[HeadSet]] = {}
         for head_set in predictions:
@@ -179,7 +183,7 @@ class JudgedMasks:
 
 
 def judged_masks(models: Mapping[str, ModelScores]) -> list[JudgedMasks]:
-    """All masks that are judged, by protocol, proposal and model."""
+    """All judged masks, ordered by protocol, judged proposal and model."""
     return [
         JudgedMasks(protocol, judged, model, scores)
         for protocol, judged in JUDGED_BY_PROTOCOL
@@ -188,18 +192,23 @@ def judged_masks(models: Mapping[str, ModelScores]) -> list[JudgedMasks]:
 
 
 def own_masks(masks: Iterable[JudgedMasks]) -> list[JudgedMasks]:
-    """Masks of the proposal that their protocol is named after; *task* may judge another one."""
+    """Select the masks whose judged proposal has the name of their protocol.
+
+    The other masks are judged by the task ``task`` alone.
+    """
     return [judged for judged in masks if judged.judged == judged.protocol]
 
 
 def of_largest(masks: Sequence[JudgedMasks]) -> list[JudgedMasks]:
-    """Masks of the model that report tables and figures show."""
+    """Select the masks of the largest model, which report tables and figures show."""
     largest = shown_model([judged.model for judged in masks])
     return [judged for judged in masks if judged.model == largest]
 
 
 def measures_of(evidence: Evidence) -> dict[str, Values]:
-    """Measures that are shown for the judged proposal: of the evidence's heads, or without heads.
+    """Compute the measures of the evidence's heads, or all untrained measures without heads.
+
+    Measures that are not shown for the judged proposal are left out.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""How useful measures are, beside the AUC of corrections: their statistics, in each resample.
+"""Statistics of the usefulness of measures, other than the AUC of corrections.
 
-Selective prediction (how bad the kept masks are when the least uncertain ones are kept first),
-failures detected, correlation with the risk, and routing: the small model answers, and its
-uncertainty decides which clicks go to the large model.
+They are about selective prediction (how bad the kept masks are if the least uncertain masks are
+kept first), the detection of failures, the correlation with the risk, and routing (the small model
+answers, and its uncertainty decides which clicks go to the large model).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,45 +23,46 @@ from pipeline.scoring.scores import CoverageCurve, Score
 from pipeline.scoring.tasks import Each, JudgedMasks
 
 FAILURE_IOUS: Final = (0.5, 0.75, 0.9)
-"""Thresholds below which a mask counts as a failure."""
+"""IoUs below which a mask counts as a failure; each has statistics of its own."""
 
 CAUGHT: Final = 0.95
-"""Share of the failures caught at the threshold where false alarms are counted."""
+"""Share of failures to catch; false alarms are counted at the threshold that catches this share."""
 
 NO_SPREAD: Final = 1e-12
-"""Share of a value's variance below which its spread in a resample is rounding error."""
+"""Share of a value's variance up to which its variance in a resample is a rounding error."""
 
 TOLERANCE: Final = 0.01
-"""How far the mean IoU of routing may fall below the large model's."""
+"""Largest difference of the mean IoU between routing and the large model alone."""
 
 Points = Float[np.ndarray, "point"]
-"""A number for each coverage."""
+"""One number for each point of a curve."""
 
 StatisticKey = tuple[str, float | None]
-"""Name of a statistic, and the IoU below which masks fail, or None."""
+"""Name of a statistic, and the IoU below which masks fail; None if the statistic needs no such
+IoU."""
 
 
 @dataclass(frozen=True)
 class _RankedMasks:
-    """Masks, and one measure that ranks them."""
+    """Masks of one model, and one measure that ranks them."""
 
     iou: Values
     measure: str
     uncertainty: Values
     gain: Values | None
-    """Gain of IoU by the largest model; None unless the masks are of the model that answers first.
-    """
+    """Gain in IoU of the largest model over each mask; None unless the smallest model made the
+    masks."""
 
 
 def usefulness_scores(
     masks: Sequence[JudgedMasks], resamples: bootstrap.Resamples, run: Each = map
 ) -> Iterator[Score]:
-    """Every statistic of every measure.
+    """Compute every statistic of every measure, with its interval.
 
     Parameters
     ----------
     masks
-        Each protocol's own, of models from small to large.
+        The judged masks of each protocol, by models from small to large.
     run
         Applies a function to every measure: ``map``, or threads.
     """
@@ -88,7 +89,7 @@ def usefulness_scores(
 
 
 def coverage_curves(masks: Iterable[JudgedMasks], n_points: int) -> Iterator[CoverageCurve]:
-    """Curves of the bounds and of every measure."""
+    """Risk-coverage curves of ``BOUNDS`` and of every measure."""
     for judged in masks:
         risk = 1 - judged.iou
         for (train_split, measure), uncertainty in (bounds(risk) | judged.measures).items():
@@ -97,7 +98,7 @@ def coverage_curves(masks: Iterable[JudgedMasks], n_points: int) -> Iterator[Cov
 
 
 def _gain_of_routing(judged: JudgedMasks, masks: Iterable[JudgedMasks]) -> Values | None:
-    """Gain of the largest model over masks of the smallest, which answers first."""
+    """Gain in IoU of the largest model over masks of the smallest; None for other masks."""
     of_models = [masks_of for masks_of in masks if masks_of.protocol == judged.protocol]
     is_first = judged.model == of_models[0].model != of_models[-1].model
     return of_models[-1].iou - judged.iou if is_first else None
@@ -139,15 +140,15 @@ def _statistics(
 def risk_coverage(
     risk: Float[np.ndarray, "object"], uncertainty: Float[np.ndarray, "object"], n_points: int
 ) -> tuple[Points, Points, Points]:
-    """Risk of the kept objects by their share, averaged over all orders of ties.
+    """Risk of the kept objects against their share, averaged over all orders of ties.
 
     Returns
     -------
-    Shares of the objects that are kept, evenly spaced, the last one 1; the mean risk of the kept
-    objects at each share (selective risk); their summed risk, divided by the number of all objects
-    (generalised risk).
+    Shares of objects that are kept, evenly spaced up to 1; the mean risk of the kept objects at
+    each share (selective risk); the summed risk of the kept objects, divided by the number of all
+    objects (generalised risk).
     """
-    # The risk of kept objects adds up as the gain of corrected objects does, from the other end.
+    # The risk of kept objects adds up like the gain of corrected objects, in reverse order.
     curve = correction_curve(np.zeros_like(risk), risk, -uncertainty, n_points=n_points + 1)
     coverage, generalised = (values[1:] for values in curve)
     return coverage, generalised / coverage, generalised
@@ -158,15 +159,15 @@ def aurc(
     uncertainty: Float[np.ndarray, "object"],
     resamples: bootstrap.Resamples,
 ) -> Float[np.ndarray, "resample"]:
-    """Area under the risk-coverage curve of each resample, its mean over all orders of ties.
+    """Area under the risk-coverage curve of each resample, averaged over all orders of ties.
 
     Notes
     -----
     The mean over k = 1..n of the mean risk of the k least uncertain objects (Geifman, Uziel and
-    El-Yaniv, arXiv 1805.08206). The object at rank r weighs ``(1/r + ... + 1/n) / n``, which is
-    ``(H_n - H_(r-1)) / n`` with harmonic numbers H; its mean over the ranks a+1..b of a tie is
-    ``(H_n + 1 - (b H_b - a H_a) / (b - a)) / n``. Excess AURC is the difference to that of the
-    oracle, ``aurc(risk, risk, resamples)``.
+    El-Yaniv, arXiv 1805.08206). The object at rank r has the weight ``(1/r + ... + 1/n) / n``,
+    which is ``(H_n - H_(r-1)) / n`` with harmonic numbers H. The mean weight over the ranks a+1..b
+    of a tie is ``(H_n + 1 - (b H_b - a H_a) / (b - a)) / n``. Excess AURC is the AURC less that of
+    the oracle, ``aurc(risk, risk, resamples)``.
     """
     order, is_last = bootstrap.ranked(uncertainty)
     n_most = resamples.n_objects.max(initial=0)
@@ -203,16 +204,16 @@ def detection(
     uncertainty: Float[np.ndarray, "object"],
     resamples: bootstrap.Resamples,
 ) -> dict[str, bootstrap.Resampled]:
-    """How well uncertainty detects failures, in each resample; NaN where none or all objects fail.
+    """How well uncertainty detects failures, in each resample; NaN if none or all objects fail.
 
     Failures are the positives; the most uncertain objects are flagged first.
 
     Returns
     -------
-    ``auroc``: probability that a failure is more uncertain than another object; a tie counts half.
-    ``average_precision``: area under the precision-recall curve, one step per threshold; a random
-    order has the share of failures. ``false_alarms``: share of the sound objects that is flagged
-    when ``CAUGHT`` of the failures are, the false positive rate at that true positive rate.
+    ``auroc``: probability that a failure is more uncertain than a sound object; a tie counts half.
+    ``average_precision``: area under the precision-recall curve, one step per threshold; for a
+    random order, it is the share of failures. ``false_alarms``: share of the sound objects that is
+    flagged at the threshold that flags ``CAUGHT`` of the failures (false positive rate).
 
     Notes
     -----
@@ -235,10 +236,10 @@ def detection(
 def pearson(
     x: Float[np.ndarray, "object"], y: Float[np.ndarray, "object"], resamples: bootstrap.Resamples
 ) -> Float[np.ndarray, "resample"]:
-    """Pearson correlation; NaN where a value is the same for all objects, or infinite."""
+    """Pearson correlation of x and y in each resample; NaN if x or y is constant or infinite."""
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         return np.full(len(resamples), np.nan)
-    # Centred first, so that the moments lose no digits.
+    # Centre x and y first, so that the moments lose no digits.
     x, y = (value.astype(np.float64) - np.mean(value, dtype=np.float64) for value in (x, y))
     columns = np.stack([x, y, x * x, y * y, x * y], axis=1)
     mean_x, mean_y, xx, yy, xy = bootstrap.resampled_means(columns, resamples).T
@@ -252,7 +253,10 @@ def pearson(
 def spearman(
     x: Float[np.ndarray, "object"], y: Float[np.ndarray, "object"], resamples: bootstrap.Resamples
 ) -> Float[np.ndarray, "resample"]:
-    """Spearman correlation (Pearson's, of mean ranks); NaN where all objects tie."""
+    """Spearman correlation of x and y (Pearson's, of mean ranks) in each resample.
+
+    NaN if x or y is the same for all objects.
+    """
     (first, _), (second, _) = rankings = [bootstrap.ranked(value) for value in (x, y)]
     place = np.empty_like(first)
     place[first] = np.arange(len(place))
@@ -297,8 +301,8 @@ def share_to_match(
 
     Notes
     -----
-    The share always exists: sending all objects on is the large model alone. The curve is straight
-    across ties, which is its mean over all their orders, and between whole objects.
+    The share always exists: with all objects sent, routing is the large model alone. The mean IoU
+    is linear across a tie, which is the mean over all orders of the tie, and between whole objects.
     """
     order, is_last = bootstrap.ranked(-uncertainty)
     return resamples.passed(
@@ -311,11 +315,11 @@ def share_to_match(
 
 
 RiskStatistic = Callable[[Values, Values, bootstrap.Resamples], bootstrap.Resampled]
-"""A number of the risk (1 - IoU) and the uncertainty of masks, in each resample."""
+"""Takes the risk (1 - IoU) and the uncertainty of masks; returns a statistic in each resample."""
 
 OF_RISK: Final[Mapping[str, RiskStatistic]] = {
     "augrc": augrc,
     "pearson": pearson,
     "spearman": spearman,
 }
-"""Statistics of a measure that need nothing else, beside AURC and its excess."""
+"""Statistics that need only risk and uncertainty, without AURC and its excess."""
