@@ -1,6 +1,6 @@
-"""Runs independent tasks in this process, on this machine's processes, or on a cluster's.
+"""Runs independent tasks in this process, in other processes of this machine, or on a cluster.
 
-One protocol, ``stages.executor.executors.Run``: an executor takes tasks and yields the outcome of
-each, in any order. ``executors`` has that of this process, and chooses; ``workers`` has Dask's,
-with ``local`` and ``slurm`` for the places where workers run.
+All executors follow one protocol, ``stages.executor.executors.Run``: they take tasks and yield the
+outcome of each, in any order. ``executors`` has the executor of this process and chooses one;
+``workers`` has Dask's executor; ``local`` and ``slurm`` start the workers.
 """

@@ -1,6 +1,6 @@
-"""Tasks, and executors that run them: this process, its threads, or workers of Dask.
+"""Tasks, and executors that run them: in this process, in its threads, or by Dask's workers.
 
-A function is applied to many items by the same executors, see ``map_by``.
+``map_by`` applies a function to many items by the same executors.
 """
 
 import hashlib
@@ -26,33 +26,34 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 N_TRIES: Final = 3
-"""How often workers try a task before it counts as failed."""
+"""Number of attempts of workers at a task before the task counts as failed."""
 
 N_NAMED: Final = 20
-"""Failed tasks, or images, that an error names at most."""
+"""Largest number of failed tasks, or images, that an error message names."""
 
 
 @dataclass(frozen=True)
 class Task(Generic[T]):
-    """A call that depends on no other and can run anywhere.
+    """A function call that depends on no other task and can run in any process.
 
-    Its function lies at the top of a module and its arguments can be pickled: it may run in another
-    process, on another machine, or twice. Its result is small, for it travels back.
+    The function must be at the top level of a module and the arguments must be picklable: the task
+    may run in another process, on another machine, or twice. The result should be small, since it
+    is sent back.
     """
 
     name: str
-    """What messages call the task."""
+    """Name of the task in messages."""
     function: Callable[..., T]
     arguments: tuple[Any, ...] = ()
 
     def run(self) -> T:
-        """Result of the call."""
+        """Call the function, and return its result."""
         return self.function(*self.arguments)
 
 
 @dataclass(frozen=True)
 class Done(Generic[T]):
-    """A task that has succeeded."""
+    """A task that has succeeded, and its result."""
 
     task: Task[T]
     result: T
@@ -60,7 +61,7 @@ class Done(Generic[T]):
 
 @dataclass(frozen=True)
 class Failure:
-    """A task that failed, by workers on every try, and its last error."""
+    """A task that has failed, and its last error; workers have tried the task ``N_TRIES`` times."""
 
     task: Task[Any]
     error: BaseException
@@ -70,7 +71,8 @@ class Failure:
 
 
 Run = Callable[[Iterable[Task[Any]]], Iterator[Done[Any] | Failure]]
-"""An executor: yields the outcome of each task as it arrives; one that fails stops no other."""
+"""An executor: takes tasks, and yields each outcome when it arrives. After a failed task, the other
+tasks still run."""
 
 
 def results_of(
@@ -78,20 +80,20 @@ def results_of(
     tasks: Sequence[Task[T]],
     on_result: Callable[[Task[T], T], None] = lambda _task, _result: None,
 ) -> list[T]:
-    """Results of tasks, whose names differ, in the order of the tasks.
+    """Run tasks with different names, and return their results in the order of the tasks.
 
     Parameters
     ----------
     on_result
-        Called in this thread with each result as it comes.
+        Called in this thread with each task and its result, when the result arrives.
 
     Raises
     ------
     DataError
-        If several tasks failed, naming each with its reason. The error of a single failed task is
-        raised as it is.
+        If several tasks failed; the message names each with its reason. The error of a single
+        failed task is raised unchanged.
     BaseException
-        An error of a task that no user can fix, with its traceback.
+        The error of a task, with its traceback, if it is not in ``REPORTED``.
     """
     results: dict[str, T] = {}
     failures = []
@@ -114,19 +116,19 @@ def results_of(
 def executor_of(
     params: ExecutorParams, *, n_threads: int = 1, uses_gpu: bool = False
 ) -> Iterator[Run]:
-    """The executor that the settings name; its workers end with the block.
+    """Yield the executor that the settings name; its workers end with the block.
 
     Parameters
     ----------
     n_threads
-        Tasks at a time if the settings say ``inline``; 1 is the calling thread.
+        Number of parallel tasks if the settings say ``inline``; 1 runs tasks in the calling thread.
     uses_gpu
-        Whether a machine takes as many tasks as it has GPUs, not as it has processors.
+        Whether tasks use a GPU: a machine then runs one task per GPU, not one per processor.
 
     Raises
     ------
     ConnectionError
-        If a cluster cannot be reached, or is lost on the way.
+        If a cluster cannot be reached, or the connection is lost later.
     """
     if params.kind == "inline":
         yield partial(run_here, n_threads=n_threads)
@@ -139,10 +141,10 @@ def executor_of(
 
 
 def run_here(tasks: Iterable[Task[T]], *, n_threads: int) -> Iterator[Done[T] | Failure]:
-    """Run tasks in threads of this process, with 1 in the calling thread.
+    """Run tasks in threads of this process; 1 runs them in the calling thread.
 
-    A failed task is not tried again: it would fail again here. An error that no user can fix ends
-    all tasks.
+    A failed task is not tried again, since it would fail again. An error outside of ``REPORTED``
+    ends all tasks.
     """
     return map(_outcome, tasks) if n_threads == 1 else in_threads(_outcome, tasks, n_threads)
 
@@ -156,26 +158,27 @@ def _outcome(task: Task[T]) -> Done[T] | Failure:
 
 @contextmanager
 def map_by(params: ExecutorParams, name: str) -> Iterator[Each]:
-    """A ``map`` by threads of this process, or by workers, which end with the block.
+    """Yield a function like ``map`` that runs in threads of this process, or by workers.
 
-    Threads are enough for compiled code that releases the GIL.
+    Workers end with the block. Threads suffice for compiled code that releases the GIL.
 
     Parameters
     ----------
     name
-        What messages call an item.
+        Noun for an item in messages.
 
     Raises
     ------
     ConnectionError
-        If workers cannot be reached, or are lost on the way.
+        If workers cannot be reached, or the connection is lost later.
     DataError
-        If items failed as often as they were tried.
+        If workers failed on several items in all attempts.
     """
     if params.kind == "inline":
         yield in_threads
         return
-    # In the project, where all workers see it, and private: workers execute the function in it.
+    # A folder in the project, where all workers see it. Only its owner may write there, since
+    # workers execute the function in it.
     with passing_folder(WORK / "each") as folder, executor_of(params) as run:
         yield partial(_by_workers, run, folder.resolve(), name)
 
@@ -183,7 +186,8 @@ def map_by(params: ExecutorParams, name: str) -> Iterator[Each]:
 def _by_workers(
     run: Run, folder: Path, name: str, work: Callable[[T], R], items: Iterable[T]
 ) -> list[R]:
-    # A file that each process reads once: the function may hold more data than all items.
+    # The function is sent as a file that each process reads once: it may contain more data than all
+    # items.
     path, pickled = folder / f"{uuid4().hex}.pickle", pickle.dumps(work)
     path.write_bytes(pickled)
     source = str(path), hashlib.sha256(pickled).hexdigest()
@@ -197,15 +201,15 @@ def _apply(path: str, sha256: str, item: object) -> Any:  # noqa: ANN401 - the f
 
 @lru_cache(maxsize=1)  # read once per process, not once per item
 def _unpickled(path: str, sha256: str) -> Callable[[Any], Any]:
-    """The function in a file.
+    """Read the pickled function in a file whose sha256 must match.
 
-    Unpickling runs what the file says. The digest came with the task from the driver: on a shared
-    disk, an owner and a mode would say less, and NFS shows other owners to root.
+    Unpickling executes code from the file. The sha256 comes with the task from the driver. Owner
+    and mode of the file would prove less on a shared disk, and NFS shows other owners to root.
 
     Raises
     ------
     DataError
-        If another file is there.
+        If the file has another sha256.
     """
     pickled = Path(path).read_bytes()
     if hashlib.sha256(pickled).hexdigest() != sha256:
@@ -217,14 +221,14 @@ def _unpickled(path: str, sha256: str) -> Callable[[Any], Any]:
 def in_threads(
     work: Callable[[T], R], items: Iterable[T], n_threads: int | None = None
 ) -> Iterator[R]:
-    """Apply a function to items in threads; results come in the order of the items.
+    """Apply a function to items in threads; yield the results in the order of the items.
 
     Parameters
     ----------
     n_threads
-        By default, a thread per core.
+        Number of threads; by default, one per core.
     """
-    # Not joblib's: it warns when ended early.
+    # Not joblib's threads: joblib warns if it is ended early.
     pool = ThreadPoolExecutor(n_threads or len(os.sched_getaffinity(0)))
     try:
         yield from pool.map(work, items)

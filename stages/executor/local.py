@@ -1,4 +1,4 @@
-"""Workers as processes of this machine."""
+"""Starts Dask workers as processes of this machine."""
 
 import logging
 import os
@@ -12,38 +12,39 @@ from dask import config
 from distributed import LocalCluster
 
 HOST: Final = "127.0.0.1"
-"""``local`` is reachable from this machine only."""
+"""Address at which the scheduler of ``local`` listens: only this machine can reach it."""
 
 SILENT: Final = logging.CRITICAL + 1
-"""Dask stays silent: the driver reports failures, once."""
+"""Log level that no message of Dask reaches: the driver itself reports failures, once."""
 
 NO_DASHBOARD: Final = MappingProxyType({"dashboard": False, "dashboard_address": f"{HOST}:0"})
-"""Without a dashboard, a scheduler still answers a few questions of browsers: on any free port."""
+"""Options of a scheduler without dashboard; it still serves a few web pages, on any free port."""
 
 THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-"""Variables by which libraries know how many threads to compute with; read as they are imported."""
+"""Environment variables for the number of threads of libraries, which read them when imported."""
 
 VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
-"""Variable by which CUDA knows which GPUs a process may use; read as it is first used."""
+"""Environment variable with the GPUs that a process may use; CUDA reads it at its first use."""
 
 
 @contextmanager
 def local_cluster(n_workers: int | Literal["auto"], gpus: Sequence[str]) -> Iterator[LocalCluster]:
-    """Processes that take one task at a time, each with its share of the processors.
+    """Start worker processes; each runs one task at a time with its share of the processors.
 
     Parameters
     ----------
     n_workers
-        ``auto`` is a process per GPU if tasks use some, otherwise one per processor.
+        Number of processes; ``auto`` means one per GPU in ``gpus`` or, without GPUs, one per
+        processor.
     gpus
-        Those that tasks use.
+        Names of the GPUs that tasks use; empty if tasks use none.
     """
     n_processors = len(os.sched_getaffinity(0))
     n = (len(gpus) or n_processors) if n_workers == "auto" else n_workers
     settings = {
         "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, max(1, n_processors // n)),
-        # A nanny that is restarting a process is not lost, however long that takes: Dask
-        # would close it if its worker is away again when this time has passed.
+        # A nanny (Dask's process that restarts a worker) must stay, however long a restart takes:
+        # Dask would close it if its worker is away again when this time has passed.
         "distributed.deploy.lost-worker-timeout": "100 days",
     }
     with (
@@ -63,7 +64,7 @@ def local_cluster(n_workers: int | Literal["auto"], gpus: Sequence[str]) -> Iter
 
 
 def gpus_here() -> list[str]:
-    """GPUs that this process may use, as CUDA names them."""
+    """Names of the GPUs that this process may use, in the form of ``CUDA_VISIBLE_DEVICES``."""
     visible = os.environ.get(VISIBLE)
     if visible is not None:
         return [name for name in visible.split(",") if name.strip()]

@@ -1,4 +1,4 @@
-"""Cells that tasks read: named by the driver, opened by each worker."""
+"""Cells that tasks read: the driver describes them, and each worker process opens them once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,15 +15,15 @@ class CellsToOpen:
 
     split: str
     expected: Mapping[tuple[str, str], Mapping[str, object]] = field(compare=False)
-    """Entries of the signature of each cell."""
+    """Entries that the signature of each cell must have, by (model, view)."""
     cache: str | Path
-    """Folder or address."""
+    """Folder or address of the cache that has the cells."""
     with_masks: bool = False
     run: str = field(default_factory=lambda: uuid4().hex)
-    """Differs between runs of a stage, as the cells at a place may change."""
+    """Random name of the stage's run: the cells in a cache may change between runs."""
 
 
 @lru_cache(maxsize=1)  # once per process, not once per task
 def opened(cells: CellsToOpen) -> SplitCells:
-    """The cells, checked against what is expected of them."""
+    """Open the described cells and check their signatures; a process opens them once."""
     return open_cells(cells.split, cells.expected, with_masks=cells.with_masks, cache=cells.cache)

@@ -1,4 +1,4 @@
-"""Workers as jobs of SLURM."""
+"""Starts Dask workers as jobs of SLURM, and replaces jobs that end."""
 
 import shlex
 import shutil
@@ -20,26 +20,29 @@ from stages.settings.parsing import ParamsError
 from storage.errors import listed
 
 LOGS: Final = Path("logs", "slurm")
-"""Output of the jobs and, while they run, the keys that admit them."""
+"""Folder of the jobs' output and, while jobs run, of the keys by which they join the scheduler."""
 
 LEAVE_S: Final = 120
-"""How long before the end of a job's time its worker is told to stop."""
+"""Seconds before the end of a job's time at which SLURM signals its worker to stop."""
 
 N_FRUITLESS: Final = 10
-"""How often jobs may end without becoming a worker before no more are submitted."""
+"""Number of attempts in a row without a worker, after which no more jobs are submitted."""
 
 HELD: Final = "launch failed requeued held"
-"""``squeue``'s reason for a job that waits forever because a node failed to launch it."""
+"""Reason that ``squeue`` prints for a job that waits forever, since a node failed to launch it."""
 
 
 @contextmanager
 def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
-    """Jobs that take one task at a time; a job that ends is replaced.
+    """Yield a Dask cluster whose workers are jobs of SLURM, one task at a time per job.
+
+    A job that ends is replaced.
 
     Raises
     ------
     ParamsError
-        If SLURM is not there or refuses the job script, or if this host lacks the interface.
+        If ``sbatch`` is missing or refuses the job script, or this host lacks the network interface
+        in the settings.
     """
     if shutil.which("sbatch") is None:
         raise ParamsError("executor.kind slurm must find sbatch on the PATH, got none")
@@ -50,7 +53,7 @@ def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
             f"{params.interface!r}"
         )
     LOGS.mkdir(parents=True, exist_ok=True)
-    # A job that is requeued waits in the queue: another takes its place meanwhile.
+    # A requeued job waits in the queue: another job takes its place meanwhile.
     lost = config.set({"distributed.deploy.lost-worker-timeout": "2s"})
     with lost, _new_cluster(params) as cluster:
         _check_accepted(cluster.job_script())
@@ -65,11 +68,11 @@ def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
 
 
 class Jobs:
-    """Watches for jobs that never become workers; Dask would wait for them forever.
+    """Watches for jobs that never become workers, for which Dask would wait forever.
 
-    SLURM forgets jobs that are cancelled while they wait, and some jobs when its controller is
-    killed; it takes no job meanwhile; it holds a job that a node failed to launch; other jobs end
-    before they are workers, for want of a library, say.
+    SLURM forgets jobs that are cancelled while they wait. When its controller is killed, it forgets
+    some jobs and accepts no new jobs. It holds a job that a node fails to launch. Other jobs end
+    before they are workers, for example because a library is missing.
     """
 
     def __init__(self, cluster: SLURMCluster) -> None:
@@ -77,16 +80,16 @@ class Jobs:
         self._n_fruitless = 0
 
     def look(self, n_workers: int) -> str:
-        """Submit other jobs if there is no worker and SLURM has no job that may become one.
+        """Submit new jobs if there is no worker and SLURM has no job that can become a worker.
 
         Returns
         -------
-        For a message: the jobs that are no workers yet, with SLURM's reasons.
+        Text for a message: the jobs that are not workers yet, with SLURM's reasons.
 
         Raises
         ------
         ConnectionError
-            If that was so again and again.
+            If ``N_FRUITLESS`` attempts in a row gave no worker.
         """
         if n_workers:
             self._n_fruitless = 0
@@ -110,16 +113,16 @@ class Jobs:
 
 
 def reasons_of_jobs() -> dict[str, str] | None:
-    """Why each job of the user is no worker yet, by its number; None if SLURM does not answer.
+    """SLURM's reason why each job of the user waits, by job number; None without an answer.
 
-    Held jobs, which never run, are left out.
+    A job that runs has the reason ``starts``. Held jobs, which never run, are left out.
     """
     command = ["squeue", "--me", "--noheader", "--format=%i %r"]
     try:
         answer = subprocess.run(
             command, capture_output=True, text=True, check=True, timeout=TIMEOUT_S
         )
-    except subprocess.SubprocessError:  # its controller is gone, say
+    except subprocess.SubprocessError:  # for example, SLURM's controller is gone
         return None
     rows = [line.strip().partition(" ") for line in answer.stdout.splitlines()]
     # A job that runs has no reason to wait.
@@ -127,7 +130,7 @@ def reasons_of_jobs() -> dict[str, str] | None:
 
 
 def _new_cluster(params: SlurmParams) -> SLURMCluster:
-    """A scheduler in this process, without jobs."""
+    """Make a Dask scheduler in this process for workers that are SLURM jobs; submit no job yet."""
     gpus = [f"--gres=gpu:{params.gpus}"] if params.gpus else []
     leave = ["--requeue", "--open-mode=append", f"--signal=B:USR1@{LEAVE_S}"]
     return SLURMCluster(
@@ -140,7 +143,7 @@ def _new_cluster(params: SlurmParams) -> SLURMCluster:
         account=params.account,
         walltime=params.walltime,
         interface=params.interface,
-        # Signals reach Python only if it takes the place of the shell.
+        # Signals reach Python only if Python replaces the shell.
         python=f"exec {shlex.quote(sys.executable)}",
         nanny=False,
         worker_extra_args=["--memory-limit", "0", "--no-dashboard"],
@@ -148,14 +151,14 @@ def _new_cluster(params: SlurmParams) -> SLURMCluster:
         job_script_prologue=[f"export {name}={params.cores}" for name in THREADS],
         log_directory=str(LOGS),
         scheduler_options=dict(NO_DASHBOARD),
-        # Anyone who reaches an open scheduler can run code as the user.
+        # Without keys, anyone who reaches the scheduler could run code as the user.
         security=True,
         shared_temp_directory=str(LOGS.resolve()),
     )
 
 
 def _check_accepted(script: str) -> None:
-    """Have SLURM test the job script, so that its refusal shows at once."""
+    """Test the job script by ``sbatch --test-only``, so that a refusal is reported at once."""
     answer = subprocess.run(
         ["sbatch", "--test-only"], input=script, capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""Which workers of a scheduler can take tasks, and notes about the others."""
+"""Watches which workers of a Dask scheduler can take tasks, and prints notes about the others."""
 
 import sys
 import time
@@ -11,33 +11,34 @@ from dask import config
 from distributed import Client
 
 TIMEOUT_S: Final = 10
-"""How long a scheduler may take to answer."""
+"""Longest wait, in seconds, for an answer of a scheduler."""
 
 LOOK_S: Final = 5.0
-"""Time between two looks at the workers."""
+"""Seconds between two checks of the workers."""
 
 SILENT_S: Final = 30.0
-"""How long a worker may be silent; it sends a heartbeat every few seconds."""
+"""Seconds without a worker's heartbeat before a note is printed; heartbeats are seconds apart."""
 
 NOTE_S: Final = 30.0
-"""Time between two notes about workers that do not come."""
+"""Seconds between two notes that no worker is there."""
 
 TTL: Final = "distributed.scheduler.worker-ttl"
-"""Setting of a scheduler: how long it waits for a heartbeat before others do a worker's task."""
+"""Setting of a scheduler: wait for a worker's heartbeat, after which other workers get its task."""
 
 
 class Watch:
-    """Watches a scheduler's workers, and says when one is unusable or none is there.
+    """Watches the workers of a scheduler; prints a note if a worker is unusable or none is there.
 
     Parameters
     ----------
     kind
-        The executor's kind, for messages.
+        Kind of the executor, for messages.
     mark
-        The resource of workers that see the driver's files, and the metric in which each worker
-        tells its folder.
+        Name of the Dask resource of workers that see the driver's files, and of the metric in which
+        each worker reports its working folder.
     look_for
-        Looks after the jobs of workers, given the number of usable workers; says what it waits for.
+        Checks the jobs of workers, given the number of usable workers; returns the end of a note
+        about waiting.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Watch:
         self._named: set[str] = set()
 
     def n_usable(self) -> int:
-        """Workers that see the driver's files, by a look that is at most ``LOOK_S`` old.
+        """Number of workers that see the driver's files; the last check is at most ``LOOK_S`` old.
 
         0 if the scheduler does not answer. A silent worker counts until the scheduler drops it.
         """
@@ -74,7 +75,7 @@ class Watch:
         try:
             identity = self._client.scheduler.identity  # type: ignore[union-attr]
             answer = self._client.sync(identity, n_workers=-1, callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
-        except OSError:  # a scheduler that is gone ends the tasks, and they tell
+        except OSError:  # the scheduler is gone: waiting for the tasks raises the error
             return {}
         return dict(answer["workers"])
 
@@ -89,9 +90,10 @@ class Watch:
             )
 
     def _end_of_wait(self) -> str:
-        """When others begin the task of a silent worker, by the setting of its scheduler.
+        """Text for a note: when other workers get the task of a silent worker.
 
-        The scheduler's process need not have this project: it is asked for a function of Dask's.
+        The time is a setting of the scheduler. Its process may lack this project's code, so it is
+        asked by a function of Dask.
         """
         ttl = self._client.run_on_scheduler(config.get, TTL)  # type: ignore[no-untyped-call]
         if ttl is None:
@@ -99,12 +101,12 @@ class Watch:
         return f"others do its task within twice its scheduler's {TTL}, {ttl}"
 
     def _check_folder(self, address: str, folder: str | None) -> None:
-        if folder is not None:  # else it has not looked yet
+        if folder is not None:  # None if the worker has not reported yet
             rule = "start in" if folder != str(Path.cwd()) else "see the files of"
             self._name(address, f"workers must {rule} {Path.cwd()}, got {address} in {folder}")
 
     def _name(self, worker: str, why: str) -> None:
-        """Say once why a worker is unusable."""
+        """Print why a worker is unusable, once per worker."""
         if worker not in self._named:
             print(f"note: {why}", file=sys.stderr)
         self._named.add(worker)

@@ -1,7 +1,7 @@
-"""Dask's executors: processes of this machine, workers of a scheduler, or jobs of SLURM.
+"""Executors by Dask: in processes of this machine, by workers of a scheduler, or in SLURM jobs.
 
-Dask hands out the tasks, tries them again, and gives up workers that die or fall silent. A worker
-takes tasks once it has seen a folder of the driver: relative paths are its own.
+Dask distributes the tasks, retries them, and drops workers that die or fall silent. A worker gets
+tasks after it has seen a folder that the driver made, since tasks contain relative paths.
 """
 
 import asyncio
@@ -44,10 +44,10 @@ T = TypeVar("T")
 
 CONFIG: Final = MappingProxyType(
     {
-        # A task that takes its worker with it three times has failed.
+        # A task that kills its worker three times has failed.
         "distributed.scheduler.allowed-failures": N_TRIES - 1,
-        # A silent worker is replaced after one to two minutes. It is silent while it loads a large
-        # library.
+        # A silent worker is replaced after one to two minutes. A worker is silent while it loads a
+        # large library.
         TTL: "60s",
     }
 )
@@ -55,19 +55,20 @@ CONFIG: Final = MappingProxyType(
 
 @contextmanager
 def dask_executor(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Run]:
-    """Workers as the settings ask for them, which end with the block.
+    """Yield an executor whose workers are those of the settings; workers end with the block.
 
     Raises
     ------
     ConnectionError
-        If no scheduler is at the address; as tasks run, if jobs end before they are workers.
+        If no scheduler is at the address or, while tasks run, if jobs keep ending before they are
+        workers.
     ParamsError
-        If SLURM is not there, or does not take the jobs.
+        If SLURM is missing, or refuses the jobs.
     """
     for handler in logging.getLogger("distributed").handlers:
         handler.setLevel(SILENT)
     gpus = gpus_here() if uses_gpu and params.kind == "local" else []
-    # Jobs of SLURM come only where tasks wait for them.
+    # SLURM jobs are submitted only while tasks wait.
     n_least = params.slurm.max_jobs if params.kind == "slurm" else 1
     with ExitStack() as stack:
         stack.enter_context(config.set(CONFIG))
@@ -83,7 +84,7 @@ def dask_executor(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Run]:
 def _scheduler(
     params: ExecutorParams, stack: ExitStack, gpus: Sequence[str], *, uses_gpu: bool
 ) -> tuple[Any, Callable[[int], str]]:
-    """A Dask cluster or its address, and a function to call at every look at the workers."""
+    """A Dask cluster or its address, and the function ``look_for`` of ``Watch`` for its workers."""
     if params.kind == "address":
         assert params.address is not None  # the settings are checked
         check_scheduler(params.address)
@@ -98,16 +99,16 @@ def _scheduler(
 
 
 def check_scheduler(address: str) -> None:
-    """Refuse an address without a scheduler; Dask's client waits four minutes for a silent port.
+    """Refuse an address without a Dask scheduler: Dask's client waits four minutes for an answer.
 
     Raises
     ------
     ConnectionError
-        If nobody answers there, or another program does.
+        If no program or another program answers at the address.
     """
     kind = ""
-    # Without keys for tls://, Dask ends in a TypeError; the first bytes of another program are the
-    # size of a message, for which no memory is enough.
+    # Without keys for tls://, Dask raises a TypeError. Dask takes the first bytes of another
+    # program's answer for the size of a message, for which no memory suffices.
     with suppress(OSError, TypeError, MemoryError):
         kind = asyncio.run(asyncio.wait_for(_kind_at(address), TIMEOUT_S))
     if kind != "Scheduler":
@@ -125,10 +126,10 @@ async def _kind_at(address: str) -> str:
 
 @contextmanager
 def _on_workers(client: Client, plugin: "OnWorkers") -> Iterator[None]:
-    """Have a plugin on all workers during the block, also on workers that come later.
+    """Install a plugin on all workers during the block, also on workers that come later.
 
-    A worker that is stopped or dies makes the message fail, but all other workers get it. A
-    scheduler that is gone ends the tasks.
+    Errors are ignored. If a worker is stopped or dies, installing fails, but all other workers get
+    the plugin. If the scheduler is gone, waiting for the tasks raises the error.
     """
     with suppress(OSError):
         client.sync(client.register_plugin, plugin, callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
@@ -143,17 +144,17 @@ def _on_workers(client: Client, plugin: "OnWorkers") -> Iterator[None]:
 def _run(
     client: Client, watch: Watch, n_least: int, mark: str, tasks: Iterable[Task[T]]
 ) -> Iterator[Done[T] | Failure]:
-    """Outcome of each task.
+    """Run tasks by Dask's workers; yield the outcome of each task when it arrives.
 
-    Dask is handed as many tasks as there are workers: a task that waits at a worker when it dies
-    counts as failed, too.
+    Dask gets only as many tasks as there are workers: if a worker dies, a task that waits at the
+    worker counts as failed, too.
 
     Parameters
     ----------
     n_least
-        How many tasks are handed over at least, so that workers come for them.
+        Least number of tasks that Dask gets, so that workers are started for them.
     mark
-        The resource of workers that see the driver's files.
+        Name of the resource of workers that see the driver's files.
 
     Raises
     ------
@@ -176,7 +177,7 @@ def _run(
 
 
 def _ended(running: Collection[Future[T]]) -> Collection[Future[T]]:
-    """Tasks that have ended, when there are any, or none after a while."""
+    """Wait until a task has ended; return all ended tasks, or none after ``LOOK_S`` seconds."""
     try:
         return wait(list(running), timeout=LOOK_S, return_when="FIRST_COMPLETED").done  # type: ignore[no-untyped-call,no-any-return]
     except TimeoutError:
@@ -188,7 +189,7 @@ def _ended(running: Collection[Future[T]]) -> Collection[Future[T]]:
 def _outcome(task: Task[T], future: Future[T]) -> Done[T] | Failure | None:
     """Outcome of a task that has ended; None if its result was lost with its worker.
 
-    Dask then runs it again.
+    Dask then runs the task again.
     """
     if future.status == "error":
         error = future.exception()  # type: ignore[no-untyped-call]
@@ -206,25 +207,26 @@ def _outcome(task: Task[T], future: Future[T]) -> Done[T] | Failure | None:
 
 @dataclass
 class OnWorkers(WorkerPlugin):
-    """Offers a worker for tasks once it sees the driver's files, and lets it stop at once.
+    """Lets a Dask worker take tasks once it sees the driver's files, and stop at once on a signal.
 
-    Dask would let a task run on until its process is killed. SLURM sends SIGTERM to jobs that are
-    cancelled, requeued or preempted, and SIGUSR1, where it is asked to, to those whose time is
-    nearly over. The unfinished task is run again.
+    Without it, a task would run on until its process is killed. SLURM sends SIGTERM to jobs that
+    are cancelled, requeued or preempted, and SIGUSR1, if asked to, to jobs whose time is nearly
+    over. The unfinished task is run again.
     """
 
     mark: str
-    """Relative path of the driver's folder; its name is the resource of workers that see it."""
+    """Relative path of a folder that the driver made; its name is the resource of workers that see
+    the folder."""
     gpus: Sequence[str]
-    """Those of this machine, of which each process gets one; none where jobs have their own."""
+    """GPUs of this machine, one for each worker process; empty if jobs have their own GPUs."""
 
     @property
     def name(self) -> str:
-        """Of the plugin: drivers that share a scheduler have one each."""
+        """Name of the plugin, which differs between drivers that share a scheduler."""
         return Path(self.mark).name
 
     async def setup(self, worker: Worker) -> None:
-        """Listen to signals; called in the main thread of the process, whose loop it is."""
+        """Prepare a worker, and handle signals; Dask calls it in the main thread of the process."""
         prepare_process()
         if self.gpus:
             os.environ[VISIBLE] = self.gpus[int(worker.name) % len(self.gpus)]
@@ -234,34 +236,42 @@ class OnWorkers(WorkerPlugin):
             loop.add_signal_handler(
                 number, lambda: leaving.append(loop.create_task(_leave(worker)))
             )
-        # Ctrl-C reaches all processes of a terminal; the driver tells its workers to end.
+        # Ignored because Ctrl-C reaches all processes of a terminal: the driver ends its workers.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        # Part of each heartbeat: there is none while the disk is stuck.
+        # Called for each heartbeat: a worker whose disk hangs sends no heartbeat.
         worker.metrics[self.name] = self.offer
         await self.offer(worker)
 
     async def offer(self, worker: Worker) -> str:
-        """Offer a worker for tasks once it sees the driver's folder; tell its own."""
+        """Give a worker the resource that tasks need, if it sees the driver's folder.
+
+        Returns
+        -------
+        The worker's working folder.
+        """
         folder = Path(self.mark).parent
-        # The folder is listed: NFS would repeat for a minute that a name in it is not there.
+        # The parent folder is listed: for a name that was missing, NFS repeats the answer for a
+        # minute.
         is_seen = folder.is_dir() and self.name in os.listdir(folder)  # noqa: PTH208 - names
         if is_seen and self.name not in worker.state.total_resources:
             await worker.set_resources(**{self.name: worker.state.nthreads})
-            # The scheduler looks for tasks that wait when a worker comes, not when it is given a
-            # resource.
+            # The scheduler assigns waiting tasks when a worker starts, not when it gets a resource.
             worker.status = Status.paused
             worker.status = Status.running
         return str(Path.cwd())
 
     def teardown(self, worker: Worker) -> None:
-        """Called when the driver ends, and before a worker that ends waits for its task."""
+        """Clean up; Dask calls it when the driver ends, and when a worker ends.
+
+        A worker that ends exits here, before it would wait for its task.
+        """
         worker.metrics.pop(self.name, None)
         if worker.status is Status.closing:
             os._exit(0)
 
 
 async def _leave(worker: Worker) -> None:
-    """Hand the task back, so that this does not count as a death, and end."""
+    """Retire a worker, so that its task is not counted as failed, and exit its process."""
     leave = worker.scheduler.retire_workers(
         workers=[worker.address], close_workers=False, remove=True, stimulus_id="leave"
     )

@@ -1,1 +1,1 @@
-"""Runs one cell: models, steps, and the loop that overlaps them."""
+"""Extracts a cell: loads its model, runs the steps of extraction, measures their time."""

@@ -1,4 +1,4 @@
-"""Models as the block ``extract`` of the params names them."""
+"""Builds the models that the block ``extract`` of ``params.yaml`` names, with their weights."""
 
 import platform
 import re
@@ -20,21 +20,21 @@ from storage.checkpoints.weights import verified_weights
 from storage.errors import WeightsError
 
 CPU_INFO: Final = Path("/proc/cpuinfo")
-"""Where Linux names the processor."""
+"""File in which Linux names the processor."""
 
 
 def load_model(params: ExtractParams, model: str, device: str | None = None) -> Sam:
-    """Build a model, with its trained weights unless the settings ask for random ones.
+    """Build a model with trained weights or, if the settings say so, with random weights.
 
     Parameters
     ----------
     device
-        By default, that of the settings.
+        ``auto``, ``cpu`` or ``cuda``; by default, the device of the settings.
 
     Raises
     ------
     ParamsError
-        If the device is not there.
+        If this machine lacks the device.
     WeightsError
         If the weights file is missing, damaged or of another architecture.
     """
@@ -49,16 +49,16 @@ def load_model(params: ExtractParams, model: str, device: str | None = None) -> 
 
 @lru_cache(maxsize=1)
 def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
-    """The model that fills cells on a device, see ``load_model``; the last one stays in memory.
+    """Load a model to fill cells on a device; the last model stays in memory, see ``load_model``.
 
     Raises
     ------
     ParamsError
-        Also if ``auto`` meant a GPU where the work was planned, and this worker has none.
+        If this machine lacks the device, also if ``auto`` meant a GPU on the machine that planned.
 
     Notes
     -----
-    On a CPU the process computes with one thread from now on. Sums that threads share have other
+    On a CPU, the process computes with one thread from now on. Sums that threads share have other
     last digits with every number of threads, and the bytes of a shard must not depend on who fills
     it. More processes use more cores.
     """
@@ -73,12 +73,12 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
 
 
 def settled_device(setting: str) -> torch.device:
-    """Device of this process under ``extract.device``.
+    """Device of this process for a value of the setting ``extract.device``.
 
     Raises
     ------
     ParamsError
-        If this machine lacks it.
+        If this machine lacks the device.
     """
     try:
         return select_device(setting)
@@ -89,12 +89,12 @@ def settled_device(setting: str) -> torch.device:
 def load_sam(
     family: str, model: str, *, precision: Precision, device: str, seed: int | None = None
 ) -> Sam:
-    """Build a model, with its trained weights unless a seed of random ones is given.
+    """Build a model with trained weights or, if ``seed`` is given, with random weights.
 
     Raises
     ------
     DeviceError
-        If the device is not there.
+        If this machine lacks the device.
     WeightsError
         If the weights file is missing, damaged or of another architecture.
     """
@@ -111,7 +111,7 @@ def load_sam(
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a ``.safetensors`` file, or one of Meta's ``.pt`` files without running its pickle."""
+    """Read the weights in a ``.safetensors`` file, or in Meta's ``.pt`` file; no pickle is run."""
     if path.suffix == ".safetensors":
         return load_file(path)
     weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)["model"]
@@ -119,7 +119,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def device_name(device: torch.device) -> str:
-    """Name of the processor behind a device."""
+    """Product name of the GPU or processor that a device stands for."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     info = CPU_INFO.read_text(encoding="utf-8") if CPU_INFO.exists() else ""

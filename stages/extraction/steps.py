@@ -1,4 +1,4 @@
-"""One cell's extraction: its steps, and the loop by which reading and writing overlap with them."""
+"""Steps of extracting a cell, and the loop that overlaps reading and writing with the model."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,7 +26,7 @@ from storage.split.object_table import ObjectTable
 
 N_READERS: Final = 2
 N_AHEAD: Final = 2
-"""Images read ahead of the model, besides those being read."""
+"""Number of images that are read before the model needs them."""
 
 T = TypeVar("T")
 J = TypeVar("J")
@@ -35,39 +35,39 @@ R = TypeVar("R")
 
 @runtime_checkable
 class Steps(Protocol[T]):
-    """The steps that the loop calls; the loop does not know where data are stored."""
+    """The steps that ``run_shards`` calls; only the steps know where data are stored."""
 
     encoder_batch: int
-    """Images of a shard that are computed together."""
+    """Largest number of images in one call of ``compute``."""
 
     def read(self, piece: Piece) -> T | ImageError:
-        """Read the image of a piece, or say why it is unreadable; called from several threads."""
+        """Read the image of a piece, or return the error; called from several threads."""
 
     def compute(self, images: Sequence[tuple[Piece, T]]) -> list[Rows]:
-        """Run the model on images that were read, up to ``encoder_batch`` of one shard."""
+        """Run the model on up to ``encoder_batch`` images of one shard; return rows per image."""
 
     def write(self, shard: Shard, rows: Rows) -> None:
-        """Write a whole shard; all calls come from one other thread."""
+        """Write all rows of a shard; all calls come from one thread, not the caller's."""
 
 
 def run_shards(
     shards: Iterable[Shard], steps: Steps[T], advance: Callable[[int], None]
 ) -> dict[int, str]:
-    """Extract the shards; one with a failed image is not written.
+    """Read, compute and write shards; a shard with an unreadable image is not written.
 
     Parameters
     ----------
     shards
-        The next shard is taken shortly before its images are read.
+        Shards to extract; the next shard is requested shortly before its images are read.
     advance
         Called with the number of objects that were just computed.
 
     Returns
     -------
-    Images that failed, each with its reason.
+    Error messages of the images that failed, by index of the image in the split.
     """
     failures: dict[int, str] = {}
-    # However the block ends, it waits for the shard that is being written.
+    # At its end, also after an error, the block waits for the shard that is being written.
     with ThreadPoolExecutor(N_READERS) as readers, ThreadPoolExecutor(1) as writer:
         todo = ((shard, piece) for shard in shards for piece in shard.pieces)
         n_ahead = N_AHEAD + steps.encoder_batch - 1
@@ -110,18 +110,18 @@ def ahead(
 
 
 FINITE: Final = ("sam_score", "encoder_std")
-"""Arrays that reveal non-finite output of a model; ``encoder_std`` covers the finer levels, from
-which only masks are made."""
+"""Arrays of a model's output that are checked for NaN and infinity. ``encoder_std`` covers the
+finer levels, from which only masks are made."""
 
 ViewedImage = tuple[Square, Request]
-"""An image in its view, resized, and the request about its objects."""
+"""An image after its view, resized for the model, and the request to predict its objects."""
 
 
 @contextmanager
 def behind(device: str) -> Iterator[Apply]:
-    """Yields the means to score one decoder call in a thread while a CPU decodes the next call.
+    """Yield a function like ``map`` that scores one decoder call while a CPU decodes the next call.
 
-    On a GPU it is ``map``: the work of all calls is queued before the first call is done.
+    On a GPU it is ``map`` itself: the GPU queues the work of all calls.
     """
     if device != "cpu":
         yield map
@@ -132,12 +132,12 @@ def behind(device: str) -> Iterator[Apply]:
 
 @dataclass
 class CellSteps:
-    """``Steps`` of one cell.
+    """Steps that extract the shards of one cell with a model into the pool.
 
     With an encoder batch of 1, the last embedding stays in memory: an image whose objects lie in
     two consecutive shards is encoded once. Encoding it again would give the same embedding, so a
     shard's bytes do not depend on the shards before it. In a larger batch, the last digits depend
-    on the other images: nothing is carried from shard to shard.
+    on the other images, so no embedding is kept for the next shard.
     """
 
     sam: Sam
@@ -145,14 +145,14 @@ class CellSteps:
     images: SplitImages
     name: CellName
     batch: int
-    """Prompt sets per decoder call."""
+    """Number of prompt sets per decoder call."""
     end: Callable[[str], None] = lambda _: None
-    """Called with the name of each shard that is written."""
+    """Called with the name of a shard after the shard was written."""
     encoder_batch: int = 1
     _last: tuple[int, Embedding] | None = field(default=None, init=False)
 
     def read(self, piece: Piece) -> ViewedImage | ImageError:
-        """Read, augment and resize an image; decode the true masks of its objects."""
+        """Read, augment and resize the image of a piece; decode its objects' ground truth masks."""
         table, image = self._table, piece.image
         file, height_px = str(table.file[image]), int(table.height_px[image])
         try:
@@ -165,7 +165,7 @@ class CellSteps:
         return self.sam.square(viewed), request
 
     def compute(self, images: Sequence[tuple[Piece, ViewedImage]]) -> list[Rows]:
-        """Encode images of one shard in one call, and decode every prompt set.
+        """Encode images of one shard, and decode every prompt set of their objects.
 
         Raises
         ------
@@ -201,7 +201,7 @@ class CellSteps:
         return rows | {"input_sha256": inputs}
 
     def write(self, shard: Shard, rows: Rows) -> None:
-        """Keep a shard in the pool."""
+        """Write the rows of a shard to the pool."""
         name = self.cell.split.names[shard.index]
         self.cell.put(name, rows, maker=device_name(self.sam.device))
         self.end(name)

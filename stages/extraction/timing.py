@@ -1,4 +1,4 @@
-"""How long extraction and the methods of the paper's Table 7 take on this machine."""
+"""Measures how long extraction and the methods of the paper's Table 7 take on this machine."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -28,7 +28,7 @@ from storage.outputs.csv_forms import RUNTIME, RuntimeRow, RuntimeSettings
 from storage.outputs.tables import as_frame
 
 N_TIMED: Final = 3
-"""Rounds by which extraction is timed."""
+"""Number of rounds by which ``extraction_seconds`` measures."""
 
 
 def time_models(
@@ -38,25 +38,25 @@ def time_models(
     *,
     question: Question | None = None,
 ) -> pd.DataFrame:
-    """Seconds of every method on every model, with the settings that they depend on.
+    """Measure the seconds of every method with every model.
 
     Heads have random weights, which take the same time as trained weights.
 
     Parameters
     ----------
     n_repeats
-        Rounds that count, after a warm-up.
+        Number of rounds that count, after a warm-up.
     question
-        By default, about a drawn scene of the size that the model takes.
+        Image and clicks; by default, a drawn scene of the model's input size.
 
     Returns
     -------
-    A row per model and method; as ``RUNTIME`` declares them.
+    A row per model and method, with the columns of ``RUNTIME``.
 
     Raises
     ------
     ParamsError
-        If the device is not there.
+        If this machine lacks the device.
     WeightsError
         If the weights file of a model is missing, damaged or of another architecture.
     """
@@ -87,10 +87,11 @@ Run = TypeVar("Run")
 def seconds_in_turns(
     runs: Mapping[Run, Callable[[], object]], n_repeats: int, advance: Callable[[int], None]
 ) -> dict[Run, Float[np.ndarray, "round"]]:
-    """Seconds of each run in each round, after a warm-up.
+    """Measure the seconds of each function in ``runs`` in each of ``n_repeats`` rounds.
 
-    All runs take turns, so that other work of the machine slows all runs alike. The order is drawn
-    for each round, because a run finds in the processor's caches the data of the run before it.
+    A warm-up round comes first. All functions take turns, so that other work of the machine slows
+    all alike. The order is drawn for each round, because a function finds in the processor's caches
+    the data of the function before it.
     """
     seconds = {run: np.zeros(1 + n_repeats) for run in runs}
     order, rng = list(runs), np.random.default_rng(0)
@@ -106,7 +107,7 @@ def seconds_in_turns(
 def runtime_rows(
     seconds: Mapping[tuple[str, str], Float[np.ndarray, "round"]], settings: RuntimeSettings
 ) -> list[RuntimeRow]:
-    """A row per model and method: medians over the rounds, with their intervals.
+    """Rows of the table ``RUNTIME``, one per model and method: medians over rounds with intervals.
 
     A ratio compares two times of the same round: a load that slows the whole round cancels out.
     """
@@ -130,17 +131,19 @@ def runtime_rows(
 def extraction_seconds(
     params: ExtractParams, model: str, prompts: tuple[str, ...], *, with_masks: bool
 ) -> tuple[float, float]:
-    """Seconds per image and per object of extraction on this machine, by one drawn scene.
+    """Measure the seconds of extraction per image and per object, on one drawn scene.
 
     The image is encoded, and all prompt sets of its objects are decoded, scored and, with masks,
-    coded: the least of ``N_TIMED`` rounds after a warm-up. Reading and writing are not in it.
+    coded. The least of ``N_TIMED`` rounds after a warm-up counts. Reading and writing are excluded.
 
     Raises
     ------
-    ParamsError, WeightsError
-        As ``time_models``.
+    ParamsError
+        If this machine lacks the device.
+    WeightsError
+        If the weights file is missing, damaged or of another architecture.
     """
-    # As extraction does: on a CPU, with one thread from here on.
+    # The same as in extraction: on a CPU, with one thread from here on.
     sam = kept_model(params, model, settled_device(params.device).type)
     scene = draw_scene(scene_seeds(0, "val", 1)[0], sam.image_size_px)
     clicks = np.stack([sample_prompts(mask, seed=0) for mask in scene.masks])
@@ -152,7 +155,7 @@ def extraction_seconds(
     for _ in range(1 + N_TIMED):
         started = perf_counter()
         embedding = sam.encode(scene.rgb)
-        # Statistics and rows wait for the device: they bring numbers to the processor.
+        # Reading numbers from the device waits until the device is done.
         embedding.statistics()
         encoded = perf_counter()
         extract_objects(sam, embedding, request, batch=batch, with_masks=with_masks)

@@ -1,1 +1,1 @@
-"""Fills cells: what they lack and why, computing shards in any number of processes, publishing."""
+"""Fills cells: plans missing shards, computes them in any number of processes, publishes cells."""

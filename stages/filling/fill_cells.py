@@ -1,4 +1,4 @@
-"""Fills cells, here or by workers, and publishes a cell once it has all of its shards."""
+"""Fills cells in this process or by workers, and publishes a cell that has all of its shards."""
 
 import sys
 import time
@@ -29,22 +29,22 @@ from storage.pool.publishing import Comparison, compare_shards, publish
 from storage.store.inspection import open_store
 
 N_FILLED: Final = 3
-"""How often damaged shards are recomputed before the disk is blamed."""
+"""Number of attempts to compute a cell without damaged shards, before the disk is blamed."""
 
 LATE_S: Final = 90.0
-"""Longest wait for files written on other hosts to appear: NFS takes up to 60 s."""
+"""Longest wait, in seconds, for files written on other hosts to appear: NFS takes up to 60 s."""
 
 LOOK_S: Final = 1.0
-"""Time between two checks for late files."""
+"""Seconds between two checks for files that have not appeared yet."""
 
 
 def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
-    """Device that will compute, ``cpu`` or ``cuda``.
+    """Find the device on which the executor's workers will compute, ``cpu`` or ``cuda``.
 
     Raises
     ------
     ParamsError
-        If the device of the settings is missing.
+        If the machine that is asked lacks the device that the settings name.
     """
     setting = params.device
     if executor.kind in {"inline", "local"}:
@@ -52,7 +52,7 @@ def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
     if setting != "auto":
         return setting
     if executor.kind == "slurm":
-        # No job is submitted to find out: it might wait for hours, like the jobs that compute.
+        # No job is submitted to ask a worker: the job might wait for hours.
         return "cuda" if executor.slurm.gpus else "cpu"
     with executor_of(executor) as run:
         (device,) = results_of(run, [Task("the device of a worker", device_here, (setting,))])
@@ -60,18 +60,18 @@ def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
 
 
 def fill(cells: Mapping[FillJob, Cell], executor: ExecutorParams) -> dict[FillJob, BaseException]:
-    """Compute the missing shards of some cells, one cell after the other.
+    """Compute the missing shards of cells, one cell after the other.
 
-    A cell that cannot be filled keeps no other from being filled.
+    If a cell cannot be filled, the other cells are still filled.
 
     Returns
     -------
-    The reason of each cell that stays incomplete.
+    For each cell that stays incomplete, the error that is the reason.
 
     Raises
     ------
     StoreError
-        If shards that workers have written do not show here.
+        If shards that workers have written do not appear on this machine within ``LATE_S``.
     """
     todo = _todo(cells)
     if not todo:
@@ -103,7 +103,7 @@ def fill(cells: Mapping[FillJob, Cell], executor: ExecutorParams) -> dict[FillJo
 
 
 def _todo(cells: Mapping[FillJob, Cell]) -> dict[FillJob, list[str]]:
-    """Names of the missing shards of each incomplete cell."""
+    """Names of the missing shards of each cell; complete cells are left out."""
     return {job: names for job, cell in cells.items() if (names := cell.todo())}
 
 
@@ -123,7 +123,7 @@ def _unread_error(job: FillJob, cell: Cell, images: Unread) -> ImageError:
 def _tasks(
     cells: Mapping[FillJob, Cell], todo: Mapping[FillJob, Sequence[str]], *, is_inline: bool
 ) -> Iterator[Task[Unread]]:
-    """A task per shard; for a single process a task per cell, to overlap reading and writing."""
+    """Yield a task per shard or, if ``is_inline``, per cell, to overlap reading and writing."""
     for job, names in todo.items():
         for together in [tuple(names)] if is_inline else [(name,) for name in names]:
             shard = cells[job].split.shards[together[0]].index
@@ -132,7 +132,7 @@ def _tasks(
 
 
 def _check_shown(cells: Mapping[FillJob, Cell]) -> None:
-    """Wait, with a note, until all written files appear here."""
+    """Wait until the files of all computed shards appear on this machine; print a note if late."""
     until, is_noted = time.monotonic() + LATE_S, False
     while late := _todo(cells):
         n_shards = counted(sum(map(len, late.values())), "shard")
@@ -151,13 +151,13 @@ def _check_shown(cells: Mapping[FillJob, Cell]) -> None:
 def run_cell(name: CellName, place: Split, params: ExtractParams, executor: ExecutorParams) -> None:
     """Extract one cell into ``cache/features`` and, with masks, ``cache/masks``.
 
-    Intact shards of its present outputs, or of outputs that DVC has removed, are taken over. Where
-    no shard is missing, neither a model nor its libraries are needed.
+    Intact shards in the cell's former outputs are taken over, also if DVC has removed the outputs.
+    If no shard is missing, neither a model nor its libraries are loaded.
 
     Raises
     ------
     ImageError
-        If images failed, after all shards without them were extracted and kept.
+        If images cannot be extracted; all shards without these images were extracted and kept.
     """
     cells = jobs_of(name, place, params, prepared(name.split, params.shard_objects))
     adopt_outputs(name, cells)
@@ -170,7 +170,7 @@ def run_cell(name: CellName, place: Split, params: ExtractParams, executor: Exec
 
 
 def adopt_outputs(name: CellName, cells: Mapping[FillJob, Cell]) -> int:
-    """Put the shards of a cell's outputs that the pool lacks into it.
+    """Put shards of a cell's published outputs into the pool, if the pool lacks them.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def adopt_outputs(name: CellName, cells: Mapping[FillJob, Cell]) -> int:
 
     Returns
     -------
-    How many.
+    Number of shards that were put into the pool.
     """
     if not all(cell.lacking() for cell in cells.values()):
         return 0
@@ -197,12 +197,15 @@ def adopt_outputs(name: CellName, cells: Mapping[FillJob, Cell]) -> int:
 def fitting(
     cells: Mapping[FillJob, Cell], paths: Mapping[str, Path]
 ) -> tuple[PublishedShards, Cell] | None:
-    """Published stores whose shards serve a cell, on the device that made them; None if none do."""
+    """Open published stores, and find the cell, by device, to whose settings their shards belong.
+
+    None if the stores are damaged, or were made under other settings.
+    """
     by_device = {job.device: cell for job, cell in cells.items()}
     try:
         signature = open_store(paths["features"]).signature
         cell = by_device.get(str(signature.get("device")))
-        # Before their arrays are opened: stores of another version may have others.
+        # Checked before the arrays are opened: stores of another version may have other arrays.
         if cell is None or not cell.fits(signature):
             return None
         return open_published(paths), cell
@@ -212,7 +215,7 @@ def fitting(
 
 
 def _filled(job: FillJob, cell: Cell, executor: ExecutorParams) -> Comparison:
-    """Fill a cell until every shard matches its digests."""
+    """Fill a cell; recompute damaged shards until every shard matches its digests."""
     for _ in range(N_FILLED):
         if errors := fill({job: cell}, executor):
             raise errors[job]

@@ -1,4 +1,4 @@
-"""A job, which fills a cell on a device, and the work of a process that computes its shards."""
+"""Jobs, which fill a cell on a device, and the function by which a process computes shards."""
 
 import random
 import time
@@ -22,23 +22,25 @@ from storage.store.signature import compare, versions
 from storage.store.writing import full_signature
 
 Unread = Mapping[str, str]
-"""Why images cannot be read, by their files: shards with these images stay missing."""
+"""Error messages of unreadable images, by image file; shards with these images stay missing."""
 
 LIST_EVERY_S: Final = 60.0
-"""Time between two listings of a pool's folder by a process that fills it."""
+"""Seconds between two listings of a cell's folder in the pool by a process that fills the cell."""
 
 DEVICES: Final = ("cuda", "cpu")
-"""Devices, whose results differ in the last digits."""
+"""Kinds of devices; results on different devices differ in the last digits."""
 
 
 @dataclass(frozen=True)
 class FillJob:
-    """A cell to compute on a device; this travels to the processes that compute.
+    """A cell to compute on a device, in a form that is sent to worker processes.
 
     Attributes
     ----------
+    place
+        The split's images and annotations, from the settings.
     objects_digest
-        Digest of the split's objects where the job was made.
+        Digest of the split's objects, read by the process that made the job.
     """
 
     name: CellName
@@ -55,7 +57,7 @@ class FillJob:
 
     @property
     def decoder_batch(self) -> int:
-        """Prompt sets per decoder call."""
+        """Number of prompt sets per decoder call."""
         return decoder_batch(
             self.params.decoder_batch,
             device=self.device,
@@ -64,7 +66,7 @@ class FillJob:
 
     @cached_property
     def signature(self) -> dict[str, object]:
-        """All that the rows depend on."""
+        """Signature of the cell's stores: all that their rows depend on."""
         entries = cell_settings(self.params, self.name) | {
             "objects_digest": self.objects_digest,
             "device": self.device,
@@ -74,7 +76,7 @@ class FillJob:
         return {**full_signature(entries)}
 
     def cell(self, split: PreparedSplit, assigned: Collection[str] | None = None) -> Cell:
-        """The cell's shards in the pool; ``assigned`` as in ``Cell``."""
+        """Describe the cell and its shards in the pool; ``assigned`` is that of ``Cell``."""
         model = row_of(self.params.family, self.name.model)
         sizes = {"channel": model.n_channels, "encoder_channel": model.n_encoder_channels}
         if self.name.with_masks:
@@ -83,12 +85,12 @@ class FillJob:
 
 
 def prepared(split: str, shard_objects: int) -> PreparedSplit:
-    """Read a split.
+    """Read the objects of a split that the stage ``prepare`` wrote, and cut them into shards.
 
     Raises
     ------
     StoreError
-        If the split is not prepared, or its store is damaged.
+        If the objects store of the split is missing or damaged.
     """
     return PreparedSplit(read_objects_of(split), shard_objects)
 
@@ -100,26 +102,29 @@ def jobs_of(
     split: PreparedSplit,
     assigned: Collection[str] | None = None,
 ) -> dict[FillJob, Cell]:
-    """A job for each device that the settings allow, with its cell; ``assigned`` as in ``Cell``."""
+    """Make a job for each device that the settings allow, each with its cell.
+
+    ``assigned`` is that of ``Cell``.
+    """
     devices = DEVICES if params.device == "auto" else (params.device,)
     jobs = [FillJob(name, place, params, device, split.table.digest) for device in devices]
     return {job: job.cell(split, assigned) for job in jobs}
 
 
 def choose_device(cells: Mapping[FillJob, Cell], find_device: Callable[[], str]) -> FillJob:
-    """The job on the device that made all of a cell's shards, else on the one that will compute.
+    """Choose the job on the device that has made all shards, else on the device that will compute.
 
     Parameters
     ----------
     cells
-        From ``jobs_of``.
+        Jobs of one cell on different devices, from ``jobs_of``.
     find_device
-        Says which device will compute; called only if a shard is missing.
+        Returns the device that will compute; called only if a shard is missing.
 
     Raises
     ------
     StoreError
-        If a GPU has begun the cell, and this machine has none: a processor would begin it anew.
+        If a GPU has made some of the shards and only a CPU is here, which would start from zero.
     """
     n_lacking = {job.device: len(cell.lacking()) for job, cell in cells.items()}
     by_device = {job.device: job for job in cells}
@@ -139,12 +144,17 @@ def choose_device(cells: Mapping[FillJob, Cell], find_device: Callable[[], str])
 
 
 def device_here(setting: str) -> str:
-    """Device that this process computes on under ``extract.device``, ``cpu`` or ``cuda``.
+    """Device on which this process computes, ``cpu`` or ``cuda``.
+
+    Parameters
+    ----------
+    setting
+        ``extract.device`` of the settings.
 
     Raises
     ------
     ParamsError
-        If this machine has no such device.
+        If this machine lacks the device that the setting names.
     """
     # The models take seconds to import, and most importers of this module compute nothing.
     from stages.extraction.models import settled_device  # noqa: PLC0415
@@ -153,9 +163,9 @@ def device_here(setting: str) -> str:
 
 
 def fill_shards(job: FillJob, names: tuple[str, ...], is_shown: bool) -> Unread:  # noqa: FBT001
-    """Compute shards of a cell; shards that another process finishes meanwhile are skipped.
+    """Compute the named shards of a cell; skip shards that another process finishes meanwhile.
 
-    The model stays in memory for the next call.
+    The model stays in memory for the next call. The result has the images that cannot be read.
 
     Parameters
     ----------
@@ -165,7 +175,7 @@ def fill_shards(job: FillJob, names: tuple[str, ...], is_shown: bool) -> Unread:
     Raises
     ------
     StoreError
-        If the objects of the split, or the versions of the libraries, are others in this process.
+        If this process reads other objects, or has other versions of libraries, than the job says.
     ParamsError
         If this machine lacks the device of the job.
     WeightsError
@@ -191,16 +201,17 @@ def fill_shards(job: FillJob, names: tuple[str, ...], is_shown: bool) -> Unread:
 
 
 class _Turns:
-    """Shards in an order of this process's own: an optimisation, so two rarely compute the same.
+    """Chooses the next shard to compute, so that two processes rarely compute the same shard.
 
-    A shard that another process computes is marked by a file beside it, and its turn comes last:
-    the other process may be dead. Before a shard, only the files with its name are looked up:
-    listing the folder before each of 40,000 shards took 1.6 hours of a core.
+    The order is random in each process. A shard that another process computes is marked by a file
+    beside it, and comes last: the other process may be dead. Computing a shard twice does no harm.
+    Before a shard, only the files with its name are looked up: listing the folder before each of
+    40,000 shards took 1.6 hours of a core.
 
     Attributes
     ----------
     left
-        Shards whose turn is to come, in the order of the rows.
+        Names of the shards that this process has not chosen yet, in row order.
     """
 
     def __init__(self, cell: Cell, names: Sequence[str], count: Count) -> None:
@@ -208,15 +219,15 @@ class _Turns:
         self._count = count
         self._behind = dict(zip(names, (*names[1:], *names[:1]), strict=True))
         self._marks: dict[str, Path | None] = {}
-        # A task of one shard lists nothing.
+        # A task of one shard does not list the folder.
         self._next_listing_s = time.monotonic() + (LIST_EVERY_S if len(names) == 1 else 0)
         self.left = dict.fromkeys(names)
 
     def shards(self) -> Iterator[Shard]:
-        """Shards that are missing when their turn comes, without those that others compute.
+        """Yield shards that are missing at that moment and that no other process computes.
 
-        If others compute all that are left, one of these: the caller has done all others, and
-        meanwhile, the shard may have appeared.
+        If other processes compute all shards in ``left``, one of these is yielded: by then, its
+        process may be dead.
         """
         shuffled = random.sample([*self.left], len(self.left))
         previous: str | None = None
@@ -227,7 +238,10 @@ class _Turns:
             yield self._begin(random.choice([*self.left]))  # noqa: S311 - no secret
 
     def _next(self, shuffled: list[str], previous: str | None) -> str | None:
-        """The shard behind the previous one, which may share its image, or else any free shard."""
+        """Name of the shard after ``previous``, which may share its image, or of any free shard.
+
+        None if no shard is free.
+        """
         if time.monotonic() >= self._next_listing_s:
             self._list()
         if previous is not None and self._is_free(self._behind[previous]):
@@ -239,14 +253,14 @@ class _Turns:
         return None
 
     def _is_free(self, name: str) -> bool:
-        """Whether a shard is left, missing, and not marked by another process."""
+        """Whether a shard is in ``left``, missing in the pool, and not marked by a process."""
         path = self._cell.features_path(name)
         if name in self.left and path.exists():
             self._leave([name])
         return name in self.left and not is_begun(path)
 
     def _list(self) -> None:
-        """Leave all shards that exist, and remove what dead processes left."""
+        """Drop from ``left`` all shards that exist; remove unfinished files of dead processes."""
         begun_files(self._cell.folder)
         present = names_in(self._cell.folder)
         self._leave([name for name in self.left if name in present])
@@ -263,7 +277,7 @@ class _Turns:
         return self._cell.split.shards[name]
 
     def end(self, name: str) -> None:
-        """Remove the mark of a shard, if this process made it."""
+        """Remove the mark of a shard, if this process has made the mark."""
         if mark := self._marks.pop(name):
             mark.unlink(missing_ok=True)
 
@@ -276,15 +290,15 @@ class _Turns:
 
 
 def _split_of(job: FillJob, names: Sequence[str]) -> tuple[PreparedSplit, SplitImages]:
-    """The split as this process reads it, with these shards, and its images."""
-    # The job's signature was made elsewhere; a copy of the job has the versions of this process.
+    """Read the split of a job, which must have the named shards; make a reader of its images."""
+    # The job's signature comes from another process; a copy of the job has this process's versions.
     difference = compare(replace(job).signature, job.signature)
     if difference is not None:
         raise StoreError(
             f"{job} must be filled under the versions of the stage, got others ({difference})"
         )
     split, images = _read_split(job)
-    if not split.shards.keys() >= set(names):  # prepared anew, perhaps, since it was read
+    if not split.shards.keys() >= set(names):  # the split may have been prepared again since
         _read_split.cache_clear()
         split, images = _read_split(job)
     if missing := set(names) - split.shards.keys():

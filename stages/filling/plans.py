@@ -1,4 +1,4 @@
-"""Plans the cells of ``params.yaml``: which shards are missing, why, and their bytes."""
+"""Plans the cells of ``params.yaml``: why a cell must be made, its missing shards, their bytes."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -39,16 +39,16 @@ MISSING: Final = "missing"
 
 @dataclass(frozen=True)
 class FillPlan:
-    """A cell, and the shards that it lacks.
+    """What must be computed for one cell.
 
     Attributes
     ----------
     why
-        Why the cell must be made; empty if its stores are complete under the present settings.
+        Reason why the cell must be made; empty if its stores are complete under the settings.
     n_shards, n_images, n_objects
-        Missing shards, and the images and objects in them.
+        Numbers of missing shards, and of the images and objects in them.
     is_exact
-        Whether these were counted, not estimated.
+        Whether the numbers were counted, not estimated.
     """
 
     name: CellName
@@ -60,7 +60,7 @@ class FillPlan:
 
 
 def cells_of(split: str, params: Params) -> list[CellName]:
-    """Cells of an eval or a train split."""
+    """List the cells that the settings ask for of one eval or train split."""
     if split in params.eval_splits:
         views = [params.view(name) for name in params.views]
         return eval_cells(split, params.models, views, params.extra_prompts)
@@ -68,37 +68,37 @@ def cells_of(split: str, params: Params) -> list[CellName]:
 
 
 def all_cells(params: Params) -> list[CellName]:
-    """Cells of all splits of the settings."""
+    """List the cells that the settings ask for of all eval and train splits."""
     splits = (*params.eval_splits, *params.train_splits)
     return [name for split in splits for name in cells_of(split, params)]
 
 
 def prepared_as_set(split: str, params: Params) -> PreparedSplit:
-    """Read a split and check it against the settings.
+    """Read the objects of a split, and check that they were prepared under the settings.
 
     Raises
     ------
     StoreError
-        If the split is not prepared, or under other settings.
+        If the objects store is missing, damaged, or was prepared under other settings.
     """
     settings = objects_settings(split, params.splits[split], params.prepare)
     return PreparedSplit(read_objects(objects_path(split), settings), params.extract.shard_objects)
 
 
 def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
-    """Plan the cells of a split by its prepared objects or, without these, by its annotations.
+    """Plan the cells of a split from its prepared objects or, if missing, from its annotations.
 
     Returns
     -------
-    The plans, and notes on the split.
+    A plan per cell, and notes on the split for the user.
 
     Raises
     ------
     ParamsError
         If the reader does not fit its settings.
     DataError
-        If the data set is missing or breaks a rule of its layout, or if nothing can be learned
-        from so few images or videos.
+        If the data set is missing or breaks a rule of its layout, or has too few images or videos
+        for heads to learn from.
     """
     cells = cells_of(split, params)
     is_eval = split in params.eval_splits
@@ -135,7 +135,10 @@ def _estimate(place: Split, params: PrepareParams) -> Extent:
 
 
 def _order_note(split: str, params: Params) -> str:
-    """What it costs to set or unset ``max_objects``, by which the rows change their order."""
+    """Note for a split whose rows change their order since ``max_objects`` was set or unset.
+
+    Empty if the order stays.
+    """
     try:
         before = read_description(files_at(objects_path(split)))[2].get("max_objects", "all")
     except StoreError:
@@ -155,13 +158,13 @@ def plan_cell(
 ) -> FillPlan:
     """Plan a cell of a prepared split.
 
-    No worker is asked for its device: of two devices, the one with most shards in the pool counts.
-    Outputs that are only in DVC's cache count as missing.
+    Workers are not asked for their device: of two devices, the one with more shards in the pool
+    counts. Outputs that are only in DVC's cache count as missing.
 
     Parameters
     ----------
     assigned
-        Names of the shards that count.
+        Names of the shards that the plan counts; other shards are left out.
     """
     why = reason_to_run(name, params.extract, split)
     if not why:
@@ -179,7 +182,7 @@ def plan_cell(
 
 
 def cell_bytes(cell: CellName, n_objects: int, family: str) -> tuple[int, int, int]:
-    """Bytes of uncompressed features, and fewest and most bytes of masks."""
+    """Bytes for ``n_objects`` objects: uncompressed features, fewest of masks, most of masks."""
     model = row_of(family, cell.model)
     fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
     widths = {"channel": model.n_channels, "encoder_channel": model.n_encoder_channels}
@@ -191,14 +194,14 @@ def cell_bytes(cell: CellName, n_objects: int, family: str) -> tuple[int, int, i
 
 
 def reason_to_run(cell: CellName, params: ExtractParams, split: PreparedSplit | None) -> str:
-    """Why a cell must be made; empty if it is complete under these settings, objects and images.
+    """Reason why a cell must be made; empty if it is complete for its settings, objects and images.
 
-    Of the arrays, only the digests of images are read.
+    Of the stores' arrays, only the digests of images are read.
 
     Parameters
     ----------
     split
-        The split of the cell; None if it is not prepared.
+        The prepared split of the cell; None if the split is not prepared.
     """
     settings = cell_settings(params, cell)
     if params.decoder_batch != "auto":
@@ -213,10 +216,10 @@ def reason_to_run(cell: CellName, params: ExtractParams, split: PreparedSplit | 
 
 
 def _fault(kind: str, path: Path, settings: dict[str, object], split: PreparedSplit | None) -> str:
-    """Why a store does not belong to a cell under these settings; empty if it does."""
+    """Reason why a store is not valid under the settings of its cell; empty if it is valid."""
     of_split = {} if split is None else {"objects_digest": split.table.digest}
     try:
-        # Before the arrays are checked: stores of earlier versions have others.
+        # Compared before the arrays are checked: stores of earlier versions have other arrays.
         signature = read_description(files_at(path))[2]
         if changes := compare(signature, settings | of_split):
             return changes
@@ -231,7 +234,7 @@ def _fault(kind: str, path: Path, settings: dict[str, object], split: PreparedSp
 def _missing(
     cell: CellName, settings: Mapping[str, object], device: str, split: PreparedSplit
 ) -> str:
-    """Say that a cell has no stores, and whether the pool has its shards under other settings."""
+    """Reason to make a cell without stores; it names settings under which the pool has shards."""
     present = of_rows(settings) | versions(*LIBRARIES)
     if device != "auto":
         present["device"] = device

@@ -1,1 +1,1 @@
-"""A stage as a program: its arguments, errors, signals, progress and end."""
+"""Runs a stage as a program: handles its arguments, errors, signals, progress and end."""

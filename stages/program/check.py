@@ -1,6 +1,6 @@
 """``python -m stages.program.check``: checks ``params.yaml``.
 
-DVC runs it before the one command in which a name of ``params.yaml`` first meets a shell.
+DVC runs it before the first command that gives a name from ``params.yaml`` to a shell.
 """
 
 from stages.program.main import stage_main
@@ -9,7 +9,7 @@ from stages.settings.params import read_params
 
 @stage_main
 def main() -> None:
-    """Read all settings."""
+    """Read and check all settings; end with an error message if one is faulty."""
     read_params()
 
 

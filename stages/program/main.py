@@ -1,7 +1,7 @@
-"""A stage as a program: its arguments, its errors in one line, a check of its settings at the end.
+"""Makes a function the program of a stage: parses arguments, reports errors, checks settings.
 
-DVC reads ``params.yaml`` again when a stage has ended, and writes those settings to ``dvc.lock``.
-Results must not be recorded under settings that were edited while their stage ran.
+DVC reads ``params.yaml`` again when a stage has ended, and writes the settings to ``dvc.lock``.
+Results must not be recorded under settings that were edited while the stage ran.
 """
 
 import inspect
@@ -30,11 +30,11 @@ REPORTED: Final = (
 
 
 def stage_main(main: Callable[..., None]) -> Callable[[], None]:
-    """Make ``main`` a program: ``sys.argv[1:]`` are its arguments, as ``str``, in order or by name.
+    """Make ``main`` a program: its arguments are ``sys.argv[1:]``, as ``str``, in order or by name.
 
-    The program ends with status 1 and one line on stderr for an error in ``REPORTED``, and with
-    status 2 where the arguments do not fit the parameters of ``main``. It ends at Ctrl-C and
-    SIGTERM, see ``stages.program.stopping``, and where its settings change, see
+    For an error in ``REPORTED``, the program ends with status 1 and one line on stderr; for
+    arguments that do not fit the parameters of ``main``, with status 2. Ctrl-C and SIGTERM end it,
+    see ``stages.program.stopping``. Settings that changed meanwhile are an error, see
     ``check_unchanged``.
     """
 
@@ -52,7 +52,7 @@ def stage_main(main: Callable[..., None]) -> Callable[[], None]:
 def reported_errors() -> Iterator[None]:
     """End the program with status 1 and one line, ``error: ...``, for an error in ``REPORTED``.
 
-    A name of a file with letters that the locale lacks ends the program likewise.
+    The program ends in the same way for a file name with letters that the locale lacks.
     """
     try:
         yield
@@ -72,7 +72,7 @@ def reported_errors() -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """Message of an error on one line, fit for a terminal; for an ``OSError``, file and reason."""
+    """Message of an error as one line of printable text; for an ``OSError``, file and reason."""
     text = str(error)
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         names = (name for name in (error.filename, error.filename2) if name is not None)
@@ -82,7 +82,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _checked_arguments(main: Callable[..., None], arguments: list[str]) -> dict[str, str]:
-    """Arguments of ``main`` by their names; DVC gives them as ``--split val --model tiny``."""
+    """Arguments of ``main`` by parameter name; DVC passes ``--split val --model tiny``."""
     signature = inspect.signature(main)
     try:
         if not arguments or not arguments[0].startswith("--"):
@@ -101,7 +101,7 @@ PIPELINE: Final = Path("dvc.yaml")
 
 @dataclass(frozen=True)
 class _Run:
-    """A running stage, and the settings with which it began."""
+    """A running stage, its arguments, and the bytes of ``params.yaml`` when it began."""
 
     stage: str
     arguments: Mapping[str, str]
@@ -113,7 +113,7 @@ _run: Final[ContextVar[_Run]] = ContextVar("run")
 
 @contextmanager
 def running(stage: str, arguments: Mapping[str, str]) -> Iterator[None]:
-    """Remember the settings with which a stage begins; compare them when it has succeeded."""
+    """Read the settings when a stage begins, and compare them again when the block succeeds."""
     params = PARAMS_FILE.read_bytes() if PARAMS_FILE.is_file() else b""
     token = _run.set(_Run(stage, arguments, params))
     try:
@@ -124,15 +124,15 @@ def running(stage: str, arguments: Mapping[str, str]) -> Iterator[None]:
 
 
 def check_unchanged() -> None:
-    """Refuse to write the outputs of a stage whose settings have changed since it began.
+    """Refuse settings that have changed since the running stage began, before it writes outputs.
 
-    Only settings that ``dvc.yaml`` lists under ``params`` of the stage count: ``dvc.lock`` records
-    no others. Outside of a pipeline, all settings but ``executor`` count.
+    Only settings that ``dvc.yaml`` lists under ``params`` of the stage count, since ``dvc.lock``
+    records only these. For a stage that ``dvc.yaml`` lacks, all settings but ``executor`` count.
 
     Raises
     ------
     ParamsError
-        Naming each setting with its old and its new value, or a version that was edited.
+        If a setting or a version has changed; the message has old and new values.
     """
     check_versions()
     run = _run.get()
@@ -164,16 +164,16 @@ def _recorded(stage: str, arguments: Mapping[str, str]) -> list[str] | None:
 
     def value(match: re.Match[str]) -> str:
         name = match[1]
-        # ``key`` is that of a stage for each split.
+        # ``key`` is DVC's name for the split in a stage that runs for each split.
         return arguments["split" if name == "key" else name.removeprefix("item.")]
 
-    # An entry that is no text names another file.
+    # An entry that is a mapping names settings of another file.
     names = [name for name in declared["params"] if isinstance(name, str)]
     return [re.sub(r"\$\{(.+?)\}", value, name) for name in names]
 
 
 def _values(content: bytes, names: list[str] | None) -> dict[str, Any]:
-    """Settings below ``names``, by dotted name; without names, all that change results."""
+    """Settings in or below ``names``, by dotted name; None means all settings but ``executor``."""
     flat = dict(_flat(parse_yaml(PARAMS_FILE, content), ""))
     if names is None:
         return {key: value for key, value in flat.items() if not key.startswith("executor.")}

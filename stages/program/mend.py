@@ -1,7 +1,8 @@
-"""``python -m stages.program.mend``: mends the files of DVC that a kill left half-written.
+"""``python -m stages.program.mend``: repairs files of DVC that a kill left half-written.
 
-DVC writes ``dvc.lock`` and its table of readers and writers in place, and runs nothing while either
-is torn. ``dvc repro`` takes finished stages that ``dvc.lock`` lacks from its run cache.
+DVC writes ``dvc.lock`` and its table of readers and writers in place, and runs no stage while one
+of them is half-written. If ``dvc.lock`` lacks a finished stage, ``dvc repro`` takes it from DVC's
+run cache.
 """
 
 import fcntl
@@ -22,17 +23,17 @@ from yaml import YAMLError
 from stages.program.main import reported_errors
 
 LOCK: Final = Path("dvc.lock")
-"""Which version of each file each stage has read and written."""
+"""DVC's file with the digest of each file that each stage has read and written."""
 
 STATE: Final = Path(".dvc/tmp")
 """Folder of DVC's own files in a clone."""
 
 READERS: Final = STATE / "rwlock"
-"""Which process reads and writes which file."""
+"""DVC's table of the processes that are reading or writing each file."""
 
 
 def mend() -> None:
-    """Remove a torn table of readers; restore a torn ``dvc.lock`` from the last commit."""
+    """Remove a half-written table of readers; restore a half-written ``dvc.lock`` from Git."""
     if STATE.is_dir():
         _mend(READERS, STATE / "rwlock.lock", _is_json, lambda: b"")
         _mend(LOCK, STATE / "lock", _is_lock, _last_commit)
@@ -41,9 +42,9 @@ def mend() -> None:
 def _mend(
     path: Path, guard: Path, is_whole: Callable[[bytes], bool], restore: Callable[[], bytes]
 ) -> None:
-    """Replace a torn file, or remove it where nothing whole is left of it.
+    """Replace a half-written file by the content from ``restore``; remove it if that is empty.
 
-    DVC is kept out meanwhile: it may be in the middle of writing.
+    DVC's lock ``guard`` is held meanwhile, since DVC may be writing the file.
     """
     if not path.exists() or is_whole(path.read_bytes()):
         return
@@ -80,7 +81,7 @@ class _Stage:
 
 @dataclass
 class _Lock:
-    """What DVC asks of a ``dvc.lock``: a kill may have cut it off anywhere."""
+    """Form that DVC requires of a ``dvc.lock``; a kill may have cut the file off anywhere."""
 
     schema: str
     stages: dict[str, _Stage]
@@ -88,7 +89,7 @@ class _Lock:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Wait for a lock of DVC's, and hold it during the block."""
+    """Wait for a lock file of DVC, and hold the lock during the block."""
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -104,7 +105,7 @@ def _is_json(content: bytes) -> bool:
 
 def _is_lock(content: bytes) -> bool:
     """Whether DVC can read a ``dvc.lock``."""
-    # By libyaml, which a PyYAML built from source may lack: some fifty times faster.
+    # libyaml's loader, some fifty times faster; a PyYAML built from source may lack it.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         lock = yaml.load(content, Loader=loader)  # noqa: S506 - both are safe
@@ -115,7 +116,7 @@ def _is_lock(content: bytes) -> bool:
 
 
 def _last_commit() -> bytes:
-    """``dvc.lock`` in the last commit; empty if there is none, or Git is not installed."""
+    """Content of ``dvc.lock`` in the last commit; empty if it has none or Git is not installed."""
     try:
         shown = subprocess.run(["git", "show", f"HEAD:./{LOCK}"], capture_output=True, check=False)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, elsewhere a plain line now and then."""
+"""Shows the progress of long work: as a bar on a terminal, elsewhere as plain lines."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ from rich.console import Console
 T = TypeVar("T")
 
 LINE_EVERY_S: Final = 10.0
-"""Time between two plain lines."""
+"""Seconds between two plain lines of progress."""
 
 STDIN: Final = 0
 STDERR: Final = 2
@@ -23,7 +23,7 @@ STDERR: Final = 2
 
 @dataclass
 class Count:
-    """Counts finished work; called with each increment, from any thread."""
+    """Counter of finished work; call it with each increment, from any thread."""
 
     total: int
     unit: str
@@ -33,20 +33,20 @@ class Count:
     _lock: Lock = field(default_factory=Lock)
 
     def __call__(self, n: int) -> None:
-        """Count finished work."""
+        """Add ``n`` units to the finished work, and show the progress."""
         with self._lock:
             self.done += n
             self.show(self)
 
     def exclude(self, n: int) -> None:
-        """Exclude work that other processes have done."""
+        """Subtract ``n`` units, which other processes have done, from the total work."""
         with self._lock:
             self.total -= n
             self.show(self)
 
     @property
     def rate(self) -> str:
-        """Work per second."""
+        """Finished work per second as text, such as ``2.5 objects/s``."""
         return f"{self._per_s:.1f} {self.unit}/s"
 
     def __str__(self) -> str:
@@ -60,7 +60,10 @@ class Count:
 
 @contextmanager
 def progress(title: str, total: int, unit: str = "objects") -> Iterator[Count]:
-    """Show the progress of a piece of work, as it is counted; nothing where it is empty."""
+    """Show the progress of work of ``total`` units; the counter that it yields must be called.
+
+    Nothing is shown if ``total`` is 0.
+    """
     console = Console(stderr=True)
     show = _bar if total and console.is_terminal and is_in_front() else _lines
     with show(title, total, unit) as count:
@@ -68,21 +71,21 @@ def progress(title: str, total: int, unit: str = "objects") -> Iterator[Count]:
 
 
 def counting(items: Iterable[T], advance: Callable[[int], None]) -> Iterator[T]:
-    """The same items; each is counted when the next one is requested."""
+    """Yield the items unchanged; each item is counted when the next item is requested."""
     for item in items:
         yield item
         advance(1)
 
 
 def is_in_front() -> bool:
-    """Whether the terminal waits for this process: two processes would draw bars over each other.
+    """Whether this process runs in the foreground of a terminal, where it may draw a bar.
 
-    For processes in the background, an interactive shell keeps another group of processes in front;
-    a script, or make, gives them no terminal to read from.
+    Two processes would draw bars over each other. A background process of an interactive shell is
+    not in the terminal's foreground group; in a script or make, its input is no terminal.
     """
     try:
         return os.isatty(STDIN) and os.tcgetpgrp(STDERR) == os.getpgrp()
-    except OSError:  # no terminal of this session
+    except OSError:  # no controlling terminal
         return False
 
 

@@ -1,8 +1,8 @@
-"""How a program begins, and how Ctrl-C and SIGTERM end it: with one line on what is kept.
+"""Begins a program, and ends it at Ctrl-C and SIGTERM with one line that says which work is kept.
 
-Work is safe to kill, so a signal may end it anywhere. During work it raises an exception, which
-removes half-written files and cancels the jobs of a cluster. This module imports nothing slow: a
-program listens to signals from its first import on.
+Work is safe to kill, so a signal may end a program anywhere. During work, a signal raises an
+exception, which removes half-written files and cancels the jobs of a cluster. This module imports
+nothing slow: a program handles signals from its first import on.
 """
 
 import os
@@ -20,33 +20,33 @@ from typing import Final, NoReturn
 from storage.extras import EXTRAS, absent
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""SLURM sends the last one, if configured, to jobs whose time is nearly over."""
+"""Signals that end a program; SLURM can send SIGUSR1 to jobs whose time is nearly over."""
 
 REQUEUED: Final = (signal.SIGTERM, signal.SIGUSR1)
 """Signals after which a batch system starts the same job again."""
 
 STATUS: Final = 128
-"""Added to the number of the signal: the exit status by which shells know a stopped program."""
+"""Number that is added to the signal's for the exit status, as shells do for a stopped program."""
 
 STDERR: Final = 2
 
 
 @dataclass(frozen=True)
 class _Work:
-    """A piece of work under way."""
+    """A block of work that is running, see ``stoppable``."""
 
     progress: str | None
-    """What a message says of it, such as ``finished trials are kept in <folder>``."""
+    """Text for the message about kept work, such as ``finished trials are kept in <folder>``."""
     is_requeued: bool
-    """Whether a batch system may start it again, so that being stopped is no failure."""
+    """Whether a batch system may start the work again, so that being stopped is no failure."""
 
 
 _under_way: Final[list[_Work]] = []
-"""Innermost last; if empty, nothing needs unwinding."""
+"""Running blocks of work, the innermost last; without blocks, a signal ends the program at once."""
 
 
 class Stopped(BaseException):
-    """A signal has come; no ``except Exception`` mistakes it for an error of the work."""
+    """Raised by a signal during work; no ``Exception``, so that error handlers let it pass."""
 
     def __init__(self, line: str, status: int) -> None:
         super().__init__(line)
@@ -57,31 +57,31 @@ class Stopped(BaseException):
 def begin_stage() -> None:
     """Begin the program ``python -m stages.<stage>``.
 
-    Ends it with status 1 and one line where the modules that stages import are not installed.
+    If a module that stages import is not installed, the program ends with status 1 and one line.
     """
-    if find_spec("zarr") is None:  # DVC runs the python of the PATH
+    if find_spec("zarr") is None:  # DVC runs the first python on the PATH
         sys.exit(
             "error: python must be that of the environment where usam-cache is installed, got "
             f"{sys.executable}: activate it first (source .venv/bin/activate)"
         )
-    for module in EXTRAS["predict"]:  # as these are imported before a stage's own work begins
+    for module in EXTRAS["predict"]:  # modules that every stage imports
         if find_spec(module) is None:
             sys.exit(f"error: {absent(module)}")
     begin()
 
 
 def begin() -> None:
-    """Begin a program: it listens to signals, and writes any text."""
+    """Begin a program: set up its process, its output and its handling of signals."""
     prepare_process()
     write_any_text()
     listen()
 
 
 def prepare_process() -> None:
-    """Have threads of this process sleep while they wait, and Pillow not warn of large images."""
-    # OpenMP reads this when torch is loaded. By default its threads spin while they wait. With the
-    # threads that read and write (or other people's work) beside them, that made extraction on two
-    # busy cores eight times slower than sleeping does.
+    """Make waiting OpenMP threads of this process sleep, and silence Pillow about large images."""
+    # OpenMP reads this variable when torch is loaded. By default its threads spin while they wait.
+    # Beside threads that read and write, or other people's work, spinning made extraction on two
+    # busy cores eight times slower than sleeping.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Pillow warns of images of more than 89 million pixels, without saying what to do; images of
     # twice as many are refused. Filters of the user come before this one.
@@ -89,27 +89,26 @@ def prepare_process() -> None:
 
 
 def listen() -> None:
-    """From now on, let signals end this program with a message."""
+    """Install the handlers by which signals end this program with a message."""
     for number in SIGNALS:
         signal.signal(number, _stop)
 
 
 def write_any_text() -> None:
-    """From now on, escape characters that the terminal's encoding lacks."""
+    """Make stdout and stderr escape characters that the terminal's encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # not what a test or a notebook puts there
+        if isinstance(stream, TextIOWrapper):  # false for the streams of a test or a notebook
             stream.reconfigure(errors="backslashreplace")
 
 
 @contextmanager
 def stoppable(progress: str | None = None, *, is_requeued: bool = False) -> Iterator[None]:
-    """A block that a signal leaves by an exception; the outermost block then ends the program.
+    """Block of work that a signal ends by an exception; the outermost block then ends the program.
 
     Parameters
     ----------
     progress
-        What the message says of the work in the block, such as ``finished trials are kept in
-        <folder>``.
+        Text for the message about kept work, such as ``finished trials are kept in <folder>``.
     is_requeued
         Whether a batch system starts the program again: its signals then end the program with
         status 0.
@@ -127,7 +126,7 @@ def stoppable(progress: str | None = None, *, is_requeued: bool = False) -> Iter
 
 @contextmanager
 def naming_extras() -> Iterator[None]:
-    """End the program with status 1 and one line where a module is absent that an extra brings."""
+    """End the program with status 1 and one line if a module of a missing extra is imported."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -139,13 +138,13 @@ def naming_extras() -> Iterator[None]:
 
 
 def kept_work() -> str | None:
-    """What is kept of the innermost piece of work, for a message."""
+    """Text about the kept work of the innermost running block; None if there is none."""
     return _under_way[-1].progress if _under_way else None
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
     line, status = _line(number), _status(number)
-    for later in SIGNALS:  # a second signal does not wait
+    for later in SIGNALS:  # a second signal ends the program at once
         signal.signal(later, lambda *_: _end(line, status))
     if not _under_way:
         _end(line, status)
@@ -167,7 +166,8 @@ def _status(number: int) -> int:
 
 
 def _end(line: str, status: int) -> NoReturn:
-    # Not print: a signal may have come in the middle of one. A progress bar hides the cursor.
+    # Not print: the signal may have interrupted a print. The escape code shows the cursor again,
+    # which a progress bar hides.
     start = "\x1b[?25h\n" if os.isatty(STDERR) else ""
     with suppress(OSError):
         os.write(STDERR, f"{start}{line}\n".encode())

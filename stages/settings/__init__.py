@@ -1,1 +1,1 @@
-"""Settings: ``params.yaml`` as typed values, and what the signatures of stores say under them."""
+"""Reads ``params.yaml`` as typed settings, and derives cells and signatures of stores from them."""

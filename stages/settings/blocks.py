@@ -1,4 +1,4 @@
-"""The blocks of ``params.yaml``: each setting with its constraint.
+"""The blocks of ``params.yaml`` as classes: each setting with its type and constraint.
 
 Error messages word a constraint from the JSON schema of these types, see
 ``stages.settings.parsing``; a ``description`` replaces a constraint that reads badly.
@@ -23,27 +23,27 @@ from storage.datasets.readers import DATA_SETS, DataSet
 T = TypeVar("T")
 
 SEED_MAX: Final = 2**32 - 1
-"""Largest seed that numpy, PyTorch and SMAC3 all take."""
+"""Largest seed that numpy, PyTorch and SMAC3 all accept."""
 
 TEXT_MAX: Final = 1000
-"""Most characters of a path or a title."""
+"""Largest number of characters of a path or a title."""
 
 PRINTABLE: Final = r"^ *[^\p{C}\p{Z}]([^\p{C}\p{Z}]| )*$"
-"""Characters that ``str.isprintable`` takes, not only spaces."""
+"""Pattern of a text of printable characters (as ``str.isprintable``) that are not all spaces."""
 
 
 def text(pattern: str, rule: str) -> FieldInfo:
-    """Constraint on text; error messages give ``rule``."""
+    """Constraint of a text setting: match ``pattern``; error messages give ``rule`` instead."""
     return cast("FieldInfo", Field(pattern=f"^({pattern})$", description=rule))
 
 
 def one_of(words: Collection[str]) -> GetPydanticSchema:
-    """Constraint on text: a word of a vocabulary that is declared elsewhere; see ``Literal``."""
+    """Constraint of a text setting: one of ``words``, a ``Literal`` that is made at run time."""
     return GetPydanticSchema(lambda _type, _handler: core_schema.literal_schema([*words]))
 
 
 def _in_range(name: str) -> FieldInfo:
-    """Constraint on a hyperparameter: the range of the search."""
+    """Constraint of a hyperparameter's setting: the range in which the search looks."""
     low, high = RANGES[name]
     return cast("FieldInfo", Field(ge=low, le=high, strict=True))
 
@@ -55,10 +55,10 @@ def _each_once(items: tuple[T, ...]) -> tuple[T, ...]:
 
 
 Unique = Annotated[tuple[T, ...], AfterValidator(_each_once)]
-"""A list whose items differ."""
+"""Type of a setting: a list without repeated items."""
 
 SomeUnique = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_each_once)]
-"""A list of at least one item, whose items differ."""
+"""Type of a setting: a list of at least one item, without repeated items."""
 
 Seed = Annotated[StrictInt, Field(ge=0, le=SEED_MAX)]
 Count = Annotated[StrictInt, Field(ge=1, le=10**9)]
@@ -78,21 +78,21 @@ SplitName = Annotated[
 ]
 
 WALLTIME: Final = r"([0-9]+-)?[0-9]{1,3}:[0-9]{2}:[0-9]{2}"
-"""Times as SLURM takes them."""
+"""Pattern of a time limit of SLURM, such as ``2-00:00:00``."""
 
 SCHEDULER: Final = r"((tcp|tls|ws|wss|ucx)://)?(\[[0-9A-Fa-f:.%]+\]|[^\s/:\[\]]+):[0-9]{1,5}"
-"""Addresses as Dask takes them."""
+"""Pattern of the address of a Dask scheduler, such as ``tcp://login1:8786``."""
 
 OPTIONS: Final = tuple(option.name for option in fields(Source))[2:]
-"""Keys of a split that only some readers know."""
+"""Keys of a block in ``splits`` that only some readers use."""
 
 PaperDataSet = Literal["DAVIS", "ADE20k", "MOSE", "COCO", "SA-V"]
-"""Data sets of the paper."""
+"""Names of the data sets in the paper."""
 
 
 @strict
 class FrameRange:
-    """The annotated frames of a video that are taken, counted from 0, ``end`` excluded."""
+    """Range of the annotated frames to read from each video, counted from 0, ``end`` excluded."""
 
     start: Annotated[StrictInt, Field(ge=0, le=10**9)] = 0
     end: Limit = None
@@ -106,7 +106,7 @@ class FrameRange:
 
 @strict
 class Split:
-    """Where a split's images and objects are; the keys of ``OPTIONS`` depend on the reader."""
+    """A block in ``splits``: the reader, images and annotations of a split, and ``OPTIONS``."""
 
     reader: Annotated[str, one_of(tuple(DATA_SETS))]
     images: Text
@@ -145,12 +145,12 @@ class Split:
 
     @property
     def data_set(self) -> DataSet:
-        """Its layout."""
+        """The layout of the split's data set, by ``reader``."""
         return DATA_SETS[self.reader]
 
     @property
     def source(self) -> Source:
-        """Input of its reader."""
+        """The settings in the form that the reader takes."""
         options = self._options
         if self.frames is not None:
             options["frames"] = slice(self.frames.start, self.frames.end, self.frames.stride)
@@ -160,13 +160,13 @@ class Split:
 
     @property
     def _options(self) -> dict[str, Any]:
-        """Keys that are set and that only some readers know."""
+        """The keys of ``OPTIONS`` that are set, with their values."""
         return {key: getattr(self, key) for key in OPTIONS if getattr(self, key) is not None}
 
 
 @strict
 class ShapesParams:
-    """The drawn data set."""
+    """Settings of the stage ``shapes``: seed, image size and numbers of drawn images."""
 
     seed: Seed
     image_size_px: Annotated[StrictInt, Field(ge=MIN_SIZE_PX, le=4096)]
@@ -177,7 +177,7 @@ class ShapesParams:
 
 @strict
 class PrepareParams:
-    """Settings of the stage: clicks, and which objects are taken."""
+    """Settings of the stage ``prepare``: seed of the clicks, and smallest area of an object."""
 
     seed: Seed
     min_area_px: Count
@@ -185,7 +185,10 @@ class PrepareParams:
 
 @strict
 class ExtractParams:
-    """The models; ``extract_train`` shares the block, since heads must fit what they judge."""
+    """Settings of ``extract`` and ``extract_train``: models, precision, batches, shards, device.
+
+    Both stages share them, since heads must learn from features like the features that they judge.
+    """
 
     family: Annotated[str, one_of(NAMES)]
     weights: Annotated[StrictStr, text(r"file|random-(0|[1-9][0-9]{0,9})", "file or random-SEED")]
@@ -198,7 +201,7 @@ class ExtractParams:
 
 @strict
 class TuneParams:
-    """Settings of the stage; with 0 trials, it takes the four hyperparameters from here."""
+    """Settings of the stage ``tune``; with 0 trials, it returns the hyperparameters given here."""
 
     seed: Seed
     n_trials: Annotated[StrictInt, Field(ge=0, le=100_000)]
@@ -212,14 +215,14 @@ class TuneParams:
 
 @strict
 class TrainParams:
-    """Settings of the stage."""
+    """Settings of the stage ``train``: the seed."""
 
     seed: Seed
 
 
 @strict
 class EvaluateParams:
-    """Settings of the stage."""
+    """Settings of the stage ``evaluate``: points of curves, and resamples of intervals."""
 
     n_curve_points: Annotated[StrictInt, Field(ge=2, le=10_000)]
     n_resamples: Annotated[StrictInt, Field(ge=2, le=100_000)]
@@ -228,7 +231,7 @@ class EvaluateParams:
 
 @strict
 class GalleryParams:
-    """Settings of the stage."""
+    """Settings of the stage ``gallery``: number and size of its pictures."""
 
     n_objects: Annotated[StrictInt, Field(ge=1, le=100)]
     side_px: Annotated[StrictInt, Field(ge=32, le=1024)]
@@ -236,7 +239,7 @@ class GalleryParams:
 
 @strict
 class SlurmParams:
-    """SLURM's options for the job of each worker."""
+    """Settings of the executor ``slurm``: options of each worker's job, and number of jobs."""
 
     partition: Text | None = None
     account: Text | None = None
@@ -252,7 +255,7 @@ class SlurmParams:
     directives: Annotated[Unique[Text], Field(description="a list of texts, each once")] = ()
 
     def __post_init__(self) -> None:
-        """Check that a number of jobs is allowed."""
+        """Check that ``min_jobs`` does not exceed ``max_jobs``."""
         if self.min_jobs > self.max_jobs:
             raise ValueError(
                 f"min_jobs must not exceed max_jobs, {self.max_jobs}, got {self.min_jobs}"
@@ -261,7 +264,7 @@ class SlurmParams:
 
 @strict
 class ExecutorParams:
-    """Who runs the stages' tasks; part of no signature, and no stage depends on it."""
+    """Settings of the executor, which runs the tasks of stages; no result depends on them."""
 
     kind: Literal["inline", "local", "address", "slurm"] = "inline"
     n_threads: Annotated[StrictInt, Field(ge=1, le=1024)] = 2
@@ -270,22 +273,22 @@ class ExecutorParams:
     slurm: SlurmParams = SlurmParams()
 
     def __post_init__(self) -> None:
-        """Check that a scheduler has its address."""
+        """Check that the kind ``address`` has an address."""
         if self.kind == "address" and self.address is None:
             raise ValueError("must have an address for the kind address, got none")
 
 
 @strict
 class RuntimeParams:
-    """Settings of the stage."""
+    """Settings of the stage ``runtime``: number of measured rounds."""
 
     n_repeats: Annotated[StrictInt, Field(ge=6, le=1000)]  # the median of fewer has no interval
 
 
 @strict
 class ReportParams:
-    """Settings of the stage."""
+    """Settings of the stage ``report``: title, and data sets of the paper to compare with."""
 
     title: Text
     paper: Mapping[str, PaperDataSet]
-    """Split -> which of the paper's data sets it is."""
+    """By split, the name of the same data set in the paper."""

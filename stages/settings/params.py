@@ -1,4 +1,4 @@
-"""All of ``params.yaml`` as one typed, checked value, and the place of the cache."""
+"""Reads all of ``params.yaml`` as one typed, checked object, and finds the place of the cache."""
 
 import os
 from collections.abc import Sequence
@@ -23,16 +23,17 @@ PARAMS_FILE: Final = Path("params.yaml")
 
 LEAST_TO_LEARN: Final = 2
 LEAST_FOR_INTERVALS: Final = 3
-"""Fewest images, or videos, of a train split and of an eval split: resampling draws them whole."""
+"""Fewest images or videos of a train split, and of an eval split with intervals: splits are cut and
+resampled by whole images or videos."""
 
 CACHE_VARIABLE: Final = "USAM_CACHE"
-"""Not a setting of ``params.yaml``: where a cache lies is a matter of the machine, and another
-place must run no stage again."""
+"""Environment variable with the place of the cache. It is not a setting of ``params.yaml``: the
+place depends on the machine, and another place must not make a stage run again."""
 
 
 @strict
 class Params:
-    """Every setting: lists for the matrices, settings that stages share, a block per stage."""
+    """All settings: lists for DVC's matrices, settings that stages share, and a block per stage."""
 
     models: Annotated[
         blocks.SomeUnique[StrictStr],
@@ -67,7 +68,7 @@ class Params:
     executor: blocks.ExecutorParams = blocks.ExecutorParams()
 
     def __post_init__(self) -> None:
-        """Check settings that are valid alone but not together."""
+        """Refuse settings that are valid alone but not together."""
         if "identity" not in self.views:
             raise ValueError(f"views must have identity, got {', '.join(self.views)}")
         for key in ("eval_splits", "train_splits"):
@@ -100,7 +101,7 @@ class Params:
                 raise ValueError(f"{key} must name some of splits ({splits}), got {shown(name)}")
 
     def view(self, name: str) -> View:
-        """A view with its parameters.
+        """The view of a name in ``views``, with its parameters.
 
         Raises
         ------
@@ -112,15 +113,15 @@ class Params:
 
 
 def read_params(path: Path = PARAMS_FILE) -> Params:
-    """Read all settings.
+    """Read and check all settings, and the versions in ``versions.yaml``.
 
-    Every stage reads all of them first, so that an error in the settings of the last stage shows
-    before the first has run.
+    Every stage first reads all settings, so that an error in the settings of the last stage is
+    reported before the first stage runs.
 
     Raises
     ------
     ParamsError
-        Naming the first faulty key, the rule that it breaks and its value; or the stage whose
+        If a setting is faulty (the message has the key, its rule and its value), or a stage's
         version in ``versions.yaml`` differs from this code's.
     """
     params = parse(str(path), read_yaml(path), Params)
@@ -129,21 +130,21 @@ def read_params(path: Path = PARAMS_FILE) -> Params:
 
 
 def check_size(split: str, n_groups: int, *, is_train: bool, is_eval: bool) -> str:
-    """Refuse a train split from which nothing can be learned.
+    """Refuse a train split that is too small to learn from; note an eval split that is too small.
 
     Parameters
     ----------
     n_groups
-        Images or, of a data set of videos, videos with an object.
+        Number of images with an object or, in a data set of videos, of videos with an object.
 
     Returns
     -------
-    A note on an eval split that is too small for intervals; else empty.
+    A note if an eval split is too small for intervals; else an empty text.
 
     Raises
     ------
     DataError
-        Before the hours that pass until the searches refuse it.
+        If a train split is too small. Otherwise, only the search would fail, hours later.
     """
     if is_train and n_groups < LEAST_TO_LEARN:
         raise DataError(
@@ -161,7 +162,7 @@ def check_size(split: str, n_groups: int, *, is_train: bool, is_eval: bool) -> s
 def cache_location() -> str | Path:
     """Folder or address of the cache whose objects, features and masks a stage reads.
 
-    By default the repository's cache, to which stages always write.
+    The default is the repository's cache, to which stages always write.
     """
     location = os.environ.get(CACHE_VARIABLE, "")
     return location if is_address(location) else Path(location or CACHE)

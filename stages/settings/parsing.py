@@ -1,4 +1,4 @@
-"""Parses ``params.yaml`` into typed values, and words its errors."""
+"""Parses ``params.yaml`` into typed values, and words the messages about faulty settings."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from storage.errors import shown
 T = TypeVar("T")
 
 Schema = Mapping[str, Any]
-"""JSON schema of a block or a setting."""
+"""JSON schema of a block of settings or of a setting."""
 
 
 class ParamsError(ValueError):
@@ -24,19 +24,19 @@ class ParamsError(ValueError):
 
 
 def check_known(kind: str, name: str, vocabulary: Collection[str]) -> None:
-    """Refuse a name outside a vocabulary."""
+    """Refuse a name that is not in ``vocabulary``; ``kind`` is the noun for it in the message."""
     if name not in vocabulary:
         raise ParamsError(f"{kind} must be one of {', '.join(vocabulary)}, got {shown(name)}")
 
 
 @dataclass_transform(frozen_default=True)
 def strict(block_type: type[T]) -> type[T]:
-    """Make a class a params block: frozen, with exactly its fields as keys."""
+    """Class decorator for a block of settings: a frozen dataclass that refuses unknown keys."""
     return cast("type[T]", dataclass(frozen=True, config={"extra": "forbid"})(block_type))
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:
-    """Parse a file of settings as DVC does: YAML 1.2, each key once.
+    """Read a YAML file of settings as DVC does: YAML 1.2, and no key twice.
 
     Raises
     ------
@@ -51,12 +51,12 @@ def read_yaml(path: Path) -> dict[Any, Any]:
 
 
 def parse_yaml(path: Path, content: bytes) -> dict[Any, Any]:
-    """Parse the content of a file of settings, which may have changed since.
+    """Parse the content of a YAML file of settings; messages name ``path``, which is not read.
 
     Raises
     ------
     ParamsError
-        As ``read_yaml``, naming ``path``.
+        If the content is not UTF-8, not YAML or not a mapping, or has a key twice.
     """
     try:
         text = content.decode("utf-8")
@@ -78,19 +78,20 @@ def parse_yaml(path: Path, content: bytes) -> dict[Any, Any]:
 
 
 def parse(where: str, data: Any, block_type: type[T]) -> T:  # noqa: ANN401 - yaml gives anything
-    """Turn parsed YAML into ``block_type``, a class made by ``strict``.
+    """Convert parsed YAML to an instance of ``block_type``, a class made by ``strict``.
 
     Raises
     ------
     ParamsError
-        Naming the first faulty key, its value and, for an unknown key, the keys that are allowed.
+        If a setting is faulty. The message begins with ``where``, and has the first faulty key, its
+        value and, for an unknown key, the allowed keys.
     """
     settings = TypeAdapter(block_type)
     try:
         return settings.validate_python(data)
     except ValidationError as error:
         faults = error.errors(include_url=False)
-        # A mistyped key is also a missing one; the mistyped name says more.
+        # A mistyped key gives two faults, an unknown and a missing key; the unknown key says more.
         unknown = [fault for fault in faults if fault["type"] == "unexpected_keyword_argument"]
         message = _message((unknown or faults)[0], settings.json_schema())
         raise ParamsError(f"{where}: {message}") from error
@@ -115,7 +116,7 @@ def _line(error: MarkedYAMLError) -> int:
 
 
 def _message(fault: ErrorDetails, schema: Schema) -> str:
-    """A fault that pydantic found, as a line of ours: the rule and the value."""
+    """Message about a fault that pydantic found, with the setting, its rule and its value."""
     loc, value = [str(key) for key in fault["loc"]], shown(fault["input"])
     match fault["type"]:
         case "missing":
@@ -143,9 +144,9 @@ def _key(loc: Sequence[str]) -> str:
 
 
 def _rule(schema: Schema) -> str:
-    """The rule of a setting, in words."""
+    """The rule of a setting in words, from its JSON schema."""
     match schema:
-        case {"type": "object"}:  # its description is a docstring
+        case {"type": "object"}:  # its description is the docstring of a class
             rule = "a mapping"
         case {"description": words}:
             rule = words
@@ -168,7 +169,7 @@ def _rule(schema: Schema) -> str:
 
 
 def _schema_at(loc: Sequence[str], schema: Schema) -> tuple[Sequence[str], Schema]:
-    """The keys of a location that name a setting, without items and alternatives; its schema."""
+    """Keys that lead to the setting at ``loc``, and its schema; items of lists are left out."""
     block = schema
     for i, key in enumerate(loc):
         values = (block.get("additionalProperties"), *block.get("patternProperties", {}).values())

@@ -1,4 +1,4 @@
-"""Cells that the settings name, and the signatures that their stores must have."""
+"""Lists the cells that settings ask for, and the signature entries that their stores must have."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from storage.checkpoints.weights import checkpoint
 from storage.paths import features_path, masks_path
 from storage.store.signature import SOURCE, versions
 
-# Pillow and OpenCV read and augment; the other threads compute.
+# Pillow and OpenCV read and augment images; the other libraries compute.
 LIBRARIES: Final = ("torch", "sam2", "numpy", "opencv-python-headless", "pillow")
 """Libraries whose versions the rows of a cell depend on."""
 
 
 @dataclass(frozen=True)
 class CellName:
-    """A cell, its prompt sets, and whether it has masks."""
+    """Split, model and view that name a cell, its prompt sets, and whether it has masks."""
 
     split: str
     model: str
@@ -35,7 +35,7 @@ class CellName:
 
     @property
     def outputs(self) -> dict[str, Path]:
-        """Paths of its stores, by their kind."""
+        """Paths of the cell's stores in the cache, by kind."""
         place = (self.split, self.model, self.view.name)
         masks = {"masks": masks_path(*place)} if self.with_masks else {}
         return {"features": features_path(*place), **masks}
@@ -44,8 +44,9 @@ class CellName:
 def eval_cells(
     split: str, models: Sequence[str], views: Sequence[View], extra_prompts: Sequence[str] = ()
 ) -> list[CellName]:
-    """Cells of an eval split, with masks: the method's prompt sets and, in view ``identity``, extra
-    ones.
+    """List the cells of an eval split, which have masks and the method's prompt sets.
+
+    Cells of the view ``identity`` have the extra prompt sets, too.
     """
     prompts = with_extra(extra_prompts)
     return [
@@ -60,16 +61,16 @@ def eval_cells(
 def train_cells(
     split: str, models: Sequence[str], train_prompts: Sequence[str] = ()
 ) -> list[CellName]:
-    """Cells of a train split: identity view, two prompt sets and extra ones, no masks."""
+    """List the cells of a train split: view ``identity``, no masks, two and extra prompt sets."""
     identity, prompts = default_view("identity"), with_extra(train_prompts, TRAIN_PROMPTS)
     return [CellName(split, model, identity, prompts, with_masks=False) for model in models]
 
 
 def cell_settings(params: ExtractParams, name: CellName) -> dict[str, object]:
-    """Entries of a cell's signature that are the same on any machine, from its name and settings.
+    """Entries of a cell's signature that are the same on any machine.
 
-    Neither images nor weights are read. The decoder's batch is left out: ``auto`` is a different
-    number on a different device.
+    Neither images nor weights are read. The decoder's batch is left out, since ``auto`` is another
+    number on another device.
     """
     return {
         "split": name.split,
@@ -95,7 +96,7 @@ def settings_of_cells(
 
 
 def weights_name(params: ExtractParams, model: str) -> str:
-    """Name of a model's weights in a signature: the listed sha256 or the seed; reads no weights."""
+    """Text for a model's weights in a signature: listed sha256 or seed; no weights are read."""
     seed = weights_seed(params)
     if seed is not None:
         return f"random, seed {seed}"
@@ -103,9 +104,9 @@ def weights_name(params: ExtractParams, model: str) -> str:
 
 
 def _source(family: str, model: str) -> dict[str, tuple[str, str]]:
-    """The family and model whose shards hold the rows of this ladder's model.
+    """Signature entry ``SOURCE`` of a ladder's model: the model whose shards contain its rows.
 
-    It is a model of its own where masks are made smaller.
+    The entry says the size of masks if the ladder makes them smaller. Other families have no entry.
 
     >>> _source("releases", "edgetam"), _source("releases", "sam3")
     ({'source': ('edgetam', 'tiny')}, {'source': ('sam3', 'large at 256 px')})
@@ -125,7 +126,10 @@ def weights_seed(params: ExtractParams) -> int | None:
 
 
 def objects_signature(split: str, location: Split, params: PrepareParams) -> dict[str, object]:
-    """All that the rows depend on, beside the images and masks of the data set, which they hold."""
+    """Signature of a split's objects store: settings, and versions of the libraries that make it.
+
+    The images and masks of the data set are not in it: the rows contain or name them.
+    """
     return {
         **objects_settings(split, location, params),
         "group": "video" if location.data_set.is_video else "image",
@@ -135,7 +139,7 @@ def objects_signature(split: str, location: Split, params: PrepareParams) -> dic
 
 
 def objects_settings(split: str, location: Split, params: PrepareParams) -> dict[str, object]:
-    """Entries of the signature of a split's objects that are the same on any machine."""
+    """Entries of the signature of a split's objects store that are the same on any machine."""
     keys = {*location.data_set.needs, *location.data_set.takes} - {"list"}
     return {
         **{key: _as_text(getattr(location.source, key)) for key in sorted(keys)},
@@ -143,7 +147,7 @@ def objects_settings(split: str, location: Split, params: PrepareParams) -> dict
         "reader": location.reader,
         "min_area_px": params.min_area_px,
         "max_objects": "all" if location.max_objects is None else location.max_objects,
-        # Without it, splits of the first objects of a file, as they were taken before, would do.
+        # Distinguishes such a split from older splits, which took the first objects of a file.
         **({} if location.max_objects is None else {"order": "seeded"}),
         "seed": params.seed,
     }

@@ -1,4 +1,4 @@
-"""Versions of the stages that take hours; DVC reads them from ``versions.yaml``."""
+"""Versions of the stages that take hours; DVC reads the versions from ``versions.yaml``."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,16 +10,16 @@ from storage.errors import shown
 VERSIONS_FILE: Final = Path("versions.yaml")
 
 VERSIONS: Final[Mapping[str, int]] = {"extract": 9, "entropy": 2, "tune": 1, "train": 2}
-"""Version of the numbers that this code computes, by stage; ``extract_train`` has ``extract``'s."""
+"""By stage, version of the numbers that this code computes; ``extract_train`` uses ``extract``."""
 
 
 def check_versions(path: Path = VERSIONS_FILE) -> None:
-    """Refuse versions that are not this code's: DVC would record results under them.
+    """Refuse a ``versions.yaml`` that differs from ``VERSIONS``: DVC would record wrong versions.
 
     Raises
     ------
     ParamsError
-        If a version differs, is missing or is unknown; the message has those of file and code.
+        If a version differs, is missing or is unknown; the message has the versions of both.
     """
     versions = read_yaml(path)
     if versions != VERSIONS:
@@ -34,6 +34,6 @@ def _listed(versions: Mapping[str, object]) -> str:
 
 
 def version_entry(stage: str) -> dict[str, int]:
-    """A stage's version for signatures and metadata; version 1 has no entry."""
+    """Entry with a stage's version for signatures and metadata; version 1 gives no entry."""
     version = VERSIONS[stage]
     return {f"{stage}_version": version} if version > 1 else {}

@@ -1,4 +1,4 @@
-"""A split in memory: images, objects, ground truth and clicks; its shards and their names."""
+"""Reads and writes the table of a split's images and objects, and plans and names its shards."""
 
 import hashlib
 import json
@@ -21,12 +21,12 @@ from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec
 from storage.store.writing import checked, write_store
 
 TABLE_ARRAYS: Final = tuple(name for name in SCHEMA["objects"] if name not in FIXED_COORDINATES)
-"""Names of a table's arrays, in the order of the schema."""
+"""Names of the arrays of an ``ObjectTable``, in the order of the schema."""
 
 
 @dataclass(frozen=True, eq=False)
 class ObjectTable:
-    """Images and objects of a split, named as in the schema; objects are sorted by image.
+    """Images, objects, ground truth and clicks of a split, in arrays named as in the schema.
 
     Raises
     ------
@@ -55,16 +55,16 @@ class ObjectTable:
 
     @property
     def n_objects(self) -> int:
-        """Rows of every store of the split."""
+        """Number of objects, which is the number of rows of every store of the split."""
         return len(self.object_id)
 
     def truth(self, row: int) -> Bool[np.ndarray, "h w"]:
-        """Ground truth of an object, at the size of its image.
+        """Ground truth mask of the object in a row, at the size of its image.
 
         Raises
         ------
         DataError
-            If its runs do not cover the image.
+            If the mask's run lengths do not cover the image.
         """
         image = self.image_index[row]
         height, width = int(self.height_px[image]), int(self.width_px[image])
@@ -72,10 +72,10 @@ class ObjectTable:
 
     @cached_property
     def digest(self) -> str:
-        """Digest of all arrays except ``image_sha256``, in hex.
+        """Sha256 of all arrays except ``image_sha256``, in hex.
 
-        Bytes of images are part of the names of shards instead: repairing an image while a cell is
-        filled recomputes shards, not the cell.
+        The content of images is part of the names of shards instead, so that a repaired image
+        recomputes its shards, not the whole cell.
         """
         total = hashlib.sha256()
         for name in TABLE_ARRAYS:
@@ -85,7 +85,7 @@ class ObjectTable:
 
 
 def read_objects(where: str | Path, expected: Mapping[str, object] | None = None) -> ObjectTable:
-    """Read a split; ``expected`` are entries that its signature must have.
+    """Read the objects store of a split; its signature must have the entries ``expected``.
 
     Raises
     ------
@@ -98,12 +98,12 @@ def read_objects(where: str | Path, expected: Mapping[str, object] | None = None
 
 
 def read_objects_of(split: str, cache: str | Path = CACHE) -> ObjectTable:
-    """Read a split from its place in a cache, see ``read_objects``."""
+    """Read the objects store of a split from a cache folder or address, see ``read_objects``."""
     return read_objects(located(objects_path(split), cache), {"split": split})
 
 
 def write_objects(path: Path, table: ObjectTable, signature: Mapping[str, object]) -> None:
-    """Write a split under ``signature``; ``table.signature`` is not used.
+    """Write an objects store with ``signature``; ``table.signature`` is not used.
 
     Raises
     ------
@@ -116,27 +116,27 @@ def write_objects(path: Path, table: ObjectTable, signature: Mapping[str, object
 
 @dataclass(frozen=True, eq=False)
 class PreparedSplit:
-    """A prepared split, cut into shards."""
+    """The table of a split, and its objects cut into shards of consecutive rows."""
 
     table: ObjectTable
     shard_objects: int
-    """Objects per shard; the last may have fewer."""
+    """Number of objects per shard; the last shard may have fewer."""
 
     @cached_property
     def images_sha256(self) -> list[str]:
-        """Digest of the names and bytes of each shard's images, in hex."""
+        """For each shard, the sha256 of the names and digests of its images, in hex."""
         starts = range(0, self.table.n_objects, self.shard_objects)
         return [_images_sha256(self.table, start, start + self.shard_objects) for start in starts]
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Names of the shards, by index; shards with the same inputs have the same name."""
+        """Names of the shards in row order; shards with the same inputs have the same name."""
         inputs = ([self.input_sha256(piece) for piece in shard.pieces] for shard in self._plan)
         return tuple(shard_name(self.full_rows, digests) for digests in inputs)
 
     @cached_property
     def shards(self) -> dict[str, Shard]:
-        """Shards by name, in the order of the rows; of shards with the same name, the first."""
+        """Shards by name, in row order; of several shards with the same name, the first."""
         shards: dict[str, Shard] = {}
         for name, shard in zip(self.names, self._plan, strict=True):
             shards.setdefault(name, shard)
@@ -148,14 +148,14 @@ class PreparedSplit:
 
     @property
     def full_rows(self) -> int:
-        """Rows that the file of a shard has room for."""
+        """Number of rows of a full shard: ``shard_objects``, or all objects if they are fewer."""
         return min(self.shard_objects, self.table.n_objects)
 
     def input_sha256(self, piece: Piece) -> str:
-        """Digest of a piece's inputs, in hex: its image, and the masks and clicks of its objects.
+        """Sha256 of the inputs of a piece, in hex: its image, and its objects' masks and clicks.
 
-        The name of the image counts, since it seeds the noise of a view; split, ids and areas are
-        left out.
+        The name of the image is included, since it seeds the noise of a view. Split, ids and areas
+        are left out.
         """
         table, rows = self.table, slice(piece.start, piece.stop)
         of_image = [str(table.file[piece.image]), str(table.image_sha256[piece.image])]
@@ -165,34 +165,31 @@ class PreparedSplit:
         return hashlib.sha256("\n".join([*of_image, *of_objects]).encode()).hexdigest()
 
     def n_images(self, names: Sequence[str]) -> int:
-        """Images of some shards."""
+        """Number of different images in the named shards."""
         return len({piece.image for name in names for piece in self.shards[name].pieces})
 
     def n_objects(self, names: Sequence[str]) -> int:
-        """Objects of some shards."""
+        """Number of objects in the named shards."""
         return sum(self.shards[name].stop - self.shards[name].start for name in names)
 
 
 def shard_name(full_rows: int, inputs: Iterable[str]) -> str:
-    """Name of a shard.
+    """Name of a shard: a sha256 in hex of its inputs.
 
     Parameters
     ----------
     full_rows
-        Rows for which the shard's file has room.
+        Number of rows of a full shard of the split.
     inputs
-        ``input_sha256`` of the shard's pieces, or of its rows.
-
-    Returns
-    -------
-    sha256 in hex.
+        ``input_sha256`` of the shard's pieces in order, or of its rows: consecutive repeats count
+        once.
     """
     pieces = [digest for digest, _ in groupby(inputs)]
     return hashlib.sha256(json.dumps([full_rows, *pieces]).encode()).hexdigest()
 
 
 def names_of_rows(rows_sha256: np.ndarray, shard_objects: int) -> list[str]:
-    """Names of the shards of a store, by the ``input_sha256`` of its rows."""
+    """Names of the shards of a store in row order, from the array ``input_sha256`` of its rows."""
     full_rows = min(shard_objects, len(rows_sha256))
     starts = range(0, len(rows_sha256), shard_objects)
     shards = (map(str, rows_sha256[start : start + shard_objects]) for start in starts)

@@ -1,7 +1,7 @@
-"""Opens the cells of a split, predictions of every model under every view, and its entropies.
+"""Opens the cells of a split (one per model and view) and its entropies, and checks them.
 
 A cell must match its path, the settings, and the objects and images of its split. Two cells are not
-compared with each other: if they differed, neither would show which of them is wrong.
+compared with each other: a difference would not show which of them is wrong.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,37 +48,37 @@ if TYPE_CHECKING:
     import xarray
 
 Expected = Mapping[tuple[str, str], Mapping[str, Any]]
-"""Entries that the signature of each cell must have under the settings, by model and view."""
+"""For each cell by (model, view), the entries that its signature must have under the settings."""
 
 EXTRACTION_KEYS: Final = ("extract_version", "family", "precision")
-"""Signature entries in which all cells that are used together must agree, also across splits."""
+"""Keys of signature entries that must be equal in all cells used together, also across splits."""
 
 INHERITED_KEYS: Final = (*EXTRACTION_KEYS, "objects_digest")
-"""Signature entries of cells that stores and results computed from these cells repeat."""
+"""Keys of a cell's signature entries that stores computed from the cell copy."""
 
 
 @dataclass(frozen=True)
 class OpenCell:
-    """A cell that was opened and checked."""
+    """A cell whose stores were opened and checked: features and, if asked for, masks."""
 
     store: Store
-    """The store of its features."""
+    """The store of the cell's features."""
     images_sha256: Sequence[str]
-    """Digest of the images of each shard, read when the cell was opened."""
+    """For each shard, the digest of its images, read when the cell was opened."""
     masks: MaskChunks | None
-    """None if the cell was opened without masks."""
+    """Reader of the cell's masks; None if the cell was opened without masks."""
 
     def __str__(self) -> str:
         return str(self.store)
 
     @property
     def signature(self) -> Mapping[str, Any]:
-        """All that the rows depend on, except the content of the images."""
+        """Signature of the features: all that the rows depend on, but for the images' content."""
         return self.store.signature
 
     @property
     def content_digest(self) -> str:
-        """Digest of all that the rows depend on, including the content of the images.
+        """Digest of all that the cell's rows depend on, including the content of the images.
 
         Notes
         -----
@@ -90,18 +90,18 @@ class OpenCell:
 
     @property
     def n_channels(self) -> int:
-        """Width of a token."""
+        """Number of channels of a token."""
         return int(self.store.arrays["iou_token"].shape[-1])
 
     def scores(
         self, name: str, rows: range | None = None
     ) -> Float32[np.ndarray, "object prompt proposal"]:
-        """Read ``sam_score`` or ``iou`` of consecutive objects, or of all."""
+        """Read the array ``sam_score`` or ``iou`` for the objects ``rows``, or for all objects."""
         selection = slice(None) if rows is None else slice(rows.start, rows.stop)
         return read_array(self.store, name, selection)
 
     def proposals(self, prompt: str = TRAIN_PROMPTS[0]) -> ProposalScores:
-        """Read the SamScores and IoUs of all proposals of a prompt set and of ``refined``."""
+        """Read SamScore and IoU of each proposal, for the prompt set ``prompt`` and ``refined``."""
         names = self.signature["prompts"]
         judged, refined = names.index(prompt), names.index(TRAIN_PROMPTS[1])
         iou, sam_score = self.scores("iou"), self.scores("sam_score")
@@ -114,10 +114,10 @@ class OpenCell:
         )
 
     def blocks(self, prompt: str, names: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
-        """Yield the named arrays of all objects under one prompt set, a block of objects at a time.
+        """Yield the named arrays under one prompt set, a block of consecutive objects at a time.
 
-        A block is a chunk of tokens, which are most of the store: a chunk is decompressed once, and
-        memory holds one chunk at a time.
+        A block has the objects of one chunk of tokens, so that each chunk is decompressed once and
+        memory holds one chunk.
         """
         column, tokens = self.signature["prompts"].index(prompt), self.store.arrays["mask_token"]
         for start in range(0, tokens.shape[0], tokens.chunks[0]):
@@ -126,12 +126,12 @@ class OpenCell:
 
     @property
     def mask_chunks(self) -> MaskChunks:
-        """Masks of a cell that was opened with them."""
+        """Reader of the cell's masks; the cell must have been opened with masks."""
         assert self.masks is not None
         return self.masks
 
     def mask_code(self, row: int) -> UInt8[np.ndarray, "prompt proposal y x"]:
-        """Read the coded masks of one object."""
+        """Read the mask codes of the object in a row; decode them with ``decode_masks``."""
         code = np.empty((1, *self.mask_chunks.shape[1:]), np.uint8)
         self.mask_chunks.read_into(range(row, row + 1), code)
         first: UInt8[np.ndarray, "prompt proposal y x"] = code[0]
@@ -140,7 +140,7 @@ class OpenCell:
 
 @dataclass(frozen=True, eq=False)  # a key of the cache of scores in mask_blocks
 class SplitCells:
-    """Cells of the same objects and images, by model and view."""
+    """The open cells of one split, by (model, view); all have the same objects and images."""
 
     split: str
     table: ObjectTable
@@ -148,26 +148,29 @@ class SplitCells:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Models in the order of the settings."""
+        """Names of the models, in the order of the settings."""
         return tuple(dict.fromkeys(model for model, _ in self.by_name))
 
     @property
     def views(self) -> tuple[str, ...]:
-        """Views in the order of the settings."""
+        """Names of the views, in the order of the settings."""
         return tuple(dict.fromkeys(view for _, view in self.by_name))
 
     def reads_of(self, model: str) -> str:
-        """Name of the heads that read a model's tokens, see ``pipeline.sam.families.reads_of``."""
+        """Name of the token type of a model, see ``pipeline.sam.families.reads_of``.
+
+        Heads can read the tokens of all models with the same name.
+        """
         return reads_of(str(self.by_name[model, "identity"].signature["family"]), model)
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Names of the heads that read the tokens of any model, each once."""
+        """Names of the token types of all models (see ``reads_of``), each once."""
         return tuple(dict.fromkeys(self.reads_of(model) for model in self.models))
 
     @property
     def signature(self) -> dict[str, object]:
-        """Signature of a store that is computed from all of these cells."""
+        """Signature entries of a store that is computed from all of these cells."""
         shared = next(iter(self.by_name.values())).signature
         return {
             **{key: shared[key] for key in INHERITED_KEYS},
@@ -177,7 +180,7 @@ class SplitCells:
         }
 
     def digest(self, views: Sequence[str]) -> str:
-        """Digest of the content of the cells of these views, in any order."""
+        """Digest of the content of all cells of the named views; the order of views is ignored."""
         return digest(
             {
                 f"{model}/{view}": cell.content_digest
@@ -188,19 +191,19 @@ class SplitCells:
 
     @property
     def identity(self) -> dict[str, OpenCell]:
-        """Identity cell of each model."""
+        """Cell of the view ``identity``, by model."""
         return {model: self.by_name[model, "identity"] for model in self.models}
 
     @property
     def head_origin(self) -> dict[str, str]:
-        """Signature entries that heads must share with these cells, see ``head_origin``."""
+        """Entries that heads for these cells must have in their card, see ``head_origin``."""
         return head_origin({model: cell.signature for model, cell in self.identity.items()})
 
 
 def head_origin(signatures: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
-    """Signature entries that heads and cells must share, from the signatures of each model's cell.
+    """Entries that a card of heads must have, from the signature of each model's cell.
 
-    A head understands only tokens of the models and the precision that it learned from.
+    Heads work only on tokens of the models, weights and precision that they learned from.
     """
     shared = next(iter(signatures.values()))
     return {
@@ -211,7 +214,9 @@ def head_origin(signatures: Mapping[str, Mapping[str, object]]) -> dict[str, str
 
 
 def head_version(extract_version: object) -> str:
-    """Version of ``extract`` that heads of such features name, see ``SAME_TOKENS``.
+    """Version of ``extract`` in the card of heads that learned from features of a version.
+
+    It is the oldest version with the same tokens, see ``SAME_TOKENS``.
 
     >>> head_version(9), head_version(7)
     ('8', '7')
@@ -222,13 +227,13 @@ def head_version(extract_version: object) -> str:
 def open_cells(
     split: str, expected: Expected, *, with_masks: bool = False, cache: str | Path = CACHE
 ) -> SplitCells:
-    """Open cells of a split.
+    """Open cells of a split, and check them against the settings and the split's objects.
 
     Parameters
     ----------
     expected
-        The cells to open, and the entries that the signature of each must have, with
-        ``shard_objects``.
+        For each cell to open, by (model, view), the entries that its signature must have, among
+        them ``shard_objects``.
     with_masks
         Whether the masks of the cells are opened, too.
     cache
@@ -237,8 +242,8 @@ def open_cells(
     Raises
     ------
     StoreError
-        If a store is missing or incomplete, of another split, model or view than its path says,
-        of other settings than ``expected``, or of other objects or images than its split has now.
+        If a store is missing or incomplete, its signature contradicts its path or ``expected``, or
+        it was made from other objects or images than the split has now.
     """
     (shard_objects,) = {entries["shard_objects"] for entries in expected.values()}
     prepared = PreparedSplit(read_objects_of(split, cache), shard_objects)
@@ -251,7 +256,7 @@ def open_cells(
     by_name = dict(zip(expected, map_stores(opened, in_full, cache), strict=True))
     for cell in by_name.values():
         _check_images(cell, prepared.images_sha256, located(objects_path(split), cache))
-    # Views need not have the same prompt sets.
+    # Without the number of prompt sets, which may differ between views.
     shapes = {
         (n_objects, *shape)
         for cell in by_name.values()
@@ -264,7 +269,7 @@ def open_cells(
 
 
 def read_entropies(cells: SplitCells) -> "xarray.Dataset":
-    """Read all entropies of a split.
+    """Read the entropy store of a split, which must be computed from ``cells``.
 
     Raises
     ------
@@ -298,12 +303,13 @@ def read_entropies(cells: SplitCells) -> "xarray.Dataset":
 def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bool) -> OpenCell:
     name = (expected["split"], expected["model"], expected["view"])
     features = open_complete(located(features_path(*name), cache), "features", expected)
-    # Read in the cell's own thread: Python 3.11 computes one cached property at a time.
+    # Read here, in the thread that opens the cell: Python 3.11 computes one cached property at a
+    # time.
     images = read_images(features)
     if not with_masks:
         return OpenCell(features, images, None)
     masks = open_complete(located(masks_path(*name), cache), "masks", expected)
-    # The same run wrote both stores, so versions and device must agree, too.
+    # One run writes both stores, so versions and device must be equal, too.
     keys = {*masks.signature, *features.signature}
     difference = compare(masks.signature, {k: features.signature.get(k, "none") for k in keys})
     if difference is not None:
@@ -315,7 +321,7 @@ def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bo
 
 
 def _check_images(cell: OpenCell, images_sha256: Sequence[str], objects: str | Path) -> None:
-    """Refuse a cell with images that were repaired or replaced after its extraction."""
+    """Refuse a cell that was extracted from other image files than the split has now."""
     differing = [
         str(shard)
         for shard, (extracted, present) in enumerate(

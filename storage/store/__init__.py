@@ -1,1 +1,1 @@
-"""One Zarr store: its schema, signature, checks, and how it is opened and written."""
+"""Opens, writes and checks a Zarr store by its schema, signature and manifest."""

@@ -1,4 +1,4 @@
-"""Finds stores, checks a store's files against its manifest, and compares two stores."""
+"""Finds stores in a folder, checks a store's files against its manifest, compares two stores."""
 
 import os
 from pathlib import Path
@@ -13,18 +13,19 @@ from storage.store.signature import change
 
 
 def find_stores(path: Path) -> list[Path]:
-    """The store at ``path``, or all stores below it; hidden folders are unfinished and skipped.
+    """List the store at ``path``, or all stores below it.
 
-    A zipped store is found only by its own path.
+    Hidden folders, which are unfinished stores, are skipped. A zipped store is found only if
+    ``path`` is its file.
 
     Raises
     ------
     StoreError
-        If there is no store.
+        If there is no store at or below ``path``.
     """
     stores = [path] if is_zipfile(path) else []
     for folder, below, files in os.walk(path):
-        # By the name, too: in a store that lost its own file, each array looks like a store.
+        # A name is enough: in a store that lost its ``zarr.json``, each array looks like a store.
         if ROOT in files or folder.endswith(".zarr"):
             stores.append(Path(folder))
             below.clear()
@@ -40,12 +41,12 @@ def damaged_files(where: str | Path, *, sizes_only: bool = False) -> dict[str, s
     Parameters
     ----------
     sizes_only
-        Compare the sizes of files alone, which finds files that are missing or cut short.
+        Whether to compare only the sizes of files, which finds missing and truncated files.
 
     Returns
     -------
-    Why each damaged file is damaged, by its name, in the order of the schema; then the files that
-    the manifest does not list.
+    The fault of each damaged file by name, in the order of the schema, then of each file that the
+    manifest does not list.
 
     Raises
     ------
@@ -62,7 +63,7 @@ def damaged_files(where: str | Path, *, sizes_only: bool = False) -> dict[str, s
 
 
 def _fault(store: Store, name: str, size: int | None, *, sizes_only: bool) -> str:
-    """Why a file of the manifest is damaged; empty if it is intact."""
+    """Describe the fault of a file that the manifest lists; empty text if the file is intact."""
     listed = store.manifest[name]
     if size is None:
         return "missing"
@@ -72,7 +73,7 @@ def _fault(store: Store, name: str, size: int | None, *, sizes_only: bool) -> st
         return ""
     try:
         present = store.files.record(name)
-    except StoreError as error:  # an archive's own checksum
+    except StoreError as error:  # raised for a checksum in a ZIP archive
         return str(error)
     if present == listed:
         return ""
@@ -80,22 +81,22 @@ def _fault(store: Store, name: str, size: int | None, *, sizes_only: bool) -> st
 
 
 def _strays(store: Store) -> list[str]:
-    """Files that are not in the manifest."""
-    # Web servers list nothing.
+    """Names of a store's files that its manifest does not list."""
+    # Web servers do not list files.
     if store.files.where.startswith(("http://", "https://")):
         return []
     return [name for name in store.files.names() if name not in {*store.manifest, FILE}]
 
 
 def differences_of(first: str | Path, second: str | Path) -> dict[str, str]:
-    """How two published stores of a kind differ, by signature entries and arrays.
+    """Describe how two stores of the same kind differ, by name of a signature entry or an array.
 
-    Arrays whose files have the same digests in both manifests are not read.
+    Arrays whose files have the same digests in both manifests are equal, and are not read.
 
     Raises
     ------
     StoreError
-        If either is no published store, the kinds differ, or a chunk that must be read is damaged.
+        If one is not a complete store, the kinds differ, or a chunk that must be read is damaged.
     """
     stores = open_store(first), open_store(second)
     if stores[0].kind != stores[1].kind:
@@ -124,7 +125,10 @@ def _files(manifest: Manifest, array: str) -> dict[str, object]:
 
 
 def _values(old: AnyArray | None, new: AnyArray | None) -> str:
-    """How many rows of an array differ and, for numbers, by how much; empty if no row differs."""
+    """Describe how two arrays differ: number of rows and, for numbers, largest difference.
+
+    The text is empty if no row differs.
+    """
     if old is None or new is None:  # an optional array
         return "none -> there" if old is None else "there -> none"
     if old.shape != new.shape:

@@ -1,4 +1,4 @@
-"""How arrays are cut into chunks, shards and files, and how many bytes they take."""
+"""Cuts arrays into chunks, shards and files, and estimates their bytes."""
 
 import math
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ CHUNK_ROWS: Final = 1024
 """Fewest rows of a chunk: one-row chunks of tokens read 27 times slower."""
 
 MAX_ROW_CHUNKS: Final = 30
-"""Most chunks along the rows: a store of features, with 31 arrays and prompt sets, has fewer than
-1,000 files; a large split has larger chunks."""
+"""Largest number of chunks along the rows, so that a store of features, with 31 arrays and prompt
+sets, has fewer than 1,000 files. A large split has larger chunks."""
 
 MASK_CODE: Final = "mask_code"
-"""Name of the array of masks, the only array in shards."""
+"""Name of the array of masks, the only array whose chunks are joined in shards."""
 
 MASK_BYTES: Final = (4_700, 34_000)
-"""Size on the disk of a coded mask of ``MASK_SIDE_PX``, from sharp to soft.
+"""Bytes on the disk of a coded mask with sides of ``MASK_SIDE_PX``: of a sharp and a soft mask.
 
-Measured: 23,840 B for photographs (docs/cache.md), 6,000 B and more for crisp outlines; by the mini
-models, of 64 px, 1,180 to 2,070 B for drawn scenes.
+Measured: 23,840 B for photographs (docs/cache.md), 6,000 B and more for crisp outlines. Masks of
+the mini models, of 64 px, take 1,180 to 2,070 B for drawn scenes.
 """
 
 MASK_SIDE_PX: Final = 256
@@ -31,7 +31,7 @@ MASK_SIDE_PX: Final = 256
 
 @dataclass(frozen=True)
 class ChunkGrid:
-    """Shapes of an array, its chunks and its shards; each shard is a file, or else each chunk."""
+    """Shapes of an array, its chunks and its shards; a file has one shard or else one chunk."""
 
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
@@ -39,12 +39,12 @@ class ChunkGrid:
 
 
 def mask_file(shard: int) -> str:
-    """Name of a shard of masks in its store: the array and the chunk key."""
+    """Name of the file of a shard of masks, relative to its store."""
     return f"{MASK_CODE}/c.{shard}.0.0.0.0"
 
 
 def chunk_grid(spec: ArraySpec, sizes: Mapping[str, int], shard_objects: int) -> ChunkGrid:
-    """Cut an array whose dimensions have these sizes."""
+    """Cut the array that ``spec`` describes into chunks and shards; ``sizes`` are by dimension."""
     shape = tuple(sizes[dim] for dim in spec.dims)
     row_shape = shape[1:]
     if spec.chunking == "objects":
@@ -59,12 +59,15 @@ def chunk_grid(spec: ArraySpec, sizes: Mapping[str, int], shard_objects: int) ->
 
 
 def chunk_rows(n_rows: int) -> int:
-    """Rows of a published chunk: a multiple of ``CHUNK_ROWS`` that depends on ``n_rows`` alone."""
+    """Rows per chunk of an array with ``n_rows`` rows: a multiple of ``CHUNK_ROWS``."""
     return CHUNK_ROWS * max(1, -(-n_rows // (CHUNK_ROWS * MAX_ROW_CHUNKS)))
 
 
 def object_bytes(kind: str, sizes: Mapping[str, int], *, view: str) -> int:
-    """Uncompressed bytes per object in one kind of store of a cell, coordinates aside."""
+    """Uncompressed bytes per object in a cell's store of this kind, without coordinates.
+
+    ``sizes`` are the sizes of the dimensions by name.
+    """
     total = 0
     for spec in cell_specs(kind, view).values():
         if spec.dims[0] == "object" and not spec.is_coordinate:
@@ -73,7 +76,7 @@ def object_bytes(kind: str, sizes: Mapping[str, int], *, view: str) -> int:
 
 
 def mask_bytes(side_px: int) -> tuple[int, int]:
-    """Fewest and most bytes of a coded mask on the disk.
+    """Fewest and most bytes on the disk of a coded mask with sides of ``side_px``.
 
     Notes
     -----

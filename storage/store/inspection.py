@@ -1,4 +1,4 @@
-"""Opens a store and checks its description and arrays against the schema and the manifest."""
+"""Opens a store and checks its kind, signature and arrays against the schema and the manifest."""
 
 import json
 from collections.abc import Mapping
@@ -26,7 +26,8 @@ from storage.store.signature import compare
 AnyArray = zarr.Array[Any]
 
 DECODE_ERRORS: Final = (RuntimeError, ValueError, OSError, MemoryError)
-"""Errors of zarr at a damaged chunk: of zstd, of an index, of a file, or of a forged size."""
+"""Types of the errors that zarr raises for a damaged chunk: from zstd, an index, a file, or a size
+that does not fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -44,23 +45,23 @@ class Store:
 
     @property
     def path(self) -> Path:
-        """Folder of a store that is a folder."""
+        """Folder of the store; the store must not be in an archive or at an address."""
         assert self.files.folder is not None
         return self.files.folder
 
     @cached_property
     def specs(self) -> Mapping[str, ArraySpec]:
-        """Arrays of the schema; of the optional arrays, those that the manifest lists."""
+        """Declarations of the store's arrays; optional arrays only if the manifest lists them."""
         return specs_of(self.kind, {name.partition("/")[0] for name in self.manifest})
 
     @property
     def shard_objects(self) -> int:
-        """Objects per shard; 1 for kinds without shards."""
+        """Number of objects per shard, from the signature; 1 for kinds without shards."""
         return cast("int", self.signature.get("shard_objects", 1))
 
     @cached_property
     def arrays(self) -> Mapping[str, AnyArray]:
-        """The store's arrays, each checked against the schema.
+        """The store's arrays by name, each checked against the schema.
 
         Raises
         ------
@@ -82,9 +83,10 @@ class Store:
 
     @cached_property
     def faulty(self) -> tuple[str, ...]:
-        """Files that are missing or of another size than in the manifest; empty except in folders.
+        """Names of files that are missing or of another size than the manifest says.
 
-        A loss of power can leave empty files, and zarr reads an empty shard as fill values.
+        Only files in a folder are checked. A loss of power can leave empty files, and zarr reads an
+        empty shard as fill values.
         """
         if self.files.folder is None:
             return ()
@@ -95,12 +97,12 @@ class Store:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all chunks on the disk."""
+        """Bytes of all chunk files, as the manifest lists them."""
         return sum(file.n_bytes for name, file in self.manifest.items() if not name.endswith(ROOT))
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Size of every dimension, in the order of the schema."""
+        """Size of every dimension by name, in the order of the schema."""
         return self._sizes(self.arrays)
 
     def _array(self, name: str) -> AnyArray:
@@ -122,7 +124,7 @@ class Store:
 
 
 def array_grid(array: AnyArray) -> ChunkGrid:
-    """Shapes of a stored array."""
+    """Shapes of a stored array, its chunks and its shards."""
     return ChunkGrid(array.shape, array.chunks, array.shards)
 
 
@@ -131,13 +133,13 @@ def _numpy_dtype(spec: ArraySpec) -> np.dtype:
 
 
 def open_store(where: str | Path) -> Store:
-    """Open a store for reading, and check that it has this schema.
+    """Open a store for reading, and check its schema version and its manifest.
 
     Raises
     ------
     StoreError
         If the store is missing or of another project or schema version, or its manifest is missing,
-        damaged, or of other attributes.
+        damaged, or does not match ``zarr.json``.
     """
     files = files_at(where)
     root, kind, signature = read_description(files)
@@ -170,15 +172,16 @@ class HeldStore(WrapperStore[ZarrStore]):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """Bytes of a file, or None."""
+        """Bytes of a file, or a range of them, after the checks of this class; None if missing."""
         if key == ROOT:
             return prototype.buffer.from_bytes(self._root)
         if isinstance(byte_range, SuffixByteRequest) and key in self._manifest:
-            # DVC and Azure cannot read the end of a file, so the range is counted from its start.
+            # DVC and Azure cannot read the last bytes of a file: the range is counted from its
+            # start.
             n_bytes = self._manifest[key].n_bytes
             byte_range = RangeByteRequest(max(0, n_bytes - byte_range.suffix), n_bytes)
         if byte_range is not None and self._files.folder is not None and key not in self._checked:
-            # The checksum of an index does not tell that its entries were exchanged.
+            # The checksum of an index does not detect a shard that was copied from another store.
             check_chunks(self._files, key, self._manifest.get(key), self._files.record(key))
             self._checked.add(key)
         with self._files.naming():
@@ -190,7 +193,9 @@ class HeldStore(WrapperStore[ZarrStore]):
 
 
 def read_description(files: Files) -> tuple[bytes, str, Mapping[str, object]]:
-    """Metadata file of a store of any schema version, and the kind and the signature in it.
+    """Read the metadata file ``zarr.json`` of a store, and the kind and the signature in it.
+
+    The store may be of any schema version.
 
     Raises
     ------
@@ -215,12 +220,12 @@ def read_description(files: Files) -> tuple[bytes, str, Mapping[str, object]]:
 
 
 def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> None:
-    """Refuse a store of another kind, or a store that was written under other inputs.
+    """Refuse a store of another kind, or whose signature differs from the entries ``expected``.
 
     Raises
     ------
     StoreError
-        Naming the path, the entry of the signature and both values.
+        If kind or signature differs; the message has the path, the entries and both values.
     """
     if store.kind != kind:
         raise StoreError(f"{store}: kind must be {kind}, got {store.kind}")
@@ -231,7 +236,7 @@ def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> N
 
 
 def _read_manifest(files: Files, root: bytes) -> Manifest:
-    """The manifest of a store, compared with its metadata file ``root``."""
+    """Read the manifest of a store, and check that it lists the metadata file ``root``."""
     data = files.read(FILE)
     if data is None:
         raise StoreError(f"{files}/{FILE} must be the manifest of the store, got none")

@@ -1,4 +1,4 @@
-"""Reads coded masks by the index of their shard, straight into the memory of the caller."""
+"""Reads coded masks of a store into existing memory, by the index at the end of each shard."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,30 +18,30 @@ from storage.store.opening import naming_damage
 MaskCode = UInt8[np.ndarray, "object prompt proposal y x"]
 
 ShardIndex = UInt64[np.ndarray, "chunk 2"]
-"""Offset and length of each chunk of a shard, in bytes."""
+"""Index of a shard: offset and length of each chunk, in bytes."""
 
 ENTRY_BYTES: Final = 16
-"""Bytes of an entry: offset and length of a chunk, 64 bits each."""
+"""Bytes of an index entry: offset and length of a chunk, 64 bits each."""
 
 CHECKSUM_BYTES: Final = 4
-"""Bytes of the CRC32C that follows the entries."""
+"""Bytes of the CRC32C that follows the entries of an index."""
 
 ABSENT: Final = 2**64 - 1
-"""Offset of a chunk that a shard does not hold."""
+"""Offset in an index that marks a chunk as absent from the shard."""
 
 
 def index_bytes(n_chunks: int) -> int:
-    """Size of the index at the end of a shard's file."""
+    """Bytes of the index at the end of a shard's file."""
     return n_chunks * ENTRY_BYTES + CHECKSUM_BYTES
 
 
 def parse_index(data: bytes | memoryview, n_chunks: int, where: object) -> ShardIndex:
-    """Index of a shard, from the bytes at the end of its file ``where``.
+    """Parse the index of a shard from the last bytes of its file; messages name ``where``.
 
     Raises
     ------
     ValueError
-        If the file is cut short, or the index fails its checksum.
+        If the bytes are too few, or the index fails its checksum.
 
     Notes
     -----
@@ -56,7 +56,7 @@ def parse_index(data: bytes | memoryview, n_chunks: int, where: object) -> Shard
 
 @dataclass(frozen=True)
 class MaskChunks:
-    """Chunks of ``mask_code``, one for each object, in the shards of a complete masks store.
+    """Reads the array ``mask_code`` of a complete masks store, one chunk per object.
 
     Notes
     -----
@@ -70,20 +70,21 @@ class MaskChunks:
     shard_objects: int
     manifest: Manifest
     _indices: dict[str, bytes | memoryview] = field(default_factory=dict, init=False, compare=False)
-    """Index of each shard that was read; shards in a folder were compared with the manifest."""
+    """Bytes of the index of each shard read so far, by file name. A shard in a folder is compared
+    with the manifest before its index is read."""
 
     @property
     def object_bytes(self) -> int:
-        """Size of one object's decoded masks."""
+        """Bytes of one object's decoded masks."""
         return int(np.prod(self.shape[1:]))
 
     def read_into(self, rows: range, mask_code: MaskCode) -> None:
-        """Fill ``mask_code`` with consecutive objects, which may lie in several shards.
+        """Fill ``mask_code`` with the masks of consecutive objects, which may be in several shards.
 
         Raises
         ------
         StoreError
-            If a shard is damaged: its digest is not the manifest's, or a chunk fails its checksum.
+            If a shard's sha256 differs from the manifest, or a chunk fails its checksum.
         """
         assert mask_code.shape == (len(rows), *self.shape[1:])
         for run in shard_runs(rows, self.shard_objects):
@@ -91,13 +92,13 @@ class MaskChunks:
             self.decode(self._read(run), mask_code[first : first + len(run)])
 
     def decode(self, chunks: Sequence[bytes | memoryview], mask_code: MaskCode) -> None:
-        """Decompress the chunk of each object; errors name the store."""
+        """Decompress one chunk per object into ``mask_code``; errors name the store."""
         with naming_damage(self.files, MASK_CODE):
             for row, chunk in enumerate(chunks):
                 decompress(chunk, mask_code[row])
 
     def _read(self, run: range) -> list[memoryview]:
-        """Chunks of consecutive objects of one shard."""
+        """Read the compressed chunks of consecutive objects of one shard."""
         name = self.shard_file(run.start)
         with naming_damage(self.files, MASK_CODE):
             if name not in self._indices:
@@ -109,18 +110,19 @@ class MaskChunks:
             return span
 
     def check_shard(self, row: int, sha256: str | None = None) -> None:
-        """Compare the file of a row's shard with the manifest.
+        """Compare the file of the shard that contains a row with the manifest.
+
+        A shard copied from another cell has valid checksums, so only the manifest detects it.
 
         Parameters
         ----------
         sha256
-            Digest of the file's bytes; without it, or if it differs, the file is read.
+            Sha256 of the file's bytes; without it, or if it differs, the file is read.
 
         Raises
         ------
         StoreError
-            If the files differ: a chunk of the same size that was taken from another cell passes
-            the checksums of index and chunk.
+            If size or sha256 of the file differ from the manifest.
         """
         name = self.shard_file(row)
         listed = self.manifest.get(name)
@@ -128,7 +130,7 @@ class MaskChunks:
             check_chunks(self.files, name, listed, self.files.record(name))
 
     def shard_file(self, row: int) -> str:
-        """Name of the file that holds a row."""
+        """Name of the file of the shard that contains a row."""
         return mask_file(row // self.shard_objects)
 
     @property
@@ -138,7 +140,7 @@ class MaskChunks:
 
 
 def read_shard_indices(cells: Sequence[MaskChunks], row: int) -> list[bytes | memoryview]:
-    """Bytes of the index of each cell's shard that holds a row, for ``parse_index``.
+    """For each cell, read the index of the shard that contains a row, as bytes for ``parse_index``.
 
     Raises
     ------
@@ -156,7 +158,9 @@ def read_shard_indices(cells: Sequence[MaskChunks], row: int) -> list[bytes | me
 def read_spans(
     cells: Sequence[MaskChunks], indices: Sequence[bytes | memoryview], run: range
 ) -> list[list[memoryview]]:
-    """Compressed chunks of consecutive objects of one shard of each cell.
+    """For each cell, read the compressed chunks of consecutive objects of one shard.
+
+    ``indices`` are the bytes of each cell's index, from ``read_shard_indices``.
 
     Raises
     ------
@@ -182,7 +186,7 @@ def read_spans(
 
 
 def shard_runs(rows: range, shard_objects: int) -> list[range]:
-    """Cut consecutive rows where a shard ends."""
+    """Cut consecutive rows into ranges that each lie in one shard."""
     first = (rows.start // shard_objects + 1) * shard_objects
     cuts = [rows.start, *range(first, rows.stop, shard_objects), rows.stop]
     return [range(start, stop) for start, stop in pairwise(cuts) if start < stop]

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     import xarray
 
 ALL: Final = slice(None)
-"""Every row of an array."""
+"""Selection of all rows of an array."""
 
 IMAGES_DIGEST: Final = "images_digest"
-"""Attribute of published masks; features have the array ``images_sha256`` instead."""
+"""Attribute of a masks store: digest of all images. Features have the array ``images_sha256``
+instead."""
 
 
 def open_objects(
@@ -50,29 +51,27 @@ def open_entropy(
 def open_checked(
     where: str | Path, kind: str, expected: Mapping[str, object] | None = None
 ) -> "xarray.Dataset":
-    """Open a complete store lazily, without dask.
+    """Open a complete store as a lazy dataset, without dask.
 
     Parameters
     ----------
     where
-        A folder, a ZIP file, or an address: ``s3://bucket/path`` (also ``gs``, ``az``,
-        ``https`` and what else fsspec knows), or ``dvc://REPOSITORY@REVISION/path``, which needs
-        no clone.
+        A folder, a ZIP file, or an address: ``s3://bucket/path`` (also ``gs``, ``az``, ``https``
+        and other schemes of fsspec), or ``dvc://REPOSITORY@REVISION/path``, which needs no clone.
     expected
-        Entries that the store's signature must have; it may have more.
+        Entries that the store's signature must have; the signature may have more.
 
     Raises
     ------
     StoreError
         If the store is missing, out of reach, incomplete, or of another kind, schema or signature,
-        or a coordinate is damaged. Other data are read, and their checksums tested, when they are
-        used.
+        or a coordinate is damaged. Other arrays are read and checked when they are used.
     """
     # The import takes a third of a second, and workers of `entropy` do not need it.
     import xarray  # noqa: PLC0415
 
     store = open_complete(where, kind, expected or {})
-    with naming_damage(store):  # xarray reads the coordinates that it indexes by
+    with naming_damage(store):  # xarray reads coordinates here, for its indexes
         dataset: xarray.Dataset = xarray.open_zarr(
             store.group.store, chunks=None, consolidated=True, zarr_format=3
         )
@@ -80,15 +79,15 @@ def open_checked(
 
 
 def open_complete(where: str | Path, kind: str, expected: Mapping[str, object]) -> Store:
-    """Open a store whose arrays match the schema and whose files have the manifest's sizes.
+    """Open a store, and check its kind, signature, arrays and the sizes of its files.
 
     Chunks are not read. At an address or in an archive, sizes are not compared.
 
     Raises
     ------
     StoreError
-        If the store is missing, its signature lacks an entry of ``expected``, or a file is missing
-        or of another size (the message names the files).
+        If the store is missing or of another kind, its signature lacks an entry of ``expected``, an
+        array breaks the schema, or a file is missing or of another size (the message names files).
     """
     store = open_store(where)
     check_identity(store, kind, expected)
@@ -103,7 +102,7 @@ def open_complete(where: str | Path, kind: str, expected: Mapping[str, object]) 
 
 @contextmanager
 def naming_damage(store: object, array: str | None = None) -> Iterator[None]:
-    """Name the store and the array in errors about a damaged chunk.
+    """Turn decoding errors of the block into a ``StoreError`` that names the store and the array.
 
     Raises
     ------
@@ -123,18 +122,18 @@ def naming_damage(store: object, array: str | None = None) -> Iterator[None]:
 
 
 def read_array(store: Store, name: str, selection: slice | tuple[slice, int] = ALL) -> np.ndarray:
-    """Read a selection of an array; errors about damage name the store and the array."""
+    """Read a selection of an array into memory; errors about damage name store and array."""
     with naming_damage(store, name):
         return np.asarray(store.arrays[name][selection])
 
 
 def images_digest(images_sha256: Sequence[str]) -> str:
-    """Digest of the images of all shards, from the digest of each shard's images."""
+    """Digest of all images of a cell, from the digest of each shard's images."""
     return digest({"sha256": list(images_sha256)})
 
 
 def read_images(features: Store) -> list[str]:
-    """Digest of the images of each shard of published features.
+    """Read the digest of each shard's images from a features store.
 
     Raises
     ------
@@ -145,12 +144,17 @@ def read_images(features: Store) -> list[str]:
 
 
 def check_same_images(masks: Store, images_sha256: Sequence[str]) -> None:
-    """Refuse masks of other images than their features have.
+    """Refuse a masks store that was made from other images than the features of its cell.
+
+    Parameters
+    ----------
+    images_sha256
+        Digest of each shard's images, from ``read_images`` of the features.
 
     Raises
     ------
     StoreError
-        Naming both digests.
+        If the digests differ; the message has both.
     """
     of_features = images_digest(images_sha256)
     of_masks = masks.group.attrs.get(IMAGES_DIGEST, "none")

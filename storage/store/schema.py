@@ -1,4 +1,4 @@
-"""Declares every array of every store; writers, readers, checks and docs follow from this table."""
+"""Declares every array of every store; writers, readers, checks and docs follow from ``SCHEMA``."""
 
 import math
 from collections.abc import Container, Mapping
@@ -20,21 +20,21 @@ from pipeline.masks import CUTS
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, PROPOSAL_PAIRS, SINGLE_CLICKS
 
 SCHEMA_VERSION: Final = 4
-"""Rises with every change of this table; part of every signature.
+"""Version of ``SCHEMA``, part of every signature; every change of ``SCHEMA`` raises it.
 
-A new entropy does not raise it: the stage ``entropy`` runs again when its code changes.
+Only a new entropy does not: the stage ``entropy`` runs again when its code changes.
 """
 
 ROWS_VERSION: Final = 2
-"""The oldest version with the same rows.
+"""The oldest schema version with the same rows as ``SCHEMA_VERSION``.
 
 Digests of cells contain it, so a newer version that changes no row leaves entropies and heads
 valid.
 """
 
 SAME_TOKENS: Final[Mapping[object, int]] = MappingProxyType({9: 8})
-"""By version of ``extract``, the oldest version with the same tokens, scores and statistics. Heads
-name the oldest, so a newer version that only adds arrays leaves them valid."""
+"""By version of ``extract``, the oldest version with the same tokens, scores and statistics. Cards
+of heads contain the oldest, so a newer version that only adds arrays leaves heads valid."""
 
 CODEC: Final = ZstdCodec(level=3, checksum=True)
 """Caught 20 of 20 flipped bits, where Blosc caught 13 and zstd without its checksum none."""
@@ -45,7 +45,7 @@ Value = str | int | float | list[str] | list[int] | list[float]
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """Content of an array, and how it is cut."""
+    """Declaration of an array: dimensions, dtype, meaning, unit, and how it is cut into chunks."""
 
     dims: tuple[str, ...]
     dtype: str
@@ -54,7 +54,7 @@ class ArraySpec:
     chunking: Chunking = "rows"
     is_coordinate: bool = False
     is_optional: bool = False
-    """Whether a store may lack the array, if settings do not ask for it."""
+    """Whether a store may lack the array."""
 
     @property
     def is_constant(self) -> bool:
@@ -232,14 +232,14 @@ SCHEMA: Final[Mapping[str, Mapping[str, ArraySpec]]] = MappingProxyType(
 
 
 def specs_of(kind: str, names: Container[str]) -> dict[str, ArraySpec]:
-    """Arrays of a kind of store; of the optional arrays, those in ``names``."""
+    """Declarations of the arrays of a kind of store; optional arrays only if in ``names``."""
     return {
         name: spec for name, spec in SCHEMA[kind].items() if not spec.is_optional or name in names
     }
 
 
 def cell_specs(kind: str, view: object) -> dict[str, ArraySpec]:
-    """Arrays of a cell's store of a kind: the optional ones are of the view ``identity``."""
+    """Declarations of the arrays of a cell's store; only view ``identity`` has optional arrays."""
     return specs_of(kind, SCHEMA[kind] if view == "identity" else ())
 
 
@@ -257,7 +257,7 @@ FIXED_COORDINATES: Final[Mapping[str, tuple[str | float, ...]]] = MappingProxyTy
         "pair": tuple(f"{first}-{second}" for first, second in PROPOSAL_PAIRS),
     }
 )
-"""Coordinates that are the same in every store."""
+"""Values of the coordinates that are the same in every store."""
 
 MASK_FORMULA: Final = (
     "q = round(255 * 2/pi * asin(sqrt(p))), p = sin(pi/2 * q/255)**2 = probability[q]"

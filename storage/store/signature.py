@@ -1,4 +1,4 @@
-"""Signatures, which hold all that the rows of a store depend on: compares and digests them."""
+"""Compares and digests signatures, mappings of all that the rows of a store depend on."""
 
 import hashlib
 import json
@@ -11,12 +11,12 @@ from storage.errors import N_HEX, shown
 from storage.store.schema import Value
 
 DIGEST_CHARS: Final = 16
-"""Hex digits of a sha256 in a name: 64 bits tell apart a few dozen signatures per cell."""
+"""Number of hex digits of a sha256 in a file name: 64 bits distinguish all signatures of a cell."""
 
 SOURCE: Final = "source"
-"""Entry of a ladder's cell: the family and model whose shards hold its rows.
+"""Signature entry of a cell of a ladder: the family and model whose shards contain its rows.
 
-It is the ladder itself where masks are made smaller.
+If the ladder makes masks smaller, its shards are its own, and the entry says their size.
 """
 
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -28,7 +28,7 @@ def parse_signature(data: Mapping[str, object]) -> dict[str, Value]:
     Raises
     ------
     ValueError
-        If a value is not a str, a number, or a list of these: a store would return another value.
+        If a value is not a str, a number, or a list or tuple of these.
     """
     parsed: dict[str, Value] = {}
     for key in sorted(data):
@@ -44,7 +44,7 @@ def parse_signature(data: Mapping[str, object]) -> dict[str, Value]:
 
 
 def compare(stored: Mapping[str, object], expected: Mapping[str, object]) -> str | None:
-    """How ``stored`` differs from ``expected`` in its keys; None if it does not differ.
+    """Describe how ``stored`` differs in the keys of ``expected``; None if it does not differ.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def compare(stored: Mapping[str, object], expected: Mapping[str, object]) -> str
 
 
 def change(old: object, new: object) -> str:
-    """How an entry changed, in words; of a list, the added and the dropped items.
+    """Describe the change of a signature entry; for lists, the added and the dropped items.
 
     >>> change(["center", "p1"], ["center", "box"])
     'box added, p1 dropped'
@@ -75,19 +75,19 @@ def change(old: object, new: object) -> str:
 
 
 def _text(value: object) -> str:
-    """A value without quotes, a digest by its first digits."""
+    """A value for messages: without quotes, and a sha256 by its first digits."""
     is_digest = SHA256.fullmatch(str(value))
     return str(value)[:N_HEX] if is_digest else shown(value).strip("'")
 
 
 def digest(signature: Mapping[str, object]) -> str:
-    """Short digest of a signature, in hex."""
+    """Digest of a signature: the first 16 hex digits of a sha256."""
     text = json.dumps(parse_signature(signature), sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
 
 
 def versions(*distributions: str) -> dict[str, str]:
-    """Installed versions as signature entries, ``numpy_version`` and so on.
+    """Installed versions of packages as signature entries, such as ``numpy_version``.
 
     Versions are read from package metadata: importing the libraries takes seconds.
     """

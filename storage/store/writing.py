@@ -37,16 +37,16 @@ def create_store(
     coords: Mapping[str, Any],
     optional: Container[str] = (),
 ) -> zarr.Group:
-    """Make a store with its coordinates but without data.
+    """Make a store with its signature, coordinates and constants; other arrays stay unwritten.
 
     The signature, with ``schema_version``, is on the disk before any array.
 
     Parameters
     ----------
     sizes
-        Sizes of the dimensions without coordinates, e.g. ``channel``.
+        Sizes of the dimensions without coordinates by name, e.g. ``channel``.
     signature
-        The signature, with ``shard_objects`` if the kind has shards.
+        Signature of the store, with ``shard_objects`` if the kind has shards.
     coords
         Values of the coordinates that differ between stores, e.g. ``object_id`` and ``prompt``.
     optional
@@ -68,7 +68,7 @@ def create_store(
     for name, spec in specs.items():
         create_array(group, name, spec, chunk_grid(spec, all_sizes, shard_objects))
     with warnings.catch_warnings():
-        # Opening then reads all metadata from one file, which Zarr v3 does not specify yet.
+        # Readers then get all metadata from one file. zarr warns: Zarr v3 does not specify it yet.
         warnings.simplefilter("ignore", ZarrUserWarning)
         zarr.consolidate_metadata(path)
     group = zarr.open_group(path, mode="r+")
@@ -78,14 +78,14 @@ def create_store(
 
 
 def full_signature(signature: Mapping[str, object]) -> dict[str, Value]:
-    """Signature with the version of the schema, as a store has it."""
+    """Add ``schema_version`` to a signature, and convert it to the form in which stores keep it."""
     return parse_signature({**signature, "schema_version": SCHEMA_VERSION})
 
 
 def write_store(
     path: Path, kind: str, arrays: Mapping[str, Any], *, signature: Mapping[str, object]
 ) -> None:
-    """Write a store that fits in memory: it appears whole or not at all.
+    """Write a store from arrays in memory; the store appears whole or not at all.
 
     Parameters
     ----------
@@ -113,21 +113,21 @@ def write_store(
 
 
 def write_array(group: zarr.Group, name: str, spec: ArraySpec, values: Any) -> None:  # noqa: ANN401
-    """Write a whole array, checked against the schema."""
+    """Write all values of an array that exists in ``group``, after checking them by ``spec``."""
     array = writable(group, name)
     array[...] = checked(name, spec, values, array.shape)
 
 
 def writable(group: zarr.Group, name: str) -> AnyArray:
-    """Array for writing, which also writes chunks that hold only the fill value.
+    """Open an array for writing that also writes chunks full of the fill value.
 
-    A missing chunk must always mean a loss, and Zarr forgets the setting when a store is reopened.
+    So a missing chunk always means a loss. zarr forgets this setting when a store is reopened.
     """
     return cast("AnyArray", group[name]).with_config({"write_empty_chunks": True})
 
 
 def checked(name: str, spec: ArraySpec, values: Any, shape: tuple[int, ...]) -> np.ndarray:  # noqa: ANN401
-    """Values as an array of the schema's dtype; lists and text are converted.
+    """Return values as an array of the dtype in ``spec``; lists and text are converted.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def checked(name: str, spec: ArraySpec, values: Any, shape: tuple[int, ...]) -> 
 
 
 def check_names(label: object, arrays: Mapping[str, object], names: set[str]) -> None:
-    """Refuse a mapping that lacks an array or has an unexpected array."""
+    """Refuse ``arrays`` whose keys are not exactly ``names``; ``label`` begins the message."""
     if set(arrays) != names:
         raise StoreError(
             f"{label} must hold {', '.join(sorted(names))}, got {', '.join(sorted(arrays))}"
@@ -154,7 +154,7 @@ def check_names(label: object, arrays: Mapping[str, object], names: set[str]) ->
 
 
 def create_array(group: zarr.Group, name: str, spec: ArraySpec, cut: ChunkGrid) -> None:
-    """Make an array without data."""
+    """Create an array in a store by its declaration, without writing values."""
     group.create_array(
         name,
         shape=cut.shape,
