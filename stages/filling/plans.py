@@ -39,7 +39,7 @@ MISSING: Final = "missing"
 
 @dataclass(frozen=True)
 class FillPlan:
-    """What must be computed for one cell.
+    """The shards of one cell that must be computed, and the reason.
 
     Attributes
     ----------
@@ -156,7 +156,7 @@ def _order_note(split: str, params: Params) -> str:
 def plan_cell(
     name: CellName, split: PreparedSplit, assigned: Collection[str], params: Params
 ) -> FillPlan:
-    """Plan a cell of a prepared split.
+    """Find out whether a cell of a prepared split must be made, why, and its missing shards.
 
     Workers are not asked for their device: of two devices, the one with more shards in the pool
     counts. Outputs that are only in DVC's cache count as missing.

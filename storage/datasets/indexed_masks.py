@@ -57,7 +57,8 @@ def list_davis(source: Source) -> tuple[Medium, ...]:
     Raises
     ------
     DataError
-        If the list, a folder, an image or a mask is missing, or a mask has no palette.
+        If the list or a folder is missing. Reading a video raises it if an image or a mask is
+        missing, or a mask has no palette.
     """
     assert source.list is not None  # storage.datasets.readers requires a list
     videos = frame_folders.read_names("DAVIS", source.list)
@@ -71,8 +72,8 @@ def list_mose(source: Source) -> tuple[Medium, ...]:
     Raises
     ------
     DataError
-        If the JSON file, a folder, an image or a mask is missing, a mask has no palette, or a video
-        has another number of frames than the JSON file says.
+        If the JSON file or a folder is missing. Reading a video raises it if an image or a mask is
+        missing, a mask has no palette, or the number of frames is not that of the JSON file.
     """
     assert source.list is not None  # storage.datasets.readers requires a list
     content = load_json(source.list, "MOSE's list of videos, meta_train.json")

@@ -157,7 +157,8 @@ def list_sav_frames(source: Source) -> tuple[Medium, ...]:
     Raises
     ------
     DataError
-        If the list, a folder, an image or a mask is missing, or an object has no mask.
+        If the list or a folder is missing. Reading a video raises it if an image or a mask is
+        missing, or an object has no mask.
     """
     assert source.list is not None  # storage.datasets.readers requires a list
     videos = frame_folders.read_names("SA-V", source.list)

@@ -192,7 +192,7 @@ class Column:
 
     name: str
     kind: type
-    """``str``, ``int`` or ``float``."""
+    """Type of the column's values: ``str``, ``int`` or ``float``."""
     meaning: str
 
 

@@ -27,7 +27,7 @@ LISTING: Final = ".dir"
 """Suffix of the md5 of a listing, DVC's file that lists the files of an output folder."""
 
 READ_ONLY: Final = 0o444
-"""Mode of the files in DVC's cache."""
+"""File permissions of the files in DVC's cache: read-only for all."""
 
 FAULTS: Final = (
     *(OSError, ValueError, KeyError, TypeError, AttributeError),

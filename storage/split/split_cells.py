@@ -157,15 +157,12 @@ class SplitCells:
         return tuple(dict.fromkeys(view for _, view in self.by_name))
 
     def reads_of(self, model: str) -> str:
-        """Name of the token type of a model, see ``pipeline.sam.families.reads_of``.
-
-        Heads can read the tokens of all models with the same name.
-        """
+        """For a model of a ladder, the family whose tokens its heads read; else an empty text."""
         return reads_of(str(self.by_name[model, "identity"].signature["family"]), model)
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Names of the token types of all models (see ``reads_of``), each once."""
+        """Families whose tokens heads read (see ``reads_of``) over all models, each once."""
         return tuple(dict.fromkeys(self.reads_of(model) for model in self.models))
 
     @property

@@ -32,7 +32,7 @@ that does not fit into memory."""
 
 @dataclass(frozen=True)
 class Store:
-    """An open store of the current schema."""
+    """An open store of the current schema version, with its kind, signature and manifest."""
 
     files: Files
     group: zarr.Group

@@ -1,4 +1,4 @@
-"""Creates stores and writes their arrays."""
+"""Creates Zarr stores and writes their arrays, checked against the schema."""
 
 import warnings
 from collections.abc import Container, Mapping
