@@ -1,1 +1,1 @@
-"""Predictors behind annotation tools: docs/annotate.md."""
+"""Connects predictors to annotation tools; docs/annotate.md describes how to use them."""

@@ -1,4 +1,4 @@
-"""Functions of CVAT's auto-annotation: masks of prompts, or of everything, with confidence.
+"""Functions for CVAT's auto-annotation: masks of prompts, or of all objects, with confidence.
 
 ``cvat-cli`` takes this file as ``--function-module stages.annotation.cvat``. The confidence of a
 mask is its expected IoU.
@@ -33,21 +33,22 @@ def create(  # noqa: PLR0913 - one for each option
     min_score: float | None = None,
     min_stability: float | None = None,
 ) -> "Interaction | Detection":
-    """Make the function that CVAT's programs call, with the values of ``-p``.
+    """Make the function that CVAT's programs call; the option ``-p`` gives the arguments.
 
     Parameters
     ----------
     family, model, heads, device, precision
         Options of ``usam predict``.
     everything
-        Label of the task for all masks of an image; without a label, clicks and boxes are answered.
+        Label that all masks of an image get. If it is empty, clicks and boxes are answered.
     points_per_side, min_score, min_stability
         Options of ``usam predict --everything``.
 
     Raises
     ------
     ParamsError, WeightsError, DataError
-        As ``load_predictor``; or if an option of everything is out of its range, or without it.
+        As in ``load_predictor``; also if an option of ``--everything`` is out of its range, or is
+        given without ``everything``.
     """
     grid = points_per_side, min_score, min_stability
     options = grid_options(grid) if everything else {}
@@ -59,7 +60,7 @@ def create(  # noqa: PLR0913 - one for each option
 
 @dataclass(frozen=True)
 class Interaction:
-    """CVAT's ``InteractionFunction``: the selected mask of clicks, a box or both."""
+    """CVAT's ``InteractionFunction``: answers clicks, a box or both with the selected mask."""
 
     predictor: UncertainPredictor
     spec = auto_annotation.InteractionFunctionSpec(
@@ -71,7 +72,7 @@ class Interaction:
         context: auto_annotation.InteractionFunctionContext,  # noqa: ARG002 - CVAT's
         image: Image,
     ) -> UncertainPredictor:
-        """Encode an image, which CVAT keeps for the prompts that follow."""
+        """Encode an image; CVAT keeps the returned predictor for the prompts that follow."""
         predictor = copy(self.predictor)
         predictor.set_image(image.convert("RGB"))
         return predictor
@@ -82,7 +83,7 @@ class Interaction:
         pp_image: UncertainPredictor,
         prompts: auto_annotation.InteractionPrompts,
     ) -> list[auto_annotation.InteractionResultShape]:
-        """The selected mask as a shape; no shape if the mask is empty.
+        """The selected mask for the prompts, as a list of one shape; empty if the mask is empty.
 
         Raises
         ------
@@ -105,7 +106,7 @@ class Interaction:
 
 
 class Detection:
-    """CVAT's ``DetectionFunction``: all masks of an image, under one label."""
+    """CVAT's ``DetectionFunction``: finds all masks of an image and gives them one label."""
 
     def __init__(
         self, predictor: UncertainPredictor, label: str, options: Mapping[str, Any]
@@ -118,7 +119,7 @@ class Detection:
     def detect(
         self, context: auto_annotation.DetectionFunctionContext, image: Image
     ) -> list[models.LabeledShapeRequest]:
-        """Masks whose confidence reaches CVAT's threshold, or their outlines."""
+        """Shapes of the masks whose confidence reaches CVAT's threshold: masks, or polygons."""
         least = context.conf_threshold or 0
         records = self._generator.generate(image.convert("RGB"))
         return [
@@ -147,5 +148,5 @@ def _prompt_set(prompts: auto_annotation.InteractionPrompts) -> PromptSet:
 
 
 def _confidence(expected_iou: float) -> float:
-    """Expected IoU within 0 and 1, as CVAT requires; heads may exceed that."""
+    """Expected IoU, clipped to 0..1 as CVAT requires: heads may predict more than 1."""
     return float(np.clip(expected_iou, 0, 1))

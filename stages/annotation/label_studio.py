@@ -1,6 +1,6 @@
-"""Answers of an ML backend of Label Studio: the mask of clicks or a box as a brush region.
+"""Answers for an ML backend of Label Studio: clicks or a box in, a mask as brush region out.
 
-Plain data in and out: the packages of a backend are not needed here.
+Input and output are plain data, so no package of Label Studio is needed here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +17,13 @@ from storage.errors import shown
 from storage.images.image_files import read_rgb
 
 PERCENT: Final = 100
-"""Label Studio's coordinates are percent of the image's width and height."""
+"""Label Studio's coordinates are percent of the image's width or height."""
 
 Encode = Callable[[UInt8[np.ndarray, "height width"]], list[int]]
-"""Run lengths of a mask of 0 and 255: ``label_studio_sdk.converter.brush.mask2rle``."""
+"""Takes a mask of 0 and 255; returns its run lengths.
+
+Usually ``label_studio_sdk.converter.brush.mask2rle``.
+"""
 
 
 def predictions(
@@ -32,25 +35,26 @@ def predictions(
     from_name: str,
     to_name: str,
 ) -> list[dict[str, Any]]:
-    """The selected mask of a person's marks as a region; its score is the expected IoU.
+    """The selected mask for a person's marks as a brush region; its score is the expected IoU.
 
     Parameters
     ----------
     path
-        The image of the task.
+        The image file of the task.
     context
-        Marks of a person, as Label Studio sends them; without marks, there is no prediction.
+        Clicks and boxes of a person, as Label Studio sends them.
     from_name, to_name
         Names of the tags ``BrushLabels`` and ``Image``.
 
     Returns
     -------
-    One prediction of one region; empty without marks, and for an empty mask.
+    A list of one prediction with one region; empty if there are no marks or the mask is empty.
 
     Raises
     ------
     ImageError, PromptError
-        If the file is no image, a mark is neither a keypoint nor a rectangle, or lies outside.
+        If the file is no image, or if a mark is neither a keypoint nor a rectangle or lies outside
+        of the image.
     """
     marks = (context or {}).get("result") or []
     if not marks:
@@ -97,5 +101,5 @@ def _prompt_set(marks: Sequence[Mapping[str, Any]], size_px: tuple[int, int]) ->
 
 
 def _labels(mark: Mapping[str, Any]) -> list[str]:
-    """Labels of a mark, which stand under the name of its tag, such as ``keypointlabels``."""
+    """Labels of a mark. The mark's type is the key of its labels, such as ``keypointlabels``."""
     return list(mark["value"].get(mark["type"], []))

@@ -24,20 +24,20 @@ PROJECT: Final = "usam-cache"
 TAGS: Final = (PROJECT, "uncertainsam", "segment-anything", "sam2", "uncertainty")
 
 TASKS: Final = ("mask-generation", "image-segmentation")
-"""Hugging Face's categories of tasks that a card names."""
+"""Hugging Face's categories of tasks; a card of stores names all, a card of heads the first."""
 
 SIZES: Final = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M")
-"""Hugging Face's categories of size, each ten times the one before; n counts objects."""
+"""Hugging Face's categories of size, each ten times the previous; n is the number of objects."""
 
 KINDS_TO_OPEN: Final = ("features", "masks", "objects", "entropy")
-"""Kinds of stores in the order in which a reader would open them first; the example opens one."""
+"""Kinds of stores, the most useful first; the card's example opens a store of the first kind."""
 
 NOT_LISTED: Final = ("split", "model", "view", "schema_version")
-"""Entries of a signature that the table of entries leaves out: paths and other rows tell them."""
+"""Entries of a signature that a card's table leaves out: paths and other rows show them."""
 
 
 def size_category(n: int) -> str:
-    """Category of a number of objects.
+    """Hugging Face's category of size for a number of objects.
 
     >>> size_category(999), size_category(1000)
     ('n<1K', '1K<n<10K')
@@ -46,7 +46,7 @@ def size_category(n: int) -> str:
 
 
 def describe_stores(stores: Sequence[CardStore]) -> str:
-    """A data set in a sentence."""
+    """A sentence about stores: their number, families, objects and megabytes."""
     families = sorted({store.entry("family") for store in stores} - {""})
     origin = f"by SAM2 models of the family {', '.join(families)}" if families else "of a data set"
     return (
@@ -60,7 +60,7 @@ def _megabytes(*stores: CardStore) -> str:
 
 
 def stores_readme(stores: Sequence[CardStore], publication: Publication) -> str:
-    """Card of a data set of stores, as the text of ``README.md``."""
+    """Text of ``README.md``, the card of a data set of stores."""
     families = sorted({store.entry("family") for store in stores} - {""})
     front = {
         "license": publication.license,
@@ -94,7 +94,7 @@ def _opening(stores: Sequence[CardStore], publication: Publication) -> str:
 
 
 def _rank(store: CardStore) -> tuple[int, bool]:
-    """Sorts first the store that the example of a card opens."""
+    """Sort key of a store; the example of a card opens the store with the smallest key."""
     return KINDS_TO_OPEN.index(store.opened.kind), store.entry("view") != "identity"
 
 
@@ -112,7 +112,7 @@ def _store_table(stores: Sequence[CardStore]) -> str:
 
 
 def _entries(stores: Sequence[CardStore]) -> dict[str, str]:
-    """Values of each entry of the stores' signatures, each value once."""
+    """Text of each entry in the stores' signatures: all its values, each value once."""
     entries: dict[str, dict[str, None]] = {}
     for store in stores:
         labels = {
@@ -127,7 +127,7 @@ def _entries(stores: Sequence[CardStore]) -> dict[str, str]:
 
 
 def heads_readme(path: Path, heads: HeadFile, license_name: str) -> str:
-    """Card of a head file, as the text of ``README.md``."""
+    """Text of ``README.md``, the card of a head file."""
     card = {key: value for key, value in heads.card.items() if key != OBJECTIVES}
     family = card.get("family", "none")
     front = {
@@ -156,7 +156,7 @@ def heads_readme(path: Path, heads: HeadFile, license_name: str) -> str:
 
 
 def _page(front: Mapping[str, Any], title: str, *paragraphs: str) -> str:
-    # As JSON, which is YAML: no letter of a value can break the front matter.
+    # Written as JSON, which is valid YAML: no character of a value can break the front matter.
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in front.items()]
     return "\n\n".join(["\n".join(["---", *lines, "---"]), f"# {title}", *paragraphs]) + "\n"
 
@@ -173,7 +173,7 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 CROISSANT: Final = "croissant.json"
-"""File beside the card of stores."""
+"""Name of the file in Croissant's format, which is written beside the card of stores."""
 
 License = Annotated[str, typer.Option("--license", help="As the hub names it, such as cc-by-4.0.")]
 Folder = Annotated[Path, typer.Option("--to", help="Folder to write to.")]

@@ -14,15 +14,15 @@ from storage.store.checks import find_stores
 from storage.store.inspection import Store, open_store
 
 HUB: Final = re.compile(r"hf://datasets/(?P<name>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?")
-"""Address of a repository of data on Hugging Face."""
+"""Pattern of the address of a data set on Hugging Face, with or without a revision."""
 
 SITE: Final = "https://huggingface.co/datasets"
-"""Address of the pages and files of Hugging Face's data sets for browsers."""
+"""Web address below which Hugging Face has the pages and files of data sets."""
 
 
 @dataclass(frozen=True)
 class Publication:
-    """Facts about a publication that no store contains."""
+    """Facts about a publication of stores that the stores do not contain."""
 
     address: str
     """Address of the folder that the stores' paths are relative to."""
@@ -33,17 +33,17 @@ class Publication:
 
     @property
     def name(self) -> str:
-        """Last part of the address, without a revision."""
+        """Name of the data set: the last part of its address, without a revision."""
         return self.address.rpartition("/")[2].partition("@")[0]
 
     @property
     def page(self) -> str:
-        """Address of the publication for browsers."""
+        """Address of the publication's web page."""
         hub = HUB.fullmatch(self.address)
         return f"{SITE}/{hub['name']}" if hub else self.address
 
     def url(self, path: str) -> str:
-        """Address of a file for programs that know only ``https://``."""
+        """Address of a file, for programs that do not know Hugging Face's ``hf://``."""
         hub = HUB.fullmatch(self.address)
         folder = f"{self.page}/resolve/{hub['revision'] or 'main'}" if hub else self.address
         return f"{folder}/{path}"
@@ -51,23 +51,23 @@ class Publication:
 
 @dataclass(frozen=True)
 class CardStore:
-    """A store to publish."""
+    """A store that a card lists, with the digest of its manifest or ZIP."""
 
     path: str
     """Path of the store below the publication's address."""
     opened: Store
     file: str
-    """Path of the manifest, whose digest covers all other files; of the ZIP, if it is zipped."""
+    """Path of the store's manifest, whose digest covers all other files, or of its ZIP."""
     record: FileRecord
     """Bytes and digest of ``file``."""
 
     def entry(self, key: str) -> str:
-        """An entry of the signature; empty if there is none."""
+        """Value of a key in the store's signature; empty if the signature lacks the key."""
         return str(self.opened.signature.get(key, ""))
 
     @property
     def n_objects(self) -> int:
-        """Number of rows, one for each object."""
+        """Number of objects in the store."""
         return self.opened.sizes["object"]
 
     @property
@@ -77,7 +77,7 @@ class CardStore:
 
 
 def card_stores(paths: Sequence[str]) -> list[CardStore]:
-    """Open the stores at the given paths and below them, each once.
+    """Open the stores at the given paths and below these paths, each store once.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def _card_store(path: Path) -> CardStore:
 
 
 def n_objects(stores: Sequence[CardStore]) -> int:
-    """Number of objects of all splits; cells of one split have the same objects."""
+    """Number of objects in all splits; stores of the same split have the same objects."""
     by_split = {store.entry("split"): store.n_objects for store in stores if store.entry("split")}
     return sum((by_split or {store.path: store.n_objects for store in stores}).values())
 
@@ -126,7 +126,7 @@ _CR: Final = (
     *("jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex"),
     *("repeated", "replace", "samplingRate", "separator", "source", "subField", "transform"),
 )
-"""Terms of Croissant's vocabulary that keep their names in a context."""
+"""Terms of Croissant's vocabulary that its context maps to ``cr:`` and the same name."""
 
 CONTEXT: Final[Mapping[str, Any]] = {
     "@language": "en",
@@ -143,16 +143,16 @@ CONTEXT: Final[Mapping[str, Any]] = {
     "name": {"@container": "@language"},
     **{word: f"cr:{word}" for word in _CR},
 }
-"""Context of the specification, unchanged: readers warn of any other."""
+"""JSON-LD context of Croissant's specification, unchanged: readers warn of other contexts."""
 
 
 def croissant(
     stores: Sequence[CardStore], publication: Publication, description: str
 ) -> dict[str, Any]:
-    """Describe a data set in Croissant's format.
+    """Describe a data set of stores in Croissant's format, as JSON-LD.
 
-    Croissant has no term for Zarr. Each store has two entries: its manifest, whose digest covers
-    the digests of all other files, and the set of its files.
+    Croissant has no term for Zarr. A store has two entries: its manifest, whose digest covers the
+    digests of all other files, and the set of its files. A zipped store has one entry, its ZIP.
     """
     return {
         "@context": {**CONTEXT},

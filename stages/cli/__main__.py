@@ -4,10 +4,10 @@ from stages.program.stopping import begin, naming_extras, stoppable
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run ``usam`` with the arguments of this process."""
     begin()
     with stoppable(), naming_extras():
-        # Its imports take seconds.
+        # Imported late: the imports of the app take seconds, and Ctrl-C must end them cleanly.
         from stages.cli.app import app  # noqa: PLC0415
 
         app()

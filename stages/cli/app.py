@@ -31,7 +31,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "doctor": "Check device, weights, disk, DVC and a click's answer.",
     },
 }
-"""Commands by their heading in ``usam --help``, each with its line there."""
+"""Headings of ``usam --help``, each with its commands and the help line of each command."""
 
 COMMANDS: Final[Mapping[str, str]] = {
     name: words for group in GROUPS.values() for name, words in group.items()
@@ -42,12 +42,12 @@ class LateGroup(TyperGroup):
     """Imports a command only when it runs; importing all would make ``--help`` take seconds."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:  # noqa: ANN401, ARG002 - click's
-        """A command as the list shows it."""
+        """A placeholder that has a command's name and help line; None for an unknown name."""
         words = COMMANDS.get(cmd_name)
         return TyperCommand(cmd_name, help=words) if words else None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002 - click's
-        """The list of commands, under a heading for each group."""
+        """Write the list of commands into the help text, under a heading for each group."""
         for heading, group in GROUPS.items():
             with formatter.section(heading):
                 formatter.write_dl([*group.items()])
@@ -57,13 +57,16 @@ class LateGroup(TyperGroup):
         ctx: Any,  # noqa: ANN401 - click's
         args: list[str],
     ) -> tuple[str | None, Any, list[str]]:
-        """The command to run, imported, and its arguments."""
+        """Import the command that ``args`` names; return its name, the command, its arguments."""
         name, command, arguments = super().resolve_command(ctx, args)
         return name, load_command(command.name or "") if command else None, arguments
 
 
 def load_command(name: str) -> Any:  # noqa: ANN401 - click's, which newer Typers bring themselves
-    """Import a command's module: it has a Typer ``app`` of several commands, or its function."""
+    """Import the module of a command and return click's command.
+
+    The module has a Typer ``app`` of several commands, or a function with the command's name.
+    """
     function = name.replace("-", "_")
     module = import_module("stages.web.command" if name == "demo" else f"stages.cli.{function}")
     group = getattr(module, "app", None)
@@ -85,7 +88,7 @@ app = typer.Typer(
 
 
 def show_version(is_asked: bool) -> None:  # noqa: FBT001 - as Typer calls it
-    """Print the version of the package, and those that stores and heads carry, and exit."""
+    """Print the version of the package and the versions that stores and heads carry, and exit."""
     if is_asked:
         from stages.settings.versions import VERSIONS  # noqa: PLC0415 - half a second
         from storage.store.schema import SCHEMA_VERSION  # noqa: PLC0415
@@ -104,4 +107,4 @@ Version = Annotated[
 
 @app.callback()  # Typer counts commands before it asks the group for them
 def usam(*, version: Version = False) -> None:
-    """Options of no command; its help is that of the app."""
+    """Take the option ``--version``; the help text is set at ``app``."""

@@ -60,7 +60,7 @@ def bench(
 
 def _question_about(image: Path) -> Question:
     rgb = read_rgb(image)
-    # No object is known: the clicks are as for one that fills the image.
+    # No object is known: the clicks are placed as if an object filled the image.
     return Question(rgb, sample_prompts(np.ones(rgb.shape[:2], bool), seed=0))
 
 

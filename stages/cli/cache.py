@@ -44,7 +44,7 @@ Where = str | Path
 """Path or address of a store."""
 
 Sides = tuple[Where | None, Where | None]
-"""A store on either side of a comparison; None if a side lacks it."""
+"""The first and the second store of a comparison; None if that side has no store of the name."""
 
 Stores = Annotated[str, typer.Argument(help="A store, or a folder of stores.")]
 AnyStore = Annotated[str, typer.Argument(help="A store, zipped or not, a folder or an address.")]
@@ -82,12 +82,12 @@ def _damages(store: Where, *, quick: bool = False) -> dict[str, str]:
         return damaged_files(store, sizes_only=quick)
     except (StoreError, OSError) as error:
         if is_address(store):
-            raise  # an address that is out of reach is no damage
+            raise  # a store that cannot be reached is not damaged
         return {ROOT: own_part(store, error)}
 
 
 def _verdict(damages: Mapping[Where, Mapping[str, str]]) -> str:
-    """A line per store; damaged stores come last, with their damaged files below."""
+    """Text with a line per store; damaged stores come last, with their damaged files below."""
     lines = [f"intact   {printable(str(store))}" for store, files in damages.items() if not files]
     damaged = {store: files for store, files in damages.items() if files}
     for store, files in damaged.items():
@@ -116,7 +116,7 @@ def diff_command(first: AnyStore, second: AnyStore) -> None:
 
 
 def _pairs(first: str, second: str) -> dict[str, Sides]:
-    """Pairs of stores with the same name below two folders, or a pair of two stores.
+    """Pair the stores that have the same name below two folders, or pair two single stores.
 
     Raises
     ------
@@ -137,7 +137,10 @@ def _pairs(first: str, second: str) -> dict[str, Sides]:
 
 
 def _by_name(where: str) -> dict[str, Where]:
-    """Published stores by their names below a folder; the name of a store itself is empty."""
+    """Published stores below a folder, by their paths relative to the folder.
+
+    A path or an address of a single store gives that store, under an empty name.
+    """
     path = Path(where)
     if is_address(where) or path.is_file():
         return {"": where}
@@ -193,7 +196,7 @@ def repair(path: Stores = str(CACHE)) -> None:
 
 
 def _damaged(path: Path) -> list[Path]:
-    """Damaged stores below a path."""
+    """Verify all stores below a path; return the damaged stores."""
     stores = [_as_settings_name_it(store) for store in find_stores(path)]
     with progress(f"verify {path}", len(stores), unit="stores") as advance:
         return [store for store in counting(stores, advance) if _damages(store)]
@@ -279,13 +282,17 @@ def clean_command(
 
 
 def _used_and_held(params: Params) -> tuple[dict[Path, set[str]], dict[Path, set[str]]]:
-    """Names of the shards of all cells, and of the shards that stores in DVC's cache have."""
+    """Names of shards, by folder of the pool.
+
+    The first dictionary has the shards that cells of the settings use. The second has the shards
+    that stores in DVC's cache contain.
+    """
     used: dict[Path, set[str]] = {}
     held: dict[Path, set[str]] = {}
     for name, cells in _cells(params):
         for cell in cells.values():
             used.setdefault(cell.folder, set()).update(cell.split.names)
-        # Not the outputs themselves: DVC removes them before it runs a stage again.
+        # Not the outputs in the workspace: DVC removes outputs before it runs a stage again.
         with recorded_stores(name.outputs) as paths:
             fit = fitting(cells, paths) if paths else None
             if fit and not fit[0].is_faulty:
@@ -294,6 +301,6 @@ def _used_and_held(params: Params) -> tuple[dict[Path, set[str]], dict[Path, set
 
 
 def _cells(params: Params) -> Iterator[tuple[CellName, dict[FillJob, Cell]]]:
-    """All cells of the settings, each on every device that these allow."""
+    """Each cell's name, with the cell as every device that the settings allow would fill it."""
     for name, split, _ in assigned_shards(all_cells(params), params):
         yield name, jobs_of(name, params.splits[name.split], params.extract, split)

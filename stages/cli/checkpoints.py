@@ -57,7 +57,7 @@ def verify(
 
 
 class DownloadBar:
-    """A progress bar for the library pooch, in MB; it ends when the stack closes.
+    """A progress bar for the library pooch, in MB; it ends when its ``ExitStack`` closes.
 
     Pooch sets ``total`` to the file's bytes, 0 if unknown, and rounds the last step up to a chunk.
     """
@@ -70,7 +70,7 @@ class DownloadBar:
         self._done_bytes = 0
 
     def update(self, n_bytes: int, /) -> None:
-        """Add downloaded bytes, up to the total."""
+        """Advance the bar by downloaded bytes, at most up to the total."""
         if self._advance is None:
             bar = progress(self._label, _mb(self.total), unit="MB")
             self._advance = self._stack.enter_context(bar)

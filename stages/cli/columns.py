@@ -14,7 +14,7 @@ UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 
 def aligned(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
-    """Rows of equal length as lines; columns in ``right`` are flush right, others flush left."""
+    """Lines of text, one per row; columns with an index in ``right`` are flush right."""
     shown = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(*shown, strict=True)]
     lines = []
@@ -28,7 +28,7 @@ def aligned(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> st
 
 
 def bytes_text(*n_bytes: float) -> str:
-    """Byte counts with three digits, all in the last one's unit; equal ones shown once."""
+    """Byte counts as text with three digits, in the unit of the last; equal texts appear once."""
     power = min(int(math.log10(max(n_bytes[-1], 1)) // 3), len(UNITS) - 1)
     numbers = dict.fromkeys(f"{n / 1000**power:.3g}" for n in n_bytes)
     return f"{' to '.join(numbers)} {UNITS[power]}"

@@ -27,13 +27,19 @@ from storage.checkpoints import weights
 from storage.pool.dvc_cache import DVC
 
 LEAST_FREE_BYTES: Final = 10_000_000_000
-"""Masks of some ten thousand objects take so much; ``usam plan`` knows the need of a project."""
+"""Free bytes on the disk below which the report has a remedy.
+
+Masks of about ten thousand objects need this space; ``usam plan`` knows the need of a project.
+"""
 
 LEAST_AGREEMENT: Final = {"fp32": 0.999, "bf16": 0.95}
-"""IoU of the masks of one click, computed twice, in each precision of the device."""
+"""Smallest IoU, by precision, at which the masks of a click on this device count as correct.
+
+The masks are compared with the CPU's masks of the same click.
+"""
 
 N_TIMED: Final = 3
-"""Images that are timed."""
+"""Number of times that an image and a click are timed; the report has the median."""
 
 DEFAULTS: Final = {
     "family": "mini",
@@ -44,12 +50,12 @@ DEFAULTS: Final = {
     "shard_objects": 256,
     "device": "auto",
 }
-"""Block ``extract`` where there is no params.yaml."""
+"""Settings of the block ``extract`` where there is no params.yaml."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A line of the report; without a remedy, all is well."""
+    """A line of the report about one subject; an empty remedy means that all is well."""
 
     subject: str
     fact: str
@@ -82,7 +88,7 @@ def doctor(
 
 
 def findings(params: ExtractParams) -> Iterator[Finding]:
-    """All checks, the quickest first."""
+    """Check this machine, the quickest checks first; yield a finding per check."""
     yield Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
     device = _device(params.device)
     yield device
@@ -151,9 +157,9 @@ def _dvc() -> Finding:
 
 
 def _clicks(params: ExtractParams, device: torch.device) -> Iterator[Finding]:
-    """Compares the answer to a click on a drawn scene with the CPU's; times images and clicks.
+    """Compare the masks of a click on a drawn scene with the CPU's masks; time images and clicks.
 
-    The CPU's answer is that of ``sam2``'s own decoder, in single precision.
+    The CPU's masks come from ``sam2``'s own decoder, in single precision.
     """
     trained = weights.models_there(params.family) if params.weights == "file" else ()
     model, seed = (trained[0], None) if trained else (models_of(params.family)[0], 0)
@@ -181,7 +187,7 @@ def _clicks(params: ExtractParams, device: torch.device) -> Iterator[Finding]:
 
 
 def _agreement(answer: Decoded, expected: Decoded) -> tuple[float, float]:
-    """IoU of all masks together, and the largest difference between SamScores."""
+    """IoU of answered with expected masks, all pixels together; largest SamScore difference."""
     masks, expected_masks = answer.logits.cpu() > 0, expected.logits.cpu() > 0
     union = int((masks | expected_masks).sum())
     iou = int((masks & expected_masks).sum()) / union if union else 1.0
@@ -189,7 +195,7 @@ def _agreement(answer: Decoded, expected: Decoded) -> tuple[float, float]:
 
 
 def _seconds(sam: Sam, rgb: np.ndarray, points: np.ndarray) -> tuple[float, float]:
-    """Seconds of encoding an image, and of decoding a click on it."""
+    """Seconds that the model takes to encode an image, and to decode a click on the image."""
     start = time.perf_counter()
     embedding = sam.encode(rgb)
     sam.wait()

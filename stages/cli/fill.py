@@ -24,7 +24,7 @@ from storage.pool.cell import Cell
 from storage.split.object_table import PreparedSplit
 
 ShardRange = tuple[int, int]
-"""I and N: every N-th shard from the I-th on, counted from 1."""
+"""I and N, which select every N-th shard, beginning with the I-th; the first shard is 1."""
 
 Globs = Annotated[
     list[str] | None,
@@ -79,12 +79,12 @@ def fill(
 
 
 def parse_range(text: str) -> ShardRange:
-    """Read ``I/N``.
+    """Parse the text ``I/N`` of the option ``--shard-range``.
 
     Raises
     ------
     ParamsError
-        If the text is of another form, or I is not in 1..N.
+        If the text has another form, or I is not in 1..N.
     """
     number, _, of = text.partition("/")
     if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
@@ -93,12 +93,12 @@ def parse_range(text: str) -> ShardRange:
 
 
 def choose_names(globs: Sequence[str], params: Params) -> list[CellName]:
-    """Cells of the settings whose ``split/model/view`` matches any of the patterns.
+    """Cells of the settings whose ``split/model/view`` matches a pattern; all without patterns.
 
     Raises
     ------
     ParamsError
-        If a pattern matches none.
+        If a pattern matches no cell.
     """
     names = all_cells(params)
     for glob in globs:
@@ -110,10 +110,10 @@ def choose_names(globs: Sequence[str], params: Params) -> list[CellName]:
 def assigned_shards(
     names: Sequence[CellName], params: Params, shard_range: ShardRange = (1, 1)
 ) -> Iterator[tuple[CellName, PreparedSplit, frozenset[str]]]:
-    """Cells, each with its split and the names of its shards in a range.
+    """Yield each cell's name, its split, and the names of its shards in the range.
 
-    Ranges are cut from the shards of all these cells, present or missing: they stay the same while
-    shards are computed.
+    A range counts the shards of all cells in ``names``, present or missing. It selects the same
+    shards at any time, also while shards are computed.
 
     Raises
     ------
@@ -132,18 +132,18 @@ def assigned_shards(
 def choose(
     names: Sequence[CellName], params: Params, shard_range: ShardRange = (1, 1)
 ) -> dict[FillJob, Cell]:
-    """Unpublished cells by the jobs that fill them, each with its shards in a range.
+    """Unpublished cells, each by the job that fills it, with the cell's shards in the range.
 
-    Shards of their outputs are put into the pool.
+    Shards that the outputs of these cells contain are put into the pool.
 
     Raises
     ------
     StoreError
-        Also if a GPU has begun a cell and none is here.
+        If a split is not prepared, or if a GPU has begun a cell and there is no GPU here.
     ParamsError
         If the device of the settings is missing.
     """
-    device = cache(partial(device_of, params.extract, params.executor))  # workers are asked once
+    device = cache(partial(device_of, params.extract, params.executor))  # asks workers once
     chosen = {}
     for name, split, assigned in assigned_shards(names, params, shard_range):
         if reason_to_run(name, params.extract, split):

@@ -1,7 +1,7 @@
-"""``usam gate``: the uncertainty up to which masks may be kept for a guarantee to hold.
+"""``usam gate``: calibrates the uncertainty up to which masks may be kept under a guarantee.
 
-Thresholds of predicted IoUs are calibrated on features, for every prompt set; those of other
-measures on results, for one click.
+Measures that predict an IoU are calibrated on the features of a split, for every prompt set. Other
+measures are calibrated on the results of the split, for one click.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -42,25 +42,28 @@ from storage.paths import gate_path, results_dir
 from storage.split.split_cells import SplitCells, open_cells
 
 IN_USE: Final = "usam_ours"
-"""Measure of the heads that a predictor takes by default."""
+"""Default measure: the uncertainty by the heads that a predictor uses by default."""
 
 SUREST: Final = 0.1
-"""Share of the least uncertain masks that shows whether an alpha is attainable."""
+"""Share of the masks, the least uncertain first, that an error message describes.
+
+If these masks fall short more often than alpha, no threshold can hold the guarantee.
+"""
 
 OF_PROPOSALS: Final = ("sam_score", *(kind.named("usam") for kind in HEAD_KINDS))
-"""Measures that are 1 - an IoU which is predicted of every proposal, under any prompt set."""
+"""Measures that are 1 - predicted IoU: every proposal has a value, under any prompt set."""
 
 SMALL: Final = 1 / 3
-"""Share of the objects that count as small."""
+"""Share of the objects, the smallest by area, that count as small."""
 
 
 @dataclass(frozen=True)
 class Gated:
-    """Masks of an eval split, and the measure whose threshold is calibrated."""
+    """Choice of the masks to calibrate on, and of the measure that gets a threshold."""
 
     split: str
     protocol: str
-    """Judged masks; of sets, the protocol of the heads."""
+    """Judged masks, ``selected`` or ``best``; for sets of proposals, the protocol of the heads."""
     model: str
     measure: str
     train_split: str
@@ -69,11 +72,11 @@ class Gated:
 
 @dataclass(frozen=True)
 class PromptMasks:
-    """Masks of a prompt set that a threshold is calibrated on."""
+    """All proposals of an eval split under one prompt set, to calibrate a threshold on."""
 
     prompt: str
     predicted: Predicted
-    """Predicted IoU of each proposal."""
+    """IoU that the measure predicts for each proposal."""
     iou: Float[np.ndarray, "object proposal"]
     sam_score: Float[np.ndarray, "object proposal"]
     group: Int[np.ndarray, "object"]
@@ -81,7 +84,10 @@ class PromptMasks:
     area_px: Int[np.ndarray, "object"]
 
     def calibration_set(self, protocol: str, least_iou: float) -> CalibrationSet:
-        """Judged masks, by 1 - their predicted IoU."""
+        """The masks of a protocol, one per object, for a calibration.
+
+        The uncertainty of a mask is 1 - predicted IoU; the mask falls short below ``least_iou``.
+        """
         judged = judged_proposals(protocol, iou=self.iou, sam_score=self.sam_score)[:, np.newaxis]
         predicted = np.take_along_axis(self.predicted, judged, axis=1)[:, 0]
         iou = np.take_along_axis(self.iou, judged, axis=1)[:, 0]
@@ -149,11 +155,14 @@ def _check(params: Params, masks: Gated, guarantee: Guarantee) -> None:
 
 
 Calibrations = tuple[list[CalibratedGuarantee], dict[str, str], list[str]]
-"""Guarantees, reasons why a prompt set has none, and lines about the guarantees."""
+"""Guarantees, the reason for each prompt set without a guarantee, and lines about coverage."""
 
 
 def _calibrated(params: Params, masks: Gated, guarantee: Guarantee) -> Calibrations:
-    """Calibrate a threshold for each prompt set that the cells have."""
+    """Calibrate a threshold for each prompt set of the eval cell.
+
+    A measure that predicts no IoU gets a single threshold, for one click.
+    """
     calibrated: list[CalibratedGuarantee] = []
     faults: dict[str, str] = {}
     lines: list[str] = []
@@ -178,7 +187,7 @@ def _calibrated(params: Params, masks: Gated, guarantee: Guarantee) -> Calibrati
 
 
 def read_prompt_masks(params: Params, masks: Gated) -> Iterator[PromptMasks]:
-    """Read the masks of each prompt set of an eval cell: ``center``, ``refined``, extra prompts.
+    """Yield the masks of an eval cell per prompt set: ``center``, ``refined``, extra prompts.
 
     Raises
     ------
@@ -205,7 +214,7 @@ def read_prompt_masks(params: Params, masks: Gated) -> Iterator[PromptMasks]:
 
 
 def _predictor(params: Params, cells: SplitCells, masks: Gated) -> Callable[[str], Predicted]:
-    """Function that predicts the IoU of each proposal under a prompt set."""
+    """Function that takes a prompt set's name and predicts the IoU of each proposal under it."""
     (cell,) = cells.identity.values()
     if not masks.train_split:
         return lambda prompt: cell.proposals(prompt).sam_score
@@ -220,7 +229,7 @@ def _predictor(params: Params, cells: SplitCells, masks: Gated) -> Callable[[str
 
 
 def calibrate_results(masks: Gated, guarantee: Guarantee) -> CalibratedGuarantee:
-    """Calibrate the threshold of any measure on the results of a split, from one click.
+    """Calibrate the threshold of any measure on the masks of one click in a split's results.
 
     Raises
     ------
@@ -263,11 +272,11 @@ def calibrate_masks(
 def calibrate_sets(
     masks: Gated, prompt_masks: PromptMasks, guarantee: Guarantee
 ) -> tuple[CalibratedGuarantee, Coverage]:
-    """Calibrate sets of a model's proposals of a prompt set.
+    """Calibrate the threshold that decides which proposals of an object form its set.
 
     Returns
     -------
-    The guarantee, and the coverage of sets that halves of the images calibrate.
+    The guarantee, and the coverage of sets whose threshold comes from half of the images.
 
     Raises
     ------
@@ -276,8 +285,8 @@ def calibrate_sets(
 
     Notes
     -----
-    The guarantee presumes that sets exist whatever images are drawn. Where most halves of the
-    images have none, a threshold of all images is a matter of luck, and is refused.
+    The guarantee presumes that sets can be calibrated on any draw of images. Where most halves of
+    the images allow no sets, a threshold from all images is luck, and is refused.
     """
     is_good = prompt_masks.iou >= guarantee.iou
     judged = mask_sets.judged_sets(prompt_masks.predicted, is_good, prompt_masks.group)
@@ -327,7 +336,7 @@ def _with_scope(
 
 
 def _lines(calibrated: Sequence[CalibratedGuarantee], masks: Gated) -> list[str]:
-    """Thresholds by prompt set, and the guarantee in words."""
+    """Text of ``usam gate``: the threshold of each prompt set, and the guarantee in words."""
     first = calibrated[0]
     symbol, predicted = measure_label(masks.measure), BY_NAME[masks.measure].predicted_iou
     model, n_images = model_label(masks.model), first.scope.n_images
@@ -388,7 +397,7 @@ def _no_threshold(judged: CalibrationSet, guarantee: Guarantee, masks: Gated) ->
 def _out_of_reach(judged: CalibrationSet, guarantee: Guarantee, masks: Gated) -> str:
     without = mask_sets.out_of_reach(judged)
     least = mask_sets.least_images(guarantee.alpha, without)
-    # Halves of the images must have sets, too.
+    # Twice the images: each half of the images must allow sets, too.
     remedy = "" if isinf(least) else f", or take {2 * least:.0f} images"
     return (
         f"sets of the {N_PROPOSALS} proposals must hold one with an IoU of at least "

@@ -115,12 +115,12 @@ def import_published(
 
 
 def _check_reads(split: str, head_set: HeadSet) -> None:
-    """Refuse tokens of a ladder that no head set reads; each of its sets reads those of one family.
+    """Refuse a head set whose tokens no trained heads of the split read.
 
     Raises
     ------
     ParamsError
-        Naming the tokens of the head sets here.
+        If the split has trained heads, but none of these tokens; the message names their tokens.
     """
     file = head_file.head_set_path(split, head_set)
     folder = file.parents[1] if head_set.reads else file.parent
@@ -130,13 +130,13 @@ def _check_reads(split: str, head_set: HeadSet) -> None:
 
 
 def _train_splits() -> tuple[str, ...]:
-    """Train splits of the settings, and other splits with heads here."""
+    """Train splits of the settings, and other splits that have a folder of trained heads."""
     trained = sorted(path.name for path in HEADS.glob("*/"))
     return tuple(dict.fromkeys((*read_params().train_splits, *trained)))
 
 
 def _contents(split: str) -> str:
-    """Contents of a train split's images, for the card."""
+    """Words of a head file's card for the images of a train split, such as drawn shapes."""
     location = read_params().splits.get(split)
     is_drawn = location is not None and Path(location.images).is_relative_to(SHAPES)
     return DRAWN_SHAPES if is_drawn else f"images of {split}"
@@ -145,12 +145,14 @@ def _contents(split: str) -> str:
 def _training_images(
     split: str, head_set: HeadSet, heads: head_file.HeadFile
 ) -> TrainingImages | None:
-    """Description of a train split's images; without their features, print a note.
+    """Describe the images of a train split, so that a predictor recognises unlike images.
+
+    Returns None and prints a note if the features are missing, or if the images are too few.
 
     Raises
     ------
     StoreError, DataError
-        If the features here are not those that the heads learned from.
+        If the features here are not the features that the heads learned from.
     """
     params = read_params()
     settings = settings_of_cells(

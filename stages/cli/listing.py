@@ -57,7 +57,7 @@ def own_part(path: str | Path, error: BaseException) -> str:
 
 
 def _table(paths: Sequence[Path]) -> tuple[str, Counter[str]]:
-    """A line for each store, and the bytes of all; the number of stores in each state."""
+    """Text with a line per store and the bytes of all; number of stores in each state."""
     rows: list[tuple[str, ...]] = [HEADINGS]
     n_bytes, states = 0, Counter[str]()
     for path in paths:

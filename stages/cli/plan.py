@@ -1,4 +1,4 @@
-"""``usam plan``: what the cells of ``params.yaml`` lack, what that takes and why."""
+"""``usam plan``: the missing shards of the cells of ``params.yaml``, their cost and the reasons."""
 
 import sys
 from collections import Counter
@@ -27,7 +27,10 @@ WithTime = Annotated[
 ]
 
 Seconds = Callable[..., tuple[float, float]]
-"""Seconds per image and per object, by model, prompt sets and whether masks are kept."""
+"""Takes a model, its prompt sets and whether masks are kept.
+
+Returns the seconds that a process needs per image and per object.
+"""
 
 
 def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
@@ -61,9 +64,9 @@ def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
 
 
 def lacking_table(plans: Sequence[FillPlan], family: str, seconds: Seconds | None = None) -> str:
-    """What cells lack: a line for each split and reason, and their sum.
+    """Table of the missing work of cells: a line for each split and reason, and a line of sums.
 
-    Images and objects count once, however many cells lack them; all else is added up.
+    An image or object counts once, however many cells lack it; other columns are sums.
     """
     groups: dict[tuple[str, str], list[FillPlan]] = {}
     for plan in plans:
@@ -111,7 +114,7 @@ def _timed(params: ExtractParams) -> Seconds:
 
 
 def _hours(plans: Sequence[FillPlan], seconds: Seconds) -> float:
-    """Hours of one process that computes what is lacking."""
+    """Hours that a single process needs to compute the missing images and objects."""
     total = 0.0
     for plan in plans:
         if plan.n_objects:

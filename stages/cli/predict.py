@@ -1,4 +1,4 @@
-"""``usam predict``: objects of one image, with the uncertainty of their masks."""
+"""``usam predict``: segments objects of one image, and prints the uncertainty of their masks."""
 
 import json
 import sys
@@ -63,7 +63,7 @@ GAINS: Final = {
     "prompt": "eight clicks instead of one",
     "task": "the best proposal instead of this one",
 }
-"""Sources of uncertainty, as the gains that would remove them."""
+"""Corrections in words, each by the source of uncertainty that the correction would remove."""
 
 
 def predict(  # noqa: PLR0913, PLR0917 - one for each option
@@ -106,7 +106,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 Printed = tuple[dict[str, Any], str, list[Path]]
-"""Values for programs, lines for users, and pictures."""
+"""Values for ``--json``, text for people, and the paths of saved pictures."""
 
 
 def _everything(question: command_options.Question, options: Mapping[str, Any]) -> Printed:
@@ -173,7 +173,7 @@ def _question(
 
 
 def _lines(uncertainty: "Uncertainty", gate: str, sets: str) -> str:
-    """Proposals, gains of corrections, advice, and words about gates."""
+    """Text about the masks of a prompt: proposals, gains of corrections, advice and gates."""
     paragraphs = [
         _proposal_rows(uncertainty),
         _gain_rows(uncertainty),
@@ -230,7 +230,7 @@ def _advice(uncertainty: "Uncertainty") -> str:
 
 
 def _everything_lines(records: Sequence[Mapping[str, Any]], size_px: tuple[int, int]) -> str:
-    """A row for each mask of everything."""
+    """Text with a row for each mask that ``--everything`` found; a hint if it found none."""
     if not records:
         return "No masks: a lower --min-score or --min-stability keeps more."
     height, width = size_px

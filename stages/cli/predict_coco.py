@@ -108,7 +108,13 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 def _report(results: Path, n_masks: int, n_images: int, faults: Sequence[str]) -> None:
-    """Print a summary; fail if images were left out, and list them all."""
+    """Print the numbers of masks and images.
+
+    Raises
+    ------
+    DataError
+        If images were left out. A file beside the results lists them if they are many.
+    """
     n_read = counted(n_images - len(faults), "image")
     print(f"{printable(str(results))}: {counted(n_masks, 'mask')} in {n_read}")
     faults_file = results.with_name(f"{results.name}.faults.txt")
@@ -134,7 +140,13 @@ def _check_words(prompt: str, form: str, sort: str | None) -> None:
 def _categories(
     annotations: Path, prompt: str, images: Sequence[coco.PromptedImage], form: str
 ) -> Mapping[int, str] | None:
-    """Names of the categories of a data set, for which images must have numbers."""
+    """Names of categories by id for a data set; None for a list of results.
+
+    Raises
+    ------
+    DataError
+        If a data set is to be written and the id of an image is no integer.
+    """
     if form != DATASET:
         return None
     for image in images:
@@ -173,8 +185,8 @@ def _answer_all(
     prompted: Sequence[coco.PromptedImage],
     answered: KeptResults,
 ) -> list[str]:
-    """Keep the results of all readable images; return a fault for each unreadable image."""
-    # Imports torch.
+    """Segment all readable images and keep the results; return a line per unreadable image."""
+    # Imported late: torch takes seconds.
     from stages.predictor.answers import answer_images  # noqa: PLC0415
 
     with progress(f"predict {printable(str(images))}", len(prompted), "images") as advance:
@@ -188,7 +200,7 @@ def _write(
     sort: str | None,
     categories: Mapping[int, str] | None,
 ) -> int:
-    """Write a list of results or, with categories, a data set; return the number of masks."""
+    """Write a list of results or, with categories, a data set; return the number of its masks."""
     results = answered.results_of([image.image_id for image in prompted])
     if sort:
         results = coco_results.sort_results(results, sort)
@@ -210,7 +222,10 @@ def _write(
 
 
 def _answer(choice: ModelChoice, options: Mapping[str, Any]) -> "Answer":
-    """Function that answers an image: everything if there are options, otherwise its prompts."""
+    """Load the chosen model; return the function that segments an image.
+
+    With options, the function segments everything in the image; without options, its prompts.
+    """
     if choice.family == SHIPPED_FAMILY:
         print(NOTE, file=sys.stderr)
     # Imported late: torch takes seconds, and errors in the arguments should show at once.

@@ -1,4 +1,4 @@
-"""``usam report``: a summary of the results in sentences and a table, and their page's path."""
+"""``usam report``: prints a summary of the results, and the path of the results' page."""
 
 import json
 import webbrowser
@@ -44,7 +44,10 @@ def report(to_open: Open = False) -> None:  # noqa: FBT002 - typer's option
 
 
 def print_summary(results: Results) -> None:
-    """Print what ran and a table for each split, then the results that ship of the same models."""
+    """Print the models, conclusions and a table of each split.
+
+    For models that ship with the package, their shipped results follow.
+    """
     # Without markup and emoji, brackets and colons in names are printed as they are.
     console = Console(markup=False, emoji=False)
     for split, split_results in results.items():
@@ -91,7 +94,7 @@ def _summary_table(split: str, rows: pd.DataFrame) -> Table:
 
 
 def _print_shipped(console: Console) -> None:
-    """Print what the project's own results say, of more images than a demo can have."""
+    """Print the conclusions that ship with the package, from more images than a demo can have."""
     shipped = json.loads(SHIPPED_RESULTS.read_text("utf-8"))
     console.print(
         f"\nThe same models on {shipped['n_images']} drawn scenes with {shipped['n_objects']} "

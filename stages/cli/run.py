@@ -20,7 +20,7 @@ from stages.settings.parsing import ParamsError, read_yaml
 from storage.errors import DataError
 
 WHOLE: Final = re.compile(r"\$\{([\w.]+)\}")
-"""A reference to a setting, or to a row of a matrix."""
+"""A reference in dvc.yaml, such as ``${item}``, to a setting or to a row of a matrix."""
 
 Globs = Annotated[
     list[str] | None,
@@ -32,12 +32,12 @@ Globs = Annotated[
 
 @dataclass(frozen=True)
 class Step:
-    """A stage for one row of its matrix."""
+    """A stage of dvc.yaml for one row of its matrix."""
 
     name: str
-    """DVC's name for it."""
+    """DVC's name of the stage with its row, ``STAGE@ROW``; ``STAGE`` alone without a matrix."""
     commands: tuple[tuple[str, ...], ...]
-    """Words of each command; they run one after the other."""
+    """Words of each command; the commands run one after the other."""
 
 
 def run(stages: Globs = None) -> None:
@@ -59,12 +59,12 @@ def run(stages: Globs = None) -> None:
 
 
 def steps_of(pipeline: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Step]:
-    """Every stage of a ``dvc.yaml``, a step for each row of its ``foreach`` or ``matrix``.
+    """Steps of all stages of a ``dvc.yaml``: one for each row of a ``foreach`` or ``matrix``.
 
     Raises
     ------
     ParamsError
-        If a command refers to a setting, not only to its row.
+        If a command refers to a setting: only references to its row are replaced.
     """
     for stage, declared in pipeline["stages"].items():
         command = declared.get("do", declared)["cmd"]
@@ -82,7 +82,7 @@ def _rows(declared: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[di
 
 
 def _values(axis: str | list[str], params: Mapping[str, Any]) -> list[str]:
-    """Values of an axis: a list, or the names in the setting to which it refers."""
+    """Values of a matrix axis: its list, or the names in the setting that the axis refers to."""
     return [*axis] if isinstance(axis, list) else [*params[WHOLE.sub(r"\1", axis)]]
 
 
@@ -91,7 +91,10 @@ def _options(row: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _words(line: str, row: Mapping[str, tuple[str, ...]], stage: str) -> Iterator[str]:
-    """Words of a command for a row of its matrix; no shell meets a name of ``params.yaml``."""
+    """Words of a command line, in which references to a row are replaced.
+
+    No shell reads the words, so a name in ``params.yaml`` needs no quotes.
+    """
     for word in shlex.split(line):
         reference = WHOLE.fullmatch(word)
         if reference and reference[1] in row:
@@ -105,7 +108,7 @@ def _words(line: str, row: Mapping[str, tuple[str, ...]], stage: str) -> Iterato
 
 
 def choose(steps: Sequence[Step], globs: Sequence[str]) -> list[Step]:
-    """Steps whose stage, or stage with its row, matches a glob, in their order; all without globs.
+    """Steps whose ``STAGE`` or ``STAGE@ROW`` matches a glob, in order; all steps without globs.
 
     Raises
     ------
@@ -124,7 +127,7 @@ def _matches(step: Step, glob: str) -> bool:
 
 def _run(stage: str, command: Sequence[str]) -> None:
     words = [sys.executable if word == "python" else word for word in command]
-    # In a session of its own, which Ctrl-C does not reach: the stage gets one signal, from here.
+    # Ctrl-C does not reach a new session of POSIX: the stage gets a single signal, from here.
     with subprocess.Popen(words, start_new_session=True) as process:
         try:
             status = process.wait()

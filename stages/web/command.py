@@ -1,4 +1,4 @@
-"""``usam demo``: the web page."""
+"""``usam demo``: serves the web page."""
 
 from contextlib import closing
 from pathlib import Path
@@ -42,7 +42,7 @@ def demo(
         endpoint = open_endpoint(host, port)
         with closing(endpoint.listener):
             family = family or SHIPPED_FAMILY
-            # Heads may read the tokens of another model.
+            # Only PageState finds out which models the user's heads read.
             installed = () if heads else models_there(family)
             print(f"loading {model or next(iter(installed), family)}", flush=True)
             page = PageState(

@@ -1,4 +1,4 @@
-"""Masks of all objects of an image as files: COCO JSON, or a ZIP of that with a PNG per object."""
+"""Downloads of an image's masks: a COCO file, or a ZIP of a COCO file and a PNG per object."""
 
 import io
 import json
@@ -22,35 +22,35 @@ from storage.rle import decode_rle
 MOST_OBJECTS: Final = 100
 
 MOST_REQUEST_BYTES: Final = 1_000_000
-"""Enough for ``MOST_OBJECTS`` with ``MOST_CLICKS`` each."""
+"""Most bytes of a request for a download: enough for all objects with ``MOST_CLICKS`` each."""
 
 Annotation = dict[str, Any]
 """A mask with its values, as an entry of COCO results."""
 
 
 class ObjectPrompt(Prompt):
-    """A numbered object of an image, its prompt, and the proposal to download."""
+    """An object's number on the page, its prompt, and the index of the proposal to download."""
 
     number: Annotated[int, Field(gt=0, lt=2**31)]
     proposal: Annotated[int, Field(ge=0, lt=N_PROPOSALS)]
 
 
 class DownloadRequest(Strict):
-    """All objects of an open image, and the model and heads that answer their prompts."""
+    """A request for the masks of all objects of an open image, from a model and heads by name."""
 
     model: str
     heads: str
     objects: Annotated[tuple[ObjectPrompt, ...], Field(min_length=1, max_length=MOST_OBJECTS)]
     costs: Costs = Costs()
-    """Costs of corrections, in IoU: advice must gain more."""
+    """Cost of each correction, in IoU: a correction is advised only if it gains more."""
     file_name: Annotated[str, Field(max_length=255)] = ""
-    """File name of the image, for the COCO file; nothing is opened by it."""
+    """File name of the image, to write into the COCO file; no file of this name is opened."""
 
 
 def annotation_of(
     predictor: UncertainPredictor, prompted: ObjectPrompt, costs: Costs
 ) -> Annotation:
-    """Predict the mask of one object, at the size of its image."""
+    """Predict the mask of an object's chosen proposal, at the size of the image."""
     (uncertainty,) = predictor.predict_uncertainties([prompted.prompt_set], costs=costs)
     result = mask_result(uncertainty, prompted.proposal)
     return {
@@ -63,7 +63,7 @@ def annotation_of(
 
 
 def coco_file(annotations: list[Annotation], file_name: str) -> str:
-    """A COCO file of one image: an annotation with its values for each mask that is not empty.
+    """Text of a COCO file of one image: an annotation for each mask that is not empty.
 
     ``score`` is the expected IoU, as in the results of ``usam predict-coco``; the attribute
     ``object`` is the number of the object on the page.
@@ -79,10 +79,12 @@ def coco_file(annotations: list[Annotation], file_name: str) -> str:
 
 
 def mask_archive(annotations: list[Annotation], file_name: str) -> bytes:
-    """A ZIP of ``annotations.json`` and ``object-<number>.png`` for each object, 255 inside.
+    """Bytes of a ZIP of ``annotations.json`` and ``object-<number>.png`` for each object.
 
-    No name in the ZIP follows from the image's, so that unpacking it writes nowhere else. Equal
-    masks give equal bytes: entries have the date of ZIP's first day.
+    A PNG is 255 inside the mask and 0 outside.
+
+    No entry is named after the image, so unpacking the ZIP cannot write into other folders. Equal
+    masks give equal bytes: all entries have the earliest date of the ZIP format.
     """
     archive = io.BytesIO()
     with ZipFile(archive, "w") as file:

@@ -1,4 +1,4 @@
-"""Requests and answers of the page: bounded bodies, checked prompts, values and masks."""
+"""Reads and checks the page's requests, and writes answers with masks as PNG."""
 
 import asyncio
 import base64
@@ -25,14 +25,14 @@ PAGE: Final = "the page sends it"
 MOST_QUESTION_BYTES: Final = 50_000
 
 MOST_CLICKS: Final = 100
-"""Clicks about one object."""
+"""Most clicks in a prompt about one object."""
 
 STALL_S: Final = 20
-"""How long a body may stall."""
+"""Longest pause, in seconds, while the body of a request arrives."""
 
 
 async def read_body(request: Request, *, most_bytes: int, subject: str) -> bytes:
-    """Read the body of a request, up to a size, and while more of it arrives.
+    """Read the whole body of a request, unless the body is too long or stalls.
 
     Parameters
     ----------
@@ -57,20 +57,20 @@ async def read_body(request: Request, *, most_bytes: int, subject: str) -> bytes
                     raise too_long(subject, most_bytes)
     except TimeoutError as error:
         words = f"{subject} must come without a pause of {STALL_S} s, got {len(body)} bytes of it"
-        # Otherwise uvicorn would wait for the rest of the body.
+        # Without this header, uvicorn would wait for the rest of the body.
         raise HTTPException(408, words, {"Connection": "close"}) from error
     return bytes(body)
 
 
 def too_long(subject: str, most_bytes: int) -> HTTPException:
-    """The refusal of a body with too many bytes."""
+    """HTTP error 413: the subject, a body or the image in it, has too many bytes."""
     return HTTPException(413, f"{subject} must be of at most {most_bytes / 1e6:g} MB, got more")
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Run some work, and cancel it if the client leaves meanwhile.
+    """Run ``work`` and return its result; cancel ``work`` if the client leaves meanwhile.
 
-    The body of the request must have been read.
+    The body of the request must have been read before.
 
     Raises
     ------
@@ -94,7 +94,7 @@ async def _disconnected(request: Request) -> None:
 
 
 class Strict(BaseModel):
-    """A request, or a part of it, that has no other fields than its own."""
+    """Base class of requests and their parts; an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -118,7 +118,7 @@ class Prompt(Strict):
 
     @property
     def prompt_set(self) -> PromptSet:
-        """The prompt as a predictor takes it."""
+        """Clicks, labels and box in the form that a predictor takes."""
         clicks = [[click.x, click.y] for click in self.clicks]
         labels = [click.label for click in self.clicks]
         return PromptSet(
@@ -127,31 +127,31 @@ class Prompt(Strict):
 
 
 class PricedPrompt(Prompt):
-    """A prompt, and the gain from which a correction of its mask is advised."""
+    """A prompt about one object, and the costs that advice on its mask weighs."""
 
     costs: Costs = Costs()
     """Costs of corrections, in IoU: advice must gain more."""
 
 
 class PromptRequest(PricedPrompt):
-    """A prompt about an open image, and the model and heads that answer it."""
+    """A prompt about an open image, and the names of the model and heads that answer it."""
 
     model: str
     heads: str
 
 
 def parse_request(kind: type[Form], body: bytes, like: str = PAGE) -> Form:
-    """Parse the body of a request.
+    """Parse the JSON body of a request, and check it against the class ``kind``.
 
     Parameters
     ----------
     like
-        Whose form the body must have, for the words of a refusal.
+        Words of the error message for the form that the body must have.
 
     Raises
     ------
     ParamsError
-        If the body has another form.
+        If the body is no JSON, or does not fit ``kind``.
     """
     try:
         return kind.model_validate_json(body)
@@ -161,13 +161,13 @@ def parse_request(kind: type[Form], body: bytes, like: str = PAGE) -> Form:
 
 
 def fault_line(loc: Sequence[object], words: str, like: str = PAGE) -> str:
-    """One line about a fault of a request: the key that pydantic names, and pydantic's words."""
+    """Error message about a request, from pydantic's path of the faulty field and its words."""
     key = ".".join(map(str, loc)) or "question"
     return f"{key} must be as {like}, got: {words}"
 
 
 def uncertainty_response(uncertainty: Uncertainty) -> dict[str, Any]:
-    """All values about a prompt; masks and entropies as PNG."""
+    """All values of a prompt and its proposals, for JSON; masks and entropies are PNG in base64."""
     return {
         **uncertainty.prompt_values(),
         "proposals": [
@@ -187,7 +187,7 @@ def _proposal(uncertainty: Uncertainty, k: int, bits: Float32[np.ndarray, "y x"]
 
 
 def _see_through(mask: Bool[np.ndarray, "h w"]) -> Image.Image:
-    """White inside, transparent outside: a canvas can give such a picture any colour."""
+    """A picture, white in the mask, else transparent: a canvas can give it any colour."""
     picture = Image.fromarray(mask.astype(np.uint8), "P")
     picture.putpalette([0, 0, 0, 255, 255, 255])
     picture.info["transparency"] = 0

@@ -21,26 +21,30 @@ MOST_SIDE_PX: Final = 16_384
 
 MOST_IMAGES: Final = 32
 MOST_BYTES: Final = 2**30
-"""Most images open at once, and most bytes of these with their encodings; beyond, the images used
-longest ago are closed.
+"""Most bytes of all open images with their encodings.
+
+Above ``MOST_BYTES`` or ``MOST_IMAGES``, the images that were used longest ago are closed.
 """
 
 RELOAD_S: Final = 30
-"""How long an image stays open after its page was left: the page may only be loading again."""
+"""Seconds that an image stays open after its page was left: the page may only be reloading."""
 
 MOST_ENCODED: Final = 2
-"""Models whose encoding of an image is kept: users go back and forth between two."""
+"""Number of encodings that an image keeps, each by another model: users compare two models."""
 
 SHOWN_PX: Final = 1024
-"""Longer side of a mask as the page draws it, for images of any size."""
+"""Longer side, in pixels, of the masks that the page draws, for images of any size."""
 
 
 Models = tuple[Sam, Sam | None]
-"""Models that encode an image: one to be asked, and one that tells unlike images, if needed."""
+"""Models that encode an image: the model that answers prompts, and the smallest model.
+
+The smallest model recognises images unlike the training images; None if it is not needed.
+"""
 
 
 def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
-    """Decode the bytes of an image file.
+    """Decode the bytes of an image file to RGB.
 
     Raises
     ------
@@ -51,7 +55,7 @@ def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
 
 
 class OpenImage:
-    """The image in a file's bytes, with its encodings by models.
+    """An image, decoded from a file's bytes, with its encodings by the models used last.
 
     Raises
     ------
@@ -67,30 +71,33 @@ class OpenImage:
             max(1, round(SHOWN_PX / longer_px * self.height_px)),
             max(1, round(SHOWN_PX / longer_px * self.width_px)),
         )
-        """Height and width of the image's masks on the page."""
+        """Height and width, in pixels, of the image's masks on the page."""
         shown = self._rgb
         if longer_px > SHOWN_PX:
             shown = cv2.resize(shown, self.shown_size_px[::-1], interpolation=cv2.INTER_AREA)
         self.picture = png_bytes(np.asarray(shown, np.uint8), compress_level=1)
         """The image as PNG, no larger than its masks on the page."""
         self.is_scene = is_scene
-        """Whether the page drew the image: the mini models know such scenes."""
+        """Whether the image is a drawn scene of the page, which the mini models know."""
         self._encoded: OrderedDict[Models, UncertainPredictor] = OrderedDict()
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of the pixels, of the PNG and of the encodings: of SAM2, 44 MiB each."""
+        """Bytes of the pixels, the PNG and the encodings; an encoding by SAM2 takes 44 MiB."""
         encoded = tuple(self._encoded.values())  # the model's thread may add to them meanwhile
         n_encoded = sum(predictor.n_encoded_bytes for predictor in encoded)
         return self._rgb.nbytes + len(self.picture) + n_encoded
 
     def predictor_like(self, predictor: UncertainPredictor) -> UncertainPredictor:
-        """A predictor with the same model and heads that has this image set."""
+        """A predictor for this image, with the model and heads of ``predictor``.
+
+        The image is encoded only if its encoding by the same models is not kept.
+        """
         models = predictor.sam, predictor.smallest
         encoded = self._encoded.pop(models, None)
         if encoded is None:
             encoded = copy(predictor)
-            encoded.set_image(self._rgb)  # not copied
+            encoded.set_image(self._rgb)  # the pixels are not copied
         self._encoded[models] = encoded
         if len(self._encoded) > MOST_ENCODED:
             self._encoded.popitem(last=False)
@@ -99,7 +106,7 @@ class OpenImage:
 
 
 class OpenImages:
-    """Open images by names that cannot be guessed: only the page that opened an image sees it."""
+    """Open images by random names: only the page that opened an image can ask for the image."""
 
     def __init__(self) -> None:
         self._images: OrderedDict[str, OpenImage] = OrderedDict()
@@ -109,7 +116,7 @@ class OpenImages:
         return len(self._images)
 
     def add(self, image: OpenImage) -> str:
-        """Keep an image and name it; the images that were used longest ago make room."""
+        """Keep an image and return its name; close the images used longest ago to make room."""
         name = secrets.token_urlsafe(24)
         self._images[name] = image
         while len(self._images) > 1 and self._is_too_much():
@@ -117,19 +124,19 @@ class OpenImages:
         return name
 
     def get(self, name: str) -> OpenImage | None:
-        """The open image of a name; None if it was closed, or if there never was any."""
+        """The open image with this name; None if the image was closed or was never opened."""
         if name in self._images:
             self._images.move_to_end(name)
             self._stay(name)
         return self._images.get(name)
 
     def drop(self, name: str) -> None:
-        """Close an image, if it is open."""
+        """Close the image with this name, if it is open."""
         self._stay(name)
         self._images.pop(name, None)
 
     def leave(self, name: str) -> None:
-        """Close an image after ``RELOAD_S``, unless a request for it comes before."""
+        """Close an image after ``RELOAD_S``, unless a request for the image comes before."""
         self._stay(name)
         self._leaving[name] = get_running_loop().call_later(RELOAD_S, self.drop, name)
 

@@ -36,7 +36,7 @@ class HeadChoice:
 
     @property
     def label(self) -> str:
-        """Family that the heads judge, split that they learned from, and their kind."""
+        """Text for the page: family, train split and kind of the heads; file name if it differs."""
         card = self.file.card
         reads = card["tokens"].rpartition("/")[0]
         name = "" if self.path.stem == card["family"] else f" ({self.path.stem})"
@@ -53,14 +53,14 @@ class HeadChoice:
 
 
 class Models:
-    """Predictors by head set and model, loaded when they are first needed.
+    """Predictors by head set and model; each is loaded when it is first needed.
 
     Raises
     ------
     ParamsError
         If two files of heads have the same name.
     WeightsError
-        If a file is missing or damaged.
+        If a file of heads is missing or damaged.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class Models:
         self._predictors: dict[tuple[str, str], UncertainPredictor] = {}
 
     def predictor(self, heads: str, model: str) -> UncertainPredictor:
-        """The predictor of a head set and a model; it has no image.
+        """The predictor with a head set and a model, before any image is set.
 
         Raises
         ------
         ParamsError
-            If a name is unknown.
+            If the heads or the model are unknown.
         WeightsError, DataError
-            As ``load_predictor``.
+            If weights or heads cannot be loaded, as in ``load_predictor``.
         """
         check_known("heads", heads, self.choices)
         check_known("model", model, self.choices[heads].file.readers)
@@ -105,7 +105,7 @@ class Models:
 
 
 def offered_heads(files: Sequence[Path], family: str) -> list[Path]:
-    """Files of heads: the caller's, then the family's own.
+    """Files of heads that the page offers: ``files``, then the file of the family if present.
 
     Raises
     ------
@@ -130,7 +130,7 @@ T = TypeVar("T")
 
 
 class JobQueue:
-    """Runs jobs one after the other, in a thread of its own."""
+    """Runs jobs one after the other, in a thread for this queue alone."""
 
     def __init__(self, name: str) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
@@ -142,7 +142,7 @@ class JobQueue:
     async def run(self, job: Callable[[], T]) -> T:
         """Run a job when its turn has come, and return its result.
 
-        A job that is cancelled while it waits never runs; the result of a running one is dropped.
+        A job that is cancelled while it waits never runs; a running job's result is dropped.
         """
         future = self._thread.submit(job)
         self._jobs.add(future)
@@ -151,23 +151,26 @@ class JobQueue:
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Drop the jobs that wait, and let the running job end."""
+        """Drop the jobs that wait, and wait until the running job ends."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
 
 SCENES_FILE: Final = Path(__file__).with_name("scenes.csv")
-"""Written by ``python -m tools.choose_scenes``, after every change of weights, heads or advice."""
+"""Table of the scenes that the page offers.
+
+Run ``python -m tools.choose_scenes`` after every change of weights, heads or advice to write it.
+"""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A validation scene, from which neither models nor heads learned, and a click in it."""
+    """A drawn scene of the validation set, new to models and heads, and a click in the scene."""
 
     number: int
-    """From 0, in the order of the data set."""
+    """Index of the scene in the data set, from 0."""
     x: int
     y: int
-    """Pixel of the click, on an object."""
+    """Row of the click's pixel, ``x`` is its column; the click is on an object."""
     advice: str
     """Correction that ``tiny`` with the packaged heads advises after the click."""
 
@@ -183,7 +186,7 @@ class Scene:
 
 
 def read_scenes() -> tuple[Scene, ...]:
-    """Scenes in the order of the page, which opens on the first."""
+    """Read the scenes in the order of the page; the page opens with the first scene."""
     with SCENES_FILE.open(encoding="utf-8", newline="") as file:
         return tuple(
             Scene(int(row["number"]), int(row["x"]), int(row["y"]), row["advice"])
@@ -192,7 +195,7 @@ def read_scenes() -> tuple[Scene, ...]:
 
 
 class PageState:
-    """Models with their queue, the open images, and scenes to try.
+    """State of a running page: models, queues of jobs, open images, and scenes to try.
 
     Uploaded files are decoded one at a time, which bounds the memory of decoding.
 
@@ -213,7 +216,7 @@ class PageState:
     ) -> None:
         files = offered_heads(heads, family)
         self.models = Models(files, device=device, precision=precision)
-        # The first of the caller's heads, or else the family's own.
+        # The first heads of the caller; without heads of the caller, the heads of the family.
         self.default_heads = next(iter(self.models.choices))
         first = self.models.choices[self.default_heads]
         self.model = model or next(iter(first.models), first.file.readers[0])
@@ -224,12 +227,12 @@ class PageState:
         self._warm_up()
 
     def close(self) -> None:
-        """End both queues."""
+        """Drop waiting jobs of the model and of the decoder, and wait for running jobs."""
         for queue in (self.decoder, self.queue):
             queue.close()
 
     def _warm_up(self) -> None:
-        """Load the model and compile the code that the first answer would wait for."""
+        """Answer a prompt, so that the first user need not wait for loading and compiling."""
         predictor = self.models.predictor(self.default_heads, self.model)
         image = OpenImage(self.scenes[0].png)
         image.predictor_like(predictor).predict_uncertainties([PromptSet([[128, 128]], [1])])

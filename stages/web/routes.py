@@ -1,4 +1,4 @@
-"""The web application: the page's files, its requests, and errors in words."""
+"""The web application: serves the page's files, answers its requests, and explains errors."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -37,7 +37,7 @@ STATUS: Final = {
     WeightsError: 400,
     ClientDisconnect: 499,
 }
-"""HTTP status by error; 499 is for clients that have left."""
+"""HTTP status of the answer to each error; 499 is for clients that have left."""
 
 router: Final = APIRouter(prefix="/api", include_in_schema=False)
 
@@ -48,7 +48,7 @@ def _page(request: Request) -> PageState:
 
 @router.get("/options")
 async def options(request: Request) -> dict[str, Any]:
-    """Models, heads and scenes to choose from, and limits."""
+    """Models, heads and scenes that a user can choose, default costs, and limits of the page."""
     page = _page(request)
     choices = page.models.choices
     return {
@@ -73,13 +73,13 @@ def _head_values(name: str, choice: HeadChoice) -> dict[str, Any]:
 
 @router.get("/queue")
 async def queue(request: Request) -> dict[str, int]:
-    """Number of requests to the model that wait or run."""
+    """Number of jobs of the model that wait or run."""
     return {"length": len(_page(request).queue)}
 
 
 @router.get("/scenes/{number}")
 async def scene(request: Request, number: int) -> Response:
-    """A scene as PNG."""
+    """The scene of a number as PNG."""
     return Response(_scene_png(_page(request), number), media_type="image/png")
 
 
@@ -87,7 +87,10 @@ async def scene(request: Request, number: int) -> Response:
 async def open_image(
     request: Request, model: str, heads: str, scene: int | None = None
 ) -> dict[str, Any]:
-    """Open the image in the body, or a scene, and encode it for a model."""
+    """Open the image in the body, or a scene, and encode the image by a model.
+
+    Returns the name under which the image is open, its sizes, and whether it is a scene.
+    """
     page = _page(request)
     body = await messages.read_body(
         request, most_bytes=open_images.MOST_UPLOAD_BYTES, subject="image"
@@ -120,7 +123,7 @@ async def picture(request: Request, name: str) -> Response:
 
 @router.delete("/images/{name}")
 async def close_image(request: Request, name: str, *, may_return: bool = False) -> None:
-    """Close an image; with ``may_return``, only if its page is not loaded again soon."""
+    """Close an image; with ``may_return``, only if no request for it comes in ``RELOAD_S``."""
     images = _page(request).images
     if may_return:
         images.leave(name)
@@ -130,7 +133,7 @@ async def close_image(request: Request, name: str, *, may_return: bool = False) 
 
 @router.post("/images/{name}/answer")
 async def answer(request: Request, name: str) -> dict[str, Any]:
-    """Three proposals for a prompt about one object, and how far to trust them."""
+    """Answer a prompt about one object of an open image: proposals, and how far to trust them."""
     page, image = _page(request), _image(request, name)
     body = await messages.read_body(
         request, most_bytes=messages.MOST_QUESTION_BYTES, subject="question"
@@ -157,7 +160,7 @@ async def answer(request: Request, name: str) -> dict[str, Any]:
 
 @router.post("/images/{name}/coco")
 async def coco(request: Request, name: str) -> Response:
-    """The masks of all objects as a COCO file."""
+    """The masks of all objects in the request as a COCO file."""
     download, annotations = await _annotations(request, name)
     text = downloads.coco_file(annotations, download.file_name)
     return Response(text, media_type="application/json")
@@ -165,7 +168,7 @@ async def coco(request: Request, name: str) -> Response:
 
 @router.post("/images/{name}/masks")
 async def masks(request: Request, name: str) -> Response:
-    """The masks of all objects as a ZIP of PNGs and a COCO file."""
+    """The masks of all objects in the request as a ZIP of PNGs and a COCO file."""
     download, annotations = await _annotations(request, name)
     archive = await asyncio.to_thread(downloads.mask_archive, annotations, download.file_name)
     return Response(archive, media_type="application/zip")
@@ -174,7 +177,7 @@ async def masks(request: Request, name: str) -> Response:
 async def _annotations(
     request: Request, name: str
 ) -> tuple[downloads.DownloadRequest, list[downloads.Annotation]]:
-    """The request for a download, and the masks of its objects."""
+    """Read a request for a download; return the request and the masks of its objects."""
     page, image = _page(request), _image(request, name)
     body = await messages.read_body(
         request, most_bytes=downloads.MOST_REQUEST_BYTES, subject="question"
@@ -186,7 +189,7 @@ async def _annotations(
         return downloads.annotation_of(predictor, prompted, download.costs)
 
     async def annotations() -> list[downloads.Annotation]:
-        # A job for each object: requests of others get their turn in between.
+        # A job for each object: requests of other users get their turn between two objects.
         return [await page.queue.run(partial(job, prompted)) for prompted in download.objects]
 
     return download, await messages.while_connected(request, annotations())
@@ -214,12 +217,12 @@ def _image(request: Request, name: str) -> open_images.OpenImage:
 
 
 def web_app(page: PageState, *, token: str | None = None) -> security.AccessControl:
-    """The application, which ends the page's queues when it is shut down.
+    """The web application of a page; it ends the page's queues when it is shut down.
 
     Parameters
     ----------
     token
-        Token that requests must carry; None lets requests of this machine in, and no others.
+        Token that requests must carry; None permits only requests to this machine's own name.
     """
 
     @asynccontextmanager
@@ -250,7 +253,7 @@ def web_app(page: PageState, *, token: str | None = None) -> security.AccessCont
 
 
 def _add_file(app: FastAPI, path: Path) -> None:
-    """Serve a file of the page from memory: no path of a request is ever opened."""
+    """Serve a file of the page from memory: the path in a request never opens a file."""
     content, media_type = path.read_bytes(), TYPES[path.suffix]
 
     async def file() -> Response:

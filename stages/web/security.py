@@ -1,4 +1,4 @@
-"""Decides which requests are answered: the page's own, from this machine or with the token."""
+"""Decides which requests are answered: requests of the page, from this machine or with a token."""
 
 import secrets
 from collections.abc import MutableMapping
@@ -24,7 +24,7 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-"""Sent with every answer: the page loads nothing from elsewhere, and no other page frames it."""
+"""HTTP headers of every answer: the page loads nothing from elsewhere, no other page frames it."""
 
 
 Refusal = tuple[int, str]
@@ -33,14 +33,14 @@ Refusal = tuple[int, str]
 
 @dataclass(frozen=True)
 class AccessControl:
-    """An ASGI application that passes only permitted requests on to another."""
+    """An ASGI application that passes only permitted requests on to the application ``app``."""
 
     app: ASGIApp
     token: str | None
-    """Token that requests must carry; None if only this machine can send any."""
+    """Token that requests must carry; None if only this machine can send requests."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or refuse it."""
+        """Pass a request on to ``app`` if it is permitted; otherwise answer with the refusal."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -60,7 +60,7 @@ class AccessControl:
 
 
 def refusal_of(scope: MutableMapping[str, Any], token: str | None) -> Refusal | None:
-    """The refusal of a request; None if it may be answered.
+    """HTTP status and reason why a request is refused; None if the request is permitted.
 
     Notes
     -----
@@ -91,7 +91,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def is_loopback_address(name: str) -> bool:
-    """Whether a name is a loopback address, which no other machine can reach."""
+    """Whether a name is an IP address of the loopback, which no other machine can reach."""
     try:
         return ip_address(name).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""The page on a port of this machine."""
+"""Serves the page on a port of this machine."""
 
 import asyncio
 import os
@@ -19,14 +19,14 @@ from stages.web.security import is_loopback_address
 from storage.errors import shown
 
 HEAD_S = 20
-"""How long the head of a request may take, and how long a new connection may be silent."""
+"""Seconds after which a connection is closed if no whole head of a request has come."""
 
 SHUTDOWN_S = 2
-"""How long answers may still take after the server was told to stop."""
+"""Seconds that answers may still take after the server was told to stop."""
 
 
 class Connection(H11Protocol):
-    """A connection that is closed if the head of a request does not come in time.
+    """A connection that is closed if the head of a request takes longer than ``HEAD_S``.
 
     uvicorn itself only closes connections that are silent after an answer.
     """
@@ -34,17 +34,17 @@ class Connection(H11Protocol):
     _limit: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        """Wait for the first request."""
+        """Start the time limit for the head of the first request."""
         super().connection_made(transport)
         self._hold_to_limit()
 
     def data_received(self, data: bytes) -> None:
-        """Take received bytes, and go on waiting while the head is not complete."""
+        """Take received bytes; end the time limit once the head of a request is complete."""
         super().data_received(data)
         self._hold_to_limit()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the wait for a head."""
+        """End the time limit for the head of a request."""
         self._forget_limit()
         super().connection_lost(exc)
 
@@ -62,15 +62,15 @@ class Connection(H11Protocol):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A socket on which the page is served, and the token of its requests."""
+    """A socket on which the page is served, and the token that requests must carry."""
 
     listener: socket.socket
     token: str | None
-    """None if only this machine can reach the socket."""
+    """Token that requests must carry; None if only this machine can reach the socket."""
 
     @property
     def address(self) -> str:
-        """Address to open in a browser."""
+        """Address of the page for a browser, with the token if there is one."""
         host, port = self.listener.getsockname()[:2]
         if self.token is None:
             return f"http://{_in_address(host)}:{port}/"
@@ -84,12 +84,14 @@ def _in_address(host: str) -> str:
 
 
 def open_endpoint(host: str, port: int) -> Endpoint:
-    """Take a port; 0 takes any free port.
+    """Open a socket on a port; port 0 takes any free port.
+
+    The endpoint has a new random token if other machines can reach the host.
 
     Raises
     ------
     ParamsError
-        If the host has no address.
+        If the name ``host`` has no address.
     OSError
         If the address is not this machine's, or the port is in use.
     """
@@ -109,13 +111,13 @@ def open_endpoint(host: str, port: int) -> Endpoint:
 
 
 def serve(page: PageState, endpoint: Endpoint) -> None:
-    """Answer requests until Ctrl-C or SIGTERM, which uvicorn passes on after the last answer."""
+    """Serve until Ctrl-C or SIGTERM; uvicorn raises the signal again after the last answer."""
     with stoppable("no image is kept"):
         server_of(page, endpoint).run(sockets=[endpoint.listener])
 
 
 def server_of(page: PageState, endpoint: Endpoint) -> uvicorn.Server:
-    """A server that logs errors only."""
+    """A server of the page that logs only warnings and errors."""
     config = uvicorn.Config(
         web_app(page, token=endpoint.token),
         http=Connection,

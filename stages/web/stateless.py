@@ -20,7 +20,7 @@ from stages.web.page_state import PageState
 from storage.outputs.coco_results import attributes_of
 
 MOST_BYTES: Final = open_images.MOST_UPLOAD_BYTES * 4 // 3 + messages.MOST_QUESTION_BYTES
-"""Most bytes of a body: base64 has four characters for three bytes."""
+"""Most bytes of a request's body: base64 takes four characters for three bytes of an image."""
 
 SCHEMA: Final = "/openapi.json"
 
@@ -127,10 +127,10 @@ def _response(uncertainty: Uncertainty) -> PredictResponse:
 
 
 def schema(app: FastAPI) -> dict[str, Any]:
-    """The description of ``/api/predict`` for other programs, in OpenAPI.
+    """OpenAPI description of ``/api/predict``, for other programs.
 
-    The body of a question is described here: for a description of its own, FastAPI would read every
-    body whole, however long it is.
+    The body is described here, not by FastAPI: a body that FastAPI describes, it also reads whole,
+    however long the body is.
     """
     content = get_openapi(title="usam demo", version=version("usam-cache"), routes=app.routes)
     form = PredictRequest.model_json_schema(ref_template="#/components/schemas/{model}")
