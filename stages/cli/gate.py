@@ -45,9 +45,9 @@ IN_USE: Final = "usam_ours"
 """Default measure: the uncertainty by the heads that a predictor uses by default."""
 
 SUREST: Final = 0.1
-"""Share of the masks, the least uncertain first, that an error message describes.
+"""Share of the masks, the least uncertain first, whose failures an error message reports.
 
-If these masks fall short more often than alpha, no threshold can hold the guarantee.
+The failures of these masks show whether an alpha is within reach.
 """
 
 OF_PROPOSALS: Final = ("sam_score", *(kind.named("usam") for kind in HEAD_KINDS))
