@@ -1,11 +1,12 @@
-"""One file per DVC stage, and what stages and commands share on top of the other two packages."""
+"""The stages of DVC, one file each, and the code that stages and commands share."""
 
 import sys
 
 from stages.program.stopping import begin_stage
 
-# ``python -m stages.<stage>`` imports this package first, then the stage, which takes seconds. The
-# first argument is "-m" meanwhile, and also while a program of another package imports this one.
+# ``python -m stages.<stage>`` imports this package first, then the stage, which takes seconds.
+# During both imports the first argument is "-m"; it is also "-m" while a program of another package
+# imports this package.
 if sys.argv[:1] == ["-m"]:
     _module = sys.orig_argv[-len(sys.argv)].removeprefix("-m")
     if _module.startswith("stages."):

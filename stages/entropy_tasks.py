@@ -1,4 +1,4 @@
-"""Tasks of the stage ``entropy``: each reads one shard of masks and computes its arrays."""
+"""Tasks of the stage ``entropy``: each reads a shard of masks and computes entropies from it."""
 
 import numpy as np
 from jaxtyping import Bool
@@ -14,7 +14,7 @@ from storage.split.mask_blocks import block_objects, mask_size, object_runs, run
 
 
 def split_arrays(to_open: CellsToOpen, executor: ExecutorParams) -> ObjectArrays:
-    """Arrays of the entropy store for all objects of a split, computed shard by shard."""
+    """Compute the arrays of the entropy store for all objects of a split, shard by shard."""
     cells = opened(to_open)
     tasks = [
         Task(f"entropies of objects {run.start} to {run.stop - 1}", run_arrays, (to_open, run))
@@ -32,7 +32,7 @@ def split_arrays(to_open: CellsToOpen, executor: ExecutorParams) -> ObjectArrays
 
 
 def run_arrays(to_open: CellsToOpen, run: range) -> ObjectArrays:
-    """Arrays of the entropy store for the objects of one shard."""
+    """Compute the arrays of the entropy store for the objects in the rows ``run``, one shard."""
     cells = opened(to_open)
     height, width = mask_size(cells)
 

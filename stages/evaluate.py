@@ -1,8 +1,8 @@
 """Stage ``evaluate``: entropies, predictions and heads in, scores of every measure out.
 
 Reads   ``params.yaml:evaluate``, ``cache/objects/<split>.zarr``, ``cache/entropy/<split>.zarr``,
-        ``cache/features/<split>``, ``heads/<train split>``; to check these,
-        ``params.yaml:extract`` and, if they are there, ``cache/features/<train split>``.
+        ``cache/features/<split>``, ``heads/<train split>``; to check the cells and heads,
+        ``params.yaml:extract`` and, if it exists, ``cache/features/<train split>``.
 Writes  ``results/splits/<split>/``: ``scores.csv``, ``curves.csv``, ``correlation.csv``,
         ``coverage.csv``, ``reliability.csv``, ``objects.csv``, ``ranking.csv``, ``run.json``.
 """
@@ -43,7 +43,7 @@ from storage.split.split_cells import open_cells
 
 @stage_main
 def main(split: str) -> None:
-    """Evaluate every measure on one eval split."""
+    """Compute the scores of every measure on an eval split, and write the tables of results."""
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in params.views]
@@ -78,13 +78,14 @@ def main(split: str) -> None:
 def split_tables(
     split: str, predictions: SplitPredictions, resamples: Resamples, n_points: int, run: tasks.Each
 ) -> dict[str, Frames]:
-    """Make the tables of ``SPLIT_TABLES`` and the ``ranking``, by name."""
+    """Make the tables of an eval split: those of ``SPLIT_TABLES`` and ``ranking``, by name."""
     models = predictions.models
     masks = tasks.judged_masks(models)
     own_masks = tasks.own_masks(masks)
     ranked = ranking_columns(object_columns(masks))
     coverage = usefulness.coverage_curves(
-        # One point fewer than for curves that begin at 0: with no mask kept, there is no risk.
+        # One point fewer than correction curves, which begin at a share of 0: without kept masks,
+        # there is no risk.
         tasks.of_largest(own_masks),
         n_points - 1,
     )
@@ -108,7 +109,10 @@ def _scores(
     masks: Sequence[tasks.JudgedMasks],
     run: tasks.Each,
 ) -> pd.DataFrame:
-    """Every score; the bar counts measures for AUC, then for the other statistics."""
+    """Make the table of scores of all measures.
+
+    The progress bar counts the measures twice: for the AUC, then for the other statistics.
+    """
     models, own_masks = predictions.models, tasks.own_masks(masks)
     largest = tasks.shown_model(list(models))
     n = sum(len(judged.measures_of_tokens) for judged in masks)

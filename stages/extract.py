@@ -1,4 +1,4 @@
-"""Stage ``extract``: one SAM2 model over every object and prompt set of a split, in one view.
+"""Stage ``extract``: runs a SAM2 model on every object and prompt set of a split, in one view.
 
 Reads   ``params.yaml:extract``, ``cache/objects/<split>.zarr``, the images, the weights.
 Writes  ``cache/features/<split>/<model>/<view>.zarr``, ``cache/masks/<split>/<model>/<view>.zarr``.
@@ -13,7 +13,7 @@ from stages.settings.signatures import eval_cells
 
 @stage_main
 def main(split: str, model: str, view: str) -> None:
-    """Extract one cell."""
+    """Run a model on a view of an eval split, and write the stores of features and of masks."""
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     check_known("model", model, params.models)

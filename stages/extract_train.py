@@ -1,4 +1,4 @@
-"""Stage ``extract_train``: what the heads learn from, one SAM2 model over a train split.
+"""Stage ``extract_train``: runs a SAM2 model on a train split, for heads to learn from.
 
 Reads   ``params.yaml:extract``, ``cache/objects/<split>.zarr``, the images, the weights.
 Writes  ``cache/features/<split>/<model>/identity.zarr``; prompt sets ``center`` and
@@ -14,7 +14,7 @@ from stages.settings.signatures import train_cells
 
 @stage_main
 def main(split: str, model: str) -> None:
-    """Extract one model's features of a train split."""
+    """Run a model on the objects of a train split, and write the store of features."""
     params = read_params()
     check_known("train split", split, params.train_splits)
     check_known("model", model, params.models)

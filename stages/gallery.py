@@ -1,4 +1,4 @@
-"""Stage ``gallery``: the most and the least uncertain objects of each kind as pictures.
+"""Stage ``gallery``: draws the objects that a measure ranks first, last or unlike their IoU.
 
 Reads   ``params.yaml:gallery``, ``params.yaml:splits``, ``results/splits/<split>/ranking.csv``
         (checked by its digest in ``run.json``),
@@ -34,7 +34,7 @@ from storage.split.split_cells import SplitCells
 
 @stage_main
 def main(split: str) -> None:
-    """Draw the gallery of one eval split."""
+    """Draw pictures of the objects at the ends of the rankings of an eval split, and write them."""
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     objects = by_judged(read_ranking(results_dir(split)))

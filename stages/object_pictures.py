@@ -1,6 +1,6 @@
-"""Pictures of objects of a split, for the stage ``gallery``: where a mask is right and wrong.
+"""Pictures for the stage ``gallery``, which show where the mask of an object is right and wrong.
 
-A module beside the stage's own, since workers cannot import functions of ``__main__``.
+The functions are not in ``stages/gallery.py``: workers cannot import functions of ``__main__``.
 """
 
 import io
@@ -21,7 +21,7 @@ from storage.rle import decode_rle
 from storage.split.split_cells import OpenCell, SplitCells
 
 QUALITY: Final = 75
-"""Quality of the WebP pictures."""
+"""Quality of the WebP pictures, from 0 to 100."""
 
 ShownObject = Mapping[Hashable, Any]
 """An object to draw: ``protocol``, ``task``, ``model``, ``row`` in the split, and the names of its
@@ -30,9 +30,9 @@ image (``file``) and of its ``picture``.
 
 
 def by_source(objects: Sequence[ShownObject]) -> list[list[ShownObject]]:
-    """Group objects by image or video, in the order of their split.
+    """Group objects by their image or video; groups and objects are in the order of the split.
 
-    A video is then decoded once, from its start.
+    Each video is thus decoded once, from its start.
     """
     groups: dict[str, list[ShownObject]] = {}
     for shown in sorted(objects, key=lambda shown: shown["row"]):
@@ -43,16 +43,16 @@ def by_source(objects: Sequence[ShownObject]) -> list[list[ShownObject]]:
 def draw_objects(
     cells: CellsToOpen, folder: Path, side_px: int, objects: Sequence[ShownObject]
 ) -> dict[str, bytes]:
-    """Draw objects as WebP pictures, by the names of the pictures.
+    """Draw each object, and return WebP files by the names of the pictures.
 
     Parameters
     ----------
     cells
-        Cells of the objects, with masks.
+        Cells of the split of the objects, with masks.
     folder
         Folder of the images.
     side_px
-        Longest side of a picture.
+        Length of the longer side of a picture.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def _draw(
 
 
 def _mask_code(cell: OpenCell, row: int, judged: str) -> UInt8[np.ndarray, "y x"]:
-    """Mask code of the judged proposal of one object."""
+    """Mask code of the judged proposal of the object in a row of the cell."""
     ranked_by = {"best": "iou", "selected": "sam_score"}[judged]
     center = PROMPTS.index("center")
     scores = cell.scores(ranked_by, range(row, row + 1))[0, center]

@@ -1,7 +1,7 @@
 """``python -m stages.precompile``: compiles the functions that use Numba.
 
-Takes seconds, once per clone: the code is kept beside the source. ``make demo`` does so first, when
-a core is idle.
+Compiling takes seconds, once per clone: Numba stores the machine code beside the source.
+``make demo`` runs this module first, when a core is idle.
 """
 
 from typing import Final
@@ -19,11 +19,11 @@ from pipeline.upsampling import count_pixels, masks_at_image
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS
 
 A_FEW: Final = 0.3
-"""Share of the drawn objects that fail."""
+"""Masks of drawn objects with an IoU below this number count as failures."""
 
 
 def statistics() -> list[np.ndarray]:
-    """Areas and ranks of a few drawn objects, with ties, to compile each variant of the passes."""
+    """Compute the statistics of a few random objects, some tied, to compile their functions."""
     n_objects = 24
     resamples = resample_groups(np.arange(n_objects) // 3, 3, seed=0)
     iou, noise = np.random.default_rng(0).random((2, n_objects))
@@ -39,7 +39,7 @@ def statistics() -> list[np.ndarray]:
 
 
 def entropies() -> ObjectArrays:
-    """The computations of the stage ``entropy`` on two blank objects."""
+    """Compute the arrays of the entropy store of two blank objects, to compile the functions."""
     shape, side_px = (2, len(PROMPTS), N_PROPOSALS), 8
     scores = np.ones(shape, np.float32)
     rows = CellRows(np.full((*shape, side_px, side_px), 255, np.uint8), scores, scores)
@@ -54,7 +54,7 @@ def entropies() -> ObjectArrays:
 
 
 def masks() -> tuple[np.ndarray, torch.Tensor]:
-    """Masks and pixel counts of a blank image, as extraction and the predictor compute them."""
+    """Compute masks and pixel counts of a blank image, as extraction and the predictor do."""
     logits, truth = torch.zeros((1, 1, 2, 2)), torch.zeros((1, 4, 4), dtype=torch.bool)
     return masks_at_image(logits, (4, 4)), count_pixels(logits, truth, (0.0,))
 

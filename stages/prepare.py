@@ -29,7 +29,7 @@ from storage.split.object_table import ObjectTable, write_objects
 
 @stage_main
 def main(split: str) -> None:
-    """Prepare one split."""
+    """Read the annotations of a split, draw clicks, and write the store of objects."""
     params = read_params()
     check_known("split", split, params.splits)
     location, prepare = params.splits[split], params.prepare
@@ -52,7 +52,7 @@ def main(split: str) -> None:
     table = _tabulate(split, records, Path(location.images), prepare.seed)
     check_unchanged()
     write_objects(objects_path(split), table, objects_signature(split, location, prepare))
-    # Stage evaluate depends on this folder, and without train splits nothing else would make it.
+    # The stage ``evaluate`` depends on this folder. Without train splits, no other stage makes it.
     HEADS.mkdir(exist_ok=True)
 
 
@@ -96,7 +96,10 @@ def _tabulate(split: str, records: SplitRecords, folder: Path, seed: int) -> Obj
 
 
 def _digests(split: str, images: Sequence[ImageRecord], folder: Path) -> list[str]:
-    """Sha256 of each image; names images that extraction cannot read or may misread."""
+    """Compute the SHA-256 of each image file of a split.
+
+    Prints the names of images that extraction cannot read, and of images that it may turn wrongly.
+    """
     files = SplitImages(folder, [image.file for image in images])
     digests, faults, unconfirmed = [], [], []
     with progress(f"digest {split}", len(images), "images") as advance:

@@ -29,12 +29,12 @@ from storage.paths import RESULTS, RUNTIME_PATH, gallery_dir, results_dir
 
 PAGE: Final = RESULTS / "report.html"
 PLOTS: Final = RESULTS / "plots"
-"""What ``dvc plots show`` shows."""
+"""Folder of the plots that ``dvc plots show`` shows."""
 
 
 @stage_main
 def main() -> None:
-    """Report on every eval split."""
+    """Write the tables, metrics, plots and page about the results of all eval splits."""
     params = read_params()
     results = {
         split: read_results(results_dir(split), of_objects=columns_of_objects())
@@ -42,7 +42,7 @@ def main() -> None:
     }
     galleries = {split: read_gallery(gallery_dir(split)) for split in results}
     inputs = _inputs(results, galleries, params.train_splits, params.report.paper)
-    # Here, so that results that do not fit are reported before matplotlib is imported.
+    # Imported here: results that do not fit together are refused before matplotlib is imported.
     from stages.page.figures import curve_plots  # noqa: PLC0415
     from stages.page.render import Contents, last_commit, render_report  # noqa: PLC0415
 
@@ -54,7 +54,7 @@ def main() -> None:
         data_sets=params.report.paper,
         commit=last_commit(Path()),
     )
-    # Nothing is written before all is ready: a report that fails leaves the last one in place.
+    # No file is written before all are ready: a run that fails leaves the last report in place.
     page, numbers = render_report(contents), metrics(results)
     formats, plots = number_formats(results), curve_plots(results)
     check_unchanged()
@@ -72,7 +72,7 @@ def _inputs(
     data_sets: DataSets,
 ) -> Inputs:
     shown = {split: gallery.table for split, gallery in galleries.items()}
-    # All splits have the same, from small to large.
+    # All splits have the same models, from small to large.
     models = list(
         dict.fromkeys(
             model for split_results in results.values() for model in split_results.run["models"]

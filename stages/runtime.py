@@ -15,10 +15,10 @@ from storage.paths import RUNTIME_PATH
 
 @stage_main
 def main() -> None:
-    """Time every model; DVC keeps the seconds until the settings or the timed code change.
+    """Measure the time of every model and method, and write it in seconds.
 
-    The weights of models and heads are random, which takes the same time, so other weights are no
-    reason to measure again.
+    Models and heads have random weights, with which they take the same time. DVC therefore measures
+    again only after a change of the settings or of the timed code, not for other weights.
     """
     params = read_params()
     timed = replace(params.extract, weights="random-0")

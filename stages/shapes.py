@@ -20,7 +20,7 @@ from storage.paths import SHAPES
 
 @stage_main
 def main() -> None:
-    """Draw the splits."""
+    """Draw the images and masks of the splits, and write them with their annotations."""
     params = read_params().shapes
     with whole_folder(SHAPES) as folder:
         _draw_split(folder, params, "train", params.n_train_images)

@@ -38,12 +38,12 @@ class SplitPredictions:
 
     object_id: Int[np.ndarray, "object"]
     group: Int[np.ndarray, "object"]
-    """Image, or video, of each object."""
+    """Number of the image, or of the video, of each object."""
     models: Mapping[str, ModelScores]
     views: Mapping[tuple[str, str], ProposalScores]
-    """By model and view, identity first."""
+    """Scores of the proposals, by model and view; the view identity comes first."""
     pixels: Mapping[tuple[str, str, str], PixelNumbers]
-    """By judged proposal, model and region."""
+    """Numbers about the pixels of the masks, by judged proposal, model and region."""
     predicted: Mapping[tuple[str, str], Predicted]
     """Predicted IoU of every proposal of the largest model, by train split and name."""
     inputs: Mapping[str, Any]
@@ -62,11 +62,12 @@ def read_predictions(
     Parameters
     ----------
     train_splits
-        By train split, further entries that the cards of its heads must have, see ``learned_from``.
+        For each train split, the entries that the cards of its heads must have besides those of the
+        cells; ``learned_from`` makes these entries.
     kinds
         Kinds of heads that are applied.
     ablations
-        Token sets whose heads are applied, too, beside those of the protocols.
+        Token sets whose heads are applied besides the heads of the protocols' own token sets.
 
     Raises
     ------
@@ -75,8 +76,8 @@ def read_predictions(
     WeightsError
         If a head is missing or damaged.
     DataError
-        If a head was trained on features of another family, version, precision or weights, or of
-        other objects than its split has.
+        If a head was trained on features of another family, version, precision or weights, or on
+        other objects than its train split has.
     """
     origins = {name: {**cells.head_origin, **entries} for name, entries in train_splits.items()}
     heads = {
@@ -128,7 +129,7 @@ def _signatures(
 def _metadata_of(
     heads: Mapping[HeadSet, Mapping[str, HeadFile]], train_split: str, models: Sequence[str]
 ) -> dict[str, Any]:
-    """Metadata of all heads of a train split, by head set and objective."""
+    """Metadata of all heads of a train split, by ``<head set>/<objective>``."""
     return {
         f"{head_set}/{objective}": by_split[train_split].metadata(objective)
         for head_set, by_split in heads.items()
@@ -142,7 +143,10 @@ def _by_judged(
     model: str,
     more: Mapping[str, Mapping[str, Float[np.ndarray, "object"]]] = MappingProxyType({}),
 ) -> dict[str, dict[str, Float[np.ndarray, "object"]]]:
-    """Numbers of the masks of one model, or of all models, by judged proposal and name."""
+    """Read arrays of a model's masks from the entropy store, by judged proposal and array name.
+
+    Arrays in ``more``, of the same form, are added.
+    """
     arrays = {judged: _of_judged(entropy, model, judged) for judged in JUDGED}
     return {
         judged: {name: of_judged[name].to_numpy() for name in names} | dict(more.get(judged, {}))
@@ -151,7 +155,7 @@ def _by_judged(
 
 
 def _stable_scores(cell: OpenCell) -> dict[str, dict[str, Float[np.ndarray, "object"]]]:
-    """SamScore times stability score of each judged mask; empty if the cell has no such score."""
+    """SamScore times stability score of the judged masks; empty for a cell without stability."""
     if "stability_score" not in cell.store.arrays:
         return {}
     center = cell.signature["prompts"].index("center")
@@ -182,11 +186,12 @@ def _of_judged(entropy: xarray.Dataset, model: str, judged: str) -> xarray.Datas
 def _predictions(
     cell: OpenCell, files: Mapping[HeadSet, Mapping[str, HeadFile]], reads: str
 ) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
-    """Predictions of the heads that read the cell's family, from its tokens of ``center``.
+    """Apply the heads that read the cell's family to its tokens of the prompt set ``center``.
 
     Returns
     -------
-    Head set, without the family that it reads -> train split -> objective.
+    Predictions by head set, train split and objective. The head sets do not name the family that
+    they read.
     """
     heads = {
         replace(head_set, reads=""): by_split
@@ -210,7 +215,7 @@ def _predictions(
 def _calibrated(
     model: str, scores: ProposalScores, isotonic: Mapping[str, Calibration]
 ) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
-    """The calibrated IoU of a model's SamScores, in the form of ``_predictions``."""
+    """IoU of the judged masks by their calibrated SamScores, in the form of ``_predictions``."""
     return {
         HeadSet(protocol, judged, ISOTONIC): {
             name: {ISOTONIC: fitted[model][judged].iou_at(scores.judged_sam_score(judged))}
@@ -225,7 +230,13 @@ def _predicted_of_largest(
     heads: Mapping[HeadSet, Mapping[str, HeadFile]],
     isotonic: Mapping[str, Calibration],
 ) -> dict[tuple[str, str], Predicted]:
-    """IoU of each proposal as predicted by SamScores, calibrated SamScores and the users' heads."""
+    """IoU of the largest model's proposals, as predicted by SamScores and by the users' heads.
+
+    Returns
+    -------
+    The predictions by train split and name: SamScores, SamScores calibrated on the train split, and
+    heads.
+    """
     model = tasks.shown_model(cells.models)
     sam_score = cells.identity[model].proposals().sam_score
     predicted: dict[tuple[str, str], Predicted] = {("", "sam_score"): sam_score}
@@ -243,7 +254,7 @@ def _predicted_of_largest(
 def expected_ious(
     cell: OpenCell, head_set: HeadSet, file: HeadFile, prompt: str = TRAIN_PROMPTS[0]
 ) -> Predicted:
-    """IoU that heads expect of each proposal of a cell from a prompt set, as a predictor has it."""
+    """IoU that a head expects of each proposal from a prompt set, as in a predictor."""
     head = f"iou_{cell.signature['model']}"
     weights = {head: file.weights[head]}
     rows = [
@@ -257,12 +268,12 @@ def expected_ious(
 def _joined(
     blocks: list[dict[str, Float[np.ndarray, "row"]]],
 ) -> dict[str, Float[np.ndarray, "object"]]:
-    """Predictions of all objects, joined from blocks of objects."""
+    """Join the predictions of blocks of objects, by the name of the prediction."""
     return {key: np.concatenate([block[key] for block in blocks]) for key in blocks[0]}
 
 
 def object_columns(masks: Iterable[tasks.JudgedMasks]) -> list[str]:
-    """Columns of the table of objects: the declared ones, then those of all measures."""
+    """Names of the columns of ``objects.csv``: the declared columns, then one per measure."""
     columns = (
         uncertainty_column(measure, train_split)
         for judged in masks
@@ -274,9 +285,9 @@ def object_columns(masks: Iterable[tasks.JudgedMasks]) -> list[str]:
 def object_blocks(
     predictions: SplitPredictions, masks: Sequence[tasks.JudgedMasks]
 ) -> Iterator[pd.DataFrame]:
-    """IoU and measures of each object, a block for the masks of each model, made when asked for.
+    """Yield the table of objects with their IoUs and measures, a block for each set of masks.
 
-    The whole table would take more memory than all else.
+    Blocks are made one by one: the whole table would take more memory than all other data.
     """
     order = object_columns(masks)
     for judged in masks:

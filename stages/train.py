@@ -1,4 +1,4 @@
-"""Stage ``train``: features of a train split in, the heads of each head set out.
+"""Stage ``train``: features of a train split in, trained heads out.
 
 Reads   ``params.yaml:train``, ``cache/objects/<split>.zarr``, ``cache/features/<split>``
         (identity), ``heads/<split>/tuning``; ``params.yaml:extract``, which the cells must match.
@@ -25,7 +25,7 @@ from storage.paths import tuning_path
 
 @stage_main
 def main(split: str) -> None:
-    """Train every head of a train split."""
+    """Train the heads of every head set on a train split, and write them."""
     params = read_params()
     check_known("train split", split, params.train_splits)
     expected = settings_of_cells(

@@ -23,7 +23,7 @@ from storage.paths import tuning_path
 
 @stage_main
 def main(split: str, objective: str) -> None:
-    """Choose the hyperparameters of one head of a train split."""
+    """Choose the hyperparameters of the heads of one objective, and write them with the trials."""
     params = read_params()
     check_known("train split", split, params.train_splits)
     check_known("objective", objective, objectives_of(params.models))
@@ -41,7 +41,7 @@ def main(split: str, objective: str) -> None:
     check_unchanged()
     write_tuning(tuning_path(split, objective), tuning, ranked)
     if folder is not None:
-        # Otherwise `dvc repro -f` would take every trial from its log and train nothing.
+        # With the log of this study, `dvc repro -f` would reuse every trial and train nothing.
         shutil.rmtree(folder)
 
 
