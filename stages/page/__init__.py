@@ -1,1 +1,1 @@
-"""The HTML report: figures, labels, template."""
+"""The HTML page of the report: its figures, labels and template."""

@@ -23,7 +23,7 @@ from stages.tables.special_tables import RADAR_LINES, seconds_of
 from storage.outputs.results import SplitResults
 
 WIDTH_PT: Final = 380
-"""Half the width of the page on a desk, nearly a phone's: words stay legible on both."""
+"""Width of a figure: half of the page on a desk and nearly all of a phone, both legible."""
 
 PANEL_PT: Final = 250
 """Height of a figure without its legend."""
@@ -31,34 +31,34 @@ PANEL_PT: Final = 250
 LEGEND_ROW_PT: Final = 15
 
 HALF_WIDTH: Final = 26
-"""Most letters of a name that fits on half the width of a legend."""
+"""Largest number of letters of a name that fits into half the width of a legend."""
 
 TITLE_PT: Final = 44
 
 FAINT: Final = 0.45
-"""Opacity of curves of heads, except those of the first train split."""
+"""Opacity of the curves of heads from any train split but the first."""
 
 BAND_OPACITY: Final = 0.13
-"""Opacity of the area between the worst order and the oracle's, in which every curve lies."""
+"""Opacity of the area between the curves of the worst order and of the oracle."""
 
 TOLERANCE_PT: Final = 0.2
 """Largest distance of a simplified curve from its points: less than a pixel on a desk."""
 
 MARKED: Final[Mapping[str, Any]] = {"marker": "o", "markersize": 2.5}
-"""Style of single points."""
+"""Style of lines with a marker at each point."""
 
 UNNAMED: Final = ("worst to oracle", "random")
-"""Lines that a caption explains instead of a legend."""
+"""Lines without an entry in the legend: the caption of the figure explains them."""
 
 MASKS_OF: Final = "segmentation"
-"""Task whose measures stand in sections about the masks themselves."""
+"""Task whose measures the section about selective prediction shows."""
 
 BOLD: Final = {*HEAD_MEASURES, *(line.name for line in RADAR_LINES)}
 """Measures and lines of the radar that are drawn in bold."""
 
 
 def curves_figure(curves: pd.DataFrame, task: str, measures: Sequence[str]) -> Figure:
-    """Mean IoU by the share of corrected objects (the paper's Figure 5).
+    """Draw the mean IoU by the share of corrected objects, as in the paper's Figure 5.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def curves_figure(curves: pd.DataFrame, task: str, measures: Sequence[str]) -> F
 
 
 def opening_figure(curves: pd.DataFrame) -> Figure:
-    """Mean IoU by the share of corrected objects for ``OF_LINES``, a panel per task.
+    """Draw the correction curves of the measures in ``OF_LINES``, with a panel per task.
 
     Parameters
     ----------
@@ -102,16 +102,19 @@ def opening_figure(curves: pd.DataFrame) -> Figure:
 
 
 def radar_figure(table: pd.DataFrame) -> Figure:
-    """Rows of ``radar_table`` as areas, an axis per task: 0 is the worst order, 100 the best."""
+    """Draw each row of ``radar_table`` as a closed line around the radar, with an axis per task.
+
+    The axes show the relative AUC in percent: 0 is the worst order, 100 the oracle's.
+    """
     tasks = [task for task in TASKS if task in table]
     angles = np.linspace(0, 2 * np.pi, len(tasks), endpoint=False)
     figure = Figure(layout="constrained")
     panel = figure.add_subplot(projection="polar")
-    # Clockwise from the right: the longest name stands at the top, where it takes no width.
+    # Tasks run clockwise from the right: the longest name is then at the top and takes no width.
     panel.set(theta_direction=-1, ylim=(0, 100))
     panel.set_xticks(angles, [labels.TASK_LABELS[task] for task in tasks], color=TEXT)
     panel.set_yticks([25, 50, 75, 100], [""] * 4)
-    # Between two axes: 50 stands inside of most lines, 100 outside of all.
+    # The numbers stand between two axes: 50 is inside of most lines, 100 outside of all lines.
     panel.text(-np.pi / 18, 49, "50", ha="right", va="center", color=MUTED)
     panel.text(-np.pi / 4, 103, "100", color=MUTED)
     panel.grid(color=RULES)
@@ -120,21 +123,24 @@ def radar_figure(table: pd.DataFrame) -> Figure:
     first = next(filter(None, table["trained_on"]), "")
     for row in table.to_dict("records"):
         name = measure_name(row["measure"], row["trained_on"], first)
-        # Back to the first axis, to close the area.
+        # The line ends at the first axis, so that it is closed.
         values = [row[task] for task in [*tasks, tasks[0]]]
         _draw(panel, name, [*angles, angles[0]], values, **MARKED)
     return _with_legend(figure, panel)
 
 
 def coverage_figure(results: SplitResults, measures: Sequence[str]) -> Figure:
-    """Risk of the kept masks by their share, for the bounds and for measures of the masks."""
+    """Draw the risk (1 - IoU) of the kept masks by their share, for bounds and measures."""
     figure, panel = _panel("kept masks, the least uncertain first", "mean risk of the kept masks")
     _draw_orders(panel, results.coverage, measures, x="coverage", y="selective_risk")
     return _with_legend(figure, panel)
 
 
 def reliability_figure(results: SplitResults) -> Figure:
-    """True IoU by predicted IoU of the largest model, in bins; dotted where both are equal."""
+    """Draw the true IoU by the predicted IoU of the largest model's masks, in bins.
+
+    A dotted line shows where both are equal.
+    """
     bins = results.reliability
     bins = bins[bins["model"] == shown_model(list(bins["model"].unique()))]
     figure, panel = _panel("predicted IoU", "true IoU")
@@ -149,9 +155,10 @@ def reliability_figure(results: SplitResults) -> Figure:
 
 
 def routing_figure(results: SplitResults, timed: pd.DataFrame) -> Figure | None:
-    """Mean IoU by mean seconds per click, from no click sent on to all.
+    """Draw the mean IoU by the mean seconds per click, as more clicks go to the largest model.
 
-    Measures without a measured time have no curve. None with a single model.
+    Measures without a measured time have no curve. Returns None if no measure has a curve, as with
+    a single model.
     """
     models = list(results.run["models"])
     curves = results.curves[results.curves["task"] == "model"]
@@ -166,7 +173,7 @@ def routing_figure(results: SplitResults, timed: pd.DataFrame) -> Figure | None:
     oracle = curves[curves["measure"] == "oracle"]["mean_iou"].iloc[[0, -1]]
     ends = models[0], models[-1]
     for model, iou, offset_pt in zip(ends, oracle.tolist(), (-14, 8), strict=True):
-        # The mean IoU of a model that answers every click itself.
+        # The point of a model that answers every click itself: its seconds and its mean IoU.
         alone = seconds_of(timed, model)
         panel.plot(alone, iou, "o", color=labels.BOUND_COLOUR, label=f"_{model}")
         panel.annotate(
@@ -182,7 +189,10 @@ def routing_figure(results: SplitResults, timed: pd.DataFrame) -> Figure | None:
 
 
 def curve_plots(results: Results) -> dict[str, str]:
-    """Files for ``dvc plots show``, by split, protocol and task, with heads of the first split."""
+    """Correction curves as SVG files for ``dvc plots show``, by file name.
+
+    There is a file per split, protocol and task, with heads of the first train split.
+    """
     return {
         f"{split}_{protocol}_{task}.svg": _plot(curves, str(protocol), str(task), split)
         for split, split_results in results.items()
@@ -193,14 +203,14 @@ def curve_plots(results: Results) -> dict[str, str]:
 
 
 def first_curves(results: SplitResults) -> pd.DataFrame:
-    """Curves of measures without heads, and of heads of the first train split."""
+    """Select the curves of measures without heads, and of heads of the first train split."""
     return results.curves[results.curves["train_split"].isin(["", first_train_split(results)])]
 
 
 def _plot(curves: pd.DataFrame, protocol: str, task: str, split: str) -> str:
     figure = curves_figure(curves, task, TASK_MEASURES[task])
     title = f"{labels.protocol_heading(protocol)}: {labels.TASK_LABELS[task]}, {split}"
-    # The title is the whole figure's: a title of the panel would be cut.
+    # The title belongs to the whole figure, because a title of the panel would be cut.
     figure.suptitle(
         f"{title}\n{labels.correction(protocol, task)}", x=0.01, ha="left", fontsize=10, color=TEXT
     )
@@ -209,7 +219,7 @@ def _plot(curves: pd.DataFrame, protocol: str, task: str, split: str) -> str:
 
 
 def curves_of(table: pd.DataFrame, measures: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Rows of each measure that the table has, by train split, under their ``measure_name``."""
+    """Yield the ``measure_name`` and the rows of each measure and train split in the table."""
     splits = list(table["train_split"].unique())
     first = next(filter(None, splits), "")
     for train_split in splits:
@@ -229,7 +239,7 @@ def _panel(x: str, y: str) -> tuple[Figure, Axes]:
 
 
 def _style_panel(panel: Axes) -> None:
-    """Draw rules behind the curves, and no frame."""
+    """Draw grid lines behind the curves, and remove the frame of the panel."""
     panel.spines[:].set_visible(False)
     panel.tick_params(length=0, labelcolor=MUTED)
     panel.grid(color=RULES, linewidth=0.6)
@@ -244,7 +254,10 @@ def _draw_orders(
     x: str = "corrected_fraction",
     y: str = "mean_iou",
 ) -> None:
-    """Draw curves, the random order's too, over the band from the worst order to the oracle's."""
+    """Draw the curves of measures and of the random order.
+
+    Behind them lies a band from the curve of the worst order to the curve of the oracle.
+    """
     worst, oracle = (table[table["measure"] == name] for name in ("worst", "oracle"))
     panel.fill_between(
         oracle[x],
@@ -270,7 +283,7 @@ def _draw(
     symbols: Mapping[str, str] = labels.SYMBOLS,
     **style: Any,  # noqa: ANN401 - of matplotlib
 ) -> Line2D:
-    """Draw the line of a measure, or of the radar, by its ``measure_name``."""
+    """Draw the curve of a measure, or a line of the radar, in the style of its ``measure_name``."""
     measure, _, other_heads = name.partition("@")
     label = labels.measure_label(name, symbols)
     dashes = "--" if measure in labels.DASHED else "-"
@@ -286,13 +299,13 @@ def _draw(
         clip_on=False,
         **style,
     )
-    # Without this, matplotlib does not simplify paths of fewer than 128 points.
+    # By default, matplotlib does not simplify paths of fewer than 128 points.
     line.get_path().should_simplify, line.get_path().simplify_threshold = True, TOLERANCE_PT
     return line
 
 
 def _with_legend(figure: Figure, panel: Axes) -> Figure:
-    """Add a legend beneath the panel, in the order of the curves from top to bottom."""
+    """Add a legend beneath the panel, with the names in the order of the curves from the top."""
     handles, names = panel.get_legend_handles_labels()
     heights = {id(line): np.nanmean(np.asarray(line.get_ydata(), float)) for line in panel.lines}
     ordered = sorted(

@@ -1,4 +1,4 @@
-"""The pictures of the gallery in sections, as the page shows them."""
+"""Sections of the page with pictures of the gallery."""
 
 import base64
 import hashlib
@@ -13,11 +13,11 @@ from stages.page.labels import SURPRISES, TASK_LABELS, measure_label, number, sh
 from storage.outputs.results import Gallery
 
 Section = dict[str, Any]
-"""Pictures of one task's objects in one split, with their words."""
+"""Pictures of objects that a measure ranks, with their descriptions, for the page's template."""
 
 
 def images(galleries: Iterable[Gallery]) -> dict[str, str]:
-    """Data URLs of pictures by ``image_id``: the page holds each picture once."""
+    """Data URLs of all pictures by ``image_id``, so that the page contains each picture once."""
     return {
         image_id(picture): "data:image/webp;base64," + base64.b64encode(picture).decode("ascii")
         for gallery in galleries
@@ -26,12 +26,12 @@ def images(galleries: Iterable[Gallery]) -> dict[str, str]:
 
 
 def image_id(picture: bytes) -> str:
-    """Id by which sections of the page refer to a picture."""
+    """Id of a picture from its bytes, by which sections of the page refer to it."""
     return f"image-{hashlib.sha256(picture).hexdigest()[:16]}"
 
 
 def gallery_sections(gallery: Gallery, protocol: str, split: str) -> list[Section]:
-    """Pictures of a protocol by task and kind of heads; a task shows the masks of one model."""
+    """Sections with the most and least uncertain objects of a split, one per task and measure."""
     table = gallery.table[~gallery.table["end"].isin(SURPRISES)]
     return [
         _section(gallery, rows, f"{protocol}-{split}-{ranked_name(str(task), str(measure))}")
@@ -40,13 +40,16 @@ def gallery_sections(gallery: Gallery, protocol: str, split: str) -> list[Sectio
 
 
 def surprises(gallery: Gallery, split: str) -> Section | None:
-    """Pictures of the objects that a measure ranks worst; None without any."""
+    """Section with the objects whose rank by a measure is furthest from their rank by IoU.
+
+    None if the gallery has no pictures of this kind.
+    """
     rows = gallery.table[gallery.table["end"].isin(SURPRISES)]
     return None if rows.empty else _section(gallery, rows, f"surprises-{split}")
 
 
 def _section(gallery: Gallery, rows: pd.DataFrame, anchor: str) -> Section:
-    """Pictures of one task and measure."""
+    """Section with the pictures in ``rows``, which are all of one task and one measure."""
     first = rows.iloc[0]
     heads = BY_NAME[first["measure"]].heads
     n_objects = gallery.table["rank"].max()
@@ -67,7 +70,7 @@ def _section(gallery: Gallery, rows: pd.DataFrame, anchor: str) -> Section:
 def _picture(
     gallery: Gallery, anchor: str, row: Mapping[Hashable, Any], n_objects: int
 ) -> dict[str, str]:
-    """A picture of an object, with the words beside it."""
+    """Picture of the object in a row of the gallery, and the texts beside it on the page."""
     name = f"Object {row['object_id']} of {row['file']}"
     return {
         "anchor": f"picture-{anchor}-{row['rank']}",

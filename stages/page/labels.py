@@ -1,4 +1,4 @@
-"""Words, colours and numbers as the page shows them."""
+"""Labels, colours and number formats of the page."""
 
 from collections.abc import Hashable, Mapping
 from math import isnan
@@ -12,7 +12,7 @@ from stages.tables.report_table import WITH_BOUNDS
 from stages.tables.special_tables import RADAR_LINES, RadarLine
 
 BOUND_COLOUR: Final = "#8b949e"
-"""Colour of the curves by the true gain, by its reverse and at random."""
+"""Colour of the curves of the oracle, the worst order and the random order."""
 
 METHOD_LABELS: Final = {
     "sam": "model alone",
@@ -21,7 +21,7 @@ METHOD_LABELS: Final = {
     "prompts8": "|X_p| = 8 clicks",
     **{kind.named("usam"): f"heads{kind.label}" for kind in HEAD_KINDS},
 }
-"""Columns of the paper's Table 7."""
+"""Headings of the methods in the table of runtimes, the paper's Table 7."""
 
 TASK_LABELS: Final = {
     "model": "Model",
@@ -31,10 +31,10 @@ TASK_LABELS: Final = {
 }
 
 PROTOCOL_LABELS: Final = {"best": "Best masks", "selected": "Selected masks"}
-"""Protocols in headings."""
+"""Names of the protocols in headings."""
 
 TRUTH_MARKS: Final = {"best": "chosen by ground truth", "selected": ""}
-"""Note beside a protocol in headings, if its measures know the ground truth."""
+"""Note beside the name of a protocol in headings; empty if it does not use the ground truth."""
 
 PROTOCOL_MEANINGS: Final = {
     "best": "As in the paper, a model is judged by the best of its three proposals, which takes "
@@ -46,13 +46,13 @@ PROTOCOL_MEANINGS: Final = {
     "highest SamScore. SamScores, entropies, agreements, tokens and what the heads learned are "
     "those of that mask.",
 }
-"""Masks that a protocol judges, and inputs that its measures know."""
+"""Text about each protocol: the masks that it judges, and the inputs of its measures."""
 
 JUDGED_LABELS: Final = {"best": "best mask", "selected": "mask with the highest SamScore"}
-"""Judged proposals in a sentence."""
+"""Names of the judged proposals in sentences."""
 
 MASK_LABELS: Final = {"best": "best masks", "selected": "selected masks"}
-"""Judged proposals in a caption."""
+"""Names of the judged proposals in captions."""
 
 CORRECTIONS: Final = {
     "model": "The {mask} of the smallest model gives way to that of the largest.",
@@ -60,14 +60,14 @@ CORRECTIONS: Final = {
     "task": "The {mask} gives way to the best of the three.",
     "segmentation": "The {mask} gives way to the ground truth.",
 }
-"""The correction of each task."""
+"""Sentence about the correction of each task; ``{mask}`` is the judged proposal."""
 
 MASK_COLOURS: Final = {
     "ground truth": TRUTH_COLOUR,
     "prediction": PREDICTION_COLOUR,
     "click": CLICK_COLOUR,
 }
-"""Colours in a picture."""
+"""Colours of the masks and the click in pictures of the gallery."""
 
 ENDS: Final = {
     "most": "Most uncertain",
@@ -75,37 +75,37 @@ ENDS: Final = {
     "overrated": "Ranked better than by IoU",
     "underrated": "Ranked worse than by IoU",
 }
-"""Ends of the gallery."""
+"""Headings of the ends of the gallery: groups of objects with extreme ranks."""
 
 SURPRISES: Final = ("overrated", "underrated")
-"""Ends of the gallery that the page begins with."""
+"""Ends of the gallery that the page shows in its opening."""
 
 DRAWN: Final[tuple[Measure | RadarLine, ...]] = (*MEASURES, *RADAR_LINES)
-"""Measures that have a curve, and lines of the radar."""
+"""All measures, which have curves, and all lines of the radar."""
 
 SYMBOLS: Final = {line.name: line.symbol for line in DRAWN}
-"""Measures as the paper writes them, and lines of the radar."""
+"""Symbols of measures, as in the paper, and of lines of the radar, by name."""
 
 PREDICTED_IOU_LABELS: Final = SYMBOLS | {
     IOU_GT: "IoU",
     **{measure.name: measure.predicted_iou for measure in MEASURES if measure.predicted_iou},
 }
-"""Symbols in tables that print predicted IoUs beside the true IoU."""
+"""Symbols for measures shown as the IoU that they predict: SamScore, not 1 − SamScore."""
 
 COLOURS: Final = {
     **{line.name: line.colour for line in DRAWN},
     **dict.fromkeys(BOUNDS, BOUND_COLOUR),
 }
-"""Colours of curves and of lines of the radar."""
+"""Colours of the curves of measures and bounds, and of lines of the radar, by name."""
 
 DASHED: Final = {line.name for line in DRAWN if line.is_dashed}
-"""Measures and lines of the radar that are drawn dashed."""
+"""Names of the measures and of the lines of the radar that are drawn dashed."""
 
 N_TINTS: Final = 20
-"""Steps of colour from correlation 0 to 1."""
+"""Number of shades of a colour for correlations between 0 and 1."""
 
 NOTHING: Final = "–"
-"""Printed instead of a number that does not exist."""
+"""Dash that is printed for NaN, a number that does not exist."""
 
 GLOSSARY: Final[Mapping[str, str]] = {
     "IoU": "Intersection over union of a mask with the ground truth: 1 is perfect.",
@@ -134,69 +134,75 @@ GLOSSARY: Final[Mapping[str, str]] = {
     "promise": "What a threshold on a measure guarantees about the masks that it keeps.",
     "interval": "Range that holds the true value in 95 % of data sets of such images, or videos.",
 }
-"""Glossary of the page, a line per word; measures have rows of their own."""
+"""Words in the glossary of the page, and their meanings; measures are listed separately."""
 
 
 def measure_label(name: str, symbols: Mapping[str, str] = SYMBOLS) -> str:
-    """Label of a measure or radar line, which may be named as ``<measure>@<train split>``."""
+    """Label of a measure or radar line from its ``measure_name``, ``<measure>@<train split>``."""
     measure, _, train_split = name.partition("@")
     label = symbols.get(measure, measure)
     return f"{label} ({train_split})" if train_split else label
 
 
 def model_label(model: str) -> str:
-    """Name of a model in words."""
+    """Name of a model with spaces: ``base plus`` for ``base_plus``."""
     return model.replace("_", " ")
 
 
 def protocol_heading(protocol: str) -> str:
-    """Heading of a protocol, with its mark if it has one."""
+    """Heading of a protocol, with its note from ``TRUTH_MARKS`` if there is one."""
     mark = TRUTH_MARKS[protocol]
     return f"{PROTOCOL_LABELS[protocol]} ({mark})" if mark else PROTOCOL_LABELS[protocol]
 
 
 def correction(protocol: str, task: str) -> str:
-    """Sentence about the correction of a task."""
+    """Sentence about the correction of a task: which mask replaces the judged mask."""
     return CORRECTIONS[task].format(mask=JUDGED_LABELS[judged_proposal(protocol, task)])
 
 
 def shown_mask(protocol: str, task: str, model: str) -> str:
-    """Sentences about the masks in a task's pictures and about their second IoU."""
+    """Sentences for the pictures of a task: its correction, and the model of the masks."""
     return f"{correction(protocol, task)} The masks are those of the {model_label(model)} model."
 
 
 def caption(quantity: str, protocol: str, task: str = "") -> str:
-    """Caption of numbers: a quantity, and the masks that a protocol judges in a task or in most."""
+    """Caption of a table: the quantity, and the masks that the protocol judges in the task.
+
+    Without a protocol, the caption names no masks.
+    """
     judged = judged_proposal(protocol, task) if protocol else ""
     return f"{quantity}, {MASK_LABELS[judged]}" if judged else quantity
 
 
 def number(value: float, n_digits: int = 1) -> str:
-    """A number as the page shows it; NaN is a dash."""
+    """Write a number with ``n_digits`` decimals; NaN becomes a dash."""
     # Adding 0.0 turns -0.0 into 0.0.
     written = f"{round(value, n_digits) + 0.0:.{n_digits}f}".replace("-", "−")
     return NOTHING if isnan(value) else written
 
 
 def with_bounds(row: Mapping[Hashable, Any], column: str) -> str:
-    """A number of a row, with its bounds in brackets, in whole numbers."""
+    """Write the number in a column of a row, with its bounds as whole numbers in brackets."""
     value, low, high = (row[column + end] for end in WITH_BOUNDS)
     written = number(value)
     return written if isnan(low) else f"{written} ({number(low, 0)}–{number(high, 0)})"
 
 
 def interval(low: float, high: float, n_digits: int) -> str:
-    """Ends of an interval, with "to" between them where a dash could be read as a minus."""
+    """Write the ends of an interval with a dash between them, or "to" if the lower is negative."""
     return number(low, n_digits) + (" to " if low < 0 else "–") + number(high, n_digits)
 
 
 def significant(value: float) -> str:
-    """A number in three significant digits; NaN is a dash."""
+    """Write a number with three significant digits; NaN becomes a dash."""
     return NOTHING if isnan(value) else f"{value:#.3g}".rstrip(".")
 
 
 def timed_ratio(row: Mapping[Hashable, Any]) -> str:
-    """Time of a method by that of the model alone; in words where rounds cannot tell them apart."""
+    """Write the time of a method divided by the time of the model alone, with its interval.
+
+    A sentence replaces the ratio if its interval contains 1.
+    """
     ratio, low, high = (row["ratio" + end] for end in WITH_BOUNDS)
     if low <= 1 <= high:
         return "as the model alone"
@@ -204,6 +210,9 @@ def timed_ratio(row: Mapping[Hashable, Any]) -> str:
 
 
 def tint(correlation: float) -> str:
-    """CSS class of a correlation: red (`r1`, ...) to +1, blue to -1; empty near 0 and for NaN."""
+    """CSS class for the colour of a correlation; empty near 0 and for NaN.
+
+    The classes are ``r1`` to ``r20`` (red) above 0 and ``b1`` to ``b20`` (blue) below 0.
+    """
     level = 0 if isnan(correlation) else round(N_TINTS * correlation)
     return f"{'r' if level > 0 else 'b'}{abs(level)}" if level else ""

@@ -1,4 +1,4 @@
-"""Tables as the paper prints them: measures or views down, models, tasks or splits across.
+"""Tables in the paper's layout: a row per measure or view, a column per model, task or split.
 
 ``print_tables`` lays out the tables of the catalogue, ``make_grid`` any other table.
 """
@@ -19,18 +19,18 @@ from stages.tables.catalogue import REPORT_TABLES
 from stages.tables.paper import PAPER
 
 TRAINED_ON: Final = "trained_on"
-"""Column with the train split of heads, which a grid shows with the measure."""
+"""Column with the train split of heads; a grid shows it in brackets after the measure."""
 
 ENDINGS: Final = (*report_table.WITH_BOUNDS, PAPER)
-"""Endings of the names of columns that make a ``Cell``."""
+"""Endings of the names of the four columns whose numbers make a ``Cell``."""
 
 MAX_COLUMNS: Final = 5
-"""Columns of numbers that fit on half the width of the page."""
+"""Largest number of columns of numbers that fit into half the width of the page."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number, the ends of its interval, and the paper's number; NaN where there is none."""
+    """A number, the ends of its interval, and the paper's number; NaN for a missing number."""
 
     value: float = nan
     low: float = nan
@@ -40,12 +40,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a grid."""
+    """A row of a grid: the names at its beginning, and its numbers."""
 
     names: tuple[str, ...]
-    """Names of the row in words."""
+    """Labels of the row, as people read them: its measure, model or view."""
     measure: str
-    """``measure_name`` of the row's measure, for its colour; empty without a measure."""
+    """``measure_name`` of the row's measure, which sets its colour; empty without a measure."""
     cells: tuple[Cell, ...]
 
 
@@ -54,9 +54,9 @@ class Grid:
     """A table of numbers, ready to print."""
 
     corner: tuple[str, ...]
-    """Headings of the names of the rows."""
+    """Headings of the columns that hold the names of the rows."""
     splits: Mapping[str, int]
-    """Headings above those of columns, and the number of columns below each; may be empty."""
+    """Upper headings, and the number of columns below each; empty with one line of headings."""
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
 
@@ -71,22 +71,22 @@ class Grid:
 
 
 Printed = dict[str, Any]
-"""A table of the catalogue as the page shows it."""
+"""A table of the catalogue, with its texts and grids, for the page's template."""
 
 
 def print_tables(
     tables: Mapping[str, pd.DataFrame], results: report_table.Results, protocol: str = ""
 ) -> dict[str, list[Printed]]:
-    """Tables of the catalogue by section, without tables that have a form of their own.
+    """Lay out tables of the catalogue by section; tables without a caption are left out.
 
     Parameters
     ----------
     tables
-        Tables as ``report_tables`` gives them.
+        Tables as ``report_tables`` returns them.
     results
         Results of the protocol.
     protocol
-        Protocol whose tables to print; if empty, the tables that belong to all protocols.
+        Protocol whose tables are printed; if empty, the tables that belong to no protocol.
     """
     printed: dict[str, list[Printed]] = {section: [] for section in report_table.SECTIONS}
     for row in REPORT_TABLES:
@@ -138,21 +138,21 @@ def make_grid(
     first_heads: str = "",
     symbols: Mapping[str, str] = labels.SYMBOLS,
 ) -> Grid:
-    """Lay out a table whose columns of names precede columns of numbers for each split.
+    """Lay out a table that has columns of names, then columns of numbers for each split.
 
     Parameters
     ----------
     splits
-        Beginnings of the names of columns of numbers: splits, or tasks.
+        Beginnings of the names of the columns of numbers: names of splits or of tasks.
     across
-        Column whose names become headings, again under each split. If no other column has names,
-        the splits become rows. Without ``across``, each split is a column.
+        Column of names that become headings, repeated under each split. If it is the only column of
+        names, the splits become rows. Without ``across``, each split is a column.
     suffix
-        Part between the split and ``ENDINGS`` in the names of the columns to print.
+        Part of the names of the printed columns between the split and the ending (``ENDINGS``).
     first_heads
-        Train split whose heads need not be named with the measure.
+        First train split: measures of its heads are printed without the train split.
     symbols
-        Symbols of measures.
+        Symbols of measures by name.
     """
     named = _with_heads(table, first_heads)
     down, over = _axes(_names(named, splits[0]), across)
@@ -177,7 +177,7 @@ def make_grid(
 
 
 def _axes(names: list[str], across: str) -> tuple[list[str], list[str]]:
-    """Columns whose names stand down, and columns whose names stand across."""
+    """Split the columns of names into those that name rows and those that become headings."""
     down = [name for name in names if name != across] or ["split"]
     return down, ["split", across] if down != ["split"] and across else [across or "split"]
 
@@ -190,7 +190,7 @@ def _with_heads(table: pd.DataFrame, first: str) -> pd.DataFrame:
 
 
 def _names(table: pd.DataFrame, first_split: str) -> list[str]:
-    """Columns of names, without the column of models if models follow from tasks."""
+    """Columns of names of a table, without ``model`` if the model follows from the task."""
     names = list(table.columns[: list(table.columns).index(first_split)])
     if {"task", "model"} <= {*names} and table.groupby("task")["model"].nunique().max() == 1:
         names.remove("model")

@@ -1,4 +1,4 @@
-"""Renders the results as one HTML file that needs no network."""
+"""Renders the report of the results as a single HTML file that loads nothing from the network."""
 
 import re
 import shutil
@@ -25,24 +25,24 @@ from storage.outputs.results import Gallery, SplitResults
 FOLDER: Final = Path(__file__).parent
 
 SHOWN_PROTOCOLS: Final = (verdict.USED, report_table.PAPER_PROTOCOL)
-"""Protocols in the order of the page: first the protocol that a user has."""
+"""Protocols in the order of the page: first the users' protocol, then the paper's."""
 
 OF_ALL: Final = ("trials", "runtime")
-"""Sections that stand once, after the sections of the protocols."""
+"""Sections that belong to no protocol and stand once, at the end of the page."""
 
 CODE: Final = ("pipeline", "stages", "storage", "params.yaml")
-"""Files that a report depends on besides data: the code and the settings."""
+"""Folders of the code, and the file of the settings: a commit that changes them dates the page."""
 
 N_SHA_DIGITS: Final = 12
-"""Digits of a commit that the page shows."""
+"""Number of digits of the commit's name that the page shows."""
 
 
 @dataclass(frozen=True)
 class Commit:
-    """A state of ``CODE``."""
+    """The commit that last changed ``CODE``, and the files that were changed after it."""
 
     sha: str
-    """Its first ``N_SHA_DIGITS`` digits."""
+    """The first ``N_SHA_DIGITS`` digits of the commit's name."""
     date: str
     """Date of the commit, YYYY-MM-DD."""
     changed: tuple[str, ...]
@@ -51,21 +51,21 @@ class Commit:
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything that the page is made from."""
+    """The title, results, tables, pictures and commit that the page is made from."""
 
     title: str
     results: report_table.Results
     tables: Tables
-    """Tables as ``report_tables`` gives them."""
+    """Tables by path, as ``report_tables`` returns them."""
     galleries: Mapping[str, Gallery]
-    """Galleries by split."""
+    """Galleries by eval split."""
     data_sets: DataSets
     commit: Commit | None
-    """Commit of the code and the settings; None if it is unknown."""
+    """Last commit that changed the code or the settings; None outside of the repository."""
 
 
 def render_report(contents: Contents) -> str:
-    """Render the page; equal contents give an equal page."""
+    """Render the page as HTML; equal contents give equal HTML."""
     results = contents.results
     first = next(iter(results.values()))
     measured = set(first.scores["measure"])
@@ -103,7 +103,13 @@ def render_report(contents: Contents) -> str:
 
 
 def opening(contents: Contents, split: str, name: str) -> dict[str, Any]:
-    """The opening of the page: what a split's results mean for a user."""
+    """Sentences, table, figure and pictures that open the page: the conclusions from a split.
+
+    Parameters
+    ----------
+    name
+        Id of the figure on the page.
+    """
     split_results = contents.results[split]
     rows = verdict.comparisons(contents.results, split)
     (used,) = report_table.of_protocol({split: split_results}, verdict.USED).values()
@@ -116,7 +122,7 @@ def opening(contents: Contents, split: str, name: str) -> dict[str, Any]:
 
 
 def unlike_paper(results: report_table.Results, data_sets: DataSets) -> dict[str, str]:
-    """Family of each split that stands beside the paper's numbers with another family."""
+    """Families by split, for splits whose results stand beside the paper's of another family."""
     return {
         split: family
         for split, family in families(results).items()
@@ -125,12 +131,12 @@ def unlike_paper(results: report_table.Results, data_sets: DataSets) -> dict[str
 
 
 def families(results: report_table.Results) -> dict[str, str]:
-    """Family of the models of each split."""
+    """Family of the models that each eval split was evaluated with."""
     return {split: of_split.run["entropy"]["family"] for split, of_split in results.items()}
 
 
 def protocol_part(contents: Contents, protocol: str) -> dict[str, Any]:
-    """The part of the page about a protocol."""
+    """Figures, tables and pictures of the part of the page about a protocol."""
     contents = replace(contents, results=report_table.of_protocol(contents.results, protocol))
     return {
         "key": protocol,
@@ -148,7 +154,7 @@ def protocol_part(contents: Contents, protocol: str) -> dict[str, Any]:
 
 
 def _split_part(contents: Contents, protocol: str, split: str, key: str) -> dict[str, Any]:
-    """The part of the page about a protocol and one split."""
+    """Figures, tables and pictures of a split, for the part of the page about a protocol."""
     results, tasks = contents.results[split], list(report_table.task_models(contents.results))
     radar = contents.tables[RADAR.file(split, protocol)]
     correlation = contents.tables[CORRELATION.file(split, protocol)]
@@ -166,7 +172,7 @@ def _split_part(contents: Contents, protocol: str, split: str, key: str) -> dict
 
 
 def task_section(contents: Contents, protocol: str, task: str) -> dict[str, Any]:
-    """Figures and tables of a task; the results are those of the protocol."""
+    """Figures and labels of a task, from contents that hold the results of the protocol alone."""
     results = contents.results
     key = f"{task}-{protocol}"
     shown_measures = verdict.OF_LINES[task]
@@ -192,7 +198,7 @@ def task_section(contents: Contents, protocol: str, task: str) -> dict[str, Any]
 
 
 def _uses(results: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, list[Markup]]:
-    """Figures about the use of measures, by the section that shows them."""
+    """Figures of the sections about selective prediction, calibration and routing, by section."""
     task = figures.MASKS_OF
     drawn = {
         "selective": [
@@ -217,7 +223,7 @@ def _blocks(table: pd.DataFrame, keys: list[str]) -> dict[tuple[str, str], pd.Da
 
 
 def page_template() -> jinja2.Template:
-    """The template of the page."""
+    """Load the Jinja template of the page, with the labels that it uses."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
@@ -236,7 +242,7 @@ def page_template() -> jinja2.Template:
 
 
 def coded(text: str) -> Markup:
-    """Text in which words between backticks are code.
+    """Escape a text for HTML, and mark the words between backticks as code.
 
     >>> coded("heads `a` & b")
     Markup('heads <code>a</code> &amp; b')
@@ -245,7 +251,7 @@ def coded(text: str) -> Markup:
 
 
 def last_commit(root: Path) -> Commit | None:
-    """The last commit that changed ``CODE``; None outside of its repository.
+    """Find the last commit that changed ``CODE``; None without git or outside of its repository.
 
     Notes
     -----
@@ -257,7 +263,7 @@ def last_commit(root: Path) -> Commit | None:
     """
     if shutil.which("git") is None:
         return None
-    # The full digest: the length of git's abbreviation depends on the repository.
+    # %H is the full name: the length of git's abbreviated name depends on the repository.
     logged = _git(root, "log", "-1", "--format=%H %cs", "--", *CODE)
     if not logged:
         return None
@@ -269,8 +275,8 @@ def last_commit(root: Path) -> Commit | None:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """Output of git; empty if it refuses, as it does outside a repository."""
-    # No lock on the index, which another process may be using.
+    """Output of a git command; empty if the command fails, as outside of a repository."""
+    # Git must not lock the index, because another process may be using it.
     command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout if done.returncode == 0 else ""

@@ -1,4 +1,7 @@
-"""Figures of matplotlib as SVG, for the page and for files; equal figures give equal bytes."""
+"""Writes figures of matplotlib as SVG, for the page and as files.
+
+Equal figures give equal bytes.
+"""
 
 import io
 import re
@@ -9,33 +12,33 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 TEXT: Final = "#1f2328"
-"""Colour of words."""
+"""Colour of titles and labels in a figure."""
 
 MUTED: Final = "#59636e"
-"""Colour of numbers along an axis."""
+"""Colour of the numbers along the axes and of the names of the axes."""
 
 RULES: Final = "#d8dee4"
-"""Colour of lines behind the curves."""
+"""Colour of the grid lines behind the curves."""
 
 LINE: Final = "line: "
-"""Beginning of the ``gid`` of lines whose name the page shows."""
+"""Prefix of the ``gid`` (id in matplotlib) of lines; the rest is the name that the page shows."""
 
 COORDINATE: Final = r'(?<=[ "(])-?\d+\.\d{2,6}(?=[ ")])'
-"""Numbers in attributes; a number between tags is a word."""
+"""Pattern of coordinates in attributes of the SVG; numbers between tags, as labels, are left."""
 
 N_DIGITS: Final = 1
-"""Decimals of a coordinate in points."""
+"""Number of decimals of a coordinate, in points."""
 
 FONT: Final = "font: 10px system-ui, sans-serif"
-"""Font of all words in a figure."""
+"""CSS font of all texts in a figure."""
 
 REWRITTEN: Final = (
-    # On the page, the style sheet would apply to all of it.
+    # On the page, matplotlib's style sheet would apply to the whole page.
     (r"<defs>\s*<style.*?</style>\s*</defs>", ""),
     (r"font-family: [^;\"]*(?:; )?", ""),
     (r"font-size: 10px; ", ""),
     (rf'<g id="{LINE}([^"]*)">', r'<g class="line"><title>\1</title>'),
-    # Only markers and clip paths are referred to.
+    # Only the ids of markers (m...) and clip paths (p...) are referred to.
     (r' id="(?![mp][0-9a-f]{10}")[^"]*"', ""),
     (r' transform="rotate\(-0 [^)]*\)"', ""),
     (r"stroke-dashoffset: 0; ", ""),
@@ -44,19 +47,19 @@ REWRITTEN: Final = (
     (r"<g/>", ""),
     (r"<g>(<text[^>]*>[^<]*</text>)</g>", r"\1"),
 )
-"""Patterns in matplotlib's SVG, and their replacements."""
+"""Patterns in matplotlib's SVG, and the shorter texts that replace them."""
 
 ON_PAGE: Final = {TEXT: "var(--text)", MUTED: "var(--muted)", RULES: "var(--line)"}
-"""Colours that the page replaces by its own, light or dark."""
+"""Colours of figures, and the variables of the page's light or dark colours that replace them."""
 
 
 def svg_file(figure: Figure) -> str:
-    """The figure as an SVG file, on white."""
+    """Write the figure as the content of an SVG file, on a white background."""
     return '<?xml version="1.0" encoding="utf-8"?>\n' + _svg(figure, "usam-cache") + "\n"
 
 
 def page_svg(figure: Figure, name: str) -> Markup:
-    """The figure as an element of the page with an ``id``, in the page's colours."""
+    """Write the figure as an SVG element in the page's colours, with ``name`` as its id."""
     svg = _svg(figure, name, transparent=True).replace("<svg", f'<svg id="{name}"', 1)
     for colour, page_colour in ON_PAGE.items():
         svg = svg.replace(colour, page_colour)
@@ -64,9 +67,12 @@ def page_svg(figure: Figure, name: str) -> Markup:
 
 
 def _svg(figure: Figure, salt: str, **settings: Any) -> str:  # noqa: ANN401
-    """The SVG element, without unused ids; the others follow from the content and the salt."""
+    """Write the figure as an SVG element without unused ids.
+
+    The other ids follow from the content and the salt, so that two figures on a page share none.
+    """
     file = io.StringIO()
-    # A date would change the bytes; without all four, matplotlib writes no metadata.
+    # A date would change the bytes. With all four set to None, matplotlib writes no metadata.
     no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}):
         figure.savefig(file, format="svg", metadata=no_metadata, **settings)

@@ -1,4 +1,7 @@
-"""A split's results in five sentences and one table; every claim follows from an interval."""
+"""Conclusions from the results of a split: at most five sentences, and a table.
+
+Every claim follows from a confidence interval.
+"""
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +20,7 @@ from stages.tables.pivot import in_percent, is_shown, pivot, score_rows
 from stages.tables.special_tables import RADAR_LINES
 
 USED: Final = "selected"
-"""The protocol of users, who lack the ground truth to know the best proposal."""
+"""The protocol of users: without ground truth, they cannot know the best proposal."""
 
 SUBJECTS: Final[Mapping[str, str]] = {
     "model": "Where a larger model helps",
@@ -25,7 +28,7 @@ SUBJECTS: Final[Mapping[str, str]] = {
     "task": "Where another proposal is better",
     "segmentation": "How wrong a mask is",
 }
-"""The subject that a measure is about in each task."""
+"""Beginning of the conclusion about each task: the question that its measures answer."""
 
 BASELINE_LABEL: Final = "1 − SamScore"
 
@@ -37,7 +40,7 @@ Verdict = Literal["better", "no better", "worse"]
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the table: a measure for each task, and the meaning of the row."""
+    """A row of the table of conclusions: a label, a measure for each task, and their meaning."""
 
     label: str
     measures: Mapping[str, str]
@@ -45,7 +48,7 @@ class Line:
 
 
 RADAR_MEASURES: Final = {line.name: line.measures for line in RADAR_LINES}
-"""Measures by task of the lines of the radar."""
+"""Measure for each task, by the name of the line of the radar."""
 
 LINES: Final = (
     Line(BASELINE_LABEL, dict.fromkeys(TASKS, BASELINE), "the model's own score of the mask"),
@@ -76,11 +79,11 @@ LINES: Final = (
         "the same, by networks that also read figures of the mask",
     ),
 )
-"""Rows that a user can act on: free measures, measures that take more predictions, and heads."""
+"""Rows of the table: measures without extra cost, measures from more predictions, and heads."""
 
 
 def lines_of(tasks: Collection[str]) -> tuple[Line, ...]:
-    """Rows of the table for some tasks, without the names of measures of other tasks."""
+    """Rows of the table for the tasks; without ``model``, labels do not name its measures."""
     if "model" in tasks:
         return LINES
     return tuple(
@@ -96,11 +99,11 @@ def lines_of(tasks: Collection[str]) -> tuple[Line, ...]:
 OF_LINES: Final = {
     task: tuple(line.measures[task] for line in LINES if task in line.measures) for task in TASKS
 }
-"""Measures of the lines, by task."""
+"""Measures of ``LINES`` for each task."""
 
 
 def comparisons(results: report_table.Results, split: str) -> pd.DataFrame:
-    """Compare each measure of a split with 1 - SamScore, in both protocols.
+    """Compare the relative AUC of each measure with 1 - SamScore's on a split, in both protocols.
 
     Returns
     -------
@@ -110,9 +113,9 @@ def comparisons(results: report_table.Results, split: str) -> pd.DataFrame:
 
     Notes
     -----
-    All comparisons are one family of tests (Holm 1979). Measures without heads judge the same mask
-    by the same numbers in both protocols of *task*: these rows are compared once, and have one
-    verdict.
+    All comparisons are one family of tests (Holm 1979). In the task ``task``, a measure without
+    heads has the same numbers in both protocols: its two rows count as one comparison and have the
+    same verdict.
     """
     scores = score_rows({split: results[split]}, ["relative", "margin", "margin_p"])
     scores = in_percent(scores[is_shown(scores)])
@@ -128,13 +131,16 @@ def comparisons(results: report_table.Results, split: str) -> pd.DataFrame:
 
 
 def is_repeated(rows: pd.DataFrame) -> "pd.Series[bool]":
-    """Whether the other protocol has the same comparison, which is counted there."""
+    """Whether each row repeats a comparison of the users' protocol, and so is not counted."""
     is_untrained = rows["measure"].isin(UNTRAINED_MEASURES)
     return (rows["protocol"] != USED) & (rows["task"] == "task") & is_untrained
 
 
 def _verdict_key(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
-    """What the verdict of a comparison is found by: not the protocol where both have the same."""
+    """Key of a comparison: protocol, task and measure.
+
+    A comparison that is the same in both protocols has the key of the users' protocol.
+    """
     is_of_both = row["task"] == "task" and row["measure"] in UNTRAINED_MEASURES
     return USED if is_of_both else row["protocol"], row["task"], row["measure"]
 
@@ -147,7 +153,7 @@ def _verdict(ends: Sequence[float], is_sure: bool) -> Verdict:  # noqa: FBT001
 
 
 def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
-    """Whether Holm's procedure rejects each hypothesis, at a family-wise error of ``alpha``.
+    """Whether Holm's procedure rejects each null hypothesis, at family-wise error rate ``alpha``.
 
     >>> holm([0.01, 0.04, 0.03, 0.005])
     [True, False, False, True]
@@ -165,7 +171,7 @@ def sentences(rows: pd.DataFrame, n_images: int) -> dict[str, str]:
     Parameters
     ----------
     rows
-        As ``comparisons`` gives them.
+        Table of comparisons, as ``comparisons`` returns it.
     n_images
         Number of images, or of videos, in the split.
     """
@@ -180,7 +186,10 @@ def sentences(rows: pd.DataFrame, n_images: int) -> dict[str, str]:
 
 
 def undecided(rows: pd.DataFrame) -> list[str]:
-    """Subjects about which no measure is sure to beat 1 - SamScore, of rows of ``comparisons``."""
+    """Subjects for which no measure is sure to beat 1 - SamScore, from a table of comparisons.
+
+    Measures that need the large model's answer do not count.
+    """
     is_better = (rows["protocol"] == USED) & (rows["verdict"] == "better")
     decided = set(rows[is_better & ~rows["measure"].isin(AFTERWARDS)]["task"])
     tasks = dict.fromkeys(rows["task"])
@@ -209,7 +218,7 @@ def _task_sentence(rows: pd.DataFrame, n_compared: int) -> str:
 
 
 def _afterwards(late: pd.DataFrame) -> str:
-    """Clause about measures that need the large model's answer; empty if none is better."""
+    """Clause about the best measure that needs the large model's answer; empty without rows."""
     if late.empty:
         return ""
     top = late.iloc[0]
@@ -234,12 +243,12 @@ def _last_sentence(rows: pd.DataFrame, n_images: int) -> str:
 
 
 def verdict_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Relative AUC of ``LINES`` in percent, under the users' protocol: a column per task, as text.
+    """Table of the relative AUC in percent, under the users' protocol: a row per line of ``LINES``.
 
     Returns
     -------
-    ``label``; for each task the number with its bounds, and ``<task>_better``: whether the measure
-    is sure to beat 1 - SamScore. Lines without a number are left out.
+    Columns: ``label``; ``<task>``, the relative AUC with its bounds, as text; ``<task>_better``,
+    whether the measure is sure to beat 1 - SamScore. Lines without a number are left out.
     """
     used = rows[rows["protocol"] == USED]
     by_name = {(row["task"], row["measure"]): row for row in used.to_dict("records")}
