@@ -1,4 +1,4 @@
-"""Every table of the report: files, their number formats and the page follow from this list."""
+"""The list of all tables of the report, from which the CSV files and the page are made."""
 
 from collections.abc import Iterator, Mapping
 from itertools import product
@@ -22,16 +22,16 @@ from stages.tables.statistics import of_group
 from storage.outputs.csv_forms import FLOAT_FORMAT, RUNTIME_FORMAT
 
 Tables = Mapping[str, pd.DataFrame]
-"""Tables by the path of their CSV."""
+"""Tables of the report by the path of their CSV, without its ending."""
 
 TRIAL_FORMAT: Final = "%.5g"
-"""Format of errors and learning rates, with as many digits as the paper's Table 8."""
+"""Format of the numbers in the table of trials, with as many digits as the paper's Table 8."""
 
 OF_MEASURE: Final = ("measure", "trained_on")
-"""Columns that name a measure."""
+"""Columns that identify a measure: its name, and the train split of its heads."""
 
 OF_TOKENS: Final = ("tokens", "task", "model", *OF_MEASURE)
-"""Columns that name a measure of heads by the tokens that the heads read."""
+"""Columns that identify a measure of heads, with the tokens that the heads read."""
 
 
 def _is_compared(scores: pd.DataFrame) -> "pd.Series[bool]":
@@ -39,7 +39,7 @@ def _is_compared(scores: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def _is_absolute(scores: pd.DataFrame) -> "pd.Series[bool]":
-    """AUC of every measure, and one oracle and worst order of each model."""
+    """Select the AUC of every measure; select oracle and worst order once for each model."""
     is_once = (scores["statistic"] == "auc") | (scores["measure"] == BASELINE)
     return is_of_method(scores) & is_once
 
@@ -50,14 +50,14 @@ def _lacks_token(scores: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def _is_ablated(scores: pd.DataFrame) -> "pd.Series[bool]":
-    """Gaps from heads of every token set; none if no heads lack a token."""
+    """Select the gaps by heads of every token set; no row if all heads read both tokens."""
     is_papers = is_of_task(scores) & scores["measure"].isin(OF_KIND[PAPER])
     is_gap = is_papers & (scores["task"] != "segmentation")
     return is_gap & bool(_lacks_token(scores).any())
 
 
 def _is_in_view(scores: pd.DataFrame) -> "pd.Series[bool]":
-    """Masks of one click in every view; the first view has no difference from itself."""
+    """Select the masks of one click in every view; identity has no difference from itself."""
     is_itself = (scores["statistic"] == "gain") & (scores["view"] == "identity")
     return scores["proposal"].isin(JUDGED) & ~is_itself
 
@@ -326,16 +326,19 @@ REPORT_TABLES: Final = (
     TRIALS,
     RUNTIME,
 )
-"""All tables, in the order of the page."""
+"""All tables of the report, in the order of the page."""
 
 
 def columns_of_objects() -> set[str]:
-    """Columns that tables read of the table of objects."""
+    """Columns of ``objects.csv`` that the tables of the report need."""
     return {"protocol"}.union(*(row.of_objects for row in REPORT_TABLES))
 
 
 def report_tables(inputs: Inputs) -> dict[str, pd.DataFrame]:
-    """Every table with at least one row, with the paper's numbers, by the path of its CSV."""
+    """Make the tables of the report, with the paper's numbers, by the path of their CSV.
+
+    Tables without a row are left out.
+    """
     tables = {}
     by_protocol = {protocol: inputs.of_protocol(protocol) for protocol in PROTOCOLS}
     for row, protocol, subject in _each(inputs.results):
@@ -349,14 +352,14 @@ def report_tables(inputs: Inputs) -> dict[str, pd.DataFrame]:
 
 
 def number_formats(results: Results) -> dict[str, str]:
-    """Format of each CSV's numbers."""
+    """Format of the numbers in each table of the report, by the path of its CSV."""
     return {
         row.file(subject, protocol): row.number_format for row, protocol, subject in _each(results)
     }
 
 
 def _each(results: Results) -> Iterator[tuple[ReportTable, str, str]]:
-    """Every table with its protocol and its task or split."""
+    """Yield each table with each of its protocols, and each of its tasks or splits."""
     for row in REPORT_TABLES:
         for protocol, subject in product(row.protocols, row.each(results)):
             yield row, protocol, subject

@@ -1,4 +1,4 @@
-"""The paper's own numbers, to stand beside ours if a split is one of the paper's data sets."""
+"""The paper's own numbers, put beside ours where a split is a data set of the paper."""
 
 from collections.abc import Mapping
 from itertools import product
@@ -10,12 +10,12 @@ import pandas as pd
 from stages.settings.blocks import PaperDataSet
 
 DataSets = Mapping[str, PaperDataSet]
-"""Eval or train split -> which of the paper's data sets it is."""
+"""Eval or train split -> the data set of the paper that the split is."""
 
 FOLDER: Final = Path(__file__).parent / "paper_numbers"
 
 CORRELATED: Final = "COCO"
-"""The data set of the paper's Tables 5 and 15 to 17."""
+"""Data set of the paper's correlations, Tables 5 and 15 to 17."""
 
 FAMILY: Final = "sam2"
 """Family of the models behind all of the paper's numbers."""
@@ -24,7 +24,7 @@ TIMED: Final = ("sam2", "sam2.1")
 """Families of the networks that the paper's Table 7 times."""
 
 PAPER: Final = "_paper"
-"""End of the names of columns that hold the paper's numbers for the column before."""
+"""Ending of the name of a column with the paper's numbers for the column before it."""
 
 PaperTable = Literal[
     "relative", "auc", "ablation", "best_model", "view", "correlation", "trials", "runtime"
@@ -32,27 +32,27 @@ PaperTable = Literal[
 
 
 VALUES: Final = {"percent": "", "difference": "_difference"}
-"""Columns of the paper's numbers, and what follows the split in the names of ours."""
+"""Columns of the paper's numbers -> suffix after the split in the names of our columns."""
 
 
 def paper_numbers(name: PaperTable, task: str = "") -> pd.DataFrame:
-    """Numbers of the paper, as printed there: percent, correlations, trials or seconds.
+    """Read numbers of the paper, as it prints them: percent, correlations, trials or seconds.
 
     Parameters
     ----------
     task
-        The one whose numbers to give; if empty, those of all, with a column ``task``.
+        Task whose numbers are returned; if empty, the numbers of all tasks, with a column ``task``.
 
     Notes
     -----
     ``relative``: Tables 1 to 4. ``auc``: Tables 11 to 14. ``ablation``: Table 6, which does not say
-    which gaps it shows; Δ_Θ, Δ_Xp and Δ_A are nearest. ``best_model``: Table 9. ``view``:
-    Table 10, the mIoU of each view and its difference to identity. ``correlation``: Tables 5 and
-    15 to 17. ``trials``: Table 8. ``runtime``: Table 7, on an RTX 3050 Ti.
+    which gaps it shows; its numbers are nearest to Δ_Θ, Δ_Xp and Δ_A. ``best_model``: Table 9.
+    ``view``: Table 10, the mIoU of each view and its difference to identity. ``correlation``:
+    Tables 5 and 15 to 17. ``trials``: Table 8. ``runtime``: Table 7, on an RTX 3050 Ti.
 
-    ``trained_on`` is the data set of the heads: in Tables 1 to 4 and 14 that of the row, but COCO
-    for MOSE (the paper says SA-V; its cells in Tables 1 to 3 follow from the rows of COCO in
-    Tables 11 to 13). ``jpeg`` of Table 10 stands for quality 10, ``flip`` for the vertical one.
+    ``trained_on`` is the data set of the heads: in Tables 1 to 4 and 14 the data set of the row,
+    but COCO for MOSE (the paper says SA-V; its cells in Tables 1 to 3 follow from the rows of COCO
+    in Tables 11 to 13). ``jpeg`` of Table 10 stands for quality 10, ``flip`` for the vertical flip.
     """
     text = ["trained_on"] if name in {"relative", "auc", "ablation"} else []
     table = pd.read_csv(FOLDER / f"{name}.csv", dtype=dict.fromkeys(text, "str"))
@@ -61,14 +61,15 @@ def paper_numbers(name: PaperTable, task: str = "") -> pd.DataFrame:
 
 
 def beside_paper(table: pd.DataFrame, numbers: pd.DataFrame, data_sets: DataSets) -> pd.DataFrame:
-    """Put the paper's numbers behind the columns of the splits that are its data sets.
+    """Insert columns with the paper's numbers after the columns of splits that are its data sets.
 
     Parameters
     ----------
     table
-        Columns of each split, and those of names by which rows are found.
+        Table of the report: columns of names, which identify a row, and columns for each split.
     numbers
-        ``VALUES`` by names, heads (``trained_on``) and, unless they hold for all, ``data_set``.
+        Numbers of the paper: columns of names, columns of ``VALUES`` and, unless the numbers hold
+        for all data sets, ``data_set``.
     """
     keys = [name for name in numbers.columns if name in table.columns]
     names = table[keys]
@@ -88,13 +89,13 @@ def beside_paper(table: pd.DataFrame, numbers: pd.DataFrame, data_sets: DataSets
 
 
 def runtime_beside_paper(timed: pd.DataFrame) -> pd.DataFrame:
-    """Put the paper's seconds and their ratio behind those of Meta's models: Table 7.
+    """Insert the seconds and ratios of the paper's Table 7 after those measured for Meta's models.
 
     Parameters
     ----------
     timed
-        As in ``runtime.csv``. Models outside ``TIMED`` get none: the ratio depends on the image
-        encoder's share of the work.
+        Table of runtimes, as in ``runtime.csv``. A family outside of ``TIMED`` gets no numbers of
+        the paper: the ratio depends on the image encoder's share of the work.
     """
     if timed["family"].iloc[0] not in TIMED:
         return timed
@@ -111,12 +112,12 @@ def runtime_beside_paper(timed: pd.DataFrame) -> pd.DataFrame:
 def correlation_beside_paper(
     table: pd.DataFrame, data_set: PaperDataSet | None, data_sets: DataSets
 ) -> pd.DataFrame:
-    """Put the paper's correlations behind those of a split, ``<name>_paper`` behind all.
+    """Append the paper's correlations to the table of a split, as columns ``<name>_paper``.
 
     Parameters
     ----------
     table
-        As ``correlation_table`` gives it.
+        Table of correlations, as ``correlation_table`` returns it.
     data_set
         Data set of the split; the paper has correlations for ``CORRELATED`` alone.
     """
@@ -131,5 +132,8 @@ def correlation_beside_paper(
 
 
 def _heads(train_splits: "pd.Series[str]", data_sets: DataSets) -> "pd.Series[str]":
-    """Data sets of heads in the paper's words; missing if the paper has no such heads."""
+    """Data set of the paper that the heads of each row learned from; empty without heads.
+
+    NaN if the train split is not a data set of the paper.
+    """
     return train_splits.map({"": "", **data_sets})

@@ -1,4 +1,4 @@
-"""Scores as tables: a declaration says which scores stand where, and one pivot lays them out."""
+"""Tables of scores: a ``Pivot`` declares their rows and columns, and ``pivot`` arranges them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,17 +25,17 @@ from stages.tables.report_table import (
 from stages.tables.statistics import BY_NAME
 
 NUMBERS: Final = ("value", "low", "high")
-"""Columns of the number of a score and of its bounds."""
+"""Columns of ``scores.csv`` with the number of a score and the bounds of its interval."""
 
 BOTH_TOKENS: Final = "both"
-"""The method's own heads, which read both tokens."""
+"""Label of heads that read both tokens, as the paper's method does."""
 
 TOKENS_READ: Final[Mapping[str, str]] = {
     **{f"{judged}_{lack}": lack for lack in ABLATIONS for judged in JUDGED},
     **dict.fromkeys(JUDGED, BOTH_TOKENS),
 }
-"""The token that heads lack, or both, in the order of the paper's Table 6. The judged proposal
-follows from the task, which has a column of its own."""
+"""Token set -> label: the token that the heads lack, or ``BOTH_TOKENS``. The order is that of the
+paper's Table 6. The label omits the judged proposal, because it follows from the task."""
 
 CHOICES: Final = {
     "keep": "keep always",
@@ -44,20 +44,20 @@ CHOICES: Final = {
     "sam_score": "by SamScore",
     **{kind.named("gaps_star"): f"by Δ*{kind.label}" for kind in HEAD_KINDS},
 }
-"""Ways to choose a correction, as people read them; the largest model's name follows ``model``."""
+"""Labels of the ways to choose a correction. The largest model's name is appended to ``model``."""
 
 Mask = Callable[[pd.DataFrame], "pd.Series[bool]"]
-"""Whether a table shows each of some scores."""
+"""Function from scores to whether a table shows each score."""
 
 
 def score_rows(results: Results, statistics: Iterable[str]) -> pd.DataFrame:
-    """Scores of some statistics of all splits, stacked.
+    """Stack the scores of all splits that belong to the given statistics.
 
     Returns
     -------
-    Columns of ``scores.csv``, but ``trained_on`` for ``train_split``; ``split``; the
-    ``largest_model``; ``is_default``, whether the model is the one that its task shows;
-    ``other_heads``, the end of a name if heads are not of the first train split.
+    Columns of ``scores.csv``, with ``train_split`` renamed to ``trained_on``; ``split``;
+    ``largest_model``; ``is_default``, whether the score is of the model that its task shows;
+    ``other_heads``, a suffix for measures whose heads are not of the first train split.
     """
     tables = [split_results.scores.assign(split=split) for split, split_results in results.items()]
     rows = pd.concat(tables).rename(columns={"train_split": "trained_on"})
@@ -73,35 +73,38 @@ def score_rows(results: Results, statistics: Iterable[str]) -> pd.DataFrame:
 
 
 def in_percent(rows: pd.DataFrame) -> pd.DataFrame:
-    """Scores with the numbers that tables show: shares in percent."""
+    """Convert the scores that are shares to percent, as tables show them."""
     factors = rows["statistic"].map(lambda name: 100 if BY_NAME[name].is_share else 1)
     return rows.assign(**{number: rows[number] * factors for number in NUMBERS})
 
 
 def is_of_task(rows: pd.DataFrame) -> "pd.Series[bool]":
-    """Whether a score is of its task's default model and of a measure that the task shows."""
+    """Whether each score is of its task's default model and of a measure that its task shows."""
     keys = zip(rows["task"], rows["measure"], strict=True)
     is_listed = [measure in TASK_MEASURES.get(task, ()) for task, measure in keys]
     return rows["is_default"] & np.array(is_listed, bool)
 
 
 def is_of_largest(rows: pd.DataFrame) -> "pd.Series[bool]":
-    """Whether a score is of the largest model."""
+    """Whether each score is of the largest model."""
     return rows["model"] == rows["largest_model"]
 
 
 def is_of_method(rows: pd.DataFrame) -> "pd.Series[bool]":
-    """Whether a score is of no heads, or of heads that read both tokens."""
+    """Whether each score is of a measure without heads, or of heads that read both tokens."""
     return rows["tokens"].isin(METHOD_TOKENS)
 
 
 def is_shown(rows: pd.DataFrame) -> "pd.Series[bool]":
-    """Whether the table of a score's task shows the score."""
+    """Whether each score is shown in the table of its task."""
     return is_of_task(rows) & is_of_method(rows)
 
 
 def pivot(rows: pd.DataFrame, keys: Sequence[str], across: str) -> pd.DataFrame:
-    """Numbers and their bounds by the names in a column; rows and columns stay in their order."""
+    """Arrange scores as a table: a row per combination of ``keys``, columns per name in ``across``.
+
+    Each name has a column of numbers and two of bounds. Rows and columns keep the order of scores.
+    """
     in_order = pd.MultiIndex.from_frame(rows[list(keys)].drop_duplicates())
     columns = {
         f"{name}{end}": of_name.set_index(list(keys))[number]
@@ -112,7 +115,7 @@ def pivot(rows: pd.DataFrame, keys: Sequence[str], across: str) -> pd.DataFrame:
 
 
 def symbols(scores: pd.DataFrame) -> "pd.Series[str]":
-    """Statistics as people read them."""
+    """Symbol of the statistic of each score, as people read it."""
     return scores["statistic"].map(lambda name: BY_NAME[name].symbol)
 
 
@@ -147,30 +150,33 @@ WORDS: Final[Mapping[str, Callable[[pd.DataFrame], "pd.Series[str]"]]] = {
     "choice": _choice,
     "cost": lambda scores: scores["cost"].map("{:g}".format),
 }
-"""Columns of names that are words made from the keys of the scores; others are keys as they are."""
+"""Functions that make a column of labels from scores, for columns that are not copied from them."""
 
 
 @dataclass(frozen=True)
 class Pivot:
-    """A table of scores: columns of names, then the number and its bounds for each split."""
+    """Declares a table of scores: columns of names, then a number with bounds for each split."""
 
     statistics: tuple[str, ...]
     keys: tuple[str, ...]
-    """Columns of names: keys of the scores, or ``WORDS``."""
+    """Columns of names: columns of the scores, or labels that ``WORDS`` makes from them."""
     where: Mask | None = None
-    """Which scores the table shows; None for all."""
+    """Selects the scores that the table shows; None for all scores."""
     order: tuple[str, ...] = ()
-    """Keys that sort the rows; the others leave them in the order of the scores."""
+    """Columns of names that sort the rows; rows with equal names keep the order of the scores."""
     difference: str = ""
-    """Statistic that is laid out likewise; its columns follow, with ``DIFFERENCE`` in their names.
-    """
+    """Statistic with columns of its own after the other columns, with ``DIFFERENCE`` in their
+    names; empty for none."""
 
     def __call__(self, inputs: Inputs, task: str) -> pd.DataFrame:
-        """Make the table of a task, or of all."""
+        """Make the table of a task, or of all tasks if ``task`` is empty."""
         return self.table(inputs.results, task)
 
     def table(self, results: Results, task: str = "") -> pd.DataFrame:
-        """Make the table of a task, or of all; it has columns also for a split without a score."""
+        """Make the table of a task, or of all tasks if ``task`` is empty.
+
+        A split without scores has columns, too, filled with NaN.
+        """
         rows = score_rows(results, (*self.statistics, self.difference))
         rows = in_percent(rows[self.where(rows)] if self.where else rows)
         rows = rows[rows["task"] == task] if task else rows
@@ -184,7 +190,7 @@ class Pivot:
         return pivot(rows, self.keys, "column").reindex(columns=[*self.keys, *numbers])
 
     def _rank(self, names: "pd.Series[str]") -> "pd.Series[float]":
-        """Places of the names of a key."""
+        """Sort keys of the names in a column: their places in its order, or their numbers."""
         match names.name:
             case "statistic":
                 return names.map(self.statistics.index)

@@ -1,4 +1,4 @@
-"""The declaration of a report table, and what all tables are made from."""
+"""The declaration of a table of the report, and the inputs that all tables are made from."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -13,17 +13,17 @@ from storage.outputs.csv_forms import SPLIT_TABLES
 from storage.outputs.results import SplitResults
 
 Results = Mapping[str, SplitResults]
-"""Results by eval split, at least one; tables of a protocol are made from its rows alone."""
+"""Results by eval split, of at least one split."""
 
 METHOD_TOKENS: Final = ("", *JUDGED)
-"""Token sets of the method's own measures: none, or those of the judged proposal."""
+"""Token sets of measures that are no ablation: no tokens, or both tokens of the judged proposal."""
 
 WITH_BOUNDS: Final = ("", "_low", "_high")
-"""Ends of the names of columns: of a number, and of the bounds that stand behind it."""
+"""Endings of the names of three columns: a number, its lower bound and its upper bound."""
 
 
 def of_protocol(results: Results, protocol: str) -> Results:
-    """Rows of one protocol from every table; among mean IoUs, those of its masks."""
+    """Select the rows of a protocol from every table, and the mean IoUs of its masks."""
     return {
         split: _of_protocol(split_results, protocol) for split, split_results in results.items()
     }
@@ -40,40 +40,48 @@ def _of_protocol(results: SplitResults, protocol: str) -> SplitResults:
 
 
 def task_models(results: Results) -> dict[str, str]:
-    """The model whose measures each task shows, for tasks that were evaluated."""
+    """For each evaluated task, the model whose measures the tables of the task show."""
     evaluated = set(next(iter(results.values())).scores["task"])
     return {task: default_model(task, models_of(results)) for task in TASKS if task in evaluated}
 
 
 def models_of(results: Results) -> list[str]:
-    """Models that were evaluated, from small to large."""
+    """Names of the evaluated models, from small to large."""
     return list(next(iter(results.values())).run["models"])
 
 
 def measure_name(measure: str, train_split: str, first: str) -> str:
-    """Name of a measure, with the train split of its heads unless that is the first."""
+    """Name of a measure: ``<measure>``, or ``<measure>@<train split>`` with heads of other splits.
+
+    Parameters
+    ----------
+    train_split
+        Train split of the measure's heads; empty without heads.
+    first
+        First train split, which the name omits.
+    """
     return measure if train_split in {"", first} else f"{measure}@{train_split}"
 
 
 def measure_names(rows: pd.DataFrame, first: str) -> list[str]:
-    """The same of the columns ``measure`` and ``trained_on``."""
+    """``measure_name`` of each row, from its columns ``measure`` and ``trained_on``."""
     pairs = zip(rows["measure"], rows["trained_on"], strict=True)
     return [measure_name(measure, train_split, first) for measure, train_split in pairs]
 
 
 def first_train_split(results: SplitResults) -> str:
-    """The first train split of the params; empty without heads."""
+    """Name of the first train split in the params; empty if no heads were evaluated."""
     return next(iter(results.run["heads"]), "")
 
 
 DIFFERENCE: Final = "_difference"
-"""End of the names of columns that hold the difference to other numbers, and of its bounds."""
+"""Part of the names of columns with a difference: it follows the split, before the bounds."""
 
 
 PERCENT_FORMAT: Final = "%.2f"
 
 PAPER_PROTOCOL: Final = "best"
-"""The protocol of the paper's numbers."""
+"""Protocol of the paper's numbers, the only protocol beside which they are shown."""
 
 SECTIONS: Final = {
     "overview": "Relative AUC",
@@ -91,24 +99,24 @@ SECTIONS: Final = {
     "trials": "Search for hyperparameters",
     "runtime": "Runtime",
 }
-"""Sections of the page in its order, and their headings."""
+"""Sections of the page, in its order -> their headings."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Inputs that a table may use."""
+    """Inputs that tables of the report are made from."""
 
     results: Results
     galleries: Mapping[str, pd.DataFrame]
-    """Galleries by split."""
+    """Table of the pictures in the gallery, by eval split."""
     trials: pd.DataFrame
-    """As ``read_all_trials`` gives them."""
+    """Trials of hyperparameters, as ``read_all_trials`` returns them."""
     timed: pd.DataFrame
-    """As in ``runtime.csv``."""
+    """Runtimes of the methods in seconds, as in ``runtime.csv``."""
     data_sets: DataSets
 
     def of_protocol(self, protocol: str) -> "Inputs":
-        """The inputs that concern one protocol, and those that concern all."""
+        """Keep the rows of a protocol, and all inputs that belong to no protocol."""
         galleries = {
             split: table[table["protocol"] == protocol] for split, table in self.galleries.items()
         }
@@ -122,63 +130,67 @@ class Inputs:
 
 @dataclass(frozen=True)
 class ReportTable:
-    """A table of the report: a CSV, and where and how the page shows it.
+    """A table of the report: how its CSV is made, and where and how the page shows it.
 
-    A table without a row is left out.
+    The report leaves out tables without a row.
     """
 
     name: str
-    """Name of the CSV, after the number of the paper's table. With ``{task}`` or ``{split}`` in it,
-    there is one table for each."""
+    """Name of the CSV, without the number of the paper's table before it. A name with ``{task}`` or
+    ``{split}`` stands for a table per task or split."""
     make: Callable[[Inputs, str], pd.DataFrame]
-    """Makes the table, given the task or the split; an empty one for a table of all."""
+    """Makes the table of a task or split; its second argument is empty for a table of all."""
     heading: str
-    """What it shows."""
+    """Heading of the table on the page."""
     section: str
-    """One of ``SECTIONS``."""
+    """Section of the page that shows the table, a key of ``SECTIONS``."""
     caption: str = ""
-    """What its numbers are, and their unit; without one, the page does not print it as a grid."""
+    """Name and unit of the numbers; without a caption, the page does not print a grid."""
     note: str = ""
-    """How to read it."""
+    """Explanation of the table for its readers."""
     of_objects: tuple[str, ...] = ()
-    """Columns that it reads of the table of objects, beside ``protocol``; others are not in memory,
-    for that table grows with the objects."""
+    """Columns of ``objects.csv`` that the table needs besides ``protocol``. No other columns are
+    read, because ``objects.csv`` grows with the number of objects."""
     paper_table: int | None = None
-    """Number of the paper's table; with ``{task}``, that of the first task's."""
+    """Number of the same table in the paper; of the first task's, if there is a table per task."""
     paper: PaperTable | None = None
-    """The paper's numbers beside it, of one task or of all, unless ``make`` puts them there."""
+    """Name of the paper's numbers that are put beside ours; None if ``make`` adds them, or for
+    none."""
     number_format: str = PERCENT_FORMAT
     n_digits: int = 1
-    """Digits behind the point, on the page."""
+    """Number of decimals on the page."""
     is_by_protocol: bool = True
-    """Whether there is one for each protocol, in a folder of its own."""
+    """Whether each protocol has a table of this name, in the protocol's folder."""
     across: str = ""
-    """Column whose values stand side by side on the page; without one, only the splits do."""
+    """Column whose values become columns of the page's grid, beside the splits; empty for none."""
     marks: Literal["", "best", "above 0"] = ""
-    """What the page marks: the best of each column, or numbers whose interval lies above 0."""
+    """Numbers that the page marks: the best of a column, or those with an interval above 0."""
     is_of_predicted_iou: bool = False
-    """Whether its measures stand as the IoU that they predict: SamScore, not 1 − SamScore."""
+    """Whether the page names measures by the IoU that they predict: SamScore, not 1 − SamScore."""
 
     @property
     def protocols(self) -> tuple[str, ...]:
-        """Protocols that have the table; a single empty name for a table of all."""
+        """Protocols that have a table of this name; ``("",)`` for one table of all protocols."""
         return PROTOCOLS if self.is_by_protocol else ("",)
 
     def file(self, subject: str = "", protocol: str = "") -> str:
-        """Path of the CSV for a task, a split or all, without its ending."""
+        """Path of the CSV without its ending, for a task or split, and for a protocol.
+
+        ``subject`` and ``protocol`` are empty for a table of all tasks, splits or protocols.
+        """
         name = self.name.format(task=subject, split=subject)
         number = self.paper_table_of(subject)
         name = name if number is None else f"table{number}_{name}"
         return f"{protocol}/{name}" if protocol else name
 
     def paper_table_of(self, task: str = "") -> int | None:
-        """Number of the paper's table of a task, or of all."""
+        """Number of the paper's table of a task; None if the paper has no such table."""
         if self.paper_table is None:
             return None
         return self.paper_table + (TASKS.index(task) if "{task}" in self.name else 0)
 
     def each(self, results: Results) -> list[str]:
-        """Tasks or splits that have the table; a single empty name for a table of all."""
+        """Tasks or splits that have a table of this name; ``[""]`` for one table of all."""
         if "{task}" in self.name:
             return list(task_models(results))
         return list(results) if "{split}" in self.name else [""]

@@ -1,6 +1,6 @@
-"""Tables of the report that are no pivot of scores: radar, curves, routing, correlations, objects.
+"""Tables of the report that no ``Pivot`` can make, and the metrics that DVC shows.
 
-Also the metrics that DVC shows.
+The tables are: overview, radar, correlations, curves, routing and the best model per object.
 """
 
 from collections.abc import Mapping
@@ -37,10 +37,10 @@ from storage.outputs.results import SplitResults
 N_METRIC_DIGITS: Final = 6
 
 FOLLOWED: Final = "selected"
-"""Protocol of the metrics; tables have both."""
+"""Protocol of the metrics; the tables of the report show both protocols."""
 
 ALONE: Final = "sam"
-"""Method of the runtime table that is a model without any measure."""
+"""Method of the runtime table in which a model runs alone, without any measure."""
 
 Metrics = dict[str, dict[str, dict[str, float]]]
 """Split -> task -> measure -> relative AUC; split -> ``mean_iou`` -> model."""
@@ -48,13 +48,13 @@ Metrics = dict[str, dict[str, dict[str, float]]]
 
 @dataclass(frozen=True)
 class RadarLine:
-    """A line around the radar: the heads' own measure for each task."""
+    """A line around the radar: the measure that heads of a kind predict for each task."""
 
     name: str
     symbol: str
     colour: str
     measures: Mapping[str, str]
-    """Measure by task."""
+    """Name of the measure for each task."""
     is_dashed: bool
 
 
@@ -72,11 +72,14 @@ RADAR_LINES: Final = tuple(
         _of_heads(kind, "gaps_star", "Δ* and 1 − USAM", is_dashed=True),
     )
 )
-"""Lines of heads of each kind; a measure without heads is a line of its own."""
+"""Lines of the radar for heads of each kind. Measures without heads need no declared line."""
 
 
 def overview_table(results: report_table.Results, split: str) -> pd.DataFrame:
-    """Relative AUC in percent of one split and its bounds: a row per measure, a column per task."""
+    """Table of the relative AUC on a split, in percent with bounds: a row per measure.
+
+    Each task has three columns: the number and its bounds.
+    """
     rows = score_rows({split: results[split]}, ["relative"])
     table = pivot(in_percent(rows[is_shown(rows)]), ["measure", "trained_on"], "task")
     is_trained = ~table["measure"].isin(UNTRAINED_MEASURES)
@@ -86,12 +89,12 @@ def overview_table(results: report_table.Results, split: str) -> pd.DataFrame:
 
 
 def radar_table(results: SplitResults) -> pd.DataFrame:
-    """Relative AUC in percent: a row per line of the radar and train split, a column per task.
+    """Table of the relative AUC in percent, for the radar: a row per line, a column per task.
 
     Notes
     -----
     The relative AUC is the area between a measure's curve and the worst one, as a share of the
-    area between the oracle's and the worst. A task's own model is that of ``task_models``.
+    area between the oracle's curve and the worst. Each task shows its model of ``task_models``.
     """
     rows = score_rows({"": results}, ["relative"])
     rows = in_percent(rows[rows["is_default"] & is_of_method(rows)])
@@ -107,12 +110,12 @@ def radar_table(results: SplitResults) -> pd.DataFrame:
         | {task: percent.get((train_split, task, measures.get(task)), nan) for task in tasks}
         for train_split, name, measures in lines
     )
-    # Some measures are not shown where the selected mask is judged.
+    # Some measures have no score where the selected mask is judged.
     return table.dropna(subset=tasks, how="all").reset_index(drop=True)
 
 
 def correlation_table(results: SplitResults) -> pd.DataFrame:
-    """Correlations of all measures of one split, the paper's rows and columns first."""
+    """Table of the correlations between all measures of a split, the paper's measures first."""
     rows = set(results.correlation["row"])
     names = [name for name in correlation_names() if name in rows]
     blocks = [
@@ -123,16 +126,16 @@ def correlation_table(results: SplitResults) -> pd.DataFrame:
 
 
 def correlation_names() -> list[str]:
-    """Rows and columns of the paper's Tables 5 and 15 to 17, then the measures that they lack."""
+    """Names of the measures in the paper's Tables 5 and 15 to 17, then of all other measures."""
     of_paper = [str(name) for name in paper_numbers("correlation").columns[2:]]
     return list(dict.fromkeys([*of_paper, *(measure.name for measure in MEASURES)]))
 
 
 def curve_table(results: report_table.Results, task: str) -> pd.DataFrame:
-    """Curves of one task, a column per curve.
+    """Table of the correction curves of a task, a column per curve.
 
-    A column has the plain name of its measure if split and heads are the first; others are
-    ``<split>:<measure>@<train split>``.
+    Columns are named ``<split>:<measure>@<train split>``, without the first split and the first
+    train split.
     """
     columns: dict[str, pd.Series[float]] = {}
     for i, (split, split_results) in enumerate(results.items()):
@@ -147,12 +150,14 @@ def curve_table(results: report_table.Results, task: str) -> pd.DataFrame:
 
 
 def routing_table(results: report_table.Results, timed: pd.DataFrame) -> pd.DataFrame:
-    """Clicks sent on and time needed to match the largest model by routing, in percent.
+    """Table of the share of clicks and of the time that routing needs to match the largest model.
+
+    Both are in percent: of all clicks, and of the time of the largest model alone.
 
     Parameters
     ----------
     timed
-        As in ``runtime.csv``. Measures that it does not time have no row of their time.
+        Runtimes, as in ``runtime.csv``. A measure without a runtime has no row of its time.
     """
     rows = score_rows(results, ["routed"])
     models = report_table.models_of(results)
@@ -169,9 +174,9 @@ def routing_table(results: report_table.Results, timed: pd.DataFrame) -> pd.Data
 
 
 def seconds_of(timed: pd.DataFrame, model: str, method: str = ALONE) -> float:
-    """Seconds per click of a model by a method of the runtime table; NaN if it is not timed.
+    """Seconds per click of a model with a method of the runtime table; NaN for an untimed method.
 
-    Those of the model alone where the rounds cannot tell the method's from them.
+    If the interval of the method's ratio contains 1, the seconds are those of the model alone.
     """
     rows = timed[timed["model"] == model].set_index("method")
     if method not in rows.index:
@@ -182,11 +187,11 @@ def seconds_of(timed: pd.DataFrame, model: str, method: str = ALONE) -> float:
 
 
 def best_model_table(results: report_table.Results) -> pd.DataFrame:
-    """Share of the objects on which each model is the best, in percent: the paper's Table 9.
+    """Table of the share of objects on which each model is best, in percent: the paper's Table 9.
 
     Returns
     -------
-    No rows for a single model.
+    A row per model and a column per split; no rows for a single model.
 
     Notes
     -----
@@ -200,7 +205,7 @@ def best_model_table(results: report_table.Results) -> pd.DataFrame:
 
 def _best_shares(results: SplitResults) -> "pd.Series[float]":
     objects = results.objects[results.objects["judged"] == results.objects["protocol"]]
-    # Rows of a model are in the order of the objects; ids may repeat from video to video.
+    # All models have their rows in the same order of objects; object ids may repeat between videos.
     by_model = {
         model: rows.to_numpy() for model, rows in objects.groupby("model", sort=False)["iou"]
     }
@@ -212,9 +217,9 @@ def _best_shares(results: SplitResults) -> "pd.Series[float]":
 def metrics(results: report_table.Results) -> Metrics:
     """Numbers that ``dvc metrics show`` prints, for the masks that a user has.
 
-    The mean IoU of each model and, of SamScore and of the measures of the gallery, the relative AUC
-    of each correction. A relative AUC that does not exist is left out, and so are heads of all but
-    the first split.
+    The numbers are the mean IoU of each model, and the relative AUC of each correction by
+    1 - SamScore and by the measures of the gallery. Heads come from the first train split alone.
+    A relative AUC that is NaN is left out.
     """
     numbers: Metrics = {}
     for split, split_results in results.items():

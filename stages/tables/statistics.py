@@ -1,4 +1,4 @@
-"""Every statistic of ``scores.csv``: the one table that report tables and docs come from."""
+"""The list of all statistics in ``scores.csv``; report tables and docs take names from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "mask sets": (*_OF_MEASURES, "guarantee", "iou_at", "alpha"),
     "decisions": ("protocol", "train_split", "choice", "cost"),
 }
-"""Groups of statistics, and the keys of their scores."""
+"""Groups of statistics -> columns of ``scores.csv`` that identify a score of the group."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Statistic:
     """A number that says how good masks are, or how useful a measure is."""
 
     name: str
-    """Name in files."""
+    """Name of the statistic in files."""
     symbol: str
-    """Name that people read."""
+    """Name of the statistic on the page and in docs."""
     meaning: str
-    """Definition, in a line."""
+    """Definition of the statistic in a line."""
     group: str
-    """One of ``GROUPS``."""
+    """Group of the statistic, a key of ``GROUPS``."""
     is_share: bool = True
     """Whether tables of the report show it in percent."""
 
@@ -190,11 +190,11 @@ STATISTICS: Final = (
         "decisions",
     ),
 )
-"""In the order of tables."""
+"""All statistics, in the order of tables."""
 
 BY_NAME: Final[Mapping[str, Statistic]] = {statistic.name: statistic for statistic in STATISTICS}
 
 
 def of_group(group: str) -> tuple[str, ...]:
-    """Names of the statistics of a group, in their order."""
+    """Names of the statistics in a group, in the order of ``STATISTICS``."""
     return tuple(statistic.name for statistic in STATISTICS if statistic.group == group)
