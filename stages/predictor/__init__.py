@@ -1,1 +1,1 @@
-"""Predictors made of weights and heads on disk."""
+"""Loads predictors from files of weights and heads, and writes their answers."""

@@ -25,12 +25,16 @@ from storage.rle import decode_rle
 
 
 def answer_prompt(question: Question, prompt: PromptSet) -> tuple[Uncertainty, list[Path]]:
-    """Uncertainty of one object's masks, and paths of pictures.
+    """Predict the masks of the prompted object, with their uncertainty, and save pictures.
+
+    Returns
+    -------
+    The uncertainty, and the paths of the pictures; no paths if no pictures were asked for.
 
     Raises
     ------
     ParamsError, WeightsError, DataError
-        As ``load_predictor``.
+        For the same reasons as in ``load_predictor``.
     """
     predictor = load_chosen(question.choice)
     predictor.set_image(question.rgb)
@@ -42,12 +46,16 @@ def answer_prompt(question: Question, prompt: PromptSet) -> tuple[Uncertainty, l
 def answer_everything(
     question: Question, options: Mapping[str, Any]
 ) -> tuple[list[dict[str, Any]], list[Path]]:
-    """Masks of everything in the image, as COCO's RLE, and the path of their picture.
+    """Predict masks of everything in the image, with their uncertainty, and save a picture.
 
     Parameters
     ----------
     options
-        Options of ``UncertainMaskGenerator``.
+        Keyword arguments of ``UncertainMaskGenerator``.
+
+    Returns
+    -------
+    Records of the masks, with COCO's RLE, and the path of the picture, if it was asked for.
     """
     predictor = load_chosen(question.choice)
     generator = UncertainMaskGenerator(
@@ -60,7 +68,7 @@ def answer_everything(
 def _save_pictures(
     folder: Path, question: Question, prompt: PromptSet, uncertainty: Uncertainty
 ) -> list[Path]:
-    """Write the selected mask (255 inside), the mask on the image, and the pixels' entropies."""
+    """Write three pictures: the selected mask (255 inside), its overlay and its pixel entropies."""
     clicks = np.reshape([] if prompt.point_coords is None else prompt.point_coords, (-1, 2))
     labels = np.ravel([] if prompt.point_labels is None else prompt.point_labels)
     on, beside = ([(x, y) for x, y in clicks[labels == label].tolist()] for label in (1, 0))
@@ -77,7 +85,7 @@ def _save_pictures(
 def _save_everything(
     folder: Path, question: Question, records: Sequence[Mapping[str, Any]]
 ) -> Path:
-    """Write all masks on the image, from red to green by expected IoU."""
+    """Write a picture of all masks on the image, coloured by expected IoU from red to green."""
     # Large masks come first, so that they do not cover small masks.
     ordered = sorted(records, key=lambda record: -record["area"])
     masks = [decode_rle(record["segmentation"]["counts"], *question.size_px) for record in ordered]
@@ -93,7 +101,7 @@ def _save(path: Path, pixels: np.ndarray) -> Path:
 
 
 Answer = Callable[[np.ndarray, PromptedImage], list[dict[str, Any]]]
-"""Function from an image and its prompts to entries of a results file."""
+"""Function from an image's pixels and prompts to its entries in a file of COCO results."""
 
 
 def answer_images(
@@ -103,11 +111,18 @@ def answer_images(
     results: KeptResults,
     advance: Callable[[int], None],
 ) -> list[str]:
-    """Answer all images that have no results yet, and keep the results of each.
+    """Apply ``answer`` to each image that has no results yet, and store its entries in ``results``.
+
+    Parameters
+    ----------
+    folder
+        Folder of the images.
+    advance
+        Called with 1 after each image.
 
     Returns
     -------
-    A fault for each image that could not be read; all others are answered.
+    An error message for each image that could not be read; the other images have results.
     """
     faults = []
     for image in images:
@@ -123,7 +138,7 @@ def answer_images(
 
 
 def prompt_answers(predictor: UncertainPredictor) -> Answer:
-    """Answers to the prompts of an image: the selected mask of each prompt."""
+    """Make a function that returns an entry for the selected mask of each prompt of an image."""
 
     def answer(rgb: np.ndarray, image: PromptedImage) -> list[dict[str, Any]]:
         predictor.set_image(rgb)
@@ -135,7 +150,13 @@ def prompt_answers(predictor: UncertainPredictor) -> Answer:
 
 
 def everything_answers(predictor: UncertainPredictor, options: Mapping[str, Any]) -> Answer:
-    """All masks of an image, with the options of ``UncertainMaskGenerator``."""
+    """Make a function that returns an entry for each mask of everything in an image.
+
+    Parameters
+    ----------
+    options
+        Keyword arguments of ``UncertainMaskGenerator``.
+    """
     generator = UncertainMaskGenerator(predictor, output_mode="coco_rle", **options)
 
     def answer(rgb: np.ndarray, image: PromptedImage) -> list[dict[str, Any]]:
@@ -145,7 +166,7 @@ def everything_answers(predictor: UncertainPredictor, options: Mapping[str, Any]
 
 
 def _everything_result(image: PromptedImage, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Entry for a mask of everything; its score is the expected IoU."""
+    """Convert a record of ``UncertainMaskGenerator`` to COCO results; the score is expected IoU."""
     copied = (
         *("stability_score", "point_coords", "expected_iou", "gap", "direct_gap"),
         *("advice", "is_kept", "unlike_training", "caution"),
@@ -180,7 +201,7 @@ def _prompt_result(
 
 
 def mask_result(uncertainty: Uncertainty, proposal: int) -> dict[str, Any]:
-    """A proposal and its uncertainty as an entry of COCO results; its score is the expected IoU."""
+    """Convert a proposal and its uncertainty to COCO results; the score is the expected IoU."""
     return {
         "segmentation": coco_masks.rle(uncertainty.masks[proposal]),
         "score": float(uncertainty.expected_iou.own[proposal]),

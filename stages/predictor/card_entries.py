@@ -1,4 +1,7 @@
-"""Words of guarantees, from gates in the cards of heads, and notes about the mini family."""
+"""Reads guarantees from gates and cards of heads, and writes them as sentences.
+
+Also the note that the mini family learned from drawn shapes alone.
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
@@ -21,11 +24,11 @@ PROMPT_WORDS: Final = {
     "box": "a box",
     "corrected": "a click and three corrections",
 }
-"""Prompt sets of a guarantee in words."""
+"""Prompt sets -> their descriptions in the sentence of a guarantee."""
 
 
 def guarantee_words(guarantee: CalibratedGuarantee) -> str:
-    """Words of a guarantee about images and prompts like those of its calibration."""
+    """Sentence of a guarantee: its share, prompts and IoU, without the images that it holds for."""
     prompts = " or ".join(PROMPT_WORDS.get(name, name) for name in guarantee.scope.prompts)
     if guarantee.of == OF_SETS:
         return (
@@ -45,14 +48,14 @@ def guarantee_words(guarantee: CalibratedGuarantee) -> str:
 
 
 def read_gates(split: str, head_set: HeadSet, train_split: str) -> tuple[CalibratedGuarantee, ...]:
-    """Guarantees of an eval split about the expected IoU of a head set.
+    """Read the guarantees that were calibrated on an eval split, for the USAM of a head set.
 
     Raises
     ------
     DataError
-        If there is none, or a file was edited.
+        If no gate is for this head set and train split, or a gate's file was edited.
     """
-    # A predictor compares 1 - USAM with a threshold, no other measure of its heads.
+    # The only measure of its heads that a predictor compares with a threshold is 1 - USAM.
     measure = KINDS_BY_NAME[head_set.kind].named("usam")
     folder = gate_path(split, "any").parent
     keys = (head_set.protocol, measure, train_split)
@@ -72,7 +75,7 @@ def read_gates(split: str, head_set: HeadSet, train_split: str) -> tuple[Calibra
 
 
 def gate_words(uncertainty: "Uncertainty") -> str:
-    """Guarantee that decides whether the mask is kept; empty without a guarantee."""
+    """Sentence of the guarantee that decides whether a mask is kept; empty without a guarantee."""
     guarantee = uncertainty.permission.about_masks
     if guarantee is None:
         return ""
@@ -81,7 +84,7 @@ def gate_words(uncertainty: "Uncertainty") -> str:
 
 
 def set_words(uncertainty: "Uncertainty") -> str:
-    """Guarantee about the mask set; empty without a set."""
+    """Sentence of the guarantee about the set of proposals; empty without a set."""
     guarantee, mask_set = uncertainty.permission.about_sets, uncertainty.mask_set
     if guarantee is None or mask_set is None:
         return ""
@@ -95,7 +98,7 @@ def set_words(uncertainty: "Uncertainty") -> str:
 
 
 def times(alpha: float) -> str:
-    """How often a promise holds of which a share ``alpha`` may be broken.
+    """Say how often a promise holds that may be broken with the frequency ``alpha``.
 
     >>> times(0.1), times(0.15)
     ('nine times in ten', '85 times in 100')
@@ -106,12 +109,12 @@ def times(alpha: float) -> str:
 
 
 def gated_models(card: Mapping[str, str]) -> tuple[str, ...]:
-    """Models that the card has a guarantee for."""
+    """Names of the models for which the card of a head file has a guarantee."""
     return tuple(dict.fromkeys(guarantee.model for guarantee in guarantees_of(card)))
 
 
 COMMANDS: Final = ("usam checkpoints fetch sam2.1 --model tiny", "usam heads fetch sam2.1")
-"""Commands that bring models trained on photographs."""
+"""Commands that fetch a model and heads that were trained on photographs."""
 
 NOTE: Final = (
     f"note: {DRAWN_ONLY}; for photographs run {' && '.join(COMMANDS)}, then add --family sam2.1"

@@ -1,4 +1,4 @@
-"""Options of the commands that predict: clicks, boxes, costs and grids, checked."""
+"""Parses and checks options of the commands that predict: clicks, boxes, costs and grids."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,29 +16,32 @@ from storage.datasets.coco import PromptedImage
 from storage.errors import DataError, shown
 
 MAX_POINTS: Final = 1000
-"""Largest number of clicks in a row of a grid: a million clicks in all, which take hours."""
+"""Largest number of clicks in a row of a grid. A grid then has a million clicks and takes hours."""
 
 Grid = tuple[int | None, float | None, float | None]
-"""Clicks in a row, lowest SamScore and lowest stability; None is the default of each."""
+"""Options of a grid of clicks: number of clicks in a row, lowest SamScore, lowest stability.
+
+None stands for the default in ``GRID``.
+"""
 
 GRID: Final = {"points-per-side": 32, "min-score": 0.8, "min-stability": 0.95}
-"""Options of a grid, and their defaults, which are SAM2's."""
+"""Names of the options of a grid -> their defaults, which are SAM2's."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """An image, and the model and heads that answer."""
+    """An image to predict masks for, the model and heads to use, and costs of corrections."""
 
     path: Path
     rgb: np.ndarray
     choice: ModelChoice
     costs: Costs
     save: Path | None
-    """Folder for pictures."""
+    """Folder to write pictures to; None for no pictures."""
 
     @property
     def size_px(self) -> tuple[int, int]:
-        """Height and width."""
+        """Height and width of the image."""
         height, width = self.rgb.shape[:2]
         return height, width
 
@@ -46,14 +49,21 @@ class Question:
 def parse_clicks(
     on: Sequence[str], beside: Sequence[str], box: str | None, size_px: tuple[int, int]
 ) -> PromptSet:
-    """Prompt set of texts: ``X,Y`` for clicks and ``LEFT,TOP,RIGHT,BOTTOM`` for the box.
+    """Parse a prompt set from texts: ``X,Y`` for clicks, ``LEFT,TOP,RIGHT,BOTTOM`` for the box.
+
+    Parameters
+    ----------
+    on, beside
+        Clicks on the object, and clicks beside it.
+    size_px
+        Height and width of the image.
 
     Raises
     ------
     ParamsError
-        If there is no prompt, or a text has another form.
+        If there is neither a click nor a box, or a text has another form.
     PromptError
-        If a predictor would refuse the prompt.
+        If a predictor would refuse the prompt, as for a click outside of the image.
     """
     if not (on or beside or box is not None):
         raise ParamsError(
@@ -72,12 +82,12 @@ def parse_clicks(
 
 
 def check_prompts(path: Path, images: Iterable[PromptedImage]) -> None:
-    """Refuse prompts of a COCO file that a predictor would refuse, before a run of hours.
+    """Check the prompts of a COCO file, before a run that may take hours.
 
     Raises
     ------
     DataError
-        Names the file and the annotation.
+        If a predictor would refuse a prompt; the message names the file and the annotation.
     """
     for image in images:
         size_px = image.image.height_px, image.image.width_px
@@ -92,12 +102,12 @@ def check_prompts(path: Path, images: Iterable[PromptedImage]) -> None:
 
 
 def parse_costs(click: float, larger_model: float, person: float) -> Costs:
-    """Costs of corrections, in IoU.
+    """Make the costs of corrections from options of a command, in units of IoU.
 
     Raises
     ------
     ParamsError
-        If a cost is not from 0 to 1.
+        If a cost lies outside [0, 1].
     """
     try:
         return Costs(click, larger_model, person)
@@ -106,7 +116,7 @@ def parse_costs(click: float, larger_model: float, person: float) -> Costs:
 
 
 def grid_options(grid: Grid) -> dict[str, Any]:
-    """Options of ``--everything``, as SAM2's generator of masks names them.
+    """Convert the options of a grid to keyword arguments of SAM2's automatic mask generator.
 
     Raises
     ------
@@ -131,12 +141,17 @@ def grid_options(grid: Grid) -> dict[str, Any]:
 
 
 def check_no_grid(grid: Grid, everything: str) -> None:
-    """Refuse options of a grid where nothing reads them.
+    """Refuse options of a grid in a command that makes no grid.
 
     Parameters
     ----------
     everything
-        The option that grids belong to.
+        Name of the option that makes a grid, for the error message.
+
+    Raises
+    ------
+    ParamsError
+        If any option of the grid is not None.
     """
     for name, number in zip(GRID, grid, strict=True):
         if number is not None:
@@ -144,7 +159,7 @@ def check_no_grid(grid: Grid, everything: str) -> None:
 
 
 def check_share(name: str, share: float) -> None:
-    """Refuse a value outside [0, 1]."""
+    """Raise ParamsError, which names the option, if its number lies outside [0, 1]."""
     if not 0 <= share <= 1:
         raise ParamsError(f"{name} must be a number from 0 to 1, got {share:g}")
 

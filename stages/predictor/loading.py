@@ -1,4 +1,4 @@
-"""Makes a predictor from the name of a model: finds and checks weights and heads."""
+"""Loads a predictor by the name of its model: finds and checks the files of weights and heads."""
 
 import warnings
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ PRETRAINED: Final = {
     for family in ("sam2", "sam2.1")
     for model in models_of(family)
 }
-"""Names of Meta's models on Hugging Face."""
+"""Names of Meta's models on Hugging Face -> family and model."""
 
 
 def from_pretrained(
@@ -50,7 +50,8 @@ def from_pretrained(
     ParamsError
         If the name is unknown.
     WeightsError, DataError
-        As ``load_predictor``. Missing weights are named with the command that fetches them.
+        For the same reasons as in ``load_predictor``. If weights are missing, the message names the
+        command that fetches them.
     """
     check_known("model_id", model_id, PRETRAINED)
     return load_predictor(*PRETRAINED[model_id], **options)
@@ -72,13 +73,13 @@ def load_predictor(
     Parameters
     ----------
     heads
-        File of ``usam heads export``; by default, the file that comes with the package for mini, or
-        the file of ``usam heads fetch``.
+        File that ``usam heads export`` wrote. By default, the file in the package for the family
+        mini, and the file that ``usam heads fetch`` wrote for other families.
     protocol
-        Refuses heads that learned another protocol: ``selected``, as in use, or ``best``, as in the
-        paper. By default, both are taken.
+        Protocol that the heads must have learned: ``selected``, as in use, or ``best``, as in the
+        paper. By default, heads of both protocols are accepted.
     precision
-        By default, the precision of the features that the heads learned from.
+        Precision of the model: by default, that of the features that the heads learned from.
     device
         ``auto``, ``cpu`` or ``cuda``.
     strict
@@ -137,7 +138,11 @@ def load_predictor(
 def _smallest(
     file: head_file.HeadFile, family: str, model: str, *, precision: Precision, device: str
 ) -> Sam | None:
-    """The smallest model that the heads know, if its encoder is needed and its weights are here."""
+    """Load the smallest model whose tokens the heads read, to compare images with training images.
+
+    None if the heads hold no statistics of training images, if ``model`` is the smallest model, or
+    if its weights are not on disk.
+    """
     smallest = file.readers[0]
     if file.training_images is None or model == smallest:
         return None
@@ -147,14 +152,14 @@ def _smallest(
 
 
 def load_chosen(choice: ModelChoice) -> UncertainPredictor:
-    """Load the model and heads of a choice.
+    """Load the predictor with the model and heads of a choice.
 
     Raises
     ------
     ParamsError
-        If the device is not there.
+        If the device does not exist.
     WeightsError, DataError
-        As ``load_predictor``.
+        For the same reasons as in ``load_predictor``.
     """
     try:
         return load_predictor(
@@ -189,7 +194,7 @@ def _check_reads(path: Path, card: Mapping[str, str], reads: str) -> None:
 
 
 def _heads(path: Path, file: head_file.HeadFile, model: str, sam: Sam) -> ProposalHeads:
-    """Heads for a model."""
+    """Make the heads for a model from a head file, after checks of their card and shapes."""
     head_file.check_card(path, file.card, {"n_channels": str(sam.n_channels)})
     is_mini = file.card["family"] == head_file.SHIPPED_FAMILY
     kind = file.card["kind"]
@@ -220,6 +225,6 @@ def _heads(path: Path, file: head_file.HeadFile, model: str, sam: Sam) -> Propos
 
 
 def head_set_of(card: Mapping[str, str]) -> HeadSet:
-    """Head set that a card describes."""
+    """Head set that the card of a head file describes."""
     reads, _, tokens = card["tokens"].rpartition("/")
     return HeadSet(card["protocol"], tokens, card["kind"], reads)

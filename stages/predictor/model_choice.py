@@ -1,4 +1,4 @@
-"""Which model and heads answer: the same options for every command and annotation backend."""
+"""Chooses a model and heads from options, the same for all commands and annotation backends."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from storage.head_files.head_file import SHIPPED_FAMILY, family_heads, read_head
 from storage.head_files.published_heads import published_families
 
 OF_USERS: Final = HeadSet("selected", "selected", "ours")
-"""The head set that ships: it judges masks as a user has them."""
+"""Head set of the heads in the package: it judges the masks with the highest SamScore."""
 
 DEVICES: Final = ("auto", "cpu", "cuda")
 
@@ -22,13 +22,13 @@ PRECISIONS: Final = ("fp32", "bf16")
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model, and the heads that judge its masks."""
+    """A model, the file of the heads that judge its masks, and the device and precision to use."""
 
     family: str
     model: str
     heads: Path
     card: Mapping[str, str]
-    """Card of the heads."""
+    """Card (metadata) of the head file."""
     device: str
     precision: Literal["fp32", "bf16"]
 
@@ -46,13 +46,13 @@ def choose_model(
     Parameters
     ----------
     family
-        By default, the family of the heads; without heads, mini.
+        Family of models: by default, the family of ``heads``; mini if ``heads`` is None, too.
     model
-        By default, the smallest model whose tokens the heads read.
+        Name of the model: by default, the smallest model whose tokens the heads read.
     heads
-        By default, the heads of the family.
+        Head file: by default, the file of the family's heads.
     precision
-        By default, the precision of the features that the heads learned from.
+        Precision of the model: by default, that of the features that the heads learned from.
 
     Raises
     ------
@@ -81,12 +81,12 @@ def choose_model(
 
 
 def default_heads(family: str) -> Path:
-    """File of a family's heads, where no other file is named.
+    """Path of the head file that a family uses by default.
 
     Raises
     ------
     WeightsError
-        If there is no such file.
+        If the file does not exist.
     """
     path = family_heads(family)
     if not path.is_file():
@@ -101,7 +101,7 @@ def default_heads(family: str) -> Path:
 
 
 def export_command(family: str) -> str:
-    """Command that writes trained heads to the place of a family's heads.
+    """Command that writes trained heads to the default head file of a family.
 
     >>> export_command("releases")
     'usam heads export SPLIT checkpoints/heads/releases.safetensors --tokens edgetam/selected'

@@ -1,4 +1,4 @@
-"""Reads the heads that the authors of UncertainSAM publish, as a head file."""
+"""Converts the heads that the authors of UncertainSAM publish to a head file."""
 
 import pickle
 import warnings
@@ -19,13 +19,13 @@ from storage.head_files.head_file import HeadFile, pack_heads
 from storage.split.split_cells import head_version
 
 HEAD_SET: Final = HeadSet("best", "best")
-"""They learned the IoU of the best proposal from its tokens."""
+"""Head set of the published heads: they learned about the best proposal, from its tokens."""
 
 THEIR_NAMES: Final[Mapping[str, str]] = {
     name: {"iou_refined": "iou_dense_prompt", "iou_selected": "iou_unsupervised"}.get(name, name)
     for name in HEAD_SET.objectives(models_of("sam2"))
 }
-"""Objective -> folder of its ``model.pth``."""
+"""Objective of a head -> folder of the authors' file ``model.pth`` for it."""
 
 
 def read_published(folder: Path, family: str) -> HeadFile:
@@ -34,17 +34,18 @@ def read_published(folder: Path, family: str) -> HeadFile:
     Parameters
     ----------
     family
-        Family whose features they learned from, in fp32; the files do not say which.
+        Family whose features in fp32 the heads learned from; the files do not name it.
 
     Raises
     ------
     WeightsError
-        If a head is missing, damaged, not only tensors, or of another shape.
+        If the file of a head is missing or damaged, holds other objects than tensors, or holds
+        tensors of other shapes.
 
     Notes
     -----
-    Their code pairs proposal k with mask token k, not k + 1, in training and in use, and so does
-    a predictor with these heads: ``first_mask_token`` of the card.
+    The authors' code pairs proposal k with mask token k, not k + 1, in training and in use. The
+    entry ``first_mask_token`` of the card makes a predictor with these heads do the same.
     """
     weights = {
         objective: _read(folder / name / "model.pth", objective)
@@ -66,7 +67,7 @@ def read_published(folder: Path, family: str) -> HeadFile:
 
 def _read(path: Path, objective: str) -> dict[str, np.ndarray]:
     try:
-        with warnings.catch_warnings(action="ignore"):  # about pickles that torch then refuses
+        with warnings.catch_warnings(action="ignore"):  # of pickles, which torch then refuses
             tensors = torch.load(path, map_location="cpu", weights_only=True)
         head = {str(name): tensor.float().numpy() for name, tensor in tensors.items()}
         check_head(objective, head)
