@@ -1,1 +1,1 @@
-"""What heads learn from, the search for their hyperparameters, and their training."""
+"""Reads the training data of heads, searches hyperparameters, and trains and writes the heads."""

@@ -1,4 +1,4 @@
-"""Training data of a split's heads: the features of all models, and the group of each object."""
+"""Reads the training data of heads from the cells of a train split."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -23,10 +23,10 @@ from storage.split.split_cells import Expected, OpenCell, SplitCells, open_cells
 from storage.store.opening import read_array
 
 FEATURES: Final = "features_digest"
-"""Entry of the card of a head file: the digest of the cells that its heads learned from."""
+"""Name of the entry in a head file's card with the digest of the cells that heads learned from."""
 
 OBJECTS: Final = "objects_digest"
-"""Entry of the card of a head file: the digest of the objects that its heads learned from."""
+"""Name of the entry in a head file's card with the digest of the objects of the train split."""
 
 
 def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
@@ -55,19 +55,22 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
 
 
 def learned_prompts(cells: SplitCells, head_set: HeadSet) -> tuple[str, ...]:
-    """Prompt sets of the cells that heads of this set learn from."""
+    """Names of the prompt sets that the heads of a head set learn from."""
     prompts: Sequence[str] = cells.identity[cells.models[0]].signature["prompts"]
     learns_all = KINDS_BY_NAME[head_set.kind].learns_every_prompt
     return tuple(prompts) if learns_all else TRAIN_PROMPTS[:1]
 
 
 def origin_of(cells: SplitCells, reads: str = "") -> dict[str, str]:
-    """Entries of a card that identify the features: ``head_origin``, ``n_channels``, their digest.
+    """Entries of a head file's card that identify the features that its heads learned from.
+
+    The entries are those of ``SplitCells.head_origin``, the number of channels and the digest of
+    the cells.
 
     Parameters
     ----------
     reads
-        ``HeadSet.reads``; if it is empty, ``n_channels`` is that of the smallest model.
+        ``HeadSet.reads`` of the heads; empty for the number of channels of the smallest model.
     """
     first = next(model for model in cells.models if reads in {"", cells.reads_of(model)})
     return {
@@ -78,15 +81,15 @@ def origin_of(cells: SplitCells, reads: str = "") -> dict[str, str]:
 
 
 def learned_from(split: str, expected: Expected, cache: str | Path) -> dict[str, str]:
-    """Entry that the card of a head file must have for its heads to belong to the data here.
+    """Entry that the card of a head file must have if its heads learned from the data on disk.
 
-    The digest of the features; where they are absent, that of the objects; empty where these are
-    absent, too, as in a clone that pulled heads alone.
+    The entry is the digest of the features or, if features are missing, the digest of the objects.
+    It is empty if the objects are missing, too, as in a clone that pulled heads alone.
 
     Raises
     ------
     StoreError
-        If the features were made with other settings than ``expected``, or from other objects
+        If the features were made under other settings than ``expected``, or from other objects
         than the split has now.
     """
     if not _is_here(objects_path(split), cache):
@@ -101,12 +104,12 @@ def _is_here(path: Path, cache: str | Path) -> bool:
 
 
 def image_statistics(cells: SplitCells, reads: str) -> Statistics:
-    """Statistics of the images of a split by the encoder of the smallest model.
+    """Statistics of a split's images, computed by the encoder of the smallest suitable model.
 
     Parameters
     ----------
     reads
-        ``HeadSet.reads`` of the heads: of a ladder, the smallest model whose tokens they read.
+        ``HeadSet.reads`` of the heads; the model is the smallest whose tokens the heads read.
     """
     smallest = next(model for model in cells.models if cells.reads_of(model) == reads)
     store = cells.identity[smallest].store
@@ -119,7 +122,7 @@ def _read_inputs(
     cells: Sequence[OpenCell], prompts: Sequence[str], n_objects: int, head_set: HeadSet
 ) -> Float32[np.ndarray, "prompt model object input"]:
     width = n_inputs(KINDS_BY_NAME[head_set.kind], cells[0].n_channels)
-    # Filled in place: the inputs of a large split take gigabytes.
+    # Filled in place, because the inputs of a large split take gigabytes.
     inputs = np.empty((len(prompts), len(cells), n_objects, width), np.float32)
     for rows, (prompt, cell) in zip(
         inputs.reshape(-1, n_objects, width), product(prompts, cells), strict=True
@@ -133,11 +136,11 @@ def _read_inputs(
 
 
 def group_index(table: ObjectTable) -> Int[np.ndarray, " object"]:
-    """Number of each object's video, or of its image where images are not frames.
+    """Number the groups of objects: the video of each object, or its image if there are no videos.
 
     Returns
     -------
-    Numbers from 0, rising in the order of the rows.
+    Numbers from 0; groups are numbered in the order of the rows.
 
     Notes
     -----
@@ -152,5 +155,5 @@ def group_index(table: ObjectTable) -> Int[np.ndarray, " object"]:
 
 
 def _video(file: str) -> str:
-    """The video's file, or the folder of its frames."""
+    """Path of the video file that a frame belongs to, or of the folder of its frames."""
     return video_of(file) or str(PurePosixPath(file).parent)

@@ -1,4 +1,7 @@
-"""Trains heads, each in a task of its own: once for validation, once on all images."""
+"""Trains heads, each in its own task. Each objective has two heads.
+
+The final head learns from all images; the other head learns from a part and is validated.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,17 +23,17 @@ from stages.training.data import read_head_data
 
 @dataclass(frozen=True)
 class HeadToFit:
-    """Description of a head to train, complete enough for any worker."""
+    """Everything that a worker must know, besides the cells, to train a head."""
 
     head_set: HeadSet
     objective: str
     plan: Plan
     seed: int
-    """Seeds initial weights and batches."""
+    """Seed of the initial weights and of the order of the batches."""
     judging_seed: int
-    """Seeds the choice of the images for validation."""
+    """Seed of the choice of the images for validation."""
     is_final: bool
-    """Whether it learns from all images; otherwise from four fifths, and the rest validate it."""
+    """Whether the head learns from all images; otherwise a fifth is left out to validate it."""
 
     def __str__(self) -> str:
         return f"the head {self.head_set} {self.objective}{'' if self.is_final else ', validated'}"
@@ -39,20 +42,23 @@ class HeadToFit:
 FittedHeads = Mapping[HeadToFit, TrainedHead]
 
 _last_data: Final[dict[tuple[CellsToOpen, HeadSet], TrainingSet]] = {}
-"""The training data that a worker read last, for other heads of the same set; one entry at most."""
+"""The training data that this worker read last, reused for heads of the same head set.
+
+It holds one entry at most.
+"""
 
 
 def heads_to_fit(
     head_set: HeadSet, plans: Mapping[str, Plan], *, seed: int, judging_seed: int
 ) -> list[HeadToFit]:
-    """Two heads for each objective: the final one, and one for validation.
+    """List the heads to train for a head set: for each objective, a final and a validated head.
 
     Parameters
     ----------
     plans
-        Training settings by objective.
+        Hyperparameters of the training, by objective.
     """
-    # Final heads take longer and come first, so that no worker begins one when the others end.
+    # Final heads take longer. They come first, so that no worker begins one when others are done.
     return [
         HeadToFit(head_set, objective, plan, seed, judging_seed, is_final)
         for is_final in (True, False)
@@ -63,28 +69,28 @@ def heads_to_fit(
 def fit_sets(
     cells: CellsToOpen, todo: Mapping[HeadSet, Sequence[HeadToFit]], executor: ExecutorParams
 ) -> Iterator[tuple[HeadSet, FittedHeads]]:
-    """Train the heads of each set, and yield them set by set.
+    """Train the heads of each head set, and yield each head set with its trained heads.
 
     Parameters
     ----------
     todo
-        By head set, the list of ``heads_to_fit``.
+        Heads to train by head set, as ``heads_to_fit`` lists them.
 
     Raises
     ------
     ValueError
-        As ``pipeline.heads.training.train_head``.
+        For the same reasons as in ``pipeline.heads.training.train_head``.
     DataError
         If the executor could not train a head.
 
     Notes
     -----
     As in the paper, hyperparameters are chosen by 80 % of the images for training and 20 % for
-    validation. The final heads learn from every image; the validation error says how well heads of
-    the same settings do on images that they did not learn from.
+    validation. The final heads learn from every image. The validation error says how well heads
+    with the same hyperparameters do on images that they did not learn from.
     """
     if executor.kind == "inline":
-        # Set by set, so that the tokens of a single set are in memory.
+        # Head sets follow each other, so that only the tokens of one head set are in memory.
         for head_set, heads in todo.items():
             yield head_set, _fit_here(cells, head_set, heads)
     else:
@@ -97,7 +103,7 @@ def _fit_elsewhere(
     cells: CellsToOpen, todo: Mapping[HeadSet, Sequence[HeadToFit]], executor: ExecutorParams
 ) -> FittedHeads:
     to_fit = [head for heads in todo.values() for head in heads]
-    # Workers read the data themselves.
+    # Each worker reads the training data from the cells itself.
     tasks = [Task(str(head), fit_in_worker, (cells, head)) for head in to_fit]
     n_epochs = sum(head.plan.epochs for head in to_fit)
     with (
@@ -109,12 +115,12 @@ def _fit_elsewhere(
 
 
 def _fit_here(cells: CellsToOpen, head_set: HeadSet, heads: Sequence[HeadToFit]) -> FittedHeads:
-    """Train heads side by side, as many at once as PyTorch may use threads.
+    """Train heads in threads of this process, as many at once as PyTorch may use threads.
 
     Notes
     -----
-    Two threads that train a head each take two thirds of the time of two threads that share one
-    head after the other, because the matrices of a head are small.
+    Two threads that each train a head take two thirds of the time of two threads that together
+    train one head and then the other, because the matrices of a head are small.
     """
     data = read_head_data(opened(cells), head_set)
     n_epochs = sum(head.plan.epochs for head in heads)
@@ -128,13 +134,13 @@ def _fit_here(cells: CellsToOpen, head_set: HeadSet, heads: Sequence[HeadToFit])
 
 
 def fit_in_worker(cells: CellsToOpen, head: HeadToFit) -> TrainedHead:
-    """Train a head in a worker process of its own."""
+    """Train a head in a worker process, which reads the training data itself."""
     key = cells, head.head_set
     data = _last_data.get(key)
     if data is None:
-        _last_data.clear()  # before the next is read, so that the tokens of one set are in memory
+        _last_data.clear()  # before reading, so that only the tokens of one set are in memory
         data = _last_data[key] = read_head_data(opened(cells), head.head_set)
-    with one_thread_each():  # as ``_fit_here``, for the same bits
+    with one_thread_each():  # as in ``_fit_here``, so that the weights have the same bits
         return _fit(data, head, lambda _: None)
 
 
@@ -156,16 +162,16 @@ def _fit(data: TrainingSet, head: HeadToFit, advance: Callable[[int], None]) -> 
 
 @contextmanager
 def one_thread_each() -> Iterator[int]:
-    """Give PyTorch a single thread for each operation within the block.
+    """Let PyTorch use a single thread for each operation within the block.
 
     Yields
     ------
-    The number of threads that PyTorch used before: as many heads can be trained at once.
+    The number of threads that PyTorch used before, and so of heads that can be trained at once.
 
     Notes
     -----
-    The matrices of a training step are small, so a second thread costs more than it saves. Threads
-    that share a sum may also change its last bits.
+    The matrices of a training step are small, so a second thread costs more than it saves. The last
+    bits of a sum may also depend on the number of threads that compute it.
     """
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -33,33 +33,34 @@ from storage.outputs.tuning import append_trial, read_log, study_dir
 from storage.store.signature import digest, versions
 
 TUNED: Final = HeadSet("best", "best")
-"""The head set of all trials; heads of the other head sets take the same hyperparameters. In a
+"""Head set of all trials; heads of the other head sets take the hyperparameters found for it. In a
 ladder, trials read the tokens of the smallest model's family."""
 
 LOOK_S: Final = 2.0
-"""Time between two looks at the number of trials that a worker has finished."""
+"""Time between two counts of the trials that a worker has finished."""
 
 LOG: Final = "trials.jsonl"
 
 Facade = Literal["full", "multifidelity"]
-"""The way to choose trials. ``full``, as in the paper: epochs are searched, and each trial trains
-to its end. ``multifidelity``: successive halving, where all trials begin with few epochs and the
-best get more."""
+"""SMAC3's way to choose trials. ``full``, as in the paper: the number of epochs is searched, and
+each trial trains to its end. ``multifidelity``: successive halving, where all trials begin with few
+epochs and the best trials get more epochs."""
 
 ETA: Final = 4
-"""Of ``ETA`` heads, the best gets ``ETA`` times as many epochs: 5, 20, 80."""
+"""Rate of successive halving: the best of ``ETA`` heads gets ``ETA`` times as many epochs. The
+numbers of epochs are 5, 20 and 80."""
 
 FIRST_ROUND: Final = ETA**2
-"""Heads that begin together."""
+"""Number of heads that successive halving begins with."""
 
 LEAST_MODELLED: Final = 8
-"""SMAC3's model learns from the largest number of epochs that at least this many trials have had;
+"""SMAC3's model learns from trials of the largest number of epochs with at least this many trials.
 SMAC3's default is 1."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """Description of a search for a head's hyperparameters, complete enough for any worker."""
+    """Everything that a worker must know to search the hyperparameters of an objective's heads."""
 
     cells: CellsToOpen
     objective: str
@@ -70,21 +71,21 @@ class Study:
 
 
 def search(study: Study, executor: ExecutorParams) -> tuple[list[Trial], Path]:
-    """Run a study, or resume one that was interrupted.
+    """Run a study here or in a worker; an interrupted study continues.
 
     Returns
     -------
-    Its trials, and the folder from which it can be resumed.
+    The trials of the study, and the folder with its log.
 
     Raises
     ------
     StoreError
         If a store is damaged.
     DataError
-        If the data cannot be learned from, if ``max_objects`` leaves no image to learn from or to
-        be judged on, or if the executor could not finish the study.
+        If the training data are unusable, if ``max_objects`` leaves no image for training or for
+        validation, or if the executor could not finish the study.
     ConnectionError
-        If workers cannot be reached, or are lost on the way.
+        If workers cannot be reached, or are lost during the study.
     """
     folder = _folder_of(study)
     with (
@@ -94,7 +95,7 @@ def search(study: Study, executor: ExecutorParams) -> tuple[list[Trial], Path]:
         if executor.kind == "inline":
             return search_here(study, folder, count=advance), folder
         task = Task(str(study), search_here, (study, folder))
-        # SMAC3 chooses each trial by those before it, so a second worker would have nothing to do.
+        # SMAC3 chooses each trial from the earlier trials, so a second worker would be idle.
         with (
             _followed(folder / LOG, study.settings.n_trials, advance),
             executor_of(replace(executor, n_workers=1)) as run,
@@ -109,7 +110,7 @@ def search_here(
     *,
     count: Callable[[int], None] = lambda _: None,
 ) -> list[Trial]:
-    """Run a study in this process.
+    """Run a study in this process, with its log in ``folder``, and return its trials.
 
     Parameters
     ----------
@@ -122,7 +123,7 @@ def search_here(
     n_readers = sum(cells.reads_of(model) == tuned.reads for model in cells.models)
     with faults_of(cells.split), one_thread_each():
         learned, rows = rows_of_trials(rows_of_all, settings.max_objects, n_readers, settings.seed)
-        del rows_of_all  # frees memory: the sample may be a small part of it
+        del rows_of_all  # frees memory: the sample may be a small part of all rows
         cost = cost_of_trials(settings.facade, learned, rows, study.objective, seed=settings.seed)
         return run_study(
             cost,
@@ -137,7 +138,7 @@ def search_here(
 def cost_of_trials(
     facade: Facade, learned: TrainingSet, rows: Rows, objective: str, *, seed: int
 ) -> Callable[[Hyperparameters], float]:
-    """Function that trains a head by a plan and returns its validation error."""
+    """Make a function that trains a head by a plan and returns its validation error."""
     if facade == "multifidelity":
         return continued_costs(learned, rows, objective, seed=seed)
     return lambda plan: validation_cost(learned, rows, objective, plan, seed=seed)
@@ -146,9 +147,14 @@ def cost_of_trials(
 def rows_of_trials(
     data: TrainingSet, max_objects: int | None, n_models: int, seed: int
 ) -> tuple[TrainingSet, Rows]:
-    """Sample rows for the trials from the training and the validation images of the heads.
+    """Sample rows for the trials: their training and validation rows come from those of heads.
 
-    So a head is validated on images that judged its trials and that no trial learned from.
+    No trial thus learns from the images that validate a head.
+
+    Parameters
+    ----------
+    max_objects
+        Largest number of objects to sample; None for all objects.
     """
     if max_objects is None:
         return data, Rows(*split_by_group(data.group, seed))
@@ -161,7 +167,7 @@ def rows_of_trials(
 
 @contextmanager
 def _followed(log: Path, n_trials: int, advance: Callable[[int], None]) -> Iterator[None]:
-    """Advance a progress bar by the trials in a worker's log, within the block."""
+    """Advance a progress bar within the block by the trials that a worker adds to its log."""
     is_over = Event()
 
     def follow() -> None:
@@ -182,9 +188,9 @@ def _followed(log: Path, n_trials: int, advance: Callable[[int], None]) -> Itera
 
 
 def _folder_of(study: Study) -> Path:
-    """Folder whose name is a digest of everything that trials depend on.
+    """Folder of a study's log, named by a digest of everything that the trials depend on.
 
-    So a study is resumed only under the same settings, features and versions.
+    A study is thus resumed only under the same settings, features and versions.
     """
     settings = study.settings
     dependencies = {
@@ -207,7 +213,7 @@ def run_study(
     advance: Callable[[int], None],
     facade: Facade,
 ) -> list[Trial]:
-    """Try ``n_trials`` hyperparameters in the order in which SMAC3 proposes them.
+    """Try ``n_trials`` sets of hyperparameters, in the order in which SMAC3 proposes them.
 
     A killed study continues where it stopped: SMAC3's proposals follow from the seed and the costs,
     so SMAC3 repeats them, and the log has their costs. SMAC3's own files lack the state of its
@@ -216,16 +222,16 @@ def run_study(
     Parameters
     ----------
     cost
-        Trains a head and returns its error. Its exceptions end the study.
+        Trains a head and returns its validation error. An exception ends the study.
     folder
-        Holds the log and SMAC3's files, for this cost and this seed alone. The caller removes it
-        after the trials are written elsewhere: until then, the log has the cost of every trial.
+        Folder of the log and of SMAC3's files, for this cost and this seed alone. The caller
+        removes it after writing the trials elsewhere; until then, the log has all costs.
     advance
         Called with 1 after each trial.
     """
     costs = {trial.plan: trial.mse for trial in read_log(folder / LOG)}
     trials = []
-    # A folder of its own: a lost worker that still runs must not write into the files of the next.
+    # SMAC3 writes to a new folder: a lost worker that still runs must not write to the same files.
     # SMAC3's random forest gets one thread: with more, chance decides the order of its sums.
     folder.mkdir(parents=True, exist_ok=True)
     with (
@@ -246,9 +252,9 @@ def run_study(
 
 
 class SortedLocalSearch(LocalSearch):
-    """SMAC3's local search, from the same starting points in an order that is always the same.
+    """SMAC3's local search with sorted starting points, so that equal seeds give equal proposals.
 
-    SMAC3 takes the points from a set of texts, whose order differs between processes. Its random
+    SMAC3 takes the points from a set of strings, whose order differs between processes. Its random
     numbers, and so its proposals, depend on that order.
     """
 
@@ -290,7 +296,7 @@ def _multifidelity(
         _never_called_with_budget,
         intensifier=SuccessiveHalving(scenario, eta=ETA),
         acquisition_maximizer=maximizer,
-        # As large as the first round: beyond its initial design, SMAC3 draws some points twice.
+        # As large as the first round: after its initial design, SMAC3 draws some points twice.
         initial_design=MultiFidelityFacade.get_initial_design(
             scenario, n_configs=FIRST_ROUND, max_ratio=1
         ),

@@ -1,4 +1,4 @@
-"""Writes heads, their learning curves and calibrated SamScores to ``heads/<train split>``."""
+"""Writes trained heads, learning curves and calibrations to ``heads/<train split>``."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,10 @@ Tunings = Mapping[str, Tuning]
 
 @dataclass(frozen=True)
 class FinalHead:
-    """A head that learned from all images, with the validation of a head from four fifths."""
+    """A head that learned from all images, with metadata and the head that validates its settings.
+
+    The validated head has the same hyperparameters and learned from four fifths of the images.
+    """
 
     objective: str
     weights: HeadWeights
@@ -38,14 +41,14 @@ class FinalHead:
 
     @property
     def error(self) -> float:
-        """Validation error after the last epoch."""
+        """Validation error (mean squared error) of the validated head after its last epoch."""
         return float(self.validated.validation_mse[-1])
 
 
 def final_heads(
     cells: SplitCells, head_set: HeadSet, fitted: FittedHeads, tunings: Tunings, seed: int
 ) -> list[FinalHead]:
-    """Join each final head of a set with its validation and its metadata."""
+    """Pair each final head of a head set with its validated head, and make its metadata."""
     split, kind = cells.split, KINDS_BY_NAME[head_set.kind]
     shared = {
         "split": split,
@@ -71,9 +74,9 @@ def final_heads(
 
 
 def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[FinalHead]]) -> None:
-    """Write a head file for each head set, the learning curves, and calibrated SamScores.
+    """Write a head file per head set, the learning curves, and the calibration of SamScores.
 
-    The files of a protocol appear together, so that a kill leaves all of them or none.
+    The head files of a protocol appear together, so that a kill leaves all of them or none.
     """
     split = cells.split
     card_entries = {
@@ -100,7 +103,7 @@ def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[FinalHead]
 
 
 def calibration_of(cells: SplitCells) -> head_file.Calibration:
-    """Isotonic regression of the IoU on the SamScore, for the judged masks of every model."""
+    """Fit isotonic regressions of IoU on SamScore, by model and judged proposal."""
     proposals = {model: cell.proposals() for model, cell in cells.identity.items()}
     return {
         model: {
@@ -128,7 +131,7 @@ def _metadata(kind: HeadKind, objective: str, tuning: Tuning, mse: float) -> dic
         "objective": objective,
         "inputs": " ".join(kind.inputs),
         "hidden": str(kind.hidden),
-        # The same for all heads; without these two entries a head would have other bytes.
+        # These two entries are the same for all heads, and kept so that heads keep their bytes.
         "loss": "squared_error",
         "n_members": "1",
         "hyperparameters": json.dumps(asdict(kind.plan or tuning.plan)),
