@@ -21,7 +21,7 @@ from storage.store.writing import write_store
 
 @stage_main
 def main(split: str) -> None:
-    """Compute entropies, agreements and IoUs of all objects of an eval split, and write them."""
+    """Write the entropies, agreements and pixel scores of the masks of an eval split."""
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in entropy_views(params.views)]
