@@ -131,7 +131,9 @@ def decision_scores(masks: Sequence[JudgedMasks], resamples: Resamples) -> Itera
 
 
 def _gains(smallest: JudgedMasks, larger: Sequence[JudgedMasks]) -> dict[str, Values]:
-    """True gain in IoU of every object, by choice."""
+    """True gain in IoU of every object over the smallest model's mask, by choice: to ``keep`` the
+    mask, to ``prompt`` again or, if there are larger models, to ask the largest ``model``.
+    """
     refined = smallest.scores.proposals.judged_refined_iou(smallest.judged)
     corrected = {"keep": smallest.iou, "prompt": refined.astype(np.float64)}
     if larger:

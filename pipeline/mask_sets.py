@@ -72,10 +72,11 @@ def judged_sets(
     is_good: Bool[np.ndarray, "object proposal"],
     group: Int[np.ndarray, "object"],
 ) -> CalibrationSet:
-    """Objects in the order of the largest threshold at which their set has a good proposal.
+    """Objects by the largest threshold at which their mask set has a good proposal.
 
-    The result holds these thresholds as ``uncertainty``. Objects without a good proposal have the
-    threshold ``NOTHING`` and fall short.
+    The mask set of a threshold has the proposals whose ``failure_ahead`` is at least the threshold.
+    The result holds the largest thresholds as ``uncertainty``, in ascending order. Objects without
+    a good proposal have the threshold ``NOTHING`` and fall short.
     """
     largest = _largest_thresholds(failure_ahead(predicted_iou), is_good)
     return CalibrationSet.of(largest, largest == NOTHING, group)

@@ -81,7 +81,11 @@ _ONE_HOT: Final = np.eye(N_PROPOSALS)
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """Rows of a cell, the weights of its masks in mixtures, and its masks to compare."""
+    """Data of some objects in a cell, and which masks of the cell entropies and agreements use.
+
+    An entropy is computed from a mixture, a weighted mean of masks over cells; an agreement
+    compares masks with each other.
+    """
 
     model: str
     view: str

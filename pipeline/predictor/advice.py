@@ -74,7 +74,7 @@ class Advice:
 
     @property
     def words(self) -> str:
-        """The advised correction in words."""
+        """The advised correction in words, such as "click again", or "no advice"."""
         return CORRECTIONS.get(self.correction, "no advice")
 
     def to_dict(self) -> dict[str, Any]:

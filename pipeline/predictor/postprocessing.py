@@ -17,7 +17,10 @@ PATCH: Final = 10.0
 
 @dataclass(frozen=True)
 class Postprocessing:
-    """Settings of postprocessing: arguments of ``SAM2ImagePredictor`` and ``build_sam2``."""
+    """Settings of the postprocessing of masks, which is done here as SAM2 does it.
+
+    The settings have the names of SAM2's arguments.
+    """
 
     mask_threshold: float = 0.0
     """Logit above which a pixel belongs to the mask."""

@@ -112,7 +112,11 @@ def _gain(
     corrected_iou: Float[np.ndarray, "_"],
     uncertainty: Float[np.ndarray, "_"],
 ) -> Float[np.ndarray, "object"]:
-    """Check the three columns, and return the gain in IoU of each object."""
+    """Gain in IoU of each object.
+
+    Refuses columns of different lengths or without objects, IoUs that are not finite, and
+    uncertainties that are NaN.
+    """
     lengths = (len(iou), len(corrected_iou), len(uncertainty))
     if len(set(lengths)) > 1 or not len(iou):
         raise ValueError(

@@ -88,7 +88,9 @@ app = typer.Typer(
 
 
 def show_version(is_asked: bool) -> None:  # noqa: FBT001 - as Typer calls it
-    """Print the version of the package and the versions that stores and heads carry, and exit."""
+    """If ``is_asked``, print the versions of the package, of the stores' schema, and of the numbers
+    that each long stage computes, and exit.
+    """
     if is_asked:
         from stages.settings.versions import VERSIONS  # noqa: PLC0415 - half a second
         from storage.store.schema import SCHEMA_VERSION  # noqa: PLC0415

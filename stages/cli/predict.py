@@ -173,7 +173,11 @@ def _question(
 
 
 def _lines(uncertainty: "Uncertainty", gate: str, sets: str) -> str:
-    """Text about the masks of a prompt: proposals, gains of corrections, advice and gates."""
+    """Text about the masks of a prompt: proposals, gains, advice, guarantees and a caution.
+
+    ``gate`` and ``sets`` are the sentences of ``gate_words`` and ``set_words``: about keeping the
+    mask, and about the set of proposals. They are empty without a guarantee.
+    """
     paragraphs = [
         _proposal_rows(uncertainty),
         _gain_rows(uncertainty),

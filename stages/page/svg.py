@@ -54,7 +54,7 @@ ON_PAGE: Final = {TEXT: "var(--text)", MUTED: "var(--muted)", RULES: "var(--line
 
 
 def svg_file(figure: Figure) -> str:
-    """Write the figure as the content of an SVG file, on a white background."""
+    """Text of an SVG file of the figure, on a white background."""
     return '<?xml version="1.0" encoding="utf-8"?>\n' + _svg(figure, "usam-cache") + "\n"
 
 

@@ -134,7 +134,7 @@ class PricedPrompt(Prompt):
 
 
 class PromptRequest(PricedPrompt):
-    """A prompt about an open image, and the names of the model and heads that answer it."""
+    """Body of a question about an open image, which the URL names: prompt, costs, model, heads."""
 
     model: str
     heads: str

@@ -103,7 +103,10 @@ def shipped_heads() -> Path:
 
 
 def family_heads(family: str) -> Path:
-    """Path of a family's default head file: from the package, or from ``usam heads fetch``."""
+    """Path of a family's default head file, which need not exist.
+
+    The package holds the file of ``SHIPPED_FAMILY``; ``usam heads fetch`` writes the others.
+    """
     return shipped_heads() if family == SHIPPED_FAMILY else published_file(family)
 
 

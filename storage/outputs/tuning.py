@@ -32,7 +32,7 @@ class Tuning:
 
 
 def study_dir(split: str, objective: str, digest: str) -> Path:
-    """Folder of an unfinished study of one head; ``digest`` is that of the study's inputs."""
+    """Folder of an unfinished search for a head's hyperparameters; ``digest`` is of its inputs."""
     return WORK / "tune" / split / objective / digest
 
 
