@@ -8,8 +8,18 @@ from typing import Final
 
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "predict": (
-        *("PIL", "cv2", "jinja2", "markupsafe", "numba", "pooch", "pycocotools", "pydantic"),
-        *("pydantic_core", "rich", "ruamel", "safetensors", "sam2", "torch", "typer"),
+        *("PIL", "cv2", "jinja2", "markupsafe", "numba", "platformdirs", "pooch"),
+        *(
+            "pycocotools",
+            "pydantic",
+            "pydantic_core",
+            "rich",
+            "ruamel",
+            "safetensors",
+            "sam2",
+            "torch",
+            "typer",
+        ),
     ),
     "stages": (
         *("ConfigSpace", "dask", "dask_jobqueue", "distributed", "joblib", "matplotlib"),
@@ -18,7 +28,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "hf": ("timm", "transformers"),
     "demo": ("fastapi", "h11", "starlette", "uvicorn"),
     "cvat": ("cvat_sdk",),
-    "dvc": ("dvc", "platformdirs", "scmrepo"),
+    "dvc": ("dvc", "scmrepo"),
     "s3": ("boto3", "botocore", "obstore"),
 }
 """Optional modules by the smallest extra that installs them; reading a store on disk needs none."""

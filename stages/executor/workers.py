@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -109,13 +110,18 @@ def check_scheduler(address: str) -> None:
     kind = ""
     # Without keys for tls://, Dask raises a TypeError. Dask takes the first bytes of another
     # program's answer for the size of a message, for which no memory suffices.
-    with suppress(OSError, TypeError, MemoryError):
-        kind = asyncio.run(asyncio.wait_for(_kind_at(address), TIMEOUT_S))
+    # In a thread of its own: a notebook, for one, already runs a loop in this thread.
+    with suppress(OSError, TypeError, MemoryError), ThreadPoolExecutor(1) as pool:
+        kind = pool.submit(lambda: asyncio.run(_answering(address))).result()
     if kind != "Scheduler":
         raise ConnectionError(
             "executor.address must be that of a Dask scheduler, which Dask has keys for if it is "
             f"tls://, got {f'a {kind}' if kind else 'no answer'} from {address}"
         )
+
+
+async def _answering(address: str) -> str:
+    return await asyncio.wait_for(_kind_at(address), TIMEOUT_S)
 
 
 async def _kind_at(address: str) -> str:
