@@ -9,6 +9,8 @@ from typing import Final
 
 import pytest
 
+from stages.program import stopping
+
 ROOT: Final = Path(__file__).parents[3]
 
 START: Final = """
@@ -120,3 +122,24 @@ def test_work_that_a_batch_system_starts_again_ends_with_status_0(
     )
     ended, _, err = stopped(program, number)
     assert (ended, err) == (status, [f"stopped by {number.name}: {KEPT}"])
+
+
+def test_a_module_of_a_missing_extra_is_named_and_any_other_error_stays(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="1"), stopping.naming_extras():
+        raise ModuleNotFoundError(name="smac.facade")
+    assert capsys.readouterr().err.endswith("pip install 'usam-cache[stages]'\n")
+    with pytest.raises(ModuleNotFoundError), stopping.naming_extras():
+        raise ModuleNotFoundError(name="nobody_knows_it")
+
+
+def test_a_stage_without_its_packages_names_the_python_and_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stopping, "find_spec", lambda _: None)
+    with pytest.raises(SystemExit, match=f"got {sys.executable}: activate it first"):
+        stopping.begin_stage()
+    monkeypatch.setattr(stopping, "find_spec", lambda name: None if name == "torch" else name)
+    with pytest.raises(SystemExit, match=r"torch must be installed, .*usam-cache\[predict\]"):
+        stopping.begin_stage()
