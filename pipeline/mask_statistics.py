@@ -85,6 +85,15 @@ class MaskStatistic:
     """Prompt sets whose masks have shares. An agreement may name extra prompt sets."""
 
     @property
+    def iou_name(self) -> str:
+        """For an entropy, name of the array with the IoU of its mean mask in the entropy store.
+
+        >>> ENTROPIES[0].iou_name
+        'iou_y'
+        """
+        return "iou_" + self.name.removeprefix("h_")
+
+    @property
     def is_optional(self) -> bool:
         """Whether the statistic needs prompt sets that settings must ask for."""
         return self.clicks != SINGLE_CLICKS
@@ -180,7 +189,7 @@ ensemble's members to be the strongest simple baseline for failure detection. Ro
 
 @dataclass(frozen=True)
 class MaskScore:
-    """One row of ``MASK_SCORES`` or ``PIXEL_SCORES``: a statistic of a single judged mask.
+    """A row of ``MASK_SCORES``, ``CUT_SCORES`` or ``PIXEL_SCORES``: a statistic of a judged mask.
 
     The mask answers the click ``center`` in the view ``identity``.
     """
@@ -229,6 +238,58 @@ MASK_SCORES: Final = (
     ),
 )
 """Statistics of a judged mask alone, in the order of the entropy store."""
+
+
+def rankseg_iou(counts: TruthCounts) -> Float64[np.ndarray, "*batch"]:
+    """IoU with the ground truth of a mask that is cut where its expected IoU is the highest.
+
+    >>> counts = np.zeros((1, 2, N_CODES), int)
+    >>> counts[0, 0, 0], counts[0, 1, 120], counts[0, 1, 255] = 3, 1, 2
+    >>> rankseg_iou(counts)
+    array([1.])
+
+    Notes
+    -----
+    RankSEG (arXiv 2510.15362), the reciprocal moment approximation for the IoU. With pixels ordered
+    by probability, the first k are the foreground, for the k with the highest
+    ``c / (k + S - c)``. Here c is the sum of the first k probabilities, and S is the sum of all.
+    Pixels of one code are taken together, since the expected IoU is highest at an end of a run of
+    equal probabilities. A mask without probability stays empty.
+    """
+    by_code = counts[..., ::-1]  # the most probable first
+    n_px = by_code.sum(axis=-2)
+    n_chosen = n_px.cumsum(axis=-1)
+    mass = (n_px * _PROBABILITY[::-1]).cumsum(axis=-1)
+    expected_iou = mass / np.maximum(n_chosen + mass[..., -1:] - mass, np.finfo(np.float64).tiny)
+    cut = expected_iou.argmax(axis=-1)[..., np.newaxis]
+    shared = by_code[..., 1, :].cumsum(axis=-1)
+    n_truth = shared[..., -1]
+    n_foreground, n_shared = (
+        np.take_along_axis(n_px_to, cut, axis=-1)[..., 0] for n_px_to in (n_chosen, shared)
+    )
+    return iou_of_counts(n_foreground, n_truth, n_shared)
+
+
+def iou_of_counts(
+    n_foreground: Int64[np.ndarray, "*batch"],
+    n_truth: Int64[np.ndarray, "*#batch"],
+    n_shared: Int64[np.ndarray, "*batch"],
+) -> Float64[np.ndarray, "*batch"]:
+    """IoU of masks, from their pixels, those of the ground truths, and the pixels in both."""
+    # No pixel in either is an IoU of 0: there is no object to find.
+    iou: Float64[np.ndarray, "*batch"] = n_shared / np.maximum(n_foreground + n_truth - n_shared, 1)
+    return iou
+
+
+CUT_SCORES: Final = (
+    MaskScore(
+        "rankseg_iou",
+        "IoU with the ground truth of the judged mask, cut where RankSEG expects the highest IoU, "
+        "at the size of the masks",
+        rankseg_iou,
+    ),
+)
+"""IoUs of the judged mask under other cuts than 0.5, in the order of the entropy store."""
 
 
 def brier(counts: TruthCounts) -> Float64[np.ndarray, "*batch"]:

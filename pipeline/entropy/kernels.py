@@ -22,6 +22,9 @@ N_LANES: Final = 6
 SMALLEST: Final = 1e-300
 """Replaces 0 before a logarithm is taken."""
 
+FOREGROUND_ABOVE: Final = 0.5
+"""A pixel of a mixture is foreground above this probability."""
+
 TWO_OVER_LN2: Final = 2 / math.log(2)
 ONE_LESS_ROOT: Final = np.uint64(0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
 """Difference of the bits of the float64 numbers 1 and sqrt(1/2), taken as whole numbers."""
@@ -125,6 +128,36 @@ def take_entropies(mixture, numbers, bits):  # noqa: ANN001, ANN201 - see the mo
         for k in range(numbers.size):
             bits[i, k] = row_entropy(mixture[i, numbers[k]], memory)
             mixture[i, numbers[k]] = 0
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def count_foreground(mixture, truth, numbers, counts):  # noqa: ANN001, ANN201 - see the module
+    """Count the pixels above 0.5 of some mixtures of every object, and their overlap with truths.
+
+    Parameters
+    ----------
+    mixture
+        float64 (object, mixture, pixel).
+    truth
+        bool (object, pixel).
+    numbers
+        int64 (number,): indices of mixtures.
+    counts
+        int64 (object, number, 2), written: pixels above 0.5, and how many of them are in the ground
+        truth.
+    """
+    for i in range(mixture.shape[0]):
+        for k in range(numbers.size):
+            p = mixture[i, numbers[k]]
+            n_foreground = 0
+            n_shared = 0
+            for px in range(p.size):
+                is_foreground = p[px] > FOREGROUND_ABOVE
+                n_foreground += is_foreground
+                n_shared += is_foreground & truth[i, px]
+            counts[i, k, 0] = n_foreground
+            counts[i, k, 1] = n_shared
 
 
 @njit(nogil=True, cache=True, **VECTORS)

@@ -1,4 +1,4 @@
-"""Entropies of soft masks, and of mean masks over models, prompts, proposals and views."""
+"""Entropies of soft masks; entropies and IoUs of mean masks over models, prompts and views."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -6,15 +6,20 @@ from itertools import groupby
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Bool, Float, Float64, UInt8
 
-from pipeline.entropy.kernels import add_mixtures, take_entropies, weighted_entropies
+from pipeline.entropy.kernels import (
+    add_mixtures,
+    count_foreground,
+    take_entropies,
+    weighted_entropies,
+)
 from pipeline.entropy.plan import MIXTURES, PlannedCell
-from pipeline.mask_statistics import ENTROPIES
+from pipeline.mask_statistics import MaskStatistic, iou_of_counts
 from pipeline.masks import DECODE_TABLE, check_probabilities
 
-ObjectEntropies = Mapping[str, Float64[np.ndarray, "..."]]
-"""Entropies in bits by name; each array has the ``dims`` that its row of ``ENTROPIES`` declares."""
+MixtureArrays = Mapping[str, Float64[np.ndarray, "..."]]
+"""Entropies in bits and IoUs by name, with the ``dims`` that the rows of ``ENTROPIES`` declare."""
 
 Mixture = Float64[np.ndarray, "object mixture pixel"]
 
@@ -57,10 +62,13 @@ def mask_entropy(p: Float[np.ndarray, "*batch height width"]) -> Float64[np.ndar
     return bits.reshape(batch)
 
 
-def object_entropies(
-    cells: Sequence[PlannedCell], block: slice, on_cell: OnCell = lambda *_: None
-) -> ObjectEntropies:
-    """Bayesian entropies of a block of objects, from the masks of all cells.
+def mixture_arrays(
+    cells: Sequence[PlannedCell],
+    block: slice,
+    truth: Bool[np.ndarray, "object y x"],
+    on_cell: OnCell = lambda *_: None,
+) -> MixtureArrays:
+    """Bayesian entropies of a block of objects, and IoUs of the mean masks behind them.
 
     Parameters
     ----------
@@ -69,6 +77,8 @@ def object_entropies(
         read, so that all cells can share a buffer.
     block
         The objects, as rows of the cells.
+    truth
+        Ground truths of the objects in ``block``, at the size of the masks.
     on_cell
         Called with each cell and its masks while these are in memory.
 
@@ -80,9 +90,11 @@ def object_entropies(
     Notes
     -----
     Eq. 4 to 7, and others in ``ENTROPIES``, for example H_T, which is not in the paper. Each is the
-    entropy (Eq. 3) of a mean of masks.
+    entropy (Eq. 3) of a mean of masks. The same mean, cut at 0.5, is a mask of its own, which may
+    be better than each of the masks that it averages.
     """
     mixture: Mixture | None = None
+    pixels = truth.reshape(len(truth), -1)
     by_model = []
     for _, of_model in groupby(cells, key=lambda cell: cell.model):
         for cell in of_model:
@@ -90,11 +102,11 @@ def object_entropies(
             mixture = _add(mask_code, cell.weight[block], mixture)
             on_cell(cell, mask_code)
         assert mixture is not None  # a model has a cell
-        by_model.append(_take_entropies(mixture, _BY_MODEL))
+        by_model.append(_take(mixture, pixels, _BY_MODEL))
     assert mixture is not None  # there is a model
-    shared = zip(_SHARED, _take_entropies(mixture, _SHARED).T, strict=True)
-    of_models = zip(_BY_MODEL, np.stack(by_model, axis=-1).swapaxes(0, 1), strict=True)
-    return _by_entropy(dict((*shared, *of_models)))
+    shared = zip(_SHARED, _take(mixture, pixels, _SHARED), strict=True)
+    of_models = zip(_BY_MODEL, np.stack(by_model, axis=-1), strict=True)
+    return _by_name(dict((*shared, *of_models)))
 
 
 def _add(
@@ -120,21 +132,27 @@ def _add(
     return mixture
 
 
-def _by_entropy(bits: Mapping[int, Float64[np.ndarray, "..."]]) -> ObjectEntropies:
-    """Arrange the entropies of ``MIXTURES`` by name, with the ``dims`` of ``ENTROPIES``."""
-    by_name: dict[str, list[Float64[np.ndarray, "..."]]] = {}
+def _by_name(bits_and_iou: Mapping[int, Float64[np.ndarray, "2 ..."]]) -> MixtureArrays:
+    """Arrange the numbers of ``MIXTURES`` by name, with the ``dims`` of ``ENTROPIES``."""
+    by_entropy: dict[MaskStatistic, list[Float64[np.ndarray, "2 ..."]]] = {}
     for k, (entropy, _) in enumerate(MIXTURES):
-        by_name.setdefault(entropy.name, []).append(bits[k])
-    return {
-        entropy.name: np.stack(by_name[entropy.name], axis=1)
-        if entropy.follows_judged
-        else by_name[entropy.name][0]
-        for entropy in ENTROPIES
-    }
+        by_entropy.setdefault(entropy, []).append(bits_and_iou[k])
+    by_name = {}
+    for entropy, numbers in by_entropy.items():
+        bits, iou = np.stack(numbers, axis=2) if entropy.follows_judged else numbers[0]
+        by_name |= {entropy.name: bits, entropy.iou_name: iou}
+    return by_name
 
 
-def _take_entropies(mixture: Mixture, numbers: list[int]) -> Float64[np.ndarray, "object number"]:
-    """Entropies in bits of the mixtures with these numbers; resets these mixtures to 0."""
+def _take(
+    mixture: Mixture, truth: Bool[np.ndarray, "object pixel"], numbers: list[int]
+) -> Float64[np.ndarray, "number 2 object"]:
+    """Entropy in bits and IoU of the mixtures with these numbers; resets these mixtures to 0."""
+    indices = np.array(numbers)
+    counts = np.empty((len(mixture), len(numbers), 2), np.int64)
+    count_foreground(mixture, truth, indices, counts)
     bits = np.empty((len(mixture), len(numbers)))
-    take_entropies(mixture, np.array(numbers), bits)
-    return bits
+    take_entropies(mixture, indices, bits)
+    n_foreground, n_shared = np.moveaxis(counts, -1, 0)
+    iou = iou_of_counts(n_foreground, truth.sum(axis=1, keepdims=True), n_shared)
+    return np.stack([bits, iou]).transpose(2, 0, 1)

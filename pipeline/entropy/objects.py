@@ -6,13 +6,13 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from pipeline.entropy import comparisons
-from pipeline.entropy.mixtures import MaskCode, object_entropies
+from pipeline.entropy.mixtures import MaskCode, mixture_arrays
 from pipeline.entropy.plan import CellRows, PlannedCell, StatisticOfJudged, plan_cells
-from pipeline.mask_statistics import MASK_SCORES, PIXEL_SCORES
+from pipeline.mask_statistics import CUT_SCORES, MASK_SCORES, PIXEL_SCORES
 
 ObjectArrays = Mapping[str, Float64[np.ndarray, "..."]]
-"""Arrays of some objects by name; the rows of ``ENTROPIES``, ``AGREEMENTS``, ``MASK_SCORES`` and
-``PIXEL_SCORES`` declare their ``dims``."""
+"""Arrays of some objects by name; the rows of ``ENTROPIES``, ``AGREEMENTS``, ``MASK_SCORES``,
+``CUT_SCORES`` and ``PIXEL_SCORES`` declare their ``dims``."""
 
 ReadTruth = Callable[[slice], Bool[np.ndarray, "object y x"]]
 """Takes a block of objects; returns their ground truths at the size of the masks."""
@@ -65,9 +65,8 @@ def _block_arrays(
         if cell.view == "identity":
             counts[cell.model] = comparisons.judged_counts(mask_code, cell.judged[block], label)
 
-    entropies = object_entropies(cells, block, compare)
     return {
-        **entropies,
+        **mixture_arrays(cells, block, truth, compare),
         **comparisons.mean_agreements(hard),
         **_mask_scores(np.stack([counts[model] for model in models], axis=2)),
     }
@@ -80,6 +79,7 @@ def _mask_scores(
     regions = np.stack([frame, band], axis=3)
     return {
         **{score.name: score.compute(frame.sum(axis=-2)) for score in MASK_SCORES},
+        **{score.name: score.compute(frame) for score in CUT_SCORES},
         **{score.name: score.compute(regions) for score in PIXEL_SCORES},
     }
 

@@ -10,6 +10,7 @@ from zarr.codecs import ZstdCodec
 
 from pipeline.mask_statistics import (
     AGREEMENTS,
+    CUT_SCORES,
     ENTROPIES,
     MASK_SCORES,
     N_BINS,
@@ -215,8 +216,17 @@ _ENTROPY: Final[Mapping[str, ArraySpec]] = {
         for entry in statistics
     },
     **{
+        entropy.iou_name: ArraySpec(
+            entropy.dims,
+            "float32",
+            f"IoU with the ground truth of the mean mask of `{entropy.name}`, cut at 0.5, at the "
+            "size of the masks",
+        )
+        for entropy in ENTROPIES
+    },
+    **{
         score.name: ArraySpec(score.dims, "float32", score.meaning, unit=score.unit)
-        for score in (*MASK_SCORES, *PIXEL_SCORES)
+        for score in (*MASK_SCORES, *CUT_SCORES, *PIXEL_SCORES)
     },
     "object_id": _OBJECT_ID,
     "judged": _coordinate("judged", "str", "proposal of each prediction that counts"),

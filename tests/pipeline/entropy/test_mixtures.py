@@ -12,11 +12,12 @@ from pipeline.entropy.kernels import (
     LOG_PX,
     add_mask,
     add_mixtures,
+    count_foreground,
     take_entropies,
     weighted_entropies,
     write_log2,
 )
-from pipeline.entropy.mixtures import ObjectEntropies, mask_entropy, object_entropies
+from pipeline.entropy.mixtures import MixtureArrays, mask_entropy, mixture_arrays
 from pipeline.entropy.plan import (
     CellRows,
     plan_cells,
@@ -30,7 +31,6 @@ from tests.fixtures.mini import MODELS
 VIEWS = ("identity", "vflip", "jpeg10", "jpeg30", "gblur5", "gnoise")
 """T of the paper."""
 
-NAMES = [entropy.name for entropy in ENTROPIES]
 JUDGED_BY = ("iou", "sam_score")
 """What the judged proposal is the highest in, in the order of ``JUDGED``."""
 
@@ -52,10 +52,10 @@ def numpy_entropy(p: np.ndarray) -> float:
     return float((p * h2).sum() / p.sum()) if p.sum() else 0.0
 
 
-def slow_object_entropies(
+def slow_mean_masks(
     cells: Cells, models: Sequence[str], views: Sequence[str], n: int
 ) -> dict[str, list[Any]]:
-    """Eq. 4 to 7 and H_T of object ``n``, said as the paper says them, in float64."""
+    """Mean masks behind Eq. 4 to 7 and H_T of object ``n``, said as the paper says them."""
 
     def mask(model: str, view: str, prompt: int, proposal: int) -> np.ndarray:
         return decode(cells[model, view].mask_code[n, prompt, proposal]).astype(np.float64)
@@ -72,33 +72,37 @@ def slow_object_entropies(
         parts = [w * mask(model, view, prompt, a) for a, w in enumerate(tasks(model, view, prompt))]
         return np.asarray(np.sum(parts, axis=0))
 
-    def entropy_of_mean(masks: list[np.ndarray]) -> float:
-        return numpy_entropy(np.mean(masks, axis=0).clip(0, 1))
+    def mean(masks: list[np.ndarray]) -> np.ndarray:
+        return np.asarray(np.mean(masks, axis=0).clip(0, 1))
 
     return {
-        "h_y": [
-            entropy_of_mean([by_task(m, v, c) for m in models for v in views for c in range(8)])
-        ],
-        "h_a": [entropy_of_mean([by_task(m, "identity", 0)]) for m in models],
-        "h_theta": [
-            entropy_of_mean([judged(m, "identity", 0, by) for m in models]) for by in JUDGED_BY
-        ],
+        "h_y": [mean([by_task(m, v, c) for m in models for v in views for c in range(8)])],
+        "h_a": [by_task(m, "identity", 0).clip(0, 1) for m in models],
+        "h_theta": [mean([judged(m, "identity", 0, by) for m in models]) for by in JUDGED_BY],
         "h_xp": [
-            [entropy_of_mean([judged(m, "identity", c, by) for c in range(8)]) for m in models]
+            [mean([judged(m, "identity", c, by) for c in range(8)]) for m in models]
             for by in JUDGED_BY
         ],
-        "h_std": [
-            [numpy_entropy(judged(m, "identity", 0, by)) for m in models] for by in JUDGED_BY
-        ],
-        "h_t": [
-            [entropy_of_mean([judged(m, v, 0, by) for v in views]) for m in models]
-            for by in JUDGED_BY
-        ],
+        "h_std": [[judged(m, "identity", 0, by) for m in models] for by in JUDGED_BY],
+        "h_t": [[mean([judged(m, v, 0, by) for v in views]) for m in models] for by in JUDGED_BY],
     }
 
 
-def entropies_of(cells: Cells, models: Sequence[str], views: Sequence[str]) -> ObjectEntropies:
-    return object_entropies(plan_cells(read(cells), models=models, views=views), slice(None))
+def drawn_truth(cells: Cells) -> np.ndarray:
+    """A disc for each object of the cells, at the size of their masks."""
+    n_objects, *_, height, width = next(iter(cells.values())).mask_code.shape
+    y, x = np.mgrid[:height, :width]
+    radius_px = height / 4 + np.arange(n_objects)[:, None, None]
+    return np.asarray(np.hypot(y - height / 2, x - width / 2) < radius_px)
+
+
+def arrays_of(cells: Cells, models: Sequence[str], views: Sequence[str]) -> MixtureArrays:
+    planned = plan_cells(read(cells), models=models, views=views)
+    return mixture_arrays(planned, slice(None), drawn_truth(cells))
+
+
+def slow_iou(p: np.ndarray, truth: np.ndarray) -> float:
+    return float(((p > 0.5) & truth).sum() / ((p > 0.5) | truth).sum())
 
 
 @given(arrays(np.float64, (2, 3, 4), elements=st.floats(0, 1)))
@@ -135,16 +139,22 @@ def test_logits_are_no_probabilities(value: float) -> None:
         (("tiny",), ("identity",), 2),  # less than a word; no two models or views
     ],
 )
-def test_entropies_equal_the_oracle_on_decoded_masks(
+def test_entropies_and_ious_equal_the_oracle_on_decoded_masks(
     models: tuple[str, ...], views: tuple[str, ...], size_px: int
 ) -> None:
     cells = draw_cells(size_px, models=models, views=views, size_px=size_px)
-    found = entropies_of(cells, models, views)
-    for n in range(len(found["h_y"])):
-        expected = slow_object_entropies(cells, models, views, n)
-        for name in NAMES:
-            value = np.atleast_1d(found[name][n])
-            np.testing.assert_allclose(value, expected[name], rtol=0, atol=1e-6, err_msg=name)
+    found, truths = arrays_of(cells, models, views), drawn_truth(cells)
+    for n, truth in enumerate(truths):
+        mean_masks = slow_mean_masks(cells, models, views, n)
+        for entropy in ENTROPIES:
+            masks = np.array(mean_masks[entropy.name])
+            flat = masks.reshape(-1, size_px, size_px)
+            for name, expected in (
+                (entropy.name, [numpy_entropy(p) for p in flat]),
+                (entropy.iou_name, [slow_iou(p, truth) for p in flat]),
+            ):
+                values = np.ravel(found[name][n])
+                np.testing.assert_allclose(values, expected, rtol=0, atol=1e-6, err_msg=name)
 
 
 def test_one_buffer_may_serve_every_cell() -> None:
@@ -164,9 +174,9 @@ def test_one_buffer_may_serve_every_cell() -> None:
         rows = cells[model, view]
         return CellRows(IntoBuffer(rows.mask_code), rows.sam_score, rows.iou)
 
-    expected = entropies_of(cells, **names)
-    found = object_entropies(plan_cells(read_later, **names), slice(None))
-    for name in NAMES:
+    expected = arrays_of(cells, **names)
+    found = mixture_arrays(plan_cells(read_later, **names), slice(None), drawn_truth(cells))
+    for name in expected:
         np.testing.assert_array_equal(found[name], expected[name])
 
 
@@ -189,7 +199,7 @@ def test_cells_of_unlike_masks_are_refused() -> None:
     cells = {("tiny", "identity"): rows((2, 2)), ("large", "identity"): rows((4, 2))}
     message = "objects and mask size of the first, 1 and 4 px, got 1 and 4 x 2 px"
     with pytest.raises(ValueError, match=message):
-        entropies_of(cells, ("tiny", "large"), ("identity",))
+        arrays_of(cells, ("tiny", "large"), ("identity",))
 
 
 def test_kernels_compute_compiled_what_they_say() -> None:
@@ -212,6 +222,12 @@ def test_kernels_compute_compiled_what_they_say() -> None:
     weighted_entropies.py_func(p, bits_said)
     weighted_entropies(p, bits_compiled)
     np.testing.assert_allclose(bits_said, bits_compiled, rtol=1e-12)
+
+    mixture, truth = rng.uniform(size=(1, 2, 43)), rng.integers(0, 2, (1, 43)) > 0
+    numbers, counts, counts_compiled = np.array([1, 0]), *np.empty((2, 1, 2, 2), np.int64)
+    count_foreground.py_func(mixture, truth, numbers, counts)
+    count_foreground(mixture, truth, numbers, counts_compiled)
+    np.testing.assert_array_equal(counts, counts_compiled)
 
 
 def test_logarithms_are_numpys_from_the_smallest_number_to_1() -> None:

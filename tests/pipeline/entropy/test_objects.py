@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss
 
-from pipeline.entropy.mixtures import object_entropies
+from pipeline.entropy.mixtures import mixture_arrays
 from pipeline.entropy.objects import ObjectArrays, blocks, object_arrays
 from pipeline.entropy.plan import plan_cells
 from pipeline.mask_statistics import LEAST_PROBABILITY, REGIONS
@@ -142,12 +142,27 @@ def test_moved_clicks_agree_as_slow_loops_say_and_change_nothing_else() -> None:
         np.testing.assert_array_equal(found[name], values)
 
 
-def test_entropies_are_those_of_the_mixtures_to_the_last_bit() -> None:
-    cells = draw_cells(3, models=MODELS[:2], views=VIEWS, size_px=12)
-    found = arrays_of(cells, draw_truth(2, 12), MODELS[:2], VIEWS)
+def test_entropies_and_ious_are_those_of_the_mixtures_to_the_last_bit() -> None:
+    cells, truth = draw_cells(3, models=MODELS[:2], views=VIEWS, size_px=12), draw_truth(2, 12)
+    found = arrays_of(cells, truth, MODELS[:2], VIEWS)
     planned = plan_cells(read(cells), models=MODELS[:2], views=VIEWS)
-    for name, bits in object_entropies(planned, slice(None)).items():
-        np.testing.assert_array_equal(found[name], bits)
+    for name, values in mixture_arrays(planned, slice(None), truth).items():
+        np.testing.assert_array_equal(found[name], values)
+
+
+def test_rankseg_cuts_where_a_slow_loop_over_pixels_expects_the_highest_iou() -> None:
+    models, views = MODELS[:2], VIEWS[:1]
+    cells, truth = draw_cells(5, models=models, views=views, size_px=12), draw_truth(2, 12)
+    found = arrays_of(cells, truth, models, views)["rankseg_iou"]
+    for n, (j, by), (m, model) in product(range(2), enumerate(JUDGED_BY), enumerate(models)):
+        rows = cells[model, "identity"]
+        p = decode(rows.mask_code[n, 0, getattr(rows, by)[n, 0].argmax()]).astype(np.float64)
+        ordered = np.sort(p, axis=None)[::-1]
+        sums = ordered.cumsum()
+        expected_iou = [c / (k + 1 + sums[-1] - c) for k, c in enumerate(sums)]
+        mask = p >= ordered[int(np.argmax(expected_iou))]
+        slow = (mask & truth[n]).sum() / (mask | truth[n]).sum()
+        assert found[n, j, m] == pytest.approx(slow, abs=1e-12)
 
 
 @pytest.mark.parametrize("region", ["whole", "band"])
