@@ -137,7 +137,7 @@ def _by_name(bits_and_iou: Mapping[int, Float64[np.ndarray, "2 ..."]]) -> Mixtur
     by_entropy: dict[MaskStatistic, list[Float64[np.ndarray, "2 ..."]]] = {}
     for k, (entropy, _) in enumerate(MIXTURES):
         by_entropy.setdefault(entropy, []).append(bits_and_iou[k])
-    by_name = {}
+    by_name: dict[str, Float64[np.ndarray, "..."]] = {}
     for entropy, numbers in by_entropy.items():
         bits, iou = np.stack(numbers, axis=2) if entropy.follows_judged else numbers[0]
         by_name |= {entropy.name: bits, entropy.iou_name: iou}
