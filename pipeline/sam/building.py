@@ -12,7 +12,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
 from pipeline.sam import families
-from pipeline.sam.transformers_weights import is_of_transformers, renamed
+from pipeline.sam.weight_names import renaming
 
 IMAGE_PATH: Final = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")
 """Prefixes of the names of weights that segment an image; the other weights serve video."""
@@ -48,7 +48,8 @@ def _build(member: families.Member, row: families.Family) -> SAM2Base:
     if isinstance(member, families.TransformersModel):
         from pipeline.sam import transformers_models  # noqa: PLC0415 - an extra installs it
 
-        return of_transformers(transformers_models.full_size(member.kind))
+        config = transformers_models.full_size(member.kind)
+        return of_transformers(config, has_sigmoid_score=row.has_sigmoid_score)
     # Postprocessing would replace proposals; the cache holds the proposals of the decoder.
     size = f"++model.image_size={row.image_size_px}"
     return build_sam2(member, None, "cpu", hydra_overrides_extra=[size], apply_postprocessing=False)
@@ -92,9 +93,8 @@ def fit_weights(network: SAM2Base, weights: Mapping[str, Tensor], *, source: str
         If a weight is missing, unknown or of another shape (weights of another model, usually).
     """
     initial = network.state_dict()
-    if is_of_transformers(weights):
-        renamed_weights = renamed(weights, hiera=isinstance(network.image_encoder, ImageEncoder))
-        weights = {k: v for k, v in renamed_weights.items() if k.startswith(IMAGE_PATH)}
+    if rename := renaming(weights, hiera=isinstance(network.image_encoder, ImageEncoder)):
+        weights = {k: v for k, v in rename(weights).items() if k.startswith(IMAGE_PATH)}
     faults = {
         "no": [k for k in initial if k.startswith(IMAGE_PATH) and k not in weights],
         "an unknown": [k for k in weights if k not in initial],
@@ -130,21 +130,34 @@ def _build_small(trunk: families.MiniTrunk, row: families.Family) -> SAM2Base:
     return _with_encoder(encoder, image_size_px=row.image_size_px, cell_px=16)
 
 
-def of_transformers(config: Any) -> SAM2Base:  # noqa: ANN401 - its attributes depend on the kind
+def of_transformers(
+    config: Any,  # noqa: ANN401 - its attributes depend on the kind
+    *,
+    has_sigmoid_score: bool = True,
+) -> SAM2Base:
     """Build a model with the image encoder that a configuration of ``transformers`` describes."""
     from pipeline.sam.transformers_models import VisionEncoder  # noqa: PLC0415 - an extra installs it
 
     encoder, prompts = VisionEncoder(config.vision_config), config.prompt_encoder_config
-    return _with_encoder(encoder, image_size_px=prompts.image_size, cell_px=prompts.patch_size)
+    return _with_encoder(
+        encoder,
+        image_size_px=prompts.image_size,
+        cell_px=prompts.patch_size,
+        has_sigmoid_score=has_sigmoid_score,
+    )
 
 
-def _with_encoder(encoder: nn.Module, *, image_size_px: int, cell_px: int) -> SAM2Base:
+def _with_encoder(
+    encoder: nn.Module, *, image_size_px: int, cell_px: int, has_sigmoid_score: bool = True
+) -> SAM2Base:
     """Build a model from an image encoder and SAM2's prompt encoder and decoder, of random weights.
 
     Parameters
     ----------
     cell_px
         Side of the square of pixels that one image token stands for.
+    has_sigmoid_score
+        See ``Family``.
 
     Notes
     -----
@@ -162,7 +175,7 @@ def _with_encoder(encoder: nn.Module, *, image_size_px: int, cell_px: int) -> SA
         directly_add_no_mem_embed=True,
         use_high_res_features_in_sam=True,
         multimask_output_in_sam=True,
-        iou_prediction_use_sigmoid=True,
+        iou_prediction_use_sigmoid=has_sigmoid_score,
         pred_obj_scores=True,
         pred_obj_scores_mlp=True,
     )

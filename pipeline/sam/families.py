@@ -66,6 +66,8 @@ class Family:
     """Mean and standard deviation that normalise the colours of an image."""
     licence: str = "Apache-2.0"
     """Licence of the weights."""
+    has_sigmoid_score: bool = True
+    """Whether a sigmoid keeps the predicted IoU of a proposal between 0 and 1."""
 
     @property
     def n_encoder_channels(self) -> int:
@@ -84,6 +86,15 @@ MINI_TRUNKS: Final = {
     "large": MiniTrunk(24, (2, 3, 4, 1)),
 }
 """The image encoders of the mini models: one architecture in four sizes."""
+
+_SAM3: Final = Family(
+    {"large": TransformersModel("sam3_tracker")},
+    image_size_px=1008,
+    mask_side_px=288,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+    licence="SAM License (publications acknowledge it, no military use)",
+)
 
 FAMILIES: Final[Mapping[str, Family]] = {
     "mini": Family(MINI_TRUNKS, MINI_CHANNELS, MINI_IMAGE_SIZE_PX, MINI_IMAGE_SIZE_PX // 4),
@@ -104,14 +115,8 @@ FAMILIES: Final[Mapping[str, Family]] = {
         },
     ),
     "edgetam": Family({"tiny": TransformersModel("edgetam")}),
-    "sam3": Family(
-        {"large": TransformersModel("sam3_tracker")},
-        image_size_px=1008,
-        mask_side_px=288,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.5, 0.5, 0.5),
-        licence="SAM License (publications acknowledge it, no military use)",
-    ),
+    "sam3": _SAM3,
+    "sam3.1": replace(_SAM3, has_sigmoid_score=False),
 }
 """The table of families. It declares sizes because plans and published cells need them, and
 building a model only to read its sizes takes seconds; ``build`` checks the sizes."""
@@ -123,6 +128,7 @@ LADDERS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "tiny": ("sam2.1", "tiny"),
         "large": ("sam2.1", "large"),
         "sam3": ("sam3", "large"),
+        "sam3.1": ("sam3.1", "large"),
     },
 }
 """Ladders, which compare models of several families. Each maps the names of its models, the

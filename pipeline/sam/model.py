@@ -311,6 +311,9 @@ class Sam:
         self, logits: Tensor, sam_score: Tensor, tokens: Tensor, object_score: Tensor
     ) -> Decoded:
         first = int(self.model.pred_obj_scores)
+        if not self.model.iou_prediction_use_sigmoid:
+            # SAM 3.1's head may predict less than 0, which is no share of Eq. 10.
+            sam_score = sam_score.clamp(min=0)
         return Decoded(
             _resized(logits.float(), self.mask_size_px),
             sam_score.float(),

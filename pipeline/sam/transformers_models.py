@@ -10,7 +10,8 @@ Config = Any
 """A configuration of ``transformers``: its attributes depend on the kind of model."""
 
 N_LEVELS: Final = 3
-"""Number of levels that the decoder takes. SAM 3's encoder has a fourth level, which is coarser."""
+"""Number of levels that the decoder takes. SAM 3's encoder has a fourth, coarser level, which would
+only cost time; SAM 3.1's file has no weights for it."""
 
 
 class VisionEncoder(nn.Module):
@@ -19,6 +20,8 @@ class VisionEncoder(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.vision_encoder = AutoModel.from_config(config)
+        if config.model_type == "sam3_vision_model":
+            del self.vision_encoder.neck.fpn_layers[N_LEVELS:]
         self.neck = SimpleNamespace(d_model=config.fpn_hidden_size)
 
     def forward(self, pixels: Tensor) -> dict[str, list[Tensor]]:

@@ -111,10 +111,14 @@ def load_sam(
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read the weights in a ``.safetensors`` file, or in Meta's ``.pt`` file; no pickle is run."""
+    """Read the weights in a ``.safetensors`` file, or in Meta's ``.pt`` file; no pickle is run.
+
+    Meta's loaders take weights that lie in ``model`` of the file or, for SAM 3.1, in no folder.
+    """
     if path.suffix == ".safetensors":
         return load_file(path)
-    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)["model"]
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    weights: dict[str, Tensor] = saved.get("model", saved)
     return weights
 
 

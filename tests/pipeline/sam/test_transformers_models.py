@@ -1,7 +1,10 @@
 """Models of ``transformers`` here are what they are there: images, prompts, masks and tokens."""
 
+import warnings
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from copy import deepcopy
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel, Sam2ImageProcessor, Sam3ImageProcessor
 
-from pipeline.sam.building import ArchitectureError, fit_weights
+from pipeline.sam.building import ArchitectureError, build, fit_weights
 from pipeline.sam.model import Decoded, Precision, Sam
 from tests.fixtures.predictors import drawn
 from tests.fixtures.transformers_models import CONFIGS, ours, with_video, written
@@ -54,7 +57,7 @@ def both(
     """A model of ``transformers``, and ours with the weights of its file."""
     folder = tmp_path_factory.mktemp("weights")
     theirs = written(request.param, folder)
-    model = ours(theirs.config)
+    model = ours(request.param)
     path = folder / "model.safetensors"
     fit_weights(model, load_file(path), source=str(path))
     return theirs, Sam(model, device=CPU, precision="fp32")
@@ -85,7 +88,7 @@ def said(
     (kept,) = tokens
     return Decoded(
         out.pred_masks[0].float(),
-        out.iou_scores[0].float(),
+        out.iou_scores[0].float().clamp(min=0),
         kept[:, 1].float(),
         kept[:, 2:6].float(),
         out.object_score_logits[0, :, 0].float(),
@@ -182,13 +185,60 @@ def test_weights_with_two_codes_of_positions_fit_no_model(tmp_path: Path) -> Non
     weights["shared_image_embedding.positional_embedding"] += 1
     for order in (weights, dict(reversed(weights.items()))):
         with pytest.raises(ArchitectureError, match=r"an unknown '.*\.positional_embedding'"):
-            fit_weights(ours(theirs.config), order, source="model.safetensors")
+            fit_weights(ours("sam3"), order, source="model.safetensors")
 
 
 def test_edgetam_is_found_among_the_parts_of_its_file_that_serve_videos(tmp_path: Path) -> None:
     theirs = written("edgetam", tmp_path)
-    alone, whole = ours(theirs.config), ours(theirs.config)
+    alone, whole = ours("edgetam"), ours("edgetam")
     fit_weights(alone, theirs.state_dict(), source="model.safetensors")
     fit_weights(whole, with_video(theirs).state_dict(), source="model.safetensors")
     for name, weight in alone.state_dict().items():
         torch.testing.assert_close(whole.state_dict()[name], weight, rtol=0, atol=0)
+
+
+def metas_shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes in Meta's file of SAM 3.1 of the weights of its image encoder.
+
+    As ``ViT`` of ``sam3/model/vitdet.py`` and ``Sam3TriViTDetNeck`` of ``sam3/model/necks.py`` name
+    them, with the sizes of ``sam3/model_builder.py``.
+    """
+    vision = "detector.backbone.vision_backbone"
+    yield f"{vision}.trunk.pos_embed", (1, 577, 1024)
+    yield f"{vision}.trunk.patch_embed.proj.weight", (1024, 3, 14, 14)
+    linear = {"attn.qkv": (3072, 1024), "attn.proj": (1024, 1024), "mlp.fc1": (4736, 1024)}
+    linear["mlp.fc2"] = (1024, 4736)
+    norms = [f"blocks.{i}.norm{n}" for i in range(32) for n in (1, 2)]
+    for module in ("ln_pre", *norms):
+        yield from ((f"{vision}.trunk.{module}.{kind}", (1024,)) for kind in ("weight", "bias"))
+    for i, (module, shape) in product(range(32), linear.items()):
+        yield f"{vision}.trunk.blocks.{i}.{module}.weight", shape
+        yield f"{vision}.trunk.blocks.{i}.{module}.bias", shape[:1]
+    convolutions = {
+        "0.dconv_2x2_0": (1024, 512, 2, 2),
+        "0.dconv_2x2_1": (512, 256, 2, 2),
+        "1.dconv_2x2": (1024, 512, 2, 2),
+        **{f"{i}.conv_1x1": (256, 256 << i, 1, 1) for i in range(3)},
+        **{f"{i}.conv_3x3": (256, 256, 3, 3) for i in range(3)},
+    }
+    for module, sizes in convolutions.items():
+        yield f"{vision}.interactive_convs.{module}.weight", sizes
+        yield f"{vision}.interactive_convs.{module}.bias", (sizes["dconv" in module],)
+
+
+def test_weights_of_metas_file_of_sam_31_fit_the_model_at_full_size() -> None:
+    with torch.device("meta"):
+        network = build("sam3.1", "large", seed=0)
+        weights = {name: torch.empty(shape) for name, shape in metas_shapes()}
+        for name, weight in network.state_dict().items():
+            if name.startswith("sam_"):  # Meta's sam3/sam has the modules of sam2
+                weights[f"tracker.model.interactive_{name}"] = weight
+        weights["tracker.model.interactivity_no_mem_embed"] = torch.empty(1, 1, 256)
+    # mlx-community/sam3.1-bf16, where the four points share a tensor, has 14 and 131 tensors.
+    prefix = "tracker.model.interactive_sam_"
+    n_prompts, n_decoder = (
+        sum(name.startswith(prefix + part) for name in weights) for part in ("prompt", "mask")
+    )
+    assert (n_prompts, n_decoder) == (14 + 3, 131)
+    with warnings.catch_warnings(action="ignore"):  # copying to the meta device does nothing
+        fit_weights(network, weights, source="sam3.1_multiplex.pt")

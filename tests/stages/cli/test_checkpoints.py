@@ -40,7 +40,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     [
         (("sam2.1",), list(MODELS), ["sam2.1"]),
         (("sam2", "--model", "large", "--model", "tiny"), ["large", "tiny"], ["sam2"]),
-        (("releases",), ["tiny", "tiny", "large", "large"], ["sam2.1", "sam3"]),
+        (("releases",), ["tiny", "tiny", *["large"] * 3], ["sam2.1", "sam3"]),
     ],
     ids=["all", "named", "ladder"],
 )

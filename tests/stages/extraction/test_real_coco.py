@@ -36,7 +36,8 @@ pytestmark = [
 
 
 FULL_SIZE = [
-    pytest.param(name, marks=pytest.mark.full_size) for name in ("sam2.1", "edgetam", "sam3")
+    pytest.param(name, marks=pytest.mark.full_size)
+    for name in ("sam2.1", "edgetam", "sam3", "sam3.1")
 ]
 
 

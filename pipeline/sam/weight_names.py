@@ -1,7 +1,8 @@
-"""Renames weights in files of ``transformers`` to the names that ``sam2`` gives them."""
+"""Renames weights in files of ``transformers``, and in Meta's file of SAM 3.1, as ``sam2`` does."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 import torch
@@ -18,6 +19,7 @@ _PARTS: Final = (
     (r"^(tracker_model\.)+", ""),  # transformers 5.24 writes this prefix twice
     (r"^tracker_neck\.", "vision_encoder.neck."),
     (r"^detector_model\.vision_encoder\.backbone\.", "vision_encoder.backbone."),
+    (r"^vision_encoder\.neck\.fpn_layers\.3\.", "coarsest_level."),  # no click reads this level
     (r"^vision_encoder\.", "image_encoder.vision_encoder."),
     (rf"^{NO_MEMORY}$", "no_mem_embed"),
     (r"^(prompt_encoder|mask_decoder)\.", r"sam_\1."),
@@ -59,13 +61,36 @@ _HIERA: Final = (
 ``transformers``, so their weights keep their names."""
 
 
-def is_of_transformers(weights: Iterable[str]) -> bool:
-    """Whether names of weights are those of a file of ``transformers``."""
-    return any(name.endswith(NO_MEMORY) for name in weights)
+INTERACTIVE: Final = "tracker.model.interactiv"
+"""Prefix of the weights that answer clicks in Meta's file of SAM 3.1, which no other file has."""
+
+_SAM31: Final = (
+    (rf"^{INTERACTIVE}e_sam_(prompt_encoder|mask_decoder)\.", r"sam_\1."),
+    (rf"^{INTERACTIVE}ity_no_mem_embed$", "no_mem_embed"),
+    (r"^detector\.backbone\.vision_backbone\.trunk\.", "image_encoder.vision_encoder.backbone."),
+    (
+        r"^detector\.backbone\.vision_backbone\.interactive_convs\.",
+        "image_encoder.vision_encoder.neck.fpn_layers.",
+    ),
+    (r"\.backbone\.pos_embed$", ".backbone.embeddings.position_embeddings"),
+    (r"\.patch_embed\.proj\.", ".embeddings.patch_embeddings.projection."),
+    (r"\.ln_pre\.", ".layer_norm."),
+    (r"\.blocks\.(\d+)\.norm(\d)\.", r".layers.\1.layer_norm\2."),
+    (r"\.blocks\.(\d+)\.attn\.proj\.", r".layers.\1.attention.o_proj."),
+    (r"\.blocks\.(\d+)\.attn\.qkv\.", r".layers.\1.attention.qkv_proj."),
+    (r"\.blocks\.(\d+)\.mlp\.", r".layers.\1.mlp."),
+    (r"\.dconv_2x2(_0)?\.", ".scale_layers.0."),
+    (r"\.dconv_2x2_1\.", ".scale_layers.2."),
+    (r"\.conv_1x1\.", ".proj1."),
+    (r"\.conv_3x3\.", ".proj2."),
+)
+"""Rules for Meta's file of SAM 3.1, whose image encoder runs in ``transformers``."""
+
+Weights = Mapping[str, Tensor]
 
 
-def renamed(weights: Mapping[str, Tensor], *, hiera: bool) -> dict[str, Tensor]:
-    """Rename the weights of a file of ``transformers`` as ``sam2`` does.
+def renaming(weights: Iterable[str], *, hiera: bool) -> Callable[[Weights], Weights] | None:
+    """Function that renames the weights of a file as ``sam2`` does; None if their names are so.
 
     Weights for texts and video are not removed.
 
@@ -74,10 +99,30 @@ def renamed(weights: Mapping[str, Tensor], *, hiera: bool) -> dict[str, Tensor]:
     hiera
         Whether the image encoder is a Hiera, which ``sam2`` implements.
 
-    >>> name = "tracker_model.tracker_model.mask_decoder.iou_prediction_head.proj_out.bias"
-    >>> list(renamed({name: torch.ones(4)}, hiera=False))
-    ['sam_mask_decoder.iou_prediction_head.layers.2.bias']
+    >>> name = "tracker.model.interactive_sam_mask_decoder.iou_token.weight"
+    >>> list(renaming([name], hiera=False)({name: torch.ones(1, 4)}))
+    ['sam_mask_decoder.iou_token.weight']
     """
+    names = list(weights)
+    if any(name.endswith(NO_MEMORY) for name in names):
+        return partial(_of_transformers, hiera=hiera)
+    return _of_sam31 if any(name.startswith(INTERACTIVE) for name in names) else None
+
+
+def _of_sam31(weights: Weights) -> Weights:
+    named: dict[str, Tensor] = {}
+    for theirs, weight in weights.items():
+        name = _substituted(theirs, _SAM31)
+        if ".qkv_proj." in name:
+            parts = {name.replace(".qkv_proj.", f".{part}_proj."): part for part in "qkv"}
+            named |= dict(zip(parts, weight.chunk(3), strict=True))
+        elif "freqs_cis" not in name:  # position codes are computed, not learned
+            # The trunk learned with a token for the class, which the first row is the place of.
+            named[name] = weight[:, 1:] if name.endswith("position_embeddings") else weight
+    return named
+
+
+def _of_transformers(weights: Weights, *, hiera: bool) -> Weights:
     rules = {
         "sam_prompt_encoder.": _PROMPT_ENCODER,
         "sam_mask_decoder.": _MASK_DECODER,
