@@ -1,6 +1,6 @@
 """Runs a SAM2 model on a device: encodes images and decodes prompts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Float32, Int, UInt8
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from pipeline.sam.building import mask_side_px
 from pipeline.sam.shared_decoder import SharedDecoder, SharedImage
@@ -338,14 +339,36 @@ class Sam:
         masks = None
         if mask_input is not None:
             masks = _resized(self.upload(mask_input.astype(np.float32)), self._decoder_mask_px)
-        sparse, dense = self.model.sam_prompt_encoder(clicks, boxes=None, masks=masks)
-        # The prompt encoder joins its tokens to an empty tensor of the caller's default dtype.
-        return sparse.float(), dense
+        with _SinglePrecision():
+            sparse, dense = self.model.sam_prompt_encoder(clicks, boxes=None, masks=masks)
+        return sparse, dense
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.precision == "bf16":
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return nullcontext()
+
+
+class _SinglePrecision(TorchFunctionMode):
+    """Makes new tensors of single precision, whatever default dtype the caller has set.
+
+    The prompt encoder joins clicks with new tensors, which autocast in bf16 refuses for fp16.
+    ``torch.set_default_dtype`` would change the default of other threads, too.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,  # noqa: ARG002 - as torch calls it
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - that of any function of torch
+        dtype = {"dtype": torch.float32} if func in _FACTORIES else {}
+        return func(*args, **dtype | (kwargs or {}))
+
+
+_FACTORIES: Final = (torch.empty, torch.ones, torch.zeros)
+"""Functions that make new tensors, of those that the prompt encoder calls."""
 
 
 def _keep_tokens(_module: nn.Module, _inputs: object, output: Any) -> None:  # noqa: ANN401

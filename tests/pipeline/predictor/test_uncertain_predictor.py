@@ -207,6 +207,7 @@ SURROUNDINGS: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
     "inference mode": torch.inference_mode,
     "gradients": torch.enable_grad,
     "double precision": lambda: default_dtype(torch.float64),
+    "half precision": lambda: default_dtype(torch.float16),
 }
 
 
