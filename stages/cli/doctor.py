@@ -18,12 +18,17 @@ from pipeline.sam.families import models_of
 from pipeline.sam.model import Decoded, Sam
 from pipeline.scenes.scene import draw_scene
 from stages.cli.columns import aligned, bytes_text
+from stages.cli.predictor_options import Family, Heads, Model, Precision
 from stages.extraction.models import device_name, load_sam, settled_device
+from stages.predictor.loading import read_heads
+from stages.predictor.model_choice import choose_model
 from stages.program.main import one_line, reported_errors
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import PARAMS_FILE, read_params
-from stages.settings.parsing import ParamsError, parse
+from stages.settings.parsing import ParamsError, check_known, parse
 from storage.checkpoints import weights
+from storage.errors import DataError, WeightsError
+from storage.head_files.head_file import read_head_file
 from storage.pool.dvc_cache import DVC
 
 LEAST_FREE_BYTES: Final = 10_000_000_000
@@ -62,22 +67,28 @@ class Finding:
     remedy: str = ""
 
 
-Family = Annotated[str | None, typer.Option(help="By default that of params.yaml, else mini.")]
-
-
 def doctor(
     family: Family = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; likewise.")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32 or bf16; likewise.")] = None,
+    model: Model = None,
+    heads: Heads = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    precision: Precision = None,
 ) -> None:
-    """Check device, weights, disk, DVC and a click's answer."""
+    """Check device, weights, heads, disk, DVC and a click's answer.
+
+    By default with the settings of params.yaml, if it is there.
+    """
     with reported_errors():
         settings = asdict(read_params().extract) if PARAMS_FILE.exists() else DEFAULTS
+        card = read_head_file(heads).card if heads else {}
+        settings |= {key: card[key] for key in ("family", "precision") if key in card}
         options = {"family": family, "device": device, "precision": precision}
         settings |= {key: option for key, option in options.items() if option}
         params = parse("extract", settings, ExtractParams)
+        if model is not None:
+            check_known("model", model, models_of(params.family))
         is_well = True
-        for finding in findings(params):
+        for finding in findings(params, model, heads):
             mark = "!!" if finding.remedy else "ok"
             print(aligned([(mark, f"{finding.subject:<11}", finding.fact)]), flush=True)
             if finding.remedy:
@@ -87,19 +98,28 @@ def doctor(
         raise typer.Exit(1)
 
 
-def findings(params: ExtractParams) -> Iterator[Finding]:
-    """Check this machine, the quickest checks first; yield a finding per check."""
+def findings(params: ExtractParams, model: str | None, heads: Path | None) -> Iterator[Finding]:
+    """Check this machine, the quickest checks first; yield a finding per check.
+
+    Parameters
+    ----------
+    model
+        Model that answers a click: by default, the smallest one whose weights are there.
+    heads
+        Head file: by default, the file of the family's heads.
+    """
     yield Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
     device = _device(params.device)
     yield device
     yield _precision(params.precision)
     if params.weights == "file":
         yield from map(_weights, weights.checkpoints(params.family))
+    yield _heads(params, model, heads)
     yield _disk()
     yield _links()
     yield _dvc()
     if not device.remedy:
-        yield from _clicks(params, settled_device(params.device))
+        yield from _clicks(params, model, settled_device(params.device))
 
 
 def _device(setting: str) -> Finding:
@@ -126,6 +146,22 @@ def _weights(record: weights.Checkpoint) -> Finding:
         return Finding("weights", f"{name}, sha256 {(record.sha256 or '')[:12]}")
     fetch = f"usam checkpoints fetch {record.family} --model {record.model}"
     return Finding("weights", name, f"run {fetch}" if record.folder else f"restore {record.path}")
+
+
+def _heads(params: ExtractParams, model: str | None, path: Path | None) -> Finding:
+    """Check that heads can judge masks of the model, as ``usam predict`` would do.
+
+    Extraction needs no heads: without them there is a remedy only if their file was named.
+    """
+    try:
+        choice = choose_model(params.family, model, path, precision=params.precision)
+        file = read_heads(choice.heads, choice.family, choice.model, precision=choice.precision)
+    except (ParamsError, WeightsError, DataError) as error:
+        remedy = f"name other heads, or leave --heads out for those of {params.family}"
+        return Finding("heads", f"no predictions: {one_line(error)}", remedy if path else "")
+    return Finding(
+        "heads", f"{choice.heads} from {file.card['split']}, for {', '.join(file.readers)}"
+    )
 
 
 def _disk() -> Finding:
@@ -156,13 +192,15 @@ def _dvc() -> Finding:
     return Finding("DVC", installed, "" if DVC.is_dir() else "run git init and dvc init")
 
 
-def _clicks(params: ExtractParams, device: torch.device) -> Iterator[Finding]:
+def _clicks(params: ExtractParams, model: str | None, device: torch.device) -> Iterator[Finding]:
     """Compare the masks of a click on a drawn scene with the CPU's masks; time images and clicks.
 
     The CPU's masks come from ``sam2``'s own decoder, in single precision.
     """
     trained = weights.models_there(params.family) if params.weights == "file" else ()
-    model, seed = (trained[0], None) if trained else (models_of(params.family)[0], 0)
+    model = model or next(iter(trained), models_of(params.family)[0])
+    is_trained = model in trained
+    seed = None if is_trained else 0
     sam, reference = (
         load_sam(params.family, model, precision=precision, device=where, seed=seed)
         for precision, where in ((params.precision, device.type), ("fp32", "cpu"))
@@ -173,7 +211,7 @@ def _clicks(params: ExtractParams, device: torch.device) -> Iterator[Finding]:
     answer = sam.decode(sam.encode(scene.rgb), points)
     expected = reference.decode_plainly(reference.encode(scene.rgb), points)
     iou, gap = _agreement(answer, expected)
-    named = f"{params.family} {model}{'' if trained else ' with random weights'}"
+    named = f"{params.family} {model}{'' if is_trained else ' with random weights'}"
     yield Finding(
         "click",
         f"{named}: differs from the CPU in {1 - iou:.1g} of the masks, {gap:.1g} of the SamScore",

@@ -113,6 +113,33 @@ def load_predictor(
     check_known("family", family, NAMES)
     check_known("model", model, models_of(family))
     path = default_heads(family) if heads is None else Path(heads)
+    file = read_heads(path, family, model, protocol=protocol, precision=precision, strict=strict)
+    precision = precision or file.card["precision"]
+    of_heads: Precision = "bf16" if precision == "bf16" else "fp32"
+    sam = load_sam(family, model, precision=of_heads, device=device)
+    smallest = _smallest(file, family, model, precision=of_heads, device=device)
+    is_known = smallest is not None or model == file.readers[0]
+    known = file if is_known else replace(file, training_images=None)
+    proposal_heads = _heads(path, known, model, sam)
+    return UncertainPredictor(sam, proposal_heads, smallest=smallest, **postprocessing)
+
+
+def read_heads(
+    path: Path,
+    family: str,
+    model: str,
+    *,
+    protocol: str | None = None,
+    precision: str | None = None,
+    strict: bool = True,
+) -> head_file.HeadFile:
+    """Read a head file and check that its heads can judge masks of a model.
+
+    Raises
+    ------
+    ParamsError, WeightsError, DataError
+        For the same reasons as in ``load_predictor``, whose arguments these are.
+    """
     file = head_file.read_head_file(path)
     if protocol is None:
         protocol = file.card["protocol"]
@@ -126,13 +153,7 @@ def load_predictor(
     }
     _check_reads(path, file.card, reads_of(family, model))
     _check(path, file.card, expected, strict=strict)
-    of_heads: Precision = "bf16" if expected["precision"] == "bf16" else "fp32"
-    sam = load_sam(family, model, precision=of_heads, device=device)
-    smallest = _smallest(file, family, model, precision=of_heads, device=device)
-    is_known = smallest is not None or model == file.readers[0]
-    known = file if is_known else replace(file, training_images=None)
-    proposal_heads = _heads(path, known, model, sam)
-    return UncertainPredictor(sam, proposal_heads, smallest=smallest, **postprocessing)
+    return file
 
 
 def _smallest(
@@ -181,7 +202,7 @@ def _check(
     except DataError as error:
         if strict:
             raise
-        warnings.warn(str(error), stacklevel=3)
+        warnings.warn(str(error), stacklevel=4)
 
 
 def _check_reads(path: Path, card: Mapping[str, str], reads: str) -> None:

@@ -66,6 +66,13 @@ def pictures_of(cell: Any) -> list[np.ndarray]:  # noqa: ANN401
     ]
 
 
+def test_the_notebook_imports_nothing_of_the_project_but_usam_cache() -> None:
+    source = "\n".join(cell.source for cell in stored().cells if cell.cell_type == "code")
+    assert set(re.findall(r"^(?:from|import) (\w+)", source, re.MULTILINE)) == {
+        *("json", "numpy", "pathlib", "PIL", "pycocotools", "usam_cache")
+    }
+
+
 @pytest.mark.slow
 def test_a_new_run_prints_and_draws_what_is_stored() -> None:
     for cell, new in zip(stored().cells, run(stored()).cells, strict=True):

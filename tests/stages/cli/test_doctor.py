@@ -11,12 +11,16 @@ from typer.testing import CliRunner, Result
 from pipeline.sam.model import Decoded, Sam
 from stages.cli.app import app
 from storage.checkpoints import weights
+from storage.head_files.head_file import family_heads
+
+SHIPPED: Final = family_heads("mini").resolve()
 
 LINES = (
     "torch",
     "device",
     "precision",
     *4 * ("weights",),
+    "heads",
     "disk",
     "links",
     "DVC",
@@ -91,6 +95,44 @@ def test_weights_that_are_not_there_have_the_command_that_fetches_them(
     for record in weights.checkpoints("sam2.1"):
         assert f"run usam checkpoints fetch sam2.1 --model {record.model}" in result.stdout
     assert result.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "mark", "fact", "remedy"),
+    [
+        (["--heads", str(SHIPPED)], "ok", "from shapes_train, for tiny, small", ""),
+        (["--precision", "bf16"], "ok", "no predictions: heads in", ""),
+        (
+            ["--precision", "bf16", "--heads", str(SHIPPED)],
+            "!!",
+            "precision (fp32 -> bf16)",
+            "name other heads",
+        ),
+        (
+            ["--family", "sam2.1"],
+            "ok",
+            "no predictions: heads of sam2.1 must be given as a file",
+            "",
+        ),
+        (["--family", "sam2.1", "--heads", str(SHIPPED)], "!!", "mini -> sam2.1", "of sam2.1"),
+    ],
+    ids=lambda case: " ".join(case) if isinstance(case, list) else "",
+)
+def test_only_heads_that_were_named_must_fit(
+    options: list[str], mark: str, fact: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages.cli.doctor._clicks", lambda *_: iter(()))
+    lines = asked(*options).stdout.splitlines()
+    (number,) = (i for i, line in enumerate(lines) if line.split()[1] == "heads")
+    assert lines[number].startswith(mark)
+    assert fact in lines[number]
+    assert remedy in lines[number + 1]
+
+
+def test_the_named_model_answers_the_click() -> None:
+    result = asked("--model", "small", "--heads", str(SHIPPED))
+    assert "click        mini small: differs" in result.stdout
+    assert result.exit_code == 0
 
 
 def test_a_gpu_that_torch_does_not_see_ends_it_before_the_click() -> None:
