@@ -114,8 +114,8 @@ def load_predictor(
     check_known("model", model, models_of(family))
     path = default_heads(family) if heads is None else Path(heads)
     file = read_heads(path, family, model, protocol=protocol, precision=precision, strict=strict)
-    precision = precision or file.card["precision"]
-    of_heads: Precision = "bf16" if precision == "bf16" else "fp32"
+    is_bf16 = (precision or file.card["precision"]) == "bf16"
+    of_heads: Precision = "bf16" if is_bf16 else "fp32"
     sam = load_sam(family, model, precision=of_heads, device=device)
     smallest = _smallest(file, family, model, precision=of_heads, device=device)
     is_known = smallest is not None or model == file.readers[0]
