@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from pipeline.sam import build as build_sam
     from pipeline.scoring.auc import correction_auc
     from stages.predictor.loading import from_pretrained, load_predictor
-    from storage.store.opening import open_entropy, open_features, open_masks, open_objects
+    from storage.store.opening import (
+        open_embeddings,
+        open_entropy,
+        open_features,
+        open_masks,
+        open_objects,
+    )
 
 __all__ = [
     "Costs",
@@ -32,6 +38,7 @@ __all__ = [
     "from_pretrained",
     "load_predictor",
     "mask_entropy",
+    "open_embeddings",
     "open_entropy",
     "open_features",
     "open_masks",
@@ -43,6 +50,7 @@ READING: Final = {
     "open_objects": "storage.store.opening.open_objects",
     "open_features": "storage.store.opening.open_features",
     "open_masks": "storage.store.opening.open_masks",
+    "open_embeddings": "storage.store.opening.open_embeddings",
     "open_entropy": "storage.store.opening.open_entropy",
     "decode_masks": "pipeline.masks.decode",
     "correction_auc": "pipeline.scoring.auc.correction_auc",

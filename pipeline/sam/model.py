@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from pipeline.embeddings import LEVELS, SUFFIXES, LevelType, StoredEmbedding
 from pipeline.sam.building import mask_side_px
 from pipeline.sam.shared_decoder import SharedDecoder, SharedImage
 
@@ -76,6 +77,24 @@ class Embedding:
         of_prompts = (*shared.keys, *shared.queries, shared.values, shared.coarse, shared.fine)
         tensors = (self.image, *self.high_res, shared.cells, *of_prompts)
         return sum(tensor.nbytes for tensor in tensors)
+
+    def levels(self, *, is_half: bool = False) -> dict[str, np.ndarray]:
+        """Arrays ``(channel, row, column)`` of the levels, by their names in the cache.
+
+        Parameters
+        ----------
+        is_half
+            Whether to round the levels to half precision. Masks then differ a little: extraction
+            never reads such levels.
+        """
+        levels: dict[str, np.ndarray] = {}
+        for name, tensor in zip(LEVELS, (*self.high_res, self.image), strict=True):
+            level = (tensor.half() if is_half else tensor)[0].cpu()
+            suffix = SUFFIXES[cast("LevelType", str(level.dtype).removeprefix("torch."))]
+            # NumPy has no bfloat16.
+            bits = level.view(torch.uint16) if level.dtype == torch.bfloat16 else level
+            levels[f"{name}{suffix}"] = bits.numpy()
+        return levels
 
     def statistics(self) -> dict[str, Float32[Tensor, " encoder_channel"]]:
         """Mean and standard deviation of each channel over all places, by their names in the cache.
@@ -212,12 +231,30 @@ class Sam:
             for i, square in zip(places, squares, strict=True)
         ]
 
+    @torch.inference_mode()
+    def restore(self, stored: StoredEmbedding) -> Embedding:
+        """Make an embedding from its levels in a store; decoding gives the same bits as before.
+
+        Levels of half precision are converted to single precision.
+        """
+        finest, finer, image = (self._level(array) for array in stored.in_order)
+        return self._embedding(image, (finest, finer), stored.size_px)
+
+    def _level(self, array: np.ndarray) -> Tensor:
+        level = self.upload(array)[None]
+        if level.dtype == torch.uint16:
+            return level.view(torch.bfloat16)
+        return level.float()
+
     def _embedding(
         self,
         image: Float[Tensor, "1 channel rows cols"],
         high_res: tuple[Tensor, Tensor],
         size_px: tuple[int, int],
     ) -> Embedding:
+        # Sums may depend on the order of numbers in memory, and stores keep no such order.
+        image, finest, finer = (level.contiguous() for level in (image, *high_res))
+        high_res = finest, finer
         prompts = self.model.sam_prompt_encoder
         _, dense = prompts(points=None, boxes=None, masks=None)
         shared = self._shared_decoder.share(

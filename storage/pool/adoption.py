@@ -81,7 +81,7 @@ class PublishedShards:
             If a shard between the first and the last index is damaged.
         """
         features, first = self.stores["features"], shards[0]
-        size = features.shard_objects
+        size = features.shard_rows
         span = slice(first * size, (shards[-1] + 1) * size)
         names = shard_arrays("features", features.signature)
         rows = {name: read_array(features, name, span) for name in names}
@@ -119,7 +119,7 @@ def open_published(paths: Mapping[str, Path]) -> PublishedShards:
     if "masks" in stores:
         check_same_images(stores["masks"], read_images(features))
     rows_sha256 = read_array(features, "input_sha256")
-    names = names_of_rows(rows_sha256, features.shard_objects)
+    names = names_of_rows(rows_sha256, features.shard_rows)
     return PublishedShards(stores, tuple(names))
 
 
@@ -137,7 +137,7 @@ def adopt(cell: Cell, published: PublishedShards) -> tuple[int, dict[int, str]]:
     # All shards of a chunk are read at once: decoding a few rows of a chunk takes as long as all.
     features = published.stores["features"]
     n_rows = features.sizes["object"]
-    n_together = max(1, chunk_rows(n_rows) // features.shard_objects)
+    n_together = max(1, chunk_rows(n_rows) // features.shard_rows)
     faults: dict[int, str] = {}
     for _, of_chunk in groupby(shards, lambda i: i // n_together):
         faults |= _adopt(cell, published, list(of_chunk))

@@ -313,7 +313,7 @@ def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bo
         raise StoreError(f"{masks} was written under other inputs than its features ({difference})")
     check_same_images(masks, images)
     shape = masks.arrays[MASK_CODE].shape
-    chunks = MaskChunks(masks.files, shape, masks.shard_objects, masks.manifest)
+    chunks = MaskChunks(masks.files, shape, masks.shard_rows, masks.manifest)
     return OpenCell(features, images, chunks)
 
 

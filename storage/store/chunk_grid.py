@@ -3,11 +3,11 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 
-from storage.store.schema import ArraySpec, cell_specs
+from storage.store.schema import SCHEMA, ArraySpec, cell_specs
 
 CHUNK_ROWS: Final = 1024
 """Fewest rows of a chunk: one-row chunks of tokens read 27 times slower."""
@@ -17,7 +17,7 @@ MAX_ROW_CHUNKS: Final = 30
 sets, has fewer than 1,000 files. A large split has larger chunks."""
 
 MASK_CODE: Final = "mask_code"
-"""Name of the array of masks, the only array whose chunks are joined in shards."""
+"""Name of the array of masks."""
 
 MASK_BYTES: Final = (4_700, 34_000)
 """Bytes on the disk of a coded mask with sides of ``MASK_SIDE_PX``: of a sharp and a soft mask.
@@ -38,17 +38,39 @@ class ChunkGrid:
     shards: tuple[int, ...] | None = None
 
 
+def shard_file(array: str, spec: ArraySpec, shard: int) -> str:
+    """Name of the file of a shard of an array whose chunks have single rows, below its store.
+
+    >>> shard_file("mask_code", SCHEMA["masks"]["mask_code"], 7)
+    'mask_code/c.7.0.0.0.0'
+    """
+    return f"{array}/c.{shard}{'.0' * (len(spec.dims) - 1)}"
+
+
 def mask_file(shard: int) -> str:
     """Name of the file of a shard of masks, relative to its store."""
-    return f"{MASK_CODE}/c.{shard}.0.0.0.0"
+    return shard_file(MASK_CODE, SCHEMA["masks"][MASK_CODE], shard)
 
 
-def chunk_grid(spec: ArraySpec, sizes: Mapping[str, int], shard_objects: int) -> ChunkGrid:
-    """Cut the array that ``spec`` describes into chunks and shards; ``sizes`` are by dimension."""
+def shard_rows(signature: Mapping[str, object]) -> int:
+    """Rows per shard of a store with this signature; 1 for kinds without shards."""
+    return cast("int", signature.get("shard_objects", signature.get("shard_images", 1)))
+
+
+def chunk_grid(spec: ArraySpec, sizes: Mapping[str, int], full_rows: int) -> ChunkGrid:
+    """Cut the array that ``spec`` describes into chunks and shards.
+
+    Parameters
+    ----------
+    sizes
+        Sizes of the dimensions by name.
+    full_rows
+        Rows of a full shard.
+    """
     shape = tuple(sizes[dim] for dim in spec.dims)
     row_shape = shape[1:]
-    if spec.chunking == "objects":
-        rows = min(shard_objects, shape[0])
+    if spec.chunking == "single_rows":
+        rows = min(full_rows, shape[0])
         return ChunkGrid(shape, (1, *row_shape), (rows, *row_shape))
     if spec.chunking == "whole":
         return ChunkGrid(shape, shape)

@@ -19,7 +19,7 @@ from storage.files.addresses import files_at
 from storage.files.manifest import FILE, ROOT, FileRecord, Manifest, check_chunks, parse_manifest
 from storage.files.store_files import Files
 from storage.paths import remedy
-from storage.store.chunk_grid import ChunkGrid, chunk_grid
+from storage.store.chunk_grid import ChunkGrid, chunk_grid, shard_rows
 from storage.store.schema import CODEC, SCHEMA, SCHEMA_VERSION, ArraySpec, specs_of
 from storage.store.signature import compare
 
@@ -55,9 +55,9 @@ class Store:
         return specs_of(self.kind, {name.partition("/")[0] for name in self.manifest})
 
     @property
-    def shard_objects(self) -> int:
-        """Number of objects per shard, from the signature; 1 for kinds without shards."""
-        return cast("int", self.signature.get("shard_objects", 1))
+    def shard_rows(self) -> int:
+        """Number of rows per shard, from the signature; 1 for kinds without shards."""
+        return shard_rows(self.signature)
 
     @cached_property
     def arrays(self) -> Mapping[str, AnyArray]:
@@ -72,7 +72,7 @@ class Store:
         sizes = self._sizes(arrays)
         for name, spec in self.specs.items():
             array = arrays[name]
-            cut, stored = chunk_grid(spec, sizes, self.shard_objects), array_grid(array)
+            cut, stored = chunk_grid(spec, sizes, self.shard_rows), array_grid(array)
             is_dtype = array.dtype == _numpy_dtype(spec)
             if stored != cut or not is_dtype or array.compressors != (CODEC,):
                 raise StoreError(
@@ -150,7 +150,8 @@ def open_store(where: str | Path) -> Store:
     manifest = _read_manifest(files, root)
     target = files.target
     store = LocalStore(target, read_only=True) if isinstance(target, Path) else target
-    group = zarr.open_group(HeldStore(store, files, root, manifest), mode="r", zarr_format=3)
+    held = HeldStore(store, files, root, manifest, compares_shards=kind != "embeddings")
+    group = zarr.open_group(held, mode="r", zarr_format=3)
     return Store(files, group, kind, signature, manifest)
 
 
@@ -158,15 +159,26 @@ class HeldStore(WrapperStore[ZarrStore]):
     """A zarr store that refuses chunk files that are missing or differ from the manifest.
 
     A shard of masks is read in pieces: in a folder, the file is compared before its first piece is
-    read; at an address, this would take too long. Metadata of arrays are checked against the
-    schema; the store's own metadata were compared when it was opened.
+    read; at an address, this would take too long. A shard of embeddings, of hundreds of megabytes,
+    is not compared: ``read_embedding`` compares each image's levels with their digest instead.
+    Metadata of arrays are checked against the schema; the store's own metadata were compared when
+    it was opened.
     """
 
-    def __init__(self, store: ZarrStore, files: Files, root: bytes, manifest: Manifest) -> None:
+    def __init__(
+        self,
+        store: ZarrStore,
+        files: Files,
+        root: bytes,
+        manifest: Manifest,
+        *,
+        compares_shards: bool = True,
+    ) -> None:
         super().__init__(store)
         self._files = files
         self._root = root
         self._manifest = manifest
+        self._compares_shards = compares_shards and files.folder is not None
         self._checked: set[str] = set()
 
     async def get(
@@ -180,7 +192,7 @@ class HeldStore(WrapperStore[ZarrStore]):
             # start.
             n_bytes = self._manifest[key].n_bytes
             byte_range = RangeByteRequest(max(0, n_bytes - byte_range.suffix), n_bytes)
-        if byte_range is not None and self._files.folder is not None and key not in self._checked:
+        if byte_range is not None and self._compares_shards and key not in self._checked:
             # The checksum of an index does not detect a shard that was copied from another store.
             check_chunks(self._files, key, self._manifest.get(key), self._files.record(key))
             self._checked.add(key)

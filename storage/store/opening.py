@@ -48,6 +48,21 @@ def open_entropy(
     return open_checked(where, "entropy", expected)
 
 
+def open_embeddings(
+    where: str | Path, expected: Mapping[str, object] | None = None
+) -> "xarray.Dataset":
+    """Embeddings of images, from which a model answers prompts; see ``open_checked``.
+
+    The digests of images, by which an embedding is found, are read at once.
+    """
+    embeddings = open_checked(where, "embeddings", expected)
+    with naming_damage(where):
+        for name, array in embeddings.data_vars.items():
+            if array.dims == ("image",):
+                embeddings[name] = array.load()
+    return embeddings
+
+
 def open_checked(
     where: str | Path, kind: str, expected: Mapping[str, object] | None = None
 ) -> "xarray.Dataset":
@@ -75,6 +90,7 @@ def open_checked(
         dataset: xarray.Dataset = xarray.open_zarr(
             store.group.store, chunks=None, consolidated=True, zarr_format=3
         )
+    dataset.encoding["source"] = str(store)
     return dataset
 
 

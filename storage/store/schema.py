@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from zarr.codecs import ZstdCodec
 
+from pipeline.embeddings import KEPT_AS, SUFFIXES
 from pipeline.mask_statistics import (
     AGREEMENTS,
     CUT_SCORES,
@@ -23,7 +24,8 @@ from pipeline.vocabulary import JUDGED, N_PROPOSALS, PROPOSAL_PAIRS, SINGLE_CLIC
 SCHEMA_VERSION: Final = 4
 """Version of ``SCHEMA``, part of every signature; every change of ``SCHEMA`` raises it.
 
-Only a new entropy does not: the stage ``entropy`` runs again when its code changes.
+Only a new entropy and a new kind of store do not: the stage ``entropy`` runs again when its code
+changes, and stores of other kinds stay as they are.
 """
 
 ROWS_VERSION: Final = 2
@@ -40,7 +42,7 @@ of heads contain the oldest, so a newer version that only adds arrays leaves hea
 CODEC: Final = ZstdCodec(level=3, checksum=True)
 """Caught 20 of 20 flipped bits, where Blosc caught 13 and zstd without its checksum none."""
 
-Chunking = Literal["whole", "rows", "prompt_rows", "objects"]
+Chunking = Literal["whole", "rows", "prompt_rows", "single_rows"]
 Value = str | int | float | list[str] | list[int] | list[float]
 
 
@@ -65,8 +67,9 @@ class ArraySpec:
     @property
     def fill_value(self) -> str | int | float:
         """Value that zarr reads for a missing chunk: NaN for floats, so that losses show."""
-        by_dtype: dict[str, str | float] = {"float32": math.nan, "float64": math.nan, "str": ""}
-        return by_dtype.get(self.dtype, 0)
+        if self.dtype == "str":
+            return ""
+        return math.nan if self.dtype.startswith("float") else 0
 
 
 def _coordinate(name: str, dtype: str, meaning: str) -> ArraySpec:
@@ -197,7 +200,7 @@ _MASKS: Final[Mapping[str, ArraySpec]] = {
         ("object", "prompt", "proposal", "y", "x"),
         "uint8",
         "coded foreground probability of the low-resolution mask, in the unaugmented frame",
-        chunking="objects",
+        chunking="single_rows",
     ),
     "probability": ArraySpec(
         ("code",), "float32", "foreground probability of each code", chunking="whole"
@@ -235,8 +238,58 @@ _ENTROPY: Final[Mapping[str, ArraySpec]] = {
     "bin": _coordinate("bin", "int64", "bin of equal width, by foreground probability"),
 }
 
+_LEVELS: Final = (
+    ("finest_level", "finest_", "the level with four times the rows and columns of the embedding"),
+    ("finer_level", "finer_", "the level with twice the rows and columns of the embedding"),
+    ("image_embedding", "", "the image embedding, to which the decoder adds prompts"),
+)
+
+_EMBEDDINGS: Final[Mapping[str, ArraySpec]] = {
+    "file": ArraySpec(("image",), "str", "file of the image, below the folder of the images"),
+    "height_px": ArraySpec(("image",), "int32", "height of the image", unit="px"),
+    "width_px": ArraySpec(("image",), "int32", "width of the image", unit="px"),
+    "image_sha256": ArraySpec(("image",), "str", "sha256 of the image file's bytes"),
+    "pixels_sha256": ArraySpec(
+        ("image",), "str", 'sha256 of "HEIGHT x WIDTH\\n" and the upright RGB pixels, row by row'
+    ),
+    "levels_sha256": ArraySpec(
+        ("image",),
+        "str",
+        "sha256 of the image's levels: of the name of each array, a line break, and its bytes",
+    ),
+    "encoder_mean": ArraySpec(
+        ("image", "encoder_channel"),
+        "float32",
+        "mean of each channel of the image encoder over its level, as in `features`",
+    ),
+    "encoder_std": ArraySpec(
+        ("image", "encoder_channel"),
+        "float32",
+        "standard deviation of each channel of the image encoder over its level",
+    ),
+    **{
+        f"{level}{suffix}": ArraySpec(
+            ("image", f"{prefix}channel", f"{prefix}row", f"{prefix}column"),
+            KEPT_AS[level_type],
+            f"{meaning}, in {level_type}"
+            f"{': the 16 bits of each number' if level_type == 'bfloat16' else ''}",
+            chunking="single_rows",
+            is_optional=True,
+        )
+        for level, prefix, meaning in _LEVELS
+        for level_type, suffix in SUFFIXES.items()
+        if (level, level_type) != ("image_embedding", "bfloat16")
+    },
+}
+
 SCHEMA: Final[Mapping[str, Mapping[str, ArraySpec]]] = MappingProxyType(
-    {"objects": _OBJECTS, "features": _FEATURES, "masks": _MASKS, "entropy": _ENTROPY}
+    {
+        "objects": _OBJECTS,
+        "features": _FEATURES,
+        "masks": _MASKS,
+        "embeddings": _EMBEDDINGS,
+        "entropy": _ENTROPY,
+    }
 )
 """Arrays by kind of store, then by name."""
 

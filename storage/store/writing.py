@@ -13,7 +13,7 @@ from pipeline.masks import DECODE_TABLE
 from storage.errors import StoreError
 from storage.files.manifest import write_manifest
 from storage.folders import whole_folder
-from storage.store.chunk_grid import ChunkGrid, chunk_grid
+from storage.store.chunk_grid import ChunkGrid, chunk_grid, shard_rows
 from storage.store.inspection import AnyArray
 from storage.store.schema import (
     CODEC,
@@ -46,7 +46,7 @@ def create_store(
     sizes
         Sizes of the dimensions without coordinates by name, e.g. ``channel``.
     signature
-        Signature of the store, with ``shard_objects`` if the kind has shards.
+        Signature of the store, with the rows of a shard if the kind has shards.
     coords
         Values of the coordinates that differ between stores, e.g. ``object_id`` and ``prompt``.
     optional
@@ -61,12 +61,13 @@ def create_store(
     if kind == "masks":
         constants["probability"] = DECODE_TABLE
         attributes["formula"] = MASK_FORMULA
-    shard_objects = cast("int", full.get("shard_objects", 1))
+    n_rows = shard_rows(full)
     lengths = {SCHEMA[kind][name].dims[0]: len(values) for name, values in constants.items()}
-    all_sizes = {**sizes, **lengths, "shard": -(-lengths["object"] // shard_objects)}
+    all_sizes = {**sizes, **lengths}
+    all_sizes["shard"] = -(-all_sizes.get("object", 0) // n_rows)
     group = zarr.create_group(path, zarr_format=3, attributes=attributes)
     for name, spec in specs.items():
-        create_array(group, name, spec, chunk_grid(spec, all_sizes, shard_objects))
+        create_array(group, name, spec, chunk_grid(spec, all_sizes, n_rows))
     with warnings.catch_warnings():
         # Readers then get all metadata from one file. zarr warns: Zarr v3 does not specify it yet.
         warnings.simplefilter("ignore", ZarrUserWarning)

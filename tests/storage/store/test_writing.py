@@ -36,8 +36,8 @@ def test_a_store_that_fits_in_memory_is_written_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", SCHEMA)
 def test_metadata_are_consolidated_as_zarr_does(tmp_path: Path, kind: str) -> None:
-    dims = ("image", "object", "channel", "encoder_channel", "y", "x", "model", "code")
-    sizes = dict.fromkeys(dims, 4)
+    dims = {dim for spec in SCHEMA[kind].values() for dim in spec.dims if dim not in SCHEMA[kind]}
+    sizes = dict.fromkeys(dims - {"shard"}, 4)
     coords = {"object_id": np.arange(4), "prompt": ["center"], "model": ["tiny"]}
     own = {name: values for name, values in coords.items() if name in SCHEMA[kind]}
     create_store(tmp_path / "a.zarr", kind, sizes, signature={"shard_objects": 2}, coords=own)

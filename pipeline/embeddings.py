@@ -1,0 +1,112 @@
+"""What stores keep of an encoded image: the levels that a decoder reads, as arrays of NumPy."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from pipeline.sam.families import Family
+
+LEVELS: Final = ("finest_level", "finer_level", "image_embedding")
+"""Names of the levels of an embedding. The image embedding is the coarsest level; the two others
+have four times and twice its rows and columns."""
+
+LevelType = Literal["float32", "bfloat16", "float16"]
+
+SUFFIXES: Final[Mapping[LevelType, str]] = {"float32": "", "bfloat16": "_bf16", "float16": "_fp16"}
+"""Ending of an array's name by the type of its level."""
+
+KEPT_AS: Final[Mapping[LevelType, str]] = {
+    "float32": "float32",
+    "bfloat16": "uint16",
+    "float16": "float16",
+}
+"""Type of an array by the type of its level: NumPy and Zarr have no bfloat16, so ``uint16`` holds
+the bits of such a number."""
+
+Levels = Mapping[str, np.ndarray]
+"""Arrays ``(channel, row, column)`` of one image, by their names in the cache: the name of the
+level with the suffix of its type."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredEmbedding:
+    """An image's embedding as a store keeps it; ``Sam.restore`` makes it an ``Embedding`` again.
+
+    Attributes
+    ----------
+    size_px
+        Height and width of the image before it was resized.
+    statistics
+        ``encoder_mean`` and ``encoder_std``, see ``Embedding.statistics``.
+    pixels_sha256
+        Digest of the image's pixels, see ``pixels_sha256``.
+    """
+
+    levels: Levels
+    size_px: tuple[int, int]
+    statistics: Mapping[str, Float32[np.ndarray, " encoder_channel"]]
+    pixels_sha256: str
+
+    @property
+    def in_order(self) -> tuple[np.ndarray, ...]:
+        """Arrays of the levels, in the order of ``LEVELS``."""
+        names = ((level, name) for level in LEVELS for name in self.levels)
+        return tuple(self.levels[name] for level, name in names if name.startswith(level))
+
+
+def level_names(precision: str, *, is_half: bool = False) -> tuple[str, ...]:
+    """Names of an embedding's arrays, in the order of ``LEVELS``.
+
+    >>> level_names("bf16")
+    ('finest_level_bf16', 'finer_level_bf16', 'image_embedding')
+
+    Parameters
+    ----------
+    precision
+        Precision of the model: ``fp32``, or ``bf16``, in which the encoder adds a vector of single
+        precision to the coarsest level alone.
+    is_half
+        Whether all levels are rounded to half precision.
+    """
+    finer: LevelType = "bfloat16" if precision == "bf16" else "float32"
+    types: tuple[LevelType, ...] = (finer, finer, "float32")
+    if is_half:
+        types = ("float16",) * len(LEVELS)
+    return tuple(
+        f"{level}{SUFFIXES[level_type]}" for level, level_type in zip(LEVELS, types, strict=True)
+    )
+
+
+def level_sizes(family: Family) -> dict[str, int]:
+    """Sizes of the dimensions of a family's levels, by their names in the cache.
+
+    ``family`` must be the family of the model itself: a ladder may make masks smaller.
+    """
+    side = family.mask_side_px // 4
+    sizes: dict[str, int] = {}
+    for prefix, factor in (("", 1), ("finer_", 2), ("finest_", 4)):
+        # ``sam2`` narrows finer levels, see ``Family.n_encoder_channels``.
+        sizes[f"{prefix}channel"] = family.n_channels // (1 if factor == 1 else 2 * factor)
+        sizes |= {f"{prefix}row": factor * side, f"{prefix}column": factor * side}
+    return sizes
+
+
+def pixels_sha256(rgb: UInt8[np.ndarray, "height width 3"]) -> str:
+    """Digest of an image's pixels and size, in hex; files of other formats may have the same."""
+    height, width, _ = rgb.shape
+    digest = hashlib.sha256(f"{height} x {width}\n".encode())
+    digest.update(np.ascontiguousarray(rgb).data)
+    return digest.hexdigest()
+
+
+def levels_sha256(levels: Levels) -> str:
+    """Digest of the levels of an image, in hex: of each array's name and bytes, by name."""
+    digest = hashlib.sha256()
+    for name in sorted(levels):
+        digest.update(f"{name}\n".encode())
+        digest.update(np.ascontiguousarray(levels[name]).data)
+    return digest.hexdigest()
