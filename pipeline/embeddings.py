@@ -8,8 +8,6 @@ from typing import Final, Literal
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from pipeline.sam.families import Family
-
 LEVELS: Final = ("finest_level", "finer_level", "image_embedding")
 """Names of the levels of an embedding. The image embedding is the coarsest level; the two others
 have four times and twice its rows and columns."""
@@ -79,20 +77,6 @@ def level_names(precision: str, *, is_half: bool = False) -> tuple[str, ...]:
     return tuple(
         f"{level}{SUFFIXES[level_type]}" for level, level_type in zip(LEVELS, types, strict=True)
     )
-
-
-def level_sizes(family: Family) -> dict[str, int]:
-    """Sizes of the dimensions of a family's levels, by their names in the cache.
-
-    ``family`` must be the family of the model itself: a ladder may make masks smaller.
-    """
-    side = family.mask_side_px // 4
-    sizes: dict[str, int] = {}
-    for prefix, factor in (("", 1), ("finer_", 2), ("finest_", 4)):
-        # ``sam2`` narrows finer levels, see ``Family.n_encoder_channels``.
-        sizes[f"{prefix}channel"] = family.n_channels // (1 if factor == 1 else 2 * factor)
-        sizes |= {f"{prefix}row": factor * side, f"{prefix}column": factor * side}
-    return sizes
 
 
 def pixels_sha256(rgb: UInt8[np.ndarray, "height width 3"]) -> str:

@@ -78,6 +78,24 @@ class Family:
         """
         return self.n_channels // 8 + self.n_channels // 4 + self.n_channels
 
+    @property
+    def level_sizes(self) -> dict[str, int]:
+        """Sizes of the dimensions of the encoder's levels, by their names in the cache.
+
+        A ladder may make masks smaller than the levels: use the row of the model's own family.
+        """
+        side, channels = self.mask_side_px // 4, self.n_channels
+        levels = (("", 1, channels), ("finer_", 2, channels // 4), ("finest_", 4, channels // 8))
+        return {
+            f"{level}{dim}": size
+            for level, factor, n_channels in levels
+            for dim, size in (
+                ("channel", n_channels),
+                ("row", factor * side),
+                ("column", factor * side),
+            )
+        }
+
 
 MINI_TRUNKS: Final = {
     "tiny": MiniTrunk(6, (1, 1, 2, 1)),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.embeddings import StoredEmbedding, level_names, level_sizes, pixels_sha256
+from pipeline.embeddings import StoredEmbedding, level_names, pixels_sha256
 from pipeline.sam.building import build
 from pipeline.sam.families import FAMILIES
 from pipeline.sam.model import Embedding, Precision, Sam
@@ -27,7 +27,7 @@ def test_a_restored_embedding_answers_with_the_same_bits(precision: Precision) -
     embedding = sam.encode(draw_scene(1, 128).rgb[:96])
     levels = embedding.levels()
     assert tuple(levels) == level_names(precision)
-    sizes = level_sizes(FAMILIES["mini"])
+    sizes = FAMILIES["mini"].level_sizes
     for prefix, values in zip(("finest_", "finer_", ""), levels.values(), strict=True):
         assert values.shape == tuple(sizes[f"{prefix}{n}"] for n in ("channel", "row", "column"))
     restored = sam.restore(stored(embedding))
