@@ -73,7 +73,7 @@ def level_names(precision: str, *, is_half: bool = False) -> tuple[str, ...]:
     finer: LevelType = "bfloat16" if precision == "bf16" else "float32"
     types: tuple[LevelType, ...] = (finer, finer, "float32")
     if is_half:
-        types = ("float16",) * len(LEVELS)
+        types = ("float16", "float16", "float16")
     return tuple(
         f"{level}{SUFFIXES[level_type]}" for level, level_type in zip(LEVELS, types, strict=True)
     )

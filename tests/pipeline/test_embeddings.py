@@ -35,8 +35,8 @@ def test_a_restored_embedding_answers_with_the_same_bits(precision: Precision) -
         original, again = decode(embedding, CLICKS), decode(restored, CLICKS)
         for name in ("logits", "sam_score", "iou_token", "mask_token", "object_score"):
             assert torch.equal(getattr(original, name), getattr(again, name)), name
-    for name, values in embedding.statistics().items():
-        assert torch.equal(restored.statistics()[name], values)
+    for name, statistic in embedding.statistics().items():
+        assert torch.equal(restored.statistics()[name], statistic)
 
 
 def test_half_precision_moves_logits_a_little_and_halves_the_bytes() -> None:
