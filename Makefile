@@ -6,6 +6,7 @@ VENV := .venv
 CONSTRAINTS := constraints.txt
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+RUNS := $(VENV)/.installed-stages
 CORES = $(shell getconf _NPROCESSORS_ONLN)
 PARTS = $(shell seq $(CORES))
 # Stages run the python of the PATH. Each stage for itself: those before it have just run.
@@ -23,15 +24,20 @@ help: ## print this list
 
 .venv: $(INSTALLED) ## install the project and its tools
 
-# Without this mark, the installation in .venv did not finish.
-$(INSTALLED): pyproject.toml $(CONSTRAINTS)
+# Without these marks, an installation in .venv did not finish.
+PIP_INSTALL = SAM2_BUILD_CUDA=0 $(PINNED) $(BIN)/pip install $(CONSTRAINTS:%=-c %)
+$(RUNS): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	SAM2_BUILD_CUDA=0 $(PINNED) $(BIN)/pip install $(CONSTRAINTS:%=-c %) -e '.[dev]'
+	$(PIP_INSTALL) -e '.[stages,demo]'
+	touch $@
+
+$(INSTALLED): $(RUNS)
+	$(PIP_INSTALL) -e '.[dev]'
 	touch $@
 
 # Stages that do not need each other run side by side, as jobs of make, which Ctrl-C ends together.
 # Each core extracts a part of the shards. Nothing may run beside `runtime`, which measures.
-demo: $(INSTALLED) ## run the whole method on the drawn data set, print its table
+demo: $(RUNS) ## run the whole method on the drawn data set, print its table
 	$(MAKE) --no-print-directory --jobs demo-data demo-compiled
 	$(MAKE) --no-print-directory --jobs $(PARTS:%=demo-part.%)
 	$(MAKE) --no-print-directory --jobs demo-heads demo-entropies

@@ -28,6 +28,8 @@ TRUTH_COLOUR: Final = (37, 99, 235)
 PREDICTION_COLOUR: Final = (34, 197, 94)
 """Green, like the predictions in the paper's Figures 4, 7 and 8."""
 
+WHITE: Final = (255, 255, 255)
+
 CLICK_COLOUR: Final = (239, 68, 68)
 
 TINT: Final = 0.3
@@ -226,11 +228,13 @@ def draw_object(
     )
     picture = tint(tint(picture, truth, TRUTH_COLOUR), prediction, PREDICTION_COLOUR)
     # One outline inside its mask, one outside: both can be seen where the masks agree.
-    line = np.ones((3, 3), np.uint8)
+    outlined = ((~prediction, PREDICTION_COLOUR), (truth, TRUTH_COLOUR))
     n_px = max(1, side_px // 128)
-    inner = cv2.erode(prediction.astype(np.uint8), line, iterations=n_px) == 0
-    picture[prediction & inner] = PREDICTION_COLOUR
-    picture[(cv2.dilate(truth.astype(np.uint8), line, iterations=n_px) > 0) & ~truth] = TRUTH_COLOUR
+    # A scene may have the colour of an outline: a white line beside each makes it visible.
+    for area, _ in outlined:
+        picture[_rim(area, 2 * n_px)] = WHITE
+    for area, colour in outlined:
+        picture[_rim(area, n_px)] = colour
     x, y = click_px
     place = (x + 0.5 - columns.start) * scale, (y + 0.5 - rows.start) * scale
     return dot(picture, *place, CLICK_COLOUR)
@@ -264,6 +268,12 @@ def _resize(pixels: np.ndarray, scale: float) -> np.ndarray:
     return resized
 
 
+def _rim(area: Bool[np.ndarray, "h w"], n_px: int) -> Bool[np.ndarray, "h w"]:
+    """Pixels outside of an area, at most ``n_px`` away from it."""
+    square = np.ones((3, 3), np.uint8)
+    return (cv2.dilate(area.astype(np.uint8), square, iterations=n_px) > 0) & ~area
+
+
 def tint(
     picture: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"], colour: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "h w 3"]:
@@ -280,6 +290,6 @@ def dot(
     radius = max(2, max(picture.shape) // 48)
     dotted = np.ascontiguousarray(picture)
     center = (int(x), int(y))
-    cv2.circle(dotted, center, radius + 2, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
+    cv2.circle(dotted, center, radius + 2, WHITE, cv2.FILLED, cv2.LINE_AA)
     cv2.circle(dotted, center, radius, colour, cv2.FILLED, cv2.LINE_AA)
     return dotted

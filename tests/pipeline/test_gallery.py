@@ -17,6 +17,7 @@ from pipeline.gallery import (
     MIN_SIDE_PX,
     PREDICTION_COLOUR,
     TRUTH_COLOUR,
+    WHITE,
     by_judged,
     crop,
     draw_object,
@@ -224,6 +225,7 @@ def test_a_picture_shows_truth_prediction_and_click() -> None:
     assert at(50, 55) == tinted(TRUTH_COLOUR, PREDICTION_COLOUR)
     assert at(50, 70) == tinted(PREDICTION_COLOUR)
     assert at(35, 45) == list(CLICK_COLOUR)
-    # The lines: of the truth outside of it, of the prediction inside.
-    assert picture[4 * (50 - 15), 4 * (40 - 20) - 1].tolist() == list(TRUTH_COLOUR)
-    assert picture[4 * (50 - 15), 4 * (50 - 20)].tolist() == list(PREDICTION_COLOUR)
+    # The lines: of the truth outside of it, of the prediction inside, a white one beside each.
+    row, left, inside = 4 * (50 - 15), 4 * (40 - 20), 4 * (50 - 20)
+    assert picture[row, left - 2 : left].tolist() == [list(WHITE), list(TRUTH_COLOUR)]
+    assert picture[row, inside : inside + 2].tolist() == [list(PREDICTION_COLOUR), list(WHITE)]

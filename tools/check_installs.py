@@ -1,0 +1,158 @@
+"""Installs each extra into a clean environment and tries it: ``python -m tools.check_installs``.
+
+Reads   the working tree, of which it builds the sdist and, from the sdist, the wheel.
+Writes  ``build/installs``; with ``--write``, the table of ``CONTRIBUTING.md``.
+
+The installer is ``uv``, since pip cannot take the lowest versions that ``pyproject.toml`` allows.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copyfile, rmtree
+from typing import Final
+
+from tools.blocks import replace_block, table
+
+FOLDER: Final = Path("build", "installs").absolute()
+
+TRIALS: Final[Mapping[str, str]] = {
+    "": "print(usam_cache.correction_auc([0.5, 0.6], [0.6, 0.9], [0.1, 0.2]).relative)",
+    "predict": (
+        "import numpy as np;"
+        "predictor = usam_cache.load_predictor('mini', 'tiny');"
+        "predictor.set_image(np.full((64, 64, 3), 128, np.uint8));"
+        "print(predictor.predict_uncertainty(point_coords=[[9, 9]], point_labels=[1]).sam_score)"
+    ),
+    "stages": (
+        "import stages.tune, stages.train, stages.entropy, stages.evaluate, stages.gallery;"
+        "import stages.report, stages.executor.executors, stages.executor.slurm"
+    ),
+    "hf": "print(usam_cache.build_sam('edgetam', 'tiny', seed=0))",
+    "demo": "import stages.web.server",
+    "cvat": "import stages.annotation.cvat",
+    "dvc": "import dvc.api, scmrepo",
+    "s3": "import boto3, obstore, dvc_s3",
+    "ssh": "import dvc_ssh",
+}
+"""A program for each extra, which ends with an error where a package is missing or too old."""
+
+RESOLUTIONS: Final = {"newest": "highest", "lowest": "lowest-direct"}
+
+DISTRIBUTIONS: Final = {"wheel": "*.whl", "sdist": "*.tar.gz"}
+
+
+@dataclass(frozen=True)
+class Installation:
+    """An extra in an environment of its own."""
+
+    extra: str
+    python: str
+    versions: str
+    """Key of ``RESOLUTIONS``."""
+    distribution: str
+    """Key of ``DISTRIBUTIONS``."""
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return f"{self.extra or 'base'}-{self.python}-{self.versions}-{self.distribution}"
+
+
+def build(folder: Path) -> None:
+    """Build ``dist`` of a folder: the sdist of the tracked files, and the wheel of the sdist."""
+    rmtree(folder, ignore_errors=True)
+    source = folder / "source"
+    for name in subprocess.check_output(["git", "ls-files", "-z"], text=True).split("\0")[:-1]:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        copyfile(name, source / name)
+    _uv("build", "--quiet", "--out-dir", str(folder / "dist"), str(source))
+
+
+def try_installation(installation: Installation, dist: Path) -> str:
+    """Install, run the trial, remove the environment; return packages and size, or the error."""
+    folder = FOLDER / installation.name
+    rmtree(folder, ignore_errors=True)
+    python = folder / "bin" / "python"
+    (archive,) = dist.glob(DISTRIBUTIONS[installation.distribution])
+    extra = f"[{installation.extra}]" if installation.extra else ""
+    started = time.monotonic()
+    try:
+        _uv("venv", "--quiet", "--python", installation.python, str(folder))
+        resolution = RESOLUTIONS[installation.versions]
+        options = ("--quiet", "--python", str(python), "--resolution", resolution)
+        _uv("pip", "install", *options, f"usam-cache{extra} @ file://{archive}")
+        seconds = time.monotonic() - started
+        program = f"import usam_cache;{TRIALS[installation.extra]}"
+        _run(str(python), "-I", "-c", program)
+        listed = _uv("pip", "list", "--quiet", "--python", str(python)).splitlines()
+        megabytes = int(_run("du", "-sm", str(folder)).split()[0])
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr.strip() or "no message").splitlines()[-1]
+        return f"**failed**: {last}"
+    finally:
+        rmtree(folder, ignore_errors=True)
+    return f"{len(listed) - 2} packages, {megabytes} MB, {seconds:.0f} s"
+
+
+def main() -> None:
+    """Try all combinations of the options, print a line each; end with 1 if one failed."""
+    options = _parse()
+    if options.write and options.extras != list(TRIALS):
+        sys.exit("--write must be without --extras: the table has a row for each extra")
+    build(FOLDER / "built")
+    outcomes = {}
+    for installation in _installations(options):
+        outcomes[installation] = try_installation(installation, FOLDER / "built" / "dist")
+        print(f"{installation.name}: {outcomes[installation]}", flush=True)
+    if options.write:
+        replace_block(Path("CONTRIBUTING.md"), "installs", _table(outcomes))
+    sys.exit(any("failed" in outcome for outcome in outcomes.values()))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--extras", nargs="*", choices=TRIALS, default=list(TRIALS))
+    parser.add_argument("--pythons", nargs="*", default=["3.11", "3.12", "3.13"])
+    parser.add_argument("--versions", nargs="*", choices=RESOLUTIONS, default=list(RESOLUTIONS))
+    parser.add_argument(
+        "--distributions", nargs="*", choices=DISTRIBUTIONS, default=list(DISTRIBUTIONS)
+    )
+    parser.add_argument("--write", action="store_true", help="write the table of CONTRIBUTING.md")
+    return parser.parse_args()
+
+
+def _installations(options: argparse.Namespace) -> Iterator[Installation]:
+    for extra in options.extras:
+        for python in options.pythons:
+            for versions in options.versions:
+                for distribution in options.distributions:
+                    yield Installation(extra, python, versions, distribution)
+
+
+def _table(outcomes: Mapping[Installation, str]) -> str:
+    columns = {(i.python, i.versions, i.distribution): None for i in outcomes}
+    extras = {i.extra: None for i in outcomes}
+    rows = [
+        [f"`{extra}`" if extra else "none", *(outcomes[Installation(extra, *c)] for c in columns)]
+        for extra in extras
+    ]
+    return table(["extra", *(" ".join(column) for column in columns)], rows)
+
+
+def _uv(*arguments: str) -> str:
+    return _run(sys.executable, "-m", "uv", *arguments)
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True, check=True)
+    return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+
+
+if __name__ == "__main__":
+    main()
