@@ -110,8 +110,14 @@ bench: $(INSTALLED) ## time the slow parts, hold them to their bars
 bench-full: $(INSTALLED) ## time evaluate at the size of COCO val, some minutes
 	$(BIN)/python -m tests.benchmarks.full_size
 
-site: $(INSTALLED) ## build the docs as a site in build/site; a broken link is an error
+# The site has the demo's report, and its notebooks read the demo's cache.
+results/report.html:
+	$(MAKE) --no-print-directory demo
+
+site: $(INSTALLED) results/report.html ## build the docs as a site in build/site; a broken link is an error
 	$(BIN)/pip install -q -r docs/site/requirements.txt
+	mkdir -p build/gallery
+	cp results/report.html build/gallery
 	$(BIN)/sphinx-build -q -W --keep-going -E -b html -c docs/site docs build/site
 
 # Files of an earlier build in build/lib would end up in the wheel.

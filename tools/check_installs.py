@@ -22,7 +22,11 @@ from tools.blocks import replace_block, table
 FOLDER: Final = Path("build", "installs").absolute()
 
 TRIALS: Final[Mapping[str, str]] = {
-    "": "print(usam_cache.correction_auc([0.5, 0.6], [0.6, 0.9], [0.1, 0.2]).relative)",
+    "": (
+        "import numpy as np;"
+        "iou = np.array([0.5, 0.6]);"
+        "print(usam_cache.correction_auc(iou, iou + 0.1, 1 - iou).relative)"
+    ),
     "predict": (
         "import numpy as np;"
         "predictor = usam_cache.load_predictor('mini', 'tiny');"

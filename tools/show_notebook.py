@@ -1,8 +1,8 @@
-"""Runs the notebook ``docs/predict.ipynb``: ``make results``.
+"""Runs the notebooks of the docs: ``make results``.
 
-Reads   the cells of ``docs/predict.ipynb``, the weights and heads that ship,
+Reads   the cells of ``docs/*.ipynb``, the weights and heads that ship, the demo's ``cache``,
         ``params.yaml:shapes``.
-Writes  ``docs/predict.ipynb``, with the outputs of its cells.
+Writes  ``docs/*.ipynb``, with the outputs of their cells.
 """
 
 import tempfile
@@ -21,29 +21,34 @@ from storage.paths import SHAPES
 
 ROOT: Final = Path(__file__).parents[1]
 
-NOTEBOOK: Final = ROOT / "docs" / "predict.ipynb"
+DOCS: Final = ROOT / "docs"
 
 
 def main() -> None:
-    """Write the notebook with new outputs."""
-    text = nbformat.writes(run(stored()))  # type: ignore[no-untyped-call]
-    NOTEBOOK.write_text(f"{text}\n", encoding="utf-8")
+    """Write the notebooks with new outputs."""
+    for path in sorted(DOCS.glob("*.ipynb")):
+        text = nbformat.writes(run(stored(path.stem)))  # type: ignore[no-untyped-call]
+        path.write_text(f"{text}\n", encoding="utf-8")
 
 
-def stored() -> NotebookNode:
-    """The notebook as it is stored."""
-    notebook: NotebookNode = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
+def stored(name: str) -> NotebookNode:
+    """The notebook of a name as it is stored."""
+    path = DOCS / f"{name}.ipynb"
+    notebook: NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     return notebook
 
 
 def run(before: NotebookNode) -> NotebookNode:
     """The notebook with its outputs, but without times and names of the machine.
 
-    It runs in a folder that has nothing but the scenes that `make demo` draws to judge masks.
+    It runs beside the scenes that `make demo` draws to judge masks, and beside the demo's cache.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        _draw_scenes(Path(folder) / SHAPES)
-        resources = {"metadata": {"path": folder}}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _draw_scenes(folder / SHAPES)
+        (folder / "cache").symlink_to(ROOT / "cache")
+        (folder / DOCS.name).mkdir()
+        resources = {"metadata": {"path": str(folder / DOCS.name)}}
         client = NotebookClient(before, timeout=600, record_timing=False, resources=resources)
         done = client.execute()
     done.metadata = {"kernelspec": done.metadata["kernelspec"]}

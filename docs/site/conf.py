@@ -16,16 +16,21 @@ ROOT = Path(__file__).parents[2]
 project = "usam-cache"
 release = version = version_of("usam-cache")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "numpydoc"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "numpydoc"]
 root_doc = "site/index"
-source_suffix = {".md": "markdown"}
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 myst_heading_anchors = 4
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+nb_merge_streams = True
 
 autodoc_member_order = "bysource"
 autosummary_generate = False
 numpydoc_show_class_members = False
 
 html_static_path = ["static"]
+html_extra_path = ["../../build/gallery"]
 html_css_files = ["site.css"]
 html_theme = "alabaster"
 html_theme_options = {"page_width": "1100px", "sidebar_collapse": True}
