@@ -75,7 +75,8 @@ def test_the_notebook_imports_nothing_of_the_project_but_usam_cache() -> None:
 
 @pytest.mark.slow
 def test_a_new_run_prints_and_draws_what_is_stored() -> None:
-    for cell, new in zip(stored("what_a_click_tells").cells, run(stored("what_a_click_tells")).cells, strict=True):
+    name = "what_a_click_tells"
+    for cell, new in zip(stored(name).cells, run(stored(name)).cells, strict=True):
         assert NUMBER.sub("", text_of(cell)) == NUMBER.sub("", text_of(new)), "run `make results`"
         numbers = [[float(n) for n in NUMBER.findall(text_of(one))] for one in (cell, new)]
         # Rounding may differ elsewhere.
