@@ -271,7 +271,9 @@ def _resize(pixels: np.ndarray, scale: float) -> np.ndarray:
 def _rim(area: Bool[np.ndarray, "h w"], n_px: int) -> Bool[np.ndarray, "h w"]:
     """Pixels outside of an area, at most ``n_px`` away from it."""
     square = np.ones((3, 3), np.uint8)
-    return (cv2.dilate(area.astype(np.uint8), square, iterations=n_px) > 0) & ~area
+    grown = cv2.dilate(area.astype(np.uint8), square, iterations=n_px)
+    rim: Bool[np.ndarray, "h w"] = (grown > 0) & ~area
+    return rim
 
 
 def tint(
