@@ -12,9 +12,9 @@ from PIL import Image
 
 from stages.settings.blocks import ShapesParams
 from stages.settings.params import read_params
-from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.dvc_stages import PACKAGES, ROOT
 from tools.blocks import read_block
-from tools.show_notebook import run, stored
+from tools.show_notebook import DOCS, run, stored
 from tools.show_predictions import PYTHON, SHELL, python_block, shell_block
 
 PREDICT: Final = ROOT / "docs" / "predict.md"
@@ -66,11 +66,12 @@ def pictures_of(cell: Any) -> list[np.ndarray]:  # noqa: ANN401
     ]
 
 
-def test_the_notebook_imports_nothing_of_the_project_but_usam_cache() -> None:
-    source = "\n".join(cell.source for cell in stored().cells if cell.cell_type == "code")
-    assert set(re.findall(r"^(?:from|import) (\w+)", source, re.MULTILINE)) == {
-        *("json", "numpy", "pathlib", "PIL", "pycocotools", "usam_cache")
-    }
+@pytest.mark.parametrize("path", sorted(DOCS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_imports_nothing_of_the_project_but_usam_cache(path: Path) -> None:
+    cells = stored(path.stem).cells
+    source = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    modules = set(re.findall(r"^(?:from|import) (\w+)", source, re.MULTILINE))
+    assert modules & {"usam_cache", *PACKAGES} == {"usam_cache"}
 
 
 @pytest.mark.slow
