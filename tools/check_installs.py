@@ -84,13 +84,15 @@ def try_installation(installation: Installation, dist: Path) -> str:
     rmtree(folder, ignore_errors=True)
     python = folder / "bin" / "python"
     (archive,) = dist.glob(DISTRIBUTIONS[installation.distribution])
-    extra = f"[{installation.extra}]" if installation.extra else ""
     started = time.monotonic()
     try:
         _uv("venv", "--quiet", "--python", installation.python, str(folder))
-        resolution = RESOLUTIONS[installation.versions]
-        options = ("--quiet", "--python", str(python), "--resolution", resolution)
-        _uv("pip", "install", *options, f"usam-cache{extra} @ file://{archive}")
+        install = ("pip", "install", "--quiet", "--python", str(python))
+        # Only the requirements of this file count as direct: those of an archive would not.
+        extras = ("--extra", installation.extra) if installation.extra else ()
+        resolution = ("--resolution", RESOLUTIONS[installation.versions])
+        _uv(*install, *resolution, *extras, "-r", str(dist.parent / "source" / "pyproject.toml"))
+        _uv(*install, "--no-deps", str(archive))
         seconds = time.monotonic() - started
         program = f"import usam_cache;{TRIALS[installation.extra]}"
         _run(str(python), "-I", "-c", program)
