@@ -18,6 +18,7 @@ from pipeline.gallery import ranking_columns
 from pipeline.mask_sets import set_scores
 from pipeline.risk_control import guarantee_scores
 from pipeline.scoring import corrections, tasks, usefulness
+from pipeline.scoring.better_masks import better_mask_scores
 from pipeline.scoring.bootstrap import Resamples, resample_groups
 from pipeline.scoring.calibration import pixel_scores, reliability_bins
 from stages.executor.executors import map_by
@@ -131,6 +132,7 @@ def _scores(
             guarantee_scores(tasks.of_largest(own_masks), resamples.group),
             set_scores(largest, predictions.predicted, iou, resamples),
             decision_scores(own_masks, resamples),
+            better_mask_scores(predictions.mask_ious, resamples),
         )
         return as_frame(SPLIT_TABLES["scores"], scores)
 

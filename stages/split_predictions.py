@@ -16,8 +16,9 @@ from pipeline.heads.kinds import HEAD_KINDS, ISOTONIC, KINDS, HeadSet, head_sets
 from pipeline.heads.predict import INPUT_ARRAYS, inputs_of_proposals, predict, set_inputs
 from pipeline.mask_sets import PROTOCOL, Predicted
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_SCORES, REGIONS
-from pipeline.proposals import ProposalScores
+from pipeline.proposals import ProposalScores, Values
 from pipeline.scoring import tasks
+from pipeline.scoring.better_masks import ARRAYS_OF_CODES, SELECTED, MaskIous, ious_of_cuts
 from pipeline.scoring.calibration import PixelNumbers
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import uncertainty_column
@@ -46,6 +47,8 @@ class SplitPredictions:
     """Numbers about the pixels of the masks, by judged proposal, model and region."""
     predicted: Mapping[tuple[str, str], Predicted]
     """Predicted IoU of every proposal of the largest model, by train split and name."""
+    mask_ious: Mapping[str, MaskIous]
+    """IoUs of masks that may be better than the selected mask, by model."""
     inputs: Mapping[str, Any]
     """Signatures of the stores and metadata of the heads, as in ``run.json``."""
 
@@ -109,6 +112,11 @@ def read_predictions(
         proposals,
         _pixel_numbers(entropy, cells.models),
         _predicted_of_largest(cells, heads, isotonic),
+        {
+            model: _ious_of_codes(entropy, model)
+            | ious_of_cuts(cell.iou_at_cut(), cell.proposals().sam_score, {})
+            for model, cell in cells.identity.items()
+        },
         _signatures(cells, entropy, heads, train_splits),
     )
 
@@ -164,6 +172,12 @@ def _stable_scores(cell: OpenCell) -> dict[str, dict[str, Float[np.ndarray, "obj
     return {
         judged: {"stable_score": proposals.of_judged(stable_score, judged)} for judged in JUDGED
     }
+
+
+def _ious_of_codes(entropy: xarray.Dataset, model: str) -> dict[tuple[str, str], Values]:
+    """IoUs of masks at the size of the mask codes."""
+    selected = _of_judged(entropy, model, SELECTED)
+    return {("", name): selected[array].to_numpy() for name, array in ARRAYS_OF_CODES.items()}
 
 
 def _pixel_numbers(

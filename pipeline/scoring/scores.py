@@ -59,7 +59,7 @@ class Keys:
     choice: Annotated[
         str,
         "way to choose a correction: `keep`, `prompt`, `model` for all objects alike, `sam_score` "
-        "by a threshold, `gaps_star` by the gains that heads predict",
+        "by a threshold, `gaps_star` by the gains that heads predict; or a mask: `selected`, ...",
     ] = ""
     cost: Annotated[float | None, "cost of a correction, in IoU"] = None
 

@@ -7,6 +7,7 @@ from typing import Final
 import pandas as pd
 
 from pipeline.heads.kinds import PAPER
+from pipeline.scoring.better_masks import SELECTED, SELECTED_CODES
 from pipeline.scoring.measures import BASELINE, OF_KIND
 from pipeline.vocabulary import JUDGED, PROTOCOLS
 from stages.tables import paper, special_tables
@@ -281,6 +282,34 @@ REPORT_TABLES: Final = (
         "from one click; refined: the same from all eight clicks together.",
         across="model",
         is_by_protocol=False,
+    ),
+    ReportTable(
+        "better_masks",
+        Pivot(("mask_iou",), ("model", "mask"), order=("model", "mask"), difference="mask_gain"),
+        "Masks that may be better",
+        "iou",
+        n_digits=2,
+        caption="Mean IoU in %",
+        note="Masks beside the selected one of a click, and their difference to it. The best fixed "
+        "cut is that of the train split. RankSEG and means of probabilities are scored "
+        "at the size of the mask codes, and compared with the selected mask at that size. A mean "
+        "takes as many runs of a model as it has masks.",
+        across="model",
+    ),
+    ReportTable(
+        "better_masks_objects",
+        Pivot(
+            ("changed", "gained", "lost"),
+            ("model", "mask", "statistic"),
+            lambda scores: ~scores["choice"].isin([SELECTED, SELECTED_CODES]),
+            order=("statistic", "model", "mask"),
+        ),
+        "Objects that change with another mask",
+        "iou",
+        caption="Share of the objects in %",
+        note="Objects whose IoU changes beside the selected mask, and that gain or lose more than "
+        "a point of IoU.",
+        across="statistic",
     ),
     ReportTable(
         "best_model",

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.heads.kinds import HEAD_KINDS
+from pipeline.scoring.better_masks import SELECTED, SELECTED_CODES
 from pipeline.scoring.measures import BOUNDS, TASK_MEASURES
 from pipeline.scoring.tasks import default_model, shown_model
 from pipeline.views import view_order
@@ -45,6 +46,18 @@ CHOICES: Final = {
     **{kind.named("gaps_star"): f"by Δ*{kind.label}" for kind in HEAD_KINDS},
 }
 """Labels of the ways to choose a correction. The largest model's name is appended to ``model``."""
+
+MASKS: Final = {
+    SELECTED: "selected, cut at 0.5",
+    "fixed_cut": "selected, best fixed cut",
+    SELECTED_CODES: "selected, mask codes at 0.5",
+    "rankseg": "selected, cut by RankSEG",
+    "mean_proposals": "mean of the three proposals",
+    "mean_views": "mean of the views",
+    "mean_clicks": "mean of eight clicks",
+    "mean_models": "mean of the models",
+}
+"""Labels of the masks that are compared with the selected mask."""
 
 Mask = Callable[[pd.DataFrame], "pd.Series[bool]"]
 """Function from scores to whether a table shows each score."""
@@ -148,6 +161,7 @@ WORDS: Final[Mapping[str, Callable[[pd.DataFrame], "pd.Series[str]"]]] = {
         + scores["alpha"].map(lambda alpha: f" in {1 - alpha:.0%} of the sets")
     ),
     "choice": _choice,
+    "mask": lambda scores: scores["choice"].map(MASKS) + scores["other_heads"],
     "cost": lambda scores: scores["cost"].map("{:g}".format),
 }
 """Functions that make a column of labels from scores, for columns that are not copied from them."""
@@ -198,6 +212,8 @@ class Pivot:
                 return names.map(TOKENS_READ).map([*ABLATIONS, BOTH_TOKENS].index)
             case "view":
                 return names.map(view_order)
+            case "mask":
+                return names.map(lambda name: list(MASKS.values()).index(name.partition("@")[0]))
             case "model":  # from small to large
                 return names.map(list(names.unique()).index)
         return names.astype(float)

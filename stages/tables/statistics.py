@@ -17,6 +17,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "guarantees": (*_OF_MEASURES, "guarantee", "iou_at", "alpha"),
     "mask sets": (*_OF_MEASURES, "guarantee", "iou_at", "alpha"),
     "decisions": ("protocol", "train_split", "choice", "cost"),
+    "better masks": ("protocol", "model", "choice"),
 }
 """Groups of statistics -> columns of ``scores.csv`` that identify a score of the group."""
 
@@ -188,6 +189,22 @@ STATISTICS: Final = (
         "margin over fixed",
         "mean IoU, costs deducted, that a way to choose gains over the best choice for all alike",
         "decisions",
+    ),
+    Statistic("mask_iou", "mean IoU", "mean IoU of the masks", "better masks"),
+    Statistic(
+        "mask_gain",
+        "gain",
+        "mean IoU minus that of the selected masks, cut at 0.5, at the same size",
+        "better masks",
+    ),
+    Statistic(
+        "changed", "changed", "share of the objects whose IoU is another then", "better masks"
+    ),
+    Statistic(
+        "gained", "gained", "share of the objects that gain more than 0.01 of IoU", "better masks"
+    ),
+    Statistic(
+        "lost", "lost", "share of the objects that lose more than 0.01 of IoU", "better masks"
     ),
 )
 """All statistics, in the order of tables."""

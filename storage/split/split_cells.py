@@ -100,6 +100,14 @@ class OpenCell:
         selection = slice(None) if rows is None else slice(rows.start, rows.stop)
         return read_array(self.store, name, selection)
 
+    def iou_at_cut(
+        self, prompt: str = TRAIN_PROMPTS[0]
+    ) -> Float32[np.ndarray, "object proposal cut"]:
+        """Read the IoU of each proposal of a prompt set at each cut, in view ``identity``."""
+        return read_array(
+            self.store, "iou_at_cut", (slice(None), self.signature["prompts"].index(prompt))
+        )
+
     def proposals(self, prompt: str = TRAIN_PROMPTS[0]) -> ProposalScores:
         """Read SamScore and IoU of each proposal, for the prompt set ``prompt`` and ``refined``."""
         names = self.signature["prompts"]

@@ -316,3 +316,31 @@ def test_protocols_that_are_exchanged_are_seen_in_every_task_but_that_of_the_sel
     # The task of the selection judges the same mask in both; its heads learned other targets.
     assert share["task"].drop(["delta_theta_star"]).loc["usam"] == 1
     assert (share["task"].loc[["sam_score", "h_std", "h_y"]] == 0).all()
+
+
+def test_ious_of_better_masks_are_means_over_the_stores(evaluated: Path) -> None:
+    scores = pd.read_csv(evaluated / "results" / "splits" / SPLIT / "scores.csv")
+    means = scores[scores["statistic"] == "mask_iou"].set_index(["model", "choice"])["value"]
+    entropy = zarr.open_group(evaluated / "cache" / "entropy" / f"{SPLIT}.zarr", mode="r")
+    arrays = {
+        "selected_codes": "iou_std",
+        "mean_views": "iou_t",
+        "mean_clicks": "iou_xp",
+        "mean_models": "iou_theta",
+        "mean_proposals": "iou_a",
+        "rankseg": "rankseg_iou",
+    }
+    for place, model in enumerate(MODELS):
+        features = evaluated / "cache" / "features" / SPLIT / model / "identity.zarr"
+        at_cut, sam_score = (
+            np.asarray(zarr.open_group(features, mode="r")[name])[:, CENTER]
+            for name in ("iou_at_cut", "sam_score")
+        )
+        rows = zip(at_cut, sam_score, strict=True)
+        selected = [of_object[list(score).index(max(score)), 4] for of_object, score in rows]
+        assert means[model, "selected"] == pytest.approx(np.mean(selected), abs=1e-6)
+        for name, array in arrays.items():
+            values = np.asarray(entropy[array])
+            values = values[:, PROTOCOLS.index("selected")] if array != "iou_a" else values
+            of_model = values[:, place] if array != "iou_theta" else values
+            assert means[model, name] == pytest.approx(of_model.mean(), abs=1e-6), name

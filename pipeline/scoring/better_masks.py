@@ -1,0 +1,99 @@
+"""Scores of masks that may be better than the selected mask: other cuts, and means of masks."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float
+
+from pipeline.masks import CUT, CUTS
+from pipeline.proposals import Values
+from pipeline.scoring.bootstrap import Resamples, intervals, resampled_means
+from pipeline.scoring.scores import Keys, Score
+
+IouAtCut = Float[np.ndarray, "object proposal cut"]
+"""IoU of each proposal at each of ``CUTS``."""
+
+MaskIous = Mapping[tuple[str, str], Values]
+"""IoU of every object's mask, by train split and name of the mask; the split may be empty."""
+
+SELECTED: Final = "selected"
+"""The selected proposal, cut at 0.5, at the resolution of the image."""
+
+SELECTED_CODES: Final = "selected_codes"
+"""The same mask at the size of the mask codes, with which other masks of this size are compared."""
+
+ARRAYS_OF_CODES: Final[Mapping[str, str]] = {
+    SELECTED_CODES: "iou_std",
+    "rankseg": "rankseg_iou",
+    "mean_proposals": "iou_a",
+    "mean_views": "iou_t",
+    "mean_clicks": "iou_xp",
+    "mean_models": "iou_theta",
+}
+"""Names of masks at the size of the mask codes -> arrays of the entropy store with their IoUs."""
+
+LEAST_CHANGE: Final = 0.01
+"""Difference in IoU above which an object counts as gained or lost."""
+
+
+def best_fixed_cut(iou_at_cut: IouAtCut, sam_score: Float[np.ndarray, "object proposal"]) -> float:
+    """The cut at which the selected masks of all objects have the highest mean IoU.
+
+    >>> best_fixed_cut(np.arange(27.0).reshape(1, 3, 9), np.ones((1, 3)))
+    0.9
+    """
+    of_selected = _of_selected(iou_at_cut, sam_score)
+    return CUTS[int(of_selected.mean(axis=0, dtype=np.float64).argmax())]
+
+
+def ious_of_cuts(
+    iou_at_cut: IouAtCut,
+    sam_score: Float[np.ndarray, "object proposal"],
+    fixed_cuts: Mapping[str, float],
+) -> dict[tuple[str, str], Values]:
+    """IoUs of the selected proposals, cut at 0.5 and at the fixed cut of every train split."""
+    of_selected = _of_selected(iou_at_cut, sam_score)
+    at_fixed = {
+        (train_split, "fixed_cut"): of_selected[:, CUTS.index(cut)]
+        for train_split, cut in fixed_cuts.items()
+    }
+    return {("", SELECTED): of_selected[:, CUTS.index(CUT)], **at_fixed}
+
+
+def _of_selected(
+    iou_at_cut: IouAtCut, sam_score: Float[np.ndarray, "object proposal"]
+) -> Float[np.ndarray, "object cut"]:
+    of_selected: Float[np.ndarray, "object cut"] = iou_at_cut[
+        np.arange(len(iou_at_cut)), sam_score.argmax(axis=1)
+    ]
+    return of_selected
+
+
+def better_mask_scores(ious: Mapping[str, MaskIous], resamples: Resamples) -> Iterator[Score]:
+    """Mean IoU of masks, their gain over the selected mask, and shares of objects that change.
+
+    Masks at the size of the mask codes are compared with the selected mask at this size, other
+    masks with the selected mask at the resolution of the image.
+
+    Parameters
+    ----------
+    ious
+        IoUs of the masks, by model.
+    """
+    for model, of_model in ious.items():
+        for (train_split, name), iou in of_model.items():
+            compared_with = SELECTED_CODES if name in ARRAYS_OF_CODES else SELECTED
+            gain = np.subtract(iou, of_model["", compared_with], dtype=np.float64)
+            columns = {
+                "mask_iou": iou,
+                "mask_gain": gain,
+                "changed": gain != 0,
+                "gained": gain > LEAST_CHANGE,
+                "lost": gain < -LEAST_CHANGE,
+            }
+            values = np.stack(list(columns.values()), axis=1, dtype=np.float64)
+            bounds = intervals(resampled_means(values, resamples).T, resamples.n_groups)
+            keys = Keys(protocol=SELECTED, train_split=train_split, model=model, choice=name)
+            for statistic, mean, of_mean in zip(columns, values.mean(axis=0), bounds, strict=True):
+                yield Score(keys, statistic, float(mean), of_mean)

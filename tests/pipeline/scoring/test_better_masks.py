@@ -1,0 +1,61 @@
+"""Masks beside the selected mask: fixed cuts, and gains like for like."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.masks import CUT, CUTS
+from pipeline.scoring.better_masks import (
+    ARRAYS_OF_CODES,
+    SELECTED,
+    SELECTED_CODES,
+    best_fixed_cut,
+    better_mask_scores,
+    ious_of_cuts,
+)
+from pipeline.scoring.bootstrap import resample_groups
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9))
+def test_no_other_cut_of_the_selected_masks_has_a_higher_mean_iou(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    iou_at_cut, sam_score = rng.random((n, 3, len(CUTS))), rng.random((n, 3))
+    cut = best_fixed_cut(iou_at_cut, sam_score)
+    means = {
+        name: np.mean(
+            [iou[score.argmax(), k] for iou, score in zip(iou_at_cut, sam_score, strict=True)]
+        )
+        for k, name in enumerate(CUTS)
+    }
+    assert means[cut] == max(means.values())
+    ious = ious_of_cuts(iou_at_cut, sam_score, {"train": cut})
+    assert ious["train", "fixed_cut"].mean() == pytest.approx(means[cut])
+    assert ious["", SELECTED].mean() == pytest.approx(means[CUT])
+
+
+def test_masks_are_compared_with_the_selected_mask_of_their_own_size() -> None:
+    base = np.array([0.5, 0.5, 0.25, 0.75])
+    names = [SELECTED, *ARRAYS_OF_CODES]
+    ious = {("", name): base.copy() for name in names}
+    ious["", SELECTED_CODES] = base - 0.25
+    ious["", "mean_views"] = base + np.array([0, -0.25, -0.255, 0.25])
+    ious["train", "fixed_cut"] = base + np.array([0.005, 0, -0.02, 0])
+    resamples = resample_groups(np.arange(4), 50, seed=0)
+    scores = {
+        (score.keys.choice, score.statistic): score
+        for score in better_mask_scores({"tiny": ious}, resamples)
+    }
+    values = {key: score.value for key, score in scores.items()}
+    assert values["mean_views", "mask_gain"] == pytest.approx((0.25 - 0.005 + 0.5) / 4)
+    shares = [values["mean_views", name] for name in ("changed", "gained", "lost")]
+    assert shares == [0.75, 0.5, 0]
+    assert values["fixed_cut", "mask_gain"] == pytest.approx(-0.015 / 4)
+    shares = [values["fixed_cut", name] for name in ("changed", "gained", "lost")]
+    assert shares == [0.5, 0, 0.25]
+    assert values["rankseg", "mask_gain"] == pytest.approx(0.25)
+    for name in (SELECTED, SELECTED_CODES):
+        assert values[name, "mask_gain"] == 0
+        assert scores[name, "mask_gain"].interval.high == 0
+    for score in scores.values():
+        assert score.interval.low <= score.value <= score.interval.high
