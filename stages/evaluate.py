@@ -60,7 +60,13 @@ def main(split: str) -> None:
         )
         for name in params.train_splits
     }
-    predictions = read_predictions(cells, learned, kinds=params.heads, ablations=params.ablations)
+    predictions = read_predictions(
+        cells,
+        learned,
+        kinds=params.heads,
+        ablations=params.ablations,
+        further_seeds=params.train.seeds[1:],
+    )
     settings = params.evaluate
     resamples = resample_groups(predictions.group, settings.n_resamples, settings.seed)
     run = {
@@ -116,7 +122,7 @@ def _scores(
     """
     models, own_masks = predictions.models, tasks.own_masks(masks)
     largest = tasks.shown_model(list(models))
-    n = sum(len(judged.measures_of_tokens) for judged in masks)
+    n = sum(len(judged.measures_of_tokens) for judged in tasks.trained_masks(models))
     n += sum(len(judged.measures) for judged in own_masks)
     with progress(f"evaluate {split}", n, "measures") as advance:
 

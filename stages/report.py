@@ -52,6 +52,7 @@ def main() -> None:
         tables=report_tables(inputs),
         galleries=galleries,
         data_sets=params.report.paper,
+        chosen_on=params.report.chosen_on,
         commit=last_commit(Path()),
     )
     # No file is written before all are ready: a run that fails leaves the last report in place.

@@ -59,6 +59,7 @@ def read_predictions(
     *,
     kinds: tuple[str, ...] = KINDS,
     ablations: tuple[str, ...] = (),
+    further_seeds: tuple[int, ...] = (),
 ) -> SplitPredictions:
     """Read a split's scores and entropies and apply the heads of every train split.
 
@@ -71,6 +72,8 @@ def read_predictions(
         Kinds of heads that are applied.
     ablations
         Token sets whose heads are applied besides the heads of the protocols' own token sets.
+    further_seeds
+        Seeds of the training, after the first, whose heads are applied.
 
     Raises
     ------
@@ -85,7 +88,9 @@ def read_predictions(
     origins = {name: {**cells.head_origin, **entries} for name, entries in train_splits.items()}
     heads = {
         head_set: {name: read_heads(name, origin, head_set) for name, origin in origins.items()}
-        for head_set in head_sets(ablations, kinds=kinds, reads=cells.reads)
+        for head_set in head_sets(
+            ablations, kinds=kinds, reads=cells.reads, further_seeds=further_seeds
+        )
     }
     isotonic = {name: read_isotonic(name, origin) for name, origin in origins.items()}
     entropy = read_entropies(cells)

@@ -2,8 +2,8 @@
 
 Reads   ``params.yaml:train``, ``cache/objects/<split>.zarr``, ``cache/features/<split>``
         (identity), ``heads/<split>/tuning``; ``params.yaml:extract``, which the cells must match.
-Writes  ``heads/<split>/<protocol>/<kind>/<tokens>.safetensors``; ``heads/<split>/curves.csv``,
-        ``isotonic.json``.
+Writes  ``heads/<split>/<protocol>/<kind>/<tokens>.safetensors``, of each seed after the first
+        ``<tokens>-seed<seed>.safetensors``; ``heads/<split>/curves.csv``, ``isotonic.json``.
 """
 
 from collections.abc import Sequence
@@ -34,15 +34,28 @@ def main(split: str) -> None:
     to_open = CellsToOpen(split, expected, cache_location())
     cells = opened(to_open)
     tunings = {name: read_tuning(tuning_path(split, name)) for name in objectives_of(params.models)}
-    seeds = {"seed": params.train.seed, "judging_seed": _judging_seed(split, tunings)}
+    first_seed, *further_seeds = params.train.seeds
+    sets = head_sets(
+        params.ablations,
+        kinds=params.heads,
+        reads=cells.reads,
+        further_seeds=tuple(further_seeds),
+    )
+    seeds = {head_set: first_seed if head_set.seed is None else head_set.seed for head_set in sets}
+    judging_seed = _judging_seed(split, tunings)
     todo = {
-        head_set: heads_to_fit(head_set, _plans(head_set, params.models, tunings), **seeds)
-        for head_set in head_sets(params.ablations, kinds=params.heads, reads=cells.reads)
+        head_set: heads_to_fit(
+            head_set,
+            _plans(head_set, params.models, tunings),
+            seed=seed,
+            judging_seed=judging_seed,
+        )
+        for head_set, seed in seeds.items()
     }
     trained = {}
     with faults_of(split):
         for head_set, fitted in fit_sets(to_open, todo, params.executor):
-            heads = final_heads(cells, head_set, fitted, tunings, params.train.seed)
+            heads = final_heads(cells, head_set, fitted, tunings, seeds[head_set])
             trained[head_set] = heads
             for head in heads:
                 print(f"{split} {head_set} {head.objective}: validation error {head.error:.4f}")

@@ -134,9 +134,12 @@ class HeadSet:
     reads: str = ""
     """In a ladder, the family whose models' tokens the heads read. Outside of ladders it is empty,
     and the heads read the tokens of all models."""
+    seed: int | None = None
+    """Seed of the training, if the params list seeds after the first; None for the first seed."""
 
     def __str__(self) -> str:
-        return f"{self.protocol}/{self.kind}/{self.tokens_read}"
+        training = "" if self.seed is None else f"-seed{self.seed}"
+        return f"{self.protocol}/{self.kind}/{self.tokens_read}{training}"
 
     @property
     def tokens_read(self) -> str:
@@ -162,8 +165,9 @@ def head_sets(
     *,
     kinds: tuple[str, ...] = KINDS,
     reads: tuple[str, ...] = ("",),
+    further_seeds: tuple[int, ...] = (),
 ) -> tuple[HeadSet, ...]:
-    """List the head sets of some kinds: one for every protocol and token set.
+    """List the head sets of some kinds: one for every protocol, token set and seed.
 
     Parameters
     ----------
@@ -172,9 +176,12 @@ def head_sets(
         without that token.
     reads
         Values of ``HeadSet.reads``: the list is repeated for each.
+    further_seeds
+        Seeds after the first; ablations are trained from the first seed alone.
     """
     complete = [
-        HeadSet(protocol, tokens, kind, family)
+        HeadSet(protocol, tokens, kind, family, seed)
+        for seed in (None, *further_seeds)
         for family in reads
         for kind in kinds
         for protocol, token_sets in PROTOCOL_TOKENS.items()

@@ -32,7 +32,7 @@ _JUDGED_OF: Final = {name: name for name in JUDGED} | {tasks.REFINED[name]: name
 def auc_scores(
     models: Mapping[str, ModelScores], resamples: bootstrap.Resamples, run: tasks.Each = map
 ) -> list[Score]:
-    """AUC of every protocol, task, model and measure, for the heads of every token set.
+    """AUC of every protocol, task, model and measure, for heads of every token set and seed.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def auc_scores(
     """
     ious = tasks.ious_of(models)
     scores: list[Score] = []
-    for masks in tasks.judged_masks(models):
+    for masks in tasks.trained_masks(models):
         corrected = {
             task: correction
             for task, correction in tasks.corrections(ious, masks.model, masks.protocol).items()
@@ -59,7 +59,11 @@ def auc_scores(
         areas = dict(zip(measures, run(work, measures.values()), strict=True))
         for task, correction in corrected.items():
             of_task = {key: by_task[task] for key, by_task in areas.items()}
-            scores += _scores_of_task(masks, task, correction, of_task, resamples)
+            scores += [
+                score
+                for score in _scores_of_task(masks, task, correction, of_task, resamples)
+                if masks.seed is None or score.keys.tokens
+            ]
     return sorted(scores, key=_place)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.proposals import ProposalScores, Values
+from pipeline.vocabulary import JUDGED, N_PROPOSALS
 
 Predictions = Mapping[str, Mapping[str, Values]]
 """Predictions of heads from one model's tokens: by train split, then by objective, in [0, 1]."""
@@ -107,6 +108,9 @@ class Evidence:
     head_set: HeadSet | None = None
     predictions: Mapping[str, Values] = field(default_factory=dict)
     """Predictions of the head set from one train split, by objective; empty without heads."""
+    from_best_tokens: Mapping[str, Values] | None = None
+    """Predictions of the same heads from the tokens of the best masks; None where measures must not
+    know the ground truth."""
 
     def sam_score(self) -> Values:
         """SamScore of the judged proposal, in double precision."""
@@ -141,10 +145,23 @@ class Evidence:
         """
         return _named("agreements", self.scores.agreements[self.judged], name)
 
+    def misses_best(self) -> Values:
+        """1 for an object whose selected proposal is not the best by the ground truth, else 0."""
+        number = np.broadcast_to(np.arange(float(N_PROPOSALS)), self.scores.proposals.iou.shape)
+        best, selected = (self.scores.proposals.of_judged(number, judged) for judged in JUDGED)
+        is_missed: Values = (best != selected).astype(np.float64)
+        return is_missed
+
     @property
     def heads(self) -> HeadPredictions:
         """Predictions of the heads for the judged mask."""
         return HeadPredictions(self.model, self.scores.models, self.head_set, self.predictions)
+
+    @property
+    def heads_of_best(self) -> HeadPredictions:
+        """Predictions of the heads from the tokens of the best mask."""
+        predictions = self.from_best_tokens or {}
+        return HeadPredictions(self.model, self.scores.models, self.head_set, predictions)
 
 
 def _named(kind: str, arrays: Mapping[str, Values], name: str) -> Values:

@@ -42,6 +42,9 @@ class Measure:
     """The only judged proposal for which the measure is shown; empty if it is shown for both."""
     compares_models: bool = False
     """Whether the measure needs two models or more."""
+    knows_truth: bool = False
+    """Whether the measure knows which proposal is the best, so that it can rank nothing in use. It
+    is computed in protocol ``best`` alone, and not compared with other measures."""
     agreement: str = ""
     """The optional agreement that the measure needs; without this agreement, it is left out."""
     is_dashed: bool = False
@@ -260,6 +263,17 @@ DECLARED: Final = (
         is_dashed=True,
     ),
     Measure(
+        "not_selected",
+        "selected ≠ best, known",
+        "1 if the proposal with the highest SamScore is not the best, else 0: it knows the ground "
+        "truth",
+        lambda evidence: evidence.misses_best(),
+        colour="#64748b",
+        tasks=("task",),
+        judged="selected",
+        knows_truth=True,
+    ),
+    Measure(
         "sam_score_isotonic",
         "1 − SamScore, isotonic",
         "1 minus the IoU that the SamScore of the judged mask stands for, by isotonic regression "
@@ -340,6 +354,16 @@ DECLARED: Final = (
         radar_lines=("gaps_star",),
         gallery="task",
     ),
+    _of_heads(
+        "delta_a_star_known",
+        "Δ*_A, best known",
+        "Δ*_A, whose head reads the tokens of the best mask instead of the selected one, as in the "
+        "authors' code: it knows the ground truth",
+        lambda evidence: evidence.heads_of_best.direct_gap("task_gap"),
+        tasks=("task",),
+        judged="selected",
+        knows_truth=True,
+    ),
 )
 """Measures without heads, then the calibrated SamScore, then the measures of the paper's heads.
 Other kinds of heads repeat the latter in ``MEASURES``."""
@@ -367,7 +391,8 @@ MEASURES: Final = (
         for kind in HEAD_KINDS
         if kind.name != PAPER
         for measure in DECLARED
-        if measure.heads == PAPER
+        # Measures that know the ground truth are there for a comparison with the paper.
+        if measure.heads == PAPER and not measure.knows_truth
     ),
 )
 """Every measure in the order of tables and figures: measures without heads first, then the measures
@@ -387,6 +412,9 @@ UNTRAINED_MEASURES: Final = tuple(m.name for m in MEASURES if not m.needs_heads)
 
 HEAD_MEASURES: Final = tuple(m.name for m in MEASURES if m.needs_heads)
 """Names of the measures that need training: from heads, and the isotonic regression."""
+
+KNOWS_TRUTH: Final = tuple(m.name for m in MEASURES if m.knows_truth)
+"""Names of the measures that know the ground truth, and so are not compared with the others."""
 
 OF_KIND: Final[Mapping[str, tuple[str, ...]]] = {
     kind.name: tuple(m.name for m in MEASURES if m.heads == kind.name) for kind in HEAD_KINDS

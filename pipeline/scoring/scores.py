@@ -45,6 +45,7 @@ class Keys:
     protocol: Protocol = ""
     train_split: TrainSplit = ""
     tokens: Annotated[str, "tokens that the heads read"] = ""
+    seed: Annotated[int | None, "seed of the heads' training; empty for the first seed"] = None
     task: Task = ""
     model: Annotated[str, "model of the masks, and of the scores, entropies and tokens"] = ""
     view: Annotated[str, "the view"] = ""

@@ -8,10 +8,10 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.heads.kinds import HeadSet
+from pipeline.heads.kinds import ISOTONIC, HeadSet
 from pipeline.proposals import Values
 from pipeline.scoring.evidence import Evidence, ModelScores
-from pipeline.scoring.measures import MEASURES
+from pipeline.scoring.measures import BASELINE, MEASURES
 from pipeline.scoring.scores import Keys
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 
@@ -120,10 +120,13 @@ class JudgedMasks:
     """The judged proposal: ``best`` or ``selected``."""
     model: str
     scores: ModelScores
+    seed: int | None = None
+    """Seed of the heads' training if it is not the first; then 1 - SamScore is the only measure
+    without heads."""
 
     def keys(self, train_split: str, measure: str, **more: Any) -> Keys:  # noqa: ANN401 - of keys
         """Keys of a score that one measure of these masks has."""
-        keys = Keys(protocol=self.protocol, model=self.model)
+        keys = Keys(protocol=self.protocol, seed=self.seed, model=self.model)
         return replace(keys, train_split=train_split, measure=measure, **more)
 
     @property
@@ -157,15 +160,38 @@ class JudgedMasks:
         Heads that read the tokens of another proposal than the judged one are left out: they would
         know about a proposal that other measures do not know.
         """
-        untrained = measures_of(Evidence(self.model, self.judged, self.scores))
-        measures = {("", "", name): value for name, value in untrained.items()}
+        evidence = Evidence(
+            self.model, self.judged, self.scores, from_best_tokens=self._from_best_tokens("", None)
+        )
+        untrained = measures_of(evidence)
+        measures = {
+            ("", "", name): value
+            for name, value in untrained.items()
+            if self.seed is None or name == BASELINE
+        }
         for train_split, head_set, by_objective in self._predictions():
-            evidence = Evidence(self.model, self.judged, self.scores, head_set, by_objective)
+            evidence = replace(
+                evidence,
+                head_set=head_set,
+                predictions=by_objective,
+                from_best_tokens=self._from_best_tokens(train_split, head_set),
+            )
             measures |= {
                 (train_split, head_set.tokens, name): value
                 for name, value in measures_of(evidence).items()
             }
         return measures
+
+    def _from_best_tokens(
+        self, train_split: str, head_set: HeadSet | None
+    ) -> Mapping[str, Values] | None:
+        """Predictions of heads from best tokens for the task ``task`` of protocol ``best``."""
+        if (self.protocol, self.judged) != ("best", "selected"):
+            return None
+        if head_set is None or head_set.kind == ISOTONIC:
+            return {}
+        of_best = replace(head_set, tokens=head_set.tokens.replace("selected", "best"))
+        return self.scores.predictions[of_best][train_split]
 
     def _predictions(self) -> Iterator[tuple[str, HeadSet, Mapping[str, Values]]]:
         """Predictions for the judged proposal: train split, head set, values by objective.
@@ -175,7 +201,8 @@ class JudgedMasks:
         predictions = self.scores.predictions
         by_tokens: dict[str, list[HeadSet]] = {}
         for head_set in predictions:
-            if head_set.protocol == self.protocol and head_set.tokens.startswith(self.judged):
+            is_of_masks = head_set.protocol == self.protocol and head_set.seed == self.seed
+            if is_of_masks and head_set.tokens.startswith(self.judged):
                 by_tokens.setdefault(head_set.tokens, []).append(head_set)
         for of_tokens in by_tokens.values():
             for train_split, head_set in product(predictions[of_tokens[0]], of_tokens):
@@ -189,6 +216,14 @@ def judged_masks(models: Mapping[str, ModelScores]) -> list[JudgedMasks]:
         for protocol, judged in JUDGED_BY_PROTOCOL
         for model, scores in models.items()
     ]
+
+
+def trained_masks(models: Mapping[str, ModelScores]) -> list[JudgedMasks]:
+    """All judged masks with the measures of the first seed, then with those of each other seed."""
+    head_sets = next(iter(models.values())).predictions
+    further_seeds = dict.fromkeys(h.seed for h in head_sets if h.seed is not None)
+    masks = judged_masks(models)
+    return [*masks, *(replace(judged, seed=seed) for seed in further_seeds for judged in masks)]
 
 
 def own_masks(masks: Iterable[JudgedMasks]) -> list[JudgedMasks]:
@@ -222,5 +257,6 @@ def measures_of(evidence: Evidence) -> dict[str, Values]:
         for measure in MEASURES
         if measure.heads == kind
         and measure.judged in {"", evidence.judged}
+        and (not measure.knows_truth or evidence.from_best_tokens is not None)
         and measure.is_known(evidence.scores.models, agreements)
     }

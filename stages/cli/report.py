@@ -35,15 +35,17 @@ def report(to_open: Open = False) -> None:  # noqa: FBT002 - typer's option
     with reported_errors():
         if not PAGE.exists():
             raise DataError(f"{PAGE} must exist, got no file: dvc repro report writes it")
-        splits = read_params().eval_splits
-        print_summary(
-            {split: read_results(results_dir(split), of_objects=("protocol",)) for split in splits}
-        )
+        params = read_params()
+        results = {
+            split: read_results(results_dir(split), of_objects=("protocol",))
+            for split in params.eval_splits
+        }
+        print_summary(results, params.report.chosen_on)
         if to_open and not webbrowser.open(PAGE.absolute().as_uri()):
             raise DataError(f"a browser must be installed to open {PAGE}, got none")
 
 
-def print_summary(results: Results) -> None:
+def print_summary(results: Results, chosen_on: str | None) -> None:
     """Print the models, conclusions and a table of each split.
 
     For models that ship with the package, their shipped results follow.
@@ -51,7 +53,8 @@ def print_summary(results: Results) -> None:
     # Without markup and emoji, brackets and colons in names are printed as they are.
     console = Console(markup=False, emoji=False)
     for split, split_results in results.items():
-        _print_split(console, split, split_results.run, comparisons(results, split))
+        rows = comparisons(results, split, chosen_on)
+        _print_split(console, split, split_results.run, rows)
     families = {of_split.run["entropy"]["family"] for of_split in results.values()}
     if SHIPPED_FAMILY in families:
         _print_shipped(console)

@@ -60,6 +60,8 @@ class Contents:
     galleries: Mapping[str, Gallery]
     """Galleries by eval split."""
     data_sets: DataSets
+    chosen_on: str | None
+    """Eval split that chooses the named measures; None if each split chooses its own."""
     commit: Commit | None
     """Last commit that changed the code or the settings; None outside of the repository."""
 
@@ -111,7 +113,7 @@ def opening(contents: Contents, split: str, name: str) -> dict[str, Any]:
         Id of the figure on the page.
     """
     split_results = contents.results[split]
-    rows = verdict.comparisons(contents.results, split)
+    rows = verdict.comparisons(contents.results, split, contents.chosen_on)
     (used,) = report_table.of_protocol({split: split_results}, verdict.USED).values()
     return {
         "sentences": verdict.sentences(rows, split_results.run["n_groups"]),

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 
-from pipeline.scoring.measures import BASELINE, UNTRAINED_MEASURES
+from pipeline.scoring.measures import BASELINE, KNOWS_TRUTH, UNTRAINED_MEASURES
 from pipeline.scoring.scores import LEVEL
 from pipeline.vocabulary import TASKS
 from stages.page.labels import NOTHING, measure_label, number, with_bounds
@@ -50,6 +50,12 @@ class Line:
 RADAR_MEASURES: Final = {line.name: line.measures for line in RADAR_LINES}
 """Measure for each task, by the name of the line of the radar."""
 
+PAPER_LINE: Final = "gaps_star"
+"""Name of the line of the paper's heads, whose direct gaps are its method."""
+
+HEADS: Final = {PAPER_LINE: "a head as in the paper", "gaps_star_ours": "a head of this project"}
+"""Names in sentences of the heads of two lines of the radar."""
+
 LINES: Final = (
     Line(BASELINE_LABEL, dict.fromkeys(TASKS, BASELINE), "the model's own score of the mask"),
     Line(
@@ -70,7 +76,7 @@ LINES: Final = (
     ),
     Line(
         "heads, paper",
-        RADAR_MEASURES["gaps_star"],
+        RADAR_MEASURES[PAPER_LINE],
         "Δ* or 1 − USAM: small networks that read the model's tokens, as the paper's",
     ),
     Line(
@@ -102,14 +108,25 @@ OF_LINES: Final = {
 """Measures of ``LINES`` for each task."""
 
 
-def comparisons(results: report_table.Results, split: str) -> pd.DataFrame:
+def comparisons(
+    results: report_table.Results, split: str, chosen_on: str | None = None
+) -> pd.DataFrame:
     """Compare the relative AUC of each measure with 1 - SamScore's on a split, in both protocols.
+
+    Parameters
+    ----------
+    chosen_on
+        Split of ``results`` whose images choose the winners; None for the compared split itself.
 
     Returns
     -------
     ``protocol``, ``task``, ``measure`` (``measure_name``), ``relative`` and ``margin`` in percent
-    with their bounds, and ``verdict``: ``better`` or ``worse`` where the interval of the margin
-    lies on one side of 0 and Holm's procedure rejects that it is 0. The baseline's verdict is NaN.
+    with their bounds; ``chosen_on``, empty for the compared split; ``chosen_by`` and
+    ``choosing_margin``, the relative AUC and the margin there; and ``verdict``. It is ``better`` or
+    ``worse`` where the interval of the margin lies on one side of 0, Holm's procedure rejects that
+    the margin is 0, and the margin on ``chosen_on`` has the same sign. The verdict about a measure
+    of heads must hold for the heads of each training seed; numbers are those of the first. The
+    baseline has no verdict, and neither have measures that know the ground truth.
 
     Notes
     -----
@@ -117,22 +134,50 @@ def comparisons(results: report_table.Results, split: str) -> pd.DataFrame:
     heads has the same numbers in both protocols: its two rows count as one comparison and have the
     same verdict.
     """
-    scores = score_rows({split: results[split]}, ["relative", "margin", "margin_p"])
-    scores = in_percent(scores[is_shown(scores)])
-    first = report_table.first_train_split(results[split])
-    scores = scores.assign(measure=report_table.measure_names(scores, first))
-    rows = pivot(scores, ["protocol", "task", "measure"], "statistic")
-    compared = rows[(rows["measure"] != BASELINE) & ~is_repeated(rows)]
-    ends = compared[["margin_low", "margin_high"]].to_numpy(float).tolist()
-    verdicts = list(map(_verdict, ends, holm(compared["margin_p"].fillna(1).tolist())))
+    rows = _compared(results, split)
+    chosen_elsewhere = chosen_on if chosen_on != split else None
+    choosing = _compared(results, chosen_elsewhere) if chosen_elsewhere else rows
+    of_choosing = choosing.set_index(_KEYS)[["relative", "margin"]]
+    of_choosing.columns = pd.Index(["chosen_by", "choosing_margin"])
+    rows = rows.join(of_choosing, on=_KEYS).assign(chosen_on=chosen_elsewhere or "")
+    is_left_out = rows["measure"].str.partition("@")[0].isin([BASELINE, *KNOWS_TRUTH])
+    compared = rows[~is_left_out & ~is_repeated(rows)]
+    is_rejected = holm(compared["largest_p"].tolist())
+    verdicts = map(_verdict, compared.to_dict("records"), is_rejected)
     by_key = dict(zip(map(_verdict_key, compared.to_dict("records")), verdicts, strict=True))
     rows["verdict"] = [by_key.get(_verdict_key(row)) for row in rows.to_dict("records")]
     return rows
 
 
+_KEYS: Final = ["protocol", "task", "measure"]
+"""Columns that identify a comparison."""
+
+
+def _compared(results: report_table.Results, split: str) -> pd.DataFrame:
+    """Relative AUC and margin of each measure on a split, and the extremes over training seeds.
+
+    The extremes are ``lowest``, ``highest`` (bounds of the margin) and ``largest_p``: if all seeds
+    are to reject the hypothesis, their largest p-value is that of the whole (Berger 1982).
+    """
+    statistics = ["relative", "margin", "margin_p"]
+    scores = score_rows({split: results[split]}, statistics, every_seed=True)
+    scores = in_percent(scores[is_shown(scores)])
+    first = report_table.first_train_split(results[split])
+    scores = scores.assign(measure=report_table.measure_names(scores, first))
+    margins = scores[scores["statistic"] == "margin"].groupby(_KEYS)
+    of_tests = scores[scores["statistic"] == "margin_p"].fillna({"value": 1})
+    extremes = {
+        "lowest": margins["low"].min(),
+        "highest": margins["high"].max(),
+        "largest_p": of_tests.groupby(_KEYS)["value"].max(),
+    }
+    rows = pivot(scores[scores["seed"].isna()], _KEYS, "statistic")
+    return rows.join(pd.DataFrame(extremes), on=_KEYS)
+
+
 def is_repeated(rows: pd.DataFrame) -> "pd.Series[bool]":
     """Whether each row repeats a comparison of the users' protocol, and so is not counted."""
-    is_untrained = rows["measure"].isin(UNTRAINED_MEASURES)
+    is_untrained = rows["measure"].isin({*UNTRAINED_MEASURES} - {*KNOWS_TRUTH})
     return (rows["protocol"] != USED) & (rows["task"] == "task") & is_untrained
 
 
@@ -145,11 +190,11 @@ def _verdict_key(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
     return USED if is_of_both else row["protocol"], row["task"], row["measure"]
 
 
-def _verdict(ends: Sequence[float], is_sure: bool) -> Verdict:  # noqa: FBT001
-    low, high = ends
-    if is_sure and low > 0:
+def _verdict(row: Mapping[Hashable, Any], is_rejected: bool) -> Verdict:  # noqa: FBT001
+    if is_rejected and row["lowest"] > 0 and row["choosing_margin"] > 0:
         return "better"
-    return "worse" if is_sure and high < 0 else "no better"
+    is_worse = is_rejected and row["highest"] < 0 and row["choosing_margin"] < 0
+    return "worse" if is_worse else "no better"
 
 
 def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
@@ -166,7 +211,7 @@ def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
 
 
 def sentences(rows: pd.DataFrame, n_images: int) -> dict[str, str]:
-    """Conclusions for a user by subject: a sentence per task, and one about all comparisons.
+    """Conclusions for a user by subject: of the paper's heads, per task, about all comparisons.
 
     Parameters
     ----------
@@ -176,8 +221,8 @@ def sentences(rows: pd.DataFrame, n_images: int) -> dict[str, str]:
         Number of images, or of videos, in the split.
     """
     used = rows[rows["protocol"] == USED]
-    n_compared = int(rows["verdict"].notna().sum())
-    by_subject = {
+    n_compared = len(_counted(rows))
+    by_subject = _paper_sentence(used) | {
         subject: _task_sentence(used[used["task"] == task], n_compared)
         for task, subject in SUBJECTS.items()
         if task in set(used["task"])
@@ -196,25 +241,66 @@ def undecided(rows: pd.DataFrame) -> list[str]:
     return [SUBJECTS[task] for task in SUBJECTS if task in tasks and task not in decided]
 
 
+def _paper_sentence(rows: pd.DataFrame) -> dict[str, str]:
+    """Conclusion about the paper's heads in all tasks, by its subject; empty without the heads."""
+    of_task = rows["task"].map(RADAR_MEASURES[PAPER_LINE])
+    of_paper = rows[rows["measure"] == of_task]
+    if of_paper.empty:
+        return {}
+    n_better, n_worse = (int((of_paper["verdict"] == name).sum()) for name in ("better", "worse"))
+    lowest, highest = (number(of_paper["margin"].agg(end)) for end in ("min", "max"))
+    sentence = (
+        f"surely beat {BASELINE_LABEL} in {n_better or 'none'} of {len(of_paper)} tasks and fall "
+        f"short of it in {n_worse or 'none'}; they differ by {lowest} to {highest} points of "
+        "relative AUC."
+    )
+    return {"The paper's heads": sentence}
+
+
 def _task_sentence(rows: pd.DataFrame, n_compared: int) -> str:
+    rows = rows.sort_values("chosen_by", ascending=False)
     is_late = rows["measure"].isin(AFTERWARDS)
-    late = rows[is_late & (rows["verdict"] == "better")].sort_values("relative", ascending=False)
+    late = rows[is_late & (rows["verdict"] == "better")]
     early = rows[~is_late & (rows["measure"] != BASELINE)]
     better = early[early["verdict"] == "better"]
-    top = (early if better.empty else better).sort_values("relative", ascending=False).iloc[0]
-    name, margin = measure_label(top["measure"]).replace(", ours", " of ours"), _margin(top)
+    chosen_on = early["chosen_on"].iloc[0]
+    top = (early if chosen_on or better.empty else better).iloc[0]
+    name, margin = _name(top["measure"], top["task"]), _margin(top)
+    name += f", chosen on {chosen_on}," if chosen_on else f", the highest of {len(early)} here,"
+    n_others = len(better) - (top["verdict"] == "better")
     if better.empty:
-        sentence = (
-            f"nothing surely beats {BASELINE_LABEL}; the highest, {name}, differs by {margin}"
-        )
-        if top["margin_low"] > 0 or top["margin_high"] < 0:
-            sentence += f", an interval without 0, as chance gives some of {n_compared}"
-    else:
-        n_more = len(better) - 1
-        verb = "others beat" if n_more > 1 else "other beats"
-        also = f"; {n_more} {verb} it, too" if n_more else ""
+        sentence = f"nothing surely beats {BASELINE_LABEL}; {name} differs by {margin}"
+        sentence += _reservation(top, n_compared)
+    elif top["verdict"] == "better":
+        verb = "others beat" if n_others > 1 else "other beats"
+        also = f"; {n_others} {verb} it, too" if n_others else ""
         sentence = f"{name} beats {BASELINE_LABEL} by {margin} of relative AUC{also}"
+    else:
+        also = f"{n_others} {'others do' if n_others > 1 else 'other does'}"
+        sentence = (
+            f"{name} does not surely beat {BASELINE_LABEL}, by {margin} of relative AUC"
+            f"{_reservation(top, n_compared)}; {also}"
+        )
     return f"{sentence}{_afterwards(late)}."
+
+
+def _name(measure: str, task: str) -> str:
+    """Name of a measure in sentences: heads of a line of ``LINES`` are named by their kind."""
+    for line, name in HEADS.items():
+        if RADAR_MEASURES[line].get(task) == measure:
+            return f"{name} ({measure_label(measure).removesuffix(', ours')})"
+    return measure_label(measure).replace(", ours", " of ours")
+
+
+def _reservation(row: "pd.Series[Any]", n_compared: int) -> str:
+    """Clause that says why a margin is not sure although its interval excludes 0; else empty."""
+    if not (row["margin_low"] > 0 or row["margin_high"] < 0):
+        return ""
+    if row["margin"] * row["choosing_margin"] <= 0:
+        return f", with the other sign on {row['chosen_on']}"
+    if row["lowest"] <= 0 <= row["highest"]:
+        return ", which heads of another training seed do not confirm"
+    return f", an interval without 0, as chance gives some of {n_compared}"
 
 
 def _afterwards(late: pd.DataFrame) -> str:
@@ -230,8 +316,13 @@ def _margin(row: "pd.Series[Any]") -> str:
     return f"{value} points" if isnan(row["margin_low"]) else f"{value} points ({low} to {high})"
 
 
+def _counted(rows: pd.DataFrame) -> pd.DataFrame:
+    """Select the comparisons that have a verdict of their own."""
+    return rows[~is_repeated(rows)].dropna(subset=["verdict"])
+
+
 def _last_sentence(rows: pd.DataFrame, n_images: int) -> str:
-    compared = rows[~is_repeated(rows)].dropna(subset=["verdict"])
+    compared = _counted(rows)
     counts = compared["verdict"].value_counts().reindex(["better", "worse", "no better"]).fillna(0)
     better, worse, undecided = counts.astype(int)
     half = ((compared["margin_high"] - compared["margin_low"]) / 2).median()

@@ -215,9 +215,13 @@ class TuneParams:
 
 @strict
 class TrainParams:
-    """Settings of the stage ``train``: the seed."""
+    """Settings of the stage ``train``: a seed for each training of the heads.
 
-    seed: Seed
+    Predictors, the page and all tables use the heads of the first seed. A verdict about heads must
+    hold for each seed.
+    """
+
+    seeds: SomeUnique[Seed]
 
 
 @strict
@@ -287,8 +291,11 @@ class RuntimeParams:
 
 @strict
 class ReportParams:
-    """Settings of the stage ``report``: title, and data sets of the paper to compare with."""
+    """Settings of the stage ``report``: title, and with what the results are compared."""
 
     title: Text
+    chosen_on: StrictStr | None
+    """Eval split whose images choose the measure that a sentence about another split names. A
+    verdict needs the same sign there. None: each split chooses and measures by the same images."""
     paper: Mapping[str, PaperDataSet]
     """By split, the name of the same data set in the paper."""

@@ -74,6 +74,8 @@ class Params:
         for key in ("eval_splits", "train_splits"):
             self._check_splits(key, getattr(self, key))
         self._check_splits("report.paper", tuple(self.report.paper))
+        if self.report.chosen_on is not None:
+            self._check_chosen_on(self.report.chosen_on)
         shared = sorted(set(self.eval_splits) & set(self.train_splits))
         if shared:
             raise ValueError(
@@ -99,6 +101,13 @@ class Params:
             if name not in self.splits:
                 splits = listed(list(self.splits))
                 raise ValueError(f"{key} must name some of splits ({splits}), got {shown(name)}")
+
+    def _check_chosen_on(self, name: str) -> None:
+        if name not in self.eval_splits:
+            splits = ", ".join(self.eval_splits)
+            raise ValueError(
+                f"report.chosen_on must be null or one of eval_splits ({splits}), got {shown(name)}"
+            )
 
     def view(self, name: str) -> View:
         """The view of a name in ``views``, with its parameters.

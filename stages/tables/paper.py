@@ -26,6 +26,10 @@ TIMED: Final = ("sam2", "sam2.1")
 PAPER: Final = "_paper"
 """Ending of the name of a column with the paper's numbers for the column before it."""
 
+OF_THE_PAPER: Final = {"delta_a_star_known": "delta_a_star"}
+"""Our measures of other names -> the measure whose numbers the paper has. The authors' heads read
+the tokens of the best mask."""
+
 PaperTable = Literal[
     "relative", "auc", "ablation", "best_model", "view", "correlation", "trials", "runtime"
 ]
@@ -73,6 +77,8 @@ def beside_paper(table: pd.DataFrame, numbers: pd.DataFrame, data_sets: DataSets
     """
     keys = [name for name in numbers.columns if name in table.columns]
     names = table[keys]
+    if "measure" in keys:
+        names = names.assign(measure=names["measure"].replace(OF_THE_PAPER))
     if "trained_on" in keys:
         names = names.assign(trained_on=_heads(table["trained_on"], data_sets))
     beside = table.copy()

@@ -63,8 +63,12 @@ Mask = Callable[[pd.DataFrame], "pd.Series[bool]"]
 """Function from scores to whether a table shows each score."""
 
 
-def score_rows(results: Results, statistics: Iterable[str]) -> pd.DataFrame:
+def score_rows(
+    results: Results, statistics: Iterable[str], *, every_seed: bool = False
+) -> pd.DataFrame:
     """Stack the scores of all splits that belong to the given statistics.
+
+    Scores of heads are those of the first seed, or of ``every_seed``.
 
     Returns
     -------
@@ -74,7 +78,8 @@ def score_rows(results: Results, statistics: Iterable[str]) -> pd.DataFrame:
     """
     tables = [split_results.scores.assign(split=split) for split, split_results in results.items()]
     rows = pd.concat(tables).rename(columns={"train_split": "trained_on"})
-    rows = rows[rows["statistic"].isin(list(statistics))].reset_index(drop=True)
+    rows = rows[rows["statistic"].isin(list(statistics)) & (every_seed | rows["seed"].isna())]
+    rows = rows.reset_index(drop=True)
     models = models_of(results)
     default_models = rows["task"].map({task: default_model(task, models) for task in TASKS})
     first = first_train_split(next(iter(results.values())))

@@ -17,6 +17,7 @@ from pipeline.scoring.measures import (
     BASELINE,
     BOUNDS,
     BY_NAME,
+    KNOWS_TRUTH,
     MEASURES,
     TASK_MEASURES,
     UNTRAINED_MEASURES,
@@ -100,7 +101,8 @@ def radar_table(results: SplitResults) -> pd.DataFrame:
     rows = in_percent(rows[rows["is_default"] & is_of_method(rows)])
     percent = rows.set_index(["trained_on", "task", "measure"])["value"].to_dict()
     tasks = list(report_table.task_models({"": results}))
-    lines = [("", name, dict.fromkeys(tasks, name)) for name in UNTRAINED_MEASURES]
+    untrained = [name for name in UNTRAINED_MEASURES if name not in KNOWS_TRUTH]
+    lines = [("", name, dict.fromkeys(tasks, name)) for name in untrained]
     lines += [
         (train_split, line.name, dict(line.measures))
         for train_split, line in product(results.run["heads"], RADAR_LINES)

@@ -7,7 +7,7 @@ from typing import Final
 _OF_MEASURES: Final = ("protocol", "train_split", "model", "measure")
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
-    "corrections": ("protocol", "train_split", "tokens", "task", "model", "measure"),
+    "corrections": ("protocol", "train_split", "tokens", "seed", "task", "model", "measure"),
     "masks": ("model", "view", "proposal"),
     "selective": _OF_MEASURES,
     "failures": (*_OF_MEASURES, "iou_at"),

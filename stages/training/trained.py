@@ -74,7 +74,7 @@ def final_heads(
 
 
 def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[FinalHead]]) -> None:
-    """Write a head file per head set, the learning curves, and the calibration of SamScores.
+    """Write a head file per head set, the learning curves of the first seed, and the calibration.
 
     The head files of a protocol appear together, so that a kill leaves all of them or none.
     """
@@ -98,7 +98,12 @@ def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[FinalHead]
                     relative_path = path.relative_to(protocol_dir(split, protocol))
                     head_file.write_head_file(folder / relative_path, packed)
     head_file.write_isotonic(split, calibration_of(cells), origin_of(cells))
-    curves = [_curve(head_set, head) for head_set, heads in trained.items() for head in heads]
+    curves = [
+        _curve(head_set, head)
+        for head_set, heads in trained.items()
+        if head_set.seed is None
+        for head in heads
+    ]
     write_table(curves_path(split), LEARNING_CURVES, blocks_as_frame(curves))
 
 

@@ -23,7 +23,7 @@ from storage.head_files.guarantees import guarantees_of
 from storage.head_files.published_heads import published_file
 from storage.head_files.tensors import read_tensors, write_tensors
 from storage.outputs.records import read_record, write_record
-from storage.paths import isotonic_path, protocol_dir
+from storage.paths import heads_dir, isotonic_path
 
 OBJECTIVES: Final = "objectives"
 """Key of a card: facts that differ between the heads of the file, as JSON by objective."""
@@ -93,8 +93,7 @@ class HeadFile:
 
 def head_set_path(split: str, head_set: HeadSet) -> Path:
     """Path of the head file of a head set that was trained on a split."""
-    folder = protocol_dir(split, head_set.protocol) / head_set.kind
-    return folder / f"{head_set.tokens_read}.safetensors"
+    return heads_dir(split) / f"{head_set}.safetensors"
 
 
 def shipped_heads() -> Path:
@@ -314,7 +313,8 @@ def read_head_set(train_split: str, head_set: HeadSet) -> HeadFile:
     """
     path = head_set_path(train_split, head_set)
     heads = read_head_file(path)
-    for key, value in {"split": train_split, **head_set.card}.items():
+    seed = {} if head_set.seed is None else {"seed": str(head_set.seed)}
+    for key, value in {"split": train_split, **head_set.card, **seed}.items():
         if (entry := heads.card.get(key, "none")) != value:
             raise DataError(f"{path}: {key} must be {value}, got {entry}")
     for objective in head_set.objectives(heads.models):

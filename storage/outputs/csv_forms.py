@@ -137,7 +137,7 @@ class TrialRow:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """Errors of one head in each epoch of training on 80 % of the images."""
+    """Errors of one head of the first seed, in each epoch of training on 80 % of the images."""
 
     protocol: Annotated[str, "protocol whose targets the head learns"]
     tokens: Annotated[str, "tokens that it reads"]

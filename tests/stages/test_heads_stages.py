@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, redirect_stdout, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +23,13 @@ from pipeline.heads.training import Rows, train_head, validation_cost
 from pipeline.vocabulary import JUDGED
 from stages import train, tune
 from stages.training.data import read_head_data
-from storage.head_files.head_file import head_set_path, read_head_file, read_isotonic
+from storage.errors import DataError
+from storage.head_files.head_file import (
+    head_set_path,
+    read_head_file,
+    read_head_set,
+    read_isotonic,
+)
 from storage.outputs.csv_forms import TRIALS
 from storage.outputs.tuning import read_tuning, study_dir
 from storage.paths import (
@@ -323,11 +329,24 @@ def test_heads_without_a_token_do_not_learn_from_it() -> None:
 
 
 @pytest.mark.usefixtures("tuned")
-def test_trained_again_without_other_sets_heads_have_the_same_bytes(trained: Path) -> None:
-    write_params(heads=["paper"])
+def test_trained_again_without_other_sets_and_from_more_seeds_heads_have_the_same_bytes(
+    trained: Path,
+) -> None:
+    write_params(heads=["paper"], train={"seeds": [0, 5]})
     run(train, SPLIT)
-    for file in (head_set_path(SPLIT, one) for one in head_sets(kinds=("paper",))):
+    for file in (head_set_path(SPLIT, head_set) for head_set in head_sets(kinds=("paper",))):
         assert file.read_bytes() == (trained / file).read_bytes()
+    other_seed = HeadSet("selected", "selected", seed=5)
+    data = read_head_data(open_train(SPLIT, MODELS), other_seed)
+    plan = read_tuning(tuning_path(SPLIT, "iou_best")).plan
+    every_row = Rows(np.arange(len(data.group)), np.arange(0))
+    expected = train_head(data, every_row, "iou_best", plan, seed=5).weights
+    weights = read_head_set(SPLIT, other_seed).weights["iou_best"]
+    for name, tensor in expected.items():
+        np.testing.assert_allclose(weights[name], tensor, atol=1e-6)
+    shutil.copy(head_set_path(SPLIT, other_seed), head_set_path(SPLIT, replace(other_seed, seed=6)))
+    with pytest.raises(DataError, match="seed must be 6, got 5"):
+        read_head_set(SPLIT, replace(other_seed, seed=6))
     every = pd.read_csv(trained / curves_path(SPLIT))
     shared = every[(every["kind"] == "paper") & ~every["tokens"].str.endswith("no_iou")]
     pd.testing.assert_frame_equal(

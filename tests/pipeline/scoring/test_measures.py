@@ -1,24 +1,28 @@
 """What each measure is made of, and that larger is always more uncertain."""
 
 import re
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 
-from pipeline.heads.kinds import KINDS, HeadSet
+from pipeline.heads.kinds import KINDS, HeadSet, head_sets
 from pipeline.mask_statistics import ENTROPIES
 from pipeline.proposals import ProposalScores
 from pipeline.scoring.evidence import Evidence
 from pipeline.scoring.measures import (
+    BASELINE,
     BY_NAME,
     GALLERY_MEASURES,
     HEAD_MEASURES,
+    KNOWS_TRUTH,
     MEASURES,
     OF_KIND,
     TASK_MEASURES,
     UNTRAINED_MEASURES,
 )
-from pipeline.scoring.tasks import JudgedMasks, measures_of
+from pipeline.scoring.tasks import JudgedMasks, measures_of, trained_masks
 from pipeline.vocabulary import JUDGED, TASKS, protocol_objectives
 from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores
@@ -74,7 +78,7 @@ def test_head_measures_follow_their_formulas(model: str, protocol: str) -> None:
     names = protocol_objectives(protocol, MODELS)
     heads = {name: rng.random(5, dtype=np.float32) for name in names}
     measures = measures_of(evidence_of(heads, model, protocol=protocol))
-    assert tuple(measures) == OF_KIND["paper"]
+    assert [*measures] == [name for name in OF_KIND["paper"] if name not in KNOWS_TRUTH]
     usam = heads[f"iou_{model}"]
     expected = {
         "usam": 1 - usam,
@@ -95,12 +99,53 @@ def test_a_model_has_its_measures_once_and_those_of_each_train_split() -> None:
     scores = random_scores(0)
     measures = JudgedMasks("best", "best", "tiny", scores).measures
     assert list(measures) == [
-        *(("", name) for name in UNTRAINED_MEASURES),
-        *((split, name) for split in TRAIN_SPLITS for name in HEAD_MEASURES),
+        (split, name)
+        for split, names in (("", UNTRAINED_MEASURES), *product(TRAIN_SPLITS, [HEAD_MEASURES]))
+        for name in names
+        if name not in KNOWS_TRUTH
     ]
     assert all(values.dtype == np.float64 for values in measures.values())
     first, second = (measures[split, "usam"] for split in TRAIN_SPLITS)
     assert first != pytest.approx(second)
+
+
+def test_what_knows_the_best_proposal_is_of_the_task_of_protocol_best_alone() -> None:
+    scores = random_scores(0)
+    iou, sam_score = scores.proposals.iou, scores.proposals.sam_score
+    measures = JudgedMasks("best", "selected", "small", scores).measures
+    misses = iou.argmax(axis=1) != sam_score.argmax(axis=1)
+    assert {*misses} == {False, True}
+    np.testing.assert_array_equal(measures["", "not_selected"], misses)
+    gap = scores.predictions[HeadSet("best", "best")]["davis_train"]["task_gap"]
+    known = measures["davis_train", "delta_a_star_known"]
+    np.testing.assert_array_equal(known, gap.astype(np.float64) - 0.5)
+    for judged in JUDGED:
+        names = {name for _, name in JudgedMasks(judged, judged, "small", scores).measures}
+        assert names.isdisjoint(KNOWS_TRUTH)
+
+
+def test_another_seed_has_the_measures_of_its_own_heads_and_the_baseline() -> None:
+    scores = random_scores(0)
+    heads = {name: column(0.25) for name in OBJECTIVES}
+    of_seed = {
+        replace(head_set, seed=7): dict.fromkeys(TRAIN_SPLITS, heads) for head_set in head_sets()
+    }
+    models = {"tiny": replace(scores, predictions={**scores.predictions, **of_seed})}
+    first, seventh = trained_masks(models)[:3], trained_masks(models)[3:]
+    assert [masks.seed for masks in (*first, *seventh)] == [None, None, None, 7, 7, 7]
+    for of_first, of_other in zip(first, seventh, strict=True):
+        assert {*of_other.measures} == {("", BASELINE)} | {
+            (split, name)
+            for split, name in of_first.measures
+            if split and name != "sam_score_isotonic"
+        }
+        assert of_other.measures["davis_train", "usam"] == pytest.approx(0.75)
+        np.testing.assert_array_equal(
+            of_first.measures["davis_train", "usam"],
+            JudgedMasks(of_first.protocol, of_first.judged, "tiny", scores).measures[
+                "davis_train", "usam"
+            ],
+        )
 
 
 @pytest.mark.parametrize(

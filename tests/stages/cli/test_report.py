@@ -38,7 +38,7 @@ def test_without_a_page_or_a_browser_a_line_says_so(monkeypatch: pytest.MonkeyPa
 def test_the_last_screen_says_what_ran_what_it_cannot_tell_and_what_more_images_say(
     results: Results, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    print_summary(results)
+    print_summary(results, None)
     printed = " ".join(capsys.readouterr().out.split())
     run = results[SPLITS[0]].run
     assert printed.startswith(

@@ -4,11 +4,13 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from pipeline.scoring.measures import TASK_MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.measures import KNOWS_TRUTH, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.vocabulary import PROTOCOLS, TASKS
 from stages.page.verdict import (
     BASELINE_LABEL,
@@ -22,9 +24,10 @@ from stages.page.verdict import (
     verdict_table,
 )
 from stages.tables.report_table import Results
-from tests.fixtures.eval_split import SPLITS
+from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
 
 SPLIT = SPLITS[0]
+FIRST_HEADS = ["", TRAIN_SPLITS[0]]
 NUMBERS = ["value", "low", "high"]
 
 
@@ -37,6 +40,21 @@ def test_holm_rejects_as_its_adjusted_p_values_say(p_values: list[float]) -> Non
     assert holm(p_values, 0.05) == [bool(by_value[p] <= 0.05) for p in p_values]
 
 
+def changed_scores(
+    scores: pd.DataFrame, measure: str, task: str, margin: tuple[float, float, float], p: float
+) -> pd.DataFrame:
+    """Scores in which one measure of a task has this margin and p-value, and no other differs."""
+    scores = scores.copy()
+    scores.loc[scores["statistic"] == "margin", NUMBERS] = (0.0, -0.1, 0.1)
+    scores.loc[scores["statistic"] == "margin_p", "value"] = 1.0
+    keys = scores["protocol"] + scores["task"] + scores["measure"]
+    is_changed = (keys == f"selected{task}{measure}") & scores["train_split"].isin(FIRST_HEADS)
+    scores.loc[is_changed & (scores["statistic"] == "margin"), NUMBERS] = margin
+    scores.loc[is_changed & (scores["statistic"] == "relative"), "value"] = 0.9
+    scores.loc[is_changed & (scores["statistic"] == "margin_p"), "value"] = p
+    return scores
+
+
 def said_of(
     results: Results,
     margin: tuple[float, float, float],
@@ -44,19 +62,11 @@ def said_of(
     task: str = "prompt",
 ) -> tuple[str, str, bool]:
     """Verdict and sentence if one measure has this margin and no other differs from 0."""
-    found = results[SPLIT]
-    scores = found.scores.copy()
-    scores.loc[scores["statistic"] == "margin", NUMBERS] = (0.0, -0.1, 0.1)
-    scores.loc[scores["statistic"] == "margin_p", "value"] = 1.0
-    keys = scores["protocol"] + scores["task"] + scores["measure"]
-    is_it = keys == f"selected{task}{measure}"
-    scores.loc[is_it & (scores["statistic"] == "margin"), NUMBERS] = margin
-    scores.loc[is_it & (scores["statistic"] == "relative"), "value"] = 0.9
     # A p-value as of a margin that is normal with the interval's width.
     value, low, high = margin
     p = 2 * norm.sf(abs(value) / ((high - low) / 3.92))
-    scores.loc[is_it & (scores["statistic"] == "margin_p"), "value"] = p
-    rows = comparisons({SPLIT: replace(found, scores=scores)}, SPLIT)
+    scores = changed_scores(results[SPLIT].scores, measure, task, margin, p)
+    rows = comparisons({SPLIT: replace(results[SPLIT], scores=scores)}, SPLIT)
     own = rows[(rows["protocol"] == "selected") & (rows["task"] == task)].set_index("measure")
     shown = verdict_table(rows).set_index("label")
     marked = shown[f"{task}_better"]["H_Θ, H_Xp, H_A, H_T"]
@@ -68,20 +78,68 @@ def test_a_margin_is_sure_only_among_all_that_are_compared(results: Results) -> 
         said_of(results, (0.2, 0.1, 0.3)),
         said_of(results, (0.2, 0.01, 0.4)),
     )
+    highest = "H_Xp, the highest of 15 here, "
     assert sure == (
         "better",
-        "H_Xp beats 1 − SamScore by 20.0 points (10.0 to 30.0) of relative AUC.",
+        f"{highest}beats {BASELINE_LABEL} by 20.0 points (10.0 to 30.0) of relative AUC.",
         True,
     )
     # Alone it would be sure, among some eighty it is not.
-    highest = "the highest, H_Xp, differs by 20.0 points (1.0 to 40.0)"
+    differs = f"{highest}differs by 20.0 points (1.0 to 40.0)"
     assert narrow[::2] == ("no better", False)
     assert re.fullmatch(
-        rf"nothing surely beats {BASELINE_LABEL}; {re.escape(highest)}, an interval without 0, as "
+        rf"nothing surely beats {BASELINE_LABEL}; {re.escape(differs)}, an interval without 0, as "
         r"chance gives some of \d+\.",
         narrow[1],
     )
     assert said_of(results, (-0.2, -0.3, -0.1))[0] == "worse"
+
+
+def test_a_verdict_holds_for_the_heads_of_each_training_seed(results: Results) -> None:
+    margins = {None: (0.2, 0.1, 0.3), 1: (0.25, 0.2, 0.3), 2: (0.1, -0.05, 0.25)}
+    for further_seeds, verdict in (((), "better"), ((1,), "better"), ((1, 2), "no better")):
+        scores = changed_scores(results[SPLIT].scores, "delta_xp", "prompt", margins[None], 1e-9)
+        of_head = scores[scores["measure"] == "delta_xp"]
+        of_seeds = [
+            changed_scores(of_head, "delta_xp", "prompt", margins[seed], p).assign(seed=float(seed))
+            for seed, p in zip(further_seeds, (1e-9, 0.3), strict=False)
+        ]
+        scores = pd.concat([scores, *of_seeds], ignore_index=True)
+        rows = comparisons({SPLIT: replace(results[SPLIT], scores=scores)}, SPLIT)
+        (row,) = rows.query(OF_HEAD).to_dict("records")
+        assert row["verdict"] == verdict
+        assert row["margin"] == pytest.approx(20)
+        said = sentences(rows, 9)[SUBJECTS["prompt"]]
+        assert said.endswith("another training seed do not confirm.") == (verdict == "no better")
+
+
+OF_HEAD = "protocol == 'selected' and task == 'prompt' and measure == 'delta_xp'"
+
+
+@pytest.mark.parametrize(("sign", "verdict"), [(1, "better"), (-1, "no better")])
+def test_a_winner_is_chosen_on_one_split_and_measured_on_another(
+    sign: int, verdict: str, results: Results
+) -> None:
+    measured = changed_scores(results[SPLIT].scores, "delta_xp", "prompt", (0.2, 0.1, 0.3), 1e-9)
+    choosing = changed_scores(
+        results[SPLIT].scores, "delta_xp", "prompt", (0.1 * sign, -1.0, 1.0), 1.0
+    )
+    both = {
+        "further": replace(results[SPLIT], scores=measured),
+        SPLIT: replace(results[SPLIT], scores=choosing),
+    }
+    rows = comparisons(both, "further", SPLIT)
+    (row,) = rows.query(OF_HEAD).to_dict("records")
+    assert row["verdict"] == verdict
+    said = sentences(rows, 9)[SUBJECTS["prompt"]]
+    assert said.startswith(
+        {
+            1: f"Δ_Xp, chosen on {SPLIT}, beats {BASELINE_LABEL} by 20.0 points (10.0 to 30.0)",
+            -1: f"nothing surely beats {BASELINE_LABEL}; Δ_Xp, chosen on {SPLIT}, differs by 20.0 "
+            f"points (10.0 to 30.0), with the other sign on {SPLIT}",
+        }[sign]
+    )
+    assert "highest of" in sentences(comparisons(both, SPLIT, SPLIT), 9)[SUBJECTS["prompt"]]
 
 
 def test_what_takes_the_large_models_answer_is_told_apart(results: Results) -> None:
@@ -105,7 +163,12 @@ def test_the_last_sentence_counts_all_comparisons(results: Results) -> None:
     numbers = ["task", "measure", "relative", "margin", "verdict"]
     used = rows.loc[rows["protocol"] == USED, numbers].to_numpy().tolist()
     assert all(row in used for row in rows.loc[is_of_both, numbers].to_numpy().tolist())
-    assert is_of_both.sum() == len(set(TASK_MEASURES["task"]) & set(UNTRAINED_MEASURES)) - 1
+    untrained = set(TASK_MEASURES["task"]) & set(UNTRAINED_MEASURES)
+    # Protocol `best` alone has the measures that know the ground truth, and these have no verdict.
+    assert is_of_both.sum() == len(untrained - {*KNOWS_TRUTH, "sam_score_highest"})
+    is_told = rows["measure"].str.partition("@")[0].isin(KNOWS_TRUTH)
+    assert set(rows.loc[is_told, "protocol"]) == {"best"}
+    assert rows.loc[is_told, "verdict"].isna().all()
 
 
 def test_the_table_has_a_number_of_each_task_in_each_line(results: Results) -> None:

@@ -1,7 +1,6 @@
 """The predictor says of an object and its click what the cache and ``evaluate`` say of them."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -78,7 +77,7 @@ def draw_heads(head_set: HeadSet) -> None:
     n_inputs = 2 * MINI_CHANNELS + (N_FIGURES if kind.is_standardised else 0)
     widths = (n_inputs, 32, 32, 1)
     scale = rng.uniform(3, 6, (2, n_inputs)).astype(np.float32)
-    card = {"split": TRAIN_SPLIT, **asdict(head_set), **origin(), "n_channels": str(MINI_CHANNELS)}
+    card = {"split": TRAIN_SPLIT, **head_set.card, **origin(), "n_channels": str(MINI_CHANNELS)}
     weights = {}
     for objective in head_set.objectives(MODELS):
         shapes = enumerate(zip(widths[1:], widths, strict=False))

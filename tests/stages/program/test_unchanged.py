@@ -127,9 +127,9 @@ def _take(params: dict[str, Any], name: str) -> None:
 def test_what_is_kept_is_told(change: Callable[[Change], None]) -> None:
     with stoppable("finished trials are kept in here"):
         message = refusal(
-            "train", {"split": "x"}, lambda: change(lambda p: p["train"].update(seed=7))
+            "train", {"split": "x"}, lambda: change(lambda p: p["train"].update(seeds=[7]))
         )
-    assert "train.seed: 0 -> 7; finished trials are kept in here; restore the old" in message
+    assert "train.seeds: [0] -> [7]; finished trials are kept in here; restore the old" in message
 
 
 def test_outside_of_a_pipeline_every_setting_counts(change: Callable[[Change], None]) -> None:
@@ -164,11 +164,11 @@ def test_an_edit_after_the_last_look_ends_the_stage_too(
 ) -> None:
     def main() -> None:
         check_unchanged()
-        change(lambda p: p["train"].update(seed=7))
+        change(lambda p: p["train"].update(seeds=[7]))
 
     monkeypatch.setattr(sys, "argv", ["train"])
     PIPELINE.unlink()
     with pytest.raises(SystemExit) as ended:
         stage_main(main)()
     assert ended.value.code == 1
-    assert "got train.seed: 0 -> 7" in capsys.readouterr().err
+    assert "got train.seeds: [0] -> [7]" in capsys.readouterr().err

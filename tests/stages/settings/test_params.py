@@ -151,6 +151,11 @@ WHOLE = "must be a whole number from"
         ({"executor": {"slurm": {"min_jobs": 5}}}, "executor.slurm.min_jobs must not .* got 5"),
         ({"report": {"paper": {"coco": "COCO"}}}, "report.paper must name .* got 'coco'"),
         ({"report": {"paper": {"shapes_val": "coco"}}}, "report.paper.shapes_val must be .*'coco'"),
+        (
+            {"report": {"chosen_on": "shapes_train"}},
+            "report.chosen_on must be null or one of eval_splits .* got 'shapes_train'",
+        ),
+        ({"train": {"seeds": []}}, "train.seeds must have at least 1 item, got"),
         ({"entrpy": {}}, "key must be one of models, .* executor, got 'entrpy'"),
         ({"report": {"title": "x" * 10**4}}, "report.title must be text .* got 'xxx.*xxx'"),
     ],
