@@ -9,18 +9,14 @@ from dataclasses import astuple, fields
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool
 
 from pipeline.predictor import PromptSet, UncertainPredictor
-from pipeline.predictor.advice import KEEP, Costs
+from pipeline.predictor.advice import Costs
 from pipeline.prompts import sample_prompts
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, N_DEMO_SCENES, draw_scene, scene_seeds
 from stages.predictor.loading import load_predictor
 from stages.web.page_state import SCENES_FILE, Scene
 from storage.folders import whole_file
-
-LEAST_IOU: Final = 0.8
-"""True IoU of a mask that the page shows as one to keep."""
 
 LEAST_AREA: Final = 0.03
 """Share of the image that the object has."""
@@ -51,8 +47,8 @@ def choose_scenes(predictor: UncertainPredictor) -> tuple[Scene, ...]:
     """For each of ``ADVISED``, the first scene of a random order with a click that gets it.
 
     A click is in the centre of an object that is not small, and the clicks a pixel beside it get
-    the same advice, so that rounding on another machine does not change it. A mask to keep is
-    right.
+    the same advice, so that rounding on another machine does not change it. The ground truth
+    decides nothing: ``tools.show_predictions`` writes beside README's scene what it says.
 
     Raises
     ------
@@ -84,13 +80,8 @@ def _candidates(predictor: UncertainPredictor, number: int) -> Iterator[Scene]:
             [PromptSet([click], [1]) for click in clicks.tolist()]
         )
         advised = {answer.advice.correction for answer in answers}
-        selected = answers[0].masks[answers[0].selected]
-        if len(advised) == 1 and (advised != {KEEP} or _iou(selected, mask) >= LEAST_IOU):
+        if len(advised) == 1:
             yield Scene(number, x, y, advised.pop())
-
-
-def _iou(mask: Bool[np.ndarray, "y x"], truth: Bool[np.ndarray, "y x"]) -> float:
-    return float((mask & truth).sum() / (mask | truth).sum())
 
 
 if __name__ == "__main__":

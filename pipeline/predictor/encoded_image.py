@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
+from pipeline.embeddings import StoredEmbedding
 from pipeline.sam.model import Embedding, Sam
 
 Rgb = UInt8[np.ndarray, "height width 3"] | Float32[np.ndarray, "height width 3"]
@@ -67,19 +68,38 @@ def _for_torch(pixels: Rgb) -> Rgb:
     return contiguous if contiguous.flags.writeable else contiguous.copy()
 
 
+Statistics = Float32[np.ndarray, " statistic"]
+"""Statistics of an image by the encoder of a family's smallest model, see ``TrainingImages``."""
+
+
+class StoredImages(Protocol):
+    """Embeddings in stores, found by ``pixels_sha256`` of their images."""
+
+    def embedding(self, pixels_sha256: str) -> StoredEmbedding | None:
+        """Embedding of an image by the predictor's model; None if no store has the image."""
+
+    def smallest_statistics(self, pixels_sha256: str) -> Statistics | None:
+        """Statistics of an image by the smallest model; None if no store has them."""
+
+
 @dataclass(frozen=True)
 class EncodedImage:
     """An image and its embedding by one model.
 
     Attributes
     ----------
+    rgb
+        Pixels; None if the embedding came from a store without them.
     smallest
         Smallest model of the family; None if that model computed the embedding.
+    stored_statistics
+        Value of ``statistics`` from a store; None if no store has it.
     """
 
-    rgb: Rgb
+    rgb: Rgb | None
     embedding: Embedding
     smallest: Sam | None = None
+    stored_statistics: Statistics | None = None
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -87,7 +107,13 @@ class EncodedImage:
         return self.embedding.size_px
 
     @cached_property
-    def statistics(self) -> Float32[np.ndarray, " statistic"]:
-        """Statistics of the image by the encoder of the smallest model, see ``TrainingImages``."""
-        embedding = self.embedding if self.smallest is None else self.smallest.encode(self.rgb)
+    def statistics(self) -> Statistics | None:
+        """Statistics by the smallest model; None if neither they nor the pixels are known."""
+        if self.stored_statistics is not None:
+            return self.stored_statistics
+        embedding = self.embedding
+        if self.smallest is not None:
+            if self.rgb is None:
+                return None
+            embedding = self.smallest.encode(self.rgb)
         return torch.cat([*embedding.statistics().values()]).cpu().numpy()

@@ -67,9 +67,9 @@ class ProposalHeads:
     def unlike_training(self, image: EncodedImage) -> float | None:
         """Share of training images that are nearer to the other training images than an image is.
 
-        None if the heads do not know their training images.
+        None if the heads do not know their training images, or the image has no statistics.
         """
-        if self.training_images is None:
+        if self.training_images is None or image.statistics is None:
             return None
         try:
             return self.training_images.share_nearer(image.statistics)

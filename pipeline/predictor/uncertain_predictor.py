@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike
 from PIL.Image import Image
 from torch import Tensor, nn
 
+from pipeline.embeddings import StoredEmbedding, level_names, pixels_sha256
 from pipeline.extraction.plan import decoder_batch
 from pipeline.predictor.advice import Costs
-from pipeline.predictor.encoded_image import EncodedImage, rgb_of
+from pipeline.predictor.encoded_image import EncodedImage, Rgb, StoredImages, rgb_of
 from pipeline.predictor.postprocessing import Postprocessing
 from pipeline.predictor.prompt_sets import (
     DecoderPrompts,
@@ -87,6 +88,8 @@ class UncertainPredictor:
         self.sam = sam
         self.heads = heads
         self.smallest = smallest
+        self.stored_images: StoredImages | None = None
+        """Embeddings that were computed before: ``set_image`` does not encode their images."""
         self.postprocessing = Postprocessing(
             mask_threshold, max_hole_area, max_sprinkle_area, apply_postprocessing
         )
@@ -133,6 +136,35 @@ class UncertainPredictor:
         """
         self._set([image], is_batch=False)
 
+    def set_embedding(
+        self, embedding: StoredEmbedding, image: np.ndarray | Image | None = None
+    ) -> None:
+        """Take an image's embedding from a store, for later predictions, instead of encoding it.
+
+        Parameters
+        ----------
+        embedding
+            Embedding of the image by the predictor's model, from ``read_embedding``.
+        image
+            The image, as ``set_image`` takes it. A model that is not the smallest of its family
+            needs it to tell whether the image is unlike the training images of the heads.
+
+        Raises
+        ------
+        ValueError
+            If the embedding is of another precision than the model, or of another image.
+        """
+        self.reset_predictor()
+        names, precision = set(embedding.levels), self.sam.precision
+        if names not in (set(level_names(precision, is_half=is_half)) for is_half in (False, True)):
+            raise ValueError(
+                f"embedding must be of the precision {precision}, got {', '.join(sorted(names))}"
+            )
+        rgb = None if image is None else rgb_of(image)
+        if rgb is not None and _digest(rgb) != embedding.pixels_sha256:
+            raise ValueError("embedding must be of the same pixels as the image, got of others")
+        self._images = (self._restored(embedding, rgb),)
+
     def set_image_batch(self, image_list: Sequence[np.ndarray | Image]) -> None:
         """Encode images of any sizes, for ``predict_batch``.
 
@@ -146,6 +178,14 @@ class UncertainPredictor:
     def _set(self, images: Sequence[np.ndarray | Image], *, is_batch: bool) -> None:
         self.reset_predictor()
         pixels = [rgb_of(image) for image in images]
+        restored = [self._found(rgb) for rgb in pixels]
+        encoded = self._encoded(
+            [rgb for rgb, found in zip(pixels, restored, strict=True) if found is None]
+        )
+        self._images = tuple(found or next(encoded) for found in restored)
+        self._is_batch = is_batch
+
+    def _encoded(self, pixels: Sequence[Rgb]) -> Iterator[EncodedImage]:
         step = max(1, _ENCODED_PIXELS // self.sam.image_size_px**2)
         with own_precision(self.device):
             embeddings = [
@@ -153,8 +193,25 @@ class UncertainPredictor:
                 for start in range(0, len(pixels), step)
                 for embedding in self.sam.encode_batch(pixels[start : start + step])
             ]
-        self._images = tuple(map(EncodedImage, pixels, embeddings, repeat(self.smallest)))
-        self._is_batch = is_batch
+        return map(EncodedImage, pixels, embeddings, repeat(self.smallest))
+
+    def _found(self, rgb: Rgb) -> EncodedImage | None:
+        """The image with its embedding from a store; None if no store has it."""
+        digest = "" if self.stored_images is None else _digest(rgb)
+        if self.stored_images is None or not digest:
+            return None
+        embedding = self.stored_images.embedding(digest)
+        return None if embedding is None else self._restored(embedding, rgb)
+
+    def _restored(self, embedding: StoredEmbedding, rgb: Rgb | None) -> EncodedImage:
+        statistics = None
+        if self.smallest is None:
+            statistics = np.concatenate([*embedding.statistics.values()])
+        elif self.stored_images is not None:
+            statistics = self.stored_images.smallest_statistics(embedding.pixels_sha256)
+        with own_precision(self.device):
+            restored = self.sam.restore(embedding)
+        return EncodedImage(rgb, restored, self.smallest, statistics)
 
     def get_image_embedding(self) -> Float[Tensor, "image channel rows cols"]:
         """Embedding of the image, or of each image of ``set_image_batch``.
@@ -378,6 +435,11 @@ class UncertainPredictor:
         if not self._images:
             raise RuntimeError("an image must be set by set_image before a prediction, got none")
         return self._images[0]
+
+
+def _digest(rgb: Rgb) -> str:
+    """Digest of an image's pixels; empty for floats, of which no store has an embedding."""
+    return pixels_sha256(rgb) if rgb.dtype == np.uint8 else ""
 
 
 def _calls(kinds: Sequence[Kind], batch: int) -> Iterator[list[int]]:

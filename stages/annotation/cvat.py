@@ -28,6 +28,7 @@ def create(  # noqa: PLR0913 - one for each option
     *,
     device: str = "auto",
     precision: str | None = None,
+    embeddings: str = "",
     everything: str = "",
     points_per_side: int | None = None,
     min_score: float | None = None,
@@ -37,7 +38,7 @@ def create(  # noqa: PLR0913 - one for each option
 
     Parameters
     ----------
-    family, model, heads, device, precision
+    family, model, heads, device, precision, embeddings
         Options of ``usam predict``.
     everything
         Label that all masks of an image get. If it is empty, clicks and boxes are answered.
@@ -54,7 +55,15 @@ def create(  # noqa: PLR0913 - one for each option
     options = grid_options(grid) if everything else {}
     if not everything:
         check_no_grid(grid, "everything")
-    predictor = load_chosen(choose_model(family, model, heads, device=device, precision=precision))
+    choice = choose_model(
+        family,
+        model,
+        heads,
+        device=device,
+        precision=precision,
+        embeddings=(embeddings,) if embeddings else (),
+    )
+    predictor = load_chosen(choice)
     return Detection(predictor, everything, options) if everything else Interaction(predictor)
 
 

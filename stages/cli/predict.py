@@ -13,6 +13,7 @@ from pipeline.predictor.prompt_sets import BOX_ORDER, PromptSet
 from stages.cli.columns import aligned
 from stages.cli.predictor_options import (
     Device,
+    Embeddings,
     Family,
     Heads,
     MinScore,
@@ -80,6 +81,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     heads: Heads = None,
     device: Device = "auto",
     precision: Precision = None,
+    embeddings: Embeddings = None,
     cost_of_click: CostOfClick = Costs.click,
     cost_of_larger_model: CostOfLargerModel = Costs.larger_model,
     cost_of_person: CostOfPerson = Costs.person,
@@ -90,7 +92,9 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     grid = points_per_side, min_score, min_stability
     with reported_errors():
         costs = command_options.parse_costs(cost_of_click, cost_of_larger_model, cost_of_person)
-        choice = choose_model(family, model, heads, device=device, precision=precision)
+        choice = choose_model(
+            family, model, heads, device=device, precision=precision, embeddings=embeddings or ()
+        )
         question = _question(image, choice, costs, save)
         if everything:
             if click or not_click or box:

@@ -10,6 +10,7 @@ import typer
 
 from stages.cli.predictor_options import (
     Device,
+    Embeddings,
     Family,
     Heads,
     MinScore,
@@ -21,6 +22,7 @@ from stages.cli.predictor_options import (
 from stages.predictor.card_entries import NOTE
 from stages.predictor.command_options import Grid, check_no_grid, check_prompts, grid_options
 from stages.predictor.model_choice import ModelChoice, choose_model
+from stages.predictor.stored_images import is_rounded
 from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
@@ -75,6 +77,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     heads: Heads = None,
     device: Device = "auto",
     precision: Precision = None,
+    embeddings: Embeddings = None,
     form: Form = "results",
     sort: Sort = None,
 ) -> None:
@@ -89,7 +92,9 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
         check_prompts(annotations, prompted)
         categories = _categories(annotations, prompt, prompted, form)
         options = _options(prompt, (points_per_side, min_score, min_stability))
-        choice = choose_model(family, model, heads, device=device, precision=precision)
+        choice = choose_model(
+            family, model, heads, device=device, precision=precision, embeddings=embeddings or ()
+        )
         origin = {
             "annotations": sha256_file(annotations),
             "images": str(images.resolve()),
@@ -98,6 +103,8 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
             "precision": choice.precision,
             "prompt": f"{prompt} {options}",
         }
+        if any(map(is_rounded, choice.embeddings)):
+            origin["levels"] = "fp16"
         answer = _answer(choice, options)
         answered = KeptResults(results, origin)
         with stoppable(f"answers of finished images are kept beside {results}"):

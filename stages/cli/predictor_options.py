@@ -18,6 +18,13 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Precision = Annotated[
     str | None, typer.Option(help="fp32 or bf16; by default, as the heads learned.")
 ]
+Embeddings = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATH",
+        help="From `usam encode`: its images are not encoded again; may be repeated.",
+    ),
+]
 PointsPerSide = Annotated[
     int | None, typer.Option(help="For everything: clicks per row of the grid; 32 by default.")
 ]

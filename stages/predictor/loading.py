@@ -15,6 +15,7 @@ from pipeline.sam.model import DeviceError, Precision, Sam
 from pipeline.vocabulary import PROTOCOLS, TRAIN_PROMPTS
 from stages.extraction.models import load_sam
 from stages.predictor.model_choice import ModelChoice, default_heads
+from stages.predictor.stored_images import EmbeddingStores, Places, listed_places
 from stages.settings.parsing import ParamsError, check_known
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
@@ -57,7 +58,7 @@ def from_pretrained(
     return load_predictor(*PRETRAINED[model_id], **options)
 
 
-def load_predictor(
+def load_predictor(  # noqa: PLR0913 - one for each choice of a user
     family: str,
     model: str,
     *,
@@ -66,6 +67,7 @@ def load_predictor(
     precision: Precision | None = None,
     device: str = "auto",
     strict: bool = True,
+    embeddings: Places | None = None,
     **postprocessing: Any,  # noqa: ANN401 - SAM2's
 ) -> UncertainPredictor:
     """Load a model and the heads that judge its proposals.
@@ -85,6 +87,10 @@ def load_predictor(
     strict
         Whether to refuse heads that learned from other features; otherwise a warning names the
         differences.
+    embeddings
+        Store of embeddings of ``usam encode`` or the stage ``embed``: an image whose pixels it has
+        is not encoded again. Of several stores, each is by the model or by the smallest model of
+        the family, which tells whether an image is unlike the training images of the heads.
     postprocessing
         ``mask_threshold``, ``max_hole_area``, ``max_sprinkle_area`` and ``apply_postprocessing``,
         as ``SAM2ImagePredictor`` and ``build_sam2`` take them.
@@ -100,6 +106,9 @@ def load_predictor(
     DataError
         If the heads learned from another family, extraction version, precision or weights, from
         tokens of another width, or under another protocol.
+    StoreError
+        If a store of embeddings is missing or damaged, or was made by another model, with other
+        weights or in another precision.
 
     Examples
     --------
@@ -121,7 +130,12 @@ def load_predictor(
     is_known = smallest is not None or model == file.readers[0]
     known = file if is_known else replace(file, training_images=None)
     proposal_heads = _heads(path, known, model, sam)
-    return UncertainPredictor(sam, proposal_heads, smallest=smallest, **postprocessing)
+    predictor = UncertainPredictor(sam, proposal_heads, smallest=smallest, **postprocessing)
+    if places := listed_places(embeddings):
+        predictor.stored_images = EmbeddingStores(
+            places, family, model, smallest=file.readers[0], precision=of_heads
+        )
+    return predictor
 
 
 def read_heads(
@@ -189,6 +203,7 @@ def load_chosen(choice: ModelChoice) -> UncertainPredictor:
             heads=choice.heads,
             precision=choice.precision,
             device=choice.device,
+            embeddings=choice.embeddings,
         )
     except DeviceError as error:
         raise ParamsError(str(error)) from error

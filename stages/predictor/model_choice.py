@@ -1,12 +1,13 @@
 """Chooses a model and heads from options, the same for all commands and annotation backends."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, cast
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.sam.families import NAMES, models_of, reads_of
+from stages.predictor.stored_images import signature_of
 from stages.settings.parsing import check_known
 from storage.errors import WeightsError
 from storage.head_files.head_file import SHIPPED_FAMILY, family_heads, read_head_file
@@ -31,6 +32,8 @@ class ModelChoice:
     """Card (metadata) of the head file."""
     device: str
     precision: Literal["fp32", "bf16"]
+    embeddings: tuple[str | Path, ...] = ()
+    """Stores of embeddings, whose images are not encoded again."""
 
 
 def choose_model(
@@ -40,19 +43,24 @@ def choose_model(
     *,
     device: str = "auto",
     precision: str | None = None,
+    embeddings: Sequence[str | Path] = (),
 ) -> ModelChoice:
     """Choose a model and heads, without loading the model.
 
     Parameters
     ----------
     family
-        Family of models: by default, the family of ``heads``; mini if ``heads`` is None, too.
+        Family of models: by default, the family of ``embeddings`` or of ``heads``; mini if both
+        are missing.
     model
-        Name of the model: by default, the smallest model whose tokens the heads read.
+        Name of the model: by default, the model of the first of ``embeddings``, or else the
+        smallest model whose tokens the heads read.
     heads
         Head file: by default, the file of the family's heads.
     precision
         Precision of the model: by default, that of the features that the heads learned from.
+    embeddings
+        Stores of embeddings of images.
 
     Raises
     ------
@@ -60,13 +68,18 @@ def choose_model(
         If a name is unknown.
     WeightsError, DataError
         If heads are missing or damaged.
+    StoreError
+        If the first store of embeddings is missing or damaged.
     """
+    signature = signature_of(embeddings[0]) if embeddings else {}
+    if heads is None:
+        family = family or signature.get("family")
     if family is not None:
         check_known("family", family, NAMES)
     check_known("device", device, DEVICES)
     path = default_heads(family or SHIPPED_FAMILY) if heads is None else Path(heads)
     file = read_head_file(path)
-    model = model or file.readers[0]
+    model = model or signature.get("model", file.readers[0])
     check_known("model", model, file.readers)
     precision = precision or file.card["precision"]
     check_known("precision", precision, PRECISIONS)
@@ -77,6 +90,7 @@ def choose_model(
         file.card,
         device,
         cast("Literal['fp32', 'bf16']", precision),
+        tuple(embeddings),
     )
 
 

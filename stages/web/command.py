@@ -6,15 +6,17 @@ from typing import Annotated, Final
 
 import typer
 
-from stages.cli.predictor_options import Device, Family, Precision
+from stages.cli.predictor_options import Device, Embeddings, Family, Precision
+from stages.predictor.stored_images import signature_of
 from stages.program.main import reported_errors
+from stages.settings.parsing import ParamsError
 from storage.checkpoints.weights import models_there
 from storage.head_files.head_file import SHIPPED_FAMILY
 
 PORT: Final = 8765
 
 
-def demo(
+def demo(  # noqa: PLR0913, PLR0917 - one for each option
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port; 0 takes any free port.")
     ] = PORT,
@@ -33,20 +35,35 @@ def demo(
     ] = None,
     device: Device = "auto",
     precision: Precision = None,
+    embeddings: Embeddings = None,
+    images: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Folder or address of the images of --embeddings."),
+    ] = None,
 ) -> None:
-    """Serve a web page to click on images, your own or drawn ones."""
+    """Serve a web page to click on images: your own, drawn ones, or those of embeddings."""
     with reported_errors():
         from stages.web.page_state import PageState  # noqa: PLC0415
         from stages.web.server import open_endpoint, serve  # noqa: PLC0415
 
         endpoint = open_endpoint(host, port)
         with closing(endpoint.listener):
-            family = family or SHIPPED_FAMILY
+            if images and not embeddings:
+                raise ParamsError("--images must come with --embeddings, got it alone")
+            signature = signature_of(embeddings[0]) if embeddings else {}
+            family = family or signature.get("family", SHIPPED_FAMILY)
+            model = model or signature.get("model")
             # Only PageState finds out which models the user's heads read.
             installed = () if heads else models_there(family)
             print(f"loading {model or next(iter(installed), family)}", flush=True)
             page = PageState(
-                model=model, heads=heads or (), family=family, device=device, precision=precision
+                model=model,
+                heads=heads or (),
+                family=family,
+                device=device,
+                precision=precision,
+                embeddings=embeddings or (),
+                images=images,
             )
             print(f"open {endpoint.address}, end with Ctrl-C", flush=True)
             serve(page, endpoint)

@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import cv2
 import numpy as np
 from jaxtyping import UInt8
 
@@ -18,13 +19,17 @@ from pipeline.sam.model import Sam
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
 from stages.predictor.loading import load_chosen
 from stages.predictor.model_choice import choose_model, export_command
+from stages.predictor.stored_images import signature_of
 from stages.settings.parsing import ParamsError, check_known
-from stages.web.open_images import OpenImage, OpenImages
+from stages.web.open_images import OpenImage, OpenImages, decode
 from storage.checkpoints.weights import models_there
-from storage.errors import WeightsError
+from storage.errors import ImageError, WeightsError
+from storage.files.addresses import files_at, is_address
+from storage.files.store_files import Files
 from storage.head_files.head_file import HeadFile, family_heads, read_head_file
 from storage.head_files.published_heads import published_families
 from storage.images.image_files import png_bytes
+from storage.store.opening import open_embeddings
 
 
 @dataclass(frozen=True)
@@ -61,12 +66,20 @@ class Models:
         If two files of heads have the same name.
     WeightsError
         If a file of heads is missing or damaged.
+    StoreError
+        If a store of embeddings is missing or damaged.
     """
 
     def __init__(
-        self, files: Sequence[Path], *, device: str = "auto", precision: str | None = None
+        self,
+        files: Sequence[Path],
+        *,
+        device: str = "auto",
+        precision: str | None = None,
+        embeddings: Sequence[str] = (),
     ) -> None:
         self._choose = partial(choose_model, device=device, precision=precision)
+        self._embeddings = {place: signature_of(place).get("model") for place in embeddings}
         self.choices: dict[str, HeadChoice] = {}
         for path in files:
             if path.stem in self.choices:
@@ -93,7 +106,9 @@ class Models:
 
     def _loaded(self, choice: HeadChoice, model: str) -> UncertainPredictor:
         family = choice.file.card["family"]
-        loaded = load_chosen(self._choose(family, model, choice.path))
+        readable = (model, choice.file.readers[0])
+        places = [place for place, by_model in self._embeddings.items() if by_model in readable]
+        loaded = load_chosen(self._choose(family, model, choice.path, embeddings=places))
         # Head sets share a model, and with it the encoding of an image.
         loaded.sam = self._shared(family, model, loaded.sam)
         if loaded.smallest is not None:
@@ -155,6 +170,9 @@ class JobQueue:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
 
+THUMBNAIL_PX: Final = 128
+"""Longer side of the picture by which a user chooses an image."""
+
 SCENES_FILE: Final = Path(__file__).with_name("scenes.csv")
 """Table of the scenes that the page offers.
 
@@ -180,9 +198,61 @@ class Scene:
         return draw_scene(scene_seeds(DEMO_SEED, "val", self.number + 1)[-1], DEMO_SIZE_PX).rgb
 
     @cached_property
-    def png(self) -> bytes:
+    def data(self) -> bytes:
         """The scene as PNG."""
         return png_bytes(self.rgb)
+
+    @property
+    def thumbnail(self) -> bytes:
+        """Picture by which a user chooses the scene, as PNG."""
+        return self.data
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image whose embedding is in a store, in a folder or at an address."""
+
+    files: Files
+    name: str
+    """File of the image, below the folder."""
+
+    @property
+    def data(self) -> bytes:
+        """Bytes of the file.
+
+        Raises
+        ------
+        ImageError
+            If the file is missing, or lies outside of the folder.
+        """
+        is_inside = ".." not in Path(self.name).parts and not Path(self.name).is_absolute()
+        data = self.files.read(self.name) if is_inside else None
+        if data is None:
+            raise ImageError(f"{self.name} must be an image in {self.files}, got no such file")
+        return data
+
+    @property
+    def thumbnail(self) -> bytes:
+        """Picture by which a user chooses the image, as PNG."""
+        rgb = decode(self.data)
+        scale = THUMBNAIL_PX / max(rgb.shape[:2])
+        size = [max(1, round(scale * side)) for side in rgb.shape[1::-1]]
+        return png_bytes(np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8))
+
+
+def stored_images(embeddings: Sequence[str], folder: str) -> tuple[StoredImage, ...]:
+    """Images of stores of embeddings, in their order; an image of several stores comes once.
+
+    Raises
+    ------
+    ParamsError
+        If there is no such folder.
+    """
+    if not is_address(folder) and not Path(folder).is_dir():
+        raise ParamsError(f"images must be in a folder or at an address, got none at {folder}")
+    files = files_at(folder)
+    names = (name for place in embeddings for name in open_embeddings(place)["file"].to_numpy())
+    return tuple(StoredImage(files, str(name)) for name in dict.fromkeys(names))
 
 
 def read_scenes() -> tuple[Scene, ...]:
@@ -195,7 +265,9 @@ def read_scenes() -> tuple[Scene, ...]:
 
 
 class PageState:
-    """State of a running page: models, queues of jobs, open images, and scenes to try.
+    """State of a running page: models, queues of jobs, open images, and scenes to choose.
+
+    The scenes are drawn ones or, with ``images``, the images of ``embeddings``.
 
     Uploaded files are decoded one at a time, which bounds the memory of decoding.
 
@@ -213,9 +285,11 @@ class PageState:
         family: str = "mini",
         device: str = "auto",
         precision: str | None = None,
+        embeddings: Sequence[str] = (),
+        images: str | None = None,
     ) -> None:
         files = offered_heads(heads, family)
-        self.models = Models(files, device=device, precision=precision)
+        self.models = Models(files, device=device, precision=precision, embeddings=embeddings)
         # The first heads of the caller; without heads of the caller, the heads of the family.
         self.default_heads = next(iter(self.models.choices))
         first = self.models.choices[self.default_heads]
@@ -223,7 +297,9 @@ class PageState:
         self.images = OpenImages()
         self.queue = JobQueue("model")
         self.decoder = JobQueue("decoder")
-        self.scenes = read_scenes()
+        self.scenes: Sequence[Scene | StoredImage] = (
+            read_scenes() if images is None else stored_images(embeddings, images)
+        )
         self._warm_up()
 
     def close(self) -> None:
@@ -234,5 +310,6 @@ class PageState:
     def _warm_up(self) -> None:
         """Answer a prompt, so that the first user need not wait for loading and compiling."""
         predictor = self.models.predictor(self.default_heads, self.model)
-        image = OpenImage(self.scenes[0].png)
-        image.predictor_like(predictor).predict_uncertainties([PromptSet([[128, 128]], [1])])
+        image = OpenImage(self.scenes[0].data)
+        click = [image.width_px // 2, image.height_px // 2]
+        image.predictor_like(predictor).predict_uncertainties([PromptSet([click], [1])])

@@ -21,8 +21,8 @@ from stages.predictor.card_entries import gate_words, set_words
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError
 from stages.web import downloads, messages, open_images, security, stateless
-from stages.web.page_state import HeadChoice, PageState
-from storage.errors import DataError, ImageError, WeightsError
+from stages.web.page_state import HeadChoice, PageState, Scene, StoredImage
+from storage.errors import DataError, ImageError, StoreError, WeightsError
 from storage.head_files.head_file import SHIPPED_FAMILY
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -33,6 +33,7 @@ STATUS: Final = {
     ParamsError: 400,
     PromptError: 400,
     DataError: 400,
+    StoreError: 400,
     ImageError: 400,
     WeightsError: 400,
     ClientDisconnect: 499,
@@ -54,11 +55,19 @@ async def options(request: Request) -> dict[str, Any]:
     return {
         "model": page.model,
         "heads": [_head_values(name, choice) for name, choice in choices.items()],
-        "scenes": [{"x": scene.x, "y": scene.y} for scene in page.scenes],
+        "scenes": [_scene_values(number, scene) for number, scene in enumerate(page.scenes)],
         "most_bytes": open_images.MOST_UPLOAD_BYTES,
         "most_objects": downloads.MOST_OBJECTS,
         "costs": vars(Costs()),
     }
+
+
+def _scene_values(number: int, scene: Scene | StoredImage) -> dict[str, Any]:
+    """Label and file name of a scene, and the click with which it opens; None for no click."""
+    if isinstance(scene, StoredImage):
+        return {"label": scene.name, "file": scene.name, "click": None}
+    click = {"x": scene.x, "y": scene.y, "label": 1}
+    return {"label": f"Scene {number + 1}", "file": f"scene-{number + 1}.png", "click": click}
 
 
 def _head_values(name: str, choice: HeadChoice) -> dict[str, Any]:
@@ -79,8 +88,11 @@ async def queue(request: Request) -> dict[str, int]:
 
 @router.get("/scenes/{number}")
 async def scene(request: Request, number: int) -> Response:
-    """The scene of a number as PNG."""
-    return Response(_scene_png(_page(request), number), media_type="image/png")
+    """The picture by which a user chooses the scene of a number, as PNG."""
+    page = _page(request)
+    chosen = _scene(page, number)
+    png = await page.decoder.run(lambda: chosen.thumbnail)
+    return Response(png, media_type="image/png")
 
 
 @router.post("/images")
@@ -97,11 +109,12 @@ async def open_image(
     )
 
     async def encoded() -> open_images.OpenImage:
-        if scene is None:
-            image = await page.decoder.run(lambda: open_images.OpenImage(body))
-        else:
-            png = _scene_png(page, scene)
-            image = await asyncio.to_thread(open_images.OpenImage, png, is_scene=True)
+        chosen = None if scene is None else _scene(page, scene)
+        image = await page.decoder.run(
+            lambda: open_images.OpenImage(
+                body if chosen is None else chosen.data, is_scene=isinstance(chosen, Scene)
+            )
+        )
         await page.queue.run(lambda: image.predictor_like(page.models.predictor(heads, model)))
         return image
 
@@ -201,10 +214,10 @@ def _predictor(
     return image.predictor_like(page.models.predictor(heads, model))
 
 
-def _scene_png(page: PageState, number: int) -> bytes:
+def _scene(page: PageState, number: int) -> Scene | StoredImage:
     if not 0 <= number < len(page.scenes):
         raise HTTPException(404, f"scene must be in 0..{len(page.scenes) - 1}, got {number}")
-    return page.scenes[number].png
+    return page.scenes[number]
 
 
 def _image(request: Request, name: str) -> open_images.OpenImage:

@@ -43,15 +43,21 @@ def find_image(embeddings: "xarray.Dataset", image: int | str) -> int:
     )
 
 
-def read_embedding(embeddings: "xarray.Dataset", row: int) -> StoredEmbedding:
-    """Read the embedding of the image in a row of a dataset of ``open_embeddings``.
+def read_embedding(embeddings: "xarray.Dataset", image: int | str) -> StoredEmbedding:
+    """Read the embedding of an image from a dataset of ``open_embeddings``.
+
+    Parameters
+    ----------
+    image
+        Row of the image, its file, or the digest of its pixels.
 
     Raises
     ------
     StoreError
-        If a chunk is damaged, or the levels are those of another image or model: their digest
-        differs.
+        If there is no such image, a chunk is damaged, or the levels are those of another image or
+        model: their digest differs.
     """
+    row = find_image(embeddings, image)
     names = [name for name in embeddings.data_vars if str(name).startswith(LEVELS)]
     with naming_damage(_name(embeddings)):
         levels = {str(name): _row(embeddings, str(name), row) for name in names}

@@ -148,14 +148,14 @@ const openFile = (file) => open((signal) => {
   return upload({}, file, signal);
 }, { name: file.name, scene: null });
 
-// With a click, so that the page opens on an answer.
+// A drawn scene opens with a click, so that the page opens on an answer.
 function openScene(scene, saved) {
-  const click = { ...options.scenes[scene], label: 1 };
+  const { file: name, click } = options.scenes[scene];
   const steps = [[], [click]].map((clicks) => ({
     objects: [{ number: 1, clicks, box: null, proposal: null }], active: 1,
   }));
-  const about = { name: `scene-${scene + 1}.png`, scene };
-  return open((signal) => upload({ scene }, null, signal), about, saved ?? { objects: { steps } });
+  const first = click ? { objects: { steps } } : undefined;
+  return open((signal) => upload({ scene }, null, signal), { name, scene }, saved ?? first);
 }
 
 function markScene(number) {
@@ -244,12 +244,38 @@ function listenForFiles() {
   });
 }
 
-async function addScene(number) {
-  const picture = URL.createObjectURL(await (await ask(`scenes/${number}`)).blob());
-  const button = element("button", { type: "button", ariaLabel: `Scene ${number + 1}`, ariaPressed: "false" });
-  button.append(element("img", { src: picture, alt: "" }));
+function addScene({ label }, number) {
+  const button = element("button", { type: "button", ariaLabel: label, title: label, ariaPressed: "false" });
+  button.append(element("img", { alt: "" }));
   button.addEventListener("click", () => openScene(number));
+  button.dataset.number = number;
+  seenScenes.observe(button);
   return button;
+}
+
+// Pictures come when they are scrolled into view: there may be thousands.
+const seenScenes = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    if (!isIntersecting) continue;
+    seenScenes.unobserve(target);
+    showPicture(target);
+  }
+});
+
+async function showPicture(button) {
+  try {
+    const response = await ask(`scenes/${button.dataset.number}`);
+    button.firstChild.src = URL.createObjectURL(await response.blob());
+  } catch {
+    button.replaceChildren(button.title); // the image says what is wrong when it is opened
+  }
+}
+
+function offerScenes() {
+  byId("scenes").append(...options.scenes.map(addScene));
+  if (options.scenes[0].click) return;
+  byId("scenes").ariaLabel = "Encoded images";
+  byId("offer").textContent = `or drop one, or take one of ${options.scenes.length} encoded images:`;
 }
 
 async function lookAtQueue() {
@@ -276,7 +302,7 @@ async function start() {
   showHeads(options.model);
   panel.showNothing(FIRST);
   panel.offerCosts(options.costs, () => editor.askAgain());
-  byId("scenes").append(...await Promise.all(options.scenes.map((_, number) => addScene(number))));
+  offerScenes();
   listen();
   setInterval(lookAtQueue, QUEUE_MS);
   await lookAtQueue();

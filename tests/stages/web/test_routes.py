@@ -180,9 +180,10 @@ def test_the_scenes_are_the_demo_s_and_one_for_each_advice(page: PageState) -> N
     assert (shapes.seed, shapes.image_size_px) == (DEMO_SEED, DEMO_SIZE_PX)
 
     async def ask(client: httpx.AsyncClient) -> list[str]:
-        clicks = (await client.get("/api/options")).json()["scenes"]
+        offered = (await client.get("/api/options")).json()["scenes"]
         advised = []
-        for number, (scene, click) in enumerate(zip(read_scenes(), clicks, strict=True)):
+        for number, (scene, values) in enumerate(zip(read_scenes(), offered, strict=True)):
+            click = values["click"]
             data = (await client.get(f"/api/scenes/{number}")).content
             seed = scene_seeds(DEMO_SEED, "val", shapes.n_val_images)[scene.number]
             rgb = np.asarray(Image.open(io.BytesIO(data)))
@@ -194,7 +195,7 @@ def test_the_scenes_are_the_demo_s_and_one_for_each_advice(page: PageState) -> N
             # The page drew it: the mini models know such scenes.
             assert (image["is_scene"], told.json()["caution"]) == (True, None)
             advised.append(scene.advice)
-        assert (await client.get(f"/api/scenes/{len(clicks)}")).status_code == 404
+        assert (await client.get(f"/api/scenes/{len(offered)}")).status_code == 404
         return advised
 
     assert asked(page, ask) == list(ADVISED), RENEW

@@ -1,0 +1,110 @@
+"""Finds the embeddings of images in stores, by the digests of the images' pixels."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.embeddings import StoredEmbedding
+from pipeline.predictor.encoded_image import Statistics
+from pipeline.sam.families import source_of
+from storage.checkpoints.weights import checkpoint
+from storage.errors import StoreError
+from storage.store.embeddings import STATISTICS, image_rows, read_embedding
+from storage.store.opening import naming_damage, open_embeddings
+from storage.store.signature import compare
+
+if TYPE_CHECKING:
+    import xarray
+
+Places = str | Path | Sequence[str | Path]
+"""Path or address of a store of embeddings, or of one for each of several models."""
+
+
+def listed_places(places: Places | None) -> tuple[str | Path, ...]:
+    """Paths and addresses as a tuple; empty for None."""
+    if places is None:
+        return ()
+    return (places,) if isinstance(places, str | Path) else tuple(places)
+
+
+def signature_of(place: str | Path) -> Mapping[str, Any]:
+    """Signature of a store of embeddings: family, model, weights, precision.
+
+    Raises
+    ------
+    StoreError
+        If there is no such store.
+    """
+    signature: Mapping[str, Any] = open_embeddings(place).attrs["signature"]
+    return signature
+
+
+def is_rounded(place: str | Path) -> bool:
+    """Whether a store has levels in half precision, from which masks differ a little."""
+    return any("fp16" in level for level in signature_of(place).get("levels", ()))
+
+
+class EmbeddingStores:
+    """Embeddings by a model, and statistics of images by the smallest model of its family.
+
+    Parameters
+    ----------
+    places
+        Stores of embeddings by the model; they may be joined by stores of the smallest model.
+    smallest
+        Name of the smallest model, whose encoder tells whether an image is unlike the training
+        images of heads.
+
+    Raises
+    ------
+    StoreError
+        If a store is missing or damaged, or was made by another model, or with other weights or in
+        another precision.
+    """
+
+    def __init__(
+        self,
+        places: Sequence[str | Path],
+        family: str,
+        model: str,
+        *,
+        smallest: str,
+        precision: str,
+    ) -> None:
+        self._by_model: dict[str, list[tuple[xarray.Dataset, Mapping[str, int]]]] = {}
+        for place in places:
+            embeddings = open_embeddings(place)
+            signature = embeddings.attrs["signature"]
+            written_by = signature.get("family"), signature.get("model")
+            of_model = smallest if written_by == source_of(family, smallest) else model
+            origin, name = source_of(family, of_model)
+            expected = {
+                "family": origin,
+                "model": name,
+                "weights": checkpoint(family, of_model).sha256 or "not listed",
+                "precision": precision,
+            }
+            difference = compare(signature, expected)
+            if difference is not None:
+                raise StoreError(f"{place} was written under other inputs ({difference})")
+            self._by_model.setdefault(of_model, []).append((embeddings, image_rows(embeddings)))
+        self._model = model
+        self._smallest = smallest
+
+    def embedding(self, pixels_sha256: str) -> StoredEmbedding | None:
+        """Embedding of an image by the model; None if no store has the image."""
+        for embeddings, rows in self._by_model.get(self._model, ()):
+            if pixels_sha256 in rows:
+                return read_embedding(embeddings, rows[pixels_sha256])
+        return None
+
+    def smallest_statistics(self, pixels_sha256: str) -> Statistics | None:
+        """Statistics of an image by the smallest model; None if no store has them."""
+        for embeddings, rows in self._by_model.get(self._smallest, ()):
+            if pixels_sha256 in rows:
+                with naming_damage(embeddings.encoding["source"]):
+                    row = embeddings.isel(image=rows[pixels_sha256])
+                    return np.concatenate([row[name].to_numpy() for name in STATISTICS])
+        return None

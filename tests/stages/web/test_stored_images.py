@@ -1,0 +1,162 @@
+"""The page over stores of embeddings: their images as thumbnails, answered without encoding."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, expect
+from typer.testing import CliRunner
+
+from stages.cli.app import app
+from stages.predictor.loading import load_predictor
+from stages.settings.parsing import ParamsError
+from stages.web.page_state import THUMBNAIL_PX, PageState
+from storage.errors import ImageError
+from tests.fixtures.bucket import s3_server, upload, use_server
+from tests.fixtures.chromium import answered, expected_ious, tab
+from tests.fixtures.stored_images import (
+    refuse_to_encode,
+    two_images,
+    write_embeddings_of,
+    write_images,
+)
+from tests.fixtures.web_page import asked, opened, png, question
+from tools.served_page import served
+
+NAMES: Final = list(two_images())
+CHOICE: Final[dict[str, Any]] = {"model": "large", "heads": "mini"}
+
+
+@pytest.fixture(scope="module")
+def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two images in a folder, and their embeddings by tiny and large."""
+    folder = tmp_path_factory.mktemp("encoded")
+    write_images(folder / "images", two_images())
+    for model in ("tiny", "large"):
+        write_embeddings_of(folder / f"{model}.zarr", folder / "images", two_images(), model)
+    return folder
+
+
+def page_of(folder: Path | str) -> PageState:
+    places = [f"{folder}/large.zarr", f"{folder}/tiny.zarr"]
+    return PageState(model="large", embeddings=places, images=f"{folder}/images")
+
+
+@pytest.fixture
+def page(encoded: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PageState]:
+    """A page whose models refuse to encode, from its start on."""
+    refuse_to_encode(monkeypatch)
+    page = page_of(encoded)
+    yield page
+    page.close()
+
+
+def expected_answer(rgb: np.ndarray) -> dict[str, Any]:
+    predictor = load_predictor("mini", "large")
+    predictor.set_image(rgb)
+    return predictor.predict_uncertainty([[120, 80]], [1]).to_dict()
+
+
+def test_images_of_the_stores_are_offered_and_answered_as_if_encoded(
+    encoded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = [expected_answer(rgb) for rgb in two_images().values()]
+    refuse_to_encode(monkeypatch)
+    page = page_of(encoded)
+
+    async def ask(client: httpx.AsyncClient) -> list[dict[str, Any]]:
+        options = (await client.get("/api/options")).json()
+        assert options["model"] == "large"
+        assert options["scenes"] == [{"label": n, "file": n, "click": None} for n in NAMES]
+        answers = []
+        for number in range(len(NAMES)):
+            thumbnail = Image.open(io.BytesIO((await client.get(f"/api/scenes/{number}")).content))
+            assert max(thumbnail.size) == THUMBNAIL_PX
+            image = await opened(client, scene=number, **CHOICE)
+            assert not image["is_scene"]
+            asking = question((120, 80, 1), **CHOICE)
+            response = await client.post(f"/api/images/{image['image']}/answer", json=asking)
+            answers.append(response.json())
+        await opened(client, png(two_images()[NAMES[1]]), **CHOICE)  # one's own file, too
+        return answers
+
+    for answer, values in zip(asked(page, ask), expected, strict=True):
+        assert answer["unlike_training"] == values["unlike_training"]
+        assert answer["advice"] == values["advice"]
+        for proposal, expected_proposal in zip(
+            answer["proposals"], values["proposals"], strict=True
+        ):
+            assert proposal["expected_iou"] == expected_proposal["expected_iou"]
+            assert proposal["sam_score"] == expected_proposal["sam_score"]
+
+
+def test_an_image_that_is_gone_is_named(encoded: Path) -> None:
+    folder = write_images(encoded / "fewer", {NAMES[0]: two_images()[NAMES[0]]})
+    page = PageState(embeddings=[str(encoded / "tiny.zarr")], images=str(folder))
+
+    async def ask(client: httpx.AsyncClient) -> list[tuple[int, str]]:
+        responses = [
+            await client.get("/api/scenes/1"),
+            await client.post("/api/images", params={"model": "tiny", "heads": "mini", "scene": 1}),
+        ]
+        return [(response.status_code, response.json()["error"]) for response in responses]
+
+    words = f"{NAMES[1]} must be an image in {folder}, got no such file"
+    assert asked(page, ask) == [(400, words)] * 2
+
+
+def test_a_store_names_no_file_outside_of_the_folder(encoded: Path) -> None:
+    rgb = two_images()[NAMES[0]]
+    (encoded / "inside").mkdir()
+    names = {"../images/scene.png": rgb}
+    place = write_embeddings_of(encoded / "outside.zarr", encoded / "inside", names)
+    with pytest.raises(ImageError, match=r"scene\.png must be an image in"):
+        PageState(embeddings=[str(place)], images=str(encoded / "inside"))
+
+
+def test_images_must_be_there_and_of_embeddings(encoded: Path) -> None:
+    with pytest.raises(ParamsError, match="images must be in a folder or at an address, got none"):
+        PageState(embeddings=[str(encoded / "tiny.zarr")], images=str(encoded / "none"))
+    result = CliRunner().invoke(app, ["demo", "--port", "0", "--images", str(encoded)])
+    assert result.stderr == "error: --images must come with --embeddings, got it alone\n"
+    result = CliRunner().invoke(app, ["demo", "--port", "0", "--embeddings", str(encoded)])
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert str(encoded) in result.stderr
+
+
+@pytest.mark.slow
+def test_a_browser_clicks_in_images_of_a_store_in_a_bucket(
+    browser: Browser, encoded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = expected_answer(two_images()[NAMES[1]])
+    with s3_server() as server:
+        use_server(server, monkeypatch)
+        bucket = upload(encoded, "encoded")
+        refuse_to_encode(monkeypatch)
+        with served(page_of(bucket)) as address, tab(browser, address, scene=0) as page:
+            buttons = page.get_by_role("group", name="Encoded images").get_by_role("button")
+            expect(buttons).to_have_count(len(NAMES))
+            page.wait_for_function(
+                "[...document.querySelectorAll('#scenes img')].every((img) => img.naturalWidth)"
+            )
+            expect(page.locator("#offer")).to_have_text(
+                "or drop one, or take one of 2 encoded images:"
+            )
+            buttons.nth(1).click()
+            expect(page.get_by_role("application")).to_have_attribute(
+                "aria-label", f"Image {NAMES[1]}, 256 by 192 pixels"
+            )
+            seen = page.locator("#canvas").bounding_box()
+            assert seen is not None
+            place = {"x": seen["width"] * 120 / 256, "y": seen["height"] * 80 / 192}
+            page.locator("#canvas").click(position=place)  # type: ignore[arg-type]
+            answered(page, 1)
+            own = np.array([p["expected_iou"]["own"] for p in expected["proposals"]])
+            np.testing.assert_allclose(
+                np.array(expected_ious(page), float), own, atol=0.011
+            )  # the click is a fraction of a pixel off
