@@ -279,7 +279,7 @@ def test_help_and_faults_in_the_arguments_are_told_without_torch() -> None:
         assert error.startswith(message)
 
 
-@pytest.mark.parametrize("command", ["predict", "predict-coco", "demo"])
+@pytest.mark.parametrize("command", ["predict", "predict-coco", "demo", "doctor"])
 def test_commands_with_a_predictor_have_the_same_options(command: str) -> None:
     text = CliRunner().invoke(app, [command, "--help"], terminal_width=200).output
     for option in ("--family", "--model", "--heads", "--device", "--precision"):

@@ -141,9 +141,8 @@ def test_a_browser_clicks_in_images_of_a_store_in_a_bucket(
         with served(page_of(bucket)) as address, tab(browser, address, scene=0) as page:
             buttons = page.get_by_role("group", name="Encoded images").get_by_role("button")
             expect(buttons).to_have_count(len(NAMES))
-            page.wait_for_function(
-                "[...document.querySelectorAll('#scenes img')].every((img) => img.naturalWidth)"
-            )
+            for thumbnail in buttons.locator("img").all():
+                expect(thumbnail).to_have_js_property("naturalWidth", THUMBNAIL_PX)
             expect(page.locator("#offer")).to_have_text(
                 "or drop one, or take one of 2 encoded images:"
             )
