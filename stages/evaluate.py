@@ -4,7 +4,8 @@ Reads   ``params.yaml:evaluate``, ``cache/objects/<split>.zarr``, ``cache/entrop
         ``cache/features/<split>``, ``heads/<train split>``; to check the cells and heads,
         ``params.yaml:extract`` and, if it exists, ``cache/features/<train split>``.
 Writes  ``results/splits/<split>/``: ``scores.csv``, ``curves.csv``, ``correlation.csv``,
-        ``coverage.csv``, ``reliability.csv``, ``objects.csv``, ``ranking.csv``, ``run.json``.
+        ``coverage.csv``, ``reliability.csv``, ``objects.csv``, ``annotations.csv``,
+        ``ranking.csv``, ``run.json``.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.annotations import annotation_table
 from pipeline.decisions import decision_scores
 from pipeline.gallery import ranking_columns
 from pipeline.mask_sets import set_scores
@@ -105,6 +107,9 @@ def split_tables(
             SPLIT_TABLES["reliability"], reliability_bins(own_masks, resamples)
         ),
         "objects": object_blocks(predictions, masks),
+        "annotations": annotation_table(
+            predictions.object_id, predictions.group, predictions.annotations
+        ),
         "ranking": (block[ranked] for block in object_blocks(predictions, masks)),
     }
 

@@ -1,7 +1,7 @@
-"""Stage ``gallery``: draws the objects that a measure ranks first, last or unlike their IoU.
+"""Stage ``gallery``: draws objects that a measure ranks first, last or unlike their IoU.
 
-Reads   ``params.yaml:gallery``, ``params.yaml:splits``, ``results/splits/<split>/ranking.csv``
-        (checked by its digest in ``run.json``),
+Reads   ``params.yaml:gallery``, ``params.yaml:splits``, ``results/splits/<split>/ranking.csv`` and
+        ``annotations.csv`` (checked by their digests in ``run.json``),
         ``cache/objects/<split>.zarr``, ``cache/features/<split>`` and ``cache/masks/<split>``
         (view identity), the images; ``params.yaml:extract``, to check the cells.
 Writes  ``results/gallery/<split>/``: ``gallery.csv``, a WebP per row and ``gallery.json``.
@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.annotations import DOUBTED, doubted_rows
 from pipeline.gallery import Judging, by_judged, gallery_rows
 from pipeline.scoring.measures import ranked_name
+from pipeline.scoring.tasks import shown_model
 from pipeline.views import default_view
+from pipeline.vocabulary import TRAIN_PROMPTS
 from stages.executor.executors import map_by
 from stages.executor.opened_cells import CellsToOpen, opened
 from stages.object_pictures import by_source, draw_objects
@@ -27,7 +30,7 @@ from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import eval_cells, settings_of_cells
 from storage.errors import DataError
-from storage.outputs.results import Gallery, read_ranking, write_gallery
+from storage.outputs.results import Gallery, read_annotations, read_ranking, write_gallery
 from storage.paths import gallery_dir, objects_path, results_dir
 from storage.split.split_cells import SplitCells
 
@@ -38,7 +41,10 @@ def main(split: str) -> None:
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     objects = by_judged(read_ranking(results_dir(split)))
-    shown = gallery_rows(objects, params.gallery.n_objects)
+    n_objects, largest = params.gallery.n_objects, shown_model(params.models)
+    ranked = gallery_rows(objects, n_objects).assign(prompt=TRAIN_PROMPTS[0])
+    doubted = doubted_rows(read_annotations(results_dir(split)), largest, n_objects)
+    shown = pd.concat([ranked, doubted], ignore_index=True)
     models = shown["model"].unique().tolist()
     identity = [default_view("identity")]
     names = eval_cells(split, models, identity, params.extra_prompts)
@@ -63,6 +69,8 @@ def main(split: str) -> None:
 
 
 def _picture_name(row: Mapping[Hashable, Any]) -> str:
+    if row["end"] == DOUBTED:
+        return f"{DOUBTED}-{row['rank']}.webp"
     return f"{row['protocol']}-{ranked_name(row['task'], row['measure'])}-{row['rank']}.webp"
 
 

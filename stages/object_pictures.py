@@ -24,9 +24,8 @@ QUALITY: Final = 75
 """Quality of the WebP pictures, from 0 to 100."""
 
 ShownObject = Mapping[Hashable, Any]
-"""An object to draw: ``protocol``, ``task``, ``model``, ``row`` in the split, and the names of its
-image (``file``) and of its ``picture``.
-"""
+"""An object to draw: ``protocol``, ``task``, ``model``, ``prompt``, ``row`` in the split, and the
+names of its image (``file``) and of its ``picture``."""
 
 
 def by_source(objects: Sequence[ShownObject]) -> list[list[ShownObject]]:
@@ -87,17 +86,17 @@ def _draw(
     return draw_object(
         images.read(shown["file"], **size),
         decode_rle(str(table.mask_rle[row]), **size),
-        foreground(_mask_code(cell, row, judged), **size),
+        foreground(_mask_code(cell, row, judged, shown["prompt"]), **size),
         click_px=(x, y),
         box_px=tuple(table.box_px[row].tolist()),
         side_px=side_px,
     )
 
 
-def _mask_code(cell: OpenCell, row: int, judged: str) -> UInt8[np.ndarray, "y x"]:
-    """Mask code of the judged proposal of the object in a row of the cell."""
+def _mask_code(cell: OpenCell, row: int, judged: str, prompt: str) -> UInt8[np.ndarray, "y x"]:
+    """Mask code of the judged proposal of a prompt set, of the object in a row of the cell."""
     ranked_by = {"best": "iou", "selected": "sam_score"}[judged]
-    center = PROMPTS.index("center")
-    scores = cell.scores(ranked_by, range(row, row + 1))[0, center]
-    code: UInt8[np.ndarray, "y x"] = cell.mask_code(row)[center, int(scores.argmax())]
+    place = cell.signature["prompts"].index(prompt)
+    scores = cell.scores(ranked_by, range(row, row + 1))[0, place]
+    code: UInt8[np.ndarray, "y x"] = cell.mask_code(row)[place, int(scores.argmax())]
     return code

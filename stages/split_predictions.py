@@ -11,6 +11,7 @@ import pandas as pd
 import xarray
 from jaxtyping import Float, Int
 
+from pipeline.annotations import AnnotationEvidence
 from pipeline.gallery import IOU_COLUMNS
 from pipeline.heads.kinds import HEAD_KINDS, ISOTONIC, KINDS, HeadSet, head_sets
 from pipeline.heads.predict import INPUT_ARRAYS, inputs_of_proposals, predict, set_inputs
@@ -24,9 +25,19 @@ from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import uncertainty_column
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, TRAIN_PROMPTS
 from stages.training.data import group_index
-from storage.head_files.head_file import Calibration, HeadFile, read_heads, read_isotonic
+from storage.head_files.head_file import (
+    PROMPTS,
+    Calibration,
+    HeadFile,
+    read_fixed_cuts,
+    read_heads,
+    read_isotonic,
+)
 from storage.outputs.csv_forms import SPLIT_TABLES
 from storage.split.split_cells import OpenCell, SplitCells, read_entropies
+
+BOX: Final = "box"
+"""Prompt set of the boxes of the annotations."""
 
 ENTROPY_NAMES: Final = tuple(entropy.name for entropy in ENTROPIES)
 AGREEMENT_NAMES: Final = tuple(row.name for row in (*AGREEMENTS, *MASK_SCORES))
@@ -47,6 +58,8 @@ class SplitPredictions:
     """Numbers about the pixels of the masks, by judged proposal, model and region."""
     predicted: Mapping[tuple[str, str], Predicted]
     """Predicted IoU of every proposal of the largest model, by train split and name."""
+    annotations: AnnotationEvidence
+    """What models expect of, and reach on, the annotated objects."""
     mask_ious: Mapping[str, MaskIous]
     """IoUs of masks that may be better than the selected mask, by model."""
     inputs: Mapping[str, Any]
@@ -93,6 +106,7 @@ def read_predictions(
         )
     }
     isotonic = {name: read_isotonic(name, origin) for name, origin in origins.items()}
+    fixed_cuts = {name: read_fixed_cuts(name, origin) for name, origin in origins.items()}
     entropy = read_entropies(cells)
     agreements = tuple(name for name in AGREEMENT_NAMES if name in entropy)
     views = sorted(cells.views, key=lambda view: view != "identity")
@@ -117,9 +131,14 @@ def read_predictions(
         proposals,
         _pixel_numbers(entropy, cells.models),
         _predicted_of_largest(cells, heads, isotonic),
+        _annotation_evidence(cells, heads),
         {
             model: _ious_of_codes(entropy, model)
-            | ious_of_cuts(cell.iou_at_cut(), cell.proposals().sam_score, {})
+            | ious_of_cuts(
+                cell.iou_at_cut(),
+                proposals[model, "identity"].sam_score,
+                {name: cuts[model] for name, cuts in fixed_cuts.items()},
+            )
             for model, cell in cells.identity.items()
         },
         _signatures(cells, entropy, heads, train_splits),
@@ -268,6 +287,50 @@ def _predicted_of_largest(
             expected = expected_ious(cells.identity[model], head_set, file)
             predicted[name, kind.named("usam")] = expected
     return predicted
+
+
+def _annotation_evidence(
+    cells: SplitCells, heads: Mapping[HeadSet, Mapping[str, HeadFile]]
+) -> AnnotationEvidence:
+    """IoUs that are expected and reached from the boxes of annotations, or from their first clicks.
+
+    Boxes are used if the cells have them and the heads learned from boxes. The heads are those of
+    the first train split and of the last kind that was trained. Without heads, SamScores stand for
+    the expected IoU.
+    """
+    trained = {model: _last_trained(heads, cells.reads_of(model)) for model in cells.models}
+    knows_boxes = all(
+        BOX in cells.identity[model].signature["prompts"]
+        and all(BOX in file.card.get(PROMPTS, "").split() for file in trained[model].values())
+        for model in cells.models
+    )
+    prompt = BOX if knows_boxes else TRAIN_PROMPTS[0]
+    by_model = []
+    for model, cell in cells.identity.items():
+        proposals = cell.proposals(prompt)
+        expected: Predicted = proposals.sam_score
+        for head_set, file in trained[model].items():
+            expected = expected_ious(cell, head_set, file, prompt)
+        by_model.append(
+            (
+                proposals.of_judged(expected, PROTOCOL),
+                proposals.judged_iou(PROTOCOL),
+                proposals.iou.max(axis=1),
+            )
+        )
+    expected_iou, iou, best_iou = (np.stack(ious, axis=1) for ious in zip(*by_model, strict=True))
+    return AnnotationEvidence(prompt, expected_iou, iou, best_iou.max(axis=1))
+
+
+def _last_trained(
+    heads: Mapping[HeadSet, Mapping[str, HeadFile]], reads: str
+) -> dict[HeadSet, HeadFile]:
+    """The heads of users of the first train split, of the last kind; empty without heads."""
+    for kind in reversed(HEAD_KINDS):
+        head_set = HeadSet(PROTOCOL, PROTOCOL, kind.name, reads)
+        for file in heads.get(head_set, {}).values():
+            return {head_set: file}
+    return {}
 
 
 def expected_ious(

@@ -108,7 +108,7 @@ def curves_path(split: str) -> Path:
 
 
 def isotonic_path(split: str) -> Path:
-    """Path of the isotonic regressions from SamScore to IoU that were fitted on a split."""
+    """Path of the isotonic regressions and the fixed cuts that were fitted on a split."""
     return heads_dir(split) / "isotonic.json"
 
 

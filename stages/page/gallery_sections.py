@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.annotations import DOUBTED
 from pipeline.heads.kinds import KINDS_BY_NAME
 from pipeline.scoring.measures import BY_NAME, ranked_name
 from stages.page.labels import SURPRISES, TASK_LABELS, measure_label, number, shown_mask
@@ -32,7 +33,7 @@ def image_id(picture: bytes) -> str:
 
 def gallery_sections(gallery: Gallery, protocol: str, split: str) -> list[Section]:
     """Sections with the most and least uncertain objects of a split, one per task and measure."""
-    table = gallery.table[~gallery.table["end"].isin(SURPRISES)]
+    table = gallery.table[~gallery.table["end"].isin((*SURPRISES, DOUBTED))]
     return [
         _section(gallery, rows, f"{protocol}-{split}-{ranked_name(str(task), str(measure))}")
         for (task, measure), rows in table.groupby(["task", "measure"], sort=False)
@@ -46,6 +47,26 @@ def surprises(gallery: Gallery, split: str) -> Section | None:
     """
     rows = gallery.table[gallery.table["end"].isin(SURPRISES)]
     return None if rows.empty else _section(gallery, rows, f"surprises-{split}")
+
+
+def doubted(gallery: Gallery, annotations: pd.DataFrame, split: str) -> Section:
+    """Section with the annotations of a split that models doubt most.
+
+    Parameters
+    ----------
+    annotations
+        Table ``annotations`` of the split's results.
+    """
+    rows = gallery.table[gallery.table["end"] == DOUBTED].to_dict("records")
+    by_rank = annotations.set_index("rank").to_dict("index")
+    anchor = f"annotations-{split}"
+    pictures = []
+    for row in rows:
+        ious = by_rank[row["rank"]]
+        shown = _shown(gallery, anchor, row, len(annotations))
+        shown["uncertainty"] = f"expected IoU {number(ious['expected_iou'], 2)}"
+        pictures.append(shown | {"iou": f"reached IoU {number(ious['iou'], 2)}"})
+    return {"anchor": anchor, "prompt": by_rank[1]["prompt"], "ends": {DOUBTED: pictures}}
 
 
 def _section(gallery: Gallery, rows: pd.DataFrame, anchor: str) -> Section:
@@ -70,7 +91,17 @@ def _section(gallery: Gallery, rows: pd.DataFrame, anchor: str) -> Section:
 def _picture(
     gallery: Gallery, anchor: str, row: Mapping[Hashable, Any], n_objects: int
 ) -> dict[str, str]:
-    """Picture of the object in a row of the gallery, and the texts beside it on the page."""
+    """Picture of the object that a measure ranks, and the texts beside it on the page."""
+    return _shown(gallery, anchor, row, n_objects) | {
+        "uncertainty": f"{measure_label(row['measure'])}: {number(row['uncertainty'], 3)}",
+        "iou": f"IoU {number(row['iou'], 2)} → {number(row['corrected_iou'], 2)}",
+    }
+
+
+def _shown(
+    gallery: Gallery, anchor: str, row: Mapping[Hashable, Any], n_objects: int
+) -> dict[str, str]:
+    """Picture of the object in a row of the gallery, and its names and its place."""
     name = f"Object {row['object_id']} of {row['file']}"
     return {
         "anchor": f"picture-{anchor}-{row['rank']}",
@@ -79,6 +110,4 @@ def _picture(
         "file": row["file"],
         "object_id": str(row["object_id"]),
         "place": f"{row['rank']} of {n_objects}",
-        "uncertainty": f"{measure_label(row['measure'])}: {number(row['uncertainty'], 3)}",
-        "iou": f"IoU {number(row['iou'], 2)} → {number(row['corrected_iou'], 2)}",
     }

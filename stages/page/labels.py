@@ -4,6 +4,7 @@ from collections.abc import Hashable, Mapping
 from math import isnan
 from typing import Any, Final
 
+from pipeline.annotations import DOUBTED
 from pipeline.gallery import CLICK_COLOUR, PREDICTION_COLOUR, TRUTH_COLOUR
 from pipeline.heads.kinds import HEAD_KINDS
 from pipeline.scoring.measures import BOUNDS, IOU_GT, MEASURES, Measure
@@ -74,6 +75,7 @@ ENDS: Final = {
     "least": "Least uncertain",
     "overrated": "Ranked better than by IoU",
     "underrated": "Ranked worse than by IoU",
+    DOUBTED: "Doubted most",
 }
 """Headings of the ends of the gallery: groups of objects with extreme ranks."""
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import pandas as pd
 
+from pipeline.annotations import DOUBTED
 from pipeline.heads.kinds import PAPER
 from pipeline.scoring.better_masks import SELECTED, SELECTED_CODES
 from pipeline.scoring.measures import BASELINE, OF_KIND
@@ -61,6 +62,12 @@ def _is_in_view(scores: pd.DataFrame) -> "pd.Series[bool]":
     """Select the masks of one click in every view; identity has no difference from itself."""
     is_itself = (scores["statistic"] == "gain") & (scores["view"] == "identity")
     return scores["proposal"].isin(JUDGED) & ~is_itself
+
+
+def _ranked_objects(gallery: pd.DataFrame) -> pd.DataFrame:
+    """The objects of a gallery that a measure ranks, without the annotations to check."""
+    is_ranked = gallery["end"] != DOUBTED
+    return gallery[is_ranked].drop(columns=["protocol", "picture"])
 
 
 RADAR: Final = ReportTable(
@@ -345,8 +352,15 @@ REPORT_TABLES: Final = (
         across="model",
     ),
     ReportTable(
+        "annotations_{split}",
+        lambda inputs, split: inputs.results[split].annotations.drop(columns=["protocol"]),
+        "Annotations to check",
+        "gallery",
+        number_format=FLOAT_FORMAT,
+    ),
+    ReportTable(
         "figures4_7_8_gallery_{split}",
-        lambda inputs, split: inputs.galleries[split].drop(columns=["protocol", "picture"]),
+        lambda inputs, split: _ranked_objects(inputs.galleries[split]),
         "The most and the least uncertain objects",
         "gallery",
         number_format=FLOAT_FORMAT,

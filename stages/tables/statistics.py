@@ -17,7 +17,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "guarantees": (*_OF_MEASURES, "guarantee", "iou_at", "alpha"),
     "mask sets": (*_OF_MEASURES, "guarantee", "iou_at", "alpha"),
     "decisions": ("protocol", "train_split", "choice", "cost"),
-    "better masks": ("protocol", "model", "choice"),
+    "better masks": ("protocol", "train_split", "model", "choice"),
 }
 """Groups of statistics -> columns of ``scores.csv`` that identify a score of the group."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadKind, HeadSet
 from pipeline.heads.predict import HeadWeights
 from pipeline.heads.training import TrainedHead
+from pipeline.scoring.better_masks import best_fixed_cut
 from pipeline.scoring.calibration import isotonic_iou
 from pipeline.vocabulary import JUDGED, PROTOCOLS
 from stages.settings.versions import version_entry
@@ -97,7 +98,9 @@ def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[FinalHead]
                     )
                     relative_path = path.relative_to(protocol_dir(split, protocol))
                     head_file.write_head_file(folder / relative_path, packed)
-    head_file.write_isotonic(split, calibration_of(cells), origin_of(cells))
+    head_file.write_isotonic(
+        split, calibration_of(cells), origin_of(cells), fixed_cuts=fixed_cuts_of(cells)
+    )
     curves = [
         _curve(head_set, head)
         for head_set, heads in trained.items()
@@ -116,6 +119,14 @@ def calibration_of(cells: SplitCells) -> head_file.Calibration:
             for judged in JUDGED
         }
         for model, scores in proposals.items()
+    }
+
+
+def fixed_cuts_of(cells: SplitCells) -> dict[str, float]:
+    """The cut of each model's selected masks with the highest mean IoU, from the first click."""
+    return {
+        model: best_fixed_cut(cell.iou_at_cut(), cell.proposals().sam_score)
+        for model, cell in cells.identity.items()
     }
 
 

@@ -327,13 +327,22 @@ Calibration = Mapping[str, Mapping[str, Isotonic]]
 """Calibrated SamScores: isotonic regressions by model, then by judged proposal."""
 
 _FITTED: Final = "fitted"
+_FIXED_CUTS: Final = "fixed_cuts"
 
 
-def write_isotonic(split: str, calibration: Calibration, origin: Mapping[str, str]) -> None:
-    """Write the isotonic regressions that calibrate the SamScores of a split's models.
+def write_isotonic(
+    split: str,
+    calibration: Calibration,
+    origin: Mapping[str, str],
+    *,
+    fixed_cuts: Mapping[str, float],
+) -> None:
+    """Write the isotonic regressions of a split's models, and their best fixed cuts.
 
     Parameters
     ----------
+    fixed_cuts
+        The cut of each model's selected masks with the highest mean IoU on the split.
     origin
         Entries that identify the features the regressions were fitted on, as in cards of heads.
     """
@@ -344,7 +353,8 @@ def write_isotonic(split: str, calibration: Calibration, origin: Mapping[str, st
         }
         for model, by_judged in calibration.items()
     }
-    write_record(isotonic_path(split), {"split": split, **origin, _FITTED: fitted}, [])
+    entries = {"split": split, **origin, _FITTED: fitted, _FIXED_CUTS: dict(fixed_cuts)}
+    write_record(isotonic_path(split), entries, [])
 
 
 def read_isotonic(split: str, origin: Mapping[str, str]) -> Calibration:
@@ -355,13 +365,29 @@ def read_isotonic(split: str, origin: Mapping[str, str]) -> Calibration:
     DataError
         If the file is missing, was edited, or was fitted on other features than ``origin``.
     """
-    path = isotonic_path(split)
-    record = read_record(path, "train", ["split", _FITTED])
-    check_card(path, record, {"split": split, **origin}, "; train them again")
     return {
         model: {
             judged: Isotonic(**{name: np.array(values) for name, values in arrays.items()})
             for judged, arrays in by_judged.items()
         }
-        for model, by_judged in record[_FITTED].items()
+        for model, by_judged in _fitted_record(split, origin)[_FITTED].items()
     }
+
+
+def read_fixed_cuts(split: str, origin: Mapping[str, str]) -> Mapping[str, float]:
+    """Read the best fixed cut of each model that ``write_isotonic`` wrote for a split.
+
+    Raises
+    ------
+    DataError
+        As ``read_isotonic``.
+    """
+    fixed_cuts: Mapping[str, float] = _fitted_record(split, origin)[_FIXED_CUTS]
+    return fixed_cuts
+
+
+def _fitted_record(split: str, origin: Mapping[str, str]) -> dict[str, Any]:
+    path = isotonic_path(split)
+    record = read_record(path, "train", ["split", _FITTED, _FIXED_CUTS])
+    check_card(path, record, {"split": split, **origin}, "; train them again")
+    return record

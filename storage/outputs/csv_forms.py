@@ -74,6 +74,22 @@ class ObjectRow:
 
 
 @dataclass(frozen=True)
+class AnnotationRow:
+    """How much models doubt the annotation of one object; the most doubted come first."""
+
+    protocol: Annotated[str, "`selected`: the masks are selected without the annotation"]
+    rank: Annotated[int, "1 is the annotation to look at first"]
+    row: Annotated[int, "number of the object in its split, from 0"]
+    object_id: Annotated[int, "id in the data set; of a video, it repeats from frame to frame"]
+    group: Annotated[int, "its image or, where images are frames, its video"]
+    prompt: Annotated[str, "prompt set, drawn from the annotation, that the masks answer"]
+    doubt: Annotated[float, "mean over the models of expected IoU times 1 - IoU"]
+    expected_iou: Annotated[float, "IoU that is expected of the masks, mean over the models"]
+    iou: Annotated[float, "IoU of the masks with the annotation, mean over the models"]
+    best_iou: Annotated[float, "highest IoU with the annotation, of all models and proposals"]
+
+
+@dataclass(frozen=True)
 class GalleryRow:
     """One picture of the gallery: the object that it shows, and why the object was chosen."""
 
@@ -82,7 +98,8 @@ class GalleryRow:
     end: Annotated[
         str,
         "whether the object is among the `most` or the `least` uncertain, or its rank is far "
-        "better (`overrated`) or far worse (`underrated`) than its rank by IoU",
+        "better (`overrated`) or far worse (`underrated`) than its rank by IoU; `annotation`: its "
+        "annotation is doubted most",
     ]
     rank: Annotated[int, "rank of the object, 1 the most uncertain of all"]
     object_id: Annotated[int, "id in the data set"]
@@ -176,6 +193,7 @@ SPLIT_TABLES: Final[Mapping[str, Table]] = {
         more="every measure, the larger the less certain: `uncertainty_<measure>`, of heads "
         "`uncertainty_<measure>@<train split>`",
     ),
+    "annotations": Table(AnnotationRow),
 }
 """CSV files of an eval split by file name without ``.csv``; ``RANKING`` is not among them."""
 

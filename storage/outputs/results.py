@@ -55,6 +55,7 @@ class SplitResults:
     coverage: pd.DataFrame
     reliability: pd.DataFrame
     objects: pd.DataFrame
+    annotations: pd.DataFrame
     run: Mapping[str, Any]
     """Settings and inputs of the run, with the keys ``RUN_KEYS``."""
 
@@ -115,9 +116,25 @@ def read_ranking(folder: Path) -> Iterator[pd.DataFrame]:
     DataError
         If the table or the run's record is missing, was changed, or lacks a column or key.
     """
-    path = folder / "ranking.csv"
+    return read_blocks(_recorded(folder, "ranking"), RANKING)
+
+
+def read_annotations(folder: Path) -> pd.DataFrame:
+    """Read the table ``annotations`` of a split: the annotations to check, most doubted first.
+
+    Raises
+    ------
+    DataError
+        As ``read_ranking``.
+    """
+    return read_table(_recorded(folder, "annotations"), SPLIT_TABLES["annotations"])
+
+
+def _recorded(folder: Path, name: str) -> Path:
+    """Path of a table of a split's results, checked against the record of the run."""
+    path = folder / f"{name}.csv"
     records.check_recorded(path, folder / RUN, read_run(folder)[records.FILES])
-    return read_blocks(path, RANKING)
+    return path
 
 
 def read_run(folder: Path) -> dict[str, Any]:

@@ -320,7 +320,8 @@ def test_protocols_that_are_exchanged_are_seen_in_every_task_but_that_of_the_sel
 
 def test_ious_of_better_masks_are_means_over_the_stores(evaluated: Path) -> None:
     scores = pd.read_csv(evaluated / "results" / "splits" / SPLIT / "scores.csv")
-    means = scores[scores["statistic"] == "mask_iou"].set_index(["model", "choice"])["value"]
+    rows = scores[scores["statistic"] == "mask_iou"].fillna({"train_split": ""})
+    means = rows.set_index(["model", "choice", "train_split"])["value"]
     entropy = zarr.open_group(evaluated / "cache" / "entropy" / f"{SPLIT}.zarr", mode="r")
     arrays = {
         "selected_codes": "iou_std",
@@ -336,11 +337,17 @@ def test_ious_of_better_masks_are_means_over_the_stores(evaluated: Path) -> None
             np.asarray(zarr.open_group(features, mode="r")[name])[:, CENTER]
             for name in ("iou_at_cut", "sam_score")
         )
-        rows = zip(at_cut, sam_score, strict=True)
-        selected = [of_object[list(score).index(max(score)), 4] for of_object, score in rows]
-        assert means[model, "selected"] == pytest.approx(np.mean(selected), abs=1e-6)
+        selected = np.stack(
+            [
+                iou[list(score).index(max(score))]
+                for iou, score in zip(at_cut, sam_score, strict=True)
+            ]
+        )
+        for train_split, name, cut in (("", "selected", 0.5), (TRAIN_SPLITS[0], "fixed_cut", 0.6)):
+            mean = selected[:, round(10 * cut) - 1].mean()
+            assert means[model, name, train_split] == pytest.approx(mean, abs=1e-6)
         for name, array in arrays.items():
             values = np.asarray(entropy[array])
             values = values[:, PROTOCOLS.index("selected")] if array != "iou_a" else values
             of_model = values[:, place] if array != "iou_theta" else values
-            assert means[model, name] == pytest.approx(of_model.mean(), abs=1e-6), name
+            assert means[model, name, ""] == pytest.approx(of_model.mean(), abs=1e-6), name

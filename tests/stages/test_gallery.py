@@ -82,7 +82,7 @@ def drawn(root: Path) -> Gallery:
 
 
 def test_the_ends_of_every_task_become_pictures_of_each_protocol(drawn: Gallery) -> None:
-    assert drawn.table["protocol"].tolist() == [*["best"] * 16, *["selected"] * 20]
+    assert drawn.table["protocol"].tolist() == [*["best"] * 16, *["selected"] * 22]
     objects = {"best": [105, 104, 101, 100], "selected": [100, 101, 104, 105]}
     files = {"best": ["0002.png", "0002.png", "0000.png", "0000.png"]}
     files["selected"] = files["best"][::-1]
@@ -96,7 +96,10 @@ def test_the_ends_of_every_task_become_pictures_of_each_protocol(drawn: Gallery)
         assert table["picture"][:4].tolist() == [
             f"{protocol}-model-{rank}.webp" for rank in (1, 2, 5, 6)
         ]
-    assert len(drawn.pictures) == 32
+    doubted = drawn.table[drawn.table["end"] == "annotation"]
+    assert doubted["object_id"].tolist() == [100, 101]
+    assert doubted["picture"].tolist() == ["annotation-1.webp", "annotation-2.webp"]
+    assert len(drawn.pictures) == 34
 
 
 def test_a_picture_shows_the_mask_that_its_task_corrects(drawn: Gallery) -> None:

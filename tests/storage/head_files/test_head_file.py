@@ -13,6 +13,7 @@ from storage.head_files.head_file import (
     check_card,
     family_heads,
     pack_heads,
+    read_fixed_cuts,
     read_head_file,
     read_isotonic,
     shipped_heads,
@@ -173,11 +174,12 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calibration:
         model: {judged: isotonic_iou(*rng.random((2, 20))) for judged in ("best", "selected")}
         for model in ("tiny", "large")
     }
-    write_isotonic("train", made, ORIGIN)
+    write_isotonic("train", made, ORIGIN, fixed_cuts={"tiny": 0.4, "large": 0.5})
     return made
 
 
 def test_what_is_read_is_what_was_written_to_the_last_bit(written: Calibration) -> None:
+    assert read_fixed_cuts("train", ORIGIN) == {"tiny": 0.4, "large": 0.5}
     found = read_isotonic("train", ORIGIN)
     assert {model: list(of_model) for model, of_model in found.items()} == {
         "tiny": ["best", "selected"],

@@ -1,0 +1,98 @@
+"""Ranks annotations by how much models doubt them: they expect to reach the object, and do not.
+
+A low rank proves nothing, and neither does a high one: the model may be wrong. The order says which
+annotations to look at first.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from pipeline.proposals import Values
+
+DOUBTED: Final = "annotation"
+"""End of the gallery whose pictures show the annotations to check."""
+
+DOUBT: Final = "annotation_doubt"
+"""Name that stands for the measure in the gallery's rows of annotations to check."""
+
+
+@dataclass(frozen=True)
+class AnnotationEvidence:
+    """What models expect of, and reach on, the annotated objects from one prompt set."""
+
+    prompt: str
+    """The prompt set, drawn from the annotations."""
+    expected_iou: Float[np.ndarray, "object model"]
+    """IoU that is expected of each model's selected mask."""
+    iou: Float[np.ndarray, "object model"]
+    """IoU of each model's selected mask with the annotation."""
+    best_iou: Values
+    """Highest IoU with the annotation over all models and proposals."""
+
+
+def annotation_doubt(
+    expected_iou: Float[np.ndarray, "object model"], iou: Float[np.ndarray, "object model"]
+) -> Values:
+    """How much models doubt each annotation: mean over the models of expected IoU times 1 - IoU.
+
+    >>> annotation_doubt(np.array([[0.9, 0.8], [0.1, 0.2]]), np.array([[0.2, 0.1], [0.2, 0.1]]))
+    array([0.72, 0.13])
+
+    Returns
+    -------
+    In [0, 1]: high if masks are expected to be good, and are far from the annotation.
+    """
+    doubt: Values = (expected_iou.astype(np.float64) * (1 - iou.astype(np.float64))).mean(axis=1)
+    return doubt
+
+
+def annotation_table(
+    object_id: Int[np.ndarray, "object"],
+    group: Int[np.ndarray, "object"],
+    evidence: AnnotationEvidence,
+) -> pd.DataFrame:
+    """Table of all annotations, the most doubted first, with the columns of ``AnnotationRow``."""
+    doubt = annotation_doubt(evidence.expected_iou, evidence.iou)
+    order = np.argsort(-doubt, kind="stable")
+    table = pd.DataFrame(
+        {
+            "protocol": "selected",
+            "row": np.arange(len(doubt)),
+            "object_id": object_id,
+            "group": group,
+            "prompt": evidence.prompt,
+            "doubt": doubt,
+            "expected_iou": evidence.expected_iou.mean(axis=1, dtype=np.float64),
+            "iou": evidence.iou.mean(axis=1, dtype=np.float64),
+            "best_iou": evidence.best_iou.astype(np.float64),
+        }
+    ).iloc[order]
+    table.insert(1, "rank", np.arange(1, len(doubt) + 1))
+    return table.reset_index(drop=True)
+
+
+def doubted_rows(annotations: pd.DataFrame, model: str, n_objects: int) -> pd.DataFrame:
+    """Rows of the gallery for the most doubted annotations, with the masks of ``model``.
+
+    Returns
+    -------
+    As ``gallery_rows``, with the prompt set of the masks in ``prompt``.
+    """
+    doubted = annotations.head(n_objects)
+    return pd.DataFrame(
+        {
+            **{name: doubted[name] for name in ("rank", "object_id", "row", "prompt", "iou")},
+            "protocol": "selected",
+            "task": "segmentation",
+            "end": DOUBTED,
+            "model": model,
+            "measure": DOUBT,
+            "train_split": "",
+            "uncertainty": doubted["doubt"],
+            "corrected_iou": 1.0,
+        }
+    )
