@@ -9,13 +9,18 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
+from pipeline.heads.scope import ChoiceGain
 from pipeline.masks import CUT, CUTS
 from pipeline.proposals import Values
+from pipeline.scoring.bootstrap import LEAST_GROUPS, interval, resample_groups, resampled_means
 
 IouAtCut = Float[np.ndarray, "object proposal cut"]
 """IoU of each proposal at each of ``CUTS``: the true IoU, or the IoU that heads expect."""
+
+N_RESAMPLES: Final = 1000
+"""Number of resamples of the images for the interval of a gain."""
 
 HALF: Final = CUTS.index(CUT)
 """Index in ``CUTS`` of the cut of SAM2's masks."""
@@ -39,6 +44,13 @@ class MaskChoices:
         values: Values = iou_at_cut[np.arange(len(self.proposal)), self.proposal, self.cut]
         return values
 
+    def differs_from(self, other: "MaskChoices") -> Bool[np.ndarray, " object"]:
+        """Whether each object has another mask in ``other``."""
+        differs: Bool[np.ndarray, " object"] = (self.proposal != other.proposal) | (
+            self.cut != other.cut
+        )
+        return differs
+
 
 def choose_masks(expected_iou: IouAtCut) -> MaskChoices:
     """Choose the proposal and the cut with the highest expected IoU for each object.
@@ -53,3 +65,41 @@ def selected_masks(sam_score: Float[np.ndarray, "object proposal"]) -> MaskChoic
     """SAM2's own choice: the proposal with the highest SamScore, cut at 0.5."""
     selected = sam_score.argmax(axis=1)
     return MaskChoices(selected, np.full_like(selected, HALF))
+
+
+def choice_gain(
+    prompt: str,
+    expected_iou: IouAtCut,
+    iou_at_cut: IouAtCut,
+    sam_score: Float[np.ndarray, "object proposal"],
+    group: Int[np.ndarray, " object"],
+) -> ChoiceGain:
+    """Measure what the choice of masks gains over the selected masks, and how much is overstated.
+
+    Parameters
+    ----------
+    prompt
+        Name of the prompt set that all masks are from.
+    expected_iou, iou_at_cut
+        IoUs that heads expect, and true IoUs.
+    group
+        Number of the image, or of the video, of each object. With fewer than ``LEAST_GROUPS``, any
+        gain from -1 to 1 is possible.
+    """
+    chosen, selected = choose_masks(expected_iou), selected_masks(sam_score)
+    gain = chosen.of(iou_at_cut) - selected.of(iou_at_cut)
+    excess = (chosen.of(expected_iou) - chosen.of(iou_at_cut))[chosen.differs_from(selected)]
+    resamples = resample_groups(group, N_RESAMPLES, seed=0)
+    low, high = -1.0, 1.0
+    if resamples.n_groups >= LEAST_GROUPS:
+        means = resampled_means(gain[:, np.newaxis].astype(np.float64), resamples)[:, 0]
+        of_images = interval(means, resamples.n_groups)
+        low, high = of_images.low, of_images.high
+    return ChoiceGain(
+        prompt,
+        gain=float(gain.mean()),
+        low=low,
+        high=high,
+        excess=float(excess.mean()) if len(excess) else 0.0,
+        n_images=resamples.n_groups,
+    )

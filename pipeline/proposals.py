@@ -31,6 +31,14 @@ class ProposalScores:
     sam_score: Float[np.ndarray, "object proposal"]
     refined_iou: Float[np.ndarray, "object proposal"]
     refined_sam_score: Float[np.ndarray, "object proposal"]
+    iou_at_cut: Float[np.ndarray, "object proposal cut"] | None = None
+    """IoU of each proposal at each of ``CUTS``; None if it was not read."""
+
+    @property
+    def cuts(self) -> Float[np.ndarray, "object proposal cut"]:
+        """The array ``iou_at_cut``, which must have been read."""
+        assert self.iou_at_cut is not None
+        return self.iou_at_cut
 
     def judged_iou(self, judged: str) -> Values:
         """IoU of the ``best`` or the ``selected`` proposal."""

@@ -337,7 +337,7 @@ def expected_ious(
     cell: OpenCell, head_set: HeadSet, file: HeadFile, prompt: str = TRAIN_PROMPTS[0]
 ) -> Predicted:
     """IoU that a head expects of each proposal from a prompt set, as in a predictor."""
-    head = f"iou_{cell.signature['model']}"
+    head = head_set.own_objective(cell.signature["model"])
     weights = {head: file.weights[head]}
     rows = [
         predict(weights, inputs_of_proposals(block, head_set))[head]

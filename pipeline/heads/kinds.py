@@ -4,7 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pipeline.masks import CUT, CUTS
 from pipeline.vocabulary import PROTOCOL_TOKENS, protocol_objectives
+
+CUT_OBJECTIVES: Final = tuple(f"iou_at_{round(100 * cut)}" for cut in CUTS)
+"""Objectives of heads that choose masks: the IoU of the judged proposal at each of ``CUTS``, which
+the names give in percent."""
 
 RANGES: Final = {
     "epochs": (5, 80),
@@ -74,9 +79,12 @@ class HeadKind:
     learns_every_prompt: bool = False
     """Whether the heads learn from every prompt set of the train cells; otherwise they learn from
     ``center`` alone."""
-    judges_other_proposals: bool = False
-    """Whether heads of protocol ``selected`` can also predict the IoU of proposals that are not
-    selected, although they learned from selected proposals; tested on fresh scenes."""
+    shares_layers: bool = False
+    """Whether the heads of a set are one network: they share the hidden layers, which are trained
+    for all objectives together, and each has its own output."""
+    learns_every_proposal: bool = False
+    """Whether heads of protocol ``selected`` learn from all three proposals, each as if it were the
+    selected proposal, and also learn ``CUT_OBJECTIVES``."""
 
     def named(self, name: str) -> str:
         """Add the kind's name to the name of a measure or of a line of the radar plot.
@@ -107,7 +115,8 @@ HEAD_KINDS: Final = (
         hidden=128,
         plan=OneCycle(epochs=12, batch_size=128, learning_rate=1e-3, weight_decay=0.05),
         learns_every_prompt=True,
-        judges_other_proposals=True,
+        shares_layers=True,
+        learns_every_proposal=True,
     ),
 )
 """The table of kinds of heads, the paper's first. ``heads`` in the params lists the kinds to train.
@@ -155,9 +164,22 @@ class HeadSet:
         """Protocol, token set and kind, as entries of the card of a head file."""
         return {"protocol": self.protocol, "tokens": self.tokens_read, "kind": self.kind}
 
+    @property
+    def chooses_masks(self) -> bool:
+        """Whether the heads know the IoU of every proposal at every cut, and so can compare masks.
+
+        Heads of protocol ``best`` learned from best masks alone.
+        """
+        return self.protocol == "selected" and KINDS_BY_NAME[self.kind].learns_every_proposal
+
     def objectives(self, models: Sequence[str]) -> tuple[str, ...]:
         """Names of the objectives of the set's heads, for models given from small to large."""
-        return protocol_objectives(self.protocol, models)
+        of_protocol = protocol_objectives(self.protocol, models)
+        return (*of_protocol, *CUT_OBJECTIVES) if self.chooses_masks else of_protocol
+
+    def own_objective(self, model: str) -> str:
+        """Name of the objective that is the IoU of the judged mask of ``model``."""
+        return CUT_OBJECTIVES[CUTS.index(CUT)] if self.chooses_masks else f"iou_{model}"
 
 
 def head_sets(

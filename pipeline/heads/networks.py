@@ -1,6 +1,6 @@
-"""A head in training: an MLP, its gradients, and the standardisation of its inputs."""
+"""Heads in training: an MLP, its gradients, and the standardisation of its inputs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
-from pipeline.heads.predict import HIDDEN, N_LAYERS, STANDARD, HeadWeights
+from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
+from pipeline.heads.predict import HIDDEN, N_LAYERS, OUTPUT_LAYER, STANDARD, HeadWeights
 from pipeline.seeds import derive_seed
 
 BLOCK_ROWS: Final = 1024
@@ -23,7 +24,9 @@ rounding error, and a division by it would give huge values."""
 
 @dataclass(frozen=True)
 class Network:
-    """Weights and biases of a head in training, and their gradients.
+    """Weights and biases of heads that are trained together, and their gradients.
+
+    Each head has an output; the heads share all other layers.
 
     The tensors are allocated once and written in place: new tensors of this size would cost a page
     fault for every 4 KB.
@@ -34,21 +37,33 @@ class Network:
     weight_gradients: tuple[Float[Tensor, "_ _"], ...]
     bias_gradients: tuple[Float[Tensor, "1 _"], ...]
 
-    def tensors(self) -> HeadWeights:
-        """Return a copy of the weights in the layout of ``torch.nn.Linear``."""
+    def tensors(self) -> list[HeadWeights]:
+        """Return a copy of the weights of each head, in the layout of ``torch.nn.Linear``.
+
+        The heads hold the same arrays for the layers that they share.
+        """
         tensors = {}
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             tensors[f"layers.{i}.weight"] = weight.mT.numpy().copy(order="C")
             tensors[f"layers.{i}.bias"] = bias[0].numpy().copy()
-        return tensors
+        outputs = [(name, tensors.pop(name)) for name in OUTPUT_LAYER]
+        return [
+            {**tensors, **{name: tensor[row : row + 1] for name, tensor in outputs}}
+            for row in range(len(outputs[0][1]))
+        ]
 
 
-def initial_network(objective: str, n_inputs: int, seed: int, *, hidden: int = HIDDEN) -> Network:
-    """Draw initial weights of a head as ``torch.nn.Linear`` does; seed and objective fix them."""
-    widths = [n_inputs, *[hidden] * (N_LAYERS - 1), 1]
+def initial_network(
+    objectives: Sequence[str], n_inputs: int, seed: int, *, hidden: int = HIDDEN
+) -> Network:
+    """Draw initial weights of heads that share layers, as ``torch.nn.Linear`` does.
+
+    The seed and the names of the objectives fix the weights.
+    """
+    widths = [n_inputs, *[hidden] * (N_LAYERS - 1), len(objectives)]
     weights = tuple(torch.empty(*shape) for shape in pairwise(widths))
     biases = tuple(torch.empty(1, width) for width in widths[1:])
-    generator = torch.Generator().manual_seed(derive_seed(seed, objective))
+    generator = torch.Generator().manual_seed(derive_seed(seed, *objectives))
     for weight, bias in zip(weights, biases, strict=True):
         bound = len(weight) ** -0.5
         weight.uniform_(-bound, bound, generator=generator)
@@ -57,10 +72,30 @@ def initial_network(objective: str, n_inputs: int, seed: int, *, hidden: int = H
     return Network(weights, biases, *gradients)
 
 
+def initial_heads(
+    head_set: HeadSet, models: Sequence[str], n_inputs: int, seed: int
+) -> dict[str, HeadWeights]:
+    """Draw untrained heads of a head set, by objective."""
+    kind, objectives = KINDS_BY_NAME[head_set.kind], head_set.objectives(models)
+    together = [objectives] if kind.shares_layers else [(name,) for name in objectives]
+    standard = dict.fromkeys(STANDARD, np.ones(n_inputs, np.float32))
+    return {
+        name: {**weights, **standard} if kind.is_standardised else weights
+        for names in together
+        for name, weights in zip(
+            names,
+            initial_network(names, n_inputs, seed, hidden=kind.hidden).tensors(),
+            strict=True,
+        )
+    }
+
+
 def fill_gradients(
-    network: Network, inputs: Float[Tensor, "row input"], targets: Float[Tensor, " row"]
-) -> Float[Tensor, ""]:
-    """Write the gradients of the mean squared error, and return the sum of the squared errors.
+    network: Network, inputs: Float[Tensor, "row input"], targets: Float[Tensor, "row output"]
+) -> Float[Tensor, " output"]:
+    """Write the gradients of the mean squared error, and return each output's squared errors.
+
+    The squared errors of an output are summed over the rows.
 
     Notes
     -----
@@ -69,20 +104,20 @@ def fill_gradients(
     """
     layers = _forward(network, inputs)
     output = layers.pop()
-    error = output - targets[:, None]
-    delta = error * output * (1 - output) * 2 * (1 / len(inputs))
+    error = output - targets
+    delta = error * output * (1 - output) * 2 * (1 / error.numel())
     for i in reversed(range(N_LAYERS)):
         torch.mm(layers[i].mT, delta, out=network.weight_gradients[i])
         torch.sum(delta, 0, keepdim=True, out=network.bias_gradients[i])
         if i:
             delta = torch.mm(delta, network.weights[i].mT)
             delta = torch.ops.aten.threshold_backward(delta, layers[i], 0)
-    return error[:, 0].square().sum()
+    return error.square().sum(0)
 
 
-def outputs(network: Network, inputs: Float[Tensor, "row input"]) -> Float[Tensor, " row"]:
-    """Predict a value in [0, 1] for each row of inputs, with a head in training."""
-    return _forward(network, inputs)[-1][:, 0]
+def outputs(network: Network, inputs: Float[Tensor, "row input"]) -> Float[Tensor, "row output"]:
+    """Predict values in [0, 1] for each row of inputs, with heads in training."""
+    return _forward(network, inputs)[-1]
 
 
 def _forward(network: Network, inputs: Float[Tensor, "row input"]) -> list[Tensor]:

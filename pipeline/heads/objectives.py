@@ -7,8 +7,9 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32, Int
 
+from pipeline.heads.kinds import CUT_OBJECTIVES, HeadSet
 from pipeline.proposals import ProposalScores
-from pipeline.vocabulary import MODEL_GAP, objectives_of
+from pipeline.vocabulary import MODEL_GAP, N_PROPOSALS, objectives_of
 
 VALIDATION_SHARE: Final = 0.2
 """Share of the images that is held out for validation."""
@@ -18,7 +19,8 @@ VALIDATION_SHARE: Final = 0.2
 class TrainingSet:
     """Inputs and targets that heads learn from, with a row for each prompt set, model and object.
 
-    Rows are in this order: by prompt set, then by model, then by object.
+    Rows are in this order: by prompt set, then by model, then by object. Heads that learn from
+    every proposal have a row for each proposal of an object.
 
     Attributes
     ----------
@@ -36,7 +38,7 @@ class TrainingSet:
 
 
 def targets(
-    features: Mapping[str, ProposalScores], protocol: str, readers: Sequence[str] | None = None
+    features: Mapping[str, ProposalScores], head_set: HeadSet, readers: Sequence[str] | None = None
 ) -> dict[str, Float32[np.ndarray, " row"]]:
     """Target of each objective for every object of every model, in [0, 1].
 
@@ -44,60 +46,54 @@ def targets(
     ----------
     features
         Features of all models, from small to large, for the same objects.
-    protocol
-        Selects the judged masks: ``best`` or ``selected``.
+    head_set
+        Tells the protocol of the judged masks, and whether every proposal is judged.
     readers
         Models whose tokens the heads read; only these have rows. By default, all models.
 
     Returns
     -------
     Targets by objective. All objects of the first model come first, then those of the next model.
+    Where every proposal is judged, an object has three consecutive rows.
 
     Notes
     -----
-    Sec. 3.3. ``iou_<model>`` and ``model_gap`` are the same in the rows of every model; other
-    targets belong to the model of the row. A gap in [-1, 1] is learned as
-    ``clip(0.5 + gap, 0, 1)``, so that the sigmoid can reach it; a gap of 0 is learned as 0.5.
+    Sec. 3.3. ``iou_<model>`` and ``model_gap`` are the IoUs of the models' judged masks; other
+    targets belong to the model of the row. In the row of a proposal, this proposal is the judged
+    mask of the row's model. A gap in [-1, 1] is learned as ``clip(0.5 + gap, 0, 1)``, so that the
+    sigmoid can reach it; a gap of 0 is learned as 0.5.
     """
-    models = list(features)
-    judged_iou = {model: scores.judged_iou(protocol) for model, scores in features.items()}
-    shared = {f"iou_{model}": iou for model, iou in judged_iou.items()}
-    shared[MODEL_GAP] = _as_target(judged_iou[models[-1]] - judged_iou[models[0]])
-    by_reader = [
-        shared | _model_targets(features[reader], protocol) for reader in readers or models
-    ]
-    return {
-        name: np.concatenate([columns[name] for columns in by_reader])
-        for name in objectives_of(models)
-    }
+    by_reader = [_reader_targets(features, head_set, reader) for reader in readers or features]
+    return {name: np.concatenate([columns[name] for columns in by_reader]) for name in by_reader[0]}
 
 
 def training_set(
-    inputs: Float32[np.ndarray, "prompt model object input"],
+    inputs: Float32[np.ndarray, "prompt model row input"],
     features: Sequence[Mapping[str, ProposalScores]],
     group_index: Int[np.ndarray, " grouped"],
     *,
-    protocol: str,
+    head_set: HeadSet,
     readers: Sequence[str] | None = None,
 ) -> TrainingSet:
-    """Assemble the training set of heads that judge the masks of a protocol.
+    """Assemble the training set of the heads of a head set.
 
     Parameters
     ----------
     inputs
-        Results of ``set_inputs``, with models in the order of ``readers`` or of ``features``. The
-        training set is a view of this array, because no other array takes as much memory.
+        Results of ``set_inputs`` (or of ``inputs_of_proposals`` where every proposal is judged),
+        with models in the order of ``readers`` or of ``features``. The training set is a view of
+        this array, because no other array takes as much memory.
     features
         For each prompt set, the argument ``features`` of ``targets``.
     group_index
         Number of the image, or of the video, of each object.
     """
-    by_prompt = [targets(scores, protocol, readers) for scores in features]
-    n_models = len(readers or features[0])
+    by_prompt = [targets(scores, head_set, readers) for scores in features]
+    group = np.repeat(group_index, inputs.shape[2] // len(group_index))
     return TrainingSet(
         inputs.reshape(-1, inputs.shape[-1]),
         {name: np.concatenate([columns[name] for columns in by_prompt]) for name in by_prompt[0]},
-        np.tile(group_index, len(features) * n_models),
+        np.tile(group, inputs.shape[0] * inputs.shape[1]),
     )
 
 
@@ -175,19 +171,39 @@ def sample_for_trials(
     return train, validation
 
 
-def _model_targets(
-    scores: ProposalScores, protocol: str
-) -> dict[str, Float32[np.ndarray, " object"]]:
-    """Targets that depend on the model of a row, by objective."""
-    best, selected = scores.judged_iou("best"), scores.judged_iou("selected")
-    refined, judged = scores.judged_refined_iou(protocol), scores.judged_iou(protocol)
-    return {
+def _reader_targets(
+    features: Mapping[str, ProposalScores], head_set: HeadSet, reader: str
+) -> dict[str, Float32[np.ndarray, " row"]]:
+    """Targets in the rows of the model ``reader``, by objective."""
+    scores, protocol, every = features[reader], head_set.protocol, head_set.chooses_masks
+    n_rows = N_PROPOSALS if every else 1
+    judged_iou = {
+        model: np.repeat(of_model.judged_iou(protocol), n_rows)
+        for model, of_model in features.items()
+    }
+    if every:
+        judged_iou[reader] = scores.iou.ravel()
+    own = judged_iou[reader]
+    refined = np.repeat(scores.judged_refined_iou(protocol), n_rows)
+    best, selected = (
+        own if every and judged == "selected" else np.repeat(scores.judged_iou(judged), n_rows)
+        for judged in ("best", "selected")
+    )
+    by_size = list(judged_iou.values())
+    columns = {
+        **{f"iou_{model}": iou for model, iou in judged_iou.items()},
         "iou_refined": refined,
         "iou_selected": selected,
         "iou_best": best,
-        "prompt_gap": _as_target(refined - judged),
+        MODEL_GAP: _as_target(by_size[-1] - by_size[0]),
+        "prompt_gap": _as_target(refined - own),
         "task_gap": _as_target(best - selected),
     }
+    named = {name: columns[name] for name in objectives_of(list(features))}
+    if every:
+        of_cuts = np.ascontiguousarray(scores.cuts.reshape(-1, len(CUT_OBJECTIVES)).T)
+        named |= dict(zip(CUT_OBJECTIVES, of_cuts, strict=True))
+    return named
 
 
 def _as_target(gap: Float32[np.ndarray, " object"]) -> Float32[np.ndarray, " object"]:

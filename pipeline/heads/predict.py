@@ -20,6 +20,10 @@ STANDARD: Final = ("inputs.mean", "inputs.scale")
 N_LAYERS: Final = 3
 """Number of linear layers of a head."""
 
+OUTPUT_LAYER: Final = tuple(f"layers.{N_LAYERS - 1}.{part}" for part in ("weight", "bias"))
+"""Names of the tensors of the last layer, which heads that share their other layers do not share.
+"""
+
 HIDDEN: Final = 512
 """Width of the two hidden layers of the paper's heads."""
 
@@ -44,21 +48,27 @@ def predict(
     Notes
     -----
     Linear, ReLU, Linear, ReLU, Linear, sigmoid (Sec. 3.3). In NumPy, so that a stage that only
-    predicts starts without importing PyTorch.
+    predicts starts without importing PyTorch. Layers that heads share are computed once.
     """
-    return {objective: _outputs(objective, head, inputs) for objective, head in heads.items()}
+    hidden: dict[tuple[int, ...], np.ndarray] = {}
+    outputs: dict[str, Float32[np.ndarray, " row"]] = {}
+    for objective, head in heads.items():
+        shared = tuple(id(head[name]) for name in sorted(head) if name not in OUTPUT_LAYER)
+        if shared not in hidden:
+            check_width(objective, head, inputs.shape[1])
+            hidden[shared] = _last_hidden(head, inputs)
+        outputs[objective] = sigmoid(_linear(head, N_LAYERS - 1, hidden[shared]))[:, 0]
+    return outputs
 
 
-def _outputs(
-    objective: str, head: HeadWeights, inputs: Float32[np.ndarray, "row input"]
-) -> Float32[np.ndarray, " row"]:
-    check_width(objective, head, inputs.shape[1])
+def _last_hidden(
+    head: HeadWeights, inputs: Float32[np.ndarray, "row input"]
+) -> Float32[np.ndarray, "row hidden"]:
     mean, scale = (head.get(name) for name in STANDARD)
     hidden = inputs if mean is None or scale is None else (inputs - mean) / scale
     for layer in range(N_LAYERS - 1):
         hidden = np.maximum(_linear(head, layer, hidden), 0)
-    outputs: Float32[np.ndarray, " row"] = sigmoid(_linear(head, N_LAYERS - 1, hidden))[:, 0]
-    return outputs
+    return hidden
 
 
 def check_width(objective: str, head: HeadWeights, n_inputs: int) -> None:

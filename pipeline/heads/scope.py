@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.heads.kinds import KINDS_BY_NAME, PAPER
 from pipeline.vocabulary import TRAIN_PROMPTS
 
 DRAWN_SHAPES: Final = "drawn shapes"
@@ -80,6 +79,37 @@ class CalibratedGuarantee:
 
 
 @dataclass(frozen=True)
+class ChoiceGain:
+    """IoU that heads gain from one prompt set by their choice of masks, over SAM2's selected masks.
+
+    Measured on training images that were held out from the heads.
+    """
+
+    prompt: str
+    """Name of the prompt set."""
+    gain: float
+    """Mean gain in IoU over all objects."""
+    low: float
+    """Lower end of the 95 % interval of the gain over the images."""
+    high: float
+    """Upper end of this interval."""
+    excess: float
+    """Mean of the expected less the true IoU over chosen masks that are not the selected mask. The
+    expected IoU is the highest of 27, and so too high."""
+    n_images: int
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the choice gains, whatever the images: only then it is offered."""
+        return self.low > 0
+
+
+CHOOSES_NOTHING: Final = "these heads do not choose among masks"
+
+UNTESTED_CHOICE: Final = "the choice of masks was not tested for such prompts"
+
+
+@dataclass(frozen=True)
 class Permission:
     """Statements about a mask that the scopes of heads and guarantees allow."""
 
@@ -88,9 +118,10 @@ class Permission:
     compares_proposals: bool
     """Whether the three proposals may be compared. The gap of the task and the advice to keep the
     selected mask need this comparison."""
-    advises_another: bool
-    """Whether another proposal may be advised, if its expected IoU is higher than that of the
-    selected mask."""
+    choice: ChoiceGain | None
+    """Evidence for the heads' choice of masks from this prompt; None if no choice is offered."""
+    no_choice: str
+    """Why no choice is offered; empty if one is offered."""
     about_masks: CalibratedGuarantee | None
     """Guarantee about selected masks; None if no guarantee holds for this prompt."""
     about_sets: CalibratedGuarantee | None
@@ -120,7 +151,7 @@ def permitted(
     prompts: Collection[str],
     *,
     unlike_training: float | None,
-    kind: str = PAPER,
+    choices: Sequence[ChoiceGain] = (),
     prompt_caution: str = "",
 ) -> Permission:
     """Decide which statements about the masks of a prompt are allowed.
@@ -137,8 +168,8 @@ def permitted(
     unlike_training
         Share of the training images that are nearer to the other training images than this image
         is; None if the share is unknown.
-    kind
-        Kind of the heads.
+    choices
+        Gains of the heads' choice of masks, by prompt set; empty for heads that do not choose.
     prompt_caution
         Why the heads may be wrong about this prompt; may be empty.
 
@@ -148,8 +179,9 @@ def permitted(
     clicks, 9.6 % of the masks were kept and fell short for clicks, but 14.9 % for boxes and 20.1 %
     for corrections. Of several valid guarantees, the strictest applies.
 
-    Heads of kind ``paper`` know selected masks alone. Their advice to take another proposal, given
-    for 36 of 204 objects of fresh scenes, changed the mean IoU by -0.088 (-0.135 to -0.040).
+    Heads of kind ``paper`` know selected masks alone, and choose none. Their advice to take another
+    proposal, given for 36 of 204 objects of fresh scenes, changed the mean IoU by -0.088 (-0.135 to
+    -0.040).
     """
     is_unlike = unlike_training is not None and unlike_training > OUT_OF_DISTRIBUTION
     valid = [
@@ -170,14 +202,33 @@ def permitted(
         "" if heads.compares_proposals else BEST_OF_THREE,
         prompt_caution,
     )
+    choice, no_choice = _offered_choice(choices, prompts, is_unlike=is_unlike)
     return Permission(
         advises=not is_unlike,
         compares_proposals=heads.compares_proposals,
-        advises_another=heads.compares_proposals and KINDS_BY_NAME[kind].judges_other_proposals,
+        choice=choice,
+        no_choice=no_choice,
         # Of several guarantees, the strictest keeps fewest masks, and its sets are largest.
         about_masks=min(about_masks, key=_threshold, default=None),
         about_sets=min(about_sets, key=_threshold, default=None),
         cautions=tuple(filter(None, cautions)),
+    )
+
+
+def _offered_choice(
+    choices: Sequence[ChoiceGain], prompts: Collection[str], *, is_unlike: bool
+) -> tuple[ChoiceGain | None, str]:
+    """Evidence for a choice, or None and the reason why no choice is offered."""
+    of_prompts = [choice for choice in choices if choice.prompt in prompts]
+    if is_unlike or not of_prompts:
+        untested = UNTESTED_CHOICE if choices else CHOOSES_NOTHING
+        return None, "the image is unlike the training images" if is_unlike else untested
+    weakest = min(of_prompts, key=lambda choice: choice.low)
+    if weakest.is_sure:
+        return weakest, ""
+    return None, (
+        "on held-out training images, the choice of masks gained no sure IoU from such prompts: "
+        f"{weakest.gain:+.3f} ({weakest.low:+.3f} to {weakest.high:+.3f})"
     )
 
 

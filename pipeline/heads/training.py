@@ -1,6 +1,6 @@
 """Trains heads by SGD with momentum, or by AdamW in one cycle of the learning rate."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice, repeat
@@ -48,6 +48,8 @@ class Rows:
 class TrainedHead:
     """Weights of a trained head, and its mean squared errors in each epoch.
 
+    Heads that were trained together hold the same arrays for the layers that they share.
+
     Attributes
     ----------
     train_mse
@@ -61,20 +63,22 @@ class TrainedHead:
     validation_mse: Float[np.ndarray, " epoch"]
 
 
-def train_head(
+def train_heads(
     data: TrainingSet,
     rows: Rows,
-    objective: str,
+    objectives: Sequence[str],
     plan: Plan,
     *,
     seed: int,
     kind: kinds.HeadKind = kinds.KINDS_BY_NAME[kinds.PAPER],
     advance: Callable[[int], None] = lambda _: None,
-) -> TrainedHead:
-    """Train the head of an objective on the training rows, and validate it after every epoch.
+) -> dict[str, TrainedHead]:
+    """Train heads that share layers on the training rows, and validate them after every epoch.
 
     Parameters
     ----------
+    objectives
+        Objectives of the heads: one for a head that shares nothing.
     seed
         Fixes the initial weights and the batches.
     kind
@@ -98,13 +102,16 @@ def train_head(
     To train the paper's nine heads in one batched network would take 1.2 to 1.5 times as long: a
     step would read and write 35 MB, which fit in no processor cache. One head fits.
     """
-    tensors = _tensors(data, rows, objective, kind)
-    network = networks.initial_network(objective, data.inputs.shape[1], seed, hidden=kind.hidden)
-    errors = np.empty((2, plan.epochs))
-    for epoch, train_and_validation in enumerate(_epochs(tensors, network, objective, plan, seed)):
-        errors[:, epoch] = train_and_validation
+    tensors = _tensors(data, rows, objectives, kind)
+    network = networks.initial_network(objectives, data.inputs.shape[1], seed, hidden=kind.hidden)
+    errors = np.empty((len(objectives), 2, plan.epochs))
+    for epoch, of_epoch in enumerate(_epochs(tensors, network, objectives, plan, seed)):
+        errors[:, :, epoch] = np.transpose(of_epoch)
         advance(1)
-    return TrainedHead({**network.tensors(), **tensors.standardisation}, *errors)
+    return {
+        objective: TrainedHead({**weights, **tensors.standardisation}, *of_head)
+        for objective, weights, of_head in zip(objectives, network.tensors(), errors, strict=True)
+    }
 
 
 def validation_errors(
@@ -122,13 +129,13 @@ def validation_errors(
     Raises
     ------
     ValueError
-        As ``train_head``.
+        As ``train_heads``.
     """
-    tensors = _tensors(data, rows, objective, kinds.KINDS_BY_NAME[kinds.PAPER])
-    network = networks.initial_network(objective, data.inputs.shape[1], seed)
+    tensors = _tensors(data, rows, [objective], kinds.KINDS_BY_NAME[kinds.PAPER])
+    network = networks.initial_network([objective], data.inputs.shape[1], seed)
     with suppress(DivergenceError):
-        for _, error in _epochs(tensors, network, objective, plan, seed):
-            yield error
+        for _, (error,) in _epochs(tensors, network, [objective], plan, seed):
+            yield float(error)
     yield from repeat(WORST_MSE)
 
 
@@ -145,7 +152,7 @@ def validation_cost(
     Raises
     ------
     ValueError
-        As ``train_head``.
+        As ``train_heads``.
     """
     *_, last = islice(validation_errors(data, rows, objective, plan, seed=seed), plan.epochs)
     return last
@@ -187,12 +194,12 @@ def continued_costs(
 
 @dataclass(frozen=True)
 class _Tensors:
-    """Training data of one head, as tensors."""
+    """Training data of heads that are trained together, as tensors."""
 
     inputs: Float[Tensor, "row input"]
     standardisation: HeadWeights
     """Mean and standard deviation of every input; empty for a kind that does not standardise."""
-    targets: Float[Tensor, " row"]
+    targets: Float[Tensor, "row output"]
     train: Int[Tensor, " train"]
     validation: Int[Tensor, " validation"]
 
@@ -205,26 +212,28 @@ class _Tensors:
         return batch.sub_(mean).div_(deviation)
 
 
-def _tensors(data: TrainingSet, rows: Rows, objective: str, kind: kinds.HeadKind) -> _Tensors:
-    _check(data, objective)
+def _tensors(
+    data: TrainingSet, rows: Rows, objectives: Sequence[str], kind: kinds.HeadKind
+) -> _Tensors:
+    targets = np.stack([data.targets[objective] for objective in objectives], axis=1)
+    _check(data.inputs, targets)
     standardisation = (
         networks.standardisation(data.inputs, rows.train) if kind.is_standardised else {}
     )
     return _Tensors(
         torch.from_numpy(data.inputs),
         standardisation,
-        torch.from_numpy(data.targets[objective]),
+        torch.from_numpy(targets),
         torch.from_numpy(rows.train),
         torch.from_numpy(rows.validation),
     )
 
 
-def _check(data: TrainingSet, objective: str) -> None:
-    # Check sums of rows, because a flag for each value would take gigabytes. A finite row has a
-    # finite sum in double precision.
-    sums = data.inputs.sum(axis=1, dtype=np.float64)
-    for name, values in (("inputs", sums), ("targets", data.targets[objective])):
-        bad = np.flatnonzero(~np.isfinite(values))
+def _check(inputs: np.ndarray, targets: np.ndarray) -> None:
+    for name, values in (("inputs", inputs), ("targets", targets)):
+        # Check sums of rows, because a flag for each value would take gigabytes. A finite row has
+        # a finite sum in double precision.
+        bad = np.flatnonzero(~np.isfinite(values.sum(axis=1, dtype=np.float64)))
         if len(bad):
             raise ValueError(f"{name} must be finite, got {len(bad)} rows that are not: {bad[0]}..")
 
@@ -259,30 +268,34 @@ def optimizer_of(network: networks.Network, plan: Plan, n_batches: int) -> torch
 
 
 def _epochs(
-    tensors: _Tensors, network: networks.Network, objective: str, plan: Plan, seed: int
-) -> Iterator[tuple[float, float]]:
-    """Train a head, and yield its training and validation errors after each epoch."""
+    tensors: _Tensors, network: networks.Network, objectives: Sequence[str], plan: Plan, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Train heads, and yield their training and validation errors after each epoch."""
     train = tensors.train
     optimizer = optimizer_of(network, plan, -(-len(train) // plan.batch_size))
     generator = torch.Generator().manual_seed(derive_seed(seed, "batches"))
     for epoch in range(plan.epochs):
-        total = torch.zeros(())
+        total = torch.zeros(len(objectives))
         order = train[torch.randperm(len(train), generator=generator)]
         for batch in torch.split(order, plan.batch_size):
             total += networks.fill_gradients(network, tensors.take(batch), tensors.targets[batch])
             optimizer.step()
-        error = float(total) / len(train)
-        if not np.isfinite(error):
-            raise DivergenceError(
-                f"training error of {objective} must stay finite, got {error} in epoch "
-                f"{epoch + 1} with {plan}"
-            )
-        yield error, _validation_error(network, tensors)
+        errors = total.numpy().astype(np.float64) / len(train)
+        for objective, error in zip(objectives, errors, strict=True):
+            if not np.isfinite(error):
+                raise DivergenceError(
+                    f"training error of {objective} must stay finite, got {error} in epoch "
+                    f"{epoch + 1} with {plan}"
+                )
+        yield errors, _validation_errors(network, tensors)
 
 
-def _validation_error(network: networks.Network, tensors: _Tensors) -> float:
-    total = 0.0
+def _validation_errors(
+    network: networks.Network, tensors: _Tensors
+) -> Float[np.ndarray, " output"]:
+    total = np.zeros(tensors.targets.shape[1])
     for rows in torch.split(tensors.validation, FORWARD_ROWS):
         predicted = networks.outputs(network, tensors.take(rows))
-        total += float((predicted - tensors.targets[rows]).square().sum())
-    return total / len(tensors.validation) if len(tensors.validation) else np.nan
+        total += (predicted - tensors.targets[rows]).square().sum(0).numpy()
+    n_rows = len(tensors.validation)
+    return total / n_rows if n_rows else np.full_like(total, np.nan)

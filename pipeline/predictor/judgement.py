@@ -138,7 +138,7 @@ def decide(
     Heads that cannot compare proposals never advise to keep one: it may be the worst of three.
     """
     own_iou = float(judgement.expected_iou.own[proposal])
-    if not permission.advises_another:
+    if permission.choice is None:
         alternative = None
     advice = advise_on(judgement, proposal, heads.model, costs, alternative)
     is_withheld = not permission.advises or (

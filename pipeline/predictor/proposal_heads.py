@@ -9,7 +9,7 @@ from jaxtyping import Float32
 from pipeline.extraction.predictions import arrays_for_heads
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.predict import HeadWeights, check_head, inputs_of_proposals, predict
-from pipeline.heads.scope import CalibratedGuarantee, Permission, Scope, permitted
+from pipeline.heads.scope import CalibratedGuarantee, ChoiceGain, Permission, Scope, permitted
 from pipeline.heads.training_images import TrainingImages
 from pipeline.predictor.encoded_image import EncodedImage
 from pipeline.predictor.prompt_sets import check_finite
@@ -40,6 +40,8 @@ class ProposalHeads:
     authors publish."""
     guarantees: tuple[CalibratedGuarantee, ...] = ()
     """Guarantees about masks of the model."""
+    choices: tuple[ChoiceGain, ...] = ()
+    """Gains of the choice of masks, by prompt set; empty for heads that do not choose."""
     prompts: tuple[str, ...] = TRAIN_PROMPTS[:1]
     """Names of the prompt sets from which the heads learned."""
     images: str = ""
@@ -89,7 +91,7 @@ class ProposalHeads:
             self.guarantees,
             prompts,
             unlike_training=unlike_training,
-            kind=self.head_set.kind,
+            choices=self.choices,
             prompt_caution=prompt_caution,
         )
 

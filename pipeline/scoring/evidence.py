@@ -61,8 +61,9 @@ class HeadPredictions:
         return _named("heads", self.by_objective, objective)
 
     def own_iou(self) -> Values:
-        """USAM_θ: IoU that the head ``iou_<model>`` predicts for the judged mask of the model."""
-        return self.predicted(f"iou_{self.model}")
+        """USAM_θ: IoU that the model's own head predicts for the judged mask of the model."""
+        named = f"iou_{self.model}"
+        return self.predicted(self.head_set.own_objective(self.model) if self.head_set else named)
 
     def best_iou(self) -> Values:
         """IoU that the heads predict for the best proposal of the model."""

@@ -12,15 +12,14 @@ from jaxtyping import Float
 
 from pipeline.extraction.plan import decoder_batch
 from pipeline.extraction.predictions import Request, extract_objects
-from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadKind
-from pipeline.heads.networks import initial_network
-from pipeline.heads.predict import STANDARD, HeadWeights, n_inputs
+from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadSet
+from pipeline.heads.networks import initial_heads
+from pipeline.heads.predict import n_inputs
 from pipeline.prompts import sample_prompts
 from pipeline.runtime import METHODS, Heads, Question, median_interval
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.views import default_view
-from pipeline.vocabulary import protocol_objectives
 from stages.extraction.models import device_name, kept_model, load_model, settled_device
 from stages.program.progress import progress
 from stages.settings.blocks import ExtractParams
@@ -170,14 +169,12 @@ def _drawn_question(size_px: int) -> Question:
 
 
 def _random_heads(sam: Sam, models: Sequence[str]) -> Heads:
-    names = protocol_objectives("selected", models)
-    return {name: _heads_of(KINDS_BY_NAME[name], sam.n_channels, names) for name in KINDS}
-
-
-def _heads_of(kind: HeadKind, n_channels: int, objectives: Sequence[str]) -> dict[str, HeadWeights]:
-    width = n_inputs(kind, n_channels)
-    standard = dict.fromkeys(STANDARD, np.ones(width, np.float32)) if kind.is_standardised else {}
     return {
-        name: {**initial_network(name, width, seed=0, hidden=kind.hidden).tensors(), **standard}
-        for name in objectives
+        kind: initial_heads(
+            HeadSet("selected", "selected", kind),
+            models,
+            n_inputs(KINDS_BY_NAME[kind], sam.n_channels),
+            seed=0,
+        )
+        for kind in KINDS
     }

@@ -21,7 +21,7 @@ from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError
 from storage.head_files import head_file
-from storage.head_files.guarantees import guarantees_of
+from storage.head_files.guarantees import choices_of, guarantees_of
 from storage.split.split_cells import head_version
 
 PRETRAINED: Final = {
@@ -252,6 +252,7 @@ def _heads(path: Path, file: head_file.HeadFile, model: str, sam: Sam) -> Propos
             guarantees=tuple(
                 guarantee for guarantee in guarantees_of(file.card) if guarantee.model == model
             ),
+            choices=choices_of(file.card),
             prompts=tuple(file.card.get(head_file.PROMPTS, TRAIN_PROMPTS[0]).split()),
             images=file.card.get(head_file.IMAGES, DRAWN_SHAPES if is_mini else ""),
             training_images=file.training_images,

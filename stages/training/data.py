@@ -1,6 +1,7 @@
 """Reads the training data of heads from the cells of a train split."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -10,9 +11,9 @@ from jaxtyping import Float32, Int
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import TrainingSet, training_set
-from pipeline.heads.predict import INPUT_ARRAYS, n_inputs, set_inputs
+from pipeline.heads.predict import INPUT_ARRAYS, inputs_of_proposals, n_inputs, set_inputs
 from pipeline.heads.training_images import Statistics
-from pipeline.vocabulary import TRAIN_PROMPTS
+from pipeline.vocabulary import N_PROPOSALS, TRAIN_PROMPTS
 from storage.errors import faults_of
 from storage.files.addresses import files_at
 from storage.files.manifest import ROOT
@@ -47,11 +48,16 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
     reader_cells = [cells.identity[model] for model in readers]
     inputs = _read_inputs(reader_cells, prompts, len(group), head_set)
     features = [
-        {model: cell.proposals(prompt) for model, cell in cells.identity.items()}
+        {
+            model: replace(cell.proposals(prompt), iou_at_cut=cell.iou_at_cut(prompt))
+            if head_set.chooses_masks
+            else cell.proposals(prompt)
+            for model, cell in cells.identity.items()
+        }
         for prompt in prompts
     ]
     with faults_of(cells.split):
-        return training_set(inputs, features, group, protocol=head_set.protocol, readers=readers)
+        return training_set(inputs, features, group, head_set=head_set, readers=readers)
 
 
 def learned_prompts(cells: SplitCells, head_set: HeadSet) -> tuple[str, ...]:
@@ -120,16 +126,18 @@ def image_statistics(cells: SplitCells, reads: str) -> Statistics:
 
 def _read_inputs(
     cells: Sequence[OpenCell], prompts: Sequence[str], n_objects: int, head_set: HeadSet
-) -> Float32[np.ndarray, "prompt model object input"]:
+) -> Float32[np.ndarray, "prompt model row input"]:
     width = n_inputs(KINDS_BY_NAME[head_set.kind], cells[0].n_channels)
+    n_rows = n_objects * (N_PROPOSALS if head_set.chooses_masks else 1)
+    read_inputs = inputs_of_proposals if head_set.chooses_masks else set_inputs
     # Filled in place, because the inputs of a large split take gigabytes.
-    inputs = np.empty((len(prompts), len(cells), n_objects, width), np.float32)
+    inputs = np.empty((len(prompts), len(cells), n_rows, width), np.float32)
     for rows, (prompt, cell) in zip(
-        inputs.reshape(-1, n_objects, width), product(prompts, cells), strict=True
+        inputs.reshape(-1, n_rows, width), product(prompts, cells), strict=True
     ):
         start = 0
         for block in cell.blocks(prompt, INPUT_ARRAYS):
-            block_inputs = set_inputs(block, head_set)
+            block_inputs = read_inputs(block, head_set)
             rows[start : start + len(block_inputs)] = block_inputs
             start += len(block_inputs)
     return inputs

@@ -1,4 +1,4 @@
-"""Trains heads, each in its own task. Each objective has two heads.
+"""Trains heads, in a task for the heads that share layers. Each objective has two heads.
 
 The final head learns from all images; the other head learns from a part and is validated.
 """
@@ -13,7 +13,7 @@ import torch
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import TrainingSet, split_by_group
-from pipeline.heads.training import Plan, Rows, TrainedHead, train_head
+from pipeline.heads.training import Plan, Rows, TrainedHead, train_heads
 from stages.executor.executors import Task, executor_of, results_of
 from stages.executor.opened_cells import CellsToOpen, opened
 from stages.program.progress import progress
@@ -22,24 +22,27 @@ from stages.training.data import read_head_data
 
 
 @dataclass(frozen=True)
-class HeadToFit:
-    """Everything that a worker must know, besides the cells, to train a head."""
+class HeadsToFit:
+    """Everything that a worker must know, besides the cells, to train heads together."""
 
     head_set: HeadSet
-    objective: str
+    objectives: tuple[str, ...]
     plan: Plan
     seed: int
     """Seed of the initial weights and of the order of the batches."""
     judging_seed: int
     """Seed of the choice of the images for validation."""
     is_final: bool
-    """Whether the head learns from all images; otherwise a fifth is left out to validate it."""
+    """Whether the heads learn from all images; otherwise a fifth is left out to validate them."""
 
     def __str__(self) -> str:
-        return f"the head {self.head_set} {self.objective}{'' if self.is_final else ', validated'}"
+        name = f"the head {self.head_set} {self.objectives[0]}"
+        others = " and others" if len(self.objectives) > 1 else ""
+        return f"{name}{others}{'' if self.is_final else ', validated'}"
 
 
-FittedHeads = Mapping[HeadToFit, TrainedHead]
+FittedHeads = Mapping[HeadsToFit, Mapping[str, TrainedHead]]
+"""Trained heads by objective, for each entry of ``heads_to_fit``."""
 
 _last_data: Final[dict[tuple[CellsToOpen, HeadSet], TrainingSet]] = {}
 """The training data that this worker read last, reused for heads of the same head set.
@@ -50,24 +53,28 @@ It holds one entry at most.
 
 def heads_to_fit(
     head_set: HeadSet, plans: Mapping[str, Plan], *, seed: int, judging_seed: int
-) -> list[HeadToFit]:
+) -> list[HeadsToFit]:
     """List the heads to train for a head set: for each objective, a final and a validated head.
+
+    Heads that share layers are one entry; they have one plan.
 
     Parameters
     ----------
     plans
         Hyperparameters of the training, by objective.
     """
+    shares_layers = KINDS_BY_NAME[head_set.kind].shares_layers
+    together = [tuple(plans)] if shares_layers else [(objective,) for objective in plans]
     # Final heads take longer. They come first, so that no worker begins one when others are done.
     return [
-        HeadToFit(head_set, objective, plan, seed, judging_seed, is_final)
+        HeadsToFit(head_set, objectives, plans[objectives[0]], seed, judging_seed, is_final)
         for is_final in (True, False)
-        for objective, plan in plans.items()
+        for objectives in together
     ]
 
 
 def fit_sets(
-    cells: CellsToOpen, todo: Mapping[HeadSet, Sequence[HeadToFit]], executor: ExecutorParams
+    cells: CellsToOpen, todo: Mapping[HeadSet, Sequence[HeadsToFit]], executor: ExecutorParams
 ) -> Iterator[tuple[HeadSet, FittedHeads]]:
     """Train the heads of each head set, and yield each head set with its trained heads.
 
@@ -79,7 +86,7 @@ def fit_sets(
     Raises
     ------
     ValueError
-        For the same reasons as in ``pipeline.heads.training.train_head``.
+        For the same reasons as in ``pipeline.heads.training.train_heads``.
     DataError
         If the executor could not train a head.
 
@@ -100,7 +107,7 @@ def fit_sets(
 
 
 def _fit_elsewhere(
-    cells: CellsToOpen, todo: Mapping[HeadSet, Sequence[HeadToFit]], executor: ExecutorParams
+    cells: CellsToOpen, todo: Mapping[HeadSet, Sequence[HeadsToFit]], executor: ExecutorParams
 ) -> FittedHeads:
     to_fit = [head for heads in todo.values() for head in heads]
     # Each worker reads the training data from the cells itself.
@@ -114,7 +121,7 @@ def _fit_elsewhere(
     return dict(zip(to_fit, trained, strict=True))
 
 
-def _fit_here(cells: CellsToOpen, head_set: HeadSet, heads: Sequence[HeadToFit]) -> FittedHeads:
+def _fit_here(cells: CellsToOpen, head_set: HeadSet, heads: Sequence[HeadsToFit]) -> FittedHeads:
     """Train heads in threads of this process, as many at once as PyTorch may use threads.
 
     Notes
@@ -133,8 +140,8 @@ def _fit_here(cells: CellsToOpen, head_set: HeadSet, heads: Sequence[HeadToFit])
     return dict(zip(heads, trained, strict=True))
 
 
-def fit_in_worker(cells: CellsToOpen, head: HeadToFit) -> TrainedHead:
-    """Train a head in a worker process, which reads the training data itself."""
+def fit_in_worker(cells: CellsToOpen, head: HeadsToFit) -> dict[str, TrainedHead]:
+    """Train heads in a worker process, which reads the training data itself."""
     key = cells, head.head_set
     data = _last_data.get(key)
     if data is None:
@@ -144,15 +151,17 @@ def fit_in_worker(cells: CellsToOpen, head: HeadToFit) -> TrainedHead:
         return _fit(data, head, lambda _: None)
 
 
-def _fit(data: TrainingSet, head: HeadToFit, advance: Callable[[int], None]) -> TrainedHead:
+def _fit(
+    data: TrainingSet, head: HeadsToFit, advance: Callable[[int], None]
+) -> dict[str, TrainedHead]:
     # The images, or videos, that judged the trials also validate the heads. The split is drawn for
     # final heads, too, so that too few images are refused before any head is trained.
     four_fifths = Rows(*split_by_group(data.group, head.judging_seed))
     all_rows = Rows(np.arange(len(data.group)), np.arange(0))
-    return train_head(
+    return train_heads(
         data,
         all_rows if head.is_final else four_fifths,
-        head.objective,
+        head.objectives,
         head.plan,
         seed=head.seed,
         kind=KINDS_BY_NAME[head.head_set.kind],

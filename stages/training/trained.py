@@ -14,10 +14,12 @@ from pipeline.scoring.better_masks import best_fixed_cut
 from pipeline.scoring.calibration import isotonic_iou
 from pipeline.vocabulary import JUDGED, PROTOCOLS
 from stages.settings.versions import version_entry
+from stages.training.choices import choice_gains
 from stages.training.data import OBJECTS, learned_prompts, origin_of
 from stages.training.fit import FittedHeads
 from storage.folders import whole_folder
 from storage.head_files import head_file
+from storage.head_files.guarantees import choices_entry
 from storage.outputs.csv_forms import LEARNING_CURVES, LearningCurve
 from storage.outputs.tables import blocks_as_frame, write_table
 from storage.outputs.tuning import Tuning
@@ -58,19 +60,30 @@ def final_heads(
         **origin_of(cells, head_set.reads),
         OBJECTS: cells.table.digest,
     }
+    shared |= {key: str(number) for key, number in version_entry("train").items()}
     if kind.learns_every_prompt:
         shared[head_file.PROMPTS] = " ".join(learned_prompts(cells, head_set))
-    shared |= {key: str(number) for key, number in version_entry("train").items()}
-    weights = {head.objective: trained.weights for head, trained in fitted.items() if head.is_final}
-    validations = {head.objective: trained for head, trained in fitted.items() if not head.is_final}
+    final, validated = (
+        {
+            objective: head
+            for heads, by_objective in fitted.items()
+            if heads.is_final == is_final
+            for objective, head in by_objective.items()
+        }
+        for is_final in (True, False)
+    )
+    if head_set.chooses_masks:
+        (judging_seed,) = {heads.judging_seed for heads in fitted}
+        weights = {objective: head.weights for objective, head in validated.items()}
+        shared |= choices_entry(choice_gains(cells, head_set, weights, judging_seed))
     return [
         FinalHead(
             name,
-            weights[name],
-            shared | _metadata(kind, name, tunings[name], float(trained.validation_mse[-1])),
-            trained,
+            final[name].weights,
+            shared | _metadata(kind, name, tunings.get(name), float(head.validation_mse[-1])),
+            head,
         )
-        for name, trained in validations.items()
+        for name, head in validated.items()
     ]
 
 
@@ -141,7 +154,9 @@ def _curve(head_set: HeadSet, head: FinalHead) -> LearningCurve:
     )
 
 
-def _metadata(kind: HeadKind, objective: str, tuning: Tuning, mse: float) -> dict[str, str]:
+def _metadata(kind: HeadKind, objective: str, tuning: Tuning | None, mse: float) -> dict[str, str]:
+    plan = kind.plan or (tuning and tuning.plan)
+    assert plan is not None
     return {
         "schema": "1",
         "objective": objective,
@@ -150,7 +165,7 @@ def _metadata(kind: HeadKind, objective: str, tuning: Tuning, mse: float) -> dic
         # These two entries are the same for all heads, and kept so that heads keep their bytes.
         "loss": "squared_error",
         "n_members": "1",
-        "hyperparameters": json.dumps(asdict(kind.plan or tuning.plan)),
-        "n_trials": str(0 if kind.plan else tuning.n_trials),
+        "hyperparameters": json.dumps(asdict(plan)),
+        "n_trials": str(0 if kind.plan or tuning is None else tuning.n_trials),
         "validation_mse": str(mse),
     }

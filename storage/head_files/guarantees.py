@@ -1,4 +1,7 @@
-"""Reads and writes guarantees that ``usam gate`` calibrates: in a record or a card of heads."""
+"""Reads and writes evidence in a card of heads: guarantees, and gains of the choice of masks.
+
+Guarantees, which ``usam gate`` calibrates, are also in records.
+"""
 
 import json
 import math
@@ -7,12 +10,18 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.heads.scope import CalibratedGuarantee, Scope
+from pipeline.heads.scope import CalibratedGuarantee, ChoiceGain, Scope
 from storage.errors import DataError, shown
 from storage.outputs.records import read_record, write_record
 
 GATES: Final = "gates"
 """Key of the guarantees in a card of heads (as JSON text) and in a record of ``usam gate``."""
+
+
+CHOICES: Final = "choices"
+"""Key of the gains of the choice of masks in a card of heads, as JSON text."""
+
+_REMEDIES: Final = {GATES: "calibrate it again by `usam gate`", CHOICES: "train its heads again"}
 
 
 def write_guarantees(path: Path, guarantees: Sequence[CalibratedGuarantee]) -> None:
@@ -47,26 +56,56 @@ def guarantees_of(card: Mapping[str, str]) -> tuple[CalibratedGuarantee, ...]:
     DataError
         If the entry is not JSON or lacks a field of a guarantee.
     """
+    return _parsed(_from_json(card, GATES), "a card")
+
+
+def choices_entry(gains: Sequence[ChoiceGain]) -> dict[str, str]:
+    """Gains of the choice of masks as an entry of a card of heads."""
+    return {CHOICES: json.dumps([asdict(gain) for gain in gains])}
+
+
+def choices_of(card: Mapping[str, str]) -> tuple[ChoiceGain, ...]:
+    """Parse the gains of the choice of masks in a card of heads; empty if the card has none.
+
+    Raises
+    ------
+    DataError
+        If the entry is not JSON or lacks a field of a gain.
+    """
+    values = _listed(_from_json(card, CHOICES), CHOICES, "a card")
+    return tuple(
+        ChoiceGain(**_checked(ChoiceGain, entries, "a card", CHOICES)) for entries in values
+    )
+
+
+def _from_json(card: Mapping[str, str], key: str) -> object:
     try:
-        values = json.loads(card.get(GATES, "[]"))
+        return json.loads(card.get(key, "[]"))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"gates in a card must be JSON, got {error}") from error
-    return _parsed(values, "a card")
+        raise DataError(f"{key} in a card must be JSON, got {error}") from error
+
+
+def _listed(values: object, key: str, source: str) -> list[object]:
+    if not isinstance(values, list):
+        raise DataError(f"{key} in {source} must be a list, got {shown(values)}")
+    return values
 
 
 def _parsed(values: object, source: str) -> tuple[CalibratedGuarantee, ...]:
-    if not isinstance(values, list):
-        raise DataError(f"gates in {source} must be a list, got {shown(values)}")
     guarantees = []
-    for entries in values:
+    for entries in _listed(values, GATES, source):
         scope = _checked(Scope, entries.get("scope") if isinstance(entries, dict) else None, source)
+        assert isinstance(entries, dict)
         guarantee = _checked(CalibratedGuarantee, {**entries, "scope": Scope(**scope)}, source)
         guarantees.append(CalibratedGuarantee(**guarantee))
     return tuple(guarantees)
 
 
 def _checked(
-    form: type[Scope | CalibratedGuarantee], entries: object, source: str
+    form: type[Scope | CalibratedGuarantee | ChoiceGain],
+    entries: object,
+    source: str,
+    key: str = GATES,
 ) -> dict[str, Any]:
     """Check that ``entries`` are the fields of the class ``form``, each of the field's type.
 
@@ -75,8 +114,8 @@ def _checked(
     types = {field.name: field.type for field in fields(form)}
     if not isinstance(entries, dict) or set(entries) != set(types):
         raise DataError(
-            f"a gate in {source} must have {', '.join(types)}, got {shown(entries)}: "
-            "calibrate it again by `usam gate`"
+            f"each of the {key} in {source} must have {', '.join(types)}, got {shown(entries)}: "
+            f"{_REMEDIES[key]}"
         )
     checked = {}
     for name, value in entries.items():
@@ -91,6 +130,6 @@ def _checked(
             rule = {"prompts": "a list of names", "scope": "a scope"}.get(
                 name, "text" if types[name] is str else "a finite number"
             )
-            raise DataError(f"{name} of a gate in {source} must be {rule}, got {shown(value)}")
+            raise DataError(f"{name} of {key} in {source} must be {rule}, got {shown(value)}")
         checked[name] = value
     return checked

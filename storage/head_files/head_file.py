@@ -12,14 +12,14 @@ from typing import Any, Final
 import numpy as np
 
 from pipeline.heads.kinds import HeadSet
-from pipeline.heads.predict import check_head
+from pipeline.heads.predict import OUTPUT_LAYER, HeadWeights, check_head
 from pipeline.heads.training_images import TrainingImages, from_tensors
 from pipeline.prompt_kinds import PROMPT_KINDS
 from pipeline.sam.families import NAMES, models_of, reads_of
 from pipeline.scoring.calibration import Isotonic
 from pipeline.vocabulary import PROTOCOLS, TOKEN_SETS
 from storage.errors import DataError, WeightsError, shown
-from storage.head_files.guarantees import guarantees_of
+from storage.head_files.guarantees import choices_of, guarantees_of
 from storage.head_files.published_heads import published_file
 from storage.head_files.tensors import read_tensors, write_tensors
 from storage.outputs.records import read_record, write_record
@@ -36,6 +36,9 @@ IMAGES: Final = "images"
 
 TRAINING_IMAGES: Final = "training_images"
 """Prefix of the names of tensors that describe the images from which the heads learned."""
+
+SHARED: Final = "shared"
+"""Prefix of the names of tensors that all heads of a file share."""
 
 _NOT_IN_CARD: Final = ("objective", "sha256")
 """Entries of a single head's metadata that a card leaves out: the names of tensors contain the
@@ -156,7 +159,7 @@ def write_head_file(path: Path, heads: HeadFile, *, half: bool = False) -> None:
     WeightsError
         If a number of a matrix is too large for half precision.
     """
-    by_owner = dict(heads.weights)
+    by_owner = _by_owner(heads.weights)
     if heads.training_images is not None:
         by_owner[TRAINING_IMAGES] = vars(heads.training_images)
     tensors = {
@@ -168,6 +171,21 @@ def write_head_file(path: Path, heads: HeadFile, *, half: bool = False) -> None:
         for name, tensor in arrays.items()
     }
     write_tensors(path, tensors, heads.card)
+
+
+def _by_owner(weights: Mapping[str, HeadWeights]) -> dict[str, HeadWeights]:
+    """Tensors by the head that has them, or by ``SHARED`` if all heads hold the same array."""
+    first, *others = weights.values()
+    shared = {
+        name: tensor
+        for name, tensor in first.items()
+        if others and name not in OUTPUT_LAYER and all(head.get(name) is tensor for head in others)
+    }
+    by_owner = {
+        objective: {name: tensor for name, tensor in head.items() if name not in shared}
+        for objective, head in weights.items()
+    }
+    return {**by_owner, SHARED: shared}
 
 
 def _halved(owner: str, name: str, tensor: np.ndarray) -> np.ndarray:
@@ -197,6 +215,8 @@ def read_head_file(path: Path) -> HeadFile:
         objective, _, tensor_name = name.partition(".")
         weights.setdefault(objective, {})[tensor_name] = tensor.astype(np.float32)
     images = weights.pop(TRAINING_IMAGES, None)
+    shared = weights.pop(SHARED, {})
+    weights = {objective: {**shared, **head} for objective, head in weights.items()}
     _check_form(path, card, set(weights))
     try:
         for objective, head in weights.items():
@@ -234,6 +254,7 @@ def _check_form(path: Path, card: Mapping[str, str], objectives: Collection[str]
             "got none"
         )
     guarantees_of(card)
+    choices_of(card)
 
 
 def _is_number(text: str) -> bool:

@@ -9,7 +9,7 @@ from pipeline import runtime
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.predictions import mask_statistics
 from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadSet
-from pipeline.heads.networks import initial_network
+from pipeline.heads.networks import initial_heads
 from pipeline.heads.predict import n_inputs, predict, set_inputs
 from pipeline.prompts import sample_prompts
 from pipeline.runtime import METHODS, TIMED_VIEWS, Heads, Question, median_interval
@@ -17,7 +17,7 @@ from pipeline.sam.building import build
 from pipeline.sam.model import Decoded, Sam
 from pipeline.scenes.scene import draw_scene
 from pipeline.views import apply_view, default_view
-from tests.fixtures.mini import OBJECTIVES
+from tests.fixtures.mini import MODELS
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +33,15 @@ def question() -> Question:
 
 @pytest.fixture(scope="module")
 def heads(sam: Sam) -> Heads:
-    drawn = {}
-    for kind in map(KINDS_BY_NAME.__getitem__, KINDS):
-        width = n_inputs(kind, sam.n_channels)
-        drawn[kind.name] = {
-            name: initial_network(name, width, seed=0).tensors() for name in OBJECTIVES
-        }
-    return drawn
+    return {
+        kind: initial_heads(
+            HeadSet("selected", "selected", kind),
+            MODELS,
+            n_inputs(KINDS_BY_NAME[kind], sam.n_channels),
+            seed=0,
+        )
+        for kind in KINDS
+    }
 
 
 def decode(sam: Sam, question: Question, click: int = 0, view: str = "identity") -> Decoded:
@@ -89,7 +91,7 @@ def test_nine_heads_read_tokens_and_figures_of_the_selected_proposal(
     inputs = set_inputs(seen, HeadSet("selected", "selected", kind))
     masks, said = runtime.judge(sam, question, heads, KINDS_BY_NAME[kind])
     np.testing.assert_allclose(masks[0], soft_mask(decoded), atol=1e-6)
-    assert tuple(said) == OBJECTIVES
+    assert tuple(said) == HeadSet("selected", "selected", kind).objectives(MODELS)
     for objective, value in predict(heads[kind], inputs).items():
         np.testing.assert_allclose(said[objective], value, atol=1e-6)
 

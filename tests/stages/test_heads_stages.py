@@ -19,7 +19,7 @@ from pipeline.heads.kinds import KINDS_BY_NAME, RANGES, HeadSet, Hyperparameters
 from pipeline.heads.networks import initial_network
 from pipeline.heads.objectives import TrainingSet, split_by_group
 from pipeline.heads.predict import STANDARD, check_head, predict
-from pipeline.heads.training import Rows, train_head, validation_cost
+from pipeline.heads.training import Rows, train_heads, validation_cost
 from pipeline.vocabulary import JUDGED
 from stages import train, tune
 from stages.training.data import read_head_data
@@ -286,12 +286,13 @@ def test_kept_heads_learn_from_all_images_and_say_how_such_heads_validate() -> N
     data = read_head_data(open_train(SPLIT, MODELS), head_set)
     plan = read_tuning(tuning_path(SPLIT, "iou_best")).plan
     everything = Rows(np.arange(len(data.group)), np.arange(0))
-    kept = train_head(data, everything, "iou_best", plan, seed=0)
+    kept = train_heads(data, everything, ["iou_best"], plan, seed=0)["iou_best"]
     tensors, metadata = head_of(head_set, "iou_best")
     for name, tensor in kept.weights.items():
         np.testing.assert_allclose(tensors[name], tensor, atol=1e-6)
     held_out = Rows(*split_by_group(data.group, 0))
-    error = train_head(data, held_out, "iou_best", plan, seed=0).validation_mse[-1]
+    validated = train_heads(data, held_out, ["iou_best"], plan, seed=0)["iou_best"]
+    error = validated.validation_mse[-1]
     assert float(metadata["validation_mse"]) == pytest.approx(error, rel=1e-5)
     assert f"selected/paper/selected iou_best: validation error {error:.4f}" in said
 
@@ -318,7 +319,7 @@ def test_scores_of_each_model_are_calibrated_by_its_own_masks(judged: str) -> No
 
 @pytest.mark.usefixtures("in_trained")
 def test_heads_without_a_token_do_not_learn_from_it() -> None:
-    started = initial_network("iou_tiny", 2 * N_CHANNELS, 0).tensors()["layers.0.weight"]
+    started = initial_network(["iou_tiny"], 2 * N_CHANNELS, 0).tensors()[0]["layers.0.weight"]
     shrunk = {
         tokens: head_of(HeadSet("best", tokens), "iou_tiny")[0]["layers.0.weight"] / started
         for tokens in ("best", "best_no_iou")

@@ -1,11 +1,11 @@
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.heads.kinds import HeadSet
+from pipeline.heads.kinds import CUT_OBJECTIVES, HeadSet
 from pipeline.heads.objectives import (
     sample_by_group,
     split_by_group,
@@ -20,14 +20,11 @@ from tests.fixtures.mini import MODELS, OBJECTIVES
 CENTER, REFINED = 0, 1
 
 
-def draw_model(seed: int, n_objects: int = 6, **changes: Any) -> ProposalScores:  # noqa: ANN401
+def draw_model(seed: int, n_objects: int = 6) -> ProposalScores:
     rng = np.random.default_rng(seed)
-    arrays = {
-        "sam_score": rng.random((n_objects, 2, 3)),
-        "iou": rng.random((n_objects, 2, 3)),
-    }
-    iou, sam_score = ((arrays | changes)[name].astype(np.float32) for name in ("iou", "sam_score"))
-    return ProposalScores(iou[:, 0], sam_score[:, 0], iou[:, 1], sam_score[:, 1])
+    sam_score, iou = rng.random((2, n_objects, 2, 3)).astype(np.float32)
+    iou_at_cut = rng.random((n_objects, 3, 9)).astype(np.float32)
+    return ProposalScores(iou[:, 0], sam_score[:, 0], iou[:, 1], sam_score[:, 1], iou_at_cut)
 
 
 def draw_models(n_objects: int = 6) -> dict[str, ProposalScores]:
@@ -75,7 +72,7 @@ def slow_targets(models: dict[str, ProposalScores], protocol: str) -> dict[str, 
 def test_targets_equal_their_definitions(protocol: str) -> None:
     models = draw_models()
     expected = slow_targets(models, protocol)
-    found = targets(models, protocol)
+    found = targets(models, HeadSet(protocol, protocol))
     assert tuple(found) == OBJECTIVES
     for name in OBJECTIVES:
         np.testing.assert_allclose(found[name], expected[name], atol=1e-6)
@@ -115,7 +112,7 @@ def test_training_set_holds_of_each_prompt_set_all_objects_of_a_model_then_of_th
     first, second = draw_models(3), {name: draw_model(9 + i, 3) for i, name in enumerate(MODELS)}
     inputs = np.concatenate([draw_inputs(3), 1 + draw_inputs(3)])
     group = np.array([4, 4, 9])
-    data = training_set(inputs, [first, second], group, protocol="best")
+    data = training_set(inputs, [first, second], group, head_set=HeadSet("best", "best"))
     assert np.shares_memory(data.inputs, inputs)
     np.testing.assert_array_equal(data.group, [*group] * 8)
     for prompt, models in enumerate((first, second)):
@@ -126,16 +123,36 @@ def test_training_set_holds_of_each_prompt_set_all_objects_of_a_model_then_of_th
         )
 
 
+def test_heads_that_choose_masks_judge_each_proposal_as_if_it_were_selected() -> None:
+    models, head_set = draw_models(), HeadSet("selected", "selected", "ours")
+    found = targets(models, head_set)
+    assert tuple(found) == (*OBJECTIVES, *CUT_OBJECTIVES)
+    for proposal in range(3):
+        for place, (model, scores) in enumerate(models.items()):
+            rows = slice(18 * place + proposal, 18 * (place + 1), 3)
+            # As if the decoder had given this proposal the highest score.
+            sam_score = np.eye(3, dtype=np.float32)[[proposal] * 6]
+            alike = replace(scores, sam_score=sam_score)
+            expected = targets(models | {model: alike}, HeadSet("selected", "selected"))
+            for name in OBJECTIVES:
+                of_model = expected[name][6 * place : 6 * (place + 1)]
+                np.testing.assert_array_equal(found[name][rows], of_model, err_msg=name)
+            assert scores.iou_at_cut is not None
+            for cut, name in enumerate(CUT_OBJECTIVES):
+                of_cut = scores.iou_at_cut[:, proposal, cut]
+                np.testing.assert_array_equal(found[name][rows], of_cut)
+
+
 def test_heads_of_two_models_learn_the_gap_between_these() -> None:
     models = {name: draw_models()[name] for name in ("small", "large")}
-    found = targets(models, "selected")
+    found = targets(models, HeadSet("selected", "selected"))
     assert tuple(found) == objectives_of(["small", "large"])
     gain = models["large"].judged_iou("selected") - models["small"].judged_iou("selected")
     np.testing.assert_array_equal(found["model_gap"], np.tile((0.5 + gain).clip(0, 1), 2))
 
 
 def test_heads_of_one_model_learn_no_gap_between_models() -> None:
-    found = targets({"tiny": draw_model(0)}, "selected")
+    found = targets({"tiny": draw_model(0)}, HeadSet("selected", "selected"))
     assert tuple(found) == objectives_of(["tiny"])
     assert {*found} == {*OBJECTIVES} - {"iou_small", "iou_base_plus", "iou_large", "model_gap"}
 

@@ -1,16 +1,20 @@
 """What the scope of heads and guarantees allows to say about a mask."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from pipeline.heads.scope import (
     BEST_OF_THREE,
+    CHOOSES_NOTHING,
     DRAWN_ONLY,
     DRAWN_SHAPES,
     OF_SETS,
     OUT_OF_DISTRIBUTION,
+    UNTESTED_CHOICE,
     CalibratedGuarantee,
+    ChoiceGain,
     Scope,
     permitted,
 )
@@ -70,15 +74,35 @@ def test_of_an_image_unlike_training_nothing_is_advised_or_guaranteed() -> None:
     assert "unlike what these heads learned from (further than 99.0% of it)" in unlike.caution
 
 
+CLICK = ChoiceGain("center", gain=0.02, low=0.01, high=0.03, excess=0.03, n_images=48)
+BOX = replace(CLICK, prompt="box", low=-0.01)
+NEAR_CLICK = replace(CLICK, prompt="near", low=0.005)
+
+
 @pytest.mark.parametrize(
-    ("protocol", "kind", "advises_another"),
-    [("selected", "ours", True), ("selected", "paper", False), ("best", "ours", False)],
+    ("choices", "prompts", "unlike_training", "choice", "reason"),
+    [
+        ([CLICK, BOX], {"center", "near"}, 0.5, CLICK, ""),
+        ([CLICK, NEAR_CLICK], {"center", "near"}, None, NEAR_CLICK, ""),
+        ([CLICK, BOX], {"box"}, None, None, r"gained no sure .*: \+0.020 \(-0.010 to \+0.030\)"),
+        ([CLICK], {"box"}, None, None, UNTESTED_CHOICE),
+        ([CLICK], (), None, None, UNTESTED_CHOICE),
+        ([CLICK], {"center"}, 0.99, None, "unlike the training images"),
+        ([], {"center"}, None, None, CHOOSES_NOTHING),
+    ],
+    ids=["a click", "the least sure", "unsure", "a box", "a grid", "an unlike image", "no choice"],
 )
-def test_another_proposal_is_advised_by_heads_that_can_judge_it(
-    protocol: str, kind: str, advises_another: bool
+def test_a_choice_is_offered_where_it_gained_on_held_out_images(
+    choices: list[ChoiceGain],
+    prompts: set[str],
+    unlike_training: float | None,
+    choice: ChoiceGain | None,
+    reason: str,
 ) -> None:
-    permission = permitted(Scope(protocol), [], {"center"}, unlike_training=None, kind=kind)
-    assert permission.advises_another == advises_another
+    found = permitted(SELECTED, [], prompts, unlike_training=unlike_training, choices=choices)
+    assert found.choice == choice
+    assert re.search(reason, found.no_choice)
+    assert bool(found.no_choice) == (choice is None)
 
 
 def test_heads_of_best_masks_compare_no_proposals_and_say_so() -> None:

@@ -11,7 +11,7 @@ from torch import nn
 from pipeline.heads.kinds import KINDS_BY_NAME, WEIGHT_DECAY, Hyperparameters, OneCycle
 from pipeline.heads.networks import standardisation
 from pipeline.heads.objectives import TrainingSet
-from pipeline.heads.predict import HIDDEN, STANDARD, HeadWeights, predict
+from pipeline.heads.predict import HIDDEN, OUTPUT_LAYER, STANDARD, HeadWeights, predict
 from pipeline.heads.training import (
     WORST_MSE,
     DivergenceError,
@@ -19,7 +19,7 @@ from pipeline.heads.training import (
     Rows,
     TrainedHead,
     continued_costs,
-    train_head,
+    train_heads,
     validation_cost,
 )
 from pipeline.seeds import derive_seed
@@ -62,12 +62,12 @@ def optimised(
 
 
 def train_alone(
-    data: TrainingSet, rows: Rows, objective: str, plan: Plan, *, hidden: int = HIDDEN
-) -> tuple[HeadWeights, list[float]]:
-    """The same head by nn.Sequential, autograd and torch.optim."""
-    widths = [data.inputs.shape[1], hidden, hidden, 1]
+    data: TrainingSet, rows: Rows, objectives: list[str], plan: Plan, *, hidden: int = HIDDEN
+) -> tuple[list[HeadWeights], np.ndarray]:
+    """The same heads by nn.Sequential, autograd and torch.optim."""
+    widths = [data.inputs.shape[1], hidden, hidden, len(objectives)]
     layers = [nn.Linear(*shape) for shape in pairwise(widths)]
-    generator = torch.Generator().manual_seed(derive_seed(SEED, objective))
+    generator = torch.Generator().manual_seed(derive_seed(SEED, *objectives))
     for layer in layers:
         bound = layer.in_features**-0.5
         # Drawn in the layout (inputs, outputs), hence the transpose.
@@ -77,26 +77,30 @@ def train_alone(
     module = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2], nn.Sigmoid())
     optimizer, advance = optimised(plan, module, ceil(len(rows.train) / plan.batch_size))
     inputs = torch.from_numpy(data.inputs)
-    target = torch.from_numpy(data.targets[objective][:, np.newaxis])
+    target = torch.from_numpy(np.stack([data.targets[name] for name in objectives], axis=1))
     order = torch.Generator().manual_seed(derive_seed(SEED, "batches"))
     train, curve = torch.from_numpy(rows.train), []
     for _ in range(plan.epochs):
-        squared_error = 0.0
+        squared_error = np.zeros(len(objectives))
         shuffled = train[torch.randperm(len(train), generator=order)]
         for batch in torch.split(shuffled, plan.batch_size):
             optimizer.zero_grad()
-            loss = nn.functional.mse_loss(module(inputs[batch]), target[batch])
-            loss.backward()  # type: ignore[no-untyped-call]
+            losses = (module(inputs[batch]) - target[batch]).square()
+            losses.mean().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             advance()
-            squared_error += loss.item() * len(batch)
+            squared_error += losses.detach().sum(0).numpy()
         curve.append(squared_error / len(train))
     weights = {
         f"layers.{i}.{part}": getattr(layer, part).detach().numpy()
         for i, layer in enumerate(layers)
         for part in ("weight", "bias")
     }
-    return weights, curve
+    of_heads = [
+        weights | {name: weights[name][row : row + 1] for name in OUTPUT_LAYER}
+        for row in range(len(objectives))
+    ]
+    return of_heads, np.array(curve).T
 
 
 def assert_same_head(found: HeadWeights, expected: HeadWeights) -> None:
@@ -116,13 +120,15 @@ PLANS = {
 
 def train_all() -> dict[str, TrainedHead]:
     """A head for each plan."""
-    return {name: train_head(DATA, ROWS, name, plan, seed=SEED) for name, plan in PLANS.items()}
+    return {
+        name: train_heads(DATA, ROWS, [name], plan, seed=SEED)[name] for name, plan in PLANS.items()
+    }
 
 
 def test_heads_equal_those_of_torch() -> None:
     trained = train_all()
     for objective, plan in PLANS.items():
-        weights, curve = train_alone(DATA, ROWS, objective, plan)
+        (weights,), (curve,) = train_alone(DATA, ROWS, [objective], plan)
         assert_same_head(trained[objective].weights, weights)
         np.testing.assert_allclose(trained[objective].train_mse, curve, atol=1e-6)
 
@@ -131,7 +137,7 @@ ONE_CYCLE = OneCycle(epochs=4, batch_size=16, learning_rate=1e-2, weight_decay=0
 OURS = replace(KINDS_BY_NAME["ours"], hidden=24, plan=ONE_CYCLE)
 
 
-def test_heads_of_standardised_inputs_in_one_cycle_equal_those_of_torch() -> None:
+def test_heads_that_share_standardised_layers_in_one_cycle_equal_those_of_torch() -> None:
     """Inputs of very different scales, the last of them constant."""
     scale = 10.0 ** np.linspace(-3, 3, 12)
     inputs = ((DATA.inputs + 2) * scale).astype(np.float32)
@@ -141,15 +147,19 @@ def test_heads_of_standardised_inputs_in_one_cycle_equal_those_of_torch() -> Non
     deviation[-1] = 1
     raw, standard = (replace(DATA, inputs=x) for x in (inputs, (inputs - mean) / deviation))
     before = inputs.copy()
-    for objective in ("iou_tiny", "model_gap", "iou_refined"):
-        head = train_head(raw, ROWS, objective, ONE_CYCLE, seed=SEED, kind=OURS)
-        weights, curve = train_alone(standard, ROWS, objective, ONE_CYCLE, hidden=OURS.hidden)
-        own = dict(zip(STANDARD, (mean, deviation), strict=True))
+    objectives = ["iou_tiny", "model_gap", "iou_refined"]
+    heads = train_heads(raw, ROWS, objectives, ONE_CYCLE, seed=SEED, kind=OURS)
+    assert list(heads) == objectives
+    expected = train_alone(standard, ROWS, objectives, ONE_CYCLE, hidden=OURS.hidden)
+    predicted = predict({name: head.weights for name, head in heads.items()}, inputs)
+    own = dict(zip(STANDARD, (mean, deviation), strict=True))
+    for (name, head), weights, curve in zip(heads.items(), *expected, strict=True):
         assert_same_head(head.weights, {**weights, **own})
         np.testing.assert_allclose(head.train_mse, curve, rtol=1e-4)
-        found = predict({objective: head.weights}, inputs[ROWS.validation])[objective]
-        expected = np.mean((found - DATA.targets[objective][ROWS.validation]) ** 2)
-        assert head.validation_mse[-1] == pytest.approx(expected, rel=1e-4)
+        error = (predicted[name] - DATA.targets[name])[ROWS.validation]
+        assert head.validation_mse[-1] == pytest.approx(np.mean(error**2), rel=1e-4)
+    first, second, _ = heads.values()
+    assert first.weights["layers.0.weight"] is second.weights["layers.0.weight"]
     np.testing.assert_array_equal(inputs, before)
 
 
@@ -207,7 +217,7 @@ def test_two_runs_give_the_same_bits() -> None:
 
 def test_without_rows_that_validate_their_error_is_nan() -> None:
     rows = Rows(ROWS.train, np.arange(0))
-    head = train_head(DATA, rows, "iou_tiny", PLAN, seed=0)
+    head = train_heads(DATA, rows, ["iou_tiny"], PLAN, seed=0)["iou_tiny"]
     assert np.isnan(head.validation_mse).all()
     assert np.isfinite(head.train_mse).all()
 
@@ -217,9 +227,9 @@ def test_divergence_names_objective_epoch_and_hyperparameters() -> None:
     with pytest.raises(
         DivergenceError, match=r"of iou_small must stay finite, got nan in epoch .*"
     ):
-        train_head(DATA, ROWS, "iou_small", wild, seed=0)
+        train_heads(DATA, ROWS, ["iou_small"], wild, seed=0)
     with pytest.raises(DivergenceError, match=r"learning_rate=1e\+30"):
-        train_head(DATA, ROWS, "iou_small", wild, seed=0)
+        train_heads(DATA, ROWS, ["iou_small"], wild, seed=0)
 
 
 @pytest.mark.parametrize("name", ["inputs", "targets"])
@@ -228,11 +238,11 @@ def test_rows_that_are_not_finite_are_counted(name: str) -> None:
     {"inputs": inputs[:, 1], "targets": target}[name][[3, 5]] = np.nan
     faulty = replace(DATA, inputs=inputs, targets={**DATA.targets, "iou_tiny": target})
     with pytest.raises(ValueError, match=f"{name} must be finite, got 2 rows that are not"):
-        train_head(faulty, ROWS, "iou_tiny", PLAN, seed=0)
+        train_heads(faulty, ROWS, ["iou_tiny"], PLAN, seed=0)
 
 
 def test_cost_of_a_trial_is_the_validation_error_after_its_last_epoch() -> None:
-    trained = train_head(DATA, ROWS, "iou_tiny", PLAN, seed=SEED)
+    trained = train_heads(DATA, ROWS, ["iou_tiny"], PLAN, seed=SEED)["iou_tiny"]
     cost = validation_cost(DATA, ROWS, "iou_tiny", PLAN, seed=SEED)
     assert cost == trained.validation_mse[-1]
 

@@ -1,6 +1,7 @@
 """What heads learn from, and that who trains them changes none of them."""
 
 import shutil
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple
 from itertools import product
@@ -12,7 +13,7 @@ import pytest
 
 from pipeline.heads.kinds import HeadSet, OneCycle
 from pipeline.heads.objectives import TrainingSet
-from pipeline.heads.predict import INPUT_ARRAYS, set_inputs
+from pipeline.heads.predict import INPUT_ARRAYS, inputs_of_proposals, set_inputs
 from stages.executor.executors import Run, executor_of
 from stages.executor.opened_cells import CellsToOpen
 from stages.settings.blocks import ExecutorParams
@@ -82,8 +83,9 @@ def test_workers_train_the_same_heads_and_read_each_set_once(
     assert list(found) == list(expected)
     for one, heads in expected.items():
         assert list(found[one]) == list(heads) == TODO[one]
-        for name, head in heads.items():
-            np.testing.assert_equal(astuple(found[one][name]), astuple(head))
+        for trained, by_objective in heads.items():
+            for name, head in by_objective.items():
+                np.testing.assert_equal(astuple(found[one][trained][name]), astuple(head))
 
 
 @pytest.mark.usefixtures("travelling")
@@ -100,14 +102,23 @@ N_IN_CHUNKS: Final = 2049
 
 
 @pytest.mark.parametrize(
-    ("kind", "prompts"), [("paper", ["center"]), ("ours", ["center", "refined"])]
+    ("head_set", "prompts", "read_inputs"),
+    [
+        (HeadSet("best", "best"), ["center"], set_inputs),
+        (HeadSet("best", "best", "ours"), ["center", "refined"], set_inputs),
+        (HeadSet("selected", "selected", "ours"), ["center", "refined"], inputs_of_proposals),
+    ],
+    ids=str,
 )
 def test_rows_of_all_blocks_are_those_of_the_whole(
-    kind: str, prompts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    head_set: HeadSet,
+    prompts: list[str],
+    read_inputs: Callable[..., np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_split(n_objects=N_IN_CHUNKS)
-    head_set = HeadSet("best", "best", kind)
     found = read_head_data(
         open_cells(SPLIT, settings_of_cells(extract_params(), train_cells(SPLIT, MODELS))), head_set
     )
@@ -116,5 +127,5 @@ def test_rows_of_all_blocks_are_those_of_the_whole(
         with open_features(features_path(SPLIT, model, "identity")) as features:
             own = features.sel(prompt=prompt)
             arrays = {name: own[name].to_numpy() for name in INPUT_ARRAYS}
-            expected.append(set_inputs(arrays, head_set))
+            expected.append(read_inputs(arrays, head_set))
     np.testing.assert_array_equal(found.inputs, np.concatenate(expected))

@@ -125,7 +125,10 @@ def test_a_single_head_is_no_file_of_nine(tmp_path: Path) -> None:
         ({"prompts": "center swipe"}, "prompts .* must be prompt sets, got"),
         ({"objectives": "[" * 5000}, "objectives .* must be facts about iou_tiny, task_gap, got"),
         ({"objectives": '{"iou_tiny": {}}'}, "objectives .* must be facts about iou_tiny, task_g"),
-        ({"gates": '[{"scope": null}]'}, "a gate in a card must have protocol, prompts, n_images"),
+        (
+            {"gates": '[{"scope": null}]'},
+            "each of the gates in a card must have protocol, prompts, n_images",
+        ),
         ({"gates": "{"}, "gates in a card must be JSON, got"),
         ({"weights_tiny": None}, "must name the weights of a model whose tokens its heads read"),
         ({"kind": None}, "kind in the card of .* must be a name, got 'none'"),

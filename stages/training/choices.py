@@ -1,0 +1,65 @@
+"""The choice of masks by heads: the IoUs that they expect, and their gain on held-out images."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+from pipeline.heads.kinds import CUT_OBJECTIVES, HeadSet
+from pipeline.heads.objectives import split_by_group
+from pipeline.heads.predict import INPUT_ARRAYS, HeadWeights, inputs_of_proposals, predict
+from pipeline.heads.scope import ChoiceGain
+from pipeline.mask_choices import choice_gain
+from pipeline.vocabulary import N_PROPOSALS
+from stages.training.data import group_index, learned_prompts
+from storage.split.split_cells import OpenCell, SplitCells
+
+
+def expected_iou_at_cut(
+    cell: OpenCell, head_set: HeadSet, weights: Mapping[str, HeadWeights], prompt: str
+) -> Float[np.ndarray, "object proposal cut"]:
+    """IoU that heads expect of each proposal of a prompt set at each of ``CUTS``.
+
+    Parameters
+    ----------
+    weights
+        Weights by objective of heads that choose masks.
+    """
+    heads = {name: weights[name] for name in CUT_OBJECTIVES}
+    blocks = [
+        np.stack([*predict(heads, inputs_of_proposals(block, head_set)).values()], axis=1)
+        for block in cell.blocks(prompt, INPUT_ARRAYS)
+    ]
+    return np.concatenate(blocks).reshape(-1, N_PROPOSALS, len(heads))
+
+
+def choice_gains(
+    cells: SplitCells, head_set: HeadSet, weights: Mapping[str, HeadWeights], judging_seed: int
+) -> list[ChoiceGain]:
+    """Measure the choice of masks from each learned prompt set, over all models that heads read.
+
+    Parameters
+    ----------
+    weights
+        Weights of the validated heads, which did not learn from the images held out.
+    judging_seed
+        Seed that chose the images held out.
+    """
+    group = group_index(cells.table)
+    _, held_out = split_by_group(group, judging_seed)
+    readers = [
+        cell for model, cell in cells.identity.items() if cells.reads_of(model) == head_set.reads
+    ]
+    gains = []
+    for prompt in learned_prompts(cells, head_set):
+        expected = [expected_iou_at_cut(cell, head_set, weights, prompt) for cell in readers]
+        joined = [
+            np.concatenate([of_model[held_out] for of_model in arrays])
+            for arrays in (
+                expected,
+                [cell.iou_at_cut(prompt) for cell in readers],
+                [cell.proposals(prompt).sam_score for cell in readers],
+            )
+        ]
+        gains.append(choice_gain(prompt, *joined, np.tile(group[held_out], len(readers))))
+    return gains
