@@ -53,13 +53,14 @@ def choice_gains(
     gains = []
     for prompt in learned_prompts(cells, head_set):
         expected = [expected_iou_at_cut(cell, head_set, weights, prompt) for cell in readers]
-        joined = [
+        expected_iou, iou_at_cut, sam_score = (
             np.concatenate([of_model[held_out] for of_model in arrays])
             for arrays in (
                 expected,
                 [cell.iou_at_cut(prompt) for cell in readers],
                 [cell.proposals(prompt).sam_score for cell in readers],
             )
-        ]
-        gains.append(choice_gain(prompt, *joined, np.tile(group[held_out], len(readers))))
+        )
+        groups = np.tile(group[held_out], len(readers))
+        gains.append(choice_gain(prompt, expected_iou, iou_at_cut, sam_score, groups))
     return gains

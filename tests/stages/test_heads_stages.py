@@ -341,7 +341,7 @@ def test_trained_again_without_other_sets_and_from_more_seeds_heads_have_the_sam
     data = read_head_data(open_train(SPLIT, MODELS), other_seed)
     plan = read_tuning(tuning_path(SPLIT, "iou_best")).plan
     every_row = Rows(np.arange(len(data.group)), np.arange(0))
-    expected = train_head(data, every_row, "iou_best", plan, seed=5).weights
+    expected = train_heads(data, every_row, ["iou_best"], plan, seed=5)["iou_best"].weights
     weights = read_head_set(SPLIT, other_seed).weights["iou_best"]
     for name, tensor in expected.items():
         np.testing.assert_allclose(weights[name], tensor, atol=1e-6)

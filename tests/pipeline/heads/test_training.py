@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from math import ceil
@@ -63,7 +63,7 @@ def optimised(
 
 def train_alone(
     data: TrainingSet, rows: Rows, objectives: list[str], plan: Plan, *, hidden: int = HIDDEN
-) -> tuple[list[HeadWeights], np.ndarray]:
+) -> tuple[Sequence[HeadWeights], np.ndarray]:
     """The same heads by nn.Sequential, autograd and torch.optim."""
     widths = [data.inputs.shape[1], hidden, hidden, len(objectives)]
     layers = [nn.Linear(*shape) for shape in pairwise(widths)]
@@ -86,7 +86,7 @@ def train_alone(
         for batch in torch.split(shuffled, plan.batch_size):
             optimizer.zero_grad()
             losses = (module(inputs[batch]) - target[batch]).square()
-            losses.mean().backward()  # type: ignore[no-untyped-call]
+            losses.mean().backward()
             optimizer.step()
             advance()
             squared_error += losses.detach().sum(0).numpy()
