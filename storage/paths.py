@@ -30,6 +30,7 @@ MAKERS: Final = (
     (r"cache/objects/(.+)\.zarr", ("prepare@{}",)),
     (r"cache/features/(.+)/(.+)/(identity)\.zarr", ("extract@{}-{}-{}", "extract_train@{}-{}")),
     (r"cache/(?:features|masks)/(.+)/(.+)/(.+)\.zarr", ("extract@{}-{}-{}",)),
+    (r"cache/embeddings/(.+)/(.+)\.zarr", ("embed@{}-{}",)),
     (r"cache/entropy/(.+)\.zarr", ("entropy@{}",)),
     (r"heads/(.+)/tuning/(.+)\.\w+", ("tune@{}-{}",)),
     (r"heads/([^/]+)/.+", ("train@{}",)),
@@ -85,6 +86,11 @@ def features_path(split: str, model: str, view: str) -> Path:
 def masks_path(split: str, model: str, view: str) -> Path:
     """Path of the store of a cell's soft masks."""
     return CACHE / "masks" / split / model / f"{view}.zarr"
+
+
+def embeddings_path(split: str, model: str) -> Path:
+    """Path of the store of a model's embeddings of a split's images."""
+    return CACHE / "embeddings" / split / f"{model}.zarr"
 
 
 def entropy_path(split: str) -> Path:

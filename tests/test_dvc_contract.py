@@ -10,7 +10,7 @@ import yaml
 from pipeline.sam.families import NAMES
 from pipeline.vocabulary import PROTOCOLS
 from stages.report import PLOTS
-from stages.settings.signatures import cell_settings, train_cells
+from stages.settings.signatures import cell_settings, embedding_cells, train_cells
 from storage import paths
 from storage.paths import SHAPES
 from tests.fixtures.dvc_stages import (
@@ -62,6 +62,7 @@ IN_SIGNATURES: Final = frozenset(
 
 BLOCKS_READ: Final = {
     "extract_train": {"extract"},
+    "embed": {"embeddings", "extract"},
     "runtime": {"runtime", "extract"},
     **{stage: {stage, "extract"} & set(PARAMS) for stage in READ_CELLS},
 }
@@ -87,6 +88,7 @@ OUTS: Final = {
         paths.masks_path(SPLIT, MODEL, VIEW),
     ],
     "extract_train": [paths.features_path(SPLIT, MODEL, "identity")],
+    "embed": [paths.embeddings_path(SPLIT, MODEL)],
     "entropy": [paths.entropy_path(SPLIT)],
     "tune": [paths.tuning_path(SPLIT, OBJECTIVE), paths.trials_path(SPLIT, OBJECTIVE)],
     "train": [
@@ -106,7 +108,8 @@ OUTS: Final = {
 def test_a_stage_that_takes_hours_depends_on_its_version_and_on_no_source(stage: str) -> None:
     assert code_deps(stage) == []
     own = {"extract_train": "extract"}.get(stage, stage)
-    assert versions_of(stage) == list(dict.fromkeys(["extract", own]))
+    read = [] if stage == "embed" else ["extract"]
+    assert versions_of(stage) == list(dict.fromkeys([*read, own]))
 
 
 @pytest.mark.parametrize("stage", CHEAP)
@@ -149,7 +152,15 @@ def test_an_extract_stage_depends_on_each_of_its_params_but_the_device(stage: st
     assert set(PARAMS["extract"]) >= NO_PARAM_OF_EXTRACT
 
 
-@pytest.mark.parametrize("stage", [name for name in STAGES if not name.startswith("extract")])
+def test_embeddings_depend_on_what_is_in_their_signature() -> None:
+    (name,) = embedding_cells("any", MODELS[:1])
+    of_extract = set(PARAMS["extract"]) & {*cell_settings(extract_params(), name)}
+    assert sorted(settings_of("embed")) == sorted(f"extract.{key}" for key in of_extract)
+
+
+@pytest.mark.parametrize(
+    "stage", [name for name in STAGES if not name.startswith(("extract", "embed"))]
+)
 def test_another_stage_depends_on_its_block_and_the_lists_it_reads(stage: str) -> None:
     split = "${key}" if "foreach" in DECLARED["stages"][stage] else SPLIT
     lists = {
@@ -181,7 +192,9 @@ def test_a_stage_compares_its_settings_before_it_publishes(stage: str) -> None:
 
 
 def test_blocks_of_params_and_stages_share_their_names() -> None:
-    assert set(PARAMS) - LISTS - NO_INPUT == set(STAGES) - {"extract_train", "entropy"}
+    assert set(PARAMS) - LISTS - NO_INPUT == (
+        {*STAGES, "embeddings"} - {"extract_train", "entropy", "embed"}
+    )
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -201,9 +214,10 @@ def test_a_stage_runs_the_script_of_its_name_with_the_arguments_it_takes(stage: 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_matrix_spans_the_lists_of_the_arguments(stage: str) -> None:
     splits = "train_splits" if stage in {"extract_train", "tune", "train"} else "eval_splits"
+    block = "embeddings." if stage == "embed" else ""
     lists = {
-        "split": f"${{{splits}}}",
-        "model": "${models}",
+        "split": "${embeddings.splits}" if block else f"${{{splits}}}",
+        "model": f"${{{block}models}}",
         "view": "${views}",
         "objective": "${objectives}",
     }

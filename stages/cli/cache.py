@@ -210,6 +210,8 @@ def _as_settings_name_it(store: Path) -> Path:
 
 def _repair(name: CellName, params: Params) -> None:
     stage = "extract" if name.with_masks else "extract_train"
+    if name.is_embeddings:
+        stage = "embed"
     arguments = {"split": name.split, "model": name.model}
     if name.with_masks:
         arguments["view"] = name.view.name

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from stages.cli.plan import lacking_table
-from stages.filling.fill_cells import adopt_outputs, device_of
+from stages.filling.fill_cells import adopt_embeddings, adopt_outputs, device_of
 from stages.filling.fill_cells import fill as fill_all
-from stages.filling.job import FillJob, choose_device, jobs_of
+from stages.filling.job import FillJob, choose_device, jobs_of, rows_of
 from stages.filling.plans import all_cells, plan_cell, prepared_as_set, reason_to_run
 from stages.program.main import one_line, reported_errors
 from stages.program.stopping import stoppable
@@ -28,7 +28,10 @@ ShardRange = tuple[int, int]
 
 Globs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[GLOB]...", help="Cells, as split/model/view; all by default."),
+    typer.Argument(
+        metavar="[GLOB]...",
+        help="Cells, as split/model/view or split/model/embeddings; all by default.",
+    ),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print what is missing and why; run nothing.")
@@ -59,7 +62,7 @@ def fill(
         if dry_run:
             assigned = assigned_shards(names, params, wanted_shards)
             plans = [plan_cell(*cell, params) for cell in assigned]
-            print(lacking_table(plans, params.extract.family))
+            print(lacking_table(plans, params.extract))
             return
         cells = choose(names, params, wanted_shards)
         n_lacking = [n for cell in cells.values() if (n := len(cell.todo()))]
@@ -125,8 +128,9 @@ def assigned_shards(
     (number, of), first = shard_range, 0
     for name in names:
         split = splits[name.split]
-        yield name, split, frozenset(split.names[(number - 1 - first) % of :: of])
-        first += len(split.names)
+        shards = rows_of(name, split).names
+        yield name, split, frozenset(shards[(number - 1 - first) % of :: of])
+        first += len(shards)
 
 
 def choose(
@@ -149,6 +153,7 @@ def choose(
         if reason_to_run(name, params.extract, split):
             cells = jobs_of(name, params.splits[name.split], params.extract, split, assigned)
             adopt_outputs(name, cells)
+            adopt_embeddings(cells, split)
             job = choose_device(cells, device)
             chosen[job] = cells[job]
     return chosen

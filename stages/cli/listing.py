@@ -89,11 +89,12 @@ def _completeness(store: Store) -> str:
 
 
 def _details(store: Store) -> str:
-    per_object = store.size_bytes / store.sizes["object"]
+    row = "image" if store.kind == "embeddings" else "object"
+    per_row = store.size_bytes / store.sizes[row]
     facts = [
         ("kind", store.kind),
         ("dimensions", ", ".join(f"{dim} {size}" for dim, size in store.sizes.items())),
-        ("size", f"{bytes_text(store.size_bytes)}, {bytes_text(per_object)} per object"),
+        ("size", f"{bytes_text(store.size_bytes)}, {bytes_text(per_row)} per {row}"),
         ("completeness", _completeness(store)),
         *((f"signature.{key}", str(value)) for key, value in store.signature.items()),
     ]

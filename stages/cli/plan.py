@@ -10,7 +10,7 @@ import typer
 
 from pipeline.sam.families import mask_side_of
 from stages.cli.columns import aligned, bytes_text
-from stages.filling.plans import FillPlan, cell_bytes, plan_split
+from stages.filling.plans import FillPlan, cell_bytes, embedding_bytes, plan_split
 from stages.program.main import one_line, reported_errors
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
@@ -42,7 +42,7 @@ def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
     is_whole = True
     with reported_errors():
         params = read_params()
-        for split in (*params.eval_splits, *params.train_splits):
+        for split in params.used_splits:
             try:
                 cells, notes = plan_split(split, params)
             except (DataError, OSError) as error:
@@ -53,7 +53,7 @@ def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
                 print("".join(f"{note}\n" for note in notes), end="", file=sys.stderr)
         if plans:
             seconds = _timed(params.extract) if with_time else None
-            print(lacking_table(plans, params.extract.family, seconds))
+            print(lacking_table(plans, params.extract, seconds))
             side_px = mask_side_of(params.extract.family)
             mask_sizes = f"{bytes_text(*mask_bytes(side_px))} for each of {side_px} x {side_px}"
             print(
@@ -63,7 +63,9 @@ def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
         raise typer.Exit(1)
 
 
-def lacking_table(plans: Sequence[FillPlan], family: str, seconds: Seconds | None = None) -> str:
+def lacking_table(
+    plans: Sequence[FillPlan], params: ExtractParams, seconds: Seconds | None = None
+) -> str:
     """Table of the missing work of cells: a line for each split and reason, and a line of sums.
 
     An image or object counts once, however many cells lack it; other columns are sums.
@@ -72,27 +74,38 @@ def lacking_table(plans: Sequence[FillPlan], family: str, seconds: Seconds | Non
     for plan in plans:
         groups.setdefault((plan.name.split, plan.why), []).append(plan)
     n_cells = Counter(plan.name.split for plan in plans)
+    with_embeddings = any(plan.name.is_embeddings for plan in plans)
+    costs = partial(_costs, params=params, seconds=seconds, with_embeddings=with_embeddings)
     rows = []
     for (split, why), group in groups.items():
-        names = [f"{plan.name.model}/{plan.name.view.name}" for plan in group]
+        names = [str(plan.name).partition("/")[2] for plan in group]
         which = "all" if len(group) == n_cells[split] else listed(names)
         cells = f"{len(group)} of {n_cells[split]}"
-        rows.append((split, cells, which, *_costs(group, family, seconds), why or "complete"))
+        rows.append((split, cells, which, *costs(group), why or "complete"))
     if len(rows) > 1:
-        rows.append(("all", str(len(plans)), "", *_costs(plans, family, seconds), ""))
+        rows.append(("all", str(len(plans)), "", *costs(plans), ""))
+    embeddings = ("embeddings",) if with_embeddings else ()
     hours = () if seconds is None else ("hours",)
-    headings = (*HEADINGS, *hours, "why")
+    headings = (*HEADINGS, *embeddings, *hours, "why")
     return aligned([headings, *rows], right={1, *range(3, len(headings) - 1)})
 
 
-def _costs(plans: Sequence[FillPlan], family: str, seconds: Seconds | None) -> tuple[str, ...]:
+def _costs(
+    plans: Sequence[FillPlan],
+    *,
+    params: ExtractParams,
+    seconds: Seconds | None,
+    with_embeddings: bool,
+) -> tuple[str, ...]:
     about = "" if all(plan.is_exact for plan in plans) else "~"
     n_images, n_objects = Counter[str](), Counter[str]()
     for plan in plans:
         split = plan.name.split
         n_images[split] = max(n_images[split], plan.n_images)
         n_objects[split] = max(n_objects[split], plan.n_objects)
-    sizes = [cell_bytes(plan.name, plan.n_objects, family) for plan in plans]
+    sizes = [cell_bytes(plan.name, plan.n_objects, params.family) for plan in plans]
+    n_embedding_bytes = sum(embedding_bytes(plan.name, plan.n_images, params) for plan in plans)
+    embeddings = (f"{about}{bytes_text(n_embedding_bytes)}",) if with_embeddings else ()
     features, low, high = map(sum, zip(*sizes, strict=True))
     hours = () if seconds is None else (f"~{_hours(plans, seconds):.2g}",)
     return (
@@ -102,6 +115,7 @@ def _costs(plans: Sequence[FillPlan], family: str, seconds: Seconds | None) -> t
         f"{about}{sum(plan.n_objects * len(plan.name.prompts) for plan in plans):,}",
         f"{about}{bytes_text(features)}",
         f"{about}{bytes_text(low, high)}",
+        *embeddings,
         *hours,
     )
 
@@ -117,7 +131,7 @@ def _hours(plans: Sequence[FillPlan], seconds: Seconds) -> float:
     """Hours that a single process needs to compute the missing images and objects."""
     total = 0.0
     for plan in plans:
-        if plan.n_objects:
+        if plan.n_images:
             name = plan.name
             per_image, per_object = seconds(name.model, name.prompts, with_masks=name.with_masks)
             total += plan.n_images * per_image + plan.n_objects * per_object

@@ -83,7 +83,12 @@ def _rows(declared: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[di
 
 def _values(axis: str | list[str], params: Mapping[str, Any]) -> list[str]:
     """Values of a matrix axis: its list, or the names in the setting that the axis refers to."""
-    return [*axis] if isinstance(axis, list) else [*params[WHOLE.sub(r"\1", axis)]]
+    if isinstance(axis, list):
+        return [*axis]
+    setting: Any = params
+    for key in WHOLE.sub(r"\1", axis).split("."):
+        setting = setting[key]
+    return [*setting]
 
 
 def _options(row: Mapping[str, str]) -> tuple[str, ...]:

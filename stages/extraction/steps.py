@@ -1,5 +1,6 @@
 """Steps of extracting a cell, and the loop that overlaps reading and writing with the model."""
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,18 +12,20 @@ from typing import Final, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from pipeline.embeddings import StoredEmbedding, levels_sha256, pixels_sha256
 from pipeline.extraction.plan import Piece, Shard
 from pipeline.extraction.predictions import Apply, Request, Rows, extract_objects
 from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Embedding, Sam, Square
-from pipeline.views import apply_view
+from pipeline.views import Rgb, apply_view
 from stages.extraction.models import device_name
 from stages.program.main import one_line
 from stages.settings.signatures import CellName
-from storage.errors import ImageError, WeightsError
+from storage.errors import ImageError, StoreError, WeightsError
 from storage.images.videos import SplitImages
 from storage.pool.cell import Cell
-from storage.split.object_table import ObjectTable
+from storage.split.image_rows import ImageRows
+from storage.split.object_table import ObjectTable, PreparedSplit
 
 N_READERS: Final = 2
 N_AHEAD: Final = 2
@@ -113,8 +116,9 @@ FINITE: Final = ("sam_score", "encoder_std")
 """Arrays of a model's output that are checked for NaN and infinity. ``encoder_std`` covers the
 finer levels, from which only masks are made."""
 
-ViewedImage = tuple[Square, Request]
-"""An image after its view, resized for the model, and the request to predict its objects."""
+ViewedImage = tuple[Square | StoredEmbedding, Request]
+"""An image after its view, resized for the model, or its embedding from the pool, and the request
+to predict its objects."""
 
 
 @contextmanager
@@ -149,20 +153,29 @@ class CellSteps:
     end: Callable[[str], None] = lambda _: None
     """Called with the name of a shard after the shard was written."""
     encoder_batch: int = 1
+    embeddings: Cell | None = None
+    """Embeddings in the pool; an image with an embedding is neither read nor encoded."""
     _last: tuple[int, Embedding] | None = field(default=None, init=False)
 
     def read(self, piece: Piece) -> ViewedImage | ImageError:
         """Read, augment and resize the image of a piece; decode its objects' ground truth masks."""
-        table, image = self._table, piece.image
-        file, height_px = str(table.file[image]), int(table.height_px[image])
         try:
-            self._check_unchanged(image)
-            rgb = self.images.read(file, height_px=height_px, width_px=int(table.width_px[image]))
             request = self._request(piece)
+            if stored := self._stored(piece.image):
+                return stored, request
+            rgb = read_unchanged(self.images, self._table, piece.image)
         except (ImageError, OSError, PromptError) as error:
             return ImageError(one_line(error))
-        viewed = apply_view(rgb, self.name.view, image=file)
+        viewed = apply_view(rgb, self.name.view, image=str(self._table.file[piece.image]))
         return self.sam.square(viewed), request
+
+    def _stored(self, image: int) -> StoredEmbedding | None:
+        """Embedding of an image from the pool; None if it is absent or damaged."""
+        try:
+            return self.embeddings.read_embedding(image) if self.embeddings else None
+        except (StoreError, OSError) as error:
+            print(f"note: {one_line(error)}; the image is encoded again", file=sys.stderr)
+            return None
 
     def compute(self, images: Sequence[tuple[Piece, ViewedImage]]) -> list[Rows]:
         """Encode images of one shard, and decode every prompt set of their objects.
@@ -173,17 +186,21 @@ class CellSteps:
             If the model answers with NaN or infinity: the weights are damaged, or bf16 overflowed.
         """
         if self.encoder_batch > 1:
-            embeddings = self.sam.encode_squares([square for _, (square, _) in images])
+            squares = [square for _, (square, _) in images if isinstance(square, Square)]
+            embeddings = self.sam.encode_squares(squares)
         else:
-            embeddings = [self._embedding(piece, square) for piece, (square, _) in images]
+            embeddings = [self._embedding(piece, source) for piece, (source, _) in images]
         return [
             self._decode(piece, embedding, request)
             for (piece, (_, request)), embedding in zip(images, embeddings, strict=True)
         ]
 
-    def _embedding(self, piece: Piece, square: Square) -> Embedding:
+    def _embedding(self, piece: Piece, source: Square | StoredEmbedding) -> Embedding:
         if self._last is None or self._last[0] != piece.image:
-            self._last = (piece.image, self.sam.encode_square(square))
+            if isinstance(source, Square):
+                self._last = (piece.image, self.sam.encode_square(source))
+            else:
+                self._last = (piece.image, self.sam.restore(source))
         return self._last[1]
 
     def _decode(self, piece: Piece, embedding: Embedding, request: Request) -> Rows:
@@ -196,8 +213,8 @@ class CellSteps:
                 with_masks=self.name.with_masks,
                 apply=apply,
             )
-        _check_finite(str(self._table.file[piece.image]), rows)
-        inputs = np.full(piece.stop - piece.start, self.cell.split.input_sha256(piece))
+        _check_finite(str(self._table.file[piece.image]), rows, FINITE)
+        inputs = np.full(piece.stop - piece.start, self._split.input_sha256(piece))
         return rows | {"input_sha256": inputs}
 
     def write(self, shard: Shard, rows: Rows) -> None:
@@ -207,8 +224,13 @@ class CellSteps:
         self.end(name)
 
     @property
+    def _split(self) -> PreparedSplit:
+        assert isinstance(self.cell.split, PreparedSplit)
+        return self.cell.split
+
+    @property
     def _table(self) -> ObjectTable:
-        return self.cell.split.table
+        return self._split.table
 
     def _request(self, piece: Piece) -> Request:
         truth = [self._table.truth(row) for row in range(piece.start, piece.stop)]
@@ -217,18 +239,86 @@ class CellSteps:
         _ = request.places  # computed here, where a faulty prompt set fails its image alone
         return request
 
-    def _check_unchanged(self, image: int) -> None:
-        file, prepared = str(self._table.file[image]), str(self._table.image_sha256[image])
-        present = self.images.sha256(file)
-        if present != prepared:
-            raise ImageError(
-                f"{self.images.path(file)} must be the file that stage prepare saw "
-                f"(sha256 {prepared[:12]}...), got {present[:12]}...; run prepare again"
-            )
+
+@dataclass
+class EmbeddingSteps:
+    """Steps that encode the images of a split or a folder one by one, and put the embeddings."""
+
+    sam: Sam
+    table: ImageRows
+    put: Callable[..., None]
+    """Writes a shard: takes its name, its rows and ``maker``."""
+    images: SplitImages
+    end: Callable[[str], None] = lambda _: None
+    """Called with the name of a shard after the shard was written."""
+    is_half: bool = False
+    encoder_batch: int = 1
+
+    def read(self, piece: Piece) -> tuple[Square, str] | ImageError:
+        """Read and resize an image; return it with the digest of its pixels."""
+        try:
+            rgb = read_unchanged(self.images, self.table, piece.image)
+        except (ImageError, OSError) as error:
+            return ImageError(one_line(error))
+        return self.sam.square(rgb), pixels_sha256(rgb)
+
+    def compute(self, images: Sequence[tuple[Piece, tuple[Square, str]]]) -> list[Rows]:
+        """Encode the images one by one.
+
+        Raises
+        ------
+        WeightsError
+            If the model answers with NaN or infinity: the weights are damaged, or bf16 overflowed.
+        """
+        return [self._encode(piece.image, *image) for piece, image in images]
+
+    def _encode(self, image: int, square: Square, sha256_of_pixels: str) -> Rows:
+        embedding = self.sam.encode_square(square)
+        levels = embedding.levels(is_half=self.is_half)
+        text = np.dtypes.StringDType()
+        of_image = {
+            **{name: getattr(self.table, name)[image] for name in ("height_px", "width_px")},
+            **{name: values.cpu().numpy() for name, values in embedding.statistics().items()},
+            **levels,
+        }
+        texts = {
+            "input_sha256": self.table.inputs[image],
+            "image_sha256": str(self.table.image_sha256[image]),
+            "pixels_sha256": sha256_of_pixels,
+            "levels_sha256": levels_sha256(levels),
+        }
+        rows = {name: np.asarray(values)[np.newaxis] for name, values in of_image.items()}
+        _check_finite(str(self.table.file[image]), rows, ("encoder_std",))
+        return rows | {name: np.array([value], text) for name, value in texts.items()}
+
+    def write(self, shard: Shard, rows: Rows) -> None:
+        """Write the rows of a shard."""
+        name = self.table.names[shard.index]
+        self.put(name, rows, maker=device_name(self.sam.device))
+        self.end(name)
 
 
-def _check_finite(file: str, rows: Rows) -> None:
-    for name in FINITE:
+def read_unchanged(images: SplitImages, table: ObjectTable | ImageRows, image: int) -> Rgb:
+    """Read an image of a split, whose file must have the digest in ``table``.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be read, or its file has changed.
+    """
+    file, prepared = str(table.file[image]), str(table.image_sha256[image])
+    present = images.sha256(file)
+    if present != prepared:
+        raise ImageError(
+            f"{images.path(file)} must be the file that stage prepare saw "
+            f"(sha256 {prepared[:12]}...), got {present[:12]}...; run prepare again"
+        )
+    height_px, width_px = int(table.height_px[image]), int(table.width_px[image])
+    return images.read(file, height_px=height_px, width_px=width_px)
+
+
+def _check_finite(file: str, rows: Rows, names: Sequence[str]) -> None:
+    for name in names:
         n_faulty = int((~np.isfinite(rows[name])).sum())
         if n_faulty:
             raise WeightsError(

@@ -13,6 +13,7 @@ from stages.filling.job import (
     Unread,
     choose_device,
     device_here,
+    embedding_job,
     fill_shards,
     jobs_of,
     prepared,
@@ -26,6 +27,7 @@ from storage.errors import ImageError, StoreError, counted, listed
 from storage.pool.adoption import PublishedShards, adopt, open_published, published_stores
 from storage.pool.cell import Cell
 from storage.pool.publishing import Comparison, compare_shards, publish
+from storage.split.object_table import PreparedSplit
 from storage.store.inspection import open_store
 
 N_FILLED: Final = 3
@@ -79,18 +81,19 @@ def fill(cells: Mapping[FillJob, Cell], executor: ExecutorParams) -> dict[FillJo
     is_inline = executor.kind == "inline"
     unread: dict[FillJob, dict[str, str]] = {job: {} for job in todo}
     errors: dict[FillJob, BaseException] = {}
-    n_objects = sum(cells[job].split.n_objects(names) for job, names in todo.items())
+    unit = "rows" if any(job.name.is_embeddings for job in todo) else "objects"
+    n_rows = sum(cells[job].split.count_rows(names) for job, names in todo.items())
     uses_gpu = any(job.device != "cpu" for job in todo)
     # A single process counts the images of a cell; several processes count the shards of all cells.
     with (
-        progress("fill", 0 if is_inline else n_objects) as count,
+        progress("fill", 0 if is_inline else n_rows, unit) as count,
         executor_of(executor, uses_gpu=uses_gpu) as run,
     ):
         for outcome in run(_tasks(cells, todo, is_inline=is_inline)):
             job, names, _ = outcome.task.arguments
             if isinstance(outcome, Done):
                 unread[job].update(outcome.result)
-                count(cells[job].split.n_objects(names))
+                count(cells[job].split.count_rows(names))
             elif isinstance(outcome.error, REPORTED):
                 errors.setdefault(job, outcome.error)
             else:
@@ -149,7 +152,7 @@ def _check_shown(cells: Mapping[FillJob, Cell]) -> None:
 
 
 def run_cell(name: CellName, place: Split, params: ExtractParams, executor: ExecutorParams) -> None:
-    """Extract one cell into ``cache/features`` and, with masks, ``cache/masks``.
+    """Compute one cell, and publish its stores.
 
     Intact shards in the cell's former outputs are taken over, also if DVC has removed the outputs.
     If no shard is missing, neither a model nor its libraries are loaded.
@@ -159,8 +162,10 @@ def run_cell(name: CellName, place: Split, params: ExtractParams, executor: Exec
     ImageError
         If images cannot be extracted; all shards without these images were extracted and kept.
     """
-    cells = jobs_of(name, place, params, prepared(name.split, params.shard_objects))
+    split = prepared(name.split, params.shard_objects)
+    cells = jobs_of(name, place, params, split)
     adopt_outputs(name, cells)
+    adopt_embeddings(cells, split)
     job = choose_device(cells, partial(device_of, params, executor))
     cell = cells[job]
     with stoppable(f"finished shards are kept in {cell.folder}"):
@@ -194,6 +199,24 @@ def adopt_outputs(name: CellName, cells: Mapping[FillJob, Cell]) -> int:
         return n_shards
 
 
+def adopt_embeddings(cells: Mapping[FillJob, Cell], split: PreparedSplit) -> None:
+    """Put published embeddings into the pool from which missing shards may be decoded.
+
+    Parameters
+    ----------
+    cells
+        A cell on each device that its settings allow.
+    """
+    of_images = {
+        job: job.cell(split.images)
+        for job in (embedding_job(job, split) for job, cell in cells.items() if cell.lacking())
+        if job is not None
+    }
+    for job in list(of_images)[:1]:
+        if any(path.exists() for path in job.name.outputs.values()):
+            adopt_outputs(job.name, of_images)
+
+
 def fitting(
     cells: Mapping[FillJob, Cell], paths: Mapping[str, Path]
 ) -> tuple[PublishedShards, Cell] | None:
@@ -203,7 +226,8 @@ def fitting(
     """
     by_device = {job.device: cell for job, cell in cells.items()}
     try:
-        signature = open_store(paths["features"]).signature
+        (main, *_) = paths.values()
+        signature = open_store(main).signature
         cell = by_device.get(str(signature.get("device")))
         # Checked before the arrays are opened: stores of another version may have other arrays.
         if cell is None or not cell.fits(signature):

@@ -6,20 +6,24 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.extraction.plan import Shard, decoder_batch
-from pipeline.sam.families import row_of
+from pipeline.sam.families import FAMILIES, row_of, source_of
 from stages.program.progress import Count, progress
 from stages.settings.blocks import ExtractParams, Split
-from stages.settings.signatures import LIBRARIES, CellName, cell_settings
+from stages.settings.signatures import LIBRARIES, CellName, cell_settings, embedding_cells
 from storage.errors import StoreError, counted
 from storage.folders import begin_file, begun_files, is_begun
 from storage.images.videos import SplitImages
-from storage.pool.cell import Cell, names_in
+from storage.pool.cell import Cell, Rows, names_in
 from storage.split.object_table import PreparedSplit, read_objects_of
 from storage.store.signature import compare, versions
 from storage.store.writing import full_signature
+
+if TYPE_CHECKING:
+    from pipeline.sam.model import Sam
+    from stages.extraction.steps import Steps
 
 Unread = Mapping[str, str]
 """Error messages of unreadable images, by image file; shards with these images stay missing."""
@@ -39,21 +43,22 @@ class FillJob:
     ----------
     place
         The split's images and annotations, from the settings.
-    objects_digest
-        Digest of the split's objects, read by the process that made the job.
+    rows_digest
+        Digest of the split's objects or, for embeddings, of the names of its images, read by the
+        process that made the job.
     """
 
     name: CellName
     place: Split
     params: ExtractParams
     device: str
-    objects_digest: str
+    rows_digest: str
 
     def __str__(self) -> str:
         return str(self.name)
 
     def __hash__(self) -> int:
-        return hash((str(self.name), self.objects_digest))
+        return hash((str(self.name), self.rows_digest))
 
     @property
     def decoder_batch(self) -> int:
@@ -67,21 +72,24 @@ class FillJob:
     @cached_property
     def signature(self) -> dict[str, object]:
         """Signature of the cell's stores: all that their rows depend on."""
-        entries = cell_settings(self.params, self.name) | {
-            "objects_digest": self.objects_digest,
-            "device": self.device,
-            "decoder_batch": self.decoder_batch,
-            **versions(*LIBRARIES),
-        }
-        return {**full_signature(entries)}
+        if self.name.is_embeddings:
+            of_rows: dict[str, object] = {"images_digest": self.rows_digest}
+        else:
+            of_rows = {"objects_digest": self.rows_digest, "decoder_batch": self.decoder_batch}
+        entries = cell_settings(self.params, self.name) | of_rows
+        return {**full_signature(entries | {"device": self.device, **versions(*LIBRARIES)})}
 
-    def cell(self, split: PreparedSplit, assigned: Collection[str] | None = None) -> Cell:
+    def cell(self, rows: Rows, assigned: Collection[str] | None = None) -> Cell:
         """Describe the cell and its shards in the pool; ``assigned`` is that of ``Cell``."""
+        if self.name.is_embeddings:
+            origin = FAMILIES[source_of(self.params.family, self.name.model)[0]]
+            widths = {"encoder_channel": origin.n_encoder_channels}
+            return Cell(self.signature, rows, origin.level_sizes | widths, assigned=assigned)
         model = row_of(self.params.family, self.name.model)
         sizes = {"channel": model.n_channels, "encoder_channel": model.n_encoder_channels}
         if self.name.with_masks:
             sizes |= {"y": model.mask_side_px, "x": model.mask_side_px}
-        return Cell(self.signature, split, sizes, assigned=assigned)
+        return Cell(self.signature, rows, sizes, assigned=assigned)
 
 
 def prepared(split: str, shard_objects: int) -> PreparedSplit:
@@ -93,6 +101,11 @@ def prepared(split: str, shard_objects: int) -> PreparedSplit:
         If the objects store of the split is missing or damaged.
     """
     return PreparedSplit(read_objects_of(split), shard_objects)
+
+
+def rows_of(name: CellName, split: PreparedSplit) -> Rows:
+    """Rows of a cell's stores: the objects of a split or, for embeddings, its images."""
+    return split.images if name.is_embeddings else split
 
 
 def jobs_of(
@@ -107,8 +120,9 @@ def jobs_of(
     ``assigned`` is that of ``Cell``.
     """
     devices = DEVICES if params.device == "auto" else (params.device,)
-    jobs = [FillJob(name, place, params, device, split.table.digest) for device in devices]
-    return {job: job.cell(split, assigned) for job in jobs}
+    rows = rows_of(name, split)
+    jobs = [FillJob(name, place, params, device, rows.digest) for device in devices]
+    return {job: job.cell(rows, assigned) for job in jobs}
 
 
 def choose_device(cells: Mapping[FillJob, Cell], find_device: Callable[[], str]) -> FillJob:
@@ -182,22 +196,60 @@ def fill_shards(job: FillJob, names: tuple[str, ...], is_shown: bool) -> Unread:
         If the weights are missing, damaged or of another architecture.
     """
     from stages.extraction.models import kept_model  # noqa: PLC0415
-    from stages.extraction.steps import CellSteps, run_shards  # noqa: PLC0415
+    from stages.extraction.steps import run_shards  # noqa: PLC0415
 
     split, images = _split_of(job, names)
-    sam, cell = kept_model(job.params, job.name.model, job.device), job.cell(split)
-    n_objects = split.n_objects(names) if is_shown else 0
-    with progress(f"extract {job}", n_objects) as count, _Turns(cell, names, count) as turns:
-        steps = CellSteps(
-            *(sam, cell, images, job.name),
-            batch=job.decoder_batch,
-            end=turns.end,
-            encoder_batch=job.params.encoder_batch,
-        )
+    rows = rows_of(job.name, split)
+    sam, cell = kept_model(job.params, job.name.model, job.device), job.cell(rows)
+    n_rows = rows.count_rows(names) if is_shown else 0
+    title, unit = ("embed", "images") if job.name.is_embeddings else ("extract", "objects")
+    with progress(f"{title} {job}", n_rows, unit) as count, _Turns(cell, names, count) as turns:
+        steps = _steps(job, split, images, sam=sam, end=turns.end)
         failures: dict[int, str] = {}
         while turns.left:
             failures |= run_shards(turns.shards(), steps, count)
     return {str(split.table.file[image]): why for image, why in failures.items()}
+
+
+def _steps(
+    job: FillJob,
+    split: PreparedSplit,
+    images: SplitImages,
+    *,
+    sam: "Sam",
+    end: Callable[[str], None],
+) -> "Steps[Any]":
+    """Steps that compute the shards of a job; ``end`` is called with each shard's name."""
+    from stages.extraction.steps import CellSteps, EmbeddingSteps  # noqa: PLC0415
+
+    cell = job.cell(rows_of(job.name, split))
+    if job.name.is_embeddings:
+        return EmbeddingSteps(sam, split.images, cell.put, images, end)
+    return CellSteps(
+        *(sam, cell, images, job.name),
+        batch=job.decoder_batch,
+        end=end,
+        encoder_batch=job.params.encoder_batch,
+        embeddings=embeddings_of(job, split),
+    )
+
+
+def embedding_job(job: FillJob, split: PreparedSplit) -> FillJob | None:
+    """Job of the embeddings from which a job's cell may be decoded; None if there are none.
+
+    Embeddings are those of the view ``identity``, and of images that were encoded one by one.
+    """
+    if job.name.is_embeddings or job.name.view.name != "identity" or job.params.encoder_batch > 1:
+        return None
+    (name,) = embedding_cells(job.name.split, [job.name.model])
+    return replace(job, name=name, rows_digest=split.images.digest)
+
+
+def embeddings_of(job: FillJob, split: PreparedSplit) -> Cell | None:
+    """Embeddings in the pool from which a job's cell may be decoded; None if there are none."""
+    of_images = embedding_job(job, split)
+    cell = None if of_images is None else of_images.cell(split.images)
+    return cell if cell is not None and cell.folder.exists() else None
 
 
 class _Turns:
@@ -254,7 +306,7 @@ class _Turns:
 
     def _is_free(self, name: str) -> bool:
         """Whether a shard is in ``left``, missing in the pool, and not marked by a process."""
-        path = self._cell.features_path(name)
+        path = self._cell.rows_path(name)
         if name in self.left and path.exists():
             self._leave([name])
         return name in self.left and not is_begun(path)
@@ -267,13 +319,13 @@ class _Turns:
         self._next_listing_s = time.monotonic() + LIST_EVERY_S
 
     def _leave(self, names: Sequence[str]) -> None:
-        self._count.exclude(self._cell.split.n_objects(names))
+        self._count.exclude(self._cell.split.count_rows(names))
         for name in names:
             del self.left[name]
 
     def _begin(self, name: str) -> Shard:
         del self.left[name]
-        self._marks[name] = begin_file(self._cell.features_path(name))
+        self._marks[name] = begin_file(self._cell.rows_path(name))
         return self._cell.split.shards[name]
 
     def end(self, name: str) -> None:
@@ -298,10 +350,11 @@ def _split_of(job: FillJob, names: Sequence[str]) -> tuple[PreparedSplit, SplitI
             f"{job} must be filled under the versions of the stage, got others ({difference})"
         )
     split, images = _read_split(job)
-    if not split.shards.keys() >= set(names):  # the split may have been prepared again since
+    # The split may have been prepared again since.
+    if not rows_of(job.name, split).shards.keys() >= set(names):
         _read_split.cache_clear()
         split, images = _read_split(job)
-    if missing := set(names) - split.shards.keys():
+    if missing := set(names) - rows_of(job.name, split).shards.keys():
         raise StoreError(
             f"the split {job.name.split} must be the same wherever {job} is filled, got one "
             f"without the inputs of shard {min(missing)[:12]}"

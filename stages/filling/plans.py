@@ -1,22 +1,27 @@
 """Plans the cells of ``params.yaml``: why a cell must be made, its missing shards, their bytes."""
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
+from pipeline.embeddings import level_names
 from pipeline.heads.objectives import sample_for_trials
-from pipeline.sam.families import row_of
+from pipeline.sam.families import FAMILIES, row_of, source_of
 from pipeline.vocabulary import N_PROPOSALS
 from stages.filling.fill_cells import fitting
-from stages.filling.job import jobs_of
+from stages.filling.job import jobs_of, rows_of
 from stages.settings.blocks import ExtractParams, PrepareParams, Split
 from stages.settings.params import Params, check_size
 from stages.settings.signatures import (
     LIBRARIES,
     CellName,
     cell_settings,
+    embedding_cells,
     eval_cells,
     objects_settings,
     train_cells,
@@ -26,12 +31,13 @@ from storage.datasets.readers import Extent, estimate_extent, list_selected
 from storage.errors import DataError, StoreError, counted
 from storage.files.addresses import files_at
 from storage.paths import objects_path
-from storage.pool.cell import of_rows, settings_of
+from storage.pool.cell import Rows, of_rows, settings_of
+from storage.split.image_rows import SHARD_IMAGES
 from storage.split.object_table import PreparedSplit, read_objects
 from storage.store.chunk_grid import mask_bytes, object_bytes
-from storage.store.inspection import read_description
-from storage.store.opening import open_complete, read_images
-from storage.store.schema import FIXED_COORDINATES
+from storage.store.inspection import Store, read_description
+from storage.store.opening import open_complete, read_array, read_images
+from storage.store.schema import FIXED_COORDINATES, SCHEMA
 from storage.store.signature import compare, versions
 
 MISSING: Final = "missing"
@@ -60,17 +66,24 @@ class FillPlan:
 
 
 def cells_of(split: str, params: Params) -> list[CellName]:
-    """List the cells that the settings ask for of one eval or train split."""
+    """List the cells that the settings ask for of one split; embeddings come first.
+
+    So the cells of the view ``identity`` are decoded from them.
+    """
+    cells: list[CellName] = []
+    if split in params.embeddings.splits:
+        cells += embedding_cells(split, params.embeddings.models)
     if split in params.eval_splits:
         views = [params.view(name) for name in params.views]
-        return eval_cells(split, params.models, views, params.extra_prompts)
-    return train_cells(split, params.models, params.train_prompts)
+        cells += eval_cells(split, params.models, views, params.extra_prompts)
+    if split in params.train_splits:
+        cells += train_cells(split, params.models, params.train_prompts)
+    return cells
 
 
 def all_cells(params: Params) -> list[CellName]:
-    """List the cells that the settings ask for of all eval and train splits."""
-    splits = (*params.eval_splits, *params.train_splits)
-    return [name for split in splits for name in cells_of(split, params)]
+    """List the cells that the settings ask for of all splits."""
+    return [name for split in params.used_splits for name in cells_of(split, params)]
 
 
 def prepared_as_set(split: str, params: Params) -> PreparedSplit:
@@ -101,26 +114,24 @@ def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
         for heads to learn from.
     """
     cells = cells_of(split, params)
-    is_eval = split in params.eval_splits
-    check = partial(check_size, split, is_eval=is_eval, is_train=not is_eval)
+    is_eval, is_train = split in params.eval_splits, split in params.train_splits
+    check = partial(check_size, split, is_eval=is_eval, is_train=is_train)
     try:
         prepared = prepared_as_set(split, params)
     except StoreError as error:
         anew = str(error) if objects_path(split).exists() else ""
         extent = _estimate(params.splits[split], params.prepare)
-        n_shards = -(-extent.n_objects // params.extract.shard_objects)
-        lacking = n_shards, extent.n_images, extent.n_objects, extent.is_exact
         reasons = (anew or reason_to_run(cell, params.extract, None) for cell in cells)
         plans = [
-            FillPlan(cell, why, *(lacking if why else ()))
+            FillPlan(cell, why, *(_lacking(cell, extent, params.extract) if why else ()))
             for cell, why in zip(cells, reasons, strict=True)
         ]
         notes = [check(extent.n_media), _order_note(split, params)]
     else:
-        plans = [plan_cell(cell, prepared, prepared.names, params) for cell in cells]
+        plans = [plan_cell(cell, prepared, rows_of(cell, prepared).names, params) for cell in cells]
         group = group_index(prepared.table)
         notes = [check(int(group[-1]) + 1)]
-        if not is_eval and params.tune.n_trials and params.tune.max_objects is not None:
+        if is_train and params.tune.n_trials and params.tune.max_objects is not None:
             try:  # with several models, all numbers are as many times larger
                 sample_for_trials(group, params.tune.max_objects, 1, params.tune.seed)
             except ValueError as error:
@@ -132,6 +143,14 @@ def _estimate(place: Split, params: PrepareParams) -> Extent:
     limit = place.max_objects
     media = list_selected(place.data_set, place.source, max_objects=limit, seed=params.seed)
     return estimate_extent(media, min_area_px=params.min_area_px, max_objects=limit)
+
+
+def _lacking(cell: CellName, extent: Extent, params: ExtractParams) -> tuple[int, int, int, bool]:
+    """Numbers of shards, images and objects of a whole cell; whether they were counted."""
+    n_images, n_objects = extent.n_images, extent.n_objects
+    if cell.is_embeddings:
+        return -(-n_images // SHARD_IMAGES), n_images, 0, extent.is_exact
+    return -(-n_objects // params.shard_objects), n_images, n_objects, extent.is_exact
 
 
 def _order_note(split: str, params: Params) -> str:
@@ -171,14 +190,16 @@ def plan_cell(
         return FillPlan(name)
     cells = jobs_of(name, params.splits[name.split], params.extract, split)
     lacking = min((cell.lacking() for cell in cells.values()), key=len)
-    n_done = len(split.shards) - len(lacking)
+    rows = rows_of(name, split)
+    n_done = len(rows.shards) - len(lacking)
     if n_done and why.startswith(MISSING):
-        why = f"{n_done} of {counted(len(split.shards), 'shard')} done"
+        why = f"{n_done} of {counted(len(rows.shards), 'shard')} done"
     is_there = all(path.exists() for path in name.outputs.values())
     fit = fitting(cells, name.outputs) if is_there else None
     adopted = fit[0].names if fit else ()
     todo = [shard for shard in lacking if shard in assigned and shard not in adopted]
-    return FillPlan(name, why, len(todo), split.n_images(todo), split.n_objects(todo))
+    n_objects = 0 if name.is_embeddings else rows.count_rows(todo)
+    return FillPlan(name, why, len(todo), rows.count_images(todo), n_objects)
 
 
 def cell_bytes(cell: CellName, n_objects: int, family: str) -> tuple[int, int, int]:
@@ -193,6 +214,19 @@ def cell_bytes(cell: CellName, n_objects: int, family: str) -> tuple[int, int, i
     return n_feature_bytes, n_masks * low, n_masks * high
 
 
+def embedding_bytes(cell: CellName, n_images: int, params: ExtractParams) -> int:
+    """Uncompressed bytes of the embeddings of images; 0 for another cell."""
+    if not cell.is_embeddings:
+        return 0
+    sizes = FAMILIES[source_of(params.family, cell.model)[0]].level_sizes
+    arrays = (SCHEMA["embeddings"][name] for name in level_names(params.precision))
+    per_image = (
+        np.dtype(spec.dtype).itemsize * math.prod(sizes[dim] for dim in spec.dims[1:])
+        for spec in arrays
+    )
+    return n_images * sum(per_image)
+
+
 def reason_to_run(cell: CellName, params: ExtractParams, split: PreparedSplit | None) -> str:
     """Reason why a cell must be made; empty if it is complete for its settings, objects and images.
 
@@ -204,31 +238,38 @@ def reason_to_run(cell: CellName, params: ExtractParams, split: PreparedSplit | 
         The prepared split of the cell; None if the split is not prepared.
     """
     settings = cell_settings(params, cell)
-    if params.decoder_batch != "auto":
+    if params.decoder_batch != "auto" and not cell.is_embeddings:
         settings["decoder_batch"] = params.decoder_batch
     absent = [kind for kind, path in cell.outputs.items() if not path.exists()]
     if len(absent) == len(cell.outputs):
         return MISSING if split is None else _missing(cell, settings, params.device, split)
     if absent:
         return f"{absent[0]} missing"
-    faults = (_fault(kind, path, settings, split) for kind, path in cell.outputs.items())
+    rows = None if split is None else rows_of(cell, split)
+    faults = (_fault(kind, path, settings, rows) for kind, path in cell.outputs.items())
     return next(filter(None, faults), "")
 
 
-def _fault(kind: str, path: Path, settings: dict[str, object], split: PreparedSplit | None) -> str:
+def _fault(kind: str, path: Path, settings: dict[str, object], rows: Rows | None) -> str:
     """Reason why a store is not valid under the settings of its cell; empty if it is valid."""
-    of_split = {} if split is None else {"objects_digest": split.table.digest}
+    of_split = {} if rows is None else {f"{rows.dim}s_digest": rows.digest}
     try:
         # Compared before the arrays are checked: stores of earlier versions have other arrays.
         signature = read_description(files_at(path))[2]
         if changes := compare(signature, settings | of_split):
             return changes
         store = open_complete(path, kind, {})
-        if split is None or kind == "masks":
+        if rows is None or kind == "masks":
             return ""
-        return "" if read_images(store) == split.images_sha256 else "other images"
+        return "" if _are_same_images(store, rows) else "other images"
     except StoreError:
         return "damaged"
+
+
+def _are_same_images(store: Store, rows: Rows) -> bool:
+    if isinstance(rows, PreparedSplit):
+        return read_images(store) == rows.images_sha256
+    return [*map(str, read_array(store, "image_sha256"))] == [*map(str, rows.image_sha256)]
 
 
 def _missing(
@@ -239,6 +280,7 @@ def _missing(
     if device != "auto":
         present["device"] = device
     identity = {"stores": list(cell.outputs), "model": present["model"], "view": cell.view.name}
-    changed = {compare(old, present) or "" for old in settings_of(split.names, identity)}
+    names = rows_of(cell, split).names
+    changed = {compare(old, present) or "" for old in settings_of(names, identity)}
     changes = min(changed - {""}, default="")
     return f"{MISSING}, done under other settings ({changes})" if changes else MISSING

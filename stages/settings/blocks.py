@@ -200,6 +200,17 @@ class ExtractParams:
 
 
 @strict
+class EmbeddingsParams:
+    """Settings of the stage ``embed``: splits and models whose embeddings are kept; none at first.
+
+    The models run as the block ``extract`` says, and encode images one by one.
+    """
+
+    splits: Annotated[Unique[StrictStr], Field(description="a list of names in splits, each once")]
+    models: Annotated[Unique[StrictStr], Field(description="a list of models, each once")]
+
+
+@strict
 class TuneParams:
     """Settings of the stage ``tune``; with 0 trials, it returns the hyperparameters given here."""
 

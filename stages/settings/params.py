@@ -59,6 +59,7 @@ class Params:
     shapes: blocks.ShapesParams
     prepare: blocks.PrepareParams
     extract: blocks.ExtractParams
+    embeddings: blocks.EmbeddingsParams
     tune: blocks.TuneParams
     train: blocks.TrainParams
     evaluate: blocks.EvaluateParams
@@ -76,6 +77,7 @@ class Params:
         self._check_splits("report.paper", tuple(self.report.paper))
         if self.report.chosen_on is not None:
             self._check_chosen_on(self.report.chosen_on)
+        self._check_splits("embeddings.splits", self.embeddings.splits)
         shared = sorted(set(self.eval_splits) & set(self.train_splits))
         if shared:
             raise ValueError(
@@ -87,6 +89,12 @@ class Params:
                 f"models must be some of {', '.join(family)}, in this order, got "
                 f"{', '.join(map(shown, self.models))}"
             )
+        for model in self.embeddings.models:
+            if model not in self.models:
+                raise ValueError(
+                    f"embeddings.models must name some of models ({', '.join(self.models)}), got "
+                    f"{shown(model)}"
+                )
         learned = objectives_of(self.models)
         if self.train_splits and self.objectives != learned:
             raise ValueError(
@@ -108,6 +116,12 @@ class Params:
             raise ValueError(
                 f"report.chosen_on must be null or one of eval_splits ({splits}), got {shown(name)}"
             )
+
+    @property
+    def used_splits(self) -> tuple[str, ...]:
+        """Names of the splits that have cells: the eval splits, the train splits, then others."""
+        names = (*self.eval_splits, *self.train_splits, *self.embeddings.splits)
+        return tuple(dict.fromkeys(names))
 
     def view(self, name: str) -> View:
         """The view of a name in ``views``, with its parameters.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pipeline.embeddings import level_names
 from pipeline.prompt_kinds import with_extra
 from pipeline.sam.families import FAMILIES, LADDERS, mask_side_of, source_of
 from pipeline.views import View, default_view
@@ -12,7 +13,8 @@ from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from stages.settings.blocks import ExtractParams, PrepareParams, Split
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
-from storage.paths import features_path, masks_path
+from storage.paths import embeddings_path, features_path, masks_path
+from storage.split.image_rows import SHARD_IMAGES
 from storage.store.signature import SOURCE, versions
 
 # Pillow and OpenCV read and augment images; the other libraries compute.
@@ -22,7 +24,10 @@ LIBRARIES: Final = ("torch", "sam2", "numpy", "opencv-python-headless", "pillow"
 
 @dataclass(frozen=True)
 class CellName:
-    """Split, model and view that name a cell, its prompt sets, and whether it has masks."""
+    """Split, model and view that name a cell, its prompt sets, and whether it has masks.
+
+    The name of a model's embeddings of a split has no prompt sets.
+    """
 
     split: str
     model: str
@@ -31,11 +36,18 @@ class CellName:
     with_masks: bool
 
     def __str__(self) -> str:
-        return f"{self.split}/{self.model}/{self.view.name}"
+        return f"{self.split}/{self.model}/{'embeddings' if self.is_embeddings else self.view.name}"
+
+    @property
+    def is_embeddings(self) -> bool:
+        """Whether the rows are the embeddings of images, not answers to prompt sets."""
+        return not self.prompts
 
     @property
     def outputs(self) -> dict[str, Path]:
         """Paths of the cell's stores in the cache, by kind."""
+        if self.is_embeddings:
+            return {"embeddings": embeddings_path(self.split, self.model)}
         place = (self.split, self.model, self.view.name)
         masks = {"masks": masks_path(*place)} if self.with_masks else {}
         return {"features": features_path(*place), **masks}
@@ -66,12 +78,20 @@ def train_cells(
     return [CellName(split, model, identity, prompts, with_masks=False) for model in models]
 
 
+def embedding_cells(split: str, models: Sequence[str]) -> list[CellName]:
+    """List the embeddings of a split, which are of the view ``identity``."""
+    identity = default_view("identity")
+    return [CellName(split, model, identity, (), with_masks=False) for model in models]
+
+
 def cell_settings(params: ExtractParams, name: CellName) -> dict[str, object]:
     """Entries of a cell's signature that are the same on any machine.
 
     Neither images nor weights are read. The decoder's batch is left out, since ``auto`` is another
     number on another device.
     """
+    if name.is_embeddings:
+        return embedding_settings(params, name.model) | {"split": name.split}
     return {
         "split": name.split,
         "extract_version": VERSIONS["extract"],
@@ -85,6 +105,27 @@ def cell_settings(params: ExtractParams, name: CellName) -> dict[str, object]:
         "precision": params.precision,
         "encoder_batch": params.encoder_batch,
         "shard_objects": params.shard_objects,
+    }
+
+
+def embedding_settings(
+    params: ExtractParams, model: str, *, is_half: bool = False
+) -> dict[str, object]:
+    """Entries of the signature of a model's embeddings that are the same on any machine.
+
+    A ladder's model has the embeddings of the family that it comes from. ``is_half`` says whether
+    levels are rounded to half precision.
+    """
+    family, origin = source_of(params.family, model)
+    return {
+        "embed_version": VERSIONS["embed"],
+        "family": family,
+        "model": origin,
+        "weights": weights_name(params, model),
+        "view": "identity",
+        "precision": params.precision,
+        "levels": level_names(params.precision, is_half=is_half),
+        "shard_images": SHARD_IMAGES,
     }
 
 

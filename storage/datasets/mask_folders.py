@@ -40,10 +40,10 @@ def list_masks(source: Source) -> tuple[Medium, ...]:
         If a folder is missing, no image has a mask, a mask file has no image, or two images or two
         masks have the same name.
     """
-    images = _by_name("image", _files(check_folder("images", source.images)), source.images)
+    images = _by_name("image", image_files(check_folder("images", source.images)), source.images)
     folder = check_folder("annotations", source.annotations)
     is_folder = source.objects == "files"
-    paths = _subfolders(folder) if is_folder else _files(folder)
+    paths = _subfolders(folder) if is_folder else image_files(folder)
     masks = _by_name("mask", paths, folder, source.suffix)
     names = sorted(images.keys() & masks.keys())
     if not names:
@@ -61,7 +61,7 @@ def list_masks(source: Source) -> tuple[Medium, ...]:
     )
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def image_files(folder: Path) -> Iterator[Path]:
     """Image files of a folder and its subfolders; hidden files are left out."""
     paths = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     return (path for path in paths if not path.name.startswith(".") and path.is_file())
@@ -114,7 +114,7 @@ def _masks_of(source: Source, mask: Path, label: str) -> Mapping[int, Bool[np.nd
         ids = sorted({*np.unique(values).tolist()} - {0, *source.void})
         # An image without objects gets an empty mask, which carries its size.
         return {number: values == number for number in ids} or {1: np.zeros(values.shape, bool)}
-    paths = sorted(path for path in _files(mask) if path.parent == mask)
+    paths = sorted(path for path in image_files(mask) if path.parent == mask)
     return {
         number: _foreground(path, source.void, label)
         for number, path in zip(_numbers([path.stem for path in paths]), paths, strict=True)

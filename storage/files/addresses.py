@@ -23,7 +23,9 @@ from zarr.abc.store import Store
 from zarr.storage import FsspecStore, ObjectStore
 
 from storage.errors import StoreError, hidden
+from storage.files.manifest import FILE, ROOT
 from storage.files.store_files import AWAY, Failures, Files, named_failures
+from storage.folders import sha256_file
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -96,11 +98,44 @@ def _in_bucket(address: str) -> tuple[Store, Failures]:
     from obstore.exceptions import BaseError  # noqa: PLC0415
 
     with named_failures(address, (BaseError,), AWAY):
-        return _bucket_store(address), (BaseError,)
+        return ObjectStore(_bucket(address), read_only=True), (BaseError,)
 
 
-def _bucket_store(address: str) -> Store:
-    """Open a store in a bucket or on a web server; obstore's ``BaseError`` is not caught.
+def upload(folder: Path, address: str, sent: Path, advance: Callable[[int], None]) -> None:
+    """Copy a finished store to a bucket; its metadata come last, so that it appears whole.
+
+    Parameters
+    ----------
+    sent
+        File that lists what was sent: an interrupted upload continues after it.
+    advance
+        Called with the bytes of each file that is in the bucket.
+
+    Raises
+    ------
+    StoreError
+        If the address cannot be reached.
+    """
+    from obstore import put  # noqa: PLC0415
+    from obstore.exceptions import BaseError  # noqa: PLC0415
+
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    lines = {*sent.read_text("utf-8").splitlines()} if sent.exists() else set()
+    with named_failures(address, (BaseError,), AWAY), sent.open("a", encoding="utf-8") as file:
+        bucket = _bucket(address)
+        for name in sorted(names, key=lambda name: (name == ROOT, name == FILE)):
+            line = f"{sha256_file(folder / name)} {address}/{name}"
+            if line not in lines:
+                put(bucket, name, folder / name)
+                # The line break comes first, so that a line cut short by a kill spoils no other.
+                file.write(f"\n{line}")
+                file.flush()
+            advance((folder / name).stat().st_size)
+
+
+def _bucket(address: str) -> Any:  # noqa: ANN401 - obstore's class depends on the scheme
+    """Open a bucket or a web server with obstore, whose ``BaseError`` is not caught.
 
     Raises
     ------
@@ -117,7 +152,7 @@ def _bucket_store(address: str) -> Store:
         options["client_options"] = {"allow_http": True}
     # More retries than fit into the time limit, so that the limit ends them.
     options["retry_config"] = {"max_retries": 99, "retry_timeout": timedelta(seconds=RETRY_S)}
-    return ObjectStore(from_url(address, **options), read_only=True)
+    return from_url(address, **options)
 
 
 @cache

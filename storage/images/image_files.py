@@ -117,6 +117,20 @@ def check_header(path: Path, *, height_px: int, width_px: int) -> int:
         return _orientation(image)
 
 
+def upright_size(path: Path) -> tuple[int, int]:
+    """Height and width in pixels of the image that ``read_rgb`` reads, from the file's header.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, is no image, or has not 8 bits per colour.
+    """
+    with _opened(path) as image:
+        check_mode(image, str(path))
+        is_turned = _orientation(image) in _SIDEWAYS
+        return (image.width, image.height) if is_turned else (image.height, image.width)
+
+
 def is_confirmed(orientation: int, *, height_px: int, width_px: int) -> bool:
     """Whether the recorded size of an image proves that its masks were drawn on the upright image.
 

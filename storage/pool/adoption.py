@@ -11,15 +11,15 @@ from storage.folders import passing_folder
 from storage.paths import WORK
 from storage.pool.cell import Cell, ShardArrays, shard_arrays
 from storage.pool.dvc_cache import lay_out, recorded_listings
-from storage.split.object_table import names_of_rows
-from storage.store.chunk_grid import chunk_rows, mask_file
+from storage.split.image_rows import names_of_rows
+from storage.store.chunk_grid import chunk_rows, shard_file
 from storage.store.inspection import Store, check_identity, open_store
 from storage.store.opening import check_same_images, read_array, read_images
 
 
 @contextmanager
 def published_stores(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
-    """Yield the paths of a cell's stores by kind, ``features`` and ``masks``.
+    """Yield the paths of a cell's stores by kind: ``features`` and ``masks``, or ``embeddings``.
 
     The paths are the outputs or, after DVC has removed the outputs for a re-run, links to the
     copies in DVC's cache, removed after the block. The mapping is empty if a file is missing.
@@ -68,39 +68,53 @@ class PublishedShards:
     names: tuple[str, ...]
 
     @property
+    def main(self) -> Store:
+        """The store with the arrays that shards keep in ``.npz`` files: features or embeddings."""
+        return self.stores.get("features") or self.stores["embeddings"]
+
+    @property
     def is_faulty(self) -> bool:
         """Whether a file of a store is missing or of another size than in its manifest."""
         return any(store.faulty for store in self.stores.values())
 
     def read(self, shards: Sequence[int]) -> list[ShardArrays]:
-        """Read the features of each shard in ``shards``, which are rising indices.
+        """Read the arrays of each shard in ``shards``, which are rising indices.
+
+        Masks and levels are left out.
 
         Raises
         ------
         StoreError
             If a shard between the first and the last index is damaged.
         """
-        features, first = self.stores["features"], shards[0]
-        size = features.shard_rows
+        store, first = self.main, shards[0]
+        size = store.shard_rows
         span = slice(first * size, (shards[-1] + 1) * size)
-        names = shard_arrays("features", features.signature)
-        rows = {name: read_array(features, name, span) for name in names}
+        specs = shard_arrays(store.kind, store.signature)
+        names = [name for name, spec in specs.items() if spec.chunking != "single_rows"]
+        rows = {name: read_array(store, name, span) for name in names}
         slices = [slice((i - first) * size, (i - first + 1) * size) for i in shards]
         return [{name: values[shard] for name, values in rows.items()} for shard in slices]
 
-    def masks(self, shard: int) -> tuple[Path, str]:
-        """Path of the file with a shard's masks, and the sha256 that the manifest lists for it.
+    def files(self, shard: int) -> dict[str, tuple[Path, str]]:
+        """File with a shard's masks, or with each level, by array.
+
+        Each file comes with the sha256 that the manifest lists for it.
 
         Raises
         ------
         StoreError
-            If the file is missing.
+            If a file is missing.
         """
-        masks, name = self.stores["masks"], mask_file(shard)
-        path = masks.path / name
-        if not path.exists():
-            raise StoreError(f"{path} is missing")
-        return path, masks.manifest[name].sha256
+        files = {}
+        for store in self.stores.values():
+            for array, spec in shard_arrays(store.kind, store.signature).items():
+                if spec.chunking == "single_rows":
+                    name = shard_file(array, spec, shard)
+                    if not (store.path / name).exists():
+                        raise StoreError(f"{store.path / name} is missing")
+                    files[array] = store.path / name, store.manifest[name].sha256
+        return files
 
 
 def open_published(paths: Mapping[str, Path]) -> PublishedShards:
@@ -112,21 +126,20 @@ def open_published(paths: Mapping[str, Path]) -> PublishedShards:
         If a store is damaged, or the stores are not of the same cell and images.
     """
     stores = {kind: open_store(path) for kind, path in paths.items()}
-    features = stores["features"]
+    main = PublishedShards(stores, ()).main
     for kind, store in stores.items():
         # DVC checks out each store separately, so the stores may be of different runs.
-        check_identity(store, kind, features.signature)
+        check_identity(store, kind, main.signature)
     if "masks" in stores:
-        check_same_images(stores["masks"], read_images(features))
-    rows_sha256 = read_array(features, "input_sha256")
-    names = names_of_rows(rows_sha256, features.shard_rows)
-    return PublishedShards(stores, tuple(names))
+        check_same_images(stores["masks"], read_images(main))
+    inputs = [str(sha256) for sha256 in read_array(main, "input_sha256")]
+    return PublishedShards(stores, tuple(names_of_rows(inputs, main.shard_rows)))
 
 
 def adopt(cell: Cell, published: PublishedShards) -> tuple[int, dict[int, str]]:
     """Put the shards that ``cell`` lacks from its published stores into the pool.
 
-    Masks are linked without being read: publishing compares them with their digests.
+    Masks and levels are linked without being read: publishing compares them with their digests.
 
     Returns
     -------
@@ -135,9 +148,9 @@ def adopt(cell: Cell, published: PublishedShards) -> tuple[int, dict[int, str]]:
     lacking = set(cell.lacking())
     shards = [i for i, name in enumerate(published.names) if name in lacking]
     # All shards of a chunk are read at once: decoding a few rows of a chunk takes as long as all.
-    features = published.stores["features"]
-    n_rows = features.sizes["object"]
-    n_together = max(1, chunk_rows(n_rows) // features.shard_rows)
+    main = published.main
+    n_rows = main.sizes[cell.split.dim]
+    n_together = max(1, chunk_rows(n_rows) // main.shard_rows)
     faults: dict[int, str] = {}
     for _, of_chunk in groupby(shards, lambda i: i // n_together):
         faults |= _adopt(cell, published, list(of_chunk))
@@ -148,8 +161,7 @@ def _adopt(cell: Cell, published: PublishedShards, shards: Sequence[int]) -> dic
     """Put the given published shards into the pool; return an error message per damaged shard."""
     try:
         for i, rows in zip(shards, published.read(shards), strict=True):
-            masks = published.masks(i) if "masks" in cell.kinds else None
-            cell.adopt(published.names[i], rows, masks)
+            cell.adopt(published.names[i], rows, published.files(i))
     except StoreError as error:
         if len(shards) == 1:
             return {shards[0]: str(error)}

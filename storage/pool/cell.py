@@ -5,10 +5,12 @@
     cache/pool/<digest of the settings>/settings.json                 the settings, readable
                                        /<inputs>.npz                  a shard's features
                                        /<inputs>.<digest>.masks       its masks, as Zarr keeps them
+                                       /<inputs>.<digest>.level       a level of its embeddings
 
-A shard exists if the file of its features exists. This file appears whole and after the masks, has
-the digest of the masks, and never changes: a second process that computes the shard makes the same
-bytes. So processes need not communicate, and a kill at any instant loses only unfinished shards.
+A shard of embeddings has facts about its images in place of features. A shard exists if its
+``.npz`` file exists. This file appears whole and after its masks or levels, has their digests, and
+never changes: a second process that computes the shard makes the same bytes. So processes need not
+communicate, and a kill at any instant loses only unfinished shards.
 """
 
 import io
@@ -26,22 +28,31 @@ import zarr
 from zarr.abc.buffer import Buffer
 from zarr.storage import MemoryStore
 
+from pipeline.embeddings import StoredEmbedding
 from storage.errors import N_HEX, StoreError
 from storage.files.manifest import FileRecord
 from storage.folders import put_file, put_link
 from storage.paths import POOL
-from storage.split.object_table import PreparedSplit, shard_name
-from storage.store.chunk_grid import MASK_CODE, chunk_grid, mask_file
-from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec, Value, cell_specs
+from storage.split.image_rows import ImageRows, shard_name
+from storage.split.object_table import PreparedSplit
+from storage.store.chunk_grid import MASK_CODE, chunk_grid, shard_file
+from storage.store.embeddings import embedding_of
+from storage.store.mask_chunks import read_chunk
+from storage.store.opening import naming_damage
+from storage.store.schema import FIXED_COORDINATES, ArraySpec, Value, cell_specs, specs_of
 from storage.store.signature import DIGEST_CHARS, SOURCE, compare, digest, parse_signature
 from storage.store.writing import check_names, checked, create_array, writable
 
-OF_A_SPLIT: Final = ("split", "objects_digest", "shard_objects")
+OF_A_SPLIT: Final = (
+    *("split", "objects_digest", "shard_objects"),
+    *("images_digest", "shard_images"),
+)
 """Signature entries that say which rows a store has, but nothing about the content of a row."""
 
 SETTINGS: Final = "settings.json"
 NPZ: Final = ".npz"
 MASKS: Final = ".masks"
+LEVEL: Final = ".level"
 
 MAKER: Final = "maker"
 """Key in a shard's file: processor or GPU that computed it; empty if from published stores."""
@@ -59,53 +70,67 @@ DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, Ru
 """Types of the errors that NumPy raises for a damaged ``.npz`` file; ``RuntimeError`` if the file
 seems to be encrypted."""
 
+Rows = PreparedSplit | ImageRows
+"""The rows of a cell: the objects of a split, or the images of a split or a folder."""
+
 ShardArrays = dict[str, np.ndarray]
 """Arrays of one shard by their names in the schema."""
 
 
 @dataclass(frozen=True, eq=False)
 class ShardRows:
-    """Content of a shard's features file.
+    """Content of a shard's ``.npz`` file.
 
     Attributes
     ----------
     rows
-        Arrays of a features store by name, coordinates excepted, with the shard's rows.
+        Arrays of a features store or an embeddings store by name, without coordinates, masks and
+        levels, with the shard's rows.
     maker
         Name of the processor or GPU that computed the shard; empty if taken from published stores.
-    masks_sha256
-        Sha256 of the file of masks; empty without masks.
+    files_sha256
+        Sha256 of the file of masks, or of each level's file, by the name of its array.
     """
 
     rows: ShardArrays
     maker: str
-    masks_sha256: str
+    files_sha256: Mapping[str, str]
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One model on one split in one view, and its shards in the pool.
+    """One model on one split in one view, or its embeddings, and their shards in the pool.
 
     Attributes
     ----------
     signature
         Signature of the cell's stores.
     sizes
-        Sizes of the dimensions ``channel``, ``encoder_channel`` and, with masks, ``y`` and ``x``.
+        Sizes of the dimensions ``channel``, ``encoder_channel`` and, with masks, ``y`` and ``x``;
+        of embeddings, those of ``level_sizes`` and ``encoder_channel``.
     assigned
         Names of the shards that this process computes; None means all shards.
     """
 
     signature: Mapping[str, object]
-    split: PreparedSplit
+    split: Rows
     sizes: Mapping[str, int]
     pool: Path = POOL
     assigned: Collection[str] | None = None
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Kinds of the cell's stores: ``features`` and, with masks, ``masks``."""
+        """Kinds of the stores: ``features`` and, with masks, ``masks``; or ``embeddings`` alone."""
+        if self.split.dim == "image":
+            return ("embeddings",)
         return ("features", "masks") if "y" in self.sizes else ("features",)
+
+    @cached_property
+    def sharded(self) -> dict[str, ArraySpec]:
+        """Declarations of the arrays that have a file of their own for each shard."""
+        by_kind = [shard_arrays(kind, self.signature) for kind in self.kinds]
+        specs = {name: spec for arrays in by_kind for name, spec in arrays.items()}
+        return {name: spec for name, spec in specs.items() if spec.chunking == "single_rows"}
 
     @cached_property
     def settings(self) -> dict[str, Value]:
@@ -137,13 +162,24 @@ class Cell:
         lacking = self.lacking()
         return [n for n in lacking if self.assigned is None or n in self.assigned]
 
-    def features_path(self, name: str) -> Path:
-        """Path of the file with a shard's features."""
+    def rows_path(self, name: str) -> Path:
+        """Path of a shard's ``.npz`` file."""
         return self.folder / f"{name}{NPZ}"
 
-    def masks_path(self, name: str, sha256: str) -> Path:
-        """Path of the file with a shard's masks; ``sha256`` is that of the file."""
-        return self.folder / f"{name}.{sha256[:DIGEST_CHARS]}{MASKS}"
+    def array_path(self, name: str, sha256: str) -> Path:
+        """Path of the file with a shard's masks or one of its levels, from the file's sha256."""
+        return self.folder / f"{name}.{sha256[:DIGEST_CHARS]}{self._suffix}"
+
+    @property
+    def _suffix(self) -> str:
+        return LEVEL if self.split.dim == "image" else MASKS
+
+    @property
+    def _file_keys(self) -> dict[str, str]:
+        """Key in a shard's ``.npz`` file for the sha256 of an array's own file, by array."""
+        if self.split.dim == "image":
+            return {array: f"{array}_sha256" for array in self.sharded}
+        return {MASK_CODE: MASKS_SHA256}
 
     def put(self, name: str, rows: Mapping[str, np.ndarray], *, maker: str) -> None:
         """Write a computed shard to the pool, unless it exists.
@@ -163,76 +199,92 @@ class Cell:
         OSError
             If the disk is full (the message names the file).
         """
-        arrays = self._checked(name, rows, self.kinds)
-        if self.features_path(name).exists():
+        arrays = self._checked(name, rows, with_files=True)
+        if self.rows_path(name).exists():
             return
-        sha256 = ""
-        if MASK_CODE in arrays:
-            data = self._encoded(arrays.pop(MASK_CODE))
-            sha256 = FileRecord.of(data).sha256
-            put_file(self.masks_path(name, sha256), data)
-        self._put_features(name, ShardRows(arrays, maker, sha256))
+        files_sha256 = {}
+        for array in self.sharded:
+            data = self._encoded(array, arrays.pop(array))
+            files_sha256[array] = FileRecord.of(data).sha256
+            put_file(self.array_path(name, files_sha256[array]), data)
+        self._put_rows(name, ShardRows(arrays, maker, files_sha256))
 
-    def adopt(self, name: str, rows: ShardArrays, masks: tuple[Path, str] | None) -> None:
-        """Put a shard of published stores into the pool; ``masks`` is a file and its sha256."""
-        file, sha256 = masks or (None, "")
-        if file is not None:
-            put_link(file.resolve(), self.masks_path(name, sha256))
-        arrays = self._checked(name, rows, ("features",))
-        self._put_features(name, ShardRows(arrays, "", sha256))
+    def adopt(self, name: str, rows: ShardArrays, files: Mapping[str, tuple[Path, str]]) -> None:
+        """Put a shard of published stores into the pool.
+
+        Parameters
+        ----------
+        files
+            File with the shard's masks, or with each level, and its sha256, by array.
+        """
+        for file, sha256 in files.values():
+            put_link(file.resolve(), self.array_path(name, sha256))
+        files_sha256 = {array: sha256 for array, (_, sha256) in files.items()}
+        arrays = self._checked(name, rows, with_files=False)
+        self._put_rows(name, ShardRows(arrays, "", files_sha256))
 
     def read(self, name: str) -> ShardRows:
-        """Read the features of a shard from the pool.
+        """Read a shard from the pool, without its masks or levels.
 
         Raises
         ------
         StoreError
             If the file is missing or damaged, or was copied from the folder of other settings.
         """
-        path = self.features_path(name)
+        path = self.rows_path(name)
         try:
             # Opened explicitly because NumPy does not close a damaged file.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 rows = {key: archive[key] for key in archive.files}
-                maker, sha256, settings = (
-                    str(rows.pop(key)) for key in (MAKER, MASKS_SHA256, SETTINGS_DIGEST)
-                )
+                maker, settings = (str(rows.pop(key)) for key in (MAKER, SETTINGS_DIGEST))
+                digests = {array: str(rows.pop(key)) for array, key in self._file_keys.items()}
             if settings != self.settings_digest:
                 raise StoreError(f"rows of the settings {settings}, not {self.settings_digest}")
-            return ShardRows(self._checked(name, rows, ("features",)), maker, sha256)
+            files_sha256 = {array: sha256 for array, sha256 in digests.items() if sha256}
+            return ShardRows(self._checked(name, rows, with_files=False), maker, files_sha256)
         except DAMAGE as error:
             raise StoreError(f"{path} must be features of a shard, got {error}") from error
 
     def drop(self, name: str) -> None:
         """Remove a damaged shard; hard links to its files elsewhere stay."""
-        self.features_path(name).unlink(missing_ok=True)
-        for path in self.folder.glob(f"{name}.*{MASKS}"):
+        self.rows_path(name).unlink(missing_ok=True)
+        for path in self.folder.glob(f"{name}.*{self._suffix}"):
             path.unlink(missing_ok=True)
 
-    def _put_features(self, name: str, shard: ShardRows) -> None:
+    def _put_rows(self, name: str, shard: ShardRows) -> None:
         settings = self.folder / SETTINGS
         if not settings.exists():
             put_file(settings, f"{json.dumps(self.settings, indent=1)}\n".encode())
         data = io.BytesIO()
         origin = {
             MAKER: np.array(shard.maker),
-            MASKS_SHA256: np.array(shard.masks_sha256),
+            **{
+                key: np.array(shard.files_sha256.get(array, ""))
+                for array, key in self._file_keys.items()
+            },
             SETTINGS_DIGEST: np.array(self.settings_digest),
         }
         # NumPy cannot save text of variable length.
         text = {k: np.array(v.tolist()) for k, v in shard.rows.items() if v.dtype.kind == "T"}
         np.savez(data, allow_pickle=False, **{**origin, **shard.rows, **text})
-        put_file(self.features_path(name), data.getvalue(), is_first=True)
+        put_file(self.rows_path(name), data.getvalue(), is_first=True)
 
     def _checked(
-        self, name: str, rows: Mapping[str, np.ndarray], kinds: Sequence[str]
+        self, name: str, rows: Mapping[str, np.ndarray], *, with_files: bool
     ) -> ShardArrays:
-        """Check a shard's arrays against the schema, and their inputs against the shard's name."""
+        """Check a shard's arrays against the schema, and their inputs against the shard's name.
+
+        ``with_files`` says whether ``rows`` has the arrays in ``sharded``.
+        """
         shard = self.split.shards[name]
-        by_kind = [shard_arrays(kind, self.signature) for kind in kinds]
-        specs = {key: spec for arrays in by_kind for key, spec in arrays.items()}
+        specs = {
+            key: spec
+            for key, spec in shard_arrays(self.kinds[0], self.signature).items()
+            if spec.chunking != "single_rows"
+        }
+        specs |= self.sharded if with_files else {}
         check_names(f"rows of shard {shard.index}", rows, set(specs))
-        sizes = self._sizes | {"object": shard.stop - shard.start}
+        sizes = self._sizes | {self.split.dim: shard.stop - shard.start}
         arrays = {
             key: checked(key, spec, rows[key], tuple(sizes[dim] for dim in spec.dims))
             for key, spec in specs.items()
@@ -247,18 +299,44 @@ class Cell:
 
     @property
     def _sizes(self) -> dict[str, int]:
-        prompts = cast("Sequence[str]", self.signature["prompts"])
+        prompts = cast("Sequence[str]", self.signature.get("prompts", ()))
         fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
         return {**fixed, **self.sizes, "prompt": len(prompts)}
 
-    def _encoded(self, codes: np.ndarray) -> bytes:
-        """Encode mask codes as the bytes of the file that Zarr would write for the shard."""
-        sizes = self._sizes | {"object": self.split.full_rows}
-        spec, files = SCHEMA["masks"][MASK_CODE], dict[str, Buffer]()
+    def _encoded(self, array: str, values: np.ndarray) -> bytes:
+        """Encode an array as the bytes of the file that Zarr would write for the shard."""
+        sizes = self._sizes | {self.split.dim: self.split.full_rows}
+        spec, files = self.sharded[array], dict[str, Buffer]()
         group = zarr.create_group(MemoryStore(files), zarr_format=3)
-        create_array(group, MASK_CODE, spec, chunk_grid(spec, sizes, self.split.full_rows))
-        writable(group, MASK_CODE)[: len(codes)] = codes
-        return files[mask_file(0)].to_bytes()
+        create_array(group, array, spec, chunk_grid(spec, sizes, self.split.full_rows))
+        writable(group, array)[: len(values)] = values
+        return files[shard_file(array, spec, 0)].to_bytes()
+
+    def read_embedding(self, image: int) -> StoredEmbedding | None:
+        """Read the embedding of an image of the split from the pool; None if the pool lacks it.
+
+        Raises
+        ------
+        StoreError
+            If a file of the shard is missing or damaged.
+        """
+        name = self.split.names[image // self.split.shard_rows]
+        if not self.rows_path(name).exists():
+            return None
+        shard, row = self.read(name), image % self.split.shard_rows
+        levels = {
+            array: self._chunk(self.array_path(name, sha256), array, row)
+            for array, sha256 in shard.files_sha256.items()
+        }
+        return embedding_of(shard.rows, row, levels, where=f"row {row} of {self.rows_path(name)}")
+
+    def _chunk(self, path: Path, array: str, row: int) -> np.ndarray:
+        """Read a row of an array from its own file of a shard."""
+        spec = self.sharded[array]
+        level = np.empty([self._sizes[dim] for dim in spec.dims[1:]], spec.dtype)
+        with naming_damage(path), path.open("rb") as file:
+            read_chunk(file, row, self.split.full_rows, level)
+        return level
 
 
 def of_rows(signature: Mapping[str, object]) -> dict[str, object]:
@@ -273,9 +351,16 @@ def of_rows(signature: Mapping[str, object]) -> dict[str, object]:
     return entries | dict(zip(("family", "model"), source, strict=False))
 
 
+def store_specs(kind: str, signature: Mapping[str, object]) -> dict[str, ArraySpec]:
+    """Declarations of the arrays of a cell's store; a signature of embeddings lists ``levels``."""
+    if kind == "embeddings":
+        return specs_of(kind, cast("Sequence[str]", signature["levels"]))
+    return cell_specs(kind, signature["view"])
+
+
 def shard_arrays(kind: str, signature: Mapping[str, object]) -> dict[str, ArraySpec]:
-    """Specifications of the arrays that are computed shard by shard, for a kind of store."""
-    specs = cell_specs(kind, signature["view"])
+    """Declarations of the arrays that are computed shard by shard, for a kind of store."""
+    specs = store_specs(kind, signature)
     return {name: spec for name, spec in specs.items() if not spec.is_constant}
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from storage.folders import begun_files
 from storage.paths import POOL
-from storage.pool.cell import MASKS, NPZ, SETTINGS, names_in
+from storage.pool.cell import LEVEL, MASKS, NPZ, SETTINGS, names_in
 
 DESCRIBED: Final = ("family", "model", "view", "precision", "device")
 """Keys of the settings that describe the shards of a folder to the user."""
@@ -76,7 +76,7 @@ def find_removable(
         files = tuple(
             file
             for file in sorted(folder.iterdir(), key=lambda path: (path.suffix != NPZ, path))
-            if file.suffix in {NPZ, MASKS} and file.name.partition(".")[0] not in staying
+            if file.suffix in {NPZ, MASKS, LEVEL} and file.name.partition(".")[0] not in staying
         )
         if files or not (present or begun):
             removable.append(Removable(folder, len(unused), len(of_stores), files))

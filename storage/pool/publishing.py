@@ -9,10 +9,11 @@ import numpy as np
 from storage.errors import N_HEX, StoreError
 from storage.files.manifest import FileRecord, record_of, write_manifest
 from storage.folders import link_or_copy, whole_folder
-from storage.pool.cell import Cell, ShardArrays
-from storage.store.chunk_grid import chunk_rows, mask_file
+from storage.pool.cell import Cell, ShardArrays, store_specs
+from storage.split.object_table import PreparedSplit
+from storage.store.chunk_grid import chunk_rows, shard_file
 from storage.store.opening import IMAGES_DIGEST, images_digest
-from storage.store.schema import SCHEMA, cell_specs
+from storage.store.schema import SCHEMA
 from storage.store.writing import create_store, writable, write_array
 
 
@@ -24,34 +25,36 @@ class Comparison:
     ----------
     faults
         Error message of each damaged shard, by the shard's name.
-    masks
-        Size and sha256 of the file of masks of each intact shard, by the shard's name.
+    files
+        Size and sha256 of the file of masks, or of each level's file, of each intact shard: by the
+        shard's name, then by array.
     makers
         Names of the processors and GPUs that computed the intact shards, as far as known.
     """
 
     faults: dict[str, str] = field(default_factory=dict)
-    masks: dict[str, FileRecord] = field(default_factory=dict)
+    files: dict[str, dict[str, FileRecord]] = field(default_factory=dict)
     makers: set[str] = field(default_factory=set)
 
 
 def compare_shards(cell: Cell) -> Comparison:
-    """Read every shard of a cell from the pool, and compare its masks with their sha256."""
+    """Read every shard of a cell from the pool, and compare its other files with their sha256."""
     compared = Comparison()
     for name in cell.split.shards:
         try:
-            features = cell.read(name)
-            if "masks" in cell.kinds:
-                compared.masks[name] = _masks_record(cell, name, features.masks_sha256)
+            shard = cell.read(name)
+            compared.files[name] = {
+                array: _record(cell.array_path(name, sha256), sha256)
+                for array, sha256 in shard.files_sha256.items()
+            }
         except (StoreError, OSError) as error:
             compared.faults[name] = str(error)
         else:
-            compared.makers.update({features.maker} - {""})
+            compared.makers.update({shard.maker} - {""})
     return compared
 
 
-def _masks_record(cell: Cell, name: str, sha256: str) -> FileRecord:
-    path = cell.masks_path(name, sha256)
+def _record(path: Path, sha256: str) -> FileRecord:
     record = record_of(path)
     if record.sha256 != sha256:
         raise StoreError(
@@ -63,8 +66,8 @@ def _masks_record(cell: Cell, name: str, sha256: str) -> FileRecord:
 def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> None:
     """Write the stores of a cell with their manifests; each store appears whole.
 
-    Masks are hard-linked and take no more space. A store of masks gets the digest of its images as
-    an attribute, since none of its arrays depends on the images' content.
+    Masks and levels are hard-linked and take no more space. A store of masks gets the digest of its
+    images as an attribute, since none of its arrays depends on the images' content.
 
     Parameters
     ----------
@@ -81,41 +84,47 @@ def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> No
 
 def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str, FileRecord]:
     """Write a store without its manifest; return the records of its hard-linked files."""
-    split = cell.split
+    rows = cell.split
+    if isinstance(rows, PreparedSplit):
+        coords = {"object_id": rows.table.object_id, "prompt": cell.signature["prompts"]}
+    else:
+        coords = {"file": rows.file}
     group = create_store(
         store,
         kind,
-        cell.sizes,
+        {**cell.sizes, rows.dim: rows.n_rows},
         signature=cell.signature,
-        coords={"object_id": split.table.object_id, "prompt": cell.signature["prompts"]},
-        optional=cell_specs(kind, cell.signature["view"]),
+        coords=coords,
+        optional=store_specs(kind, cell.signature),
     )
-    images = split.images_sha256
-    if kind == "masks":
-        group.update_attributes({IMAGES_DIGEST: images_digest(images)})
-        return _link_masks(cell, store, compared)
-    write_array(group, "images_sha256", SCHEMA[kind]["images_sha256"], images)
-    for rows, values in _blocks(cell):
-        for name, block in values.items():
-            writable(group, name)[rows] = block
-    return {}
+    if isinstance(rows, PreparedSplit):
+        images = rows.images_sha256
+        if kind == "masks":
+            group.update_attributes({IMAGES_DIGEST: images_digest(images)})
+            return _link_files(cell, store, compared)
+        write_array(group, "images_sha256", SCHEMA[kind]["images_sha256"], images)
+    for block, values in _blocks(cell):
+        for name, values_of_block in values.items():
+            writable(group, name)[block] = values_of_block
+    return _link_files(cell, store, compared) if kind == "embeddings" else {}
 
 
-def _link_masks(cell: Cell, store: Path, compared: Comparison) -> dict[str, FileRecord]:
+def _link_files(cell: Cell, store: Path, compared: Comparison) -> dict[str, FileRecord]:
     records = {}
-    for i, name in enumerate(cell.split.names):
-        record = compared.masks[name]
-        records[mask_file(i)] = record
-        link_or_copy(cell.masks_path(name, record.sha256), store / mask_file(i))
+    for array, spec in cell.sharded.items():
+        for i, name in enumerate(cell.split.names):
+            record, file = compared.files[name][array], shard_file(array, spec, i)
+            records[file] = record
+            link_or_copy(cell.array_path(name, record.sha256), store / file)
     return records
 
 
 def _blocks(cell: Cell) -> Iterator[tuple[slice, ShardArrays]]:
-    """Yield the features of a cell in blocks of consecutive rows, to save memory.
+    """Yield a cell's arrays of ``.npz`` files in blocks of consecutive rows, to save memory.
 
     A block is a few chunks of the published store.
     """
-    n_rows, size = cell.split.table.n_objects, cell.split.shard_objects
+    n_rows, size = cell.split.n_rows, cell.split.shard_rows
     step = chunk_rows(n_rows)
     step *= -(
         -size // step

@@ -1,13 +1,11 @@
 """Reads and writes the table of a split's images and objects, and plans and names its shards."""
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from itertools import groupby
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64, Shaped
@@ -16,6 +14,7 @@ from pipeline.extraction.plan import Piece, Shard, plan_shards
 from storage.errors import StoreError
 from storage.paths import CACHE, located, objects_path
 from storage.rle import decode_rle
+from storage.split.image_rows import ImageRows, shard_name
 from storage.store.opening import open_complete, read_array
 from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec
 from storage.store.writing import checked, write_store
@@ -121,6 +120,29 @@ class PreparedSplit:
     table: ObjectTable
     shard_objects: int
     """Number of objects per shard; the last shard may have fewer."""
+    dim: ClassVar[str] = "object"
+    """Name of the dimension of the rows."""
+
+    @cached_property
+    def images(self) -> ImageRows:
+        """The images of the split, with or without objects, as rows of an embeddings store."""
+        table = self.table
+        return ImageRows(table.file, table.height_px, table.width_px, table.image_sha256)
+
+    @property
+    def digest(self) -> str:
+        """Digest of the objects, see ``ObjectTable``."""
+        return self.table.digest
+
+    @property
+    def n_rows(self) -> int:
+        """Number of objects."""
+        return self.table.n_objects
+
+    @property
+    def shard_rows(self) -> int:
+        """Number of objects per shard; the last shard may have fewer."""
+        return self.shard_objects
 
     @cached_property
     def images_sha256(self) -> list[str]:
@@ -164,36 +186,13 @@ class PreparedSplit:
         ]
         return hashlib.sha256("\n".join([*of_image, *of_objects]).encode()).hexdigest()
 
-    def n_images(self, names: Sequence[str]) -> int:
+    def count_images(self, names: Sequence[str]) -> int:
         """Number of different images in the named shards."""
         return len({piece.image for name in names for piece in self.shards[name].pieces})
 
-    def n_objects(self, names: Sequence[str]) -> int:
+    def count_rows(self, names: Sequence[str]) -> int:
         """Number of objects in the named shards."""
         return sum(self.shards[name].stop - self.shards[name].start for name in names)
-
-
-def shard_name(full_rows: int, inputs: Iterable[str]) -> str:
-    """Name of a shard: a sha256 in hex of its inputs.
-
-    Parameters
-    ----------
-    full_rows
-        Number of rows of a full shard of the split.
-    inputs
-        ``input_sha256`` of the shard's pieces in order, or of its rows: consecutive repeats count
-        once.
-    """
-    pieces = [digest for digest, _ in groupby(inputs)]
-    return hashlib.sha256(json.dumps([full_rows, *pieces]).encode()).hexdigest()
-
-
-def names_of_rows(rows_sha256: np.ndarray, shard_objects: int) -> list[str]:
-    """Names of the shards of a store in row order, from the array ``input_sha256`` of its rows."""
-    full_rows = min(shard_objects, len(rows_sha256))
-    starts = range(0, len(rows_sha256), shard_objects)
-    shards = (map(str, rows_sha256[start : start + shard_objects]) for start in starts)
-    return [shard_name(full_rows, digests) for digests in shards]
 
 
 def _images_sha256(table: ObjectTable, start: int, stop: int) -> str:

@@ -1,10 +1,11 @@
 """Finds an image in an open embeddings store, and reads its embedding."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pipeline.embeddings import LEVELS, StoredEmbedding, levels_sha256
+from pipeline.embeddings import LEVELS, Levels, StoredEmbedding, levels_sha256
 from storage.errors import N_HEX, StoreError, shown
 from storage.store.opening import naming_damage
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     import xarray
 
 STATISTICS: Final = ("encoder_mean", "encoder_std")
+FACTS: Final = ("levels_sha256", "pixels_sha256", "height_px", "width_px", *STATISTICS)
+"""Arrays of which an embedding is made, beside its levels."""
 
 
 def image_rows(embeddings: "xarray.Dataset", key: str = "pixels_sha256") -> dict[str, int]:
@@ -58,23 +61,42 @@ def read_embedding(embeddings: "xarray.Dataset", image: int | str) -> StoredEmbe
         model: their digest differs.
     """
     row = find_image(embeddings, image)
-    names = [name for name in embeddings.data_vars if str(name).startswith(LEVELS)]
+    of_image = embeddings.isel(image=slice(row, row + 1))
+    names = [str(name) for name in embeddings.data_vars if str(name).startswith(LEVELS)]
     with naming_damage(_name(embeddings)):
-        levels = {str(name): _row(embeddings, str(name), row) for name in names}
-        statistics = {name: _row(embeddings, name, row) for name in STATISTICS}
-    listed, present = str(embeddings["levels_sha256"][row].item()), levels_sha256(levels)
+        levels = {name: of_image[name].to_numpy()[0] for name in names}
+        facts = {name: of_image[name].to_numpy() for name in FACTS}
+    return embedding_of(facts, 0, levels, where=f"image {row} of {_name(embeddings)}")
+
+
+def embedding_of(
+    facts: Mapping[str, np.ndarray], row: int, levels: Levels, *, where: str
+) -> StoredEmbedding:
+    """Make the embedding of the image in a row of ``facts``, after a check of its levels.
+
+    Parameters
+    ----------
+    facts
+        The arrays ``FACTS`` of one image or more, by name.
+    where
+        The image, for messages.
+
+    Raises
+    ------
+    StoreError
+        If the levels do not have the digest ``levels_sha256``.
+    """
+    listed, present = str(facts["levels_sha256"][row]), levels_sha256(levels)
     if present != listed:
         raise StoreError(
-            f"{_name(embeddings)}: levels of image {row} must have the sha256 {listed[:N_HEX]}, "
-            f"got {present[:N_HEX]}"
+            f"levels of {where} must have the sha256 {listed[:N_HEX]}, got {present[:N_HEX]}"
         )
-    height, width = (int(embeddings[name][row]) for name in ("height_px", "width_px"))
-    pixels = str(embeddings["pixels_sha256"][row].item())
-    return StoredEmbedding(levels, (height, width), statistics, pixels)
-
-
-def _row(embeddings: "xarray.Dataset", name: str, row: int) -> np.ndarray:
-    return np.asarray(embeddings[name][row])
+    return StoredEmbedding(
+        levels=levels,
+        size_px=(int(facts["height_px"][row]), int(facts["width_px"][row])),
+        statistics={name: facts[name][row] for name in STATISTICS},
+        pixels_sha256=str(facts["pixels_sha256"][row]),
+    )
 
 
 def _name(embeddings: "xarray.Dataset") -> str:

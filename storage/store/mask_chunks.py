@@ -1,9 +1,10 @@
 """Reads coded masks of a store into existing memory, by the index at the end of each shard."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Final
+from typing import BinaryIO, Final
 
 import google_crc32c
 import numpy as np
@@ -52,6 +53,22 @@ def parse_index(data: bytes | memoryview, n_chunks: int, where: object) -> Shard
     if not is_whole or google_crc32c.value(entries) != int.from_bytes(checksum, "little"):
         raise ValueError(f"the index of {where} is cut short or fails its checksum")
     return np.frombuffer(entries, "<u8").reshape(n_chunks, 2)
+
+
+def read_chunk(file: BinaryIO, row: int, n_chunks: int, values: np.ndarray) -> None:
+    """Fill ``values`` with a row of an array, from the file of a shard with single-row chunks.
+
+    Raises
+    ------
+    ValueError
+        If the index fails its checksum, or the chunk is absent or of another size.
+    """
+    file.seek(-index_bytes(n_chunks), os.SEEK_END)
+    offset, length = parse_index(file.read(), n_chunks, file.name)[row].tolist()
+    if offset == ABSENT:
+        raise ValueError(f"a chunk of {file.name} is absent")
+    file.seek(offset)
+    decompress(file.read(length), values)
 
 
 @dataclass(frozen=True)

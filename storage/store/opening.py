@@ -57,9 +57,9 @@ def open_embeddings(
     """
     embeddings = open_checked(where, "embeddings", expected)
     with naming_damage(where):
-        for name, array in embeddings.data_vars.items():
+        for array in embeddings.variables.values():
             if array.dims == ("image",):
-                embeddings[name] = array.load()
+                array.load()
     return embeddings
 
 

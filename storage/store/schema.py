@@ -245,12 +245,17 @@ _LEVELS: Final = (
 )
 
 _EMBEDDINGS: Final[Mapping[str, ArraySpec]] = {
-    "file": ArraySpec(("image",), "str", "file of the image, below the folder of the images"),
+    "file": ArraySpec(
+        ("image",), "str", "file of the image, below the folder of the images", is_coordinate=True
+    ),
     "height_px": ArraySpec(("image",), "int32", "height of the image", unit="px"),
     "width_px": ArraySpec(("image",), "int32", "width of the image", unit="px"),
     "image_sha256": ArraySpec(("image",), "str", "sha256 of the image file's bytes"),
     "pixels_sha256": ArraySpec(
         ("image",), "str", 'sha256 of "HEIGHT x WIDTH\\n" and the upright RGB pixels, row by row'
+    ),
+    "input_sha256": ArraySpec(
+        ("image",), "str", "digest of the image's file: of its name and its sha256"
     ),
     "levels_sha256": ArraySpec(
         ("image",),

@@ -76,7 +76,7 @@ def _seconds_of_turns(cell: Cell) -> float:
         started = process_time()
         with _Turns(cell, names, count) as turns:
             for shard in turns.shards():
-                cell.features_path(names[shard.index]).touch()
+                cell.rows_path(names[shard.index]).touch()
                 turns.end(names[shard.index])
         return process_time() - started
 

@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import chdir
 from pathlib import Path
 from typing import Final
@@ -81,7 +82,7 @@ def compute(inputs: Arrays) -> dict[str, np.ndarray]:
     """Arrays that the stage publishes, named ``<model>/<view>/<array>``."""
     computed: dict[str, np.ndarray] = {}
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        _write_split(inputs)
+        write_split(inputs)
         for model, view in CELLS:
             cell = ("golden", model, view)
             with pytest.MonkeyPatch.context() as patch:
@@ -107,12 +108,13 @@ def _compare(name: str, golden: np.ndarray, values: np.ndarray) -> str | None:
     return f"{share:.2%} of the pixels are off by more than {CODE_ATOL} code" if is_off else None
 
 
-def _weights() -> dict[str, str]:
+def weights() -> dict[str, str]:
     models = sorted({model for model, _ in CELLS})
     return {f"weights_{model}": str(checkpoint("mini", model).sha256) for model in models}
 
 
-def _write_split(inputs: Arrays) -> None:
+def write_split(inputs: Arrays, *, embedded: Sequence[str] = ()) -> None:
+    """Write the image, the objects and the settings; ``embedded`` are models of the stage embed."""
     masks, (height, width) = inputs["masks"], inputs["rgb"].shape[:2]
     Image.fromarray(inputs["rgb"]).save("scene.png")
     truth = measure_objects((mask, 0) for mask in masks)
@@ -137,7 +139,8 @@ def _write_split(inputs: Arrays) -> None:
         train_splits=[],
         splits={"golden": {"reader": "coco", "images": ".", "annotations": "none"}},
         extract=EXTRACT | {"shard_objects": 2},
+        embeddings={"splits": ["golden"] if embedded else [], "models": list(embedded)},
     )
 
 
-GOLDEN: Final = Golden("extract", draw_inputs, compute, _compare, origin=_weights)
+GOLDEN: Final = Golden("extract", draw_inputs, compute, _compare, origin=weights)

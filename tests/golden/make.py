@@ -7,11 +7,11 @@ other numbers of the same origin.
 import sys
 from typing import Final
 
-from tests.golden import entropy, extract, train, tune
+from tests.golden import embed, entropy, extract, train, tune
 from tests.golden.golden import Golden
 
 GOLDEN: Final[dict[str, Golden]] = {
-    golden.stage: golden for golden in (extract.GOLDEN, entropy.GOLDEN, tune.GOLDEN, train.GOLDEN)
+    module.GOLDEN.stage: module.GOLDEN for module in (extract, embed, entropy, tune, train)
 }
 
 

@@ -196,7 +196,7 @@ def test_a_damaged_shard_is_computed_again_never_published(
 ) -> None:
     fill(NAME)
     cell = pool_of()
-    path = cell.features_path(cell.split.names[1])
+    path = cell.rows_path(cell.split.names[1])
     intact = path.read_bytes()
     flip(path)
     with encoded_images() as encoded:

@@ -14,7 +14,7 @@ from stages.program.progress import Count, progress
 from storage.folders import begin_file, begun_files
 from storage.pool.cell import Cell, settings_of
 from tests.fixtures.dead_process import dead_tag
-from tests.fixtures.made_up_cell import cell_of, rows_of, split_of
+from tests.fixtures.made_up_cell import cell_of, objects_of, rows_of, split_of
 
 N_SHARDS = 100
 MAX_TWICE = 5
@@ -46,7 +46,7 @@ def process(cell: Cell, shard_s: float, made: list[int]) -> Iterator[float]:
                 yield shard_s
                 name = cell.split.names[current.index]
                 made.append(current.index)
-                cell.features_path(name).touch()
+                cell.rows_path(name).touch()
                 turns.end(name)
                 current = following
 
@@ -94,11 +94,11 @@ def test_what_another_process_has_begun_comes_last_and_what_a_dead_one_left_does
 ) -> None:
     cell = shards_of(tmp_path)
     mine, others, left, there = cell.split.names[:4]
-    begin_file(cell.features_path(others))
-    mark = begin_file(cell.features_path(left))
+    begin_file(cell.rows_path(others))
+    mark = begin_file(cell.rows_path(left))
     assert mark is not None
     mark.write_text(dead_tag())
-    cell.features_path(there).touch()
+    cell.rows_path(there).touch()
     with _Turns(cell, (mine, others, left, there), count) as turns:
         assert {shard.index for shard in turns.shards()} == {0, 2}
         assert f"-{os.getpid()}-" in mark.read_text()
@@ -107,7 +107,7 @@ def test_what_another_process_has_begun_comes_last_and_what_a_dead_one_left_does
         assert not turns.left
     assert begun_files(cell.folder) == {f"{others}.npz"}, "it is for the other one to end"
     with _Turns(cell, (others,), count) as turns:
-        cell.features_path(others).touch()
+        cell.rows_path(others).touch()
         assert not list(turns.shards())
 
 
@@ -125,7 +125,7 @@ def test_no_folder_is_listed_before_a_shard(
     tmp_path: Path, count: Count, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = shards_of(tmp_path)
-    cell.put(cell.split.names[0], rows_of(0, cell.split), maker="a processor")
+    cell.put(cell.split.names[0], rows_of(0, objects_of(cell)), maker="a processor")
     listed: list[Path] = []
     glob = Path.glob
 

@@ -70,7 +70,7 @@ def test_masks_are_linked_and_their_maker_is_unknown() -> None:
     cell = cell_of(Path())
     adopt(cell, published())
     shard = cell.read(cell.split.names[1])
-    assert cell.masks_path(cell.split.names[1], shard.masks_sha256).samefile(SHARD)
+    assert cell.array_path(cell.split.names[1], shard.files_sha256["mask_code"]).samefile(SHARD)
     assert compare_shards(cell).makers == set()
 
 
@@ -204,7 +204,7 @@ def test_outputs_that_dvc_has_removed_are_taken_from_its_cache(wanted: dict[str,
     assert not list(Path().rglob("*.partial"))
     files = [path for path in Path(".dvc/cache").rglob("*") if path.is_file()]
     for name in cell.split.names:
-        masks = cell.masks_path(name, cell.read(name).masks_sha256)
+        masks = cell.array_path(name, cell.read(name).files_sha256["mask_code"])
         assert not masks.is_symlink()
         assert any(masks.samefile(file) for file in files)
     publish_whole(Path(), cell)

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from storage.errors import StoreError
 from storage.pool.cell import Cell, settings_of
-from storage.split.object_table import PreparedSplit, names_of_rows
+from storage.split.image_rows import names_of_rows
+from storage.split.object_table import PreparedSplit
 from tests.fixtures.made_up_cell import (
     MAKER,
     SHARD_OBJECTS,
@@ -37,7 +38,7 @@ def test_names_follow_from_inputs_and_rows_of_a_full_shard(
     """Not from the split: what two of them begin with has the same names."""
     one, other = (split_of(k, shard_objects, per_image=per_image) for k in (n, n_other))
     assert len({*one.names}) == len(one.names) == -(-n // shard_objects)
-    assert one.n_objects(one.names) == n
+    assert one.count_rows(one.names) == n
     n_alike = min(n, n_other) // shard_objects if one.full_rows == other.full_rows else 0
     n_alike += (n == n_other) and n % shard_objects > 0
     assert one.names[:n_alike] == other.names[:n_alike]
@@ -52,7 +53,7 @@ def test_published_rows_tell_the_names_of_their_shards(
     rows = [
         rows_of(shard, split, with_masks=False)["input_sha256"] for shard in range(len(split.names))
     ]
-    assert tuple(names_of_rows(np.concatenate(rows), shard_objects)) == split.names
+    assert tuple(names_of_rows(np.concatenate(rows).tolist(), shard_objects)) == split.names
 
 
 @pytest.mark.parametrize(
@@ -101,14 +102,14 @@ def test_what_was_put_is_what_is_read(tmp_path: Path, with_masks: bool) -> None:
     cell.put(NAMES[2], rows, maker=MAKER)
     assert cell.lacking() == list(NAMES[:2])
     read = cell.read(NAMES[2])
-    assert (read.maker, bool(read.masks_sha256)) == (MAKER, with_masks)
+    assert (read.maker, bool(read.files_sha256)) == (MAKER, with_masks)
     assert read.rows.keys() == rows.keys() - {"mask_code"}
     for name, values in read.rows.items():
         np.testing.assert_array_equal(values, rows[name])
         is_text = name == "input_sha256"
         assert values.dtype == (np.dtypes.StringDType() if is_text else rows[name].dtype)
     kept = {f"{NAMES[2]}.npz", "settings.json"} | (
-        {cell.masks_path(NAMES[2], read.masks_sha256).name} if with_masks else set()
+        {cell.array_path(NAMES[2], read.files_sha256["mask_code"]).name} if with_masks else set()
     )
     assert {file.name for file in cell.folder.iterdir()} == kept
     assert '"precision": "fp32"' in (cell.folder / "settings.json").read_text()
@@ -181,7 +182,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Cell:
 @contextmanager
 def damaged(cell: Cell, change: Callable[[bytes], bytes]) -> Iterator[Path]:
     """Features of the first shard, damaged for the time of the block."""
-    path = cell.features_path(NAMES[0])
+    path = cell.rows_path(NAMES[0])
     whole = path.read_bytes()
     path.write_bytes(change(whole))
     try:
@@ -227,7 +228,7 @@ def test_damage_of_features_is_found_or_is_of_no_row(
 def test_a_shard_that_is_dropped_is_lacking_and_links_of_it_stay(tmp_path: Path) -> None:
     cell = cell_of(tmp_path)
     fill(cell)
-    masks = cell.masks_path(NAMES[1], cell.read(NAMES[1]).masks_sha256)
+    masks = cell.array_path(NAMES[1], cell.read(NAMES[1]).files_sha256["mask_code"])
     (tmp_path / "published").hardlink_to(masks)
     cell.drop(NAMES[1])
     assert not masks.exists()

@@ -65,8 +65,8 @@ def halves_of(cell: Cell) -> tuple[Path, Path]:
     """The masks of a shard without its features, as a kill leaves them, and the features' path."""
     name = cell.split.names[1]
     cell.put(name, rows_of(1), maker=MAKER)
-    masks = cell.masks_path(name, cell.read(name).masks_sha256)
-    features = cell.features_path(name)
+    masks = cell.array_path(name, cell.read(name).files_sha256["mask_code"])
+    features = cell.rows_path(name)
     features.unlink()
     return masks, features
 

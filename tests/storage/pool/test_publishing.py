@@ -32,6 +32,7 @@ from tests.fixtures.made_up_cell import (
     extract,
     fill,
     flip,
+    objects_of,
     outputs,
     publish_whole,
     rows_of,
@@ -45,7 +46,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 def write_at_once(root: Path, cell: Cell) -> None:
     """The stores of a cell, each array written whole, as a program would that knows no shards."""
-    split = cell.split
+    split = objects_of(cell)
     parts = [rows_of(i, split, with_masks="y" in cell.sizes) for i in range(len(split.names))]
     images = split.images_sha256
     for kind, path in targets(root, cell).items():
@@ -150,7 +151,7 @@ def test_another_cells_shard_under_the_same_name_is_not_published(
     faults = compare_shards(cell).faults
     assert list(faults) == [NAMES[1]]
     assert faults[NAMES[1]] == (
-        f"{cell.features_path(NAMES[1])} must be features of a shard, got rows of the settings "
+        f"{cell.rows_path(NAMES[1])} must be features of a shard, got rows of the settings "
         f"{other.folder.name}, not {cell.folder.name}"
     )
 
@@ -188,7 +189,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def masks_of(cell: Cell, shard: int) -> Path:
-    return cell.masks_path(NAMES[shard], cell.read(NAMES[shard]).masks_sha256)
+    return cell.array_path(NAMES[shard], cell.read(NAMES[shard]).files_sha256["mask_code"])
 
 
 def cut(path: Path) -> None:
@@ -228,10 +229,10 @@ def test_damaged_shards_are_found_and_computed_again(
     shutil.copytree(whole, tmp_path / "root")
     cell = cell_of(tmp_path / "root", with_masks=with_masks)
     masks = [masks_of(cell, shard) for shard in range(3)]
-    damage([cell.features_path(name) for name in NAMES], masks)
+    damage([cell.rows_path(name) for name in NAMES], masks)
     compared = compare_shards(cell)
     assert compared.faults.keys() == {NAMES[shard] for shard in damaged}
-    assert not compared.masks.keys() & compared.faults.keys()
+    assert not compared.files.keys() & compared.faults.keys()
     for name in compared.faults:
         cell.drop(name)
     assert fill(cell) == damaged

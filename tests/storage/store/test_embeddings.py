@@ -62,5 +62,5 @@ def test_a_flipped_bit_is_seen_when_the_image_is_read_and_by_verify(tmp_path: Pa
 def test_a_level_of_another_image_is_refused_though_its_checksum_holds(tmp_path: Path) -> None:
     embeddings = open_embeddings(write_embeddings(tmp_path / "a.zarr", 4))
     embeddings["finest_level"] = embeddings["finest_level"][::-1]
-    with pytest.raises(StoreError, match=r"levels of image 3 must have the sha256 \w{12}, got \w"):
+    with pytest.raises(StoreError, match=r"levels of image 3 of .*sha256 \w{12}, got \w"):
         read_embedding(embeddings, 3)

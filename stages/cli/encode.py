@@ -1,0 +1,226 @@
+"""``usam encode``: embeddings of the images in a folder, as a store on disk or in a bucket."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import numpy as np
+import typer
+
+from pipeline.sam.families import FAMILIES, check_model, source_of
+from stages.cli.columns import bytes_text
+from stages.cli.predictor_options import Device
+from stages.program.main import reported_errors
+from stages.program.progress import progress
+from stages.program.stopping import stoppable
+from stages.settings.blocks import ExtractParams
+from stages.settings.parsing import ParamsError, check_known, parse
+from stages.settings.signatures import LIBRARIES, embedding_settings
+from storage.datasets.mask_folders import image_files
+from storage.errors import ImageError, StoreError, counted, listed, printable
+from storage.files.addresses import is_address, upload
+from storage.folders import sha256_file
+from storage.images.image_files import upright_size
+from storage.images.videos import SplitImages
+from storage.pool.adoption import adopt, open_published
+from storage.pool.cell import Cell
+from storage.pool.publishing import Comparison, compare_shards, publish
+from storage.split.image_rows import ImageRows
+from storage.store.inspection import open_store
+from storage.store.opening import read_array
+from storage.store.signature import versions
+from storage.store.writing import full_signature
+
+PRECISIONS: Final = ("fp32", "bf16")
+
+Images = Annotated[Path, typer.Argument(help="Folder of images.")]
+FamilyName = Annotated[str, typer.Option("--family", help="mini, or a fetched family.")]
+ModelName = Annotated[str, typer.Option("--model", help="Model of the family.")]
+Out = Annotated[
+    str, typer.Option(metavar="STORE", help="Path, or s3://BUCKET/PATH, of the store to write.")
+]
+PrecisionName = Annotated[
+    str, typer.Option("--precision", help="fp32 or bf16: that of the heads that will judge masks.")
+]
+Half = Annotated[
+    bool, typer.Option("--half", help="Round levels to half precision, for clicks only.")
+]
+
+
+def encode(
+    images: Images,
+    family: FamilyName,
+    model: ModelName,
+    out: Out,
+    precision: PrecisionName = "fp32",
+    half: Half = False,  # noqa: FBT002 - typer's option
+    device: Device = "auto",
+) -> None:
+    """Encode the images of a folder once, so that clicks need no GPU.
+
+    An interrupted run continues where it stopped. Where STORE is there, intact embeddings of
+    images that stayed are kept.
+    """
+    with reported_errors():
+        params = _params(family, model, precision=precision, device=device)
+        if not images.is_dir():
+            raise ParamsError(f"IMAGES must be a folder, got {printable(str(images))}")
+        if not is_address(out):
+            _check_replaceable(Path(out))
+        work = Path(f"{out.rstrip('/').rpartition('/')[2] if is_address(out) else out}.work")
+        with stoppable(f"finished shards are kept in {work}"):
+            is_there = not is_address(out) and Path(out).exists()
+            rows = read_rows(images, _files(Path(out)) if is_there else ())
+            cell = _cell(params, model, rows, is_half=half, pool=work)
+            store = work / "store.zarr" if is_address(out) else Path(out)
+            if is_there:
+                _adopt(cell, store)
+            _encode(cell, params, model, SplitImages(images, [*map(str, rows.file)]))
+            publish(cell, {"embeddings": store}, _intact(cell))
+            n_bytes = open_store(store).size_bytes
+            if is_address(out):
+                with progress(f"upload {out}", n_bytes, unit="bytes") as advance:
+                    upload(store, out, work / "sent.txt", advance)
+            shutil.rmtree(work, ignore_errors=True)
+    print(f"{printable(out)}: {counted(rows.n_rows, 'image')}, {bytes_text(n_bytes)}")
+
+
+def read_rows(folder: Path, encoded: Sequence[str] = ()) -> ImageRows:
+    """Read the names, sizes and digests of all image files of a folder and its subfolders.
+
+    Parameters
+    ----------
+    encoded
+        Files of an earlier store, which come first, so that their shards stay as they are.
+
+    Raises
+    ------
+    ImageError
+        If there is no image file, or one cannot be read; the message names some.
+    """
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(image_files(folder))}
+    known = [file for file in encoded if file in files]
+    paths = [files[file] for file in dict.fromkeys((*known, *files))]
+    sizes_px, faults = [], []
+    for path in paths:
+        try:
+            sizes_px.append(upright_size(path))
+        except ImageError as error:
+            faults.append(str(error))
+    if faults or not paths:
+        raise ImageError(
+            f"images in {folder} must be readable, got "
+            f"{listed(faults, separator='; ') if faults else 'none'}"
+        )
+    heights, widths = np.array(sizes_px, np.int32).T
+    text = np.dtypes.StringDType()
+    return ImageRows(
+        file=np.array([path.relative_to(folder).as_posix() for path in paths], text),
+        height_px=heights.copy(),
+        width_px=widths.copy(),
+        image_sha256=np.array([sha256_file(path) for path in paths], text),
+    )
+
+
+def _params(family: str, model: str, *, precision: str, device: str) -> ExtractParams:
+    try:
+        check_model(family, model)
+    except ValueError as error:
+        raise ParamsError(str(error)) from error
+    check_known("precision", precision, PRECISIONS)
+    settings = {
+        "family": family,
+        "weights": "file",
+        "precision": precision,
+        "device": device,
+        "encoder_batch": 1,
+        "decoder_batch": "auto",
+        "shard_objects": 1,
+    }
+    return parse("usam encode", settings, ExtractParams)
+
+
+def _check_replaceable(path: Path) -> None:
+    """Refuse a path at which there is anything but an embeddings store."""
+    if path.exists():
+        try:
+            kind = open_store(path).kind
+        except StoreError:
+            kind = "something else"
+        if kind != "embeddings":
+            raise ParamsError(f"STORE must be free or embeddings, got {kind} at {path}")
+
+
+def _intact(cell: Cell) -> Comparison:
+    """Compare every shard with its digests, and drop damaged shards.
+
+    Raises
+    ------
+    StoreError
+        If a shard was damaged.
+    """
+    compared = compare_shards(cell)
+    for name in compared.faults:
+        cell.drop(name)
+    if compared.faults:
+        raise StoreError(
+            f"shards in {cell.folder} must be as they were written, got "
+            f"{counted(len(compared.faults), 'shard')} that were not and were removed "
+            f"({listed([*compared.faults.values()])}); run it again"
+        )
+    return compared
+
+
+def _cell(params: ExtractParams, model: str, rows: ImageRows, *, is_half: bool, pool: Path) -> Cell:
+    from stages.extraction.models import settled_device  # noqa: PLC0415 - torch takes seconds
+
+    origin = FAMILIES[source_of(params.family, model)[0]]
+    signature = {
+        **embedding_settings(params, model, is_half=is_half),
+        "shard_images": rows.shard_rows,
+        "images_digest": rows.digest,
+        "device": settled_device(params.device).type,
+        **versions(*LIBRARIES),
+    }
+    sizes = {**origin.level_sizes, "encoder_channel": origin.n_encoder_channels}
+    return Cell(full_signature(signature), rows, sizes, pool)
+
+
+def _files(store: Path) -> list[str]:
+    return [str(file) for file in read_array(open_store(store), "file")]
+
+
+def _adopt(cell: Cell, store: Path) -> None:
+    """Take over the embeddings of an earlier run, if they were made under the same settings."""
+    published = open_published({"embeddings": store})
+    if cell.fits(published.main.signature):
+        adopt(cell, published)
+
+
+def _encode(cell: Cell, params: ExtractParams, model: str, images: SplitImages) -> None:
+    """Encode the images of the shards that the pool lacks.
+
+    Raises
+    ------
+    ImageError
+        If images cannot be read; all shards without these images are kept.
+    """
+    lacking = cell.lacking()
+    if not lacking:
+        return
+    from stages.extraction.models import load_model  # noqa: PLC0415
+    from stages.extraction.steps import EmbeddingSteps, run_shards  # noqa: PLC0415
+
+    assert isinstance(cell.split, ImageRows)
+    is_half = any(name.endswith("_fp16") for name in cell.sharded)
+    steps = EmbeddingSteps(load_model(params, model), cell.split, cell.put, images, is_half=is_half)
+    shards = (cell.split.shards[name] for name in lacking)
+    with progress("encode", cell.split.count_rows(lacking), unit="images") as advance:
+        failures = run_shards(shards, steps, advance)
+    if failures:
+        raise ImageError(
+            f"images must be readable, got {len(failures)} that are not "
+            f"({listed([*failures.values()], separator='; ')}); finished shards are kept in "
+            f"{cell.folder}: replace or remove these images and run again"
+        )

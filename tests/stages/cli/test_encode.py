@@ -1,0 +1,135 @@
+"""``usam encode``: a folder's embeddings, resumed, grown, and sent to a bucket."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from pipeline.embeddings import levels_sha256
+from stages.cli.app import app
+from stages.cli.encode import read_rows
+from stages.extraction.models import load_sam
+from storage.images.image_files import read_rgb
+from storage.pool.cell import Cell
+from storage.split.image_rows import ImageRows
+from storage.store.embeddings import find_image, read_embedding
+from storage.store.opening import open_embeddings
+from tests.fixtures.bucket import BUCKET, s3_server, use_server
+from tests.fixtures.extract_project import IMAGES, SIZES_PX, draw_project, encoded_images, files_of
+
+STORE = Path("photos.zarr")
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw_project(n_objects=1)
+
+    def in_twos(folder: Path, encoded: Sequence[str] = ()) -> ImageRows:
+        return replace(read_rows(folder, encoded), shard_rows=2)
+
+    monkeypatch.setattr("stages.cli.encode.read_rows", in_twos)
+
+
+def usam_encode(*options: str, out: str = str(STORE)) -> Result:
+    words = ["encode", str(IMAGES), "--family", "mini", "--model", "tiny", "--out", out]
+    return CliRunner().invoke(app, [*words, *options])
+
+
+def test_a_folder_becomes_a_store_of_its_images() -> None:
+    done = usam_encode()
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("photos.zarr: 5 images, 1.")
+    embeddings = open_embeddings(STORE, {"family": "mini", "model": "tiny", "precision": "fp32"})
+    assert embeddings["file"].to_numpy().tolist() == sorted(SIZES_PX)
+    sam = load_sam("mini", "tiny", precision="fp32", device="cpu")
+    for file in SIZES_PX:
+        stored = read_embedding(embeddings, find_image(embeddings, file))
+        levels = sam.encode(read_rgb(IMAGES / file)).levels()
+        assert levels_sha256(levels) == levels_sha256(stored.levels)
+
+
+def test_a_stopped_run_continues_and_a_grown_folder_keeps_full_shards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put = Cell.put
+    with monkeypatch.context() as patch:
+
+        def stop(*_arguments: object, **_options: object) -> None:
+            patch.setattr(Cell, "put", interrupt)
+            put(*_arguments, **_options)  # type: ignore[arg-type]
+
+        def interrupt(*_arguments: object, **_options: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        patch.setattr(Cell, "put", stop)
+        assert usam_encode().exit_code == 1
+    assert not STORE.exists()
+    with encoded_images() as encoded:
+        assert usam_encode().exit_code == 0
+        assert len(encoded) == 3, "one shard of two images was there"
+        whole = files_of(STORE)
+        assert usam_encode().exit_code == 0
+        assert len(encoded) == 3
+    assert files_of(STORE) == whole
+    shutil.copy(IMAGES / "large.png", IMAGES / "a_first.png")
+    with encoded_images() as encoded:
+        assert usam_encode().exit_code == 0
+    assert len(encoded) == 2, "the last shard and the new image"
+    assert not [path for path in Path().iterdir() if path.name.endswith(".work")]
+
+
+def test_half_precision_is_written_if_asked_for() -> None:
+    assert usam_encode("--half").exit_code == 0
+    levels = read_embedding(open_embeddings(STORE), 0).levels
+    assert {array.dtype for array in levels.values()} == {np.dtype(np.float16)}
+
+
+def test_what_is_no_embeddings_store_is_not_replaced() -> None:
+    refused = usam_encode(out=str(IMAGES))
+    assert refused.exit_code == 1
+    assert "STORE must be free or embeddings, got something else at images" in refused.output
+    assert len([*IMAGES.iterdir()]) == len(SIZES_PX)
+
+
+def test_images_that_cannot_be_read_are_named_before_a_model_is_loaded() -> None:
+    (IMAGES / "broken.png").write_bytes(b"no image")
+    refused = usam_encode()
+    assert refused.exit_code == 1
+    assert "images in images must be readable, got images/broken.png must be" in refused.output
+
+
+@pytest.mark.slow
+def test_a_store_is_sent_to_a_bucket_and_a_stopped_upload_continues(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import boto3  # noqa: PLC0415 - of an extra
+    import obstore  # noqa: PLC0415
+
+    with s3_server() as address:
+        use_server(address, monkeypatch)
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        where, sent, put = f"s3://{BUCKET}/photos.zarr", [], obstore.put
+
+        def send(bucket: object, name: str, path: Path) -> None:
+            if len(sent) == 7:
+                raise obstore.exceptions.GenericError("the server is away")
+            sent.append(name)
+            put(bucket, name, path)  # type: ignore[arg-type]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(obstore, "put", send)
+            assert usam_encode(out=where).exit_code == 1
+            first = [*sent]
+            sent[:] = []
+            patch.setattr(obstore, "put", lambda *a: (sent.append(a[1]), put(*a)))
+            assert usam_encode(out=where).exit_code == 0
+        assert not {*first} & {*sent}
+        assert sent[-1] == "zarr.json"
+        embeddings = open_embeddings(where)
+        assert embeddings.sizes["image"] == len(SIZES_PX)
+        read_embedding(embeddings, 4)

@@ -1,0 +1,135 @@
+"""Stage ``embed``: what its store holds; cells that are decoded from it have the same bytes."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.embeddings import level_names, levels_sha256, pixels_sha256
+from stages import embed, extract, extract_train
+from stages.extraction.models import load_model
+from stages.settings.params import read_params
+from storage.images.image_files import read_rgb
+from storage.paths import CACHE, POOL, embeddings_path
+from storage.store.embeddings import read_embedding
+from storage.store.opening import open_embeddings
+from tests.fixtures.extract_project import (
+    IMAGES,
+    SIZES_PX,
+    SPLIT,
+    TRAIN_SPLIT,
+    draw_project,
+    encoded_images,
+    files_of,
+    flip,
+    outputs,
+    run,
+    write_params,
+)
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw_project(n_objects=2, embedded=[SPLIT])
+
+
+def extract_all() -> dict[str, bytes]:
+    """Extract the cells of both views and of the train split anew; returns the published bytes."""
+    for folder in ("features", "masks", "pool"):
+        shutil.rmtree(CACHE / folder, ignore_errors=True)
+    run(extract, SPLIT, "tiny", "identity")
+    run(extract, SPLIT, "tiny", "vflip")
+    return outputs()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_store_holds_what_the_model_says_of_each_image(precision: str) -> None:
+    write_params(embedded=[SPLIT], precision=precision)
+    run(embed, SPLIT, "tiny")
+    embeddings = open_embeddings(embeddings_path(SPLIT, "tiny"), {"precision": precision})
+    assert embeddings["file"].to_numpy().tolist() == list(SIZES_PX)
+    assert embeddings.attrs["signature"]["levels"] == list(level_names(precision))
+    sam = load_model(read_params().extract, "tiny")
+    for row, file in enumerate(SIZES_PX):
+        rgb = read_rgb(IMAGES / file)
+        stored, embedding = read_embedding(embeddings, row), sam.encode(rgb)
+        assert (stored.size_px, stored.pixels_sha256) == (SIZES_PX[file], pixels_sha256(rgb))
+        assert levels_sha256(stored.levels) == levels_sha256(embedding.levels())
+        for name, values in embedding.statistics().items():
+            np.testing.assert_array_equal(stored.statistics[name], values)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_cells_decoded_from_embeddings_have_the_same_bytes(precision: str) -> None:
+    write_params(embedded=[SPLIT], precision=precision)
+    without = extract_all()
+    run(embed, SPLIT, "tiny")
+    with encoded_images() as encoded:
+        assert extract_all() == without
+    assert sorted(encoded) == sorted(SIZES_PX), "those of the view vflip alone"
+
+
+def test_new_prompt_sets_need_neither_images_nor_the_encoder() -> None:
+    run(embed, SPLIT, "tiny")
+    write_params(embedded=[SPLIT], extra_prompts=["box"])
+    shutil.rmtree(IMAGES)
+    with encoded_images() as encoded:
+        run(extract, SPLIT, "tiny", "identity")
+    assert not encoded
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"weights": "random-1"}, {"precision": "bf16"}, {"encoder_batch": 2}],
+    ids=str,
+)
+def test_embeddings_of_other_settings_are_not_read(settings: dict[str, Any]) -> None:
+    run(embed, SPLIT, "tiny")
+    write_params(embedded=[SPLIT], **settings)
+    shutil.rmtree(IMAGES)
+    with pytest.raises(SystemExit):
+        run(extract, SPLIT, "tiny", "identity")
+    assert not outputs()
+
+
+def test_a_damaged_embedding_is_noted_and_its_image_encoded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    without = extract_all()
+    run(embed, SPLIT, "tiny")
+    for folder in ("features", "masks"):
+        shutil.rmtree(CACHE / folder)
+    for path in [*POOL.glob("*/*.npz")]:
+        if not [*path.parent.glob("*.level")]:
+            path.unlink()
+    (level, *_) = POOL.glob("*/*.level")
+    flip(level)
+    with encoded_images() as encoded:
+        run(extract, SPLIT, "tiny", "identity")
+    assert len(set(encoded)) == 1
+    assert "; the image is encoded again" in capsys.readouterr().err
+    assert outputs() == {name: data for name, data in without.items() if "identity" in name}
+
+
+def test_a_killed_run_is_resumed_and_a_grown_split_encodes_new_images_alone() -> None:
+    run(embed, SPLIT, "tiny")
+    whole = files_of(CACHE / "embeddings")
+    shutil.rmtree(CACHE / "embeddings")
+    with encoded_images() as encoded:
+        run(embed, SPLIT, "tiny")
+        assert files_of(CACHE / "embeddings") == whole
+        shutil.rmtree(POOL)
+        run(embed, SPLIT, "tiny")
+    assert not encoded
+    assert files_of(CACHE / "embeddings") == whole
+
+
+def test_a_train_split_is_decoded_from_embeddings_too() -> None:
+    write_params(embedded=[TRAIN_SPLIT])
+    run(embed, TRAIN_SPLIT, "tiny")
+    with encoded_images() as encoded:
+        run(extract_train, TRAIN_SPLIT, "tiny")
+    assert not encoded
