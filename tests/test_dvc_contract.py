@@ -62,7 +62,7 @@ IN_SIGNATURES: Final = frozenset(
 
 BLOCKS_READ: Final = {
     "extract_train": {"extract"},
-    "embed": {"embeddings", "extract"},
+    "embed": {"extract"},
     "runtime": {"runtime", "extract"},
     **{stage: {stage, "extract"} & set(PARAMS) for stage in READ_CELLS},
 }
