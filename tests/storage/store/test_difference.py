@@ -47,9 +47,7 @@ def test_rows_that_differ_are_counted_and_the_largest_gap_told(made: Path, other
 
 def test_signatures_and_shapes_are_compared_first(made: Path, tmp_path: Path) -> None:
     changes: dict[str, Any] = {"family": "sam2", "seed": 1, "views": ("identity", "vflip")}
-    cell = cell_of(
-        tmp_path, split_of(4), objects_digest=cell_of(made).split.table.digest, **changes
-    )
+    cell = cell_of(tmp_path, split_of(4), objects_digest=cell_of(made).split.digest, **changes)
     fill(cell)
     publish_whole(tmp_path, cell)
     found = differences_of(made / "masks/identity.zarr", tmp_path / "masks/identity.zarr")
