@@ -59,8 +59,13 @@ def masks() -> tuple[np.ndarray, torch.Tensor]:
     return masks_at_image(logits, (4, 4)), count_pixels(logits, truth, (0.0,))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Call every function that uses Numba."""
     masks()
     entropies()
     statistics()
     mask_entropy(np.ones((1, 1, 1), np.float32))  # for the stage ``runtime``
+
+
+if __name__ == "__main__":
+    main()

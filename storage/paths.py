@@ -26,7 +26,7 @@ RUNTIME_PATH: Final = RESULTS / "runtime.csv"
 """Table of the seconds that each model and method takes, on the machine that ran ``runtime``."""
 
 MAKERS: Final = (
-    (r"data/shapes/.+", ("shapes",)),
+    (r"data/shapes(?:/.+)?", ("shapes",)),
     (r"cache/objects/(.+)\.zarr", ("prepare@{}",)),
     (r"cache/features/(.+)/(.+)/(identity)\.zarr", ("extract@{}-{}-{}", "extract_train@{}-{}")),
     (r"cache/(?:features|masks)/(.+)/(.+)/(.+)\.zarr", ("extract@{}-{}-{}",)),
@@ -34,9 +34,10 @@ MAKERS: Final = (
     (r"cache/entropy/(.+)\.zarr", ("entropy@{}",)),
     (r"heads/(.+)/tuning/(.+)\.\w+", ("tune@{}-{}",)),
     (r"heads/([^/]+)/.+", ("train@{}",)),
-    (r"results/splits/([^/]+)/.+", ("evaluate@{}",)),
-    (r"results/gallery/([^/]+)/.+", ("gallery@{}",)),
+    (r"results/splits/([^/]+)(?:/.+)?", ("evaluate@{}",)),
+    (r"results/gallery/([^/]+)(?:/.+)?", ("gallery@{}",)),
     (r"results/runtime\.\w+", ("runtime",)),
+    (r"results/(?:metrics\.json|report\.html|(?:tables|plots)(?:/.+)?)", ("report",)),
 )
 """Patterns of paths, each with the DVC stages that make such a path; the first match counts.
 
@@ -59,6 +60,15 @@ def remedy(path: Path, command: str = "dvc repro") -> str:
             commands = [f"`{command} {stage.format(*match.groups())}`" for stage in stages]
             return f"; {' or, for a train split, '.join(commands)} makes it"
     return ""
+
+
+def repair_advice(path: Path) -> str:
+    """End of an error about a damaged output; empty for a file that no stage makes.
+
+    ``dvc repro`` alone would put the same damaged file back, since the file is a link to DVC's
+    cache, whose files DVC takes for intact.
+    """
+    return "; `usam cache repair` names the command that makes it again" if remedy(path) else ""
 
 
 def located(path: Path, cache: str | Path) -> str | Path:

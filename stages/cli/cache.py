@@ -27,7 +27,7 @@ from storage.paths import CACHE, POOL, remedy
 from storage.pool.adoption import recorded_stores
 from storage.pool.cell import Cell
 from storage.pool.cleaning import find_removable, remove
-from storage.pool.dvc_cache import drop_damaged, mend_cache
+from storage.pool.dvc_cache import altered_outputs, drop_damaged, mend_cache
 from storage.pool.dvc_remote import push
 from storage.store.checks import damaged_files, differences_of, find_stores
 
@@ -46,7 +46,10 @@ Where = str | Path
 Sides = tuple[Where | None, Where | None]
 """The first and the second store of a comparison; None if that side has no store of the name."""
 
-Stores = Annotated[str, typer.Argument(help="A store, or a folder of stores.")]
+Repaired = Annotated[
+    str | None,
+    typer.Argument(help="A store, or a folder of stores; all outputs in dvc.lock if left out."),
+]
 AnyStore = Annotated[str, typer.Argument(help="A store, zipped or not, a folder or an address.")]
 
 
@@ -162,18 +165,18 @@ def _indented(reasons: Mapping[str, str]) -> str:
 
 
 @app.command()
-def repair(path: Stores = str(CACHE)) -> None:
+def repair(path: Repaired = None) -> None:
     """Find damaged shards of stores and compute them again.
 
-    Intact shards are kept, and the same damage in DVC's cache is repaired. Exit 1 if a damaged
-    store is no cell of params.yaml (the command that makes it is named), or if a cell cannot be
-    repaired; the others are repaired all the same.
+    Intact shards are kept, and the same damage in DVC's cache is repaired. Exit 1 if another output
+    is damaged (the command that makes it is named), or if a cell cannot be repaired; the others are
+    repaired all the same. Damaged files of both are removed from DVC's cache.
     """
-    failed = False
     with reported_errors():
         params = read_params()
         cells = {path: name for name in all_cells(params) for path in name.outputs.values()}
-        damaged = _damaged(Path(path))
+        damaged = _damaged(Path(path or CACHE))
+        failed = False
         for name in {
             str(cells[store]): cells[store] for store in damaged if store in cells
         }.values():
@@ -181,17 +184,20 @@ def repair(path: Stores = str(CACHE)) -> None:
                 _repair(name, params)
             except REPORTED as error:
                 print(f"error: {name}: {one_line(error)}", file=sys.stderr)
+                for store in name.outputs.values():
+                    drop_damaged(store)
                 failed = True
             else:
                 print(f"repaired  {name}")
-    if not damaged:
-        print(f"nothing is damaged in {printable(path)}")
-    not_cells = [store for store in damaged if store not in cells]
-    for store in not_cells:
-        drop_damaged(store)
+        others = [store for store in damaged if store not in cells]
+        others += altered_outputs() if path is None else []
+    if not damaged and not others:
+        print(f"nothing is damaged in {printable(path or 'the outputs')}")
+    for output in others:
+        drop_damaged(output)
         # DVC does not see damage that left a file's time as it was.
-        print(f"damaged   {printable(str(store))}{remedy(store, 'dvc repro -f')}")
-    if not_cells or failed:
+        print(f"damaged   {printable(str(output))}{remedy(output, 'dvc repro -f')}")
+    if others or failed:
         raise typer.Exit(1)
 
 

@@ -170,7 +170,7 @@ def verified_weights(family: str, model: str) -> tuple[Path, str]:
     if record.sha256 is None and not record.is_on_hub:
         raise WeightsError(
             f"weights of {family} {model} must have a sha256 in storage/checkpoints/{family}.csv, "
-            "got none: the family has no trained weights yet, set extract.weights to random"
+            "got none: the family has no trained weights yet, set extract.weights to random-0"
         )
     path = _there(record)
     if path is None or record.sha256 is None:

@@ -13,7 +13,7 @@ from safetensors.numpy import save
 
 from storage.errors import N_HEX, WeightsError
 from storage.folders import whole_file
-from storage.paths import remedy
+from storage.paths import remedy, repair_advice
 
 SIZE_BYTES: Final = 8
 """Bytes of the first number of a safetensors file, which is the size of its header. The header is
@@ -61,9 +61,10 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def _damaged(path: Path, fault: str) -> WeightsError:
+    advice = repair_advice(path) or "; fetch, export or install it again"
     return WeightsError(
-        f"heads must be a safetensors file as the stage train wrote it, got {path} ({fault}): "
-        "get it back with `dvc checkout`, or train again"
+        f"heads must be a safetensors file as the stage train wrote it, got {path} ({fault})"
+        f"{advice}"
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from storage.errors import N_HEX, DataError
 from storage.folders import sha256_file, write_json
-from storage.paths import remedy
+from storage.paths import remedy, repair_advice
 
 FILES: Final = "files"
 """Key of a record: sha256 of each file beside the record, by file name."""
@@ -122,7 +122,7 @@ def _check_same(path: Path, rule: str, written: object, digest: str) -> None:
     if digest != written:
         raise DataError(
             f"{path} must be {rule}, got an altered or truncated one "
-            f"(sha256: {str(written)[:N_HEX]} -> {digest[:N_HEX]}){remedy(path)}"
+            f"(sha256: {str(written)[:N_HEX]} -> {digest[:N_HEX]}){repair_advice(path)}"
         )
 
 

@@ -21,7 +21,8 @@ DVC: Final = Path(".dvc")
 """Paths of DVC's lock file and of DVC's own folder, in the root of the repository."""
 
 REPAIRED: Final = WORK / "repaired.json"
-"""JSON file of the repaired files in DVC's cache: by md5, the remotes that have received each."""
+"""JSON file of files that were damaged in DVC's cache: by md5, the remotes that have received the
+repaired file."""
 
 LISTING: Final = ".dir"
 """Suffix of the md5 of a listing, DVC's file that lists the files of an output folder."""
@@ -64,19 +65,24 @@ def lay_out(listing: str, folder: Path) -> bool:
     is made.
     """
     try:
-        files = {
-            folder / _inside(file["relpath"]): cached_file(file["md5"])
-            for file in json.loads(cached_file(listing).read_bytes())
-        }
+        files = _listed_files(listing, folder)
     except FAULTS:
         return False
-    if not all(cached.is_file() for cached in files.values()):
+    if not all(cached_file(md5).is_file() for md5 in files.values()):
         return False
     shutil.rmtree(folder, ignore_errors=True)
-    for path, cached in files.items():
+    for path, md5 in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.symlink_to(cached.absolute())
+        path.symlink_to(cached_file(md5).absolute())
     return True
+
+
+def _listed_files(md5: str, output: Path) -> dict[Path, str]:
+    """Md5 of each file of an output, by path; ``md5`` is the output's own in ``dvc.lock``."""
+    if not md5.endswith(LISTING):
+        return {output: md5}
+    listing = json.loads(cached_file(md5).read_bytes())
+    return {output / _inside(file["relpath"]): file["md5"] for file in listing}
 
 
 def _inside(relpath: str) -> PurePosixPath:
@@ -101,22 +107,36 @@ def mend_cache(files: Iterable[Path]) -> list[Path]:
         for md5, file in digests
         if cached_file(md5).exists() and not is_cached(md5) and is_mended(md5, file)
     }
-    if mended:
-        write_json(REPAIRED, repaired_files() | dict.fromkeys(mended, ()))
+    _note_repaired(mended)
     return [*mended.values()]
 
 
 def drop_damaged(output: Path) -> None:
-    """Remove the damaged files of an output folder from DVC's cache.
+    """Remove the damaged files of an output from DVC's cache.
 
     DVC assumes that files in its cache are intact: after the stage has run again, DVC would put the
-    damaged file in place of the new one.
+    damaged file in place of the new one. The md5 of each is noted in ``REPAIRED``.
     """
     with suppress(*FAULTS):
-        listing = cached_file(recorded_listings()[output.as_posix()])
-        for file in json.loads(listing.read_bytes()):
-            if not is_cached(file["md5"]):
-                cached_file(file["md5"]).unlink(missing_ok=True)
+        files = _listed_files(recorded_listings()[output.as_posix()], output)
+        damaged = [md5 for md5 in files.values() if not is_cached(md5)]
+        for md5 in damaged:
+            cached_file(md5).unlink(missing_ok=True)
+        _note_repaired(damaged)
+
+
+def altered_outputs() -> list[Path]:
+    """Outputs in ``dvc.lock`` that are no stores, and with a file that was changed or removed."""
+    altered = []
+    for name, md5 in recorded_listings().items():
+        output = Path(name)
+        if output.suffix == ".zarr" or not output.exists():
+            continue
+        with suppress(*FAULTS):  # the listing is not in DVC's cache, or has another form
+            files = _listed_files(md5, output).items()
+            if any(not file.is_file() or md5_of(file) != of_file for file, of_file in files):
+                altered.append(output)
+    return altered
 
 
 def is_cached(md5: str) -> bool:
@@ -138,6 +158,11 @@ def is_mended(md5: str, file: Path) -> bool:
 def repaired_files() -> dict[str, Any]:
     """Read ``REPAIRED``: remotes that have received each repaired file, by md5."""
     return json.loads(REPAIRED.read_bytes()) if REPAIRED.exists() else {}
+
+
+def _note_repaired(md5s: Iterable[str]) -> None:
+    if noted := dict.fromkeys(md5s, ()):
+        write_json(REPAIRED, repaired_files() | noted)
 
 
 def note_sent(md5s: Iterable[str], remote: str) -> None:

@@ -14,8 +14,9 @@ from pipeline.heads.kinds import HeadSet
 from pipeline.heads.scope import Scope
 from pipeline.mask_sets import judged_sets, mask_set, set_threshold
 from pipeline.proposals import ProposalScores
-from pipeline.risk_control import CalibrationSet, threshold_of_all
+from pipeline.risk_control import CalibrationSet, Guarantee, threshold_of_all
 from stages.cli.app import app
+from stages.cli.gate import Gated, PromptMasks, calibrate_sets
 from stages.predictor.card_entries import PROMPT_WORDS
 from stages.settings.params import read_params
 from stages.settings.signatures import eval_cells, settings_of_cells
@@ -196,6 +197,15 @@ def test_sets_are_calibrated_on_the_proposals_of_the_features(measure: str) -> N
         assert f"{np.mean(sizes):.2f}" in said
     assert "at least 50% of all sets from one click" in said
     assert "halves of these images" in said
+
+
+def test_an_iou_of_exactly_the_promise_is_kept() -> None:
+    masks = Gated("val", "selected", "large", "sam_score", "")
+    ious = np.full((60, 3), 0.5, np.float32)
+    every = PromptMasks("center", ious, ious, ious, np.arange(60), np.arange(60))
+    made, coverage = calibrate_sets(masks, every, Guarantee("set", 0.5, 0.1))
+    assert (made.kept, coverage.share) == (pytest.approx(1 / 3), 1)
+    assert not every.calibration_set("selected", 0.5).falls_short.any()
 
 
 @pytest.mark.usefixtures("cached")

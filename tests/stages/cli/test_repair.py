@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from dvc.repo import Repo
@@ -17,11 +18,14 @@ from stages import extract
 from stages.cli.app import app
 from stages.filling.fill_cells import run_cell
 from stages.settings.signatures import CellName
-from storage.errors import StoreError
+from storage.errors import StoreError, WeightsError
+from storage.head_files.tensors import read_tensors, write_tensors
 from storage.paths import POOL, features_path, masks_path, objects_path
+from storage.pool.dvc_cache import md5_of, repaired_files
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.extract_project import (
     CELL,
+    IMAGES,
     SPLIT,
     encoded_images,
     files_of,
@@ -151,30 +155,71 @@ def test_a_cell_is_repaired_however_its_folder_is_named_and_then_nothing_is_dama
     assert (result.exit_code, result.stdout) == (0, f"nothing is damaged in {folder}\n")
 
 
-def test_a_damaged_store_without_shards_is_made_again_by_the_command_that_repair_names() -> None:
-    store = objects_path(SPLIT)
-    stage = {"cmd": f"{sys.executable} -m stages.prepare ${{item}}", "outs": [store.as_posix()]}
-    stages = {"stages": {"prepare": {"foreach": [SPLIT], "do": stage}}}
-    Path("dvc.yaml").write_text(yaml.safe_dump(stages))
+def commit_outputs(**stages: dict[str, Any]) -> None:
+    """Put outputs into DVC's cache, as hard links, as if stages with these commands had run."""
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
     with Repo.init(no_scm=True) as repo, repo.config.edit() as config:
         config["cache"]["type"] = ["hardlink"]
     with Repo() as repo:
         repo.commit(force=True)
         repo.checkout(relink=True)
-    intact, file = files_of(store), store / "file/c.0"
-    rot(file)
-    result = repair(store.absolute())
+
+
+@pytest.mark.parametrize("keeps_time", [True, False])
+def test_other_damaged_outputs_are_made_again_by_the_commands_that_repair_names(
+    *, keeps_time: bool
+) -> None:
+    store, heads = objects_path(SPLIT), Path("heads/a/best")
+    write_tensors(heads / "x.safetensors", {"bias": np.zeros(3)}, {})
+    shutil.copytree(heads, "trained")
+    prepare = {"cmd": f"{sys.executable} -m stages.prepare ${{item}}", "outs": [str(store)]}
+    train = {"cmd": f"mkdir -p heads/a; cp -r trained {heads}", "outs": [str(heads)]}
+    commit_outputs(
+        prepare={"foreach": [SPLIT], "do": prepare}, train={"foreach": ["a"], "do": train}
+    )
+    intact = files_of(store) | files_of(heads)
+    assert (repair().exit_code, repair().stdout) == (0, "nothing is damaged in the outputs\n")
+    for file in (store / "file/c.0", heads / "x.safetensors"):
+        rot(file, keeps_time=keeps_time)
+    with pytest.raises(WeightsError, match="; `usam cache repair` names the command"):
+        read_tensors(heads / "x.safetensors")
+    with pytest.raises(WeightsError, match=r"; fetch, export or install it again$"):
+        read_tensors((heads / "x.safetensors").absolute())
+    result = repair()
+    commands = [f"dvc repro -f prepare@{SPLIT}", "dvc repro -f train@a"]
     assert result.exit_code == 1
-    command = f"dvc repro -f prepare@{SPLIT}"
-    assert result.stdout == f"damaged   {store}; `{command}` makes it\n"
+    assert result.stdout.splitlines() == [
+        f"damaged   {output}; `{command}` makes it"
+        for output, command in zip((store, heads), commands, strict=True)
+    ]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run(command.split(), env=environment, check=True, capture_output=True)
-    assert files_of(store) == intact
-    assert "nothing is damaged" in repair(store).stdout
+    for command in commands:
+        subprocess.run(command.split(), env=environment, check=True, capture_output=True)
+    assert files_of(store) | files_of(heads) == intact
+    assert repair().exit_code == 0
+    noted = [md5_of(file) for file in (store / "file/c.0", heads / "x.safetensors")]
+    assert repaired_files() == {md5: [] for md5 in noted}, "a remote may have the damaged files"
 
 
-def rot(file: Path) -> None:
-    """Flip a bit of a file and of its links, whose time and mode stay."""
+def test_a_cell_that_cannot_be_computed_here_comes_back_from_the_remote(tmp_path: Path) -> None:
+    stores = [features_path(*CELL), masks_path(*CELL)]
+    commit_outputs(extract={"cmd": "exit 1", "outs": [str(store) for store in stores]})
+    with Repo() as repo, repo.config.edit() as config:
+        config["remote"]["lab"] = {"url": str(tmp_path / "lab")}
+        config["core"]["remote"] = "lab"
+    with Repo() as repo:
+        repo.push()
+    intact = outputs()
+    rot(masks_path(*CELL) / "mask_code/c.1.0.0.0.0")
+    shutil.rmtree(IMAGES)
+    assert repair().exit_code == 1
+    shutil.rmtree(masks_path(*CELL))
+    subprocess.run(["dvc", "pull", str(masks_path(*CELL))], check=True, capture_output=True)
+    assert outputs() == intact
+
+
+def rot(file: Path, *, keeps_time: bool = True) -> None:
+    """Flip a bit of a file and of its links, whose mode stays."""
     status = file.stat()
     file.chmod(0o644)
     data = bytearray(file.read_bytes())
@@ -182,4 +227,5 @@ def rot(file: Path) -> None:
     with file.open("r+b") as opened:
         opened.write(data)
     file.chmod(status.st_mode)
-    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    if keeps_time:
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.sam.families import FAMILIES, LADDERS, models_of, source_of
+from stages.settings.blocks import ExtractParams
+from stages.settings.parsing import parse
 from storage.checkpoints import weights
 from storage.errors import WeightsError
 from tests.fixtures.file_server import file_server
+from tests.fixtures.signatures import EXTRACT
 
 CONTENT = b"weights of the tiny model" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -121,8 +124,10 @@ def test_without_trained_weights_the_message_names_the_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mini_table(tmp_path, monkeypatch, sha256="").write_bytes(CONTENT)
-    with pytest.raises(WeightsError, match=r"extract\.weights to random"):
+    with pytest.raises(WeightsError, match=r"extract\.weights to ") as caught:
         weights.verified_weights("mini", "tiny")
+    setting = str(caught.value).rpartition(" ")[2]
+    parse("extract", EXTRACT | {"weights": setting}, ExtractParams)
     assert weights.state(weights.checkpoint("mini", "tiny")) == "unlisted"
 
 

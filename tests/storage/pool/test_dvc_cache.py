@@ -117,6 +117,7 @@ def test_a_listing_lays_nothing_out_of_its_folder(
     entries[1]["relpath"] = relpath.format(tmp=tmp_path)
     texts = {"listing": json.dumps(entries), "nested": "[" * 100_000}
     listing = put(tmp_path / "listing", cache, texts[content].encode())
+    listing = listing.rename(listing.with_suffix(".dir"))
     md5 = listing.parent.name + listing.name
     assert not lay_out(md5, tmp_path / "folder")
     assert not (tmp_path / "folder").exists()

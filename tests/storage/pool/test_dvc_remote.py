@@ -1,11 +1,9 @@
 """A remote has every file of ``dvc.lock`` after a push, whatever happened to the pushes before."""
 
-import random
 import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from time import monotonic
 
 import boto3
 import pytest
@@ -67,16 +65,11 @@ def clone_of(root: Path) -> Path:
 
 
 def check_interrupted_pushes(root: Path, url: str, n_trials: int, **options: str) -> None:
-    """Interrupt pushes of DVC, and expect that the next push of ours sends all that is lacking."""
-    set_remote(root, f"{url}/whole", **options)
-    started = monotonic()
-    assert run(push_by_dvc, root) == 0
-    whole_s = monotonic() - started
-    rng = random.Random(0)
+    """Interrupt pushes of DVC at each file; a push of ours must send the rest."""
     for trial in range(n_trials):
         set_remote(root, f"{url}/{trial}", **options)
-        for _ in range(rng.randint(1, 3)):
-            run(push_by_dvc, root, interrupt_s=rng.uniform(0.2, 1) * whole_s)
+        for n_files in (1 + trial, 1 + trial // 2):
+            run(push_by_dvc, root, interrupted_at=n_files)
         assert run(push_by_usam, root) == 0
         clone = clone_of(root)
         assert run(pull, clone) == 0
@@ -84,14 +77,14 @@ def check_interrupted_pushes(root: Path, url: str, n_trials: int, **options: str
         assert sent() == (N_FILES, 0, 0)
 
 
-@pytest.mark.parametrize("n_trials", [2, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_trials", [2, pytest.param(N_FILES, marks=pytest.mark.slow)])
 def test_after_interrupted_pushes_to_a_folder_a_push_completes_it(
     repository: Path, tmp_path: Path, n_trials: int
 ) -> None:
     check_interrupted_pushes(repository, str(tmp_path / "lab"), n_trials)
 
 
-@pytest.mark.parametrize("n_trials", [1, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_trials", [1, pytest.param(N_FILES, marks=pytest.mark.slow)])
 def test_after_interrupted_pushes_to_a_bucket_a_push_completes_it(
     repository: Path, server: str, n_trials: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
