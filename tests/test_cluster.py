@@ -58,10 +58,9 @@ def test_every_job_script_ends_in_exec_and_may_be_requeued() -> None:
             assert f"#SBATCH {directive}" in text
 
 
-@pytest.mark.parametrize("torn", [".dvc/tmp/rwlock", "dvc.lock"])
 @pytest.mark.parametrize("is_committed", [False, True])
 def test_dvc_runs_on_after_a_job_script_has_mended_its_files(
-    torn: str, is_committed: bool, tmp_path: Path
+    *, is_committed: bool, tmp_path: Path
 ) -> None:
     say = {"cmd": "echo 1 >> ran; cp word said", "deps": ["word"], "outs": ["said"]}
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"say": say}}))
@@ -73,7 +72,8 @@ def test_dvc_runs_on_after_a_job_script_has_mended_its_files(
         project_copy.run(tmp_path, "git", "add", "dvc.lock")
         project_copy.commit(tmp_path)
     intact = (tmp_path / "dvc.lock").read_bytes()
-    (tmp_path / torn).write_text("")
+    for torn in (".dvc/tmp/rwlock", "dvc.lock"):
+        (tmp_path / torn).write_text("")
     project_copy.run(tmp_path, "bash", "-c", SCRIPTS["pipeline.sh"])
     assert (tmp_path / "dvc.lock").read_bytes() == intact
     assert (tmp_path / "ran").read_text() == "1\n", "the run cache has the stage"

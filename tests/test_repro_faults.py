@@ -19,6 +19,8 @@ from tests.fixtures.project_copy import (
     start,
 )
 
+pytestmark = pytest.mark.slow
+
 DRAWN: Final = "data/.shapes.*.partial/val/*.png"
 """What the stage has drawn so far."""
 

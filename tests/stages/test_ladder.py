@@ -20,6 +20,8 @@ from tests.fixtures.extract_project import run
 from tests.fixtures.report_inputs import write_report_inputs
 from tests.fixtures.signatures import open_train
 
+pytestmark = pytest.mark.slow
+
 WIDTHS: Final = {"edgetam": 4, "tiny": 6, "large": 6}
 r"""Token widths of three models of the ladder \`\`releases\`\`: of EdgeTAM, and two of SAM 2.1."""
 

@@ -17,6 +17,8 @@ from tests.fixtures import eval_split, train_split
 from tests.fixtures.extract_project import run
 from tests.fixtures.report_inputs import write_report_inputs
 
+pytestmark = pytest.mark.slow
+
 MODELS: Final = ("small",)
 OBJECTIVES: Final = objectives_of(MODELS)
 SPLIT: Final = "shapes_val"

@@ -132,6 +132,7 @@ def test_the_command_says_what_the_page_begins_with(root: Path) -> None:
     assert f"Page: {PAGE}" in printed
 
 
+@pytest.mark.slow
 def test_two_reports_are_equal_to_the_byte(
     evaluated: Path, reported_beside_paper: Path, tmp_path: Path
 ) -> None:

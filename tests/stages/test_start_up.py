@@ -81,7 +81,10 @@ finally:
     "start",
     [
         ("-m", "mylab.train"),
-        ("-c", "import mylab, runpy; runpy.run_module('mylab.train', run_name='__main__')"),
+        pytest.param(
+            ("-c", "import mylab, runpy; runpy.run_module('mylab.train', run_name='__main__')"),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["module", "script"],
 )

@@ -43,7 +43,7 @@ def project(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", [MOMENTS[0], pytest.param(MOMENTS[1], marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("project")
 def test_killed_at_a_random_moment_the_next_run_gives_the_same_bytes(
     undisturbed: tuple[dict[str, bytes], float], moment: float

@@ -30,6 +30,7 @@ N_OBJECTS = 20
 N_COMPARED = 3
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(not COCO.exists(), reason="needs the COCO samples"),
     pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning"),
 ]

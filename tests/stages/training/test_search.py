@@ -72,6 +72,7 @@ def counted_by(monkeypatch: pytest.MonkeyPatch, count: Callable[[int], None]) ->
     monkeypatch.setattr(searching, "progress", counting)
 
 
+@pytest.mark.slow
 def test_a_worker_finds_the_trials_of_inline_and_goes_on_from_those_that_are_kept(
     study: Study, asked: list[ExecutorParams], monkeypatch: pytest.MonkeyPatch
 ) -> None:

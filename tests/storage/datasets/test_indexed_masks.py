@@ -20,6 +20,7 @@ from tests.fixtures.layouts import (
     write_mose,
     write_palette,
 )
+from tests.fixtures.pipes import pipe_at
 from tests.fixtures.read_split import read_place
 
 VIDEOS = draw_videos(3, 2)
@@ -147,6 +148,13 @@ def test_a_faulty_list_of_davis_is_refused(tmp_path: Path, text: bytes, message:
     Path(place["list"]).write_bytes(text)
 
     with pytest.raises(DataError, match=message):
+        read_place(place)
+
+
+def test_a_pipe_in_place_of_a_list_is_refused_not_waited_for(tmp_path: Path) -> None:
+    place = write_davis(tmp_path, VIDEOS)
+    message = r"val.txt must be a list of videos, got: a pipe or a device"
+    with pipe_at(Path(place["list"])), pytest.raises(DataError, match=message):
         read_place(place)
 
 

@@ -1,10 +1,14 @@
 """Files of head sets: what comes back, and what is refused."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pytest
 
+from pipeline.heads.scope import Scope
 from pipeline.scoring.calibration import isotonic_iou
 from storage.errors import DataError, WeightsError
 from storage.head_files.head_file import (
@@ -114,6 +118,11 @@ def test_a_single_head_is_no_file_of_nine(tmp_path: Path) -> None:
         read_head_file(tmp_path / "a.safetensors")
 
 
+EACH_MUST_HAVE: Final = "each of the gates in a card must have protocol, prompts, n_images"
+
+ONE_KEY_MORE: Final = json.dumps([{"scope": asdict(Scope("selected", n_images=9)) | {"more": 1}}])
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
@@ -125,10 +134,8 @@ def test_a_single_head_is_no_file_of_nine(tmp_path: Path) -> None:
         ({"prompts": "center swipe"}, "prompts .* must be prompt sets, got"),
         ({"objectives": "[" * 5000}, "objectives .* must be facts about iou_tiny, task_gap, got"),
         ({"objectives": '{"iou_tiny": {}}'}, "objectives .* must be facts about iou_tiny, task_g"),
-        (
-            {"gates": '[{"scope": null}]'},
-            "each of the gates in a card must have protocol, prompts, n_images",
-        ),
+        ({"gates": '[{"scope": null}]'}, EACH_MUST_HAVE),
+        ({"gates": ONE_KEY_MORE}, EACH_MUST_HAVE),
         ({"gates": "{"}, "gates in a card must be JSON, got"),
         ({"weights_tiny": None}, "must name the weights of a model whose tokens its heads read"),
         ({"kind": None}, "kind in the card of .* must be a name, got 'none'"),

@@ -84,14 +84,13 @@ def test_after_interrupted_pushes_to_a_folder_a_push_completes_it(
     check_interrupted_pushes(repository, str(tmp_path / "lab"), n_trials)
 
 
-@pytest.mark.parametrize("n_trials", [1, pytest.param(N_FILES, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_after_interrupted_pushes_to_a_bucket_a_push_completes_it(
-    repository: Path, server: str, n_trials: int, monkeypatch: pytest.MonkeyPatch
+    repository: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_server(server, monkeypatch)
     boto3.client("s3").create_bucket(Bucket=BUCKET)
-    url = f"s3://{BUCKET}/{n_trials}"
-    check_interrupted_pushes(repository, url, n_trials, endpointurl=server)
+    check_interrupted_pushes(repository, f"s3://{BUCKET}", N_FILES, endpointurl=server)
 
 
 @pytest.mark.usefixtures("repository")

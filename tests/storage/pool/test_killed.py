@@ -95,6 +95,7 @@ def test_killed_anywhere_the_next_run_computes_what_does_not_show_to_the_bytes_o
         assert list((root / "pool").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_is_complete_after_all(run: Run, tmp_path: Path) -> None:
     whole = run(tmp_path / "whole", ORIGINAL, 0)
     root, step = tmp_path / "disturbed", whole.n_operations // 4
