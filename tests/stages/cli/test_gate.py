@@ -1,5 +1,6 @@
 """``usam gate``: a threshold, what it promises, and why there is none."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -17,13 +18,15 @@ from pipeline.proposals import ProposalScores
 from pipeline.risk_control import CalibrationSet, Guarantee, threshold_of_all
 from stages.cli.app import app
 from stages.cli.gate import Gated, PromptMasks, calibrate_sets
-from stages.predictor.card_entries import PROMPT_WORDS
+from stages.predictor.card_entries import PROMPT_WORDS, read_gates
 from stages.settings.params import read_params
 from stages.settings.signatures import eval_cells, settings_of_cells
 from stages.split_predictions import expected_ious
 from stages.training.data import group_index
+from storage.errors import DataError
 from storage.head_files.guarantees import read_guarantees
 from storage.head_files.head_file import read_head_set
+from storage.outputs.records import write_record
 from storage.outputs.results import read_results
 from storage.paths import gate_path, objects_path, results_dir
 from storage.split.object_table import read_objects
@@ -197,6 +200,20 @@ def test_sets_are_calibrated_on_the_proposals_of_the_features(measure: str) -> N
         assert f"{np.mean(sizes):.2f}" in said
     assert "at least 50% of all sets from one click" in said
     assert "halves of these images" in said
+
+
+@pytest.mark.usefixtures("cached")
+def test_the_command_that_an_error_about_a_missing_gate_names_writes_it() -> None:
+    asked = SPLIT, HeadSet("selected", "selected", "ours"), "shapes_train"
+    path = gate_path(SPLIT, "selected-large-usam_ours")
+    for fault in ("got none: run", "calibrate it again by `usam gate`"):
+        with pytest.raises(DataError, match=fault):
+            read_gates(*asked)
+        gate("--iou", "0.01", "--alpha", "0.5", "--split", SPLIT, "--measure", "usam_ours")
+        assert read_gates(*asked) == read_guarantees(path)
+        content = json.loads(path.read_text())
+        gates = [made | {"more": 1} for made in content["gates"]]
+        write_record(path, {"gates": gates}, [])
 
 
 def test_an_iou_of_exactly_the_promise_is_kept() -> None:

@@ -13,7 +13,8 @@ from pipeline.heads.scope import DRAWN_SHAPES, Scope
 from pipeline.heads.training_images import fit_training_images
 from stages.cli.heads import app
 from stages.predictor.loading import head_set_of
-from stages.predictor.model_choice import OF_USERS
+from stages.predictor.model_choice import OF_USERS, default_heads
+from storage.errors import WeightsError
 from storage.head_files.guarantees import guarantees_of, write_guarantees
 from storage.head_files.head_file import (
     head_set_path,
@@ -113,6 +114,16 @@ def test_without_a_gate_of_its_measure_nothing_is_written() -> None:
     told = "usam gate --iou IOU --alpha ALPHA --split shapes_val --measure usam_ours"
     assert f"{told} --protocol selected" in " ".join(result.stderr.split())
     assert not Path("a").exists()
+
+
+@pytest.mark.usefixtures("clone")
+def test_the_command_that_an_error_about_missing_heads_names_writes_them() -> None:
+    with pytest.raises(WeightsError, match="`usam heads export SPLIT") as caught:
+        default_heads("sam2.1")
+    words = str(caught.value).rpartition("`usam heads ")[2].partition("`")[0].split()
+    result = usam_heads(*[SPLIT if word == "SPLIT" else word for word in words])
+    assert result.exit_code == 0, result.stderr
+    assert read_head_file(default_heads("sam2.1")).card["split"] == SPLIT
 
 
 @pytest.mark.usefixtures("clone")

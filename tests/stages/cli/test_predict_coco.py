@@ -226,6 +226,9 @@ def test_a_file_with_nothing_to_segment_is_refused(key: str, prompt: str, messag
     assert result.exit_code == 1
     assert result.stderr.startswith(f"error: asked.json must have {message}")
     assert not Path("found.json").exists()
+    if key == "annotations":
+        few = ("--prompt", "everything", "--points-per-side", "2")
+        assert usam("images", "asked.json", "found.json", *few).exit_code == 0
 
 
 @pytest.mark.parametrize(

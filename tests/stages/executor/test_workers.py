@@ -211,6 +211,7 @@ def test_twenty_random_sequences_of_events_end_complete(
     patience = {**environment(), "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "6 s"}
     with running_scheduler(tmp_path, patience) as (_, address), ExitStack() as stack:
         crew = Crew(address, project, elsewhere, stack)
+        crew.join_elsewhere()
         for seed in range(N_SEQUENCES):
             rng = random.Random(seed)
             while len(crew.alive) < 2:

@@ -136,6 +136,8 @@ def test_a_file_in_its_folder_will_do_and_no_other_after_it() -> None:
     assert weights.state(weights.checkpoint("sam3", "large")) == "damaged"
     with pytest.raises(WeightsError, match=f"must have sha256 {SHA256}, got .* or remove {DIGEST}"):
         weights.verified_weights("sam3", "large")
+    DIGEST.unlink()
+    assert weights.verified_weights("sam3", "large")[0] == FILE
 
 
 @pytest.mark.usefixtures("_server")
