@@ -30,6 +30,7 @@ from stages.executor.executors import (
     results_of,
     run_here,
 )
+from stages.executor.watch import TIMEOUT_S
 from stages.settings.blocks import ExecutorParams
 from storage.errors import DataError, StoreError
 from storage.paths import WORK
@@ -73,7 +74,7 @@ def test_an_encrypted_scheduler_without_keys_is_named() -> None:
 def test_a_port_that_is_no_schedulers_is_named_within_15_s(
     banner: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert workers.TIMEOUT_S < 15
+    assert TIMEOUT_S < 15
     monkeypatch.setattr(workers, "TIMEOUT_S", 1)
     with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as stack:
 
