@@ -65,12 +65,14 @@ BLOCKS_READ: Final = {
     "embed": {"extract"},
     "runtime": {"runtime", "extract"},
     **{stage: {stage, "extract"} & set(PARAMS) for stage in READ_CELLS},
+    "evaluate": {"evaluate", "extract", "train"},
 }
 """Blocks that stages read, where those are not the one of their name alone."""
 
 PARAMS_OF_OTHERS: Final = {
     "runtime": {"extract.family", "extract.precision"},
     **dict.fromkeys(READ_CELLS, IN_SIGNATURES),
+    "evaluate": {*IN_SIGNATURES, "train.seeds"},
 }
 """What a stage takes from the block of another. The seconds of a click depend on two settings of
 the models, and on the machine, which DVC does not know. A cell is refused under other settings than

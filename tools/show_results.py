@@ -171,7 +171,43 @@ def results_block(results: SplitResults, rows: pd.DataFrame) -> str:
     ]
     blocks = [_protocol_block(rows, protocol) for protocol in order]
     blocks += jitter_sentences(rows, order)
-    return "\n\n".join([*blocks, "## Predicted and true IoU", *calibration, sets_block(results)])
+    blocks += [models_block(results), "## Predicted and true IoU", *calibration]
+    return "\n\n".join([*blocks, sets_block(results)])
+
+
+def models_block(results: SplitResults) -> str:
+    """Margins of the measures of the README by the model of the masks, a table for each task."""
+    scores = in_percent(score_rows({FURTHER: results}, ["margin"]))
+    is_of = (scores["protocol"] == USED) & scores["tokens"].isin(["", USED])
+    rows = pivot(scores[is_of], ["task", "measure", "model"], "statistic").to_dict("records")
+    margins = {(row["task"], row["measure"], row["model"]): row for row in rows}
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    lead = (
+        "How many points of relative AUC a measure lies above 1 − SamScore of the same masks, by "
+        "the model of the masks, with 95 % intervals of each comparison alone. The tables above "
+        f"show {models[0]}, but {models[-1]} for “{TASK_LABELS['segmentation']}”; what holds for "
+        "one model need not hold for another."
+    )
+    blocks = ["## Margins by model", lead]
+    for task, label in TASK_LABELS.items():
+        lines = [line for line in LINES if (task, line.measures.get(task), models[-1]) in margins]
+        cells = [
+            [
+                starred(measure_label(line.measures[task])),
+                *(_margin(margins[task, line.measures[task], model]) for model in models),
+            ]
+            for line in lines
+            if line.measures[task] != BASELINE
+        ]
+        # The correction of the model is a comparison of the smallest and the largest.
+        if task != "model":
+            blocks.append(table([label, *models], cells))
+    return "\n\n".join(blocks)
+
+
+def _margin(row: Mapping[Hashable, Any]) -> str:
+    value, low, high = (f"{row['margin' + end] + 0:+.1f}" for end in WITH_BOUNDS)
+    return f"{value} ({low} to {high})".replace("-", "−")
 
 
 def jitter_sentences(rows: pd.DataFrame, protocols: Sequence[str]) -> list[str]:

@@ -140,6 +140,11 @@ class Permission:
         return None if self.about_sets is None else self.about_sets.threshold
 
     @property
+    def holds_for(self) -> str:
+        """Contents of the images that the heads know, if the image may show others; else empty."""
+        return DRAWN_SHAPES if DRAWN_ONLY in self.cautions else ""
+
+    @property
     def caution(self) -> str:
         """All cautions in one line, separated by semicolons; may be empty."""
         return "; ".join(self.cautions)

@@ -71,11 +71,19 @@ class Advice:
     """Expected IoU after the correction."""
     gains: Mapping[str, float]
     """Expected gain in IoU of each possible correction, without its cost."""
+    holds_for: str = ""
+    """Contents of the images for which such advice was shown to hold, such as drawn shapes; empty
+    if the heads' images are unknown, or if there is no advice."""
 
     @property
     def words(self) -> str:
-        """The advised correction in words, such as "click again", or "no advice"."""
-        return CORRECTIONS.get(self.correction, "no advice")
+        """The advised correction in words, such as "click again", or "no advice".
+
+        >>> Advice("prompt", 0.1, 0.9, {"prompt": 0.1}, holds_for="drawn shapes").words
+        'click again (for drawn shapes)'
+        """
+        mark = f" (for {self.holds_for})" if self.holds_for else ""
+        return CORRECTIONS.get(self.correction, "no advice") + mark
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, and the advised correction in words, for JSON."""

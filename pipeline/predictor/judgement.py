@@ -1,7 +1,7 @@
 """Judges the proposals of a prompt: expected IoUs, gains of corrections, and advice."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -144,7 +144,12 @@ def decide(
     is_withheld = not permission.advises or (
         advice.correction == KEEP and not permission.compares_proposals
     )
-    return Advice(NONE, 0.0, own_iou, {}) if is_withheld else advice, permission.keeps(own_iou)
+    shown = (
+        Advice(NONE, 0.0, own_iou, {})
+        if is_withheld
+        else replace(advice, holds_for=permission.holds_for)
+    )
+    return shown, permission.keeps(own_iou)
 
 
 def alternative_to(selected: int, own_iou: Float64[np.ndarray, " proposal"]) -> int:

@@ -232,7 +232,7 @@ class TrainParams:
     hold for each seed.
     """
 
-    seeds: SomeUnique[Seed]
+    seeds: Annotated[SomeUnique[Seed], Field(description="a list of at least one seed, each once")]
 
 
 @strict

@@ -117,3 +117,6 @@ def test_a_like_image_is_not_called_safe_by_heads_of_drawn_shapes() -> None:
         drawn, [], {"center"}, unlike_training=0.1, prompt_caution="this prompt has a mask"
     )
     assert permission.caution == f"{DRAWN_ONLY}; this prompt has a mask"
+    assert permission.holds_for == DRAWN_SHAPES
+    unknown = permitted(SELECTED, [], {"center"}, unlike_training=0.1)
+    assert unknown.holds_for == ""

@@ -10,14 +10,14 @@ import torch
 
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.heads.kinds import HeadSet
-from pipeline.heads.scope import BEST_OF_THREE
+from pipeline.heads.scope import BEST_OF_THREE, DRAWN_SHAPES
 from pipeline.predictor import (
     PromptSet,
     UncertainPredictor,
     Uncertainty,
     coco_masks,
 )
-from pipeline.predictor.advice import NONE, Advice, Costs
+from pipeline.predictor.advice import CORRECTIONS, KEEP, NONE, Advice, Costs
 from pipeline.predictor.judgement import Gaps, Judgement, advise_on, alternative_to
 from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Sam
@@ -134,6 +134,20 @@ def test_a_caution_says_what_the_heads_learned_from() -> None:
 def test_many_sets_in_one_argument_are_sent_to_the_other_method() -> None:
     with pytest.raises(ValueError, match="prompts must be of one set, got 2: predict_uncertaint"):
         ask({"box": [[1, 2, 3, 4]] * 2})
+
+
+@pytest.mark.parametrize(("images", "mark"), [(DRAWN_SHAPES, f" (for {DRAWN_SHAPES})"), ("", "")])
+def test_advice_is_marked_where_the_image_may_be_none_that_the_heads_know(
+    images: str, mark: str
+) -> None:
+    predictor = UncertainPredictor(trained_mini(), replace(random_heads(), images=images))
+    predictor.set_image(drawn())
+    for person, correction in ((0.0, "segmentation"), (1.0, KEEP)):
+        advice = predictor.predict_uncertainty(
+            **CLICK, costs=Costs(click=1.0, larger_model=1.0, person=person)
+        ).advice
+        assert advice.correction == correction
+        assert advice.words == CORRECTIONS[correction] + mark
 
 
 def advised(model: str = "tiny", **costs: float) -> Advice:

@@ -155,7 +155,10 @@ WHOLE = "must be a whole number from"
             {"report": {"chosen_on": "shapes_train"}},
             "report.chosen_on must be null or one of eval_splits .* got 'shapes_train'",
         ),
-        ({"train": {"seeds": []}}, "train.seeds must have at least 1 item, got"),
+        (
+            {"train": {"seeds": []}},
+            r"train.seeds must be a list .* one seed, each once, got \[\]",
+        ),
         ({"entrpy": {}}, "key must be one of models, .* executor, got 'entrpy'"),
         ({"report": {"title": "x" * 10**4}}, "report.title must be text .* got 'xxx.*xxx'"),
     ],
