@@ -157,7 +157,7 @@ WHOLE = "must be a whole number from"
         ),
         (
             {"train": {"seeds": []}},
-            r"train.seeds must be a list .* one seed, each once, got \[\]",
+            "train.seeds must be a list .* one seed, each once, got []",
         ),
         ({"entrpy": {}}, "key must be one of models, .* executor, got 'entrpy'"),
         ({"report": {"title": "x" * 10**4}}, "report.title must be text .* got 'xxx.*xxx'"),
