@@ -23,8 +23,9 @@ from stages.page.verdict import (
     sentences,
     verdict_table,
 )
-from stages.tables.report_table import Results
+from stages.tables.report_table import Results, of_protocol
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
+from tests.fixtures.scores import made
 
 SPLIT = SPLITS[0]
 FIRST_HEADS = ["", TRAIN_SPLITS[0]]
@@ -99,7 +100,7 @@ def test_a_verdict_holds_for_the_heads_of_each_training_seed(results: Results) -
     margins = {None: (0.2, 0.1, 0.3), 1: (0.25, 0.2, 0.3), 2: (0.1, -0.05, 0.25)}
     for further_seeds, verdict in (((), "better"), ((1,), "better"), ((1, 2), "no better")):
         scores = changed_scores(results[SPLIT].scores, "delta_xp", "prompt", margins[None], 1e-9)
-        of_head = scores[scores["measure"] == "delta_xp"]
+        first, of_head = scores, scores[scores["measure"] == "delta_xp"]
         of_seeds = [
             changed_scores(of_head, "delta_xp", "prompt", margins[seed], p).assign(seed=float(seed))
             for seed, p in zip(further_seeds, (1e-9, 0.3), strict=False)
@@ -111,6 +112,14 @@ def test_a_verdict_holds_for_the_heads_of_each_training_seed(results: Results) -
         assert row["margin"] == pytest.approx(20)
         said = sentences(rows, 9)[SUBJECTS["prompt"]]
         assert said.endswith("another training seed do not confirm.") == (verdict == "no better")
+        # Tables show the first seed alone.
+        shown, expected = (
+            made(
+                "{task}", of_protocol({SPLIT: replace(results[SPLIT], scores=rows)}, USED), "prompt"
+            )
+            for rows in (scores, first)
+        )
+        pd.testing.assert_frame_equal(shown, expected)
 
 
 OF_HEAD = "protocol == 'selected' and task == 'prompt' and measure == 'delta_xp'"
@@ -139,6 +148,14 @@ def test_a_winner_is_chosen_on_one_split_and_measured_on_another(
             f"points (10.0 to 30.0), with the other sign on {SPLIT}",
         }[sign]
     )
+    if sign > 0:
+        others = changed_scores(results[SPLIT].scores, "h_xp", "prompt", (0.1, -1.0, 1.0), 1.0)
+        of_delta = (others["measure"] == "delta_xp") & (others["statistic"] == "margin")
+        others.loc[of_delta, "value"] = 0.05
+        rows = comparisons(both | {SPLIT: replace(results[SPLIT], scores=others)}, "further", SPLIT)
+        said = sentences(rows, 9)[SUBJECTS["prompt"]]
+        assert said.startswith(f"H_Xp, chosen on {SPLIT}, does not surely beat {BASELINE_LABEL}, ")
+        assert said.endswith("; 1 other does.")
     assert "highest of" in sentences(comparisons(both, SPLIT, SPLIT), 9)[SUBJECTS["prompt"]]
 
 
