@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from pipeline.scoring.measures import HEAD_MEASURES
+from pipeline.scoring.measures import HEAD_MEASURES, KNOWS_TRUTH
 from stages.page import labels
 from stages.tables import report_table
 from stages.tables.catalogue import REPORT_TABLES
@@ -62,8 +62,12 @@ class Grid:
 
     @property
     def best(self) -> tuple[float, ...]:
-        """The highest number of each column; NaN for a column without numbers."""
-        columns = zip(*(row.cells for row in self.rows), strict=True)
+        """The highest number of each column; NaN for a column without numbers.
+
+        Measures that know the ground truth do not count.
+        """
+        counted = [row for row in self.rows if row.measure.partition("@")[0] not in KNOWS_TRUTH]
+        columns = zip(*(row.cells for row in counted), strict=True)
         return tuple(
             max((cell.value for cell in cells if not isnan(cell.value)), default=nan)
             for cells in columns

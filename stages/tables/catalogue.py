@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.annotations import DOUBTED
 from pipeline.heads.kinds import PAPER
 from pipeline.scoring.better_masks import SELECTED, SELECTED_CODES
-from pipeline.scoring.measures import BASELINE, OF_KIND
+from pipeline.scoring.measures import BASELINE, KNOWS_TRUTH, OF_KIND
 from pipeline.vocabulary import JUDGED, PROTOCOLS
 from stages.tables import paper, special_tables
 from stages.tables.pivot import (
@@ -37,7 +37,8 @@ OF_TOKENS: Final = ("tokens", "task", "model", *OF_MEASURE)
 
 
 def _is_compared(scores: pd.DataFrame) -> "pd.Series[bool]":
-    return is_shown(scores) & (scores["measure"] != BASELINE)
+    """Select the measures that are compared with 1 - SamScore; others know the ground truth."""
+    return is_shown(scores) & ~scores["measure"].isin([BASELINE, *KNOWS_TRUTH])
 
 
 def _is_absolute(scores: pd.DataFrame) -> "pd.Series[bool]":

@@ -163,6 +163,22 @@ def test_ablated_tokens_are_compared_with_the_method_on_the_same_images() -> Non
     assert "tokens_margin" not in found["", "h_a"]
 
 
+def test_scores_of_another_seed_are_of_its_heads_alone() -> None:
+    scores = random_scores(0, train_splits=("coco_train",))
+    heads = scores.predictions[HeadSet("best", "best")]
+    of_seed = {HeadSet("best", "best", seed=7): heads}
+    models = {"tiny": replace(scores, predictions={**scores.predictions, **of_seed})}
+    by_seed: dict[int | None, ByKeys] = {None: {}, 7: {}}
+    for keys, statistics in by_keys(auc_scores(models, RESAMPLES)).items():
+        by_seed[keys.seed][replace(keys, seed=None)] = statistics
+    assert {(keys.protocol, keys.tokens) for keys in by_seed[7]} == {("best", "best")}
+    for keys, statistics in by_seed[7].items():
+        first = by_seed[None][keys]
+        assert {name: score.value for name, score in statistics.items()} == {
+            name: pytest.approx(score.value) for name, score in first.items()
+        }
+
+
 def test_intervals_hold_what_the_sample_gives(models: dict[str, ModelScores]) -> None:
     two = {model: models[model] for model in ("tiny", "large")}
     for score in auc_scores(two, resample_groups(np.arange(40), 400, seed=1)):

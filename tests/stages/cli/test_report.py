@@ -18,7 +18,7 @@ from tools.blocks import read_block
 @pytest.fixture
 def empty_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    settings = SimpleNamespace(eval_splits=())
+    settings = SimpleNamespace(eval_splits=(), report=SimpleNamespace(chosen_on=None))
     monkeypatch.setattr("stages.cli.report.read_params", lambda: settings)
 
 

@@ -31,6 +31,13 @@ def test_models_stand_across_and_proposals_down_of_each_split() -> None:
     assert grid.best == (2, 4, 6, 8)
 
 
+def test_what_knows_the_truth_is_not_the_best_of_a_column() -> None:
+    table = pd.DataFrame({"measure": ["sam_score", "not_selected", "h_std"], "a": [1.0, 3.0, 2.0]})
+    grid = make_grid(table, ["a"])
+    assert [row.cells[0].value for row in grid.rows] == [1, 3, 2]
+    assert grid.best == (2,)
+
+
 def test_differences_and_numbers_of_the_paper_are_printed_by_their_suffix() -> None:
     table = pd.DataFrame(
         {

@@ -49,7 +49,7 @@ def auc_of_the_paper(data_set: str) -> pd.DataFrame:
             relative = relative_auc(auc, oracle=oracle, worst=worst)
             values = {"auc": auc, "oracle": oracle, "worst": worst, "relative": relative}
             rows += [keys | {"statistic": name, "value": values[name]} for name in values]
-    return pd.DataFrame(rows).assign(low=nan, high=nan)
+    return pd.DataFrame(rows).assign(low=nan, high=nan, seed=nan)
 
 
 @pytest.fixture(scope="module")
