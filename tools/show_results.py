@@ -138,21 +138,18 @@ def readme_block(results: SplitResults, rows: pd.DataFrame) -> str:
     ]
     header = ["measure", "what it takes", *(TASK_LABELS[task] for task in tasks)]
     run = results.run
-    scope = (
-        f"On {run['n_objects']} objects of {run['n_groups']} drawn scenes, by the mini models: "
-        "nobody has run this project on Meta's weights and photographs. The baseline is SAM2's own "
-        "SamScore. Points are of relative AUC: 100 is the order by the true gain, 50 a random one."
-    )
     lead = (
-        "Relative AUC in %, for masks as a user has them; in brackets 95 % intervals over the "
-        f"scenes. **Bold** is sure to beat 1 − SamScore, {conditions(results)}."
+        f"Relative AUC in % of {run['n_objects']} objects in {run['n_groups']} drawn scenes, for "
+        "masks as a user has them, by the mini models: nobody has run this project on Meta's "
+        "weights and photographs. In brackets 95 % intervals over the scenes; **bold** is sure to "
+        f"beat 1 − SamScore, {conditions(results)}."
     )
     words = [
         f"- **{subject}**: {starred(words)}"
         for subject, words in conclusions(results, rows).items()
     ]
     # Of six columns, the first two hold words.
-    return "\n\n".join([scope, "\n".join(words), lead, table(header, cells, left=(0, 1))])
+    return "\n\n".join(["\n".join(words), lead, table(header, cells, left=(0, 1))])
 
 
 def conditions(results: SplitResults) -> str:
