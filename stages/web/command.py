@@ -1,14 +1,16 @@
 """``usam demo``: serves the web page."""
 
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from stages.cli.predictor_options import Device, Embeddings, Family, Precision
 from stages.predictor.stored_images import signature_of
 from stages.program.main import reported_errors
+from stages.settings.params import PARAMS_FILE, read_params
 from stages.settings.parsing import ParamsError
 from storage.checkpoints.weights import models_there
 from storage.head_files.head_file import SHIPPED_FAMILY
@@ -38,7 +40,10 @@ def demo(  # noqa: PLR0913, PLR0917 - one for each option
     embeddings: Embeddings = None,
     images: Annotated[
         str | None,
-        typer.Option(metavar="FOLDER", help="Folder or address of the images of --embeddings."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder or address of the images of --embeddings; of a split, params.yaml has it.",
+        ),
     ] = None,
 ) -> None:
     """Serve a web page to click on images: your own, drawn ones, or those of embeddings."""
@@ -63,7 +68,14 @@ def demo(  # noqa: PLR0913, PLR0917 - one for each option
                 device=device,
                 precision=precision,
                 embeddings=embeddings or (),
-                images=images,
+                images=images or _images_of(signature),
             )
             print(f"open {endpoint.address}, end with Ctrl-C", flush=True)
             serve(page, endpoint)
+
+
+def _images_of(signature: Mapping[str, Any]) -> str | None:
+    """Folder of the images of a split's embeddings, from params.yaml; None for other stores."""
+    splits = read_params().splits if PARAMS_FILE.exists() else {}
+    split = splits.get(signature.get("split", ""))
+    return None if split is None else split.images

@@ -1,6 +1,7 @@
 """The page over stores of embeddings: their images as thumbnails, answered without encoding."""
 
 import io
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,10 +16,11 @@ from typer.testing import CliRunner
 from stages.cli.app import app
 from stages.predictor.loading import load_predictor
 from stages.settings.parsing import ParamsError
-from stages.web.page_state import THUMBNAIL_PX, PageState
+from stages.web.page_state import THUMBNAIL_PX, PageState, StoredImage
 from storage.errors import ImageError
 from tests.fixtures.bucket import s3_server, upload, use_server
 from tests.fixtures.chromium import answered, expected_ious, tab
+from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.stored_images import (
     refuse_to_encode,
     two_images,
@@ -127,6 +129,23 @@ def test_images_must_be_there_and_of_embeddings(encoded: Path) -> None:
     result = CliRunner().invoke(app, ["demo", "--port", "0", "--embeddings", str(encoded)])
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
     assert str(encoded) in result.stderr
+
+
+def test_embeddings_of_a_split_find_their_images_by_the_params(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("params.yaml", "versions.yaml"):
+        shutil.copy(ROOT / file, tmp_path)
+    folder = write_images(Path("data/shapes/val"), two_images())
+    write_embeddings_of(Path("tiny.zarr"), folder, two_images(), split="shapes_val")
+    pages: list[PageState] = []
+    monkeypatch.setattr("stages.web.server.serve", lambda page, _: pages.append(page))
+    result = CliRunner().invoke(app, ["demo", "--port", "0", "--embeddings", "tiny.zarr"])
+    assert (result.exit_code, result.stderr) == (0, "")
+    (page,) = pages
+    page.close()
+    assert [scene.name for scene in page.scenes if isinstance(scene, StoredImage)] == NAMES
 
 
 @pytest.mark.slow
