@@ -15,12 +15,12 @@ from typing import Any
 import pandas as pd
 
 from pipeline.annotations import annotation_table
+from pipeline.better_masks import better_mask_scores
 from pipeline.decisions import decision_scores
 from pipeline.gallery import ranking_columns
 from pipeline.mask_sets import set_scores
 from pipeline.risk_control import guarantee_scores
 from pipeline.scoring import corrections, tasks, usefulness
-from pipeline.scoring.better_masks import better_mask_scores
 from pipeline.scoring.bootstrap import Resamples, resample_groups
 from pipeline.scoring.calibration import pixel_scores, reliability_bins
 from stages.executor.executors import map_by

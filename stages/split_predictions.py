@@ -12,18 +12,20 @@ import xarray
 from jaxtyping import Float, Int
 
 from pipeline.annotations import AnnotationEvidence
+from pipeline.better_masks import ARRAYS_OF_CODES, SELECTED, MaskIous, ious_of_cuts
 from pipeline.gallery import IOU_COLUMNS
 from pipeline.heads.kinds import HEAD_KINDS, ISOTONIC, KINDS, HeadSet, head_sets
 from pipeline.heads.predict import INPUT_ARRAYS, inputs_of_proposals, predict, set_inputs
 from pipeline.mask_sets import PROTOCOL, Predicted
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_SCORES, REGIONS
 from pipeline.proposals import ProposalScores, Values
+from pipeline.sam.families import reads_of
 from pipeline.scoring import tasks
-from pipeline.scoring.better_masks import ARRAYS_OF_CODES, SELECTED, MaskIous, ious_of_cuts
 from pipeline.scoring.calibration import PixelNumbers
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import uncertainty_column
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, TRAIN_PROMPTS
+from stages.training.choices import expected_iou_at_cut
 from stages.training.data import group_index
 from storage.head_files.head_file import (
     PROMPTS,
@@ -134,11 +136,7 @@ def read_predictions(
         _annotation_evidence(cells, heads),
         {
             model: _ious_of_codes(entropy, model)
-            | ious_of_cuts(
-                cell.iou_at_cut(),
-                proposals[model, "identity"].sam_score,
-                {name: cuts[model] for name, cuts in fixed_cuts.items()},
-            )
+            | _ious_of_cuts(cell, heads, {name: cuts[model] for name, cuts in fixed_cuts.items()})
             for model, cell in cells.identity.items()
         },
         _signatures(cells, entropy, heads, train_splits),
@@ -202,6 +200,29 @@ def _ious_of_codes(entropy: xarray.Dataset, model: str) -> dict[tuple[str, str],
     """IoUs of masks at the size of the mask codes."""
     selected = _of_judged(entropy, model, SELECTED)
     return {("", name): selected[array].to_numpy() for name, array in ARRAYS_OF_CODES.items()}
+
+
+def _ious_of_cuts(
+    cell: OpenCell,
+    heads: Mapping[HeadSet, Mapping[str, HeadFile]],
+    fixed_cuts: Mapping[str, float],
+) -> dict[tuple[str, str], Values]:
+    """IoUs of masks of the first click with other cuts and proposals, also as heads choose them."""
+    model, family = (str(cell.signature[key]) for key in ("model", "family"))
+    expected_iou = {
+        train_split: expected_iou_at_cut(cell, head_set, file.weights, TRAIN_PROMPTS[0])
+        for head_set, by_split in heads.items()
+        if head_set.chooses_masks
+        and head_set.seed is None
+        and head_set.reads == reads_of(family, model)
+        for train_split, file in by_split.items()
+    }
+    return ious_of_cuts(
+        cell.iou_at_cut(),
+        cell.proposals().sam_score,
+        fixed_cuts=fixed_cuts,
+        expected_iou=expected_iou,
+    )
 
 
 def _pixel_numbers(

@@ -7,8 +7,8 @@ from typing import Final
 import pandas as pd
 
 from pipeline.annotations import DOUBTED
+from pipeline.better_masks import SELECTED, SELECTED_CODES
 from pipeline.heads.kinds import PAPER
-from pipeline.scoring.better_masks import SELECTED, SELECTED_CODES
 from pipeline.scoring.measures import BASELINE, KNOWS_TRUTH, OF_KIND
 from pipeline.vocabulary import JUDGED, PROTOCOLS
 from stages.tables import paper, special_tables
@@ -299,9 +299,10 @@ REPORT_TABLES: Final = (
         n_digits=2,
         caption="Mean IoU in %",
         note="Masks beside the selected one of a click, and their difference to it. The best fixed "
-        "cut is that of the train split. RankSEG and means of probabilities are scored "
-        "at the size of the mask codes, and compared with the selected mask at that size. A mean "
-        "takes as many runs of a model as it has masks.",
+        "cut is that of the train split; learned cuts and proposals are those of the highest IoU "
+        "that heads expect. RankSEG and means of probabilities are scored at the size of the mask "
+        "codes, and compared with the selected mask at that size. A mean takes as many runs of a "
+        "model as it has masks.",
         across="model",
     ),
     ReportTable(

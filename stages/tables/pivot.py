@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from pipeline.better_masks import SELECTED, SELECTED_CODES
 from pipeline.heads.kinds import HEAD_KINDS
-from pipeline.scoring.better_masks import SELECTED, SELECTED_CODES
 from pipeline.scoring.measures import BOUNDS, TASK_MEASURES
 from pipeline.scoring.tasks import default_model, shown_model
 from pipeline.views import view_order
@@ -50,6 +50,9 @@ CHOICES: Final = {
 MASKS: Final = {
     SELECTED: "selected, cut at 0.5",
     "fixed_cut": "selected, best fixed cut",
+    "learned_cut": "selected, learned cut",
+    "learned_proposal": "learned proposal",
+    "choice": "learned proposal and cut",
     SELECTED_CODES: "selected, mask codes at 0.5",
     "rankseg": "selected, cut by RankSEG",
     "mean_proposals": "mean of the three proposals",

@@ -7,10 +7,10 @@ from importlib.metadata import version
 
 import numpy as np
 
+from pipeline.better_masks import best_fixed_cut
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadKind, HeadSet
 from pipeline.heads.predict import HeadWeights
 from pipeline.heads.training import TrainedHead
-from pipeline.scoring.better_masks import best_fixed_cut
 from pipeline.scoring.calibration import isotonic_iou
 from pipeline.vocabulary import JUDGED, PROTOCOLS
 from stages.settings.versions import version_entry

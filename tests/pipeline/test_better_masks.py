@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.masks import CUT, CUTS
-from pipeline.scoring.better_masks import (
+from pipeline.better_masks import (
     ARRAYS_OF_CODES,
     SELECTED,
     SELECTED_CODES,
@@ -14,11 +13,14 @@ from pipeline.scoring.better_masks import (
     better_mask_scores,
     ious_of_cuts,
 )
+from pipeline.masks import CUT, CUTS
 from pipeline.scoring.bootstrap import resample_groups
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9))
-def test_no_other_cut_of_the_selected_masks_has_a_higher_mean_iou(seed: int, n: int) -> None:
+def test_cuts_and_proposals_are_those_of_a_slow_loop_and_no_fixed_cut_is_better(
+    seed: int, n: int
+) -> None:
     rng = np.random.default_rng(seed)
     iou_at_cut, sam_score = rng.random((n, 3, len(CUTS))), rng.random((n, 3))
     cut = best_fixed_cut(iou_at_cut, sam_score)
@@ -29,9 +31,19 @@ def test_no_other_cut_of_the_selected_masks_has_a_higher_mean_iou(seed: int, n: 
         for k, name in enumerate(CUTS)
     }
     assert means[cut] == max(means.values())
-    ious = ious_of_cuts(iou_at_cut, sam_score, {"train": cut})
+    expected_iou = rng.random(iou_at_cut.shape)
+    ious = ious_of_cuts(
+        iou_at_cut, sam_score, fixed_cuts={"train": cut}, expected_iou={"train": expected_iou}
+    )
     assert ious["train", "fixed_cut"].mean() == pytest.approx(means[cut])
     assert ious["", SELECTED].mean() == pytest.approx(means[CUT])
+    for i, (iou, expected, score) in enumerate(
+        zip(iou_at_cut, expected_iou, sam_score, strict=True)
+    ):
+        selected, half = score.argmax(), CUTS.index(CUT)
+        assert ious["train", "learned_cut"][i] == iou[selected, expected[selected].argmax()]
+        assert ious["train", "learned_proposal"][i] == iou[expected[:, half].argmax(), half]
+        assert ious["train", "choice"][i] == iou.ravel()[expected.argmax()]
 
 
 def test_masks_are_compared_with_the_selected_mask_of_their_own_size() -> None:

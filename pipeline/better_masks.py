@@ -1,4 +1,4 @@
-"""Scores of masks that may be better than the selected mask: other cuts, and means of masks."""
+"""Scores of masks that may be better than the selected mask: other cuts, proposals and means."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -6,13 +6,11 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.masks import CUT, CUTS
+from pipeline.mask_choices import HALF, IouAtCut, MaskChoices, choose_masks, selected_masks
+from pipeline.masks import CUTS
 from pipeline.proposals import Values
 from pipeline.scoring.bootstrap import Resamples, intervals, resampled_means
 from pipeline.scoring.scores import Keys, Score
-
-IouAtCut = Float[np.ndarray, "object proposal cut"]
-"""IoU of each proposal at each of ``CUTS``."""
 
 MaskIous = Mapping[tuple[str, str], Values]
 """IoU of every object's mask, by train split and name of the mask; the split may be empty."""
@@ -43,31 +41,43 @@ def best_fixed_cut(iou_at_cut: IouAtCut, sam_score: Float[np.ndarray, "object pr
     >>> best_fixed_cut(np.arange(27.0).reshape(1, 3, 9), np.ones((1, 3)))
     0.9
     """
-    of_selected = _of_selected(iou_at_cut, sam_score)
-    return CUTS[int(of_selected.mean(axis=0, dtype=np.float64).argmax())]
+    selected = selected_masks(sam_score)
+    means = [_cut_at(selected, cut).of(iou_at_cut).mean(dtype=np.float64) for cut in CUTS]
+    return CUTS[int(np.argmax(means))]
 
 
 def ious_of_cuts(
     iou_at_cut: IouAtCut,
     sam_score: Float[np.ndarray, "object proposal"],
+    *,
     fixed_cuts: Mapping[str, float],
+    expected_iou: Mapping[str, IouAtCut],
 ) -> dict[tuple[str, str], Values]:
-    """IoUs of the selected proposals, cut at 0.5 and at the fixed cut of every train split."""
-    of_selected = _of_selected(iou_at_cut, sam_score)
-    at_fixed = {
-        (train_split, "fixed_cut"): of_selected[:, CUTS.index(cut)]
-        for train_split, cut in fixed_cuts.items()
-    }
-    return {("", SELECTED): of_selected[:, CUTS.index(CUT)], **at_fixed}
+    """IoUs of the selected mask, and of masks with another cut, another proposal, or both.
+
+    Parameters
+    ----------
+    fixed_cuts
+        Best fixed cut of each train split.
+    expected_iou
+        IoU at each cut that the heads of each train split expect.
+    """
+    selected = selected_masks(sam_score)
+    choices = {("", SELECTED): selected}
+    for train_split, cut in fixed_cuts.items():
+        choices[train_split, "fixed_cut"] = _cut_at(selected, cut)
+    for train_split, expected in expected_iou.items():
+        of_selected = np.take_along_axis(expected, selected.proposal[:, None, None], axis=1)[:, 0]
+        learned_cut = MaskChoices(selected.proposal, of_selected.argmax(axis=1))
+        learned_proposal = MaskChoices(expected[:, :, HALF].argmax(axis=1), selected.cut)
+        choices[train_split, "learned_cut"] = learned_cut
+        choices[train_split, "learned_proposal"] = learned_proposal
+        choices[train_split, "choice"] = choose_masks(expected)
+    return {name: masks.of(iou_at_cut) for name, masks in choices.items()}
 
 
-def _of_selected(
-    iou_at_cut: IouAtCut, sam_score: Float[np.ndarray, "object proposal"]
-) -> Float[np.ndarray, "object cut"]:
-    of_selected: Float[np.ndarray, "object cut"] = iou_at_cut[
-        np.arange(len(iou_at_cut)), sam_score.argmax(axis=1)
-    ]
-    return of_selected
+def _cut_at(masks: MaskChoices, cut: float) -> MaskChoices:
+    return MaskChoices(masks.proposal, np.full_like(masks.cut, CUTS.index(cut)))
 
 
 def better_mask_scores(ious: Mapping[str, MaskIous], resamples: Resamples) -> Iterator[Score]:
