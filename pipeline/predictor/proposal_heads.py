@@ -15,7 +15,7 @@ from pipeline.predictor.encoded_image import EncodedImage
 from pipeline.predictor.prompt_sets import check_finite
 from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Decoded
-from pipeline.vocabulary import TRAIN_PROMPTS, protocol_objectives
+from pipeline.vocabulary import TRAIN_PROMPTS
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class ProposalHeads:
     def __post_init__(self) -> None:
         if self.model not in self.models:
             raise ValueError(f"model must be one of {', '.join(self.models)}, got {self.model!r}")
-        for objective in protocol_objectives(self.head_set.protocol, self.models):
+        for objective in self.head_set.objectives(self.models):
             if objective not in self.weights:
                 raise ValueError(f"heads of {self.head_set} must have {objective}, got none")
         for objective, head in self.weights.items():

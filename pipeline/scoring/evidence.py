@@ -62,9 +62,8 @@ class HeadPredictions:
 
     def own_iou(self) -> Values:
         """USAM_θ: IoU that the model's own head predicts for the judged mask of the model."""
-        own = self.head_set.own_objective(self.model) if self.head_set else ""
-        # Heads of version 2 of `train` do not know the cuts.
-        return self.predicted(own if own in self.by_objective else f"iou_{self.model}")
+        named = f"iou_{self.model}"
+        return self.predicted(self.head_set.own_objective(self.model) if self.head_set else named)
 
     def best_iou(self) -> Values:
         """IoU that the heads predict for the best proposal of the model."""

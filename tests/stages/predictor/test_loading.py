@@ -13,13 +13,14 @@ from pipeline.predictor import UncertainPredictor
 from pipeline.prompts import central_error
 from pipeline.sam.building import build
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
-from pipeline.vocabulary import protocol_objectives
 from stages.extraction import models
 from stages.predictor.loading import PRETRAINED, from_pretrained, load_predictor
+from stages.predictor.model_choice import OF_USERS
 from stages.settings.parsing import ParamsError
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError, WeightsError
+from storage.head_files.guarantees import choices_of
 from storage.head_files.head_file import read_head_file, shipped_heads
 from storage.split.split_cells import head_version
 from tests.fixtures.mini import MODELS
@@ -80,7 +81,8 @@ def test_the_card_of_the_heads_that_ship_says_what_they_are() -> None:
     assert int(card["n_objects"]) > 1000
     for model in MODELS:
         assert card[f"weights_{model}"] == checkpoint("mini", model).sha256
-    assert set(found.by_objective) >= set(protocol_objectives("selected", MODELS))
+    assert set(found.by_objective) == set(OF_USERS.objectives(MODELS))
+    assert {choice.prompt for choice in choices_of(card)} == set(card["prompts"].split())
     for told in found.by_objective.values():
         assert 0 < float(told["validation_mse"]) < 0.1
 
