@@ -81,7 +81,7 @@ def followed(drawn: Iterable[Scene]) -> pd.DataFrame:
     Returns
     -------
     A row per object: the expected gain of each correction (``gain model`` ...) and the IoU after it
-    (``iou model`` ...); another proposal is the proposal that the advice would name.
+    (``iou model`` ...); the chosen mask is the mask that the advice would name.
     """
     rows = []
     small, large = load_predictor("mini", "tiny"), load_predictor("mini", "large")
@@ -111,7 +111,7 @@ def _row(
         KEEP: answer.masks[answer.selected],
         "model": enlarged.masks[enlarged.selected],
         "prompt": refined.masks[refined.selected],
-        "task": answer.masks[answer.alternative],
+        "task": answer.best_mask.mask,
         "segmentation": truth,
     }
     return {

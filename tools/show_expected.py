@@ -60,7 +60,7 @@ def answers(predictor: UncertainPredictor, scenes: Iterable[Scene]) -> pd.DataFr
     rows = []
     for number, scene in enumerate(scenes):
         predictor.set_image(scene.rgb)
-        for prompt, uncertainties in _answers(predictor, scene.masks):
+        for prompt, uncertainties in answers_by_prompt(predictor, scene.masks):
             rows += [
                 {"scene": number, "prompt": prompt, **_row(uncertainty, mask)}
                 for uncertainty, mask in zip(uncertainties, scene.masks, strict=True)
@@ -68,10 +68,10 @@ def answers(predictor: UncertainPredictor, scenes: Iterable[Scene]) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
-def _answers(
+def answers_by_prompt(
     predictor: UncertainPredictor, masks: np.ndarray
 ) -> Iterator[tuple[str, list[Uncertainty]]]:
-    """Answers about all objects of an image, by kind of prompt."""
+    """Answers about all objects of an image, by kind of prompt; prompts with a mask come last."""
     truth = measure_objects((mask, 0) for mask in masks)
     first = [(points[:1], np.ones(1, int)) for points in truth.point_px]
     clicked = predictor.predict_uncertainties([PromptSet(*click) for click in first])

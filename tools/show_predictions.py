@@ -68,17 +68,17 @@ def python_block(shapes: ShapesParams) -> str:
 
 
 def truth_words(scene: Scene) -> str:
-    """The true IoUs of the selected mask and of the advised proposal."""
+    """The true IoUs of the selected mask and of the chosen one."""
     predictor = load_predictor("mini", "tiny")
     predictor.set_image(scene.rgb)
     answer = predictor.predict_uncertainty([CLICK_PX], [1])
     (truth,) = (m for m in scene.masks if tuple(sample_prompts(m, seed=0)[0]) == CLICK_PX)
     selected, advised = (
         float((mask & truth).sum() / (mask | truth).sum())
-        for mask in (answer.masks[answer.selected], answer.masks[answer.alternative])
+        for mask in (answer.masks[answer.selected], answer.best_mask.mask)
     )
     return (
-        f"By the ground truth, the IoU of this mask is {selected:.2f}, and of the other proposal "
+        f"By the ground truth, the IoU of this mask is {selected:.2f}, and of the chosen mask "
         f"{advised:.2f}."
     )
 
