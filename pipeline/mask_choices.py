@@ -44,6 +44,17 @@ class MaskChoices:
         values: Values = iou_at_cut[np.arange(len(self.proposal)), self.proposal, self.cut]
         return values
 
+    def expected(self, expected_iou: IouAtCut, selected: "MaskChoices", excess: float) -> Values:
+        """Expected IoU of each chosen mask, less its excess where the mask is not the selected one.
+
+        Parameters
+        ----------
+        excess
+            See ``ChoiceGain``.
+        """
+        values: Values = self.of(expected_iou) - excess * self.differs_from(selected)
+        return values.clip(0, 1)
+
     def differs_from(self, other: "MaskChoices") -> Bool[np.ndarray, " object"]:
         """Whether each object has another mask in ``other``."""
         differs: Bool[np.ndarray, " object"] = (self.proposal != other.proposal) | (

@@ -10,9 +10,11 @@ if TYPE_CHECKING:
         UncertainMaskGenerator as UncertainMaskGenerator,
     )
     from pipeline.predictor.uncertain_predictor import UncertainPredictor as UncertainPredictor
+    from pipeline.predictor.uncertainty import Choice as Choice
     from pipeline.predictor.uncertainty import Uncertainty as Uncertainty
 
 _MODULES: Final = {
+    "Choice": "uncertainty",
     "PromptSet": "prompt_sets",
     "ProposalHeads": "proposal_heads",
     "Uncertainty": "uncertainty",

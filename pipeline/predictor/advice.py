@@ -17,7 +17,7 @@ CORRECTIONS: Final[Mapping[str, str]] = {
     KEEP: "keep the mask",
     "model": "take a larger model",
     "prompt": "click again",
-    "task": "take another proposal",
+    "task": "take the chosen mask",
     "segmentation": "let a person draw it",
 }
 """Words for all advice: keep the mask, or the correction of one of the four tasks."""
@@ -27,7 +27,7 @@ CORRECTIONS: Final[Mapping[str, str]] = {
 class Costs:
     """Costs of corrections, in IoU: a correction that gains less than its cost is not advised.
 
-    Another proposal exists already and costs nothing. A correction of cost 1 is never advised. By
+    The chosen mask exists already and costs nothing. A correction of cost 1 is never advised. By
     default, two corrections cost 1: clicking again, because that advice was not shown to beat the
     best choice for all objects, and the large model, because that advice did not help the mini
     models (docs/predict.md).

@@ -125,9 +125,14 @@ def decide(
     costs: Costs,
     *,
     permission: Permission,
-    alternative: int | None = None,
+    chosen_iou: float | None = None,
 ) -> tuple[Advice, bool | None]:
     """Advise on a proposal as far as permitted, and tell whether a guarantee keeps it.
+
+    Parameters
+    ----------
+    chosen_iou
+        Expected IoU of the chosen mask; None if the proposal is chosen, or if none may be.
 
     Returns
     -------
@@ -138,9 +143,7 @@ def decide(
     Heads that cannot compare proposals never advise to keep one: it may be the worst of three.
     """
     own_iou = float(judgement.expected_iou.own[proposal])
-    if permission.choice is None:
-        alternative = None
-    advice = advise_on(judgement, proposal, heads.model, costs, alternative)
+    advice = advise_on(judgement, proposal, heads.model, costs, chosen_iou)
     is_withheld = not permission.advises or (
         advice.correction == KEEP and not permission.compares_proposals
     )
@@ -152,18 +155,12 @@ def decide(
     return shown, permission.keeps(own_iou)
 
 
-def alternative_to(selected: int, own_iou: Float64[np.ndarray, " proposal"]) -> int:
-    """Number of the proposal with the highest expected IoU, without the selected proposal."""
-    order = np.argsort(-own_iou, kind="stable")
-    return int(order[order != selected][0])
-
-
 def advise_on(
     judgement: Judgement,
     proposal: int,
     model: str,
     costs: Costs,
-    alternative: int | None = None,
+    chosen_iou: float | None = None,
 ) -> Advice:
     """Advise a correction of a proposal from the predictions about it.
 
@@ -171,8 +168,8 @@ def advise_on(
     ----------
     model
         Model that made the proposals.
-    alternative
-        Another proposal that may be advised; None if none may be.
+    chosen_iou
+        Expected IoU of a chosen mask that may be advised; None if none may be.
 
     Notes
     -----
@@ -188,6 +185,6 @@ def advise_on(
         is_smallest = model == next(iter(expected.models))
         gain = direct_gap.model[proposal] if is_smallest else expected.largest[proposal] - own_iou
         gains = {"model": gain, **gains}
-    if alternative is not None:
-        gains["task"] = expected.own[alternative] - own_iou
+    if chosen_iou is not None:
+        gains["task"] = chosen_iou - own_iou
     return advise(float(own_iou), {name: float(gain) for name, gain in gains.items()}, costs)

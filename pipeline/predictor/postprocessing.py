@@ -1,5 +1,6 @@
 """Changes masks after the decoder as the settings of ``SAM2ImagePredictor`` say."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,6 +46,14 @@ class Postprocessing:
         patched = self.patched(logits)
         cut = patched - self.mask_threshold if self.mask_threshold else patched
         return masks_at_image(cut, size_px)
+
+    def mask_at_cut(
+        self, logits: Float[Tensor, "y x"], cut: float, size_px: tuple[int, int]
+    ) -> Bool[np.ndarray, "height width"]:
+        """One mask at the size of the image, cut at a foreground probability instead of 0.5."""
+        shifted = logits - math.log(cut / (1 - cut))
+        mask: Bool[np.ndarray, "height width"] = self.masks_at(shifted[None, None], size_px)[0, 0]
+        return mask
 
     def patched(
         self, logits: Float[Tensor, "prompt proposal y x"]

@@ -1,6 +1,6 @@
 """The uncertainty of a prompt's three proposals: how wrong each may be, and why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,16 +11,17 @@ from torch import Tensor
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.entropy.plan import task_probability
 from pipeline.extraction.predictions import encode_logits
+from pipeline.heads.kinds import CUT_OBJECTIVES
 from pipeline.heads.scope import Permission
+from pipeline.mask_choices import choose_masks, selected_masks
 from pipeline.mask_sets import mask_set
-from pipeline.masks import decode
+from pipeline.masks import CUT, CUTS, decode
 from pipeline.predictor import coco_masks
 from pipeline.predictor.advice import Advice, Costs
 from pipeline.predictor.judgement import (
     ExpectedIou,
     Gaps,
     Judgement,
-    alternative_to,
     decide,
     judge,
 )
@@ -40,6 +41,28 @@ LOGIT_BOUND: Final = 32
 def bounded(logits: Float[Tensor, "*batch y x"]) -> Float[Tensor, "*batch y x"]:
     """Clip logits to ``LOGIT_BOUND``, so that a later prompt can take them as ``mask_input``."""
     return logits.clamp(-LOGIT_BOUND, LOGIT_BOUND)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A mask that may be taken: a proposal, cut at a foreground probability."""
+
+    proposal: int
+    """Number of the proposal, in decoder order."""
+    cut: float
+    """Foreground probability above which a pixel is in the mask."""
+    mask: Bool[np.ndarray, "height width"]
+    """The mask at the size of the image."""
+    expected_iou: float
+    """Expected IoU of the mask, which for the highest of 27 was calibrated on held-out images."""
+
+    def is_own_mask(self, proposal: int) -> bool:
+        """Whether it is a proposal's own mask, as SAM2 cuts it."""
+        return (self.proposal, self.cut) == (proposal, CUT)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields but the pixels, for JSON."""
+        return {name: value for name, value in vars(self).items() if name != "mask"}
 
 
 @dataclass(frozen=True)
@@ -63,6 +86,9 @@ class Uncertainty:
     """H_Std: entropy of each mask, in bits."""
     h_a: float
     """H_A: entropy of the mean of the three masks, weighted by SamScore, in bits."""
+    choice: Choice | None
+    """The mask with the highest expected IoU of the three proposals at nine cuts; ``masks`` stay
+    SAM2's. None if no choice is offered: ``permission.no_choice`` says why."""
     advice: Advice
     """Advice about the selected proposal."""
     is_kept: bool | None
@@ -85,10 +111,15 @@ class Uncertainty:
         """Number of the proposal with the highest SamScore."""
         return int(self.sam_score.argmax())
 
+    def mask_of(self, proposal: int) -> Choice:
+        """A proposal's own mask, as SAM2 cuts it, in the form of a choice."""
+        own_iou = float(self.expected_iou.own[proposal])
+        return Choice(proposal, CUT, self.masks[proposal], own_iou)
+
     @property
-    def alternative(self) -> int:
-        """Number of the proposal with the highest expected IoU of the two that are not selected."""
-        return alternative_to(self.selected, self.expected_iou.own)
+    def best_mask(self) -> Choice:
+        """The chosen mask or, where no choice is offered, the selected mask."""
+        return self.choice or self.mask_of(self.selected)
 
     @property
     def pixel_entropy(self) -> Float32[np.ndarray, "proposal y x"]:
@@ -109,19 +140,21 @@ class Uncertainty:
         proposals = [
             {
                 **self.proposal_values(k),
-                "area_px": int(mask.sum()),
-                "segmentation": coco_masks.rle(mask),
-                "polygons": coco_masks.polygons(mask),
+                **_mask_values(mask),
             }
             for k, mask in enumerate(self.masks)
         ]
-        return {**self.prompt_values(), "proposals": proposals}
+        values = {**self.prompt_values(), "proposals": proposals}
+        if self.choice is not None:
+            values["choice"] |= _mask_values(self.choice.mask)
+        return values
 
     def prompt_values(self) -> dict[str, Any]:
         """Values of the prompt, which concern all proposals, for JSON."""
         return {
             "selected": self.selected,
-            "alternative": self.alternative,
+            "choice": None if self.choice is None else self.choice.to_dict(),
+            "no_choice": self.permission.no_choice or None,
             "advice": self.advice.to_dict(),
             "is_kept": self.is_kept,
             "mask_set": None if self.mask_set is None else list(self.mask_set),
@@ -176,26 +209,38 @@ def read_uncertainty(
     mixed = np.einsum("pk,pkyx->pyx", task_probability(sam_score), probability)
     h_std, h_a = mask_entropy(probability), mask_entropy(mixed.clip(0, 1))
     for i, (logits, permission) in enumerate(zip(decoded.logits, permissions, strict=True)):
-        judgement = judge(heads, {name: values[i] for name, values in predicted.items()})
-        iou = judgement.expected_iou.own
+        of_prompt = {name: values[i] for name, values in predicted.items()}
+        judgement = judge(heads, of_prompt)
+        masks = postprocessing.masks_at(logits[None], size_px)[0]
         selected = int(sam_score[i].argmax())
+        choice = _choose(
+            of_prompt,
+            sam_score[i],
+            logits,
+            masks,
+            permission=permission,
+            postprocessing=postprocessing,
+        )
         advice, is_kept = decide(
             judgement,
             selected,
             heads,
             costs,
             permission=permission,
-            alternative=alternative_to(selected, iou),
+            chosen_iou=(
+                None if choice is None or choice.is_own_mask(selected) else choice.expected_iou
+            ),
         )
-        least_doubt = permission.least_doubt
+        least_doubt, iou = permission.least_doubt, judgement.expected_iou.own
         yield Uncertainty(
-            masks=postprocessing.masks_at(logits[None], size_px)[0],
+            masks=masks,
             sam_score=sam_score[i],
             logits=bounded(logits).cpu().numpy(),
             probability=probability[i],
             **vars(judgement),
             h_std=h_std[i],
             h_a=float(h_a[i]),
+            choice=choice,
             advice=advice,
             is_kept=is_kept,
             mask_set=None if least_doubt is None else mask_set(iou, least_doubt),
@@ -203,3 +248,34 @@ def read_uncertainty(
             permission=permission,
             caution="; ".join(filter(None, (permission.caution, postprocessing.caution))),
         )
+
+
+def _choose(
+    predicted: Mapping[str, Float32[np.ndarray, " proposal"]],
+    sam_score: Float32[np.ndarray, " proposal"],
+    logits: Float[Tensor, "proposal y x"],
+    masks: Bool[np.ndarray, "proposal height width"],
+    *,
+    permission: Permission,
+    postprocessing: Postprocessing,
+) -> Choice | None:
+    """The mask with the highest expected IoU, which is calibrated; None if none is offered."""
+    if permission.choice is None:
+        return None
+    expected_iou = np.stack([predicted[name] for name in CUT_OBJECTIVES], axis=-1)[np.newaxis]
+    chosen, selected = choose_masks(expected_iou), selected_masks(sam_score[np.newaxis])
+    proposal, cut = int(chosen.proposal[0]), CUTS[int(chosen.cut[0])]
+    mask = masks[proposal]
+    if cut != CUT:
+        height, width = mask.shape
+        mask = postprocessing.mask_at_cut(logits[proposal], cut, (height, width))
+    (iou,) = chosen.expected(expected_iou, selected, permission.choice.excess)
+    return Choice(proposal, cut, mask, float(iou))
+
+
+def _mask_values(mask: Bool[np.ndarray, "height width"]) -> dict[str, Any]:
+    return {
+        "area_px": int(mask.sum()),
+        "segmentation": coco_masks.rle(mask),
+        "polygons": coco_masks.polygons(mask),
+    }

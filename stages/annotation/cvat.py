@@ -16,9 +16,11 @@ from cvat_sdk.masks import encode_mask
 from PIL.Image import Image
 
 from pipeline.predictor import PromptSet, UncertainMaskGenerator, UncertainPredictor, coco_masks
-from stages.predictor.command_options import check_no_grid, grid_options
+from stages.predictor.answers import picked_mask
+from stages.predictor.command_options import MASKS, SELECTED, check_no_grid, grid_options
 from stages.predictor.loading import load_chosen
 from stages.predictor.model_choice import choose_model
+from stages.settings.parsing import check_known
 
 
 def create(  # noqa: PLR0913 - one for each option
@@ -33,6 +35,7 @@ def create(  # noqa: PLR0913 - one for each option
     points_per_side: int | None = None,
     min_score: float | None = None,
     min_stability: float | None = None,
+    masks: str = SELECTED,
 ) -> "Interaction | Detection":
     """Make the function that CVAT's programs call; the option ``-p`` gives the arguments.
 
@@ -44,6 +47,8 @@ def create(  # noqa: PLR0913 - one for each option
         Label that all masks of an image get. If it is empty, clicks and boxes are answered.
     points_per_side, min_score, min_stability
         Options of ``usam predict --everything``.
+    masks
+        Masks that answer clicks and boxes: ``selected`` by SAM2, or ``best``, chosen by the heads.
 
     Raises
     ------
@@ -51,6 +56,7 @@ def create(  # noqa: PLR0913 - one for each option
         As in ``load_predictor``; also if an option of ``--everything`` is out of its range, or is
         given without ``everything``.
     """
+    check_known("masks", masks, MASKS)
     grid = points_per_side, min_score, min_stability
     options = grid_options(grid) if everything else {}
     if not everything:
@@ -64,14 +70,18 @@ def create(  # noqa: PLR0913 - one for each option
         embeddings=(embeddings,) if embeddings else (),
     )
     predictor = load_chosen(choice)
-    return Detection(predictor, everything, options) if everything else Interaction(predictor)
+    return (
+        Detection(predictor, everything, options) if everything else Interaction(predictor, masks)
+    )
 
 
 @dataclass(frozen=True)
 class Interaction:
-    """CVAT's ``InteractionFunction``: answers clicks, a box or both with the selected mask."""
+    """CVAT's ``InteractionFunction``: answers clicks, a box or both with a mask."""
 
     predictor: UncertainPredictor
+    masks: str = SELECTED
+    """The mask of an answer, one of ``MASKS``."""
     spec = auto_annotation.InteractionFunctionSpec(
         min_pos_points=0, min_neg_points=0, min_bounding_boxes=0
     )
@@ -92,7 +102,7 @@ class Interaction:
         pp_image: UncertainPredictor,
         prompts: auto_annotation.InteractionPrompts,
     ) -> list[auto_annotation.InteractionResultShape]:
-        """The selected mask for the prompts, as a list of one shape; empty if the mask is empty.
+        """The mask for the prompts, as a list of one shape; empty if the mask is empty.
 
         Raises
         ------
@@ -100,16 +110,16 @@ class Interaction:
             If there is neither a click on the object nor a box, or a prompt lies outside the image.
         """
         (uncertainty,) = pp_image.predict_uncertainties([_prompt_set(prompts)])
-        mask = uncertainty.masks[uncertainty.selected]
-        if not mask.any():
+        picked = picked_mask(uncertainty, self.masks)
+        if not picked.mask.any():
             return []
         confidence = models.AttributeValRequest(
             spec_id=int(InteractionResultAttributes.CONFIDENCE),
-            value=f"{_confidence(uncertainty.expected_iou.own[uncertainty.selected]):.4f}",
+            value=f"{_confidence(picked.expected_iou):.4f}",
         )
         return [
             auto_annotation.InteractionResultShape(
-                type="mask", points=encode_mask(mask), attributes=[confidence]
+                type="mask", points=encode_mask(picked.mask), attributes=[confidence]
             )
         ]
 

@@ -13,6 +13,8 @@ from jaxtyping import UInt8
 
 from pipeline.predictor import PromptSet, UncertainPredictor
 from pipeline.prompt_kinds import PromptError
+from stages.predictor.answers import picked_mask
+from stages.predictor.command_options import SELECTED
 from storage.errors import shown
 from storage.images.image_files import read_rgb
 
@@ -34,8 +36,9 @@ def predictions(
     *,
     from_name: str,
     to_name: str,
+    masks: str = SELECTED,
 ) -> list[dict[str, Any]]:
-    """The selected mask for a person's marks as a brush region; its score is the expected IoU.
+    """The mask for a person's marks as a brush region; its score is the expected IoU.
 
     Parameters
     ----------
@@ -45,6 +48,8 @@ def predictions(
         Clicks and boxes of a person, as Label Studio sends them.
     from_name, to_name
         Names of the tags ``BrushLabels`` and ``Image``.
+    masks
+        The mask to answer with: ``selected`` by SAM2, or ``best``, chosen by the heads.
 
     Returns
     -------
@@ -63,8 +68,8 @@ def predictions(
     height, width = rgb.shape[:2]
     predictor.set_image(rgb)
     (uncertainty,) = predictor.predict_uncertainties([_prompt_set(marks, (height, width))])
-    mask = uncertainty.masks[uncertainty.selected]
-    score = float(uncertainty.expected_iou.own[uncertainty.selected])
+    picked = picked_mask(uncertainty, masks)
+    mask, score = picked.mask, picked.expected_iou
     region = {
         "id": str(uuid4()),
         "from_name": from_name,

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -56,6 +57,7 @@ CostOfLargerModel = Annotated[
 ]
 CostOfPerson = Annotated[float, typer.Option(metavar="IOU", help="Cost of a person drawing it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+BestMask = Annotated[bool, typer.Option("--best-mask", help="Save the mask that the heads choose.")]
 Save = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where to write pictures.")]
 
 
@@ -87,6 +89,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     cost_of_person: CostOfPerson = Costs.person,
     as_json: AsJson = False,  # noqa: FBT002
     save: Save = None,
+    best_mask: BestMask = False,  # noqa: FBT002
 ) -> None:
     """Segment an object; say how wrong its mask may be, and why."""
     grid = points_per_side, min_score, min_stability
@@ -95,8 +98,11 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
         choice = choose_model(
             family, model, heads, device=device, precision=precision, embeddings=embeddings or ()
         )
-        question = _question(image, choice, costs, save)
+        masks = command_options.BEST if best_mask else command_options.SELECTED
+        question = replace(_question(image, choice, costs, save), masks=masks)
         if everything:
+            if best_mask:
+                raise ParamsError("--best-mask must be given with a prompt, got --everything")
             if click or not_click or box:
                 raise ParamsError("--everything must be given without a prompt, got one")
             answer = _everything(question, command_options.grid_options(grid))
@@ -185,6 +191,7 @@ def _lines(uncertainty: "Uncertainty", gate: str, sets: str) -> str:
     paragraphs = [
         _proposal_rows(uncertainty),
         _gain_rows(uncertainty),
+        _chosen(uncertainty),
         f"H_A {uncertainty.h_a:.2f} bits. {_advice(uncertainty)}",
     ]
     if uncertainty.is_kept is not None:
@@ -225,16 +232,25 @@ def _gain_rows(uncertainty: "Uncertainty") -> str:
     return aligned(rows, right=(1, 2))
 
 
+def _chosen(uncertainty: "Uncertainty") -> str:
+    choice = uncertainty.choice
+    if choice is None:
+        return f"No choice of masks: {uncertainty.permission.no_choice}."
+    return (
+        f"Chosen mask: proposal {choice.proposal} cut at a probability of {choice.cut:g}, "
+        f"{choice.mask.mean():.1%} of the image, expected IoU {choice.expected_iou:.2f}."
+    )
+
+
 def _advice(uncertainty: "Uncertainty") -> str:
     advice = uncertainty.advice
     if advice.correction == NONE:
         return f"{advice.words.capitalize()}."
     if advice.correction == KEEP:
         return f"Advice: {advice.words}."
-    number = f", number {uncertainty.alternative}" if advice.correction == "task" else ""
     own_iou = uncertainty.expected_iou.own[uncertainty.selected]
     change = f"expected IoU {own_iou:.2f} -> {advice.expected_iou:.2f}"
-    return f"Advice: {advice.words}{number} ({change})."
+    return f"Advice: {advice.words} ({change})."
 
 
 def _everything_lines(records: Sequence[Mapping[str, Any]], size_px: tuple[int, int]) -> str:

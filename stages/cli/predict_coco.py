@@ -20,7 +20,15 @@ from stages.cli.predictor_options import (
     Precision,
 )
 from stages.predictor.card_entries import NOTE
-from stages.predictor.command_options import Grid, check_no_grid, check_prompts, grid_options
+from stages.predictor.command_options import (
+    BEST,
+    MASKS,
+    SELECTED,
+    Grid,
+    check_no_grid,
+    check_prompts,
+    grid_options,
+)
 from stages.predictor.model_choice import ModelChoice, choose_model
 from stages.predictor.stored_images import is_rounded
 from stages.program.main import reported_errors
@@ -52,6 +60,9 @@ Form = Annotated[
         help="results, a list for loadRes of pycocotools; or dataset, for annotation tools.",
     ),
 ]
+Masks = Annotated[
+    str, typer.Option(help="selected, by SAM2; or best, the masks that the heads choose.")
+]
 Sort = Annotated[
     str | None,
     typer.Option(
@@ -80,6 +91,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     embeddings: Embeddings = None,
     form: Form = "results",
     sort: Sort = None,
+    masks: Masks = SELECTED,
 ) -> None:
     """Segment the objects of a COCO file, or everything in a folder.
 
@@ -87,6 +99,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     """
     with reported_errors():
         _check_words(prompt, form, sort)
+        _check_masks(masks, prompt)
         _check_paths(images, annotations, results)
         prompted = coco.read_prompts(annotations, prompt)
         check_prompts(annotations, prompted)
@@ -101,11 +114,11 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
             "heads": choice.card["sha256"],
             "weights": checkpoint(choice.family, choice.model).sha256 or "not listed",
             "precision": choice.precision,
-            "prompt": f"{prompt} {options}",
+            "prompt": f"{prompt} {options} {masks}",
         }
         if any(map(is_rounded, choice.embeddings)):
             origin["levels"] = "fp16"
-        answer = _answer(choice, options)
+        answer = _answer(choice, options, masks)
         answered = KeptResults(results, origin)
         with stoppable(f"answers of finished images are kept beside {results}"):
             faults = _answer_all(answer, images, prompted, answered)
@@ -142,6 +155,12 @@ def _check_words(prompt: str, form: str, sort: str | None) -> None:
     check_known("format", form, FORMS)
     if sort is not None:
         check_known("sort", sort, coco_results.LOWEST_FIRST)
+
+
+def _check_masks(masks: str, prompt: str) -> None:
+    check_known("masks", masks, MASKS)
+    if masks == BEST and prompt == coco.EVERYTHING:
+        raise ParamsError("masks must be selected for --prompt everything, got best")
 
 
 def _categories(
@@ -228,7 +247,7 @@ def _write(
     return len(dataset["annotations"])
 
 
-def _answer(choice: ModelChoice, options: Mapping[str, Any]) -> "Answer":
+def _answer(choice: ModelChoice, options: Mapping[str, Any], masks: str) -> "Answer":
     """Load the chosen model; return the function that segments an image.
 
     With options, the function segments everything in the image; without options, its prompts.
@@ -240,4 +259,6 @@ def _answer(choice: ModelChoice, options: Mapping[str, Any]) -> "Answer":
     from stages.predictor.loading import load_chosen  # noqa: PLC0415
 
     predictor = load_chosen(choice)
-    return everything_answers(predictor, options) if options else prompt_answers(predictor)
+    if options:
+        return everything_answers(predictor, options)
+    return prompt_answers(predictor, masks)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.predictor import (
+    Choice,
     PromptSet,
     UncertainMaskGenerator,
     UncertainPredictor,
@@ -14,7 +15,7 @@ from pipeline.predictor import (
     coco_masks,
 )
 from pipeline.predictor.pictures import draw_entropy, draw_mask, draw_masks
-from stages.predictor.command_options import Question
+from stages.predictor.command_options import BEST, SELECTED, Question
 from stages.predictor.loading import load_chosen
 from storage.datasets.coco import NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.errors import ImageError
@@ -68,16 +69,16 @@ def answer_everything(
 def _save_pictures(
     folder: Path, question: Question, prompt: PromptSet, uncertainty: Uncertainty
 ) -> list[Path]:
-    """Write three pictures: the selected mask (255 inside), its overlay and its pixel entropies."""
+    """Write three pictures: the mask (255 inside), its overlay and its proposal's entropies."""
     clicks = np.reshape([] if prompt.point_coords is None else prompt.point_coords, (-1, 2))
     labels = np.ravel([] if prompt.point_labels is None else prompt.point_labels)
     on, beside = ([(x, y) for x, y in clicks[labels == label].tolist()] for label in (1, 0))
-    selected, name = uncertainty.selected, question.path.stem
-    mask = uncertainty.masks[selected]
+    name = question.path.stem
+    picked = picked_mask(uncertainty, question.masks)
     pictures = {
-        "mask": mask.astype(np.uint8) * 255,
-        "overlay": draw_mask(question.rgb, mask, on=on, beside=beside),
-        "entropy": draw_entropy(question.rgb, uncertainty.pixel_entropy[selected]),
+        "mask": picked.mask.astype(np.uint8) * 255,
+        "overlay": draw_mask(question.rgb, picked.mask, on=on, beside=beside),
+        "entropy": draw_entropy(question.rgb, uncertainty.pixel_entropy[picked.proposal]),
     }
     return [_save(folder / f"{name}-{kind}.png", pixels) for kind, pixels in pictures.items()]
 
@@ -98,6 +99,12 @@ def _save(path: Path, pixels: np.ndarray) -> Path:
     with whole_file(path) as partial:
         partial.write_bytes(png_bytes(pixels))
     return path
+
+
+def picked_mask(uncertainty: Uncertainty, masks: str) -> Choice:
+    """The mask that an option of commands asks for: one of ``MASKS``."""
+    is_best = masks == BEST
+    return uncertainty.best_mask if is_best else uncertainty.mask_of(uncertainty.selected)
 
 
 Answer = Callable[[np.ndarray, PromptedImage], list[dict[str, Any]]]
@@ -137,14 +144,22 @@ def answer_images(
     return faults
 
 
-def prompt_answers(predictor: UncertainPredictor) -> Answer:
-    """Make a function that returns an entry for the selected mask of each prompt of an image."""
+def prompt_answers(predictor: UncertainPredictor, masks: str = SELECTED) -> Answer:
+    """Make a function that returns an entry for the mask of each prompt of an image.
+
+    Parameters
+    ----------
+    masks
+        Which mask: one of ``MASKS``.
+    """
 
     def answer(rgb: np.ndarray, image: PromptedImage) -> list[dict[str, Any]]:
         predictor.set_image(rgb)
         prompt_sets = [_prompt_set(prompt) for prompt in image.prompts]
         answers = zip(image.prompts, predictor.predict_uncertainties(prompt_sets), strict=True)
-        return [_prompt_result(image, prompt, uncertainty) for prompt, uncertainty in answers]
+        return [
+            _prompt_result(image, prompt, uncertainty, masks) for prompt, uncertainty in answers
+        ]
 
     return answer
 
@@ -190,20 +205,23 @@ def _prompt_set(prompt: CocoPrompt) -> PromptSet:
 
 
 def _prompt_result(
-    image: PromptedImage, prompt: CocoPrompt, uncertainty: Uncertainty
+    image: PromptedImage, prompt: CocoPrompt, uncertainty: Uncertainty, masks: str
 ) -> dict[str, Any]:
     return {
         "image_id": image.image_id,
         "category_id": prompt.category_id,
         "annotation_id": prompt.annotation_id,
-        **mask_result(uncertainty, uncertainty.selected),
+        **mask_result(uncertainty, picked_mask(uncertainty, masks)),
     }
 
 
-def mask_result(uncertainty: Uncertainty, proposal: int) -> dict[str, Any]:
-    """Convert a proposal and its uncertainty to COCO results; the score is the expected IoU."""
+def mask_result(uncertainty: Uncertainty, mask: Choice) -> dict[str, Any]:
+    """Convert a mask and its uncertainty to COCO results; the score is the expected IoU."""
     return {
-        "segmentation": coco_masks.rle(uncertainty.masks[proposal]),
-        "score": float(uncertainty.expected_iou.own[proposal]),
-        "uncertainty": {**uncertainty.proposal_values(proposal), **uncertainty.prompt_values()},
+        "segmentation": coco_masks.rle(mask.mask),
+        "score": mask.expected_iou,
+        "uncertainty": {
+            **uncertainty.proposal_values(mask.proposal),
+            **uncertainty.prompt_values(),
+        },
     }

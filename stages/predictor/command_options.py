@@ -27,6 +27,13 @@ None stands for the default in ``GRID``.
 GRID: Final = {"points-per-side": 32, "min-score": 0.8, "min-stability": 0.95}
 """Names of the options of a grid -> their defaults, which are SAM2's."""
 
+SELECTED: Final = "selected"
+
+BEST: Final = "best"
+
+MASKS: Final = (SELECTED, BEST)
+"""Masks that commands can give: the selected mask, or the mask with the highest expected IoU."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -38,6 +45,8 @@ class Question:
     costs: Costs
     save: Path | None
     """Folder to write pictures to; None for no pictures."""
+    masks: str = SELECTED
+    """The mask of the pictures, one of ``MASKS``."""
 
     @property
     def size_px(self) -> tuple[int, int]:

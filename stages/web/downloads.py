@@ -29,10 +29,13 @@ Annotation = dict[str, Any]
 
 
 class ObjectPrompt(Prompt):
-    """An object's number on the page, its prompt, and the index of the proposal to download."""
+    """An object's number on the page, its prompt, and the index of the mask to download.
+
+    The index is the number of a proposal, or ``N_PROPOSALS`` for the mask that the heads choose.
+    """
 
     number: Annotated[int, Field(gt=0, lt=2**31)]
-    proposal: Annotated[int, Field(ge=0, lt=N_PROPOSALS)]
+    proposal: Annotated[int, Field(ge=0, le=N_PROPOSALS)]
 
 
 class DownloadRequest(Strict):
@@ -50,15 +53,18 @@ class DownloadRequest(Strict):
 def annotation_of(
     predictor: UncertainPredictor, prompted: ObjectPrompt, costs: Costs
 ) -> Annotation:
-    """Predict the mask of an object's chosen proposal, at the size of the image."""
+    """Predict the mask of an object that a person took, at the size of the image."""
     (uncertainty,) = predictor.predict_uncertainties([prompted.prompt_set], costs=costs)
-    result = mask_result(uncertainty, prompted.proposal)
+    is_chosen = prompted.proposal == N_PROPOSALS
+    mask = uncertainty.best_mask if is_chosen else uncertainty.mask_of(prompted.proposal)
+    result = mask_result(uncertainty, mask)
     return {
         "image_id": 1,
         "category_id": NO_CATEGORY,
         **result,
         "attributes": {"object": prompted.number, **attributes_of(result["uncertainty"])},
-        "proposal": prompted.proposal,
+        "proposal": mask.proposal,
+        "cut": mask.cut,
     }
 
 
@@ -74,7 +80,8 @@ def coco_file(annotations: list[Annotation], file_name: str) -> str:
     by_object = {annotation["attributes"]["object"]: annotation for annotation in annotations}
     for entry in content["annotations"]:
         annotation = by_object[entry["attributes"]["object"]]
-        entry["uncertainty"] = {"proposal": annotation["proposal"], **annotation["uncertainty"]}
+        of_mask = {key: annotation[key] for key in ("proposal", "cut")}
+        entry["uncertainty"] = {**of_mask, **annotation["uncertainty"]}
     return json.dumps(content, indent=2)
 
 

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from pipeline.predictor import PromptSet, Uncertainty
+from pipeline.predictor import Choice, PromptSet, Uncertainty
 from pipeline.predictor.advice import Costs
+from pipeline.vocabulary import N_PROPOSALS
 from stages.settings.parsing import ParamsError
 from storage.images.image_files import png_bytes
 
@@ -167,21 +168,30 @@ def fault_line(loc: Sequence[object], words: str, like: str = PAGE) -> str:
 
 
 def uncertainty_response(uncertainty: Uncertainty) -> dict[str, Any]:
-    """All values of a prompt and its proposals, for JSON; masks and entropies are PNG in base64."""
+    """All values of a prompt and its masks, for JSON; masks and entropies are PNG in base64.
+
+    A chosen mask that is no proposal's own mask follows the three proposals.
+    """
+    masks = [uncertainty.mask_of(k) for k in range(N_PROPOSALS)]
+    choice = uncertainty.choice
+    if choice is not None and not choice.is_own_mask(choice.proposal):
+        masks.append(choice)
+    bits = uncertainty.pixel_entropy
     return {
         **uncertainty.prompt_values(),
-        "proposals": [
-            _proposal(uncertainty, k, bits) for k, bits in enumerate(uncertainty.pixel_entropy)
-        ],
+        "proposals": [_mask_values(uncertainty, mask, bits[mask.proposal]) for mask in masks],
     }
 
 
-def _proposal(uncertainty: Uncertainty, k: int, bits: Float32[np.ndarray, "y x"]) -> dict[str, Any]:
-    mask = uncertainty.masks[k]
+def _mask_values(
+    uncertainty: Uncertainty, mask: Choice, bits: Float32[np.ndarray, "y x"]
+) -> dict[str, Any]:
+    values = uncertainty.proposal_values(mask.proposal)
     return {
-        **uncertainty.proposal_values(k),
-        "area": float(mask.mean()),
-        "mask": _base64_png(_see_through(mask)),
+        **values,
+        "expected_iou": values["expected_iou"] | {"own": mask.expected_iou},
+        "area": float(mask.mask.mean()),
+        "mask": _base64_png(_see_through(mask.mask)),
         "entropy": _base64_png(Image.fromarray((255 * bits).round().astype(np.uint8))),
     }
 

@@ -4,7 +4,7 @@ import base64
 from copy import copy
 from functools import partial
 from importlib.metadata import version
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, Literal, cast
 
 import numpy as np
 from fastapi import APIRouter, FastAPI, Request
@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
 
 from pipeline.predictor import Uncertainty, coco_masks
-from stages.predictor.answers import mask_result
+from stages.predictor.answers import mask_result, picked_mask
 from stages.web import messages, open_images
 from stages.web.page_state import PageState
 from storage.outputs.coco_results import attributes_of
@@ -38,10 +38,12 @@ class PredictRequest(messages.PricedPrompt):
     """By default, the model that the page starts with."""
     heads: str | None = None
     """By default, the first heads that the page offers."""
+    masks: Literal["selected", "best"] = "selected"
+    """The mask of the answer: the one that SAM2 selects, or the one that the heads choose."""
 
 
 class PredictResponse(BaseModel):
-    """The selected mask, as an entry of the results of ``usam predict-coco``."""
+    """The mask of the prompt, as an entry of the results of ``usam predict-coco``."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -111,12 +113,12 @@ def _answer(
     predictor = copy(loaded)
     predictor.set_image(rgb)
     (uncertainty,) = predictor.predict_uncertainties([question.prompt_set], costs=question.costs)
-    return _response(uncertainty)
+    return _response(uncertainty, question.masks)
 
 
-def _response(uncertainty: Uncertainty) -> PredictResponse:
-    k = uncertainty.selected
-    mask, result = uncertainty.masks[k], mask_result(uncertainty, k)
+def _response(uncertainty: Uncertainty, masks: str) -> PredictResponse:
+    picked = picked_mask(uncertainty, masks)
+    mask, result = picked.mask, mask_result(uncertainty, picked)
     return PredictResponse(
         **result,
         attributes=attributes_of(result["uncertainty"]),

@@ -75,9 +75,9 @@ function changed() {
   }
 }
 
-function followable({ advice, alternative }) {
+function followable({ advice, choice }) {
   const { correction } = advice;
-  if (correction === "task") return [`Show proposal ${alternative}`, () => editor.choose(alternative)];
+  if (correction === "task") return ["Show the chosen mask", () => editor.choose(panel.placeOf(choice))];
   const { known, models } = headsChosen();
   const largest = known.at(-1);
   if (correction !== "model" || byId("model").value === largest || !models.includes(largest)) return null;

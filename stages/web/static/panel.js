@@ -10,6 +10,13 @@ const SOURCES = {
 
 const COSTS = ["click", "larger_model", "person"];
 
+// A chosen mask that is no proposal's own one comes after the three proposals.
+const CHOSEN = 3;
+
+export const placeOf = ({ proposal, cut }) => (cut === 0.5 ? proposal : CHOSEN);
+
+const maskWords = (k) => (k === CHOSEN ? "chosen mask" : `proposal ${k}`);
+
 const FULL_BAR = 0.5; // gain in IoU that fills a bar
 
 const byId = (id) => document.getElementById(id);
@@ -51,17 +58,19 @@ export function offerCosts(usual, changed) {
 }
 
 function because(answer) {
-  const { selected, advice, alternative } = answer;
+  const { selected, advice, choice } = answer;
   const after = advice.expected_iou.toFixed(2);
   const of = `Proposal ${selected} has the highest SamScore; its expected IoU is ${shownIou(answer, selected)}`;
   if (!answer.can_judge) return `${of}, but the heads cannot judge this image.`;
   if (advice.correction === "none") return `${of}, but these heads cannot say whether to keep it.`;
   if (advice.correction === "keep") return `${of}. No correction is expected to gain more than it costs.`;
-  if (advice.correction === "task") return `${of}. Proposal ${alternative} has ${after}.`;
+  if (advice.correction === "task") return `${of}. Proposal ${choice.proposal}, cut at a probability of ${choice.cut}, has ${after}.`;
   return `${of}. After it, ${after} is expected.`;
 }
 
-const sentence = (words) => `${words[0].toUpperCase()}${words.slice(1)}.`;
+const capital = (words) => `${words[0].toUpperCase()}${words.slice(1)}`;
+
+const sentence = (words) => `${capital(words)}.`;
 
 function titled(number, isOneOfSeveral) {
   byId("advice-title").textContent = isOneOfSeveral ? `Advice on object ${number}` : "Advice";
@@ -117,11 +126,11 @@ function showProposals(answer, chosen, editor) {
     const iou = shownIou(answer, k);
     const input = element("input", { type: "radio", name: "proposal", value: k, checked: k === chosen });
     const mark = k === answer.selected ? ", highest SamScore" : "";
-    input.ariaLabel = `Proposal ${k}, expected IoU ${iou}, ${(100 * proposal.area).toFixed(0)} % of the image${mark}`;
+    input.ariaLabel = `${capital(maskWords(k))}, expected IoU ${iou}, ${(100 * proposal.area).toFixed(0)} % of the image${mark}`;
     input.addEventListener("change", () => editor.choose(k));
     const canvas = editor.thumbnail(k);
     canvas.ariaHidden = "true";
-    const lines = ["expected IoU", `proposal ${k}`, ...(k === answer.selected ? ["selected"] : [])];
+    const lines = ["expected IoU", maskWords(k), ...(k === answer.selected ? ["selected"] : [])];
     const under = element("small", {}, ...lines.flatMap((line) => [line, element("br")]));
     return element("label", { className: "proposal" }, input, canvas, element("b", {}, iou), under);
   });
@@ -131,7 +140,7 @@ function showProposals(answer, chosen, editor) {
 export function showChosen(answer, chosen) {
   const proposal = answer.proposals[chosen];
   byId("proposals").querySelectorAll("input")[chosen].checked = true;
-  byId("which").textContent = chosen;
+  byId("which").textContent = maskWords(chosen);
   const facts = {
     SamScore: proposal.sam_score.toFixed(2),
     H_Std: `${proposal.h_std.toFixed(2)} bits`,

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from pipeline.entropy.mixtures import mask_entropy
-from pipeline.heads.kinds import HeadSet
-from pipeline.heads.scope import BEST_OF_THREE, DRAWN_SHAPES
+from pipeline.heads.kinds import CUT_OBJECTIVES, HeadSet
+from pipeline.heads.predict import predict
+from pipeline.heads.scope import BEST_OF_THREE, CHOOSES_NOTHING, DRAWN_SHAPES, ChoiceGain
+from pipeline.masks import CUTS
 from pipeline.predictor import (
     PromptSet,
     UncertainPredictor,
@@ -18,9 +20,11 @@ from pipeline.predictor import (
     coco_masks,
 )
 from pipeline.predictor.advice import CORRECTIONS, KEEP, NONE, Advice, Costs
-from pipeline.predictor.judgement import Gaps, Judgement, advise_on, alternative_to
+from pipeline.predictor.judgement import Gaps, Judgement, advise_on
+from pipeline.predictor.proposal_heads import proposal_inputs
 from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Sam
+from pipeline.upsampling import at_image
 from storage.rle import decode_rle
 from tests.fixtures.predictors import (
     GATE,
@@ -65,8 +69,9 @@ def numbers(found: Uncertainty) -> dict[str, np.ndarray]:
     for name, value in vars(found).items():
         own = value.by_name if name in {"expected_iou", "gap", "direct_gap"} else {"": value}
         parts |= {f"{name} {key}": part for key, part in own.items()}
-    told = {"advice ", "caution ", "is_kept ", "mask_set ", "permission ", "unlike_training "}
-    return {name: np.asarray(part) for name, part in parts.items() if name not in told}
+    assert found.choice is None  # these heads do not choose masks
+    told = {"advice", "caution", "choice", "is_kept", "mask_set", "permission", "unlike_training"}
+    return {name: np.asarray(part) for name, part in parts.items() if name.strip() not in told}
 
 
 def test_prompt_sets_of_every_kind_are_answered_in_their_order_as_if_alone() -> None:
@@ -154,15 +159,69 @@ def advised(model: str = "tiny", **costs: float) -> Advice:
     return mini_predictor(model).predict_uncertainty(**CLICK, costs=Costs(**costs)).advice
 
 
-def test_the_advice_is_about_the_selected_proposal() -> None:
-    predictor = UncertainPredictor(trained_mini(), random_heads(kind="ours"))
+GAIN: Final = ChoiceGain("center", gain=0.02, low=0.01, high=0.03, excess=0.125, n_images=48)
+
+
+def choosing(**changes: Any) -> UncertainPredictor:  # noqa: ANN401 - of the gain
+    heads = replace(random_heads(kind="ours"), choices=(replace(GAIN, **changes),))
+    predictor = UncertainPredictor(trained_mini(), heads)
     predictor.set_image(drawn())
+    return predictor
+
+
+def test_the_chosen_mask_has_the_highest_expected_iou_of_27_masks() -> None:
+    predictor = choosing()
     found = predictor.predict_uncertainty(**CLICK)
+    decoded = predictor.sam.decode(
+        predictor.sam.encode(drawn()), np.array([[CLICK["point_coords"][0]]], np.float32)
+    )
+    inputs = proposal_inputs(predictor.heads, decoded)
+    expected = predict(predictor.heads.weights, inputs)
+    by_mask = {
+        (proposal, cut): float(expected[name][proposal])
+        for proposal in range(3)
+        for cut, name in zip(CUTS, CUT_OBJECTIVES, strict=True)
+    }
+    (proposal, cut), iou = max(by_mask.items(), key=lambda item: item[1])
+    choice = found.choice
+    assert choice is not None
+    assert (choice.proposal, choice.cut) == (proposal, cut) != (found.selected, 0.5)
+    assert choice.expected_iou == pytest.approx(iou - 0.125, abs=1e-5)
+    probability = at_image(decoded.logits, drawn().shape[:2])[0, proposal].sigmoid().numpy()
+    differs = choice.mask != (probability > cut)
+    assert (abs(probability[differs] - cut) < 1e-5).all()
+    assert choice.mask.any()
+    assert found.best_mask is choice
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked", "reason"),
+    [
+        ({"low": -0.01}, CLICK, "gained no sure IoU from such prompts"),
+        ({}, BOX, "was not tested for such prompts"),
+    ],
+)
+def test_where_no_choice_is_offered_the_best_mask_is_the_selected_one(
+    changes: dict[str, float], asked: Asked, reason: str
+) -> None:
+    found = choosing(**changes).predict_uncertainty(**asked)
+    assert found.choice is None
+    assert reason in found.permission.no_choice
+    assert "task" not in found.advice.gains
+    best = found.best_mask
+    assert best.is_own_mask(found.selected)
+    np.testing.assert_array_equal(best.mask, found.masks[found.selected])
+    assert best.expected_iou == found.expected_iou.own[found.selected]
+
+
+def test_the_advice_is_about_the_selected_proposal() -> None:
+    found = choosing().predict_uncertainty(**CLICK)
+    assert found.choice is not None
     own = float(found.expected_iou.own[found.selected])
     gains = {
         "model": found.direct_gap.by_name["model"][found.selected],
         "prompt": found.direct_gap.prompt[found.selected],
-        "task": found.expected_iou.own[found.alternative] - own,
+        "task": min(found.choice.expected_iou, 1) - own,
         "segmentation": 1 - own,
     }
     assert found.advice.gains == pytest.approx(gains)
@@ -192,12 +251,11 @@ def test_a_gate_keeps_a_mask_at_its_threshold_and_none_below() -> None:
         assert predictor.predict_uncertainty(**CLICK).is_kept is is_kept
 
 
-@pytest.mark.parametrize("better", [0, 1, 2])
-def test_another_proposal_is_advised_with_its_own_expected_iou_and_only_if_that_is_higher(
-    better: int,
+@pytest.mark.parametrize("chosen_iou", [0.2, 0.3, 0.6])
+def test_a_chosen_mask_is_advised_with_its_expected_iou_and_only_if_that_is_higher(
+    chosen_iou: float,
 ) -> None:
     own_iou = np.array([0.3, 0.3, 0.3])
-    own_iou[better] = 0.6
     found = ask(CLICK)
     nothing = np.zeros(3)
     judgement = Judgement(
@@ -205,15 +263,10 @@ def test_another_proposal_is_advised_with_its_own_expected_iou_and_only_if_that_
         gap=replace(found.gap, task=np.full(3, 0.6)),
         direct_gap=Gaps(nothing, nothing, nothing),
     )
-    for selected in range(3):
-        alternative = alternative_to(selected, own_iou)
-        advice = advise_on(judgement, selected, "tiny", Costs(person=1.0), alternative)
-        if selected == better:
-            assert (advice.correction, advice.expected_iou) == ("keep", 0.6)
-        else:
-            assert (advice.correction, alternative) == ("task", better)
-            assert advice.expected_iou == pytest.approx(0.6)
-        assert advise_on(judgement, selected, "tiny", Costs(person=1.0)).correction == "keep"
+    advice = advise_on(judgement, 1, "tiny", Costs(person=1.0), chosen_iou)
+    assert advice.correction == ("task" if chosen_iou > 0.3 else "keep")
+    assert advice.expected_iou == pytest.approx(max(chosen_iou, 0.3))
+    assert advise_on(judgement, 1, "tiny", Costs(person=1.0)).correction == "keep"
 
 
 @pytest.mark.parametrize(
@@ -249,7 +302,8 @@ def test_all_but_the_pixels_becomes_json(asked: Asked) -> None:
     found = ask(asked)
     values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert set(values) == {*found.prompt_values(), "proposals"}
-    assert (values["selected"], values["alternative"]) == (found.selected, found.alternative)
+    assert values["selected"] == found.selected
+    assert (values["choice"], values["no_choice"]) == (None, CHOOSES_NOTHING)
     assert values["advice"] == {"words": found.advice.words, **vars(found.advice)}
     assert values["caution"] == (found.caution or None)
     assert values["h_a"] == found.h_a

@@ -51,7 +51,7 @@ def test_no_advice_surely_loses(path: Path) -> None:
         for clicks, answer, truth in zip(points, answers, scene.masks, strict=True):
             correction = answer.advice.correction
             if correction == "task":
-                corrected = answer.masks[answer.alternative]
+                corrected = answer.best_mask.mask
             elif correction == "model":
                 corrected = selected(large.predict(clicks[:1], [1]))
             elif correction == "prompt":

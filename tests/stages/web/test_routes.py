@@ -96,7 +96,13 @@ def test_an_answer_is_what_the_predictor_says(
     assert told["caution"] == found.caution
     assert DRAWN_ONLY in found.caution
     assert told["h_a"] == pytest.approx(found.h_a, abs=1e-5)
-    for k, own in enumerate(told["proposals"]):
+    if found.choice is not None:
+        *_, chosen = told["proposals"]
+        assert told["choice"]["cut"] == found.choice.cut != 0.5
+        assert chosen["expected_iou"]["own"] == pytest.approx(found.choice.expected_iou, abs=1e-5)
+        assert (mask_of(chosen)[2::4, 2::4] == found.choice.mask).mean() > 0.99
+    assert len(told["proposals"]) == 3 + (found.choice is not None)
+    for k, own in enumerate(told["proposals"][:3]):
         assert own["sam_score"] == pytest.approx(found.sam_score[k], abs=1e-5)
         for name, values in found.expected_iou.by_name.items():
             assert own["expected_iou"][name] == pytest.approx(values[k], abs=1e-5)
@@ -126,26 +132,26 @@ def test_an_answer_says_what_gates_promise_of_the_mask_and_of_its_set(tmp_path: 
 def test_the_downloads_have_the_masks_of_all_objects(page: PageState, tmp_path: Path) -> None:
     box = [40.0, 30.0, 200.0, 150.0]
     questions = question(CLICK), question(box=box)
-    asking = download(*questions, proposals=(1, 2), file_name="../../etc/a photo.png")
-    expected = [
-        (predicted([[120, 80.5]], [1]), 1),
-        (predicted(None, None, box), 2),
-    ]
+    asking = download(*questions, proposals=(1, 3), file_name="../../etc/a photo.png")
+    boxed = predicted(None, None, box)
+    expected = [(predicted([[120, 80.5]], [1]).mask_of(1)), boxed.best_mask]
+    assert boxed.choice is not None
     with ZipFile(io.BytesIO(answered(page, png(drawn()), asking, "masks"))) as archive:
         assert archive.namelist() == ["annotations.json", "object-1.png", "object-2.png"]
-        for number, (uncertainty, k) in enumerate(expected, start=1):
+        for number, taken in enumerate(expected, start=1):
             with archive.open(f"object-{number}.png") as file:
                 picture = np.asarray(Image.open(file))
-            np.testing.assert_array_equal(picture, 255 * uncertainty.masks[k])
+            np.testing.assert_array_equal(picture, 255 * taken.mask)
         path = tmp_path / "annotations.json"
         path.write_bytes(archive.read("annotations.json"))
     assert answered(page, png(drawn()), asking, "coco") == path.read_bytes()
     coco = COCO(str(path))
-    for annotation, (uncertainty, k) in zip(coco.anns.values(), expected, strict=True):
+    for annotation, taken in zip(coco.anns.values(), expected, strict=True):
         rle = annotation["segmentation"]  # not annToMask, at which NumPy warns
-        np.testing.assert_array_equal(decode_rle(rle["counts"], *rle["size"]), uncertainty.masks[k])
-        assert annotation["score"] == pytest.approx(uncertainty.expected_iou.own[k], abs=1e-5)
-        assert annotation["uncertainty"]["proposal"] == k
+        np.testing.assert_array_equal(decode_rle(rle["counts"], *rle["size"]), taken.mask)
+        assert annotation["score"] == pytest.approx(taken.expected_iou, abs=1e-5)
+        of_mask = annotation["uncertainty"]["proposal"], annotation["uncertainty"]["cut"]
+        assert of_mask == (taken.proposal, taken.cut)
         assert annotation["attributes"]["object"] == annotation["id"]
     assert coco.imgs[1]["file_name"] == "../../etc/a photo.png"  # written down, never opened
 
@@ -155,7 +161,7 @@ def test_the_downloads_have_the_masks_of_all_objects(page: PageState, tmp_path: 
     [
         (download(), "objects must be as the page sends it, got: .* at least 1 item"),
         (download(*[question(CLICK)] * 101), "objects must be as the page sends it, got: .*100"),
-        (download(question(CLICK), proposals=[3]), "objects.0.proposal must be as the page"),
+        (download(question(CLICK), proposals=[4]), "objects.0.proposal must be as the page"),
         (download(question((30, 150, 0))), "prompt must have a click on the object, a box or"),
     ],
     ids=["none", "too many", "proposal", "no click on the object"],
