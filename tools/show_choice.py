@@ -130,7 +130,8 @@ def photograph_rows(model: str, folder: Path) -> Iterator[dict[str, Any]]:
                 "expected": chosen.expected(expected, selected, excess.excess),
             }
             keys = {"images": "photographs", "prompt": PROMPTS[prompt], "model": model}
-            yield from (keys | row for row in pd.DataFrame(columns).to_dict("records"))
+            for row in zip(*columns.values(), strict=True):
+                yield {**keys, **dict(zip(columns, row, strict=True))}
 
 
 Arrays = dict[str, np.ndarray]
@@ -150,7 +151,8 @@ def _photographs(predictor: UncertainPredictor, folder: Path, prompt: str) -> Ar
             continue
         embedding = predictor.sam.encode(read_rgb(folder / "images" / image["file_name"]))
         truth = measure_objects((mask, 0) for mask in masks)
-        decoded = predictor.sam.decode(embedding, **_prompts(truth, prompt))
+        points, labels = _prompts(truth, prompt)
+        decoded = predictor.sam.decode(embedding, points, labels=labels)
         ious = iou_arrays(decoded.logits, torch.from_numpy(np.stack(masks)), with_cuts=True)
         inputs = proposal_inputs(predictor.heads, decoded)
         blocks.append(
@@ -164,12 +166,13 @@ def _photographs(predictor: UncertainPredictor, folder: Path, prompt: str) -> Ar
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def _prompts(truth: GroundTruth, prompt: str) -> dict[str, np.ndarray]:
-    """The first click on each object, or its box, as arguments of ``Sam.decode``."""
+def _prompts(truth: GroundTruth, prompt: str) -> tuple[np.ndarray, np.ndarray]:
+    """Points and labels of the first click on each object, or of its box."""
     if prompt == "click":
-        return {"points": truth.point_px[:, :1].astype(np.float32)}
+        points = truth.point_px[:, :1].astype(np.float32)
+        return points, np.ones(points.shape[:2], np.int64)
     corners = np.stack([truth.box_px[:, :2], truth.box_px[:, :2] + truth.box_px[:, 2:]], axis=1)
-    return {"points": corners.astype(np.float32), "labels": np.tile(BOX, (len(corners), 1))}
+    return corners.astype(np.float32), np.tile(BOX, (len(corners), 1))
 
 
 Heads = dict[str, dict[str, np.ndarray]]
