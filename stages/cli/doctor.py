@@ -144,8 +144,7 @@ def _weights(record: weights.Checkpoint) -> Finding:
     name = f"{record.family} {record.model}: {state}"
     if state == "intact":
         return Finding("weights", f"{name}, sha256 {(record.sha256 or '')[:12]}")
-    fetch = f"usam checkpoints fetch {record.family} --model {record.model}"
-    return Finding("weights", name, f"run {fetch}" if record.folder else f"restore {record.path}")
+    return Finding("weights", name, weights.remedy_of(record))
 
 
 def _heads(params: ExtractParams, model: str | None, path: Path | None) -> Finding:

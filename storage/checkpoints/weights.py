@@ -174,10 +174,10 @@ def verified_weights(family: str, model: str) -> tuple[Path, str]:
         )
     path = _there(record)
     if path is None or record.sha256 is None:
-        raise WeightsError(f"{record.path} must exist, got no file: {_remedy(record)}")
+        raise WeightsError(f"{record.path} must exist, got no file: {remedy_of(record)}")
     sha256 = sha256_file(path)
     if sha256 != record.sha256:
-        remedy = _remedy(record)
+        remedy = remedy_of(record)
         if record.is_on_hub and path == record.path:
             remedy = f"remove it and {remedy}"
         if record.digest_path.exists():
@@ -235,7 +235,8 @@ def _fetch_from_hub(record: Checkpoint) -> Path:
     return verified_weights(record.family, record.model)[0]
 
 
-def _remedy(record: Checkpoint) -> str:
+def remedy_of(record: Checkpoint) -> str:
+    """Part of a message: the command that brings a missing or damaged weights file."""
     if record.folder:
         return f"run usam checkpoints fetch {record.family} --model {record.model}"
     return f"run git checkout {record.path}, or outside a clone install usam-cache again"

@@ -6,9 +6,10 @@ a class stands for the columns of that class. An ``Interval`` named ``<column>_i
 ``<column>_low`` and ``<column>_high``. Numbers without a unit are fractions of 1.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
+from operator import attrgetter
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -212,6 +213,8 @@ class Column:
     kind: type
     """Type of the column's values: ``str``, ``int`` or ``float``."""
     meaning: str
+    path: str
+    """Dotted path of attributes from a row to the column's value."""
 
 
 @cache
@@ -223,25 +226,26 @@ def columns_of(row: type) -> tuple[Column, ...]:
 
 def _columns(name: str, hint: Any) -> Iterator[Column]:  # noqa: ANN401 - any hint
     if get_origin(hint) is not Annotated:
-        yield from columns_of(hint)
+        yield from (replace(column, path=f"{name}.{column.path}") for column in columns_of(hint))
         return
     kind, meaning = get_args(hint)
     if kind is Interval:
         for end, which in (("low", "lower"), ("high", "upper")):
             column = name.removesuffix("interval") + end
-            yield Column(column, float, f"{which} end of the {meaning}")
+            yield Column(column, float, f"{which} end of the {meaning}", f"{name}.{end}")
     else:
-        yield Column(name, kind if kind in {str, int} else float, meaning)
+        yield Column(name, kind if kind in {str, int} else float, meaning, name)
 
 
 def record(row: Any) -> dict[str, Any]:  # noqa: ANN401 - an instance of any of the classes
     """Convert a row, or a block of rows, to a mapping from column names to values."""
-    by_column: dict[str, Any] = {}
-    for field in fields(row):
-        value = getattr(row, field.name)
-        if isinstance(value, Interval):
-            start = field.name.removesuffix("interval")
-            by_column |= {f"{start}low": value.low, f"{start}high": value.high}
-        else:
-            by_column |= record(value) if is_dataclass(value) else {field.name: value}
-    return by_column
+    row_class: type = type(row)
+    names, read_values = _reader(row_class)
+    return dict(zip(names, read_values(row), strict=True))
+
+
+@cache  # a split has tens of thousands of scores
+def _reader(row: type) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    """Names of the columns of a row class, and a function that reads their values from a row."""
+    columns = columns_of(row)
+    return tuple(column.name for column in columns), attrgetter(*(c.path for c in columns))

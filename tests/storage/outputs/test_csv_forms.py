@@ -39,7 +39,7 @@ def drawn(hint: Any) -> Any:  # noqa: ANN401 - a value of any field
         return kind(**{name: drawn(hint) for name, hint in hints.items()})  # type: ignore[operator]
     if "ndarray" in str(kind):
         return np.zeros(2, int if "Int" in str(kind) else float)
-    return {str: "a", int: 3}.get(kind, 0.5)
+    return {str: "a", int: 3, int | None: 3}.get(kind, 0.5)
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
