@@ -29,7 +29,7 @@ TASKS: Final = ("mask-generation", "image-segmentation")
 SIZES: Final = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M")
 """Hugging Face's categories of size, each ten times the previous; n is the number of objects."""
 
-KINDS_TO_OPEN: Final = ("features", "masks", "objects", "entropy")
+KINDS_TO_OPEN: Final = ("features", "masks", "objects", "entropy", "embeddings")
 """Kinds of stores, the most useful first; the card's example opens a store of the first kind."""
 
 NOT_LISTED: Final = ("split", "model", "view", "schema_version")

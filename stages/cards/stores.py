@@ -67,8 +67,8 @@ class CardStore:
 
     @property
     def n_objects(self) -> int:
-        """Number of objects in the store."""
-        return self.opened.sizes["object"]
+        """Number of objects in the store; 0 for embeddings, whose rows are images."""
+        return self.opened.sizes.get("object", 0)
 
     @property
     def is_zipped(self) -> bool:
@@ -108,7 +108,8 @@ def _card_store(path: Path) -> CardStore:
 
 def n_objects(stores: Sequence[CardStore]) -> int:
     """Number of objects in all splits; stores of the same split have the same objects."""
-    by_split = {store.entry("split"): store.n_objects for store in stores if store.entry("split")}
+    in_splits = [store for store in stores if store.entry("split") and store.n_objects]
+    by_split = {store.entry("split"): store.n_objects for store in in_splits}
     return sum((by_split or {store.path: store.n_objects for store in stores}).values())
 
 

@@ -12,7 +12,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     "Masks and how wrong they may be": {
         "predict": "Segment an object; say how wrong its mask may be, and why.",
         "predict-coco": "Segment the objects of a COCO file, or everything in a folder.",
-        "encode": "Encode a folder of images once, so that clicks need no GPU.",
+        "encode": "Encode the images of a folder once, so that clicks need no GPU.",
         "demo": "Serve a web page to click on images, your own or drawn ones.",
         "gate": "Find which masks to keep so that a promise about them holds.",
     },

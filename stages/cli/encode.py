@@ -100,8 +100,8 @@ def read_rows(folder: Path, encoded: Sequence[str] = ()) -> ImageRows:
         If there is no image file, or one cannot be read; the message names some.
     """
     files = {path.relative_to(folder).as_posix(): path for path in sorted(image_files(folder))}
-    known = [file for file in encoded if file in files]
-    paths = [files[file] for file in dict.fromkeys((*known, *files))]
+    in_store = [file for file in encoded if file in files]
+    paths = [files[file] for file in dict.fromkeys((*in_store, *files))]
     sizes_px, faults = [], []
     for path in paths:
         try:

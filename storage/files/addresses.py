@@ -101,13 +101,13 @@ def _in_bucket(address: str) -> tuple[Store, Failures]:
         return ObjectStore(_bucket(address), read_only=True), (BaseError,)
 
 
-def upload(folder: Path, address: str, sent: Path, advance: Callable[[int], None]) -> None:
+def upload(folder: Path, address: str, log: Path, advance: Callable[[int], None]) -> None:
     """Copy a finished store to a bucket; its metadata come last, so that it appears whole.
 
     Parameters
     ----------
-    sent
-        File that lists what was sent: an interrupted upload continues after it.
+    log
+        File that lists the files that were sent: an interrupted upload continues after it.
     advance
         Called with the bytes of each file that is in the bucket.
 
@@ -121,8 +121,8 @@ def upload(folder: Path, address: str, sent: Path, advance: Callable[[int], None
 
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     names = [path.relative_to(folder).as_posix() for path in paths]
-    lines = {*sent.read_text("utf-8").splitlines()} if sent.exists() else set()
-    with named_failures(address, (BaseError,), AWAY), sent.open("a", encoding="utf-8") as file:
+    lines = {*log.read_text("utf-8").splitlines()} if log.exists() else set()
+    with named_failures(address, (BaseError,), AWAY), log.open("a", encoding="utf-8") as file:
         bucket = _bucket(address)
         for name in sorted(names, key=lambda name: (name == ROOT, name == FILE)):
             line = f"{sha256_file(folder / name)} {address}/{name}"

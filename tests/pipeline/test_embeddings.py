@@ -17,17 +17,27 @@ def stored(embedding: Embedding, *, is_half: bool = False) -> StoredEmbedding:
     return StoredEmbedding(embedding.levels(is_half=is_half), embedding.size_px, {}, "")
 
 
-def sam_of(precision: Precision) -> Sam:
-    return Sam(build("mini", "tiny", seed=0), device=torch.device("cpu"), precision=precision)
+def sam_of(precision: Precision, family: str = "mini", model: str = "tiny") -> Sam:
+    return Sam(build(family, model, seed=0), device=torch.device("cpu"), precision=precision)
 
 
+@pytest.mark.parametrize(
+    ("family", "model"),
+    [
+        ("mini", "tiny"),
+        pytest.param("sam2.1", "tiny", marks=pytest.mark.full_size),
+        pytest.param("sam2.1", "large", marks=pytest.mark.full_size),
+    ],
+)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_restored_embedding_answers_with_the_same_bits(precision: Precision) -> None:
-    sam = sam_of(precision)
+def test_a_restored_embedding_answers_with_the_same_bits(
+    precision: Precision, family: str, model: str
+) -> None:
+    sam = sam_of(precision, family, model)
     embedding = sam.encode(draw_scene(1, 128).rgb[:96])
     levels = embedding.levels()
     assert tuple(levels) == level_names(precision)
-    sizes = FAMILIES["mini"].level_sizes
+    sizes = FAMILIES[family].level_sizes
     for prefix, values in zip(("finest_", "finer_", ""), levels.values(), strict=True):
         assert values.shape == tuple(sizes[f"{prefix}{n}"] for n in ("channel", "row", "column"))
     restored = sam.restore(stored(embedding))

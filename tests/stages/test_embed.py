@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from pipeline.embeddings import level_names, levels_sha256, pixels_sha256
 from stages import embed, extract, extract_train
+from stages.cli.app import app
 from stages.extraction.models import load_model
 from stages.settings.params import read_params
 from storage.images.image_files import read_rgb
@@ -132,3 +134,33 @@ def test_a_train_split_is_decoded_from_embeddings_too() -> None:
     with encoded_images() as encoded:
         run(extract_train, TRAIN_SPLIT, "tiny")
     assert not encoded
+
+
+def usam(*words: str) -> str:
+    """Run a command, which must succeed; returns its output."""
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_a_fill_encodes_each_image_once_and_the_plan_says_what_that_takes() -> None:
+    first = [line.split() for line in usam("plan").splitlines()[:2]]
+    assert first[0][-2:] == ["embeddings", "why"]
+    assert "1.31 MB" in usam("plan")
+    with encoded_images() as encoded:
+        usam("fill", f"{SPLIT}/tiny/identity", f"{SPLIT}/tiny/embeddings")
+        assert sorted(encoded) == sorted(SIZES_PX)
+        run(embed, SPLIT, "tiny")
+        run(extract, SPLIT, "tiny", "identity")
+        assert len(encoded) == len(SIZES_PX)
+    assert "complete" in usam("fill", "--dry-run", f"{SPLIT}/tiny/embeddings")
+
+
+def test_a_flipped_bit_of_a_store_is_found_and_repaired() -> None:
+    run(embed, SPLIT, "tiny")
+    whole, store = files_of(CACHE / "embeddings"), embeddings_path(SPLIT, "tiny")
+    flip(store / "finer_level/c.0.0.0.0")
+    assert CliRunner().invoke(app, ["cache", "verify", "cache/embeddings"]).exit_code == 1
+    assert usam("cache", "repair", "cache/embeddings") == f"repaired  {SPLIT}/tiny/embeddings\n"
+    assert files_of(CACHE / "embeddings") == whole
+    assert "per image" in usam("cache", "ls", str(store))

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,14 +60,12 @@ def test_a_stopped_run_continues_and_a_grown_folder_keeps_full_shards(
     put = Cell.put
     with monkeypatch.context() as patch:
 
-        def stop(*_arguments: object, **_options: object) -> None:
-            patch.setattr(Cell, "put", interrupt)
-            put(*_arguments, **_options)  # type: ignore[arg-type]
+        def fill_the_disk(cell: Cell, *arguments: Any, **options: Any) -> None:
+            if len(cell.lacking()) == 2:
+                raise OSError(28, "No space left on device")
+            put(cell, *arguments, **options)
 
-        def interrupt(*_arguments: object, **_options: object) -> None:
-            raise OSError(28, "No space left on device")
-
-        patch.setattr(Cell, "put", stop)
+        patch.setattr(Cell, "put", fill_the_disk)
         assert usam_encode().exit_code == 1
     assert not STORE.exists()
     with encoded_images() as encoded:
