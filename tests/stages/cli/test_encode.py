@@ -1,10 +1,9 @@
 """``usam encode``: a folder's embeddings, resumed, grown, and sent to a bucket."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -60,10 +59,12 @@ def test_a_stopped_run_continues_and_a_grown_folder_keeps_full_shards(
     put = Cell.put
     with monkeypatch.context() as patch:
 
-        def fill_the_disk(cell: Cell, *arguments: Any, **options: Any) -> None:
+        def fill_the_disk(
+            cell: Cell, name: str, rows: Mapping[str, np.ndarray], *, maker: str
+        ) -> None:
             if len(cell.lacking()) == 2:
                 raise OSError(28, "No space left on device")
-            put(cell, *arguments, **options)
+            put(cell, name, rows, maker=maker)
 
         patch.setattr(Cell, "put", fill_the_disk)
         assert usam_encode().exit_code == 1
