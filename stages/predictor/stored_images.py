@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.embeddings import StoredEmbedding
 from pipeline.predictor.encoded_image import Statistics
 from pipeline.sam.families import source_of
+from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import StoreError
 from storage.store.embeddings import STATISTICS, image_rows, read_embedding
@@ -81,6 +82,7 @@ class EmbeddingStores:
             of_model = smallest if written_by == source_of(family, smallest) else model
             origin, name = source_of(family, of_model)
             expected = {
+                "embed_version": VERSIONS["embed"],
                 "family": origin,
                 "model": name,
                 "weights": checkpoint(family, of_model).sha256 or "not listed",

@@ -74,14 +74,15 @@ def test_a_predictor_with_a_store_encodes_only_other_images(
         ({"precision": "bf16"}, "precision: bf16 -> fp32"),
         ({"model": "small"}, "model: small -> large"),
         ({"family": "sam2"}, "family: sam2 -> mini"),
+        ({"embed_version": 0}, "embed_version: 0 -> 1"),
     ],
     ids=str,
 )
 def test_a_store_of_another_model_is_refused_by_name(
-    entries: dict[str, str], difference: str, encoded: Path, tmp_path: Path
+    entries: dict[str, Any], difference: str, encoded: Path, tmp_path: Path
 ) -> None:
     images = {"scene.png": two_images()["scene.png"]}
-    settings = {"model": "large", **entries}
+    settings: dict[str, Any] = {"model": "large", **entries}
     place = write_embeddings_of(tmp_path / "other.zarr", encoded / "images", images, **settings)
     with pytest.raises(StoreError, match=f"other.zarr was written under other.*{difference}"):
         load_predictor("mini", "large", embeddings=place)
