@@ -1,8 +1,11 @@
 """``usam bench``: how fast this machine is."""
 
+import os
+from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import numpy as np
 import pandas as pd
@@ -12,6 +15,8 @@ from pipeline.prompts import sample_prompts
 from pipeline.runtime import Question
 from pipeline.sam.families import models_of
 from stages.cli.columns import aligned
+from stages.extraction.models import device_name, settled_device
+from stages.extraction.speed import ExtractionSpeed, extraction_speed
 from stages.extraction.timing import time_models
 from stages.page.labels import METHOD_LABELS, timed_ratio
 from stages.program.main import reported_errors
@@ -22,13 +27,22 @@ from storage.images.image_files import read_rgb
 from storage.outputs.csv_forms import RUNTIME, RuntimeSettings, columns_of
 from storage.outputs.tables import write_table
 
+app = typer.Typer(rich_markup_mode=None)
 
-def bench(
+Family = Annotated[str | None, typer.Option(help="By default that of params.yaml.")]
+Precision = Annotated[str | None, typer.Option(help="fp32 or bf16; likewise.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda; likewise.")]
+
+
+@app.callback(invoke_without_command=True)
+def bench(  # noqa: PLR0913 - the context is no option
+    context: typer.Context,
+    *,
     image: Annotated[Path | None, typer.Option(help="Image; a drawn scene by default.")] = None,
-    family: Annotated[str | None, typer.Option(help="By default that of params.yaml.")] = None,
+    family: Family = None,
     weights: Annotated[str | None, typer.Option(help="file or random-SEED; likewise.")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32 or bf16; likewise.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; likewise.")] = None,
+    precision: Precision = None,
+    device: Device = None,
     repeats: Annotated[int, typer.Option(min=6, help="Timed rounds, after a warm-up.")] = 30,
     csv: Annotated[Path | None, typer.Option(help="Also write the seconds to this file.")] = None,
 ) -> None:
@@ -36,14 +50,14 @@ def bench(
 
     A click alone, with each entropy and with heads, as in the paper's Table 7.
     """
+    if context.invoked_subcommand:
+        return
     options = {"family": family, "weights": weights, "precision": precision, "device": device}
     with reported_errors():
-        changes = {name: value for name, value in options.items() if value is not None}
-        settings = read_params()
-        params = parse("extract", asdict(settings.extract) | changes, ExtractParams)
+        params, models = _settings(options)
         timed = time_models(
             params,
-            models_of(family) if family else settings.models,
+            models,
             repeats,
             question=_question_about(image) if image else None,
         )
@@ -56,6 +70,70 @@ def bench(
         print(_table(timed), ", ".join(facts), sep="\n")
         if csv:
             write_table(csv, RUNTIME, timed)
+
+
+@app.command()
+def extraction(
+    *,
+    model: Annotated[list[str] | None, typer.Option(help="May be given many times.")] = None,
+    images: Annotated[int, typer.Option(min=1, help="Number of drawn scenes.")] = 8,
+    family: Family = None,
+    precision: Precision = None,
+    device: Device = None,
+    encoder_batch: Annotated[int | None, typer.Option(help="Images per encoder call.")] = None,
+    decoder_batch: Annotated[int | None, typer.Option(help="Prompt sets per decoder call.")] = None,
+) -> None:
+    """Time the extraction of drawn scenes, part by part, with random weights.
+
+    Prints a table in Markdown, to paste into an issue.
+    """
+    batches = {"encoder_batch": encoder_batch, "decoder_batch": decoder_batch}
+    options = {"family": family, "precision": precision, "device": device, **batches}
+    with reported_errors():
+        params, models = _settings({**options, "weights": "random-0"})
+        print("| " + " | ".join(SPEED_COLUMNS) + " |")
+        print("| --- |" + " ---: |" * (len(SPEED_COLUMNS) - 1))
+        for name in model or models:
+            cells = _speed_cells(extraction_speed(params, name, images))
+            print("| " + " | ".join((name, *cells)) + " |", flush=True)
+        where = device_name(settled_device(params.device))
+        batch = f"{params.encoder_batch} and {params.decoder_batch}"
+        print(
+            f"\n{where}, {params.family}, {params.precision}, random weights, batches of {batch}, "
+            f"{images} drawn scenes, {os.cpu_count()} processors, torch {version('torch')}, "
+            f"usam {version('usam-cache')}"
+        )
+
+
+SPEED_COLUMNS: Final = (
+    *("model", "images/s", "prompt sets/s", "encoder", "decoder", "scoring", "waiting"),
+    *("ms of a core of the host per prompt set", "over the bare model"),
+)
+"""Columns of the table of ``usam bench extraction``. Encoder, decoder and scoring are shares of
+their sum; waiting is the share of the extraction in which the model waits for the host."""
+
+
+def _speed_cells(speed: ExtractionSpeed) -> tuple[str, ...]:
+    part_s = speed.part_s
+    parts = [part_s[part] for part in ("encoder", "decoder", "scoring")]
+    waiting = 1 - speed.computing_s / speed.extraction_s
+    per_prompt_set_s = speed.extraction_s / speed.n_prompt_sets
+    return (
+        f"{speed.n_images / speed.extraction_s:.3g}",
+        f"{1 / per_prompt_set_s:.3g}",
+        *(f"{part / sum(parts):.0%}" for part in parts),
+        f"{waiting:.0%}",
+        f"{1000 * part_s['host']:.2g}",
+        f"{per_prompt_set_s / part_s['bare']:.2f}",
+    )
+
+
+def _settings(options: Mapping[str, object]) -> tuple[ExtractParams, tuple[str, ...]]:
+    """Settings of ``extract``, changed by the options that are not None, and names of models."""
+    changes = {name: option for name, option in options.items() if option is not None}
+    settings = read_params()
+    params = parse("extract", asdict(settings.extract) | changes, ExtractParams)
+    return params, models_of(params.family) if options["family"] else settings.models
 
 
 def _question_about(image: Path) -> Question:

@@ -11,7 +11,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pipeline.runtime import METHODS
+from pipeline.vocabulary import PROMPTS
 from stages.cli.app import app
+from stages.cli.bench import SPEED_COLUMNS
 from stages.extraction.models import device_name
 from stages.page.labels import METHOD_LABELS
 from tests.fixtures.dvc_stages import ROOT
@@ -52,3 +54,21 @@ def test_every_method_is_timed_and_the_machine_is_named() -> None:
     facts = (device_name(torch.device("cpu")), f"torch threads {threads}", "heads random")
     for text in ("tiny", *facts, "precision bf16", "image mine.png", *METHOD_LABELS.values()):
         assert text in said
+
+
+def test_extraction_is_timed_by_part_in_a_table_for_an_issue(root: Path) -> None:
+    options = ("--images", "2", "--device", "cpu", "--encoder-batch", "2", "--precision", "bf16")
+    result = CliRunner().invoke(app, ["bench", "extraction", *options])
+    assert result.exit_code == 0, result.output
+    header, rule, row, _, facts = result.output.splitlines()
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert header.count("|") == rule.count("|") == row.count("|") == len(SPEED_COLUMNS) + 1
+    by_column = dict(zip(SPEED_COLUMNS, cells, strict=True))
+    assert by_column["model"] == "tiny"
+    shares = [int(by_column[part].rstrip("%")) for part in ("encoder", "decoder", "scoring")]
+    assert sum(shares) == pytest.approx(100, abs=1)
+    assert all(share > 0 for share in shares)
+    assert float(by_column["prompt sets/s"]) > 4 * len(PROMPTS) * float(by_column["images/s"])
+    for fact in ("mini, bf16, random weights", "batches of 2 and auto", "2 drawn scenes"):
+        assert fact in facts
+    assert sorted(path.name for path in root.iterdir()) == ["params.yaml", "versions.yaml"]

@@ -1,0 +1,241 @@
+"""Measures how fast extraction fills a cell of drawn scenes: as a whole, and part by part."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter, process_time
+from typing import Final
+
+import cv2
+import numpy as np
+
+from pipeline.extraction.plan import Piece, Shard, decoder_batch
+from pipeline.extraction.predictions import (
+    DecodedCall,
+    Request,
+    Rows,
+    ScoredCall,
+    extract_objects,
+)
+from pipeline.prompts import sample_prompts
+from pipeline.sam.families import row_of
+from pipeline.sam.model import Sam, Square
+from pipeline.scenes.scene import draw_scene, scene_seeds
+from pipeline.views import default_view
+from pipeline.vocabulary import PROMPTS
+from stages.extraction.models import kept_model, settled_device
+from stages.extraction.steps import CellSteps, ViewedImage, run_shards
+from stages.settings.blocks import ExtractParams
+from stages.settings.signatures import CellName, cell_settings
+from storage.errors import ImageError
+from storage.folders import sha256_file
+from storage.images.videos import SplitImages
+from storage.pool.cell import Cell
+from storage.rle import encode_rle
+from storage.split.object_table import ObjectTable, PreparedSplit
+from storage.store.writing import full_signature
+
+SCENE_PX: Final = 640
+"""Side of the drawn scenes: the longer side of most photographs of COCO."""
+
+
+@dataclass(frozen=True)
+class ExtractionSpeed:
+    """Seconds that the extraction of drawn scenes takes.
+
+    Attributes
+    ----------
+    extraction_s
+        Seconds to extract all images, as a stage extracts them.
+    computing_s
+        Part of ``extraction_s`` in which the model computes; in the rest it waits for images, or
+        for a shard to be written.
+    part_s
+        Seconds per prompt set of each part alone: ``encoder``, ``decoder``, ``scoring`` (and coding
+        of masks), ``bare`` (``sam2``'s own encoder and decoder), and ``host``: seconds of a core to
+        read images, and to compress and write masks.
+    """
+
+    n_images: int
+    n_prompt_sets: int
+    extraction_s: float
+    computing_s: float
+    part_s: dict[str, float]
+
+
+def extraction_speed(params: ExtractParams, model: str, n_images: int) -> ExtractionSpeed:
+    """Extract drawn scenes into a temporary folder, with all prompt sets and masks.
+
+    Raises
+    ------
+    ParamsError
+        If this machine lacks the device.
+    WeightsError
+        If the weights file is missing, damaged or of another architecture.
+    """
+    sam = kept_model(params, model, settled_device(params.device).type)
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        table = _drawn_table(root, max(n_images, params.encoder_batch))
+        few = _first_images(table, params.encoder_batch)
+        first = PreparedSplit(few, few.n_objects)
+        # The first time warms up: libraries choose algorithms, and allocate memory.
+        _, part_s = (
+            _time_parts(_steps(params, model, sam, first, root / f"part{i}")) for i in range(2)
+        )
+        split = PreparedSplit(table, params.shard_objects)
+        plain = _steps(params, model, sam, split, root / "pool")
+        steps = _TimedSteps(plain, plain.encoder_batch)
+        started = perf_counter()
+        run_shards(split.shards.values(), steps, lambda _: None)
+        extraction_s = perf_counter() - started
+    return ExtractionSpeed(
+        len(table.file), table.n_objects * len(PROMPTS), extraction_s, steps.computing_s, part_s
+    )
+
+
+@dataclass
+class _TimedSteps:
+    """Steps of a cell that add up the seconds of ``compute``."""
+
+    steps: CellSteps
+    encoder_batch: int
+    computing_s: float = 0.0
+
+    def read(self, piece: Piece) -> ViewedImage | ImageError:
+        return self.steps.read(piece)
+
+    def compute(self, images: Sequence[tuple[Piece, ViewedImage]]) -> list[Rows]:
+        started = perf_counter()
+        rows = self.steps.compute(images)
+        self.computing_s += perf_counter() - started
+        return rows
+
+    def write(self, shard: Shard, rows: Rows) -> None:
+        self.steps.write(shard, rows)
+
+
+@dataclass
+class _Parts:
+    """Seconds of each part; the device has done the work of a part before the next part begins."""
+
+    sam: Sam
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    @contextmanager
+    def timed(self, part: str, clock: Callable[[], float] = perf_counter) -> Iterator[None]:
+        started = clock()
+        yield
+        self.sam.wait()
+        self.seconds[part] += clock() - started
+
+    def score_calls(
+        self, score: Callable[[DecodedCall], ScoredCall], calls: Iterable[DecodedCall]
+    ) -> Iterator[ScoredCall]:
+        """Score decoder calls like ``map``; a call is decoded when it is taken from ``calls``."""
+        decoded = iter(calls)
+        while True:
+            with self.timed("decoder"):
+                call = next(decoded, None)
+            if call is None:
+                return
+            yield score(call)
+
+
+def _time_parts(steps: CellSteps) -> dict[str, float]:
+    """Seconds per prompt set of each part of a cell's only shard."""
+    ((name, shard),) = steps.cell.split.shards.items()
+    parts, sam, rows = _Parts(steps.sam), steps.sam, []
+    with parts.timed("host", process_time):
+        images = [_readable(steps.read(piece)) for piece in shard.pieces]
+    with parts.timed("encoder"):
+        embeddings = sam.encode_squares([square for square, _ in images])
+    for piece, (square, request), embedding in zip(shard.pieces, images, embeddings, strict=True):
+        with parts.timed("scoring"):
+            arrays = extract_objects(
+                sam,
+                embedding,
+                request,
+                batch=steps.batch,
+                with_masks=True,
+                apply=parts.score_calls,
+            )
+        inputs = np.full(len(request.points), steps.cell.split.input_sha256(piece))
+        rows.append(arrays | {"input_sha256": inputs})
+        with parts.timed("bare"):
+            _predict_plainly(sam, square, request, steps.batch)
+    joined = {key: np.concatenate([arrays[key] for arrays in rows]) for key in rows[0]}
+    with parts.timed("host", process_time):
+        steps.cell.put(name, joined, maker="")
+    parts.seconds["scoring"] -= parts.seconds["decoder"]
+    n_prompt_sets = (shard.stop - shard.start) * len(PROMPTS)
+    return {part: seconds / n_prompt_sets for part, seconds in parts.seconds.items()}
+
+
+def _readable(image: ViewedImage | ImageError) -> ViewedImage:
+    if isinstance(image, ImageError):
+        raise image
+    return image
+
+
+def _predict_plainly(sam: Sam, square: Square, request: Request, batch: int) -> None:
+    embedding, points = sam.encode_square(square), request.points.astype(np.float32)
+    for clicks in (points.reshape(-1, 1, 2), points):  # the single clicks, then all eight together
+        for start in range(0, len(clicks), batch):
+            sam.decode_plainly(embedding, clicks[start : start + batch])
+
+
+def _steps(
+    params: ExtractParams, model: str, sam: Sam, split: PreparedSplit, pool: Path
+) -> CellSteps:
+    name = CellName("drawn", model, default_view("identity"), PROMPTS, with_masks=True)
+    row = row_of(params.family, model)
+    sizes = {
+        "channel": row.n_channels,
+        "encoder_channel": row.n_encoder_channels,
+        **dict.fromkeys(("y", "x"), row.mask_side_px),
+    }
+    batch = decoder_batch(
+        params.decoder_batch, device=sam.device.type, mask_size_px=sam.mask_size_px
+    )
+    cell = Cell(full_signature(cell_settings(params, name)), split, sizes, pool)
+    images = SplitImages(pool.parent, [str(file) for file in split.table.file])
+    return CellSteps(sam, cell, images, name, batch, encoder_batch=params.encoder_batch)
+
+
+def _drawn_table(folder: Path, n_images: int) -> ObjectTable:
+    """Draw scenes into a folder, as JPEG files like those of COCO; return their table."""
+    scenes = [draw_scene(seed, SCENE_PX) for seed in scene_seeds(0, "val", n_images)]
+    files = [f"{i}.jpg" for i in range(n_images)]
+    for file, scene in zip(files, scenes, strict=True):
+        cv2.imwrite(str(folder / file), scene.rgb[..., ::-1])
+    masks = [mask for scene in scenes for mask in scene.masks]
+    n_objects = len(masks)
+    return ObjectTable(
+        file=np.array(files, object),
+        height_px=np.full(n_images, SCENE_PX, np.int32),
+        width_px=np.full(n_images, SCENE_PX, np.int32),
+        image_sha256=np.array([sha256_file(folder / file) for file in files], object),
+        image_index=np.repeat(np.arange(n_images), [len(s.masks) for s in scenes]).astype(np.int32),
+        object_id=np.arange(n_objects),
+        area_px=np.array([mask.sum() for mask in masks]),
+        box_px=np.zeros((n_objects, 4), np.float32),
+        mask_rle=np.array([encode_rle(mask) for mask in masks], object),
+        point_px=np.stack([sample_prompts(mask, seed=i) for i, mask in enumerate(masks)]),
+    )
+
+
+def _first_images(table: ObjectTable, n_images: int) -> ObjectTable:
+    n_objects = int(np.searchsorted(table.image_index, n_images))
+    of_images = {
+        key: getattr(table, key)[:n_images]
+        for key in ("file", "height_px", "width_px", "image_sha256")
+    }
+    of_objects = {
+        key: getattr(table, key)[:n_objects]
+        for key in ("image_index", "object_id", "area_px", "box_px", "mask_rle", "point_px")
+    }
+    return replace(table, **of_images, **of_objects)
