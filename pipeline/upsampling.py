@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 GPU_PIXELS: Final = 2**24
-"""Number of pixels (after upsampling) that a GPU upsamples at once: 64 MB of logits."""
+"""Number of pixels (after upsampling) that a GPU upsamples at once: 64 MB of logits, and for each
+cut 32 MB of masks."""
 
 Side = tuple[np.ndarray, np.ndarray, np.ndarray]
 """For each row (or column) of the image: the row of logits before it, the row after it, and the
@@ -77,14 +78,20 @@ def count_pixels_by_torch(
 ) -> Int[Tensor, "2 prompt proposal cut"]:
     """Count like ``count_pixels``, on the device of the logits and without waiting for it."""
     size_px = (truth.shape[1], truth.shape[2])
-    step = max(1, GPU_PIXELS // (logits.shape[1] * len(cuts) * truth[0].numel()))
-    limits = torch.tensor(cuts, device=logits.device)[:, None, None]
+    step = max(1, GPU_PIXELS // (logits.shape[1] * truth[0].numel()))
+    limits = _limits(tuple(cuts), logits.device)
     counts = []
     for low_res, inside in zip(torch.split(logits, step), torch.split(truth, step), strict=True):
         is_above = at_image(low_res, size_px)[:, :, None] > limits
         is_shared = is_above & inside[:, None, None]
         counts.append(torch.stack([mask.sum((-2, -1)) for mask in (is_above, is_shared)]))
     return torch.cat(counts, dim=1)
+
+
+@lru_cache(maxsize=8)
+def _limits(cuts: tuple[float, ...], device: torch.device) -> Float[Tensor, "cut 1 1"]:
+    """Cuts on a device; they are copied there once, since a GPU has to be waited for."""
+    return torch.tensor(cuts, device=device)[:, None, None]
 
 
 def _sides(logits: Tensor, size_px: tuple[int, int]) -> tuple[Side, Side]:

@@ -70,22 +70,29 @@ class Request:
 
 
 @dataclass(frozen=True)
-class DecoderCall:
-    """Prompt sets of one decoder call, with each one's object and column in the cell's arrays."""
+class Targets:
+    """Object and column, in the arrays ``(object, prompt, ...)``, of each decoded prompt set."""
 
     objects: Int[np.ndarray, " prompt"]
     columns: Int[np.ndarray, " prompt"]
+
+
+@dataclass(frozen=True)
+class DecoderCall:
+    """Prompt sets of one decoder call."""
+
+    targets: Targets
     points: Float[np.ndarray, "prompt point 2"]
     labels: Int[np.ndarray, "prompt point"]
     n_corrections: int
     """Number of clicks to add one by one, each where the selected mask is wrong."""
 
 
-DecodedCall = tuple[DecoderCall, Decoded]
-"""A decoder call and the model's answer."""
+DecodedCall = tuple[Targets, Decoded]
+"""The model's answer to a decoder call or, on a GPU, to several, and the places of its rows."""
 
-ScoredCall = tuple[DecoderCall, dict[str, Tensor]]
-"""A decoder call and the arrays computed from its answer, by their names in the cache."""
+ScoredCall = tuple[Targets, dict[str, Tensor]]
+"""The arrays computed from a decoded call, by their names in the cache, and their places."""
 
 Apply = Callable[[Callable[[DecodedCall], ScoredCall], Iterable[DecodedCall]], Iterable[ScoredCall]]
 """Applies a function to every decoder call: ``map``, or a pool that scores one call while the next
@@ -125,22 +132,29 @@ def extract_objects(
     with_cuts = request.view.name == "identity"
 
     def scored(decoded_call: DecodedCall) -> ScoredCall:
-        call, decoded = decoded_call
+        targets, decoded = decoded_call
         logits = unview(decoded.logits, request.view)
-        ious = iou_arrays(logits, truth[sam.upload(call.objects)], with_cuts=with_cuts)
+        ious = iou_arrays(logits, truth[sam.upload(targets.objects)], with_cuts=with_cuts)
         arrays = _answers(decoded) | ious | mask_statistics(logits)
         if with_masks:
             arrays["mask_code"] = encode_logits(logits)
-        return call, arrays
+        return targets, arrays
 
-    decoded = (
-        (call, _decode(sam, embedding, request, call)) for call in _decoder_calls(request, batch)
+    decoded: Iterable[DecodedCall] = (
+        (call.targets, _decode(sam, embedding, request, call))
+        for call in _decoder_calls(request, batch)
     )
+    if sam.device.type != "cpu":
+        decoded = _joined(decoded, batch)
     shape = len(request.points), len(request.prompts)
     collected = Collected(shape, wait=None if sam.device.type == "cpu" else sam.wait)
     for call in apply(scored, decoded):
         collected.add(call)
-    return collected.rows() | _image_rows(embedding, len(request.points))
+    statistics = {name: _fetched([row]) for name, row in embedding.statistics().items()}
+    rows = collected.rows()  # waits for the statistics, too
+    return rows | {
+        name: np.tile(row.numpy(), (len(request.points), 1)) for name, row in statistics.items()
+    }
 
 
 class Collected:
@@ -178,8 +192,8 @@ class Collected:
         return self._rows
 
     def _fill(self, calls: Sequence[ScoredCall]) -> None:
-        objects = np.concatenate([call.objects for call, _ in calls])
-        columns = np.concatenate([call.columns for call, _ in calls])
+        objects = np.concatenate([targets.objects for targets, _ in calls])
+        columns = np.concatenate([targets.columns for targets, _ in calls])
         fetched = {name: _fetched([arrays[name] for _, arrays in calls]) for name in calls[0][1]}
         if self._wait is not None:
             self._wait()
@@ -189,15 +203,36 @@ class Collected:
             self._rows.setdefault(name, np.empty(shape, values.dtype))[objects, columns] = values
 
 
+def _joined(calls: Iterable[DecodedCall], n_prompts: int) -> Iterator[DecodedCall]:
+    """Join successive decoded calls of up to ``n_prompts`` prompt sets in all.
+
+    A GPU scores them with as many kernels as a single call.
+    """
+    joined: list[DecodedCall] = []
+    for call in calls:
+        if sum(len(targets.objects) for targets, _ in (*joined, call)) > n_prompts and joined:
+            yield _as_one(joined)
+            joined = []
+        joined.append(call)
+    if joined:
+        yield _as_one(joined)
+
+
+def _as_one(calls: Sequence[DecodedCall]) -> DecodedCall:
+    if len(calls) == 1:
+        return calls[0]
+    targets = Targets(
+        np.concatenate([targets.objects for targets, _ in calls]),
+        np.concatenate([targets.columns for targets, _ in calls]),
+    )
+    arrays = zip(*(vars(decoded).values() for _, decoded in calls), strict=True)
+    return targets, Decoded(*(torch.cat(tensors) for tensors in arrays))
+
+
 def _fetched(tensors: Sequence[Tensor]) -> Tensor:
     joined = torch.cat(list(tensors)) if len(tensors) > 1 else tensors[0]
     # A copy that nobody waits for goes to pinned memory.
     return joined.to("cpu", non_blocking=True)
-
-
-def _image_rows(embedding: Embedding, n_objects: int) -> Rows:
-    statistics = embedding.statistics()
-    return {name: np.tile(row.cpu().numpy(), (n_objects, 1)) for name, row in statistics.items()}
 
 
 def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch y x"]:
@@ -228,8 +263,8 @@ def _decoder_calls(request: Request, batch: int) -> Iterator[DecoderCall]:
         labels = np.tile([kind.labels for kind in kinds], (len(objects_of_image), 1))
         for start in range(0, len(objects), batch):
             rows = slice(start, start + batch)
-            arrays = objects[rows], columns[rows], points[rows], labels[rows]
-            yield DecoderCall(*arrays, kinds[0].n_corrections)
+            targets = Targets(objects[rows], columns[rows])
+            yield DecoderCall(targets, points[rows], labels[rows], kinds[0].n_corrections)
 
 
 def _decode(sam: Sam, embedding: Embedding, request: Request, call: DecoderCall) -> Decoded:
@@ -237,7 +272,7 @@ def _decode(sam: Sam, embedding: Embedding, request: Request, call: DecoderCall)
     points, labels = call.points, call.labels
     decoded = sam.decode(embedding, points, labels=labels)
     for _ in range(call.n_corrections):
-        clicks, is_missed = _corrections(decoded, request, call.objects)
+        clicks, is_missed = _corrections(decoded, request, call.targets.objects)
         points = np.concatenate([points, clicks[:, np.newaxis]], axis=1)
         labels = np.concatenate([labels, is_missed[:, np.newaxis]], axis=1)
         decoded = sam.decode(embedding, points, labels=labels)

@@ -72,9 +72,9 @@ class Embedding:
 
     @property
     def n_bytes(self) -> int:
-        """Size of all tensors in bytes, those of ``shared`` included."""
+        """Size in bytes of all tensors that the image has for itself, in ``shared``, too."""
         shared = self.shared
-        of_prompts = (*shared.keys, *shared.queries, shared.values, shared.coarse, shared.fine)
+        of_prompts = shared.keys[0], shared.queries[0], shared.values, shared.coarse, shared.fine
         tensors = (self.image, *self.high_res, shared.cells, *of_prompts)
         return sum(tensor.nbytes for tensor in tensors)
 
@@ -166,10 +166,12 @@ class Sam:
             _cast_encoder(model)
         self.device = device
         self.precision = precision
-        self._shared_decoder = SharedDecoder(
-            model.sam_mask_decoder,
-            dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
-        )
+        with torch.inference_mode():
+            self._shared_decoder = SharedDecoder(
+                model.sam_mask_decoder,
+                position=model.sam_prompt_encoder.get_dense_pe(),
+                dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
+            )
         self._decoder_mask_px = mask_side_px(model)
         self.mask_size_px = mask_size_px or self._decoder_mask_px
         """Side of the low-resolution masks that ``decode`` returns."""
@@ -255,11 +257,8 @@ class Sam:
         # Sums may depend on the order of numbers in memory, and stores keep no such order.
         image, finest, finer = (level.contiguous() for level in (image, *high_res))
         high_res = finest, finer
-        prompts = self.model.sam_prompt_encoder
-        _, dense = prompts(points=None, boxes=None, masks=None)
-        shared = self._shared_decoder.share(
-            image, dense=dense, position=prompts.get_dense_pe(), high_res=high_res
-        )
+        _, dense = self.model.sam_prompt_encoder(points=None, boxes=None, masks=None)
+        shared = self._shared_decoder.share(image, dense=dense, high_res=high_res)
         return Embedding(image, high_res, size_px, shared)
 
     def upload(self, array: np.ndarray) -> Tensor:

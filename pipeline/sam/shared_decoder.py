@@ -6,7 +6,6 @@ the image tokens for every prompt set and projects them in every attention.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any
 
 import torch
@@ -45,7 +44,7 @@ class SharedImage:
     keys
         For each attention from prompt tokens to cells, the cells' keys. The first are projections
         of cells and position code; in later layers, where cells differ by prompt set, the keys are
-        projections of the position code alone.
+        projections of the position code alone, the same tensors for all images.
     queries
         For each attention from cells to prompt tokens, the cells' queries, projected like ``keys``.
     values
@@ -78,20 +77,39 @@ class SharedDecoder:
     weighted by weights a that sum to 1, is V (a x) + b.
 
     Cells are computed in ``dtype``, the few prompt tokens in single precision.
+
+    Parameters
+    ----------
+    position
+        Position code of the cells.
     """
 
-    def __init__(self, decoder: Module, *, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        decoder: Module,
+        *,
+        position: Float[Tensor, "1 channel rows cols"],
+        dtype: torch.dtype,
+    ) -> None:
         self._decoder = decoder
         self._transformer = decoder.transformer
         self._n_heads = int(decoder.transformer.num_heads)
         self._dtype = dtype
+        layers = self._transformer.layers
+        to_cells = [layer.cross_attn_token_to_image for layer in layers]
+        to_cells.append(self._transformer.final_attn_token_to_image)
+        self._k_projs = [attention.k_proj for attention in to_cells]
+        self._q_projs = [layer.cross_attn_image_to_token.q_proj for layer in layers]
+        self._v_proj = to_cells[0].v_proj
+        self._position = position.float().flatten(2)[0].mT
+        self._later_keys = self._projected(self._k_projs[1:], self._position)
+        self._later_queries = self._projected(self._q_projs[1:], self._position)
 
     def share(
         self,
         image: Float[Tensor, "1 channel rows cols"],
         *,
         dense: Float[Tensor, "1 channel rows cols"],
-        position: Float[Tensor, "1 channel rows cols"],
         high_res: tuple[Tensor, Tensor],
     ) -> SharedImage:
         """Compute the tensors that all prompt sets of an image without a mask share.
@@ -100,24 +118,19 @@ class SharedDecoder:
         ----------
         dense
             Dense embedding of prompt sets without a mask.
-        position
-            Position code of the cells.
         high_res
             Features of the encoder at four times, and at two times, the resolution of the cells.
         """
-        layers, shape = self._transformer.layers, (image.shape[2], image.shape[3])
-        to_cells = [layer.cross_attn_token_to_image for layer in layers]
-        to_cells.append(self._transformer.final_attn_token_to_image)
-        from_cells = [layer.cross_attn_image_to_token for layer in layers]
-        cells, position = (x.float().flatten(2)[0].mT for x in (image + dense, position))
-        positioned = (cells + position, *repeat(position, len(layers)))
-        values = linear(cells, to_cells[0].v_proj.weight)
+        shape = image.shape[2], image.shape[3]
+        cells = (image + dense).float().flatten(2)[0].mT
+        positioned = cells + self._position
+        values = linear(cells, self._v_proj.weight)
         outer, _, _, inner, _ = self._decoder.output_upscaling
         fine, coarse = (by_cell(level.float(), shape) for level in high_res)
         return SharedImage(
             cells=cells.to(self._dtype),
-            keys=self._projected((attention.k_proj for attention in to_cells), positioned),
-            queries=self._projected((attention.q_proj for attention in from_cells), positioned),
+            keys=(*self._projected(self._k_projs[:1], positioned), *self._later_keys),
+            queries=(*self._projected(self._q_projs[:1], positioned), *self._later_queries),
             values=self._heads(values[None]).to(self._dtype).contiguous(),
             coarse=(coarse + outer.bias).view(len(cells), -1).to(self._dtype),
             fine=(fine + inner.bias).view(4 * len(cells), -1).to(self._dtype),
@@ -243,12 +256,11 @@ class SharedDecoder:
         return scores.baddbmm_(moved.to(self._dtype), cells.mT)
 
     def _projected(
-        self, projections: Iterable[Module], positioned: Iterable[Tensor]
+        self, projections: Iterable[Module], positioned: Float[Tensor, "cell channel"]
     ) -> tuple[Float[Tensor, "head width cell"], ...]:
         return tuple(
-            self._heads(project(x)[None]).mT.to(self._dtype).contiguous()
-            # Fewer attentions run from the cells than to them.
-            for project, x in zip(projections, positioned, strict=False)
+            self._heads(project(positioned)[None]).mT.to(self._dtype).contiguous()
+            for project in projections
         )
 
     def _heads(self, x: Inner) -> Float[Tensor, "head row width"]:
