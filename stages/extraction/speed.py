@@ -84,7 +84,8 @@ def extraction_speed(params: ExtractParams, model: str, n_images: int) -> Extrac
         first = PreparedSplit(few, few.n_objects)
         # The first time warms up: libraries choose algorithms, and allocate memory.
         _, part_s = (
-            _time_parts(_steps(params, model, sam, first, root / f"part{i}")) for i in range(2)
+            _time_parts(_steps(params, model, sam, first, root / f"part{i}"), first)
+            for i in range(2)
         )
         split = PreparedSplit(table, params.shard_objects)
         plain = _steps(params, model, sam, split, root / "pool")
@@ -145,9 +146,9 @@ class _Parts:
             yield score(call)
 
 
-def _time_parts(steps: CellSteps) -> dict[str, float]:
-    """Seconds per prompt set of each part of a cell's only shard."""
-    ((name, shard),) = steps.cell.split.shards.items()
+def _time_parts(steps: CellSteps, split: PreparedSplit) -> dict[str, float]:
+    """Seconds per prompt set of each part of the only shard of a split."""
+    ((name, shard),) = split.shards.items()
     parts, sam, rows = _Parts(steps.sam), steps.sam, []
     with parts.timed("host", process_time):
         images = [_readable(steps.read(piece)) for piece in shard.pieces]
@@ -163,7 +164,7 @@ def _time_parts(steps: CellSteps) -> dict[str, float]:
                 with_masks=True,
                 apply=parts.score_calls,
             )
-        inputs = np.full(len(request.points), steps.cell.split.input_sha256(piece))
+        inputs = np.full(len(request.points), split.input_sha256(piece))
         rows.append(arrays | {"input_sha256": inputs})
         with parts.timed("bare"):
             _predict_plainly(sam, square, request, steps.batch)
@@ -175,10 +176,12 @@ def _time_parts(steps: CellSteps) -> dict[str, float]:
     return {part: seconds / n_prompt_sets for part, seconds in parts.seconds.items()}
 
 
-def _readable(image: ViewedImage | ImageError) -> ViewedImage:
+def _readable(image: ViewedImage | ImageError) -> tuple[Square, Request]:
     if isinstance(image, ImageError):
         raise image
-    return image
+    square, request = image
+    assert isinstance(square, Square)  # no embeddings of drawn scenes are stored
+    return square, request
 
 
 def _predict_plainly(sam: Sam, square: Square, request: Request, batch: int) -> None:
