@@ -76,6 +76,7 @@ results: $(INSTALLED) ## run params/results.yaml, make the shipped heads and wha
 	$(BIN)/python -m tools.show_choice $(wildcard $(dir $(PHOTOGRAPHS)))
 	$(BIN)/python -m tools.show_drop_in
 	$(BIN)/python -m tools.show_unlike $(wildcard $(PHOTOGRAPHS))
+	$(BIN)/python -m tools.show_review $(patsubst %/images,%,$(wildcard $(PHOTOGRAPHS)))
 	$(BIN)/python -m tools.show_notebook
 	git checkout --quiet HEAD -- params.yaml
 

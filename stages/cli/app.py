@@ -13,6 +13,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "predict": "Segment an object; say how wrong its mask may be, and why.",
         "predict-coco": "Segment the objects of a COCO file, or everything in a folder.",
         "encode": "Encode the images of a folder once, so that clicks need no GPU.",
+        "review": "Segment images; look at the doubtful masks first, on a web page.",
         "demo": "Serve a web page to click on images, your own or drawn ones.",
         "gate": "Find which masks to keep so that a promise about them holds.",
     },
@@ -37,6 +38,13 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
 COMMANDS: Final[Mapping[str, str]] = {
     name: words for group in GROUPS.values() for name, words in group.items()
 }
+
+
+ON_A_PAGE: Final[Mapping[str, str]] = {
+    "demo": "stages.web.command",
+    "review": "stages.web.review_command",
+}
+"""Commands that serve a page -> their modules; the module of any other command has its name."""
 
 
 class LateGroup(TyperGroup):
@@ -69,7 +77,7 @@ def load_command(name: str) -> Any:  # noqa: ANN401 - click's, which newer Typer
     The module has a Typer ``app`` of several commands, or a function with the command's name.
     """
     function = name.replace("-", "_")
-    module = import_module("stages.web.command" if name == "demo" else f"stages.cli.{function}")
+    module = import_module(ON_A_PAGE.get(name, f"stages.cli.{function}"))
     group = getattr(module, "app", None)
     if group is not None:
         return typer.main.get_group(group)

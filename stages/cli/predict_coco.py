@@ -119,7 +119,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
         if any(map(is_rounded, choice.embeddings)):
             origin["levels"] = "fp16"
         answer = _answer(choice, options, masks)
-        answered = KeptResults(results, origin)
+        answered = KeptResults(results.with_name(f"{results.name}.work"), origin)
         with stoppable(f"answers of finished images are kept beside {results}"):
             faults = _answer_all(answer, images, prompted, answered)
         n_masks = _write(results, prompted, answered, sort, categories)

@@ -191,9 +191,14 @@ def _mask_values(
         **values,
         "expected_iou": values["expected_iou"] | {"own": mask.expected_iou},
         "area": float(mask.mask.mean()),
-        "mask": _base64_png(_see_through(mask.mask)),
+        "mask": mask_png(mask.mask),
         "entropy": _base64_png(Image.fromarray((255 * bits).round().astype(np.uint8))),
     }
+
+
+def mask_png(mask: Bool[np.ndarray, "h w"]) -> str:
+    """A mask as PNG in base64, white in the mask and else transparent."""
+    return _base64_png(_see_through(mask))
 
 
 def _see_through(mask: Bool[np.ndarray, "h w"]) -> Image.Image:

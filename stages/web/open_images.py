@@ -64,15 +64,16 @@ class OpenImage:
     """
 
     def __init__(self, data: bytes, *, is_scene: bool = False) -> None:
-        self._rgb = decode(data)
-        self.height_px, self.width_px = self._rgb.shape[:2]
+        self.rgb = decode(data)
+        """Pixels of the whole image."""
+        self.height_px, self.width_px = self.rgb.shape[:2]
         longer_px = max(self.height_px, self.width_px)
         self.shown_size_px = (
             max(1, round(SHOWN_PX / longer_px * self.height_px)),
             max(1, round(SHOWN_PX / longer_px * self.width_px)),
         )
         """Height and width, in pixels, of the image's masks on the page."""
-        shown = self._rgb
+        shown = self.rgb
         if longer_px > SHOWN_PX:
             shown = cv2.resize(shown, self.shown_size_px[::-1], interpolation=cv2.INTER_AREA)
         self.picture = png_bytes(np.asarray(shown, np.uint8), compress_level=1)
@@ -86,7 +87,7 @@ class OpenImage:
         """Bytes of the pixels, the PNG and the encodings; an encoding by SAM2 takes 44 MiB."""
         encoded = tuple(self._encoded.values())  # the model's thread may add to them meanwhile
         n_encoded = sum(predictor.n_encoded_bytes for predictor in encoded)
-        return self._rgb.nbytes + len(self.picture) + n_encoded
+        return self.rgb.nbytes + len(self.picture) + n_encoded
 
     def predictor_like(self, predictor: UncertainPredictor) -> UncertainPredictor:
         """A predictor for this image, with the model and heads of ``predictor``.
@@ -97,7 +98,7 @@ class OpenImage:
         encoded = self._encoded.pop(models, None)
         if encoded is None:
             encoded = copy(predictor)
-            encoded.set_image(self._rgb)  # the pixels are not copied
+            encoded.set_image(self.rgb)  # the pixels are not copied
         self._encoded[models] = encoded
         if len(self._encoded) > MOST_ENCODED:
             self._encoded.popitem(last=False)

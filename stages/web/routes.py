@@ -20,7 +20,14 @@ from pipeline.prompt_kinds import PromptError
 from stages.predictor.card_entries import gate_words, set_words
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError
-from stages.web import downloads, messages, open_images, security, stateless
+from stages.web import (
+    downloads,
+    messages,
+    open_images,
+    review_routes,
+    security,
+    stateless,
+)
 from stages.web.page_state import HeadChoice, PageState, Scene, StoredImage
 from storage.errors import DataError, ImageError, StoreError, WeightsError
 from storage.head_files.head_file import SHIPPED_FAMILY
@@ -229,13 +236,20 @@ def _image(request: Request, name: str) -> open_images.OpenImage:
     return image
 
 
-def web_app(page: PageState, *, token: str | None = None) -> security.AccessControl:
+def web_app(
+    page: PageState,
+    *,
+    token: str | None = None,
+    review: review_routes.ReviewState | None = None,
+) -> security.AccessControl:
     """The web application of a page; it ends the page's queues when it is shut down.
 
     Parameters
     ----------
     token
         Token that requests must carry; None permits only requests to this machine's own name.
+    review
+        Review whose page is served in place of the page of ``usam demo``.
     """
 
     @asynccontextmanager
@@ -255,9 +269,12 @@ def web_app(page: PageState, *, token: str | None = None) -> security.AccessCont
     app.state.page = page
     app.include_router(router)
     app.include_router(stateless.router)
+    if review is not None:
+        app.state.review = review
+        app.include_router(review_routes.router)
     app.openapi = lambda: stateless.schema(app)  # type: ignore[method-assign] # as FastAPI's docs do
     for path in STATIC.iterdir():
-        _add_file(app, path)
+        _add_file(app, path, "index.html" if review is None else "review.html")
     for error, status in STATUS.items():
         app.add_exception_handler(error, _error_handler(status))
     app.add_exception_handler(RequestValidationError, _validation_error)
@@ -265,14 +282,14 @@ def web_app(page: PageState, *, token: str | None = None) -> security.AccessCont
     return security.AccessControl(app, token)
 
 
-def _add_file(app: FastAPI, path: Path) -> None:
+def _add_file(app: FastAPI, path: Path, index: str) -> None:
     """Serve a file of the page from memory: the path in a request never opens a file."""
     content, media_type = path.read_bytes(), TYPES[path.suffix]
 
     async def file() -> Response:
         return Response(content, media_type=media_type)
 
-    address = "/" if path.name == "index.html" else f"/{path.name}"
+    address = "/" if path.name == index else f"/{path.name}"
     app.add_api_route(address, file, include_in_schema=False)
 
 

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from stages.program.stopping import stoppable
 from stages.settings.parsing import ParamsError
 from stages.web.page_state import PageState
+from stages.web.review_routes import ReviewState
 from stages.web.routes import web_app
 from stages.web.security import is_loopback_address
 from storage.errors import shown
@@ -110,16 +111,32 @@ def open_endpoint(host: str, port: int) -> Endpoint:
     return Endpoint(listener, token)
 
 
-def serve(page: PageState, endpoint: Endpoint) -> None:
-    """Serve until Ctrl-C or SIGTERM; uvicorn raises the signal again after the last answer."""
-    with stoppable("no image is kept"):
-        server_of(page, endpoint).run(sockets=[endpoint.listener])
+def serve(
+    page: PageState,
+    endpoint: Endpoint,
+    review: ReviewState | None = None,
+    *,
+    at_end: str = "no image is kept",
+) -> None:
+    """Serve until Ctrl-C or SIGTERM; uvicorn raises the signal again after the last answer.
+
+    Parameters
+    ----------
+    review
+        Review to serve in place of the page of ``usam demo``.
+    at_end
+        What the last line says about kept work.
+    """
+    with stoppable(at_end):
+        server_of(page, endpoint, review).run(sockets=[endpoint.listener])
 
 
-def server_of(page: PageState, endpoint: Endpoint) -> uvicorn.Server:
+def server_of(
+    page: PageState, endpoint: Endpoint, review: ReviewState | None = None
+) -> uvicorn.Server:
     """A server of the page that logs only warnings and errors."""
     config = uvicorn.Config(
-        web_app(page, token=endpoint.token),
+        web_app(page, token=endpoint.token, review=review),
         http=Connection,
         log_level="warning",
         access_log=False,

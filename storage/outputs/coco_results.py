@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pycocotools import mask as coco_mask
 
-from storage.outputs.records import append_line, read_lines
+from storage.outputs.records import append_line, iterate_lines, read_line
 
 Results = list[dict[str, Any]]
 """Entries of a COCO results file, one per mask."""
@@ -76,7 +76,7 @@ def coco_dataset(
     return {
         "images": list(images),
         "annotations": [
-            _annotation(number, entry) for number, entry in enumerate(entries, start=1)
+            coco_annotation(number, entry) for number, entry in enumerate(entries, start=1)
         ],
         "categories": [
             {"id": key, "name": name} for key, name in sorted({**unnamed, **categories}.items())
@@ -84,7 +84,8 @@ def coco_dataset(
     }
 
 
-def _annotation(number: int, result: Mapping[str, Any]) -> dict[str, Any]:
+def coco_annotation(number: int, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert a result with attributes to an annotation of a COCO data set, with an id."""
     rle = result["segmentation"]
     return {
         "id": number,
@@ -100,35 +101,37 @@ def _annotation(number: int, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class KeptResults:
-    """Results of the images that are done, kept in ``<results>.work``, so that a run can resume.
+    """Results of the images that are done, a line of a file for each image: a run can resume.
 
-    If the file has another signature, its results come from other inputs: it is removed.
+    If the file has another signature, its results come from other inputs: it is removed. The
+    results stay on the disk, so the memory does not grow with the number of images.
     """
 
-    def __init__(self, results: Path, signature: Mapping[str, str]) -> None:
-        self._path = results.with_name(f"{results.name}.work")
-        self._done: dict[int | str, Results] = {}
-        first, lines = {_SIGNATURE: dict(signature)}, read_lines(self._path)
-        if lines[:1] == [first]:
-            self._done = {line["image_id"]: line["results"] for line in lines[1:]}
+    def __init__(self, path: Path, signature: Mapping[str, str]) -> None:
+        self._path = path
+        self._offsets: dict[int | str, int] = {}
+        first, lines = {_SIGNATURE: dict(signature)}, iterate_lines(path)
+        if next(lines, (0, {}))[1] == first:
+            self._offsets = {line["image_id"]: offset for offset, line in lines}
         else:
-            self._path.unlink(missing_ok=True)
-            append_line(self._path, first)
+            path.unlink(missing_ok=True)
+            append_line(path, first)
 
     def __contains__(self, image_id: int | str) -> bool:
-        return image_id in self._done
+        return image_id in self._offsets
 
     def keep(self, image_id: int | str, results: Results) -> None:
         """Add the results of an image to the file, for this run and the next."""
-        append_line(self._path, {"image_id": image_id, "results": results})
-        self._done[image_id] = results
+        line = {"image_id": image_id, "results": results}
+        self._offsets[image_id] = append_line(self._path, line)
 
     def results_of(self, image_ids: Iterable[int | str]) -> Results:
         """Results of the given images with attributes; images without kept results are skipped."""
         return [
             {**entry, "attributes": attributes_of(entry["uncertainty"])}
             for image_id in image_ids
-            for entry in self._done.get(image_id, [])
+            if image_id in self
+            for entry in read_line(self._path, self._offsets[image_id])["results"]
         ]
 
     def forget(self) -> None:

@@ -6,7 +6,7 @@ JSON lines, which grow during a run.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -100,22 +100,45 @@ def check_holds(name: object, names: Collection[str], required: Collection[str])
         raise DataError(f"{name} must have {', '.join(required)}, got {', '.join(names)}")
 
 
-def append_line(path: Path, content: Mapping[str, Any]) -> None:
-    """Append ``content`` as a line of JSON to a file; a missing file is made."""
+def append_line(path: Path, content: Mapping[str, Any]) -> int:
+    """Append ``content`` as a line of JSON to a file, and return the offset of the line in bytes.
+
+    A missing file is made. Several processes may append to one file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
+    line = json.dumps(content).encode()
+    with path.open("ab", buffering=0) as file:
         # The line break comes first, so that a line cut short by a kill spoils no other.
-        file.write("\n" + json.dumps(content))
+        file.write(b"\n" + line)
+        return file.tell() - len(line)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Read a JSON lines file; truncated lines are skipped, and a missing file has no lines."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    contents = []
-    for line in filter(None, lines):
-        with suppress(json.JSONDecodeError):
-            contents.append(json.loads(line))
-    return contents
+    return [content for _, content in iterate_lines(path)]
+
+
+def iterate_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the lines of a JSON lines file one by one, each with its offset in bytes.
+
+    Truncated lines are skipped, and a missing file has no lines.
+    """
+    if not path.is_file():
+        return
+    offset = 0
+    with path.open("rb") as file:
+        for line in file:
+            with suppress(ValueError):
+                yield offset, json.loads(line)
+            offset += len(line)
+
+
+def read_line(path: Path, offset: int) -> dict[str, Any]:
+    """Read the line of a JSON lines file that begins at an offset in bytes."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        content: dict[str, Any] = json.loads(file.readline())
+    return content
 
 
 def _check_same(path: Path, rule: str, written: object, digest: str) -> None:

@@ -58,20 +58,25 @@ def write_cells(table: ObjectTable, model: str, view: str = "identity") -> None:
     write_cell((SPLIT, model, view), rows, shard_objects=64, table=table)
 
 
+def write_project(root: Path) -> None:
+    """Write settings, cells, a ranking and images of the split into the working directory."""
+    write_params(root, [SPLIT], gallery={"n_objects": 2, "side_px": 96})
+    table = object_table()
+    write_objects(objects_path(SPLIT), table, {"split": SPLIT})
+    for model in ("tiny", "large"):
+        write_cells(table, model)
+    write_ranking(SPLIT, table)
+    Path("data").mkdir()
+    for file in table.file:
+        Image.new("RGB", (SIDE_PX, SIDE_PX), (GREY,) * 3).save(Path("data", str(file)))
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with all that the stage reads, and what it made of that; not to be changed."""
     root = tmp_path_factory.mktemp("gallery")
     with chdir(root):
-        write_params(root, [SPLIT], gallery={"n_objects": 2, "side_px": 96})
-        table = object_table()
-        write_objects(objects_path(SPLIT), table, {"split": SPLIT})
-        for model in ("tiny", "large"):
-            write_cells(table, model)
-        write_ranking(SPLIT, table)
-        Path("data").mkdir()
-        for file in table.file:
-            Image.new("RGB", (SIDE_PX, SIDE_PX), (GREY,) * 3).save(Path("data", str(file)))
+        write_project(root)
         run(gallery, SPLIT)
     return root
 

@@ -5,7 +5,7 @@
 //
 // ask(prompts, signal) gives a promise of the answer about one object:
 //   { selected, proposals: [{ mask, entropy, expected_iou: { own } }, ...] }, with mask and entropy
-//   as PNG in base64, and whatever else `changed` wants to show.
+//   as PNG in base64, and whatever else `changed` wants to show. The entropy may be null.
 // changed() is called when objects, answers, or the choice among them are others: `objects`,
 //   `active`, `answer`, `chosen`, `isAwaited` and `downloads` have them.
 // refused(error) is called when an answer fails, but not when it was given up.
@@ -401,7 +401,7 @@ export class Editor {
     await Promise.all(proposals.map(async (k) => {
       const { mask, entropy } = answer.proposals[k];
       unpacked.masks[k] = masks[k] ?? await drawing.maskOf(mask, colourOf(object));
-      if (isActive) unpacked.heats[k] = heats[k] ?? await drawing.heatLayer(entropy);
+      if (isActive && entropy) unpacked.heats[k] = heats[k] ?? await drawing.heatLayer(entropy);
     }));
     return unpacked;
   }

@@ -21,7 +21,7 @@ export async function ask(path, options = {}) {
     response = await fetch(`/api/${path}`, { headers, cache: "no-store", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The server does not answer: is usam demo still running?");
+    throw new Error("The server does not answer: is usam still running?");
   }
   if (response.ok) return response;
   const refusal = await response.json().catch(() => ({}));

@@ -28,4 +28,5 @@ def test_every_element_that_a_script_looks_up_is_there() -> None:
     scripts = "".join(path.read_text("utf-8") for path in STATIC.glob("*.js"))
     looked_up = set(re.findall(r'byId\("([\w-]+)"\)', scripts))
     assert len(looked_up) > 25
-    assert looked_up - set(re.findall(r'id="([\w-]+)"', HTML + scripts)) == set()
+    pages = "".join(path.read_text("utf-8") for path in STATIC.glob("*.html"))
+    assert looked_up - set(re.findall(r'id="([\w-]+)"', pages + scripts)) == set()

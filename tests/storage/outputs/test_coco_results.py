@@ -42,11 +42,10 @@ def written(kept: KeptResults, *image_ids: int | str) -> list[int | str]:
 
 
 def test_what_was_kept_is_written_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
-    path = tmp_path / "out" / "results.json"
+    path = tmp_path / "out" / "results.jsonl"
     kept = KeptResults(path, SIGNATURE)
     for image_id in (3, "x", 1):
         kept.keep(image_id, entries(image_id))
-    assert not path.exists()
     assert kept.results_of([1, 2, "x"]) == [
         {**one, "attributes": ATTRIBUTES} for one in (*entries(1), *entries("x"))
     ]
@@ -56,13 +55,12 @@ def test_what_was_kept_is_written_in_the_order_that_is_asked_for(tmp_path: Path)
 
 @pytest.mark.parametrize("cut", [0, 1, 12])
 def test_a_killed_run_goes_on_after_the_last_whole_line(cut: int, tmp_path: Path) -> None:
-    path = tmp_path / "results.json"
+    path = tmp_path / "results.jsonl"
     kept = KeptResults(path, SIGNATURE)
     for image_id in (1, 2):
         kept.keep(image_id, entries(image_id))
-    work = tmp_path / "results.json.work"
-    whole = work.read_bytes()
-    work.write_bytes(whole[: len(whole) - cut])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) - cut])
     again = KeptResults(path, SIGNATURE)
     assert 1 in again
     assert (2 in again) == (cut == 0)

@@ -1,0 +1,1 @@
+"""Reviews masks: the most doubtful first, with a decision about each that survives a kill."""

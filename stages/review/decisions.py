@@ -1,0 +1,138 @@
+"""Decisions about masks, a line of a file each, appended when it is made."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from storage.errors import DataError
+from storage.outputs.records import append_line, read_lines
+
+DECISIONS: Final[Mapping[str, str]] = {
+    "keep": "the mask is right",
+    "proposal": "another proposal of the model replaces it",
+    "choice": "the mask that the heads choose replaces it",
+    "clicked": "the mask of more clicks or of a box replaces it",
+    "redraw": "a person will draw it in another tool",
+    "remove": "it is no object",
+    "skip": "look at it later",
+}
+"""Decisions about a mask -> their meanings."""
+
+SKIP: Final = "skip"
+
+REMOVE: Final = "remove"
+
+MaskKey = tuple[int | str, int]
+"""Id of an image, and the place of a mask among the masks of the image."""
+
+_MADE_FROM: Final = "made_from"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A decision about a mask, with the mask that replaces it, if there is one."""
+
+    decision: str
+    """One of ``DECISIONS``."""
+    segmentation: Mapping[str, Any] | None = None
+    """COCO's run lengths of the mask that replaces the mask."""
+    expected_iou: float | None = None
+    """Expected IoU of the mask that replaces the mask."""
+
+    @property
+    def is_reviewed(self) -> bool:
+        """Whether the mask needs no further look."""
+        return self.decision != SKIP
+
+
+class Decisions:
+    """The decisions of a reviewer, in a file of lines that only grows.
+
+    Undoing a decision appends a line, too, so a kill at any instant loses at most the last line.
+
+    Parameters
+    ----------
+    made_from
+        All that the masks follow from.
+    other_files
+        Files of other reviewers of the same masks, which are read and not changed.
+
+    Raises
+    ------
+    DataError
+        If the file has decisions about masks that were made from other inputs.
+    """
+
+    def __init__(
+        self, path: Path, made_from: Mapping[str, str], other_files: Iterable[Path] = ()
+    ) -> None:
+        self.path = path
+        self._history: list[tuple[MaskKey, Decision]] = []
+        self._by_key: dict[MaskKey, list[Decision]] = {}
+        for file in other_files:
+            self._read(file, made_from)
+            self._history.clear()
+        if not self._read(path, made_from):
+            append_line(path, {_MADE_FROM: dict(made_from)})
+
+    def _read(self, path: Path, made_from: Mapping[str, str]) -> bool:
+        """Read the decisions of a file; False if the file has no line yet."""
+        lines = read_lines(path)
+        if lines:
+            _check_inputs(path, lines[0].get(_MADE_FROM), made_from)
+        for line in lines[1:]:
+            key = line["image_id"], line["mask"]
+            if line["decision"] is None:
+                self._forget()
+            else:
+                fields = {name: line[name] for name in ("segmentation", "expected_iou")}
+                self._remember(key, Decision(line["decision"], **fields))
+        return bool(lines)
+
+    def __iter__(self) -> Iterator[tuple[MaskKey, Decision]]:
+        """The masks with a decision, each with its last decision."""
+        return ((key, decisions[-1]) for key, decisions in self._by_key.items())
+
+    def get(self, key: MaskKey) -> Decision | None:
+        """The last decision about a mask; None without a decision."""
+        decisions = self._by_key.get(key)
+        return decisions[-1] if decisions else None
+
+    def add(self, key: MaskKey, decision: Decision) -> None:
+        """Append a decision about a mask to the file."""
+        append_line(self.path, {"image_id": key[0], "mask": key[1], **vars(decision)})
+        self._remember(key, decision)
+
+    def undo(self) -> MaskKey | None:
+        """Take the last decision back, and return its mask; None if there is no decision."""
+        if not self._history:
+            return None
+        (image_id, mask), _ = self._history[-1]
+        append_line(self.path, {"image_id": image_id, "mask": mask, "decision": None})
+        return self._forget()
+
+    def _remember(self, key: MaskKey, decision: Decision) -> None:
+        self._history.append((key, decision))
+        self._by_key.setdefault(key, []).append(decision)
+
+    def _forget(self) -> MaskKey:
+        key, _ = self._history.pop()
+        self._by_key[key].pop()
+        if not self._by_key[key]:
+            del self._by_key[key]
+        return key
+
+
+def _check_inputs(path: Path, written: object, made_from: Mapping[str, str]) -> None:
+    before = written if isinstance(written, dict) else {}
+    changes = [
+        f"{key}: {before.get(key)} -> {value}"
+        for key, value in made_from.items()
+        if before.get(key) != value
+    ]
+    if changes:
+        raise DataError(
+            f"{path} has decisions about masks that were made under other inputs "
+            f"({'; '.join(changes)}): name another folder with --out"
+        )

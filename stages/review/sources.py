@@ -1,0 +1,117 @@
+"""Images to review, from a folder, a COCO file or a split, and the masks in them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.settings.params import PARAMS_FILE
+from stages.settings.parsing import ParamsError
+from storage.datasets import coco
+from storage.datasets.coco import PromptedImage
+from storage.datasets.object_records import ImageRecord
+from storage.errors import DataError, ImageError, shown
+from storage.folders import sha256_file
+from storage.images.image_files import upright_size
+
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".heic", ".heif", ".jp2", ".ppm"),
+)
+"""Suffixes of the files in a folder that are taken for images."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images to review, with the prompts about the objects in them."""
+
+    name: str
+    images: Path
+    """Folder of the images."""
+    prompted: Sequence[PromptedImage]
+    prompt: str
+    """Kind of the prompts, one of ``COCO_PROMPTS``."""
+    categories: Mapping[int, str]
+    """Names of categories by id."""
+    origin: Mapping[str, str]
+    """What the masks follow from, beside the model and its options."""
+    faults: Sequence[str] = ()
+    """A line for each file of the folder that cannot be read."""
+    cached_family: str = ""
+    """Family whose cells in the cache hold the masks; empty if a model makes the masks."""
+    has_annotations: bool = False
+    """Whether the annotations of the split are reviewed, and not masks of a model."""
+
+
+def read_source(
+    source: str, images: Path | None, prompt: str, *, annotations: bool = False
+) -> Source:
+    """Read what a person wants to review: a folder of images, a COCO file of prompts, or a split.
+
+    Parameters
+    ----------
+    source
+        Path of a folder, in which everything is segmented, or of a COCO file; or the name of an
+        eval split of ``params.yaml``.
+    images
+        Folder of the images of a COCO file.
+    prompt
+        Kind of prompts that a COCO file has.
+    annotations
+        Whether the annotations of a split are reviewed, and not masks of a model.
+
+    Raises
+    ------
+    ParamsError
+        If ``source`` is none of these, or the folder of the images is missing or not needed.
+    DataError
+        If there are no images, or the COCO file is faulty.
+    """
+    path = Path(source)
+    if annotations and path.exists():
+        raise ParamsError(f"--annotations must come with a split of params.yaml, got {path}")
+    if path.is_dir():
+        if images is not None:
+            raise ParamsError(f"--images must come with a COCO file, got the folder {path}")
+        return _of_folder(path)
+    if not path.is_file():
+        if PARAMS_FILE.is_file():
+            from stages.review import split_source  # noqa: PLC0415 - torch
+
+            if annotations:
+                return split_source.read_annotated_split(source)
+            return split_source.read_split(source)
+        raise ParamsError(
+            "source must be a folder, a COCO file, or where params.yaml is, a split, "
+            f"got {shown(source)}"
+        )
+    if images is None or not images.is_dir():
+        raise ParamsError(f"--images must be the folder of the images of {path}, got {images}")
+    is_everything = prompt == coco.EVERYTHING
+    return Source(
+        path.stem,
+        images,
+        coco.read_prompts(path, prompt),
+        prompt,
+        coco.EVERYTHING_CATEGORIES if is_everything else coco.read_categories(path),
+        {"annotations": sha256_file(path)},
+    )
+
+
+def _of_folder(folder: Path) -> Source:
+    """All images below a folder, in the order of their names; each name is the image's id."""
+    prompted, faults = [], []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            file = path.relative_to(folder).as_posix()
+            try:
+                record = ImageRecord(file, *upright_size(path))
+            except ImageError as error:
+                faults.append(str(error))
+            else:
+                prompted.append(PromptedImage(file, record, ()))
+    if not prompted:
+        first = f", the first of {len(faults)} unreadable: {faults[0]}" if faults else ""
+        raise DataError(f"{folder} must have one readable image or more, got none{first}")
+    name = folder.resolve().name or "images"
+    categories = coco.EVERYTHING_CATEGORIES
+    return Source(name, folder, prompted, coco.EVERYTHING, categories, {}, faults)

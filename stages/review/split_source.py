@@ -1,0 +1,187 @@
+"""Masks or annotations of an eval split to review, from the cache, so that no model runs."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from pipeline.gallery import foreground
+from pipeline.predictor import coco_masks
+from pipeline.predictor.advice import NONE, Advice
+from pipeline.views import default_view
+from pipeline.vocabulary import PROMPTS
+from stages.predictor.answers import Answer
+from stages.predictor.loading import head_set_of
+from stages.predictor.model_choice import ModelChoice
+from stages.review.sources import Source
+from stages.settings.params import cache_location, read_params
+from stages.settings.parsing import ParamsError, check_known
+from stages.settings.signatures import eval_cells, settings_of_cells
+from stages.split_predictions import expected_ious
+from storage.datasets.coco import EVERYTHING_CATEGORIES, NO_CATEGORY, CocoPrompt, PromptedImage
+from storage.datasets.object_records import ImageRecord
+from storage.head_files.head_file import check_card, read_head_file
+from storage.images.videos import video_of
+from storage.outputs.results import read_annotations
+from storage.paths import results_dir
+from storage.split.object_table import ObjectTable, read_objects_of
+from storage.split.split_cells import open_cells
+
+CENTER: Final = PROMPTS.index("center")
+
+
+def read_split(split: str) -> Source:
+    """Read the images of an eval split of ``params.yaml``, each object with its click ``center``.
+
+    Raises
+    ------
+    ParamsError
+        If the split is none of the eval splits, or its images are frames of videos.
+    StoreError
+        If the split was not prepared.
+    """
+    params = read_params()
+    check_known("split", split, params.eval_splits)
+    table = read_objects_of(split, cache_location())
+    prompts: list[list[CocoPrompt]] = [[] for _ in table.file]
+    for row, image in enumerate(table.image_index.tolist()):
+        x, y = table.point_px[row, CENTER].tolist()
+        object_id = int(table.object_id[row])
+        prompts[image].append(CocoPrompt(object_id, NO_CATEGORY, None, ((float(x), float(y)),)))
+    records = [
+        ImageRecord(str(file), int(height_px), int(width_px))
+        for file, height_px, width_px in zip(
+            table.file, table.height_px, table.width_px, strict=True
+        )
+    ]
+    if any(video_of(record.file) for record in records):
+        raise ParamsError(f"split must have files of images, got frames of videos in {split}")
+    prompted = [
+        PromptedImage(record.file, record, tuple(of_image))
+        for record, of_image in zip(records, prompts, strict=True)
+    ]
+    images = Path(params.splits[split].images)
+    return Source(
+        split,
+        images,
+        prompted,
+        "clicks",
+        EVERYTHING_CATEGORIES,
+        {"objects": table.digest},
+        cached_family=params.extract.family,
+    )
+
+
+def read_annotated_split(split: str) -> Source:
+    """Read the images of an eval split as ``read_split`` does, to review its annotations.
+
+    Raises
+    ------
+    ParamsError, StoreError
+        As ``read_split``.
+    DataError
+        If the split has no results, or they were changed.
+    """
+    table = read_annotations(results_dir(split))
+    digest = hashlib.sha256(table.to_csv().encode()).hexdigest()
+    source = read_split(split)
+    return replace(source, origin={**source.origin, "annotations": digest}, has_annotations=True)
+
+
+def annotated_answers(split: str) -> Answer:
+    """Make a function that returns the annotations of an image, with how much models doubt them.
+
+    Raises
+    ------
+    StoreError, DataError
+        If the objects or the results of the split are missing or damaged.
+    """
+    table = read_objects_of(split, cache_location())
+    annotations = read_annotations(results_dir(split)).sort_values("row")
+    doubt, iou, expected_iou = (
+        annotations[name].to_numpy(np.float64) for name in ("doubt", "iou", "expected_iou")
+    )
+    rows_of = _rows_of(table)
+
+    def entry(row: int, image: PromptedImage) -> dict[str, Any]:
+        size = [image.image.height_px, image.image.width_px]
+        return {
+            "image_id": image.image_id,
+            "category_id": NO_CATEGORY,
+            "annotation_id": int(table.object_id[row]),
+            "segmentation": {"size": size, "counts": str(table.mask_rle[row])},
+            "score": float(expected_iou[row]),
+            "uncertainty": {
+                "doubt": float(doubt[row]),
+                "iou": float(iou[row]),
+                **_uncertainty(float(expected_iou[row]), None),
+            },
+        }
+
+    def answer(_rgb: np.ndarray, image: PromptedImage) -> list[dict[str, Any]]:
+        return [entry(row, image) for row in rows_of[image.image.file]]
+
+    return answer
+
+
+def cached_answers(split: str, choice: ModelChoice) -> Answer:
+    """Make a function that returns the selected masks of an image from the cache.
+
+    Raises
+    ------
+    StoreError
+        If the cells are missing or damaged.
+    DataError
+        If the heads did not learn from features like those of the cells.
+    """
+    params = read_params()
+    names = eval_cells(split, (choice.model,), [default_view("identity")], params.extra_prompts)
+    settings = settings_of_cells(params.extract, names)
+    cells = open_cells(split, settings, with_masks=True, cache=cache_location())
+    heads = read_head_file(choice.heads)
+    check_card(choice.heads, heads.card, cells.head_origin)
+    cell = cells.by_name[choice.model, "identity"]
+    sam_score = cell.proposals().sam_score
+    expected_iou = expected_ious(cell, head_set_of(heads.card), heads)
+    rows_of = _rows_of(cells.table)
+
+    def entry(row: int, image: PromptedImage, prompt: CocoPrompt) -> dict[str, Any]:
+        selected = int(sam_score[row].argmax())
+        size = {"height_px": image.image.height_px, "width_px": image.image.width_px}
+        mask = foreground(cell.mask_code(row)[CENTER, selected], **size)
+        iou = float(expected_iou[row, selected])
+        return {
+            "image_id": image.image_id,
+            "category_id": prompt.category_id,
+            "annotation_id": prompt.annotation_id,
+            "segmentation": coco_masks.rle(mask),
+            "score": iou,
+            "uncertainty": _uncertainty(iou, float(sam_score[row, selected])),
+        }
+
+    def answer(_rgb: np.ndarray, image: PromptedImage) -> list[dict[str, Any]]:
+        rows = rows_of[image.image.file]
+        return [entry(row, image, prompt) for row, prompt in zip(rows, image.prompts, strict=True)]
+
+    return answer
+
+
+def _rows_of(table: ObjectTable) -> dict[str, list[int]]:
+    """Rows of the objects in each image, by the name of its file."""
+    return {
+        str(file): np.flatnonzero(table.image_index == image).tolist()
+        for image, file in enumerate(table.file)
+    }
+
+
+def _uncertainty(expected_iou: float, sam_score: float | None) -> dict[str, Any]:
+    """Values of a mask in the form of ``Uncertainty``, without advice."""
+    return {
+        "sam_score": sam_score,
+        "expected_iou": {"own": expected_iou},
+        "advice": Advice(NONE, 0.0, expected_iou, {}).to_dict(),
+        "unlike_training": None,
+        "caution": None,
+    }

@@ -1,0 +1,227 @@
+"""``usam review``: segments images, and serves a page to look at the doubtful masks first."""
+
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from stages.cli.predictor_options import (
+    Device,
+    Family,
+    Heads,
+    MinScore,
+    MinStability,
+    Model,
+    PointsPerSide,
+    Precision,
+)
+from stages.predictor.card_entries import NOTE
+from stages.predictor.command_options import check_no_grid, check_prompts, check_share, grid_options
+from stages.predictor.model_choice import ModelChoice, choose_model
+from stages.program.main import reported_errors
+from stages.program.progress import progress
+from stages.program.stopping import stoppable
+from stages.review.decisions import Decisions
+from stages.review.queue import ReviewQueue
+from stages.review.sources import Source, read_source
+from stages.settings.parsing import ParamsError, check_known
+from storage.checkpoints.weights import checkpoint
+from storage.datasets import coco
+from storage.errors import counted, printable
+from storage.folders import write_text
+from storage.head_files.head_file import SHIPPED_FAMILY, family_heads
+from storage.outputs.coco_results import KeptResults
+
+if TYPE_CHECKING:
+    from stages.predictor.answers import Answer
+
+PORT: Final = 8766
+
+Half = Annotated[
+    str | None, typer.Option(help="1/2 or 2/2: every second image, for two reviewers.")
+]
+
+HALVES: Final = {"1/2": 0, "2/2": 1}
+"""Names of the halves -> number of their first image."""
+
+
+def review(  # noqa: PLR0913 - one for each option
+    source: Annotated[
+        str, typer.Argument(help="Folder of images, COCO file of prompts, or eval split.")
+    ],
+    *,
+    images: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Images of a COCO file.")
+    ] = None,
+    prompt: Annotated[
+        str, typer.Option(help="Of a COCO file: box (bbox), clicks (keypoints), or everything.")
+    ] = "box",
+    annotations: Annotated[
+        bool,
+        typer.Option("--annotations", help="Of a split: its annotations, most doubted first."),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="For masks and decisions; by default NAME.review."),
+    ] = None,
+    half: Half = None,
+    stop_at: Annotated[
+        float, typer.Option(help="Mean IoU of the masks left at which the page says stop.")
+    ] = 0.9,
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write all masks and decisions as COCO; no page."),
+    ] = None,
+    polygons: Annotated[
+        bool, typer.Option("--polygons", help="With --export: polygons, not run lengths.")
+    ] = False,
+    points_per_side: PointsPerSide = None,
+    min_score: MinScore = None,
+    min_stability: MinStability = None,
+    family: Family = None,
+    model: Model = None,
+    heads: Heads = None,
+    device: Device = "auto",
+    precision: Precision = None,
+    host: Annotated[
+        str,
+        typer.Option(help="Address; others than loopback let other machines in, with a token."),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port; 0 takes any free port.")
+    ] = PORT,
+) -> None:
+    """Segment images; look at the doubtful masks first, on a web page.
+
+    Run it again to go on: finished images and decisions are kept in the folder of --out.
+    """
+    with reported_errors():
+        check_known("prompt", prompt, coco.COCO_PROMPTS)
+        check_share("stop-at", stop_at)
+        if half is not None:
+            check_known("half", half, tuple(HALVES))
+        if polygons and export is None:
+            raise ParamsError("--polygons must come with --export, got it alone")
+        review_source = read_source(source, images, prompt, annotations=annotations)
+        folder = out or Path(f"{review_source.name}{'.annotations' if annotations else ''}.review")
+        grid = points_per_side, min_score, min_stability
+        options: dict[str, Any] = {}
+        if review_source.prompt == coco.EVERYTHING:
+            options = grid_options(grid)
+        else:
+            check_no_grid(grid, f"--prompt {coco.EVERYTHING}")
+            if not review_source.cached_family:
+                check_prompts(Path(source), review_source.prompted)
+        family = family or (None if heads else review_source.cached_family or None)
+        choice = choose_model(family, model, heads, device=device, precision=precision)
+        queue = _queue(review_source, choice, options, folder, half, stop_at)
+        if export is not None:
+            _export(export, queue, as_polygons=polygons)
+        else:
+            _serve(queue, choice, host, port)
+
+
+def _queue(
+    source: Source,
+    choice: ModelChoice,
+    options: dict[str, Any],
+    folder: Path,
+    half: str | None,
+    stop_at: float,
+) -> ReviewQueue:
+    """Segment the images that have no masks yet, and open the queue of their masks."""
+    made_from = {
+        "images": str(source.images.resolve()),
+        **source.origin,
+        "heads": choice.card["sha256"],
+        "weights": checkpoint(choice.family, choice.model).sha256 or "not listed",
+        "precision": choice.precision,
+        "prompt": f"{source.prompt} {options}",
+    }
+    suffix = f"-{half.replace('/', '-of-')}" if half else ""
+    path = folder / f"decisions{suffix}.jsonl"
+    files = sorted(folder.glob("decisions*.jsonl"))
+    decisions = Decisions(path, made_from, [file for file in files if file != path])
+    if half:
+        source = replace(source, prompted=source.prompted[HALVES[half] :: 2])
+    results = KeptResults(folder / "masks.jsonl", made_from)
+    with stoppable(f"masks of finished images are kept in {folder}"):
+        faults = [*source.faults, *_segment(source, choice, options, results)]
+    _report(folder, len(source.prompted) + len(source.faults), faults)
+    return ReviewQueue(source, results, decisions, stop_at=stop_at)
+
+
+def _segment(
+    source: Source, choice: ModelChoice, options: dict[str, Any], results: KeptResults
+) -> list[str]:
+    """Segment the images without masks; return a line for each image that cannot be read."""
+    waiting = [image for image in source.prompted if image.image_id not in results]
+    if not waiting:
+        return []
+    if choice.family == SHIPPED_FAMILY:
+        print(NOTE, file=sys.stderr)
+    # Imported late: torch takes seconds, and errors in the arguments should show at once.
+    from stages.predictor.answers import answer_images  # noqa: PLC0415
+
+    answer = _answer(source, choice, options)
+    title = f"segment {printable(str(source.images))}"
+    with progress(title, len(waiting), "images") as advance:
+        return answer_images(answer, source.images, waiting, results, advance)
+
+
+def _answer(source: Source, choice: ModelChoice, options: dict[str, Any]) -> "Answer":
+    """Make the function from an image to its masks: from the cache, or by the chosen model."""
+    if source.cached_family:
+        from stages.review import split_source  # noqa: PLC0415
+
+        if source.has_annotations:
+            return split_source.annotated_answers(source.name)
+        return split_source.cached_answers(source.name, choice)
+    from stages.predictor.answers import everything_answers, prompt_answers  # noqa: PLC0415
+    from stages.predictor.loading import load_chosen  # noqa: PLC0415
+
+    predictor = load_chosen(choice)
+    return everything_answers(predictor, options) if options else prompt_answers(predictor)
+
+
+def _report(folder: Path, n_images: int, faults: list[str]) -> None:
+    """List the images that cannot be read in a file, and say how many they are."""
+    faults_file = folder / "faults.txt"
+    faults_file.unlink(missing_ok=True)
+    if faults:
+        write_text(faults_file, "".join(f"{fault}\n" for fault in faults))
+        print(
+            f"{len(faults)} of {counted(n_images, 'image')} left out: {faults_file} says why",
+            file=sys.stderr,
+        )
+
+
+def _export(path: Path, queue: ReviewQueue, *, as_polygons: bool) -> None:
+    from stages.review.export import export_coco  # noqa: PLC0415 - pycocotools and OpenCV
+
+    n_masks = export_coco(path, queue, as_polygons=as_polygons)
+    n_reviewed = int(queue.is_reviewed.sum())
+    print(f"{printable(str(path))}: {counted(n_masks, 'mask')}, {n_reviewed} looked at")
+
+
+def _serve(queue: ReviewQueue, choice: ModelChoice, host: str, port: int) -> None:
+    from stages.web.page_state import PageState  # noqa: PLC0415
+    from stages.web.review_routes import ReviewState  # noqa: PLC0415
+    from stages.web.server import open_endpoint, serve  # noqa: PLC0415
+
+    endpoint = open_endpoint(host, port)
+    with closing(endpoint.listener):
+        page = PageState(
+            model=choice.model,
+            heads=[] if choice.heads == family_heads(choice.family) else [choice.heads],
+            family=choice.family,
+            device=choice.device,
+            precision=choice.precision,
+        )
+        masks = counted(queue.remaining.n_masks, "mask")
+        print(f"{masks} to look at: open {endpoint.address}, end with Ctrl-C", flush=True)
+        at_end = f"decisions are kept in {queue.decisions_file}"
+        serve(page, endpoint, ReviewState(queue), at_end=at_end)

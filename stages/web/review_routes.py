@@ -1,0 +1,266 @@
+"""Requests of the page of ``usam review``: masks of the queue, and decisions about them."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+import cv2
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from jaxtyping import Bool
+from starlette.exceptions import HTTPException
+
+from pipeline.predictor import UncertainPredictor
+from pipeline.predictor.advice import Costs
+from pipeline.predictor.pictures import draw_mask
+from pipeline.vocabulary import N_PROPOSALS
+from stages.review.decisions import Decision
+from stages.review.queue import Candidate, ReviewQueue
+from stages.web import downloads, messages, open_images
+from stages.web.page_state import PageState
+from storage.datasets.coco import EVERYTHING, CocoPrompt
+from storage.errors import counted
+from storage.images.image_files import png_bytes
+from storage.rle import decode_rle
+
+THUMBNAIL_PX: Final = 128
+
+MARGIN: Final = 0.5
+"""Part of the longer side of a mask's box that a thumbnail shows around it."""
+
+router: Final = APIRouter(prefix="/api/review", include_in_schema=False)
+
+
+class DecisionRequest(messages.Strict):
+    """A decision about a mask of the queue."""
+
+    decision: Literal["keep", "replace", "redraw", "remove", "skip"]
+    """``replace``: the chosen proposal of ``object`` replaces the mask."""
+    object: downloads.ObjectPrompt | None = None
+    """Prompt and proposal on the page."""
+
+
+class ReviewState:
+    """A queue, and the names under which the page's images are open."""
+
+    def __init__(self, queue: ReviewQueue) -> None:
+        self.queue = queue
+        self._names: dict[str, str] = {}
+
+    async def open_image(self, page: PageState, file: str) -> tuple[str, open_images.OpenImage]:
+        """Open an image of the queue, unless it is open, and return it with its name."""
+        name = self._names.get(file)
+        image = page.images.get(name) if name else None
+        if name is None or image is None:
+            path = self.queue.source.images / file
+            image = await page.decoder.run(partial(_open, path))
+            name = page.images.add(image)
+            self._names[file] = name
+        return name, image
+
+
+def _open(path: Path) -> open_images.OpenImage:
+    return open_images.OpenImage(path.read_bytes())
+
+
+def _parts(request: Request) -> tuple[PageState, ReviewState]:
+    app = request.app
+    return cast("PageState", app.state.page), cast("ReviewState", app.state.review)
+
+
+def _candidate(review: ReviewState, rank: int) -> Candidate:
+    if not 0 <= rank < len(review.queue):
+        raise HTTPException(404, f"mask must be in 0..{len(review.queue) - 1}, got {rank}")
+    return review.queue.candidate(rank)
+
+
+@router.get("")
+async def progress(request: Request, rank: int = -1) -> dict[str, Any]:
+    """How many masks are left, what is expected of them, and the mask to look at next."""
+    _, review = _parts(request)
+    queue = review.queue
+    remaining = queue.remaining
+    return {
+        "n_masks": len(queue),
+        "n_left": remaining.n_masks,
+        "n_skipped": queue.n_skipped,
+        "rest_iou": None if queue.source.has_annotations else remaining.rest_iou,
+        "whole_iou": None if queue.source.has_annotations else remaining.whole_iou,
+        "may_stop": _stop_words(queue),
+        "next": queue.next_after(rank),
+        "name": queue.source.name,
+        "decisions": str(queue.decisions_file),
+    }
+
+
+def _stop_words(queue: ReviewQueue) -> str:
+    """Whether the review may stop, in words."""
+    remaining, target = queue.remaining, queue.stop_at
+    if not remaining.n_masks:
+        return "You have looked at all masks."
+    if queue.source.has_annotations:
+        return "An annotation to check is a claim to look at, not a verdict."
+    if queue.source.prompt == EVERYTHING:
+        return "No rule says when to stop: the heads were never tested on masks of everything."
+    may_stop = remaining.may_stop(target)
+    if may_stop is None:
+        return (
+            "No rule says when to stop: the heads cannot judge the images of "
+            f"{remaining.n_unjudged} of the {counted(remaining.n_masks, 'mask')} left."
+        )
+    masks = counted(remaining.n_masks, "mask")
+    if may_stop:
+        return f"You may stop: the {masks} left have a mean IoU of at least {target:g}."
+    return f"Go on: the {masks} left may have a mean IoU below {target:g}."
+
+
+@router.get("/masks/{rank}")
+async def mask(request: Request, rank: int) -> dict[str, Any]:
+    """A mask of the queue with its image, its prompt, its numbers, and the masks around it."""
+    page, review = _parts(request)
+    candidate = _candidate(review, rank)
+    name, image = await review.open_image(page, candidate.image.image.file)
+    uncertainty = candidate.entry["uncertainty"]
+    inside = await asyncio.to_thread(_shown_mask, candidate, image.shown_size_px)
+    return {
+        "rank": rank,
+        "file": candidate.image.image.file,
+        "image": name,
+        "height_px": image.height_px,
+        "width_px": image.width_px,
+        "shown_size_px": image.shown_size_px,
+        "prompt": _prompt(candidate.prompt),
+        "box_px": _box(candidate),
+        "answer": {
+            "selected": 0,
+            "proposals": [
+                {
+                    "mask": messages.mask_png(inside),
+                    "entropy": None,
+                    "expected_iou": {"own": candidate.entry["score"]},
+                }
+            ],
+        },
+        "words": _words(candidate),
+        "sam_score": uncertainty["sam_score"],
+        "advice": uncertainty["advice"],
+        "caution": uncertainty["caution"],
+        "decision": candidate.decision and candidate.decision.decision,
+        "neighbours": review.queue.neighbours(rank),
+    }
+
+
+def _words(candidate: Candidate) -> str:
+    """Why a person looks at a mask, or at an annotation."""
+    iou, uncertainty = candidate.entry["score"], candidate.entry["uncertainty"]
+    if "doubt" not in uncertainty:
+        return f"Expected IoU {iou:.2f}"
+    return f"Models expect IoU {iou:.2f}, reach {uncertainty['iou']:.2f}"
+
+
+def _prompt(prompt: CocoPrompt) -> dict[str, Any]:
+    return {
+        "clicks": [{"x": x, "y": y, "label": 1} for x, y in prompt.clicks],
+        "box": prompt.box and list(prompt.box),
+    }
+
+
+def _box(candidate: Candidate) -> list[int]:
+    """Left, top, width and height of a mask in pixels; those of the image if the mask is empty."""
+    inside = _mask(candidate)
+    height_px, width_px = inside.shape
+    return (
+        list(cv2.boundingRect(inside.astype(np.uint8)))
+        if inside.any()
+        else [0, 0, width_px, height_px]
+    )
+
+
+def _shown_mask(candidate: Candidate, size_px: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    inside = _mask(candidate).astype(np.uint8)
+    return cv2.resize(inside, size_px[::-1], interpolation=cv2.INTER_NEAREST) > 0
+
+
+def _mask(candidate: Candidate) -> Bool[np.ndarray, "h w"]:
+    decision = candidate.decision
+    rle = candidate.entry["segmentation"]
+    if decision is not None and decision.segmentation is not None:
+        rle = decision.segmentation
+    return decode_rle(rle["counts"], *rle["size"])
+
+
+@router.get("/masks/{rank}/thumbnail")
+async def thumbnail(request: Request, rank: int) -> Response:
+    """A picture of a mask and what is around it, as PNG."""
+    page, review = _parts(request)
+    candidate = _candidate(review, rank)
+    _, image = await review.open_image(page, candidate.image.image.file)
+    picture = await asyncio.to_thread(_thumbnail, candidate, image)
+    return Response(picture, media_type="image/png")
+
+
+def _thumbnail(candidate: Candidate, image: open_images.OpenImage) -> bytes:
+    inside = _mask(candidate)
+    x, y, width, height = _box(candidate)
+    margin = int(MARGIN * max(width, height)) + 1
+    rows = slice(max(0, y - margin), y + height + margin)
+    columns = slice(max(0, x - margin), x + width + margin)
+    drawn = draw_mask(image.rgb[rows, columns], inside[rows, columns])
+    scale = THUMBNAIL_PX / max(drawn.shape[:2])
+    size = tuple(max(1, round(scale * side)) for side in drawn.shape[1::-1])
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return png_bytes(np.asarray(cv2.resize(drawn, size, interpolation=interpolation), np.uint8))
+
+
+@router.post("/masks/{rank}/decision")
+async def decide(request: Request, rank: int) -> dict[str, Any]:
+    """Write a decision about a mask to the disk, and return how much is left."""
+    page, review = _parts(request)
+    body = await messages.read_body(
+        request, most_bytes=messages.MOST_QUESTION_BYTES, subject="question"
+    )
+    form = messages.parse_request(DecisionRequest, body)
+    candidate = _candidate(review, rank)
+    if form.decision == "replace":
+        if form.object is None:
+            raise HTTPException(400, "object must come with the decision replace, got none")
+        _, image = await review.open_image(page, candidate.image.image.file)
+        predictor = partial(page.models.predictor, page.default_heads, page.model)
+        job = partial(_replacement, candidate, form.object, image, predictor)
+        decision = await messages.while_connected(request, page.queue.run(job))
+    else:
+        decision = Decision(form.decision)
+    review.queue.decide(rank, decision)
+    return await progress(request, rank)
+
+
+def _replacement(
+    candidate: Candidate,
+    prompted: downloads.ObjectPrompt,
+    image: open_images.OpenImage,
+    predictor: Callable[[], UncertainPredictor],
+) -> Decision:
+    """Predict the mask that a person chose instead of the mask of the queue."""
+    encoded = image.predictor_like(predictor())
+    annotation = downloads.annotation_of(encoded, prompted, Costs())
+    prompt = candidate.prompt
+    clicks = tuple((click.x, click.y) for click in prompted.clicks)
+    is_own_prompt = (clicks, prompted.box) == (prompt.clicks, prompt.box)
+    rle = annotation["segmentation"]
+    if is_own_prompt and rle == candidate.entry["segmentation"]:
+        return Decision("keep")
+    name = "choice" if prompted.proposal == N_PROPOSALS else "proposal"
+    return Decision(name if is_own_prompt else "clicked", rle, annotation["score"])
+
+
+@router.post("/undo")
+async def undo(request: Request) -> dict[str, Any]:
+    """Take the last decision back; ``next`` is its mask."""
+    _, review = _parts(request)
+    rank = review.queue.undo()
+    if rank is None:
+        raise HTTPException(400, "there must be a decision to undo, got none")
+    return await progress(request) | {"next": rank}

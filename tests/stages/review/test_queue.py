@@ -1,0 +1,124 @@
+"""The queue of a review: its order, its decisions on the disk, and the COCO file of its masks."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+from pipeline.predictor import coco_masks
+from stages.review.decisions import Decision, Decisions
+from stages.review.export import export_coco
+from stages.review.queue import ReviewQueue
+from storage.datasets.coco import compress_polygons
+from storage.errors import DataError
+from storage.outputs.records import read_lines
+from storage.rle import decode_rle
+from tests.fixtures.reviews import MADE_FROM, written_queue
+
+IOUS = ([0.9, 0.2], [0.5], [0.2, 0.7])
+
+
+def shown(queue: ReviewQueue) -> list[tuple[int | str, float]]:
+    candidates = map(queue.candidate, range(len(queue)))
+    return [(candidate.image.image_id, candidate.entry["score"]) for candidate in candidates]
+
+
+def test_the_lowest_expected_iou_comes_first(tmp_path: Path) -> None:
+    queue = written_queue(tmp_path, *IOUS)
+    assert shown(queue) == [(1, 0.2), (3, 0.2), (2, 0.5), (3, 0.7), (1, 0.9)]
+    assert queue.next_after(-1) == 0
+    assert queue.neighbours(0) == [0, 1, 2, 3, 4]
+
+
+def test_skipped_masks_come_again_after_all_others_and_undo_takes_back(tmp_path: Path) -> None:
+    queue = written_queue(tmp_path, *IOUS)
+    for rank, decision in enumerate(["keep", "skip", "redraw", "skip"]):
+        assert queue.next_after(rank - 1) == rank
+        queue.decide(rank, Decision(decision))
+    assert (queue.n_skipped, queue.remaining.n_masks) == (2, 3)
+    queue.decide(4, Decision("keep"))
+    assert (queue.next_after(4), queue.next_after(1), queue.next_after(3)) == (1, 3, 1)
+    queue.decide(1, Decision("remove"))
+    assert queue.undo() == 1
+    assert queue.candidate(1).decision == Decision("skip")
+    assert [queue.undo() for _ in range(6)] == [4, 3, 2, 1, 0, None]
+    assert queue.remaining.n_masks == 5
+
+
+@pytest.mark.parametrize("cut", [0, 1, 20])
+def test_after_a_kill_at_most_the_last_decision_is_missing(cut: int, tmp_path: Path) -> None:
+    queue = written_queue(tmp_path, *IOUS)
+    for rank in range(3):
+        queue.decide(rank, Decision("keep"))
+    queue.undo()
+    queue.decide(2, Decision("redraw"))
+    path = tmp_path / "decisions.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) - cut])
+    again = written_queue(tmp_path, *IOUS)
+    assert again.is_reviewed.tolist() == [True, True, cut == 0, False, False]
+    again.decide(2, Decision("redraw"))
+    assert written_queue(tmp_path, *IOUS).candidate(2).decision == Decision("redraw")
+    assert again.neighbours(3) == [*([1, 2] if cut else [2]), 3, 4]
+
+
+def test_decisions_about_masks_of_other_inputs_are_refused_and_stay(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    Decisions(path, MADE_FROM).add((1, 0), Decision("keep"))
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=r"made under other inputs \(weights: a -> b\): name"):
+        Decisions(path, {"weights": "b"})
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("as_polygons", [False, True])
+def test_the_coco_file_has_masks_and_decisions_in_the_order_of_the_queue(
+    as_polygons: bool, tmp_path: Path
+) -> None:
+    queue = written_queue(tmp_path, *IOUS)
+    other = np.zeros((192, 256), bool)
+    other[100:140, 100:180] = True
+    queue.decide(0, Decision("proposal", coco_masks.rle(other), 0.6))
+    queue.decide(1, Decision("remove"))
+    queue.decide(2, Decision("skip"))
+    path = tmp_path / "reviewed.json"
+    assert export_coco(path, queue, as_polygons=as_polygons) == 4
+    coco = COCO(str(path))
+    annotations = coco.loadAnns(coco.getAnnIds())
+    assert [_summary(annotation) for annotation in annotations] == [
+        (1, 0.6, True, "proposal"),
+        (2, 0.5, False, "skip"),
+        (3, 0.7, False, ""),
+        (1, 0.9, False, ""),
+    ]
+    segmentation = annotations[0]["segmentation"]
+    assert isinstance(segmentation, list) == as_polygons
+    counts = compress_polygons(segmentation, 192, 256) if as_polygons else segmentation["counts"]
+    np.testing.assert_array_equal(decode_rle(counts, 192, 256), other)
+    assert coco.cats == {1: {"id": 1, "name": "shape"}}
+    assert [image["file_name"] for image in coco.loadImgs([1, 2, 3])] == [
+        f"{k}.png" for k in (1, 2, 3)
+    ]
+
+
+def _summary(annotation: dict[str, Any]) -> tuple[object, ...]:
+    attributes = annotation["attributes"]
+    assert annotation["score"] == attributes["expected_iou"]
+    return (
+        annotation["image_id"],
+        attributes["expected_iou"],
+        attributes["reviewed"],
+        attributes["decision"],
+    )
+
+
+def test_two_reviewers_have_files_of_their_own_and_read_each_other_s(tmp_path: Path) -> None:
+    first = Decisions(tmp_path / "decisions-1-of-2.jsonl", MADE_FROM)
+    first.add((1, 0), Decision("keep"))
+    both = Decisions(tmp_path / "decisions.jsonl", MADE_FROM, [first.path])
+    both.add((2, 0), Decision("redraw"))
+    assert dict(both) == {(1, 0): Decision("keep"), (2, 0): Decision("redraw")}
+    assert (both.undo(), both.undo()) == ((2, 0), None)
+    assert len(read_lines(both.path)) == 3

@@ -1,0 +1,88 @@
+"""Masks of a split to review come from its cells in the cache, judged by a file of heads."""
+
+from contextlib import chdir
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from typer.testing import CliRunner, Result
+
+from pipeline.predictor import UncertainPredictor
+from stages.cli.app import app
+from stages.predictor.model_choice import choose_model
+from stages.review.split_source import cached_answers, read_split
+from storage.outputs.results import read_annotations
+from storage.paths import results_dir
+from storage.rle import decode_rle
+from storage.split.object_table import read_objects_of
+from tests.fixtures.predictors import write_random_heads
+from tests.fixtures.split_cells import N_CHANNELS
+from tests.stages.test_gallery import SPLIT, write_project
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a split of six objects in three images, and heads that learned nothing."""
+    root = tmp_path_factory.mktemp("split")
+    with chdir(root):
+        write_project(root)
+        write_random_heads(root / "heads.safetensors", n_channels=N_CHANNELS)
+    return root
+
+
+def review(root: Path, *arguments: str) -> Result:
+    with chdir(root):
+        return CliRunner().invoke(app, ["review", *arguments])
+
+
+def test_the_selected_masks_of_the_cache_are_reviewed_without_a_model(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(UncertainPredictor, "set_image")
+    arguments = (SPLIT, "--heads", "heads.safetensors", "--export", "reviewed.json")
+    result = review(root, *arguments)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "reviewed.json: 6 masks, 0 looked at\n"
+    coco = COCO(str(root / "reviewed.json"))
+    for annotation in coco.loadAnns(coco.getAnnIds()):
+        mask = decode_rle(annotation["segmentation"]["counts"], 64, 64)
+        rows = np.flatnonzero(mask.any(axis=1))
+        assert (rows[0], rows[-1]) == (32, 47)  # of proposal 2, which is selected
+        assert annotation["attributes"]["sam_score"] == 0.75
+    with chdir(root):
+        source = read_split(SPLIT)
+        choice = choose_model("mini", None, "heads.safetensors")
+        image = source.prompted[1]
+        entries = cached_answers(SPLIT, choice)(np.zeros((64, 64, 3), np.uint8), image)
+    assert [entry["annotation_id"] for entry in entries] == [102, 103]
+    assert [prompt.clicks for prompt in image.prompts] == [((32.0, 32.0),)] * 2
+
+
+def test_another_name_and_foreign_heads_are_refused(root: Path) -> None:
+    result = review(root, "none")
+    assert "split must be one of val, got 'none'" in result.stderr
+    with chdir(root):
+        write_random_heads(Path("foreign.safetensors"), changes={"precision": "bf16"})
+    result = review(root, SPLIT, "--heads", "foreign.safetensors", "--out", "other")
+    assert result.exit_code == 1
+    assert "precision (bf16 -> fp32)" in result.stderr
+
+
+def test_annotations_come_in_the_order_of_their_doubt_and_with_their_ids(root: Path) -> None:
+    arguments = (SPLIT, "--annotations", "--heads", "heads.safetensors")
+    result = review(root, *arguments, "--export", "annotations.json")
+    assert result.exit_code == 0, result.output
+    coco = COCO(str(root / "annotations.json"))
+    entries = coco.loadAnns(coco.getAnnIds())
+    with chdir(root):
+        table = read_annotations(results_dir(SPLIT))
+        truth = read_objects_of(SPLIT)
+    assert [entry["annotation_id"] for entry in entries] == table["object_id"].tolist()
+    for entry, row in zip(entries, table["row"], strict=True):
+        assert entry["segmentation"]["counts"] == truth.mask_rle[row]
+    assert (root / "val.annotations.review").is_dir()
+    refused = review(root, "data", "--annotations")
+    assert (
+        refused.stderr == "error: --annotations must come with a split of params.yaml, got data\n"
+    )

@@ -1,0 +1,163 @@
+"""The page of ``usam review`` in a real browser: every key, and a whole review with a kill."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from pipeline.prompts import measure_objects
+from pipeline.scenes.scene import draw_scene, scene_seeds
+from stages.web.page_state import PageState
+from stages.web.review_routes import ReviewState
+from storage.outputs.records import read_lines
+from tests.fixtures.chromium import tab
+from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.reviews import written_queue
+from tests.fixtures.web_page import PATIENCE_S
+from tests.stages.web.test_browser_objects import DESKTOP, PHONE, violations
+from tools.served_page import served
+
+pytestmark = pytest.mark.slow
+
+N_SCENES = 60
+
+
+def at(page: Page, place: int | str) -> None:
+    """Wait until the mask of a rank is shown, or the end."""
+    page.locator(f"body[data-shown='{place}']").wait_for(state="attached")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the review at ``address``."""
+    return tmp_path_factory.mktemp("review")
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    """Address of a review of five masks in two images."""
+    queue = written_queue(folder, [0.9, 0.2, 0.4], [0.5, 0.3])
+    with served(PageState(), review=ReviewState(queue)) as address:
+        yield address
+
+
+@contextmanager
+def review_tab(
+    browser: Browser,
+    address: str,
+    **context: Any,  # noqa: ANN401 - of Playwright
+) -> Iterator[Page]:
+    """Open a review in a new tab."""
+    with tab(browser, address, scene=0, **context) as page:
+        at(page, 0)
+        yield page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("device", ["desktop", "phone"])
+def test_axe_finds_no_violation(browser: Browser, address: str, device: str, scheme: str) -> None:
+    context = {"desktop": DESKTOP, "phone": PHONE}[device]
+    with review_tab(browser, address, color_scheme=scheme, **context) as page:
+        expect(page.locator("#neighbours img")).to_have_count(5)
+        assert violations(page) == []
+        page.locator("#help-open").click()
+        assert violations(page) == []
+
+
+def test_every_key_does_what_the_help_says(browser: Browser, address: str, folder: Path) -> None:
+    with review_tab(browser, address, **DESKTOP) as page:
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog")).to_contain_text("Look at it again after all others")
+        shown = page.locator("#help-keys kbd").all_inner_texts()
+        assert shown == ["K", "O", "C", "D", "R", "S", "Z", "?"]
+        assert page.locator("#help-editor kbd").count() > 10
+        page.keyboard.press("s")  # nothing is decided behind the help
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        expect(page.locator("#words")).to_have_text("Expected IoU 0.20")
+        for key, rank in (("s", 1), ("k", 2), ("d", 3), ("r", 4), ("z", 3), ("r", 4)):
+            page.keyboard.press(key)
+            at(page, rank)
+        page.keyboard.press("o")
+        expect(page.locator("#why")).to_contain_text("of the model: Keep takes it")
+        page.keyboard.press("k")
+        at(page, 0)  # the skipped mask
+        seen = page.locator("#canvas").bounding_box()
+        assert seen is not None
+        page.mouse.click(seen["x"] + seen["width"] / 2, seen["y"] + seen["height"] / 2)
+        expect(page.locator("#why")).to_contain_text("of the model: Keep takes it")
+        page.keyboard.press("k")
+        at(page, "end")
+        expect(page.locator("#stop")).to_have_text("You have looked at all masks.")
+    lines = read_lines(folder / "decisions.jsonl")[1:]
+    assert [line["decision"] for line in lines] == [
+        *("skip", "keep", "redraw", "remove", None, "remove", "proposal", "clicked")
+    ]
+
+
+@contextmanager
+def reviewing(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Address and process of ``usam review`` of the scenes in a folder."""
+    command = ["review", "scenes.json", "--images", "scenes", "--port", "0"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stages.cli", *command],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    try:
+        assert process.stdout is not None
+        (address,) = re.findall(r"open (http://\S+), end", process.stdout.readline())
+        yield address, process
+    finally:
+        process.kill()
+        process.communicate(timeout=PATIENCE_S)
+
+
+def draw_scenes(folder: Path) -> None:
+    """Small scenes with a box around an object each."""
+    (folder / "scenes").mkdir()
+    images, annotations = [], []
+    for number, seed in enumerate(scene_seeds(7, "further", N_SCENES), start=1):
+        scene = draw_scene(seed, 64)
+        Image.fromarray(scene.rgb).save(folder / "scenes" / f"{number}.png")
+        size = {"height": 64, "width": 64}
+        images.append({"id": number, "file_name": f"{number}.png", **size})
+        box = measure_objects([(scene.masks[-1], 0)]).box_px[0].tolist()
+        annotations.append({"id": number, "image_id": number, "bbox": box})
+    content = {"images": images, "annotations": annotations}
+    (folder / "scenes.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_a_review_of_60_scenes_goes_on_after_a_kill(browser: Browser, tmp_path: Path) -> None:
+    draw_scenes(tmp_path)
+    keys = ["kdrk"[rank % 4] for rank in range(N_SCENES)]
+    half = N_SCENES // 2
+    with reviewing(tmp_path) as (address, process), tab(browser, address, scene=0) as page:
+        for rank in range(half):
+            at(page, rank)
+            page.keyboard.press(keys[rank])
+        at(page, half)
+        process.send_signal(signal.SIGKILL)
+        process.wait(PATIENCE_S)
+    with reviewing(tmp_path) as (address, process), tab(browser, address, scene=0) as page:
+        for rank in range(half, N_SCENES):
+            at(page, rank)
+            page.keyboard.press(keys[rank])
+        at(page, "end")
+        expect(page.locator("#left")).to_have_text("0 of 60 masks left")
+    lines = read_lines(tmp_path / "scenes.review" / "decisions.jsonl")[1:]
+    names = {"k": "keep", "d": "redraw", "r": "remove"}
+    assert [line["decision"] for line in lines] == [names[key] for key in keys]
+    assert sorted(line["image_id"] for line in lines) == list(range(1, N_SCENES + 1))

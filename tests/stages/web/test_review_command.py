@@ -1,0 +1,181 @@
+"""``usam review``: folders and COCO files in, a queue that goes on after a stop, COCO out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+from typer.testing import CliRunner, Result
+
+from pipeline.predictor import UncertainPredictor
+from stages.cli.app import app
+from stages.program.stopping import kept_work
+from stages.review.decisions import Decision, Decisions
+from storage.outputs.records import read_lines
+from tests.fixtures.predictors import drawn
+
+BOXES = {1: [40, 30, 160, 120], 2: [10.5, 20, 60, 50], 3: [100, 80, 90, 90]}
+IMAGE_OF = {1: 11, 2: 11, 3: 12}
+
+GRID = ("--points-per-side", "8", "--min-score", "0.4", "--min-stability", "0.6")
+
+
+def usam(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["review", *arguments])
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two images, and a COCO file with a box for each of three objects."""
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    height, width = drawn().shape[:2]
+    for image_id, rgb in ((11, drawn()), (12, drawn()[:, ::-1])):
+        Image.fromarray(rgb).save(f"photos/{image_id}.png")
+    annotations = [
+        {"id": i, "image_id": image_id, "category_id": 5, "bbox": BOXES[i]}
+        for i, image_id in IMAGE_OF.items()
+    ]
+    images = [
+        {"id": i, "file_name": f"{i}.png", "height": height, "width": width} for i in (11, 12)
+    ]
+    content = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": 5, "name": "shape"}],
+    }
+    Path("asked.json").write_text(json.dumps(content), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """Images that are encoded during the test."""
+    images: list[np.ndarray] = []
+    set_image = UncertainPredictor.set_image
+
+    def counted(predictor: UncertainPredictor, image: np.ndarray) -> None:
+        images.append(image)
+        set_image(predictor, image)
+
+    monkeypatch.setattr(UncertainPredictor, "set_image", counted)
+    return images
+
+
+def exported(path: str = "reviewed.json") -> list[dict[str, Any]]:
+    coco = COCO(path)
+    annotations: list[dict[str, Any]] = coco.loadAnns(coco.getAnnIds())
+    return annotations
+
+
+def test_a_folder_needs_no_file_and_unreadable_images_are_listed() -> None:
+    Path("photos/broken.png").write_bytes(Path("photos/11.png").read_bytes()[:20])
+    Path("photos/cut.png").write_bytes(Path("photos/11.png").read_bytes()[:2000])
+    Image.fromarray(np.zeros((8, 8), np.uint16)).save("photos/deep.png")
+    Path("photos/notes.txt").write_text("no image")
+    result = usam("photos", "--export", "reviewed.json", *GRID)
+    assert result.exit_code == 0, result.stderr
+    assert "3 of 5 images left out: photos.review/faults.txt says why" in result.stderr
+    faults = Path("photos.review/faults.txt").read_text("utf-8").splitlines()
+    assert [fault.split()[0] for fault in faults] == [
+        f"photos/{name}.png" for name in ("broken", "deep", "cut")
+    ]
+    assert "must have a mode with 8-bit colours" in faults[1]
+    annotations = exported()
+    assert len(annotations) > 3
+    assert result.stdout.splitlines()[-1].startswith(
+        f"reviewed.json: {len(annotations)} masks, 0 looked at"
+    )
+    scores = [annotation["attributes"]["expected_iou"] for annotation in annotations]
+    assert scores == sorted(scores)
+    assert {annotation["image_id"] for annotation in annotations} == {1, 2}
+
+
+def test_an_interrupted_run_says_what_is_kept_and_goes_on(
+    encoded: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_image = UncertainPredictor.set_image
+
+    def interrupted(predictor: UncertainPredictor, image: np.ndarray) -> None:
+        if encoded:
+            assert kept_work() == "masks of finished images are kept in asked.review"
+            raise KeyboardInterrupt
+        set_image(predictor, image)
+
+    arguments = ("asked.json", "--images", "photos", "--export", "reviewed.json")
+    with monkeypatch.context() as patch:
+        patch.setattr(UncertainPredictor, "set_image", interrupted)
+        assert usam(*arguments).exit_code != 0
+    assert len(read_lines(Path("asked.review/masks.jsonl"))) == 2
+    assert not Path("reviewed.json").exists()
+    assert usam(*arguments).exit_code == 0
+    assert len(encoded) == 2  # each image once
+    assert [annotation["category_id"] for annotation in exported()] == [5, 5, 5]
+
+
+def test_halves_share_the_images_and_the_whole_has_the_decisions_of_both(
+    encoded: list[np.ndarray],
+) -> None:
+    source = ("asked.json", "--images", "photos")
+    for half, n_masks in (("1/2", 2), ("2/2", 1)):
+        result = usam(*source, "--half", half, "--export", "half.json")
+        assert result.exit_code == 0, result.stderr
+        assert (
+            result.stdout
+            == f"half.json: {n_masks} {'masks' if n_masks > 1 else 'mask'}, 0 looked at\n"
+        )
+    folder = Path("asked.review")
+    made_from = read_lines(folder / "masks.jsonl")[0]["made_from"]
+    Decisions(folder / "decisions-1-of-2.jsonl", made_from).add((11, 1), Decision("keep"))
+    Decisions(folder / "decisions-2-of-2.jsonl", made_from).add((12, 0), Decision("redraw"))
+    result = usam(*source, "--export", "reviewed.json", "--polygons")
+    assert result.stdout == "reviewed.json: 3 masks, 2 looked at\n"
+    assert len(encoded) == 2
+    assert sorted(a["attributes"]["decision"] for a in exported()) == ["", "keep", "redraw"]
+
+
+def test_other_settings_do_not_touch_decisions_that_were_made() -> None:
+    source = ("asked.json", "--images", "photos", "--export", "reviewed.json")
+    assert usam(*source).exit_code == 0
+    masks = Path("asked.review/masks.jsonl").read_bytes()
+    result = usam(*source, "--model", "small")
+    assert result.exit_code == 1
+    assert "decisions about masks that were made under other inputs (weights: " in result.stderr
+    assert "name another folder with --out" in result.stderr
+    assert Path("asked.review/masks.jsonl").read_bytes() == masks
+    assert usam(*source, "--model", "small", "--out", "other").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("none",), "source must be a folder, a COCO file, or where params.yaml is, a split, got"),
+        (("asked.json",), "--images must be the folder of the images of asked.json, got None"),
+        (("photos", "--images", "photos"), "--images must come with a COCO file, got the folder"),
+        (("photos", "--polygons"), "--polygons must come with --export, got it alone"),
+        (("photos", "--half", "1/3"), "half must be one of 1/2, 2/2, got '1/3'"),
+        (("photos", "--stop-at", "9"), "stop-at must be a number from 0 to 1, got 9"),
+        (
+            ("asked.json", "--images", "photos", "--min-score", "0.5"),
+            "min-score must come with --prompt everything, got 0.5 without it",
+        ),
+    ],
+)
+def test_faults_are_named_in_one_line_before_anything_is_written(
+    arguments: tuple[str, ...], message: str
+) -> None:
+    result = usam(*arguments)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: {message}")
+    assert result.stderr.count("\n") == 1
+    assert not [*Path().glob("*.review")]
+
+
+def test_a_folder_without_a_readable_image_is_refused() -> None:
+    Path("empty").mkdir()
+    assert "empty must have one readable image or more, got none\n" in usam("empty").stderr
+    Path("empty/a.png").write_bytes(b"x")
+    assert "got none, the first of 1 unreadable: empty/a.png must" in usam("empty").stderr

@@ -1,0 +1,158 @@
+"""What the page of a review is answered: masks, decisions on the disk, and when to stop."""
+
+import base64
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.review.decisions import Decision
+from stages.review.queue import ReviewQueue
+from stages.web.page_state import PageState
+from stages.web.review_routes import ReviewState
+from storage.rle import decode_rle
+from tests.fixtures.reviews import BOX, written_queue
+from tests.fixtures.web_page import asked
+
+OBJECT = {"number": 1, "clicks": [], "box": BOX, "proposal": 0}
+
+
+def responses(
+    page: PageState, queue: ReviewQueue, *requests: tuple[str, str, Any]
+) -> list[httpx.Response]:
+    """Responses to requests (method, path below ``/api/review``, JSON), one after the other."""
+
+    async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
+        return [
+            await client.request(method, f"/api/review{path}", json=content)
+            for method, path, content in requests
+        ]
+
+    return asked(page, ask, review=ReviewState(queue))
+
+
+def test_a_mask_comes_with_its_image_prompt_numbers_and_neighbours(
+    page: PageState, tmp_path: Path
+) -> None:
+    queue = written_queue(tmp_path, [0.9, 0.2], [0.5])
+    mask, picture, absent = responses(
+        page,
+        queue,
+        ("GET", "/masks/0", None),
+        ("GET", "/masks/1/thumbnail", None),
+        ("GET", "/masks/3", None),
+    )
+    shown = mask.json()
+    assert (shown["file"], shown["sam_score"], shown["neighbours"]) == ("1.png", 0.8, [0, 1, 2])
+    assert shown["prompt"] == {"clicks": [], "box": list(BOX)}
+    assert shown["box_px"] == [60, 40, 100, 80]
+    (proposal,) = shown["answer"]["proposals"]
+    assert proposal["expected_iou"] == {"own": 0.2}
+    png = Image.open(io.BytesIO(base64.b64decode(proposal["mask"])))
+    assert png.size == (1024, 768)
+    assert np.asarray(png.convert("RGBA"))[..., 3].mean() / 255 == pytest.approx(8000 / 49152)
+    assert max(Image.open(io.BytesIO(picture.content)).size) == 128
+    assert (absent.status_code, absent.json()) == (404, {"error": "mask must be in 0..2, got 3"})
+
+
+def test_decisions_are_on_the_disk_before_they_are_answered(
+    page: PageState, tmp_path: Path
+) -> None:
+    queue = written_queue(tmp_path, [0.9, 0.2], [0.5, 0.4])
+    replaced = {"decision": "replace", "object": OBJECT}
+    clicked = {
+        "decision": "replace",
+        "object": OBJECT | {"clicks": [{"x": 120, "y": 80, "label": 1}], "proposal": 1},
+    }
+    first, second, third, last = responses(
+        page,
+        queue,
+        ("POST", "/masks/0/decision", {"decision": "skip"}),
+        ("POST", "/masks/1/decision", replaced),
+        ("POST", "/masks/2/decision", clicked),
+        ("POST", "/undo", None),
+    )
+    assert [first.json()["next"], second.json()["next"], third.json()["next"]] == [1, 2, 3]
+    assert (third.json()["n_left"], third.json()["n_skipped"]) == (2, 1)
+    assert (last.json()["next"], last.json()["n_left"]) == (2, 3)
+    again = written_queue(tmp_path, [0.9, 0.2], [0.5, 0.4])
+    decisions = [again.candidate(rank).decision for rank in range(4)]
+    assert decisions[0] == Decision("skip")
+    assert decisions[2:] == [None, None]
+    proposal = decisions[1]
+    assert proposal is not None
+    assert proposal.decision == "proposal"
+    assert proposal.segmentation is not None
+    predictor = page.models.predictor(page.default_heads, page.model)
+    rgb = np.asarray(Image.open(tmp_path / "images" / "2.png").convert("RGB"))
+    predictor.set_image(rgb)
+    uncertainty = predictor.predict_uncertainty(box=list(BOX))
+    np.testing.assert_array_equal(
+        decode_rle(proposal.segmentation["counts"], 192, 256), uncertainty.masks[0]
+    )
+    assert proposal.expected_iou == pytest.approx(uncertainty.expected_iou.own[0], abs=1e-5)
+
+
+def test_the_mask_of_the_queue_itself_is_kept_not_replaced(page: PageState, tmp_path: Path) -> None:
+    queue = written_queue(tmp_path, [0.5])
+    replaced = {"decision": "replace", "object": OBJECT}
+    responses(page, queue, ("POST", "/masks/0/decision", replaced))
+    decision = queue.candidate(0).decision
+    assert decision is not None
+    assert decision.segmentation is not None
+    candidate = queue.candidate(0)
+    shown = replace(candidate, entry={**candidate.entry, "segmentation": decision.segmentation})
+    queue.candidate = lambda rank: shown  # type: ignore[method-assign] # noqa: ARG005
+    responses(page, queue, ("POST", "/masks/0/decision", replaced))
+    assert [*queue._decisions] == [((1, 0), Decision("keep"))]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"decision": "maybe"}, "decision must be as the page sends it, got: Input should be"),
+        ({"decision": "replace"}, "object must come with the decision replace, got none"),
+    ],
+)
+def test_a_faulty_decision_is_refused_and_nothing_is_written(
+    content: dict[str, Any], words: str, page: PageState, tmp_path: Path
+) -> None:
+    queue = written_queue(tmp_path, [0.5])
+    before = queue.decisions_file.read_bytes()
+    (refused,) = responses(page, queue, ("POST", "/masks/0/decision", content))
+    assert refused.status_code == 400
+    assert refused.json()["error"].startswith(words)
+    (undone,) = responses(page, queue, ("POST", "/undo", None))
+    assert undone.json() == {"error": "there must be a decision to undo, got none"}
+    assert queue.decisions_file.read_bytes() == before
+
+
+def stop_words(page: PageState, queue: ReviewQueue) -> str:
+    (response,) = responses(page, queue, ("GET", "", None))
+    words: str = response.json()["may_stop"]
+    return words
+
+
+def test_the_page_says_when_to_stop_only_where_the_heads_can_judge(
+    page: PageState, tmp_path: Path
+) -> None:
+    good = written_queue(tmp_path / "good", [0.97] * 400)
+    assert stop_words(page, good) == (
+        "You may stop: the 400 masks left have a mean IoU of at least 0.9."
+    )
+    poor = written_queue(tmp_path / "poor", [0.92] * 400)
+    assert stop_words(page, poor) == "Go on: the 400 masks left may have a mean IoU below 0.9."
+    poor._unlike[:] = np.nan
+    assert stop_words(page, poor) == (
+        "No rule says when to stop: the heads cannot judge the images of 400 of the 400 masks left."
+    )
+    poor.source = replace(poor.source, prompt="everything")
+    assert "never tested on masks of everything" in stop_words(page, poor)
+    few = written_queue(tmp_path / "few", [0.1])
+    few.decide(0, Decision("redraw"))
+    assert stop_words(page, few) == "You have looked at all masks."
