@@ -29,6 +29,9 @@ from tests.fixtures.scores import made
 
 SPLIT = SPLITS[0]
 FIRST_HEADS = ["", TRAIN_SPLITS[0]]
+Margin = tuple[float, float, float]
+"""A margin and the ends of its interval."""
+
 NUMBERS = ["value", "low", "high"]
 
 
@@ -42,7 +45,7 @@ def test_holm_rejects_as_its_adjusted_p_values_say(p_values: list[float]) -> Non
 
 
 def changed_scores(
-    scores: pd.DataFrame, measure: str, task: str, margin: tuple[float, float, float], p: float
+    scores: pd.DataFrame, measure: str, task: str, margin: Margin, p: float
 ) -> pd.DataFrame:
     """Scores in which one measure of a task has this margin and p-value, and no other differs."""
     scores = scores.copy()
@@ -58,7 +61,7 @@ def changed_scores(
 
 def said_of(
     results: Results,
-    margin: tuple[float, float, float],
+    margin: Margin,
     measure: str = "h_xp",
     task: str = "prompt",
 ) -> tuple[str, str, bool]:
@@ -96,30 +99,39 @@ def test_a_margin_is_sure_only_among_all_that_are_compared(results: Results) -> 
     assert said_of(results, (-0.2, -0.3, -0.1))[0] == "worse"
 
 
-def test_a_verdict_holds_for_the_heads_of_each_training_seed(results: Results) -> None:
-    margins = {None: (0.2, 0.1, 0.3), 1: (0.25, 0.2, 0.3), 2: (0.1, -0.05, 0.25)}
-    for further_seeds, verdict in (((), "better"), ((1,), "better"), ((1, 2), "no better")):
-        scores = changed_scores(results[SPLIT].scores, "delta_xp", "prompt", margins[None], 1e-9)
-        first, of_head = scores, scores[scores["measure"] == "delta_xp"]
-        of_seeds = [
-            changed_scores(of_head, "delta_xp", "prompt", margins[seed], p).assign(seed=float(seed))
-            for seed, p in zip(further_seeds, (1e-9, 0.3), strict=False)
-        ]
-        scores = pd.concat([scores, *of_seeds], ignore_index=True)
-        rows = comparisons({SPLIT: replace(results[SPLIT], scores=scores)}, SPLIT)
-        (row,) = rows.query(OF_HEAD).to_dict("records")
-        assert row["verdict"] == verdict
-        assert row["margin"] == pytest.approx(20)
-        said = sentences(rows, 9)[SUBJECTS["prompt"]]
-        assert said.endswith("another training seed do not confirm.") == (verdict == "no better")
-        # Tables show the first seed alone.
-        shown, expected = (
-            made(
-                "{task}", of_protocol({SPLIT: replace(results[SPLIT], scores=rows)}, USED), "prompt"
-            )
-            for rows in (scores, first)
-        )
-        pd.testing.assert_frame_equal(shown, expected)
+NOT_CONFIRMED = ", which heads of another training seed do not confirm."
+
+
+@pytest.mark.parametrize(
+    ("of_seeds", "verdict", "end"),
+    [
+        ([], "better", "of relative AUC."),
+        ([((0.25, 0.2, 0.3), 1e-9)], "better", "of relative AUC."),
+        ([((0.25, 0.2, 0.3), 1e-9), ((0.1, -0.05, 0.25), 1e-9)], "no better", NOT_CONFIRMED),
+        ([((0.25, 0.2, 0.3), 0.3)], "no better", "an interval without 0, as chance gives some of "),
+    ],
+)
+def test_a_verdict_holds_for_the_heads_of_each_training_seed(
+    of_seeds: list[tuple[Margin, float]], verdict: str, end: str, results: Results
+) -> None:
+    first = changed_scores(results[SPLIT].scores, "delta_xp", "prompt", (0.2, 0.1, 0.3), 1e-9)
+    of_head = first[first["measure"] == "delta_xp"]
+    further = [
+        changed_scores(of_head, "delta_xp", "prompt", margin, p).assign(seed=float(seed))
+        for seed, (margin, p) in enumerate(of_seeds, start=1)
+    ]
+    scores = pd.concat([first, *further], ignore_index=True)
+    rows = comparisons({SPLIT: replace(results[SPLIT], scores=scores)}, SPLIT)
+    (row,) = rows.query(OF_HEAD).to_dict("records")
+    assert row["verdict"] == verdict
+    assert row["margin"] == pytest.approx(20)
+    assert end in sentences(rows, 9)[SUBJECTS["prompt"]]
+    # Tables show the first seed alone.
+    shown, expected = (
+        made("{task}", of_protocol({SPLIT: replace(results[SPLIT], scores=rows)}, USED), "prompt")
+        for rows in (scores, first)
+    )
+    pd.testing.assert_frame_equal(shown, expected)
 
 
 OF_HEAD = "protocol == 'selected' and task == 'prompt' and measure == 'delta_xp'"
