@@ -326,7 +326,7 @@ def _last_sentence(rows: pd.DataFrame, n_images: int) -> str:
     counts = compared["verdict"].value_counts().reindex(["better", "worse", "no better"]).fillna(0)
     better, worse, undecided = counts.astype(int)
     half = ((compared["margin_high"] - compared["margin_low"]) / 2).median()
-    reach = "" if isnan(half) else f", intervals of {number(half, 0)} points to either side"
+    reach = "" if isnan(half) else f", intervals of {number(half)} points to either side"
     return (
         f"of {len(compared)} comparisons on {n_images} images{reach}, {better} are sure gains, "
         f"{worse} sure losses (Holm) and {undecided} neither."
