@@ -164,7 +164,7 @@ def test_our_table_turns_the_papers_mean_ious_into_its_table_10() -> None:
         keys.assign(statistic="gain", value=gain),
     ]
     tables = dict.fromkeys(SPLIT_TABLES, pd.DataFrame())
-    tables |= {"scores": pd.concat(rows).assign(low=nan, high=nan)}
+    tables |= {"scores": pd.concat(rows).assign(low=nan, high=nan, seed=nan)}
     found = SplitResults(**tables, run={"heads": {}, "models": dict.fromkeys(MODELS)})
     table = made("iou_by_view", {"paper": found}).merge(numbers, on=["model", "view"])
     assert len(table) == len(numbers) == 7 * len(MODELS)
