@@ -189,15 +189,15 @@ def repair(path: Repaired = None) -> None:
                 failed = True
             else:
                 print(f"repaired  {name}")
-        others = [store for store in damaged if store not in cells]
-        others += altered_outputs() if path is None else []
-    if not damaged and not others:
+        not_cells = [store for store in damaged if store not in cells]
+        not_cells += altered_outputs() if path is None else []
+    if not damaged and not not_cells:
         print(f"nothing is damaged in {printable(path or 'the outputs')}")
-    for output in others:
+    for output in not_cells:
         drop_damaged(output)
         # DVC does not see damage that left a file's time as it was.
         print(f"damaged   {printable(str(output))}{remedy(output, 'dvc repro -f')}")
-    if others or failed:
+    if not_cells or failed:
         raise typer.Exit(1)
 
 
