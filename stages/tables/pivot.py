@@ -202,10 +202,11 @@ class Pivot:
         rows = score_rows(results, (*self.statistics, self.difference))
         rows = in_percent(rows[self.where(rows)] if self.where else rows)
         rows = rows[rows["task"] == task] if task else rows
+        words = {key: WORDS[key](rows) for key in self.keys if key in WORDS}
         if self.order:
+            rows = rows.assign(**{key: words[key] for key in words if key not in rows})
             rows = rows.sort_values(list(self.order), key=self._rank, kind="stable")
         suffix = np.where(rows["statistic"] == self.difference, DIFFERENCE, "")
-        words = {key: WORDS[key](rows) for key in self.keys if key in WORDS}
         rows = rows.assign(column=rows["split"] + suffix, **words)
         suffixes = ("", DIFFERENCE) if self.difference else ("",)
         numbers = [f"{split}{s}{end}" for s in suffixes for split in results for end in WITH_BOUNDS]

@@ -17,6 +17,7 @@ from pipeline.scoring.measures import (
 )
 from pipeline.scoring.tasks import REFINED
 from pipeline.vocabulary import TASKS
+from stages.tables.pivot import MASKS
 from stages.tables.report_table import Results, of_protocol
 from stages.tables.statistics import BY_NAME, GROUPS, of_group
 from storage.outputs.results import SplitResults
@@ -255,3 +256,11 @@ def test_a_way_to_choose_is_compared_with_hindsight_and_with_the_best_fixed_choi
         assert (table[f"{split}{end}_low"] <= table[f"{split}{end}"] + 1e-9).all()
         assert (table[f"{split}{end}_high"] >= table[f"{split}{end}"] - 1e-9).all()
     assert (table[f"{split}_low"] > 0).all()
+
+
+def test_better_masks_stand_by_model_in_the_order_of_their_words(own: Results) -> None:
+    table = made("better_masks", own)
+    order = {label: place for place, label in enumerate(MASKS.values())}
+    rows = list(zip(table["model"], table["mask"].map(order), strict=True))
+    assert rows == sorted(rows, key=lambda row: (MODELS.index(row[0]), row[1]))
+    assert {model for model, _ in rows} in ({*MODELS}, set())
