@@ -293,7 +293,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "better_masks",
-        Pivot(("mask_iou",), ("model", "mask"), order=("model", "mask"), difference="mask_gain"),
+        Pivot(("mask_iou",), ("model", "mask"), order=("model", "choice"), difference="mask_gain"),
         "Masks that may be better",
         "iou",
         n_digits=2,
@@ -311,7 +311,7 @@ REPORT_TABLES: Final = (
             ("changed", "gained", "lost"),
             ("model", "mask", "statistic"),
             lambda scores: ~scores["choice"].isin([SELECTED, SELECTED_CODES]),
-            order=("statistic", "model", "mask"),
+            order=("statistic", "model", "choice"),
         ),
         "Objects that change with another mask",
         "iou",

@@ -221,8 +221,8 @@ class Pivot:
                 return names.map(TOKENS_READ).map([*ABLATIONS, BOTH_TOKENS].index)
             case "view":
                 return names.map(view_order)
-            case "mask":
-                return names.map(lambda name: list(MASKS.values()).index(name.partition("@")[0]))
+            case "choice":  # of a mask
+                return names.map(list(MASKS).index)
             case "model":  # from small to large
                 return names.map(list(names.unique()).index)
         return names.astype(float)
