@@ -72,6 +72,7 @@ results: $(INSTALLED) ## run params/results.yaml, make the shipped heads and wha
 	$(BIN)/python -m tools.choose_scenes
 	$(BIN)/python -m tools.show_predictions
 	$(BIN)/python -m tools.show_advice
+	$(BIN)/python -m tools.show_annotations
 	$(BIN)/python -m tools.show_expected
 	$(BIN)/python -m tools.show_choice $(wildcard $(dir $(PHOTOGRAPHS)))
 	$(BIN)/python -m tools.show_drop_in

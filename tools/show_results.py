@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from pipeline.better_masks import SELECTED, SELECTED_CODES
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES
 from pipeline.scoring.bootstrap import each_once, interval, resample_groups
 from pipeline.scoring.calibration import accuracy, reliability
@@ -43,7 +44,7 @@ from stages.page.labels import (
 )
 from stages.page.svg import svg_file
 from stages.page.verdict import LINES, USED, comparisons, sentences, verdict_table
-from stages.tables.pivot import in_percent, pivot, score_rows
+from stages.tables.pivot import MASKS, in_percent, pivot, score_rows
 from stages.tables.report_table import WITH_BOUNDS, of_protocol
 from stages.tables.statistics import of_group
 from storage.outputs.results import SplitResults, read_results
@@ -97,6 +98,10 @@ def main() -> None:
     rows = comparisons({FURTHER: results, VAL: of_val}, FURTHER, chosen_on=VAL)
     replace_block(Path("README.md"), "results", readme_block(results, rows))
     replace_block(Path("docs") / "results.md", "results", results_block(results, rows))
+    masks = better_masks(results)
+    replace_block(Path("README.md"), "better-masks", better_masks_sentence(masks))
+    better_table = f"\n{better_masks_table(masks)}\n"
+    replace_block(Path("docs") / "results.md", "better-masks", better_table)
     replace_block(Path("docs") / "mini.md", "results", scores_block(of_val))
     (used,) = of_protocol({FURTHER: results}, USED).values()
     SHIPPED_RESULTS.write_text(shipped_results(results, rows), "utf-8")
@@ -337,6 +342,59 @@ def sets_block(results: SplitResults) -> str:
     )
     header = ["target", *(starred(measure_label(name)) for name in measures)]
     return "\n\n".join(["## Mask sets", lead, table(header, cells)])
+
+
+def better_masks(results: SplitResults) -> pd.DataFrame:
+    """Scores of the masks beside the selected one, in percent: a row for each model and mask."""
+    scores = score_rows({FURTHER: results}, of_group("better masks"))
+    masks = scores["choice"].map(MASKS)
+    rows = pivot(in_percent(scores.assign(mask=masks)), ["model", "choice", "mask"], "statistic")
+    order = list(MASKS)
+    return rows.sort_values("choice", key=lambda names: names.map(order.index), kind="stable")
+
+
+def better_masks_sentence(masks: pd.DataFrame) -> str:
+    """Sentence on the masks that heads choose, and on the masks that take more runs of models."""
+    by_name = masks.set_index(["choice", "model"])
+    models = list(masks["model"].unique())
+    choice = ", ".join(
+        f"{model} {_gained(by_name.loc[('choice', model)])}"
+        for model in models
+        if ("choice", model) in by_name.index
+    )
+    of_largest = "; ".join(
+        f"{MASKS[name]} {_gained(by_name.loc[(name, models[-1])])}"
+        for name in ("rankseg", "mean_views", "mean_clicks", "mean_models")
+    )
+    return (
+        f"Masks can be better for nothing: from one click, the proposal and cut that heads expect "
+        f"the most of gain points of mean IoU over the selected mask: {choice}. Beside the "
+        f"{models[-1]} model's mask at the size of the mask codes, others gain: {of_largest} "
+        "([docs/results.md](docs/results.md#better-masks))."
+    )
+
+
+def better_masks_table(masks: pd.DataFrame) -> str:
+    """Mean IoU of the selected mask, gains of all others, and objects that change, by model."""
+    models = list(masks["model"].unique())
+    by_name = {(row["choice"], row["model"]): row for row in masks.to_dict("records")}
+    is_base = {SELECTED, SELECTED_CODES}
+    cells = []
+    for name in dict.fromkeys(masks["choice"]):
+        of_name = [by_name[name, model] for model in models if (name, model) in by_name]
+        largest = of_name[-1]
+        changed = " / ".join(f"{largest[share]:.0f}" for share in ("changed", "gained", "lost"))
+        written = [
+            with_bounds(row, "mask_iou") if name in is_base else _gained(row) for row in of_name
+        ]
+        cells.append([MASKS[name], *written, NOTHING if name in is_base else changed])
+    header = ("mask", *models, f"changed / gained / lost, {models[-1]}")
+    return table(header, cells)
+
+
+def _gained(row: Mapping[Hashable, Any] | pd.Series) -> str:
+    low, high = row["mask_gain_low"], row["mask_gain_high"]
+    return f"{row['mask_gain']:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def _protocol_block(rows: pd.DataFrame, protocol: str) -> str:

@@ -1,0 +1,60 @@
+"""Wrong annotations, the rules that find them, and the table that compares the rules."""
+
+import numpy as np
+import pytest
+
+from pipeline.scenes.scene import draw_scene
+from tools.show_annotations import (
+    ERRORS,
+    MOST_IOU,
+    OURS,
+    RIVALS,
+    RULES,
+    Answers,
+    annotated,
+    annotations_block,
+    iou_of,
+    mistakenness,
+)
+
+
+def test_wrong_annotations_are_of_every_kind_and_far_from_the_right_ones() -> None:
+    rng = np.random.default_rng(0)
+    kinds = []
+    for number in range(60):
+        scene = draw_scene(number, 96)
+        for right, (mask, kind) in zip(scene.masks, annotated(scene, rng), strict=True):
+            kinds.append(kind)
+            assert (iou_of(mask, right) < MOST_IOU) == bool(kind)
+    assert {*kinds} == {"", *ERRORS}
+    assert np.mean([kind != "" for kind in kinds]) == pytest.approx(0.13, abs=0.05)
+
+
+def test_mistakenness_is_the_distance_for_a_sure_model_and_a_half_for_an_unsure_one() -> None:
+    iou = np.array([1, 0.75, 0.5, 0.2])
+    np.testing.assert_allclose(mistakenness(np.ones(4), iou), [0, 0.5, 1, 1])
+    np.testing.assert_allclose(mistakenness(np.zeros(4), iou), 0.5)
+
+
+def drawn_answers(seed: int) -> Answers:
+    """Answers of two models that reach right annotations alone, and expect so of some objects."""
+    rng = np.random.default_rng(seed)
+    kind = np.array(["", *ERRORS] * 24)
+    is_easy = rng.random(kind.size) < 0.7
+    iou = np.where((kind == "") & is_easy, 0.9, 0.3)[:, None] + rng.normal(0, 0.03, (kind.size, 2))
+    expected_iou = np.where(is_easy, 0.9, 0.3)[:, None] + rng.normal(0, 0.03, (kind.size, 2))
+    sam_score = rng.uniform(0.4, 0.9, iou.shape)
+    return Answers(kind, np.arange(kind.size) // 4, expected_iou, sam_score, iou, iou)
+
+
+def test_the_rule_that_knows_which_masks_should_be_good_is_chosen_and_every_rule_is_shown() -> None:
+    block = annotations_block(drawn_answers(0), drawn_answers(1))
+    assert f"Chosen: **{OURS}**" in block or "Chosen: **expected IoU − IoU**" in block
+    lines = {line.split(" | ")[0].removeprefix("| "): line for line in block.splitlines()[2:]}
+    assert {*RULES, *RIVALS} <= {*lines}
+    area = {
+        name: float(line.split(" | ")[1].split()[0])
+        for name, line in lines.items()
+        if name in RULES
+    }
+    assert area[OURS] > area["1 − IoU"]
