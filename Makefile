@@ -57,7 +57,7 @@ demo-heads:
 	$(REPRO) 'extract_train@*' 'tune@*' 'train@*'
 
 demo-entropies:
-	$(REPRO) 'extract@*' 'entropy@*'
+	$(REPRO) 'embed@*' 'extract@*' 'entropy@*'
 
 # Folders whose photographs docs/predict.md counts, too.
 PHOTOGRAPHS = ../shared/samples/photographs/images

@@ -34,6 +34,9 @@ from storage.store.writing import full_signature
 
 PRECISIONS: Final = ("fp32", "bf16")
 
+N_TRIES: Final = 2
+"""Number of attempts to encode without a damaged shard, before the disk is blamed."""
+
 Images = Annotated[Path, typer.Argument(help="Folder of images.")]
 FamilyName = Annotated[str, typer.Option("--family", help="mini, or a fetched family.")]
 ModelName = Annotated[str, typer.Option("--model", help="Model of the family.")]
@@ -68,7 +71,8 @@ def encode(
             raise ParamsError(f"IMAGES must be a folder, got {printable(str(images))}")
         if not is_address(out):
             _check_replaceable(Path(out))
-        work = Path(f"{out.rstrip('/').rpartition('/')[2] if is_address(out) else out}.work")
+        last = out.rstrip("/").rpartition("/")[2]
+        work = Path(f"{last}.work") if is_address(out) else Path(out).with_name(f"{last}.work")
         with stoppable(f"finished shards are kept in {work}"):
             is_there = not is_address(out) and Path(out).exists()
             rows = read_rows(images, _files(Path(out)) if is_there else ())
@@ -76,8 +80,8 @@ def encode(
             store = work / "store.zarr" if is_address(out) else Path(out)
             if is_there:
                 _adopt(cell, store)
-            _encode(cell, params, model, SplitImages(images, [*map(str, rows.file)]))
-            publish(cell, {"embeddings": store}, _intact(cell))
+            compared = _filled(cell, params, model, images)
+            publish(cell, {"embeddings": store}, compared)
             n_bytes = open_store(store).size_bytes
             if is_address(out):
                 with progress(f"upload {out}", n_bytes, unit="bytes") as advance:
@@ -152,24 +156,27 @@ def _check_replaceable(path: Path) -> None:
             raise ParamsError(f"STORE must be free or embeddings, got {kind} at {path}")
 
 
-def _intact(cell: Cell) -> Comparison:
-    """Compare every shard with its digests, and drop damaged shards.
+def _filled(cell: Cell, params: ExtractParams, model: str, folder: Path) -> Comparison:
+    """Encode the images of missing shards, and of damaged shards once more.
 
     Raises
     ------
+    ImageError
+        If images cannot be read; all shards without these images are kept.
     StoreError
-        If a shard was damaged.
+        If a shard that was encoded again is damaged.
     """
-    compared = compare_shards(cell)
-    for name in compared.faults:
-        cell.drop(name)
-    if compared.faults:
-        raise StoreError(
-            f"shards in {cell.folder} must be as they were written, got "
-            f"{counted(len(compared.faults), 'shard')} that were not and were removed "
-            f"({listed([*compared.faults.values()])}); run it again"
-        )
-    return compared
+    for _ in range(N_TRIES):
+        _encode(cell, params, model, folder)
+        compared = compare_shards(cell)
+        if not compared.faults:
+            return compared
+        for name in compared.faults:
+            cell.drop(name)
+    raise StoreError(
+        f"shards in {cell.folder} must be as they were written, got some that were not "
+        f"({listed([*compared.faults.values()])})"
+    )
 
 
 def _cell(params: ExtractParams, model: str, rows: ImageRows, *, is_half: bool, pool: Path) -> Cell:
@@ -198,14 +205,7 @@ def _adopt(cell: Cell, store: Path) -> None:
         adopt(cell, published)
 
 
-def _encode(cell: Cell, params: ExtractParams, model: str, images: SplitImages) -> None:
-    """Encode the images of the shards that the pool lacks.
-
-    Raises
-    ------
-    ImageError
-        If images cannot be read; all shards without these images are kept.
-    """
+def _encode(cell: Cell, params: ExtractParams, model: str, folder: Path) -> None:
     lacking = cell.lacking()
     if not lacking:
         return
@@ -213,6 +213,7 @@ def _encode(cell: Cell, params: ExtractParams, model: str, images: SplitImages) 
     from stages.extraction.steps import EmbeddingSteps, run_shards  # noqa: PLC0415
 
     assert isinstance(cell.split, ImageRows)
+    images = SplitImages(folder, [str(file) for file in cell.split.file])
     is_half = any(name.endswith("_fp16") for name in cell.sharded)
     steps = EmbeddingSteps(load_model(params, model), cell.split, cell.put, images, is_half=is_half)
     shards = (cell.split.shards[name] for name in lacking)

@@ -212,9 +212,9 @@ def adopt_embeddings(cells: Mapping[FillJob, Cell], split: PreparedSplit) -> Non
         for job in (embedding_job(job, split) for job, cell in cells.items() if cell.lacking())
         if job is not None
     }
-    for job in list(of_images)[:1]:
-        if any(path.exists() for path in job.name.outputs.values()):
-            adopt_outputs(job.name, of_images)
+    name = next((job.name for job in of_images), None)
+    if name is not None and all(path.exists() for path in name.outputs.values()):
+        adopt_outputs(name, of_images)
 
 
 def fitting(

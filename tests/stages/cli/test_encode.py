@@ -19,7 +19,14 @@ from storage.split.image_rows import ImageRows
 from storage.store.embeddings import find_image, read_embedding
 from storage.store.opening import open_embeddings
 from tests.fixtures.bucket import BUCKET, s3_server, use_server
-from tests.fixtures.extract_project import IMAGES, SIZES_PX, draw_project, encoded_images, files_of
+from tests.fixtures.extract_project import (
+    IMAGES,
+    SIZES_PX,
+    draw_project,
+    encoded_images,
+    files_of,
+    flip,
+)
 
 STORE = Path("photos.zarr")
 
@@ -75,6 +82,10 @@ def test_a_stopped_run_continues_and_a_grown_folder_keeps_full_shards(
         whole = files_of(STORE)
         assert usam_encode().exit_code == 0
         assert len(encoded) == 3
+        assert files_of(STORE) == whole
+        flip(STORE / "finer_level/c.0.0.0.0")
+        assert usam_encode().exit_code == 0
+        assert len(encoded) == 5, "the damaged shard"
     assert files_of(STORE) == whole
     shutil.copy(IMAGES / "large.png", IMAGES / "a_first.png")
     with encoded_images() as encoded:
