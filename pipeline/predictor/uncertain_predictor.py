@@ -27,7 +27,7 @@ from pipeline.predictor.prompt_sets import (
 )
 from pipeline.predictor.proposal_heads import ProposalHeads
 from pipeline.predictor.uncertainty import Uncertainty, bounded, read_uncertainty
-from pipeline.sam.model import Embedding, Sam
+from pipeline.sam.model import Embedding, Pixels, Sam
 from pipeline.upsampling import at_image
 
 _ENCODED_PIXELS: Final = 2**22
@@ -185,7 +185,7 @@ class UncertainPredictor:
         self._images = tuple(found or next(encoded) for found in restored)
         self._is_batch = is_batch
 
-    def _encoded(self, pixels: Sequence[Rgb]) -> Iterator[EncodedImage]:
+    def _encoded(self, pixels: Sequence[Pixels]) -> Iterator[EncodedImage]:
         step = max(1, _ENCODED_PIXELS // self.sam.image_size_px**2)
         with own_precision(self.device):
             embeddings = [

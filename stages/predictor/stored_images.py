@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.embeddings import StoredEmbedding
-from pipeline.predictor.encoded_image import Statistics
 from pipeline.sam.families import source_of
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
@@ -18,6 +17,8 @@ from storage.store.signature import compare
 
 if TYPE_CHECKING:
     import xarray
+
+    from pipeline.predictor.encoded_image import Statistics
 
 Places = str | Path | Sequence[str | Path]
 """Path or address of a store of embeddings, or of one for each of several models."""
@@ -102,7 +103,7 @@ class EmbeddingStores:
                 return read_embedding(embeddings, rows[pixels_sha256])
         return None
 
-    def smallest_statistics(self, pixels_sha256: str) -> Statistics | None:
+    def smallest_statistics(self, pixels_sha256: str) -> "Statistics | None":
         """Statistics of an image by the smallest model; None if no store has them."""
         for embeddings, rows in self._by_model.get(self._smallest, ()):
             if pixels_sha256 in rows:
