@@ -367,9 +367,10 @@ def better_masks_sentence(masks: pd.DataFrame) -> str:
         for name in ("rankseg", "mean_views", "mean_clicks", "mean_models")
     )
     return (
-        f"Masks can be better for nothing: from one click, the proposal and cut that heads expect "
-        f"the most of gain points of mean IoU over the selected mask: {choice}. Beside the "
-        f"{models[-1]} model's mask at the size of the mask codes, others gain: {of_largest} "
+        "Masks can be better for nothing: from one click, the proposal and cut with the highest "
+        "IoU that heads expect gain points of mean IoU over the selected mask: "
+        f"{choice}. Beside the {models[-1]} model's mask at the size of the mask codes, where "
+        f"means gain more than at that of the image: {of_largest} "
         "([docs/results.md](docs/results.md#better-masks))."
     )
 

@@ -301,8 +301,8 @@ REPORT_TABLES: Final = (
         note="Masks beside the selected one of a click, and their difference to it. The best fixed "
         "cut is that of the train split; learned cuts and proposals are those of the highest IoU "
         "that heads expect. RankSEG and means of probabilities are scored at the size of the mask "
-        "codes, and compared with the selected mask at that size. A mean takes as many runs of a "
-        "model as it has masks.",
+        "codes, and compared with the selected mask at that size; at the resolution of the image, "
+        "means gain less. A mean takes as many runs of a model as it has masks.",
         across="model",
     ),
     ReportTable(
