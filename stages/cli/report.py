@@ -4,6 +4,7 @@ import json
 import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final
 
 import pandas as pd
@@ -12,20 +13,31 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.heads.scope import ChoiceGain
+from pipeline.mask_choices import choice_gain
+from pipeline.vocabulary import TRAIN_PROMPTS
 from stages.page.labels import TASK_LABELS, protocol_heading
 from stages.page.verdict import USED, comparisons, sentences, undecided, verdict_table
+from stages.predictor.model_choice import OF_USERS
 from stages.program.main import reported_errors
-from stages.settings.params import read_params
+from stages.settings.params import Params, cache_location, read_params
+from stages.settings.signatures import eval_cells, settings_of_cells
 from stages.tables.report_table import Results
+from stages.training.choices import expected_iou_at_cut
+from stages.training.data import group_index
 from storage.errors import DataError
-from storage.head_files.head_file import SHIPPED_FAMILY
+from storage.head_files.head_file import SHIPPED_FAMILY, read_head_file, shipped_heads
 from storage.outputs.results import read_results
-from storage.paths import RESULTS, results_dir
+from storage.paths import RESULTS, features_path, results_dir
+from storage.split.split_cells import open_cells
 
 PAGE: Final = RESULTS / "report.html"
 
 SHIPPED_RESULTS: Final = Path(__file__).with_name("shipped_results.json")
 """Conclusions from the results of ``params/results.yaml``, written by ``tools.show_results``."""
+
+CHOICE: Final = "choice"
+"""Key ``choice`` of the scores of masks with the highest expected IoU."""
 
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 
@@ -40,21 +52,59 @@ def report(to_open: Open = False) -> None:  # noqa: FBT002 - typer's option
             split: read_results(results_dir(split), of_objects=("protocol",))
             for split in params.eval_splits
         }
-        print_summary(results, params.report.chosen_on)
+        shipped = {split: shipped_gains(params, split) for split in params.eval_splits}
+        print_summary(results, params.report.chosen_on, shipped)
         if to_open and not webbrowser.open(PAGE.absolute().as_uri()):
             raise DataError(f"a browser must be installed to open {PAGE}, got none")
 
 
-def print_summary(results: Results, chosen_on: str | None) -> None:
+def shipped_gains(params: Params, split: str) -> dict[str, ChoiceGain]:
+    """Gain of the choice of masks from one click by the heads that ship, by model.
+
+    Empty if the features of the split are not here, or are not of the models of these heads.
+    """
+    names = eval_cells(split, params.models, [params.view("identity")], params.extra_prompts)
+    if not all(features_path(split, model, "identity").exists() for model in params.models):
+        return {}
+    cells = open_cells(split, settings_of_cells(params.extract, names), cache=cache_location())
+    heads = read_head_file(shipped_heads())
+    if not cells.head_origin.items() <= heads.card.items():
+        return {}
+    group, prompt = group_index(cells.table), TRAIN_PROMPTS[0]
+    return {
+        model: choice_gain(
+            prompt,
+            expected_iou_at_cut(cell, OF_USERS, heads.weights, prompt),
+            cell.iou_at_cut(prompt),
+            cell.proposals(prompt).sam_score,
+            group,
+        )
+        for model, cell in cells.identity.items()
+    }
+
+
+def print_summary(
+    results: Results,
+    chosen_on: str | None,
+    shipped: Mapping[str, Mapping[str, ChoiceGain]] = MappingProxyType({}),
+) -> None:
     """Print the models, conclusions and a table of each split.
 
     For models that ship with the package, their shipped results follow.
+
+    Parameters
+    ----------
+    shipped
+        Gains of the choice of masks by the heads that ship, by split and model.
     """
     # Without markup and emoji, brackets and colons in names are printed as they are.
     console = Console(markup=False, emoji=False)
     for split, split_results in results.items():
         rows = comparisons(results, split, chosen_on)
         _print_split(console, split, split_results.run, rows)
+        words = choice_words(split_results.scores, shipped.get(split, {}))
+        if words:
+            _print_sentence(console, "A better mask", words)
     families = {of_split.run["entropy"]["family"] for of_split in results.values()}
     if SHIPPED_FAMILY in families:
         _print_shipped(console)
@@ -81,6 +131,41 @@ def _print_split(console: Console, split: str, run: Mapping[str, Any], rows: pd.
     if open_subjects:
         words = f"no measure is sure to beat 1 − SamScore on {run['n_groups']} images."
         _print_sentence(console, "; ".join(open_subjects), words)
+
+
+def choice_words(scores: pd.DataFrame, shipped: Mapping[str, ChoiceGain]) -> str:
+    """What the choice of masks gained, by heads of the project and by heads that ship.
+
+    Empty if there are no heads that choose.
+    """
+    rows = scores[(scores["choice"] == CHOICE) & (scores["statistic"] == "mask_gain")]
+    own = {
+        f"heads of {train_split}": {
+            row.model: (row.value, row.low, row.high) for row in of_split.itertuples()
+        }
+        for train_split, of_split in rows.groupby("train_split", sort=False)
+    }
+    by_heads = own | {
+        "the heads that ship": {
+            model: (gain.gain, gain.low, gain.high) for model, gain in shipped.items()
+        }
+    }
+    parts = [
+        f"by {heads}, {', '.join(_gain_words(model, gain) for model, gain in gains.items())}"
+        for heads, gains in by_heads.items()
+        if gains
+    ]
+    if not parts:
+        return ""
+    return (
+        "points of mean IoU that the chosen masks gain over the selected masks of one click: "
+        f"{'; '.join(parts)}."
+    )
+
+
+def _gain_words(model: str, gain: tuple[float, float, float]) -> str:
+    value, low, high = (f"{100 * number:+.1f}" for number in gain)
+    return f"{model} {value} ({low} to {high})"
 
 
 def _summary_table(split: str, rows: pd.DataFrame) -> Table:

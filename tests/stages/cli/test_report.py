@@ -1,6 +1,7 @@
 """``usam report``: its screen, and its words without a page or a browser."""
 
 import json
+from contextlib import chdir
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,10 +9,19 @@ import pytest
 from typer.testing import CliRunner
 
 from stages.cli.app import app
-from stages.cli.report import PAGE, SHIPPED_RESULTS, print_summary
+from stages.cli.report import (
+    PAGE,
+    SHIPPED_RESULTS,
+    choice_words,
+    print_summary,
+    shipped_gains,
+)
+from stages.predictor.model_choice import OF_USERS
+from stages.settings.params import read_params
 from stages.tables.report_table import Results
+from storage.head_files.head_file import head_set_path
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.eval_split import SPLITS
+from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
 from tools.blocks import read_block
 
 
@@ -53,6 +63,35 @@ def test_the_last_screen_says_what_ran_what_it_cannot_tell_and_what_more_images_
     places = [printed.index(part) for part in parts]
     assert places == sorted(places)
     assert "nothing surely beats" not in printed
+
+
+def test_the_last_screen_says_what_the_choice_gained_by_own_heads_and_by_those_that_ship(
+    results: Results, evaluated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(evaluated)
+    params, scores = read_params(), results[SPLITS[0]].scores
+    assert shipped_gains(params, SPLITS[0]) == {}, "these heads learned from other weights"
+    own_file = head_set_path(TRAIN_SPLITS[0], OF_USERS)
+    monkeypatch.setattr("stages.cli.report.shipped_heads", lambda: own_file)
+    gains = shipped_gains(params, SPLITS[0])
+    rows = scores[(scores["choice"] == "choice") & (scores["statistic"] == "mask_gain")]
+    evaluated_gain = rows[rows["train_split"] == TRAIN_SPLITS[0]].set_index("model")["value"]
+    assert {model: gain.gain for model, gain in gains.items()} == pytest.approx(
+        evaluated_gain.to_dict(), abs=1e-6
+    )
+    words = choice_words(scores, gains)
+    for heads in (*(f"heads of {name}" for name in TRAIN_SPLITS), "the heads that ship"):
+        assert f"by {heads}, tiny " in words
+    shipped = gains["tiny"]
+    assert f"the heads that ship, tiny {100 * shipped.gain:+.1f} ({100 * shipped.low:+.1f}" in words
+    assert choice_words(scores[:0], {}) == ""
+
+
+@pytest.mark.usefixtures("empty_project")
+def test_without_features_nothing_is_said_of_the_heads_that_ship(evaluated: Path) -> None:
+    with chdir(evaluated):
+        params = read_params()
+    assert shipped_gains(params, SPLITS[0]) == {}
 
 
 def test_the_results_that_ship_are_those_of_the_readme() -> None:
