@@ -97,10 +97,14 @@ def judge(
     predictions = HeadPredictions(heads.model, heads.models, heads.head_set, predicted)
     has_larger = len(heads.models) > 1
     compares_proposals = heads.scope.compares_proposals
+    own = predictions.own_iou()
     return Judgement(
         ExpectedIou(
-            own=predictions.own_iou(),
-            models={model: predictions.predicted(f"iou_{model}") for model in heads.models},
+            own=own,
+            models={
+                model: own if model == heads.model else predictions.predicted(f"iou_{model}")
+                for model in heads.models
+            },
             refined=predictions.predicted("iou_refined"),
             best=predictions.best_iou(),
             selected=predictions.selected_iou(),
