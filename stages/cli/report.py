@@ -141,7 +141,10 @@ def choice_words(scores: pd.DataFrame, shipped: Mapping[str, ChoiceGain]) -> str
     rows = scores[(scores["choice"] == CHOICE) & (scores["statistic"] == "mask_gain")]
     own = {
         f"heads of {train_split}": {
-            row.model: (row.value, row.low, row.high) for row in of_split.itertuples()
+            str(model): (float(value), float(low), float(high))
+            for model, value, low, high in zip(
+                *(of_split[name] for name in ("model", "value", "low", "high")), strict=True
+            )
         }
         for train_split, of_split in rows.groupby("train_split", sort=False)
     }

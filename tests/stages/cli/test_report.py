@@ -85,8 +85,8 @@ def test_the_last_screen_says_what_the_choice_gained_by_own_heads_and_by_those_t
     shipped = gains["tiny"]
     assert f"the heads that ship, tiny {100 * shipped.gain:+.1f} ({100 * shipped.low:+.1f}" in words
     assert choice_words(scores[:0], {}) == ""
-    heads = read_head_file(own_file)
-    of_others = replace(heads, card={**heads.card, "weights_tiny": "others"})
+    file = read_head_file(own_file)
+    of_others = replace(file, card={**file.card, "weights_tiny": "others"})
     monkeypatch.setattr("stages.cli.report.read_head_file", lambda _: of_others)
     assert shipped_gains(params, SPLITS[0]) == {}
 
