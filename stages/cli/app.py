@@ -14,7 +14,9 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "predict-coco": "Segment the objects of a COCO file, or everything in a folder.",
         "encode": "Encode the images of a folder once, so that clicks need no GPU.",
         "review": "Segment images; look at the doubtful masks first, on a web page.",
-        "demo": "Serve a web page to click on images, your own or drawn ones.",
+        "demo": (
+            "Serve a web page to click on images: your own, drawn ones, or those of embeddings."
+        ),
         "gate": "Find which masks to keep so that a promise about them holds.",
     },
     "The pipeline of params.yaml": {
@@ -30,7 +32,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "This machine": {
         "bench": "Time SAM2, its entropies and heads on this machine.",
-        "doctor": "Check device, weights, disk, DVC and a click's answer.",
+        "doctor": "Check device, weights, heads, disk, DVC and a click's answer.",
     },
 }
 """Headings of ``usam --help``, each with its commands and the help line of each command."""
