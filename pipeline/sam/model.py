@@ -375,7 +375,9 @@ class Sam:
         masks = None
         if mask_input is not None:
             masks = _resized(self.upload(mask_input.astype(np.float32)), self._decoder_mask_px)
-        with _SinglePrecision():
+        # Entered only where it matters: it adds 70 µs to each click.
+        is_single = torch.get_default_dtype() == torch.float32
+        with nullcontext() if is_single else _SinglePrecision():
             sparse, dense = self.model.sam_prompt_encoder(clicks, boxes=None, masks=masks)
         return sparse, dense
 
