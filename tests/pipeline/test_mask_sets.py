@@ -16,6 +16,7 @@ from pipeline.mask_sets import (
     judged_sets,
     least_images,
     mask_set,
+    order_of,
     out_of_reach,
     set_scores,
     set_threshold,
@@ -80,6 +81,15 @@ def test_halves_without_sets_cover_only_the_objects_that_have_a_good_proposal() 
     assert checked.n_without > 100
     assert checked.share == pytest.approx(1 - out_of_reach(judged), abs=0.02)
     assert checked.of_worst < checked.share
+
+
+def test_coverage_of_small_objects_is_that_of_these_alone() -> None:
+    predicted, is_good, group = scenes(0, skill=1.0)
+    is_small = np.arange(len(group)) % 3 == 0
+    is_good[is_small] = False
+    in_order = is_small[order_of(predicted, is_good)]
+    checked = coverage(judged_sets(predicted, is_good, group), 0.5, in_order)
+    assert checked.of_small == 0 < checked.share
 
 
 def without_the_new_image(judged: CalibrationSet, alpha: float) -> float:

@@ -53,7 +53,9 @@ SETS_NEAR = replace(NEAR, of=OF_SETS, threshold=0.375)
 def test_a_guarantee_holds_for_its_own_prompts_the_strictest_for_a_click(
     prompts: set[str], limit: float | None, least_doubt: float | None
 ) -> None:
-    every = [OF_CLICKS, NEAR, SETS, SETS_NEAR]
+    # A user does not know the best mask: a guarantee about best masks says nothing, however strict.
+    of_best = replace(OF_CLICKS, scope=Scope("best", ("center", "near", "box")), threshold=0.0)
+    every = [OF_CLICKS, NEAR, SETS, SETS_NEAR, of_best]
     permission = permitted(SELECTED, every, prompts, unlike_training=None)
     assert permission.least_doubt == least_doubt
     assert permission.keeps(1.0) is (None if limit is None else True)
