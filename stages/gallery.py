@@ -41,7 +41,7 @@ def main(split: str) -> None:
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     objects = by_judged(read_ranking(results_dir(split)))
-    n_objects, largest = params.gallery.n_objects, shown_model(params.models)
+    n_objects, largest = params.gallery.n_objects, shown_model([model for _, _, model in objects])
     ranked = gallery_rows(objects, n_objects).assign(prompt=TRAIN_PROMPTS[0])
     doubted = doubted_rows(read_annotations(results_dir(split)), largest, n_objects)
     shown = pd.concat([ranked, doubted], ignore_index=True)
