@@ -1,10 +1,11 @@
 """Downloads a file whose sha256 is known; the file gets its name after its bytes were checked."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from storage.errors import WeightsError
-from storage.folders import sha256_file
+from storage.folders import SUFFIX, sha256_file, whole_file
 
 CHUNK_BYTES: Final = 1 << 20
 """Bytes between two reports of progress; pooch's default of 1 KiB would make a million reports."""
@@ -18,7 +19,7 @@ def is_intact(path: Path, sha256: str) -> bool:
 def download(url: str, path: Path, sha256: str, *, progressbar: object | None = None) -> Path:
     """Download a file to ``path``, unless an intact file is there; a damaged file is replaced.
 
-    An interrupted download starts again from the first byte.
+    A download that breaks off leaves its bytes in a hidden file, and the next one continues there.
 
     Parameters
     ----------
@@ -32,22 +33,51 @@ def download(url: str, path: Path, sha256: str, *, progressbar: object | None = 
     """
     if is_intact(path, sha256):
         return path
-    import pooch  # noqa: PLC0415 - only a download needs it, every stage imports this module
-
-    downloader = pooch.HTTPDownloader(progressbar=progressbar or False, chunk_size=CHUNK_BYTES)
+    unfinished = path.with_name(f".{path.name}.download{SUFFIX}")
     try:
-        pooch.retrieve(
-            url,
-            known_hash=f"sha256:{sha256}",
-            fname=path.name,
-            path=path.parent,
-            downloader=downloader,
-        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as partial:
+            # Renamed, so that of two processes only one continues with these bytes.
+            with suppress(FileNotFoundError):
+                unfinished.rename(partial)
+            try:
+                _append(url, partial, progressbar)
+            except BaseException:
+                if partial.exists() and partial.stat().st_size:
+                    partial.rename(unfinished)
+                raise
+            _check_bytes(partial, sha256)
     except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise WeightsError(
-            f"{url} must download to {path}, got {error}; run it again or, without a network, "
+            f"{url} must download to {path}, got {reason}; run it again or, without a network, "
             f"bring the file from elsewhere as {path.name} into {path.parent}"
         ) from error
-    # pooch renames a private temporary file; a cache is shared, so others must be able to read it.
-    path.chmod(0o644)
     return path
+
+
+def _check_bytes(path: Path, sha256: str) -> None:
+    downloaded = sha256_file(path)
+    if downloaded != sha256:
+        raise ValueError(f"a file of sha256 {downloaded} in place of {sha256}")
+
+
+def _append(url: str, path: Path, progressbar: object | None) -> None:
+    """Download the bytes that a file lacks, or all bytes from a server that sends no ranges."""
+    import pooch  # noqa: PLC0415 - only a download needs it, every stage imports this module
+
+    with path.open("ab") as file:
+
+        def begin(response: object, **_: object) -> None:
+            # 200: the whole file follows. 416: the file here is not shorter than the server's.
+            if getattr(response, "status_code", None) in {200, 416}:
+                file.truncate(0)
+
+        downloader = pooch.HTTPDownloader(
+            progressbar=progressbar or False,
+            chunk_size=CHUNK_BYTES,
+            # Offsets count the bytes of the file, not those of a compressed answer.
+            headers={"Range": f"bytes={file.tell()}-", "Accept-Encoding": "identity"},
+            hooks={"response": begin},
+        )
+        downloader(url, file, None)
