@@ -17,7 +17,7 @@ REPRO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc --wait-for-lock repro --singl
 PINNED := $(if $(CONSTRAINTS),PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo demo-data demo-compiled demo-heads demo-entropies results docs test test-slow test-full lint bench bench-full site wheel constraints clean
+.PHONY: help .venv demo demo-data demo-compiled demo-heads demo-entropies results reproduce docs test test-slow test-full lint bench bench-full site wheel constraints clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ results: $(INSTALLED) ## run params/results.yaml, make the shipped heads and wha
 	$(BIN)/python -m tools.show_review $(patsubst %/images,%,$(wildcard $(PHOTOGRAPHS)))
 	$(BIN)/python -m tools.show_notebook
 	git checkout --quiet HEAD -- params.yaml
+
+reproduce: $(RUNS) ## on a GPU, fetch COCO and SAM 2.1 and print the paper's numbers beside ours
+	$(BIN)/python -m tools.reproduce
 
 docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/
 	$(BIN)/python -m tools.declared_tables

@@ -18,7 +18,7 @@ from stages.settings.parsing import ParamsError, read_yaml
 from tests.fixtures.dvc_stages import DECLARED, ROOT
 from tests.fixtures.project_copy import TIMEOUT_S, start
 
-SETTINGS = ("params.yaml", "params/results.yaml", "params/paper.yaml")
+SETTINGS = ("params.yaml", "params/results.yaml", "params/paper.yaml", "params/coco.yaml")
 
 TWO = """
 stages:

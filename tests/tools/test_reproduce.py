@@ -1,0 +1,151 @@
+"""``make reproduce`` on a server of this machine: a few drawn images and random weights."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import chdir
+from pathlib import Path
+from typing import Any, Final
+from zipfile import ZipFile
+
+import pytest
+import yaml
+
+from pipeline.scenes.scene import draw_scene
+from pipeline.vocabulary import objectives_of
+from stages.settings.params import read_params
+from storage.coco_writer import write_coco
+from storage.errors import DataError
+from storage.split.object_table import read_objects_of
+from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.file_server import RangeHandler, file_server
+from tests.fixtures.made_up_coco import annotation, image_record
+from tools import reproduce
+from tools.reproduce import INSTANCES, SPLITS, Archive, beside_paper, draw_splits, main
+
+N_IMAGES = 3
+"""Images of each split."""
+
+
+@pytest.fixture
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of archives like COCO's; ``tmp_path`` is the working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    scenes = [draw_scene(seed, 96) for seed in range(2 * N_IMAGES + 1)]
+    names = sorted({name for scene in scenes for name in scene.categories})
+    write_coco(Path("coco/val2017"), Path("coco") / INSTANCES, scenes, names)
+    archives = []
+    for archive, folder in zip(reproduce.ARCHIVES, ("annotations", "val2017"), strict=True):
+        path = Path("served") / archive.path
+        path.parent.mkdir(parents=True)
+        with ZipFile(path, "w") as packed:
+            for file in sorted(Path("coco", folder).iterdir()):
+                packed.write(file, f"{folder}/{file.name}")
+        content = path.read_bytes()
+        archives.append(Archive(archive.path, len(content), hashlib.sha256(content).hexdigest()))
+    monkeypatch.setattr(reproduce, "ARCHIVES", tuple(archives))
+    with file_server(tmp_path / "served", RangeHandler) as url:
+        yield url
+
+
+def write_few_settings(path: Path) -> None:
+    """Write ``params/coco.yaml`` with a mini model of random weights in one view."""
+    params: dict[str, Any] = yaml.safe_load((ROOT / "params" / "coco.yaml").read_text("utf-8"))
+    params |= {"models": ["tiny"], "objectives": list(objectives_of(["tiny"]))}
+    params["views"] = {"identity": {}}
+    params["extract"] |= {"family": "mini", "weights": "random-0", "precision": "fp32"}
+    path.write_text(yaml.safe_dump(params), "utf-8")
+
+
+def write_tables(folder: Path) -> None:
+    """Write two tables as the stage ``report`` does, one of them with numbers of the paper."""
+    folder.mkdir(parents=True)
+    lines = ["measure,trained_on,coco_val,coco_val_paper", "sam_score,,62.3,61.19"]
+    lines += ["h_theta,,50.1,", "delta_theta,coco_heads,70.5,72.40"]
+    (folder / "table1_model.csv").write_text("\n".join(lines), "utf-8")
+    (folder / "margin.csv").write_text("measure,coco_val\nsam_score,1.0", "utf-8")
+
+
+ROWS: Final = [
+    ("best/table1_model.csv", "sam_score, coco_val", "61.19", "62.3"),
+    ("best/table1_model.csv", "delta_theta, coco_heads, coco_val", "72.40", "70.5"),
+]
+"""Rows of the comparison of ``write_tables``."""
+
+
+@pytest.mark.slow
+def test_a_run_ends_with_both_numbers_and_a_file_to_send_in(
+    address: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reproduce, "STAGES", ("prepare",))  # all stages take a minute
+    write_few_settings(Path("few.yaml"))
+    write_tables(Path("reproduce/results/tables/best"))
+    main(["--from", address, "--params", "few.yaml", "--images", str(N_IMAGES)])
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split()[-2:] for line in lines[-4:-2]] == [[*row[2:]] for row in ROWS]
+    assert lines[-2:] == [
+        "2 numbers in all: reproduce/paper_and_ours.csv",
+        "to send in: reproduce/reproduced.zip",
+    ]
+    with chdir("reproduce"):
+        assert len(read_objects_of(SPLITS[0]).object_id)
+    with ZipFile("reproduce/reproduced.zip") as packed:
+        names = packed.namelist()
+        assert b"random weights" in packed.read("doctor.txt")
+        assert b"coco_heads" in packed.read("plan.txt")
+        assert packed.read("version.txt").startswith(b"usam ")
+    assert names == [
+        *("params.yaml", "version.txt", "doctor.txt", "plan.txt", "paper_and_ours.csv"),
+        *("results/tables/best/margin.csv", "results/tables/best/table1_model.csv"),
+    ]
+
+
+def test_numbers_are_those_that_the_tables_have_of_the_paper(tmp_path: Path) -> None:
+    write_tables(tmp_path / "best")
+    assert [*beside_paper(tmp_path)] == ROWS
+
+
+def test_archives_of_another_content_are_refused_in_words(
+    address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    annotations, images = reproduce.ARCHIVES
+    monkeypatch.setattr(reproduce, "ARCHIVES", (images, annotations))
+    with pytest.raises(SystemExit):
+        main(["--from", address])
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: data/COCO must have COCO's archives of val2017, got There is no")
+
+
+def instances(n_images: int) -> dict[str, Any]:
+    """Images with an object each, then one with a crowd and one without objects."""
+    objects = [annotation(10 * k, k) for k in range(n_images)]
+    crowd = annotation(10 * n_images, n_images, iscrowd=1)
+    images = [image_record(k) for k in range(n_images + 2)]
+    return {"info": "COCO", "images": images, "annotations": [*objects, crowd]}
+
+
+def test_splits_are_drawn_by_the_seed_and_share_no_image() -> None:
+    first, second = (draw_splits(instances(20), 8, seed) for seed in (0, 1))
+    assert draw_splits(instances(20), 8, 0) == first
+    for splits in (first, second):
+        drawn = [[image["id"] for image in split["images"]] for split in splits]
+        assert [len(ids) for ids in drawn] == [8, 8]
+        assert len({*drawn[0], *drawn[1]} & {*range(20)}) == 16
+        for ids, split in zip(drawn, splits, strict=True):
+            assert ids == sorted(ids)
+            assert [item["image_id"] for item in split["annotations"]] == ids
+            assert split["info"] == "COCO"
+    assert first != second
+
+
+@pytest.mark.parametrize("n_images", [0, 11])
+def test_splits_of_no_image_or_too_many_are_refused(n_images: int) -> None:
+    with pytest.raises(DataError, match=rf"images per split must be 1 to 10, .* got {n_images}$"):
+        draw_splits(instances(20), n_images, 0)
+
+
+def test_heads_learn_from_the_split_that_is_not_evaluated() -> None:
+    params = read_params(ROOT / "params" / "coco.yaml")
+    assert (*params.eval_splits, *params.train_splits) == SPLITS == tuple(params.report.paper)
+    assert params.extract.family == "sam2.1"
+    assert params.splits["coco_val"].images == str(reproduce.COCO / reproduce.IMAGES)

@@ -1,0 +1,264 @@
+"""Measures the paper's numbers for COCO once more, from the images on: ``make reproduce``.
+
+Reads   ``params/coco.yaml``, ``versions.yaml``, ``dvc.yaml``; COCO's val2017, downloaded.
+Writes  ``reproduce/``: images, weights, cache, heads and results, as a project of its own; the
+        tables, the paper's numbers beside them and what the machine is, as ``reproduced.zip``.
+"""
+
+import argparse
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, chdir
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
+
+import numpy as np
+
+from stages.cli.checkpoints import MB, DownloadBar
+from stages.cli.columns import aligned
+from stages.cli.run import choose, steps_of
+from stages.program.main import reported_errors
+from stages.program.stopping import stoppable
+from stages.settings.params import PARAMS_FILE, Params, read_params
+from stages.settings.parsing import read_yaml
+from stages.settings.versions import VERSIONS_FILE
+from stages.tables.paper import PAPER
+from storage.errors import DataError
+from storage.files.download import download
+from storage.folders import whole_file, write_json, write_text
+from storage.head_files.published_heads import published_families
+from storage.paths import RESULTS
+
+ROOT: Final = Path(__file__).parents[1]
+
+ADDRESS: Final = "http://images.cocodataset.org"
+"""COCO's own server. Its certificate is of another name, so not https: digests are compared."""
+
+COCO: Final = Path("data", "COCO")
+
+INSTANCES: Final = "annotations/instances_val2017.json"
+
+IMAGES: Final = "val2017"
+"""Folder of the images, in the archive and in ``COCO``."""
+
+SPLITS: Final = ("coco_val", "coco_heads")
+"""Splits of ``params/coco.yaml``: to evaluate, and for the heads to learn from."""
+
+STAGES: Final = (
+    *("prepare", "extract", "extract_train", "entropy", "tune", "train"),
+    *("evaluate", "gallery", "runtime", "report"),
+)
+"""Stages of ``dvc.yaml`` that run; no shapes are drawn."""
+
+COMPARISON: Final = Path("paper_and_ours.csv")
+
+SHOWN: Final = re.compile(r"best/table[1-4]_")
+"""Pattern of the tables whose numbers are printed: the paper's relative AUC, in %."""
+
+REPORT_FILES: Final = (
+    *("params.yaml", "version.txt", "doctor.txt", "plan.txt", str(COMPARISON)),
+    *("results/tables/**/*.csv", "results/metrics.json", "results/splits/*/run.json"),
+)
+"""Patterns of the files in ``reproduced.zip``."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A ZIP file of COCO."""
+
+    path: str
+    """Path on the server."""
+    size_bytes: int
+    sha256: str
+
+
+ARCHIVES: Final = (
+    Archive(
+        "annotations/annotations_trainval2017.zip",
+        252907541,
+        "113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268",
+    ),
+    Archive(
+        "zips/val2017.zip",
+        815585330,
+        "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
+    ),
+)
+"""Annotations and images of val2017; their digests stand in several public repositories."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Fetch, compute, compare and pack; what is done already is not done again, heads apart."""
+    options = _options(arguments)
+    settings = options.params.absolute()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with reported_errors(), stoppable("downloads and shards in the pool are kept"):
+        with chdir(options.folder):
+            shutil.copy(settings, PARAMS_FILE)
+            shutil.copy(ROOT / VERSIONS_FILE, VERSIONS_FILE)
+            params = read_params()
+            annotations, images = [fetch(archive, options.address) for archive in ARCHIVES]
+            write_splits(annotations, images, options.n_images, params.prepare.seed)
+            _fetch_models(params)
+            _note("version.txt", "--version")
+            _note("doctor.txt", "doctor")
+            _note("plan.txt", "plan", "--time")
+            compute()
+            comparison = list(beside_paper(RESULTS / "tables"))
+            with whole_file(COMPARISON) as partial, partial.open("w", newline="") as file:
+                csv.writer(file).writerows([COLUMNS, *comparison])
+            packed = pack(Path("reproduced.zip"))
+        shown = [row for row in comparison if SHOWN.match(row[0])]
+        print(aligned([COLUMNS, *shown], right={2, 3}))
+        print(f"{len(comparison)} numbers in all: {options.folder / COMPARISON}")
+        print(f"to send in: {options.folder / packed}")
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tools.reproduce", description=__doc__)
+    parser.add_argument("--from", dest="address", default=ADDRESS, help="server of COCO's archives")
+    parser.add_argument("--params", type=Path, default=ROOT / "params" / "coco.yaml")
+    parser.add_argument("--folder", type=Path, default=Path("reproduce"))
+    parser.add_argument("--images", dest="n_images", type=int, default=500, help="per split")
+    return parser.parse_args(arguments)
+
+
+def fetch(archive: Archive, address: str) -> Path:
+    """Download an archive unless it is intact already, from where an earlier download broke off.
+
+    Raises
+    ------
+    WeightsError
+        If the server cannot be read or serves another file.
+    """
+    path = COCO / Path(archive.path).name
+    print(f"{path}: {archive.size_bytes / MB:.0f} MB", flush=True)
+    with ExitStack() as stack:
+        bar = DownloadBar(f"fetch {path.name}", stack)
+        return download(f"{address}/{archive.path}", path, archive.sha256, progressbar=bar)
+
+
+def write_splits(annotations: Path, images: Path, n_images: int, seed: int) -> None:
+    """Write the annotation file of each split and extract its images.
+
+    Raises
+    ------
+    DataError
+        If the archives are no ZIP files, lack a file, or have too few images.
+    """
+    try:
+        with ZipFile(annotations) as archive:
+            splits = draw_splits(json.loads(archive.read(INSTANCES)), n_images, seed)
+        with ZipFile(images) as archive:
+            for name, split in zip(SPLITS, splits, strict=True):
+                write_json(COCO / "annotations" / f"{name}.json", split)
+                files = [f"{IMAGES}/{image['file_name']}" for image in split["images"]]
+                archive.extractall(COCO, files)
+    except (BadZipFile, KeyError) as error:
+        raise DataError(
+            f"{COCO} must have COCO's archives of val2017, got {error.args[0]}"
+        ) from error
+
+
+def draw_splits(instances: dict[str, Any], n_images: int, seed: int) -> list[dict[str, Any]]:
+    """Draw images with objects for each of ``SPLITS``, none for both; with their annotations.
+
+    Images and annotations are in the order of the file.
+
+    Raises
+    ------
+    DataError
+        If there are too few images.
+    """
+    objects = [item for item in instances["annotations"] if not item.get("iscrowd")]
+    ids = sorted({item["image_id"] for item in objects})
+    if not 1 <= n_images <= len(ids) // len(SPLITS):
+        raise DataError(
+            f"images per split must be 1 to {len(ids) // len(SPLITS)}, half of those with objects, "
+            f"got {n_images}"
+        )
+    drawn = np.random.default_rng(seed).permutation(ids)
+    splits = []
+    for number in range(len(SPLITS)):
+        chosen = set(drawn[number * n_images :][:n_images].tolist())
+        images = [image for image in instances["images"] if image["id"] in chosen]
+        of_split = [item for item in instances["annotations"] if item["image_id"] in chosen]
+        splits.append({**instances, "images": images, "annotations": of_split})
+    return splits
+
+
+def _fetch_models(params: Params) -> None:
+    """Fetch weights and published heads of the family, unless its weights are random."""
+    family = params.extract.family
+    if params.extract.weights == "file" and family in published_families():
+        _run("-m", "stages.cli", "checkpoints", "fetch", family)
+        _run("-m", "stages.cli", "heads", "fetch", family)
+
+
+def compute() -> None:
+    """Run the stages one after the other; shards in the pool are not computed again.
+
+    There is no DVC in the folder: the outputs are the same, and images are not copied.
+    """
+    steps = list(steps_of(read_yaml(ROOT / "dvc.yaml"), read_yaml(PARAMS_FILE)))
+    for step in choose(steps, STAGES):
+        print(f"Running stage '{step.name}':", flush=True)
+        for _, *words in step.commands:
+            _run(*words)
+
+
+def _run(*words: str) -> None:
+    status = subprocess.run([sys.executable, *words], check=False).returncode
+    if status:
+        raise DataError(f"python {' '.join(words)} must end with status 0, got {status}")
+
+
+def _note(file: str, *words: str) -> None:
+    """Run ``usam``, show what it prints and write it to a file."""
+    command = [sys.executable, "-m", "stages.cli", *words]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    print(done.stdout, flush=True)
+    write_text(Path(file), done.stdout)
+    if done.returncode:
+        raise DataError(f"usam {' '.join(words)} must end with status 0, got {done.returncode}")
+
+
+Compared = tuple[str, str, str, str]
+"""Table, row, number of the paper and our number, as the columns ``COLUMNS``."""
+
+COLUMNS: Final = ("table", "row", "paper", "ours")
+
+
+def beside_paper(tables: Path) -> Iterator[Compared]:
+    """Numbers of the report's tables for which the paper has a number, as the tables print them."""
+    for path in sorted(tables.rglob("*.csv")):
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = csv.DictReader(file)
+            names = list(lines.fieldnames or ())
+            columns = [name for name in names if f"{name}{PAPER}" in names]
+            for line in lines if columns else ():
+                words = [line[name] for name in names[: names.index(columns[0])] if line[name]]
+                for name in columns:
+                    row, number = ", ".join([*words, name]), line[f"{name}{PAPER}"]
+                    if number:
+                        yield str(path.relative_to(tables)), row, number, line[name]
+
+
+def pack(path: Path) -> Path:
+    """Write the files of ``REPORT_FILES`` as a ZIP file."""
+    with whole_file(path) as partial, ZipFile(partial, "w", ZIP_DEFLATED) as archive:
+        for pattern in REPORT_FILES:
+            for file in sorted(Path().glob(pattern)):
+                archive.write(file)
+    return path
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
