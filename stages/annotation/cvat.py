@@ -17,10 +17,15 @@ from PIL.Image import Image
 
 from pipeline.predictor import PromptSet, UncertainMaskGenerator, UncertainPredictor, coco_masks
 from stages.predictor.answers import picked_mask
-from stages.predictor.command_options import MASKS, SELECTED, check_no_grid, grid_options
+from stages.predictor.command_options import (
+    SELECTED,
+    check_masks,
+    check_no_grid,
+    grid_options,
+)
 from stages.predictor.loading import load_chosen
 from stages.predictor.model_choice import choose_model
-from stages.settings.parsing import check_known
+from storage.head_files.guarantees import choices_of
 
 
 def create(  # noqa: PLR0913 - one for each option
@@ -54,9 +59,8 @@ def create(  # noqa: PLR0913 - one for each option
     ------
     ParamsError, WeightsError, DataError
         As in ``load_predictor``; also if an option of ``--everything`` is out of its range, or is
-        given without ``everything``.
+        given without ``everything``, or if the heads choose no masks and ``best`` are asked for.
     """
-    check_known("masks", masks, MASKS)
     grid = points_per_side, min_score, min_stability
     options = grid_options(grid) if everything else {}
     if not everything:
@@ -69,6 +73,7 @@ def create(  # noqa: PLR0913 - one for each option
         precision=precision,
         embeddings=(embeddings,) if embeddings else (),
     )
+    check_masks(masks, choices_of(choice.card))
     predictor = load_chosen(choice)
     return (
         Detection(predictor, everything, options) if everything else Interaction(predictor, masks)

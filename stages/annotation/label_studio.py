@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from pipeline.predictor import PromptSet, UncertainPredictor
 from pipeline.prompt_kinds import PromptError
 from stages.predictor.answers import picked_mask
-from stages.predictor.command_options import SELECTED
+from stages.predictor.command_options import SELECTED, check_masks
 from storage.errors import shown
 from storage.images.image_files import read_rgb
 
@@ -57,10 +57,13 @@ def predictions(
 
     Raises
     ------
+    ParamsError
+        If the heads choose no masks and ``best`` are asked for.
     ImageError, PromptError
         If the file is no image, or if a mark is neither a keypoint nor a rectangle or lies outside
         of the image.
     """
+    check_masks(masks, predictor.heads.choices)
     marks = (context or {}).get("result") or []
     if not marks:
         return []

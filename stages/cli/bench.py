@@ -5,20 +5,15 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import numpy as np
 import pandas as pd
 import typer
 
 from pipeline.prompts import sample_prompts
-from pipeline.runtime import Question
 from pipeline.sam.families import models_of
 from stages.cli.columns import aligned
-from stages.extraction.models import device_name, settled_device
-from stages.extraction.speed import ExtractionSpeed, extraction_speed
-from stages.extraction.timing import time_models
-from stages.page.labels import METHOD_LABELS, timed_ratio
 from stages.program.main import reported_errors
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
@@ -26,6 +21,10 @@ from stages.settings.parsing import parse
 from storage.images.image_files import read_rgb
 from storage.outputs.csv_forms import RUNTIME, RuntimeSettings, columns_of
 from storage.outputs.tables import write_table
+
+if TYPE_CHECKING:
+    from pipeline.runtime import Question
+    from stages.extraction.speed import ExtractionSpeed
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -52,6 +51,9 @@ def bench(  # noqa: PLR0913 - the context is no option
     """
     if context.invoked_subcommand:
         return
+    # Imported late here and below: torch takes seconds, and the help needs none of it.
+    from stages.extraction.timing import time_models  # noqa: PLC0415
+
     options = {"family": family, "weights": weights, "precision": precision, "device": device}
     with reported_errors():
         params, models = _settings(options)
@@ -87,6 +89,9 @@ def extraction(
 
     Prints a table in Markdown, to paste into an issue.
     """
+    from stages.extraction.models import device_name, settled_device  # noqa: PLC0415
+    from stages.extraction.speed import extraction_speed  # noqa: PLC0415
+
     batches = {"encoder_batch": encoder_batch, "decoder_batch": decoder_batch}
     options = {"family": family, "precision": precision, "device": device, **batches}
     with reported_errors():
@@ -113,7 +118,7 @@ SPEED_COLUMNS: Final = (
 their sum; waiting is the share of the extraction in which the model waits for the host."""
 
 
-def _speed_cells(speed: ExtractionSpeed) -> tuple[str, ...]:
+def _speed_cells(speed: "ExtractionSpeed") -> tuple[str, ...]:
     part_s = speed.part_s
     parts = [part_s[part] for part in ("encoder", "decoder", "scoring")]
     waiting = 1 - speed.computing_s / speed.extraction_s
@@ -136,13 +141,17 @@ def _settings(options: Mapping[str, object]) -> tuple[ExtractParams, tuple[str, 
     return params, models_of(params.family) if options["family"] else settings.models
 
 
-def _question_about(image: Path) -> Question:
+def _question_about(image: Path) -> "Question":
+    from pipeline.runtime import Question  # noqa: PLC0415
+
     rgb = read_rgb(image)
     # No object is known: the clicks are placed as if an object filled the image.
     return Question(rgb, sample_prompts(np.ones(rgb.shape[:2], bool), seed=0))
 
 
 def _table(timed: pd.DataFrame) -> str:
+    from stages.page.labels import METHOD_LABELS, timed_ratio  # noqa: PLC0415
+
     lines = [("model", "method", "seconds", "ratio")]
     for row in timed.to_dict("records"):
         ratio = "" if row["method"] == "sam" else timed_ratio(row)

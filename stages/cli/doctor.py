@@ -8,19 +8,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import numpy as np
-import torch
 import typer
 
 from pipeline.sam.families import models_of
-from pipeline.sam.model import Decoded, Sam
 from pipeline.scenes.scene import draw_scene
 from stages.cli.columns import aligned, bytes_text
 from stages.cli.predictor_options import Family, Heads, Model, Precision
-from stages.extraction.models import device_name, load_sam, settled_device
-from stages.predictor.loading import read_heads
 from stages.predictor.model_choice import choose_model
 from stages.program.main import one_line, reported_errors
 from stages.settings.blocks import ExtractParams
@@ -30,6 +26,11 @@ from storage.checkpoints import weights
 from storage.errors import DataError, WeightsError
 from storage.head_files.head_file import read_head_file
 from storage.pool.dvc_cache import DVC
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.sam.model import Decoded, Sam
 
 LEAST_FREE_BYTES: Final = 10_000_000_000
 """Free bytes on the disk below which the report has a remedy.
@@ -108,6 +109,11 @@ def findings(params: ExtractParams, model: str | None, heads: Path | None) -> It
     heads
         Head file: by default, the file of the family's heads.
     """
+    # Imported late here and below: torch takes seconds, and the help needs none of it.
+    import torch  # noqa: PLC0415
+
+    from stages.extraction.models import settled_device  # noqa: PLC0415
+
     yield Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
     device = _device(params.device)
     yield device
@@ -123,6 +129,8 @@ def findings(params: ExtractParams, model: str | None, heads: Path | None) -> It
 
 
 def _device(setting: str) -> Finding:
+    from stages.extraction.models import device_name, settled_device  # noqa: PLC0415
+
     try:
         device = settled_device(setting)
     except ParamsError as error:
@@ -133,6 +141,8 @@ def _device(setting: str) -> Finding:
 
 
 def _precision(precision: str) -> Finding:
+    import torch  # noqa: PLC0415
+
     is_slow = precision == "bf16" and torch.cuda.is_available()
     is_slow = is_slow and not torch.cuda.is_bf16_supported(including_emulation=False)
     remedy = "this GPU only imitates bf16: set extract.precision to fp32" if is_slow else ""
@@ -152,6 +162,8 @@ def _heads(params: ExtractParams, model: str | None, path: Path | None) -> Findi
 
     Extraction needs no heads: without them there is a remedy only if their file was named.
     """
+    from stages.predictor.loading import read_heads  # noqa: PLC0415
+
     try:
         choice = choose_model(params.family, model, path, precision=params.precision)
         file = read_heads(choice.heads, choice.family, choice.model, precision=choice.precision)
@@ -191,11 +203,13 @@ def _dvc() -> Finding:
     return Finding("DVC", installed, "" if DVC.is_dir() else "run git init and dvc init")
 
 
-def _clicks(params: ExtractParams, model: str | None, device: torch.device) -> Iterator[Finding]:
+def _clicks(params: ExtractParams, model: str | None, device: "torch.device") -> Iterator[Finding]:
     """Compare the masks of a click on a drawn scene with the CPU's masks; time images and clicks.
 
     The CPU's masks come from ``sam2``'s own decoder, in single precision.
     """
+    from stages.extraction.models import load_sam  # noqa: PLC0415
+
     trained = weights.models_there(params.family) if params.weights == "file" else ()
     model = model or next(iter(trained), models_of(params.family)[0])
     is_trained = model in trained
@@ -223,7 +237,7 @@ def _clicks(params: ExtractParams, model: str | None, device: torch.device) -> I
     yield Finding("speed", f"{1 / images:.3g} images, {1 / clicks:.3g} clicks a second")
 
 
-def _agreement(answer: Decoded, expected: Decoded) -> tuple[float, float]:
+def _agreement(answer: "Decoded", expected: "Decoded") -> tuple[float, float]:
     """IoU of answered with expected masks, all pixels together; largest SamScore difference."""
     masks, expected_masks = answer.logits.cpu() > 0, expected.logits.cpu() > 0
     union = int((masks | expected_masks).sum())
@@ -231,7 +245,7 @@ def _agreement(answer: Decoded, expected: Decoded) -> tuple[float, float]:
     return iou, float((answer.sam_score.cpu() - expected.sam_score.cpu()).abs().max())
 
 
-def _seconds(sam: Sam, rgb: np.ndarray, points: np.ndarray) -> tuple[float, float]:
+def _seconds(sam: "Sam", rgb: np.ndarray, points: np.ndarray) -> tuple[float, float]:
     """Seconds that the model takes to encode an image, and to decode a click on the image."""
     start = time.perf_counter()
     embedding = sam.encode(rgb)

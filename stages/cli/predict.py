@@ -29,6 +29,7 @@ from stages.predictor.model_choice import ModelChoice, choose_model
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError
 from storage.errors import printable
+from storage.head_files.guarantees import choices_of
 from storage.head_files.head_file import SHIPPED_FAMILY
 from storage.images.image_files import read_rgb
 
@@ -99,6 +100,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
             family, model, heads, device=device, precision=precision, embeddings=embeddings or ()
         )
         masks = command_options.BEST if best_mask else command_options.SELECTED
+        command_options.check_masks(masks, choices_of(choice.card))
         question = replace(_question(image, choice, costs, save), masks=masks)
         if everything:
             if best_mask:

@@ -22,9 +22,9 @@ from stages.cli.predictor_options import (
 from stages.predictor.card_entries import NOTE
 from stages.predictor.command_options import (
     BEST,
-    MASKS,
     SELECTED,
     Grid,
+    check_masks,
     check_no_grid,
     check_prompts,
     grid_options,
@@ -39,6 +39,7 @@ from storage.checkpoints.weights import checkpoint
 from storage.datasets import coco
 from storage.errors import N_LISTED, DataError, counted, listed, printable, shown
 from storage.folders import sha256_file, write_text
+from storage.head_files.guarantees import choices_of
 from storage.head_files.head_file import SHIPPED_FAMILY
 from storage.outputs import coco_results
 from storage.outputs.coco_results import KeptResults
@@ -99,7 +100,8 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     """
     with reported_errors():
         _check_words(prompt, form, sort)
-        _check_masks(masks, prompt)
+        if masks == BEST and prompt == coco.EVERYTHING:
+            raise ParamsError("masks must be selected for --prompt everything, got best")
         _check_paths(images, annotations, results)
         prompted = coco.read_prompts(annotations, prompt)
         check_prompts(annotations, prompted)
@@ -108,6 +110,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
         choice = choose_model(
             family, model, heads, device=device, precision=precision, embeddings=embeddings or ()
         )
+        check_masks(masks, choices_of(choice.card))
         origin = {
             "annotations": sha256_file(annotations),
             "images": str(images.resolve()),
@@ -155,12 +158,6 @@ def _check_words(prompt: str, form: str, sort: str | None) -> None:
     check_known("format", form, FORMS)
     if sort is not None:
         check_known("sort", sort, coco_results.LOWEST_FIRST)
-
-
-def _check_masks(masks: str, prompt: str) -> None:
-    check_known("masks", masks, MASKS)
-    if masks == BEST and prompt == coco.EVERYTHING:
-        raise ParamsError("masks must be selected for --prompt everything, got best")
 
 
 def _categories(

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from pipeline.heads.scope import ChoiceGain
 from pipeline.predictor.advice import Costs
 from pipeline.predictor.prompt_sets import BOX_ORDER, PromptSet, check_box, check_clicks, parse_one
 from pipeline.prompt_kinds import PromptError
 from stages.predictor.model_choice import ModelChoice
-from stages.settings.parsing import ParamsError
+from stages.settings.parsing import ParamsError, check_known
 from storage.datasets.coco import PromptedImage
 from storage.errors import DataError, shown
 
@@ -165,6 +166,28 @@ def check_no_grid(grid: Grid, everything: str) -> None:
     for name, number in zip(GRID, grid, strict=True):
         if number is not None:
             raise ParamsError(f"{name} must come with {everything}, got {number:g} without it")
+
+
+def check_masks(masks: str, choices: Sequence[ChoiceGain]) -> None:
+    """Refuse the best masks of heads that choose none; they would be the selected masks.
+
+    Parameters
+    ----------
+    masks
+        One of ``MASKS``.
+    choices
+        Gains of the heads' choice of masks; empty for heads that do not choose.
+
+    Raises
+    ------
+    ParamsError
+        If ``masks`` is unknown, or is ``best`` and the heads do not choose.
+    """
+    check_known("masks", masks, MASKS)
+    if masks == BEST and not choices:
+        raise ParamsError(
+            "heads must choose among masks to give the best, got heads that judge single masks"
+        )
 
 
 def check_share(name: str, share: float) -> None:

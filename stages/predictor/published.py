@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.heads.predict import HIDDEN, check_head
@@ -66,6 +65,8 @@ def read_published(folder: Path, family: str) -> HeadFile:
 
 
 def _read(path: Path, objective: str) -> dict[str, np.ndarray]:
+    import torch  # noqa: PLC0415 - takes seconds, which `usam heads --help` need not wait
+
     try:
         with warnings.catch_warnings(action="ignore"):  # of pickles, which torch then refuses
             tensors = torch.load(path, map_location="cpu", weights_only=True)

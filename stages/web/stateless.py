@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
 
 from pipeline.predictor import Uncertainty, coco_masks
 from stages.predictor.answers import mask_result, picked_mask
+from stages.predictor.command_options import check_masks
 from stages.web import messages, open_images
 from stages.web.page_state import PageState
 from storage.outputs.coco_results import attributes_of
@@ -110,6 +111,7 @@ def _answer(
     loaded = page.models.predictor(
         question.heads or page.default_heads, question.model or page.model
     )
+    check_masks(question.masks, loaded.heads.choices)
     predictor = copy(loaded)
     predictor.set_image(rgb)
     (uncertainty,) = predictor.predict_uncertainties([question.prompt_set], costs=question.costs)

@@ -1,6 +1,7 @@
 """What uncertainty costs beside SAM2's own predictor and mask generator, of the same weights."""
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,14 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
+from pipeline.masks import CUT
 from pipeline.predictor import PromptSet, UncertainMaskGenerator, UncertainPredictor
 from pipeline.sam.building import build
 from pipeline.sam.model import Sam
 from stages.predictor.loading import load_predictor
 from tests.fixtures.measured import least_busy_s
 from tests.fixtures.official import OfficialPredictor
-from tests.fixtures.predictors import drawn, random_heads
+from tests.fixtures.predictors import CHOICE_GAIN, drawn, random_heads
 from tools.bars import Bar, missed_bars
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -39,6 +41,9 @@ the large model as for a hundred clicks, and both sides run the same encoder.
 
 MOST_OF_EVERYTHING = 1.1
 """Most time of everything in an image with its uncertainty, as a multiple of SAM2's generator."""
+
+MOST_OF_CHOICE = 1.1
+"""Most time of a click with the choice of its mask, as a multiple of a click without."""
 
 N_ROUNDS = {"mini": 40, "sam2.1": 8}
 
@@ -81,6 +86,26 @@ def test_uncertainty_costs_no_more_than_a_click_of_sam2(
     benchmark.pedantic(predictor.predict_uncertainty, click)  # type: ignore[no-untyped-call]
     what = "click with its uncertainty, over a click of SAM2"
     bar = Bar(what, whole_s / official_s, at_most=MOST_OVERHEAD, case=f"{family} tiny")
+    assert missed_bars(benchmark, bar) == []
+
+
+@pytest.mark.parametrize("family", N_ROUNDS)
+def test_the_choice_of_a_mask_costs_little(benchmark: BenchmarkFixture, family: str) -> None:
+    plain, choosing = predictor_of(family, "tiny"), predictor_of(family, "tiny")
+    plain.heads = replace(plain.heads, choices=())
+    choosing.heads = replace(choosing.heads, choices=(CHOICE_GAIN,))
+    click = (np.array([[120.0, 80.5]]), np.array([1]))
+    choice = choosing.predict_uncertainty(*click).choice
+    assert choice is not None
+    assert choice.cut != CUT  # a mask that must be made
+    plain_s, choosing_s = least_busy_s(
+        N_ROUNDS[family],
+        lambda: plain.predict_uncertainty(*click),
+        lambda: choosing.predict_uncertainty(*click),
+    )
+    benchmark.pedantic(choosing.predict_uncertainty, click)  # type: ignore[no-untyped-call]
+    what = "click with the choice of its mask, over a click without"
+    bar = Bar(what, choosing_s / plain_s, at_most=MOST_OF_CHOICE, case=f"{family} tiny")
     assert missed_bars(benchmark, bar) == []
 
 

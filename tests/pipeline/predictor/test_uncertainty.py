@@ -11,7 +11,7 @@ import torch
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.heads.kinds import CUT_OBJECTIVES, HeadSet
 from pipeline.heads.predict import predict
-from pipeline.heads.scope import BEST_OF_THREE, CHOOSES_NOTHING, DRAWN_SHAPES, ChoiceGain
+from pipeline.heads.scope import BEST_OF_THREE, CHOOSES_NOTHING, DRAWN_SHAPES
 from pipeline.masks import CUTS
 from pipeline.predictor import (
     PromptSet,
@@ -27,6 +27,7 @@ from pipeline.sam.model import Sam
 from pipeline.upsampling import at_image
 from storage.rle import decode_rle
 from tests.fixtures.predictors import (
+    CHOICE_GAIN,
     GATE,
     built_mini,
     drawn,
@@ -159,11 +160,8 @@ def advised(model: str = "tiny", **costs: float) -> Advice:
     return mini_predictor(model).predict_uncertainty(**CLICK, costs=Costs(**costs)).advice
 
 
-GAIN: Final = ChoiceGain("center", gain=0.02, low=0.01, high=0.03, excess=0.125, n_images=48)
-
-
 def choosing(**changes: Any) -> UncertainPredictor:  # noqa: ANN401 - of the gain
-    heads = replace(random_heads(kind="ours"), choices=(replace(GAIN, **changes),))
+    heads = replace(random_heads(kind="ours"), choices=(replace(CHOICE_GAIN, **changes),))
     predictor = UncertainPredictor(trained_mini(), heads)
     predictor.set_image(drawn())
     return predictor

@@ -27,7 +27,7 @@ from stages.annotation.cvat import create
 from stages.predictor.loading import load_predictor
 from stages.settings.parsing import ParamsError
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.predictors import drawn, write_random_heads
+from tests.fixtures.predictors import NO_BEST, drawn, write_random_heads
 
 PAGE = (ROOT / "docs" / "annotate.md").read_text("utf-8").replace("\\\n", " ")
 
@@ -49,8 +49,8 @@ def decoded(points: list[float]) -> np.ndarray:
 class Agent(AgentInteractionFunctionDriver):  # type: ignore[misc] # CVAT ships no types
     """That of ``cvat-cli function run-agent``, in this process and with a task of two frames."""
 
-    def __init__(self) -> None:
-        function = created()
+    def __init__(self, **parameters: Any) -> None:  # noqa: ANN401
+        function = created(**parameters)
         assert get_function_driver_class(function.spec) is AgentInteractionFunctionDriver
         super().__init__(None, self, function.spec)
         set_worker_current_function(function)
@@ -110,6 +110,16 @@ def test_a_prompt_gets_the_selected_mask_with_its_expected_iou(
     assert confidence["spec_id"] == auto_annotation.InteractionResultAttributes.CONFIDENCE
     own = found.expected_iou.own[found.selected]
     assert float(confidence["value"]) == pytest.approx(own, abs=1e-4)
+
+
+def test_the_best_mask_is_the_one_that_the_heads_choose() -> None:
+    (shape,) = Agent(masks="best").answer(pos_points=[(120, 80)])
+    found = predicted(point_coords=[[120, 80]], point_labels=[1])
+    assert found.choice is not None
+    assert not found.choice.is_own_mask(found.selected)
+    np.testing.assert_array_equal(decoded(shape["points"]), found.choice.mask)
+    (confidence,) = shape["attributes"]
+    assert float(confidence["value"]) == pytest.approx(found.choice.expected_iou, abs=1e-4)
 
 
 def predicted(**asked: Any) -> Uncertainty:  # noqa: ANN401
@@ -187,10 +197,14 @@ def test_cvat_takes_the_commands_of_the_docs(command: str) -> None:
     assert set(parameters) <= set(inspect.signature(create).parameters)
 
 
-def test_heads_are_taken_under_their_own_protocol(tmp_path: Path) -> None:
+def test_heads_are_taken_under_their_own_protocol_and_give_no_best_mask_if_they_choose_none(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "best.safetensors"
     write_random_heads(path, protocol="best")
     assert created(heads=str(path)).predictor.heads.head_set.protocol == "best"
+    with pytest.raises(ParamsError, match=NO_BEST):
+        created(heads=str(path), masks="best")
 
 
 def test_settings_of_the_grid_without_it_are_refused() -> None:

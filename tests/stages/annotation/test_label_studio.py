@@ -13,8 +13,9 @@ from PIL import Image
 from pipeline.predictor import UncertainPredictor
 from stages.annotation.label_studio import predictions
 from stages.predictor.loading import load_predictor
+from stages.settings.parsing import ParamsError
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.predictors import drawn
+from tests.fixtures.predictors import NO_BEST, drawn, random_heads
 
 HEIGHT, WIDTH = drawn().shape[:2]
 
@@ -67,31 +68,35 @@ def photo(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("marks", "prompt"),
+    ("marks", "prompt", "masks"),
     [
-        ([click(120, 80)], {"point_coords": [[120, 80]], "point_labels": [1]}),
+        ([click(120, 80)], {"point_coords": [[120, 80]], "point_labels": [1]}, "selected"),
+        ([click(120, 80)], {"point_coords": [[120, 80]], "point_labels": [1]}, "best"),
         (
             [click(30, 150, is_positive=0), click(120, 80)],
             {"point_coords": [[30, 150], [120, 80]], "point_labels": [0, 1]},
+            "selected",
         ),
-        ([box(40, 30, 200, 150)], {"box": [40, 30, 200, 150]}),
+        ([box(40, 30, 200, 150)], {"box": [40, 30, 200, 150]}, "selected"),
     ],
-    ids=["click", "background", "box"],
+    ids=["click", "the best", "background", "box"],
 )
-def test_a_region_is_the_selected_mask_with_its_expected_iou(
+def test_a_region_is_the_selected_mask_or_the_best_with_its_expected_iou(
     predictor: UncertainPredictor,
     photo: Path,
     marks: list[dict[str, Any]],
     prompt: dict[str, Any],
+    masks: str,
 ) -> None:
-    (one,) = predictions(predictor, photo, {"result": marks}, listed, **NAMES)
+    (one,) = predictions(predictor, photo, {"result": marks}, listed, **NAMES, masks=masks)
     (region,) = one["result"]
     predictor.set_image(drawn())
     found = predictor.predict_uncertainty(**prompt)
-    k = found.selected
-    assert region["value"].pop("rle") == listed(found.masks[k] * np.uint8(255))
+    taken = found.best_mask if masks == "best" else found.mask_of(found.selected)
+    assert taken.is_own_mask(found.selected) == (masks != "best")
+    assert region["value"].pop("rle") == listed(taken.mask * np.uint8(255))
     assert region.pop("id")
-    assert one["score"] == region.pop("score") == pytest.approx(found.expected_iou.own[k], abs=1e-5)
+    assert one["score"] == region.pop("score") == pytest.approx(taken.expected_iou, abs=1e-5)
     assert region == {
         "from_name": "brush",
         "to_name": "image",
@@ -108,6 +113,14 @@ def test_nothing_is_found_before_anything_is_marked(
 ) -> None:
     assert predictions(predictor, photo, None, listed, **NAMES) == []
     assert predictions(predictor, photo, {"result": []}, listed, **NAMES) == []
+
+
+def test_heads_that_judge_single_masks_give_no_best_mask(
+    predictor: UncertainPredictor, photo: Path
+) -> None:
+    judging = UncertainPredictor(predictor.sam, random_heads())
+    with pytest.raises(ParamsError, match=NO_BEST):
+        predictions(judging, photo, None, listed, **NAMES, masks="best")
 
 
 def test_the_backend_of_the_docs_answers(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,13 +20,13 @@ from typer.testing import CliRunner, Result
 
 from pipeline.predictor import UncertainMaskGenerator
 from pipeline.predictor.advice import Costs
-from stages.cli.app import app
+from stages.cli.app import COMMANDS, app
 from stages.predictor.card_entries import NOTE
 from stages.predictor.command_options import GRID, grid_options
 from stages.predictor.loading import load_predictor
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.predictors import GATE, drawn, write_random_heads
+from tests.fixtures.predictors import GATE, NO_BEST, drawn, write_random_heads
 
 HEIGHT, WIDTH = 192, 256
 
@@ -118,6 +118,24 @@ def test_the_mask_and_its_entropy_are_drawn(tmp_path: Path) -> None:
     assert usam_predict("photo.png", *arguments).stdout.splitlines()[-3:] == paths
 
 
+def test_the_best_mask_is_drawn_and_told_if_it_is_asked_for() -> None:
+    values = told("--click", "120,80", "--best-mask", "--save", "out")
+    choice, selected = values["choice"], values["proposals"][values["selected"]]
+    counts = choice["segmentation"]["counts"]
+    is_chosen = decode_rle(counts, height_px=HEIGHT, width_px=WIDTH)
+    np.testing.assert_array_equal(np.array(Image.open("out/photo-mask.png")), 255 * is_chosen)
+    assert counts != selected["segmentation"]["counts"]
+    words = f"Chosen mask: proposal {choice['proposal']} cut at a probability of {choice['cut']}, "
+    assert words in usam_predict("photo.png", "--click", "120,80").stdout
+
+
+def test_heads_that_judge_single_masks_give_no_best_mask(tmp_path: Path) -> None:
+    refused = usam_predict(
+        "photo.png", *ASKED, str(write_random_heads(tmp_path / "a")), "--best-mask"
+    )
+    assert (refused.exit_code, refused.stderr) == (1, f"error: {NO_BEST}\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -129,6 +147,10 @@ def test_the_mask_and_its_entropy_are_drawn(tmp_path: Path) -> None:
         (
             ("photo.png", "--everything", "--click", "1,2"),
             "--everything must be given without a prompt, got one",
+        ),
+        (
+            ("photo.png", "--everything", "--best-mask"),
+            "--best-mask must be given with a prompt, got --everything",
         ),
         (
             ("photo.png", "--box", "1,2,3"),
@@ -235,23 +257,18 @@ def test_the_thresholds_of_everything_are_those_of_the_official_generator() -> N
 
 WITHOUT_TORCH = """
 import json, sys
-import typer
 from typer.testing import CliRunner
-from stages.cli import predict, predict_coco
+from stages.cli.app import app
 from stages.program.stopping import prepare_process
 
 prepare_process()
-
-app = typer.Typer()
-app.command()(predict.predict)
-app.command()(predict_coco.predict_coco)
 results = [CliRunner().invoke(app, arguments) for arguments in json.load(sys.stdin)]
 assert not {"torch", "sam2"} & set(sys.modules)
 print(json.dumps([[result.exit_code, result.stderr] for result in results]))
 """
 
 TOLD = {
-    "predict --help": "",
+    **{f"{name} --help": "" for name in COMMANDS},
     "predict photo.png --click 300,1": "error: click must lie in the image of 256 x 192 px, got",
     "predict photo.png --click 1,1 --heads x": "error: heads must be a file, got none at x",
     # Of so many pixels Pillow warns, and nothing is said of that.
@@ -310,5 +327,6 @@ def test_an_unlike_image_gets_marked_numbers_and_no_advice() -> None:
     found = usam_predict("china.png", "--click", "320,213")
     assert found.exit_code == 0
     assert " bits. No advice.\n" in found.stdout
+    assert "No choice of masks: the image is unlike the training images.\n" in found.stdout
     assert len(re.findall(r"\d\.\d\d\?", found.stdout)) == 3
     assert "Caution: the image is unlike what these heads learned from" in found.stdout

@@ -16,7 +16,7 @@ from stages.predictor.card_entries import NOTE
 from stages.predictor.loading import load_predictor
 from stages.program.stopping import kept_work
 from storage.rle import decode_rle
-from tests.fixtures.predictors import drawn
+from tests.fixtures.predictors import NO_BEST, drawn, write_random_heads
 
 BOXES: dict[int, list[float]] = {1: [40, 30, 160, 120], 2: [10.5, 20, 60, 50], 3: [100, 80, 90, 90]}
 CLICKS: dict[int, list[float]] = {
@@ -68,14 +68,17 @@ def entries() -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("prompt", ["box", "clicks"])
-def test_each_result_is_what_the_predictor_says_of_its_prompt(prompt: str) -> None:
-    result = usam("images", "asked.json", "found.json", "--prompt", prompt)
+@pytest.mark.parametrize(
+    ("prompt", "masks"), [("box", "selected"), ("clicks", "selected"), ("box", "best")]
+)
+def test_each_result_is_what_the_predictor_says_of_its_prompt(prompt: str, masks: str) -> None:
+    options = ("--prompt", prompt, "--masks", masks)
+    result = usam("images", "asked.json", "found.json", *options)
     assert result.exit_code == 0, result.stderr
     assert result.stdout == "found.json: 3 masks in 2 images\n"
     assert [line for line in result.stderr.splitlines() if line.startswith("note")] == [NOTE]
     assert not Path("found.json.work").exists()
-    predictor = load_predictor("mini", "tiny")
+    predictor, n_changed = load_predictor("mini", "tiny"), 0
     for one in entries():
         i = one["annotation_id"]
         assert (one["image_id"], one["category_id"]) == (IMAGE_OF[i], i + 4)
@@ -86,15 +89,23 @@ def test_each_result_is_what_the_predictor_says_of_its_prompt(prompt: str) -> No
         if prompt == "clicks":
             asked = {"point_coords": points, "point_labels": [1] * len(points)}
         found = predictor.predict_uncertainty(**asked)
-        k = found.selected
+        taken = found.best_mask if masks == "best" else found.mask_of(found.selected)
+        n_changed += not taken.is_own_mask(found.selected)
         height, width = one["segmentation"]["size"]
         mask = decode_rle(one["segmentation"]["counts"], height_px=height, width_px=width)
-        np.testing.assert_array_equal(mask, found.masks[k])
-        assert one["score"] == pytest.approx(found.expected_iou.own[k], abs=1e-5)
+        np.testing.assert_array_equal(mask, taken.mask)
+        assert one["score"] == pytest.approx(taken.expected_iou, abs=1e-5)
         told = one["uncertainty"]
-        assert told["gap"]["prompt"] == pytest.approx(found.gap.prompt[k], abs=1e-5)
+        assert told["gap"]["prompt"] == pytest.approx(found.gap.prompt[taken.proposal], abs=1e-5)
         assert (told["caution"] or "") == found.caution
         assert told["advice"]["words"] == found.advice.words
+    assert (n_changed > 0) == (masks == "best")
+
+
+def test_heads_that_judge_single_masks_give_no_best_masks() -> None:
+    heads = str(write_random_heads(Path("heads.safetensors")))
+    refused = usam("images", "asked.json", "a", "--masks", "best", "--heads", heads)
+    assert (refused.exit_code, refused.stderr) == (1, f"error: {NO_BEST}\n")
 
 
 def test_everything_in_the_images_is_found_and_read_by_coco_s_tools() -> None:
@@ -236,6 +247,11 @@ def test_a_file_with_nothing_to_segment_is_refused(key: str, prompt: str, messag
     [
         (("images", "none.json", "a"), "none.json must be a file of COCO annotations, got no such"),
         (("images", "asked.json", "a", "--sort", "x"), "sort must be one of expected_iou, gain_m"),
+        (("images", "asked.json", "a", "--masks", "x"), "masks must be one of selected, best, "),
+        (
+            ("images", "asked.json", "a", "--masks", "best", "--prompt", "everything"),
+            "masks must be selected for --prompt everything, got best",
+        ),
         (("photos", "asked.json", "a"), "images must be in a folder, got none at photos"),
         (("images", "asked.json", "images"), "results must go to a file, got the folder images"),
         (

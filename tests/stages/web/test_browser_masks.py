@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from pipeline.heads.scope import DRAWN_ONLY
+from pipeline.masks import CUT
 from stages.web.page_state import PageState
 from tests.fixtures.chromium import (
     SCENE,
@@ -23,6 +24,7 @@ from tests.fixtures.chromium import (
     two_digits,
     whose,
 )
+from tests.stages.web.test_browser_objects import DESKTOP, violations
 
 pytestmark = pytest.mark.slow
 
@@ -81,6 +83,24 @@ def test_another_proposal_and_its_entropy_are_drawn_when_chosen(
         heat = drawn_on(page).max(axis=2)
         assert np.corrcoef(bits.ravel(), heat.ravel())[0, 1] > 0.9
         expect(page.locator("#scale")).to_be_visible()
+
+
+def test_the_mask_that_the_heads_choose_is_the_fourth(browser: Browser, address: str) -> None:
+    with tab(browser, address, scene=SCENE, **DESKTOP) as page:
+        choose_shipped(page)
+        click_at(page, 120, 80)
+        found = predicted([[120, 80]], [1])
+        assert found.choice is not None
+        assert found.choice.cut != CUT
+        page.locator(".proposal").nth(3).click()
+        expect(page.locator("#which")).to_have_text("chosen mask")
+        expect(page.locator("#proposals b").nth(3)).to_have_text(f"{found.choice.expected_iou:.2f}")
+        assert_shows(page, found, 3)
+        assert violations(page) == []
+        assert (found.choice.mask != found.masks[found.selected]).mean() > 1e-2
+        page.locator("#canvas").focus()
+        page.keyboard.press("0")
+        expect(page.locator("#which")).to_have_text("proposal 0")
 
 
 def test_the_model_and_the_heads_answer_that_are_chosen(

@@ -22,6 +22,7 @@ from stages.web.review_routes import ReviewState
 from storage.outputs.records import read_lines
 from tests.fixtures.chromium import tab
 from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.predictors import write_random_heads
 from tests.fixtures.reviews import written_queue
 from tests.fixtures.web_page import PATIENCE_S
 from tests.stages.web.test_browser_objects import DESKTOP, PHONE, violations
@@ -99,10 +100,30 @@ def test_every_key_does_what_the_help_says(browser: Browser, address: str, folde
         page.keyboard.press("k")
         at(page, "end")
         expect(page.locator("#stop")).to_have_text("You have looked at all masks.")
+        page.keyboard.press("z")
+        at(page, 0)
+        page.keyboard.press("c")
+        expect(page.locator("#why")).to_have_text("Mask 4 of 4 of the model: Keep takes it.")
+        assert violations(page) == []
+        page.keyboard.press("k")
+        at(page, "end")
     lines = read_lines(folder / "decisions.jsonl")[1:]
     assert [line["decision"] for line in lines] == [
-        *("skip", "keep", "redraw", "remove", None, "remove", "proposal", "clicked")
+        *("skip", "keep", "redraw", "remove", None, "remove", "proposal", "clicked"),
+        *(None, "choice"),
     ]
+
+
+def test_heads_that_choose_no_mask_say_so_at_the_key_c(browser: Browser, tmp_path: Path) -> None:
+    heads = [write_random_heads(tmp_path / "other.safetensors")]
+    review = ReviewState(written_queue(tmp_path, [0.5]))
+    with (
+        served(PageState(heads=heads), review=review) as address,
+        review_tab(browser, address) as page,
+    ):
+        page.keyboard.press("c")
+        expect(page.locator("#fault")).to_have_text("The heads choose no mask for this prompt.")
+        expect(page.locator("#why")).to_contain_text("of 3 of the model: Keep takes it.")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from stages.web import stateless
 from stages.web.page_state import PageState
 from storage.outputs.coco_results import LOWEST_FIRST
 from storage.rle import decode_rle
-from tests.fixtures.predictors import drawn
+from tests.fixtures.predictors import NO_BEST, drawn
 from tests.fixtures.web_page import asked, png
 
 CLICK = {"clicks": [{"x": 120, "y": 80.5, "label": 1}]}
@@ -42,10 +42,11 @@ def question(data: bytes = b"", **others: Any) -> dict[str, Any]:  # noqa: ANN40
     [
         ({}, {"point_coords": [[120, 80.5]], "point_labels": [1]}),
         ({"clicks": [], "box": [40, 30, 200, 150]}, {"box": [40, 30, 200, 150]}),
+        ({"masks": "best"}, {"point_coords": [[120, 80.5]], "point_labels": [1]}),
     ],
-    ids=["click", "box"],
+    ids=["click", "box", "the best"],
 )
-def test_an_answer_is_the_selected_mask_and_what_is_said_of_it(
+def test_an_answer_is_the_selected_mask_or_the_best_and_what_is_said_of_it(
     page: PageState, given: dict[str, Any], prompt: dict[str, Any]
 ) -> None:
     response = answer(page, question(heads="mini", **given))
@@ -54,16 +55,18 @@ def test_an_answer_is_the_selected_mask_and_what_is_said_of_it(
     predictor = load_predictor("mini", "tiny")
     predictor.set_image(drawn())
     found = predictor.predict_uncertainty(**prompt)
-    k = found.selected
-    mask = found.masks[k]
+    taken = found.best_mask if "masks" in given else found.mask_of(found.selected)
+    assert taken.is_own_mask(found.selected) == ("masks" not in given)
+    mask = taken.mask
     rle = got["segmentation"]
     np.testing.assert_array_equal(decode_rle(rle["counts"], *rle["size"]), mask)
     assert got["polygons"] == coco_masks.polygons(mask)
     assert got["area"] == mask.sum()
     left, top, width, height = (int(side) for side in got["bbox"])
     assert mask[top : top + height, left : left + width].sum() == got["area"]
-    assert got["score"] == pytest.approx(found.expected_iou.own[k], abs=1e-5)
-    assert got["attributes"]["expected_iou"] == got["score"]
+    assert got["score"] == pytest.approx(taken.expected_iou, abs=1e-5)
+    own_iou = pytest.approx(found.expected_iou.own[taken.proposal], abs=1e-5)
+    assert got["attributes"]["expected_iou"] == own_iou
     assert got["attributes"].items() >= {"sam_score": got["uncertainty"]["sam_score"]}.items()
     assert set(got["attributes"]) <= set(LOWEST_FIRST)
     assert got["uncertainty"]["advice"]["words"] == found.advice.words
@@ -91,6 +94,7 @@ def test_nothing_is_kept(page: PageState) -> None:
     ("body", "words"),
     [
         (question(clicks=[]), "prompt must have a click on the object, a box or a mask, got none"),
+        (question(heads="other", masks="best"), NO_BEST),
         (question(path="x"), "path must be as /openapi.json has it, got: "),
         (question(b"not an image"), "image must be a file in one of the formats JPEG, PNG"),
         (CLICK | {"image": "§"}, "image must be as /openapi.json has it, got: "),
@@ -129,7 +133,7 @@ def test_its_description_is_that_of_what_it_takes_and_gives(page: PageState) -> 
     assert referred <= set(schemas)
     assert {"PredictRequest", "PredictResponse", "Click", "Costs"} <= referred
     fields = schemas["PredictRequest"]["properties"]
-    assert set(fields) == {"image", "model", "heads", "clicks", "box", "costs"}
+    assert set(fields) == {"image", "model", "heads", "clicks", "box", "costs", "masks"}
     assert schemas["PredictRequest"]["required"] == ["image"]
     assert all("description" in one for one in fields.values())
     got = answer(page, question()).json()

@@ -1,0 +1,50 @@
+"""The table of gains by the choice of masks: rows of scenes, of images, and their means."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.scenes.scene import draw_scene, scene_seeds
+from stages.settings.params import read_params
+from tests.fixtures.dvc_stages import ROOT
+from tools import show_choice
+from tools.blocks import read_block
+from tools.show_expected import PROMPTS
+
+
+def test_fresh_scenes_give_a_row_for_each_prompt_of_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- choice -->\n<!-- /choice -->\n", encoding="utf-8")
+    for name, few in {"PAGE": page, "N_SCENES": 2, "MODELS": ("tiny",), "N_RESAMPLES": 50}.items():
+        monkeypatch.setattr(show_choice, name, few)
+    monkeypatch.chdir(ROOT)
+    show_choice.main(None, seed=11)
+    side = read_params().shapes.image_size_px
+    scenes = [draw_scene(seed, side) for seed in scene_seeds(11, "further", 2)]
+    n_objects = sum(len(scene.masks) for scene in scenes)
+    lines = [line.strip("| ").split(" | ") for line in read_block(page, "choice").splitlines()]
+    rows = [line for line in lines if line[0] == "fresh scenes"]
+    assert [row[:4] for row in rows] == [
+        ["fresh scenes", PROMPTS[prompt], "tiny", str(n_objects)]
+        for prompt in ("click", "box", "refined", "alone")
+    ]
+    assert all(0 < float(row[4]) < 100 for row in rows)
+
+
+def test_a_gain_is_the_mean_difference_with_an_interval_over_images() -> None:
+    group = np.repeat(np.arange(20), 4)
+    iou = np.tile([0.5, 0.5, 0.5, 0.9], 20)
+    chosen = iou + np.tile([0.25, 0.0, 0.005, -0.1], 20)
+    keys = {"images": "photographs", "prompt": "a box", "model": "base_plus"}
+    rows = pd.DataFrame(
+        {**keys, "group": group, "iou": iou, "chosen_iou": chosen, "expected": chosen + 0.02}
+    )
+    *_, line = show_choice.choice_table(rows).splitlines()
+    # All images are alike, so that the interval is the mean.
+    assert line == (
+        "| photographs | a box | base plus | 80 | 60.0 | +3.9 (+3.9 to +3.9) | 25% | 25% | +0.020 |"
+    )
