@@ -129,8 +129,7 @@ def _iou(mask: np.ndarray, truth: np.ndarray) -> float:
 def advice_table(rows: pd.DataFrame) -> str:
     """Number of objects with each advice, and its gain there beyond its gain on all objects.
 
-    The stated IoU is that of the advice; of another proposal it is too high, because the larger of
-    two expected IoUs is more often too high than too low.
+    The stated IoU is the expected IoU after the correction, which the advice promises.
     """
     header = (
         *("advice", "objects", "true IoU", "after it", "stated"),

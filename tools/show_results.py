@@ -367,10 +367,11 @@ def better_masks_sentence(masks: pd.DataFrame) -> str:
         for name in ("rankseg", "mean_views", "mean_clicks", "mean_models")
     )
     return (
-        "Masks can be better for nothing: from one click, the proposal and cut with the highest "
-        "IoU that heads expect gain points of mean IoU over the selected mask: "
-        f"{choice}. Beside the {models[-1]} model's mask at the size of the mask codes, where "
-        f"means gain more than at that of the image: {of_largest} "
+        "Another mask of the same click may be better and take no further run of a model: heads "
+        "predict the IoU of each proposal at nine cuts. The mask with the highest predicted IoU "
+        f"gains, in points of mean IoU over the selected mask: {choice}. Other masks gain over the "
+        f"selected mask of {models[-1]}, at the size of the stored masks, where means gain more "
+        f"than at the size of the image: {of_largest} "
         "([docs/results.md](docs/results.md#better-masks))."
     )
 
