@@ -108,7 +108,7 @@ N_IN_CHUNKS: Final = 2049
         (HeadSet("best", "best", "ours"), ["center", "refined"], set_inputs),
         (HeadSet("selected", "selected", "ours"), ["center", "refined"], inputs_of_proposals),
     ],
-    ids=str,
+    ids=lambda argument: getattr(argument, "__name__", str(argument)),
 )
 def test_rows_of_all_blocks_are_those_of_the_whole(
     head_set: HeadSet,
