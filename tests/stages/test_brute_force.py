@@ -197,8 +197,8 @@ def read_head(
     root: Path, protocol: str, kind: str, tokens: str, train_split: str, objective: str
 ) -> dict[str, np.ndarray]:
     every = read_heads(root / "heads" / train_split / protocol / kind / f"{tokens}.safetensors")
-    start = f"{objective}."
-    return {name.removeprefix(start): every[name] for name in every if name.startswith(start)}
+    named = [name.split(".", 1) for name in every if name.split(".", 1)[0] in {"shared", objective}]
+    return {name: every[f"{owner}.{name}"] for owner, name in named}
 
 
 def rows(root: Path) -> Iterator[dict[str, str | float]]:
@@ -248,6 +248,12 @@ def measures(
     yield ("", "stable_score"), 1 - own_score * stability.astype(np.float64)
     if judged == "best":
         yield ("", "sam_score_highest"), 1 - score.max(axis=1)
+    elif protocol == "best":
+        misses = np.array(model.judged("selected")) != model.judged("best")
+        yield ("", "not_selected"), misses.astype(np.float64)
+        for train_split in TRAIN_SPLITS:
+            of_best = model.head(protocol, "paper", "best", train_split, "task_gap")
+            yield (train_split, "delta_a_star_known"), of_best - 0.5
     for name, value in model.uncertainties[judged].items():
         yield ("", name), value
     for train_split in TRAIN_SPLITS:
@@ -255,7 +261,10 @@ def measures(
         calibrated = np.array([between(knots, one) for one in own_score])
         yield (train_split, "sam_score_isotonic"), 1 - calibrated
     for train_split, (kind, end) in product(TRAIN_SPLITS, KINDS.items()):
-        own = model.head(protocol, kind, judged, train_split, f"iou_{model.name}")
+        # Heads that learned the IoU at nine cuts expect of a mask what they expect of it at 0.5.
+        is_cut = (protocol, kind) == ("selected", "ours")
+        usam = "iou_at_50" if is_cut else f"iou_{model.name}"
+        own = model.head(protocol, kind, judged, train_split, usam)
         yield (train_split, f"usam{end}"), 1 - own
 
         def head(objective: str, train_split: str = train_split, kind: str = kind) -> np.ndarray:
