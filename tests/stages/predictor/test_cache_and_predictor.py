@@ -58,7 +58,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(entropy, SPLIT)
         for head_set in head_sets():
             draw_heads(head_set)
-        write_isotonic(TRAIN_SPLIT, draw_isotonic(0), origin(), fixed_cuts={})
+        cuts = dict.fromkeys(MODELS, 0.5)
+        write_isotonic(TRAIN_SPLIT, draw_isotonic(0), origin(), fixed_cuts=cuts)
         run(evaluate, SPLIT)
     return root
 

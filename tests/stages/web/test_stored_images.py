@@ -90,9 +90,9 @@ def test_images_of_the_stores_are_offered_and_answered_as_if_encoded(
     for answer, values in zip(asked(page, ask), expected, strict=True):
         assert answer["unlike_training"] == values["unlike_training"]
         assert answer["advice"] == values["advice"]
-        for proposal, expected_proposal in zip(
-            answer["proposals"], values["proposals"], strict=True
-        ):
+        # The mask that the heads choose stands behind the three proposals.
+        proposals = answer["proposals"][: len(values["proposals"])]
+        for proposal, expected_proposal in zip(proposals, values["proposals"], strict=True):
             assert proposal["expected_iou"] == expected_proposal["expected_iou"]
             assert proposal["sam_score"] == expected_proposal["sam_score"]
 
