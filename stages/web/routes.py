@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -31,6 +31,8 @@ from stages.web import (
 from stages.web.page_state import HeadChoice, PageState, Scene, StoredImage
 from storage.errors import DataError, ImageError, StoreError, WeightsError
 from storage.head_files.head_file import SHIPPED_FAMILY
+
+T = TypeVar("T")
 
 STATIC: Final = Path(__file__).parent / "static"
 
@@ -98,7 +100,7 @@ async def scene(request: Request, number: int) -> Response:
     """The picture by which a user chooses the scene of a number, as PNG."""
     page = _page(request)
     chosen = _scene(page, number)
-    png = await page.decoder.run(lambda: chosen.thumbnail)
+    png = await _in_turn(page, chosen, lambda: chosen.thumbnail)
     return Response(png, media_type="image/png")
 
 
@@ -117,10 +119,12 @@ async def open_image(
 
     async def encoded() -> open_images.OpenImage:
         chosen = None if scene is None else _scene(page, scene)
-        image = await page.decoder.run(
+        image = await _in_turn(
+            page,
+            chosen,
             lambda: open_images.OpenImage(
                 body if chosen is None else chosen.data, is_scene=isinstance(chosen, Scene)
-            )
+            ),
         )
         await page.queue.run(lambda: image.predictor_like(page.models.predictor(heads, model)))
         return image
@@ -133,6 +137,11 @@ async def open_image(
         "shown_size_px": image.shown_size_px,
         "is_scene": image.is_scene,
     }
+
+
+async def _in_turn(page: PageState, chosen: Scene | StoredImage | None, work: Callable[[], T]) -> T:
+    """Decode one file at a time; a drawn scene is small, and waits for no upload."""
+    return await (asyncio.to_thread(work) if isinstance(chosen, Scene) else page.decoder.run(work))
 
 
 @router.get("/images/{name}")
