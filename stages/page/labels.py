@@ -123,7 +123,7 @@ GLOSSARY: Final[Mapping[str, str]] = {
     "family": "The release that the models come from, such as sam2.1, or a ladder of several.",
     "entropy": "Uncertainty of a soft mask in bits, weighted by its foreground (Eq. 3).",
     "head": "A small network that predicts an IoU, or a gap of two, from a model's tokens; heads "
-    "“ours” read figures of the masks, too.",
+    "“ours” read statistics of the masks, too.",
     "token": "An output vector of the decoder: one for the IoU, one for each mask.",
     "oracle, worst": "The orders by true gain, falling and rising: all others lie between.",
     "AUC": "Area under the mean IoU as objects are corrected, most uncertain first.",

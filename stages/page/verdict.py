@@ -82,7 +82,7 @@ LINES: Final = (
     Line(
         "heads, ours",
         RADAR_MEASURES["gaps_star_ours"],
-        "the same, by networks that also read figures of the mask",
+        "the same, by networks that also read statistics of the mask",
     ),
 )
 """Rows of the table: measures without extra cost, measures from more predictions, and heads."""
