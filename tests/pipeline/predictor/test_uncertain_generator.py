@@ -20,7 +20,7 @@ LENIENT: Final[dict[str, Any]] = {
 }
 """Few points, of which many masks are kept."""
 
-COSTS: Final = Costs(click=0.005, larger_model=0.01, person=0.51)
+COSTS: Final = Costs(click=0.005, larger_model=0.01, person=0.465)
 """Under which random heads advise one thing here and another there."""
 
 Records = list[dict[str, Any]]

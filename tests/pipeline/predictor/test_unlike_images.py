@@ -50,7 +50,7 @@ def test_an_unlike_image_gets_no_advice_and_passes_no_gate(model: str) -> None:
     assert found.unlike_training is not None
     assert found.unlike_training > OUT_OF_DISTRIBUTION
     own = float(found.expected_iou.own[found.selected])
-    advice = {"correction": NONE, "gain": 0, "expected_iou": own, "gains": {}}
+    advice = {"correction": NONE, "gain": 0, "expected_iou": own, "gains": {}, "holds_for": ""}
     assert vars(found.advice) == advice
     assert found.advice.words == "no advice"
     assert found.is_kept is None

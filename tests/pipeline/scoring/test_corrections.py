@@ -116,6 +116,7 @@ def true_heads(models: dict[str, ModelScores], model: str, protocol: str) -> dic
     # Halved, so that no gap is clipped: only the order counts.
     return {
         **{f"iou_{name}": iou for name, iou in own.items()},
+        "iou_at_50": own[model],
         "iou_refined": said.judged_refined_iou(protocol),
         "iou_best": said.judged_iou("best"),
         "iou_selected": said.judged_iou("selected"),
