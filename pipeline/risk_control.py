@@ -48,7 +48,7 @@ class CalibrationSet:
     """Uncertainty of each mask, in ascending order."""
     falls_short: Bool[np.ndarray, "object"]
     group: Int[np.ndarray, "object"]
-    """Number of each object's image, or video, from 0."""
+    """Number of each object's image, or video, from 0; in a selection, some numbers are absent."""
     share: Float[np.ndarray, "object"]
     """Weight of each object: 1 per image, shared by its objects."""
 
@@ -67,7 +67,14 @@ class CalibrationSet:
         return cls(ordered, falls_short[order], group, 1 / size[group])
 
     def of_images(self, is_of: Bool[np.ndarray, "group"]) -> "CalibrationSet":
-        """Select the masks of some images; the images keep their numbers."""
+        """Select the masks of some images; the images keep their numbers.
+
+        Parameters
+        ----------
+        is_of
+            Whether to select an image, at the index of its number in ``group``: one entry for each
+            number up to the highest, also for numbers that have no masks here.
+        """
         is_in = is_of[self.group]
         return CalibrationSet(
             self.uncertainty[is_in], self.falls_short[is_in], self.group[is_in], self.share[is_in]
@@ -111,7 +118,7 @@ def threshold_of_all(calibration: CalibrationSet, alpha: float) -> float:
 def design_images(
     calibration: CalibrationSet, generator: np.random.Generator
 ) -> Bool[np.ndarray, "group"]:
-    """Draw the images that propose thresholds, ``DESIGN_SHARE`` of all; True for each of them."""
+    """Draw the images that propose thresholds, ``DESIGN_SHARE`` of all; True at their numbers."""
     images = calibration.images()
     is_design = np.zeros(calibration.group.max(initial=-1) + 1, bool)
     is_design[generator.permutation(images)[: round(DESIGN_SHARE * len(images))]] = True

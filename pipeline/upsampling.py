@@ -53,14 +53,20 @@ def count_pixels(
     truth: Bool[Tensor, "prompt height width"],
     cuts: Sequence[float],
 ) -> Int[Tensor, "2 prompt proposal cut"]:
-    """Count the image's pixels whose logit lies above each cut, then only those inside the truth.
+    """Count the pixels of each mask, and those of them inside the ground truth, for each cut.
+
+    Logits are upsampled to the size of the image first.
 
     Parameters
     ----------
     truth
         Ground truth of the object of each prompt set.
     cuts
-        Logits at which masks are cut.
+        Logits at which masks are cut: the pixels with a higher logit are the mask.
+
+    Returns
+    -------
+    Along the first axis: pixels of the mask, then pixels that the mask shares with the truth.
     """
     if logits.device.type != "cpu":
         return count_pixels_by_torch(logits, truth, cuts)
@@ -76,7 +82,11 @@ def count_pixels_by_torch(
     truth: Bool[Tensor, "prompt height width"],
     cuts: Sequence[float],
 ) -> Int[Tensor, "2 prompt proposal cut"]:
-    """Count like ``count_pixels``, on the device of the logits and without waiting for it."""
+    """Count pixels in PyTorch, with the arguments and the result of ``count_pixels``.
+
+    It runs on the device of the logits. On a GPU it queues the work and returns at once: reading
+    the counts waits.
+    """
     size_px = (truth.shape[1], truth.shape[2])
     step = max(1, GPU_PIXELS // (logits.shape[1] * truth[0].numel()))
     limits = _limits(tuple(cuts), logits.device)

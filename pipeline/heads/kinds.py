@@ -36,10 +36,11 @@ class Hyperparameters:
 
 @dataclass(frozen=True)
 class Trial:
-    """Hyperparameters that trained a head, and the mean squared error that the head reached."""
+    """A trial of the stage ``tune``: hyperparameters, and the validation error of their head."""
 
     plan: Hyperparameters
     mse: float
+    """Mean squared error on the validation rows, after the training."""
 
 
 @dataclass(frozen=True)
@@ -189,17 +190,20 @@ def head_sets(
     reads: tuple[str, ...] = ("",),
     further_seeds: tuple[int, ...] = (),
 ) -> tuple[HeadSet, ...]:
-    """List the head sets of some kinds: one for every protocol, token set and seed.
+    """List the head sets of some kinds: one for each token set of each protocol, and each seed.
+
+    ``PROTOCOL_TOKENS`` has the token sets of each protocol.
 
     Parameters
     ----------
     ablations
         Names such as ``no_iou``: each adds the sets of protocol ``best`` and the paper's kind
-        without that token.
+        without that token. They add nothing if ``kinds`` lacks the paper's kind.
     reads
         Values of ``HeadSet.reads``: the list is repeated for each.
     further_seeds
-        Seeds after the first; ablations are trained from the first seed alone.
+        Seeds in addition to the first, which is always listed, as None. Ablations have the first
+        seed alone.
     """
     complete = [
         HeadSet(protocol, tokens, kind, family, seed)

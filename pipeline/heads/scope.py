@@ -223,7 +223,22 @@ def permitted(
 def _offered_choice(
     choices: Sequence[ChoiceGain], prompts: Collection[str], *, is_unlike: bool
 ) -> tuple[ChoiceGain | None, str]:
-    """Evidence for a choice, or None and the reason why no choice is offered."""
+    """Decide whether the heads' choice of masks is offered for a prompt.
+
+    Parameters
+    ----------
+    choices
+        Measured gains of the heads' choice, one for each prompt set.
+    prompts
+        Names of the prompt sets that the user's prompt may belong to.
+    is_unlike
+        Whether the image is unlike the training images; then no choice is offered.
+
+    Returns
+    -------
+    The gain with the lowest lower bound among ``prompts``, with an empty text, if it is sure.
+    Otherwise None, and the reason why no choice is offered.
+    """
     of_prompts = [choice for choice in choices if choice.prompt in prompts]
     if is_unlike or not of_prompts:
         untested = UNTESTED_CHOICE if choices else CHOOSES_NOTHING

@@ -42,7 +42,11 @@ class ExpectedIou:
 
     @property
     def by_name(self) -> dict[str, ByProposal]:
-        """All expected IoUs; the IoU of a model's mask has the name of the model."""
+        """All expected IoUs, by name.
+
+        The names are ``own``, the name of each model for the IoU of its mask, ``refined``, ``best``
+        and ``selected``.
+        """
         return {
             "own": self.own,
             **self.models,
@@ -65,7 +69,7 @@ class Gaps:
 
     @property
     def by_name(self) -> dict[str, ByProposal]:
-        """All gains that are known, by the name of their correction."""
+        """Gains that are not None, by the correction: ``model``, ``prompt`` or ``task``."""
         return {name: gap for name, gap in vars(self).items() if gap is not None}
 
 

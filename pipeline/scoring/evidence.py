@@ -16,9 +16,11 @@ Predictions = Mapping[str, Mapping[str, Values]]
 
 @dataclass(frozen=True)
 class ModelScores:
-    """All evidence from one model: its predictions in the view ``identity``, and its heads'.
+    """Inputs of all measures of one model's masks, for the objects of a split.
 
-    A measure that needs other evidence needs a new field here.
+    They are the model's predictions in the view ``identity``, the predictions of the heads that
+    read its tokens, and, in ``largest``, the proposals of the largest model for the same objects. A
+    measure that needs other inputs needs a new field here.
     """
 
     proposals: ProposalScores

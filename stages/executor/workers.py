@@ -228,7 +228,11 @@ class OnWorkers(WorkerPlugin):
 
     @property
     def name(self) -> str:
-        """Name of the plugin, which differs between drivers that share a scheduler."""
+        """Name of this plugin of Dask's workers: the name of the driver's folder ``mark``.
+
+        The resource and the metric that the plugin gives its worker have the same name. It differs
+        between drivers, so that drivers can share one Dask scheduler.
+        """
         return Path(self.mark).name
 
     async def setup(self, worker: Worker) -> None:

@@ -137,9 +137,11 @@ def coverage_figure(results: SplitResults, measures: Sequence[str]) -> Figure:
 
 
 def reliability_figure(results: SplitResults) -> Figure:
-    """Draw the true IoU by the predicted IoU of the largest model's masks, in bins.
+    """Draw the mean true IoU by the mean predicted IoU of the largest model's masks, in bins.
 
-    A dotted line shows where both are equal.
+    Each measure that predicts an IoU has a curve for each train split: a point for each bin of
+    masks with similar predictions, and a vertical line for the interval of its true IoU. A dotted
+    line shows where both IoUs are equal.
     """
     bins = results.reliability
     bins = bins[bins["model"] == shown_model(list(bins["model"].unique()))]

@@ -140,7 +140,15 @@ GLOSSARY: Final[Mapping[str, str]] = {
 
 
 def measure_label(name: str, symbols: Mapping[str, str] = SYMBOLS) -> str:
-    """Label of a measure or radar line from its ``measure_name``, ``<measure>@<train split>``."""
+    """Label of a measure or radar line, with its train split in brackets.
+
+    Parameters
+    ----------
+    name
+        A ``measure_name``: ``<measure>@<train split>``, or a measure alone, without brackets then.
+    symbols
+        Label of each measure; a measure without an entry is labelled by its own name.
+    """
     measure, _, train_split = name.partition("@")
     label = symbols.get(measure, measure)
     return f"{label} ({train_split})" if train_split else label

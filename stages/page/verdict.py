@@ -304,7 +304,14 @@ def _reservation(row: "pd.Series[Any]", n_compared: int) -> str:
 
 
 def _afterwards(late: pd.DataFrame) -> str:
-    """Clause about the best measure that needs the large model's answer; empty without rows."""
+    """Clause about the best measure that needs the large model's answer.
+
+    Parameters
+    ----------
+    late
+        Comparisons of such measures that are sure gains, the best first: the clause names the
+        first row alone. Without rows, the clause is empty.
+    """
     if late.empty:
         return ""
     top = late.iloc[0]

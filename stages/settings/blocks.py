@@ -237,7 +237,7 @@ class TrainParams:
 
 @strict
 class EvaluateParams:
-    """Settings of the stage ``evaluate``: points of curves, and resamples of intervals."""
+    """Settings of the stage ``evaluate``: points of curves, resamples of intervals, seed."""
 
     n_curve_points: Annotated[StrictInt, Field(ge=2, le=10_000)]
     n_resamples: Annotated[StrictInt, Field(ge=2, le=100_000)]

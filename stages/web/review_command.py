@@ -188,7 +188,10 @@ def _answer(source: Source, choice: ModelChoice, options: dict[str, Any]) -> "An
 
 
 def _report(folder: Path, n_images: int, faults: list[str]) -> None:
-    """List the images that cannot be read in a file, and say how many they are."""
+    """Write the lines about unreadable images to ``faults.txt``, and print their number to stderr.
+
+    Without such lines, an older ``faults.txt`` is removed and nothing is printed.
+    """
     faults_file = folder / "faults.txt"
     faults_file.unlink(missing_ok=True)
     if faults:

@@ -91,7 +91,11 @@ def list_selected(
 
 
 def in_seeded_order(media: Sequence[Medium], seed: int) -> list[Medium]:
-    """Shuffle images or videos by a seed; appending one keeps the order of the others."""
+    """Shuffle images or videos by a seed and by their index in ``media``.
+
+    Appending a medium to ``media`` puts it at a random place and keeps the order of the others.
+    Inserting or removing a medium elsewhere gives new places to all media after it.
+    """
     return [media[i] for i in sorted(range(len(media)), key=lambda i: derive_seed(seed, i))]
 
 

@@ -31,18 +31,20 @@ N_ROUNDS: Final = 3
 
 @dataclass(frozen=True)
 class Pushed:
-    """Result of a push of the outputs in ``dvc.lock`` to one remote.
+    """Result of a push of outputs in ``dvc.lock`` to one remote.
+
+    An output with a remote of its own in ``dvc.yaml`` belongs to that remote alone.
 
     Attributes
     ----------
     remote
         Address of the remote, without passwords.
     n_files
-        Number of all files of the outputs.
+        Number of files that belong to this remote, sent or not; DVC's listings of folders count.
     n_sent
-        Number of files that were sent.
+        Number of files that were sent: the remote lacked them, or they were repaired.
     n_repaired
-        Number of sent files that the remote already had, and that were repaired here since.
+        Number of sent files that the remote already had, from before they were repaired here.
     """
 
     remote: str
