@@ -38,10 +38,16 @@ WITHOUT_EXTRA: Final = ("huggingface_hub",)
 
 
 def absent(module: str) -> str | None:
-    """Message that says how to install a missing module; None for a module of no extra.
+    """Message that says how to install a module; whether it is installed is not checked.
+
+    None for a module that is neither in ``EXTRAS`` nor in ``WITHOUT_EXTRA``.
 
     >>> absent("torch.nn")
     "torch must be installed, got none: pip install 'usam-cache[predict]'"
+    >>> absent("huggingface_hub")
+    'huggingface_hub must be installed, got none: pip install huggingface_hub'
+    >>> absent("numpy") is None
+    True
     """
     top = module.partition(".")[0]
     if top in WITHOUT_EXTRA:

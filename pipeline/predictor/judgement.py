@@ -20,8 +20,9 @@ ByProposal = Float64[np.ndarray, " proposal"]
 class ExpectedIou:
     """IoUs that the heads predict from the tokens of each proposal.
 
-    ``own`` is the IoU of the proposal itself. The others are the IoUs of masks that another model,
-    another prompt or another choice of proposal would give for the same object.
+    ``own`` is the IoU of the proposal itself. The others are the IoUs of masks that each model,
+    more clicks or another choice of proposal would give for the same object. ``models`` includes
+    the model of the proposal: its IoU is ``own``.
     """
 
     own: ByProposal

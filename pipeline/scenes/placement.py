@@ -94,9 +94,10 @@ def _draw_cluster_kind(
 
 
 def _draw_spot(generator: _Generator, earlier: list[_Spot]) -> _Spot:
-    """Draw three circles, and take the one that is furthest from earlier circles.
+    """Draw a radius and three centres, and take the centre that is furthest from earlier circles.
 
-    So objects overlap, but do not pile up.
+    The distance is from the centre to the edge of the nearest earlier circle, negative inside of
+    it. So objects overlap, but do not pile up.
     """
     radius = float(np.exp(generator.uniform(np.log(0.03), np.log(0.4))))
     centres = generator.uniform(0.1, 0.9, (3, 2))

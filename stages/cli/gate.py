@@ -84,9 +84,11 @@ class PromptMasks:
     area_px: Int[np.ndarray, "object"]
 
     def calibration_set(self, protocol: str, least_iou: float) -> CalibrationSet:
-        """The masks of a protocol, one per object, for a calibration.
+        """For a calibration, the mask of each object that the protocol judges.
 
-        The uncertainty of a mask is 1 - predicted IoU; the mask falls short below ``least_iou``.
+        The protocol is ``best`` (proposal of the highest true IoU) or ``selected`` (of the highest
+        SamScore). The uncertainty of a mask is 1 - the IoU in ``predicted``. A mask falls short if
+        its true IoU is below ``least_iou``.
         """
         judged = judged_proposals(protocol, iou=self.iou, sam_score=self.sam_score)[:, np.newaxis]
         predicted = np.take_along_axis(self.predicted, judged, axis=1)[:, 0]

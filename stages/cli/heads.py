@@ -136,7 +136,11 @@ def _train_splits() -> tuple[str, ...]:
 
 
 def _contents(split: str) -> str:
-    """Words of a head file's card for the images of a train split, such as drawn shapes."""
+    """Words of a head file's card for the images of a train split.
+
+    ``DRAWN_SHAPES`` for a split whose images are in the folder ``SHAPES``, otherwise ``images of``
+    and the name of the split, which the settings need not have.
+    """
     location = read_params().splits.get(split)
     is_drawn = location is not None and Path(location.images).is_relative_to(SHAPES)
     return DRAWN_SHAPES if is_drawn else f"images of {split}"

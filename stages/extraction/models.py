@@ -73,12 +73,14 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
 
 
 def settled_device(setting: str) -> torch.device:
-    """Device of this process for a value of the setting ``extract.device``.
+    """Device for a value of the setting ``extract.device``: ``auto`` is the GPU if there is one.
+
+    The GPU has no number: it is the current GPU of torch, in every process.
 
     Raises
     ------
     ParamsError
-        If this machine lacks the device.
+        If the value is not ``auto``, ``cpu`` or ``cuda``, or is ``cuda`` where torch sees no GPU.
     """
     try:
         return select_device(setting)

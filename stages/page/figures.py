@@ -256,9 +256,10 @@ def _draw_orders(
     x: str = "corrected_fraction",
     y: str = "mean_iou",
 ) -> None:
-    """Draw the curves of measures and of the random order.
+    """Draw a curve for each measure and train split, and the curve of the random order.
 
-    Behind them lies a band from the curve of the worst order to the curve of the oracle.
+    Behind them lies a band from the curve of the worst order to the curve of the oracle. The table
+    has the rows of these orders, too, as the measures ``random``, ``worst`` and ``oracle``.
     """
     worst, oracle = (table[table["measure"] == name] for name in ("worst", "oracle"))
     panel.fill_between(

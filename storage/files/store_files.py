@@ -42,7 +42,11 @@ def named_failures(where: str, failures: Failures, advice: str = "") -> Iterator
 
 
 def _reason(error: BaseException) -> str:
-    """First line of the error's root cause: about a failed clone, DVC says only "SCM error"."""
+    """First line of the root cause's message: of a failed clone, DVC's error says only "SCM error".
+
+    The root cause is found by ``__cause__``. If the root cause is a missing module of an extra, the
+    result says how to install the extra. A root cause without a message gives the name of its type.
+    """
     while error.__cause__ is not None:
         error = error.__cause__
     extra = absent(error.name or "") if isinstance(error, ModuleNotFoundError) else None
@@ -62,7 +66,8 @@ class Files:
     target
         A folder, or a Zarr store object that reads an archive or an address.
     failures
-        Types of the errors that ``target`` raises if it cannot be read.
+        Types of the errors of an archive or an address that the methods turn into a ``StoreError``.
+        Errors of a folder stay ``OSError``.
     """
 
     where: str
@@ -99,7 +104,15 @@ class Files:
             return run_in_zarr_loop(_sizes(self.target, names))
 
     def record(self, name: str) -> FileRecord:
-        """Measure the size and sha256 of a file; a file in a folder is read in pieces."""
+        """Measure the size and sha256 of a file; a file in a folder is read in pieces.
+
+        Raises
+        ------
+        StoreError
+            If a file in an archive or at an address is missing or cannot be read.
+        OSError
+            If a file in a folder is missing or cannot be read.
+        """
         if isinstance(self.target, Path):
             return record_of(self.target / name)
         data = self.read(name)
@@ -130,14 +143,16 @@ class FileRange:
 
 
 def read_ranges(ranges: Sequence[FileRange]) -> list[bytes | memoryview]:
-    """Read the bytes of each range; at an address, all requests are sent at once.
+    """Read the bytes of each range; either all files are in folders, or no file is.
+
+    In archives and at addresses, all requests are sent at once.
 
     Raises
     ------
     StoreError
-        If a file is not at its address.
+        If a file in an archive or at an address is missing or cannot be read.
     OSError
-        If a file is not in its folder.
+        If a file in a folder is missing or cannot be read.
     """
     if all(span.files.folder for span in ranges):
         return list(map(_from_disk, ranges))

@@ -116,7 +116,7 @@ class GalleryRow:
 
 @dataclass(frozen=True)
 class RuntimeSettings:
-    """Settings and machine of a runtime measurement."""
+    """Settings and machine that all rows of a runtime measurement share."""
 
     family: Annotated[str, "family of the models"]
     weights: Annotated[str, "`trained` or `random`, which takes the same time"]

@@ -125,7 +125,7 @@ class PreparedSplit:
 
     @cached_property
     def images(self) -> ImageRows:
-        """The images of the split, with or without objects, as rows of an embeddings store."""
+        """Rows of an embeddings store of the split: a row per image, also if it has no objects."""
         table = self.table
         return ImageRows(table.file, table.height_px, table.width_px, table.image_sha256)
 
