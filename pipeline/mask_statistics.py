@@ -275,7 +275,17 @@ def iou_of_counts(
     n_truth: Int64[np.ndarray, "*#batch"],
     n_shared: Int64[np.ndarray, "*batch"],
 ) -> Float64[np.ndarray, "*batch"]:
-    """IoU of masks, from their pixels, those of the ground truths, and the pixels in both."""
+    """IoU of masks with ground truths, from numbers of pixels; 0 where both are empty.
+
+    Parameters
+    ----------
+    n_foreground
+        Number of pixels of each mask.
+    n_truth
+        Number of pixels of each ground truth.
+    n_shared
+        Number of pixels that lie in both.
+    """
     # No pixel in either is an IoU of 0: there is no object to find.
     iou: Float64[np.ndarray, "*batch"] = n_shared / np.maximum(n_foreground + n_truth - n_shared, 1)
     return iou
@@ -293,12 +303,17 @@ CUT_SCORES: Final = (
 
 
 def brier(counts: TruthCounts) -> Float64[np.ndarray, "*batch"]:
-    """Brier score: mean squared difference between a pixel's probability and its ground truth."""
+    """Brier score: mean squared difference between a pixel's probability and its ground truth.
+
+    The mean is over the pixels of a region; NaN for a region without pixels.
+    """
     return _mean(counts, np.stack([_PROBABILITY**2, (1 - _PROBABILITY) ** 2]))
 
 
 def negative_log_likelihood(counts: TruthCounts) -> Float64[np.ndarray, "*batch"]:
     """Mean negative logarithm of the probability of the ground truth, in nats.
+
+    The mean is over the pixels of a region; NaN for a region without pixels.
 
     Notes
     -----
@@ -311,7 +326,9 @@ def negative_log_likelihood(counts: TruthCounts) -> Float64[np.ndarray, "*batch"
 
 
 def accuracy_versus_uncertainty(counts: TruthCounts) -> Float64[np.ndarray, "*batch"]:
-    """Share of the pixels that the mask classifies right and surely, or wrong and unsurely.
+    """Share of a region's pixels that the mask classifies right and surely, or wrong and unsurely.
+
+    NaN for a region without pixels.
 
     Notes
     -----

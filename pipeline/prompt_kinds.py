@@ -176,12 +176,16 @@ view ``identity`` have them: no formula uses their masks in other views."""
 
 
 def with_extra(extra: Collection[str], prompts: tuple[str, ...] = PROMPTS) -> tuple[str, ...]:
-    """Add the prompt sets that ``extra`` names to ``prompts``, in the order of the table.
+    """Names of prompt sets: ``prompts`` and all that ``extra`` asks for, in the order of the table.
+
+    >>> with_extra(["near", "box"], ("center",))
+    ('center', 'box', 'near1', 'near2', 'near3', 'near4', 'near5', 'near6', 'near7')
 
     Parameters
     ----------
     extra
-        Names of ``EXTRA_PROMPTS``.
+        Names of ``EXTRA_PROMPTS``. The name of a group adds all prompt sets of the group. Unknown
+        names add nothing and raise no error.
     """
     return tuple(
         kind.name for kind in PROMPT_KINDS if kind.name in prompts or kind.asked_as in extra

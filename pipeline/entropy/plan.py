@@ -19,7 +19,10 @@ class Masks(Protocol):
     """Mask codes of many objects: an array, or a lazy reader with the same indexing."""
 
     def __getitem__(self, objects: slice, /) -> UInt8[np.ndarray, "object prompt proposal y x"]:
-        """Return the mask codes of some objects; the array is valid until the next call."""
+        """Return the mask codes of consecutive objects; the next call may overwrite the array.
+
+        A mask code stands for a foreground probability: ``DECODE_TABLE`` holds the probabilities.
+        """
         ...
 
 

@@ -201,7 +201,12 @@ def parse_one(
 
 
 def check_clicks(clicks: Iterable[Iterable[float]], size_px: tuple[int, int]) -> None:
-    """Check that every click lies in the image; its right and lower edges lie outside.
+    """Check that every click (x, y) lies in the image; its right and lower edges lie outside.
+
+    Parameters
+    ----------
+    size_px
+        Height and width of the image, in this order.
 
     Raises
     ------
@@ -218,6 +223,13 @@ def check_clicks(clicks: Iterable[Iterable[float]], size_px: tuple[int, int]) ->
 
 def check_box(box: Sequence[float], size_px: tuple[int, int]) -> None:
     """Check that a box is not empty and lies in the image.
+
+    Parameters
+    ----------
+    box
+        Left, top, right and lower edge.
+    size_px
+        Height and width of the image, in this order.
 
     Raises
     ------

@@ -28,6 +28,8 @@ def build(family: str, model: str, *, seed: int) -> SAM2Base:
 
     Raises
     ------
+    ValueError
+        If no family or ladder has this name, or it has no model of this name.
     ArchitectureError
         If the family declares another size of image, mask or token than the model has.
     """

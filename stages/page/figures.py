@@ -286,7 +286,19 @@ def _draw(
     symbols: Mapping[str, str] = labels.SYMBOLS,
     **style: Any,  # noqa: ANN401 - of matplotlib
 ) -> Line2D:
-    """Draw the curve of a measure, or a line of the radar, in the style of its ``measure_name``."""
+    """Draw the curve of a measure, or a line of the radar.
+
+    Parameters
+    ----------
+    name
+        ``measure_name`` of the measure or of the line. It decides the colour, dashes, width,
+        opacity and label: the curve of heads of any train split but the first is faint.
+    symbols
+        Label in the legend, by measure without a train split.
+    style
+        Further properties of the line, such as its marker. The properties that ``name`` decides
+        may not be among them.
+    """
     measure, _, other_heads = name.partition("@")
     label = labels.measure_label(name, symbols)
     dashes = "--" if measure in labels.DASHED else "-"

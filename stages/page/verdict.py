@@ -154,10 +154,16 @@ _KEYS: Final = ["protocol", "task", "measure"]
 
 
 def _compared(results: report_table.Results, split: str) -> pd.DataFrame:
-    """Relative AUC and margin of each measure on a split, and the extremes over training seeds.
+    """Relative AUC of each measure on a split, and its margin over 1 - SamScore.
 
-    The extremes are ``lowest``, ``highest`` (bounds of the margin) and ``largest_p``: if all seeds
-    are to reject the hypothesis, their largest p-value is that of the whole (Berger 1982).
+    Returns
+    -------
+    A row per protocol, task and measure that its task shows; AUC and margin are in percent. For
+    measures of heads, the columns ``relative``, ``margin`` and ``margin_p``, with their bounds, are
+    of the first training seed alone. The columns ``lowest`` and ``highest`` are the lowest and the
+    highest bound of the margin over all training seeds. ``largest_p`` is the largest p-value of the
+    training seeds, so that a margin of 0 is rejected only if each seed rejects it (Berger 1982); a
+    missing p-value counts as 1.
     """
     statistics = ["relative", "margin", "margin_p"]
     scores = score_rows({split: results[split]}, statistics, every_seed=True)

@@ -177,7 +177,16 @@ def _rows_of(table: ObjectTable) -> dict[str, list[int]]:
 
 
 def _uncertainty(expected_iou: float, sam_score: float | None) -> dict[str, Any]:
-    """Values of a mask in the form of ``Uncertainty``, without advice."""
+    """Values of ``Uncertainty`` for a mask of the cache, in the form of JSON.
+
+    No model runs, so three values say nothing: the advice is ``NONE``; ``unlike_training`` and
+    ``caution`` are None.
+
+    Parameters
+    ----------
+    sam_score
+        None for an annotation.
+    """
     return {
         "sam_score": sam_score,
         "expected_iou": {"own": expected_iou},

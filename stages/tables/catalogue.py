@@ -66,7 +66,11 @@ def _is_in_view(scores: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def _ranked_objects(gallery: pd.DataFrame) -> pd.DataFrame:
-    """The objects of a gallery that a measure ranks, without the annotations to check."""
+    """Rows of a gallery in which a measure ranks the object.
+
+    Rows about a doubted annotation (``DOUBTED``) are left out, and so are the columns ``protocol``
+    and ``picture``.
+    """
     is_ranked = gallery["end"] != DOUBTED
     return gallery[is_ranked].drop(columns=["protocol", "picture"])
 

@@ -204,7 +204,7 @@ class Scene:
 
     @property
     def thumbnail(self) -> bytes:
-        """Picture by which a user chooses the scene, as PNG."""
+        """Picture by which a user chooses the scene, as PNG: the whole scene, not made smaller."""
         return self.data
 
 
@@ -233,7 +233,15 @@ class StoredImage:
 
     @property
     def thumbnail(self) -> bytes:
-        """Picture by which a user chooses the image, as PNG."""
+        """Picture by which a user chooses the image, as PNG.
+
+        The image is scaled so that its longer side is ``THUMBNAIL_PX``, anew with each access.
+
+        Raises
+        ------
+        ImageError
+            As ``data``, or if the file cannot be decoded.
+        """
         rgb = decode(self.data)
         scale = THUMBNAIL_PX / max(rgb.shape[:2])
         size = [max(1, round(scale * side)) for side in rgb.shape[1::-1]]

@@ -243,7 +243,14 @@ def _replacement(
     image: open_images.OpenImage,
     predictor: Callable[[], UncertainPredictor],
 ) -> Decision:
-    """Predict the mask that a person chose instead of the mask of the queue."""
+    """Predict the mask that a person chose, and make the decision about the mask of the queue.
+
+    Returns
+    -------
+    ``keep``, without a mask, if the person's prompt and mask are those of the queue. Otherwise the
+    predicted mask with its expected IoU: as ``clicked`` if the prompt differs, as ``choice`` if the
+    heads chose the mask, and as ``proposal`` if the person chose a proposal.
+    """
     encoded = image.predictor_like(predictor())
     annotation = downloads.annotation_of(encoded, prompted, Costs())
     prompt = candidate.prompt

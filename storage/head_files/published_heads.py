@@ -38,12 +38,15 @@ class PublishedHead:
 
     @property
     def path(self) -> Path:
-        """Path of the downloaded file, relative to the working folder."""
+        """Path of the downloaded file, relative to the process's current folder."""
         return FOLDER / self.family / self.name / Path(self.path_in_repository).name
 
 
 def published_file(family: str) -> Path:
-    """Path of the head file that joins a family's published heads; the file need not exist."""
+    """Path of the head file that joins a family's published heads; the file need not exist.
+
+    The path is relative to the process's current folder.
+    """
     return FOLDER / f"{family}.safetensors"
 
 

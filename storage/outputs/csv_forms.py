@@ -52,7 +52,11 @@ class CorrelationRow:
 
 @dataclass(frozen=True)
 class RankingRow:
-    """IoUs of one object, by which the gallery chooses objects; they do not depend on views."""
+    """IoUs of one object under one model, by which the gallery chooses objects.
+
+    The masks are those of the unaugmented image (view ``identity``): evaluating more views of the
+    image changes no row.
+    """
 
     protocol: Protocol
     judged: Annotated[str, "the judged proposal: `best` or `selected`"]
