@@ -1,9 +1,10 @@
 """Installs each extra into a clean environment and tries it: ``python -m tools.check_installs``.
 
 Reads   the working tree, of which it builds the sdist and, from the sdist, the wheel.
-Writes  ``build/installs``; with ``--write``, the table of ``CONTRIBUTING.md``.
+Writes  ``build/installs``; prints a table at its end.
 
-The installer is ``uv``, since pip cannot take the lowest versions that ``pyproject.toml`` allows.
+The installer is ``uv`` (``pip install uv``), since pip cannot take the lowest versions that
+``pyproject.toml`` allows.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from pathlib import Path
 from shutil import copyfile, rmtree
 from typing import Final
 
-from tools.blocks import replace_block, table
+from tools.blocks import table
 
 FOLDER: Final = Path("build", "installs").absolute()
 
@@ -107,17 +108,14 @@ def try_installation(installation: Installation, dist: Path) -> str:
 
 
 def main() -> None:
-    """Try all combinations of the options, print a line each; end with 1 if one failed."""
+    """Try all combinations of the options, print each and a table; end with 1 if one failed."""
     options = _parse()
-    if options.write and options.extras != list(TRIALS):
-        sys.exit("--write must be without --extras: the table has a row for each extra")
     build(FOLDER / "built")
     outcomes = {}
     for installation in _installations(options):
         outcomes[installation] = try_installation(installation, FOLDER / "built" / "dist")
         print(f"{installation.name}: {outcomes[installation]}", flush=True)
-    if options.write:
-        replace_block(Path("CONTRIBUTING.md"), "installs", _table(outcomes))
+    print(_table(outcomes))
     sys.exit(any("failed" in outcome for outcome in outcomes.values()))
 
 
@@ -129,7 +127,6 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--distributions", nargs="*", choices=DISTRIBUTIONS, default=list(DISTRIBUTIONS)
     )
-    parser.add_argument("--write", action="store_true", help="write the table of CONTRIBUTING.md")
     return parser.parse_args()
 
 
