@@ -102,7 +102,7 @@ def test_a_reload_loses_nothing(browser: Browser, address: str, source: str) -> 
         page.get_by_label("Model").select_option("small")
         click_at(page, 120, 80)
         click_at(page, 200, 40, button="right", n_answers=2)
-        other = (int(page.locator("#which").inner_text()) + 1) % 3
+        other = (int(page.locator("#which").inner_text().split()[-1]) + 1) % 3
         page.locator(".proposal").nth(other).click()
         page.get_by_role("switch", name="Entropy").click(force=True)
         page.locator("label:has(> input[value=background])").click()

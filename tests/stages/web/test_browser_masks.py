@@ -178,4 +178,4 @@ def test_everything_works_by_keyboard_and_is_told(browser: Browser, address: str
             page.keyboard.press("Tab")
         page.keyboard.press("ArrowRight")
         chosen = page.locator("#proposals input:checked").get_attribute("value")
-        expect(page.locator("#which")).to_have_text(str(chosen))
+        expect(page.locator("#which")).to_have_text(f"proposal {chosen}")
