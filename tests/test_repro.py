@@ -282,7 +282,7 @@ def test_without_the_masks_the_page_is_there_and_new_questions_are_answered(clon
     # Where nothing has changed, what was pulled stays.
     run(clone, "bash", "-ec", THEN)
     assert (clone / "results" / "report.html").is_file()
-    change_params(clone, train={"seed": 1})
+    change_params(clone, train={"seeds": [1]})
     # The pictures of other heads' objects would need the masks.
     said = run(clone, "bash", "-ec", THEN)
     ran = re.findall(r"^Running stage '(.+)':$", said, re.MULTILINE)

@@ -167,6 +167,7 @@ def test_a_reload_keeps_all_objects(browser: Browser, address: str) -> None:
         page.reload()
         expect(page.locator("#objects li")).to_have_count(3)
         expect(page.locator("#objects")).not_to_contain_text("…")
+        expect(page.locator("#objects")).not_to_contain_text("no mask")
         assert listed(page) == before
         page.keyboard.press("Control+z")
         page.keyboard.press("Control+z")
