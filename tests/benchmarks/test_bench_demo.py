@@ -16,7 +16,7 @@ from tools.bars import Bar, missed_bars
 
 N_CORES = 2
 
-DEMO = ("make", "--old-file=.venv/.installed", f"CORES={N_CORES}", "demo")
+DEMO = ("make", "--old-file=.venv/.installed-stages", f"CORES={N_CORES}", "demo")
 """After the installation, which is that of this very Python."""
 
 MEASURED = """
