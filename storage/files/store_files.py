@@ -143,9 +143,7 @@ class FileRange:
 
 
 def read_ranges(ranges: Sequence[FileRange]) -> list[bytes | memoryview]:
-    """Read the bytes of each range; either all files are in folders, or no file is.
-
-    In archives and at addresses, all requests are sent at once.
+    """Read the bytes of each range; in archives and at addresses, all requests are sent at once.
 
     Raises
     ------
@@ -154,9 +152,9 @@ def read_ranges(ranges: Sequence[FileRange]) -> list[bytes | memoryview]:
     OSError
         If a file in a folder is missing or cannot be read.
     """
-    if all(span.files.folder for span in ranges):
-        return list(map(_from_disk, ranges))
-    return run_in_zarr_loop(_ranges(ranges))
+    distant = [span for span in ranges if span.files.folder is None]
+    answers = iter(run_in_zarr_loop(_ranges(distant)) if distant else ())
+    return [_from_disk(span) if span.files.folder else next(answers) for span in ranges]
 
 
 def run_in_zarr_loop(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -14,6 +14,8 @@ import xarray
 from zarr.storage import ZipStore
 
 from storage.errors import StoreError
+from storage.files.addresses import files_at
+from storage.files.store_files import FileRange, read_ranges
 from storage.store import opening
 from storage.store.checks import damaged_files
 from storage.store.inspection import open_store
@@ -90,3 +92,13 @@ def test_an_address_without_an_archive_is_refused(address: str) -> None:
     fsspec.filesystem("memory").pipe("/lab/other.zip", b"text")
     with pytest.raises(StoreError, match=rf"^{address} must be "):
         opening.open_masks(address)
+
+
+def test_ranges_of_a_folder_and_of_an_archive_are_read_together(store: Path) -> None:
+    archive = store.with_name("zipped.zarr")
+    by_zip(store, archive)
+    name = next(path.relative_to(store).as_posix() for path in store.glob("mask_code/c*0"))
+    places = (archive, store, archive)
+    ranges = [FileRange(files_at(place), name, i, i + 9) for i, place in enumerate(places)]
+    whole = (store / name).read_bytes()
+    assert [bytes(data) for data in read_ranges(ranges)] == [whole[i : i + 9] for i in range(3)]
