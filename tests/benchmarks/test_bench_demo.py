@@ -27,9 +27,8 @@ pathlib.Path(sys.argv[1]).write_text(f"{1024 * used.ru_maxrss}")
 """
 """Runs a command in a small process: what is started by a large one counts as large."""
 
-WANTED_MINUTES = 2
 MAX_MINUTES = 3
-"""On so many cores that do nothing else: what it should take, and what README promises."""
+"""On so many cores that do nothing else, as README promises."""
 
 MAX_GB = 4.0
 """Most memory of the largest process."""
@@ -75,13 +74,12 @@ def test_the_demo_takes_some_minutes_and_little_memory(
         rounds=1,
     )
     minutes, gigabytes = (perf_counter() - started) / 60, int(told.read_text()) / 1e9
-    missed_bars(
+    missed = missed_bars(
         benchmark,
-        Bar("the demo on two cores", minutes, at_most=WANTED_MINUTES, unit="min"),
+        Bar("the demo on two cores", minutes, at_most=MAX_MINUTES, unit="min"),
         Bar("the demo: largest process", gigabytes, at_most=MAX_GB, unit="GB"),
     )
-    assert minutes < MAX_MINUTES
-    assert gigabytes < MAX_GB
+    assert missed == []
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -49,8 +49,9 @@ N_OBJECTS: Final = 15
 MOST_TIME: Final = {"tiny": 0.80, "large": 0.85}
 """Most time of an extraction, as a multiple of SAM2's own encoder and decoder."""
 
-MOST_TRANSFORMERS_TIME: Final = 0.80
-"""The same, as a multiple of what ``transformers`` takes for the answers alone."""
+MOST_TRANSFORMERS_TIME: Final = {"edgetam": 0.80, "sam3": 0.95}
+"""The same, as a multiple of what ``transformers`` takes for the answers alone. Most of the
+time of SAM 3 is its encoder's, which is the same code on both sides."""
 
 LEAST_SPEEDUP: Final = {"tiny": 5.0, "large": 7.0}
 """In objects/s, over a loop that encodes the image per object and decodes a prompt per call."""
@@ -159,7 +160,7 @@ def _write_image(folder: Path, rgb: np.ndarray, masks: np.ndarray) -> ObjectTabl
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.mark.parametrize("family", ["edgetam", "sam3"])
+@pytest.mark.parametrize("family", MOST_TRANSFORMERS_TIME)
 def test_extraction_takes_less_than_the_calls_of_transformers(
     family: str, benchmark: BenchmarkFixture, tmp_path: Path
 ) -> None:
@@ -171,7 +172,7 @@ def test_extraction_takes_less_than_the_calls_of_transformers(
     ours_s, theirs_s = benchmark.pedantic(least_busy_s, (1, *runs), rounds=1)  # type: ignore[no-untyped-call]
     print(f"\n{ours_s:.1f} s of a core")
     what = f"extraction of an image of {N_OBJECTS} objects, over transformers"
-    bar = Bar(what, ours_s / theirs_s, at_most=MOST_TRANSFORMERS_TIME, case=family)
+    bar = Bar(what, ours_s / theirs_s, at_most=MOST_TRANSFORMERS_TIME[family], case=family)
     assert missed_bars(benchmark, bar) == []
 
 

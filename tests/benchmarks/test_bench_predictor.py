@@ -23,9 +23,10 @@ from tools.bars import Bar, missed_bars
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-MOST_OVERHEAD = 1.05
+MOST_OVERHEAD = {"mini": 1.15, "sam2.1": 0.8}
 """Most time of a click with its uncertainty, as a multiple of SAM2's click alone: our decoder and
-our masks at the size of the image save more than heads, entropies and figures cost."""
+our masks at the size of the image save more than heads and entropies cost, but not with a mini
+model, whose decoder takes few milliseconds."""
 
 LEAST_SPEEDUP = 2
 """Of 32 prompt sets in one call over as many calls of SAM2's predictor, the image encoded before.
@@ -85,7 +86,7 @@ def test_uncertainty_costs_no_more_than_a_click_of_sam2(
     )
     benchmark.pedantic(predictor.predict_uncertainty, click)  # type: ignore[no-untyped-call]
     what = "click with its uncertainty, over a click of SAM2"
-    bar = Bar(what, whole_s / official_s, at_most=MOST_OVERHEAD, case=f"{family} tiny")
+    bar = Bar(what, whole_s / official_s, at_most=MOST_OVERHEAD[family], case=f"{family} tiny")
     assert missed_bars(benchmark, bar) == []
 
 
