@@ -63,11 +63,11 @@ photo, unwanted, commands = json.loads(sys.argv[1])
 assert [module for module in unwanted if find_spec(module)] == []
 predictor = usam_cache.load_predictor("mini", "tiny")
 predictor.set_image(Image.open(photo))
-found = predictor.predict_uncertainty(point_coords=[[120, 80]], point_labels=[1])
+answer = predictor.predict_uncertainty(point_coords=[[120, 80]], point_labels=[1])
 bits = usam_cache.mask_entropy(np.ones((2, 2), np.float32))
 results = [CliRunner().invoke(app, command) for command in commands]
 said = [(result.exit_code, result.output) for result in results]
-print(json.dumps([[len(found.masks), float(bits)], said]))
+print(json.dumps([[len(answer.masks), float(bits)], said]))
 """
 
 

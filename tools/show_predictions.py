@@ -38,10 +38,10 @@ from usam_cache import load_predictor
 
 predictor = load_predictor("mini", "tiny")
 predictor.set_image(Image.open("{PHOTO}"))
-found = predictor.predict_uncertainty(point_coords=[[{SCENE.x}, {SCENE.y}]], point_labels=[1])
-k = found.selected  # found.masks[k] is the mask
-print(f"SamScore {{found.sam_score[k]:.2f}}, expected IoU {{found.expected_iou.own[k]:.2f}}")
-print(f"{{found.advice.words}}: expected IoU {{found.advice.expected_iou:.2f}}")
+answer = predictor.predict_uncertainty(point_coords=[[{SCENE.x}, {SCENE.y}]], point_labels=[1])
+k = answer.selected  # answer.masks[k] is the mask
+print(f"SamScore {{answer.sam_score[k]:.2f}}, expected IoU {{answer.expected_iou.own[k]:.2f}}")
+print(f"{{answer.advice.words}}: expected IoU {{answer.advice.expected_iou:.2f}}")
 """
 
 SHELL: Final = f"usam predict {PHOTO} --click {SCENE.x},{SCENE.y}"
