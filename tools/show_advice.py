@@ -57,7 +57,7 @@ def main() -> None:
     replace_block(PAGE, "advice", f"\n{advice_table(rows)}\n")
     replace_block(PAGE, "regret", f"\n{regret_table(rows)}\n")
     for page in (README, PAGE):
-        replace_block(page, "advised", f"\n{advised_words(rows, SCENE.advice)}\n")
+        replace_block(page, "advised", advised_words(rows, SCENE.advice))
 
 
 def advised_words(rows: pd.DataFrame, correction: str) -> str:

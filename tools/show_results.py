@@ -57,6 +57,12 @@ FURTHER: Final = "shapes_further"
 VAL: Final = "shapes_val"
 """Scenes of the model card."""
 
+IS_BASE: Final = (SELECTED, SELECTED_CODES)
+"""Masks with which the others are compared, at the sizes of the image and of the stored masks."""
+
+ONLY_IN_DOCS: Final = (SELECTED_CODES, "mean_proposals")
+"""Masks that the table of the README leaves out."""
+
 FIGURE: Final = Path("docs") / "curves.svg"
 
 SCORES_LEAD: Final = (
@@ -99,7 +105,7 @@ def main() -> None:
     replace_block(Path("README.md"), "results", readme_block(results, rows))
     replace_block(Path("docs") / "results.md", "results", results_block(results, rows))
     masks = better_masks(results)
-    replace_block(Path("README.md"), "better-masks", better_masks_sentence(masks))
+    replace_block(Path("README.md"), "better-masks", better_masks_block(masks))
     better_table = f"\n{better_masks_table(masks)}\n"
     replace_block(Path("docs") / "results.md", "better-masks", better_table)
     replace_block(Path("docs") / "mini.md", "results", scores_block(of_val))
@@ -196,7 +202,7 @@ def models_block(results: SplitResults) -> str:
         cells = [
             [
                 starred(measure_label(line.measures[task])),
-                *(_margin(margins[task, line.measures[task], model]) for model in models),
+                *(_signed(margins[task, line.measures[task], model], "margin") for model in models),
             ]
             for line in lines
             if line.measures[task] != BASELINE
@@ -205,11 +211,6 @@ def models_block(results: SplitResults) -> str:
         if task != "model":
             blocks.append(table([label, *models], cells))
     return "\n\n".join(blocks)
-
-
-def _margin(row: Mapping[Hashable, Any]) -> str:
-    value, low, high = (f"{row['margin' + end] + 0:+.1f}" for end in WITH_BOUNDS)
-    return f"{value} ({low} to {high})".replace("-", "−")
 
 
 def jitter_sentences(rows: pd.DataFrame, protocols: Sequence[str]) -> list[str]:
@@ -353,50 +354,47 @@ def better_masks(results: SplitResults) -> pd.DataFrame:
     return rows.sort_values("choice", key=lambda names: names.map(order.index), kind="stable")
 
 
-def better_masks_sentence(masks: pd.DataFrame) -> str:
-    """Sentence on the masks that heads choose, and on the masks that take more runs of models."""
-    by_name = masks.set_index(["choice", "model"])
-    models = list(masks["model"].unique())
-    choice = ", ".join(
-        f"{model} {_gained(by_name.loc[('choice', model)])}"
-        for model in models
-        if ("choice", model) in by_name.index
-    )
-    of_largest = "; ".join(
-        f"{MASKS[name]} {_gained(by_name.loc[(name, models[-1])])}"
-        for name in ("rankseg", "mean_views", "mean_clicks", "mean_models")
-    )
-    return (
-        "Another mask of the same click may be better and take no further run of a model: heads "
-        "predict the IoU of each proposal at nine cuts. The mask with the highest predicted IoU "
-        f"gains, in points of mean IoU over the selected mask: {choice}. Other masks gain over the "
-        f"selected mask of {models[-1]}, at the size of the stored masks, where means gain more "
-        f"than at the size of the image: {of_largest} "
+def better_masks_block(masks: pd.DataFrame) -> str:
+    """Words on masks of the same click beside the selected mask, and a table of their gains."""
+    lead = (
+        "Another mask of the same click may be better. Heads predict the IoU of each proposal at "
+        "nine cuts, and so choose a cut, a proposal, or both: no model runs again. A mean takes a "
+        "run for each of its masks. The first row has the mean IoU in %, the other rows gains in "
+        "points, in brackets 95 % intervals over the scenes. RankSEG and means are measured at "
+        "the size of the stored masks, where means gain more than at that of the image "
         "([docs/results.md](docs/results.md#better-masks))."
     )
+    header = ("mask", *masks["model"].unique())
+    rows = [row for name, row in _mask_rows(masks).items() if name not in ONLY_IN_DOCS]
+    return f"{lead}\n\n{table(header, rows)}"
 
 
 def better_masks_table(masks: pd.DataFrame) -> str:
     """Mean IoU of the selected mask, gains of all others, and objects that change, by model."""
     models = list(masks["model"].unique())
-    by_name = {(row["choice"], row["model"]): row for row in masks.to_dict("records")}
-    is_base = {SELECTED, SELECTED_CODES}
-    cells = []
-    for name in dict.fromkeys(masks["choice"]):
-        of_name = [by_name[name, model] for model in models if (name, model) in by_name]
-        largest = of_name[-1]
-        changed = " / ".join(f"{largest[share]:.0f}" for share in ("changed", "gained", "lost"))
-        written = [
-            with_bounds(row, "mask_iou") if name in is_base else _gained(row) for row in of_name
-        ]
-        cells.append([MASKS[name], *written, NOTHING if name in is_base else changed])
-    header = ("mask", *models, f"changed / gained / lost, {models[-1]}")
-    return table(header, cells)
+    of_largest = masks[masks["model"] == models[-1]].set_index("choice")
+    shares = of_largest[["changed", "gained", "lost"]]
+    changed = {
+        name: " / ".join(f"{share:.0f}" for share in row) for name, *row in shares.itertuples()
+    }
+    changed |= dict.fromkeys(IS_BASE, NOTHING)
+    cells = [[*row, changed[name]] for name, row in _mask_rows(masks).items()]
+    return table(("mask", *models, f"changed / gained / lost, {models[-1]}"), cells)
 
 
-def _gained(row: Mapping[Hashable, Any] | pd.Series) -> str:
-    low, high = row["mask_gain_low"], row["mask_gain_high"]
-    return f"{row['mask_gain']:+.1f} ({low:+.1f} to {high:+.1f})"
+def _mask_rows(masks: pd.DataFrame) -> dict[str, list[str]]:
+    """Label of each mask, then its mean IoU or its gain with each model, by the mask's name."""
+    rows: dict[str, list[str]] = {}
+    for row in masks.to_dict("records"):
+        name = row["choice"]
+        number = with_bounds(row, "mask_iou") if name in IS_BASE else _signed(row, "mask_gain")
+        rows.setdefault(name, [MASKS[name]]).append(number)
+    return rows
+
+
+def _signed(row: Mapping[Hashable, Any], name: str) -> str:
+    value, low, high = (f"{row[name + end] + 0:+.1f}" for end in WITH_BOUNDS)
+    return f"{value} ({low} to {high})".replace("-", "−")
 
 
 def _protocol_block(rows: pd.DataFrame, protocol: str) -> str:

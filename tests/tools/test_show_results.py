@@ -1,0 +1,41 @@
+"""The tables of better masks in README and docs/results.md have the same numbers."""
+
+import re
+
+import pandas as pd
+
+from stages.tables.pivot import MASKS
+from tests.fixtures.dvc_stages import ROOT
+from tools.blocks import read_block
+from tools.show_results import IS_BASE, better_masks_block, better_masks_table
+
+NUMBER = re.compile(r"[+-]?[\d.]+")
+
+
+def test_readme_shows_the_better_masks_of_the_docs() -> None:
+    block = read_block(ROOT / "docs/results.md", "better-masks").strip()
+    masks = masks_of_table(block)
+    assert better_masks_table(masks) == block
+    assert better_masks_block(masks) == read_block(ROOT / "README.md", "better-masks")
+
+
+def masks_of_table(block: str) -> pd.DataFrame:
+    """Scores of ``better_masks``, as far as the table of docs/results.md has their digits."""
+    header, _, *lines = (line.strip("| ").split(" | ") for line in block.splitlines())
+    names = {label: name for name, label in MASKS.items()}
+    rows = []
+    for label, *cells, shares in lines:
+        name = names[label]
+        statistic = "mask_iou" if name in IS_BASE else "mask_gain"
+        changed = dict(zip(("changed", "gained", "lost"), numbers(shares), strict=False))
+        for model, cell in zip(header[1:-1], cells, strict=True):
+            value, low, high = numbers(cell)
+            bounds = {statistic: value, f"{statistic}_low": low, f"{statistic}_high": high}
+            rows.append({"model": model, "choice": name, **bounds, **changed})
+    return pd.DataFrame(rows)
+
+
+def numbers(cell: str) -> list[float]:
+    # A little lower where negative: the sign of -0.0 would be lost.
+    numbers = NUMBER.findall(cell.replace("−", "-"))
+    return [float(number) - 1e-6 * number.startswith("-") for number in numbers]
