@@ -90,12 +90,13 @@ def count_pixels_by_torch(
     size_px = (truth.shape[1], truth.shape[2])
     step = max(1, GPU_PIXELS // (logits.shape[1] * truth[0].numel()))
     limits = _limits(tuple(cuts), logits.device)
-    counts = []
-    for low_res, inside in zip(torch.split(logits, step), torch.split(truth, step), strict=True):
+    counts = logits.new_empty((2, *logits.shape[:2], len(cuts)), dtype=torch.int64)
+    batches = (torch.split(tensor, step) for tensor in (logits, truth, *counts))
+    for low_res, inside, n_above, n_shared in zip(*batches, strict=True):
         is_above = at_image(low_res, size_px)[:, :, None] > limits
-        is_shared = is_above & inside[:, None, None]
-        counts.append(torch.stack([mask.sum((-2, -1)) for mask in (is_above, is_shared)]))
-    return torch.cat(counts, dim=1)
+        torch.sum(is_above, (-2, -1), out=n_above)
+        torch.sum(is_above.logical_and_(inside[:, None, None]), (-2, -1), out=n_shared)
+    return counts
 
 
 @lru_cache(maxsize=8)

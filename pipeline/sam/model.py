@@ -1,6 +1,6 @@
 """Runs a SAM2 model on a device: encodes images and decodes prompts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -9,12 +9,13 @@ from typing import Any, Final, Literal, cast
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int, UInt8
+from sam2.modeling.backbones.image_encoder import ImageEncoder
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from pipeline.embeddings import LEVELS, SUFFIXES, LevelType, StoredEmbedding
 from pipeline.sam.building import mask_side_px
+from pipeline.sam.points import PointEncoder
 from pipeline.sam.shared_decoder import SharedDecoder, SharedImage
 
 Precision = Literal["fp32", "bf16"]
@@ -162,6 +163,9 @@ class Sam:
         if device.type == "cuda":
             _compute_exactly()
         self.model = model.to(device).eval().requires_grad_(requires_grad=False)
+        if isinstance(model.image_encoder, ImageEncoder):
+            # Position codes of the levels serve video only: 90 MB an image of 1024 px.
+            model.image_encoder.neck.position_encoding = nn.Identity()
         if precision == "bf16":
             _cast_encoder(model)
         self.device = device
@@ -172,6 +176,7 @@ class Sam:
                 position=model.sam_prompt_encoder.get_dense_pe(),
                 dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
             )
+        self._point_encoder = PointEncoder(model.sam_prompt_encoder)
         self._decoder_mask_px = mask_side_px(model)
         self.mask_size_px = mask_size_px or self._decoder_mask_px
         """Side of the low-resolution masks that ``decode`` returns."""
@@ -257,8 +262,7 @@ class Sam:
         # Sums may depend on the order of numbers in memory, and stores keep no such order.
         image, finest, finer = (level.contiguous() for level in (image, *high_res))
         high_res = finest, finer
-        _, dense = self.model.sam_prompt_encoder(points=None, boxes=None, masks=None)
-        shared = self._shared_decoder.share(image, dense=dense, high_res=high_res)
+        shared = self._shared_decoder.share(image, dense=self._dense(None), high_res=high_res)
         return Embedding(image, high_res, size_px, shared)
 
     def upload(self, array: np.ndarray) -> Tensor:
@@ -311,7 +315,7 @@ class Sam:
                 mask_input=mask_input,
                 multimask_output=multimask_output,
             )
-        sparse, _ = self._embed(embedding, points, labels, None)
+        sparse = self._points(embedding, points, labels)
         answer = self._shared_decoder.decode(
             embedding.shared, sparse, multimask_output=multimask_output
         )
@@ -332,12 +336,11 @@ class Sam:
         It is slower than ``SharedDecoder``, but takes a ``mask_input``.
         """
         with self._autocast():
-            sparse, dense = self._embed(embedding, points, labels, mask_input)
             logits, sam_score, _, object_score = self.model.sam_mask_decoder(
                 image_embeddings=embedding.image,
                 image_pe=self.model.sam_prompt_encoder.get_dense_pe(),
-                sparse_prompt_embeddings=sparse,
-                dense_prompt_embeddings=dense,
+                sparse_prompt_embeddings=self._points(embedding, points, labels),
+                dense_prompt_embeddings=self._dense(mask_input),
                 multimask_output=multimask_output,
                 repeat_image=True,
                 high_res_features=list(embedding.high_res),
@@ -359,54 +362,34 @@ class Sam:
             object_score[:, 0].float(),
         )
 
-    def _embed(
+    def _points(
         self,
         embedding: Embedding,
         points: Float[np.ndarray, "prompt click 2"] | None,
         labels: Int[np.ndarray, "prompt click"] | None,
-        mask_input: Float[np.ndarray, "_ 1 y x"] | None,
-    ) -> tuple[Tensor, Tensor]:
-        clicks = None
-        if points is not None:
-            size_px = np.array(embedding.size_px[::-1], np.float32)
-            points_px = points.astype(np.float32) / size_px * np.float32(self.image_size_px)
-            kinds = np.ones(points.shape[:2]) if labels is None else labels
-            clicks = (self.upload(points_px), self.upload(kinds.astype(np.int32)))
+    ) -> Float[Tensor, "prompt point channel"]:
+        """Embed the points of prompt sets; a single prompt set without points has no row."""
+        if points is None:
+            return torch.zeros(1, 0, self.n_channels, dtype=torch.float32, device=self.device)
+        size_px = np.array(embedding.size_px[::-1], np.float32)
+        points_px = points.astype(np.float32) / size_px * np.float32(self.image_size_px)
+        labels = np.ones(points.shape[:2], np.int64) if labels is None else labels
+        places, rows = self._point_encoder.prepare(points_px, labels)
+        return self._point_encoder.embed(self.upload(places), self.upload(rows))
+
+    def _dense(
+        self, mask_input: Float[np.ndarray, "_ 1 y x"] | None
+    ) -> Float[Tensor, "_ channel rows cols"]:
         masks = None
         if mask_input is not None:
             masks = _resized(self.upload(mask_input.astype(np.float32)), self._decoder_mask_px)
-        # Entered only where it matters: it adds 70 µs to each click.
-        is_single = torch.get_default_dtype() == torch.float32
-        with nullcontext() if is_single else _SinglePrecision():
-            sparse, dense = self.model.sam_prompt_encoder(clicks, boxes=None, masks=masks)
-        return sparse, dense
+        _, dense = self.model.sam_prompt_encoder(points=None, boxes=None, masks=masks)
+        return cast("Tensor", dense)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.precision == "bf16":
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return nullcontext()
-
-
-class _SinglePrecision(TorchFunctionMode):
-    """Makes new tensors of single precision, whatever default dtype the caller has set.
-
-    The prompt encoder joins clicks with new tensors, which autocast in bf16 refuses for fp16.
-    ``torch.set_default_dtype`` would change the default of other threads, too.
-    """
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: object,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401 - that of any function of torch
-        dtype = {"dtype": torch.float32} if func in _FACTORIES else {}
-        return func(*args, **dtype | (kwargs or {}))
-
-
-_FACTORIES: Final = (torch.empty, torch.ones, torch.zeros)
-"""Functions that make new tensors, of those that the prompt encoder calls."""
 
 
 def _keep_tokens(_module: nn.Module, _inputs: object, output: Any) -> None:  # noqa: ANN401

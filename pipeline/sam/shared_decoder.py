@@ -4,7 +4,7 @@ Applies the weights of a ``MaskDecoder`` in another order than its ``forward``. 
 the image tokens for every prompt set and projects them in every attention.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import linear
 
-from pipeline.sam.upscaling import by_cell, normed, upscale
+from pipeline.sam.upscaling import Upscaling, by_cell, normed
 
 Module = Any
 """A module of ``sam2``, which ships no types."""
@@ -101,6 +101,9 @@ class SharedDecoder:
         self._k_projs = [attention.k_proj for attention in to_cells]
         self._q_projs = [layer.cross_attn_image_to_token.q_proj for layer in layers]
         self._v_proj = to_cells[0].v_proj
+        self._upscaling = Upscaling(decoder.output_upscaling, dtype)
+        networks = (network.layers for network in decoder.output_hypernetworks_mlps)
+        self._mask_layers = [_side_by_side(layers) for layers in zip(*networks, strict=True)]
         self._position = position.float().flatten(2)[0].mT
         self._later_keys = self._projected(self._k_projs[1:], self._position)
         self._later_queries = self._projected(self._q_projs[1:], self._position)
@@ -125,15 +128,15 @@ class SharedDecoder:
         cells = (image + dense).float().flatten(2)[0].mT
         positioned = cells + self._position
         values = linear(cells, self._v_proj.weight)
-        outer, _, _, inner, _ = self._decoder.output_upscaling
+        fine_bias, coarse_bias = self._upscaling.biases
         fine, coarse = (by_cell(level.float(), shape) for level in high_res)
         return SharedImage(
             cells=cells.to(self._dtype),
             keys=(*self._projected(self._k_projs[:1], positioned), *self._later_keys),
             queries=(*self._projected(self._q_projs[:1], positioned), *self._later_queries),
             values=self._heads(values[None]).to(self._dtype).contiguous(),
-            coarse=(coarse + outer.bias).view(len(cells), -1).to(self._dtype),
-            fine=(fine + inner.bias).view(4 * len(cells), -1).to(self._dtype),
+            coarse=(coarse + coarse_bias).view(len(cells), -1).to(self._dtype),
+            fine=(fine + fine_bias).view(4 * len(cells), -1).to(self._dtype),
             shape=shape,
         )
 
@@ -155,32 +158,40 @@ class SharedDecoder:
         modules = decoder.obj_score_token, decoder.iou_token, decoder.mask_tokens
         outputs = torch.cat([module.weight for module in modules]).expand(len(sparse), -1, -1)
         tokens, cells = self._transform(shared, torch.cat([outputs, sparse], dim=1))
-        masks = range(1, decoder.num_mask_tokens) if multimask_output else range(1)
-        networks = decoder.output_hypernetworks_mlps
-        weights = torch.stack([networks[i](tokens[:, 2 + i]) for i in masks], dim=1)
-        sam_score = decoder.iou_prediction_head(tokens[:, 1])[:, masks.start : masks.stop]
-        logits = upscale(
-            decoder.output_upscaling,
+        masks = slice(1, decoder.num_mask_tokens) if multimask_output else slice(1)
+        mask_tokens = tokens[:, 2 : 2 + decoder.num_mask_tokens]
+        sam_score = decoder.iou_prediction_head(tokens[:, 1])[:, masks]
+        logits = self._upscaling.upscale(
             cells,
-            weights.to(self._dtype),
+            self._mask_weights(mask_tokens[:, masks], masks).to(self._dtype),
             coarse=shared.coarse,
             fine=shared.fine,
             shape=shared.shape,
         )
         return logits, sam_score, tokens, decoder.pred_obj_score_head(tokens[:, 0])
 
+    def _mask_weights(
+        self, tokens: Float[Tensor, "prompt mask channel"], masks: slice
+    ) -> Float[Tensor, "prompt mask fine_channel"]:
+        """Weights of the upscaled channels; each mask token has a network of its own."""
+        rows = tokens.transpose(0, 1)
+        for i, (biases, weights) in enumerate(self._mask_layers):
+            rows = torch.baddbmm(biases[masks], rows.relu() if i else rows, weights[masks])
+        return rows.transpose(0, 1)
+
     def _transform(self, shared: SharedImage, prompts: Tokens) -> tuple[Tokens, Cells]:
         """Output tokens and cells of the two-way transformer."""
-        tokens, cells = prompts, None
+        tokens, placed, cells = prompts, prompts, None
         for i, layer in enumerate(self._transformer.layers):
-            tokens = _mix(layer, tokens, prompts)
+            tokens = _mix(layer, tokens, placed)
             attention = layer.cross_attn_token_to_image
             tokens = layer.norm2(tokens + self._read(attention, tokens + prompts, shared, i, cells))
             tokens = layer.norm3(tokens + layer.mlp(tokens))
-            cells = self._write(layer, (tokens, prompts), shared, i, cells)
+            placed = tokens + prompts
+            cells = self._write(layer, (tokens, placed), shared, i, cells)
         assert cells is not None  # there are layers
         final, last = self._transformer.final_attn_token_to_image, len(shared.keys) - 1
-        attended = self._read(final, tokens + prompts, shared, last, cells)
+        attended = self._read(final, placed, shared, last, cells)
         return self._transformer.norm_final_attn(tokens + attended), cells
 
     def _read(
@@ -216,10 +227,10 @@ class SharedDecoder:
         Parameters
         ----------
         prompts
-            The prompt tokens and their position code.
+            The prompt tokens, without and with their position code.
         """
-        (tokens, position), attention = prompts, layer.cross_attn_image_to_token
-        keys = attention.k_proj(tokens + position)
+        (tokens, placed), attention = prompts, layer.cross_attn_image_to_token
+        keys = attention.k_proj(placed)
         scores = self._scores(keys, shared.queries[i], attention.q_proj.weight, cells)
         weights = scores.view(len(scores), self._n_heads, -1, scores.shape[-1]).softmax(2)
         # The prompt tokens' values take over the output projection; each head gets an equal share
@@ -280,12 +291,25 @@ class SharedDecoder:
         return split.transpose(0, 1).reshape(self._n_heads, -1, x.shape[-1])
 
 
-def _mix(layer: Module, tokens: Tokens, prompts: Tokens) -> Tokens:
-    """Prompt tokens after self-attention and normalisation."""
+def _side_by_side(
+    layers: Sequence[Module],
+) -> tuple[Float[Tensor, "layer 1 out"], Float[Tensor, "layer channel out"]]:
+    """Biases and weights of linear layers that are applied together, each to rows of its own."""
+    biases = torch.stack([layer.bias for layer in layers])
+    return biases[:, None], torch.stack([layer.weight for layer in layers]).mT
+
+
+def _mix(layer: Module, tokens: Tokens, placed: Tokens) -> Tokens:
+    """Prompt tokens after self-attention and normalisation.
+
+    Parameters
+    ----------
+    placed
+        The prompt tokens with their position code.
+    """
     if layer.skip_first_layer_pe:
         mixed = layer.self_attn(q=tokens, k=tokens, v=tokens)
     else:
-        placed = tokens + prompts
         mixed = tokens + layer.self_attn(q=placed, k=placed, v=tokens)
     normed: Tokens = layer.norm1(mixed)
     return normed

@@ -38,35 +38,62 @@ def by_cell(
     return split.permute(*pairs, 0).flatten(0, -2)
 
 
-def upscale(
-    stages: Module,
-    cells: Float[Tensor, "prompt cell channel"],
-    weights: Float[Tensor, "prompt proposal fine_channel"],
-    *,
-    coarse: Float[Tensor, "cell coarse"],
-    fine: Float[Tensor, "quarter fine"],
-    shape: tuple[int, int],
-) -> Float[Tensor, "prompt proposal y x"]:
-    """Upscale cells, and compute the logits of masks as weighted sums over the channels.
+class Upscaling:
+    """SAM2's upscaling of cells to logits, with its weights in the order of the products.
 
     Parameters
     ----------
     stages
         ``output_upscaling`` of a ``MaskDecoder``.
-    weights
-        Weights of the upscaled channels, for each mask of each prompt set.
-    coarse, fine
-        See ``SharedImage``.
-    shape
-        Rows and columns of cells.
+    dtype
+        Type of the cells.
     """
-    n_cells = cells.shape[1]
-    n_at_once = max(1, CPU_CELLS // n_cells) if cells.device.type == "cpu" else len(cells)
-    batches = zip(torch.split(cells, n_at_once), torch.split(weights, n_at_once), strict=True)
-    logits = [_upscaled(stages, *batch, coarse, fine) for batch in batches]
-    rows, columns = shape
-    halved = torch.cat(logits).view(*weights.shape[:2], rows, columns, 2, 2, 2, 2)
-    return halved.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(*weights.shape[:2], 4 * rows, 4 * columns)
+
+    def __init__(self, stages: Module, dtype: torch.dtype) -> None:
+        outer, self._norm, self._outer_act, inner, self._inner_act = stages
+        self._outer, self._inner = (_by_quarter(level.weight, dtype) for level in (outer, inner))
+        self.biases = inner.bias, outer.bias
+        """Biases to add to the features at the resolution of the pixels and of the quarters."""
+
+    def upscale(
+        self,
+        cells: Float[Tensor, "prompt cell channel"],
+        weights: Float[Tensor, "prompt proposal fine_channel"],
+        *,
+        coarse: Float[Tensor, "cell coarse"],
+        fine: Float[Tensor, "quarter fine"],
+        shape: tuple[int, int],
+    ) -> Float[Tensor, "prompt proposal y x"]:
+        """Upscale cells, and compute the logits of masks as weighted sums over the channels.
+
+        Parameters
+        ----------
+        weights
+            Weights of the upscaled channels, for each mask of each prompt set.
+        coarse, fine
+            See ``SharedImage``.
+        shape
+            Rows and columns of cells.
+        """
+        n_cells = cells.shape[1]
+        n_at_once = max(1, CPU_CELLS // n_cells) if cells.device.type == "cpu" else len(cells)
+        batches = zip(torch.split(cells, n_at_once), torch.split(weights, n_at_once), strict=True)
+        logits = [self._upscaled(*batch, coarse, fine) for batch in batches]
+        rows, columns = shape
+        joined = torch.cat(logits) if len(logits) > 1 else logits[0]
+        halved = joined.view(*weights.shape[:2], rows, columns, 2, 2, 2, 2)
+        ordered = halved.permute(0, 1, 2, 4, 6, 3, 5, 7)
+        return ordered.reshape(*weights.shape[:2], 4 * rows, 4 * columns)
+
+    def _upscaled(
+        self, cells: Tensor, weights: Tensor, coarse: Tensor, fine: Tensor
+    ) -> Float[Tensor, "prompt proposal part"]:
+        """Logits of a batch of prompt sets; pixels are in the order of ``by_cell``."""
+        n_prompts = len(cells)
+        quarters = linear(cells, self._outer).add_(coarse).view(n_prompts, len(fine), -1)
+        quarters = self._outer_act(normed(quarters, self._norm))
+        pixels = self._inner_act(linear(quarters, self._inner).add_(fine))
+        return torch.bmm(weights, pixels.view(n_prompts, 4 * len(fine), -1).mT)
 
 
 def normed(rows: Float[Tensor, "*batch channel"], norm: Module) -> Float[Tensor, "*batch channel"]:
@@ -77,21 +104,11 @@ def normed(rows: Float[Tensor, "*batch channel"], norm: Module) -> Float[Tensor,
     return layer_norm(rows.float(), shape, *weights).to(rows.dtype)
 
 
-def _upscaled(
-    stages: Module, cells: Tensor, weights: Tensor, coarse: Tensor, fine: Tensor
-) -> Float[Tensor, "prompt proposal part"]:
-    """Logits of a batch of prompt sets, see ``upscale``; pixels are in the order of ``by_cell``."""
-    outer, norm, first_act, inner, last_act = stages
-    n_prompts = len(cells)
-    quarters = _quartered(cells, outer).add_(coarse).view(n_prompts, len(fine), -1)
-    quarters = first_act(normed(quarters, norm))
-    pixels = last_act(_quartered(quarters, inner).add_(fine))
-    return torch.bmm(weights, pixels.view(n_prompts, 4 * len(fine), -1).mT)
+def _by_quarter(
+    weight: Float[Tensor, "channel part 2 2"], dtype: torch.dtype
+) -> Float[Tensor, "parts channel"]:
+    """Weight of a linear layer that divides each cell into four, like a transposed convolution.
 
-
-def _quartered(
-    cells: Float[Tensor, "prompt cell channel"], convolution: Module
-) -> Float[Tensor, "prompt cell parts"]:
-    """Divide each cell into four, by a transposed convolution of 2 x 2, stride 2, without bias."""
-    weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)
-    return linear(cells, weight.to(cells.dtype))
+    The convolution is of 2 x 2 with stride 2; its bias is not applied.
+    """
+    return weight.permute(2, 3, 1, 0).flatten(0, 2).to(dtype)

@@ -1,0 +1,57 @@
+"""Embeds the points of prompt sets like SAM2's prompt encoder, in a third of its operations."""
+
+from typing import Any, Final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int, Int64
+from torch import Tensor
+from torch.nn.functional import embedding
+
+Module = Any
+"""A module of ``sam2``, which ships no types."""
+
+NO_POINT: Final = -1
+"""Label of a point that only pads a prompt set."""
+
+
+class PointEncoder:
+    """Embeds clicks and corners of boxes with the weights of a ``PromptEncoder``.
+
+    Notes
+    -----
+    Bit for bit the ``PromptEncoder``'s embeddings on a CPU. It compares all labels with each known
+    label in turn; here a table has the embeddings of all labels. Coordinates are scaled by the
+    host.
+    """
+
+    def __init__(self, encoder: Module) -> None:
+        rows = *encoder.point_embeddings, encoder.not_a_point_embed
+        self._labels = torch.cat([row.weight for row in rows])
+        self._frequencies = encoder.pe_layer.positional_encoding_gaussian_matrix
+        height, width = encoder.input_image_size
+        self._size_px = np.array([width, height], np.float32)
+
+    def prepare(
+        self, points: Float[np.ndarray, "prompt point 2"], labels: Int[np.ndarray, "prompt point"]
+    ) -> tuple[Float32[np.ndarray, "prompt padded 2"], Int64[np.ndarray, "prompt padded"]]:
+        """Coordinates on the scale -1 to 1, and rows of the table of labels, padded by a point.
+
+        Parameters
+        ----------
+        points
+            Points (x, y) in pixels of the encoder's square.
+        """
+        padding = ((0, 0), (0, 1), (0, 0))
+        centres = np.pad(points.astype(np.float32) + np.float32(0.5), padding)
+        rows = np.pad(labels, padding[:2], constant_values=NO_POINT) % len(self._labels)
+        return 2 * (centres / self._size_px) - 1, rows.astype(np.int64)
+
+    def embed(
+        self, places: Float32[Tensor, "prompt point 2"], rows: Int64[Tensor, "prompt point"]
+    ) -> Float[Tensor, "prompt point channel"]:
+        """Embed results of ``prepare`` on the device."""
+        angles = 2 * np.pi * (places @ self._frequencies)
+        codes = torch.cat([angles.sin(), angles.cos()], dim=-1)
+        is_padding = rows[..., None] == len(self._labels) - 1
+        return codes.masked_fill_(is_padding, 0) + embedding(rows, self._labels)
