@@ -202,7 +202,7 @@ def models_block(results: SplitResults) -> str:
         cells = [
             [
                 starred(measure_label(line.measures[task])),
-                *(_signed(margins[task, line.measures[task], model], "margin") for model in models),
+                *(signed(margins[task, line.measures[task], model], "margin") for model in models),
             ]
             for line in lines
             if line.measures[task] != BASELINE
@@ -387,12 +387,13 @@ def _mask_rows(masks: pd.DataFrame) -> dict[str, list[str]]:
     rows: dict[str, list[str]] = {}
     for row in masks.to_dict("records"):
         name = row["choice"]
-        number = with_bounds(row, "mask_iou") if name in IS_BASE else _signed(row, "mask_gain")
+        number = with_bounds(row, "mask_iou") if name in IS_BASE else signed(row, "mask_gain")
         rows.setdefault(name, [MASKS[name]]).append(number)
     return rows
 
 
-def _signed(row: Mapping[Hashable, Any], name: str) -> str:
+def signed(row: Mapping[Any, Any], name: str) -> str:
+    """A difference with its sign, and its interval: ``+1.0 (−0.4 to +2.4)``."""
     value, low, high = (f"{row[name + end] + 0:+.1f}" for end in WITH_BOUNDS)
     return f"{value} ({low} to {high})".replace("-", "−")
 

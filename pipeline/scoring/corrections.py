@@ -142,7 +142,7 @@ def correlations(masks: Iterable[tasks.JudgedMasks]) -> Iterator[pd.DataFrame]:
             yield block.assign(**keys)[[*keys, *block.columns]]
 
 
-def _start_and_relative(
+def start_and_relative(
     correction: tasks.Correction,
     areas: Float[np.ndarray, "measure resample"],
     resamples: bootstrap.Resamples,
@@ -170,7 +170,7 @@ def _scores_of_task(
     # The peers of heads of any token set are the heads that read both tokens of the judged mask.
     peers = [(split, tokens and masks.judged, name) for split, tokens, name in measures]
     resampled = np.stack([of_measure for _, of_measure in areas.values()])
-    start, relative = _start_and_relative(correction, resampled, resamples)
+    start, relative = start_and_relative(correction, resampled, resamples)
     margin = relative - relative[measures.index(_BASELINE)]
     tokens_margin = relative - relative[[measures.index(peer) for peer in peers]]
     columns = [
