@@ -246,10 +246,14 @@ def calibration_sentence(results: SplitResults, protocol: str) -> str:
 
 
 def beside_isotonic(errors: Mapping[str, "Errors"]) -> str:
-    """Heads whose predicted IoUs are surely better, or worse, than calibrated SamScores."""
+    """Heads whose predicted IoUs are better, or worse, than calibrated SamScores.
+
+    These few comparisons are not among those of Holm's procedure, and the words say so.
+    """
     return (
         "SamScores calibrated by isotonic regression on the same train split, "
-        f"{_surely(errors, 'ECE', 'error')}; {_surely(errors, 'RMSE', 'distance')}."
+        f"{_differing(errors, 'ECE', 'error')}; {_differing(errors, 'RMSE', 'distance')} (95 % "
+        "intervals of the differences, each alone)."
     )
 
 
@@ -294,8 +298,8 @@ def _points(values: Float[np.ndarray, "_"], n_groups: int) -> str:
     return f"{100 * values[0]:.1f} ({100 * bounds.low:.1f} to {100 * bounds.high:.1f})"
 
 
-def _surely(errors: Mapping[str, Errors], label: str, number: str) -> str:
-    """Heads whose number is surely lower, or higher, than that of calibrated SamScores."""
+def _differing(errors: Mapping[str, Errors], label: str, number: str) -> str:
+    """Heads whose number differs from that of calibrated SamScores, by its interval."""
     heads = {
         name: getattr(measured, number)
         for name, measured in errors.items()
@@ -307,8 +311,8 @@ def _surely(errors: Mapping[str, Errors], label: str, number: str) -> str:
         "lower": [_named(name) for name, margin in bounds.items() if margin.high < 0],
         "higher": [_named(name) for name, margin in bounds.items() if margin.low > 0],
     }
-    sure = [f"{side} for {' and for '.join(names)}" for side, names in sides.items() if names]
-    return f"the {label} is surely {', '.join(sure)}" if sure else f"no {label} surely differs"
+    words = [f"{side} for {' and for '.join(names)}" for side, names in sides.items() if names]
+    return f"the {label} is {', '.join(words)}" if words else f"no {label} is shown to differ"
 
 
 def _named(measure: str) -> str:
@@ -338,8 +342,9 @@ def sets_block(results: SplitResults) -> str:
         "The fewest of the three proposals of the large model of which, in a set share of cases, "
         f"one reaches an IoU: proposals per set and, checked on images of {FURTHER} that did not "
         "calibrate the sets, how often one does. Other targets are out of reach: too often no "
-        "proposal is good. In brackets 95 % intervals over the images; sets in **bold** are sure "
-        "to be smaller than those by 1 − SamScore, those in *italics* to be larger."
+        "proposal is good. In brackets 95 % intervals over the images; sets in **bold** are "
+        "smaller than those by 1 − SamScore, those in *italics* larger, by the interval of each "
+        "difference alone."
     )
     header = ["target", *(starred(measure_label(name)) for name in measures)]
     return "\n\n".join(["## Mask sets", lead, table(header, cells)])
