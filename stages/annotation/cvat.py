@@ -17,12 +17,7 @@ from PIL.Image import Image
 
 from pipeline.predictor import PromptSet, UncertainMaskGenerator, UncertainPredictor, coco_masks
 from stages.predictor.answers import picked_mask
-from stages.predictor.command_options import (
-    SELECTED,
-    check_masks,
-    check_no_grid,
-    grid_options,
-)
+from stages.predictor.command_options import SELECTED, check_masks, grid_options
 from stages.predictor.loading import load_chosen
 from stages.predictor.model_choice import choose_model
 from storage.head_files.guarantees import choices_of
@@ -62,9 +57,7 @@ def create(  # noqa: PLR0913 - one for each option
         given without ``everything``, or if the heads choose no masks and ``best`` are asked for.
     """
     grid = points_per_side, min_score, min_stability
-    options = grid_options(grid) if everything else {}
-    if not everything:
-        check_no_grid(grid, "everything")
+    options = grid_options(grid, "everything", is_everything=bool(everything))
     choice = choose_model(
         family,
         model,

@@ -15,8 +15,8 @@ import typer
 
 from pipeline.sam.families import models_of
 from pipeline.scenes.scene import draw_scene
+from stages.cli import predictor_options
 from stages.cli.columns import aligned, bytes_text
-from stages.cli.predictor_options import Family, Heads, Model, Precision
 from stages.predictor.model_choice import choose_model
 from stages.program.main import one_line, reported_errors
 from stages.settings.blocks import ExtractParams
@@ -69,11 +69,11 @@ class Finding:
 
 
 def doctor(
-    family: Family = None,
-    model: Model = None,
-    heads: Heads = None,
+    family: predictor_options.Family = None,
+    model: predictor_options.Model = None,
+    heads: predictor_options.Heads = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    precision: Precision = None,
+    precision: predictor_options.Precision = None,
 ) -> None:
     """Check device, weights, heads, disk, DVC and a click's answer.
 

@@ -9,19 +9,19 @@ import numpy as np
 import typer
 
 from pipeline.sam.families import FAMILIES, check_model, source_of
+from stages.cli import predictor_options
 from stages.cli.columns import bytes_text
-from stages.cli.predictor_options import Device
+from stages.predictor.model_choice import PRECISIONS
 from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
 from stages.settings.blocks import ExtractParams
 from stages.settings.parsing import ParamsError, check_known, parse
 from stages.settings.signatures import LIBRARIES, embedding_settings
-from storage.datasets.mask_folders import image_files
+from storage.datasets.mask_folders import read_sizes
 from storage.errors import ImageError, StoreError, counted, listed, printable
 from storage.files.addresses import is_address, upload
 from storage.folders import sha256_file
-from storage.images.image_files import upright_size
 from storage.images.videos import SplitImages
 from storage.pool.adoption import adopt, open_published
 from storage.pool.cell import Cell
@@ -31,8 +31,6 @@ from storage.store.inspection import open_store
 from storage.store.opening import read_array
 from storage.store.signature import versions
 from storage.store.writing import full_signature
-
-PRECISIONS: Final = ("fp32", "bf16")
 
 N_TRIES: Final = 2
 """Number of attempts to encode without a damaged shard, before the disk is blamed."""
@@ -58,7 +56,7 @@ def encode(
     out: Out,
     precision: PrecisionName = "fp32",
     half: Half = False,  # noqa: FBT002 - typer's option
-    device: Device = "auto",
+    device: predictor_options.Device = "auto",
 ) -> None:
     """Encode the images of a folder once, so that clicks need no GPU.
 
@@ -103,27 +101,21 @@ def read_rows(folder: Path, encoded: Sequence[str] = ()) -> ImageRows:
     ImageError
         If there is no image file, or one cannot be read; the message names some.
     """
-    files = {path.relative_to(folder).as_posix(): path for path in sorted(image_files(folder))}
-    in_store = [file for file in encoded if file in files]
-    paths = [files[file] for file in dict.fromkeys((*in_store, *files))]
-    sizes_px, faults = [], []
-    for path in paths:
-        try:
-            sizes_px.append(upright_size(path))
-        except ImageError as error:
-            faults.append(str(error))
-    if faults or not paths:
+    records, faults = read_sizes(folder)
+    if faults or not records:
         raise ImageError(
             f"images in {folder} must be readable, got "
             f"{listed(faults, separator='; ') if faults else 'none'}"
         )
-    heights, widths = np.array(sizes_px, np.int32).T
+    by_file = {record.file: record for record in records}
+    in_store = [file for file in encoded if file in by_file]
+    records = [by_file[file] for file in dict.fromkeys((*in_store, *by_file))]
     text = np.dtypes.StringDType()
     return ImageRows(
-        file=np.array([path.relative_to(folder).as_posix() for path in paths], text),
-        height_px=heights.copy(),
-        width_px=widths.copy(),
-        image_sha256=np.array([sha256_file(path) for path in paths], text),
+        file=np.array([record.file for record in records], text),
+        height_px=np.array([record.height_px for record in records], np.int32),
+        width_px=np.array([record.width_px for record in records], np.int32),
+        image_sha256=np.array([sha256_file(folder / record.file) for record in records], text),
     )
 
 

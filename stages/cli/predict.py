@@ -11,18 +11,8 @@ import typer
 
 from pipeline.predictor.advice import KEEP, NONE, Costs
 from pipeline.predictor.prompt_sets import BOX_ORDER, PromptSet
+from stages.cli import predictor_options
 from stages.cli.columns import aligned
-from stages.cli.predictor_options import (
-    Device,
-    Embeddings,
-    Family,
-    Heads,
-    MinScore,
-    MinStability,
-    Model,
-    PointsPerSide,
-    Precision,
-)
 from stages.predictor import command_options
 from stages.predictor.card_entries import NOTE, gate_words, gated_models, set_words
 from stages.predictor.model_choice import ModelChoice, choose_model
@@ -76,15 +66,15 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     not_click: BesideObject = None,
     box: AroundObject = None,
     everything: Everything = False,  # noqa: FBT002 - typer's options
-    points_per_side: PointsPerSide = None,
-    min_score: MinScore = None,
-    min_stability: MinStability = None,
-    family: Family = None,
-    model: Model = None,
-    heads: Heads = None,
-    device: Device = "auto",
-    precision: Precision = None,
-    embeddings: Embeddings = None,
+    points_per_side: predictor_options.PointsPerSide = None,
+    min_score: predictor_options.MinScore = None,
+    min_stability: predictor_options.MinStability = None,
+    family: predictor_options.Family = None,
+    model: predictor_options.Model = None,
+    heads: predictor_options.Heads = None,
+    device: predictor_options.Device = "auto",
+    precision: predictor_options.Precision = None,
+    embeddings: predictor_options.Embeddings = None,
     cost_of_click: CostOfClick = Costs.click,
     cost_of_larger_model: CostOfLargerModel = Costs.larger_model,
     cost_of_person: CostOfPerson = Costs.person,
@@ -102,14 +92,14 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
         masks = command_options.BEST if best_mask else command_options.SELECTED
         command_options.check_masks(masks, choices_of(choice.card))
         question = replace(_question(image, choice, costs, save), masks=masks)
+        options = command_options.grid_options(grid, "--everything", is_everything=everything)
         if everything:
             if best_mask:
                 raise ParamsError("--best-mask must be given with a prompt, got --everything")
             if click or not_click or box:
                 raise ParamsError("--everything must be given without a prompt, got one")
-            answer = _everything(question, command_options.grid_options(grid))
+            answer = _everything(question, options)
         else:
-            command_options.check_no_grid(grid, "--everything")
             prompt = command_options.parse_clicks(
                 click or [], not_click or [], box, question.size_px
             )

@@ -4,41 +4,28 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from stages.cli.predictor_options import (
-    Device,
-    Embeddings,
-    Family,
-    Heads,
-    MinScore,
-    MinStability,
-    Model,
-    PointsPerSide,
-    Precision,
-)
+from stages.cli import predictor_options
 from stages.predictor.card_entries import NOTE
 from stages.predictor.command_options import (
     BEST,
     SELECTED,
-    Grid,
     check_masks,
-    check_no_grid,
     check_prompts,
     grid_options,
 )
-from stages.predictor.model_choice import ModelChoice, choose_model
+from stages.predictor.model_choice import choose_model
 from stages.predictor.stored_images import is_rounded
 from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
 from stages.settings.parsing import ParamsError, check_known
-from storage.checkpoints.weights import checkpoint
 from storage.datasets import coco
 from storage.errors import N_LISTED, DataError, counted, listed, printable, shown
-from storage.folders import sha256_file, write_text
+from storage.folders import sha256_file, write_lines, write_text
 from storage.head_files.guarantees import choices_of
 from storage.head_files.head_file import SHIPPED_FAMILY
 from storage.outputs import coco_results
@@ -81,15 +68,15 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     annotations: Annotations,
     results: ResultsFile,
     prompt: Prompt = "box",
-    points_per_side: PointsPerSide = None,
-    min_score: MinScore = None,
-    min_stability: MinStability = None,
-    family: Family = None,
-    model: Model = None,
-    heads: Heads = None,
-    device: Device = "auto",
-    precision: Precision = None,
-    embeddings: Embeddings = None,
+    points_per_side: predictor_options.PointsPerSide = None,
+    min_score: predictor_options.MinScore = None,
+    min_stability: predictor_options.MinStability = None,
+    family: predictor_options.Family = None,
+    model: predictor_options.Model = None,
+    heads: predictor_options.Heads = None,
+    device: predictor_options.Device = "auto",
+    precision: predictor_options.Precision = None,
+    embeddings: predictor_options.Embeddings = None,
     form: Form = "results",
     sort: Sort = None,
     masks: Masks = SELECTED,
@@ -106,7 +93,11 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
         prompted = coco.read_prompts(annotations, prompt)
         check_prompts(annotations, prompted)
         categories = _categories(annotations, prompt, prompted, form)
-        options = _options(prompt, (points_per_side, min_score, min_stability))
+        options = grid_options(
+            (points_per_side, min_score, min_stability),
+            f"--prompt {coco.EVERYTHING}",
+            is_everything=prompt == coco.EVERYTHING,
+        )
         choice = choose_model(
             family, model, heads, device=device, precision=precision, embeddings=embeddings or ()
         )
@@ -114,14 +105,17 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
         origin = {
             "annotations": sha256_file(annotations),
             "images": str(images.resolve()),
-            "heads": choice.card["sha256"],
-            "weights": checkpoint(choice.family, choice.model).sha256 or "not listed",
-            "precision": choice.precision,
+            **choice.origin,
             "prompt": f"{prompt} {options} {masks}",
         }
         if any(map(is_rounded, choice.embeddings)):
             origin["levels"] = "fp16"
-        answer = _answer(choice, options, masks)
+        if choice.family == SHIPPED_FAMILY:
+            print(NOTE, file=sys.stderr)
+        # Imported late: torch takes seconds, and errors in the arguments should show at once.
+        from stages.predictor.answers import chosen_answers  # noqa: PLC0415
+
+        answer = chosen_answers(choice, options, masks)
         answered = KeptResults(results.with_name(f"{results.name}.work"), origin)
         with stoppable(f"answers of finished images are kept beside {results}"):
             faults = _answer_all(answer, images, prompted, answered)
@@ -141,11 +135,9 @@ def _report(results: Path, n_masks: int, n_images: int, faults: Sequence[str]) -
     n_read = counted(n_images - len(faults), "image")
     print(f"{printable(str(results))}: {counted(n_masks, 'mask')} in {n_read}")
     faults_file = results.with_name(f"{results.name}.faults.txt")
-    faults_file.unlink(missing_ok=True)
+    write_lines(faults_file, faults if len(faults) > N_LISTED else ())
     if not faults:
         return
-    if len(faults) > N_LISTED:
-        write_text(faults_file, "".join(f"{fault}\n" for fault in faults))
     place = f" (all of them in {faults_file})" if len(faults) > N_LISTED else ""
     raise DataError(
         f"{len(faults)} of {counted(n_images, 'image')} left out, fix or replace them and run "
@@ -183,13 +175,6 @@ def _categories(
         if prompt == coco.EVERYTHING
         else coco.read_categories(annotations)
     )
-
-
-def _options(prompt: str, grid: Grid) -> dict[str, Any]:
-    if prompt == coco.EVERYTHING:
-        return grid_options(grid)
-    check_no_grid(grid, f"--prompt {coco.EVERYTHING}")
-    return {}
 
 
 def _check_paths(images: Path, annotations: Path, results: Path) -> None:
@@ -230,32 +215,6 @@ def _write(
     if categories is None:
         write_text(path, json.dumps(results))
         return len(results)
-    images = [
-        {
-            "id": image.image_id,
-            "file_name": image.image.file,
-            "height": image.image.height_px,
-            "width": image.image.width_px,
-        }
-        for image in prompted
-    ]
-    dataset = coco_results.coco_dataset(images, results, categories)
+    dataset = coco_results.coco_dataset([image.entry for image in prompted], results, categories)
     write_text(path, json.dumps(dataset))
     return len(dataset["annotations"])
-
-
-def _answer(choice: ModelChoice, options: Mapping[str, Any], masks: str) -> "Answer":
-    """Load the chosen model; return the function that segments an image.
-
-    With options, the function segments everything in the image; without options, its prompts.
-    """
-    if choice.family == SHIPPED_FAMILY:
-        print(NOTE, file=sys.stderr)
-    # Imported late: torch takes seconds, and errors in the arguments should show at once.
-    from stages.predictor.answers import everything_answers, prompt_answers  # noqa: PLC0415
-    from stages.predictor.loading import load_chosen  # noqa: PLC0415
-
-    predictor = load_chosen(choice)
-    if options:
-        return everything_answers(predictor, options)
-    return prompt_answers(predictor, masks)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
@@ -80,7 +80,7 @@ def extraction_speed(params: ExtractParams, model: str, n_images: int) -> Extrac
     with TemporaryDirectory() as folder:
         root = Path(folder)
         table = _drawn_table(root, max(n_images, params.encoder_batch))
-        few = _first_images(table, params.encoder_batch)
+        few = _drawn_table(root, params.encoder_batch)
         first = PreparedSplit(few, few.n_objects)
         # The first time warms up: libraries choose algorithms, and allocate memory.
         _, part_s = (
@@ -229,16 +229,3 @@ def _drawn_table(folder: Path, n_images: int) -> ObjectTable:
         mask_rle=np.array([encode_rle(mask) for mask in masks], object),
         point_px=np.stack([sample_prompts(mask, seed=i) for i, mask in enumerate(masks)]),
     )
-
-
-def _first_images(table: ObjectTable, n_images: int) -> ObjectTable:
-    n_objects = int(np.searchsorted(table.image_index, n_images))
-    of_images = {
-        key: getattr(table, key)[:n_images]
-        for key in ("file", "height_px", "width_px", "image_sha256")
-    }
-    of_objects = {
-        key: getattr(table, key)[:n_objects]
-        for key in ("image_index", "object_id", "area_px", "box_px", "mask_rle", "point_px")
-    }
-    return replace(table, **of_images, **of_objects)

@@ -17,6 +17,7 @@ from pipeline.predictor import (
 from pipeline.predictor.pictures import draw_entropy, draw_mask, draw_masks
 from stages.predictor.command_options import BEST, SELECTED, Question
 from stages.predictor.loading import load_chosen
+from stages.predictor.model_choice import ModelChoice
 from storage.datasets.coco import NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.errors import ImageError
 from storage.folders import whole_file
@@ -142,6 +143,23 @@ def answer_images(
                 faults.append(str(error))
         advance(1)
     return faults
+
+
+def chosen_answers(
+    choice: ModelChoice, options: Mapping[str, Any], masks: str = SELECTED
+) -> Answer:
+    """Load the chosen model, and make a function that segments an image by it.
+
+    Parameters
+    ----------
+    options
+        Keyword arguments of ``UncertainMaskGenerator``, to segment everything; empty to answer the
+        prompts of the image.
+    masks
+        Which mask answers a prompt: one of ``MASKS``.
+    """
+    predictor = load_chosen(choice)
+    return everything_answers(predictor, options) if options else prompt_answers(predictor, masks)
 
 
 def prompt_answers(predictor: UncertainPredictor, masks: str = SELECTED) -> Answer:

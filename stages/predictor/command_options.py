@@ -125,14 +125,26 @@ def parse_costs(click: float, larger_model: float, person: float) -> Costs:
         raise ParamsError(str(error)) from error
 
 
-def grid_options(grid: Grid) -> dict[str, Any]:
+def grid_options(grid: Grid, everything: str, *, is_everything: bool) -> dict[str, Any]:
     """Convert the options of a grid to keyword arguments of SAM2's automatic mask generator.
+
+    Parameters
+    ----------
+    everything
+        Name of the option that segments everything by a grid, for the error message.
+    is_everything
+        Whether that option is set; without it, there is no grid, and the result is empty.
 
     Raises
     ------
     ParamsError
-        If an option is out of range.
+        If an option is out of range, or is given without a grid.
     """
+    if not is_everything:
+        for name, number in zip(GRID, grid, strict=True):
+            if number is not None:
+                raise ParamsError(f"{name} must come with {everything}, got {number:g} without it")
+        return {}
     points_per_side, min_score, min_stability = (
         default if option is None else option
         for option, default in zip(grid, GRID.values(), strict=True)
@@ -148,24 +160,6 @@ def grid_options(grid: Grid) -> dict[str, Any]:
         "pred_iou_thresh": min_score,
         "stability_score_thresh": min_stability,
     }
-
-
-def check_no_grid(grid: Grid, everything: str) -> None:
-    """Refuse options of a grid in a command that makes no grid.
-
-    Parameters
-    ----------
-    everything
-        Name of the option that makes a grid, for the error message.
-
-    Raises
-    ------
-    ParamsError
-        If any option of the grid is not None.
-    """
-    for name, number in zip(GRID, grid, strict=True):
-        if number is not None:
-            raise ParamsError(f"{name} must come with {everything}, got {number:g} without it")
 
 
 def check_masks(masks: str, choices: Sequence[ChoiceGain]) -> None:

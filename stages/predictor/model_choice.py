@@ -9,6 +9,7 @@ from pipeline.heads.kinds import HeadSet
 from pipeline.sam.families import NAMES, models_of, reads_of
 from stages.predictor.stored_images import signature_of
 from stages.settings.parsing import check_known
+from storage.checkpoints.weights import checkpoint
 from storage.errors import WeightsError
 from storage.head_files.head_file import SHIPPED_FAMILY, family_heads, read_head_file
 from storage.head_files.published_heads import published_families
@@ -34,6 +35,12 @@ class ModelChoice:
     precision: Literal["fp32", "bf16"]
     embeddings: tuple[str | Path, ...] = ()
     """Stores of embeddings, whose images are not encoded again."""
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """Heads, weights and precision: entries of the signature of a file of masks."""
+        weights = checkpoint(self.family, self.model).sha256 or "not listed"
+        return {"heads": self.card["sha256"], "weights": weights, "precision": self.precision}
 
 
 def choose_model(

@@ -38,15 +38,7 @@ def export_coco(path: Path, queue: ReviewQueue, *, as_polygons: bool) -> int:
         image.image_id: image.image_id if has_numbers else number
         for number, image in enumerate(source.prompted, start=1)
     }
-    images = [
-        {
-            "id": ids[image.image_id],
-            "file_name": image.image.file,
-            "height": image.image.height_px,
-            "width": image.image.width_px,
-        }
-        for image in source.prompted
-    ]
+    images = [image.entry | {"id": ids[image.image_id]} for image in source.prompted]
     candidates = (queue.candidate(rank) for rank in range(len(queue)))
     annotations = _annotations(candidates, ids, as_polygons=as_polygons)
     used: set[int] = set()

@@ -8,16 +8,9 @@ from stages.settings.params import PARAMS_FILE
 from stages.settings.parsing import ParamsError
 from storage.datasets import coco
 from storage.datasets.coco import PromptedImage
-from storage.datasets.object_records import ImageRecord
-from storage.errors import DataError, ImageError, shown
+from storage.datasets.mask_folders import read_sizes
+from storage.errors import DataError, shown
 from storage.folders import sha256_file
-from storage.images.image_files import upright_size
-
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
-    *(".heic", ".heif", ".jp2", ".ppm"),
-)
-"""Suffixes of the files in a folder that are taken for images."""
 
 
 @dataclass(frozen=True)
@@ -99,19 +92,11 @@ def read_source(
 
 def _of_folder(folder: Path) -> Source:
     """All images below a folder, in the order of their names; each name is the image's id."""
-    prompted, faults = [], []
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and path.is_file():
-            file = path.relative_to(folder).as_posix()
-            try:
-                record = ImageRecord(file, *upright_size(path))
-            except ImageError as error:
-                faults.append(str(error))
-            else:
-                prompted.append(PromptedImage(file, record, ()))
-    if not prompted:
+    records, faults = read_sizes(folder)
+    if not records:
         first = f", the first of {len(faults)} unreadable: {faults[0]}" if faults else ""
         raise DataError(f"{folder} must have one readable image or more, got none{first}")
     name = folder.resolve().name or "images"
     categories = coco.EVERYTHING_CATEGORIES
+    prompted = [PromptedImage(record.file, record, ()) for record in records]
     return Source(name, folder, prompted, coco.EVERYTHING, categories, {}, faults)

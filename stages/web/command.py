@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from stages.cli.predictor_options import Device, Embeddings, Family, Precision
+from stages.cli import predictor_options
 from stages.predictor.stored_images import signature_of
 from stages.program.main import reported_errors
 from stages.settings.params import PARAMS_FILE, read_params
@@ -26,7 +26,7 @@ def demo(  # noqa: PLR0913, PLR0917 - one for each option
         str,
         typer.Option(help="Address; others than loopback let other machines in, with a token."),
     ] = "127.0.0.1",
-    family: Family = None,
+    family: predictor_options.Family = None,
     model: Annotated[
         str | None,
         typer.Option(help="Model to start with; by default the smallest available."),
@@ -35,9 +35,9 @@ def demo(  # noqa: PLR0913, PLR0917 - one for each option
         list[Path] | None,
         typer.Option(metavar="FILE", help="From `usam heads export`; may be repeated."),
     ] = None,
-    device: Device = "auto",
-    precision: Precision = None,
-    embeddings: Embeddings = None,
+    device: predictor_options.Device = "auto",
+    precision: predictor_options.Precision = None,
+    embeddings: predictor_options.Embeddings = None,
     images: Annotated[
         str | None,
         typer.Option(

@@ -8,18 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from stages.cli.predictor_options import (
-    Device,
-    Family,
-    Heads,
-    MinScore,
-    MinStability,
-    Model,
-    PointsPerSide,
-    Precision,
-)
+from stages.cli import predictor_options
 from stages.predictor.card_entries import NOTE
-from stages.predictor.command_options import check_no_grid, check_prompts, check_share, grid_options
+from stages.predictor.command_options import check_prompts, check_share, grid_options
 from stages.predictor.model_choice import ModelChoice, choose_model
 from stages.program.main import reported_errors
 from stages.program.progress import progress
@@ -28,10 +19,9 @@ from stages.review.decisions import Decisions
 from stages.review.queue import ReviewQueue
 from stages.review.sources import Source, read_source
 from stages.settings.parsing import ParamsError, check_known
-from storage.checkpoints.weights import checkpoint
 from storage.datasets import coco
 from storage.errors import counted, printable
-from storage.folders import write_text
+from storage.folders import write_lines
 from storage.head_files.head_file import SHIPPED_FAMILY, family_heads
 from storage.outputs.coco_results import KeptResults
 
@@ -78,14 +68,14 @@ def review(  # noqa: PLR0913 - one for each option
     polygons: Annotated[
         bool, typer.Option("--polygons", help="With --export: polygons, not run lengths.")
     ] = False,
-    points_per_side: PointsPerSide = None,
-    min_score: MinScore = None,
-    min_stability: MinStability = None,
-    family: Family = None,
-    model: Model = None,
-    heads: Heads = None,
-    device: Device = "auto",
-    precision: Precision = None,
+    points_per_side: predictor_options.PointsPerSide = None,
+    min_score: predictor_options.MinScore = None,
+    min_stability: predictor_options.MinStability = None,
+    family: predictor_options.Family = None,
+    model: predictor_options.Model = None,
+    heads: predictor_options.Heads = None,
+    device: predictor_options.Device = "auto",
+    precision: predictor_options.Precision = None,
     host: Annotated[
         str,
         typer.Option(help="Address; others than loopback let other machines in, with a token."),
@@ -107,14 +97,13 @@ def review(  # noqa: PLR0913 - one for each option
             raise ParamsError("--polygons must come with --export, got it alone")
         review_source = read_source(source, images, prompt, annotations=annotations)
         folder = out or Path(f"{review_source.name}{'.annotations' if annotations else ''}.review")
-        grid = points_per_side, min_score, min_stability
-        options: dict[str, Any] = {}
-        if review_source.prompt == coco.EVERYTHING:
-            options = grid_options(grid)
-        else:
-            check_no_grid(grid, f"--prompt {coco.EVERYTHING}")
-            if not review_source.cached_family:
-                check_prompts(Path(source), review_source.prompted)
+        options = grid_options(
+            (points_per_side, min_score, min_stability),
+            f"--prompt {coco.EVERYTHING}",
+            is_everything=review_source.prompt == coco.EVERYTHING,
+        )
+        if not review_source.cached_family:
+            check_prompts(Path(source), review_source.prompted)
         family = family or (None if heads else review_source.cached_family or None)
         choice = choose_model(family, model, heads, device=device, precision=precision)
         queue = _queue(review_source, choice, options, folder, half, stop_at)
@@ -136,9 +125,7 @@ def _queue(
     made_from = {
         "images": str(source.images.resolve()),
         **source.origin,
-        "heads": choice.card["sha256"],
-        "weights": checkpoint(choice.family, choice.model).sha256 or "not listed",
-        "precision": choice.precision,
+        **choice.origin,
         "prompt": f"{source.prompt} {options}",
     }
     suffix = f"-{half.replace('/', '-of-')}" if half else ""
@@ -180,11 +167,9 @@ def _answer(source: Source, choice: ModelChoice, options: dict[str, Any]) -> "An
         if source.has_annotations:
             return split_source.annotated_answers(source.name)
         return split_source.cached_answers(source.name, choice)
-    from stages.predictor.answers import everything_answers, prompt_answers  # noqa: PLC0415
-    from stages.predictor.loading import load_chosen  # noqa: PLC0415
+    from stages.predictor.answers import chosen_answers  # noqa: PLC0415
 
-    predictor = load_chosen(choice)
-    return everything_answers(predictor, options) if options else prompt_answers(predictor)
+    return chosen_answers(choice, options)
 
 
 def _report(folder: Path, n_images: int, faults: list[str]) -> None:
@@ -193,9 +178,8 @@ def _report(folder: Path, n_images: int, faults: list[str]) -> None:
     Without such lines, an older ``faults.txt`` is removed and nothing is printed.
     """
     faults_file = folder / "faults.txt"
-    faults_file.unlink(missing_ok=True)
+    write_lines(faults_file, faults)
     if faults:
-        write_text(faults_file, "".join(f"{fault}\n" for fault in faults))
         print(
             f"{len(faults)} of {counted(n_images, 'image')} left out: {faults_file} says why",
             file=sys.stderr,

@@ -190,6 +190,17 @@ class PromptedImage:
     image: ImageRecord
     prompts: tuple[CocoPrompt, ...]
 
+    @property
+    def entry(self) -> dict[str, Any]:
+        """The image as an entry of a COCO file's list ``images``."""
+        height, width = self.image.height_px, self.image.width_px
+        return {
+            "id": self.image_id,
+            "file_name": self.image.file,
+            "height": height,
+            "width": width,
+        }
+
 
 def read_prompts(path: Path, kind: str) -> list[PromptedImage]:
     """Read the annotated images of a COCO file, with a prompt for each annotation.

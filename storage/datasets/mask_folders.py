@@ -11,11 +11,14 @@ from PIL import Image
 
 from storage.datasets.frame_folders import check_folder, check_paired
 from storage.datasets.object_records import Annotated, ImageRecord, Medium, Source
-from storage.errors import DataError, counted, listed
-from storage.images.image_files import DECODER_ERRORS, unreadable
+from storage.errors import DataError, ImageError, counted, listed
+from storage.images.image_files import DECODER_ERRORS, unreadable, upright_size
 from storage.rle import encode_rle
 
-SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+SUFFIXES: Final = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".heic", ".heif", ".jp2", ".ppm"),
+)
 """Suffixes of image files and of mask files, in lower case."""
 
 NUMBERS: Final = ("1", "L", "P", "I;16", "I;16B", "I")
@@ -65,6 +68,23 @@ def image_files(folder: Path) -> Iterator[Path]:
     """Image files of a folder and its subfolders; hidden files are left out."""
     paths = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     return (path for path in paths if not path.name.startswith(".") and path.is_file())
+
+
+def read_sizes(folder: Path) -> tuple[list[ImageRecord], list[str]]:
+    """Read the sizes of all image files of a folder and its subfolders, sorted by name.
+
+    Returns
+    -------
+    The readable images, and an error message for each file that cannot be read.
+    """
+    records, faults = [], []
+    for path in sorted(image_files(folder)):
+        try:
+            size_px = upright_size(path)
+            records.append(ImageRecord(path.relative_to(folder).as_posix(), *size_px))
+        except ImageError as error:
+            faults.append(str(error))
+    return records, faults
 
 
 def _subfolders(folder: Path) -> Iterator[Path]:
