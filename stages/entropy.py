@@ -13,7 +13,7 @@ from stages.executor.opened_cells import CellsToOpen, opened
 from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
-from stages.settings.signatures import eval_cells, settings_of_cells
+from stages.settings.signatures import eval_settings
 from stages.settings.versions import version_entry
 from storage.paths import entropy_path
 from storage.store.writing import write_store
@@ -25,8 +25,7 @@ def main(split: str) -> None:
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in entropy_views(params.views)]
-    names = eval_cells(split, params.models, views, params.extra_prompts)
-    expected = settings_of_cells(params.extract, names)
+    expected = eval_settings(params.extract, split, params.models, views, params.extra_prompts)
     to_open = CellsToOpen(split, expected, cache_location(), with_masks=True)
     statistics = split_arrays(to_open, params.executor)
     arrays = {name: values.astype(np.float32) for name, values in statistics.items()}

@@ -28,7 +28,7 @@ from stages.program.main import check_unchanged, stage_main
 from stages.program.progress import counting, progress
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
-from stages.settings.signatures import eval_cells, settings_of_cells, train_cells
+from stages.settings.signatures import eval_settings, train_settings
 from stages.split_predictions import (
     SplitPredictions,
     object_blocks,
@@ -50,14 +50,12 @@ def main(split: str) -> None:
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in params.views]
-    names = eval_cells(split, params.models, views, params.extra_prompts)
-    cells = open_cells(split, settings_of_cells(params.extract, names), cache=cache_location())
+    expected = eval_settings(params.extract, split, params.models, views, params.extra_prompts)
+    cells = open_cells(split, expected, cache=cache_location())
     learned = {
         name: learned_from(
             name,
-            settings_of_cells(
-                params.extract, train_cells(name, params.models, params.train_prompts)
-            ),
+            train_settings(params.extract, name, params.models, params.train_prompts),
             cache_location(),
         )
         for name in params.train_splits

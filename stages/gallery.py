@@ -28,7 +28,7 @@ from stages.program.main import check_unchanged, stage_main
 from stages.program.progress import progress
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
-from stages.settings.signatures import eval_cells, settings_of_cells
+from stages.settings.signatures import eval_settings
 from storage.errors import DataError
 from storage.outputs.results import Gallery, read_annotations, read_ranking, write_gallery
 from storage.paths import gallery_dir, objects_path, results_dir
@@ -47,8 +47,7 @@ def main(split: str) -> None:
     shown = pd.concat([ranked, doubted], ignore_index=True)
     models = shown["model"].unique().tolist()
     identity = [default_view("identity")]
-    names = eval_cells(split, models, identity, params.extra_prompts)
-    expected = settings_of_cells(params.extract, names)
+    expected = eval_settings(params.extract, split, models, identity, params.extra_prompts)
     to_open = CellsToOpen(split, expected, cache_location(), with_masks=True)
     cells = opened(to_open)
     _check_objects(objects, cells)

@@ -15,7 +15,7 @@ from stages.executor.opened_cells import CellsToOpen, opened
 from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
-from stages.settings.signatures import settings_of_cells, train_cells
+from stages.settings.signatures import train_settings
 from stages.training.fit import fit_sets, heads_to_fit
 from stages.training.trained import Tunings, final_heads, write_heads
 from storage.errors import DataError, faults_of
@@ -28,9 +28,7 @@ def main(split: str) -> None:
     """Train the heads of every head set on a train split, and write them."""
     params = read_params()
     check_known("train split", split, params.train_splits)
-    expected = settings_of_cells(
-        params.extract, train_cells(split, params.models, params.train_prompts)
-    )
+    expected = train_settings(params.extract, split, params.models, params.train_prompts)
     to_open = CellsToOpen(split, expected, cache_location())
     cells = opened(to_open)
     tunings = {name: read_tuning(tuning_path(split, name)) for name in objectives_of(params.models)}

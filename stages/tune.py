@@ -16,7 +16,7 @@ from stages.program.main import check_unchanged, stage_main
 from stages.settings.blocks import ExecutorParams, TuneParams
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
-from stages.settings.signatures import settings_of_cells, train_cells
+from stages.settings.signatures import train_settings
 from storage.outputs.tuning import Tuning, write_tuning
 from storage.paths import tuning_path
 
@@ -28,9 +28,7 @@ def main(split: str, objective: str) -> None:
     check_known("train split", split, params.train_splits)
     check_known("objective", objective, objectives_of(params.models))
     tune = params.tune
-    expected = settings_of_cells(
-        params.extract, train_cells(split, params.models, params.train_prompts)
-    )
+    expected = train_settings(params.extract, split, params.models, params.train_prompts)
     trials, folder = (
         _search(split, objective, expected, tune, params.executor) if tune.n_trials else ([], None)
     )

@@ -30,7 +30,7 @@ from stages.predictor.card_entries import PROMPT_WORDS, guarantee_words
 from stages.program.main import reported_errors
 from stages.settings.params import Params, cache_location, read_params
 from stages.settings.parsing import ParamsError, check_known
-from stages.settings.signatures import eval_cells, settings_of_cells, train_cells
+from stages.settings.signatures import eval_settings, train_settings
 from stages.split_predictions import expected_ious
 from stages.training.data import group_index, learned_from
 from storage.errors import DataError
@@ -196,8 +196,8 @@ def read_prompt_masks(params: Params, masks: Gated) -> Iterator[PromptMasks]:
     StoreError, DataError
         If features or heads cannot be read or do not belong together.
     """
-    names = eval_cells(masks.split, (masks.model,), [params.view("identity")], params.extra_prompts)
-    settings = settings_of_cells(params.extract, names)
+    identity, models = [params.view("identity")], (masks.model,)
+    settings = eval_settings(params.extract, masks.split, models, identity, params.extra_prompts)
     cells = open_cells(masks.split, settings, cache=cache_location())
     predict = _predictor(params, cells, masks)
     (cell,) = cells.identity.values()
@@ -220,8 +220,8 @@ def _predictor(params: Params, cells: SplitCells, masks: Gated) -> Callable[[str
     (cell,) = cells.identity.values()
     if not masks.train_split:
         return lambda prompt: cell.proposals(prompt).sam_score
-    settings = settings_of_cells(
-        params.extract, train_cells(masks.train_split, params.models, params.train_prompts)
+    settings = train_settings(
+        params.extract, masks.train_split, params.models, params.train_prompts
     )
     learned = learned_from(masks.train_split, settings, cache_location())
     reads = cells.reads_of(masks.model)

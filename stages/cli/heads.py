@@ -22,7 +22,7 @@ from stages.predictor.published import read_published
 from stages.program.main import reported_errors
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
-from stages.settings.signatures import settings_of_cells, train_cells
+from stages.settings.signatures import train_settings
 from stages.training.data import image_statistics, learned_from
 from storage.errors import counted
 from storage.head_files import head_file, published_heads
@@ -159,9 +159,7 @@ def _training_images(
         If the features here are not the features that the heads learned from.
     """
     params = read_params()
-    settings = settings_of_cells(
-        params.extract, train_cells(split, heads.models, params.train_prompts)
-    )
+    settings = train_settings(params.extract, split, heads.models, params.train_prompts)
     origin = learned_from(split, settings, cache_location()) if split in params.splits else {}
     if not origin:
         print(

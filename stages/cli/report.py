@@ -21,7 +21,7 @@ from stages.page.verdict import USED, comparisons, sentences, undecided, verdict
 from stages.predictor.model_choice import OF_USERS
 from stages.program.main import reported_errors
 from stages.settings.params import Params, cache_location, read_params
-from stages.settings.signatures import eval_cells, settings_of_cells
+from stages.settings.signatures import eval_settings
 from stages.tables.report_table import Results
 from stages.training.choices import expected_iou_at_cut
 from stages.training.data import group_index
@@ -63,10 +63,11 @@ def shipped_gains(params: Params, split: str) -> dict[str, ChoiceGain]:
 
     Empty if the features of the split are not here, or are not of the models of these heads.
     """
-    names = eval_cells(split, params.models, [params.view("identity")], params.extra_prompts)
     if not all(features_path(split, model, "identity").exists() for model in params.models):
         return {}
-    cells = open_cells(split, settings_of_cells(params.extract, names), cache=cache_location())
+    identity = [params.view("identity")]
+    expected = eval_settings(params.extract, split, params.models, identity, params.extra_prompts)
+    cells = open_cells(split, expected, cache=cache_location())
     heads = read_head_file(shipped_heads())
     if not cells.head_origin.items() <= heads.card.items():
         return {}

@@ -18,7 +18,7 @@ from stages.predictor.model_choice import ModelChoice
 from stages.review.sources import Source
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import ParamsError, check_known
-from stages.settings.signatures import eval_cells, settings_of_cells
+from stages.settings.signatures import eval_settings
 from stages.split_predictions import expected_ious
 from storage.datasets.coco import EVERYTHING_CATEGORIES, NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.datasets.object_records import ImageRecord
@@ -137,8 +137,8 @@ def cached_answers(split: str, choice: ModelChoice) -> Answer:
         If the heads did not learn from features like those of the cells.
     """
     params = read_params()
-    names = eval_cells(split, (choice.model,), [default_view("identity")], params.extra_prompts)
-    settings = settings_of_cells(params.extract, names)
+    identity = [default_view("identity")]
+    settings = eval_settings(params.extract, split, (choice.model,), identity, params.extra_prompts)
     cells = open_cells(split, settings, with_masks=True, cache=cache_location())
     heads = read_head_file(choice.heads)
     check_card(choice.heads, heads.card, cells.head_origin)

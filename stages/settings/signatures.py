@@ -129,10 +129,29 @@ def embedding_settings(
     }
 
 
-def settings_of_cells(
-    params: ExtractParams, names: Iterable[CellName]
-) -> dict[tuple[str, str], dict[str, object]]:
-    """``cell_settings`` of each cell of a split, by model and view."""
+Settings = dict[tuple[str, str], dict[str, object]]
+"""``cell_settings`` of each cell of a split, by model and view."""
+
+
+def eval_settings(
+    params: ExtractParams,
+    split: str,
+    models: Sequence[str],
+    views: Sequence[View],
+    extra_prompts: Sequence[str] = (),
+) -> Settings:
+    """``cell_settings`` of cells of an eval split, by model and view."""
+    return _settings_of(params, eval_cells(split, models, views, extra_prompts))
+
+
+def train_settings(
+    params: ExtractParams, split: str, models: Sequence[str], train_prompts: Sequence[str] = ()
+) -> Settings:
+    """``cell_settings`` of cells of a train split, by model and view."""
+    return _settings_of(params, train_cells(split, models, train_prompts))
+
+
+def _settings_of(params: ExtractParams, names: Iterable[CellName]) -> Settings:
     return {(name.model, name.view.name): cell_settings(params, name) for name in names}
 
 

@@ -26,7 +26,7 @@ from pipeline.views import default_view
 from stages.entropy_tasks import split_arrays
 from stages.executor.opened_cells import CellsToOpen
 from stages.settings.blocks import ExecutorParams
-from stages.settings.signatures import eval_cells, settings_of_cells
+from stages.settings.signatures import eval_settings
 from storage.paths import CACHE
 from storage.rle import decode_rle, encode_rle
 from storage.split.mask_blocks import block_objects, run_reader
@@ -147,9 +147,7 @@ def test_entropies_from_a_bucket_take_little_longer(
     address: str, benchmark: BenchmarkFixture
 ) -> None:
     views = [default_view(view) for view in VIEWS]
-    asked = settings_of_cells(
-        extract_params(shard_objects=SHARD_OBJECTS), eval_cells("bench", MODELS, views)
-    )
+    asked = eval_settings(extract_params(shard_objects=SHARD_OBJECTS), "bench", MODELS, views)
 
     def seconds(cache: str | Path) -> float:
         started = perf_counter()

@@ -17,7 +17,7 @@ from pipeline.heads.predict import INPUT_ARRAYS, predict, set_inputs
 from pipeline.scoring.measures import UNTRAINED_MEASURES
 from pipeline.vocabulary import ABLATIONS, JUDGED
 from stages import evaluate
-from stages.settings.signatures import settings_of_cells, train_cells
+from stages.settings.signatures import train_settings
 from stages.split_predictions import read_predictions
 from stages.training.data import learned_from
 from storage.errors import DataError, StoreError
@@ -206,7 +206,7 @@ def test_heads_of_features_that_are_not_all_there_must_be_of_the_same_objects() 
 
 def asked_of_heads() -> dict[str, str]:
     """What heads must say of the features of their train split."""
-    expected = settings_of_cells(extract_params(), train_cells("shapes_train", MODELS))
+    expected = train_settings(extract_params(), "shapes_train", MODELS)
     return learned_from("shapes_train", expected, CACHE)
 
 

@@ -20,7 +20,7 @@ from stages.cli.app import app
 from stages.cli.gate import Gated, PromptMasks, calibrate_sets
 from stages.predictor.card_entries import PROMPT_WORDS, read_gates
 from stages.settings.params import read_params
-from stages.settings.signatures import eval_cells, settings_of_cells
+from stages.settings.signatures import eval_settings
 from stages.split_predictions import expected_ious
 from stages.training.data import group_index
 from storage.errors import DataError
@@ -145,8 +145,9 @@ def cached(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def read_center_and_refined(measure: str) -> Iterator[tuple[str, np.ndarray, ProposalScores]]:
     """Predicted IoUs and proposals of the large model under each prompt set."""
     params = read_params()
-    names = eval_cells(SPLIT, ("large",), [params.view("identity")], params.extra_prompts)
-    cells = open_cells(SPLIT, settings_of_cells(params.extract, names))
+    identity = [params.view("identity")]
+    settings = eval_settings(params.extract, SPLIT, ("large",), identity, params.extra_prompts)
+    cells = open_cells(SPLIT, settings)
     (cell,) = cells.identity.values()
     for prompt in ("center", "refined"):
         scores = cell.proposals(prompt)

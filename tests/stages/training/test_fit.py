@@ -17,7 +17,7 @@ from pipeline.heads.predict import INPUT_ARRAYS, inputs_of_proposals, set_inputs
 from stages.executor.executors import Run, executor_of
 from stages.executor.opened_cells import CellsToOpen
 from stages.settings.blocks import ExecutorParams
-from stages.settings.signatures import settings_of_cells, train_cells
+from stages.settings.signatures import train_settings
 from stages.training import fit
 from stages.training.data import read_head_data
 from stages.training.fit import fit_sets, heads_to_fit
@@ -50,9 +50,7 @@ def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CellsToOpen:
     """Cells of a train split, in the working directory."""
     monkeypatch.chdir(tmp_path)
     write_split()
-    return CellsToOpen(
-        SPLIT, settings_of_cells(extract_params(), train_cells(SPLIT, MODELS)), CACHE
-    )
+    return CellsToOpen(SPLIT, train_settings(extract_params(), SPLIT, MODELS), CACHE)
 
 
 @pytest.fixture
@@ -120,7 +118,7 @@ def test_rows_of_all_blocks_are_those_of_the_whole(
     monkeypatch.chdir(tmp_path)
     write_split(n_objects=N_IN_CHUNKS)
     found = read_head_data(
-        open_cells(SPLIT, settings_of_cells(extract_params(), train_cells(SPLIT, MODELS))), head_set
+        open_cells(SPLIT, train_settings(extract_params(), SPLIT, MODELS)), head_set
     )
     expected = []
     for prompt, model in product(prompts, MODELS):

@@ -12,7 +12,7 @@ import pytest
 from stages.executor.executors import Run
 from stages.executor.opened_cells import CellsToOpen
 from stages.settings.blocks import ExecutorParams, TuneParams
-from stages.settings.signatures import settings_of_cells, train_cells
+from stages.settings.signatures import train_settings
 from stages.training import search as searching
 from stages.training.search import LOG, Study, search
 from storage.outputs.tuning import append_trial
@@ -43,9 +43,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     monkeypatch.chdir(tmp_path)
     write_split()
     monkeypatch.setattr(searching, "LOOK_S", 0.02)
-    cells = CellsToOpen(
-        SPLIT, settings_of_cells(extract_params(), train_cells(SPLIT, MODELS)), CACHE
-    )
+    cells = CellsToOpen(SPLIT, train_settings(extract_params(), SPLIT, MODELS), CACHE)
     return Study(cells, "iou_tiny", SETTINGS)
 
 

@@ -17,7 +17,7 @@ from zarr.buffer import default_buffer_prototype
 from zarr.storage import FsspecStore, MemoryStore
 
 from pipeline.views import default_view
-from stages.settings.signatures import eval_cells, settings_of_cells
+from stages.settings.signatures import eval_settings
 from storage.errors import StoreError
 from storage.files.addresses import N_AT_ONCE
 from storage.files.manifest import FILE
@@ -58,7 +58,7 @@ def address(root: Path) -> str:
 def open_split(cache: str | Path) -> SplitCells:
     views = [default_view(view) for view in VIEWS]
     params = extract_params(shard_objects=SHARD_OBJECTS)
-    asked = settings_of_cells(params, eval_cells("val", MODELS, views))
+    asked = eval_settings(params, "val", MODELS, views)
     return open_cells("val", asked, with_masks=True, cache=cache)
 
 
