@@ -26,6 +26,7 @@ from pipeline.scoring.calibration import pixel_scores, reliability_bins
 from stages.executor.executors import map_by
 from stages.program.main import check_unchanged, stage_main
 from stages.program.progress import counting, progress
+from stages.settings.blocks import EvaluateParams, ExecutorParams
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import eval_settings, train_settings
@@ -67,7 +68,12 @@ def main(split: str) -> None:
         ablations=params.ablations,
         further_seeds=params.train.seeds[1:],
     )
-    settings = params.evaluate
+    _write_results(split, predictions, params.evaluate, params.executor)
+
+
+def _write_results(
+    split: str, predictions: SplitPredictions, settings: EvaluateParams, executor: ExecutorParams
+) -> None:
     resamples = resample_groups(predictions.group, settings.n_resamples, settings.seed)
     run = {
         "split": split,
@@ -76,7 +82,7 @@ def main(split: str) -> None:
         "n_resamples": settings.n_resamples,
         **predictions.inputs,
     }
-    with faults_of(split), map_by(params.executor, "measure") as run_each:
+    with faults_of(split), map_by(executor, "measure") as run_each:
         tables = split_tables(split, predictions, resamples, settings.n_curve_points, run_each)
         check_unchanged()
         write_results(results_dir(split), tables, run)
