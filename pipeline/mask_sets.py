@@ -23,6 +23,7 @@ from pipeline.risk_control import NOTHING, CalibrationSet, check_calibration
 from pipeline.scoring.bootstrap import Resamples, intervals
 from pipeline.scoring.scores import LEVEL, Keys, Score
 from pipeline.scoring.usefulness import FAILURE_IOUS
+from pipeline.vocabulary import USED
 
 Predicted = Float[np.ndarray, "object proposal"]
 """Predicted IoU of each proposal."""
@@ -35,9 +36,6 @@ N_CALIBRATIONS: Final = 200
 
 N_HALVES: Final = 100
 """Number of halves of the images that calibrate sets for tables; the other half checks each."""
-
-PROTOCOL: Final = "selected"
-"""Protocol of mask sets in tables: their heads know no ground truth, like a user."""
 
 
 def failure_ahead(
@@ -241,7 +239,7 @@ def set_scores(
             if np.isnan(margin):
                 continue
             keys = Keys(
-                protocol=PROTOCOL,
+                protocol=USED,
                 train_split=train_split,
                 model=model,
                 measure=measure,

@@ -34,6 +34,9 @@ PROTOCOLS: Final = ("best", "selected")
 """Protocols of an evaluation: ``best`` judges the proposal that the ground truth chooses, as in the
 paper; ``selected`` judges the proposal with the highest SamScore, as a user would."""
 
+USED: Final = "selected"
+"""The protocol of users: without ground truth, they cannot know the best proposal."""
+
 ABLATIONS: Final = ("no_mask", "no_iou")
 """Ablations of the paper's Table 6: heads without the mask token or without the IoU token, which
 is set to 0."""

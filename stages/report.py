@@ -25,9 +25,8 @@ from storage.outputs.results import (
     read_runtime,
 )
 from storage.outputs.tables import write_csv
-from storage.paths import RESULTS, RUNTIME_PATH, gallery_dir, results_dir
+from storage.paths import PAGE, RESULTS, RUNTIME_PATH, gallery_dir, results_dir
 
-PAGE: Final = RESULTS / "report.html"
 PLOTS: Final = RESULTS / "plots"
 """Folder of the plots that ``dvc plots show`` shows."""
 

@@ -16,7 +16,7 @@ from pipeline.better_masks import ARRAYS_OF_CODES, SELECTED, MaskIous, ious_of_c
 from pipeline.gallery import IOU_COLUMNS
 from pipeline.heads.kinds import HEAD_KINDS, ISOTONIC, KINDS, HeadSet, head_sets
 from pipeline.heads.predict import INPUT_ARRAYS, inputs_of_proposals, predict, set_inputs
-from pipeline.mask_sets import PROTOCOL, Predicted
+from pipeline.mask_sets import Predicted
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_SCORES, REGIONS
 from pipeline.proposals import ProposalScores, Values
 from pipeline.sam.families import reads_of
@@ -24,7 +24,7 @@ from pipeline.scoring import tasks
 from pipeline.scoring.calibration import PixelNumbers
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import uncertainty_column
-from pipeline.vocabulary import JUDGED, N_PROPOSALS, TRAIN_PROMPTS
+from pipeline.vocabulary import JUDGED, N_PROPOSALS, TRAIN_PROMPTS, USED
 from stages.training.choices import expected_iou_at_cut
 from stages.training.data import group_index
 from storage.head_files.head_file import (
@@ -300,10 +300,10 @@ def _predicted_of_largest(
     sam_score = cells.identity[model].proposals().sam_score
     predicted: dict[tuple[str, str], Predicted] = {("", "sam_score"): sam_score}
     for name, fitted in isotonic.items():
-        calibrated = fitted[model][PROTOCOL].iou_at(sam_score.ravel())
+        calibrated = fitted[model][USED].iou_at(sam_score.ravel())
         predicted[name, "sam_score_isotonic"] = calibrated.reshape(sam_score.shape)
     for kind in HEAD_KINDS:
-        head_set = HeadSet(PROTOCOL, PROTOCOL, kind.name, cells.reads_of(model))
+        head_set = HeadSet(USED, USED, kind.name, cells.reads_of(model))
         for name, file in heads.get(head_set, {}).items():
             expected = expected_ious(cells.identity[model], head_set, file)
             predicted[name, kind.named("usam")] = expected
@@ -334,8 +334,8 @@ def _annotation_evidence(
             expected = expected_ious(cell, head_set, file, prompt)
         by_model.append(
             (
-                proposals.of_judged(expected, PROTOCOL),
-                proposals.judged_iou(PROTOCOL),
+                proposals.of_judged(expected, USED),
+                proposals.judged_iou(USED),
                 proposals.iou.max(axis=1),
             )
         )
@@ -348,7 +348,7 @@ def _last_trained(
 ) -> dict[HeadSet, HeadFile]:
     """The heads of users of the first train split, of the last kind; empty without heads."""
     for kind in reversed(HEAD_KINDS):
-        head_set = HeadSet(PROTOCOL, PROTOCOL, kind.name, reads)
+        head_set = HeadSet(USED, USED, kind.name, reads)
         for file in heads.get(head_set, {}).values():
             return {head_set: file}
     return {}

@@ -22,6 +22,9 @@ HEADS: Final = Path("heads")
 RESULTS: Final = Path("results")
 """Folder of tables, metrics and figures."""
 
+PAGE: Final = RESULTS / "report.html"
+"""Page of the report, which shows all results."""
+
 RUNTIME_PATH: Final = RESULTS / "runtime.csv"
 """Table of the seconds that each model and method takes, on the machine that ran ``runtime``."""
 

@@ -30,7 +30,7 @@ from pipeline.scoring.measures import (
     uncertainty_column,
 )
 from pipeline.scoring.tasks import REFINED, judged_proposal, shown_model
-from pipeline.vocabulary import PROTOCOLS
+from pipeline.vocabulary import PROTOCOLS, USED
 from stages.cli.report import SHIPPED_RESULTS
 from stages.page.figures import first_curves, opening_figure
 from stages.page.labels import (
@@ -43,7 +43,7 @@ from stages.page.labels import (
     with_bounds,
 )
 from stages.page.svg import svg_file
-from stages.page.verdict import LINES, USED, comparisons, sentences, verdict_table
+from stages.page.verdict import LINES, comparisons, sentences, verdict_table
 from stages.tables.pivot import MASKS, in_percent, pivot, score_rows
 from stages.tables.report_table import WITH_BOUNDS, of_protocol
 from stages.tables.statistics import of_group

@@ -1,4 +1,4 @@
-"""Options that commands with a predictor share."""
+"""Options that commands with a predictor share, and those of commands that serve a page."""
 
 from pathlib import Path
 from typing import Annotated
@@ -34,3 +34,7 @@ MinScore = Annotated[
 MinStability = Annotated[
     float | None, typer.Option(help="For everything: lowest stability to keep; 0.95 by default.")
 ]
+Host = Annotated[
+    str, typer.Option(help="Address; others than loopback let other machines in, with a token.")
+]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any free port.")]

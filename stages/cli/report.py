@@ -15,9 +15,9 @@ from rich.text import Text
 
 from pipeline.heads.scope import ChoiceGain
 from pipeline.mask_choices import choice_gain
-from pipeline.vocabulary import TRAIN_PROMPTS
+from pipeline.vocabulary import TRAIN_PROMPTS, USED
 from stages.page.labels import TASK_LABELS, protocol_heading
-from stages.page.verdict import USED, comparisons, sentences, undecided, verdict_table
+from stages.page.verdict import comparisons, sentences, undecided, verdict_table
 from stages.predictor.model_choice import OF_USERS
 from stages.program.main import reported_errors
 from stages.settings.params import Params, cache_location, read_params
@@ -28,10 +28,8 @@ from stages.training.data import group_index
 from storage.errors import DataError
 from storage.head_files.head_file import SHIPPED_FAMILY, read_head_file, shipped_heads
 from storage.outputs.results import read_results
-from storage.paths import RESULTS, features_path, results_dir
+from storage.paths import PAGE, RESULTS, features_path, results_dir
 from storage.split.split_cells import open_cells
-
-PAGE: Final = RESULTS / "report.html"
 
 SHIPPED_RESULTS: Final = Path(__file__).with_name("shipped_results.json")
 """Conclusions from the results of ``params/results.yaml``, written by ``tools.show_results``."""

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from pipeline.heads.scope import DRAWN_ONLY
 from pipeline.scoring.measures import MEASURES, TASK_MEASURES
+from pipeline.vocabulary import USED
 from stages.page import figures, gallery_sections, labels, printed_tables, svg, verdict
 from stages.tables import report_table
 from stages.tables.catalogue import CORRELATION, RADAR, RUNTIME, TRIALS, Tables
@@ -24,7 +25,7 @@ from storage.outputs.results import Gallery, SplitResults
 
 FOLDER: Final = Path(__file__).parent
 
-SHOWN_PROTOCOLS: Final = (verdict.USED, report_table.PAPER_PROTOCOL)
+SHOWN_PROTOCOLS: Final = (USED, report_table.PAPER_PROTOCOL)
 """Protocols in the order of the page: first the users' protocol, then the paper's."""
 
 OF_ALL: Final = ("trials", "runtime")
@@ -114,7 +115,7 @@ def opening(contents: Contents, split: str, name: str) -> dict[str, Any]:
     """
     split_results = contents.results[split]
     rows = verdict.comparisons(contents.results, split, contents.chosen_on)
-    (used,) = report_table.of_protocol({split: split_results}, verdict.USED).values()
+    (used,) = report_table.of_protocol({split: split_results}, USED).values()
     return {
         "sentences": verdict.sentences(rows, split_results.run["n_groups"]),
         "table": verdict.verdict_table(rows),

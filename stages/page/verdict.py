@@ -13,14 +13,11 @@ import pandas as pd
 
 from pipeline.scoring.measures import BASELINE, KNOWS_TRUTH, UNTRAINED_MEASURES
 from pipeline.scoring.scores import LEVEL
-from pipeline.vocabulary import TASKS
+from pipeline.vocabulary import TASKS, USED
 from stages.page.labels import NOTHING, measure_label, number, with_bounds
 from stages.tables import report_table
 from stages.tables.pivot import in_percent, is_shown, pivot, score_rows
 from stages.tables.special_tables import RADAR_LINES
-
-USED: Final = "selected"
-"""The protocol of users: without ground truth, they cannot know the best proposal."""
 
 SUBJECTS: Final[Mapping[str, str]] = {
     "model": "Where a larger model helps",

@@ -22,6 +22,7 @@ from pipeline.scoring.measures import (
     TASK_MEASURES,
     UNTRAINED_MEASURES,
 )
+from pipeline.vocabulary import USED
 from stages.tables import report_table
 from stages.tables.paper import paper_numbers
 from stages.tables.pivot import (
@@ -36,9 +37,6 @@ from stages.tables.pivot import (
 from storage.outputs.results import SplitResults
 
 N_METRIC_DIGITS: Final = 6
-
-FOLLOWED: Final = "selected"
-"""Protocol of the metrics; the tables of the report show both protocols."""
 
 ALONE: Final = "sam"
 """Method of the runtime table in which a model runs alone, without any measure."""
@@ -227,9 +225,9 @@ def metrics(results: report_table.Results) -> Metrics:
     for split, split_results in results.items():
         scores = split_results.scores
         is_mean = (scores["statistic"] == "mean_iou") & (scores["view"] == "identity")
-        means = scores[is_mean & (scores["proposal"] == FOLLOWED)].set_index("model")["value"]
+        means = scores[is_mean & (scores["proposal"] == USED)].set_index("model")["value"]
         numbers[split] = {"mean_iou": {str(k): _rounded(v) for k, v in means.items()}}
-        followed = report_table.of_protocol({split: split_results}, FOLLOWED)
+        followed = report_table.of_protocol({split: split_results}, USED)
         rows = score_rows(followed, ["relative"])
         rows = rows[is_shown(rows)].dropna(subset="value")
         first = report_table.first_train_split(split_results)

@@ -19,13 +19,8 @@ PORT: Final = 8765
 
 
 def demo(  # noqa: PLR0913, PLR0917 - one for each option
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port; 0 takes any free port.")
-    ] = PORT,
-    host: Annotated[
-        str,
-        typer.Option(help="Address; others than loopback let other machines in, with a token."),
-    ] = "127.0.0.1",
+    port: predictor_options.Port = PORT,
+    host: predictor_options.Host = "127.0.0.1",
     family: predictor_options.Family = None,
     model: Annotated[
         str | None,

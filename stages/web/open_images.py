@@ -35,6 +35,8 @@ MOST_ENCODED: Final = 2
 SHOWN_PX: Final = 1024
 """Longer side, in pixels, of the masks that the page draws, for images of any size."""
 
+THUMBNAIL_PX: Final = 128
+"""Longer side, in pixels, of the picture by which a user chooses an image or a mask."""
 
 Models = tuple[Sam, Sam | None]
 """Models that encode an image: the model that answers prompts, and the smallest model.
@@ -52,6 +54,14 @@ def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
         If the bytes are no image, or one with too many pixels.
     """
     return decode_rgb(data, most_px=MOST_PX, most_side_px=MOST_SIDE_PX)
+
+
+def thumbnail_png(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """Scale a picture so that its longer side is ``THUMBNAIL_PX``, and encode it as PNG."""
+    scale = THUMBNAIL_PX / max(rgb.shape[:2])
+    size = [max(1, round(scale * side)) for side in rgb.shape[1::-1]]
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return png_bytes(np.asarray(cv2.resize(rgb, size, interpolation=interpolation), np.uint8))
 
 
 class OpenImage:

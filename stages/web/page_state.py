@@ -9,7 +9,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
@@ -21,7 +20,7 @@ from stages.predictor.loading import load_chosen
 from stages.predictor.model_choice import choose_model, export_command
 from stages.predictor.stored_images import signature_of
 from stages.settings.parsing import ParamsError, check_known
-from stages.web.open_images import OpenImage, OpenImages, decode
+from stages.web.open_images import OpenImage, OpenImages, decode, thumbnail_png
 from storage.checkpoints.weights import models_there
 from storage.errors import ImageError, WeightsError
 from storage.files.addresses import files_at, is_address
@@ -170,9 +169,6 @@ class JobQueue:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
 
-THUMBNAIL_PX: Final = 128
-"""Longer side of the picture by which a user chooses an image."""
-
 SCENES_FILE: Final = Path(__file__).with_name("scenes.csv")
 """Table of the scenes that the page offers.
 
@@ -235,17 +231,14 @@ class StoredImage:
     def thumbnail(self) -> bytes:
         """Picture by which a user chooses the image, as PNG.
 
-        The image is scaled so that its longer side is ``THUMBNAIL_PX``, anew with each access.
+        It is made anew with each access.
 
         Raises
         ------
         ImageError
             As ``data``, or if the file cannot be decoded.
         """
-        rgb = decode(self.data)
-        scale = THUMBNAIL_PX / max(rgb.shape[:2])
-        size = [max(1, round(scale * side)) for side in rgb.shape[1::-1]]
-        return png_bytes(np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8))
+        return thumbnail_png(decode(self.data))
 
 
 def stored_images(embeddings: Sequence[str], folder: str) -> tuple[StoredImage, ...]:

@@ -76,13 +76,8 @@ def review(  # noqa: PLR0913 - one for each option
     heads: predictor_options.Heads = None,
     device: predictor_options.Device = "auto",
     precision: predictor_options.Precision = None,
-    host: Annotated[
-        str,
-        typer.Option(help="Address; others than loopback let other machines in, with a token."),
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port; 0 takes any free port.")
-    ] = PORT,
+    host: predictor_options.Host = "127.0.0.1",
+    port: predictor_options.Port = PORT,
 ) -> None:
     """Segment images; look at the doubtful masks first, on a web page.
 

@@ -23,10 +23,7 @@ from stages.web import downloads, messages, open_images
 from stages.web.page_state import PageState
 from storage.datasets.coco import EVERYTHING, CocoPrompt
 from storage.errors import counted
-from storage.images.image_files import png_bytes
 from storage.rle import decode_rle
-
-THUMBNAIL_PX: Final = 128
 
 MARGIN: Final = 0.5
 """Part of the longer side of a mask's box that a thumbnail shows around it."""
@@ -209,10 +206,7 @@ def _thumbnail(candidate: Candidate, image: open_images.OpenImage) -> bytes:
     rows = slice(max(0, y - margin), y + height + margin)
     columns = slice(max(0, x - margin), x + width + margin)
     drawn = draw_mask(image.rgb[rows, columns], inside[rows, columns])
-    scale = THUMBNAIL_PX / max(drawn.shape[:2])
-    size = tuple(max(1, round(scale * side)) for side in drawn.shape[1::-1])
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return png_bytes(np.asarray(cv2.resize(drawn, size, interpolation=interpolation), np.uint8))
+    return open_images.thumbnail_png(drawn)
 
 
 @router.post("/masks/{rank}/decision")

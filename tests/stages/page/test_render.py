@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from stages.page.verdict import USED
+from pipeline.vocabulary import USED
 from stages.tables.report_table import of_protocol
 from stages.tables.special_tables import overview_table
 from storage.outputs.results import SplitResults

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from pipeline.scoring.measures import KNOWS_TRUTH, TASK_MEASURES, UNTRAINED_MEASURES
-from pipeline.vocabulary import PROTOCOLS, TASKS
+from pipeline.vocabulary import PROTOCOLS, TASKS, USED
 from stages.page.verdict import (
     BASELINE_LABEL,
     LINES,
     SUBJECTS,
-    USED,
     comparisons,
     holm,
     is_repeated,

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from stages.cli.app import app
 from stages.predictor.loading import load_predictor
 from stages.settings.parsing import ParamsError
-from stages.web.page_state import THUMBNAIL_PX, PageState, StoredImage
+from stages.web.open_images import THUMBNAIL_PX
+from stages.web.page_state import PageState, StoredImage
 from storage.errors import ImageError
 from tests.fixtures.bucket import s3_server, upload, use_server
 from tests.fixtures.chromium import answered, expected_ious, tab
