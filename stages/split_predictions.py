@@ -110,26 +110,12 @@ def read_predictions(
     isotonic = {name: read_isotonic(name, origin) for name, origin in origins.items()}
     fixed_cuts = {name: read_fixed_cuts(name, origin) for name, origin in origins.items()}
     entropy = read_entropies(cells)
-    agreements = tuple(name for name in AGREEMENT_NAMES if name in entropy)
     views = sorted(cells.views, key=lambda view: view != "identity")
     proposals = {key: cells.by_name[key].proposals() for key in product(cells.models, views)}
-    largest = tasks.shown_model(cells.models)
-    model_scores = {
-        model: ModelScores(
-            proposals[model, "identity"],
-            _by_judged(entropy, ENTROPY_NAMES, model),
-            _by_judged(entropy, agreements, model, _stable_scores(cell)),
-            _calibrated(model, proposals[model, "identity"], isotonic)
-            | _predictions(cell, heads, cells.reads_of(model)),
-            proposals[largest, "identity"],
-            cells.models,
-        )
-        for model, cell in cells.identity.items()
-    }
     return SplitPredictions(
         cells.table.object_id,
         group_index(cells.table),
-        model_scores,
+        _model_scores(cells, entropy, proposals, heads, isotonic),
         proposals,
         _pixel_numbers(entropy, cells.models),
         _predicted_of_largest(cells, heads, isotonic),
@@ -141,6 +127,29 @@ def read_predictions(
         },
         _signatures(cells, entropy, heads, train_splits),
     )
+
+
+def _model_scores(
+    cells: SplitCells,
+    entropy: xarray.Dataset,
+    proposals: Mapping[tuple[str, str], ProposalScores],
+    heads: Mapping[HeadSet, Mapping[str, HeadFile]],
+    isotonic: Mapping[str, Calibration],
+) -> dict[str, ModelScores]:
+    agreements = tuple(name for name in AGREEMENT_NAMES if name in entropy)
+    largest = tasks.shown_model(cells.models)
+    return {
+        model: ModelScores(
+            proposals[model, "identity"],
+            _by_judged(entropy, ENTROPY_NAMES, model),
+            _by_judged(entropy, agreements, model, _stable_scores(cell)),
+            _calibrated(model, proposals[model, "identity"], isotonic)
+            | _predictions(cell, heads, cells.reads_of(model)),
+            proposals[largest, "identity"],
+            cells.models,
+        )
+        for model, cell in cells.identity.items()
+    }
 
 
 def _signatures(

@@ -83,6 +83,11 @@ class Params:
             raise ValueError(
                 f"a split must be in eval_splits or in train_splits, got {shared[0]!r} in both"
             )
+        self._check_models()
+        for name in self.views:
+            self.view(name)
+
+    def _check_models(self) -> None:
         family = models_of(self.extract.family)
         if self.models != tuple(model for model in family if model in self.models):
             raise ValueError(
@@ -101,8 +106,6 @@ class Params:
                 f"objectives must be [{', '.join(learned)}], what heads learn of these models, got "
                 f"[{', '.join(map(shown, self.objectives))}]"
             )
-        for name in self.views:
-            self.view(name)
 
     def _check_splits(self, key: str, names: Sequence[str]) -> None:
         for name in names:

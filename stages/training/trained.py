@@ -52,17 +52,7 @@ def final_heads(
     cells: SplitCells, head_set: HeadSet, fitted: FittedHeads, tunings: Tunings, seed: int
 ) -> list[FinalHead]:
     """Pair each final head of a head set with its validated head, and make its metadata."""
-    split, kind = cells.split, KINDS_BY_NAME[head_set.kind]
-    shared = {
-        "split": split,
-        **head_set.card,
-        "seed": str(seed),
-        **origin_of(cells, head_set.reads),
-        OBJECTS: cells.table.digest,
-    }
-    shared |= {key: str(number) for key, number in version_entry("train").items()}
-    if kind.learns_every_prompt:
-        shared[head_file.PROMPTS] = " ".join(learned_prompts(cells, head_set))
+    kind, shared = KINDS_BY_NAME[head_set.kind], _shared_metadata(cells, head_set, seed)
     final, validated = (
         {
             objective: head
@@ -85,6 +75,21 @@ def final_heads(
         )
         for name, head in validated.items()
     ]
+
+
+def _shared_metadata(cells: SplitCells, head_set: HeadSet, seed: int) -> dict[str, str]:
+    """Metadata that all heads of a head set share, apart from the gains of their choice."""
+    shared = {
+        "split": cells.split,
+        **head_set.card,
+        "seed": str(seed),
+        **origin_of(cells, head_set.reads),
+        OBJECTS: cells.table.digest,
+        **{key: str(number) for key, number in version_entry("train").items()},
+    }
+    if KINDS_BY_NAME[head_set.kind].learns_every_prompt:
+        shared[head_file.PROMPTS] = " ".join(learned_prompts(cells, head_set))
+    return shared
 
 
 def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[FinalHead]]) -> None:
