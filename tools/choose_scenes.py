@@ -15,7 +15,7 @@ from pipeline.predictor.advice import Costs
 from pipeline.prompts import sample_prompts
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, N_DEMO_SCENES, draw_scene, scene_seeds
 from stages.predictor.loading import load_predictor
-from stages.web.page_state import SCENES_FILE, Scene
+from stages.web.page_state import SCENES_FILE, OfferedScene
 from storage.folders import whole_file
 
 LEAST_AREA: Final = 0.03
@@ -33,7 +33,7 @@ ADVISED: Final = tuple(name for name, cost in Costs().by_correction.items() if c
 def main() -> None:
     """Write the file."""
     scenes = choose_scenes(load_predictor("mini", "tiny"))
-    rows = [[field.name for field in fields(Scene)], *map(astuple, scenes)]
+    rows = [[field.name for field in fields(OfferedScene)], *map(astuple, scenes)]
     lines = (",".join(map(str, row)) for row in rows)
     with whole_file(SCENES_FILE) as partial:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -43,7 +43,7 @@ def main() -> None:
     )
 
 
-def choose_scenes(predictor: UncertainPredictor) -> tuple[Scene, ...]:
+def choose_scenes(predictor: UncertainPredictor) -> tuple[OfferedScene, ...]:
     """For each of ``ADVISED``, the first scene of a random order with a click that gets it.
 
     A click is in the centre of an object that is not small, and the clicks a pixel beside it get
@@ -55,7 +55,7 @@ def choose_scenes(predictor: UncertainPredictor) -> tuple[Scene, ...]:
     SystemExit
         If an advice is given to no click.
     """
-    by_advice: dict[str, Scene] = {}
+    by_advice: dict[str, OfferedScene] = {}
     for number in np.random.default_rng(ORDER_SEED).permutation(N_DEMO_SCENES).tolist():
         for scene in _candidates(predictor, number):
             if scene.advice not in by_advice:
@@ -67,7 +67,7 @@ def choose_scenes(predictor: UncertainPredictor) -> tuple[Scene, ...]:
     raise SystemExit(f"error: {N_DEMO_SCENES} scenes must show each advice, got none for {missing}")
 
 
-def _candidates(predictor: UncertainPredictor, number: int) -> Iterator[Scene]:
+def _candidates(predictor: UncertainPredictor, number: int) -> Iterator[OfferedScene]:
     """A scene once for each click that meets the rules."""
     drawn = draw_scene(scene_seeds(DEMO_SEED, "val", number + 1)[-1], DEMO_SIZE_PX)
     predictor.set_image(drawn.rgb)
@@ -81,7 +81,7 @@ def _candidates(predictor: UncertainPredictor, number: int) -> Iterator[Scene]:
         )
         advised = {answer.advice.correction for answer in answers}
         if len(advised) == 1:
-            yield Scene(number, x, y, advised.pop())
+            yield OfferedScene(number, x, y, advised.pop())
 
 
 if __name__ == "__main__":

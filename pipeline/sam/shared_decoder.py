@@ -6,17 +6,13 @@ the image tokens for every prompt set and projects them in every attention.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import linear
 
-from pipeline.sam.upscaling import Upscaling, by_cell, normed
-
-Module = Any
-"""A module of ``sam2``, which ships no types."""
+from pipeline.sam.upscaling import Module, Upscaling, by_cell, normed
 
 Tokens = Float[Tensor, "prompt token channel"]
 Inner = Float[Tensor, "prompt token inner"]

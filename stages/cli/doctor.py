@@ -162,11 +162,13 @@ def _heads(params: ExtractParams, model: str | None, path: Path | None) -> Findi
 
     Extraction needs no heads: without them there is a remedy only if their file was named.
     """
-    from stages.predictor.loading import read_heads  # noqa: PLC0415
+    from stages.predictor.loading import read_fitting_heads  # noqa: PLC0415
 
     try:
         choice = choose_model(params.family, model, path, precision=params.precision)
-        file = read_heads(choice.heads, choice.family, choice.model, precision=choice.precision)
+        file = read_fitting_heads(
+            choice.heads, choice.family, choice.model, precision=choice.precision
+        )
     except (ParamsError, WeightsError, DataError) as error:
         remedy = f"name other heads, or leave --heads out for those of {params.family}"
         return Finding("heads", f"no predictions: {one_line(error)}", remedy if path else "")

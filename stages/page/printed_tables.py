@@ -22,14 +22,14 @@ TRAINED_ON: Final = "trained_on"
 """Column with the train split of heads; a grid shows it in brackets after the measure."""
 
 ENDINGS: Final = (*report_table.WITH_BOUNDS, PAPER)
-"""Endings of the names of the four columns whose numbers make a ``Cell``."""
+"""Endings of the names of the four columns whose numbers make a ``TableCell``."""
 
 MAX_COLUMNS: Final = 5
 """Largest number of columns of numbers that fit into half the width of the page."""
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """A number, the ends of its interval, and the paper's number; NaN for a missing number."""
 
     value: float = nan
@@ -46,7 +46,7 @@ class Row:
     """Labels of the row, as people read them: its measure, model or view."""
     measure: str
     """``measure_name`` of the row's measure, which sets its colour; empty without a measure."""
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ class Grid:
         )
 
 
-Printed = dict[str, Any]
+PrintedTable = dict[str, Any]
 """A table of the catalogue, with its texts and grids, for the page's template."""
 
 
 def print_tables(
     tables: Mapping[str, pd.DataFrame], results: report_table.Results, protocol: str = ""
-) -> dict[str, list[Printed]]:
+) -> dict[str, list[PrintedTable]]:
     """Lay out tables of the catalogue by section; tables without a caption are left out.
 
     Parameters
@@ -92,7 +92,7 @@ def print_tables(
     protocol
         Protocol whose tables are printed; if empty, the tables that belong to no protocol.
     """
-    printed: dict[str, list[Printed]] = {section: [] for section in report_table.SECTIONS}
+    printed: dict[str, list[PrintedTable]] = {section: [] for section in report_table.SECTIONS}
     for row in REPORT_TABLES:
         for name in row.each(results):
             table = tables.get(row.file(name, protocol))
@@ -107,7 +107,7 @@ def _printed_table(
     name: str,
     table: pd.DataFrame,
     results: report_table.Results,
-) -> Printed:
+) -> PrintedTable:
     splits = [name] if name in results else list(results)
     heads = report_table.first_train_split(next(iter(results.values())))
     number = row.paper_table_of(name)
@@ -164,7 +164,7 @@ def make_grid(
     for split, row in product(splits, named.to_dict("records")):
         record = {**row, "split": split}
         key, place = (tuple(record[name] for name in axis) for axis in (down, over))
-        cells[key, place] = Cell(*(row.get(split + suffix + end, nan) for end in ENDINGS))
+        cells[key, place] = TableCell(*(row.get(split + suffix + end, nan) for end in ENDINGS))
     keys, places = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True))
     if down == ["measure"]:
         keys.sort(key=lambda key: key[0].partition("@")[0] in HEAD_MEASURES)
@@ -174,7 +174,9 @@ def make_grid(
         splits=groups if len(groups) > 1 else {},
         columns=tuple(_word(over[-1], place[-1], symbols) for place in places),
         rows=tuple(
-            _row(down, key, tuple(cells.get((key, place), Cell()) for place in places), symbols)
+            _row(
+                down, key, tuple(cells.get((key, place), TableCell()) for place in places), symbols
+            )
             for key in keys
         ),
     )
@@ -202,7 +204,7 @@ def _names(table: pd.DataFrame, first_split: str) -> list[str]:
 
 
 def _row(
-    down: list[str], key: tuple[str, ...], cells: tuple[Cell, ...], symbols: Mapping[str, str]
+    down: list[str], key: tuple[str, ...], cells: tuple[TableCell, ...], symbols: Mapping[str, str]
 ) -> Row:
     named = dict(zip(down, key, strict=True))
     words = tuple(_word(column, name, symbols) for column, name in named.items())

@@ -50,7 +50,10 @@ RADAR_MEASURES: Final = {line.name: line.measures for line in RADAR_LINES}
 PAPER_LINE: Final = "gaps_star"
 """Name of the line of the paper's heads, whose direct gaps are its method."""
 
-HEADS: Final = {PAPER_LINE: "a head as in the paper", "gaps_star_ours": "a head of this project"}
+HEAD_NAMES: Final = {
+    PAPER_LINE: "a head as in the paper",
+    "gaps_star_ours": "a head of this project",
+}
 """Names in sentences of the heads of two lines of the radar."""
 
 LINES: Final = (
@@ -289,7 +292,7 @@ def _task_sentence(rows: pd.DataFrame, n_compared: int) -> str:
 
 def _name(measure: str, task: str) -> str:
     """Name of a measure in sentences: heads of a line of ``LINES`` are named by their kind."""
-    for line, name in HEADS.items():
+    for line, name in HEAD_NAMES.items():
         if RADAR_MEASURES[line].get(task) == measure:
             return f"{name} ({measure_label(measure).removesuffix(', ours')})"
     return measure_label(measure).replace(", ours", " of ours")

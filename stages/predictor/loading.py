@@ -122,7 +122,9 @@ def load_predictor(  # noqa: PLR0913 - one for each choice of a user
     check_known("family", family, NAMES)
     check_known("model", model, models_of(family))
     path = default_heads(family) if heads is None else Path(heads)
-    file = read_heads(path, family, model, protocol=protocol, precision=precision, strict=strict)
+    file = read_fitting_heads(
+        path, family, model, protocol=protocol, precision=precision, strict=strict
+    )
     is_bf16 = (precision or file.card["precision"]) == "bf16"
     of_heads: Precision = "bf16" if is_bf16 else "fp32"
     sam = load_sam(family, model, precision=of_heads, device=device)
@@ -138,7 +140,7 @@ def load_predictor(  # noqa: PLR0913 - one for each choice of a user
     return predictor
 
 
-def read_heads(
+def read_fitting_heads(
     path: Path,
     family: str,
     model: str,

@@ -19,9 +19,9 @@ from stages.tables.report_table import (
     WITH_BOUNDS,
     Inputs,
     Results,
+    evaluated_models,
     first_train_split,
     measure_name,
-    models_of,
 )
 from stages.tables.statistics import BY_NAME
 
@@ -83,7 +83,7 @@ def score_rows(
     rows = pd.concat(tables).rename(columns={"train_split": "trained_on"})
     rows = rows[rows["statistic"].isin(list(statistics)) & (every_seed | rows["seed"].isna())]
     rows = rows.reset_index(drop=True)
-    models = models_of(results)
+    models = evaluated_models(results)
     default_models = rows["task"].map({task: default_model(task, models) for task in TASKS})
     first = first_train_split(next(iter(results.values())))
     return rows.assign(

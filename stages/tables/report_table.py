@@ -42,10 +42,12 @@ def _of_protocol(results: SplitResults, protocol: str) -> SplitResults:
 def task_models(results: Results) -> dict[str, str]:
     """For each evaluated task, the model whose measures the tables of the task show."""
     evaluated = set(next(iter(results.values())).scores["task"])
-    return {task: default_model(task, models_of(results)) for task in TASKS if task in evaluated}
+    return {
+        task: default_model(task, evaluated_models(results)) for task in TASKS if task in evaluated
+    }
 
 
-def models_of(results: Results) -> list[str]:
+def evaluated_models(results: Results) -> list[str]:
     """Names of the evaluated models, from small to large."""
     return list(next(iter(results.values())).run["models"])
 

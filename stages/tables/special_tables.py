@@ -160,7 +160,7 @@ def routing_table(results: report_table.Results, timed: pd.DataFrame) -> pd.Data
         Runtimes, as in ``runtime.csv``. A measure without a runtime has no row of its time.
     """
     rows = score_rows(results, ["routed"])
-    models = report_table.models_of(results)
+    models = report_table.evaluated_models(results)
     small = rows["measure"].map(
         lambda measure: seconds_of(timed, models[0], BY_NAME[measure].timed_as)
     )

@@ -56,7 +56,7 @@ class HeadChoice:
         return tuple(model for model in self.file.readers if model in installed)
 
 
-class Models:
+class Predictors:
     """Predictors by head set and model; each is loaded when it is first needed.
 
     Raises
@@ -177,7 +177,7 @@ Run ``python -m tools.choose_scenes`` after every change of weights, heads or ad
 
 
 @dataclass(frozen=True)
-class Scene:
+class OfferedScene:
     """A drawn scene of the validation set, new to models and heads, and a click in the scene."""
 
     number: int
@@ -256,11 +256,11 @@ def stored_images(embeddings: Sequence[str], folder: str) -> tuple[StoredImage, 
     return tuple(StoredImage(files, str(name)) for name in dict.fromkeys(names))
 
 
-def read_scenes() -> tuple[Scene, ...]:
+def read_scenes() -> tuple[OfferedScene, ...]:
     """Read the scenes in the order of the page; the page opens with the first scene."""
     with SCENES_FILE.open(encoding="utf-8", newline="") as file:
         return tuple(
-            Scene(int(row["number"]), int(row["x"]), int(row["y"]), row["advice"])
+            OfferedScene(int(row["number"]), int(row["x"]), int(row["y"]), row["advice"])
             for row in csv.DictReader(file)
         )
 
@@ -290,7 +290,7 @@ class PageState:
         images: str | None = None,
     ) -> None:
         files = offered_heads(heads, family)
-        self.models = Models(files, device=device, precision=precision, embeddings=embeddings)
+        self.models = Predictors(files, device=device, precision=precision, embeddings=embeddings)
         # The first heads of the caller; without heads of the caller, the heads of the family.
         self.default_heads = next(iter(self.models.choices))
         first = self.models.choices[self.default_heads]
@@ -298,7 +298,7 @@ class PageState:
         self.images = OpenImages()
         self.queue = JobQueue("model")
         self.decoder = JobQueue("decoder")
-        self.scenes: Sequence[Scene | StoredImage] = (
+        self.scenes: Sequence[OfferedScene | StoredImage] = (
             read_scenes() if images is None else stored_images(embeddings, images)
         )
         self._warm_up()

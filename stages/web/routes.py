@@ -28,7 +28,7 @@ from stages.web import (
     security,
     stateless,
 )
-from stages.web.page_state import HeadChoice, PageState, Scene, StoredImage
+from stages.web.page_state import HeadChoice, OfferedScene, PageState, StoredImage
 from storage.errors import DataError, ImageError, StoreError, WeightsError
 from storage.head_files.head_file import SHIPPED_FAMILY
 
@@ -71,7 +71,7 @@ async def options(request: Request) -> dict[str, Any]:
     }
 
 
-def _scene_values(number: int, scene: Scene | StoredImage) -> dict[str, Any]:
+def _scene_values(number: int, scene: OfferedScene | StoredImage) -> dict[str, Any]:
     """Label and file name of a scene, and the click with which it opens; None for no click."""
     if isinstance(scene, StoredImage):
         return {"label": scene.name, "file": scene.name, "click": None}
@@ -123,7 +123,7 @@ async def open_image(
             page,
             chosen,
             lambda: open_images.OpenImage(
-                body if chosen is None else chosen.data, is_scene=isinstance(chosen, Scene)
+                body if chosen is None else chosen.data, is_scene=isinstance(chosen, OfferedScene)
             ),
         )
         await page.queue.run(lambda: image.predictor_like(page.models.predictor(heads, model)))
@@ -139,9 +139,13 @@ async def open_image(
     }
 
 
-async def _in_turn(page: PageState, chosen: Scene | StoredImage | None, work: Callable[[], T]) -> T:
+async def _in_turn(
+    page: PageState, chosen: OfferedScene | StoredImage | None, work: Callable[[], T]
+) -> T:
     """Decode one file at a time; a drawn scene is small, and waits for no upload."""
-    return await (asyncio.to_thread(work) if isinstance(chosen, Scene) else page.decoder.run(work))
+    return await (
+        asyncio.to_thread(work) if isinstance(chosen, OfferedScene) else page.decoder.run(work)
+    )
 
 
 @router.get("/images/{name}")
@@ -230,7 +234,7 @@ def _predictor(
     return image.predictor_like(page.models.predictor(heads, model))
 
 
-def _scene(page: PageState, number: int) -> Scene | StoredImage:
+def _scene(page: PageState, number: int) -> OfferedScene | StoredImage:
     if not 0 <= number < len(page.scenes):
         raise HTTPException(404, f"scene must be in 0..{len(page.scenes) - 1}, got {number}")
     return page.scenes[number]

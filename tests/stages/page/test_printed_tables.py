@@ -4,7 +4,7 @@ from math import isnan
 
 import pandas as pd
 
-from stages.page.printed_tables import Cell, make_grid
+from stages.page.printed_tables import TableCell, make_grid
 
 
 def test_models_stand_across_and_proposals_down_of_each_split() -> None:
@@ -56,4 +56,4 @@ def test_differences_and_numbers_of_the_paper_are_printed_by_their_suffix() -> N
         for suffix in ("", "_difference")
     )
     assert (whole.value, whole.paper) == (60, 61)
-    assert gain == Cell(-1, -2, 0.5, -1.5)
+    assert gain == TableCell(-1, -2, 0.5, -1.5)

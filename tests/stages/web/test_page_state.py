@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.sam.families import models_of
-from stages.web.page_state import JobQueue, Models, offered_heads
+from stages.web.page_state import JobQueue, Predictors, offered_heads
 from storage.checkpoints.weights import checkpoint
 from storage.head_files.head_file import shipped_heads
 from storage.head_files.published_heads import published_file
@@ -96,7 +96,7 @@ def test_a_family_that_was_fetched_offers_its_heads_and_the_models_that_are_ther
     )
     other = write_random_heads(tmp_path / "other.safetensors", changes={"family": "sam2.1"})
     assert offered_heads([], "sam2.1") == [fetched]
-    choices = Models(offered_heads([other], "sam2.1")).choices
+    choices = Predictors(offered_heads([other], "sam2.1")).choices
     assert {name: choice.models for name, choice in choices.items()} == {
         "other": ("tiny",),
         "sam2.1": ("tiny",),
@@ -118,7 +118,7 @@ def test_heads_of_a_ladder_are_offered_for_the_models_whose_tokens_they_read(
     known = {f"weights_{model}": "any" for model in models_of("releases")}
     about = {"family": "releases", "tokens": "sam2.1/selected", **known}
     path = write_random_heads(tmp_path / "ours.safetensors", changes=about)
-    (choice,) = Models(offered_heads([path], "releases")).choices.values()
+    (choice,) = Predictors(offered_heads([path], "releases")).choices.values()
     assert choice.models == ("tiny", "large")
     assert choice.file.models == models_of("releases")
     assert choice.label == "releases sam2.1, shapes_train, paper (ours)"
