@@ -120,4 +120,4 @@ Version = Annotated[
 
 @app.callback()  # Typer counts commands before it asks the group for them
 def usam(*, version: Version = False) -> None:
-    """Take the option ``--version``; the help text is set at ``app``."""
+    """Options of ``usam`` itself: ``--version``, which its callback handles; does nothing more."""

@@ -134,7 +134,10 @@ def _speed_cells(speed: "ExtractionSpeed") -> tuple[str, ...]:
 
 
 def _settings(options: Mapping[str, object]) -> tuple[ExtractParams, tuple[str, ...]]:
-    """Settings of ``extract``, changed by the options that are not None, and names of models."""
+    """Settings of ``extract``, changed by the options that are not None, and names of models.
+
+    The models are those of the family in the options or, without a family, of ``params.yaml``.
+    """
     changes = {name: option for name, option in options.items() if option is not None}
     settings = read_params()
     params = parse("extract", asdict(settings.extract) | changes, ExtractParams)

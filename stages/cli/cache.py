@@ -309,6 +309,6 @@ def _used_and_held(params: Params) -> tuple[dict[Path, set[str]], dict[Path, set
 
 
 def _cells(params: Params) -> Iterator[tuple[CellName, dict[FillJob, Cell]]]:
-    """Each cell's name, with a cell for each device that the settings allow."""
+    """Yield each cell's name, with the ``Cell`` of each job that may fill it, one per device."""
     for name, split, _ in assigned_shards(all_cells(params), params):
         yield name, jobs_of(name, params.splits[name.split], params.extract, split)

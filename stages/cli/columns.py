@@ -14,7 +14,11 @@ UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 
 def aligned(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
-    """Lines of text, one per row; columns with an index in ``right`` are flush right."""
+    """Join rows to lines of text in aligned columns; those with an index in ``right`` flush right.
+
+    >>> aligned([("model", "MB"), ("tiny", "9")], right={1})
+    'model  MB\\ntiny    9'
+    """
     shown = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(*shown, strict=True)]
     lines = []
@@ -28,7 +32,11 @@ def aligned(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> st
 
 
 def bytes_text(*n_bytes: float) -> str:
-    """Byte counts as text with three digits, in the unit of the last; equal texts appear once."""
+    """Byte counts as text with three digits, in the unit of the last; equal texts appear once.
+
+    >>> bytes_text(1500), bytes_text(2.1e6, 5e6)
+    ('1.5 kB', '2.1 to 5 MB')
+    """
     power = min(int(math.log10(max(n_bytes[-1], 1)) // 3), len(UNITS) - 1)
     numbers = dict.fromkeys(f"{n / 1000**power:.3g}" for n in n_bytes)
     return f"{' to '.join(numbers)} {UNITS[power]}"

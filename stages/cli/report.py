@@ -133,9 +133,9 @@ def _print_split(console: Console, split: str, run: Mapping[str, Any], rows: pd.
 
 
 def choice_words(scores: pd.DataFrame, shipped: Mapping[str, ChoiceGain]) -> str:
-    """What the choice of masks gained, by heads of the project and by heads that ship.
+    """Sentence about the mean IoU that masks chosen by heads gain over the selected masks.
 
-    Empty if there are no heads that choose.
+    It names heads of the project and heads that ship. Empty if there are no heads that choose.
     """
     rows = scores[(scores["choice"] == CHOICE) & (scores["statistic"] == "mask_gain")]
     own = {

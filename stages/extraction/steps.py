@@ -242,7 +242,7 @@ class CellSteps:
 
 @dataclass
 class EmbeddingSteps:
-    """Steps that encode the images of a split or a folder one by one, and put the embeddings."""
+    """Steps that encode the images of a split or a folder one by one, and write embeddings."""
 
     sam: Sam
     table: ImageRows

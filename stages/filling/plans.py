@@ -66,9 +66,9 @@ class FillPlan:
 
 
 def cells_of(split: str, params: Params) -> list[CellName]:
-    """List the cells that the settings ask for of one split; embeddings come first.
+    """List the cells that the settings ask for of one split.
 
-    So the cells of the view ``identity`` are decoded from them.
+    Embeddings come first, so that cells of the view ``identity`` can be decoded from them.
     """
     cells: list[CellName] = []
     if split in params.embeddings.splits:

@@ -330,7 +330,7 @@ def _margin(row: "pd.Series[Any]") -> str:
 
 
 def _counted(rows: pd.DataFrame) -> pd.DataFrame:
-    """Select the comparisons that have a verdict of their own."""
+    """Select the comparisons with a verdict, each once if it is the same in both protocols."""
     return rows[~is_repeated(rows)].dropna(subset=["verdict"])
 
 

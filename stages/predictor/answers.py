@@ -103,7 +103,7 @@ def _save(path: Path, pixels: np.ndarray) -> Path:
 
 
 def picked_mask(uncertainty: Uncertainty, masks: str) -> Choice:
-    """The mask that an option of commands asks for: one of ``MASKS``."""
+    """The selected mask or, if ``masks`` is ``best``, the mask that the heads choose."""
     is_best = masks == BEST
     return uncertainty.best_mask if is_best else uncertainty.mask_of(uncertainty.selected)
 

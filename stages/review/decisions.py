@@ -42,7 +42,7 @@ class Decision:
 
     @property
     def is_reviewed(self) -> bool:
-        """Whether the mask needs no further look."""
+        """Whether the decision is final; ``skip`` leaves the mask for later."""
         return self.decision != SKIP
 
 

@@ -86,7 +86,7 @@ class ReviewQueue:
 
     @property
     def remaining(self) -> Remaining:
-        """What is expected of the masks that nobody has looked at."""
+        """Number and expected IoU of the masks that nobody has looked at, and whether to stop."""
         return remaining(self._expected_iou, self._unlike, self._is_reviewed)
 
     def candidate(self, rank: int) -> Candidate:

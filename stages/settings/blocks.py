@@ -150,7 +150,7 @@ class Split:
 
     @property
     def source(self) -> Source:
-        """The settings in the form that the reader takes."""
+        """Paths and options of the split, in the form that the reader of its data set takes."""
         options = self._options
         if self.frames is not None:
             options["frames"] = slice(self.frames.start, self.frames.end, self.frames.stride)

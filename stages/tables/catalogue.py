@@ -60,7 +60,10 @@ def _is_ablated(scores: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def _is_in_view(scores: pd.DataFrame) -> "pd.Series[bool]":
-    """Select the masks of one click in every view; identity has no difference from itself."""
+    """Select the mean IoU of the best and the selected mask of one click, in every view.
+
+    Differences to the view ``identity`` are selected for other views alone.
+    """
     is_itself = (scores["statistic"] == "gain") & (scores["view"] == "identity")
     return scores["proposal"].isin(JUDGED) & ~is_itself
 

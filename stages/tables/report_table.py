@@ -106,7 +106,10 @@ SECTIONS: Final = {
 
 @dataclass(frozen=True)
 class Inputs:
-    """Inputs that tables of the report are made from."""
+    """All that tables of the report are made from: results, galleries, trials and runtimes.
+
+    ``data_sets`` says which splits are data sets of the paper.
+    """
 
     results: Results
     galleries: Mapping[str, pd.DataFrame]

@@ -24,7 +24,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Statistic:
-    """A number that says how good masks are, or how useful a measure is."""
+    """Declares a statistic of ``scores.csv``: its name, symbol, meaning and group."""
 
     name: str
     """Name of the statistic in files."""

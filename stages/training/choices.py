@@ -36,7 +36,10 @@ def expected_iou_at_cut(
 def choice_gains(
     cells: SplitCells, head_set: HeadSet, weights: Mapping[str, HeadWeights], judging_seed: int
 ) -> list[ChoiceGain]:
-    """Measure the choice of masks from each learned prompt set, over all models that heads read.
+    """Measure the IoU that the choice of masks gains on held-out images, by prompt set.
+
+    The prompt sets are those that the heads learned from; the masks are of all models that they
+    read.
 
     Parameters
     ----------

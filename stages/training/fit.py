@@ -23,7 +23,7 @@ from stages.training.data import read_head_data
 
 @dataclass(frozen=True)
 class HeadsToFit:
-    """Everything that a worker must know, besides the cells, to train heads together."""
+    """Heads to train together: their objectives, hyperparameters and seeds; final or validated."""
 
     head_set: HeadSet
     objectives: tuple[str, ...]

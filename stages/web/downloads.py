@@ -53,7 +53,7 @@ class DownloadRequest(Strict):
 def annotation_of(
     predictor: UncertainPredictor, prompted: ObjectPrompt, costs: Costs
 ) -> Annotation:
-    """Predict the mask of an object that a person took, at the size of the image."""
+    """Answer an object's prompt, and convert the mask that a person took to COCO results."""
     (uncertainty,) = predictor.predict_uncertainties([prompted.prompt_set], costs=costs)
     is_chosen = prompted.proposal == N_PROPOSALS
     mask = uncertainty.best_mask if is_chosen else uncertainty.mask_of(prompted.proposal)

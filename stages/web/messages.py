@@ -101,7 +101,7 @@ class Strict(BaseModel):
 
 
 class Click(Strict):
-    """A click, in pixels of the image."""
+    """Place of a click in pixels of the image, and whether it is on the object."""
 
     x: float
     y: float

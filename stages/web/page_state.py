@@ -33,7 +33,7 @@ from storage.store.opening import open_embeddings
 
 @dataclass(frozen=True)
 class HeadChoice:
-    """A file of heads that the page offers."""
+    """Path and content of a head file that the page offers."""
 
     path: Path
     file: HeadFile

@@ -41,7 +41,7 @@ class DecisionRequest(messages.Strict):
 
 
 class ReviewState:
-    """A queue, and the names under which the page's images are open."""
+    """State of a review's page: the queue of masks, and the names of its open images."""
 
     def __init__(self, queue: ReviewQueue) -> None:
         self.queue = queue
@@ -151,7 +151,7 @@ async def mask(request: Request, rank: int) -> dict[str, Any]:
 
 
 def _words(candidate: Candidate) -> str:
-    """Why a person looks at a mask, or at an annotation."""
+    """Text with the expected IoU of a mask and, of an annotation, the IoU that models reach."""
     iou, uncertainty = candidate.entry["score"], candidate.entry["uncertainty"]
     if "doubt" not in uncertainty:
         return f"Expected IoU {iou:.2f}"
