@@ -14,10 +14,10 @@ UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 
 def aligned(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
-    """Join rows to lines of text in aligned columns; those with an index in ``right`` flush right.
+    r"""Join rows to lines of text in aligned columns; those with an index in ``right`` flush right.
 
     >>> aligned([("model", "MB"), ("tiny", "9")], right={1})
-    'model  MB\\ntiny    9'
+    'model  MB\ntiny    9'
     """
     shown = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(*shown, strict=True)]
