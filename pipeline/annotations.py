@@ -22,7 +22,10 @@ DOUBT: Final = "annotation_doubt"
 
 @dataclass(frozen=True)
 class AnnotationEvidence:
-    """What models expect of, and reach on, the annotated objects from one prompt set."""
+    """Two IoUs of each model's masks of annotated objects: expected, and with the annotation.
+
+    All masks answer the same prompt set.
+    """
 
     prompt: str
     """The prompt set, drawn from the annotations."""

@@ -61,6 +61,10 @@ def ious_of_cuts(
         Best fixed cut of each train split.
     expected_iou
         IoU at each cut that the heads of each train split expect.
+
+    Returns
+    -------
+    IoU of each object, by train split and name of the mask; the split of ``selected`` is empty.
     """
     selected = selected_masks(sam_score)
     choices = {("", SELECTED): selected}

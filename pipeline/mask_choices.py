@@ -28,7 +28,7 @@ HALF: Final = CUTS.index(CUT)
 
 @dataclass(frozen=True)
 class MaskChoices:
-    """The chosen mask of each object."""
+    """The chosen mask of each object, as the number of its proposal and the index of its cut."""
 
     proposal: Int[np.ndarray, " object"]
     """Number of the chosen proposal, in decoder order."""

@@ -70,7 +70,7 @@ def judged_sets(
     is_good: Bool[np.ndarray, "object proposal"],
     group: Int[np.ndarray, "object"],
 ) -> CalibrationSet:
-    """Objects by the largest threshold at which their mask set has a good proposal.
+    """Sort objects by the largest threshold at which their mask set still has a good proposal.
 
     The mask set of a threshold has the proposals whose ``failure_ahead`` is at least the threshold.
     The result holds the largest thresholds as ``uncertainty``, in ascending order. Objects without

@@ -57,12 +57,12 @@ class CellMasks:
     """Whether the model is the smallest or the largest of the family."""
 
     def at_center(self, shares: Shares) -> Shares:
-        """Set the shares of all clicks but ``center`` to 0."""
+        """Copy shares (weights of masks), with 0 for all clicks but ``center``."""
         at_center: Shares = shares * _IS_CENTER
         return at_center
 
     def in_identity(self, shares: Shares) -> Shares:
-        """Set the shares to 0 in all views but ``identity``."""
+        """Shares (weights of masks) as they are in the view ``identity``; 0 in any other view."""
         return shares if self.is_identity else np.zeros_like(shares)
 
 

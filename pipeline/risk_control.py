@@ -230,7 +230,10 @@ SEED: Final = 0
 
 @dataclass(frozen=True)
 class Guarantee:
-    """A guarantee that bounds how many of the kept masks fall short."""
+    """The masks that a guarantee is about, their least IoU, and the share that may fall short.
+
+    It bounds the share ``alpha`` of the kept masks, or of all masks, that is kept and falls short.
+    """
 
     of: str
     """One of ``GUARANTEES``."""

@@ -22,7 +22,9 @@ mask is padded with 0 to whole words of eight bytes."""
 def compared_masks(
     cell: PlannedCell, block: slice, mask_code: UInt8[np.ndarray, "object prompt proposal y x"]
 ) -> dict[StatisticOfJudged, HardMasks]:
-    """Cut the masks of a cell for every comparison that uses some, for a block of objects.
+    """Cut the masks of a cell at 0.5 for a block of objects, by the statistic that compares them.
+
+    A cell is one model in one view; a statistic for which the cell has no masks has no entry.
 
     Parameters
     ----------
@@ -155,7 +157,9 @@ def judged_counts(
     judged: Int[np.ndarray, "object judged"],
     label: UInt8[np.ndarray, "object pixel"],
 ) -> JudgedCounts:
-    """Count the pixels of the judged masks of the click ``center``, in the order of ``JUDGED``.
+    """Count the pixels of each judged mask of the click ``center`` by their label and mask code.
+
+    Labels are pairs: in the band along the outline or not, in the ground truth or not.
 
     Parameters
     ----------

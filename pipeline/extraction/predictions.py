@@ -71,7 +71,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Targets:
-    """Object and column, in the arrays ``(object, prompt, ...)``, of each decoded prompt set."""
+    """Places of the answers of a decoder call in arrays ``(object, prompt, ...)``.
+
+    Each decoded prompt set has an index of its object, and an index (column) of its name.
+    """
 
     objects: Int[np.ndarray, " prompt"]
     columns: Int[np.ndarray, " prompt"]
@@ -79,7 +82,7 @@ class Targets:
 
 @dataclass(frozen=True)
 class DecoderCall:
-    """Prompt sets of one decoder call."""
+    """Points and labels of the prompt sets of a decoder call, and the places of their answers."""
 
     targets: Targets
     points: Float[np.ndarray, "prompt point 2"]

@@ -56,7 +56,10 @@ class OneCycle:
 
 @dataclass(frozen=True)
 class HeadKind:
-    """A kind of heads: their inputs, their size and their training."""
+    """A kind of heads: its inputs, the width and sharing of layers, and how the heads are trained.
+
+    Also its name, label and colour in results.
+    """
 
     name: str
     """Name of the kind in the params, in paths and in the names of measures."""
@@ -136,7 +139,7 @@ ISOTONIC: Final = "isotonic"
 
 @dataclass(frozen=True)
 class HeadSet:
-    """Identifies a set of heads by the protocol of its targets, its token set and its kind."""
+    """Identifies a set of heads by the protocol of its targets, its token set, kind and seed."""
 
     protocol: str
     tokens: str

@@ -25,7 +25,10 @@ BEST_OF_THREE: Final = (
 
 @dataclass(frozen=True)
 class Scope:
-    """Conditions under which heads learned, or a guarantee was calibrated."""
+    """Conditions under which heads learned, or a guarantee was calibrated.
+
+    They are the protocol, the prompt sets, the number of images and what the images showed.
+    """
 
     protocol: str
     """Masks that were judged: the ``best`` of three proposals, or the ``selected`` proposal."""
@@ -100,7 +103,7 @@ class ChoiceGain:
 
     @property
     def is_sure(self) -> bool:
-        """Whether the choice gains, whatever the images: only then it is offered."""
+        """Whether the interval of the gain lies above 0; otherwise the choice is not offered."""
         return self.low > 0
 
 
@@ -136,7 +139,7 @@ class Permission:
 
     @property
     def least_doubt(self) -> float | None:
-        """Threshold of mask sets; None without a guarantee."""
+        """Calibrated threshold that decides which proposals form a mask set; None without one."""
         return None if self.about_sets is None else self.about_sets.threshold
 
     @property

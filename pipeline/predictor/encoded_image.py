@@ -108,7 +108,10 @@ class EncodedImage:
 
     @cached_property
     def statistics(self) -> Statistics | None:
-        """Statistics by the smallest model; None if neither they nor the pixels are known."""
+        """Encoder statistics of the image by the family's smallest model.
+
+        None if neither stored statistics nor the pixels are known.
+        """
         if self.stored_statistics is not None:
             return self.stored_statistics
         embedding = self.embedding

@@ -76,7 +76,10 @@ class Gaps:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Predictions of all heads for each proposal."""
+    """Predictions of all heads for each proposal: expected IoUs, and gains of corrections.
+
+    Gains are differences of two expected IoUs, and gaps that a head predicts directly.
+    """
 
     expected_iou: ExpectedIou
     gap: Gaps

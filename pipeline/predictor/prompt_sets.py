@@ -37,7 +37,7 @@ LEARNED: Final = {
 
 @dataclass(frozen=True)
 class PromptSet:
-    """Prompts about one object, as the arguments of ``predict``."""
+    """Clicks with labels, a box and a mask about one object, as arguments of ``predict``."""
 
     point_coords: ArrayLike | None = None
     """Clicks (x, y) in pixels of the image, of shape ``(click, 2)``."""
@@ -73,7 +73,7 @@ class DecoderPrompts:
 
     @property
     def kind(self) -> Kind:
-        """Number of points, and whether there is a mask: equal in a decoder call."""
+        """Number of points, and whether there is a mask; a decoder call takes one kind only."""
         n_points = 0 if self.points is None else self.points.shape[1]
         return n_points, self.mask_input is not None
 

@@ -259,7 +259,10 @@ def _choose(
     permission: Permission,
     postprocessing: Postprocessing,
 ) -> Choice | None:
-    """The mask with the highest expected IoU, which is calibrated; None if none is offered."""
+    """The mask with the highest expected IoU of all proposals and cuts; None if not offered.
+
+    Its expected IoU is calibrated.
+    """
     if permission.choice is None:
         return None
     expected_iou = np.stack([predicted[name] for name in CUT_OBJECTIVES], axis=-1)[np.newaxis]

@@ -80,7 +80,10 @@ def add_gains(w, gains, size, gained):  # noqa: ANN001, ANN201
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def add_areas(w, gains, gained, height, area):  # noqa: ANN001, ANN201
-    """Add a tie to the areas, with the gains of its last object, most often its only object."""
+    """Add a tie to the areas: ``gained``, the gains of its first objects, and its last object's.
+
+    Most ties have one object. ``gained`` is 0 afterwards.
+    """
     for task in range(gains.size):
         for lane in range(w.size):
             area[task, lane] += (gained[task, lane] + w[lane] * gains[task]) * height[lane]

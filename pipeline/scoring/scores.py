@@ -103,7 +103,10 @@ class CoverageCurve:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """A bin of a reliability diagram; bins hold equal shares of the objects."""
+    """Mean predicted and mean true IoU of the masks in a bin of a reliability diagram.
+
+    Bins are ordered by predicted IoU, and hold equal shares of the objects.
+    """
 
     protocol: Protocol
     train_split: TrainSplit
