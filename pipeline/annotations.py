@@ -22,7 +22,7 @@ DOUBT: Final = "annotation_doubt"
 
 @dataclass(frozen=True)
 class AnnotationEvidence:
-    """Two IoUs of each model's masks of annotated objects: expected, and with the annotation.
+    """IoUs of models' masks of annotated objects: expected, with the annotation, and the best.
 
     All masks answer the same prompt set.
     """
