@@ -37,7 +37,7 @@ def choose(
 
 @dataclass(frozen=True)
 class Mean:
-    """Mean over objects, and its interval when images are resampled."""
+    """Mean over objects, and its 95 % interval over resampled images."""
 
     value: float
     interval: Interval
@@ -45,7 +45,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Decisions:
-    """True gain of every choice for each object, less its cost."""
+    """True gain in IoU of every choice for each object, less the cost of the choice."""
 
     net: Float[np.ndarray, "object choice"]
 
@@ -96,7 +96,7 @@ class Decisions:
 
 
 def mean(values: Values, resamples: Resamples) -> Mean:
-    """Mean of one value per object, with its interval."""
+    """Mean over the objects of one value per object, with its 95 % interval."""
     resampled = resampled_means(values[:, np.newaxis], resamples)
     return Mean(float(values.mean()), interval(resampled[:, 0], resamples.n_groups))
 

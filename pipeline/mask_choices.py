@@ -56,7 +56,7 @@ class MaskChoices:
         return values.clip(0, 1)
 
     def differs_from(self, other: "MaskChoices") -> Bool[np.ndarray, " object"]:
-        """Whether each object has another mask in ``other``."""
+        """Whether each object has another proposal or another cut in ``other``."""
         differs: Bool[np.ndarray, " object"] = (self.proposal != other.proposal) | (
             self.cut != other.cut
         )

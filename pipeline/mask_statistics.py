@@ -100,7 +100,7 @@ class MaskStatistic:
 
     @property
     def dims(self) -> tuple[str, ...]:
-        """Dimensions of its array in the entropy store."""
+        """Names of the dimensions of the statistic's array in the entropy store."""
         judged = ("judged",) if self.follows_judged else ()
         return ("object", *judged, *(() if self.is_shared else ("model",)))
 
@@ -202,7 +202,7 @@ class MaskScore:
     ``TruthCounts``. A comparison is NaN for a region without pixels."""
     unit: str = "1"
     dims: tuple[str, ...] = ("object", "judged", "model")
-    """Dimensions of its array in the entropy store."""
+    """Names of the dimensions of the statistic's array in the entropy store."""
 
 
 def soft_dice(counts: CodeCounts) -> Float64[np.ndarray, "*batch"]:

@@ -81,7 +81,7 @@ class CalibrationSet:
         )
 
     def images(self) -> Int[np.ndarray, "image"]:
-        """Numbers of the images that have masks here."""
+        """Numbers of the images that have masks in the calibration set, ascending."""
         return np.flatnonzero(np.bincount(self.group))
 
 

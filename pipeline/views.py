@@ -46,11 +46,11 @@ class Parameter:
 
     @property
     def rule(self) -> str:
-        """Rule for the number, in words."""
+        """Rule that the parameter's number must keep, in words."""
         return f"{'an odd' if self.is_odd else 'a whole'} number from {self.low} to {self.high}"
 
     def allows(self, value: object) -> bool:
-        """Whether a value is a number that keeps ``rule``."""
+        """Whether a value is a whole number within the bounds, and odd if it must be."""
         if not isinstance(value, int) or isinstance(value, bool):
             return False
         return self.low <= value <= self.high and (value % 2 == 1 or not self.is_odd)

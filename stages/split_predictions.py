@@ -48,7 +48,10 @@ AGREEMENT_NAMES: Final = tuple(row.name for row in (*AGREEMENTS, *MASK_SCORES))
 
 @dataclass(frozen=True)
 class SplitPredictions:
-    """Predictions of models and heads for a split, and their inputs."""
+    """Scores and predictions of models and heads for the objects of a split.
+
+    Also the signatures of the stores and the metadata of the heads that they come from.
+    """
 
     object_id: Int[np.ndarray, "object"]
     group: Int[np.ndarray, "object"]
@@ -206,7 +209,7 @@ def _stable_scores(cell: OpenCell) -> dict[str, dict[str, Float[np.ndarray, "obj
 
 
 def _ious_of_codes(entropy: xarray.Dataset, model: str) -> dict[tuple[str, str], Values]:
-    """IoUs of masks at the size of the mask codes."""
+    """IoUs of a model's selected masks and of means of masks, at the size of the mask codes."""
     selected = _of_judged(entropy, model, SELECTED)
     return {("", name): selected[array].to_numpy() for name, array in ARRAYS_OF_CODES.items()}
 

@@ -23,19 +23,19 @@ _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = N_CHARACTERS
 
 
 class StoreError(ValueError):
-    """A store is missing, incomplete, damaged, of another schema, or made from other inputs."""
+    """Raised for a store that is missing, incomplete, damaged, or made from other inputs."""
 
 
 class ImageError(ValueError):
-    """An image cannot be read, or is not the image that its record describes."""
+    """Raised for an image that cannot be read, or is not the image that its record describes."""
 
 
 class DataError(ValueError):
-    """A data set breaks a rule of its layout."""
+    """Raised for annotations, results or other data that break the rules of their form."""
 
 
 class WeightsError(ValueError):
-    """A weights file is missing, damaged or of another architecture."""
+    """Raised for a file of weights or heads that is missing, damaged or of another form."""
 
 
 def listed(names: Sequence[str], n_most: int = N_LISTED, separator: str = ", ") -> str:

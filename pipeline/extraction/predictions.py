@@ -182,7 +182,7 @@ class Collected:
         self._calls: list[ScoredCall] = []
 
     def add(self, call: ScoredCall) -> None:
-        """Add the arrays of one decoder call."""
+        """Add the arrays of one scored decoder call, at the places of its prompt sets."""
         if self._wait is None:
             self._fill([call])
         else:

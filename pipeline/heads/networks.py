@@ -121,7 +121,7 @@ def outputs(network: Network, inputs: Float[Tensor, "row input"]) -> Float[Tenso
 
 
 def _forward(network: Network, inputs: Float[Tensor, "row input"]) -> list[Tensor]:
-    """Inputs, hidden layers and output, each ``(row, width)``."""
+    """Compute hidden layers and outputs; return them after the inputs, each ``(row, width)``."""
     layers = [inputs]
     for weight, bias in zip(network.weights, network.biases, strict=True):
         layers.append(_affine(bias, layers[-1], weight))

@@ -174,7 +174,7 @@ def sample_for_trials(
 def _reader_targets(
     features: Mapping[str, ProposalScores], head_set: HeadSet, reader: str
 ) -> dict[str, Float32[np.ndarray, " row"]]:
-    """Targets in the rows of the model ``reader``, by objective."""
+    """Targets of a head set in the rows of the model ``reader``, in [0, 1], by objective."""
     scores, protocol, every = features[reader], head_set.protocol, head_set.chooses_masks
     n_rows = N_PROPOSALS if every else 1
     judged_iou = {

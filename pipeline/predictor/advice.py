@@ -86,7 +86,7 @@ class Advice:
         return CORRECTIONS.get(self.correction, "no advice") + mark
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, and the advised correction in words, for JSON."""
+        """All fields of the advice, and the advised correction in words, for JSON."""
         return {"words": self.words, **vars(self)}
 
 

@@ -55,7 +55,7 @@ def rgb_of(image: object) -> Rgb:
 
 
 def bytes_of(rgb: Rgb) -> UInt8[np.ndarray, "height width 3"]:
-    """Convert pixels to bytes on the scale 0..255."""
+    """Convert an image's pixels to bytes on the scale 0..255; bytes stay as they are."""
     if rgb.dtype == np.uint8:
         return rgb
     scaled: UInt8[np.ndarray, "height width 3"] = np.rint(255 * rgb.clip(0, 1)).astype(np.uint8)

@@ -38,7 +38,7 @@ class ExpectedIou:
 
     @property
     def largest(self) -> ByProposal:
-        """IoU of the largest model's mask."""
+        """Expected IoU of the largest model's mask, by proposal whose tokens the head reads."""
         return list(self.models.values())[-1]
 
     @property
@@ -88,7 +88,7 @@ class Judgement:
     """Δ*: gains as predicted by heads that learned the gain itself."""
 
     def values_of(self, proposal: int) -> dict[str, dict[str, float]]:
-        """All predictions for one proposal, for JSON."""
+        """Expected IoUs and gaps that heads predict for one proposal, by name, for JSON."""
         return {
             kind: {name: float(values[proposal]) for name, values in predictions.by_name.items()}
             for kind, predictions in vars(self).items()

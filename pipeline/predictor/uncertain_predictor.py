@@ -97,7 +97,7 @@ class UncertainPredictor:
 
     @property
     def mask_threshold(self) -> float:
-        """Logit at which masks are cut."""
+        """Logit above which a pixel belongs to a mask."""
         return self.postprocessing.mask_threshold
 
     @property

@@ -57,11 +57,11 @@ class Choice:
     """Expected IoU of the mask, which for the highest of 27 was calibrated on held-out images."""
 
     def is_own_mask(self, proposal: int) -> bool:
-        """Whether it is a proposal's own mask, as SAM2 cuts it."""
+        """Whether the mask is that of a proposal, given by its number, as SAM2 cuts it (at 0.5)."""
         return (self.proposal, self.cut) == (proposal, CUT)
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields but the pixels, for JSON."""
+        """Proposal, cut and expected IoU of the mask, without its pixels, for JSON."""
         return {name: value for name, value in vars(self).items() if name != "mask"}
 
 
@@ -150,7 +150,7 @@ class Uncertainty:
         return values
 
     def prompt_values(self) -> dict[str, Any]:
-        """Values of the prompt, which concern all proposals, for JSON."""
+        """Values that concern all proposals (advice, guarantee, choice, caution), for JSON."""
         return {
             "selected": self.selected,
             "choice": None if self.choice is None else self.choice.to_dict(),

@@ -219,13 +219,13 @@ class Sam:
         return Square((resized - self._mean) / self._std, rgb.shape[:2])
 
     def encode_square(self, square: Square) -> Embedding:
-        """Encode the result of ``square``."""
+        """Encode an image that ``square`` resized and normalised."""
         (embedding,) = self.encode_squares([square])
         return embedding
 
     @torch.inference_mode()
     def encode_squares(self, squares: Sequence[Square]) -> list[Embedding]:
-        """Encode results of ``square`` in one call of the encoder."""
+        """Encode images that ``square`` resized and normalised, in one call of the encoder."""
         with self._autocast():
             pixels = torch.cat([square.pixels for square in squares])
             levels = self.model.forward_image(pixels)["backbone_fpn"]

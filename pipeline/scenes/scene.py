@@ -100,7 +100,7 @@ def _compose(
 
 
 def _is_member(item: Item, layout: Layout) -> Bool[np.ndarray, " label"]:
-    """Whether each label belongs to an object."""
+    """Whether each label (0 for the ground, 1 + index of a layer) belongs to an object."""
     return np.isin(np.arange(len(layout.layers) + 1) - 1, item.layers)
 
 

@@ -157,7 +157,7 @@ class Evidence:
 
     @property
     def heads(self) -> HeadPredictions:
-        """Predictions of the heads for the judged mask."""
+        """Predictions of the heads from the tokens of the judged mask."""
         return HeadPredictions(self.model, self.scores.models, self.head_set, self.predictions)
 
     @property

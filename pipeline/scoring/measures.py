@@ -370,7 +370,7 @@ Other kinds of heads repeat the latter in ``MEASURES``."""
 
 
 def _of_kind(measure: Measure, kind: HeadKind) -> Measure:
-    """Row of the same measure for heads of another kind."""
+    """Copy the row of a measure for heads of another kind, with its name, label and colour."""
     return replace(
         measure,
         name=kind.named(measure.name),

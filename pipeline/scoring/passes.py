@@ -31,7 +31,9 @@ the share of failures to catch."""
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def write_areas(drawn, group, is_last, gains, n_objects, areas):  # noqa: ANN001, ANN201
-    """Write the area between each correction curve and its start; objects are corrected in order.
+    """Write the area between each correction curve and its start, for each resample.
+
+    Objects are corrected in their order. ``drawn``, ``group``, ``is_last``: see the module.
 
     Parameters
     ----------
@@ -93,7 +95,9 @@ def add_areas(w, gains, gained, height, area):  # noqa: ANN001, ANN201
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def write_aurc(drawn, group, is_last, risk, harmonic, n_objects, areas):  # noqa: ANN001, ANN201
-    """Write the area under the risk-coverage curve; first objects are kept first.
+    """Write the area under the risk-coverage curve of each resample; first objects are kept first.
+
+    ``drawn``, ``group``, ``is_last``: see the module.
 
     Parameters
     ----------
@@ -138,14 +142,16 @@ def write_aurc(drawn, group, is_last, risk, harmonic, n_objects, areas):  # noqa
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def write_shares(drawn, group, is_last, gain, tolerance, shares):  # noqa: ANN001, ANN201
-    """Write the smallest share of first objects whose summed gain is nearly the gain of all.
+    """Write, for each resample, the smallest share of objects that gain nearly what all gain.
+
+    The share is of the first objects. ``drawn``, ``group``, ``is_last``: see the module.
 
     Parameters
     ----------
     gain
         float64 (object,), of the ranked objects.
     tolerance
-        Largest difference of the mean gains.
+        Gain per object that the share may lack.
     shares
         float64 (block, lane), written.
     """
@@ -197,7 +203,10 @@ def share_of(drawn, group, is_last, gain, needed):  # noqa: ANN001, ANN201
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def write_twice_ranks(drawn, group, place, is_last, ranks):  # noqa: ANN001, ANN201
-    """Write twice the rank of each object; the first has rank 1, and a tie shares its mean rank.
+    """Write twice the rank of each object in each resample of a block.
+
+    The first object has rank 1, and a tie shares its mean rank. ``group``, ``is_last``: see the
+    module.
 
     An object drawn w times counts as w tied objects.
 
@@ -283,7 +292,9 @@ def add_moments(drawn, group, is_last, ranks, middle, moments):  # noqa: ANN001,
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def write_detection(drawn, group, is_last, is_failure, n_all, share, found):  # noqa: ANN001, ANN201
-    """Write AUROC, average precision and false alarms; first objects are flagged first.
+    """Write AUROC, average precision and false alarms of each resample.
+
+    First objects are flagged first. ``drawn``, ``group``, ``is_last``: see the module.
 
     Parameters
     ----------
@@ -345,7 +356,7 @@ def add_caught(tie, so_far, n_sound, n_failures, share, found):  # noqa: ANN001,
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def write_bin_means(drawn, group, is_last, columns, n_objects, means):  # noqa: ANN001, ANN201
-    """Write the means of columns over bins of equal mass.
+    """Write the means of columns over bins of equal mass (number of objects), by resample.
 
     An object on the edge of two bins counts in both, by its share in each.
 
@@ -398,7 +409,10 @@ def add_object(w, values, size, tie):  # noqa: ANN001, ANN201
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def has_passed(edge, per_bin, mass, size):  # noqa: ANN001, ANN201
-    """Whether a tie reaches the next edge of a bin in any lane."""
+    """Whether the objects up to and with a tie reach the next edge of a bin in any lane.
+
+    A lane is a resample; ``mass`` is the number of objects before the tie, ``size`` that of the tie.
+    """
     n_passed = 0
     for lane in range(edge.size):
         n_passed += edge[lane] * per_bin[lane] <= mass[lane] + size[lane]
@@ -408,7 +422,7 @@ def has_passed(edge, per_bin, mass, size):  # noqa: ANN001, ANN201
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def write_passed(sums, edge, at_edge, per_bin, means):  # noqa: ANN001, ANN201
-    """Write the means of bins that end within a tie."""
+    """Write the means of all bins whose edge lies within a tie, in each lane (resample)."""
     mass, size, before, tie = sums
     n_columns, n_bins, n_lanes = means.shape
     for lane in range(n_lanes):

@@ -125,13 +125,13 @@ class JudgedMasks:
     without heads."""
 
     def keys(self, train_split: str, measure: str, **more: Any) -> Keys:  # noqa: ANN401 - of keys
-        """Keys of a score that one measure of these masks has."""
+        """Keys of a score of one measure of these masks, with further keys if given."""
         keys = Keys(protocol=self.protocol, seed=self.seed, model=self.model)
         return replace(keys, train_split=train_split, measure=measure, **more)
 
     @property
     def iou(self) -> Values:
-        """True IoU of each mask, in double precision."""
+        """True IoU of each judged mask, in double precision."""
         return self.scores.proposals.judged_iou(self.judged).astype(np.float64)
 
     @property
@@ -210,7 +210,7 @@ class JudgedMasks:
 
 
 def judged_masks(models: Mapping[str, ModelScores]) -> list[JudgedMasks]:
-    """All judged masks, ordered by protocol, judged proposal and model."""
+    """Make the judged masks of every protocol, judged proposal and model, in this order."""
     return [
         JudgedMasks(protocol, judged, model, scores)
         for protocol, judged in JUDGED_BY_PROTOCOL

@@ -44,7 +44,7 @@ IoU."""
 
 @dataclass(frozen=True)
 class _RankedMasks:
-    """Masks of one model, and one measure that ranks them."""
+    """IoUs of one model's masks, one measure that ranks them, and the gain of routing."""
 
     iou: Values
     measure: str
@@ -89,7 +89,7 @@ def usefulness_scores(
 
 
 def coverage_curves(masks: Iterable[JudgedMasks], n_points: int) -> Iterator[CoverageCurve]:
-    """Risk-coverage curves of ``BOUNDS`` and of every measure."""
+    """Risk of the kept masks by their share, for the orders ``BOUNDS`` and every measure."""
     for judged in masks:
         risk = 1 - judged.iou
         for (train_split, measure), uncertainty in (bounds(risk) | judged.measures).items():

@@ -38,7 +38,7 @@ class Publication:
 
     @property
     def page(self) -> str:
-        """Address of the publication's web page."""
+        """Address of the web page on which a hub shows the data set; elsewhere, its own address."""
         hub = HUB.fullmatch(self.address)
         return f"{SITE}/{hub['name']}" if hub else self.address
 

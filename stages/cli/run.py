@@ -32,7 +32,7 @@ Globs = Annotated[
 
 @dataclass(frozen=True)
 class Step:
-    """A stage of dvc.yaml for one row of its matrix."""
+    """Name and commands of a stage of dvc.yaml for one row of its matrix."""
 
     name: str
     """DVC's name of the stage with its row, ``STAGE@ROW``; ``STAGE`` alone without a matrix."""

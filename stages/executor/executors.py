@@ -47,7 +47,7 @@ class Task(Generic[T]):
     arguments: tuple[Any, ...] = ()
 
     def run(self) -> T:
-        """Call the function, and return its result."""
+        """Call the task's function with its arguments, and return the result."""
         return self.function(*self.arguments)
 
 

@@ -62,7 +62,7 @@ class FillJob:
 
     @property
     def decoder_batch(self) -> int:
-        """Number of prompt sets per decoder call."""
+        """Number of prompt sets that the job decodes in a call, by its settings and its device."""
         return decoder_batch(
             self.params.decoder_batch,
             device=self.device,

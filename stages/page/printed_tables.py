@@ -40,7 +40,7 @@ class TableCell:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a grid: the names at its beginning, and its numbers."""
+    """A row of a printed table: the names at its beginning, and its numbers."""
 
     names: tuple[str, ...]
     """Labels of the row, as people read them: its measure, model or view."""
@@ -51,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of numbers, ready to print."""
+    """A table of numbers, ready to print: its headings, rows and columns."""
 
     corner: tuple[str, ...]
     """Headings of the columns that hold the names of the rows."""

@@ -33,7 +33,7 @@ STDERR: Final = 2
 
 @dataclass(frozen=True)
 class _Work:
-    """A block of work that is running, see ``stoppable``."""
+    """A running block of ``stoppable``: words about kept work, and whether it is requeued."""
 
     progress: str | None
     """Text for the message about kept work, such as ``finished trials are kept in <folder>``."""

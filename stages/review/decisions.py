@@ -91,7 +91,7 @@ class Decisions:
         return bool(lines)
 
     def __iter__(self) -> Iterator[tuple[MaskKey, Decision]]:
-        """The masks with a decision, each with its last decision."""
+        """Iterate over the masks that have a decision, each with its last decision."""
         return ((key, decisions[-1]) for key, decisions in self._by_key.items())
 
     def get(self, key: MaskKey) -> Decision | None:

@@ -22,7 +22,7 @@ N_AFTER: Final = 6
 
 @dataclass(frozen=True)
 class Candidate:
-    """A mask of the queue."""
+    """A mask to review, with its image, its prompt and its last decision."""
 
     image: PromptedImage
     entry: Mapping[str, Any]
@@ -98,7 +98,7 @@ class ReviewQueue:
         return Candidate(image, entry, _prompt_of(image, place, entry), decision)
 
     def decide(self, rank: int, decision: Decision) -> None:
-        """Write a decision about the mask of a rank to the disk."""
+        """Append a decision about the mask of a rank to the file, and mark the mask as reviewed."""
         self._decisions.add(self._key(rank), decision)
         self._mark(rank)
         self._last.append(rank)
@@ -139,7 +139,7 @@ class ReviewQueue:
 
     @property
     def n_skipped(self) -> int:
-        """Number of masks to look at later."""
+        """Number of masks whose last decision is ``skip``: a person looks at them later."""
         return int(self._is_skipped.sum())
 
     def _key(self, rank: int) -> MaskKey:

@@ -169,7 +169,7 @@ def cached_answers(split: str, choice: ModelChoice) -> Answer:
 
 
 def _rows_of(table: ObjectTable) -> dict[str, list[int]]:
-    """Rows of the objects in each image, by the name of its file."""
+    """Numbers of the rows of each image's objects in the table, by the image's file."""
     return {
         str(file): np.flatnonzero(table.image_index == image).tolist()
         for image, file in enumerate(table.file)

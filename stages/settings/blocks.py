@@ -145,7 +145,7 @@ class Split:
 
     @property
     def data_set(self) -> DataSet:
-        """The layout of the split's data set, by ``reader``."""
+        """Layout of the split's data set, which the setting ``reader`` names."""
         return DATA_SETS[self.reader]
 
     @property
@@ -160,7 +160,7 @@ class Split:
 
     @property
     def _options(self) -> dict[str, Any]:
-        """The keys of ``OPTIONS`` that are set, with their values."""
+        """Settings that only some readers use (``OPTIONS``), those that are set, by key."""
         return {key: getattr(self, key) for key in OPTIONS if getattr(self, key) is not None}
 
 

@@ -20,7 +20,7 @@ Schema = Mapping[str, Any]
 
 
 class ParamsError(ValueError):
-    """A setting is missing, unknown or out of range."""
+    """Raised for a setting or an option that is missing, unknown or out of range."""
 
 
 def check_known(kind: str, name: str, vocabulary: Collection[str]) -> None:

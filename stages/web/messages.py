@@ -110,7 +110,7 @@ class Click(Strict):
 
 
 class Prompt(Strict):
-    """A prompt about one object, in pixels of the image."""
+    """Clicks and a box about one object, in pixels of the image."""
 
     clicks: Annotated[tuple[Click, ...], Field(max_length=MOST_CLICKS)] = ()
     """At least one click is on the object, unless there is a box."""

@@ -32,7 +32,7 @@ router: Final = APIRouter(prefix="/api/review", include_in_schema=False)
 
 
 class DecisionRequest(messages.Strict):
-    """A decision about a mask of the queue."""
+    """A person's decision about a mask of the queue, with the prompt of a mask that replaces it."""
 
     decision: Literal["keep", "replace", "redraw", "remove", "skip"]
     """``replace``: the chosen proposal of ``object`` replaces the mask."""
@@ -94,7 +94,7 @@ async def progress(request: Request, rank: int = -1) -> dict[str, Any]:
 
 
 def _stop_words(queue: ReviewQueue) -> str:
-    """Whether the review may stop, in words."""
+    """Sentence that says whether the review may stop, or why no rule says so."""
     remaining, target = queue.remaining, queue.stop_at
     if not remaining.n_masks:
         return "You have looked at all masks."
@@ -259,7 +259,7 @@ def _replacement(
 
 @router.post("/undo")
 async def undo(request: Request) -> dict[str, Any]:
-    """Take the last decision back; ``next`` is its mask."""
+    """Take the last decision back; return the progress, with its mask as ``next``."""
     _, review = _parts(request)
     rank = review.queue.undo()
     if rank is None:

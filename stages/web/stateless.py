@@ -27,7 +27,7 @@ SCHEMA: Final = "/openapi.json"
 
 
 class PredictRequest(messages.PricedPrompt):
-    """An image and a prompt about one object in it."""
+    """Body of a request: an image, a prompt about one object in it, model, heads and costs."""
 
     image: Annotated[
         bytes,
@@ -44,7 +44,10 @@ class PredictRequest(messages.PricedPrompt):
 
 
 class PredictResponse(BaseModel):
-    """The mask of the prompt, as an entry of the results of ``usam predict-coco``."""
+    """Mask of the prompt with its expected IoU, its box and all values of its uncertainty.
+
+    The form is that of an entry in the results of ``usam predict-coco``.
+    """
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -65,7 +68,7 @@ class PredictResponse(BaseModel):
 
 
 class Refusal(BaseModel):
-    """Why a request has no answer."""
+    """Error message of a request that is not answered."""
 
     error: str
 

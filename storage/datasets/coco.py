@@ -172,7 +172,7 @@ def _file(item: Json, label: str) -> str:
 
 @dataclass(frozen=True)
 class CocoPrompt:
-    """One annotation as a prompt, in pixels of the image."""
+    """The box or the clicks of one annotation as a prompt, in pixels of the image."""
 
     annotation_id: int
     category_id: int

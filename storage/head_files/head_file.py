@@ -83,7 +83,7 @@ class HeadFile:
 
     @property
     def by_objective(self) -> dict[str, dict[str, str]]:
-        """Facts that differ between the heads, by objective."""
+        """Entries of the card that differ between the file's heads, by objective, then by key."""
         facts: dict[str, dict[str, str]] = json.loads(self.card[OBJECTIVES])
         return facts
 

@@ -29,7 +29,7 @@ FOLDER: Final = Path("checkpoints", "heads")
 
 @dataclass(frozen=True)
 class PublishedHead:
-    """One published head, as a line of ``TABLE`` describes it."""
+    """A head that UncertainSAM's authors publish: family, name, file and sha256."""
 
     family: str
     name: str

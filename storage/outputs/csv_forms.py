@@ -134,7 +134,7 @@ class RuntimeSettings:
 
 @dataclass(frozen=True)
 class RuntimeRow:
-    """How long one method takes for a click on this machine."""
+    """Seconds of one method with one model for a click, and their ratio to the model alone."""
 
     model: Annotated[str, "the model"]
     method: Annotated[str, "`sam` alone, or with an entropy or heads"]
@@ -172,7 +172,7 @@ class LearningCurve:
 
 @dataclass(frozen=True)
 class Table:
-    """The columns and the number format of a CSV file."""
+    """Declares a CSV file: the class of its rows, further columns and the number format."""
 
     row: type
     """Class of a row or, if the fields of the class are arrays, of a block of rows."""

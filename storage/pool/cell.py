@@ -331,7 +331,7 @@ class Cell:
         return embedding_of(shard.rows, row, levels, where=f"row {row} of {self.rows_path(name)}")
 
     def _chunk(self, path: Path, array: str, row: int) -> np.ndarray:
-        """Read a row of an array from its own file of a shard."""
+        """Read one row of an array, from the file that holds a shard's rows of this array."""
         spec = self.sharded[array]
         level = np.empty([self._sizes[dim] for dim in spec.dims[1:]], spec.dtype)
         with naming_damage(path), path.open("rb") as file:

@@ -32,7 +32,7 @@ class ImageRows:
 
     @property
     def n_rows(self) -> int:
-        """Number of images."""
+        """Number of rows, which are images."""
         return len(self.file)
 
     @cached_property

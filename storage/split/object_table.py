@@ -131,12 +131,12 @@ class PreparedSplit:
 
     @property
     def digest(self) -> str:
-        """Digest of the objects, see ``ObjectTable``."""
+        """Sha256 of the split's objects and clicks, in hex; see ``ObjectTable.digest``."""
         return self.table.digest
 
     @property
     def n_rows(self) -> int:
-        """Number of objects."""
+        """Number of rows, which are the split's objects."""
         return self.table.n_objects
 
     @property

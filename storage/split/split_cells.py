@@ -90,7 +90,7 @@ class OpenCell:
 
     @property
     def n_channels(self) -> int:
-        """Number of channels of a token."""
+        """Number of channels of a token in the cell's features."""
         return int(self.store.arrays["iou_token"].shape[-1])
 
     def scores(
@@ -196,7 +196,7 @@ class SplitCells:
 
     @property
     def identity(self) -> dict[str, OpenCell]:
-        """Cell of the view ``identity``, by model."""
+        """Cells of the view ``identity`` (the unchanged images), by model."""
         return {model: self.by_name[model, "identity"] for model in self.models}
 
     @property

@@ -152,7 +152,7 @@ class MaskChunks:
 
     @property
     def n_chunks(self) -> int:
-        """Number of entries in a shard's index."""
+        """Number of chunks (objects) that a shard's index lists."""
         return min(self.shard_objects, self.shape[0])
 
 
