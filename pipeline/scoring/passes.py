@@ -411,7 +411,8 @@ def add_object(w, values, size, tie):  # noqa: ANN001, ANN201
 def has_passed(edge, per_bin, mass, size):  # noqa: ANN001, ANN201
     """Whether the objects up to and with a tie reach the next edge of a bin in any lane.
 
-    A lane is a resample; ``mass`` is the number of objects before the tie, ``size`` that of the tie.
+    A lane is a resample. ``mass`` is the number of objects before the tie, ``size`` the number in
+    the tie.
     """
     n_passed = 0
     for lane in range(edge.size):
