@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from stages.cli.app import app
 from stages.cli.report import (
-    PAGE,
     SHIPPED_RESULTS,
     choice_words,
     print_summary,
@@ -21,6 +20,7 @@ from stages.predictor.model_choice import OF_USERS
 from stages.settings.params import read_params
 from stages.tables.report_table import Results
 from storage.head_files.head_file import head_set_path, read_head_file
+from storage.paths import PAGE
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
 from tools.blocks import read_block
