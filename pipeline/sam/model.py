@@ -140,7 +140,10 @@ class Decoded:
 
 
 class Sam:
-    """A SAM2 model on a device; moves the model's weights there, and casts them for ``bf16``.
+    """A SAM2 model on a device, for images alone.
+
+    The model is changed: its weights are moved to the device and cast for ``bf16``, and position
+    codes that only video needs are left out.
 
     ``SharedDecoder`` decodes prompt sets without a mask; ``sam2``'s decoder decodes prompt sets
     with a mask. A hook on the transformer of ``sam2`` reads the tokens, so that nothing of ``sam2``
