@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.sam import build as build_sam
     from pipeline.scoring.auc import correction_auc
     from stages.predictor.loading import from_pretrained, load_predictor
-    from storage.store.embeddings import read_embedding
+    from storage.store.embedding_rows import read_embedding
     from storage.store.opening import (
         open_embeddings,
         open_entropy,
@@ -54,7 +54,7 @@ READING: Final = {
     "open_masks": "storage.store.opening.open_masks",
     "open_embeddings": "storage.store.opening.open_embeddings",
     "open_entropy": "storage.store.opening.open_entropy",
-    "read_embedding": "storage.store.embeddings.read_embedding",
+    "read_embedding": "storage.store.embedding_rows.read_embedding",
     "decode_masks": "pipeline.masks.decode",
     "correction_auc": "pipeline.scoring.auc.correction_auc",
 }

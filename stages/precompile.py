@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from pipeline.entropy import mask_entropy
+from pipeline.entropy.mixture_plan import CellRows
 from pipeline.entropy.objects import ObjectArrays, object_arrays
-from pipeline.entropy.plan import CellRows
 from pipeline.scoring.bootstrap import resample_groups, resampled_areas
 from pipeline.scoring.calibration import reliability
 from pipeline.scoring.usefulness import aurc, detection, share_to_match, spearman

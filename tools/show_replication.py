@@ -15,8 +15,8 @@ import numpy as np
 import typer
 
 from pipeline.entropy.mixtures import mask_entropy
-from pipeline.extraction.plan import CPU_BATCH
 from pipeline.extraction.predictions import Request, extract_objects
+from pipeline.extraction.shards import CPU_BATCH
 from pipeline.masks import decode
 from pipeline.prompts import measure_objects
 from pipeline.sam.model import Sam

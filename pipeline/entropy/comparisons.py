@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int, Int64, UInt8
 
 from pipeline.entropy.kernels import count_codes, count_shared, pack_foreground
-from pipeline.entropy.plan import PlannedCell, StatisticOfJudged
+from pipeline.entropy.mixture_plan import PlannedCell, StatisticOfJudged
 from pipeline.mask_statistics import AGREEMENTS, MaskStatistic
 from pipeline.masks import N_CODES
 from pipeline.vocabulary import JUDGED, SINGLE_CLICKS

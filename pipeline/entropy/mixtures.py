@@ -14,7 +14,7 @@ from pipeline.entropy.kernels import (
     take_entropies,
     weighted_entropies,
 )
-from pipeline.entropy.plan import MIXTURES, PlannedCell
+from pipeline.entropy.mixture_plan import MIXTURES, PlannedCell
 from pipeline.mask_statistics import MaskStatistic, iou_of_counts
 from pipeline.masks import DECODE_TABLE, check_probabilities
 

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from pipeline.entropy import comparisons
+from pipeline.entropy.mixture_plan import CellRows, PlannedCell, StatisticOfJudged, plan_cells
 from pipeline.entropy.mixtures import MaskCode, mixture_arrays
-from pipeline.entropy.plan import CellRows, PlannedCell, StatisticOfJudged, plan_cells
 from pipeline.mask_statistics import CUT_SCORES, MASK_SCORES, PIXEL_SCORES
 
 ObjectArrays = Mapping[str, Float64[np.ndarray, "..."]]

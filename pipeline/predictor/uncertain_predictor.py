@@ -13,7 +13,7 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from pipeline.embeddings import StoredEmbedding, level_names, pixels_sha256
-from pipeline.extraction.plan import decoder_batch
+from pipeline.extraction.shards import decoder_batch
 from pipeline.predictor.advice import Costs
 from pipeline.predictor.encoded_image import EncodedImage, Rgb, StoredImages, rgb_of
 from pipeline.predictor.postprocessing import Postprocessing

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64
 from torch import Tensor
 
+from pipeline.entropy.mixture_plan import task_probability
 from pipeline.entropy.mixtures import mask_entropy
-from pipeline.entropy.plan import task_probability
 from pipeline.extraction.predictions import encode_logits
 from pipeline.heads.kinds import CUT_OBJECTIVES
 from pipeline.heads.scope import Permission

@@ -12,7 +12,6 @@ from typing import Final
 import cv2
 import numpy as np
 
-from pipeline.extraction.plan import Piece, Shard, decoder_batch
 from pipeline.extraction.predictions import (
     DecodedCall,
     Request,
@@ -20,6 +19,7 @@ from pipeline.extraction.predictions import (
     ScoredCall,
     extract_objects,
 )
+from pipeline.extraction.shards import Piece, Shard, decoder_batch
 from pipeline.prompts import sample_prompts
 from pipeline.sam.families import row_of
 from pipeline.sam.model import Sam, Square

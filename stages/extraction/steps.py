@@ -13,8 +13,8 @@ from typing import Final, Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from pipeline.embeddings import StoredEmbedding, levels_sha256, pixels_sha256
-from pipeline.extraction.plan import Piece, Shard
 from pipeline.extraction.predictions import Apply, Request, Rows, extract_objects
+from pipeline.extraction.shards import Piece, Shard
 from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Embedding, Sam, Square
 from pipeline.views import Rgb, apply_view

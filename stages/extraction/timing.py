@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from pipeline.extraction.plan import decoder_batch
 from pipeline.extraction.predictions import Request, extract_objects
+from pipeline.extraction.shards import decoder_batch
 from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadSet
 from pipeline.heads.networks import initial_heads
 from pipeline.heads.predict import n_inputs

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.extraction.plan import Shard, decoder_batch
+from pipeline.extraction.shards import Shard, decoder_batch
 from pipeline.sam.families import FAMILIES, row_of, source_of
 from stages.program.progress import Count, progress
 from stages.settings.blocks import ExtractParams, Split

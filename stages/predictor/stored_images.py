@@ -11,7 +11,7 @@ from pipeline.sam.families import source_of
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import StoreError
-from storage.store.embeddings import STATISTICS, image_rows, read_embedding
+from storage.store.embedding_rows import STATISTICS, image_rows, read_embedding
 from storage.store.opening import naming_damage, open_embeddings
 from storage.store.signature import compare
 

@@ -36,7 +36,7 @@ from storage.paths import POOL
 from storage.split.image_rows import ImageRows, shard_name
 from storage.split.object_table import PreparedSplit
 from storage.store.chunk_grid import MASK_CODE, chunk_grid, shard_file
-from storage.store.embeddings import embedding_of
+from storage.store.embedding_rows import embedding_of
 from storage.store.mask_chunks import read_chunk
 from storage.store.opening import naming_damage
 from storage.store.schema import FIXED_COORDINATES, ArraySpec, Value, cell_specs, specs_of

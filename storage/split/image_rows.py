@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 import numpy as np
 from jaxtyping import Int32, Shaped
 
-from pipeline.extraction.plan import Piece, Shard
+from pipeline.extraction.shards import Piece, Shard
 
 SHARD_IMAGES: Final = 16
 """Number of images per shard: files have 134 MB or less at full size, and COCO val has 1,000."""

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from pipeline.entropy.plan import CellRows
+from pipeline.entropy.mixture_plan import CellRows
 from storage.errors import StoreError
 from storage.files.addresses import map_stores
 from storage.split.split_cells import OpenCell, SplitCells

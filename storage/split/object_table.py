@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64, Shaped
 
-from pipeline.extraction.plan import Piece, Shard, plan_shards
+from pipeline.extraction.shards import Piece, Shard, plan_shards
 from storage.errors import StoreError
 from storage.paths import CACHE, located, objects_path
 from storage.rle import decode_rle

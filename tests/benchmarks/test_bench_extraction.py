@@ -19,7 +19,7 @@ from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 from transformers import AutoModel, PreTrainedModel
 
-from pipeline.extraction.plan import decoder_batch
+from pipeline.extraction.shards import decoder_batch
 from pipeline.prompts import sample_prompts
 from pipeline.sam.building import build
 from pipeline.sam.families import FAMILIES, TransformersModel

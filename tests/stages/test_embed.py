@@ -15,7 +15,7 @@ from stages.extraction.models import load_model
 from stages.settings.params import read_params
 from storage.images.image_files import read_rgb
 from storage.paths import CACHE, POOL, embeddings_path
-from storage.store.embeddings import read_embedding
+from storage.store.embedding_rows import read_embedding
 from storage.store.opening import open_embeddings
 from tests.fixtures.extract_project import (
     IMAGES,

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.entropy.mixture_plan import CellRows
 from pipeline.entropy.objects import object_arrays
-from pipeline.entropy.plan import CellRows
 from pipeline.extraction.predictions import Request, extract_objects
 from pipeline.prompts import measure_objects
 from pipeline.scenes.scene import draw_scene, scene_seeds

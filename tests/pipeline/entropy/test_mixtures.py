@@ -17,12 +17,12 @@ from pipeline.entropy.kernels import (
     weighted_entropies,
     write_log2,
 )
-from pipeline.entropy.mixtures import MixtureArrays, mask_entropy, mixture_arrays
-from pipeline.entropy.plan import (
+from pipeline.entropy.mixture_plan import (
     CellRows,
     plan_cells,
     task_probability,
 )
+from pipeline.entropy.mixtures import MixtureArrays, mask_entropy, mixture_arrays
 from pipeline.mask_statistics import ENTROPIES
 from pipeline.masks import decode
 from tests.fixtures.drawn_masks import Cells, HeldRows, draw_cells, read, soft_masks

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss
 
+from pipeline.entropy.mixture_plan import plan_cells
 from pipeline.entropy.mixtures import mixture_arrays
 from pipeline.entropy.objects import ObjectArrays, blocks, object_arrays
-from pipeline.entropy.plan import plan_cells
 from pipeline.mask_statistics import LEAST_PROBABILITY, REGIONS
 from pipeline.masks import decode
 from pipeline.vocabulary import NEAR_CLICKS, PROMPTS

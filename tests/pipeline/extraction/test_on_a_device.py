@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from pipeline.extraction import predictions
-from pipeline.extraction.plan import GPU_BATCH
 from pipeline.extraction.predictions import Request, extract_objects
+from pipeline.extraction.shards import GPU_BATCH
 from pipeline.predictor import UncertainPredictor, uncertain_predictor
 from pipeline.prompt_kinds import PROMPT_KINDS
 from pipeline.sam.model import Precision, Sam

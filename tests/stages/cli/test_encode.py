@@ -16,7 +16,7 @@ from stages.extraction.models import load_sam
 from storage.images.image_files import read_rgb
 from storage.pool.cell import Cell
 from storage.split.image_rows import ImageRows
-from storage.store.embeddings import find_image, read_embedding
+from storage.store.embedding_rows import find_image, read_embedding
 from storage.store.opening import open_embeddings
 from tests.fixtures.bucket import BUCKET, s3_server, use_server
 from tests.fixtures.extract_project import (

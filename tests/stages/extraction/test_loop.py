@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from pipeline.extraction.plan import Piece, Shard, plan_shards
 from pipeline.extraction.predictions import Rows
+from pipeline.extraction.shards import Piece, Shard, plan_shards
 from stages.extraction.steps import N_AHEAD, run_shards
 from stages.program.stopping import Stopped
 from storage.errors import ImageError

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.extraction.plan import CPU_BATCH_TOKENS, GPU_BATCH, decoder_batch, plan_shards
+from pipeline.extraction.shards import CPU_BATCH_TOKENS, GPU_BATCH, decoder_batch, plan_shards
 
 object_counts = st.lists(st.integers(1, 9), min_size=1, max_size=12)
 

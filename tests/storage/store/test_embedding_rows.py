@@ -8,7 +8,7 @@ import pytest
 import usam_cache
 from storage.errors import StoreError
 from storage.store.checks import damaged_files
-from storage.store.embeddings import find_image, image_rows, read_embedding
+from storage.store.embedding_rows import find_image, image_rows, read_embedding
 from storage.store.opening import open_embeddings
 from tests.fixtures.made_up_embeddings import draw_embedding, write_embeddings
 
