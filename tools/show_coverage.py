@@ -13,7 +13,7 @@ from pipeline.heads.scope import OF_SETS
 from pipeline.mask_sets import Coverage
 from pipeline.risk_control import Guarantee
 from stages.cli.gate import IN_USE, Gated, calibrate_sets, read_prompt_masks
-from stages.page.labels import NOTHING
+from stages.page.labels import DASH
 from stages.predictor.card_entries import PROMPT_WORDS
 from stages.settings.params import read_params
 from storage.errors import DataError
@@ -52,7 +52,7 @@ def coverage_table(by_prompt: dict[str, Coverage | None]) -> str:
     rows = [
         (
             PROMPT_WORDS[prompt],
-            *([NOTHING] * 3 if coverage is None else _shares(coverage)),
+            *([DASH] * 3 if coverage is None else _shares(coverage)),
         )
         for prompt, coverage in by_prompt.items()
     ]

@@ -34,7 +34,7 @@ from pipeline.vocabulary import PROTOCOLS, USED
 from stages.cli.report import SHIPPED_RESULTS
 from stages.page.figures import first_curves, opening_figure
 from stages.page.labels import (
-    NOTHING,
+    DASH,
     PREDICTED_IOU_LABELS,
     PROTOCOL_MEANINGS,
     TASK_LABELS,
@@ -335,7 +335,7 @@ def sets_block(results: SplitResults) -> str:
         cell += f", {100 * row['coverage']:.1f} %"
         by_target.setdefault((row["iou_at"], row["alpha"]), {})[row["measure"]] = cell
     cells = [
-        [f"IoU ≥ {iou:g} in {1 - alpha:.0%}", *(by_name.get(name, NOTHING) for name in measures)]
+        [f"IoU ≥ {iou:g} in {1 - alpha:.0%}", *(by_name.get(name, DASH) for name in measures)]
         for (iou, alpha), by_name in by_target.items()
     ]
     lead = (
@@ -382,7 +382,7 @@ def better_masks_table(masks: pd.DataFrame) -> str:
     changed = {
         name: " / ".join(f"{share:.0f}" for share in row) for name, *row in shares.itertuples()
     }
-    changed |= dict.fromkeys(IS_BASE, NOTHING)
+    changed |= dict.fromkeys(IS_BASE, DASH)
     cells = [[*row, changed[name]] for name, row in _mask_rows(masks).items()]
     return table(("mask", *models, f"changed / gained / lost, {models[-1]}"), cells)
 
@@ -424,7 +424,7 @@ def _protocol_block(rows: pd.DataFrame, protocol: str) -> str:
 
 def _cell(row: Mapping[Hashable, Any] | None, protocol: str) -> str:
     if row is None:
-        return NOTHING
+        return DASH
     written = STYLES.get(row["verdict"], "{}").format(with_bounds(row, "relative"))
     return f"{written} {MARK}" if knows_truth(protocol, row["task"], row["measure"]) else written
 

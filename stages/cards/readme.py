@@ -23,7 +23,7 @@ PROJECT: Final = "usam-cache"
 
 TAGS: Final = (PROJECT, "uncertainsam", "segment-anything", "sam2", "uncertainty")
 
-TASKS: Final = ("mask-generation", "image-segmentation")
+HUB_TASKS: Final = ("mask-generation", "image-segmentation")
 """Hugging Face's categories of tasks; a card of stores names all, a card of heads the first."""
 
 SIZES: Final = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M")
@@ -66,7 +66,7 @@ def stores_readme(stores: Sequence[CardStore], publication: Publication) -> str:
         "license": publication.license,
         "pretty_name": publication.name,
         "tags": [*TAGS, "zarr", *families],
-        "task_categories": TASKS,
+        "task_categories": HUB_TASKS,
         "size_categories": [size_category(n_objects(stores))],
         "viewer": False,  # Hugging Face's viewer reads tables alone
     }
@@ -133,7 +133,7 @@ def heads_readme(path: Path, heads: HeadFile, license_name: str) -> str:
     front = {
         "license": license_name,
         "library_name": PROJECT,
-        "pipeline_tag": TASKS[0],
+        "pipeline_tag": HUB_TASKS[0],
         "tags": [*TAGS, family],
     }
     smallest = heads.readers[0]

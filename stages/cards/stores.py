@@ -115,7 +115,7 @@ def n_objects(stores: Sequence[CardStore]) -> int:
 
 CONFORMS_TO: Final = "http://mlcommons.org/croissant/1.1"
 
-PAPER: Final = (
+CITATION: Final = (
     "@inproceedings{kaiser2025uncertainsam, title={UncertainSAM: Fast and Efficient Uncertainty "
     "Quantification of the Segment Anything Model}, author={Kaiser, Timo and Norrenbrock, Thomas "
     "and Rosenhahn, Bodo}, booktitle={International Conference on Machine Learning}, year={2025}}"
@@ -166,7 +166,7 @@ def croissant(
         "creator": {"@type": "sc:Organization", "name": publication.creator},
         "datePublished": publication.date,
         "version": publication.version,
-        "citeAs": PAPER,
+        "citeAs": CITATION,
         "distribution": [node for store in stores for node in _files(store, publication)],
     }
 

@@ -55,7 +55,7 @@ JUDGED_LABELS: Final = {"best": "best mask", "selected": "mask with the highest 
 MASK_LABELS: Final = {"best": "best masks", "selected": "selected masks"}
 """Names of the judged proposals in captions."""
 
-CORRECTIONS: Final = {
+CORRECTION_SENTENCES: Final = {
     "model": "The {mask} of the smallest model gives way to that of the largest.",
     "prompt": "The {mask} from one click gives way to that from eight.",
     "task": "The {mask} gives way to the best of the three.",
@@ -106,7 +106,7 @@ DASHED: Final = {line.name for line in DRAWN if line.is_dashed}
 N_TINTS: Final = 20
 """Number of shades of a colour for correlations between 0 and 1."""
 
-NOTHING: Final = "–"
+DASH: Final = "–"
 """Dash that is printed for NaN, a number that does not exist."""
 
 GLOSSARY: Final[Mapping[str, str]] = {
@@ -167,7 +167,7 @@ def protocol_heading(protocol: str) -> str:
 
 def correction(protocol: str, task: str) -> str:
     """Sentence about the correction of a task: which mask replaces the judged mask."""
-    return CORRECTIONS[task].format(mask=JUDGED_LABELS[judged_proposal(protocol, task)])
+    return CORRECTION_SENTENCES[task].format(mask=JUDGED_LABELS[judged_proposal(protocol, task)])
 
 
 def shown_mask(protocol: str, task: str, model: str) -> str:
@@ -188,7 +188,7 @@ def number(value: float, n_digits: int = 1) -> str:
     """Write a number with ``n_digits`` decimals; NaN becomes a dash."""
     # Adding 0.0 turns -0.0 into 0.0.
     written = f"{round(value, n_digits) + 0.0:.{n_digits}f}".replace("-", "−")
-    return NOTHING if isnan(value) else written
+    return DASH if isnan(value) else written
 
 
 def with_bounds(row: Mapping[Hashable, Any], column: str) -> str:
@@ -205,7 +205,7 @@ def interval(low: float, high: float, n_digits: int) -> str:
 
 def significant(value: float) -> str:
     """Write a number with three significant digits; NaN becomes a dash."""
-    return NOTHING if isnan(value) else f"{value:#.3g}".rstrip(".")
+    return DASH if isnan(value) else f"{value:#.3g}".rstrip(".")
 
 
 def timed_ratio(row: Mapping[Hashable, Any]) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 from pipeline.scoring.measures import BASELINE, KNOWS_TRUTH, UNTRAINED_MEASURES
 from pipeline.scoring.scores import LEVEL
 from pipeline.vocabulary import TASKS, USED
-from stages.page.labels import NOTHING, measure_label, number, with_bounds
+from stages.page.labels import DASH, measure_label, number, with_bounds
 from stages.tables import report_table
 from stages.tables.pivot import in_percent, is_shown, pivot, score_rows
 from stages.tables.special_tables import RADAR_LINES
@@ -364,7 +364,7 @@ def verdict_table(rows: pd.DataFrame) -> pd.DataFrame:
             continue
         shown: dict[str, Any] = {"label": line.label}
         for task, row in cells.items():
-            shown[task] = NOTHING if row is None else with_bounds(row, "relative")
+            shown[task] = DASH if row is None else with_bounds(row, "relative")
             shown[f"{task}_better"] = row is not None and row["verdict"] == "better"
         lines.append(shown)
     return pd.DataFrame(lines)

@@ -19,7 +19,7 @@ from storage.errors import DataError, shown
 MAX_POINTS: Final = 1000
 """Largest number of clicks in a row of a grid. A grid then has a million clicks and takes hours."""
 
-Grid = tuple[int | None, float | None, float | None]
+GridOptions = tuple[int | None, float | None, float | None]
 """Options of a grid of clicks: number of clicks in a row, lowest SamScore, lowest stability.
 
 None stands for the default in ``GRID``.
@@ -125,7 +125,7 @@ def parse_costs(click: float, larger_model: float, person: float) -> Costs:
         raise ParamsError(str(error)) from error
 
 
-def grid_options(grid: Grid, everything: str, *, is_everything: bool) -> dict[str, Any]:
+def grid_options(grid: GridOptions, everything: str, *, is_everything: bool) -> dict[str, Any]:
     """Convert the options of a grid to keyword arguments of SAM2's automatic mask generator.
 
     Parameters

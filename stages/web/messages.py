@@ -21,7 +21,7 @@ from storage.images.image_files import png_bytes
 T = TypeVar("T")
 Form = TypeVar("Form", bound=BaseModel)
 
-PAGE: Final = "the page sends it"
+BY_PAGE: Final = "the page sends it"
 
 MOST_QUESTION_BYTES: Final = 50_000
 
@@ -141,7 +141,7 @@ class PromptRequest(PricedPrompt):
     heads: str
 
 
-def parse_request(kind: type[Form], body: bytes, like: str = PAGE) -> Form:
+def parse_request(kind: type[Form], body: bytes, like: str = BY_PAGE) -> Form:
     """Parse the JSON body of a request, and check it against the class ``kind``.
 
     Parameters
@@ -161,7 +161,7 @@ def parse_request(kind: type[Form], body: bytes, like: str = PAGE) -> Form:
         raise ParamsError(fault_line(first["loc"], first["msg"], like)) from error
 
 
-def fault_line(loc: Sequence[object], words: str, like: str = PAGE) -> str:
+def fault_line(loc: Sequence[object], words: str, like: str = BY_PAGE) -> str:
     """Error message about a request, from pydantic's path of the faulty field and its words."""
     key = ".".join(map(str, loc)) or "question"
     return f"{key} must be as {like}, got: {words}"

@@ -27,10 +27,6 @@ HEADERS: Final = {
 """HTTP headers of every answer: the page loads nothing from elsewhere, no other page frames it."""
 
 
-Refusal = tuple[int, str]
-"""HTTP status and reason of a refused request."""
-
-
 @dataclass(frozen=True)
 class AccessControl:
     """An ASGI application that passes only permitted requests on to the application ``app``."""
@@ -59,7 +55,7 @@ class AccessControl:
             await response(scope, receive, send_with_headers)
 
 
-def refusal_of(scope: MutableMapping[str, Any], token: str | None) -> Refusal | None:
+def refusal_of(scope: MutableMapping[str, Any], token: str | None) -> tuple[int, str] | None:
     """HTTP status and reason why a request is refused; None if the request is permitted.
 
     Notes

@@ -22,7 +22,7 @@ from stages.cli.app import app
 from stages.page import render as contents
 from stages.page.labels import (
     COLOURS,
-    CORRECTIONS,
+    CORRECTION_SENTENCES,
     METHOD_LABELS,
     PROTOCOL_LABELS,
     PROTOCOL_MEANINGS,
@@ -250,7 +250,7 @@ def test_the_papers_numbers_stand_beside_a_split_that_is_its_data_set(
 
 
 def test_every_name_has_words_and_every_curve_a_colour() -> None:
-    assert set(TASK_LABELS) == set(CORRECTIONS) == set(TASKS)
+    assert set(TASK_LABELS) == set(CORRECTION_SENTENCES) == set(TASKS)
     drawn = {name for names in TASK_MEASURES.values() for name in names}
     lines = {line.name for line in RADAR_LINES}
     assert set(COLOURS) == {*BOUNDS, *drawn, *lines}
