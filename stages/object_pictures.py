@@ -49,14 +49,14 @@ def draw_objects(
     cells
         Cells of the split of the objects, with masks.
     folder
-        Folder of the images.
+        Folder of the images, or a text file with their address.
     side_px
         Length of the longer side of a picture.
 
     Raises
     ------
     ImageError
-        If an image is missing, damaged, or of another size than its record says.
+        If an image is missing, damaged, changed, or of another size than its record says.
     StoreError
         If a store is damaged.
     """
@@ -84,7 +84,7 @@ def _draw(
     x, y = table.point_px[row, PROMPTS.index("center")].tolist()
     cell = cells.by_name[shown["model"], "identity"]
     return draw_object(
-        images.read(shown["file"], **size),
+        images.read(shown["file"], **size, sha256=str(table.image_sha256[image])),
         decode_rle(str(table.mask_rle[row]), **size),
         foreground(_mask_code(cell, row, judged, shown["prompt"]), **size),
         click_px=(x, y),

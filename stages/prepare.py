@@ -5,6 +5,7 @@ Writes  ``cache/objects/<split>.zarr``.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from pipeline.prompts import measure_objects
 from pipeline.seeds import derive_seed
 from stages.program.main import check_unchanged, stage_main
-from stages.program.progress import counting, progress
+from stages.program.progress import ahead, counting, progress
 from stages.settings.blocks import PrepareParams, Split
 from stages.settings.params import check_size, read_params
 from stages.settings.parsing import check_known
@@ -102,16 +103,22 @@ def _digests(split: str, images: Sequence[ImageRecord], folder: Path) -> list[st
     """
     files = SplitImages(folder, [image.file for image in images])
     digests, faults, unconfirmed = [], [], []
-    with progress(f"digest {split}", len(images), "images") as advance:
-        for image in images:
-            digests.append(files.sha256(image.file))
-            size = {"height_px": image.height_px, "width_px": image.width_px}
-            try:
-                orientation = files.check(image.file, **size)
-                if not is_confirmed(orientation, **size):
-                    unconfirmed.append(f"{image.file} ({orientation})")
-            except ImageError as error:
-                faults.append(str(error))
+    with (
+        progress(f"digest {split}", len(images), "images") as advance,
+        ThreadPoolExecutor(files.n_readers) as readers,
+    ):
+        inspected = ahead(
+            readers,
+            lambda image: files.inspect(image.file, **_size(image)),
+            images,
+            n=files.n_readers,
+        )
+        for image, (sha256, orientation) in zip(images, inspected, strict=True):
+            digests.append(sha256)
+            if isinstance(orientation, ImageError):
+                faults.append(str(orientation))
+            elif not is_confirmed(orientation, **_size(image)):
+                unconfirmed.append(f"{image.file} ({orientation})")
             advance(1)
     for names, rule in (
         (faults, "must be fixed or replaced before extract"),
@@ -123,6 +130,10 @@ def _digests(split: str, images: Sequence[ImageRecord], folder: Path) -> list[st
         if names:
             print(f"note: {len(names)} of {counted(len(images), 'image')} {rule}: {listed(names)}")
     return digests
+
+
+def _size(image: ImageRecord) -> dict[str, int]:
+    return {"height_px": image.height_px, "width_px": image.width_px}
 
 
 if __name__ == "__main__":

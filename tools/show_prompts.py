@@ -66,9 +66,14 @@ def annotated(objects: ObjectTable, folder: Path) -> Iterator[Annotated]:
     for index, file in enumerate(objects.file):
         rows = np.flatnonzero(objects.image_index == index)
         x, y, width, height = objects.box_px[rows].T
-        height_px, width_px = int(objects.height_px[index]), int(objects.width_px[index])
+        rgb = images.read(
+            str(file),
+            height_px=int(objects.height_px[index]),
+            width_px=int(objects.width_px[index]),
+            sha256=str(objects.image_sha256[index]),
+        )
         yield Annotated(
-            rgb=images.read(str(file), height_px=height_px, width_px=width_px),
+            rgb=rgb,
             masks=np.stack([objects.truth(int(row)) for row in rows]),
             point_px=objects.point_px[rows, 0].astype(np.float32),
             corner_px=np.stack([x, y, x + width, y + height], axis=1).reshape(-1, 2, 2),

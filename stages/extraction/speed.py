@@ -89,7 +89,7 @@ def extraction_speed(params: ExtractParams, model: str, n_images: int) -> Extrac
         )
         split = PreparedSplit(table, params.shard_objects)
         plain = _steps(params, model, sam, split, root / "pool")
-        steps = _TimedSteps(plain, plain.encoder_batch)
+        steps = _TimedSteps(plain, plain.encoder_batch, plain.n_readers)
         started = perf_counter()
         run_shards(split.shards.values(), steps, lambda _: None)
         extraction_s = perf_counter() - started
@@ -104,6 +104,7 @@ class _TimedSteps:
 
     steps: CellSteps
     encoder_batch: int
+    n_readers: int
     computing_s: float = 0.0
 
     def read(self, piece: Piece) -> ViewedImage | ImageError:

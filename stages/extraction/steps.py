@@ -1,7 +1,6 @@
 """Steps of extracting a cell, and the loop that overlaps reading and writing with the model."""
 
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from pipeline.sam.model import Embedding, Sam, Square
 from pipeline.views import Rgb, apply_view
 from stages.extraction.models import device_name
 from stages.program.main import one_line
+from stages.program.progress import ahead
 from stages.settings.signatures import CellName
 from storage.errors import ImageError, StoreError, WeightsError
 from storage.images.videos import SplitImages
@@ -27,13 +27,7 @@ from storage.pool.cell import Cell
 from storage.split.image_rows import ImageRows
 from storage.split.object_table import ObjectTable, PreparedSplit
 
-N_READERS: Final = 2
-N_AHEAD: Final = 2
-"""Number of images that are read before the model needs them."""
-
 T = TypeVar("T")
-J = TypeVar("J")
-R = TypeVar("R")
 
 
 @runtime_checkable
@@ -42,6 +36,10 @@ class Steps(Protocol[T]):
 
     encoder_batch: int
     """Largest number of images in one call of ``compute``."""
+
+    @property
+    def n_readers(self) -> int:
+        """Number of threads that read images, and of images that they read in advance."""
 
     def read(self, piece: Piece) -> T | ImageError:
         """Read the image of a piece, or return the error; called from several threads."""
@@ -71,9 +69,9 @@ def run_shards(
     """
     failures: dict[int, str] = {}
     # At its end, also after an error, the block waits for the shard that is being written.
-    with ThreadPoolExecutor(N_READERS) as readers, ThreadPoolExecutor(1) as writer:
+    with ThreadPoolExecutor(steps.n_readers) as readers, ThreadPoolExecutor(1) as writer:
         todo = ((shard, piece) for shard in shards for piece in shard.pieces)
-        n_ahead = N_AHEAD + steps.encoder_batch - 1
+        n_ahead = steps.n_readers + steps.encoder_batch - 1
         images = ahead(readers, lambda job: (*job, steps.read(job[1])), todo, n=n_ahead)
         written: Future[None] | None = None
         for shard, pieces in groupby(images, key=lambda image: image[0]):
@@ -97,19 +95,6 @@ def run_shards(
 
 def _write(steps: Steps[T], shard: Shard, rows: list[Rows]) -> None:
     steps.write(shard, {name: np.concatenate([piece[name] for piece in rows]) for name in rows[0]})
-
-
-def ahead(
-    pool: ThreadPoolExecutor, work: Callable[[J], R], jobs: Iterable[J], *, n: int
-) -> Iterator[R]:
-    """Yield results of ``work`` in the order of the jobs; up to ``n`` jobs run in advance."""
-    begun: deque[Future[R]] = deque()
-    for job in jobs:
-        begun.append(pool.submit(work, job))
-        if len(begun) > n:
-            yield begun.popleft().result()
-    while begun:
-        yield begun.popleft().result()
 
 
 FINITE: Final = ("sam_score", "encoder_std")
@@ -157,13 +142,18 @@ class CellSteps:
     """Embeddings in the pool; an image with an embedding is neither read nor encoded."""
     _last: tuple[int, Embedding] | None = field(default=None, init=False)
 
+    @property
+    def n_readers(self) -> int:
+        """As the protocol ``Steps`` says."""
+        return self.images.n_readers
+
     def read(self, piece: Piece) -> ViewedImage | ImageError:
         """Read, augment and resize the image of a piece; decode its objects' ground truth masks."""
         try:
             request = self._request(piece)
             if stored := self._stored(piece.image):
                 return stored, request
-            rgb = read_unchanged(self.images, self._table, piece.image)
+            rgb = _read_image(self.images, self._table, piece.image)
         except (ImageError, OSError, PromptError) as error:
             return ImageError(one_line(error))
         viewed = apply_view(rgb, self.name.view, image=str(self._table.file[piece.image]))
@@ -254,10 +244,15 @@ class EmbeddingSteps:
     is_half: bool = False
     encoder_batch: int = 1
 
+    @property
+    def n_readers(self) -> int:
+        """As the protocol ``Steps`` says."""
+        return self.images.n_readers
+
     def read(self, piece: Piece) -> tuple[Square, str] | ImageError:
         """Read and resize an image; return it with the digest of its pixels."""
         try:
-            rgb = read_unchanged(self.images, self.table, piece.image)
+            rgb = _read_image(self.images, self.table, piece.image)
         except (ImageError, OSError) as error:
             return ImageError(one_line(error))
         return self.sam.square(rgb), pixels_sha256(rgb)
@@ -298,23 +293,13 @@ class EmbeddingSteps:
         self.end(name)
 
 
-def read_unchanged(images: SplitImages, table: ObjectTable | ImageRows, image: int) -> Rgb:
-    """Read an image of a split, whose file must have the digest in ``table``.
-
-    Raises
-    ------
-    ImageError
-        If the image cannot be read, or its file has changed.
-    """
-    file, prepared = str(table.file[image]), str(table.image_sha256[image])
-    present = images.sha256(file)
-    if present != prepared:
-        raise ImageError(
-            f"{images.path(file)} must be the file that stage prepare saw "
-            f"(sha256 {prepared[:12]}...), got {present[:12]}...; run prepare again"
-        )
-    height_px, width_px = int(table.height_px[image]), int(table.width_px[image])
-    return images.read(file, height_px=height_px, width_px=width_px)
+def _read_image(images: SplitImages, table: ObjectTable | ImageRows, image: int) -> Rgb:
+    return images.read(
+        str(table.file[image]),
+        height_px=int(table.height_px[image]),
+        width_px=int(table.width_px[image]),
+        sha256=str(table.image_sha256[image]),
+    )
 
 
 def _check_finite(file: str, rows: Rows, names: Sequence[str]) -> None:

@@ -23,7 +23,8 @@ from stages.program.progress import progress
 from stages.program.stopping import stoppable
 from stages.settings.blocks import ExecutorParams, ExtractParams, Split
 from stages.settings.signatures import CellName
-from storage.errors import ImageError, StoreError, counted, listed
+from storage.errors import ImageError, StoreError, counted, hidden, listed
+from storage.images.videos import address_in
 from storage.pool.adoption import PublishedShards, adopt, open_published, published_stores
 from storage.pool.cell import Cell
 from storage.pool.publishing import Comparison, compare_shards, publish
@@ -111,14 +112,16 @@ def _todo(cells: Mapping[FillJob, Cell]) -> dict[FillJob, list[str]]:
 
 
 def _unread_error(job: FillJob, cell: Cell, images: Unread) -> ImageError:
-    folder = job.place.images
-    if not Path(folder).is_dir():
+    folder = Path(job.place.images)
+    if not folder.exists():
         return ImageError(
             f"images must be in the folder {folder}, got no such folder: put it there and run again"
         )
+    address = address_in(folder)
+    place = f"at {hidden(address)}" if address else f"in {folder}"
     named = listed([f"{file}: {why}" for file, why in images.items()], N_NAMED, "; ")
     return ImageError(
-        f"images in {folder} must be extracted, got {len(images)} that cannot be ({named}); all "
+        f"images {place} must be extracted, got {len(images)} that cannot be ({named}); all "
         f"shards without them are kept in {cell.folder}: fix or replace these images and run again"
     )
 

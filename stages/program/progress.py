@@ -1,9 +1,14 @@
-"""Shows the progress of long work: as a bar on a terminal, elsewhere as plain lines."""
+"""Begins work before its results are needed, and shows the progress of long work.
+
+Progress is a bar on a terminal, and elsewhere plain lines.
+"""
 
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
@@ -13,6 +18,8 @@ from rich import progress as bars
 from rich.console import Console
 
 T = TypeVar("T")
+J = TypeVar("J")
+R = TypeVar("R")
 
 LINE_EVERY_S: Final = 10.0
 """Seconds between two plain lines of progress."""
@@ -75,6 +82,19 @@ def counting(items: Iterable[T], advance: Callable[[int], None]) -> Iterator[T]:
     for item in items:
         yield item
         advance(1)
+
+
+def ahead(
+    pool: ThreadPoolExecutor, work: Callable[[J], R], jobs: Iterable[J], *, n: int
+) -> Iterator[R]:
+    """Yield results of ``work`` in the order of the jobs; up to ``n`` jobs run in advance."""
+    begun: deque[Future[R]] = deque()
+    for job in jobs:
+        begun.append(pool.submit(work, job))
+        if len(begun) > n:
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()
 
 
 def is_in_front() -> bool:

@@ -23,7 +23,7 @@ from stages.split_predictions import expected_ious
 from storage.datasets.coco import EVERYTHING_CATEGORIES, NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.datasets.object_records import ImageRecord
 from storage.head_files.head_file import check_card, read_head_file
-from storage.images.videos import video_of
+from storage.images.videos import address_in, video_of
 from storage.outputs.results import read_annotations
 from storage.paths import results_dir
 from storage.split.object_table import ObjectTable, read_objects_of
@@ -63,6 +63,8 @@ def read_split(split: str) -> Source:
         for record, of_image in zip(records, prompts, strict=True)
     ]
     images = Path(params.splits[split].images)
+    if address_in(images):
+        raise ParamsError(f"split must have its images in a folder, got an address in {images}")
     return Source(
         split,
         images,

@@ -19,6 +19,7 @@ from pipeline.scenes.scene import MIN_SIZE_PX
 from stages.settings.parsing import strict
 from storage.datasets.object_records import Masklets, Objects, Source
 from storage.datasets.readers import DATA_SETS, DataSet
+from storage.files.addresses import is_address
 
 T = TypeVar("T")
 
@@ -131,6 +132,11 @@ class Split:
 
     def __post_init__(self) -> None:
         """Check that the reader has the keys that it needs, and knows all keys that are set."""
+        if is_address(self.images):
+            raise ValueError(
+                "images must be a folder, or a text file with its address, which DVC can watch, "
+                "got an address"
+            )
         data_set, options = self.data_set, self._options
         allowed = (*data_set.needs, *data_set.takes)
         for key in data_set.needs:

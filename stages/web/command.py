@@ -14,6 +14,7 @@ from stages.settings.params import PARAMS_FILE, read_params
 from stages.settings.parsing import ParamsError
 from storage.checkpoints.weights import models_there
 from storage.head_files.head_file import SHIPPED_FAMILY
+from storage.images.videos import address_in
 
 PORT: Final = 8765
 
@@ -70,7 +71,7 @@ def demo(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 def _images_of(signature: Mapping[str, Any]) -> str | None:
-    """Folder of the images of a split's embeddings, from params.yaml; None for other stores."""
+    """Folder or address of a split's images, from params.yaml; None for other stores."""
     splits = read_params().splits if PARAMS_FILE.exists() else {}
     split = splits.get(signature.get("split", ""))
-    return None if split is None else split.images
+    return None if split is None else address_in(Path(split.images)) or split.images

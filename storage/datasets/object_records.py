@@ -20,7 +20,8 @@ class Source:
     Attributes
     ----------
     images, annotations
-        Folders or files, depending on the layout.
+        Folders or files, depending on the layout. Images of reader ``coco`` may lie at an address,
+        see ``storage.images.videos.address_in``.
     list
         File that lists the videos of the split.
     frames

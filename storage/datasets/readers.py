@@ -17,7 +17,7 @@ from storage.datasets.mask_folders import list_masks
 from storage.datasets.object_records import ImageRecord, Medium, ObjectRecord, Source, SplitRecords
 from storage.datasets.sav import list_sav_frames, list_sav_videos
 from storage.errors import DataError, counted, listed, shown
-from storage.images.videos import video_of
+from storage.images.videos import address_in, video_of
 from storage.rle import area_rle
 
 MOST_ID: Final = 2**63
@@ -232,13 +232,15 @@ def _objects(
 
 
 def _check_files(source: Source, used: Collection[ImageRecord]) -> None:
-    """Refuse image names that are not UTF-8, which no store can hold, and missing image files."""
+    """Refuse image names that are not UTF-8, which no store can hold, and missing files here."""
     files = dict.fromkeys(video_of(image.file) or image.file for image in used)
     faulty = [shown(file) for file in files if file != file.encode(errors="replace").decode()]
     if faulty:
         raise DataError(
             f"{source.annotations}: names of images must be UTF-8, got {listed(faulty)}"
         )
+    if address_in(source.images):  # reading them will tell
+        return
     missing = [file for file in files if not _is_file(source.images / file)]
     if missing:
         raise DataError(

@@ -1,14 +1,16 @@
 """Reads image files as RGB arrays and writes pictures as PNG."""
 
 import io
+import re
 import stat
 import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import numpy as np
@@ -27,7 +29,7 @@ DEEP: Final = (";16B", ";16L", ";16N")
 """Suffixes of Pillow's raw modes with 16 bits per colour; ``BGR;16`` has five or six bits."""
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-"""Image formats that ``decode_rgb`` accepts: for other formats, Pillow may run programs that write
+"""Formats of uploaded and downloaded images: for other formats, Pillow may run programs that write
 files."""
 
 BOMB: Final = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -73,15 +75,31 @@ _SIDEWAYS: Final = (5, 6, 7, 8)
 """EXIF orientations that swap height and width."""
 
 
+@dataclass(frozen=True)
+class Download:
+    """An image file that was read at an address."""
+
+    address: str
+    """Address for messages: without passwords and tokens."""
+    content: bytes
+
+    def __str__(self) -> str:
+        return self.address
+
+
+ImageFile = Path | Download
+
+
 def read_rgb(
-    path: Path, *, height_px: int | None = None, width_px: int | None = None
+    file: ImageFile, *, height_px: int | None = None, width_px: int | None = None
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Read an image file as RGB, turned upright by its EXIF orientation; transparency is dropped.
 
     Parameters
     ----------
-    path
-        A file of any format that Pillow reads; of an animation, the first frame is read.
+    file
+        A file of any format that Pillow reads, or a download in one of ``FORMATS``; of an
+        animation, the first frame is read.
     height_px, width_px
         Upright size in the image's record, which is the size of its masks; None accepts any size.
 
@@ -95,12 +113,12 @@ def read_rgb(
     OpenCV, browsers and most annotation tools turn images as this function does; SAM2's own scripts
     and torchvision leave the pixels as stored.
     """
-    with _opened(path) as image:
-        _check(image, path, height_px, width_px)
+    with _opened(file) as image:
+        _check(image, file, height_px, width_px)
         return upright_rgb(image)
 
 
-def check_header(path: Path, *, height_px: int, width_px: int) -> int:
+def check_header(file: ImageFile, *, height_px: int, width_px: int) -> int:
     """Check the header of an image file as ``read_rgb`` does; a truncated file is not detected.
 
     Returns
@@ -112,8 +130,8 @@ def check_header(path: Path, *, height_px: int, width_px: int) -> int:
     ImageError
         If the file is missing, is no image, is of another size, or has not 8 bits per colour.
     """
-    with _opened(path) as image:
-        _check(image, path, height_px, width_px)
+    with _opened(file) as image:
+        _check(image, file, height_px, width_px)
         return _orientation(image)
 
 
@@ -149,31 +167,45 @@ def is_special(path: Path) -> bool:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open an image file; errors here and in the block become an ``ImageError`` with the path."""
+def _opened(file: ImageFile) -> Iterator[Image.Image]:
+    """Open an image file; errors here and in the block become an ``ImageError`` with its name."""
     reads_heif()
-    if is_special(path):
-        raise ImageError(f"{path} must be a readable image, got: a pipe or a device")
+    if isinstance(file, Path) and is_special(file):
+        raise ImageError(f"{file} must be a readable image, got: a pipe or a device")
     try:
-        with Image.open(path) as image:
+        with _open(file) as image:
             yield image
     except ImageError:
         raise
     except FileNotFoundError as error:
-        raise ImageError(f"{path} must be an image file, got no such file") from error
+        raise ImageError(f"{file} must be an image file, got no such file") from error
     except DECODER_ERRORS as error:
-        raise ImageError(unreadable(path, "image", error)) from error
+        raise ImageError(unreadable(file, "image", error)) from error
 
 
-def unreadable(path: Path, kind: str, error: Exception) -> str:
+def _open(file: ImageFile) -> Image.Image:
+    if isinstance(file, Path):
+        return Image.open(file)
+    return Image.open(io.BytesIO(file.content), formats=safe_formats())
+
+
+def safe_formats() -> tuple[str, ...]:
+    """Formats in which an image may come from elsewhere: ``FORMATS``, and HEIF if it is read."""
+    return (*FORMATS, "HEIF") if reads_heif() else FORMATS
+
+
+def unreadable(file: ImageFile, kind: str, error: Exception) -> str:
     """Message about a file that Pillow cannot read; ``error`` is one of ``DECODER_ERRORS``."""
     system_reason = error.strerror if isinstance(error, OSError) else None
-    reason = system_reason or str(error).replace(f" {str(path)!r}", "")
+    # Pillow names the file by its path, and a download by its place in memory.
+    pattern = rf" {re.escape(repr(str(file)))}| <_io\.BytesIO .*>"
+    reason = system_reason or re.sub(pattern, "", str(error))
     if isinstance(error, BOMB):
-        return f"{path} must have fewer pixels, got: {reason.partition(',')[0]}; {SHRINK}"
-    is_heif = path.suffix.lower() in {".heic", ".heif"} and not reads_heif()
+        return f"{file} must have fewer pixels, got: {reason.partition(',')[0]}; {SHRINK}"
+    suffix = PurePosixPath(str(file)).suffix.lower()
+    is_heif = suffix in {".heic", ".heif"} and not reads_heif()
     hint = "; run pip install pillow-heif, which reads this format" if is_heif else ""
-    return f"{path} must be a readable {kind}, got: {reason}{hint}"
+    return f"{file} must be a readable {kind}, got: {reason}{hint}"
 
 
 @cache
@@ -202,7 +234,9 @@ def _orientation(image: Image.Image) -> int:
     return orientation if orientation in _UPRIGHT else 1
 
 
-def _check(image: Image.Image, path: Path, height_px: int | None, width_px: int | None) -> None:
+def _check(
+    image: Image.Image, file: ImageFile, height_px: int | None, width_px: int | None
+) -> None:
     stored, orientation = (image.height, image.width), _orientation(image)
     upright = stored[::-1] if orientation in _SIDEWAYS else stored
     recorded = (height_px or upright[0], width_px or upright[1])
@@ -210,10 +244,10 @@ def _check(image: Image.Image, path: Path, height_px: int | None, width_px: int 
         turned = f" upright, by its EXIF orientation {orientation}" if orientation > 1 else ""
         hint = f"; {STRIP}" if recorded == stored else ""
         raise ImageError(
-            f"{path} must be {recorded[0]} px high and {recorded[1]} px wide as its record says, "
+            f"{file} must be {recorded[0]} px high and {recorded[1]} px wide as its record says, "
             f"got {upright[0]} x {upright[1]}{turned}{hint}"
         )
-    check_mode(image, str(path))
+    check_mode(image, str(file))
 
 
 def check_mode(image: Image.Image, name: str) -> None:
@@ -271,7 +305,7 @@ def decode_rgb(data: bytes, *, most_px: int, most_side_px: int) -> UInt8[np.ndar
     ImageError
         If the image is not of ``FORMATS``, is too large or damaged, or has not 8 bits per colour.
     """
-    formats = (*FORMATS, "HEIF") if reads_heif() else FORMATS
+    formats = safe_formats()
     try:
         with Image.open(io.BytesIO(data), formats=formats) as image:
             _check_n_px(image, most_px, most_side_px)

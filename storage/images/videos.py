@@ -1,8 +1,10 @@
-"""Reads the images of a split by their names, from image files and from videos."""
+"""Reads the images of a split by their names: image files, here or at an address, and videos."""
 
+import hashlib
 import re
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -12,15 +14,29 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipeline.views import Rgb
-from storage.errors import ImageError
+from storage.errors import DataError, ImageError, StoreError, hidden, shown
+from storage.files.addresses import files_at, is_address
+from storage.files.store_files import Files
 from storage.folders import sha256_file
-from storage.images.image_files import check_header, read_rgb
+from storage.images.image_files import Download, ImageFile, check_header, read_rgb
 
 N_OPEN: Final = 2
 """Videos open at the same time: one thread may finish a video while another begins the next."""
 
 N_KEPT: Final = 8
 """Decoded frames kept in memory; threads that read a video are fewer frames apart than this."""
+
+N_READERS: Final = 2
+"""Images of a folder that are read at the same time."""
+
+N_DOWNLOADS: Final = 16
+"""Images at an address that are read at the same time: each waits for a server."""
+
+N_TRIES: Final = 3
+"""Times that an image at an address is requested if the answers break off."""
+
+MOST_ADDRESS_BYTES: Final = 4096
+"""Largest size of a text file that has the address of images."""
 
 _FRAME_FILE: Final = re.compile(r"(.+\.mp4)#(\d+)")
 
@@ -139,55 +155,133 @@ class _Decoder:
         return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
+def address_in(images: Path) -> str | None:
+    """Address in a text file that stands in place of a folder of images; None if it is no file.
+
+    DVC watches the text file: it cannot watch a folder at an address.
+
+    Raises
+    ------
+    DataError
+        If the file has not one line with an address.
+    """
+    if not images.is_file():
+        return None
+    with images.open("rb") as file:
+        text = file.read(MOST_ADDRESS_BYTES).decode(errors="replace").strip()
+    if not is_address(text) or len(text.splitlines()) > 1:
+        raise DataError(
+            "images must be a folder, or a text file with its address (s3://... or https://...), "
+            f"got a file {images} with {shown(hidden(text))}"
+        )
+    return text
+
+
+def _download(at_address: Files, file: str) -> bytes | None:
+    """Read a file at an address; None if the address has no such file.
+
+    A request that fails is repeated for ``RETRY_S`` by the library. An answer that breaks off is
+    not, so the file is then requested again.
+    """
+    for _ in range(N_TRIES - 1):
+        with suppress(StoreError):
+            return at_address.read(file)
+    return at_address.read(file)
+
+
 class SplitImages:
-    """Reads the images and frames ``files`` of one split; threads may use it in parallel."""
+    """Reads the images and frames ``files`` of one split; threads may use it in parallel.
+
+    ``folder`` may also be a text file with an address, see ``address_in``. A server that stays away
+    ends the reading with a ``StoreError``. An image that is missing there, is damaged or was
+    changed gives an ``ImageError``, and others can still be read.
+    """
 
     def __init__(self, folder: Path, files: Sequence[str]) -> None:
-        self.folder = folder
+        self._folder = folder
+        address = address_in(folder)
+        self._at_address = None if address is None else files_at(address)
         self._video = {file: video_of(file) for file in files}
         self._videos = Videos(folder, files)
         self._sha256: dict[str, str] = {}
         self._lock = Lock()
 
-    def read(self, file: str, *, height_px: int, width_px: int) -> UInt8[np.ndarray, "h w 3"]:
+    @property
+    def n_readers(self) -> int:
+        """Number of images to read at the same time."""
+        return N_READERS if self._at_address is None else N_DOWNLOADS
+
+    def read(
+        self, file: str, *, height_px: int, width_px: int, sha256: str
+    ) -> UInt8[np.ndarray, "h w 3"]:
         """Read an image or a frame as upright RGB pixels.
+
+        Parameters
+        ----------
+        sha256
+            Digest that the file must have, as ``inspect`` returned it for the stage ``prepare``.
 
         Raises
         ------
         ImageError
-            If the image is missing, damaged, or of another size than its record says.
+            If the image is missing, damaged, changed, or of another size than its record says.
+        StoreError
+            If the address of the images cannot be read.
         """
+        image_file = self._file(file)
+        present = self._digest(file, image_file)
+        if present != sha256:
+            command = "prepare" if self._at_address is None else "`dvc repro -f prepare@SPLIT`"
+            raise ImageError(
+                f"{image_file} must be the file that stage prepare saw "
+                f"(sha256 {sha256[:12]}...), got {present[:12]}...; run {command} again"
+            )
         if self._video[file] is not None:
             return self._videos.read(file, height_px=height_px, width_px=width_px)
-        return read_rgb(self.folder / file, height_px=height_px, width_px=width_px)
+        return read_rgb(image_file, height_px=height_px, width_px=width_px)
 
-    def check(self, file: str, *, height_px: int, width_px: int) -> int:
-        """Check the header of an image file, with the size in its record; video frames are skipped.
+    def inspect(self, file: str, *, height_px: int, width_px: int) -> tuple[str, int | ImageError]:
+        """Read the file of an image once: for its digest, and to check its header.
 
         Returns
         -------
-        EXIF orientation by which ``read`` turns the image; 1 if it is upright or a video frame.
+        Sha256 of the file, and the EXIF orientation by which ``read`` turns the image, 1 if it is
+        upright or a video frame; in place of the orientation, the error that ``read`` will raise.
 
         Raises
         ------
         ImageError
-            If the file is missing, is no image, is of another size, or has not 8 bits per colour.
+            If the address has no such file.
+        StoreError
+            If the address of the images cannot be read.
         """
+        image_file = self._file(file)
+        sha256 = self._digest(file, image_file)
         if self._video[file] is not None:
-            return 1
-        return check_header(self.folder / file, height_px=height_px, width_px=width_px)
+            return sha256, 1
+        try:
+            return sha256, check_header(image_file, height_px=height_px, width_px=width_px)
+        except ImageError as error:
+            return sha256, error
 
-    def path(self, file: str) -> Path:
-        """Path of the file that contains an image: the image file, or the video of a frame."""
-        return self.folder / (self._video[file] or file)
+    def _file(self, file: str) -> ImageFile:
+        """The file that contains an image: the image file, or the video of a frame."""
+        if self._at_address is None:
+            return self._folder / (self._video[file] or file)
+        address = f"{self._at_address}/{file}"
+        content = _download(self._at_address, file)
+        if content is None:
+            raise ImageError(f"{address} must be an image file, got no such file")
+        return Download(address, content)
 
-    def sha256(self, file: str) -> str:
-        """Sha256 of the file that contains an image; the sha256 of a video is computed once."""
-        path = self.path(file)
+    def _digest(self, file: str, image_file: ImageFile) -> str:
+        """Sha256 of the file of an image; the sha256 of a video is computed once."""
+        if isinstance(image_file, Download):
+            return hashlib.sha256(image_file.content).hexdigest()
         video = self._video[file]
         if video is None:
-            return sha256_file(path)
+            return sha256_file(image_file)
         with self._lock:
             if video not in self._sha256:
-                self._sha256[video] = sha256_file(path)
+                self._sha256[video] = sha256_file(image_file)
             return self._sha256[video]

@@ -2,6 +2,7 @@
 
 import io
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from pipeline.gallery import TINT
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS, PROTOCOLS, TASKS
 from stages import gallery
 from stages.object_pictures import ShownObject, by_source
+from storage.folders import sha256_file
 from storage.outputs.results import Gallery, read_gallery
 from storage.paths import gallery_dir, objects_path
 from storage.rle import encode_rle
@@ -62,13 +64,16 @@ def write_project(root: Path) -> None:
     """Write settings, cells, a ranking and images of the split into the working directory."""
     write_params(root, [SPLIT], gallery={"n_objects": 2, "side_px": 96})
     table = object_table()
+    Path("data").mkdir()
+    paths = [Path("data", str(file)) for file in table.file]
+    for path in paths:
+        Image.new("RGB", (SIDE_PX, SIDE_PX), (GREY,) * 3).save(path)
+    digests = np.array([sha256_file(path) for path in paths], np.dtypes.StringDType())
+    table = replace(table, image_sha256=digests)
     write_objects(objects_path(SPLIT), table, {"split": SPLIT})
     for model in ("tiny", "large"):
         write_cells(table, model)
     write_ranking(SPLIT, table)
-    Path("data").mkdir()
-    for file in table.file:
-        Image.new("RGB", (SIDE_PX, SIDE_PX), (GREY,) * 3).save(Path("data", str(file)))
 
 
 @pytest.fixture(scope="module")

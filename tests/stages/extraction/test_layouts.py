@@ -1,5 +1,6 @@
 """Every layout through the stages: the same pictures give the same objects, and are extracted."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,21 @@ import cv2
 import pytest
 
 from stages import extract, prepare
-from storage.paths import features_path, objects_path
+from storage.files import addresses
+from storage.paths import CACHE, POOL, features_path, objects_path
 from storage.split.object_table import ObjectTable, read_objects
 from storage.store import opening
-from tests.fixtures.extract_project import EXTRACT, run
+from tests.fixtures.extract_project import (
+    CELL,
+    EXTRACT,
+    IMAGES,
+    files_of,
+    outputs,
+    prepare_splits,
+    refused,
+    run,
+)
+from tests.fixtures.file_server import file_server
 from tests.fixtures.layouts import LAYOUTS, Place, Videos, draw_videos
 from tests.fixtures.settings import view_settings, write_settings
 
@@ -45,6 +57,36 @@ def write_params(splits: dict[str, Place]) -> None:
         splits=splits,
         extract=EXTRACT,
     )
+
+
+def test_images_at_an_address_give_the_bytes_of_those_in_a_folder(
+    extracted: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(addresses, "RETRY_S", 0.2)
+    shutil.copytree(extracted, ".", dirs_exist_ok=True)
+    expected = files_of(CACHE / "objects") | outputs()
+    shutil.rmtree(CACHE)
+    served = IMAGES.rename("served")
+    settings = Path("params.yaml")
+    settings.write_text(settings.read_text().replace(f"images: {IMAGES}\n", "images: at.txt\n"))
+    with file_server(Path()) as server:
+        Path("at.txt").write_text(f"{server}/{served}\n", "utf-8")
+        prepare_splits()
+        run(extract, *CELL)
+        assert files_of(CACHE / "objects") | outputs() == expected
+
+        for folder in (POOL, CACHE / "features", CACHE / "masks"):
+            shutil.rmtree(folder)
+        shutil.copy(served / "large.png", served / "small.png")
+        error = refused(capsys)
+    assert (
+        f"images at {server}/served must be extracted, got 1 that cannot be (small.png: " in error
+    )
+    assert "small.png must be the file that stage prepare saw" in error
+
+    away = refused(capsys)
+    assert away.startswith(f"{server}/served must be readable, got: ")
+    assert away.endswith("; if the server was away, run it again")
 
 
 def test_a_cell_of_videos_is_extracted_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.extraction.predictions import Rows
 from pipeline.extraction.shards import Piece, Shard, plan_shards
-from stages.extraction.steps import N_AHEAD, run_shards
+from stages.extraction.steps import run_shards
 from stages.program.stopping import Stopped
 from storage.errors import ImageError
 from tests.fixtures.driven import PATIENCE_S
@@ -30,6 +30,7 @@ class FakeSteps:
     on_read: Callable[[], None] = lambda: None
     most_ahead: int = 0
     encoder_batch: int = 1
+    n_readers: int = 2
     batches: list[int] = field(default_factory=list)
 
     def read(self, piece: Piece) -> int | ImageError:
@@ -106,7 +107,7 @@ def test_reading_ahead_is_bounded() -> None:
 
     steps = FakeSteps(on_compute=wait_for_two)
     run_shards(plan_shards(np.arange(200), 16), steps, lambda _: None)
-    assert 1 < steps.most_ahead <= N_AHEAD + 2
+    assert 1 < steps.most_ahead <= steps.n_readers + 2
 
 
 def test_writing_overlaps_with_the_next_shard_and_no_more() -> None:
@@ -153,7 +154,7 @@ def test_a_signal_begins_no_other_image_and_keeps_the_shards_that_are_done() -> 
         run_shards(plan(), steps, lambda _: None)
     # Image 2 is the last one of shard 1; shard 0 is done.
     assert set(steps.written) == {0}
-    assert len(steps.read_images) <= 4 + N_AHEAD
+    assert len(steps.read_images) <= 4 + steps.n_readers
 
 
 def test_a_signal_waits_for_the_shard_that_is_being_written() -> None:

@@ -69,6 +69,17 @@ def test_another_name_and_foreign_heads_are_refused(root: Path) -> None:
     assert "precision (bf16 -> fp32)" in result.stderr
 
 
+def test_a_split_whose_images_lie_at_an_address_is_refused(root: Path) -> None:
+    images = (root / "data").rename(root / "elsewhere")
+    (root / "data").write_text("s3://lab/val\n")
+    result = review(root, SPLIT, "--heads", "heads.safetensors")
+    (root / "data").unlink()
+    images.rename(root / "data")
+    assert (
+        result.stderr == "error: split must have its images in a folder, got an address in data\n"
+    )
+
+
 def test_annotations_come_in_the_order_of_their_doubt_and_with_their_ids(root: Path) -> None:
     arguments = (SPLIT, "--annotations", "--heads", "heads.safetensors")
     result = review(root, *arguments, "--export", "annotations.json")

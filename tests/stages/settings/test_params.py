@@ -128,6 +128,7 @@ WHOLE = "must be a whole number from"
         ({"eval_splits": ["test"]}, "eval_splits must name .* (.*shapes_val.*), got 'test'"),
         ({"train_splits": ["shapes_val"]}, "a split must be in .* got 'shapes_val' in both"),
         (place(reader="voc"), "splits.shapes_val.reader must be one of coco, .* got 'voc'"),
+        (place(images="s3://lab/val"), "splits.shapes_val.images must be a folder, .* an address"),
         (place(images="a\0b"), "splits.shapes_val.images must be text of one line .* got '.*'"),
         (
             place(**VIDEOS | {"list": None}),

@@ -142,11 +142,17 @@ def test_embeddings_of_a_split_find_their_images_by_the_params(
     write_embeddings_of(Path("tiny.zarr"), folder, two_images(), split="shapes_val")
     pages: list[PageState] = []
     monkeypatch.setattr("stages.web.server.serve", lambda page, _: pages.append(page))
-    result = CliRunner().invoke(app, ["demo", "--port", "0", "--embeddings", "tiny.zarr"])
-    assert (result.exit_code, result.stderr) == (0, "")
-    (page,) = pages
-    page.close()
-    assert [scene.name for scene in page.scenes if isinstance(scene, StoredImage)] == NAMES
+    for _ in range(2):
+        result = CliRunner().invoke(app, ["demo", "--port", "0", "--embeddings", "tiny.zarr"])
+        assert (result.exit_code, result.stderr) == (0, "")
+        page = pages.pop()
+        page.close()
+        scenes = [scene for scene in page.scenes if isinstance(scene, StoredImage)]
+        assert [scene.name for scene in scenes] == NAMES
+        assert all(scene.data for scene in scenes)
+        # Then the same with the address of the images in a file.
+        folder = folder.rename("elsewhere")
+        Path("data/shapes/val").write_text(f"file://{folder.resolve()}\n", "utf-8")
 
 
 @pytest.mark.slow

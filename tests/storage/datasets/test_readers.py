@@ -46,7 +46,9 @@ def test_every_layout_has_the_masks_and_the_images_that_were_drawn(
         np.testing.assert_array_equal(decode_rle(item.mask_rle, SIZE_PX, SIZE_PX), mask)
     images = SplitImages(Path(place["images"]), [image.file for image in records.images])
     for image, picture in zip(records.images, pictures, strict=True):
-        rgb = images.read(image.file, height_px=SIZE_PX, width_px=SIZE_PX)
+        size = {"height_px": SIZE_PX, "width_px": SIZE_PX}
+        sha256, _ = images.inspect(image.file, **size)
+        rgb = images.read(image.file, **size, sha256=sha256)
         # Video has a colour for four pixels together.
         limit = 20 if reader == "sav_videos" else 4
         assert np.abs(rgb.astype(float) - picture.rgb).mean() < limit

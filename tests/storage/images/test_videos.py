@@ -47,8 +47,13 @@ def names() -> list[str]:
     return [frame_file(f"{video}.mp4", n) for video in (0, 1) for n in WANTED]
 
 
+SIZE = {"height_px": SIZE_PX, "width_px": 2 * SIZE_PX}
+
+
 def read(source: Videos | SplitImages, file: str) -> np.ndarray:
-    return source.read(file, height_px=SIZE_PX, width_px=2 * SIZE_PX)
+    if isinstance(source, Videos):
+        return source.read(file, **SIZE)
+    return source.read(file, **SIZE, sha256=source.inspect(file, **SIZE)[0])
 
 
 def check(rgb: np.ndarray, file: str) -> None:
@@ -179,8 +184,9 @@ def test_a_split_may_have_both_files_and_frames(folder: Path) -> None:
 
     assert np.abs(read(source, "still.jpg").astype(int) - color(0, 4)).max() < 6
     check(read(source, names()[1]), names()[1])
-    assert source.path("still.jpg") == folder / "still.jpg"
-    assert source.sha256("still.jpg") == sha256_file(folder / "still.jpg")
+    assert source.inspect("still.jpg", **SIZE) == (sha256_file(folder / "still.jpg"), 1)
+    with pytest.raises(ImageError, match=r"still.jpg must be the file that stage prepare saw"):
+        source.read("still.jpg", **SIZE, sha256=sha256_file(folder / "0.mp4"))
 
 
 def test_the_digest_of_a_frame_is_its_videos_and_computed_once(
@@ -193,7 +199,7 @@ def test_the_digest_of_a_frame_is_its_videos_and_computed_once(
         return sha256_file(path)
 
     monkeypatch.setattr("storage.images.videos.sha256_file", spy)
-    digests = [source.sha256(file) for file in names()]
+    digests = [source.inspect(file, **SIZE)[0] for file in names()]
 
     assert digests == [sha256_file(folder / f"{file[0]}.mp4") for file in names()]
     assert seen == [folder / "0.mp4", folder / "1.mp4"]
