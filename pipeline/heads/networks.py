@@ -61,8 +61,9 @@ def initial_network(
     The seed and the names of the objectives fix the weights.
     """
     widths = [n_inputs, *[hidden] * (N_LAYERS - 1), len(objectives)]
-    weights = tuple(torch.empty(*shape) for shape in pairwise(widths))
-    biases = tuple(torch.empty(1, width) for width in widths[1:])
+    # Heads learn on the CPU, also where the default device of torch is another.
+    weights = tuple(torch.empty(*shape, device="cpu") for shape in pairwise(widths))
+    biases = tuple(torch.empty(1, width, device="cpu") for width in widths[1:])
     generator = torch.Generator().manual_seed(derive_seed(seed, *objectives))
     for weight, bias in zip(weights, biases, strict=True):
         bound = len(weight) ** -0.5

@@ -275,8 +275,8 @@ def _epochs(
     optimizer = optimizer_of(network, plan, -(-len(train) // plan.batch_size))
     generator = torch.Generator().manual_seed(derive_seed(seed, "batches"))
     for epoch in range(plan.epochs):
-        total = torch.zeros(len(objectives))
-        order = train[torch.randperm(len(train), generator=generator)]
+        total = torch.zeros(len(objectives), device="cpu")
+        order = train[torch.randperm(len(train), generator=generator, device="cpu")]
         for batch in torch.split(order, plan.batch_size):
             total += networks.fill_gradients(network, tensors.take(batch), tensors.targets[batch])
             optimizer.step()

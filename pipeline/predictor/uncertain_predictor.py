@@ -463,7 +463,7 @@ def single_masks(
     """
     single = sam.decode(embedding, **vars(prompts), multimask_output=False)
     is_stable = _is_stable(single.logits)
-    if is_stable.all() or not postprocessing.apply_postprocessing:
+    if not postprocessing.apply_postprocessing or is_stable.cpu().all():
         return single.logits, single.sam_score
     proposals = sam.decode(embedding, **vars(prompts))
     sam_score = proposals.sam_score.amax(1, keepdim=True)

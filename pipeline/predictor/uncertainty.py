@@ -206,6 +206,7 @@ def read_uncertainty(
     sam_score = decoded.sam_score.cpu().numpy()
     predicted = predict_proposals(heads, proposal_inputs(heads, decoded), sam_score)
     probability = decode(encode_logits(decoded.logits).cpu().numpy())
+    bounded_logits = bounded(decoded.logits).cpu().numpy()
     mixed = np.einsum("pk,pkyx->pyx", task_probability(sam_score), probability)
     h_std, h_a = mask_entropy(probability), mask_entropy(mixed.clip(0, 1))
     for i, (logits, permission) in enumerate(zip(decoded.logits, permissions, strict=True)):
@@ -235,7 +236,7 @@ def read_uncertainty(
         yield Uncertainty(
             masks=masks,
             sam_score=sam_score[i],
-            logits=bounded(logits).cpu().numpy(),
+            logits=bounded_logits[i],
             probability=probability[i],
             **vars(judgement),
             h_std=h_std[i],

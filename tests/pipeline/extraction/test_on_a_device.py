@@ -1,7 +1,4 @@
-"""Extraction and predictor on the meta device: no tensor of the host, no hidden wait, few kernels.
-
-Heads are not here: they learn on the host, whatever the device of the models.
-"""
+"""Extraction on the meta device: no tensor of the host, no hidden wait, few kernels."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,13 +12,11 @@ from torch import Tensor
 from pipeline.extraction import predictions
 from pipeline.extraction.predictions import Request, extract_objects
 from pipeline.extraction.shards import GPU_BATCH
-from pipeline.predictor import UncertainPredictor, uncertain_predictor
 from pipeline.prompt_kinds import PROMPT_KINDS
 from pipeline.sam.model import Precision, Sam
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
-from tests.fixtures.meta_device import Launches, meta_sam
-from tests.fixtures.predictors import random_heads
+from tests.fixtures.meta_device import Launches, counted_reads, meta_sam
 
 N_OBJECTS: Final = 7
 
@@ -41,21 +36,6 @@ def request(view: str = "identity", prompts: tuple[str, ...] = PROMPTS) -> Reque
     masks = np.stack([np.hypot(x - 60 - 80 * i, y - 200) < 40 for i in range(N_OBJECTS)])
     points = np.array([np.full((8, 2), (60 + 80 * i, 200)) for i in range(N_OBJECTS)], np.int32)
     return Request(points, masks, default_view(view), prompts)
-
-
-@contextmanager
-def counted_reads() -> Iterator[list[tuple[int, ...]]]:
-    """Shapes of the tensors that the host reads by ``cpu``; it gets zeros."""
-    shapes: list[tuple[int, ...]] = []
-
-    def read(tensor: Tensor) -> Tensor:
-        if tensor.device.type != "cpu":
-            shapes.append(tuple(tensor.shape))
-        return torch.zeros(tensor.shape, dtype=tensor.dtype)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Tensor, "cpu", read)
-        yield shapes
 
 
 @contextmanager
@@ -94,19 +74,6 @@ def test_extraction_stays_on_the_device_until_all_arrays_of_an_image_come_at_onc
             assert rows["mask_code"].shape[-1] == sam.mask_size_px
             n_corrections = next(k.n_corrections for k in PROMPT_KINDS if k.name == "corrected")
             assert reads == n_corrections * [(N_OBJECTS, 1, HEIGHT_PX, WIDTH_PX)]
-
-
-def test_the_predictor_reads_masks_scores_and_logits_of_a_call_and_nothing_else(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(uncertain_predictor, "own_precision", lambda _: torch.inference_mode())
-    with meta_sam("mini") as sam, counted_reads() as reads:
-        predictor = UncertainPredictor(sam, random_heads())
-        predictor.set_image(RGB)
-        reads.clear()
-        predictor.predict(np.array([[300.0, 200.0]]), np.array([1]))
-        side = sam.mask_size_px
-        assert reads == [(1, 3, HEIGHT_PX, WIDTH_PX), (1, 3), (1, 3, side, side)]
 
 
 def test_extraction_launches_no_more_kernels_than_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
