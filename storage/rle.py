@@ -100,6 +100,15 @@ def compress_runs(runs: Sequence[int], height_px: int, width_px: int) -> str:
     return str(coco_mask.frPyObjects(rle, height_px, width_px)["counts"], "ascii")
 
 
+def run_lengths(pixels: Bool[np.ndarray, " pixel"]) -> Counts:
+    """Lengths of the runs of equal pixels, background first.
+
+    >>> run_lengths(np.array([True, True, False])).tolist()
+    [0, 2, 1]
+    """
+    return np.diff(np.flatnonzero(np.diff(pixels, prepend=False)), prepend=0, append=len(pixels))
+
+
 def check_runs(runs: Counts, height_px: int, width_px: int) -> None:
     """Refuse runs that do not cover an image exactly.
 

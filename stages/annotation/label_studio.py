@@ -3,13 +3,13 @@
 Input and output are plain data, so no package of Label Studio is needed here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool
 
 from pipeline.predictor import PromptSet, UncertainPredictor
 from pipeline.prompt_kinds import PromptError
@@ -17,22 +17,22 @@ from stages.predictor.answers import picked_mask
 from stages.predictor.command_options import SELECTED, check_masks
 from storage.errors import shown
 from storage.images.image_files import read_rgb
+from storage.rle import run_lengths
 
 PERCENT: Final = 100
 """Label Studio's coordinates are percent of the image's width or height."""
 
-Encode = Callable[[UInt8[np.ndarray, "height width"]], list[int]]
-"""Takes a mask of 0 and 255; returns its run lengths.
+N_CHANNELS: Final = 4
+"""Label Studio's brushes paint pixels of red, green, blue and opacity."""
 
-Usually ``label_studio_sdk.converter.brush.mask2rle``.
-"""
+RUN_BITS: Final = (3, 4, 8, 16)
+"""Sizes of the numbers in which Label Studio's run lengths write the length of a run."""
 
 
 def predictions(
     predictor: UncertainPredictor,
     path: str | Path,
     context: Mapping[str, Any] | None,
-    encode: Encode,
     *,
     from_name: str,
     to_name: str,
@@ -72,8 +72,24 @@ def predictions(
     predictor.set_image(rgb)
     (uncertainty,) = predictor.predict_uncertainties([_prompt_set(marks, (height, width))])
     picked = picked_mask(uncertainty, masks)
-    mask, score = picked.mask, picked.expected_iou
-    region = {
+    score = picked.expected_iou
+    region = brush_region(
+        picked.mask, _labels(marks[-1]), score, from_name=from_name, to_name=to_name
+    )
+    return [{"result": [region], "score": score}] if picked.mask.any() else []
+
+
+def brush_region(
+    mask: Bool[np.ndarray, "height width"],
+    labels: Sequence[str],
+    score: float,
+    *,
+    from_name: str,
+    to_name: str,
+) -> dict[str, Any]:
+    """A mask as a region of Label Studio, painted with a brush."""
+    height, width = mask.shape
+    return {
         "id": str(uuid4()),
         "from_name": from_name,
         "to_name": to_name,
@@ -81,14 +97,32 @@ def predictions(
         "original_width": width,
         "original_height": height,
         "image_rotation": 0,
-        "value": {
-            "format": "rle",
-            "rle": encode(mask * np.uint8(255)),
-            "brushlabels": _labels(marks[-1]),
-        },
+        "value": {"format": "rle", "rle": brush_rle(mask), "brushlabels": list(labels)},
         "score": score,
     }
-    return [{"result": [region], "score": score}] if mask.any() else []
+
+
+def brush_rle(mask: Bool[np.ndarray, "height width"]) -> list[int]:
+    """Bytes of Label Studio's run lengths of a mask, row by row; each pixel is four equal bytes.
+
+    Notes
+    -----
+    The format of ``@thi.ng/rle-pack``: the number of bytes in 32 bits, the size of a byte less 1 in
+    5, and the four ``RUN_BITS`` less 1 in 4 each. Then, for each run, a bit 1, the index of a size
+    in 2 bits, the run's length less 1 in as many bits as this size says, and the run's byte.
+    """
+    runs = run_lengths(mask.ravel()) * N_CHANNELS
+    bits = [f"{N_CHANNELS * mask.size:032b}", f"{7:05b}", *(f"{size - 1:04b}" for size in RUN_BITS)]
+    for number, length in enumerate(runs.tolist()):
+        value = "11111111" if number % 2 else "00000000"
+        most = 1 << RUN_BITS[-1]
+        for start in range(0, length, most):
+            rest = min(length - start, most) - 1
+            size = next(k for k, n_bits in enumerate(RUN_BITS) if rest < 1 << n_bits)
+            bits.append(f"1{size:02b}{rest:0{RUN_BITS[size]}b}{value}")
+    text = "".join(bits)
+    text += "0" * (-len(text) % 8)
+    return list(int(text, 2).to_bytes(len(text) // 8))
 
 
 def _prompt_set(marks: Sequence[Mapping[str, Any]], size_px: tuple[int, int]) -> PromptSet:

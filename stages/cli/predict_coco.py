@@ -1,6 +1,5 @@
 """``usam predict-coco``: images and a COCO file of prompts in, COCO results or a data set out."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from stages.program.stopping import stoppable
 from stages.settings.parsing import ParamsError, check_known
 from storage.datasets import coco
 from storage.errors import N_LISTED, DataError, counted, listed, printable, shown
-from storage.folders import sha256_file, write_lines, write_text
+from storage.folders import sha256_file, whole_file, write_lines
 from storage.head_files.guarantees import choices_of
 from storage.head_files.head_file import SHIPPED_FAMILY
 from storage.outputs import coco_results
@@ -196,9 +195,11 @@ def _answer_all(
     """Segment all readable images and keep the results; return a line per unreadable image."""
     # Imported late: torch takes seconds.
     from stages.predictor.answers import answer_images  # noqa: PLC0415
+    from storage.images.videos import SplitImages  # noqa: PLC0415
 
+    reader = SplitImages(images, [image.image.file for image in prompted])
     with progress(f"predict {printable(str(images))}", len(prompted), "images") as advance:
-        return answer_images(answer, images, prompted, answered, advance)
+        return answer_images(answer, reader, prompted, answered, advance)
 
 
 def _write(
@@ -209,12 +210,10 @@ def _write(
     categories: Mapping[int, str] | None,
 ) -> int:
     """Write a list of results or, with categories, a data set; return the number of its masks."""
-    results = answered.results_of([image.image_id for image in prompted])
-    if sort:
-        results = coco_results.sort_results(results, sort)
-    if categories is None:
-        write_text(path, json.dumps(results))
-        return len(results)
-    dataset = coco_results.coco_dataset([image.entry for image in prompted], results, categories)
-    write_text(path, json.dumps(dataset))
-    return len(dataset["annotations"])
+    results = answered.sorted_results([image.image_id for image in prompted], sort)
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
+        if categories is None:
+            return coco_results.write_list(file, results)
+        images = [image.entry for image in prompted]
+        annotations = coco_results.coco_annotations(results)
+        return coco_results.write_dataset(file, images, annotations, categories)

@@ -21,7 +21,8 @@ from stages.predictor.model_choice import ModelChoice
 from storage.datasets.coco import NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.errors import ImageError
 from storage.folders import whole_file
-from storage.images.image_files import png_bytes, read_rgb
+from storage.images.image_files import png_bytes
+from storage.images.videos import SplitImages
 from storage.outputs.coco_results import KeptResults
 from storage.rle import decode_rle
 
@@ -114,8 +115,8 @@ Answer = Callable[[np.ndarray, PromptedImage], list[dict[str, Any]]]
 
 def answer_images(
     answer: Answer,
-    folder: Path,
-    images: Iterable[PromptedImage],
+    images: SplitImages,
+    prompted: Iterable[PromptedImage],
     results: KeptResults,
     advance: Callable[[int], None],
 ) -> list[str]:
@@ -123,8 +124,8 @@ def answer_images(
 
     Parameters
     ----------
-    folder
-        Folder of the images.
+    images
+        Reader of the images.
     advance
         Called with 1 after each image.
 
@@ -133,11 +134,11 @@ def answer_images(
     An error message for each image that could not be read; the other images have results.
     """
     faults = []
-    for image in images:
+    for image in prompted:
         if image.image_id not in results:
-            file, size = image.image.file, image.image
+            record = image.image
             try:
-                rgb = read_rgb(folder / file, height_px=size.height_px, width_px=size.width_px)
+                rgb = images.read(record.file, height_px=record.height_px, width_px=record.width_px)
                 results.keep(image.image_id, answer(rgb, image))
             except ImageError as error:
                 faults.append(str(error))

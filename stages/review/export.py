@@ -1,97 +1,187 @@
-"""Writes the masks of a review with their decisions as a COCO file."""
+"""Writes the masks of a review with their decisions: as COCO, for CVAT, or for Label Studio."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from io import TextIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote
+from xml.etree.ElementTree import Element, SubElement, tostring
 
-from pycocotools import mask as coco_mask
+import cv2
+import numpy as np
 
 from pipeline.predictor import coco_masks
-from stages.review.decisions import REMOVE
-from stages.review.queue import Candidate, ReviewQueue
+from stages.annotation.label_studio import brush_region
+from stages.review.queue import COCO, CVAT, Candidate, ReviewQueue
+from stages.settings.parsing import ParamsError
 from storage.folders import whole_file
-from storage.outputs.coco_results import coco_annotation
-from storage.rle import decode_rle
+from storage.images.videos import video_of
+from storage.outputs.coco_results import coco_annotation, write_dataset, write_list
+from storage.rle import run_lengths
+
+LOCAL_FILES: Final = "/data/local-files/?d="
+"""Address of a file that Label Studio serves, before its path below the document root."""
 
 
-def export_coco(path: Path, queue: ReviewQueue, *, as_polygons: bool) -> int:
-    """Write the masks of a queue as a COCO data set, in the order of the queue.
+def export_queue(
+    path: Path, queue: ReviewQueue, form: str = COCO, *, as_polygons: bool = False
+) -> int:
+    """Write the masks of a queue; leave out empty masks and masks that a person removed.
 
-    The attributes of an annotation are those of ``usam predict-coco``, ``reviewed`` and
-    ``decision``, which is empty without a decision; ``annotation_id`` is the id in the COCO file or
-    in the data set of a split. Empty masks and masks that a person removed are
-    left out. Annotations are written one by one, so the memory does not grow with their number.
+    Masks are read and written one by one, so the memory does not grow with their number.
 
     Parameters
     ----------
+    form
+        One of ``FORMS``.
     as_polygons
-        Whether masks are written as polygons, which fill holes, in place of run lengths.
+        Whether the masks of a COCO data set are polygons, which fill holes, not run lengths.
 
     Returns
     -------
-    The number of annotations.
+    The number of masks.
+
+    Raises
+    ------
+    ParamsError
+        If the images are frames of videos, which other tools cannot open, and the form is not COCO.
     """
-    source = queue.source
-    has_numbers = all(isinstance(image.image_id, int) for image in source.prompted)
+    is_coco = form == COCO
+    if not is_coco and any(video_of(image.image.file) for image in queue.source.prompted):
+        raise ParamsError(f"format must be {COCO} for frames of videos, got {form}")
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
+        if is_coco:
+            return _write_coco(file, queue, as_polygons=as_polygons)
+        return _write_cvat(file, queue) if form == CVAT else _write_tasks(file, queue)
+
+
+def _write_coco(file: TextIOBase, queue: ReviewQueue, *, as_polygons: bool) -> int:
+    """Write a COCO data set with the annotations in the order of the queue.
+
+    ``annotation_id`` is the id in the COCO file of the prompts, or in the data set of a split.
+    """
+    prompted = queue.source.prompted
+    has_numbers = all(isinstance(image.image_id, int) for image in prompted)
     ids = {
         image.image_id: image.image_id if has_numbers else number
-        for number, image in enumerate(source.prompted, start=1)
+        for number, image in enumerate(prompted, start=1)
     }
-    images = [image.entry | {"id": ids[image.image_id]} for image in source.prompted]
-    candidates = (queue.candidate(rank) for rank in range(len(queue)))
-    annotations = _annotations(candidates, ids, as_polygons=as_polygons)
-    used: set[int] = set()
+    images = [image.entry | {"id": ids[image.image_id]} for image in prompted]
+    candidates = map(queue.candidate, range(len(queue)))
+    exported = (candidate for candidate in candidates if candidate.is_exported)
+    annotations = (
+        _annotation(number, candidate, as_polygons=as_polygons)
+        | {"image_id": ids[candidate.image.image_id]}
+        for number, candidate in enumerate(exported, start=1)
+    )
+    return write_dataset(file, images, annotations, queue.source.categories)
+
+
+def _annotation(number: int, candidate: Candidate, *, as_polygons: bool) -> dict[str, Any]:
+    reviewed = {
+        "segmentation": candidate.segmentation,
+        "score": candidate.expected_iou,
+        "attributes": candidate.attributes,
+    }
+    annotation = coco_annotation(number, {**candidate.entry, **reviewed})
+    if "annotation_id" in candidate.entry:
+        annotation["annotation_id"] = candidate.entry["annotation_id"]
+    if as_polygons:
+        annotation["segmentation"] = coco_masks.polygons(candidate.mask)
+    return annotation
+
+
+def _write_cvat(file: TextIOBase, queue: ReviewQueue) -> int:
+    """Write *CVAT for images 1.1*: frame 0 is the image with the most doubtful mask."""
+    labels = sorted({_label(queue, category) for category in queue.source.categories})
+    file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
+    file.write(f"{_xml(_meta(queue.source.name, labels))}\n")
     n_written = 0
-    with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
-        file.write(f'{{"images": {json.dumps(images)},\n"annotations": [')
-        for annotation in annotations:
-            file.write(f"{',' if n_written else ''}\n{json.dumps(annotation)}")
-            used.add(annotation["category_id"])
-            n_written += 1
-        names = {category: str(category) for category in used} | dict(source.categories)
-        categories = [{"id": category, "name": name} for category, name in sorted(names.items())]
-        file.write(f'],\n"categories": {json.dumps(categories)}}}\n')
+    for frame, candidates in enumerate(queue.by_image()):
+        image = candidates[0].image.image
+        size = {"width": str(image.width_px), "height": str(image.height_px)}
+        element = Element("image", {"id": str(frame), "name": image.file, **size})
+        masks = [_cvat_mask(queue, candidate) for candidate in candidates if candidate.is_exported]
+        element.extend(masks)
+        n_written += len(masks)
+        file.write(f"{_xml(element)}\n")
+    file.write("</annotations>\n")
     return n_written
 
 
-def _annotations(
-    candidates: Iterable[Candidate], ids: Mapping[int | str, int | str], *, as_polygons: bool
-) -> Iterator[dict[str, Any]]:
-    number = 0
-    for candidate in candidates:
-        decision = candidate.decision
-        rle = candidate.entry["segmentation"]
-        if decision is not None and decision.segmentation is not None:
-            rle = decision.segmentation
-        is_removed = decision is not None and decision.decision == REMOVE
-        if is_removed or not coco_mask.area(rle):
-            continue
-        number += 1
-        yield _annotation(number, candidate, rle, as_polygons=as_polygons) | {
-            "image_id": ids[candidate.image.image_id]
-        }
+def _xml(element: Element) -> str:
+    return tostring(element, encoding="unicode")
 
 
-def _annotation(
-    number: int, candidate: Candidate, rle: Mapping[str, Any], *, as_polygons: bool
-) -> dict[str, Any]:
-    entry, decision = candidate.entry, candidate.decision
-    expected_iou = entry["score"]
-    if decision is not None and decision.expected_iou is not None:
-        expected_iou = decision.expected_iou
-    attributes = entry["attributes"] | {
-        "expected_iou": expected_iou,
-        "reviewed": decision is not None and decision.is_reviewed,
-        "decision": "" if decision is None else decision.decision,
-    }
-    written = {"segmentation": rle, "score": expected_iou, "attributes": attributes}
-    annotation = coco_annotation(number, {**entry, **written})
-    if "annotation_id" in entry:
-        annotation["annotation_id"] = entry["annotation_id"]
-    return annotation | {"segmentation": _polygons(rle)} if as_polygons else annotation
+def _label(queue: ReviewQueue, category_id: int) -> str:
+    return queue.source.categories.get(category_id, str(category_id))
 
 
-def _polygons(rle: Mapping[str, Any]) -> list[list[int]]:
-    height_px, width_px = rle["size"]
-    return coco_masks.polygons(decode_rle(rle["counts"], height_px=height_px, width_px=width_px))
+def _meta(name: str, labels: Sequence[str]) -> Element:
+    """Description of the task; CVAT itself does not read it from annotations."""
+    meta = Element("meta")
+    task = SubElement(meta, "task")
+    SubElement(task, "name").text = name
+    SubElement(task, "mode").text = "annotation"
+    described = SubElement(task, "labels")
+    for label in labels:
+        SubElement(SubElement(described, "label"), "name").text = label
+    return meta
+
+
+def _cvat_mask(queue: ReviewQueue, candidate: Candidate) -> Element:
+    """A mask in CVAT's form: run lengths by rows, inside the box of the mask."""
+    mask = candidate.mask
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    runs = run_lengths(mask[y : y + height, x : x + width].ravel())
+    box = {"left": x, "top": y, "width": width, "height": height}
+    element = Element(
+        "mask",
+        {
+            "label": _label(queue, candidate.entry["category_id"]),
+            "source": "file",
+            "occluded": "0",
+            "rle": ", ".join(map(str, runs.tolist())),
+            **{name: str(pixels) for name, pixels in box.items()},
+            "z_order": "0",
+        },
+    )
+    for name, value in candidate.attributes.items():
+        text = f"{value:.4f}" if isinstance(value, float) else str(value).lower()
+        SubElement(element, "attribute", name=name).text = text
+    return element
+
+
+def _write_tasks(file: TextIOBase, queue: ReviewQueue) -> int:
+    """Write tasks of Label Studio: the first is the image with the most doubtful mask."""
+    n_written = 0
+
+    def tasks() -> Iterator[dict[str, Any]]:
+        nonlocal n_written
+        for candidates in queue.by_image():
+            regions = [_region(queue, mask) for mask in candidates if mask.is_exported]
+            n_written += len(regions)
+            yield _task(queue, candidates[0].image.image.file, regions)
+
+    write_list(file, tasks())
+    return n_written
+
+
+def _region(queue: ReviewQueue, candidate: Candidate) -> dict[str, Any]:
+    region = brush_region(
+        candidate.mask,
+        [_label(queue, candidate.entry["category_id"])],
+        candidate.expected_iou,
+        from_name="label",
+        to_name="image",
+    )
+    words = candidate.attributes["decision"]
+    return region | {"meta": {"text": [words]}} if words else region
+
+
+def _task(queue: ReviewQueue, file: str, regions: list[dict[str, Any]]) -> dict[str, Any]:
+    """A task; its score is the lowest expected IoU, by which Label Studio sorts tasks."""
+    path = f"{queue.source.images.folder.resolve().name}/{file}"
+    score = min((region["score"] for region in regions), default=1.0)
+    prediction = {"model_version": "usam-cache", "score": score, "result": regions}
+    return {"data": {"image": LOCAL_FILES + quote(path)}, "predictions": [prediction]}

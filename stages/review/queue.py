@@ -1,23 +1,32 @@
 """The queue of a review: masks from doubtful to sure, and the decisions about them."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from pipeline.review import Remaining, most_doubtful_first, remaining
-from stages.review.decisions import Decision, Decisions, MaskKey
+from stages.review.decisions import REMOVE, Decision, Decisions, MaskKey
 from stages.review.sources import Source
 from storage.datasets.coco import CocoPrompt, PromptedImage
-from storage.outputs.coco_results import KeptResults
+from storage.outputs.coco_results import KeptResults, places_of
+from storage.rle import area_rle, decode_rle
 
 N_BEFORE: Final = 2
 N_AFTER: Final = 6
 """Numbers of masks that are shown as thumbnails: those looked at last, and those that follow."""
+
+
+COCO: Final = "coco"
+
+CVAT: Final = "cvat"
+
+FORMS: Final = (COCO, CVAT, "label-studio")
+"""Forms of the file of a queue: a COCO data set, *CVAT for images 1.1*, tasks of Label Studio."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,45 @@ class Candidate:
     prompt: CocoPrompt
     """The prompt that the mask answers."""
     decision: Decision | None
+
+    @property
+    def segmentation(self) -> Mapping[str, Any]:
+        """COCO's run lengths of the mask that a person took in its place, or else of the mask."""
+        if self.decision is not None and self.decision.segmentation is not None:
+            return self.decision.segmentation
+        segmentation: Mapping[str, Any] = self.entry["segmentation"]
+        return segmentation
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "height width"]:
+        """Pixels of ``segmentation``."""
+        return decode_rle(self.segmentation["counts"], *self.segmentation["size"])
+
+    @property
+    def expected_iou(self) -> float:
+        """Expected IoU of ``segmentation``."""
+        if self.decision is not None and self.decision.expected_iou is not None:
+            return self.decision.expected_iou
+        return float(self.entry["score"])
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether other tools get the mask: it is not empty, and nobody removed it."""
+        is_removed = self.decision is not None and self.decision.decision == REMOVE
+        return not is_removed and area_rle(self.segmentation["counts"]) > 0
+
+    @property
+    def attributes(self) -> dict[str, float | bool | str]:
+        """Attributes of the mask as ``usam predict-coco`` writes them, and those of its decision.
+
+        ``decision`` is empty without a decision.
+        """
+        return {
+            **self.entry["attributes"],
+            "expected_iou": self.expected_iou,
+            "reviewed": self.decision is not None and self.decision.is_reviewed,
+            "decision": "" if self.decision is None else self.decision.decision,
+        }
 
 
 class ReviewQueue:
@@ -50,17 +98,11 @@ class ReviewQueue:
         self.stop_at = stop_at
         self._results = results
         self._decisions = decisions
-        keys: list[tuple[int, int]] = []
-        numbers: list[tuple[float, float, float]] = []
-        for number, image in enumerate(source.prompted):
-            for place, entry in enumerate(results.results_of([image.image_id])):
-                values = entry["attributes"]
-                keys.append((number, place))
-                iou, unlike = values["expected_iou"], values.get("unlike_training", np.nan)
-                numbers.append((iou, unlike, entry["uncertainty"].get("doubt", 1 - iou)))
-        expected_iou, unlike_training, doubt = np.array(numbers, np.float32).reshape(-1, 3).T
+        numbers = [_numbers(results.results_of(image.image_id)) for image in source.prompted]
+        expected_iou, unlike_training, doubt = np.concatenate(numbers or [_numbers([])]).T
         order = most_doubtful_first(1 - doubt)
-        self._keys = np.array(keys, np.int64).reshape(-1, 2)[order]
+        keys = np.stack(places_of([len(of_image) for of_image in numbers]), axis=1)
+        self._keys = keys[order]
         self._expected_iou, self._unlike = expected_iou[order], unlike_training[order]
         ranks = {self._key(rank): rank for rank in range(len(order))} if [*decisions] else {}
         self._is_reviewed = np.zeros(len(order), bool)
@@ -93,9 +135,17 @@ class ReviewQueue:
         """The mask of a rank, with its last decision."""
         number, place = self._keys[rank].tolist()
         image = self.source.prompted[number]
-        entry = self._results.results_of([image.image_id])[place]
+        entry = self._results.results_of(image.image_id)[place]
         decision = self._decisions.get((image.image_id, place))
         return Candidate(image, entry, _prompt_of(image, place, entry), decision)
+
+    def by_image(self) -> Iterator[list[Candidate]]:
+        """Yield the masks of each image, the image with the most doubtful mask first."""
+        numbers = self._keys[:, 0]
+        ranks = np.argsort(numbers, kind="stable")
+        images = np.split(ranks, np.flatnonzero(np.diff(numbers[ranks])) + 1)
+        for of_image in sorted(images, key=min) if len(ranks) else ():
+            yield [self.candidate(rank) for rank in of_image.tolist()]
 
     def decide(self, rank: int, decision: Decision) -> None:
         """Append a decision about the mask of a rank to the file, and mark the mask as reviewed."""
@@ -150,6 +200,19 @@ class ReviewQueue:
         decision = self._decisions.get(self._key(rank))
         self._is_reviewed[rank] = decision is not None and decision.is_reviewed
         self._is_skipped[rank] = decision is not None and not decision.is_reviewed
+
+
+def _numbers(entries: Sequence[Mapping[str, Any]]) -> Float[np.ndarray, "mask 3"]:
+    """Expected IoU, ``unlike_training`` (NaN if unknown) and doubt of each mask of an image."""
+    numbers = [
+        (
+            entry["score"],
+            entry["attributes"].get("unlike_training", np.nan),
+            entry["uncertainty"].get("doubt", 1 - entry["score"]),
+        )
+        for entry in entries
+    ]
+    return np.array(numbers, np.float32).reshape(-1, 3)
 
 
 def _prompt_of(image: PromptedImage, place: int, entry: Mapping[str, Any]) -> CocoPrompt:

@@ -11,6 +11,7 @@ from storage.datasets.coco import PromptedImage
 from storage.datasets.mask_folders import read_sizes
 from storage.errors import DataError, shown
 from storage.folders import sha256_file
+from storage.images.videos import SplitImages
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,7 @@ class Source:
     """Images to review, with the prompts about the objects in them."""
 
     name: str
-    images: Path
-    """Folder of the images."""
+    images: SplitImages
     prompted: Sequence[PromptedImage]
     prompt: str
     """Kind of the prompts, one of ``COCO_PROMPTS``."""
@@ -80,10 +80,11 @@ def read_source(
     if images is None or not images.is_dir():
         raise ParamsError(f"--images must be the folder of the images of {path}, got {images}")
     is_everything = prompt == coco.EVERYTHING
+    prompted = coco.read_prompts(path, prompt)
     return Source(
         path.stem,
-        images,
-        coco.read_prompts(path, prompt),
+        images_of(images, prompted),
+        prompted,
         prompt,
         coco.EVERYTHING_CATEGORIES if is_everything else coco.read_categories(path),
         {"annotations": sha256_file(path)},
@@ -99,4 +100,10 @@ def _of_folder(folder: Path) -> Source:
     name = folder.resolve().name or "images"
     categories = coco.EVERYTHING_CATEGORIES
     prompted = [PromptedImage(record.file, record, ()) for record in records]
-    return Source(name, folder, prompted, coco.EVERYTHING, categories, {}, faults)
+    images = images_of(folder, prompted)
+    return Source(name, images, prompted, coco.EVERYTHING, categories, {}, faults)
+
+
+def images_of(folder: Path, prompted: Sequence[PromptedImage]) -> SplitImages:
+    """Reader of the images in a folder."""
+    return SplitImages(folder, [image.image.file for image in prompted])

@@ -15,7 +15,7 @@ from pipeline.vocabulary import PROMPTS
 from stages.predictor.answers import Answer
 from stages.predictor.loading import head_set_of
 from stages.predictor.model_choice import ModelChoice
-from stages.review.sources import Source
+from stages.review.sources import Source, images_of
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import ParamsError, check_known
 from stages.settings.signatures import eval_settings
@@ -23,7 +23,7 @@ from stages.split_predictions import expected_ious
 from storage.datasets.coco import EVERYTHING_CATEGORIES, NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.datasets.object_records import ImageRecord
 from storage.head_files.head_file import check_card, read_head_file
-from storage.images.videos import address_in, video_of
+from storage.images.videos import address_in
 from storage.outputs.results import read_annotations
 from storage.paths import results_dir
 from storage.split.object_table import ObjectTable, read_objects_of
@@ -38,7 +38,7 @@ def read_split(split: str) -> Source:
     Raises
     ------
     ParamsError
-        If the split is none of the eval splits, or its images are frames of videos.
+        If the split is none of the eval splits, or its images lie at an address.
     StoreError
         If the split was not prepared.
     """
@@ -56,8 +56,6 @@ def read_split(split: str) -> Source:
             table.file, table.height_px, table.width_px, strict=True
         )
     ]
-    if any(video_of(record.file) for record in records):
-        raise ParamsError(f"split must have files of images, got frames of videos in {split}")
     prompted = [
         PromptedImage(record.file, record, tuple(of_image))
         for record, of_image in zip(records, prompts, strict=True)
@@ -67,7 +65,7 @@ def read_split(split: str) -> Source:
         raise ParamsError(f"split must have its images in a folder, got an address in {images}")
     return Source(
         split,
-        images,
+        images_of(images, prompted),
         prompted,
         "clicks",
         EVERYTHING_CATEGORIES,

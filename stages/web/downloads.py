@@ -1,7 +1,6 @@
 """Downloads of an image's masks: a COCO file, or a ZIP of a COCO file and a PNG per object."""
 
 import io
-import json
 from typing import Annotated, Any, Final
 from zipfile import ZipFile, ZipInfo
 
@@ -16,7 +15,7 @@ from stages.predictor.answers import mask_result
 from stages.web.messages import Prompt, Strict
 from storage.datasets.coco import EVERYTHING_CATEGORIES, NO_CATEGORY
 from storage.images.image_files import png_bytes
-from storage.outputs.coco_results import attributes_of, coco_dataset
+from storage.outputs.coco_results import attributes_of, coco_annotations, write_dataset
 from storage.rle import decode_rle
 
 MOST_OBJECTS: Final = 100
@@ -62,7 +61,7 @@ def annotation_of(
         "image_id": 1,
         "category_id": NO_CATEGORY,
         **result,
-        "attributes": {"object": prompted.number, **attributes_of(result["uncertainty"])},
+        "attributes": {"object": prompted.number, **attributes_of(result)},
         "proposal": mask.proposal,
         "cut": mask.cut,
     }
@@ -76,13 +75,17 @@ def coco_file(annotations: list[Annotation], file_name: str) -> str:
     """
     height, width = annotations[0]["segmentation"]["size"]
     image = {"id": 1, "file_name": file_name, "height": height, "width": width}
-    content = coco_dataset([image], annotations, EVERYTHING_CATEGORIES)
     by_object = {annotation["attributes"]["object"]: annotation for annotation in annotations}
-    for entry in content["annotations"]:
+
+    def described(entry: Annotation) -> Annotation:
         annotation = by_object[entry["attributes"]["object"]]
         of_mask = {key: annotation[key] for key in ("proposal", "cut")}
-        entry["uncertainty"] = {**of_mask, **annotation["uncertainty"]}
-    return json.dumps(content, indent=2)
+        return entry | {"uncertainty": {**of_mask, **annotation["uncertainty"]}}
+
+    text = io.StringIO()
+    entries = map(described, coco_annotations(annotations))
+    write_dataset(text, [image], entries, EVERYTHING_CATEGORIES)
+    return text.getvalue()
 
 
 def mask_archive(annotations: list[Annotation], file_name: str) -> bytes:

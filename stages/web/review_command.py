@@ -16,7 +16,7 @@ from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
 from stages.review.decisions import Decisions
-from stages.review.queue import ReviewQueue
+from stages.review.queue import COCO, FORMS, ReviewQueue
 from stages.review.sources import Source, read_source
 from stages.settings.parsing import ParamsError, check_known
 from storage.datasets import coco
@@ -63,8 +63,12 @@ def review(  # noqa: PLR0913 - one for each option
     ] = 0.9,
     export: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write all masks and decisions as COCO; no page."),
+        typer.Option(metavar="FILE", help="Write all masks and decisions to a file; no page."),
     ] = None,
+    form: Annotated[
+        str,
+        typer.Option("--format", help="With --export: coco, cvat (CVAT 1.1) or label-studio."),
+    ] = COCO,
     polygons: Annotated[
         bool, typer.Option("--polygons", help="With --export: polygons, not run lengths.")
     ] = False,
@@ -88,8 +92,11 @@ def review(  # noqa: PLR0913 - one for each option
         check_share("stop-at", stop_at)
         if half is not None:
             check_known("half", half, tuple(HALVES))
-        if polygons and export is None:
-            raise ParamsError("--polygons must come with --export, got it alone")
+        check_known("format", form, FORMS)
+        if export is None and (polygons or form != COCO):
+            raise ParamsError("--format and --polygons must come with --export, got them alone")
+        if polygons and form != COCO:
+            raise ParamsError(f"--polygons must come with --format {COCO}, got {form}")
         review_source = read_source(source, images, prompt, annotations=annotations)
         folder = out or Path(f"{review_source.name}{'.annotations' if annotations else ''}.review")
         options = grid_options(
@@ -103,7 +110,7 @@ def review(  # noqa: PLR0913 - one for each option
         choice = choose_model(family, model, heads, device=device, precision=precision)
         queue = _queue(review_source, choice, options, folder, half, stop_at)
         if export is not None:
-            _export(export, queue, as_polygons=polygons)
+            _export(export, queue, form, as_polygons=polygons)
         else:
             _serve(queue, choice, host, port)
 
@@ -118,7 +125,7 @@ def _queue(
 ) -> ReviewQueue:
     """Segment the images that have no masks yet, and open the queue of their masks."""
     made_from = {
-        "images": str(source.images.resolve()),
+        "images": str(source.images.folder.resolve()),
         **source.origin,
         **choice.origin,
         "prompt": f"{source.prompt} {options}",
@@ -149,7 +156,7 @@ def _segment(
     from stages.predictor.answers import answer_images  # noqa: PLC0415
 
     answer = _answer(source, choice, options)
-    title = f"segment {printable(str(source.images))}"
+    title = f"segment {printable(str(source.images.folder))}"
     with progress(title, len(waiting), "images") as advance:
         return answer_images(answer, source.images, waiting, results, advance)
 
@@ -181,10 +188,10 @@ def _report(folder: Path, n_images: int, faults: list[str]) -> None:
         )
 
 
-def _export(path: Path, queue: ReviewQueue, *, as_polygons: bool) -> None:
-    from stages.review.export import export_coco  # noqa: PLC0415 - pycocotools and OpenCV
+def _export(path: Path, queue: ReviewQueue, form: str, *, as_polygons: bool) -> None:
+    from stages.review.export import export_queue  # noqa: PLC0415 - torch
 
-    n_masks = export_coco(path, queue, as_polygons=as_polygons)
+    n_masks = export_queue(path, queue, form, as_polygons=as_polygons)
     n_reviewed = int(queue.is_reviewed.sum())
     print(f"{printable(str(path))}: {counted(n_masks, 'mask')}, {n_reviewed} looked at")
 

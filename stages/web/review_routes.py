@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import cv2
@@ -22,8 +21,10 @@ from stages.review.queue import Candidate, ReviewQueue
 from stages.web import downloads, messages, open_images
 from stages.web.page_state import PageState
 from storage.datasets.coco import EVERYTHING, CocoPrompt
+from storage.datasets.object_records import ImageRecord
 from storage.errors import counted
-from storage.rle import decode_rle
+from storage.images.image_files import png_bytes
+from storage.images.videos import SplitImages, video_of
 
 MARGIN: Final = 0.5
 """Part of the longer side of a mask's box that a thumbnail shows around it."""
@@ -47,20 +48,24 @@ class ReviewState:
         self.queue = queue
         self._names: dict[str, str] = {}
 
-    async def open_image(self, page: PageState, file: str) -> tuple[str, open_images.OpenImage]:
+    async def open_image(
+        self, page: PageState, record: ImageRecord
+    ) -> tuple[str, open_images.OpenImage]:
         """Open an image of the queue, unless it is open, and return it with its name."""
-        name = self._names.get(file)
+        name = self._names.get(record.file)
         image = page.images.get(name) if name else None
         if name is None or image is None:
-            path = self.queue.source.images / file
-            image = await page.decoder.run(partial(_open, path))
+            image = await page.decoder.run(partial(_open, self.queue.source.images, record))
             name = page.images.add(image)
-            self._names[file] = name
+            self._names[record.file] = name
         return name, image
 
 
-def _open(path: Path) -> open_images.OpenImage:
-    return open_images.OpenImage(path.read_bytes())
+def _open(images: SplitImages, record: ImageRecord) -> open_images.OpenImage:
+    if video_of(record.file) is None:
+        return open_images.OpenImage(images.path(record.file).read_bytes())
+    rgb = images.read(record.file, height_px=record.height_px, width_px=record.width_px)
+    return open_images.OpenImage(png_bytes(rgb, compress_level=1))
 
 
 def _parts(request: Request) -> tuple[PageState, ReviewState]:
@@ -119,7 +124,7 @@ async def mask(request: Request, rank: int) -> dict[str, Any]:
     """A mask of the queue with its image, its prompt, its numbers, and the masks around it."""
     page, review = _parts(request)
     candidate = _candidate(review, rank)
-    name, image = await review.open_image(page, candidate.image.image.file)
+    name, image = await review.open_image(page, candidate.image.image)
     uncertainty = candidate.entry["uncertainty"]
     inside = await asyncio.to_thread(_shown_mask, candidate, image.shown_size_px)
     return {
@@ -167,7 +172,7 @@ def _prompt(prompt: CocoPrompt) -> dict[str, Any]:
 
 def _box(candidate: Candidate) -> list[int]:
     """Left, top, width and height of a mask in pixels; those of the image if the mask is empty."""
-    inside = _mask(candidate)
+    inside = candidate.mask
     height_px, width_px = inside.shape
     return (
         list(cv2.boundingRect(inside.astype(np.uint8)))
@@ -177,16 +182,8 @@ def _box(candidate: Candidate) -> list[int]:
 
 
 def _shown_mask(candidate: Candidate, size_px: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
-    inside = _mask(candidate).astype(np.uint8)
+    inside = candidate.mask.astype(np.uint8)
     return cv2.resize(inside, size_px[::-1], interpolation=cv2.INTER_NEAREST) > 0
-
-
-def _mask(candidate: Candidate) -> Bool[np.ndarray, "h w"]:
-    decision = candidate.decision
-    rle = candidate.entry["segmentation"]
-    if decision is not None and decision.segmentation is not None:
-        rle = decision.segmentation
-    return decode_rle(rle["counts"], *rle["size"])
 
 
 @router.get("/masks/{rank}/thumbnail")
@@ -194,13 +191,13 @@ async def thumbnail(request: Request, rank: int) -> Response:
     """A picture of a mask and what is around it, as PNG."""
     page, review = _parts(request)
     candidate = _candidate(review, rank)
-    _, image = await review.open_image(page, candidate.image.image.file)
+    _, image = await review.open_image(page, candidate.image.image)
     picture = await asyncio.to_thread(_thumbnail, candidate, image)
     return Response(picture, media_type="image/png")
 
 
 def _thumbnail(candidate: Candidate, image: open_images.OpenImage) -> bytes:
-    inside = _mask(candidate)
+    inside = candidate.mask
     x, y, width, height = _box(candidate)
     margin = int(MARGIN * max(width, height)) + 1
     rows = slice(max(0, y - margin), y + height + margin)
@@ -221,7 +218,7 @@ async def decide(request: Request, rank: int) -> dict[str, Any]:
     if form.decision == "replace":
         if form.object is None:
             raise HTTPException(400, "object must come with the decision replace, got none")
-        _, image = await review.open_image(page, candidate.image.image.file)
+        _, image = await review.open_image(page, candidate.image.image)
         predictor = partial(page.models.predictor, page.default_heads, page.model)
         job = partial(_replacement, candidate, form.object, image, predictor)
         decision = await messages.while_connected(request, page.queue.run(job))

@@ -126,7 +126,7 @@ def _response(uncertainty: Uncertainty, masks: str) -> PredictResponse:
     mask, result = picked.mask, mask_result(uncertainty, picked)
     return PredictResponse(
         **result,
-        attributes=attributes_of(result["uncertainty"]),
+        attributes=attributes_of(result),
         polygons=coco_masks.polygons(mask),
         bbox=coco_mask.toBbox(result["segmentation"]).tolist(),
         area=int(mask.sum()),

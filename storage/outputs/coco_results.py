@@ -1,9 +1,16 @@
-"""COCO results of ``usam predict-coco``: kept image by image, sorted, and written as COCO files."""
+"""COCO results of ``usam predict-coco``: kept image by image, sorted, and written as COCO files.
 
-from collections.abc import Iterable, Mapping, Sequence
+Entries are read from the disk and written one by one, so the memory does not grow with their masks.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import TextIOBase
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from jaxtyping import Int
 from pycocotools import mask as coco_mask
 
 from storage.outputs.records import append_line, iterate_lines, read_line
@@ -24,18 +31,20 @@ LOWEST_FIRST: Final = {
 _SIGNATURE: Final = "made_from"
 
 
-def attributes_of(uncertainty: Mapping[str, Any]) -> dict[str, float]:
+def attributes_of(result: Mapping[str, Any]) -> dict[str, float]:
     """Attributes of a mask, numbers by which annotation tools filter and sort.
 
     An attribute that is not known for the mask is left out.
 
     Parameters
     ----------
-    uncertainty
-        Entry ``uncertainty`` of a result, as the predictor describes a mask.
+    result
+        An entry with its ``score``, the expected IoU of its mask, and with its ``uncertainty``, as
+        the predictor describes a mask.
     """
+    uncertainty = result["uncertainty"]
     values = {
-        "expected_iou": uncertainty["expected_iou"]["own"],
+        "expected_iou": result["score"],
         **{f"gain_{name}": gain for name, gain in uncertainty["advice"]["gains"].items()},
         "sam_score": uncertainty["sam_score"],
         "unlike_training": uncertainty.get("unlike_training"),
@@ -43,45 +52,63 @@ def attributes_of(uncertainty: Mapping[str, Any]) -> dict[str, float]:
     return {name: values[name] for name in LOWEST_FIRST if values.get(name) is not None}
 
 
-def sort_results(results: Results, attribute: str) -> Results:
-    """Sort entries by an attribute, the most doubtful first; entries without it come last."""
-    sign = 1 if LOWEST_FIRST[attribute] else -1
+def write_list(file: TextIOBase, entries: Iterable[Mapping[str, Any]]) -> int:
+    """Write a JSON list, a line for each entry, and return the number of entries."""
+    n_written = 0
+    file.write("[")
+    for entry in entries:
+        file.write(f"{',' if n_written else ''}\n{json.dumps(entry)}")
+        n_written += 1
+    file.write("\n]")
+    return n_written
 
-    def order(entry: Mapping[str, Any]) -> tuple[bool, float]:
-        value = entry["attributes"].get(attribute)
-        return value is None, sign * float(value or 0)
 
-    return sorted(results, key=order)
-
-
-def coco_dataset(
-    images: Sequence[Mapping[str, Any]], results: Results, categories: Mapping[int, str]
-) -> dict[str, Any]:
-    """Content of a COCO instances file in which each annotation has its score and attributes.
-
-    Annotation tools import this file.
+def write_dataset(
+    file: TextIOBase,
+    images: Sequence[Mapping[str, Any]],
+    annotations: Iterable[Mapping[str, Any]],
+    categories: Mapping[int, str],
+) -> int:
+    """Write a COCO instances file, which annotation tools import.
 
     Parameters
     ----------
     images
         Entries of the file's list ``images``.
-    results
-        Results with attributes. Annotations keep their order and are numbered from 1. Empty masks
-        are left out, since annotation tools refuse them.
+    annotations
+        Entries of the file's list ``annotations``, as ``coco_annotations`` makes them.
     categories
         Category names by id; a category without a name is named by its id.
+
+    Returns
+    -------
+    The number of annotations.
     """
-    entries = [entry for entry in results if coco_mask.area(entry["segmentation"])]
-    unnamed = {entry["category_id"]: str(entry["category_id"]) for entry in entries}
-    return {
-        "images": list(images),
-        "annotations": [
-            coco_annotation(number, entry) for number, entry in enumerate(entries, start=1)
-        ],
-        "categories": [
-            {"id": key, "name": name} for key, name in sorted({**unnamed, **categories}.items())
-        ],
-    }
+    used: set[int] = set()
+
+    def noted() -> Iterator[Mapping[str, Any]]:
+        for annotation in annotations:
+            used.add(annotation["category_id"])
+            yield annotation
+
+    file.write(f'{{"images": {json.dumps(images)},\n"annotations": ')
+    n_written = write_list(file, noted())
+    names = {category: str(category) for category in used} | dict(categories)
+    named = [{"id": category, "name": name} for category, name in sorted(names.items())]
+    file.write(f',\n"categories": {json.dumps(named)}}}\n')
+    return n_written
+
+
+def coco_annotations(results: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Convert results with attributes to annotations of a COCO data set, numbered from 1.
+
+    Empty masks are left out, since annotation tools refuse them.
+    """
+    number = 0
+    for result in results:
+        if coco_mask.area(result["segmentation"]):
+            number += 1
+            yield coco_annotation(number, result)
 
 
 def coco_annotation(number: int, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,15 +152,53 @@ class KeptResults:
         line = {"image_id": image_id, "results": results}
         self._offsets[image_id] = append_line(self._path, line)
 
-    def results_of(self, image_ids: Iterable[int | str]) -> Results:
-        """Results of the given images with attributes; images without kept results are skipped."""
-        return [
-            {**entry, "attributes": attributes_of(entry["uncertainty"])}
-            for image_id in image_ids
-            if image_id in self
-            for entry in read_line(self._path, self._offsets[image_id])["results"]
+    def results_of(self, image_id: int | str) -> Results:
+        """Results of an image with attributes; an empty list without kept results."""
+        if image_id not in self:
+            return []
+        entries = read_line(self._path, self._offsets[image_id])["results"]
+        return [{**entry, "attributes": attributes_of(entry)} for entry in entries]
+
+    def sorted_results(
+        self, image_ids: Sequence[int | str], attribute: str | None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the results of images, the most doubtful first.
+
+        Parameters
+        ----------
+        attribute
+            The attribute that tells doubtful masks; masks without it come last. None for the order
+            of the images.
+        """
+        if attribute is None:
+            yield from (entry for image_id in image_ids for entry in self.results_of(image_id))
+            return
+        sign = 1 if LOWEST_FIRST[attribute] else -1
+        doubts = [
+            np.array([sign * values.get(attribute, np.nan) for values in attributes], np.float64)
+            for attributes in map(self._attributes_of, image_ids)
         ]
+        images, places = places_of([len(of_image) for of_image in doubts])
+        for k in np.argsort(np.concatenate(doubts), kind="stable"):  # NaN comes last
+            yield self.results_of(image_ids[images[k]])[places[k]]
+
+    def _attributes_of(self, image_id: int | str) -> list[Mapping[str, float]]:
+        return [entry["attributes"] for entry in self.results_of(image_id)]
 
     def forget(self) -> None:
         """Remove the file of kept results."""
         self._path.unlink()
+
+
+def places_of(n_masks: Sequence[int]) -> tuple[Int[np.ndarray, " mask"], Int[np.ndarray, " mask"]]:
+    """Number of the image of each mask, and the mask's place among the masks of the image.
+
+    Examples
+    --------
+    >>> images, places = places_of([2, 0, 1])
+    >>> images.tolist(), places.tolist()
+    ([0, 0, 2], [0, 1, 0])
+    """
+    images = np.repeat(np.arange(len(n_masks)), n_masks)
+    firsts = np.cumsum(n_masks) - n_masks
+    return images, np.arange(len(images)) - firsts[images]

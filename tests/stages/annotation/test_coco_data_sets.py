@@ -13,8 +13,10 @@ import pytest
 from PIL import Image
 
 from pipeline.predictor import coco_masks
-from storage.outputs.coco_results import LOWEST_FIRST, coco_dataset
+from stages.review.export import export_queue
+from storage.outputs.coco_results import LOWEST_FIRST, coco_annotations, write_dataset
 from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.reviews import written_queue
 
 SCORES: Final = (0.7, 0.2, 0.9)
 MASK: Final = np.eye(6, 8, dtype=bool)
@@ -45,6 +47,15 @@ print(json.dumps([[one.attributes, int(one.image.sum())] for one in masks]))
 """As docs/annotate.md has it."""
 
 
+def printed(python: Path, code: str, folder: Path) -> str:
+    """Last line that a program prints, which runs in a folder."""
+    done = subprocess.run(
+        [python, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
 @pytest.mark.slow
 def test_datumaro_sorts_masks_by_their_expected_iou(python: Path, tmp_path: Path) -> None:
     results = [
@@ -63,15 +74,35 @@ def test_datumaro_sorts_masks_by_their_expected_iou(python: Path, tmp_path: Path
     for folder in (file.parent, pictures):
         folder.mkdir(parents=True)
     Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(pictures / "3.png")
-    file.write_text(json.dumps(coco_dataset([image], results, {1: "cell"})), "utf-8")
-    read = subprocess.run(
-        [python, "-c", DATUMARO], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert read.returncode == 0, read.stderr
-    found = json.loads(read.stdout.splitlines()[-1])
+    with file.open("w", encoding="utf-8") as opened:
+        write_dataset(opened, [image], coco_annotations(results), {1: "cell"})
+    found = json.loads(printed(python, DATUMARO, tmp_path))
     assert [attributes["expected_iou"] for attributes, _ in found] == sorted(SCORES)
     assert [attributes["score"] for attributes, _ in found] == sorted(SCORES)
     assert {area for _, area in found} == {MASK.sum()}
+
+
+CVAT: Final = """
+import json
+from datumaro import Dataset
+items = Dataset.import_from("queue.xml", "cvat")
+print(json.dumps([
+    [item.id, [[mask.attributes["expected_iou"], mask.image.tolist()] for mask in item.annotations]]
+    for item in items
+]))
+"""
+
+
+@pytest.mark.slow
+def test_datumaro_reads_the_queue_for_cvat(python: Path, tmp_path: Path) -> None:
+    queue = written_queue(tmp_path, [0.9, 0.2], [0.5])
+    assert export_queue(tmp_path / "queue.xml", queue, "cvat") == 3
+    images = json.loads(printed(python, CVAT, tmp_path))
+    assert [
+        [name, [float(expected_iou) for expected_iou, _ in masks]] for name, masks in images
+    ] == [["1", [0.2, 0.9]], ["2", [0.5]]]
+    for rank, (_, mask) in enumerate([images[0][1][0], images[1][1][0], images[0][1][1]]):
+        np.testing.assert_array_equal(np.array(mask, bool), queue.candidate(rank).mask)
 
 
 def test_fiftyone_sorts_by_an_attribute_of_the_field_that_it_reads_into(

@@ -4,6 +4,7 @@ import argparse
 import inspect
 import re
 import shlex
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,9 +26,11 @@ from PIL import Image
 from pipeline.predictor import UncertainMaskGenerator, Uncertainty, coco_masks
 from stages.annotation.cvat import create
 from stages.predictor.loading import load_predictor
+from stages.review.export import export_queue
 from stages.settings.parsing import ParamsError
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import NO_BEST, drawn, write_random_heads
+from tests.fixtures.reviews import written_queue
 
 PAGE = (ROOT / "docs" / "annotate.md").read_text("utf-8").replace("\\\n", " ")
 
@@ -187,14 +190,40 @@ def test_polygons_are_outlines_of_the_masks(detection: Any) -> None:  # noqa: AN
     assert [(shape.points, shape.score) for shape in shapes] == outlines
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_cvat_takes_the_commands_of_the_docs(command: str) -> None:
+def parsed(command: str) -> dict[str, Any]:
+    """Arguments of ``cvat-cli``."""
     parser = argparse.ArgumentParser()
     CVAT_COMMANDS.configure_parser(parser)
-    loader = vars(parser.parse_args(shlex.split(command)))
+    return vars(parser.parse_args(shlex.split(command)))
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if "function-module" in c])
+def test_cvat_takes_the_commands_of_the_docs(command: str) -> None:
+    loader = parsed(command)
     parameters = loader["function_parameters"] or {}
     assert loader["function_module"] == "stages.annotation.cvat"
     assert set(parameters) <= set(inspect.signature(create).parameters)
+
+
+def test_a_task_of_the_queue_has_the_images_in_its_order_and_the_attributes_of_its_masks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (labels,) = re.findall(r"^```json\n(.+?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    Path("labels.json").write_text(labels, "utf-8")
+    queue = written_queue(tmp_path, [0.9], [0.5])
+    export_queue(Path("queue.xml"), queue, "cvat")
+    (names,) = re.findall(r"^mapfile -t images < <\((.+)\)$", PAGE, re.MULTILINE)
+    listed = subprocess.run(names, shell=True, capture_output=True, text=True, check=True)  # noqa: S602 - that of the docs
+    assert listed.stdout.split() == ["/data/photos/2.png", "/data/photos/1.png"]
+    (command,) = [command for command in COMMANDS if "task create" in command]
+    task = parsed(command)
+    assert (task["sorting_method"], task["annotation_format"]) == ("predefined", "CVAT 1.1")
+    (label,) = task["labels"]
+    written = Path("queue.xml").read_text("utf-8")
+    for attribute in label["attributes"]:
+        assert f'<attribute name="{attribute["name"]}"' in written
+    models.PatchedLabelRequest(**label)
 
 
 def test_heads_are_taken_under_their_own_protocol_and_give_no_best_mask_if_they_choose_none(

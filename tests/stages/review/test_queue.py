@@ -1,21 +1,29 @@
 """The queue of a review: its order, its decisions on the disk, and the COCO file of its masks."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from cvat_sdk.masks import decode_mask
 from pycocotools.coco import COCO
 
 from pipeline.predictor import coco_masks
+from stages.annotation.label_studio import brush_rle
 from stages.review.decisions import Decision, Decisions
-from stages.review.export import export_coco
+from stages.review.export import export_queue
 from stages.review.queue import ReviewQueue
+from stages.settings.parsing import ParamsError
 from storage.datasets.coco import compress_polygons
 from storage.errors import DataError
 from storage.outputs.records import read_lines
 from storage.rle import decode_rle
 from tests.fixtures.reviews import MADE_FROM, written_queue
+
+BOX_NAMES: Final = ("left", "top", "width", "height")
 
 IOUS = ([0.9, 0.2], [0.5], [0.2, 0.7])
 
@@ -84,7 +92,7 @@ def test_the_coco_file_has_masks_and_decisions_in_the_order_of_the_queue(
     queue.decide(1, Decision("remove"))
     queue.decide(2, Decision("skip"))
     path = tmp_path / "reviewed.json"
-    assert export_coco(path, queue, as_polygons=as_polygons) == 4
+    assert export_queue(path, queue, as_polygons=as_polygons) == 4
     coco = COCO(str(path))
     annotations = coco.loadAnns(coco.getAnnIds())
     assert [_summary(annotation) for annotation in annotations] == [
@@ -101,6 +109,75 @@ def test_the_coco_file_has_masks_and_decisions_in_the_order_of_the_queue(
     assert [image["file_name"] for image in coco.loadImgs([1, 2, 3])] == [
         f"{k}.png" for k in (1, 2, 3)
     ]
+
+
+def reviewed_queue(folder: Path) -> tuple[ReviewQueue, np.ndarray, np.ndarray]:
+    """A queue with decisions, the mask of the queue, and the mask that a person took once."""
+    queue = written_queue(folder, *IOUS)
+    other = np.zeros((192, 256), bool)
+    other[100:140, 100:180] = True
+    other[110:120, 120:130] = False
+    queue.decide(0, Decision("proposal", coco_masks.rle(other), 0.6))
+    queue.decide(1, Decision("remove"))
+    queue.decide(2, Decision("redraw"))
+    return queue, queue.candidate(2).mask, other
+
+
+def test_cvat_gets_images_and_masks_in_the_order_of_the_queue(tmp_path: Path) -> None:
+    queue, own, other = reviewed_queue(tmp_path)
+    path = tmp_path / "queue.xml"
+    assert export_queue(path, queue, "cvat") == 4
+    root = ET.parse(path).getroot()  # noqa: S314 - written here
+    assert [(image.get("id"), image.get("name")) for image in root.iter("image")] == [
+        *(("0", "1.png"), ("1", "3.png"), ("2", "2.png"))
+    ]
+    expected = [[other, own], [own], [own]]
+    for image, masks in zip(root.iter("image"), expected, strict=True):
+        for element, mask in zip(image.iter("mask"), masks, strict=True):
+            x, y, width, height = (int(element.attrib[n]) for n in BOX_NAMES)
+            runs = [int(run) for run in element.attrib["rle"].split(",")]
+            points = [*runs, x, y, x + width - 1, y + height - 1]
+            decoded = decode_mask(points, image_width=256, image_height=192)
+            np.testing.assert_array_equal(decoded, mask)
+            assert element.get("label") == "shape"
+    first, second = (
+        {attribute.get("name"): attribute.text for attribute in mask.iter("attribute")}
+        for mask in [*root.iter("mask")][::2][:2]
+    )
+    assert (first["expected_iou"], first["decision"], first["reviewed"]) == (
+        *("0.6000", "proposal", "true"),
+    )
+    assert (second["expected_iou"], second["reviewed"]) == ("0.7000", "false")
+
+
+def test_label_studio_gets_tasks_and_regions_in_the_order_of_the_queue(tmp_path: Path) -> None:
+    queue, own, other = reviewed_queue(tmp_path)
+    path = tmp_path / "tasks.json"
+    assert export_queue(path, queue, "label-studio") == 4
+    tasks = json.loads(path.read_text("utf-8"))
+    assert [task["data"]["image"] for task in tasks] == [
+        f"/data/local-files/?d=images/{number}.png" for number in (1, 3, 2)
+    ]
+    predictions = [prediction for task in tasks for prediction in task["predictions"]]
+    assert [prediction["score"] for prediction in predictions] == [0.6, 0.7, 0.5]
+    assert [[region["score"] for region in prediction["result"]] for prediction in predictions] == [
+        *([0.6, 0.9], [0.7], [0.5])
+    ]
+    region, *_ = predictions[0]["result"]
+    assert region["value"]["rle"] == brush_rle(other)
+    assert (region["value"]["brushlabels"], region["meta"]["text"]) == (["shape"], ["proposal"])
+    assert (region["from_name"], region["to_name"]) == ("label", "image")
+    assert predictions[0]["result"][1]["value"]["rle"] == brush_rle(own)
+    assert "meta" not in predictions[0]["result"][1]
+
+
+def test_frames_of_videos_are_written_as_coco_alone(tmp_path: Path) -> None:
+    queue = written_queue(tmp_path, [0.5])
+    (image,) = queue.source.prompted
+    frame = replace(image, image=replace(image.image, file="a.mp4#00008"))
+    queue.source = replace(queue.source, prompted=[frame])
+    with pytest.raises(ParamsError, match="format must be coco for frames of videos, got cvat"):
+        export_queue(tmp_path / "queue.xml", queue, "cvat")
 
 
 def _summary(annotation: dict[str, Any]) -> tuple[object, ...]:

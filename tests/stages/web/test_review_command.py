@@ -155,7 +155,18 @@ def test_other_settings_do_not_touch_decisions_that_were_made() -> None:
         (("none",), "source must be a folder, a COCO file, or where params.yaml is, a split, got"),
         (("asked.json",), "--images must be the folder of the images of asked.json, got None"),
         (("photos", "--images", "photos"), "--images must come with a COCO file, got the folder"),
-        (("photos", "--polygons"), "--polygons must come with --export, got it alone"),
+        (
+            ("photos", "--polygons"),
+            "--format and --polygons must come with --export, got them alone",
+        ),
+        (
+            ("photos", "--export", "a", "--format", "cvat", "--polygons"),
+            "--polygons must come with --format coco, got cvat",
+        ),
+        (
+            ("photos", "--export", "a", "--format", "yolo"),
+            "format must be one of coco, cvat, label-studio, got 'yolo'",
+        ),
         (("photos", "--half", "1/3"), "half must be one of 1/2, 2/2, got '1/3'"),
         (("photos", "--stop-at", "9"), "stop-at must be a number from 0 to 1, got 9"),
         (

@@ -13,9 +13,12 @@ from PIL import Image
 
 from stages.review.decisions import Decision
 from stages.review.queue import ReviewQueue
+from stages.review.sources import images_of
 from stages.web.page_state import PageState
 from stages.web.review_routes import ReviewState
 from storage.rle import decode_rle
+from tests.fixtures.layouts import write_mp4
+from tests.fixtures.predictors import drawn
 from tests.fixtures.reviews import BOX, written_queue
 from tests.fixtures.web_page import asked
 
@@ -58,6 +61,22 @@ def test_a_mask_comes_with_its_image_prompt_numbers_and_neighbours(
     assert np.asarray(png.convert("RGBA"))[..., 3].mean() / 255 == pytest.approx(8000 / 49152)
     assert max(Image.open(io.BytesIO(picture.content)).size) == 128
     assert (absent.status_code, absent.json()) == (404, {"error": "mask must be in 0..2, got 3"})
+
+
+def test_frames_of_a_video_are_shown(page: PageState, tmp_path: Path) -> None:
+    queue = written_queue(tmp_path, [0.9])
+    write_mp4(tmp_path / "images" / "a.mp4", [drawn()[::-1], drawn()])
+    (image,) = queue.source.prompted
+    frames = [replace(image, image=replace(image.image, file="a.mp4#00001"))]
+    images = images_of(tmp_path / "images", frames)
+    queue.source = replace(queue.source, prompted=frames, images=images)
+    mask, picture = responses(
+        page, queue, ("GET", "/masks/0", None), ("GET", "/masks/0/thumbnail", None)
+    )
+    assert (mask.json()["file"], picture.status_code) == ("a.mp4#00001", 200)
+    shown = page.images.get(mask.json()["image"])
+    assert shown is not None
+    assert np.abs(shown.rgb.astype(int) - drawn()).mean() < 8  # the video loses some detail
 
 
 def test_decisions_are_on_the_disk_before_they_are_answered(

@@ -1,5 +1,7 @@
 """Results of many images: kept one by one, taken up again under the same inputs, and sorted."""
 
+import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ from storage.outputs.coco_results import (
     LOWEST_FIRST,
     KeptResults,
     attributes_of,
-    coco_dataset,
-    sort_results,
+    coco_annotations,
+    write_dataset,
+    write_list,
 )
 
 SIGNATURE = {"weights": "a"}
@@ -38,7 +41,7 @@ def entries(image_id: int | str) -> list[dict[str, Any]]:
 
 
 def written(kept: KeptResults, *image_ids: int | str) -> list[int | str]:
-    return [one["image_id"] for one in kept.results_of(image_ids)]
+    return [entry["image_id"] for entry in kept.sorted_results(image_ids, None)]
 
 
 def test_what_was_kept_is_written_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
@@ -46,9 +49,10 @@ def test_what_was_kept_is_written_in_the_order_that_is_asked_for(tmp_path: Path)
     kept = KeptResults(path, SIGNATURE)
     for image_id in (3, "x", 1):
         kept.keep(image_id, entries(image_id))
-    assert kept.results_of([1, 2, "x"]) == [
-        {**one, "attributes": ATTRIBUTES} for one in (*entries(1), *entries("x"))
+    assert [*kept.sorted_results([1, 2, "x"], None)] == [
+        {**entry, "attributes": ATTRIBUTES} for entry in (*entries(1), *entries("x"))
     ]
+    assert kept.results_of(2) == []
     kept.forget()
     assert not any(path.parent.iterdir())
 
@@ -77,23 +81,37 @@ def test_work_from_other_inputs_is_begun_anew(tmp_path: Path) -> None:
     assert 1 not in KeptResults(path, SIGNATURE)
 
 
+def result(score: float, **uncertainty: Any) -> dict[str, Any]:  # noqa: ANN401 - as JSON has it
+    return {"score": score, "uncertainty": UNCERTAINTY | uncertainty}
+
+
 def test_what_is_not_known_of_a_mask_is_no_attribute() -> None:
-    assert attributes_of(UNCERTAINTY) == ATTRIBUTES
-    alone = UNCERTAINTY | {"advice": {"gains": {"prompt": 0.2}}, "unlike_training": None}
+    assert attributes_of(result(0.7)) == ATTRIBUTES
+    alone = result(0.7, advice={"gains": {"prompt": 0.2}}, unlike_training=None)
     assert attributes_of(alone) == {"expected_iou": 0.7, "gain_prompt": 0.2, "sam_score": 0.8}
-    assert attributes_of(UNCERTAINTY | {"unlike_training": 0.25})["unlike_training"] == 0.25
+    assert attributes_of(result(0.7, unlike_training=0.25))["unlike_training"] == 0.25
     assert set(ATTRIBUTES) | {"unlike_training"} == set(LOWEST_FIRST)
 
 
+def test_the_expected_iou_of_a_mask_is_its_score_and_not_that_of_its_proposal() -> None:
+    assert attributes_of(result(0.9))["expected_iou"] == 0.9
+
+
 @pytest.mark.parametrize(
-    ("attribute", "order"), [("expected_iou", [2, 1, 3, 4]), ("gain_task", [3, 1, 2, 4])]
+    ("attribute", "order"), [("expected_iou", [2, 4, 1, 3]), ("gain_task", [3, 1, 4, 2])]
 )
-def test_masks_are_sorted_by_what_to_look_at_first(attribute: str, order: list[int]) -> None:
-    values = {1: 0.5, 2: 0.0, 3: 0.9}
-    results = [
-        {"id": i, "attributes": {attribute: values[i]} if i in values else {}} for i in (4, 1, 2, 3)
-    ]
-    assert [one["id"] for one in sort_results(results, attribute)] == order
+def test_masks_are_sorted_by_what_to_look_at_first(
+    attribute: str, order: list[int], tmp_path: Path
+) -> None:
+    kept = KeptResults(tmp_path / "results.jsonl", SIGNATURE)
+    gains = {1: {"task": 0.5}, 2: {}, 3: {"task": 0.9}, 4: {"task": 0.1}}
+    scores = {1: 0.5, 2: 0.1, 3: 0.9, 4: 0.4}
+    for image_id, masks in (("a", [4, 1]), ("b", [2, 3])):
+        entries = [result(scores[i], advice={"gains": gains[i]}) | {"id": i} for i in masks]
+        kept.keep(image_id, entries)
+    sorted_results = kept.sorted_results(["a", "none", "b"], attribute)
+    assert [entry["id"] for entry in sorted_results] == order
+    assert not [*kept.sorted_results(["none"], attribute)]
 
 
 def test_a_data_set_numbers_masks_and_leaves_out_empty_ones() -> None:
@@ -110,7 +128,9 @@ def test_a_data_set_numbers_masks_and_leaves_out_empty_ones() -> None:
         }
         for category, own in ((3, mask), (3, mask & False), (9, mask))
     ]
-    found = coco_dataset([{"id": 7}], results, {3: "cat", 1: "dog"})
+    text = io.StringIO()
+    annotations = coco_annotations(results)
+    assert write_dataset(text, [{"id": 7}], annotations, {3: "cat", 1: "dog"}) == 2
     first = {
         "id": 1,
         "image_id": 7,
@@ -122,7 +142,7 @@ def test_a_data_set_numbers_masks_and_leaves_out_empty_ones() -> None:
         "score": 0.5,
         "attributes": ATTRIBUTES,
     }
-    assert found == {
+    assert json.loads(text.getvalue()) == {
         "images": [{"id": 7}],
         "annotations": [first, first | {"id": 2, "category_id": 9}],
         "categories": [
@@ -131,3 +151,8 @@ def test_a_data_set_numbers_masks_and_leaves_out_empty_ones() -> None:
             {"id": 9, "name": "9"},
         ],
     }
+
+
+def test_an_empty_list_is_written_as_json() -> None:
+    text = io.StringIO()
+    assert (write_list(text, []), json.loads(text.getvalue())) == (0, [])
