@@ -194,12 +194,11 @@ def _answer_all(
 ) -> list[str]:
     """Segment all readable images and keep the results; return a line per unreadable image."""
     # Imported late: torch takes seconds.
-    from stages.predictor.answers import answer_images  # noqa: PLC0415
-    from storage.images.videos import SplitImages  # noqa: PLC0415
+    from stages.predictor.answers import answer_images, image_reader  # noqa: PLC0415
 
-    reader = SplitImages(images, [image.image.file for image in prompted])
+    read = image_reader(images, [image.image for image in prompted])
     with progress(f"predict {printable(str(images))}", len(prompted), "images") as advance:
-        return answer_images(answer, reader, prompted, answered, advance)
+        return answer_images(answer, read, prompted, answered, advance)
 
 
 def _write(

@@ -19,10 +19,11 @@ from stages.predictor.command_options import BEST, SELECTED, Question
 from stages.predictor.loading import load_chosen
 from stages.predictor.model_choice import ModelChoice
 from storage.datasets.coco import NO_CATEGORY, CocoPrompt, PromptedImage
+from storage.datasets.object_records import ImageRecord
 from storage.errors import ImageError
 from storage.folders import whole_file
-from storage.images.image_files import png_bytes
-from storage.images.videos import SplitImages
+from storage.images.image_files import png_bytes, read_rgb
+from storage.images.videos import Videos, video_of
 from storage.outputs.coco_results import KeptResults
 from storage.rle import decode_rle
 
@@ -113,9 +114,30 @@ Answer = Callable[[np.ndarray, PromptedImage], list[dict[str, Any]]]
 """Function from an image's pixels and prompts to its entries in a file of COCO results."""
 
 
+ReadImage = Callable[[ImageRecord], np.ndarray]
+"""Function that reads the upright RGB pixels of an image."""
+
+
+def image_reader(folder: Path, records: Iterable[ImageRecord]) -> ReadImage:
+    """Function that reads the images of a folder as upright RGB pixels, frames of videos included.
+
+    The function raises an ``ImageError`` if an image is missing, damaged, or of another size than
+    its record says.
+    """
+    videos = Videos(folder, [record.file for record in records])
+
+    def read(record: ImageRecord) -> np.ndarray:
+        size = {"height_px": record.height_px, "width_px": record.width_px}
+        if video_of(record.file) is not None:
+            return videos.read(record.file, **size)
+        return read_rgb(folder / record.file, **size)
+
+    return read
+
+
 def answer_images(
     answer: Answer,
-    images: SplitImages,
+    read: ReadImage,
     prompted: Iterable[PromptedImage],
     results: KeptResults,
     advance: Callable[[int], None],
@@ -124,8 +146,6 @@ def answer_images(
 
     Parameters
     ----------
-    images
-        Reader of the images.
     advance
         Called with 1 after each image.
 
@@ -136,9 +156,8 @@ def answer_images(
     faults = []
     for image in prompted:
         if image.image_id not in results:
-            record = image.image
             try:
-                rgb = images.read(record.file, height_px=record.height_px, width_px=record.width_px)
+                rgb = read(image.image)
                 results.keep(image.image_id, answer(rgb, image))
             except ImageError as error:
                 faults.append(str(error))

@@ -181,7 +181,7 @@ def _region(queue: ReviewQueue, candidate: Candidate) -> dict[str, Any]:
 
 def _task(queue: ReviewQueue, file: str, regions: list[dict[str, Any]]) -> dict[str, Any]:
     """A task; its score is the lowest expected IoU, by which Label Studio sorts tasks."""
-    path = f"{queue.source.images.folder.resolve().name}/{file}"
+    path = f"{queue.source.images.resolve().name}/{file}"
     score = min((region["score"] for region in regions), default=1.0)
     prediction = {"model_version": "usam-cache", "score": score, "result": regions}
     return {"data": {"image": LOCAL_FILES + quote(path)}, "predictions": [prediction]}

@@ -11,7 +11,6 @@ from storage.datasets.coco import PromptedImage
 from storage.datasets.mask_folders import read_sizes
 from storage.errors import DataError, shown
 from storage.folders import sha256_file
-from storage.images.videos import SplitImages
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,8 @@ class Source:
     """Images to review, with the prompts about the objects in them."""
 
     name: str
-    images: SplitImages
+    images: Path
+    """Folder of the images."""
     prompted: Sequence[PromptedImage]
     prompt: str
     """Kind of the prompts, one of ``COCO_PROMPTS``."""
@@ -83,7 +83,7 @@ def read_source(
     prompted = coco.read_prompts(path, prompt)
     return Source(
         path.stem,
-        images_of(images, prompted),
+        images,
         prompted,
         prompt,
         coco.EVERYTHING_CATEGORIES if is_everything else coco.read_categories(path),
@@ -100,10 +100,4 @@ def _of_folder(folder: Path) -> Source:
     name = folder.resolve().name or "images"
     categories = coco.EVERYTHING_CATEGORIES
     prompted = [PromptedImage(record.file, record, ()) for record in records]
-    images = images_of(folder, prompted)
-    return Source(name, images, prompted, coco.EVERYTHING, categories, {}, faults)
-
-
-def images_of(folder: Path, prompted: Sequence[PromptedImage]) -> SplitImages:
-    """Reader of the images in a folder."""
-    return SplitImages(folder, [image.image.file for image in prompted])
+    return Source(name, folder, prompted, coco.EVERYTHING, categories, {}, faults)

@@ -15,7 +15,7 @@ from pipeline.vocabulary import PROMPTS
 from stages.predictor.answers import Answer
 from stages.predictor.loading import head_set_of
 from stages.predictor.model_choice import ModelChoice
-from stages.review.sources import Source, images_of
+from stages.review.sources import Source
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import ParamsError, check_known
 from stages.settings.signatures import eval_settings
@@ -65,7 +65,7 @@ def read_split(split: str) -> Source:
         raise ParamsError(f"split must have its images in a folder, got an address in {images}")
     return Source(
         split,
-        images_of(images, prompted),
+        images,
         prompted,
         "clicks",
         EVERYTHING_CATEGORIES,

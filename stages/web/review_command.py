@@ -125,7 +125,7 @@ def _queue(
 ) -> ReviewQueue:
     """Segment the images that have no masks yet, and open the queue of their masks."""
     made_from = {
-        "images": str(source.images.folder.resolve()),
+        "images": str(source.images.resolve()),
         **source.origin,
         **choice.origin,
         "prompt": f"{source.prompt} {options}",
@@ -153,12 +153,13 @@ def _segment(
     if choice.family == SHIPPED_FAMILY:
         print(NOTE, file=sys.stderr)
     # Imported late: torch takes seconds, and errors in the arguments should show at once.
-    from stages.predictor.answers import answer_images  # noqa: PLC0415
+    from stages.predictor.answers import answer_images, image_reader  # noqa: PLC0415
 
     answer = _answer(source, choice, options)
-    title = f"segment {printable(str(source.images.folder))}"
+    read = image_reader(source.images, [image.image for image in waiting])
+    title = f"segment {printable(str(source.images))}"
     with progress(title, len(waiting), "images") as advance:
-        return answer_images(answer, source.images, waiting, results, advance)
+        return answer_images(answer, read, waiting, results, advance)
 
 
 def _answer(source: Source, choice: ModelChoice, options: dict[str, Any]) -> "Answer":

@@ -16,6 +16,7 @@ from pipeline.predictor import UncertainPredictor
 from pipeline.predictor.advice import Costs
 from pipeline.predictor.pictures import draw_mask
 from pipeline.vocabulary import N_PROPOSALS
+from stages.predictor.answers import image_reader
 from stages.review.decisions import Decision
 from stages.review.queue import Candidate, ReviewQueue
 from stages.web import downloads, messages, open_images
@@ -24,7 +25,7 @@ from storage.datasets.coco import EVERYTHING, CocoPrompt
 from storage.datasets.object_records import ImageRecord
 from storage.errors import counted
 from storage.images.image_files import png_bytes
-from storage.images.videos import SplitImages, video_of
+from storage.images.videos import video_of
 
 MARGIN: Final = 0.5
 """Part of the longer side of a mask's box that a thumbnail shows around it."""
@@ -47,6 +48,8 @@ class ReviewState:
     def __init__(self, queue: ReviewQueue) -> None:
         self.queue = queue
         self._names: dict[str, str] = {}
+        source = queue.source
+        self._read = image_reader(source.images, [image.image for image in source.prompted])
 
     async def open_image(
         self, page: PageState, record: ImageRecord
@@ -55,17 +58,15 @@ class ReviewState:
         name = self._names.get(record.file)
         image = page.images.get(name) if name else None
         if name is None or image is None:
-            image = await page.decoder.run(partial(_open, self.queue.source.images, record))
+            image = await page.decoder.run(partial(self._opened, record))
             name = page.images.add(image)
             self._names[record.file] = name
         return name, image
 
-
-def _open(images: SplitImages, record: ImageRecord) -> open_images.OpenImage:
-    if video_of(record.file) is None:
-        return open_images.OpenImage(images.path(record.file).read_bytes())
-    rgb = images.read(record.file, height_px=record.height_px, width_px=record.width_px)
-    return open_images.OpenImage(png_bytes(rgb, compress_level=1))
+    def _opened(self, record: ImageRecord) -> open_images.OpenImage:
+        if video_of(record.file) is None:
+            return open_images.OpenImage((self.queue.source.images / record.file).read_bytes())
+        return open_images.OpenImage(png_bytes(self._read(record), compress_level=1))
 
 
 def _parts(request: Request) -> tuple[PageState, ReviewState]:

@@ -137,7 +137,6 @@ def test_annotation_tools_take_embeddings(encoded: Path, monkeypatch: pytest.Mon
         predictor,
         image,
         {"result": [mark]},
-        lambda mask: mask.ravel().tolist(),
         from_name="brush",
         to_name="image",
     )

@@ -13,7 +13,6 @@ from PIL import Image
 
 from stages.review.decisions import Decision
 from stages.review.queue import ReviewQueue
-from stages.review.sources import images_of
 from stages.web.page_state import PageState
 from stages.web.review_routes import ReviewState
 from storage.rle import decode_rle
@@ -68,8 +67,7 @@ def test_frames_of_a_video_are_shown(page: PageState, tmp_path: Path) -> None:
     write_mp4(tmp_path / "images" / "a.mp4", [drawn()[::-1], drawn()])
     (image,) = queue.source.prompted
     frames = [replace(image, image=replace(image.image, file="a.mp4#00001"))]
-    images = images_of(tmp_path / "images", frames)
-    queue.source = replace(queue.source, prompted=frames, images=images)
+    queue.source = replace(queue.source, prompted=frames)
     mask, picture = responses(
         page, queue, ("GET", "/masks/0", None), ("GET", "/masks/0/thumbnail", None)
     )
