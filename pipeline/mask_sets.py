@@ -152,7 +152,7 @@ def least_images(alpha: float, out_of_reach: float) -> float:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How often sets have a good proposal on images that did not calibrate them."""
+    """Share of mask sets that include a good proposal, on images that did not calibrate them."""
 
     share: float
     """Mean over calibrations of the share of objects whose set has a good proposal; each image has

@@ -68,7 +68,10 @@ class CellMasks:
 
 @dataclass(frozen=True)
 class MaskStatistic:
-    """One row of ``ENTROPIES`` or ``AGREEMENTS``: a statistic over several masks of an object."""
+    """A statistic over several masks of an object, such as the entropy of their mean.
+
+    ``ENTROPIES`` and ``AGREEMENTS`` list them.
+    """
 
     name: str
     """Name of its array in the entropy store."""
@@ -189,9 +192,9 @@ ensemble's members to be the strongest simple baseline for failure detection. Ro
 
 @dataclass(frozen=True)
 class MaskScore:
-    """A row of ``MASK_SCORES``, ``CUT_SCORES`` or ``PIXEL_SCORES``: a statistic of a judged mask.
+    """A statistic of one mask of an object: the judged proposal for a click at its center.
 
-    The mask answers the click ``center`` in the view ``identity``.
+    ``MASK_SCORES``, ``CUT_SCORES`` and ``PIXEL_SCORES`` list them. The view is ``identity``.
     """
 
     name: str

@@ -37,7 +37,7 @@ Of images like the training images, 2 % are taken for unlike.
 
 @dataclass(frozen=True)
 class Remaining:
-    """What is expected of the masks that a review has not reached, if it ends here."""
+    """Number and expected IoU of the masks that nobody has looked at, if a review ends here."""
 
     n_masks: int
     """Number of masks that nobody has looked at."""

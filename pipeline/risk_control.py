@@ -42,11 +42,12 @@ NOTHING: Final = -np.inf
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """Masks that calibrate a threshold, in the order of their uncertainty."""
+    """Masks that calibrate a threshold, from certain to uncertain: is the IoU of each too low?"""
 
     uncertainty: Float[np.ndarray, "object"]
     """Uncertainty of each mask, in ascending order."""
     falls_short: Bool[np.ndarray, "object"]
+    """Whether the IoU of a mask is too low."""
     group: Int[np.ndarray, "object"]
     """Number of each object's image, or video, from 0; in a selection, some numbers are absent."""
     share: Float[np.ndarray, "object"]

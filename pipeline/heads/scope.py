@@ -55,7 +55,7 @@ OF_SETS: Final = "set"
 
 @dataclass(frozen=True)
 class CalibratedGuarantee:
-    """A calibrated threshold, the guarantee that it gives, and the scope of the calibration."""
+    """A threshold of uncertainty, what it guarantees, and the masks that calibrated it."""
 
     scope: Scope
     split: str
@@ -114,7 +114,7 @@ UNTESTED_CHOICE: Final = "the choice of masks was not tested for such prompts"
 
 @dataclass(frozen=True)
 class Permission:
-    """Statements about a mask that the scopes of heads and guarantees allow."""
+    """What may be said about the masks of a prompt, given what heads and guarantees know."""
 
     advises: bool
     """Whether a correction may be advised."""

@@ -194,7 +194,7 @@ def continued_costs(
 
 @dataclass(frozen=True)
 class _Tensors:
-    """Training data of heads that are trained together, as tensors."""
+    """Inputs and targets from which several heads are trained at once, on one device."""
 
     inputs: Float[Tensor, "row input"]
     standardisation: HeadWeights

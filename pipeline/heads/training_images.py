@@ -38,7 +38,10 @@ Statistics = Float[np.ndarray, "image statistic"]
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """Training images of heads, as points in the space of whitened statistics of the encoder."""
+    """Training images of heads, as points: how unlike them is another image?
+
+    The coordinates are whitened means and standard deviations of the encoder's channels.
+    """
 
     mean: Float32[np.ndarray, " statistic"]
     scale: Float32[np.ndarray, " statistic"]

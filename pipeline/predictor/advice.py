@@ -61,7 +61,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Advice:
-    """The correction that is advised for a mask, and the gains that are expected."""
+    """The correction that is advised for a mask, and the gain in IoU expected of each."""
 
     correction: str
     """One of ``CORRECTIONS``, or ``NONE`` if no advice may be given."""

@@ -67,7 +67,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """Three proposals for one prompt set in decoder order, and how wrong each may be."""
+    """Three masks for one prompt, how wrong each may be, and the correction that is advised.
+
+    The masks (proposals) are in the order of the decoder.
+    """
 
     masks: Bool[np.ndarray, "proposal height width"]
     """Masks at the size of the image."""

@@ -38,7 +38,7 @@ class MiniTrunk:
 
 @dataclass(frozen=True)
 class TransformersModel:
-    """A model with an image encoder of ``transformers``, which the extra ``hf`` installs."""
+    """A model whose image encoder is in the package ``transformers`` (extra ``hf``)."""
 
     kind: str
     """Name of the model's configuration in ``transformers``."""
@@ -50,7 +50,10 @@ Member = str | MiniTrunk | TransformersModel
 
 @dataclass(frozen=True)
 class Family:
-    """Models released together, which differ in the encoder but not in image or token size."""
+    """Models released together, such as SAM 2.1: their names, sizes, colours and licence.
+
+    They differ in the encoder, but not in the sizes of images and tokens.
+    """
 
     models: Mapping[str, Member]
     """Description of each model, the smallest first. Weights are listed in

@@ -61,7 +61,7 @@ class Square:
 
 @dataclass(frozen=True)
 class Embedding:
-    """An encoded image; every prompt of the image is decoded from it."""
+    """Output of the image encoder for an image; masks for any prompt are decoded from it."""
 
     image: Float[Tensor, "1 channel rows cols"]
     high_res: tuple[Tensor, Tensor]

@@ -43,7 +43,10 @@ DIRECT_GAP_SHIFT: Final = 0.5
 
 @dataclass(frozen=True)
 class HeadPredictions:
-    """Predictions of one head set from the tokens of one model, in double precision."""
+    """IoUs and gaps that one head set predicts for objects from the tokens of one model.
+
+    Values are in double precision.
+    """
 
     model: str
     """The model whose masks are judged."""
@@ -102,7 +105,10 @@ class HeadPredictions:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Argument of a measure: predictions of one model and one head set for every object."""
+    """All that a measure of uncertainty may read about the masks of a model.
+
+    It has SamScores, entropies, agreements, and the predictions of one head set.
+    """
 
     model: str
     judged: str

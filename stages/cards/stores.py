@@ -51,7 +51,7 @@ class Publication:
 
 @dataclass(frozen=True)
 class CardStore:
-    """A store that a card lists, with the digest of its manifest or ZIP."""
+    """A store that a data card lists: its path, its sizes, and a digest that identifies it."""
 
     path: str
     """Path of the store below the publication's address."""

@@ -59,7 +59,7 @@ SMALL: Final = 1 / 3
 
 @dataclass(frozen=True)
 class Gated:
-    """Choice of the masks to calibrate on, and of the measure that gets a threshold."""
+    """What ``usam gate`` calibrates: the masks, and the measure that gets a threshold."""
 
     split: str
     protocol: str

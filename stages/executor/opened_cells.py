@@ -11,7 +11,7 @@ from storage.split.split_cells import SplitCells, open_cells
 
 @dataclass(frozen=True)
 class CellsToOpen:
-    """Cells of a split, described so that any worker can open them."""
+    """Split, signatures and cache of cells, from which any worker process can open the cells."""
 
     split: str
     expected: Mapping[tuple[str, str], Mapping[str, object]] = field(compare=False)

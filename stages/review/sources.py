@@ -15,7 +15,7 @@ from storage.folders import sha256_file
 
 @dataclass(frozen=True)
 class Source:
-    """Images to review, with the prompts about the objects in them."""
+    """Images to review, the prompts about their objects, and where their masks come from."""
 
     name: str
     images: Path

@@ -60,7 +60,7 @@ SMAC3's default is 1."""
 
 @dataclass(frozen=True)
 class Study:
-    """Everything that a worker must know to search the hyperparameters of an objective's heads."""
+    """Cells, objective and settings that a worker needs to search hyperparameters of heads."""
 
     cells: CellsToOpen
     objective: str

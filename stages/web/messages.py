@@ -128,7 +128,7 @@ class Prompt(Strict):
 
 
 class PricedPrompt(Prompt):
-    """A prompt about one object, and the costs that advice on its mask weighs."""
+    """A prompt about one object, and the costs of corrections that advice on its mask weighs."""
 
     costs: Costs = Costs()
     """Costs of corrections, in IoU: advice must gain more."""

@@ -206,7 +206,10 @@ class OfferedScene:
 
 @dataclass(frozen=True)
 class StoredImage:
-    """An image whose embedding is in a store, in a folder or at an address."""
+    """An image that the page offers and need not encode: its embedding is in a store.
+
+    The file of the image is in a folder or at an address.
+    """
 
     files: Files
     name: str

@@ -96,7 +96,7 @@ class ObjectRecord:
 
 @dataclass(frozen=True)
 class SplitRecords:
-    """The images that have an object, and all objects, sorted by image."""
+    """Images and objects that a split has, sorted by image, and how many were left out."""
 
     images: tuple[ImageRecord, ...]
     objects: tuple[ObjectRecord, ...]
