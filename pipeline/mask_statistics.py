@@ -347,7 +347,10 @@ def accuracy_versus_uncertainty(counts: TruthCounts) -> Float64[np.ndarray, "*ba
 
 
 def bin_probabilities(counts: TruthCounts) -> Float64[np.ndarray, "*batch bin"]:
-    """Summed foreground probability of the pixels in each bin, divided by the region's pixels."""
+    """Sum of the foreground probabilities in each bin, divided by the pixels of the region.
+
+    Bins are equal intervals of probability.
+    """
     return _binned(counts.sum(axis=-2) * _PROBABILITY, counts)
 
 

@@ -72,7 +72,7 @@ class PromptKind:
 
     @property
     def asked_as(self) -> str:
-        """Name by which settings ask for the prompt set: its group's, or its own."""
+        """Name in settings that asks for the prompt set: the name of its group, or its own."""
         return self.group or self.name
 
     def points_of(self, clicks: Clicks, mask: Mask) -> Points:

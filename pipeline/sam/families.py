@@ -209,9 +209,9 @@ def reads_of(family: str, model: str) -> str:
 
 
 def row_of(family: str, model: str) -> Family:
-    """Row of the family that a model comes from; for a ladder, with the mask size of the ladder.
+    """Row of ``FAMILIES`` for a model of a family or of a ladder, which joins models of families.
 
-    Entropies compare masks pixel by pixel, so all masks of a ladder have the size of its smallest.
+    Entropies compare masks pixel by pixel, so all masks of a ladder have its smallest mask size.
     """
     row = FAMILIES[source_of(family, model)[0]]
     return replace(row, mask_side_px=mask_side_of(family))

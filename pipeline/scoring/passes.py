@@ -268,7 +268,10 @@ def write_rank_moments(drawn, groups, are_last, place, n_objects, moments):  # n
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def add_moments(drawn, group, is_last, ranks, middle, moments):  # noqa: ANN001, ANN201
-    """Write the moments of one block; ``ranks`` holds twice the ranks of the second value."""
+    """Write one block's moments of ranks; ``ranks`` holds twice the ranks of the second value.
+
+    Part of ``write_rank_moments``.
+    """
     n_lanes = drawn.shape[1]
     before, size, tied = np.zeros(n_lanes), np.zeros(n_lanes), np.zeros(n_lanes)
     both, first, second = moments[0], moments[1], moments[2]

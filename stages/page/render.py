@@ -40,7 +40,7 @@ N_SHA_DIGITS: Final = 12
 
 @dataclass(frozen=True)
 class Commit:
-    """The commit that last changed ``CODE``, and the files that were changed after it."""
+    """The commit that last changed the code of the page, and files that were changed after it."""
 
     sha: str
     """The first ``N_SHA_DIGITS`` digits of the commit's name."""

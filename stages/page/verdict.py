@@ -248,7 +248,7 @@ def undecided(rows: pd.DataFrame) -> list[str]:
 
 
 def _paper_sentence(rows: pd.DataFrame) -> dict[str, str]:
-    """Conclusion about the paper's heads in all tasks, by its subject; empty without the heads."""
+    """Sentence that compares the paper's heads with the baseline, by its subject; may be empty."""
     of_task = rows["task"].map(RADAR_MEASURES[PAPER_LINE])
     of_paper = rows[rows["measure"] == of_task]
     if of_paper.empty:

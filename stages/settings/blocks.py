@@ -100,7 +100,7 @@ class FrameRange:
     stride: Count = 1
 
     def __post_init__(self) -> None:
-        """Check that the range has a frame."""
+        """Refuse a range without a frame: its end must lie behind its start."""
         if self.end is not None and self.end <= self.start:
             raise ValueError(f"end must lie behind start, {self.start}, got {self.end}")
 

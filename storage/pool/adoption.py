@@ -97,9 +97,9 @@ class PublishedShards:
         return [{name: values[shard] for name, values in rows.items()} for shard in slices]
 
     def files(self, shard: int) -> dict[str, tuple[Path, str]]:
-        """File with a shard's masks, or with each level, by array.
+        """Files that a shard has for itself, such as its masks, by the name of their array.
 
-        Each file comes with the sha256 that the manifest lists for it.
+        Each file comes with the sha256 that the manifest of its store lists for it.
 
         Raises
         ------
