@@ -106,7 +106,7 @@ class PlannedCell:
 def plan_cells(
     read_cell: Callable[[str, str], CellRows], *, models: Sequence[str], views: Sequence[str]
 ) -> list[PlannedCell]:
-    """Read the rows of every cell of some objects, and plan the use of its masks, model by model.
+    """Read each cell's rows of some objects; plan the masks that entropies and agreements use.
 
     Parameters
     ----------

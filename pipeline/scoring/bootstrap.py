@@ -42,7 +42,7 @@ class Resamples:
 
     @property
     def n_groups(self) -> int:
-        """Number of groups, which is also the number of draws of a resample."""
+        """Number of groups (images or videos), which is also the number of draws of a resample."""
         n_groups: int = self.n_drawn.shape[1]
         return n_groups
 

@@ -68,7 +68,7 @@ def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
 
 
 class Jobs:
-    """Watches for jobs that never become workers, for which Dask would wait forever.
+    """Watches for jobs of SLURM that never become workers: Dask would wait for them forever.
 
     SLURM forgets jobs that are cancelled while they wait. When its controller is killed, it forgets
     some jobs and accepts no new jobs. It holds a job that a node fails to launch. Other jobs end

@@ -86,7 +86,7 @@ def read_names(data_set: str, path: Path) -> list[str]:
 
 
 def stems(folder: Path, suffix: str) -> list[str]:
-    """Sorted names, without suffix, of a folder's files with the suffix; hidden ones are left out."""
+    """Sorted names, without suffix, of the files in a folder that end in it and are not hidden."""
     paths = (path for path in folder.iterdir() if path.suffix == suffix)
     return sorted(path.stem for path in paths if not path.name.startswith("."))
 
