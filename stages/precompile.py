@@ -60,7 +60,7 @@ def masks() -> tuple[np.ndarray, torch.Tensor]:
 
 
 def main() -> None:
-    """Call every function that uses Numba."""
+    """Call every function that uses Numba, so that stages find the compiled code."""
     masks()
     entropies()
     statistics()

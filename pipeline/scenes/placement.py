@@ -39,7 +39,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Layout:
-    """A ground, layers on it from the lowest to the topmost, and the objects that they form."""
+    """Plan of a drawn scene: its ground, layers from the lowest to the topmost, and its objects."""
 
     ground: Texture
     layers: tuple[Layer, ...]

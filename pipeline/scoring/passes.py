@@ -82,7 +82,7 @@ def add_gains(w, gains, size, gained):  # noqa: ANN001, ANN201
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def add_areas(w, gains, gained, height, area):  # noqa: ANN001, ANN201
-    """Add a tie to the areas: ``gained``, the gains of its first objects, and its last object's.
+    """Add the gains of tied objects to the areas: ``gained`` of all but the last, and the last's.
 
     Most ties have one object. ``gained`` is 0 afterwards.
     """
