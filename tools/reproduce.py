@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, chdir
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +33,10 @@ from stages.tables.paper import PAPER
 from storage.errors import DataError
 from storage.files.download import download
 from storage.folders import whole_file, write_json, write_text
-from storage.head_files.published_heads import published_families
+from storage.head_files.head_file import read_head_file
+from storage.head_files.published_heads import published_families, published_file
 from storage.paths import RESULTS
+from tools.paper_heads import relative_aucs
 
 ROOT: Final = Path(__file__).parents[1]
 
@@ -59,8 +61,8 @@ STAGES: Final = (
 
 COMPARISON: Final = Path("paper_and_ours.csv")
 
-SHOWN: Final = re.compile(r"best/table[1-4]_")
-"""Pattern of the tables whose numbers are printed: the paper's relative AUC, in %."""
+SHOWN: Final = re.compile(r"best/table[1-4]_(\w+)")
+"""Pattern of the tables whose numbers are printed: the relative AUC of a task, in %."""
 
 REPORT_FILES: Final = (
     *("params.yaml", "version.txt", "doctor.txt", "plan.txt", str(COMPARISON)),
@@ -111,12 +113,13 @@ def main(arguments: Sequence[str]) -> None:
             _note("doctor.txt", "doctor")
             _note("plan.txt", "plan", "--time")
             compute()
-            comparison = list(beside_paper(RESULTS / "tables"))
+            published = _of_published_heads(params)
+            comparison = list(beside_paper(RESULTS / "tables", published))
             with whole_file(COMPARISON) as partial, partial.open("w", newline="") as file:
                 csv.writer(file).writerows([COLUMNS, *comparison])
             packed = pack(Path("reproduced.zip"))
         shown = [row for row in comparison if SHOWN.match(row[0])]
-        print(aligned([COLUMNS, *shown], right={2, 3}))
+        print(aligned([COLUMNS, *shown], right={2, 3, 4}))
         print(f"{len(comparison)} numbers in all: {options.folder / COMPARISON}")
         print(f"to send in: {options.folder / packed}")
 
@@ -230,25 +233,44 @@ def _note(file: str, *words: str) -> None:
         raise DataError(f"usam {' '.join(words)} must end with status 0, got {done.returncode}")
 
 
-Compared = tuple[str, str, str, str]
-"""Table, row, number of the paper and our number, as the columns ``COLUMNS``."""
+def _of_published_heads(params: Params) -> dict[tuple[str, str], float]:
+    """Numbers of the published heads of the family, see ``relative_aucs``; empty without heads."""
+    file = published_file(params.extract.family)
+    if not file.exists():
+        return {}
+    return relative_aucs(read_head_file(file), SPLITS[0], params)
 
-COLUMNS: Final = ("table", "row", "paper", "ours")
+
+Compared = tuple[str, str, str, str, str]
+"""A row of the comparison, with the columns ``COLUMNS``."""
+
+COLUMNS: Final = ("table", "row", "paper", "ours", "published heads")
+"""Columns of the comparison. ``ours`` is by heads that learned here, where the row has heads."""
 
 
-def beside_paper(tables: Path) -> Iterator[Compared]:
-    """Numbers of the report's tables for which the paper has a number, as the tables print them."""
+def beside_paper(tables: Path, published: Mapping[tuple[str, str], float]) -> Iterator[Compared]:
+    """Numbers of the report's tables for which the paper has a number, as the tables print them.
+
+    Parameters
+    ----------
+    published
+        Numbers of the paper's Tables 1 to 4 by the published heads, by task and measure.
+    """
     for path in sorted(tables.rglob("*.csv")):
         with path.open(newline="", encoding="utf-8") as file:
             lines = csv.DictReader(file)
             names = list(lines.fieldnames or ())
             columns = [name for name in names if f"{name}{PAPER}" in names]
+            table = str(path.relative_to(tables))
+            task = SHOWN.match(table)
             for line in lines if columns else ():
                 words = [line[name] for name in names[: names.index(columns[0])] if line[name]]
+                percent = published.get((task[1], line["measure"])) if task else None
                 for name in columns:
                     row, number = ", ".join([*words, name]), line[f"{name}{PAPER}"]
                     if number:
-                        yield str(path.relative_to(tables)), row, number, line[name]
+                        beside = "" if percent is None else f"{percent:.2f}"
+                        yield table, row, number, line[name], beside
 
 
 def pack(path: Path) -> Path:
