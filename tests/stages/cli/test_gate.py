@@ -227,6 +227,16 @@ def test_an_iou_of_exactly_the_promise_is_kept() -> None:
     assert not every.calibration_set("selected", 0.5).falls_short.any()
 
 
+def test_sets_need_as_many_images_as_the_error_says_for_each_half_must_allow_sets() -> None:
+    masks = Gated("val", "selected", "large", "sam_score", "")
+    every = PromptMasks("center", *[np.ones((17, 3), np.float32)] * 3, *[np.arange(17)] * 2)
+    assert set_threshold(judged_sets(every.predicted, every.iou > 0, every.group), 0.1) > 0
+    with pytest.raises(DataError, match="or take 18 images"):
+        calibrate_sets(masks, every, Guarantee("set", 0.5, 0.1))
+    more = PromptMasks("center", *[np.ones((18, 3), np.float32)] * 3, *[np.arange(18)] * 2)
+    assert calibrate_sets(masks, more, Guarantee("set", 0.5, 0.1))[1].n_without == 0
+
+
 @pytest.mark.usefixtures("cached")
 def test_where_no_proposal_is_good_often_enough_the_share_of_such_objects_is_told() -> None:
     said = gate(*SETS, "--measure", "sam_score", "--iou", "0.99", "--alpha", "0.1", exit_code=1)
