@@ -14,7 +14,8 @@ import pytest
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.heads.predict import INPUT_ARRAYS, predict, set_inputs
-from pipeline.scoring.measures import UNTRAINED_MEASURES
+from pipeline.scoring.auc import correction_auc
+from pipeline.scoring.measures import UNTRAINED_MEASURES, uncertainty_column
 from pipeline.vocabulary import ABLATIONS, JUDGED
 from stages import evaluate
 from stages.settings.signatures import train_settings
@@ -142,6 +143,20 @@ def test_without_heads_and_moved_clicks_the_other_measures_are_the_same(
         pd.testing.assert_frame_equal(alone.loc[rows, exact], others.loc[rows, exact])
     assert "uncertainty_dice_near" not in untrained.objects
     pd.testing.assert_frame_equal(untrained.objects, found.objects[list(untrained.objects)])
+
+
+def test_every_column_of_the_objects_ranks_them_as_its_score_says(found: SplitResults) -> None:
+    of_task = found.scores.query("statistic == 'relative' and task == 'segmentation'")
+    rows = of_task[of_task["tokens"].isin(["", *JUDGED])].to_dict("records")
+    objects = dict(iter(found.objects.groupby(["protocol", "judged", "model"])))
+    relative = []
+    for row in rows:
+        judged = objects[row["protocol"], row["protocol"], row["model"]]
+        uncertainty = judged[uncertainty_column(row["measure"], row["train_split"])].to_numpy()
+        iou = judged["iou"].to_numpy()
+        relative.append(correction_auc(iou, np.ones_like(iou), uncertainty).relative)
+    assert {row["measure"] for row in rows} >= {"h_std", "soft_dice", "usam", "usam_ours"}
+    np.testing.assert_allclose(relative, [row["value"] for row in rows], atol=1e-6)
 
 
 def test_intervals_change_with_the_seed(untrained: SplitResults, found: SplitResults) -> None:
