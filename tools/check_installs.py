@@ -4,7 +4,8 @@ Reads   the working tree, of which it builds the sdist and, from the sdist, the 
 Writes  ``build/installs``; prints a table at its end.
 
 The installer is ``uv`` (``pip install uv``), since pip cannot take the lowest versions that
-``pyproject.toml`` allows.
+``pyproject.toml`` allows. With ``--resolve-only``, versions are chosen and nothing is installed: an
+installation with PyTorch takes gigabytes.
 """
 
 import argparse
@@ -12,8 +13,10 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from shutil import copyfile, rmtree
 from typing import Final
@@ -51,6 +54,10 @@ RESOLUTIONS: Final = {"newest": "highest", "lowest": "lowest-direct"}
 
 DISTRIBUTIONS: Final = {"wheel": "*.whl", "sdist": "*.tar.gz"}
 
+WITHOUT_WHEELS: Final = ("sam2",)
+"""Required packages that the index has as source alone. Others must come as wheels: compiling an
+old pandas for a new Python takes all memory of the machine."""
+
 
 @dataclass(frozen=True)
 class Installation:
@@ -79,20 +86,45 @@ def build(folder: Path) -> None:
     _uv("build", "--quiet", "--out-dir", str(folder / "dist"), str(source))
 
 
+def requirements(installation: Installation, project: Path) -> list[str]:
+    """Options of ``uv`` that choose the versions of the packages of an installation."""
+    declared = tomllib.loads(project.read_text("utf-8"))["project"]
+    lists = (declared["dependencies"], *declared["optional-dependencies"].values())
+    names = {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in chain(*lists)}
+    compiled = sorted(names - {declared["name"], *WITHOUT_WHEELS})
+    return [
+        *("--resolution", RESOLUTIONS[installation.versions]),
+        *(("--extra", installation.extra) if installation.extra else ()),
+        *(option for name in compiled for option in ("--only-binary", name)),
+    ]
+
+
+def resolve(installation: Installation, project: Path) -> str:
+    """Choose the versions of an installation without installing; return their number or the error.
+
+    The Python need not be on this machine.
+    """
+    options = ("--quiet", "--no-header", "--no-annotate", "--python-version", installation.python)
+    try:
+        chosen = _uv("pip", "compile", *options, *requirements(installation, project), str(project))
+    except subprocess.CalledProcessError as error:
+        return _failed(error)
+    return f"{len(chosen.splitlines())} packages, not installed"
+
+
 def try_installation(installation: Installation, dist: Path) -> str:
     """Install, run the trial, remove the environment; return packages and size, or the error."""
     folder = FOLDER / installation.name
     rmtree(folder, ignore_errors=True)
     python = folder / "bin" / "python"
     (archive,) = dist.glob(DISTRIBUTIONS[installation.distribution])
+    project = dist.parent / "source" / "pyproject.toml"
     started = time.monotonic()
     try:
         _uv("venv", "--quiet", "--python", installation.python, str(folder))
         install = ("pip", "install", "--quiet", "--python", str(python))
         # Only the requirements of this file count as direct: those of an archive would not.
-        extras = ("--extra", installation.extra) if installation.extra else ()
-        resolution = ("--resolution", RESOLUTIONS[installation.versions])
-        _uv(*install, *resolution, *extras, "-r", str(dist.parent / "source" / "pyproject.toml"))
+        _uv(*install, *requirements(installation, project), "-r", str(project))
         _uv(*install, "--no-deps", str(archive))
         seconds = time.monotonic() - started
         program = f"import usam_cache;{TRIALS[installation.extra]}"
@@ -100,20 +132,28 @@ def try_installation(installation: Installation, dist: Path) -> str:
         listed = _uv("pip", "list", "--quiet", "--python", str(python)).splitlines()
         megabytes = int(_run("du", "-sm", str(folder)).split()[0])
     except subprocess.CalledProcessError as error:
-        last = (error.stderr.strip() or "no message").splitlines()[-1]
-        return f"**failed**: {last}"
+        return _failed(error)
     finally:
         rmtree(folder, ignore_errors=True)
     return f"{len(listed) - 2} packages, {megabytes} MB, {seconds:.0f} s"
 
 
+def _failed(error: subprocess.CalledProcessError) -> str:
+    last = (error.stderr.strip() or "no message").splitlines()[-1]
+    return f"**failed**: {last}"
+
+
 def main() -> None:
     """Try all combinations of the options, print each and a table; end with 1 if one failed."""
     options = _parse()
-    build(FOLDER / "built")
+    if not options.resolve_only:
+        build(FOLDER / "built")
     outcomes = {}
     for installation in _installations(options):
-        outcomes[installation] = try_installation(installation, FOLDER / "built" / "dist")
+        if options.resolve_only:
+            outcomes[installation] = resolve(installation, Path("pyproject.toml").absolute())
+        else:
+            outcomes[installation] = try_installation(installation, FOLDER / "built" / "dist")
         print(f"{installation.name}: {outcomes[installation]}", flush=True)
     print(_table(outcomes))
     sys.exit(any("failed" in outcome for outcome in outcomes.values()))
@@ -127,6 +167,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--distributions", nargs="*", choices=DISTRIBUTIONS, default=list(DISTRIBUTIONS)
     )
+    parser.add_argument("--resolve-only", action="store_true", help="Install nothing.")
     return parser.parse_args()
 
 

@@ -1,0 +1,92 @@
+"""Installations are tried one by one: a failed one is told and removed, and the others go on."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.environments import PYPROJECT
+from tools import check_installs
+from tools.check_installs import TRIALS, WITHOUT_WHEELS
+
+
+class FakeInstaller:
+    """Answers the commands of the tool, and notes them; a command with ``refused`` fails."""
+
+    def __init__(self, refused: str) -> None:
+        self.refused = refused
+        self.commands: list[str] = []
+
+    def __call__(self, *command: str) -> str:
+        line = " ".join(command)
+        self.commands.append(line)
+        if self.refused in line:
+            raise subprocess.CalledProcessError(1, command, stderr="Resolving\nno such version\n")
+        if command[0] == "du":
+            return f"7\t{command[-1]}\n"
+        if "build" in command:
+            dist = Path(command[command.index("--out-dir") + 1])
+            dist.mkdir()
+            for name in ("usam_cache.whl", "usam_cache.tar.gz"):
+                (dist / name).touch()
+        if "venv" in command:
+            Path(command[-1]).mkdir()
+        return "one\ntwo\nthree\n"
+
+
+def run(
+    patch: pytest.MonkeyPatch, folder: Path, *options: str, refused: str
+) -> tuple[int, FakeInstaller]:
+    """Run the tool with a fake installer; returns its exit status and the installer."""
+    fake = FakeInstaller(refused)
+    patch.setattr(check_installs, "FOLDER", folder)
+    patch.setattr(check_installs, "_run", fake)
+    patch.setattr(sys, "argv", ["check_installs", *options])
+    with pytest.raises(SystemExit) as ended:
+        check_installs.main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, fake
+
+
+def test_a_failed_installation_is_told_and_the_others_are_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--extras", "", "dvc", "--pythons", "3.11", "--distributions", "sdist")
+    status, fake = run(monkeypatch, tmp_path, *options, refused="lowest-direct --extra dvc")
+
+    assert status == 1
+    *_, header, _, without, dvc = capsys.readouterr().out.splitlines()
+    assert header == "| extra | 3.11 newest sdist | 3.11 lowest sdist |"
+    assert without.startswith("| none | 1 packages, 7 MB, ")
+    assert dvc.endswith(" | **failed**: no such version |")
+    trials = [line for line in fake.commands if " -I -c " in line]
+    assert [line.partition(" -c ")[2] for line in trials] == [
+        f"import usam_cache;{TRIALS[extra]}" for extra in ("", "", "dvc")
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["built"]
+
+
+def test_versions_are_chosen_without_an_installation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--resolve-only", "--pythons", "3.14", "--distributions", "wheel")
+    status, fake = run(monkeypatch, tmp_path, *options, refused="nothing is")
+
+    assert status == 0
+    assert all("uv pip compile" in line for line in fake.commands)
+    assert len(fake.commands) == 2 * len(TRIALS)
+    assert "| `predict` | 3 packages, not installed | 3 packages, not installed |" in (
+        capsys.readouterr().out
+    )
+    assert not [*tmp_path.iterdir()]
+
+
+def test_every_extra_is_tried_and_what_must_be_compiled_is_refused() -> None:
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    assert TRIALS.keys() == {"", *extras} - {"dev"}
+    installation = check_installs.Installation("predict", "3.13", "lowest", "wheel")
+    options = check_installs.requirements(installation, ROOT / "pyproject.toml")
+    assert {"pandas", "torch", "zarr"} <= {*options}
+    assert not {"usam-cache", *WITHOUT_WHEELS} & {*options}
