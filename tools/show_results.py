@@ -251,9 +251,10 @@ def beside_isotonic(errors: Mapping[str, "Errors"]) -> str:
     These few comparisons are not among those of Holm's procedure, and the words say so.
     """
     return (
-        "SamScores calibrated by isotonic regression on the same train split, "
-        f"{_differing(errors, 'ECE', 'error')}; {_differing(errors, 'RMSE', 'distance')} (95 % "
-        "intervals of the differences, each alone)."
+        "SamScores that a curve fitted on the train split corrects (isotonic regression), "
+        f"{_differing(errors, 'error of groups with like predictions (ECE)', 'error')}; "
+        f"{_differing(errors, 'error of single masks (RMSE)', 'distance')} (95 % intervals of the "
+        "differences, each alone)."
     )
 
 
@@ -308,11 +309,11 @@ def _differing(errors: Mapping[str, Errors], label: str, number: str) -> str:
     calibrated, n_groups = heads.pop(CALIBRATED), errors[CALIBRATED].n_groups
     bounds = {name: interval((values - calibrated)[1:], n_groups) for name, values in heads.items()}
     sides = {
-        "lower": [_named(name) for name, margin in bounds.items() if margin.high < 0],
-        "higher": [_named(name) for name, margin in bounds.items() if margin.low > 0],
+        "smaller": [_named(name) for name, margin in bounds.items() if margin.high < 0],
+        "larger": [_named(name) for name, margin in bounds.items() if margin.low > 0],
     }
     words = [f"{side} for {' and for '.join(names)}" for side, names in sides.items() if names]
-    return f"the {label} is {', '.join(words)}" if words else f"no {label} is shown to differ"
+    return f"the {label} is {', '.join(words)}" if words else f"the {label} is not shown to differ"
 
 
 def _named(measure: str) -> str:

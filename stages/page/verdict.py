@@ -29,8 +29,13 @@ SUBJECTS: Final[Mapping[str, str]] = {
 
 BASELINE_LABEL: Final = "1 − SamScore"
 
-AFTERWARDS: Final = ("sam_score_largest", "sam_score_gain", "dice_ends")
-"""Measures that need the large model's answer, so they cannot say whether to ask for it."""
+AFTERWARDS: Final = {
+    "sam_score_largest": "a low SamScore of the large model",
+    "sam_score_gain": "the rise of the SamScore",
+    "dice_ends": "the difference of their masks",
+}
+"""Measures that need the large model's answer, so they cannot say whether to ask for it, and their
+names in sentences."""
 
 Verdict = Literal["better", "no better", "worse"]
 
@@ -53,8 +58,10 @@ PAPER_LINE: Final = "gaps_star"
 HEAD_NAMES: Final = {
     PAPER_LINE: "a head as in the paper",
     "gaps_star_ours": "a head of this project",
+    "gaps": "a difference of two heads as in the paper",
+    "gaps_ours": "a difference of two heads of this project",
 }
-"""Names in sentences of the heads of two lines of the radar."""
+"""Names in sentences of the measures of lines of the radar; the first line of a measure counts."""
 
 LINES: Final = (
     Line(BASELINE_LABEL, dict.fromkeys(TASKS, BASELINE), "the model's own score of the mask"),
@@ -67,17 +74,17 @@ LINES: Final = (
     Line(
         "1 − SDC",
         dict.fromkeys(TASKS, "soft_dice"),
-        "the same: Dice of the soft mask with the thresholded one",
+        "the same: overlap (Dice) of the mask's probabilities with the mask cut from them",
     ),
     Line(
         "H_Θ, H_Xp, H_A, H_T",
         {"model": "h_theta", "prompt": "h_xp", "task": "h_a", "segmentation": "h_t"},
-        "entropy over the models, eight clicks, three proposals or the views",
+        "entropy over the models, eight clicks, three proposals or altered images (views)",
     ),
     Line(
         "heads, paper",
         RADAR_MEASURES[PAPER_LINE],
-        "Δ* or 1 − USAM: small networks that read the model's tokens, as the paper's",
+        "Δ* or 1 − USAM: small networks that read SAM2's inner outputs (tokens), as the paper's",
     ),
     Line(
         "heads, ours",
@@ -321,7 +328,8 @@ def _afterwards(late: pd.DataFrame) -> str:
     if late.empty:
         return ""
     top = late.iloc[0]
-    return f"; once both models ran, {measure_label(top['measure'])} does by {_margin(top)}"
+    name = f"{AFTERWARDS[top['measure']]} ({measure_label(top['measure'])})"
+    return f"; once both models ran, {name} does by {_margin(top)}"
 
 
 def _margin(row: "pd.Series[Any]") -> str:
@@ -339,10 +347,10 @@ def _last_sentence(rows: pd.DataFrame, n_images: int) -> str:
     counts = compared["verdict"].value_counts().reindex(["better", "worse", "no better"]).fillna(0)
     better, worse, undecided = counts.astype(int)
     half = ((compared["margin_high"] - compared["margin_low"]) / 2).median()
-    reach = "" if isnan(half) else f", intervals of {number(half)} points to either side"
+    reach = "" if isnan(half) else f", with intervals of {number(half)} points to either side"
     return (
         f"of {len(compared)} comparisons on {n_images} images{reach}, {better} are sure gains, "
-        f"{worse} sure losses (Holm) and {undecided} neither."
+        f"{worse} sure losses and {undecided} neither."
     )
 
 

@@ -1,13 +1,16 @@
-"""The tables of better masks in README and docs/results.md have the same numbers."""
+"""README says what docs/results.md and the results that ship say, in the words of the code."""
 
+import json
 import re
 
 import pandas as pd
 
+from stages.cli.report import SHIPPED_RESULTS
+from stages.page.verdict import LINES
 from stages.tables.pivot import MASKS
 from tests.fixtures.dvc_stages import ROOT
 from tools.blocks import read_block
-from tools.show_results import IS_BASE, better_masks_block, better_masks_table
+from tools.show_results import IS_BASE, better_masks_block, better_masks_table, starred
 
 NUMBER = re.compile(r"[+-]?[\d.]+")
 
@@ -17,6 +20,15 @@ def test_readme_shows_the_better_masks_of_the_docs() -> None:
     masks = masks_of_table(block)
     assert better_masks_table(masks) == block
     assert better_masks_block(masks) == read_block(ROOT / "README.md", "better-masks")
+
+
+def test_readme_has_the_sentences_that_ship_and_the_meanings_of_the_table() -> None:
+    lines = read_block(ROOT / "README.md", "results").splitlines()
+    for subject, words in json.loads(SHIPPED_RESULTS.read_text("utf-8"))["sentences"].items():
+        assert f"- **{subject}**: {starred(words)}" in lines
+    rows = [line.split(" | ")[:2] for line in lines if line.startswith("| ")]
+    meanings = [[f"| {starred(line.label)}", line.meaning] for line in LINES]
+    assert [row for row in rows if row in meanings] == meanings
 
 
 def masks_of_table(block: str) -> pd.DataFrame:

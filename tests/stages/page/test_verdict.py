@@ -152,10 +152,11 @@ def test_a_winner_is_chosen_on_one_split_and_measured_on_another(
     (row,) = rows.query(OF_HEAD).to_dict("records")
     assert row["verdict"] == verdict
     said = sentences(rows, 9)[SUBJECTS["prompt"]]
+    of_heads = f"a difference of two heads as in the paper (Δ_Xp), chosen on {SPLIT}"
     assert said.startswith(
         {
-            1: f"Δ_Xp, chosen on {SPLIT}, beats {BASELINE_LABEL} by 20.0 points (10.0 to 30.0)",
-            -1: f"nothing surely beats {BASELINE_LABEL}; Δ_Xp, chosen on {SPLIT}, differs by 20.0 "
+            1: f"{of_heads}, beats {BASELINE_LABEL} by 20.0 points (10.0 to 30.0)",
+            -1: f"nothing surely beats {BASELINE_LABEL}; {of_heads}, differs by 20.0 "
             f"points (10.0 to 30.0), with the other sign on {SPLIT}",
         }[sign]
     )
@@ -173,7 +174,8 @@ def test_a_winner_is_chosen_on_one_split_and_measured_on_another(
 def test_what_takes_the_large_models_answer_is_told_apart(results: Results) -> None:
     verdict, said, is_marked = said_of(results, (0.2, 0.1, 0.3), "sam_score_gain", "model")
     assert (verdict, is_marked) == ("better", False)
-    both = "; once both models ran, SamScore_L − SamScore does by 20.0 points (10.0 to 30.0)."
+    gain = "the rise of the SamScore (SamScore_L − SamScore)"
+    both = f"; once both models ran, {gain} does by 20.0 points (10.0 to 30.0)."
     assert said.startswith(f"nothing surely beats {BASELINE_LABEL}; ")
     assert said.endswith(both)
 
