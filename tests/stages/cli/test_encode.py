@@ -1,9 +1,14 @@
 """``usam encode``: a folder's embeddings, resumed, grown, and sent to a bucket."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pytest
@@ -16,9 +21,11 @@ from stages.extraction.models import load_sam
 from storage.images.image_files import read_rgb
 from storage.pool.cell import Cell
 from storage.split.image_rows import ImageRows
+from storage.store.checks import damaged_files
 from storage.store.embedding_rows import find_image, read_embedding
 from storage.store.opening import open_embeddings
 from tests.fixtures.bucket import BUCKET, s3_server, use_server
+from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.extract_project import (
     IMAGES,
     SIZES_PX,
@@ -92,6 +99,76 @@ def test_a_stopped_run_continues_and_a_grown_folder_keeps_full_shards(
         assert usam_encode().exit_code == 0
     assert len(encoded) == 2, "the last shard and the new image"
     assert not [path for path in Path().iterdir() if path.name.endswith(".work")]
+
+
+DYING: Final = """
+import os, sys
+from dataclasses import replace
+
+import stages.extraction.steps  # imported once, before the forks
+from stages.cli import encode
+from stages.cli.app import app
+
+read_rows = encode.read_rows
+encode.read_rows = lambda *folders: replace(read_rows(*folders), shard_rows=2)
+n_operations = 0
+
+def dying(operation, last):
+    def counted(*arguments, **named):
+        global n_operations
+        n_operations += 1
+        if n_operations == last:
+            os.kill(os.getpid(), 9)
+        return operation(*arguments, **named)
+    return counted
+
+for last in map(int, sys.argv[2:]):
+    child = os.fork()
+    if not child:
+        os.mkdir(str(last))
+        for name in ("replace", "rename", "link"):
+            setattr(os, name, dying(getattr(os, name), last))
+        words = ["encode", sys.argv[1], "--family", "mini", "--model", "tiny"]
+        app([*words, "--out", f"{last}/photos.zarr"], standalone_mode=False)
+        print(n_operations, flush=True)
+        os._exit(0)
+    print(os.waitpid(child, 0)[1], flush=True)
+"""
+"""Encodes a folder once for each argument, and dies at the disk operation of this number."""
+
+
+def dying_runs(*operations: int) -> list[int]:
+    """Numbers that ``DYING`` prints: the signal of each death, after it 0 the operations."""
+    command = [sys.executable, "-c", DYING, str(IMAGES), *map(str, operations)]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=env)
+    return [int(line) for line in done.stdout.splitlines() if line.isdecimal()]
+
+
+def contents(store: Path) -> list[bytes]:
+    """Bytes of the files of a store, in the order of their names."""
+    return [data for _, data in sorted(files_of(store).items())]
+
+
+@pytest.mark.slow
+def test_killed_anywhere_the_next_run_encodes_what_is_not_there_to_the_same_bytes() -> None:
+    n_operations, status = dying_runs(0)
+    assert status == 0
+    whole = contents(Path("0", STORE))
+    inner = np.random.default_rng(3).integers(2, n_operations, 4).tolist()
+    moments = sorted({1, *inner, n_operations})
+    assert dying_runs(*moments) == [signal.SIGKILL] * len(moments)
+    n_encoded = []
+    for moment in moments:
+        store = Path(str(moment), STORE)
+        assert not store.exists() or damaged_files(store) == {}
+        with encoded_images() as encoded:
+            assert usam_encode(out=str(store)).exit_code == 0
+        assert contents(store) == whole, f"killed at operation {moment}"
+        assert [path.name for path in store.parent.iterdir()] == [STORE.name]
+        n_encoded.append(len(encoded))
+    assert n_encoded == sorted(n_encoded, reverse=True)
+    assert (n_encoded[0], n_encoded[-1]) == (len(SIZES_PX), 0)
 
 
 def test_half_precision_is_written_if_asked_for() -> None:
