@@ -266,7 +266,7 @@ def check_mode(image: Image.Image, name: str) -> None:
     if image.mode not in READABLE_MODES:
         raise ImageError(
             f"{name} must have a mode with 8-bit colours ({', '.join(READABLE_MODES)}), "
-            f"got {image.mode}"
+            f"got {image.mode}: save it as one of these, with its values scaled to 0..255"
         )
     if any(_raw_mode(tile.args).endswith(DEEP) for tile in getattr(image, "tile", ())):
         raise ImageError(f"{name} must have 8 bits per colour, got 16: scale its values to 0..255")

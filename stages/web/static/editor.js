@@ -52,7 +52,7 @@ const HTML = `
   </div>
 </div>
 <div id="scale" class="scale muted" hidden><span>0</span><i></i><span>1 bit of entropy per pixel</span></div>
-<p id="keys" class="keys muted"><span class="pointer">Left click: object. Right click: background. Drag: box. With <kbd>Shift</kbd>: always about the active object. Wheel: zoom; middle button: shift the image. </span>Keyboard, with the image in focus: <kbd>arrows</kbd> move the cursor, with <kbd>Shift</kbd> finely; <kbd>Enter</kbd> object, <kbd>B</kbd> background, <kbd>X</kbd> corner of a box; <kbd>N</kbd> new object, <kbd>[</kbd> and <kbd>]</kbd> the one before and after, <kbd>Delete</kbd> removes it; <kbd>Ctrl</kbd>+<kbd>Z</kbd> undo, with <kbd>Shift</kbd> redo; <kbd>0</kbd>–<kbd>2</kbd> proposal, <kbd>H</kbd> entropy, <kbd>+</kbd>, <kbd>−</kbd> and <kbd>F</kbd> zoom.</p>
+<p id="keys" class="keys muted"><span class="pointer">Left click: object. Right click: background. Drag: box. With <kbd>Shift</kbd>: always about the active object. Wheel: zoom; middle button: shift the image. </span>Keyboard, with the image in focus: <kbd>arrows</kbd> move the cursor, with <kbd>Shift</kbd> finely; <kbd>Enter</kbd> object, <kbd>B</kbd> background, <kbd>X</kbd> corner of a box; <kbd>N</kbd> new object, <kbd>[</kbd> and <kbd>]</kbd> the one before and after, <kbd>Delete</kbd> removes it; <kbd>Ctrl</kbd>+<kbd>Z</kbd> undo, with <kbd>Shift</kbd> redo; <kbd>0</kbd>–<kbd>2</kbd> proposal, <kbd>3</kbd> chosen mask, if it is no proposal, <kbd>H</kbd> entropy, <kbd>+</kbd>, <kbd>−</kbd> and <kbd>F</kbd> zoom.</p>
 <p id="place" class="hidden" role="status" aria-live="polite"></p>`;
 
 const DOT_PX = 8; // radius of a click on the screen
@@ -464,7 +464,7 @@ export class Editor {
       "=": () => this.#zoom(ZOOM_STEP),
       "-": () => this.#zoom(1 / ZOOM_STEP),
       f: () => this.#fit(),
-      ...Object.fromEntries([0, 1, 2].map((k) => [String(k), () => this.answer && this.choose(k)])),
+      ...Object.fromEntries([0, 1, 2, 3].map((k) => [String(k), () => this.answer?.proposals[k] && this.choose(k)])),
     };
     actions[key]?.();
     return key in actions;

@@ -22,6 +22,7 @@ from tests.fixtures.stored_images import (
     write_embeddings_of,
     write_images,
 )
+from usam_cache import open_embeddings, read_embedding
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,9 @@ def test_a_predictor_with_a_store_encodes_only_other_images(
     assert answer(one) == expected  # by the smallest model, from the pixels
     refuse_to_encode(monkeypatch)
     assert answer(both) == expected
+    embeddings = open_embeddings(encoded / "large.zarr", {"model": "large"})
+    both.set_embedding(read_embedding(embeddings, "turned/scene.png"))
+    assert both.predict_uncertainty([[120, 80]], [1]).to_dict() == expected
     with pytest.raises(AssertionError, match="an image was encoded"):
         both.set_image(np.zeros((8, 8, 3), np.uint8))
 

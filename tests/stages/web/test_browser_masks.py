@@ -101,6 +101,8 @@ def test_the_mask_that_the_heads_choose_is_the_fourth(browser: Browser, address:
         page.locator("#canvas").focus()
         page.keyboard.press("0")
         expect(page.locator("#which")).to_have_text("proposal 0")
+        page.keyboard.press("3")
+        expect(page.locator("#which")).to_have_text("chosen mask")
 
 
 def test_the_model_and_the_heads_answer_that_are_chosen(

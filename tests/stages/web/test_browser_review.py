@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,15 @@ from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import write_random_heads
 from tests.fixtures.reviews import written_queue
 from tests.fixtures.web_page import PATIENCE_S
+from tests.stages.test_gallery import SPLIT, write_project
 from tests.stages.web.test_browser_objects import DESKTOP, PHONE, violations
 from tools.served_page import served
 
 pytestmark = pytest.mark.slow
 
 N_SCENES = 60
+
+SCENES = ("scenes.json", "--images", "scenes")
 
 
 def at(page: Page, place: int | str) -> None:
@@ -130,11 +133,10 @@ def test_heads_that_choose_no_mask_say_so_at_the_key_c(browser: Browser, tmp_pat
 
 
 @contextmanager
-def reviewing(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Address and process of ``usam review`` of the scenes in a folder."""
-    command = ["review", "scenes.json", "--images", "scenes", "--port", "0"]
+def reviewing(folder: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Address and process of ``usam review``, which runs in a folder."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "stages.cli", *command],
+        [sys.executable, "-m", "stages.cli", "review", *words, "--port", "0"],
         stdout=subprocess.PIPE,
         text=True,
         cwd=folder,
@@ -168,14 +170,14 @@ def test_a_review_of_60_scenes_goes_on_after_a_kill(browser: Browser, tmp_path: 
     draw_scenes(tmp_path)
     keys = ["kdrk"[rank % 4] for rank in range(N_SCENES)]
     half = N_SCENES // 2
-    with reviewing(tmp_path) as (address, process), tab(browser, address, scene=0) as page:
+    with reviewing(tmp_path, *SCENES) as (address, process), tab(browser, address, scene=0) as page:
         for rank in range(half):
             at(page, rank)
             page.keyboard.press(keys[rank])
         at(page, half)
         process.send_signal(signal.SIGKILL)
         process.wait(PATIENCE_S)
-    with reviewing(tmp_path) as (address, process), tab(browser, address, scene=0) as page:
+    with reviewing(tmp_path, *SCENES) as (address, process), tab(browser, address, scene=0) as page:
         for rank in range(half, N_SCENES):
             at(page, rank)
             page.keyboard.press(keys[rank])
@@ -185,3 +187,31 @@ def test_a_review_of_60_scenes_goes_on_after_a_kill(browser: Browser, tmp_path: 
     names = {"k": "keep", "d": "redraw", "r": "remove"}
     assert [line["decision"] for line in lines] == [names[key] for key in keys]
     assert sorted(line["image_id"] for line in lines) == list(range(1, N_SCENES + 1))
+
+
+@pytest.mark.parametrize("device", ["desktop", "phone"])
+def test_annotations_are_shown_as_claims_to_look_at(
+    browser: Browser, tmp_path: Path, device: str
+) -> None:
+    with chdir(tmp_path):
+        write_project(tmp_path)
+    context = {"desktop": DESKTOP, "phone": PHONE}[device]
+    with (
+        reviewing(tmp_path, SPLIT, "--annotations") as (address, _),
+        tab(browser, address, scene=0, **context) as page,
+    ):
+        at(page, 0)
+        expect(page.locator("#words")).to_contain_text(re.compile(r"Models expect .*, reach "))
+        expect(page.locator("#stop")).to_contain_text("a claim to look at, not a verdict")
+        expect(page.locator("#expected dd")).to_have_text(["–", "–"])
+        expect(page.locator("#neighbours img")).to_have_count(6)
+        assert violations(page) == []
+        for rank, key in enumerate("krdkk", start=1):
+            page.keyboard.press(key)
+            at(page, rank)
+        page.keyboard.press("d")
+        at(page, "end")
+        assert violations(page) == []
+    lines = read_lines(tmp_path / f"{SPLIT}.annotations.review" / "decisions.jsonl")[1:]
+    names = {"k": "keep", "d": "redraw", "r": "remove"}
+    assert [line["decision"] for line in lines] == [names[key] for key in "krdkkd"]

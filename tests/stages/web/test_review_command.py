@@ -1,6 +1,7 @@
 """``usam review``: folders and COCO files in, a queue that goes on after a stop, COCO out."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipeline.predictor import UncertainPredictor
 from stages.cli.app import app
 from stages.program.stopping import kept_work
 from stages.review.decisions import Decision, Decisions
+from storage.images.image_files import reads_heif
 from storage.outputs.records import read_lines
 from tests.fixtures.predictors import drawn
 
@@ -71,19 +73,25 @@ def exported(path: str = "reviewed.json") -> list[dict[str, Any]]:
     return annotations
 
 
-def test_a_folder_needs_no_file_and_unreadable_images_are_listed() -> None:
+def test_a_folder_needs_no_file_and_unreadable_images_are_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     Path("photos/broken.png").write_bytes(Path("photos/11.png").read_bytes()[:20])
     Path("photos/cut.png").write_bytes(Path("photos/11.png").read_bytes()[:2000])
     Image.fromarray(np.zeros((8, 8), np.uint16)).save("photos/deep.png")
+    Path("photos/phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
     Path("photos/notes.txt").write_text("no image")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    reads_heif.cache_clear()
     result = usam("photos", "--export", "reviewed.json", *GRID)
     assert result.exit_code == 0, result.stderr
-    assert "3 of 5 images left out: photos.review/faults.txt says why" in result.stderr
+    assert "4 of 6 images left out: photos.review/faults.txt says why" in result.stderr
     faults = Path("photos.review/faults.txt").read_text("utf-8").splitlines()
     assert [fault.split()[0] for fault in faults] == [
-        f"photos/{name}.png" for name in ("broken", "deep", "cut")
+        f"photos/{name}" for name in ("broken.png", "deep.png", "phone.heic", "cut.png")
     ]
-    assert "must have a mode with 8-bit colours" in faults[1]
+    assert "got I;16: save it as one of these, with its values scaled to 0..255" in faults[1]
+    assert "run pip install pillow-heif" in faults[2]
     annotations = exported()
     assert len(annotations) > 3
     assert result.stdout.splitlines()[-1].startswith(

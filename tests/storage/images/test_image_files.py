@@ -233,7 +233,7 @@ def test_bytes_have_the_pixels_of_a_file(tmp_path: Path, format_name: str) -> No
         (b"", "one of the formats JPEG, PNG, WEBP, GIF, BMP, TIFF, got none"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 30 20\n", "one of the formats"),
         (_encoded()[:-300], "image must be readable, got: "),
-        (_encoded(image=Image.new("I;16", (4, 4))), "8-bit colours .*, got I;16"),
+        (_encoded(image=Image.new("I;16", (4, 4))), "8-bit colours .*, got I;16: save it as one"),
         (_png_header(10_000, 6_000), "at most 50 megapixels, got 60.0"),
         (_png_header(10_000, 10_000), "at most 50 megapixels, got many more"),
         (_png_header(16_384, 1), "readable"),
