@@ -119,10 +119,15 @@ def _push(
 
 
 def _batches(md5s: Sequence[str]) -> Iterator[list[str]]:
-    """Group files into calls; listings come last, since DVC assumes a listed folder is complete."""
-    in_order = sorted(md5s, key=lambda md5: md5.endswith(LISTING))
-    for start in range(0, len(in_order), N_TOGETHER):
-        yield in_order[start : start + N_TOGETHER]
+    """Group files into calls; listings come last, since DVC assumes a listed folder is complete.
+
+    No call has files and listings: a call sends several files at once, in any order.
+    """
+    listings = [md5 for md5 in md5s if md5.endswith(LISTING)]
+    files = [md5 for md5 in md5s if not md5.endswith(LISTING)]
+    for group in (files, listings):
+        for start in range(0, len(group), N_TOGETHER):
+            yield group[start : start + N_TOGETHER]
 
 
 def _check_intact(names: Mapping[str, str]) -> None:

@@ -4,9 +4,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
+from dvc_data.hashfile.db import HashFileDB
 
 from storage.errors import StoreError
 from storage.pool.dvc_cache import REPAIRED, cached_file, md5_of, mend_cache
@@ -106,6 +108,24 @@ def test_files_that_a_remote_lost_are_sent_again_though_dvc_says_all_is_there(
     assert n_files == N_FILES
     assert n_sent > 0
     assert sent() == (N_FILES, 0, 0)
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_listing_is_sent_when_the_remote_has_all_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.pool.dvc_remote.N_TOGETHER", 5)
+    add, n_there = HashFileDB.add, list[int]()
+
+    def noted(remote: HashFileDB, paths: list[str], fs: Any, md5s: list[str], **how: Any) -> None:  # noqa: ANN401
+        if any(md5.endswith(".dir") for md5 in md5s):
+            assert all(md5.endswith(".dir") for md5 in md5s), "a call sends files in any order"
+            n_there.append(sum(path.is_file() for path in (tmp_path / "lab").rglob("*")))
+        add(remote, paths, fs, md5s, **how)
+
+    monkeypatch.setattr(HashFileDB, "add", noted)
+    assert sent() == (N_FILES, N_FILES, 0)
+    assert n_there == [N_FILES - 2]
 
 
 def test_repaired_files_are_sent_anew_to_each_remote_once(repository: Path, tmp_path: Path) -> None:
