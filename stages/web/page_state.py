@@ -22,7 +22,7 @@ from stages.predictor.stored_images import signature_of
 from stages.settings.parsing import ParamsError, check_known
 from stages.web.open_images import OpenImage, OpenImages, decode, thumbnail_png
 from storage.checkpoints.weights import models_there
-from storage.errors import ImageError, WeightsError
+from storage.errors import DataError, ImageError, WeightsError, listed
 from storage.files.addresses import files_at, is_address
 from storage.files.store_files import Files
 from storage.head_files.head_file import HeadFile, family_heads, read_head_file
@@ -251,12 +251,19 @@ def stored_images(embeddings: Sequence[str], folder: str) -> tuple[StoredImage, 
     ------
     ParamsError
         If there is no such folder.
+    DataError
+        If the stores have no image.
     """
     if not is_address(folder) and not Path(folder).is_dir():
         raise ParamsError(f"images must be in a folder or at an address, got none at {folder}")
     files = files_at(folder)
     names = (name for place in embeddings for name in open_embeddings(place)["file"].to_numpy())
-    return tuple(StoredImage(files, str(name)) for name in dict.fromkeys(names))
+    images = tuple(StoredImage(files, str(name)) for name in dict.fromkeys(names))
+    if not images:
+        raise DataError(
+            f"embeddings must be of one image or more, got none in {listed(embeddings)}"
+        )
+    return images
 
 
 def read_scenes() -> tuple[OfferedScene, ...]:

@@ -18,7 +18,8 @@ from stages.predictor.loading import load_predictor
 from stages.settings.parsing import ParamsError
 from stages.web.open_images import THUMBNAIL_PX
 from stages.web.page_state import PageState, StoredImage
-from storage.errors import ImageError
+from storage.errors import DataError, ImageError
+from storage.store.opening import open_embeddings
 from tests.fixtures.bucket import s3_server, upload, use_server
 from tests.fixtures.chromium import answered, expected_ious, tab
 from tests.fixtures.dvc_stages import ROOT
@@ -122,7 +123,9 @@ def test_a_store_names_no_file_outside_of_the_folder(encoded: Path) -> None:
         PageState(embeddings=[str(place)], images=str(encoded / "inside"))
 
 
-def test_images_must_be_there_and_of_embeddings(encoded: Path) -> None:
+def test_images_must_be_there_and_of_embeddings(
+    encoded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ParamsError, match="images must be in a folder or at an address, got none"):
         PageState(embeddings=[str(encoded / "tiny.zarr")], images=str(encoded / "none"))
     result = CliRunner().invoke(app, ["demo", "--port", "0", "--images", str(encoded)])
@@ -130,6 +133,10 @@ def test_images_must_be_there_and_of_embeddings(encoded: Path) -> None:
     result = CliRunner().invoke(app, ["demo", "--port", "0", "--embeddings", str(encoded)])
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
     assert str(encoded) in result.stderr
+    without_images = open_embeddings(encoded / "tiny.zarr").isel(image=[])
+    monkeypatch.setattr("stages.web.page_state.open_embeddings", lambda _: without_images)
+    with pytest.raises(DataError, match=r"must have one image or more, got none in .*tiny\.zarr"):
+        page_of(encoded)
 
 
 def test_embeddings_of_a_split_find_their_images_by_the_params(
