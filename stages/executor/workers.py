@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -45,7 +46,7 @@ T = TypeVar("T")
 
 CONFIG: Final = MappingProxyType(
     {
-        # A task that kills its worker three times has failed.
+        # A task has failed if three workers died that had it.
         "distributed.scheduler.allowed-failures": N_TRIES - 1,
         # A silent worker is replaced after one to two minutes. A worker is silent while it loads a
         # large library.
@@ -152,8 +153,9 @@ def _run(
 ) -> Iterator[Done[T] | Failure]:
     """Run tasks by Dask's workers; yield the outcome of each task when it arrives.
 
-    Dask gets only as many tasks as there are workers: if a worker dies, a task that waits at the
-    worker counts as failed, too.
+    Dask counts a worker's death against each task that was at the worker, also against tasks that
+    only waited there: after a death, it sends tasks to workers that are busy. So a task whose
+    workers died is run again when all others have ended, with no other task at the workers.
 
     Parameters
     ----------
@@ -167,6 +169,37 @@ def _run(
     ConnectionError
         If the scheduler is gone.
     """
+    suspects = []
+    for outcome in _run_together(client, watch, n_least, mark, tasks):
+        if isinstance(outcome, Failure) and isinstance(outcome.error, KilledWorker):
+            suspects.append(outcome.task)
+            print(
+                f"note: workers died that had {outcome.task.name}: it is run again alone, after "
+                "the others",
+                file=sys.stderr,
+            )
+        else:
+            yield outcome
+    for task in suspects:
+        for outcome in _run_together(client, watch, n_least, mark, [task]):
+            yield _blamed(outcome)
+
+
+def _blamed(outcome: Done[T] | Failure) -> Done[T] | Failure:
+    """Outcome of a task that ran alone: if its workers died again, the error says so."""
+    if isinstance(outcome, Done) or not isinstance(outcome.error, KilledWorker):
+        return outcome
+    reason = (
+        f"workers must live through {outcome.task.name}, got all that tried it dead, for want of "
+        "memory perhaps"
+    )
+    return Failure(outcome.task, DataError(reason))
+
+
+def _run_together(
+    client: Client, watch: Watch, n_least: int, mark: str, tasks: Iterable[Task[T]]
+) -> Iterator[Done[T] | Failure]:
+    """Run tasks, as ``_run`` does; Dask gets only as many tasks as there are workers."""
     todo, running = iter(tasks), dict[Future[T], Task[T]]()
     while True:
         n_free = max(watch.n_usable(), n_least) - len(running)
@@ -199,11 +232,6 @@ def _outcome(task: Task[T], future: Future[T]) -> Done[T] | Failure | None:
     """
     if future.status == "error":
         error = future.exception()  # type: ignore[no-untyped-call]
-        if isinstance(error, KilledWorker):
-            error = DataError(
-                f"workers must live through {task.name}, got all that tried it dead, for want of "
-                "memory perhaps"
-            )
         return Failure(task, error.with_traceback(future.traceback()))  # type: ignore[no-untyped-call]
     try:
         return Done(task, future.result(timeout=LOOK_S))
