@@ -25,7 +25,6 @@ from stages.settings.parsing import ParamsError, check_known, parse
 from storage.checkpoints import weights
 from storage.errors import DataError, WeightsError
 from storage.head_files.head_file import read_head_file
-from storage.pool.dvc_cache import DVC
 
 if TYPE_CHECKING:
     import torch
@@ -202,7 +201,19 @@ def _dvc() -> Finding:
         installed = version("dvc")
     except PackageNotFoundError:
         return Finding("DVC", "not installed", "run pip install 'usam-cache[dvc]', or use usam run")
-    return Finding("DVC", installed, "" if DVC.is_dir() else "run git init and dvc init")
+    from dvc.exceptions import NotDvcRepoError  # noqa: PLC0415
+    from dvc.repo import Repo  # noqa: PLC0415
+    from dvc.scm import SCMError  # noqa: PLC0415
+
+    remedy = ""
+    try:
+        with Repo() as repo:
+            repo.scm  # noqa: B018 - raises the error
+    except NotDvcRepoError:
+        remedy = "run git init and dvc init"
+    except SCMError:  # the archive of a release, or of a branch
+        remedy = "run git init"
+    return Finding("DVC", installed, remedy)
 
 
 def _clicks(params: ExtractParams, model: str | None, device: "torch.device") -> Iterator[Finding]:

@@ -1,11 +1,14 @@
 """``usam doctor``: a line for all that is looked at, a remedy for what is amiss, and no other."""
 
+import shutil
+import subprocess
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Final
 
 import pytest
 import torch
+from dvc.repo import Repo
 from typer.testing import CliRunner, Result
 
 from pipeline.sam.model import Decoded, Sam
@@ -74,7 +77,7 @@ FAULTS: Final[dict[str, tuple[str, object, str, str]]] = {
 @pytest.mark.parametrize("what", FAULTS)
 def test_what_is_amiss_has_a_remedy(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("dvc.yaml").touch()
-    Path(".dvc").mkdir()
+    Repo.init(no_scm=True).close()
     target, fault, found, remedy = FAULTS[what]
     monkeypatch.setattr(target, fault)
     if what == "weights":  # damaged ones would not be loaded
@@ -85,6 +88,22 @@ def test_what_is_amiss_has_a_remedy(what: str, monkeypatch: pytest.MonkeyPatch) 
     assert {lines[i].split()[1] for i in amiss} == {what}
     assert all(found in lines[i] and remedy in lines[i + 1] for i in amiss)
     assert result.exit_code == 1
+
+
+def test_the_remedies_for_a_folder_that_dvc_does_not_know_let_dvc_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stages.cli.doctor._clicks", lambda *_: iter(()))
+    Path("dvc.yaml").touch()
+    for commands in ("git init and dvc init", "git init"):
+        assert asked().stdout.splitlines()[-1] == f"    run {commands}"
+        subprocess.run(["git", "init", "--quiet"], check=True)
+        if "dvc init" in commands:
+            Repo.init().close()
+        assert asked().exit_code == 0
+        with Repo() as repo:
+            assert repo.status() == {}
+        shutil.rmtree(".git")  # as in the archive of a release
 
 
 def test_weights_that_are_not_there_have_the_command_that_fetches_them(
