@@ -214,10 +214,12 @@ def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
 
 def _fetch_from_hub(record: Checkpoint) -> Path:
     """Download a file from Hugging Face into the cache of its library, unless it is there."""
-    if not record.path.exists() and state(record) != "intact":
+    if not record.path.exists() and (before := state(record)) != "intact":
         hub, errors = (import_module(f"huggingface_hub{name}") for name in ("", ".errors"))
         try:
-            hub.hf_hub_download(record.folder, record.file)
+            # Its library takes a file in its cache for intact.
+            is_damaged = before == "damaged"
+            hub.hf_hub_download(record.folder, record.file, force_download=is_damaged)
         except errors.GatedRepoError as error:
             raise WeightsError(
                 f"{record.folder} must let you in to its {record.file}, got no access: log in to "
@@ -232,6 +234,12 @@ def _fetch_from_hub(record: Checkpoint) -> Path:
                 f"run it again or, without a network, bring the file from elsewhere as "
                 f"{record.file} into {record.path.parent}"
             ) from error
+        if state(record) == "damaged":
+            raise WeightsError(
+                f"{record.file} of {record.folder} must have sha256 {record.sha256}, got another "
+                f"file there: bring that file from elsewhere as {record.file} into "
+                f"{record.path.parent}"
+            )
     return verified_weights(record.family, record.model)[0]
 
 

@@ -1,7 +1,11 @@
 """Weights of Hugging Face: fetched by its own library from a server of this machine, and kept."""
 
 import hashlib
+import json
+import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -24,8 +28,11 @@ DIGEST: Final = Path("checkpoints/sam3/model.safetensors.sha256")
 ADDRESS: Final = "/facebook/sam3/resolve/main/model.safetensors"
 
 
+TOKEN: Final = "hf_of_these_tests"  # noqa: S105 - of no account
+
+
 class Repository(BaseHTTPRequestHandler):
-    """Answers as Hugging Face does for a large file, to all or to none."""
+    """Answers as Hugging Face does for a large file, to all or to those who send the token."""
 
     def __init__(self, *args: object, is_open: bool) -> None:
         self.is_open = is_open
@@ -38,11 +45,17 @@ class Repository(BaseHTTPRequestHandler):
         self._head()
 
     def do_GET(self) -> None:
-        if self._head():
+        if self.path == "/api/whoami-v2":
+            user = {"name": "ann", "auth": {"accessToken": {"displayName": "a", "role": "read"}}}
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(user).encode())
+        elif self._head():
             self.wfile.write(CONTENT)
 
     def _head(self) -> bool:
-        is_there = self.is_open and self.path == ADDRESS
+        is_let_in = self.is_open or self.headers["Authorization"] == f"Bearer {TOKEN}"
+        is_there = is_let_in and self.path == ADDRESS
         self.send_response(200 if is_there else 401)
         if is_there:
             self.send_header("ETag", f'"{SHA256}"')
@@ -67,16 +80,16 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(params=[True])
-def _server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of Hugging Face, which is on this machine."""
     handler = partial(Repository, is_open=request.param)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        address = (
-            f"http://127.0.0.1:{http.server_port}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        )
-        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", address)
+        address = f"http://127.0.0.1:{http.server_port}"
+        template = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield
+        yield address
         http.shutdown()
         thread.join()
 
@@ -101,7 +114,7 @@ def put_in_cache(hub: Path, content: bytes = CONTENT, revision: str = REVISION) 
     return blob
 
 
-@pytest.mark.usefixtures("_server")
+@pytest.mark.usefixtures("server")
 def test_fetched_weights_stay_in_the_cache_and_their_digest_is_recorded() -> None:
     path = weights.fetch(weights.checkpoint("sam3", "large"))
     assert path.read_bytes() == CONTENT
@@ -111,15 +124,21 @@ def test_fetched_weights_stay_in_the_cache_and_their_digest_is_recorded() -> Non
     assert weights.state(weights.checkpoint("sam3", "large")) == "intact"
 
 
-@pytest.mark.usefixtures("_server")
-@pytest.mark.parametrize("_server", [False], indirect=True)
-def test_a_closed_repository_names_its_licence_and_the_login() -> None:
+@pytest.mark.parametrize("server", [False], indirect=True)
+def test_a_closed_repository_names_its_licence_and_the_login_that_opens_it(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
     with pytest.raises(WeightsError) as caught:
         weights.fetch(weights.checkpoint("sam3", "large"))
     said = str(caught.value)
     assert said.startswith("facebook/sam3 must let you in to its model.safetensors, got no access")
     assert FAMILIES["sam3"].licence in said
-    assert "hf auth login" in said
+    login = said.rpartition(", run `")[2].removesuffix("` and then this again")
+    environment = os.environ | {"HF_ENDPOINT": server, "HF_HOME": str(tmp_path)}
+    command = [str(Path(sys.executable).with_name("hf")), *login.split()[1:], "--token", TOKEN]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert weights.fetch(weights.checkpoint("sam3", "large")).read_bytes() == CONTENT
 
 
 def test_a_cached_snapshot_will_do(hub: Path) -> None:
@@ -140,7 +159,7 @@ def test_a_file_in_its_folder_will_do_and_no_other_after_it() -> None:
     assert weights.verified_weights("sam3", "large")[0] == FILE
 
 
-@pytest.mark.usefixtures("_server")
+@pytest.mark.usefixtures("server")
 def test_weights_of_another_revision_in_the_cache_are_not_those_that_are_listed(
     hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +169,24 @@ def test_weights_of_another_revision_in_the_cache_are_not_those_that_are_listed(
     path = weights.fetch(weights.checkpoint("sam3", "large"))
     assert path.read_bytes() == CONTENT
     assert not DIGEST.exists(), "it is listed"
+
+
+@pytest.mark.usefixtures("server")
+def test_a_damaged_file_in_the_cache_is_fetched_anew_and_a_file_that_is_not_listed_is_named(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_tables(tmp_path, SHA256, monkeypatch)
+    put_in_cache(hub).write_bytes(CONTENT[1:])
+    with pytest.raises(WeightsError, match="run usam checkpoints fetch sam3 --model large"):
+        weights.verified_weights("sam3", "large")
+    assert weights.fetch(weights.checkpoint("sam3", "large")).read_bytes() == CONTENT
+    listed = hashlib.sha256(b"listed").hexdigest()
+    put_tables(tmp_path, listed, monkeypatch)
+    with pytest.raises(WeightsError, match=f"{listed}, got another .*elsewhere as model.safetens"):
+        weights.fetch(weights.checkpoint("sam3", "large"))
+    FILE.parent.mkdir(parents=True)
+    FILE.write_bytes(b"listed")
+    assert weights.fetch(weights.checkpoint("sam3", "large")) == FILE
 
 
 def test_a_digest_that_came_by_git_is_that_of_weights_that_are_not_there() -> None:
@@ -163,7 +200,7 @@ def test_a_digest_that_came_by_git_is_that_of_weights_that_are_not_there() -> No
 def test_without_a_network_the_file_and_its_folder_are_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refused(*_: object) -> str:
+    def refused(*_: object, **__: object) -> str:
         raise LocalEntryNotFoundError("An error happened.\nDetails")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", refused)  # it would try for a minute
