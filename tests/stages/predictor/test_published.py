@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from stages.cli.heads import app
 from stages.predictor.loading import load_predictor
+from stages.predictor.model_choice import default_heads
 from stages.predictor.published import THEIR_NAMES, read_published
 from storage.checkpoints.weights import checkpoint
 from storage.errors import WeightsError
@@ -174,7 +175,9 @@ def usam_fetch(family: str = "sam2.1") -> Result:
 
 
 @pytest.mark.usefixtures("served")
-def test_fetched_heads_are_those_that_an_import_would_write() -> None:
+def test_the_command_that_an_error_names_fetches_the_heads_that_an_import_would_write() -> None:
+    with pytest.raises(WeightsError, match=r"`usam heads fetch sam2\.1` brings those that"):
+        default_heads("sam2.1")
     result = usam_fetch()
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith(f"{FETCHED}: 9 heads, ")
@@ -183,6 +186,7 @@ def test_fetched_heads_are_those_that_an_import_would_write() -> None:
     )
     other = ["import", "theirs", "own.safetensors", "--family", "sam2.1"]
     assert CliRunner().invoke(app, other).stdout.startswith("own.safetensors: 9 heads, ")
+    assert default_heads("sam2.1") == FETCHED
     assert FETCHED.read_bytes() == Path("own.safetensors").read_bytes()
     card = read_head_file(FETCHED).card
     assert (card["family"], card["protocol"], card["split"]) == ("sam2.1", "best", "published")

@@ -8,8 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from pipeline.sam.families import FAMILIES, LADDERS, models_of, source_of
+from stages.cli.app import app
 from stages.settings.blocks import ExtractParams
 from stages.settings.parsing import parse
 from storage.checkpoints import weights
@@ -92,22 +94,24 @@ def test_downloaded_families_have_all_that_a_download_and_a_build_need(family: s
         assert (Path(spec.origin).parent / record.config).is_file()
 
 
-@pytest.mark.usefixtures("_small_table")
-def test_missing_weights_name_the_command_that_fetches_them() -> None:
-    with pytest.raises(WeightsError, match=r"checkpoints fetch sam2\.1 --model tiny") as caught:
-        weights.verified_weights("sam2.1", "tiny")
-    assert str(FILE) in str(caught.value)
-    assert weights.state(weights.checkpoint("sam2.1", "tiny")) == "missing"
-
-
-@pytest.mark.usefixtures("_small_table")
-def test_damaged_weights_name_both_digests() -> None:
-    put(CONTENT[1:])
+@pytest.mark.usefixtures("_small_table", "server")
+@pytest.mark.parametrize("before", [None, CONTENT[1:]], ids=["missing", "damaged"])
+def test_the_command_that_an_error_about_weights_names_brings_them(before: bytes | None) -> None:
+    fault = f"{FILE} must exist, got no file"
+    if before is not None:
+        put(before)
+        fault = f"{FILE} must have sha256 {SHA256}, got {hashlib.sha256(before).hexdigest()}"
+    assert weights.state(weights.checkpoint("sam2.1", "tiny")) == (
+        "damaged" if before else "missing"
+    )
     with pytest.raises(WeightsError) as caught:
         weights.verified_weights("sam2.1", "tiny")
-    got = hashlib.sha256(CONTENT[1:]).hexdigest()
-    assert f"{FILE} must have sha256 {SHA256}, got {got}" in str(caught.value)
-    assert weights.state(weights.checkpoint("sam2.1", "tiny")) == "damaged"
+    said, _, command = str(caught.value).partition(": run usam ")
+    assert (said, command) == (fault, "checkpoints fetch sam2.1 --model tiny")
+    assert CliRunner().invoke(app, command.split()).exit_code == 0
+    assert weights.verified_weights("sam2.1", "tiny") == (FILE, SHA256)
+    assert [path.name for path in FILE.parent.iterdir()] == [FILE.name]
+    assert FILE.stat().st_mode & 0o777 == 0o644, "others read it, too"
 
 
 def mini_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, sha256: str) -> Path:
@@ -129,17 +133,6 @@ def test_without_trained_weights_the_message_names_the_way_out(
     setting = str(caught.value).rpartition(" ")[2]
     parse("extract", EXTRACT | {"weights": setting}, ExtractParams)
     assert weights.state(weights.checkpoint("mini", "tiny")) == "unlisted"
-
-
-@pytest.mark.usefixtures("_small_table", "server")
-@pytest.mark.parametrize("before", [None, b"damaged"], ids=["missing", "damaged"])
-def test_fetch_brings_the_listed_file(before: bytes | None) -> None:
-    if before is not None:
-        put(before)
-    assert weights.fetch(weights.checkpoint("sam2.1", "tiny")) == FILE
-    assert weights.verified_weights("sam2.1", "tiny") == (FILE, SHA256)
-    assert [path.name for path in FILE.parent.iterdir()] == [FILE.name]
-    assert FILE.stat().st_mode & 0o777 == 0o644, "others read it, too"
 
 
 @pytest.mark.usefixtures("_small_table")
@@ -171,6 +164,8 @@ def test_another_file_on_the_server_is_refused_and_leaves_nothing(
     served.unlink()
     with pytest.raises(WeightsError, match=r"/092824/tiny\.pt must download to .*404"):
         weights.fetch(weights.checkpoint("sam2.1", "tiny"))
+    Path("checkpoints/sam2.1/tiny.pt").write_bytes(CONTENT)  # as the message says
+    assert weights.verified_weights("sam2.1", "tiny") == (FILE, SHA256)
 
 
 def test_models_are_there_whose_weights_are_in_their_place_or_in_hugging_face_s_cache(
