@@ -1,8 +1,11 @@
-"""Paths of all files and folders, relative to the root of the repository."""
+"""Paths of all files and folders; outputs are relative to the root of the repository."""
 
 import re
 from pathlib import Path
 from typing import Final
+
+PACKAGE: Final = Path(__file__).parent
+"""Folder of this Python package, which comes with weights and heads."""
 
 CACHE: Final = Path("cache")
 """Folder of all Zarr stores."""
@@ -66,12 +69,22 @@ def remedy(path: Path, command: str = "dvc repro") -> str:
 
 
 def repair_advice(path: Path) -> str:
-    """End of an error about a damaged output; empty for a file that no stage makes.
+    """End of an error about a damaged file of an output or of this package; else empty.
 
-    ``dvc repro`` alone would put the same damaged file back, since the file is a link to DVC's
+    ``dvc repro`` alone would put the same damaged output back, since the file is a link to DVC's
     cache, whose files DVC takes for intact.
     """
-    return "; `usam cache repair` names the command that makes it again" if remedy(path) else ""
+    if remedy(path):
+        return "; `usam cache repair` names the command that makes it again"
+    return f"; {reinstall_command(path)}" if path.is_relative_to(PACKAGE) else ""
+
+
+def reinstall_command(path: Path) -> str:
+    """Commands, for a clone and for other installations, that bring a file of this package back."""
+    return (
+        f"run git -C {path.parent} checkout {path.name}, or outside a clone pip install "
+        "--force-reinstall --no-deps usam-cache"
+    )
 
 
 def located(path: Path, cache: str | Path) -> str | Path:

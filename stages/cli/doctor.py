@@ -24,7 +24,7 @@ from stages.settings.params import PARAMS_FILE, read_params
 from stages.settings.parsing import ParamsError, check_known, parse
 from storage.checkpoints import weights
 from storage.errors import DataError, WeightsError
-from storage.head_files.head_file import read_head_file
+from storage.head_files.head_file import family_heads, read_head_file
 
 if TYPE_CHECKING:
     import torch
@@ -170,7 +170,10 @@ def _heads(params: ExtractParams, model: str | None, path: Path | None) -> Findi
         )
     except (ParamsError, WeightsError, DataError) as error:
         remedy = f"name other heads, or leave --heads out for those of {params.family}"
-        return Finding("heads", f"no predictions: {one_line(error)}", remedy if path else "")
+        is_damaged = isinstance(error, WeightsError) and family_heads(params.family).is_file()
+        if path is None:
+            remedy = "predictions fail until these heads are mended" if is_damaged else ""
+        return Finding("heads", f"no predictions: {one_line(error)}", remedy)
     return Finding(
         "heads", f"{choice.heads} from {file.card['split']}, for {', '.join(file.readers)}"
     )

@@ -11,6 +11,7 @@ from pipeline.sam.families import FAMILIES, check_model, models_of, source_of
 from storage.errors import WeightsError
 from storage.files.download import download, is_intact
 from storage.folders import sha256_file
+from storage.paths import reinstall_command
 
 TABLES: Final = Path(__file__).parent
 """Folder with one CSV per family, so that a stage depends on the table of its family alone."""
@@ -247,4 +248,4 @@ def remedy_of(record: Checkpoint) -> str:
     """Part of a message: the command that brings a missing or damaged weights file."""
     if record.folder:
         return f"run usam checkpoints fetch {record.family} --model {record.model}"
-    return f"run git checkout {record.path}, or outside a clone install usam-cache again"
+    return reinstall_command(record.path)

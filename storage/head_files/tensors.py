@@ -61,7 +61,7 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def _damaged(path: Path, fault: str) -> WeightsError:
-    advice = repair_advice(path) or "; fetch, export or install it again"
+    advice = repair_advice(path) or "; fetch or export it again"
     return WeightsError(
         f"heads must be a safetensors file as the stage train wrote it, got {path} ({fault})"
         f"{advice}"

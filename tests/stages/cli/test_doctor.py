@@ -68,7 +68,13 @@ FAULTS: Final[dict[str, tuple[str, object, str, str]]] = {
     "links": ("os.link", no_links, "Operation not permitted", "take a disk that has hard links"),
     "DVC": ("stages.cli.doctor.version", no_dvc, "not installed", "usam-cache[dvc]"),
     "click": ("pipeline.sam.model.Sam.decode", other_masks, "1 of the masks", "another torch"),
-    "weights": ("storage.checkpoints.weights.is_intact", lambda *_: False, "damaged", "run git c"),
+    "weights": (
+        "storage.checkpoints.weights.is_intact",
+        lambda *_: False,
+        "damaged",
+        "run git -C ",
+    ),
+    "heads": ("storage.head_files.tensors._digest", lambda _: "0", "no predictions", "mended"),
     "disk": ("stages.cli.doctor.LEAST_FREE_BYTES", 1 << 62, "free", "usam cache clean"),
 }
 """What is put in the place of what, what is then found, and the remedy."""

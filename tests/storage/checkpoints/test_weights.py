@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import re
+import subprocess
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -133,6 +134,22 @@ def test_without_trained_weights_the_message_names_the_way_out(
     setting = str(caught.value).rpartition(" ")[2]
     parse("extract", EXTRACT | {"weights": setting}, ExtractParams)
     assert weights.state(weights.checkpoint("mini", "tiny")) == "unlisted"
+
+
+def test_the_command_that_an_error_about_weights_of_a_clone_names_restores_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mini_table(tmp_path, monkeypatch, sha256=SHA256)
+    path.write_bytes(CONTENT)
+    git = "git", "-C", str(tmp_path), "-c", "user.name=ann", "-c", "user.email=ann"
+    for command in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "-m", "weights")):
+        subprocess.run([*git, *command], check=True)
+    path.write_bytes(CONTENT[1:])
+    with pytest.raises(WeightsError, match=r": run git -C .* --force-reinstall") as caught:
+        weights.verified_weights("mini", "tiny")
+    named = str(caught.value).rpartition(": run ")[2].partition(",")[0]
+    subprocess.run(named.split(), check=True, capture_output=True)
+    assert weights.verified_weights("mini", "tiny") == (path, SHA256)
 
 
 @pytest.mark.usefixtures("_small_table")
