@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 PACKAGE: Final = Path(__file__).parent
@@ -81,10 +82,8 @@ def repair_advice(path: Path) -> str:
 
 def reinstall_command(path: Path) -> str:
     """Commands, for a clone and for other installations, that bring a file of this package back."""
-    return (
-        f"run git -C {path.parent} checkout {path.name}, or outside a clone pip install "
-        "--force-reinstall --no-deps usam-cache"
-    )
+    in_clone = f"git -C {quote(str(path.parent))} checkout {path.name}"
+    return f"run {in_clone}, or outside a clone pip install --force-reinstall --no-deps usam-cache"
 
 
 def located(path: Path, cache: str | Path) -> str | Path:
