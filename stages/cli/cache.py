@@ -196,7 +196,7 @@ def repair(path: Repaired = None) -> None:
     for output in not_cells:
         drop_damaged(output)
         # DVC does not see damage that left a file's time as it was.
-        print(f"damaged   {printable(str(output))}{remedy(output, 'dvc repro -f')}")
+        print(f"damaged   {printable(str(output))}{remedy(output, 'dvc repro -f -s')}")
     if not_cells or failed:
         raise typer.Exit(1)
 

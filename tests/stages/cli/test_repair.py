@@ -173,9 +173,13 @@ def test_other_damaged_outputs_are_made_again_by_the_commands_that_repair_names(
     write_tensors(heads / "x.safetensors", {"bias": np.zeros(3)}, {})
     shutil.copytree(heads, "trained")
     prepare = {"cmd": f"{sys.executable} -m stages.prepare ${{item}}", "outs": [str(store)]}
-    train = {"cmd": f"mkdir -p heads/a; cp -r trained {heads}", "outs": [str(heads)]}
+    make = f"mkdir -p heads/a; cp -r trained {heads}"
+    train = {"cmd": make, "deps": ["tuned"], "outs": [str(heads)]}
+    Path("tuned").touch()
     commit_outputs(
-        prepare={"foreach": [SPLIT], "do": prepare}, train={"foreach": ["a"], "do": train}
+        prepare={"foreach": [SPLIT], "do": prepare},
+        tune={"cmd": "exit 1", "outs": ["tuned"]},  # hours, which no remedy may cost
+        train={"foreach": ["a"], "do": train},
     )
     intact = files_of(store) | files_of(heads)
     assert (repair().exit_code, repair().stdout) == (0, "nothing is damaged in the outputs\n")
@@ -186,7 +190,7 @@ def test_other_damaged_outputs_are_made_again_by_the_commands_that_repair_names(
     with pytest.raises(WeightsError, match=r"; fetch or export it again$"):
         read_tensors((heads / "x.safetensors").absolute())
     result = repair()
-    commands = [f"dvc repro -f prepare@{SPLIT}", "dvc repro -f train@a"]
+    commands = [f"dvc repro -f -s {stage}" for stage in (f"prepare@{SPLIT}", "train@a")]
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
         f"damaged   {output}; `{command}` makes it"
