@@ -27,7 +27,7 @@ from stages.training.data import image_statistics, learned_from
 from storage.errors import counted
 from storage.head_files import head_file, published_heads
 from storage.head_files.guarantees import guarantees_entry
-from storage.paths import HEADS, SHAPES, heads_dir
+from storage.paths import HEADS, SHAPES, heads_dir, remedy
 from storage.split.split_cells import open_cells
 
 app = typer.Typer(
@@ -169,7 +169,7 @@ def _training_images(
         )
         return None
     path = head_file.head_set_path(split, head_set)
-    head_file.check_card(path, heads.card, origin, "; train them again")
+    head_file.check_card(path, heads.card, origin, remedy(path))
     cells = open_cells(split, settings, cache=cache_location())
     statistics = image_statistics(cells, head_set.reads or cells.reads[0])
     if len(statistics) < LEAST_IMAGES:

@@ -23,7 +23,7 @@ from storage.head_files.guarantees import choices_of, guarantees_of
 from storage.head_files.published_heads import published_file
 from storage.head_files.tensors import read_tensors, write_tensors
 from storage.outputs.records import read_record, write_record
-from storage.paths import heads_dir, isotonic_path
+from storage.paths import heads_dir, isotonic_path, remedy
 
 OBJECTIVES: Final = "objectives"
 """Key of a card: facts that differ between the heads of the file, as JSON by objective."""
@@ -223,7 +223,8 @@ def read_head_file(path: Path) -> HeadFile:
             check_head(objective, head)
         training_images = None if images is None else from_tensors(images)
     except ValueError as error:
-        raise WeightsError(f"{path}: {error}; train its heads again") from error
+        advice = remedy(path) or "; train its heads again"
+        raise WeightsError(f"{path}: {error}{advice}") from error
     return HeadFile(weights, dict(sorted(card.items())), training_images)
 
 
@@ -318,7 +319,8 @@ def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -
         If the file has the heads of another set, lacks a head, or was trained on other features.
     """
     heads = read_head_set(train_split, head_set)
-    check_card(head_set_path(train_split, head_set), heads.card, origin, "; train them again")
+    path = head_set_path(train_split, head_set)
+    check_card(path, heads.card, origin, remedy(path))
     return heads
 
 
@@ -340,7 +342,7 @@ def read_head_set(train_split: str, head_set: HeadSet) -> HeadFile:
             raise DataError(f"{path}: {key} must be {value}, got {entry}")
     for objective in head_set.objectives(heads.models):
         if objective not in heads.weights:
-            raise DataError(f"{path} must have the head {objective}, got none; train it again")
+            raise DataError(f"{path} must have the head {objective}, got none{remedy(path)}")
     return heads
 
 
@@ -410,5 +412,5 @@ def read_fixed_cuts(split: str, origin: Mapping[str, str]) -> Mapping[str, float
 def _fitted_record(split: str, origin: Mapping[str, str]) -> dict[str, Any]:
     path = isotonic_path(split)
     record = read_record(path, "train", ["split", _FITTED, _FIXED_CUTS])
-    check_card(path, record, {"split": split, **origin}, "; train them again")
+    check_card(path, record, {"split": split, **origin}, remedy(path))
     return record

@@ -231,10 +231,10 @@ class SplitImages:
         image_file = self._file(file)
         present = self._digest(file, image_file)
         if present != sha256:
-            command = "prepare" if self._at_address is None else "`dvc repro -f prepare@SPLIT`"
             raise ImageError(
                 f"{image_file} must be the file that stage prepare saw "
-                f"(sha256 {sha256[:12]}...), got {present[:12]}...; run {command} again"
+                f"(sha256 {sha256[:12]}...), got {present[:12]}...; "
+                "`dvc repro -f -s prepare@SPLIT` reads it anew"
             )
         if self._video[file] is not None:
             return self._videos.read(file, height_px=height_px, width_px=width_px)

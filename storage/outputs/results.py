@@ -14,7 +14,7 @@ from storage.folders import whole_folder
 from storage.outputs import records
 from storage.outputs.csv_forms import GALLERY, RANKING, RUNTIME, SPLIT_TABLES, TRIALS
 from storage.outputs.tables import Frames, read_blocks, read_table, write_table
-from storage.paths import trials_path, tuning_path
+from storage.paths import remedy, trials_path, tuning_path
 
 RUN_KEYS: Final = (
     "split",
@@ -215,7 +215,7 @@ def read_runtime(path: Path, models: Iterable[str]) -> pd.DataFrame:
         if not timed or timed != methods:
             raise DataError(
                 f"{path} must have every method of {model}, got "
-                f"{', '.join(sorted(timed)) or 'none'}: run the stage runtime again"
+                f"{', '.join(sorted(timed)) or 'none'}{remedy(path, 'dvc repro -f -s')}"
             )
     return table
 

@@ -167,6 +167,9 @@ def test_intervals_change_with_the_seed(untrained: SplitResults, found: SplitRes
     assert (first["low"].to_numpy() != second["low"].to_numpy()).any()
 
 
+TRAINING = "`dvc repro train@shapes_train` makes it"
+
+
 def rewrite(models: Sequence[str], **changes: Any) -> None:  # noqa: ANN401
     """Write the features of some models under another signature."""
     for model in models:
@@ -182,7 +185,7 @@ def test_heads_that_learned_from_other_features_are_refused() -> None:
     message = r"weights_tiny \(\w+ -> random, seed 1\)"
     with pytest.raises(
         DataError,
-        match=rf"best.safetensors must .* the same features: .*{message}.*; train them again",
+        match=rf"best.safetensors must .* the same features: .*{message}.*; {TRAINING}",
     ):
         read_predictions(open_eval(SPLIT, MODELS, VIEWS, **settings), {"shapes_train": {}})
 
@@ -201,7 +204,7 @@ def test_heads_that_learned_from_other_objects_of_their_split_are_refused(
     with pytest.raises(SystemExit):
         run(evaluate, SPLIT)
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"features: features_digest ({digests[0]} -> {digests[1]}); train them again" in line
+    assert f"features: features_digest ({digests[0]} -> {digests[1]}); {TRAINING}" in line
     note_features("shapes_train", digests[1])
     read_heads("shapes_train", asked_of_heads(), PAPER)
 
@@ -213,7 +216,7 @@ def test_heads_of_features_that_are_not_all_there_must_be_of_the_same_objects() 
     shutil.rmtree(features_path("shapes_train", "large", "identity"))
     digest = read_objects(objects_path("shapes_train")).digest
     assert asked_of_heads() == {"objects_digest": digest}
-    with pytest.raises(DataError, match=rf"objects_digest \(none -> {digest}\); train them again"):
+    with pytest.raises(DataError, match=rf"objects_digest \(none -> {digest}\); {TRAINING}"):
         read_heads("shapes_train", asked_of_heads(), PAPER)
     shutil.rmtree(objects_path("shapes_train"))
     assert asked_of_heads() == {}

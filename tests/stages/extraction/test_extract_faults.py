@@ -73,7 +73,7 @@ def test_an_image_that_changed_since_prepare(refuse: Refuse) -> None:
     found = sha256_file(path)[:12]
     assert (
         f"square.png: images/square.png must be the file that stage prepare saw (sha256 {former}..."
-        f"), got {found}...; run prepare again"
+        f"), got {found}...; `dvc repro -f -s prepare@SPLIT` reads it anew"
     ) in refuse()
 
 

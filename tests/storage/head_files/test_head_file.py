@@ -202,5 +202,7 @@ def test_what_is_read_is_what_was_written_to_the_last_bit(written: Calibration) 
 
 @pytest.mark.usefixtures("written")
 def test_what_was_fitted_on_other_features_is_refused() -> None:
-    with pytest.raises(DataError, match=r"same features: features_digest \(12ab -> 34cd\); train"):
+    with pytest.raises(
+        DataError, match=r"same features: features_digest \(12ab -> 34cd\); `dvc repro train@"
+    ):
         read_isotonic("train", {**ORIGIN, "features_digest": "34cd"})
