@@ -1,4 +1,7 @@
-"""What README, CONTRIBUTING and docs/ name exists: files, names, settings, commands, headings."""
+"""What README, CONTRIBUTING and docs/ name exists: files, names, settings, commands, headings.
+
+So do commands in messages and docstrings.
+"""
 
 import ast
 import importlib
@@ -26,6 +29,7 @@ from stages.settings.parsing import parse
 from storage.datasets.readers import DATA_SETS
 from tests.benchmarks.test_bench_demo import MAX_MINUTES
 from tests.fixtures.dvc_stages import DECLARED, ROOT, STAGES, arguments
+from tests.fixtures.dvc_stages import PACKAGES as CODE
 
 PAGES: Final = {
     page.name: page.read_text("utf-8")
@@ -230,8 +234,21 @@ def _python_fault(words: list[str]) -> str:
     return "" if n_given == n_wanted else f"{n_wanted} arguments wanted, {n_given} given"
 
 
+def commands_of_code() -> Iterator[str]:
+    """Commands in strings of the packages, as in messages; each value in an f-string is ``$X``."""
+    for path in (path for package in CODE for path in sorted((ROOT / package).rglob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+            values = (part.value if isinstance(part, ast.Constant) else "$X" for part in parts)
+            # Docstrings have commands in two backticks.
+            command = rf"(?<!`)`(?:{'|'.join(PROGRAMS)}) [^`]+`(?!`)"
+            yield from re.findall(command, "".join(map(str, values)))
+
+
 @pytest.mark.parametrize(
-    "command", dict.fromkeys(c for text in PAGES.values() for c in commands(text)), ids=" ".join
+    "command",
+    dict.fromkeys(c for text in (*PAGES.values(), *commands_of_code()) for c in commands(text)),
+    ids=" ".join,
 )
 def test_a_command_exists(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)

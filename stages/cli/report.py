@@ -44,7 +44,7 @@ def report(to_open: Open = False) -> None:  # noqa: FBT002 - typer's option
     """Print a summary of the results and the path of their page; --open shows it."""
     with reported_errors():
         if not PAGE.exists():
-            raise DataError(f"{PAGE} must exist, got no file: dvc repro report writes it")
+            raise DataError(f"{PAGE} must exist, got no file: `dvc repro report` writes it")
         params = read_params()
         results = {
             split: read_results(results_dir(split), of_objects=("protocol",))
