@@ -37,7 +37,7 @@ def empty_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_page_or_a_browser_a_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     result = CliRunner().invoke(app, ["report"])
     assert result.exit_code == 1
-    assert f"{PAGE} must exist, got no file: dvc repro report writes it" in result.stderr
+    assert f"{PAGE} must exist, got no file: `dvc repro report` writes it" in result.stderr
     PAGE.parent.mkdir()
     PAGE.touch()
     monkeypatch.setattr("webbrowser.open", lambda _: False)
