@@ -8,7 +8,7 @@ from typing import Any, Final
 from zipfile import is_zipfile
 
 from stages.settings.parsing import ParamsError
-from storage.errors import DataError
+from storage.errors import DataError, hidden
 from storage.files.manifest import FILE, FileRecord, record_of
 from storage.store.checks import find_stores
 from storage.store.inspection import Store, open_store
@@ -92,7 +92,7 @@ def card_stores(paths: Sequence[str]) -> list[CardStore]:
         if Path(path).is_absolute() or "://" in path or ".." in Path(path).parts:
             raise ParamsError(
                 f"STORE must be a path below the working folder, as it will be below the address, "
-                f"got {path}"
+                f"got {hidden(path)}"
             )
     store_paths = dict.fromkeys(store for path in paths for store in find_stores(Path(path)))
     return [_card_store(path) for path in store_paths]

@@ -19,8 +19,8 @@ from stages.settings.blocks import ExtractParams
 from stages.settings.parsing import ParamsError, check_known, parse
 from stages.settings.signatures import LIBRARIES, embedding_settings
 from storage.datasets.mask_folders import read_sizes
-from storage.errors import ImageError, StoreError, counted, listed, printable
-from storage.files.addresses import is_address, upload
+from storage.errors import ImageError, StoreError, counted, hidden, listed, printable
+from storage.files.addresses import check_bucket, is_address, upload
 from storage.folders import sha256_file
 from storage.images.videos import SplitImages
 from storage.pool.adoption import adopt, open_published
@@ -67,7 +67,9 @@ def encode(
         params = _params(family, model, precision=precision, device=device)
         if not images.is_dir():
             raise ParamsError(f"IMAGES must be a folder, got {printable(str(images))}")
-        if not is_address(out):
+        if is_address(out):
+            check_bucket(out)
+        else:
             _check_replaceable(Path(out))
         last = out.rstrip("/").rpartition("/")[2]
         work = Path(f"{last}.work") if is_address(out) else Path(out).with_name(f"{last}.work")
@@ -82,10 +84,10 @@ def encode(
             publish(cell, {"embeddings": store}, compared)
             n_bytes = open_store(store).size_bytes
             if is_address(out):
-                with progress(f"upload {out}", n_bytes, unit="bytes") as advance:
+                with progress(f"upload {hidden(out)}", n_bytes, unit="bytes") as advance:
                     upload(store, out, work / "sent.txt", advance)
             shutil.rmtree(work, ignore_errors=True)
-    print(f"{printable(out)}: {counted(rows.n_rows, 'image')}, {bytes_text(n_bytes)}")
+    print(f"{printable(hidden(out))}: {counted(rows.n_rows, 'image')}, {bytes_text(n_bytes)}")
 
 
 def read_rows(folder: Path, encoded: Sequence[str] = ()) -> ImageRows:

@@ -101,6 +101,25 @@ def _in_bucket(address: str) -> tuple[Store, Failures]:
         return ObjectStore(_bucket(address), read_only=True), (BaseError,)
 
 
+def check_bucket(address: str) -> None:
+    """Refuse an address at which obstore writes nothing, before work for it is done.
+
+    The bucket itself is not asked.
+
+    Raises
+    ------
+    StoreError
+        If obstore does not know the scheme, or the address is of S3 and no credentials are set.
+    """
+    from obstore.exceptions import BaseError  # noqa: PLC0415
+
+    try:
+        _bucket(address)
+    except BaseError as error:
+        reason = hidden(str(error).partition("\n")[0])
+        raise StoreError(f"{hidden(address)} must be in a bucket, got: {reason}") from error
+
+
 def upload(folder: Path, address: str, log: Path, advance: Callable[[int], None]) -> None:
     """Copy a finished store to a bucket; its metadata come last, so that it appears whole.
 

@@ -97,6 +97,14 @@ def test_a_second_clone_opens_what_the_card_names(
     [
         ("../clone/cache", "hf://datasets/a/b", "STORE must be a path below the working folder"),
         (
+            "s3://ann:secret@lab/cache",
+            "hf://datasets/a/b",
+            (
+                "STORE must be a path below the working folder, as it will be below the address, "
+                "got s3://***@lab/cache"
+            ),
+        ),
+        (
             "cache",
             "ann/usam",
             "address must have a scheme, such as hf:// or https://, got ann/usam",

@@ -189,6 +189,9 @@ def test_images_that_cannot_be_read_are_named_before_a_model_is_loaded() -> None
     refused = usam_encode()
     assert refused.exit_code == 1
     assert "images in images must be readable, got images/broken.png must be" in refused.output
+    refused = usam_encode(out="ftp://ann:secret@lab.org/photos.zarr")
+    assert refused.output.startswith("error: ftp://***@lab.org/photos.zarr must be in a bucket, ")
+    assert "secret" not in refused.output
 
 
 @pytest.mark.slow
