@@ -1,9 +1,15 @@
-"""``python -m tools.release v0.1.0``: prints the notes of a release for its workflow."""
+"""Prepares a release in its workflow: ``python -m tools.release v0.1.0 [ADDRESS]``.
+
+Reads   ``pyproject.toml``, ``CITATION.cff``, ``CHANGELOG.md``, ``README.md``.
+Writes  the notes of the release to the standard output. With the ADDRESS of the repository, the
+        links of the notes and of ``README.md`` lead there: the package index has no other files.
+"""
 
 import re
 import sys
 import tomllib
 from pathlib import Path
+from typing import Final
 
 import yaml
 
@@ -30,5 +36,41 @@ def release_notes(root: Path, tag: str) -> str:
     return str(notes).strip()
 
 
+LINK: Final = re.compile(r"(!?\[[^\]]*\])\((?!\w+:)([^)\s]*)\)")
+"""A link or an image in Markdown whose target is not an address."""
+
+
+def with_addresses(text: str, page: str, tree: str) -> str:
+    """Let the links of a page lead to the files of a repository.
+
+    Parameters
+    ----------
+    page
+        Path of the page, to which links such as ``#try-it`` lead.
+    tree
+        Address of the repository with ``{}`` for the kind of view, such as
+        ``https://github.com/ann/usam/{}/v0.1.0``.
+    """
+
+    def absolute(link: re.Match[str]) -> str:
+        label, target = link.groups()
+        kind = "raw" if label.startswith("!") else "blob"
+        path = f"{page}{target}" if target.startswith("#") else target
+        return f"{label}({tree.format(kind)}/{path})"
+
+    return LINK.sub(absolute, text)
+
+
+def main(root: Path, tag: str, address: str = "") -> None:
+    """Print the notes; with the address of the repository, change the links of README.md, too."""
+    notes = release_notes(root, tag)
+    if address:
+        tree = f"{address}/{{}}/{tag}"
+        notes = with_addresses(notes, "CHANGELOG.md", tree)
+        readme = root / "README.md"
+        readme.write_text(with_addresses(readme.read_text("utf-8"), readme.name, tree), "utf-8")
+    print(notes)
+
+
 if __name__ == "__main__":
-    print(release_notes(Path(), *sys.argv[1:]))
+    main(Path(), *sys.argv[1:])

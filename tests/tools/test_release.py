@@ -7,7 +7,7 @@ import pytest
 
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.environments import PYPROJECT
-from tools.release import release_notes
+from tools.release import LINK, main, release_notes
 
 VERSION = PYPROJECT["project"]["version"]
 
@@ -45,3 +45,20 @@ def test_versions_that_disagree_are_refused(
     (root / file).write_text(text.replace(former, changed), "utf-8")
     with pytest.raises(SystemExit, match="must have one version, the last with a date, got v"):
         release_notes(root, f"v{VERSION}")
+
+
+def test_links_lead_to_the_repository(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(ROOT / "README.md", root)
+    changelog = root / "CHANGELOG.md"
+    changelog.write_text(
+        changelog.read_text().replace("New.", "New: [docs](docs/a.md#b)."), "utf-8"
+    )
+    main(root, f"v{VERSION}", "https://host/ann/usam")
+
+    tree = f"https://host/ann/usam/{{}}/v{VERSION}"
+    assert capsys.readouterr().out == f"New: [docs]({tree.format('blob')}/docs/a.md#b).\n"
+    readme = (root / "README.md").read_text("utf-8")
+    assert LINK.findall((ROOT / "README.md").read_text("utf-8"))
+    assert not LINK.findall(readme)
+    for target in ("raw/{}/docs/curves.svg", "blob/{}/README.md#what-the-results-say"):
+        assert f"](https://host/ann/usam/{target.format(f'v{VERSION}')})" in readme
