@@ -4,9 +4,9 @@ import hashlib
 import re
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 from typing import Final
 
 import cv2
@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 
 from pipeline.views import Rgb
 from storage.errors import DataError, ImageError, StoreError, hidden, shown
+from storage.files import addresses
 from storage.files.addresses import files_at, is_address
 from storage.files.store_files import Files
 from storage.folders import sha256_file
@@ -180,12 +181,16 @@ def address_in(images: Path) -> str | None:
 def _download(at_address: Files, file: str) -> bytes | None:
     """Read a file at an address; None if the address has no such file.
 
-    A request that fails is repeated for ``RETRY_S`` by the library. An answer that breaks off is
-    not, so the file is then requested again.
+    The library repeats a request that fails for ``RETRY_S``, but not a request whose answer breaks
+    off: this fails at once, and is repeated here.
     """
     for _ in range(N_TRIES - 1):
-        with suppress(StoreError):
+        started = monotonic()
+        try:
             return at_address.read(file)
+        except StoreError:
+            if monotonic() - started >= addresses.RETRY_S:
+                raise
     return at_address.read(file)
 
 
