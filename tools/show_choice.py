@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import torch
 import typer
-from pycocotools.coco import COCO
 
 from pipeline.extraction.iou import iou_arrays
 from pipeline.heads.kinds import CUT_OBJECTIVES, KINDS_BY_NAME
@@ -35,9 +34,9 @@ from pipeline.scoring.bootstrap import interval, resample_groups, resampled_mean
 from pipeline.vocabulary import N_PROPOSALS
 from stages.predictor.loading import load_predictor
 from stages.settings.params import read_params
-from storage.images.image_files import read_rgb
 from tools.blocks import replace_block, table
 from tools.show_expected import PROMPTS, answers_by_prompt
+from tools.show_review import photographs
 
 PAGE: Final = Path("docs", "predict.md")
 
@@ -63,7 +62,7 @@ LEAST_CHANGE: Final = 0.01
 
 
 def main(
-    photographs: Annotated[Path | None, typer.Argument(help="Folder of photographs.")] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Folder of photographs.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the scenes.")] = 9,
 ) -> None:
     """Rewrite the block."""
@@ -71,8 +70,8 @@ def main(
     seeds = scene_seeds(seed, "further", N_SCENES)
     scenes = [draw_scene(scene_seed, side) for scene_seed in seeds]
     rows = [row for model in MODELS for row in scene_rows(model, scenes)]
-    if photographs is not None:
-        rows += [row for model in OF_PHOTOGRAPHS for row in photograph_rows(model, photographs)]
+    if folder is not None:
+        rows += [row for model in OF_PHOTOGRAPHS for row in photograph_rows(model, folder)]
     replace_block(PAGE, "choice", f"\n{choice_table(pd.DataFrame(rows))}\n")
 
 
@@ -141,15 +140,12 @@ Arrays = dict[str, np.ndarray]
 @torch.inference_mode()
 def _photographs(predictor: UncertainPredictor, folder: Path, prompt: str) -> Arrays:
     """Inputs, true IoUs and SamScores of all objects of a folder of photographs."""
-    annotations = COCO(str(folder / "annotations.json"))
     blocks: list[Arrays] = []
-    for image in annotations.imgs.values():
-        items = annotations.loadAnns(annotations.getAnnIds(image["id"], iscrowd=False))
-        masks = [annotations.annToMask(item) > 0 for item in items]
-        masks = [mask for mask in masks if mask.sum() >= LEAST_AREA_PX]
+    for rgb, all_masks in photographs(folder):
+        masks = [mask for mask in all_masks if mask.sum() >= LEAST_AREA_PX]
         if not masks:
             continue
-        embedding = predictor.sam.encode(read_rgb(folder / "images" / image["file_name"]))
+        embedding = predictor.sam.encode(rgb)
         truth = measure_objects((mask, 0) for mask in masks)
         points, labels = _prompts(truth, prompt)
         decoded = predictor.sam.decode(embedding, points, labels=labels)

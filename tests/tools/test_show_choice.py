@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.scenes.placement import CATEGORIES
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from stages.settings.params import read_params
+from storage.coco_writer import write_coco
 from tests.fixtures.dvc_stages import ROOT
 from tools import show_choice
 from tools.blocks import read_block
@@ -33,6 +35,38 @@ def test_fresh_scenes_give_a_row_for_each_prompt_of_a_model(
         for prompt in ("click", "box", "refined", "alone")
     ]
     assert all(0 < float(row[4]) < 100 for row in rows)
+
+
+def test_masks_of_a_photograph_are_chosen_by_heads_that_did_not_learn_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenes = [draw_scene(seed, 128) for seed in range(7)]
+    write_coco(tmp_path / "images", tmp_path / "annotations.json", scenes, CATEGORIES)
+    learned: list[set[int]] = []
+    trained = show_choice._trained
+
+    def noted(data: dict[str, show_choice.Arrays], rows: np.ndarray) -> show_choice.Heads:
+        learned.append({*data["click"]["group"][rows].tolist()})
+        return trained(data, rows)
+
+    monkeypatch.setattr(show_choice, "_trained", noted)
+    monkeypatch.setattr(show_choice, "N_FOLDS", 2)
+    rows = pd.DataFrame(show_choice.photograph_rows("tiny", tmp_path))
+    areas = [[int(mask.sum()) for mask in scene.masks] for scene in scenes]
+    n_objects = [sum(area >= show_choice.LEAST_AREA_PX for area in of_scene) for of_scene in areas]
+    counts = rows.groupby(["prompt", "group"]).size().unstack()
+    assert counts.to_numpy().tolist() == [n_objects] * 2
+    shown = [{*of_fold["group"]} for _, of_fold in rows.groupby(np.cumsum(is_next_fold(rows)))]
+    for validated, final, judged in zip(learned[::2], learned[1::2], shown, strict=True):
+        assert not final & judged
+        assert validated < final
+    assert rows[["iou", "chosen_iou"]].stack().between(0, 1).all()
+
+
+def is_next_fold(rows: pd.DataFrame) -> np.ndarray:
+    """Whether the rows of another fold begin: after those of boxes, clicks come again."""
+    is_click = (rows["prompt"] == PROMPTS["click"]).to_numpy()
+    return is_click & ~np.concatenate([[True], is_click[:-1]])
 
 
 def test_a_gain_is_the_mean_difference_with_an_interval_over_images() -> None:
