@@ -242,6 +242,7 @@ function showProgress(state) {
     element("dt", { textContent: "Of all, if those you looked at are right" }),
     element("dd", { textContent: iou(state.whole_iou) }),
   );
+  byId("expected").hidden = state.whole_iou === null; // of annotations, nothing is expected
   byId("stop").textContent = state.may_stop;
   byId("file").textContent = state.decisions;
 }
