@@ -146,7 +146,7 @@ def _estimate(place: Split, params: PrepareParams) -> Extent:
 
 
 def _lacking(cell: CellName, extent: Extent, params: ExtractParams) -> tuple[int, int, int, bool]:
-    """Numbers of shards, images and objects of a whole cell; whether they were counted."""
+    """Numbers of shards, images and objects that an empty cell lacks; whether they were counted."""
     n_images, n_objects = extent.n_images, extent.n_objects
     if cell.is_embeddings:
         return -(-n_images // SHARD_IMAGES), n_images, 0, extent.is_exact
