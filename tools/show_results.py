@@ -91,6 +91,9 @@ CALIBRATED: Final = "sam_score_isotonic"
 JITTER: Final = "dice_near"
 """Disagreement of masks when the click is moved a little."""
 
+HEADS_IN_WORDS: Final = {"usam": "the paper's heads", "usam_ours": "heads of this project"}
+"""Heads that predict the IoU, by the name of their measure."""
+
 MARK: Final = "†"
 """Marks a number that was computed with the ground truth."""
 
@@ -152,8 +155,7 @@ def readme_block(results: SplitResults, rows: pd.DataFrame) -> str:
     lead = (
         f"Relative AUC in % of {run['n_objects']} objects in {run['n_groups']} drawn scenes, for "
         "masks as a user has them, by the mini models: nobody has run this project on Meta's "
-        "weights and photographs. In brackets 95 % intervals over the scenes; **bold** is sure to "
-        f"beat 1 − SamScore, {conditions(results)}."
+        f"weights and photographs. **Bold** is sure to beat 1 − SamScore, {conditions(results)}."
     )
     words = [
         f"- **{subject}**: {starred(words)}"
@@ -251,7 +253,7 @@ def beside_isotonic(errors: Mapping[str, "Errors"]) -> str:
     These few comparisons are not among those of Holm's procedure, and the words say so.
     """
     return (
-        "SamScores that a curve fitted on the train split corrects (isotonic regression), "
+        "SamScores that a curve fitted to the training images corrects (isotonic regression), "
         f"{_differing(errors, 'error of groups with like predictions (ECE)', 'error')}; "
         f"{_differing(errors, 'error of single masks (RMSE)', 'distance')} (95 % intervals of the "
         "differences, each alone)."
@@ -317,8 +319,7 @@ def _differing(errors: Mapping[str, Errors], label: str, number: str) -> str:
 
 
 def _named(measure: str) -> str:
-    # In a list, the comma of "USAM, ours" would part one measure from the next.
-    return PREDICTED_IOU_LABELS[measure].replace(", ours", " of ours")
+    return HEADS_IN_WORDS.get(measure, PREDICTED_IOU_LABELS[measure])
 
 
 def sets_block(results: SplitResults) -> str:

@@ -84,7 +84,8 @@ LINES: Final = (
     Line(
         "heads, paper",
         RADAR_MEASURES[PAPER_LINE],
-        "Δ* or 1 − USAM: small networks that read SAM2's inner outputs (tokens), as the paper's",
+        "small networks that read SAM2's inner outputs (tokens) and predict a gain (Δ*) or the "
+        "IoU (USAM)",
     ),
     Line(
         "heads, ours",
