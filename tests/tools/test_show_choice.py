@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.heads.objectives import TrainingSet
 from pipeline.scenes.placement import CATEGORIES
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from stages.settings.params import read_params
@@ -29,12 +30,11 @@ def test_fresh_scenes_give_a_row_for_each_prompt_of_a_model(
     scenes = [draw_scene(seed, side) for seed in scene_seeds(11, "further", 2)]
     n_objects = sum(len(scene.masks) for scene in scenes)
     lines = [line.strip("| ").split(" | ") for line in read_block(page, "choice").splitlines()]
-    rows = [line for line in lines if line[0] == "fresh scenes"]
-    assert [row[:4] for row in rows] == [
-        ["fresh scenes", PROMPTS[prompt], "tiny", str(n_objects)]
-        for prompt in ("click", "box", "refined", "alone")
+    rows = [line for line in lines if line[1:2] == ["tiny"]]
+    assert [row[:3] for row in rows] == [
+        [PROMPTS[prompt], "tiny", str(n_objects)] for prompt in ("click", "box", "refined", "alone")
     ]
-    assert all(0 < float(row[4]) < 100 for row in rows)
+    assert all(0 < float(row[3]) < 100 for row in rows)
 
 
 def test_masks_of_a_photograph_are_chosen_by_heads_that_did_not_learn_from_it(
@@ -43,19 +43,20 @@ def test_masks_of_a_photograph_are_chosen_by_heads_that_did_not_learn_from_it(
     scenes = [draw_scene(seed, 128) for seed in range(7)]
     write_coco(tmp_path / "images", tmp_path / "annotations.json", scenes, CATEGORIES)
     learned: list[set[int]] = []
-    trained = show_choice._trained
+    training_set = show_choice._training_set
 
-    def noted(data: dict[str, show_choice.Arrays], rows: np.ndarray) -> show_choice.Heads:
-        learned.append({*data["click"]["group"][rows].tolist()})
-        return trained(data, rows)
+    def noted(features: dict[str, show_choice.Arrays], objects: np.ndarray) -> TrainingSet:
+        learned.append({*features["tiny"]["group"][objects].tolist()})
+        return training_set(features, objects)
 
-    monkeypatch.setattr(show_choice, "_trained", noted)
+    monkeypatch.setattr(show_choice, "_training_set", noted)
     monkeypatch.setattr(show_choice, "N_FOLDS", 2)
-    rows = pd.DataFrame(show_choice.photograph_rows("tiny", tmp_path))
+    monkeypatch.setattr(show_choice, "MODELS", ("tiny",))
+    rows = pd.DataFrame(show_choice.photograph_rows(tmp_path))
     areas = [[int(mask.sum()) for mask in scene.masks] for scene in scenes]
     n_objects = [sum(area >= show_choice.LEAST_AREA_PX for area in of_scene) for of_scene in areas]
     counts = rows.groupby(["prompt", "group"]).size().unstack()
-    assert counts.to_numpy().tolist() == [n_objects] * 2
+    assert counts.to_numpy().tolist() == [n_objects] * len(show_choice.PHOTOGRAPH_PROMPTS)
     is_click = (rows["prompt"] == PROMPTS["click"]).to_numpy()
     fold = np.cumsum(np.diff(is_click.astype(int), prepend=0) > 0)  # of each, clicks come first
     shown = [{*rows["group"].to_numpy()[fold == number].tolist()} for number in (1, 2)]
@@ -70,12 +71,10 @@ def test_a_gain_is_the_mean_difference_with_an_interval_over_images() -> None:
     group = np.repeat(np.arange(20), 4)
     iou = np.tile([0.5, 0.5, 0.5, 0.9], 20)
     chosen = iou + np.tile([0.25, 0.0, 0.005, -0.1], 20)
-    keys = {"images": "photographs", "prompt": "a box", "model": "base_plus"}
+    keys = {"prompt": "a box", "model": "base_plus"}
     rows = pd.DataFrame(
         {**keys, "group": group, "iou": iou, "chosen_iou": chosen, "expected": chosen + 0.02}
     )
     *_, line = show_choice.choice_table(rows).splitlines()
     # All images are alike, so that the interval is the mean.
-    assert line == (
-        "| photographs | a box | base plus | 80 | 60.0 | +3.9 (+3.9 to +3.9) | 25% | 25% | +0.020 |"
-    )
+    assert line == ("| a box | base plus | 80 | 60.0 | +3.9 (+3.9 to +3.9) | 25% | 25% | +0.020 |")
