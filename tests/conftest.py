@@ -36,7 +36,7 @@ hypothesis.settings.load_profile("usam")
 OF_RESULTS: Final = (
     *("tests/stages/page/", "tests/stages/tables/", "tests/stages/cli/test_gate.py"),
     *("tests/stages/test_brute_force.py", "tests/stages/test_evaluate.py"),
-    "tests/stages/test_report.py",
+    *("tests/stages/test_report.py", "tests/stages/cli/test_report.py"),
 )
 """Files and folders of tests that share the fixture ``evaluated``, which takes long to make."""
 
@@ -73,6 +73,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Short units at the end keep all processes busy until the end.
     """
+    made_twice = [
+        item.nodeid
+        for item in items
+        if "evaluated" in getattr(item, "fixturenames", ()) and work_unit(item.nodeid) != "results"
+    ]
+    assert not made_twice, f"OF_RESULTS must have the files of {made_twice}"
     n_tests = Counter(work_unit(item.nodeid) for item in items)
     order = {**n_tests, **{unit: place - len(LONG) for place, unit in enumerate(LONG)}}
     items.sort(key=lambda item: order[work_unit(item.nodeid)])
