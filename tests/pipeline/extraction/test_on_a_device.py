@@ -62,8 +62,10 @@ def test_extraction_stays_on_the_device_until_all_arrays_of_an_image_come_at_onc
     family: str, precision: Precision
 ) -> None:
     prompts = (*PROMPTS, "near", "box", "corrected")
+    # Masks are flipped back in the same way, whatever model they are from.
+    views = ("identity", "vflip") if family == "mini" else ("identity",)
     with meta_sam(family, precision) as sam:
-        for view in ("identity", "vflip"):
+        for view in views:
             (embedding,) = sam.encode_batch([RGB])
             with counted_waits(sam) as waits, counted_reads() as reads:
                 rows = extract_objects(

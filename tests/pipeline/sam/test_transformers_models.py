@@ -190,7 +190,8 @@ def test_weights_with_two_codes_of_positions_fit_no_model(tmp_path: Path) -> Non
 
 def test_edgetam_is_found_among_the_parts_of_its_file_that_serve_videos(tmp_path: Path) -> None:
     theirs = written("edgetam", tmp_path)
-    alone, whole = ours("edgetam"), ours("edgetam")
+    alone = ours("edgetam")
+    whole = deepcopy(alone)
     fit_weights(alone, theirs.state_dict(), source="model.safetensors")
     fit_weights(whole, with_video(theirs).state_dict(), source="model.safetensors")
     for name, weight in alone.state_dict().items():

@@ -79,7 +79,7 @@ def check_interrupted_pushes(root: Path, url: str, n_trials: int, **options: str
         assert sent() == (N_FILES, 0, 0)
 
 
-@pytest.mark.parametrize("n_trials", [2, pytest.param(N_FILES, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_trials", [1, pytest.param(N_FILES, marks=pytest.mark.slow)])
 def test_after_interrupted_pushes_to_a_folder_a_push_completes_it(
     repository: Path, tmp_path: Path, n_trials: int
 ) -> None:
