@@ -107,6 +107,7 @@ def test_a_report_that_fails_leaves_the_last_one(
         raise ZeroDivisionError
 
     monkeypatch.setattr(contents, "render_report", broken)
+    monkeypatch.setattr(report, "report_tables", lambda _: {})
     with pytest.raises(ZeroDivisionError):
         run(report)
     assert result_files(root) == before
