@@ -96,8 +96,9 @@ test: $(INSTALLED) ## run the tests, with the branch coverage of all three packa
 	$(PYTEST) --cov -- $(OWN)
 	$(PYTEST) --cov=stages $(OWN:%=--ignore=%)
 
+# More processes than cores: most of these tests wait, for jobs, for silent workers or a browser.
 test-slow: $(INSTALLED) ## run the tests that take minutes or need a server on this machine
-	$(PYTEST) -m 'slow and not full_size'
+	$(PYTEST) -n 4 -m 'slow and not full_size'
 
 test-full: $(INSTALLED) ## run the minutes-long tests of the models at full size
 	$(BIN)/python -m pytest -m full_size

@@ -40,10 +40,19 @@ OF_RESULTS: Final = (
 )
 """Files and folders of tests that share the fixture ``evaluated``, which takes long to make."""
 
+APART: Final = ("tests/stages/executor/test_workers.py", "tests/storage/pool/test_dvc_remote.py")
+"""Files of minutes whose tests share little: each test is a work unit."""
+
 
 def work_unit(node_id: str) -> str:
-    """Name of the work unit of a test: its file, or ``results`` for tests that share results."""
+    """Name of the work unit of a test.
+
+    It is the test itself in files of ``APART``, ``results`` for tests that share results, and else
+    the file.
+    """
     file = node_id.partition("::")[0]
+    if file in APART:
+        return node_id
     return "results" if file.startswith(OF_RESULTS) else file
 
 
