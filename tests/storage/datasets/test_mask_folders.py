@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from storage.datasets.mask_folders import read_sizes
+from storage.datasets.object_records import ImageRecord
 from storage.errors import DataError
 from storage.rle import decode_rle
 from tests.fixtures.layouts import SIZE_PX, Place, draw_picture, write_jpeg, write_palette
@@ -176,3 +178,17 @@ def test_a_fault_is_named_with_its_image(place: Place, fault: str) -> None:
     change(place)
     with pytest.raises(DataError, match=message):
         read_place(place, objects=objects)
+
+
+def test_sizes_of_images_are_read_and_hidden_files_are_left_out(tmp_path: Path) -> None:
+    write_jpeg(tmp_path / "deep/a.jpg", PICTURE.rgb[:3])
+    Image.fromarray(PICTURE.rgb).save(tmp_path / "B.PPM")
+    (tmp_path / "damaged.png").write_bytes(b"no image")
+    (tmp_path / "._a.jpg").write_bytes(b"a record of macOS beside a.jpg")
+    (tmp_path / "notes.txt").write_text("no image")
+    records, (fault,) = read_sizes(tmp_path)
+    assert records == [
+        ImageRecord("B.PPM", SIZE_PX, SIZE_PX),
+        ImageRecord("deep/a.jpg", 3, SIZE_PX),
+    ]
+    assert "damaged.png" in fault
