@@ -1,4 +1,4 @@
-"""Writes into ``docs/results.md`` whether gains in the task *task* replicate on fresh scenes.
+"""Writes into ``docs/results.md`` whether gains without heads replicate on fresh scenes.
 
 Reads   the weights that ship, ``params.yaml:shapes``.
 Writes  the part of the page between ``<!-- replication -->`` and ``<!-- /replication -->``.
@@ -7,7 +7,7 @@ Writes  the part of the page between ``<!-- replication -->`` and ``<!-- /replic
 are in no split. ``make results`` does not run it: it takes minutes and reads no results.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -17,16 +17,19 @@ import typer
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.predictions import Request, extract_objects
 from pipeline.extraction.shards import CPU_BATCH
-from pipeline.masks import decode
+from pipeline.mask_statistics import soft_dice
+from pipeline.masks import N_CODES, decode
 from pipeline.prompts import measure_objects
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
 from pipeline.scoring.auc import correction_auc
 from pipeline.scoring.bootstrap import interval, resample_groups, resampled_areas
 from pipeline.scoring.corrections import start_and_relative
-from pipeline.scoring.tasks import Correction
+from pipeline.scoring.measures import BASELINE
+from pipeline.scoring.tasks import REFINED, corrections
 from pipeline.views import default_view
-from stages.page.labels import measure_label
+from pipeline.vocabulary import TRAIN_PROMPTS
+from stages.page.labels import TASK_LABELS, measure_label
 from stages.predictor.loading import load_predictor
 from stages.settings.params import read_params
 from tools.blocks import replace_block, table
@@ -43,12 +46,17 @@ N_SCENES: Final = 600
 
 N_RESAMPLES: Final = 2000
 
-MEASURES: Final = ("h_std", "stable_score")
-"""Measures without heads that surely beat 1 - SamScore in the task *task* of README."""
+SURE: Final[Mapping[str, tuple[str, ...]]] = {
+    "model": ("stable_score", "h_std", "soft_dice"),
+    "prompt": ("stable_score",),
+    "task": ("stable_score", "h_std"),
+    "segmentation": ("stable_score",),
+}
+"""Measures without heads whose gain README calls sure, by task."""
 
 Arrays = Mapping[str, np.ndarray]
-"""Arrays with a row for each object: ``iou`` and ``best_iou`` of the selected and the best mask,
-``sam_score`` of 1 - SamScore, each of ``MEASURES``, and the number of the ``scene``."""
+"""Arrays with a row for each object: IoUs by the names of masks in ``ProposalScores.by_proposal``,
+the baseline and all measures of ``SURE`` by name, and the number of the ``scene``."""
 
 
 def main(
@@ -57,81 +65,91 @@ def main(
     """Rewrite the block."""
     side = read_params().shapes.image_size_px
     sams = {model: load_predictor("mini", model).sam for model in MODELS}
-    rows: dict[str, dict[str, list[Arrays]]] = {}
+    by_seed = {}
     for number in seed:
+        rows: dict[str, list[Arrays]] = {model: [] for model in MODELS}
         for scene_seed in scene_seeds(number, "further", N_SCENES):
             scene = draw_scene(scene_seed, side)
             for model, sam in sams.items():
-                answer = answers(sam, scene) | {"scene": np.full(len(scene.masks), scene_seed)}
-                rows.setdefault(model, {}).setdefault(f"seed {number}", []).append(answer)
-    replace_block(PAGE, "replication", f"\n{replication_table(rows)}\n")
+                of_scene = {"scene": np.full(len(scene.masks), scene_seed)}
+                rows[model].append(answers(sam, scene) | of_scene)
+        by_seed[f"seed {number}"] = {model: joined(blocks) for model, blocks in rows.items()}
+    replace_block(PAGE, "replication", f"\n{replication_table(by_seed)}\n")
 
 
 def answers(sam: Sam, scene: Scene) -> dict[str, np.ndarray]:
-    """IoUs and measures of a model's selected masks, from the first click on each object."""
+    """IoUs of a model's masks, and measures of its selected masks, for each object of a scene."""
     clicks = measure_objects((mask, 0) for mask in scene.masks).point_px
-    request = Request(clicks, scene.masks, default_view("identity"), ("center",))
+    request = Request(clicks, scene.masks, default_view("identity"), TRAIN_PROMPTS)
     rows = extract_objects(sam, sam.encode(scene.rgb), request, batch=CPU_BATCH, with_masks=True)
-    iou, sam_score, stability, mask_code = (
-        rows[name][:, 0] for name in ("iou", "sam_score", "stability_score", "mask_code")
+    iou, sam_score = rows["iou"], rows["sam_score"]
+    objects, selected = np.arange(len(iou)), sam_score.argmax(axis=2)
+    score, stability, mask_code = (
+        rows[name][objects, 0, selected[:, 0]]
+        for name in ("sam_score", "stability_score", "mask_code")
     )
-    objects, selected = np.arange(len(iou)), sam_score.argmax(axis=1)
-    score = sam_score[objects, selected].astype(np.float64)
+    counts = np.stack([np.bincount(codes.ravel(), minlength=N_CODES) for codes in mask_code])
     return {
-        "iou": iou[objects, selected],
-        "best_iou": iou.max(axis=1),
-        "sam_score": 1 - score,
-        "h_std": mask_entropy(decode(mask_code[objects, selected])),
-        "stable_score": 1 - score * stability[objects, selected],
+        "selected": iou[objects, 0, selected[:, 0]],
+        "best": iou[:, 0].max(axis=1),
+        REFINED["selected"]: iou[objects, 1, selected[:, 1]],
+        BASELINE: 1 - score.astype(np.float64),
+        "h_std": mask_entropy(decode(mask_code)),
+        "soft_dice": 1 - soft_dice(counts),
+        "stable_score": 1 - np.multiply(score, stability, dtype=np.float64),
     }
 
 
-def replication_table(rows: Mapping[str, Mapping[str, Iterable[Arrays]]]) -> str:
-    """Margins over 1 - SamScore by measure, seed of the scenes and model.
+def replication_table(by_seed: Mapping[str, Mapping[str, Arrays]]) -> str:
+    """Margins over 1 - SamScore by task, measure and model, for each seed and all together.
 
     Parameters
     ----------
-    rows
-        Answers by model, then by the label of a seed. The last rows are of all seeds together.
+    by_seed
+        Answers by the label of a seed, then by model.
     """
-    cells: dict[tuple[str, str], list[str]] = {}
-    n_objects: dict[str, int] = {}
-    for by_seed in rows.values():
-        joined = {label: _joined(of_seed) for label, of_seed in by_seed.items()}
-        for label, arrays in (joined | {"all": _joined(joined.values())}).items():
-            n_objects[label] = len(arrays["iou"])
-            for measure, margin in margins(arrays).items():
-                cells.setdefault((measure, label), []).append(signed(margin, "margin"))
+    every = {model: joined([by_model[model] for by_model in by_seed.values()]) for model in MODELS}
+    columns = {**by_seed, "all": every}
     lines = [
-        [measure_label(measure), label, str(n_objects[label]), *cells[measure, label]]
-        for measure, label in sorted(cells, key=lambda key: MEASURES.index(key[0]))
+        [
+            TASK_LABELS[task],
+            measure_label(measure),
+            model,
+            *(
+                signed(margin(by_model, task, model, measure), "margin")
+                for by_model in columns.values()
+            ),
+        ]
+        for task, measures in SURE.items()
+        for measure in measures
+        # The correction of the model is a comparison of the smallest and the largest.
+        for model in (MODELS[:1] if task == "model" else MODELS)
     ]
-    return table(("measure", "scenes", "objects", *rows), lines, left=(0, 1))
+    sizes = [len(by_model[MODELS[0]][BASELINE]) for by_model in columns.values()]
+    names = [f"{label}, {n} objects" for label, n in zip(columns, sizes, strict=True)]
+    return table(("task", "measure", "model", *names), lines, left=(0, 1, 2))
 
 
-def margins(arrays: Arrays) -> dict[str, dict[str, float]]:
-    """Relative AUC of each measure less that of 1 - SamScore in points, with its interval."""
-    correction = Correction(arrays["iou"], arrays["best_iou"])
+def margin(by_model: Mapping[str, Arrays], task: str, model: str, measure: str) -> dict[str, float]:
+    """Relative AUC of a measure less that of 1 - SamScore in points, with its interval."""
+    arrays = by_model[model]
+    correction = corrections(by_model, model, "selected")[task]
     resamples = resample_groups(arrays["scene"], N_RESAMPLES, seed=0)
-    names = ("sam_score", *MEASURES)
     gain = correction.gain[:, np.newaxis]
-    areas = [resampled_areas(gain, arrays[name], resamples)[:, 0] for name in names]
-    _, (baseline, *resampled) = start_and_relative(correction, np.stack(areas), resamples)
-    base, *relative = (
-        correction_auc(correction.iou, correction.corrected_iou, arrays[name]).relative
-        for name in names
+    orders = [arrays[BASELINE], arrays[measure]]
+    areas = [resampled_areas(gain, order, resamples)[:, 0] for order in orders]
+    _, (baseline, resampled) = start_and_relative(correction, np.stack(areas), resamples)
+    base, relative = (
+        correction_auc(correction.iou, correction.corrected_iou, order).relative for order in orders
     )
-    by_measure = {}
-    for name, of_measure, value in zip(MEASURES, resampled, relative, strict=True):
-        ends = interval(of_measure - baseline, resamples.n_groups)
-        points = {"margin": value - base, "margin_low": ends.low, "margin_high": ends.high}
-        by_measure[name] = {end: 100 * number for end, number in points.items()}
-    return by_measure
+    ends = interval(resampled - baseline, resamples.n_groups)
+    points = {"margin": relative - base, "margin_low": ends.low, "margin_high": ends.high}
+    return {name: 100 * number for name, number in points.items()}
 
 
-def _joined(blocks: Iterable[Arrays]) -> Arrays:
-    rows = list(blocks)
-    return {name: np.concatenate([block[name] for block in rows]) for name in rows[0]}
+def joined(blocks: Sequence[Arrays]) -> Arrays:
+    """Join the rows of several scenes."""
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
 if __name__ == "__main__":

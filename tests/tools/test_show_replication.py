@@ -9,25 +9,28 @@ from pipeline.entropy.mixture_plan import CellRows
 from pipeline.entropy.objects import object_arrays
 from pipeline.extraction.predictions import Request, extract_objects
 from pipeline.prompts import measure_objects
+from pipeline.proposals import ProposalScores
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.corrections import auc_scores
 from pipeline.scoring.evidence import Evidence
-from pipeline.scoring.measures import BY_NAME
+from pipeline.scoring.measures import BASELINE, BY_NAME
+from pipeline.scoring.tasks import default_model
 from pipeline.views import default_view
 from pipeline.vocabulary import JUDGED, PROMPTS
+from stages.page.labels import TASK_LABELS, measure_label
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.mini import MODELS
 from tests.fixtures.model_scores import random_scores
 from tests.fixtures.predictors import trained_mini
 from tools import show_replication
 from tools.blocks import read_block
-from tools.show_replication import MEASURES, N_RESAMPLES, answers, margins
+from tools.show_replication import N_RESAMPLES, SURE, answers, margin
 
 
 def test_measures_of_a_scene_are_those_of_extraction_and_entropy() -> None:
     sam, scene = trained_mini(), draw_scene(11, 256)
-    clicks = measure_objects((mask, i) for i, mask in enumerate(scene.masks)).point_px
+    clicks = measure_objects((mask, 0) for mask in scene.masks).point_px
     request = Request(clicks, scene.masks, default_view("identity"), PROMPTS)
     rows = extract_objects(sam, sam.encode(scene.rgb), request, batch=4, with_masks=True)
     cell = CellRows(rows["mask_code"], rows["sam_score"], rows["iou"])
@@ -36,30 +39,46 @@ def test_measures_of_a_scene_are_those_of_extraction_and_entropy() -> None:
         lambda *_: cell, truth.__getitem__, models=("tiny",), views=("identity",), block_objects=9
     )
     answer = answers(sam, scene)
-    h_std = arrays["h_std"][:, JUDGED.index("selected"), 0]
+    h_std, soft_dice = (
+        arrays[name][:, JUDGED.index("selected"), 0] for name in ("h_std", "soft_dice")
+    )
+    proposals = ProposalScores(
+        *(rows[name][:, k] for k in (0, -1) for name in ("iou", "sam_score"))
+    )
+    refined = proposals.judged_refined_iou("selected")
     np.testing.assert_allclose(answer["h_std"], h_std, atol=1e-5)
-    np.testing.assert_allclose(answer["best_iou"], rows["iou"][:, 0].max(axis=1), atol=1e-5)
+    np.testing.assert_allclose(1 - answer["soft_dice"], soft_dice, atol=1e-5)
+    np.testing.assert_allclose(answer["best"], rows["iou"][:, 0].max(axis=1), atol=1e-5)
+    np.testing.assert_allclose(answer["refined_selected"], refined, atol=1e-5)
     np.testing.assert_allclose(answer["sam_score"], 1 - rows["sam_score"][:, 0].max(1), atol=1e-5)
 
 
 def test_margins_are_those_of_the_stage_evaluate() -> None:
-    scores = random_scores(5, n_objects=60)
+    scores = {model: random_scores(seed, n_objects=60) for seed, model in enumerate(MODELS)}
     scene = np.arange(60) // 3
-    resamples = resample_groups(scene, N_RESAMPLES, seed=0)
-    evidence = Evidence("tiny", "selected", scores)
-    uncertainties = {name: BY_NAME[name].compute(evidence) for name in ("sam_score", *MEASURES)}
-    proposals = scores.proposals
-    ious = {"iou": proposals.judged_iou("selected"), "best_iou": proposals.judged_iou("best")}
     evaluated = {
-        score.keys.measure: score
-        for score in auc_scores(dict.fromkeys(MODELS, scores), resamples)
-        if score.statistic == "margin"
-        and (score.keys.protocol, score.keys.task, score.keys.model) == ("selected", "task", "tiny")
+        (score.keys.task, score.keys.model, score.keys.measure): score
+        for score in auc_scores(scores, resample_groups(scene, N_RESAMPLES, seed=0))
+        if score.statistic == "margin" and score.keys.protocol == "selected"
     }
-    for measure, margin in margins({**ious, **uncertainties, "scene": scene}).items():
-        score = evaluated[measure]
-        expected = (score.value, score.interval.low, score.interval.high)
-        np.testing.assert_allclose(list(margin.values()), 100 * np.array(expected), atol=1e-9)
+    by_model = {
+        model: {
+            **of_model.proposals.by_proposal(),
+            **{
+                name: BY_NAME[name].compute(Evidence(model, "selected", of_model))
+                for name in (BASELINE, "stable_score", "h_std", "soft_dice")
+            },
+            "scene": scene,
+        }
+        for model, of_model in scores.items()
+    }
+    for task, measures in SURE.items():
+        for measure in measures:
+            model = default_model(task, MODELS)
+            score = evaluated[task, model, measure]
+            expected = (score.value, score.interval.low, score.interval.high)
+            points = list(margin(by_model, task, model, measure).values())
+            np.testing.assert_allclose(points, 100 * np.array(expected), atol=1e-9)
 
 
 def test_the_table_has_each_seed_and_all_scenes_together(
@@ -67,7 +86,12 @@ def test_the_table_has_each_seed_and_all_scenes_together(
 ) -> None:
     page = tmp_path / "page.md"
     page.write_text("<!-- replication -->\n<!-- /replication -->\n", encoding="utf-8")
-    for name, few in {"PAGE": page, "N_SCENES": 3, "MODELS": ("tiny",), "N_RESAMPLES": 50}.items():
+    for name, few in {
+        "PAGE": page,
+        "N_SCENES": 3,
+        "MODELS": ("tiny", "large"),
+        "N_RESAMPLES": 50,
+    }.items():
         monkeypatch.setattr(show_replication, name, few)
     monkeypatch.chdir(ROOT)
     show_replication.main([31, 32])
@@ -75,9 +99,29 @@ def test_the_table_has_each_seed_and_all_scenes_together(
         sum(len(draw_scene(scene, 256).masks) for scene in scene_seeds(seed, "further", 3))
         for seed in (31, 32)
     ]
-    lines = [line.strip("| ").split(" | ") for line in read_block(page, "replication").splitlines()]
-    labels = ["seed 31", "seed 32", "all"]
-    assert [line[:3] for line in lines if line[0] == "H_Std"] == [
-        ["H_Std", label, str(n)]
-        for label, n in zip(labels, (*n_objects, sum(n_objects)), strict=True)
+    sizes = [*zip(("seed 31", "seed 32"), n_objects, strict=True), ("all", sum(n_objects))]
+    _, header, _, *lines = read_block(page, "replication").splitlines()
+    assert [f"{label}, {n} objects" for label, n in sizes] == header.strip("| ").split(" | ")[3:]
+    assert [line.strip("| ").split(" | ")[:3] for line in lines] == [
+        [TASK_LABELS[task], measure_label(measure), model]
+        for task, measures in SURE.items()
+        for measure in measures
+        for model in (("tiny",) if task == "model" else ("tiny", "large"))
     ]
+
+
+def test_the_readme_says_which_sure_gain_does_not_replicate() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    block = read_block(ROOT / "docs/results.md", "replication").strip()
+    _, _, *lines = (line.strip("| ").split(" | ") for line in block.splitlines())
+    tasks = {label: task for task, label in TASK_LABELS.items()}
+    gains = {
+        (task, measure): cells[-1]
+        for task, measure, model, *cells in lines
+        if model == default_model(tasks[task], MODELS)
+    }
+    assert len(gains) == sum(map(len, SURE.values()))
+    lost = {names: gain for names, gain in gains.items() if "(−" in gain}
+    assert [*lost] == [("Task", "H_Std")]
+    value, _, interval = lost["Task", "H_Std"].partition(" ")
+    assert f"H_Std's in *Task* is {value} points there {interval}" in readme

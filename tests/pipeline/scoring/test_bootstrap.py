@@ -122,6 +122,14 @@ def test_one_group_or_two_have_no_interval(n_groups: int) -> None:
         assert p_values(np.ones(2), found.T, n_groups) == [1, 1]
 
 
+def test_the_p_value_of_a_mean_is_that_of_a_t_test_of_the_images() -> None:
+    values = np.random.default_rng(3).normal(0.6, 1, (5, 4))
+    resamples = resample_groups(np.arange(5), 20_000, seed=0)
+    means = resampled_means(values, resamples).T
+    expected = stats.ttest_1samp(values, 0).pvalue
+    np.testing.assert_allclose(p_values(values.mean(axis=0), means, 5), expected, rtol=0.05)
+
+
 N_MEASURES, N_OBJECTS = 20, 7
 """Measures of a report of noise, and objects of an image."""
 
