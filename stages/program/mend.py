@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
@@ -65,7 +65,7 @@ def _replace(path: Path, content: bytes) -> None:
 @dataclass
 class _File:
     path: str
-    hash: str = ""
+    hash: Literal["md5"] = "md5"
     md5: Annotated[str, Field(min_length=32)] = ""
     size: int = 0
     nfiles: int = 0
