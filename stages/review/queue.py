@@ -135,7 +135,7 @@ class ReviewQueue:
         """The mask of a rank, with its last decision."""
         number, place = self._keys[rank].tolist()
         image = self.source.prompted[number]
-        entry = self._results.results_of(image.image_id)[place]
+        entry = self._results.result(image.image_id, place)
         decision = self._decisions.get((image.image_id, place))
         return Candidate(image, entry, _prompt_of(image, place, entry), decision)
 

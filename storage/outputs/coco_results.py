@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Int64
 from pycocotools import mask as coco_mask
 
-from storage.outputs.records import append_line, iterate_lines, read_line
+from storage.outputs.records import append_line, append_lines, iterate_lines, read_line
 
 Results = list[dict[str, Any]]
 """Entries of a COCO results file, one per mask."""
@@ -29,6 +29,9 @@ LOWEST_FIRST: Final = {
 """Attributes of a mask; True where the lowest value needs review first, False where the highest."""
 
 _SIGNATURE: Final = "made_from"
+
+_N_MASKS: Final = "n_masks"
+"""Key of the line that ends an image; the lines before it are its masks."""
 
 
 def attributes_of(result: Mapping[str, Any]) -> dict[str, float]:
@@ -128,36 +131,46 @@ def coco_annotation(number: int, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class KeptResults:
-    """Results of the images that are done, a line of a file for each image: a run can resume.
+    """Results of the images that are done, in a file with a line for each mask: a run can resume.
 
     If the file has another signature, its results come from other inputs: it is removed. The
-    results stay on the disk, so the memory does not grow with the number of images.
+    results stay on the disk; in memory is the place of each.
     """
 
     def __init__(self, path: Path, signature: Mapping[str, str]) -> None:
         self._path = path
-        self._offsets: dict[int | str, int] = {}
+        self._offsets: dict[int | str, Int64[np.ndarray, " mask"]] = {}
         first, lines = {_SIGNATURE: dict(signature)}, iterate_lines(path)
-        if next(lines, (0, {}))[1] == first:
-            self._offsets = {line["image_id"]: offset for offset, line in lines}
-        else:
+        if next(lines, (0, {}))[1] != first:
             path.unlink(missing_ok=True)
             append_line(path, first)
+            return
+        masks: list[int] = []
+        for offset, line in lines:
+            if _N_MASKS not in line:
+                masks.append(offset)
+                continue
+            # Before these masks may stand some of an image that a kill cut short.
+            self._offsets[line["image_id"]] = np.array(masks[len(masks) - line[_N_MASKS] :], int)
+            masks.clear()
 
     def __contains__(self, image_id: int | str) -> bool:
         return image_id in self._offsets
 
     def keep(self, image_id: int | str, results: Results) -> None:
         """Add the results of an image to the file, for this run and the next."""
-        line = {"image_id": image_id, "results": results}
-        self._offsets[image_id] = append_line(self._path, line)
+        end = {"image_id": image_id, _N_MASKS: len(results)}
+        self._offsets[image_id] = np.array(append_lines(self._path, [*results, end])[:-1], int)
 
     def results_of(self, image_id: int | str) -> Results:
         """Results of an image with attributes; an empty list without kept results."""
-        if image_id not in self:
-            return []
-        entries = read_line(self._path, self._offsets[image_id])["results"]
-        return [{**entry, "attributes": attributes_of(entry)} for entry in entries]
+        n_masks = len(self._offsets.get(image_id, ()))
+        return [self.result(image_id, place) for place in range(n_masks)]
+
+    def result(self, image_id: int | str, place: int) -> dict[str, Any]:
+        """The result of a mask, by its place among the masks of its image, with attributes."""
+        entry = read_line(self._path, int(self._offsets[image_id][place]))
+        return {**entry, "attributes": attributes_of(entry)}
 
     def sorted_results(
         self, image_ids: Sequence[int | str], attribute: str | None
@@ -180,7 +193,7 @@ class KeptResults:
         ]
         images, places = places_of([len(of_image) for of_image in doubts])
         for k in np.argsort(np.concatenate(doubts), kind="stable"):  # NaN comes last
-            yield self.results_of(image_ids[images[k]])[places[k]]
+            yield self.result(image_ids[images[k]], int(places[k]))
 
     def _attributes_of(self, image_id: int | str) -> list[Mapping[str, float]]:
         return [entry["attributes"] for entry in self.results_of(image_id)]

@@ -6,8 +6,9 @@ JSON lines, which grow during a run.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -105,12 +106,19 @@ def append_line(path: Path, content: Mapping[str, Any]) -> int:
 
     A missing file is made. Several processes may append to one file.
     """
+    return append_lines(path, [content])[0]
+
+
+def append_lines(path: Path, contents: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Append lines of JSON, which stay together, and return the offset of each in bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = json.dumps(content).encode()
+    # The line break comes first, so that a line cut short by a kill spoils no other.
+    lines = [b"\n" + json.dumps(content).encode() for content in contents]
     with path.open("ab", buffering=0) as file:
-        # The line break comes first, so that a line cut short by a kill spoils no other.
-        file.write(b"\n" + line)
-        return file.tell() - len(line)
+        file.write(b"".join(lines))
+        start = file.tell() - sum(map(len, lines))
+    starts = accumulate((len(line) for line in lines[:-1]), initial=start + 1)
+    return list(starts)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -117,7 +117,7 @@ def test_an_interrupted_run_says_what_is_kept_and_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(UncertainPredictor, "set_image", interrupted)
         assert usam(*arguments).exit_code != 0
-    assert len(read_lines(Path("asked.review/masks.jsonl"))) == 2
+    assert len(read_lines(Path("asked.review/masks.jsonl"))) == 2 + 2
     assert not Path("reviewed.json").exists()
     assert usam(*arguments).exit_code == 0
     assert len(encoded) == 2  # each image once

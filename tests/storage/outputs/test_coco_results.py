@@ -57,20 +57,26 @@ def test_what_was_kept_is_written_in_the_order_that_is_asked_for(tmp_path: Path)
     assert not any(path.parent.iterdir())
 
 
-@pytest.mark.parametrize("cut", [0, 1, 12])
-def test_a_killed_run_goes_on_after_the_last_whole_line(cut: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cut", [0, 1, 12, 40])
+def test_a_killed_run_goes_on_after_the_last_whole_image(cut: int, tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     kept = KeptResults(path, SIGNATURE)
-    for image_id in (1, 2):
-        kept.keep(image_id, entries(image_id))
+    two_masks = [result(score) for score in (0.1, 0.2)]
+    kept.keep(1, entries(1))
+    kept.keep(2, two_masks)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) - cut])
     again = KeptResults(path, SIGNATURE)
     assert 1 in again
     assert (2 in again) == (cut == 0)
     if cut:
-        again.keep(2, entries(2))
-    assert written(KeptResults(path, SIGNATURE), 1, 2) == [1, 2]
+        again.keep(2, two_masks)
+    again.keep(3, [])
+    for resumed in (again, KeptResults(path, SIGNATURE)):
+        assert [entry["score"] for entry in resumed.sorted_results([1, 2, 3], None)] == [
+            *(0.7, 0.1, 0.2)
+        ]
+        assert resumed.result(2, 1)["score"] == 0.2
 
 
 def test_work_from_other_inputs_is_begun_anew(tmp_path: Path) -> None:
