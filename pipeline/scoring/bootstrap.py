@@ -48,7 +48,7 @@ class Resamples:
 
     @cached_property
     def drawn(self) -> Int[np.ndarray, "block group lane"]:
-        """``n_drawn`` in the layout of the compiled passes; empty resamples fill the last block."""
+        """``n_drawn`` in blocks for compiled loops; empty resamples fill the last block."""
         n_resamples, n_groups = self.n_drawn.shape
         n_lanes = max(1, min(LANES, n_resamples))
         drawn = np.zeros((-(-n_resamples // n_lanes), n_groups, n_lanes), np.int32)

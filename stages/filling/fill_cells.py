@@ -203,7 +203,7 @@ def adopt_outputs(name: CellName, cells: Mapping[FillJob, Cell]) -> int:
 
 
 def adopt_embeddings(cells: Mapping[FillJob, Cell], split: PreparedSplit) -> None:
-    """Put published embeddings into the pool from which missing shards may be decoded.
+    """Put published embeddings into the pool, so that missing shards are decoded from them.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ def measure_name(measure: str, train_split: str, first: str) -> str:
 
 
 def measure_names(rows: pd.DataFrame, first: str) -> list[str]:
-    """``measure_name`` of each row, from its columns ``measure`` and ``trained_on``."""
+    """Name of each row's measure with the train split of its heads, if that is not ``first``."""
     pairs = zip(rows["measure"], rows["trained_on"], strict=True)
     return [measure_name(measure, train_split, first) for measure, train_split in pairs]
 

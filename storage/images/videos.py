@@ -157,7 +157,7 @@ class _Decoder:
 
 
 def address_in(images: Path) -> str | None:
-    """Address in a text file that stands in place of a folder of images; None if it is no file.
+    """Address in a text file that stands in place of a folder of images; None for a folder.
 
     DVC watches the text file: it cannot watch a folder at an address.
 

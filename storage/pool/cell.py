@@ -272,9 +272,10 @@ class Cell:
     def _checked(
         self, name: str, rows: Mapping[str, np.ndarray], *, with_files: bool
     ) -> ShardArrays:
-        """Check a shard's arrays against the schema, and their inputs against the shard's name.
+        """Check the arrays of a shard: their types, their shapes, and digests of their inputs.
 
-        ``with_files`` says whether ``rows`` has the arrays in ``sharded``.
+        The shard's name is a hash of these digests. ``with_files`` says whether ``rows`` has the
+        arrays in ``sharded``.
         """
         shard = self.split.shards[name]
         specs = {

@@ -31,7 +31,10 @@ MASK_SIDE_PX: Final = 256
 
 @dataclass(frozen=True)
 class ChunkGrid:
-    """Shapes of an array, its chunks and its shards; a file has one shard or else one chunk."""
+    """Shapes of a Zarr array, its chunks and its shards: files of the array that join chunks.
+
+    Without shards, each chunk is a file.
+    """
 
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
