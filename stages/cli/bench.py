@@ -24,6 +24,7 @@ from storage.outputs.tables import write_table
 
 if TYPE_CHECKING:
     from pipeline.runtime import Question
+    from stages.extraction.host_speed import HostSpeed
     from stages.extraction.speed import ExtractionSpeed
 
 app = typer.Typer(rich_markup_mode=None)
@@ -108,6 +109,47 @@ def extraction(
             f"{images} drawn scenes, {os.cpu_count()} processors, torch {version('torch')}, "
             f"usam {version('usam-cache')}"
         )
+
+
+@app.command()
+def host(
+    *,
+    images: Annotated[int, typer.Option(min=1, help="Number of drawn scenes.")] = 16,
+    family: Family = None,
+) -> None:
+    """Time all of an extraction but the model: images, views, compression and writing.
+
+    Prints a table in Markdown: how many prompt sets a second this machine can feed to a GPU.
+    """
+    from stages.extraction.host_speed import VIEWS, host_speed  # noqa: PLC0415
+    from stages.extraction.models import device_name, settled_device  # noqa: PLC0415
+
+    with reported_errors():
+        params, _ = _settings({"family": family, "weights": "random-0"})
+        print("| " + " | ".join(HOST_COLUMNS) + " |")
+        print("| --- |" + " ---: |" * (len(HOST_COLUMNS) - 1))
+        for view in VIEWS:
+            cells = _host_cells(host_speed(params, view, images))
+            print("| " + " | ".join((view, *cells)) + " |", flush=True)
+        print(
+            f"\n{device_name(settled_device('cpu'))}, {params.family}, {images} drawn scenes, "
+            f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} processors, "
+            f"usam {version('usam-cache')}"
+        )
+
+
+HOST_COLUMNS: Final = (*("view", "images/s", "prompt sets/s", "reading", "writing", "kB per mask"),)
+"""Columns of the table of ``usam bench host``. Reading and writing are in ms of a core per prompt
+set."""
+
+
+def _host_cells(speed: "HostSpeed") -> tuple[str, ...]:
+    return (
+        f"{speed.n_images / speed.host_s:.3g}",
+        f"{speed.n_prompt_sets / speed.host_s:.3g}",
+        *(f"{1000 * s / speed.n_prompt_sets:.2f}" for s in (speed.reading_s, speed.writing_s)),
+        f"{speed.mask_bytes / 1000:.1f}",
+    )
 
 
 SPEED_COLUMNS: Final = (

@@ -79,16 +79,16 @@ def extraction_speed(params: ExtractParams, model: str, n_images: int) -> Extrac
     sam = kept_model(params, model, settled_device(params.device).type)
     with TemporaryDirectory() as folder:
         root = Path(folder)
-        table = _drawn_table(root, max(n_images, params.encoder_batch))
-        few = _drawn_table(root, params.encoder_batch)
+        table = drawn_table(root, max(n_images, params.encoder_batch))
+        few = drawn_table(root, params.encoder_batch)
         first = PreparedSplit(few, few.n_objects)
         # The first time warms up: libraries choose algorithms, and allocate memory.
         _, part_s = (
-            _time_parts(_steps(params, model, sam, first, root / f"part{i}"), first)
+            _time_parts(drawn_steps(params, model, sam, first, root / f"part{i}"), first)
             for i in range(2)
         )
         split = PreparedSplit(table, params.shard_objects)
-        plain = _steps(params, model, sam, split, root / "pool")
+        plain = drawn_steps(params, model, sam, split, root / "pool")
         steps = _TimedSteps(plain, plain.encoder_batch, plain.n_readers)
         started = perf_counter()
         run_shards(split.shards.values(), steps, lambda _: None)
@@ -192,10 +192,16 @@ def _predict_plainly(sam: Sam, square: Square, request: Request, batch: int) -> 
             sam.decode_plainly(embedding, clicks[start : start + batch])
 
 
-def _steps(
-    params: ExtractParams, model: str, sam: Sam, split: PreparedSplit, pool: Path
+def drawn_steps(
+    params: ExtractParams,
+    model: str,
+    sam: Sam,
+    split: PreparedSplit,
+    pool: Path,
+    view: str = "identity",
 ) -> CellSteps:
-    name = CellName("drawn", model, default_view("identity"), PROMPTS, with_masks=True)
+    """Steps of the cell of a model and a view, with masks; images lie beside the pool."""
+    name = CellName("drawn", model, default_view(view), PROMPTS, with_masks=True)
     row = row_of(params.family, model)
     sizes = {
         "channel": row.n_channels,
@@ -210,7 +216,7 @@ def _steps(
     return CellSteps(sam, cell, images, name, batch, encoder_batch=params.encoder_batch)
 
 
-def _drawn_table(folder: Path, n_images: int) -> ObjectTable:
+def drawn_table(folder: Path, n_images: int) -> ObjectTable:
     """Draw scenes into a folder, as JPEG files like those of COCO; return their table."""
     scenes = [draw_scene(seed, SCENE_PX) for seed in scene_seeds(0, "val", n_images)]
     files = [f"{i}.jpg" for i in range(n_images)]

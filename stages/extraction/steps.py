@@ -1,5 +1,6 @@
 """Steps of extracting a cell, and the loop that overlaps reading and writing with the model."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -145,7 +146,7 @@ class CellSteps:
     @property
     def n_readers(self) -> int:
         """As the protocol ``Steps`` says."""
-        return self.images.n_readers
+        return _n_readers(self.images, self.sam)
 
     def read(self, piece: Piece) -> ViewedImage | ImageError:
         """Read, augment and resize the image of a piece; decode its objects' ground truth masks."""
@@ -247,7 +248,7 @@ class EmbeddingSteps:
     @property
     def n_readers(self) -> int:
         """As the protocol ``Steps`` says."""
-        return self.images.n_readers
+        return _n_readers(self.images, self.sam)
 
     def read(self, piece: Piece) -> tuple[Square, str] | ImageError:
         """Read and resize an image; return it with the digest of its pixels."""
@@ -300,6 +301,21 @@ def _read_image(images: SplitImages, table: ObjectTable | ImageRows, image: int)
         width_px=int(table.width_px[image]),
         sha256=str(table.image_sha256[image]),
     )
+
+
+def _n_readers(images: SplitImages, sam: Sam) -> int:
+    """Number of threads that read images for a model: one per processor beside a GPU.
+
+    On a CPU, the model takes the processors. Zarr compresses masks in threads of its own.
+    """
+    if sam.device.type == "cpu":
+        return images.n_readers
+    return max(images.n_readers, n_processors())
+
+
+def n_processors() -> int:
+    """Number of processors that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def _check_finite(file: str, rows: Rows, names: Sequence[str]) -> None:

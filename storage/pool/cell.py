@@ -285,7 +285,7 @@ class Cell:
         }
         specs |= self.sharded if with_files else {}
         check_names(f"rows of shard {shard.index}", rows, set(specs))
-        sizes = self._sizes | {self.split.dim: shard.stop - shard.start}
+        sizes = self.dim_sizes | {self.split.dim: shard.stop - shard.start}
         arrays = {
             key: checked(key, spec, rows[key], tuple(sizes[dim] for dim in spec.dims))
             for key, spec in specs.items()
@@ -299,14 +299,15 @@ class Cell:
         return arrays
 
     @property
-    def _sizes(self) -> dict[str, int]:
+    def dim_sizes(self) -> dict[str, int]:
+        """Sizes of all dimensions but ``object`` or ``image``, by name."""
         prompts = cast("Sequence[str]", self.signature.get("prompts", ()))
         fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
         return {**fixed, **self.sizes, "prompt": len(prompts)}
 
     def _encoded(self, array: str, values: np.ndarray) -> bytes:
         """Encode an array as the bytes of the file that Zarr would write for the shard."""
-        sizes = self._sizes | {self.split.dim: self.split.full_rows}
+        sizes = self.dim_sizes | {self.split.dim: self.split.full_rows}
         spec, files = self.sharded[array], dict[str, Buffer]()
         group = zarr.create_group(MemoryStore(files), zarr_format=3)
         create_array(group, array, spec, chunk_grid(spec, sizes, self.split.full_rows))
@@ -334,7 +335,7 @@ class Cell:
     def _chunk(self, path: Path, array: str, row: int) -> np.ndarray:
         """Read one row of an array, from the file that holds a shard's rows of this array."""
         spec = self.sharded[array]
-        level = np.empty([self._sizes[dim] for dim in spec.dims[1:]], spec.dtype)
+        level = np.empty([self.dim_sizes[dim] for dim in spec.dims[1:]], spec.dtype)
         with naming_damage(path), path.open("rb") as file:
             read_chunk(file, row, self.split.full_rows, level)
         return level

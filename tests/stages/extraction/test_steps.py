@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from pipeline.scenes.scene import draw_scene
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
 from stages.extraction import steps
+from storage.images.videos import SplitImages
+from tests.fixtures.meta_device import meta_sam
 from tests.fixtures.predictors import trained_mini
 
 
@@ -64,6 +67,13 @@ def test_an_error_of_the_thread_is_raised_where_the_rows_are_asked_for() -> None
         list(apply(broken, range(3)))  # type: ignore[arg-type]
 
 
-def test_a_gpu_needs_no_thread() -> None:
+def test_beside_a_gpu_no_thread_scores_and_every_processor_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with steps.behind("cuda") as apply:
         assert apply is map
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(12))
+    images = SplitImages(tmp_path, [])
+    with meta_sam("mini") as on_gpu:
+        assert steps._n_readers(images, on_gpu) == 12
+    assert steps._n_readers(images, trained_mini()) == images.n_readers

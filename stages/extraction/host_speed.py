@@ -1,0 +1,168 @@
+"""Measures how fast a host prepares images for a GPU and stores its answers, without a model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter, process_time
+from typing import Final, cast
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, UInt8
+
+from pipeline.extraction.predictions import Rows, encode_logits
+from pipeline.extraction.shards import Piece, Shard
+from pipeline.sam.families import models_of
+from pipeline.sam.model import Sam, Square
+from pipeline.vocabulary import N_PROPOSALS, PROMPTS
+from stages.extraction.speed import drawn_steps, drawn_table
+from stages.extraction.steps import CellSteps, ViewedImage, n_processors, run_shards
+from stages.settings.blocks import ExtractParams
+from storage.errors import ImageError
+from storage.pool.cell import MASKS, Cell, shard_arrays
+from storage.split.object_table import PreparedSplit
+from storage.store.chunk_grid import MASK_CODE
+
+VIEWS: Final = (
+    *("identity", "vflip", "hflip", "gray", "scale2", "gblur5", "gnoise", "jpeg10", "jpeg30"),
+)
+"""The views of the paper's Table 10."""
+
+STEEPNESS: Final = 0.3
+"""Logits of the drawn masks per pixel of distance from the outline."""
+
+ROUGHNESS: Final = 0.5
+"""Standard deviation of the smooth noise of the drawn masks, in logits: with it, a mask of 256 px
+takes as many bytes as a mask of a model."""
+
+
+@dataclass(frozen=True)
+class HostSpeed:
+    """Time that a host takes to extract drawn scenes, apart from the model.
+
+    Attributes
+    ----------
+    host_s
+        Seconds by the clock, with as many threads as extraction has beside a GPU.
+    reading_s
+        Seconds of a core to read images, to apply the view, and to decode the ground truth.
+    writing_s
+        Seconds of a core to compress and write all arrays.
+    mask_bytes
+        Mean size of a compressed mask.
+    """
+
+    n_images: int
+    n_prompt_sets: int
+    host_s: float
+    reading_s: float
+    writing_s: float
+    mask_bytes: float
+
+
+def host_speed(params: ExtractParams, view: str, n_images: int) -> HostSpeed:
+    """Read drawn scenes in one view, and store drawn answers to all prompt sets, with masks."""
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        split = PreparedSplit(drawn_table(root, n_images), params.shard_objects)
+        shards = [*split.shards.values()]
+        for pool in ("first", "second"):  # the first run warms up
+            sam, model = cast("Sam", _NoModel()), models_of(params.family)[-1]
+            cell_steps = drawn_steps(params, model, sam, split, root / pool, view)
+            steps = _HostSteps(cell_steps, split, _drawn_answers(cell_steps.cell, split))
+            started_s = process_time()
+            for piece in (piece for shard in shards for piece in shard.pieces):
+                steps.read(piece)
+            reading_s = process_time() - started_s
+            started_s, clock_s = process_time(), perf_counter()
+            run_shards(shards, steps, lambda _: None)
+            clock_s, host_s = perf_counter() - clock_s, process_time() - started_s
+        stored = sum(path.stat().st_size for path in (root / pool).rglob(f"*{MASKS}"))
+    n_prompt_sets = split.table.n_objects * len(PROMPTS)
+    return HostSpeed(
+        n_images,
+        n_prompt_sets,
+        host_s=clock_s,
+        reading_s=reading_s,
+        writing_s=host_s - reading_s,
+        mask_bytes=stored / (n_prompt_sets * N_PROPOSALS),
+    )
+
+
+class _NoModel:
+    """Stands in for a model, and keeps no pixel."""
+
+    device: Final = torch.device("cpu")
+    mask_size_px: Final = 256
+
+    def square(self, rgb: UInt8[np.ndarray, "height width 3"]) -> Square:
+        return Square(torch.empty(1, 3, 1, 1), rgb.shape[:2])
+
+
+@dataclass
+class _HostSteps:
+    """Steps of a cell that answer every image with the same rows, which were drawn before."""
+
+    steps: CellSteps
+    split: PreparedSplit
+    answers: Rows
+    encoder_batch: int = 1
+
+    @property
+    def n_readers(self) -> int:
+        return n_processors()
+
+    def read(self, piece: Piece) -> ViewedImage | ImageError:
+        return self.steps.read(piece)
+
+    def compute(self, images: Sequence[tuple[Piece, ViewedImage]]) -> list[Rows]:
+        return [self._rows(piece) for piece, _ in images]
+
+    def _rows(self, piece: Piece) -> Rows:
+        n_objects = piece.stop - piece.start
+        rows = {name: values[:n_objects] for name, values in self.answers.items()}
+        return rows | {"input_sha256": np.full(n_objects, self.split.input_sha256(piece))}
+
+    def write(self, shard: Shard, rows: Rows) -> None:
+        self.steps.write(shard, rows)
+
+
+def _drawn_answers(cell: Cell, split: PreparedSplit) -> Rows:
+    """Random arrays, and drawn mask codes, for as many objects as an image has at most."""
+    rng, n_objects = np.random.default_rng(0), int(np.bincount(split.table.image_index).max())
+    specs = {kind: shard_arrays(kind, cell.signature) for kind in cell.kinds}
+    sizes = cell.dim_sizes | {"object": n_objects}
+    return {
+        name: rng.random([sizes[dim] for dim in spec.dims]).astype(spec.dtype)
+        for name, spec in specs["features"].items()
+        if name != "input_sha256"
+    } | {MASK_CODE: _drawn_codes(split, n_objects, cell.sizes["y"], rng)}
+
+
+def _drawn_codes(
+    split: PreparedSplit, n_objects: int, side_px: int, rng: np.random.Generator
+) -> UInt8[np.ndarray, "object prompt proposal y x"]:
+    """Codes of masks of drawn objects, whose logits rise with the distance from the outline."""
+    white = rng.standard_normal((side_px, side_px), np.float32)
+    smooth = cv2.GaussianBlur(white, (0, 0), side_px / 64)
+    noise = ROUGHNESS * smooth / smooth.std()
+    distance = np.stack([_signed_distance(split.table.truth(i), side_px) for i in range(n_objects)])
+    shape = (n_objects, len(PROMPTS), N_PROPOSALS)
+    codes = np.empty((*shape, side_px, side_px), np.uint8)
+    for place in np.ndindex(shape):
+        logits = STEEPNESS * distance[place[0]] + np.roll(noise, rng.integers(side_px))
+        codes[place] = encode_logits(torch.from_numpy(logits)).numpy()
+    return codes
+
+
+def _signed_distance(
+    truth: Bool[np.ndarray, "height width"], side_px: int
+) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
+    """Distance from the outline of a mask in pixels; negative outside."""
+    small = cv2.resize(truth.astype(np.uint8), (side_px, side_px), interpolation=cv2.INTER_NEAREST)
+    inside, outside = (
+        cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5) for mask in (small, 1 - small)
+    )
+    return inside - outside
