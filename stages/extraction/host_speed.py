@@ -11,14 +11,21 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
+from torch import Tensor
 
-from pipeline.extraction.predictions import Rows, encode_logits
+from pipeline.extraction.predictions import Collected, Rows, Targets, encode_logits
 from pipeline.extraction.shards import Piece, Shard
 from pipeline.sam.families import models_of
 from pipeline.sam.model import Sam, Square
-from pipeline.vocabulary import N_PROPOSALS, PROMPTS
+from pipeline.vocabulary import N_PROPOSALS, PROMPTS, SINGLE_CLICKS
 from stages.extraction.speed import drawn_steps, drawn_table
-from stages.extraction.steps import CellSteps, ViewedImage, n_processors, run_shards
+from stages.extraction.steps import (
+    CellSteps,
+    ViewedImage,
+    n_processors,
+    n_writers_beside_gpu,
+    run_shards,
+)
 from stages.settings.blocks import ExtractParams
 from storage.errors import ImageError
 from storage.pool.cell import MASKS, Cell, shard_arrays
@@ -49,7 +56,7 @@ class HostSpeed:
     reading_s
         Seconds of a core to read images, to apply the view, and to decode the ground truth.
     writing_s
-        Seconds of a core to compress and write all arrays.
+        Seconds of a core to copy, compress and write all arrays.
     mask_bytes
         Mean size of a compressed mask.
     """
@@ -71,7 +78,7 @@ def host_speed(params: ExtractParams, view: str, n_images: int) -> HostSpeed:
         for pool in ("first", "second"):  # the first run warms up
             sam, model = cast("Sam", _NoModel()), models_of(params.family)[-1]
             cell_steps = drawn_steps(params, model, sam, split, root / pool, view)
-            steps = _HostSteps(cell_steps, split, _drawn_answers(cell_steps.cell, split))
+            steps = _HostSteps(cell_steps, split, *_drawn_answers(cell_steps.cell, split))
             started_s = process_time()
             for piece in (piece for shard in shards for piece in shard.pieces):
                 steps.read(piece)
@@ -107,12 +114,19 @@ class _HostSteps:
 
     steps: CellSteps
     split: PreparedSplit
-    answers: Rows
+    answers: dict[str, Tensor]
+    """Arrays with a row per prompt set."""
+    statistics: Rows
+    """Arrays with a row per object."""
     encoder_batch: int = 1
 
     @property
     def n_readers(self) -> int:
         return n_processors()
+
+    @property
+    def n_writers(self) -> int:
+        return n_writers_beside_gpu()
 
     def read(self, piece: Piece) -> ViewedImage | ImageError:
         return self.steps.read(piece)
@@ -121,24 +135,42 @@ class _HostSteps:
         return [self._rows(piece) for piece, _ in images]
 
     def _rows(self, piece: Piece) -> Rows:
-        n_objects = piece.stop - piece.start
-        rows = {name: values[:n_objects] for name, values in self.answers.items()}
-        return rows | {"input_sha256": np.full(n_objects, self.split.input_sha256(piece))}
+        """Rows of an image, copied as those that come from a GPU."""
+        n_objects, n_clicks = piece.stop - piece.start, len(SINGLE_CLICKS)
+        objects, columns = np.indices((n_objects, n_clicks)).reshape(2, -1)
+        refined = np.full(n_objects, n_clicks)
+        targets = Targets(
+            np.concatenate([objects, np.arange(n_objects)]), np.concatenate([columns, refined])
+        )
+        n_prompt_sets = n_objects * len(PROMPTS)
+        answers = {name: answer[:n_prompt_sets] for name, answer in self.answers.items()}
+        collected = Collected((n_objects, len(PROMPTS)), wait=lambda: None)
+        collected.add((targets, answers))
+        inputs = np.full(n_objects, self.split.input_sha256(piece))
+        statistics = {name: row[:n_objects] for name, row in self.statistics.items()}
+        return collected.rows() | statistics | {"input_sha256": inputs}
 
     def write(self, shard: Shard, rows: Rows) -> None:
         self.steps.write(shard, rows)
 
 
-def _drawn_answers(cell: Cell, split: PreparedSplit) -> Rows:
-    """Random arrays, and drawn mask codes, for as many objects as an image has at most."""
+def _drawn_answers(cell: Cell, split: PreparedSplit) -> tuple[dict[str, Tensor], Rows]:
+    """Random arrays, and drawn mask codes, for as many objects as an image has at most.
+
+    Returns
+    -------
+    Arrays with a row per prompt set, and arrays with a row per object.
+    """
     rng, n_objects = np.random.default_rng(0), int(np.bincount(split.table.image_index).max())
-    specs = {kind: shard_arrays(kind, cell.signature) for kind in cell.kinds}
     sizes = cell.dim_sizes | {"object": n_objects}
-    return {
+    arrays = {
         name: rng.random([sizes[dim] for dim in spec.dims]).astype(spec.dtype)
-        for name, spec in specs["features"].items()
+        for name, spec in shard_arrays("features", cell.signature).items()
         if name != "input_sha256"
-    } | {MASK_CODE: _drawn_codes(split, n_objects, cell.sizes["y"], rng)}
+    }
+    arrays[MASK_CODE] = _drawn_codes(split, n_objects, cell.sizes["y"], rng)
+    statistics = {name: arrays.pop(name) for name in ("encoder_mean", "encoder_std")}
+    return {name: torch.from_numpy(a).flatten(0, 1) for name, a in arrays.items()}, statistics
 
 
 def _drawn_codes(

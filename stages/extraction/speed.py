@@ -89,7 +89,7 @@ def extraction_speed(params: ExtractParams, model: str, n_images: int) -> Extrac
         )
         split = PreparedSplit(table, params.shard_objects)
         plain = drawn_steps(params, model, sam, split, root / "pool")
-        steps = _TimedSteps(plain, plain.encoder_batch, plain.n_readers)
+        steps = _TimedSteps(plain, plain.encoder_batch, plain.n_readers, plain.n_writers)
         started = perf_counter()
         run_shards(split.shards.values(), steps, lambda _: None)
         extraction_s = perf_counter() - started
@@ -105,6 +105,7 @@ class _TimedSteps:
     steps: CellSteps
     encoder_batch: int
     n_readers: int
+    n_writers: int
     computing_s: float = 0.0
 
     def read(self, piece: Piece) -> ViewedImage | ImageError:

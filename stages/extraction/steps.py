@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -48,8 +49,12 @@ class Steps(Protocol[T]):
     def compute(self, images: Sequence[tuple[Piece, T]]) -> list[Rows]:
         """Run the model on up to ``encoder_batch`` images of one shard; return rows per image."""
 
+    @property
+    def n_writers(self) -> int:
+        """Number of threads that write shards, and of finished shards in memory."""
+
     def write(self, shard: Shard, rows: Rows) -> None:
-        """Write all rows of a shard; all calls come from one thread, not the caller's."""
+        """Write all rows of a shard; called from the threads that write."""
 
 
 def run_shards(
@@ -69,12 +74,15 @@ def run_shards(
     Error messages of the images that failed, by index of the image in the split.
     """
     failures: dict[int, str] = {}
-    # At its end, also after an error, the block waits for the shard that is being written.
-    with ThreadPoolExecutor(steps.n_readers) as readers, ThreadPoolExecutor(1) as writer:
+    # At its end, also after an error, the block waits for the shards that are being written.
+    with (
+        ThreadPoolExecutor(steps.n_readers) as readers,
+        ThreadPoolExecutor(steps.n_writers) as writers,
+    ):
         todo = ((shard, piece) for shard in shards for piece in shard.pieces)
         n_ahead = steps.n_readers + steps.encoder_batch - 1
         images = ahead(readers, lambda job: (*job, steps.read(job[1])), todo, n=n_ahead)
-        written: Future[None] | None = None
+        written: deque[Future[None]] = deque()
         for shard, pieces in groupby(images, key=lambda image: image[0]):
             rows: list[Rows] = []
             failed: dict[int, str] = {}
@@ -86,11 +94,12 @@ def run_shards(
                     rows += steps.compute(readable)
                     advance(sum(piece.stop - piece.start for piece, _ in readable))
             failures |= failed
-            if written is not None:
-                written.result()  # one shard in flight: memory stays flat, errors surface
-            written = None if failed else writer.submit(_write, steps, shard, rows)
-        if written is not None:
-            written.result()
+            if len(written) == steps.n_writers:
+                written.popleft().result()  # memory stays flat, errors surface
+            if not failed:
+                written.append(writers.submit(_write, steps, shard, rows))
+        for future in written:
+            future.result()
     return failures
 
 
@@ -147,6 +156,11 @@ class CellSteps:
     def n_readers(self) -> int:
         """As the protocol ``Steps`` says."""
         return _n_readers(self.images, self.sam)
+
+    @property
+    def n_writers(self) -> int:
+        """As the protocol ``Steps`` says."""
+        return 1 if self.sam.device.type == "cpu" else n_writers_beside_gpu()
 
     def read(self, piece: Piece) -> ViewedImage | ImageError:
         """Read, augment and resize the image of a piece; decode its objects' ground truth masks."""
@@ -250,6 +264,11 @@ class EmbeddingSteps:
         """As the protocol ``Steps`` says."""
         return _n_readers(self.images, self.sam)
 
+    @property
+    def n_writers(self) -> int:
+        """As the protocol ``Steps`` says."""
+        return 1 if self.sam.device.type == "cpu" else n_writers_beside_gpu()
+
     def read(self, piece: Piece) -> tuple[Square, str] | ImageError:
         """Read and resize an image; return it with the digest of its pixels."""
         try:
@@ -306,11 +325,20 @@ def _read_image(images: SplitImages, table: ObjectTable | ImageRows, image: int)
 def _n_readers(images: SplitImages, sam: Sam) -> int:
     """Number of threads that read images for a model: one per processor beside a GPU.
 
-    On a CPU, the model takes the processors. Zarr compresses masks in threads of its own.
+    On a CPU, the model takes the processors.
     """
     if sam.device.type == "cpu":
         return images.n_readers
     return max(images.n_readers, n_processors())
+
+
+def n_writers_beside_gpu() -> int:
+    """Number of shards that are written at the same time beside a GPU.
+
+    Zarr compresses masks in threads of its own, so a few writers use many processors. Each holds
+    the masks of a shard in memory: 230 MB for 128 objects.
+    """
+    return max(1, min(4, n_processors() // 2))
 
 
 def n_processors() -> int:

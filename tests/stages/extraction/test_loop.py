@@ -31,6 +31,7 @@ class FakeSteps:
     most_ahead: int = 0
     encoder_batch: int = 1
     n_readers: int = 2
+    n_writers: int = 1
     batches: list[int] = field(default_factory=list)
 
     def read(self, piece: Piece) -> int | ImageError:
@@ -126,6 +127,24 @@ def test_writing_overlaps_with_the_next_shard_and_no_more() -> None:
     steps = FakeSteps(on_write=write, on_compute=compute)
     run_shards(plan(), steps, lambda _: None)
     assert set(steps.written) == {0, 1, 2, 3, 4}
+
+
+def test_as_many_shards_are_written_at_once_as_there_are_writers_and_no_more() -> None:
+    both_write = threading.Barrier(2, timeout=PATIENCE_S)
+
+    def write(shard: Shard) -> None:
+        if shard.index < 2:
+            both_write.wait()
+            time.sleep(0.05)  # in which nothing of shard 3 is computed
+
+    def compute(n_computed: int) -> None:
+        # Shards 0 to 2 have the first six pieces.
+        assert n_computed < 6 or 0 in steps.written
+
+    steps = FakeSteps(on_write=write, on_compute=compute, n_writers=2)
+    assert run_shards(plan(), steps, lambda _: None) == {}
+    rows = np.concatenate([steps.written[i]["row"] for i in range(5)])
+    np.testing.assert_array_equal(rows, np.arange(18))
 
 
 def test_an_error_of_the_disk_ends_the_run() -> None:

@@ -67,7 +67,7 @@ def test_an_error_of_the_thread_is_raised_where_the_rows_are_asked_for() -> None
         list(apply(broken, range(3)))  # type: ignore[arg-type]
 
 
-def test_beside_a_gpu_no_thread_scores_and_every_processor_reads(
+def test_beside_a_gpu_no_thread_scores_every_processor_reads_and_a_few_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with steps.behind("cuda") as apply:
@@ -76,4 +76,5 @@ def test_beside_a_gpu_no_thread_scores_and_every_processor_reads(
     images = SplitImages(tmp_path, [])
     with meta_sam("mini") as on_gpu:
         assert steps._n_readers(images, on_gpu) == 12
+    assert steps.n_writers_beside_gpu() == 4
     assert steps._n_readers(images, trained_mini()) == images.n_readers
