@@ -105,6 +105,7 @@ def by_mask(judged: CalibrationSet, alpha: float) -> float:
     return set_threshold(CalibrationSet.of(judged.uncertainty, judged.falls_short, alone), alpha)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("broken", [without_the_new_image, by_mask])
 def test_a_calibration_that_forgets_an_image_or_takes_masks_for_images_is_seen_to_break_it(
     broken: Callable[[CalibrationSet, float], float], monkeypatch: pytest.MonkeyPatch

@@ -13,6 +13,7 @@ def looked_at(n_masks: int, n_first: int) -> np.ndarray:
     return np.arange(n_masks) < n_first
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("n_masks", [20, 40, 400])
 def test_masks_left_at_a_stop_reach_the_target_in_95_of_100_reviews(n_masks: int) -> None:
     rng = np.random.default_rng(n_masks)

@@ -85,6 +85,7 @@ def slow_agreements(
     }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("models", "views", "size_px"),
     [

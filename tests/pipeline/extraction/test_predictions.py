@@ -87,6 +87,7 @@ def assert_said(found: Rows, at: tuple[int, int], said: Predictions) -> None:
     assert np.abs(found["mask_code"][at].astype(int) - code).max() <= 1
 
 
+@pytest.mark.no_cover
 @in_both_views
 def test_every_row_is_what_the_official_predictor_says_of_its_prompt_set(
     any_sam: Sam, view: str
@@ -139,6 +140,7 @@ def test_more_prompt_sets_change_no_byte_of_the_others(sam: Sam) -> None:
         assert same.tobytes() == values.tobytes(), name
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("batch", [1, 5, 64])
 def test_the_batch_changes_nothing_but_last_bits(sam: Sam, batch: int) -> None:
     one, other = rows(sam), rows(sam, batch=batch)

@@ -45,6 +45,7 @@ def found() -> Records:
     return uncertain("ours", **LENIENT, costs=COSTS).generate(drawn())
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "options",
     [

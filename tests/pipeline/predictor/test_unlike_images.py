@@ -42,6 +42,7 @@ def changed(rgb: np.ndarray, factor: float) -> np.ndarray:
     return np.clip(rgb * factor, 0, 255).astype(np.uint8)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("model", ["tiny", "large"])
 def test_an_unlike_image_gets_no_advice_and_passes_no_gate(model: str) -> None:
     predictor = predictor_of(model)

@@ -26,6 +26,7 @@ def picture(height: int = 120, width: int = 200) -> np.ndarray:
     return np.kron(coarse, np.ones((height // 8, width // 10, 1), np.uint8))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("model", MINI_TRUNKS)
 def test_a_prompt_set_among_others_says_what_the_official_predictor_says(model: str) -> None:
     sam, rgb = Sam(build("mini", model, seed=1), device=CPU, precision="fp32"), picture()

@@ -89,6 +89,7 @@ def test_at_full_size_every_array_is_the_official_predictor_s(model: str) -> Non
             assert_same(Decoded(*(getattr(found, name)[i : i + 1] for name in ARRAYS)), expected)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("model", ["tiny", "large"])
 def test_bf16_is_no_farther_from_fp32_than_that_of_the_plain_decoder(model: str) -> None:
     full = trained_mini(model)

@@ -118,6 +118,7 @@ def sized(prompts: Prompts, sam: Sam) -> Prompts:
     return prompts | {"mask_input": np.random.default_rng(0).normal(0, 5, shape).astype("f4")}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("prompts", PROMPTS.values(), ids=PROMPTS)
 def test_every_array_is_that_of_transformers(
     prompts: Prompts, both: tuple[PreTrainedModel, Sam]
@@ -132,6 +133,7 @@ def test_every_array_is_that_of_transformers(
         torch.testing.assert_close(one, other, rtol=0, atol=allowed)
 
 
+@pytest.mark.no_cover
 def test_bf16_is_no_farther_from_fp32_than_that_of_transformers(
     both: tuple[PreTrainedModel, Sam],
 ) -> None:
@@ -188,6 +190,7 @@ def test_weights_with_two_codes_of_positions_fit_no_model(tmp_path: Path) -> Non
             fit_weights(ours("sam3"), order, source="model.safetensors")
 
 
+@pytest.mark.no_cover
 def test_edgetam_is_found_among_the_parts_of_its_file_that_serve_videos(tmp_path: Path) -> None:
     theirs = written("edgetam", tmp_path)
     alone = ours("edgetam")

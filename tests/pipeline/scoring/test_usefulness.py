@@ -122,6 +122,7 @@ def by_scikit_learn(is_failure: np.ndarray, uncertainty: np.ndarray) -> tuple[fl
     )
 
 
+@pytest.mark.no_cover
 @settings(max_examples=15, deadline=None)
 @given(seeds, levels)
 def test_each_resample_is_as_scikit_learn_says(seed: int, n_levels: int) -> None:

@@ -85,6 +85,7 @@ def measures_of(
     return JudgedMasks(protocol, protocol, model, models[model]).measures
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("protocol", "model"), [("best", "tiny"), ("selected", "large")])
 def test_numbers_are_those_of_other_libraries(
     models: dict[str, ModelScores], scores: list[Score], protocol: str, model: str

@@ -32,6 +32,7 @@ def repository(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_store_opens_out_of_a_repository_that_nobody_pulled(
     repository: Path, made: Path, kind: str

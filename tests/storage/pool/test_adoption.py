@@ -40,6 +40,7 @@ def published(*, with_masks: bool = True) -> PublishedShards:
     return open_published(targets(Path(), cell_of(Path(), with_masks=with_masks)))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("n_objects", "changes", "adopted", "computed"),
     [

@@ -72,6 +72,7 @@ def check_nothing_is_half(root: Path, versions: Sequence[int] = ORIGINAL) -> lis
     return [cell.split.shards[name].index for name in lacking]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("versions", [ORIGINAL, CHANGED], ids=["from_nothing", "changed_image"])
 def test_killed_anywhere_the_next_run_computes_what_does_not_show_to_the_bytes_of_one_undisturbed(
     run: Run, tmp_path: Path, versions: Sequence[int]

@@ -69,6 +69,7 @@ def write_at_once(root: Path, cell: Cell) -> None:
         write_manifest(path)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("split", "with_masks"),
     [
@@ -156,6 +157,7 @@ def test_another_cells_shard_under_the_same_name_is_not_published(
     )
 
 
+@pytest.mark.no_cover
 def test_only_the_shard_of_a_changed_image_is_computed(tmp_path: Path) -> None:
     extract(tmp_path)
     assert extract(tmp_path, (0, 0, 7)) == [1]

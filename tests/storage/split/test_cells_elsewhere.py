@@ -62,6 +62,7 @@ def open_split(cache: str | Path) -> SplitCells:
     return open_cells("val", asked, with_masks=True, cache=cache)
 
 
+@pytest.mark.no_cover
 def test_cells_at_an_address_are_those_on_the_disk(root: Path) -> None:
     here, there = open_split(CACHE), open_split(address(root))
     assert there.signature == here.signature
@@ -131,6 +132,7 @@ def read_all_masks(cells: SplitCells, run: range) -> None:
             of_cell.mask_code[block : block + 1]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("window_bytes", [1, 2**26], ids=["an object", "a shard"])
 def test_a_shard_that_was_read_to_its_end_is_held_to_the_manifest(
     root: Path, window_bytes: int, monkeypatch: pytest.MonkeyPatch

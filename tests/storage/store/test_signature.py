@@ -13,6 +13,7 @@ VALUES = st.one_of(
 SIGNATURES = st.dictionaries(st.text(min_size=1), VALUES, max_size=5)
 
 
+@pytest.mark.no_cover
 @given(SIGNATURES)
 def test_what_a_store_gives_back_compares_equal(signature: dict[str, object]) -> None:
     stored = json.loads(json.dumps(parse_signature(signature)))
