@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from contextlib import chdir
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,26 @@ from tests.fixtures.fill_command import N_SHARDS, SHARD_OBJECTS
 from tests.fixtures.report_inputs import write_report_inputs
 
 
+@contextmanager
+def untraced(config: pytest.Config) -> Iterator[None]:
+    """Pause the coverage, as the mark ``no_cover`` does for a test without its fixtures."""
+    plugin = config.pluginmanager.getplugin("_cov")
+    if plugin is None:
+        yield
+        return
+    plugin.cov_controller.pause()
+    try:
+        yield
+    finally:
+        plugin.cov_controller.resume()
+
+
 @pytest.fixture(scope="session")
-def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def evaluated(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
     """A repository with two evaluated splits, ready for ``report``; tests must not change it."""
     root = tmp_path_factory.mktemp("evaluated")
-    evaluate_splits(root)
+    with untraced(pytestconfig):
+        evaluate_splits(root)
     write_report_inputs(root, SPLITS, TRAIN_SPLITS)
     return root
 

@@ -46,6 +46,7 @@ def extract_anew() -> dict[str, bytes]:
     return outputs()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_store_holds_what_the_model_says_of_each_image(precision: str) -> None:
     write_params(embedded=[SPLIT], precision=precision)
@@ -63,6 +64,7 @@ def test_a_store_holds_what_the_model_says_of_each_image(precision: str) -> None
             np.testing.assert_array_equal(stored.statistics[name], values)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_cells_decoded_from_embeddings_have_the_same_bytes(precision: str) -> None:
     write_params(embedded=[SPLIT], precision=precision)
@@ -82,6 +84,7 @@ def test_new_prompt_sets_need_neither_images_nor_the_encoder() -> None:
     assert not encoded
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "settings",
     [{"weights": "random-1"}, {"precision": "bf16"}, {"encoder_batch": 2}],

@@ -99,6 +99,7 @@ def test_the_number_of_threads_changes_no_byte(run: Run) -> None:
     assert alone
 
 
+@pytest.mark.no_cover
 def test_moved_clicks_add_an_array_and_change_no_byte_of_the_others(
     run: Run, tmp_path: Path
 ) -> None:

@@ -73,6 +73,7 @@ def found(results: Mapping[str, SplitResults]) -> SplitResults:
     return results[SPLIT]
 
 
+@pytest.mark.no_cover
 def test_in_another_run_without_ablated_tokens_every_byte_of_the_method_is_the_same(
     root: Path, evaluated: Path, found: SplitResults
 ) -> None:
@@ -178,6 +179,7 @@ def rewrite(models: Sequence[str], **changes: Any) -> None:  # noqa: ANN401
             write_features(SPLIT, model, N_OBJECTS, view, **changes)
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("root")
 def test_heads_that_learned_from_other_features_are_refused() -> None:
     settings: dict[str, Any] = {"weights": "random-1"}

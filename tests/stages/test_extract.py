@@ -62,6 +62,7 @@ def table(finished: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectTable:
     return read_objects(objects_path(SPLIT))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("view", VIEWS)
 def test_every_array_is_what_the_official_predictor_says_of_one_prompt_at_a_time(
     finished: Path, monkeypatch: pytest.MonkeyPatch, view: str

@@ -186,6 +186,7 @@ def test_a_study_chooses_its_best_trial_and_leaves_no_log_that_would_answer_the_
     assert list((root / study_dir(SPLIT, "iou_tiny", "digest")).parent.iterdir()) == []
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("split")
 def test_a_killed_study_goes_on_under_the_same_features_and_version_alone(
     undisturbed: tuple[Path, list[Hyperparameters]], monkeypatch: pytest.MonkeyPatch
@@ -329,6 +330,7 @@ def test_heads_without_a_token_do_not_learn_from_it() -> None:
     assert unread["best_no_iou"] < 1e-5 < unread["best"]
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("tuned")
 def test_trained_again_without_other_sets_and_from_more_seeds_heads_have_the_same_bytes(
     trained: Path,

@@ -146,6 +146,7 @@ def test_two_reports_are_equal_to_the_byte(
     assert result_files(tmp_path) == result_files(reported_beside_paper)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", ["page", "drawn_page"])
 def test_the_page_needs_no_network_and_its_links_lead_somewhere(
     name: str, request: pytest.FixtureRequest

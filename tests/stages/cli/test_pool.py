@@ -40,6 +40,7 @@ def usam(*command: str, typed: str = "", status: int = 0) -> list[str]:
     return result.stdout.splitlines()
 
 
+@pytest.mark.no_cover
 def test_nothing_is_cleaned_that_a_cell_uses_and_no_store_in_dvcs_cache_has() -> None:
     before = files_of(POOL)
     for device in ("cpu", "auto"):

@@ -76,6 +76,7 @@ def put_in_dvc(link: str) -> None:
             file.symlink_to(entry.absolute())
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("store", "with_pool", "link"),
     [
@@ -117,6 +118,7 @@ def test_a_damaged_shard_alone_is_computed_and_put_in_place_also_in_the_cache_of
         assert set(encoded) == images_without([]), "its chunk has rows of all shards"
 
 
+@pytest.mark.no_cover
 def test_a_cell_that_cannot_be_repaired_keeps_no_other_from_being(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -165,6 +167,7 @@ def commit_outputs(**stages: dict[str, Any]) -> None:
         repo.checkout(relink=True)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("keeps_time", [True, False])
 def test_other_damaged_outputs_are_made_again_by_the_commands_that_repair_names(
     *, keeps_time: bool

@@ -49,6 +49,7 @@ def usam_run(*stages: str) -> Result:
     return CliRunner().invoke(app, ["run", *stages])
 
 
+@pytest.mark.no_cover
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # of DVC's pygtrie
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_steps_are_those_of_dvc_each_after_what_it_reads(

@@ -43,6 +43,7 @@ def project(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("moment", [MOMENTS[0], pytest.param(MOMENTS[1], marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("project")
 def test_killed_at_a_random_moment_the_next_run_gives_the_same_bytes(
@@ -59,6 +60,7 @@ def test_killed_at_a_random_moment_the_next_run_gives_the_same_bytes(
     resume(wanted)
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("project")
 def test_stopped_it_keeps_each_shard_that_is_done_and_says_so_in_one_line(
     undisturbed: tuple[dict[str, bytes], float],

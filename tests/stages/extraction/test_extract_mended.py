@@ -73,6 +73,7 @@ def break_images() -> Callable[[], None]:
     return mend
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("prepared")
 def test_images_that_fail_are_named_and_cost_their_shards_alone(
     wanted: dict[str, bytes], capsys: pytest.CaptureFixture[str]
@@ -95,6 +96,7 @@ def test_images_that_fail_are_named_and_cost_their_shards_alone(
     assert outputs() == wanted
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("finished")
 def test_an_image_of_another_content_costs_its_shards_and_going_back_nothing(
     wanted: dict[str, bytes],
@@ -136,6 +138,7 @@ def test_outputs_that_are_gone_are_published_again_without_the_model(
     assert outputs() == wanted
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("prepared")
 def test_a_shard_follows_from_its_own_batches_of_the_encoder(
     monkeypatch: pytest.MonkeyPatch,
@@ -163,6 +166,7 @@ def test_a_shard_follows_from_its_own_batches_of_the_encoder(
     assert outputs() == whole
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("prepared")
 def test_shards_under_other_settings_stay_and_serve_when_these_come_back(
     wanted: dict[str, bytes], capsys: pytest.CaptureFixture[str]

@@ -47,6 +47,7 @@ def listed_weights(
     kept_model.cache_clear()
 
 
+@pytest.mark.no_cover
 def test_weights_that_are_listed_are_loaded_and_signed(
     listed_weights: Callable[[str], Path],
 ) -> None:

@@ -89,6 +89,7 @@ def test_images_at_an_address_give_the_bytes_of_those_in_a_folder(
     assert away.endswith("; if the server was away, run it again")
 
 
+@pytest.mark.no_cover
 def test_a_cell_of_videos_is_extracted_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = list[str]()
     capture = cv2.VideoCapture

@@ -93,6 +93,7 @@ def parts(of: int) -> list[set[tuple[str, str]]]:
     ]
 
 
+@pytest.mark.no_cover
 def test_parts_are_disjoint_cover_all_and_stay_the_same_while_shards_appear() -> None:
     n_cells = 3
     before = {of: parts(of) for of in (1, 2, 5, N_SHARDS * n_cells + 2)}
@@ -191,6 +192,7 @@ def test_a_bug_in_a_worker_ends_the_rest_and_keeps_its_traceback(
     assert list(ended) == failures[1:]
 
 
+@pytest.mark.no_cover
 def test_a_damaged_shard_is_computed_again_never_published(
     wanted: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:

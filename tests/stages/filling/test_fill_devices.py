@@ -85,6 +85,7 @@ def test_a_cell_that_a_gpu_has_begun_is_not_begun_anew_unasked(
     assert files_of(POOL).items() >= begun.items()
 
 
+@pytest.mark.no_cover
 def test_a_cell_that_a_gpu_has_done_is_published_where_there_is_none() -> None:
     fill(NAME)
     move_to_a_gpu()

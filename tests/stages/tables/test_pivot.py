@@ -161,6 +161,7 @@ def test_token_margins_are_differences_to_heads_that_read_both(
         assert found.set_index(key)["coco_val"].to_dict() == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("group", ["selective", "failures", "calibration"])
 def test_statistics_of_the_largest_or_of_every_model_are_told_in_percent(
     own: Results, group: str

@@ -99,6 +99,7 @@ N_IN_CHUNKS: Final = 2049
 """Objects in three chunks."""
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("head_set", "prompts", "read_inputs"),
     [

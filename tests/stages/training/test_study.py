@@ -36,6 +36,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, facade: Facade) -> lis
     return run(tmp_path_factory.mktemp("undisturbed"), slope, facade)
 
 
+@pytest.mark.no_cover
 def test_a_study_killed_on_the_way_goes_on_to_the_same_trials(
     tmp_path: Path, undisturbed: list[Trial], facade: Facade
 ) -> None:
