@@ -82,10 +82,13 @@ def test_what_is_filled_is_published_without_torch(wanted: dict[str, bytes]) -> 
     assert fill(NAME) == (0, WHOLE, "")
 
 
+CELLS: Final = [NAME, f"{SPLIT}/tiny/vflip"]
+
+
 def parts(of: int) -> list[set[tuple[str, str]]]:
     """Cell and name of each shard of each part, of some cells."""
     params = read_params()
-    names = choose_names([f"{SPLIT}/tiny/*"], params)
+    names = choose_names(CELLS, params)
     chosen = [choose(names, params, (number, of)) for number in range(1, of + 1)]
     return [
         {(str(job), shard) for job, cell in cells.items() for shard in cell.assigned or ()}
@@ -95,11 +98,11 @@ def parts(of: int) -> list[set[tuple[str, str]]]:
 
 @pytest.mark.no_cover
 def test_parts_are_disjoint_cover_all_and_stay_the_same_while_shards_appear() -> None:
-    n_cells = 3
-    before = {of: parts(of) for of in (1, 2, 5, N_SHARDS * n_cells + 2)}
+    n_shards = N_SHARDS * len(CELLS)
+    before = {of: parts(of) for of in (1, 2, 5, n_shards + 2)}
     for of, chosen in before.items():
         sizes = [len(shard_range) for shard_range in chosen]
-        assert sum(sizes) == len(set().union(*chosen)) == N_SHARDS * n_cells
+        assert sum(sizes) == len(set().union(*chosen)) == n_shards
         assert max(sizes) - min(sizes) <= 1
         assert len(chosen) == of
     assert fill(NAME, "--shard-range", "2/3")[0] == 0
