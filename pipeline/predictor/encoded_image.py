@@ -79,7 +79,7 @@ class StoredImages(Protocol):
         """Embedding of an image by the predictor's model; None if no store has the image."""
 
     def smallest_statistics(self, pixels_sha256: str) -> Statistics | None:
-        """Statistics of an image by the smallest model; None if no store has them."""
+        """Statistics of an image by the smallest model's encoder; None if no store has them."""
 
 
 @dataclass(frozen=True)

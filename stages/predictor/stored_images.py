@@ -104,7 +104,7 @@ class EmbeddingStores:
         return None
 
     def smallest_statistics(self, pixels_sha256: str) -> "Statistics | None":
-        """Statistics of an image by the smallest model; None if no store has them."""
+        """Statistics of an image by the smallest model's encoder; None if no store has them."""
         for embeddings, rows in self._by_model.get(self._smallest, ()):
             if pixels_sha256 in rows:
                 with naming_damage(embeddings.encoding["source"]):

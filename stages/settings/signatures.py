@@ -130,7 +130,7 @@ def embedding_settings(
 
 
 Settings = dict[tuple[str, str], dict[str, object]]
-"""``cell_settings`` of each cell of a split, by model and view."""
+"""Entries of the signature of each cell of a split, by model and view: see ``cell_settings``."""
 
 
 def eval_settings(
@@ -140,14 +140,14 @@ def eval_settings(
     views: Sequence[View],
     extra_prompts: Sequence[str] = (),
 ) -> Settings:
-    """``cell_settings`` of cells of an eval split, by model and view."""
+    """Entries that the signatures of cells of an eval split must have, by model and view."""
     return _settings_of(params, eval_cells(split, models, views, extra_prompts))
 
 
 def train_settings(
     params: ExtractParams, split: str, models: Sequence[str], train_prompts: Sequence[str] = ()
 ) -> Settings:
-    """``cell_settings`` of cells of a train split, by model and view."""
+    """Entries that the signatures of cells of a train split must have, by model and view."""
     return _settings_of(params, train_cells(split, models, train_prompts))
 
 

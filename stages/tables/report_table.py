@@ -189,7 +189,7 @@ class ReportTable:
         return f"{protocol}/{name}" if protocol else name
 
     def paper_table_of(self, task: str = "") -> int | None:
-        """Number of the paper's table of a task; None if the paper has no such table."""
+        """Number of the table in the paper, for a task if it has one for each; None without one."""
         if self.paper_table is None:
             return None
         return self.paper_table + (TASKS.index(task) if "{task}" in self.name else 0)

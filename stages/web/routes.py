@@ -97,7 +97,7 @@ async def queue(request: Request) -> dict[str, int]:
 
 @router.get("/scenes/{number}")
 async def scene(request: Request, number: int) -> Response:
-    """The picture by which a user chooses the scene of a number, as PNG."""
+    """The picture of a scene, by which a user chooses it, as PNG; scenes count from 0."""
     page = _page(request)
     chosen = _scene(page, number)
     png = await _in_turn(page, chosen, lambda: chosen.thumbnail)
