@@ -41,7 +41,7 @@ PAGE: Final = Path("docs", "predict.md")
 
 MODELS: Final = ("tiny", "small", "base_plus", "large")
 
-N_SCENES: Final = 100
+N_SCENES: Final = 400
 
 N_PROMPTS: Final = 4
 """Number of kinds of prompts from which heads choose masks: all but prompts with a mask."""
