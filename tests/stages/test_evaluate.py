@@ -237,7 +237,8 @@ def test_a_file_that_lacks_a_head_is_refused() -> None:
     rest = {name: head for name, head in found.weights.items() if name != "iou_large"}
     facts = {name: found.by_objective[name] for name in rest}
     write_head_file(path, HeadFile(rest, {**found.card, OBJECTIVES: json.dumps(facts)}))
-    with pytest.raises(DataError, match=f"^{path} must have the head iou_large, got none; train"):
+    message = f"^{path} must have the head iou_large, got none; `dvc repro train@shapes_train`"
+    with pytest.raises(DataError, match=message):
         read_heads("shapes_train", {}, PAPER)
 
 
