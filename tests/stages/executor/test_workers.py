@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from stages.executor.executors import Task, executor_of, results_of
+from stages.executor.watch import TTL
 from stages.settings.blocks import ExecutorParams
 from tests.fixtures import tasks
 from tests.fixtures.dask_daemons import Process, running_dask, running_scheduler, running_worker
@@ -34,9 +35,9 @@ def environment() -> Mapping[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT)}
 
 
-def impatient() -> Mapping[str, str]:
-    """Environment of a scheduler that waits 8 s for a heartbeat, not 5 minutes."""
-    return {**environment(), "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "8 s"}
+def impatient(ttl: str = "8 s") -> Mapping[str, str]:
+    """Environment of a scheduler that waits 8 s for a heartbeat, not 5 minutes; ``null``: ever."""
+    return {**environment(), "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": ttl}
 
 
 def at(address: str) -> dict[str, Any]:
@@ -49,21 +50,33 @@ def parent_of(pid: int) -> int:
     return int(Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[1])
 
 
-def test_a_worker_that_stops_is_named_and_its_task_goes_to_another(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ttl", "end"),
+    [
+        ("8 s", f"others do its task within twice its scheduler's {TTL}, 8 s"),
+        ("null", f"end it, so that others do its task: its scheduler has no {TTL}"),
+    ],
+)
+def test_a_worker_that_stops_is_named_and_its_task_goes_to_another(
+    ttl: str, end: str, tmp_path: Path
+) -> None:
     with (
-        running_dask(tmp_path, tmp_path, impatient()) as dask,
+        running_dask(tmp_path, tmp_path, impatient(ttl)) as dask,
         driven(at(dask.address), tmp_path, ("a",), IMPATIENT) as run,
     ):
         first = run.first("a")
         with running_worker(dask.address, tmp_path, environment()):
             os.kill(first.pid, signal.SIGSTOP)
+            wait_until(lambda: "must answer" in run.said(), PATIENCE_S)
+            if ttl == "null":
+                os.kill(first.pid, signal.SIGKILL)
             second = run.next_after("a", first)
             assert second.pid != first.pid
             lines = [line for line in run.said().splitlines() if "must answer" in line]
             assert lines[0].startswith(
                 "note: workers must answer within 4 s, got nothing from tcp://1"
             )
-            assert lines[0].endswith("scheduler's distributed.scheduler.worker-ttl, 8 s")
+            assert lines[0].endswith(end)
             assert [line.split()[0] for line in run.finish()] == ["a"]
 
 
