@@ -81,9 +81,11 @@ def repair_advice(path: Path) -> str:
 
 
 def reinstall_command(path: Path) -> str:
-    """Commands, for a clone and for other installations, that bring a file of this package back."""
-    in_clone = f"git -C {quote(str(path.parent))} checkout {path.name}"
-    return f"run {in_clone}, or outside a clone pip install --force-reinstall --no-deps usam-cache"
+    """Part of a message: how to bring a file of this package back, in a clone or elsewhere."""
+    if (PACKAGE.parent / ".git").exists():
+        return f"run git -C {quote(str(path.parent))} checkout {path.name}"
+    # Without this option, pip takes the installed version for a whole one.
+    return "install usam-cache again, with pip's option --force-reinstall"
 
 
 def located(path: Path, cache: str | Path) -> str | Path:
