@@ -1,7 +1,8 @@
 """Sends files of DVC's cache to a remote, after asking the remote which files it has.
 
-``dvc push`` does not ask: after an interrupted push, it assumes that a folder is complete whose
-listing is in the remote. It reported that all was there with 461 of 476 files (DVC 3.67).
+``dvc push`` does not ask: it assumes that a folder is complete whose listing is in the remote. A
+push that is interrupted while it lists files keeps a part of its list; the next push sends this
+part and the listings, and reports that all is there (DVC 3.67: 16 of 26 files, 461 of 476).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
