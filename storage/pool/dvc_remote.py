@@ -74,12 +74,18 @@ def push(remote: str | None, show: Show) -> list[Pushed]:
         If a file is missing or damaged here (then no file is sent), the remote cannot be reached,
         or it still lacks files after ``N_ROUNDS`` attempts.
     """
+    from dvc.config import NoRemoteError  # noqa: PLC0415
     from dvc.exceptions import DvcException  # noqa: PLC0415
     from dvc.repo import Repo  # noqa: PLC0415
 
     label = f"remote {remote}" if remote else "the default remote"
     with named_failures(label, (DvcException,)), Repo() as repo:
-        default = repo.cloud.get_remote_odb(remote, "usam cache push")
+        try:
+            default = repo.cloud.get_remote_odb(remote, "usam cache push")
+        except NoRemoteError as error:
+            raise StoreError(
+                "DVC must have a default remote, got none: `dvc remote add -d NAME ADDRESS` sets it"
+            ) from error
         used = repo.index.used_objs(remote=remote, push=True)
         names = {odb or default: {i.value: i.obj_name for i in used[odb]} for odb in used}
         return [_push(odb, of_odb, repo.cache.local.fs, show) for odb, of_odb in names.items()]

@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+from dvc.cli import main
 from dvc_data.hashfile.db import HashFileDB
 
 from storage.errors import StoreError
@@ -175,6 +176,18 @@ def test_nothing_is_sent_while_a_file_is_damaged_or_missing(tmp_path: Path) -> N
     output.write_bytes(intact)
     assert sent() == (N_FILES, N_FILES, 0), "the output mends the cache"
     assert cached.read_bytes() == intact
+
+
+def test_the_command_that_an_error_about_a_missing_remote_names_sets_it(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(made, tmp_path / "ann", symlinks=True)
+    monkeypatch.chdir(tmp_path / "ann")
+    with pytest.raises(StoreError, match="a default remote, got none") as caught:
+        sent()
+    command = str(caught.value).split("`")[1].replace("ADDRESS", str(tmp_path / "lab"))
+    assert main(command.split()[1:]) == 0
+    assert sent() == (N_FILES, N_FILES, 0)
 
 
 @pytest.mark.usefixtures("repository")
