@@ -1,7 +1,7 @@
 """Writes sentences and tables of the results into README and docs: ``make results``.
 
 Reads   ``results/splits/shapes_further`` and ``results/splits/shapes_val``, of
-        ``params/results.yaml``.
+        ``params/results.yaml``; in ``docs/results.md``, the table of ``tools.show_replication``.
 Writes  the parts between ``<!-- results -->`` and ``<!-- /results -->`` of ``README.md``,
         ``docs/results.md`` and ``docs/mini.md``; ``docs/curves.svg``;
         ``stages/cli/shipped_results.json``.
@@ -29,7 +29,7 @@ from pipeline.scoring.measures import (
     UNTRAINED_MEASURES,
     uncertainty_column,
 )
-from pipeline.scoring.tasks import REFINED, judged_proposal, shown_model
+from pipeline.scoring.tasks import REFINED, default_model, judged_proposal, shown_model
 from pipeline.vocabulary import PROTOCOLS, USED
 from stages.cli.report import SHIPPED_RESULTS
 from stages.page.figures import first_curves, opening_figure
@@ -49,7 +49,7 @@ from stages.tables.report_table import WITH_BOUNDS, of_protocol
 from stages.tables.statistics import of_group
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
-from tools.blocks import replace_block, table
+from tools.blocks import read_block, replace_block, table
 
 FURTHER: Final = "shapes_further"
 """Scenes on which nothing was chosen; README and docs/results.md are about these."""
@@ -62,6 +62,9 @@ IS_BASE: Final = (SELECTED, SELECTED_CODES)
 
 ONLY_IN_DOCS: Final = (SELECTED_CODES, "mean_proposals")
 """Masks that the table of the README leaves out."""
+
+REPLICATION: Final = "What other scenes show"
+"""Subject of the conclusion about scenes that are in no split."""
 
 FIGURE: Final = Path("docs") / "curves.svg"
 
@@ -128,13 +131,33 @@ def shipped_results(results: SplitResults, rows: pd.DataFrame) -> str:
 
 
 def conclusions(results: SplitResults, rows: pd.DataFrame) -> dict[str, str]:
-    """Sentences about measures, then a sentence about predicted IoUs, by subject.
+    """Sentences about measures, fresh scenes and predicted IoUs, by subject.
 
     ``rows`` is the table of comparisons.
     """
     return sentences(rows, results.run["n_groups"]) | {
-        "What a predicted IoU is worth": "beside " + beside_isotonic(_errors(results, USED)[1])
+        REPLICATION: replication_words(read_block(Path("docs") / "results.md", "replication")),
+        "What a predicted IoU is worth": "beside " + beside_isotonic(_errors(results, USED)[1]),
     }
+
+
+def replication_words(block: str) -> str:
+    """Sure gains without heads that fresh scenes do not show, from the table of these scenes.
+
+    A gain counts for the model that README shows, over all scenes of ``tools.show_replication``.
+    """
+    header, _, *lines = (line.strip("| ").split(" | ") for line in block.strip().splitlines())
+    tasks = {label: task for task, label in TASK_LABELS.items()}
+    models = list(dict.fromkeys(model for _, _, model, *_ in lines))
+    gains = [
+        f"that of {measure} in {label}: {cells[-1].replace(' ', ' points ', 1)}"
+        for label, measure, model, *cells in lines
+        if model == default_model(tasks[label], [*models])
+    ]
+    lost = [gain for gain in gains if "(−" in gain]
+    n_objects = header[-1].removeprefix("all, ")
+    words = f"of {len(gains)} sure gains without heads, {len(gains) - len(lost)} show again"
+    return f"{words} on {n_objects} of fresh scenes{'; not ' * bool(lost)}{'; '.join(lost)}."
 
 
 def readme_block(results: SplitResults, rows: pd.DataFrame) -> str:

@@ -1,5 +1,6 @@
 """Measures of fresh scenes are those of the stages, and so are their margins over 1 - SamScore."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from pipeline.scoring.measures import BASELINE, BY_NAME
 from pipeline.scoring.tasks import default_model
 from pipeline.views import default_view
 from pipeline.vocabulary import JUDGED, PROMPTS
+from stages.cli.report import SHIPPED_RESULTS
 from stages.page.labels import TASK_LABELS, measure_label
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.mini import MODELS
@@ -26,6 +28,7 @@ from tests.fixtures.predictors import trained_mini
 from tools import show_replication
 from tools.blocks import read_block
 from tools.show_replication import N_RESAMPLES, SURE, answers, margin
+from tools.show_results import REPLICATION, replication_words
 
 
 def test_measures_of_a_scene_are_those_of_extraction_and_entropy() -> None:
@@ -110,18 +113,13 @@ def test_the_table_has_each_seed_and_all_scenes_together(
     ]
 
 
-def test_the_readme_says_which_sure_gain_does_not_replicate() -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    block = read_block(ROOT / "docs/results.md", "replication").strip()
-    _, _, *lines = (line.strip("| ").split(" | ") for line in block.splitlines())
-    tasks = {label: task for task, label in TASK_LABELS.items()}
-    gains = {
-        (task, measure): cells[-1]
-        for task, measure, model, *cells in lines
-        if model == default_model(tasks[task], MODELS)
-    }
-    assert len(gains) == sum(map(len, SURE.values()))
-    lost = {names: gain for names, gain in gains.items() if "(−" in gain}
-    assert [*lost] == [("Task", "H_Std")]
-    value, _, interval = lost["Task", "H_Std"].partition(" ")
-    assert f"H_Std's in *Task* is {value} points there {interval}" in readme
+def test_the_results_that_ship_say_which_sure_gain_does_not_replicate() -> None:
+    block = read_block(ROOT / "docs/results.md", "replication")
+    words = replication_words(block)
+    assert words == json.loads(SHIPPED_RESULTS.read_text("utf-8"))["sentences"][REPLICATION]
+    n_gains = sum(map(len, SURE.values()))
+    assert words.startswith(f"of {n_gains} sure gains without heads, {n_gains - 1} show again on")
+    assert words.endswith("; not that of H_Std in Task: +0.6 points (−0.2 to +1.4).")
+    every = replication_words(block.replace("(−", "(+"))
+    assert f"heads, {n_gains} show again on" in every
+    assert "not" not in every
