@@ -20,6 +20,9 @@ from tests.fixtures.slurm import Slurm, running_slurm
 # Two test processes run on two cores: more threads than cores would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Without it, each command of DVC ends with a process that reports it.
+os.environ["DVC_NO_ANALYTICS"] = "1"
+
 # Tests must not find weights in the user's cache.
 os.environ["HF_HUB_CACHE"] = os.devnull
 
