@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from threading import enumerate as enumerate_threads
-from typing import Any, Final
+from typing import Any, Final, cast
 from unittest.mock import Mock
 
 import pytest
@@ -221,6 +221,24 @@ def test_local_workers_are_other_processes_that_die_and_come_back(
     assert re.fullmatch(rf"never: call [{N_TRIES}-9] must be later", never)
     assert len(results) == 20
     assert os.getpid() not in {pid for pid, _ in results.values()}
+
+
+@pytest.mark.slow
+def test_tasks_that_wait_at_a_worker_are_not_blamed_for_its_deaths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    todo: list[Task[Any]] = [
+        Task("deadly", tasks.die_at_first, (str(tmp_path / "deadly"), 99)),
+        *(Task(f"waits {i}", tasks.double, (i,)) for i in range(3)),
+    ]
+    with executor_of(ExecutorParams(kind="local", n_workers=1)) as run:
+        client, watch, _, mark = cast("partial[Any]", run).args
+        # As where SLURM has started one job of four.
+        outcomes = list(workers._run(client, watch, len(todo), mark, todo))
+    failed = [outcome.task.name for outcome in outcomes if isinstance(outcome, Failure)]
+    assert failed == ["deadly"]
+    assert sum(isinstance(outcome, Done) for outcome in outcomes) == 3
 
 
 @pytest.mark.slow
