@@ -117,9 +117,9 @@ def brush_rle(mask: Bool[np.ndarray, "height width"]) -> list[int]:
         value = "11111111" if number % 2 else "00000000"
         most = 1 << RUN_BITS[-1]
         for start in range(0, length, most):
-            rest = min(length - start, most) - 1
-            size = next(k for k, n_bits in enumerate(RUN_BITS) if rest < 1 << n_bits)
-            bits.append(f"1{size:02b}{rest:0{RUN_BITS[size]}b}{value}")
+            less_one = min(length - start, most) - 1
+            size = next(k for k, n_bits in enumerate(RUN_BITS) if less_one < 1 << n_bits)
+            bits.append(f"1{size:02b}{less_one:0{RUN_BITS[size]}b}{value}")
     text = "".join(bits)
     text += "0" * (-len(text) % 8)
     return list(int(text, 2).to_bytes(len(text) // 8))

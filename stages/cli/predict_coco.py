@@ -196,9 +196,9 @@ def _answer_all(
     # Imported late: torch takes seconds.
     from stages.predictor.answers import answer_images, image_reader  # noqa: PLC0415
 
-    read = image_reader(images, [image.image for image in prompted])
+    read_image = image_reader(images, [image.image for image in prompted])
     with progress(f"predict {printable(str(images))}", len(prompted), "images") as advance:
-        return answer_images(answer, read, prompted, answered, advance)
+        return answer_images(answer, read_image, prompted, answered, advance)
 
 
 def _write(

@@ -126,18 +126,18 @@ def image_reader(folder: Path, records: Iterable[ImageRecord]) -> ReadImage:
     """
     videos = Videos(folder, [record.file for record in records])
 
-    def read(record: ImageRecord) -> np.ndarray:
+    def read_image(record: ImageRecord) -> np.ndarray:
         size = {"height_px": record.height_px, "width_px": record.width_px}
         if video_of(record.file) is not None:
             return videos.read(record.file, **size)
         return read_rgb(folder / record.file, **size)
 
-    return read
+    return read_image
 
 
 def answer_images(
     answer: Answer,
-    read: ReadImage,
+    read_image: ReadImage,
     prompted: Iterable[PromptedImage],
     results: KeptResults,
     advance: Callable[[int], None],
@@ -157,7 +157,7 @@ def answer_images(
     for image in prompted:
         if image.image_id not in results:
             try:
-                rgb = read(image.image)
+                rgb = read_image(image.image)
                 results.keep(image.image_id, answer(rgb, image))
             except ImageError as error:
                 faults.append(str(error))

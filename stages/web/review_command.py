@@ -156,10 +156,10 @@ def _segment(
     from stages.predictor.answers import answer_images, image_reader  # noqa: PLC0415
 
     answer = _answer(source, choice, options)
-    read = image_reader(source.images, [image.image for image in waiting])
+    read_image = image_reader(source.images, [image.image for image in waiting])
     title = f"segment {printable(str(source.images))}"
     with progress(title, len(waiting), "images") as advance:
-        return answer_images(answer, read, waiting, results, advance)
+        return answer_images(answer, read_image, waiting, results, advance)
 
 
 def _answer(source: Source, choice: ModelChoice, options: dict[str, Any]) -> "Answer":

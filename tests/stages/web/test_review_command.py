@@ -141,6 +141,10 @@ def test_halves_share_the_images_and_the_whole_has_the_decisions_of_both(
     Decisions(folder / "decisions-2-of-2.jsonl", made_from).add((12, 0), Decision("redraw"))
     result = usam(*source, "--export", "reviewed.json", "--polygons")
     assert result.stdout == "reviewed.json: 3 masks, 2 looked at\n"
+    for form in ("cvat", "label-studio"):
+        result = usam(*source, "--export", "queue", "--format", form)
+        assert result.stdout == "queue: 3 masks, 2 looked at\n"
+    assert len(json.loads(Path("queue").read_text("utf-8"))) == 2  # tasks of Label Studio
     assert len(encoded) == 2
     assert sorted(a["attributes"]["decision"] for a in exported()) == ["", "keep", "redraw"]
 
