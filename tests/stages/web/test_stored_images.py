@@ -135,7 +135,7 @@ def test_images_must_be_there_and_of_embeddings(
     assert str(encoded) in result.stderr
     without_images = open_embeddings(encoded / "tiny.zarr").isel(image=[])
     monkeypatch.setattr("stages.web.page_state.open_embeddings", lambda _: without_images)
-    with pytest.raises(DataError, match=r"must have one image or more, got none in .*tiny\.zarr"):
+    with pytest.raises(DataError, match=r"must be of one image or more, got none in .*tiny\.zarr"):
         page_of(encoded)
 
 
