@@ -20,7 +20,7 @@ from stages.review.queue import COCO, FORMS, ReviewQueue
 from stages.review.sources import Source, read_source
 from stages.settings.parsing import ParamsError, check_known
 from storage.datasets import coco
-from storage.errors import counted, printable
+from storage.errors import DataError, counted, printable
 from storage.folders import write_lines
 from storage.head_files.head_file import SHIPPED_FAMILY, family_heads
 from storage.outputs.coco_results import KeptResults
@@ -109,6 +109,9 @@ def review(  # noqa: PLR0913 - one for each option
         family = family or (None if heads else review_source.cached_family or None)
         choice = choose_model(family, model, heads, device=device, precision=precision)
         queue = _queue(review_source, choice, options, folder, half, stop_at)
+        if export is None and not len(queue):
+            hint = ": lower --min-score and --min-stability" if not options else ""
+            raise DataError(f"{source} must have one mask or more to look at, got none{hint}")
         if export is not None:
             _export(export, queue, form, as_polygons=polygons)
         else:

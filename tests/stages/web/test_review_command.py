@@ -202,3 +202,11 @@ def test_a_folder_without_a_readable_image_is_refused() -> None:
     assert "empty must have one readable image or more, got none\n" in usam("empty").stderr
     Path("empty/a.png").write_bytes(b"x")
     assert "got none, the first of 1 unreadable: empty/a.png must" in usam("empty").stderr
+
+
+def test_a_folder_without_masks_says_how_to_find_more() -> None:
+    refused = usam("photos", "--points-per-side", "2", "--min-score", "1")
+    assert refused.stderr.splitlines()[-1] == (
+        "error: photos must have one mask or more to look at, got none: "
+        "lower --min-score and --min-stability"
+    )
