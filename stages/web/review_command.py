@@ -110,7 +110,7 @@ def review(  # noqa: PLR0913 - one for each option
         choice = choose_model(family, model, heads, device=device, precision=precision)
         queue = _queue(review_source, choice, options, folder, half, stop_at)
         if export is None and not len(queue):
-            hint = ": lower --min-score and --min-stability" if not options else ""
+            hint = ": lower --min-score and --min-stability" if options else ""
             raise DataError(f"{source} must have one mask or more to look at, got none{hint}")
         if export is not None:
             _export(export, queue, form, as_polygons=polygons)
