@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel, Sam2ImageProcessor, Sam3ImageProcessor
 
-from pipeline.sam.building import ArchitectureError, build, fit_weights
+from pipeline.sam.building import IMAGE_PATH, ArchitectureError, build, fit_weights
 from pipeline.sam.model import Decoded, Precision, Sam
 from tests.fixtures.predictors import drawn
-from tests.fixtures.transformers_models import CONFIGS, ours, with_video, written
+from tests.fixtures.transformers_models import CONFIGS, ours, under_metas_names, with_video, written
 
 ARRAYS: Final = ("logits", "sam_score", "iou_token", "mask_token", "object_score")
 
@@ -246,3 +246,13 @@ def test_weights_of_metas_file_of_sam_31_fit_the_model_at_full_size() -> None:
     assert (n_prompts, n_decoder) == (14 + 3, 131)
     with warnings.catch_warnings(action="ignore"):  # copying to the meta device does nothing
         fit_weights(network, weights, source="sam3.1_multiplex.pt")
+
+
+@pytest.mark.full_size
+def test_every_weight_of_sam_31_at_full_size_comes_back_from_under_metas_names() -> None:
+    first, second = (build("sam3.1", "large", seed=seed) for seed in (0, 1))
+    fit_weights(second, under_metas_names(first.state_dict()), source="sam3.1_multiplex.pt")
+    read = second.state_dict()
+    for name, weight in first.state_dict().items():
+        if name.startswith(IMAGE_PATH):
+            torch.testing.assert_close(read[name], weight, rtol=0, atol=0)
