@@ -20,10 +20,15 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "gate": "Find which masks to keep so that a promise about them holds.",
     },
     "The pipeline of params.yaml": {
-        "plan": "Show what a run will compute, what that takes, and why.",
+        "plan": (
+            "Show which shards of cells are missing, why, and the work and the bytes that they "
+            "cost."
+        ),
         "fill": "Compute missing shards of cells; `dvc repro` publishes them.",
         "run": "Run the stages of dvc.yaml in order, without DVC.",
-        "report": "Print a summary of the results and the path of their page; --open shows it.",
+        "report": (
+            "Print a summary of the results and the path of their page; --open shows the page."
+        ),
     },
     "Files": {
         "cache": "List, check, compare, repair, send and describe stores.",
@@ -40,6 +45,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
 COMMANDS: Final[Mapping[str, str]] = {
     name: words for group in GROUPS.values() for name, words in group.items()
 }
+"""Help line of each command, by the command's name."""
 
 
 ON_A_PAGE: Final[Mapping[str, str]] = {
@@ -50,10 +56,13 @@ ON_A_PAGE: Final[Mapping[str, str]] = {
 
 
 class LateGroup(TyperGroup):
-    """Imports a command only when it runs; importing all would make ``--help`` take seconds."""
+    """Typer's group of commands, which imports only the command that the command line names.
+
+    Importing all commands would make ``usam --help`` take seconds.
+    """
 
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:  # noqa: ANN401, ARG002 - click's
-        """A placeholder that has a command's name and help line; None for an unknown name."""
+        """Make a placeholder with a command's name and help line; None for an unknown name."""
         words = COMMANDS.get(cmd_name)
         return TyperCommand(cmd_name, help=words) if words else None
 
@@ -68,15 +77,28 @@ class LateGroup(TyperGroup):
         ctx: Any,  # noqa: ANN401 - click's
         args: list[str],
     ) -> tuple[str | None, Any, list[str]]:
-        """Import the command that ``args`` names; return its name, the command, its arguments."""
+        """Import the command that ``args`` names; return its name, the command, its arguments.
+
+        An unknown name ends the program with click's message about its usage.
+        """
         name, command, arguments = super().resolve_command(ctx, args)
         return name, load_command(command.name or "") if command else None, arguments
 
 
 def load_command(name: str) -> Any:  # noqa: ANN401 - click's, which newer Typers bring themselves
-    """Import the module of a command and return click's command.
+    """Import the module of a command, and make click's command from it.
 
     The module has a Typer ``app`` of several commands, or a function with the command's name.
+
+    Parameters
+    ----------
+    name
+        A key of ``COMMANDS``.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If there is no such command, or a package that it needs is not installed.
     """
     function = name.replace("-", "_")
     module = import_module(ON_A_PAGE.get(name, f"stages.cli.{function}"))
@@ -120,4 +142,4 @@ Version = Annotated[
 
 @app.callback()  # Typer counts commands before it asks the group for them
 def usam(*, version: Version = False) -> None:
-    """Options of ``usam`` itself: ``--version``, which its callback handles; does nothing more."""
+    """Declare the option ``--version`` of ``usam``, which ``show_version`` handles; do nothing."""

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None)
 
-Family = Annotated[str | None, typer.Option(help="By default that of params.yaml.")]
-Precision = Annotated[str | None, typer.Option(help="fp32 or bf16; likewise.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda; likewise.")]
+Family = Annotated[str | None, typer.Option(help="Family of models; default: params.yaml.")]
+Precision = Annotated[str | None, typer.Option(help="fp32 or bf16; default: params.yaml.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda; default: params.yaml.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -40,7 +40,10 @@ def bench(  # noqa: PLR0913 - the context is no option
     *,
     image: Annotated[Path | None, typer.Option(help="Image; a drawn scene by default.")] = None,
     family: Family = None,
-    weights: Annotated[str | None, typer.Option(help="file or random-SEED; likewise.")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="SAM2's weights: file or random-SEED; default: params.yaml."),
+    ] = None,
     precision: Precision = None,
     device: Device = None,
     repeats: Annotated[int, typer.Option(min=6, help="Timed rounds, after a warm-up.")] = 30,
@@ -48,7 +51,8 @@ def bench(  # noqa: PLR0913 - the context is no option
 ) -> None:
     """Time SAM2, its entropies and heads on this machine.
 
-    A click alone, with each entropy and with heads, as in the paper's Table 7.
+    It times a click alone, a click with each entropy, and a click with heads, as in the paper's
+    Table 7.
     """
     if context.invoked_subcommand:
         return
@@ -86,9 +90,9 @@ def extraction(
     encoder_batch: Annotated[int | None, typer.Option(help="Images per encoder call.")] = None,
     decoder_batch: Annotated[int | None, typer.Option(help="Prompt sets per decoder call.")] = None,
 ) -> None:
-    """Time the extraction of drawn scenes, part by part, with random weights.
+    """Time the parts of an extraction by models with random weights, on drawn scenes.
 
-    Prints a table in Markdown, to paste into an issue.
+    It prints a table in Markdown, with a row per model, to paste into an issue.
     """
     from stages.extraction.models import device_name, settled_device  # noqa: PLC0415
     from stages.extraction.speed import extraction_speed  # noqa: PLC0415
@@ -119,7 +123,8 @@ def host(
 ) -> None:
     """Time all of an extraction but the model: images, views, compression and writing.
 
-    Prints a table in Markdown: how many prompt sets a second this machine can feed to a GPU.
+    It prints a table in Markdown, with a row per view: how many prompt sets a second this machine
+    can feed to a GPU.
     """
     from stages.extraction.host_speed import VIEWS, host_speed  # noqa: PLC0415
     from stages.extraction.models import device_name, settled_device  # noqa: PLC0415
@@ -139,8 +144,8 @@ def host(
 
 
 HOST_COLUMNS: Final = (*("view", "images/s", "prompt sets/s", "reading", "writing", "kB per mask"),)
-"""Columns of the table of ``usam bench host``. Reading and writing are in ms of a core per prompt
-set."""
+"""Columns of the table of ``usam bench host``. Reading and writing are in milliseconds of a core
+per prompt set."""
 
 
 def _host_cells(speed: "HostSpeed") -> tuple[str, ...]:
@@ -176,9 +181,9 @@ def _speed_cells(speed: "ExtractionSpeed") -> tuple[str, ...]:
 
 
 def _settings(options: Mapping[str, object]) -> tuple[ExtractParams, tuple[str, ...]]:
-    """Settings of ``extract``, changed by the options that are not None, and names of models.
+    """Settings of ``extract``, changed by the options that are not None, and the models to time.
 
-    The models are those of the family in the options or, without a family, of ``params.yaml``.
+    These are all models of the option ``family`` or, if it is None, the models of ``params.yaml``.
     """
     changes = {name: option for name, option in options.items() if option is not None}
     settings = read_params()

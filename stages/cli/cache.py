@@ -1,4 +1,7 @@
-"""``usam cache``: lists, verifies, compares, repairs and sends stores; cleans the pool."""
+"""``usam cache``: lists, verifies, compares, repairs, sends and describes stores.
+
+It also puts the shards of stores into the pool, and removes shards from the pool.
+"""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -61,9 +64,9 @@ def verify_command(
         bool, typer.Option("--quick", help="Compare the sizes of files only.")
     ] = False,
 ) -> None:
-    """Check every file of stores against their manifests.
+    """Check every file of a store, or of all stores in a folder, against the store's manifest.
 
-    Print what differs; exit 1 if anything does.
+    Print each damaged file with its fault; exit 1 if a file is damaged.
     """
     damages: dict[Where, dict[str, str]] = {}
     with reported_errors():
@@ -90,7 +93,10 @@ def _damages(store: Where, *, quick: bool = False) -> dict[str, str]:
 
 
 def _verdict(damages: Mapping[Where, Mapping[str, str]]) -> str:
-    """Text with a line per store; damaged stores come last, with their damaged files below."""
+    """Text with a line per store; damaged stores come last, with their damaged files below.
+
+    ``damages`` has the fault of each damaged file by store, then by file; an intact store has none.
+    """
     lines = [f"intact   {printable(str(store))}" for store, files in damages.items() if not files]
     damaged = {store: files for store, files in damages.items() if files}
     for store, files in damaged.items():
@@ -103,9 +109,10 @@ def _verdict(damages: Mapping[Where, Mapping[str, str]]) -> str:
 
 @app.command("diff")
 def diff_command(first: AnyStore, second: AnyStore) -> None:
-    """Print what differs between two stores, or two folders of them.
+    """Print the differences between two stores, or between two folders of stores.
 
-    Exit 1 if anything does.
+    In folders, stores at the same path are compared. Exit 1 if there is a difference, or a store in
+    only one of the folders.
     """
     with reported_errors():
         pairs = _pairs(first, second)
@@ -121,10 +128,17 @@ def diff_command(first: AnyStore, second: AnyStore) -> None:
 def _pairs(first: str, second: str) -> dict[str, Sides]:
     """Pair the stores that have the same name below two folders, or pair two single stores.
 
+    Returns
+    -------
+    The two stores of each pair, by their path below the folders, sorted. The name of a pair of
+    single stores is both arguments.
+
     Raises
     ------
     ParamsError
         If one argument is a store or an address, and the other a folder of stores.
+    StoreError
+        If a folder has no store.
     """
     sides = [_by_name(where) for where in (first, second)]
     kinds = ["a store" if "" in side else "a folder of stores" for side in sides]
@@ -140,9 +154,9 @@ def _pairs(first: str, second: str) -> dict[str, Sides]:
 
 
 def _by_name(where: str) -> dict[str, Where]:
-    """Published stores below a folder, by their paths relative to the folder.
+    """Stores below a folder, by their paths relative to the folder.
 
-    A path or an address of a single store gives that store, under an empty name.
+    The path of a single store, and any address, give one store under an empty name.
     """
     path = Path(where)
     if is_address(where) or path.is_file():
@@ -166,11 +180,12 @@ def _indented(reasons: Mapping[str, str]) -> str:
 
 @app.command()
 def repair(path: Repaired = None) -> None:
-    """Find damaged shards of stores and compute them again.
+    """Find the damaged stores of cells, and compute their damaged shards again.
 
-    Intact shards are kept, and the same damage in DVC's cache is repaired. Exit 1 if another output
-    is damaged (the command that makes it is named), or if a cell cannot be repaired; the others are
-    repaired all the same. Damaged files of both are removed from DVC's cache.
+    Intact shards are kept. The same damage in DVC's cache is repaired, too. If a cell cannot be
+    repaired, the other cells still are. An output that belongs to no cell is not repaired: the
+    command that makes it again is named. Damaged files of outputs that were not repaired are
+    removed from DVC's cache. Exit 1 if there is an output that was not repaired.
     """
     with reported_errors():
         params = read_params()
@@ -202,14 +217,17 @@ def repair(path: Repaired = None) -> None:
 
 
 def _damaged(path: Path) -> list[Path]:
-    """Verify all stores below a path; return the damaged stores."""
+    """Verify the store at a path, or all stores below it; return the paths of damaged stores."""
     stores = [_as_settings_name_it(store) for store in find_stores(path)]
     with progress(f"verify {path}", len(stores), unit="stores") as advance:
         return [store for store in counting(stores, advance) if _damages(store)]
 
 
 def _as_settings_name_it(store: Path) -> Path:
-    """Path of a store relative to the working directory, if the store lies in ``CACHE``."""
+    """Path of a store as outputs of cells are named: ``CACHE``, then the path below it.
+
+    The path of a store outside of ``CACHE`` is not changed.
+    """
     absolute, cache = store.resolve(), CACHE.resolve()
     return CACHE / absolute.relative_to(cache) if absolute.is_relative_to(cache) else store
 
@@ -251,8 +269,8 @@ def push_command(
 def adopt_command() -> None:
     """Put the shards of published cells into the pool.
 
-    Do this before you remove outputs whose shards you want to keep; `usam fill` and `dvc repro`
-    do it, too.
+    Do this before you remove outputs whose shards you want to keep. `usam fill` and `dvc repro`
+    also do it, for the cells that they fill.
     """
     with reported_errors():
         n_shards = sum(adopt_outputs(name, cells) for name, cells in _cells(read_params()))
@@ -263,10 +281,10 @@ def adopt_command() -> None:
 def clean_command(
     *, yes: Annotated[bool, typer.Option("--yes", help="Remove them without asking.")] = False
 ) -> None:
-    """Remove shards from the pool that no cell of params.yaml uses or that published stores have.
+    """Remove shards from the pool that no cell of params.yaml uses, or that DVC's cache has.
 
-    They are listed first. Shards of stores that are in DVC's cache come back when a cell needs
-    them; shards that no cell uses are gone.
+    They are listed first. A shard that DVC's cache has, in a store of dvc.lock, comes back when a
+    cell needs it; a shard that no cell uses is lost.
     """
     with reported_errors():
         removable = find_removable(*_used_and_held(read_params()))
@@ -290,10 +308,10 @@ def clean_command(
 
 
 def _used_and_held(params: Params) -> tuple[dict[Path, set[str]], dict[Path, set[str]]]:
-    """Names of shards, by folder of the pool.
+    """Names of the shards that cells of the settings use, and of the shards that DVC's cache has.
 
-    The first dictionary has the shards that cells of the settings use. The second has the shards
-    that stores in DVC's cache contain.
+    Both are by the shards' folder in the pool. DVC's cache has a shard if ``dvc.lock`` records the
+    stores of its cell, they fit the settings, and no file of them is missing or cut short.
     """
     used: dict[Path, set[str]] = {}
     held: dict[Path, set[str]] = {}
@@ -309,6 +327,12 @@ def _used_and_held(params: Params) -> tuple[dict[Path, set[str]], dict[Path, set
 
 
 def _cells(params: Params) -> Iterator[tuple[CellName, dict[FillJob, Cell]]]:
-    """Yield each cell's name, with the ``Cell`` of each job that may fill it, one per device."""
+    """Yield each cell of the settings: its name, and its ``Cell`` on each device, by job.
+
+    Raises
+    ------
+    StoreError
+        If a split is not prepared under these settings.
+    """
     for name, split, _ in assigned_shards(all_cells(params), params):
         yield name, jobs_of(name, params.splits[name.split], params.extract, split)

@@ -27,7 +27,10 @@ def fetch(
         typer.Option(help="One of the family; may be given many times. All by default."),
     ] = None,
 ) -> None:
-    """Download weights and check their sha256; skip intact ones."""
+    """Download the weights of a family's models and check their sha256; skip intact files.
+
+    The licence of the weights is printed.
+    """
     with reported_errors():
         records = [weights.checkpoint(family, name) for name in model or ()]
         records = records or weights.checkpoints(family)
@@ -44,7 +47,10 @@ def fetch(
 def verify(
     family: Annotated[str | None, typer.Argument(help="One family; all by default.")] = None,
 ) -> None:
-    """Check the sha256 of downloaded weights; exit 1 if one differs."""
+    """Check the sha256 of weights on this machine; exit 1 if a file is damaged.
+
+    Weights that are not here are listed as missing, which is no fault.
+    """
     with reported_errors():
         families = FAMILIES if family is None else (family,)
         records = [record for name in families for record in weights.checkpoints(name)]
@@ -57,9 +63,14 @@ def verify(
 
 
 class DownloadBar:
-    """A progress bar for the library pooch, in MB; it ends when its ``ExitStack`` closes.
+    """A progress bar for the library pooch, in MB; it ends when ``stack`` closes.
 
     Pooch sets ``total`` to the file's bytes, 0 if unknown, and rounds the last step up to a chunk.
+
+    Parameters
+    ----------
+    label
+        Text before the bar.
     """
 
     def __init__(self, label: str, stack: ExitStack) -> None:

@@ -1,4 +1,4 @@
-"""Text in columns: one line per row, however long, and names unchanged."""
+"""Text in aligned columns: one line per row; no cell is wrapped or shortened."""
 
 import math
 from collections.abc import Collection, Sequence
@@ -14,8 +14,20 @@ UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 
 def aligned(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
-    r"""Join rows to lines of text in aligned columns; those with an index in ``right`` flush right.
+    r"""Join rows of cells into lines of text with aligned columns; escape control characters.
 
+    Parameters
+    ----------
+    right
+        Indices of the columns that are flush right; all others are flush left.
+
+    Raises
+    ------
+    ValueError
+        If rows differ in length.
+
+    Examples
+    --------
     >>> aligned([("model", "MB"), ("tiny", "9")], right={1})
     'model  MB\ntiny    9'
     """
@@ -32,7 +44,7 @@ def aligned(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> st
 
 
 def bytes_text(*n_bytes: float) -> str:
-    """Byte counts as text with three digits, in the unit of the last; equal texts appear once.
+    """Write byte counts with three digits in the unit of the last count, equal texts once.
 
     >>> bytes_text(1500), bytes_text(2.1e6, 5e6)
     ('1.5 kB', '2.1 to 5 MB')

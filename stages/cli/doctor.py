@@ -76,7 +76,8 @@ def doctor(
 ) -> None:
     """Check device, weights, heads, disk, DVC and a click's answer.
 
-    By default with the settings of params.yaml, if it is there.
+    The settings are those of params.yaml, if it is there; the card of --heads and options replace
+    them. Exit 1 if a check has a remedy.
     """
     with reported_errors():
         settings = asdict(read_params().extract) if PARAMS_FILE.exists() else DEFAULTS
@@ -99,14 +100,22 @@ def doctor(
 
 
 def findings(params: ExtractParams, model: str | None, heads: Path | None) -> Iterator[Finding]:
-    """Check this machine, the quickest checks first; yield a finding per check.
+    """Check this machine, the quickest checks first; yield one finding or more per check.
+
+    Without a usable device, no click is answered.
 
     Parameters
     ----------
     model
-        Model that answers a click: by default, the smallest one whose weights are there.
+        Model that answers a click: by default, the smallest model whose weights are on disk or,
+        without any, the smallest model of the family with random weights.
     heads
         Head file: by default, the file of the family's heads.
+
+    Raises
+    ------
+    WeightsError
+        If the weights of the model are damaged, after the findings of all other checks.
     """
     # Imported late here and below: torch takes seconds, and the help needs none of it.
     import torch  # noqa: PLC0415
@@ -159,7 +168,8 @@ def _weights(record: weights.Checkpoint) -> Finding:
 def _heads(params: ExtractParams, model: str | None, path: Path | None) -> Finding:
     """Check that heads can judge masks of the model, as ``usam predict`` would do.
 
-    Extraction needs no heads: without them there is a remedy only if their file was named.
+    Extraction needs no heads: if heads cannot be used, there is a remedy only if their file was
+    named, or if the default file of the family is there and damaged.
     """
     from stages.predictor.loading import read_fitting_heads  # noqa: PLC0415
 
@@ -222,7 +232,8 @@ def _dvc() -> Finding:
 def _clicks(params: ExtractParams, model: str | None, device: "torch.device") -> Iterator[Finding]:
     """Compare the masks of a click on a drawn scene with the CPU's masks; time images and clicks.
 
-    The CPU's masks come from ``sam2``'s own decoder, in single precision.
+    Yields a finding about the masks, then a finding about the speed. The CPU's masks come from
+    ``sam2``'s own decoder, in single precision. Without weights on disk, weights are random.
     """
     from stages.extraction.models import load_sam  # noqa: PLC0415
 

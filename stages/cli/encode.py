@@ -60,8 +60,8 @@ def encode(
 ) -> None:
     """Encode the images of a folder once, so that clicks need no GPU.
 
-    An interrupted run continues where it stopped. Where STORE is there, intact embeddings of
-    images that stayed are kept.
+    An interrupted run continues where it stopped. If STORE is an existing store on disk with the
+    same settings, its intact embeddings of unchanged images are kept.
     """
     with reported_errors():
         params = _params(family, model, precision=precision, device=device)
@@ -96,12 +96,17 @@ def read_rows(folder: Path, encoded: Sequence[str] = ()) -> ImageRows:
     Parameters
     ----------
     encoded
-        Files of an earlier store, which come first, so that their shards stay as they are.
+        Image files of an earlier store, relative to its folder of images.
+
+    Returns
+    -------
+    Rows of the images: first the images in ``encoded`` that the folder still has, so that their
+    shards stay as they are, then all other images by name.
 
     Raises
     ------
     ImageError
-        If there is no image file, or one cannot be read; the message names some.
+        If there is no image file, or a file cannot be read; the message names the first files.
     """
     records, faults = read_sizes(folder)
     if faults or not records:
@@ -140,7 +145,7 @@ def _params(family: str, model: str, *, precision: str, device: str) -> ExtractP
 
 
 def _check_replaceable(path: Path) -> None:
-    """Refuse a path at which there is anything but an embeddings store."""
+    """Refuse a path at which there is anything but a store of embeddings."""
     if path.exists():
         try:
             kind = open_store(path).kind
@@ -152,6 +157,10 @@ def _check_replaceable(path: Path) -> None:
 
 def _filled(cell: Cell, params: ExtractParams, model: str, folder: Path) -> Comparison:
     """Encode the images of missing shards, and of damaged shards once more.
+
+    Returns
+    -------
+    The comparison of all shards with their digests, for ``publish``.
 
     Raises
     ------
@@ -193,7 +202,10 @@ def _files(store: Path) -> list[str]:
 
 
 def _adopt(cell: Cell, store: Path) -> None:
-    """Take over the embeddings of an earlier run, if they were made under the same settings."""
+    """Put the embeddings of an earlier store into the cell's pool, if the settings are the same.
+
+    Damaged shards are left out.
+    """
     published = open_published({"embeddings": store})
     if cell.fits(published.main.signature):
         adopt(cell, published)

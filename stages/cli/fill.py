@@ -84,6 +84,10 @@ def fill(
 def parse_range(text: str) -> ShardRange:
     """Parse the text ``I/N`` of the option ``--shard-range``.
 
+    Returns
+    -------
+    I and N.
+
     Raises
     ------
     ParamsError
@@ -96,12 +100,17 @@ def parse_range(text: str) -> ShardRange:
 
 
 def choose_names(globs: Sequence[str], params: Params) -> list[CellName]:
-    """Cells of the settings whose ``split/model/view`` matches a pattern; all without patterns.
+    """Cells of the settings whose name matches a pattern; all cells if there are no patterns.
+
+    Parameters
+    ----------
+    globs
+        Patterns with ``*`` and ``?`` of names ``split/model/view`` or ``split/model/embeddings``.
 
     Raises
     ------
     ParamsError
-        If a pattern matches no cell.
+        If one of the patterns matches no cell.
     """
     names = all_cells(params)
     for glob in globs:
@@ -113,10 +122,10 @@ def choose_names(globs: Sequence[str], params: Params) -> list[CellName]:
 def assigned_shards(
     names: Sequence[CellName], params: Params, shard_range: ShardRange = (1, 1)
 ) -> Iterator[tuple[CellName, PreparedSplit, frozenset[str]]]:
-    """Yield each cell's name, its split, and the names of its shards in the range.
+    """Yield each cell's name, its prepared split, and the names of its shards in the range.
 
     A range counts the shards of all cells in ``names``, present or missing. It selects the same
-    shards at any time, also while shards are computed.
+    shards at any time, also while shards are computed. The default range is all shards.
 
     Raises
     ------
@@ -138,7 +147,8 @@ def choose(
 ) -> dict[FillJob, Cell]:
     """Unpublished cells, each by the job that fills it, with the cell's shards in the range.
 
-    Shards that the outputs of these cells contain are put into the pool.
+    Shards that the pool lacks and that outputs of these cells contain are put into the pool, as are
+    published embeddings of their images.
 
     Raises
     ------

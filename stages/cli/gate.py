@@ -59,7 +59,7 @@ SMALL: Final = 1 / 3
 
 @dataclass(frozen=True)
 class Gated:
-    """What ``usam gate`` calibrates: the masks, and the measure that gets a threshold."""
+    """The masks of an eval split that ``usam gate`` calibrates on, and the calibrated measure."""
 
     split: str
     protocol: str
@@ -72,7 +72,10 @@ class Gated:
 
 @dataclass(frozen=True)
 class PromptMasks:
-    """All proposals of an eval split under one prompt set, to calibrate a threshold on."""
+    """All proposals of a model for an eval split, under one name of prompt sets, to calibrate on.
+
+    If settings ask for several prompt sets by that name, an object has a row for each of them.
+    """
 
     prompt: str
     predicted: Predicted
@@ -84,11 +87,11 @@ class PromptMasks:
     area_px: Int[np.ndarray, "object"]
 
     def calibration_set(self, protocol: str, least_iou: float) -> CalibrationSet:
-        """For a calibration, the mask of each object that the protocol judges.
+        """Uncertainty and failure of the judged mask of each object, for a calibration.
 
-        The protocol is ``best`` (proposal of the highest true IoU) or ``selected`` (of the highest
-        SamScore). The uncertainty of a mask is 1 - the IoU in ``predicted``. A mask falls short if
-        its true IoU is below ``least_iou``.
+        The protocol judges the proposal with the highest true IoU (``best``) or with the highest
+        SamScore (``selected``). The uncertainty of a mask is 1 - the IoU in ``predicted``. A mask
+        falls short if its true IoU is below ``least_iou``.
         """
         judged = judged_proposals(protocol, iou=self.iou, sam_score=self.sam_score)[:, np.newaxis]
         predicted = np.take_along_axis(self.predicted, judged, axis=1)[:, 0]
@@ -110,7 +113,11 @@ def gate(
     measure: Annotated[str, typer.Option(help="Name of the measure, as in scores.csv.")] = IN_USE,
     protocol: Annotated[str, typer.Option(help="Which masks: selected or best.")] = "selected",
 ) -> None:
-    """Find which masks to keep so that a promise about them holds."""
+    """Find which masks to keep so that a promise about them holds.
+
+    Print a threshold of the measure for each prompt set, and write the thresholds to a file for
+    `usam heads export --gates`. Exit 1 if no threshold holds the promise.
+    """
     with reported_errors():
         params = read_params()
         guarantee = Guarantee(promise, iou, alpha)
@@ -152,13 +159,19 @@ def _check(params: Params, masks: Gated, guarantee: Guarantee) -> None:
 
 
 Calibrations = tuple[list[CalibratedGuarantee], dict[str, str], list[str]]
-"""Guarantees, the reason for each prompt set without a guarantee, and lines about coverage."""
+"""Guarantees; the reason for each prompt set without a guarantee, by its name; and, for guarantees
+about sets, a line of text about the coverage under each prompt set."""
 
 
 def _calibrated(params: Params, masks: Gated, guarantee: Guarantee) -> Calibrations:
     """Calibrate a threshold for each prompt set of the eval cell.
 
     A measure that predicts no IoU gets a single threshold, for one click.
+
+    Raises
+    ------
+    DataError
+        If the single threshold does not exist; a prompt set without a threshold is no error.
     """
     calibrated: list[CalibratedGuarantee] = []
     faults: dict[str, str] = {}
@@ -184,12 +197,14 @@ def _calibrated(params: Params, masks: Gated, guarantee: Guarantee) -> Calibrati
 
 
 def read_prompt_masks(params: Params, masks: Gated) -> Iterator[PromptMasks]:
-    """Yield the masks of an eval cell per prompt set: ``center``, ``refined``, extra prompts.
+    """Yield the masks of the model in the view ``identity``, by name of prompt sets.
+
+    The names are ``center``, ``refined`` and the extra prompts of the settings, in this order.
 
     Raises
     ------
-    StoreError, DataError
-        If features or heads cannot be read or do not belong together.
+    StoreError, WeightsError, DataError
+        If features or heads are missing or damaged, or do not belong together.
     """
     identity, models = [params.view("identity")], (masks.model,)
     settings = eval_settings(params.extract, masks.split, models, identity, params.extra_prompts)
@@ -211,7 +226,10 @@ def read_prompt_masks(params: Params, masks: Gated) -> Iterator[PromptMasks]:
 
 
 def _predictor(params: Params, cells: SplitCells, masks: Gated) -> Callable[[str], Predicted]:
-    """Function that takes a prompt set's name and predicts the IoU of each proposal under it."""
+    """Make a function that predicts the IoU of each proposal under a prompt set, given by name.
+
+    The prediction is the SamScore for a measure without heads.
+    """
     (cell,) = cells.identity.values()
     if not masks.train_split:
         return lambda prompt: cell.proposals(prompt).sam_score
@@ -231,7 +249,8 @@ def calibrate_results(masks: Gated, guarantee: Guarantee) -> CalibratedGuarantee
     Raises
     ------
     DataError
-        If there are no results, or they lack the measure; or if no threshold holds the guarantee.
+        If the results are missing, changed or lack the measure, or if no threshold holds the
+        guarantee.
     """
     measure = BY_NAME[masks.measure]
     column = uncertainty_column(masks.measure, masks.train_split if measure.needs_heads else "")
@@ -254,6 +273,13 @@ def calibrate_masks(
 ) -> CalibratedGuarantee:
     """Calibrate the uncertainty up to which masks of a prompt set are kept.
 
+    Parameters
+    ----------
+    judged
+        Uncertainty and failure of the masks.
+    prompt
+        Name of the prompt set, for the scope of the guarantee.
+
     Raises
     ------
     DataError
@@ -269,11 +295,12 @@ def calibrate_masks(
 def calibrate_sets(
     masks: Gated, prompt_masks: PromptMasks, guarantee: Guarantee
 ) -> tuple[CalibratedGuarantee, Coverage]:
-    """Calibrate the threshold that decides which proposals of an object form its set.
+    """Calibrate the threshold that decides which proposals of an object form its set of masks.
 
     Returns
     -------
-    The guarantee, and the coverage of sets whose threshold comes from half of the images.
+    The guarantee, and the coverage of sets whose threshold comes from half of the images, measured
+    on the other half.
 
     Raises
     ------
@@ -333,7 +360,7 @@ def _with_scope(
 
 
 def _lines(calibrated: Sequence[CalibratedGuarantee], masks: Gated) -> list[str]:
-    """Text of ``usam gate``: the threshold of each prompt set, and the guarantee in words."""
+    """Lines that ``usam gate`` prints: the threshold of each prompt set, the guarantee in words."""
     first = calibrated[0]
     symbol, predicted = measure_label(masks.measure), BY_NAME[masks.measure].predicted_iou
     model, n_images = model_label(masks.model), first.scope.n_images

@@ -55,8 +55,8 @@ def export(
 ) -> None:
     """Write trained heads as one file, for `usam predict`.
 
-    With the features that the heads learned from, it also describes the training images, and
-    images unlike them get no advice.
+    If the features that the heads learned from are here, the file also describes the training
+    images, and `usam predict` gives no advice for images that are unlike them.
     """
     with reported_errors():
         check_known("protocol", protocol, PROTOCOLS)
@@ -81,7 +81,10 @@ def export(
 def fetch(
     family: Annotated[str, typer.Argument(help="sam2 or sam2.1; mini's come with the package.")],
 ) -> None:
-    """Download the heads that UncertainSAM's authors publish."""
+    """Download the heads that UncertainSAM's authors publish.
+
+    They are joined into the head file that predictors of the family read by default.
+    """
     with reported_errors():
         heads = published_heads.published_heads(family)
         print(
@@ -106,7 +109,7 @@ def import_published(
     file: Annotated[Path, typer.Argument(help="File to write.")],
     family: Annotated[str, typer.Option(help="Family of the models that they learned from.")],
 ) -> None:
-    """Join the nine heads of UncertainSAM's authors into one file."""
+    """Join the nine heads of UncertainSAM's authors into a head file, which predictors read."""
     with reported_errors():
         check_known("family", family, FAMILIES)
         joined = read_published(folder, family)
@@ -115,12 +118,13 @@ def import_published(
 
 
 def _check_reads(split: str, head_set: HeadSet) -> None:
-    """Refuse a head set whose tokens no trained heads of the split read.
+    """Refuse a head set whose tokens no heads of a ladder read; other splits are not checked.
 
     Raises
     ------
     ParamsError
-        If the split has trained heads, but none of these tokens; the message names their tokens.
+        If the split has heads that read tokens of a ladder's families, but none of ``tokens_read``.
+        The message names the tokens that they read.
     """
     file = head_file.head_set_path(split, head_set)
     folder = file.parents[1] if head_set.reads else file.parent
@@ -136,10 +140,10 @@ def _train_splits() -> tuple[str, ...]:
 
 
 def _contents(split: str) -> str:
-    """Words of a head file's card for the images of a train split.
+    """Text about the images of a train split, for the card of a head file.
 
-    ``DRAWN_SHAPES`` for a split whose images are in the folder ``SHAPES``, otherwise ``images of``
-    and the name of the split, which the settings need not have.
+    It is ``DRAWN_SHAPES`` for a split whose images are in the folder ``SHAPES``, otherwise
+    ``images of`` and the name of the split, which the settings need not have.
     """
     location = read_params().splits.get(split)
     is_drawn = location is not None and Path(location.images).is_relative_to(SHAPES)
@@ -149,9 +153,10 @@ def _contents(split: str) -> str:
 def _training_images(
     split: str, head_set: HeadSet, heads: head_file.HeadFile
 ) -> TrainingImages | None:
-    """Describe the images of a train split, so that a predictor recognises unlike images.
+    """Describe the images of a train split, so that a predictor recognises images unlike them.
 
-    Returns None and prints a note if the features are missing, or if the images are too few.
+    Returns None and prints a note if the settings lack the split, if its features are missing, or
+    if it has fewer than ``LEAST_IMAGES`` images.
 
     Raises
     ------
@@ -192,7 +197,7 @@ def info(
         Path | None, typer.Argument(help="File of `export`; by default the packaged one.")
     ] = None,
 ) -> None:
-    """Print what heads learned, from what, and how well."""
+    """Print what the heads in a file learned, from which features, and how well."""
     with reported_errors():
         path = file or head_file.shipped_heads()
         heads = head_file.read_head_file(path)
@@ -212,5 +217,5 @@ def info(
 
 
 def _four_digits(value: str) -> str:
-    """Round a validation error to four digits; leave other entries unchanged."""
+    """Round a number below 1 with five digits or more to four; leave other entries unchanged."""
     return f"{float(value):.4f}" if re.fullmatch(r"0\.[0-9]{5,}", value) else value

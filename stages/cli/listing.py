@@ -1,4 +1,4 @@
-"""``usam cache ls``: a line for each store of a cache, or a full description of a single store."""
+"""``usam cache ls``: a line for each store in a folder, or the full description of a store."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ Where = Annotated[
 
 
 def ls(where: Where = None) -> None:
-    """List stores; describe a single one in full.
+    """List the stores in folders; describe in full each STORE that is itself a store.
 
     Exit 1 if the metadata of any store is damaged.
     """
@@ -57,7 +57,10 @@ def own_part(path: str | Path, error: BaseException) -> str:
 
 
 def _table(paths: Sequence[Path]) -> tuple[str, Counter[str]]:
-    """Text with a line per store and the bytes of all; number of stores in each state."""
+    """Text with a line per store and the bytes of all; number of stores in each state.
+
+    The states are ``complete``, ``incomplete`` and ``DAMAGED``.
+    """
     rows: list[tuple[str, ...]] = [HEADINGS]
     n_bytes, states = 0, Counter[str]()
     for path in paths:

@@ -27,16 +27,16 @@ WithTime = Annotated[
 ]
 
 Seconds = Callable[..., tuple[float, float]]
-"""Takes a model, its prompt sets and whether masks are kept.
+"""Function of a model, its prompt sets, and ``with_masks``: whether masks are kept.
 
-Returns the seconds that a process needs per image and per object.
+It returns the seconds that a process needs per image and per object.
 """
 
 
 def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
-    """Show what a run will compute, what that takes, and why.
+    """Show which shards of cells are missing, why, and the work and the bytes that they cost.
 
-    Exit 1 if the annotations of a split cannot be read.
+    --time adds hours. Exit 1 if the annotations of a split cannot be read.
     """
     plans: list[FillPlan] = []
     is_whole = True
@@ -66,9 +66,15 @@ def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
 def lacking_table(
     plans: Sequence[FillPlan], params: ExtractParams, seconds: Seconds | None = None
 ) -> str:
-    """Table of the missing work of cells: a line for each split and reason, and a line of sums.
+    """Table of the missing work of cells: a line for each split and reason, then a line for all.
 
-    An image or object counts once, however many cells lack it; other columns are sums.
+    The images and objects of a line are those of the cell that lacks most, summed over splits;
+    other columns are sums over cells. Estimates have a ``~``.
+
+    Parameters
+    ----------
+    seconds
+        Estimates the time for a column of hours; None for a table without it.
     """
     groups: dict[tuple[str, str], list[FillPlan]] = {}
     for plan in plans:

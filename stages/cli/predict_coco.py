@@ -82,7 +82,8 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Segment the objects of a COCO file, or everything in a folder.
 
-    An interrupted run continues where it stopped; unreadable images are named at the end.
+    An interrupted run continues where it stopped. Unreadable images are left out and named at the
+    end; the exit status is then 1.
     """
     with reported_errors():
         _check_words(prompt, form, sort)
@@ -124,12 +125,20 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 def _report(results: Path, n_masks: int, n_images: int, faults: Sequence[str]) -> None:
-    """Print the numbers of masks and images.
+    """Print how many masks were predicted, and in how many images.
+
+    Parameters
+    ----------
+    n_images
+        Number of all images, including those that were left out.
+    faults
+        A line for each image that was left out.
 
     Raises
     ------
     DataError
-        If images were left out. A file beside the results lists them if they are many.
+        If images were left out. The message names the first ``N_LISTED``; if there are more, the
+        file ``<results>.faults.txt`` lists all.
     """
     n_read = counted(n_images - len(faults), "image")
     print(f"{printable(str(results))}: {counted(n_masks, 'mask')} in {n_read}")
@@ -154,12 +163,12 @@ def _check_words(prompt: str, form: str, sort: str | None) -> None:
 def _categories(
     annotations: Path, prompt: str, images: Sequence[coco.PromptedImage], form: str
 ) -> Mapping[int, str] | None:
-    """Names of categories by id for a data set; None for a list of results.
+    """Names of categories by id if ``form`` is a data set; None if it is a list of results.
 
     Raises
     ------
     DataError
-        If a data set is to be written and the id of an image is no integer.
+        If a data set is to be written, and an image's id is no integer or categories are faulty.
     """
     if form != DATASET:
         return None
@@ -192,7 +201,7 @@ def _answer_all(
     prompted: Sequence[coco.PromptedImage],
     answered: KeptResults,
 ) -> list[str]:
-    """Segment all readable images and keep the results; return a line per unreadable image."""
+    """Add results of all readable images to ``answered``; return a line per unreadable image."""
     # Imported late: torch takes seconds.
     from stages.predictor.answers import answer_images, image_reader  # noqa: PLC0415
 
@@ -208,7 +217,10 @@ def _write(
     sort: str | None,
     categories: Mapping[int, str] | None,
 ) -> int:
-    """Write a list of results or, with categories, a data set; return the number of its masks."""
+    """Write a list of results or, with ``categories``, a data set; return the number of masks.
+
+    Masks are sorted by ``sort``, or keep the order of the images if it is None.
+    """
     results = answered.sorted_results([image.image_id for image in prompted], sort)
     with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
         if categories is None:

@@ -41,7 +41,10 @@ Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser
 
 
 def report(to_open: Open = False) -> None:  # noqa: FBT002 - typer's option
-    """Print a summary of the results and the path of their page; --open shows it."""
+    """Print a summary of the results and the path of their page; --open shows the page.
+
+    Exit 1 if the page was not written yet.
+    """
     with reported_errors():
         if not PAGE.exists():
             raise DataError(f"{PAGE} must exist, got no file: `dvc repro report` writes it")
@@ -57,9 +60,17 @@ def report(to_open: Open = False) -> None:  # noqa: FBT002 - typer's option
 
 
 def shipped_gains(params: Params, split: str) -> dict[str, ChoiceGain]:
-    """Gain of the choice of masks from one click by the heads that ship, by model.
+    """Mean IoU that masks chosen by the package's heads gain over the selected masks of a click.
 
-    Empty if the features of the split are not here, or are not of the models of these heads.
+    Returns
+    -------
+    The gain by model. Empty if features of the split are not here, or if they are not of the
+    models, weights and precision that these heads learned from.
+
+    Raises
+    ------
+    StoreError
+        If a store of features is damaged or was made under other settings.
     """
     if not all(features_path(split, model, "identity").exists() for model in params.models):
         return {}
@@ -89,12 +100,14 @@ def print_summary(
 ) -> None:
     """Print the models, conclusions and a table of each split.
 
-    For models that ship with the package, their shipped results follow.
+    If the models of a split are those in the package, the conclusions in the package follow.
 
     Parameters
     ----------
+    chosen_on
+        Split whose images choose the best measures; None if each split chooses its own.
     shipped
-        Gains of the choice of masks by the heads that ship, by split and model.
+        Gains of ``shipped_gains``, by split and model.
     """
     # Without markup and emoji, brackets and colons in names are printed as they are.
     console = Console(markup=False, emoji=False)
@@ -133,9 +146,10 @@ def _print_split(console: Console, split: str, run: Mapping[str, Any], rows: pd.
 
 
 def choice_words(scores: pd.DataFrame, shipped: Mapping[str, ChoiceGain]) -> str:
-    """Sentence about the mean IoU that masks chosen by heads gain over the selected masks.
+    """Sentence about the points of mean IoU that masks chosen by heads gain over selected masks.
 
-    It names heads of the project and heads that ship. Empty if there are no heads that choose.
+    It names the gains by heads of each train split in ``scores``, and the gains in ``shipped``, by
+    model. The sentence is empty if there are no gains.
     """
     rows = scores[(scores["choice"] == CHOICE) & (scores["statistic"] == "mask_gain")]
     own = {

@@ -59,7 +59,12 @@ def run(stages: Globs = None) -> None:
 
 
 def steps_of(pipeline: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Step]:
-    """Steps of all stages of a ``dvc.yaml``: one for each row of a ``foreach`` or ``matrix``.
+    """Yield the steps of all stages: one for each row of a ``foreach`` or ``matrix``.
+
+    Parameters
+    ----------
+    pipeline, params
+        Contents of ``dvc.yaml`` and of ``params.yaml``.
 
     Raises
     ------
@@ -82,7 +87,7 @@ def _rows(declared: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[di
 
 
 def _values(axis: str | list[str], params: Mapping[str, Any]) -> list[str]:
-    """Values of a matrix axis: its list, or the names in the setting that the axis refers to."""
+    """Values of a matrix axis: its list, or the names in the setting that ``${...}`` refers to."""
     if isinstance(axis, list):
         return [*axis]
     setting: Any = params
@@ -99,6 +104,11 @@ def _words(line: str, row: Mapping[str, tuple[str, ...]], stage: str) -> Iterato
     """Words of a command line, in which references to a row are replaced.
 
     No shell reads the words, so a name in ``params.yaml`` needs no quotes.
+
+    Raises
+    ------
+    ParamsError
+        If the line has a reference to anything but its row.
     """
     for word in shlex.split(line):
         reference = WHOLE.fullmatch(word)
@@ -118,7 +128,7 @@ def choose(steps: Sequence[Step], globs: Sequence[str]) -> list[Step]:
     Raises
     ------
     ParamsError
-        If a glob matches no step.
+        If one of the globs matches no step.
     """
     for glob in globs:
         if not any(_matches(step, glob) for step in steps):
