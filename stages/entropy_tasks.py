@@ -14,7 +14,24 @@ from storage.split.mask_blocks import block_objects, mask_size, object_runs, run
 
 
 def split_arrays(to_open: CellsToOpen, executor: ExecutorParams) -> ObjectArrays:
-    """Compute the arrays of the entropy store for all objects of a split, shard by shard."""
+    """Compute the arrays of the entropy store for all objects of a split, by array name.
+
+    Shards of masks are tasks of the executor; their rows are joined in the order of the split.
+
+    Parameters
+    ----------
+    to_open
+        Cells of the split in the views that entropies need, with masks.
+
+    Raises
+    ------
+    StoreError
+        If a store is missing, damaged, or of other settings than ``to_open`` expects.
+    DataError
+        If several shards failed; the message has the reason of each.
+    ConnectionError
+        If workers cannot be reached, or the connection is lost later.
+    """
     cells = opened(to_open)
     tasks = [
         Task(f"entropies of objects {run.start} to {run.stop - 1}", run_arrays, (to_open, run))
@@ -32,7 +49,10 @@ def split_arrays(to_open: CellsToOpen, executor: ExecutorParams) -> ObjectArrays
 
 
 def run_arrays(to_open: CellsToOpen, run: range) -> ObjectArrays:
-    """Compute the arrays of the entropy store for the objects in the rows ``run``, one shard."""
+    """Compute the arrays of the entropy store, by name, for the objects in the rows ``run``.
+
+    The rows are those of one shard of masks.
+    """
     cells = opened(to_open)
     height, width = mask_size(cells)
 

@@ -91,7 +91,23 @@ def _write_results(
 def split_tables(
     split: str, predictions: SplitPredictions, resamples: Resamples, n_points: int, run: tasks.Each
 ) -> dict[str, Frames]:
-    """Make the tables of an eval split: those of ``SPLIT_TABLES`` and ``ranking``, by name."""
+    """Make the tables of an eval split by name: those of ``SPLIT_TABLES`` and ``ranking``.
+
+    Tables with a row per object and masks are iterators of blocks, which are computed when they are
+    written.
+
+    Parameters
+    ----------
+    n_points
+        Number of points of a correction curve.
+    run
+        Applies a function to each measure, as ``map`` does.
+
+    Raises
+    ------
+    ValueError
+        If ``predictions`` lack an entropy, an agreement or a head of a measure.
+    """
     models = predictions.models
     masks = tasks.judged_masks(models)
     own_masks = tasks.own_masks(masks)
@@ -125,7 +141,7 @@ def _scores(
     masks: Sequence[tasks.JudgedMasks],
     run: tasks.Each,
 ) -> pd.DataFrame:
-    """Make the table of scores of all measures.
+    """Make the table ``scores``: the statistics of all measures, masks and guarantees of a split.
 
     The progress bar counts the measures twice: for the AUC, then for the other statistics.
     """

@@ -37,7 +37,11 @@ from storage.split.split_cells import SplitCells
 
 @stage_main
 def main(split: str) -> None:
-    """Draw pictures of the objects at the ends of the rankings of an eval split, and write them."""
+    """Draw pictures of objects of an eval split, and write them.
+
+    The objects are the most and the least uncertain, those whose rank by uncertainty is furthest
+    from their rank by IoU, and those whose annotations are doubted most.
+    """
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     objects = by_judged(read_ranking(results_dir(split)))

@@ -42,23 +42,29 @@ def by_source(objects: Sequence[ShownObject]) -> list[list[ShownObject]]:
 def draw_objects(
     cells: CellsToOpen, folder: Path, side_px: int, objects: Sequence[ShownObject]
 ) -> dict[str, bytes]:
-    """Draw each object, and return WebP files by the names of the pictures.
+    """Draw one picture of each object: its truth, the predicted mask and the click.
 
     Parameters
     ----------
     cells
         Cells of the split of the objects, with masks.
     folder
-        Folder of the images, or a text file with their address.
+        Folder of the images, or a text file with the address of that folder.
     side_px
         Length of the longer side of a picture.
+    objects
+        The objects; the entry ``picture`` of an object is the name of its picture.
+
+    Returns
+    -------
+    The WebP file of each picture, by the picture's name.
 
     Raises
     ------
     ImageError
         If an image is missing, damaged, changed, or of another size than its record says.
     StoreError
-        If a store is damaged.
+        If a store is damaged, or a server of images does not answer.
     """
     split = opened(cells)
     images = SplitImages(folder, [shown["file"] for shown in objects])
@@ -68,7 +74,7 @@ def draw_objects(
 
 
 def encode_webp(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    """Encode a picture as WebP; equal pictures give equal bytes."""
+    """Encode a picture as WebP of the quality ``QUALITY``; equal pictures give equal bytes."""
     file = io.BytesIO()
     Image.fromarray(rgb).save(file, "WEBP", quality=QUALITY)
     return file.getvalue()
@@ -94,7 +100,10 @@ def _draw(
 
 
 def _mask_code(cell: OpenCell, row: int, judged: str, prompt: str) -> UInt8[np.ndarray, "y x"]:
-    """Mask code of the judged proposal of a prompt set, of the object in a row of the cell."""
+    """Mask code of the object in a row of the cell, for one prompt set.
+
+    ``judged`` says which proposal: ``best`` has the highest IoU, ``selected`` the highest SamScore.
+    """
     ranked_by = {"best": "iou", "selected": "sam_score"}[judged]
     place = cell.signature["prompts"].index(prompt)
     scores = cell.scores(ranked_by, range(row, row + 1))[0, place]

@@ -23,7 +23,7 @@ A_FEW: Final = 0.3
 
 
 def statistics() -> list[np.ndarray]:
-    """Compute the statistics of a few random objects, some tied, to compile their functions."""
+    """Compute statistics of a few random objects, some with equal uncertainty, to compile them."""
     n_objects = 24
     resamples = resample_groups(np.arange(n_objects) // 3, 3, seed=0)
     iou, noise = np.random.default_rng(0).random((2, n_objects))
@@ -54,7 +54,10 @@ def entropies() -> ObjectArrays:
 
 
 def masks() -> tuple[np.ndarray, torch.Tensor]:
-    """Compute masks and pixel counts of a blank image, as extraction and the predictor do."""
+    """Compute masks and pixel counts of a blank image, to compile the functions.
+
+    Extraction and predictors use these functions.
+    """
     logits, truth = torch.zeros((1, 1, 2, 2)), torch.zeros((1, 4, 4), dtype=torch.bool)
     return masks_at_image(logits, (4, 4)), count_pixels(logits, truth, (0.0,))
 

@@ -50,25 +50,27 @@ AGREEMENT_NAMES: Final = tuple(row.name for row in (*AGREEMENTS, *MASK_SCORES))
 class SplitPredictions:
     """Scores and predictions of models and heads for the objects of a split.
 
-    Also the signatures of the stores and the metadata of the heads that they come from.
+    It also has the signatures of the stores and the metadata of the heads that they come from.
     """
 
     object_id: Int[np.ndarray, "object"]
     group: Int[np.ndarray, "object"]
     """Number of the image, or of the video, of each object."""
     models: Mapping[str, ModelScores]
+    """Scores, entropies and predictions of heads, by model."""
     views: Mapping[tuple[str, str], ProposalScores]
     """Scores of the proposals, by model and view; the view identity comes first."""
     pixels: Mapping[tuple[str, str, str], PixelNumbers]
-    """Numbers about the pixels of the masks, by judged proposal, model and region."""
+    """Statistics of the pixels of the masks, by judged proposal, model and region of pixels."""
     predicted: Mapping[tuple[str, str], Predicted]
-    """Predicted IoU of every proposal of the largest model, by train split and name."""
+    """Predicted IoU of every proposal of the largest model, by train split (empty for none) and
+    name of the prediction, as ``_predicted_of_largest`` says."""
     annotations: AnnotationEvidence
-    """What models expect of, and reach on, the annotated objects."""
+    """IoU that is expected of, and reached by, each model's masks of the annotated objects."""
     mask_ious: Mapping[str, MaskIous]
     """IoUs of masks that may be better than the selected mask, by model."""
     inputs: Mapping[str, Any]
-    """Signatures of the stores and metadata of the heads, as in ``run.json``."""
+    """Signatures of the stores and metadata of the heads, as ``run.json`` has them."""
 
 
 def read_predictions(
@@ -83,6 +85,8 @@ def read_predictions(
 
     Parameters
     ----------
+    cells
+        Cells of the eval split, in all views of the settings; their masks are not read.
     train_splits
         For each train split, the entries that the cards of its heads must have besides those of the
         cells; ``learned_from`` makes these entries.
@@ -98,10 +102,11 @@ def read_predictions(
     StoreError
         If a store is damaged, or the entropies are from other cells.
     WeightsError
-        If a head is missing or damaged.
+        If a head file is missing or damaged.
     DataError
         If a head was trained on features of another family, version, precision or weights, or on
-        other objects than its train split has.
+        other objects than its train split has. If a head file lacks a head, or the calibration of a
+        train split is missing or was edited.
     """
     origins = {name: {**cells.head_origin, **entries} for name, entries in train_splits.items()}
     heads = {
@@ -171,7 +176,7 @@ def _signatures(
 def _metadata_of(
     heads: Mapping[HeadSet, Mapping[str, HeadFile]], train_split: str, models: Sequence[str]
 ) -> dict[str, Any]:
-    """Metadata of all heads of a train split, by ``<head set>/<objective>``."""
+    """Metadata of all heads of one train split, by ``<head set>/<objective>``."""
     return {
         f"{head_set}/{objective}": by_split[train_split].metadata(objective)
         for head_set, by_split in heads.items()
@@ -187,7 +192,7 @@ def _by_judged(
 ) -> dict[str, dict[str, Float[np.ndarray, "object"]]]:
     """Read arrays of a model's masks from the entropy store, by judged proposal and array name.
 
-    Arrays in ``more``, of the same form, are added.
+    Arrays in ``more``, also by judged proposal and array name, are added.
     """
     arrays = {judged: _of_judged(entropy, model, judged) for judged in JUDGED}
     return {
@@ -197,7 +202,10 @@ def _by_judged(
 
 
 def _stable_scores(cell: OpenCell) -> dict[str, dict[str, Float[np.ndarray, "object"]]]:
-    """SamScore times stability score of the judged masks; empty for a cell without stability."""
+    """SamScore times stability score, as ``stable_score``, by judged proposal.
+
+    It is empty for a cell without stability scores.
+    """
     if "stability_score" not in cell.store.arrays:
         return {}
     center = cell.signature["prompts"].index("center")
@@ -209,7 +217,10 @@ def _stable_scores(cell: OpenCell) -> dict[str, dict[str, Float[np.ndarray, "obj
 
 
 def _ious_of_codes(entropy: xarray.Dataset, model: str) -> dict[tuple[str, str], Values]:
-    """IoUs of a model's selected masks and of means of masks, at the size of the mask codes."""
+    """IoUs of a model's selected masks and of means of masks, at the size of the mask codes.
+
+    The train split in the keys is empty, since no head makes these masks.
+    """
     selected = _of_judged(entropy, model, SELECTED)
     return {("", name): selected[array].to_numpy() for name, array in ARRAYS_OF_CODES.items()}
 
@@ -219,7 +230,17 @@ def _ious_of_cuts(
     heads: Mapping[HeadSet, Mapping[str, HeadFile]],
     fixed_cuts: Mapping[str, float],
 ) -> dict[tuple[str, str], Values]:
-    """IoUs of masks of the first click with other cuts and proposals, also as heads choose them."""
+    """IoUs of masks of the first click with other cuts and proposals, also as heads choose them.
+
+    Parameters
+    ----------
+    fixed_cuts
+        By train split, the cut of the model's selected masks with the highest mean IoU there.
+
+    Returns
+    -------
+    IoU of each object by train split (empty for none) and name of the mask.
+    """
     model, family = (str(cell.signature[key]) for key in ("model", "family"))
     expected_iou = {
         train_split: expected_iou_at_cut(cell, head_set, file.weights, TRAIN_PROMPTS[0])
@@ -259,10 +280,14 @@ def _predictions(
 ) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
     """Apply the heads that read the cell's family to its tokens of the prompt set ``center``.
 
+    Parameters
+    ----------
+    reads
+        Family whose tokens the heads must read; empty outside of ladders.
+
     Returns
     -------
-    Predictions by head set, train split and objective. The head sets do not name the family that
-    they read.
+    Predictions by head set, train split and objective. In these head sets, ``reads`` is empty.
     """
     heads = {
         replace(head_set, reads=""): by_split
@@ -286,7 +311,17 @@ def _predictions(
 def _calibrated(
     model: str, scores: ProposalScores, isotonic: Mapping[str, Calibration]
 ) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
-    """IoU of the judged masks by their calibrated SamScores, in the form of ``_predictions``."""
+    """IoU of a model's judged masks, predicted by SamScores that were calibrated on a train split.
+
+    Parameters
+    ----------
+    isotonic
+        Calibrations by train split.
+
+    Returns
+    -------
+    IoU of each object by head set, train split and name; the only name is ``ISOTONIC``.
+    """
     return {
         HeadSet(protocol, judged, ISOTONIC): {
             name: {ISOTONIC: fitted[model][judged].iou_at(scores.judged_sam_score(judged))}
@@ -301,11 +336,12 @@ def _predicted_of_largest(
     heads: Mapping[HeadSet, Mapping[str, HeadFile]],
     isotonic: Mapping[str, Calibration],
 ) -> dict[tuple[str, str], Predicted]:
-    """IoU of the largest model's proposals, as predicted by SamScores and by the users' heads.
+    """IoU of the largest model's proposals, as predicted by SamScores and by heads for users.
 
     Returns
     -------
-    The predictions by train split and name: SamScores, SamScores calibrated on the train split, and
+    The predictions by train split and name: ``sam_score``, for which the train split is empty,
+    ``sam_score_isotonic``, SamScores calibrated on the train split, and ``usam`` of each kind of
     heads.
     """
     model = tasks.shown_model(cells.models)
@@ -327,9 +363,8 @@ def _annotation_evidence(
 ) -> AnnotationEvidence:
     """IoUs that are expected and reached from the boxes of annotations, or from their first clicks.
 
-    Boxes are used if the cells have them and the heads learned from boxes. The heads are those of
-    the first train split and of the last kind that was trained. Without heads, SamScores stand for
-    the expected IoU.
+    Boxes are used if all identity cells have them and all heads learned from boxes. Each model's
+    heads are those of ``_last_trained``. Without heads, SamScores stand for the expected IoU.
     """
     trained = {model: _last_trained(heads, cells.reads_of(model)) for model in cells.models}
     knows_boxes = all(
@@ -358,7 +393,15 @@ def _annotation_evidence(
 def _last_trained(
     heads: Mapping[HeadSet, Mapping[str, HeadFile]], reads: str
 ) -> dict[HeadSet, HeadFile]:
-    """The heads of users of the first train split, of the last kind; empty without heads."""
+    """Heads for users of the first train split, of the last trained kind, by their head set.
+
+    They judge selected proposals. The mapping has one entry; it is empty without heads.
+
+    Parameters
+    ----------
+    reads
+        Family whose tokens the heads must read; empty outside of ladders.
+    """
     for kind in reversed(HEAD_KINDS):
         head_set = HeadSet(USED, USED, kind.name, reads)
         for file in heads.get(head_set, {}).values():
@@ -369,7 +412,15 @@ def _last_trained(
 def expected_ious(
     cell: OpenCell, head_set: HeadSet, file: HeadFile, prompt: str = TRAIN_PROMPTS[0]
 ) -> Predicted:
-    """IoU that a head expects of each proposal from a prompt set, as in a predictor."""
+    """IoU that a head expects of each proposal (object, proposal), as in a predictor.
+
+    The head is that of the cell's own model.
+
+    Parameters
+    ----------
+    prompt
+        Prompt set that the proposals answer; by default, the first click.
+    """
     head = head_set.own_objective(cell.signature["model"])
     weights = {head: file.weights[head]}
     rows = [
@@ -388,7 +439,10 @@ def _joined(
 
 
 def object_columns(masks: Iterable[tasks.JudgedMasks]) -> list[str]:
-    """Names of the columns of ``objects.csv``: the declared columns, then one per measure."""
+    """Names of the columns of ``objects.csv``: the declared columns, then one per measure.
+
+    The measures are those of ``masks``. A measure of heads has a column per train split.
+    """
     columns = (
         uncertainty_column(measure, train_split)
         for judged in masks
@@ -400,9 +454,10 @@ def object_columns(masks: Iterable[tasks.JudgedMasks]) -> list[str]:
 def object_blocks(
     predictions: SplitPredictions, masks: Sequence[tasks.JudgedMasks]
 ) -> Iterator[pd.DataFrame]:
-    """Yield the table of objects with their IoUs and measures, a block for each set of masks.
+    """Yield the table ``objects.csv`` of IoUs and measures, in a block for each entry of ``masks``.
 
-    Blocks are made one by one: the whole table would take more memory than all other data.
+    A block has a row per object and the columns of ``object_columns``; measures that its masks lack
+    are NaN. Blocks are made one by one: the whole table would take more memory than all other data.
     """
     order = object_columns(masks)
     for judged in masks:

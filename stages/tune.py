@@ -23,7 +23,11 @@ from storage.paths import tuning_path
 
 @stage_main
 def main(split: str, objective: str) -> None:
-    """Choose the hyperparameters of the heads of one objective, and write them with the trials."""
+    """Choose the hyperparameters of the heads of one objective, and write them with the trials.
+
+    The choice is the trial with the lowest validation error or, with 0 trials, the hyperparameters
+    of the settings.
+    """
     params = read_params()
     check_known("train split", split, params.train_splits)
     check_known("objective", objective, objectives_of(params.models))

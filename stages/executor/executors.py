@@ -61,7 +61,10 @@ class Done(Generic[T]):
 
 @dataclass(frozen=True)
 class Failure:
-    """A task that has failed, and its last error; workers have tried the task ``N_TRIES`` times."""
+    """A task that has failed, and its last error.
+
+    Dask's workers have tried the task ``N_TRIES`` times; the executor of this process tries once.
+    """
 
     task: Task[Any]
     error: BaseException
@@ -90,10 +93,12 @@ def results_of(
     Raises
     ------
     DataError
-        If several tasks failed; the message names each with its reason. The error of a single
-        failed task is raised unchanged.
+        If several tasks failed; the message names up to ``N_NAMED`` of them with their reasons.
     BaseException
-        The error of a task, with its traceback, if it is not in ``REPORTED``.
+        The error of the only failed task, or the first error that is not in ``REPORTED``, unchanged
+        and with its traceback.
+    ConnectionError
+        If the executor has lost its workers.
     """
     results: dict[str, T] = {}
     failures = []
@@ -121,7 +126,8 @@ def executor_of(
     Parameters
     ----------
     n_threads
-        Number of parallel tasks if the settings say ``inline``; 1 runs tasks in the calling thread.
+        Number of parallel tasks for the kind ``inline``; 1 runs tasks in the calling thread. Other
+        kinds run one task per worker.
     uses_gpu
         Whether tasks use a GPU: a machine then runs one task per GPU, not one per processor.
 
@@ -129,6 +135,8 @@ def executor_of(
     ------
     ConnectionError
         If a cluster cannot be reached, or the connection is lost later.
+    ParamsError
+        If SLURM is missing, or refuses the jobs.
     """
     if params.kind == "inline":
         yield partial(run_here, n_threads=n_threads)
@@ -143,8 +151,8 @@ def executor_of(
 def run_here(tasks: Iterable[Task[T]], *, n_threads: int) -> Iterator[Done[T] | Failure]:
     """Run tasks in threads of this process; 1 runs them in the calling thread.
 
-    A failed task is not tried again, since it would fail again. An error outside of ``REPORTED``
-    ends all tasks.
+    Outcomes are yielded in the order of the tasks. A failed task is not tried again, since it would
+    fail again. An error that is not in ``REPORTED`` is raised, and no further task begins.
     """
     return map(_outcome, tasks) if n_threads == 1 else in_threads(_outcome, tasks, n_threads)
 
@@ -160,7 +168,8 @@ def _outcome(task: Task[T]) -> Done[T] | Failure:
 def map_by(params: ExecutorParams, name: str) -> Iterator[Each]:
     """Yield a function like ``map`` that runs in threads of this process, or by workers.
 
-    Workers end with the block. Threads suffice for compiled code that releases the GIL.
+    Workers end with the block. Threads suffice for compiled code that releases the GIL. An error of
+    the mapped function is raised unchanged if one item failed, or if threads run it.
 
     Parameters
     ----------
@@ -171,6 +180,8 @@ def map_by(params: ExecutorParams, name: str) -> Iterator[Each]:
     ------
     ConnectionError
         If workers cannot be reached, or the connection is lost later.
+    ParamsError
+        If SLURM is missing, or refuses the jobs.
     DataError
         If workers failed on several items in all attempts.
     """
@@ -201,7 +212,7 @@ def _apply(path: str, sha256: str, item: object) -> Any:  # noqa: ANN401 - the f
 
 @lru_cache(maxsize=1)  # read once per process, not once per item
 def _unpickled(path: str, sha256: str) -> Callable[[Any], Any]:
-    """Read the pickled function in a file whose sha256 must match.
+    """Unpickle the function in a file whose sha256 must match.
 
     Unpickling executes code from the file. The sha256 comes with the task from the driver. Owner
     and mode of the file would prove less on a shared disk, and NFS shows other owners to root.
@@ -226,7 +237,7 @@ def in_threads(
     Parameters
     ----------
     n_threads
-        Number of threads; by default, one per core.
+        Number of threads; by default, one per processor that this process may use.
     """
     # Not joblib's threads: joblib warns if it is ended early.
     pool = ThreadPoolExecutor(n_threads or len(os.sched_getaffinity(0)))

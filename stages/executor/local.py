@@ -29,7 +29,9 @@ VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 
 @contextmanager
 def local_cluster(n_workers: int | Literal["auto"], gpus: Sequence[str]) -> Iterator[LocalCluster]:
-    """Start worker processes; each runs one task at a time with its share of the processors.
+    """Start a Dask cluster of worker processes on this machine, which end with the block.
+
+    A worker runs one task at a time; libraries in it use its share of the processors as threads.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ def local_cluster(n_workers: int | Literal["auto"], gpus: Sequence[str]) -> Iter
 
 
 def gpus_here() -> list[str]:
-    """Names of the GPUs that this process may use, in the form of ``CUDA_VISIBLE_DEVICES``."""
+    """Names of the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
     visible = os.environ.get(VISIBLE)
     if visible is not None:
         return [name for name in visible.split(",") if name.strip()]

@@ -34,9 +34,9 @@ HELD: Final = "launch failed requeued held"
 
 @contextmanager
 def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
-    """Yield a Dask cluster whose workers are jobs of SLURM, one task at a time per job.
+    """Yield a Dask cluster whose workers are jobs of SLURM; a job runs one task at a time.
 
-    A job that ends is replaced.
+    A job that ends is replaced. Jobs are cancelled at the end of the block.
 
     Raises
     ------
@@ -80,11 +80,17 @@ class Jobs:
         self._n_fruitless = 0
 
     def look(self, n_workers: int) -> str:
-        """Submit new jobs if there is no worker and SLURM has no job that can become a worker.
+        """Let Dask submit new jobs if no worker is there and no job can become a worker.
+
+        Parameters
+        ----------
+        n_workers
+            Number of workers that can take tasks now.
 
         Returns
         -------
-        Text for a message: the jobs that are not workers yet, with SLURM's reasons.
+        Text for the end of a note: the jobs that are not workers yet, with SLURM's reasons, or that
+        ``squeue`` does not answer. It is empty with workers or without jobs.
 
         Raises
         ------
@@ -113,9 +119,10 @@ class Jobs:
 
 
 def reasons_of_jobs() -> dict[str, str] | None:
-    """SLURM's reason why each job of the user waits, by job number; None without an answer.
+    """SLURM's reason why each job of the user waits, by job number.
 
-    A job that runs has the reason ``starts``. Held jobs, which never run, are left out.
+    A job that runs has the reason ``starts``. Jobs that SLURM holds because a node failed to launch
+    them never run, and are left out. None if ``squeue`` fails or does not answer.
     """
     command = ["squeue", "--me", "--noheader", "--format=%i %r"]
     try:
@@ -158,7 +165,13 @@ def _new_cluster(params: SlurmParams) -> SLURMCluster:
 
 
 def _check_accepted(script: str) -> None:
-    """Test the job script by ``sbatch --test-only``, so that a refusal is reported at once."""
+    """Test the job script by ``sbatch --test-only``, which submits no job.
+
+    Raises
+    ------
+    ParamsError
+        If ``sbatch`` refuses the script; the message has its reason.
+    """
     answer = subprocess.run(
         ["sbatch", "--test-only"], input=script, capture_output=True, text=True, check=False
     )

@@ -29,6 +29,8 @@ TTL: Final = "distributed.scheduler.worker-ttl"
 class Watch:
     """Watches the workers of a scheduler; prints a note if a worker is unusable or none is there.
 
+    A worker is usable if it sees the files of the driver, the process that sends the tasks.
+
     Parameters
     ----------
     kind
@@ -37,8 +39,8 @@ class Watch:
         Name of the Dask resource of workers that see the driver's files, and of the metric in which
         each worker reports its working folder.
     look_for
-        Checks the jobs of workers, given the number of usable workers; returns the end of a note
-        about waiting.
+        Called at each check with the number of usable workers; returns text for the end of the note
+        that workers are missing. It may raise ``ConnectionError`` if waiting is useless.
     """
 
     def __init__(
@@ -56,7 +58,13 @@ class Watch:
     def n_usable(self) -> int:
         """Number of workers that see the driver's files; the last check is at most ``LOOK_S`` old.
 
-        0 if the scheduler does not answer. A silent worker counts until the scheduler drops it.
+        A check prints notes. Without an answer of the scheduler, the number is 0. A silent worker
+        counts until the scheduler drops it.
+
+        Raises
+        ------
+        ConnectionError
+            If ``look_for`` raises it.
         """
         now = time.monotonic()
         if now - self._looked >= LOOK_S:
@@ -106,7 +114,7 @@ class Watch:
             self._name(address, f"workers must {rule} {Path.cwd()}, got {address} in {folder}")
 
     def _name(self, worker: str, why: str) -> None:
-        """Print why a worker is unusable, once per worker."""
+        """Print a note about a worker, once per worker."""
         if worker not in self._named:
             print(f"note: {why}", file=sys.stderr)
         self._named.add(worker)

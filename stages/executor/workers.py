@@ -62,8 +62,8 @@ def dask_executor(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Run]:
     Raises
     ------
     ConnectionError
-        If no scheduler is at the address or, while tasks run, if jobs keep ending before they are
-        workers.
+        If no scheduler is at the address. While tasks run, if the scheduler is gone, or if SLURM's
+        jobs keep ending before they are workers.
     ParamsError
         If SLURM is missing, or refuses the jobs.
     """
@@ -86,7 +86,20 @@ def dask_executor(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Run]:
 def _scheduler(
     params: ExecutorParams, stack: ExitStack, gpus: Sequence[str], *, uses_gpu: bool
 ) -> tuple[Any, Callable[[int], str]]:
-    """A Dask cluster or its address, and the function ``look_for`` of ``Watch`` for its workers."""
+    """Make the Dask cluster of the settings, or take the address of one.
+
+    Returns
+    -------
+    The address for executors of kind ``address``, else a cluster that ``stack`` closes; and the
+    function ``look_for`` that ``Watch`` calls about the cluster's workers.
+
+    Raises
+    ------
+    ConnectionError
+        If no Dask scheduler answers at the address.
+    ParamsError
+        If SLURM is missing, or refuses the jobs.
+    """
     if params.kind == "address":
         assert params.address is not None  # the settings are checked
         check_scheduler(params.address)
@@ -106,7 +119,8 @@ def check_scheduler(address: str) -> None:
     Raises
     ------
     ConnectionError
-        If no program or another program answers at the address.
+        If no program or another program answers at the address, or Dask lacks the keys for an
+        address ``tls://``.
     """
     kind = ""
     # Without keys for tls://, Dask raises a TypeError. Dask takes the first bytes of another
@@ -135,8 +149,8 @@ async def _kind_at(address: str) -> str:
 def _on_workers(client: Client, plugin: "OnWorkers") -> Iterator[None]:
     """Install a plugin on all workers during the block, also on workers that come later.
 
-    Errors are ignored. If a worker is stopped or dies, installing fails, but all other workers get
-    the plugin. If the scheduler is gone, waiting for the tasks raises the error.
+    Errors of the connection are ignored. If a worker is stopped or dies, installing fails, but all
+    other workers get the plugin. If the scheduler is gone, waiting for the tasks raises the error.
     """
     with suppress(OSError):
         client.sync(client.register_plugin, plugin, callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
@@ -167,7 +181,7 @@ def _run(
     Raises
     ------
     ConnectionError
-        If the scheduler is gone.
+        If the scheduler is gone, or SLURM's jobs keep ending before they are workers.
     """
     suspects = []
     for outcome in _run_together(client, watch, n_least, mark, tasks):
@@ -186,7 +200,7 @@ def _run(
 
 
 def _blamed(outcome: Done[T] | Failure) -> Done[T] | Failure:
-    """Outcome of a task that ran alone: if its workers died again, the error says so."""
+    """Outcome of a task that ran alone: if its workers died again, a ``DataError`` says so."""
     if isinstance(outcome, Done) or not isinstance(outcome.error, KilledWorker):
         return outcome
     reason = (
@@ -199,7 +213,11 @@ def _blamed(outcome: Done[T] | Failure) -> Done[T] | Failure:
 def _run_together(
     client: Client, watch: Watch, n_least: int, mark: str, tasks: Iterable[Task[T]]
 ) -> Iterator[Done[T] | Failure]:
-    """Run tasks, as ``_run`` does; Dask gets only as many tasks as there are workers."""
+    """Run tasks with the parameters of ``_run``; a task whose workers died is a ``Failure``.
+
+    Dask has at most as many tasks at a time as there are usable workers, or ``n_least`` if that is
+    more.
+    """
     todo, running = iter(tasks), dict[Future[T], Task[T]]()
     while True:
         n_free = max(watch.n_usable(), n_least) - len(running)
@@ -299,9 +317,9 @@ class OnWorkers(WorkerPlugin):
         return str(Path.cwd())
 
     def teardown(self, worker: Worker) -> None:
-        """Clean up; Dask calls it when the driver ends, and when a worker ends.
+        """Remove the metric; Dask calls it when the driver ends, and when a worker ends.
 
-        A worker that ends exits here, before it would wait for its task.
+        The process of a worker that ends exits here, before it would wait for its task.
         """
         worker.metrics.pop(self.name, None)
         if worker.status is Status.closing:
