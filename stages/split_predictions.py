@@ -341,8 +341,8 @@ def _predicted_of_largest(
     Returns
     -------
     The predictions by train split and name: ``sam_score``, for which the train split is empty,
-    ``sam_score_isotonic``, SamScores calibrated on the train split, and ``usam`` of each kind of
-    heads.
+    ``sam_score_isotonic``, SamScores calibrated on the train split, and ``usam`` or ``usam_ours``,
+    the predictions of heads of the kinds ``paper`` and ``ours``.
     """
     model = tasks.shown_model(cells.models)
     sam_score = cells.identity[model].proposals().sam_score

@@ -51,14 +51,17 @@ class HostSpeed:
 
     Attributes
     ----------
+    n_prompt_sets
+        Number of prompt sets of all objects in the images.
     host_s
-        Seconds by the clock, with as many threads as extraction has beside a GPU.
+        Seconds by the clock to read all images and to write all arrays, with as many threads as
+        extraction has beside a GPU.
     reading_s
         Seconds of a core to read images, to apply the view, and to decode the ground truth.
     writing_s
         Seconds of a core to copy, compress and write all arrays.
     mask_bytes
-        Mean size of a compressed mask.
+        Mean size of a compressed mask in bytes.
     """
 
     n_images: int
@@ -70,7 +73,10 @@ class HostSpeed:
 
 
 def host_speed(params: ExtractParams, view: str, n_images: int) -> HostSpeed:
-    """Read drawn scenes in one view, and store drawn answers to all prompt sets, with masks."""
+    """Measure how fast this host reads drawn scenes in one view and stores drawn answers.
+
+    The answers are to all prompt sets and have masks. Files are written to a temporary folder.
+    """
     with TemporaryDirectory() as folder:
         root = Path(folder)
         split = PreparedSplit(drawn_table(root, n_images), params.shard_objects)
@@ -99,7 +105,7 @@ def host_speed(params: ExtractParams, view: str, n_images: int) -> HostSpeed:
 
 
 class _NoModel:
-    """Stands in for a model, and keeps no pixel."""
+    """Stands in for a model where images are prepared; its squares contain no pixels."""
 
     device: Final = torch.device("cpu")
     mask_size_px: Final = 256
@@ -135,7 +141,7 @@ class _HostSteps:
         return [self._rows(piece) for piece, _ in images]
 
     def _rows(self, piece: Piece) -> Rows:
-        """Rows of an image, copied as those that come from a GPU."""
+        """Rows of the objects of an image, copied like rows that come from a GPU."""
         n_objects, n_clicks = piece.stop - piece.start, len(SINGLE_CLICKS)
         objects, columns = np.indices((n_objects, n_clicks)).reshape(2, -1)
         refined = np.full(n_objects, n_clicks)
@@ -192,7 +198,10 @@ def _drawn_codes(
 def _signed_distance(
     truth: Bool[np.ndarray, "height width"], side_px: int
 ) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
-    """Distance from the outline of a mask in pixels; negative outside."""
+    """Distance of each pixel from the outline of a mask, negative outside.
+
+    The mask is resized to a square of ``side_px``; its pixels are the unit.
+    """
     small = cv2.resize(truth.astype(np.uint8), (side_px, side_px), interpolation=cv2.INTER_NEAREST)
     inside, outside = (
         cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5) for mask in (small, 1 - small)

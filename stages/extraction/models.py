@@ -34,7 +34,7 @@ def load_model(params: ExtractParams, model: str, device: str | None = None) -> 
     Raises
     ------
     ParamsError
-        If this machine lacks the device.
+        If this machine lacks the device, or ``device`` is unknown.
     WeightsError
         If the weights file is missing, damaged or of another architecture.
     """
@@ -49,12 +49,14 @@ def load_model(params: ExtractParams, model: str, device: str | None = None) -> 
 
 @lru_cache(maxsize=1)
 def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
-    """Load a model to fill cells on a device; the last model stays in memory, see ``load_model``.
+    """Load a model to fill cells on a device, or return the model of the last equal call.
 
     Raises
     ------
     ParamsError
         If this machine lacks the device, also if ``auto`` meant a GPU on the machine that planned.
+    WeightsError
+        If the weights file is missing, damaged or of another architecture.
 
     Notes
     -----
@@ -96,7 +98,7 @@ def load_sam(
     Raises
     ------
     DeviceError
-        If this machine lacks the device.
+        If this machine lacks the device, or the device is not ``auto``, ``cpu`` or ``cuda``.
     WeightsError
         If the weights file is missing, damaged or of another architecture.
     """
@@ -115,7 +117,7 @@ def load_sam(
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read the weights in a ``.safetensors`` file, or in Meta's ``.pt`` file; no pickle is run.
 
-    Meta's loaders take weights that lie in ``model`` of the file or, for SAM 3.1, in no folder.
+    In a ``.pt`` file, the weights are the entry ``model`` or, for SAM 3.1, the file's only content.
     """
     if path.suffix == ".safetensors":
         return load_file(path)
@@ -125,7 +127,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def device_name(device: torch.device) -> str:
-    """Product name of the GPU or processor that a device stands for."""
+    """Product name of the GPU or processor of a device; the architecture if it is unknown."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     info = CPU_INFO.read_text(encoding="utf-8") if CPU_INFO.exists() else ""

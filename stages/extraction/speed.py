@@ -54,9 +54,9 @@ class ExtractionSpeed:
         Part of ``extraction_s`` in which the model computes; in the rest it waits for images, or
         for a shard to be written.
     part_s
-        Seconds per prompt set of each part alone: ``encoder``, ``decoder``, ``scoring`` (and coding
-        of masks), ``bare`` (``sam2``'s own encoder and decoder), and ``host``: seconds of a core to
-        read images, and to compress and write masks.
+        Seconds per prompt set of each part alone, by part: ``encoder``, ``decoder``, ``scoring``
+        (and coding of masks), ``bare`` (``sam2``'s own encoder and decoder), and ``host``: seconds
+        of a core to read images, and to compress and write masks.
     """
 
     n_images: int
@@ -67,7 +67,14 @@ class ExtractionSpeed:
 
 
 def extraction_speed(params: ExtractParams, model: str, n_images: int) -> ExtractionSpeed:
-    """Extract drawn scenes into a temporary folder, with all prompt sets and masks.
+    """Measure how fast drawn scenes are extracted, with all prompt sets and masks.
+
+    Files are written to a temporary folder.
+
+    Parameters
+    ----------
+    n_images
+        Number of scenes; an encoder batch of scenes is the least.
 
     Raises
     ------
@@ -100,7 +107,7 @@ def extraction_speed(params: ExtractParams, model: str, n_images: int) -> Extrac
 
 @dataclass
 class _TimedSteps:
-    """Steps of a cell that add up the seconds of ``compute``."""
+    """Steps of a cell that add up the seconds of ``compute`` in ``computing_s``."""
 
     steps: CellSteps
     encoder_batch: int
@@ -123,7 +130,10 @@ class _TimedSteps:
 
 @dataclass
 class _Parts:
-    """Seconds of each part; the device has done the work of a part before the next part begins."""
+    """Seconds of each part of extraction, by part.
+
+    The device has done the work of a part before the next part begins.
+    """
 
     sam: Sam
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -149,7 +159,10 @@ class _Parts:
 
 
 def _time_parts(steps: CellSteps, split: PreparedSplit) -> dict[str, float]:
-    """Seconds per prompt set of each part of the only shard of a split."""
+    """Seconds per prompt set of each part of ``ExtractionSpeed.part_s``.
+
+    The split must have a single shard.
+    """
     ((name, shard),) = split.shards.items()
     parts, sam, rows = _Parts(steps.sam), steps.sam, []
     with parts.timed("host", process_time):
@@ -201,7 +214,10 @@ def drawn_steps(
     pool: Path,
     view: str = "identity",
 ) -> CellSteps:
-    """Steps of the cell of a model and a view, with masks; images lie beside the pool."""
+    """Steps that extract the cell of a model and a view of a drawn split, with masks.
+
+    The images are in the folder that contains ``pool``.
+    """
     name = CellName("drawn", model, default_view(view), PROMPTS, with_masks=True)
     row = row_of(params.family, model)
     sizes = {
@@ -218,7 +234,10 @@ def drawn_steps(
 
 
 def drawn_table(folder: Path, n_images: int) -> ObjectTable:
-    """Draw scenes into a folder, as JPEG files like those of COCO; return their table."""
+    """Draw scenes into a folder, as JPEG files like those of COCO; return their table of objects.
+
+    All boxes in the table are 0.
+    """
     scenes = [draw_scene(seed, SCENE_PX) for seed in scene_seeds(0, "val", n_images)]
     files = [f"{i}.jpg" for i in range(n_images)]
     for file, scene in zip(files, scenes, strict=True):

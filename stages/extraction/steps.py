@@ -41,17 +41,23 @@ class Steps(Protocol[T]):
 
     @property
     def n_readers(self) -> int:
-        """Number of threads that read images, and of images that they read in advance."""
+        """Number of threads that read images.
+
+        They read as many images in advance, and those that a call of ``compute`` lacks.
+        """
 
     def read(self, piece: Piece) -> T | ImageError:
-        """Read the image of a piece, or return the error; called from several threads."""
+        """Read the image of a piece (an image's objects within a shard), or return the error.
+
+        It is called from several threads.
+        """
 
     def compute(self, images: Sequence[tuple[Piece, T]]) -> list[Rows]:
         """Run the model on up to ``encoder_batch`` images of one shard; return rows per image."""
 
     @property
     def n_writers(self) -> int:
-        """Number of threads that write shards, and of finished shards in memory."""
+        """Number of threads that write shards, and the most shards that they have at a time."""
 
     def write(self, shard: Shard, rows: Rows) -> None:
         """Write all rows of a shard; called from the threads that write."""
@@ -61,6 +67,8 @@ def run_shards(
     shards: Iterable[Shard], steps: Steps[T], advance: Callable[[int], None]
 ) -> dict[int, str]:
     """Read, compute and write shards; a shard with an unreadable image is not written.
+
+    Errors that ``steps`` raise end the run; shards that are being written then are finished.
 
     Parameters
     ----------
@@ -131,7 +139,7 @@ def behind(device: str) -> Iterator[Apply]:
 
 @dataclass
 class CellSteps:
-    """Steps that extract the shards of one cell with a model into the pool.
+    """The ``Steps`` that extract the shards of one cell with a model into the pool.
 
     With an encoder batch of 1, the last embedding stays in memory: an image whose objects lie in
     two consecutive shards is encoded once. Encoding it again would give the same embedding, so a
@@ -163,7 +171,16 @@ class CellSteps:
         return 1 if self.sam.device.type == "cpu" else n_writers_beside_gpu()
 
     def read(self, piece: Piece) -> ViewedImage | ImageError:
-        """Read, augment and resize the image of a piece; decode its objects' ground truth masks."""
+        """Read, augment and resize the image of a piece; decode its objects' ground truth masks.
+
+        If the pool has the embedding of the image, the image is not read. An unreadable image or a
+        faulty prompt set is returned as an ``ImageError``.
+
+        Raises
+        ------
+        StoreError
+            If the server of the images does not answer.
+        """
         try:
             request = self._request(piece)
             if stored := self._stored(piece.image):
@@ -175,7 +192,10 @@ class CellSteps:
         return self.sam.square(viewed), request
 
     def _stored(self, image: int) -> StoredEmbedding | None:
-        """Embedding of an image from the pool; None if it is absent or damaged."""
+        """Embedding of an image from the pool; None if it is absent or damaged.
+
+        A note tells about damage.
+        """
         try:
             return self.embeddings.read_embedding(image) if self.embeddings else None
         except (StoreError, OSError) as error:
@@ -247,7 +267,7 @@ class CellSteps:
 
 @dataclass
 class EmbeddingSteps:
-    """Steps that encode the images of a split or a folder one by one, and write embeddings."""
+    """The ``Steps`` that encode images of a split or a folder one by one, and write embeddings."""
 
     sam: Sam
     table: ImageRows
@@ -270,7 +290,15 @@ class EmbeddingSteps:
         return 1 if self.sam.device.type == "cpu" else n_writers_beside_gpu()
 
     def read(self, piece: Piece) -> tuple[Square, str] | ImageError:
-        """Read and resize an image; return it with the digest of its pixels."""
+        """Read and resize an image; return it with the digest of its pixels.
+
+        An unreadable image is returned as an ``ImageError``.
+
+        Raises
+        ------
+        StoreError
+            If the server of the images does not answer.
+        """
         try:
             rgb = _read_image(self.images, self.table, piece.image)
         except (ImageError, OSError) as error:
@@ -323,9 +351,9 @@ def _read_image(images: SplitImages, table: ObjectTable | ImageRows, image: int)
 
 
 def _n_readers(images: SplitImages, sam: Sam) -> int:
-    """Number of threads that read images for a model: one per processor beside a GPU.
+    """Number of threads that read images for a model: at least one per processor beside a GPU.
 
-    On a CPU, the model takes the processors.
+    On a CPU, the model takes the processors, so ``images`` alone decide.
     """
     if sam.device.type == "cpu":
         return images.n_readers

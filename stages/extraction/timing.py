@@ -37,7 +37,7 @@ def time_models(
     *,
     question: Question | None = None,
 ) -> pd.DataFrame:
-    """Measure the seconds of every method with every model.
+    """Measure the seconds of every method of ``METHODS`` with every model.
 
     Heads have random weights, which take the same time as trained weights.
 
@@ -108,7 +108,13 @@ def runtime_rows(
 ) -> list[RuntimeRow]:
     """Rows of the table ``RUNTIME``, one per model and method: medians over rounds with intervals.
 
-    A ratio compares two times of the same round: a load that slows the whole round cancels out.
+    A ratio compares the time of a method with the time of the method ``sam`` in the same round: a
+    load that slows the whole round cancels out.
+
+    Parameters
+    ----------
+    seconds
+        Times by model and method; each model must have the method ``sam``.
     """
     rows = []
     for (model, method), of_method in seconds.items():
@@ -130,11 +136,11 @@ def runtime_rows(
 def extraction_seconds(
     params: ExtractParams, model: str, prompts: tuple[str, ...], *, with_masks: bool
 ) -> tuple[float, float]:
-    """Measure the seconds of extraction per image and per object, on one drawn scene.
+    """Measure the seconds of extraction on one drawn scene: of the image, and per object.
 
     The image is encoded, and all prompt sets of its objects are decoded, scored and, with masks,
     coded. Without prompt sets, an object takes no time. The least of ``N_TIMED`` rounds after a
-    warm-up counts. Reading and writing are excluded.
+    warm-up counts, for both numbers on their own. Reading and writing are excluded.
 
     Raises
     ------

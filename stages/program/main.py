@@ -32,10 +32,10 @@ REPORTED: Final = (
 def stage_main(main: Callable[..., None]) -> Callable[[], None]:
     """Make ``main`` a program: its arguments are ``sys.argv[1:]``, as ``str``, in order or by name.
 
-    For an error in ``REPORTED``, the program ends with status 1 and one line on stderr; for
-    arguments that do not fit the parameters of ``main``, with status 2. Ctrl-C and SIGTERM end it,
-    see ``stages.program.stopping``. Settings that changed meanwhile are an error, see
-    ``check_unchanged``.
+    For an error in ``REPORTED``, or a module of a missing extra, the program ends with status 1 and
+    one line on stderr; for arguments that do not fit the parameters of ``main``, with status 2. Any
+    other error keeps its traceback. Ctrl-C and SIGTERM end the program with one line. If the
+    settings of the stage changed while ``main`` ran, the program ends with status 1.
     """
 
     @wraps(main)
@@ -113,7 +113,20 @@ _run: Final[ContextVar[_Run]] = ContextVar("run")
 
 @contextmanager
 def running(stage: str, arguments: Mapping[str, str]) -> Iterator[None]:
-    """Read the settings when a stage begins, and compare them again when the block succeeds."""
+    """Read the settings when a stage begins, and call ``check_unchanged`` when the block succeeds.
+
+    Parameters
+    ----------
+    stage
+        Name of the stage in ``dvc.yaml``.
+    arguments
+        Arguments of the stage, by the names of the parameters of its ``main``.
+
+    Raises
+    ------
+    ParamsError
+        If a setting that DVC records for the stage has changed within the block.
+    """
     params = PARAMS_FILE.read_bytes() if PARAMS_FILE.is_file() else b""
     token = _run.set(_Run(stage, arguments, params))
     try:
@@ -132,7 +145,10 @@ def check_unchanged() -> None:
     Raises
     ------
     ParamsError
-        If a setting or a version has changed; the message has old and new values.
+        If a setting has changed, or ``versions.yaml`` differs from this code's versions. The
+        message has old and new values.
+    LookupError
+        If no stage runs: the caller must be within ``running``.
     """
     check_versions()
     run = _run.get()
@@ -173,7 +189,10 @@ def _recorded(stage: str, arguments: Mapping[str, str]) -> list[str] | None:
 
 
 def _values(content: bytes, names: list[str] | None) -> dict[str, Any]:
-    """Settings in or below ``names``, by dotted name; None means all settings but ``executor``."""
+    """Settings in or below ``names``, by dotted name, from the content of ``params.yaml``.
+
+    ``names`` is None for all settings but those of ``executor``.
+    """
     flat = dict(_flat(parse_yaml(PARAMS_FILE, content), ""))
     if names is None:
         return {key: value for key, value in flat.items() if not key.startswith("executor.")}

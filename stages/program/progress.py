@@ -30,7 +30,10 @@ STDERR: Final = 2
 
 @dataclass
 class Count:
-    """Counter of finished work; call it with each increment, from any thread."""
+    """Counter of finished work in units of ``unit``; call it with each increment, from any thread.
+
+    ``show`` is called after each change; ``started`` is a time of ``time.monotonic``.
+    """
 
     total: int
     unit: str
@@ -67,9 +70,11 @@ class Count:
 
 @contextmanager
 def progress(title: str, total: int, unit: str = "objects") -> Iterator[Count]:
-    """Show the progress of work of ``total`` units; the counter that it yields must be called.
+    """Show the progress of work of ``total`` units on stderr, and yield the counter of the work.
 
-    Nothing is shown if ``total`` is 0.
+    Call the counter with the number of units that were just finished. Progress is a bar in the
+    foreground of a terminal, else a line each ``LINE_EVERY_S`` and at the end. Nothing is shown if
+    ``total`` is 0.
     """
     console = Console(stderr=True)
     show = _bar if total and console.is_terminal and is_in_front() else _lines
@@ -87,7 +92,10 @@ def counting(items: Iterable[T], advance: Callable[[int], None]) -> Iterator[T]:
 def ahead(
     pool: ThreadPoolExecutor, work: Callable[[J], R], jobs: Iterable[J], *, n: int
 ) -> Iterator[R]:
-    """Yield results of ``work`` in the order of the jobs; up to ``n`` jobs run in advance."""
+    """Yield results of ``work`` in the order of the jobs; up to ``n`` jobs run in advance.
+
+    An error of a job is raised when its result is due.
+    """
     begun: deque[Future[R]] = deque()
     for job in jobs:
         begun.append(pool.submit(work, job))

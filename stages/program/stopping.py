@@ -46,7 +46,10 @@ _under_way: Final[list[_Work]] = []
 
 
 class Stopped(BaseException):
-    """Raised by a signal during work; no ``Exception``, so that error handlers let it pass."""
+    """Raised by a signal during work; no ``Exception``, so that error handlers let it pass.
+
+    ``line`` is the text to print, ``status`` the exit status of the program.
+    """
 
     def __init__(self, line: str, status: int) -> None:
         super().__init__(line)
@@ -71,7 +74,7 @@ def begin_stage() -> None:
 
 
 def begin() -> None:
-    """Begin a program: set up its process, its output and its handling of signals."""
+    """Begin a program by ``prepare_process``, ``write_any_text`` and ``listen``."""
     prepare_process()
     write_any_text()
     listen()
@@ -105,13 +108,16 @@ def write_any_text() -> None:
 def stoppable(progress: str | None = None, *, is_requeued: bool = False) -> Iterator[None]:
     """Block of work that a signal ends by an exception; the outermost block then ends the program.
 
+    A second signal ends the program at once.
+
     Parameters
     ----------
     progress
-        Text for the message about kept work, such as ``finished trials are kept in <folder>``.
+        Text for the message about kept work, such as ``finished trials are kept in <folder>``. None
+        promises only that no file is half-written.
     is_requeued
-        Whether a batch system starts the program again: its signals then end the program with
-        status 0.
+        Whether a batch system starts the program again: the signals in ``REQUEUED`` then end the
+        program with status 0. This holds for blocks within this block, too.
     """
     _under_way.append(_Work(progress, is_requeued))
     try:
@@ -126,7 +132,11 @@ def stoppable(progress: str | None = None, *, is_requeued: bool = False) -> Iter
 
 @contextmanager
 def naming_extras() -> Iterator[None]:
-    """End the program with status 1 and one line if a module of a missing extra is imported."""
+    """End the program with status 1 and one line if a module of a missing extra is imported.
+
+    An extra is a set of optional dependencies of this package. The error of any other missing
+    module is raised.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
@@ -138,7 +148,10 @@ def naming_extras() -> Iterator[None]:
 
 
 def kept_work() -> str | None:
-    """Text about the kept work of the innermost running block; None if there is none."""
+    """Text about the kept work of the innermost running block of ``stoppable``.
+
+    None if no block runs, or the innermost block has no text.
+    """
     return _under_way[-1].progress if _under_way else None
 
 

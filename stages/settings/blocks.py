@@ -156,7 +156,7 @@ class Split:
 
     @property
     def source(self) -> Source:
-        """Paths and options of the split, in the form that the reader of its data set takes."""
+        """Paths and options of the split, in the form that its reader takes."""
         options = self._options
         if self.frames is not None:
             options["frames"] = slice(self.frames.start, self.frames.end, self.frames.stride)
@@ -166,7 +166,7 @@ class Split:
 
     @property
     def _options(self) -> dict[str, Any]:
-        """Settings that only some readers use (``OPTIONS``), those that are set, by key."""
+        """The settings in ``OPTIONS`` that are set, by key; only some readers use them."""
         return {key: getattr(self, key) for key in OPTIONS if getattr(self, key) is not None}
 
 
@@ -194,6 +194,7 @@ class ExtractParams:
     """Settings of ``extract`` and ``extract_train``: models, precision, batches, shards, device.
 
     Both stages share them, since heads must learn from features like the features that they judge.
+    ``encoder_batch`` counts images, ``decoder_batch`` prompt sets, ``shard_objects`` objects.
     """
 
     family: Annotated[str, one_of(NAMES)]
@@ -207,9 +208,10 @@ class ExtractParams:
 
 @strict
 class EmbeddingsParams:
-    """Settings of the stage ``embed``: splits and models whose embeddings are kept; none at first.
+    """Settings of the stage ``embed``: splits and models whose embeddings are stored.
 
-    The models run as the block ``extract`` says, and encode images one by one.
+    With empty lists, no embeddings are stored. The models run as the block ``extract`` says, and
+    encode images one by one.
     """
 
     splits: Annotated[Unique[StrictStr], Field(description="a list of names in splits, each once")]
@@ -218,7 +220,11 @@ class EmbeddingsParams:
 
 @strict
 class TuneParams:
-    """Settings of the stage ``tune``; with 0 trials, it returns the hyperparameters given here."""
+    """Settings of the stage ``tune``: its search, and hyperparameters that 0 trials choose.
+
+    ``max_objects`` limits the objects that trials learn from and are judged on; None means all.
+    ``facade`` is SMAC3's way to choose trials, as ``stages.training.search.Facade`` says.
+    """
 
     seed: Seed
     n_trials: Annotated[StrictInt, Field(ge=0, le=100_000)]
@@ -285,7 +291,11 @@ class SlurmParams:
 
 @strict
 class ExecutorParams:
-    """Settings of the executor, which runs the tasks of stages; no result depends on them."""
+    """Settings of the executor, which runs the tasks of stages; no result depends on them.
+
+    ``n_threads`` is for the kind ``inline``, ``n_workers`` for ``local``, ``address`` and ``slurm``
+    for the kinds of these names.
+    """
 
     kind: Literal["inline", "local", "address", "slurm"] = "inline"
     n_threads: Annotated[StrictInt, Field(ge=1, le=1024)] = 2
@@ -301,7 +311,7 @@ class ExecutorParams:
 
 @strict
 class RuntimeParams:
-    """Settings of the stage ``runtime``: number of measured rounds."""
+    """Settings of the stage ``runtime``: number of rounds in which each method is timed once."""
 
     n_repeats: Annotated[StrictInt, Field(ge=6, le=1000)]  # the median of fewer has no interval
 

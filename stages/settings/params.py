@@ -122,7 +122,10 @@ class Params:
 
     @property
     def used_splits(self) -> tuple[str, ...]:
-        """Names of the splits that have cells: the eval splits, the train splits, then others."""
+        """Names of the splits that have cells: the eval splits, the train splits, then the rest.
+
+        Splits of the rest have embeddings alone.
+        """
         names = (*self.eval_splits, *self.train_splits, *self.embeddings.splits)
         return tuple(dict.fromkeys(names))
 
@@ -188,7 +191,8 @@ def check_size(split: str, n_groups: int, *, is_train: bool, is_eval: bool) -> s
 def cache_location() -> str | Path:
     """Folder or address of the cache whose objects, features and masks a stage reads.
 
-    The default is the repository's cache, to which stages always write.
+    The environment variable ``USAM_CACHE`` names it. The default is the repository's cache, to
+    which stages always write.
     """
     location = os.environ.get(CACHE_VARIABLE, "")
     return location if is_address(location) else Path(location or CACHE)

@@ -24,7 +24,13 @@ class ParamsError(ValueError):
 
 
 def check_known(kind: str, name: str, vocabulary: Collection[str]) -> None:
-    """Refuse a name that is not in ``vocabulary``; ``kind`` is the noun for it in the message."""
+    """Refuse a name that is not in ``vocabulary``; ``kind`` is the noun for it in the message.
+
+    Raises
+    ------
+    ParamsError
+        If the name is unknown; the message lists the vocabulary.
+    """
     if name not in vocabulary:
         raise ParamsError(f"{kind} must be one of {', '.join(vocabulary)}, got {shown(name)}")
 
@@ -41,7 +47,7 @@ def read_yaml(path: Path) -> dict[Any, Any]:
     Raises
     ------
     ParamsError
-        If the file is missing, or is not UTF-8, not YAML or not a mapping.
+        If the file is missing, is not UTF-8, not YAML or not a mapping, or has a key twice.
     """
     if not path.exists():
         raise ParamsError(
@@ -78,7 +84,7 @@ def parse_yaml(path: Path, content: bytes) -> dict[Any, Any]:
 
 
 def parse(where: str, data: Any, block_type: type[T]) -> T:  # noqa: ANN401 - yaml gives anything
-    """Convert parsed YAML to an instance of ``block_type``, a class made by ``strict``.
+    """Convert ``data``, parsed YAML, to an instance of ``block_type``, a class made by ``strict``.
 
     Raises
     ------
@@ -169,7 +175,11 @@ def _rule(schema: Schema) -> str:
 
 
 def _schema_at(loc: Sequence[str], schema: Schema) -> tuple[Sequence[str], Schema]:
-    """Keys that lead to the setting at ``loc``, and its schema; items of lists are left out."""
+    """Keys that lead to a setting, and its schema.
+
+    ``loc`` is pydantic's place of a fault; its parts below the setting, as for items of lists, are
+    left out of the keys.
+    """
     block = schema
     for i, key in enumerate(loc):
         values = (block.get("additionalProperties"), *block.get("patternProperties", {}).values())

@@ -26,7 +26,7 @@ LIBRARIES: Final = ("torch", "sam2", "numpy", "opencv-python-headless", "pillow"
 class CellName:
     """Split, model and view that name a cell, its prompt sets, and whether it has masks.
 
-    The name of a model's embeddings of a split has no prompt sets.
+    It may also name a model's embeddings of a split: the name then has no prompt sets.
     """
 
     split: str
@@ -45,7 +45,10 @@ class CellName:
 
     @property
     def outputs(self) -> dict[str, Path]:
-        """Paths of the cell's stores in the cache, by kind."""
+        """Path of each store of the cell in the cache, by kind.
+
+        The kinds are ``features`` and, with masks, ``masks``; or ``embeddings`` alone.
+        """
         if self.is_embeddings:
             return {"embeddings": embeddings_path(self.split, self.model)}
         place = (self.split, self.model, self.view.name)
@@ -56,7 +59,7 @@ class CellName:
 def eval_cells(
     split: str, models: Sequence[str], views: Sequence[View], extra_prompts: Sequence[str] = ()
 ) -> list[CellName]:
-    """List the cells of an eval split, which have masks and the method's prompt sets.
+    """List the cells of an eval split, model by model; they have masks and ``PROMPTS``.
 
     Cells of the view ``identity`` have the extra prompt sets, too.
     """
@@ -73,22 +76,25 @@ def eval_cells(
 def train_cells(
     split: str, models: Sequence[str], train_prompts: Sequence[str] = ()
 ) -> list[CellName]:
-    """List the cells of a train split: view ``identity``, no masks, two and extra prompt sets."""
+    """List the cells of a train split: view ``identity``, no masks.
+
+    Their prompt sets are ``center``, ``refined`` and ``train_prompts``.
+    """
     identity, prompts = default_view("identity"), with_extra(train_prompts, TRAIN_PROMPTS)
     return [CellName(split, model, identity, prompts, with_masks=False) for model in models]
 
 
 def embedding_cells(split: str, models: Sequence[str]) -> list[CellName]:
-    """List the embeddings of a split, which are of the view ``identity``."""
+    """List the names of the embeddings of a split, one per model; the view is ``identity``."""
     identity = default_view("identity")
     return [CellName(split, model, identity, (), with_masks=False) for model in models]
 
 
 def cell_settings(params: ExtractParams, name: CellName) -> dict[str, object]:
-    """Entries of a cell's signature that are the same on any machine.
+    """Entries of the signature of a cell, or of embeddings, that are the same on any machine.
 
-    Neither images nor weights are read. The decoder's batch is left out, since ``auto`` is another
-    number on another device.
+    Neither images nor weights are read, so digests of objects are left out. The decoder's batch is
+    left out, too, since ``auto`` is another number on another device.
     """
     if name.is_embeddings:
         return embedding_settings(params, name.model) | {"split": name.split}
@@ -156,7 +162,10 @@ def _settings_of(params: ExtractParams, names: Iterable[CellName]) -> Settings:
 
 
 def weights_name(params: ExtractParams, model: str) -> str:
-    """Text for a model's weights in a signature: listed sha256 or seed; no weights are read."""
+    """Text for a model's weights in a signature; no weights are read.
+
+    It is ``random, seed <seed>``, the listed sha256 of the weights file, or ``not listed``.
+    """
     seed = weights_seed(params)
     if seed is not None:
         return f"random, seed {seed}"
@@ -188,7 +197,8 @@ def weights_seed(params: ExtractParams) -> int | None:
 def objects_signature(split: str, location: Split, params: PrepareParams) -> dict[str, object]:
     """Signature of a split's objects store: settings, and versions of the libraries that make it.
 
-    The images and masks of the data set are not in it: the rows contain or name them.
+    The images and masks of the data set are not in it: the rows contain the masks, and the names
+    and digests of the images.
     """
     return {
         **objects_settings(split, location, params),

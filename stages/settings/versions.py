@@ -34,6 +34,6 @@ def _listed(versions: Mapping[str, object]) -> str:
 
 
 def version_entry(stage: str) -> dict[str, int]:
-    """Entry with a stage's version for signatures and metadata; version 1 gives no entry."""
+    """Entry ``<stage>_version`` for signatures and metadata; empty for version 1."""
     version = VERSIONS[stage]
     return {f"{stage}_version": version} if version > 1 else {}
