@@ -26,10 +26,25 @@ def build(family: str, model: str, *, seed: int) -> SAM2Base:
     >>> sam.image_size_px, sam.mask_size_px, sam.n_channels
     (256, 64, 64)
 
+    Parameters
+    ----------
+    family
+        Name of a family or of a ladder.
+    model
+        Name of one of its models.
+    seed
+        Fixes the random weights.
+
+    Returns
+    -------
+    The model, on the CPU; ``Sam`` runs it.
+
     Raises
     ------
     ValueError
         If no family or ladder has this name, or it has no model of this name.
+    ImportError
+        If the image encoder is in ``transformers``, and the extra ``hf`` is not installed.
     ArchitectureError
         If the family declares another size of image, mask or token than the model has.
     """
@@ -82,10 +97,13 @@ class ArchitectureError(ValueError):
 
 
 def fit_weights(network: SAM2Base, weights: Mapping[str, Tensor], *, source: str) -> None:
-    """Load weights into a model; none that segments an image may be missing.
+    """Load weights into a model; weights that serve video only may be missing.
 
     Parameters
     ----------
+    weights
+        Weights by name, as in a file of Meta or of ``transformers``. Weights for texts and video
+        are left out of files of SAM 3.1 and of ``transformers``.
     source
         File of the weights, for messages.
 
@@ -137,7 +155,15 @@ def of_transformers(
     *,
     has_sigmoid_score: bool = True,
 ) -> SAM2Base:
-    """Build a model with the image encoder that a configuration of ``transformers`` describes."""
+    """Build a model with the image encoder that a configuration of ``transformers`` describes.
+
+    Its weights are random. ``has_sigmoid_score``: see ``Family``.
+
+    Raises
+    ------
+    ImportError
+        If the extra ``hf`` is not installed.
+    """
     from pipeline.sam.transformers_models import VisionEncoder  # noqa: PLC0415 - an extra installs it
 
     encoder, prompts = VisionEncoder(config.vision_config), config.prompt_encoder_config
@@ -159,7 +185,7 @@ def _with_encoder(
     cell_px
         Side of the square of pixels that one image token stands for.
     has_sigmoid_score
-        See ``Family``.
+        Whether a sigmoid keeps predicted IoUs between 0 and 1.
 
     Notes
     -----

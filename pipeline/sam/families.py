@@ -85,6 +85,9 @@ class Family:
     def level_sizes(self) -> dict[str, int]:
         """Sizes of the dimensions of the encoder's levels, by their names in the cache.
 
+        The names are ``channel``, ``row`` and ``column`` for the image embedding, and the same with
+        the prefixes ``finer_`` and ``finest_`` for the two other levels.
+
         A ladder may make masks smaller than the levels: use the row of the model's own family.
         """
         side, channels = self.mask_side_px // 4, self.n_channels
@@ -192,7 +195,8 @@ def check_model(family: str, model: str) -> None:
 def source_of(family: str, model: str) -> tuple[str, str]:
     """Family that a model comes from, and the model's name in that family.
 
-    Only for a model of a ladder do they differ from the arguments.
+    Only for a model of a ladder do they differ from the arguments. ``check_model`` checks the
+    arguments.
 
     >>> source_of("releases", "sam3")
     ('sam3', 'large')
@@ -201,7 +205,9 @@ def source_of(family: str, model: str) -> tuple[str, str]:
 
 
 def reads_of(family: str, model: str) -> str:
-    """For a model of a ladder, the family whose tokens its heads read; for others, an empty string.
+    """Name of the family whose tokens the heads of a ladder's model read.
+
+    It is empty for a model of a family, which is no ladder.
 
     A head reads tokens of one family only: tokens of different families are not comparable.
     """
@@ -209,8 +215,9 @@ def reads_of(family: str, model: str) -> str:
 
 
 def row_of(family: str, model: str) -> Family:
-    """Row of ``FAMILIES`` for a model of a family or of a ladder, which joins models of families.
+    """Row of ``FAMILIES`` that describes a model of a family or of a ladder.
 
+    For a ladder, it is the row of the model's own family, with the mask size of the ladder.
     Entropies compare masks pixel by pixel, so all masks of a ladder have its smallest mask size.
     """
     row = FAMILIES[source_of(family, model)[0]]
@@ -218,5 +225,11 @@ def row_of(family: str, model: str) -> Family:
 
 
 def mask_side_of(family: str) -> int:
-    """Side in pixels at which the masks of all models of a family or a ladder are stored."""
+    """Side in pixels at which the masks of all models of a family or a ladder are stored.
+
+    Raises
+    ------
+    ValueError
+        If no family or ladder has this name.
+    """
     return min(FAMILIES[source_of(family, model)[0]].mask_side_px for model in models_of(family))

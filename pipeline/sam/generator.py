@@ -28,8 +28,10 @@ class MaskGenerator:
 
     Parameters
     ----------
+    model
+        Model of the official generator's own predictor, which ``generate`` replaces.
     options
-        Options of the official generator.
+        Options of the official generator, without ``REFUSED``.
 
     Raises
     ------
@@ -57,7 +59,18 @@ class MaskGenerator:
         rgb: UInt8[np.ndarray, "height width 3"],
         predictor: Any,  # noqa: ANN401 - has the methods of SAM2ImagePredictor that are called
     ) -> tuple[Records, Float32[np.ndarray, "record number"]]:
-        """Generate the masks of an image: their records, and the predictor's numbers for each."""
+        """Generate the masks of an image, and return the predictor's numbers for each mask.
+
+        Parameters
+        ----------
+        predictor
+            Has the methods of ``SAM2ImagePredictor`` that the official generator calls. Its rows in
+            place of low-resolution masks are the numbers that are returned.
+
+        Returns
+        -------
+        The official records, and a row of numbers for each, in the same order.
+        """
         generator = copy(self._official)  # images are generated in several threads
         generator.predictor = predictor
         masks = generator._generate_masks(rgb)  # noqa: SLF001 - records do not have the rows

@@ -73,14 +73,19 @@ class Embedding:
 
     @property
     def n_bytes(self) -> int:
-        """Size in bytes of all tensors that the image has for itself, in ``shared``, too."""
+        """Bytes of the tensors that belong to this image alone, including its part of ``shared``.
+
+        Tensors in ``shared`` that are the same for all images do not count.
+        """
         shared = self.shared
         of_prompts = shared.keys[0], shared.queries[0], shared.values, shared.coarse, shared.fine
         tensors = (self.image, *self.high_res, shared.cells, *of_prompts)
         return sum(tensor.nbytes for tensor in tensors)
 
     def levels(self, *, is_half: bool = False) -> dict[str, np.ndarray]:
-        """Arrays ``(channel, row, column)`` of the levels, by their names in the cache.
+        """Arrays ``(channel, row, column)`` of the levels, by the names of ``level_names``.
+
+        An array of type uint16 holds the bits of bfloat16 numbers.
 
         Parameters
         ----------
@@ -98,9 +103,10 @@ class Embedding:
         return levels
 
     def statistics(self) -> dict[str, Float32[Tensor, " encoder_channel"]]:
-        """Mean and standard deviation of each channel over all places, by their names in the cache.
+        """Mean and standard deviation of each channel over all places of the image's levels.
 
-        The channels are those of ``high_res``, the finest level first, then those of ``image``.
+        The keys are ``encoder_mean`` and ``encoder_std``, the names in the cache. The channels are
+        those of ``high_res``, the finest level first, then those of ``image``.
 
         Notes
         -----
@@ -143,7 +149,8 @@ class Sam:
     """A SAM2 model on a device, for images alone.
 
     The model is changed: its weights are moved to the device and cast for ``bf16``, and position
-    codes that only video needs are left out.
+    codes that only video needs are left out. A device ``cuda`` also turns TF32 and the search for
+    the fastest algorithm off in the whole process, so that results repeat.
 
     ``SharedDecoder`` decodes prompt sets without a mask; ``sam2``'s decoder decodes prompt sets
     with a mask. A hook on the transformer of ``sam2`` reads the tokens, so that nothing of ``sam2``
@@ -151,6 +158,12 @@ class Sam:
 
     Parameters
     ----------
+    model
+        A model from ``build``, with its weights loaded.
+    device
+        Device of the model, see ``select_device``.
+    precision
+        ``fp32``, or ``bf16`` for the encoder and the image tokens of the decoder.
     mask_size_px
         Side to which low-resolution masks are resized; by default, they keep the decoder's size.
     """
@@ -206,7 +219,7 @@ class Sam:
         return embedding
 
     def encode_batch(self, images: Sequence[Pixels]) -> list[Embedding]:
-        """Encode images, which may differ in size, in one call of the encoder."""
+        """Encode images, which may differ in size, in one call of the encoder, in their order."""
         return self.encode_squares([self.square(rgb) for rgb in images])
 
     @torch.inference_mode()
@@ -243,9 +256,10 @@ class Sam:
 
     @torch.inference_mode()
     def restore(self, stored: StoredEmbedding) -> Embedding:
-        """Make an embedding from its levels in a store; decoding gives the same bits as before.
+        """Make an embedding from its levels in a store, without running the encoder.
 
-        Levels of half precision are converted to single precision.
+        Decoding gives the same bits as before, unless the store rounded the levels to half
+        precision. The levels must be by this model, which is not checked.
         """
         finest, finer, image = (self._level(array) for array in stored.in_order)
         return self._embedding(image, (finest, finer), stored.size_px)
@@ -295,10 +309,13 @@ class Sam:
         """Decode prompt sets: return masks, scores and tokens for each row of ``points``.
 
         All prompt sets of a call must have the same number of points: padding a shorter prompt set
-        would add tokens that the transformer attends to.
+        would add tokens that the transformer attends to. Points and
+        labels are not checked.
 
         Parameters
         ----------
+        embedding
+            Embedding of the image by this model.
         points
             Clicks and corners of boxes (x, y), in pixels of the image before it was resized. None
             stands for a single prompt set without points.
@@ -306,7 +323,8 @@ class Sam:
             Label of each point: 0 background, 1 foreground, 2 and 3 the upper left and lower right
             corner of a box. By default, all points are foreground.
         mask_input
-            Logits of an earlier mask: one for each prompt set, or one for all prompt sets.
+            Square logits of an earlier mask, of any size: one for each prompt set, or one for all
+            prompt sets.
         multimask_output
             Whether to return three proposals instead of the single mask.
         """
@@ -334,7 +352,7 @@ class Sam:
         mask_input: Float[np.ndarray, "_ 1 y x"] | None = None,
         multimask_output: bool = True,
     ) -> Decoded:
-        """Decode like ``decode``, by ``forward`` of ``sam2``'s decoder.
+        """Decode as ``decode`` does, with its parameters, by ``forward`` of ``sam2``'s decoder.
 
         It is slower than ``SharedDecoder``, but takes a ``mask_input``.
         """
@@ -409,7 +427,10 @@ def _resized(logits: Float[Tensor, "*batch n y x"], side_px: int) -> Float[Tenso
 
 
 def _cast_encoder(model: SAM2Base) -> None:
-    """Cast the weights of those layers of the encoder that autocast computes in bf16.
+    """Cast the weights of the encoder's layers that autocast computes in bf16.
+
+    The layers ``conv_s0`` and ``conv_s1`` of the decoder belong to them: the encoder's finer levels
+    pass through these.
 
     Autocast caches its casts only of weights that require gradients. So inference would cast the
     weights again for every image: 116 of the 552 calls of ``sam2.1 tiny``.

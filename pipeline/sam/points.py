@@ -20,9 +20,9 @@ class PointEncoder:
 
     Notes
     -----
-    Bit for bit the ``PromptEncoder``'s embeddings on a CPU. It compares all labels with each known
-    label in turn; here a table has the embeddings of all labels. Coordinates are scaled by the
-    host.
+    On a CPU, the embeddings equal the ``PromptEncoder``'s bit for bit. The ``PromptEncoder``
+    compares all labels with each known label in turn; ``PointEncoder`` looks labels up in a table
+    of their embeddings. The host scales coordinates.
     """
 
     def __init__(self, encoder: Module) -> None:
@@ -35,12 +35,16 @@ class PointEncoder:
     def prepare(
         self, points: Float[np.ndarray, "prompt point 2"], labels: Int[np.ndarray, "prompt point"]
     ) -> tuple[Float32[np.ndarray, "prompt padded 2"], Int64[np.ndarray, "prompt padded"]]:
-        """Coordinates on the scale -1 to 1, and rows of the table of labels, padded by a point.
+        """Scale coordinates to -1 to 1, and look up the row of each label in the table of labels.
+
+        Each prompt set gets one more point, of the label ``NO_POINT``, as in the ``PromptEncoder``.
 
         Parameters
         ----------
         points
             Points (x, y) in pixels of the encoder's square.
+        labels
+            Labels from ``NO_POINT`` to 3, which is not checked.
         """
         padding = ((0, 0), (0, 1), (0, 0))
         centres = np.pad(points.astype(np.float32) + np.float32(0.5), padding)
@@ -50,7 +54,7 @@ class PointEncoder:
     def embed(
         self, places: Float32[Tensor, "prompt point 2"], rows: Int64[Tensor, "prompt point"]
     ) -> Float[Tensor, "prompt point channel"]:
-        """Embed results of ``prepare`` on the device."""
+        """Embed points on the device, from the results of ``prepare`` as tensors there."""
         angles = 2 * np.pi * (places @ self._frequencies)
         codes = torch.cat([angles.sin(), angles.cos()], dim=-1)
         is_padding = rows[..., None] == len(self._labels) - 1

@@ -62,22 +62,28 @@ class SharedImage:
 
 
 class SharedDecoder:
-    """Decodes prompt sets with the weights of a ``MaskDecoder``.
+    """Decodes many prompt sets of one image; what they share is computed once.
 
-    The ``MaskDecoder`` must have high-resolution features and object scores.
-
-    Notes
-    -----
-    Prompt tokens are few and cells x are many, so projections move from the cells to the tokens. A
-    score q (K x + b) is (q K) x and a constant, which the softmax drops. The sum of values V x + b,
-    weighted by weights a that sum to 1, is V (a x) + b.
-
-    Cells are computed in ``dtype``, the few prompt tokens in single precision.
+    It has the weights of a ``MaskDecoder``. ``share`` computes the tensors that all prompt sets of
+    an image share; ``decode`` gives logits, SamScores, tokens and object scores of each prompt set.
+    Prompt sets with a mask cannot be decoded.
 
     Parameters
     ----------
+    decoder
+        A ``MaskDecoder``. It must have high-resolution features and object scores, which is not
+        checked.
     position
         Position code of the cells.
+    dtype
+        Type in which cells are computed; the few prompt tokens are in single precision.
+
+    Notes
+    -----
+    Cells are the tokens of the image. Prompt tokens are few and cells x are many, so projections
+    of cells (queries, keys and values) are applied to the prompt tokens instead. A score
+    q (K x + b) is (q K) x and a constant, which the softmax drops. The sum of values V x + b,
+    weighted by weights a that sum to 1, is V (a x) + b.
     """
 
     def __init__(
@@ -143,12 +149,16 @@ class SharedDecoder:
         *,
         multimask_output: bool,
     ) -> Answer:
-        """Decode three proposals, or the single mask, for each prompt set.
+        """Decode three proposals, or the single mask, for each prompt set without a mask.
 
         Parameters
         ----------
+        shared
+            Result of ``share`` for the image.
         sparse
             Embedded points of each prompt set.
+        multimask_output
+            Whether to decode the three proposals instead of the single mask.
         """
         decoder = self._decoder
         modules = decoder.obj_score_token, decoder.iou_token, decoder.mask_tokens

@@ -25,7 +25,11 @@ class VisionEncoder(nn.Module):
         self.neck = SimpleNamespace(d_model=config.fpn_hidden_size)
 
     def forward(self, pixels: Tensor) -> dict[str, list[Tensor]]:
-        """Encode images: levels of features, the finest first, and the levels' position codes."""
+        """Encode images: ``N_LEVELS`` levels of features, the finest first, and position codes.
+
+        The keys are ``backbone_fpn`` for the levels and ``vision_pos_enc`` for their position
+        codes, as in ``sam2``.
+        """
         encoded = self.vision_encoder(pixels)
         return {
             "backbone_fpn": list(encoded.fpn_hidden_states[:N_LEVELS]),
@@ -35,6 +39,11 @@ class VisionEncoder(nn.Module):
 
 def full_size(kind: str) -> Config:
     """Configuration of a kind of model of ``transformers`` that fits the released weights.
+
+    Raises
+    ------
+    ImportError
+        If ``edgetam`` is asked for, and the package ``timm`` is missing.
 
     Notes
     -----

@@ -64,10 +64,12 @@ class Upscaling:
         fine: Float[Tensor, "quarter fine"],
         shape: tuple[int, int],
     ) -> Float[Tensor, "prompt proposal y x"]:
-        """Upscale cells, and compute the logits of masks as weighted sums over the channels.
+        """Upscale each cell to 4 x 4 pixels; sum their channels, weighted, to the logits of masks.
 
         Parameters
         ----------
+        cells
+            Image tokens of each prompt set, after the transformer.
         weights
             Weights of the upscaled channels, for each mask of each prompt set.
         coarse, fine
@@ -97,7 +99,10 @@ class Upscaling:
 
 
 def normed(rows: Float[Tensor, "*batch channel"], norm: Module) -> Float[Tensor, "*batch channel"]:
-    """Normalise each row with the weights of a layer norm; computes in single precision."""
+    """Normalise each row with the weights of a layer norm, in single precision.
+
+    The result has the type of ``rows``.
+    """
     shape, weights = rows.shape[-1:], (norm.weight, norm.bias, norm.eps)
     if rows.device.type == "cpu":
         return layer_norm(rows, shape, *weights)  # only a CPU mixes precisions in one pass

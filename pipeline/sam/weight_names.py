@@ -90,12 +90,15 @@ Weights = Mapping[str, Tensor]
 
 
 def renaming(weights: Iterable[str], *, hiera: bool) -> Callable[[Weights], Weights] | None:
-    """Function that renames the weights of a file as ``sam2`` does; None if their names are so.
+    """Make the function that renames the weights of a file as ``sam2`` names them.
 
+    None if the names are neither those of ``transformers`` nor those of Meta's file of SAM 3.1.
     Weights for texts and video are not removed.
 
     Parameters
     ----------
+    weights
+        Names of the weights.
     hiera
         Whether the image encoder is a Hiera, which ``sam2`` implements.
 
