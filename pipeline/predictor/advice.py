@@ -98,8 +98,8 @@ def advise(own_iou: float, gains: Mapping[str, float], costs: Costs) -> Advice:
     own_iou
         Expected IoU of the mask.
     gains
-        IoU that each correction is expected to add, without ``segmentation``: a person draws the
-        true mask and gains ``1 - own_iou``.
+        IoU that each possible correction is expected to add: ``model``, ``prompt`` or ``task``. A
+        person draws the true mask and gains ``1 - own_iou``, so ``segmentation`` is not needed.
 
     Notes
     -----

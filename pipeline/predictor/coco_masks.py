@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 
 
 def rle(mask: Bool[np.ndarray, "height width"]) -> dict[str, Any]:
-    """Compressed run lengths of a mask, as a ``segmentation`` of COCO."""
+    """Compressed run lengths of a mask, as a ``segmentation`` of COCO; ``counts`` is text."""
     encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": list(mask.shape), "counts": str(encoded["counts"], "ascii")}
 
@@ -17,8 +17,8 @@ def rle(mask: Bool[np.ndarray, "height width"]) -> dict[str, Any]:
 def polygons(mask: Bool[np.ndarray, "height width"]) -> list[list[int]]:
     """Outlines ``[x1, y1, x2, y2, ...]`` of the components of a mask, along its pixels' edges.
 
-    COCO's tools draw the same mask from these outlines, but fill its holes: polygons of COCO have
-    no holes.
+    An empty mask has no outline. COCO's tools draw the same mask from these outlines, but fill its
+    holes: polygons of COCO have no holes.
 
     >>> polygons(np.array([[False, True], [False, True]]))
     [[1, 0, 1, 2, 2, 2, 2, 0]]

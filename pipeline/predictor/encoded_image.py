@@ -21,15 +21,15 @@ the image is on the scale 0..255."""
 
 
 def rgb_of(image: object) -> Rgb:
-    """Check an image of a user and return its pixels.
+    """Check an image of a user and return its pixels: bytes, or floats as float32.
 
     Raises
     ------
     TypeError
         If the image is neither a PIL image nor an array.
     ValueError
-        If the image has other channels than red, green and blue, no pixel, or another type or
-        scale.
+        If the image has other channels than red, green and blue, no pixel, another type than uint8
+        and floats, or floats beyond the scale 0..1.
 
     Notes
     -----
@@ -55,7 +55,10 @@ def rgb_of(image: object) -> Rgb:
 
 
 def bytes_of(rgb: Rgb) -> UInt8[np.ndarray, "height width 3"]:
-    """Convert an image's pixels to bytes on the scale 0..255; bytes stay as they are."""
+    """Convert an image's pixels to bytes on the scale 0..255; bytes stay as they are.
+
+    Floats are clipped to 0..1 first.
+    """
     if rgb.dtype == np.uint8:
         return rgb
     scaled: UInt8[np.ndarray, "height width 3"] = np.rint(255 * rgb.clip(0, 1)).astype(np.uint8)
@@ -91,7 +94,8 @@ class EncodedImage:
     rgb
         Pixels; None if the embedding came from a store without them.
     smallest
-        Smallest model of the family; None if that model computed the embedding.
+        Smallest model of the family; None if that model computed the embedding, or if the heads do
+        not know their training images.
     stored_statistics
         Value of ``statistics`` from a store; None if no store has it.
     """

@@ -38,7 +38,7 @@ class ExpectedIou:
 
     @property
     def largest(self) -> ByProposal:
-        """Expected IoU of the largest model's mask, by proposal whose tokens the head reads."""
+        """Expected IoU of the largest model's mask, from the tokens of each proposal."""
         return list(self.models.values())[-1]
 
     @property
@@ -88,7 +88,10 @@ class Judgement:
     """Δ*: gains as predicted by heads that learned the gain itself."""
 
     def values_of(self, proposal: int) -> dict[str, dict[str, float]]:
-        """Expected IoUs and gaps that heads predict for one proposal, by name, for JSON."""
+        """Expected IoUs and gaps that heads predict for one proposal, for JSON.
+
+        The keys are ``expected_iou``, ``gap`` and ``direct_gap``, then the names of ``by_name``.
+        """
         return {
             kind: {name: float(values[proposal]) for name, values in predictions.by_name.items()}
             for kind, predictions in vars(self).items()
@@ -98,9 +101,14 @@ class Judgement:
 def judge(
     heads: ProposalHeads, predicted: Mapping[str, Float32[np.ndarray, " proposal"]]
 ) -> Judgement:
-    """Compute expected IoUs and gaps from the predictions of every head.
+    """Compute expected IoUs and gaps of one prompt's proposals from the predictions of every head.
 
     Measures compute them by the same ``HeadPredictions``.
+
+    Parameters
+    ----------
+    predicted
+        Predictions by objective, from ``predict_proposals``.
     """
     predictions = HeadPredictions(heads.model, heads.models, heads.head_set, predicted)
     has_larger = len(heads.models) > 1
@@ -143,12 +151,17 @@ def decide(
 
     Parameters
     ----------
+    proposal
+        Number of the proposal, in decoder order.
+    permission
+        Statements that are allowed about the prompt's masks.
     chosen_iou
         Expected IoU of the chosen mask; None if the proposal is chosen, or if none may be.
 
     Returns
     -------
-    The advice; whether a guarantee keeps the proposal, or None without a guarantee.
+    The advice, with the correction ``NONE`` where no advice is permitted; and whether a guarantee
+    keeps the proposal, or None without a guarantee.
 
     Notes
     -----

@@ -21,7 +21,10 @@ Clicks = Sequence[tuple[float, float]]
 def draw_mask(
     rgb: RgbImage, mask: Bool[np.ndarray, "height width"], *, on: Clicks = (), beside: Clicks = ()
 ) -> RgbImage:
-    """Draw a mask in green, clicks on the object in red and clicks beside it in black."""
+    """Draw a mask in green, and clicks (x, y) in pixels of the image as dots.
+
+    Clicks ``on`` the object are red, clicks ``beside`` it nearly black.
+    """
     picture = _filled(rgb, mask, PREDICTION_COLOUR)
     for clicks, colour in ((on, CLICK_COLOUR), (beside, BACKGROUND_COLOUR)):
         for x, y in clicks:
@@ -45,7 +48,13 @@ def draw_masks(
 
 
 def draw_entropy(rgb: RgbImage, bits: Float32[np.ndarray, "y x"]) -> RgbImage:
-    """Draw the entropy of each pixel as a heat map on the grey image: bright yellow at 1 bit."""
+    """Draw the entropy of each pixel as a heat map on the grey image: bright yellow at 1 bit.
+
+    Parameters
+    ----------
+    bits
+        Entropies in [0, 1], of any resolution; they are resized to the image.
+    """
     height, width = rgb.shape[:2]
     grown = cv2.resize(bits, (width, height), interpolation=cv2.INTER_LINEAR)[..., np.newaxis]
     heat = cv2.applyColorMap((255 * grown).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]

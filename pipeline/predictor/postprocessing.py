@@ -42,7 +42,10 @@ class Postprocessing:
     def masks_at(
         self, logits: Float[Tensor, "prompt proposal y x"], size_px: tuple[int, int]
     ) -> Bool[np.ndarray, "prompt proposal height width"]:
-        """Masks at the size of the image, after filling holes and removing sprinkles."""
+        """Masks at the size of the image (height, width), without small holes and sprinkles.
+
+        A sprinkle is a small component of a mask.
+        """
         patched = self.patched(logits)
         cut = patched - self.mask_threshold if self.mask_threshold else patched
         return masks_at_image(cut, size_px)
@@ -50,7 +53,10 @@ class Postprocessing:
     def mask_at_cut(
         self, logits: Float[Tensor, "y x"], cut: float, size_px: tuple[int, int]
     ) -> Bool[np.ndarray, "height width"]:
-        """One mask at the size of the image, cut at a foreground probability instead of 0.5."""
+        """One mask at the size of the image (height, width), cut at the probability ``cut``.
+
+        Holes and sprinkles are those of the mask at this cut.
+        """
         shifted = logits - math.log(cut / (1 - cut))
         mask: Bool[np.ndarray, "height width"] = self.masks_at(shifted[None, None], size_px)[0, 0]
         return mask
@@ -58,7 +64,9 @@ class Postprocessing:
     def patched(
         self, logits: Float[Tensor, "prompt proposal y x"]
     ) -> Float[Tensor, "prompt proposal y x"]:
-        """Logits with small holes filled and small sprinkles removed.
+        """Logits with small holes filled and small sprinkles (components of a mask) removed.
+
+        The logits are returned as they are if both largest areas are 0.
 
         Notes
         -----

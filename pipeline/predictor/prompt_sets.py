@@ -135,13 +135,19 @@ def parse_prompts(
     scale
         Factors (x, y) that convert the coordinates of clicks and boxes to pixels of the image.
     mask_size_px
-        Side of the model's low-resolution masks; None if no model is known yet.
+        Side of the model's low-resolution masks; None if no model is known yet: then ``mask_input``
+        may have any size.
+
+    Returns
+    -------
+    The prompts; without clicks and box, ``points`` and ``labels`` are None.
 
     Raises
     ------
     PromptError
         If an array has another shape, clicks lack labels, a label is unknown, a number is not
-        finite, or the arrays have different numbers of prompt sets.
+        finite, or the arrays have different numbers of prompt sets. Points beyond the image are
+        accepted.
     """
     points_and_labels = []
     if prompt_set.box is not None:
@@ -171,13 +177,15 @@ def parse_one(
     ----------
     size_px
         Height and width of the image.
+    mask_size_px
+        As for ``parse_prompts``.
 
     Raises
     ------
     PromptError
-        If the prompts do not fit together, are of several prompt sets, point to no object, or lie
-        beyond the image. SAM2 and ``predict`` answer these prompts, but it is unknown how well
-        heads judge the masks.
+        If ``parse_prompts`` would refuse the prompts, or if they are of several prompt sets, point
+        to no object, or lie beyond the image. SAM2 and ``predict`` answer prompts of the latter
+        kinds, but it is unknown how well heads judge the masks.
     """
     prompts = parse_prompts(prompt_set, mask_size_px=mask_size_px)
     if prompts.n_sets != 1:
@@ -263,7 +271,7 @@ def check_finite(name: str, values: np.ndarray) -> None:
 
 
 def joined(prompts: Sequence[DecoderPrompts]) -> DecoderPrompts:
-    """Join prompt sets of the same ``kind`` for one decoder call."""
+    """Join prompt sets of the same ``kind``, which is not checked, for one decoder call."""
     columns = zip(*(vars(prompt).values() for prompt in prompts), strict=True)
     return DecoderPrompts(
         *(None if arrays[0] is None else np.concatenate(arrays) for arrays in columns)

@@ -70,6 +70,12 @@ class ProposalHeads:
         """Share of training images that are nearer to the other training images than an image is.
 
         None if the heads do not know their training images, or the image has no statistics.
+
+        Raises
+        ------
+        PromptError
+            If the statistics have another length than those of the training images: they are by
+            another encoder, usually.
         """
         if self.training_images is None or image.statistics is None:
             return None
@@ -85,7 +91,18 @@ class ProposalHeads:
         unlike_training: float | None,
         prompt_caution: str = "",
     ) -> Permission:
-        """Decide which statements about a prompt's masks are allowed, see ``scope.permitted``."""
+        """Decide which statements about a prompt's masks are allowed.
+
+        Parameters
+        ----------
+        prompts
+            Names of the prompt sets to which the prompt may belong; empty for a prompt of another
+            kind.
+        unlike_training
+            Result of the method ``unlike_training`` for the image.
+        prompt_caution
+            Why the heads may be wrong about this prompt; may be empty.
+        """
         return permitted(
             self.scope,
             self.guarantees,
@@ -97,7 +114,10 @@ class ProposalHeads:
 
 
 def proposal_inputs(heads: ProposalHeads, decoded: Decoded) -> Float32[np.ndarray, "row input"]:
-    """Inputs of the heads, with a row for each proposal, as if it were the judged proposal."""
+    """Inputs of the heads: a row for each proposal, as if it were the judged proposal.
+
+    The rows of a prompt set are consecutive, in decoder order.
+    """
     arrays = arrays_for_heads(decoded, KINDS_BY_NAME[heads.head_set.kind])
     if heads.first_mask_token != 1:
         # `inputs_of_proposals` pairs proposal k with mask token k + 1.
@@ -120,7 +140,9 @@ def predict_proposals(
     Raises
     ------
     PromptError
-        If a SamScore or an input of a head is NaN: the head would answer anyway.
+        If a SamScore or an input of a head is NaN or infinite: the head would answer anyway.
+    ValueError
+        If a head takes another number of inputs: it is of another family, usually.
     """
     for values in (sam_score, inputs):
         check_finite("SamScores and tokens of the decoder", values)

@@ -31,17 +31,17 @@ class UncertainMaskGenerator:
     Parameters
     ----------
     predictor
-        Predictor whose model and heads are used; its image does not matter.
+        Predictor whose model and heads are used; its image is neither used nor changed.
     costs
         Gain in IoU that a correction must exceed to be advised. Another proposal is never advised:
         a record has one mask.
     options
-        Options of ``SAM2AutomaticMaskGenerator``, without ``pipeline.sam.generator.REFUSED``.
+        Options of ``SAM2AutomaticMaskGenerator``, without ``model`` and ``kwargs``.
 
     Raises
     ------
     ValueError
-        If an option is unknown or refused.
+        If an option is unknown, or ``multimask_output`` is False.
     """
 
     def __init__(
@@ -69,12 +69,15 @@ class UncertainMaskGenerator:
         -------
         Records of the official generator, in its order, with the additional entries
         ``expected_iou``, ``gap``, ``direct_gap``, ``advice``, ``is_kept``, ``unlike_training`` and
-        ``caution``: see ``Uncertainty``.
+        ``caution``, as ``Uncertainty.to_dict`` gives them for a prompt. ``is_kept`` is always None:
+        no guarantee was calibrated on clicks of a grid.
 
         Raises
         ------
         TypeError, ValueError
             If ``UncertainPredictor.set_image`` would refuse the image.
+        ValueError
+            If the model answers with NaN.
 
         Notes
         -----
@@ -130,9 +133,9 @@ class UncertainMaskGenerator:
 class _ProposalDecoder:
     """The predictor that the official generator calls.
 
-    In place of low-resolution masks, it returns the inputs of the heads for each proposal. If masks
-    are refined, the proposal's logits come before these inputs, because the generator passes the
-    row back as ``mask_input``.
+    In place of a low-resolution mask, it returns a row of numbers for each proposal: the inputs of
+    the heads. If masks are refined, the proposal's logits come before these inputs, because the
+    generator passes the row back as ``mask_input``.
     """
 
     def __init__(

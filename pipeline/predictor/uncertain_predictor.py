@@ -122,17 +122,20 @@ class UncertainPredictor:
         self._is_batch = False
 
     def set_image(self, image: np.ndarray | Image) -> None:
-        """Encode the image for later predictions.
+        """Encode the image for later predictions, which are about this image alone.
 
         Parameters
         ----------
         image
-            Bytes in 0..255, floats in 0..1, or a PIL image in mode RGB.
+            Array ``(height, width, 3)`` of bytes in 0..255 or of floats in 0..1, or a PIL image in
+            mode RGB.
 
         Raises
         ------
-        TypeError, ValueError
-            If the image is of another kind.
+        TypeError
+            If the image is neither an array nor a PIL image.
+        ValueError
+            If the image has another shape, mode, type or scale.
         """
         self._set([image], is_batch=False)
 
@@ -144,15 +147,20 @@ class UncertainPredictor:
         Parameters
         ----------
         embedding
-            Embedding of the image by the predictor's model, from ``read_embedding``.
+            Embedding of the image, from ``read_embedding``. It must be by the predictor's model,
+            which is not checked.
         image
-            The image, as ``set_image`` takes it. A model that is not the smallest of its family
-            needs it to tell whether the image is unlike the training images of the heads.
+            The image in bytes; images of floats are refused. Without ``image``, a model that is
+            not the smallest of its family leaves ``unlike_training`` None, unless
+            ``stored_images`` has the statistics of the image.
 
         Raises
         ------
+        TypeError, ValueError
+            If ``set_image`` would refuse the image.
         ValueError
-            If the embedding is of another precision than the model, or of another image.
+            If the embedding is of another precision than the model, or of other pixels than
+            ``image``.
         """
         self.reset_predictor()
         names, precision = set(embedding.levels), self.sam.precision
@@ -214,7 +222,7 @@ class UncertainPredictor:
         return EncodedImage(rgb, restored, self.smallest, statistics)
 
     def get_image_embedding(self) -> Float[Tensor, "image channel rows cols"]:
-        """Embedding of the image, or of each image of ``set_image_batch``.
+        """Embedding of the image that is set, or of each image of ``set_image_batch``.
 
         Raises
         ------
@@ -237,6 +245,8 @@ class UncertainPredictor:
     ) -> Prediction:
         """Masks, SamScores and low-resolution logits, as from ``SAM2ImagePredictor.predict``.
 
+        Masks are floats: 1 in the mask, 0 outside. Logits are clipped to [-32, 32].
+
         Parameters
         ----------
         point_coords, point_labels, box, mask_input
@@ -253,9 +263,10 @@ class UncertainPredictor:
         Raises
         ------
         RuntimeError
-            If no image was set.
+            If no image was set, or images were set by ``set_image_batch``.
         ValueError
-            If a prompt has another shape, or does not fit the other prompts.
+            If a prompt has another shape, a label is unknown, a number is not finite, or a prompt
+            does not fit the other prompts.
         """
         prompt_set = PromptSet(point_coords, point_labels, box, mask_input)
         output = multimask_output, return_logits, normalize_coords
@@ -277,13 +288,16 @@ class UncertainPredictor:
         ----------
         point_coords_batch, point_labels_batch, box_batch, mask_input_batch
             For each image, the argument of ``predict``.
+        multimask_output, return_logits, normalize_coords
+            As for ``predict``.
 
         Raises
         ------
         RuntimeError
-            If no images were set.
+            If no images were set by ``set_image_batch``.
         ValueError
-            If a prompt has another shape, or the number of prompts is not the number of images.
+            If ``predict`` would refuse a prompt, or the number of prompts is not the number of
+            images.
         """
         images = self._images
         if not self._is_batch:
@@ -325,10 +339,10 @@ class UncertainPredictor:
         Raises
         ------
         RuntimeError
-            If no image was set.
+            If no image was set, or images were set by ``set_image_batch``.
         ValueError
             If the prompts have other shapes, are of several prompt sets, point to no object, or lie
-            beyond the image.
+            beyond the image, or if the model answers with NaN.
         """
         prompt_set = PromptSet(point_coords, point_labels, box, mask_input)
         (uncertainty,) = self.predict_uncertainties([prompt_set], costs=costs)
@@ -346,7 +360,7 @@ class UncertainPredictor:
         Parameters
         ----------
         prompt_sets
-            Prompt sets about the image, which may be of different kinds.
+            Prompt sets about the image of ``set_image`` or ``set_embedding``; kinds may differ.
         costs
             Gain in IoU that a correction must exceed to be advised.
         mask_size_px
@@ -355,6 +369,11 @@ class UncertainPredictor:
         Returns
         -------
         An uncertainty for each prompt set, in their order.
+
+        Raises
+        ------
+        RuntimeError, ValueError
+            If ``predict_uncertainty`` would raise this error for one of the prompt sets.
         """
         sam, image = self.sam, self._image()
         side = sam.mask_size_px
@@ -425,7 +444,7 @@ class UncertainPredictor:
         return arrays if prompts.n_sets > 1 else (arrays[0][0], arrays[1][0], arrays[2][0])
 
     def _image(self) -> EncodedImage:
-        """The image that ``set_image`` encoded."""
+        """The image of ``set_image`` or ``set_embedding``; a RuntimeError if there is none."""
         if self._is_batch:
             n_images = len(self._images)
             raise RuntimeError(

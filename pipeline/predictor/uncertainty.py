@@ -139,7 +139,12 @@ class Uncertainty:
         return bits
 
     def to_dict(self) -> dict[str, Any]:
-        """Values for JSON: masks as COCO's RLE and polygons, no other array of pixels."""
+        """Values for JSON: masks as COCO's RLE and polygons, no other array of pixels.
+
+        The keys are those of ``prompt_values``, and ``proposals``: for each proposal, the entries
+        of ``proposal_values`` with ``area_px``, ``segmentation`` (RLE) and ``polygons``. The choice
+        has these three, too.
+        """
         proposals = [
             {
                 **self.proposal_values(k),
@@ -167,7 +172,10 @@ class Uncertainty:
         }
 
     def proposal_values(self, proposal: int) -> dict[str, Any]:
-        """Scores and predictions of one proposal, for JSON."""
+        """Values of one proposal, for JSON.
+
+        The keys are ``sam_score``, ``h_std``, ``expected_iou``, ``gap`` and ``direct_gap``.
+        """
         judgement = Judgement(self.expected_iou, self.gap, self.direct_gap)
         return {
             "sam_score": float(self.sam_score[proposal]),
@@ -200,6 +208,11 @@ def read_uncertainty(
         See ``Uncertainty``.
     permissions
         For each prompt set, the statements that are allowed about its masks.
+
+    Raises
+    ------
+    PromptError
+        If the model answered with NaN.
 
     Notes
     -----
@@ -263,9 +276,10 @@ def _choose(
     permission: Permission,
     postprocessing: Postprocessing,
 ) -> Choice | None:
-    """The mask with the highest expected IoU of all proposals and cuts; None if not offered.
+    """The mask with the highest expected IoU of all proposals and cuts; None if not permitted.
 
-    Its expected IoU is calibrated.
+    The excess that was measured on held-out images is subtracted from its expected IoU, unless it
+    is SAM2's own mask.
     """
     if permission.choice is None:
         return None
