@@ -15,8 +15,8 @@ from storage.store.signature import change
 def find_stores(path: Path) -> list[Path]:
     """List the store at ``path``, or all stores below it.
 
-    Hidden folders, which are unfinished stores, are skipped. A zipped store is found only if
-    ``path`` is its file.
+    A store is a folder with a ``zarr.json`` or with a name in ``.zarr``, or ``path`` itself if it
+    is a zipped store. Hidden folders, which are unfinished stores, are skipped.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def find_stores(path: Path) -> list[Path]:
 
 
 def damaged_files(where: str | Path, *, sizes_only: bool = False) -> dict[str, str]:
-    """Check every file of a store against its manifest.
+    """Find the files of a store that differ from its manifest.
 
     Parameters
     ----------
@@ -46,12 +46,12 @@ def damaged_files(where: str | Path, *, sizes_only: bool = False) -> dict[str, s
     Returns
     -------
     The fault of each damaged file by name, in the order of the schema, then of each file that the
-    manifest does not list.
+    manifest does not list. Empty for an intact store.
 
     Raises
     ------
     StoreError
-        If the metadata are damaged, so that no array can be read.
+        If the store is missing, or its metadata are damaged, so that no array can be read.
     """
     store = open_store(where)
     order = {array: place for place, array in enumerate(store.arrays)}
@@ -63,7 +63,15 @@ def damaged_files(where: str | Path, *, sizes_only: bool = False) -> dict[str, s
 
 
 def _fault(store: Store, name: str, size: int | None, *, sizes_only: bool) -> str:
-    """Describe the fault of a file that the manifest lists; empty text if the file is intact."""
+    """Describe the fault of a file that the manifest lists; empty text if the file is intact.
+
+    Parameters
+    ----------
+    size
+        Bytes of the file in the store; None if the file is missing.
+    sizes_only
+        Whether the content is not compared with its digest.
+    """
     listed = store.manifest[name]
     if size is None:
         return "missing"
@@ -81,7 +89,7 @@ def _fault(store: Store, name: str, size: int | None, *, sizes_only: bool) -> st
 
 
 def _strays(store: Store) -> list[str]:
-    """Names of a store's files that its manifest does not list."""
+    """Names of a store's files that its manifest does not list; none for a web server."""
     # Web servers do not list files.
     if store.files.where.startswith(("http://", "https://")):
         return []
@@ -89,14 +97,20 @@ def _strays(store: Store) -> list[str]:
 
 
 def differences_of(first: str | Path, second: str | Path) -> dict[str, str]:
-    """Describe how two stores of the same kind differ, by name of a signature entry or an array.
+    """Describe how two stores of the same kind differ.
 
     Arrays whose files have the same digests in both manifests are equal, and are not read.
+
+    Returns
+    -------
+    Text about each difference, by ``signature.<key>`` or by the name of the array. Empty if the
+    stores are equal.
 
     Raises
     ------
     StoreError
-        If one is not a complete store, the kinds differ, or a chunk that must be read is damaged.
+        If a store is missing or its metadata are damaged, the kinds differ, or a chunk file that
+        must be read is missing or differs from its manifest.
     """
     stores = open_store(first), open_store(second)
     if stores[0].kind != stores[1].kind:
@@ -127,7 +141,8 @@ def _files(manifest: Manifest, array: str) -> dict[str, object]:
 def _values(old: AnyArray | None, new: AnyArray | None) -> str:
     """Describe how two arrays differ: number of rows and, for numbers, largest difference.
 
-    The text is empty if no row differs.
+    An array that is None is missing. If shapes differ, they alone are described. The text is empty
+    if no row differs; NaN equals NaN.
     """
     if old is None or new is None:  # an optional array
         return "none -> there" if old is None else "there -> none"

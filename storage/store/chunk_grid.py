@@ -31,9 +31,9 @@ MASK_SIDE_PX: Final = 256
 
 @dataclass(frozen=True)
 class ChunkGrid:
-    """Shapes of a Zarr array, its chunks and its shards: files of the array that join chunks.
+    """Shapes of a Zarr array, of its chunks and of its shards, which are files that join chunks.
 
-    Without shards, each chunk is a file.
+    Without shards (None), each chunk is a file.
     """
 
     shape: tuple[int, ...]
@@ -61,14 +61,14 @@ def shard_rows(signature: Mapping[str, object]) -> int:
 
 
 def chunk_grid(spec: ArraySpec, sizes: Mapping[str, int], full_rows: int) -> ChunkGrid:
-    """Cut the array that ``spec`` describes into chunks and shards.
+    """Cut the array that ``spec`` describes into chunks and, for single-row chunks, into shards.
 
     Parameters
     ----------
     sizes
         Sizes of the dimensions by name.
     full_rows
-        Rows of a full shard.
+        Rows of a full shard; a shard has fewer if the array does.
     """
     shape = tuple(sizes[dim] for dim in spec.dims)
     row_shape = shape[1:]
@@ -84,12 +84,15 @@ def chunk_grid(spec: ArraySpec, sizes: Mapping[str, int], full_rows: int) -> Chu
 
 
 def chunk_rows(n_rows: int) -> int:
-    """Rows per chunk of an array with ``n_rows`` rows: a multiple of ``CHUNK_ROWS``."""
+    """Rows per chunk of an array with ``n_rows`` rows: a multiple of ``CHUNK_ROWS``.
+
+    It is the smallest that gives at most ``MAX_ROW_CHUNKS`` chunks along the rows.
+    """
     return CHUNK_ROWS * max(1, -(-n_rows // (CHUNK_ROWS * MAX_ROW_CHUNKS)))
 
 
 def object_bytes(kind: str, sizes: Mapping[str, int], *, view: str) -> int:
-    """Uncompressed bytes per object in a cell's store of this kind, without coordinates.
+    """Uncompressed bytes per object in a cell's features or masks, without coordinates.
 
     ``sizes`` are the sizes of the dimensions by name.
     """
@@ -101,7 +104,7 @@ def object_bytes(kind: str, sizes: Mapping[str, int], *, view: str) -> int:
 
 
 def mask_bytes(side_px: int) -> tuple[int, int]:
-    """Fewest and most bytes on the disk of a coded mask with sides of ``side_px``.
+    """Typical bytes on the disk of a coded mask with sides of ``side_px``: of a sharp and soft one.
 
     Notes
     -----

@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
 STATISTICS: Final = ("encoder_mean", "encoder_std")
 FACTS: Final = ("levels_sha256", "pixels_sha256", "height_px", "width_px", *STATISTICS)
-"""Arrays of which an embedding is made, beside its levels."""
+"""Names of the arrays from which ``embedding_of`` makes an embedding, beside its levels."""
 
 
 def image_rows(embeddings: "xarray.Dataset", key: str = "pixels_sha256") -> dict[str, int]:
-    """Row of each image by ``pixels_sha256``, ``image_sha256`` or ``file``; the first counts."""
+    """Row of each image of an embeddings store, by the image's entry in the array ``key``.
+
+    Of images with equal entries, the first counts. ``key`` is ``pixels_sha256``, ``image_sha256``
+    or ``file``.
+    """
     rows: dict[str, int] = {}
     for row, name in enumerate(embeddings[key].to_numpy().tolist()):
         rows.setdefault(name, row)
@@ -26,7 +30,7 @@ def image_rows(embeddings: "xarray.Dataset", key: str = "pixels_sha256") -> dict
 
 
 def find_image(embeddings: "xarray.Dataset", image: int | str) -> int:
-    """Row of an image, by its row, its file or the digest of its pixels.
+    """Row of an image in a store, by its row, its file or the sha256 of its pixels.
 
     Raises
     ------
@@ -52,7 +56,7 @@ def read_embedding(embeddings: "xarray.Dataset", image: int | str) -> StoredEmbe
     Parameters
     ----------
     image
-        Row of the image, its file, or the digest of its pixels.
+        Row of the image, its file, or the sha256 of its pixels.
 
     Raises
     ------
@@ -78,6 +82,8 @@ def embedding_of(
     ----------
     facts
         The arrays ``FACTS`` of one image or more, by name.
+    levels
+        Arrays of the image's levels (outputs of the image encoder at each resolution), by name.
     where
         The image, for messages.
 

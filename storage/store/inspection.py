@@ -45,13 +45,13 @@ class Store:
 
     @property
     def path(self) -> Path:
-        """Folder of the store; the store must not be in an archive or at an address."""
+        """Folder of the store, which must not be in an archive or at an address (an assertion)."""
         assert self.files.folder is not None
         return self.files.folder
 
     @cached_property
     def specs(self) -> Mapping[str, ArraySpec]:
-        """Declarations of the store's arrays; optional arrays only if the manifest lists them."""
+        """Declarations of the store's arrays, by name; optional ones only if in the manifest."""
         return specs_of(self.kind, {name.partition("/")[0] for name in self.manifest})
 
     @property
@@ -85,8 +85,8 @@ class Store:
     def faulty(self) -> tuple[str, ...]:
         """Names of files that are missing or of another size than the manifest says.
 
-        Only files in a folder are checked. A loss of power can leave empty files, and zarr reads an
-        empty shard as fill values.
+        Empty for an archive or an address, where sizes are not compared. A loss of power can leave
+        empty files, and zarr reads an empty shard as fill values.
         """
         if self.files.folder is None:
             return ()
@@ -135,11 +135,13 @@ def _numpy_dtype(spec: ArraySpec) -> np.dtype:
 def open_store(where: str | Path) -> Store:
     """Open a store for reading, and check its schema version and its manifest.
 
+    Kind, signature, arrays and the sizes of files are not checked.
+
     Raises
     ------
     StoreError
-        If the store is missing or of another project or schema version, or its manifest is missing,
-        damaged, or does not match ``zarr.json``.
+        If the store is missing, out of reach, or of another project or schema version, or its
+        manifest is missing, damaged, or does not match ``zarr.json``.
     """
     files = files_at(where)
     root, kind, signature = read_description(files)
@@ -156,13 +158,14 @@ def open_store(where: str | Path) -> Store:
 
 
 class HeldStore(WrapperStore[ZarrStore]):
-    """A zarr store that refuses chunk files that are missing or differ from the manifest.
+    """A zarr store that compares chunk files with the manifest when they are read.
 
-    A shard of masks is read in pieces: in a folder, the file is compared before its first piece is
-    read; at an address, this would take too long. A shard of embeddings, of hundreds of megabytes,
-    is not compared: ``read_embedding`` compares each image's levels with their digest instead.
-    Metadata of arrays are checked against the schema; the store's own metadata were compared when
-    it was opened.
+    Files that are read whole are compared. Zarr reads only ranges of a shard, a file that joins
+    chunks. A shard of masks in a folder is compared before its first range is read. A shard of
+    masks at an address is not compared, since this would take too long, and zarr reads fill values
+    if it is missing. A shard of embeddings, of hundreds of megabytes, is not compared, either:
+    ``read_embedding`` compares each image's levels with their digest. Metadata of arrays are
+    checked against the schema; the store's own metadata were compared when it was opened.
     """
 
     def __init__(
@@ -184,7 +187,17 @@ class HeldStore(WrapperStore[ZarrStore]):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """Bytes of a file, or a range of them, after the checks of this class; None if missing."""
+        """Bytes of a file, or a range of them, after the comparisons that the class describes.
+
+        None for a missing file that is metadata of an array, or a shard that is not compared.
+
+        Raises
+        ------
+        StoreError
+            If a chunk file is missing or differs from the manifest, or the address is out of reach.
+        OSError
+            If a shard in a folder is missing, of which a range is read.
+        """
         if key == ROOT:
             return prototype.buffer.from_bytes(self._root)
         if isinstance(byte_range, SuffixByteRequest) and key in self._manifest:
@@ -205,14 +218,16 @@ class HeldStore(WrapperStore[ZarrStore]):
 
 
 def read_description(files: Files) -> tuple[bytes, str, Mapping[str, object]]:
-    """Read the metadata file ``zarr.json`` of a store, and the kind and the signature in it.
+    """Read the metadata file ``zarr.json`` of a store, which may be of any schema version.
 
-    The store may be of any schema version.
+    Returns
+    -------
+    Bytes of the file, and the store's kind and signature.
 
     Raises
     ------
     StoreError
-        If there is no store, or the store is of another project.
+        If there is no store, the store is of another project, or its address is out of reach.
     """
     root = files.read(ROOT)
     if root is None:
@@ -248,7 +263,7 @@ def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> N
 
 
 def _read_manifest(files: Files, root: bytes) -> Manifest:
-    """Read the manifest of a store, and check that it lists the metadata file ``root``."""
+    """Read the manifest of a store; refuse it if ``root``, the bytes of ``zarr.json``, differ."""
     data = files.read(FILE)
     if data is None:
         raise StoreError(f"{files}/{FILE} must be the manifest of the store, got none")

@@ -39,6 +39,8 @@ def index_bytes(n_chunks: int) -> int:
 def parse_index(data: bytes | memoryview, n_chunks: int, where: object) -> ShardIndex:
     """Parse the index of a shard from the last bytes of its file; messages name ``where``.
 
+    ``n_chunks`` is the number of chunks that the index lists.
+
     Raises
     ------
     ValueError
@@ -58,10 +60,21 @@ def parse_index(data: bytes | memoryview, n_chunks: int, where: object) -> Shard
 def read_chunk(file: BinaryIO, row: int, n_chunks: int, values: np.ndarray) -> None:
     """Fill ``values`` with a row of an array, from the file of a shard with single-row chunks.
 
+    Parameters
+    ----------
+    row
+        Number of the row in the shard, from 0.
+    n_chunks
+        Number of chunks that the shard's index lists.
+
     Raises
     ------
     ValueError
-        If the index fails its checksum, or the chunk is absent or of another size.
+        If the index fails its checksum, or the chunk is absent.
+    OSError
+        If the file is shorter than its index.
+    RuntimeError
+        If the chunk cannot be decompressed.
     """
     file.seek(-index_bytes(n_chunks), os.SEEK_END)
     offset, length = parse_index(file.read(), n_chunks, file.name)[row].tolist()
@@ -74,6 +87,17 @@ def read_chunk(file: BinaryIO, row: int, n_chunks: int, values: np.ndarray) -> N
 @dataclass(frozen=True)
 class MaskChunks:
     """Reads the array ``mask_code`` of a complete masks store, one chunk per object.
+
+    Attributes
+    ----------
+    files
+        Files of the masks store.
+    shape
+        Shape of ``mask_code``: object, prompt, proposal, y, x.
+    shard_objects
+        Number of objects per shard.
+    manifest
+        Manifest of the store, with which shards are compared.
 
     Notes
     -----
@@ -98,10 +122,12 @@ class MaskChunks:
     def read_into(self, rows: range, mask_code: MaskCode) -> None:
         """Fill ``mask_code`` with the masks of consecutive objects, which may be in several shards.
 
+        A shard in a folder is compared with the manifest before it is first read.
+
         Raises
         ------
         StoreError
-            If a shard's sha256 differs from the manifest, or a chunk fails its checksum.
+            If a shard is missing or differs from the manifest, or a chunk is absent or damaged.
         """
         assert mask_code.shape == (len(rows), *self.shape[1:])
         for run in shard_runs(rows, self.shard_objects):
@@ -109,7 +135,13 @@ class MaskChunks:
             self.decode(self._read(run), mask_code[first : first + len(run)])
 
     def decode(self, chunks: Sequence[bytes | memoryview], mask_code: MaskCode) -> None:
-        """Decompress one chunk per object into ``mask_code``; errors name the store."""
+        """Decompress one chunk per object into ``mask_code``.
+
+        Raises
+        ------
+        StoreError
+            If a chunk is damaged; the message names the store.
+        """
         with naming_damage(self.files, MASK_CODE):
             for row, chunk in enumerate(chunks):
                 decompress(chunk, mask_code[row])
@@ -127,7 +159,7 @@ class MaskChunks:
             return span
 
     def check_shard(self, row: int, sha256: str | None = None) -> None:
-        """Compare the file of the shard that contains a row with the manifest.
+        """Refuse the file of the shard that contains a row if it differs from the manifest.
 
         A shard copied from another cell has valid checksums, so only the manifest detects it.
 
@@ -139,7 +171,10 @@ class MaskChunks:
         Raises
         ------
         StoreError
-            If size or sha256 of the file differ from the manifest.
+            If size or sha256 of the file differ from the manifest, or the file is missing in an
+            archive or at an address.
+        OSError
+            If the file is missing in a folder.
         """
         name = self.shard_file(row)
         listed = self.manifest.get(name)
@@ -162,7 +197,9 @@ def read_shard_indices(cells: Sequence[MaskChunks], row: int) -> list[bytes | me
     Raises
     ------
     StoreError
-        If a shard at an address is missing.
+        If a shard in an archive or at an address is missing or cannot be read.
+    OSError
+        If a shard in a folder is missing or cannot be read.
     """
     ends = []
     for cell in cells:
@@ -177,12 +214,24 @@ def read_spans(
 ) -> list[list[memoryview]]:
     """For each cell, read the compressed chunks of consecutive objects of one shard.
 
-    ``indices`` are the bytes of each cell's index, from ``read_shard_indices``.
+    Parameters
+    ----------
+    indices
+        Bytes of each cell's index of the shard, from ``read_shard_indices``.
+    run
+        Rows of the objects.
+
+    Returns
+    -------
+    For each cell, the compressed chunk of each object.
 
     Raises
     ------
     StoreError
-        If a shard is missing or cut short, its index fails its checksum, or a chunk is absent.
+        If an index is damaged, a chunk is absent, or a shard in an archive or at an address cannot
+        be read.
+    OSError
+        If a shard in a folder is missing or cannot be read.
     """
     ranges, entries = [], []
     for cell, index in zip(cells, indices, strict=True):

@@ -25,35 +25,39 @@ instead."""
 def open_objects(
     where: str | Path, expected: Mapping[str, object] | None = None
 ) -> "xarray.Dataset":
-    """Images, objects, ground truth and clicks of a split; see ``open_checked``."""
+    """Open the images, objects, ground truth and clicks of a split, see ``open_checked``."""
     return open_checked(where, "objects", expected)
 
 
 def open_features(
     where: str | Path, expected: Mapping[str, object] | None = None
 ) -> "xarray.Dataset":
-    """Scores and tokens of a cell; see ``open_checked``."""
+    """Open the scores and tokens of a cell, see ``open_checked``."""
     return open_checked(where, "features", expected)
 
 
 def open_masks(where: str | Path, expected: Mapping[str, object] | None = None) -> "xarray.Dataset":
-    """Coded masks of a cell; read slices: fancy indices are 20 times slower."""
+    """Open the coded masks of a cell, see ``open_checked``; ``decode_masks`` decodes them.
+
+    Read slices of it: reading by an array of indices takes 20 times as long.
+    """
     return open_checked(where, "masks", expected)
 
 
 def open_entropy(
     where: str | Path, expected: Mapping[str, object] | None = None
 ) -> "xarray.Dataset":
-    """Bayesian entropies of a split; see ``open_checked``."""
+    """Open the Bayesian entropies of a split, see ``open_checked``."""
     return open_checked(where, "entropy", expected)
 
 
 def open_embeddings(
     where: str | Path, expected: Mapping[str, object] | None = None
 ) -> "xarray.Dataset":
-    """Embeddings of images, from which a model answers prompts; see ``open_checked``.
+    """Open the embeddings of images, from which a model answers prompts, see ``open_checked``.
 
-    The digests of images, by which an embedding is found, are read at once.
+    Arrays with one number or text per image are read at once: ``read_embedding`` finds images by
+    their digests.
     """
     embeddings = open_checked(where, "embeddings", expected)
     with naming_damage(where):
@@ -73,6 +77,8 @@ def open_checked(
     where
         A folder, a ZIP file, or an address: ``s3://bucket/path`` (also ``gs``, ``az``, ``https``
         and other schemes of fsspec), or ``dvc://REPOSITORY@REVISION/path``, which needs no clone.
+    kind
+        Kind that the store must have, a key of ``SCHEMA``.
     expected
         Entries that the store's signature must have; the signature may have more.
 
@@ -102,8 +108,9 @@ def open_complete(where: str | Path, kind: str, expected: Mapping[str, object]) 
     Raises
     ------
     StoreError
-        If the store is missing or of another kind, its signature lacks an entry of ``expected``, an
-        array breaks the schema, or a file is missing or of another size (the message names files).
+        If the store is missing, out of reach or of another kind or schema version, its signature
+        differs from ``expected``, an array breaks the schema, or a file is missing or of another
+        size (the message names files).
     """
     store = open_store(where)
     check_identity(store, kind, expected)
@@ -118,7 +125,7 @@ def open_complete(where: str | Path, kind: str, expected: Mapping[str, object]) 
 
 @contextmanager
 def naming_damage(store: object, array: str | None = None) -> Iterator[None]:
-    """Turn decoding errors of the block into a ``StoreError`` that names the store and the array.
+    """Context that turns decoding errors into a ``StoreError`` with the names of store and array.
 
     Raises
     ------
@@ -138,18 +145,24 @@ def naming_damage(store: object, array: str | None = None) -> Iterator[None]:
 
 
 def read_array(store: Store, name: str, selection: slice | tuple[slice, int] = ALL) -> np.ndarray:
-    """Read a selection of an array into memory; errors about damage name store and array."""
+    """Read a selection of an array into memory.
+
+    Raises
+    ------
+    StoreError
+        If a chunk is missing or damaged; the message names the store and the array.
+    """
     with naming_damage(store, name):
         return np.asarray(store.arrays[name][selection])
 
 
 def images_digest(images_sha256: Sequence[str]) -> str:
-    """Digest of all images of a cell, from the digest of each shard's images."""
+    """Digest of all images of a cell, from the digest of each shard's images in row order."""
     return digest({"sha256": list(images_sha256)})
 
 
 def read_images(features: Store) -> list[str]:
-    """Read the digest of each shard's images from a features store.
+    """Read the digest of each shard's images from a features store, in row order.
 
     Raises
     ------

@@ -22,10 +22,10 @@ from pipeline.masks import CUTS
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, PROPOSAL_PAIRS, SINGLE_CLICKS
 
 SCHEMA_VERSION: Final = 4
-"""Version of ``SCHEMA``, part of every signature; every change of ``SCHEMA`` raises it.
+"""Version of ``SCHEMA``, part of every signature.
 
-Only a new entropy and a new kind of store do not: the stage ``entropy`` runs again when its code
-changes, and stores of other kinds stay as they are.
+Every change of ``SCHEMA`` raises it, except a new entropy and a new kind of store: the stage
+``entropy`` runs again when its code changes, and stores of other kinds stay as they are.
 """
 
 ROWS_VERSION: Final = 2
@@ -36,8 +36,9 @@ valid.
 """
 
 SAME_TOKENS: Final[Mapping[object, int]] = MappingProxyType({9: 8})
-"""By version of ``extract``, the oldest version with the same tokens, scores and statistics. Cards
-of heads contain the oldest, so a newer version that only adds arrays leaves heads valid."""
+"""By version of ``extract``, the oldest version with the same tokens, scores and statistics; other
+versions are the oldest themselves. Cards of heads contain the oldest version, so a newer version
+that only adds arrays leaves heads valid."""
 
 CODEC: Final = ZstdCodec(level=3, checksum=True)
 """Caught 20 of 20 flipped bits, where Blosc caught 13 and zstd without its checksum none."""
@@ -48,7 +49,21 @@ Value = str | int | float | list[str] | list[int] | list[float]
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """Declaration of an array: dimensions, dtype, meaning, unit, and how it is cut into chunks."""
+    """Declaration of an array: dimensions, dtype, meaning, unit, and how it is cut into chunks.
+
+    Attributes
+    ----------
+    dims
+        Names of the dimensions; the first is that of the rows.
+    unit
+        Unit of the values; ``1`` if they have none.
+    chunking
+        ``whole``: one chunk for the array. ``rows``: a chunk for some 1,000 rows or more.
+        ``prompt_rows``: such a chunk for each prompt set. ``single_rows``: a chunk for each row,
+        and a file for each shard, which joins chunks.
+    is_coordinate
+        Whether the array names the places along a dimension, such as ``object_id``.
+    """
 
     dims: tuple[str, ...]
     dtype: str
@@ -61,12 +76,15 @@ class ArraySpec:
 
     @property
     def is_constant(self) -> bool:
-        """Whether the array is the same for all shards of a cell."""
+        """Whether the array is written once for a whole store, and not computed shard by shard."""
         return self.is_coordinate or self.chunking == "whole"
 
     @property
     def fill_value(self) -> str | int | float:
-        """Value that zarr reads for a missing chunk: NaN for floats, so that losses show."""
+        """Value that zarr reads for a missing chunk: NaN for floats, so that losses show.
+
+        It is 0 for integers and an empty text for text.
+        """
         if self.dtype == "str":
             return ""
         return math.nan if self.dtype.startswith("float") else 0
@@ -300,14 +318,17 @@ SCHEMA: Final[Mapping[str, Mapping[str, ArraySpec]]] = MappingProxyType(
 
 
 def specs_of(kind: str, names: Container[str]) -> dict[str, ArraySpec]:
-    """Declarations of the arrays of a kind of store; optional arrays only if in ``names``."""
+    """Declarations of the arrays of a kind of store, by name; optional arrays if in ``names``."""
     return {
         name: spec for name, spec in SCHEMA[kind].items() if not spec.is_optional or name in names
     }
 
 
 def cell_specs(kind: str, view: object) -> dict[str, ArraySpec]:
-    """Declarations of the arrays of a cell's store; only view ``identity`` has optional arrays."""
+    """Declarations of the arrays of a cell's features or masks, by name.
+
+    Only view ``identity`` has optional arrays.
+    """
     return specs_of(kind, SCHEMA[kind] if view == "identity" else ())
 
 
@@ -325,7 +346,7 @@ FIXED_COORDINATES: Final[Mapping[str, tuple[str | float, ...]]] = MappingProxyTy
         "pair": tuple(f"{first}-{second}" for first, second in PROPOSAL_PAIRS),
     }
 )
-"""Values of the coordinates that are the same in every store."""
+"""Values of the coordinates that are the same in every store, by name of the coordinate."""
 
 MASK_FORMULA: Final = (
     "q = round(255 * 2/pi * asin(sqrt(p))), p = sin(pi/2 * q/255)**2 = probability[q]"

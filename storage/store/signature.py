@@ -14,16 +14,18 @@ DIGEST_CHARS: Final = 16
 """Number of hex digits of a sha256 in a file name: 64 bits distinguish all signatures of a cell."""
 
 SOURCE: Final = "source"
-"""Signature entry of a cell of a ladder: the family and model whose shards contain its rows.
+"""Signature entry of a cell of a ladder (models of several families): the family and the model
+whose shards contain its rows.
 
-If the ladder makes masks smaller, its shards are its own, and the entry says their size.
+If the ladder makes the model's masks smaller, the cell has shards of its own: after the name of the
+model, the entry has the side of the masks.
 """
 
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def parse_signature(data: Mapping[str, object]) -> dict[str, Value]:
-    """Convert a mapping to the form in which a store returns it: keys sorted, tuples as lists.
+    """Convert a signature to the form in which a store returns it: keys sorted, tuples as lists.
 
     Raises
     ------
@@ -44,7 +46,9 @@ def parse_signature(data: Mapping[str, object]) -> dict[str, Value]:
 
 
 def compare(stored: Mapping[str, object], expected: Mapping[str, object]) -> str | None:
-    """Describe how ``stored`` differs in the keys of ``expected``; None if it does not differ.
+    """Describe how a signature differs from expected entries; None if it has them all.
+
+    Entries of ``stored`` whose keys ``expected`` lacks are ignored.
 
     Examples
     --------
@@ -60,7 +64,7 @@ def compare(stored: Mapping[str, object], expected: Mapping[str, object]) -> str
 
 
 def change(old: object, new: object) -> str:
-    """Describe the change of a signature entry; for lists, the added and the dropped items.
+    """Describe the change of a signature entry; for lists of other items, the items' change.
 
     >>> change(["center", "p1"], ["center", "box"])
     'box added, p1 dropped'
@@ -81,7 +85,13 @@ def _text(value: object) -> str:
 
 
 def digest(signature: Mapping[str, object]) -> str:
-    """Digest of a signature: the first 16 hex digits of a sha256."""
+    """Digest of a signature: the first 16 hex digits of a sha256; the order of keys is ignored.
+
+    Raises
+    ------
+    ValueError
+        If ``parse_signature`` refuses a value.
+    """
     text = json.dumps(parse_signature(signature), sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
 
@@ -90,5 +100,10 @@ def versions(*distributions: str) -> dict[str, str]:
     """Installed versions of packages as signature entries, such as ``numpy_version``.
 
     Versions are read from package metadata: importing the libraries takes seconds.
+
+    Raises
+    ------
+    PackageNotFoundError
+        If a package is not installed.
     """
     return {f"{name.replace('-', '_')}_version": version(name) for name in distributions}

@@ -37,20 +37,27 @@ def create_store(
     coords: Mapping[str, Any],
     optional: Container[str] = (),
 ) -> zarr.Group:
-    """Make a store with its signature, coordinates and constants; other arrays stay unwritten.
+    """Make a store with its signature and coordinates, and return it open for writing.
 
-    The signature, with ``schema_version``, is on the disk before any array.
+    Other arrays exist, but their values are unwritten, except the table ``probability`` of a masks
+    store. The signature, with ``schema_version``, is on the disk before any array.
 
     Parameters
     ----------
     sizes
         Sizes of the dimensions without coordinates by name, e.g. ``channel``.
     signature
-        Signature of the store, with the rows of a shard if the kind has shards.
+        Signature of the store; for kinds with shards, ``shard_objects`` or ``shard_images`` in it
+        is the number of rows per shard.
     coords
         Values of the coordinates that differ between stores, e.g. ``object_id`` and ``prompt``.
     optional
         Names of the store's optional arrays; other names are ignored.
+
+    Raises
+    ------
+    StoreError
+        If a coordinate has another dtype than the schema's.
     """
     specs = specs_of(kind, optional)
     fixed = {name: values for name, values in FIXED_COORDINATES.items() if name in specs}
@@ -86,7 +93,7 @@ def full_signature(signature: Mapping[str, object]) -> dict[str, Value]:
 def write_store(
     path: Path, kind: str, arrays: Mapping[str, Any], *, signature: Mapping[str, object]
 ) -> None:
-    """Write a store from arrays in memory; the store appears whole or not at all.
+    """Write a store from arrays in memory, whole or not at all; a store at ``path`` is replaced.
 
     Parameters
     ----------
@@ -114,21 +121,27 @@ def write_store(
 
 
 def write_array(group: zarr.Group, name: str, spec: ArraySpec, values: Any) -> None:  # noqa: ANN401
-    """Write all values of an array that exists in ``group``, after checking them by ``spec``."""
+    """Write all values of an array that exists in ``group``, after checking them by ``spec``.
+
+    Raises
+    ------
+    StoreError
+        If the values have another dtype than ``spec``, or another shape than the array.
+    """
     array = writable(group, name)
     array[...] = checked(name, spec, values, array.shape)
 
 
 def writable(group: zarr.Group, name: str) -> AnyArray:
-    """Open an array for writing that also writes chunks full of the fill value.
+    """Open an array of a store for writing, so that chunks full of the fill value are written, too.
 
-    So a missing chunk always means a loss. zarr forgets this setting when a store is reopened.
+    A missing chunk then always means a loss. zarr forgets this setting when a store is reopened.
     """
     return cast("AnyArray", group[name]).with_config({"write_empty_chunks": True})
 
 
 def checked(name: str, spec: ArraySpec, values: Any, shape: tuple[int, ...]) -> np.ndarray:  # noqa: ANN401
-    """Return values as an array of the dtype in ``spec``; lists and text are converted.
+    """Return values as an array of the dtype in ``spec``; lists and text are converted to it.
 
     Raises
     ------
@@ -147,7 +160,13 @@ def checked(name: str, spec: ArraySpec, values: Any, shape: tuple[int, ...]) -> 
 
 
 def check_names(label: object, arrays: Mapping[str, object], names: set[str]) -> None:
-    """Refuse ``arrays`` whose keys are not exactly ``names``; ``label`` begins the message."""
+    """Refuse ``arrays`` whose keys are not exactly ``names``; ``label`` begins the message.
+
+    Raises
+    ------
+    StoreError
+        If an array is missing or unexpected.
+    """
     if set(arrays) != names:
         raise StoreError(
             f"{label} must hold {', '.join(sorted(names))}, got {', '.join(sorted(arrays))}"
@@ -155,7 +174,7 @@ def check_names(label: object, arrays: Mapping[str, object], names: set[str]) ->
 
 
 def create_array(group: zarr.Group, name: str, spec: ArraySpec, cut: ChunkGrid) -> None:
-    """Create an array in a store by its declaration, without writing values."""
+    """Create an array in a store by its declaration and its cut into chunks, without values."""
     group.create_array(
         name,
         shape=cut.shape,
