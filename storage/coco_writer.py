@@ -18,7 +18,7 @@ _COMPRESS_LEVEL: Final = 3
 def write_coco(
     images: Path, annotations: Path, scenes: Iterable[Scene], categories: Sequence[str]
 ) -> int:
-    """Write scenes as PNG files and one JSON file; masks as RLE, which loses nothing.
+    """Write drawn scenes as PNG files and one JSON file; masks as RLE, which loses nothing.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def write_coco(
     Raises
     ------
     ValueError
-        If a scene has a category that is not listed.
+        If a scene has a category that is not listed, or an empty mask.
     """
     images.mkdir(parents=True, exist_ok=True)
     image_items: list[dict[str, Any]] = []

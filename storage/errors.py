@@ -23,7 +23,7 @@ _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = N_CHARACTERS
 
 
 class StoreError(ValueError):
-    """Raised for a store that is missing, incomplete, damaged, or made from other inputs."""
+    """Raised for a store that is missing, out of reach, damaged, or made from other inputs."""
 
 
 class ImageError(ValueError):
@@ -35,11 +35,11 @@ class DataError(ValueError):
 
 
 class WeightsError(ValueError):
-    """Raised for a file of weights or heads that is missing, damaged or of another form."""
+    """Raised for weights or heads that are unknown, missing, damaged or of another form."""
 
 
 def listed(names: Sequence[str], n_most: int = N_LISTED, separator: str = ", ") -> str:
-    """Join the first ``n_most`` names, and say how many more there are."""
+    """Join the first ``n_most`` names to a text, and say how many more there are."""
     n_more = len(names) - n_most
     return separator.join(names[:n_most]) + (f" and {n_more} more" if n_more > 0 else "")
 
@@ -66,7 +66,7 @@ def shown(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Escape the control characters of a text.
+    r"""Escape the characters of a text that cannot be printed, such as control characters.
 
     >>> printable("a\x1b[31m.png")
     'a\\x1b[31m.png'
@@ -89,7 +89,7 @@ def hidden(text: str) -> str:
 
 @contextmanager
 def faults_of(split: str) -> Iterator[None]:
-    """Raise each ``ValueError`` of the block as a ``DataError`` that names the split."""
+    """Context that raises a ``ValueError`` of its block as a ``DataError`` that names the split."""
     try:
         yield
     except ValueError as error:

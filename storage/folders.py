@@ -44,15 +44,18 @@ _RENAME_EXCHANGE: Final = 2
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Write a file beside ``path`` and rename it into place when the block succeeds.
+    """Yield a temporary path beside ``path``, for the block to write a file there.
 
-    A file already at ``path`` is replaced. A kill leaves a hidden ``.partial`` file, which the next
-    write to the same path on the same machine removes.
+    When the block succeeds, the file is renamed to ``path``, where it replaces a file; when the
+    block fails, it is removed. A kill leaves a hidden ``.partial`` file, which the next write to
+    the same path on the same machine removes. The folder of ``path`` is made if it is missing.
 
     Raises
     ------
     IsADirectoryError
         If a folder is at ``path``, before the block begins.
+    OSError
+        If the file cannot be written; the error names a file.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -82,13 +85,13 @@ def _made(path: Path, *, is_first: bool = False) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file in UTF-8, whole or not at all; a file already at ``path`` is replaced."""
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_lines(path: Path, lines: Collection[str]) -> None:
-    """Write lines as a text file; without lines, remove the file."""
+    """Write lines as a text file, whole or not at all; without lines, remove the file."""
     if lines:
         write_text(path, "".join(f"{line}\n" for line in lines))
     else:
@@ -96,17 +99,25 @@ def write_lines(path: Path, lines: Collection[str]) -> None:
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write indented JSON, keys in the mapping's order, whole or not at all."""
+    """Write indented JSON, keys in the mapping's order, whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        If a number is NaN or infinite.
+    """
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Build a folder beside ``path`` and put it in place when the block succeeds.
+    """Yield a temporary path beside ``path``, for the block to make and fill a folder there.
 
-    A folder already at ``path`` is replaced: a kill at any instant leaves the whole old folder or
-    the whole new folder. A killed build leaves a hidden ``.partial`` folder, which the next build
-    of the same path on the same machine removes.
+    When the block succeeds, the folder is put at ``path``, where it replaces a folder; when the
+    block fails, it is removed. A kill at any instant leaves the whole old or the whole new folder.
+    Where the system cannot swap folders, a kill may leave the old folder under a hidden name; the
+    next build puts it back. A killed build leaves a hidden ``.partial`` folder, which the next
+    build of the same path on the same machine removes.
     """
     partial = _partial(path)
     former = path.with_name(f".{path.name}.former{SUFFIX}")
@@ -145,9 +156,10 @@ def _is_first(partial: Path, path: Path) -> bool:
 
 @contextmanager
 def passing_folder(path: Path) -> Iterator[Path]:
-    """Make a folder beside ``path`` that only its owner can read; remove it after the block.
+    """Make and yield a folder beside ``path`` that only its owner can read.
 
-    A kill leaves the folder; the next block of the same path on the same machine removes it.
+    It is removed after the block. A kill leaves the folder; the next block of the same path on the
+    same machine removes it.
     """
     partial = _partial(path)
     partial.mkdir(mode=0o700)
@@ -174,7 +186,10 @@ def put_file(path: Path, data: bytes, *, is_first: bool = False) -> None:
 
 
 def _is_linked(partial: Path, path: Path) -> bool:
-    """Hard-link ``partial`` to ``path`` if that is free; False if the disk has no hard links."""
+    """Hard-link ``partial`` to ``path``, unless a file is there.
+
+    False if that fails, usually since the disk has no hard links.
+    """
     try:
         path.hardlink_to(partial)
     except FileExistsError:
@@ -185,17 +200,18 @@ def _is_linked(partial: Path, path: Path) -> bool:
 
 
 def put_link(source: Path, target: Path) -> None:
-    """Put a hard link or a copy of ``source`` at ``target``, whole; a file there is replaced."""
+    """Put a hard link to ``source``, or a whole copy, at ``target``; a file there is replaced."""
     with _made(target) as partial:
         link_or_copy(source, partial)
 
 
 def begin_file(path: Path) -> Path | None:
-    """Mark a file as being written, unless a process that still runs has marked it.
+    """Mark a file as being written, unless ``is_begun`` says that another process is writing it.
 
     Returns
     -------
-    The mark, a file beside ``path`` that the caller must remove; None if ``path`` has a mark.
+    The mark, a file beside ``path`` that the caller must remove; None if another process is
+    writing.
     """
     if is_begun(path):
         return None
@@ -215,7 +231,10 @@ def is_begun(path: Path) -> bool:
 
 
 def begun_files(folder: Path) -> set[str]:
-    """Names of the files in a folder that are being written; removes files of ended processes."""
+    """Names of the files in a folder that are being written; empty if there is no folder.
+
+    Unfinished files and marks that ended processes of this machine have left are removed.
+    """
     begun = set()
     with suppress(FileNotFoundError):
         for path in folder.glob(f".*{SUFFIX}"):
@@ -240,7 +259,7 @@ def _leftovers(path: Path) -> list[Path]:
 
 
 def _partial(path: Path) -> Path:
-    """Make the folder of ``path``, and name a temporary path beside ``path``."""
+    """Make the parent folder of ``path``, and choose a temporary path beside ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".{path.name}.{new_tag()}{SUFFIX}")
 
@@ -293,7 +312,7 @@ def _is_exchanged(first: Path, second: Path) -> bool:
 
 @contextmanager
 def named_disk_errors(path: Path) -> Iterator[None]:
-    """Add the path to an ``OSError`` of the block: an error of a failed write names no file."""
+    """Context that adds ``path`` to an ``OSError`` without a file: failed writes name none."""
     try:
         yield
     except OSError as error:
@@ -310,7 +329,7 @@ def sha256_file(path: Path) -> str:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Hard-link a file; copy it where the file system has no hard links."""
+    """Hard-link a file, or copy it if that fails, as where a file system has no hard links."""
     try:
         os.link(source, target)
     except OSError:

@@ -6,7 +6,7 @@ from shlex import quote
 from typing import Final
 
 PACKAGE: Final = Path(__file__).parent
-"""Folder of this Python package, which comes with weights and heads."""
+"""Folder of the Python package ``storage``, which contains the weights and heads of ``mini``."""
 
 CACHE: Final = Path("cache")
 """Folder of all Zarr stores."""
@@ -53,7 +53,9 @@ Features of the view ``identity`` have two stages: ``extract_train`` makes them 
 
 
 def remedy(path: Path, command: str = "dvc repro") -> str:
-    """End of an error about a missing file or store: the command that makes it.
+    """End of an error about a missing file or store: the command of DVC that makes it.
+
+    It is empty for a path that no stage makes. ``command`` is the command without the stage.
 
     >>> remedy(objects_path("val"))
     '; `dvc repro prepare@val` makes it'
@@ -70,7 +72,9 @@ def remedy(path: Path, command: str = "dvc repro") -> str:
 
 
 def repair_advice(path: Path) -> str:
-    """End of an error about a damaged file of an output or of this package; else empty.
+    """End of an error about a damaged file: how to bring it back.
+
+    It is empty for files that are neither in an output of a stage nor in this package.
 
     ``dvc repro`` alone would put the same damaged output back, since the file is a link to DVC's
     cache, whose files DVC takes for intact.
@@ -81,7 +85,10 @@ def repair_advice(path: Path) -> str:
 
 
 def reinstall_command(path: Path) -> str:
-    """Part of a message: how to bring a file of this package back, in a clone or elsewhere."""
+    """Part of a message: how to bring back a file that comes with this package.
+
+    In a clone, it is a command of git; elsewhere, the advice to install the package again.
+    """
     if (PACKAGE.parent / ".git").exists():
         return f"run git -C {quote(str(path.parent))} checkout {path.name}"
     # Without this option, pip takes the installed version for a whole one.
@@ -89,8 +96,15 @@ def reinstall_command(path: Path) -> str:
 
 
 def located(path: Path, cache: str | Path) -> str | Path:
-    """Path or address of a store in another cache folder than ``CACHE``.
+    """Path or address of a store in the folder or at the address ``cache``, in place of ``CACHE``.
 
+    Raises
+    ------
+    ValueError
+        If ``path`` does not lie below ``CACHE``.
+
+    Examples
+    --------
     >>> located(objects_path("val"), "s3://lab/usam/cache/")
     's3://lab/usam/cache/objects/val.zarr'
     """
@@ -131,7 +145,10 @@ def heads_dir(split: str) -> Path:
 
 
 def protocol_dir(split: str, protocol: str) -> Path:
-    """Folder of the heads trained on a split with a protocol's targets: ``<kind>/<token set>``."""
+    """Folder of the heads trained on a split with the targets of one protocol.
+
+    Its files are named ``<kind>/<token set>``, see ``HeadSet``.
+    """
     return heads_dir(split) / protocol
 
 
@@ -141,17 +158,17 @@ def curves_path(split: str) -> Path:
 
 
 def isotonic_path(split: str) -> Path:
-    """Path of the isotonic regressions and the fixed cuts that were fitted on a split."""
+    """Path of the calibrations of SamScores and the fixed cuts that were fitted on a split."""
     return heads_dir(split) / "isotonic.json"
 
 
 def tuning_path(split: str, objective: str) -> Path:
-    """Path of the hyperparameters chosen for one head."""
+    """Path of the hyperparameters chosen on a split for the head of an objective."""
     return heads_dir(split) / "tuning" / f"{objective}.json"
 
 
 def trials_path(split: str, objective: str) -> Path:
-    """Path of the table of all hyperparameter trials of one head."""
+    """Path of the table of all hyperparameters tried on a split for the head of an objective."""
     return heads_dir(split) / "tuning" / f"{objective}.csv"
 
 

@@ -45,12 +45,18 @@ def decode_rle(counts: str, height_px: int, width_px: int) -> Bool[np.ndarray, "
 
 
 def area_rle(counts: str) -> int:
-    """Number of foreground pixels of a mask in compressed run lengths."""
+    """Number of foreground pixels of a mask in compressed run lengths.
+
+    Raises
+    ------
+    DataError
+        If ``counts`` is malformed.
+    """
     return int(parse_counts(counts)[1::2].sum())
 
 
 def parse_counts(counts: str) -> Counts:
-    """Parse COCO's compressed form to run lengths in pixels, background first.
+    """Parse COCO's compressed form to run lengths in pixels, background first; no sum is checked.
 
     Raises
     ------
@@ -84,7 +90,7 @@ def parse_counts(counts: str) -> Counts:
 
 
 def compress_runs(runs: Sequence[int], height_px: int, width_px: int) -> str:
-    """Compress run lengths in pixels, background first, to COCO's text form.
+    """Compress run lengths in pixels, column by column, background first, to COCO's text form.
 
     Raises
     ------

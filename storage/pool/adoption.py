@@ -22,7 +22,13 @@ def published_stores(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
     """Yield the paths of a cell's stores by kind: ``features`` and ``masks``, or ``embeddings``.
 
     The paths are the outputs or, after DVC has removed the outputs for a re-run, links to the
-    copies in DVC's cache, removed after the block. The mapping is empty if a file is missing.
+    copies in DVC's cache, removed after the block. The mapping is empty if only some outputs are
+    there, or if outputs and copies are missing.
+
+    Parameters
+    ----------
+    outputs
+        Path of each output by kind.
     """
     if all(path.exists() for path in outputs.values()):
         yield dict(outputs)
@@ -38,7 +44,8 @@ def published_stores(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
 def recorded_stores(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
     """Yield links to DVC's copies of a cell's stores, as ``dvc.lock`` records them, by kind.
 
-    The links are removed after the block. The mapping is empty if DVC's cache lacks a file.
+    The links are removed after the block. The mapping is empty if ``dvc.lock`` lacks one of the
+    ``outputs``, or DVC's cache lacks a file of them.
     """
     listings = recorded_listings()
     if any(path.as_posix() not in listings for path in outputs.values()):
@@ -69,18 +76,25 @@ class PublishedShards:
 
     @property
     def main(self) -> Store:
-        """The store with the arrays that shards keep in ``.npz`` files: features or embeddings."""
+        """The store of features or embeddings; the pool keeps its arrays in ``.npz`` files."""
         return self.stores.get("features") or self.stores["embeddings"]
 
     @property
     def is_faulty(self) -> bool:
-        """Whether a file of a store is missing or of another size than in its manifest."""
+        """Whether a file of a store in a folder is missing or of another size than listed."""
         return any(store.faulty for store in self.stores.values())
 
     def read(self, shards: Sequence[int]) -> list[ShardArrays]:
-        """Read the arrays of each shard in ``shards``, which are rising indices.
+        """Read the arrays of shards, except masks and levels.
 
-        Masks and levels are left out.
+        Parameters
+        ----------
+        shards
+            Numbers of the shards in the stores, in rising order; one at least.
+
+        Returns
+        -------
+        The arrays of each shard by name.
 
         Raises
         ------
@@ -97,7 +111,7 @@ class PublishedShards:
         return [{name: values[shard] for name, values in rows.items()} for shard in slices]
 
     def files(self, shard: int) -> dict[str, tuple[Path, str]]:
-        """Files that a shard has for itself, such as its masks, by the name of their array.
+        """Files that hold only rows of one shard (its masks or levels), by the name of their array.
 
         Each file comes with the sha256 that the manifest of its store lists for it.
 
@@ -123,7 +137,7 @@ def open_published(paths: Mapping[str, Path]) -> PublishedShards:
     Raises
     ------
     StoreError
-        If a store is damaged, or the stores are not of the same cell and images.
+        If a store is missing or damaged, or the stores are not of the same cell and images.
     """
     stores = {kind: open_store(path) for kind, path in paths.items()}
     main = PublishedShards(stores, ()).main
@@ -137,13 +151,15 @@ def open_published(paths: Mapping[str, Path]) -> PublishedShards:
 
 
 def adopt(cell: Cell, published: PublishedShards) -> tuple[int, dict[int, str]]:
-    """Put the shards that ``cell`` lacks from its published stores into the pool.
+    """Put those shards of published stores into the pool that the pool lacks for ``cell``.
 
-    Masks and levels are linked without being read: publishing compares them with their digests.
+    Whether the stores have the settings of ``cell`` is not checked; ``Cell.fits`` says it. Masks
+    and levels are linked without being read: publishing compares them with their digests.
 
     Returns
     -------
-    Number of shards taken, and an error message for each damaged shard, by its index in the stores.
+    Number of shards put into the pool, and the error message about each damaged shard by the
+    shard's number in the stores.
     """
     lacking = set(cell.lacking())
     shards = [i for i, name in enumerate(published.names) if name in lacking]
@@ -158,7 +174,7 @@ def adopt(cell: Cell, published: PublishedShards) -> tuple[int, dict[int, str]]:
 
 
 def _adopt(cell: Cell, published: PublishedShards, shards: Sequence[int]) -> dict[int, str]:
-    """Put the given published shards into the pool; return an error message per damaged shard."""
+    """Put published shards, by their numbers, into the pool; return an error per damaged shard."""
     try:
         for i, rows in zip(shards, published.read(shards), strict=True):
             cell.adopt(published.names[i], rows, published.files(i))

@@ -1,4 +1,4 @@
-"""Lists, writes and reads the shards of a cell in the pool.
+"""Lists, writes and reads the shards of a cell in the pool, the folder of all cells' shards.
 
 ::
 
@@ -84,8 +84,8 @@ class ShardRows:
     Attributes
     ----------
     rows
-        Arrays of a features store or an embeddings store by name, without coordinates, masks and
-        levels, with the shard's rows.
+        Arrays with the shard's rows by name: of a features store without coordinates, or of an
+        embeddings store without coordinates and levels.
     maker
         Name of the processor or GPU that computed the shard; empty if taken from published stores.
     files_sha256
@@ -99,15 +99,19 @@ class ShardRows:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One model on one split in one view, or its embeddings, and their shards in the pool.
+    """One model on one split in one view, or a model's embeddings of images, and its shards.
 
     Attributes
     ----------
     signature
         Signature of the cell's stores.
+    split
+        The rows of the stores, cut into shards: objects or, for embeddings, images.
     sizes
         Sizes of the dimensions ``channel``, ``encoder_channel`` and, with masks, ``y`` and ``x``;
         of embeddings, those of ``level_sizes`` and ``encoder_channel``.
+    pool
+        Folder of the pool, which has a folder of shards for each ``settings_digest``.
     assigned
         Names of the shards that this process computes; None means all shards.
     """
@@ -127,14 +131,14 @@ class Cell:
 
     @cached_property
     def sharded(self) -> dict[str, ArraySpec]:
-        """Declarations of the arrays that have a file of their own for each shard."""
+        """Declarations of the arrays with a file of their own per shard, by name: masks, levels."""
         by_kind = [shard_arrays(kind, self.signature) for kind in self.kinds]
         specs = {name: spec for arrays in by_kind for name, spec in arrays.items()}
         return {name: spec for name, spec in specs.items() if spec.chunking == "single_rows"}
 
     @cached_property
     def settings(self) -> dict[str, Value]:
-        """All that determines the bytes of a shard, apart from the shard's inputs."""
+        """Entries that determine the bytes of a shard, apart from its images, masks and clicks."""
         return parse_signature({**of_rows(self.signature), "stores": self.kinds})
 
     @cached_property
@@ -148,7 +152,7 @@ class Cell:
         return self.pool / self.settings_digest
 
     def fits(self, signature: Mapping[str, object]) -> bool:
-        """Whether the rows of a published store with this signature were made by these settings."""
+        """Whether a store with this signature has rows that were made by the cell's settings."""
         settings = {key: value for key, value in self.settings.items() if key != "stores"}
         return compare(of_rows(signature), settings) is None
 
@@ -167,7 +171,7 @@ class Cell:
         return self.folder / f"{name}{NPZ}"
 
     def array_path(self, name: str, sha256: str) -> Path:
-        """Path of the file with a shard's masks or one of its levels, from the file's sha256."""
+        """Path of the file with a shard's masks or one of its levels; ``sha256`` is the file's."""
         return self.folder / f"{name}.{sha256[:DIGEST_CHARS]}{self._suffix}"
 
     @property
@@ -182,7 +186,7 @@ class Cell:
         return {MASK_CODE: MASKS_SHA256}
 
     def put(self, name: str, rows: Mapping[str, np.ndarray], *, maker: str) -> None:
-        """Write a computed shard to the pool, unless it exists.
+        """Write a computed shard to the pool, unless the pool has it; ``name`` is the shard's name.
 
         Parameters
         ----------
@@ -210,12 +214,20 @@ class Cell:
         self._put_rows(name, ShardRows(arrays, maker, files_sha256))
 
     def adopt(self, name: str, rows: ShardArrays, files: Mapping[str, tuple[Path, str]]) -> None:
-        """Put a shard of published stores into the pool.
+        """Put a shard of published stores into the pool; its ``files`` are linked and not read.
 
         Parameters
         ----------
+        rows
+            Arrays of the shard by name, from ``PublishedShards.read``.
         files
             File with the shard's masks, or with each level, and its sha256, by array.
+
+        Raises
+        ------
+        StoreError
+            If an array is missing or of another type or shape, or the inputs of the rows are not
+            those of the shard's name.
         """
         for file, sha256 in files.values():
             put_link(file.resolve(), self.array_path(name, sha256))
@@ -229,7 +241,7 @@ class Cell:
         Raises
         ------
         StoreError
-            If the file is missing or damaged, or was copied from the folder of other settings.
+            If the ``.npz`` file is missing or damaged, or of other settings or inputs.
         """
         path = self.rows_path(name)
         try:
@@ -246,7 +258,7 @@ class Cell:
             raise StoreError(f"{path} must be features of a shard, got {error}") from error
 
     def drop(self, name: str) -> None:
-        """Remove a damaged shard; hard links to its files elsewhere stay."""
+        """Remove the files of a shard, if any, from the pool; hard links to them elsewhere stay."""
         self.rows_path(name).unlink(missing_ok=True)
         for path in self.folder.glob(f"{name}.*{self._suffix}"):
             path.unlink(missing_ok=True)
@@ -276,6 +288,11 @@ class Cell:
 
         The shard's name is a hash of these digests. ``with_files`` says whether ``rows`` has the
         arrays in ``sharded``.
+
+        Raises
+        ------
+        StoreError
+            If an array is missing or of another type or shape, or the digests give another name.
         """
         shard = self.split.shards[name]
         specs = {
@@ -300,7 +317,7 @@ class Cell:
 
     @property
     def dim_sizes(self) -> dict[str, int]:
-        """Sizes of all dimensions but ``object`` or ``image``, by name."""
+        """Sizes of the dimensions of a shard's arrays but ``object`` and ``image``, by name."""
         prompts = cast("Sequence[str]", self.signature.get("prompts", ()))
         fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
         return {**fixed, **self.sizes, "prompt": len(prompts)}
@@ -315,7 +332,7 @@ class Cell:
         return files[shard_file(array, spec, 0)].to_bytes()
 
     def read_embedding(self, image: int) -> StoredEmbedding | None:
-        """Read the embedding of an image of the split from the pool; None if the pool lacks it.
+        """Read the embedding of the image in row ``image`` from the pool; None if it is not there.
 
         Raises
         ------
@@ -342,7 +359,9 @@ class Cell:
 
 
 def of_rows(signature: Mapping[str, object]) -> dict[str, object]:
-    """Signature entries that determine the content of a row; a ladder's model gets its own family.
+    """Signature entries that determine the content of a row.
+
+    For a model of a ladder, ``family`` and ``model`` are those whose shards have its rows.
 
     >>> of_rows({"family": "releases", "model": "edgetam", "source": ["edgetam", "tiny"]})
     {'family': 'edgetam', 'model': 'tiny'}
@@ -354,20 +373,23 @@ def of_rows(signature: Mapping[str, object]) -> dict[str, object]:
 
 
 def store_specs(kind: str, signature: Mapping[str, object]) -> dict[str, ArraySpec]:
-    """Declarations of the arrays of a cell's store; a signature of embeddings lists ``levels``."""
+    """Declarations of the arrays of a cell's store, by name.
+
+    The signature is the cell's; of embeddings, it lists the names of the ``levels``.
+    """
     if kind == "embeddings":
         return specs_of(kind, cast("Sequence[str]", signature["levels"]))
     return cell_specs(kind, signature["view"])
 
 
 def shard_arrays(kind: str, signature: Mapping[str, object]) -> dict[str, ArraySpec]:
-    """Declarations of the arrays that are computed shard by shard, for a kind of store."""
+    """Declarations of the arrays of a cell's store that are computed shard by shard, by name."""
     specs = store_specs(kind, signature)
     return {name: spec for name, spec in specs.items() if not spec.is_constant}
 
 
 def names_in(folder: Path) -> set[str]:
-    """Names of all shards in one folder of the pool."""
+    """Names of all shards in one folder of the pool; none if there is no such folder."""
     return {path.stem for path in folder.glob(f"*{NPZ}")}
 
 
@@ -376,7 +398,8 @@ def settings_of(
 ) -> Iterator[dict[str, Any]]:
     """Yield settings that contain ``entries`` and under which the pool has one of the named shards.
 
-    The settings serve messages alone; they come from the readable ``settings.json`` files.
+    The settings serve messages alone. They come from the files ``settings.json``; a file that
+    cannot be read is skipped.
     """
     for path in sorted(pool.glob(f"*/{SETTINGS}")):
         with suppress(OSError, ValueError, RecursionError):

@@ -23,11 +23,13 @@ class Removable:
     Attributes
     ----------
     n_unused
-        Number of shards that no cell uses. If settings return to them, they are computed again.
+        Number of shards that no cell of the current settings uses. If settings change back, they
+        are computed again.
     n_held
         Number of shards that a published store has, too.
     files
-        Files of these shards, and files of masks without features, which a killed process left.
+        Files of these shards, and files of masks or levels without an ``.npz`` file, which a killed
+        process left.
     """
 
     folder: Path
@@ -56,8 +58,9 @@ def find_removable(
 ) -> list[Removable]:
     """Find files of the pool that may go, by folder.
 
-    These are shards that no cell uses, shards that stores have, too, and masks without features.
-    Shards that are being written stay.
+    These are shards that no cell uses, shards that stores have, too, and files of masks or levels
+    without an ``.npz`` file. Shards that are being written stay. A folder in which nothing is left
+    is listed, too, without files.
 
     Parameters
     ----------
@@ -84,7 +87,7 @@ def find_removable(
 
 
 def remove(folders: Iterable[Removable]) -> None:
-    """Remove the files, features before masks, and the folders in which no shard is left."""
+    """Remove the files, ``.npz`` files first, and the folders in which no shard is left."""
     for removable in folders:
         for file in removable.files:
             file.unlink(missing_ok=True)

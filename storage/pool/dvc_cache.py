@@ -39,7 +39,10 @@ then counts as empty."""
 
 
 def recorded_listings(lock: Path = DVC_LOCK) -> dict[str, str]:
-    """Read the md5 of each output in a ``dvc.lock``, by path; of a folder, the listing's md5."""
+    """Read the md5 of each output in a ``dvc.lock``, by path; of a folder, the listing's md5.
+
+    Empty if the file is missing or has another form.
+    """
     try:
         # libyaml's loader, which a PyYAML built from source may lack: the pure Python loader takes
         # 0.2 s for the demo's file, a tenth of an extraction that only publishes.
@@ -54,15 +57,17 @@ def recorded_listings(lock: Path = DVC_LOCK) -> dict[str, str]:
 def lay_out(listing: str, folder: Path) -> bool:
     """Recreate an output folder at ``folder`` by symbolic links to DVC's cache.
 
+    A folder that is there is replaced.
+
     Parameters
     ----------
     listing
-        Md5 of the folder's listing, from ``recorded_listings``.
+        Md5 of the output folder's listing, from ``recorded_listings``.
 
     Returns
     -------
-    True if the cache has all files. If not, or if a file would lie outside of the folder, nothing
-    is made.
+    True if the folder was made. False, and nothing is made, if the cache lacks a file or a file
+    would lie outside of the folder.
     """
     try:
         files = _listed_files(listing, folder)
@@ -78,7 +83,7 @@ def lay_out(listing: str, folder: Path) -> bool:
 
 
 def _listed_files(md5: str, output: Path) -> dict[Path, str]:
-    """Md5 of each file of an output, by path; ``md5`` is the output's own in ``dvc.lock``."""
+    """Md5 of each file of an output, by path; ``md5`` is the md5 of the output in ``dvc.lock``."""
     if not md5.endswith(LISTING):
         return {output: md5}
     listing = json.loads(cached_file(md5).read_bytes())
@@ -93,9 +98,9 @@ def _inside(relpath: str) -> PurePosixPath:
 
 
 def mend_cache(files: Iterable[Path]) -> list[Path]:
-    """Replace damaged files in DVC's cache by ``files``, repaired files of outputs.
+    """Replace damaged files in DVC's cache by those of the intact ``files`` with the same md5.
 
-    The md5 of each is noted in ``REPAIRED``, since remotes may have the damaged file, too.
+    The md5 of each replaced file is noted in ``REPAIRED``: remotes may have the damaged file, too.
 
     Returns
     -------
@@ -115,7 +120,8 @@ def drop_damaged(output: Path) -> None:
     """Remove the damaged files of an output from DVC's cache.
 
     DVC assumes that files in its cache are intact: after the stage has run again, DVC would put the
-    damaged file in place of the new one. The md5 of each is noted in ``REPAIRED``.
+    damaged file in place of the new one. The md5 of each is noted in ``REPAIRED``. Nothing is done
+    for an output that ``dvc.lock`` or the cache does not know.
     """
     with suppress(*FAULTS):
         files = _listed_files(recorded_listings()[output.as_posix()], output)
@@ -126,7 +132,10 @@ def drop_damaged(output: Path) -> None:
 
 
 def altered_outputs() -> list[Path]:
-    """Outputs in ``dvc.lock`` that are no stores, and with a file that was changed or removed."""
+    """Paths of outputs in ``dvc.lock`` that have a changed or missing file.
+
+    Stores, and outputs that are missing as a whole, are left out.
+    """
     altered = []
     for name, md5 in recorded_listings().items():
         output = Path(name)
@@ -156,7 +165,7 @@ def is_mended(md5: str, file: Path) -> bool:
 
 
 def repaired_files() -> dict[str, Any]:
-    """Read ``REPAIRED``: remotes that have received each repaired file, by md5."""
+    """Read ``REPAIRED``: for each md5, the remotes that have received the repaired file."""
     return json.loads(REPAIRED.read_bytes()) if REPAIRED.exists() else {}
 
 
@@ -166,7 +175,7 @@ def _note_repaired(md5s: Iterable[str]) -> None:
 
 
 def note_sent(md5s: Iterable[str], remote: str) -> None:
-    """Note in ``REPAIRED`` that a remote has received repaired files."""
+    """Note in ``REPAIRED``, which has these md5s, that a remote has received repaired files."""
     noted = repaired_files()
     write_json(REPAIRED, noted | {md5: sorted({*noted[md5], remote}) for md5 in md5s})
 
@@ -183,7 +192,10 @@ def cached_file(md5: str) -> Path:
 
 
 def cache_dir() -> Path:
-    """Find the folder of DVC's cache; of DVC's settings files, the last that names one decides."""
+    """Find the folder of DVC's cache; of DVC's settings files, the last that names a folder counts.
+
+    The files are read in the order system, user, repository, local.
+    """
     import platformdirs  # noqa: PLC0415 - comes with DVC
 
     of_system, of_user = (

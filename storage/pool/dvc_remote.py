@@ -55,11 +55,12 @@ class Pushed:
 
 
 Show = Callable[[int], AbstractContextManager[Callable[[int], None]]]
-"""Makes a progress display for a number of files: a context that gives a function of increments."""
+"""Makes a progress display for a number of files: a context that yields a function, which is called
+with the number of files just sent."""
 
 
 def push(remote: str | None, show: Show) -> list[Pushed]:
-    """Send all files of ``dvc.lock`` that a remote lacks, and files that were repaired.
+    """Send the files of all outputs in ``dvc.lock`` that remotes lack, and repaired files.
 
     Parameters
     ----------
@@ -68,11 +69,16 @@ def push(remote: str | None, show: Show) -> list[Pushed]:
     show
         Makes the display of the progress of sending.
 
+    Returns
+    -------
+    What was sent to each remote: to ``remote``, and to remotes that outputs in ``dvc.yaml`` name.
+
     Raises
     ------
     StoreError
-        If a file is missing or damaged here (then no file is sent), the remote cannot be reached,
-        or it still lacks files after ``N_ROUNDS`` attempts.
+        If a file is missing or damaged here (then no file is sent to its remote), there is no
+        default remote, a remote cannot be reached, or it still lacks files after ``N_ROUNDS``
+        attempts.
     """
     from dvc.config import NoRemoteError  # noqa: PLC0415
     from dvc.exceptions import DvcException  # noqa: PLC0415
@@ -97,7 +103,7 @@ def _push(
     files: Any,  # noqa: ANN401
     show: Show,
 ) -> Pushed:
-    """Send files to one remote; ``names`` are the files' paths in outputs, by md5."""
+    """Send files to one remote; ``names`` are the paths of the files in outputs, by md5."""
     address = hidden(remote.fs.unstrip_protocol(remote.path).removesuffix("/files/md5"))
     failures = fsspec_failures(address) if is_address(address) else (OSError, ValueError)
     with named_failures(address, failures, AWAY):
@@ -126,7 +132,7 @@ def _push(
 
 
 def _batches(md5s: Sequence[str]) -> Iterator[list[str]]:
-    """Group files into calls; listings come last, since DVC assumes a listed folder is complete.
+    """Group md5s into calls; listings come last, since DVC takes a listed folder for complete.
 
     No call has files and listings: a call sends several files at once, in any order.
     """

@@ -38,7 +38,10 @@ class Comparison:
 
 
 def compare_shards(cell: Cell) -> Comparison:
-    """Read every shard of a cell from the pool, and compare its other files with their sha256."""
+    """Read every shard of a cell from the pool, and compare its masks or levels with their sha256.
+
+    Errors are collected in the result, not raised; a missing shard is a fault, too.
+    """
     compared = Comparison()
     for name in cell.split.shards:
         try:
@@ -64,7 +67,7 @@ def _record(path: Path, sha256: str) -> FileRecord:
 
 
 def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> None:
-    """Write the stores of a cell with their manifests; each store appears whole.
+    """Join the shards of a cell to stores with manifests; each store appears whole.
 
     Masks and levels are hard-linked and take no more space. A store of masks gets the digest of its
     images as an attribute, since none of its arrays depends on the images' content.
@@ -75,6 +78,11 @@ def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> No
         Path of each store, by kind.
     compared
         Result of ``compare_shards`` without a fault, so that masks need not be read again.
+
+    Raises
+    ------
+    StoreError
+        If the ``.npz`` file of a shard was damaged or removed since.
     """
     for kind, target in targets.items():
         with whole_folder(target) as partial:
@@ -83,7 +91,7 @@ def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> No
 
 
 def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str, FileRecord]:
-    """Write a store without its manifest; return the records of its hard-linked files."""
+    """Write a store without its manifest; return the records of its hard-linked files by name."""
     rows = cell.split
     if isinstance(rows, PreparedSplit):
         coords = {"object_id": rows.table.object_id, "prompt": cell.signature["prompts"]}
