@@ -66,7 +66,7 @@ def verify_command(
 ) -> None:
     """Check every file of a store, or of all stores in a folder, against the store's manifest.
 
-    Print each damaged file with its fault; exit 1 if a file is damaged.
+    Print each file that is damaged, missing or not in the manifest; exit 1 if there are any.
     """
     damages: dict[Where, dict[str, str]] = {}
     with reported_errors():

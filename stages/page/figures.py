@@ -1,4 +1,4 @@
-"""Figures of the results: correction curves, the radar, and how useful measures are."""
+"""Draws the results: correction curves, the radar, selective prediction, reliability, routing."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil, isnan
@@ -63,7 +63,11 @@ def curves_figure(curves: pd.DataFrame, task: str, measures: Sequence[str]) -> F
     Parameters
     ----------
     curves
-        Curves of one split and protocol, as in ``curves.csv``.
+        Curves of one split and protocol, as in ``curves.csv``, also of the orders ``random``,
+        ``worst`` and ``oracle``.
+    measures
+        Names of the measures to draw, with heads of every train split; measures without a curve are
+        left out.
     """
     figure, panel = _panel("corrected objects, the most uncertain first", "mean IoU")
     _draw_orders(panel, curves[curves["task"] == task], measures)
@@ -76,7 +80,7 @@ def opening_figure(curves: pd.DataFrame) -> Figure:
     Parameters
     ----------
     curves
-        Curves of one split and protocol, with heads of one train split.
+        Curves of one split and protocol, with heads of one train split, as in ``curves.csv``.
     """
     tasks = [task for task in TASKS if task in set(curves["task"])]
     figure = Figure(figsize=(13, 4.2), layout="constrained")
@@ -104,7 +108,7 @@ def opening_figure(curves: pd.DataFrame) -> Figure:
 def radar_figure(table: pd.DataFrame) -> Figure:
     """Draw each row of ``radar_table`` as a closed line around the radar, with an axis per task.
 
-    The axes show the relative AUC in percent: 0 is the worst order, 100 the oracle's.
+    The axes show the relative AUC in percent: 0 is the worst order, 100 the order of the oracle.
     """
     tasks = [task for task in TASKS if task in table]
     angles = np.linspace(0, 2 * np.pi, len(tasks), endpoint=False)
@@ -130,7 +134,15 @@ def radar_figure(table: pd.DataFrame) -> Figure:
 
 
 def coverage_figure(results: SplitResults, measures: Sequence[str]) -> Figure:
-    """Draw the risk (1 - IoU) of the kept masks by their share, for bounds and measures."""
+    """Draw the mean risk (1 - IoU) of the kept masks by the share of masks that are kept.
+
+    Parameters
+    ----------
+    results
+        Results of one split and protocol.
+    measures
+        Names of the measures to draw, beside the orders ``random``, ``worst`` and ``oracle``.
+    """
     figure, panel = _panel("kept masks, the least uncertain first", "mean risk of the kept masks")
     _draw_orders(panel, results.coverage, measures, x="coverage", y="selective_risk")
     return _with_legend(figure, panel)
@@ -141,7 +153,7 @@ def reliability_figure(results: SplitResults) -> Figure:
 
     Each measure that predicts an IoU has a curve for each train split: a point for each bin of
     masks with similar predictions, and a vertical line for the interval of its true IoU. A dotted
-    line shows where both IoUs are equal.
+    line shows where both IoUs are equal. ``results`` are those of one protocol.
     """
     bins = results.reliability
     bins = bins[bins["model"] == shown_model(list(bins["model"].unique()))]
@@ -159,8 +171,16 @@ def reliability_figure(results: SplitResults) -> Figure:
 def routing_figure(results: SplitResults, timed: pd.DataFrame) -> Figure | None:
     """Draw the mean IoU by the mean seconds per click, as more clicks go to the largest model.
 
-    Measures without a measured time have no curve. Returns None if no measure has a curve, as with
-    a single model.
+    A click takes the smallest model's time with the measure and, if it goes on, the time of the
+    largest model. Measures without a measured time have no curve. Returns None if no measure has a
+    curve, as with a single model.
+
+    Parameters
+    ----------
+    results
+        Results of one split and protocol.
+    timed
+        Runtimes, as in ``runtime.csv``.
     """
     models = list(results.run["models"])
     curves = results.curves[results.curves["task"] == "model"]
@@ -191,7 +211,7 @@ def routing_figure(results: SplitResults, timed: pd.DataFrame) -> Figure | None:
 
 
 def curve_plots(results: Results) -> dict[str, str]:
-    """Correction curves as SVG files for ``dvc plots show``, by file name.
+    """Text of SVG files with correction curves, for ``dvc plots show``, by file name.
 
     There is a file per split, protocol and task, with heads of the first train split.
     """
@@ -221,7 +241,10 @@ def _plot(curves: pd.DataFrame, protocol: str, task: str, split: str) -> str:
 
 
 def curves_of(table: pd.DataFrame, measures: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield the ``measure_name`` and the rows of each measure and train split in the table."""
+    """Yield the ``measure_name`` and the rows of each train split and measure, in this order.
+
+    A measure that has no rows for a train split is left out.
+    """
     splits = list(table["train_split"].unique())
     first = next(filter(None, splits), "")
     for train_split in splits:
@@ -241,7 +264,7 @@ def _panel(x: str, y: str) -> tuple[Figure, Axes]:
 
 
 def _style_panel(panel: Axes) -> None:
-    """Draw grid lines behind the curves, and remove the frame of the panel."""
+    """Draw grid lines behind the curves, and remove frame and tick marks of the panel."""
     panel.spines[:].set_visible(False)
     panel.tick_params(length=0, labelcolor=MUTED)
     panel.grid(color=RULES, linewidth=0.6)
@@ -320,7 +343,10 @@ def _draw(
 
 
 def _with_legend(figure: Figure, panel: Axes) -> Figure:
-    """Add a legend beneath the panel, with the names in the order of the curves from the top."""
+    """Add a legend beneath the panel, and set the size of the figure.
+
+    Names are in the order of the curves' mean heights, the highest first.
+    """
     handles, names = panel.get_legend_handles_labels()
     heights = {id(line): np.nanmean(np.asarray(line.get_ydata(), float)) for line in panel.lines}
     ordered = sorted(

@@ -14,11 +14,12 @@ from stages.page.labels import SURPRISES, TASK_LABELS, measure_label, number, sh
 from storage.outputs.results import Gallery
 
 Section = dict[str, Any]
-"""Pictures of objects that a measure ranks, with their descriptions, for the page's template."""
+"""Pictures of objects and texts about them, for the page's template. ``anchor`` is an id on the
+page, ``ends`` has a list of pictures for each end of the gallery."""
 
 
 def images(galleries: Iterable[Gallery]) -> dict[str, str]:
-    """Data URLs of all pictures by ``image_id``, so that the page contains each picture once."""
+    """Data URL of each picture by its ``image_id``, so that the page contains each picture once."""
     return {
         image_id(picture): "data:image/webp;base64," + base64.b64encode(picture).decode("ascii")
         for gallery in galleries
@@ -32,7 +33,10 @@ def image_id(picture: bytes) -> str:
 
 
 def gallery_sections(gallery: Gallery, protocol: str, split: str) -> list[Section]:
-    """Sections with the most and least uncertain objects of a split, one per task and measure."""
+    """Sections with the most and least uncertain objects of a split, one per task and measure.
+
+    ``gallery`` must have the rows of ``protocol`` alone.
+    """
     table = gallery.table[~gallery.table["end"].isin((*SURPRISES, DOUBTED))]
     return [
         _section(gallery, rows, f"{protocol}-{split}-{ranked_name(str(task), str(measure))}")
@@ -43,7 +47,7 @@ def gallery_sections(gallery: Gallery, protocol: str, split: str) -> list[Sectio
 def surprises(gallery: Gallery, split: str) -> Section | None:
     """Section with the objects whose rank by a measure is furthest from their rank by IoU.
 
-    None if the gallery has no pictures of this kind.
+    Returns None if the gallery has no pictures of this kind.
     """
     rows = gallery.table[gallery.table["end"].isin(SURPRISES)]
     return None if rows.empty else _section(gallery, rows, f"surprises-{split}")
@@ -55,7 +59,7 @@ def doubted(gallery: Gallery, annotations: pd.DataFrame, split: str) -> Section:
     Parameters
     ----------
     annotations
-        Table ``annotations`` of the split's results.
+        Table ``annotations`` of the split's results, with the object of each rank.
     """
     rows = gallery.table[gallery.table["end"] == DOUBTED].to_dict("records")
     by_rank = annotations.set_index("rank").to_dict("index")
@@ -91,7 +95,15 @@ def _section(gallery: Gallery, rows: pd.DataFrame, anchor: str) -> Section:
 def _picture(
     gallery: Gallery, anchor: str, row: Mapping[Hashable, Any], n_objects: int
 ) -> dict[str, str]:
-    """Picture of the object that a measure ranks, and the texts beside it on the page."""
+    """Texts of ``_shown``, with the object's uncertainty, and its IoU before and after correction.
+
+    Parameters
+    ----------
+    row
+        Row of the gallery's table.
+    n_objects
+        Number of objects that the measure ranks.
+    """
     return _shown(gallery, anchor, row, n_objects) | {
         "uncertainty": f"{measure_label(row['measure'])}: {number(row['uncertainty'], 3)}",
         "iou": f"IoU {number(row['iou'], 2)} → {number(row['corrected_iou'], 2)}",
@@ -101,7 +113,7 @@ def _picture(
 def _shown(
     gallery: Gallery, anchor: str, row: Mapping[Hashable, Any], n_objects: int
 ) -> dict[str, str]:
-    """Picture of the object in a row of the gallery, and its names and its place."""
+    """Texts about the object in a row of the gallery: its picture's id, its names and its rank."""
     name = f"Object {row['object_id']} of {row['file']}"
     return {
         "anchor": f"picture-{anchor}-{row['rank']}",

@@ -171,14 +171,14 @@ def correction(protocol: str, task: str) -> str:
 
 
 def shown_mask(protocol: str, task: str, model: str) -> str:
-    """Sentences for the pictures of a task: its correction, and the model of the masks."""
+    """Sentences about the pictures of a task: its correction, and the model that made the masks."""
     return f"{correction(protocol, task)} The masks are those of the {model_label(model)} model."
 
 
 def caption(quantity: str, protocol: str, task: str = "") -> str:
     """Caption of a table: the quantity, and the masks that the protocol judges in the task.
 
-    Without a protocol, the caption names no masks.
+    If ``protocol`` is empty, the caption is the quantity alone.
     """
     judged = judged_proposal(protocol, task) if protocol else ""
     return f"{quantity}, {MASK_LABELS[judged]}" if judged else quantity
@@ -192,7 +192,11 @@ def number(value: float, n_digits: int = 1) -> str:
 
 
 def with_bounds(row: Mapping[Hashable, Any], column: str) -> str:
-    """Write the number in a column of a row, with its bounds as whole numbers in brackets."""
+    """Write the number in a column of a row, with its bounds as whole numbers in brackets.
+
+    There are no brackets if the lower bound is NaN. The bounds are in the columns ``<column>_low``
+    and ``<column>_high``.
+    """
     value, low, high = (row[column + end] for end in WITH_BOUNDS)
     written = number(value)
     return written if isnan(low) else f"{written} ({number(low, 0)}–{number(high, 0)})"
@@ -211,7 +215,12 @@ def significant(value: float) -> str:
 def timed_ratio(row: Mapping[Hashable, Any]) -> str:
     """Write the time of a method divided by the time of the model alone, with its interval.
 
-    A sentence replaces the ratio if its interval contains 1.
+    The text is ``as the model alone`` if the interval contains 1.
+
+    Parameters
+    ----------
+    row
+        Row of the table of runtimes.
     """
     ratio, low, high = (row["ratio" + end] for end in WITH_BOUNDS)
     if low <= 1 <= high:

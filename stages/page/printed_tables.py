@@ -75,22 +75,29 @@ class Grid:
 
 
 PrintedTable = dict[str, Any]
-"""A table of the catalogue, with its texts and grids, for the page's template."""
+"""A table of the catalogue for the page's template: ``row``, its declaration; ``name``, its task or
+split; ``grids``, a ``Grid`` by caption; ``is_wide``, whether it needs the whole width."""
 
 
 def print_tables(
     tables: Mapping[str, pd.DataFrame], results: report_table.Results, protocol: str = ""
 ) -> dict[str, list[PrintedTable]]:
-    """Lay out tables of the catalogue by section; tables without a caption are left out.
+    """Lay out tables of the catalogue by section of the page.
 
     Parameters
     ----------
     tables
-        Tables as ``report_tables`` returns them.
+        Tables as ``report_tables`` returns them. Tables of the catalogue that are not there, and
+        tables without a caption, are left out.
     results
         Results of the protocol.
     protocol
         Protocol whose tables are printed; if empty, the tables that belong to no protocol.
+
+    Returns
+    -------
+    The printed tables of every section, by the section's key in ``SECTIONS``; an empty list for a
+    section without tables.
     """
     printed: dict[str, list[PrintedTable]] = {section: [] for section in report_table.SECTIONS}
     for row in REPORT_TABLES:
@@ -146,6 +153,9 @@ def make_grid(
 
     Parameters
     ----------
+    table
+        Columns of names, which identify a row, then columns of numbers, whose names are a split,
+        ``suffix``, and one of ``ENDINGS``.
     splits
         Beginnings of the names of the columns of numbers: names of splits or of tasks.
     across
@@ -183,7 +193,7 @@ def make_grid(
 
 
 def _axes(names: list[str], across: str) -> tuple[list[str], list[str]]:
-    """Split the columns of names into those that name rows and those that become headings."""
+    """Columns of names that name the rows, and columns of names that become headings."""
     down = [name for name in names if name != across] or ["split"]
     return down, ["split", across] if down != ["split"] and across else [across or "split"]
 
@@ -196,7 +206,10 @@ def _with_heads(table: pd.DataFrame, first: str) -> pd.DataFrame:
 
 
 def _names(table: pd.DataFrame, first_split: str) -> list[str]:
-    """Columns of names of a table, without ``model`` if the model follows from the task."""
+    """Columns before ``first_split``, which hold names.
+
+    ``model`` is left out if the model follows from the task.
+    """
     names = list(table.columns[: list(table.columns).index(first_split)])
     if {"task", "model"} <= {*names} and table.groupby("task")["model"].nunique().max() == 1:
         names.remove("model")

@@ -40,14 +40,14 @@ N_SHA_DIGITS: Final = 12
 
 @dataclass(frozen=True)
 class Commit:
-    """The commit that last changed the code of the page, and files that were changed after it."""
+    """The last commit that changed files of ``CODE``, and files of ``CODE`` changed after it."""
 
     sha: str
     """The first ``N_SHA_DIGITS`` digits of the commit's name."""
     date: str
     """Date of the commit, YYYY-MM-DD."""
     changed: tuple[str, ...]
-    """Files of ``CODE`` that differ from the commit or are new."""
+    """Files of ``CODE`` that are not committed as they are."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,11 @@ class Contents:
     galleries: Mapping[str, Gallery]
     """Galleries by eval split."""
     data_sets: DataSets
+    """The paper's data set that a split is, by split; other splits are left out."""
     chosen_on: str | None
     """Eval split that chooses the named measures; None if each split chooses its own."""
     commit: Commit | None
-    """Last commit that changed the code or the settings; None outside of the repository."""
+    """Last commit that changed the code or the settings; None if ``last_commit`` finds none."""
 
 
 def render_report(contents: Contents) -> str:
@@ -106,7 +107,9 @@ def render_report(contents: Contents) -> str:
 
 
 def opening(contents: Contents, split: str, name: str) -> dict[str, Any]:
-    """Sentences, table, figure and pictures that open the page: the conclusions from a split.
+    """Sentences, table, figure and pictures that open the page, by their names in the template.
+
+    They show the conclusions from a split, for the users' protocol.
 
     Parameters
     ----------
@@ -128,7 +131,10 @@ def opening(contents: Contents, split: str, name: str) -> dict[str, Any]:
 
 
 def unlike_paper(results: report_table.Results, data_sets: DataSets) -> dict[str, str]:
-    """Families by split, for splits whose results stand beside the paper's of another family."""
+    """Family of the models behind a split's results, for splits where the paper used another one.
+
+    Only splits that are data sets of the paper are included.
+    """
     return {
         split: family
         for split, family in families(results).items()
@@ -137,12 +143,15 @@ def unlike_paper(results: report_table.Results, data_sets: DataSets) -> dict[str
 
 
 def families(results: report_table.Results) -> dict[str, str]:
-    """Family of the models that each eval split was evaluated with."""
+    """Family of the models that each eval split was evaluated with, by split."""
     return {split: of_split.run["entropy"]["family"] for split, of_split in results.items()}
 
 
 def protocol_part(contents: Contents, protocol: str) -> dict[str, Any]:
-    """Figures, tables and pictures of the part of the page about a protocol."""
+    """Figures, tables and pictures of the part of the page about a protocol, for the template.
+
+    ``contents`` may have results of all protocols.
+    """
     contents = replace(contents, results=report_table.of_protocol(contents.results, protocol))
     return {
         "key": protocol,
@@ -204,7 +213,10 @@ def task_section(contents: Contents, protocol: str, task: str) -> dict[str, Any]
 
 
 def _uses(results: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, list[Markup]]:
-    """Figures of the sections about selective prediction, calibration and routing, by section."""
+    """Figures of the sections about selective prediction, calibration and routing, by section.
+
+    A section without a figure is left out.
+    """
     task = figures.MASKS_OF
     drawn = {
         "selective": [
@@ -229,7 +241,7 @@ def _blocks(table: pd.DataFrame, keys: list[str]) -> dict[tuple[str, str], pd.Da
 
 
 def page_template() -> jinja2.Template:
-    """Load the Jinja template of the page, with the labels that it uses."""
+    """Load the Jinja template of the page; a variable that it lacks is an error."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
@@ -257,7 +269,10 @@ def coded(text: str) -> Markup:
 
 
 def last_commit(root: Path) -> Commit | None:
-    """Find the last commit that changed ``CODE``; None without git or outside of its repository.
+    """Find the last commit that changed files of ``CODE`` below ``root``.
+
+    Returns None if git is not installed, ``root`` is not in a repository, or no commit has changed
+    these files.
 
     Notes
     -----

@@ -59,7 +59,10 @@ def svg_file(figure: Figure) -> str:
 
 
 def page_svg(figure: Figure, name: str) -> Markup:
-    """Write the figure as an SVG element in the page's colours, with ``name`` as its id."""
+    """Write the figure as an SVG element in the page's colours, with ``name`` as its id.
+
+    Names must differ between figures of a page, because ids inside of the figures follow from them.
+    """
     svg = _svg(figure, name, transparent=True).replace("<svg", f'<svg id="{name}"', 1)
     for colour, page_colour in ON_PAGE.items():
         svg = svg.replace(colour, page_colour)
@@ -69,7 +72,13 @@ def page_svg(figure: Figure, name: str) -> Markup:
 def _svg(figure: Figure, salt: str, **settings: Any) -> str:  # noqa: ANN401
     """Write the figure as an SVG element without unused ids.
 
-    The other ids follow from the content and the salt, so that two figures on a page share none.
+    All other ids follow from the content and from ``salt``, so figures with different salts share
+    no id.
+
+    Parameters
+    ----------
+    settings
+        Further arguments of ``Figure.savefig``.
     """
     file = io.StringIO()
     # A date would change the bytes. With all four set to None, matplotlib writes no metadata.

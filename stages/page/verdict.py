@@ -97,7 +97,7 @@ LINES: Final = (
 
 
 def lines_of(tasks: Collection[str]) -> tuple[Line, ...]:
-    """Rows of the table for the tasks; without ``model``, labels do not name its measures."""
+    """Rows of the table of conclusions; if ``model`` is no task, they do not mention ``H_Θ``."""
     if "model" in tasks:
         return LINES
     return tuple(
@@ -158,7 +158,7 @@ def comparisons(
 
 
 _KEYS: Final = ["protocol", "task", "measure"]
-"""Columns that identify a comparison."""
+"""Columns that identify a comparison with 1 - SamScore."""
 
 
 def _compared(results: report_table.Results, split: str) -> pd.DataFrame:
@@ -169,9 +169,9 @@ def _compared(results: report_table.Results, split: str) -> pd.DataFrame:
     A row per protocol, task and measure that its task shows; AUC and margin are in percent. For
     measures of heads, the columns ``relative``, ``margin`` and ``margin_p``, with their bounds, are
     of the first training seed alone. The columns ``lowest`` and ``highest`` are the lowest and the
-    highest bound of the margin over all training seeds. ``largest_p`` is the largest p-value of the
-    training seeds, so that a margin of 0 is rejected only if each seed rejects it (Berger 1982); a
-    missing p-value counts as 1.
+    highest bound of the margin over all training seeds; for other measures, the bounds of their
+    margin. ``largest_p`` is the largest p-value of the training seeds, so that a margin of 0 is
+    rejected only if each seed rejects it (Berger 1982); a missing p-value counts as 1.
     """
     statistics = ["relative", "margin", "margin_p"]
     scores = score_rows({split: results[split]}, statistics, every_seed=True)
@@ -225,7 +225,10 @@ def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
 
 
 def sentences(rows: pd.DataFrame, n_images: int) -> dict[str, str]:
-    """Conclusions for a user by subject: of the paper's heads, per task, about all comparisons.
+    """Conclusions about the users' protocol: a text for each subject, by the subject.
+
+    The subjects are the paper's heads, if they were evaluated; each task; and last, all comparisons
+    of both protocols.
 
     Parameters
     ----------
@@ -256,7 +259,10 @@ def undecided(rows: pd.DataFrame) -> list[str]:
 
 
 def _paper_sentence(rows: pd.DataFrame) -> dict[str, str]:
-    """Sentence that compares the paper's heads with the baseline, by its subject; may be empty."""
+    """Sentence that compares the paper's heads with the baseline, by its subject.
+
+    The mapping is empty if ``rows`` has no heads of the paper.
+    """
     of_task = rows["task"].map(RADAR_MEASURES[PAPER_LINE])
     of_paper = rows[rows["measure"] == of_task]
     if of_paper.empty:
@@ -299,7 +305,7 @@ def _task_sentence(rows: pd.DataFrame, n_compared: int) -> str:
 
 
 def _name(measure: str, task: str) -> str:
-    """Name of a measure in sentences: heads of a line of ``LINES`` are named by their kind."""
+    """Name of a measure in sentences, from ``HEAD_NAMES`` if it is of heads, else its label."""
     for line, name in HEAD_NAMES.items():
         if RADAR_MEASURES[line].get(task) == measure:
             return f"{name} ({measure_label(measure).removesuffix(', ours')})"
@@ -323,8 +329,8 @@ def _afterwards(late: pd.DataFrame) -> str:
     Parameters
     ----------
     late
-        Comparisons of such measures that are sure gains, the best first: the clause names the
-        first row alone. Without rows, the clause is empty.
+        Comparisons of measures in ``AFTERWARDS`` whose verdict is ``better``, the best first. The
+        clause names the first row alone. Without rows, it is empty.
     """
     if late.empty:
         return ""

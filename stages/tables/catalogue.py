@@ -37,12 +37,18 @@ OF_TOKENS: Final = ("tokens", "task", "model", *OF_MEASURE)
 
 
 def _is_compared(scores: pd.DataFrame) -> "pd.Series[bool]":
-    """Select the measures that are compared with 1 - SamScore; others know the ground truth."""
+    """Whether each score is of a measure that is compared with 1 - SamScore.
+
+    1 - SamScore itself and measures that know the ground truth are not.
+    """
     return is_shown(scores) & ~scores["measure"].isin([BASELINE, *KNOWS_TRUTH])
 
 
 def _is_absolute(scores: pd.DataFrame) -> "pd.Series[bool]":
-    """Select the AUC of every measure; select oracle and worst order once for each model."""
+    """Whether each score is shown in the tables of the AUC.
+
+    The oracle and the worst order have the same AUC for every measure, and are shown once.
+    """
     is_once = (scores["statistic"] == "auc") | (scores["measure"] == BASELINE)
     return is_of_method(scores) & is_once
 
@@ -53,16 +59,19 @@ def _lacks_token(scores: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def _is_ablated(scores: pd.DataFrame) -> "pd.Series[bool]":
-    """Select the gaps by heads of every token set; no row if all heads read both tokens."""
+    """Whether each score is of a gap that the paper's heads predict, from any token set.
+
+    False for all scores if all heads read both tokens.
+    """
     is_papers = is_of_task(scores) & scores["measure"].isin(OF_KIND[PAPER])
     is_gap = is_papers & (scores["task"] != "segmentation")
     return is_gap & bool(_lacks_token(scores).any())
 
 
 def _is_in_view(scores: pd.DataFrame) -> "pd.Series[bool]":
-    """Select the mean IoU of the best and the selected mask of one click, in every view.
+    """Whether each score is of the best or the selected mask of one click, in any view.
 
-    Differences to the view ``identity`` are selected for other views alone.
+    False for the difference of the view ``identity`` to itself.
     """
     is_itself = (scores["statistic"] == "gain") & (scores["view"] == "identity")
     return scores["proposal"].isin(JUDGED) & ~is_itself
@@ -382,14 +391,17 @@ REPORT_TABLES: Final = (
 
 
 def columns_of_objects() -> set[str]:
-    """Columns of ``objects.csv`` that the tables of the report need."""
+    """Names of the columns of ``objects.csv`` that the tables of the report need."""
     return {"protocol"}.union(*(row.of_objects for row in REPORT_TABLES))
 
 
 def report_tables(inputs: Inputs) -> dict[str, pd.DataFrame]:
-    """Make the tables of the report, with the paper's numbers, by the path of their CSV.
+    """Make the tables of the report, with the paper's numbers where it has some.
 
-    Tables without a row are left out.
+    Returns
+    -------
+    The tables by the path of their CSV without its ending, such as ``selected/margin``, in the
+    order of ``REPORT_TABLES``. Tables without a row are left out.
     """
     tables = {}
     by_protocol = {protocol: inputs.of_protocol(protocol) for protocol in PROTOCOLS}
@@ -404,14 +416,20 @@ def report_tables(inputs: Inputs) -> dict[str, pd.DataFrame]:
 
 
 def number_formats(results: Results) -> dict[str, str]:
-    """Format of the numbers in each table of the report, by the path of its CSV."""
+    """Format of the numbers in each table of the report, such as ``%.2f``, by its CSV's path.
+
+    The paths have no ending. Tables without a row, which ``report_tables`` leaves out, are there.
+    """
     return {
         row.file(subject, protocol): row.number_format for row, protocol, subject in _each(results)
     }
 
 
 def _each(results: Results) -> Iterator[tuple[ReportTable, str, str]]:
-    """Yield each table with each of its protocols, and each of its tasks or splits."""
+    """Yield each table with each of its protocols, and with each of its tasks or splits.
+
+    Protocol or task are empty if a table is for all.
+    """
     for row in REPORT_TABLES:
         for protocol, subject in product(row.protocols, row.each(results)):
             yield row, protocol, subject

@@ -44,8 +44,11 @@ def paper_numbers(name: PaperTable, task: str = "") -> pd.DataFrame:
 
     Parameters
     ----------
+    name
+        Name of the numbers, see the notes.
     task
-        Task whose numbers are returned; if empty, the numbers of all tasks, with a column ``task``.
+        Task whose numbers are returned; if empty, all numbers. ``relative``, ``auc`` and
+        ``ablation`` then have a column ``task``; other numbers are of no task.
 
     Notes
     -----
@@ -66,6 +69,8 @@ def paper_numbers(name: PaperTable, task: str = "") -> pd.DataFrame:
 
 def beside_paper(table: pd.DataFrame, numbers: pd.DataFrame, data_sets: DataSets) -> pd.DataFrame:
     """Insert columns with the paper's numbers after the columns of splits that are its data sets.
+
+    The new columns have the ending ``PAPER``, and NaN where the paper has no number.
 
     Parameters
     ----------
@@ -95,7 +100,7 @@ def beside_paper(table: pd.DataFrame, numbers: pd.DataFrame, data_sets: DataSets
 
 
 def runtime_beside_paper(timed: pd.DataFrame) -> pd.DataFrame:
-    """Insert the seconds and ratios of the paper's Table 7 after those measured for Meta's models.
+    """Insert the seconds and ratios of the paper's Table 7 after the measured seconds and ratios.
 
     Parameters
     ----------
@@ -125,7 +130,10 @@ def correlation_beside_paper(
     table
         Table of correlations, as ``correlation_table`` returns it.
     data_set
-        Data set of the split; the paper has correlations for ``CORRELATED`` alone.
+        Data set of the split. The paper has correlations for ``CORRELATED`` alone: for another data
+        set or None, the table is returned as it is.
+    data_sets
+        Data sets of the train splits: rows of heads from other data sets get NaN.
     """
     if data_set != CORRELATED:
         return table

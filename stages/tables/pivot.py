@@ -69,9 +69,12 @@ Mask = Callable[[pd.DataFrame], "pd.Series[bool]"]
 def score_rows(
     results: Results, statistics: Iterable[str], *, every_seed: bool = False
 ) -> pd.DataFrame:
-    """Stack the scores of all splits that belong to the given statistics.
+    """Stack the scores of the given statistics, of all splits.
 
-    Scores of heads are those of the first seed, or of ``every_seed``.
+    Parameters
+    ----------
+    every_seed
+        Whether to include heads of every training seed; by default, of the first seed alone.
 
     Returns
     -------
@@ -94,7 +97,7 @@ def score_rows(
 
 
 def in_percent(rows: pd.DataFrame) -> pd.DataFrame:
-    """Convert the scores that are shares to percent, as tables show them."""
+    """Convert scores of statistics that are shares, with their bounds, to percent."""
     factors = rows["statistic"].map(lambda name: 100 if BY_NAME[name].is_share else 1)
     return rows.assign(**{number: rows[number] * factors for number in NUMBERS})
 
@@ -117,14 +120,24 @@ def is_of_method(rows: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def is_shown(rows: pd.DataFrame) -> "pd.Series[bool]":
-    """Whether each score is shown in the table of its task."""
+    """Whether each score satisfies ``is_of_task`` and ``is_of_method``."""
     return is_of_task(rows) & is_of_method(rows)
 
 
 def pivot(rows: pd.DataFrame, keys: Sequence[str], across: str) -> pd.DataFrame:
     """Arrange scores as a table: a row per combination of ``keys``, columns per name in ``across``.
 
-    Each name has a column of numbers and two of bounds. Rows and columns keep the order of scores.
+    Each name has three columns: ``<name>``, ``<name>_low`` and ``<name>_high``. Rows and names keep
+    the order of the scores. A missing score is NaN.
+
+    Parameters
+    ----------
+    rows
+        Scores, as ``score_rows`` returns them, at most one for each combination and name.
+    keys
+        Columns of ``rows`` that become the columns of names.
+    across
+        Column of ``rows`` whose names become columns of numbers.
     """
     in_order = pd.MultiIndex.from_frame(rows[list(keys)].drop_duplicates())
     columns = {
@@ -136,7 +149,7 @@ def pivot(rows: pd.DataFrame, keys: Sequence[str], across: str) -> pd.DataFrame:
 
 
 def symbols(scores: pd.DataFrame) -> "pd.Series[str]":
-    """Symbol of the statistic of each score, as people read it."""
+    """Name of the statistic of each score, as the page shows it."""
     return scores["statistic"].map(lambda name: BY_NAME[name].symbol)
 
 
@@ -180,6 +193,7 @@ class Pivot:
     """Declares a table of scores: columns of names, then a number with bounds for each split."""
 
     statistics: tuple[str, ...]
+    """Names of the statistics that the table shows."""
     keys: tuple[str, ...]
     """Columns of names: columns of the scores, or labels that ``WORDS`` makes from them."""
     where: Mask | None = None
@@ -191,13 +205,14 @@ class Pivot:
     names; empty for none."""
 
     def __call__(self, inputs: Inputs, task: str) -> pd.DataFrame:
-        """Make the table of a task, or of all tasks if ``task`` is empty."""
+        """Make the table as ``table`` does, in the form of ``ReportTable.make``."""
         return self.table(inputs.results, task)
 
     def table(self, results: Results, task: str = "") -> pd.DataFrame:
-        """Make the table of a task, or of all tasks if ``task`` is empty.
+        """Make the table of a task, or of all scores if ``task`` is empty.
 
-        A split without scores has columns, too, filled with NaN.
+        Numbers are in percent if the statistic is a share. A split without scores has columns, too,
+        filled with NaN.
         """
         rows = score_rows(results, (*self.statistics, self.difference))
         rows = in_percent(rows[self.where(rows)] if self.where else rows)
@@ -213,7 +228,10 @@ class Pivot:
         return pivot(rows, self.keys, "column").reindex(columns=[*self.keys, *numbers])
 
     def _rank(self, names: "pd.Series[str]") -> "pd.Series[float]":
-        """Sort keys of the names in a column: their places in its order, or their numbers."""
+        """Sort keys of the names in a column of ``order``: their places in the column's order.
+
+        Names in other columns must be numbers, which are their own sort keys.
+        """
         match names.name:
             case "statistic":
                 return names.map(self.statistics.index)

@@ -23,7 +23,10 @@ WITH_BOUNDS: Final = ("", "_low", "_high")
 
 
 def of_protocol(results: Results, protocol: str) -> Results:
-    """Select the rows of a protocol from every table, and the mean IoUs of its masks."""
+    """Select the rows of a protocol from every table of each split, and mean IoUs of its masks.
+
+    The mean IoUs are scores that belong to no protocol. The record of the run stays as it is.
+    """
     return {
         split: _of_protocol(split_results, protocol) for split, split_results in results.items()
     }
@@ -40,7 +43,7 @@ def _of_protocol(results: SplitResults, protocol: str) -> SplitResults:
 
 
 def task_models(results: Results) -> dict[str, str]:
-    """For each evaluated task, the model whose measures the tables of the task show."""
+    """Model whose measures the tables of a task show, by evaluated task, in the order of tasks."""
     evaluated = set(next(iter(results.values())).scores["task"])
     return {
         task: default_model(task, evaluated_models(results)) for task in TASKS if task in evaluated
@@ -66,13 +69,13 @@ def measure_name(measure: str, train_split: str, first: str) -> str:
 
 
 def measure_names(rows: pd.DataFrame, first: str) -> list[str]:
-    """Name of each row's measure with the train split of its heads, if that is not ``first``."""
+    """The ``measure_name`` of each row, from its columns ``measure`` and ``trained_on``."""
     pairs = zip(rows["measure"], rows["trained_on"], strict=True)
     return [measure_name(measure, train_split, first) for measure, train_split in pairs]
 
 
 def first_train_split(results: SplitResults) -> str:
-    """Name of the first train split in the params; empty if no heads were evaluated."""
+    """Name of the first train split whose heads were evaluated; empty without heads."""
     return next(iter(results.run["heads"]), "")
 
 
@@ -121,7 +124,11 @@ class Inputs:
     data_sets: DataSets
 
     def of_protocol(self, protocol: str) -> "Inputs":
-        """Keep the rows of a protocol, and all inputs that belong to no protocol."""
+        """Keep the rows of a protocol, and all inputs that belong to no protocol.
+
+        Only ``PAPER_PROTOCOL`` keeps ``data_sets``, so that other tables show no numbers of the
+        paper.
+        """
         galleries = {
             split: table[table["protocol"] == protocol] for split, table in self.galleries.items()
         }
@@ -165,7 +172,7 @@ class ReportTable:
     n_digits: int = 1
     """Number of decimals on the page."""
     is_by_protocol: bool = True
-    """Whether each protocol has a table of this name, in the protocol's folder."""
+    """Whether each protocol has a table of its own, in the protocol's folder."""
     across: str = ""
     """Column whose values become columns of the page's grid, beside the splits; empty for none."""
     marks: Literal["", "best", "above 0"] = ""
@@ -179,9 +186,14 @@ class ReportTable:
         return PROTOCOLS if self.is_by_protocol else ("",)
 
     def file(self, subject: str = "", protocol: str = "") -> str:
-        """Path of the CSV without its ending, for a task or split, and for a protocol.
+        """Path of the CSV without its ending, such as ``best/table1_model``.
 
-        ``subject`` and ``protocol`` are empty for a table of all tasks, splits or protocols.
+        Parameters
+        ----------
+        subject
+            Task or split of the table; empty for a table of all.
+        protocol
+            Protocol of the table; empty for a table of all protocols.
         """
         name = self.name.format(task=subject, split=subject)
         number = self.paper_table_of(subject)
@@ -189,13 +201,16 @@ class ReportTable:
         return f"{protocol}/{name}" if protocol else name
 
     def paper_table_of(self, task: str = "") -> int | None:
-        """Number of the table in the paper, for a task if it has one for each; None without one."""
+        """Number of the table in the paper, of ``task`` if there is a table per task.
+
+        None if the paper has no such table.
+        """
         if self.paper_table is None:
             return None
         return self.paper_table + (TASKS.index(task) if "{task}" in self.name else 0)
 
     def each(self, results: Results) -> list[str]:
-        """Tasks or splits that have a table of this name; ``[""]`` for one table of all."""
+        """Names of the tasks or splits that have a table; ``[""]`` for one table of all."""
         if "{task}" in self.name:
             return list(task_models(results))
         return list(results) if "{split}" in self.name else [""]

@@ -1,6 +1,6 @@
 """Tables of the report that no ``Pivot`` can make, and the metrics that DVC shows.
 
-The tables are: overview, radar, correlations, curves, routing and the best model per object.
+The tables are: overview, radar, correlations, curves, routing, and how often each model is best.
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ ALONE: Final = "sam"
 """Method of the runtime table in which a model runs alone, without any measure."""
 
 Metrics = dict[str, dict[str, dict[str, float]]]
-"""Split -> task -> measure -> relative AUC; split -> ``mean_iou`` -> model."""
+"""Split -> task -> measure -> relative AUC; split -> ``mean_iou`` -> model -> mean IoU."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,13 @@ RADAR_LINES: Final = tuple(
 def overview_table(results: report_table.Results, split: str) -> pd.DataFrame:
     """Table of the relative AUC on a split, in percent with bounds: a row per measure.
 
-    Each task has three columns: the number and its bounds.
+    The column ``measure`` has the ``measure_name``; measures of heads come last. Each task has
+    three columns: the number and its bounds.
+
+    Parameters
+    ----------
+    results
+        Results of one protocol.
     """
     rows = score_rows({split: results[split]}, ["relative"])
     table = pivot(in_percent(rows[is_shown(rows)]), ["measure", "trained_on"], "task")
@@ -89,6 +95,15 @@ def overview_table(results: report_table.Results, split: str) -> pd.DataFrame:
 
 def radar_table(results: SplitResults) -> pd.DataFrame:
     """Table of the relative AUC in percent, for the radar: a row per line, a column per task.
+
+    A line is a measure without heads, or one of ``RADAR_LINES`` with heads of a train split; its
+    name is in the column ``measure``. A line without a number for a task has NaN there; lines
+    without any number are left out.
+
+    Parameters
+    ----------
+    results
+        Results of one split and protocol.
 
     Notes
     -----
@@ -115,7 +130,15 @@ def radar_table(results: SplitResults) -> pd.DataFrame:
 
 
 def correlation_table(results: SplitResults) -> pd.DataFrame:
-    """Table of the correlations between all measures of a split, the paper's measures first."""
+    """Table of the correlations between all measures of a split, the paper's measures first.
+
+    It has a row per train split, model and measure (``row``), and a column per measure.
+
+    Parameters
+    ----------
+    results
+        Results of one split and protocol.
+    """
     rows = set(results.correlation["row"])
     names = [name for name in correlation_names() if name in rows]
     blocks = [
@@ -132,10 +155,15 @@ def correlation_names() -> list[str]:
 
 
 def curve_table(results: report_table.Results, task: str) -> pd.DataFrame:
-    """Table of the correction curves of a task, a column per curve.
+    """Table of the correction curves of a task: mean IoU, with a column per curve.
 
-    Columns are named ``<split>:<measure>@<train split>``, without the first split and the first
-    train split.
+    The first column is ``corrected_fraction``. Other columns are named
+    ``<split>:<measure>@<train split>``, without the first split and the first train split.
+
+    Parameters
+    ----------
+    results
+        Results of one protocol.
     """
     columns: dict[str, pd.Series[float]] = {}
     for i, (split, split_results) in enumerate(results.items()):
@@ -152,12 +180,13 @@ def curve_table(results: report_table.Results, task: str) -> pd.DataFrame:
 def routing_table(results: report_table.Results, timed: pd.DataFrame) -> pd.DataFrame:
     """Table of the share of clicks and of the time that routing needs to match the largest model.
 
-    Both are in percent: of all clicks, and of the time of the largest model alone.
+    Both are in percent: of all clicks, and of the time of the largest model alone. The column
+    ``told`` says which of both a row has.
 
     Parameters
     ----------
     timed
-        Runtimes, as in ``runtime.csv``. A measure without a runtime has no row of its time.
+        Runtimes, as in ``runtime.csv``. A measure without a runtime has no row about its time.
     """
     rows = score_rows(results, ["routed"])
     models = report_table.evaluated_models(results)
@@ -215,11 +244,16 @@ def _best_shares(results: SplitResults) -> "pd.Series[float]":
 
 
 def metrics(results: report_table.Results) -> Metrics:
-    """Numbers that ``dvc metrics show`` prints, for the masks that a user has.
+    """Numbers that ``dvc metrics show`` prints, as fractions of 1, for the users' protocol.
 
     The numbers are the mean IoU of each model, and the relative AUC of each correction by
     1 - SamScore and by the measures of the gallery. Heads come from the first train split alone.
     A relative AUC that is NaN is left out.
+
+    Parameters
+    ----------
+    results
+        Results of all protocols.
     """
     numbers: Metrics = {}
     for split, split_results in results.items():

@@ -213,5 +213,5 @@ BY_NAME: Final[Mapping[str, Statistic]] = {statistic.name: statistic for statist
 
 
 def of_group(group: str) -> tuple[str, ...]:
-    """Names of the statistics in a group, in the order of ``STATISTICS``."""
+    """Names of the statistics in a group of ``GROUPS``, in the order of ``STATISTICS``."""
     return tuple(statistic.name for statistic in STATISTICS if statistic.group == group)
