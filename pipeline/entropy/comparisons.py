@@ -22,14 +22,21 @@ mask is padded with 0 to whole words of eight bytes."""
 def compared_masks(
     cell: PlannedCell, block: slice, mask_code: UInt8[np.ndarray, "object prompt proposal y x"]
 ) -> dict[StatisticOfJudged, HardMasks]:
-    """Cut the masks of a cell at 0.5 for a block of objects, by the statistic that compares them.
-
-    A cell is one model in one view; a statistic for which the cell has no masks has no entry.
+    """Cut the masks of a cell at 0.5 for a block of objects, as far as agreements compare them.
 
     Parameters
     ----------
+    cell
+        One model in one view.
+    block
+        The objects, as rows of the cell.
     mask_code
         Mask codes of the objects in ``block``.
+
+    Returns
+    -------
+    Masks by agreement and judged proposal; an agreement for which the cell has no masks has no
+    entry.
     """
     n_objects, n_prompts, n_proposals, height, width = mask_code.shape
     members = cell.members[block]
@@ -43,9 +50,9 @@ def compared_masks(
 def mean_agreements(
     masks: Mapping[str, Sequence[Mapping[StatisticOfJudged, HardMasks]]],
 ) -> dict[str, Float64[np.ndarray, "..."]]:
-    """Compute every row of ``AGREEMENTS`` by name, as an array with the row's ``dims``.
+    """Mean Dice of each row of ``AGREEMENTS``, by name, as an array with the row's ``dims``.
 
-    Left out is an agreement whose prompt sets the cells lack.
+    An agreement is left out if the cells lack its prompt sets.
 
     Parameters
     ----------

@@ -40,11 +40,21 @@ divisions by 0."""
 @njit(nogil=True, cache=True)
 @no_type_check
 def add_mask(mask_code, weighted, total):  # noqa: ANN001, ANN201 - see the module
-    """Add ``weighted[mask_code]`` to ``total``, all (pixel,); ``weighted[0]`` must be 0.
+    """Add the number that stands for each pixel's code to ``total``; that of code 0 must be 0.
+
+    Parameters
+    ----------
+    mask_code
+        uint8 (pixel,), C-contiguous, of any length.
+    weighted
+        float64 (code,): the number that each code stands for.
+    total
+        float64 (pixel,), added to.
 
     Notes
     -----
-    Reads eight codes as one word, and skips words of background: most masks are mainly background.
+    Eight codes are read as one word, and words of background are skipped: most masks are mainly
+    background.
     """
     words = mask_code[: mask_code.size // 8 * 8].view(np.uint64)
     for j in range(words.size):
@@ -60,7 +70,7 @@ def add_mask(mask_code, weighted, total):  # noqa: ANN001, ANN201 - see the modu
 @njit(nogil=True, cache=True)
 @no_type_check
 def add_mixtures(mask_code, weight, table, mixture):  # noqa: ANN001, ANN201 - see the module
-    """Add weighted masks to mixtures of masks.
+    """Add weighted masks to mixtures, which are weighted means of masks.
 
     Parameters
     ----------
@@ -95,12 +105,15 @@ def add_mixtures(mask_code, weight, table, mixture):  # noqa: ANN001, ANN201 - s
 @njit(nogil=True, cache=True)
 @no_type_check
 def weighted_entropies(p, bits):  # noqa: ANN001, ANN201 - see the module
-    """Write the entropy (Eq. 3) of every mask, one mask per row.
+    """Write the entropy of every mask in bits: sum(p h2(p)) / sum(p), the paper's Eq. 3.
+
+    ``h2(p)`` is the entropy of a pixel that is foreground with probability p. A mask whose
+    probabilities are all 0 has the entropy 0.
 
     Parameters
     ----------
     p
-        float32 or float64 (row, pixel), in [0, 1] up to rounding.
+        float32 or float64 (row, pixel), one mask per row, in [0, 1] up to rounding.
     bits
         float64 (row,), written.
     """
@@ -112,7 +125,7 @@ def weighted_entropies(p, bits):  # noqa: ANN001, ANN201 - see the module
 @njit(nogil=True, cache=True)
 @no_type_check
 def take_entropies(mixture, numbers, bits):  # noqa: ANN001, ANN201 - see the module
-    """Write the entropy (Eq. 3) of some mixtures of every object, and reset these mixtures to 0.
+    """Write the entropy (Eq. 3, in bits) of some mixtures of every object; reset these to 0.
 
     Parameters
     ----------
@@ -163,7 +176,9 @@ def count_foreground(mixture, truth, numbers, counts):  # noqa: ANN001, ANN201 -
 @njit(nogil=True, cache=True, **VECTORS)
 @no_type_check
 def row_entropy(p, memory):  # noqa: ANN001, ANN201 - see the module
-    """Entropy (Eq. 3) of one mask in bits; blocks whose probabilities sum to 0 are skipped.
+    """Return the entropy (Eq. 3) of one mask in bits; 0 if all its probabilities are 0.
+
+    Blocks of pixels without foreground are skipped.
 
     Parameters
     ----------
@@ -203,7 +218,14 @@ def row_entropy(p, memory):  # noqa: ANN001, ANN201 - see the module
 def write_log2(x, n, log2, memory):  # noqa: ANN001, ANN201 - see the module
     """Write the binary logarithms of the first ``n`` numbers of ``x``, with errors below 1e-12.
 
-    The numbers must be above 0 and not subnormal.
+    Parameters
+    ----------
+    x
+        float64, above 0 and not subnormal, which is not checked.
+    log2
+        float64, of which the first ``n`` numbers are written.
+    memory
+        float64, two rows or more of at least ``n`` numbers, overwritten.
 
     Notes
     -----
@@ -234,7 +256,10 @@ def write_log2(x, n, log2, memory):  # noqa: ANN001, ANN201 - see the module
 @njit(nogil=True, cache=True)
 @no_type_check
 def pack_foreground(mask_code, members, hard):  # noqa: ANN001, ANN201 - see the module
-    """Write one bit per pixel, 1 in the foreground; the order of pixels in a byte is unspecified.
+    """Write one bit per pixel of some masks: 1 in the foreground.
+
+    Each byte has eight consecutive pixels, in an order that is unspecified, but the same for all
+    masks.
 
     Parameters
     ----------
@@ -300,7 +325,7 @@ def count_codes(mask_code, label, counts):  # noqa: ANN001, ANN201 - see the mod
     Parameters
     ----------
     mask_code, label
-        uint8 (mask, pixel), each row contiguous.
+        uint8 (mask, pixel), each row contiguous: code and label of each pixel.
     counts
         int64 (mask, label, code), added to.
 

@@ -28,7 +28,7 @@ class Masks(Protocol):
 
 @dataclass(frozen=True)
 class CellRows:
-    """Rows of a cell: predictions of one model in one view for some objects.
+    """Rows of a cell: masks, SamScores and IoUs of one model in one view, for some objects.
 
     Raises
     ------
@@ -116,6 +116,15 @@ def plan_cells(
         The models Θ, from small to large.
     views
         The views T, or a subset with ``identity``.
+
+    Returns
+    -------
+    A cell for each model and view; the cells of a model are consecutive.
+
+    Raises
+    ------
+    ValueError
+        If a SamScore is negative or infinite, an IoU lies outside [0, 1], or one is NaN.
     """
     return [
         _planned(read_cell(model, view), model, view, models=models, n_views=len(views))
@@ -152,9 +161,9 @@ def _planned(
 
 
 def _prompt_columns(prompts: tuple[str, ...]) -> dict[Clicks, list[int]]:
-    """Columns of the cell's axis ``prompt`` for the prompt sets of each statistic.
+    """Indices on the cell's axis ``prompt``, by the prompt sets that a statistic uses.
 
-    A statistic is left out if the cell lacks one of its prompt sets.
+    Prompt sets of a statistic have no entry if the cell lacks one of them.
     """
     click_sets = dict.fromkeys((SINGLE_CLICKS, *(agreement.clicks for agreement in AGREEMENTS)))
     return {
@@ -167,7 +176,7 @@ def _prompt_columns(prompts: tuple[str, ...]) -> dict[Clicks, list[int]]:
 def mixture_weights(
     masks: Mapping[str, CellMasks], n_prompts: int
 ) -> Float64[np.ndarray, "object mixture prompt proposal"]:
-    """Weight of each mask of a cell in each of ``MIXTURES``; 0 for prompt sets but single clicks.
+    """Weight of each mask of a cell in each of ``MIXTURES``; 0 if no single click made the mask.
 
     Parameters
     ----------
@@ -222,7 +231,7 @@ def _masks_by_judged(
 def task_probability(
     sam_score: Float32[np.ndarray, "*batch proposal"],
 ) -> Float64[np.ndarray, "*batch proposal"]:
-    """Probability that each proposal is the object that the prompt means.
+    """Probability that each proposal of a prompt set is the object that the prompt set means.
 
     Notes
     -----

@@ -80,7 +80,11 @@ def mixture_arrays(
     truth
         Ground truths of the objects in ``block``, at the size of the masks.
     on_cell
-        Called with each cell and its masks while these are in memory.
+        Called with each cell and its masks while these are in memory; does nothing by default.
+
+    Returns
+    -------
+    For each row of ``ENTROPIES``, the entropy by its ``name`` and the IoU by its ``iou_name``.
 
     Raises
     ------
@@ -133,7 +137,13 @@ def _add(
 
 
 def _by_name(bits_and_iou: Mapping[int, Float64[np.ndarray, "2 ..."]]) -> MixtureArrays:
-    """Arrange the numbers of ``MIXTURES`` by name, with the ``dims`` of ``ENTROPIES``."""
+    """Arrange entropies and IoUs of mixtures by array name, with the ``dims`` of ``ENTROPIES``.
+
+    Parameters
+    ----------
+    bits_and_iou
+        Entropy and IoU of each mixture, by its index in ``MIXTURES``.
+    """
     by_entropy: dict[MaskStatistic, list[Float64[np.ndarray, "2 ..."]]] = {}
     for k, (entropy, _) in enumerate(MIXTURES):
         by_entropy.setdefault(entropy, []).append(bits_and_iou[k])
@@ -147,7 +157,13 @@ def _by_name(bits_and_iou: Mapping[int, Float64[np.ndarray, "2 ..."]]) -> Mixtur
 def _take(
     mixture: Mixture, truth: Bool[np.ndarray, "object pixel"], numbers: list[int]
 ) -> Float64[np.ndarray, "number 2 object"]:
-    """Entropy in bits and IoU of the mixtures with these numbers; resets these mixtures to 0."""
+    """Entropy in bits and IoU of some mixtures, and reset these mixtures to 0.
+
+    Parameters
+    ----------
+    numbers
+        Indices of the mixtures in ``MIXTURES``.
+    """
     indices = np.array(numbers)
     counts = np.empty((len(mixture), len(numbers), 2), np.int64)
     count_foreground(mixture, truth, indices, counts)

@@ -30,8 +30,14 @@ def object_arrays(
 
     Parameters
     ----------
-    read_cell, models, views
-        As for ``plan_cells``.
+    read_cell
+        Takes a model and a view; returns the cell's rows of the objects.
+    read_truth
+        Takes a block of the objects; returns their ground truths at the size of the masks.
+    models
+        The models, from small to large.
+    views
+        The views over which entropies average; ``identity`` is one of them.
     block_objects
         Number of objects whose masks are read together; it bounds the memory.
 
@@ -85,12 +91,15 @@ def _mask_scores(
 
 
 def blocks(n_objects: int, block_objects: int) -> list[slice]:
-    """Divide objects into blocks, the last of which may be shorter; one empty block if none."""
+    """Divide objects into blocks of ``block_objects``; the last block may be shorter.
+
+    Without objects, there is one empty block.
+    """
     starts = range(0, max(1, n_objects), block_objects)
     return [slice(start, min(start + block_objects, n_objects)) for start in starts]
 
 
 def concatenate(blocks_of_arrays: Sequence[ObjectArrays]) -> ObjectArrays:
-    """Join the arrays of consecutive blocks of objects."""
+    """Join the arrays of consecutive blocks of objects, by name; there must be a block."""
     first = blocks_of_arrays[0]
     return {name: np.concatenate([arrays[name] for arrays in blocks_of_arrays]) for name in first}

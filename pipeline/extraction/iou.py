@@ -21,7 +21,16 @@ def iou_arrays(
     *,
     with_cuts: bool,
 ) -> dict[str, Tensor]:
-    """IoUs of masks with the ground truth and, on request, at every cut; also stability scores.
+    """IoUs of masks with the ground truth; on request, IoUs at every cut and stability scores.
+
+    Parameters
+    ----------
+    logits
+        Logits of low-resolution masks, in the unaugmented frame.
+    ground_truth
+        True mask of each prompt set's object, at the size of the image, not empty.
+    with_cuts
+        Whether to compute ``iou_at_cut`` and ``stability_score``, too.
 
     Returns
     -------

@@ -127,9 +127,14 @@ def extract_objects(
     Returns
     -------
     ``sam_score``, ``iou``, ``iou_token``, ``mask_token``, ``object_score``, the arrays of
-    ``mask_statistics`` and, if asked for, ``mask_code``: arrays ``(object, prompt, ...)`` in
-    decoder order. Statistics of the image, ``(object, encoder_channel)``, repeat for each of its
-    objects.
+    ``mask_statistics``, in the view ``identity`` also ``iou_at_cut`` and ``stability_score``, and,
+    if asked for, ``mask_code``: arrays ``(object, prompt, ...)`` in decoder order. The image's
+    ``encoder_mean`` and ``encoder_std``, ``(object, encoder_channel)``, repeat for each object.
+
+    Raises
+    ------
+    PromptError
+        If the points of a prompt set do not fit its labels or lie outside of the image.
     """
     truth = sam.upload(request.ground_truth)
     with_cuts = request.view.name == "identity"
@@ -189,7 +194,10 @@ class Collected:
             self._calls.append(call)
 
     def rows(self) -> Rows:
-        """Arrays of all decoder calls, by their names in the cache; waits for the GPU."""
+        """Arrays of all calls that were added, by their names in the cache; waits for the GPU.
+
+        Rows of objects and prompt sets that were not added are undefined.
+        """
         if self._calls:
             self._fill(self._calls)
         return self._rows
@@ -207,9 +215,9 @@ class Collected:
 
 
 def _joined(calls: Iterable[DecodedCall], n_prompts: int) -> Iterator[DecodedCall]:
-    """Join successive decoded calls of up to ``n_prompts`` prompt sets in all.
+    """Join successive decoded calls, at most ``n_prompts`` prompt sets together.
 
-    A GPU scores them with as many kernels as a single call.
+    A GPU scores joined calls with as many kernels as one call.
     """
     joined: list[DecodedCall] = []
     for call in calls:
@@ -287,7 +295,12 @@ def _corrections(
 ) -> tuple[Float[np.ndarray, "prompt 2"], Int[np.ndarray, " prompt"]]:
     """For each prompt set, a click (x, y) where its selected mask is wrong, and the click's label.
 
-    The click is in pixels of the view.
+    The click is in pixels of the view. Its label is 1 on the object and 0 beside it.
+
+    Parameters
+    ----------
+    objects
+        Index of each prompt set's object in the request.
     """
     height, width = request.ground_truth.shape[1:]
     clicks, labels = [], []
@@ -355,9 +368,10 @@ def mask_statistics(logits: Float[Tensor, "prompt proposal y x"]) -> dict[str, T
 
 
 def arrays_for_heads(decoded: Decoded, kind: HeadKind) -> dict[str, np.ndarray]:
-    """Arrays that heads of a kind read, with a row for each prompt set.
+    """Arrays that heads of a kind read, by their names in the cache; a row for each prompt set.
 
-    ``iou`` is unknown without a ground truth, and set to 0.
+    ``iou`` is unknown without a ground truth, and set to 0. Mask statistics are left out for kinds
+    of heads without the inputs ``figures``.
     """
     tensors = _answers(decoded) | {"iou": torch.zeros_like(decoded.sam_score)}
     if "figures" in kind.inputs:

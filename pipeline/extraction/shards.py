@@ -22,6 +22,7 @@ class Piece:
     """The objects of one image in one shard; they are read, encoded and decoded together."""
 
     image: int
+    """Number of the image in the split."""
     start: int
     stop: int
     """The objects are the rows from ``start`` to before ``stop`` of the split."""
@@ -29,11 +30,13 @@ class Piece:
 
 @dataclass(frozen=True)
 class Shard:
-    """Consecutive objects of a split, which are stored together, and the pieces of their images."""
+    """Consecutive objects of a split, which are stored together, grouped by image into pieces."""
 
     index: int
+    """Number of the shard in the split, from 0."""
     start: int
     stop: int
+    """The objects are the rows from ``start`` to before ``stop`` of the split."""
     pieces: tuple[Piece, ...]
 
 
@@ -45,7 +48,7 @@ def plan_shards(image_index: Int[np.ndarray, " object"], shard_objects: int) -> 
     image_index
         Number of each object's image; the objects of an image are consecutive.
     shard_objects
-        Objects per shard; the last may have fewer.
+        Objects per shard; the last shard may have fewer. An image may lie in several shards.
     """
     n_objects = len(image_index)
     firsts = np.flatnonzero(np.diff(image_index, prepend=-1))
@@ -62,9 +65,17 @@ def plan_shards(image_index: Int[np.ndarray, " object"], shard_objects: int) -> 
 
 
 def decoder_batch(setting: int | Literal["auto"], *, device: str, mask_size_px: int) -> int:
-    """Prompt sets per decoder call: the setting, or a formula of device and mask size for ``auto``.
+    """Number of prompt sets per decoder call: the setting, or a number that ``auto`` stands for.
 
-    Not a timing: the batch size changes the last bits of the rows, so it must be reproducible.
+    Device and mask size fix that number. It is not found by timing, because the batch size changes
+    the last bits of the rows, which must be reproducible.
+
+    Parameters
+    ----------
+    device
+        Type of the device: ``cpu``, or any other for a GPU.
+    mask_size_px
+        Side of the model's low-resolution masks.
     """
     if setting == "auto":
         if device != "cpu":
