@@ -139,7 +139,10 @@ ISOTONIC: Final = "isotonic"
 
 @dataclass(frozen=True)
 class HeadSet:
-    """Identifies a set of heads by the protocol of its targets, its token set, kind and seed."""
+    """Identifies a set of heads: the protocol of their targets, and the tokens that they read.
+
+    Also their kind and the seed of their training. A set has a head for each objective.
+    """
 
     protocol: str
     tokens: str

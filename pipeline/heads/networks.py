@@ -58,7 +58,14 @@ def initial_network(
 ) -> Network:
     """Draw initial weights of heads that share layers, as ``torch.nn.Linear`` does.
 
-    The seed and the names of the objectives fix the weights.
+    The seed and the names of the objectives fix the weights. The gradients are 0.
+
+    Parameters
+    ----------
+    objectives
+        Objectives of the heads, one for each output.
+    hidden
+        Width of the hidden layers.
     """
     widths = [n_inputs, *[hidden] * (N_LAYERS - 1), len(objectives)]
     # Heads learn on the CPU, also where the default device of torch is another.
@@ -76,7 +83,10 @@ def initial_network(
 def initial_heads(
     head_set: HeadSet, models: Sequence[str], n_inputs: int, seed: int
 ) -> dict[str, HeadWeights]:
-    """Draw untrained heads of a head set, by objective."""
+    """Draw untrained heads of a head set, by objective.
+
+    Heads of a standardised kind have a mean and a standard deviation of 1 for every input.
+    """
     kind, objectives = KINDS_BY_NAME[head_set.kind], head_set.objectives(models)
     together = [objectives] if kind.shares_layers else [(name,) for name in objectives]
     standard = dict.fromkeys(STANDARD, np.ones(n_inputs, np.float32))
@@ -94,9 +104,10 @@ def initial_heads(
 def fill_gradients(
     network: Network, inputs: Float[Tensor, "row input"], targets: Float[Tensor, "row output"]
 ) -> Float[Tensor, " output"]:
-    """Write the gradients of the mean squared error, and return each output's squared errors.
+    """Write the gradients of the mean squared error into the network, and return squared errors.
 
-    The squared errors of an output are summed over the rows.
+    The mean is over all rows and outputs. The squared errors that are returned are summed over the
+    rows, for each output.
 
     Notes
     -----
@@ -122,7 +133,7 @@ def outputs(network: Network, inputs: Float[Tensor, "row input"]) -> Float[Tenso
 
 
 def _forward(network: Network, inputs: Float[Tensor, "row input"]) -> list[Tensor]:
-    """Compute hidden layers and outputs; return them after the inputs, each ``(row, width)``."""
+    """Return the inputs, the hidden layers and the outputs, in this order: (row, width) each."""
     layers = [inputs]
     for weight, bias in zip(network.weights, network.biases, strict=True):
         layers.append(_affine(bias, layers[-1], weight))

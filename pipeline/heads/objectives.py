@@ -40,7 +40,7 @@ class TrainingSet:
 def targets(
     features: Mapping[str, ProposalScores], head_set: HeadSet, readers: Sequence[str] | None = None
 ) -> dict[str, Float32[np.ndarray, " row"]]:
-    """Target of each objective for every object of every model, in [0, 1].
+    """Target in [0, 1] of each objective of a head set, for every object of every model.
 
     Parameters
     ----------
@@ -53,15 +53,16 @@ def targets(
 
     Returns
     -------
-    Targets by objective. All objects of the first model come first, then those of the next model.
+    Targets by objective: those of ``objectives_of`` and, where every proposal is judged, those of
+    ``CUT_OBJECTIVES``. All objects of the first model come first, then those of the next model.
     Where every proposal is judged, an object has three consecutive rows.
 
     Notes
     -----
-    Sec. 3.3. ``iou_<model>`` and ``model_gap`` are the IoUs of the models' judged masks; other
-    targets belong to the model of the row. In the row of a proposal, this proposal is the judged
-    mask of the row's model. A gap in [-1, 1] is learned as ``clip(0.5 + gap, 0, 1)``, so that the
-    sigmoid can reach it; a gap of 0 is learned as 0.5.
+    Sec. 3.3. ``iou_<model>`` is the IoU of that model's judged mask, and ``model_gap`` compares two
+    of these IoUs; other targets belong to the model of the row. In the row of a proposal, this
+    proposal is the judged mask of the row's model. A gap in [-1, 1] is learned as
+    ``clip(0.5 + gap, 0, 1)``, so that the sigmoid can reach it; a gap of 0 is learned as 0.5.
     """
     by_reader = [_reader_targets(features, head_set, reader) for reader in readers or features]
     return {name: np.concatenate([columns[name] for columns in by_reader]) for name in by_reader[0]}
@@ -87,6 +88,8 @@ def training_set(
         For each prompt set, the argument ``features`` of ``targets``.
     group_index
         Number of the image, or of the video, of each object.
+    readers
+        As for ``targets``.
     """
     by_prompt = [targets(scores, head_set, readers) for scores in features]
     group = np.repeat(group_index, inputs.shape[2] // len(group_index))
@@ -104,7 +107,7 @@ def sample_by_group(
 
     Returns
     -------
-    Numbers of the rows of the drawn images, ascending.
+    Numbers of the rows of the drawn images, ascending; none if the first image has too many rows.
     """
     names, n_rows = np.unique(group, return_counts=True)
     order = np.random.default_rng(seed).permutation(len(names))
@@ -147,14 +150,24 @@ def sample_for_trials(
 ) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " validation"]]:
     """Draw rows of at most ``max_objects`` objects from both sides of ``split_by_group``.
 
+    A fifth of the objects is for validation.
+
+    Parameters
+    ----------
+    group
+        Number of the image, or of the video, of each row.
+    n_models
+        Number of rows of each object.
+
     Returns
     -------
-    Row numbers for training and for validation.
+    Row numbers for training and for validation, both ascending.
 
     Raises
     ------
     ValueError
-        If the limit of a side is below the number of objects of the image that is drawn first.
+        If the limit of a side is below the number of objects of the image that is drawn first, or
+        there are fewer than two images or videos.
     """
     n_judging = round(VALIDATION_SHARE * max_objects)
     most = {"learn from": max_objects - n_judging, "be judged on": n_judging}

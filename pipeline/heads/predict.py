@@ -43,7 +43,7 @@ def predict(
     Raises
     ------
     ValueError
-        If a head expects inputs of another width (a head of another family is the usual cause).
+        If a head expects another number of inputs (a head of another family is the usual cause).
 
     Notes
     -----
@@ -115,7 +115,7 @@ def check_head(objective: str, head: HeadWeights) -> None:
 
 
 def _shapes(head: HeadWeights) -> dict[str, tuple[int, ...]]:
-    """Shapes that the tensors of a head must have to fit the layer before, by name."""
+    """Shapes that the tensors of a head must have to fit the layer before them, by name."""
     width = head["layers.0.weight"].shape[-1]
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(STANDARD, (width,))
     for i in range(N_LAYERS):
@@ -172,6 +172,10 @@ def set_inputs(
     ----------
     judged
         The judged proposal of each object; by default, the proposal that the token set names.
+
+    Returns
+    -------
+    Inputs side by side, in the order of ``HeadKind.inputs``; not standardised.
 
     Raises
     ------

@@ -55,7 +55,11 @@ OF_SETS: Final = "set"
 
 @dataclass(frozen=True)
 class CalibratedGuarantee:
-    """A threshold of uncertainty, what it guarantees, and the masks that calibrated it."""
+    """A threshold of uncertainty, what it guarantees, and a description of its calibration masks.
+
+    The guarantee: at most a share ``alpha`` of masks (or of sets) falls short. A mask falls short
+    if its IoU is below ``iou_at_least``.
+    """
 
     scope: Scope
     split: str
@@ -79,13 +83,14 @@ class CalibratedGuarantee:
     kept: float
     """Share of the calibration's masks that the threshold keeps."""
     n_objects: int
+    """Number of objects whose masks calibrated the threshold."""
 
 
 @dataclass(frozen=True)
 class ChoiceGain:
-    """IoU that heads gain from one prompt set by their choice of masks, over SAM2's selected masks.
+    """IoU that the heads' choice of masks gains over SAM2's selected masks, for one prompt set.
 
-    Measured on training images that were held out from the heads.
+    It was measured on images of the train split that were held out from the heads.
     """
 
     prompt: str
@@ -133,13 +138,19 @@ class Permission:
     """Reasons why the heads may be wrong."""
 
     def keeps(self, expected_iou: float) -> bool | None:
-        """Whether the guarantee keeps a selected mask of this expected IoU; None without one."""
+        """Whether the guarantee about masks keeps a selected mask of this expected IoU.
+
+        None if no guarantee about masks holds for the prompt.
+        """
         # Compared as in the calibration: 1 - (1 - IoU) may have other last bits than the IoU.
         return None if self.about_masks is None else 1 - expected_iou <= self.about_masks.threshold
 
     @property
     def least_doubt(self) -> float | None:
-        """Calibrated threshold that decides which proposals form a mask set; None without one."""
+        """Threshold of the guarantee about sets: it decides which proposals form a mask set.
+
+        None if no guarantee about sets holds for the prompt.
+        """
         return None if self.about_sets is None else self.about_sets.threshold
 
     @property
@@ -175,7 +186,7 @@ def permitted(
         such as a click of a grid.
     unlike_training
         Share of the training images that are nearer to the other training images than this image
-        is; None if the share is unknown.
+        is; None if the share is unknown: then the image counts as similar to them.
     choices
         Gains of the heads' choice of masks, by prompt set; empty for heads that do not choose.
     prompt_caution
@@ -187,9 +198,9 @@ def permitted(
     clicks, 9.6 % of the masks were kept and fell short for clicks, but 14.9 % for boxes and 20.1 %
     for corrections. Of several valid guarantees, the strictest applies.
 
-    Heads of kind ``paper`` know selected masks alone, and choose none. Their advice to take another
-    proposal, given for 36 of 204 objects of fresh scenes, changed the mean IoU by -0.088 (-0.135 to
-    -0.040).
+    Heads of kind ``paper`` and protocol ``selected`` know selected masks alone, and choose none.
+    Their advice to take another proposal, given for 36 of 204 objects of fresh scenes, changed the
+    mean IoU by -0.088 (-0.135 to -0.040).
     """
     is_unlike = unlike_training is not None and unlike_training > OUT_OF_DISTRIBUTION
     valid = [

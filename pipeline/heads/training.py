@@ -77,14 +77,24 @@ def train_heads(
 
     Parameters
     ----------
+    data
+        Inputs and targets of all rows.
+    rows
+        Numbers of the rows for training and for validation.
     objectives
         Objectives of the heads: one for a head that shares nothing.
+    plan
+        ``Hyperparameters`` of SGD, or ``OneCycle`` of AdamW.
     seed
         Fixes the initial weights and the batches.
     kind
         Tells the width of the hidden layers, and whether inputs are standardised.
     advance
         Called with 1 after each epoch.
+
+    Returns
+    -------
+    The trained heads by objective.
 
     Raises
     ------
@@ -124,12 +134,13 @@ def validation_errors(
 ) -> Iterator[float]:
     """Train a head of kind ``paper`` epoch by epoch, and yield its validation error after each.
 
-    The iterator has no end: it yields ``WORST_MSE`` after training has ended or diverged.
+    The error is the mean squared error on the validation rows. The iterator has no end: it yields
+    ``WORST_MSE`` after training has ended or diverged.
 
     Raises
     ------
     ValueError
-        As ``train_heads``.
+        If an input or a target is not finite; raised when the first error is asked for.
     """
     tensors = _tensors(data, rows, [objective], kinds.KINDS_BY_NAME[kinds.PAPER])
     network = networks.initial_network([objective], data.inputs.shape[1], seed)
@@ -149,10 +160,12 @@ def validation_cost(
 ) -> float:
     """Train a head of kind ``paper``; return its mean squared error on the validation rows.
 
+    A training that diverges costs ``WORST_MSE``.
+
     Raises
     ------
     ValueError
-        As ``train_heads``.
+        If an input or a target is not finite.
     """
     *_, last = islice(validation_errors(data, rows, objective, plan, seed=seed), plan.epochs)
     return last
@@ -165,15 +178,11 @@ def continued_costs(
     *,
     seed: int,
 ) -> Callable[[kinds.Hyperparameters], float]:
-    """Make a function that returns ``validation_cost`` and continues heads of earlier calls.
+    """Make a function that returns the ``validation_cost`` of a plan for the same data and seed.
 
-    A head is continued if an earlier call had the same plan with fewer epochs. Heads stay in memory
-    until a head reaches ``MOST_EPOCHS``; then all are dropped, and later plans start anew.
-
-    Raises
-    ------
-    ValueError
-        As ``validation_cost``.
+    The function continues a head if an earlier call had the same plan with fewer epochs. Heads stay
+    in memory until a head reaches ``MOST_EPOCHS``; then all are dropped, and later plans start
+    anew. The function raises a ValueError if an input or a target is not finite.
     """
     running: dict[kinds.Hyperparameters, tuple[int, Iterator[float]]] = {}
 
@@ -239,7 +248,9 @@ def _check(inputs: np.ndarray, targets: np.ndarray) -> None:
 
 
 def optimizer_of(network: networks.Network, plan: Plan, n_batches: int) -> torch.optim.Optimizer:
-    """Make the optimizer of a head, which steps by the gradients that ``network`` holds.
+    """Make the optimizer of a network, which steps by the gradients that ``network`` holds.
+
+    With a ``OneCycle``, each step also moves the learning rate.
 
     Parameters
     ----------
@@ -270,7 +281,15 @@ def optimizer_of(network: networks.Network, plan: Plan, n_batches: int) -> torch
 def _epochs(
     tensors: _Tensors, network: networks.Network, objectives: Sequence[str], plan: Plan, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Train heads, and yield their training and validation errors after each epoch."""
+    """Train heads, and yield their training and validation errors after each epoch.
+
+    Each error is a mean squared error, in the order of ``objectives``.
+
+    Raises
+    ------
+    DivergenceError
+        If a training error is not finite.
+    """
     train = tensors.train
     optimizer = optimizer_of(network, plan, -(-len(train) // plan.batch_size))
     generator = torch.Generator().manual_seed(derive_seed(seed, "batches"))

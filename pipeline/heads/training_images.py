@@ -38,9 +38,10 @@ Statistics = Float[np.ndarray, "image statistic"]
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """Training images of heads, as points: how unlike them is another image?
+    """Training images of heads, as points from which the distance of another image is measured.
 
-    The coordinates are whitened means and standard deviations of the encoder's channels.
+    The coordinates of a point are whitened means and standard deviations of the channels of the
+    encoder of the family's smallest model.
     """
 
     mean: Float32[np.ndarray, " statistic"]
@@ -62,7 +63,8 @@ class TrainingImages:
         Raises
         ------
         ValueError
-            If another encoder made the statistics.
+            If there are not as many statistics as for the training images. Another encoder made
+            them, usually; another encoder of the same width is not noticed.
         """
         if statistics.shape != self.mean.shape:
             raise ValueError(

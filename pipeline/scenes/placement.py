@@ -115,7 +115,7 @@ def _single(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
 
 
 def _nested(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
-    """Draw a body with one or two parts on it."""
+    """Draw two or three objects: a body, and one or two parts on it."""
     body = _layer(generator, _BODIES, _widened(spot), draw_texture_on(generator, ground))
     layers = [body]
     first_angle = generator.uniform(0, 2 * np.pi)
@@ -129,7 +129,7 @@ def _nested(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
 
 
 def _halves(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
-    """Draw a body with a part that covers one side of it."""
+    """Draw two objects: a body, and a part that covers one side of it."""
     body = _layer(generator, _BODIES, _widened(spot), draw_texture_on(generator, ground))
     angle = generator.uniform(0, 2 * np.pi)
     # A circle so large that its edge crosses the body as a gentle arc.
@@ -154,7 +154,10 @@ def _pair(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
 
 
 def _nested_pair(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
-    """Draw a pair whose second object has a part: a click on the part may mean three objects."""
+    """Draw four objects: a pair, its two objects, and a part of the second object.
+
+    A click on the part may mean three of them.
+    """
     layers, items = _pair(generator, spot, ground)
     x, y = layers[1].outline.rings[0].mean(axis=0)
     inner = _Spot((float(x), float(y)), generator.uniform(0.2, 0.3) * _widened(spot).radius)

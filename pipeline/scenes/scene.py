@@ -35,7 +35,10 @@ _BLOCKS_PER_SEED: Final = 6
 
 @dataclass(frozen=True)
 class Scene:
-    """An image and its annotated objects. Masks cover visible parts of objects and may overlap."""
+    """An image and its annotated objects, with the category of each (one of ``CATEGORIES``).
+
+    Masks cover visible parts of objects. They overlap where an object is part of another one.
+    """
 
     rgb: UInt8[np.ndarray, "size size 3"]
     masks: Bool[np.ndarray, "object size size"]
@@ -43,7 +46,10 @@ class Scene:
 
 
 def scene_seeds(split_seed: int, role: Role, n: int) -> range:
-    """Seeds of the ``n`` scenes of a split; splits of another seed or role have other seeds."""
+    """Seeds of the ``n`` scenes of a split, at most 2^31, which is not checked.
+
+    No other pair of a split's seed and a role has any of these seeds.
+    """
     first = (split_seed * _BLOCKS_PER_SEED + _BLOCKS[role]) * _SEEDS_PER_ROLE
     return range(first, first + n)
 
@@ -124,7 +130,7 @@ def _visible_items(layout: Layout, labels: UInt8[np.ndarray, "size size"]) -> li
 def _expose(
     canvas: Float32[np.ndarray, "size size 3"], generator: np.random.Generator
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """Photograph a scene: with uneven light, slightly out of focus, with sensor noise."""
+    """Make a photograph of painted colours: with uneven light, slight blur and sensor noise."""
     size_px = len(canvas)
     angle, fall, blur, noise = generator.uniform(size=4)
     across = np.linspace(-0.5, 0.5, size_px, dtype=np.float32)

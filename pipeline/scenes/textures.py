@@ -26,15 +26,20 @@ its pattern."""
 
 @dataclass(frozen=True)
 class Texture:
-    """Two colours and the pattern that blends them; lengths are fractions of the scene's side."""
+    """Two colours and the pattern that blends them."""
 
     kind: str
+    """Name of the pattern: a key of ``PATTERNS``."""
     colors: Float[np.ndarray, "2 3"]
     """RGB in 0..1."""
     angle: float
+    """Direction of the pattern, in radians."""
     period: float
+    """Length of a wave of the pattern, as a fraction of the scene's side."""
     phase: float
+    """Shift of the waves, as a fraction of a period."""
     grain: Float32[np.ndarray, "cell cell"]
+    """Weights of the second colour at the cells of the pattern ``grain``, in 0..1."""
 
 
 def draw_texture(generator: np.random.Generator) -> Texture:
@@ -54,7 +59,10 @@ def draw_texture(generator: np.random.Generator) -> Texture:
 
 
 def draw_texture_on(generator: np.random.Generator, ground: Texture) -> Texture:
-    """Draw the texture of a surface on ``ground``: distinct, of low contrast, or camouflaged."""
+    """Draw the texture of a surface on ``ground``: distinct, of low contrast, or camouflaged.
+
+    A camouflaged surface has nearly the colours of ``ground``, and its pattern.
+    """
     fresh = draw_texture(generator)
     shift = generator.normal(size=3)
     shift /= np.linalg.norm(shift)
