@@ -37,12 +37,12 @@ def create(  # noqa: PLR0913 - one for each option
     min_stability: float | None = None,
     masks: str = SELECTED,
 ) -> "Interaction | Detection":
-    """Make the function that CVAT's programs call; the option ``-p`` gives the arguments.
+    """Make the function that CVAT's programs call; their option ``-p`` gives the arguments.
 
     Parameters
     ----------
     family, model, heads, device, precision, embeddings
-        Options of ``usam predict``.
+        Options of ``usam predict``; only one store of embeddings can be given.
     everything
         Label that all masks of an image get. If it is empty, clicks and boxes are answered.
     points_per_side, min_score, min_stability
@@ -50,11 +50,22 @@ def create(  # noqa: PLR0913 - one for each option
     masks
         Masks that answer clicks and boxes: ``selected`` by SAM2, or ``best``, chosen by the heads.
 
+    Returns
+    -------
+    A ``Detection`` if there is a label for everything, else an ``Interaction``.
+
     Raises
     ------
-    ParamsError, WeightsError, DataError
-        As in ``load_predictor``; also if an option of ``--everything`` is out of its range, or is
-        given without ``everything``, or if the heads choose no masks and ``best`` are asked for.
+    ParamsError
+        If a name is unknown, the device is missing, an option of ``--everything`` is out of its
+        range or is given without ``everything``, or ``best`` is asked of heads that do not choose.
+    WeightsError
+        If weights or heads are missing or damaged.
+    DataError
+        If the heads learned from other features than those of the model.
+    StoreError
+        If the embeddings are missing or damaged, or were made by another model, with other weights
+        or in another precision.
     """
     grid = points_per_side, min_score, min_stability
     options = grid_options(grid, "everything", is_everything=bool(everything))
@@ -79,7 +90,7 @@ class Interaction:
 
     predictor: UncertainPredictor
     masks: str = SELECTED
-    """The mask of an answer, one of ``MASKS``."""
+    """The mask of an answer: ``selected`` by SAM2, or ``best``, chosen by the heads."""
     spec = auto_annotation.InteractionFunctionSpec(
         min_pos_points=0, min_neg_points=0, min_bounding_boxes=0
     )
@@ -89,7 +100,7 @@ class Interaction:
         context: auto_annotation.InteractionFunctionContext,  # noqa: ARG002 - CVAT's
         image: Image,
     ) -> UncertainPredictor:
-        """Encode an image; CVAT keeps the returned predictor for the prompts that follow."""
+        """Encode an image; CVAT passes the returned predictor to ``detect`` as ``pp_image``."""
         predictor = copy(self.predictor)
         predictor.set_image(image.convert("RGB"))
         return predictor
@@ -100,7 +111,11 @@ class Interaction:
         pp_image: UncertainPredictor,
         prompts: auto_annotation.InteractionPrompts,
     ) -> list[auto_annotation.InteractionResultShape]:
-        """The mask for the prompts, as a list of one shape; empty if the mask is empty.
+        """Answer the prompts, all about one object, with a mask and its confidence.
+
+        Returns
+        -------
+        A list of one shape; empty if the mask is empty.
 
         Raises
         ------
@@ -123,7 +138,13 @@ class Interaction:
 
 
 class Detection:
-    """CVAT's ``DetectionFunction``: finds all masks of an image and gives them one label."""
+    """CVAT's ``DetectionFunction``: finds all masks of an image and gives them one label.
+
+    Parameters
+    ----------
+    options
+        Keyword arguments of ``UncertainMaskGenerator``.
+    """
 
     def __init__(
         self, predictor: UncertainPredictor, label: str, options: Mapping[str, Any]
@@ -136,7 +157,10 @@ class Detection:
     def detect(
         self, context: auto_annotation.DetectionFunctionContext, image: Image
     ) -> list[models.LabeledShapeRequest]:
-        """Shapes of the masks whose confidence reaches CVAT's threshold: masks, or polygons."""
+        """Find the masks of an image whose confidence reaches CVAT's threshold.
+
+        Each gives a shape of type mask or, if CVAT asks for polygons, a polygon per component.
+        """
         least = context.conf_threshold or 0
         records = self._generator.generate(image.convert("RGB"))
         return [

@@ -38,14 +38,17 @@ def predictions(
     to_name: str,
     masks: str = SELECTED,
 ) -> list[dict[str, Any]]:
-    """The mask for a person's marks as a brush region; its score is the expected IoU.
+    """Answer a person's marks with a mask, as a brush region whose score is its expected IoU.
 
     Parameters
     ----------
+    predictor
+        Its image becomes the image of the task.
     path
         The image file of the task.
     context
-        Clicks and boxes of a person, as Label Studio sends them.
+        Clicks and boxes of a person about one object, as Label Studio sends them; of several boxes,
+        the last counts. The region gets the labels of the last mark.
     from_name, to_name
         Names of the tags ``BrushLabels`` and ``Image``.
     masks
@@ -58,10 +61,12 @@ def predictions(
     Raises
     ------
     ParamsError
-        If the heads choose no masks and ``best`` are asked for.
-    ImageError, PromptError
-        If the file is no image, or if a mark is neither a keypoint nor a rectangle or lies outside
-        of the image.
+        If ``masks`` is unknown, or is ``best`` and the heads choose no masks.
+    ImageError
+        If the image file is missing or cannot be read.
+    PromptError
+        If a mark is neither a keypoint nor a rectangle, or lies outside of the image, or if no mark
+        lies on the object.
     """
     check_masks(masks, predictor.heads.choices)
     marks = (context or {}).get("result") or []
@@ -87,7 +92,17 @@ def brush_region(
     from_name: str,
     to_name: str,
 ) -> dict[str, Any]:
-    """A mask as a region of Label Studio, painted with a brush."""
+    """Describe a mask as a region of Label Studio, painted with a brush; its id is random.
+
+    Parameters
+    ----------
+    labels
+        Labels of the region.
+    score
+        Expected IoU of the mask.
+    from_name, to_name
+        Names of the tags ``BrushLabels`` and ``Image``.
+    """
     height, width = mask.shape
     return {
         "id": str(uuid4()),
@@ -143,5 +158,8 @@ def _prompt_set(marks: Sequence[Mapping[str, Any]], size_px: tuple[int, int]) ->
 
 
 def _labels(mark: Mapping[str, Any]) -> list[str]:
-    """Labels of a mark. The mark's type is the key of its labels, such as ``keypointlabels``."""
+    """Labels of a mark; empty if it has none.
+
+    The mark's type is the key of its labels, such as ``keypointlabels``.
+    """
     return list(mark["value"].get(mark["type"], []))

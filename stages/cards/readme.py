@@ -1,6 +1,6 @@
 """``usam cache card`` and ``usam heads card``: descriptions of data sets and heads for a hub.
 
-``README.md`` has the front matter that Hugging Face reads.
+A card is a ``README.md``, which begins with the YAML that Hugging Face reads.
 """
 
 import json
@@ -46,7 +46,7 @@ def size_category(n: int) -> str:
 
 
 def describe_stores(stores: Sequence[CardStore]) -> str:
-    """A sentence about stores: their number, families, objects and megabytes."""
+    """Describe stores in a sentence: their number, families, objects and megabytes."""
     families = sorted({store.entry("family") for store in stores} - {""})
     origin = f"by SAM2 models of the family {', '.join(families)}" if families else "of a data set"
     return (
@@ -112,7 +112,10 @@ def _store_table(stores: Sequence[CardStore]) -> str:
 
 
 def _entries(stores: Sequence[CardStore]) -> dict[str, str]:
-    """Text of each entry in the stores' signatures: all its values, each value once."""
+    """Values of each entry in the stores' signatures as a text, by a label of the entry, sorted.
+
+    Each value appears once. Entries in ``NOT_LISTED`` are left out.
+    """
     entries: dict[str, dict[str, None]] = {}
     for store in stores:
         labels = {
@@ -127,7 +130,17 @@ def _entries(stores: Sequence[CardStore]) -> dict[str, str]:
 
 
 def heads_readme(path: Path, heads: HeadFile, license_name: str) -> str:
-    """Text of ``README.md``, the card of a head file."""
+    """Text of ``README.md``, the card of a head file.
+
+    Parameters
+    ----------
+    path
+        The head file.
+    heads
+        Content of the head file.
+    license_name
+        License as the hub names it.
+    """
     card = {key: value for key, value in heads.card.items() if key != OBJECTIVES}
     family = card.get("family", "none")
     front = {
@@ -191,9 +204,9 @@ def cache_card(
     date: Annotated[str, typer.Option(help="Date of publication; today by default.")] = "",
     version: Annotated[str, typer.Option(help="Version of the data.")] = "1.0.0",
 ) -> None:
-    """Write README.md and croissant.json of stores, for a hub.
+    """Write README.md and croissant.json of stores, for a hub; the stores are not copied.
 
-    The stores keep their paths below the address.
+    Their paths below the address must be the paths given here.
     """
     with reported_errors():
         if "://" not in address:
@@ -215,7 +228,7 @@ def heads_card(
     license_name: License,
     to: Folder = Path("hub-heads"),
 ) -> None:
-    """Write README.md of a file of heads, for a hub."""
+    """Write README.md of a head file, for a hub; the file is not copied."""
     with reported_errors():
         if (to / CROISSANT).exists():
             raise ParamsError(f"--to must be a folder without the card of stores, got {to}")

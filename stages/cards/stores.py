@@ -25,11 +25,15 @@ class Publication:
     """Facts about a publication of stores that the stores do not contain."""
 
     address: str
-    """Address of the folder that the stores' paths are relative to."""
+    """Address of the folder that the stores' paths are relative to, without a slash at its end."""
     license: str
+    """License as the hub names it, such as ``cc-by-4.0``."""
     creator: str
+    """Name of the organization that made the stores."""
     date: str
+    """Date of the publication, YYYY-MM-DD."""
     version: str
+    """Version of the data."""
 
     @property
     def name(self) -> str:
@@ -38,12 +42,15 @@ class Publication:
 
     @property
     def page(self) -> str:
-        """Address of the web page on which a hub shows the data set; elsewhere, its own address."""
+        """Address of the data set's page on Hugging Face; elsewhere, the address itself."""
         hub = HUB.fullmatch(self.address)
         return f"{SITE}/{hub['name']}" if hub else self.address
 
     def url(self, path: str) -> str:
-        """Address of a file, for programs that do not know Hugging Face's ``hf://``."""
+        """Web address of a file, for programs that do not know Hugging Face's ``hf://``.
+
+        ``path`` is the path of the file below the publication's address.
+        """
         hub = HUB.fullmatch(self.address)
         folder = f"{self.page}/resolve/{hub['revision'] or 'main'}" if hub else self.address
         return f"{folder}/{path}"
@@ -54,7 +61,7 @@ class CardStore:
     """A store that a data card lists: its path, its sizes, and a digest that identifies it."""
 
     path: str
-    """Path of the store below the publication's address."""
+    """Path of the store below the working folder, and below the publication's address."""
     opened: Store
     file: str
     """Path of the store's manifest, whose digest covers all other files, or of its ZIP."""
@@ -107,7 +114,10 @@ def _card_store(path: Path) -> CardStore:
 
 
 def n_objects(stores: Sequence[CardStore]) -> int:
-    """Number of objects in all splits; stores of the same split have the same objects."""
+    """Number of objects in all splits; stores of the same split have the same objects.
+
+    If no store has both a split and objects, the objects of all stores are summed.
+    """
     in_splits = [store for store in stores if store.entry("split") and store.n_objects]
     by_split = {store.entry("split"): store.n_objects for store in in_splits}
     return sum((by_split or {store.path: store.n_objects for store in stores}).values())
@@ -154,6 +164,11 @@ def croissant(
 
     Croissant has no term for Zarr. A store has two entries: its manifest, whose digest covers the
     digests of all other files, and the set of its files. A zipped store has one entry, its ZIP.
+
+    Parameters
+    ----------
+    description
+        Text about the data set.
     """
     return {
         "@context": {**CONTEXT},

@@ -1,1 +1,1 @@
-"""Reviews masks: the most doubtful first, with a decision about each that survives a kill."""
+"""Reviews masks, the most doubtful first; a person's decisions about them survive a kill."""

@@ -1,4 +1,4 @@
-"""Decisions about masks, a line of a file each, appended when it is made."""
+"""Decisions about masks, in a file with a line per decision, appended when it is made."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -36,9 +36,9 @@ class Decision:
     decision: str
     """One of ``DECISIONS``."""
     segmentation: Mapping[str, Any] | None = None
-    """COCO's run lengths of the mask that replaces the mask."""
+    """COCO's run lengths of the mask that replaces the reviewed mask; None if there is none."""
     expected_iou: float | None = None
-    """Expected IoU of the mask that replaces the mask."""
+    """Expected IoU of the mask that replaces the reviewed mask; None if there is none."""
 
     @property
     def is_reviewed(self) -> bool:
@@ -53,15 +53,18 @@ class Decisions:
 
     Parameters
     ----------
+    path
+        File of the decisions; a missing file is begun.
     made_from
-        All that the masks follow from.
+        All that the masks follow from: digests and settings by name.
     other_files
-        Files of other reviewers of the same masks, which are read and not changed.
+        Files of other reviewers of the same masks, which are read and not changed. Where several
+        reviewers decided about a mask, the last of these files counts, and ``path`` before them.
 
     Raises
     ------
     DataError
-        If the file has decisions about masks that were made from other inputs.
+        If one of the files has decisions about masks that were made from other inputs.
     """
 
     def __init__(
@@ -77,7 +80,7 @@ class Decisions:
             append_line(path, {_MADE_FROM: dict(made_from)})
 
     def _read(self, path: Path, made_from: Mapping[str, str]) -> bool:
-        """Read the decisions of a file; False if the file has no line yet."""
+        """Read the decisions of a file; False if it is missing or has no line."""
         lines = read_lines(path)
         if lines:
             _check_inputs(path, lines[0].get(_MADE_FROM), made_from)
@@ -91,7 +94,7 @@ class Decisions:
         return bool(lines)
 
     def __iter__(self) -> Iterator[tuple[MaskKey, Decision]]:
-        """Iterate over the masks that have a decision, each with its last decision."""
+        """Iterate over the keys of masks that have a decision, each with its last decision."""
         return ((key, decisions[-1]) for key, decisions in self._by_key.items())
 
     def get(self, key: MaskKey) -> Decision | None:
@@ -105,7 +108,11 @@ class Decisions:
         self._remember(key, decision)
 
     def undo(self) -> MaskKey | None:
-        """Take the last decision back, and return its mask; None if there is no decision."""
+        """Take the last decision in the reviewer's file back, and return the key of its mask.
+
+        The decision before it about this mask counts again. None if the file has no decision; other
+        reviewers' decisions are not taken back.
+        """
         if not self._history:
             return None
         (image_id, mask), _ = self._history[-1]

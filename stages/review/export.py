@@ -33,13 +33,14 @@ def export_queue(
     Parameters
     ----------
     form
-        One of ``FORMS``.
+        One of ``FORMS``, which is not checked.
     as_polygons
-        Whether the masks of a COCO data set are polygons, which fill holes, not run lengths.
+        Whether the masks of a COCO data set are polygons, which fill holes, not run lengths; other
+        forms ignore it.
 
     Returns
     -------
-    The number of masks.
+    The number of masks that were written.
 
     Raises
     ------
@@ -56,9 +57,10 @@ def export_queue(
 
 
 def _write_coco(file: TextIOBase, queue: ReviewQueue, *, as_polygons: bool) -> int:
-    """Write a COCO data set with the annotations in the order of the queue.
+    """Write a COCO data set with the annotations in the order of the queue; return their number.
 
-    ``annotation_id`` is the id in the COCO file of the prompts, or in the data set of a split.
+    If an image's id is no integer, all images get new ids, from 1. ``annotation_id`` of an
+    annotation is the id in the COCO file of the prompts, or in the data set of a split.
     """
     prompted = queue.source.prompted
     has_numbers = all(isinstance(image.image_id, int) for image in prompted)
@@ -92,7 +94,10 @@ def _annotation(number: int, candidate: Candidate, *, as_polygons: bool) -> dict
 
 
 def _write_cvat(file: TextIOBase, queue: ReviewQueue) -> int:
-    """Write *CVAT for images 1.1*: frame 0 is the image with the most doubtful mask."""
+    """Write *CVAT for images 1.1*, and return the number of masks.
+
+    Frame 0 is the image with the most doubtful mask.
+    """
     labels = sorted({_label(queue, category) for category in queue.source.categories})
     file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
     file.write(f"{_xml(_meta(queue.source.name, labels))}\n")
@@ -118,7 +123,7 @@ def _label(queue: ReviewQueue, category_id: int) -> str:
 
 
 def _meta(name: str, labels: Sequence[str]) -> Element:
-    """Description of the task; CVAT itself does not read it from annotations."""
+    """Describe CVAT's task: its name and labels. CVAT itself ignores this when it reads masks."""
     meta = Element("meta")
     task = SubElement(meta, "task")
     SubElement(task, "name").text = name
@@ -130,7 +135,7 @@ def _meta(name: str, labels: Sequence[str]) -> Element:
 
 
 def _cvat_mask(queue: ReviewQueue, candidate: Candidate) -> Element:
-    """A mask in CVAT's form: run lengths by rows, inside the box of the mask."""
+    """Element of a mask for CVAT: run lengths by rows, inside the box of the mask."""
     mask = candidate.mask
     x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
     runs = run_lengths(mask[y : y + height, x : x + width].ravel())
@@ -153,7 +158,10 @@ def _cvat_mask(queue: ReviewQueue, candidate: Candidate) -> Element:
 
 
 def _write_tasks(file: TextIOBase, queue: ReviewQueue) -> int:
-    """Write tasks of Label Studio: the first is the image with the most doubtful mask."""
+    """Write tasks of Label Studio, one per image, and return the number of masks.
+
+    The first task is the image with the most doubtful mask.
+    """
     n_written = 0
 
     def tasks() -> Iterator[dict[str, Any]]:
@@ -180,7 +188,10 @@ def _region(queue: ReviewQueue, candidate: Candidate) -> dict[str, Any]:
 
 
 def _task(queue: ReviewQueue, file: str, regions: list[dict[str, Any]]) -> dict[str, Any]:
-    """A task; its score is the lowest expected IoU, by which Label Studio sorts tasks."""
+    """Task of Label Studio for an image.
+
+    Label Studio sorts tasks by their score: the lowest expected IoU, or 1 without a mask.
+    """
     path = f"{queue.source.images.resolve().name}/{file}"
     score = min((region["score"] for region in regions), default=1.0)
     prediction = {"model_version": "usam-cache", "score": score, "result": regions}

@@ -18,7 +18,7 @@ from storage.rle import area_rle, decode_rle
 
 N_BEFORE: Final = 2
 N_AFTER: Final = 6
-"""Numbers of masks that are shown as thumbnails: those looked at last, and those that follow."""
+"""Numbers of masks shown as thumbnails: masks decided about last, and masks that follow."""
 
 
 COCO: Final = "coco"
@@ -81,9 +81,20 @@ class Candidate:
 
 
 class ReviewQueue:
-    """Masks in the order in which a person looks at them; ranks count from 0.
+    """Masks in the order in which a person looks at them: the most doubtful has the rank 0.
 
-    A number or two for each mask are in memory, all masks are on the disk.
+    Some numbers for each mask are in memory, all masks are on the disk.
+
+    Parameters
+    ----------
+    source
+        The images, their prompts, and where their masks come from.
+    results
+        Entries of the masks of all images of the source, as ``usam predict-coco`` keeps them.
+    decisions
+        Decisions about these masks.
+    stop_at
+        Mean IoU of the remaining masks at which a review may stop; the queue only stores it.
     """
 
     def __init__(
@@ -123,16 +134,16 @@ class ReviewQueue:
 
     @property
     def is_reviewed(self) -> Bool[np.ndarray, " mask"]:
-        """Whether a person has decided about the mask of each rank."""
+        """Whether the mask of each rank has a decision other than ``skip``."""
         return self._is_reviewed
 
     @property
     def remaining(self) -> Remaining:
-        """Number and expected IoU of the masks that nobody has looked at, and whether to stop."""
+        """Number and expected IoU of the masks that are not reviewed; ``may_stop`` judges them."""
         return remaining(self._expected_iou, self._unlike, self._is_reviewed)
 
     def candidate(self, rank: int) -> Candidate:
-        """The mask of a rank, with its last decision."""
+        """Read the mask of a rank from the disk, with its last decision."""
         number, place = self._keys[rank].tolist()
         image = self.source.prompted[number]
         entry = self._results.result(image.image_id, place)
@@ -140,7 +151,10 @@ class ReviewQueue:
         return Candidate(image, entry, _prompt_of(image, place, entry), decision)
 
     def by_image(self) -> Iterator[list[Candidate]]:
-        """Yield the masks of each image, the image with the most doubtful mask first."""
+        """Yield the masks of each image by rank, the image with the most doubtful mask first.
+
+        Images without a mask are left out.
+        """
         numbers = self._keys[:, 0]
         ranks = np.argsort(numbers, kind="stable")
         images = np.split(ranks, np.flatnonzero(np.diff(numbers[ranks])) + 1)
@@ -148,13 +162,19 @@ class ReviewQueue:
             yield [self.candidate(rank) for rank in of_image.tolist()]
 
     def decide(self, rank: int, decision: Decision) -> None:
-        """Append a decision about the mask of a rank to the file, and mark the mask as reviewed."""
+        """Append a decision about the mask of a rank to the file.
+
+        The mask is then reviewed or, if the decision is ``skip``, skipped.
+        """
         self._decisions.add(self._key(rank), decision)
         self._mark(rank)
         self._last.append(rank)
 
     def undo(self) -> int | None:
-        """Take the last decision of this queue back, and return its rank; None without one."""
+        """Take the last decision in the reviewer's file back, and return the rank of its mask.
+
+        None if there is no decision to take back.
+        """
         key = self._decisions.undo()
         if key is None:
             return None
@@ -165,9 +185,10 @@ class ReviewQueue:
         return rank
 
     def next_after(self, rank: int) -> int | None:
-        """Rank of the next mask without a decision; after the last one, of the next skipped mask.
+        """Rank of the mask to look at next.
 
-        None if a person has decided about all masks.
+        It is the lowest rank without a decision. If all masks have a decision, it is the skipped
+        mask that follows ``rank``, from the first again after the last. None if all are reviewed.
         """
         new = np.flatnonzero(~self._is_reviewed & ~self._is_skipped)
         if len(new):
@@ -180,7 +201,11 @@ class ReviewQueue:
         )
 
     def neighbours(self, rank: int) -> Sequence[int]:
-        """Ranks of the masks decided about last, of the mask itself, and of those that follow."""
+        """Ranks to show as thumbnails beside the mask of ``rank``, each once.
+
+        These are the ``N_BEFORE`` masks that were decided about last, the mask itself, and up to
+        ``N_AFTER`` masks of higher rank that are not reviewed.
+        """
         waits = np.flatnonzero(~self._is_reviewed)
         following = waits[waits > rank][:N_AFTER].tolist()
         return list(
@@ -203,7 +228,10 @@ class ReviewQueue:
 
 
 def _numbers(entries: Sequence[Mapping[str, Any]]) -> Float[np.ndarray, "mask 3"]:
-    """Expected IoU, ``unlike_training`` (NaN if unknown) and doubt of each mask of an image."""
+    """Expected IoU, ``unlike_training`` (NaN if unknown) and doubt of each mask of an image.
+
+    The doubt, by which masks are sorted, is 1 - expected IoU if an entry has none.
+    """
     numbers = [
         (
             entry["score"],
@@ -216,7 +244,11 @@ def _numbers(entries: Sequence[Mapping[str, Any]]) -> Float[np.ndarray, "mask 3"
 
 
 def _prompt_of(image: PromptedImage, place: int, entry: Mapping[str, Any]) -> CocoPrompt:
-    """The prompt of a mask: that of the COCO file, or the click of the grid that found the mask."""
+    """Prompt of a mask; ``place`` is the number of the mask in its image.
+
+    It is the prompt of the COCO file or, for an image without prompts, the click of the grid that
+    found the mask.
+    """
     if image.prompts:
         return image.prompts[place]
     clicks = tuple((x, y) for x, y in entry["uncertainty"]["point_coords"])

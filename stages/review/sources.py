@@ -18,6 +18,7 @@ class Source:
     """Images to review, the prompts about their objects, and where their masks come from."""
 
     name: str
+    """Name of the folder, of the COCO file without its ending, or of the split."""
     images: Path
     """Folder of the images."""
     prompted: Sequence[PromptedImage]
@@ -26,9 +27,10 @@ class Source:
     categories: Mapping[int, str]
     """Names of categories by id."""
     origin: Mapping[str, str]
-    """What the masks follow from, beside the model and its options."""
+    """Digests of the inputs that the masks follow from, by name; the model and its options follow
+    elsewhere."""
     faults: Sequence[str] = ()
-    """A line for each file of the folder that cannot be read."""
+    """A line for each image file of a folder that cannot be read."""
     cached_family: str = ""
     """Family whose cells in the cache hold the masks; empty if a model makes the masks."""
     has_annotations: bool = False
@@ -46,18 +48,23 @@ def read_source(
         Path of a folder, in which everything is segmented, or of a COCO file; or the name of an
         eval split of ``params.yaml``.
     images
-        Folder of the images of a COCO file.
+        Folder of the images of a COCO file; None for a folder or a split.
     prompt
-        Kind of prompts that a COCO file has.
+        Kind of prompts that a COCO file has, one of ``COCO_PROMPTS``; a folder and a split ignore
+        it.
     annotations
         Whether the annotations of a split are reviewed, and not masks of a model.
 
     Raises
     ------
     ParamsError
-        If ``source`` is none of these, or the folder of the images is missing or not needed.
+        If ``source`` is none of these, the folder of the images is missing or not needed, or
+        ``annotations`` is set without a split.
     DataError
-        If there are no images, or the COCO file is faulty.
+        If there are no readable images, the COCO file is faulty, or annotations are to be reviewed
+        and the split has no results.
+    StoreError
+        If the split was not prepared.
     """
     path = Path(source)
     if annotations and path.exists():
@@ -92,7 +99,10 @@ def read_source(
 
 
 def _of_folder(folder: Path) -> Source:
-    """All images below a folder, in the order of their names; each name is the image's id."""
+    """Read the images below a folder, without prompts, in the order of their names.
+
+    The id of an image is its path below the folder.
+    """
     records, faults = read_sizes(folder)
     if not records:
         first = f", the first of {len(faults)} unreadable: {faults[0]}" if faults else ""

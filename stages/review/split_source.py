@@ -40,7 +40,7 @@ def read_split(split: str) -> Source:
     ParamsError
         If the split is none of the eval splits, or its images lie at an address.
     StoreError
-        If the split was not prepared.
+        If the split was not prepared, or its objects are damaged.
     """
     params = read_params()
     check_known("split", split, params.eval_splits)
@@ -91,7 +91,10 @@ def read_annotated_split(split: str) -> Source:
 
 
 def annotated_answers(split: str) -> Answer:
-    """Make a function that returns the annotations of an image, with how much models doubt them.
+    """Make a function that returns the annotations of an image, and how much models doubt them.
+
+    The function ignores the pixels. Its entries are in the order of the image's objects; their
+    ``uncertainty`` has ``doubt`` and ``iou``, the mean IoU of the annotation with models' masks.
 
     Raises
     ------
@@ -129,10 +132,15 @@ def annotated_answers(split: str) -> Answer:
 def cached_answers(split: str, choice: ModelChoice) -> Answer:
     """Make a function that returns the selected masks of an image from the cache.
 
+    The function ignores the pixels. Its masks answer the click ``center``, in the order of the
+    image's objects; their score is the IoU that the heads of ``choice`` expect.
+
     Raises
     ------
     StoreError
         If the cells are missing or damaged.
+    WeightsError
+        If the heads are missing or damaged.
     DataError
         If the heads did not learn from features like those of the cells.
     """
@@ -169,7 +177,7 @@ def cached_answers(split: str, choice: ModelChoice) -> Answer:
 
 
 def _rows_of(table: ObjectTable) -> dict[str, list[int]]:
-    """Numbers of the rows of each image's objects in the table, by the image's file."""
+    """Indices of the rows of each image's objects in the table, by the image's file."""
     return {
         str(file): np.flatnonzero(table.image_index == image).tolist()
         for image, file in enumerate(table.file)
@@ -185,7 +193,7 @@ def _uncertainty(expected_iou: float, sam_score: float | None) -> dict[str, Any]
     Parameters
     ----------
     sam_score
-        None for an annotation.
+        SamScore of the mask; None for an annotation.
     """
     return {
         "sam_score": sam_score,
