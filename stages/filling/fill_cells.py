@@ -47,7 +47,9 @@ def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
     Raises
     ------
     ParamsError
-        If the machine that is asked lacks the device that the settings name.
+        If this machine, or the worker at an address, lacks the device that the settings name.
+    ConnectionError
+        If the executor's kind is ``address`` and no worker answers.
     """
     setting = params.device
     if executor.kind in {"inline", "local"}:
@@ -63,18 +65,20 @@ def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
 
 
 def fill(cells: Mapping[FillJob, Cell], executor: ExecutorParams) -> dict[FillJob, BaseException]:
-    """Compute the missing shards of cells, one cell after the other.
+    """Compute the shards of cells that the pool lacks, one cell after the other.
 
     If a cell cannot be filled, the other cells are still filled.
 
     Returns
     -------
-    For each cell that stays incomplete, the error that is the reason.
+    For each cell that stays incomplete, the error that is the reason; empty if all are complete.
 
     Raises
     ------
     StoreError
         If shards that workers have written do not appear on this machine within ``LATE_S``.
+    ConnectionError
+        If workers cannot be reached, or the connection is lost later.
     """
     todo = _todo(cells)
     if not todo:
@@ -138,7 +142,13 @@ def _tasks(
 
 
 def _check_shown(cells: Mapping[FillJob, Cell]) -> None:
-    """Wait until the files of all computed shards appear on this machine; print a note if late."""
+    """Wait until the files of all computed shards appear on this machine; note if this takes time.
+
+    Raises
+    ------
+    StoreError
+        If a file has not appeared after ``LATE_S``.
+    """
     until, is_noted = time.monotonic() + LATE_S, False
     while late := _todo(cells):
         n_shards = counted(sum(map(len, late.values())), "shard")
@@ -155,15 +165,29 @@ def _check_shown(cells: Mapping[FillJob, Cell]) -> None:
 
 
 def run_cell(name: CellName, place: Split, params: ExtractParams, executor: ExecutorParams) -> None:
-    """Compute one cell, and publish its stores.
+    """Compute the shards of a cell that the pool lacks, and write its stores as outputs.
 
-    Intact shards in the cell's former outputs are taken over, also if DVC has removed the outputs.
-    If no shard is missing, neither a model nor its libraries are loaded.
+    Intact shards in the cell's former outputs are used, also if DVC has removed the outputs. If no
+    shard is missing, neither a model nor its libraries are loaded.
+
+    Parameters
+    ----------
+    place
+        The split's images and annotations, from the settings.
 
     Raises
     ------
     ImageError
         If images cannot be extracted; all shards without these images were extracted and kept.
+    StoreError
+        If the objects of the split are missing or damaged, if a GPU that began the cell is not
+        here, or if shards on the disk stay damaged after ``N_FILLED`` attempts.
+    ParamsError
+        If the device is not there, or a setting of the stage has changed meanwhile.
+    WeightsError
+        If the weights are missing, damaged or of another architecture, or give NaN.
+    ConnectionError
+        If workers cannot be reached, or the connection is lost later.
     """
     split = prepared(name.split, params.shard_objects)
     cells = jobs_of(name, place, params, split)
@@ -178,12 +202,15 @@ def run_cell(name: CellName, place: Split, params: ExtractParams, executor: Exec
 
 
 def adopt_outputs(name: CellName, cells: Mapping[FillJob, Cell]) -> int:
-    """Put shards of a cell's published outputs into the pool, if the pool lacks them.
+    """Put those shards of a cell's published outputs into the pool that the pool lacks.
+
+    Nothing is done if the pool has all shards of the cell on one of the devices, or if the outputs
+    are missing, damaged or of other settings. A damaged shard is left out. Damage is noted.
 
     Parameters
     ----------
     cells
-        The cell on each device that its settings allow.
+        The cell on each device that its settings allow; outputs belong to one device.
 
     Returns
     -------
@@ -203,12 +230,15 @@ def adopt_outputs(name: CellName, cells: Mapping[FillJob, Cell]) -> int:
 
 
 def adopt_embeddings(cells: Mapping[FillJob, Cell], split: PreparedSplit) -> None:
-    """Put published embeddings into the pool, so that missing shards are decoded from them.
+    """Put published embeddings into the pool; a cell's missing shards are decoded from them.
+
+    Nothing is done for a complete cell, for a cell that is not decoded from embeddings, and without
+    published embeddings of its model.
 
     Parameters
     ----------
     cells
-        A cell on each device that its settings allow.
+        The cell on each device that its settings allow.
     """
     of_images = {
         job: job.cell(split.images)
@@ -223,9 +253,17 @@ def adopt_embeddings(cells: Mapping[FillJob, Cell], split: PreparedSplit) -> Non
 def fitting(
     cells: Mapping[FillJob, Cell], paths: Mapping[str, Path]
 ) -> tuple[PublishedShards, Cell] | None:
-    """Open published stores, and find the cell, by device, to whose settings their shards belong.
+    """Open the published stores of a cell, and find the device of ``cells`` that made them.
 
-    None if the stores are damaged, or were made under other settings.
+    Parameters
+    ----------
+    paths
+        Path of each store, by kind.
+
+    Returns
+    -------
+    The stores, and the cell on their device. None if the stores are damaged, which is noted, or
+    were made under other settings or on another device.
     """
     by_device = {job.device: cell for job, cell in cells.items()}
     try:
@@ -242,7 +280,15 @@ def fitting(
 
 
 def _filled(job: FillJob, cell: Cell, executor: ExecutorParams) -> Comparison:
-    """Fill a cell; recompute damaged shards until every shard matches its digests."""
+    """Fill a cell; recompute damaged shards until every shard matches its digests.
+
+    Raises
+    ------
+    StoreError
+        If shards are damaged in each of ``N_FILLED`` attempts.
+    BaseException
+        The error for which the cell stays incomplete.
+    """
     for _ in range(N_FILLED):
         if errors := fill({job: cell}, executor):
             raise errors[job]

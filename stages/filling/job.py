@@ -43,6 +43,8 @@ class FillJob:
     ----------
     place
         The split's images and annotations, from the settings.
+    device
+        Kind of the device: ``cpu`` or ``cuda``.
     rows_digest
         Digest of the split's objects or, for embeddings, of the names of its images, read by the
         process that made the job.
@@ -80,7 +82,15 @@ class FillJob:
         return {**full_signature(entries | {"device": self.device, **versions(*LIBRARIES)})}
 
     def cell(self, rows: Rows, assigned: Collection[str] | None = None) -> Cell:
-        """Describe the cell and its shards in the pool; ``assigned`` is that of ``Cell``."""
+        """Describe the cell and its shards in the pool, which is not read.
+
+        Parameters
+        ----------
+        rows
+            Objects of the split or, for embeddings, its images.
+        assigned
+            Names of the shards to compute; None means all shards.
+        """
         if self.name.is_embeddings:
             origin = FAMILIES[source_of(self.params.family, self.name.model)[0]]
             widths = {"encoder_channel": origin.n_encoder_channels}
@@ -98,7 +108,7 @@ def prepared(split: str, shard_objects: int) -> PreparedSplit:
     Raises
     ------
     StoreError
-        If the objects store of the split is missing or damaged.
+        If the objects store of the split is missing or damaged, or is of another split.
     """
     return PreparedSplit(read_objects_of(split), shard_objects)
 
@@ -117,7 +127,14 @@ def jobs_of(
 ) -> dict[FillJob, Cell]:
     """Make a job for each device that the settings allow, each with its cell.
 
-    ``assigned`` is that of ``Cell``.
+    With ``extract.device: auto``, the devices are ``cuda`` and ``cpu``, in this order.
+
+    Parameters
+    ----------
+    place
+        The split's images and annotations, from the settings.
+    assigned
+        Names of the shards to compute; None means all shards.
     """
     devices = DEVICES if params.device == "auto" else (params.device,)
     rows = rows_of(name, split)
@@ -179,21 +196,27 @@ def device_here(setting: str) -> str:
 def fill_shards(job: FillJob, names: tuple[str, ...], is_shown: bool) -> Unread:  # noqa: FBT001
     """Compute the named shards of a cell; skip shards that another process finishes meanwhile.
 
-    The model stays in memory for the next call. The result has the images that cannot be read.
+    The model stays in memory for the next call.
 
     Parameters
     ----------
     is_shown
-        Whether a progress bar is shown.
+        Whether progress is shown.
+
+    Returns
+    -------
+    Error messages of the images that cannot be read, by image file; shards with these images were
+    not written.
 
     Raises
     ------
     StoreError
-        If this process reads other objects, or has other versions of libraries, than the job says.
+        If this process reads other objects, or has other versions of libraries, than the job says,
+        or if the objects store or the server of the images cannot be read.
     ParamsError
         If this machine lacks the device of the job.
     WeightsError
-        If the weights are missing, damaged or of another architecture.
+        If the weights are missing, damaged or of another architecture, or give NaN.
     """
     from stages.extraction.models import kept_model  # noqa: PLC0415
     from stages.extraction.steps import run_shards  # noqa: PLC0415
@@ -219,7 +242,10 @@ def _steps(
     sam: "Sam",
     end: Callable[[str], None],
 ) -> "Steps[Any]":
-    """Steps that compute the shards of a job; ``end`` is called with each shard's name."""
+    """Steps that compute the shards of a job.
+
+    ``end`` is called with the name of a shard after the shard was written.
+    """
     from stages.extraction.steps import CellSteps, EmbeddingSteps  # noqa: PLC0415
 
     cell = job.cell(rows_of(job.name, split))
@@ -235,9 +261,10 @@ def _steps(
 
 
 def embedding_job(job: FillJob, split: PreparedSplit) -> FillJob | None:
-    """Job of the embeddings from which a job's cell may be decoded; None if there are none.
+    """Job of the embeddings from which a job's cell may be decoded, whether they exist or not.
 
-    Embeddings are those of the view ``identity``, and of images that were encoded one by one.
+    None for embeddings themselves, for other views than ``identity``, and for an encoder batch of
+    more than 1: embeddings are of images that were encoded one by one.
     """
     if job.name.is_embeddings or job.name.view.name != "identity" or job.params.encoder_batch > 1:
         return None
@@ -290,9 +317,9 @@ class _Turns:
             yield self._begin(random.choice([*self.left]))  # noqa: S311 - no secret
 
     def _next(self, shuffled: list[str], previous: str | None) -> str | None:
-        """Name of the shard after ``previous``, which may share its image, or of any free shard.
+        """Name of the shard after ``previous`` if it is free, else of a random free shard.
 
-        None if no shard is free.
+        Consecutive shards may share an image. None if no shard is free.
         """
         if time.monotonic() >= self._next_listing_s:
             self._list()
@@ -305,7 +332,10 @@ class _Turns:
         return None
 
     def _is_free(self, name: str) -> bool:
-        """Whether a shard is in ``left``, missing in the pool, and not marked by a process."""
+        """Whether a shard is in ``left``, missing in the pool, and not marked by a process.
+
+        A shard that the pool has is dropped from ``left``.
+        """
         path = self._cell.rows_path(name)
         if name in self.left and path.exists():
             self._leave([name])
@@ -342,7 +372,14 @@ class _Turns:
 
 
 def _split_of(job: FillJob, names: Sequence[str]) -> tuple[PreparedSplit, SplitImages]:
-    """Read the split of a job, which must have the named shards; make a reader of its images."""
+    """Read the split of a job, which must have the named shards; make a reader of its images.
+
+    Raises
+    ------
+    StoreError
+        If the versions of this process differ from those of the job, the objects store is missing
+        or damaged, or the split has no such shard.
+    """
     # The job's signature comes from another process; a copy of the job has this process's versions.
     difference = compare(replace(job).signature, job.signature)
     if difference is not None:

@@ -45,16 +45,17 @@ MISSING: Final = "missing"
 
 @dataclass(frozen=True)
 class FillPlan:
-    """The shards of one cell that must be computed, and the reason.
+    """The number of shards of one cell that must be computed, and the reason.
 
     Attributes
     ----------
     why
         Reason why the cell must be made; empty if its stores are complete under the settings.
     n_shards, n_images, n_objects
-        Numbers of missing shards, and of the images and objects in them.
+        Numbers of missing shards, and of the images and objects in them; embeddings have no
+        objects.
     is_exact
-        Whether the numbers were counted, not estimated.
+        Whether the numbers were counted, not estimated from the annotations.
     """
 
     name: CellName
@@ -82,7 +83,7 @@ def cells_of(split: str, params: Params) -> list[CellName]:
 
 
 def all_cells(params: Params) -> list[CellName]:
-    """List the cells that the settings ask for of all splits."""
+    """List the cells that the settings ask for, of all splits, in the order of ``used_splits``."""
     return [name for split in params.used_splits for name in cells_of(split, params)]
 
 
@@ -103,15 +104,14 @@ def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
 
     Returns
     -------
-    A plan per cell, and notes on the split for the user.
+    A plan per cell, in the order of ``cells_of``, and notes on the split for the user.
 
     Raises
     ------
-    ParamsError
-        If the reader does not fit its settings.
     DataError
-        If the data set is missing or breaks a rule of its layout, or has too few images or videos
-        for heads to learn from.
+        If the split is not prepared and its data set is missing or breaks a rule of its layout. If
+        a train split has too few images or videos for heads to learn from, or
+        ``tune.max_objects`` leaves none.
     """
     cells = cells_of(split, params)
     is_eval, is_train = split in params.eval_splits, split in params.train_splits
@@ -146,7 +146,10 @@ def _estimate(place: Split, params: PrepareParams) -> Extent:
 
 
 def _lacking(cell: CellName, extent: Extent, params: ExtractParams) -> tuple[int, int, int, bool]:
-    """Numbers of shards, images and objects that an empty cell lacks; whether they were counted."""
+    """Numbers of shards, images and objects that an empty cell lacks; whether they were counted.
+
+    Embeddings lack no objects.
+    """
     n_images, n_objects = extent.n_images, extent.n_objects
     if cell.is_embeddings:
         return -(-n_images // SHARD_IMAGES), n_images, 0, extent.is_exact
@@ -203,7 +206,13 @@ def plan_cell(
 
 
 def cell_bytes(cell: CellName, n_objects: int, family: str) -> tuple[int, int, int]:
-    """Bytes for ``n_objects`` objects: uncompressed features, fewest of masks, most of masks."""
+    """Bytes that ``n_objects`` objects of a cell take on the disk.
+
+    Returns
+    -------
+    Bytes of the features, uncompressed; fewest and most bytes of the compressed masks, which are 0
+    for a cell without masks.
+    """
     model = row_of(family, cell.model)
     fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
     widths = {"channel": model.n_channels, "encoder_channel": model.n_encoder_channels}
@@ -215,7 +224,7 @@ def cell_bytes(cell: CellName, n_objects: int, family: str) -> tuple[int, int, i
 
 
 def embedding_bytes(cell: CellName, n_images: int, params: ExtractParams) -> int:
-    """Uncompressed bytes of the embeddings of images; 0 for another cell."""
+    """Uncompressed bytes of the embeddings of ``n_images`` images; 0 if ``cell`` names none."""
     if not cell.is_embeddings:
         return 0
     sizes = FAMILIES[source_of(params.family, cell.model)[0]].level_sizes
@@ -230,7 +239,8 @@ def embedding_bytes(cell: CellName, n_images: int, params: ExtractParams) -> int
 def reason_to_run(cell: CellName, params: ExtractParams, split: PreparedSplit | None) -> str:
     """Reason why a cell must be made; empty if it is complete for its settings, objects and images.
 
-    Of the stores' arrays, only the digests of images are read.
+    Reasons are a missing or damaged store, or a change of settings, objects or images. Of the
+    stores' arrays, only the digests of images are read.
 
     Parameters
     ----------
