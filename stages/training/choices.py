@@ -18,12 +18,12 @@ from storage.split.split_cells import OpenCell, SplitCells
 def expected_iou_at_cut(
     cell: OpenCell, head_set: HeadSet, weights: Mapping[str, HeadWeights], prompt: str
 ) -> Float[np.ndarray, "object proposal cut"]:
-    """IoU that heads expect of each proposal of a prompt set at each of ``CUTS``.
+    """IoU that heads expect of each proposal of a prompt set, cut at each of ``CUTS``.
 
     Parameters
     ----------
     weights
-        Weights by objective of heads that choose masks.
+        Weights of heads that choose masks, by objective; all of ``CUT_OBJECTIVES`` are needed.
     """
     heads = {name: weights[name] for name in CUT_OBJECTIVES}
     blocks = [
@@ -36,10 +36,11 @@ def expected_iou_at_cut(
 def choice_gains(
     cells: SplitCells, head_set: HeadSet, weights: Mapping[str, HeadWeights], judging_seed: int
 ) -> list[ChoiceGain]:
-    """Measure the IoU that the choice of masks gains on held-out images, by prompt set.
+    """Measure the IoU that the choice of masks gains on held-out images.
 
-    The prompt sets are those that the heads learned from; the masks are of all models that they
-    read.
+    A choice is the proposal and cut with the highest expected IoU; the selected mask is its
+    alternative. The list has a gain for each prompt set that the heads learned from. The masks are
+    of all models whose tokens the heads read.
 
     Parameters
     ----------

@@ -34,14 +34,12 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
     """Read the inputs and targets of a head set from the identity cells of a train split.
 
     The targets need all models, because ``model_gap`` compares them; the inputs need the models
-    whose tokens the head set reads.
+    whose tokens the head set reads. Values are not checked: training refuses NaN and infinity.
 
     Raises
     ------
     StoreError
         If a store is damaged.
-    DataError
-        If a score or token is not finite.
     """
     group, prompts = group_index(cells.table), learned_prompts(cells, head_set)
     readers = [model for model in cells.models if cells.reads_of(model) == head_set.reads]
@@ -70,13 +68,14 @@ def learned_prompts(cells: SplitCells, head_set: HeadSet) -> tuple[str, ...]:
 def origin_of(cells: SplitCells, reads: str = "") -> dict[str, str]:
     """Entries of a head file's card that identify the features that its heads learned from.
 
-    The entries are those of ``SplitCells.head_origin``, the number of channels and the digest of
-    the cells.
+    The entries are those of ``SplitCells.head_origin``, the number of channels of a token
+    (``n_channels``), and the digest of the identity cells (``FEATURES``).
 
     Parameters
     ----------
     reads
-        ``HeadSet.reads`` of the heads; empty for the number of channels of the smallest model.
+        In a ladder, the family whose tokens the heads read: its tokens are counted. If it is empty,
+        those of the smallest model are counted.
     """
     first = next(model for model in cells.models if reads in {"", cells.reads_of(model)})
     return {
@@ -90,13 +89,22 @@ def learned_from(split: str, expected: Expected, cache: str | Path) -> dict[str,
     """Entry that the card of a head file must have if its heads learned from the data on disk.
 
     The entry is the digest of the features or, if features are missing, the digest of the objects.
-    It is empty if the objects are missing, too, as in a clone that pulled heads alone.
+    The mapping is empty if the objects are missing, as in a clone that pulled heads alone.
+
+    Parameters
+    ----------
+    split
+        The train split of the heads.
+    expected
+        Entries that the signatures of its cells must have, by model and view.
+    cache
+        Folder or address of the cache.
 
     Raises
     ------
     StoreError
-        If the features were made under other settings than ``expected``, or from other objects
-        than the split has now.
+        If a store is damaged, or the features were made under other settings than ``expected``, or
+        from other objects than the split has now.
     """
     if not _is_here(objects_path(split), cache):
         return {}
@@ -110,12 +118,17 @@ def _is_here(path: Path, cache: str | Path) -> bool:
 
 
 def image_statistics(cells: SplitCells, reads: str) -> Statistics:
-    """Statistics of a split's images, computed by the encoder of the smallest suitable model.
+    """Statistics of a split's images, by the encoder of the smallest model that the heads read.
 
     Parameters
     ----------
     reads
-        ``HeadSet.reads`` of the heads; the model is the smallest whose tokens the heads read.
+        In a ladder, the family whose tokens the heads read; empty outside of ladders.
+
+    Returns
+    -------
+    Means, then standard deviations, of the encoder's channels: (image, 2 x channel), for the images
+    that have objects.
     """
     smallest = next(model for model in cells.models if cells.reads_of(model) == reads)
     store = cells.identity[smallest].store
@@ -163,5 +176,5 @@ def group_index(table: ObjectTable) -> Int[np.ndarray, " object"]:
 
 
 def _video(file: str) -> str:
-    """Path of the video file that a frame belongs to, or of the folder of its frames."""
+    """Path of the video file that a frame is part of, or of the folder that contains the frame."""
     return video_of(file) or str(PurePosixPath(file).parent)

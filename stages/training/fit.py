@@ -23,7 +23,10 @@ from stages.training.data import read_head_data
 
 @dataclass(frozen=True)
 class HeadsToFit:
-    """Heads to train together: their objectives, hyperparameters and seeds; final or validated."""
+    """Heads to train together: their objectives, hyperparameters and seeds; final or validated.
+
+    Several objectives share the layers of one network.
+    """
 
     head_set: HeadSet
     objectives: tuple[str, ...]
@@ -61,7 +64,11 @@ def heads_to_fit(
     Parameters
     ----------
     plans
-        Hyperparameters of the training, by objective.
+        Hyperparameters of the training, by objective; heads that share layers take the first.
+    seed
+        Seed of the initial weights and of the order of the batches.
+    judging_seed
+        Seed of the choice of the images for validation.
     """
     shares_layers = KINDS_BY_NAME[head_set.kind].shares_layers
     together = [tuple(plans)] if shares_layers else [(objective,) for objective in plans]
@@ -86,9 +93,14 @@ def fit_sets(
     Raises
     ------
     ValueError
-        For the same reasons as in ``pipeline.heads.training.train_heads``.
+        If there are fewer than two images or videos, an input or a target is not finite, or the
+        training error of a head is no longer finite.
+    StoreError
+        If a store is missing, damaged, or of other settings than ``cells`` expects.
     DataError
-        If the executor could not train a head.
+        If all workers died that trained a head, or several tasks failed.
+    ConnectionError
+        If workers cannot be reached, or the connection is lost later.
 
     Notes
     -----
@@ -141,7 +153,10 @@ def _fit_here(cells: CellsToOpen, head_set: HeadSet, heads: Sequence[HeadsToFit]
 
 
 def fit_in_worker(cells: CellsToOpen, head: HeadsToFit) -> dict[str, TrainedHead]:
-    """Train heads in a worker process, which reads the training data itself."""
+    """Train heads in a worker process, which reads the training data itself; heads by objective.
+
+    The data stay in memory for the next heads of the same head set.
+    """
     key = cells, head.head_set
     data = _last_data.get(key)
     if data is None:
@@ -175,7 +190,7 @@ def one_thread_each() -> Iterator[int]:
 
     Yields
     ------
-    The number of threads that PyTorch used before, and so of heads that can be trained at once.
+    The number of threads that PyTorch used before: as many heads can be trained at once.
 
     Notes
     -----

@@ -75,7 +75,7 @@ def search(study: Study, executor: ExecutorParams) -> tuple[list[Trial], Path]:
 
     Returns
     -------
-    The trials of the study, and the folder with its log.
+    The trials of the study, in the order in which SMAC3 proposed them, and the folder of its log.
 
     Raises
     ------
@@ -116,6 +116,14 @@ def search_here(
     ----------
     count
         Called with 1 after each trial.
+
+    Raises
+    ------
+    StoreError
+        If a store is damaged.
+    DataError
+        If the training data are unusable, or if ``max_objects`` leaves no image for training or for
+        validation.
     """
     settings, cells = study.settings, opened(study.cells)
     tuned = replace(TUNED, reads=cells.reads[0])
@@ -138,7 +146,16 @@ def search_here(
 def cost_of_trials(
     facade: Facade, learned: TrainingSet, rows: Rows, objective: str, *, seed: int
 ) -> Callable[[Hyperparameters], float]:
-    """Make a function that trains a head by a plan and returns its validation error."""
+    """Make a function that trains a head by a plan and returns its validation error.
+
+    With the facade ``multifidelity``, the function continues the training of a head that it has
+    trained with the same plan for fewer epochs.
+
+    Parameters
+    ----------
+    rows
+        Rows of ``learned`` for training and for validation.
+    """
     if facade == "multifidelity":
         return continued_costs(learned, rows, objective, seed=seed)
     return lambda plan: validation_cost(learned, rows, objective, plan, seed=seed)
@@ -155,6 +172,18 @@ def rows_of_trials(
     ----------
     max_objects
         Largest number of objects to sample; None for all objects.
+    n_models
+        Number of models with rows in ``data``: an object has a row per model.
+
+    Returns
+    -------
+    Training data with the sampled rows, and their row numbers for training and for validation.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two images or videos, or ``max_objects`` leaves no image for
+        training or for validation.
     """
     if max_objects is None:
         return data, Rows(*split_by_group(data.group, seed))
@@ -227,7 +256,11 @@ def run_study(
         Folder of the log and of SMAC3's files, for this cost and this seed alone. The caller
         removes it after writing the trials elsewhere; until then, the log has all costs.
     advance
-        Called with 1 after each trial.
+        Called with 1 after each trial, also after a trial from the log.
+
+    Returns
+    -------
+    The trials, in the order of the proposals.
     """
     costs = {trial.plan: trial.mse for trial in read_log(folder / LOG)}
     trials = []

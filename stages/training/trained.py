@@ -32,9 +32,10 @@ Tunings = Mapping[str, Tuning]
 
 @dataclass(frozen=True)
 class FinalHead:
-    """A head that learned from all images, with metadata and the head that validates its settings.
+    """A head that learned from all images of a train split, its metadata and its validated head.
 
-    The validated head has the same hyperparameters and learned from four fifths of the images.
+    The validated head has the same hyperparameters, and learned from four fifths of the images; the
+    rest measured its error.
     """
 
     objective: str
@@ -51,7 +52,20 @@ class FinalHead:
 def final_heads(
     cells: SplitCells, head_set: HeadSet, fitted: FittedHeads, tunings: Tunings, seed: int
 ) -> list[FinalHead]:
-    """Pair each final head of a head set with its validated head, and make its metadata."""
+    """Pair each final head of a head set with its validated head, and make its metadata.
+
+    Parameters
+    ----------
+    cells
+        Cells of the train split.
+    fitted
+        Final and validated heads of all objectives of the head set.
+    tunings
+        Choices of the stage ``tune``, by objective; kinds of heads with a plan of their own need
+        none.
+    seed
+        Seed of the training, for the metadata.
+    """
     kind, shared = KINDS_BY_NAME[head_set.kind], _shared_metadata(cells, head_set, seed)
     final, validated = (
         {
@@ -78,7 +92,7 @@ def final_heads(
 
 
 def _shared_metadata(cells: SplitCells, head_set: HeadSet, seed: int) -> dict[str, str]:
-    """Metadata that all heads of a head set share, apart from the gains of their choice."""
+    """Metadata that all heads of a head set share, without the gains of their choice of masks."""
     shared = {
         "split": cells.split,
         **head_set.card,
@@ -93,9 +107,11 @@ def _shared_metadata(cells: SplitCells, head_set: HeadSet, seed: int) -> dict[st
 
 
 def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[FinalHead]]) -> None:
-    """Write a head file per head set, the learning curves of the first seed, and the calibration.
+    """Write the heads of a train split, their learning curves, and calibrations of SamScores.
 
-    The head files of a protocol appear together, so that a kill leaves all of them or none.
+    Each head set has a head file; the head files of a protocol are replaced together, so that a
+    kill leaves all of the old or all of the new ones. Learning curves are of the first seed. The
+    calibrations and the best fixed cut of each model are fitted to ``cells``.
     """
     split = cells.split
     card_entries = {
@@ -129,7 +145,10 @@ def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[FinalHead]
 
 
 def calibration_of(cells: SplitCells) -> head_file.Calibration:
-    """Fit isotonic regressions of IoU on SamScore, by model and judged proposal."""
+    """Fit isotonic regressions of IoU on SamScore, by model and judged proposal.
+
+    The proposals are those of the first click in view ``identity``.
+    """
     proposals = {model: cell.proposals() for model, cell in cells.identity.items()}
     return {
         model: {
@@ -141,7 +160,7 @@ def calibration_of(cells: SplitCells) -> head_file.Calibration:
 
 
 def fixed_cuts_of(cells: SplitCells) -> dict[str, float]:
-    """The cut of each model's selected masks with the highest mean IoU, from the first click."""
+    """By model, the cut at which its selected masks from the first click have the best mean IoU."""
     return {
         model: best_fixed_cut(cell.iou_at_cut(), cell.proposals().sam_score)
         for model, cell in cells.identity.items()
