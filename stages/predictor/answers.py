@@ -33,12 +33,19 @@ def answer_prompt(question: Question, prompt: PromptSet) -> tuple[Uncertainty, l
 
     Returns
     -------
-    The uncertainty, and the paths of the pictures; no paths if no pictures were asked for.
+    The uncertainty, and the paths of the pictures: mask, overlay, entropy. Without
+    ``question.save``, there are no pictures.
 
     Raises
     ------
-    ParamsError, WeightsError, DataError
-        For the same reasons as in ``load_predictor``.
+    ParamsError
+        If the device is not there.
+    WeightsError, DataError
+        If weights or heads are missing or damaged, or the heads do not fit the model.
+    StoreError
+        If a store of embeddings is damaged or does not fit the model.
+    PromptError
+        If the prompt is faulty or lies outside of the image.
     """
     predictor = load_chosen(question.choice)
     predictor.set_image(question.rgb)
@@ -59,7 +66,17 @@ def answer_everything(
 
     Returns
     -------
-    Records of the masks, with COCO's RLE, and the path of the picture, if it was asked for.
+    Records of ``UncertainMaskGenerator`` with COCO's RLE, one per mask, and the path of the
+    picture. Without ``question.save``, there is no picture.
+
+    Raises
+    ------
+    ParamsError
+        If the device is not there.
+    WeightsError, DataError
+        If weights or heads are missing or damaged, or the heads do not fit the model.
+    StoreError
+        If a store of embeddings is damaged or does not fit the model.
     """
     predictor = load_chosen(question.choice)
     generator = UncertainMaskGenerator(
@@ -72,7 +89,10 @@ def answer_everything(
 def _save_pictures(
     folder: Path, question: Question, prompt: PromptSet, uncertainty: Uncertainty
 ) -> list[Path]:
-    """Write three pictures: the mask (255 inside), its overlay and its proposal's entropies."""
+    """Write three pictures of the answer that ``question.masks`` names, and return their paths.
+
+    The pictures are the mask (255 inside), its overlay on the image, and its proposal's entropies.
+    """
     clicks = np.reshape([] if prompt.point_coords is None else prompt.point_coords, (-1, 2))
     labels = np.ravel([] if prompt.point_labels is None else prompt.point_labels)
     on, beside = ([(x, y) for x, y in clicks[labels == label].tolist()] for label in (1, 0))
@@ -111,7 +131,7 @@ def picked_mask(uncertainty: Uncertainty, masks: str) -> Choice:
 
 
 Answer = Callable[[np.ndarray, PromptedImage], list[dict[str, Any]]]
-"""Function from an image's pixels and prompts to its entries in a file of COCO results."""
+"""Function from an image's pixels (RGB) and prompts to its entries in a file of COCO results."""
 
 
 ReadImage = Callable[[ImageRecord], np.ndarray]
@@ -119,10 +139,15 @@ ReadImage = Callable[[ImageRecord], np.ndarray]
 
 
 def image_reader(folder: Path, records: Iterable[ImageRecord]) -> ReadImage:
-    """Function that reads the images of a folder as upright RGB pixels, frames of videos included.
+    """Make a function that reads images in a folder, and frames of videos, as upright RGB pixels.
 
     The function raises an ``ImageError`` if an image is missing, damaged, or of another size than
     its record says.
+
+    Parameters
+    ----------
+    records
+        All images that the function may be asked for.
     """
     videos = Videos(folder, [record.file for record in records])
 
@@ -142,12 +167,12 @@ def answer_images(
     results: KeptResults,
     advance: Callable[[int], None],
 ) -> list[str]:
-    """Apply ``answer`` to each image that has no results yet, and store its entries in ``results``.
+    """Apply ``answer`` to each image that has no results yet, and write its entries to ``results``.
 
     Parameters
     ----------
     advance
-        Called with 1 after each image.
+        Called with 1 after each image, also after images with results.
 
     Returns
     -------
@@ -176,19 +201,30 @@ def chosen_answers(
         Keyword arguments of ``UncertainMaskGenerator``, to segment everything; empty to answer the
         prompts of the image.
     masks
-        Which mask answers a prompt: one of ``MASKS``.
+        Which mask answers a prompt: one of ``MASKS``. It is not used to segment everything.
+
+    Raises
+    ------
+    ParamsError
+        If the device is not there.
+    WeightsError, DataError
+        If weights or heads are missing or damaged, or the heads do not fit the model.
+    StoreError
+        If a store of embeddings is damaged or does not fit the model.
     """
     predictor = load_chosen(choice)
     return everything_answers(predictor, options) if options else prompt_answers(predictor, masks)
 
 
 def prompt_answers(predictor: UncertainPredictor, masks: str = SELECTED) -> Answer:
-    """Make a function that returns an entry for the mask of each prompt of an image.
+    """Make a function that returns an entry of COCO results for each prompt of an image.
+
+    The function raises a ``PromptError`` if the predictor refuses a prompt.
 
     Parameters
     ----------
     masks
-        Which mask: one of ``MASKS``.
+        Which mask answers a prompt: one of ``MASKS``.
     """
 
     def answer(rgb: np.ndarray, image: PromptedImage) -> list[dict[str, Any]]:
@@ -203,7 +239,9 @@ def prompt_answers(predictor: UncertainPredictor, masks: str = SELECTED) -> Answ
 
 
 def everything_answers(predictor: UncertainPredictor, options: Mapping[str, Any]) -> Answer:
-    """Make a function that returns an entry for each mask of everything in an image.
+    """Make a function that returns an entry of COCO results for each mask found in an image.
+
+    The function ignores the prompts of the image.
 
     Parameters
     ----------
@@ -219,7 +257,10 @@ def everything_answers(predictor: UncertainPredictor, options: Mapping[str, Any]
 
 
 def _everything_result(image: PromptedImage, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert a record of ``UncertainMaskGenerator`` to COCO results; the score is expected IoU."""
+    """Convert a record of ``UncertainMaskGenerator`` to an entry of COCO results.
+
+    Its ``score`` is the expected IoU of the mask, and ``uncertainty`` has all other values.
+    """
     copied = (
         *("stability_score", "point_coords", "expected_iou", "gap", "direct_gap"),
         *("advice", "is_kept", "unlike_training", "caution"),
@@ -254,7 +295,11 @@ def _prompt_result(
 
 
 def mask_result(uncertainty: Uncertainty, mask: Choice) -> dict[str, Any]:
-    """Convert a mask and its uncertainty to COCO results; the score is the expected IoU."""
+    """Convert a mask and its uncertainty to the values of an entry of COCO results.
+
+    The keys are ``segmentation`` (run lengths), ``score`` (the expected IoU) and ``uncertainty``
+    (all values of the mask's proposal and of its prompt).
+    """
     return {
         "segmentation": coco_masks.rle(mask.mask),
         "score": mask.expected_iou,

@@ -28,7 +28,10 @@ PROMPT_WORDS: Final = {
 
 
 def guarantee_words(guarantee: CalibratedGuarantee) -> str:
-    """Sentence of a guarantee: its share, prompts and IoU, without the images that it holds for."""
+    """Clause of a sentence about a guarantee: its share, prompts and IoU.
+
+    The images for which it holds are not named.
+    """
     prompts = " or ".join(PROMPT_WORDS.get(name, name) for name in guarantee.scope.prompts)
     if guarantee.of == OF_SETS:
         return (
@@ -48,7 +51,10 @@ def guarantee_words(guarantee: CalibratedGuarantee) -> str:
 
 
 def read_gates(split: str, head_set: HeadSet, train_split: str) -> tuple[CalibratedGuarantee, ...]:
-    """Read the guarantees that were calibrated on an eval split, for the USAM of a head set.
+    """Read the guarantees about a head set that ``usam gate`` calibrated on an eval split.
+
+    A gate is a file of guarantees. Gates for other measures than 1 - USAM, where USAM is the
+    expected IoU, for other protocols, and for heads of other train splits are left out.
 
     Raises
     ------
@@ -75,7 +81,10 @@ def read_gates(split: str, head_set: HeadSet, train_split: str) -> tuple[Calibra
 
 
 def gate_words(uncertainty: "Uncertainty") -> str:
-    """Sentence of the guarantee that decides whether a mask is kept; empty without a guarantee."""
+    """Sentence of the guarantee that decides whether a mask is kept.
+
+    It is empty if no guarantee was calibrated, or none may be given for this image or prompt.
+    """
     guarantee = uncertainty.permission.about_masks
     if guarantee is None:
         return ""
@@ -84,7 +93,7 @@ def gate_words(uncertainty: "Uncertainty") -> str:
 
 
 def set_words(uncertainty: "Uncertainty") -> str:
-    """Sentence of the guarantee about the set of proposals; empty without a set."""
+    """Sentence of the guarantee about the set of proposals; empty without guarantee or set."""
     guarantee, mask_set = uncertainty.permission.about_sets, uncertainty.mask_set
     if guarantee is None or mask_set is None:
         return ""
@@ -98,7 +107,7 @@ def set_words(uncertainty: "Uncertainty") -> str:
 
 
 def times(alpha: float) -> str:
-    """Say how often a promise holds that may be broken with the frequency ``alpha``.
+    """Say how often a guarantee holds that may be broken with the frequency ``alpha``.
 
     >>> times(0.1), times(0.15)
     ('nine times in ten', '85 times in 100')

@@ -41,6 +41,7 @@ class Question:
     """An image to predict masks for, the model and heads to use, and costs of corrections."""
 
     path: Path
+    """File of the image; pictures are named after it."""
     rgb: np.ndarray
     choice: ModelChoice
     costs: Costs
@@ -65,6 +66,8 @@ def parse_clicks(
     ----------
     on, beside
         Clicks on the object, and clicks beside it.
+    box
+        The box; None for no box.
     size_px
         Height and width of the image.
 
@@ -114,6 +117,11 @@ def check_prompts(path: Path, images: Iterable[PromptedImage]) -> None:
 def parse_costs(click: float, larger_model: float, person: float) -> Costs:
     """Make the costs of corrections from options of a command, in units of IoU.
 
+    Parameters
+    ----------
+    click, larger_model, person
+        Cost of clicking again, of asking the large model, and of a person who draws the mask.
+
     Raises
     ------
     ParamsError
@@ -130,6 +138,8 @@ def grid_options(grid: GridOptions, everything: str, *, is_everything: bool) -> 
 
     Parameters
     ----------
+    grid
+        Options of the command; None stands for a default.
     everything
         Name of the option that segments everything by a grid, for the error message.
     is_everything
@@ -163,7 +173,7 @@ def grid_options(grid: GridOptions, everything: str, *, is_everything: bool) -> 
 
 
 def check_masks(masks: str, choices: Sequence[ChoiceGain]) -> None:
-    """Refuse the best masks of heads that choose none; they would be the selected masks.
+    """Refuse ``best`` masks from heads that choose no mask: they would be the selected masks.
 
     Parameters
     ----------

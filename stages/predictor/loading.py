@@ -43,16 +43,24 @@ def from_pretrained(
 
     Parameters
     ----------
+    model_id
+        Name of a model of Meta's, such as ``facebook/sam2.1-hiera-tiny``.
     options
         Keyword arguments of ``load_predictor``.
+
+    Returns
+    -------
+    The predictor, before an image is set.
 
     Raises
     ------
     ParamsError
         If the name is unknown.
-    WeightsError, DataError
-        For the same reasons as in ``load_predictor``. If weights are missing, the message names the
+    WeightsError
+        If weights or heads are missing or damaged. If weights are missing, the message names the
         command that fetches them.
+    DeviceError, DataError, StoreError
+        For the same reasons as in ``load_predictor``.
     """
     check_known("model_id", model_id, PRETRAINED)
     return load_predictor(*PRETRAINED[model_id], **options)
@@ -72,8 +80,13 @@ def load_predictor(  # noqa: PLR0913 - one for each choice of a user
 ) -> UncertainPredictor:
     """Load a model and the heads that judge its proposals.
 
+    The smallest model whose tokens the heads read is loaded, too, if its weights are there: its
+    encoder tells whether an image is unlike the training images of the heads.
+
     Parameters
     ----------
+    family, model
+        Names of the family and of its model, such as ``sam2.1`` and ``tiny``.
     heads
         File that ``usam heads export`` wrote. By default, the file in the package for the family
         mini, and the file that ``usam heads fetch`` wrote for other families.
@@ -85,22 +98,27 @@ def load_predictor(  # noqa: PLR0913 - one for each choice of a user
     device
         ``auto``, ``cpu`` or ``cuda``.
     strict
-        Whether to refuse heads that learned from other features; otherwise a warning names the
-        differences.
+        Whether to refuse heads that learned from other features or under another protocol;
+        otherwise a warning names the differences. Heads for tokens of another width, or of another
+        family of a ladder, are always refused.
     embeddings
-        Store of embeddings of ``usam encode`` or the stage ``embed``: an image whose pixels it has
-        is not encoded again. Of several stores, each is by the model or by the smallest model of
-        the family, which tells whether an image is unlike the training images of the heads.
+        Store of embeddings that ``usam encode`` or the stage ``embed`` wrote, or several: an image
+        whose pixels are in a store is not encoded again. Each store must be by the model, or by the
+        smallest model whose tokens the heads read.
     postprocessing
         ``mask_threshold``, ``max_hole_area``, ``max_sprinkle_area`` and ``apply_postprocessing``,
         as ``SAM2ImagePredictor`` and ``build_sam2`` take them.
 
+    Returns
+    -------
+    The predictor, before an image is set.
+
     Raises
     ------
     ParamsError
-        If a name is unknown.
+        If the family, model or protocol is unknown.
     DeviceError
-        If the device is not there.
+        If the device is unknown or not there.
     WeightsError
         If weights or heads are missing or damaged.
     DataError
@@ -151,10 +169,17 @@ def read_fitting_heads(
 ) -> head_file.HeadFile:
     """Read a head file and check that its heads can judge masks of a model.
 
+    The arguments are those of ``load_predictor``; widths of tokens are not checked.
+
     Raises
     ------
-    ParamsError, WeightsError, DataError
-        For the same reasons as in ``load_predictor``, whose arguments these are.
+    ParamsError
+        If the protocol is unknown.
+    WeightsError
+        If the file is missing or damaged.
+    DataError
+        If the heads read other tokens or, unless ``strict`` is false, learned from another family,
+        extraction version, precision or weights, or under another protocol.
     """
     file = head_file.read_head_file(path)
     if protocol is None:
@@ -178,7 +203,7 @@ def _smallest(
     """Load the smallest model whose tokens the heads read, to compare images with training images.
 
     None if the heads hold no statistics of training images, if ``model`` is the smallest model, or
-    if its weights are not on disk.
+    if the weights of the smallest model are not in the folder of checkpoints.
     """
     smallest = file.readers[0]
     if file.training_images is None or model == smallest:
@@ -194,8 +219,8 @@ def load_chosen(choice: ModelChoice) -> UncertainPredictor:
     Raises
     ------
     ParamsError
-        If the device does not exist.
-    WeightsError, DataError
+        If a name is unknown, or the device is not there.
+    WeightsError, DataError, StoreError
         For the same reasons as in ``load_predictor``.
     """
     try:
@@ -232,7 +257,13 @@ def _check_reads(path: Path, card: Mapping[str, str], reads: str) -> None:
 
 
 def _heads(path: Path, file: head_file.HeadFile, model: str, sam: Sam) -> ProposalHeads:
-    """Make the heads for a model from a head file, after checks of their card and shapes."""
+    """Make the heads for a model from a head file, after checks of their card and shapes.
+
+    Raises
+    ------
+    DataError
+        If the heads are for tokens of another width, of an unknown kind, or incomplete.
+    """
     head_file.check_card(path, file.card, {"n_channels": str(sam.n_channels)})
     is_mini = file.card["family"] == head_file.SHIPPED_FAMILY
     kind = file.card["kind"]

@@ -38,7 +38,10 @@ class ModelChoice:
 
     @property
     def origin(self) -> dict[str, str]:
-        """Heads, weights and precision: entries of the signature of a file of masks."""
+        """Sha256 of ``heads`` and ``weights``, and ``precision``, by these names.
+
+        They are entries of the signature of a file of masks.
+        """
         weights = checkpoint(self.family, self.model).sha256 or "not listed"
         return {"heads": self.card["sha256"], "weights": weights, "precision": self.precision}
 
@@ -57,8 +60,8 @@ def choose_model(
     Parameters
     ----------
     family
-        Family of models: by default, the family of ``embeddings`` or of ``heads``; mini if both
-        are missing.
+        Family of models: by default, the family of ``heads``, else of the first of ``embeddings``,
+        else mini.
     model
         Name of the model: by default, the model of the first of ``embeddings``, or else the
         smallest model whose tokens the heads read.
@@ -67,12 +70,13 @@ def choose_model(
     precision
         Precision of the model: by default, that of the features that the heads learned from.
     embeddings
-        Stores of embeddings of images.
+        Stores of embeddings of images, whose images are not encoded again. Only the first store is
+        opened here.
 
     Raises
     ------
     ParamsError
-        If a name is unknown.
+        If the family, device or precision is unknown, or the heads do not read the model's tokens.
     WeightsError, DataError
         If heads are missing or damaged.
     StoreError

@@ -28,10 +28,12 @@ THEIR_NAMES: Final[Mapping[str, str]] = {
 
 
 def read_published(folder: Path, family: str) -> HeadFile:
-    """Read the nine heads of a family, ``<name>/model.pth``, without running their pickles.
+    """Read the nine heads of UncertainSAM's authors for a family, without running their pickles.
 
     Parameters
     ----------
+    folder
+        Folder with a file ``<name>/model.pth`` per head; ``THEIR_NAMES`` lists the names.
     family
         Family whose features in fp32 the heads learned from; the files do not name it.
 
@@ -39,7 +41,7 @@ def read_published(folder: Path, family: str) -> HeadFile:
     ------
     WeightsError
         If the file of a head is missing or damaged, holds other objects than tensors, or holds
-        tensors of other shapes.
+        tensors of other shapes than the paper's heads have.
 
     Notes
     -----

@@ -32,29 +32,39 @@ def listed_places(places: Places | None) -> tuple[str | Path, ...]:
 
 
 def signature_of(place: str | Path) -> Mapping[str, Any]:
-    """Signature of a store of embeddings: family, model, weights, precision.
+    """Signature of a store of embeddings: its family, model, weights, precision and other entries.
 
     Raises
     ------
     StoreError
-        If there is no such store.
+        If the store is missing, incomplete or damaged.
     """
     signature: Mapping[str, Any] = open_embeddings(place).attrs["signature"]
     return signature
 
 
 def is_rounded(place: str | Path) -> bool:
-    """Whether a store has levels in half precision, from which masks differ a little."""
+    """Whether a store of embeddings is in half precision, from which masks differ a little.
+
+    Raises
+    ------
+    StoreError
+        If the store is missing, incomplete or damaged.
+    """
     return any("fp16" in level for level in signature_of(place).get("levels", ()))
 
 
 class EmbeddingStores:
-    """Embeddings by a model, and statistics of images by the smallest model of its family.
+    """Embeddings by a model, and statistics of images by the smallest model that heads read.
+
+    Images are found by the sha256 of their pixels.
 
     Parameters
     ----------
     places
-        Stores of embeddings by the model; they may be joined by stores of the smallest model.
+        Stores of embeddings, each by the model or by the smallest model.
+    family, model, precision
+        The model whose embeddings are needed, and the precision of all stores.
     smallest
         Name of the smallest model, whose encoder tells whether an image is unlike the training
         images of heads.
@@ -97,14 +107,28 @@ class EmbeddingStores:
         self._smallest = smallest
 
     def embedding(self, pixels_sha256: str) -> StoredEmbedding | None:
-        """Embedding of an image by the model; None if no store has the image."""
+        """Embedding of an image by the model; None if no store has the image.
+
+        Raises
+        ------
+        StoreError
+            If the store is damaged.
+        """
         for embeddings, rows in self._by_model.get(self._model, ()):
             if pixels_sha256 in rows:
                 return read_embedding(embeddings, rows[pixels_sha256])
         return None
 
     def smallest_statistics(self, pixels_sha256: str) -> "Statistics | None":
-        """Statistics of an image by the smallest model's encoder; None if no store has them."""
+        """Statistics of an image by the smallest model's encoder; None if no store has them.
+
+        They are the means and the standard deviations of the encoder's channels.
+
+        Raises
+        ------
+        StoreError
+            If the store is damaged.
+        """
         for embeddings, rows in self._by_model.get(self._smallest, ()):
             if pixels_sha256 in rows:
                 with naming_damage(embeddings.encoding["source"]):
