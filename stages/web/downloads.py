@@ -38,7 +38,7 @@ class ObjectPrompt(Prompt):
 
 
 class DownloadRequest(Strict):
-    """A request for the masks of all objects of an open image, from a model and heads by name."""
+    """A request for masks of objects of an open image, from a model and heads by name."""
 
     model: str
     heads: str
@@ -52,7 +52,21 @@ class DownloadRequest(Strict):
 def annotation_of(
     predictor: UncertainPredictor, prompted: ObjectPrompt, costs: Costs
 ) -> Annotation:
-    """Answer an object's prompt, and convert the mask that a person took to COCO results."""
+    """Answer an object's prompt, and convert the mask that the page asks for to COCO results.
+
+    The entry also has the keys ``attributes``, ``proposal`` and ``cut`` (the probability at which
+    the mask is cut).
+
+    Parameters
+    ----------
+    predictor
+        A predictor whose image is set.
+
+    Raises
+    ------
+    PromptError
+        If the prompt is faulty or lies outside of the image.
+    """
     (uncertainty,) = predictor.predict_uncertainties([prompted.prompt_set], costs=costs)
     is_chosen = prompted.proposal == N_PROPOSALS
     mask = uncertainty.best_mask if is_chosen else uncertainty.mask_of(prompted.proposal)
@@ -72,6 +86,11 @@ def coco_file(annotations: list[Annotation], file_name: str) -> str:
 
     ``score`` is the expected IoU, as in the results of ``usam predict-coco``; the attribute
     ``object`` is the number of the object on the page.
+
+    Parameters
+    ----------
+    annotations
+        At least one result of ``annotation_of``, all for the same image.
     """
     height, width = annotations[0]["segmentation"]["size"]
     image = {"id": 1, "file_name": file_name, "height": height, "width": width}

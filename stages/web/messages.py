@@ -64,14 +64,14 @@ async def read_body(request: Request, *, most_bytes: int, subject: str) -> bytes
 
 
 def too_long(subject: str, most_bytes: int) -> HTTPException:
-    """HTTP error 413: the subject, a body or the image in it, has too many bytes."""
+    """Make the HTTP error 413, by which ``subject``, a body or the image in it, is refused."""
     return HTTPException(413, f"{subject} must be of at most {most_bytes / 1e6:g} MB, got more")
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Run ``work`` and return its result; cancel ``work`` if the client leaves meanwhile.
 
-    The body of the request must have been read before.
+    The body of the request must have been read before. Errors of ``work`` are raised.
 
     Raises
     ------
@@ -119,7 +119,7 @@ class Prompt(Strict):
 
     @property
     def prompt_set(self) -> PromptSet:
-        """Clicks, labels and box in the form that a predictor takes."""
+        """Clicks, labels and box in the form that a predictor takes; None for each that is absent."""
         clicks = [[click.x, click.y] for click in self.clicks]
         labels = [click.label for click in self.clicks]
         return PromptSet(
@@ -168,9 +168,11 @@ def fault_line(loc: Sequence[object], words: str, like: str = BY_PAGE) -> str:
 
 
 def uncertainty_response(uncertainty: Uncertainty) -> dict[str, Any]:
-    """All values of a prompt and its masks, for JSON; masks and entropies are PNG in base64.
+    """All values of a prompt and its masks, for JSON.
 
-    A chosen mask that is no proposal's own mask follows the three proposals.
+    The keys are those of ``prompt_values`` and ``proposals``, a list with the values of each mask:
+    the three proposals and, if the heads choose a mask that is no proposal's own mask, that mask.
+    Masks and entropies are PNG in base64; 255 is an entropy of 1 bit.
     """
     masks = [uncertainty.mask_of(k) for k in range(N_PROPOSALS)]
     choice = uncertainty.choice
@@ -197,12 +199,12 @@ def _mask_values(
 
 
 def mask_png(mask: Bool[np.ndarray, "h w"]) -> str:
-    """A mask as PNG in base64, white in the mask and else transparent."""
+    """A mask as PNG in base64, white inside the mask and transparent outside."""
     return _base64_png(_see_through(mask))
 
 
 def _see_through(mask: Bool[np.ndarray, "h w"]) -> Image.Image:
-    """A picture, white in the mask, else transparent: a canvas can give it any colour."""
+    """A picture, white inside the mask, else transparent: a canvas can give it any colour."""
     picture = Image.fromarray(mask.astype(np.uint8), "P")
     picture.putpalette([0, 0, 0, 255, 255, 255])
     picture.info["transparency"] = 0

@@ -51,13 +51,17 @@ def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
     Raises
     ------
     ImageError
-        If the bytes are no image, or one with too many pixels.
+        If the bytes are no image, or the image has more than ``MOST_PX`` pixels or a side of more
+        than ``MOST_SIDE_PX``.
     """
     return decode_rgb(data, most_px=MOST_PX, most_side_px=MOST_SIDE_PX)
 
 
 def thumbnail_png(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    """Scale a picture so that its longer side is ``THUMBNAIL_PX``, and encode it as PNG."""
+    """Scale a picture so that its longer side is ``THUMBNAIL_PX``, and encode it as PNG.
+
+    Smaller pictures are enlarged.
+    """
     scale = THUMBNAIL_PX / max(rgb.shape[:2])
     size = [max(1, round(scale * side)) for side in rgb.shape[1::-1]]
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -66,6 +70,13 @@ def thumbnail_png(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
 
 class OpenImage:
     """An image, decoded from a file's bytes, with its encodings by the models used last.
+
+    Parameters
+    ----------
+    data
+        Bytes of an image file.
+    is_scene
+        Whether the image is a drawn scene of the page, which the mini models know.
 
     Raises
     ------
@@ -100,9 +111,10 @@ class OpenImage:
         return self.rgb.nbytes + len(self.picture) + n_encoded
 
     def predictor_like(self, predictor: UncertainPredictor) -> UncertainPredictor:
-        """A predictor for this image, with the model and heads of ``predictor``.
+        """Make a predictor whose image is this image, with the model and heads of ``predictor``.
 
-        The image is encoded only if its encoding by the same models is not kept.
+        ``predictor`` is copied. The image is encoded only if its encoding by the same models is not
+        in memory; the last ``MOST_ENCODED`` encodings are.
         """
         models = predictor.sam, predictor.smallest
         encoded = self._encoded.pop(models, None)
@@ -127,7 +139,10 @@ class OpenImages:
         return len(self._images)
 
     def add(self, image: OpenImage) -> str:
-        """Keep an image and return its name; close the images used longest ago to make room."""
+        """Open an image and return its random name; close images used longest ago to make room.
+
+        The limits are ``MOST_IMAGES`` and ``MOST_BYTES``; the new image is open in any case.
+        """
         name = secrets.token_urlsafe(24)
         self._images[name] = image
         while len(self._images) > 1 and self._is_too_much():
@@ -135,7 +150,10 @@ class OpenImages:
         return name
 
     def get(self, name: str) -> OpenImage | None:
-        """The open image with this name; None if the image was closed or was never opened."""
+        """The open image with this name; None if the image was closed or was never opened.
+
+        The image then counts as used last, and is not closed because its page was left.
+        """
         if name in self._images:
             self._images.move_to_end(name)
             self._stay(name)
@@ -147,7 +165,10 @@ class OpenImages:
         self._images.pop(name, None)
 
     def leave(self, name: str) -> None:
-        """Close an image after ``RELOAD_S``, unless a request for the image comes before."""
+        """Close an image after ``RELOAD_S``, unless a request for the image comes before.
+
+        It must be called in the event loop.
+        """
         self._stay(name)
         self._leaving[name] = get_running_loop().call_later(RELOAD_S, self.drop, name)
 

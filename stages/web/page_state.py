@@ -40,7 +40,10 @@ class HeadChoice:
 
     @property
     def label(self) -> str:
-        """Text for the page: family, train split and kind of the heads; file name if it differs."""
+        """Text for the page: family, train split and kind of the heads.
+
+        The name of the file is added if it is not that of the family.
+        """
         card = self.file.card
         reads = card["tokens"].rpartition("/")[0]
         name = "" if self.path.stem == card["family"] else f" ({self.path.stem})"
@@ -57,7 +60,16 @@ class HeadChoice:
 
 
 class Predictors:
-    """Predictors by head set and model; each is loaded when it is first needed.
+    """Predictors by head file and model; each is loaded when it is first needed, and stays loaded.
+
+    Parameters
+    ----------
+    files
+        Head files; the page names each by its file name without suffix.
+    precision
+        Precision of the models; by default, that of the features that the heads learned from.
+    embeddings
+        Stores of embeddings, whose images are not encoded again.
 
     Raises
     ------
@@ -88,14 +100,21 @@ class Predictors:
         self._predictors: dict[tuple[str, str], UncertainPredictor] = {}
 
     def predictor(self, heads: str, model: str) -> UncertainPredictor:
-        """The predictor with a head set and a model, before any image is set.
+        """The predictor with the heads of a file and a model, before any image is set.
+
+        Parameters
+        ----------
+        heads
+            Name of the head file, a key of ``choices``.
 
         Raises
         ------
         ParamsError
-            If the heads or the model are unknown.
+            If the heads are unknown, do not read the model's tokens, or the device is not there.
         WeightsError, DataError
-            If weights or heads cannot be loaded, as in ``load_predictor``.
+            If weights or heads are missing or damaged, or do not fit each other.
+        StoreError
+            If a store of embeddings is damaged or does not fit the model.
         """
         check_known("heads", heads, self.choices)
         check_known("model", model, self.choices[heads].file.readers)
@@ -119,7 +138,7 @@ class Predictors:
 
 
 def offered_heads(files: Sequence[Path], family: str) -> list[Path]:
-    """Files of heads that the page offers: ``files``, then the file of the family if present.
+    """Head files that the page offers: ``files``, then the family's default file if present.
 
     Raises
     ------
@@ -154,9 +173,10 @@ class JobQueue:
         return len(self._jobs)
 
     async def run(self, job: Callable[[], T]) -> T:
-        """Run a job when its turn has come, and return its result.
+        """Run a job when its turn has come, and return its result or raise its error.
 
-        A job that is cancelled while it waits never runs; a running job's result is dropped.
+        If the caller is cancelled while the job waits, the job never runs; if it is running, its
+        result is dropped.
         """
         future = self._thread.submit(job)
         self._jobs.add(future)
@@ -178,7 +198,7 @@ Run ``python -m tools.choose_scenes`` after every change of weights, heads or ad
 
 @dataclass(frozen=True)
 class OfferedScene:
-    """A drawn scene of the validation set, new to models and heads, and a click in the scene."""
+    """A drawn scene, and a click on an object in it; models and heads did not learn from it."""
 
     number: int
     """Index of the scene in the data set, from 0."""
@@ -200,7 +220,7 @@ class OfferedScene:
 
     @property
     def thumbnail(self) -> bytes:
-        """Picture by which a user chooses the scene, as PNG: the whole scene, not made smaller."""
+        """Picture by which a user chooses the scene, as PNG: the scene at its full size."""
         return self.data
 
 
@@ -223,6 +243,8 @@ class StoredImage:
         ------
         ImageError
             If the file is missing, or lies outside of the folder.
+        StoreError
+            If the server at an address does not answer.
         """
         is_inside = ".." not in Path(self.name).parts and not Path(self.name).is_absolute()
         data = self.files.read(self.name) if is_inside else None
@@ -239,7 +261,9 @@ class StoredImage:
         Raises
         ------
         ImageError
-            As ``data``, or if the file cannot be decoded.
+            If the file is missing, lies outside of the folder, or cannot be decoded.
+        StoreError
+            If the server at an address does not answer.
         """
         return thumbnail_png(decode(self.data))
 
@@ -247,10 +271,19 @@ class StoredImage:
 def stored_images(embeddings: Sequence[str], folder: str) -> tuple[StoredImage, ...]:
     """Images of stores of embeddings, in their order; an image of several stores comes once.
 
+    Parameters
+    ----------
+    embeddings
+        Paths or addresses of the stores.
+    folder
+        Folder or address of the images. The files are not looked up here.
+
     Raises
     ------
     ParamsError
         If there is no such folder.
+    StoreError
+        If a store is missing or damaged.
     DataError
         If the stores have no image.
     """
@@ -282,10 +315,26 @@ class PageState:
 
     Uploaded files are decoded one at a time, which bounds the memory of decoding.
 
+    Parameters
+    ----------
+    model
+        Model that the page starts with; by default, the smallest model that is installed and whose
+        tokens the first heads read.
+    heads
+        Head files to offer before that of the family; the page starts with the first.
+    precision
+        Precision of the models; by default, that of the features that the heads learned from.
+    embeddings
+        Stores of embeddings, whose images are not encoded again.
+    images
+        Folder or address of the images of ``embeddings``.
+
     Raises
     ------
     ParamsError, WeightsError, DataError
         If the model that the page starts with cannot be loaded.
+    ParamsError, StoreError, DataError, ImageError
+        If ``images`` or ``embeddings`` are missing or damaged, or hold no image.
     """
 
     def __init__(

@@ -126,7 +126,21 @@ def _queue(
     half: str | None,
     stop_at: float,
 ) -> ReviewQueue:
-    """Segment the images that have no masks yet, and open the queue of their masks."""
+    """Segment the images that have no masks yet, and open the queue of the masks of all images.
+
+    Masks and decisions are kept in ``folder``. Images that cannot be read are left out, and listed
+    in its file ``faults.txt``.
+
+    Parameters
+    ----------
+    options
+        Keyword arguments of ``UncertainMaskGenerator``, to segment everything; empty to answer the
+        prompts of the images.
+    half
+        A key of ``HALVES``: the images and decisions of one of two reviewers. None for all images.
+    stop_at
+        Mean IoU of the masks left at which the review may stop.
+    """
     made_from = {
         "images": str(source.images.resolve()),
         **source.origin,
@@ -149,7 +163,7 @@ def _queue(
 def _segment(
     source: Source, choice: ModelChoice, options: dict[str, Any], results: KeptResults
 ) -> list[str]:
-    """Segment the images without masks; return a line for each image that cannot be read."""
+    """Segment the images without masks; return an error message per image that cannot be read."""
     waiting = [image for image in source.prompted if image.image_id not in results]
     if not waiting:
         return []

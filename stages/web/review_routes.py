@@ -43,7 +43,10 @@ class DecisionRequest(messages.Strict):
 
 
 class ReviewState:
-    """State of a review's page: the queue of masks, and the names of its open images."""
+    """State of a review's page: the queue of masks, and the names of its open images.
+
+    The images themselves are in ``PageState.images``.
+    """
 
     def __init__(self, queue: ReviewQueue) -> None:
         self.queue = queue
@@ -54,7 +57,13 @@ class ReviewState:
     async def open_image(
         self, page: PageState, record: ImageRecord
     ) -> tuple[str, open_images.OpenImage]:
-        """Open an image of the queue, unless it is open, and return it with its name."""
+        """Open an image of the queue, unless it is open; return its name on the page, and it.
+
+        Raises
+        ------
+        OSError, ImageError
+            If the image is missing, or cannot be decoded.
+        """
         name = self._names.get(record.file)
         image = page.images.get(name) if name else None
         if name is None or image is None:
@@ -82,7 +91,11 @@ def _candidate(review: ReviewState, rank: int) -> Candidate:
 
 @router.get("")
 async def progress(request: Request, rank: int = -1) -> dict[str, Any]:
-    """How many masks are left, what is expected of them, and the mask to look at next."""
+    """How many masks are left, their expected mean IoU, and the rank of the mask to look at next.
+
+    Masks are named by their ``rank`` in the queue; the next mask is sought after ``rank``. For
+    annotations, no mean IoU is expected.
+    """
     _, review = _parts(request)
     queue = review.queue
     remaining = queue.remaining
@@ -157,7 +170,10 @@ async def mask(request: Request, rank: int) -> dict[str, Any]:
 
 
 def _words(candidate: Candidate) -> str:
-    """Text with the expected IoU of a mask and, of an annotation, the IoU that models reach."""
+    """Text with the expected IoU of a mask; for an annotation, also with the IoU that models reach.
+
+    Models reach the IoU of their masks with the annotation.
+    """
     iou, uncertainty = candidate.entry["score"], candidate.entry["uncertainty"]
     if "doubt" not in uncertainty:
         return f"Expected IoU {iou:.2f}"
@@ -209,7 +225,7 @@ def _thumbnail(candidate: Candidate, image: open_images.OpenImage) -> bytes:
 
 @router.post("/masks/{rank}/decision")
 async def decide(request: Request, rank: int) -> dict[str, Any]:
-    """Write a decision about a mask to the disk, and return how much is left."""
+    """Write a decision about a mask to the disk, and return the values of ``progress``."""
     page, review = _parts(request)
     body = await messages.read_body(
         request, most_bytes=messages.MOST_QUESTION_BYTES, subject="question"
@@ -257,7 +273,7 @@ def _replacement(
 
 @router.post("/undo")
 async def undo(request: Request) -> dict[str, Any]:
-    """Take the last decision back; return the progress, with its mask as ``next``."""
+    """Take the last decision back; return the values of ``progress``, with its mask as ``next``."""
     _, review = _parts(request)
     rank = review.queue.undo()
     if rank is None:

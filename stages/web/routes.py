@@ -97,7 +97,7 @@ async def queue(request: Request) -> dict[str, int]:
 
 @router.get("/scenes/{number}")
 async def scene(request: Request, number: int) -> Response:
-    """The picture of a scene, by which a user chooses it, as PNG; scenes count from 0."""
+    """The picture by which a user chooses a scene, as PNG; scenes count from 0."""
     page = _page(request)
     chosen = _scene(page, number)
     png = await _in_turn(page, chosen, lambda: chosen.thumbnail)
@@ -108,9 +108,10 @@ async def scene(request: Request, number: int) -> Response:
 async def open_image(
     request: Request, model: str, heads: str, scene: int | None = None
 ) -> dict[str, Any]:
-    """Open the image in the body, or a scene, and encode the image by a model.
+    """Open the image in the body, or a scene of this number, and encode the image by a model.
 
-    Returns the name under which the image is open, its sizes, and whether it is a scene.
+    ``heads`` is the name of a head file on the page. The answer has the name under which the image
+    is open, its sizes, and whether it is a drawn scene.
     """
     page = _page(request)
     body = await messages.read_body(
@@ -142,7 +143,10 @@ async def open_image(
 async def _in_turn(
     page: PageState, chosen: OfferedScene | StoredImage | None, work: Callable[[], T]
 ) -> T:
-    """Decode one file at a time; a drawn scene is small, and waits for no upload."""
+    """Do ``work``, which decodes a file: one file at a time, so that memory suffices.
+
+    Work on a drawn scene, which is small, does not wait for uploads.
+    """
     return await (
         asyncio.to_thread(work) if isinstance(chosen, OfferedScene) else page.decoder.run(work)
     )
@@ -210,7 +214,7 @@ async def masks(request: Request, name: str) -> Response:
 async def _annotations(
     request: Request, name: str
 ) -> tuple[downloads.DownloadRequest, list[downloads.Annotation]]:
-    """Read a request for a download; return the request and the masks of its objects."""
+    """Read a request for a download; return the request and the annotation of each object."""
     page, image = _page(request), _image(request, name)
     body = await messages.read_body(
         request, most_bytes=downloads.MOST_REQUEST_BYTES, subject="question"

@@ -58,6 +58,13 @@ class AccessControl:
 def refusal_of(scope: MutableMapping[str, Any], token: str | None) -> tuple[int, str] | None:
     """HTTP status and reason why a request is refused; None if the request is permitted.
 
+    Parameters
+    ----------
+    scope
+        The request, as ASGI describes it.
+    token
+        Token that requests to the API must carry; None if only this machine can send requests.
+
     Notes
     -----
     Without a token, the name under which the page was reached must be this machine's own: any
@@ -87,7 +94,10 @@ def _is_loopback(host: str) -> bool:
 
 
 def is_loopback_address(name: str) -> bool:
-    """Whether a name is an IP address of the loopback, which no other machine can reach."""
+    """Whether a name is an IP address of the loopback, which no other machine can reach.
+
+    False for names of hosts, also for ``localhost``.
+    """
     try:
         return ip_address(name).is_loopback
     except ValueError:

@@ -122,10 +122,12 @@ def serve(
 
     Parameters
     ----------
+    page
+        Models and images; its queues are closed when the server ends.
     review
-        Review to serve in place of the page of ``usam demo``.
+        Review whose page is served in place of the page of ``usam demo``.
     at_end
-        What the last line says about kept work.
+        Text for the last line about kept work.
     """
     with stoppable(at_end):
         server_of(page, endpoint, review).run(sockets=[endpoint.listener])
@@ -134,7 +136,7 @@ def serve(
 def server_of(
     page: PageState, endpoint: Endpoint, review: ReviewState | None = None
 ) -> uvicorn.Server:
-    """A server of the page that logs only warnings and errors."""
+    """Make a server of the page that logs only warnings and errors; it does not run yet."""
     config = uvicorn.Config(
         web_app(page, token=endpoint.token, review=review),
         http=Connection,

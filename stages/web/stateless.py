@@ -68,7 +68,7 @@ class PredictResponse(BaseModel):
 
 
 class Refusal(BaseModel):
-    """Error message of a request that is not answered."""
+    """Error message, the answer to a request that is refused."""
 
     error: str
 
