@@ -119,7 +119,7 @@ class Prompt(Strict):
 
     @property
     def prompt_set(self) -> PromptSet:
-        """Clicks, labels and box in the form that a predictor takes; None for each that is absent."""
+        """Clicks, labels and box in the form that a predictor takes; absent parts are None."""
         clicks = [[click.x, click.y] for click in self.clicks]
         labels = [click.label for click in self.clicks]
         return PromptSet(
