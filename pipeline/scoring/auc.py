@@ -12,8 +12,11 @@ class CorrectionAuc:
     """Area under a correction curve, and the areas of the best and the worst order; all in 0..1."""
 
     auc: float
+    """Area for the order of the measure."""
     oracle: float
+    """Area if objects are corrected in the order of their true gain, the largest first."""
     worst: float
+    """Area for the reverse of that order."""
     relative: float
     """Place of ``auc`` between ``worst`` (0) and ``oracle`` (1); NaN if these are equal."""
 
@@ -30,6 +33,20 @@ def correction_auc(
     1.0
     >>> correction_auc(iou, corrected_iou, np.array([0.1, 0.7])).relative
     0.0
+
+    Parameters
+    ----------
+    iou
+        IoU of each object's mask.
+    corrected_iou
+        IoU of each object's mask after the correction.
+    uncertainty
+        Uncertainty of each object's mask; only the order of the objects counts.
+
+    Returns
+    -------
+    The area as ``auc``, the areas of the best and the worst order as ``oracle`` and ``worst``, and
+    ``relative``, the place of ``auc`` between ``worst`` (0) and ``oracle`` (1).
 
     Raises
     ------
@@ -76,7 +93,7 @@ def correction_curve(
     Raises
     ------
     ValueError
-        As ``correction_auc``.
+        If ``correction_auc`` would refuse the columns.
 
     Notes
     -----
@@ -112,10 +129,13 @@ def _gain(
     corrected_iou: Float[np.ndarray, "_"],
     uncertainty: Float[np.ndarray, "_"],
 ) -> Float[np.ndarray, "object"]:
-    """Gain in IoU of each object.
+    """Gain in IoU of each object, in double precision.
 
-    Refuses columns of different lengths or without objects, IoUs that are not finite, and
-    uncertainties that are NaN.
+    Raises
+    ------
+    ValueError
+        If the columns have different lengths or no objects, an IoU is not finite, or an uncertainty
+        is NaN.
     """
     lengths = (len(iou), len(corrected_iou), len(uncertainty))
     if len(set(lengths)) > 1 or not len(iou):

@@ -69,16 +69,16 @@ class Resamples:
     def passed(
         self, write: Callable[..., None], *arguments: object, of: tuple[int, ...] = ()
     ) -> Float[np.ndarray, "*of resample"]:
-        """Run a compiled pass over the objects, and return the numbers that it writes.
+        """Run a compiled loop over the objects (a pass), and return the numbers that it writes.
 
         Parameters
         ----------
         write
             Function of ``pipeline.scoring.passes``.
         arguments
-            Arguments of the pass between ``drawn`` and the array of numbers to write.
+            Arguments of ``write`` between ``drawn`` and the array of numbers to write.
         of
-            Shape of the numbers of one resample.
+            Shape of the numbers of one resample; by default, a resample has one number.
         """
         n_blocks, _, n_lanes = self.drawn.shape
         numbers = np.empty((n_blocks, *of, n_lanes))
@@ -122,12 +122,16 @@ def ranked(
 
 
 def resample_groups(group: Int[np.ndarray, "object"], n_resamples: int, seed: int) -> Resamples:
-    """Draw resamples of the groups of objects; no resamples if groups are below ``LEAST_GROUPS``.
+    """Draw resamples of the groups of objects; none if there are fewer than ``LEAST_GROUPS``.
 
     Parameters
     ----------
     group
-        Image, or video, of each object.
+        Number of each object's image, or video.
+    n_resamples
+        Number of resamples.
+    seed
+        Fixes the draws.
     """
     groups, group = np.unique(group, return_inverse=True)
     n = len(groups)
@@ -181,19 +185,24 @@ def resampled_areas(
 
 
 def passes() -> ModuleType:
-    """Import the module of compiled passes at its first use: Numba takes 0.5 s to load."""
+    """Import the compiled loops over resampled objects at their first use: Numba loads in 0.5 s."""
     from pipeline.scoring import passes  # noqa: PLC0415
 
     return passes
 
 
 def interval(values: Resampled, n_groups: int) -> Interval:
-    """95 % interval of a statistic from its resampled values, see ``intervals``."""
+    """95 % interval of a statistic from its resampled values; NaN without such values.
+
+    ``intervals`` computes it.
+    """
     return intervals(values[np.newaxis], n_groups)[0]
 
 
 def intervals(values: Float[np.ndarray, "row resample"], n_groups: int) -> list[Interval]:
-    """95 % interval of each row, a statistic, from its resampled values; NaN values are left out.
+    """95 % interval of each row, a statistic, from its resampled values.
+
+    Values that are NaN are left out. A row without other values has NaN for both ends.
 
     Parameters
     ----------
@@ -238,6 +247,15 @@ def p_values(
     n_groups: int,
 ) -> list[float]:
     """Two-sided p-value of each difference from 0; 1 without resamples, or if these are equal.
+
+    Parameters
+    ----------
+    differences
+        Differences of the objects themselves.
+    resampled
+        The same differences in each resample; values that are NaN are left out.
+    n_groups
+        Number of groups that each resample draws.
 
     Notes
     -----

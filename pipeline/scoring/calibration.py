@@ -65,7 +65,10 @@ def isotonic_iou(sam_score: Values, iou: Values) -> Isotonic:
 
 @dataclass(frozen=True)
 class Reliability:
-    """Mean predicted and mean true IoU of bins by predicted IoU, the lowest first, by resample."""
+    """Mean predicted and mean true IoU of bins of objects, in each resample.
+
+    Bins are by predicted IoU, the lowest first, and hold the same share of the objects.
+    """
 
     predicted_iou: Float[np.ndarray, "resample bin"]
     iou: Float[np.ndarray, "resample bin"]
@@ -121,7 +124,10 @@ def accuracy(
 def reliability_bins(
     masks: Iterable[JudgedMasks], resamples: bootstrap.Resamples
 ) -> Iterator[ReliabilityBin]:
-    """Bins of the reliability diagram of every measure that is 1 - a predicted IoU."""
+    """Bins of the reliability diagram of every measure that is 1 - a predicted IoU.
+
+    Means are over all objects; resamples give the interval of the mean true IoU.
+    """
     for judged in masks:
         iou = judged.iou
         for (train_split, measure), uncertainty in judged.measures.items():
@@ -148,10 +154,12 @@ def pixel_scores(
 ) -> Iterator[Score]:
     """Means of the pixel scores and pixel calibration error, by protocol, model and region.
 
+    The statistics are ``pixel_calibration_error``, ``brier``, ``nll`` and ``pavpu``.
+
     Parameters
     ----------
     numbers
-        Pixel scores by judged proposal, model and region.
+        Pixel scores by judged proposal, model and region, for every combination of these.
     """
     models = list(dict.fromkeys(model for _, model, _ in numbers))
     for protocol, model, region in product(PROTOCOLS, models, REGIONS):

@@ -34,8 +34,15 @@ def auc_scores(
 ) -> list[Score]:
     """AUC of every protocol, task, model and measure, for heads of every token set and seed.
 
+    The statistics are ``auc``, ``oracle``, ``worst`` and ``relative``; ``margin``, the difference
+    of ``relative`` from that of 1 - SamScore, with its p-value ``margin_p``; and for heads
+    ``tokens_margin``, the difference from the heads that read both tokens. Scores are in the order
+    of ``PROTOCOLS``, then of ``TASKS``.
+
     Parameters
     ----------
+    models
+        Scores of each model, the smallest first.
     run
         Applies a function to every measure of a model: ``map``, or threads.
 
@@ -75,6 +82,8 @@ def iou_scores(
     views: Mapping[tuple[str, str], ProposalScores], resamples: bootstrap.Resamples
 ) -> Iterator[Score]:
     """Mean IoU of every model, view and proposal, and its gain over the model's first view.
+
+    The statistics are ``mean_iou`` and ``gain``.
 
     Parameters
     ----------
@@ -147,7 +156,15 @@ def start_and_relative(
     areas: Float[np.ndarray, "measure resample"],
     resamples: bootstrap.Resamples,
 ) -> tuple[bootstrap.Resampled, Float[np.ndarray, "measure resample"]]:
-    """Mean IoU before the correction, and relative AUCs of all measures, in each resample."""
+    """Mean IoU before the correction, and relative AUCs of all measures, in each resample.
+
+    A relative AUC is NaN where all orders have the same area.
+
+    Parameters
+    ----------
+    areas
+        Areas between each measure's correction curve and its start.
+    """
     oracle, worst = (
         bootstrap.resampled_areas(correction.gain[:, np.newaxis], order, resamples)[:, 0]
         for order in (correction.gain, -correction.gain)

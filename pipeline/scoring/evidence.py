@@ -19,8 +19,8 @@ class ModelScores:
     """Inputs of all measures of one model's masks, for the objects of a split.
 
     They are the model's predictions in the view ``identity``, the predictions of the heads that
-    read its tokens, and, in ``largest``, the proposals of the largest model for the same objects. A
-    measure that needs other inputs needs a new field here.
+    read its tokens, and, in ``largest``, the proposals of the largest model for the same objects.
+    They include the true IoUs. A measure that needs other inputs needs a new field here.
     """
 
     proposals: ProposalScores
@@ -45,7 +45,8 @@ DIRECT_GAP_SHIFT: Final = 0.5
 class HeadPredictions:
     """IoUs and gaps that one head set predicts for objects from the tokens of one model.
 
-    Values are in double precision.
+    Values are in double precision. Each method raises a ValueError if the head set has no head of
+    an objective that it needs.
     """
 
     model: str
@@ -53,7 +54,9 @@ class HeadPredictions:
     models: tuple[str, ...]
     """The models that the heads know, from small to large."""
     head_set: HeadSet | None
+    """None if there are no heads."""
     by_objective: Mapping[str, Values]
+    """Predictions in [0, 1] of each object, by objective."""
 
     def predicted(self, objective: str) -> Values:
         """Prediction of the head of an objective for each object.
@@ -107,7 +110,9 @@ class HeadPredictions:
 class Evidence:
     """All that a measure of uncertainty may read about the masks of a model.
 
-    It has SamScores, entropies, agreements, and the predictions of one head set.
+    It has SamScores (also of the largest model), entropies, agreements, and the predictions of one
+    head set. Some measures serve for comparison and know the ground truth: ``misses_best`` and
+    ``heads_of_best`` are for these measures alone.
     """
 
     model: str

@@ -62,7 +62,15 @@ class Measure:
     untrained measure serves without heads."""
 
     def is_known(self, models: Collection[str], agreements: Container[str]) -> bool:
-        """Whether the measure can be computed from these models and agreements."""
+        """Whether the measure can be computed from these models and agreements.
+
+        Parameters
+        ----------
+        models
+            Names of the models that were evaluated.
+        agreements
+            Names of the agreements that were computed.
+        """
         return (len(models) > 1 or not self.compares_models) and (
             not self.agreement or self.agreement in agreements
         )
@@ -370,7 +378,7 @@ Other kinds of heads repeat the latter in ``MEASURES``."""
 
 
 def _of_kind(measure: Measure, kind: HeadKind) -> Measure:
-    """Copy the row of a measure for heads of another kind, with its name, label and colour."""
+    """Copy the row of a measure for heads of another kind, with the kind's name and colour."""
     return replace(
         measure,
         name=kind.named(measure.name),
@@ -402,7 +410,11 @@ BY_NAME: Final[Mapping[str, Measure]] = {measure.name: measure for measure in ME
 
 
 def ranked_name(name: str, measure: str) -> str:
-    """Add the kind of a measure's heads to a name, such as a task's; the paper's adds nothing."""
+    """Add the kind of a measure's heads to a name, such as the name of a task.
+
+    The name stays as it is for a measure without heads or of the paper's heads. The measure must
+    not be the isotonic regression, which has no kind of heads.
+    """
     heads = BY_NAME[measure].heads
     return KINDS_BY_NAME[heads].named(name) if heads else name
 
@@ -450,5 +462,5 @@ def uncertainty_column(measure: str, train_split: str = "") -> str:
 
 
 def predicted_iou(measure: str, value: Values) -> Values:
-    """Convert a measure's values to predicted IoUs, if 1 - the measure is one; else keep them."""
+    """Predicted IoUs if 1 - the measure is a predicted IoU; otherwise the measure's values."""
     return 1 - value if BY_NAME[measure].predicted_iou else value

@@ -71,7 +71,7 @@ def write_areas(drawn, group, is_last, gains, n_objects, areas):  # noqa: ANN001
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def add_gains(w, gains, size, gained):  # noqa: ANN001, ANN201
-    """Add the size and the gains of an object to the sums of its tie."""
+    """Add an object to its tie: its weight ``w`` to ``size``, its weighted gains to ``gained``."""
     for lane in range(w.size):
         size[lane] += w[lane]
     for task in range(gains.size):
@@ -82,9 +82,10 @@ def add_gains(w, gains, size, gained):  # noqa: ANN001, ANN201
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def add_areas(w, gains, gained, height, area):  # noqa: ANN001, ANN201
-    """Add the gains of tied objects to the areas: ``gained`` of all but the last, and the last's.
+    """Add the gains of a tie, times ``height``, to the areas, and set ``gained`` to 0.
 
-    Most ties have one object. ``gained`` is 0 afterwards.
+    ``gained`` has the gains of all its objects but the last; ``gains`` and the weight ``w`` in each
+    resample are of the last object. Most ties have one object.
     """
     for task in range(gains.size):
         for lane in range(w.size):
@@ -182,7 +183,11 @@ def write_shares(drawn, group, is_last, gain, tolerance, shares):  # noqa: ANN00
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def share_of(drawn, group, is_last, gain, needed):  # noqa: ANN001, ANN201
-    """Smallest number of first objects of a resample whose gains sum to ``needed``."""
+    """Smallest number of first objects of a resample whose gains sum to ``needed``.
+
+    The number may end within a tie, and is 0 if ``needed`` is 0 or less. ``drawn`` has the draws
+    of one resample; see the module for the other arguments.
+    """
     if needed <= 0:
         return 0.0
     sent, gained, size, tied = 0.0, 0.0, 0.0, 0.0
@@ -308,8 +313,8 @@ def write_detection(drawn, group, is_last, is_failure, n_all, share, found):  # 
     share
         Share of failures to catch; false alarms are counted where it is reached.
     found
-        float64 (block, statistic, lane), written; NaN if a resample has no failure, or only
-        failures.
+        float64 (block, statistic, lane), written: AUROC, average precision, share of the sound
+        objects that are false alarms; NaN if a resample has no failure, or only failures.
     """
     n_lanes = drawn.shape[2]
     so_far, tie = np.empty((3, n_lanes)), np.empty((2, n_lanes))

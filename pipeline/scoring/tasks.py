@@ -40,7 +40,7 @@ Ious = Mapping[str, Mapping[str, Float[np.ndarray, "object"]]]
 
 
 def ious_of(models: Mapping[str, ModelScores]) -> Ious:
-    """IoUs of every model's masks, by model, then by the names of masks."""
+    """IoUs of every model's masks, by model, then by name as in ``ProposalScores.by_proposal``."""
     return {model: scores.proposals.by_proposal() for model, scores in models.items()}
 
 
@@ -64,7 +64,7 @@ JUDGED_BY_PROTOCOL: Final = tuple(
 
 
 def corrections(ious: Ious, model: str, protocol: str) -> dict[str, Correction]:
-    """The correction of each task for one model; the task ``model`` needs two models or more.
+    """The correction of each task for one model, by task; with a single model, without ``model``.
 
     Notes
     -----
@@ -145,7 +145,7 @@ class JudgedMasks:
         Raises
         ------
         ValueError
-            If an entropy or a head is missing.
+            If an entropy, an agreement or a head is missing.
         """
         return {
             (train_split, name): value
@@ -157,8 +157,14 @@ class JudgedMasks:
     def measures_of_tokens(self) -> dict[tuple[str, str, str], Values]:
         """Every measure by (train split, tokens, name), for heads of all token sets.
 
-        Heads that read the tokens of another proposal than the judged one are left out: they would
-        know about a proposal that other measures do not know.
+        Train split and tokens are ``""`` without heads. Heads that read the tokens of another
+        proposal than the judged one are left out: they would know about a proposal that other
+        measures do not know.
+
+        Raises
+        ------
+        ValueError
+            If an entropy, an agreement or a head is missing.
         """
         evidence = Evidence(
             self.model, self.judged, self.scores, from_best_tokens=self._from_best_tokens("", None)
@@ -185,7 +191,11 @@ class JudgedMasks:
     def _from_best_tokens(
         self, train_split: str, head_set: HeadSet | None
     ) -> Mapping[str, Values] | None:
-        """Predictions of heads from best tokens for the task ``task`` of protocol ``best``."""
+        """Predictions of a head set from the tokens of the best masks, by objective.
+
+        None unless selected masks of protocol ``best`` are judged, as in its task ``task``. Empty
+        without heads, and for the isotonic regression.
+        """
         if (self.protocol, self.judged) != ("best", "selected"):
             return None
         if head_set is None or head_set.kind == ISOTONIC:
@@ -241,9 +251,10 @@ def of_largest(masks: Sequence[JudgedMasks]) -> list[JudgedMasks]:
 
 
 def measures_of(evidence: Evidence) -> dict[str, Values]:
-    """Compute the measures of the evidence's heads, or all untrained measures without heads.
+    """Compute the measures of the evidence's heads or, without heads, all untrained measures.
 
-    Measures that are not shown for the judged proposal are left out.
+    The keys are names of measures. A measure is left out if it is not shown for the judged
+    proposal, or if the models or the agreement that it needs are missing.
 
     Raises
     ------

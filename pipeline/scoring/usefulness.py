@@ -57,12 +57,17 @@ class _RankedMasks:
 def usefulness_scores(
     masks: Sequence[JudgedMasks], resamples: bootstrap.Resamples, run: Each = map
 ) -> Iterator[Score]:
-    """Compute every statistic of every measure, with its interval.
+    """Compute every statistic of every measure of uncertainty, with its interval.
+
+    The statistics are ``aurc``, ``excess_aurc`` and ``OF_RISK``; for measures that are 1 - a
+    predicted IoU also ``calibration_error`` and those of ``accuracy``; for the smallest of several
+    models also ``routed``; and those of ``detection`` for each of ``FAILURE_IOUS``.
 
     Parameters
     ----------
     masks
-        The judged masks of each protocol, by models from small to large.
+        The judged masks of each protocol, by models from small to large; a protocol has one judged
+        proposal, as in ``own_masks``.
     run
         Applies a function to every measure: ``map``, or threads.
     """
@@ -98,7 +103,10 @@ def coverage_curves(masks: Iterable[JudgedMasks], n_points: int) -> Iterator[Cov
 
 
 def _gain_of_routing(judged: JudgedMasks, masks: Iterable[JudgedMasks]) -> Values | None:
-    """Gain in IoU of the largest model over masks of the smallest; None for other masks."""
+    """Gain in IoU of the largest model over masks of the smallest model.
+
+    None for masks of other models, and if there is one model.
+    """
     of_models = [masks_of for masks_of in masks if masks_of.protocol == judged.protocol]
     is_first = judged.model == of_models[0].model != of_models[-1].model
     return of_models[-1].iou - judged.iou if is_first else None
@@ -142,6 +150,8 @@ def risk_coverage(
 ) -> tuple[Points, Points, Points]:
     """Risk of the kept objects against their share, averaged over all orders of ties.
 
+    The least uncertain objects are kept first.
+
     Returns
     -------
     Shares of objects that are kept, evenly spaced up to 1; the mean risk of the kept objects at
@@ -160,6 +170,13 @@ def aurc(
     resamples: bootstrap.Resamples,
 ) -> Float[np.ndarray, "resample"]:
     """Area under the risk-coverage curve of each resample, averaged over all orders of ties.
+
+    Parameters
+    ----------
+    risk
+        Risk of each object, such as 1 - IoU.
+    uncertainty
+        Uncertainty of each object; the least uncertain objects are kept first.
 
     Notes
     -----
@@ -188,6 +205,8 @@ def augrc(
     resamples: bootstrap.Resamples,
 ) -> Float[np.ndarray, "resample"]:
     """Area under the generalised risk-coverage curve of each resample (arXiv 2407.01032).
+
+    Parameters are those of ``aurc``.
 
     Notes
     -----
