@@ -1,7 +1,7 @@
-"""Ranks annotations by how much models doubt them: they expect to reach the object, and do not.
+"""Ranks annotations by how much models doubt them.
 
-A low rank proves nothing, and neither does a high one: the model may be wrong. The order says which
-annotations to look at first.
+Models doubt an annotation if their masks are expected to be good, but are far from the annotation.
+The order says which annotations to look at first. It proves nothing: the models may be wrong.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ DOUBT: Final = "annotation_doubt"
 
 @dataclass(frozen=True)
 class AnnotationEvidence:
-    """IoUs of models' masks of annotated objects: expected, with the annotation, and the best.
+    """IoUs of models' masks of annotated objects: expected, and measured with the annotation.
 
     All masks answer the same prompt set.
     """
@@ -58,7 +58,15 @@ def annotation_table(
     group: Int[np.ndarray, "object"],
     evidence: AnnotationEvidence,
 ) -> pd.DataFrame:
-    """Table of all annotations, the most doubted first, with the columns of ``AnnotationRow``."""
+    """Table of all annotations, the most doubted first, with the columns of ``AnnotationRow``.
+
+    Parameters
+    ----------
+    object_id
+        Id of each object in the data set.
+    group
+        Number of each object's image, or video.
+    """
     doubt = annotation_doubt(evidence.expected_iou, evidence.iou)
     order = np.argsort(-doubt, kind="stable")
     table = pd.DataFrame(
@@ -81,9 +89,16 @@ def annotation_table(
 def doubted_rows(annotations: pd.DataFrame, model: str, n_objects: int) -> pd.DataFrame:
     """Rows of the gallery for the most doubted annotations, with the masks of ``model``.
 
+    Parameters
+    ----------
+    annotations
+        Result of ``annotation_table``.
+    n_objects
+        Largest number of rows.
+
     Returns
     -------
-    As ``gallery_rows``, with the prompt set of the masks in ``prompt``.
+    The columns of ``gallery_rows``, and the prompt set of the masks in ``prompt``.
     """
     doubted = annotations.head(n_objects)
     return pd.DataFrame(

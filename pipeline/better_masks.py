@@ -36,7 +36,9 @@ LEAST_CHANGE: Final = 0.01
 
 
 def best_fixed_cut(iou_at_cut: IouAtCut, sam_score: Float[np.ndarray, "object proposal"]) -> float:
-    """The cut at which the selected masks of all objects have the highest mean IoU.
+    """The one of ``CUTS`` at which the selected masks have the highest mean true IoU.
+
+    Of equally good cuts, the lowest.
 
     >>> best_fixed_cut(np.arange(27.0).reshape(1, 3, 9), np.ones((1, 3)))
     0.9
@@ -57,6 +59,8 @@ def ious_of_cuts(
 
     Parameters
     ----------
+    iou_at_cut
+        True IoU of each proposal at each cut.
     fixed_cuts
         Best fixed cut of each train split.
     expected_iou
@@ -64,7 +68,8 @@ def ious_of_cuts(
 
     Returns
     -------
-    IoU of each object, by train split and name of the mask; the split of ``selected`` is empty.
+    IoU of each object, by train split and name of the mask. The names are ``selected``, whose split
+    is empty; ``fixed_cut``; and ``learned_cut``, ``learned_proposal`` and, for both, ``choice``.
     """
     selected = selected_masks(sam_score)
     choices = {("", SELECTED): selected}
@@ -87,13 +92,14 @@ def _cut_at(masks: MaskChoices, cut: float) -> MaskChoices:
 def better_mask_scores(ious: Mapping[str, MaskIous], resamples: Resamples) -> Iterator[Score]:
     """Mean IoU of masks, their gain over the selected mask, and shares of objects that change.
 
-    Masks at the size of the mask codes are compared with the selected mask at this size, other
-    masks with the selected mask at the resolution of the image.
+    The statistics are ``mask_iou``, ``mask_gain``, ``changed``, ``gained`` and ``lost``. Masks at
+    the size of the mask codes are compared with the selected mask at this size, other masks with
+    the selected mask at the resolution of the image.
 
     Parameters
     ----------
     ious
-        IoUs of the masks, by model.
+        IoUs of the masks, by model; the masks with which others are compared must be among them.
     """
     for model, of_model in ious.items():
         for (train_split, name), iou in of_model.items():

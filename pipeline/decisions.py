@@ -63,9 +63,9 @@ class Decisions:
     def by_score(self, score: Values) -> Values:
         """Net gain of every object under the best rule of one correction and one threshold.
 
-        The rule corrects the objects up to the threshold of the score and keeps the masks of the
-        others. Correction and threshold are chosen in hindsight: no other pair gains more on these
-        objects. A rule with several corrections or thresholds may gain more.
+        The rule corrects the objects whose score is at most the threshold, and keeps the masks of
+        the others. Correction and threshold are chosen in hindsight: no other pair gains more on
+        these objects. A rule with several corrections or thresholds may gain more.
         """
         order, is_last = ranked(score)
         sums = np.cumsum(self.net[order], axis=0)[is_last]
@@ -76,7 +76,9 @@ class Decisions:
         return by_score
 
     def scores(self, keys: Keys, net: Values, resamples: Resamples) -> Iterator[Score]:
-        """Regret and margin of a rule that chooses for each object, in IoU per object.
+        """Scores ``regret`` and ``fixed_margin`` of a rule that chooses for each object.
+
+        Both are in IoU per object, with 95 % intervals.
 
         ``regret`` is the loss to the best choice of each object in hindsight; ``fixed_margin`` is
         the gain over ``best_fixed``, the best single choice for all objects.
@@ -102,14 +104,17 @@ def mean(values: Values, resamples: Resamples) -> Mean:
 
 
 def decision_scores(masks: Sequence[JudgedMasks], resamples: Resamples) -> Iterator[Score]:
-    """Regret and margin of every rule that chooses, at each of ``COSTS``.
+    """Regret and margin of every rule that chooses a correction, at each of ``COSTS``.
+
+    The rules are each choice for all objects alike, ``sam_score`` by a threshold, and, for each
+    train split and kind of heads, the highest gain that the heads expect (``gaps_star``).
 
     Parameters
     ----------
     masks
-        The judged masks of each protocol, by models from small to large. The smallest model
-        answers; the choices are to keep its mask, to click again and, with two models or more, to
-        ask the largest model.
+        The judged masks of each protocol, by models from small to large; a protocol has one judged
+        proposal, as in ``own_masks``. The smallest model answers; the choices are to keep its mask,
+        to click again and, with two models or more, to ask the largest model.
     """
     for protocol, of_protocol in groupby(masks, key=lambda judged: judged.protocol):
         smallest, *larger = of_protocol
@@ -131,8 +136,10 @@ def decision_scores(masks: Sequence[JudgedMasks], resamples: Resamples) -> Itera
 
 
 def _gains(smallest: JudgedMasks, larger: Sequence[JudgedMasks]) -> dict[str, Values]:
-    """True gain in IoU of every object over the smallest model's mask, by choice: to ``keep`` the
-    mask, to ``prompt`` again or, if there are larger models, to ask the largest ``model``.
+    """True gain in IoU of every object over the smallest model's mask, by choice.
+
+    The choices are to ``keep`` the mask, to ``prompt`` again and, if there are larger models, to
+    ask the largest ``model``.
     """
     refined = smallest.scores.proposals.judged_refined_iou(smallest.judged)
     corrected = {"keep": smallest.iou, "prompt": refined.astype(np.float64)}
@@ -144,7 +151,11 @@ def _gains(smallest: JudgedMasks, larger: Sequence[JudgedMasks]) -> dict[str, Va
 def _predicted_gains(
     smallest: JudgedMasks, choices: Sequence[str]
 ) -> dict[tuple[str, str], Float[np.ndarray, "object choice"]]:
-    """Gain that heads expect from each choice, by train split and by name of the rule."""
+    """Gain in IoU that heads expect from each choice, by train split and name of the rule.
+
+    ``choices`` begins with ``keep``, which gains 0. Kinds of heads that were not trained are left
+    out.
+    """
     measures = smallest.measures
     train_splits = dict.fromkeys(train_split for train_split, _ in measures if train_split)
     predicted = {}

@@ -80,7 +80,7 @@ def level_names(precision: str, *, is_half: bool = False) -> tuple[str, ...]:
 
 
 def pixels_sha256(rgb: UInt8[np.ndarray, "height width 3"]) -> str:
-    """Digest of an image's pixels and size, in hex; files of other formats may have the same."""
+    """SHA-256 of an image's pixels and size, in hex: files of the same pixels have the same one."""
     height, width, _ = rgb.shape
     digest = hashlib.sha256(f"{height} x {width}\n".encode())
     digest.update(np.ascontiguousarray(rgb).data)
@@ -88,7 +88,7 @@ def pixels_sha256(rgb: UInt8[np.ndarray, "height width 3"]) -> str:
 
 
 def levels_sha256(levels: Levels) -> str:
-    """Digest of the levels of an image, in hex: of each array's name and bytes, by name."""
+    """SHA-256 of the levels of an image, in hex: of names and bytes of arrays, sorted by name."""
     digest = hashlib.sha256()
     for name in sorted(levels):
         digest.update(f"{name}\n".encode())

@@ -57,7 +57,8 @@ SURPRISING: Final = ("selected", "segmentation")
 def ranking_columns(columns: Sequence[str]) -> list[str]:
     """Choose, of the columns of ``objects.csv``, the keys, the IoUs and the ranking measures.
 
-    The ranking measures need one view only, so that adding a view changes no picture.
+    The result is in the order of ``columns``. The ranking measures need one view only, so that
+    adding a view changes no picture.
     """
     measures = {name for task in GALLERY_MEASURES for name in _measure_columns(task, columns)}
     keys = {"protocol", "judged", "object_id", "model", "iou"}
@@ -66,7 +67,9 @@ def ranking_columns(columns: Sequence[str]) -> list[str]:
 
 
 def by_judged(blocks: Iterable[pd.DataFrame]) -> dict[Judging, pd.DataFrame]:
-    """Group the rows of ``objects.csv`` by protocol, judged proposal and model, in their order.
+    """Group the rows of ``objects.csv`` by protocol, judged proposal and model.
+
+    The rows of a group stay in their order, and lose the columns ``KEYS``.
 
     Parameters
     ----------
@@ -120,7 +123,15 @@ def gallery_rows(objects: Mapping[Judging, pd.DataFrame], n_objects: int) -> pd.
 
 
 def _ranked(rows: pd.DataFrame, column: str, correction: Correction, model: str) -> pd.DataFrame:
-    """Table of the objects in the order of their split, with their rank (1: most uncertain)."""
+    """Table of the objects in the order of their split, with their rank (1: most uncertain).
+
+    Parameters
+    ----------
+    rows
+        Rows of the objects in ``objects.csv``.
+    column
+        Name of the column with the measure that ranks the objects.
+    """
     measure, _, train_split = column.removeprefix(UNCERTAINTY).partition("@")
     uncertainty = rows[column].to_numpy(np.float64)
     rank = np.empty(len(rows), np.int64)
@@ -147,7 +158,10 @@ def _ends(table: pd.DataFrame, n_objects: int) -> pd.DataFrame:
 
 
 def _surprises(table: pd.DataFrame, n_objects: int) -> pd.DataFrame:
-    """Objects whose rank by uncertainty is furthest from their rank by IoU, in both directions."""
+    """Objects whose rank by uncertainty is furthest from their rank by IoU, in both directions.
+
+    ``end`` is ``overrated`` for certain objects of low IoU, ``underrated`` for the reverse.
+    """
     by_iou = table["iou"].rank(method="first")
     order = (table["rank"] - by_iou).sort_values(kind="stable").index
     n_objects = min(n_objects, len(order) // 2)
@@ -182,7 +196,7 @@ def extremes(
 def foreground(
     mask_code: UInt8[np.ndarray, "y x"], height_px: int, width_px: int
 ) -> Bool[np.ndarray, "height width"]:
-    """Foreground of a mask code at the size of the image, cut as for ``iou``.
+    """Foreground of a coded mask at the size of the image, cut as for ``iou``.
 
     Notes
     -----
@@ -211,6 +225,8 @@ def draw_object(
 
     Parameters
     ----------
+    rgb, truth, prediction
+        The whole image, and masks of its size.
     click_px
         x, y in pixels of the image.
     box_px
@@ -288,7 +304,11 @@ def tint(
 def dot(
     picture: UInt8[np.ndarray, "h w 3"], x: float, y: float, colour: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Draw a dot with a white rim at (x, y); its radius grows with the size of the picture."""
+    """Draw a dot with a white rim at the pixel (x, y), and return the picture.
+
+    The radius of the dot grows with the size of the picture. A picture that is contiguous in memory
+    is changed itself.
+    """
     radius = max(2, max(picture.shape) // 48)
     dotted = np.ascontiguousarray(picture)
     center = (int(x), int(y))

@@ -45,12 +45,16 @@ class MaskChoices:
         return values
 
     def expected(self, expected_iou: IouAtCut, selected: "MaskChoices", excess: float) -> Values:
-        """Expected IoU of each chosen mask, less its excess where the mask is not the selected one.
+        """Expected IoU of each chosen mask, calibrated and clipped to [0, 1].
 
         Parameters
         ----------
+        expected_iou
+            IoU that heads expect of every mask.
+        selected
+            SAM2's own choice of masks.
         excess
-            See ``ChoiceGain``.
+            Mean of expected less true IoU, subtracted where the mask is not the selected one.
         """
         values: Values = self.of(expected_iou) - excess * self.differs_from(selected)
         return values.clip(0, 1)
@@ -85,7 +89,9 @@ def choice_gain(
     sam_score: Float[np.ndarray, "object proposal"],
     group: Int[np.ndarray, " object"],
 ) -> ChoiceGain:
-    """Measure what the choice of masks gains over the selected masks, and how much is overstated.
+    """Measure the gain in IoU of the heads' choice of masks over the selected masks.
+
+    Also measure how much the expected IoUs of chosen masks exceed the true IoUs.
 
     Parameters
     ----------
@@ -94,8 +100,8 @@ def choice_gain(
     expected_iou, iou_at_cut
         IoUs that heads expect, and true IoUs.
     group
-        Number of the image, or of the video, of each object. With fewer than ``LEAST_GROUPS``, any
-        gain from -1 to 1 is possible.
+        Number of the image, or of the video, of each object. With fewer than ``LEAST_GROUPS``, the
+        interval of the gain is from -1 to 1.
     """
     chosen, selected = choose_masks(expected_iou), selected_masks(sam_score)
     gain = chosen.of(iou_at_cut) - selected.of(iou_at_cut)

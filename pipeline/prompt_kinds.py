@@ -52,7 +52,8 @@ class PromptKind:
     Raises
     ------
     ValueError
-        If a label is not 0, 1, 2 or 3, or the corners 2 and 3 are not together and in order.
+        If there is no label, a label is not 0, 1, 2 or 3, a box lacks a corner (2 or 3) or has it
+        twice, or 3 comes before 2.
     """
 
     name: str
@@ -76,7 +77,14 @@ class PromptKind:
         return self.group or self.name
 
     def points_of(self, clicks: Clicks, mask: Mask) -> Points:
-        """Points (x, y) of the prompt set on an object, one for each label.
+        """Points (x, y) of the prompt set on an object, one for each label, without corrections.
+
+        Parameters
+        ----------
+        clicks
+            Clicks of the object, in the order of ``SINGLE_CLICKS``.
+        mask
+            Ground truth of the object, of the size of the image.
 
         Raises
         ------
@@ -106,6 +114,11 @@ def bounding_box(mask: Mask) -> Int[np.ndarray, "2 2"]:
     >>> mask[4:13, 10:21] = True
     >>> bounding_box(mask).tolist()
     [[10, 4], [20, 12]]
+
+    Raises
+    ------
+    ValueError
+        If the mask is empty.
     """
     pixels = np.argwhere(mask)[:, ::-1]
     return np.stack([pixels.min(axis=0), pixels.max(axis=0)])
@@ -116,7 +129,9 @@ def _click(index: int, clicks: Clicks, _: Mask) -> Points:
 
 
 def moved_click(number: int, clicks: Clicks, mask: Mask) -> Points:
-    """Move the first click at random by at most ``JITTER_SHARE``, within the image.
+    """Move the first click at random, within the image: the result has the shape (1, 2).
+
+    It moves by at most ``JITTER_SHARE`` in each direction, or by at most 1 px in small images.
 
     >>> clicks, mask = np.full((8, 2), 100), np.ones((256, 256), bool)
     >>> moved_click(1, clicks, mask).tolist()
@@ -195,8 +210,9 @@ def with_extra(extra: Collection[str], prompts: tuple[str, ...] = PROMPTS) -> tu
 def calls_of(prompts: Collection[str]) -> list[list[PromptKind]]:
     """Divide prompt sets into lists that share decoder calls, in the order of the table.
 
-    Prompt sets of a group are decoded together. Other prompt sets are decoded in a call of their
-    own: adding or removing one leaves the bytes of the others as they are.
+    Unknown names are left out. Prompt sets of a group are decoded together. Other prompt sets are
+    decoded in a call of their own: adding or removing one leaves the bytes of the others as they
+    are.
     """
     kinds = [kind for kind in PROMPT_KINDS if kind.name in prompts]
     return [list(call) for _, call in groupby(kinds, key=lambda kind: kind.asked_as)]

@@ -71,7 +71,7 @@ def _inner_pixels(mask: Bool[np.ndarray, "h w"]) -> tuple[Pixels, Pixels]:
 
 
 def _central(x: Pixels, y: Pixels) -> int:
-    """Index of the pixel closest to the mean of all pixels."""
+    """Index of the pixel closest to the mean of all pixels; of equally close pixels, the first."""
     # The squared distance times n, without the term that all pixels share: whole numbers, so
     # that rounding never decides between two pixels at the same distance.
     n = x.size
@@ -81,8 +81,9 @@ def _central(x: Pixels, y: Pixels) -> int:
 def central_error(predicted: Mask, true: Mask) -> tuple[int, int]:
     """Pixel (x, y) that lies deepest inside a region where the predicted mask is wrong.
 
-    The region is missed, or wrongly predicted; the image's frame bounds it, too. Of pixels of equal
-    depth, missed pixels come first, then the first in row-major order.
+    The prediction misses the region, or takes background for it; the image's frame bounds it, too.
+    Of pixels of equal depth, missed pixels come first, then the first in row-major order. Equal
+    masks give (0, 0).
     """
     depths = [depth_px(true & ~predicted), depth_px(predicted & ~true)]
     depth = max(depths, key=np.max)
@@ -91,9 +92,9 @@ def central_error(predicted: Mask, true: Mask) -> tuple[int, int]:
 
 
 def depth_px(region: Mask) -> Float32[np.ndarray, "h w"]:
-    """Distance of each pixel of a region to the nearest pixel outside of the region or the frame.
+    """Distance in pixels of each pixel of a region to the nearest pixel outside of the region.
 
-    0 outside of the region.
+    Pixels beyond the frame lie outside. The distance is 0 for pixels outside of the region.
     """
     padded = np.pad(region, 1).astype(np.uint8)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
@@ -111,10 +112,16 @@ class GroundTruth:
     box_px: Float32[np.ndarray, "object 4"]
     """x, y, w, h of the smallest box of whole pixels around the mask."""
     point_px: Int32[np.ndarray, "object 8 2"]
+    """Clicks (x, y) of each object, as ``sample_prompts`` draws them."""
 
 
 def measure_objects(masks: Iterable[tuple[Mask, int]]) -> GroundTruth:
-    """Measure area and box of each mask, and draw its clicks from the seed beside it.
+    """Measure area and box of each mask, and draw its clicks.
+
+    Parameters
+    ----------
+    masks
+        The mask of each object, with the seed of its clicks.
 
     Raises
     ------

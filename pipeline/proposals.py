@@ -53,11 +53,15 @@ class ProposalScores:
         return self.of_judged(self.sam_score, judged)
 
     def of_judged(self, values: Float[np.ndarray, "object proposal"], judged: str) -> Values:
-        """Take the value of the ``best`` or the ``selected`` proposal of each object."""
+        """Take, of each object's values, that of the ``best`` or the ``selected`` proposal."""
         return _of_judged(values, self.iou, self.sam_score, judged)
 
     def by_proposal(self) -> dict[str, Values]:
-        """IoU of the best and the selected proposal, for the prompt set and for ``refined``."""
+        """IoU of the best and of the selected proposal, by name.
+
+        The names are ``best`` and ``selected`` for the prompt set, ``refined`` for the best and
+        ``refined_selected`` for the selected proposal of all eight clicks.
+        """
         return {
             "best": self.judged_iou("best"),
             "selected": self.judged_iou("selected"),

@@ -65,9 +65,9 @@ class ViewKind:
     apply
         Augments an image: called with the image, and the parameters by name.
     named
-        The parameter whose value ends a view's name, as in ``jpeg10``; None for other kinds. If
-        these have parameters, a view's name may end with any number, to tell two views of the kind
-        apart.
+        The parameter whose value ends a view's name, as in ``jpeg10``; None for other kinds. Of
+        these, a kind with parameters, such as ``gnoise``, may have any number at the end of a
+        view's name, to tell two views of the kind apart.
     map_points
         Maps points of the image into the view: called with points (x, y) as float32, the image's
         height and width in pixels, and the parameters by name. None if pixels stay in place.
@@ -231,6 +231,11 @@ def default_view(name: str) -> View:
 
     >>> default_view("jpeg10").parameters
     {'quality': 10}
+
+    Raises
+    ------
+    ValueError
+        If no kind has views of that name, or the number in the name is out of range.
     """
     kind, number = _parse_name(name)
     values = {key: number if key == kind.named else p.default for key, p in kind.parameters.items()}
@@ -238,23 +243,36 @@ def default_view(name: str) -> View:
 
 
 def entropy_views(names: Iterable[str]) -> tuple[str, ...]:
-    """Select the views over which entropies average: T of the paper."""
+    """Select, of names of views, those over which entropies average: T of the paper.
+
+    Raises
+    ------
+    ValueError
+        If no kind has views of a name.
+    """
     return tuple(name for name in names if _parse_name(name)[0].is_averaged)
 
 
 def view_order(name: str) -> tuple[int, int]:
-    """Key that sorts views as the paper's Table 10 does, and views of one kind by their number."""
+    """Key that sorts names of views as the paper's Table 10 does, and then by their number.
+
+    Raises
+    ------
+    ValueError
+        If no kind has views of that name.
+    """
     kind, number = _parse_name(name)
     return VIEW_KINDS.index(kind), -1 if number is None else number
 
 
 def apply_view(rgb: Rgb, view: View, *, image: str = "") -> UInt8[np.ndarray, "rows cols 3"]:
-    """Augment an image as the view says.
+    """Augment an image as the view says; only enlarged views have another size than the image.
 
     Parameters
     ----------
     image
-        Name of the image; with the view's seed and name, it seeds random pixels.
+        Name of the image; with the view's seed and name, it seeds random pixels. Only views with
+        noise need it.
     """
     values = dict(view.parameters)
     if "seed" in values:
@@ -265,7 +283,13 @@ def apply_view(rgb: Rgb, view: View, *, image: str = "") -> UInt8[np.ndarray, "r
 def map_points(
     points: Num[np.ndarray, "*batch 2"], view: View, *, height_px: int, width_px: int
 ) -> Points:
-    """Map points (x, y) from pixels of the image to pixels of the view."""
+    """Map points (x, y) from pixels of the image to pixels of the view, as float32.
+
+    Parameters
+    ----------
+    height_px, width_px
+        Size of the image.
+    """
     pixels = points.astype(np.float32)
     if view.kind.map_points is None:
         return pixels
@@ -279,7 +303,13 @@ def unview(maps: Num[Tensor, "*batch y x"], view: View) -> Num[Tensor, "*batch y
 
 
 def _parse_name(name: str) -> tuple[ViewKind, int | None]:
-    """The kind of a view, and the number at the end of its name, None without a number."""
+    """The kind of a view, and the number at the end of its name, None without a number.
+
+    Raises
+    ------
+    ValueError
+        If no kind has views of that name.
+    """
     parsed = re.fullmatch(r"([a-z]+)(0|[1-9][0-9]{0,8})?", name)
     kind = next((kind for kind in VIEW_KINDS if parsed and kind.name == parsed[1]), None)
     number = int(parsed[2]) if parsed and parsed[2] else None

@@ -75,7 +75,11 @@ def objectives_of(models: Sequence[str]) -> tuple[str, ...]:
 
 
 def protocol_objectives(protocol: str, models: Sequence[str]) -> tuple[str, ...]:
-    """Names of the objectives of a protocol's heads: nine for the paper's four models."""
+    """Names of the objectives of a protocol's heads: nine for the paper's four models.
+
+    Left out is the objective that repeats ``iou_<model>``: ``iou_best`` or ``iou_selected``,
+    whichever proposal the protocol judges.
+    """
     # `iou_tiny`, ... already are the IoUs of the judged proposals, by model.
     judged_iou = {"best": "iou_best", "selected": "iou_selected"}[protocol]
     return tuple(name for name in objectives_of(models) if name != judged_iou)
