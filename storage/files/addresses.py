@@ -59,7 +59,10 @@ def is_address(where: str | Path) -> bool:
 
 
 def map_stores(work: Callable[[T], R], items: Iterable[T], where: str | Path) -> list[R]:
-    """Apply ``work`` to each store; at an address in threads, since each waits for a server."""
+    """Apply ``work`` to each item, which names a store below ``where``; results keep the order.
+
+    At an address, ``N_AT_ONCE`` threads work, since each waits for a server.
+    """
     if not is_address(where):
         return list(map(work, items))
     with ThreadPoolExecutor(N_AT_ONCE) as pool:
@@ -69,10 +72,13 @@ def map_stores(work: Callable[[T], R], items: Iterable[T], where: str | Path) ->
 def files_at(where: str | Path) -> Files:
     """Open the files of a store for reading, by the store's path or address.
 
+    A store that is missing in a folder or a bucket shows only when a file is read.
+
     Raises
     ------
     StoreError
-        If the address is malformed, of an unknown scheme, or cannot be reached.
+        If the address is malformed or of an unknown scheme, a package that reads it is not
+        installed, or its repository or zipped store cannot be read.
     """
     if isinstance(where, Path) or not is_address(where):
         return _on_disk(str(where), Path(where))
@@ -102,9 +108,9 @@ def _in_bucket(address: str) -> tuple[Store, Failures]:
 
 
 def check_bucket(address: str) -> None:
-    """Refuse an address at which obstore writes nothing, before work for it is done.
+    """Refuse an address to which obstore cannot write, before work for it is done.
 
-    The bucket itself is not asked.
+    The bucket is not asked, so it may be missing or refuse the user.
 
     Raises
     ------
@@ -126,14 +132,15 @@ def upload(folder: Path, address: str, log: Path, advance: Callable[[int], None]
     Parameters
     ----------
     log
-        File that lists the files that were sent: an interrupted upload continues after it.
+        File to which each sent file is added: files that it lists are not sent again, so that an
+        interrupted upload continues.
     advance
-        Called with the bytes of each file that is in the bucket.
+        Called with the number of bytes of each file, sent now or before.
 
     Raises
     ------
     StoreError
-        If the address cannot be reached.
+        If the address cannot be reached or refuses a file.
     """
     from obstore import put  # noqa: PLC0415
     from obstore.exceptions import BaseError  # noqa: PLC0415
@@ -218,6 +225,8 @@ def fsspec_failures(address: str) -> Failures:
     ------
     StoreError
         If fsspec does not know the scheme.
+    ImportError
+        If the package that reads addresses of S3, SSH or Hugging Face is not installed.
     """
     from fsspec import available_protocols  # noqa: PLC0415
 
@@ -295,4 +304,7 @@ OPENERS: Final[Mapping[str, Callable[[str], tuple[Store, Failures]]]] = MappingP
         **dict.fromkeys(("s3", "s3a", "gs", "az", "abfs", "http", "https"), _in_bucket),
     }
 )
-"""Function that opens a store, by the scheme of its address; fsspec opens other schemes."""
+"""Function that opens a store, by the scheme of its address; fsspec opens other schemes.
+
+It takes the address, and returns a Zarr store and the types of the errors of reading it.
+"""

@@ -17,7 +17,7 @@ def is_intact(path: Path, sha256: str) -> bool:
 
 
 def download(url: str, path: Path, sha256: str, *, progressbar: object | None = None) -> Path:
-    """Download a file to ``path``, unless an intact file is there; a damaged file is replaced.
+    """Download a file to ``path``, which is returned; an intact file stays, another is replaced.
 
     A download that breaks off leaves its bytes in a hidden file, and the next one continues there.
 
@@ -29,7 +29,8 @@ def download(url: str, path: Path, sha256: str, *, progressbar: object | None = 
     Raises
     ------
     WeightsError
-        If the server cannot be read or serves another file, or the file cannot be written.
+        If the server cannot be read or serves a file of another sha256, or the file cannot be
+        written.
     """
     if is_intact(path, sha256):
         return path
@@ -63,7 +64,10 @@ def _check_bytes(path: Path, sha256: str) -> None:
 
 
 def _append(url: str, path: Path, progressbar: object | None) -> None:
-    """Download the bytes that a file lacks, or all bytes from a server that sends no ranges."""
+    """Download the bytes that a file lacks and append them.
+
+    From a server that sends no ranges, all bytes are downloaded anew.
+    """
     import pooch  # noqa: PLC0415 - only a download needs it, every stage imports this module
 
     with path.open("ab") as file:

@@ -88,7 +88,7 @@ def manifest_sha256(files: Manifest) -> str:
 
 
 def write_manifest(store: Path, written: Manifest | None = None) -> None:
-    """Add the manifest to a store whose files are all written.
+    """Add the manifest to a store whose files are all written; a manifest there is replaced.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def parse_manifest(where: object, data: bytes) -> Manifest:
     Raises
     ------
     StoreError
-        If the bytes are no manifest, or were changed; the message names ``where``.
+        If the bytes are no manifest, or were changed; the message begins with ``where``.
     """
     try:
         attributes = json.loads(data)["attributes"]

@@ -30,7 +30,7 @@ Failures = tuple[type[Exception], ...]
 def named_failures(where: str, failures: Failures, advice: str = "") -> Iterator[None]:
     """Turn errors of the types ``failures`` into a ``StoreError`` that names the path or address.
 
-    ``FileNotFoundError`` is not changed.
+    ``FileNotFoundError`` and ``StoreError`` are not changed. ``advice`` ends the message.
     """
     try:
         yield
@@ -144,6 +144,8 @@ class FileRange:
 
 def read_ranges(ranges: Sequence[FileRange]) -> list[bytes | memoryview]:
     """Read the bytes of each range; in archives and at addresses, all requests are sent at once.
+
+    A range beyond the end of a file in a folder gives fewer bytes.
 
     Raises
     ------

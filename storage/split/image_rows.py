@@ -19,7 +19,10 @@ SHARD_IMAGES: Final = 16
 
 @dataclass(frozen=True, eq=False)
 class ImageRows:
-    """Images in arrays named as in the schema, cut into shards of consecutive images."""
+    """Images in arrays named as in the schema, cut into shards of consecutive images.
+
+    ``PreparedSplit`` has objects as rows, and the same properties.
+    """
 
     file: Shaped[np.ndarray, " image"]
     height_px: Int32[np.ndarray, " image"]
@@ -58,7 +61,7 @@ class ImageRows:
 
     @cached_property
     def shards(self) -> dict[str, Shard]:
-        """Shards by name, in row order, with a piece for each image."""
+        """Shards by name, in row order; each image is a piece (a unit of work) of its shard."""
         starts = range(0, self.n_rows, self.shard_rows)
         rows = [range(start, min(start + self.shard_rows, self.n_rows)) for start in starts]
         pieces = [tuple(Piece(row, row, row + 1) for row in of_shard) for of_shard in rows]
@@ -89,15 +92,23 @@ def shard_name(full_rows: int, inputs: Iterable[str]) -> str:
     full_rows
         Number of rows of a full shard of the split.
     inputs
-        Digests of the inputs of the shard's pieces in order, or of its rows: consecutive repeats
-        count once.
+        Digests of the inputs of the shard's rows in order. Consecutive repeats count once, so a
+        digest may also stand for all rows of an image.
     """
     pieces = [digest for digest, _ in groupby(inputs)]
     return hashlib.sha256(json.dumps([full_rows, *pieces]).encode()).hexdigest()
 
 
 def names_of_rows(inputs: Sequence[str], shard_rows: int) -> list[str]:
-    """Names of the shards of a store in row order, from the digests of the inputs of its rows."""
+    """Names of the shards of a store in row order.
+
+    Parameters
+    ----------
+    inputs
+        Digest of the inputs of each row of the store, its array ``input_sha256``.
+    shard_rows
+        Number of rows per shard; the last shard may have fewer.
+    """
     full_rows = min(shard_rows, len(inputs))
     starts = range(0, len(inputs), shard_rows)
     return [shard_name(full_rows, inputs[start : start + shard_rows]) for start in starts]

@@ -50,10 +50,17 @@ def mask_size(cells: SplitCells) -> tuple[int, int]:
 
 
 def run_reader(cells: SplitCells, run: range) -> ReadRows:
-    """Make a function of model and view that reads the objects ``run`` of a cell.
+    """Make a function of model and view that gives the rows of the objects ``run`` of a cell.
 
-    Masks are read when the result is indexed, and always into the same memory: each thread needs
-    its own reader, and indexes at most ``block_objects`` objects at once.
+    Scores are read at the call, masks when ``CellRows.mask_code`` is indexed, and always into the
+    same memory: each thread needs its own reader, and indexes at most ``block_objects`` objects at
+    once. ``run`` is of ``object_runs``.
+
+    Raises
+    ------
+    StoreError
+        If scores are damaged; the function raises it for invalid scores, indexing for damaged
+        masks.
     """
     readers, scores = _mask_readers(cells, run), _read_scores(cells, run)
     # Allocating memory for every chunk would take half as long as decompressing the chunk.
@@ -76,13 +83,19 @@ class RunMasks:
     """Lazy array of the mask codes of consecutive objects of one cell, read when it is indexed."""
 
     read_into: ReadMasks
+    """Reads the masks of consecutive rows into an array."""
     run: range
+    """Rows of the objects in the cell."""
     shape: tuple[int, ...]
     """Shape of one object's masks: prompt, proposal, y, x."""
     memory: UInt8[np.ndarray, " byte"]
+    """Memory into which masks are read."""
 
     def __getitem__(self, objects: slice) -> mask_chunks.MaskCode:
-        """Read the masks of consecutive objects; ``objects`` counts from the first of the run."""
+        """Read the masks of consecutive objects; ``objects`` counts from the first of the run.
+
+        The array is in ``memory``: the next reading into it overwrites the masks.
+        """
         block = self.run[objects]
         size = (len(block), *self.shape)
         mask_code = self.memory[: math.prod(size)].reshape(size)
@@ -91,7 +104,7 @@ class RunMasks:
 
 
 def _mask_readers(cells: SplitCells, run: range) -> dict[tuple[str, str], ReadMasks]:
-    """Function that reads masks of a cell into memory, by model and view."""
+    """For each cell, by model and view, a function that reads masks of the objects ``run``."""
     masks = {name: cell.mask_chunks for name, cell in cells.by_name.items()}
     if all(chunks.files.folder is not None for chunks in masks.values()):
         return {name: chunks.read_into for name, chunks in masks.items()}
@@ -124,7 +137,7 @@ def _chunk_scores(cells: SplitCells, rows: range) -> dict[tuple[str, str], list[
 
 
 def _any_masks(cells: SplitCells) -> mask_chunks.MaskChunks:
-    """Masks of the first cell; all cells have the same number of objects and mask size."""
+    """Reader of the masks of the first cell; all cells have as many objects and the mask size."""
     return next(iter(cells.by_name.values())).mask_chunks
 
 
@@ -154,12 +167,12 @@ class MaskWindows:
     def read_into(
         self, name: tuple[str, str], block: range, mask_code: mask_chunks.MaskCode
     ) -> None:
-        """Fill ``mask_code`` with the masks of the objects ``block`` of the cell ``name``.
+        """Fill ``mask_code`` with the masks of rows ``block`` of a cell, named by model and view.
 
         Raises
         ------
         StoreError
-            If a shard is damaged or missing.
+            If a shard at an address is damaged or missing.
         """
         if block.start not in self._rows or block[-1] not in self._rows:
             stop = block.start + max(len(block), self._n_objects)

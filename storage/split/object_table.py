@@ -27,6 +27,8 @@ TABLE_ARRAYS: Final = tuple(name for name in SCHEMA["objects"] if name not in FI
 class ObjectTable:
     """Images, objects, ground truth and clicks of a split, in arrays named as in the schema.
 
+    ``signature`` is that of the objects store, empty for a table that was not read from a store.
+
     Raises
     ------
     StoreError
@@ -89,7 +91,7 @@ def read_objects(where: str | Path, expected: Mapping[str, object] | None = None
     Raises
     ------
     StoreError
-        If the store is missing, incomplete, damaged or of another schema or signature.
+        If the store is missing, out of reach, damaged or of another schema or signature.
     """
     store = open_complete(where, "objects", expected or {})
     values = {name: read_array(store, name) for name in TABLE_ARRAYS}
@@ -97,12 +99,14 @@ def read_objects(where: str | Path, expected: Mapping[str, object] | None = None
 
 
 def read_objects_of(split: str, cache: str | Path = CACHE) -> ObjectTable:
-    """Read the objects store of a split from a cache folder or address, see ``read_objects``."""
+    """Read the objects store of a split in the cache ``cache``, see ``read_objects``."""
     return read_objects(located(objects_path(split), cache), {"split": split})
 
 
 def write_objects(path: Path, table: ObjectTable, signature: Mapping[str, object]) -> None:
-    """Write an objects store with ``signature``; ``table.signature`` is not used.
+    """Write an objects store with the given signature; ``table.signature`` is not used.
+
+    The store appears whole; a store at ``path`` is replaced.
 
     Raises
     ------
@@ -152,7 +156,7 @@ class PreparedSplit:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Names of the shards in row order; shards with the same inputs have the same name."""
+        """Names of the shards in row order; shards of equal images, masks and clicks share one."""
         inputs = ([self.input_sha256(piece) for piece in shard.pieces] for shard in self._plan)
         return tuple(shard_name(self.full_rows, digests) for digests in inputs)
 
@@ -174,10 +178,10 @@ class PreparedSplit:
         return min(self.shard_objects, self.table.n_objects)
 
     def input_sha256(self, piece: Piece) -> str:
-        """Sha256 of the inputs of a piece, in hex: its image, and its objects' masks and clicks.
+        """Sha256 of the inputs of a piece (the objects of one image in one shard), in hex.
 
-        The name of the image is included, since it seeds the noise of a view. Split, ids and areas
-        are left out.
+        Inputs are name and sha256 of the image, and masks and clicks of the objects. The name
+        seeds the noise of a view. Split, ids and areas are left out.
         """
         table, rows = self.table, slice(piece.start, piece.stop)
         of_image = [str(table.file[piece.image]), str(table.image_sha256[piece.image])]

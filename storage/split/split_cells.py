@@ -59,7 +59,7 @@ INHERITED_KEYS: Final = (*EXTRACTION_KEYS, "objects_digest")
 
 @dataclass(frozen=True)
 class OpenCell:
-    """A cell whose stores were opened and checked: features and, if asked for, masks."""
+    """A cell (split, model, view) whose features and, if asked for, masks are open and checked."""
 
     store: Store
     """The store of the cell's features."""
@@ -96,20 +96,44 @@ class OpenCell:
     def scores(
         self, name: str, rows: range | None = None
     ) -> Float32[np.ndarray, "object prompt proposal"]:
-        """Read the array ``sam_score`` or ``iou`` for the objects ``rows``, or for all objects."""
+        """Read the array ``sam_score`` or ``iou`` for the objects ``rows``, or for all objects.
+
+        Raises
+        ------
+        StoreError
+            If a chunk is damaged.
+        """
         selection = slice(None) if rows is None else slice(rows.start, rows.stop)
         return read_array(self.store, name, selection)
 
     def iou_at_cut(
         self, prompt: str = TRAIN_PROMPTS[0]
     ) -> Float32[np.ndarray, "object proposal cut"]:
-        """Read the IoU of each proposal of a prompt set at each cut, in view ``identity``."""
+        """Read the IoU of each proposal of a prompt set at each cut, in a cell of ``identity``.
+
+        Raises
+        ------
+        ValueError
+            If the cell has no such prompt set.
+        KeyError
+            If the cell is of another view, whose features lack this array.
+        StoreError
+            If a chunk is damaged.
+        """
         return read_array(
             self.store, "iou_at_cut", (slice(None), self.signature["prompts"].index(prompt))
         )
 
     def proposals(self, prompt: str = TRAIN_PROMPTS[0]) -> ProposalScores:
-        """Read SamScore and IoU of each proposal, for the prompt set ``prompt`` and ``refined``."""
+        """Read SamScore and IoU of each proposal, for the prompt set ``prompt`` and ``refined``.
+
+        Raises
+        ------
+        ValueError
+            If the cell has no such prompt set.
+        StoreError
+            If a chunk is damaged.
+        """
         names = self.signature["prompts"]
         judged, refined = names.index(prompt), names.index(TRAIN_PROMPTS[1])
         iou, sam_score = self.scores("iou"), self.scores("sam_score")
@@ -126,6 +150,13 @@ class OpenCell:
 
         A block has the objects of one chunk of tokens, so that each chunk is decompressed once and
         memory holds one chunk.
+
+        Raises
+        ------
+        ValueError
+            If the cell has no such prompt set.
+        StoreError
+            If a chunk is damaged.
         """
         column, tokens = self.signature["prompts"].index(prompt), self.store.arrays["mask_token"]
         for start in range(0, tokens.shape[0], tokens.chunks[0]):
@@ -139,7 +170,13 @@ class OpenCell:
         return self.masks
 
     def mask_code(self, row: int) -> UInt8[np.ndarray, "prompt proposal y x"]:
-        """Read the mask codes of the object in a row; decode them with ``decode_masks``."""
+        """Read the mask codes of the object in a row, for ``decode_masks``, of a cell with masks.
+
+        Raises
+        ------
+        StoreError
+            If a shard is missing, or a chunk is damaged.
+        """
         code = np.empty((1, *self.mask_chunks.shape[1:]), np.uint8)
         self.mask_chunks.read_into(range(row, row + 1), code)
         first: UInt8[np.ndarray, "prompt proposal y x"] = code[0]
@@ -165,17 +202,20 @@ class SplitCells:
         return tuple(dict.fromkeys(view for _, view in self.by_name))
 
     def reads_of(self, model: str) -> str:
-        """For a model of a ladder, the family whose tokens its heads read; else an empty text."""
+        """For a model of a ladder, the family whose tokens its heads read; else an empty text.
+
+        A ladder is a family whose models come from other families.
+        """
         return reads_of(str(self.by_name[model, "identity"].signature["family"]), model)
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Families whose tokens heads read (see ``reads_of``) over all models, each once."""
+        """Families whose tokens heads for the cells read, each once; without a ladder, ``("",)``."""
         return tuple(dict.fromkeys(self.reads_of(model) for model in self.models))
 
     @property
     def signature(self) -> dict[str, object]:
-        """Signature entries of a store that is computed from all of these cells."""
+        """Entries of the signature of a store that is computed from all of these cells."""
         shared = next(iter(self.by_name.values())).signature
         return {
             **{key: shared[key] for key in INHERITED_KEYS},
@@ -201,7 +241,7 @@ class SplitCells:
 
     @property
     def head_origin(self) -> dict[str, str]:
-        """Entries that heads for these cells must have in their card, see ``head_origin``."""
+        """Entries that the card of heads for these cells must have, from ``head_origin``."""
         return head_origin({model: cell.signature for model, cell in self.identity.items()})
 
 
@@ -209,6 +249,11 @@ def head_origin(signatures: Mapping[str, Mapping[str, object]]) -> dict[str, str
     """Entries that a card of heads must have, from the signature of each model's cell.
 
     Heads work only on tokens of the models, weights and precision that they learned from.
+
+    Returns
+    -------
+    ``family``, ``precision``, ``extract_version`` (see ``head_version``), and ``weights_<model>``
+    for each model.
     """
     shared = next(iter(signatures.values()))
     return {
@@ -219,7 +264,7 @@ def head_origin(signatures: Mapping[str, Mapping[str, object]]) -> dict[str, str
 
 
 def head_version(extract_version: object) -> str:
-    """Version of ``extract`` in the card of heads that learned from features of a version.
+    """Version of ``extract`` in the card of heads that learn from features of ``extract_version``.
 
     It is the oldest version with the same tokens, see ``SAME_TOKENS``.
 
@@ -238,7 +283,7 @@ def open_cells(
     ----------
     expected
         For each cell to open, by (model, view), the entries that its signature must have, among
-        them ``shard_objects``.
+        them ``shard_objects``, the same for all.
     with_masks
         Whether the masks of the cells are opened, too.
     cache
@@ -247,8 +292,8 @@ def open_cells(
     Raises
     ------
     StoreError
-        If a store is missing or incomplete, its signature contradicts its path or ``expected``, or
-        it was made from other objects or images than the split has now.
+        If a store is missing or incomplete, its signature contradicts its path or ``expected``, it
+        was made from other objects or images than the split has now, or masks differ in size.
     """
     (shard_objects,) = {entries["shard_objects"] for entries in expected.values()}
     prepared = PreparedSplit(read_objects_of(split, cache), shard_objects)
@@ -274,7 +319,7 @@ def open_cells(
 
 
 def read_entropies(cells: SplitCells) -> "xarray.Dataset":
-    """Read the entropy store of a split, which must be computed from ``cells``.
+    """Read the entropy store of the split of ``cells``, from which it must be computed.
 
     Raises
     ------
