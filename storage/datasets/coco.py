@@ -35,15 +35,16 @@ ImagesById = Mapping[int | str, ImageRecord]
 
 
 def list_coco(source: Source) -> tuple[Medium, ...]:
-    """Images of a COCO instances file, and the annotations of each, in the file's order.
+    """List the images of a COCO instances file that have annotations, in the file's order.
 
     Polygons and both forms of RLE are read; crowds are counted and left out.
 
     Raises
     ------
     DataError
-        If the file is not of this layout, an annotation's image is missing, a mask is malformed
-        or of another size than its image, or two images or annotations share an id.
+        If the file is not of this layout, an annotation is of an image that is not listed, or two
+        images or annotations share an id, or two images a file. Reading a medium raises it if a
+        mask is malformed or of another size than its image.
     """
     path = source.annotations
     content = load_json(path, "a file of COCO instances")
@@ -57,7 +58,14 @@ def list_coco(source: Source) -> tuple[Medium, ...]:
 
 
 def parse_images(path: Path, items: list[Any]) -> ImagesById:
-    """Parse the list ``images`` of a COCO file; refuse repeated ids and repeated file names."""
+    """Parse ``items``, the list ``images`` of the COCO file ``path``.
+
+    Raises
+    ------
+    DataError
+        If an entry is malformed, an id or a file name is repeated, or a file lies outside of the
+        folder of images.
+    """
     images: dict[int | str, ImageRecord] = {}
     for k, item in enumerate(items):
         label = f"{path}: images[{k}]"
@@ -79,7 +87,16 @@ def parse_images(path: Path, items: list[Any]) -> ImagesById:
 def group_annotations(
     path: Path, items: list[Any], images: ImagesById
 ) -> dict[int | str, list[Json]]:
-    """Group annotations by image id; refuse a repeated annotation id and an unknown image id."""
+    """Group ``items``, the annotations of the COCO file ``path``, by image id.
+
+    Images without annotations are left out.
+
+    Raises
+    ------
+    DataError
+        If an id is missing or of another type, an annotation's id is repeated, or an image is not
+        in ``images``.
+    """
     by_image: dict[int | str, list[Json]] = {}
     ids: set[int] = set()
     strays: list[str] = []
@@ -112,7 +129,7 @@ def _read(path: Path, image: ImageRecord, items: list[Json]) -> Iterator[Annotat
 
 
 def _compress(path: Path, item: Json, image: ImageRecord) -> str:
-    """Compressed RLE of an annotation's mask: polygons, uncompressed RLE or compressed RLE."""
+    """Compressed RLE of an annotation's mask, from polygons, uncompressed or compressed RLE."""
     label = f"{path}: annotation {shown(item['id'])} of {image.file}"
     size_px = (image.height_px, image.width_px)
     segmentation = value(item, "segmentation", (list, dict), label)
@@ -131,7 +148,8 @@ def compress_polygons(
 ) -> str:
     """Compressed RLE of the union of polygons ``[x1, y1, x2, y2, ...]``, rasterised as COCO does.
 
-    Polygons of fewer than three corners enclose no pixel and are left out.
+    Polygons of fewer than three corners enclose no pixel and are left out; without other polygons,
+    the mask is empty.
 
     Raises
     ------
@@ -184,7 +202,7 @@ class CocoPrompt:
 
 @dataclass(frozen=True)
 class PromptedImage:
-    """An image of a COCO file, and the prompt of each of its annotations."""
+    """An image of a COCO file, and the prompt of each of its annotations, if prompts are read."""
 
     image_id: int | str
     image: ImageRecord
@@ -203,7 +221,7 @@ class PromptedImage:
 
 
 def read_prompts(path: Path, kind: str) -> list[PromptedImage]:
-    """Read the annotated images of a COCO file, with a prompt for each annotation.
+    """Read the annotated images of a COCO file in its order, with a prompt for each annotation.
 
     The list is never empty. The kind ``everything`` gives all images of the file, without prompts.
 
@@ -245,7 +263,7 @@ def read_categories(path: Path) -> dict[int, str]:
     Raises
     ------
     DataError
-        If a category has no id or no name.
+        If the file is not JSON with a mapping, or a category has no id or no name.
     """
     content = {"categories": [], **load_json(path, "a file of COCO annotations")}
     items = value(content, "categories", (list,), str(path))

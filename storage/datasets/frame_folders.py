@@ -33,10 +33,14 @@ def list_videos(
     videos: Collection[str],
     read_medium: Callable[[str, str], Iterator[Annotated]],
 ) -> tuple[Medium, ...]:
-    """Make a ``Medium`` for each video, after checking its folders.
+    """Make a ``Medium`` for each video, after a check of the folders of its frames.
 
     Parameters
     ----------
+    data_set
+        Name of the data set, for messages.
+    videos
+        Names of the videos.
     read_medium
         Reads the frames of a video; takes the video's label for messages, and its name.
 
@@ -51,7 +55,9 @@ def list_videos(
 
 
 def check_videos(data_set: str, source: Source, videos: Iterable[str]) -> None:
-    """Refuse a split without its folders, or without the folder of a video.
+    """Refuse a split without its folders, or without the folder of a video's frames.
+
+    Folders of masks of each video are not checked.
 
     Raises
     ------
@@ -65,7 +71,7 @@ def check_videos(data_set: str, source: Source, videos: Iterable[str]) -> None:
 
 
 def read_names(data_set: str, path: Path) -> list[str]:
-    """Names of a split's videos, each once, from a file with one name per line.
+    """Names of a split's videos, each once, from the file ``path`` with one name per line.
 
     Raises
     ------
@@ -93,6 +99,8 @@ def stems(folder: Path, suffix: str) -> list[str]:
 
 def paired_stems(label: str, images: Path, masks: Path, hint: str = "") -> list[str]:
     """Sorted names of frames that each have a JPEG file in ``images`` and a PNG file in ``masks``.
+
+    ``label`` names the frames in messages; ``hint`` ends the message about frames without a mask.
 
     Raises
     ------
@@ -124,7 +132,8 @@ def check_paired(
     Raises
     ------
     DataError
-        If ``unmasked`` or ``unpictured`` has a name; the message lists the names.
+        If ``unmasked`` or ``unpictured`` has a name; the message lists the names, and ``hint``
+        ends that about ``unmasked``.
     """
     if unmasked:
         raise DataError(
@@ -144,7 +153,8 @@ def read_indices(path: Path, label: str, modes: Collection[str]) -> UInt8[np.nda
     Raises
     ------
     DataError
-        If the file is damaged, or its Pillow mode is not in ``modes``: colours are not object ids.
+        If the file is missing or damaged, or its Pillow mode is not in ``modes``: colours are not
+        object ids.
     """
     if is_special(path):
         raise DataError(f"{label}: {path} must be a readable PNG file, got: a pipe or a device")
@@ -164,6 +174,9 @@ def read_indices(path: Path, label: str, modes: Collection[str]) -> UInt8[np.nda
 def split_indices(
     indices: UInt8[np.ndarray, "h w"], ignored: Collection[int]
 ) -> tuple[tuple[int, str], ...]:
-    """Id and compressed RLE of each object in an image of ids; ``ignored`` ids are left out."""
+    """Id and compressed RLE of each object in an image of ids, in rising order of ids.
+
+    Ids in ``ignored`` are left out.
+    """
     ids = [int(index) for index in np.unique(indices) if index not in ignored]
     return tuple((index, encode_rle(indices == index)) for index in ids)

@@ -33,8 +33,8 @@ def list_ade20k(source: Source) -> tuple[Medium, ...]:
     Raises
     ------
     DataError
-        If a folder, an image or an annotation is missing. Reading a medium raises it for an
-        annotation file with values other than classes.
+        If a folder, an image or an annotation is missing. Reading a medium raises it if the
+        annotation file cannot be read, or has values other than classes.
     """
     names = frame_folders.paired_stems("ADE20K", source.images, source.annotations)
     return tuple(
@@ -57,8 +57,8 @@ def list_davis(source: Source) -> tuple[Medium, ...]:
     Raises
     ------
     DataError
-        If the list or a folder is missing. Reading a video raises it if an image or a mask is
-        missing, or a mask has no palette.
+        If the list or a folder of images is missing. Reading a video raises it if an image or a
+        mask is missing, a mask cannot be read, or a mask has no palette.
     """
     assert source.list is not None  # storage.datasets.readers requires a list
     videos = frame_folders.read_names("DAVIS", source.list)
@@ -72,8 +72,9 @@ def list_mose(source: Source) -> tuple[Medium, ...]:
     Raises
     ------
     DataError
-        If the JSON file or a folder is missing. Reading a video raises it if an image or a mask is
-        missing, a mask has no palette, or the number of frames is not that of the JSON file.
+        If the JSON file or a folder of images is missing, or the JSON file is not of this layout.
+        Reading a video raises it if an image or a mask is missing, a mask cannot be read or has no
+        palette, or the number of frames is not that of the JSON file.
     """
     assert source.list is not None  # storage.datasets.readers requires a list
     content = load_json(source.list, "MOSE's list of videos, meta_train.json")

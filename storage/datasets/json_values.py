@@ -14,7 +14,7 @@ Json = Mapping[str, Any]
 
 
 def load_json(path: Path, label: str) -> Json:
-    """Read a JSON file that holds a mapping; ``label`` says in messages what file is expected.
+    """Read a JSON file that holds a mapping; ``label`` names the expected file in messages.
 
     The file may be in UTF-8, UTF-16 or UTF-32.
 
@@ -41,11 +41,13 @@ def load_json(path: Path, label: str) -> Json:
 def value(item: Any, key: str, kinds: tuple[type, ...], label: str) -> Any:  # noqa: ANN401 - JSON
     """Value of ``item[key]``, checked to be of one of the types ``kinds``; a bool is not an int.
 
+    ``label`` names the item in messages.
+
     Raises
     ------
     DataError
-        If the key is absent (the message lists the keys of ``item``), or its value has another
-        type.
+        If ``item`` is not a mapping, the key is absent (the message lists the keys of ``item``), or
+        its value has another type.
     """
     if not isinstance(item, dict):
         raise DataError(f"{label} must be a mapping, got {shown(item)}")
@@ -65,7 +67,7 @@ def count(item: Any, key: str, label: str) -> int:  # noqa: ANN401 - JSON
     Raises
     ------
     DataError
-        If the number has a fraction or is below 1.
+        If the value is absent, is no number, has a fraction or is below 1.
     """
     number = value(item, key, (int, float), label)
     if number < 1 or number % 1:  # for NaN and infinity, % 1 is NaN
@@ -79,7 +81,8 @@ def check_numbers(values: Any, kinds: tuple[type, ...], label: str) -> None:  # 
     Raises
     ------
     DataError
-        If an item is not a number; the message shows the first such item.
+        If ``values`` is no list, or an item is not of the types ``kinds``; the message shows the
+        first such item.
     """
     if not isinstance(values, list):
         raise DataError(f"{label} must be a list of numbers, got {shown(values)}")
@@ -91,12 +94,12 @@ def check_numbers(values: Any, kinds: tuple[type, ...], label: str) -> None:  # 
 
 
 def parse_rle(segmentation: Any, height_px: int, width_px: int) -> str:  # noqa: ANN401 - JSON
-    """Compressed RLE of a COCO mask ``{size, counts}``; ``counts`` may be compressed or a list.
+    """Compressed RLE of a COCO mask ``{size, counts}``; ``counts`` is compressed or a list of runs.
 
     Raises
     ------
     DataError
-        If the RLE is malformed, or of another size than its image.
+        If the RLE is malformed, or of another size than its image, ``height_px`` x ``width_px``.
     """
     size = value(segmentation, "size", (list,), "segmentation")
     if size != [height_px, width_px]:

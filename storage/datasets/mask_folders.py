@@ -41,7 +41,8 @@ def list_masks(source: Source) -> tuple[Medium, ...]:
     ------
     DataError
         If a folder is missing, no image has a mask, a mask file has no image, or two images or two
-        masks have the same name.
+        masks have the same name. Reading a medium raises it if a mask cannot be read, or masks
+        differ in size.
     """
     images = _by_name("image", image_files(check_folder("images", source.images)), source.images)
     folder = check_folder("annotations", source.annotations)
@@ -65,7 +66,7 @@ def list_masks(source: Source) -> tuple[Medium, ...]:
 
 
 def image_files(folder: Path) -> Iterator[Path]:
-    """Image files of a folder and its subfolders; hidden files are left out."""
+    """Files with one of ``SUFFIXES`` in a folder and its subfolders; hidden files are left out."""
     paths = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     return (path for path in paths if not path.name.startswith(".") and path.is_file())
 
@@ -75,7 +76,7 @@ def read_sizes(folder: Path) -> tuple[list[ImageRecord], list[str]]:
 
     Returns
     -------
-    The readable images, and an error message for each file that cannot be read.
+    A record of each readable image, and an error message for each file that cannot be read.
     """
     records, faults = [], []
     for path in sorted(image_files(folder)):
@@ -97,6 +98,11 @@ def _by_name(
     """Paths by their name relative to ``folder``, without file format and without ``suffix``.
 
     A path whose name does not end in ``suffix`` is left out.
+
+    Raises
+    ------
+    DataError
+        If two paths have the same name; the message calls them by ``kind``.
     """
     by_name: dict[str, Path] = {}
     for path in paths:
@@ -126,7 +132,10 @@ def _read(source: Source, image: Path, mask: Path) -> Iterator[Annotated]:
 
 
 def _masks_of(source: Source, mask: Path, label: str) -> Mapping[int, Bool[np.ndarray, "h w"]]:
-    """Masks of the objects of one image by object id; ``mask`` is a file or a folder of files."""
+    """Masks of the objects of one image by object id; ``mask`` is a file or a folder of files.
+
+    A file without an object gives an empty mask, an empty folder gives no mask.
+    """
     if source.objects == "binary":
         return {1: _foreground(mask, source.void, label)}
     if source.objects == "values":
@@ -142,7 +151,7 @@ def _masks_of(source: Source, mask: Path, label: str) -> Mapping[int, Bool[np.nd
 
 
 def _numbers(names: list[str]) -> Collection[int]:
-    """Ids of objects from the names of their files: the numbers in the names, else 1, 2, 3, ..."""
+    """Ids of objects from the names of their files: 1, 2, 3, ... unless all are unequal numbers."""
     if all(name.isdecimal() for name in names) and len({*map(int, names)}) == len(names):
         return [int(name) for name in names]
     return range(1, len(names) + 1)
@@ -152,8 +161,9 @@ def _foreground(path: Path, void: Collection[int], label: str) -> Bool[np.ndarra
     """Read the mask file of one object; values in ``void`` are background.
 
     In a palette file, each index but 0 is foreground. In a gray or colour file, a pixel is
-    foreground where its brightest channel exceeds half of the file's largest value: files with soft
-    edges, with values 0/1 or 0/255, and with 16 bits are all in use.
+    foreground where its brightest channel exceeds half of the file's largest value, in JPEG
+    ``LOSSY_LIMIT``: files with soft edges, with values 0/1 or 0/255, and with 16 bits are all in
+    use.
     """
     pixels, mode, is_lossy = _pixels(path, label)
     brightness = pixels.max(axis=2) if pixels.ndim > 2 else pixels  # noqa: PLR2004 - with channels
@@ -163,7 +173,13 @@ def _foreground(path: Path, void: Collection[int], label: str) -> Bool[np.ndarra
 
 
 def _values(path: Path, label: str) -> UInt32[np.ndarray, "h w"]:
-    """Number at each pixel of a mask file: index, gray value, or red + 256 green + 65,536 blue."""
+    """Number at each pixel of a mask file: index, gray value, or red + 256 green + 65,536 blue.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or is a JPEG.
+    """
     pixels, _, is_lossy = _pixels(path, label)
     if is_lossy:
         raise DataError(f"{label}: {path} must hold values, which JPEG changes: save it as PNG")
@@ -173,7 +189,15 @@ def _values(path: Path, label: str) -> UInt32[np.ndarray, "h w"]:
 
 
 def _pixels(path: Path, label: str) -> tuple[UInt32[np.ndarray, "h w ..."], str, bool]:
-    """Pixels of a mask file, its mode in Pillow, and whether its format is lossy (JPEG)."""
+    """Pixels of a mask file, its mode in Pillow, and whether its format is lossy (JPEG).
+
+    Colours are red, green and blue along the last axis; transparency is dropped.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or has another mode than ``NUMBERS`` and ``COLOURS``.
+    """
     try:
         with Image.open(path) as image:
             if image.mode in (*NUMBERS, *COLOURS):

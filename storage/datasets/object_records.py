@@ -31,8 +31,8 @@ class Source:
     masklets
         Files of masklets (masks of an object over a video) of SA-V train that are read.
     objects
-        How the mask files of reader ``masks`` hold objects: as foreground of one object, as one
-        value per object, or as one file per object.
+        How the mask files of reader ``masks`` hold objects: ``binary`` as foreground of one object,
+        ``values`` as one value per object, ``files`` as one file per object.
     void
         Values of mask files, beside 0, that stand for no object.
     suffix
@@ -79,7 +79,8 @@ class Medium:
     name: str
     """Name of the data set and of the image or video, for messages."""
     read_annotated: Callable[[], Iterator[Annotated]]
-    """Reads the masks of the image, or of the frames of the video in their order."""
+    """Yields the image, or the frames of the video in their order, with their masks. Raises
+    ``DataError`` for faulty annotations."""
     lacks_auto: bool = False
     """Whether it is a video of SA-V train without the automatic masklets that settings ask for."""
 
@@ -111,7 +112,9 @@ class SplitRecords:
 
 
 def check_pixels(label: str, height_px: int, width_px: int) -> None:
-    """Refuse a recorded size that no image can have, before a mask of that size is drawn.
+    """Refuse a recorded size of an image that Pillow would not read, before a mask is drawn.
+
+    ``label`` names the image in the message.
 
     Raises
     ------

@@ -29,17 +29,19 @@ N_SAMPLED: Final = 500
 
 @dataclass(frozen=True)
 class Extent:
-    """Size of a split: its media (images or videos) and images that have an object, its objects."""
+    """Size of a split: numbers of its images or videos, of its images, and of its objects."""
 
     n_media: int
+    """Images or videos with an object."""
     n_images: int
+    """Images or frames with an object."""
     n_objects: int
     is_exact: bool
     """Whether the numbers are counted, not estimated from a sample."""
 
 
 Reader = Callable[[Source], Sequence[Medium]]
-"""Lists the images or videos of a split, in the order of its rows.
+"""Lists the images or videos of a data set in their order; raises ``DataError`` for faulty files.
 
 It reads no image, and as few masks as the layout allows.
 """
@@ -84,7 +86,12 @@ def list_selected(
         None keeps the order of the data set. With a number, ``seed`` draws a random order: the
         first objects of a file may all come from one corner of its data set. Whole images or videos
         are ordered, not objects, since the encoder's time is per image. A larger number later
-        appends rows and changes none.
+        appends rows and changes none. The list itself is not shortened.
+
+    Raises
+    ------
+    DataError
+        If a file or folder is missing or not in the layout of the data set.
     """
     media = data_set.list_media(source)
     return media if max_objects is None else in_seeded_order(media, seed)
@@ -106,16 +113,21 @@ def collect(
 
     Parameters
     ----------
+    media
+        From ``list_selected``.
     min_area_px
         Objects whose masks have fewer pixels are left out.
     max_objects
         Largest number of objects to take, from the first on; later images or videos are not read.
-        None takes all. See ``list_selected`` for the order.
+        None takes all.
 
     Raises
     ------
     DataError
-        If no object is left, or an image with an object has no file or a name that is not UTF-8.
+        If annotations are faulty, an id has more than 64 bits, no object is left, or an image with
+        an object has no file or a name that is not UTF-8.
+    UnicodeEncodeError
+        If the locale lacks a letter of an image's name.
     """
     skipped: Counter[str] = Counter()
     index: dict[ImageRecord, int] = {}
@@ -152,7 +164,9 @@ def estimate_extent(
     Parameters
     ----------
     media
-        From ``list_selected``.
+        From ``list_selected`` with the same ``max_objects``.
+    min_area_px, max_objects
+        As for ``collect``.
 
     Raises
     ------
@@ -213,7 +227,13 @@ def _objects(
 ) -> Iterator[tuple[str, ImageRecord, int, str]]:
     """Yield (name of the medium, image, id, compressed RLE) of each object, in the split's order.
 
-    Objects that are left out are counted in ``skipped`` by reason.
+    Objects that are left out are counted in ``skipped`` by reason: ``crowd`` or ``small``; media
+    that lack automatic masklets, as ``auto``.
+
+    Raises
+    ------
+    DataError
+        If annotations are faulty, or an id has more than 64 bits.
     """
     for medium in media:
         skipped["auto"] += medium.lacks_auto
@@ -232,7 +252,17 @@ def _objects(
 
 
 def _check_files(source: Source, used: Collection[ImageRecord]) -> None:
-    """Refuse image names that are not UTF-8, which no store can hold, and missing files here."""
+    """Refuse images with faulty names and images without a file.
+
+    No store can hold names that are not UTF-8. Files at an address are not checked.
+
+    Raises
+    ------
+    DataError
+        If a name is not UTF-8, or a file is missing in the folder of images.
+    UnicodeEncodeError
+        If the locale lacks a letter of a name.
+    """
     files = dict.fromkeys(video_of(image.file) or image.file for image in used)
     faulty = [shown(file) for file in files if file != file.encode(errors="replace").decode()]
     if faulty:

@@ -25,13 +25,14 @@ class _Masklets:
     """The masklets (masks of one object over a video) in one JSON file."""
 
     label: str
+    """Name of the video and the file, for messages."""
     height_px: int
     width_px: int
     first_id: int
     ids: tuple[int, ...]
     """``masklet_id`` as in the file; ``first_id`` is not added."""
     masks: tuple[Any, ...]
-    """JSON masks by annotated frame, then by masklet."""
+    """JSON masks, not yet checked, by annotated frame, then by masklet."""
 
 
 def list_sav_videos(source: Source) -> tuple[Medium, ...]:
@@ -43,8 +44,9 @@ def list_sav_videos(source: Source) -> tuple[Medium, ...]:
     Raises
     ------
     DataError
-        If a folder or a file of manual masklets is missing, a file is not of this layout, or
-        settings ask for automatic masklets and no video of the split has any.
+        If a folder is missing, there is no video, or settings ask for automatic masklets and no
+        video of the split has any. Reading a video raises it if its file of manual masklets is
+        missing, or a file is not of this layout.
     """
     frame_folders.check_videos("SA-V", source, ())
     for subset in source.subsets or ():
@@ -66,7 +68,13 @@ def list_sav_videos(source: Source) -> tuple[Medium, ...]:
 
 
 def _without_auto(source: Source, videos: list[PurePosixPath]) -> frozenset[PurePosixPath]:
-    """Videos that lack automatic masklets; none if settings ask for manual masklets alone."""
+    """Videos that lack automatic masklets; none if settings ask for manual masklets alone.
+
+    Raises
+    ------
+    DataError
+        If settings ask for automatic masklets, and no video has any.
+    """
     if source.masklets == "manual":
         return frozenset()
     lacking = frozenset(video for video in videos if not _path(source, video, "auto").exists())
@@ -157,8 +165,8 @@ def list_sav_frames(source: Source) -> tuple[Medium, ...]:
     Raises
     ------
     DataError
-        If the list or a folder is missing. Reading a video raises it if an image or a mask is
-        missing, or an object has no mask.
+        If the list or a folder of images is missing. Reading a video raises it if an image or a
+        mask is missing or cannot be read, an object has no mask, or masks differ in size.
     """
     assert source.list is not None  # storage.datasets.readers requires a list
     videos = frame_folders.read_names("SA-V", source.list)
@@ -180,7 +188,22 @@ def _read_frames(label: str, video: str, *, source: Source) -> Iterator[Annotate
 
 
 def _masks_by_frame(label: str, folder: Path) -> dict[str, dict[int, Path]]:
-    """Paths of the mask files of a video, by frame name, then by object id."""
+    """Find the mask files of a video, which are ``<object id>/<frame>.png`` below ``folder``.
+
+    Parameters
+    ----------
+    label
+        Name of the video, for messages.
+
+    Returns
+    -------
+    Path of each mask, by frame name, then by object id.
+
+    Raises
+    ------
+    DataError
+        If the folder is missing, an object's folder is not named by a number or has no mask.
+    """
     frame_folders.check_folder(f"masks of {label}", folder)
     by_frame: dict[str, dict[int, Path]] = {}
     for path in sorted(path for path in folder.iterdir() if path.is_dir()):

@@ -77,7 +77,7 @@ _SIDEWAYS: Final = (5, 6, 7, 8)
 
 @dataclass(frozen=True)
 class Download:
-    """An image file that was read at an address."""
+    """The content of an image file that was read at an address."""
 
     address: str
     """Address for messages: without passwords and tokens."""
@@ -88,6 +88,7 @@ class Download:
 
 
 ImageFile = Path | Download
+"""An image file on the disk, or one that was downloaded."""
 
 
 def read_rgb(
@@ -98,7 +99,7 @@ def read_rgb(
     Parameters
     ----------
     file
-        A file of any format that Pillow reads, or a download in one of ``FORMATS``; of an
+        A file of any format that Pillow reads, or a download in one of ``safe_formats``; of an
         animation, the first frame is read.
     height_px, width_px
         Upright size in the image's record, which is the size of its masks; None accepts any size.
@@ -136,7 +137,7 @@ def check_header(file: ImageFile, *, height_px: int, width_px: int) -> int:
 
 
 def upright_size(path: Path) -> tuple[int, int]:
-    """Height and width in pixels of the image that ``read_rgb`` reads, from the file's header.
+    """Upright height and width in pixels of an image, as ``read_rgb`` gives it, from its header.
 
     Raises
     ------
@@ -168,7 +169,7 @@ def is_special(path: Path) -> bool:
 
 @contextmanager
 def _opened(file: ImageFile) -> Iterator[Image.Image]:
-    """Open an image file; errors here and in the block become an ``ImageError`` with its name."""
+    """Open and yield an image file; Pillow's errors, here and in the block, are ``ImageError``."""
     reads_heif()
     if isinstance(file, Path) and is_special(file):
         raise ImageError(f"{file} must be a readable image, got: a pipe or a device")
@@ -210,7 +211,7 @@ def unreadable(file: ImageFile, kind: str, error: Exception) -> str:
 
 @cache
 def reads_heif() -> bool:
-    """Let Pillow read HEIC and HEIF files; False if the package pillow-heif is not installed."""
+    """Let Pillow read HEIC and HEIF files; False if it cannot, without the package pillow-heif."""
     try:
         heif = import_module("pillow_heif")
     except ModuleNotFoundError:
@@ -256,7 +257,8 @@ def check_mode(image: Image.Image, name: str) -> None:
     Raises
     ------
     ImageError
-        If the image has another mode than ``READABLE_MODES``, or 16 bits per colour in its file.
+        If the image has another mode than ``READABLE_MODES``, or 16 bits per colour in its file;
+        ``name`` begins the message.
 
     Notes
     -----
@@ -303,7 +305,8 @@ def decode_rgb(data: bytes, *, most_px: int, most_side_px: int) -> UInt8[np.ndar
     Raises
     ------
     ImageError
-        If the image is not of ``FORMATS``, is too large or damaged, or has not 8 bits per colour.
+        If the image is not of ``safe_formats``, is too large or damaged, or has not 8 bits per
+        colour.
     """
     formats = safe_formats()
     try:

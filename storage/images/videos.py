@@ -54,16 +54,17 @@ def frame_file(video: str, number: int) -> str:
 
 
 def video_of(file: str) -> str | None:
-    """Video file in the name of a frame, see ``frame_file``; None if ``file`` is an image file."""
+    """Video file in the name of a frame, see ``frame_file``; None for the name of an image file."""
     match = _FRAME_FILE.fullmatch(file)
     return match[1] if match else None
 
 
 class Videos:
-    """Reads frames of a split's videos; each frame is decoded once if requests are nearly in order.
+    """Reads frames of videos in a folder; each is decoded once if requests are nearly in order.
 
-    A thread may be ``N_KEPT`` frames of ``files`` behind another: these frames stay in memory. For
-    a frame further back, the video is decoded again from its start.
+    ``files`` are the names of the frames that will be read, from ``frame_file``; other names are
+    ignored. The last ``N_KEPT`` of these frames that were decoded stay in memory, so that a thread
+    may be behind another. For a frame further back, the video is decoded again from its start.
     """
 
     def __init__(self, folder: Path, files: Iterable[str]) -> None:
@@ -79,7 +80,9 @@ class Videos:
         self._lock = Lock()
 
     def read(self, file: str, *, height_px: int, width_px: int) -> Rgb:
-        """Read a frame as RGB, turned as the video's metadata say; threads may call it in parallel.
+        """Read the frame ``file`` as RGB, turned as the video's metadata say.
+
+        Threads may call it in parallel.
 
         Raises
         ------
@@ -102,7 +105,13 @@ class Videos:
         return rgb
 
     def _decode(self, video: str, number: int) -> None:
-        """Decode a video up to frame ``number``, and keep the decoded frames named in ``files``."""
+        """Decode a video up to frame ``number``, and keep it and the frames named in ``files``.
+
+        Raises
+        ------
+        ImageError
+            If the video is missing, ends before the frame, or is damaged at or before it.
+        """
         if video in self._ends and number >= self._ends[video][0]:
             raise ImageError(self._ends[video][1])
         decoder = self._open.pop(video, None)
@@ -128,7 +137,13 @@ class Videos:
 
 
 class _Decoder:
-    """Decodes the frames of a video file in their order, from the first on."""
+    """Decodes the frames of a video file in their order, from the first on.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing or no video; the methods raise it for damage and at the end.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -157,7 +172,7 @@ class _Decoder:
 
 
 def address_in(images: Path) -> str | None:
-    """Address in a text file that stands in place of a folder of images; None for a folder.
+    """Address in a text file that stands in place of a folder of images; None if it is no file.
 
     DVC watches the text file: it cannot watch a folder at an address.
 
@@ -183,6 +198,11 @@ def _download(at_address: Files, file: str) -> bytes | None:
 
     The library repeats a request that fails for ``RETRY_S``, but not a request whose answer breaks
     off: this fails at once, and is repeated here.
+
+    Raises
+    ------
+    StoreError
+        If the server does not answer, or ``N_TRIES`` answers broke off.
     """
     for _ in range(N_TRIES - 1):
         started = monotonic()
@@ -197,9 +217,17 @@ def _download(at_address: Files, file: str) -> bytes | None:
 class SplitImages:
     """Reads the images and frames ``files`` of one split; threads may use it in parallel.
 
-    ``folder`` may also be a text file with an address, see ``address_in``. A server that stays away
-    ends the reading with a ``StoreError``. An image that is missing there, is damaged or was
-    changed gives an ``ImageError``, and others can still be read.
+    Only the names in ``files`` can be read. ``folder`` may also be a text file with an address, see
+    ``address_in``. A server that stays away ends the reading with a ``StoreError``. An image that
+    is missing there, is damaged or was changed gives an ``ImageError``, and others can still be
+    read.
+
+    Raises
+    ------
+    DataError
+        If the text file has not one line with an address.
+    StoreError
+        If the address is malformed or of an unknown scheme.
     """
 
     def __init__(self, folder: Path, files: Sequence[str]) -> None:
@@ -229,7 +257,10 @@ class SplitImages:
         Raises
         ------
         ImageError
-            If the image is missing, damaged, changed, or of another size than its record says.
+            If the image is missing at the address, damaged, changed, or of another size than its
+            record says.
+        FileNotFoundError
+            If the image or the video is missing in the folder.
         StoreError
             If the address of the images cannot be read.
         """
@@ -246,7 +277,7 @@ class SplitImages:
         return read_rgb(image_file, height_px=height_px, width_px=width_px)
 
     def inspect(self, file: str, *, height_px: int, width_px: int) -> tuple[str, int | ImageError]:
-        """Read the file of an image once: for its digest, and to check its header.
+        """Read the file of an image once: for its digest, and to check the header of an image file.
 
         Returns
         -------
@@ -257,6 +288,8 @@ class SplitImages:
         ------
         ImageError
             If the address has no such file.
+        FileNotFoundError
+            If the folder has no such file.
         StoreError
             If the address of the images cannot be read.
         """
@@ -270,7 +303,15 @@ class SplitImages:
             return sha256, error
 
     def _file(self, file: str) -> ImageFile:
-        """The file that contains an image: the image file, or the video of a frame."""
+        """The file that contains an image: the image file, or the video of a frame.
+
+        Raises
+        ------
+        ImageError
+            If the address has no such file.
+        StoreError
+            If the address cannot be read.
+        """
         if self._at_address is None:
             return self._folder / (self._video[file] or file)
         address = f"{self._at_address}/{file}"

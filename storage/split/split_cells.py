@@ -210,7 +210,7 @@ class SplitCells:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Families whose tokens heads for the cells read, each once; without a ladder, ``("",)``."""
+        """Families whose tokens heads for the cells read, each once; ``("",)`` without a ladder."""
         return tuple(dict.fromkeys(self.reads_of(model) for model in self.models))
 
     @property
