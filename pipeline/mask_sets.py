@@ -60,7 +60,15 @@ def failure_ahead(
 
 
 def mask_set(predicted_iou: Float[np.ndarray, " proposal"], threshold: float) -> tuple[int, ...]:
-    """Numbers of the proposals in the set of one object, the highest predicted IoU first."""
+    """Numbers of the proposals in the set of one object, the highest predicted IoU first.
+
+    The set has the proposals whose ``failure_ahead`` is at least the threshold.
+
+    Parameters
+    ----------
+    threshold
+        Result of ``set_threshold``; with ``NOTHING``, the set has all proposals.
+    """
     order = np.argsort(-predicted_iou, kind="stable")
     return tuple(order[failure_ahead(predicted_iou)[order] >= threshold].tolist())
 
@@ -75,6 +83,13 @@ def judged_sets(
     The mask set of a threshold has the proposals whose ``failure_ahead`` is at least the threshold.
     The result holds the largest thresholds as ``uncertainty``, in ascending order. Objects without
     a good proposal have the threshold ``NOTHING`` and fall short.
+
+    Parameters
+    ----------
+    is_good
+        Whether the true IoU of each proposal is high enough.
+    group
+        Number of each object's image, or video.
     """
     largest = _largest_thresholds(failure_ahead(predicted_iou), is_good)
     return CalibrationSet.of(largest, largest == NOTHING, group)
@@ -83,7 +98,7 @@ def judged_sets(
 def order_of(
     predicted_iou: Predicted, is_good: Bool[np.ndarray, "object proposal"]
 ) -> Int[np.ndarray, "object"]:
-    """Numbers of the objects in the order of the result of ``judged_sets``."""
+    """Numbers of the objects in the order of ``judged_sets``, for the same arguments."""
     largest = _largest_thresholds(failure_ahead(predicted_iou), is_good)
     return np.argsort(largest, kind="stable")
 
@@ -125,7 +140,17 @@ def set_threshold(judged: CalibrationSet, alpha: float) -> float:
 def _thresholds(
     largest: Values, share: Values, n_images: float, alphas: Sequence[float]
 ) -> Float[np.ndarray, " alpha"]:
-    """Threshold for each alpha, from the largest thresholds of objects (ascending) and weights."""
+    """Threshold of ``set_threshold`` for each alpha.
+
+    Parameters
+    ----------
+    largest
+        Largest threshold of each object at which its set has a good proposal, ascending.
+    share
+        Weight of each object in its image.
+    n_images
+        Number of images that calibrate; may be a half of an odd number.
+    """
     most_missed = np.array(alphas) * (n_images + 1) - 1
     # With the largest threshold of an object, only objects whose largest threshold is lower miss.
     places = np.searchsorted(share.cumsum(), most_missed, side="right")
@@ -134,7 +159,10 @@ def _thresholds(
 
 
 def out_of_reach(judged: CalibrationSet) -> float:
-    """Share of the objects without a good proposal, each image with the same weight."""
+    """Share of the objects without a good proposal: no mask set has a good proposal of these.
+
+    Each image has the same weight.
+    """
     return float(judged.share @ judged.falls_short / judged.share.sum())
 
 
@@ -177,7 +205,13 @@ def coverage(
     Parameters
     ----------
     is_small
-        Whether an object is in the smallest third, in the order of ``judged``.
+        Whether an object is in the smallest third, in the order of ``judged``; None if sizes are
+        unknown.
+
+    Raises
+    ------
+    ValueError
+        If ``alpha`` is not between 0 and 1, or there are fewer than two images.
 
     Notes
     -----
@@ -219,13 +253,17 @@ def set_scores(
 ) -> Iterator[Score]:
     """Coverage and size of mask sets for each prediction of IoUs.
 
-    Each of ``N_HALVES`` halves of the images calibrates sets for the other images. An alpha for
-    which a half has no threshold is left out. A single image cannot be halved: no scores.
+    The statistics are ``coverage``, ``n_masks`` (mean size) and ``n_masks_margin``, for each of
+    ``FAILURE_IOUS`` and ``ALPHAS``. Each of ``N_HALVES`` halves of the images calibrates sets for
+    the other images. An alpha is left out if a half has no threshold. A single image cannot be
+    halved: no scores.
 
     Parameters
     ----------
     predicted
         Predicted IoUs by train split and name. The margins compare each with the first.
+    iou
+        True IoUs.
     """
     if resamples.n_groups == 1:
         return
@@ -300,13 +338,24 @@ def _checked(
 def _largest_thresholds(
     probability: Predicted, is_good: Bool[np.ndarray, "object proposal"]
 ) -> Values:
-    """For each object, the largest threshold at which its set has a good proposal."""
+    """For each object, the largest threshold at which its set has a good proposal.
+
+    ``NOTHING`` for objects without a good proposal.
+
+    Parameters
+    ----------
+    probability
+        Result of ``failure_ahead``.
+    """
     largest: Values = np.where(is_good, probability, NOTHING).max(axis=1)
     return largest
 
 
 def _halves(n_images: int) -> Iterator[Bool[np.ndarray, " group"]]:
-    """Random halves of the images, each followed by the other half."""
+    """Whether each image is in a half, for ``N_HALVES`` random halves.
+
+    Each half is followed by the half of the other images.
+    """
     rng = np.random.default_rng(0)
     for _ in range(N_HALVES // 2):
         is_of = rng.permutation(n_images) < n_images // 2

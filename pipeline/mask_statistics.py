@@ -57,7 +57,10 @@ class CellMasks:
     """Whether the model is the smallest or the largest of the family."""
 
     def at_center(self, shares: Shares) -> Shares:
-        """Copy shares (weights of masks), with 0 for all clicks but ``center``."""
+        """Copy shares (weights of masks), with 0 for all clicks but ``center``.
+
+        The clicks are ``SINGLE_CLICKS``.
+        """
         at_center: Shares = shares * _IS_CENTER
         return at_center
 
@@ -192,7 +195,7 @@ ensemble's members to be the strongest simple baseline for failure detection. Ro
 
 @dataclass(frozen=True)
 class MaskScore:
-    """A statistic of one mask of an object: the judged proposal for a click at its center.
+    """A statistic of one mask of an object: its judged proposal for the click ``center``.
 
     ``MASK_SCORES``, ``CUT_SCORES`` and ``PIXEL_SCORES`` list them. The view is ``identity``.
     """
@@ -349,13 +352,16 @@ def accuracy_versus_uncertainty(counts: TruthCounts) -> Float64[np.ndarray, "*ba
 def bin_probabilities(counts: TruthCounts) -> Float64[np.ndarray, "*batch bin"]:
     """Sum of the foreground probabilities in each bin, divided by the pixels of the region.
 
-    Bins are equal intervals of probability.
+    Bins are ``N_BINS`` equal intervals of probability. NaN for a region without pixels.
     """
     return _binned(counts.sum(axis=-2) * _PROBABILITY, counts)
 
 
 def bin_truths(counts: TruthCounts) -> Float64[np.ndarray, "*batch bin"]:
-    """Number of object pixels (by ground truth) in each bin, divided by the region's pixels."""
+    """Number of object pixels (by ground truth) in each bin, divided by the region's pixels.
+
+    Bins are ``N_BINS`` equal intervals of probability. NaN for a region without pixels.
+    """
     return _binned(counts[..., 1, :], counts)
 
 

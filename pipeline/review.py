@@ -56,7 +56,8 @@ class Remaining:
     def may_stop(self, least_iou: float) -> bool | None:
         """Whether the masks that nobody has looked at have a mean IoU of at least ``least_iou``.
 
-        None if the heads cannot judge more than ``MOST_UNJUDGED`` of them: then nothing is said.
+        The answer True holds in 95 of 100 reviews; it is also True if there are no such masks. None
+        if the heads cannot judge more than ``MOST_UNJUDGED`` of them: then nothing is said.
         """
         if self.n_unjudged > MOST_UNJUDGED * self.n_masks:
             return None

@@ -119,7 +119,10 @@ def threshold_of_all(calibration: CalibrationSet, alpha: float) -> float:
 def design_images(
     calibration: CalibrationSet, generator: np.random.Generator
 ) -> Bool[np.ndarray, "group"]:
-    """Draw the images that propose thresholds, ``DESIGN_SHARE`` of all; True at their numbers."""
+    """Draw the images that propose thresholds, ``DESIGN_SHARE`` of all.
+
+    The result has an entry for each number of an image up to the highest: True if it was drawn.
+    """
     images = calibration.images()
     is_design = np.zeros(calibration.group.max(initial=-1) + 1, bool)
     is_design[generator.permutation(images)[: round(DESIGN_SHARE * len(images))]] = True
@@ -137,7 +140,7 @@ def threshold_of_kept(
     Parameters
     ----------
     is_design
-        Which images propose thresholds; the others test them.
+        Result of ``design_images``: the images that propose thresholds; the others test them.
 
     Returns
     -------
@@ -149,7 +152,7 @@ def threshold_of_kept(
     Raises
     ------
     ValueError
-        As ``threshold_of_all``.
+        If ``alpha`` is not between 0 and 1, or there are no objects.
 
     Notes
     -----
@@ -194,7 +197,7 @@ def _excess(
     thresholds: Float[np.ndarray, "threshold"],
     alpha: float,
 ) -> Float[np.ndarray, "threshold image"]:
-    """``b - alpha k`` of each image at each threshold, see ``threshold_of_kept``."""
+    """``b - alpha k`` of each image in ``is_of`` at each threshold, see ``threshold_of_kept``."""
     # For each object, the number of the lowest threshold that keeps its mask.
     lowest = np.searchsorted(thresholds, calibration.uncertainty)
     is_kept = is_of[calibration.group] & (lowest < len(thresholds))
@@ -246,9 +249,10 @@ class Guarantee:
 def guarantee_scores(
     masks: Iterable[JudgedMasks], group: Int[np.ndarray, "object"]
 ) -> Iterator[Score]:
-    """Share of the masks that each measure may keep under each guarantee.
+    """Share of the masks that each measure may keep under each guarantee, as ``kept``.
 
-    A guarantee that keeps no mask has no score.
+    The guarantees are ``GUARANTEES`` for each of ``FAILURE_IOUS`` and ``ALPHAS``. A guarantee that
+    keeps no mask has no score.
 
     Parameters
     ----------
@@ -274,12 +278,19 @@ def guarantee_scores(
 
 
 def threshold(calibration: CalibrationSet, guarantee: Guarantee) -> float:
-    """Uncertainty up to which masks may be kept under a guarantee, calibrated on all images.
+    """Uncertainty up to which masks may be kept under a guarantee; ``NOTHING`` to keep none.
+
+    All images of the calibration take part. ``SEED`` draws the design images.
+
+    Parameters
+    ----------
+    calibration
+        Whether the IoU of each mask is below ``guarantee.iou``, which is not checked.
 
     Raises
     ------
     ValueError
-        As ``threshold_of_all``.
+        If ``alpha`` is not between 0 and 1, or there are no objects.
     """
     if guarantee.of == "all":
         return threshold_of_all(calibration, guarantee.alpha)

@@ -38,7 +38,10 @@ Heads = Mapping[str, Mapping[str, HeadWeights]]
 
 
 def segment(sam: Sam, question: Question) -> Masks:
-    """SAM2 alone: encode the image, decode the first click, return the selected mask."""
+    """SAM2 alone: encode the image, decode the first click, return the selected mask.
+
+    The mask has the shape (1, y, x).
+    """
     return _selected_masks(_decode_center(sam, question, "identity"))
 
 
@@ -48,13 +51,19 @@ def entropy(sam: Sam, question: Question) -> float:
 
 
 def view_entropy(sam: Sam, question: Question) -> float:
-    """Entropy of the mean mask over ``TIMED_VIEWS``, in bits; encodes the image in every view."""
+    """Entropy of the mean of the first click's selected masks over ``TIMED_VIEWS``, in bits.
+
+    The image is encoded in every view.
+    """
     masks = [_selected_masks(_decode_center(sam, question, view), view)[0] for view in TIMED_VIEWS]
     return float(mask_entropy(np.mean(masks, axis=0)))
 
 
 def prompt_entropy(sam: Sam, question: Question) -> float:
-    """Entropy of the mean mask over eight single clicks, in bits; decodes them in one call."""
+    """Entropy of the mean of the selected masks of the eight single clicks, in bits.
+
+    One decoder call answers all clicks.
+    """
     points = question.points[:, np.newaxis].astype(np.float32)
     masks = _selected_masks(sam.decode(sam.encode(question.rgb), points))
     return float(mask_entropy(masks.mean(axis=0)))
@@ -63,7 +72,10 @@ def prompt_entropy(sam: Sam, question: Question) -> float:
 def judge(
     sam: Sam, question: Question, heads: Heads, kind: HeadKind = KINDS_BY_NAME[PAPER]
 ) -> tuple[Masks, dict[str, np.ndarray]]:
-    """The selected mask of the first click, and the prediction of every head of a kind for it."""
+    """The selected mask of the first click, and the predictions of heads of a kind for it.
+
+    Predictions, one number each, are by objective.
+    """
     decoded = _decode_center(sam, question, "identity")
     inputs = set_inputs(arrays_for_heads(decoded, kind), HeadSet("selected", "selected", kind.name))
     return _selected_masks(decoded), predict(heads[kind.name], inputs)

@@ -27,14 +27,17 @@ weight of the row after it in the interpolation."""
 def at_image(
     logits: Float[Tensor, "prompt proposal y x"], size_px: tuple[int, int]
 ) -> Float[Tensor, "prompt proposal height width"]:
-    """Logits at the size of the image, as SAM2 upsamples them: bilinearly, align_corners=False."""
+    """Logits at the size of the image (height, width), upsampled as by SAM2.
+
+    SAM2 upsamples bilinearly, with align_corners=False.
+    """
     return interpolate(logits, size_px, mode="bilinear", align_corners=False)
 
 
 def masks_at_image(
     logits: Float[Tensor, "prompt proposal y x"], size_px: tuple[int, int]
 ) -> Bool[np.ndarray, "prompt proposal height width"]:
-    """Masks at the size of the image, cut at a logit of 0.
+    """Masks at the size of the image (height, width), cut at a logit of 0.
 
     A CPU skips background, which takes a tenth of the time of ``at_image``.
     """
@@ -101,7 +104,7 @@ def count_pixels_by_torch(
 
 @lru_cache(maxsize=8)
 def _limits(cuts: tuple[float, ...], device: torch.device) -> Float[Tensor, "cut 1 1"]:
-    """Cuts on a device; they are copied there once, since a GPU has to be waited for."""
+    """Cuts on a device. They are copied there once: each copy would wait for the GPU."""
     return torch.tensor(cuts, device=device)[:, None, None]
 
 
