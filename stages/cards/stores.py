@@ -58,11 +58,12 @@ class Publication:
 
 @dataclass(frozen=True)
 class CardStore:
-    """A store that a data card lists: its path, its sizes, and a digest that identifies it."""
+    """A store that a data card lists, and a digest that identifies it."""
 
     path: str
     """Path of the store below the working folder, and below the publication's address."""
     opened: Store
+    """The open store."""
     file: str
     """Path of the store's manifest, whose digest covers all other files, or of its ZIP."""
     record: FileRecord

@@ -44,7 +44,7 @@ def aligned(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> st
 
 
 def bytes_text(*n_bytes: float) -> str:
-    """Write byte counts with three digits in the unit of the last count, equal texts once.
+    """Write byte counts with up to three digits in the unit of the last count, equal texts once.
 
     >>> bytes_text(1500), bytes_text(2.1e6, 5e6)
     ('1.5 kB', '2.1 to 5 MB')

@@ -35,7 +35,7 @@ SHIPPED_RESULTS: Final = Path(__file__).with_name("shipped_results.json")
 """Conclusions from the results of ``params/results.yaml``, written by ``tools.show_results``."""
 
 CHOICE: Final = "choice"
-"""Key ``choice`` of the scores of masks with the highest expected IoU."""
+"""Name in the column ``choice`` of ``scores.csv`` of the masks with the highest expected IoU."""
 
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 

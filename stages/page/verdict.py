@@ -97,7 +97,7 @@ LINES: Final = (
 
 
 def lines_of(tasks: Collection[str]) -> tuple[Line, ...]:
-    """Rows of the table of conclusions; if ``model`` is no task, they do not mention ``H_Θ``."""
+    """Rows of the table of conclusions; without the task ``model``, they do not mention ``H_Θ``."""
     if "model" in tasks:
         return LINES
     return tuple(
@@ -113,7 +113,7 @@ def lines_of(tasks: Collection[str]) -> tuple[Line, ...]:
 OF_LINES: Final = {
     task: tuple(line.measures[task] for line in LINES if task in line.measures) for task in TASKS
 }
-"""Measures of ``LINES`` for each task."""
+"""Names of the measures in ``LINES``, by task."""
 
 
 def comparisons(
@@ -128,13 +128,13 @@ def comparisons(
 
     Returns
     -------
-    ``protocol``, ``task``, ``measure`` (``measure_name``), ``relative`` and ``margin`` in percent
-    with their bounds; ``chosen_on``, empty for the compared split; ``chosen_by`` and
-    ``choosing_margin``, the relative AUC and the margin there; and ``verdict``. It is ``better`` or
-    ``worse`` where the interval of the margin lies on one side of 0, Holm's procedure rejects that
-    the margin is 0, and the margin on ``chosen_on`` has the same sign. The verdict about a measure
-    of heads must hold for the heads of each training seed; numbers are those of the first. The
-    baseline has no verdict, and neither have measures that know the ground truth.
+    A row per protocol, task and measure, with the columns of ``_compared``, and: ``chosen_on``,
+    empty for the compared split; ``chosen_by`` and ``choosing_margin``, the relative AUC and the
+    margin there; and ``verdict``. It is ``better`` or ``worse`` where the interval of the margin
+    lies on one side of 0, Holm's procedure rejects that the margin is 0, and the margin on
+    ``chosen_on`` has the same sign; else it is ``no better``. The verdict about a measure of heads
+    must hold for the heads of each training seed; numbers are those of the first. 1 - SamScore
+    itself has no verdict (None), and neither have measures that know the ground truth.
 
     Notes
     -----
@@ -166,12 +166,14 @@ def _compared(results: report_table.Results, split: str) -> pd.DataFrame:
 
     Returns
     -------
-    A row per protocol, task and measure that its task shows; AUC and margin are in percent. For
-    measures of heads, the columns ``relative``, ``margin`` and ``margin_p``, with their bounds, are
-    of the first training seed alone. The columns ``lowest`` and ``highest`` are the lowest and the
-    highest bound of the margin over all training seeds; for other measures, the bounds of their
-    margin. ``largest_p`` is the largest p-value of the training seeds, so that a margin of 0 is
-    rejected only if each seed rejects it (Berger 1982); a missing p-value counts as 1.
+    A row per protocol, task and measure that its task shows, by their names in the columns
+    ``protocol``, ``task`` and ``measure`` (a ``measure_name``). ``relative``, the AUC, and
+    ``margin`` are in percent, with their bounds; ``margin_p`` is the p-value of the margin. These
+    three are of the first training seed alone for measures of heads. ``lowest`` and ``highest``
+    are the lowest and the highest bound of the margin over all training seeds; for other measures,
+    the bounds of their margin. ``largest_p`` is the largest p-value of the training seeds, so that
+    a margin of 0 is rejected only if each seed rejects it (Berger 1982); a missing p-value counts
+    as 1.
     """
     statistics = ["relative", "margin", "margin_p"]
     scores = score_rows({split: results[split]}, statistics, every_seed=True)
@@ -214,6 +216,8 @@ def _verdict(row: Mapping[Hashable, Any], is_rejected: bool) -> Verdict:  # noqa
 def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
     """Whether Holm's procedure rejects each null hypothesis, at family-wise error rate ``alpha``.
 
+    The list is in the order of ``p_values``.
+
     >>> holm([0.01, 0.04, 0.03, 0.005])
     [True, False, False, True]
     """
@@ -248,9 +252,14 @@ def sentences(rows: pd.DataFrame, n_images: int) -> dict[str, str]:
 
 
 def undecided(rows: pd.DataFrame) -> list[str]:
-    """Subjects for which no measure is sure to beat 1 - SamScore, from a table of comparisons.
+    """Subjects for which no measure is sure to beat 1 - SamScore, under the users' protocol.
 
     Measures that need the large model's answer do not count.
+
+    Parameters
+    ----------
+    rows
+        Table of comparisons, as ``comparisons`` returns it.
     """
     is_better = (rows["protocol"] == USED) & (rows["verdict"] == "better")
     decided = set(rows[is_better & ~rows["measure"].isin(AFTERWARDS)]["task"])

@@ -58,8 +58,9 @@ class Decisions:
     made_from
         All that the masks follow from: digests and settings by name.
     other_files
-        Files of other reviewers of the same masks, which are read and not changed. Where several
-        reviewers decided about a mask, the last of these files counts, and ``path`` before them.
+        Files of other reviewers of the same masks, which are read and not changed. If several
+        reviewers decided about a mask, the decision in ``path`` counts, or else the decision in the
+        last of these files.
 
     Raises
     ------

@@ -42,7 +42,7 @@ class Candidate:
 
     @property
     def segmentation(self) -> Mapping[str, Any]:
-        """COCO's run lengths of the mask that a person took in its place, or else of the mask."""
+        """COCO's run lengths of the mask that replaces this mask, or else of this mask."""
         if self.decision is not None and self.decision.segmentation is not None:
             return self.decision.segmentation
         segmentation: Mapping[str, Any] = self.entry["segmentation"]
@@ -68,9 +68,9 @@ class Candidate:
 
     @property
     def attributes(self) -> dict[str, float | bool | str]:
-        """Attributes of the mask as ``usam predict-coco`` writes them, and those of its decision.
+        """Attributes of the mask as ``usam predict-coco`` writes them, and three of its review.
 
-        ``decision`` is empty without a decision.
+        These are ``expected_iou``, ``reviewed``, and ``decision``, which is empty without one.
         """
         return {
             **self.entry["attributes"],
@@ -203,8 +203,8 @@ class ReviewQueue:
     def neighbours(self, rank: int) -> Sequence[int]:
         """Ranks to show as thumbnails beside the mask of ``rank``, each once.
 
-        These are the ``N_BEFORE`` masks that were decided about last, the mask itself, and up to
-        ``N_AFTER`` masks of higher rank that are not reviewed.
+        These are, in this order, up to ``N_BEFORE`` masks that were decided about last, the mask
+        itself, and up to ``N_AFTER`` masks of higher rank that are not reviewed.
         """
         waits = np.flatnonzero(~self._is_reviewed)
         following = waits[waits > rank][:N_AFTER].tolist()

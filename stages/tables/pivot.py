@@ -78,9 +78,10 @@ def score_rows(
 
     Returns
     -------
-    Columns of ``scores.csv``, with ``train_split`` renamed to ``trained_on``; ``split``;
-    ``largest_model``; ``is_default``, whether the score is of the model that its task shows;
-    ``other_heads``, a suffix for measures whose heads are not of the first train split.
+    A row per score, with the columns of ``scores.csv``, of which ``train_split`` is renamed to
+    ``trained_on``; ``split``; ``largest_model``; ``is_default``, whether the score is of the model
+    that its task shows; ``other_heads``, the suffix ``@<train split>`` for measures whose heads are
+    not of the first train split, else empty.
     """
     tables = [split_results.scores.assign(split=split) for split, split_results in results.items()]
     rows = pd.concat(tables).rename(columns={"train_split": "trained_on"})

@@ -47,7 +47,7 @@ Metrics = dict[str, dict[str, dict[str, float]]]
 
 @dataclass(frozen=True)
 class RadarLine:
-    """A line around the radar: the measure that heads of a kind predict for each task."""
+    """A line around the radar: for each task, a measure that heads of one kind predict."""
 
     name: str
     symbol: str
