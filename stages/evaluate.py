@@ -93,11 +93,13 @@ def split_tables(
 ) -> dict[str, Frames]:
     """Make the tables of an eval split by name: those of ``SPLIT_TABLES`` and ``ranking``.
 
-    Tables with a row per object and masks are iterators of blocks, which are computed when they are
+    The tables ``objects`` and ``ranking`` are iterators of blocks, which are computed when they are
     written.
 
     Parameters
     ----------
+    resamples
+        Resamples of images or videos, from which intervals are computed.
     n_points
         Number of points of a correction curve.
     run

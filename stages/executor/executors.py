@@ -129,7 +129,8 @@ def executor_of(
         Number of parallel tasks for the kind ``inline``; 1 runs tasks in the calling thread. Other
         kinds run one task per worker.
     uses_gpu
-        Whether tasks use a GPU: a machine then runs one task per GPU, not one per processor.
+        Whether tasks use a GPU. Each worker of the kind ``local`` then uses one GPU; with ``auto``,
+        there is one worker per GPU. Jobs of SLURM ask for the GPUs of the settings.
 
     Raises
     ------
@@ -214,8 +215,9 @@ def _apply(path: str, sha256: str, item: object) -> Any:  # noqa: ANN401 - the f
 def _unpickled(path: str, sha256: str) -> Callable[[Any], Any]:
     """Unpickle the function in a file whose sha256 must match.
 
-    Unpickling executes code from the file. The sha256 comes with the task from the driver. Owner
-    and mode of the file would prove less on a shared disk, and NFS shows other owners to root.
+    Unpickling executes code from the file. The sha256 comes with the task from the process that
+    wrote the file. Owner and mode of the file would prove less on a shared disk, and NFS shows
+    other owners to root.
 
     Raises
     ------

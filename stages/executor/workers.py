@@ -261,9 +261,9 @@ def _outcome(task: Task[T], future: Future[T]) -> Done[T] | Failure | None:
 class OnWorkers(WorkerPlugin):
     """Lets a Dask worker take tasks once it sees the driver's files, and stop at once on a signal.
 
-    Without it, a task would run on until its process is killed. SLURM sends SIGTERM to jobs that
-    are cancelled, requeued or preempted, and SIGUSR1, if asked to, to jobs whose time is nearly
-    over. The unfinished task is run again.
+    The driver is the process that sends the tasks. Without this plugin, a task would run on until
+    its process is killed. SLURM sends SIGTERM to jobs that are cancelled, requeued or preempted,
+    and SIGUSR1, if asked to, to jobs whose time is nearly over. The unfinished task is run again.
     """
 
     mark: str

@@ -91,6 +91,15 @@ def seconds_in_turns(
     A warm-up round comes first. All functions take turns, so that other work of the machine slows
     all alike. The order is drawn for each round, because a function finds in the processor's caches
     the data of the function before it.
+
+    Parameters
+    ----------
+    advance
+        Called with 1 after each round, also after the warm-up.
+
+    Returns
+    -------
+    Seconds in each round, without the warm-up, by the keys of ``runs``.
     """
     seconds = {run: np.zeros(1 + n_repeats) for run in runs}
     order, rng = list(runs), np.random.default_rng(0)

@@ -67,7 +67,8 @@ def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
 def fill(cells: Mapping[FillJob, Cell], executor: ExecutorParams) -> dict[FillJob, BaseException]:
     """Compute the shards of cells that the pool lacks, one cell after the other.
 
-    If a cell cannot be filled, the other cells are still filled.
+    The pool is the folder of computed shards. The outputs of cells are not written. If a cell
+    cannot be filled, the other cells are still filled.
 
     Returns
     -------
@@ -167,7 +168,8 @@ def _check_shown(cells: Mapping[FillJob, Cell]) -> None:
 def run_cell(name: CellName, place: Split, params: ExtractParams, executor: ExecutorParams) -> None:
     """Compute the shards of a cell that the pool lacks, and write its stores as outputs.
 
-    Intact shards in the cell's former outputs are used, also if DVC has removed the outputs. If no
+    The pool is the folder of computed shards; a shard is a file of rows of some objects. Intact
+    shards in the cell's former outputs are used, also if DVC has removed the outputs. If no
     shard is missing, neither a model nor its libraries are loaded.
 
     Parameters
@@ -204,7 +206,8 @@ def run_cell(name: CellName, place: Split, params: ExtractParams, executor: Exec
 def adopt_outputs(name: CellName, cells: Mapping[FillJob, Cell]) -> int:
     """Put those shards of a cell's published outputs into the pool that the pool lacks.
 
-    Nothing is done if the pool has all shards of the cell on one of the devices, or if the outputs
+    The pool is the folder of computed shards; published outputs are the cell's stores. Nothing is
+    done if the pool has all shards of the cell on one of the devices, or if the outputs
     are missing, damaged or of other settings. A damaged shard is left out. Damage is noted.
 
     Parameters

@@ -156,6 +156,7 @@ def choose_device(cells: Mapping[FillJob, Cell], find_device: Callable[[], str])
     ------
     StoreError
         If a GPU has made some of the shards and only a CPU is here, which would start from zero.
+        Errors of ``find_device`` are raised unchanged.
     """
     n_lacking = {job.device: len(cell.lacking()) for job, cell in cells.items()}
     by_device = {job.device: job for job in cells}

@@ -100,7 +100,9 @@ def prepared_as_set(split: str, params: Params) -> PreparedSplit:
 
 
 def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
-    """Plan the cells of a split from its prepared objects or, if missing, from its annotations.
+    """Plan the cells of a split from its prepared objects or, if need be, from its annotations.
+
+    Annotations are read if the prepared objects are missing, damaged or of other settings.
 
     Returns
     -------
@@ -109,8 +111,8 @@ def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
     Raises
     ------
     DataError
-        If the split is not prepared and its data set is missing or breaks a rule of its layout. If
-        a train split has too few images or videos for heads to learn from, or
+        If annotations are needed, but missing or against a rule of the data set's layout. If a
+        train split has too few images or videos for heads to learn from, or
         ``tune.max_objects`` leaves none.
     """
     cells = cells_of(split, params)
@@ -285,7 +287,11 @@ def _are_same_images(store: Store, rows: Rows) -> bool:
 def _missing(
     cell: CellName, settings: Mapping[str, object], device: str, split: PreparedSplit
 ) -> str:
-    """Reason to make a cell without stores; it names settings under which the pool has shards."""
+    """Reason to make a cell without stores: ``MISSING``.
+
+    If the pool has shards of the same inputs under other settings, a difference of settings is
+    added in brackets.
+    """
     present = of_rows(settings) | versions(*LIBRARIES)
     if device != "auto":
         present["device"] = device

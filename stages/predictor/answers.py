@@ -125,7 +125,10 @@ def _save(path: Path, pixels: np.ndarray) -> Path:
 
 
 def picked_mask(uncertainty: Uncertainty, masks: str) -> Choice:
-    """The selected mask or, if ``masks`` is ``best``, the mask that the heads choose."""
+    """The selected mask or, if ``masks`` is ``best``, the mask that the heads choose.
+
+    The selected mask stands for the choice of heads where no choice is offered.
+    """
     is_best = masks == BEST
     return uncertainty.best_mask if is_best else uncertainty.mask_of(uncertainty.selected)
 

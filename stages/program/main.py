@@ -137,8 +137,9 @@ def running(stage: str, arguments: Mapping[str, str]) -> Iterator[None]:
 
 
 def check_unchanged() -> None:
-    """Refuse settings that have changed since the running stage began, before it writes outputs.
+    """Refuse settings that have changed since the running stage began.
 
+    A stage calls it before it writes outputs, and it is called again when the stage has ended.
     Only settings that ``dvc.yaml`` lists under ``params`` of the stage count, since ``dvc.lock``
     records only these. For a stage that ``dvc.yaml`` lacks, all settings but ``executor`` count.
 

@@ -33,7 +33,7 @@ STDERR: Final = 2
 
 @dataclass(frozen=True)
 class _Work:
-    """Work that a signal may stop: what to tell then, and whether it will be started again."""
+    """Work that a signal may stop: the message about it, and whether it will be started again."""
 
     progress: str | None
     """Text for the message about kept work, such as ``finished trials are kept in <folder>``."""

@@ -119,8 +119,8 @@ def embedding_settings(
 ) -> dict[str, object]:
     """Entries of the signature of a model's embeddings that are the same on any machine.
 
-    A ladder's model has the embeddings of the family that it comes from. ``is_half`` says whether
-    levels are rounded to half precision.
+    A ladder is a family of models that come from other families; its models have the embeddings of
+    these. ``is_half`` says whether levels are rounded to half precision.
     """
     family, origin = source_of(params.family, model)
     return {
@@ -175,7 +175,8 @@ def weights_name(params: ExtractParams, model: str) -> str:
 def _source(family: str, model: str) -> dict[str, tuple[str, str]]:
     """Signature entry ``SOURCE`` of a ladder's model: the model whose shards contain its rows.
 
-    The entry says the size of masks if the ladder makes them smaller. Other families have no entry.
+    A ladder is a family of models that come from other families. The entry says the size of masks
+    if the ladder makes them smaller. Other families have no entry.
 
     >>> _source("releases", "edgetam"), _source("releases", "sam3")
     ({'source': ('edgetam', 'tiny')}, {'source': ('sam3', 'large at 256 px')})

@@ -59,7 +59,10 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
 
 
 def learned_prompts(cells: SplitCells, head_set: HeadSet) -> tuple[str, ...]:
-    """Names of the prompt sets that the heads of a head set learn from."""
+    """Names of the prompt sets that the heads of a head set learn from.
+
+    By the kind of the heads, these are all prompt sets of the cells, or ``center`` alone.
+    """
     prompts: Sequence[str] = cells.identity[cells.models[0]].signature["prompts"]
     learns_all = KINDS_BY_NAME[head_set.kind].learns_every_prompt
     return tuple(prompts) if learns_all else TRAIN_PROMPTS[:1]
@@ -74,8 +77,8 @@ def origin_of(cells: SplitCells, reads: str = "") -> dict[str, str]:
     Parameters
     ----------
     reads
-        In a ladder, the family whose tokens the heads read: its tokens are counted. If it is empty,
-        those of the smallest model are counted.
+        In a ladder, the family whose tokens the heads read, which gives the number of channels. If
+        it is empty, the smallest model gives it.
     """
     first = next(model for model in cells.models if reads in {"", cells.reads_of(model)})
     return {

@@ -111,10 +111,11 @@ class OpenImage:
         return self.rgb.nbytes + len(self.picture) + n_encoded
 
     def predictor_like(self, predictor: UncertainPredictor) -> UncertainPredictor:
-        """Make a predictor whose image is this image, with the model and heads of ``predictor``.
+        """A predictor whose image is this image, with the model and heads of ``predictor``.
 
-        ``predictor`` is copied. The image is encoded only if its encoding by the same models is not
-        in memory; the last ``MOST_ENCODED`` encodings are.
+        ``predictor`` itself stays without an image. The image is encoded only if its encoding by
+        the same models is not in memory; the last ``MOST_ENCODED`` encodings are. The predictor of
+        an earlier call with the same models is the same object, and gets the new heads.
         """
         models = predictor.sam, predictor.smallest
         encoded = self._encoded.pop(models, None)

@@ -57,7 +57,7 @@ class ReviewState:
     async def open_image(
         self, page: PageState, record: ImageRecord
     ) -> tuple[str, open_images.OpenImage]:
-        """Open an image of the queue, unless it is open; return its name on the page, and it.
+        """Open an image of the queue, unless it is open; return its random name, and the image.
 
         Raises
         ------
@@ -135,7 +135,7 @@ def _stop_words(queue: ReviewQueue) -> str:
 
 @router.get("/masks/{rank}")
 async def mask(request: Request, rank: int) -> dict[str, Any]:
-    """A mask of the queue with its image, its prompt, its numbers, and the masks around it."""
+    """A mask of the queue with its image, its prompt, its numbers, and ranks to show beside it."""
     page, review = _parts(request)
     candidate = _candidate(review, rank)
     name, image = await review.open_image(page, candidate.image.image)

@@ -36,7 +36,10 @@ class AccessControl:
     """Token that requests must carry; None if only this machine can send requests."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on to ``app`` if it is permitted; otherwise answer with the refusal."""
+        """Pass an HTTP request on to ``app`` if it is permitted; otherwise answer with the refusal.
+
+        What is no HTTP request, such as the start of the server, is passed on unchecked.
+        """
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
