@@ -1,4 +1,4 @@
-"""Stage ``gallery``: draws objects that a measure ranks first, last or unlike their IoU.
+"""Stage ``gallery``: draws objects at the ends of rankings, and objects of doubted annotations.
 
 Reads   ``params.yaml:gallery``, ``params.yaml:splits``, ``results/splits/<split>/ranking.csv`` and
         ``annotations.csv`` (checked by their digests in ``run.json``),

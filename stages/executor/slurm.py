@@ -26,7 +26,7 @@ LEAVE_S: Final = 120
 """Seconds before the end of a job's time at which SLURM signals its worker to stop."""
 
 N_FRUITLESS: Final = 10
-"""Number of attempts in a row without a worker, after which no more jobs are submitted."""
+"""Number of attempts in a row without a worker, after which ``Jobs`` gives up with an error."""
 
 HELD: Final = "launch failed requeued held"
 """Reason that ``squeue`` prints for a job that waits forever, since a node failed to launch it."""

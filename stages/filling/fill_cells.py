@@ -207,8 +207,8 @@ def adopt_outputs(name: CellName, cells: Mapping[FillJob, Cell]) -> int:
     """Put those shards of a cell's published outputs into the pool that the pool lacks.
 
     The pool is the folder of computed shards; published outputs are the cell's stores. Nothing is
-    done if the pool has all shards of the cell on one of the devices, or if the outputs
-    are missing, damaged or of other settings. A damaged shard is left out. Damage is noted.
+    done if the pool has all shards of the cell on one of the devices, or if the outputs are
+    missing, damaged or of other settings. A damaged shard is left out. Damage is noted.
 
     Parameters
     ----------

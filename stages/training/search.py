@@ -37,7 +37,7 @@ TUNED: Final = HeadSet("best", "best")
 ladder, trials read the tokens of the smallest model's family."""
 
 LOOK_S: Final = 2.0
-"""Time between two counts of the trials that a worker has finished."""
+"""Seconds between two counts of the trials that a worker has finished."""
 
 LOG: Final = "trials.jsonl"
 

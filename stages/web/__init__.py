@@ -1,1 +1,1 @@
-"""The web page of ``usam demo``: an image, clicks on it, and how far to trust the masks."""
+"""The web pages of ``usam demo`` and ``usam review``: masks of images, and how wrong they are."""
