@@ -101,7 +101,7 @@ def gallery_rows(objects: Mapping[Judging, pd.DataFrame], n_objects: int) -> pd.
     Returns
     -------
     The gallery's table without its columns ``file`` and ``picture``, but with ``row``, the number
-    of the object in its split.
+    of the object in its split, from 0.
     """
     ious = {
         model: {mask: rows[column].to_numpy() for mask, column in IOU_COLUMNS.items()}

@@ -43,7 +43,10 @@ _BIN_OF_CODE: Final = np.minimum((_PROBABILITY * N_BINS).astype(np.int64), N_BIN
 
 @dataclass(frozen=True)
 class CellMasks:
-    """Properties of a cell (one model in one view) from which statistics weigh its masks."""
+    """SamScore shares and judged proposals of a cell, from which statistics weigh its masks.
+
+    A cell is one model in one view.
+    """
 
     task_probability: Shares
     """Probability of each proposal of a click, by Eq. 10."""
@@ -195,7 +198,7 @@ ensemble's members to be the strongest simple baseline for failure detection. Ro
 
 @dataclass(frozen=True)
 class MaskScore:
-    """A statistic of one mask of an object: its judged proposal for the click ``center``.
+    """A statistic of one mask of an object: the best or the selected proposal for ``center``.
 
     ``MASK_SCORES``, ``CUT_SCORES`` and ``PIXEL_SCORES`` list them. The view is ``identity``.
     """

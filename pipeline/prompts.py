@@ -81,9 +81,9 @@ def _central(x: Pixels, y: Pixels) -> int:
 def central_error(predicted: Mask, true: Mask) -> tuple[int, int]:
     """Pixel (x, y) that lies deepest inside a region where the predicted mask is wrong.
 
-    The prediction misses the region, or takes background for it; the image's frame bounds it, too.
-    Of pixels of equal depth, missed pixels come first, then the first in row-major order. Equal
-    masks give (0, 0).
+    In a region, the prediction misses foreground, or takes background for foreground; the image's
+    frame bounds regions, too. Of pixels of equal depth, missed pixels come first, then the first in
+    row-major order. Equal masks give (0, 0).
     """
     depths = [depth_px(true & ~predicted), depth_px(predicted & ~true)]
     depth = max(depths, key=np.max)

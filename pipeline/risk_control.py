@@ -42,7 +42,10 @@ NOTHING: Final = -np.inf
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """Masks that calibrate a threshold, from certain to uncertain: is the IoU of each too low?"""
+    """Uncertainty of the masks that calibrate a threshold, and whether the IoU of each is too low.
+
+    The masks are in ascending order of uncertainty; each has its image and its weight.
+    """
 
     uncertainty: Float[np.ndarray, "object"]
     """Uncertainty of each mask, in ascending order."""
@@ -60,7 +63,10 @@ class CalibrationSet:
         falls_short: Bool[np.ndarray, "object"],
         group: Int[np.ndarray, "object"],
     ) -> "CalibrationSet":
-        """Sort masks by uncertainty, and weight them so that every image counts the same."""
+        """Sort masks by uncertainty, and weight them so that every image counts the same.
+
+        ``group`` has the number of each mask's image, or video; images are numbered anew from 0.
+        """
         _, group, size = np.unique(group, return_inverse=True, return_counts=True)
         order = np.argsort(uncertainty, kind="stable")
         group = group[order]

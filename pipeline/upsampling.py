@@ -130,6 +130,8 @@ def _cut(logits, rows, columns, masks):  # noqa: ANN001, ANN202 - checkers canno
     ----------
     logits
         float32 (mask, y, x).
+    rows, columns
+        Values of ``Side`` for the height and for the width of the image.
     masks
         bool (mask, height, width), all False before.
     """
@@ -158,8 +160,10 @@ def _count(logits, truth, rows, columns, cuts, counts):  # noqa: ANN001, ANN202 
         float32 (prompt, proposal, y, x).
     truth
         bool (prompt, height, width).
+    rows, columns
+        Values of ``Side`` for the height and for the width of the image.
     cuts
-        float32.
+        float32 (cut,): logits.
     counts
         int64 (2, prompt, proposal, cut), all 0 before.
     """
@@ -200,6 +204,10 @@ def _widen(logits, columns, limit, highest, wide):  # noqa: ANN001, ANN202 - as 
     ----------
     logits
         float32 (y, x).
+    columns
+        Value of ``Side`` for the width of the image.
+    limit
+        Logit that a row must exceed somewhere.
     highest
         float32 (y,), written: the highest logit of each row.
     wide

@@ -143,7 +143,7 @@ def truth_at_size(mask: Mask, height: int, width: int) -> Bool[np.ndarray, "y x"
 def outline_band(truth: Bool[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
     """Pixels near the outline of the ground truth, on both of its sides.
 
-    No pixel if the ground truth fills the frame.
+    No pixel if the ground truth fills the frame or is empty.
 
     Notes
     -----

@@ -86,6 +86,8 @@ _ONE_HOT: Final = np.eye(N_PROPOSALS)
 class PlannedCell:
     """Data of some objects in a cell, and which masks of the cell entropies and agreements use.
 
+    A cell is one model in one view.
+
     An entropy is computed from a mixture, a weighted mean of masks over cells; an agreement
     compares masks with each other.
     """

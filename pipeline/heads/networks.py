@@ -38,7 +38,7 @@ class Network:
     bias_gradients: tuple[Float[Tensor, "1 _"], ...]
 
     def tensors(self) -> list[HeadWeights]:
-        """Return a copy of the weights of each head, in the layout of ``torch.nn.Linear``.
+        """Copy the weights of each head, in the order of outputs and the layout of ``nn.Linear``.
 
         The heads hold the same arrays for the layers that they share.
         """

@@ -171,7 +171,8 @@ def set_inputs(
     Parameters
     ----------
     judged
-        The judged proposal of each object; by default, the proposal that the token set names.
+        Number of the proposal of each object that the heads judge; by default, the best or the
+        selected proposal, as the token set says.
 
     Returns
     -------
@@ -192,7 +193,7 @@ def set_inputs(
 
 
 def inputs_of_proposals(arrays: Arrays, head_set: HeadSet) -> Float32[np.ndarray, "row input"]:
-    """Inputs of a head set for every proposal, as if that proposal were the judged proposal.
+    """Inputs of a head set for every proposal, as if it were the proposal that the heads judge.
 
     Returns
     -------

@@ -57,8 +57,9 @@ OF_SETS: Final = "set"
 class CalibratedGuarantee:
     """A threshold of uncertainty, what it guarantees, and a description of its calibration masks.
 
-    The guarantee: at most a share ``alpha`` of masks (or of sets) falls short. A mask falls short
-    if its IoU is below ``iou_at_least``.
+    A mask falls short if its IoU is below ``iou_at_least``. The guarantee allows at most a share
+    ``alpha`` of all masks to be kept and fall short, or of the kept masks to fall short, or of the
+    mask sets to have no good mask; ``of`` tells which.
     """
 
     scope: Scope

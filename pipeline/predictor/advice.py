@@ -61,7 +61,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Advice:
-    """The correction that is advised for a mask, and the gain in IoU expected of each."""
+    """The correction that is advised for a mask, and the expected IoU gain of each correction."""
 
     correction: str
     """One of ``CORRECTIONS``, or ``NONE`` if no advice may be given."""

@@ -20,7 +20,8 @@ PATCH: Final = 10.0
 class Postprocessing:
     """Settings of the postprocessing of masks, which is done here as SAM2 does it.
 
-    The settings have the names of SAM2's arguments.
+    They are the threshold of logits, the largest holes to fill and components to remove, and
+    whether an unstable single mask is replaced. They have the names of SAM2's arguments.
     """
 
     mask_threshold: float = 0.0
@@ -44,7 +45,7 @@ class Postprocessing:
     ) -> Bool[np.ndarray, "prompt proposal height width"]:
         """Masks at the size of the image (height, width), without small holes and sprinkles.
 
-        A sprinkle is a small component of a mask.
+        Masks are cut at ``mask_threshold``. A sprinkle is a small component of a mask.
         """
         patched = self.patched(logits)
         cut = patched - self.mask_threshold if self.mask_threshold else patched
@@ -55,7 +56,8 @@ class Postprocessing:
     ) -> Bool[np.ndarray, "height width"]:
         """One mask at the size of the image (height, width), cut at the probability ``cut``.
 
-        Holes and sprinkles are those of the mask at this cut.
+        Holes and sprinkles are those of the mask at this cut. A ``mask_threshold`` other than 0
+        moves the cut.
         """
         shifted = logits - math.log(cut / (1 - cut))
         mask: Bool[np.ndarray, "height width"] = self.masks_at(shifted[None, None], size_px)[0, 0]

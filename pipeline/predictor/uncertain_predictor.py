@@ -66,8 +66,13 @@ class UncertainPredictor:
         The model that encodes images and decodes prompts.
     heads
         Heads that judge the model's masks.
-    mask_threshold, max_hole_area, max_sprinkle_area, apply_postprocessing
-        See ``Postprocessing``.
+    mask_threshold
+        Logit above which a pixel belongs to a mask.
+    max_hole_area, max_sprinkle_area
+        Largest area of a hole that is filled, and of a component of a mask that is removed, in
+        low-resolution pixels.
+    apply_postprocessing
+        Whether the selected proposal replaces a single mask that is unstable.
     smallest
         Smallest model of the family, whose encoder shows whether an image is unlike the training
         images of the heads. None if ``sam`` is that model, or if the heads do not know their

@@ -61,7 +61,7 @@ class Choice:
         return (self.proposal, self.cut) == (proposal, CUT)
 
     def to_dict(self) -> dict[str, Any]:
-        """Proposal, cut and expected IoU of the mask, without its pixels, for JSON."""
+        """``proposal``, ``cut`` and ``expected_iou`` of the mask, without its pixels, for JSON."""
         return {name: value for name, value in vars(self).items() if name != "mask"}
 
 
@@ -158,7 +158,11 @@ class Uncertainty:
         return values
 
     def prompt_values(self) -> dict[str, Any]:
-        """Values that concern all proposals (advice, guarantee, choice, caution), for JSON."""
+        """Values that concern all proposals of the prompt, for JSON.
+
+        The keys are ``selected``, ``choice``, ``no_choice``, ``advice``, ``is_kept``, ``mask_set``,
+        ``unlike_training``, ``caution`` and ``h_a``. Empty texts become None.
+        """
         return {
             "selected": self.selected,
             "choice": None if self.choice is None else self.choice.to_dict(),

@@ -126,8 +126,9 @@ class Embedding:
 
 @dataclass(frozen=True)
 class Decoded:
-    """Result of one decoder call; proposals are in decoder order.
+    """Result of one decoder call: logits of masks, SamScores, tokens and object scores.
 
+    Proposals are in decoder order.
     Proposal k of three belongs to mask token k + 1; the single mask belongs to mask token 0.
     """
 
@@ -309,8 +310,7 @@ class Sam:
         """Decode prompt sets: return masks, scores and tokens for each row of ``points``.
 
         All prompt sets of a call must have the same number of points: padding a shorter prompt set
-        would add tokens that the transformer attends to. Points and
-        labels are not checked.
+        would add tokens that the transformer attends to. Points and labels are not checked.
 
         Parameters
         ----------

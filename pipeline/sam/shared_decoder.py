@@ -203,10 +203,10 @@ class SharedDecoder:
     def _read(
         self, attention: Module, placed: Tokens, shared: SharedImage, i: int, cells: Cells | None
     ) -> Tokens:
-        """Attention of prompt tokens to cells.
+        """Output of an attention of prompt tokens to cells, the ``i``-th in the transformer.
 
         The cells are the shared cells in the first layer (``cells`` is None), then the cells of
-        each prompt set.
+        each prompt set. ``placed`` are the prompt tokens with their position code.
         """
         queries = attention.q_proj(placed)
         scores = self._scores(queries, shared.keys[i], attention.k_proj.weight, cells)
@@ -228,12 +228,14 @@ class SharedDecoder:
         i: int,
         cells: Cells | None,
     ) -> Cells:
-        """Cells after their attention to prompt tokens.
+        """Cells of each prompt set after their attention to prompt tokens in the ``i``-th layer.
 
         Parameters
         ----------
         prompts
             The prompt tokens, without and with their position code.
+        cells
+            Cells before; None in the first layer, where they are the shared cells.
         """
         (tokens, placed), attention = prompts, layer.cross_attn_image_to_token
         keys = attention.k_proj(placed)

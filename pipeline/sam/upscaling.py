@@ -24,6 +24,8 @@ def by_cell(
 ) -> Float[Tensor, "part channel"]:
     """Order a level's pixels by cell, then by quarter of the cell, then by quarter of the quarter.
 
+    ``shape`` has the rows and columns of cells: the level's own, divided by a power of 2.
+
     >>> level = torch.arange(16.0).view(1, 1, 4, 4)
     >>> by_cell(level, (2, 2))[:, 0].int().tolist()
     [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15]

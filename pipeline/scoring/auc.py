@@ -46,7 +46,8 @@ def correction_auc(
     Returns
     -------
     The area as ``auc``, the areas of the best and the worst order as ``oracle`` and ``worst``, and
-    ``relative``, the place of ``auc`` between ``worst`` (0) and ``oracle`` (1).
+    ``relative``, the place of ``auc`` between ``worst`` (0) and ``oracle`` (1), NaN if these are
+    equal.
 
     Raises
     ------

@@ -49,8 +49,8 @@ def auc_scores(
     Raises
     ------
     ValueError
-        If models have different numbers of objects, an entropy or a head is missing, or a measure
-        is NaN for an object.
+        If models have different numbers of objects, an entropy, an agreement or a head is missing,
+        or a measure is NaN for an object.
     """
     ious = tasks.ious_of(models)
     scores: list[Score] = []

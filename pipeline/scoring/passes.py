@@ -273,9 +273,10 @@ def write_rank_moments(drawn, groups, are_last, place, n_objects, moments):  # n
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def add_moments(drawn, group, is_last, ranks, middle, moments):  # noqa: ANN001, ANN201
-    """Write one block's moments of ranks; ``ranks`` holds twice the ranks of the second value.
+    """Write one block's moments of ranks, for ``write_rank_moments``.
 
-    Part of ``write_rank_moments``.
+    ``ranks`` holds twice the ranks of the second value, and ``middle`` the mean rank in each
+    resample.
     """
     n_lanes = drawn.shape[1]
     before, size, tied = np.zeros(n_lanes), np.zeros(n_lanes), np.zeros(n_lanes)
@@ -346,7 +347,10 @@ def write_detection(drawn, group, is_last, is_failure, n_all, share, found):  # 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def add_caught(tie, so_far, n_sound, n_failures, share, found):  # noqa: ANN001, ANN201
-    """Add a tie with failures to the statistics; ``so_far`` has the counters of earlier ties."""
+    """Add a tie with failures to the statistics; ``so_far`` has the counters of earlier ties.
+
+    The failures of the tie are set to 0. The caller adds its sound objects to the counters.
+    """
     sound, failures = tie[SOUND], tie[FAILED]
     alarms, caught, at_share = so_far[SOUND], so_far[FAILED], so_far[AT_SHARE]
     pairs, precision = found[0], found[1]
@@ -431,7 +435,11 @@ def has_passed(edge, per_bin, mass, size):  # noqa: ANN001, ANN201
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def write_passed(sums, edge, at_edge, per_bin, means):  # noqa: ANN001, ANN201
-    """Write the means of all bins whose edge lies within a tie, in each lane (resample)."""
+    """Write the means of all bins whose edge lies within a tie, in each lane (resample).
+
+    ``sums`` are the number of objects before the tie, that of the tie, and the same for the sums
+    of the columns.
+    """
     mass, size, before, tie = sums
     n_columns, n_bins, n_lanes = means.shape
     for lane in range(n_lanes):

@@ -113,7 +113,10 @@ Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 @dataclass(frozen=True)
 class JudgedMasks:
-    """Masks of one model that a protocol judges, and all measures of these masks."""
+    """Masks of one model whose IoU a protocol judges, and all measures of these masks.
+
+    The masks are the best or the selected proposals of all objects of a split.
+    """
 
     protocol: str
     judged: str
