@@ -118,13 +118,15 @@ def import_published(
 
 
 def _check_reads(split: str, head_set: HeadSet) -> None:
-    """Refuse a head set whose tokens no heads of a ladder read; other splits are not checked.
+    """Refuse a head set if the split's heads are of a ladder and none of them reads its tokens.
+
+    In a ladder, models come from several families, and heads read the tokens of one of these.
+    Nothing is checked if the split has no heads of a ladder.
 
     Raises
     ------
     ParamsError
-        If the split has heads that read tokens of a ladder's families, but none of ``tokens_read``.
-        The message names the tokens that they read.
+        If no heads read ``head_set.tokens_read``; the message names the tokens that heads read.
     """
     file = head_file.head_set_path(split, head_set)
     folder = file.parents[1] if head_set.reads else file.parent

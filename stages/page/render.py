@@ -109,7 +109,7 @@ def render_report(contents: Contents) -> str:
 def opening(contents: Contents, split: str, name: str) -> dict[str, Any]:
     """Sentences, table, figure and pictures that open the page, by their names in the template.
 
-    They show the conclusions from a split, for the users' protocol.
+    They show the conclusions from a split, mainly under the users' protocol.
 
     Parameters
     ----------

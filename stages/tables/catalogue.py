@@ -59,7 +59,7 @@ def _lacks_token(scores: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def _is_ablated(scores: pd.DataFrame) -> "pd.Series[bool]":
-    """Whether each score is of a gap that the paper's heads predict, from any token set.
+    """Whether each score is of a gap that heads of the kind ``paper`` predict, from any token set.
 
     False for all scores if all heads read both tokens.
     """
@@ -428,7 +428,7 @@ def number_formats(results: Results) -> dict[str, str]:
 def _each(results: Results) -> Iterator[tuple[ReportTable, str, str]]:
     """Yield each table with each of its protocols, and with each of its tasks or splits.
 
-    Protocol or task are empty if a table is for all.
+    The protocol is empty for a table of all protocols; likewise the task or split.
     """
     for row in REPORT_TABLES:
         for protocol, subject in product(row.protocols, row.each(results)):
