@@ -70,6 +70,9 @@ class Checkpoint:
 def checkpoint(family: str, model: str) -> Checkpoint:
     """Describe the weights file of a model; a model of a ladder is looked up in its own family.
 
+    If the table lists no sha256 of a file from Hugging Face, it is read from ``digest_path``, which
+    is written now if the weights file is there.
+
     Raises
     ------
     WeightsError
@@ -95,9 +98,9 @@ def checkpoint(family: str, model: str) -> Checkpoint:
 
 
 def _recorded(record: Checkpoint) -> Checkpoint:
-    """Add the recorded sha256 of a file from Hugging Face; record it now if none is recorded yet.
+    """Return ``record`` with the sha256 in ``digest_path``; without that file, write it now.
 
-    Without a recorded sha256 and without the file, ``record`` is returned as it is.
+    Without that file and without the weights file, ``record`` is returned as it is.
     """
     if not record.digest_path.exists():
         path = _there(record)
@@ -109,9 +112,9 @@ def _recorded(record: Checkpoint) -> Checkpoint:
 
 
 def _there(record: Checkpoint) -> Path | None:
-    """Find a weights file in its own folder, else in the cache of Hugging Face's library.
+    """Path of a weights file at ``record.path``, else in the cache of Hugging Face's library.
 
-    None if it is in neither.
+    None if it is in neither. Its sha256 is not checked.
     """
     if record.path.exists():
         return record.path
@@ -159,7 +162,8 @@ def state(record: Checkpoint) -> State:
 def verified_weights(family: str, model: str) -> tuple[Path, str]:
     """Path and sha256 of a model's weights, after comparing the file with its listed sha256.
 
-    If the file is missing, a file that Hugging Face's library has downloaded is used.
+    If the file is missing, a file that Hugging Face's library has downloaded is used. Nothing is
+    downloaded.
 
     Raises
     ------
@@ -188,7 +192,15 @@ def verified_weights(family: str, model: str) -> tuple[Path, str]:
 
 
 def models_there(family: str) -> tuple[str, ...]:
-    """Models of a family whose weights files are on the disk, the smallest first; none is read."""
+    """Models of a family whose weights files are on the disk, the smallest first.
+
+    Files are not compared with their sha256.
+
+    Raises
+    ------
+    ValueError
+        If there is no such family.
+    """
     records = zip(models_of(family), checkpoints(family), strict=True)
     return tuple(model for model, record in records if _there(record) is not None)
 
@@ -196,11 +208,16 @@ def models_there(family: str) -> tuple[str, ...]:
 def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
     """Download a weights file unless an intact one is there; return its path.
 
+    The file comes from Meta or, for ``is_on_hub``, from Hugging Face; ``progressbar`` is as for
+    ``download``, and ignored by Hugging Face's library.
+
     Raises
     ------
     WeightsError
-        If the family's weights are not downloaded, the server cannot be read or serves another
-        file, or the file cannot be written.
+        If the family's weights come with the package, Hugging Face gives no access, the server
+        cannot be read or serves another file, or the file cannot be written.
+    ModuleNotFoundError
+        If Hugging Face's library is needed and not installed.
     """
     if record.is_on_hub:
         return _fetch_from_hub(record)
@@ -214,7 +231,10 @@ def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
 
 
 def _fetch_from_hub(record: Checkpoint) -> Path:
-    """Download a file from Hugging Face into the cache of its library, unless it is there."""
+    """Download a file from Hugging Face into the cache of its library, and return its path.
+
+    Nothing is downloaded if the file is at ``record.path``, or intact in the cache.
+    """
     if not record.path.exists() and (before := state(record)) != "intact":
         hub, errors = (import_module(f"huggingface_hub{name}") for name in ("", ".errors"))
         try:

@@ -25,7 +25,7 @@ _REMEDIES: Final = {GATES: "calibrate it again by `usam gate`", CHOICES: "train 
 
 
 def write_guarantees(path: Path, guarantees: Sequence[CalibratedGuarantee]) -> None:
-    """Write the guarantees of a calibration as a record with its own sha256."""
+    """Write the guarantees of a calibration as a JSON file with its own sha256."""
     write_record(path, {GATES: [asdict(guarantee) for guarantee in guarantees]}, [])
 
 
@@ -42,7 +42,7 @@ def read_guarantees(path: Path) -> tuple[CalibratedGuarantee, ...]:
 
 
 def guarantees_entry(guarantees: Sequence[CalibratedGuarantee]) -> dict[str, str]:
-    """Guarantees as an entry of a card of heads; an empty mapping if there are no guarantees."""
+    """Guarantees as an entry of a card of heads, by key; empty if there are no guarantees."""
     if not guarantees:
         return {}
     return {GATES: json.dumps([asdict(guarantee) for guarantee in guarantees])}
@@ -54,13 +54,13 @@ def guarantees_of(card: Mapping[str, str]) -> tuple[CalibratedGuarantee, ...]:
     Raises
     ------
     DataError
-        If the entry is not JSON or lacks a field of a guarantee.
+        If the entry is not JSON, or a guarantee lacks a field or has one of another type.
     """
     return _parsed(_from_json(card, GATES), "a card")
 
 
 def choices_entry(gains: Sequence[ChoiceGain]) -> dict[str, str]:
-    """Gains of the choice of masks as an entry of a card of heads."""
+    """Gains of the choice of masks as an entry of a card of heads, by key."""
     return {CHOICES: json.dumps([asdict(gain) for gain in gains])}
 
 
@@ -70,7 +70,7 @@ def choices_of(card: Mapping[str, str]) -> tuple[ChoiceGain, ...]:
     Raises
     ------
     DataError
-        If the entry is not JSON or lacks a field of a gain.
+        If the entry is not JSON, or a gain lacks a field or has one of another type.
     """
     values = _listed(_from_json(card, CHOICES), CHOICES, "a card")
     return tuple(
@@ -107,9 +107,14 @@ def _checked(
     source: str,
     key: str = GATES,
 ) -> dict[str, Any]:
-    """Check that ``entries`` are the fields of the class ``form``, each of the field's type.
+    """Return ``entries`` if they are the fields of the class ``form``, each of the field's type.
 
-    A list of prompt sets becomes a tuple.
+    A list of prompt sets becomes a tuple. ``source`` and ``key`` name the entries in messages.
+
+    Raises
+    ------
+    DataError
+        If a field is missing, unknown or of another type.
     """
     types = {field.name: field.type for field in fields(form)}
     if not isinstance(entries, dict) or set(entries) != set(types):

@@ -32,7 +32,7 @@ PROMPTS: Final = "prompts"
 """Key of a card: prompt sets that the heads learned from; ``center`` alone if it is absent."""
 
 IMAGES: Final = "images"
-"""Key of a card: contents of the images that the heads learned from, see ``Scope.images``."""
+"""Key of a card: description of the images that the heads learned from, see ``Scope.images``."""
 
 TRAINING_IMAGES: Final = "training_images"
 """Prefix of the names of tensors that describe the images from which the heads learned."""
@@ -76,7 +76,10 @@ class HeadFile:
 
     @property
     def readers(self) -> tuple[str, ...]:
-        """Models whose tokens the heads read: all or, in a ladder, the models of one family."""
+        """Models of ``models`` whose tokens the heads read: all or, in a ladder, of one family.
+
+        A ladder is a family whose models come from other families.
+        """
         reads, _, _ = self.card.get("tokens", "").rpartition("/")
         family = self.card["family"]
         return tuple(model for model in self.models if reads_of(family, model) == reads)
@@ -88,7 +91,13 @@ class HeadFile:
         return facts
 
     def metadata(self, objective: str) -> dict[str, str]:
-        """Metadata of the head of one objective, in the form that ``pack_heads`` takes."""
+        """Metadata of the head of one objective, in the form that ``pack_heads`` takes.
+
+        Raises
+        ------
+        KeyError
+            If the file has no head of this objective.
+        """
         shared = {key: value for key, value in self.card.items() if key != OBJECTIVES}
         metadata = shared | self.by_objective[objective] | {"objective": objective}
         return dict(sorted(metadata.items()))
@@ -122,10 +131,10 @@ def pack_heads(
     Parameters
     ----------
     weights
-        Tensors of each head, by objective.
+        Tensors of each head, by objective, then by name.
     metadata
-        Metadata of each head, by objective. Entries that all heads share become entries of the
-        card.
+        Metadata of each head, by objective, then by key. Entries that all heads share become
+        entries of the card; ``objective`` and ``sha256`` are left out.
     about
         More entries of the card.
     """
@@ -174,7 +183,11 @@ def write_head_file(path: Path, heads: HeadFile, *, half: bool = False) -> None:
 
 
 def _by_owner(weights: Mapping[str, HeadWeights]) -> dict[str, HeadWeights]:
-    """Tensors by the head that has them, or by ``SHARED`` if all heads hold the same array."""
+    """Tensors by the head that has them, or by ``SHARED`` if all heads share them.
+
+    Heads share a tensor if they hold the same array object; equal copies are not shared. A single
+    head shares nothing, and the output layer is never shared.
+    """
     first, *others = weights.values()
     shared = {
         name: tensor
@@ -204,6 +217,8 @@ def read_head_file(path: Path) -> HeadFile:
     ------
     WeightsError
         If the file is missing, damaged or no head file, or its heads are of an earlier version.
+    DataError
+        If the guarantees or the gains of the choice of masks in its card are malformed.
     """
     tensors, card = read_tensors(path)
     if OBJECTIVES not in card:
@@ -229,7 +244,16 @@ def read_head_file(path: Path) -> HeadFile:
 
 
 def _check_form(path: Path, card: Mapping[str, str], objectives: Collection[str]) -> None:
-    """Refuse a card that lacks a required entry, or has an entry that breaks its rule."""
+    """Refuse a card that lacks a required entry, or has an entry that breaks its rule.
+
+    Raises
+    ------
+    WeightsError
+        If an entry of ``_REQUIRED`` is missing, an entry breaks its rule in ``_FORMS``, the entry
+        ``OBJECTIVES`` is not of ``objectives``, or the heads read no model's tokens.
+    DataError
+        If guarantees or gains are malformed.
+    """
     for key, (rule, is_valid) in _FORMS.items():
         if key in card or key in _REQUIRED:
             entry = card.get(key, "none")
@@ -285,6 +309,13 @@ def check_card(
 ) -> None:
     """Refuse heads whose card lacks or contradicts one of the ``expected`` entries.
 
+    Parameters
+    ----------
+    path
+        File of the heads, for the message.
+    remedy
+        End of the message.
+
     Raises
     ------
     DataError
@@ -308,15 +339,16 @@ def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -
     Parameters
     ----------
     origin
-        Entries that identify these features; the card must have the same. Heads can read only
-        tokens of the kind that they learned from.
+        Entries that identify these features, from ``head_origin``; the card must have the same.
+        Heads can read only tokens of the kind that they learned from.
 
     Raises
     ------
     WeightsError
         If the file is missing or damaged.
     DataError
-        If the file has the heads of another set, lacks a head, or was trained on other features.
+        If the file has the heads of another set or split, lacks a head, or was trained on other
+        features.
     """
     heads = read_head_set(train_split, head_set)
     path = head_set_path(train_split, head_set)
@@ -347,7 +379,8 @@ def read_head_set(train_split: str, head_set: HeadSet) -> HeadFile:
 
 
 Calibration = Mapping[str, Mapping[str, Isotonic]]
-"""Calibrated SamScores: isotonic regressions by model, then by judged proposal."""
+"""Calibrated SamScores: isotonic regressions from SamScore to IoU, by model, then by judged
+proposal (``best`` or ``selected``)."""
 
 _FITTED: Final = "fitted"
 _FIXED_CUTS: Final = "fixed_cuts"
@@ -364,10 +397,11 @@ def write_isotonic(
 
     Parameters
     ----------
-    fixed_cuts
-        The cut of each model's selected masks with the highest mean IoU on the split.
     origin
         Entries that identify the features the regressions were fitted on, as in cards of heads.
+    fixed_cuts
+        For each model, the cut (a foreground probability) with the highest mean IoU of its selected
+        masks on the split.
     """
     fitted = {
         model: {
@@ -398,7 +432,7 @@ def read_isotonic(split: str, origin: Mapping[str, str]) -> Calibration:
 
 
 def read_fixed_cuts(split: str, origin: Mapping[str, str]) -> Mapping[str, float]:
-    """Read the best fixed cut of each model that ``write_isotonic`` wrote for a split.
+    """Read the best fixed cut of each model, by model, that ``write_isotonic`` wrote for a split.
 
     Raises
     ------

@@ -29,7 +29,10 @@ FOLDER: Final = Path("checkpoints", "heads")
 
 @dataclass(frozen=True)
 class PublishedHead:
-    """A head that UncertainSAM's authors publish: family, name, file and sha256."""
+    """A head that UncertainSAM's authors publish for a model family.
+
+    ``name`` is the authors' name of the head; ``path_in_repository`` is its file.
+    """
 
     family: str
     name: str
@@ -80,12 +83,15 @@ def _lines() -> list[dict[str, str]]:
 
 
 def fetch(head: PublishedHead, *, progressbar: object | None = None) -> Path:
-    """Download a published head unless an intact file is there; return its path.
+    """Download a published head unless an intact file is at ``head.path``; return this path.
+
+    ``progressbar`` is as for ``download``.
 
     Raises
     ------
     WeightsError
-        If the server cannot be read or serves another file, or the file cannot be written.
+        If the server cannot be read or serves a file of another sha256, or the file cannot be
+        written.
     """
     url = f"{BASE_URL}/{head.path_in_repository}"
     return download(url, head.path, head.sha256, progressbar=progressbar)

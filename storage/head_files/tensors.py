@@ -28,7 +28,10 @@ _DIGEST_ENTRY: Final = re.compile(rb'"%s":"([0-9a-f]{64})"' % DIGEST.encode())
 def write_tensors(
     path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]
 ) -> None:
-    """Write tensors and metadata with a digest; equal tensors and metadata give equal bytes."""
+    """Write tensors and metadata, and their sha256 as the entry ``DIGEST`` of the metadata.
+
+    Equal tensors and metadata give equal bytes. A file already at ``path`` is replaced.
+    """
     contiguous = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
     unsigned = _with_sorted_header(save(contiguous, {**metadata, DIGEST: "0" * 64}))
     with whole_file(path) as partial:
@@ -36,7 +39,9 @@ def write_tensors(
 
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read the tensors and the metadata of a file, and check its digest.
+    """Read the tensors by name and the metadata of a file, and check its digest.
+
+    The metadata include the digest, under ``DIGEST``.
 
     Raises
     ------

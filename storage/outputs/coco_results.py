@@ -37,7 +37,7 @@ _N_MASKS: Final = "n_masks"
 def attributes_of(result: Mapping[str, Any]) -> dict[str, float]:
     """Attributes of a mask, numbers by which annotation tools filter and sort.
 
-    An attribute that is not known for the mask is left out.
+    The keys are those of ``LOWEST_FIRST``; an attribute that is not known for the mask is left out.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def coco_annotations(results: Iterable[Mapping[str, Any]]) -> Iterator[dict[str,
 
 
 def coco_annotation(number: int, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert a result with attributes to an annotation of a COCO data set, with an id."""
+    """Convert a result with attributes to a COCO data set's annotation with the id ``number``."""
     rle = result["segmentation"]
     return {
         "id": number,
@@ -133,8 +133,8 @@ def coco_annotation(number: int, result: Mapping[str, Any]) -> dict[str, Any]:
 class KeptResults:
     """Results of the images that are done, in a file with a line for each mask: a run can resume.
 
-    If the file has another signature, its results come from other inputs: it is removed. The
-    results stay on the disk; in memory is the place of each.
+    If the file has another signature, its results come from other inputs: it is removed, and a new
+    file is begun. The results stay on the disk; memory holds the offset of each line.
     """
 
     def __init__(self, path: Path, signature: Mapping[str, str]) -> None:
@@ -168,20 +168,28 @@ class KeptResults:
         return [self.result(image_id, place) for place in range(n_masks)]
 
     def result(self, image_id: int | str, place: int) -> dict[str, Any]:
-        """The result of a mask, by its place among the masks of its image, with attributes."""
+        """The result of a mask, by its place among the masks of its image, with attributes.
+
+        Raises
+        ------
+        KeyError, IndexError
+            If no results of the image are kept, or it has fewer masks.
+        """
         entry = read_line(self._path, int(self._offsets[image_id][place]))
         return {**entry, "attributes": attributes_of(entry)}
 
     def sorted_results(
         self, image_ids: Sequence[int | str], attribute: str | None
     ) -> Iterator[dict[str, Any]]:
-        """Yield the results of images, the most doubtful first.
+        """Yield the results of images with attributes, the most doubtful masks of all images first.
 
         Parameters
         ----------
+        image_ids
+            The images; one without kept results has no masks.
         attribute
-            The attribute that tells doubtful masks; masks without it come last. None for the order
-            of the images.
+            A key of ``LOWEST_FIRST``, by which masks are sorted; masks without it come last. None
+            for the order of the images.
         """
         if attribute is None:
             yield from (entry for image_id in image_ids for entry in self.results_of(image_id))
@@ -205,6 +213,8 @@ class KeptResults:
 
 def places_of(n_masks: Sequence[int]) -> tuple[Int[np.ndarray, " mask"], Int[np.ndarray, " mask"]]:
     """Number of the image of each mask, and the mask's place among the masks of the image.
+
+    ``n_masks`` is the number of masks of each image. Both count from 0.
 
     Examples
     --------

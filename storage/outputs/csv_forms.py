@@ -41,7 +41,8 @@ BoundsOfMedian = Annotated[Interval, "95 % interval of the median over the round
 class CorrelationRow:
     """Pearson correlations of one measure, or of the true IoU, over the objects of one model.
 
-    A measure that is 1 - a predicted IoU enters as the predicted IoU.
+    Further columns of the table, one per measure, hold the correlations. A measure that is 1 - a
+    predicted IoU enters as the predicted IoU.
     """
 
     protocol: Protocol
@@ -71,7 +72,10 @@ class RankingRow:
 
 @dataclass(frozen=True)
 class ObjectRow:
-    """IoUs and measures of one object under one model, for a proposal that a protocol judges."""
+    """IoUs, SamScore and measures of one object under one model, for the proposal that is judged.
+
+    Measures are in further columns of the table.
+    """
 
     ranking: RankingRow
     group: Annotated[int, "its image or, where images are frames, its video"]
@@ -134,7 +138,7 @@ class RuntimeSettings:
 
 @dataclass(frozen=True)
 class RuntimeRow:
-    """Seconds of one method with one model for a click, and their ratio to the model alone."""
+    """Seconds of a click by one method with one model, and their ratio to the model alone."""
 
     model: Annotated[str, "the model"]
     method: Annotated[str, "`sam` alone, or with an entropy or heads"]
@@ -147,7 +151,7 @@ class RuntimeRow:
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial of hyperparameters for a head, as in the paper's Table 8."""
+    """Hyperparameters that ``tune`` tried for a head, and their error (the paper's Table 8)."""
 
     rank: Annotated[int, "1 is the best"]
     mse: Annotated[float, "mean squared error on held-out images"]
@@ -159,7 +163,10 @@ class TrialRow:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """Errors of one head of the first seed, in each epoch of training on 80 % of the images."""
+    """Errors of one head, trained with the first seed, in each epoch on 80 % of the images.
+
+    A block of rows: ``epoch`` and the errors are arrays, other fields are the same in every row.
+    """
 
     protocol: Annotated[str, "protocol whose targets the head learns"]
     tokens: Annotated[str, "tokens that it reads"]
@@ -223,7 +230,7 @@ class Column:
 
 @cache
 def columns_of(row: type) -> tuple[Column, ...]:
-    """Columns that the fields of a row class stand for, in their order."""
+    """Columns of the fields of a row class, in their order; see the docstring of this module."""
     hints = get_type_hints(row, include_extras=True)
     return tuple(column for name, hint in hints.items() for column in _columns(name, hint))
 

@@ -24,13 +24,21 @@ SHA256: Final = "sha256"
 
 
 def write_record(path: Path, content: Mapping[str, Any], files: Iterable[Path]) -> None:
-    """Write a record of ``content`` and the sha256 of ``files``, which must exist already."""
+    """Write a record of ``content`` and the sha256 of ``files``, which must exist already.
+
+    Raises
+    ------
+    ValueError
+        If a number in ``content`` is NaN or infinite.
+    """
     record = {**content, FILES: {file.name: sha256_file(file) for file in files}}
     write_json(path, {**record, SHA256: _sha256(record)})
 
 
 def read_record(path: Path, stage: str, keys: Collection[str] = ()) -> dict[str, Any]:
     """Read a record, without its own sha256, after checking that the file was not changed.
+
+    The files that the record lists under ``FILES`` are not checked, see ``check_recorded``.
 
     Parameters
     ----------
@@ -65,7 +73,7 @@ def check_recorded(path: Path, record: Path, files: Mapping[str, str]) -> None:
     record
         Path of the record, for messages.
     files
-        Entry ``FILES`` of the record.
+        Entry ``FILES`` of the record: sha256 by file name.
 
     Raises
     ------
@@ -83,7 +91,7 @@ def check_exists(path: Path) -> None:
     Raises
     ------
     DataError
-        If the file is missing; the message has the command that makes it.
+        If the file is missing; the message has the command that makes it, if a stage does.
     """
     if not path.is_file():
         raise DataError(f"{path} must exist, got none{remedy(path)}")
@@ -110,7 +118,10 @@ def append_line(path: Path, content: Mapping[str, Any]) -> int:
 
 
 def append_lines(path: Path, contents: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Append lines of JSON, which stay together, and return the offset of each in bytes."""
+    """Append lines of JSON, which stay together, and return the offset of each in bytes.
+
+    A missing file is made. Several processes may append to one file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The line break comes first, so that a line cut short by a kill spoils no other.
     lines = [b"\n" + json.dumps(content).encode() for content in contents]
@@ -122,7 +133,10 @@ def append_lines(path: Path, contents: Sequence[Mapping[str, Any]]) -> list[int]
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a JSON lines file; truncated lines are skipped, and a missing file has no lines."""
+    """Read a file with a JSON value per line; truncated lines are skipped.
+
+    A missing file has no lines.
+    """
     return [content for _, content in iterate_lines(path)]
 
 

@@ -66,14 +66,15 @@ def write_results(folder: Path, tables: Mapping[str, Frames], run: Mapping[str, 
     Parameters
     ----------
     tables
-        Rows, or blocks of rows, of each table in ``SPLIT_TABLES`` and of ``ranking``, by name.
+        Rows, or blocks of rows, of each table in ``SPLIT_TABLES`` and of ``ranking``, by the
+        table's name.
     run
         Settings and inputs of the run, with the keys ``RUN_KEYS``.
 
     Raises
     ------
     DataError
-        If a table lacks a column, or ``run`` lacks a key.
+        If a table lacks a column, or ``run`` lacks a key; the folder then stays as it was.
     """
     records.check_holds("run", list(run), RUN_KEYS)
     with whole_folder(folder) as partial:
@@ -111,6 +112,9 @@ def read_results(folder: Path, *, of_objects: Collection[str] | None = None) -> 
 def read_ranking(folder: Path) -> Iterator[pd.DataFrame]:
     """Read the table ``ranking`` of a split, from which the gallery chooses objects, in blocks.
 
+    ``folder`` has the results of the split. The file is checked at the call, and columns when the
+    first block is read.
+
     Raises
     ------
     DataError
@@ -138,7 +142,9 @@ def _recorded(folder: Path, name: str) -> Path:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """Read ``run.json`` in a folder of results, including the sha256 of each table.
+    """Read ``run.json`` in a folder of results: the keys ``RUN_KEYS``, and ``FILES`` of records.
+
+    ``FILES`` has the sha256 of each table, by file name.
 
     Raises
     ------
@@ -158,12 +164,12 @@ class Gallery:
     """Bytes of each picture as WebP, by file name."""
 
     def of_protocol(self, protocol: str) -> "Gallery":
-        """The gallery with the table's rows of one protocol; all pictures stay."""
+        """The gallery with only the table's rows of one protocol; all pictures stay."""
         return Gallery(self.table[self.table["protocol"] == protocol], self.pictures)
 
 
 def write_gallery(folder: Path, gallery: Gallery) -> None:
-    """Write a gallery to a folder, which is replaced."""
+    """Write a gallery to a folder, which is replaced: a CSV file, WebP files and a record."""
     with whole_folder(folder) as partial:
         files = gallery.table["file"]
         # A data set chooses these names, and a spreadsheet would run them as formulas.
@@ -193,7 +199,13 @@ def read_gallery(folder: Path) -> Gallery:
 
 
 def write_runtime(path: Path, seconds: pd.DataFrame) -> None:
-    """Write the table of the stage ``runtime``, and a record with its sha256."""
+    """Write the table of the stage ``runtime``, and beside it a record (JSON) with its sha256.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+    """
     write_table(path, RUNTIME, seconds)
     records.write_record(path.with_suffix(".json"), {}, [path])
 
@@ -223,8 +235,8 @@ def read_runtime(path: Path, models: Iterable[str]) -> pd.DataFrame:
 def read_all_trials(train_splits: Iterable[str], models: Sequence[str]) -> pd.DataFrame:
     """Read the tuning trials of every head in one table, for each head the best trial first.
 
-    Columns ``trained_on`` and ``objective`` come before the columns of ``TRIALS``. A head that took
-    the default hyperparameters has no rows.
+    Columns ``trained_on`` (train split) and ``objective`` come before the columns of ``TRIALS``. A
+    head that took the default hyperparameters has no rows.
 
     Parameters
     ----------

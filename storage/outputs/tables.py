@@ -37,7 +37,7 @@ def blocks_as_frame(blocks: Iterable[object]) -> pd.DataFrame:
 
 
 def read_table(path: Path, table: Table, only: Collection[str] | None = None) -> pd.DataFrame:
-    """Read a table that ``write_table`` wrote.
+    """Read a table that ``write_table`` wrote; an empty cell of text is an empty text, else NaN.
 
     Parameters
     ----------
@@ -78,10 +78,14 @@ def read_blocks(path: Path, table: Table) -> Iterator[pd.DataFrame]:
 def write_table(path: Path, table: Table, frames: Frames) -> None:
     """Write rows, or blocks of rows, with the declared columns and number format of ``table``.
 
+    Undeclared columns follow the declared ones if ``table.more`` describes them; otherwise they are
+    left out.
+
     Raises
     ------
     DataError
-        If a declared column is missing, or a block lacks a column of the first block.
+        If a declared column is missing, or a block lacks a column of the first block. A file at
+        ``path`` then stays as it was.
     """
     write_csv(path, _declared(path, table, frames), table.number_format)
 

@@ -19,8 +19,12 @@ class Tuning:
 
     Attributes
     ----------
+    plan
+        The chosen hyperparameters.
     cost
         Validation error of the best trial; None if no trial was run and ``plan`` is the default.
+    n_trials
+        Number of trials that were run.
     seed
         Seed of the study and of the split of its images.
     """
@@ -37,7 +41,10 @@ def study_dir(split: str, objective: str, digest: str) -> Path:
 
 
 def write_tuning(path: Path, tuning: Tuning, ranked: Iterable[Trial]) -> None:
-    """Write ranked trials as CSV beside ``path``, and the chosen hyperparameters as a record."""
+    """Write the chosen hyperparameters as a record (JSON), and the trials as CSV beside it.
+
+    ``ranked`` are the trials from the best to the worst.
+    """
     trials = path.with_suffix(".csv")
     write_trials(trials, ranked)
     choice = asdict(tuning)
@@ -82,7 +89,10 @@ def append_trial(path: Path, trial: Trial) -> None:
 
 
 def read_log(path: Path) -> list[Trial]:
-    """Read the trials in a study's log file, in their order; a missing file has none."""
+    """Read the trials in a study's log file, in their order; a missing file has none.
+
+    A line that a kill cut short is skipped.
+    """
     lines = read_lines(path)
     errors = [line.pop("mse") for line in lines]
     return [Trial(Hyperparameters(**line), mse) for line, mse in zip(lines, errors, strict=True)]

@@ -25,21 +25,21 @@ instead."""
 def open_objects(
     where: str | Path, expected: Mapping[str, object] | None = None
 ) -> "xarray.Dataset":
-    """Open the images, objects, ground truth and clicks of a split, see ``open_checked``."""
+    """Images, objects, ground truth and clicks of a split; see ``open_checked``."""
     return open_checked(where, "objects", expected)
 
 
 def open_features(
     where: str | Path, expected: Mapping[str, object] | None = None
 ) -> "xarray.Dataset":
-    """Open the scores and tokens of a cell, see ``open_checked``."""
+    """Scores and tokens of a cell; see ``open_checked``."""
     return open_checked(where, "features", expected)
 
 
 def open_masks(where: str | Path, expected: Mapping[str, object] | None = None) -> "xarray.Dataset":
-    """Open the coded masks of a cell, see ``open_checked``; ``decode_masks`` decodes them.
+    """Coded masks of a cell, to be read in slices; see ``open_checked``.
 
-    Read slices of it: reading by an array of indices takes 20 times as long.
+    ``decode_masks`` decodes them. Reading by an array of indices takes 20 times as long.
     """
     return open_checked(where, "masks", expected)
 
@@ -47,14 +47,14 @@ def open_masks(where: str | Path, expected: Mapping[str, object] | None = None) 
 def open_entropy(
     where: str | Path, expected: Mapping[str, object] | None = None
 ) -> "xarray.Dataset":
-    """Open the Bayesian entropies of a split, see ``open_checked``."""
+    """Bayesian entropies of a split; see ``open_checked``."""
     return open_checked(where, "entropy", expected)
 
 
 def open_embeddings(
     where: str | Path, expected: Mapping[str, object] | None = None
 ) -> "xarray.Dataset":
-    """Open the embeddings of images, from which a model answers prompts, see ``open_checked``.
+    """Embeddings of images, from which a model answers prompts; see ``open_checked``.
 
     Arrays with one number or text per image are read at once: ``read_embedding`` finds images by
     their digests.
