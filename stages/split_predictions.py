@@ -420,6 +420,11 @@ def expected_ious(
     ----------
     prompt
         Prompt set that the proposals answer; by default, the first click.
+
+    Raises
+    ------
+    StoreError
+        If a store is damaged.
     """
     head = head_set.own_objective(cell.signature["model"])
     weights = {head: file.weights[head]}
@@ -458,6 +463,11 @@ def object_blocks(
 
     A block has a row per object and the columns of ``object_columns``; measures that its masks lack
     are NaN. Blocks are made one by one: the whole table would take more memory than all other data.
+
+    Raises
+    ------
+    ValueError
+        If an entropy, an agreement or a head of a measure is missing.
     """
     order = object_columns(masks)
     for judged in masks:

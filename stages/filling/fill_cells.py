@@ -134,7 +134,10 @@ def _unread_error(job: FillJob, cell: Cell, images: Unread) -> ImageError:
 def _tasks(
     cells: Mapping[FillJob, Cell], todo: Mapping[FillJob, Sequence[str]], *, is_inline: bool
 ) -> Iterator[Task[Unread]]:
-    """Yield a task per shard or, if ``is_inline``, per cell, to overlap reading and writing."""
+    """Yield a task per shard in ``todo`` or, if ``is_inline``, per cell.
+
+    A task per cell overlaps the reading and writing of its shards.
+    """
     for job, names in todo.items():
         for together in [tuple(names)] if is_inline else [(name,) for name in names]:
             shard = cells[job].split.shards[together[0]].index

@@ -118,7 +118,7 @@ def times(alpha: float) -> str:
 
 
 def gated_models(card: Mapping[str, str]) -> tuple[str, ...]:
-    """Names of the models for which the card of a head file has a guarantee."""
+    """Names of the models for which the card of a head file has a guarantee, each once."""
     return tuple(dict.fromkeys(guarantee.model for guarantee in guarantees_of(card)))
 
 

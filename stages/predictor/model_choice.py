@@ -128,6 +128,8 @@ def default_heads(family: str) -> Path:
 def export_command(family: str) -> str:
     """Command that writes trained heads to the default head file of a family.
 
+    ``SPLIT`` stands for the train split of the heads.
+
     >>> export_command("releases")
     'usam heads export SPLIT checkpoints/heads/releases.safetensors --tokens edgetam/selected'
     """

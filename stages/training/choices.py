@@ -24,6 +24,11 @@ def expected_iou_at_cut(
     ----------
     weights
         Weights of heads that choose masks, by objective; all of ``CUT_OBJECTIVES`` are needed.
+
+    Raises
+    ------
+    StoreError
+        If a store is damaged.
     """
     heads = {name: weights[name] for name in CUT_OBJECTIVES}
     blocks = [
@@ -48,6 +53,11 @@ def choice_gains(
         Weights of the validated heads, which did not learn from the images held out.
     judging_seed
         Seed that chose the images held out.
+
+    Raises
+    ------
+    StoreError
+        If a store is damaged.
     """
     group = group_index(cells.table)
     _, held_out = split_by_group(group, judging_seed)

@@ -132,6 +132,11 @@ def image_statistics(cells: SplitCells, reads: str) -> Statistics:
     -------
     Means, then standard deviations, of the encoder's channels: (image, 2 x channel), for the images
     that have objects.
+
+    Raises
+    ------
+    StoreError
+        If a store is damaged.
     """
     smallest = next(model for model in cells.models if cells.reads_of(model) == reads)
     store = cells.identity[smallest].store

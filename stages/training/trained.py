@@ -65,6 +65,10 @@ def final_heads(
         none.
     seed
         Seed of the training, for the metadata.
+
+    Returns
+    -------
+    A head for each objective.
     """
     kind, shared = KINDS_BY_NAME[head_set.kind], _shared_metadata(cells, head_set, seed)
     final, validated = (
@@ -112,6 +116,11 @@ def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[FinalHead]
     Each head set has a head file; the head files of a protocol are replaced together, so that a
     kill leaves all of the old or all of the new ones. Learning curves are of the first seed. The
     calibrations and the best fixed cut of each model are fitted to ``cells``.
+
+    Raises
+    ------
+    StoreError
+        If a store is damaged.
     """
     split = cells.split
     card_entries = {

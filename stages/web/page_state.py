@@ -140,6 +140,8 @@ class Predictors:
 def offered_heads(files: Sequence[Path], family: str) -> list[Path]:
     """Head files that the page offers: ``files``, then the family's default file if present.
 
+    The list is never empty.
+
     Raises
     ------
     WeightsError

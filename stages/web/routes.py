@@ -58,7 +58,11 @@ def _page(request: Request) -> PageState:
 
 @router.get("/options")
 async def options(request: Request) -> dict[str, Any]:
-    """Models, heads and scenes that a user can choose, default costs, and limits of the page."""
+    """Models, heads and scenes that a user can choose, default costs, and limits of the page.
+
+    ``model`` is the model that the page starts with; ``heads`` and ``scenes`` are in the order of
+    the page.
+    """
     page = _page(request)
     choices = page.models.choices
     return {
@@ -170,7 +174,12 @@ async def close_image(request: Request, name: str, *, may_return: bool = False) 
 
 @router.post("/images/{name}/answer")
 async def answer(request: Request, name: str) -> dict[str, Any]:
-    """Answer a prompt about one object of an open image: proposals, and how far to trust them."""
+    """Answer a prompt about one object of an open image: proposals, and how far to trust them.
+
+    The keys are those of ``uncertainty_response``, ``can_judge`` (whether advice may be given),
+    ``gate`` and ``set`` (sentences about guarantees, or empty). For a drawn scene, ``caution`` does
+    not say that the heads learned from drawn shapes alone.
+    """
     page, image = _page(request), _image(request, name)
     body = await messages.read_body(
         request, most_bytes=messages.MOST_QUESTION_BYTES, subject="question"
