@@ -220,7 +220,12 @@ def _masks_by_judged(
 ) -> dict[str, CellMasks]:
     """Properties of the masks of some prompt sets, for each of ``JUDGED``.
 
-    Every prompt set has a judged proposal of its own.
+    Every prompt set has a best and a selected proposal of its own.
+
+    Parameters
+    ----------
+    columns
+        Indices of the prompt sets on the cell's axis ``prompt``.
     """
     sam_score, iou = rows.sam_score[:, columns], rows.iou[:, columns]
     shares = task_probability(sam_score)

@@ -27,7 +27,7 @@ Rows = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Request:
-    """The objects of one image, and the prompt sets that a model answers for each.
+    """The objects of one image in one view, and the prompt sets that a model answers for each.
 
     Attributes
     ----------
@@ -247,7 +247,7 @@ def _fetched(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch y x"]:
-    """Code logits as bytes: ``pipeline.masks.encode(sigmoid(logits))``.
+    """Code logits as bytes: ``pipeline.masks.encode(sigmoid(logits))``, up to rounding.
 
     Notes
     -----

@@ -16,7 +16,10 @@ _SUBPIXEL_BITS: Final = 4
 
 @dataclass(frozen=True)
 class Outline:
-    """A filled shape; points inside of an even number of its rings lie in a hole or outside."""
+    """A filled shape, which has the points inside of an odd number of its rings (closed lines).
+
+    A second ring bounds a hole. Corners (x, y) are in fractions of the scene's side.
+    """
 
     kind: str
     rings: tuple[Ring, ...]

@@ -63,7 +63,7 @@ def draw_scene(seed: int, size_px: int) -> Scene:
         Fixes the scene. The geometry is the same at every size, unless fewer than ``MIN_OBJECTS``
         objects are visible at a size: then another scene is drawn.
     size_px
-        Side of the image, at least ``MIN_SIZE_PX``.
+        Side of the image, at least ``MIN_SIZE_PX``, which is not checked.
     """
     generator = np.random.default_rng(seed)
     while True:
