@@ -106,7 +106,7 @@ def depth_px(region: Mask) -> Float32[np.ndarray, "h w"]:
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """Area, box and clicks of objects, in the order of their masks."""
+    """Area in pixels, box and clicks of objects, in the order of their masks."""
 
     area_px: Int64[np.ndarray, " object"]
     box_px: Float32[np.ndarray, "object 4"]

@@ -93,7 +93,9 @@ NumPy arrays or a number, so that no device is still at work when it returns."""
 
 
 def median_interval(values: Float[np.ndarray, "round"]) -> Interval:
-    """95 % interval of the median of six values or more, whatever their distribution.
+    """95 % interval of the median of values, whatever their distribution.
+
+    There must be six values or more, which is not checked.
 
     Notes
     -----

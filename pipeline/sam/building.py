@@ -157,7 +157,8 @@ def of_transformers(
 ) -> SAM2Base:
     """Build a model with the image encoder that a configuration of ``transformers`` describes.
 
-    Its weights are random. ``has_sigmoid_score``: see ``Family``.
+    Its weights are random. ``has_sigmoid_score`` tells whether a sigmoid keeps predicted IoUs
+    between 0 and 1.
 
     Raises
     ------

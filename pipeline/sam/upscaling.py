@@ -75,7 +75,8 @@ class Upscaling:
         weights
             Weights of the upscaled channels, for each mask of each prompt set.
         coarse, fine
-            See ``SharedImage``.
+            Terms to add to the four quarters of each cell, and to the four quarters of each
+            quarter.
         shape
             Rows and columns of cells.
         """

@@ -112,7 +112,19 @@ def iou_scores(
 
 
 def curves(ious: tasks.Ious, masks: Sequence[tasks.JudgedMasks], n_points: int) -> Iterator[Curve]:
-    """Correction curves of ``BOUNDS`` and of every measure, for each task's default model."""
+    """Correction curves of ``BOUNDS`` and of every measure, for each protocol and task.
+
+    They are for the model of ``default_model``: the smallest or, for ``segmentation``, the largest.
+
+    Parameters
+    ----------
+    ious
+        Result of ``ious_of``.
+    masks
+        Result of ``judged_masks`` for the same models.
+    n_points
+        Number of points of a curve.
+    """
     by_place = {(judged.protocol, judged.judged, judged.model): judged for judged in masks}
     for protocol in PROTOCOLS:
         for task, model, correction in tasks.default_corrections(ious, protocol):

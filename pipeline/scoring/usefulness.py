@@ -94,7 +94,10 @@ def usefulness_scores(
 
 
 def coverage_curves(masks: Iterable[JudgedMasks], n_points: int) -> Iterator[CoverageCurve]:
-    """Risk of the kept masks by their share, for the orders ``BOUNDS`` and every measure."""
+    """Risk of the kept masks by their share, for the orders ``BOUNDS`` and every measure.
+
+    The least uncertain masks are kept first; the risk of a mask is 1 - IoU.
+    """
     for judged in masks:
         risk = 1 - judged.iou
         for (train_split, measure), uncertainty in (bounds(risk) | judged.measures).items():
