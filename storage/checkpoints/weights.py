@@ -36,6 +36,8 @@ class Checkpoint:
     folder
         Folder on Meta's server or, with an owner, a repository of Hugging Face; empty if the file
         comes with this package.
+    size_bytes
+        Bytes of the file; None if the table does not list them.
     sha256
         From the table. For a file from Hugging Face without a listed sha256, it is recorded on
         first use.
@@ -150,7 +152,7 @@ def checkpoints(family: str) -> list[Checkpoint]:
 
 
 def state(record: Checkpoint) -> State:
-    """Compare a weights file with its listed sha256; the whole file is read."""
+    """Compare a weights file with its listed sha256, see ``State``; the whole file is read."""
     path = _there(record)
     if path is None:
         return "missing"

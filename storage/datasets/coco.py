@@ -42,9 +42,9 @@ def list_coco(source: Source) -> tuple[Medium, ...]:
     Raises
     ------
     DataError
-        If the file is not of this layout, an annotation is of an image that is not listed, or two
-        images or annotations share an id, or two images a file. Reading a medium raises it if a
-        mask is malformed or of another size than its image.
+        If the file is not of this layout, an annotation is of an image that is not listed, two
+        images or two annotations share an id, or two images share a file. Reading a medium raises
+        it if a mask is malformed or of another size than its image.
     """
     path = source.annotations
     content = load_json(path, "a file of COCO instances")

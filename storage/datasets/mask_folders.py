@@ -151,7 +151,10 @@ def _masks_of(source: Source, mask: Path, label: str) -> Mapping[int, Bool[np.nd
 
 
 def _numbers(names: list[str]) -> Collection[int]:
-    """Ids of objects from the names of their files: 1, 2, 3, ... unless all are unequal numbers."""
+    """Ids of objects from the names of their files.
+
+    They are the names if all are different whole numbers, else 1, 2, 3, ... in the order of names.
+    """
     if all(name.isdecimal() for name in names) and len({*map(int, names)}) == len(names):
         return [int(name) for name in names]
     return range(1, len(names) + 1)

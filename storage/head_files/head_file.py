@@ -347,8 +347,8 @@ def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -
     WeightsError
         If the file is missing or damaged.
     DataError
-        If the file has the heads of another set or split, lacks a head, or was trained on other
-        features.
+        If the file has the heads of another set or split, lacks a head, was trained on other
+        features, or has malformed guarantees or gains in its card.
     """
     heads = read_head_set(train_split, head_set)
     path = head_set_path(train_split, head_set)
@@ -364,7 +364,8 @@ def read_head_set(train_split: str, head_set: HeadSet) -> HeadFile:
     WeightsError
         If the file is missing or damaged.
     DataError
-        If the file has the heads of another set or split, or lacks a head.
+        If the file has the heads of another set or split, lacks a head, or has malformed guarantees
+        or gains in its card.
     """
     path = head_set_path(train_split, head_set)
     heads = read_head_file(path)

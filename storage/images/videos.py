@@ -60,7 +60,7 @@ def video_of(file: str) -> str | None:
 
 
 class Videos:
-    """Reads frames of videos in a folder; each is decoded once if requests are nearly in order.
+    """Reads frames of videos in a folder; a frame is decoded once if requests are nearly in order.
 
     ``files`` are the names of the frames that will be read, from ``frame_file``; other names are
     ignored. The last ``N_KEPT`` of these frames that were decoded stay in memory, so that a thread

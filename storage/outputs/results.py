@@ -142,9 +142,9 @@ def _recorded(folder: Path, name: str) -> Path:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """Read ``run.json`` in a folder of results: the keys ``RUN_KEYS``, and ``FILES`` of records.
+    """Read the record ``run.json`` in a folder of results, which has the keys ``RUN_KEYS``.
 
-    ``FILES`` has the sha256 of each table, by file name.
+    Its entry ``files`` is the sha256 of each table, by file name.
 
     Raises
     ------

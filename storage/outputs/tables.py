@@ -32,7 +32,7 @@ def as_frame(table: Table, rows: Iterable[object]) -> pd.DataFrame:
 
 
 def blocks_as_frame(blocks: Iterable[object]) -> pd.DataFrame:
-    """Convert blocks of rows (instances whose fields are arrays) to one data frame."""
+    """Convert blocks of rows (instances whose fields are arrays), one at least, to a data frame."""
     return pd.concat([pd.DataFrame(record(block)) for block in blocks], ignore_index=True)
 
 

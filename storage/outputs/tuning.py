@@ -26,7 +26,7 @@ class Tuning:
     n_trials
         Number of trials that were run.
     seed
-        Seed of the study and of the split of its images.
+        Seed of the study, and of dividing its images into those for training and for validation.
     """
 
     plan: Hyperparameters

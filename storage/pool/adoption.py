@@ -61,7 +61,7 @@ def recorded_stores(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
 
 @dataclass(frozen=True, eq=False)
 class PublishedShards:
-    """The shards in the published stores of a cell.
+    """The shards in the published stores of a cell, which are outputs of DVC.
 
     Attributes
     ----------

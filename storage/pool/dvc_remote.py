@@ -71,7 +71,7 @@ def push(remote: str | None, show: Show) -> list[Pushed]:
 
     Returns
     -------
-    What was sent to each remote: to ``remote``, and to remotes that outputs in ``dvc.yaml`` name.
+    Numbers of files for each remote: ``remote``, and remotes that outputs in ``dvc.yaml`` name.
 
     Raises
     ------

@@ -21,7 +21,7 @@ SHARD_IMAGES: Final = 16
 class ImageRows:
     """Images in arrays named as in the schema, cut into shards of consecutive images.
 
-    ``PreparedSplit`` has objects as rows, and the same properties.
+    They are the rows of embeddings, as the objects of a ``PreparedSplit`` are those of masks.
     """
 
     file: Shaped[np.ndarray, " image"]

@@ -59,8 +59,8 @@ def run_reader(cells: SplitCells, run: range) -> ReadRows:
     Raises
     ------
     StoreError
-        If scores are damaged; the function raises it for invalid scores, indexing for damaged
-        masks.
+        If scores are damaged. The function raises it for scores out of their range, and indexing
+        ``mask_code`` for damaged masks.
     """
     readers, scores = _mask_readers(cells, run), _read_scores(cells, run)
     # Allocating memory for every chunk would take half as long as decompressing the chunk.
@@ -147,11 +147,17 @@ def _object_bytes(cells: SplitCells) -> int:
 
 
 class MaskWindows:
-    """Fetches masks of consecutive objects of one shard from all cells at once, for one thread.
+    """Fetches masks of consecutive objects of one shard from all cells in windows, for one thread.
 
-    Objects must be read in ascending order. A request to a bucket takes tens of milliseconds. One
-    request per object and cell would leave the processor idle for most of the time; the requests of
-    a window run together. A shard that is read to its end is checked against the manifest.
+    A window has the compressed masks of some objects of all cells, whose requests run together. A
+    request to a bucket takes tens of milliseconds, so that one request per object and cell would
+    leave the processor idle for most of the time. Objects must be read in ascending order. A shard
+    that is read to its end is checked against the manifest.
+
+    Raises
+    ------
+    StoreError
+        If a shard at an address is missing or cannot be read.
     """
 
     def __init__(self, cells: Mapping[tuple[str, str], mask_chunks.MaskChunks], run: range) -> None:

@@ -135,7 +135,7 @@ class PreparedSplit:
 
     @property
     def digest(self) -> str:
-        """Sha256 of the split's objects and clicks, in hex; see ``ObjectTable.digest``."""
+        """Sha256 of the table without the content of images, in hex; see ``ObjectTable.digest``."""
         return self.table.digest
 
     @property

@@ -15,8 +15,8 @@ from storage.store.signature import change
 def find_stores(path: Path) -> list[Path]:
     """List the store at ``path``, or all stores below it.
 
-    A store is a folder with a ``zarr.json`` or with a name in ``.zarr``, or ``path`` itself if it
-    is a zipped store. Hidden folders, which are unfinished stores, are skipped.
+    A store is a folder with a ``zarr.json`` or whose name ends in ``.zarr``, or ``path`` itself if
+    it is a zipped store. Hidden folders, which are unfinished stores, are skipped.
 
     Raises
     ------

@@ -97,7 +97,7 @@ class Store:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all chunk files, as the manifest lists them."""
+        """Total bytes of all chunk files, from the manifest."""
         return sum(file.n_bytes for name, file in self.manifest.items() if not name.endswith(ROOT))
 
     @property
@@ -196,7 +196,7 @@ class HeldStore(WrapperStore[ZarrStore]):
         StoreError
             If a chunk file is missing or differs from the manifest, or the address is out of reach.
         OSError
-            If a shard in a folder is missing, of which a range is read.
+            If a range is read of a shard that is missing in a folder.
         """
         if key == ROOT:
             return prototype.buffer.from_bytes(self._root)

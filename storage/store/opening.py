@@ -150,7 +150,7 @@ def read_array(store: Store, name: str, selection: slice | tuple[slice, int] = A
     Raises
     ------
     StoreError
-        If a chunk is missing or damaged; the message names the store and the array.
+        If a chunk is missing or damaged, see ``HeldStore``; the message names store and array.
     """
     with naming_damage(store, name):
         return np.asarray(store.arrays[name][selection])
