@@ -162,10 +162,11 @@ class HeldStore(WrapperStore[ZarrStore]):
 
     Files that are read whole are compared. Zarr reads only ranges of a shard, a file that joins
     chunks. A shard of masks in a folder is compared before its first range is read. A shard of
-    masks at an address is not compared, since this would take too long, and zarr reads fill values
-    if it is missing. A shard of embeddings, of hundreds of megabytes, is not compared, either:
-    ``read_embedding`` compares each image's levels with their digest. Metadata of arrays are
-    checked against the schema; the store's own metadata were compared when it was opened.
+    masks at an address is not compared, since this would take too long. A shard of embeddings, of
+    hundreds of megabytes, is not compared, either: ``read_embedding`` compares each image's levels
+    with their digest. A missing shard is always refused: zarr would read fill values. Metadata of
+    arrays are checked against the schema; the store's own metadata were compared when it was
+    opened.
     """
 
     def __init__(
@@ -189,7 +190,7 @@ class HeldStore(WrapperStore[ZarrStore]):
     ) -> Buffer | None:
         """Bytes of a file, or a range of them, after the comparisons that the class describes.
 
-        None for a missing file that is metadata of an array, or a shard that is not compared.
+        None for missing metadata of an array.
 
         Raises
         ------
@@ -214,6 +215,8 @@ class HeldStore(WrapperStore[ZarrStore]):
         if byte_range is None and not key.endswith(ROOT):
             record = None if data is None else FileRecord.of(data.as_numpy_array().data)
             check_chunks(self._files, key, self._manifest.get(key), record)
+        elif data is None and key in self._manifest:
+            check_chunks(self._files, key, self._manifest[key], None)
         return data
 
 

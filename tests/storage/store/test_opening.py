@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 import xarray
@@ -141,6 +142,16 @@ def test_missing_and_empty_shards_are_named(made: Path, tmp_path: Path) -> None:
         r"\(mask_code/c\.0\.0\.0\.0\.0, mask_code/c\.2\.0\.0\.0\.0\); .*cache verify",
     ):
         opening.open_masks(masks)
+
+
+def test_a_shard_that_is_missing_at_an_address_is_not_read_as_zeros(made: Path) -> None:
+    bucket, address = fsspec.filesystem("memory"), "memory://lab/identity.zarr"
+    bucket.put(str(made / "masks/identity.zarr"), address, recursive=True)
+    bucket.rm(f"{address}/mask_code/c.0.0.0.0.0")
+    dataset = opening.open_masks(address)
+    with pytest.raises(StoreError, match=r"mask_code: every chunk .* got c\.0\.0.* with sha256 none"):
+        dataset.mask_code[:2].load()
+    assert dataset.mask_code[-1:].load().any()
 
 
 def test_an_array_that_took_the_place_of_another_is_not_read(features: Path) -> None:
