@@ -48,7 +48,8 @@ MAKERS: Final = (
 )
 """Patterns of paths, each with the DVC stages that make such a path; the first match counts.
 
-Features of the view ``identity`` have two stages: ``extract_train`` makes them for a train split.
+They stand in the order in which the stages run. Features of the view ``identity`` have two stages:
+``extract_train`` makes them for a train split.
 """
 
 
@@ -69,6 +70,14 @@ def remedy(path: Path, command: str = "dvc repro") -> str:
             commands = [f"`{command} {stage.format(*match.groups())}`" for stage in stages]
             return f"; {' or, for a train split, '.join(commands)} makes it"
     return ""
+
+
+def running_order(path: Path) -> int:
+    """Place of an output among ``MAKERS``: outputs of earlier stages have lower numbers."""
+    patterns = (pattern for pattern, _ in MAKERS)
+    return next(
+        k for k, pattern in enumerate((*patterns, ".*")) if re.fullmatch(pattern, path.as_posix())
+    )
 
 
 def repair_advice(path: Path) -> str:

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import yaml
@@ -231,6 +232,57 @@ def test_edited_code_and_another_device_run_no_stage_that_takes_hours(edits: Pat
     add_comments(edits, {file for package in PACKAGES for file in files_below(package)})
     change_params(edits, extract={"device": "auto"})
     assert {name.partition("@")[0] for name in stale(edits)} == set(CHEAP)
+
+
+DAMAGED: Final = (
+    *("data/shapes/annotations/val.json", "cache/objects/shapes_val.zarr/file/c.0"),
+    *("cache/entropy/shapes_val.zarr/zarr.json", "heads/shapes_train/tuning/iou_tiny.json"),
+    *("heads/shapes_train/isotonic.json", "results/splits/shapes_val/scores.csv"),
+    *("results/gallery/shapes_val/gallery.csv", "results/runtime.csv", "results/metrics.json"),
+)
+"""A file of each stage that no cell belongs to."""
+
+
+def test_every_damaged_output_is_made_again_by_the_commands_of_repair_in_their_order(
+    project: Path,
+) -> None:
+    run(project, "dvc", "checkout", "--relink")
+    intact = made_files(project)
+    for name in DAMAGED:
+        damage(project / name)
+    said = run(project, "bash", "-c", "usam cache repair || true")
+    commands = dict.fromkeys(re.findall("`(dvc repro .+)` makes it", said))
+    assert len(commands) == len(DAMAGED)
+    for command in commands:
+        run(project, "bash", "-ec", command)
+    assert "nothing is damaged in the outputs" in run(project, "usam", "cache", "repair")
+    assert made_files(project) == intact
+
+
+def damage(file: Path) -> None:
+    """Flip a bit of a file and of its links; time and mode stay."""
+    status, content = file.stat(), bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.chmod(0o644)
+    with file.open("r+b") as opened:
+        opened.write(content)
+    file.chmod(status.st_mode)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_heads_of_other_features_are_trained_again_by_the_command_that_evaluate_names(
+    project: Path,
+) -> None:
+    splits = read_params(project)["splits"]
+    splits["shapes_train"]["max_objects"] = 16
+    change_params(project, splits=splits)
+    repro(project, *(f"extract_train@shapes_train-{model}" for model in FEW_MODELS))
+    evaluate = ("python", "-m", "stages.evaluate", "shapes_val")
+    with pytest.raises(AssertionError, match=r"features_digest \(\w+ -> \w+\)") as refused:
+        run(project, *evaluate)
+    (command,) = re.findall("`(dvc repro .+)` makes it", str(refused.value))
+    run(project, "bash", "-ec", command)
+    run(project, *evaluate)
 
 
 def test_without_its_lock_everything_comes_from_the_run_cache(project: Path) -> None:

@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import boto3
@@ -19,6 +21,7 @@ from storage.store import opening
 from storage.store.checks import damaged_files
 from tests.fixtures.bucket import BUCKET, s3_server, use_server
 from tests.fixtures.doc_pages import block
+from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.made_up_cell import extract
 from tests.fixtures.project_copy import run
 
@@ -94,6 +97,8 @@ def _wait_for(port: int, log: Path) -> None:
 pytestmark = pytest.mark.slow
 
 STORES = ("cache/features/val/tiny/identity.zarr", "cache/masks/val/tiny/identity.zarr")
+
+SHARE: Final = (ROOT / "docs/share.md").read_text("utf-8")
 
 FOLDER = block("dvc remote add -d lab /mnt")
 IN_BUCKET = block("dvc remote add -d lab s3:")
@@ -171,6 +176,37 @@ def test_a_bucket_is_pushed_to_pulled_from_and_read_out_of_the_repository(
         read = getattr(opening, f"open_{kind}")
         there, here = read(f"dvc://{repository}@main/{store}"), read(tmp_path / "clone" / store)
         assert there.load().identical(here.load())
+
+
+def test_an_output_is_edited_after_the_command_that_frees_it_from_the_cache(
+    repository: Path,
+) -> None:
+    shell(repository, "dvc config cache.type hardlink,symlink; dvc checkout --relink")
+    store = repository / STORES[0]
+    (unprotect,) = re.findall(r"`(dvc unprotect) results/report.html`", SHARE)
+    shell(repository, f"{unprotect} {STORES[0]}; echo edited >> {STORES[0]}/zarr.json")
+    assert "damaged" in shell(repository, f"usam cache verify {STORES[0]} || true")
+    # DVC's cache has the bytes from before.
+    shell(repository, f"dvc checkout --force {STORES[0]}")
+    assert damaged_files(store) == {}
+
+
+def test_where_links_fail_the_configuration_of_copies_checks_outputs_out(
+    repository: Path, tmp_path: Path
+) -> None:
+    memory = Path("/dev/shm")  # noqa: S108 - another file system, to which no hard link leads
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("this machine has no second file system")
+    with TemporaryDirectory(dir=memory) as folder:
+        shutil.copytree(repository / ".dvc/cache", folder, dirs_exist_ok=True)
+        shell(repository, f"dvc cache dir --local {folder}; dvc config cache.type hardlink")
+        shutil.rmtree(repository / "cache")
+        with pytest.raises(AssertionError, match="Checkout failed"):
+            shell(repository, "dvc checkout")
+        (copy,) = re.findall(r"`(dvc config --local cache.type copy)`", SHARE)
+        shell(repository, f"{copy}; dvc checkout")
+        for store in STORES:
+            assert damaged_files(repository / store) == {}
 
 
 @pytest.mark.skipif(SSHD is None, reason="no OpenSSH server is installed")

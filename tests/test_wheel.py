@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Final
 from zipfile import ZipFile
@@ -108,3 +109,33 @@ def test_its_models_load_and_its_commands_run(installed: Path, tmp_path: Path) -
     assert said["checkpoints verify mini"][0] == 0
     assert said["checkpoints verify mini"][1].count(" intact") == len(MODELS)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pip_brings_a_damaged_file_back_with_the_option_that_the_message_names(
+    wheel: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "environment"
+    run([sys.executable, "-m", "venv", "--without-pip", str(root)], cwd=tmp_path)
+    python = str(root / "bin" / "python")
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-index", "--no-deps"]
+    verify = [python, "-m", "stages.cli", "checkpoints", "verify", "mini"]
+    environment = os.environ | {"PYTHONPATH": sysconfig.get_path("purelib")}  # the requirements
+
+    def faults() -> list[str]:
+        done = subprocess.run(
+            verify, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        faults = done.stderr.splitlines()
+        assert done.returncode == bool(faults), done.stdout
+        return faults
+
+    run([*pip, str(wheel)], cwd=tmp_path)
+    assert faults() == []
+    (weights,) = root.rglob("tiny.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1])
+    (fault,) = faults()
+    (option,) = re.findall(r"install usam-cache again, with pip's option (\S+)$", fault)
+    run([*pip, str(wheel)], cwd=tmp_path)
+    assert faults() == [fault], "pip takes the installed version for a whole one"
+    run([*pip, option, str(wheel)], cwd=tmp_path)
+    assert faults() == []

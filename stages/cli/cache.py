@@ -26,7 +26,7 @@ from stages.settings.signatures import CellName
 from storage.errors import StoreError, counted, hidden, printable
 from storage.files.addresses import is_address
 from storage.files.manifest import ROOT
-from storage.paths import CACHE, POOL, remedy
+from storage.paths import CACHE, POOL, remedy, running_order
 from storage.pool.adoption import recorded_stores
 from storage.pool.cell import Cell
 from storage.pool.cleaning import find_removable, remove
@@ -208,7 +208,8 @@ def repair(path: Repaired = None) -> None:
         not_cells += altered_outputs() if path is None else []
     if not damaged and not not_cells:
         print(f"nothing is damaged in {printable(path or 'the outputs')}")
-    for output in not_cells:
+    # The stage of an output reads outputs of earlier stages, and fails while these are damaged.
+    for output in sorted(not_cells, key=running_order):
         drop_damaged(output)
         # DVC does not see damage that left a file's time as it was.
         print(f"damaged   {printable(str(output))}{remedy(output, 'dvc repro -f -s')}")

@@ -39,6 +39,8 @@ class _Work:
     """Text for the message about kept work, such as ``finished trials are kept in <folder>``."""
     is_requeued: bool
     """Whether a batch system may start the work again, so that being stopped is no failure."""
+    is_resumed: bool
+    """Whether the same command continues the work, which the message then says."""
 
 
 _under_way: Final[list[_Work]] = []
@@ -105,7 +107,9 @@ def write_any_text() -> None:
 
 
 @contextmanager
-def stoppable(progress: str | None = None, *, is_requeued: bool = False) -> Iterator[None]:
+def stoppable(
+    progress: str | None = None, *, is_requeued: bool = False, is_resumed: bool = True
+) -> Iterator[None]:
     """Block of work that a signal ends by an exception; the outermost block then ends the program.
 
     A second signal ends the program at once.
@@ -118,8 +122,10 @@ def stoppable(progress: str | None = None, *, is_requeued: bool = False) -> Iter
     is_requeued
         Whether a batch system starts the program again: the signals in ``REQUEUED`` then end the
         program with status 0. This holds for blocks within this block, too.
+    is_resumed
+        Whether the same command continues the work; the message about kept work then says so.
     """
-    _under_way.append(_Work(progress, is_requeued))
+    _under_way.append(_Work(progress, is_requeued, is_resumed))
     try:
         yield
     except Stopped as stopped:
@@ -170,7 +176,8 @@ def _line(number: int) -> str:
     if progress is None:
         # What is kept differs between commands; every file is written whole or not at all.
         return f"stopped by {name}: no file is half-written; run it again"
-    return f"stopped by {name}: {progress}; run it again to go on"
+    advice = "; run it again to go on" if _under_way[-1].is_resumed else ""
+    return f"stopped by {name}: {progress}{advice}"
 
 
 def _status(number: int) -> int:

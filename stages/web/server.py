@@ -129,7 +129,7 @@ def serve(
     at_end
         Text for the last line about kept work.
     """
-    with stoppable(at_end):
+    with stoppable(at_end, is_resumed=review is not None):
         server_of(page, endpoint, review).run(sockets=[endpoint.listener])
 
 

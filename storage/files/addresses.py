@@ -132,8 +132,8 @@ def upload(folder: Path, address: str, log: Path, advance: Callable[[int], None]
     Parameters
     ----------
     log
-        File to which each sent file is added: files that it lists are not sent again, so that an
-        interrupted upload continues.
+        File to which each sent file is added, with the address but without its secrets: files that
+        it lists are not sent again, so that an interrupted upload continues, even with a new token.
     advance
         Called with the number of bytes of each file, sent now or before.
 
@@ -151,7 +151,8 @@ def upload(folder: Path, address: str, log: Path, advance: Callable[[int], None]
     with named_failures(address, (BaseError,), AWAY), log.open("a", encoding="utf-8") as file:
         bucket = _bucket(address)
         for name in sorted(names, key=lambda name: (name == ROOT, name == FILE)):
-            line = f"{sha256_file(folder / name)} {address}/{name}"
+            # Without secrets: the file stays where the upload stops, and tokens are renewed.
+            line = f"{sha256_file(folder / name)} {hidden(address)}/{name}"
             if line not in lines:
                 put(bucket, name, folder / name)
                 # The line break comes first, so that a line cut short by a kill spoils no other.

@@ -153,10 +153,11 @@ def test_a_locale_without_the_letters_of_a_name_is_told_with_a_remedy_that_helps
     assert ended.stderr.endswith(": set PYTHONUTF8=1\n") == (utf8 == "0")
 
 
-def _tag(path: Path, orientation: int) -> None:
-    """Give an image an EXIF orientation, its pixels unchanged."""
+def _tag(path: Path, orientation: int | None) -> None:
+    """Give an image an EXIF orientation, or remove it; its pixels stay unchanged."""
     exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = orientation
+    if orientation is not None:
+        exif[ExifTags.Base.Orientation] = orientation
     with Image.open(path) as image:
         image.save(path, exif=exif)
 
@@ -175,3 +176,7 @@ def test_orientations_that_the_size_on_record_cannot_confirm_are_told(
         "note: 2 of 3 images must be checked by eye, turned by an EXIF orientation that no size "
         f"confirms: {upside_down.name} (3), {square.name} (6)"
     )
+    for path in (upside_down, square):
+        _tag(path, None)
+    run_prepare()
+    assert "note" not in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from dvc.repo import Repo
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from stages import extract
@@ -32,6 +34,7 @@ from tests.fixtures.extract_project import (
     flip,
     images_without,
     outputs,
+    refused,
     run,
 )
 
@@ -167,6 +170,12 @@ def commit_outputs(**stages: dict[str, Any]) -> None:
         repo.checkout(relink=True)
 
 
+def dvc(command: str) -> None:
+    """Run a command of DVC, whose stages import the packages of this repository."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(command.split(), env=environment, check=True, capture_output=True)
+
+
 @pytest.mark.no_cover
 @pytest.mark.parametrize("keeps_time", [True, False])
 def test_other_damaged_outputs_are_made_again_by_the_commands_that_repair_names(
@@ -199,9 +208,8 @@ def test_other_damaged_outputs_are_made_again_by_the_commands_that_repair_names(
         f"damaged   {output}; `{command}` makes it"
         for output, command in zip((store, heads), commands, strict=True)
     ]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     for command in commands:
-        subprocess.run(command.split(), env=environment, check=True, capture_output=True)
+        dvc(command)
     assert files_of(store) | files_of(heads) == intact
     assert repair().exit_code == 0
     noted = [md5_of(file) for file in (store / "file/c.0", heads / "x.safetensors")]
@@ -221,8 +229,26 @@ def test_a_cell_that_cannot_be_computed_here_comes_back_from_the_remote(tmp_path
     shutil.rmtree(IMAGES)
     assert repair().exit_code == 1
     shutil.rmtree(masks_path(*CELL))
-    subprocess.run(["dvc", "pull", str(masks_path(*CELL))], check=True, capture_output=True)
+    dvc(f"dvc pull {masks_path(*CELL)}")
     assert outputs() == intact
+
+
+@pytest.mark.no_cover
+def test_a_changed_image_is_read_anew_by_the_command_that_extract_names(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    store = objects_path(SPLIT)
+    prepare = {"cmd": f"{sys.executable} -m stages.prepare ${{item}}", "outs": [str(store)]}
+    commit_outputs(prepare={"foreach": [SPLIT], "do": prepare})
+    for folder in (features_path(*CELL), masks_path(*CELL)):
+        shutil.rmtree(folder)
+    with Image.open(IMAGES / "square.png") as image:
+        Image.fromarray(255 - np.asarray(image)).save(IMAGES / "square.png")
+    error = refused(capsys)
+    (command,) = re.findall(r"`(dvc repro .*)@SPLIT` reads it anew", error)
+    dvc(f"{command}@{SPLIT}")
+    run(extract, *CELL)
+    assert outputs()
 
 
 def rot(file: Path, *, keeps_time: bool = True) -> None:

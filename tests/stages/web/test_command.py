@@ -107,5 +107,5 @@ def test_it_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 128 + signal.SIGINT
-    assert errors == "stopped by SIGINT: no image is kept; run it again to go on\n"
+    assert errors == "stopped by SIGINT: no image is kept\n"
     assert list(tmp_path.iterdir()) == []

@@ -112,6 +112,12 @@ def test_a_record_of_the_size_before_turning_is_refused_by_name(tmp_path: Path) 
             "upright, by its EXIF orientation 6; if its masks are of the pixels as stored, remove",
         ):
             refusing(path, height_px=20, width_px=30)
+    with Image.open(path) as image:
+        stored, exif = np.asarray(image), image.getexif()
+        del exif[ExifTags.Base.Orientation]
+        image.save(path, quality="keep", exif=exif)  # as the message says
+    assert check_header(path, height_px=20, width_px=30) == 1
+    np.testing.assert_array_equal(_read(path), stored)
 
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0II*\0", b"no tiff at all"])
