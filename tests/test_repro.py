@@ -153,7 +153,8 @@ def made_files(root: Path) -> dict[str, bytes]:
     files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
     files += [root / "results" / "metrics.json"]
     found = {file.relative_to(root).as_posix(): file.read_bytes() for file in files}
-    return {name: data for name, data in found.items() if not name.startswith("cache/pool/")}
+    untracked = ("cache/pool/", "cache/work/")
+    return {name: data for name, data in found.items() if not name.startswith(untracked)}
 
 
 def test_without_dvc_the_same_commands_write_the_same_bytes(demo: Demo, tmp_path: Path) -> None:
