@@ -214,13 +214,26 @@ def _download(at_address: Files, file: str) -> bytes | None:
     return at_address.read(file)
 
 
+def _sha256_in_folder(path: Path) -> str:
+    """Sha256 of an image file or a video in a folder.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing.
+    """
+    try:
+        return sha256_file(path)
+    except FileNotFoundError as error:
+        raise ImageError(f"{path} must be a file, got none") from error
+
+
 class SplitImages:
     """Reads the images and frames ``files`` of one split; threads may use it in parallel.
 
     Only the names in ``files`` can be read. ``folder`` may also be a text file with an address, see
     ``address_in``. A server that stays away ends the reading with a ``StoreError``. An image that
-    is missing there, is damaged or was changed gives an ``ImageError``, and others can still be
-    read.
+    is missing, damaged or changed gives an ``ImageError``, and others can still be read.
 
     Raises
     ------
@@ -257,10 +270,8 @@ class SplitImages:
         Raises
         ------
         ImageError
-            If the image is missing at the address, damaged, changed, or of another size than its
+            If the image or its video is missing, damaged, changed, or of another size than its
             record says.
-        FileNotFoundError
-            If the image or the video is missing in the folder.
         StoreError
             If the address of the images cannot be read.
         """
@@ -287,9 +298,7 @@ class SplitImages:
         Raises
         ------
         ImageError
-            If the address has no such file.
-        FileNotFoundError
-            If the folder has no such file.
+            If the folder or the address has no such file.
         StoreError
             If the address of the images cannot be read.
         """
@@ -321,13 +330,19 @@ class SplitImages:
         return Download(address, content)
 
     def _digest(self, file: str, image_file: ImageFile) -> str:
-        """Sha256 of the file of an image; the sha256 of a video is computed once."""
+        """Sha256 of the file of an image; the sha256 of a video is computed once.
+
+        Raises
+        ------
+        ImageError
+            If the folder has no such file.
+        """
         if isinstance(image_file, Download):
             return hashlib.sha256(image_file.content).hexdigest()
         video = self._video[file]
         if video is None:
-            return sha256_file(image_file)
+            return _sha256_in_folder(image_file)
         with self._lock:
             if video not in self._sha256:
-                self._sha256[video] = sha256_file(image_file)
+                self._sha256[video] = _sha256_in_folder(image_file)
             return self._sha256[video]

@@ -189,6 +189,16 @@ def test_a_split_may_have_both_files_and_frames(folder: Path) -> None:
         source.read("still.jpg", **SIZE, sha256=sha256_file(folder / "0.mp4"))
 
 
+@pytest.mark.parametrize("name", ["gone.jpg", "gone.mp4"])
+def test_a_split_names_the_file_of_an_image_that_is_gone(folder: Path, name: str) -> None:
+    file = frame_file(name, 0) if name.endswith(".mp4") else name
+    source, message = SplitImages(folder, [file]), rf"{folder / name} must be a file, got none$"
+    with pytest.raises(ImageError, match=message):
+        source.inspect(file, **SIZE)
+    with pytest.raises(ImageError, match=message):
+        source.read(file, **SIZE, sha256=sha256_file(folder / "0.mp4"))
+
+
 def test_the_digest_of_a_frame_is_its_videos_and_computed_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
