@@ -1,6 +1,7 @@
 """Writes the masks of a review with their decisions: as COCO, for CVAT, or for Label Studio."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from io import TextIOBase
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,7 @@ import numpy as np
 
 from pipeline.predictor import coco_masks
 from stages.annotation.label_studio import brush_region
-from stages.review.queue import COCO, CVAT, Candidate, ReviewQueue
+from stages.review.queue import COCO, CVAT, LABEL_STUDIO, Candidate, ReviewQueue
 from stages.settings.parsing import ParamsError
 from storage.folders import whole_file
 from storage.images.videos import video_of
@@ -33,7 +34,7 @@ def export_queue(
     Parameters
     ----------
     form
-        One of ``FORMS``, which is not checked.
+        One of ``FORMS``.
     as_polygons
         Whether the masks of a COCO data set are polygons, which fill holes, not run lengths; other
         forms ignore it.
@@ -47,13 +48,16 @@ def export_queue(
     ParamsError
         If the images are frames of videos, which other tools cannot open, and the form is not COCO.
     """
-    is_coco = form == COCO
-    if not is_coco and any(video_of(image.image.file) for image in queue.source.prompted):
+    writers: Mapping[str, Callable[[TextIOBase, ReviewQueue], int]] = {
+        COCO: partial(_write_coco, as_polygons=as_polygons),
+        CVAT: _write_cvat,
+        LABEL_STUDIO: _write_tasks,
+    }
+    write = writers[form]
+    if form != COCO and any(video_of(image.image.file) for image in queue.source.prompted):
         raise ParamsError(f"format must be {COCO} for frames of videos, got {form}")
-    with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
-        if is_coco:
-            return _write_coco(file, queue, as_polygons=as_polygons)
-        return _write_cvat(file, queue) if form == CVAT else _write_tasks(file, queue)
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        return write(file, queue)
 
 
 def _write_coco(file: TextIOBase, queue: ReviewQueue, *, as_polygons: bool) -> int:

@@ -25,7 +25,9 @@ COCO: Final = "coco"
 
 CVAT: Final = "cvat"
 
-FORMS: Final = (COCO, CVAT, "label-studio")
+LABEL_STUDIO: Final = "label-studio"
+
+FORMS: Final = (COCO, CVAT, LABEL_STUDIO)
 """Forms of the file of a queue: a COCO data set, *CVAT for images 1.1*, tasks of Label Studio."""
 
 

@@ -180,6 +180,13 @@ def test_frames_of_videos_are_written_as_coco_alone(tmp_path: Path) -> None:
         export_queue(tmp_path / "queue.xml", queue, "cvat")
 
 
+def test_a_form_without_a_writer_writes_no_file(tmp_path: Path) -> None:
+    queue, path = written_queue(tmp_path, [0.5]), tmp_path / "queue.txt"
+    with pytest.raises(KeyError, match="yolo"):
+        export_queue(path, queue, "yolo")
+    assert not path.exists()
+
+
 def _summary(annotation: dict[str, Any]) -> tuple[object, ...]:
     attributes = annotation["attributes"]
     assert annotation["score"] == attributes["expected_iou"]
