@@ -19,7 +19,14 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from stages import evaluate, prepare
 from storage.outputs.results import read_results
 from storage.paths import results_dir
-from tests.fixtures.eval_split import VIEWS, object_table, write_heads, write_params, write_split
+from tests.fixtures.eval_split import (
+    VIEWS,
+    object_table,
+    write_gray_images,
+    write_heads,
+    write_params,
+    write_split,
+)
 from tests.fixtures.extract_project import run
 from tests.fixtures.made_up_coco import HEIGHT_PX, WIDTH_PX, Json, annotation, image_record
 from tests.fixtures.measured import measured
@@ -116,13 +123,11 @@ def write_ranking(n_objects: int) -> None:
     """What the gallery chooses by, and the cells and images of its pictures."""
     write_results(n_objects)
     shutil.rmtree("cache")
-    write_table(SPLIT, n_objects)
+    table = write_table(SPLIT, n_objects, table=write_gray_images(object_table(n_objects)))
     for model in MODELS:
         rows = draw_rows(seed_of(model), n_objects, 8)
-        write_cell((SPLIT, model, "identity"), rows, shard_objects=EXTRACT["shard_objects"])
-    Path("data").mkdir()
-    for file in object_table(n_objects).file:
-        Image.new("RGB", (9, 8)).save(Path("data", str(file)))
+        shard_objects = EXTRACT["shard_objects"]
+        write_cell((SPLIT, model, "identity"), rows, shard_objects=shard_objects, table=table)
 
 
 CASES: Final = (

@@ -2,7 +2,6 @@
 
 import io
 from contextlib import chdir
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +13,12 @@ from pipeline.gallery import TINT
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS, PROTOCOLS, TASKS
 from stages import gallery
 from stages.object_pictures import ShownObject, by_source
-from storage.folders import sha256_file
 from storage.outputs.results import Gallery, read_gallery
 from storage.paths import gallery_dir, objects_path
 from storage.rle import encode_rle
 from storage.split.object_table import ObjectTable, write_objects
 from tests.fixtures.drawn_masks import HeldRows
-from tests.fixtures.eval_split import write_params, write_ranking
+from tests.fixtures.eval_split import GRAY, write_gray_images, write_params, write_ranking
 from tests.fixtures.extract_project import files_of, run
 from tests.fixtures.made_up_objects import table_of
 from tests.fixtures.split_cells import write_cell
@@ -28,7 +26,6 @@ from tests.fixtures.split_cells import write_cell
 SPLIT = "val"
 N_OBJECTS = 6
 SIDE_PX = 64
-GREY = 100
 
 
 def object_table() -> ObjectTable:
@@ -63,13 +60,7 @@ def write_cells(table: ObjectTable, model: str, view: str = "identity") -> None:
 def write_project(root: Path) -> None:
     """Write settings, cells, a ranking and images of the split into the working directory."""
     write_params(root, [SPLIT], gallery={"n_objects": 2, "side_px": 96})
-    table = object_table()
-    Path("data").mkdir()
-    paths = [Path("data", str(file)) for file in table.file]
-    for path in paths:
-        Image.new("RGB", (SIDE_PX, SIDE_PX), (GREY,) * 3).save(path)
-    digests = np.array([sha256_file(path) for path in paths], np.dtypes.StringDType())
-    table = replace(table, image_sha256=digests)
+    table = write_gray_images(object_table())
     write_objects(objects_path(SPLIT), table, {"split": SPLIT})
     for model in ("tiny", "large"):
         write_cells(table, model)
@@ -114,7 +105,7 @@ def test_the_ends_of_every_task_become_pictures_of_each_protocol(drawn: Gallery)
 
 def test_a_picture_shows_the_mask_that_its_task_corrects(drawn: Gallery) -> None:
     # The crop is the middle: rows 8..55 of the image, at twice their size.
-    green = (1 - TINT) * GREY + TINT * np.array(GREEN)
+    green = (1 - TINT) * GRAY + TINT * np.array(GREEN)
     best, selected = (16, 32), (32, 48)
     shown = {f"best-{task}": best for task in TASKS} | {"best-task": selected}
     shown |= {f"selected-{task}": selected for task in TASKS}
@@ -122,7 +113,7 @@ def test_a_picture_shows_the_mask_that_its_task_corrects(drawn: Gallery) -> None
         with Image.open(io.BytesIO(drawn.pictures[f"{name}-1.webp"])) as image:
             column = np.asarray(image)[:, 10].astype(float)
         assert len(column) == 96
-        is_green = np.abs(column - green).sum(axis=1) < np.abs(column - GREY).sum(axis=1)
+        is_green = np.abs(column - green).sum(axis=1) < np.abs(column - GRAY).sum(axis=1)
         inside = np.flatnonzero(is_green) / 2 + 8
         assert inside.min() == pytest.approx(rows[0], abs=2)
         assert inside.max() == pytest.approx(rows[1], abs=2)
