@@ -326,9 +326,8 @@ def negative_log_likelihood(counts: TruthCounts) -> Float64[np.ndarray, "*batch"
 
     Notes
     -----
-    Probabilities are clipped to ``[LEAST_PROBABILITY, 1 - LEAST_PROBABILITY]``, because the first
-    and the last code stand for all probabilities beyond these bounds. Without the clipping, one
-    pixel that is certain and wrong would make the mean infinite. A pixel costs at most 11.6 nats.
+    Probabilities are clipped to ``[LEAST_PROBABILITY, 1 - LEAST_PROBABILITY]``, the range that
+    codes can tell apart. So one pixel that is certain and wrong costs 11.6 nats, not infinity.
     """
     p = _PROBABILITY.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     return _mean(counts, -np.log(np.stack([1 - p, p])))

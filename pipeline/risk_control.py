@@ -214,12 +214,12 @@ def _excess(
 
 
 def check_calibration(calibration: CalibrationSet, alpha: float) -> None:
-    """Check that there are objects, and that ``alpha`` is a share.
+    """Refuse a calibration without objects, and an ``alpha`` that is not between 0 and 1.
 
     Raises
     ------
     ValueError
-        If ``alpha`` is not between 0 and 1, or there are no objects.
+        If there are no objects, or not 0 < ``alpha`` < 1.
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1, got {alpha}")

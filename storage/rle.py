@@ -116,13 +116,7 @@ def run_lengths(pixels: Bool[np.ndarray, " pixel"]) -> Counts:
 
 
 def check_runs(runs: Counts, height_px: int, width_px: int) -> None:
-    """Refuse runs that do not cover an image exactly.
-
-    Raises
-    ------
-    DataError
-        If a run is negative, or the runs cover more or fewer pixels than the image has.
-    """
+    """Raise a DataError unless all runs are >= 0 and their sum is the image's number of pixels."""
     if runs.min(initial=0) < 0:
         raise DataError(f"RLE runs must be >= 0, got {runs.min()}")
     n_pixels = height_px * width_px

@@ -176,6 +176,9 @@ def permitted(
 ) -> Permission:
     """Decide which statements about the masks of a prompt are allowed.
 
+    For an image that is unlike the training images, no advice, guarantee or choice is allowed.
+    Guarantees and choices hold only for the prompt sets on which they were measured.
+
     Parameters
     ----------
     heads
@@ -191,13 +194,13 @@ def permitted(
     choices
         Gains of the heads' choice of masks, by prompt set; empty for heads that do not choose.
     prompt_caution
-        Why the heads may be wrong about this prompt; may be empty.
+        Why the heads may be wrong about this prompt; only added to the cautions. May be empty.
 
     Notes
     -----
-    A guarantee about other prompts is void. Under a guarantee of 10 % that was calibrated on
-    clicks, 9.6 % of the masks were kept and fell short for clicks, but 14.9 % for boxes and 20.1 %
-    for corrections. Of several valid guarantees, the strictest applies.
+    Under a guarantee of 10 % that was calibrated on clicks, 9.6 % of the masks were kept and fell
+    short for clicks, but 14.9 % for boxes and 20.1 % for corrections. Of several valid guarantees,
+    the strictest applies.
 
     Heads of kind ``paper`` and protocol ``selected`` know selected masks alone, and choose none.
     Their advice to take another proposal, given for 36 of 204 objects of fresh scenes, changed the

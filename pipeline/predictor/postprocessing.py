@@ -43,9 +43,10 @@ class Postprocessing:
     def masks_at(
         self, logits: Float[Tensor, "prompt proposal y x"], size_px: tuple[int, int]
     ) -> Bool[np.ndarray, "prompt proposal height width"]:
-        """Masks at the size of the image (height, width), without small holes and sprinkles.
+        """Masks at the size of the image (height, width), cut at ``mask_threshold``.
 
-        Masks are cut at ``mask_threshold``. A sprinkle is a small component of a mask.
+        Small holes and sprinkles (components of a mask) are removed first, at low resolution; see
+        ``patched``.
         """
         patched = self.patched(logits)
         cut = patched - self.mask_threshold if self.mask_threshold else patched
@@ -68,7 +69,8 @@ class Postprocessing:
     ) -> Float[Tensor, "prompt proposal y x"]:
         """Logits with small holes filled and small sprinkles (components of a mask) removed.
 
-        The logits are returned as they are if both largest areas are 0.
+        Small is at most ``max_hole_area`` or ``max_sprinkle_area``. The logits are returned as they
+        are if both are 0.
 
         Notes
         -----

@@ -91,17 +91,20 @@ class ProposalHeads:
         unlike_training: float | None,
         prompt_caution: str = "",
     ) -> Permission:
-        """Decide which statements about a prompt's masks are allowed.
+        """Decide which statements about a prompt's masks are allowed, by ``scope.permitted``.
+
+        For an image that is unlike the training images, no advice, guarantee or choice is allowed.
+        Guarantees and choices hold only for the prompt sets on which they were measured.
 
         Parameters
         ----------
         prompts
-            Names of the prompt sets to which the prompt may belong; empty for a prompt of another
-            kind.
+            Names of the prompt sets to which the prompt may belong; empty for another kind of
+            prompt.
         unlike_training
-            Result of the method ``unlike_training`` for the image.
+            Result of the method ``unlike_training``; an image with None counts as similar.
         prompt_caution
-            Why the heads may be wrong about this prompt; may be empty.
+            Why the heads may be wrong about this prompt; only added to the cautions. May be empty.
         """
         return permitted(
             self.scope,

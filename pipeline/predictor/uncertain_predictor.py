@@ -400,7 +400,11 @@ class UncertainPredictor:
         costs: Costs,
         size_px: tuple[int, int],
     ) -> list[Uncertainty]:
-        """Uncertainties of prompt sets of one kind, from one decoder call."""
+        """Uncertainties of prompt sets of one kind, in their order, from one decoder call.
+
+        ``size_px`` is the size of the masks (height, width); ``costs`` are as for
+        ``predict_uncertainties``.
+        """
         unlike_training = self.heads.unlike_training(image)
         return list(
             read_uncertainty(

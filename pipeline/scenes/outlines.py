@@ -1,4 +1,7 @@
-"""Draws outlines of objects, in fractions of the scene's side."""
+"""Draws outlines of objects, in fractions of the scene's side.
+
+To draw is to choose at random; ``rasterise`` alone makes pixels.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -44,7 +47,7 @@ def draw_outline(
 
 
 def rasterise(outline: Outline, size_px: int) -> UInt8[np.ndarray, "h w"]:
-    """Draw an outline into the square of a scene of ``size_px``: 1 inside the shape, 0 outside."""
+    """Pixels of an outline in a square scene of ``size_px``: 1 inside the shape, 0 outside."""
     scale = 2**_SUBPIXEL_BITS
     corners = [np.rint((size_px * ring - 0.5) * scale).astype(np.int32) for ring in outline.rings]
     canvas = np.zeros((size_px, size_px), np.uint8)

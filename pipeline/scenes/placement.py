@@ -1,4 +1,7 @@
-"""Draws the layout of a scene, its objects and their overlaps, before any pixel is painted."""
+"""Draws the layout of a scene, its objects and their overlaps, before any pixel is painted.
+
+To draw is to choose at random; nothing is painted here.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -48,7 +51,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class _Spot:
-    """Circle in which a cluster of layers is drawn, in fractions of the scene's side."""
+    """Circle for a cluster of layers, in fractions of the scene's side."""
 
     centre: tuple[float, float]
     radius: float
@@ -169,7 +172,7 @@ def _nested_pair(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluste
 
 
 def _clutter(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
-    """Draw a shape without an annotation."""
+    """Choose a shape at random that is no object: a cluster of one layer, without items."""
     return [_layer(generator, ("bar", "crescent"), spot, draw_texture_on(generator, ground))], []
 
 
@@ -196,7 +199,10 @@ def _layer(generator: _Generator, kinds: tuple[str, ...], spot: _Spot, texture: 
 
 
 def _with_parts(layers: list[Layer]) -> list[Item]:
-    """Objects of a body with parts: all layers together, and each layer but the first as a part."""
+    """Annotated objects of a shape with parts: the whole, of all layers, and each part.
+
+    The first layer is the shape itself; each further layer is a part.
+    """
     body = Item(layers[0].outline.kind, tuple(range(len(layers))))
     return [body, *(Item("part", (k,)) for k in range(1, len(layers)))]
 

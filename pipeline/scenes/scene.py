@@ -1,4 +1,7 @@
-"""Draws scenes of overlapping textured shapes, some hard to see; parts have annotations too."""
+"""Draws scenes of overlapping textured shapes, some hard to see; parts have annotations too.
+
+To draw is to choose at random; a scene that was drawn is then painted.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,7 +58,7 @@ def scene_seeds(split_seed: int, role: Role, n: int) -> range:
 
 
 def draw_scene(seed: int, size_px: int) -> Scene:
-    """Draw one square scene of four to nine objects.
+    """Draw and paint one square scene of four to nine objects.
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""Draws and paints textures: two colours, and a pattern that blends them."""
+"""Draws and paints textures: two colours, and a pattern that blends them.
+
+To draw is to choose at random; to paint is to compute the colours of points.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

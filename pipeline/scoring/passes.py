@@ -82,10 +82,10 @@ def add_gains(w, gains, size, gained):  # noqa: ANN001, ANN201
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def add_areas(w, gains, gained, height, area):  # noqa: ANN001, ANN201
-    """Add the gains of a tie, times ``height``, to the areas, and set ``gained`` to 0.
+    """Add the weighted gains of a tie, times ``height``, to ``area``, and set ``gained`` to 0.
 
-    ``gained`` has the gains of all its objects but the last; ``gains`` and the weight ``w`` in each
-    resample are of the last object. Most ties have one object.
+    ``gained`` (task, lane) is the sum over the tie's objects but the last. ``gains`` (task,) and
+    the weight ``w`` (lane,) are the last object's: most ties have no other object.
     """
     for task in range(gains.size):
         for lane in range(w.size):

@@ -113,9 +113,9 @@ Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 @dataclass(frozen=True)
 class JudgedMasks:
-    """Masks of one model whose IoU a protocol judges, and all measures of these masks.
+    """IoUs and measures of one model's masks in a protocol: one mask per object of a split.
 
-    The masks are the best or the selected proposals of all objects of a split.
+    The mask of an object is its best or its selected proposal, as ``judged`` says.
     """
 
     protocol: str

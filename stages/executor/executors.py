@@ -75,7 +75,7 @@ class Failure:
 
 Run = Callable[[Iterable[Task[Any]]], Iterator[Done[Any] | Failure]]
 """An executor: takes tasks, and yields each outcome when it arrives. After a failed task, the other
-tasks still run."""
+tasks still run; but ``run_here`` stops at an error that is not in ``REPORTED``."""
 
 
 def results_of(
@@ -84,6 +84,9 @@ def results_of(
     on_result: Callable[[Task[T], T], None] = lambda _task, _result: None,
 ) -> list[T]:
     """Run tasks with different names, and return their results in the order of the tasks.
+
+    After a failed task, the other tasks still run. The executor of this process stops at an error
+    that is not in ``REPORTED``.
 
     Parameters
     ----------

@@ -162,12 +162,12 @@ class CellSteps:
 
     @property
     def n_readers(self) -> int:
-        """As the protocol ``Steps`` says."""
+        """Number of threads that read images: beside a GPU, at least one per processor."""
         return _n_readers(self.images, self.sam)
 
     @property
     def n_writers(self) -> int:
-        """As the protocol ``Steps`` says."""
+        """Number of threads that write shards: 1 on a CPU, up to 4 beside a GPU."""
         return 1 if self.sam.device.type == "cpu" else n_writers_beside_gpu()
 
     def read(self, piece: Piece) -> ViewedImage | ImageError:
@@ -281,12 +281,12 @@ class EmbeddingSteps:
 
     @property
     def n_readers(self) -> int:
-        """As the protocol ``Steps`` says."""
+        """Number of threads that read images: beside a GPU, at least one per processor."""
         return _n_readers(self.images, self.sam)
 
     @property
     def n_writers(self) -> int:
-        """As the protocol ``Steps`` says."""
+        """Number of threads that write shards: 1 on a CPU, up to 4 beside a GPU."""
         return 1 if self.sam.device.type == "cpu" else n_writers_beside_gpu()
 
     def read(self, piece: Piece) -> tuple[Square, str] | ImageError:

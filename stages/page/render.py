@@ -271,16 +271,13 @@ def coded(text: str) -> Markup:
 def last_commit(root: Path) -> Commit | None:
     """Find the last commit that changed files of ``CODE`` below ``root``.
 
-    Returns None if git is not installed, ``root`` is not in a repository, or no commit has changed
-    these files.
+    The result also lists the files of ``CODE`` with changes that are not committed. It is None if
+    git is not installed, ``root`` is not in a repository, or no commit has changed these files.
 
     Notes
     -----
-    Stores and results hold no date, so that equal inputs give equal bytes; the page has the date of
-    the commit instead. Commits of other files, such as docs or ``dvc.lock``, do not count: the page
-    keeps its bytes as long as the code, the settings and the results stay the same. DVC knows
-    nothing of commits: it rewrites the page when the content of a dependency changes, and the page
-    names the commit at which it was written.
+    The page shows this commit's date, not today's, so that equal inputs give equal bytes. Commits
+    of other files (docs, ``dvc.lock``) do not count: the page must not change with them.
     """
     if shutil.which("git") is None:
         return None

@@ -314,7 +314,10 @@ def _task_sentence(rows: pd.DataFrame, n_compared: int) -> str:
 
 
 def _name(measure: str, task: str) -> str:
-    """Name of a measure in sentences, from ``HEAD_NAMES`` if it is of heads, else its label."""
+    """Name of a measure in a sentence: its name in ``HEAD_NAMES`` and its label in brackets.
+
+    A measure that no line of ``HEAD_NAMES`` has for the task is named by its label alone.
+    """
     for line, name in HEAD_NAMES.items():
         if RADAR_MEASURES[line].get(task) == measure:
             return f"{name} ({measure_label(measure).removesuffix(', ours')})"

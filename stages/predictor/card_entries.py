@@ -53,13 +53,13 @@ def guarantee_words(guarantee: CalibratedGuarantee) -> str:
 def read_gates(split: str, head_set: HeadSet, train_split: str) -> tuple[CalibratedGuarantee, ...]:
     """Read the guarantees about a head set that ``usam gate`` calibrated on an eval split.
 
-    A gate is a file of guarantees. Gates for other measures than 1 - USAM, where USAM is the
-    expected IoU, for other protocols, and for heads of other train splits are left out.
+    A gate is a file of guarantees. A guarantee is read if it is for the protocol of ``head_set``,
+    for heads of ``train_split``, and for the measure 1 - USAM (1 minus the expected IoU).
 
     Raises
     ------
     DataError
-        If no gate is for this head set and train split, or a gate's file was edited.
+        If there is no such guarantee, or any gate of the split is damaged or was edited.
     """
     # The only measure of its heads that a predictor compares with a threshold is 1 - USAM.
     measure = KINDS_BY_NAME[head_set.kind].named("usam")

@@ -318,7 +318,10 @@ class RuntimeParams:
 
 @strict
 class ReportParams:
-    """Settings of the stage ``report``: title, and with what the results are compared."""
+    """Settings of the stage ``report``: title, split that chooses measures, and the paper's data.
+
+    Results of a split stand beside the paper's numbers for the same data set.
+    """
 
     title: Text
     chosen_on: StrictStr | None

@@ -206,7 +206,10 @@ async def answer(request: Request, name: str) -> dict[str, Any]:
 
 @router.post("/images/{name}/coco")
 async def coco(request: Request, name: str) -> Response:
-    """The masks of all objects in the request as a COCO file."""
+    """Predict the mask of each prompt in the request, and answer with a COCO file.
+
+    ``name`` is that of an open image; another name is refused with status 404.
+    """
     download, annotations = await _annotations(request, name)
     text = downloads.coco_file(annotations, download.file_name)
     return Response(text, media_type="application/json")
@@ -214,7 +217,10 @@ async def coco(request: Request, name: str) -> Response:
 
 @router.post("/images/{name}/masks")
 async def masks(request: Request, name: str) -> Response:
-    """The masks of all objects in the request as a ZIP of PNGs and a COCO file."""
+    """Predict the mask of each prompt in the request; answer with a ZIP of PNGs and a COCO file.
+
+    ``name`` is that of an open image; another name is refused with status 404.
+    """
     download, annotations = await _annotations(request, name)
     archive = await asyncio.to_thread(downloads.mask_archive, annotations, download.file_name)
     return Response(archive, media_type="application/zip")

@@ -208,16 +208,17 @@ def models_there(family: str) -> tuple[str, ...]:
 
 
 def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
-    """Download a weights file unless an intact one is there; return its path.
+    """Download a weights file unless it is there intact; return its path.
 
-    The file comes from Meta or, for ``is_on_hub``, from Hugging Face; ``progressbar`` is as for
-    ``download``, and ignored by Hugging Face's library.
+    The file comes from Meta or, for ``is_on_hub``, from Hugging Face's library into its cache.
+    ``progressbar`` is as for ``download``; that library ignores it.
 
     Raises
     ------
     WeightsError
         If the family's weights come with the package, Hugging Face gives no access, the server
-        cannot be read or serves another file, or the file cannot be written.
+        cannot be read or serves another file, the file cannot be written, or a damaged file of
+        an ``is_on_hub`` record is at ``record.path``.
     ModuleNotFoundError
         If Hugging Face's library is needed and not installed.
     """
@@ -235,7 +236,8 @@ def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
 def _fetch_from_hub(record: Checkpoint) -> Path:
     """Download a file from Hugging Face into the cache of its library, and return its path.
 
-    Nothing is downloaded if the file is at ``record.path``, or intact in the cache.
+    Nothing is downloaded if the file is intact in the cache, or any file is at ``record.path``; a
+    damaged file there is refused.
     """
     if not record.path.exists() and (before := state(record)) != "intact":
         hub, errors = (import_module(f"huggingface_hub{name}") for name in ("", ".errors"))

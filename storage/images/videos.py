@@ -142,7 +142,7 @@ class _Decoder:
     Raises
     ------
     ImageError
-        If the file is missing or no video; the methods raise it for damage and at the end.
+        If the file is missing or no video.
     """
 
     def __init__(self, path: Path) -> None:
@@ -153,7 +153,13 @@ class _Decoder:
             raise ImageError(f"{path} must be a readable video, got none that opens")
 
     def advance(self) -> None:
-        """Move on to the next frame without converting its pixels."""
+        """Move on to the next frame without converting its pixels.
+
+        Raises
+        ------
+        ImageError
+            If the video has ended, or the frame is damaged.
+        """
         if not self._capture.grab():
             raise ImageError(
                 f"{self._path} must have a readable frame {self.n_read} (counted from 0), "
@@ -162,7 +168,13 @@ class _Decoder:
         self.n_read += 1
 
     def frame(self) -> Rgb:
-        """RGB pixels of the frame to which ``advance`` has moved."""
+        """RGB pixels of the frame to which ``advance`` has moved.
+
+        Raises
+        ------
+        ImageError
+            If the frame cannot be decoded.
+        """
         is_there, bgr = self._capture.retrieve()
         if not is_there:
             raise ImageError(

@@ -156,7 +156,7 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures of a split's objects, and a table that describes them."""
+    """Pictures of a split's objects in memory, and a table with a row for each picture."""
 
     table: pd.DataFrame
     """One row per picture, with the columns of ``GALLERY``."""

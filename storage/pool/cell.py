@@ -375,7 +375,7 @@ def of_rows(signature: Mapping[str, object]) -> dict[str, object]:
 def store_specs(kind: str, signature: Mapping[str, object]) -> dict[str, ArraySpec]:
     """Declarations of the arrays of a cell's store, by name.
 
-    The signature is the cell's; of embeddings, it lists the names of the ``levels``.
+    Of the cell's ``signature``, the entry ``levels`` decides for embeddings, ``view`` otherwise.
     """
     if kind == "embeddings":
         return specs_of(kind, cast("Sequence[str]", signature["levels"]))

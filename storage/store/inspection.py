@@ -197,7 +197,7 @@ class HeldStore(WrapperStore[ZarrStore]):
         StoreError
             If a chunk file is missing or differs from the manifest, or the address is out of reach.
         OSError
-            If a range is read of a shard that is missing in a folder.
+            If a shard of masks is missing in a folder, when its first range is read.
         """
         if key == ROOT:
             return prototype.buffer.from_bytes(self._root)
