@@ -141,21 +141,36 @@ def conclusions(results: SplitResults, rows: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def replication_words(block: str) -> str:
-    """Sure gains without heads that fresh scenes do not show, from the table of these scenes.
+def replicated(block: str) -> dict[tuple[str, str], str]:
+    """Gain of each sure measure without heads on fresh scenes, by the task's and its own label.
 
-    A gain counts for the model that README shows, over all scenes of ``tools.show_replication``.
+    It is the gain for the model that README shows, over all scenes of ``tools.show_replication``,
+    whose table is ``block``.
     """
-    header, _, *lines = (line.strip("| ").split(" | ") for line in block.strip().splitlines())
+    _, _, *lines = (line.strip("| ").split(" | ") for line in block.strip().splitlines())
     tasks = {label: task for task, label in TASK_LABELS.items()}
     models = list(dict.fromkeys(model for _, _, model, *_ in lines))
-    gains = [
-        f"that of {measure} in {label}: {cells[-1].replace(' ', ' points ', 1)}"
+    return {
+        (label, measure): cells[-1]
         for label, measure, model, *cells in lines
         if model == default_model(tasks[label], [*models])
+    }
+
+
+def is_lost(gain: str) -> bool:
+    """Whether the interval of a gain reaches below 0."""
+    return "(−" in gain
+
+
+def replication_words(block: str) -> str:
+    """Sure gains without heads that fresh scenes do not show, from the table of these scenes."""
+    gains = replicated(block)
+    lost = [
+        f"that of {measure} in {label}: {gain.replace(' ', ' points ', 1)}"
+        for (label, measure), gain in gains.items()
+        if is_lost(gain)
     ]
-    lost = [gain for gain in gains if "(−" in gain]
-    n_objects = header[-1].removeprefix("all, ")
+    n_objects = block.strip().splitlines()[0].rstrip("| ").rpartition("all, ")[2]
     words = f"of {len(gains)} sure gains without heads, {len(gains) - len(lost)} show again"
     return f"{words} on {n_objects} of fresh scenes{'; not ' * bool(lost)}{'; '.join(lost)}."
 
@@ -164,21 +179,15 @@ def readme_block(results: SplitResults, rows: pd.DataFrame) -> str:
     """Sentences, then a table of measures that a user can act on."""
     shown = verdict_table(rows)
     tasks = [task for task in TASK_LABELS if task in shown]
-    meanings = {line.label: line.meaning for line in LINES}
-    cells = [
-        [
-            starred(row["label"]),
-            meanings[row["label"]],
-            *(f"**{row[task]}**" if row[f"{task}_better"] else row[task] for task in tasks),
-        ]
-        for row in shown.to_dict("records")
-    ]
+    gains = replicated(read_block(Path("docs") / "results.md", "replication"))
+    cells = measure_cells(shown, tasks, gains)
     header = ["measure", "what it takes", *(TASK_LABELS[task] for task in tasks)]
     run = results.run
     lead = (
         f"Relative AUC in % of {run['n_objects']} objects in {run['n_groups']} drawn scenes, for "
         "masks as a user has them, by the mini models: nobody has run this project on Meta's "
-        f"weights and photographs. **Bold** is sure to beat 1 − SamScore, {conditions(results)}."
+        f"weights and photographs. **Bold** is sure to beat 1 − SamScore, {conditions(results)}; "
+        "a measure without heads does so on other scenes, too."
     )
     words = [
         f"- **{subject}**: {starred(words)}"
@@ -186,6 +195,31 @@ def readme_block(results: SplitResults, rows: pd.DataFrame) -> str:
     ]
     # Of six columns, the first two hold words.
     return "\n\n".join(["\n".join(words), lead, table(header, cells, left=(0, 1))])
+
+
+def measure_cells(
+    shown: pd.DataFrame, tasks: Sequence[str], gains: Mapping[tuple[str, str], str]
+) -> list[list[str]]:
+    """Cells of the table of measures: bold where a measure is sure to beat 1 - SamScore.
+
+    Parameters
+    ----------
+    shown
+        Result of ``verdict_table``.
+    gains
+        Result of ``replicated``: no cell is bold whose gain other scenes lost.
+    """
+    meanings = {line.label: line.meaning for line in LINES}
+    cells = []
+    for row in shown.to_dict("records"):
+        label = row["label"]
+        is_bold = {
+            task: row[f"{task}_better"] and not is_lost(gains.get((TASK_LABELS[task], label), ""))
+            for task in tasks
+        }
+        numbers = [f"**{row[task]}**" if is_bold[task] else row[task] for task in tasks]
+        cells.append([starred(label), meanings[label], *numbers])
+    return cells
 
 
 def conditions(results: SplitResults) -> str:

@@ -10,7 +10,15 @@ from stages.page.verdict import LINES
 from stages.tables.pivot import MASKS
 from tests.fixtures.dvc_stages import ROOT
 from tools.blocks import read_block
-from tools.show_results import IS_BASE, better_masks_block, better_masks_table, starred
+from tools.show_results import (
+    IS_BASE,
+    better_masks_block,
+    better_masks_table,
+    is_lost,
+    measure_cells,
+    replicated,
+    starred,
+)
 
 NUMBER = re.compile(r"[+-]?[\d.]+")
 
@@ -29,6 +37,21 @@ def test_readme_has_the_sentences_that_ship_and_the_meanings_of_the_table() -> N
     rows = [line.split(" | ")[:2] for line in lines if line.startswith("| ")]
     meanings = [[f"| {starred(line.label)}", line.meaning] for line in LINES]
     assert [row for row in rows if row in meanings] == meanings
+
+
+def test_no_gain_that_other_scenes_lost_is_bold() -> None:
+    gains = replicated(read_block(ROOT / "docs/results.md", "replication"))
+    lines = read_block(ROOT / "README.md", "results").splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+    columns = {
+        (row[0], label): cell for row in rows for label, cell in zip(rows[0], row, strict=True)
+    }
+    for (task, measure), gain in gains.items():
+        assert columns[measure, task].startswith("**") != is_lost(gain)
+    shown = pd.DataFrame([{"label": "H_Std", "task": "70.0", "task_better": True}])
+    kept, lost = ({("Task", "H_Std"): f"+1.0 ({low} to +2.0)"} for low in ("+0.1", "−0.1"))
+    assert measure_cells(shown, ["task"], kept)[0][-1] == "**70.0**"
+    assert measure_cells(shown, ["task"], lost)[0][-1] == "70.0"
 
 
 def masks_of_table(block: str) -> pd.DataFrame:
