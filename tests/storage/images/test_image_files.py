@@ -1,7 +1,9 @@
 """Reading of images, from files or from bytes: what comes out, and how one is refused."""
 
 import io
+import os
 import struct
+import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -27,6 +29,7 @@ from storage.images.image_files import (
     read_rgb,
     reads_heif,
 )
+from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.pipes import pipe_at
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
@@ -291,3 +294,42 @@ def test_heic_opens_where_pillow_heif_is_installed_and_names_it_elsewhere(
     np.testing.assert_array_equal(_read(path), RGB)
     np.testing.assert_array_equal(decode_rgb(data, most_px=10**6, most_side_px=10**4), RGB)
     reads_heif.cache_clear()
+
+
+WRITE_HEIC: Final = """
+import pillow_heif
+from PIL import Image
+pillow_heif.register_heif_opener()
+Image.open("photo.png").save("photo.heic")
+Image.open("photo.heic").convert("RGB").save("as_written.png")
+"""
+
+READ_HEIC: Final = """
+from pathlib import Path
+from PIL import Image
+from storage.images.image_files import read_rgb
+Image.fromarray(read_rgb(Path("photo.heic"))).save("as_read.png")
+"""
+
+
+@pytest.mark.slow
+def test_the_package_that_the_message_names_reads_a_real_heic_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, python = tmp_path / "installed", sys.executable
+    package = "pillow-heif"
+    pip = [python, "-m", "pip", "install", "-q", "--no-deps", "--target", str(folder), package]
+    installed = subprocess.run(pip, capture_output=True, text=True, check=False)
+    if installed.returncode:
+        pytest.skip(f"{package} cannot be installed: {installed.stderr[-300:]}")
+    Image.fromarray(RGB).save(tmp_path / "photo.png")
+    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    subprocess.run([python, "-c", WRITE_HEIC], cwd=tmp_path, env=environment, check=True)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    reads_heif.cache_clear()
+    with pytest.raises(ImageError, match=f"run pip install {package}, which reads this format"):
+        _read(tmp_path / "photo.heic")
+    reads_heif.cache_clear()
+    subprocess.run([python, "-c", READ_HEIC], cwd=tmp_path, env=environment, check=True)
+    as_read, as_written = (_read(tmp_path / f"{name}.png") for name in ("as_read", "as_written"))
+    np.testing.assert_array_equal(as_read, as_written)
