@@ -25,7 +25,7 @@ from tests.fixtures.mini import MODELS
 from tests.fixtures.project_copy import copy_files, environment, read_params, run, write_params
 from tools.bars import Bar, missed_bars
 
-MIN_RATIO = 1.7
+MIN_RATIO = 1.6
 """Of two workers over one, a core each, on cores that do nothing else."""
 
 N_TURNS = 2
