@@ -10,7 +10,7 @@ from typing import Final, cast
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float32, UInt8
 from torch import Tensor
 
 from pipeline.extraction.predictions import Collected, Rows, Targets, encode_logits
@@ -197,7 +197,7 @@ def _drawn_codes(
 
 def _signed_distance(
     truth: Bool[np.ndarray, "height width"], side_px: int
-) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
+) -> Float32[np.ndarray, "y x"]:
     """Distance of each pixel from the outline of a mask, negative outside.
 
     The mask is resized to a square of ``side_px``; its pixels are the unit.
