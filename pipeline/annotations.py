@@ -14,17 +14,17 @@ from jaxtyping import Float, Int
 from pipeline.proposals import Values
 
 DOUBTED: Final = "annotation"
-"""End of the gallery whose pictures show the annotations to check."""
+"""Value of the gallery's column ``end`` for annotations to check."""
 
 DOUBT: Final = "annotation_doubt"
-"""Name that stands for the measure in the gallery's rows of annotations to check."""
+"""Value of the gallery's column ``measure`` for annotations to check."""
 
 
 @dataclass(frozen=True)
 class AnnotationEvidence:
-    """IoUs of models' masks of annotated objects: expected, and measured with the annotation.
+    """IoUs of each model's selected mask of annotated objects: expected, and with the annotation.
 
-    All masks answer the same prompt set.
+    The masks of all models answer the same prompt set.
     """
 
     prompt: str
@@ -42,12 +42,10 @@ def annotation_doubt(
 ) -> Values:
     """How much models doubt each annotation: mean over the models of expected IoU times 1 - IoU.
 
+    In [0, 1]: high if models expect good masks, and their masks are far from the annotation.
+
     >>> annotation_doubt(np.array([[0.9, 0.8], [0.1, 0.2]]), np.array([[0.2, 0.1], [0.2, 0.1]]))
     array([0.72, 0.13])
-
-    Returns
-    -------
-    In [0, 1]: high if masks are expected to be good, and are far from the annotation.
     """
     doubt: Values = (expected_iou.astype(np.float64) * (1 - iou.astype(np.float64))).mean(axis=1)
     return doubt
@@ -60,12 +58,8 @@ def annotation_table(
 ) -> pd.DataFrame:
     """Table of all annotations, the most doubted first, with the columns of ``AnnotationRow``.
 
-    Parameters
-    ----------
-    object_id
-        Id of each object in the data set.
-    group
-        Number of each object's image, or video.
+    ``group`` has the number of each object's image, or video. The column ``rank`` counts from 1;
+    ``row`` is the number of the object in its split, from 0.
     """
     doubt = annotation_doubt(evidence.expected_iou, evidence.iou)
     order = np.argsort(-doubt, kind="stable")
@@ -87,18 +81,10 @@ def annotation_table(
 
 
 def doubted_rows(annotations: pd.DataFrame, model: str, n_objects: int) -> pd.DataFrame:
-    """Rows of the gallery for the most doubted annotations, with the masks of ``model``.
+    """Rows of the gallery for the ``n_objects`` most doubted annotations, with masks of ``model``.
 
-    Parameters
-    ----------
-    annotations
-        Result of ``annotation_table``.
-    n_objects
-        Largest number of rows.
-
-    Returns
-    -------
-    The columns of ``gallery_rows``, and the prompt set of the masks in ``prompt``.
+    ``annotations`` is a result of ``annotation_table``. The rows have the columns of
+    ``gallery_rows``, and ``prompt``, the prompt set of the masks.
     """
     doubted = annotations.head(n_objects)
     return pd.DataFrame(

@@ -38,7 +38,7 @@ LEAST_CHANGE: Final = 0.01
 def best_fixed_cut(iou_at_cut: IouAtCut, sam_score: Float[np.ndarray, "object proposal"]) -> float:
     """The one of ``CUTS`` at which the selected masks have the highest mean true IoU.
 
-    Of equally good cuts, the lowest.
+    The lowest of equally good cuts.
 
     >>> best_fixed_cut(np.arange(27.0).reshape(1, 3, 9), np.ones((1, 3)))
     0.9
@@ -55,16 +55,14 @@ def ious_of_cuts(
     fixed_cuts: Mapping[str, float],
     expected_iou: Mapping[str, IouAtCut],
 ) -> dict[tuple[str, str], Values]:
-    """IoUs of the selected mask, and of masks with another cut, another proposal, or both.
+    """True IoUs of the selected mask, and of masks with another cut, another proposal, or both.
 
     Parameters
     ----------
-    iou_at_cut
-        True IoU of each proposal at each cut.
     fixed_cuts
-        Best fixed cut of each train split.
+        Best fixed cut, by train split.
     expected_iou
-        IoU at each cut that the heads of each train split expect.
+        IoU of each proposal at each cut that heads expect, by train split.
 
     Returns
     -------
@@ -94,12 +92,8 @@ def better_mask_scores(ious: Mapping[str, MaskIous], resamples: Resamples) -> It
 
     The statistics are ``mask_iou``, ``mask_gain``, ``changed``, ``gained`` and ``lost``. Masks at
     the size of the mask codes are compared with the selected mask at this size, other masks with
-    the selected mask at the resolution of the image.
-
-    Parameters
-    ----------
-    ious
-        IoUs of the masks, by model; the masks with which others are compared must be among them.
+    the selected mask at the resolution of the image. ``ious``, by model, must contain both selected
+    masks.
     """
     for model, of_model in ious.items():
         for (train_split, name), iou in of_model.items():

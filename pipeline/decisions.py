@@ -24,7 +24,7 @@ GAIN_MEASURES: Final = {"prompt": "delta_xp_star", "model": "delta_theta_star"}
 def choose(
     gains: Float[np.ndarray, "object choice"], costs: Float[np.ndarray, "choice"]
 ) -> Int[np.ndarray, "object"]:
-    """For each object, the number of the choice with the highest expected gain less its cost.
+    """For each object, the index of the choice with the highest expected gain less its cost.
 
     Among equal choices, the first.
 
@@ -51,12 +51,12 @@ class Decisions:
 
     @property
     def best_fixed(self) -> Values:
-        """Net gain of every object under the choice with the highest mean over all objects."""
+        """Net gain of every object if all objects get the one choice with the highest mean."""
         best: Values = self.net[:, self.net.mean(axis=0).argmax()]
         return best
 
     def chosen(self, numbers: Int[np.ndarray, "object"]) -> Values:
-        """Net gain of every object under its own choice, given by the choice's number."""
+        """Net gain of every object under its own choice, given as the choice's index."""
         net: Values = self.net[np.arange(len(self.net)), numbers]
         return net
 
@@ -76,17 +76,11 @@ class Decisions:
         return by_score
 
     def scores(self, keys: Keys, net: Values, resamples: Resamples) -> Iterator[Score]:
-        """Scores ``regret`` and ``fixed_margin`` of a rule that chooses for each object.
+        """Scores ``regret`` and ``fixed_margin`` of a rule that chooses for each object, in IoU.
 
-        Both are in IoU per object, with 95 % intervals.
-
-        ``regret`` is the loss to the best choice of each object in hindsight; ``fixed_margin`` is
-        the gain over ``best_fixed``, the best single choice for all objects.
-
-        Parameters
-        ----------
-        net
-            Net gain of every object under the rule.
+        ``regret`` is the mean loss to the best choice of each object in hindsight; ``fixed_margin``
+        is the mean gain over ``best_fixed``. ``net`` is the net gain of every object under the
+        rule.
         """
         differences = {
             "regret": self.net.max(axis=1) - net,
@@ -112,9 +106,9 @@ def decision_scores(masks: Sequence[JudgedMasks], resamples: Resamples) -> Itera
     Parameters
     ----------
     masks
-        The judged masks of each protocol, by models from small to large; a protocol has one judged
-        proposal, as in ``own_masks``. The smallest model answers; the choices are to keep its mask,
-        to click again and, with two models or more, to ask the largest model.
+        The judged masks, grouped by protocol, the models of a protocol from small to large; one
+        judged proposal per protocol, as in ``own_masks``. The smallest model answers. The choices
+        are to keep its mask, to click again and, with two models or more, to ask the largest model.
     """
     for protocol, of_protocol in groupby(masks, key=lambda judged: judged.protocol):
         smallest, *larger = of_protocol
@@ -138,8 +132,8 @@ def decision_scores(masks: Sequence[JudgedMasks], resamples: Resamples) -> Itera
 def _gains(smallest: JudgedMasks, larger: Sequence[JudgedMasks]) -> dict[str, Values]:
     """True gain in IoU of every object over the smallest model's mask, by choice.
 
-    The choices are to ``keep`` the mask, to ``prompt`` again and, if there are larger models, to
-    ask the largest ``model``.
+    The choices are ``keep``, ``prompt`` (click again) and, if there are larger models, ``model``
+    (ask the largest).
     """
     refined = smallest.scores.proposals.judged_refined_iou(smallest.judged)
     corrected = {"keep": smallest.iou, "prompt": refined.astype(np.float64)}
@@ -153,8 +147,7 @@ def _predicted_gains(
 ) -> dict[tuple[str, str], Float[np.ndarray, "object choice"]]:
     """Gain in IoU that heads expect from each choice, by train split and name of the rule.
 
-    ``choices`` begins with ``keep``, which gains 0. Kinds of heads that were not trained are left
-    out.
+    ``choices`` begins with ``keep``, which gains 0. Kinds of heads without training are left out.
     """
     measures = smallest.measures
     train_splits = dict.fromkeys(train_split for train_split, _ in measures if train_split)
@@ -163,7 +156,6 @@ def _predicted_gains(
         names = [kind.named(GAIN_MEASURES[choice]) for choice in choices[1:]]
         if (train_split, names[0]) in measures:  # heads of this kind were trained
             gains = [measures[train_split, name] for name in names]
-            # To keep a mask gains nothing.
             keep = np.zeros_like(gains[0])
             predicted[train_split, kind.named("gaps_star")] = np.stack([keep, *gains], axis=1)
     return predicted

@@ -1,4 +1,4 @@
-"""What stores keep of an encoded image: the levels that a decoder reads, as arrays of NumPy."""
+"""An encoded image as stores keep it: NumPy arrays of the levels that a decoder reads."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 LEVELS: Final = ("finest_level", "finer_level", "image_embedding")
-"""Names of the levels of an embedding. The image embedding is the coarsest level; the two others
+"""Names of the levels of an embedding: the image embedding is the coarsest level, the two others
 have four times and twice its rows and columns."""
 
 LevelType = Literal["float32", "bfloat16", "float16"]
@@ -40,8 +40,6 @@ class StoredEmbedding:
         Height and width of the image before it was resized.
     statistics
         ``encoder_mean`` and ``encoder_std``, see ``Embedding.statistics``.
-    pixels_sha256
-        Digest of the image's pixels, see ``pixels_sha256``.
     """
 
     levels: Levels
@@ -65,8 +63,8 @@ def level_names(precision: str, *, is_half: bool = False) -> tuple[str, ...]:
     Parameters
     ----------
     precision
-        Precision of the model: ``fp32``, or ``bf16``, in which the encoder adds a vector of single
-        precision to the coarsest level alone.
+        Precision of the model: ``fp32``, or ``bf16``, in which the coarsest level stays float32,
+        because the encoder adds a vector of single precision to it.
     is_half
         Whether all levels are rounded to half precision.
     """
@@ -80,7 +78,7 @@ def level_names(precision: str, *, is_half: bool = False) -> tuple[str, ...]:
 
 
 def pixels_sha256(rgb: UInt8[np.ndarray, "height width 3"]) -> str:
-    """SHA-256 of an image's pixels and size, in hex: files of the same pixels have the same one."""
+    """SHA-256 of an image's pixels and size, in hex; the format of its file plays no part."""
     height, width, _ = rgb.shape
     digest = hashlib.sha256(f"{height} x {width}\n".encode())
     digest.update(np.ascontiguousarray(rgb).data)
@@ -88,7 +86,7 @@ def pixels_sha256(rgb: UInt8[np.ndarray, "height width 3"]) -> str:
 
 
 def levels_sha256(levels: Levels) -> str:
-    """SHA-256 of the levels of an image, in hex: of names and bytes of arrays, sorted by name."""
+    """SHA-256 of an image's levels, in hex: of names and bytes of the arrays, sorted by name."""
     digest = hashlib.sha256()
     for name in sorted(levels):
         digest.update(f"{name}\n".encode())

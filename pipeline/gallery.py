@@ -33,32 +33,30 @@ WHITE: Final = (255, 255, 255)
 CLICK_COLOUR: Final = (239, 68, 68)
 
 TINT: Final = 0.3
-"""Share of the tint's colour in a pixel inside a mask; the image has the rest."""
+"""Share of the mask's colour in the pixels inside a mask; the image has the rest."""
 
 CONTEXT: Final = 2.0
 """Side of the image region that a picture shows, in longer sides of the object's box."""
 
 MIN_SIDE_PX: Final = 48
-"""Smallest side of that region, in pixels of the image: smaller regions show no surroundings."""
+"""Smallest side of the region, in pixels of the image: a smaller region shows no surroundings."""
 
 MIN_PROBABILITY: Final = 1e-5
-"""Probability that stands for code 0, and 1 minus it for code 255: 0 and 1 have no finite logits.
-"""
+"""Probability of code 0, and 1 minus that of code 255: 0 and 1 have no finite logits."""
 
 RgbImage = UInt8[np.ndarray, "height width 3"]
 Mask = Bool[np.ndarray, "height width"]
 
 
 SURPRISING: Final = ("selected", "segmentation")
-"""Protocol and task for which the gallery also shows the objects that the measure misjudges most.
-"""
+"""Protocol and task whose gallery also shows the objects that the measure misjudges most."""
 
 
 def ranking_columns(columns: Sequence[str]) -> list[str]:
-    """Choose, of the columns of ``objects.csv``, the keys, the IoUs and the ranking measures.
+    """Select, of the columns of ``objects.csv``, the keys, the IoUs and the ranking measures.
 
-    The result is in the order of ``columns``. The ranking measures need one view only, so that
-    adding a view changes no picture.
+    The columns stay in their order. The ranking measures need one view only, so that adding a view
+    changes no picture.
     """
     measures = {name for task in GALLERY_MEASURES for name in _measure_columns(task, columns)}
     keys = {"protocol", "judged", "object_id", "model", "iou"}
@@ -69,12 +67,8 @@ def ranking_columns(columns: Sequence[str]) -> list[str]:
 def by_judged(blocks: Iterable[pd.DataFrame]) -> dict[Judging, pd.DataFrame]:
     """Group the rows of ``objects.csv`` by protocol, judged proposal and model.
 
-    The rows of a group stay in their order, and lose the columns ``KEYS``.
-
-    Parameters
-    ----------
-    blocks
-        Consecutive rows of the table: reading the table at once takes three times the memory.
+    The rows of a group stay in their order, and lose the columns ``KEYS``. ``blocks`` are
+    consecutive rows: reading the table at once takes three times the memory.
     """
     groups: dict[Judging, list[pd.DataFrame]] = {}
     for block in blocks:
@@ -85,7 +79,7 @@ def by_judged(blocks: Iterable[pd.DataFrame]) -> dict[Judging, pd.DataFrame]:
 
 
 def gallery_rows(objects: Mapping[Judging, pd.DataFrame], n_objects: int) -> pd.DataFrame:
-    """The most and the least uncertain objects by protocol, task and kind of heads.
+    """Table of the most and the least uncertain objects by protocol, task and kind of heads.
 
     The heads of the first train split rank the objects; without heads, the untrained measure of the
     task does. Under ``SURPRISING``, the last ranking also gives the objects whose rank by
@@ -96,7 +90,7 @@ def gallery_rows(objects: Mapping[Judging, pd.DataFrame], n_objects: int) -> pd.
     objects
         Result of ``by_judged`` for rows with at least the ``ranking_columns``.
     n_objects
-        Number of most uncertain objects, and of least uncertain objects, of each ranking.
+        Largest number of most uncertain objects, and of least uncertain ones, of each ranking.
 
     Returns
     -------
@@ -125,12 +119,7 @@ def gallery_rows(objects: Mapping[Judging, pd.DataFrame], n_objects: int) -> pd.
 def _ranked(rows: pd.DataFrame, column: str, correction: Correction, model: str) -> pd.DataFrame:
     """Table of the objects in the order of their split, with their rank (1: most uncertain).
 
-    Parameters
-    ----------
-    rows
-        Rows of the objects in ``objects.csv``.
-    column
-        Name of the column with the measure that ranks the objects.
+    ``column`` names the column of ``rows`` (of ``objects.csv``) that ranks the objects.
     """
     measure, _, train_split = column.removeprefix(UNCERTAINTY).partition("@")
     uncertainty = rows[column].to_numpy(np.float64)
@@ -198,8 +187,6 @@ def foreground(
 ) -> Bool[np.ndarray, "height width"]:
     """Foreground of a coded mask at the size of the image, cut as for ``iou``.
 
-    Notes
-    -----
     Probabilities, bounded by ``MIN_PROBABILITY``, become logits, which are upsampled bilinearly and
     cut at 0.
     """
@@ -231,10 +218,8 @@ def draw_object(
         x, y in pixels of the image.
     box_px
         x, y, w, h of the ground truth, in pixels of the image.
-
-    Returns
-    -------
-    A picture whose longer side is ``side_px``.
+    side_px
+        Longer side of the resulting picture.
     """
     rows, columns = crop(box_px, *truth.shape)
     scale = side_px / max(rows.stop - rows.start, columns.stop - columns.start)
@@ -261,7 +246,7 @@ def crop(
 ) -> tuple[slice, slice]:
     """Rows and columns of a square around a box (x, y, w, h), shifted or cut to lie in the image.
 
-    Its side is ``CONTEXT`` times the longer side of the box, and at least ``MIN_SIDE_PX``.
+    The square's side is ``CONTEXT`` times the longer side of the box, at least ``MIN_SIDE_PX``.
     """
     x, y, width, height = box_px
     side_px = math.ceil(max(CONTEXT * max(width, height), MIN_SIDE_PX))
@@ -285,7 +270,7 @@ def _resize(pixels: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _rim(area: Bool[np.ndarray, "h w"], n_px: int) -> Bool[np.ndarray, "h w"]:
-    """Pixels outside of an area, at most ``n_px`` away from it."""
+    """Pixels outside of an area, at most ``n_px`` away from it in x and in y."""
     square = np.ones((3, 3), np.uint8)
     grown = cv2.dilate(area.astype(np.uint8), square, iterations=n_px)
     rim: Bool[np.ndarray, "h w"] = (grown > 0) & ~area
@@ -306,8 +291,7 @@ def dot(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Draw a dot with a white rim at the pixel (x, y), and return the picture.
 
-    The radius of the dot grows with the size of the picture. A picture that is contiguous in memory
-    is changed itself.
+    The dot grows with the size of the picture. A contiguous ``picture`` is itself drawn on.
     """
     radius = max(2, max(picture.shape) // 48)
     dotted = np.ascontiguousarray(picture)

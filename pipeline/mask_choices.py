@@ -1,8 +1,7 @@
 """Chooses the mask with the highest expected IoU: one of three proposals, cut at one of nine cuts.
 
-The decoder answers a prompt with soft masks. SAM2 takes the proposal with the highest SamScore and
-cuts its probabilities at 0.5. Heads that expect the IoU of every proposal at every cut can choose
-another mask, and no model runs again.
+SAM2 takes the proposal with the highest SamScore and cuts its probabilities at 0.5. Heads that
+expect the IoU of every proposal at every cut can choose another mask; no model runs again.
 """
 
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ HALF: Final = CUTS.index(CUT)
 
 @dataclass(frozen=True)
 class MaskChoices:
-    """The chosen mask of each object, as the number of its proposal and the index of its cut."""
+    """The chosen mask of each object: the number of its proposal and the index of its cut."""
 
     proposal: Int[np.ndarray, " object"]
     """Number of the chosen proposal, in decoder order."""
@@ -36,7 +35,7 @@ class MaskChoices:
     """Index in ``CUTS`` of the chosen cut."""
 
     def of(self, iou_at_cut: IouAtCut) -> Values:
-        """Take the value of each object's chosen mask.
+        """Value in ``iou_at_cut`` of each object's chosen mask.
 
         >>> MaskChoices(np.array([1]), np.array([8])).of(np.arange(27.0).reshape(1, 3, 9))
         array([17.])
@@ -45,16 +44,10 @@ class MaskChoices:
         return values
 
     def expected(self, expected_iou: IouAtCut, selected: "MaskChoices", excess: float) -> Values:
-        """Expected IoU of each chosen mask, calibrated and clipped to [0, 1].
+        """Expected IoU of each chosen mask, clipped to [0, 1].
 
-        Parameters
-        ----------
-        expected_iou
-            IoU that heads expect of every mask.
-        selected
-            SAM2's own choice of masks.
-        excess
-            Mean of expected less true IoU, subtracted where the mask is not the selected one.
+        ``excess``, the mean of expected less true IoU of chosen masks, is subtracted where the
+        chosen mask is not that of ``selected``, SAM2's own choice.
         """
         values: Values = self.of(expected_iou) - excess * self.differs_from(selected)
         return values.clip(0, 1)
@@ -91,17 +84,15 @@ def choice_gain(
 ) -> ChoiceGain:
     """Measure the gain in IoU of the heads' choice of masks over the selected masks.
 
-    Also measure the mean by which the expected IoUs of chosen masks exceed their true IoUs, over
-    objects whose chosen mask is not the selected one; 0 without any.
+    The result's ``excess`` is the mean of expected less true IoU over the objects whose chosen mask
+    is not the selected one; 0 without any.
 
     Parameters
     ----------
     prompt
         Name of the prompt set that all masks are from.
-    expected_iou, iou_at_cut
-        IoUs that heads expect, and true IoUs.
     group
-        Number of the image, or of the video, of each object. With fewer than ``LEAST_GROUPS``, the
+        Number of each object's image, or video. With fewer than ``LEAST_GROUPS`` groups, the
         interval of the gain is from -1 to 1.
     """
     chosen, selected = choose_masks(expected_iou), selected_masks(sam_score)

@@ -2,10 +2,9 @@
 
 Proposals enter a set in the order of their predicted IoU, the highest first, as long as the
 probability that all earlier proposals fall short is at least a threshold. The threshold is
-calibrated on images (or videos), like the thresholds of ``pipeline.risk_control``. A new image must
-come from the same distribution as the images of the calibration. Then the set of one of its objects
-has a good proposal with the chosen probability, whatever the distribution and however good or bad
-the predictions are. Poor predictions make larger sets, not broken guarantees.
+calibrated on images (or videos), as in ``pipeline.risk_control``. The set of an object in a new
+image from the same distribution then has a good proposal with the chosen probability, however bad
+the predictions are: poor predictions make larger sets, not broken guarantees.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,9 +42,9 @@ def failure_ahead(
 ) -> Float[np.ndarray, "*batch proposal"]:
     """For each proposal, the probability that all proposals ahead of it fall short.
 
-    A predicted IoU is taken for the probability that the proposal is good. Proposals with a higher
-    predicted IoU are ahead; of equal proposals, the first is ahead. No proposal is ahead of the
-    highest, whose probability is 1.
+    A predicted IoU is taken for the probability that the proposal is good. Ahead are the proposals
+    with a higher predicted IoU, or with the same one and a lower number. The first has probability
+    1.
 
     >>> failure_ahead(np.array([0.2, 0.9, 0.5])).round(3).tolist()
     [0.05, 1.0, 0.1]
@@ -62,12 +61,8 @@ def failure_ahead(
 def mask_set(predicted_iou: Float[np.ndarray, " proposal"], threshold: float) -> tuple[int, ...]:
     """Numbers of the proposals in the set of one object, the highest predicted IoU first.
 
-    The set has the proposals whose ``failure_ahead`` is at least the threshold.
-
-    Parameters
-    ----------
-    threshold
-        Result of ``set_threshold``; with ``NOTHING``, the set has all proposals.
+    The set has the proposals whose ``failure_ahead`` is at least ``threshold``, a result of
+    ``set_threshold``; with ``NOTHING``, all proposals.
     """
     order = np.argsort(-predicted_iou, kind="stable")
     return tuple(order[failure_ahead(predicted_iou)[order] >= threshold].tolist())
@@ -80,9 +75,8 @@ def judged_sets(
 ) -> CalibrationSet:
     """Sort objects by the largest threshold at which their mask set still has a good proposal.
 
-    The mask set of a threshold has the proposals whose ``failure_ahead`` is at least the threshold.
-    The result holds the largest thresholds as ``uncertainty``, in ascending order. Objects without
-    a good proposal have the threshold ``NOTHING`` and fall short.
+    The result holds these thresholds as ``uncertainty``, ascending. Objects without a good proposal
+    have the threshold ``NOTHING`` and fall short.
 
     Parameters
     ----------
@@ -98,7 +92,7 @@ def judged_sets(
 def order_of(
     predicted_iou: Predicted, is_good: Bool[np.ndarray, "object proposal"]
 ) -> Int[np.ndarray, "object"]:
-    """Numbers of the objects in the order of ``judged_sets``, for the same arguments."""
+    """Indices of the objects in the order of ``judged_sets``, for the same arguments."""
     largest = _largest_thresholds(failure_ahead(predicted_iou), is_good)
     return np.argsort(largest, kind="stable")
 
@@ -118,11 +112,6 @@ def set_threshold(judged: CalibrationSet, alpha: float) -> float:
     -------
     A set has the proposals whose ``failure_ahead`` is at least this threshold. ``NOTHING`` where no
     threshold gives the guarantee.
-
-    Raises
-    ------
-    ValueError
-        If ``alpha`` is not between 0 and 1, or there are no objects.
 
     Notes
     -----
@@ -159,7 +148,7 @@ def _thresholds(
 
 
 def out_of_reach(judged: CalibrationSet) -> float:
-    """Share of the objects without a good proposal: no mask set has a good proposal of these.
+    """Share of the objects without a good proposal, which every mask set misses.
 
     Each image has the same weight.
     """
@@ -180,15 +169,14 @@ def least_images(alpha: float, out_of_reach: float) -> float:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Share of mask sets that include a good proposal, on images that did not calibrate them."""
+    """Share of mask sets with a good proposal, on images that did not calibrate the sets."""
 
     share: float
-    """Mean over calibrations of the share of objects whose set has a good proposal; each image has
-    the same weight."""
+    """Mean over calibrations of the share of sets with a good proposal; images weigh the same."""
     least: float
     """Lower end of the 95 % interval of ``share`` if the guarantee holds with exactly 1 - alpha."""
     n_without: int
-    """Number of calibrations without a threshold. All proposals count as the sets of these."""
+    """Number of calibrations without a threshold, whose sets are all proposals."""
     of_small: float
     """``share`` for the smallest third of the objects; NaN if sizes are unknown."""
     of_worst: float
@@ -253,15 +241,15 @@ def set_scores(
 ) -> Iterator[Score]:
     """Coverage and size of mask sets for each prediction of IoUs.
 
-    The statistics are ``coverage``, ``n_masks`` (mean size) and ``n_masks_margin``, for each of
-    ``FAILURE_IOUS`` and ``ALPHAS``. Each of ``N_HALVES`` halves of the images calibrates sets for
-    the other images. An alpha is left out if a half has no threshold. A single image cannot be
-    halved: no scores.
+    The statistics are ``coverage``, ``n_masks`` (mean size) and ``n_masks_margin`` (less the mean
+    size under the first prediction), for each of ``FAILURE_IOUS`` and ``ALPHAS``. Each of
+    ``N_HALVES`` halves of the images calibrates sets for the other images. An alpha is left out if
+    a half has no threshold. A single image cannot be halved: no scores.
 
     Parameters
     ----------
     predicted
-        Predicted IoUs by train split and name. The margins compare each with the first.
+        Predicted IoUs by train split and name.
     iou
         True IoUs.
     """
@@ -297,7 +285,7 @@ class _Checked:
     """Coverage and size of sets at each of ``ALPHAS``; NaN where a half has no threshold."""
 
     coverage: Float[np.ndarray, " alpha"]
-    """Share of objects whose set has a good proposal, as the mean over the halves of the images."""
+    """Share of sets with a good proposal, as the mean over the halves of the images."""
     n_masks: Float[np.ndarray, " alpha"]
     """Mean number of proposals in a set, over the same halves."""
     resampled: Float[np.ndarray, "alpha resample"]
@@ -340,19 +328,15 @@ def _largest_thresholds(
 ) -> Values:
     """For each object, the largest threshold at which its set has a good proposal.
 
-    ``NOTHING`` for objects without a good proposal.
-
-    Parameters
-    ----------
-    probability
-        Result of ``failure_ahead``.
+    ``NOTHING`` for objects without a good proposal. ``probability`` is a result of
+    ``failure_ahead``.
     """
     largest: Values = np.where(is_good, probability, NOTHING).max(axis=1)
     return largest
 
 
 def _halves(n_images: int) -> Iterator[Bool[np.ndarray, " group"]]:
-    """Whether each image is in a half, for ``N_HALVES`` random halves.
+    """Yield ``N_HALVES`` random halves of the images: whether each image is in the half.
 
     Each half is followed by the half of the other images.
     """

@@ -31,7 +31,7 @@ TruthCounts = Int64[np.ndarray, "*batch truth code"]
 _PROBABILITY: Final = DECODE_TABLE.astype(np.float64)
 
 LEAST_PROBABILITY: Final = float(np.sin(np.pi / 4 / (N_CODES - 1)) ** 2)
-"""Smallest probability whose code is not 0, about 1e-5; stands for code 0 in logarithms."""
+"""Smallest probability whose code is not 0, about 1e-5; it replaces 0 in logarithms."""
 
 UNSURE_BITS: Final = 0.5
 """Entropy above which a pixel counts as unsure: its probability is between 0.11 and 0.89."""
@@ -43,32 +43,25 @@ _BIN_OF_CODE: Final = np.minimum((_PROBABILITY * N_BINS).astype(np.int64), N_BIN
 
 @dataclass(frozen=True)
 class CellMasks:
-    """SamScore shares and judged proposals of a cell, from which statistics weigh its masks.
-
-    A cell is one model in one view.
-    """
+    """SamScore shares and judged proposals of a cell (a model in a view), which weigh its masks."""
 
     task_probability: Shares
     """Probability of each proposal of a click, by Eq. 10."""
     is_judged: Shares
     """1 for the judged proposal of a click, 0 for the others."""
     is_identity: bool
-    """Whether the view is ``identity``."""
     n_models: int
     n_views: int
     is_end: bool
     """Whether the model is the smallest or the largest of the family."""
 
     def at_center(self, shares: Shares) -> Shares:
-        """Copy shares (weights of masks), with 0 for all clicks but ``center``.
-
-        The clicks are ``SINGLE_CLICKS``.
-        """
+        """The shares (weights of masks), set to 0 for all of ``SINGLE_CLICKS`` but ``center``."""
         at_center: Shares = shares * _IS_CENTER
         return at_center
 
     def in_identity(self, shares: Shares) -> Shares:
-        """Shares (weights of masks) as they are in the view ``identity``; 0 in any other view."""
+        """The shares (weights of masks) in the view ``identity``; 0 in any other view."""
         return shares if self.is_identity else np.zeros_like(shares)
 
 
@@ -95,7 +88,7 @@ class MaskStatistic:
 
     @property
     def iou_name(self) -> str:
-        """For an entropy, name of the array with the IoU of its mean mask in the entropy store.
+        """Array of the entropy store with the IoU of an entropy's mean mask.
 
         >>> ENTROPIES[0].iou_name
         'iou_y'
@@ -200,7 +193,7 @@ ensemble's members to be the strongest simple baseline for failure detection. Ro
 class MaskScore:
     """A statistic of one mask of an object: the best or the selected proposal for ``center``.
 
-    ``MASK_SCORES``, ``CUT_SCORES`` and ``PIXEL_SCORES`` list them. The view is ``identity``.
+    The view is ``identity``. ``MASK_SCORES``, ``CUT_SCORES`` and ``PIXEL_SCORES`` list them.
     """
 
     name: str
@@ -217,13 +210,11 @@ class MaskScore:
 def soft_dice(counts: CodeCounts) -> Float64[np.ndarray, "*batch"]:
     """Soft Dice of a mask's probabilities with the same mask cut at 0.5.
 
+    In [0, 1]; 1 for an all-background map, which has no doubtful pixel.
+
     >>> counts = np.bincount([0, 255, 255], minlength=256)
     >>> float(soft_dice(counts))
     1.0
-
-    Returns
-    -------
-    In [0, 1]; 1 for an all-background map, which has no doubtful pixel.
 
     Notes
     -----
@@ -284,16 +275,9 @@ def iou_of_counts(
     n_truth: Int64[np.ndarray, "*#batch"],
     n_shared: Int64[np.ndarray, "*batch"],
 ) -> Float64[np.ndarray, "*batch"]:
-    """IoU of masks with ground truths, from numbers of pixels; 0 where both are empty.
+    """IoU of masks with ground truths, from their pixels and ``n_shared``, the pixels in both.
 
-    Parameters
-    ----------
-    n_foreground
-        Number of pixels of each mask.
-    n_truth
-        Number of pixels of each ground truth.
-    n_shared
-        Number of pixels that lie in both.
+    0 where both are empty.
     """
     # No pixel in either is an IoU of 0: there is no object to find.
     iou: Float64[np.ndarray, "*batch"] = n_shared / np.maximum(n_foreground + n_truth - n_shared, 1)
@@ -354,7 +338,7 @@ def accuracy_versus_uncertainty(counts: TruthCounts) -> Float64[np.ndarray, "*ba
 def bin_probabilities(counts: TruthCounts) -> Float64[np.ndarray, "*batch bin"]:
     """Sum of the foreground probabilities in each bin, divided by the pixels of the region.
 
-    Bins are ``N_BINS`` equal intervals of probability. NaN for a region without pixels.
+    NaN for a region without pixels.
     """
     return _binned(counts.sum(axis=-2) * _PROBABILITY, counts)
 
@@ -362,7 +346,7 @@ def bin_probabilities(counts: TruthCounts) -> Float64[np.ndarray, "*batch bin"]:
 def bin_truths(counts: TruthCounts) -> Float64[np.ndarray, "*batch bin"]:
     """Number of object pixels (by ground truth) in each bin, divided by the region's pixels.
 
-    Bins are ``N_BINS`` equal intervals of probability. NaN for a region without pixels.
+    NaN for a region without pixels.
     """
     return _binned(counts[..., 1, :], counts)
 

@@ -29,11 +29,6 @@ def encode(p: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     >>> encode(np.array([0.0, 0.25, 0.5, 1.0])).tolist()
     [0, 85, 127, 255]
 
-    Raises
-    ------
-    ValueError
-        If a probability lies outside [0, 1] or is NaN (logits are the usual cause).
-
     Notes
     -----
     ``round(255 * 2/π * asin(sqrt(p)))``, in float64. A step is ``π/255 * sqrt(p (1 - p))``: coding
@@ -52,7 +47,7 @@ def encode(p: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
 
 
 def decode(q: UInt8[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
-    """Foreground probabilities that codes stand for: ``sin(π/2 * q/255)**2``.
+    """Decode the codes of a mask to foreground probabilities: ``sin(π/2 * q/255)**2``.
 
     >>> decode(np.array([0, 85, 255], np.uint8)).round(4).tolist()
     [0.0, 0.25, 1.0]
@@ -62,12 +57,12 @@ def decode(q: UInt8[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
 
 
 def check_probabilities(p: Float[np.ndarray, "*shape"]) -> None:
-    """Check that every value is a probability.
+    """Raise an error for the first value that is no probability.
 
     Raises
     ------
     ValueError
-        If a value lies outside [0, 1] or is NaN; the message gives the first.
+        If a value lies outside [0, 1] or is NaN (logits are the usual cause).
     """
     is_valid = (p >= 0) & (p <= 1)
     if not is_valid.all():

@@ -1,4 +1,4 @@
-"""The table of prompt sets; names, settings, decoder calls and docs follow from its rows."""
+"""Prompt sets as a table; names, settings, decoder calls and docs follow from its rows."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -52,8 +52,8 @@ class PromptKind:
     Raises
     ------
     ValueError
-        If there is no label, a label is not 0, 1, 2 or 3, a box lacks a corner (2 or 3) or has it
-        twice, or 3 comes before 2.
+        If there is no label, a label is not 0, 1, 2 or 3, or labels 2 and 3 are not one box, 2
+        first.
     """
 
     name: str
@@ -79,12 +79,8 @@ class PromptKind:
     def points_of(self, clicks: Clicks, mask: Mask) -> Points:
         """Points (x, y) of the prompt set on an object, one for each label, without corrections.
 
-        Parameters
-        ----------
-        clicks
-            Clicks of the object, in the order of ``SINGLE_CLICKS``.
-        mask
-            Ground truth of the object, of the size of the image.
+        ``clicks`` are in the order of ``SINGLE_CLICKS``; ``mask`` is the ground truth at image
+        size.
 
         Raises
         ------
@@ -108,17 +104,14 @@ class PromptKind:
 
 
 def bounding_box(mask: Mask) -> Int[np.ndarray, "2 2"]:
-    """Upper left and lower right pixel (x, y) of a mask's bounding box, both inside the box.
+    """Upper left and lower right pixel (x, y) of a mask, both inside its bounding box.
+
+    An empty mask raises an error.
 
     >>> mask = np.zeros((20, 30), bool)
     >>> mask[4:13, 10:21] = True
     >>> bounding_box(mask).tolist()
     [[10, 4], [20, 12]]
-
-    Raises
-    ------
-    ValueError
-        If the mask is empty.
     """
     pixels = np.argwhere(mask)[:, ::-1]
     return np.stack([pixels.min(axis=0), pixels.max(axis=0)])
@@ -129,9 +122,10 @@ def _click(index: int, clicks: Clicks, _: Mask) -> Points:
 
 
 def moved_click(number: int, clicks: Clicks, mask: Mask) -> Points:
-    """Move the first click at random, within the image: the result has the shape (1, 2).
+    """Move the first click at random, within the image, to a click of shape (1, 2).
 
-    It moves by at most ``JITTER_SHARE`` in each direction, or by at most 1 px in small images.
+    In each direction it moves by at most ``JITTER_SHARE`` of the image's side, or by 1 px if that
+    is more. ``number`` and the object's clicks are the seed.
 
     >>> clicks, mask = np.full((8, 2), 100), np.ones((256, 256), bool)
     >>> moved_click(1, clicks, mask).tolist()
@@ -139,8 +133,8 @@ def moved_click(number: int, clicks: Clicks, mask: Mask) -> Points:
 
     Notes
     -----
-    The number and the object's clicks are the seed. The moved click may lie outside of the object:
-    UncertSAM would then take its label from the ground truth; here the label stays foreground.
+    The moved click may lie outside of the object: UncertSAM would then take its label from the
+    ground truth; here the label stays foreground.
     """
     size_px = np.array(mask.shape[::-1])
     reach_px = np.rint(JITTER_SHARE * size_px).astype(int).clip(min=1)
@@ -193,14 +187,11 @@ view ``identity`` have them: no formula uses their masks in other views."""
 def with_extra(extra: Collection[str], prompts: tuple[str, ...] = PROMPTS) -> tuple[str, ...]:
     """Names of prompt sets: ``prompts`` and all that ``extra`` asks for, in the order of the table.
 
+    ``extra`` has names of ``EXTRA_PROMPTS``: the name of a group adds all prompt sets of the group.
+    Unknown names add nothing and raise no error.
+
     >>> with_extra(["near", "box"], ("center",))
     ('center', 'box', 'near1', 'near2', 'near3', 'near4', 'near5', 'near6', 'near7')
-
-    Parameters
-    ----------
-    extra
-        Names of ``EXTRA_PROMPTS``. The name of a group adds all prompt sets of the group. Unknown
-        names add nothing and raise no error.
     """
     return tuple(
         kind.name for kind in PROMPT_KINDS if kind.name in prompts or kind.asked_as in extra
@@ -210,9 +201,9 @@ def with_extra(extra: Collection[str], prompts: tuple[str, ...] = PROMPTS) -> tu
 def calls_of(prompts: Collection[str]) -> list[list[PromptKind]]:
     """Divide prompt sets into lists that share decoder calls, in the order of the table.
 
-    Unknown names are left out. Prompt sets of a group are decoded together. Other prompt sets are
-    decoded in a call of their own: adding or removing one leaves the bytes of the others as they
-    are.
+    The prompt sets of a group are decoded together. Each other prompt set is decoded in a call of
+    its own: adding or removing one leaves the bytes of the others as they are. Unknown names are
+    left out.
     """
     kinds = [kind for kind in PROMPT_KINDS if kind.name in prompts]
     return [list(call) for _, call in groupby(kinds, key=lambda kind: kind.asked_as)]

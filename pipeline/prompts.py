@@ -58,13 +58,7 @@ def sample_prompts(mask: Bool[np.ndarray, "h w"], seed: int) -> Int32[np.ndarray
 
 
 def _inner_pixels(mask: Bool[np.ndarray, "h w"]) -> tuple[Pixels, Pixels]:
-    """Coordinates x and y of the eroded mask's pixels, or of the mask's if erosion leaves none.
-
-    Raises
-    ------
-    ValueError
-        If the mask is empty.
-    """
+    """Coordinates x and y of the eroded mask's pixels, or of the mask's if erosion leaves none."""
     # OpenCV's border counts as foreground: an object that the frame cuts off has no rim there.
     inner = cv2.erode(mask.view(np.uint8), np.ones((EROSION_PX, EROSION_PX), np.uint8))
     flat = np.flatnonzero(inner)
@@ -87,9 +81,9 @@ def _central(x: Pixels, y: Pixels) -> int:
 def central_error(predicted: Mask, true: Mask) -> tuple[int, int]:
     """Pixel (x, y) that lies deepest inside a region where the predicted mask is wrong.
 
-    In a region, the prediction misses foreground, or takes background for foreground; the image's
-    frame bounds regions, too. Of pixels of equal depth, missed pixels come first, then the first in
-    row-major order. Equal masks give (0, 0).
+    A region misses foreground, or takes background for foreground; the image's frame bounds
+    regions, too. Of pixels of equal depth, missed foreground comes first, then row-major order.
+    Equal masks give (0, 0).
     """
     depths = [depth_px(true & ~predicted), depth_px(predicted & ~true)]
     depth = max(depths, key=np.max)
@@ -98,9 +92,9 @@ def central_error(predicted: Mask, true: Mask) -> tuple[int, int]:
 
 
 def depth_px(region: Mask) -> Float32[np.ndarray, "h w"]:
-    """Distance in pixels of each pixel of a region to the nearest pixel outside of the region.
+    """Distance of each pixel of a region to the nearest pixel outside of the region, in pixels.
 
-    Pixels beyond the frame lie outside. The distance is 0 for pixels outside of the region.
+    Pixels beyond the frame count as outside. The distance is 0 outside of the region.
     """
     padded = np.pad(region, 1).astype(np.uint8)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
@@ -112,7 +106,7 @@ def depth_px(region: Mask) -> Float32[np.ndarray, "h w"]:
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """Area in pixels, box and clicks of objects, in the order of their masks."""
+    """Area in pixels, box and clicks of objects."""
 
     area_px: Int64[np.ndarray, " object"]
     box_px: Float32[np.ndarray, "object 4"]
@@ -122,12 +116,7 @@ class GroundTruth:
 
 
 def measure_objects(masks: Iterable[tuple[Mask, int]]) -> GroundTruth:
-    """Measure area and box of each mask, and draw its clicks.
-
-    Parameters
-    ----------
-    masks
-        The mask of each object, with the seed of its clicks.
+    """Measure area and box of each mask, and draw its clicks with the seed that is given with it.
 
     Raises
     ------

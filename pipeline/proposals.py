@@ -17,7 +17,7 @@ def judged_proposals(
 ) -> Int[np.ndarray, "*batch"]:
     """Number of the ``best`` proposal (highest IoU) or the ``selected`` one (highest SamScore).
 
-    Among equal proposals, the first.
+    The first of equal proposals.
     """
     chosen: Int[np.ndarray, "*batch"] = {"best": iou, "selected": sam_score}[judged].argmax(axis=-1)
     return chosen
@@ -53,14 +53,14 @@ class ProposalScores:
         return self.of_judged(self.sam_score, judged)
 
     def of_judged(self, values: Float[np.ndarray, "object proposal"], judged: str) -> Values:
-        """Take, of each object's values, that of the ``best`` or the ``selected`` proposal."""
+        """Each object's value of its ``best`` or its ``selected`` proposal."""
         return _of_judged(values, self.iou, self.sam_score, judged)
 
     def by_proposal(self) -> dict[str, Values]:
         """IoU of the best and of the selected proposal, by name.
 
-        The names are ``best`` and ``selected`` for the prompt set, ``refined`` for the best and
-        ``refined_selected`` for the selected proposal of all eight clicks.
+        The names are ``best`` and ``selected`` for the prompt set, ``refined`` (best) and
+        ``refined_selected`` for all eight clicks together.
         """
         return {
             "best": self.judged_iou("best"),

@@ -22,42 +22,39 @@ CONFIDENCE_SD: Final = 1.645
 """Standard deviations below the mean of a normal distribution that leave out 5 % of it."""
 
 OPTIMISM: Final = 0.03
-"""Largest excess of the mean expected IoU of the masks left over their mean true IoU.
+"""Largest excess of the mean expected IoU of the remaining masks over their mean true IoU.
 
-Seen on 200 drawn scenes, for any share of masks looked at: 0.028 for one click, 0.014 for a box.
-"""
+Seen on 200 drawn scenes, for any share of masks looked at: 0.028 for one click, 0.014 for a box."""
 
 
 MOST_UNJUDGED: Final = 0.1
-"""Largest share of masks in images that the heads cannot judge, at which a review may stop.
-
-Of images like the training images, 2 % are taken for unlike.
-"""
+"""Share of the remaining masks in images that the heads cannot judge, above which a review may not
+stop. Of images like the training images, 2 % are taken for unlike."""
 
 
 @dataclass(frozen=True)
 class Remaining:
-    """Number and expected IoU of the masks that nobody has looked at, if a review ends here."""
+    """Number and expected IoU of the remaining masks, at which nobody has looked."""
 
     n_masks: int
-    """Number of masks that nobody has looked at."""
+    """Number of remaining masks."""
     n_unjudged: int
-    """Number of them in images that the heads cannot judge: unlike the training images, or not
-    comparable with them."""
+    """Number of remaining masks in images that the heads cannot judge: unlike the training images,
+    or not comparable with them."""
     rest_iou: float | None
-    """Mean expected IoU of the masks that nobody has looked at; None if there are none."""
+    """Mean expected IoU of the remaining masks; None if there are none."""
     rest_iou_low: float | None
-    """The mean true IoU of these masks lies above it in 95 of 100 reviews: a mask in an image that
-    the heads cannot judge counts as 0. None if there are no masks."""
+    """Lower bound of the mean true IoU of the remaining masks, which holds in 95 of 100 reviews. A
+    mask in an image that the heads cannot judge counts as 0. None if no mask remains."""
     whole_iou: float | None
-    """Mean expected IoU of all masks, if those that were looked at are right; None without masks.
-    """
+    """Mean expected IoU of all masks, where a mask that was looked at counts as 1; None without
+    masks."""
 
     def may_stop(self, least_iou: float) -> bool | None:
-        """Whether the masks that nobody has looked at have a mean IoU of at least ``least_iou``.
+        """Whether the remaining masks have a mean IoU of at least ``least_iou``.
 
-        The answer True holds in 95 of 100 reviews; it is also True if there are no such masks. None
-        if the heads cannot judge more than ``MOST_UNJUDGED`` of them: then nothing is said.
+        True holds in 95 of 100 reviews, and if no mask remains. None, undecided, if the heads
+        cannot judge more than ``MOST_UNJUDGED`` of the remaining masks.
         """
         if self.n_unjudged > MOST_UNJUDGED * self.n_masks:
             return None
@@ -69,7 +66,11 @@ def remaining(
     unlike_training: Float[np.ndarray, " mask"],
     is_reviewed: Bool[np.ndarray, " mask"],
 ) -> Remaining:
-    """Summarize the masks that nobody has looked at.
+    """Summarize the remaining masks, at which nobody has looked.
+
+    >>> rest = remaining(np.array([0.2, 0.8]), np.zeros(2), np.array([True, False]))
+    >>> rest.n_masks, round(rest.rest_iou, 2), round(rest.whole_iou, 2), rest.may_stop(0.8)
+    (1, 0.8, 0.9, False)
 
     Parameters
     ----------
@@ -85,10 +86,6 @@ def remaining(
     -----
     An IoU with the expectation e in [0, 1] has a variance of at most e (1 - e). On 200 drawn scenes
     it was a third of that, and masks of one image were not wrong together.
-
-    >>> rest = remaining(np.array([0.2, 0.8]), np.zeros(2), np.array([True, False]))
-    >>> rest.n_masks, round(rest.rest_iou, 2), round(rest.whole_iou, 2), rest.may_stop(0.8)
-    (1, 0.8, 0.9, False)
     """
     iou = np.clip(expected_iou, 0, 1).astype(np.float64)
     is_left = ~is_reviewed

@@ -2,9 +2,8 @@
 
 A mask falls short if its IoU is below a threshold. Images (or videos) are the unit throughout: the
 objects of one image are not exchangeable with the objects of another. Each image has the same
-weight, which its objects share. Both guarantees hold for a new image that comes from the same
-distribution as the images of the calibration, whatever the distribution and however good or bad the
-measure of uncertainty is.
+weight, which its objects share. Both guarantees hold for a new image from the same distribution as
+the images of the calibration, however bad the measure of uncertainty is.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,7 +23,7 @@ CONFIDENCE: Final = 0.9
 """Probability over calibrations with which the guarantee about kept masks holds."""
 
 DESIGN_SHARE: Final = 0.25
-"""Share of the images that propose thresholds and bets, and test none."""
+"""Share of the images that propose thresholds and bets; the other images test them."""
 
 N_PROPOSED: Final = 20
 """Number of thresholds that the design images propose: quantiles of their uncertainty."""
@@ -33,8 +32,8 @@ N_BETS: Final = 8
 """Number of sizes of a bet; for each threshold, the design images choose one size."""
 
 LARGEST_BET: Final = 0.95
-"""Largest bet, as a share of the largest allowed bet. The largest allowed bet would lose everything
-to an image whose masks are all kept and all fall short."""
+"""Largest bet, as a share of the largest allowed bet, which would lose everything to an image whose
+masks are all kept and all fall short."""
 
 NOTHING: Final = -np.inf
 """Threshold that keeps no mask: the answer where no other threshold is shown to be safe."""
@@ -42,19 +41,19 @@ NOTHING: Final = -np.inf
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """Uncertainty of the masks that calibrate a threshold, and whether the IoU of each is too low.
+    """Masks that calibrate a threshold: uncertainty, whether the IoU is too low, image and weight.
 
-    The masks are in ascending order of uncertainty; each has its image and its weight.
+    The masks are in ascending order of uncertainty.
     """
 
     uncertainty: Float[np.ndarray, "object"]
     """Uncertainty of each mask, in ascending order."""
     falls_short: Bool[np.ndarray, "object"]
-    """Whether the IoU of a mask is too low."""
+    """Whether the IoU of each mask is too low."""
     group: Int[np.ndarray, "object"]
-    """Number of each object's image, or video, from 0; in a selection, some numbers are absent."""
+    """Number of each mask's image, or video, from 0; in a selection, some numbers are absent."""
     share: Float[np.ndarray, "object"]
-    """Weight of each object: 1 per image, shared by its objects."""
+    """Weight of each mask: 1 per image, shared equally by its masks."""
 
     @classmethod
     def of(
@@ -76,11 +75,8 @@ class CalibrationSet:
     def of_images(self, is_of: Bool[np.ndarray, "group"]) -> "CalibrationSet":
         """Select the masks of some images; the images keep their numbers.
 
-        Parameters
-        ----------
-        is_of
-            Whether to select an image, at the index of its number in ``group``: one entry for each
-            number up to the highest, also for numbers that have no masks here.
+        ``is_of[number]`` says whether to select an image: one entry for each number up to the
+        highest, also for numbers without masks.
         """
         is_in = is_of[self.group]
         return CalibrationSet(
@@ -103,11 +99,6 @@ def threshold_of_all(calibration: CalibrationSet, alpha: float) -> float:
     The uncertainty of a mask of the calibration; masks up to and with this uncertainty are kept.
     ``NOTHING`` where no threshold holds.
 
-    Raises
-    ------
-    ValueError
-        If ``alpha`` is not between 0 and 1, or there are no objects.
-
     Notes
     -----
     Conformal risk control (Angelopoulos et al., arXiv 2208.02814, Theorem 1). The loss of an image
@@ -125,7 +116,7 @@ def threshold_of_all(calibration: CalibrationSet, alpha: float) -> float:
 def design_images(
     calibration: CalibrationSet, generator: np.random.Generator
 ) -> Bool[np.ndarray, "group"]:
-    """Draw the images that propose thresholds, ``DESIGN_SHARE`` of all.
+    """Draw ``DESIGN_SHARE`` of the images, which propose thresholds.
 
     The result has an entry for each number of an image up to the highest: True if it was drawn.
     """
@@ -151,14 +142,8 @@ def threshold_of_kept(
     Returns
     -------
     The uncertainty of a design image's mask; ``NOTHING`` where no threshold is shown to hold. An
-    image without a kept mask that falls short multiplies the evidence by at most
-    ``1 / (1 - alpha)``. So at least ``log(0.1) / log(1 - alpha)`` test images are needed: 22 at
-    ``alpha`` 0.1.
-
-    Raises
-    ------
-    ValueError
-        If ``alpha`` is not between 0 and 1, or there are no objects.
+    image without a kept mask that falls short multiplies the evidence by at most ``1 / (1 -
+    alpha)``. So at least ``log(0.1) / log(1 - alpha)`` test images are needed: 22 at ``alpha`` 0.1.
 
     Notes
     -----
@@ -214,7 +199,7 @@ def _excess(
 
 
 def check_calibration(calibration: CalibrationSet, alpha: float) -> None:
-    """Refuse a calibration without objects, and an ``alpha`` that is not between 0 and 1.
+    """Raise an error for a calibration without objects or an impossible ``alpha``.
 
     Raises
     ------
@@ -240,13 +225,11 @@ SEED: Final = 0
 
 @dataclass(frozen=True)
 class Guarantee:
-    """The masks that a guarantee is about, their least IoU, and the share that may fall short.
-
-    It bounds the share ``alpha`` of the kept masks, or of all masks, that is kept and falls short.
+    """A bound ``alpha`` on the share of masks, of all or of kept masks, that is kept and falls short.
     """
 
     of: str
-    """One of ``GUARANTEES``."""
+    """One of ``GUARANTEES``: the masks of which ``alpha`` is a share."""
     iou: float
     """A mask falls short if its IoU is below this."""
     alpha: float
@@ -258,14 +241,7 @@ def guarantee_scores(
     """Share of the masks that each measure may keep under each guarantee, as ``kept``.
 
     The guarantees are ``GUARANTEES`` for each of ``FAILURE_IOUS`` and ``ALPHAS``. A guarantee that
-    keeps no mask has no score.
-
-    Parameters
-    ----------
-    masks
-        The judged masks of each protocol and model.
-    group
-        Number of each object's image, or video.
+    keeps no mask has no score. ``group`` has the number of each object's image, or video.
     """
     guarantees = [Guarantee(*terms) for terms in product(GUARANTEES, FAILURE_IOUS, ALPHAS)]
     for judged in masks:
@@ -286,17 +262,8 @@ def guarantee_scores(
 def threshold(calibration: CalibrationSet, guarantee: Guarantee) -> float:
     """Uncertainty up to which masks may be kept under a guarantee; ``NOTHING`` to keep none.
 
-    All images of the calibration take part. ``SEED`` draws the design images.
-
-    Parameters
-    ----------
-    calibration
-        Whether the IoU of each mask is below ``guarantee.iou``, which is not checked.
-
-    Raises
-    ------
-    ValueError
-        If ``alpha`` is not between 0 and 1, or there are no objects.
+    The calibration's ``falls_short`` must say whether an IoU is below ``guarantee.iou``, which is
+    not checked. ``SEED`` draws the design images.
     """
     if guarantee.of == "all":
         return threshold_of_all(calibration, guarantee.alpha)

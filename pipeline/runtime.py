@@ -27,7 +27,7 @@ Masks = Float[np.ndarray, "prompt y x"]
 
 @dataclass(frozen=True)
 class Question:
-    """An image, and the eight clicks on one of its objects, ``center`` first, in pixels (x, y)."""
+    """An image, and eight clicks (x, y) in pixels on one of its objects, ``center`` first."""
 
     rgb: UInt8[np.ndarray, "height width 3"]
     points: Int[np.ndarray, "8 2"]
@@ -38,10 +38,7 @@ Heads = Mapping[str, Mapping[str, HeadWeights]]
 
 
 def segment(sam: Sam, question: Question) -> Masks:
-    """SAM2 alone: encode the image, decode the first click, return the selected mask.
-
-    The mask has the shape (1, y, x).
-    """
+    """The selected mask of the first click, of shape (1, y, x): SAM2 alone encodes and decodes."""
     return _selected_masks(_decode_center(sam, question, "identity"))
 
 
@@ -74,7 +71,7 @@ def judge(
 ) -> tuple[Masks, dict[str, np.ndarray]]:
     """The selected mask of the first click, and the predictions of heads of a kind for it.
 
-    Predictions, one number each, are by objective.
+    The predictions are by objective, one number each.
     """
     decoded = _decode_center(sam, question, "identity")
     inputs = set_inputs(arrays_for_heads(decoded, kind), HeadSet("selected", "selected", kind.name))
@@ -93,9 +90,9 @@ NumPy arrays or a number, so that no device is still at work when it returns."""
 
 
 def median_interval(values: Float[np.ndarray, "round"]) -> Interval:
-    """95 % interval of the median of values, whatever their distribution.
+    """95 % interval of the median of six values or more, whatever their distribution.
 
-    There must be six values or more, which is not checked.
+    With fewer values, the result is wrong; their number is not checked.
 
     Notes
     -----

@@ -1,7 +1,6 @@
 """Upsamples logits to the size of the image as SAM2 does, and cuts them to masks.
 
-No other module decides where a mask is foreground. A CPU cuts rows while it upsamples them, and
-skips rows between two low-resolution rows of background.
+No other module decides where a mask is foreground.
 """
 
 from collections.abc import Sequence
@@ -27,17 +26,14 @@ weight of the row after it in the interpolation."""
 def at_image(
     logits: Float[Tensor, "prompt proposal y x"], size_px: tuple[int, int]
 ) -> Float[Tensor, "prompt proposal height width"]:
-    """Logits at the size of the image (height, width), upsampled as by SAM2.
-
-    SAM2 upsamples bilinearly, with align_corners=False.
-    """
+    """Upsample logits to the image's (height, width) as SAM2: bilinearly, align_corners=False."""
     return interpolate(logits, size_px, mode="bilinear", align_corners=False)
 
 
 def masks_at_image(
     logits: Float[Tensor, "prompt proposal y x"], size_px: tuple[int, int]
 ) -> Bool[np.ndarray, "prompt proposal height width"]:
-    """Masks at the size of the image (height, width), cut at a logit of 0.
+    """Masks at the image's (height, width): where the upsampled logits are above 0.
 
     A CPU skips background, which takes a tenth of the time of ``at_image``.
     """
@@ -56,9 +52,7 @@ def count_pixels(
     truth: Bool[Tensor, "prompt height width"],
     cuts: Sequence[float],
 ) -> Int[Tensor, "2 prompt proposal cut"]:
-    """Count the pixels of each mask, and those of them inside the ground truth, for each cut.
-
-    Logits are upsampled to the size of the image first.
+    """Count the pixels of each mask, and of its overlap with the truth, at image size for each cut.
 
     Parameters
     ----------
@@ -85,10 +79,9 @@ def count_pixels_by_torch(
     truth: Bool[Tensor, "prompt height width"],
     cuts: Sequence[float],
 ) -> Int[Tensor, "2 prompt proposal cut"]:
-    """Count pixels in PyTorch, with the arguments and the result of ``count_pixels``.
+    """Count pixels as ``count_pixels`` does, but in PyTorch on any device.
 
-    It runs on the device of the logits. On a GPU it queues the work and returns at once: reading
-    the counts waits.
+    On a GPU it queues the work and returns at once: reading the counts waits.
     """
     size_px = (truth.shape[1], truth.shape[2])
     step = max(1, GPU_PIXELS // (logits.shape[1] * truth[0].numel()))
@@ -104,7 +97,7 @@ def count_pixels_by_torch(
 
 @lru_cache(maxsize=8)
 def _limits(cuts: tuple[float, ...], device: torch.device) -> Float[Tensor, "cut 1 1"]:
-    """Cuts on a device. They are copied there once: each copy would wait for the GPU."""
+    """Cuts as a tensor on a device, cached: each copy to the device would wait for the GPU."""
     return torch.tensor(cuts, device=device)[:, None, None]
 
 
@@ -124,14 +117,14 @@ def _side(n_logits: int, n_pixels: int) -> Side:
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def _cut(logits, rows, columns, masks):  # noqa: ANN001, ANN202 - checkers cannot wrap it
-    """Upsample logits, and write True where they are above 0.
+    """Upsample logits, and write True into ``masks`` where they are above 0.
 
     Parameters
     ----------
     logits
         float32 (mask, y, x).
     rows, columns
-        Values of ``Side`` for the height and for the width of the image.
+        ``Side`` of the image's height and of its width.
     masks
         bool (mask, height, width), all False before.
     """
@@ -161,11 +154,11 @@ def _count(logits, truth, rows, columns, cuts, counts):  # noqa: ANN001, ANN202 
     truth
         bool (prompt, height, width).
     rows, columns
-        Values of ``Side`` for the height and for the width of the image.
+        ``Side`` of the image's height and of its width.
     cuts
         float32 (cut,): logits.
     counts
-        int64 (2, prompt, proposal, cut), all 0 before.
+        int64 (2, prompt, proposal, cut), all 0 before; written.
     """
     above, below, shares = rows
     wide = np.empty((logits.shape[2], columns[0].size), np.float32)
@@ -205,13 +198,13 @@ def _widen(logits, columns, limit, highest, wide):  # noqa: ANN001, ANN202 - as 
     logits
         float32 (y, x).
     columns
-        Value of ``Side`` for the width of the image.
+        ``Side`` of the image's width.
     limit
         Logit that a row must exceed somewhere.
     highest
         float32 (y,), written: the highest logit of each row.
     wide
-        float32 (y, width), written for these rows.
+        float32 (y, width), written where a row is upsampled.
     """
     before, after, shares = columns
     n_rows = logits.shape[0]

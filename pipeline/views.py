@@ -46,7 +46,7 @@ class Parameter:
 
     @property
     def rule(self) -> str:
-        """Rule that the parameter's number must keep, in words."""
+        """Rule that the parameter's number must keep, in words: ``an odd number from 3 to 99``."""
         return f"{'an odd' if self.is_odd else 'a whole'} number from {self.low} to {self.high}"
 
     def allows(self, value: object) -> bool:
@@ -65,9 +65,8 @@ class ViewKind:
     apply
         Augments an image: called with the image, and the parameters by name.
     named
-        The parameter whose value ends a view's name, as in ``jpeg10``; None for other kinds. Of
-        these, a kind with parameters, such as ``gnoise``, may have any number at the end of a
-        view's name, to tell two views of the kind apart.
+        The parameter whose value ends a view's name, as in ``jpeg10``. None for other kinds; if
+        such a kind has parameters, any number may end the name, to tell two of its views apart.
     map_points
         Maps points of the image into the view: called with points (x, y) as float32, the image's
         height and width in pixels, and the parameters by name. None if pixels stay in place.
@@ -187,7 +186,7 @@ VIEW_KINDS: Final = (
 
 @dataclass(frozen=True)
 class View:
-    """A view: its kind and the values of all parameters; ``parse_view`` makes it."""
+    """A view: its kind and the values of all its parameters; ``parse_view`` makes it."""
 
     name: str
     kind: ViewKind
@@ -231,11 +230,6 @@ def default_view(name: str) -> View:
 
     >>> default_view("jpeg10").parameters
     {'quality': 10}
-
-    Raises
-    ------
-    ValueError
-        If no kind has views of that name, or the number in the name is out of range.
     """
     kind, number = _parse_name(name)
     values = {key: number if key == kind.named else p.default for key, p in kind.parameters.items()}
@@ -243,24 +237,12 @@ def default_view(name: str) -> View:
 
 
 def entropy_views(names: Iterable[str]) -> tuple[str, ...]:
-    """Select, of names of views, those over which entropies average: T of the paper.
-
-    Raises
-    ------
-    ValueError
-        If no kind has views of a name.
-    """
+    """Select, of names of views, those over which entropies average: T of the paper."""
     return tuple(name for name in names if _parse_name(name)[0].is_averaged)
 
 
 def view_order(name: str) -> tuple[int, int]:
-    """Key that sorts names of views as the paper's Table 10 does, and then by their number.
-
-    Raises
-    ------
-    ValueError
-        If no kind has views of that name.
-    """
+    """Key that sorts names of views as the paper's Table 10 does, and then by their number."""
     kind, number = _parse_name(name)
     return VIEW_KINDS.index(kind), -1 if number is None else number
 
@@ -268,11 +250,8 @@ def view_order(name: str) -> tuple[int, int]:
 def apply_view(rgb: Rgb, view: View, *, image: str = "") -> UInt8[np.ndarray, "rows cols 3"]:
     """Augment an image as the view says; only enlarged views have another size than the image.
 
-    Parameters
-    ----------
-    image
-        Name of the image; with the view's seed and name, it seeds random pixels. Only views with
-        noise need it.
+    ``image`` names the image; with the view's seed and name, it seeds random pixels. Only views
+    with noise need it.
     """
     values = dict(view.parameters)
     if "seed" in values:
@@ -285,10 +264,7 @@ def map_points(
 ) -> Points:
     """Map points (x, y) from pixels of the image to pixels of the view, as float32.
 
-    Parameters
-    ----------
-    height_px, width_px
-        Size of the image.
+    ``height_px`` and ``width_px`` are the size of the image.
     """
     pixels = points.astype(np.float32)
     if view.kind.map_points is None:
@@ -303,7 +279,7 @@ def unview(maps: Num[Tensor, "*batch y x"], view: View) -> Num[Tensor, "*batch y
 
 
 def _parse_name(name: str) -> tuple[ViewKind, int | None]:
-    """The kind of a view, and the number at the end of its name, None without a number.
+    """Kind of a view, and the number at the end of its name, None without a number.
 
     Raises
     ------

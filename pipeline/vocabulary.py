@@ -1,4 +1,4 @@
-"""The names of the method (clicks, proposals, tasks, objectives), in the order of arrays."""
+"""The names of clicks, proposals, tasks and objectives, in the order of arrays."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -23,23 +23,21 @@ PROPOSAL_PAIRS: Final = ((0, 1), (0, 2), (1, 2))
 
 MASK_STATISTICS: Final = ("area", "mask_entropy", "confidence", "agreement")
 """Statistics of the proposals' masks that every cell stores, with or without its masks.
-``agreement`` has a value for each of ``PROPOSAL_PAIRS``, the others have a value for each proposal.
-"""
+``agreement`` has a value for each of ``PROPOSAL_PAIRS``, the others for each proposal."""
 
 JUDGED: Final = ("best", "selected")
 """The two ways to pick a prediction's judged proposal: ``best`` has the highest IoU, ``selected``
 has the highest SamScore."""
 
 PROTOCOLS: Final = ("best", "selected")
-"""Protocols of an evaluation: ``best`` judges the proposal that the ground truth chooses, as in the
-paper; ``selected`` judges the proposal with the highest SamScore, as a user would."""
+"""Protocols of an evaluation: ``best`` judges the proposal with the highest IoU, which only the
+ground truth tells, as in the paper; ``selected`` judges that with the highest SamScore."""
 
 USED: Final = "selected"
 """The protocol of users: without ground truth, they cannot know the best proposal."""
 
 ABLATIONS: Final = ("no_mask", "no_iou")
-"""Ablations of the paper's Table 6: heads without the mask token or without the IoU token, which
-is set to 0."""
+"""Ablations of the paper's Table 6: heads whose mask token or IoU token is set to 0."""
 
 TOKEN_SETS: Final = (*JUDGED, *(f"{judged}_{lack}" for lack in ABLATIONS for judged in JUDGED))
 """Tokens that a head reads: the IoU token with the mask token of the ``best`` or of the
@@ -63,12 +61,10 @@ The correction ``model`` needs two models or more."""
 def objectives_of(models: Sequence[str]) -> tuple[str, ...]:
     """Names of the objectives of heads for some models, given from small to large.
 
+    ``iou_<model>`` is the IoU of that model's judged mask.
+
     >>> objectives_of(["tiny"])
     ('iou_tiny', 'iou_refined', 'iou_selected', 'iou_best', 'prompt_gap', 'task_gap')
-
-    Notes
-    -----
-    ``iou_<model>`` is the IoU of that model's judged mask.
     """
     gaps = ("prompt_gap", "task_gap") if len(models) == 1 else (MODEL_GAP, "prompt_gap", "task_gap")
     return (*(f"iou_{model}" for model in models), *IOU_OBJECTIVES, *gaps)
