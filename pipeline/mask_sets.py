@@ -43,8 +43,8 @@ def failure_ahead(
     """For each proposal, the probability that all proposals ahead of it fall short.
 
     A predicted IoU is taken for the probability that the proposal is good. Ahead are the proposals
-    with a higher predicted IoU, or with the same one and a lower number. The first has probability
-    1.
+    with a higher predicted IoU; of equal ones, the first is ahead. Nothing is ahead of the highest:
+    its probability is 1.
 
     >>> failure_ahead(np.array([0.2, 0.9, 0.5])).round(3).tolist()
     [0.05, 1.0, 0.1]

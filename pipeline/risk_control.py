@@ -225,8 +225,7 @@ SEED: Final = 0
 
 @dataclass(frozen=True)
 class Guarantee:
-    """A bound ``alpha`` on the share of masks, of all or of kept masks, that is kept and falls short.
-    """
+    """A bound ``alpha`` on the share of masks (all or kept ones) that is kept and falls short."""
 
     of: str
     """One of ``GUARANTEES``: the masks of which ``alpha`` is a share."""

@@ -15,7 +15,7 @@ from pipeline.masks import N_CODES
 from pipeline.vocabulary import JUDGED, SINGLE_CLICKS
 
 HardMasks = UInt8[np.ndarray, "object _ byte"]
-"""Masks of each object, cut at 0.5, with eight pixels in a byte. A bit is 1 in the foreground. A
+"""Masks of each object, cut at 0.5, one bit per pixel (1: foreground), eight pixels in a byte. Each
 mask is padded with 0 to whole words of eight bytes."""
 
 
@@ -35,8 +35,8 @@ def compared_masks(
 
     Returns
     -------
-    Masks by agreement and judged proposal; an agreement for which the cell has no masks has no
-    entry.
+    Masks by agreement and judged proposal; left out are agreements that compare no mask of the
+    cell.
     """
     n_objects, n_prompts, n_proposals, height, width = mask_code.shape
     members = cell.members[block]
@@ -52,12 +52,8 @@ def mean_agreements(
 ) -> dict[str, Float64[np.ndarray, "..."]]:
     """Mean Dice of each row of ``AGREEMENTS``, by name, as an array with the row's ``dims``.
 
-    An agreement is left out if the cells lack its prompt sets.
-
-    Parameters
-    ----------
-    masks
-        For each model, the result of ``compared_masks`` for every cell.
+    ``masks`` has, for each model, the ``compared_masks`` of every cell. An agreement is left out if
+    the cells lack its prompt sets.
     """
     available = {agreement for cells in masks.values() for cell in cells for agreement, _ in cell}
     return {
@@ -95,8 +91,6 @@ def _joined(
 def mean_pairwise_dice(hard: HardMasks) -> Float64[np.ndarray, " object"]:
     """Mean Dice of all pairs of masks of each object; 1 if an object has a single mask.
 
-    Notes
-    -----
     Dice is ``2 |A ∩ B| / (|A| + |B|)``, and 1 for two masks without foreground, which agree.
     """
     n_objects, n_masks, _ = hard.shape
@@ -130,8 +124,8 @@ _CENTER: Final = SINGLE_CLICKS.index("center")
 def truth_at_size(mask: Mask, height: int, width: int) -> Bool[np.ndarray, "y x"]:
     """Resize a ground truth: a pixel is foreground if the object covers more than half of it.
 
-    If the object covers no pixel by more than half, because it is thin or tiny, the pixels that it
-    covers most are foreground.
+    If the object, thin or tiny, covers no pixel by more than half, the pixels that it covers most
+    are foreground.
     """
     # One axis after the other: OpenCV averages areas only if both axes shrink, or both grow.
     wide = cv2.resize(mask.astype(np.float32), (width, len(mask)), interpolation=cv2.INTER_AREA)
@@ -149,8 +143,8 @@ def outline_band(truth: Bool[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
     -----
     A pixel is in the band if the square of ``2 d + 1`` pixels around it, within the frame, has both
     foreground and background. ``d`` is 2 % of the diagonal, at least 1: 7 pixels in 256 x 256, 2 in
-    64 x 64. This is the distance of Boundary IoU (Cheng et al., arXiv 2103.16562). Boundary IoU
-    takes the inner side alone, and takes the frame's edge for an outline.
+    64 x 64. This is the distance of Boundary IoU (Cheng et al., arXiv 2103.16562), which takes the
+    inner side alone, and the frame's edge for an outline.
     """
     reach_px = max(1, round(BAND_SHARE * float(np.hypot(*truth.shape))))
     kernel = np.ones((2 * reach_px + 1, 2 * reach_px + 1), np.uint8)
@@ -165,8 +159,6 @@ def judged_counts(
     label: UInt8[np.ndarray, "object pixel"],
 ) -> JudgedCounts:
     """Count the pixels of each judged mask of the click ``center`` by their label and mask code.
-
-    Labels are pairs: in the band along the outline or not, in the ground truth or not.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ LOG_PX: Final = 256
 """Pixels whose logarithms are computed in one pass."""
 
 N_LANES: Final = 6
-"""Rows of ``LOG_PX`` numbers in the scratch memory of ``row_entropy``."""
+"""Number of rows of scratch memory that ``row_entropy`` needs."""
 
 SMALLEST: Final = 1e-300
 """Replaces 0 before a logarithm is taken."""
@@ -42,6 +42,9 @@ divisions by 0."""
 def add_mask(mask_code, weighted, total):  # noqa: ANN001, ANN201 - see the module
     """Add the number that stands for each pixel's code to ``total``; that of code 0 must be 0.
 
+    Eight codes are read as one word, and words of background are skipped: most masks are mainly
+    background.
+
     Parameters
     ----------
     mask_code
@@ -50,11 +53,6 @@ def add_mask(mask_code, weighted, total):  # noqa: ANN001, ANN201 - see the modu
         float64 (code,): the number that each code stands for.
     total
         float64 (pixel,), added to.
-
-    Notes
-    -----
-    Eight codes are read as one word, and words of background are skipped: most masks are mainly
-    background.
     """
     words = mask_code[: mask_code.size // 8 * 8].view(np.uint64)
     for j in range(words.size):
@@ -113,9 +111,9 @@ def weighted_entropies(p, bits):  # noqa: ANN001, ANN201 - see the module
     Parameters
     ----------
     p
-        float32 or float64 (row, pixel), one mask per row, in [0, 1] up to rounding.
+        float32 or float64 (mask, pixel), in [0, 1] up to rounding.
     bits
-        float64 (row,), written.
+        float64 (mask,), written.
     """
     memory = np.empty((N_LANES, LOG_PX))
     for row in range(p.shape[0]):
@@ -178,8 +176,6 @@ def count_foreground(mixture, truth, numbers, counts):  # noqa: ANN001, ANN201 -
 def row_entropy(p, memory):  # noqa: ANN001, ANN201 - see the module
     """Return the entropy (Eq. 3) of one mask in bits; 0 if all its probabilities are 0.
 
-    Blocks of pixels without foreground are skipped.
-
     Parameters
     ----------
     p
@@ -195,7 +191,7 @@ def row_entropy(p, memory):  # noqa: ANN001, ANN201 - see the module
         total = 0.0
         for px in range(block.size):
             total += block[px]
-        if total == 0:
+        if total == 0:  # a block of background
             continue
         norm += total
         for px in range(block.size):
@@ -268,7 +264,7 @@ def pack_foreground(mask_code, members, hard):  # noqa: ANN001, ANN201 - see the
     members
         int64 (object, member): indices of the masks to pack.
     hard
-        uint8 (object, member, byte), all 0 before; bytes of pixels are written, padding is not.
+        uint8 (object, member, byte), all 0 before, written; bytes of padding stay 0.
 
     Notes
     -----
@@ -297,8 +293,8 @@ def count_shared(hard, shared):  # noqa: ANN001, ANN201 - see the module
     hard
         uint64 (object, mask, word): a bit per pixel.
     shared
-        int64 (object, mask, mask), written on and above the diagonal; on the diagonal is the number
-        of foreground pixels of each mask.
+        int64 (object, mask, mask), written on and above the diagonal, which has each mask's own
+        number of foreground pixels.
     """
     n_objects, n_masks, n_words = hard.shape
     for i in range(n_objects):
@@ -322,17 +318,15 @@ def count_shared(hard, shared):  # noqa: ANN001, ANN201 - see the module
 def count_codes(mask_code, label, counts):  # noqa: ANN001, ANN201 - see the module
     """Count the pixels of every mask by their label and code.
 
+    Eight pixels with label 0 and code 0, like most, are counted at once: counted one by one, each
+    addition would wait for the addition before.
+
     Parameters
     ----------
     mask_code, label
         uint8 (mask, pixel), each row contiguous: code and label of each pixel.
     counts
         int64 (mask, label, code), added to.
-
-    Notes
-    -----
-    Most pixels have label 0 and code 0. Eight such pixels are counted at once: counted one by one,
-    each addition would wait for the addition before.
     """
     n_px = mask_code.shape[1]
     for mask in range(mask_code.shape[0]):

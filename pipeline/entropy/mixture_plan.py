@@ -19,16 +19,13 @@ class Masks(Protocol):
     """Mask codes of many objects: an array, or a lazy reader with the same indexing."""
 
     def __getitem__(self, objects: slice, /) -> UInt8[np.ndarray, "object prompt proposal y x"]:
-        """Return the mask codes of consecutive objects; the next call may overwrite the array.
-
-        A mask code stands for a foreground probability: ``DECODE_TABLE`` holds the probabilities.
-        """
+        """Return the mask codes of consecutive objects; the next call may overwrite the array."""
         ...
 
 
 @dataclass(frozen=True)
 class CellRows:
-    """Rows of a cell: masks, SamScores and IoUs of one model in one view, for some objects.
+    """Masks, SamScores and IoUs of one model in one view, for some objects.
 
     Raises
     ------
@@ -43,7 +40,6 @@ class CellRows:
     """Prompt sets of the axis ``prompt``, in its order; ``SINGLE_CLICKS`` come first."""
 
     def __post_init__(self) -> None:
-        """Check the ranges of SamScores and IoUs."""
         # NaN fails every comparison.
         is_score = (self.sam_score >= 0) & (self.sam_score < math.inf)
         if not is_score.all():
@@ -59,7 +55,7 @@ Clicks = tuple[str, ...]
 """Prompt sets whose masks a statistic uses."""
 
 StatisticOfJudged = tuple[MaskStatistic, str]
-"""A statistic, and the one of ``JUDGED`` for which it is computed. A statistic that does not depend
+"""A statistic, and the one of ``JUDGED`` for which it is computed; a statistic that does not depend
 on the judged proposal is computed for the first alone."""
 
 
@@ -84,12 +80,10 @@ _ONE_HOT: Final = np.eye(N_PROPOSALS)
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """Data of some objects in a cell, and which masks of the cell entropies and agreements use.
+    """A cell (a model in a view): rows of some objects, and the use of its masks in statistics.
 
-    A cell is one model in one view.
-
-    An entropy is computed from a mixture, a weighted mean of masks over cells; an agreement
-    compares masks with each other.
+    An entropy is that of a mixture, a weighted mean of masks over cells; an agreement compares
+    masks.
     """
 
     model: str
@@ -98,9 +92,9 @@ class PlannedCell:
     weight: Float64[np.ndarray, "object mixture prompt proposal"]
     """Result of ``mixture_weights``."""
     members: Int[np.ndarray, "object member"]
-    """Numbers of the masks to compare, which are ``prompt * N_PROPOSALS + proposal``."""
+    """Numbers of the masks to compare: ``prompt * N_PROPOSALS + proposal``."""
     compared: Mapping[StatisticOfJudged, slice]
-    """Columns of ``members`` that each comparison uses. Left out are comparisons that use none."""
+    """Columns of ``members`` that each comparison uses; comparisons that use none are left out."""
     judged: Int[np.ndarray, "object judged"]
     """The judged proposals of the click ``center``, in the order of ``JUDGED``."""
 
@@ -122,11 +116,6 @@ def plan_cells(
     Returns
     -------
     A cell for each model and view; the cells of a model are consecutive.
-
-    Raises
-    ------
-    ValueError
-        If a SamScore is negative or infinite, an IoU lies outside [0, 1], or one is NaN.
     """
     return [
         _planned(read_cell(model, view), model, view, models=models, n_views=len(views))
@@ -163,9 +152,9 @@ def _planned(
 
 
 def _prompt_columns(prompts: tuple[str, ...]) -> dict[Clicks, list[int]]:
-    """Indices on the cell's axis ``prompt``, by the prompt sets that a statistic uses.
+    """Indices on the cell's axis ``prompt`` of the prompt sets that a statistic uses.
 
-    Prompt sets of a statistic have no entry if the cell lacks one of them.
+    The keys are tuples of prompt sets; left out is a tuple of which the cell lacks a prompt set.
     """
     click_sets = dict.fromkeys((SINGLE_CLICKS, *(agreement.clicks for agreement in AGREEMENTS)))
     return {
@@ -180,12 +169,8 @@ def mixture_weights(
 ) -> Float64[np.ndarray, "object mixture prompt proposal"]:
     """Weight of each mask of a cell in each of ``MIXTURES``; 0 if no single click made the mask.
 
-    Parameters
-    ----------
-    masks
-        Properties of the masks of the single clicks, for each of ``JUDGED``.
-    n_prompts
-        Number of all prompt sets of the cell.
+    ``masks`` are of the single clicks, for each of ``JUDGED``; ``n_prompts`` counts all prompt sets
+    of the cell.
     """
     n_objects = len(masks[JUDGED[0]].is_judged)
     weight = np.zeros((n_objects, len(MIXTURES), n_prompts, N_PROPOSALS))
@@ -220,12 +205,8 @@ def _masks_by_judged(
 ) -> dict[str, CellMasks]:
     """Properties of the masks of some prompt sets, for each of ``JUDGED``.
 
-    Every prompt set has a best and a selected proposal of its own.
-
-    Parameters
-    ----------
-    columns
-        Indices of the prompt sets on the cell's axis ``prompt``.
+    ``columns`` are the prompt sets' indices on the cell's axis ``prompt``. Every prompt set has a
+    best and a selected proposal of its own.
     """
     sam_score, iou = rows.sam_score[:, columns], rows.iou[:, columns]
     shares = task_probability(sam_score)
@@ -240,8 +221,6 @@ def task_probability(
 ) -> Float64[np.ndarray, "*batch proposal"]:
     """Probability that each proposal of a prompt set is the object that the prompt set means.
 
-    Notes
-    -----
     Eq. 10: the SamScores, divided by their sum. Uniform if all SamScores are 0.
     """
     score = sam_score.astype(np.float64)

@@ -50,8 +50,8 @@ def mask_entropy(p: Float[np.ndarray, "*batch height width"]) -> Float64[np.ndar
 
     Notes
     -----
-    Eq. 3. Not clipped to [1e-6, 1 - 1e-6] as the authors' code does: the false mass that this
-    adds to every background pixel lowers the entropy of small objects.
+    Eq. 3. Not clipped to [1e-6, 1 - 1e-6] as the authors' code does: the false mass that this adds
+    to every background pixel lowers the entropy of small objects.
     """
     check_probabilities(p)
     # Numba has no float16.
@@ -80,7 +80,7 @@ def mixture_arrays(
     truth
         Ground truths of the objects in ``block``, at the size of the masks.
     on_cell
-        Called with each cell and its masks while these are in memory; does nothing by default.
+        Called with each cell and its masks while these are in memory.
 
     Returns
     -------
@@ -93,9 +93,8 @@ def mixture_arrays(
 
     Notes
     -----
-    Eq. 4 to 7, and others in ``ENTROPIES``, for example H_T, which is not in the paper. Each is the
-    entropy (Eq. 3) of a mean of masks. The same mean, cut at 0.5, is a mask of its own, which may
-    be better than each of the masks that it averages.
+    Each entropy is that (Eq. 3) of a mean of masks. The same mean, cut at 0.5, is a mask of its
+    own, which may be better than each of the masks that it averages.
     """
     mixture: Mixture | None = None
     pixels = truth.reshape(len(truth), -1)
@@ -139,10 +138,7 @@ def _add(
 def _by_name(bits_and_iou: Mapping[int, Float64[np.ndarray, "2 ..."]]) -> MixtureArrays:
     """Arrange entropies and IoUs of mixtures by array name, with the ``dims`` of ``ENTROPIES``.
 
-    Parameters
-    ----------
-    bits_and_iou
-        Entropy and IoU of each mixture, by its index in ``MIXTURES``.
+    ``bits_and_iou`` has both for each mixture, by its index in ``MIXTURES``.
     """
     by_entropy: dict[MaskStatistic, list[Float64[np.ndarray, "2 ..."]]] = {}
     for k, (entropy, _) in enumerate(MIXTURES):
@@ -157,12 +153,9 @@ def _by_name(bits_and_iou: Mapping[int, Float64[np.ndarray, "2 ..."]]) -> Mixtur
 def _take(
     mixture: Mixture, truth: Bool[np.ndarray, "object pixel"], numbers: list[int]
 ) -> Float64[np.ndarray, "number 2 object"]:
-    """Entropy in bits and IoU of some mixtures, and reset these mixtures to 0.
+    """Entropy in bits and IoU of some mixtures, which are then reset to 0.
 
-    Parameters
-    ----------
-    numbers
-        Indices of the mixtures in ``MIXTURES``.
+    ``numbers`` are indices in ``MIXTURES``.
     """
     indices = np.array(numbers)
     counts = np.empty((len(mixture), len(numbers), 2), np.int64)

@@ -32,19 +32,12 @@ def object_arrays(
     ----------
     read_cell
         Takes a model and a view; returns the cell's rows of the objects.
-    read_truth
-        Takes a block of the objects; returns their ground truths at the size of the masks.
     models
         The models, from small to large.
     views
         The views over which entropies average; ``identity`` is one of them.
     block_objects
         Number of objects whose masks are read together; it bounds the memory.
-
-    Raises
-    ------
-    ValueError
-        If cells differ in their number of objects or their mask size.
     """
     cells = plan_cells(read_cell, models=models, views=views)
     return concatenate(

@@ -39,11 +39,10 @@ def iou_arrays(
 
     Notes
     -----
-    As in SAM2, logits are upsampled bilinearly (align_corners=False) and cut at 0. A cut at the
-    probability c is a cut of the upsampled logits at log(c / (1 - c)). The stability score is that
-    of ``SAM2AutomaticMaskGenerator``: the IoU of the masks cut at logits 1 and -1, at the
-    resolution of the image. It is 0 where no logit lies above -1: there the generator divides 0 by
-    0, and drops the mask.
+    A cut at the probability c is a cut of the upsampled logits at log(c / (1 - c)). The stability
+    score is that of ``SAM2AutomaticMaskGenerator``: the IoU of the masks cut at logits 1 and -1, at
+    the resolution of the image. It is 0 where no logit lies above -1: there the generator divides 0
+    by 0, and drops the mask.
     """
     if not with_cuts:
         above, shared = count_pixels(logits, ground_truth, (0.0,))

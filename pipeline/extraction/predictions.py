@@ -35,8 +35,6 @@ class Request:
         Clicks (x, y) in pixels of the unaugmented image, in the order of ``SINGLE_CLICKS``.
     ground_truth
         True masks of the objects.
-    view
-        The augmentation of the image.
     prompts
         Names of the prompt sets, see ``PROMPT_KINDS``.
     """
@@ -48,14 +46,7 @@ class Request:
 
     @cached_property
     def places(self) -> dict[str, Float[np.ndarray, "object point 2"]]:
-        """Points (x, y) of each prompt set on every object, in pixels of the view, by prompt set.
-
-        Raises
-        ------
-        PromptError
-            If a prompt set has more or fewer points than labels in ``PROMPT_KINDS``, or a point
-            lies outside of the image.
-        """
+        """Points (x, y) on every object, in pixels of the view, by prompt set."""
         return {kind.name: self._places(kind) for call in calls_of(self.prompts) for kind in call}
 
     def _places(self, kind: PromptKind) -> Float[np.ndarray, "object point 2"]:
@@ -73,7 +64,7 @@ class Request:
 class Targets:
     """Places of the answers of a decoder call in arrays ``(object, prompt, ...)``.
 
-    Each decoded prompt set has an index of its object, and an index (column) of its name.
+    Each decoded prompt set has the index of its object, and the index (column) of its name.
     """
 
     objects: Int[np.ndarray, " prompt"]
@@ -194,7 +185,7 @@ class Collected:
             self._calls.append(call)
 
     def rows(self) -> Rows:
-        """Arrays of all calls that were added, by their names in the cache; waits for the GPU.
+        """Arrays of all added calls, by their names in the cache; waits for the GPU.
 
         Rows of objects and prompt sets that were not added are undefined.
         """
@@ -215,7 +206,7 @@ class Collected:
 
 
 def _joined(calls: Iterable[DecodedCall], n_prompts: int) -> Iterator[DecodedCall]:
-    """Join successive decoded calls, at most ``n_prompts`` prompt sets together.
+    """Join successive decoded calls of together at most ``n_prompts`` prompt sets.
 
     A GPU scores joined calls with as many kernels as one call.
     """
@@ -249,10 +240,8 @@ def _fetched(tensors: Sequence[Tensor]) -> Tensor:
 def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch y x"]:
     """Code logits as bytes: ``pipeline.masks.encode(sigmoid(logits))``, up to rounding.
 
-    Notes
-    -----
-    asin(sqrt(sigmoid(z))) = atan(exp(z / 2)) saves two functions on the largest array of all.
-    A logit above 0, however small, is coded as foreground.
+    A logit above 0, however small, is coded as foreground. asin(sqrt(sigmoid(z))) = atan(exp(z /
+    2)) saves two functions on the largest array of all.
     """
     code = (torch.atan(torch.exp(logits / 2)) * (510 / torch.pi)).round_()
     first = FIRST_FOREGROUND_CODE
@@ -295,12 +284,8 @@ def _corrections(
 ) -> tuple[Float[np.ndarray, "prompt 2"], Int[np.ndarray, " prompt"]]:
     """For each prompt set, a click (x, y) where its selected mask is wrong, and the click's label.
 
-    The click is in pixels of the view. Its label is 1 on the object and 0 beside it.
-
-    Parameters
-    ----------
-    objects
-        Index of each prompt set's object in the request.
+    The click is in pixels of the view. Its label is 1 on the object and 0 beside it. ``objects``
+    has the index of each prompt set's object in the request.
     """
     height, width = request.ground_truth.shape[1:]
     clicks, labels = [], []

@@ -19,36 +19,32 @@ GPU_BATCH: Final = 64
 
 @dataclass(frozen=True)
 class Piece:
-    """The objects of one image in one shard; they are read, encoded and decoded together."""
+    """The objects of one image in one shard, which are read, encoded and decoded together."""
 
     image: int
     """Number of the image in the split."""
     start: int
     stop: int
-    """The objects are the rows from ``start`` to before ``stop`` of the split."""
+    """Row of the split after the last object; ``start`` is the row of the first."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Consecutive objects of a split, which are stored together, grouped by image into pieces."""
+    """Consecutive objects of a split, which are stored together, in pieces of one image each."""
 
     index: int
     """Number of the shard in the split, from 0."""
     start: int
     stop: int
-    """The objects are the rows from ``start`` to before ``stop`` of the split."""
+    """Row of the split after the last object; ``start`` is the row of the first."""
     pieces: tuple[Piece, ...]
 
 
 def plan_shards(image_index: Int[np.ndarray, " object"], shard_objects: int) -> tuple[Shard, ...]:
     """Divide a split into shards, and each shard into one piece per image.
 
-    Parameters
-    ----------
-    image_index
-        Number of each object's image; the objects of an image are consecutive.
-    shard_objects
-        Objects per shard; the last shard may have fewer. An image may lie in several shards.
+    ``image_index`` has the number of each object's image; the objects of an image are consecutive,
+    but may lie in several shards. The last shard may have fewer than ``shard_objects``.
     """
     n_objects = len(image_index)
     firsts = np.flatnonzero(np.diff(image_index, prepend=-1))
@@ -67,15 +63,9 @@ def plan_shards(image_index: Int[np.ndarray, " object"], shard_objects: int) -> 
 def decoder_batch(setting: int | Literal["auto"], *, device: str, mask_size_px: int) -> int:
     """Number of prompt sets per decoder call: the setting, or a number that ``auto`` stands for.
 
-    Device and mask size fix that number. It is not found by timing, because the batch size changes
-    the last bits of the rows, which must be reproducible.
-
-    Parameters
-    ----------
-    device
-        Type of the device: ``cpu``, or any other for a GPU.
-    mask_size_px
-        Side of the model's low-resolution masks.
+    Device (``cpu``, or any other for a GPU) and side of the low-resolution masks fix that number.
+    It is not found by timing, because the batch size changes the last bits of the rows, which must
+    be reproducible.
     """
     if setting == "auto":
         if device != "cpu":

@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 Ring = Float[np.ndarray, "corner 2"]
 
 _SUBPIXEL_BITS: Final = 4
-"""Number of binary digits of a corner's fraction of a pixel: corners lie on sixteenths."""
+"""Binary digits of a corner's fraction of a pixel: corners lie on sixteenths."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,9 @@ class Outline:
 def draw_outline(
     generator: np.random.Generator, kind: str, *, centre: tuple[float, float], radius: float
 ) -> Outline:
-    """Draw a shape of one kind with random proportions and angle.
+    """Draw a shape of one kind of ``OUTLINES`` with random proportions and angle.
 
-    Parameters
-    ----------
-    kind
-        One of ``OUTLINES``.
-    centre, radius
-        Circle around the shape, in fractions of the scene's side.
+    ``centre`` and ``radius`` give a circle around it, in fractions of the scene's side.
     """
     angle = generator.uniform(0, 2 * np.pi)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])

@@ -99,8 +99,8 @@ def _draw_cluster_kind(
 def _draw_spot(generator: _Generator, earlier: list[_Spot]) -> _Spot:
     """Draw a radius and three centres, and take the centre that is furthest from earlier circles.
 
-    The distance is from the centre to the edge of the nearest earlier circle, negative inside of
-    it. So objects overlap, but do not pile up.
+    The distance is to the edge of the nearest earlier circle, negative inside of it. So objects
+    overlap, but do not pile up.
     """
     radius = float(np.exp(generator.uniform(np.log(0.03), np.log(0.4))))
     centres = generator.uniform(0.1, 0.9, (3, 2))
@@ -172,7 +172,7 @@ def _nested_pair(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluste
 
 
 def _clutter(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
-    """Choose a shape at random that is no object: a cluster of one layer, without items."""
+    """Draw a shape at random that is no object: a cluster of one layer, without items."""
     return [_layer(generator, ("bar", "crescent"), spot, draw_texture_on(generator, ground))], []
 
 
@@ -199,10 +199,7 @@ def _layer(generator: _Generator, kinds: tuple[str, ...], spot: _Spot, texture: 
 
 
 def _with_parts(layers: list[Layer]) -> list[Item]:
-    """Annotated objects of a shape with parts: the whole, of all layers, and each part.
-
-    The first layer is the shape itself; each further layer is a part.
-    """
+    """Annotated objects of a shape (the first layer) with parts: the whole, and each part."""
     body = Item(layers[0].outline.kind, tuple(range(len(layers))))
     return [body, *(Item("part", (k,)) for k in range(1, len(layers)))]
 

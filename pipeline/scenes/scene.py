@@ -1,7 +1,4 @@
-"""Draws scenes of overlapping textured shapes, some hard to see; parts have annotations too.
-
-To draw is to choose at random; a scene that was drawn is then painted.
-"""
+"""Draws scenes of overlapping textured shapes, some hard to see; parts have annotations too."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,13 +13,13 @@ from pipeline.scenes.placement import MAX_OBJECTS, MIN_OBJECTS, Item, Layout, ar
 from pipeline.scenes.textures import paint
 
 MIN_AREA_PX: Final = 12
-"""Objects with a smaller visible area are not annotated."""
+"""An object with a smaller visible area is not annotated."""
 
 MIN_SIZE_PX: Final = 64
 """Smallest side of a scene: in smaller scenes, parts would be too small to annotate."""
 
 MOST_IOU: Final = 0.85
-"""An object whose IoU with an earlier object is higher is not annotated: they count as one."""
+"""An object with a higher IoU with an earlier object is not annotated: they count as one."""
 
 Role = Literal["train", "val", "family", "further"]
 """Use of a scene: training of heads, evaluation, training of the mini models, or evaluation on
@@ -40,7 +37,7 @@ _BLOCKS_PER_SEED: Final = 6
 class Scene:
     """An image and its annotated objects, with the category of each (one of ``CATEGORIES``).
 
-    Masks cover visible parts of objects. They overlap where an object is part of another one.
+    Masks cover visible pixels only. They overlap where an object is part of another one.
     """
 
     rgb: UInt8[np.ndarray, "size size 3"]

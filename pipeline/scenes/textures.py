@@ -23,8 +23,7 @@ _DISTINCT: Final = 0.6
 """Share of textures on a surface that do not depend on the surface."""
 
 _LOW_CONTRAST: Final = 0.22
-"""Share of textures on a surface that nearly have its colours. The remaining textures also repeat
-its pattern."""
+"""Share of textures on a surface that nearly have its colours. The rest also repeat its pattern."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,9 @@ def paint(
 
 
 def _along(texture: Texture, x: Places, y: Places, turn: float = 0.0) -> Weight:
-    """Coordinate of each point along the texture's direction, in fractions of the scene's side.
+    """Coordinate of each point along the texture's direction, turned by ``turn`` radians.
 
-    ``turn`` is an angle in radians that is added to the direction.
+    In fractions of the scene's side.
     """
     angle = texture.angle + turn
     along: Weight = np.float32(np.cos(angle)) * x + np.float32(np.sin(angle)) * y

@@ -16,7 +16,7 @@ class CorrectionAuc:
     oracle: float
     """Area if objects are corrected in the order of their true gain, the largest first."""
     worst: float
-    """Area for the reverse of that order."""
+    """Area for the reverse of the oracle's order."""
     relative: float
     """Place of ``auc`` between ``worst`` (0) and ``oracle`` (1); NaN if these are equal."""
 
@@ -56,8 +56,8 @@ def correction_auc(
 
     Notes
     -----
-    The trapezoid rule weights the gain of the object at rank r of n (rank 1 is corrected first)
-    by ``(n - r + 1/2) / n``. Tied objects take the mean rank of their tie: the area is linear in
+    The trapezoid rule weights the gain of the object at rank r of n (rank 1 is corrected first) by
+    ``(n - r + 1/2) / n``. Tied objects take the mean rank of their tie: the area is linear in
     ranks, so it becomes the mean over all orders of the tie. An order and its reverse average to
     the area of a random order, so a measure without information has a relative AUC of 1/2.
     """
@@ -89,16 +89,7 @@ def correction_curve(
     Returns
     -------
     ``n_points`` evenly spaced fractions in 0..1, and the mean IoU at each, interpolated between
-    whole numbers of objects.
-
-    Raises
-    ------
-    ValueError
-        If ``correction_auc`` would refuse the columns.
-
-    Notes
-    -----
-    Averaged over all orders of a tie, the curve is the straight line across it.
+    whole numbers of objects. Across a tie, the curve is a straight line, the mean over all orders.
     """
     gain = _gain(iou, corrected_iou, uncertainty)
     tie, size = _ties(uncertainty)

@@ -37,12 +37,11 @@ class Resamples:
     """Number of each object's group."""
 
     def __len__(self) -> int:
-        """Return the number of resamples."""
         return len(self.n_drawn)
 
     @property
     def n_groups(self) -> int:
-        """Number of groups (images or videos), which is also the number of draws of a resample."""
+        """Number of groups (images or videos), and of draws of a resample."""
         n_groups: int = self.n_drawn.shape[1]
         return n_groups
 
@@ -122,16 +121,9 @@ def ranked(
 
 
 def resample_groups(group: Int[np.ndarray, "object"], n_resamples: int, seed: int) -> Resamples:
-    """Draw resamples of the groups of objects; none if there are fewer than ``LEAST_GROUPS``.
+    """Draw ``n_resamples`` of the groups of objects; none if there are fewer than ``LEAST_GROUPS``.
 
-    Parameters
-    ----------
-    group
-        Number of each object's image, or video.
-    n_resamples
-        Number of resamples.
-    seed
-        Fixes the draws.
+    ``group`` has the number of each object's image, or video; ``seed`` fixes the draws.
     """
     groups, group = np.unique(group, return_inverse=True)
     n = len(groups)
@@ -164,13 +156,7 @@ def resampled_areas(
 ) -> Float[np.ndarray, "resample task"]:
     """Area between each task's correction curve and its start, in each resample.
 
-    See Also
-    --------
-    pipeline.scoring.auc.correction_auc : The area of the objects themselves, and its derivation.
-
-    Notes
-    -----
-    An object drawn w times counts as w tied objects, and tied objects share their mean rank.
+    As in ``pipeline.scoring.auc.correction_auc``; an object drawn w times counts as w tied objects.
     """
     order, is_last = ranked(-uncertainty)
     areas = resamples.passed(
@@ -192,22 +178,15 @@ def passes() -> ModuleType:
 
 
 def interval(values: Resampled, n_groups: int) -> Interval:
-    """95 % interval of a statistic from its resampled values; NaN without such values.
-
-    ``intervals`` computes it.
-    """
+    """95 % interval of a statistic from its resampled values, by ``intervals``; NaN without any."""
     return intervals(values[np.newaxis], n_groups)[0]
 
 
 def intervals(values: Float[np.ndarray, "row resample"], n_groups: int) -> list[Interval]:
     """95 % interval of each row, a statistic, from its resampled values.
 
-    Values that are NaN are left out. A row without other values has NaN for both ends.
-
-    Parameters
-    ----------
-    n_groups
-        Number of groups that each resample draws.
+    Values that are NaN are left out. A row without other values has NaN for both ends. ``n_groups``
+    is the number of groups that each resample draws.
     """
     exists = ~np.isnan(values)
     is_there = exists.any(axis=1)

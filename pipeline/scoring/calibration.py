@@ -17,16 +17,14 @@ from pipeline.scoring.tasks import JudgedMasks
 from pipeline.vocabulary import PROTOCOLS
 
 PixelNumbers = Mapping[str, Float[np.ndarray, "object *bins"]]
-"""Pixel scores of the judged masks of one model in one region, by their names in ``PIXEL_SCORES``.
-
-Objects without a pixel in the region have NaN in all scores.
-"""
+"""Pixel scores of the judged masks of one model in one region, by their names in ``PIXEL_SCORES``;
+NaN for an object without a pixel in the region."""
 
 _MEANS: Final = ("brier", "nll", "pavpu")
 """Pixel scores whose mean over the objects is a statistic of the same name."""
 
 N_BINS: Final = 10
-"""Number of bins of the calibration error and the reliability diagram; bins have equal mass."""
+"""Number of bins of equal mass of the calibration error and the reliability diagram."""
 
 
 @dataclass(frozen=True)
@@ -154,12 +152,8 @@ def pixel_scores(
 ) -> Iterator[Score]:
     """Means of the pixel scores and pixel calibration error, by protocol, model and region.
 
-    The statistics are ``pixel_calibration_error``, ``brier``, ``nll`` and ``pavpu``.
-
-    Parameters
-    ----------
-    numbers
-        Pixel scores by judged proposal, model and region, for every combination of these.
+    The statistics are ``pixel_calibration_error``, ``brier``, ``nll`` and ``pavpu``. ``numbers``
+    has the pixel scores of every judged proposal, model and region.
     """
     models = list(dict.fromkeys(model for _, model, _ in numbers))
     for protocol, model, region in product(PROTOCOLS, models, REGIONS):

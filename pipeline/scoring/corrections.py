@@ -17,7 +17,7 @@ from pipeline.scoring.scores import Curve, Keys, Score
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 
 MeasureKey = tuple[str, str, str]
-"""Train split, tokens and name of a measure. Train split and tokens are empty without heads."""
+"""Train split, tokens and name of a measure; without heads, the first two are empty."""
 
 Areas = tuple[CorrectionAuc, bootstrap.Resampled]
 """AUC of one measure in a task for the objects themselves; the area above the curve's start in each
@@ -83,13 +83,8 @@ def iou_scores(
 ) -> Iterator[Score]:
     """Mean IoU of every model, view and proposal, and its gain over the model's first view.
 
-    The statistics are ``mean_iou`` and ``gain``.
-
-    Parameters
-    ----------
-    views
-        Scores of the proposals by model and view. Masks of eight clicks are compared with masks of
-        one click in the first view.
+    The statistics are ``mean_iou`` and ``gain``. ``views`` has scores of the proposals by model and
+    view. The first view's mask of one click is also the start of the gain of eight clicks.
     """
     columns = {
         (model, view, proposal): iou.astype(np.float64)
@@ -115,15 +110,7 @@ def curves(ious: tasks.Ious, masks: Sequence[tasks.JudgedMasks], n_points: int) 
     """Correction curves of ``BOUNDS`` and of every measure, for each protocol and task.
 
     They are for the model of ``default_model``: the smallest or, for ``segmentation``, the largest.
-
-    Parameters
-    ----------
-    ious
-        Result of ``ious_of``.
-    masks
-        Result of ``judged_masks`` for the same models.
-    n_points
-        Number of points of a curve.
+    ``ious`` is a result of ``ious_of``, ``masks`` of ``judged_masks``, for the same models.
     """
     by_place = {(judged.protocol, judged.judged, judged.model): judged for judged in masks}
     for protocol in PROTOCOLS:
@@ -170,12 +157,8 @@ def start_and_relative(
 ) -> tuple[bootstrap.Resampled, Float[np.ndarray, "measure resample"]]:
     """Mean IoU before the correction, and relative AUCs of all measures, in each resample.
 
-    A relative AUC is NaN where all orders have the same area.
-
-    Parameters
-    ----------
-    areas
-        Areas between each measure's correction curve and its start.
+    ``areas`` lie between each measure's correction curve and its start. A relative AUC is NaN where
+    all orders have the same area.
     """
     oracle, worst = (
         bootstrap.resampled_areas(correction.gain[:, np.newaxis], order, resamples)[:, 0]
@@ -183,7 +166,6 @@ def start_and_relative(
     )
     before = correction.iou[:, np.newaxis].astype(np.float64)
     start = bootstrap.resampled_means(before, resamples)[:, 0]
-    # NaN if all orders have the same area.
     span = np.where(oracle - worst > 0, oracle - worst, np.nan)
     return start, (areas - worst) / span
 

@@ -1,4 +1,4 @@
-"""Evidence from which measures are computed: predictions of a model and its heads for objects."""
+"""Inputs of measures: predictions of a model and its heads for objects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,9 +18,8 @@ Predictions = Mapping[str, Mapping[str, Values]]
 class ModelScores:
     """Inputs of all measures of one model's masks, for the objects of a split.
 
-    They are the model's predictions in the view ``identity``, the predictions of the heads that
-    read its tokens, and, in ``largest``, the proposals of the largest model for the same objects.
-    They include the true IoUs. A measure that needs other inputs needs a new field here.
+    They are the model's predictions in the view ``identity`` and those of the heads that read its
+    tokens. They include the true IoUs. A measure that needs other inputs needs a new field here.
     """
 
     proposals: ProposalScores
@@ -59,13 +58,7 @@ class HeadPredictions:
     """Predictions in [0, 1] of each object, by objective."""
 
     def predicted(self, objective: str) -> Values:
-        """Prediction of the head of an objective for each object.
-
-        Raises
-        ------
-        ValueError
-            If the head set has no head of this objective.
-        """
+        """Prediction of the head of an objective for each object."""
         return _named("heads", self.by_objective, objective)
 
     def own_iou(self) -> Values:
@@ -110,9 +103,8 @@ class HeadPredictions:
 class Evidence:
     """All that a measure of uncertainty may read about the masks of a model.
 
-    It has SamScores (also of the largest model), entropies, agreements, and the predictions of one
-    head set. Some measures serve for comparison and know the ground truth: ``misses_best`` and
-    ``heads_of_best`` are for these measures alone.
+    Some measures serve for comparison and know the ground truth: ``misses_best`` and
+    ``heads_of_best`` are for these measures alone. Values are in double precision.
     """
 
     model: str
@@ -127,36 +119,24 @@ class Evidence:
     know the ground truth."""
 
     def sam_score(self) -> Values:
-        """SamScore of the judged proposal, in double precision."""
+        """SamScore of the judged proposal."""
         return self.scores.proposals.judged_sam_score(self.judged).astype(np.float64)
 
     def highest_sam_score(self) -> Values:
-        """The highest SamScore of the three proposals, in double precision."""
+        """The highest SamScore of the three proposals."""
         highest: Values = self.scores.proposals.sam_score.max(axis=1).astype(np.float64)
         return highest
 
     def largest_sam_score(self) -> Values:
-        """SamScore of the largest model for its judged proposal, in double precision."""
+        """SamScore of the largest model for its judged proposal."""
         return self.scores.largest.judged_sam_score(self.judged).astype(np.float64)
 
     def entropy(self, name: str) -> Values:
-        """Entropy of this name for the judged proposal, in double precision, in bits.
-
-        Raises
-        ------
-        ValueError
-            If the entropy store has no array of this name.
-        """
+        """Entropy of this name for the judged proposal, in bits; a ValueError if there is none."""
         return _named("entropies", self.scores.entropies[self.judged], name)
 
     def agreement(self, name: str) -> Values:
-        """Agreement of this name for the judged proposal, in double precision; 1 is full agreement.
-
-        Raises
-        ------
-        ValueError
-            If there is no agreement of this name.
-        """
+        """Agreement of this name for the judged proposal, at most 1; a ValueError without it."""
         return _named("agreements", self.scores.agreements[self.judged], name)
 
     def misses_best(self) -> Values:

@@ -25,14 +25,14 @@ class Measure:
     """One row of the table: a measure of the uncertainty of an object; larger is more uncertain."""
 
     name: str
-    """Name of the measure in tables and files."""
+    """Name in tables and files."""
     symbol: str
-    """Symbol of the measure in reports and figures."""
+    """Symbol in reports and figures."""
     meaning: str
-    """Definition of the measure in one line, with its equation."""
+    """Definition in one line, with its equation."""
     compute: Callable[[Evidence], Values]
     colour: str
-    """Colour of the measure's curve; its medium lightness is visible on white and on black."""
+    """Colour of its curve, whose medium lightness is visible on white and on black."""
     tasks: tuple[str, ...] = ()
     """Tasks whose tables and figures show the measure; tables of all measures always show it."""
     heads: str = ""
@@ -46,9 +46,9 @@ class Measure:
     """Whether the measure knows which proposal is the best, so that it can rank nothing in use. It
     is computed in protocol ``best`` alone, and not compared with other measures."""
     agreement: str = ""
-    """The optional agreement that the measure needs; without this agreement, it is left out."""
+    """The optional agreement without which the measure is left out; empty if it needs none."""
     is_dashed: bool = False
-    """Whether the measure's curve is dashed, to distinguish curves of the same colour."""
+    """Whether its curve is dashed, to tell curves of the same colour apart."""
     predicted_iou: str = ""
     """If 1 - the measure is a predicted IoU, the symbol of that IoU, which tables of single objects
     show; otherwise empty."""
@@ -56,21 +56,13 @@ class Measure:
     """Lines of the radar chart that show the measure at its tasks; a line joins several measures.
     A measure without heads has a line of its own."""
     timed_as: str = ""
-    """Method of the paper's Table 7 with the same cost per click as the measure; empty if none."""
+    """Method of the paper's Table 7 with the same cost per click; empty if none."""
     gallery: str = ""
     """Task whose gallery the measure ranks. Each kind of heads has one measure per task, and one
     untrained measure serves without heads."""
 
     def is_known(self, models: Collection[str], agreements: Container[str]) -> bool:
-        """Whether the measure can be computed from these models and agreements.
-
-        Parameters
-        ----------
-        models
-            Names of the models that were evaluated.
-        agreements
-            Names of the agreements that were computed.
-        """
+        """Whether the measure can be computed from the evaluated models and computed agreements."""
         return (len(models) > 1 or not self.compares_models) and (
             not self.agreement or self.agreement in agreements
         )

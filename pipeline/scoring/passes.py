@@ -33,7 +33,7 @@ the share of failures to catch."""
 def write_areas(drawn, group, is_last, gains, n_objects, areas):  # noqa: ANN001, ANN201
     """Write the area between each correction curve and its start, for each resample.
 
-    Objects are corrected in their order. ``drawn``, ``group``, ``is_last``: see the module.
+    Objects are corrected in their order.
 
     Parameters
     ----------
@@ -98,8 +98,6 @@ def add_areas(w, gains, gained, height, area):  # noqa: ANN001, ANN201
 def write_aurc(drawn, group, is_last, risk, harmonic, n_objects, areas):  # noqa: ANN001, ANN201
     """Write the area under the risk-coverage curve of each resample; first objects are kept first.
 
-    ``drawn``, ``group``, ``is_last``: see the module.
-
     Parameters
     ----------
     risk
@@ -143,9 +141,7 @@ def write_aurc(drawn, group, is_last, risk, harmonic, n_objects, areas):  # noqa
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def write_shares(drawn, group, is_last, gain, tolerance, shares):  # noqa: ANN001, ANN201
-    """Write, for each resample, the smallest share of objects that gain nearly what all gain.
-
-    The share is of the first objects. ``drawn``, ``group``, ``is_last``: see the module.
+    """Write the smallest share of first objects that gains nearly what all gain, by resample.
 
     Parameters
     ----------
@@ -185,8 +181,8 @@ def write_shares(drawn, group, is_last, gain, tolerance, shares):  # noqa: ANN00
 def share_of(drawn, group, is_last, gain, needed):  # noqa: ANN001, ANN201
     """Smallest number of first objects of a resample whose gains sum to ``needed``.
 
-    The number may end within a tie, and is 0 if ``needed`` is 0 or less. ``drawn`` has the draws
-    of one resample; see the module for the other arguments.
+    The number may end within a tie, and is 0 if ``needed`` is 0 or less. ``drawn`` has the draws of
+    one resample.
     """
     if needed <= 0:
         return 0.0
@@ -210,10 +206,8 @@ def share_of(drawn, group, is_last, gain, needed):  # noqa: ANN001, ANN201
 def write_twice_ranks(drawn, group, place, is_last, ranks):  # noqa: ANN001, ANN201
     """Write twice the rank of each object in each resample of a block.
 
-    The first object has rank 1, and a tie shares its mean rank. ``group``, ``is_last``: see the
-    module.
-
-    An object drawn w times counts as w tied objects.
+    The first object has rank 1, and a tie shares its mean rank. An object drawn w times counts as w
+    tied objects.
 
     Parameters
     ----------
@@ -300,10 +294,8 @@ def add_moments(drawn, group, is_last, ranks, middle, moments):  # noqa: ANN001,
 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def write_detection(drawn, group, is_last, is_failure, n_all, share, found):  # noqa: ANN001, ANN201
-    """Write AUROC, average precision and false alarms of each resample.
-
-    First objects are flagged first. ``drawn``, ``group``, ``is_last``: see the module.
+def write_detection(drawn, group, is_last, is_failure, n_all, share, statistics):  # noqa: ANN001, ANN201
+    """Write AUROC, average precision and false alarms; first objects are flagged first.
 
     Parameters
     ----------
@@ -313,14 +305,14 @@ def write_detection(drawn, group, is_last, is_failure, n_all, share, found):  # 
         float64 (kind, block, lane): number of sound objects, and of failures, of each resample.
     share
         Share of failures to catch; false alarms are counted where it is reached.
-    found
+    statistics
         float64 (block, statistic, lane), written: AUROC, average precision, share of the sound
         objects that are false alarms; NaN if a resample has no failure, or only failures.
     """
     n_lanes = drawn.shape[2]
     so_far, tie = np.empty((3, n_lanes)), np.empty((2, n_lanes))
     for block in range(drawn.shape[0]):
-        found[block] = 0
+        statistics[block] = 0
         n_sound, n_failures = n_all[SOUND, block], n_all[FAILED, block]
         so_far[:], so_far[AT_SHARE], tie[:] = 0, -1, 0
         has_failure = False
@@ -331,7 +323,7 @@ def write_detection(drawn, group, is_last, is_failure, n_all, share, found):  # 
                 of_kind[lane] += w[lane]
             if is_last[i]:
                 if has_failure:
-                    add_caught(tie, so_far, n_sound, n_failures, share, found[block])
+                    add_caught(tie, so_far, n_sound, n_failures, share, statistics[block])
                     has_failure = False
                 alarms, sound = so_far[SOUND], tie[SOUND]
                 for lane in range(n_lanes):
@@ -339,21 +331,21 @@ def write_detection(drawn, group, is_last, is_failure, n_all, share, found):  # 
                     sound[lane] = 0
         for lane in range(n_lanes):
             one = 1.0 if n_sound[lane] > 0 and n_failures[lane] > 0 else np.nan
-            found[block, 0, lane] /= one * n_failures[lane] * n_sound[lane]
-            found[block, 1, lane] /= one * n_failures[lane]
-            found[block, 2, lane] = so_far[AT_SHARE, lane] / (one * n_sound[lane])
+            statistics[block, 0, lane] /= one * n_failures[lane] * n_sound[lane]
+            statistics[block, 1, lane] /= one * n_failures[lane]
+            statistics[block, 2, lane] = so_far[AT_SHARE, lane] / (one * n_sound[lane])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def add_caught(tie, so_far, n_sound, n_failures, share, found):  # noqa: ANN001, ANN201
+def add_caught(tie, so_far, n_sound, n_failures, share, statistics):  # noqa: ANN001, ANN201
     """Add a tie with failures to the statistics; ``so_far`` has the counters of earlier ties.
 
     The failures of the tie are set to 0. The caller adds its sound objects to the counters.
     """
     sound, failures = tie[SOUND], tie[FAILED]
     alarms, caught, at_share = so_far[SOUND], so_far[FAILED], so_far[AT_SHARE]
-    pairs, precision = found[0], found[1]
+    pairs, precision = statistics[0], statistics[1]
     for lane in range(sound.size):
         n_alarms = alarms[lane] + sound[lane]
         caught[lane] += failures[lane]
@@ -423,8 +415,7 @@ def add_object(w, values, size, tie):  # noqa: ANN001, ANN201
 def has_passed(edge, per_bin, mass, size):  # noqa: ANN001, ANN201
     """Whether the objects up to and with a tie reach the next edge of a bin in any lane.
 
-    A lane is a resample. ``mass`` is the number of objects before the tie, ``size`` the number in
-    the tie.
+    ``mass`` is the number of objects before the tie, ``size`` the number in the tie.
     """
     n_passed = 0
     for lane in range(edge.size):
@@ -435,10 +426,10 @@ def has_passed(edge, per_bin, mass, size):  # noqa: ANN001, ANN201
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def write_passed(sums, edge, at_edge, per_bin, means):  # noqa: ANN001, ANN201
-    """Write the means of all bins whose edge lies within a tie, in each lane (resample).
+    """Write the means of all bins whose edge lies within a tie, in each lane.
 
-    ``sums`` are the number of objects before the tie, that of the tie, and the same for the sums
-    of the columns.
+    ``sums`` are the number of objects before the tie, that of the tie, and the same for the sums of
+    the columns.
     """
     mass, size, before, tie = sums
     n_columns, n_bins, n_lanes = means.shape

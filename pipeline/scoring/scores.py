@@ -1,7 +1,7 @@
 """Rows of the results: scores with their intervals, and points of curves.
 
-Fields are the columns of the CSV files, in their order, and ``Annotated`` gives the meaning of each
-column. A number without a unit is a fraction of 1.
+Fields are the columns of the CSV files, in their order, and ``Annotated`` gives their meanings. A
+number without a unit is a fraction of 1.
 """
 
 from dataclasses import dataclass

@@ -45,11 +45,10 @@ def ious_of(models: Mapping[str, ModelScores]) -> Ious:
 
 
 def judged_proposal(protocol: str, task: str) -> str:
-    """The proposal whose mask a task corrects: ``best`` or ``selected``.
+    """The proposal whose mask a task corrects, and whose score and tokens measures read.
 
-    Measures are computed from the proposal's SamScore, entropies and tokens. The task ``task``
-    corrects the selection, so it always judges the selected proposal; other tasks follow the
-    protocol.
+    ``selected`` for the task ``task``, which corrects the selection; otherwise the protocol's name,
+    ``best`` or ``selected``.
     """
     return "selected" if task == "task" else protocol
 
@@ -66,8 +65,6 @@ JUDGED_BY_PROTOCOL: Final = tuple(
 def corrections(ious: Ious, model: str, protocol: str) -> dict[str, Correction]:
     """The correction of each task for one model, by task; with a single model, without ``model``.
 
-    Notes
-    -----
     ``model`` replaces the smallest model by the largest, ``prompt`` replaces ``center`` by
     ``refined``, ``task`` replaces the selected proposal by the best, and ``segmentation`` replaces
     the model's mask by the ground truth. Except in ``task``, the protocol names the proposal.
@@ -113,10 +110,7 @@ Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 @dataclass(frozen=True)
 class JudgedMasks:
-    """IoUs and measures of one model's masks in a protocol: one mask per object of a split.
-
-    The mask of an object is its best or its selected proposal, as ``judged`` says.
-    """
+    """IoUs and measures of one model's masks in a protocol: one mask per object of a split."""
 
     protocol: str
     judged: str
@@ -142,13 +136,9 @@ class JudgedMasks:
         """Every measure by (train split, name); the train split is ``""`` without heads.
 
         Measures of heads come from the protocol's heads that read both tokens of the judged
-        proposal. Measures are computed at each call: stored for all masks of a large split, they
-        would take most of the memory.
-
-        Raises
-        ------
-        ValueError
-            If an entropy, an agreement or a head is missing.
+        proposal. Measures are computed at each call: kept for all masks of a large split, they
+        would take most of the memory. A ValueError says that an entropy, an agreement or a head is
+        missing.
         """
         return {
             (train_split, name): value
@@ -162,12 +152,7 @@ class JudgedMasks:
 
         Train split and tokens are ``""`` without heads. Heads that read the tokens of another
         proposal than the judged one are left out: they would know about a proposal that other
-        measures do not know.
-
-        Raises
-        ------
-        ValueError
-            If an entropy, an agreement or a head is missing.
+        measures do not know. A ValueError says that an entropy, an agreement or a head is missing.
         """
         evidence = Evidence(
             self.model, self.judged, self.scores, from_best_tokens=self._from_best_tokens("", None)
@@ -209,7 +194,7 @@ class JudgedMasks:
     def _predictions(self) -> Iterator[tuple[str, HeadSet, Mapping[str, Values]]]:
         """Predictions for the judged proposal: train split, head set, values by objective.
 
-        They are ordered by tokens, then train split, then kind of heads.
+        Ordered by tokens, then train split, then kind of heads.
         """
         predictions = self.scores.predictions
         by_tokens: dict[str, list[HeadSet]] = {}
@@ -223,7 +208,7 @@ class JudgedMasks:
 
 
 def judged_masks(models: Mapping[str, ModelScores]) -> list[JudgedMasks]:
-    """Make the judged masks of every protocol, judged proposal and model, in this order."""
+    """The judged masks of every protocol, judged proposal and model, in this order."""
     return [
         JudgedMasks(protocol, judged, model, scores)
         for protocol, judged in JUDGED_BY_PROTOCOL
@@ -254,15 +239,10 @@ def of_largest(masks: Sequence[JudgedMasks]) -> list[JudgedMasks]:
 
 
 def measures_of(evidence: Evidence) -> dict[str, Values]:
-    """Compute the measures of the evidence's heads or, without heads, all untrained measures.
+    """Compute, by name, the measures of the evidence's heads or, without heads, all untrained ones.
 
-    The keys are names of measures. A measure is left out if it is not shown for the judged
-    proposal, or if the models or the agreement that it needs are missing.
-
-    Raises
-    ------
-    ValueError
-        If an entropy, an agreement or a head of a measure is missing.
+    A measure is left out if it is not shown for the judged proposal, or if the models or the
+    agreement that it needs are missing. A ValueError says that another input is missing.
     """
     kind = evidence.head_set.kind if evidence.head_set else ""
     agreements = evidence.scores.agreements[evidence.judged]

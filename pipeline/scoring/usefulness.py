@@ -26,7 +26,7 @@ FAILURE_IOUS: Final = (0.5, 0.75, 0.9)
 """IoUs below which a mask counts as a failure; each has statistics of its own."""
 
 CAUGHT: Final = 0.95
-"""Share of failures to catch; false alarms are counted at the threshold that catches this share."""
+"""Share of failures to catch: the threshold that catches it gives the false alarms."""
 
 NO_SPREAD: Final = 1e-12
 """Share of a value's variance up to which its variance in a resample is a rounding error."""
@@ -38,8 +38,7 @@ Points = Float[np.ndarray, "point"]
 """One number for each point of a curve."""
 
 StatisticKey = tuple[str, float | None]
-"""Name of a statistic, and the IoU below which masks fail; None if the statistic needs no such
-IoU."""
+"""Name of a statistic, and the IoU below which masks fail; None if it needs no such IoU."""
 
 
 @dataclass(frozen=True)
@@ -174,12 +173,7 @@ def aurc(
 ) -> Float[np.ndarray, "resample"]:
     """Area under the risk-coverage curve of each resample, averaged over all orders of ties.
 
-    Parameters
-    ----------
-    risk
-        Risk of each object, such as 1 - IoU.
-    uncertainty
-        Uncertainty of each object; the least uncertain objects are kept first.
+    The least uncertain objects are kept first. ``risk`` is, for example, 1 - IoU.
 
     Notes
     -----
@@ -209,13 +203,11 @@ def augrc(
 ) -> Float[np.ndarray, "resample"]:
     """Area under the generalised risk-coverage curve of each resample (arXiv 2407.01032).
 
-    Parameters are those of ``aurc``.
-
     Notes
     -----
-    Trapezoid rule from zero coverage, where the generalised risk is 0. For the risk 1 - IoU it is
-    1 - the AUC of the correction *segmentation*, since the kept objects are the objects that are
-    not corrected yet.
+    Trapezoid rule from zero coverage, where the generalised risk is 0. For the risk 1 - IoU it is 1
+    - the AUC of the correction *segmentation*, since the kept objects are the objects that are not
+    corrected yet.
     """
     by_risk = risk.astype(np.float64)[:, np.newaxis]
     return bootstrap.resampled_areas(by_risk, -uncertainty, resamples)[:, 0]
@@ -228,7 +220,7 @@ def detection(
 ) -> dict[str, bootstrap.Resampled]:
     """How well uncertainty detects failures, in each resample; NaN if none or all objects fail.
 
-    Failures are the positives; the most uncertain objects are flagged first.
+    The most uncertain objects are flagged first; a threshold flags a whole tie, as in scikit-learn.
 
     Returns
     -------
@@ -236,10 +228,6 @@ def detection(
     ``average_precision``: area under the precision-recall curve, one step per threshold; for a
     random order, it is the share of failures. ``false_alarms``: share of the sound objects that is
     flagged at the threshold that flags ``CAUGHT`` of the failures (false positive rate).
-
-    Notes
-    -----
-    A threshold flags a whole tie, as in scikit-learn.
     """
     order, is_last = bootstrap.ranked(-uncertainty)
     sums = resamples.sums(np.stack([~is_failure, is_failure], axis=1).astype(np.float64))
@@ -313,13 +301,10 @@ def share_to_match(
     uncertainty: Float[np.ndarray, "object"],
     resamples: bootstrap.Resamples,
 ) -> Float[np.ndarray, "resample"]:
-    """The smallest share of objects to send to the large model for a mean IoU within ``TOLERANCE``
-    of sending all.
+    """Smallest share of objects to send to the large model for nearly its mean IoU.
 
-    Parameters
-    ----------
-    gain
-        IoU that the large model adds for each object.
+    Nearly is within ``TOLERANCE``. The most uncertain objects are sent first; ``gain`` is the IoU
+    that the large model adds for each object.
 
     Notes
     -----
