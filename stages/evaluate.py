@@ -93,22 +93,16 @@ def split_tables(
 ) -> dict[str, Frames]:
     """Make the tables of an eval split by name: those of ``SPLIT_TABLES`` and ``ranking``.
 
-    The tables ``objects`` and ``ranking`` are iterators of blocks, which are computed when they are
-    written.
+    ``objects`` and ``ranking`` are iterators of blocks, which are computed when they are written.
 
     Parameters
     ----------
     resamples
         Resamples of images or videos, from which intervals are computed.
     n_points
-        Number of points of a correction curve.
+        Number of points of a correction curve; a coverage curve has one less.
     run
         Applies a function to each measure, as ``map`` does.
-
-    Raises
-    ------
-    ValueError
-        If ``predictions`` lack an entropy, an agreement or a head of a measure.
     """
     models = predictions.models
     masks = tasks.judged_masks(models)

@@ -1,4 +1,4 @@
-"""Pictures for the stage ``gallery``, which show where the mask of an object is right and wrong.
+"""Pictures for the stage ``gallery``: an object's true mask, its predicted mask and the click.
 
 The functions are not in ``stages/gallery.py``: workers cannot import functions of ``__main__``.
 """
@@ -29,9 +29,9 @@ names of its image (``file``) and of its ``picture``."""
 
 
 def by_source(objects: Sequence[ShownObject]) -> list[list[ShownObject]]:
-    """Group objects by their image or video; groups and objects are in the order of the split.
+    """Group objects by their image or video, so that each video is decoded once, from its start.
 
-    Each video is thus decoded once, from its start.
+    Groups and their objects are in the order of the split.
     """
     groups: dict[str, list[ShownObject]] = {}
     for shown in sorted(objects, key=lambda shown: shown["row"]):
@@ -42,29 +42,18 @@ def by_source(objects: Sequence[ShownObject]) -> list[list[ShownObject]]:
 def draw_objects(
     cells: CellsToOpen, folder: Path, side_px: int, objects: Sequence[ShownObject]
 ) -> dict[str, bytes]:
-    """Draw one picture of each object: its truth, the predicted mask and the click.
+    """Draw one picture of each object, and encode it as WebP.
 
     Parameters
     ----------
-    cells
-        Cells of the split of the objects, with masks.
     folder
         Folder of the images, or a text file with the address of that folder.
     side_px
         Length of the longer side of a picture.
-    objects
-        The objects; the entry ``picture`` of an object is the name of its picture.
 
     Returns
     -------
-    The WebP file of each picture, by the picture's name.
-
-    Raises
-    ------
-    ImageError
-        If an image is missing, damaged, changed, or of another size than its record says.
-    StoreError
-        If a store is damaged, or a server of images does not answer.
+    The WebP file of each picture, by the object's entry ``picture``.
     """
     split = opened(cells)
     images = SplitImages(folder, [shown["file"] for shown in objects])
@@ -100,9 +89,9 @@ def _draw(
 
 
 def _mask_code(cell: OpenCell, row: int, judged: str, prompt: str) -> UInt8[np.ndarray, "y x"]:
-    """Mask code of the object in a row of the cell, for one prompt set.
+    """Mask code of the judged proposal of one object and prompt set.
 
-    ``judged`` says which proposal: ``best`` has the highest IoU, ``selected`` the highest SamScore.
+    ``judged`` is ``best`` (the highest IoU) or ``selected`` (the highest SamScore).
     """
     ranked_by = {"best": "iou", "selected": "sam_score"}[judged]
     place = cell.signature["prompts"].index(prompt)

@@ -18,12 +18,11 @@ from pipeline.scoring.usefulness import aurc, detection, share_to_match, spearma
 from pipeline.upsampling import count_pixels, masks_at_image
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS
 
-A_FEW: Final = 0.3
-"""Masks of drawn objects with an IoU below this number count as failures."""
+FAILED_IOU: Final = 0.3
 
 
 def statistics() -> list[np.ndarray]:
-    """Compute statistics of a few random objects, some with equal uncertainty, to compile them."""
+    """Compute statistics of 24 random objects, some with equal uncertainty."""
     n_objects = 24
     resamples = resample_groups(np.arange(n_objects) // 3, 3, seed=0)
     iou, noise = np.random.default_rng(0).random((2, n_objects))
@@ -33,13 +32,13 @@ def statistics() -> list[np.ndarray]:
         aurc(iou, uncertainty, resamples),
         spearman(iou, uncertainty, resamples),
         share_to_match(1 - iou, uncertainty, resamples),
-        *detection(iou < A_FEW, uncertainty, resamples).values(),
+        *detection(iou < FAILED_IOU, uncertainty, resamples).values(),
         *vars(reliability(uncertainty, iou, resamples)).values(),
     ]
 
 
 def entropies() -> ObjectArrays:
-    """Compute the arrays of the entropy store of two blank objects, to compile the functions."""
+    """Compute the arrays of the entropy store for two objects."""
     shape, side_px = (2, len(PROMPTS), N_PROPOSALS), 8
     scores = np.ones(shape, np.float32)
     rows = CellRows(np.full((*shape, side_px, side_px), 255, np.uint8), scores, scores)
@@ -54,16 +53,13 @@ def entropies() -> ObjectArrays:
 
 
 def masks() -> tuple[np.ndarray, torch.Tensor]:
-    """Compute masks and pixel counts of a blank image, to compile the functions.
-
-    Extraction and predictors use these functions.
-    """
+    """Compute masks and pixel counts of a blank image, as extraction and predictors do."""
     logits, truth = torch.zeros((1, 1, 2, 2)), torch.zeros((1, 4, 4), dtype=torch.bool)
     return masks_at_image(logits, (4, 4)), count_pixels(logits, truth, (0.0,))
 
 
 def main() -> None:
-    """Call every function that uses Numba, so that stages find the compiled code."""
+    """Call every function that uses Numba, which compiles it; the numbers are not used."""
     masks()
     entropies()
     statistics()

@@ -99,7 +99,7 @@ def _tabulate(split: str, records: SplitRecords, folder: Path, seed: int) -> Obj
 def _digests(split: str, images: Sequence[ImageRecord], folder: Path) -> list[str]:
     """Compute the SHA-256 of each image file of a split, in the order of ``images``.
 
-    Notes name the images that extraction cannot read, and the images that it may turn wrongly.
+    It prints notes on images that extraction cannot read, and on images that it may turn wrongly.
     """
     files = SplitImages(folder, [image.file for image in images])
     digests, faults, unconfirmed = [], [], []

@@ -15,7 +15,7 @@ from storage.paths import RUNTIME_PATH
 
 @stage_main
 def main() -> None:
-    """Measure the time of every model and method, and write it in seconds.
+    """Measure the seconds of every model and method, and write them.
 
     Models and heads have random weights, with which they take the same time. DVC therefore measures
     again only after a change of the settings or of the timed code, not for other weights.

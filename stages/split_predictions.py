@@ -48,10 +48,7 @@ AGREEMENT_NAMES: Final = tuple(row.name for row in (*AGREEMENTS, *MASK_SCORES))
 
 @dataclass(frozen=True)
 class SplitPredictions:
-    """Scores and predictions of models and heads for the objects of a split.
-
-    It also has the signatures of the stores and the metadata of the heads that they come from.
-    """
+    """Scores and predictions of models and heads for the objects of a split, and their origin."""
 
     object_id: Int[np.ndarray, "object"]
     group: Int[np.ndarray, "object"]
@@ -63,12 +60,14 @@ class SplitPredictions:
     pixels: Mapping[tuple[str, str, str], PixelNumbers]
     """Statistics of the pixels of the masks, by judged proposal, model and region of pixels."""
     predicted: Mapping[tuple[str, str], Predicted]
-    """Predicted IoU of every proposal of the largest model, by train split (empty for none) and
-    name of the prediction, as ``_predicted_of_largest`` says."""
+    """Predicted IoU of every proposal of the largest model, by train split and predictor.
+
+    The keys are those of ``_predicted_of_largest``.
+    """
     annotations: AnnotationEvidence
-    """IoU that is expected of, and reached by, each model's masks of the annotated objects."""
+    """Expected and reached IoU of each model's masks for the prompts of the annotations."""
     mask_ious: Mapping[str, MaskIous]
-    """IoUs of masks that may be better than the selected mask, by model."""
+    """By model, the IoUs of masks that compete with the selected mask."""
     inputs: Mapping[str, Any]
     """Signatures of the stores and metadata of the heads, as ``run.json`` has them."""
 
@@ -81,32 +80,21 @@ def read_predictions(
     ablations: tuple[str, ...] = (),
     further_seeds: tuple[int, ...] = (),
 ) -> SplitPredictions:
-    """Read a split's scores and entropies and apply the heads of every train split.
+    """Read a split's scores and entropies, and apply the heads of every train split.
 
     Parameters
     ----------
     cells
         Cells of the eval split, in all views of the settings; their masks are not read.
     train_splits
-        For each train split, the entries that the cards of its heads must have besides those of the
-        cells; ``learned_from`` makes these entries.
+        By train split, the entries that its head files must have besides those of the cells;
+        ``learned_from`` makes these entries.
     kinds
         Kinds of heads that are applied.
     ablations
         Token sets whose heads are applied besides the heads of the protocols' own token sets.
     further_seeds
         Seeds of the training, after the first, whose heads are applied.
-
-    Raises
-    ------
-    StoreError
-        If a store is damaged, or the entropies are from other cells.
-    WeightsError
-        If a head file is missing or damaged.
-    DataError
-        If a head was trained on features of another family, version, precision or weights, or on
-        other objects than its train split has. If a head file lacks a head, or the calibration of a
-        train split is missing or was edited.
     """
     origins = {name: {**cells.head_origin, **entries} for name, entries in train_splits.items()}
     heads = {
@@ -176,7 +164,6 @@ def _signatures(
 def _metadata_of(
     heads: Mapping[HeadSet, Mapping[str, HeadFile]], train_split: str, models: Sequence[str]
 ) -> dict[str, Any]:
-    """Metadata of all heads of one train split, by ``<head set>/<objective>``."""
     return {
         f"{head_set}/{objective}": by_split[train_split].metadata(objective)
         for head_set, by_split in heads.items()
@@ -188,23 +175,24 @@ def _by_judged(
     entropy: xarray.Dataset,
     names: tuple[str, ...],
     model: str,
-    more: Mapping[str, Mapping[str, Float[np.ndarray, "object"]]] = MappingProxyType({}),
+    extra_arrays: Mapping[str, Mapping[str, Float[np.ndarray, "object"]]] = MappingProxyType({}),
 ) -> dict[str, dict[str, Float[np.ndarray, "object"]]]:
     """Read arrays of a model's masks from the entropy store, by judged proposal and array name.
 
-    Arrays in ``more``, also by judged proposal and array name, are added.
+    ``extra_arrays``, with the same keys, are added.
     """
     arrays = {judged: _of_judged(entropy, model, judged) for judged in JUDGED}
     return {
-        judged: {name: of_judged[name].to_numpy() for name in names} | dict(more.get(judged, {}))
+        judged: {name: of_judged[name].to_numpy() for name in names}
+        | dict(extra_arrays.get(judged, {}))
         for judged, of_judged in arrays.items()
     }
 
 
 def _stable_scores(cell: OpenCell) -> dict[str, dict[str, Float[np.ndarray, "object"]]]:
-    """SamScore times stability score, as ``stable_score``, by judged proposal.
+    """SamScore times stability score, as the array ``stable_score``, by judged proposal.
 
-    It is empty for a cell without stability scores.
+    Empty for a cell without stability scores.
     """
     if "stability_score" not in cell.store.arrays:
         return {}
@@ -217,9 +205,9 @@ def _stable_scores(cell: OpenCell) -> dict[str, dict[str, Float[np.ndarray, "obj
 
 
 def _ious_of_codes(entropy: xarray.Dataset, model: str) -> dict[tuple[str, str], Values]:
-    """IoUs of a model's selected masks and of means of masks, at the size of the mask codes.
+    """IoUs of selected masks and of means of masks, at the size of mask codes, by ``("", name)``.
 
-    The train split in the keys is empty, since no head makes these masks.
+    The first key, the train split, is empty: no head makes these masks.
     """
     selected = _of_judged(entropy, model, SELECTED)
     return {("", name): selected[array].to_numpy() for name, array in ARRAYS_OF_CODES.items()}
@@ -230,16 +218,10 @@ def _ious_of_cuts(
     heads: Mapping[HeadSet, Mapping[str, HeadFile]],
     fixed_cuts: Mapping[str, float],
 ) -> dict[tuple[str, str], Values]:
-    """IoUs of masks of the first click with other cuts and proposals, also as heads choose them.
+    """IoU of each object by train split and mask: first-click masks with other cuts or proposals.
 
-    Parameters
-    ----------
-    fixed_cuts
-        By train split, the cut of the model's selected masks with the highest mean IoU there.
-
-    Returns
-    -------
-    IoU of each object by train split (empty for none) and name of the mask.
+    A cut is the probability above which a pixel belongs to the mask. The train split is empty for
+    masks that use none. ``fixed_cuts`` has the best cut of selected masks on each train split.
     """
     model, family = (str(cell.signature[key]) for key in ("model", "family"))
     expected_iou = {
@@ -278,16 +260,10 @@ def _of_judged(entropy: xarray.Dataset, model: str, judged: str) -> xarray.Datas
 def _predictions(
     cell: OpenCell, files: Mapping[HeadSet, Mapping[str, HeadFile]], reads: str
 ) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
-    """Apply the heads that read the cell's family to its tokens of the prompt set ``center``.
+    """Predictions of heads from the tokens of ``center``, by head set, train split and objective.
 
-    Parameters
-    ----------
-    reads
-        Family whose tokens the heads must read; empty outside of ladders.
-
-    Returns
-    -------
-    Predictions by head set, train split and objective. In these head sets, ``reads`` is empty.
+    Only heads with the given ``reads`` are applied: the family whose tokens they read, empty
+    outside of ladders. The returned head sets have an empty ``reads``.
     """
     heads = {
         replace(head_set, reads=""): by_split
@@ -311,16 +287,9 @@ def _predictions(
 def _calibrated(
     model: str, scores: ProposalScores, isotonic: Mapping[str, Calibration]
 ) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
-    """IoU of a model's judged masks, predicted by SamScores that were calibrated on a train split.
+    """IoU predicted by calibrated SamScores, by head set, train split and the name ``ISOTONIC``.
 
-    Parameters
-    ----------
-    isotonic
-        Calibrations by train split.
-
-    Returns
-    -------
-    IoU of each object by head set, train split and name; the only name is ``ISOTONIC``.
+    ``isotonic`` has the calibration by train split.
     """
     return {
         HeadSet(protocol, judged, ISOTONIC): {
@@ -336,13 +305,10 @@ def _predicted_of_largest(
     heads: Mapping[HeadSet, Mapping[str, HeadFile]],
     isotonic: Mapping[str, Calibration],
 ) -> dict[tuple[str, str], Predicted]:
-    """IoU of the largest model's proposals, as predicted by SamScores and by heads for users.
+    """Predicted IoU of the largest model's proposals, by train split and predictor.
 
-    Returns
-    -------
-    The predictions by train split and name: ``sam_score``, for which the train split is empty,
-    ``sam_score_isotonic``, SamScores calibrated on the train split, and ``usam`` or ``usam_ours``,
-    the predictions of heads of the kinds ``paper`` and ``ours``.
+    Predictors are ``sam_score`` (its train split is empty), ``sam_score_isotonic`` (calibrated on
+    the train split), and the heads ``usam`` (kind ``paper``) and ``usam_ours`` (kind ``ours``).
     """
     model = tasks.shown_model(cells.models)
     sam_score = cells.identity[model].proposals().sam_score
@@ -361,10 +327,10 @@ def _predicted_of_largest(
 def _annotation_evidence(
     cells: SplitCells, heads: Mapping[HeadSet, Mapping[str, HeadFile]]
 ) -> AnnotationEvidence:
-    """IoUs that are expected and reached from the boxes of annotations, or from their first clicks.
+    """Expected and reached IoUs of masks for the boxes of annotations, or for their first clicks.
 
     Boxes are used if all identity cells have them and all heads learned from boxes. Each model's
-    heads are those of ``_last_trained``. Without heads, SamScores stand for the expected IoU.
+    heads are those of ``_last_trained``; without heads, SamScore is the expected IoU.
     """
     trained = {model: _last_trained(heads, cells.reads_of(model)) for model in cells.models}
     knows_boxes = all(
@@ -393,14 +359,10 @@ def _annotation_evidence(
 def _last_trained(
     heads: Mapping[HeadSet, Mapping[str, HeadFile]], reads: str
 ) -> dict[HeadSet, HeadFile]:
-    """Heads for users of the first train split, of the last trained kind, by their head set.
+    """Head set and file of the users' heads of the last trained kind, from the first train split.
 
-    They judge selected proposals. The mapping has one entry; it is empty without heads.
-
-    Parameters
-    ----------
-    reads
-        Family whose tokens the heads must read; empty outside of ladders.
+    The mapping has one entry, or none if there are no such heads. ``reads`` is the family whose
+    tokens the heads must read; it is empty outside of ladders.
     """
     for kind in reversed(HEAD_KINDS):
         head_set = HeadSet(USED, USED, kind.name, reads)
@@ -412,19 +374,9 @@ def _last_trained(
 def expected_ious(
     cell: OpenCell, head_set: HeadSet, file: HeadFile, prompt: str = TRAIN_PROMPTS[0]
 ) -> Predicted:
-    """IoU that a head expects of each proposal (object, proposal), as in a predictor.
+    """IoU (object, proposal) that the head for a cell's model expects of each proposal.
 
-    The head is that of the cell's own model.
-
-    Parameters
-    ----------
-    prompt
-        Prompt set that the proposals answer; by default, the first click.
-
-    Raises
-    ------
-    StoreError
-        If a store is damaged.
+    ``prompt`` is the prompt set that the proposals answer.
     """
     head = head_set.own_objective(cell.signature["model"])
     weights = {head: file.weights[head]}
@@ -439,14 +391,14 @@ def expected_ious(
 def _joined(
     blocks: list[dict[str, Float[np.ndarray, "row"]]],
 ) -> dict[str, Float[np.ndarray, "object"]]:
-    """Join the predictions of blocks of objects, by the name of the prediction."""
     return {key: np.concatenate([block[key] for block in blocks]) for key in blocks[0]}
 
 
 def object_columns(masks: Iterable[tasks.JudgedMasks]) -> list[str]:
-    """Names of the columns of ``objects.csv``: the declared columns, then one per measure.
+    """Names of the columns of ``objects.csv``: the declared columns, then one per measure in
+    ``masks``.
 
-    The measures are those of ``masks``. A measure of heads has a column per train split.
+    A measure of heads has a column per train split.
     """
     columns = (
         uncertainty_column(measure, train_split)
@@ -459,15 +411,10 @@ def object_columns(masks: Iterable[tasks.JudgedMasks]) -> list[str]:
 def object_blocks(
     predictions: SplitPredictions, masks: Sequence[tasks.JudgedMasks]
 ) -> Iterator[pd.DataFrame]:
-    """Yield the table ``objects.csv`` of IoUs and measures, in a block for each entry of ``masks``.
+    """Yield the rows of ``objects.csv`` in blocks: one per entry of ``masks``, a row per object.
 
-    A block has a row per object and the columns of ``object_columns``; measures that its masks lack
-    are NaN. Blocks are made one by one: the whole table would take more memory than all other data.
-
-    Raises
-    ------
-    ValueError
-        If an entropy, an agreement or a head of a measure is missing.
+    Measures that an entry lacks are NaN. The whole table at once would take more memory than all
+    other data.
     """
     order = object_columns(masks)
     for judged in masks:

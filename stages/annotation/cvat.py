@@ -42,30 +42,25 @@ def create(  # noqa: PLR0913 - one for each option
     Parameters
     ----------
     family, model, heads, device, precision, embeddings
-        Options of ``usam predict``; only one store of embeddings can be given.
+        As in ``usam predict``, with one store of embeddings at most.
     everything
         Label that all masks of an image get. If it is empty, clicks and boxes are answered.
     points_per_side, min_score, min_stability
-        Options of ``usam predict --everything``.
+        As in ``usam predict --everything``.
     masks
         Masks that answer clicks and boxes: ``selected`` by SAM2, or ``best``, chosen by the heads.
 
     Returns
     -------
-    A ``Detection`` if there is a label for everything, else an ``Interaction``.
+    A ``Detection`` if ``everything`` is a label, else an ``Interaction``.
 
     Raises
     ------
     ParamsError
-        If a name is unknown, the device is missing, an option of ``--everything`` is out of its
-        range or is given without ``everything``, or ``best`` is asked of heads that do not choose.
-    WeightsError
-        If weights or heads are missing or damaged.
-    DataError
-        If the heads learned from other features than those of the model.
-    StoreError
-        If the embeddings are missing or damaged, or were made by another model, with other weights
-        or in another precision.
+        If an option is unknown or out of its range, or ``best`` is asked of heads that do not
+        choose.
+    WeightsError, DataError, StoreError
+        If weights, heads or embeddings are missing or damaged, or do not fit each other.
     """
     grid = points_per_side, min_score, min_stability
     options = grid_options(grid, "everything", is_everything=bool(everything))
@@ -111,11 +106,9 @@ class Interaction:
         pp_image: UncertainPredictor,
         prompts: auto_annotation.InteractionPrompts,
     ) -> list[auto_annotation.InteractionResultShape]:
-        """Answer the prompts, all about one object, with a mask and its confidence.
+        """Answer prompts about one object: a list of one mask with its confidence, or of none.
 
-        Returns
-        -------
-        A list of one shape; empty if the mask is empty.
+        The list is empty if the mask is empty.
 
         Raises
         ------
@@ -140,10 +133,7 @@ class Interaction:
 class Detection:
     """CVAT's ``DetectionFunction``: finds all masks of an image and gives them one label.
 
-    Parameters
-    ----------
-    options
-        Keyword arguments of ``UncertainMaskGenerator``.
+    ``options`` are keyword arguments of ``UncertainMaskGenerator``.
     """
 
     def __init__(
@@ -159,7 +149,7 @@ class Detection:
     ) -> list[models.LabeledShapeRequest]:
         """Find the masks of an image whose confidence reaches CVAT's threshold.
 
-        Each gives a shape of type mask or, if CVAT asks for polygons, a polygon per component.
+        A mask is one shape of type mask or, if CVAT asks for polygons, a polygon per component.
         """
         least = context.conf_threshold or 0
         records = self._generator.generate(image.convert("RGB"))

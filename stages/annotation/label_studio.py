@@ -26,7 +26,7 @@ N_CHANNELS: Final = 4
 """Label Studio's brushes paint pixels of red, green, blue and opacity."""
 
 RUN_BITS: Final = (3, 4, 8, 16)
-"""Sizes of the numbers in which Label Studio's run lengths write the length of a run."""
+"""Sizes in bits of the numbers that Label Studio's format has for the length of a run."""
 
 
 def predictions(
@@ -94,14 +94,8 @@ def brush_region(
 ) -> dict[str, Any]:
     """Describe a mask as a region of Label Studio, painted with a brush; its id is random.
 
-    Parameters
-    ----------
-    labels
-        Labels of the region.
-    score
-        Expected IoU of the mask.
-    from_name, to_name
-        Names of the tags ``BrushLabels`` and ``Image``.
+    Arguments are the expected IoU as ``score``, and the names of the tags ``BrushLabels``
+    (``from_name``) and ``Image`` (``to_name``).
     """
     height, width = mask.shape
     return {
@@ -118,7 +112,9 @@ def brush_region(
 
 
 def brush_rle(mask: Bool[np.ndarray, "height width"]) -> list[int]:
-    """Bytes of Label Studio's run lengths of a mask, row by row; each pixel is four equal bytes.
+    """Encode a mask, row by row, in the run lengths of Label Studio; returns the bytes.
+
+    A pixel is ``N_CHANNELS`` equal bytes.
 
     Notes
     -----
@@ -158,8 +154,5 @@ def _prompt_set(marks: Sequence[Mapping[str, Any]], size_px: tuple[int, int]) ->
 
 
 def _labels(mark: Mapping[str, Any]) -> list[str]:
-    """Labels of a mark; empty if it has none.
-
-    The mark's type is the key of its labels, such as ``keypointlabels``.
-    """
+    """Labels of a mark; empty if it has none. Their key is its type, such as ``keypointlabels``."""
     return list(mark["value"].get(mark["type"], []))

@@ -94,7 +94,7 @@ def _opening(stores: Sequence[CardStore], publication: Publication) -> str:
 
 
 def _rank(store: CardStore) -> tuple[int, bool]:
-    """Sort key of a store; the example of a card opens the store with the smallest key."""
+    """Sort key that puts the most useful store first, for the example of the card."""
     return KINDS_TO_OPEN.index(store.opened.kind), store.entry("view") != "identity"
 
 
@@ -112,9 +112,9 @@ def _store_table(stores: Sequence[CardStore]) -> str:
 
 
 def _entries(stores: Sequence[CardStore]) -> dict[str, str]:
-    """Values of each entry in the stores' signatures as a text, by a label of the entry, sorted.
+    """Signature entries of the stores as rows of a table: label and all values, joined by ``;``.
 
-    Each value appears once. Entries in ``NOT_LISTED`` are left out.
+    Entries in ``NOT_LISTED`` are left out.
     """
     entries: dict[str, dict[str, None]] = {}
     for store in stores:
@@ -130,16 +130,9 @@ def _entries(stores: Sequence[CardStore]) -> dict[str, str]:
 
 
 def heads_readme(path: Path, heads: HeadFile, license_name: str) -> str:
-    """Text of ``README.md``, the card of a head file.
+    """Text of ``README.md``, the card of a head file, whose content is ``heads``.
 
-    Parameters
-    ----------
-    path
-        The head file.
-    heads
-        Content of the head file.
-    license_name
-        License as the hub names it.
+    ``license_name`` is the license as the hub names it.
     """
     card = {key: value for key, value in heads.card.items() if key != OBJECTIVES}
     family = card.get("family", "none")

@@ -47,9 +47,9 @@ class Publication:
         return f"{SITE}/{hub['name']}" if hub else self.address
 
     def url(self, path: str) -> str:
-        """Web address of a file, for programs that do not know Hugging Face's ``hf://``.
+        """Web address of the file at ``path`` below the publication's address.
 
-        ``path`` is the path of the file below the publication's address.
+        It is a https address for Hugging Face's ``hf://``, which other programs do not know.
         """
         hub = HUB.fullmatch(self.address)
         folder = f"{self.page}/resolve/{hub['revision'] or 'main'}" if hub else self.address
@@ -58,14 +58,13 @@ class Publication:
 
 @dataclass(frozen=True)
 class CardStore:
-    """A store that a data card lists, and a digest that identifies it."""
+    """A store that a card lists, with a digest that covers all of its files."""
 
     path: str
     """Path of the store below the working folder, and below the publication's address."""
     opened: Store
-    """The open store."""
     file: str
-    """Path of the store's manifest, whose digest covers all other files, or of its ZIP."""
+    """Path of the store's manifest, which has the digests of all other files, or of its ZIP."""
     record: FileRecord
     """Bytes and digest of ``file``."""
 
@@ -85,7 +84,7 @@ class CardStore:
 
 
 def card_stores(paths: Sequence[str]) -> list[CardStore]:
-    """Open the stores at the given paths and below these paths, each store once.
+    """Open the stores at and below the given paths, each store once.
 
     Raises
     ------
@@ -115,7 +114,7 @@ def _card_store(path: Path) -> CardStore:
 
 
 def n_objects(stores: Sequence[CardStore]) -> int:
-    """Number of objects in all splits; stores of the same split have the same objects.
+    """Number of objects in all splits; the stores of one split count once.
 
     If no store has both a split and objects, the objects of all stores are summed.
     """
@@ -138,7 +137,7 @@ _CR: Final = (
     *("jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex"),
     *("repeated", "replace", "samplingRate", "separator", "source", "subField", "transform"),
 )
-"""Terms of Croissant's vocabulary that its context maps to ``cr:`` and the same name."""
+"""Terms that Croissant's context maps to ``cr:`` and the same name."""
 
 CONTEXT: Final[Mapping[str, Any]] = {
     "@language": "en",
@@ -165,11 +164,7 @@ def croissant(
 
     Croissant has no term for Zarr. A store has two entries: its manifest, whose digest covers the
     digests of all other files, and the set of its files. A zipped store has one entry, its ZIP.
-
-    Parameters
-    ----------
-    description
-        Text about the data set.
+    ``description`` is a text about the data set.
     """
     return {
         "@context": {**CONTEXT},

@@ -45,7 +45,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
 COMMANDS: Final[Mapping[str, str]] = {
     name: words for group in GROUPS.values() for name, words in group.items()
 }
-"""Help line of each command, by the command's name."""
+"""Help line of each command, by its name."""
 
 
 ON_A_PAGE: Final[Mapping[str, str]] = {
@@ -86,19 +86,9 @@ class LateGroup(TyperGroup):
 
 
 def load_command(name: str) -> Any:  # noqa: ANN401 - click's, which newer Typers bring themselves
-    """Import the module of a command, and make click's command from it.
+    """Import the module of a command, a key of ``COMMANDS``, and make click's command from it.
 
     The module has a Typer ``app`` of several commands, or a function with the command's name.
-
-    Parameters
-    ----------
-    name
-        A key of ``COMMANDS``.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        If there is no such command, or a package that it needs is not installed.
     """
     function = name.replace("-", "_")
     module = import_module(ON_A_PAGE.get(name, f"stages.cli.{function}"))
@@ -121,9 +111,7 @@ app = typer.Typer(
 
 
 def show_version(is_asked: bool) -> None:  # noqa: FBT001 - as Typer calls it
-    """If ``is_asked``, print the versions of the package, of the stores' schema, and of the numbers
-    that each long stage computes, and exit.
-    """
+    """If ``is_asked``, print the versions of the package, schema and stages, and exit."""
     if is_asked:
         from stages.settings.versions import VERSIONS  # noqa: PLC0415 - half a second
         from storage.store.schema import SCHEMA_VERSION  # noqa: PLC0415
@@ -142,4 +130,4 @@ Version = Annotated[
 
 @app.callback()  # Typer counts commands before it asks the group for them
 def usam(*, version: Version = False) -> None:
-    """Declare the option ``--version`` of ``usam``, which ``show_version`` handles; do nothing."""
+    """Declare the option ``--version``, which ``show_version`` handles."""

@@ -144,8 +144,10 @@ def host(
 
 
 HOST_COLUMNS: Final = (*("view", "images/s", "prompt sets/s", "reading", "writing", "kB per mask"),)
-"""Columns of the table of ``usam bench host``. Reading and writing are in milliseconds of a core
-per prompt set."""
+"""Columns of the table of ``usam bench host``.
+
+Reading and writing are in milliseconds of a core per prompt set.
+"""
 
 
 def _host_cells(speed: "HostSpeed") -> tuple[str, ...]:
@@ -161,8 +163,11 @@ SPEED_COLUMNS: Final = (
     *("model", "images/s", "prompt sets/s", "encoder", "decoder", "scoring", "waiting"),
     *("ms of a core of the host per prompt set", "over the bare model"),
 )
-"""Columns of the table of ``usam bench extraction``. Encoder, decoder and scoring are shares of
-their sum; waiting is the share of the extraction in which the model waits for the host."""
+"""Columns of the table of ``usam bench extraction``.
+
+Encoder, decoder and scoring are shares of their sum; waiting is the share of the extraction in
+which the model waits for the host.
+"""
 
 
 def _speed_cells(speed: "ExtractionSpeed") -> tuple[str, ...]:
@@ -181,9 +186,9 @@ def _speed_cells(speed: "ExtractionSpeed") -> tuple[str, ...]:
 
 
 def _settings(options: Mapping[str, object]) -> tuple[ExtractParams, tuple[str, ...]]:
-    """Settings of ``extract``, changed by the options that are not None, and the models to time.
+    """Settings of ``extract``, changed by options that are not None, and the models to time.
 
-    These are all models of the option ``family`` or, if it is None, the models of ``params.yaml``.
+    These are all models of the option ``family`` or, without it, the models of ``params.yaml``.
     """
     changes = {name: option for name, option in options.items() if option is not None}
     settings = read_params()

@@ -1,6 +1,6 @@
 """``usam cache``: lists, verifies, compares, repairs, sends and describes stores.
 
-It also puts the shards of stores into the pool, and removes shards from the pool.
+It also copies shards of stores into the pool, and removes shards from the pool.
 """
 
 import sys
@@ -95,7 +95,7 @@ def _damages(store: Where, *, quick: bool = False) -> dict[str, str]:
 def _verdict(damages: Mapping[Where, Mapping[str, str]]) -> str:
     """Text with a line per store; damaged stores come last, with their damaged files below.
 
-    ``damages`` has the fault of each damaged file by store, then by file; an intact store has none.
+    ``damages`` has, for each store, the fault of each damaged file; an intact store has none.
     """
     lines = [f"intact   {printable(str(store))}" for store, files in damages.items() if not files]
     damaged = {store: files for store, files in damages.items() if files}
@@ -130,15 +130,13 @@ def _pairs(first: str, second: str) -> dict[str, Sides]:
 
     Returns
     -------
-    The two stores of each pair, by their path below the folders, sorted. The name of a pair of
-    single stores is both arguments.
+    Both stores by their path below the folders, sorted. Two single stores get both arguments as
+    their name.
 
     Raises
     ------
     ParamsError
         If one argument is a store or an address, and the other a folder of stores.
-    StoreError
-        If a folder has no store.
     """
     sides = [_by_name(where) for where in (first, second)]
     kinds = ["a store" if "" in side else "a folder of stores" for side in sides]
@@ -225,9 +223,9 @@ def _damaged(path: Path) -> list[Path]:
 
 
 def _as_settings_name_it(store: Path) -> Path:
-    """Path of a store as outputs of cells are named: ``CACHE``, then the path below it.
+    """Path of a store as cells name their outputs: ``CACHE``, then the path below it.
 
-    The path of a store outside of ``CACHE`` is not changed.
+    The path of a store outside of ``CACHE`` stays as it is.
     """
     absolute, cache = store.resolve(), CACHE.resolve()
     return CACHE / absolute.relative_to(cache) if absolute.is_relative_to(cache) else store
@@ -309,7 +307,7 @@ def clean_command(
 
 
 def _used_and_held(params: Params) -> tuple[dict[Path, set[str]], dict[Path, set[str]]]:
-    """Names of the shards that cells of the settings use, and of the shards that DVC's cache has.
+    """Names of shards that cells of the settings use, and of shards that DVC's cache has.
 
     Both are by the shards' folder in the pool. DVC's cache has a shard if ``dvc.lock`` records the
     stores of its cell, they fit the settings, and no file of them is missing or cut short.
@@ -328,12 +326,6 @@ def _used_and_held(params: Params) -> tuple[dict[Path, set[str]], dict[Path, set
 
 
 def _cells(params: Params) -> Iterator[tuple[CellName, dict[FillJob, Cell]]]:
-    """Yield each cell of the settings: its name, and its ``Cell`` on each device, by job.
-
-    Raises
-    ------
-    StoreError
-        If a split is not prepared under these settings.
-    """
+    """Yield each cell of the settings: its name, and its ``Cell`` on each device, by job."""
     for name, split, _ in assigned_shards(all_cells(params), params):
         yield name, jobs_of(name, params.splits[name.split], params.extract, split)

@@ -65,12 +65,8 @@ def verify(
 class DownloadBar:
     """A progress bar for the library pooch, in MB; it ends when ``stack`` closes.
 
-    Pooch sets ``total`` to the file's bytes, 0 if unknown, and rounds the last step up to a chunk.
-
-    Parameters
-    ----------
-    label
-        Text before the bar.
+    Pooch sets ``total`` to the file's bytes (0 if unknown), and rounds the last step up to a chunk.
+    ``label`` is the text before the bar.
     """
 
     def __init__(self, label: str, stack: ExitStack) -> None:

@@ -16,18 +16,8 @@ UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 def aligned(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
     r"""Join rows of cells into lines of text with aligned columns; escape control characters.
 
-    Parameters
-    ----------
-    right
-        Indices of the columns that are flush right; all others are flush left.
+    All rows have the same length. Columns whose index is in ``right`` are flush right.
 
-    Raises
-    ------
-    ValueError
-        If rows differ in length.
-
-    Examples
-    --------
     >>> aligned([("model", "MB"), ("tiny", "9")], right={1})
     'model  MB\ntiny    9'
     """
@@ -44,7 +34,9 @@ def aligned(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> st
 
 
 def bytes_text(*n_bytes: float) -> str:
-    """Write byte counts with up to three digits in the unit of the last count, equal texts once.
+    """Write byte counts with up to three digits, joined by ``to``, in the unit of the last count.
+
+    Counts with equal texts are written once.
 
     >>> bytes_text(1500), bytes_text(2.1e6, 5e6)
     ('1.5 kB', '2.1 to 5 MB')

@@ -38,9 +38,8 @@ Masks of about ten thousand objects need this space; ``usam plan`` knows the nee
 """
 
 LEAST_AGREEMENT: Final = {"fp32": 0.999, "bf16": 0.95}
-"""Smallest IoU, by precision, at which the masks of a click on this device count as correct.
-
-The masks are compared with the CPU's masks of the same click.
+"""By precision, the smallest IoU with the CPU's masks at which this device's masks count as
+correct.
 """
 
 N_TIMED: Final = 3
@@ -168,8 +167,8 @@ def _weights(record: weights.Checkpoint) -> Finding:
 def _heads(params: ExtractParams, model: str | None, path: Path | None) -> Finding:
     """Check that heads can judge masks of the model, as ``usam predict`` would do.
 
-    Extraction needs no heads: if heads cannot be used, there is a remedy only if their file was
-    named, or if the default file of the family is there and damaged.
+    Extraction needs no heads: unusable heads have a remedy only if the user named their file, or if
+    the family's default file is damaged.
     """
     from stages.predictor.loading import read_fitting_heads  # noqa: PLC0415
 
@@ -230,7 +229,7 @@ def _dvc() -> Finding:
 
 
 def _clicks(params: ExtractParams, model: str | None, device: "torch.device") -> Iterator[Finding]:
-    """Compare the masks of a click on a drawn scene with the CPU's masks; time images and clicks.
+    """Compare this device's masks of a click with the CPU's, then time images and clicks.
 
     Yields a finding about the masks, then a finding about the speed. The CPU's masks come from
     ``sam2``'s own decoder, in single precision. Without weights on disk, weights are random.
@@ -273,7 +272,7 @@ def _agreement(answer: "Decoded", expected: "Decoded") -> tuple[float, float]:
 
 
 def _seconds(sam: "Sam", rgb: np.ndarray, points: np.ndarray) -> tuple[float, float]:
-    """Seconds that the model takes to encode an image, and to decode a click on the image."""
+    """Seconds to encode an image, and seconds to decode a click on it."""
     start = time.perf_counter()
     embedding = sam.encode(rgb)
     sam.wait()

@@ -33,7 +33,7 @@ from storage.store.signature import versions
 from storage.store.writing import full_signature
 
 N_TRIES: Final = 2
-"""Number of attempts to encode without a damaged shard, before the disk is blamed."""
+"""Number of attempts to encode all shards without damage, before the disk is blamed."""
 
 Images = Annotated[Path, typer.Argument(help="Folder of images.")]
 FamilyName = Annotated[str, typer.Option("--family", help="mini, or a fetched family.")]
@@ -93,15 +93,8 @@ def encode(
 def read_rows(folder: Path, encoded: Sequence[str] = ()) -> ImageRows:
     """Read the names, sizes and digests of all image files of a folder and its subfolders.
 
-    Parameters
-    ----------
-    encoded
-        Image files of an earlier store, relative to its folder of images.
-
-    Returns
-    -------
-    Rows of the images: first the images in ``encoded`` that the folder still has, so that their
-    shards stay as they are, then all other images by name.
+    The images in ``encoded`` (the files of an earlier store) come first, so that their shards stay
+    as they are; images that the folder lacks are left out. All others follow by name.
 
     Raises
     ------
@@ -158,16 +151,7 @@ def _check_replaceable(path: Path) -> None:
 def _filled(cell: Cell, params: ExtractParams, model: str, folder: Path) -> Comparison:
     """Encode the images of missing shards, and of damaged shards once more.
 
-    Returns
-    -------
-    The comparison of all shards with their digests, for ``publish``.
-
-    Raises
-    ------
-    ImageError
-        If images cannot be read; all shards without these images are kept.
-    StoreError
-        If a shard that was encoded again is damaged.
+    Returns the comparison of all shards with their digests, for ``publish``.
     """
     for _ in range(N_TRIES):
         _encode(cell, params, model, folder)
@@ -202,9 +186,8 @@ def _files(store: Path) -> list[str]:
 
 
 def _adopt(cell: Cell, store: Path) -> None:
-    """Put the embeddings of an earlier store into the cell's pool, if the settings are the same.
-
-    Damaged shards are left out.
+    """Put the intact embeddings of an earlier store into the cell's pool, if the settings are the
+    same.
     """
     published = open_published({"embeddings": store})
     if cell.fits(published.main.signature):

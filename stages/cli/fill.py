@@ -24,7 +24,7 @@ from storage.pool.cell import Cell
 from storage.split.object_table import PreparedSplit
 
 ShardRange = tuple[int, int]
-"""I and N, which select every N-th shard, beginning with the I-th; the first shard is 1."""
+"""I and N: every N-th shard, beginning with the I-th; the first shard is 1."""
 
 Globs = Annotated[
     list[str] | None,
@@ -82,11 +82,7 @@ def fill(
 
 
 def parse_range(text: str) -> ShardRange:
-    """Parse the text ``I/N`` of the option ``--shard-range``.
-
-    Returns
-    -------
-    I and N.
+    """Parse the text ``I/N`` of the option ``--shard-range``; returns I and N.
 
     Raises
     ------
@@ -102,10 +98,7 @@ def parse_range(text: str) -> ShardRange:
 def choose_names(globs: Sequence[str], params: Params) -> list[CellName]:
     """Cells of the settings whose name matches a pattern; all cells if there are no patterns.
 
-    Parameters
-    ----------
-    globs
-        Patterns with ``*`` and ``?`` of names ``split/model/view`` or ``split/model/embeddings``.
+    Patterns have ``*`` and ``?``; names are ``split/model/view`` or ``split/model/embeddings``.
 
     Raises
     ------
@@ -124,14 +117,13 @@ def assigned_shards(
 ) -> Iterator[tuple[CellName, PreparedSplit, frozenset[str]]]:
     """Yield each cell's name, its prepared split, and the names of its shards in the range.
 
-    A range counts the shards of all cells in ``names``, present or missing. It selects the same
-    shards at any time, also while shards are computed. The default range is all shards.
+    A range counts the shards of all cells in ``names``, present or missing, so it selects the same
+    shards at any time. The default range is all shards.
 
     Raises
     ------
     StoreError
-        If a split is not prepared under these settings. DVC would prepare it again, but does not
-        run ``usam fill``.
+        If a split is not prepared under these settings; ``usam fill`` does not prepare it.
     """
     splits = {name.split: prepared_as_set(name.split, params) for name in names}
     (number, of), first = shard_range, 0
@@ -147,15 +139,8 @@ def choose(
 ) -> dict[FillJob, Cell]:
     """Unpublished cells, each by the job that fills it, with the cell's shards in the range.
 
-    Shards that the pool lacks and that outputs of these cells contain are put into the pool, as are
+    Shards that the pool lacks are first taken from outputs of these cells, and embeddings from
     published embeddings of their images.
-
-    Raises
-    ------
-    StoreError
-        If a split is not prepared, or if a GPU has begun a cell and there is no GPU here.
-    ParamsError
-        If the device of the settings is missing.
     """
     device = cache(partial(device_of, params.extract, params.executor))  # asks workers once
     chosen = {}

@@ -1,7 +1,7 @@
 """``usam gate``: calibrates the uncertainty up to which masks may be kept under a guarantee.
 
-Measures that predict an IoU are calibrated on the features of a split, for every prompt set. Other
-measures are calibrated on the results of the split, for one click.
+Measures that predict an IoU are calibrated on the features of a split, for every prompt set; other
+measures on the results of the split, for one click.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -47,7 +47,7 @@ IN_USE: Final = "usam_ours"
 SUREST: Final = 0.1
 """Share of the masks, the least uncertain first, whose failures an error message reports.
 
-The failures of these masks show whether an alpha is within reach.
+These failures show whether an alpha is within reach.
 """
 
 OF_PROPOSALS: Final = ("sam_score", *(kind.named("usam") for kind in HEAD_KINDS))
@@ -59,7 +59,9 @@ SMALL: Final = 1 / 3
 
 @dataclass(frozen=True)
 class Gated:
-    """The masks of an eval split that ``usam gate`` calibrates on, and the calibrated measure."""
+    """The masks of an eval split that ``usam gate`` calibrates on, and the measure that it
+    calibrates.
+    """
 
     split: str
     protocol: str
@@ -72,9 +74,9 @@ class Gated:
 
 @dataclass(frozen=True)
 class PromptMasks:
-    """All proposals of a model for an eval split, under one name of prompt sets, to calibrate on.
+    """All proposals of a model for an eval split from one kind of prompt, to calibrate on.
 
-    If settings ask for several prompt sets by that name, an object has a row for each of them.
+    If the kind has several prompt sets, an object has a row for each of them.
     """
 
     prompt: str
@@ -89,9 +91,9 @@ class PromptMasks:
     def calibration_set(self, protocol: str, least_iou: float) -> CalibrationSet:
         """Uncertainty and failure of the judged mask of each object, for a calibration.
 
-        The protocol judges the proposal with the highest true IoU (``best``) or with the highest
-        SamScore (``selected``). The uncertainty of a mask is 1 - the IoU in ``predicted``. A mask
-        falls short if its true IoU is below ``least_iou``.
+        The judged mask has the highest true IoU (``best``) or the highest SamScore (``selected``).
+        Its uncertainty is 1 - its ``predicted`` IoU; it fails if its true IoU is below
+        ``least_iou``.
         """
         judged = judged_proposals(protocol, iou=self.iou, sam_score=self.sam_score)[:, np.newaxis]
         predicted = np.take_along_axis(self.predicted, judged, axis=1)[:, 0]
@@ -159,19 +161,17 @@ def _check(params: Params, masks: Gated, guarantee: Guarantee) -> None:
 
 
 Calibrations = tuple[list[CalibratedGuarantee], dict[str, str], list[str]]
-"""Guarantees; the reason for each prompt set without a guarantee, by its name; and, for guarantees
-about sets, a line of text about the coverage under each prompt set."""
+"""Guarantees; the reason for each prompt set that has none; lines about the coverage of sets.
+
+The lines are empty unless the guarantees are about sets.
+"""
 
 
 def _calibrated(params: Params, masks: Gated, guarantee: Guarantee) -> Calibrations:
     """Calibrate a threshold for each prompt set of the eval cell.
 
-    A measure that predicts no IoU gets a single threshold, for one click.
-
-    Raises
-    ------
-    DataError
-        If the single threshold does not exist; a prompt set without a threshold is no error.
+    A measure that predicts no IoU gets a single threshold, for one click. If that does not exist,
+    an error is raised; other prompt sets without a threshold are listed with their reason.
     """
     calibrated: list[CalibratedGuarantee] = []
     faults: dict[str, str] = {}
@@ -197,14 +197,9 @@ def _calibrated(params: Params, masks: Gated, guarantee: Guarantee) -> Calibrati
 
 
 def read_prompt_masks(params: Params, masks: Gated) -> Iterator[PromptMasks]:
-    """Yield the masks of the model in the view ``identity``, by name of prompt sets.
+    """Yield the masks of the model in the view ``identity``, for each kind of prompt.
 
-    The names are ``center``, ``refined`` and the extra prompts of the settings, in this order.
-
-    Raises
-    ------
-    StoreError, WeightsError, DataError
-        If features or heads are missing or damaged, or do not belong together.
+    The kinds are ``center``, ``refined`` and the extra prompts of the settings, in this order.
     """
     identity, models = [params.view("identity")], (masks.model,)
     settings = eval_settings(params.extract, masks.split, models, identity, params.extra_prompts)
@@ -226,9 +221,9 @@ def read_prompt_masks(params: Params, masks: Gated) -> Iterator[PromptMasks]:
 
 
 def _predictor(params: Params, cells: SplitCells, masks: Gated) -> Callable[[str], Predicted]:
-    """Make a function that predicts the IoU of each proposal under a prompt set, given by name.
+    """Make a function that maps a prompt set's name to the predicted IoU of each proposal.
 
-    The prediction is the SamScore for a measure without heads.
+    Without heads, the prediction is the SamScore.
     """
     (cell,) = cells.identity.values()
     if not masks.train_split:
@@ -249,8 +244,7 @@ def calibrate_results(masks: Gated, guarantee: Guarantee) -> CalibratedGuarantee
     Raises
     ------
     DataError
-        If the results are missing, changed or lack the measure, or if no threshold holds the
-        guarantee.
+        If the results lack the measure, or no threshold holds the guarantee.
     """
     measure = BY_NAME[masks.measure]
     column = uncertainty_column(masks.measure, masks.train_split if measure.needs_heads else "")
@@ -273,12 +267,8 @@ def calibrate_masks(
 ) -> CalibratedGuarantee:
     """Calibrate the uncertainty up to which masks of a prompt set are kept.
 
-    Parameters
-    ----------
-    judged
-        Uncertainty and failure of the masks.
-    prompt
-        Name of the prompt set, for the scope of the guarantee.
+    ``judged`` has the uncertainty and failure of each mask; ``prompt`` is for the guarantee's
+    scope.
 
     Raises
     ------

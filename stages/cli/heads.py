@@ -118,15 +118,10 @@ def import_published(
 
 
 def _check_reads(split: str, head_set: HeadSet) -> None:
-    """Refuse a head set if the split's heads are of a ladder and none of them reads its tokens.
+    """Refuse the tokens of a head set if the split has heads of a ladder, and none reads them.
 
-    In a ladder, models come from several families, and heads read the tokens of one of these.
-    Nothing is checked if the split has no heads of a ladder.
-
-    Raises
-    ------
-    ParamsError
-        If no heads read ``head_set.tokens_read``; the message names the tokens that heads read.
+    In a ladder, models come from several families, and heads read the tokens of one of these. A
+    split without heads of a ladder passes.
     """
     file = head_file.head_set_path(split, head_set)
     folder = file.parents[1] if head_set.reads else file.parent
@@ -144,8 +139,8 @@ def _train_splits() -> tuple[str, ...]:
 def _contents(split: str) -> str:
     """Text about the images of a train split, for the card of a head file.
 
-    It is ``DRAWN_SHAPES`` for a split whose images are in the folder ``SHAPES``, otherwise
-    ``images of`` and the name of the split, which the settings need not have.
+    It is ``DRAWN_SHAPES`` for images in the folder ``SHAPES``, else ``images of`` and the split's
+    name.
     """
     location = read_params().splits.get(split)
     is_drawn = location is not None and Path(location.images).is_relative_to(SHAPES)
@@ -158,12 +153,8 @@ def _training_images(
     """Describe the images of a train split, so that a predictor recognises images unlike them.
 
     Returns None and prints a note if the settings lack the split, if its features are missing, or
-    if it has fewer than ``LEAST_IMAGES`` images.
-
-    Raises
-    ------
-    StoreError, DataError
-        If the features here are not the features that the heads learned from.
+    if it has fewer than ``LEAST_IMAGES`` images. Features that the heads did not learn from are an
+    error.
     """
     params = read_params()
     settings = train_settings(params.extract, split, heads.models, params.train_prompts)
@@ -219,5 +210,5 @@ def info(
 
 
 def _four_digits(value: str) -> str:
-    """Round a number below 1 with five digits or more to four; leave other entries unchanged."""
+    """Round a number below 1 with five digits or more to four; leave other texts unchanged."""
     return f"{float(value):.4f}" if re.fullmatch(r"0\.[0-9]{5,}", value) else value

@@ -27,9 +27,9 @@ WithTime = Annotated[
 ]
 
 Seconds = Callable[..., tuple[float, float]]
-"""Function of a model, its prompt sets, and ``with_masks``: whether masks are kept.
+"""Seconds that a process needs per image and per object.
 
-It returns the seconds that a process needs per image and per object.
+The arguments are a model, its prompt sets, and ``with_masks``: whether masks are kept.
 """
 
 
@@ -68,13 +68,9 @@ def lacking_table(
 ) -> str:
     """Table of the missing work of cells: a line for each split and reason, then a line for all.
 
-    The images and objects of a line are those of the cell that lacks most, summed over splits;
-    other columns are sums over cells. Estimates have a ``~``.
-
-    Parameters
-    ----------
-    seconds
-        Estimates the time for a column of hours; None for a table without it.
+    Images and objects of a line are those of the cell that lacks most, summed over splits; other
+    columns are sums over cells. Estimates have a ``~``. ``seconds`` estimates the hours; without
+    it, there is no column of hours.
     """
     groups: dict[tuple[str, str], list[FillPlan]] = {}
     for plan in plans:

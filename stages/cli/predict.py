@@ -57,7 +57,7 @@ GAINS: Final = {
     "prompt": "eight clicks instead of one",
     "task": "the best proposal instead of this one",
 }
-"""Corrections in words, each by the source of uncertainty that the correction would remove."""
+"""Corrections in words, by the source of uncertainty that the correction would remove."""
 
 
 def predict(  # noqa: PLR0913, PLR0917 - one for each option
@@ -177,8 +177,7 @@ def _question(
 def _lines(uncertainty: "Uncertainty", gate: str, sets: str) -> str:
     """Text about the masks of a prompt: proposals, gains, advice, guarantees and a caution.
 
-    ``gate`` and ``sets`` are the sentences of ``gate_words`` and ``set_words``: about keeping the
-    mask, and about the set of proposals. They are empty without a guarantee.
+    ``gate`` and ``sets`` are sentences about the guarantees of the heads' card, empty without one.
     """
     paragraphs = [
         _proposal_rows(uncertainty),

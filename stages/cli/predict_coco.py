@@ -125,14 +125,9 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 def _report(results: Path, n_masks: int, n_images: int, faults: Sequence[str]) -> None:
-    """Print how many masks were predicted, and in how many images.
+    """Print how many masks were predicted, and in how many images; raise if images were left out.
 
-    Parameters
-    ----------
-    n_images
-        Number of all images, including those that were left out.
-    faults
-        A line for each image that was left out.
+    ``n_images`` counts all images; ``faults`` has a line for each image that was left out.
 
     Raises
     ------
@@ -219,7 +214,7 @@ def _write(
 ) -> int:
     """Write a list of results or, with ``categories``, a data set; return the number of masks.
 
-    Masks are sorted by ``sort``, or keep the order of the images if it is None.
+    Masks are sorted by the score ``sort``, or keep the order of the images if it is None.
     """
     results = answered.sorted_results([image.image_id for image in prompted], sort)
     with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Options that commands with a predictor share, and those of commands that serve a page."""
+"""Options that commands with a predictor share, and options of commands that serve a page."""
 
 from pathlib import Path
 from typing import Annotated

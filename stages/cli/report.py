@@ -35,7 +35,7 @@ SHIPPED_RESULTS: Final = Path(__file__).with_name("shipped_results.json")
 """Conclusions from the results of ``params/results.yaml``, written by ``tools.show_results``."""
 
 CHOICE: Final = "choice"
-"""Name in the column ``choice`` of ``scores.csv`` of the masks with the highest expected IoU."""
+"""Entry of the column ``choice`` of ``scores.csv`` for masks with the highest expected IoU."""
 
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 
@@ -60,17 +60,10 @@ def report(to_open: Open = False) -> None:  # noqa: FBT002 - typer's option
 
 
 def shipped_gains(params: Params, split: str) -> dict[str, ChoiceGain]:
-    """Mean IoU that masks chosen by the package's heads gain over the selected masks of a click.
+    """Mean IoU gained by masks that the package's heads choose, over selected masks of a click.
 
-    Returns
-    -------
-    The gain by model. Empty if features of the split are not here, or if they are not of the
-    models, weights and precision that these heads learned from.
-
-    Raises
-    ------
-    StoreError
-        If a store of features is damaged or was made under other settings.
+    The gain is by model. Empty if features of the split are not here, or if the heads learned from
+    features of other models, weights or precision.
     """
     if not all(features_path(split, model, "identity").exists() for model in params.models):
         return {}
@@ -100,7 +93,7 @@ def print_summary(
 ) -> None:
     """Print the models, conclusions and a table of each split.
 
-    If the models of a split are those in the package, the conclusions in the package follow.
+    If the models of a split are in the package, the conclusions that ship with it follow.
 
     Parameters
     ----------
@@ -148,8 +141,8 @@ def _print_split(console: Console, split: str, run: Mapping[str, Any], rows: pd.
 def choice_words(scores: pd.DataFrame, shipped: Mapping[str, ChoiceGain]) -> str:
     """Sentence about the points of mean IoU that masks chosen by heads gain over selected masks.
 
-    It names the gains by heads of each train split in ``scores``, and the gains in ``shipped``, by
-    model. The sentence is empty if there are no gains.
+    It names the gains by heads of each train split in ``scores``, and the gains by model in
+    ``shipped``; it is empty if there are none.
     """
     rows = scores[(scores["choice"] == CHOICE) & (scores["statistic"] == "mask_gain")]
     own = {

@@ -35,7 +35,7 @@ class Step:
     """Name and commands of a stage of dvc.yaml for one row of its matrix."""
 
     name: str
-    """DVC's name of the stage with its row, ``STAGE@ROW``; ``STAGE`` alone without a matrix."""
+    """DVC's name, ``STAGE@ROW``; without a matrix ``STAGE``."""
     commands: tuple[tuple[str, ...], ...]
     """Words of each command; the commands run one after the other."""
 
@@ -61,15 +61,7 @@ def run(stages: Globs = None) -> None:
 def steps_of(pipeline: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Step]:
     """Yield the steps of all stages: one for each row of a ``foreach`` or ``matrix``.
 
-    Parameters
-    ----------
-    pipeline, params
-        Contents of ``dvc.yaml`` and of ``params.yaml``.
-
-    Raises
-    ------
-    ParamsError
-        If a command refers to a setting: only references to its row are replaced.
+    ``pipeline`` and ``params`` are the contents of ``dvc.yaml`` and of ``params.yaml``.
     """
     for stage, declared in pipeline["stages"].items():
         command = declared.get("do", declared)["cmd"]
@@ -103,12 +95,8 @@ def _options(row: Mapping[str, str]) -> tuple[str, ...]:
 def _words(line: str, row: Mapping[str, tuple[str, ...]], stage: str) -> Iterator[str]:
     """Words of a command line, in which references to a row are replaced.
 
-    No shell reads the words, so a name in ``params.yaml`` needs no quotes.
-
-    Raises
-    ------
-    ParamsError
-        If the line has a reference to anything but its row.
+    No shell reads the words, so a name in ``params.yaml`` needs no quotes. Any other reference is
+    an error.
     """
     for word in shlex.split(line):
         reference = WHOLE.fullmatch(word)

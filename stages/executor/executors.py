@@ -34,15 +34,13 @@ N_NAMED: Final = 20
 
 @dataclass(frozen=True)
 class Task(Generic[T]):
-    """A function call that depends on no other task and can run in any process.
+    """A function call that depends on no other task and can run in any process, or twice.
 
-    The function must be at the top level of a module and the arguments must be picklable: the task
-    may run in another process, on another machine, or twice. The result should be small, since it
-    is sent back.
+    The function is at the top level of a module, and the arguments can be pickled. The result
+    should be small, since it is sent back.
     """
 
     name: str
-    """Name of the task in messages."""
     function: Callable[..., T]
     arguments: tuple[Any, ...] = ()
 
@@ -74,8 +72,11 @@ class Failure:
 
 
 Run = Callable[[Iterable[Task[Any]]], Iterator[Done[Any] | Failure]]
-"""An executor: takes tasks, and yields each outcome when it arrives. After a failed task, the other
-tasks still run; but ``run_here`` stops at an error that is not in ``REPORTED``."""
+"""An executor: takes tasks, and yields each outcome when it arrives.
+
+After a failed task, the other tasks still run; but ``run_here`` stops at an error that is not in
+``REPORTED``.
+"""
 
 
 def results_of(
@@ -84,9 +85,6 @@ def results_of(
     on_result: Callable[[Task[T], T], None] = lambda _task, _result: None,
 ) -> list[T]:
     """Run tasks with different names, and return their results in the order of the tasks.
-
-    After a failed task, the other tasks still run. The executor of this process stops at an error
-    that is not in ``REPORTED``.
 
     Parameters
     ----------
@@ -98,10 +96,8 @@ def results_of(
     DataError
         If several tasks failed; the message names up to ``N_NAMED`` of them with their reasons.
     BaseException
-        The error of the only failed task, or the first error that is not in ``REPORTED``, unchanged
-        and with its traceback.
-    ConnectionError
-        If the executor has lost its workers.
+        The error of the only failed task, or the first error that is not in ``REPORTED``, with its
+        traceback.
     """
     results: dict[str, T] = {}
     failures = []
@@ -134,13 +130,6 @@ def executor_of(
     uses_gpu
         Whether tasks use a GPU. Each worker of the kind ``local`` then uses one GPU; with ``auto``,
         there is one worker per GPU. Jobs of SLURM ask for the GPUs of the settings.
-
-    Raises
-    ------
-    ConnectionError
-        If a cluster cannot be reached, or the connection is lost later.
-    ParamsError
-        If SLURM is missing, or refuses the jobs.
     """
     if params.kind == "inline":
         yield partial(run_here, n_threads=n_threads)
@@ -153,10 +142,10 @@ def executor_of(
 
 
 def run_here(tasks: Iterable[Task[T]], *, n_threads: int) -> Iterator[Done[T] | Failure]:
-    """Run tasks in threads of this process; 1 runs them in the calling thread.
+    """Run tasks in threads of this process, or in the calling thread if ``n_threads`` is 1.
 
-    Outcomes are yielded in the order of the tasks. A failed task is not tried again, since it would
-    fail again. An error that is not in ``REPORTED`` is raised, and no further task begins.
+    Outcomes come in the order of the tasks. No task is tried again: it would fail again. An error
+    that is not in ``REPORTED`` is raised, and no further task begins.
     """
     return map(_outcome, tasks) if n_threads == 1 else in_threads(_outcome, tasks, n_threads)
 
@@ -172,22 +161,9 @@ def _outcome(task: Task[T]) -> Done[T] | Failure:
 def map_by(params: ExecutorParams, name: str) -> Iterator[Each]:
     """Yield a function like ``map`` that runs in threads of this process, or by workers.
 
-    Workers end with the block. Threads suffice for compiled code that releases the GIL. An error of
-    the mapped function is raised unchanged if one item failed, or if threads run it.
-
-    Parameters
-    ----------
-    name
-        Noun for an item in messages.
-
-    Raises
-    ------
-    ConnectionError
-        If workers cannot be reached, or the connection is lost later.
-    ParamsError
-        If SLURM is missing, or refuses the jobs.
-    DataError
-        If workers failed on several items in all attempts.
+    Threads suffice for compiled code that releases the GIL. An error of the mapped function is
+    raised unchanged if threads run it, or if one item failed; see ``results_of``. ``name`` is a
+    noun for an item in messages.
     """
     if params.kind == "inline":
         yield in_threads
@@ -216,16 +192,10 @@ def _apply(path: str, sha256: str, item: object) -> Any:  # noqa: ANN401 - the f
 
 @lru_cache(maxsize=1)  # read once per process, not once per item
 def _unpickled(path: str, sha256: str) -> Callable[[Any], Any]:
-    """Unpickle the function in a file whose sha256 must match.
+    """Unpickle the function in a file whose sha256 must match, since unpickling executes code.
 
-    Unpickling executes code from the file. The sha256 comes with the task from the process that
-    wrote the file. Owner and mode of the file would prove less on a shared disk, and NFS shows
-    other owners to root.
-
-    Raises
-    ------
-    DataError
-        If the file has another sha256.
+    The sha256 comes with the task from the process that wrote the file. Owner and mode of the file
+    would prove less on a shared disk, and NFS shows other owners to root.
     """
     pickled = Path(path).read_bytes()
     if hashlib.sha256(pickled).hexdigest() != sha256:
@@ -239,10 +209,7 @@ def in_threads(
 ) -> Iterator[R]:
     """Apply a function to items in threads; yield the results in the order of the items.
 
-    Parameters
-    ----------
-    n_threads
-        Number of threads; by default, one per processor that this process may use.
+    By default, there is a thread per processor that this process may use.
     """
     # Not joblib's threads: joblib warns if it is ended early.
     pool = ThreadPoolExecutor(n_threads or len(os.sched_getaffinity(0)))

@@ -12,10 +12,10 @@ from dask import config
 from distributed import LocalCluster
 
 HOST: Final = "127.0.0.1"
-"""Address at which the scheduler of ``local`` listens: only this machine can reach it."""
+"""Address of the scheduler of the kind ``local``: only this machine can reach it."""
 
 SILENT: Final = logging.CRITICAL + 1
-"""Log level that no message of Dask reaches: the driver itself reports failures, once."""
+"""Log level above all messages of Dask: the driver itself reports failures, once."""
 
 NO_DASHBOARD: Final = MappingProxyType({"dashboard": False, "dashboard_address": f"{HOST}:0"})
 """Options of a scheduler without dashboard; it still serves a few web pages, on any free port."""

@@ -19,21 +19,14 @@ class CellsToOpen:
     cache: str | Path
     """Folder or address of the cache that has the cells."""
     with_masks: bool = False
-    """Whether the masks of the cells are opened, too."""
     run: str = field(default_factory=lambda: uuid4().hex)
-    """Random name of the stage's run: the cells in a cache may change between runs."""
+    """Random name of a run of the stage: with another name, ``opened`` opens the cells anew."""
 
 
 @lru_cache(maxsize=1)  # once per process, not once per task
 def opened(cells: CellsToOpen) -> SplitCells:
     """Open the described cells, and check their signatures and images.
 
-    A process keeps the cells that it opened last, and opens them once.
-
-    Raises
-    ------
-    StoreError
-        If a store is missing or incomplete, has another signature than expected, or was made from
-        other objects or images than the split has now.
+    A process keeps the cells of the last call, so that it opens them once, not once per task.
     """
     return open_cells(cells.split, cells.expected, with_masks=cells.with_masks, cache=cells.cache)

@@ -80,12 +80,7 @@ class Jobs:
         self._n_fruitless = 0
 
     def look(self, n_workers: int) -> str:
-        """Let Dask submit new jobs if no worker is there and no job can become a worker.
-
-        Parameters
-        ----------
-        n_workers
-            Number of workers that can take tasks now.
+        """Let Dask submit new jobs if no worker can take tasks and no job can become a worker.
 
         Returns
         -------
@@ -119,10 +114,10 @@ class Jobs:
 
 
 def reasons_of_jobs() -> dict[str, str] | None:
-    """SLURM's reason why each job of the user waits, by job number.
+    """SLURM's reason why each job of the user waits, by job number; ``starts`` for a running job.
 
-    A job that runs has the reason ``starts``. Jobs that SLURM holds because a node failed to launch
-    them never run, and are left out. None if ``squeue`` fails or does not answer.
+    Jobs that SLURM holds because a node failed to launch them never run, and are left out. None if
+    ``squeue`` fails or does not answer.
     """
     command = ["squeue", "--me", "--noheader", "--format=%i %r"]
     try:
@@ -165,13 +160,7 @@ def _new_cluster(params: SlurmParams) -> SLURMCluster:
 
 
 def _check_accepted(script: str) -> None:
-    """Test the job script by ``sbatch --test-only``, which submits no job.
-
-    Raises
-    ------
-    ParamsError
-        If ``sbatch`` refuses the script; the message has its reason.
-    """
+    """Test the job script by ``sbatch --test-only``, which submits no job; raise its refusal."""
     answer = subprocess.run(
         ["sbatch", "--test-only"], input=script, capture_output=True, text=True, check=False
     )

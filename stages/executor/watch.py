@@ -58,13 +58,8 @@ class Watch:
     def n_usable(self) -> int:
         """Number of workers that see the driver's files; the last check is at most ``LOOK_S`` old.
 
-        A check prints notes. Without an answer of the scheduler, the number is 0. A silent worker
-        counts until the scheduler drops it.
-
-        Raises
-        ------
-        ConnectionError
-            If ``look_for`` raises it.
+        A check prints notes, and calls ``look_for``. Without an answer of the scheduler, the number
+        is 0. A silent worker counts until the scheduler drops it.
         """
         now = time.monotonic()
         if now - self._looked >= LOOK_S:
@@ -100,8 +95,7 @@ class Watch:
     def _end_of_wait(self) -> str:
         """Text for a note: when other workers get the task of a silent worker.
 
-        The time is a setting of the scheduler. Its process may lack this project's code, so it is
-        asked by a function of Dask.
+        The scheduler's process may lack this project's code: a function of Dask reads its setting.
         """
         ttl = self._client.run_on_scheduler(config.get, TTL)  # type: ignore[no-untyped-call]
         if ttl is None:

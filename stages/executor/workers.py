@@ -86,19 +86,9 @@ def dask_executor(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Run]:
 def _scheduler(
     params: ExecutorParams, stack: ExitStack, gpus: Sequence[str], *, uses_gpu: bool
 ) -> tuple[Any, Callable[[int], str]]:
-    """Make the Dask cluster of the settings, or take the address of one.
+    """Make the Dask cluster of the settings, which ``stack`` closes, or take the address of one.
 
-    Returns
-    -------
-    The address for executors of kind ``address``, else a cluster that ``stack`` closes; and the
-    function ``look_for`` that ``Watch`` calls about the cluster's workers.
-
-    Raises
-    ------
-    ConnectionError
-        If no Dask scheduler answers at the address.
-    ParamsError
-        If SLURM is missing, or refuses the jobs.
+    Returned with it is the function ``look_for`` that ``Watch`` calls about the cluster's workers.
     """
     if params.kind == "address":
         assert params.address is not None  # the settings are checked
@@ -168,8 +158,8 @@ def _run(
     """Run tasks by Dask's workers; yield the outcome of each task when it arrives.
 
     Dask counts a worker's death against each task that was at the worker, also against tasks that
-    only waited there: after a death, it sends tasks to workers that are busy. So a task whose
-    workers died is run again when all others have ended, with no other task at the workers.
+    only waited there. So a task whose workers died is run again when all others have ended, with no
+    other task at the workers.
 
     Parameters
     ----------
@@ -177,11 +167,6 @@ def _run(
         Least number of tasks that Dask gets, so that workers are started for them.
     mark
         Name of the resource of workers that see the driver's files.
-
-    Raises
-    ------
-    ConnectionError
-        If the scheduler is gone, or SLURM's jobs keep ending before they are workers.
     """
     suspects = []
     for outcome in _run_together(client, watch, n_least, mark, tasks):
@@ -215,8 +200,7 @@ def _run_together(
 ) -> Iterator[Done[T] | Failure]:
     """Run tasks with the parameters of ``_run``; a task whose workers died is a ``Failure``.
 
-    Dask has at most as many tasks at a time as there are usable workers, or ``n_least`` if that is
-    more.
+    Dask has at most as many tasks as there are usable workers, or ``n_least`` if that is more.
     """
     todo, running = iter(tasks), dict[Future[T], Task[T]]()
     while True:
@@ -267,17 +251,15 @@ class OnWorkers(WorkerPlugin):
     """
 
     mark: str
-    """Relative path of a folder that the driver made; its name is the resource of workers that see
-    the folder."""
+    """Relative path of a folder that the driver made; its name names the resource of workers."""
     gpus: Sequence[str]
     """GPUs of this machine, one for each worker process; empty if jobs have their own GPUs."""
 
     @property
     def name(self) -> str:
-        """Name of this plugin of Dask's workers: the name of the driver's folder ``mark``.
+        """Name of the plugin, of its resource and of its metric: the name of the driver's folder.
 
-        The resource and the metric that the plugin gives its worker have the same name. It differs
-        between drivers, so that drivers can share one Dask scheduler.
+        It differs between drivers, so that drivers can share one Dask scheduler.
         """
         return Path(self.mark).name
 
@@ -301,9 +283,7 @@ class OnWorkers(WorkerPlugin):
     async def offer(self, worker: Worker) -> str:
         """Give a worker the resource that tasks need, if it sees the driver's folder.
 
-        Returns
-        -------
-        The worker's working folder.
+        Returns the worker's working folder.
         """
         folder = Path(self.mark).parent
         # The parent folder is listed: for a name that was missing, NFS repeats the answer for a
@@ -319,7 +299,7 @@ class OnWorkers(WorkerPlugin):
     def teardown(self, worker: Worker) -> None:
         """Remove the metric; Dask calls it when the driver ends, and when a worker ends.
 
-        The process of a worker that ends exits here, before it would wait for its task.
+        The process of a worker that ends exits here: otherwise it would wait for its task.
         """
         worker.metrics.pop(self.name, None)
         if worker.status is Status.closing:

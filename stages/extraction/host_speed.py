@@ -41,8 +41,10 @@ STEEPNESS: Final = 0.3
 """Logits of the drawn masks per pixel of distance from the outline."""
 
 ROUGHNESS: Final = 0.5
-"""Standard deviation of the smooth noise of the drawn masks, in logits: with it, a mask of 256 px
-takes as many bytes as a mask of a model."""
+"""Standard deviation of the smooth noise of the drawn masks, in logits.
+
+With it, a mask of 256 px takes as many bytes as a mask of a model.
+"""
 
 
 @dataclass(frozen=True)
@@ -161,11 +163,9 @@ class _HostSteps:
 
 
 def _drawn_answers(cell: Cell, split: PreparedSplit) -> tuple[dict[str, Tensor], Rows]:
-    """Random arrays, and drawn mask codes, for as many objects as an image has at most.
+    """Random arrays and drawn mask codes, for as many objects as an image has at most.
 
-    Returns
-    -------
-    Arrays with a row per prompt set, and arrays with a row per object.
+    The first arrays have a row per prompt set, the second a row per object.
     """
     rng, n_objects = np.random.default_rng(0), int(np.bincount(split.table.image_index).max())
     sizes = cell.dim_sizes | {"object": n_objects}
@@ -198,9 +198,9 @@ def _drawn_codes(
 def _signed_distance(
     truth: Bool[np.ndarray, "height width"], side_px: int
 ) -> Float32[np.ndarray, "y x"]:
-    """Distance of each pixel from the outline of a mask, negative outside.
+    """Distance in pixels from the outline of a mask, negative outside.
 
-    The mask is resized to a square of ``side_px``; its pixels are the unit.
+    The mask is first resized to a square of ``side_px``.
     """
     small = cv2.resize(truth.astype(np.uint8), (side_px, side_px), interpolation=cv2.INTER_NEAREST)
     inside, outside = (

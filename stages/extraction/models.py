@@ -26,17 +26,7 @@ CPU_INFO: Final = Path("/proc/cpuinfo")
 def load_model(params: ExtractParams, model: str, device: str | None = None) -> Sam:
     """Build a model with trained weights or, if the settings say so, with random weights.
 
-    Parameters
-    ----------
-    device
-        ``auto``, ``cpu`` or ``cuda``; by default, the device of the settings.
-
-    Raises
-    ------
-    ParamsError
-        If this machine lacks the device, or ``device`` is unknown.
-    WeightsError
-        If the weights file is missing, damaged or of another architecture.
+    ``device`` is ``auto``, ``cpu`` or ``cuda``; by default, that of the settings.
     """
     return load_sam(
         params.family,
@@ -55,8 +45,6 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
     ------
     ParamsError
         If this machine lacks the device, also if ``auto`` meant a GPU on the machine that planned.
-    WeightsError
-        If the weights file is missing, damaged or of another architecture.
 
     Notes
     -----

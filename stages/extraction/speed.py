@@ -69,19 +69,8 @@ class ExtractionSpeed:
 def extraction_speed(params: ExtractParams, model: str, n_images: int) -> ExtractionSpeed:
     """Measure how fast drawn scenes are extracted, with all prompt sets and masks.
 
-    Files are written to a temporary folder.
-
-    Parameters
-    ----------
-    n_images
-        Number of scenes; an encoder batch of scenes is the least.
-
-    Raises
-    ------
-    ParamsError
-        If this machine lacks the device.
-    WeightsError
-        If the weights file is missing, damaged or of another architecture.
+    There are ``n_images`` scenes, or an encoder batch if that is more. Files are written to a
+    temporary folder.
     """
     sam = kept_model(params, model, settled_device(params.device).type)
     with TemporaryDirectory() as folder:
@@ -130,10 +119,7 @@ class _TimedSteps:
 
 @dataclass
 class _Parts:
-    """Seconds of each part of extraction, by part.
-
-    The device has done the work of a part before the next part begins.
-    """
+    """Seconds of each part of extraction; a part ends when the device has done its work."""
 
     sam: Sam
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -148,7 +134,7 @@ class _Parts:
     def score_calls(
         self, score: Callable[[DecodedCall], ScoredCall], calls: Iterable[DecodedCall]
     ) -> Iterator[ScoredCall]:
-        """Score decoder calls like ``map``; a call is decoded when it is taken from ``calls``."""
+        """Score decoder calls like ``map``; a call is decoded, and timed, when it is taken."""
         decoded = iter(calls)
         while True:
             with self.timed("decoder"):
@@ -159,10 +145,7 @@ class _Parts:
 
 
 def _time_parts(steps: CellSteps, split: PreparedSplit) -> dict[str, float]:
-    """Seconds per prompt set of each part of ``ExtractionSpeed.part_s``.
-
-    The split must have a single shard.
-    """
+    """Seconds per prompt set of each part of ``ExtractionSpeed.part_s``; the split has one shard."""
     ((name, shard),) = split.shards.items()
     parts, sam, rows = _Parts(steps.sam), steps.sam, []
     with parts.timed("host", process_time):

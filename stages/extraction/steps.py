@@ -41,9 +41,9 @@ class Steps(Protocol[T]):
 
     @property
     def n_readers(self) -> int:
-        """Number of threads that read images.
+        """Number of threads that read images, and number of images read in advance.
 
-        They read as many images in advance, and those that a call of ``compute`` lacks.
+        Images that a call of ``compute`` lacks are added to this number.
         """
 
     def read(self, piece: Piece) -> T | ImageError:
@@ -57,10 +57,10 @@ class Steps(Protocol[T]):
 
     @property
     def n_writers(self) -> int:
-        """Number of threads that write shards, and the most shards that they have at a time."""
+        """Number of threads that write shards, and the most shards that wait to be written."""
 
     def write(self, shard: Shard, rows: Rows) -> None:
-        """Write all rows of a shard; called from the threads that write."""
+        """Write all rows of a shard; it is called from several threads."""
 
 
 def run_shards(
@@ -116,12 +116,16 @@ def _write(steps: Steps[T], shard: Shard, rows: list[Rows]) -> None:
 
 
 FINITE: Final = ("sam_score", "encoder_std")
-"""Arrays of a model's output that are checked for NaN and infinity. ``encoder_std`` covers the
-finer levels, from which only masks are made."""
+"""Arrays of a model's output that are checked for NaN and infinity.
+
+``encoder_std`` covers the finer levels, from which only masks are made.
+"""
 
 ViewedImage = tuple[Square | StoredEmbedding, Request]
-"""An image after its view, resized for the model, or its embedding from the pool, and the request
-to predict its objects."""
+"""An image after its view, resized for the model, or its stored embedding; and its request.
+
+The request says which prompt sets of its objects to predict.
+"""
 
 
 @contextmanager
@@ -154,7 +158,7 @@ class CellSteps:
     batch: int
     """Number of prompt sets per decoder call."""
     end: Callable[[str], None] = lambda _: None
-    """Called with the name of a shard after the shard was written."""
+    """Called with the name of each shard after it was written."""
     encoder_batch: int = 1
     embeddings: Cell | None = None
     """Embeddings in the pool; an image with an embedding is neither read nor encoded."""
@@ -174,12 +178,7 @@ class CellSteps:
         """Read, augment and resize the image of a piece; decode its objects' ground truth masks.
 
         If the pool has the embedding of the image, the image is not read. An unreadable image or a
-        faulty prompt set is returned as an ``ImageError``.
-
-        Raises
-        ------
-        StoreError
-            If the server of the images does not answer.
+        faulty prompt set is returned as an ``ImageError``; a server that does not answer is raised.
         """
         try:
             request = self._request(piece)
@@ -192,10 +191,7 @@ class CellSteps:
         return self.sam.square(viewed), request
 
     def _stored(self, image: int) -> StoredEmbedding | None:
-        """Embedding of an image from the pool; None if it is absent or damaged.
-
-        A note tells about damage.
-        """
+        """Embedding of an image from the pool; None if it is absent or, with a note, damaged."""
         try:
             return self.embeddings.read_embedding(image) if self.embeddings else None
         except (StoreError, OSError) as error:
@@ -203,13 +199,7 @@ class CellSteps:
             return None
 
     def compute(self, images: Sequence[tuple[Piece, ViewedImage]]) -> list[Rows]:
-        """Encode images of one shard, and decode every prompt set of their objects.
-
-        Raises
-        ------
-        WeightsError
-            If the model answers with NaN or infinity: the weights are damaged, or bf16 overflowed.
-        """
+        """Encode images of one shard, and decode every prompt set of their objects."""
         if self.encoder_batch > 1:
             squares = [square for _, (square, _) in images if isinstance(square, Square)]
             embeddings = self.sam.encode_squares(squares)
@@ -275,7 +265,7 @@ class EmbeddingSteps:
     """Writes a shard: takes its name, its rows and ``maker``."""
     images: SplitImages
     end: Callable[[str], None] = lambda _: None
-    """Called with the name of a shard after the shard was written."""
+    """Called with the name of each shard after it was written."""
     is_half: bool = False
     encoder_batch: int = 1
 
@@ -292,12 +282,8 @@ class EmbeddingSteps:
     def read(self, piece: Piece) -> tuple[Square, str] | ImageError:
         """Read and resize an image; return it with the digest of its pixels.
 
-        An unreadable image is returned as an ``ImageError``.
-
-        Raises
-        ------
-        StoreError
-            If the server of the images does not answer.
+        An unreadable image is returned as an ``ImageError``; a server that does not answer is
+        raised.
         """
         try:
             rgb = _read_image(self.images, self.table, piece.image)
@@ -306,13 +292,7 @@ class EmbeddingSteps:
         return self.sam.square(rgb), pixels_sha256(rgb)
 
     def compute(self, images: Sequence[tuple[Piece, tuple[Square, str]]]) -> list[Rows]:
-        """Encode the images one by one.
-
-        Raises
-        ------
-        WeightsError
-            If the model answers with NaN or infinity: the weights are damaged, or bf16 overflowed.
-        """
+        """Encode the images one by one; return one row of arrays per image."""
         return [self._encode(piece.image, *image) for piece, image in images]
 
     def _encode(self, image: int, square: Square, sha256_of_pixels: str) -> Rows:

@@ -37,9 +37,8 @@ def time_models(
     *,
     question: Question | None = None,
 ) -> pd.DataFrame:
-    """Measure the seconds of every method of ``METHODS`` with every model.
-
-    Heads have random weights, which take the same time as trained weights.
+    """Measure the seconds of every method of ``METHODS`` with every model; heads have random
+    weights.
 
     Parameters
     ----------
@@ -51,13 +50,6 @@ def time_models(
     Returns
     -------
     A row per model and method, with the columns of ``RUNTIME``.
-
-    Raises
-    ------
-    ParamsError
-        If this machine lacks the device.
-    WeightsError
-        If the weights file of a model is missing, damaged or of another architecture.
     """
     runs: dict[tuple[str, str], Callable[[], object]] = {}
     for model in models:
@@ -86,20 +78,11 @@ Run = TypeVar("Run")
 def seconds_in_turns(
     runs: Mapping[Run, Callable[[], object]], n_repeats: int, advance: Callable[[int], None]
 ) -> dict[Run, Float[np.ndarray, "round"]]:
-    """Measure the seconds of each function in ``runs`` in each of ``n_repeats`` rounds.
+    """Measure the seconds of each function in each of ``n_repeats`` rounds, after a warm-up round.
 
-    A warm-up round comes first. All functions take turns, so that other work of the machine slows
-    all alike. The order is drawn for each round, because a function finds in the processor's caches
-    the data of the function before it.
-
-    Parameters
-    ----------
-    advance
-        Called with 1 after each round, also after the warm-up.
-
-    Returns
-    -------
-    Seconds in each round, without the warm-up, by the keys of ``runs``.
+    All functions take turns, so that other work of the machine slows all alike. The order is drawn
+    for each round, because a function finds in the processor's caches the data of the function
+    before it. ``advance`` is called with 1 after each round, also after the warm-up.
     """
     seconds = {run: np.zeros(1 + n_repeats) for run in runs}
     order, rng = list(runs), np.random.default_rng(0)
@@ -118,12 +101,8 @@ def runtime_rows(
     """Rows of the table ``RUNTIME``, one per model and method: medians over rounds with intervals.
 
     A ratio compares the time of a method with the time of the method ``sam`` in the same round: a
-    load that slows the whole round cancels out.
-
-    Parameters
-    ----------
-    seconds
-        Times by model and method; each model must have the method ``sam``.
+    load that slows the whole round cancels out. ``seconds``, by model and method, must have the
+    method ``sam`` of each model.
     """
     rows = []
     for (model, method), of_method in seconds.items():
@@ -148,15 +127,8 @@ def extraction_seconds(
     """Measure the seconds of extraction on one drawn scene: of the image, and per object.
 
     The image is encoded, and all prompt sets of its objects are decoded, scored and, with masks,
-    coded. Without prompt sets, an object takes no time. The least of ``N_TIMED`` rounds after a
-    warm-up counts, for both numbers on their own. Reading and writing are excluded.
-
-    Raises
-    ------
-    ParamsError
-        If this machine lacks the device.
-    WeightsError
-        If the weights file is missing, damaged or of another architecture.
+    coded. Without prompt sets, an object takes no time. Each number is the least of ``N_TIMED``
+    rounds after a warm-up. Reading and writing are excluded.
     """
     # The same as in extraction: on a CPU, with one thread from here on.
     sam = kept_model(params, model, settled_device(params.device).type)

@@ -42,15 +42,7 @@ LOOK_S: Final = 1.0
 
 
 def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
-    """Find the device on which the executor's workers will compute, ``cpu`` or ``cuda``.
-
-    Raises
-    ------
-    ParamsError
-        If this machine, or the worker at an address, lacks the device that the settings name.
-    ConnectionError
-        If the executor's kind is ``address`` and no worker answers.
-    """
+    """Find the device on which the executor's workers will compute, ``cpu`` or ``cuda``."""
     setting = params.device
     if executor.kind in {"inline", "local"}:
         return device_here(setting)
@@ -65,10 +57,9 @@ def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
 
 
 def fill(cells: Mapping[FillJob, Cell], executor: ExecutorParams) -> dict[FillJob, BaseException]:
-    """Compute the shards of cells that the pool lacks, one cell after the other.
+    """Compute the shards of cells that the pool lacks, one cell after the other; write no outputs.
 
-    The pool is the folder of computed shards. The outputs of cells are not written. If a cell
-    cannot be filled, the other cells are still filled.
+    If a cell cannot be filled, the other cells are still filled.
 
     Returns
     -------
@@ -146,13 +137,7 @@ def _tasks(
 
 
 def _check_shown(cells: Mapping[FillJob, Cell]) -> None:
-    """Wait until the files of all computed shards appear on this machine; note if this takes time.
-
-    Raises
-    ------
-    StoreError
-        If a file has not appeared after ``LATE_S``.
-    """
+    """Wait until the files of all computed shards appear here, at most ``LATE_S``; note the wait."""
     until, is_noted = time.monotonic() + LATE_S, False
     while late := _todo(cells):
         n_shards = counted(sum(map(len, late.values())), "shard")
@@ -171,14 +156,10 @@ def _check_shown(cells: Mapping[FillJob, Cell]) -> None:
 def run_cell(name: CellName, place: Split, params: ExtractParams, executor: ExecutorParams) -> None:
     """Compute the shards of a cell that the pool lacks, and write its stores as outputs.
 
-    The pool is the folder of computed shards; a shard is a file of rows of some objects. Intact
-    shards in the cell's former outputs are used, also if DVC has removed the outputs. If no
-    shard is missing, neither a model nor its libraries are loaded.
-
-    Parameters
-    ----------
-    place
-        The split's images and annotations, from the settings.
+    A shard is a file with the rows of some objects; the pool is the folder of all computed shards.
+    Intact shards in the cell's former outputs are used, also if DVC has removed the outputs. If no
+    shard is missing, neither a model nor its libraries are loaded. ``place`` is the split's images
+    and annotations.
 
     Raises
     ------
@@ -207,20 +188,11 @@ def run_cell(name: CellName, place: Split, params: ExtractParams, executor: Exec
 
 
 def adopt_outputs(name: CellName, cells: Mapping[FillJob, Cell]) -> int:
-    """Put those shards of a cell's published outputs into the pool that the pool lacks.
+    """Copy shards that the pool lacks from a cell's published outputs; return how many.
 
-    The pool is the folder of computed shards; published outputs are the cell's stores. Nothing is
-    done if the pool has all shards of the cell on one of the devices, or if the outputs are
-    missing, damaged or of other settings. A damaged shard is left out. Damage is noted.
-
-    Parameters
-    ----------
-    cells
-        The cell on each device that its settings allow; outputs belong to one device.
-
-    Returns
-    -------
-    Number of shards that were put into the pool.
+    Nothing is done if the pool has all shards of the cell on one of the devices, or if the outputs
+    are missing, damaged or of other settings. A damaged shard is left out. Damage is noted.
+    ``cells`` is the cell on each device that its settings allow; outputs belong to one device.
     """
     if not all(cell.lacking() for cell in cells.values()):
         return 0
@@ -240,11 +212,6 @@ def adopt_embeddings(cells: Mapping[FillJob, Cell], split: PreparedSplit) -> Non
 
     Nothing is done for a complete cell, for a cell that is not decoded from embeddings, and without
     published embeddings of its model.
-
-    Parameters
-    ----------
-    cells
-        The cell on each device that its settings allow.
     """
     of_images = {
         job: job.cell(split.images)
@@ -261,10 +228,7 @@ def fitting(
 ) -> tuple[PublishedShards, Cell] | None:
     """Open the published stores of a cell, and find the device of ``cells`` that made them.
 
-    Parameters
-    ----------
-    paths
-        Path of each store, by kind.
+    ``paths`` has the path of each store by kind.
 
     Returns
     -------
@@ -286,15 +250,7 @@ def fitting(
 
 
 def _filled(job: FillJob, cell: Cell, executor: ExecutorParams) -> Comparison:
-    """Fill a cell; recompute damaged shards until every shard matches its digests.
-
-    Raises
-    ------
-    StoreError
-        If shards are damaged in each of ``N_FILLED`` attempts.
-    BaseException
-        The error for which the cell stays incomplete.
-    """
+    """Fill a cell; compute damaged shards again until every shard matches its digests."""
     for _ in range(N_FILLED):
         if errors := fill({job: cell}, executor):
             raise errors[job]

@@ -1,4 +1,4 @@
-"""Jobs, which fill a cell on a device, and the function by which a process computes shards."""
+"""Jobs, each to fill a cell on a device, and the function by which a process computes shards."""
 
 import random
 import time
@@ -84,12 +84,8 @@ class FillJob:
     def cell(self, rows: Rows, assigned: Collection[str] | None = None) -> Cell:
         """Describe the cell and its shards in the pool, which is not read.
 
-        Parameters
-        ----------
-        rows
-            Objects of the split or, for embeddings, its images.
-        assigned
-            Names of the shards to compute; None means all shards.
+        ``rows`` are the objects of the split or, for embeddings, its images. ``assigned`` are the
+        names of the shards to compute; None means all shards.
         """
         if self.name.is_embeddings:
             origin = FAMILIES[source_of(self.params.family, self.name.model)[0]]
@@ -103,13 +99,7 @@ class FillJob:
 
 
 def prepared(split: str, shard_objects: int) -> PreparedSplit:
-    """Read the objects of a split that the stage ``prepare`` wrote, and cut them into shards.
-
-    Raises
-    ------
-    StoreError
-        If the objects store of the split is missing or damaged, or is of another split.
-    """
+    """Read the objects of a split that the stage ``prepare`` wrote, and cut them into shards."""
     return PreparedSplit(read_objects_of(split), shard_objects)
 
 
@@ -127,14 +117,9 @@ def jobs_of(
 ) -> dict[FillJob, Cell]:
     """Make a job for each device that the settings allow, each with its cell.
 
-    With ``extract.device: auto``, the devices are ``cuda`` and ``cpu``, in this order.
-
-    Parameters
-    ----------
-    place
-        The split's images and annotations, from the settings.
-    assigned
-        Names of the shards to compute; None means all shards.
+    With ``extract.device: auto``, the devices are ``cuda`` and ``cpu``, in this order. ``place`` is
+    the split's images and annotations; ``assigned`` are the names of the shards to compute (None:
+    all).
     """
     devices = DEVICES if params.device == "auto" else (params.device,)
     rows = rows_of(name, split)
@@ -156,7 +141,6 @@ def choose_device(cells: Mapping[FillJob, Cell], find_device: Callable[[], str])
     ------
     StoreError
         If a GPU has made some of the shards and only a CPU is here, which would start from zero.
-        Errors of ``find_device`` are raised unchanged.
     """
     n_lacking = {job.device: len(cell.lacking()) for job, cell in cells.items()}
     by_device = {job.device: job for job in cells}
@@ -176,17 +160,8 @@ def choose_device(cells: Mapping[FillJob, Cell], find_device: Callable[[], str])
 
 
 def device_here(setting: str) -> str:
-    """Device on which this process computes, ``cpu`` or ``cuda``.
-
-    Parameters
-    ----------
-    setting
-        ``extract.device`` of the settings.
-
-    Raises
-    ------
-    ParamsError
-        If this machine lacks the device that the setting names.
+    """Device on which this process computes, ``cpu`` or ``cuda``, for the setting
+    ``extract.device``.
     """
     # The models take seconds to import, and most importers of this module compute nothing.
     from stages.extraction.models import settled_device  # noqa: PLC0415
@@ -197,12 +172,7 @@ def device_here(setting: str) -> str:
 def fill_shards(job: FillJob, names: tuple[str, ...], is_shown: bool) -> Unread:  # noqa: FBT001
     """Compute the named shards of a cell; skip shards that another process finishes meanwhile.
 
-    The model stays in memory for the next call.
-
-    Parameters
-    ----------
-    is_shown
-        Whether progress is shown.
+    The model stays in memory for the next call. ``is_shown`` says whether progress is shown.
 
     Returns
     -------
@@ -212,12 +182,7 @@ def fill_shards(job: FillJob, names: tuple[str, ...], is_shown: bool) -> Unread:
     Raises
     ------
     StoreError
-        If this process reads other objects, or has other versions of libraries, than the job says,
-        or if the objects store or the server of the images cannot be read.
-    ParamsError
-        If this machine lacks the device of the job.
-    WeightsError
-        If the weights are missing, damaged or of another architecture, or give NaN.
+        If this process reads other objects, or has other versions of libraries, than the job says.
     """
     from stages.extraction.models import kept_model  # noqa: PLC0415
     from stages.extraction.steps import run_shards  # noqa: PLC0415
@@ -243,9 +208,8 @@ def _steps(
     sam: "Sam",
     end: Callable[[str], None],
 ) -> "Steps[Any]":
-    """Steps that compute the shards of a job.
-
-    ``end`` is called with the name of a shard after the shard was written.
+    """Steps that compute the shards of a job; ``end`` is called with the name of each written
+    shard.
     """
     from stages.extraction.steps import CellSteps, EmbeddingSteps  # noqa: PLC0415
 
@@ -373,13 +337,9 @@ class _Turns:
 
 
 def _split_of(job: FillJob, names: Sequence[str]) -> tuple[PreparedSplit, SplitImages]:
-    """Read the split of a job, which must have the named shards; make a reader of its images.
+    """Read the split of a job, and make a reader of its images.
 
-    Raises
-    ------
-    StoreError
-        If the versions of this process differ from those of the job, the objects store is missing
-        or damaged, or the split has no such shard.
+    Other versions of libraries than the job's, or a split without one of the shards, are an error.
     """
     # The job's signature comes from another process; a copy of the job has this process's versions.
     difference = compare(replace(job).signature, job.signature)

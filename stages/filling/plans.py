@@ -45,7 +45,7 @@ MISSING: Final = "missing"
 
 @dataclass(frozen=True)
 class FillPlan:
-    """The number of shards of one cell that must be computed, and the reason.
+    """The shards of one cell that must be computed, as numbers, and the reason.
 
     Attributes
     ----------
@@ -88,13 +88,7 @@ def all_cells(params: Params) -> list[CellName]:
 
 
 def prepared_as_set(split: str, params: Params) -> PreparedSplit:
-    """Read the objects of a split, and check that they were prepared under the settings.
-
-    Raises
-    ------
-    StoreError
-        If the objects store is missing, damaged, or was prepared under other settings.
-    """
+    """Read the objects of a split, and check that they were prepared under the settings."""
     settings = objects_settings(split, params.splits[split], params.prepare)
     return PreparedSplit(read_objects(objects_path(split), settings), params.extract.shard_objects)
 
@@ -112,8 +106,8 @@ def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
     ------
     DataError
         If annotations are needed, but missing or against a rule of the data set's layout. If a
-        train split has too few images or videos for heads to learn from, or
-        ``tune.max_objects`` leaves none.
+        train split has too few images or videos for heads to learn from, or ``tune.max_objects``
+        leaves none.
     """
     cells = cells_of(split, params)
     is_eval, is_train = split in params.eval_splits, split in params.train_splits
@@ -159,9 +153,8 @@ def _lacking(cell: CellName, extent: Extent, params: ExtractParams) -> tuple[int
 
 
 def _order_note(split: str, params: Params) -> str:
-    """Note for a split whose rows change their order since ``max_objects`` was set or unset.
-
-    Empty if the order stays.
+    """Note that the rows of a split change their order: ``max_objects`` was set or unset; else
+    empty.
     """
     try:
         before = read_description(files_at(objects_path(split)))[2].get("max_objects", "all")
@@ -182,13 +175,9 @@ def plan_cell(
 ) -> FillPlan:
     """Find out whether a cell of a prepared split must be made, why, and its missing shards.
 
-    Workers are not asked for their device: of two devices, the one with more shards in the pool
-    counts. Outputs that are only in DVC's cache count as missing.
-
-    Parameters
-    ----------
-    assigned
-        Names of the shards that the plan counts; other shards are left out.
+    Only shards named in ``assigned`` count. Workers are not asked for their device: of two devices,
+    the one with more shards in the pool counts. Outputs that are only in DVC's cache count as
+    missing.
     """
     why = reason_to_run(name, params.extract, split)
     if not why:
@@ -226,7 +215,7 @@ def cell_bytes(cell: CellName, n_objects: int, family: str) -> tuple[int, int, i
 
 
 def embedding_bytes(cell: CellName, n_images: int, params: ExtractParams) -> int:
-    """Uncompressed bytes of the embeddings of ``n_images`` images; 0 if ``cell`` names none."""
+    """Uncompressed bytes of the embeddings of ``n_images`` images; 0 if ``cell`` has other stores."""
     if not cell.is_embeddings:
         return 0
     sizes = FAMILIES[source_of(params.family, cell.model)[0]].level_sizes
@@ -242,12 +231,7 @@ def reason_to_run(cell: CellName, params: ExtractParams, split: PreparedSplit | 
     """Reason why a cell must be made; empty if it is complete for its settings, objects and images.
 
     Reasons are a missing or damaged store, or a change of settings, objects or images. Of the
-    stores' arrays, only the digests of images are read.
-
-    Parameters
-    ----------
-    split
-        The prepared split of the cell; None if the split is not prepared.
+    stores' arrays, only the digests of images are read. ``split`` is None if it is not prepared.
     """
     settings = cell_settings(params, cell)
     if params.decoder_batch != "auto" and not cell.is_embeddings:
@@ -289,8 +273,8 @@ def _missing(
 ) -> str:
     """Reason to make a cell without stores: ``MISSING``.
 
-    If the pool has shards of the same inputs under other settings, a difference of settings is
-    added in brackets.
+    If the pool has shards of the same inputs under other settings, a difference of settings
+    follows.
     """
     present = of_rows(settings) | versions(*LIBRARIES)
     if device != "auto":

@@ -32,10 +32,10 @@ REPORTED: Final = (
 def stage_main(main: Callable[..., None]) -> Callable[[], None]:
     """Make ``main`` a program: its arguments are ``sys.argv[1:]``, as ``str``, in order or by name.
 
-    For an error in ``REPORTED``, or a module of a missing extra, the program ends with status 1 and
-    one line on stderr; for arguments that do not fit the parameters of ``main``, with status 2. Any
-    other error keeps its traceback. Ctrl-C and SIGTERM end the program with one line. If the
-    settings of the stage changed while ``main`` ran, the program ends with status 1.
+    The program ends with one line on stderr: with status 1 for an error in ``REPORTED``, for a
+    module of a missing extra, and if the settings of the stage changed while ``main`` ran; with
+    status 2 for arguments that do not fit ``main``. Ctrl-C and SIGTERM end it with one line, too.
+    Any other error keeps its traceback.
     """
 
     @wraps(main)
@@ -115,17 +115,7 @@ _run: Final[ContextVar[_Run]] = ContextVar("run")
 def running(stage: str, arguments: Mapping[str, str]) -> Iterator[None]:
     """Read the settings when a stage begins, and call ``check_unchanged`` when the block succeeds.
 
-    Parameters
-    ----------
-    stage
-        Name of the stage in ``dvc.yaml``.
-    arguments
-        Arguments of the stage, by the names of the parameters of its ``main``.
-
-    Raises
-    ------
-    ParamsError
-        If a setting that DVC records for the stage has changed within the block.
+    ``stage`` is its name in ``dvc.yaml``; ``arguments`` are those of its ``main``, by name.
     """
     params = PARAMS_FILE.read_bytes() if PARAMS_FILE.is_file() else b""
     token = _run.set(_Run(stage, arguments, params))
@@ -139,15 +129,14 @@ def running(stage: str, arguments: Mapping[str, str]) -> Iterator[None]:
 def check_unchanged() -> None:
     """Refuse settings that have changed since the running stage began.
 
-    A stage calls it before it writes outputs, and it is called again when the stage has ended.
-    Only settings that ``dvc.yaml`` lists under ``params`` of the stage count, since ``dvc.lock``
-    records only these. For a stage that ``dvc.yaml`` lacks, all settings but ``executor`` count.
+    A stage calls it before it writes outputs, and it is called again when the stage has ended. Only
+    settings that ``dvc.yaml`` lists under ``params`` of the stage count, since ``dvc.lock`` records
+    only these. For a stage that ``dvc.yaml`` lacks, all settings but ``executor`` count.
 
     Raises
     ------
     ParamsError
-        If a setting has changed, or ``versions.yaml`` differs from this code's versions. The
-        message has old and new values.
+        If a setting has changed, or ``versions.yaml`` differs from this code's versions.
     LookupError
         If no stage runs: the caller must be within ``running``.
     """

@@ -35,8 +35,8 @@ READERS: Final = STATE / "rwlock"
 def mend() -> None:
     """Remove a half-written table of readers; restore a half-written ``dvc.lock`` from Git.
 
-    If Git has no whole ``dvc.lock``, it is removed. A note tells about each change. Whole files and
-    folders in which DVC never ran are left alone.
+    If Git has no whole ``dvc.lock``, it is removed. A note tells about each change. Nothing is done
+    where DVC never ran.
     """
     if STATE.is_dir():
         _mend(READERS, STATE / "rwlock.lock", _is_json, lambda: b"")
@@ -108,7 +108,6 @@ def _is_json(content: bytes) -> bool:
 
 
 def _is_lock(content: bytes) -> bool:
-    """Whether DVC can read a ``dvc.lock`` with this content."""
     # libyaml's loader, some fifty times faster; a PyYAML built from source may lack it.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:

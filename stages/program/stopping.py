@@ -36,7 +36,7 @@ class _Work:
     """Work that a signal may stop: the message about it, and whether it will be started again."""
 
     progress: str | None
-    """Text for the message about kept work, such as ``finished trials are kept in <folder>``."""
+    """Text about kept work, such as ``finished trials are kept in <folder>``; None without one."""
     is_requeued: bool
     """Whether a batch system may start the work again, so that being stopped is no failure."""
     is_resumed: bool
