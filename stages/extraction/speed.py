@@ -119,7 +119,7 @@ class _TimedSteps:
 
 @dataclass
 class _Parts:
-    """Seconds of each part of extraction; a part ends when the device has done its work."""
+    """Seconds of each part of extraction."""
 
     sam: Sam
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -145,7 +145,10 @@ class _Parts:
 
 
 def _time_parts(steps: CellSteps, split: PreparedSplit) -> dict[str, float]:
-    """Seconds per prompt set of each part of ``ExtractionSpeed.part_s``; the split has one shard."""
+    """Seconds per prompt set of each part of ``ExtractionSpeed.part_s``, by a split of one shard.
+
+    The device has done the work of a part before the next part begins.
+    """
     ((name, shard),) = split.shards.items()
     parts, sam, rows = _Parts(steps.sam), steps.sam, []
     with parts.timed("host", process_time):

@@ -137,7 +137,7 @@ def _tasks(
 
 
 def _check_shown(cells: Mapping[FillJob, Cell]) -> None:
-    """Wait until the files of all computed shards appear here, at most ``LATE_S``; note the wait."""
+    """Wait until the files of all computed shards appear here, with a note; at most ``LATE_S``."""
     until, is_noted = time.monotonic() + LATE_S, False
     while late := _todo(cells):
         n_shards = counted(sum(map(len, late.values())), "shard")

@@ -215,7 +215,7 @@ def cell_bytes(cell: CellName, n_objects: int, family: str) -> tuple[int, int, i
 
 
 def embedding_bytes(cell: CellName, n_images: int, params: ExtractParams) -> int:
-    """Uncompressed bytes of the embeddings of ``n_images`` images; 0 if ``cell`` has other stores."""
+    """Uncompressed bytes of the embeddings of ``n_images`` images; 0 for a cell of other stores."""
     if not cell.is_embeddings:
         return 0
     sizes = FAMILIES[source_of(params.family, cell.model)[0]].level_sizes

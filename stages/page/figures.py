@@ -60,14 +60,9 @@ BOLD: Final = {*HEAD_MEASURES, *(line.name for line in RADAR_LINES)}
 def curves_figure(curves: pd.DataFrame, task: str, measures: Sequence[str]) -> Figure:
     """Draw the mean IoU by the share of corrected objects, as in the paper's Figure 5.
 
-    Parameters
-    ----------
-    curves
-        Curves of one split and protocol, as in ``curves.csv``, also of the orders ``random``,
-        ``worst`` and ``oracle``.
-    measures
-        Names of the measures to draw, with heads of every train split; measures without a curve are
-        left out.
+    ``curves`` are those of one split and protocol, as in ``curves.csv``, with the orders
+    ``random``, ``worst`` and ``oracle``. ``measures`` names the measures to draw, with heads of
+    every train split; a measure without a curve is left out.
     """
     figure, panel = _panel("corrected objects, the most uncertain first", "mean IoU")
     _draw_orders(panel, curves[curves["task"] == task], measures)
@@ -77,10 +72,7 @@ def curves_figure(curves: pd.DataFrame, task: str, measures: Sequence[str]) -> F
 def opening_figure(curves: pd.DataFrame) -> Figure:
     """Draw the correction curves of the measures in ``OF_LINES``, with a panel per task.
 
-    Parameters
-    ----------
-    curves
-        Curves of one split and protocol, with heads of one train split, as in ``curves.csv``.
+    ``curves`` are those of one split, protocol and train split, as in ``curves.csv``.
     """
     tasks = [task for task in TASKS if task in set(curves["task"])]
     figure = Figure(figsize=(13, 4.2), layout="constrained")
@@ -136,12 +128,8 @@ def radar_figure(table: pd.DataFrame) -> Figure:
 def coverage_figure(results: SplitResults, measures: Sequence[str]) -> Figure:
     """Draw the mean risk (1 - IoU) of the kept masks by the share of masks that are kept.
 
-    Parameters
-    ----------
-    results
-        Results of one split and protocol.
-    measures
-        Names of the measures to draw, beside the orders ``random``, ``worst`` and ``oracle``.
+    ``results`` are those of one split and protocol. ``measures`` names the measures to draw, beside
+    the orders ``random``, ``worst`` and ``oracle``.
     """
     figure, panel = _panel("kept masks, the least uncertain first", "mean risk of the kept masks")
     _draw_orders(panel, results.coverage, measures, x="coverage", y="selective_risk")
@@ -173,14 +161,8 @@ def routing_figure(results: SplitResults, timed: pd.DataFrame) -> Figure | None:
 
     A click takes the smallest model's time with the measure and, if it goes on, the time of the
     largest model. Measures without a measured time have no curve. Returns None if no measure has a
-    curve, as with a single model.
-
-    Parameters
-    ----------
-    results
-        Results of one split and protocol.
-    timed
-        Runtimes, as in ``runtime.csv``.
+    curve, as with a single model. ``results`` are those of one split and protocol, ``timed`` are
+    the rows of ``runtime.csv``.
     """
     models = list(results.run["models"])
     curves = results.curves[results.curves["task"] == "model"]
@@ -281,8 +263,8 @@ def _draw_orders(
 ) -> None:
     """Draw a curve for each measure and train split, and the curve of the random order.
 
-    Behind them lies a band from the curve of the worst order to the curve of the oracle. The table
-    has the rows of these orders, too, as the measures ``random``, ``worst`` and ``oracle``.
+    Behind them lies a band from the worst order to the oracle. The table has the rows of these
+    three orders as the measures ``random``, ``worst`` and ``oracle``.
     """
     worst, oracle = (table[table["measure"] == name] for name in ("worst", "oracle"))
     panel.fill_between(
@@ -314,13 +296,12 @@ def _draw(
     Parameters
     ----------
     name
-        ``measure_name`` of the measure or of the line. It decides the colour, dashes, width,
-        opacity and label: the curve of heads of any train split but the first is faint.
+        ``measure_name`` of the measure, or name of the line. It decides the colour, dashes, width
+        and opacity: heads of any train split but the first are faint.
     symbols
         Label in the legend, by measure without a train split.
     style
-        Further properties of the line, such as its marker. The properties that ``name`` decides
-        may not be among them.
+        Other properties of the line, such as its marker.
     """
     measure, _, other_heads = name.partition("@")
     label = labels.measure_label(name, symbols)

@@ -14,8 +14,10 @@ from stages.page.labels import SURPRISES, TASK_LABELS, measure_label, number, sh
 from storage.outputs.results import Gallery
 
 Section = dict[str, Any]
-"""Pictures of objects and texts about them, for the page's template. ``anchor`` is an id on the
-page, ``ends`` has a list of pictures for each end of the gallery."""
+"""Pictures of objects and texts about them, for the page's template.
+
+``anchor`` is an id on the page; ``ends`` has a list of pictures for each end of the gallery.
+"""
 
 
 def images(galleries: Iterable[Gallery]) -> dict[str, str]:
@@ -47,7 +49,7 @@ def gallery_sections(gallery: Gallery, protocol: str, split: str) -> list[Sectio
 def surprises(gallery: Gallery, split: str) -> Section | None:
     """Section with the objects whose rank by a measure is furthest from their rank by IoU.
 
-    Returns None if the gallery has no pictures of this kind.
+    None if the gallery has no pictures of this kind.
     """
     rows = gallery.table[gallery.table["end"].isin(SURPRISES)]
     return None if rows.empty else _section(gallery, rows, f"surprises-{split}")
@@ -56,10 +58,7 @@ def surprises(gallery: Gallery, split: str) -> Section | None:
 def doubted(gallery: Gallery, annotations: pd.DataFrame, split: str) -> Section:
     """Section with the annotations of a split that models doubt most.
 
-    Parameters
-    ----------
-    annotations
-        Table ``annotations`` of the split's results, with the object of each rank.
+    ``annotations`` is the table of the split's results with the object of each rank.
     """
     rows = gallery.table[gallery.table["end"] == DOUBTED].to_dict("records")
     by_rank = annotations.set_index("rank").to_dict("index")
@@ -95,14 +94,9 @@ def _section(gallery: Gallery, rows: pd.DataFrame, anchor: str) -> Section:
 def _picture(
     gallery: Gallery, anchor: str, row: Mapping[Hashable, Any], n_objects: int
 ) -> dict[str, str]:
-    """Texts of ``_shown``, with the object's uncertainty, and its IoU before and after correction.
+    """Texts of ``_shown``, the object's uncertainty, and its IoU before and after correction.
 
-    Parameters
-    ----------
-    row
-        Row of the gallery's table.
-    n_objects
-        Number of objects that the measure ranks.
+    ``n_objects`` is the number of objects that the measure ranks.
     """
     return _shown(gallery, anchor, row, n_objects) | {
         "uncertainty": f"{measure_label(row['measure'])}: {number(row['uncertainty'], 3)}",
@@ -113,7 +107,7 @@ def _picture(
 def _shown(
     gallery: Gallery, anchor: str, row: Mapping[Hashable, Any], n_objects: int
 ) -> dict[str, str]:
-    """Texts about the object in a row of the gallery: its picture's id, its names and its rank."""
+    """Id, names and rank of the object in a row of the gallery, as texts for the page."""
     name = f"Object {row['object_id']} of {row['file']}"
     return {
         "anchor": f"picture-{anchor}-{row['rank']}",

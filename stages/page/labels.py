@@ -35,7 +35,7 @@ PROTOCOL_LABELS: Final = {"best": "Best masks", "selected": "Selected masks"}
 """Names of the protocols in headings."""
 
 TRUTH_MARKS: Final = {"best": "chosen by ground truth", "selected": ""}
-"""Note beside the name of a protocol in headings; empty if it does not use the ground truth."""
+"""Note beside the name of a protocol in headings; empty without ground truth."""
 
 PROTOCOL_MEANINGS: Final = {
     "best": "As in the paper, a model is judged by the best of its three proposals, which takes "
@@ -140,14 +140,10 @@ GLOSSARY: Final[Mapping[str, str]] = {
 
 
 def measure_label(name: str, symbols: Mapping[str, str] = SYMBOLS) -> str:
-    """Label of a measure or radar line, with its train split in brackets.
+    """Label of a measure or radar line, with its train split, if any, in brackets.
 
-    Parameters
-    ----------
-    name
-        A ``measure_name``: ``<measure>@<train split>``, or a measure alone, without brackets then.
-    symbols
-        Label of each measure; a measure without an entry is labelled by its own name.
+    ``name`` is ``<measure>@<train split>`` or a measure alone. A measure without an entry in
+    ``symbols`` is labelled by its own name.
     """
     measure, _, train_split = name.partition("@")
     label = symbols.get(measure, measure)
@@ -194,8 +190,8 @@ def number(value: float, n_digits: int = 1) -> str:
 def with_bounds(row: Mapping[Hashable, Any], column: str) -> str:
     """Write the number in a column of a row, with its bounds as whole numbers in brackets.
 
-    There are no brackets if the lower bound is NaN. The bounds are in the columns ``<column>_low``
-    and ``<column>_high``.
+    The bounds are in the columns ``<column>_low`` and ``<column>_high``. There are no brackets if
+    the lower bound is NaN.
     """
     value, low, high = (row[column + end] for end in WITH_BOUNDS)
     written = number(value)
@@ -215,12 +211,8 @@ def significant(value: float) -> str:
 def timed_ratio(row: Mapping[Hashable, Any]) -> str:
     """Write the time of a method divided by the time of the model alone, with its interval.
 
-    The text is ``as the model alone`` if the interval contains 1.
-
-    Parameters
-    ----------
-    row
-        Row of the table of runtimes.
+    The text is ``as the model alone`` if the interval contains 1. ``row`` is of the table of
+    runtimes.
     """
     ratio, low, high = (row["ratio" + end] for end in WITH_BOUNDS)
     if low <= 1 <= high:

@@ -75,14 +75,17 @@ class Grid:
 
 
 PrintedTable = dict[str, Any]
-"""A table of the catalogue for the page's template: ``row``, its declaration; ``name``, its task or
-split; ``grids``, a ``Grid`` by caption; ``is_wide``, whether it needs the whole width."""
+"""A table of the catalogue for the page's template.
+
+It has ``row``, its declaration; ``name``, its task or split; ``grids``, a ``Grid`` by caption; and
+``is_wide``, whether it needs the whole width.
+"""
 
 
 def print_tables(
     tables: Mapping[str, pd.DataFrame], results: report_table.Results, protocol: str = ""
 ) -> dict[str, list[PrintedTable]]:
-    """Lay out tables of the catalogue by section of the page.
+    """Lay out tables of the catalogue, by section of the page.
 
     Parameters
     ----------
@@ -96,8 +99,7 @@ def print_tables(
 
     Returns
     -------
-    The printed tables of every section, by the section's key in ``SECTIONS``; an empty list for a
-    section without tables.
+    The printed tables by section, a key of ``SECTIONS``; a section may have an empty list.
     """
     printed: dict[str, list[PrintedTable]] = {section: [] for section in report_table.SECTIONS}
     for row in REPORT_TABLES:
@@ -154,7 +156,7 @@ def make_grid(
     Parameters
     ----------
     table
-        Columns of names, which identify a row, then columns of numbers, whose names are a split,
+        Columns of names, which identify a row, then columns of numbers, named by a split,
         ``suffix``, and one of ``ENDINGS``.
     splits
         Beginnings of the names of the columns of numbers: names of splits or of tasks.
@@ -162,7 +164,7 @@ def make_grid(
         Column of names that become headings, repeated under each split. If it is the only column of
         names, the splits become rows. Without ``across``, each split is a column.
     suffix
-        Part of the names of the printed columns between the split and the ending (``ENDINGS``).
+        Part of the names of the printed columns between the split and the ending.
     first_heads
         First train split: measures of its heads are printed without the train split.
     symbols
@@ -206,10 +208,7 @@ def _with_heads(table: pd.DataFrame, first: str) -> pd.DataFrame:
 
 
 def _names(table: pd.DataFrame, first_split: str) -> list[str]:
-    """Columns before ``first_split``, which hold names.
-
-    ``model`` is left out if the model follows from the task.
-    """
+    """Columns before ``first_split``, which hold names; without ``model`` if the task decides it."""
     names = list(table.columns[: list(table.columns).index(first_split)])
     if {"task", "model"} <= {*names} and table.groupby("task")["model"].nunique().max() == 1:
         names.remove("model")

@@ -47,7 +47,7 @@ class Commit:
     date: str
     """Date of the commit, YYYY-MM-DD."""
     changed: tuple[str, ...]
-    """Files of ``CODE`` that are not committed as they are."""
+    """Files of ``CODE`` with changes that are not committed."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Contents:
     galleries: Mapping[str, Gallery]
     """Galleries by eval split."""
     data_sets: DataSets
-    """The paper's data set that a split is, by split; other splits are left out."""
+    """The data set of the paper that a split is, by split; other splits are left out."""
     chosen_on: str | None
     """Eval split that chooses the named measures; None if each split chooses its own."""
     commit: Commit | None
@@ -109,12 +109,8 @@ def render_report(contents: Contents) -> str:
 def opening(contents: Contents, split: str, name: str) -> dict[str, Any]:
     """Sentences, table, figure and pictures that open the page, by their names in the template.
 
-    They show the conclusions from a split, mainly under the users' protocol.
-
-    Parameters
-    ----------
-    name
-        Id of the figure on the page.
+    They show the conclusions from a split, mainly under the users' protocol. ``name`` is the id of
+    the figure on the page.
     """
     split_results = contents.results[split]
     rows = verdict.comparisons(contents.results, split, contents.chosen_on)
@@ -131,10 +127,7 @@ def opening(contents: Contents, split: str, name: str) -> dict[str, Any]:
 
 
 def unlike_paper(results: report_table.Results, data_sets: DataSets) -> dict[str, str]:
-    """Family of the models behind a split's results, for splits where the paper used another one.
-
-    Only splits that are data sets of the paper are included.
-    """
+    """Family of the models by split, for data sets of the paper if the paper used another family."""
     return {
         split: family
         for split, family in families(results).items()
@@ -213,7 +206,7 @@ def task_section(contents: Contents, protocol: str, task: str) -> dict[str, Any]
 
 
 def _uses(results: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, list[Markup]]:
-    """Figures of the sections about selective prediction, calibration and routing, by section.
+    """Figures about selective prediction, calibration and routing, by section.
 
     A section without a figure is left out.
     """
@@ -271,8 +264,7 @@ def coded(text: str) -> Markup:
 def last_commit(root: Path) -> Commit | None:
     """Find the last commit that changed files of ``CODE`` below ``root``.
 
-    The result also lists the files of ``CODE`` with changes that are not committed. It is None if
-    git is not installed, ``root`` is not in a repository, or no commit has changed these files.
+    None if git is not installed, ``root`` is not in a repository, or no commit has these files.
 
     Notes
     -----

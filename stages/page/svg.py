@@ -1,7 +1,4 @@
-"""Writes figures of matplotlib as SVG, for the page and as files.
-
-Equal figures give equal bytes.
-"""
+"""Writes figures of matplotlib as SVG, for the page and as files; equal figures, equal bytes."""
 
 import io
 import re
@@ -50,7 +47,7 @@ REWRITTEN: Final = (
 """Patterns in matplotlib's SVG, and the shorter texts that replace them."""
 
 ON_PAGE: Final = {TEXT: "var(--text)", MUTED: "var(--muted)", RULES: "var(--line)"}
-"""Colours of figures, and the variables of the page's light or dark colours that replace them."""
+"""Colours of figures -> variables of the page's light or dark colours, which replace them."""
 
 
 def svg_file(figure: Figure) -> str:
@@ -61,7 +58,7 @@ def svg_file(figure: Figure) -> str:
 def page_svg(figure: Figure, name: str) -> Markup:
     """Write the figure as an SVG element in the page's colours, with ``name`` as its id.
 
-    Names must differ between figures of a page, because ids inside of the figures follow from them.
+    Names must differ between figures of a page: ids inside of the figures follow from them.
     """
     svg = _svg(figure, name, transparent=True).replace("<svg", f'<svg id="{name}"', 1)
     for colour, page_colour in ON_PAGE.items():
@@ -70,15 +67,9 @@ def page_svg(figure: Figure, name: str) -> Markup:
 
 
 def _svg(figure: Figure, salt: str, **settings: Any) -> str:  # noqa: ANN401
-    """Write the figure as an SVG element without unused ids.
+    """Write the figure as an SVG element without unused ids, by ``Figure.savefig(**settings)``.
 
-    All other ids follow from the content and from ``salt``, so figures with different salts share
-    no id.
-
-    Parameters
-    ----------
-    settings
-        Further arguments of ``Figure.savefig``.
+    Other ids follow from the content and from ``salt``: figures with different salts share no id.
     """
     file = io.StringIO()
     # A date would change the bytes. With all four set to None, matplotlib writes no metadata.

@@ -34,8 +34,10 @@ AFTERWARDS: Final = {
     "sam_score_gain": "the rise of the SamScore",
     "dice_ends": "the difference of their masks",
 }
-"""Measures that need the large model's answer, so they cannot say whether to ask for it, and their
-names in sentences."""
+"""Measures that need the large model's answer -> their names in sentences.
+
+They cannot say whether to ask for that answer.
+"""
 
 Verdict = Literal["better", "no better", "worse"]
 
@@ -61,7 +63,7 @@ HEAD_NAMES: Final = {
     "gaps": "a difference of two heads as in the paper",
     "gaps_ours": "a difference of two heads of this project",
 }
-"""Names in sentences of the measures of lines of the radar; the first line of a measure counts."""
+"""Lines of the radar -> names of their measures in sentences; a measure's first line counts."""
 
 LINES: Final = (
     Line(BASELINE_LABEL, dict.fromkeys(TASKS, BASELINE), "the model's own score of the mask"),
@@ -97,7 +99,7 @@ LINES: Final = (
 
 
 def lines_of(tasks: Collection[str]) -> tuple[Line, ...]:
-    """Rows of the table of conclusions; without the task ``model``, they do not mention ``H_Θ``."""
+    """Rows of the table of conclusions; without the task ``model``, none mentions ``H_Θ``."""
     if "model" in tasks:
         return LINES
     return tuple(
@@ -128,13 +130,14 @@ def comparisons(
 
     Returns
     -------
-    A row per protocol, task and measure, with the columns of ``_compared``, and: ``chosen_on``,
-    empty for the compared split; ``chosen_by`` and ``choosing_margin``, the relative AUC and the
-    margin there; and ``verdict``. It is ``better`` or ``worse`` where the interval of the margin
-    lies on one side of 0, Holm's procedure rejects that the margin is 0, and the margin on
-    ``chosen_on`` has the same sign; else it is ``no better``. The verdict about a measure of heads
-    must hold for the heads of each training seed; numbers are those of the first. 1 - SamScore
-    itself has no verdict (None), and neither have measures that know the ground truth.
+    A row per protocol, task and measure, with the columns of ``_compared`` and:
+
+    - ``chosen_on``, empty for the compared split; ``chosen_by`` and ``choosing_margin``, the
+      relative AUC and the margin there;
+    - ``verdict``: ``better`` or ``worse`` where the interval of the margin lies on one side of 0,
+      Holm's procedure rejects that the margin is 0, and the margin on ``chosen_on`` has the same
+      sign; else ``no better``. The verdict about a measure of heads must hold for the heads of each
+      training seed. 1 - SamScore itself and measures that know the ground truth have None.
 
     Notes
     -----
@@ -166,14 +169,13 @@ def _compared(results: report_table.Results, split: str) -> pd.DataFrame:
 
     Returns
     -------
-    A row per protocol, task and measure that its task shows, by their names in the columns
-    ``protocol``, ``task`` and ``measure`` (a ``measure_name``). ``relative``, the AUC, and
-    ``margin`` are in percent, with their bounds; ``margin_p`` is the p-value of the margin. These
-    three are of the first training seed alone for measures of heads. ``lowest`` and ``highest``
-    are the lowest and the highest bound of the margin over all training seeds; for other measures,
-    the bounds of their margin. ``largest_p`` is the largest p-value of the training seeds, so that
-    a margin of 0 is rejected only if each seed rejects it (Berger 1982); a missing p-value counts
-    as 1.
+    A row per ``protocol``, ``task`` and ``measure`` (a ``measure_name``) that the task shows:
+
+    - ``relative``, the AUC, and ``margin``, in percent with their bounds; ``margin_p``, its
+      p-value. For measures of heads, they are of the first training seed.
+    - ``lowest`` and ``highest``: the lowest and highest bound of the margin over all seeds.
+    - ``largest_p``: the largest p-value of the seeds, so that a margin of 0 is rejected only if
+      each seed rejects it (Berger 1982); a missing p-value counts as 1.
     """
     statistics = ["relative", "margin", "margin_p"]
     scores = score_rows({split: results[split]}, statistics, every_seed=True)
@@ -198,10 +200,7 @@ def is_repeated(rows: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def _verdict_key(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
-    """Key of a comparison: protocol, task and measure.
-
-    A comparison that is the same in both protocols has the key of the users' protocol.
-    """
+    """Protocol, task and measure of a comparison; if both protocols share it, the users' protocol."""
     is_of_both = row["task"] == "task" and row["measure"] in UNTRAINED_MEASURES
     return USED if is_of_both else row["protocol"], row["task"], row["measure"]
 
@@ -215,8 +214,6 @@ def _verdict(row: Mapping[Hashable, Any], is_rejected: bool) -> Verdict:  # noqa
 
 def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
     """Whether Holm's procedure rejects each null hypothesis, at family-wise error rate ``alpha``.
-
-    The list is in the order of ``p_values``.
 
     >>> holm([0.01, 0.04, 0.03, 0.005])
     [True, False, False, True]
@@ -232,14 +229,8 @@ def sentences(rows: pd.DataFrame, n_images: int) -> dict[str, str]:
     """Conclusions about the users' protocol: a text for each subject, by the subject.
 
     The subjects are the paper's heads, if they were evaluated; each task; and last, all comparisons
-    of both protocols.
-
-    Parameters
-    ----------
-    rows
-        Table of comparisons, as ``comparisons`` returns it.
-    n_images
-        Number of images, or of videos, in the split.
+    of both protocols. ``rows`` is the table of ``comparisons``; ``n_images`` counts the split's
+    images, or videos.
     """
     used = rows[rows["protocol"] == USED]
     n_compared = len(_counted(rows))
@@ -254,12 +245,8 @@ def sentences(rows: pd.DataFrame, n_images: int) -> dict[str, str]:
 def undecided(rows: pd.DataFrame) -> list[str]:
     """Subjects for which no measure is sure to beat 1 - SamScore, under the users' protocol.
 
-    Measures that need the large model's answer do not count.
-
-    Parameters
-    ----------
-    rows
-        Table of comparisons, as ``comparisons`` returns it.
+    Measures that need the large model's answer do not count. ``rows`` is the table of
+    ``comparisons``.
     """
     is_better = (rows["protocol"] == USED) & (rows["verdict"] == "better")
     decided = set(rows[is_better & ~rows["measure"].isin(AFTERWARDS)]["task"])
@@ -336,13 +323,9 @@ def _reservation(row: "pd.Series[Any]", n_compared: int) -> str:
 
 
 def _afterwards(late: pd.DataFrame) -> str:
-    """Clause about the best measure that needs the large model's answer.
+    """Clause about the best measure that needs the large model's answer; empty without one.
 
-    Parameters
-    ----------
-    late
-        Comparisons of measures in ``AFTERWARDS`` whose verdict is ``better``, the best first. The
-        clause names the first row alone. Without rows, it is empty.
+    ``late`` are the ``better`` comparisons of measures in ``AFTERWARDS``, the best first.
     """
     if late.empty:
         return ""
