@@ -208,7 +208,7 @@ def _with_heads(table: pd.DataFrame, first: str) -> pd.DataFrame:
 
 
 def _names(table: pd.DataFrame, first_split: str) -> list[str]:
-    """Columns before ``first_split``, which hold names; without ``model`` if the task decides it."""
+    """Columns before ``first_split``, which hold names; without ``model`` if the task sets it."""
     names = list(table.columns[: list(table.columns).index(first_split)])
     if {"task", "model"} <= {*names} and table.groupby("task")["model"].nunique().max() == 1:
         names.remove("model")

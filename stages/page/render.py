@@ -127,7 +127,7 @@ def opening(contents: Contents, split: str, name: str) -> dict[str, Any]:
 
 
 def unlike_paper(results: report_table.Results, data_sets: DataSets) -> dict[str, str]:
-    """Family of the models by split, for data sets of the paper if the paper used another family."""
+    """Family of the models by split, if the paper has the split but used another family."""
     return {
         split: family
         for split, family in families(results).items()

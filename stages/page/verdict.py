@@ -200,7 +200,10 @@ def is_repeated(rows: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def _verdict_key(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
-    """Protocol, task and measure of a comparison; if both protocols share it, the users' protocol."""
+    """Protocol, task and measure of a comparison.
+
+    A comparison that is the same in both protocols has the key of the users' protocol.
+    """
     is_of_both = row["task"] == "task" and row["measure"] in UNTRAINED_MEASURES
     return USED if is_of_both else row["protocol"], row["task"], row["measure"]
 

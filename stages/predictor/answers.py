@@ -35,17 +35,6 @@ def answer_prompt(question: Question, prompt: PromptSet) -> tuple[Uncertainty, l
     -------
     The uncertainty, and the paths of the pictures: mask, overlay, entropy. Without
     ``question.save``, there are no pictures.
-
-    Raises
-    ------
-    ParamsError
-        If the device is not there.
-    WeightsError, DataError
-        If weights or heads are missing or damaged, or the heads do not fit the model.
-    StoreError
-        If a store of embeddings is damaged or does not fit the model.
-    PromptError
-        If the prompt is faulty or lies outside of the image.
     """
     predictor = load_chosen(question.choice)
     predictor.set_image(question.rgb)
@@ -59,24 +48,12 @@ def answer_everything(
 ) -> tuple[list[dict[str, Any]], list[Path]]:
     """Predict masks of everything in the image, with their uncertainty, and save a picture.
 
-    Parameters
-    ----------
-    options
-        Keyword arguments of ``UncertainMaskGenerator``.
+    ``options`` are keyword arguments of ``UncertainMaskGenerator``.
 
     Returns
     -------
     Records of ``UncertainMaskGenerator`` with COCO's RLE, one per mask, and the path of the
     picture. Without ``question.save``, there is no picture.
-
-    Raises
-    ------
-    ParamsError
-        If the device is not there.
-    WeightsError, DataError
-        If weights or heads are missing or damaged, or the heads do not fit the model.
-    StoreError
-        If a store of embeddings is damaged or does not fit the model.
     """
     predictor = load_chosen(question.choice)
     generator = UncertainMaskGenerator(
@@ -89,7 +66,7 @@ def answer_everything(
 def _save_pictures(
     folder: Path, question: Question, prompt: PromptSet, uncertainty: Uncertainty
 ) -> list[Path]:
-    """Write three pictures of the answer that ``question.masks`` names, and return their paths.
+    """Write three pictures of the mask that ``question.masks`` names, and return their paths.
 
     The pictures are the mask (255 inside), its overlay on the image, and its proposal's entropies.
     """
@@ -127,7 +104,7 @@ def _save(path: Path, pixels: np.ndarray) -> Path:
 def picked_mask(uncertainty: Uncertainty, masks: str) -> Choice:
     """The selected mask or, if ``masks`` is ``best``, the mask that the heads choose.
 
-    The selected mask stands for the choice of heads where no choice is offered.
+    Where the heads may not choose, the selected mask stands for their choice.
     """
     is_best = masks == BEST
     return uncertainty.best_mask if is_best else uncertainty.mask_of(uncertainty.selected)
@@ -144,13 +121,8 @@ ReadImage = Callable[[ImageRecord], np.ndarray]
 def image_reader(folder: Path, records: Iterable[ImageRecord]) -> ReadImage:
     """Make a function that reads images in a folder, and frames of videos, as upright RGB pixels.
 
-    The function raises an ``ImageError`` if an image is missing, damaged, or of another size than
-    its record says.
-
-    Parameters
-    ----------
-    records
-        All images that the function may be asked for.
+    It raises an ``ImageError`` if an image is missing, damaged, or of another size than its record
+    says. ``records`` are all images that the function may be asked for.
     """
     videos = Videos(folder, [record.file for record in records])
 
@@ -172,10 +144,7 @@ def answer_images(
 ) -> list[str]:
     """Apply ``answer`` to each image that has no results yet, and write its entries to ``results``.
 
-    Parameters
-    ----------
-    advance
-        Called with 1 after each image, also after images with results.
+    ``advance`` is called with 1 after each image, also after images with results.
 
     Returns
     -------
@@ -205,15 +174,6 @@ def chosen_answers(
         prompts of the image.
     masks
         Which mask answers a prompt: one of ``MASKS``. It is not used to segment everything.
-
-    Raises
-    ------
-    ParamsError
-        If the device is not there.
-    WeightsError, DataError
-        If weights or heads are missing or damaged, or the heads do not fit the model.
-    StoreError
-        If a store of embeddings is damaged or does not fit the model.
     """
     predictor = load_chosen(choice)
     return everything_answers(predictor, options) if options else prompt_answers(predictor, masks)
@@ -222,12 +182,8 @@ def chosen_answers(
 def prompt_answers(predictor: UncertainPredictor, masks: str = SELECTED) -> Answer:
     """Make a function that returns an entry of COCO results for each prompt of an image.
 
-    The function raises a ``PromptError`` if the predictor refuses a prompt.
-
-    Parameters
-    ----------
-    masks
-        Which mask answers a prompt: one of ``MASKS``.
+    It raises a ``PromptError`` if the predictor refuses a prompt. ``masks``, one of ``MASKS``, says
+    which mask answers a prompt.
     """
 
     def answer(rgb: np.ndarray, image: PromptedImage) -> list[dict[str, Any]]:
@@ -244,12 +200,8 @@ def prompt_answers(predictor: UncertainPredictor, masks: str = SELECTED) -> Answ
 def everything_answers(predictor: UncertainPredictor, options: Mapping[str, Any]) -> Answer:
     """Make a function that returns an entry of COCO results for each mask found in an image.
 
-    The function ignores the prompts of the image.
-
-    Parameters
-    ----------
-    options
-        Keyword arguments of ``UncertainMaskGenerator``.
+    It ignores the prompts of the image. ``options`` are keyword arguments of
+    ``UncertainMaskGenerator``.
     """
     generator = UncertainMaskGenerator(predictor, output_mode="coco_rle", **options)
 

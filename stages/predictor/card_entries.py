@@ -1,6 +1,6 @@
 """Reads guarantees from gates and cards of heads, and writes them as sentences.
 
-Also the note that the mini family learned from drawn shapes alone.
+It also has the note that the mini family learned from drawn shapes alone.
 """
 
 from collections.abc import Mapping
@@ -28,10 +28,7 @@ PROMPT_WORDS: Final = {
 
 
 def guarantee_words(guarantee: CalibratedGuarantee) -> str:
-    """Clause of a sentence about a guarantee: its share, prompts and IoU.
-
-    The images for which it holds are not named.
-    """
+    """Clause of a sentence about a guarantee: its share, prompts and IoU, but not its images."""
     prompts = " or ".join(PROMPT_WORDS.get(name, name) for name in guarantee.scope.prompts)
     if guarantee.of == OF_SETS:
         return (
@@ -83,7 +80,7 @@ def read_gates(split: str, head_set: HeadSet, train_split: str) -> tuple[Calibra
 def gate_words(uncertainty: "Uncertainty") -> str:
     """Sentence of the guarantee that decides whether a mask is kept.
 
-    It is empty if no guarantee was calibrated, or none may be given for this image or prompt.
+    Empty if no guarantee was calibrated, or none may be given for this image or prompt.
     """
     guarantee = uncertainty.permission.about_masks
     if guarantee is None:

@@ -17,13 +17,10 @@ from storage.datasets.coco import PromptedImage
 from storage.errors import DataError, shown
 
 MAX_POINTS: Final = 1000
-"""Largest number of clicks in a row of a grid. A grid then has a million clicks and takes hours."""
+"""Largest number of clicks in a row of a grid; a grid of a million clicks takes hours."""
 
 GridOptions = tuple[int | None, float | None, float | None]
-"""Options of a grid of clicks: number of clicks in a row, lowest SamScore, lowest stability.
-
-None stands for the default in ``GRID``.
-"""
+"""Number of clicks in a row of a grid, lowest SamScore, lowest stability; None: the default."""
 
 GRID: Final = {"points-per-side": 32, "min-score": 0.8, "min-stability": 0.95}
 """Names of the options of a grid -> their defaults, which are SAM2's."""
@@ -62,14 +59,8 @@ def parse_clicks(
 ) -> PromptSet:
     """Parse a prompt set from texts: ``X,Y`` for clicks, ``LEFT,TOP,RIGHT,BOTTOM`` for the box.
 
-    Parameters
-    ----------
-    on, beside
-        Clicks on the object, and clicks beside it.
-    box
-        The box; None for no box.
-    size_px
-        Height and width of the image.
+    ``on`` and ``beside`` are clicks on the object and beside it; ``size_px`` is the height and
+    width of the image.
 
     Raises
     ------
@@ -115,17 +106,10 @@ def check_prompts(path: Path, images: Iterable[PromptedImage]) -> None:
 
 
 def parse_costs(click: float, larger_model: float, person: float) -> Costs:
-    """Make the costs of corrections from options of a command, in units of IoU.
+    """Make the costs of corrections, in units of IoU, from options of a command.
 
-    Parameters
-    ----------
-    click, larger_model, person
-        Cost of clicking again, of asking the large model, and of a person who draws the mask.
-
-    Raises
-    ------
-    ParamsError
-        If a cost lies outside [0, 1].
+    They are the costs of clicking again, of asking the large model, and of a person who draws the
+    mask; a cost outside [0, 1] is a ``ParamsError``.
     """
     try:
         return Costs(click, larger_model, person)
@@ -138,8 +122,6 @@ def grid_options(grid: GridOptions, everything: str, *, is_everything: bool) -> 
 
     Parameters
     ----------
-    grid
-        Options of the command; None stands for a default.
     everything
         Name of the option that segments everything by a grid, for the error message.
     is_everything
@@ -175,12 +157,7 @@ def grid_options(grid: GridOptions, everything: str, *, is_everything: bool) -> 
 def check_masks(masks: str, choices: Sequence[ChoiceGain]) -> None:
     """Refuse ``best`` masks from heads that choose no mask: they would be the selected masks.
 
-    Parameters
-    ----------
-    masks
-        One of ``MASKS``.
-    choices
-        Gains of the heads' choice of masks; empty for heads that do not choose.
+    ``choices`` are the gains of the heads' choice of masks, empty for heads that do not choose.
 
     Raises
     ------

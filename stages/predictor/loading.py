@@ -173,10 +173,6 @@ def read_fitting_heads(
 
     Raises
     ------
-    ParamsError
-        If the protocol is unknown.
-    WeightsError
-        If the file is missing or damaged.
     DataError
         If the heads read other tokens or, unless ``strict`` is false, learned from another family,
         extraction version, precision or weights, or under another protocol.
@@ -214,14 +210,9 @@ def _smallest(
 
 
 def load_chosen(choice: ModelChoice) -> UncertainPredictor:
-    """Load the predictor with the model and heads of a choice.
+    """Load the predictor with the model and heads of a choice, as ``load_predictor`` does.
 
-    Raises
-    ------
-    ParamsError
-        If a name is unknown, or the device is not there.
-    WeightsError, DataError, StoreError
-        For the same reasons as in ``load_predictor``.
+    A missing device is a ``ParamsError``.
     """
     try:
         return load_predictor(
@@ -259,10 +250,7 @@ def _check_reads(path: Path, card: Mapping[str, str], reads: str) -> None:
 def _heads(path: Path, file: head_file.HeadFile, model: str, sam: Sam) -> ProposalHeads:
     """Make the heads for a model from a head file, after checks of their card and shapes.
 
-    Raises
-    ------
-    DataError
-        If the heads are for tokens of another width, of an unknown kind, or incomplete.
+    Heads for tokens of another width, of an unknown kind, or incomplete heads are an error.
     """
     head_file.check_card(path, file.card, {"n_channels": str(sam.n_channels)})
     is_mini = file.card["family"] == head_file.SHIPPED_FAMILY

@@ -40,7 +40,7 @@ class ModelChoice:
     def origin(self) -> dict[str, str]:
         """Sha256 of ``heads`` and ``weights``, and ``precision``, by these names.
 
-        They are entries of the signature of a file of masks.
+        A file of masks has them in its signature.
         """
         weights = checkpoint(self.family, self.model).sha256 or "not listed"
         return {"heads": self.card["sha256"], "weights": weights, "precision": self.precision}
@@ -60,27 +60,23 @@ def choose_model(
     Parameters
     ----------
     family
-        Family of models: by default, the family of ``heads``, else of the first of ``embeddings``,
-        else mini.
+        By default, the family of ``heads``, else of the first of ``embeddings``, else mini.
     model
-        Name of the model: by default, the model of the first of ``embeddings``, or else the
-        smallest model whose tokens the heads read.
+        By default, the model of the first of ``embeddings``, else the smallest model whose tokens
+        the heads read.
     heads
         Head file: by default, the file of the family's heads.
     precision
-        Precision of the model: by default, that of the features that the heads learned from.
+        By default, that of the features that the heads learned from.
     embeddings
-        Stores of embeddings of images, whose images are not encoded again. Only the first store is
-        opened here.
+        Stores of embeddings of images, which are not encoded again. Only the first is opened here.
 
     Raises
     ------
     ParamsError
         If the family, device or precision is unknown, or the heads do not read the model's tokens.
-    WeightsError, DataError
-        If heads are missing or damaged.
-    StoreError
-        If the first store of embeddings is missing or damaged.
+    WeightsError, DataError, StoreError
+        If the heads or the first store of embeddings are missing or damaged.
     """
     signature = signature_of(embeddings[0]) if embeddings else {}
     if heads is None:
@@ -111,7 +107,7 @@ def default_heads(family: str) -> Path:
     Raises
     ------
     WeightsError
-        If the file does not exist.
+        If the file does not exist; the message names the commands that make it.
     """
     path = family_heads(family)
     if not path.is_file():

@@ -37,12 +37,6 @@ def read_published(folder: Path, family: str) -> HeadFile:
     family
         Family whose features in fp32 the heads learned from; the files do not name it.
 
-    Raises
-    ------
-    WeightsError
-        If the file of a head is missing or damaged, holds other objects than tensors, or holds
-        tensors of other shapes than the paper's heads have.
-
     Notes
     -----
     The authors' code pairs proposal k with mask token k, not k + 1, in training and in use. The

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.predictor.encoded_image import Statistics
 
 Places = str | Path | Sequence[str | Path]
-"""Path or address of a store of embeddings, or of one for each of several models."""
+"""Path or address of a store of embeddings, or several, of a model each."""
 
 
 def listed_places(places: Places | None) -> tuple[str | Path, ...]:
@@ -32,25 +32,13 @@ def listed_places(places: Places | None) -> tuple[str | Path, ...]:
 
 
 def signature_of(place: str | Path) -> Mapping[str, Any]:
-    """Signature of a store of embeddings: its family, model, weights, precision and other entries.
-
-    Raises
-    ------
-    StoreError
-        If the store is missing, incomplete or damaged.
-    """
+    """Signature of a store of embeddings: its family, model, weights, precision and other entries."""
     signature: Mapping[str, Any] = open_embeddings(place).attrs["signature"]
     return signature
 
 
 def is_rounded(place: str | Path) -> bool:
-    """Whether a store of embeddings is in half precision, from which masks differ a little.
-
-    Raises
-    ------
-    StoreError
-        If the store is missing, incomplete or damaged.
-    """
+    """Whether a store of embeddings is in half precision, from which masks differ a little."""
     return any("fp16" in level for level in signature_of(place).get("levels", ()))
 
 
@@ -107,13 +95,7 @@ class EmbeddingStores:
         self._smallest = smallest
 
     def embedding(self, pixels_sha256: str) -> StoredEmbedding | None:
-        """Embedding of an image by the model; None if no store has the image.
-
-        Raises
-        ------
-        StoreError
-            If the store is damaged.
-        """
+        """Embedding of an image by the model; None if no store has the image."""
         for embeddings, rows in self._by_model.get(self._model, ()):
             if pixels_sha256 in rows:
                 return read_embedding(embeddings, rows[pixels_sha256])
@@ -123,11 +105,6 @@ class EmbeddingStores:
         """Statistics of an image by the smallest model's encoder; None if no store has them.
 
         They are the means and the standard deviations of the encoder's channels.
-
-        Raises
-        ------
-        StoreError
-            If the store is damaged.
         """
         for embeddings, rows in self._by_model.get(self._smallest, ()):
             if pixels_sha256 in rows:

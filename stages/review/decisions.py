@@ -24,7 +24,7 @@ SKIP: Final = "skip"
 REMOVE: Final = "remove"
 
 MaskKey = tuple[int | str, int]
-"""Id of an image, and the place of a mask among the masks of the image."""
+"""Id of an image, and the place of a mask among the masks of the image, from 0."""
 
 _MADE_FROM: Final = "made_from"
 
@@ -38,7 +38,7 @@ class Decision:
     segmentation: Mapping[str, Any] | None = None
     """COCO's run lengths of the mask that replaces the reviewed mask; None if there is none."""
     expected_iou: float | None = None
-    """Expected IoU of the mask that replaces the reviewed mask; None if there is none."""
+    """Expected IoU of the replacing mask; None if there is none."""
 
     @property
     def is_reviewed(self) -> bool:

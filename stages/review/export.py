@@ -192,7 +192,7 @@ def _region(queue: ReviewQueue, candidate: Candidate) -> dict[str, Any]:
 
 
 def _task(queue: ReviewQueue, file: str, regions: list[dict[str, Any]]) -> dict[str, Any]:
-    """Task of Label Studio for an image.
+    """Task of Label Studio for an image, with the image's regions.
 
     Label Studio sorts tasks by their score: the lowest expected IoU, or 1 without a mask.
     """

@@ -39,7 +39,6 @@ class Candidate:
     entry: Mapping[str, Any]
     """The mask and its uncertainty, as in the results of ``usam predict-coco``."""
     prompt: CocoPrompt
-    """The prompt that the mask answers."""
     decision: Decision | None
 
     @property
@@ -72,7 +71,7 @@ class Candidate:
     def attributes(self) -> dict[str, float | bool | str]:
         """Attributes of the mask as ``usam predict-coco`` writes them, and three of its review.
 
-        These are ``expected_iou``, ``reviewed``, and ``decision``, which is empty without one.
+        The three are ``expected_iou``, ``reviewed``, and ``decision``, which is empty without one.
         """
         return {
             **self.entry["attributes"],
@@ -131,7 +130,6 @@ class ReviewQueue:
 
     @property
     def decisions_file(self) -> Path:
-        """File to which decisions are appended."""
         return self._decisions.path
 
     @property
@@ -187,10 +185,10 @@ class ReviewQueue:
         return rank
 
     def next_after(self, rank: int) -> int | None:
-        """Rank of the mask to look at next.
+        """Rank of the mask to look at next: the lowest rank without a decision.
 
-        It is the lowest rank without a decision. If all masks have a decision, it is the skipped
-        mask that follows ``rank``, from the first again after the last. None if all are reviewed.
+        If all masks have a decision, it is the skipped mask that follows ``rank``, from the first
+        again after the last. None if all are reviewed.
         """
         new = np.flatnonzero(~self._is_reviewed & ~self._is_skipped)
         if len(new):
@@ -246,7 +244,7 @@ def _numbers(entries: Sequence[Mapping[str, Any]]) -> Float[np.ndarray, "mask 3"
 
 
 def _prompt_of(image: PromptedImage, place: int, entry: Mapping[str, Any]) -> CocoPrompt:
-    """Prompt of a mask; ``place`` is the number of the mask in its image.
+    """Prompt of the mask with the number ``place`` in its image.
 
     It is the prompt of the COCO file or, for an image without prompts, the click of the grid that
     found the mask.

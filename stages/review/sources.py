@@ -27,8 +27,7 @@ class Source:
     categories: Mapping[int, str]
     """Names of categories by id."""
     origin: Mapping[str, str]
-    """Digests of the inputs that the masks follow from, by name; the model and its options follow
-    elsewhere."""
+    """Digests of the inputs that the masks follow from, by name, without model and options."""
     faults: Sequence[str] = ()
     """A line for each image file of a folder that cannot be read."""
     cached_family: str = ""

@@ -39,8 +39,6 @@ def read_split(split: str) -> Source:
     ------
     ParamsError
         If the split is none of the eval splits, or its images lie at an address.
-    StoreError
-        If the split was not prepared, or its objects are damaged.
     """
     params = read_params()
     check_known("split", split, params.eval_splits)
@@ -75,15 +73,7 @@ def read_split(split: str) -> Source:
 
 
 def read_annotated_split(split: str) -> Source:
-    """Read the images of an eval split as ``read_split`` does, to review its annotations.
-
-    Raises
-    ------
-    ParamsError, StoreError
-        As ``read_split``.
-    DataError
-        If the split has no results, or they were changed.
-    """
+    """Read the images of an eval split as ``read_split`` does, to review its annotations."""
     table = read_annotations(results_dir(split))
     digest = hashlib.sha256(table.to_csv().encode()).hexdigest()
     source = read_split(split)
@@ -95,11 +85,6 @@ def annotated_answers(split: str) -> Answer:
 
     The function ignores the pixels. Its entries are in the order of the image's objects; their
     ``uncertainty`` has ``doubt`` and ``iou``, the mean IoU of the annotation with models' masks.
-
-    Raises
-    ------
-    StoreError, DataError
-        If the objects or the results of the split are missing or damaged.
     """
     table = read_objects_of(split, cache_location())
     annotations = read_annotations(results_dir(split)).sort_values("row")
@@ -134,15 +119,6 @@ def cached_answers(split: str, choice: ModelChoice) -> Answer:
 
     The function ignores the pixels. Its masks answer the click ``center``, in the order of the
     image's objects; their score is the IoU that the heads of ``choice`` expect.
-
-    Raises
-    ------
-    StoreError
-        If the cells are missing or damaged.
-    WeightsError
-        If the heads are missing or damaged.
-    DataError
-        If the heads did not learn from features like those of the cells.
     """
     params = read_params()
     identity = [default_view("identity")]
@@ -177,7 +153,7 @@ def cached_answers(split: str, choice: ModelChoice) -> Answer:
 
 
 def _rows_of(table: ObjectTable) -> dict[str, list[int]]:
-    """Indices of the rows of each image's objects in the table, by the image's file."""
+    """Rows of each image's objects in the table, by the image's file."""
     return {
         str(file): np.flatnonzero(table.image_index == image).tolist()
         for image, file in enumerate(table.file)
@@ -187,13 +163,8 @@ def _rows_of(table: ObjectTable) -> dict[str, list[int]]:
 def _uncertainty(expected_iou: float, sam_score: float | None) -> dict[str, Any]:
     """Values of ``Uncertainty`` for a mask of the cache, in the form of JSON.
 
-    No model runs, so three values say nothing: the advice is ``NONE``; ``unlike_training`` and
-    ``caution`` are None.
-
-    Parameters
-    ----------
-    sam_score
-        SamScore of the mask; None for an annotation.
+    No model runs: the advice is ``NONE``; ``unlike_training`` and ``caution`` are None. So is
+    ``sam_score`` for an annotation.
     """
     return {
         "sam_score": sam_score,
