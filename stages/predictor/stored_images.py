@@ -32,7 +32,7 @@ def listed_places(places: Places | None) -> tuple[str | Path, ...]:
 
 
 def signature_of(place: str | Path) -> Mapping[str, Any]:
-    """Signature of a store of embeddings: its family, model, weights, precision and other entries."""
+    """Signature of a store of embeddings: family, model, weights, precision and other entries."""
     signature: Mapping[str, Any] = open_embeddings(place).attrs["signature"]
     return signature
 

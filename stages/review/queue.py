@@ -130,6 +130,7 @@ class ReviewQueue:
 
     @property
     def decisions_file(self) -> Path:
+        """File to which decisions are appended."""
         return self._decisions.path
 
     @property

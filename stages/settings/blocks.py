@@ -1,7 +1,7 @@
 """The blocks of ``params.yaml`` as classes: each setting with its type and constraint.
 
-Error messages word a constraint from the JSON schema of these types, see
-``stages.settings.parsing``; a ``description`` replaces a constraint that reads badly.
+Error messages word a constraint from the JSON schema of these types (``stages.settings.parsing``);
+a ``description`` replaces a constraint that reads badly.
 """
 
 from collections.abc import Collection, Mapping
@@ -166,7 +166,7 @@ class Split:
 
     @property
     def _options(self) -> dict[str, Any]:
-        """The settings in ``OPTIONS`` that are set, by key; only some readers use them."""
+        """The settings in ``OPTIONS`` that are set, by key."""
         return {key: getattr(self, key) for key in OPTIONS if getattr(self, key) is not None}
 
 
@@ -208,10 +208,9 @@ class ExtractParams:
 
 @strict
 class EmbeddingsParams:
-    """Settings of the stage ``embed``: splits and models whose embeddings are stored.
+    """Settings of the stage ``embed``: splits and models whose embeddings are stored; may be empty.
 
-    With empty lists, no embeddings are stored. The models run as the block ``extract`` says, and
-    encode images one by one.
+    The models run as the block ``extract`` says, and encode images one by one.
     """
 
     splits: Annotated[Unique[StrictStr], Field(description="a list of names in splits, each once")]
@@ -318,14 +317,13 @@ class RuntimeParams:
 
 @strict
 class ReportParams:
-    """Settings of the stage ``report``: title, split that chooses measures, and the paper's data.
-
-    Results of a split stand beside the paper's numbers for the same data set.
-    """
+    """Settings of the stage ``report``: title, split that chooses measures, and the paper's data."""
 
     title: Text
     chosen_on: StrictStr | None
-    """Eval split whose images choose the measure that a sentence about another split names. A
-    verdict needs the same sign there. None: each split chooses and measures by the same images."""
+    """Eval split whose images choose the measure that a sentence about another split names.
+
+    A verdict needs the same sign there. None: each split chooses and measures by the same images.
+    """
     paper: Mapping[str, PaperDataSet]
-    """By split, the name of the same data set in the paper."""
+    """By split, the paper's name of the same data set, whose numbers stand beside the split's."""

@@ -23,12 +23,17 @@ PARAMS_FILE: Final = Path("params.yaml")
 
 LEAST_TO_LEARN: Final = 2
 LEAST_FOR_INTERVALS: Final = 3
-"""Fewest images or videos of a train split, and of an eval split with intervals: splits are cut and
-resampled by whole images or videos."""
+"""Fewest images or videos of a train split, and of an eval split with intervals.
+
+Splits are cut and resampled by whole images or videos.
+"""
 
 CACHE_VARIABLE: Final = "USAM_CACHE"
-"""Environment variable with the place of the cache. It is not a setting of ``params.yaml``: the
-place depends on the machine, and another place must not make a stage run again."""
+"""Environment variable with the place of the cache.
+
+It is not a setting of ``params.yaml``: the place depends on the machine, and another place must not
+make a stage run again.
+"""
 
 
 @strict
@@ -130,13 +135,7 @@ class Params:
         return tuple(dict.fromkeys(names))
 
     def view(self, name: str) -> View:
-        """The view of a name in ``views``, with its parameters.
-
-        Raises
-        ------
-        ParamsError
-            If ``views`` has no such name.
-        """
+        """The view of a name in ``views``, with its parameters."""
         check_known("view", name, tuple(self.views))
         return parse_view(name, self.views[name])
 
@@ -161,10 +160,7 @@ def read_params(path: Path = PARAMS_FILE) -> Params:
 def check_size(split: str, n_groups: int, *, is_train: bool, is_eval: bool) -> str:
     """Refuse a train split that is too small to learn from; note an eval split that is too small.
 
-    Parameters
-    ----------
-    n_groups
-        Number of images with an object or, in a data set of videos, of videos with an object.
+    ``n_groups`` is the number of images (in a data set of videos, of videos) with an object.
 
     Returns
     -------

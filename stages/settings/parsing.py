@@ -47,7 +47,7 @@ def read_yaml(path: Path) -> dict[Any, Any]:
     Raises
     ------
     ParamsError
-        If the file is missing, is not UTF-8, not YAML or not a mapping, or has a key twice.
+        If the file is missing, or its content is faulty, see ``parse_yaml``.
     """
     if not path.exists():
         raise ParamsError(

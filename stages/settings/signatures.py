@@ -26,7 +26,7 @@ LIBRARIES: Final = ("torch", "sam2", "numpy", "opencv-python-headless", "pillow"
 class CellName:
     """Split, model and view that name a cell, its prompt sets, and whether it has masks.
 
-    It may also name a model's embeddings of a split: the name then has no prompt sets.
+    Without prompt sets, it names a model's embeddings of a split.
     """
 
     split: str
@@ -93,8 +93,8 @@ def embedding_cells(split: str, models: Sequence[str]) -> list[CellName]:
 def cell_settings(params: ExtractParams, name: CellName) -> dict[str, object]:
     """Entries of the signature of a cell, or of embeddings, that are the same on any machine.
 
-    Neither images nor weights are read, so digests of objects are left out. The decoder's batch is
-    left out, too, since ``auto`` is another number on another device.
+    Neither images nor weights are read: digests of objects are left out. So is the decoder's batch,
+    since ``auto`` is another number on another device.
     """
     if name.is_embeddings:
         return embedding_settings(params, name.model) | {"split": name.split}
@@ -119,8 +119,8 @@ def embedding_settings(
 ) -> dict[str, object]:
     """Entries of the signature of a model's embeddings that are the same on any machine.
 
-    A ladder is a family of models that come from other families; its models have the embeddings of
-    these. ``is_half`` says whether levels are rounded to half precision.
+    A model of a ladder (a family of other families' models) has the embeddings of its own family.
+    ``is_half`` says whether levels are rounded to half precision.
     """
     family, origin = source_of(params.family, model)
     return {
@@ -175,8 +175,8 @@ def weights_name(params: ExtractParams, model: str) -> str:
 def _source(family: str, model: str) -> dict[str, tuple[str, str]]:
     """Signature entry ``SOURCE`` of a ladder's model: the model whose shards contain its rows.
 
-    A ladder is a family of models that come from other families. The entry says the size of masks
-    if the ladder makes them smaller. Other families have no entry.
+    The entry also says the size of masks if the ladder makes them smaller. Families that are no
+    ladder have no entry.
 
     >>> _source("releases", "edgetam"), _source("releases", "sam3")
     ({'source': ('edgetam', 'tiny')}, {'source': ('sam3', 'large at 256 px')})
@@ -198,8 +198,8 @@ def weights_seed(params: ExtractParams) -> int | None:
 def objects_signature(split: str, location: Split, params: PrepareParams) -> dict[str, object]:
     """Signature of a split's objects store: settings, and versions of the libraries that make it.
 
-    The images and masks of the data set are not in it: the rows contain the masks, and the names
-    and digests of the images.
+    Images and masks of the data set are not in it: the rows contain the masks, and the names and
+    digests of the images.
     """
     return {
         **objects_settings(split, location, params),

@@ -78,10 +78,9 @@ def _is_in_view(scores: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def _ranked_objects(gallery: pd.DataFrame) -> pd.DataFrame:
-    """Rows of a gallery in which a measure ranks the object.
+    """Rows of a gallery in which a measure ranks the object, without rows of doubted annotations.
 
-    Rows about a doubted annotation (``DOUBTED``) are left out, and so are the columns ``protocol``
-    and ``picture``.
+    The columns ``protocol`` and ``picture`` are left out.
     """
     is_ranked = gallery["end"] != DOUBTED
     return gallery[is_ranked].drop(columns=["protocol", "picture"])
@@ -416,9 +415,9 @@ def report_tables(inputs: Inputs) -> dict[str, pd.DataFrame]:
 
 
 def number_formats(results: Results) -> dict[str, str]:
-    """Format of the numbers in each table of the report, such as ``%.2f``, by its CSV's path.
+    """Format of the numbers, such as ``%.2f``, of each table by its CSV's path without ending.
 
-    The paths have no ending. Tables without a row, which ``report_tables`` leaves out, are there.
+    Tables without a row, which ``report_tables`` leaves out, are there.
     """
     return {
         row.file(subject, protocol): row.number_format for row, protocol, subject in _each(results)

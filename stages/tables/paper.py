@@ -27,8 +27,10 @@ PAPER: Final = "_paper"
 """Ending of the name of a column with the paper's numbers for the column before it."""
 
 OF_THE_PAPER: Final = {"delta_a_star_known": "delta_a_star"}
-"""Our measures of other names -> the measure whose numbers the paper has. The authors' heads read
-the tokens of the best mask."""
+"""Our measures of other names -> the measure whose numbers the paper has.
+
+The authors' heads read the tokens of the best mask.
+"""
 
 PaperTable = Literal[
     "relative", "auc", "ablation", "best_model", "view", "correlation", "trials", "runtime"
@@ -42,13 +44,8 @@ VALUES: Final = {"percent": "", "difference": "_difference"}
 def paper_numbers(name: PaperTable, task: str = "") -> pd.DataFrame:
     """Read numbers of the paper, as it prints them: percent, correlations, trials or seconds.
 
-    Parameters
-    ----------
-    name
-        Name of the numbers, see the notes.
-    task
-        Task whose numbers are returned; if empty, all numbers. ``relative``, ``auc`` and
-        ``ablation`` then have a column ``task``; other numbers are of no task.
+    Only rows of ``task`` are returned, without this column; if ``task`` is empty, all rows. Only
+    ``relative``, ``auc`` and ``ablation`` have tasks.
 
     Notes
     -----
@@ -68,7 +65,7 @@ def paper_numbers(name: PaperTable, task: str = "") -> pd.DataFrame:
 
 
 def beside_paper(table: pd.DataFrame, numbers: pd.DataFrame, data_sets: DataSets) -> pd.DataFrame:
-    """Insert columns with the paper's numbers after the columns of splits that are its data sets.
+    """Insert the paper's numbers after the columns of splits that are data sets of the paper.
 
     The new columns have the ending ``PAPER``, and NaN where the paper has no number.
 
@@ -102,11 +99,8 @@ def beside_paper(table: pd.DataFrame, numbers: pd.DataFrame, data_sets: DataSets
 def runtime_beside_paper(timed: pd.DataFrame) -> pd.DataFrame:
     """Insert the seconds and ratios of the paper's Table 7 after the measured seconds and ratios.
 
-    Parameters
-    ----------
-    timed
-        Table of runtimes, as in ``runtime.csv``. A family outside of ``TIMED`` gets no numbers of
-        the paper: the ratio depends on the image encoder's share of the work.
+    ``timed`` are the rows of ``runtime.csv``. A family outside of ``TIMED`` gets no numbers of the
+    paper: the ratio depends on the image encoder's share of the work.
     """
     if timed["family"].iloc[0] not in TIMED:
         return timed
@@ -127,8 +121,6 @@ def correlation_beside_paper(
 
     Parameters
     ----------
-    table
-        Table of correlations, as ``correlation_table`` returns it.
     data_set
         Data set of the split. The paper has correlations for ``CORRELATED`` alone: for another data
         set or None, the table is returned as it is.

@@ -35,8 +35,10 @@ TOKENS_READ: Final[Mapping[str, str]] = {
     **{f"{judged}_{lack}": lack for lack in ABLATIONS for judged in JUDGED},
     **dict.fromkeys(JUDGED, BOTH_TOKENS),
 }
-"""Token set -> label: the token that the heads lack, or ``BOTH_TOKENS``. The order is that of the
-paper's Table 6. The label omits the judged proposal, because it follows from the task."""
+"""Token set -> label: the token that the heads lack, or ``BOTH_TOKENS``, as in Table 6.
+
+The label omits the judged proposal, because it follows from the task.
+"""
 
 CHOICES: Final = {
     "keep": "keep always",
@@ -45,7 +47,7 @@ CHOICES: Final = {
     "sam_score": "by SamScore",
     **{kind.named("gaps_star"): f"by Δ*{kind.label}" for kind in HEAD_KINDS},
 }
-"""Labels of the ways to choose a correction. The largest model's name is appended to ``model``."""
+"""Labels of the ways to choose a correction; ``model`` is followed by the largest model's name."""
 
 MASKS: Final = {
     SELECTED: "selected, cut at 0.5",
@@ -69,19 +71,16 @@ Mask = Callable[[pd.DataFrame], "pd.Series[bool]"]
 def score_rows(
     results: Results, statistics: Iterable[str], *, every_seed: bool = False
 ) -> pd.DataFrame:
-    """Stack the scores of the given statistics, of all splits.
+    """Stack the scores of the given statistics, of all splits: a row per score.
 
-    Parameters
-    ----------
-    every_seed
-        Whether to include heads of every training seed; by default, of the first seed alone.
+    Heads are those of the first training seed alone, unless ``every_seed``.
 
     Returns
     -------
-    A row per score, with the columns of ``scores.csv``, of which ``train_split`` is renamed to
-    ``trained_on``; ``split``; ``largest_model``; ``is_default``, whether the score is of the model
-    that its task shows; ``other_heads``, the suffix ``@<train split>`` for measures whose heads are
-    not of the first train split, else empty.
+    The columns of ``scores.csv``, of which ``train_split`` is renamed to ``trained_on``; ``split``;
+    ``largest_model``; ``is_default``, whether the score is of the model that its task shows;
+    ``other_heads``, the suffix ``@<train split>`` for measures whose heads are not of the first
+    train split, else empty.
     """
     tables = [split_results.scores.assign(split=split) for split, split_results in results.items()]
     rows = pd.concat(tables).rename(columns={"train_split": "trained_on"})
@@ -129,16 +128,8 @@ def pivot(rows: pd.DataFrame, keys: Sequence[str], across: str) -> pd.DataFrame:
     """Arrange scores as a table: a row per combination of ``keys``, columns per name in ``across``.
 
     Each name has three columns: ``<name>``, ``<name>_low`` and ``<name>_high``. Rows and names keep
-    the order of the scores. A missing score is NaN.
-
-    Parameters
-    ----------
-    rows
-        Scores, as ``score_rows`` returns them, at most one for each combination and name.
-    keys
-        Columns of ``rows`` that become the columns of names.
-    across
-        Column of ``rows`` whose names become columns of numbers.
+    the order of the scores. A missing score is NaN. ``rows``, as ``score_rows`` returns them, has
+    at most one score for each combination and name.
     """
     in_order = pd.MultiIndex.from_frame(rows[list(keys)].drop_duplicates())
     columns = {
@@ -202,8 +193,9 @@ class Pivot:
     order: tuple[str, ...] = ()
     """Columns of names that sort the rows; rows with equal names keep the order of the scores."""
     difference: str = ""
-    """Statistic with columns of its own after the other columns, with ``DIFFERENCE`` in their
-    names; empty for none."""
+    """Statistic with columns of its own after the others, named with ``DIFFERENCE``; empty for
+    none.
+    """
 
     def __call__(self, inputs: Inputs, task: str) -> pd.DataFrame:
         """Make the table as ``table`` does, in the form of ``ReportTable.make``."""
@@ -212,8 +204,8 @@ class Pivot:
     def table(self, results: Results, task: str = "") -> pd.DataFrame:
         """Make the table of a task, or of all scores if ``task`` is empty.
 
-        Numbers are in percent if the statistic is a share. A split without scores has columns, too,
-        filled with NaN.
+        Numbers are in percent if the statistic is a share. A split without scores has columns of
+        NaN.
         """
         rows = score_rows(results, (*self.statistics, self.difference))
         rows = in_percent(rows[self.where(rows)] if self.where else rows)

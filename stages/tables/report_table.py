@@ -58,12 +58,8 @@ def evaluated_models(results: Results) -> list[str]:
 def measure_name(measure: str, train_split: str, first: str) -> str:
     """Name of a measure: ``<measure>``, or ``<measure>@<train split>`` with heads of other splits.
 
-    Parameters
-    ----------
-    train_split
-        Train split of the measure's heads; empty without heads.
-    first
-        First train split, which the name omits.
+    ``train_split`` is that of the measure's heads, empty without heads; ``first`` is the first
+    train split, which the name omits.
     """
     return measure if train_split in {"", first} else f"{measure}@{train_split}"
 
@@ -109,7 +105,7 @@ SECTIONS: Final = {
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that tables of the report are made from: results, galleries, trials and runtimes.
+    """Results, galleries, trials and runtimes, from which all tables of the report are made.
 
     ``data_sets`` says which splits are data sets of the paper.
     """
@@ -126,8 +122,7 @@ class Inputs:
     def of_protocol(self, protocol: str) -> "Inputs":
         """Keep the rows of a protocol, and all inputs that belong to no protocol.
 
-        Only ``PAPER_PROTOCOL`` keeps ``data_sets``, so that other tables show no numbers of the
-        paper.
+        Only ``PAPER_PROTOCOL`` keeps ``data_sets``: other tables show no numbers of the paper.
         """
         galleries = {
             split: table[table["protocol"] == protocol] for split, table in self.galleries.items()
@@ -148,8 +143,10 @@ class ReportTable:
     """
 
     name: str
-    """Name of the CSV, without the number of the paper's table before it. A name with ``{task}`` or
-    ``{split}`` stands for a table per task or split."""
+    """Name of the CSV, without the number of the paper's table before it.
+
+    A name with ``{task}`` or ``{split}`` stands for a table per task or split.
+    """
     make: Callable[[Inputs, str], pd.DataFrame]
     """Makes the table of a task or split; its second argument is empty for a table of all."""
     heading: str
@@ -161,13 +158,16 @@ class ReportTable:
     note: str = ""
     """Explanation of the table for its readers."""
     of_objects: tuple[str, ...] = ()
-    """Columns of ``objects.csv`` that the table needs besides ``protocol``. No other columns are
-    read, because ``objects.csv`` grows with the number of objects."""
+    """Columns of ``objects.csv`` that the table needs besides ``protocol``; no others are read.
+
+    The file grows with the number of objects.
+    """
     paper_table: int | None = None
     """Number of the same table in the paper; of the first task's, if there is a table per task."""
     paper: PaperTable | None = None
-    """Name of the paper's numbers that are put beside ours; None if ``make`` adds them, or for
-    none."""
+    """Name of the paper's numbers that are put beside ours; None for none, or if ``make`` adds
+    them.
+    """
     number_format: str = PERCENT_FORMAT
     n_digits: int = 1
     """Number of decimals on the page."""
@@ -188,12 +188,8 @@ class ReportTable:
     def file(self, subject: str = "", protocol: str = "") -> str:
         """Path of the CSV without its ending, such as ``best/table1_model``.
 
-        Parameters
-        ----------
-        subject
-            Task or split of the table; empty for a table of all.
-        protocol
-            Protocol of the table; empty for a table of all protocols.
+        ``subject`` is the task or split, and ``protocol`` the protocol, of the table; each is empty
+        for a table of all.
         """
         name = self.name.format(task=subject, split=subject)
         number = self.paper_table_of(subject)

@@ -78,12 +78,7 @@ def overview_table(results: report_table.Results, split: str) -> pd.DataFrame:
     """Table of the relative AUC on a split, in percent with bounds: a row per measure.
 
     The column ``measure`` has the ``measure_name``; measures of heads come last. Each task has
-    three columns: the number and its bounds.
-
-    Parameters
-    ----------
-    results
-        Results of one protocol.
+    three columns: the number and its bounds. ``results`` are those of one protocol.
     """
     rows = score_rows({split: results[split]}, ["relative"])
     table = pivot(in_percent(rows[is_shown(rows)]), ["measure", "trained_on"], "task")
@@ -98,17 +93,12 @@ def radar_table(results: SplitResults) -> pd.DataFrame:
 
     A line is a measure without heads, or one of ``RADAR_LINES`` with heads of a train split; its
     name is in the column ``measure``. A line without a number for a task has NaN there; lines
-    without any number are left out.
-
-    Parameters
-    ----------
-    results
-        Results of one split and protocol.
+    without any number are left out. ``results`` are those of one split and protocol.
 
     Notes
     -----
-    The relative AUC is the area between a measure's curve and the worst one, as a share of the
-    area between the oracle's curve and the worst. Each task shows its model of ``task_models``.
+    The relative AUC is the area between a measure's curve and the worst one, as a share of the area
+    between the oracle's curve and the worst. Each task shows its model of ``task_models``.
     """
     rows = score_rows({"": results}, ["relative"])
     rows = in_percent(rows[rows["is_default"] & is_of_method(rows)])
@@ -132,12 +122,8 @@ def radar_table(results: SplitResults) -> pd.DataFrame:
 def correlation_table(results: SplitResults) -> pd.DataFrame:
     """Table of the correlations between all measures of a split, the paper's measures first.
 
-    It has a row per train split, model and measure (``row``), and a column per measure.
-
-    Parameters
-    ----------
-    results
-        Results of one split and protocol.
+    It has a row per train split, model and measure (``row``), and a column per measure. ``results``
+    are those of one split and protocol.
     """
     rows = set(results.correlation["row"])
     names = [name for name in correlation_names() if name in rows]
@@ -157,13 +143,9 @@ def correlation_names() -> list[str]:
 def curve_table(results: report_table.Results, task: str) -> pd.DataFrame:
     """Table of the correction curves of a task: mean IoU, with a column per curve.
 
-    The first column is ``corrected_fraction``. Other columns are named
-    ``<split>:<measure>@<train split>``, without the first split and the first train split.
-
-    Parameters
-    ----------
-    results
-        Results of one protocol.
+    The first column is ``corrected_fraction``. Other columns are named ``<split>:<measure>@<train
+    split>``, without the first split and the first train split. ``results`` are those of one
+    protocol.
     """
     columns: dict[str, pd.Series[float]] = {}
     for i, (split, split_results) in enumerate(results.items()):
@@ -178,15 +160,11 @@ def curve_table(results: report_table.Results, task: str) -> pd.DataFrame:
 
 
 def routing_table(results: report_table.Results, timed: pd.DataFrame) -> pd.DataFrame:
-    """Table of the share of clicks and of the time that routing needs to match the largest model.
+    """Share of clicks, and time, that routing needs to match the largest model, as a table.
 
     Both are in percent: of all clicks, and of the time of the largest model alone. The column
-    ``told`` says which of both a row has.
-
-    Parameters
-    ----------
-    timed
-        Runtimes, as in ``runtime.csv``. A measure without a runtime has no row about its time.
+    ``told`` says which of both a row has. A measure without a runtime in ``timed``, the rows of
+    ``runtime.csv``, has no row about its time.
     """
     rows = score_rows(results, ["routed"])
     models = report_table.evaluated_models(results)
@@ -218,9 +196,7 @@ def seconds_of(timed: pd.DataFrame, model: str, method: str = ALONE) -> float:
 def best_model_table(results: report_table.Results) -> pd.DataFrame:
     """Table of the share of objects on which each model is best, in percent: the paper's Table 9.
 
-    Returns
-    -------
-    A row per model and a column per split; no rows for a single model.
+    It has a row per model and a column per split; no rows for a single model.
 
     Notes
     -----
@@ -246,14 +222,9 @@ def _best_shares(results: SplitResults) -> "pd.Series[float]":
 def metrics(results: report_table.Results) -> Metrics:
     """Numbers that ``dvc metrics show`` prints, as fractions of 1, for the users' protocol.
 
-    The numbers are the mean IoU of each model, and the relative AUC of each correction by
-    1 - SamScore and by the measures of the gallery. Heads come from the first train split alone.
-    A relative AUC that is NaN is left out.
-
-    Parameters
-    ----------
-    results
-        Results of all protocols.
+    The numbers are the mean IoU of each model, and the relative AUC of each correction by 1 -
+    SamScore and by the measures of the gallery. Heads come from the first train split alone. A
+    relative AUC that is NaN is left out. ``results`` are those of all protocols.
     """
     numbers: Metrics = {}
     for split, split_results in results.items():

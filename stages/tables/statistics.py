@@ -31,7 +31,6 @@ class Statistic:
     symbol: str
     """Name of the statistic on the page and in docs."""
     meaning: str
-    """Definition of the statistic in a line."""
     group: str
     """Group of the statistic, a key of ``GROUPS``."""
     is_share: bool = True

@@ -55,17 +55,7 @@ def annotation_of(
     """Answer an object's prompt, and convert the mask that the page asks for to COCO results.
 
     The entry also has the keys ``attributes``, ``proposal`` and ``cut`` (the probability at which
-    the mask is cut).
-
-    Parameters
-    ----------
-    predictor
-        A predictor whose image is set.
-
-    Raises
-    ------
-    PromptError
-        If the prompt is faulty or lies outside of the image.
+    the mask is cut). The image of ``predictor`` is set.
     """
     (uncertainty,) = predictor.predict_uncertainties([prompted.prompt_set], costs=costs)
     is_chosen = prompted.proposal == N_PROPOSALS
@@ -85,12 +75,8 @@ def coco_file(annotations: list[Annotation], file_name: str) -> str:
     """Text of a COCO file of one image: an annotation for each mask that is not empty.
 
     ``score`` is the expected IoU, as in the results of ``usam predict-coco``; the attribute
-    ``object`` is the number of the object on the page.
-
-    Parameters
-    ----------
-    annotations
-        At least one result of ``annotation_of``, all for the same image.
+    ``object`` is the number of the object on the page. ``annotations`` has at least one result of
+    ``annotation_of``, all for the same image.
     """
     height, width = annotations[0]["segmentation"]["size"]
     image = {"id": 1, "file_name": file_name, "height": height, "width": width}
@@ -110,10 +96,9 @@ def coco_file(annotations: list[Annotation], file_name: str) -> str:
 def mask_archive(annotations: list[Annotation], file_name: str) -> bytes:
     """Bytes of a ZIP of ``annotations.json`` and ``object-<number>.png`` for each object.
 
-    A PNG is 255 inside the mask and 0 outside.
-
-    No entry is named after the image, so unpacking the ZIP cannot write into other folders. Equal
-    masks give equal bytes: all entries have the earliest date of the ZIP format.
+    A PNG is 255 inside the mask and 0 outside. No entry is named after the image, so unpacking the
+    ZIP cannot write into other folders. Equal masks give equal bytes: all entries have the earliest
+    date of the ZIP format.
     """
     archive = io.BytesIO()
     with ZipFile(archive, "w") as file:

@@ -35,10 +35,7 @@ STALL_S: Final = 20
 async def read_body(request: Request, *, most_bytes: int, subject: str) -> bytes:
     """Read the whole body of a request, unless the body is too long or stalls.
 
-    Parameters
-    ----------
-    subject
-        Name of the body in a refusal: ``image``, ``question``.
+    ``subject`` is the name of the body in a refusal: ``image``, ``question``.
 
     Raises
     ------
@@ -71,7 +68,7 @@ def too_long(subject: str, most_bytes: int) -> HTTPException:
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Run ``work`` and return its result; cancel ``work`` if the client leaves meanwhile.
 
-    The body of the request must have been read before. Errors of ``work`` are raised.
+    The body of the request must have been read before.
 
     Raises
     ------
@@ -144,10 +141,7 @@ class PromptRequest(PricedPrompt):
 def parse_request(kind: type[Form], body: bytes, like: str = BY_PAGE) -> Form:
     """Parse the JSON body of a request, and check it against the class ``kind``.
 
-    Parameters
-    ----------
-    like
-        Words of the error message for the form that the body must have.
+    ``like`` are the words of the error message for the form that the body must have.
 
     Raises
     ------

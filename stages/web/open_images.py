@@ -39,20 +39,15 @@ THUMBNAIL_PX: Final = 128
 """Longer side, in pixels, of the picture by which a user chooses an image or a mask."""
 
 Models = tuple[Sam, Sam | None]
-"""Models that encode an image: the model that answers prompts, and the smallest model.
+"""Model that answers prompts, and the smallest model, which both encode an image.
 
 The smallest model recognises images unlike the training images; None if it is not needed.
 """
 
 
 def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
-    """Decode the bytes of an image file to RGB.
-
-    Raises
-    ------
-    ImageError
-        If the bytes are no image, or the image has more than ``MOST_PX`` pixels or a side of more
-        than ``MOST_SIDE_PX``.
+    """Decode the bytes of an image file to RGB, up to ``MOST_PX`` pixels and ``MOST_SIDE_PX`` a
+    side.
     """
     return decode_rgb(data, most_px=MOST_PX, most_side_px=MOST_SIDE_PX)
 
@@ -71,17 +66,8 @@ def thumbnail_png(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
 class OpenImage:
     """An image, decoded from a file's bytes, with its encodings by the models used last.
 
-    Parameters
-    ----------
-    data
-        Bytes of an image file.
-    is_scene
-        Whether the image is a drawn scene of the page, which the mini models know.
-
-    Raises
-    ------
-    ImageError
-        If the bytes are no image, or one with too many pixels.
+    ``is_scene`` says whether it is a drawn scene of the page, which the mini models know. An image
+    that ``decode`` refuses is an ``ImageError``.
     """
 
     def __init__(self, data: bytes, *, is_scene: bool = False) -> None:
@@ -113,9 +99,9 @@ class OpenImage:
     def predictor_like(self, predictor: UncertainPredictor) -> UncertainPredictor:
         """A predictor whose image is this image, with the model and heads of ``predictor``.
 
-        ``predictor`` itself stays without an image. The image is encoded only if its encoding by
-        the same models is not in memory; the last ``MOST_ENCODED`` encodings are. The predictor of
-        an earlier call with the same models is the same object, and gets the new heads.
+        ``predictor`` itself stays without an image. The image is encoded only if none of the last
+        ``MOST_ENCODED`` encodings is by the same models. The predictor of an earlier call with the
+        same models is the same object, and gets the new heads.
         """
         models = predictor.sam, predictor.smallest
         encoded = self._encoded.pop(models, None)

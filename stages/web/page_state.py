@@ -75,10 +75,6 @@ class Predictors:
     ------
     ParamsError
         If two files of heads have the same name.
-    WeightsError
-        If a file of heads is missing or damaged.
-    StoreError
-        If a store of embeddings is missing or damaged.
     """
 
     def __init__(
@@ -102,19 +98,7 @@ class Predictors:
     def predictor(self, heads: str, model: str) -> UncertainPredictor:
         """The predictor with the heads of a file and a model, before any image is set.
 
-        Parameters
-        ----------
-        heads
-            Name of the head file, a key of ``choices``.
-
-        Raises
-        ------
-        ParamsError
-            If the heads are unknown, do not read the model's tokens, or the device is not there.
-        WeightsError, DataError
-            If weights or heads are missing or damaged, or do not fit each other.
-        StoreError
-            If a store of embeddings is damaged or does not fit the model.
+        ``heads`` is the name of the head file, a key of ``choices``.
         """
         check_known("heads", heads, self.choices)
         check_known("model", model, self.choices[heads].file.readers)
@@ -139,8 +123,6 @@ class Predictors:
 
 def offered_heads(files: Sequence[Path], family: str) -> list[Path]:
     """Head files that the page offers: ``files``, then the family's default file if present.
-
-    The list is never empty.
 
     Raises
     ------
@@ -245,8 +227,6 @@ class StoredImage:
         ------
         ImageError
             If the file is missing, or lies outside of the folder.
-        StoreError
-            If the server at an address does not answer.
         """
         is_inside = ".." not in Path(self.name).parts and not Path(self.name).is_absolute()
         data = self.files.read(self.name) if is_inside else None
@@ -256,36 +236,20 @@ class StoredImage:
 
     @property
     def thumbnail(self) -> bytes:
-        """Picture by which a user chooses the image, as PNG.
-
-        It is made anew with each access.
-
-        Raises
-        ------
-        ImageError
-            If the file is missing, lies outside of the folder, or cannot be decoded.
-        StoreError
-            If the server at an address does not answer.
-        """
+        """Picture by which a user chooses the image, as PNG, made anew with each access."""
         return thumbnail_png(decode(self.data))
 
 
 def stored_images(embeddings: Sequence[str], folder: str) -> tuple[StoredImage, ...]:
     """Images of stores of embeddings, in their order; an image of several stores comes once.
 
-    Parameters
-    ----------
-    embeddings
-        Paths or addresses of the stores.
-    folder
-        Folder or address of the images. The files are not looked up here.
+    ``embeddings`` are paths or addresses of the stores; ``folder`` is the folder or address of the
+    images, whose files are not looked up here.
 
     Raises
     ------
     ParamsError
         If there is no such folder.
-    StoreError
-        If a store is missing or damaged.
     DataError
         If the stores have no image.
     """
@@ -313,9 +277,8 @@ def read_scenes() -> tuple[OfferedScene, ...]:
 class PageState:
     """State of a running page: models, queues of jobs, open images, and scenes to choose.
 
-    The scenes are drawn ones or, with ``images``, the images of ``embeddings``.
-
-    Uploaded files are decoded one at a time, which bounds the memory of decoding.
+    The scenes are drawn ones or, with ``images``, the images of ``embeddings``. Uploaded files are
+    decoded one at a time, which bounds the memory of decoding.
 
     Parameters
     ----------

@@ -57,13 +57,7 @@ class ReviewState:
     async def open_image(
         self, page: PageState, record: ImageRecord
     ) -> tuple[str, open_images.OpenImage]:
-        """Open an image of the queue, unless it is open; return its random name, and the image.
-
-        Raises
-        ------
-        OSError, ImageError
-            If the image is missing, or cannot be decoded.
-        """
+        """Open an image of the queue, unless it is open; return its random name, and the image."""
         name = self._names.get(record.file)
         image = page.images.get(name) if name else None
         if name is None or image is None:
@@ -93,7 +87,7 @@ def _candidate(review: ReviewState, rank: int) -> Candidate:
 async def progress(request: Request, rank: int = -1) -> dict[str, Any]:
     """How many masks are left, their expected mean IoU, and the rank of the mask to look at next.
 
-    Masks are named by their ``rank`` in the queue; the next mask is sought after ``rank``. For
+    The rank of a mask is its place in the queue; the next mask is sought after ``rank``. For
     annotations, no mean IoU is expected.
     """
     _, review = _parts(request)
@@ -170,10 +164,7 @@ async def mask(request: Request, rank: int) -> dict[str, Any]:
 
 
 def _words(candidate: Candidate) -> str:
-    """Text with the expected IoU of a mask; for an annotation, also with the IoU that models reach.
-
-    Models reach the IoU of their masks with the annotation.
-    """
+    """Text with the expected IoU of a mask; for an annotation, also its IoU with models' masks."""
     iou, uncertainty = candidate.entry["score"], candidate.entry["uncertainty"]
     if "doubt" not in uncertainty:
         return f"Expected IoU {iou:.2f}"
@@ -253,11 +244,9 @@ def _replacement(
 ) -> Decision:
     """Predict the mask that a person chose, and make the decision about the mask of the queue.
 
-    Returns
-    -------
-    ``keep``, without a mask, if the person's prompt and mask are those of the queue. Otherwise the
-    predicted mask with its expected IoU: as ``clicked`` if the prompt differs, as ``choice`` if the
-    heads chose the mask, and as ``proposal`` if the person chose a proposal.
+    It is ``keep``, without a mask, if the person's prompt and mask are those of the queue.
+    Otherwise it has the predicted mask and its expected IoU: as ``clicked`` if the prompt differs,
+    as ``choice`` if the heads chose the mask, and as ``proposal`` if the person chose a proposal.
     """
     encoded = image.predictor_like(predictor())
     annotation = downloads.annotation_of(encoded, prompted, Costs())

@@ -208,7 +208,7 @@ async def answer(request: Request, name: str) -> dict[str, Any]:
 async def coco(request: Request, name: str) -> Response:
     """Predict the mask of each prompt in the request, and answer with a COCO file.
 
-    ``name`` is that of an open image; another name is refused with status 404.
+    If no image is open under ``name``, the status is 404.
     """
     download, annotations = await _annotations(request, name)
     text = downloads.coco_file(annotations, download.file_name)
@@ -219,7 +219,7 @@ async def coco(request: Request, name: str) -> Response:
 async def masks(request: Request, name: str) -> Response:
     """Predict the mask of each prompt in the request; answer with a ZIP of PNGs and a COCO file.
 
-    ``name`` is that of an open image; another name is refused with status 404.
+    If no image is open under ``name``, the status is 404.
     """
     download, annotations = await _annotations(request, name)
     archive = await asyncio.to_thread(downloads.mask_archive, annotations, download.file_name)

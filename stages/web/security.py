@@ -38,7 +38,8 @@ class AccessControl:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass an HTTP request on to ``app`` if it is permitted; otherwise answer with the refusal.
 
-        What is no HTTP request, such as the start of the server, is passed on unchecked.
+        Messages that are no HTTP requests, such as the start of the server, are passed on
+        unchecked.
         """
         if scope["type"] != "http":
             await self.app(scope, receive, send)
@@ -61,18 +62,14 @@ class AccessControl:
 def refusal_of(scope: MutableMapping[str, Any], token: str | None) -> tuple[int, str] | None:
     """HTTP status and reason why a request is refused; None if the request is permitted.
 
-    Parameters
-    ----------
-    scope
-        The request, as ASGI describes it.
-    token
-        Token that requests to the API must carry; None if only this machine can send requests.
+    ``scope`` is the request, as ASGI describes it. ``token`` must be carried by requests to the
+    API; it is None if only this machine can send requests.
 
     Notes
     -----
-    Without a token, the name under which the page was reached must be this machine's own: any
-    other web page may give its own name this machine's address (DNS rebinding), and is then no
-    stranger to the browser.
+    Without a token, the name under which the page was reached must be this machine's own: any other
+    web page may give its own name this machine's address (DNS rebinding), and is then no stranger
+    to the browser.
     """
     headers = Headers(scope=scope)
     host = headers.get("host", "")

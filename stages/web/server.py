@@ -120,14 +120,8 @@ def serve(
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; uvicorn raises the signal again after the last answer.
 
-    Parameters
-    ----------
-    page
-        Models and images; its queues are closed when the server ends.
-    review
-        Review whose page is served in place of the page of ``usam demo``.
-    at_end
-        Text for the last line about kept work.
+    The queues of ``page`` are closed at the end. The page of ``review`` is served in place of that
+    of ``usam demo``. ``at_end`` is text for the last line about kept work.
     """
     with stoppable(at_end, is_resumed=review is not None):
         server_of(page, endpoint, review).run(sockets=[endpoint.listener])

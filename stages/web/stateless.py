@@ -136,8 +136,7 @@ def _response(uncertainty: Uncertainty, masks: str) -> PredictResponse:
 def schema(app: FastAPI) -> dict[str, Any]:
     """OpenAPI description of ``/api/predict``, for other programs.
 
-    The body is described here, not by FastAPI: a body that FastAPI describes, it also reads whole,
-    however long the body is.
+    The body is described here: FastAPI would read a body that it describes whole, however long.
     """
     content = get_openapi(title="usam demo", version=version("usam-cache"), routes=app.routes)
     form = PredictRequest.model_json_schema(ref_template="#/components/schemas/{model}")
