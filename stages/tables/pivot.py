@@ -193,9 +193,7 @@ class Pivot:
     order: tuple[str, ...] = ()
     """Columns of names that sort the rows; rows with equal names keep the order of the scores."""
     difference: str = ""
-    """Statistic with columns of its own after the others, named with ``DIFFERENCE``; empty for
-    none.
-    """
+    """Statistic with columns of its own, named with ``DIFFERENCE``, after the others; or empty."""
 
     def __call__(self, inputs: Inputs, task: str) -> pd.DataFrame:
         """Make the table as ``table`` does, in the form of ``ReportTable.make``."""

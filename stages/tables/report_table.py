@@ -165,9 +165,7 @@ class ReportTable:
     paper_table: int | None = None
     """Number of the same table in the paper; of the first task's, if there is a table per task."""
     paper: PaperTable | None = None
-    """Name of the paper's numbers that are put beside ours; None for none, or if ``make`` adds
-    them.
-    """
+    """Name of the paper's numbers to put beside ours; None for none, or if ``make`` adds them."""
     number_format: str = PERCENT_FORMAT
     n_digits: int = 1
     """Number of decimals on the page."""
