@@ -317,7 +317,7 @@ class RuntimeParams:
 
 @strict
 class ReportParams:
-    """Settings of the stage ``report``: title, split that chooses measures, and data of the paper."""
+    """Settings of the stage ``report``: title, split that chooses measures, the paper's data."""
 
     title: Text
     chosen_on: StrictStr | None
