@@ -145,7 +145,7 @@ def heads_readme(path: Path, heads: HeadFile, license_name: str) -> str:
     smallest = heads.readers[0]
     code = (
         f'import usam_cache\n\npredictor = usam_cache.load_predictor("{family}", "{smallest}", '
-        f'heads="{path.name}", protocol="{card.get("protocol", "selected")}")'
+        f'heads="{path.name}")'
     )
     entries = {"file": path.name, "sha256 of the file": record_of(path).sha256} | card
     by_objective = heads.by_objective

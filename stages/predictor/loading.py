@@ -12,7 +12,7 @@ from pipeline.heads.scope import DRAWN_SHAPES
 from pipeline.predictor import ProposalHeads, UncertainPredictor
 from pipeline.sam.families import NAMES, models_of, reads_of
 from pipeline.sam.model import DeviceError, Precision, Sam
-from pipeline.vocabulary import PROTOCOLS, TRAIN_PROMPTS
+from pipeline.vocabulary import TRAIN_PROMPTS
 from stages.extraction.models import load_sam
 from stages.predictor.model_choice import ModelChoice, default_heads
 from stages.predictor.stored_images import EmbeddingStores, Places, listed_places
@@ -66,12 +66,11 @@ def from_pretrained(
     return load_predictor(*PRETRAINED[model_id], **options)
 
 
-def load_predictor(  # noqa: PLR0913 - one for each choice of a user
+def load_predictor(
     family: str,
     model: str,
     *,
     heads: str | Path | None = None,
-    protocol: str | None = None,
     precision: Precision | None = None,
     device: str = "auto",
     strict: bool = True,
@@ -90,17 +89,14 @@ def load_predictor(  # noqa: PLR0913 - one for each choice of a user
     heads
         File that ``usam heads export`` wrote. By default, the file in the package for the family
         mini, and the file that ``usam heads fetch`` wrote for other families.
-    protocol
-        Protocol that the heads must have learned: ``selected``, as in use, or ``best``, as in the
-        paper. By default, heads of both protocols are accepted.
     precision
         Precision of the model: by default, that of the features that the heads learned from.
     device
         ``auto``, ``cpu`` or ``cuda``.
     strict
-        Whether to refuse heads that learned from other features or under another protocol;
-        otherwise a warning names the differences. Heads for tokens of another width, or of another
-        family of a ladder, are always refused.
+        Whether to refuse heads that learned from other features; otherwise a warning names the
+        differences. Heads for tokens of another width, or of another family of a ladder, are always
+        refused.
     embeddings
         Store of embeddings that ``usam encode`` or the stage ``embed`` wrote, or several: an image
         whose pixels are in a store is not encoded again. Each store must be by the model, or by the
@@ -116,14 +112,14 @@ def load_predictor(  # noqa: PLR0913 - one for each choice of a user
     Raises
     ------
     ParamsError
-        If the family, model or protocol is unknown.
+        If the family or model is unknown.
     DeviceError
         If the device is unknown or not there.
     WeightsError
         If weights or heads are missing or damaged.
     DataError
-        If the heads learned from another family, extraction version, precision or weights, from
-        tokens of another width, or under another protocol.
+        If the heads learned from another family, extraction version, precision or weights, or from
+        tokens of another width.
     StoreError
         If a store of embeddings is missing or damaged, or was made by another model, with other
         weights or in another precision.
@@ -140,9 +136,7 @@ def load_predictor(  # noqa: PLR0913 - one for each choice of a user
     check_known("family", family, NAMES)
     check_known("model", model, models_of(family))
     path = default_heads(family) if heads is None else Path(heads)
-    file = read_fitting_heads(
-        path, family, model, protocol=protocol, precision=precision, strict=strict
-    )
+    file = read_fitting_heads(path, family, model, precision=precision, strict=strict)
     is_bf16 = (precision or file.card["precision"]) == "bf16"
     of_heads: Precision = "bf16" if is_bf16 else "fp32"
     sam = load_sam(family, model, precision=of_heads, device=device)
@@ -163,7 +157,6 @@ def read_fitting_heads(
     family: str,
     model: str,
     *,
-    protocol: str | None = None,
     precision: str | None = None,
     strict: bool = True,
 ) -> head_file.HeadFile:
@@ -175,18 +168,14 @@ def read_fitting_heads(
     ------
     DataError
         If the heads read other tokens or, unless ``strict`` is false, learned from another family,
-        extraction version, precision or weights, or under another protocol.
+        extraction version, precision or weights.
     """
     file = head_file.read_head_file(path)
-    if protocol is None:
-        protocol = file.card["protocol"]
-    check_known("protocol", protocol, PROTOCOLS)
     expected = {
         "family": family,
         "extract_version": head_version(VERSIONS["extract"]),
         "precision": precision or file.card["precision"],
         f"weights_{model}": checkpoint(family, model).sha256 or "not listed",
-        "protocol": protocol,
     }
     _check_reads(path, file.card, reads_of(family, model))
     _check(path, file.card, expected, strict=strict)

@@ -106,12 +106,8 @@ def test_heads_that_learned_from_something_else_are_refused_by_name_or_warned_of
         load_predictor("mini", "tiny", heads=str(path), strict=False)
 
 
-def test_heads_of_another_protocol_are_refused_only_where_a_protocol_is_named(
-    tmp_path: Path,
-) -> None:
+def test_heads_of_either_protocol_are_loaded_and_name_it(tmp_path: Path) -> None:
     path = write_random_heads(tmp_path / "heads.safetensors", protocol="best")
-    with pytest.raises(DataError, match=r"protocol \(best -> selected\)"):
-        load_predictor("mini", "tiny", heads=path, protocol="selected")
     assert load_predictor("mini", "tiny", heads=path).heads.head_set.protocol == "best"
 
 

@@ -70,7 +70,7 @@ def join() -> None:
 
 def test_they_say_what_a_loop_in_plain_torch_says(published: dict[str, TheirMlp]) -> None:
     join()
-    predictor = load_predictor("mini", "tiny", heads="own.safetensors", protocol="best")
+    predictor = load_predictor("mini", "tiny", heads="own.safetensors")
     predictor.set_image(drawn())
     found = predictor.predict_uncertainty([[120.0, 80.5]], [1])
     sam = trained_mini()

@@ -95,7 +95,7 @@ def test_three_commands_take_a_photograph_to_a_model_that_was_fetched(browser: B
         answered(page, 1)
         expect(page.locator("#caution")).to_be_hidden()
         shown = page.locator("#proposals b").all_inner_texts()
-    predictor = load_predictor(FAMILY, "tiny", protocol="best")
+    predictor = load_predictor(FAMILY, "tiny")
     predictor.set_image(PHOTOGRAPH)
     found = predictor.predict_uncertainty([[320, 213.5]], [1])
     assert [float(text) for text in shown] == pytest.approx(found.expected_iou.own, abs=0.02)
