@@ -18,7 +18,9 @@ _COMPRESS_LEVEL: Final = 3
 def write_coco(
     images: Path, annotations: Path, scenes: Iterable[Scene], categories: Sequence[str]
 ) -> int:
-    """Write drawn scenes as PNG files and one JSON file; masks as RLE, which loses nothing.
+    """Write drawn scenes as PNG files and one JSON file with masks; return the number of objects.
+
+    Every object must have a listed category and a mask that is not empty.
 
     Parameters
     ----------
@@ -27,18 +29,9 @@ def write_coco(
     annotations
         The JSON file.
     scenes
-        Images with their masks; an iterator is consumed scene by scene, so that memory holds one.
+        Images with their masks; of an iterator, memory holds one scene at a time.
     categories
         Names of all categories; their ids count from 1.
-
-    Returns
-    -------
-    Number of objects.
-
-    Raises
-    ------
-    ValueError
-        If a scene has a category that is not listed, or an empty mask.
     """
     images.mkdir(parents=True, exist_ok=True)
     image_items: list[dict[str, Any]] = []

@@ -23,8 +23,6 @@ SUFFIX: Final = ".partial"
 
 MARK: Final = f".begun{SUFFIX}"
 """Suffix of a mark: a file that says that another file is being written, and holds a process tag.
-
-The mark's name follows from the other file's name, so that no folder is listed to find it.
 """
 
 BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -101,10 +99,7 @@ def write_lines(path: Path, lines: Collection[str]) -> None:
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write indented JSON, keys in the mapping's order, whole or not at all.
 
-    Raises
-    ------
-    ValueError
-        If a number is NaN or infinite.
+    NaN and infinity raise a ValueError.
     """
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -174,21 +169,17 @@ def passing_folder(path: Path) -> Iterator[Path]:
 def put_file(path: Path, data: bytes, *, is_first: bool = False) -> None:
     """Write bytes to a file, whole or not at all; a file already at ``path`` is replaced.
 
-    Other hard links of the replaced file keep its bytes.
-
-    Parameters
-    ----------
-    is_first
-        Whether a file already at ``path`` stays; ignored on file systems without hard links.
+    With ``is_first``, it stays instead, if the disk has hard links. Other hard links of a replaced
+    file keep its bytes.
     """
     with _made(path, is_first=is_first) as partial:
         partial.write_bytes(data)
 
 
 def _is_linked(partial: Path, path: Path) -> bool:
-    """Hard-link ``partial`` to ``path``, unless a file is there.
+    """Hard-link ``partial`` to ``path``, unless a file is there; False if the link fails.
 
-    False if that fails, usually since the disk has no hard links.
+    It usually fails since the disk has no hard links.
     """
     try:
         path.hardlink_to(partial)
@@ -208,9 +199,7 @@ def put_link(source: Path, target: Path) -> None:
 def begin_file(path: Path) -> Path | None:
     """Mark a file as being written, unless ``is_begun`` says that another process is writing it.
 
-    Returns
-    -------
-    The mark, a file beside ``path`` that the caller must remove; None if another process is
+    The mark is a file beside ``path`` that the caller must remove; None if another process is
     writing.
     """
     if is_begun(path):
@@ -323,7 +312,7 @@ def named_disk_errors(path: Path) -> Iterator[None]:
 
 
 def sha256_file(path: Path) -> str:
-    """Compute the sha256 of a file's bytes, as 64 hexadecimal digits."""
+    """Sha256 of a file's bytes, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

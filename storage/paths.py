@@ -49,19 +49,16 @@ MAKERS: Final = (
 """Patterns of paths, each with the DVC stages that make such a path; the first match counts.
 
 They stand in the order in which the stages run. Features of the view ``identity`` have two stages:
-``extract_train`` makes them for a train split.
-"""
+``extract_train`` makes them for a train split."""
 
 
 def remedy(path: Path, command: str = "dvc repro") -> str:
     """End of an error about a missing file or store: the command of DVC that makes it.
 
-    It is empty for a path that no stage makes. ``command`` is the command without the stage.
+    Empty for a path that no stage makes. ``command`` is the command without the stage.
 
     >>> remedy(objects_path("val"))
     '; `dvc repro prepare@val` makes it'
-    >>> remedy(Path("data/shapes/annotations/val.json"))
-    '; `dvc repro shapes` makes it'
     >>> remedy(Path("elsewhere.zarr"))
     ''
     """
@@ -83,10 +80,9 @@ def running_order(path: Path) -> int:
 def repair_advice(path: Path) -> str:
     """End of an error about a damaged file: how to bring it back.
 
-    It is empty for files that are neither in an output of a stage nor in this package.
-
-    ``dvc repro`` alone would put the same damaged output back, since the file is a link to DVC's
-    cache, whose files DVC takes for intact.
+    Empty for files that are neither in an output of a stage nor in this package. ``dvc repro``
+    alone would put the same damaged output back, since the file is a link to DVC's cache, whose
+    files DVC takes for intact.
     """
     if remedy(path):
         return "; `usam cache repair` names the command that makes it again"
@@ -107,13 +103,6 @@ def reinstall_command(path: Path) -> str:
 def located(path: Path, cache: str | Path) -> str | Path:
     """Path or address of a store in the folder or at the address ``cache``, in place of ``CACHE``.
 
-    Raises
-    ------
-    ValueError
-        If ``path`` does not lie below ``CACHE``.
-
-    Examples
-    --------
     >>> located(objects_path("val"), "s3://lab/usam/cache/")
     's3://lab/usam/cache/objects/val.zarr'
     """

@@ -28,13 +28,6 @@ def encode_rle(mask: Bool[np.ndarray, "h w"]) -> str:
 def decode_rle(counts: str, height_px: int, width_px: int) -> Bool[np.ndarray, "h w"]:
     """Decode compressed run lengths to a mask of a given size.
 
-    Raises
-    ------
-    DataError
-        If the runs are malformed or do not cover the image exactly.
-
-    Notes
-    -----
     Not pycocotools' decoder: it returns uninitialised memory where the runs end too early.
     """
     runs = parse_counts(counts)
@@ -45,13 +38,7 @@ def decode_rle(counts: str, height_px: int, width_px: int) -> Bool[np.ndarray, "
 
 
 def area_rle(counts: str) -> int:
-    """Number of foreground pixels of a mask in compressed run lengths.
-
-    Raises
-    ------
-    DataError
-        If ``counts`` is malformed.
-    """
+    """Number of foreground pixels of a mask in compressed run lengths."""
     return int(parse_counts(counts)[1::2].sum())
 
 

@@ -27,10 +27,10 @@ CORRECTIONS: Final[Mapping[str, str]] = {
 class Costs:
     """Costs of corrections, in IoU: a correction that gains less than its cost is not advised.
 
-    The chosen mask exists already and costs nothing. A correction of cost 1 is never advised. By
-    default, two corrections cost 1: clicking again, because that advice was not shown to beat the
-    best choice for all objects, and the large model, because that advice did not help the mini
-    models (docs/predict.md).
+    A correction of cost 1 is never advised. By default, two corrections cost 1: clicking again,
+    because that advice was not shown to beat the best choice for all objects, and the large model,
+    because that advice did not help the mini models (docs/predict.md). The chosen mask costs
+    nothing.
 
     Raises
     ------
@@ -54,7 +54,7 @@ class Costs:
 
     @property
     def by_correction(self) -> dict[str, float]:
-        """Cost in IoU of each of ``CORRECTIONS``; 0 for keeping the mask."""
+        """Cost in IoU of each of ``CORRECTIONS``; 0 for keeping the mask and for the chosen one."""
         costs = {"model": self.larger_model, "prompt": self.click, "segmentation": self.person}
         return {name: costs.get(name, 0.0) for name in CORRECTIONS}
 
@@ -77,7 +77,7 @@ class Advice:
 
     @property
     def words(self) -> str:
-        """The advised correction in words, such as "click again", or "no advice".
+        """The advised correction in words, with the images for which it holds; else "no advice".
 
         >>> Advice("prompt", 0.1, 0.9, {"prompt": 0.1}, holds_for="drawn shapes").words
         'click again (for drawn shapes)'
@@ -86,29 +86,27 @@ class Advice:
         return CORRECTIONS.get(self.correction, "no advice") + mark
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields of the advice, and the advised correction in words, for JSON."""
+        """All fields, and the advised correction in words, for JSON."""
         return {"words": self.words, **vars(self)}
 
 
 def advise(own_iou: float, gains: Mapping[str, float], costs: Costs) -> Advice:
     """Choose the correction of a mask that is expected to gain most beyond its cost.
 
-    Parameters
-    ----------
-    own_iou
-        Expected IoU of the mask.
-    gains
-        IoU that each possible correction is expected to add: ``model``, ``prompt`` or ``task``. A
-        person draws the true mask and gains ``1 - own_iou``, so ``segmentation`` is not needed.
-
-    Notes
-    -----
-    Gains are limited to ``1 - own_iou``: no mask is better than the true mask.
+    Gains are limited to ``1 - own_iou``: no mask is better than the true mask, which a person
+    draws.
 
     >>> advise(0.5, {"model": 0.1, "prompt": 0.3}, Costs(click=0.05)).correction
     'prompt'
     >>> advise(0.5, {"model": 0.1, "prompt": 0.3}, Costs()).correction
     'segmentation'
+
+    Parameters
+    ----------
+    own_iou
+        Expected IoU of the mask.
+    gains
+        IoU that each possible correction is expected to add: ``model``, ``prompt`` or ``task``.
     """
     reachable = {name: min(gain, 1 - own_iou) for name, gain in gains.items()}
     by_choice = {KEEP: 0.0, **reachable, "segmentation": 1 - own_iou}

@@ -17,8 +17,7 @@ def rle(mask: Bool[np.ndarray, "height width"]) -> dict[str, Any]:
 def polygons(mask: Bool[np.ndarray, "height width"]) -> list[list[int]]:
     """Outlines ``[x1, y1, x2, y2, ...]`` of the components of a mask, along its pixels' edges.
 
-    An empty mask has no outline. COCO's tools draw the same mask from these outlines, but fill its
-    holes: polygons of COCO have no holes.
+    An empty mask has no outline. Holes are lost: polygons of COCO have none.
 
     >>> polygons(np.array([[False, True], [False, True]]))
     [[1, 0, 1, 2, 2, 2, 2, 0]]

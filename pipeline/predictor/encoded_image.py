@@ -16,12 +16,12 @@ Rgb = UInt8[np.ndarray, "height width 3"] | Float32[np.ndarray, "height width 3"
 """RGB pixels: bytes on the scale 0..255, or floats on the scale 0..1."""
 
 _LARGEST_FLOAT: Final = 2
-"""Largest value of an image of floats. Resampling may exceed 1 a little; larger values mean that
+"""Largest value of an image of floats: resampling may exceed 1 a little; larger values mean that
 the image is on the scale 0..255."""
 
 
 def rgb_of(image: object) -> Rgb:
-    """Check an image of a user and return its pixels: bytes, or floats as float32.
+    """Check an image of a user and return its pixels: bytes, or floats as float32, not scaled.
 
     Raises
     ------
@@ -29,12 +29,8 @@ def rgb_of(image: object) -> Rgb:
         If the image is neither a PIL image nor an array.
     ValueError
         If the image has other channels than red, green and blue, no pixel, another type than uint8
-        and floats, or floats beyond the scale 0..1.
-
-    Notes
-    -----
-    ``SAM2ImagePredictor`` does not scale floats either. It accepts floats on the scale 0..255, but
-    its masks are then almost useless.
+        and floats, or floats beyond the scale 0..1, with which ``SAM2ImagePredictor`` gives almost
+        useless masks.
     """
     if isinstance(image, Image.Image):
         if image.mode != "RGB":
@@ -66,7 +62,7 @@ def bytes_of(rgb: Rgb) -> UInt8[np.ndarray, "height width 3"]:
 
 
 def _for_torch(pixels: Rgb) -> Rgb:
-    """Return pixels in memory that torch accepts: contiguous and writeable; copy them if needed."""
+    """Contiguous, writeable pixels, as torch needs them; copied if they are not."""
     contiguous = np.ascontiguousarray(pixels)
     return contiguous if contiguous.flags.writeable else contiguous.copy()
 
@@ -114,7 +110,8 @@ class EncodedImage:
     def statistics(self) -> Statistics | None:
         """Encoder statistics of the image by the family's smallest model.
 
-        None if neither stored statistics nor the pixels are known.
+        None if that model is another than the encoding one, and neither statistics nor pixels are
+        known.
         """
         if self.stored_statistics is not None:
             return self.stored_statistics

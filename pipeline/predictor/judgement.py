@@ -21,14 +21,14 @@ class ExpectedIou:
     """IoUs that the heads predict from the tokens of each proposal.
 
     ``own`` is the IoU of the proposal itself. The others are the IoUs of masks that each model,
-    more clicks or another choice of proposal would give for the same object. ``models`` includes
-    the model of the proposal: its IoU is ``own``.
+    more clicks or another choice of proposal would give for the same object.
     """
 
     own: ByProposal
     """USAM: IoU of the proposal."""
     models: Mapping[str, ByProposal]
-    """IoU of each model's mask, from small to large."""
+    """IoU of each model's mask, from small to large; that of the proposal's own model is ``own``.
+    """
     refined: ByProposal
     """IoU after eight clicks instead of one."""
     best: ByProposal
@@ -43,11 +43,7 @@ class ExpectedIou:
 
     @property
     def by_name(self) -> dict[str, ByProposal]:
-        """All expected IoUs, by name.
-
-        The names are ``own``, the name of each model for the IoU of its mask, ``refined``, ``best``
-        and ``selected``.
-        """
+        """All expected IoUs: ``own``, each model's name, ``refined``, ``best`` and ``selected``."""
         return {
             "own": self.own,
             **self.models,
@@ -76,10 +72,7 @@ class Gaps:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Predictions of all heads for each proposal: expected IoUs, and gains of corrections.
-
-    Gains are differences of two expected IoUs, and gaps that a head predicts directly.
-    """
+    """Predictions of all heads for each proposal: expected IoUs, and gains of corrections."""
 
     expected_iou: ExpectedIou
     gap: Gaps
@@ -101,14 +94,9 @@ class Judgement:
 def judge(
     heads: ProposalHeads, predicted: Mapping[str, Float32[np.ndarray, " proposal"]]
 ) -> Judgement:
-    """Compute expected IoUs and gaps of one prompt's proposals from the predictions of every head.
+    """Compute expected IoUs and gaps of a prompt's proposals from the predictions of every head.
 
-    Measures compute them by the same ``HeadPredictions``.
-
-    Parameters
-    ----------
-    predicted
-        Predictions by objective, from ``predict_proposals``.
+    ``predicted`` has the predictions by objective, from ``predict_proposals``.
     """
     predictions = HeadPredictions(heads.model, heads.models, heads.head_set, predicted)
     has_larger = len(heads.models) > 1
@@ -160,12 +148,9 @@ def decide(
 
     Returns
     -------
-    The advice, with the correction ``NONE`` where no advice is permitted; and whether a guarantee
-    keeps the proposal, or None without a guarantee.
-
-    Notes
-    -----
-    Heads that cannot compare proposals never advise to keep one: it may be the worst of three.
+    The advice, with the correction ``NONE`` where no advice is permitted, or where heads that
+    cannot compare proposals advise to keep one, which may be the worst of three; and whether a
+    guarantee keeps the proposal, None without a guarantee.
     """
     own_iou = float(judgement.expected_iou.own[proposal])
     advice = advise_on(judgement, proposal, heads.model, costs, chosen_iou)

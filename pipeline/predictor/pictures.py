@@ -35,10 +35,7 @@ def draw_mask(
 def draw_masks(
     rgb: RgbImage, masks: Sequence[Bool[np.ndarray, "height width"]], iou: Sequence[float]
 ) -> RgbImage:
-    """Draw each mask in the colour of its IoU, from red at 0 to green at 1.
-
-    Later masks cover earlier masks.
-    """
+    """Draw each mask in the colour of its IoU: red at 0, green at 1; later ones cover earlier."""
     picture = rgb
     for mask, share in zip(masks, iou, strict=True):
         bad, good = np.array(CLICK_COLOUR), np.array(PREDICTION_COLOUR)
@@ -50,10 +47,7 @@ def draw_masks(
 def draw_entropy(rgb: RgbImage, bits: Float32[np.ndarray, "y x"]) -> RgbImage:
     """Draw the entropy of each pixel as a heat map on the grey image: bright yellow at 1 bit.
 
-    Parameters
-    ----------
-    bits
-        Entropies in [0, 1], of any resolution; they are resized to the image.
+    ``bits`` may have any resolution; it is resized to the image.
     """
     height, width = rgb.shape[:2]
     grown = cv2.resize(bits, (width, height), interpolation=cv2.INTER_LINEAR)[..., np.newaxis]

@@ -18,11 +18,7 @@ PATCH: Final = 10.0
 
 @dataclass(frozen=True)
 class Postprocessing:
-    """Settings of the postprocessing of masks, which is done here as SAM2 does it.
-
-    They are the threshold of logits, the largest holes to fill and components to remove, and
-    whether an unstable single mask is replaced. They have the names of SAM2's arguments.
-    """
+    """Settings of the postprocessing of masks, which is SAM2's, with SAM2's names."""
 
     mask_threshold: float = 0.0
     """Logit above which a pixel belongs to the mask."""
@@ -45,8 +41,7 @@ class Postprocessing:
     ) -> Bool[np.ndarray, "prompt proposal height width"]:
         """Masks at the size of the image (height, width), cut at ``mask_threshold``.
 
-        Small holes and sprinkles (components of a mask) are removed first, at low resolution; see
-        ``patched``.
+        The logits are ``patched`` first, at low resolution.
         """
         patched = self.patched(logits)
         cut = patched - self.mask_threshold if self.mask_threshold else patched
@@ -69,13 +64,8 @@ class Postprocessing:
     ) -> Float[Tensor, "prompt proposal y x"]:
         """Logits with small holes filled and small sprinkles (components of a mask) removed.
 
-        Small is at most ``max_hole_area`` or ``max_sprinkle_area``. The logits are returned as they
-        are if both are 0.
-
-        Notes
-        -----
-        Does the same as ``SAM2Transforms.postprocess_masks``, which needs CUDA and changes no mask
-        without CUDA.
+        Small is at most ``max_hole_area`` or ``max_sprinkle_area``; if both are 0, the logits stay
+        as they are. As ``SAM2Transforms.postprocess_masks``, which changes no mask without CUDA.
         """
         if self.max_hole_area <= 0 and self.max_sprinkle_area <= 0:
             return logits

@@ -55,9 +55,9 @@ Kind = tuple[int, bool]
 
 @dataclass(frozen=True)
 class DecoderPrompts:
-    """Prompt sets as arguments of ``Sam.decode``.
+    """Prompt sets as arguments of ``Sam.decode``, all with the same number of points.
 
-    All prompt sets have the same number of points; corners of boxes come first.
+    Corners of boxes come before clicks.
     """
 
     points: Float32[np.ndarray, "prompt point 2"] | None
@@ -81,8 +81,8 @@ class DecoderPrompts:
     def prompt_sets(self) -> frozenset[str]:
         """Names of the method's prompt sets to which these prompts may belong; may be empty.
 
-        A single click may be ``center`` or ``near``. ``p1`` to ``p7`` are left out, because users
-        do not click at random.
+        A single click may be ``center`` or ``near``, not ``p1`` to ``p7``: users do not click at
+        random.
         """
         if self.labels is None or self.mask_input is not None:
             return frozenset()
@@ -99,10 +99,7 @@ class DecoderPrompts:
     def caution(self, learned: Collection[str]) -> str:
         """Why heads may be wrong about these prompts; empty if they learned from similar prompts.
 
-        Parameters
-        ----------
-        learned
-            Names of the prompt sets from which the heads learned.
+        ``learned`` has the names of the prompt sets from which the heads learned.
         """
         labels = [] if self.labels is None else self.labels[0].tolist()
         features = {
@@ -173,12 +170,7 @@ def parse_one(
 ) -> DecoderPrompts:
     """Check one prompt set about an image, for a prediction of uncertainty, and convert it.
 
-    Parameters
-    ----------
-    size_px
-        Height and width of the image.
-    mask_size_px
-        As for ``parse_prompts``.
+    ``size_px`` is the height and width of the image; ``mask_size_px`` is as for ``parse_prompts``.
 
     Raises
     ------
@@ -209,12 +201,9 @@ def parse_one(
 
 
 def check_clicks(clicks: Iterable[Iterable[float]], size_px: tuple[int, int]) -> None:
-    """Check that every click (x, y) lies in the image; its right and lower edges lie outside.
+    """Refuse clicks (x, y) outside of the image of ``size_px`` (height, width).
 
-    Parameters
-    ----------
-    size_px
-        Height and width of the image, in this order.
+    The image's right and lower edges lie outside.
 
     Raises
     ------
@@ -230,14 +219,9 @@ def check_clicks(clicks: Iterable[Iterable[float]], size_px: tuple[int, int]) ->
 
 
 def check_box(box: Sequence[float], size_px: tuple[int, int]) -> None:
-    """Check that a box is not empty and lies in the image.
+    """Refuse a box (left, top, right, lower edge) that is empty or not in the image.
 
-    Parameters
-    ----------
-    box
-        Left, top, right and lower edge.
-    size_px
-        Height and width of the image, in this order.
+    ``size_px`` is the height and width of the image.
 
     Raises
     ------
@@ -258,7 +242,7 @@ def check_box(box: Sequence[float], size_px: tuple[int, int]) -> None:
 
 
 def check_finite(name: str, values: np.ndarray) -> None:
-    """Check that all values are finite; ``name`` is their name in the message.
+    """Refuse values that are NaN or infinite; ``name`` is their name in the message.
 
     Raises
     ------

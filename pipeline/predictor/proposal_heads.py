@@ -36,8 +36,8 @@ class ProposalHeads:
     weights: Mapping[str, HeadWeights]
     """Weights of the heads by objective."""
     first_mask_token: int = 1
-    """Number of the mask token that belongs to proposal 0. It is 0 for the heads that the paper's
-    authors publish."""
+    """Number of the mask token that belongs to proposal 0; 0 for the heads that the paper's authors
+    publish."""
     guarantees: tuple[CalibratedGuarantee, ...] = ()
     """Guarantees about masks of the model."""
     choices: tuple[ChoiceGain, ...] = ()
@@ -81,7 +81,7 @@ class ProposalHeads:
             return None
         try:
             return self.training_images.share_nearer(image.statistics)
-        except ValueError as error:  # heads of another encoder
+        except ValueError as error:
             raise PromptError(str(error)) from error
 
     def permitted(
@@ -104,7 +104,7 @@ class ProposalHeads:
         unlike_training
             Result of the method ``unlike_training``; an image with None counts as similar.
         prompt_caution
-            Why the heads may be wrong about this prompt; only added to the cautions. May be empty.
+            Why the heads may be wrong about this prompt, which is only added to the cautions.
         """
         return permitted(
             self.scope,
@@ -135,10 +135,7 @@ def predict_proposals(
 ) -> dict[str, Float32[np.ndarray, "*prompt proposal"]]:
     """Predictions of every head for every proposal, by objective, in the shape of the SamScores.
 
-    Parameters
-    ----------
-    inputs
-        Rows of ``proposal_inputs``, one for each SamScore.
+    ``inputs`` are the rows of ``proposal_inputs``, one for each SamScore.
 
     Raises
     ------

@@ -95,7 +95,6 @@ class UncertainMaskGenerator:
         inputs = rows[:, decoder.n_logits :]
         judgement = judge(heads, predict_proposals(heads, inputs, sam_score))
         unlike_training = self._unlike_training(rgb, decoder)
-        # No guarantee was calibrated on clicks of a grid.
         permission = heads.permitted((), unlike_training=unlike_training)
         return [
             record

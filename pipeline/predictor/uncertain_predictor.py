@@ -155,9 +155,9 @@ class UncertainPredictor:
             Embedding of the image, from ``read_embedding``. It must be by the predictor's model,
             which is not checked.
         image
-            The image in bytes; images of floats are refused. Without ``image``, a model that is
-            not the smallest of its family leaves ``unlike_training`` None, unless
-            ``stored_images`` has the statistics of the image.
+            The image in bytes; images of floats are refused. Without ``image``, a model that is not
+            the smallest of its family leaves ``unlike_training`` None, unless ``stored_images`` has
+            the statistics of the image.
 
         Raises
         ------
@@ -179,23 +179,17 @@ class UncertainPredictor:
         self._images = (self._restored(embedding, rgb),)
 
     def set_image_batch(self, image_list: Sequence[np.ndarray | Image]) -> None:
-        """Encode images of any sizes, for ``predict_batch``.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If ``set_image`` would refuse an image.
-        """
+        """Encode images of any sizes, for ``predict_batch``; each as ``set_image`` takes it."""
         self._set(image_list, is_batch=True)
 
     def _set(self, images: Sequence[np.ndarray | Image], *, is_batch: bool) -> None:
         self.reset_predictor()
         pixels = [rgb_of(image) for image in images]
-        restored = [self._found(rgb) for rgb in pixels]
+        restored = [self._from_store(rgb) for rgb in pixels]
         encoded = self._encoded(
-            [rgb for rgb, found in zip(pixels, restored, strict=True) if found is None]
+            [rgb for rgb, image in zip(pixels, restored, strict=True) if image is None]
         )
-        self._images = tuple(found or next(encoded) for found in restored)
+        self._images = tuple(image or next(encoded) for image in restored)
         self._is_batch = is_batch
 
     def _encoded(self, pixels: Sequence[Pixels]) -> Iterator[EncodedImage]:
@@ -208,7 +202,7 @@ class UncertainPredictor:
             ]
         return map(EncodedImage, pixels, embeddings, repeat(self.smallest))
 
-    def _found(self, rgb: Rgb) -> EncodedImage | None:
+    def _from_store(self, rgb: Rgb) -> EncodedImage | None:
         """The image with its embedding from a store; None if no store has it."""
         digest = "" if self.stored_images is None else _digest(rgb)
         if self.stored_images is None or not digest:
@@ -402,8 +396,7 @@ class UncertainPredictor:
     ) -> list[Uncertainty]:
         """Uncertainties of prompt sets of one kind, in their order, from one decoder call.
 
-        ``size_px`` is the size of the masks (height, width); ``costs`` are as for
-        ``predict_uncertainties``.
+        ``size_px`` is the size of the masks (height, width).
         """
         unlike_training = self.heads.unlike_training(image)
         return list(
@@ -471,7 +464,7 @@ def _digest(rgb: Rgb) -> str:
 
 
 def _calls(kinds: Sequence[Kind], batch: int) -> Iterator[list[int]]:
-    """For each decoder call, the numbers of its prompt sets: at most ``batch``, all of one kind."""
+    """For each decoder call, the indices of its prompt sets: at most ``batch``, all of one kind."""
     for kind in dict.fromkeys(kinds):
         numbers = [i for i, kind_of_set in enumerate(kinds) if kind_of_set == kind]
         yield from (numbers[i : i + batch] for i in range(0, len(numbers), batch))
@@ -482,12 +475,9 @@ def single_masks(
 ) -> tuple[Float[Tensor, "prompt 1 y x"], Float[Tensor, "prompt 1"]]:
     """Low-resolution logits and SamScore of a single mask for each prompt set.
 
-    If a single mask is unstable, the selected proposal replaces it.
-
-    Notes
-    -----
-    Does the same as ``dynamic_multimask_via_stability`` of SAM2's decoder, with the settings of
-    ``build_sam2``. A second call decodes the proposals only if a single mask is unstable.
+    If a single mask is unstable, the selected proposal replaces it, as
+    ``dynamic_multimask_via_stability`` of SAM2's decoder does with the settings of ``build_sam2``.
+    A second call decodes the proposals only if a single mask is unstable.
     """
     single = sam.decode(embedding, **vars(prompts), multimask_output=False)
     is_stable = _is_stable(single.logits)

@@ -54,14 +54,14 @@ class Choice:
     mask: Bool[np.ndarray, "height width"]
     """The mask at the size of the image."""
     expected_iou: float
-    """Expected IoU of the mask, which for the highest of 27 was calibrated on held-out images."""
+    """Expected IoU of the mask; for the highest of 27, calibrated on held-out images."""
 
     def is_own_mask(self, proposal: int) -> bool:
-        """Whether the mask is that of a proposal, given by its number, as SAM2 cuts it (at 0.5)."""
+        """Whether the mask is that of this proposal (a number) as SAM2 cuts it, at 0.5."""
         return (self.proposal, self.cut) == (proposal, CUT)
 
     def to_dict(self) -> dict[str, Any]:
-        """``proposal``, ``cut`` and ``expected_iou`` of the mask, without its pixels, for JSON."""
+        """``proposal``, ``cut`` and ``expected_iou``, without the mask's pixels, for JSON."""
         return {name: value for name, value in vars(self).items() if name != "mask"}
 
 
@@ -99,15 +99,14 @@ class Uncertainty:
     or if the image is too unlike the training images of the heads."""
     mask_set: tuple[int, ...] | None
     """Numbers of proposals that include a good one with a guaranteed probability, the highest
-    expected IoU first. None if no guarantee about sets holds for the prompt, or if the image is too
-    unlike the training images of the heads."""
+    expected IoU first. None as for ``is_kept``."""
     unlike_training: float | None
     """Share of the heads' training images that are nearer to the other training images than this
-    image is; None if the share is unknown."""
+    image is; None if unknown."""
     permission: Permission
     """Statements that the scopes of the heads and their guarantees allow."""
     caution: str
-    """Why the heads may be wrong about this image or prompt; may be empty."""
+    """Why the heads may be wrong about this image or prompt; empty without a reason."""
 
     @property
     def selected(self) -> int:
@@ -128,7 +127,7 @@ class Uncertainty:
     def pixel_entropy(self) -> Float32[np.ndarray, "proposal y x"]:
         """Entropy of each pixel in bits, at low resolution.
 
-        The mean over the pixels, weighted by ``probability``, is ``h_std``.
+        Its mean, weighted by ``probability``, is ``h_std``.
         """
         p = self.probability
         q = 1 - p
@@ -158,10 +157,10 @@ class Uncertainty:
         return values
 
     def prompt_values(self) -> dict[str, Any]:
-        """Values that concern all proposals of the prompt, for JSON.
+        """Values that concern all proposals of the prompt, for JSON; empty texts become None.
 
         The keys are ``selected``, ``choice``, ``no_choice``, ``advice``, ``is_kept``, ``mask_set``,
-        ``unlike_training``, ``caution`` and ``h_a``. Empty texts become None.
+        ``unlike_training``, ``caution`` and ``h_a``.
         """
         return {
             "selected": self.selected,
@@ -200,7 +199,8 @@ def read_uncertainty(
 ) -> Iterator[Uncertainty]:
     """Compute the uncertainty of each prompt set of a decoder call, one after the other.
 
-    Full-size masks of many prompt sets at once would fill the memory.
+    Full-size masks of many prompt sets at once would fill the memory. Entropies are computed from
+    probabilities as the cache stores them, so that they equal those of the stage ``entropy``.
 
     Parameters
     ----------
@@ -212,16 +212,6 @@ def read_uncertainty(
         See ``Uncertainty``.
     permissions
         For each prompt set, the statements that are allowed about its masks.
-
-    Raises
-    ------
-    PromptError
-        If the model answered with NaN.
-
-    Notes
-    -----
-    Entropies are computed from probabilities as the cache stores them, so that they equal the
-    entropies of the stage ``entropy``.
     """
     sam_score = decoded.sam_score.cpu().numpy()
     predicted = predict_proposals(heads, proposal_inputs(heads, decoded), sam_score)

@@ -73,7 +73,7 @@ def _build(member: families.Member, row: families.Family) -> SAM2Base:
 
 
 def _check_sizes(network: SAM2Base, row: families.Family, name: str) -> None:
-    """Check that the family's row declares the sizes that the model has."""
+    """Raise an ``ArchitectureError`` if the family's row declares other sizes than the model's."""
     sizes = {
         "image_size_px": int(network.image_size),
         "mask_side_px": mask_side_px(network),
@@ -155,15 +155,10 @@ def of_transformers(
     *,
     has_sigmoid_score: bool = True,
 ) -> SAM2Base:
-    """Build a model with the image encoder that a configuration of ``transformers`` describes.
+    """Build a model with the image encoder of a configuration of ``transformers``.
 
     Its weights are random. ``has_sigmoid_score`` tells whether a sigmoid keeps predicted IoUs
-    between 0 and 1.
-
-    Raises
-    ------
-    ImportError
-        If the extra ``hf`` is not installed.
+    between 0 and 1. Raises an ImportError if the extra ``hf`` is not installed.
     """
     from pipeline.sam.transformers_models import VisionEncoder  # noqa: PLC0415 - an extra installs it
 
@@ -181,12 +176,7 @@ def _with_encoder(
 ) -> SAM2Base:
     """Build a model from an image encoder and SAM2's prompt encoder and decoder, of random weights.
 
-    Parameters
-    ----------
-    cell_px
-        Side of the square of pixels that one image token stands for.
-    has_sigmoid_score
-        Whether a sigmoid keeps predicted IoUs between 0 and 1.
+    ``cell_px`` is the side of the square of pixels that one image token stands for.
 
     Notes
     -----

@@ -86,9 +86,8 @@ class Family:
         """Sizes of the dimensions of the encoder's levels, by their names in the cache.
 
         The names are ``channel``, ``row`` and ``column`` for the image embedding, and the same with
-        the prefixes ``finer_`` and ``finest_`` for the two other levels.
-
-        A ladder may make masks smaller than the levels: use the row of the model's own family.
+        the prefixes ``finer_`` and ``finest_`` for the two other levels. A ladder may make masks
+        smaller than the levels: use the row of the model's own family.
         """
         side, channels = self.mask_side_px // 4, self.n_channels
         levels = (("", 1, channels), ("finer_", 2, channels // 4), ("finest_", 4, channels // 8))
@@ -180,7 +179,7 @@ def models_of(family: str) -> tuple[str, ...]:
 
 
 def check_model(family: str, model: str) -> None:
-    """Check that a family or a ladder has a model of this name.
+    """Refuse the name of a family or a ladder that is unknown, or that has no model of this name.
 
     Raises
     ------
@@ -195,8 +194,7 @@ def check_model(family: str, model: str) -> None:
 def source_of(family: str, model: str) -> tuple[str, str]:
     """Family that a model comes from, and the model's name in that family.
 
-    Only for a model of a ladder do they differ from the arguments. ``check_model`` checks the
-    arguments.
+    Only for a model of a ladder do they differ from the arguments, which are not checked.
 
     >>> source_of("releases", "sam3")
     ('sam3', 'large')
@@ -205,9 +203,7 @@ def source_of(family: str, model: str) -> tuple[str, str]:
 
 
 def reads_of(family: str, model: str) -> str:
-    """Name of the family whose tokens the heads of a ladder's model read.
-
-    It is empty for a model of a family, which is no ladder.
+    """Name of the family whose tokens the heads of a ladder's model read; empty if no ladder.
 
     A head reads tokens of one family only: tokens of different families are not comparable.
     """
@@ -225,11 +221,5 @@ def row_of(family: str, model: str) -> Family:
 
 
 def mask_side_of(family: str) -> int:
-    """Side in pixels at which the masks of all models of a family or a ladder are stored.
-
-    Raises
-    ------
-    ValueError
-        If no family or ladder has this name.
-    """
+    """Side in pixels at which the masks of all models of a family or a ladder are stored."""
     return min(FAMILIES[source_of(family, model)[0]].mask_side_px for model in models_of(family))

@@ -15,8 +15,8 @@ Records = list[dict[str, Any]]
 """Masks as ``SAM2AutomaticMaskGenerator.generate`` returns them."""
 
 REFUSED: Final = ("model", "kwargs")
-"""Parameters of the official generator that are no options. With ``kwargs``, the official generator
-ignores a misspelt option; ours refuses it."""
+"""Parameters of the official generator that are no options: with ``kwargs``, it would ignore a
+misspelt option."""
 
 
 class MaskGenerator:

@@ -73,10 +73,7 @@ class Embedding:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of the tensors that belong to this image alone, including its part of ``shared``.
-
-        Tensors in ``shared`` that are the same for all images do not count.
-        """
+        """Bytes of the tensors of this image, without those in ``shared`` that all images share."""
         shared = self.shared
         of_prompts = shared.keys[0], shared.queries[0], shared.values, shared.coarse, shared.fine
         tensors = (self.image, *self.high_res, shared.cells, *of_prompts)
@@ -85,13 +82,8 @@ class Embedding:
     def levels(self, *, is_half: bool = False) -> dict[str, np.ndarray]:
         """Arrays ``(channel, row, column)`` of the levels, by the names of ``level_names``.
 
-        An array of type uint16 holds the bits of bfloat16 numbers.
-
-        Parameters
-        ----------
-        is_half
-            Whether to round the levels to half precision. Masks then differ a little: extraction
-            never reads such levels.
+        An array of type uint16 holds the bits of bfloat16 numbers. ``is_half`` rounds the levels to
+        half precision; masks then differ a little, so extraction never reads such levels.
         """
         levels: dict[str, np.ndarray] = {}
         for name, tensor in zip(LEVELS, (*self.high_res, self.image), strict=True):
@@ -106,12 +98,9 @@ class Embedding:
         """Mean and standard deviation of each channel over all places of the image's levels.
 
         The keys are ``encoder_mean`` and ``encoder_std``, the names in the cache. The channels are
-        those of ``high_res``, the finest level first, then those of ``image``.
-
-        Notes
-        -----
-        Sums are in double precision, so that neither their order nor the number of threads changes
-        the result. ``torch.std_mean`` takes five times as long.
+        those of ``high_res``, the finest level first, then those of ``image``. Sums are in double
+        precision, so that neither their order nor the number of threads changes the result.
+        ``torch.std_mean`` takes five times as long.
         """
         levels = [level[0].flatten(1).double() for level in (*self.high_res, self.image)]
         means = [level.mean(1, keepdim=True) for level in levels]
@@ -128,8 +117,8 @@ class Embedding:
 class Decoded:
     """Result of one decoder call: logits of masks, SamScores, tokens and object scores.
 
-    Proposals are in decoder order.
-    Proposal k of three belongs to mask token k + 1; the single mask belongs to mask token 0.
+    Proposals are in decoder order. Proposal k of three belongs to mask token k + 1; the single mask
+    belongs to mask token 0.
     """
 
     logits: Float[Tensor, "prompt proposal y x"]
@@ -147,7 +136,7 @@ class Decoded:
 
 
 class Sam:
-    """A SAM2 model on a device, for images alone.
+    """A SAM2 model on a device, for images alone; threads may share it.
 
     The model is changed: its weights are moved to the device and cast for ``bf16``, and position
     codes that only video needs are left out. A device ``cuda`` also turns TF32 and the search for
@@ -155,7 +144,7 @@ class Sam:
 
     ``SharedDecoder`` decodes prompt sets without a mask; ``sam2``'s decoder decodes prompt sets
     with a mask. A hook on the transformer of ``sam2`` reads the tokens, so that nothing of ``sam2``
-    is patched or copied. Threads may share a ``Sam``.
+    is patched or copied.
 
     Parameters
     ----------
@@ -352,7 +341,7 @@ class Sam:
         mask_input: Float[np.ndarray, "_ 1 y x"] | None = None,
         multimask_output: bool = True,
     ) -> Decoded:
-        """Decode as ``decode`` does, with its parameters, by ``forward`` of ``sam2``'s decoder.
+        """Decode as ``decode`` does, by ``forward`` of ``sam2``'s decoder.
 
         It is slower than ``SharedDecoder``, but takes a ``mask_input``.
         """
@@ -430,10 +419,8 @@ def _cast_encoder(model: SAM2Base) -> None:
     """Cast the weights of the encoder's layers that autocast computes in bf16.
 
     The layers ``conv_s0`` and ``conv_s1`` of the decoder belong to them: the encoder's finer levels
-    pass through these.
-
-    Autocast caches its casts only of weights that require gradients. So inference would cast the
-    weights again for every image: 116 of the 552 calls of ``sam2.1 tiny``.
+    pass through these. Autocast caches its casts only of weights that require gradients, so it
+    would cast the weights again for every image: 116 of the 552 calls of ``sam2.1 tiny``.
     """
     decoder = model.sam_mask_decoder
     for part in (model.image_encoder, decoder.conv_s0, decoder.conv_s1):

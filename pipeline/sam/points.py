@@ -18,8 +18,6 @@ NO_POINT: Final = -1
 class PointEncoder:
     """Embeds clicks and corners of boxes with the weights of a ``PromptEncoder``.
 
-    Notes
-    -----
     On a CPU, the embeddings equal the ``PromptEncoder``'s bit for bit. The ``PromptEncoder``
     compares all labels with each known label in turn; ``PointEncoder`` looks labels up in a table
     of their embeddings. The host scales coordinates.
@@ -38,13 +36,8 @@ class PointEncoder:
         """Scale coordinates to -1 to 1, and look up the row of each label in the table of labels.
 
         Each prompt set gets one more point, of the label ``NO_POINT``, as in the ``PromptEncoder``.
-
-        Parameters
-        ----------
-        points
-            Points (x, y) in pixels of the encoder's square.
-        labels
-            Labels from ``NO_POINT`` to 3, which is not checked.
+        ``points`` (x, y) are in pixels of the encoder's square; ``labels`` are from ``NO_POINT`` to
+        3, which is not checked.
         """
         padding = ((0, 0), (0, 1), (0, 0))
         centres = np.pad(points.astype(np.float32) + np.float32(0.5), padding)

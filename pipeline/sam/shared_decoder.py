@@ -62,17 +62,16 @@ class SharedImage:
 
 
 class SharedDecoder:
-    """Decodes many prompt sets of one image; what they share is computed once.
+    """Decodes many prompt sets of one image, without a mask; what they share is computed once.
 
-    It has the weights of a ``MaskDecoder``. ``share`` computes the tensors that all prompt sets of
-    an image share; ``decode`` gives logits, SamScores, tokens and object scores of each prompt set.
-    Prompt sets with a mask cannot be decoded.
+    ``share`` computes the tensors that all prompt sets of an image share; ``decode`` gives logits,
+    SamScores, tokens and object scores of each prompt set.
 
     Parameters
     ----------
     decoder
-        A ``MaskDecoder``. It must have high-resolution features and object scores, which is not
-        checked.
+        A ``MaskDecoder``, whose weights are used. It must have high-resolution features and object
+        scores, which is not checked.
     position
         Position code of the cells.
     dtype
@@ -80,10 +79,10 @@ class SharedDecoder:
 
     Notes
     -----
-    Cells are the tokens of the image. Prompt tokens are few and cells x are many, so projections
-    of cells (queries, keys and values) are applied to the prompt tokens instead. A score
-    q (K x + b) is (q K) x and a constant, which the softmax drops. The sum of values V x + b,
-    weighted by weights a that sum to 1, is V (a x) + b.
+    Cells are the tokens of the image. Prompt tokens are few and cells x are many, so projections of
+    cells (queries, keys and values) are applied to the prompt tokens instead. A score q (K x + b)
+    is (q K) x and a constant, which the softmax drops. The sum of values V x + b, weighted by
+    weights a that sum to 1, is V (a x) + b.
     """
 
     def __init__(
@@ -119,12 +118,8 @@ class SharedDecoder:
     ) -> SharedImage:
         """Compute the tensors that all prompt sets of an image without a mask share.
 
-        Parameters
-        ----------
-        dense
-            Dense embedding of prompt sets without a mask.
-        high_res
-            Features of the encoder at four times, and at two times, the resolution of the cells.
+        ``dense`` is the dense embedding of prompt sets without a mask. ``high_res`` has the
+        features of the encoder at four times, and at two times, the resolution of the cells.
         """
         shape = image.shape[2], image.shape[3]
         cells = (image + dense).float().flatten(2)[0].mT
@@ -151,14 +146,7 @@ class SharedDecoder:
     ) -> Answer:
         """Decode three proposals, or the single mask, for each prompt set without a mask.
 
-        Parameters
-        ----------
-        shared
-            Result of ``share`` for the image.
-        sparse
-            Embedded points of each prompt set.
-        multimask_output
-            Whether to decode the three proposals instead of the single mask.
+        ``sparse`` are the embedded points of each prompt set.
         """
         decoder = self._decoder
         modules = decoder.obj_score_token, decoder.iou_token, decoder.mask_tokens
@@ -230,12 +218,8 @@ class SharedDecoder:
     ) -> Cells:
         """Cells of each prompt set after their attention to prompt tokens in the ``i``-th layer.
 
-        Parameters
-        ----------
-        prompts
-            The prompt tokens, without and with their position code.
-        cells
-            Cells before; None in the first layer, where they are the shared cells.
+        ``prompts`` are the prompt tokens without and with their position code. In the first layer,
+        ``cells`` is None: they are the shared cells.
         """
         (tokens, placed), attention = prompts, layer.cross_attn_image_to_token
         keys = attention.k_proj(placed)
@@ -310,10 +294,7 @@ def _side_by_side(
 def _mix(layer: Module, tokens: Tokens, placed: Tokens) -> Tokens:
     """Prompt tokens after self-attention and normalisation.
 
-    Parameters
-    ----------
-    placed
-        The prompt tokens with their position code.
+    ``placed`` are the prompt tokens with their position code.
     """
     if layer.skip_first_layer_pe:
         mixed = layer.self_attn(q=tokens, k=tokens, v=tokens)

@@ -27,8 +27,7 @@ class VisionEncoder(nn.Module):
     def forward(self, pixels: Tensor) -> dict[str, list[Tensor]]:
         """Encode images: ``N_LEVELS`` levels of features, the finest first, and position codes.
 
-        The keys are ``backbone_fpn`` for the levels and ``vision_pos_enc`` for their position
-        codes, as in ``sam2``.
+        The keys are ``backbone_fpn`` and ``vision_pos_enc``, as in ``sam2``.
         """
         encoded = self.vision_encoder(pixels)
         return {
@@ -40,10 +39,7 @@ class VisionEncoder(nn.Module):
 def full_size(kind: str) -> Config:
     """Configuration of a kind of model of ``transformers`` that fits the released weights.
 
-    Raises
-    ------
-    ImportError
-        If ``edgetam`` is asked for, and the package ``timm`` is missing.
+    Raises an ImportError if ``edgetam`` is asked for, and the package ``timm`` is missing.
 
     Notes
     -----

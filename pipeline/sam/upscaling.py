@@ -29,8 +29,6 @@ def by_cell(
     >>> level = torch.arange(16.0).view(1, 1, 4, 4)
     >>> by_cell(level, (2, 2))[:, 0].int().tolist()
     [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15]
-    >>> by_cell(level, (1, 1))[:, 0].int().tolist()
-    [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15]
     """
     rows, columns = shape
     halvings = (2,) * ((level.shape[2] // rows).bit_length() - 1)
@@ -43,12 +41,7 @@ def by_cell(
 class Upscaling:
     """SAM2's upscaling of cells to logits, with its weights in the order of the products.
 
-    Parameters
-    ----------
-    stages
-        ``output_upscaling`` of a ``MaskDecoder``.
-    dtype
-        Type of the cells.
+    ``stages`` is ``output_upscaling`` of a ``MaskDecoder``; ``dtype`` is the type of the cells.
     """
 
     def __init__(self, stages: Module, dtype: torch.dtype) -> None:

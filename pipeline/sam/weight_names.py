@@ -93,14 +93,8 @@ def renaming(weights: Iterable[str], *, hiera: bool) -> Callable[[Weights], Weig
     """Make the function that renames the weights of a file as ``sam2`` names them.
 
     None if the names are neither those of ``transformers`` nor those of Meta's file of SAM 3.1.
-    Weights for texts and video are not removed.
-
-    Parameters
-    ----------
-    weights
-        Names of the weights.
-    hiera
-        Whether the image encoder is a Hiera, which ``sam2`` implements.
+    Weights for texts and video are not removed. ``hiera`` tells whether the image encoder is a
+    Hiera, which ``sam2`` implements.
 
     >>> name = "tracker.model.interactive_sam_mask_decoder.iou_token.weight"
     >>> list(renaming([name], hiera=False)({name: torch.ones(1, 4)}))

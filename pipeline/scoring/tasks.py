@@ -137,7 +137,7 @@ class JudgedMasks:
 
         Measures of heads come from the protocol's heads that read both tokens of the judged
         proposal. Measures are computed at each call: kept for all masks of a large split, they
-        would take most of the memory. A ValueError says that an entropy, an agreement or a head is
+        would take most of the memory. Raises a ValueError if an entropy, an agreement or a head is
         missing.
         """
         return {
@@ -152,7 +152,7 @@ class JudgedMasks:
 
         Train split and tokens are ``""`` without heads. Heads that read the tokens of another
         proposal than the judged one are left out: they would know about a proposal that other
-        measures do not know. A ValueError says that an entropy, an agreement or a head is missing.
+        measures do not know. Raises a ValueError if an entropy, an agreement or a head is missing.
         """
         evidence = Evidence(
             self.model, self.judged, self.scores, from_best_tokens=self._from_best_tokens("", None)
@@ -242,7 +242,7 @@ def measures_of(evidence: Evidence) -> dict[str, Values]:
     """Compute, by name, the measures of the evidence's heads or, without heads, all untrained ones.
 
     A measure is left out if it is not shown for the judged proposal, or if the models or the
-    agreement that it needs are missing. A ValueError says that another input is missing.
+    agreement that it needs are missing. Raises a ValueError if another input is missing.
     """
     kind = evidence.head_set.kind if evidence.head_set else ""
     agreements = evidence.scores.agreements[evidence.judged]

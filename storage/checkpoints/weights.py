@@ -73,12 +73,8 @@ def checkpoint(family: str, model: str) -> Checkpoint:
     """Describe the weights file of a model; a model of a ladder is looked up in its own family.
 
     If the table lists no sha256 of a file from Hugging Face, it is read from ``digest_path``, which
-    is written now if the weights file is there.
-
-    Raises
-    ------
-    WeightsError
-        If there is no such family, or it has no such model.
+    is written now if the weights file is there. Raises a WeightsError if the family or its model is
+    unknown.
     """
     try:
         check_model(family, model)
@@ -140,10 +136,7 @@ def _hub_cache() -> Path:
 def checkpoints(family: str) -> list[Checkpoint]:
     """Describe the weights files of all models of a family, the smallest model first.
 
-    Raises
-    ------
-    WeightsError
-        If there is no such family.
+    Raises a WeightsError if there is no such family.
     """
     try:
         return [checkpoint(family, model) for model in models_of(family)]
@@ -194,15 +187,7 @@ def verified_weights(family: str, model: str) -> tuple[Path, str]:
 
 
 def models_there(family: str) -> tuple[str, ...]:
-    """Models of a family whose weights files are on the disk, the smallest first.
-
-    Files are not compared with their sha256.
-
-    Raises
-    ------
-    ValueError
-        If there is no such family.
-    """
+    """Models of a family whose weights files are on the disk, intact or not, the smallest first."""
     records = zip(models_of(family), checkpoints(family), strict=True)
     return tuple(model for model, record in records if _there(record) is not None)
 
@@ -217,8 +202,8 @@ def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
     ------
     WeightsError
         If the family's weights come with the package, Hugging Face gives no access, the server
-        cannot be read or serves another file, the file cannot be written, or a damaged file of
-        an ``is_on_hub`` record is at ``record.path``.
+        cannot be read or serves another file, the file cannot be written, or a damaged file of an
+        ``is_on_hub`` record is at ``record.path``.
     ModuleNotFoundError
         If Hugging Face's library is needed and not installed.
     """

@@ -60,11 +60,8 @@ def list_coco(source: Source) -> tuple[Medium, ...]:
 def parse_images(path: Path, items: list[Any]) -> ImagesById:
     """Parse ``items``, the list ``images`` of the COCO file ``path``.
 
-    Raises
-    ------
-    DataError
-        If an entry is malformed, an id or a file name is repeated, or a file lies outside of the
-        folder of images.
+    Raises a DataError if an entry is malformed, an id or a file name is repeated, or a file lies
+    outside of the folder of images.
     """
     images: dict[int | str, ImageRecord] = {}
     for k, item in enumerate(items):
@@ -89,13 +86,8 @@ def group_annotations(
 ) -> dict[int | str, list[Json]]:
     """Group ``items``, the annotations of the COCO file ``path``, by image id.
 
-    Images without annotations are left out.
-
-    Raises
-    ------
-    DataError
-        If an id is missing or of another type, an annotation's id is repeated, or an image is not
-        in ``images``.
+    Images without annotations have no entry. Raises a DataError if an id is missing, repeated or of
+    another type, or an image is not in ``images``.
     """
     by_image: dict[int | str, list[Json]] = {}
     ids: set[int] = set()
@@ -149,13 +141,8 @@ def compress_polygons(
     """Compressed RLE of the union of polygons ``[x1, y1, x2, y2, ...]``, rasterised as COCO does.
 
     Polygons of fewer than three corners enclose no pixel and are left out; without other polygons,
-    the mask is empty.
-
-    Raises
-    ------
-    DataError
-        If a polygon has an odd number of coordinates, or a coordinate is not finite or lies more
-        than the image's longer side outside of the image.
+    the mask is empty. Raises a DataError if a polygon has an odd number of coordinates, or lies
+    more than the image's longer side outside of the image.
     """
     enclosing = [p for p in polygons if len(p) >= MIN_COORDINATES]
     for polygon in polygons:
@@ -223,17 +210,9 @@ class PromptedImage:
 def read_prompts(path: Path, kind: str) -> list[PromptedImage]:
     """Read the annotated images of a COCO file in its order, with a prompt for each annotation.
 
-    The list is never empty. The kind ``everything`` gives all images of the file, without prompts.
-
-    Parameters
-    ----------
-    kind
-        One of ``COCO_PROMPTS``.
-
-    Raises
-    ------
-    DataError
-        If the file is not of this layout or has nothing to segment, or a prompt is missing.
+    ``kind`` is one of ``COCO_PROMPTS``; ``everything`` gives all images of the file, without
+    prompts. The list is never empty: a DataError says that there is nothing to segment, that a
+    prompt is missing, or that the file is not of this layout.
     """
     content = load_json(path, "a file of COCO annotations")
     images = parse_images(path, value(content, "images", (list,), str(path)))
@@ -258,13 +237,7 @@ def read_prompts(path: Path, kind: str) -> list[PromptedImage]:
 
 
 def read_categories(path: Path) -> dict[int, str]:
-    """Names of the categories of a COCO file, by id; empty if the file lists no category.
-
-    Raises
-    ------
-    DataError
-        If the file is not JSON with a mapping, or a category has no id or no name.
-    """
+    """Names of the categories of a COCO file, by id; empty if the file lists no category."""
     content = {"categories": [], **load_json(path, "a file of COCO annotations")}
     items = value(content, "categories", (list,), str(path))
     named = [(item, f"{path}: categories[{k}]") for k, item in enumerate(items)]

@@ -1,4 +1,7 @@
-"""Reads video data sets that are folders of JPEG frames and folders of PNG masks."""
+"""Reads video data sets that are folders of JPEG frames and folders of PNG masks.
+
+A file or folder that is missing or faulty raises a ``DataError``.
+"""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
@@ -15,13 +18,7 @@ from storage.rle import encode_rle
 
 
 def check_folder(label: str, folder: Path) -> Path:
-    """Return ``folder`` if it exists, or raise; ``label`` names the folder in the message.
-
-    Raises
-    ------
-    DataError
-        If there is no such folder.
-    """
+    """Return ``folder`` if it exists; raise a DataError that names it by ``label`` if not."""
     if not folder.is_dir():
         raise DataError(f"{label} must be a folder, got none at {folder}")
     return folder
@@ -43,11 +40,6 @@ def list_videos(
         Names of the videos.
     read_medium
         Reads the frames of a video; takes the video's label for messages, and its name.
-
-    Raises
-    ------
-    DataError
-        If a folder is missing.
     """
     check_videos(data_set, source, videos)
     labels = {f"{data_set} video {video}": video for video in videos}
@@ -55,14 +47,9 @@ def list_videos(
 
 
 def check_videos(data_set: str, source: Source, videos: Iterable[str]) -> None:
-    """Refuse a split without its folders, or without the folder of a video's frames.
+    """Raise a DataError for a split without its folders, or without a folder of a video's frames.
 
     Folders of masks of each video are not checked.
-
-    Raises
-    ------
-    DataError
-        If a folder is missing.
     """
     for label, folder in (("images", source.images), ("annotations", source.annotations)):
         check_folder(f"{data_set}: {label}", folder)
@@ -73,10 +60,7 @@ def check_videos(data_set: str, source: Source, videos: Iterable[str]) -> None:
 def read_names(data_set: str, path: Path) -> list[str]:
     """Names of a split's videos, each once, from the file ``path`` with one name per line.
 
-    Raises
-    ------
-    DataError
-        If the file is missing or not UTF-8, or names no video.
+    Raises a DataError if the file is missing or not UTF-8, or names no video.
     """
     if is_special(path):
         raise DataError(f"{data_set}: {path} must be a list of videos, got: a pipe or a device")
@@ -100,12 +84,8 @@ def stems(folder: Path, suffix: str) -> list[str]:
 def paired_stems(label: str, images: Path, masks: Path, hint: str = "") -> list[str]:
     """Sorted names of frames that each have a JPEG file in ``images`` and a PNG file in ``masks``.
 
-    ``label`` names the frames in messages; ``hint`` ends the message about frames without a mask.
-
-    Raises
-    ------
-    DataError
-        If a folder is missing, there is no frame, or a frame lacks its image or its mask.
+    Raises a DataError if a folder is missing, there is no frame, or a frame lacks its image or its
+    mask. ``label`` names the frames there; ``hint`` ends the message about frames without a mask.
     """
     frames = stems(check_folder(f"images of {label}", images), ".jpg")
     with_mask = stems(check_folder(f"masks of {label}", masks), ".png")
@@ -127,13 +107,10 @@ def check_paired(
     unpictured: Sequence[str],
     hint: str = "",
 ) -> None:
-    """Refuse frames without a mask and masks without a frame (a truncated video is a usual cause).
+    """Raise a DataError for frames without a mask and masks without a frame.
 
-    Raises
-    ------
-    DataError
-        If ``unmasked`` or ``unpictured`` has a name; the message lists the names, and ``hint``
-        ends that about ``unmasked``.
+    A truncated video is a usual cause. The message lists the names; ``hint`` ends it for frames
+    without a mask.
     """
     if unmasked:
         raise DataError(
@@ -150,11 +127,8 @@ def check_paired(
 def read_indices(path: Path, label: str, modes: Collection[str]) -> UInt8[np.ndarray, "h w"]:
     """Pixel values of a PNG mask as stored; a palette file gives indices, not colours.
 
-    Raises
-    ------
-    DataError
-        If the file is missing or damaged, or its Pillow mode is not in ``modes``: colours are not
-        object ids.
+    Raises a DataError if the file is missing or damaged, or its Pillow mode is not in ``modes``:
+    colours are not object ids.
     """
     if is_special(path):
         raise DataError(f"{label}: {path} must be a readable PNG file, got: a pipe or a device")

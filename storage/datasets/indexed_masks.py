@@ -1,4 +1,8 @@
-"""Data sets whose masks are PNG files of object ids: ADE20K, DAVIS 2017 and MOSE."""
+"""Data sets whose masks are PNG files of object ids: ADE20K, DAVIS 2017 and MOSE.
+
+A file or folder that is missing or faulty raises a ``DataError``: the folders when a data set is
+listed, the files when a medium is read.
+"""
 
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
@@ -29,12 +33,7 @@ def list_ade20k(source: Source) -> tuple[Medium, ...]:
     """List the images of ADE20K, the challenge's version, sorted by name.
 
     All pixels of a class are one object, whose id is the class, as in UncertainSAM's own code.
-
-    Raises
-    ------
-    DataError
-        If a folder, an image or an annotation is missing. Reading a medium raises it if the
-        annotation file cannot be read, or has values other than classes.
+    Every image must have an annotation file.
     """
     names = frame_folders.paired_stems("ADE20K", source.images, source.annotations)
     return tuple(
@@ -54,11 +53,7 @@ def _read_classes(source: Source, name: str) -> Iterator[Annotated]:
 def list_davis(source: Source) -> tuple[Medium, ...]:
     """List the videos of DAVIS 2017 in the order of ``ImageSets/2017/{train,val}.txt``.
 
-    Raises
-    ------
-    DataError
-        If the list or a folder of images is missing. Reading a video raises it if an image or a
-        mask is missing, a mask cannot be read, or a mask has no palette.
+    Reading a video refuses an image without a mask, and a mask without a palette.
     """
     assert source.list is not None  # storage.datasets.readers requires a list
     videos = frame_folders.read_names("DAVIS", source.list)
@@ -69,12 +64,8 @@ def list_davis(source: Source) -> tuple[Medium, ...]:
 def list_mose(source: Source) -> tuple[Medium, ...]:
     """List the videos of MOSE in the order of ``meta_train.json``.
 
-    Raises
-    ------
-    DataError
-        If the JSON file or a folder of images is missing, or the JSON file is not of this layout.
-        Reading a video raises it if an image or a mask is missing, a mask cannot be read or has no
-        palette, or the number of frames is not that of the JSON file.
+    Reading a video refuses what ``list_davis`` refuses, and another number of frames than that of
+    the JSON file.
     """
     assert source.list is not None  # storage.datasets.readers requires a list
     content = load_json(source.list, "MOSE's list of videos, meta_train.json")

@@ -16,12 +16,8 @@ Json = Mapping[str, Any]
 def load_json(path: Path, label: str) -> Json:
     """Read a JSON file that holds a mapping; ``label`` names the expected file in messages.
 
-    The file may be in UTF-8, UTF-16 or UTF-32.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, is not JSON, or holds JSON other than a mapping.
+    The file may be in UTF-8, UTF-16 or UTF-32. Raises a DataError if it is missing, is not JSON, or
+    holds other JSON.
     """
     if is_special(path):
         raise DataError(f"{path} must be {label}, got a pipe or a device")
@@ -41,13 +37,11 @@ def load_json(path: Path, label: str) -> Json:
 def value(item: Any, key: str, kinds: tuple[type, ...], label: str) -> Any:  # noqa: ANN401 - JSON
     """Value of ``item[key]``, checked to be of one of the types ``kinds``; a bool is not an int.
 
-    ``label`` names the item in messages.
-
     Raises
     ------
     DataError
         If ``item`` is not a mapping, the key is absent (the message lists the keys of ``item``), or
-        its value has another type.
+        its value has another type. ``label`` names the item.
     """
     if not isinstance(item, dict):
         raise DataError(f"{label} must be a mapping, got {shown(item)}")
@@ -64,10 +58,7 @@ def value(item: Any, key: str, kinds: tuple[type, ...], label: str) -> Any:  # n
 def count(item: Any, key: str, label: str) -> int:  # noqa: ANN401 - JSON
     """Whole number >= 1 at ``item[key]``; the file may write it as a float, such as 3.0.
 
-    Raises
-    ------
-    DataError
-        If the value is absent, is no number, has a fraction or is below 1.
+    Raises a DataError if it is absent, no number, has a fraction or is below 1.
     """
     number = value(item, key, (int, float), label)
     if number < 1 or number % 1:  # for NaN and infinity, % 1 is NaN
@@ -76,13 +67,9 @@ def count(item: Any, key: str, label: str) -> int:  # noqa: ANN401 - JSON
 
 
 def check_numbers(values: Any, kinds: tuple[type, ...], label: str) -> None:  # noqa: ANN401 - JSON
-    """Refuse a value that is not a list of numbers; a bool is no number.
+    """Raise a DataError for a value that is not a list of numbers of the types ``kinds``.
 
-    Raises
-    ------
-    DataError
-        If ``values`` is no list, or an item is not of the types ``kinds``; the message shows the
-        first such item.
+    A bool is no number. The message shows the first item that is none.
     """
     if not isinstance(values, list):
         raise DataError(f"{label} must be a list of numbers, got {shown(values)}")
@@ -96,10 +83,7 @@ def check_numbers(values: Any, kinds: tuple[type, ...], label: str) -> None:  # 
 def parse_rle(segmentation: Any, height_px: int, width_px: int) -> str:  # noqa: ANN401 - JSON
     """Compressed RLE of a COCO mask ``{size, counts}``; ``counts`` is compressed or a list of runs.
 
-    Raises
-    ------
-    DataError
-        If the RLE is malformed, or of another size than its image, ``height_px`` x ``width_px``.
+    Raises a DataError if the RLE is malformed, or of another size than its image.
     """
     size = value(segmentation, "size", (list,), "segmentation")
     if size != [height_px, width_px]:

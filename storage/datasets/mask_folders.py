@@ -66,7 +66,7 @@ def list_masks(source: Source) -> tuple[Medium, ...]:
 
 
 def image_files(folder: Path) -> Iterator[Path]:
-    """Files with one of ``SUFFIXES`` in a folder and its subfolders; hidden files are left out."""
+    """Files with one of ``SUFFIXES`` in a folder and its subfolders, without hidden files."""
     paths = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     return (path for path in paths if not path.name.startswith(".") and path.is_file())
 
@@ -74,9 +74,7 @@ def image_files(folder: Path) -> Iterator[Path]:
 def read_sizes(folder: Path) -> tuple[list[ImageRecord], list[str]]:
     """Read the sizes of all image files of a folder and its subfolders, sorted by name.
 
-    Returns
-    -------
-    A record of each readable image, and an error message for each file that cannot be read.
+    The result is a record of each readable image, and an error message for each other file.
     """
     records, faults = [], []
     for path in sorted(image_files(folder)):
@@ -97,12 +95,8 @@ def _by_name(
 ) -> Mapping[str, Path]:
     """Paths by their name relative to ``folder``, without file format and without ``suffix``.
 
-    A path whose name does not end in ``suffix`` is left out.
-
-    Raises
-    ------
-    DataError
-        If two paths have the same name; the message calls them by ``kind``.
+    A path whose name does not end in ``suffix`` is left out. Raises a DataError if two paths,
+    called by ``kind``, have the same name.
     """
     by_name: dict[str, Path] = {}
     for path in paths:
@@ -178,10 +172,7 @@ def _foreground(path: Path, void: Collection[int], label: str) -> Bool[np.ndarra
 def _values(path: Path, label: str) -> UInt32[np.ndarray, "h w"]:
     """Number at each pixel of a mask file: index, gray value, or red + 256 green + 65,536 blue.
 
-    Raises
-    ------
-    DataError
-        If the file cannot be read, or is a JPEG.
+    Raises a DataError if the file cannot be read, or is a JPEG.
     """
     pixels, _, is_lossy = _pixels(path, label)
     if is_lossy:
@@ -194,12 +185,8 @@ def _values(path: Path, label: str) -> UInt32[np.ndarray, "h w"]:
 def _pixels(path: Path, label: str) -> tuple[UInt32[np.ndarray, "h w ..."], str, bool]:
     """Pixels of a mask file, its mode in Pillow, and whether its format is lossy (JPEG).
 
-    Colours are red, green and blue along the last axis; transparency is dropped.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, or has another mode than ``NUMBERS`` and ``COLOURS``.
+    Colours are red, green and blue along the last axis; transparency is dropped. Raises a DataError
+    if the file cannot be read, or has another mode than ``NUMBERS`` and ``COLOURS``.
     """
     try:
         with Image.open(path) as image:

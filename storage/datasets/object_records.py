@@ -69,7 +69,7 @@ class Annotated:
     masks: tuple[tuple[int, str], ...]
     """Id of each mask, and its compressed RLE of the image's size; no id occurs twice."""
     n_crowd: int = 0
-    """Annotations left out because they stand for a crowd."""
+    """Number of annotations left out because they stand for a crowd."""
 
 
 @dataclass(frozen=True)
@@ -104,22 +104,17 @@ class SplitRecords:
     n_media: int
     """Number of images or videos that have an object, which are statistically independent."""
     n_crowd: int = 0
-    """Annotations left out because they stand for a crowd."""
+    """Number of annotations left out because they stand for a crowd."""
     n_small: int = 0
-    """Masks left out because they are too small, or empty."""
+    """Number of masks left out because they are too small, or empty."""
     n_without_auto: int = 0
-    """Videos of SA-V train without the automatic masklets that settings ask for."""
+    """Number of videos of SA-V train without the automatic masklets that settings ask for."""
 
 
 def check_pixels(label: str, height_px: int, width_px: int) -> None:
-    """Refuse a recorded size of an image that Pillow would not read, before a mask is drawn.
+    """Raise a DataError for a recorded size of an image that Pillow would not read.
 
-    ``label`` names the image in the message.
-
-    Raises
-    ------
-    DataError
-        If the image has more pixels than Pillow reads.
+    It is called before a mask of this size is drawn. ``label`` names the image in the message.
     """
     if height_px * width_px > MAX_PIXELS:
         raise DataError(

@@ -32,9 +32,9 @@ class Extent:
     """Size of a split: numbers of its images or videos, of its images, and of its objects."""
 
     n_media: int
-    """Images or videos with an object."""
+    """Number of images or videos with an object."""
     n_images: int
-    """Images or frames with an object."""
+    """Number of images or frames with an object."""
     n_objects: int
     is_exact: bool
     """Whether the numbers are counted, not estimated from a sample."""
@@ -42,9 +42,7 @@ class Extent:
 
 Reader = Callable[[Source], Sequence[Medium]]
 """Lists the images or videos of a data set in their order; raises ``DataError`` for faulty files.
-
-It reads no image, and as few masks as the layout allows.
-"""
+It reads no image, and as few masks as the layout allows."""
 
 
 @dataclass(frozen=True)
@@ -80,18 +78,10 @@ def list_selected(
 ) -> Sequence[Medium]:
     """List the images or videos of a split in the order of the split's rows.
 
-    Parameters
-    ----------
-    max_objects
-        None keeps the order of the data set. With a number, ``seed`` draws a random order: the
-        first objects of a file may all come from one corner of its data set. Whole images or videos
-        are ordered, not objects, since the encoder's time is per image. A larger number later
-        appends rows and changes none. The list itself is not shortened.
-
-    Raises
-    ------
-    DataError
-        If a file or folder is missing or not in the layout of the data set.
+    Without ``max_objects``, it is the order of the data set, else a random order by ``seed``: the
+    first objects of a file may all come from one corner of its data set. Whole images or videos are
+    ordered, not objects, since the encoder's time is per image. The list is not shortened: a larger
+    number later appends rows and changes none.
     """
     media = data_set.list_media(source)
     return media if max_objects is None else in_seeded_order(media, seed)
@@ -158,20 +148,9 @@ def estimate_extent(
 ) -> Extent:
     """Estimate the number of objects and images of a split from a sample of its images or videos.
 
-    Images or videos in a random order are read until the sample has ``N_SAMPLED`` images or
-    ``max_objects`` objects. The numbers are exact if the sample is all that the split takes.
-
-    Parameters
-    ----------
-    media
-        From ``list_selected`` with the same ``max_objects``.
-    min_area_px, max_objects
-        As for ``collect``.
-
-    Raises
-    ------
-    DataError
-        If an annotation that is read is faulty.
+    ``media`` are from ``list_selected`` with the same ``max_objects``. Images or videos in a random
+    order are read until the sample has ``N_SAMPLED`` images or ``max_objects`` objects. The numbers
+    are exact if the sample is all that the split takes.
     """
     counts: list[list[int]] = []  # by image or video, then by image
     n_sampled, n_found = 0, 0
@@ -228,12 +207,7 @@ def _objects(
     """Yield (name of the medium, image, id, compressed RLE) of each object, in the split's order.
 
     Objects that are left out are counted in ``skipped`` by reason: ``crowd`` or ``small``; media
-    that lack automatic masklets, as ``auto``.
-
-    Raises
-    ------
-    DataError
-        If annotations are faulty, or an id has more than 64 bits.
+    that lack automatic masklets, as ``auto``. Raises a DataError if an id has more than 64 bits.
     """
     for medium in media:
         skipped["auto"] += medium.lacks_auto
@@ -252,16 +226,9 @@ def _objects(
 
 
 def _check_files(source: Source, used: Collection[ImageRecord]) -> None:
-    """Refuse images with faulty names and images without a file.
+    """Raise a DataError for images whose names are not UTF-8, and for images without a file.
 
-    No store can hold names that are not UTF-8. Files at an address are not checked.
-
-    Raises
-    ------
-    DataError
-        If a name is not UTF-8, or a file is missing in the folder of images.
-    UnicodeEncodeError
-        If the locale lacks a letter of a name.
+    No store can hold such names. Files at an address are not checked.
     """
     files = dict.fromkeys(video_of(image.file) or image.file for image in used)
     faulty = [shown(file) for file in files if file != file.encode(errors="replace").decode()]
@@ -280,12 +247,9 @@ def _check_files(source: Source, used: Collection[ImageRecord]) -> None:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether a file exists; ``Path.is_file`` alone says no for a name that it cannot encode.
+    """Whether a file exists; a name that the locale cannot encode raises a UnicodeEncodeError.
 
-    Raises
-    ------
-    UnicodeEncodeError
-        If the locale lacks a letter of the name.
+    ``Path.is_file`` alone would say no.
     """
     os.fsencode(path)
     return path.is_file()

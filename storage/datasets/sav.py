@@ -70,10 +70,7 @@ def list_sav_videos(source: Source) -> tuple[Medium, ...]:
 def _without_auto(source: Source, videos: list[PurePosixPath]) -> frozenset[PurePosixPath]:
     """Videos that lack automatic masklets; none if settings ask for manual masklets alone.
 
-    Raises
-    ------
-    DataError
-        If settings ask for automatic masklets, and no video has any.
+    Raises a DataError if settings ask for automatic masklets, and no video has any.
     """
     if source.masklets == "manual":
         return frozenset()
@@ -190,19 +187,8 @@ def _read_frames(label: str, video: str, *, source: Source) -> Iterator[Annotate
 def _masks_by_frame(label: str, folder: Path) -> dict[str, dict[int, Path]]:
     """Find the mask files of a video, which are ``<object id>/<frame>.png`` below ``folder``.
 
-    Parameters
-    ----------
-    label
-        Name of the video, for messages.
-
-    Returns
-    -------
-    Path of each mask, by frame name, then by object id.
-
-    Raises
-    ------
-    DataError
-        If the folder is missing, an object's folder is not named by a number or has no mask.
+    They are returned by frame name, then by object id. Raises a DataError if the folder is missing,
+    or an object's folder is not named by a number or has no mask.
     """
     frame_folders.check_folder(f"masks of {label}", folder)
     by_frame: dict[str, dict[int, Path]] = {}

@@ -41,8 +41,7 @@ EXIT_S: Final = 0.1
 """Seconds that a process that has read a bucket waits at its exit for obstore's threads.
 
 A Rust thread that calls into Python while Python exits aborts the process with status 134, though
-everything was read. Each thread needs microseconds.
-"""
+everything was read. Each thread needs microseconds."""
 
 N_AT_ONCE: Final = 16
 """Number of stores at an address that are opened at the same time."""
@@ -72,13 +71,9 @@ def map_stores(work: Callable[[T], R], items: Iterable[T], where: str | Path) ->
 def files_at(where: str | Path) -> Files:
     """Open the files of a store for reading, by the store's path or address.
 
-    A store that is missing in a folder or a bucket shows only when a file is read.
-
-    Raises
-    ------
-    StoreError
-        If the address is malformed or of an unknown scheme, a package that reads it is not
-        installed, or its repository or zipped store cannot be read.
+    A store that is missing in a folder or a bucket shows only when a file is read. Raises a
+    StoreError if the address is malformed or of an unknown scheme, a package that reads it is not
+    installed, or its repository or zipped store cannot be read.
     """
     if isinstance(where, Path) or not is_address(where):
         return _on_disk(str(where), Path(where))
@@ -108,14 +103,10 @@ def _in_bucket(address: str) -> tuple[Store, Failures]:
 
 
 def check_bucket(address: str) -> None:
-    """Refuse an address to which obstore cannot write, before work for it is done.
+    """Raise a StoreError for an address to which obstore cannot write, before work for it is done.
 
-    The bucket is not asked, so it may be missing or refuse the user.
-
-    Raises
-    ------
-    StoreError
-        If obstore does not know the scheme, or the address is of S3 and no credentials are set.
+    It is of a scheme that obstore does not know, or of S3 without credentials. The bucket is not
+    asked, so it may be missing or refuse the user.
     """
     from obstore.exceptions import BaseError  # noqa: PLC0415
 
@@ -162,13 +153,7 @@ def upload(folder: Path, address: str, log: Path, advance: Callable[[int], None]
 
 
 def _bucket(address: str) -> Any:  # noqa: ANN401 - obstore's class depends on the scheme
-    """Open a bucket or a web server with obstore, whose ``BaseError`` is not caught.
-
-    Raises
-    ------
-    StoreError
-        If the address is of S3 and no credentials are set.
-    """
+    """Open a bucket or a web server with obstore, whose ``BaseError`` is not caught."""
     from obstore.store import from_url  # noqa: PLC0415
 
     _stay_at_the_end()
@@ -191,10 +176,7 @@ def _stay_at_the_end() -> None:
 def _s3_options(_environment: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     """Options of S3 that obstore does not read itself: credentials of a profile, HTTP endpoints.
 
-    Raises
-    ------
-    StoreError
-        If no credentials are set and ``AWS_SKIP_SIGNATURE`` is not ``true``.
+    Raises a StoreError if no credentials are set and ``AWS_SKIP_SIGNATURE`` is not ``true``.
     """
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
     options: dict[str, Any] = {"client_options": {"allow_http": endpoint.startswith("http://")}}
@@ -222,12 +204,8 @@ def _with_fsspec(address: str) -> tuple[Store, Failures]:
 def fsspec_failures(address: str) -> Failures:
     """Types of the errors that fsspec raises at an address that it cannot read.
 
-    Raises
-    ------
-    StoreError
-        If fsspec does not know the scheme.
-    ImportError
-        If the package that reads addresses of S3, SSH or Hugging Face is not installed.
+    Raises a StoreError if fsspec does not know the scheme, an ImportError if a package for
+    addresses of S3, SSH or Hugging Face is not installed.
     """
     from fsspec import available_protocols  # noqa: PLC0415
 
@@ -305,7 +283,5 @@ OPENERS: Final[Mapping[str, Callable[[str], tuple[Store, Failures]]]] = MappingP
         **dict.fromkeys(("s3", "s3a", "gs", "az", "abfs", "http", "https"), _in_bucket),
     }
 )
-"""Function that opens a store, by the scheme of its address; fsspec opens other schemes.
-
-It takes the address, and returns a Zarr store and the types of the errors of reading it.
-"""
+"""Function that opens a store, by the scheme of its address; fsspec opens other schemes. It takes
+the address, and returns a Zarr store and the types of the errors of reading it."""

@@ -20,11 +20,7 @@ def download(url: str, path: Path, sha256: str, *, progressbar: object | None = 
     """Download a file to ``path``, which is returned; an intact file stays, another is replaced.
 
     A download that breaks off leaves its bytes in a hidden file, and the next one continues there.
-
-    Parameters
-    ----------
-    progressbar
-        Progress bar in the form that pooch takes; None shows no progress.
+    ``progressbar`` is in the form that pooch takes; None shows no progress.
 
     Raises
     ------

@@ -52,7 +52,7 @@ def record_of(path: Path) -> FileRecord:
 def check_chunks(
     where: object, name: str, listed: FileRecord | None, present: FileRecord | None
 ) -> None:
-    """Refuse a chunk file that differs from its record in the manifest.
+    """Raise a StoreError for a chunk file that differs from its record in the manifest.
 
     The checksums in a chunk detect a flipped bit, but not a file copied from another store.
 
@@ -61,12 +61,6 @@ def check_chunks(
     listed, present
         Record of the file in the manifest, and record of its actual bytes; None if the manifest
         does not list the file, or the file is missing.
-
-    Raises
-    ------
-    StoreError
-        If the two records differ; the message names the store, the array, the file and both
-        digests.
     """
     if present is None or present != listed:
         array, _, key = name.rpartition("/")
@@ -90,10 +84,7 @@ def manifest_sha256(files: Manifest) -> str:
 def write_manifest(store: Path, written: Manifest | None = None) -> None:
     """Add the manifest to a store whose files are all written; a manifest there is replaced.
 
-    Parameters
-    ----------
-    written
-        Records of files, made when the files were written; files without a record are read.
+    ``written`` has records that were made when the files were written; other files are read.
     """
     paths = (path for path in store.rglob("*") if path.is_file())
     names = sorted({path.relative_to(store).as_posix() for path in paths} - {FILE})
@@ -112,10 +103,7 @@ def write_manifest(store: Path, written: Manifest | None = None) -> None:
 def parse_manifest(where: object, data: bytes) -> Manifest:
     """Parse the bytes of a manifest file and check the digest in it.
 
-    Raises
-    ------
-    StoreError
-        If the bytes are no manifest, or were changed; the message begins with ``where``.
+    Raises a StoreError, which begins with ``where``, if the bytes are no manifest, or were changed.
     """
     try:
         attributes = json.loads(data)["attributes"]

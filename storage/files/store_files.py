@@ -42,10 +42,10 @@ def named_failures(where: str, failures: Failures, advice: str = "") -> Iterator
 
 
 def _reason(error: BaseException) -> str:
-    """First line of the root cause's message: of a failed clone, DVC's error says only "SCM error".
+    """First line of the root cause's message, found by ``__cause__``.
 
-    The root cause is found by ``__cause__``. If the root cause is a missing module of an extra, the
-    result says how to install the extra. A root cause without a message gives the name of its type.
+    Of a failed clone, DVC's own error says only "SCM error". If a module of an extra is missing,
+    the result says how to install the extra. A cause without a message gives the name of its type.
     """
     while error.__cause__ is not None:
         error = error.__cause__
@@ -106,12 +106,7 @@ class Files:
     def record(self, name: str) -> FileRecord:
         """Measure the size and sha256 of a file; a file in a folder is read in pieces.
 
-        Raises
-        ------
-        StoreError
-            If a file in an archive or at an address is missing or cannot be read.
-        OSError
-            If a file in a folder is missing or cannot be read.
+        A missing file is a StoreError in an archive or at an address, an OSError in a folder.
         """
         if isinstance(self.target, Path):
             return record_of(self.target / name)
@@ -145,14 +140,8 @@ class FileRange:
 def read_ranges(ranges: Sequence[FileRange]) -> list[bytes | memoryview]:
     """Read the bytes of each range; in archives and at addresses, all requests are sent at once.
 
-    A range beyond the end of a file in a folder gives fewer bytes.
-
-    Raises
-    ------
-    StoreError
-        If a file in an archive or at an address is missing or cannot be read.
-    OSError
-        If a file in a folder is missing or cannot be read.
+    A range beyond the end of a file in a folder gives fewer bytes. A missing file is a StoreError
+    in an archive or at an address, an OSError in a folder.
     """
     distant = [span for span in ranges if span.files.folder is None]
     answers = iter(run_in_zarr_loop(_ranges(distant)) if distant else ())
