@@ -1,6 +1,7 @@
 """Reads and writes evidence in a card of heads: guarantees, and gains of the choice of masks.
 
-Guarantees, which ``usam gate`` calibrates, are also in records.
+Guarantees, which ``usam gate`` calibrates, are also in records. Functions that read raise a
+``DataError`` if an entry is not JSON, lacks a field, or has one of another type.
 """
 
 import json
@@ -30,13 +31,7 @@ def write_guarantees(path: Path, guarantees: Sequence[CalibratedGuarantee]) -> N
 
 
 def read_guarantees(path: Path) -> tuple[CalibratedGuarantee, ...]:
-    """Read guarantees that ``write_guarantees`` wrote.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, was edited, or has another form.
-    """
+    """Read guarantees that ``write_guarantees`` wrote; an edited file raises a DataError."""
     record = read_record(path, "usam gate", [GATES])
     return _parsed(record[GATES], str(path))
 
@@ -49,13 +44,7 @@ def guarantees_entry(guarantees: Sequence[CalibratedGuarantee]) -> dict[str, str
 
 
 def guarantees_of(card: Mapping[str, str]) -> tuple[CalibratedGuarantee, ...]:
-    """Parse the guarantees in a card of heads; an empty tuple if the card has none.
-
-    Raises
-    ------
-    DataError
-        If the entry is not JSON, or a guarantee lacks a field or has one of another type.
-    """
+    """Parse the guarantees in a card of heads; an empty tuple if the card has none."""
     return _parsed(_from_json(card, GATES), "a card")
 
 
@@ -65,13 +54,7 @@ def choices_entry(gains: Sequence[ChoiceGain]) -> dict[str, str]:
 
 
 def choices_of(card: Mapping[str, str]) -> tuple[ChoiceGain, ...]:
-    """Parse the gains of the choice of masks in a card of heads; empty if the card has none.
-
-    Raises
-    ------
-    DataError
-        If the entry is not JSON, or a gain lacks a field or has one of another type.
-    """
+    """Parse the gains of the choice of masks in a card of heads; empty if the card has none."""
     values = _listed(_from_json(card, CHOICES), CHOICES, "a card")
     return tuple(
         ChoiceGain(**_checked(ChoiceGain, entries, "a card", CHOICES)) for entries in values
@@ -110,11 +93,6 @@ def _checked(
     """Return ``entries`` if they are the fields of the class ``form``, each of the field's type.
 
     A list of prompt sets becomes a tuple. ``source`` and ``key`` name the entries in messages.
-
-    Raises
-    ------
-    DataError
-        If a field is missing, unknown or of another type.
     """
     types = {field.name: field.type for field in fields(form)}
     if not isinstance(entries, dict) or set(entries) != set(types):

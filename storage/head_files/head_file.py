@@ -1,6 +1,8 @@
 """Reads and writes head files: the heads of one set as safetensors, with a card in the metadata.
 
 Also reads and writes the calibrated SamScores, which lie beside the head files of a split.
+Functions raise a ``WeightsError`` for a file that is missing, damaged or of another form, and a
+``DataError`` for a card that contradicts what is asked for.
 """
 
 import json
@@ -63,10 +65,7 @@ class HeadFile:
     def models(self) -> tuple[str, ...]:
         """Names of the models whose tokens the heads learned from, from small to large.
 
-        Raises
-        ------
-        DataError
-            If the card names no known family.
+        Raises a DataError if the card names no known family.
         """
         try:
             models = models_of(self.card["family"])
@@ -93,10 +92,7 @@ class HeadFile:
     def metadata(self, objective: str) -> dict[str, str]:
         """Metadata of the head of one objective, in the form that ``pack_heads`` takes.
 
-        Raises
-        ------
-        KeyError
-            If the file has no head of this objective.
+        Raises a KeyError if the file has no head of this objective.
         """
         shared = {key: value for key, value in self.card.items() if key != OBJECTIVES}
         metadata = shared | self.by_objective[objective] | {"objective": objective}
@@ -158,15 +154,8 @@ def pack_heads(
 def write_head_file(path: Path, heads: HeadFile, *, half: bool = False) -> None:
     """Write a head file; the same heads give the same bytes.
 
-    Parameters
-    ----------
-    half
-        Whether to write matrices in half precision, which halves the file.
-
-    Raises
-    ------
-    WeightsError
-        If a number of a matrix is too large for half precision.
+    ``half`` writes matrices in half precision, which halves the file. Raises a WeightsError if a
+    number is too large for that.
     """
     by_owner = _by_owner(heads.weights)
     if heads.training_images is not None:
@@ -244,15 +233,10 @@ def read_head_file(path: Path) -> HeadFile:
 
 
 def _check_form(path: Path, card: Mapping[str, str], objectives: Collection[str]) -> None:
-    """Refuse a card that lacks a required entry, or has an entry that breaks its rule.
+    """Raise a WeightsError for a card that lacks a required entry, or has one that breaks its rule.
 
-    Raises
-    ------
-    WeightsError
-        If an entry of ``_REQUIRED`` is missing, an entry breaks its rule in ``_FORMS``, the entry
-        ``OBJECTIVES`` is not of ``objectives``, or the heads read no model's tokens.
-    DataError
-        If guarantees or gains are malformed.
+    Required are ``_REQUIRED``; ``_FORMS`` has the rules; ``OBJECTIVES`` must be of ``objectives``;
+    the heads must read a model's tokens. Raises a DataError if guarantees or gains are malformed.
     """
     for key, (rule, is_valid) in _FORMS.items():
         if key in card or key in _REQUIRED:
@@ -307,19 +291,10 @@ _FORMS: Final[Mapping[str, tuple[str, Callable[[str], bool]]]] = {
 def check_card(
     path: Path, card: Mapping[str, Any], expected: Mapping[str, str], remedy: str = ""
 ) -> None:
-    """Refuse heads whose card lacks or contradicts one of the ``expected`` entries.
+    """Raise a DataError if a card lacks or contradicts one of the ``expected`` entries.
 
-    Parameters
-    ----------
-    path
-        File of the heads, for the message.
-    remedy
-        End of the message.
-
-    Raises
-    ------
-    DataError
-        If an entry differs. The message names the file and all entries that differ.
+    The message names the heads' file ``path`` and all entries that differ, and ends with
+    ``remedy``.
     """
     differences = [
         f"{key} ({card.get(key, 'none')} -> {value})"
@@ -336,19 +311,8 @@ def check_card(
 def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -> HeadFile:
     """Read a head set trained on a split, and check that it fits the features it is applied to.
 
-    Parameters
-    ----------
-    origin
-        Entries that identify these features, from ``head_origin``; the card must have the same.
-        Heads can read only tokens of the kind that they learned from.
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing or damaged.
-    DataError
-        If the file has the heads of another set or split, lacks a head, was trained on other
-        features, or has malformed guarantees or gains in its card.
+    ``origin``, from ``head_origin``, has the entries that identify these features; the card must
+    have the same. Heads can read only tokens of the kind that they learned from.
     """
     heads = read_head_set(train_split, head_set)
     path = head_set_path(train_split, head_set)
@@ -359,13 +323,7 @@ def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -
 def read_head_set(train_split: str, head_set: HeadSet) -> HeadFile:
     """Read the head file of a head set that was trained on a split.
 
-    Raises
-    ------
-    WeightsError
-        If the file is missing or damaged.
-    DataError
-        If the file has the heads of another set or split, lacks a head, or has malformed guarantees
-        or gains in its card.
+    Raises a DataError if the file has the heads of another set or split, or lacks a head.
     """
     path = head_set_path(train_split, head_set)
     heads = read_head_file(path)
@@ -418,10 +376,8 @@ def write_isotonic(
 def read_isotonic(split: str, origin: Mapping[str, str]) -> Calibration:
     """Read the isotonic regressions that ``write_isotonic`` wrote for a split.
 
-    Raises
-    ------
-    DataError
-        If the file is missing, was edited, or was fitted on other features than ``origin``.
+    Raises a DataError if the file is missing, was edited, or was fitted on other features than
+    ``origin``.
     """
     return {
         model: {
@@ -433,13 +389,7 @@ def read_isotonic(split: str, origin: Mapping[str, str]) -> Calibration:
 
 
 def read_fixed_cuts(split: str, origin: Mapping[str, str]) -> Mapping[str, float]:
-    """Read the best fixed cut of each model, by model, that ``write_isotonic`` wrote for a split.
-
-    Raises
-    ------
-    DataError
-        As ``read_isotonic``.
-    """
+    """Read the best fixed cut of each model, by model, as ``read_isotonic`` reads regressions."""
     fixed_cuts: Mapping[str, float] = _fitted_record(split, origin)[_FIXED_CUTS]
     return fixed_cuts
 

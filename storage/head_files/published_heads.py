@@ -23,8 +23,7 @@ BASE_URL: Final = f"https://raw.githubusercontent.com/{REPOSITORY}/{COMMIT}"
 
 FOLDER: Final = Path("checkpoints", "heads")
 """Folder of downloaded heads: ``<family>/<name>/model.pth`` as published, and
-``<family>.safetensors``, the head file that joins all heads of a family.
-"""
+``<family>.safetensors``, the head file that joins all heads of a family."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class PublishedHead:
 def published_file(family: str) -> Path:
     """Path of the head file that joins a family's published heads; the file need not exist.
 
-    The path is relative to the process's current folder.
+    It is relative to the process's current folder.
     """
     return FOLDER / f"{family}.safetensors"
 
@@ -59,13 +58,7 @@ def published_families() -> tuple[str, ...]:
 
 
 def published_heads(family: str) -> list[PublishedHead]:
-    """List the published heads of a model family.
-
-    Raises
-    ------
-    WeightsError
-        If the authors publish no heads for the family.
-    """
+    """List the published heads of a model family; a WeightsError if the authors publish none."""
     heads = [
         PublishedHead(family, line["name"], line["path"], line["sha256"])
         for line in _lines()
@@ -85,13 +78,7 @@ def _lines() -> list[dict[str, str]]:
 def fetch(head: PublishedHead, *, progressbar: object | None = None) -> Path:
     """Download a published head unless an intact file is at ``head.path``; return this path.
 
-    ``progressbar`` is as for ``download``.
-
-    Raises
-    ------
-    WeightsError
-        If the server cannot be read or serves a file of another sha256, or the file cannot be
-        written.
+    ``progressbar`` and errors are as for ``download``.
     """
     url = f"{BASE_URL}/{head.path_in_repository}"
     return download(url, head.path, head.sha256, progressbar=progressbar)

@@ -41,13 +41,8 @@ def write_tensors(
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read the tensors by name and the metadata of a file, and check its digest.
 
-    The metadata include the digest, under ``DIGEST``.
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing, or a byte differs from the written file (a truncated download is the
-        usual cause).
+    The metadata include the digest, under ``DIGEST``. Raises a WeightsError if the file is missing,
+    or a byte differs from the written file (a truncated download is the usual cause).
     """
     if not path.is_file():
         raise WeightsError(f"heads must be a file, got none at {path}{remedy(path)}")

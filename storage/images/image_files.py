@@ -33,10 +33,8 @@ FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 files."""
 
 BOMB: Final = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-"""Types that Pillow raises for an image with too many pixels.
-
-The warning comes at half as many pixels as the error, and is raised under ``python -W error``.
-"""
+"""Types that Pillow raises for an image with too many pixels: the warning comes at half as many
+pixels as the error, and is raised under ``python -W error``."""
 
 DECODER_ERRORS: Final = (
     OSError,
@@ -122,14 +120,7 @@ def read_rgb(
 def check_header(file: ImageFile, *, height_px: int, width_px: int) -> int:
     """Check the header of an image file as ``read_rgb`` does; a truncated file is not detected.
 
-    Returns
-    -------
-    EXIF orientation by which ``read_rgb`` turns the image; 1 if it does not.
-
-    Raises
-    ------
-    ImageError
-        If the file is missing, is no image, is of another size, or has not 8 bits per colour.
+    Returns the EXIF orientation by which ``read_rgb`` turns the image; 1 if it does not.
     """
     with _opened(file) as image:
         _check(image, file, height_px, width_px)
@@ -137,13 +128,7 @@ def check_header(file: ImageFile, *, height_px: int, width_px: int) -> int:
 
 
 def upright_size(path: Path) -> tuple[int, int]:
-    """Upright height and width in pixels of an image, as ``read_rgb`` gives it, from its header.
-
-    Raises
-    ------
-    ImageError
-        If the file is missing, is no image, or has not 8 bits per colour.
-    """
+    """Upright height and width in pixels of an image, as ``read_rgb`` gives it, from its header."""
     with _opened(path) as image:
         check_mode(image, str(path))
         is_turned = _orientation(image) in _SIDEWAYS
@@ -252,18 +237,10 @@ def _check(
 
 
 def check_mode(image: Image.Image, name: str) -> None:
-    """Refuse an opened image of more than 8 bits per colour, before its pixels are read.
+    """Raise an ImageError for an opened image of more than 8 bits per colour; pixels are not read.
 
-    Raises
-    ------
-    ImageError
-        If the image has another mode than ``READABLE_MODES``, or 16 bits per colour in its file;
-        ``name`` begins the message.
-
-    Notes
-    -----
-    Pillow and OpenCV silently keep the upper eight of 16 bits per colour. That is right where the
-    values fill their range; the values of a 12-bit sensor become black.
+    ``name`` begins the message. Pillow and OpenCV would silently keep the upper eight of 16 bits.
+    That is right where the values fill their range; the values of a 12-bit sensor become black.
     """
     if image.mode not in READABLE_MODES:
         raise ImageError(
@@ -294,8 +271,6 @@ def decode_rgb(data: bytes, *, most_px: int, most_side_px: int) -> UInt8[np.ndar
 
     Parameters
     ----------
-    data
-        The file's bytes.
     most_px
         Largest number of pixels; a larger image is refused before it is decoded.
     most_side_px
@@ -340,12 +315,8 @@ def _most(most_px: int) -> str:
 def png_bytes(picture: Pixels | Image.Image, *, compress_level: int = 6, bits: int = 8) -> bytes:
     """Encode a picture as the bytes of a PNG file.
 
-    Parameters
-    ----------
-    compress_level
-        From 0 to 9. 6 is zlib's default; 1 takes a fraction of the time of 6.
-    bits
-        Bits per pixel of a palette picture; other pictures ignore it.
+    ``compress_level`` is from 0 to 9: 6 is zlib's default, 1 takes a fraction of its time. ``bits``
+    per pixel are of a palette picture; other pictures ignore it.
     """
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     png = io.BytesIO()

@@ -1,4 +1,8 @@
-"""Reads the images of a split by their names: image files, here or at an address, and videos."""
+"""Reads the images of a split by their names: image files, here or at an address, and videos.
+
+An image that is missing, damaged or of another size raises an ``ImageError``; a server that does
+not answer, a ``StoreError``.
+"""
 
 import hashlib
 import re
@@ -22,19 +26,21 @@ from storage.folders import sha256_file
 from storage.images.image_files import Download, ImageFile, check_header, read_rgb
 
 N_OPEN: Final = 2
-"""Videos open at the same time: one thread may finish a video while another begins the next."""
+"""Number of videos open at the same time: one thread may finish a video while another begins the
+next."""
 
 N_KEPT: Final = 8
-"""Decoded frames kept in memory; threads that read a video are fewer frames apart than this."""
+"""Number of decoded frames kept in memory; threads that read a video are fewer frames apart than
+this."""
 
 N_READERS: Final = 2
-"""Images of a folder that are read at the same time."""
+"""Number of images of a folder that are read at the same time."""
 
 N_DOWNLOADS: Final = 16
-"""Images at an address that are read at the same time: each waits for a server."""
+"""Number of images at an address that are read at the same time: each waits for a server."""
 
 N_TRIES: Final = 3
-"""Times that an image at an address is requested if the answers break off."""
+"""Number of times that an image at an address is requested if the answers break off."""
 
 MOST_ADDRESS_BYTES: Final = 4096
 """Largest size of a text file that has the address of images."""
@@ -45,8 +51,6 @@ _FRAME_FILE: Final = re.compile(r"(.+\.mp4)#(\d+)")
 def frame_file(video: str, number: int) -> str:
     """Name of a frame of a video, for places that need an image's file name; frames count from 0.
 
-    Examples
-    --------
     >>> frame_file("sav_000/sav_000001.mp4", 8)
     'sav_000/sav_000001.mp4#00008'
     """
@@ -80,9 +84,7 @@ class Videos:
         self._lock = Lock()
 
     def read(self, file: str, *, height_px: int, width_px: int) -> Rgb:
-        """Read the frame ``file`` as RGB, turned as the video's metadata say.
-
-        Threads may call it in parallel.
+        """Read the frame ``file`` as RGB, turned as the video's metadata say; threads may call it.
 
         Raises
         ------
@@ -105,13 +107,7 @@ class Videos:
         return rgb
 
     def _decode(self, video: str, number: int) -> None:
-        """Decode a video up to frame ``number``, and keep it and the frames named in ``files``.
-
-        Raises
-        ------
-        ImageError
-            If the video is missing, ends before the frame, or is damaged at or before it.
-        """
+        """Decode a video up to frame ``number``, and keep it and the frames named in ``files``."""
         if video in self._ends and number >= self._ends[video][0]:
             raise ImageError(self._ends[video][1])
         decoder = self._open.pop(video, None)
@@ -137,13 +133,7 @@ class Videos:
 
 
 class _Decoder:
-    """Decodes the frames of a video file in their order, from the first on.
-
-    Raises
-    ------
-    ImageError
-        If the file is missing or no video.
-    """
+    """Decodes the frames of a video file in their order, from the first on."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -153,13 +143,7 @@ class _Decoder:
             raise ImageError(f"{path} must be a readable video, got none that opens")
 
     def advance(self) -> None:
-        """Move on to the next frame without converting its pixels.
-
-        Raises
-        ------
-        ImageError
-            If the video has ended, or the frame is damaged.
-        """
+        """Move on to the next frame without converting its pixels; an ImageError without one."""
         if not self._capture.grab():
             raise ImageError(
                 f"{self._path} must have a readable frame {self.n_read} (counted from 0), "
@@ -168,13 +152,7 @@ class _Decoder:
         self.n_read += 1
 
     def frame(self) -> Rgb:
-        """RGB pixels of the frame to which ``advance`` has moved.
-
-        Raises
-        ------
-        ImageError
-            If the frame cannot be decoded.
-        """
+        """RGB pixels of the frame to which ``advance`` has moved."""
         is_there, bgr = self._capture.retrieve()
         if not is_there:
             raise ImageError(
@@ -186,12 +164,8 @@ class _Decoder:
 def address_in(images: Path) -> str | None:
     """Address in a text file that stands in place of a folder of images; None if it is no file.
 
-    DVC watches the text file: it cannot watch a folder at an address.
-
-    Raises
-    ------
-    DataError
-        If the file has not one line with an address.
+    DVC watches the text file: it cannot watch a folder at an address. Raises a DataError if the
+    file has not one line with an address.
     """
     if not images.is_file():
         return None
@@ -209,12 +183,7 @@ def _download(at_address: Files, file: str) -> bytes | None:
     """Read a file at an address; None if the address has no such file.
 
     The library repeats a request that fails for ``RETRY_S``, but not a request whose answer breaks
-    off: this fails at once, and is repeated here.
-
-    Raises
-    ------
-    StoreError
-        If the server does not answer, or ``N_TRIES`` answers broke off.
+    off: this fails at once, and is repeated here, ``N_TRIES`` in all.
     """
     for _ in range(N_TRIES - 1):
         started = monotonic()
@@ -227,13 +196,7 @@ def _download(at_address: Files, file: str) -> bytes | None:
 
 
 def _sha256_in_folder(path: Path) -> str:
-    """Sha256 of an image file or a video in a folder.
-
-    Raises
-    ------
-    ImageError
-        If the file is missing.
-    """
+    """Sha256 of an image file or a video in a folder; an ImageError if it is missing."""
     try:
         return sha256_file(path)
     except FileNotFoundError as error:
@@ -246,13 +209,6 @@ class SplitImages:
     Only the names in ``files`` can be read. ``folder`` may also be a text file with an address, see
     ``address_in``. A server that stays away ends the reading with a ``StoreError``. An image that
     is missing, damaged or changed gives an ``ImageError``, and others can still be read.
-
-    Raises
-    ------
-    DataError
-        If the text file has not one line with an address.
-    StoreError
-        If the address is malformed or of an unknown scheme.
     """
 
     def __init__(self, folder: Path, files: Sequence[str]) -> None:
@@ -274,18 +230,8 @@ class SplitImages:
     ) -> UInt8[np.ndarray, "h w 3"]:
         """Read an image or a frame as upright RGB pixels.
 
-        Parameters
-        ----------
-        sha256
-            Digest that the file must have, as ``inspect`` returned it for the stage ``prepare``.
-
-        Raises
-        ------
-        ImageError
-            If the image or its video is missing, damaged, changed, or of another size than its
-            record says.
-        StoreError
-            If the address of the images cannot be read.
+        ``sha256`` is the digest that the file must have, as ``inspect`` returned it for the stage
+        ``prepare``: an ImageError refuses another one.
         """
         image_file = self._file(file)
         present = self._digest(file, image_file)
@@ -311,8 +257,6 @@ class SplitImages:
         ------
         ImageError
             If the folder or the address has no such file.
-        StoreError
-            If the address of the images cannot be read.
         """
         image_file = self._file(file)
         sha256 = self._digest(file, image_file)
@@ -324,15 +268,7 @@ class SplitImages:
             return sha256, error
 
     def _file(self, file: str) -> ImageFile:
-        """The file that contains an image: the image file, or the video of a frame.
-
-        Raises
-        ------
-        ImageError
-            If the address has no such file.
-        StoreError
-            If the address cannot be read.
-        """
+        """The file that contains an image: the image file, or the video of a frame."""
         if self._at_address is None:
             return self._folder / (self._video[file] or file)
         address = f"{self._at_address}/{file}"
@@ -342,13 +278,7 @@ class SplitImages:
         return Download(address, content)
 
     def _digest(self, file: str, image_file: ImageFile) -> str:
-        """Sha256 of the file of an image; the sha256 of a video is computed once.
-
-        Raises
-        ------
-        ImageError
-            If the folder has no such file.
-        """
+        """Sha256 of the file of an image; the sha256 of a video is computed once."""
         if isinstance(image_file, Download):
             return hashlib.sha256(image_file.content).hexdigest()
         video = self._video[file]

@@ -38,12 +38,8 @@ def attributes_of(result: Mapping[str, Any]) -> dict[str, float]:
     """Attributes of a mask, numbers by which annotation tools filter and sort.
 
     The keys are those of ``LOWEST_FIRST``; an attribute that is not known for the mask is left out.
-
-    Parameters
-    ----------
-    result
-        An entry with its ``score``, the expected IoU of its mask, and with its ``uncertainty``, as
-        the predictor describes a mask.
+    ``result`` has a ``score``, the expected IoU of its mask, and an ``uncertainty``, as the
+    predictor describes a mask.
     """
     uncertainty = result["uncertainty"]
     values = {
@@ -72,7 +68,7 @@ def write_dataset(
     annotations: Iterable[Mapping[str, Any]],
     categories: Mapping[int, str],
 ) -> int:
-    """Write a COCO instances file, which annotation tools import.
+    """Write a COCO instances file, which annotation tools import; return the number of annotations.
 
     Parameters
     ----------
@@ -82,10 +78,6 @@ def write_dataset(
         Entries of the file's list ``annotations``, as ``coco_annotations`` makes them.
     categories
         Category names by id; a category without a name is named by its id.
-
-    Returns
-    -------
-    The number of annotations.
     """
     used: set[int] = set()
 
@@ -170,10 +162,7 @@ class KeptResults:
     def result(self, image_id: int | str, place: int) -> dict[str, Any]:
         """The result of a mask, by its place among the masks of its image, with attributes.
 
-        Raises
-        ------
-        KeyError, IndexError
-            If no results of the image are kept, or it has fewer masks.
+        Raises a KeyError if no results of the image are kept, an IndexError if it has fewer masks.
         """
         entry = read_line(self._path, int(self._offsets[image_id][place]))
         return {**entry, "attributes": attributes_of(entry)}
@@ -183,13 +172,8 @@ class KeptResults:
     ) -> Iterator[dict[str, Any]]:
         """Yield the results of images with attributes, the most doubtful masks of all images first.
 
-        Parameters
-        ----------
-        image_ids
-            The images; one without kept results has no masks.
-        attribute
-            A key of ``LOWEST_FIRST``, by which masks are sorted; masks without it come last. None
-            for the order of the images.
+        ``attribute`` is a key of ``LOWEST_FIRST``, by which masks are sorted; masks without it come
+        last. None stands for the order of the images. An image without kept results has no masks.
         """
         if attribute is None:
             yield from (entry for image_id in image_ids for entry in self.results_of(image_id))
@@ -216,8 +200,6 @@ def places_of(n_masks: Sequence[int]) -> tuple[Int[np.ndarray, " mask"], Int[np.
 
     ``n_masks`` is the number of masks of each image. Both count from 0.
 
-    Examples
-    --------
     >>> images, places = places_of([2, 0, 1])
     >>> images.tolist(), places.tolist()
     ([0, 0, 2], [0, 1, 0])

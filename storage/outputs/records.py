@@ -26,10 +26,7 @@ SHA256: Final = "sha256"
 def write_record(path: Path, content: Mapping[str, Any], files: Iterable[Path]) -> None:
     """Write a record of ``content`` and the sha256 of ``files``, which must exist already.
 
-    Raises
-    ------
-    ValueError
-        If a number in ``content`` is NaN or infinite.
+    NaN and infinity in ``content`` raise a ValueError.
     """
     record = {**content, FILES: {file.name: sha256_file(file) for file in files}}
     write_json(path, {**record, SHA256: _sha256(record)})
@@ -66,19 +63,10 @@ def read_record(path: Path, stage: str, keys: Collection[str] = ()) -> dict[str,
 
 
 def check_recorded(path: Path, record: Path, files: Mapping[str, str]) -> None:
-    """Refuse a file that is missing, or whose sha256 differs from that in the record beside it.
+    """Raise a DataError for a missing file, or one whose sha256 differs from that in its record.
 
-    Parameters
-    ----------
-    record
-        Path of the record, for messages.
-    files
-        Entry ``FILES`` of the record: sha256 by file name.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or differs; the message has both digests.
+    ``record`` is the path of the record beside it, for messages; ``files`` is its entry ``FILES``,
+    the sha256 by file name.
     """
     check_exists(path)
     listed = files.get(path.name, "none")
@@ -86,25 +74,13 @@ def check_recorded(path: Path, record: Path, files: Mapping[str, str]) -> None:
 
 
 def check_exists(path: Path) -> None:
-    """Refuse a missing file.
-
-    Raises
-    ------
-    DataError
-        If the file is missing; the message has the command that makes it, if a stage does.
-    """
+    """Raise a DataError for a missing file; the message has the command that makes it, if any."""
     if not path.is_file():
         raise DataError(f"{path} must exist, got none{remedy(path)}")
 
 
 def check_holds(name: object, names: Collection[str], required: Collection[str]) -> None:
-    """Refuse a table or a record that lacks a required column or key.
-
-    Raises
-    ------
-    DataError
-        If ``names`` lacks one of ``required``; the message begins with ``name``.
-    """
+    """Raise a DataError for a table or a record ``name`` that lacks a required column or key."""
     if not set(required) <= set(names):
         raise DataError(f"{name} must have {', '.join(required)}, got {', '.join(names)}")
 
@@ -133,10 +109,7 @@ def append_lines(path: Path, contents: Sequence[Mapping[str, Any]]) -> list[int]
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a file with a JSON value per line; truncated lines are skipped.
-
-    A missing file has no lines.
-    """
+    """Read a file with a JSON value per line, without truncated lines; a missing file is empty."""
     return [content for _, content in iterate_lines(path)]
 
 

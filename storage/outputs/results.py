@@ -86,11 +86,8 @@ def write_results(folder: Path, tables: Mapping[str, Frames], run: Mapping[str, 
 def read_results(folder: Path, *, of_objects: Collection[str] | None = None) -> SplitResults:
     """Read the results of a split that ``write_results`` wrote.
 
-    Parameters
-    ----------
-    of_objects
-        Columns to read of the table ``objects``, which takes more memory than all other tables;
-        None reads all columns.
+    ``of_objects`` has the columns to read of the table ``objects``, which takes more memory than
+    all other tables; None reads all columns.
 
     Raises
     ------
@@ -112,25 +109,14 @@ def read_results(folder: Path, *, of_objects: Collection[str] | None = None) -> 
 def read_ranking(folder: Path) -> Iterator[pd.DataFrame]:
     """Read the table ``ranking`` of a split, from which the gallery chooses objects, in blocks.
 
-    ``folder`` has the results of the split. The file is checked at the call, and columns when the
-    first block is read.
-
-    Raises
-    ------
-    DataError
-        If the table or the run's record is missing, was changed, or lacks a column or key.
+    ``folder`` has the results of the split. Errors are those of ``read_results``: of the file at
+    the call, of columns when the first block is read.
     """
     return read_blocks(_recorded(folder, "ranking"), RANKING)
 
 
 def read_annotations(folder: Path) -> pd.DataFrame:
-    """Read the table ``annotations`` of a split: the annotations to check, most doubted first.
-
-    Raises
-    ------
-    DataError
-        As ``read_ranking``.
-    """
+    """Read the table ``annotations`` of a split: the annotations to check, most doubted first."""
     return read_table(_recorded(folder, "annotations"), SPLIT_TABLES["annotations"])
 
 
@@ -145,11 +131,6 @@ def read_run(folder: Path) -> dict[str, Any]:
     """Read the record ``run.json`` in a folder of results, which has the keys ``RUN_KEYS``.
 
     Its entry ``files`` is the sha256 of each table, by file name.
-
-    Raises
-    ------
-    DataError
-        If the record is missing, was changed, or lacks a key.
     """
     return records.read_record(folder / RUN, "evaluate", RUN_KEYS)
 
@@ -182,13 +163,7 @@ def write_gallery(folder: Path, gallery: Gallery) -> None:
 
 
 def read_gallery(folder: Path) -> Gallery:
-    """Read a gallery that ``write_gallery`` wrote.
-
-    Raises
-    ------
-    DataError
-        If the table or a picture is missing, or not as it was written.
-    """
+    """Read a gallery; a DataError if the table or a picture is missing or was changed."""
     record = folder / PICTURES_RECORD
     files = records.read_record(record, "gallery")[records.FILES]
     for name in (PICTURES, *files):
@@ -199,13 +174,7 @@ def read_gallery(folder: Path) -> Gallery:
 
 
 def write_runtime(path: Path, seconds: pd.DataFrame) -> None:
-    """Write the table of the stage ``runtime``, and beside it a record (JSON) with its sha256.
-
-    Raises
-    ------
-    DataError
-        If a column is missing.
-    """
+    """Write the table of the stage ``runtime``, and beside it a record (JSON) with its sha256."""
     write_table(path, RUNTIME, seconds)
     records.write_record(path.with_suffix(".json"), {}, [path])
 
@@ -213,10 +182,8 @@ def write_runtime(path: Path, seconds: pd.DataFrame) -> None:
 def read_runtime(path: Path, models: Iterable[str]) -> pd.DataFrame:
     """Read the table of the stage ``runtime``, which must have every method for every model.
 
-    Raises
-    ------
-    DataError
-        If the table is missing, was changed, or lacks a column or a method of one of ``models``.
+    Raises a DataError if the table is missing, was changed, or lacks a column or a method of one of
+    ``models``.
     """
     record = path.with_suffix(".json")
     records.check_recorded(path, record, records.read_record(record, "runtime")[records.FILES])
@@ -236,17 +203,9 @@ def read_all_trials(train_splits: Iterable[str], models: Sequence[str]) -> pd.Da
     """Read the tuning trials of every head in one table, for each head the best trial first.
 
     Columns ``trained_on`` (train split) and ``objective`` come before the columns of ``TRIALS``. A
-    head that took the default hyperparameters has no rows.
-
-    Parameters
-    ----------
-    models
-        Names of all models of the family, from small to large.
-
-    Raises
-    ------
-    DataError
-        If a table is missing (``tune`` has not run is the usual cause), or not as it was written.
+    head that took the default hyperparameters has no rows. ``models`` are all models of the family,
+    from small to large. Raises a DataError if a table is missing (``tune`` has not run is the usual
+    cause), or not as it was written.
     """
     tables = []
     for split, objective in product(train_splits, objectives_of(models)):

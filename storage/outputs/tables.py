@@ -39,16 +39,9 @@ def blocks_as_frame(blocks: Iterable[object]) -> pd.DataFrame:
 def read_table(path: Path, table: Table, only: Collection[str] | None = None) -> pd.DataFrame:
     """Read a table that ``write_table`` wrote; an empty cell of text is an empty text, else NaN.
 
-    Parameters
-    ----------
-    only
-        Names of the columns to read; ``<name>`` also reads ``<name>@<train split>`` of every train
-        split. None reads all columns, declared or not.
-
-    Raises
-    ------
-    DataError
-        If the file lacks a declared column that is to be read.
+    ``only`` has the names of the columns to read; ``<name>`` also reads ``<name>@<train split>`` of
+    every train split. None reads all columns, declared or not. Raises a DataError if the file lacks
+    a declared column that is to be read.
     """
     rows = pd.read_csv(
         path,
@@ -65,10 +58,7 @@ def _is_asked(name: str, only: Collection[str]) -> bool:
 def read_blocks(path: Path, table: Table) -> Iterator[pd.DataFrame]:
     """Yield a table in blocks of ``BLOCK_ROWS`` rows, since a table of objects may be large.
 
-    Raises
-    ------
-    DataError
-        If the file lacks a declared column.
+    Raises a DataError if the file lacks a declared column.
     """
     with pd.read_csv(path, chunksize=BLOCK_ROWS, **_as_declared(table)) as blocks:
         for block in blocks:
@@ -79,13 +69,8 @@ def write_table(path: Path, table: Table, frames: Frames) -> None:
     """Write rows, or blocks of rows, with the declared columns and number format of ``table``.
 
     Undeclared columns follow the declared ones if ``table.more`` describes them; otherwise they are
-    left out.
-
-    Raises
-    ------
-    DataError
-        If a declared column is missing, or a block lacks a column of the first block. A file at
-        ``path`` then stays as it was.
+    left out. Raises a DataError if a declared column is missing, or a block lacks a column of the
+    first block; a file at ``path`` then stays as it was.
     """
     write_csv(path, _declared(path, table, frames), table.number_format)
 

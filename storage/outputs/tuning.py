@@ -54,11 +54,8 @@ def write_tuning(path: Path, tuning: Tuning, ranked: Iterable[Trial]) -> None:
 def read_tuning(path: Path) -> Tuning:
     """Read the hyperparameters that ``write_tuning`` wrote.
 
-    Raises
-    ------
-    DataError
-        If the file is missing (usually because ``tune`` has not run), was edited, or belongs to
-        another objective.
+    Raises a DataError if the file is missing (usually because ``tune`` has not run), was edited, or
+    belongs to another objective.
     """
     choice = read_record(path, "tune")
     objectives = [Path(name).stem for name in choice.pop(FILES)]

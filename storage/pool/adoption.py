@@ -21,14 +21,9 @@ from storage.store.opening import check_same_images, read_array, read_images
 def published_stores(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
     """Yield the paths of a cell's stores by kind: ``features`` and ``masks``, or ``embeddings``.
 
-    The paths are the outputs or, after DVC has removed the outputs for a re-run, links to the
+    The paths are the ``outputs`` or, after DVC has removed the outputs for a re-run, links to the
     copies in DVC's cache, removed after the block. The mapping is empty if only some outputs are
     there, or if outputs and copies are missing.
-
-    Parameters
-    ----------
-    outputs
-        Path of each output by kind.
     """
     if all(path.exists() for path in outputs.values()):
         yield dict(outputs)
@@ -85,21 +80,10 @@ class PublishedShards:
         return any(store.faulty for store in self.stores.values())
 
     def read(self, shards: Sequence[int]) -> list[ShardArrays]:
-        """Read the arrays of shards, except masks and levels.
+        """Read the arrays of each of some shards, by name, except masks and levels.
 
-        Parameters
-        ----------
-        shards
-            Numbers of the shards in the stores, in rising order; one at least.
-
-        Returns
-        -------
-        The arrays of each shard by name.
-
-        Raises
-        ------
-        StoreError
-            If a shard between the first and the last index is damaged.
+        ``shards`` are the numbers of the shards in the stores, in rising order; one at least.
+        Raises a StoreError if a shard between the first and the last of them is damaged.
         """
         store, first = self.main, shards[0]
         size = store.shard_rows
@@ -113,12 +97,8 @@ class PublishedShards:
     def files(self, shard: int) -> dict[str, tuple[Path, str]]:
         """Files that hold only rows of one shard (its masks or levels), by the name of their array.
 
-        Each file comes with the sha256 that the manifest of its store lists for it.
-
-        Raises
-        ------
-        StoreError
-            If a file is missing.
+        Each file comes with the sha256 that the manifest of its store lists for it. Raises a
+        StoreError if a file is missing.
         """
         files = {}
         for store in self.stores.values():
@@ -134,10 +114,8 @@ class PublishedShards:
 def open_published(paths: Mapping[str, Path]) -> PublishedShards:
     """Open the published stores of a cell, given by kind.
 
-    Raises
-    ------
-    StoreError
-        If a store is missing or damaged, or the stores are not of the same cell and images.
+    Raises a StoreError if a store is missing or damaged, or the stores are not of the same cell and
+    images.
     """
     stores = {kind: open_store(path) for kind, path in paths.items()}
     main = PublishedShards(stores, ()).main

@@ -61,10 +61,8 @@ MASKS_SHA256: Final = "masks_sha256"
 """Key in a shard's file: sha256 of its file of masks; empty for a cell without masks."""
 
 SETTINGS_DIGEST: Final = "settings_digest"
-"""Key in a shard's file: digest of the settings that made the shard, which names the folder, too.
-
-A shard's file name does not contain its settings, and people copy files from folder to folder.
-"""
+"""Key in a shard's file: digest of the settings that made the shard, which names the folder, too. A
+shard's file name does not contain its settings, and people copy files from folder to folder."""
 
 DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, RuntimeError)
 """Types of the errors that NumPy raises for a damaged ``.npz`` file; ``RuntimeError`` if the file
@@ -219,15 +217,9 @@ class Cell:
         Parameters
         ----------
         rows
-            Arrays of the shard by name, from ``PublishedShards.read``.
+            Arrays of the shard by name, from ``PublishedShards.read``; refused as by ``put``.
         files
             File with the shard's masks, or with each level, and its sha256, by array.
-
-        Raises
-        ------
-        StoreError
-            If an array is missing or of another type or shape, or the inputs of the rows are not
-            those of the shard's name.
         """
         for file, sha256 in files.values():
             put_link(file.resolve(), self.array_path(name, sha256))
@@ -238,10 +230,8 @@ class Cell:
     def read(self, name: str) -> ShardRows:
         """Read a shard from the pool, without its masks or levels.
 
-        Raises
-        ------
-        StoreError
-            If the ``.npz`` file is missing or damaged, or of other settings or inputs.
+        Raises a StoreError if the ``.npz`` file is missing or damaged, or of other settings or
+        inputs.
         """
         path = self.rows_path(name)
         try:
@@ -288,11 +278,6 @@ class Cell:
 
         The shard's name is a hash of these digests. ``with_files`` says whether ``rows`` has the
         arrays in ``sharded``.
-
-        Raises
-        ------
-        StoreError
-            If an array is missing or of another type or shape, or the digests give another name.
         """
         shard = self.split.shards[name]
         specs = {
@@ -334,10 +319,7 @@ class Cell:
     def read_embedding(self, image: int) -> StoredEmbedding | None:
         """Read the embedding of the image in row ``image`` from the pool; None if it is not there.
 
-        Raises
-        ------
-        StoreError
-            If a file of the shard is missing or damaged.
+        Raises a StoreError if a file of the shard is missing or damaged.
         """
         name = self.split.names[image // self.split.shard_rows]
         if not self.rows_path(name).exists():

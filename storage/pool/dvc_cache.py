@@ -55,19 +55,10 @@ def recorded_listings(lock: Path = DVC_LOCK) -> dict[str, str]:
 
 
 def lay_out(listing: str, folder: Path) -> bool:
-    """Recreate an output folder at ``folder`` by symbolic links to DVC's cache.
+    """Recreate an output folder at ``folder``, which is replaced, by symbolic links to DVC's cache.
 
-    A folder that is there is replaced.
-
-    Parameters
-    ----------
-    listing
-        Md5 of the output folder's listing, from ``recorded_listings``.
-
-    Returns
-    -------
-    True if the folder was made. False, and nothing is made, if the cache lacks a file or a file
-    would lie outside of the folder.
+    ``listing`` is the md5 of the output folder's listing, from ``recorded_listings``. False, and
+    nothing is made, if the cache lacks a file or a file would lie outside of the folder; else True.
     """
     try:
         files = _listed_files(listing, folder)
@@ -100,11 +91,8 @@ def _inside(relpath: str) -> PurePosixPath:
 def mend_cache(files: Iterable[Path]) -> list[Path]:
     """Replace damaged files in DVC's cache by those of the intact ``files`` with the same md5.
 
-    The md5 of each replaced file is noted in ``REPAIRED``: remotes may have the damaged file, too.
-
-    Returns
-    -------
-    Paths of the replaced files in the cache.
+    The paths of the replaced files in the cache are returned, and their md5 is noted in
+    ``REPAIRED``: remotes may have the damaged file, too.
     """
     digests = ((md5_of(file), file) for file in files)
     mended = {
@@ -181,7 +169,7 @@ def note_sent(md5s: Iterable[str], remote: str) -> None:
 
 
 def md5_of(file: Path) -> str:
-    """Compute the md5 of a file's bytes, in hexadecimal, which DVC uses as the file's name."""
+    """Md5 of a file's bytes, in hexadecimal, which DVC uses as the file's name."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 

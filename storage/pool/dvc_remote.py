@@ -144,12 +144,9 @@ def _batches(md5s: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _check_intact(names: Mapping[str, str]) -> None:
-    """Mend files of DVC's cache from the outputs; refuse if some stay missing or damaged.
+    """Mend files of DVC's cache from the outputs; a StoreError if some stay missing or damaged.
 
-    Raises
-    ------
-    StoreError
-        If a file is intact neither in DVC's cache nor in the outputs; the message names it.
+    ``names`` are the paths of the files in outputs, by md5.
     """
     lost = [
         name

@@ -78,11 +78,6 @@ def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> No
         Path of each store, by kind.
     compared
         Result of ``compare_shards`` without a fault, so that masks need not be read again.
-
-    Raises
-    ------
-    StoreError
-        If the ``.npz`` file of a shard was damaged or removed since.
     """
     for kind, target in targets.items():
         with whole_folder(target) as partial:

@@ -102,12 +102,8 @@ def shard_name(full_rows: int, inputs: Iterable[str]) -> str:
 def names_of_rows(inputs: Sequence[str], shard_rows: int) -> list[str]:
     """Names of the shards of a store in row order.
 
-    Parameters
-    ----------
-    inputs
-        Digest of the inputs of each row of the store, its array ``input_sha256``.
-    shard_rows
-        Number of rows per shard; the last shard may have fewer.
+    ``inputs`` has the digest of the inputs of each row, the store's array ``input_sha256``;
+    ``shard_rows`` is the number of rows per shard, of which the last may have fewer.
     """
     full_rows = min(shard_rows, len(inputs))
     starts = range(0, len(inputs), shard_rows)

@@ -22,7 +22,7 @@ BLOCK_BYTES: Final = 2**21
 """Largest size of the decoded masks that are read at once, so that they fit a core's cache."""
 
 WINDOW_BYTES: Final = 2**26
-"""Mean size of a window, the compressed masks of all cells that are fetched at once. A window has
+"""Mean size of a window, the compressed masks of all cells that are fetched at once; a window has
 one object at least."""
 
 ReadRows = Callable[[str, str], CellRows]
@@ -52,15 +52,9 @@ def mask_size(cells: SplitCells) -> tuple[int, int]:
 def run_reader(cells: SplitCells, run: range) -> ReadRows:
     """Make a function of model and view that gives the rows of the objects ``run`` of a cell.
 
-    Scores are read at the call, masks when ``CellRows.mask_code`` is indexed, and always into the
-    same memory: each thread needs its own reader, and indexes at most ``block_objects`` objects at
-    once. ``run`` is of ``object_runs``.
-
-    Raises
-    ------
-    StoreError
-        If scores are damaged. The function raises it for scores out of their range, and indexing
-        ``mask_code`` for damaged masks.
+    ``run`` is of ``object_runs``. Scores are read at the call, masks when ``CellRows.mask_code`` is
+    indexed, and always into the same memory: each thread needs its own reader, and indexes at most
+    ``block_objects`` objects at once. A StoreError, here or then, reports damaged scores or masks.
     """
     readers, scores = _mask_readers(cells, run), _read_scores(cells, run)
     # Allocating memory for every chunk would take half as long as decompressing the chunk.
@@ -153,11 +147,6 @@ class MaskWindows:
     request to a bucket takes tens of milliseconds, so that one request per object and cell would
     leave the processor idle for most of the time. Objects must be read in ascending order. A shard
     that is read to its end is checked against the manifest.
-
-    Raises
-    ------
-    StoreError
-        If a shard at an address is missing or cannot be read.
     """
 
     def __init__(self, cells: Mapping[tuple[str, str], mask_chunks.MaskChunks], run: range) -> None:
@@ -175,10 +164,7 @@ class MaskWindows:
     ) -> None:
         """Fill ``mask_code`` with the masks of rows ``block`` of a cell, named by model and view.
 
-        Raises
-        ------
-        StoreError
-            If a shard at an address is damaged or missing.
+        Raises a StoreError if a shard at an address is damaged or missing.
         """
         if block.start not in self._rows or block[-1] not in self._rows:
             stop = block.start + max(len(block), self._n_objects)

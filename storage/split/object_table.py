@@ -60,13 +60,7 @@ class ObjectTable:
         return len(self.object_id)
 
     def truth(self, row: int) -> Bool[np.ndarray, "h w"]:
-        """Ground truth mask of the object in a row, at the size of its image.
-
-        Raises
-        ------
-        DataError
-            If the mask's run lengths do not cover the image.
-        """
+        """Ground truth mask of the object in a row, at the size of its image."""
         image = self.image_index[row]
         height, width = int(self.height_px[image]), int(self.width_px[image])
         return decode_rle(str(self.mask_rle[row]), height, width)
@@ -88,10 +82,8 @@ class ObjectTable:
 def read_objects(where: str | Path, expected: Mapping[str, object] | None = None) -> ObjectTable:
     """Read the objects store of a split; its signature must have the entries ``expected``.
 
-    Raises
-    ------
-    StoreError
-        If the store is missing, out of reach, damaged or of another schema or signature.
+    Raises a StoreError if the store is missing, out of reach, damaged or of another schema or
+    signature.
     """
     store = open_complete(where, "objects", expected or {})
     values = {name: read_array(store, name) for name in TABLE_ARRAYS}
@@ -107,11 +99,6 @@ def write_objects(path: Path, table: ObjectTable, signature: Mapping[str, object
     """Write an objects store with the given signature; ``table.signature`` is not used.
 
     The store appears whole; a store at ``path`` is replaced.
-
-    Raises
-    ------
-    StoreError
-        If an array has another dtype or shape than the schema's.
     """
     arrays = {name: getattr(table, name) for name in TABLE_ARRAYS}
     write_store(path, "objects", arrays, signature=signature)
@@ -180,8 +167,8 @@ class PreparedSplit:
     def input_sha256(self, piece: Piece) -> str:
         """Sha256 of the inputs of a piece (the objects of one image in one shard), in hex.
 
-        Inputs are name and sha256 of the image, and masks and clicks of the objects. The name
-        seeds the noise of a view. Split, ids and areas are left out.
+        Inputs are name and sha256 of the image, and masks and clicks of the objects. The name seeds
+        the noise of a view. Split, ids and areas are left out.
         """
         table, rows = self.table, slice(piece.start, piece.stop)
         of_image = [str(table.file[piece.image]), str(table.image_sha256[piece.image])]

@@ -1,7 +1,8 @@
 """Opens the cells of a split (one per model and view) and its entropies, and checks them.
 
 A cell must match its path, the settings, and the objects and images of its split. Two cells are not
-compared with each other: a difference would not show which of them is wrong.
+compared with each other: a difference would not show which of them is wrong. Reading raises a
+``StoreError`` if a chunk is damaged.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -80,10 +81,8 @@ class OpenCell:
     def content_digest(self) -> str:
         """Digest of all that the cell's rows depend on, including the content of the images.
 
-        Notes
-        -----
-        Stored signatures leave out the content of images, so that repairing an image recomputes the
-        shards of that image alone.
+        Stored signatures leave that content out, so that repairing an image recomputes the shards
+        of that image alone.
         """
         images = images_digest(self.images_sha256)
         return digest({**self.signature, "schema_version": ROWS_VERSION, "images_digest": images})
@@ -96,13 +95,7 @@ class OpenCell:
     def scores(
         self, name: str, rows: range | None = None
     ) -> Float32[np.ndarray, "object prompt proposal"]:
-        """Read the array ``sam_score`` or ``iou`` for the objects ``rows``, or for all objects.
-
-        Raises
-        ------
-        StoreError
-            If a chunk is damaged.
-        """
+        """Read the array ``sam_score`` or ``iou`` for the objects ``rows``, or for all objects."""
         selection = slice(None) if rows is None else slice(rows.start, rows.stop)
         return read_array(self.store, name, selection)
 
@@ -111,14 +104,7 @@ class OpenCell:
     ) -> Float32[np.ndarray, "object proposal cut"]:
         """Read the IoU of each proposal of a prompt set at each cut, in a cell of ``identity``.
 
-        Raises
-        ------
-        ValueError
-            If the cell has no such prompt set.
-        KeyError
-            If the cell is of another view, whose features lack this array.
-        StoreError
-            If a chunk is damaged.
+        Raises a ValueError if the cell has no such prompt set, a KeyError if it is of another view.
         """
         return read_array(
             self.store, "iou_at_cut", (slice(None), self.signature["prompts"].index(prompt))
@@ -127,12 +113,7 @@ class OpenCell:
     def proposals(self, prompt: str = TRAIN_PROMPTS[0]) -> ProposalScores:
         """Read SamScore and IoU of each proposal, for the prompt set ``prompt`` and ``refined``.
 
-        Raises
-        ------
-        ValueError
-            If the cell has no such prompt set.
-        StoreError
-            If a chunk is damaged.
+        Raises a ValueError if the cell has no such prompt set.
         """
         names = self.signature["prompts"]
         judged, refined = names.index(prompt), names.index(TRAIN_PROMPTS[1])
@@ -149,14 +130,7 @@ class OpenCell:
         """Yield the named arrays under one prompt set, a block of consecutive objects at a time.
 
         A block has the objects of one chunk of tokens, so that each chunk is decompressed once and
-        memory holds one chunk.
-
-        Raises
-        ------
-        ValueError
-            If the cell has no such prompt set.
-        StoreError
-            If a chunk is damaged.
+        memory holds one chunk. Raises a ValueError if the cell has no such prompt set.
         """
         column, tokens = self.signature["prompts"].index(prompt), self.store.arrays["mask_token"]
         for start in range(0, tokens.shape[0], tokens.chunks[0]):
@@ -170,13 +144,7 @@ class OpenCell:
         return self.masks
 
     def mask_code(self, row: int) -> UInt8[np.ndarray, "prompt proposal y x"]:
-        """Read the mask codes of the object in a row, for ``decode_masks``, of a cell with masks.
-
-        Raises
-        ------
-        StoreError
-            If a shard is missing, or a chunk is damaged.
-        """
+        """Read the mask codes of the object in a row, in a cell that was opened with masks."""
         code = np.empty((1, *self.mask_chunks.shape[1:]), np.uint8)
         self.mask_chunks.read_into(range(row, row + 1), code)
         first: UInt8[np.ndarray, "prompt proposal y x"] = code[0]
@@ -248,12 +216,9 @@ class SplitCells:
 def head_origin(signatures: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
     """Entries that a card of heads must have, from the signature of each model's cell.
 
-    Heads work only on tokens of the models, weights and precision that they learned from.
-
-    Returns
-    -------
-    ``family``, ``precision``, ``extract_version`` (see ``head_version``), and ``weights_<model>``
-    for each model.
+    They are ``family``, ``precision``, ``extract_version`` (see ``head_version``), and
+    ``weights_<model>`` for each model: heads work only on tokens of the models, weights and
+    precision that they learned from.
     """
     shared = next(iter(signatures.values()))
     return {
@@ -321,10 +286,8 @@ def open_cells(
 def read_entropies(cells: SplitCells) -> "xarray.Dataset":
     """Read the entropy store of the split of ``cells``, from which it must be computed.
 
-    Raises
-    ------
-    StoreError
-        If the store is missing, incomplete or damaged, or was computed from other cells.
+    Raises a StoreError if the store is missing, incomplete or damaged, or was computed from other
+    cells.
     """
     path = entropy_path(cells.split)
     local_paths = {name: features_path(cells.split, *name) for name in cells.by_name}
@@ -371,7 +334,7 @@ def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bo
 
 
 def _check_images(cell: OpenCell, images_sha256: Sequence[str], objects: str | Path) -> None:
-    """Refuse a cell that was extracted from other image files than the split has now."""
+    """Raise a StoreError for a cell of other image files than the split has now."""
     differing = [
         str(shard)
         for shard, (extracted, present) in enumerate(

@@ -13,15 +13,10 @@ from storage.store.signature import change
 
 
 def find_stores(path: Path) -> list[Path]:
-    """List the store at ``path``, or all stores below it.
+    """List the store at ``path``, or all stores below it; a StoreError if there is none.
 
     A store is a folder with a ``zarr.json`` or whose name ends in ``.zarr``, or ``path`` itself if
     it is a zipped store. Hidden folders, which are unfinished stores, are skipped.
-
-    Raises
-    ------
-    StoreError
-        If there is no store at or below ``path``.
     """
     stores = [path] if is_zipfile(path) else []
     for folder, below, files in os.walk(path):
@@ -38,20 +33,10 @@ def find_stores(path: Path) -> list[Path]:
 def damaged_files(where: str | Path, *, sizes_only: bool = False) -> dict[str, str]:
     """Find the files of a store that differ from its manifest.
 
-    Parameters
-    ----------
-    sizes_only
-        Whether to compare only the sizes of files, which finds missing and truncated files.
-
-    Returns
-    -------
-    The fault of each damaged file by name, in the order of the schema, then of each file that the
-    manifest does not list. Empty for an intact store.
-
-    Raises
-    ------
-    StoreError
-        If the store is missing, or its metadata are damaged, so that no array can be read.
+    The fault of each damaged file is by the file's name, in the order of the schema, then that of
+    each file that the manifest does not list; empty for an intact store. With ``sizes_only``, only
+    the sizes of files are compared, which finds missing and truncated files. Raises a StoreError if
+    the store is missing, or its metadata are so damaged that no array can be read.
     """
     store = open_store(where)
     order = {array: place for place, array in enumerate(store.arrays)}
@@ -65,12 +50,8 @@ def damaged_files(where: str | Path, *, sizes_only: bool = False) -> dict[str, s
 def _fault(store: Store, name: str, size: int | None, *, sizes_only: bool) -> str:
     """Describe the fault of a file that the manifest lists; empty text if the file is intact.
 
-    Parameters
-    ----------
-    size
-        Bytes of the file in the store; None if the file is missing.
-    sizes_only
-        Whether the content is not compared with its digest.
+    ``size`` is None if the file is missing. With ``sizes_only``, the content is not compared with
+    its digest.
     """
     listed = store.manifest[name]
     if size is None:
@@ -99,12 +80,8 @@ def _strays(store: Store) -> list[str]:
 def differences_of(first: str | Path, second: str | Path) -> dict[str, str]:
     """Describe how two stores of the same kind differ.
 
-    Arrays whose files have the same digests in both manifests are equal, and are not read.
-
-    Returns
-    -------
-    Text about each difference, by ``signature.<key>`` or by the name of the array. Empty if the
-    stores are equal.
+    Each difference is by ``signature.<key>`` or by the name of the array; empty if the stores are
+    equal. Arrays whose files have the same digests in both manifests are equal, and are not read.
 
     Raises
     ------

@@ -17,14 +17,12 @@ MAX_ROW_CHUNKS: Final = 30
 sets, has fewer than 1,000 files. A large split has larger chunks."""
 
 MASK_CODE: Final = "mask_code"
-"""Name of the array of masks."""
 
 MASK_BYTES: Final = (4_700, 34_000)
 """Bytes on the disk of a coded mask with sides of ``MASK_SIDE_PX``: of a sharp and a soft mask.
 
 Measured: 23,840 B for photographs (docs/cache.md), 6,000 B and more for crisp outlines. Masks of
-the mini models, of 64 px, take 1,180 to 2,070 B for drawn scenes.
-"""
+the mini models, of 64 px, take 1,180 to 2,070 B for drawn scenes."""
 
 MASK_SIDE_PX: Final = 256
 
@@ -63,12 +61,8 @@ def shard_rows(signature: Mapping[str, object]) -> int:
 def chunk_grid(spec: ArraySpec, sizes: Mapping[str, int], full_rows: int) -> ChunkGrid:
     """Cut the array that ``spec`` describes into chunks and, for single-row chunks, into shards.
 
-    Parameters
-    ----------
-    sizes
-        Sizes of the dimensions by name.
-    full_rows
-        Rows of a full shard; a shard has fewer if the array does.
+    ``sizes`` are those of the dimensions by name; ``full_rows`` is the number of rows of a full
+    shard, which has fewer if the array does.
     """
     shape = tuple(sizes[dim] for dim in spec.dims)
     row_shape = shape[1:]
@@ -106,8 +100,6 @@ def object_bytes(kind: str, sizes: Mapping[str, int], *, view: str) -> int:
 def mask_bytes(side_px: int) -> tuple[int, int]:
     """Typical bytes on the disk of a coded mask with sides of ``side_px``: of a sharp and soft one.
 
-    Notes
-    -----
     The bytes of a sharp mask grow with its outline, so with the side; the bytes of a soft mask grow
     with its area.
     """

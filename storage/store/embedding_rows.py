@@ -32,10 +32,7 @@ def image_rows(embeddings: "xarray.Dataset", key: str = "pixels_sha256") -> dict
 def find_image(embeddings: "xarray.Dataset", image: int | str) -> int:
     """Row of an image in a store, by its row, its file or the sha256 of its pixels.
 
-    Raises
-    ------
-    StoreError
-        If the store has no such image.
+    Raises a StoreError if the store has no such image.
     """
     if isinstance(image, str):
         for key in ("file", "pixels_sha256"):
@@ -78,19 +75,15 @@ def embedding_of(
 ) -> StoredEmbedding:
     """Make the embedding of the image in a row of ``facts``, after a check of its levels.
 
+    Raises a StoreError, which names the image by ``where``, if the levels do not have the digest
+    ``levels_sha256``.
+
     Parameters
     ----------
     facts
         The arrays ``FACTS`` of one image or more, by name.
     levels
         Arrays of the image's levels (outputs of the image encoder at each resolution), by name.
-    where
-        The image, for messages.
-
-    Raises
-    ------
-    StoreError
-        If the levels do not have the digest ``levels_sha256``.
     """
     listed, present = str(facts["levels_sha256"][row]), levels_sha256(levels)
     if present != listed:

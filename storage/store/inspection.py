@@ -63,10 +63,8 @@ class Store:
     def arrays(self) -> Mapping[str, AnyArray]:
         """The store's arrays by name, each checked against the schema.
 
-        Raises
-        ------
-        StoreError
-            If an array is absent, unreadable, or of another dtype, shape, chunking or codec.
+        Raises a StoreError if an array is absent, unreadable, or of another dtype, shape, chunking
+        or codec.
         """
         arrays = {name: self._array(name) for name in self.specs}
         sizes = self._sizes(arrays)
@@ -190,14 +188,9 @@ class HeldStore(WrapperStore[ZarrStore]):
     ) -> Buffer | None:
         """Bytes of a file, or a range of them, after the comparisons that the class describes.
 
-        None for missing metadata of an array.
-
-        Raises
-        ------
-        StoreError
-            If a chunk file is missing or differs from the manifest, or the address is out of reach.
-        OSError
-            If a shard of masks is missing in a folder, when its first range is read.
+        None for missing metadata of an array. Raises a StoreError if a chunk file is missing or
+        differs from the manifest, or the address is out of reach; an OSError if a shard of masks is
+        missing in a folder, when its first range is read.
         """
         if key == ROOT:
             return prototype.buffer.from_bytes(self._root)
@@ -223,14 +216,8 @@ class HeldStore(WrapperStore[ZarrStore]):
 def read_description(files: Files) -> tuple[bytes, str, Mapping[str, object]]:
     """Read the metadata file ``zarr.json`` of a store, which may be of any schema version.
 
-    Returns
-    -------
-    Bytes of the file, and the store's kind and signature.
-
-    Raises
-    ------
-    StoreError
-        If there is no store, the store is of another project, or its address is out of reach.
+    Its bytes, and the store's kind and signature, are returned. Raises a StoreError if there is no
+    store, the store is of another project, or its address is out of reach.
     """
     root = files.read(ROOT)
     if root is None:
@@ -250,12 +237,9 @@ def read_description(files: Files) -> tuple[bytes, str, Mapping[str, object]]:
 
 
 def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> None:
-    """Refuse a store of another kind, or whose signature differs from the entries ``expected``.
+    """Raise a StoreError for another kind of store, or a signature without ``expected`` entries.
 
-    Raises
-    ------
-    StoreError
-        If kind or signature differs; the message has the path, the entries and both values.
+    The message has the path, the entries and both values.
     """
     if store.kind != kind:
         raise StoreError(f"{store}: kind must be {kind}, got {store.kind}")

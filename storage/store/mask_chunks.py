@@ -1,4 +1,8 @@
-"""Reads coded masks of a store into existing memory, by the index at the end of each shard."""
+"""Reads coded masks of a store into existing memory, by the index at the end of each shard.
+
+A shard that is missing raises a ``StoreError`` in an archive or at an address, an ``OSError`` in a
+folder.
+"""
 
 import os
 from collections.abc import Sequence
@@ -39,16 +43,9 @@ def index_bytes(n_chunks: int) -> int:
 def parse_index(data: bytes | memoryview, n_chunks: int, where: object) -> ShardIndex:
     """Parse the index of a shard from the last bytes of its file; messages name ``where``.
 
-    ``n_chunks`` is the number of chunks that the index lists.
-
-    Raises
-    ------
-    ValueError
-        If the bytes are too few, or the index fails its checksum.
-
-    Notes
-    -----
-    Zarr's sharding codec writes the index at the end of the file, followed by a CRC32C.
+    ``n_chunks`` is the number of chunks that the index lists. Zarr's sharding codec writes the
+    index at the end of the file, followed by a CRC32C. Raises a ValueError if the bytes are too
+    few, or the index fails its checksum.
     """
     entries, checksum = bytes(data[:-CHECKSUM_BYTES]), data[-CHECKSUM_BYTES:]
     is_whole = len(data) == index_bytes(n_chunks)
@@ -88,6 +85,10 @@ def read_chunk(file: BinaryIO, row: int, n_chunks: int, values: np.ndarray) -> N
 class MaskChunks:
     """Reads the array ``mask_code`` of a complete masks store, one chunk per object.
 
+    zarr decodes each chunk into new memory and copies it twice, which takes twice as long as the
+    decompression, and all threads share zarr's event loop. This class decodes into existing memory,
+    which takes a tenth longer than the decompression, and any number of threads may read.
+
     Attributes
     ----------
     files
@@ -98,12 +99,6 @@ class MaskChunks:
         Number of objects per shard.
     manifest
         Manifest of the store, with which shards are compared.
-
-    Notes
-    -----
-    zarr decodes each chunk into new memory and copies it twice, which takes twice as long as the
-    decompression, and all threads share zarr's event loop. This class decodes into existing memory,
-    which takes a tenth longer than the decompression, and any number of threads may read.
     """
 
     files: Files
@@ -122,12 +117,8 @@ class MaskChunks:
     def read_into(self, rows: range, mask_code: MaskCode) -> None:
         """Fill ``mask_code`` with the masks of consecutive objects, which may be in several shards.
 
-        A shard in a folder is compared with the manifest before it is first read.
-
-        Raises
-        ------
-        StoreError
-            If a shard is missing or differs from the manifest, or a chunk is absent or damaged.
+        A shard in a folder is compared with the manifest before it is first read. Raises a
+        StoreError if a shard differs from the manifest, or a chunk is absent or damaged.
         """
         assert mask_code.shape == (len(rows), *self.shape[1:])
         for run in shard_runs(rows, self.shard_objects):
@@ -137,10 +128,7 @@ class MaskChunks:
     def decode(self, chunks: Sequence[bytes | memoryview], mask_code: MaskCode) -> None:
         """Decompress one chunk per object into ``mask_code``.
 
-        Raises
-        ------
-        StoreError
-            If a chunk is damaged; the message names the store.
+        Raises a StoreError, which names the store, if a chunk is damaged.
         """
         with naming_damage(self.files, MASK_CODE):
             for row, chunk in enumerate(chunks):
@@ -159,22 +147,10 @@ class MaskChunks:
             return span
 
     def check_shard(self, row: int, sha256: str | None = None) -> None:
-        """Refuse the file of the shard that contains a row if it differs from the manifest.
+        """Raise a StoreError if the file of a row's shard differs from the manifest.
 
         A shard copied from another cell has valid checksums, so only the manifest detects it.
-
-        Parameters
-        ----------
-        sha256
-            Sha256 of the file's bytes; without it, or if it differs, the file is read.
-
-        Raises
-        ------
-        StoreError
-            If size or sha256 of the file differ from the manifest, or the file is missing in an
-            archive or at an address.
-        OSError
-            If the file is missing in a folder.
+        ``sha256`` is that of the file's bytes; without it, or if it differs, the file is read.
         """
         name = self.shard_file(row)
         listed = self.manifest.get(name)
@@ -192,15 +168,7 @@ class MaskChunks:
 
 
 def read_shard_indices(cells: Sequence[MaskChunks], row: int) -> list[bytes | memoryview]:
-    """For each cell, read the index of the shard that contains a row, as bytes for ``parse_index``.
-
-    Raises
-    ------
-    StoreError
-        If a shard in an archive or at an address is missing or cannot be read.
-    OSError
-        If a shard in a folder is missing or cannot be read.
-    """
+    """For each cell, the index of the shard that contains a row, as bytes for ``parse_index``."""
     ends = []
     for cell in cells:
         name = cell.shard_file(row)
@@ -212,26 +180,11 @@ def read_shard_indices(cells: Sequence[MaskChunks], row: int) -> list[bytes | me
 def read_spans(
     cells: Sequence[MaskChunks], indices: Sequence[bytes | memoryview], run: range
 ) -> list[list[memoryview]]:
-    """For each cell, read the compressed chunks of consecutive objects of one shard.
+    """For each cell, read the compressed chunk of each of consecutive objects of one shard.
 
-    Parameters
-    ----------
-    indices
-        Bytes of each cell's index of the shard, from ``read_shard_indices``.
-    run
-        Rows of the objects.
-
-    Returns
-    -------
-    For each cell, the compressed chunk of each object.
-
-    Raises
-    ------
-    StoreError
-        If an index is damaged, a chunk is absent, or a shard in an archive or at an address cannot
-        be read.
-    OSError
-        If a shard in a folder is missing or cannot be read.
+    ``indices`` has the bytes of each cell's index of the shard, from ``read_shard_indices``;
+    ``run`` has the rows of the objects. Raises a StoreError if an index is damaged or a chunk is
+    absent.
     """
     ranges, entries = [], []
     for cell, index in zip(cells, indices, strict=True):

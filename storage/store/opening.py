@@ -127,10 +127,7 @@ def open_complete(where: str | Path, kind: str, expected: Mapping[str, object]) 
 def naming_damage(store: object, array: str | None = None) -> Iterator[None]:
     """Context that turns decoding errors into a ``StoreError`` with the names of store and array.
 
-    Raises
-    ------
-    StoreError
-        If a chunk cannot be decoded, or fails its checksum.
+    Decoding fails where a chunk is damaged or fails its checksum.
     """
     try:
         yield
@@ -147,10 +144,7 @@ def naming_damage(store: object, array: str | None = None) -> Iterator[None]:
 def read_array(store: Store, name: str, selection: slice | tuple[slice, int] = ALL) -> np.ndarray:
     """Read a selection of an array into memory.
 
-    Raises
-    ------
-    StoreError
-        If a chunk is missing or damaged, see ``HeldStore``; the message names store and array.
+    Raises a StoreError, which names store and array, if a chunk is missing or damaged.
     """
     with naming_damage(store, name):
         return np.asarray(store.arrays[name][selection])
@@ -162,28 +156,14 @@ def images_digest(images_sha256: Sequence[str]) -> str:
 
 
 def read_images(features: Store) -> list[str]:
-    """Read the digest of each shard's images from a features store, in row order.
-
-    Raises
-    ------
-    StoreError
-        If the array is damaged.
-    """
+    """Read the digest of each shard's images from a features store, in row order."""
     return [str(sha256) for sha256 in read_array(features, "images_sha256")]
 
 
 def check_same_images(masks: Store, images_sha256: Sequence[str]) -> None:
-    """Refuse a masks store that was made from other images than the features of its cell.
+    """Raise a StoreError for a masks store of other images than the features of its cell.
 
-    Parameters
-    ----------
-    images_sha256
-        Digest of each shard's images, from ``read_images`` of the features.
-
-    Raises
-    ------
-    StoreError
-        If the digests differ; the message has both.
+    ``images_sha256`` is ``read_images`` of the features; the message has both digests.
     """
     of_features = images_digest(images_sha256)
     of_masks = masks.group.attrs.get(IMAGES_DIGEST, "none")

@@ -25,15 +25,11 @@ SCHEMA_VERSION: Final = 4
 """Version of ``SCHEMA``, part of every signature.
 
 Every change of ``SCHEMA`` raises it, except a new entropy and a new kind of store: the stage
-``entropy`` runs again when its code changes, and stores of other kinds stay as they are.
-"""
+``entropy`` runs again when its code changes, and stores of other kinds stay as they are."""
 
 ROWS_VERSION: Final = 2
-"""The oldest schema version with the same rows as ``SCHEMA_VERSION``.
-
-Digests of cells contain it, so a newer version that changes no row leaves entropies and heads
-valid.
-"""
+"""The oldest schema version with the same rows as ``SCHEMA_VERSION``. Digests of cells contain it,
+so a newer version that changes no row leaves entropies and heads valid."""
 
 SAME_TOKENS: Final[Mapping[object, int]] = MappingProxyType({9: 8})
 """By version of ``extract``, the oldest version with the same tokens, scores and statistics; other

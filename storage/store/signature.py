@@ -27,10 +27,7 @@ SHA256: Final = re.compile(r"[0-9a-f]{64}")
 def parse_signature(data: Mapping[str, object]) -> dict[str, Value]:
     """Convert a signature to the form in which a store returns it: keys sorted, tuples as lists.
 
-    Raises
-    ------
-    ValueError
-        If a value is not a str, a number, or a list or tuple of these.
+    Raises a ValueError if a value is not a str, a number, or a list or tuple of these.
     """
     parsed: dict[str, Value] = {}
     for key in sorted(data):
@@ -50,8 +47,6 @@ def compare(stored: Mapping[str, object], expected: Mapping[str, object]) -> str
 
     Entries of ``stored`` whose keys ``expected`` lacks are ignored.
 
-    Examples
-    --------
     >>> compare({"precision": "fp32", "seed": 0}, {"precision": "bf16", "seed": 0})
     'precision: fp32 -> bf16'
     """
@@ -85,13 +80,7 @@ def _text(value: object) -> str:
 
 
 def digest(signature: Mapping[str, object]) -> str:
-    """Digest of a signature: the first 16 hex digits of a sha256; the order of keys is ignored.
-
-    Raises
-    ------
-    ValueError
-        If ``parse_signature`` refuses a value.
-    """
+    """Digest of a signature: the first 16 hex digits of a sha256; the order of keys is ignored."""
     text = json.dumps(parse_signature(signature), sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
 
@@ -99,11 +88,6 @@ def digest(signature: Mapping[str, object]) -> str:
 def versions(*distributions: str) -> dict[str, str]:
     """Installed versions of packages as signature entries, such as ``numpy_version``.
 
-    Versions are read from package metadata: importing the libraries takes seconds.
-
-    Raises
-    ------
-    PackageNotFoundError
-        If a package is not installed.
+    They are read from package metadata: importing the libraries takes seconds.
     """
     return {f"{name.replace('-', '_')}_version": version(name) for name in distributions}

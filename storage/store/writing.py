@@ -1,4 +1,4 @@
-"""Creates Zarr stores and writes their arrays, checked against the schema."""
+"""Creates Zarr stores and writes their arrays; a ``StoreError`` refuses what breaks the schema."""
 
 import warnings
 from collections.abc import Container, Mapping
@@ -53,11 +53,6 @@ def create_store(
         Values of the coordinates that differ between stores, e.g. ``object_id`` and ``prompt``.
     optional
         Names of the store's optional arrays; other names are ignored.
-
-    Raises
-    ------
-    StoreError
-        If a coordinate has another dtype than the schema's.
     """
     specs = specs_of(kind, optional)
     fixed = {name: values for name, values in FIXED_COORDINATES.items() if name in specs}
@@ -95,15 +90,8 @@ def write_store(
 ) -> None:
     """Write a store from arrays in memory, whole or not at all; a store at ``path`` is replaced.
 
-    Parameters
-    ----------
-    arrays
-        Every array of the kind except ``FIXED_COORDINATES``; optional arrays may be left out.
-
-    Raises
-    ------
-    StoreError
-        If an array is missing, unexpected, or of another dtype or shape than the schema's.
+    ``arrays`` has every array of the kind except ``FIXED_COORDINATES``; optional ones may be left
+    out.
     """
     specs = specs_of(kind, arrays)
     check_names(path, arrays, set(specs) - set(FIXED_COORDINATES))
@@ -121,13 +109,7 @@ def write_store(
 
 
 def write_array(group: zarr.Group, name: str, spec: ArraySpec, values: Any) -> None:  # noqa: ANN401
-    """Write all values of an array that exists in ``group``, after checking them by ``spec``.
-
-    Raises
-    ------
-    StoreError
-        If the values have another dtype than ``spec``, or another shape than the array.
-    """
+    """Write all values of an array that exists in ``group``, after checking them by ``spec``."""
     array = writable(group, name)
     array[...] = checked(name, spec, values, array.shape)
 
@@ -143,10 +125,7 @@ def writable(group: zarr.Group, name: str) -> AnyArray:
 def checked(name: str, spec: ArraySpec, values: Any, shape: tuple[int, ...]) -> np.ndarray:  # noqa: ANN401
     """Return values as an array of the dtype in ``spec``; lists and text are converted to it.
 
-    Raises
-    ------
-    StoreError
-        If the shape is not ``shape``, or an array of numbers has another dtype.
+    Raises a StoreError if the shape is not ``shape``, or an array of numbers has another dtype.
     """
     is_converted = spec.dtype == "str" or not isinstance(values, np.ndarray)
     dtype = np.dtypes.StringDType() if spec.dtype == "str" else np.dtype(spec.dtype)
@@ -160,13 +139,7 @@ def checked(name: str, spec: ArraySpec, values: Any, shape: tuple[int, ...]) -> 
 
 
 def check_names(label: object, arrays: Mapping[str, object], names: set[str]) -> None:
-    """Refuse ``arrays`` whose keys are not exactly ``names``; ``label`` begins the message.
-
-    Raises
-    ------
-    StoreError
-        If an array is missing or unexpected.
-    """
+    """Raise a StoreError, beginning with ``label``, unless ``names`` are the keys of ``arrays``."""
     if set(arrays) != names:
         raise StoreError(
             f"{label} must hold {', '.join(sorted(names))}, got {', '.join(sorted(arrays))}"
