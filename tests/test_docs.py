@@ -259,6 +259,10 @@ def test_the_readme_names_the_time_that_the_demo_is_held_to() -> None:
     assert f"`make bench` fails above {MAX_MINUTES}." in README
 
 
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 150
+
+
 def test_the_table_of_stages_is_complete() -> None:
     table = PAGES["design.md"].partition("| stage | does |")[2].partition("\n\n")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(STAGES)
