@@ -2,7 +2,7 @@
 
 Reads   the weights and heads that ship, ``params.yaml:shapes``.
 Writes  the parts of the page between ``<!-- advice -->`` and ``<!-- /advice -->``, ``regret``
-        likewise, and ``advised`` in the page and in ``README.md``.
+        likewise, and ``advised`` in ``README.md``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -56,8 +56,7 @@ def main() -> None:
     rows = followed(scenes(FURTHER_SEED, N_FURTHER, shapes.image_size_px))
     replace_block(PAGE, "advice", f"\n{advice_table(rows)}\n")
     replace_block(PAGE, "regret", f"\n{regret_table(rows)}\n")
-    for page in (README, PAGE):
-        replace_block(page, "advised", advised_words(rows, SCENE.advice))
+    replace_block(README, "advised", advised_words(rows, SCENE.advice))
 
 
 def advised_words(rows: pd.DataFrame, correction: str) -> str:

@@ -1,8 +1,8 @@
-"""Writes an answer of the predictor into ``README.md`` and ``docs/predict.md``: ``make results``.
+"""Writes answers of the predictor into ``README.md`` and ``docs/predict.md``: ``make results``.
 
 Reads   the weights and heads that ship, ``params.yaml:shapes``, ``stages/web/scenes.csv``.
-Writes  the part of both pages between ``<!-- python -->`` and ``<!-- /python -->``, and of
-        ``docs/predict.md`` that of ``shell`` likewise.
+Writes  the part of ``README.md`` between ``<!-- python -->`` and ``<!-- /python -->``, and that of
+        ``docs/predict.md`` named ``shell``.
 """
 
 import contextlib
@@ -50,10 +50,8 @@ SHELL: Final = f"usam predict {PHOTO} --click {SCENE.x},{SCENE.y}"
 def main() -> None:
     """Rewrite the blocks."""
     shapes = read_params().shapes
-    for page in (Path("README.md"), Path("docs", "predict.md")):
-        replace_block(page, "python", f"\n{python_block(shapes)}")
-    page = Path("docs", "predict.md")
-    replace_block(page, "shell", f"\n{shell_block(shapes)}")
+    replace_block(Path("README.md"), "python", f"\n{python_block(shapes)}")
+    replace_block(Path("docs", "predict.md"), "shell", f"\n{shell_block(shapes)}")
 
 
 def python_block(shapes: ShapesParams) -> str:

@@ -31,14 +31,8 @@ def words(text: str) -> str:
     return re.sub(r"[ +-]+", " ", NUMBER.sub("", text))
 
 
-@pytest.fixture(scope="module")
-def printed(shapes: ShapesParams) -> str:
-    return f"\n{python_block(shapes)}"
-
-
-@pytest.mark.parametrize("page", [ROOT / "README.md", PREDICT], ids=lambda page: page.name)
-def test_the_lines_of_python_print_what_is_shown(page: Path, printed: str) -> None:
-    shown = read_block(page, "python")
+def test_the_lines_of_python_print_what_is_shown(shapes: ShapesParams) -> None:
+    shown, printed = read_block(ROOT / "README.md", "python"), f"\n{python_block(shapes)}"
     assert f"```python\n{PYTHON}```" in shown
     assert words(shown) == words(printed), "run `make results`"
     numbers = [[float(n) for n in NUMBER.findall(text)] for text in (shown, printed)]
