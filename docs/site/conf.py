@@ -6,8 +6,10 @@ from pathlib import Path
 from threading import Lock
 from types import GenericAlias
 
+from docutils import nodes
 from numpy.typing import ArrayLike
 from pygments.lexers.special import TextLexer
+from sphinx.addnodes import desc_annotation
 from sphinx.application import Sphinx
 from sphinx.util.typing import stringify_annotation
 
@@ -34,6 +36,9 @@ html_extra_path = ["../../build/gallery"]
 html_css_files = ["site.css"]
 html_theme = "alabaster"
 html_theme_options = {"page_width": "1100px", "sidebar_collapse": True}
+html_sidebars = {"**": ["about.html", "searchfield.html", "localtoc.html", "navigation.html"]}
+html_show_copyright = False
+toc_object_entries = False
 
 PACKAGES = ("pipeline", "storage")
 """Packages whose modules the reference has; ``stages`` has commands, which have their own help."""
@@ -83,9 +88,17 @@ def shortened(
     return tuple(text and text.replace(ARRAY_LIKE, "ArrayLike") for text in texts)
 
 
+def shorten_types(_: Sphinx, doctree: nodes.document) -> None:
+    """Name ``ArrayLike`` in the type of an attribute, too."""
+    for annotation in doctree.findall(desc_annotation):
+        if ARRAY_LIKE in (text := annotation.astext()):
+            annotation.children = [nodes.Text(text.replace(ARRAY_LIKE, "ArrayLike"))]
+
+
 def setup(app: Sphinx) -> None:
     """Connect the pages of the root, and name a lexer for CSV, which Pygments lacks."""
     app.connect("source-read", with_pages_of_the_root)
     app.connect("autodoc-skip-member", is_left_out)
     app.connect("autodoc-process-signature", shortened)
+    app.connect("doctree-read", shorten_types)
     app.add_lexer("csv", TextLexer)
