@@ -71,6 +71,9 @@ def _svg(figure: Figure, salt: str, **settings: Any) -> str:  # noqa: ANN401
 
     Other ids follow from the content and from ``salt``: figures with different salts share no id.
     """
+    # Numbers along an axis may get longer with the final size of its panel: the first drawing
+    # makes room for them.
+    figure.draw_without_rendering()
     file = io.StringIO()
     # A date would change the bytes. With all four set to None, matplotlib writes no metadata.
     no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))

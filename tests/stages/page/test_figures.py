@@ -137,6 +137,18 @@ def test_rewriting_keeps_the_ends_and_the_extremes_of_every_line(own: Results, n
             np.testing.assert_allclose(extreme(found[label], 0), extreme(drawn, 0), atol=0.3)
 
 
+def test_the_name_of_an_axis_stays_in_the_figure_if_a_legend_makes_its_panel_lower() -> None:
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    panel = figure.subplots(1, 4)[0]
+    panel.plot([0, 1], [0.525, 0.675], label="a measure")
+    panel.set_ylabel("mean IoU")
+    panel.legend(
+        [panel.lines[0]] * 7, ["a measure"] * 7, loc="upper center", bbox_to_anchor=(0.5, -0.18)
+    )
+    (name,) = re.findall(r'x="([\d.-]+)"[^>]*>mean IoU', svg_file(figure))
+    assert float(name) > 9  # the height of its letters
+
+
 def _points(path: ET.Element) -> np.ndarray:
     numbers = re.findall(r"-?\d+(?:\.\d+)?", path.get("d", ""))
     return np.array(numbers, float).reshape(-1, 2)
