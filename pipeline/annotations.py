@@ -58,8 +58,8 @@ def annotation_table(
 ) -> pd.DataFrame:
     """Table of all annotations, the most doubted first, with the columns of ``AnnotationRow``.
 
-    ``group`` has the number of each object's image, or video. The column ``rank`` counts from 1;
-    ``row`` is the number of the object in its split, from 0.
+    ``group`` has the index of each object's image, or video. The column ``rank`` counts from 1;
+    ``row`` is the index of the object in its split, from 0.
     """
     doubt = annotation_doubt(evidence.expected_iou, evidence.iou)
     order = np.argsort(-doubt, kind="stable")

@@ -88,7 +88,7 @@ def _cut_at(masks: MaskChoices, cut: float) -> MaskChoices:
 
 
 def better_mask_scores(ious: Mapping[str, MaskIous], resamples: Resamples) -> Iterator[Score]:
-    """Mean IoU of masks, their gain over the selected mask, and shares of objects that change.
+    """Yield mean IoUs of masks, gains over the selected mask, and shares of objects that change.
 
     The statistics are ``mask_iou``, ``mask_gain``, ``changed``, ``gained`` and ``lost``. Masks at
     the size of the mask codes are compared with the selected mask at this size, other masks with

@@ -37,7 +37,7 @@ def choose(
 
 @dataclass(frozen=True)
 class Mean:
-    """Mean over objects, and its 95 % interval over resampled images."""
+    """Mean of values, and its 95 % interval over resampled images."""
 
     value: float
     interval: Interval
@@ -76,7 +76,7 @@ class Decisions:
         return by_score
 
     def scores(self, keys: Keys, net: Values, resamples: Resamples) -> Iterator[Score]:
-        """Scores ``regret`` and ``fixed_margin`` of a rule that chooses for each object, in IoU.
+        """Yield the scores ``regret`` and ``fixed_margin``, in IoU, of a rule for each object.
 
         ``regret`` is the mean loss to the best choice of each object in hindsight; ``fixed_margin``
         is the mean gain over ``best_fixed``. ``net`` is the net gain of every object under the
@@ -98,7 +98,7 @@ def mean(values: Values, resamples: Resamples) -> Mean:
 
 
 def decision_scores(masks: Sequence[JudgedMasks], resamples: Resamples) -> Iterator[Score]:
-    """Regret and margin of every rule that chooses a correction, at each of ``COSTS``.
+    """Yield regret and margin of every rule that chooses a correction, at each of ``COSTS``.
 
     The rules are each choice for all objects alike, ``sam_score`` by a threshold, and, for each
     train split and kind of heads, the highest gain that the heads expect (``gaps_star``).

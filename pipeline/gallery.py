@@ -94,8 +94,8 @@ def gallery_rows(objects: Mapping[Judging, pd.DataFrame], n_objects: int) -> pd.
 
     Returns
     -------
-    The gallery's table without its columns ``file`` and ``picture``, but with ``row``, the number
-    of the object in its split, from 0.
+    The gallery's table without its columns ``file`` and ``picture``, but with ``row``, the index of
+    the object in its split, from 0.
     """
     ious = {
         model: {mask: rows[column].to_numpy() for mask, column in IOU_COLUMNS.items()}
@@ -149,7 +149,8 @@ def _ends(table: pd.DataFrame, n_objects: int) -> pd.DataFrame:
 def _surprises(table: pd.DataFrame, n_objects: int) -> pd.DataFrame:
     """Objects whose rank by uncertainty is furthest from their rank by IoU, in both directions.
 
-    ``end`` is ``overrated`` for certain objects of low IoU, ``underrated`` for the reverse.
+    ``end`` is ``overrated`` where the measure is surest of low IoUs, ``underrated`` for the
+    reverse. Each has at most ``n_objects``, and at most half of the objects.
     """
     by_iou = table["iou"].rank(method="first")
     order = (table["rank"] - by_iou).sort_values(kind="stable").index

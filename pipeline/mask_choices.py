@@ -27,10 +27,10 @@ HALF: Final = CUTS.index(CUT)
 
 @dataclass(frozen=True)
 class MaskChoices:
-    """The chosen mask of each object: the number of its proposal and the index of its cut."""
+    """The chosen mask of each object: the index of its proposal and the index of its cut."""
 
     proposal: Int[np.ndarray, " object"]
-    """Number of the chosen proposal, in decoder order."""
+    """Index of the chosen proposal, in decoder order."""
     cut: Int[np.ndarray, " object"]
     """Index in ``CUTS`` of the chosen cut."""
 
@@ -92,7 +92,7 @@ def choice_gain(
     prompt
         Name of the prompt set that all masks are from.
     group
-        Number of each object's image, or video. With fewer than ``LEAST_GROUPS`` groups, the
+        Index of each object's image, or video. With fewer than ``LEAST_GROUPS`` groups, the
         interval of the gain is from -1 to 1.
     """
     chosen, selected = choose_masks(expected_iou), selected_masks(sam_score)

@@ -59,7 +59,7 @@ def failure_ahead(
 
 
 def mask_set(predicted_iou: Float[np.ndarray, " proposal"], threshold: float) -> tuple[int, ...]:
-    """Numbers of the proposals in the set of one object, the highest predicted IoU first.
+    """Indices of the proposals in the set of one object, the highest predicted IoU first.
 
     The set has the proposals whose ``failure_ahead`` is at least ``threshold``, a result of
     ``set_threshold``; with ``NOTHING``, all proposals.
@@ -83,7 +83,7 @@ def judged_sets(
     is_good
         Whether the true IoU of each proposal is high enough.
     group
-        Number of each object's image, or video.
+        Index of each object's image, or video.
     """
     largest = _largest_thresholds(failure_ahead(predicted_iou), is_good)
     return CalibrationSet.of(largest, largest == NOTHING, group)
@@ -239,7 +239,7 @@ def set_scores(
     iou: Float[np.ndarray, "object proposal"],
     resamples: Resamples,
 ) -> Iterator[Score]:
-    """Coverage and size of mask sets for each prediction of IoUs.
+    """Yield coverage and size of mask sets for each prediction of IoUs.
 
     The statistics are ``coverage``, ``n_masks`` (mean size) and ``n_masks_margin`` (less the mean
     size under the first prediction), for each of ``FAILURE_IOUS`` and ``ALPHAS``. Each of
@@ -306,7 +306,10 @@ def _checked(
     share = 1 / np.bincount(group)[group]
 
     def counted(on: Values, n_calibrated: float, of: Values) -> Float[np.ndarray, "alpha 2"]:
-        """Coverage and size, under the weights ``of``, of sets calibrated under weights ``on``."""
+        """Coverage and size, under the weights ``of``, of sets calibrated under weights ``on``.
+
+        NaN for an alpha without a threshold.
+        """
         limits = _thresholds(largest[order], on[order], n_calibrated, ALPHAS)
         counts = [[largest >= limit, (probability >= limit).sum(axis=1)] for limit in limits]
         means: Float[np.ndarray, "alpha 2"] = np.array(counts) @ of / of.sum()

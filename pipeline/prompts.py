@@ -58,7 +58,10 @@ def sample_prompts(mask: Bool[np.ndarray, "h w"], seed: int) -> Int32[np.ndarray
 
 
 def _inner_pixels(mask: Bool[np.ndarray, "h w"]) -> tuple[Pixels, Pixels]:
-    """Coordinates x and y of the eroded mask's pixels, or of the mask's if erosion leaves none."""
+    """Coordinates x and y of the eroded mask's pixels, or of the mask's if erosion leaves none.
+
+    Raises a ValueError if the mask is empty.
+    """
     # OpenCV's border counts as foreground: an object that the frame cuts off has no rim there.
     inner = cv2.erode(mask.view(np.uint8), np.ones((EROSION_PX, EROSION_PX), np.uint8))
     flat = np.flatnonzero(inner)

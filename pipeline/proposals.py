@@ -15,7 +15,7 @@ def judged_proposals(
     iou: Float[np.ndarray, "*batch proposal"],
     sam_score: Float[np.ndarray, "*batch proposal"],
 ) -> Int[np.ndarray, "*batch"]:
-    """Number of the ``best`` proposal (highest IoU) or the ``selected`` one (highest SamScore).
+    """Index of the ``best`` proposal (highest IoU) or the ``selected`` one (highest SamScore).
 
     The first of equal proposals.
     """
@@ -36,7 +36,7 @@ class ProposalScores:
 
     @property
     def cuts(self) -> Float[np.ndarray, "object proposal cut"]:
-        """The array ``iou_at_cut``, which must have been read."""
+        """The array ``iou_at_cut``, which must have been read (an assertion)."""
         assert self.iou_at_cut is not None
         return self.iou_at_cut
 

@@ -51,7 +51,7 @@ class CalibrationSet:
     falls_short: Bool[np.ndarray, "object"]
     """Whether the IoU of each mask is too low."""
     group: Int[np.ndarray, "object"]
-    """Number of each mask's image, or video, from 0; in a selection, some numbers are absent."""
+    """Index of each mask's image, or video, from 0; in a selection, some indices are absent."""
     share: Float[np.ndarray, "object"]
     """Weight of each mask: 1 per image, shared equally by its masks."""
 
@@ -64,7 +64,7 @@ class CalibrationSet:
     ) -> "CalibrationSet":
         """Sort masks by uncertainty, and weight them so that every image counts the same.
 
-        ``group`` has the number of each mask's image, or video; images are numbered anew from 0.
+        ``group`` has the index of each mask's image, or video; images are numbered anew from 0.
         """
         _, group, size = np.unique(group, return_inverse=True, return_counts=True)
         order = np.argsort(uncertainty, kind="stable")
@@ -73,10 +73,10 @@ class CalibrationSet:
         return cls(ordered, falls_short[order], group, 1 / size[group])
 
     def of_images(self, is_of: Bool[np.ndarray, "group"]) -> "CalibrationSet":
-        """Select the masks of some images; the images keep their numbers.
+        """Select the masks of some images; the images keep their indices.
 
-        ``is_of[number]`` says whether to select an image: one entry for each number up to the
-        highest, also for numbers without masks.
+        ``is_of[index]`` says whether to select an image: one entry for each index up to the
+        highest, also for indices without masks.
         """
         is_in = is_of[self.group]
         return CalibrationSet(
@@ -84,7 +84,7 @@ class CalibrationSet:
         )
 
     def images(self) -> Int[np.ndarray, "image"]:
-        """Numbers of the images that have masks in the calibration set, ascending."""
+        """Indices of the images that have masks in the calibration set, ascending."""
         return np.flatnonzero(np.bincount(self.group))
 
 
@@ -118,7 +118,7 @@ def design_images(
 ) -> Bool[np.ndarray, "group"]:
     """Draw ``DESIGN_SHARE`` of the images, which propose thresholds.
 
-    The result has an entry for each number of an image up to the highest: True if it was drawn.
+    The result has an entry for each index of an image up to the highest: True if it was drawn.
     """
     images = calibration.images()
     is_design = np.zeros(calibration.group.max(initial=-1) + 1, bool)
@@ -188,8 +188,11 @@ def _excess(
     thresholds: Float[np.ndarray, "threshold"],
     alpha: float,
 ) -> Float[np.ndarray, "threshold image"]:
-    """``b - alpha k`` of each image in ``is_of`` at each threshold, see ``threshold_of_kept``."""
-    # For each object, the number of the lowest threshold that keeps its mask.
+    """``b - alpha k`` of each image in ``is_of`` at each threshold, see ``threshold_of_kept``.
+
+    k is the share of the image's masks that is kept, b the share that is kept and falls short.
+    """
+    # For each object, the index of the lowest threshold that keeps its mask.
     lowest = np.searchsorted(thresholds, calibration.uncertainty)
     is_kept = is_of[calibration.group] & (lowest < len(thresholds))
     weight = calibration.share * (calibration.falls_short - alpha)
@@ -237,10 +240,10 @@ class Guarantee:
 def guarantee_scores(
     masks: Iterable[JudgedMasks], group: Int[np.ndarray, "object"]
 ) -> Iterator[Score]:
-    """Share of the masks that each measure may keep under each guarantee, as ``kept``.
+    """Yield, as ``kept``, the share of masks that each measure may keep under each guarantee.
 
     The guarantees are ``GUARANTEES`` for each of ``FAILURE_IOUS`` and ``ALPHAS``. A guarantee that
-    keeps no mask has no score. ``group`` has the number of each object's image, or video.
+    keeps no mask has no score. ``group`` has the index of each object's image, or video.
     """
     guarantees = [Guarantee(*terms) for terms in product(GUARANTEES, FAILURE_IOUS, ALPHAS)]
     for judged in masks:

@@ -282,7 +282,7 @@ def _lives(pid: int) -> bool:
 
 
 def _is_exchanged(first: Path, second: Path) -> bool:
-    """Swap two paths atomically; False if the system cannot.
+    """Swap two paths atomically; False if the system cannot, an OSError if it fails otherwise.
 
     Python has no function for this, so the C library's ``renameat2`` is called. Systems other than
     Linux, and some network file systems, do not support it.

@@ -163,7 +163,7 @@ def judged_counts(
     Parameters
     ----------
     judged
-        Number of the judged proposal, for each of ``JUDGED``.
+        Index of the judged proposal, for each of ``JUDGED``.
     label
         Result of ``pixel_labels``.
     """

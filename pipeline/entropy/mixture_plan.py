@@ -92,7 +92,7 @@ class PlannedCell:
     weight: Float64[np.ndarray, "object mixture prompt proposal"]
     """Result of ``mixture_weights``."""
     members: Int[np.ndarray, "object member"]
-    """Numbers of the masks to compare: ``prompt * N_PROPOSALS + proposal``."""
+    """Indices of the masks to compare: ``prompt * N_PROPOSALS + proposal``."""
     compared: Mapping[StatisticOfJudged, slice]
     """Columns of ``members`` that each comparison uses; comparisons that use none are left out."""
     judged: Int[np.ndarray, "object judged"]

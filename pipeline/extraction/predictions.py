@@ -46,7 +46,10 @@ class Request:
 
     @cached_property
     def places(self) -> dict[str, Float[np.ndarray, "object point 2"]]:
-        """Points (x, y) on every object, in pixels of the view, by prompt set."""
+        """Points (x, y) of each prompt set on every object, by prompt set, in pixels of the view.
+
+        Corrections are not among them: they follow from the model's answers.
+        """
         return {kind.name: self._places(kind) for call in calls_of(self.prompts) for kind in call}
 
     def _places(self, kind: PromptKind) -> Float[np.ndarray, "object point 2"]:
@@ -64,7 +67,8 @@ class Request:
 class Targets:
     """Places of the answers of a decoder call in arrays ``(object, prompt, ...)``.
 
-    Each decoded prompt set has the index of its object, and the index (column) of its name.
+    For each decoded prompt set, they are the index of its object, and the index (column) of its
+    name in ``Request.prompts``.
     """
 
     objects: Int[np.ndarray, " prompt"]
@@ -206,7 +210,7 @@ class Collected:
 
 
 def _joined(calls: Iterable[DecodedCall], n_prompts: int) -> Iterator[DecodedCall]:
-    """Join successive decoded calls of together at most ``n_prompts`` prompt sets.
+    """Yield successive decoded calls joined, at most ``n_prompts`` prompt sets together.
 
     A GPU scores joined calls with as many kernels as one call.
     """
@@ -249,7 +253,7 @@ def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch 
 
 
 def _decoder_calls(request: Request, batch: int) -> Iterator[DecoderCall]:
-    """Divide the prompt sets of a request into decoder calls of at most ``batch`` prompt sets.
+    """Yield the prompt sets of a request in decoder calls of at most ``batch`` prompt sets.
 
     Prompt sets with different numbers of points cannot share a call, see ``Sam.decode``.
     """

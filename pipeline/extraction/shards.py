@@ -22,7 +22,7 @@ class Piece:
     """The objects of one image in one shard, which are read, encoded and decoded together."""
 
     image: int
-    """Number of the image in the split."""
+    """Index of the image in the split, from 0."""
     start: int
     stop: int
     """Row of the split after the last object; ``start`` is the row of the first."""
@@ -33,7 +33,7 @@ class Shard:
     """Consecutive objects of a split, which are stored together, in pieces of one image each."""
 
     index: int
-    """Number of the shard in the split, from 0."""
+    """Index of the shard in the split, from 0."""
     start: int
     stop: int
     """Row of the split after the last object; ``start`` is the row of the first."""
@@ -43,7 +43,7 @@ class Shard:
 def plan_shards(image_index: Int[np.ndarray, " object"], shard_objects: int) -> tuple[Shard, ...]:
     """Divide a split into shards, and each shard into one piece per image.
 
-    ``image_index`` has the number of each object's image; the objects of an image are consecutive,
+    ``image_index`` has the index of each object's image; the objects of an image are consecutive,
     but may lie in several shards. The last shard may have fewer than ``shard_objects``.
     """
     n_objects = len(image_index)

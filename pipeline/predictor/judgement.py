@@ -140,7 +140,7 @@ def decide(
     Parameters
     ----------
     proposal
-        Number of the proposal, in decoder order.
+        Index of the proposal, in decoder order.
     permission
         Statements that are allowed about the prompt's masks.
     chosen_iou

@@ -36,7 +36,7 @@ class ProposalHeads:
     weights: Mapping[str, HeadWeights]
     """Weights of the heads by objective."""
     first_mask_token: int = 1
-    """Number of the mask token that belongs to proposal 0; 0 for the heads that the paper's authors
+    """Index of the mask token that belongs to proposal 0; 0 for the heads that the paper's authors
     publish."""
     guarantees: tuple[CalibratedGuarantee, ...] = ()
     """Guarantees about masks of the model."""

@@ -52,7 +52,7 @@ Prediction = tuple[
 
 @contextmanager
 def own_precision(device: torch.device) -> Iterator[None]:
-    """Compute without gradients, in the precision of the model and not of the caller's autocast."""
+    """Context that computes without gradients, in the model's precision; autocast is ignored."""
     with torch.inference_mode(), torch.autocast(device.type, enabled=False):
         yield
 
@@ -464,7 +464,7 @@ def _digest(rgb: Rgb) -> str:
 
 
 def _calls(kinds: Sequence[Kind], batch: int) -> Iterator[list[int]]:
-    """For each decoder call, the indices of its prompt sets: at most ``batch``, all of one kind."""
+    """Yield, for each decoder call, the indices of at most ``batch`` prompt sets of one kind."""
     for kind in dict.fromkeys(kinds):
         numbers = [i for i, kind_of_set in enumerate(kinds) if kind_of_set == kind]
         yield from (numbers[i : i + batch] for i in range(0, len(numbers), batch))

@@ -48,7 +48,7 @@ class Choice:
     """A mask that may be taken: a proposal, cut at a foreground probability."""
 
     proposal: int
-    """Number of the proposal, in decoder order."""
+    """Index of the proposal, in decoder order."""
     cut: float
     """Foreground probability above which a pixel is in the mask."""
     mask: Bool[np.ndarray, "height width"]
@@ -57,7 +57,7 @@ class Choice:
     """Expected IoU of the mask; for the highest of 27, calibrated on held-out images."""
 
     def is_own_mask(self, proposal: int) -> bool:
-        """Whether the mask is that of this proposal (a number) as SAM2 cuts it, at 0.5."""
+        """Whether the mask is that of this proposal (an index) as SAM2 cuts it, at 0.5."""
         return (self.proposal, self.cut) == (proposal, CUT)
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class Uncertainty:
     """Whether a guarantee keeps the selected proposal. None if no guarantee holds for the prompt,
     or if the image is too unlike the training images of the heads."""
     mask_set: tuple[int, ...] | None
-    """Numbers of proposals that include a good one with a guaranteed probability, the highest
+    """Indices of proposals that include a good one with a guaranteed probability, the highest
     expected IoU first. None as for ``is_kept``."""
     unlike_training: float | None
     """Share of the heads' training images that are nearer to the other training images than this
@@ -110,7 +110,7 @@ class Uncertainty:
 
     @property
     def selected(self) -> int:
-        """Number of the proposal with the highest SamScore."""
+        """Index of the proposal with the highest SamScore."""
         return int(self.sam_score.argmax())
 
     def mask_of(self, proposal: int) -> Choice:
@@ -120,7 +120,7 @@ class Uncertainty:
 
     @property
     def best_mask(self) -> Choice:
-        """The chosen mask or, where no choice is offered, the selected mask."""
+        """The chosen mask (``choice``) or, where no choice is offered, the selected mask."""
         return self.choice or self.mask_of(self.selected)
 
     @property
@@ -197,7 +197,7 @@ def read_uncertainty(
     permissions: Sequence[Permission],
     postprocessing: Postprocessing,
 ) -> Iterator[Uncertainty]:
-    """Compute the uncertainty of each prompt set of a decoder call, one after the other.
+    """Yield the uncertainty of each prompt set of a decoder call, in their order.
 
     Full-size masks of many prompt sets at once would fill the memory. Entropies are computed from
     probabilities as the cache stores them, so that they equal those of the stage ``entropy``.

@@ -31,7 +31,7 @@ class MiniTrunk:
 
     @property
     def global_blocks(self) -> tuple[int, ...]:
-        """Numbers of the blocks with global attention: in stage 3, all but the first block."""
+        """Indices of the blocks with global attention: in stage 3, all but the first block."""
         start = sum(self.depths[:2])
         return tuple(range(start + 1, start + self.depths[2]))
 

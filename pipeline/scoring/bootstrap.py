@@ -34,7 +34,7 @@ class Resamples:
     n_drawn: Int[np.ndarray, "resample group"]
     """Number of times that each group was drawn."""
     group: Int[np.ndarray, "object"]
-    """Number of each object's group."""
+    """Index of each object's group."""
 
     def __len__(self) -> int:
         return len(self.n_drawn)
@@ -123,7 +123,7 @@ def ranked(
 def resample_groups(group: Int[np.ndarray, "object"], n_resamples: int, seed: int) -> Resamples:
     """Draw ``n_resamples`` of the groups of objects; none if there are fewer than ``LEAST_GROUPS``.
 
-    ``group`` has the number of each object's image, or video; ``seed`` fixes the draws.
+    ``group`` has the index of each object's image, or video; ``seed`` fixes the draws.
     """
     groups, group = np.unique(group, return_inverse=True)
     n = len(groups)

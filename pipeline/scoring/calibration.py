@@ -122,7 +122,7 @@ def accuracy(
 def reliability_bins(
     masks: Iterable[JudgedMasks], resamples: bootstrap.Resamples
 ) -> Iterator[ReliabilityBin]:
-    """Bins of the reliability diagram of every measure that is 1 - a predicted IoU.
+    """Yield the bins of the reliability diagram of every measure that is 1 - a predicted IoU.
 
     Means are over all objects; resamples give the interval of the mean true IoU.
     """
@@ -150,7 +150,7 @@ def reliability_bins(
 def pixel_scores(
     numbers: Mapping[tuple[str, str, str], PixelNumbers], resamples: bootstrap.Resamples
 ) -> Iterator[Score]:
-    """Means of the pixel scores and pixel calibration error, by protocol, model and region.
+    """Yield the mean pixel scores and calibration error, by protocol, model and region.
 
     The statistics are ``pixel_calibration_error``, ``brier``, ``nll`` and ``pavpu``. ``numbers``
     has the pixel scores of every judged proposal, model and region.
@@ -178,7 +178,7 @@ def _pixel_statistics(
 def _means(
     values: Float[np.ndarray, "object column"], drawn: bootstrap.Resamples
 ) -> Float[np.ndarray, "resample column"]:
-    """Means over the objects whose value is not NaN; NaN if a resample has no such object."""
+    """Mean of each column over the objects without NaN; NaN for a resample without such objects."""
     is_known, values = ~np.isnan(values), values.astype(np.float64)
     weighted = bootstrap.resampled_means(
         np.concatenate([np.where(is_known, values, 0), is_known], 1), drawn

@@ -81,7 +81,7 @@ def _place(score: Score) -> tuple[int, int]:
 def iou_scores(
     views: Mapping[tuple[str, str], ProposalScores], resamples: bootstrap.Resamples
 ) -> Iterator[Score]:
-    """Mean IoU of every model, view and proposal, and its gain over the model's first view.
+    """Yield the mean IoU of every model, view and proposal, and its gain over the first view.
 
     The statistics are ``mean_iou`` and ``gain``. ``views`` has scores of the proposals by model and
     view. The first view's mask of one click is also the start of the gain of eight clicks.
@@ -107,7 +107,7 @@ def iou_scores(
 
 
 def curves(ious: tasks.Ious, masks: Sequence[tasks.JudgedMasks], n_points: int) -> Iterator[Curve]:
-    """Correction curves of ``BOUNDS`` and of every measure, for each protocol and task.
+    """Yield correction curves of ``BOUNDS`` and of every measure, for each protocol and task.
 
     They are for the model of ``default_model``: the smallest or, for ``segmentation``, the largest.
     ``ious`` is a result of ``ious_of``, ``masks`` of ``judged_masks``, for the same models.
@@ -125,7 +125,7 @@ def curves(ious: tasks.Ious, masks: Sequence[tasks.JudgedMasks], n_points: int) 
 
 
 def correlations(masks: Iterable[tasks.JudgedMasks]) -> Iterator[pd.DataFrame]:
-    """Pearson correlations of the true IoU and every measure, by judged masks and train split.
+    """Yield Pearson correlations of the true IoU and measures, by judged masks and train split.
 
     Yields
     ------

@@ -84,8 +84,9 @@ def add_gains(w, gains, size, gained):  # noqa: ANN001, ANN201
 def add_areas(w, gains, gained, height, area):  # noqa: ANN001, ANN201
     """Add the weighted gains of a tie, times ``height``, to ``area``, and set ``gained`` to 0.
 
-    ``gained`` (task, lane) is the sum over the tie's objects but the last. ``gains`` (task,) and
-    the weight ``w`` (lane,) are the last object's: most ties have no other object.
+    ``height`` is the weight of the tie's gains in the area. ``gained`` (task, lane) is the sum over
+    the tie's objects but the last. ``gains`` (task,) and the weight ``w`` (lane,) are the last
+    object's: most ties have no other object.
     """
     for task in range(gains.size):
         for lane in range(w.size):
@@ -402,7 +403,7 @@ def write_bin_means(drawn, group, is_last, columns, n_objects, means):  # noqa: 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def add_object(w, values, size, tie):  # noqa: ANN001, ANN201
-    """Add an object to its tie: the object's weight in each lane, and its weighted values."""
+    """Add an object to its tie: its weight ``w`` to ``size``, its weighted values to ``tie``."""
     for lane in range(w.size):
         size[lane] += w[lane]
     for c in range(values.size):
@@ -413,7 +414,7 @@ def add_object(w, values, size, tie):  # noqa: ANN001, ANN201
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def has_passed(edge, per_bin, mass, size):  # noqa: ANN001, ANN201
-    """Whether the objects up to and with a tie reach the next edge of a bin in any lane.
+    """Whether the objects up to and with a tie reach the next edge of a bin in any lane (resample).
 
     ``mass`` is the number of objects before the tie, ``size`` the number in the tie.
     """
@@ -426,10 +427,10 @@ def has_passed(edge, per_bin, mass, size):  # noqa: ANN001, ANN201
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def write_passed(sums, edge, at_edge, per_bin, means):  # noqa: ANN001, ANN201
-    """Write the means of all bins whose edge lies within a tie, in each lane.
+    """Write the means of all bins whose edge lies within a tie, in each lane (resample).
 
     ``sums`` are the number of objects before the tie, that of the tie, and the same for the sums of
-    the columns.
+    the columns. ``edge`` is the index of the next edge, and is raised.
     """
     mass, size, before, tie = sums
     n_columns, n_bins, n_lanes = means.shape

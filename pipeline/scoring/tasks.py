@@ -83,7 +83,7 @@ def corrections(ious: Ious, model: str, protocol: str) -> dict[str, Correction]:
 
 
 def default_corrections(ious: Ious, protocol: str) -> Iterator[tuple[str, str, Correction]]:
-    """For each task that the models allow: its name, its default model, the model's correction."""
+    """Yield, for each task that the models allow, its name, default model and correction."""
     for task in TASKS:
         model = default_model(task, tuple(ious))
         correction = corrections(ious, model, protocol).get(task)
@@ -192,7 +192,7 @@ class JudgedMasks:
         return self.scores.predictions[of_best][train_split]
 
     def _predictions(self) -> Iterator[tuple[str, HeadSet, Mapping[str, Values]]]:
-        """Predictions for the judged proposal: train split, head set, values by objective.
+        """Yield predictions for the judged proposal: train split, head set, values by objective.
 
         Ordered by tokens, then train split, then kind of heads.
         """
@@ -208,7 +208,10 @@ class JudgedMasks:
 
 
 def judged_masks(models: Mapping[str, ModelScores]) -> list[JudgedMasks]:
-    """The judged masks of every protocol, judged proposal and model, in this order."""
+    """The judged masks, heads of the first seed, of every protocol, judged proposal and model.
+
+    They are in this order.
+    """
     return [
         JudgedMasks(protocol, judged, model, scores)
         for protocol, judged in JUDGED_BY_PROTOCOL

@@ -56,7 +56,7 @@ class _RankedMasks:
 def usefulness_scores(
     masks: Sequence[JudgedMasks], resamples: bootstrap.Resamples, run: Each = map
 ) -> Iterator[Score]:
-    """Compute every statistic of every measure of uncertainty, with its interval.
+    """Yield every statistic of every measure of uncertainty, with its interval.
 
     The statistics are ``aurc``, ``excess_aurc`` and ``OF_RISK``; for measures that are 1 - a
     predicted IoU also ``calibration_error`` and those of ``accuracy``; for the smallest of several
@@ -93,7 +93,7 @@ def usefulness_scores(
 
 
 def coverage_curves(masks: Iterable[JudgedMasks], n_points: int) -> Iterator[CoverageCurve]:
-    """Risk of the kept masks by their share, for the orders ``BOUNDS`` and every measure.
+    """Yield the risk of the kept masks by their share, for the orders ``BOUNDS`` and every measure.
 
     The least uncertain masks are kept first; the risk of a mask is 1 - IoU.
     """

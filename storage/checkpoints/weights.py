@@ -110,7 +110,7 @@ def _recorded(record: Checkpoint) -> Checkpoint:
 
 
 def _there(record: Checkpoint) -> Path | None:
-    """Path of a weights file at ``record.path``, else in the cache of Hugging Face's library.
+    """Path of an existing weights file: ``record.path``, else one in Hugging Face's cache.
 
     None if it is in neither. Its sha256 is not checked.
     """

@@ -121,7 +121,10 @@ def _read(path: Path, image: ImageRecord, items: list[Json]) -> Iterator[Annotat
 
 
 def _compress(path: Path, item: Json, image: ImageRecord) -> str:
-    """Compressed RLE of an annotation's mask, from polygons, uncompressed or compressed RLE."""
+    """Compressed RLE of an annotation's mask, from polygons, uncompressed or compressed RLE.
+
+    Raises a DataError, which names the annotation, if the mask is malformed.
+    """
     label = f"{path}: annotation {shown(item['id'])} of {image.file}"
     size_px = (image.height_px, image.width_px)
     segmentation = value(item, "segmentation", (list, dict), label)

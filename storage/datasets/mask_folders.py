@@ -66,7 +66,7 @@ def list_masks(source: Source) -> tuple[Medium, ...]:
 
 
 def image_files(folder: Path) -> Iterator[Path]:
-    """Files with one of ``SUFFIXES`` in a folder and its subfolders, without hidden files."""
+    """Yield the files with one of ``SUFFIXES`` in a folder and its subfolders, but hidden files."""
     paths = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     return (path for path in paths if not path.name.startswith(".") and path.is_file())
 

@@ -190,7 +190,7 @@ def _extent(counts: Sequence[Sequence[int]], share: Fraction, *, is_exact: bool)
 
 
 def _cut(counts: Sequence[Sequence[int]], max_objects: int) -> list[list[int]]:
-    """Reduce numbers of objects per image so that the first ``max_objects`` objects are left."""
+    """Lower numbers of objects per image, so that only the first ``max_objects`` are left."""
     n_left = max_objects
     cut: list[list[int]] = []
     for images in counts:

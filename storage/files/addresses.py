@@ -95,7 +95,10 @@ def _on_disk(where: str, path: Path) -> Files:
 
 
 def _in_bucket(address: str) -> tuple[Store, Failures]:
-    """Open a store in a bucket with obstore, which reads some three times as fast as fsspec."""
+    """Open a store in a bucket; return it with the types of its reading errors.
+
+    obstore reads some three times as fast as fsspec.
+    """
     from obstore.exceptions import BaseError  # noqa: PLC0415
 
     with named_failures(address, (BaseError,), AWAY):
@@ -230,7 +233,10 @@ def fsspec_failures(address: str) -> Failures:
 
 
 def _zipped(address: str) -> tuple[Store, Failures]:
-    """Open a zipped store at an address with fsspec."""
+    """Open a zipped store at an address; return it with the types of its reading errors.
+
+    Raises a StoreError if there is none.
+    """
     failures = (*fsspec_failures(address), *ZIP_FAILURES)
     try:
         with named_failures(address, failures, AWAY):
@@ -252,7 +258,11 @@ def _zip_store(file: str | Path) -> Store:
 
 
 def _in_repository(address: str) -> tuple[Store, Failures]:
-    """Open a store in the DVC remote of a Git repository; the remote's data are not cloned."""
+    """Open a store in the DVC remote of a Git repository; the remote's data are not cloned.
+
+    The types of its reading errors are returned with it. Raises a StoreError for another form of
+    address, or if the repository cannot be opened.
+    """
     from dvc.exceptions import DvcException  # noqa: PLC0415
     from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper  # noqa: PLC0415
     from scmrepo.exceptions import SCMError  # noqa: PLC0415

@@ -28,9 +28,10 @@ Failures = tuple[type[Exception], ...]
 
 @contextmanager
 def named_failures(where: str, failures: Failures, advice: str = "") -> Iterator[None]:
-    """Turn errors of the types ``failures`` into a ``StoreError`` that names the path or address.
+    """Context that turns errors of the types ``failures`` into a ``StoreError``.
 
-    ``FileNotFoundError`` and ``StoreError`` are not changed. ``advice`` ends the message.
+    ``FileNotFoundError`` and ``StoreError`` are not changed. ``where`` begins the message,
+    ``advice`` ends it.
     """
     try:
         yield

@@ -79,7 +79,7 @@ class Videos:
                 self._numbers[match[1]].add(int(match[2]))
         self._open: OrderedDict[str, _Decoder] = OrderedDict()
         self._ends: dict[str, tuple[int, str]] = {}
-        """Number of the first unreadable frame and the error message, by video."""
+        """Index of the first unreadable frame and the error message, by video."""
         self._kept: OrderedDict[tuple[str, int], Rgb] = OrderedDict()
         self._lock = Lock()
 
@@ -107,7 +107,10 @@ class Videos:
         return rgb
 
     def _decode(self, video: str, number: int) -> None:
-        """Decode a video up to frame ``number``, and keep it and the frames named in ``files``."""
+        """Decode a video up to frame ``number``; keep this frame and those of ``files`` on the way.
+
+        Raises an ImageError if the video is missing, or ends or is damaged before or at the frame.
+        """
         if video in self._ends and number >= self._ends[video][0]:
             raise ImageError(self._ends[video][1])
         decoder = self._open.pop(video, None)
@@ -152,7 +155,7 @@ class _Decoder:
         self.n_read += 1
 
     def frame(self) -> Rgb:
-        """RGB pixels of the frame to which ``advance`` has moved."""
+        """RGB pixels of the frame to which ``advance`` has moved; an ImageError if it has none."""
         is_there, bgr = self._capture.retrieve()
         if not is_there:
             raise ImageError(
@@ -222,7 +225,7 @@ class SplitImages:
 
     @property
     def n_readers(self) -> int:
-        """Number of images to read at the same time."""
+        """Number of images to read at the same time: more at an address than in a folder."""
         return N_READERS if self._at_address is None else N_DOWNLOADS
 
     def read(
@@ -268,7 +271,11 @@ class SplitImages:
             return sha256, error
 
     def _file(self, file: str) -> ImageFile:
-        """The file that contains an image: the image file, or the video of a frame."""
+        """The file that contains an image: the image file, or the video of a frame.
+
+        A file at an address is downloaded: an ImageError if it is missing there. One in a folder
+        need not exist.
+        """
         if self._at_address is None:
             return self._folder / (self._video[file] or file)
         address = f"{self._at_address}/{file}"

@@ -95,7 +95,7 @@ def write_dataset(
 
 
 def coco_annotations(results: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Convert results with attributes to annotations of a COCO data set, numbered from 1.
+    """Yield results with attributes as annotations of a COCO data set, numbered from 1.
 
     Empty masks are left out, since annotation tools refuse them.
     """
@@ -196,7 +196,7 @@ class KeptResults:
 
 
 def places_of(n_masks: Sequence[int]) -> tuple[Int[np.ndarray, " mask"], Int[np.ndarray, " mask"]]:
-    """Number of the image of each mask, and the mask's place among the masks of the image.
+    """Index of the image of each mask, and the mask's place among the masks of the image.
 
     ``n_masks`` is the number of masks of each image. Both count from 0.
 

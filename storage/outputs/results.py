@@ -107,7 +107,7 @@ def read_results(folder: Path, *, of_objects: Collection[str] | None = None) -> 
 
 
 def read_ranking(folder: Path) -> Iterator[pd.DataFrame]:
-    """Read the table ``ranking`` of a split, from which the gallery chooses objects, in blocks.
+    """Read the table ``ranking`` of a split, in blocks; the gallery chooses objects from it.
 
     ``folder`` has the results of the split. Errors are those of ``read_results``: of the file at
     the call, of columns when the first block is read.

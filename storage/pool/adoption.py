@@ -82,7 +82,7 @@ class PublishedShards:
     def read(self, shards: Sequence[int]) -> list[ShardArrays]:
         """Read the arrays of each of some shards, by name, except masks and levels.
 
-        ``shards`` are the numbers of the shards in the stores, in rising order; one at least.
+        ``shards`` are the indices of the shards in the stores, in rising order; one at least.
         Raises a StoreError if a shard between the first and the last of them is damaged.
         """
         store, first = self.main, shards[0]
@@ -129,7 +129,7 @@ def open_published(paths: Mapping[str, Path]) -> PublishedShards:
 
 
 def adopt(cell: Cell, published: PublishedShards) -> tuple[int, dict[int, str]]:
-    """Put those shards of published stores into the pool that the pool lacks for ``cell``.
+    """Put the shards that the pool lacks for ``cell`` from published stores into the pool.
 
     Whether the stores have the settings of ``cell`` is not checked; ``Cell.fits`` says it. Masks
     and levels are linked without being read: publishing compares them with their digests.
@@ -137,7 +137,7 @@ def adopt(cell: Cell, published: PublishedShards) -> tuple[int, dict[int, str]]:
     Returns
     -------
     Number of shards put into the pool, and the error message about each damaged shard by the
-    shard's number in the stores.
+    shard's index in the stores.
     """
     lacking = set(cell.lacking())
     shards = [i for i, name in enumerate(published.names) if name in lacking]
@@ -152,7 +152,7 @@ def adopt(cell: Cell, published: PublishedShards) -> tuple[int, dict[int, str]]:
 
 
 def _adopt(cell: Cell, published: PublishedShards, shards: Sequence[int]) -> dict[int, str]:
-    """Put published shards, by their numbers, into the pool; return an error per damaged shard."""
+    """Put published shards, by their indices, into the pool; return an error per damaged shard."""
     try:
         for i, rows in zip(shards, published.read(shards), strict=True):
             cell.adopt(published.names[i], rows, published.files(i))

@@ -274,10 +274,11 @@ class Cell:
     def _checked(
         self, name: str, rows: Mapping[str, np.ndarray], *, with_files: bool
     ) -> ShardArrays:
-        """Check the arrays of a shard: their types, their shapes, and digests of their inputs.
+        """Return the arrays of a shard by name, checked: types, shapes, digests of their inputs.
 
         The shard's name is a hash of these digests. ``with_files`` says whether ``rows`` has the
-        arrays in ``sharded``.
+        arrays in ``sharded``. Raises a StoreError if an array is missing or of another type or
+        shape, or the inputs are of another shard.
         """
         shard = self.split.shards[name]
         specs = {

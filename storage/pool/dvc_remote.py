@@ -103,7 +103,10 @@ def _push(
     files: Any,  # noqa: ANN401
     show: Show,
 ) -> Pushed:
-    """Send files to one remote; ``names`` are the paths of the files in outputs, by md5."""
+    """Send files to one remote; ``names`` are the paths of the files in outputs, by md5.
+
+    Raises a StoreError if a file is damaged here, or the remote still lacks files at the end.
+    """
     address = hidden(remote.fs.unstrip_protocol(remote.path).removesuffix("/files/md5"))
     failures = fsspec_failures(address) if is_address(address) else (OSError, ValueError)
     with named_failures(address, failures, AWAY):
@@ -132,9 +135,9 @@ def _push(
 
 
 def _batches(md5s: Sequence[str]) -> Iterator[list[str]]:
-    """Group md5s into calls; listings come last, since DVC takes a listed folder for complete.
+    """Yield md5s in groups for one call each; listings come last, without other files.
 
-    No call has files and listings: a call sends several files at once, in any order.
+    DVC takes a listed folder for complete, and a call sends several files at once, in any order.
     """
     listings = [md5 for md5 in md5s if md5.endswith(LISTING)]
     files = [md5 for md5 in md5s if not md5.endswith(LISTING)]

@@ -60,7 +60,7 @@ def read_chunk(file: BinaryIO, row: int, n_chunks: int, values: np.ndarray) -> N
     Parameters
     ----------
     row
-        Number of the row in the shard, from 0.
+        Index of the row in the shard, from 0.
     n_chunks
         Number of chunks that the shard's index lists.
 
