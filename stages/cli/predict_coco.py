@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -16,7 +16,7 @@ from stages.predictor.command_options import (
     check_prompts,
     grid_options,
 )
-from stages.predictor.model_choice import choose_model
+from stages.predictor.model_choice import ModelChoice, choose_model
 from stages.predictor.stored_images import is_rounded
 from stages.program.main import reported_errors
 from stages.program.progress import progress
@@ -29,10 +29,6 @@ from storage.head_files.guarantees import choices_of
 from storage.head_files.head_file import SHIPPED_FAMILY
 from storage.outputs import coco_results
 from storage.outputs.coco_results import KeptResults
-
-if TYPE_CHECKING:
-    from stages.predictor.answers import Answer
-
 
 Images = Annotated[Path, typer.Argument(help="Folder of the images.")]
 Annotations = Annotated[Path, typer.Argument(help="COCO file of boxes or keypoints.")]
@@ -86,9 +82,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     end; the exit status is then 1.
     """
     with reported_errors():
-        _check_words(prompt, form, sort)
-        if masks == BEST and prompt == coco.EVERYTHING:
-            raise ParamsError("masks must be selected for --prompt everything, got best")
+        _check_words(prompt, form, sort, masks)
         _check_paths(images, annotations, results)
         prompted = coco.read_prompts(annotations, prompt)
         check_prompts(annotations, prompted)
@@ -107,18 +101,13 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
             "images": str(images.resolve()),
             **choice.origin,
             "prompt": f"{prompt} {options} {masks}",
+            **({"levels": "fp16"} if any(map(is_rounded, choice.embeddings)) else {}),
         }
-        if any(map(is_rounded, choice.embeddings)):
-            origin["levels"] = "fp16"
-        if choice.family == SHIPPED_FAMILY:
-            print(NOTE, file=sys.stderr)
-        # Imported late: torch takes seconds, and errors in the arguments should show at once.
-        from stages.predictor.answers import chosen_answers  # noqa: PLC0415
-
-        answer = chosen_answers(choice, options, masks)
         answered = KeptResults(results.with_name(f"{results.name}.work"), origin)
         with stoppable(f"answers of finished images are kept beside {results}"):
-            faults = _answer_all(answer, images, prompted, answered)
+            faults = _answer_all(
+                images, prompted, answered, choice=choice, options=options, masks=masks
+            )
         n_masks = _write(results, prompted, answered, sort, categories)
         _report(results, n_masks, len(prompted), faults)
         answered.forget()
@@ -148,11 +137,13 @@ def _report(results: Path, n_masks: int, n_images: int, faults: Sequence[str]) -
     )
 
 
-def _check_words(prompt: str, form: str, sort: str | None) -> None:
+def _check_words(prompt: str, form: str, sort: str | None, masks: str) -> None:
     check_known("prompt", prompt, coco.COCO_PROMPTS)
     check_known("format", form, FORMS)
     if sort is not None:
         check_known("sort", sort, coco_results.LOWEST_FIRST)
+    if masks == BEST and prompt == coco.EVERYTHING:
+        raise ParamsError("masks must be selected for --prompt everything, got best")
 
 
 def _categories(
@@ -191,15 +182,25 @@ def _check_paths(images: Path, annotations: Path, results: Path) -> None:
 
 
 def _answer_all(
-    answer: "Answer",
     images: Path,
     prompted: Sequence[coco.PromptedImage],
     answered: KeptResults,
+    *,
+    choice: ModelChoice,
+    options: Mapping[str, Any],
+    masks: str,
 ) -> list[str]:
     """Add results of all readable images to ``answered``; return a line per unreadable image."""
-    # Imported late: torch takes seconds.
-    from stages.predictor.answers import answer_images, image_reader  # noqa: PLC0415
+    if choice.family == SHIPPED_FAMILY:
+        print(NOTE, file=sys.stderr)
+    # Imported late: torch takes seconds, and errors in the arguments should show at once.
+    from stages.predictor.answers import (  # noqa: PLC0415
+        answer_images,
+        chosen_answers,
+        image_reader,
+    )
 
+    answer = chosen_answers(choice, options, masks)
     read_image = image_reader(images, [image.image for image in prompted])
     with progress(f"predict {printable(str(images))}", len(prompted), "images") as advance:
         return answer_images(answer, read_image, prompted, answered, advance)

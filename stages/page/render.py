@@ -71,39 +71,44 @@ class Contents:
 def render_report(contents: Contents) -> str:
     """Render the page as HTML; equal contents give equal HTML."""
     results = contents.results
-    first = next(iter(results.values()))
-    measured = set(first.scores["measure"])
     printed = printed_tables.print_tables(contents.tables, results)
     trials = contents.tables.get(TRIALS.file())
     page = page_template().render(
+        _facts(results),
         title=contents.title,
         commit=contents.commit,
         paper_trials=paper_numbers("trials") if contents.data_sets else None,
         data_sets=contents.data_sets,
         unlike_paper=unlike_paper(results, contents.data_sets),
-        drawn_only=DRAWN_ONLY,
-        mini_splits=[
-            split for split, family in families(results).items() if family == SHIPPED_FAMILY
-        ],
-        runs={split: split_results.run for split, split_results in results.items()},
-        n_resamples=first.run["n_resamples"],
-        largest=list(first.run["models"])[-1],
         openings={
             split: opening(contents, split, f"opening-{i}") for i, split in enumerate(results)
         },
-        lines=verdict.lines_of(report_table.task_models(results)),
         images=gallery_sections.images(contents.galleries.values()),
         parts=[protocol_part(contents, protocol) for protocol in SHOWN_PROTOCOLS],
         printed=printed,
         of_both=[name for name, tables in printed.items() if tables and name not in OF_ALL],
         of_all=OF_ALL,
-        measures=[
-            measure for measure in MEASURES if measure.is_known(first.run["models"], measured)
-        ],
         runtime=contents.tables[RUNTIME.file()],
         trials={} if trials is None else _blocks(trials, ["trained_on", "objective"]),
     )
     return page.rstrip() + "\n"
+
+
+def _facts(results: report_table.Results) -> dict[str, Any]:
+    """Models, measures and sizes of the results, by their names in the template."""
+    first = next(iter(results.values()))
+    models, measured = first.run["models"], set(first.scores["measure"])
+    return {
+        "drawn_only": DRAWN_ONLY,
+        "mini_splits": [
+            split for split, family in families(results).items() if family == SHIPPED_FAMILY
+        ],
+        "runs": {split: split_results.run for split, split_results in results.items()},
+        "n_resamples": first.run["n_resamples"],
+        "largest": list(models)[-1],
+        "lines": verdict.lines_of(report_table.task_models(results)),
+        "measures": [measure for measure in MEASURES if measure.is_known(models, measured)],
+    }
 
 
 def opening(contents: Contents, split: str, name: str) -> dict[str, Any]:

@@ -144,22 +144,21 @@ async def mask(request: Request, rank: int) -> dict[str, Any]:
         "shown_size_px": image.shown_size_px,
         "prompt": _prompt(candidate.prompt),
         "box_px": _box(candidate),
-        "answer": {
-            "selected": 0,
-            "proposals": [
-                {
-                    "mask": messages.mask_png(inside),
-                    "entropy": None,
-                    "expected_iou": {"own": candidate.entry["score"]},
-                }
-            ],
-        },
+        "answer": {"selected": 0, "proposals": [_proposal(candidate, inside)]},
         "words": _words(candidate),
         "sam_score": uncertainty["sam_score"],
         "advice": uncertainty["advice"],
         "caution": uncertainty["caution"],
         "decision": candidate.decision and candidate.decision.decision,
         "neighbours": review.queue.neighbours(rank),
+    }
+
+
+def _proposal(candidate: Candidate, inside: Bool[np.ndarray, "h w"]) -> dict[str, Any]:
+    return {
+        "mask": messages.mask_png(inside),
+        "entropy": None,
+        "expected_iou": {"own": candidate.entry["score"]},
     }
 
 
