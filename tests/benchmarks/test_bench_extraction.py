@@ -171,8 +171,8 @@ def test_extraction_takes_less_than_the_calls_of_transformers(
     runs = work.extract, partial(work.by_transformers, theirs)
     ours_s, theirs_s = benchmark.pedantic(least_busy_s, (1, *runs), rounds=1)  # type: ignore[no-untyped-call]
     print(f"\n{ours_s:.1f} s of a core")
-    what = f"extraction of an image of {N_OBJECTS} objects, over transformers"
-    bar = Bar(what, ours_s / theirs_s, at_most=MOST_TRANSFORMERS_TIME[family], case=family)
+    what = f"extraction of an image of {N_OBJECTS} objects, {family}, over transformers"
+    bar = Bar(what, ours_s / theirs_s, at_most=MOST_TRANSFORMERS_TIME[family])
     assert missed_bars(benchmark, bar) == []
 
 
