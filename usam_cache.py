@@ -58,7 +58,7 @@ READING: Final = {
     "decode_masks": "pipeline.masks.decode",
     "correction_auc": "pipeline.scoring.auc.correction_auc",
 }
-"""Names of every installation, and their definitions."""
+"""Names that every installation has -> where each is defined."""
 
 PREDICTING: Final = {
     "load_predictor": "stages.predictor.loading.load_predictor",
@@ -72,7 +72,7 @@ PREDICTING: Final = {
     "mask_entropy": "pipeline.entropy.mixtures.mask_entropy",
     "sample_prompts": "pipeline.prompts.sample_prompts",
 }
-"""Names that need the extra ``predict``, and their definitions."""
+"""Names that need the extra ``predict`` -> where each is defined."""
 
 if not TYPE_CHECKING:  # otherwise checkers would accept any name
 

@@ -17,20 +17,7 @@ def split_arrays(to_open: CellsToOpen, executor: ExecutorParams) -> ObjectArrays
     """Compute the arrays of the entropy store for all objects of a split, by array name.
 
     Shards of masks are tasks of the executor; their rows are joined in the order of the split.
-
-    Parameters
-    ----------
-    to_open
-        Cells of the split in the views that entropies need, with masks.
-
-    Raises
-    ------
-    StoreError
-        If a store is missing, damaged, or of other settings than ``to_open`` expects.
-    DataError
-        If several shards failed; the message has the reason of each.
-    ConnectionError
-        If workers cannot be reached, or the connection is lost later.
+    ``to_open`` are the cells in the views that entropies need, with masks.
     """
     cells = opened(to_open)
     tasks = [

@@ -42,18 +42,10 @@ def by_source(objects: Sequence[ShownObject]) -> list[list[ShownObject]]:
 def draw_objects(
     cells: CellsToOpen, folder: Path, side_px: int, objects: Sequence[ShownObject]
 ) -> dict[str, bytes]:
-    """Draw one picture of each object, and encode it as WebP.
+    """Draw one picture of each object; returns its WebP file by the object's entry ``picture``.
 
-    Parameters
-    ----------
-    folder
-        Folder of the images, or a text file with the address of that folder.
-    side_px
-        Length of the longer side of a picture.
-
-    Returns
-    -------
-    The WebP file of each picture, by the object's entry ``picture``.
+    ``folder`` has the images, or is a text file with the address of that folder. ``side_px`` is the
+    length of the longer side of a picture.
     """
     split = opened(cells)
     images = SplitImages(folder, [shown["file"] for shown in objects])

@@ -17,7 +17,6 @@ HUB: Final = re.compile(r"hf://datasets/(?P<name>[^/@]+/[^/@]+)(?:@(?P<revision>
 """Pattern of the address of a data set on Hugging Face, with or without a revision."""
 
 SITE: Final = "https://huggingface.co/datasets"
-"""Web address below which Hugging Face has the pages and files of data sets."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,6 @@ class Publication:
     date: str
     """Date of the publication, YYYY-MM-DD."""
     version: str
-    """Version of the data."""
 
     @property
     def name(self) -> str:
@@ -49,7 +47,7 @@ class Publication:
     def url(self, path: str) -> str:
         """Web address of the file at ``path`` below the publication's address.
 
-        It is a https address for Hugging Face's ``hf://``, which other programs do not know.
+        Hugging Face's ``hf://``, which other programs do not know, becomes ``https://``.
         """
         hub = HUB.fullmatch(self.address)
         folder = f"{self.page}/resolve/{hub['revision'] or 'main'}" if hub else self.address
@@ -66,7 +64,6 @@ class CardStore:
     file: str
     """Path of the store's manifest, which has the digests of all other files, or of its ZIP."""
     record: FileRecord
-    """Bytes and digest of ``file``."""
 
     def entry(self, key: str) -> str:
         """Value of a key in the store's signature; empty if the signature lacks the key."""
@@ -90,8 +87,6 @@ def card_stores(paths: Sequence[str]) -> list[CardStore]:
     ------
     ParamsError
         If a path is not below the working folder.
-    StoreError
-        If there is no store, or the metadata of a store are damaged.
     DataError
         If a file of a store is missing or damaged.
     """

@@ -126,17 +126,10 @@ def diff_command(first: AnyStore, second: AnyStore) -> None:
 
 
 def _pairs(first: str, second: str) -> dict[str, Sides]:
-    """Pair the stores that have the same name below two folders, or pair two single stores.
+    """Pair the stores of the same name below two folders, or pair two single stores.
 
-    Returns
-    -------
-    Both stores by their path below the folders, sorted. Two single stores get both arguments as
-    their name.
-
-    Raises
-    ------
-    ParamsError
-        If one argument is a store or an address, and the other a folder of stores.
+    The pairs are by path below the folders, sorted; the name of a pair of single stores is both
+    arguments. One store and one folder are an error.
     """
     sides = [_by_name(where) for where in (first, second)]
     kinds = ["a store" if "" in side else "a folder of stores" for side in sides]

@@ -59,7 +59,7 @@ DEFAULTS: Final = {
 
 @dataclass(frozen=True)
 class Finding:
-    """A line of the report about one subject; an empty remedy means that all is well."""
+    """A line of the report about one subject; without a fault, the remedy is empty."""
 
     subject: str
     fact: str
@@ -76,7 +76,7 @@ def doctor(
     """Check device, weights, heads, disk, DVC and a click's answer.
 
     The settings are those of params.yaml, if it is there; the card of --heads and options replace
-    them. Exit 1 if a check has a remedy.
+    them. Exit 1 if a check finds a fault.
     """
     with reported_errors():
         settings = asdict(read_params().extract) if PARAMS_FILE.exists() else DEFAULTS

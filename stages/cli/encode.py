@@ -94,12 +94,8 @@ def read_rows(folder: Path, encoded: Sequence[str] = ()) -> ImageRows:
     """Read the names, sizes and digests of all image files of a folder and its subfolders.
 
     The images in ``encoded`` (the files of an earlier store) come first, so that their shards stay
-    as they are; images that the folder lacks are left out. All others follow by name.
-
-    Raises
-    ------
-    ImageError
-        If there is no image file, or a file cannot be read; the message names the first files.
+    as they are; images that the folder lacks are left out. All others follow by name. No image, or
+    one that cannot be read, is an ``ImageError``.
     """
     records, faults = read_sizes(folder)
     if faults or not records:
@@ -186,9 +182,7 @@ def _files(store: Path) -> list[str]:
 
 
 def _adopt(cell: Cell, store: Path) -> None:
-    """Put the intact embeddings of an earlier store into the cell's pool, if the settings are the
-    same.
-    """
+    """Put the intact embeddings of an earlier store of the same settings into the cell's pool."""
     published = open_published({"embeddings": store})
     if cell.fits(published.main.signature):
         adopt(cell, published)

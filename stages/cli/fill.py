@@ -82,13 +82,7 @@ def fill(
 
 
 def parse_range(text: str) -> ShardRange:
-    """Parse the text ``I/N`` of the option ``--shard-range``; returns I and N.
-
-    Raises
-    ------
-    ParamsError
-        If the text has another form, or I is not in 1..N.
-    """
+    """Parse the text ``I/N`` of the option ``--shard-range``; returns I, from 1 to N, and N."""
     number, _, of = text.partition("/")
     if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
         raise ParamsError(f"--shard-range must be 1/N to N/N, such as 3/8, got {shown(text)}")
@@ -98,12 +92,8 @@ def parse_range(text: str) -> ShardRange:
 def choose_names(globs: Sequence[str], params: Params) -> list[CellName]:
     """Cells of the settings whose name matches a pattern; all cells if there are no patterns.
 
-    Patterns have ``*`` and ``?``; names are ``split/model/view`` or ``split/model/embeddings``.
-
-    Raises
-    ------
-    ParamsError
-        If one of the patterns matches no cell.
+    Patterns have ``*`` and ``?``; names are ``split/model/view`` or ``split/model/embeddings``. A
+    pattern that matches no cell is refused.
     """
     names = all_cells(params)
     for glob in globs:
@@ -118,12 +108,8 @@ def assigned_shards(
     """Yield each cell's name, its prepared split, and the names of its shards in the range.
 
     A range counts the shards of all cells in ``names``, present or missing, so it selects the same
-    shards at any time. The default range is all shards.
-
-    Raises
-    ------
-    StoreError
-        If a split is not prepared under these settings; ``usam fill`` does not prepare it.
+    shards at any time. The default range is all shards. A split that is not prepared is an error:
+    ``usam fill`` does not prepare it.
     """
     splits = {name.split: prepared_as_set(name.split, params) for name in names}
     (number, of), first = shard_range, 0

@@ -267,13 +267,8 @@ def calibrate_masks(
 ) -> CalibratedGuarantee:
     """Calibrate the uncertainty up to which masks of a prompt set are kept.
 
-    ``judged`` has the uncertainty and failure of each mask; ``prompt`` is for the guarantee's
-    scope.
-
-    Raises
-    ------
-    DataError
-        If no threshold holds the guarantee.
+    ``judged`` has the uncertainty and failure of each mask. If no threshold holds the guarantee, a
+    ``DataError`` says how far it is out of reach.
     """
     threshold = risk_control.threshold(judged, guarantee)
     if threshold == NOTHING:
@@ -287,15 +282,9 @@ def calibrate_sets(
 ) -> tuple[CalibratedGuarantee, Coverage]:
     """Calibrate the threshold that decides which proposals of an object form its set of masks.
 
-    Returns
-    -------
-    The guarantee, and the coverage of sets whose threshold comes from half of the images, measured
-    on the other half.
-
-    Raises
-    ------
-    DataError
-        If the target is out of reach: no proposal is good often enough, or images are too few.
+    Returned are the guarantee, and the coverage of sets whose threshold comes from half of the
+    images, measured on the other half. If no proposal is good often enough, or images are too few,
+    a ``DataError`` says so.
 
     Notes
     -----

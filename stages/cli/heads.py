@@ -137,11 +137,7 @@ def _train_splits() -> tuple[str, ...]:
 
 
 def _contents(split: str) -> str:
-    """Text about the images of a train split, for the card of a head file.
-
-    It is ``DRAWN_SHAPES`` for images in the folder ``SHAPES``, else ``images of`` and the split's
-    name.
-    """
+    """Text about the images of a train split, for the card of a head file."""
     location = read_params().splits.get(split)
     is_drawn = location is not None and Path(location.images).is_relative_to(SHAPES)
     return DRAWN_SHAPES if is_drawn else f"images of {split}"

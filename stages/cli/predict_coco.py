@@ -116,13 +116,9 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
 def _report(results: Path, n_masks: int, n_images: int, faults: Sequence[str]) -> None:
     """Print how many masks were predicted, and in how many images; raise if images were left out.
 
-    ``n_images`` counts all images; ``faults`` has a line for each image that was left out.
-
-    Raises
-    ------
-    DataError
-        If images were left out. The message names the first ``N_LISTED``; if there are more, the
-        file ``<results>.faults.txt`` lists all.
+    ``n_images`` counts all images; ``faults`` has a line for each image that was left out. The
+    error names the first ``N_LISTED``; if there are more, the file ``<results>.faults.txt`` lists
+    all.
     """
     n_read = counted(n_images - len(faults), "image")
     print(f"{printable(str(results))}: {counted(n_masks, 'mask')} in {n_read}")
@@ -151,10 +147,7 @@ def _categories(
 ) -> Mapping[int, str] | None:
     """Names of categories by id if ``form`` is a data set; None if it is a list of results.
 
-    Raises
-    ------
-    DataError
-        If a data set is to be written, and an image's id is no integer or categories are faulty.
+    A data set needs whole numbers as ids of images.
     """
     if form != DATASET:
         return None

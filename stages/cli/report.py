@@ -191,7 +191,6 @@ def _summary_table(split: str, rows: pd.DataFrame) -> Table:
 
 
 def _print_shipped(console: Console) -> None:
-    """Print the conclusions that ship with the package, from more images than a demo can have."""
     shipped = json.loads(SHIPPED_RESULTS.read_text("utf-8"))
     console.print(
         f"\nThe same models on {shipped['n_images']} drawn scenes with {shipped['n_objects']} "

@@ -113,10 +113,7 @@ def _words(line: str, row: Mapping[str, tuple[str, ...]], stage: str) -> Iterato
 def choose(steps: Sequence[Step], globs: Sequence[str]) -> list[Step]:
     """Steps whose ``STAGE`` or ``STAGE@ROW`` matches a glob, in order; all steps without globs.
 
-    Raises
-    ------
-    ParamsError
-        If one of the globs matches no step.
+    A glob that matches no step is refused.
     """
     for glob in globs:
         if not any(_matches(step, glob) for step in steps):

@@ -161,9 +161,9 @@ def _outcome(task: Task[T]) -> Done[T] | Failure:
 def map_by(params: ExecutorParams, name: str) -> Iterator[Each]:
     """Yield a function like ``map`` that runs in threads of this process, or by workers.
 
-    Threads suffice for compiled code that releases the GIL. An error of the mapped function is
-    raised unchanged if threads run it, or if one item failed; see ``results_of``. ``name`` is a
-    noun for an item in messages.
+    Threads suffice for compiled code that releases the GIL. The results are in the order of the
+    items. An error of the mapped function is raised unchanged if threads run it, or if one item
+    failed; see ``results_of``. ``name`` is a noun for an item in messages.
     """
     if params.kind == "inline":
         yield in_threads

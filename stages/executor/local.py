@@ -32,14 +32,8 @@ def local_cluster(n_workers: int | Literal["auto"], gpus: Sequence[str]) -> Iter
     """Start a Dask cluster of worker processes on this machine, which end with the block.
 
     A worker runs one task at a time; libraries in it use its share of the processors as threads.
-
-    Parameters
-    ----------
-    n_workers
-        Number of processes; ``auto`` means one per GPU in ``gpus`` or, without GPUs, one per
-        processor.
-    gpus
-        Names of the GPUs that tasks use; empty if tasks use none.
+    ``n_workers`` is the number of processes; ``auto`` means one per GPU in ``gpus``, the GPUs that
+    tasks use, or without GPUs one per processor.
     """
     n_processors = len(os.sched_getaffinity(0))
     n = (len(gpus) or n_processors) if n_workers == "auto" else n_workers

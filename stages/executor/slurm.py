@@ -41,8 +41,8 @@ def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
     Raises
     ------
     ParamsError
-        If ``sbatch`` is missing or refuses the job script, or this host lacks the network interface
-        in the settings.
+        If ``sbatch`` is missing or refuses the jobs, or this host lacks the network interface in
+        the settings.
     """
     if shutil.which("sbatch") is None:
         raise ParamsError("executor.kind slurm must find sbatch on the PATH, got none")
@@ -82,10 +82,8 @@ class Jobs:
     def look(self, n_workers: int) -> str:
         """Let Dask submit new jobs if no worker can take tasks and no job can become a worker.
 
-        Returns
-        -------
-        Text for the end of a note: the jobs that are not workers yet, with SLURM's reasons, or that
-        ``squeue`` does not answer. It is empty with workers or without jobs.
+        The returned text ends a note: it has the jobs that are not workers yet, with SLURM's
+        reasons, or says that ``squeue`` does not answer. It is empty with workers or without jobs.
 
         Raises
         ------

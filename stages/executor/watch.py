@@ -86,7 +86,7 @@ class Watch:
         if self._heartbeats.get(address, (None,))[0] != heartbeat:
             self._heartbeats[address] = heartbeat, now
         elif now - self._heartbeats[address][1] > SILENT_S and address not in self._named:
-            self._name(
+            self._note_once(
                 address,
                 f"workers must answer within {SILENT_S:.0f} s, got nothing from {address}, which "
                 f"is stopped perhaps, or its disk; {self._end_of_wait()}",
@@ -105,10 +105,9 @@ class Watch:
     def _check_folder(self, address: str, folder: str | None) -> None:
         if folder is not None:  # None if the worker has not reported yet
             rule = "start in" if folder != str(Path.cwd()) else "see the files of"
-            self._name(address, f"workers must {rule} {Path.cwd()}, got {address} in {folder}")
+            self._note_once(address, f"workers must {rule} {Path.cwd()}, got {address} in {folder}")
 
-    def _name(self, worker: str, why: str) -> None:
-        """Print a note about a worker, once per worker."""
+    def _note_once(self, worker: str, why: str) -> None:
         if worker not in self._named:
             print(f"note: {why}", file=sys.stderr)
         self._named.add(worker)

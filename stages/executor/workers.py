@@ -59,13 +59,8 @@ CONFIG: Final = MappingProxyType(
 def dask_executor(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Run]:
     """Yield an executor whose workers are those of the settings; workers end with the block.
 
-    Raises
-    ------
-    ConnectionError
-        If no scheduler is at the address. While tasks run, if the scheduler is gone, or if SLURM's
-        jobs keep ending before they are workers.
-    ParamsError
-        If SLURM is missing, or refuses the jobs.
+    A ``ConnectionError`` says that no scheduler is at the address or, while tasks run, that it is
+    gone or that SLURM's jobs keep ending before they are workers.
     """
     for handler in logging.getLogger("distributed").handlers:
         handler.setLevel(SILENT)

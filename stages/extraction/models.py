@@ -20,7 +20,6 @@ from storage.checkpoints.weights import verified_weights
 from storage.errors import WeightsError
 
 CPU_INFO: Final = Path("/proc/cpuinfo")
-"""File in which Linux names the processor."""
 
 
 def load_model(params: ExtractParams, model: str, device: str | None = None) -> Sam:
@@ -41,10 +40,8 @@ def load_model(params: ExtractParams, model: str, device: str | None = None) -> 
 def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
     """Load a model to fill cells on a device, or return the model of the last equal call.
 
-    Raises
-    ------
-    ParamsError
-        If this machine lacks the device, also if ``auto`` meant a GPU on the machine that planned.
+    A GPU that this machine lacks is a ``ParamsError``, also if ``auto`` meant it where jobs were
+    made.
 
     Notes
     -----

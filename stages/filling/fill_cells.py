@@ -69,8 +69,6 @@ def fill(cells: Mapping[FillJob, Cell], executor: ExecutorParams) -> dict[FillJo
     ------
     StoreError
         If shards that workers have written do not appear on this machine within ``LATE_S``.
-    ConnectionError
-        If workers cannot be reached, or the connection is lost later.
     """
     todo = _todo(cells)
     if not todo:
@@ -137,7 +135,7 @@ def _tasks(
 
 
 def _check_shown(cells: Mapping[FillJob, Cell]) -> None:
-    """Wait until the files of all computed shards appear here, with a note; at most ``LATE_S``."""
+    """Wait until all computed shards appear here, with a note; raise after ``LATE_S``."""
     until, is_noted = time.monotonic() + LATE_S, False
     while late := _todo(cells):
         n_shards = counted(sum(map(len, late.values())), "shard")
@@ -161,19 +159,8 @@ def run_cell(name: CellName, place: Split, params: ExtractParams, executor: Exec
     shard is missing, neither a model nor its libraries are loaded. ``place`` is the split's images
     and annotations.
 
-    Raises
-    ------
-    ImageError
-        If images cannot be extracted; all shards without these images were extracted and kept.
-    StoreError
-        If the objects of the split are missing or damaged, if a GPU that began the cell is not
-        here, or if shards on the disk stay damaged after ``N_FILLED`` attempts.
-    ParamsError
-        If the device is not there, or a setting of the stage has changed meanwhile.
-    WeightsError
-        If the weights are missing, damaged or of another architecture, or give NaN.
-    ConnectionError
-        If workers cannot be reached, or the connection is lost later.
+    An unreadable image is an ``ImageError``; all shards without it were extracted and are kept.
+    Shards that stay damaged on the disk are a ``StoreError`` after ``N_FILLED`` attempts.
     """
     split = prepared(name.split, params.shard_objects)
     cells = jobs_of(name, place, params, split)

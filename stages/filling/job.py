@@ -130,12 +130,8 @@ def jobs_of(
 def choose_device(cells: Mapping[FillJob, Cell], find_device: Callable[[], str]) -> FillJob:
     """Choose the job on the device that has made all shards, else on the device that will compute.
 
-    Parameters
-    ----------
-    cells
-        Jobs of one cell on different devices, from ``jobs_of``.
-    find_device
-        Returns the device that will compute; called only if a shard is missing.
+    ``cells`` are the jobs of one cell from ``jobs_of``. ``find_device`` returns the device that
+    will compute, and is called only if a shard is missing.
 
     Raises
     ------

@@ -105,9 +105,8 @@ def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
     Raises
     ------
     DataError
-        If annotations are needed, but missing or against a rule of the data set's layout. If a
-        train split has too few images or videos for heads to learn from, or ``tune.max_objects``
-        leaves none.
+        If needed annotations are missing or faulty, a train split has too few images or videos for
+        heads to learn from, or ``tune.max_objects`` leaves none.
     """
     cells = cells_of(split, params)
     is_eval, is_train = split in params.eval_splits, split in params.train_splits
@@ -175,9 +174,9 @@ def plan_cell(
 ) -> FillPlan:
     """Find out whether a cell of a prepared split must be made, why, and its missing shards.
 
-    Only shards named in ``assigned`` count. Workers are not asked for their device: of two devices,
-    the one with more shards in the pool counts. Outputs that are only in DVC's cache count as
-    missing.
+    Shards that its outputs hold are not missing, and only shards named in ``assigned`` count.
+    Workers are not asked for their device: of two devices, the one with more shards in the pool
+    counts. Outputs that are only in DVC's cache count as missing.
     """
     why = reason_to_run(name, params.extract, split)
     if not why:

@@ -45,7 +45,6 @@ TOLERANCE_PT: Final = 0.2
 """Largest distance of a simplified curve from its points: less than a pixel on a desk."""
 
 MARKED: Final[Mapping[str, Any]] = {"marker": "o", "markersize": 2.5}
-"""Style of lines with a marker at each point."""
 
 UNNAMED: Final = ("worst to oracle", "random")
 """Lines without an entry in the legend: the caption of the figure explains them."""
@@ -54,7 +53,6 @@ MASKS_OF: Final = "segmentation"
 """Task whose measures the section about selective prediction shows."""
 
 BOLD: Final = {*HEAD_MEASURES, *(line.name for line in RADAR_LINES)}
-"""Measures and lines of the radar that are drawn in bold."""
 
 
 def curves_figure(curves: pd.DataFrame, task: str, measures: Sequence[str]) -> Figure:
@@ -246,7 +244,6 @@ def _panel(x: str, y: str) -> tuple[Figure, Axes]:
 
 
 def _style_panel(panel: Axes) -> None:
-    """Draw grid lines behind the curves, and remove frame and tick marks of the panel."""
     panel.spines[:].set_visible(False)
     panel.tick_params(length=0, labelcolor=MUTED)
     panel.grid(color=RULES, linewidth=0.6)

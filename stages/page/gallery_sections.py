@@ -73,7 +73,6 @@ def doubted(gallery: Gallery, annotations: pd.DataFrame, split: str) -> Section:
 
 
 def _section(gallery: Gallery, rows: pd.DataFrame, anchor: str) -> Section:
-    """Section with the pictures in ``rows``, which are all of one task and one measure."""
     first = rows.iloc[0]
     heads = BY_NAME[first["measure"]].heads
     n_objects = gallery.table["rank"].max()

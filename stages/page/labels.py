@@ -32,7 +32,6 @@ TASK_LABELS: Final = {
 }
 
 PROTOCOL_LABELS: Final = {"best": "Best masks", "selected": "Selected masks"}
-"""Names of the protocols in headings."""
 
 TRUTH_MARKS: Final = {"best": "chosen by ground truth", "selected": ""}
 """Note beside the name of a protocol in headings; empty without ground truth."""
@@ -83,7 +82,6 @@ SURPRISES: Final = ("overrated", "underrated")
 """Ends of the gallery that the page shows in its opening."""
 
 DRAWN: Final[tuple[Measure | RadarLine, ...]] = (*MEASURES, *RADAR_LINES)
-"""All measures, which have curves, and all lines of the radar."""
 
 SYMBOLS: Final = {line.name: line.symbol for line in DRAWN}
 """Symbols of measures, as in the paper, and of lines of the radar, by name."""
@@ -98,10 +96,8 @@ COLOURS: Final = {
     **{line.name: line.colour for line in DRAWN},
     **dict.fromkeys(BOUNDS, BOUND_COLOUR),
 }
-"""Colours of the curves of measures and bounds, and of lines of the radar, by name."""
 
 DASHED: Final = {line.name for line in DRAWN if line.is_dashed}
-"""Names of the measures and of the lines of the radar that are drawn dashed."""
 
 N_TINTS: Final = 20
 """Number of shades of a colour for correlations between 0 and 1."""

@@ -95,7 +95,6 @@ def render_report(contents: Contents) -> str:
 
 
 def _facts(results: report_table.Results) -> dict[str, Any]:
-    """Models, measures and sizes of the results, by their names in the template."""
     first = next(iter(results.values()))
     models, measured = first.run["models"], set(first.scores["measure"])
     return {
@@ -167,7 +166,6 @@ def protocol_part(contents: Contents, protocol: str) -> dict[str, Any]:
 
 
 def _split_part(contents: Contents, protocol: str, split: str, key: str) -> dict[str, Any]:
-    """Figures, tables and pictures of a split, for the part of the page about a protocol."""
     results, tasks = contents.results[split], list(report_table.task_models(contents.results))
     radar = contents.tables[RADAR.file(split, protocol)]
     correlation = contents.tables[CORRELATION.file(split, protocol)]
@@ -267,7 +265,7 @@ def coded(text: str) -> Markup:
 
 
 def last_commit(root: Path) -> Commit | None:
-    """Find the last commit that changed files of ``CODE`` below ``root``.
+    """Find the last commit that changed files of ``CODE`` below ``root``, and files changed since.
 
     None if git is not installed, ``root`` is not in a repository, or no commit has these files.
 

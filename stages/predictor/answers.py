@@ -48,12 +48,10 @@ def answer_everything(
 ) -> tuple[list[dict[str, Any]], list[Path]]:
     """Predict masks of everything in the image, with their uncertainty, and save a picture.
 
-    ``options`` are keyword arguments of ``UncertainMaskGenerator``.
-
     Returns
     -------
-    Records of ``UncertainMaskGenerator`` with COCO's RLE, one per mask, and the path of the
-    picture. Without ``question.save``, there is no picture.
+    Records of ``UncertainMaskGenerator``, whose ``options`` are given, with COCO's RLE, one per
+    mask; and the path of the picture. Without ``question.save``, there is no picture.
     """
     predictor = load_chosen(question.choice)
     generator = UncertainMaskGenerator(
@@ -200,8 +198,7 @@ def prompt_answers(predictor: UncertainPredictor, masks: str = SELECTED) -> Answ
 def everything_answers(predictor: UncertainPredictor, options: Mapping[str, Any]) -> Answer:
     """Make a function that returns an entry of COCO results for each mask found in an image.
 
-    It ignores the prompts of the image. ``options`` are keyword arguments of
-    ``UncertainMaskGenerator``.
+    It ignores the prompts of the image. ``options`` are those of ``UncertainMaskGenerator``.
     """
     generator = UncertainMaskGenerator(predictor, output_mode="coco_rle", **options)
 

@@ -120,12 +120,8 @@ def parse_costs(click: float, larger_model: float, person: float) -> Costs:
 def grid_options(grid: GridOptions, everything: str, *, is_everything: bool) -> dict[str, Any]:
     """Convert the options of a grid to keyword arguments of SAM2's automatic mask generator.
 
-    Parameters
-    ----------
-    everything
-        Name of the option that segments everything by a grid, for the error message.
-    is_everything
-        Whether that option is set; without it, there is no grid, and the result is empty.
+    Without ``is_everything`` there is no grid: the result is empty, and a set option is refused.
+    ``everything`` is the name of the option that asks for a grid, for this error message.
 
     Raises
     ------
@@ -158,11 +154,6 @@ def check_masks(masks: str, choices: Sequence[ChoiceGain]) -> None:
     """Refuse ``best`` masks from heads that choose no mask: they would be the selected masks.
 
     ``choices`` are the gains of the heads' choice of masks, empty for heads that do not choose.
-
-    Raises
-    ------
-    ParamsError
-        If ``masks`` is unknown, or is ``best`` and the heads do not choose.
     """
     check_known("masks", masks, MASKS)
     if masks == BEST and not choices:

@@ -56,11 +56,9 @@ def from_pretrained(
     ------
     ParamsError
         If the name is unknown.
-    WeightsError
-        If weights or heads are missing or damaged. If weights are missing, the message names the
-        command that fetches them.
-    DeviceError, DataError, StoreError
-        For the same reasons as in ``load_predictor``.
+    WeightsError, DeviceError, DataError, StoreError
+        As in ``load_predictor``; for missing weights, the message names the command that fetches
+        them.
     """
     check_known("model_id", model_id, PRETRAINED)
     return load_predictor(*PRETRAINED[model_id], **options)
@@ -162,13 +160,9 @@ def read_fitting_heads(
 ) -> head_file.HeadFile:
     """Read a head file and check that its heads can judge masks of a model.
 
-    The arguments are those of ``load_predictor``; widths of tokens are not checked.
-
-    Raises
-    ------
-    DataError
-        If the heads read other tokens or, unless ``strict`` is false, learned from another family,
-        extraction version, precision or weights.
+    The arguments are those of ``load_predictor``; widths of tokens are not checked. Heads that read
+    other tokens are refused, and, unless ``strict`` is false, heads that learned from another
+    family, extraction version, precision or weights.
     """
     file = head_file.read_head_file(path)
     expected = {

@@ -75,8 +75,6 @@ def choose_model(
     ------
     ParamsError
         If the family, device or precision is unknown, or the heads do not read the model's tokens.
-    WeightsError, DataError, StoreError
-        If the heads or the first store of embeddings are missing or damaged.
     """
     signature = signature_of(embeddings[0]) if embeddings else {}
     if heads is None:

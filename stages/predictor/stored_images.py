@@ -60,8 +60,7 @@ class EmbeddingStores:
     Raises
     ------
     StoreError
-        If a store is missing or damaged, or was made by another model, or with other weights or in
-        another precision.
+        If a store was made by another model, or with other weights or in another precision.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ LOCAL_FILES: Final = "/data/local-files/?d="
 def export_queue(
     path: Path, queue: ReviewQueue, form: str = COCO, *, as_polygons: bool = False
 ) -> int:
-    """Write the masks of a queue; leave out empty masks and masks that a person removed.
+    """Write the masks of a queue, and return their number; leave out empty and removed masks.
 
     Masks are read and written one by one, so the memory does not grow with their number.
 
@@ -38,10 +38,6 @@ def export_queue(
     as_polygons
         Whether the masks of a COCO data set are polygons, which fill holes, not run lengths; other
         forms ignore it.
-
-    Returns
-    -------
-    The number of masks that were written.
 
     Raises
     ------

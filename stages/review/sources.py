@@ -20,12 +20,10 @@ class Source:
     name: str
     """Name of the folder, of the COCO file without its ending, or of the split."""
     images: Path
-    """Folder of the images."""
     prompted: Sequence[PromptedImage]
     prompt: str
     """Kind of the prompts, one of ``COCO_PROMPTS``."""
     categories: Mapping[int, str]
-    """Names of categories by id."""
     origin: Mapping[str, str]
     """Digests of the inputs that the masks follow from, by name, without model and options."""
     faults: Sequence[str] = ()
@@ -60,10 +58,7 @@ def read_source(
         If ``source`` is none of these, the folder of the images is missing or not needed, or
         ``annotations`` is set without a split.
     DataError
-        If there are no readable images, the COCO file is faulty, or annotations are to be reviewed
-        and the split has no results.
-    StoreError
-        If the split was not prepared.
+        If there are no readable images.
     """
     path = Path(source)
     if annotations and path.exists():

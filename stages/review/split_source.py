@@ -35,10 +35,7 @@ CENTER: Final = PROMPTS.index("center")
 def read_split(split: str) -> Source:
     """Read the images of an eval split of ``params.yaml``, each object with its click ``center``.
 
-    Raises
-    ------
-    ParamsError
-        If the split is none of the eval splits, or its images lie at an address.
+    Images at an address are refused.
     """
     params = read_params()
     check_known("split", split, params.eval_splits)

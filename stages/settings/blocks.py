@@ -27,7 +27,6 @@ SEED_MAX: Final = 2**32 - 1
 """Largest seed that numpy, PyTorch and SMAC3 all accept."""
 
 TEXT_MAX: Final = 1000
-"""Largest number of characters of a path or a title."""
 
 PRINTABLE: Final = r"^ *[^\p{C}\p{Z}]([^\p{C}\p{Z}]| )*$"
 """Pattern of a text of printable characters (as ``str.isprintable``) that are not all spaces."""
@@ -44,7 +43,6 @@ def one_of(words: Collection[str]) -> GetPydanticSchema:
 
 
 def _in_range(name: str) -> FieldInfo:
-    """Constraint of a hyperparameter's setting: the range in which the search looks."""
     low, high = RANGES[name]
     return cast("FieldInfo", Field(ge=low, le=high, strict=True))
 
@@ -88,7 +86,6 @@ OPTIONS: Final = tuple(option.name for option in fields(Source))[2:]
 """Keys of a block in ``splits`` that only some readers use."""
 
 PaperDataSet = Literal["DAVIS", "ADE20k", "MOSE", "COCO", "SA-V"]
-"""Names of the data sets in the paper."""
 
 
 @strict
@@ -166,7 +163,6 @@ class Split:
 
     @property
     def _options(self) -> dict[str, Any]:
-        """The settings in ``OPTIONS`` that are set, by key."""
         return {key: getattr(self, key) for key in OPTIONS if getattr(self, key) is not None}
 
 

@@ -160,16 +160,9 @@ def read_params(path: Path = PARAMS_FILE) -> Params:
 def check_size(split: str, n_groups: int, *, is_train: bool, is_eval: bool) -> str:
     """Refuse a train split that is too small to learn from; note an eval split that is too small.
 
-    ``n_groups`` is the number of images (in a data set of videos, of videos) with an object.
-
-    Returns
-    -------
-    A note if an eval split is too small for intervals; else an empty text.
-
-    Raises
-    ------
-    DataError
-        If a train split is too small. Otherwise, only the search would fail, hours later.
+    ``n_groups`` is the number of images (in a data set of videos, of videos) with an object. Too
+    small a train split is a ``DataError``: otherwise, only the search would fail, hours later. The
+    note, about intervals, is empty for an eval split that is large enough.
     """
     if is_train and n_groups < LEAST_TO_LEARN:
         raise DataError(

@@ -16,7 +16,6 @@ from storage.errors import shown
 T = TypeVar("T")
 
 Schema = Mapping[str, Any]
-"""JSON schema of a block of settings or of a setting."""
 
 
 class ParamsError(ValueError):
@@ -122,7 +121,6 @@ def _line(error: MarkedYAMLError) -> int:
 
 
 def _message(fault: ErrorDetails, schema: Schema) -> str:
-    """Message about a fault that pydantic found, with the setting, its rule and its value."""
     loc, value = [str(key) for key in fault["loc"]], shown(fault["input"])
     match fault["type"]:
         case "missing":
@@ -150,7 +148,6 @@ def _key(loc: Sequence[str]) -> str:
 
 
 def _rule(schema: Schema) -> str:
-    """The rule of a setting in words, from its JSON schema."""
     match schema:
         case {"type": "object"}:  # its description is the docstring of a class
             rule = "a mapping"

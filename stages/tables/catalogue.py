@@ -45,9 +45,10 @@ def _is_compared(scores: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def _is_absolute(scores: pd.DataFrame) -> "pd.Series[bool]":
-    """Whether each score is shown in the tables of the AUC.
+    """Whether each score is in the tables of the AUC: without heads, or of heads of both tokens.
 
-    The oracle and the worst order have the same AUC for every measure, and are shown once.
+    The oracle and the worst order have the same AUC for every measure: those of 1 - SamScore stand
+    for all.
     """
     is_once = (scores["statistic"] == "auc") | (scores["measure"] == BASELINE)
     return is_of_method(scores) & is_once

@@ -185,7 +185,6 @@ class Pivot:
     """Declares a table of scores: columns of names, then a number with bounds for each split."""
 
     statistics: tuple[str, ...]
-    """Names of the statistics that the table shows."""
     keys: tuple[str, ...]
     """Columns of names: columns of the scores, or labels that ``WORDS`` makes from them."""
     where: Mask | None = None

@@ -150,13 +150,11 @@ class ReportTable:
     make: Callable[[Inputs, str], pd.DataFrame]
     """Makes the table of a task or split; its second argument is empty for a table of all."""
     heading: str
-    """Heading of the table on the page."""
     section: str
     """Section of the page that shows the table, a key of ``SECTIONS``."""
     caption: str = ""
     """Name and unit of the numbers; without a caption, the page does not print a grid."""
     note: str = ""
-    """Explanation of the table for its readers."""
     of_objects: tuple[str, ...] = ()
     """Columns of ``objects.csv`` that the table needs besides ``protocol``; no others are read.
 

@@ -27,7 +27,6 @@ class Statistic:
     """Declares a statistic of ``scores.csv``: its name, symbol, meaning and group."""
 
     name: str
-    """Name of the statistic in files."""
     symbol: str
     """Name of the statistic on the page and in docs."""
     meaning: str

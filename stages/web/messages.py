@@ -35,14 +35,8 @@ STALL_S: Final = 20
 async def read_body(request: Request, *, most_bytes: int, subject: str) -> bytes:
     """Read the whole body of a request, unless the body is too long or stalls.
 
-    ``subject`` is the name of the body in a refusal: ``image``, ``question``.
-
-    Raises
-    ------
-    HTTPException
-        If the body is longer than ``most_bytes``, or stalls for ``STALL_S``.
-    ClientDisconnect
-        If the client has left.
+    A body of more than ``most_bytes``, or a pause of ``STALL_S``, is an ``HTTPException`` about the
+    ``subject`` (``image``, ``question``); a client that has left is a ``ClientDisconnect``.
     """
     body = bytearray()
     clock = asyncio.get_running_loop().time
@@ -68,12 +62,8 @@ def too_long(subject: str, most_bytes: int) -> HTTPException:
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Run ``work`` and return its result; cancel ``work`` if the client leaves meanwhile.
 
-    The body of the request must have been read before.
-
-    Raises
-    ------
-    ClientDisconnect
-        If the client has left.
+    The body of the request must have been read before. A client that leaves is a
+    ``ClientDisconnect``.
     """
     working, disconnected = asyncio.create_task(work), asyncio.create_task(_disconnected(request))
     try:
@@ -141,12 +131,8 @@ class PromptRequest(PricedPrompt):
 def parse_request(kind: type[Form], body: bytes, like: str = BY_PAGE) -> Form:
     """Parse the JSON body of a request, and check it against the class ``kind``.
 
-    ``like`` are the words of the error message for the form that the body must have.
-
-    Raises
-    ------
-    ParamsError
-        If the body is no JSON, or does not fit ``kind``.
+    A body that does not fit is a ``ParamsError``; ``like`` says in its message what the form must
+    be.
     """
     try:
         return kind.model_validate_json(body)

@@ -62,19 +62,8 @@ class HeadChoice:
 class Predictors:
     """Predictors by head file and model; each is loaded when it is first needed, and stays loaded.
 
-    Parameters
-    ----------
-    files
-        Head files; the page names each by its file name without suffix.
-    precision
-        Precision of the models; by default, that of the features that the heads learned from.
-    embeddings
-        Stores of embeddings, whose images are not encoded again.
-
-    Raises
-    ------
-    ParamsError
-        If two files of heads have the same name.
+    The page names a head file by its file name without suffix; two of one name are a
+    ``ParamsError``. ``precision`` and ``embeddings`` are those of ``choose_model``.
     """
 
     def __init__(
@@ -124,10 +113,8 @@ class Predictors:
 def offered_heads(files: Sequence[Path], family: str) -> list[Path]:
     """Head files that the page offers: ``files``, then the family's default file if present.
 
-    Raises
-    ------
-    WeightsError
-        If the family has no weights here, or neither the family nor the caller has heads.
+    Without weights of the family, or without any heads, the error names the commands that fetch
+    them.
     """
     installed, missing = family_heads(family), {}
     if not models_there(family):
@@ -221,13 +208,7 @@ class StoredImage:
 
     @property
     def data(self) -> bytes:
-        """Bytes of the file.
-
-        Raises
-        ------
-        ImageError
-            If the file is missing, or lies outside of the folder.
-        """
+        """Bytes of the file; a missing file, or one outside of the folder, is an ``ImageError``."""
         is_inside = ".." not in Path(self.name).parts and not Path(self.name).is_absolute()
         data = self.files.read(self.name) if is_inside else None
         if data is None:
@@ -244,14 +225,8 @@ def stored_images(embeddings: Sequence[str], folder: str) -> tuple[StoredImage, 
     """Images of stores of embeddings, in their order; an image of several stores comes once.
 
     ``embeddings`` are paths or addresses of the stores; ``folder`` is the folder or address of the
-    images, whose files are not looked up here.
-
-    Raises
-    ------
-    ParamsError
-        If there is no such folder.
-    DataError
-        If the stores have no image.
+    images. It must exist (``ParamsError``); its files are not looked up here. Stores without an
+    image are a ``DataError``.
     """
     if not is_address(folder) and not Path(folder).is_dir():
         raise ParamsError(f"images must be in a folder or at an address, got none at {folder}")
@@ -287,19 +262,10 @@ class PageState:
         tokens the first heads read.
     heads
         Head files to offer before that of the family; the page starts with the first.
-    precision
-        Precision of the models; by default, that of the features that the heads learned from.
-    embeddings
-        Stores of embeddings, whose images are not encoded again.
+    family, device, precision, embeddings
+        As in ``choose_model``.
     images
         Folder or address of the images of ``embeddings``.
-
-    Raises
-    ------
-    ParamsError, WeightsError, DataError
-        If the model that the page starts with cannot be loaded.
-    ParamsError, StoreError, DataError, ImageError
-        If ``images`` or ``embeddings`` are missing or damaged, or hold no image.
     """
 
     def __init__(

@@ -129,17 +129,8 @@ def _queue(
     """Segment the images that have no masks yet, and open the queue of the masks of all images.
 
     Masks and decisions are kept in ``folder``. Images that cannot be read are left out, and listed
-    in its file ``faults.txt``.
-
-    Parameters
-    ----------
-    options
-        Keyword arguments of ``UncertainMaskGenerator``, to segment everything; empty to answer the
-        prompts of the images.
-    half
-        A key of ``HALVES``: the images and decisions of one of two reviewers. None for all images.
-    stop_at
-        Mean IoU of the masks left at which the review may stop.
+    in its file ``faults.txt``. ``options`` are those of ``chosen_answers``. ``half``, a key of
+    ``HALVES``, takes the images and decisions of one of two reviewers; None takes all.
     """
     made_from = {
         "images": str(source.images.resolve()),

@@ -229,7 +229,6 @@ async def masks(request: Request, name: str) -> Response:
 async def _annotations(
     request: Request, name: str
 ) -> tuple[downloads.DownloadRequest, list[downloads.Annotation]]:
-    """Read a request for a download; return the request and the annotation of each object."""
     page, image = _page(request), _image(request, name)
     body = await messages.read_body(
         request, most_bytes=downloads.MOST_REQUEST_BYTES, subject="question"

@@ -87,14 +87,8 @@ def _in_address(host: str) -> str:
 def open_endpoint(host: str, port: int) -> Endpoint:
     """Open a socket on a port; port 0 takes any free port.
 
-    The endpoint has a new random token if other machines can reach the host.
-
-    Raises
-    ------
-    ParamsError
-        If the name ``host`` has no address.
-    OSError
-        If the address is not this machine's, or the port is in use.
+    The endpoint has a new random token if other machines can reach the host. A name without an
+    address is a ``ParamsError``; a foreign address or a used port is an ``OSError``.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
