@@ -102,7 +102,7 @@ class MaskStatistic:
 
     @property
     def dims(self) -> tuple[str, ...]:
-        """Names of the dimensions of the statistic's array in the entropy store."""
+        """Dimensions of its array in the entropy store, the first of which is ``object``."""
         judged = ("judged",) if self.follows_judged else ()
         return ("object", *judged, *(() if self.is_shared else ("model",)))
 

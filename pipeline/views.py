@@ -90,7 +90,8 @@ class ViewKind:
 
     @property
     def pattern(self) -> str:
-        """Pattern of the names of views of this kind, for messages and docs: ``jpeg<quality>``."""
+        """Pattern of the names of its views, for messages: ``jpeg<quality>``, or the kind's name.
+        """
         return f"{self.name}<{self.named}>" if self.named else self.name
 
 
@@ -237,7 +238,7 @@ def default_view(name: str) -> View:
 
 
 def entropy_views(names: Iterable[str]) -> tuple[str, ...]:
-    """Select, of names of views, those over which entropies average: T of the paper."""
+    """Select, of names of views, those over which entropies average (T of the paper), in order."""
     return tuple(name for name in names if _parse_name(name)[0].is_averaged)
 
 

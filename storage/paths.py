@@ -70,7 +70,7 @@ def remedy(path: Path, command: str = "dvc repro") -> str:
 
 
 def running_order(path: Path) -> int:
-    """Place of an output among ``MAKERS``: outputs of earlier stages have lower numbers."""
+    """Place of an output among ``MAKERS``: lower for earlier stages, highest for other paths."""
     patterns = (pattern for pattern, _ in MAKERS)
     return next(
         k for k, pattern in enumerate((*patterns, ".*")) if re.fullmatch(pattern, path.as_posix())

@@ -67,13 +67,13 @@ class DecoderPrompts:
 
     @property
     def n_sets(self) -> int:
-        """Number of prompt sets."""
+        """Number of prompt sets; 1 if there are neither points nor a mask."""
         arrays = self.points if self.points is not None else self.mask_input
         return 1 if arrays is None else len(arrays)
 
     @property
     def kind(self) -> Kind:
-        """Number of points, and whether there is a mask; a decoder call takes one kind only."""
+        """Number of points per prompt set, and whether there is a mask."""
         n_points = 0 if self.points is None else self.points.shape[1]
         return n_points, self.mask_input is not None
 
@@ -82,7 +82,7 @@ class DecoderPrompts:
         """Names of the method's prompt sets to which these prompts may belong; may be empty.
 
         A single click may be ``center`` or ``near``, not ``p1`` to ``p7``: users do not click at
-        random.
+        random. Prompts with a mask belong to none.
         """
         if self.labels is None or self.mask_input is not None:
             return frozenset()

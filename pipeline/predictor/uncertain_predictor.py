@@ -203,7 +203,7 @@ class UncertainPredictor:
         return map(EncodedImage, pixels, embeddings, repeat(self.smallest))
 
     def _from_store(self, rgb: Rgb) -> EncodedImage | None:
-        """The image with its embedding from a store; None if no store has it."""
+        """The image with its embedding from a store; None if no store has it, as for floats."""
         digest = "" if self.stored_images is None else _digest(rgb)
         if self.stored_images is None or not digest:
             return None
@@ -446,7 +446,7 @@ class UncertainPredictor:
         return arrays if prompts.n_sets > 1 else (arrays[0][0], arrays[1][0], arrays[2][0])
 
     def _image(self) -> EncodedImage:
-        """The image of ``set_image`` or ``set_embedding``; a RuntimeError if there is none."""
+        """The one image that is set; a RuntimeError if there is none, or a batch of images."""
         if self._is_batch:
             n_images = len(self._images)
             raise RuntimeError(

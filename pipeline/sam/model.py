@@ -278,7 +278,7 @@ class Sam:
         return tensor.pin_memory().to(self.device, non_blocking=True) if self._is_cuda else tensor
 
     def wait(self) -> None:
-        """Wait until the device has done all queued work."""
+        """Wait until a GPU has done all queued work; a CPU has none."""
         if self._is_cuda:
             torch.cuda.current_stream(self.device).synchronize()
 
@@ -378,7 +378,10 @@ class Sam:
         points: Float[np.ndarray, "prompt click 2"] | None,
         labels: Int[np.ndarray, "prompt click"] | None,
     ) -> Float[Tensor, "prompt point channel"]:
-        """Embed the points of prompt sets; a single prompt set without points has no row."""
+        """Embed the points of prompt sets; a single prompt set without points has no row.
+
+        Without ``labels``, all points are foreground.
+        """
         if points is None:
             return torch.zeros(1, 0, self.n_channels, dtype=torch.float32, device=self.device)
         size_px = np.array(embedding.size_px[::-1], np.float32)

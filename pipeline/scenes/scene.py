@@ -111,7 +111,8 @@ def _is_member(item: Item, layout: Layout) -> Bool[np.ndarray, " label"]:
 
 
 def _visible_items(layout: Layout, labels: UInt8[np.ndarray, "size size"]) -> list[Item]:
-    """Objects whose visible area is large enough and differs from that of earlier objects."""
+    """Objects with ``MIN_AREA_PX`` visible pixels, and an IoU up to ``MOST_IOU`` with those before.
+    """
     area_px = np.bincount(labels.ravel(), minlength=len(layout.layers) + 1)
     visible: list[Item] = []
     for item in layout.items:

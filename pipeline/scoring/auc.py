@@ -111,7 +111,7 @@ def _area(gain: Float[np.ndarray, "object"], *, by: Float[np.ndarray, "object"])
 def _ties(
     uncertainty: Float[np.ndarray, "object"],
 ) -> tuple[Int[np.ndarray, "object"], Int[np.ndarray, "tie"]]:
-    """Index of each object's tie (0: most uncertain), and number of objects in each tie."""
+    """Index of each object's tie (0: most uncertain), and number of objects of each tie."""
     _, tie, size = np.unique(uncertainty, return_inverse=True, return_counts=True)
     return len(size) - 1 - tie, size[::-1]
 

@@ -121,7 +121,7 @@ def ranked(
 
 
 def resample_groups(group: Int[np.ndarray, "object"], n_resamples: int, seed: int) -> Resamples:
-    """Draw ``n_resamples`` of the groups of objects; none if there are fewer than ``LEAST_GROUPS``.
+    """Draw resamples of the groups of objects; none with fewer than ``LEAST_GROUPS`` groups.
 
     ``group`` has the index of each object's image, or video; ``seed`` fixes the draws.
     """

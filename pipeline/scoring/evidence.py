@@ -67,11 +67,18 @@ class HeadPredictions:
         return self.predicted(self.head_set.own_objective(self.model) if self.head_set else named)
 
     def best_iou(self) -> Values:
-        """IoU that the heads predict for the best proposal of the model."""
+        """IoU that the heads predict for the best proposal of the model.
+
+        It is ``own_iou`` for heads of protocol ``best``, else that of the head ``iou_best``.
+        """
         return self.own_iou() if self._learned_best() else self.predicted("iou_best")
 
     def selected_iou(self) -> Values:
-        """IoU that the heads predict for the selected proposal of the model."""
+        """IoU that the heads predict for the selected proposal of the model.
+
+        It is ``own_iou`` for heads of protocol ``selected``, else that of the head
+        ``iou_selected``.
+        """
         return self.predicted("iou_selected") if self._learned_best() else self.own_iou()
 
     def model_gap(self) -> Values:
@@ -132,11 +139,17 @@ class Evidence:
         return self.scores.largest.judged_sam_score(self.judged).astype(np.float64)
 
     def entropy(self, name: str) -> Values:
-        """Entropy of this name for the judged proposal, in bits; a ValueError if there is none."""
+        """Entropy of this name for the judged proposal, in bits.
+
+        Raises a ValueError if the entropy store has none.
+        """
         return _named("entropies", self.scores.entropies[self.judged], name)
 
     def agreement(self, name: str) -> Values:
-        """Agreement of this name for the judged proposal, at most 1; a ValueError without it."""
+        """Agreement of this name for the judged proposal; 1 is full agreement.
+
+        Raises a ValueError if there is none.
+        """
         return _named("agreements", self.scores.agreements[self.judged], name)
 
     def misses_best(self) -> Values:

@@ -53,7 +53,7 @@ class Checkpoint:
 
     @property
     def path(self) -> Path:
-        """Path of the weights file: in the package, or in ``checkpoints`` of the working folder."""
+        """Path of the weights file: in the package for ``mini``, else below ``checkpoints``."""
         if self.family == "mini":
             return TABLES / "mini_weights" / self.file
         return Path("checkpoints", self.family, self.file)
@@ -145,7 +145,7 @@ def checkpoints(family: str) -> list[Checkpoint]:
 
 
 def state(record: Checkpoint) -> State:
-    """Compare a weights file with its listed sha256, see ``State``; the whole file is read."""
+    """Compare a weights file with its listed sha256, and return its ``State``; the file is read."""
     path = _there(record)
     if path is None:
         return "missing"

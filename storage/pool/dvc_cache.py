@@ -143,7 +143,7 @@ def is_cached(md5: str) -> bool:
 
 
 def is_mended(md5: str, file: Path) -> bool:
-    """Copy ``file`` into DVC's cache if its md5 is ``md5``; False if the md5 differs."""
+    """Copy ``file`` into DVC's cache if its md5 is ``md5``; False if it differs or is missing."""
     if not file.is_file() or md5_of(file) != md5:
         return False
     with whole_file(cached_file(md5)) as partial:
@@ -153,7 +153,7 @@ def is_mended(md5: str, file: Path) -> bool:
 
 
 def repaired_files() -> dict[str, Any]:
-    """Read ``REPAIRED``: for each md5, the remotes that have received the repaired file."""
+    """Read ``REPAIRED``: by md5, the remotes that have received the repaired file; may be empty."""
     return json.loads(REPAIRED.read_bytes()) if REPAIRED.exists() else {}
 
 

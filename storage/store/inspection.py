@@ -95,7 +95,7 @@ class Store:
 
     @property
     def size_bytes(self) -> int:
-        """Total bytes of all chunk files, from the manifest."""
+        """Total bytes of all chunk files, without metadata, from the manifest."""
         return sum(file.n_bytes for name, file in self.manifest.items() if not name.endswith(ROOT))
 
     @property
@@ -250,7 +250,10 @@ def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> N
 
 
 def _read_manifest(files: Files, root: bytes) -> Manifest:
-    """Read the manifest of a store; refuse it if ``root``, the bytes of ``zarr.json``, differ."""
+    """Read the manifest of a store; a StoreError if there is none, or ``root`` differs from it.
+
+    ``root`` has the bytes of ``zarr.json``.
+    """
     data = files.read(FILE)
     if data is None:
         raise StoreError(f"{files}/{FILE} must be the manifest of the store, got none")
