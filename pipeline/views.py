@@ -90,8 +90,7 @@ class ViewKind:
 
     @property
     def pattern(self) -> str:
-        """Pattern of the names of its views, for messages: ``jpeg<quality>``, or the kind's name.
-        """
+        """Pattern of the names of its views, for messages: ``jpeg<quality>``, or the bare name."""
         return f"{self.name}<{self.named}>" if self.named else self.name
 
 

@@ -28,7 +28,8 @@ def encode_rle(mask: Bool[np.ndarray, "h w"]) -> str:
 def decode_rle(counts: str, height_px: int, width_px: int) -> Bool[np.ndarray, "h w"]:
     """Decode compressed run lengths to a mask of a given size.
 
-    Not pycocotools' decoder: it returns uninitialised memory where the runs end too early.
+    Raises a DataError if the runs are malformed or do not cover the image exactly. Not pycocotools'
+    decoder: it returns uninitialised memory where the runs end too early.
     """
     runs = parse_counts(counts)
     check_runs(runs, height_px, width_px)

@@ -111,8 +111,7 @@ def _is_member(item: Item, layout: Layout) -> Bool[np.ndarray, " label"]:
 
 
 def _visible_items(layout: Layout, labels: UInt8[np.ndarray, "size size"]) -> list[Item]:
-    """Objects with ``MIN_AREA_PX`` visible pixels, and an IoU up to ``MOST_IOU`` with those before.
-    """
+    """Objects of at least ``MIN_AREA_PX``, with an IoU up to ``MOST_IOU`` with those before."""
     area_px = np.bincount(labels.ravel(), minlength=len(layout.layers) + 1)
     visible: list[Item] = []
     for item in layout.items:

@@ -208,8 +208,8 @@ def reads_heif() -> bool:
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation by which an opened image must still be turned; 1 if it is upright.
 
-    ``Image.getexif`` is not used: it decodes a whole PNG file, and it reads XMP, which OpenCV
-    ignores. A TIFF file gives 1, since Pillow turns it itself.
+    Damaged metadata give 1, and a TIFF file, since Pillow turns it itself. ``Image.getexif`` is not
+    used: it decodes a whole PNG file, and it reads XMP, which OpenCV ignores.
     """
     exif = Image.Exif()
     try:
