@@ -188,18 +188,14 @@ def coverage(
 ) -> Coverage:
     """Coverage of sets calibrated on each of ``N_CALIBRATIONS`` random halves of the images.
 
-    The images of the other half check each calibration.
+    The images of the other half check each calibration. Raises a ValueError if ``alpha`` is not
+    between 0 and 1, or there are fewer than two images.
 
     Parameters
     ----------
     is_small
         Whether an object is in the smallest third, in the order of ``judged``; None if sizes are
         unknown.
-
-    Raises
-    ------
-    ValueError
-        If ``alpha`` is not between 0 and 1, or there are fewer than two images.
 
     Notes
     -----

@@ -57,13 +57,7 @@ def decode(q: UInt8[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
 
 
 def check_probabilities(p: Float[np.ndarray, "*shape"]) -> None:
-    """Raise an error for the first value that is no probability.
-
-    Raises
-    ------
-    ValueError
-        If a value lies outside [0, 1] or is NaN (logits are the usual cause).
-    """
+    """Raise a ValueError if a value lies outside [0, 1] or is NaN (logits are the usual cause)."""
     is_valid = (p >= 0) & (p <= 1)
     if not is_valid.all():
         raise ValueError(f"probability must lie in [0, 1], got {p[~is_valid].flat[0]}")

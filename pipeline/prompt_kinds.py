@@ -80,12 +80,8 @@ class PromptKind:
         """Points (x, y) of the prompt set on an object, one for each label, without corrections.
 
         ``clicks`` are in the order of ``SINGLE_CLICKS``; ``mask`` is the ground truth at image
-        size.
-
-        Raises
-        ------
-        PromptError
-            If the number of points is not the number of labels, or a point is outside of the image.
+        size. Raises a PromptError if the number of points is not the number of labels, or a point
+        is outside of the image.
         """
         points = np.asarray(self.points(clicks, mask))
         if points.shape != (shape := (len(self.labels), 2)):

@@ -121,10 +121,7 @@ class GroundTruth:
 def measure_objects(masks: Iterable[tuple[Mask, int]]) -> GroundTruth:
     """Measure area and box of each mask, and draw its clicks with the seed that is given with it.
 
-    Raises
-    ------
-    ValueError
-        If a mask is empty.
+    Raises a ValueError if a mask is empty.
     """
     areas: list[int] = []
     boxes: list[tuple[int, int, int, int]] = []

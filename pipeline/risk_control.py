@@ -202,13 +202,7 @@ def _excess(
 
 
 def check_calibration(calibration: CalibrationSet, alpha: float) -> None:
-    """Raise an error for a calibration without objects or an impossible ``alpha``.
-
-    Raises
-    ------
-    ValueError
-        If there are no objects, or not 0 < ``alpha`` < 1.
-    """
+    """Raise a ValueError for a calibration without objects, or if not 0 < ``alpha`` < 1."""
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1, got {alpha}")
     if not len(calibration.group):

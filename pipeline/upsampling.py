@@ -119,14 +119,8 @@ def _side(n_logits: int, n_pixels: int) -> Side:
 def _cut(logits, rows, columns, masks):  # noqa: ANN001, ANN202 - checkers cannot wrap it
     """Upsample logits, and write True into ``masks`` where they are above 0.
 
-    Parameters
-    ----------
-    logits
-        float32 (mask, y, x).
-    rows, columns
-        ``Side`` of the image's height and of its width.
-    masks
-        bool (mask, height, width), all False before.
+    ``logits`` is float32 (mask, y, x); ``rows`` and ``columns`` are the ``Side`` of the image's
+    height and of its width; ``masks`` is bool (mask, height, width), all False before.
     """
     above, below, shares = rows
     wide = np.empty((logits.shape[1], columns[0].size), np.float32)
@@ -147,18 +141,9 @@ def _cut(logits, rows, columns, masks):  # noqa: ANN001, ANN202 - checkers canno
 def _count(logits, truth, rows, columns, cuts, counts):  # noqa: ANN001, ANN202 - as above
     """Upsample logits; count the pixels above each cut, first all, then those inside the truth.
 
-    Parameters
-    ----------
-    logits
-        float32 (prompt, proposal, y, x).
-    truth
-        bool (prompt, height, width).
-    rows, columns
-        ``Side`` of the image's height and of its width.
-    cuts
-        float32 (cut,): logits.
-    counts
-        int64 (2, prompt, proposal, cut), all 0 before; written.
+    ``logits`` is float32 (prompt, proposal, y, x); ``truth`` bool (prompt, height, width); ``rows``
+    and ``columns`` are the ``Side`` of the image's height and of its width; ``cuts`` is float32
+    (cut,), logits; ``counts`` int64 (2, prompt, proposal, cut), all 0 before, written.
     """
     above, below, shares = rows
     wide = np.empty((logits.shape[2], columns[0].size), np.float32)
@@ -193,18 +178,9 @@ def _count(logits, truth, rows, columns, cuts, counts):  # noqa: ANN001, ANN202 
 def _widen(logits, columns, limit, highest, wide):  # noqa: ANN001, ANN202 - as above
     """Upsample rows of logits to the width of the image, if the row or a neighbour exceeds a limit.
 
-    Parameters
-    ----------
-    logits
-        float32 (y, x).
-    columns
-        ``Side`` of the image's width.
-    limit
-        Logit that a row must exceed somewhere.
-    highest
-        float32 (y,), written: the highest logit of each row.
-    wide
-        float32 (y, width), written where a row is upsampled.
+    ``logits`` is float32 (y, x); ``columns`` the ``Side`` of the image's width; ``limit`` a logit
+    that a row must exceed somewhere; ``highest`` float32 (y,), written: the highest logit of each
+    row; ``wide`` float32 (y, width), written where a row is upsampled.
     """
     before, after, shares = columns
     n_rows = logits.shape[0]

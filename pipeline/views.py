@@ -201,11 +201,8 @@ class View:
 def parse_view(name: str, parameters: Mapping[str, object]) -> View:
     """Make a view from its name and the values of all its parameters, after checking both.
 
-    Raises
-    ------
-    ValueError
-        If no kind has views of that name, or a parameter is missing, unknown, out of range or
-        different from the number in the name.
+    Raises a ValueError if no kind has views of that name, or a parameter is missing, unknown, out
+    of range or different from the number in the name.
     """
     kind, number = _parse_name(name)
     for key in parameters:
@@ -281,10 +278,7 @@ def unview(maps: Num[Tensor, "*batch y x"], view: View) -> Num[Tensor, "*batch y
 def _parse_name(name: str) -> tuple[ViewKind, int | None]:
     """Kind of a view, and the number at the end of its name, None without a number.
 
-    Raises
-    ------
-    ValueError
-        If no kind has views of that name.
+    Raises a ValueError if no kind has views of that name.
     """
     parsed = re.fullmatch(r"([a-z]+)(0|[1-9][0-9]{0,8})?", name)
     kind = next((kind for kind in VIEW_KINDS if parsed and kind.name == parsed[1]), None)

@@ -46,10 +46,7 @@ def area_rle(counts: str) -> int:
 def parse_counts(counts: str) -> Counts:
     """Parse COCO's compressed form to run lengths in pixels, background first; no sum is checked.
 
-    Raises
-    ------
-    DataError
-        If a character is out of range, or a number is too long or cut short.
+    Raises a DataError if a character is out of range, or a number is too long or cut short.
 
     Notes
     -----
@@ -80,10 +77,7 @@ def parse_counts(counts: str) -> Counts:
 def compress_runs(runs: Sequence[int], height_px: int, width_px: int) -> str:
     """Compress run lengths in pixels, column by column, background first, to COCO's text form.
 
-    Raises
-    ------
-    DataError
-        If a run is negative, or the runs do not cover the image exactly.
+    Raises a DataError if a run is negative, or the runs do not cover the image exactly.
     """
     try:
         check_runs(np.asarray(runs, np.int64), height_px, width_px)

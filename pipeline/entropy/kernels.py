@@ -1,7 +1,7 @@
 """Inner loops of the stage ``entropy``, compiled by Numba; they release the GIL.
 
-Shape checkers cannot wrap compiled functions, hence ``no_type_check``. The callers in
-``pipeline.entropy.mixtures`` and ``pipeline.entropy.comparisons`` state and check the shapes.
+Shape checkers cannot wrap compiled functions, hence ``no_type_check``: docstrings name the shapes,
+and the callers in ``pipeline.entropy.mixtures`` and ``pipeline.entropy.comparisons`` check them.
 """
 
 import math
@@ -42,17 +42,9 @@ divisions by 0."""
 def add_mask(mask_code, weighted, total):  # noqa: ANN001, ANN201 - see the module
     """Add the number that stands for each pixel's code to ``total``; that of code 0 must be 0.
 
-    Eight codes are read as one word, and words of background are skipped: most masks are mainly
-    background.
-
-    Parameters
-    ----------
-    mask_code
-        uint8 (pixel,), C-contiguous, of any length.
-    weighted
-        float64 (code,): the number that each code stands for.
-    total
-        float64 (pixel,), added to.
+    ``mask_code`` is uint8 (pixel,), C-contiguous; ``weighted``, float64 (code,), has the number of
+    each code; ``total`` is float64 (pixel,). Eight codes are read as one word, and words of
+    background are skipped: most masks are mainly background.
     """
     words = mask_code[: mask_code.size // 8 * 8].view(np.uint64)
     for j in range(words.size):
@@ -70,16 +62,9 @@ def add_mask(mask_code, weighted, total):  # noqa: ANN001, ANN201 - see the modu
 def add_mixtures(mask_code, weight, table, mixture):  # noqa: ANN001, ANN201 - see the module
     """Add weighted masks to mixtures, which are weighted means of masks.
 
-    Parameters
-    ----------
-    mask_code
-        uint8 (object, mask, pixel), C-contiguous.
-    weight
-        float64 (object, mixture, mask); masks of weight 0 cost nothing.
-    table
-        float64 (code,): probability of each code; the probability of code 0 must be 0.
-    mixture
-        float64 (object, mixture, pixel), added to.
+    ``mask_code`` is uint8 (object, mask, pixel), C-contiguous; ``weight`` float64 (object, mixture,
+    mask), where masks of weight 0 cost nothing; ``table`` float64 (code,), the probability of each
+    code, 0 for code 0; ``mixture`` float64 (object, mixture, pixel), added to.
 
     Notes
     -----
@@ -106,14 +91,8 @@ def weighted_entropies(p, bits):  # noqa: ANN001, ANN201 - see the module
     """Write the entropy of every mask in bits: sum(p h2(p)) / sum(p), the paper's Eq. 3.
 
     ``h2(p)`` is the entropy of a pixel that is foreground with probability p. A mask whose
-    probabilities are all 0 has the entropy 0.
-
-    Parameters
-    ----------
-    p
-        float32 or float64 (mask, pixel), in [0, 1] up to rounding.
-    bits
-        float64 (mask,), written.
+    probabilities are all 0 has the entropy 0. ``p`` is float32 or float64 (mask, pixel), in [0, 1]
+    up to rounding; ``bits`` float64 (mask,), written.
     """
     memory = np.empty((N_LANES, LOG_PX))
     for row in range(p.shape[0]):
@@ -125,14 +104,8 @@ def weighted_entropies(p, bits):  # noqa: ANN001, ANN201 - see the module
 def take_entropies(mixture, numbers, bits):  # noqa: ANN001, ANN201 - see the module
     """Write the entropy (Eq. 3, in bits) of some mixtures of every object; reset these to 0.
 
-    Parameters
-    ----------
-    mixture
-        float64 (object, mixture, pixel); the mixtures in ``numbers`` are 0 afterwards.
-    numbers
-        int64 (number,): indices of mixtures.
-    bits
-        float64 (object, number), written.
+    ``mixture`` is float64 (object, mixture, pixel), of which the mixtures with an index in
+    ``numbers``, int64 (number,), are 0 afterwards; ``bits`` is float64 (object, number), written.
     """
     memory = np.empty((N_LANES, LOG_PX))
     for i in range(mixture.shape[0]):
@@ -146,17 +119,9 @@ def take_entropies(mixture, numbers, bits):  # noqa: ANN001, ANN201 - see the mo
 def count_foreground(mixture, truth, numbers, counts):  # noqa: ANN001, ANN201 - see the module
     """Count the pixels above 0.5 of some mixtures of every object, and their overlap with truths.
 
-    Parameters
-    ----------
-    mixture
-        float64 (object, mixture, pixel).
-    truth
-        bool (object, pixel).
-    numbers
-        int64 (number,): indices of mixtures.
-    counts
-        int64 (object, number, 2), written: pixels above 0.5, and how many of them are in the ground
-        truth.
+    ``mixture`` is float64 (object, mixture, pixel); ``truth`` bool (object, pixel); ``numbers``
+    int64 (number,), the indices of mixtures; ``counts`` int64 (object, number, 2), written: pixels
+    above 0.5, and how many of them are in the ground truth.
     """
     for i in range(mixture.shape[0]):
         for k in range(numbers.size):
@@ -176,12 +141,8 @@ def count_foreground(mixture, truth, numbers, counts):  # noqa: ANN001, ANN201 -
 def row_entropy(p, memory):  # noqa: ANN001, ANN201 - see the module
     """Return the entropy (Eq. 3) of one mask in bits; 0 if all its probabilities are 0.
 
-    Parameters
-    ----------
-    p
-        float32 or float64 (pixel,), in [0, 1] up to rounding.
-    memory
-        float64 (``N_LANES``, ``LOG_PX``), overwritten.
+    ``p`` is float32 or float64 (pixel,), in [0, 1] up to rounding; ``memory`` is float64
+    (``N_LANES``, ``LOG_PX``), overwritten.
     """
     y, complement, log_y, log_complement = memory[0], memory[1], memory[2], memory[3]
     entropy = 0.0
@@ -214,14 +175,9 @@ def row_entropy(p, memory):  # noqa: ANN001, ANN201 - see the module
 def write_log2(x, n, log2, memory):  # noqa: ANN001, ANN201 - see the module
     """Write the binary logarithms of the first ``n`` numbers of ``x``, with errors below 1e-12.
 
-    Parameters
-    ----------
-    x
-        float64, above 0 and not subnormal, which is not checked.
-    log2
-        float64, of which the first ``n`` numbers are written.
-    memory
-        float64, two rows or more of at least ``n`` numbers, overwritten.
+    ``x`` is float64, above 0 and not subnormal, which is not checked; ``log2`` float64, of which
+    the first ``n`` numbers are written; ``memory`` float64, two rows or more of at least ``n``
+    numbers, overwritten.
 
     Notes
     -----
@@ -255,16 +211,9 @@ def pack_foreground(mask_code, members, hard):  # noqa: ANN001, ANN201 - see the
     """Write one bit per pixel of some masks: 1 in the foreground.
 
     Each byte has eight consecutive pixels, in an order that is unspecified, but the same for all
-    masks.
-
-    Parameters
-    ----------
-    mask_code
-        uint8 (object, mask, pixel), C-contiguous; codes of foreground have the highest bit set.
-    members
-        int64 (object, member): indices of the masks to pack.
-    hard
-        uint8 (object, member, byte), all 0 before, written; bytes of padding stay 0.
+    masks. ``mask_code`` is uint8 (object, mask, pixel), C-contiguous, with the highest bit set in
+    the foreground; ``members`` int64 (object, member), the indices of the masks to pack; ``hard``
+    uint8 (object, member, byte), all 0 before, where bytes of padding stay 0.
 
     Notes
     -----
@@ -288,13 +237,8 @@ def pack_foreground(mask_code, members, hard):  # noqa: ANN001, ANN201 - see the
 def count_shared(hard, shared):  # noqa: ANN001, ANN201 - see the module
     """Count the foreground pixels that two masks share, for all pairs of masks of each object.
 
-    Parameters
-    ----------
-    hard
-        uint64 (object, mask, word): a bit per pixel.
-    shared
-        int64 (object, mask, mask), written on and above the diagonal, which has each mask's own
-        number of foreground pixels.
+    ``hard`` is uint64 (object, mask, word), a bit per pixel; ``shared`` int64 (object, mask, mask),
+    written on and above the diagonal, which has each mask's own number of foreground pixels.
     """
     n_objects, n_masks, n_words = hard.shape
     for i in range(n_objects):
@@ -318,15 +262,10 @@ def count_shared(hard, shared):  # noqa: ANN001, ANN201 - see the module
 def count_codes(mask_code, label, counts):  # noqa: ANN001, ANN201 - see the module
     """Count the pixels of every mask by their label and code.
 
-    Eight pixels with label 0 and code 0, like most, are counted at once: counted one by one, each
-    addition would wait for the addition before.
-
-    Parameters
-    ----------
-    mask_code, label
-        uint8 (mask, pixel), each row contiguous: code and label of each pixel.
-    counts
-        int64 (mask, label, code), added to.
+    ``mask_code`` and ``label``, uint8 (mask, pixel) with contiguous rows, have code and label of
+    each pixel; ``counts`` is int64 (mask, label, code), added to. Eight pixels with label 0 and
+    code 0, like most, are counted at once: counted one by one, each addition would wait for the
+    addition before.
     """
     n_px = mask_code.shape[1]
     for mask in range(mask_code.shape[0]):

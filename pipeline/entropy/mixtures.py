@@ -70,6 +70,8 @@ def mixture_arrays(
 ) -> MixtureArrays:
     """Bayesian entropies of a block of objects, and IoUs of the mean masks behind them.
 
+    Raises a ValueError if cells differ in their number of objects or their mask size.
+
     Parameters
     ----------
     cells
@@ -85,11 +87,6 @@ def mixture_arrays(
     Returns
     -------
     For each row of ``ENTROPIES``, the entropy by its ``name`` and the IoU by its ``iou_name``.
-
-    Raises
-    ------
-    ValueError
-        If cells differ in their number of objects or their mask size.
 
     Notes
     -----

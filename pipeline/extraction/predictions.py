@@ -108,6 +108,9 @@ def extract_objects(
 ) -> Rows:
     """Decode every prompt set of every object of an image, and score the masks.
 
+    Raises a PromptError if the points of a prompt set do not fit its labels or lie outside of the
+    image.
+
     Parameters
     ----------
     embedding
@@ -125,11 +128,6 @@ def extract_objects(
     ``mask_statistics``, in the view ``identity`` also ``iou_at_cut`` and ``stability_score``, and,
     if asked for, ``mask_code``: arrays ``(object, prompt, ...)`` in decoder order. The image's
     ``encoder_mean`` and ``encoder_std``, ``(object, encoder_channel)``, repeat for each object.
-
-    Raises
-    ------
-    PromptError
-        If the points of a prompt set do not fit its labels or lie outside of the image.
     """
     truth = sam.upload(request.ground_truth)
     with_cuts = request.view.name == "identity"

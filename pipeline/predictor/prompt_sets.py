@@ -125,6 +125,10 @@ def parse_prompts(
 ) -> DecoderPrompts:
     """Check one prompt set, or several in one array, and convert it for the decoder.
 
+    Raises a PromptError if an array has another shape, clicks lack labels, a label is unknown, a
+    number is not finite, or the arrays have different numbers of prompt sets. Points beyond the
+    image are accepted.
+
     Parameters
     ----------
     prompt_set
@@ -138,13 +142,6 @@ def parse_prompts(
     Returns
     -------
     The prompts; without clicks and box, ``points`` and ``labels`` are None.
-
-    Raises
-    ------
-    PromptError
-        If an array has another shape, clicks lack labels, a label is unknown, a number is not
-        finite, or the arrays have different numbers of prompt sets. Points beyond the image are
-        accepted.
     """
     points_and_labels = []
     if prompt_set.box is not None:
@@ -171,13 +168,9 @@ def parse_one(
     """Check one prompt set about an image, for a prediction of uncertainty, and convert it.
 
     ``size_px`` is the height and width of the image; ``mask_size_px`` is as for ``parse_prompts``.
-
-    Raises
-    ------
-    PromptError
-        If ``parse_prompts`` would refuse the prompts, or if they are of several prompt sets, point
-        to no object, or lie beyond the image. SAM2 and ``predict`` answer prompts of the latter
-        kinds, but it is unknown how well heads judge the masks.
+    Raises a PromptError if ``parse_prompts`` would refuse the prompts, or if they are of several
+    prompt sets, point to no object, or lie beyond the image. SAM2 and ``predict`` answer prompts of
+    the latter kinds, but it is unknown how well heads judge the masks.
     """
     prompts = parse_prompts(prompt_set, mask_size_px=mask_size_px)
     if prompts.n_sets != 1:
@@ -201,14 +194,9 @@ def parse_one(
 
 
 def check_clicks(clicks: Iterable[Iterable[float]], size_px: tuple[int, int]) -> None:
-    """Refuse clicks (x, y) outside of the image of ``size_px`` (height, width).
+    """Raise a PromptError for a click (x, y) outside of the image of ``size_px`` (height, width).
 
-    The image's right and lower edges lie outside.
-
-    Raises
-    ------
-    PromptError
-        If a click lies outside of the image. Swapped x and y are the usual cause.
+    The image's right and lower edges lie outside. Swapped x and y are the usual cause.
     """
     height, width = size_px
     for x, y in clicks:
@@ -219,15 +207,11 @@ def check_clicks(clicks: Iterable[Iterable[float]], size_px: tuple[int, int]) ->
 
 
 def check_box(box: Sequence[float], size_px: tuple[int, int]) -> None:
-    """Refuse a box (left, top, right, lower edge) that is empty or not in the image.
+    """Raise a PromptError for a box that is empty or not in the image.
 
-    ``size_px`` is the height and width of the image.
-
-    Raises
-    ------
-    PromptError
-        If the box is empty, lies outside of the image, or reaches further than ``BOX_MARGIN_PX``
-        beyond it. Width and height instead of the right and lower edge are the usual cause.
+    A box is its left, top, right and lower edge; it may reach ``BOX_MARGIN_PX`` beyond the image of
+    ``size_px`` (height, width). Width and height instead of the right and lower edge are the usual
+    fault.
     """
     (x1, y1, x2, y2), (height, width) = box, size_px
     numbers = ",".join(f"{side:g}" for side in box)
@@ -242,12 +226,7 @@ def check_box(box: Sequence[float], size_px: tuple[int, int]) -> None:
 
 
 def check_finite(name: str, values: np.ndarray) -> None:
-    """Refuse values that are NaN or infinite; ``name`` is their name in the message.
-
-    Raises
-    ------
-    PromptError
-        If a value is NaN or infinite; the message gives the first.
+    """Raise a PromptError for the first value that is NaN or infinite; ``name`` names the values.
     """
     infinite = values[~np.isfinite(values)]
     if infinite.size:

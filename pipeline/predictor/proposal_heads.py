@@ -69,13 +69,9 @@ class ProposalHeads:
     def unlike_training(self, image: EncodedImage) -> float | None:
         """Share of training images that are nearer to the other training images than an image is.
 
-        None if the heads do not know their training images, or the image has no statistics.
-
-        Raises
-        ------
-        PromptError
-            If the statistics have another length than those of the training images: they are by
-            another encoder, usually.
+        None if the heads do not know their training images, or the image has no statistics. Raises
+        a PromptError if the statistics have another length than those of the training images: they
+        are by another encoder, usually.
         """
         if self.training_images is None or image.statistics is None:
             return None

@@ -99,6 +99,9 @@ class ArchitectureError(ValueError):
 def fit_weights(network: SAM2Base, weights: Mapping[str, Tensor], *, source: str) -> None:
     """Load weights into a model; weights that serve video only may be missing.
 
+    Raises an ArchitectureError if a weight is missing, unknown or of another shape (weights of
+    another model, usually).
+
     Parameters
     ----------
     weights
@@ -106,11 +109,6 @@ def fit_weights(network: SAM2Base, weights: Mapping[str, Tensor], *, source: str
         are left out of files of SAM 3.1 and of ``transformers``.
     source
         File of the weights, for messages.
-
-    Raises
-    ------
-    ArchitectureError
-        If a weight is missing, unknown or of another shape (weights of another model, usually).
     """
     initial = network.state_dict()
     if rename := renaming(weights, hiera=isinstance(network.image_encoder, ImageEncoder)):

@@ -165,13 +165,10 @@ NAMES: Final = (*FAMILIES, *LADDERS)
 def models_of(family: str) -> tuple[str, ...]:
     """Names of the models of a family or a ladder, the smallest first.
 
+    Raises a ValueError if no family or ladder has this name.
+
     >>> models_of("mini")
     ('tiny', 'small', 'base_plus', 'large')
-
-    Raises
-    ------
-    ValueError
-        If no family or ladder has this name.
     """
     if family not in NAMES:
         raise ValueError(f"family must be one of {', '.join(NAMES)}, got {family!r}")
@@ -179,13 +176,7 @@ def models_of(family: str) -> tuple[str, ...]:
 
 
 def check_model(family: str, model: str) -> None:
-    """Refuse the name of a family or a ladder that is unknown, or that has no model of this name.
-
-    Raises
-    ------
-    ValueError
-        If no family or ladder has this name, or it has no model of this name.
-    """
+    """Raise a ValueError if a family or a ladder is unknown, or has no model of this name."""
     models = models_of(family)
     if model not in models:
         raise ValueError(f"model must be one of {', '.join(models)}, got {model!r}")

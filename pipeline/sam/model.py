@@ -35,10 +35,7 @@ class DeviceError(ValueError):
 def select_device(name: str) -> torch.device:
     """Turn ``auto``, ``cpu`` or ``cuda`` into a device; ``auto`` is the GPU if there is one.
 
-    Raises
-    ------
-    DeviceError
-        If the name is not one of the three, or is ``cuda`` without a GPU.
+    Raises a DeviceError if the name is not one of the three, or is ``cuda`` without a GPU.
     """
     has_cuda = torch.cuda.is_available()
     if name == "auto":

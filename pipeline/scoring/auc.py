@@ -123,11 +123,8 @@ def _gain(
 ) -> Float[np.ndarray, "object"]:
     """Gain in IoU of each object, in double precision.
 
-    Raises
-    ------
-    ValueError
-        If the columns have different lengths or no objects, an IoU is not finite, or an uncertainty
-        is NaN.
+    Raises a ValueError if the columns have different lengths or no objects, an IoU is not finite,
+    or an uncertainty is NaN.
     """
     lengths = (len(iou), len(corrected_iou), len(uncertainty))
     if len(set(lengths)) > 1 or not len(iou):

@@ -3,14 +3,10 @@
 Each loop passes over the ranked objects once for a block of resamples, so that no array holds the
 weights of all objects in all resamples. A lane is a resample of a block. Loops over lanes become
 vector instructions, and each lane sums in the same order as a single resample would. All functions
-take
-
-drawn
-    int32 (block, group, lane): how often each group was drawn.
-group
-    int64 (object,): the group of each ranked object.
-is_last
-    bool (object,): whether a ranked object is the last of its tie; sums are taken by tie.
+take ``drawn``, int32 (block, group, lane), how often each group was drawn; ``group``, int64
+(object,), the group of each ranked object; and ``is_last``, bool (object,), whether a ranked object
+is the last of its tie: sums are taken by tie. ``n_objects``, float64 (block, lane), is the number
+of objects of each resample.
 
 Shape checkers cannot wrap compiled functions, hence ``no_type_check``: the callers state and check
 the shapes.
@@ -33,16 +29,8 @@ the share of failures to catch."""
 def write_areas(drawn, group, is_last, gains, n_objects, areas):  # noqa: ANN001, ANN201
     """Write the area between each correction curve and its start, for each resample.
 
-    Objects are corrected in their order.
-
-    Parameters
-    ----------
-    gains
-        float64 (object, task), of the ranked objects.
-    n_objects
-        float64 (block, lane): number of objects of each resample.
-    areas
-        float64 (block, task, lane), written.
+    Objects are corrected in their order. ``gains`` is float64 (object, task), of the ranked
+    objects; ``areas`` float64 (block, task, lane), written.
     """
     n_tasks, n_lanes = areas.shape[1:]
     gained = np.empty((n_tasks, n_lanes))
@@ -99,16 +87,8 @@ def add_areas(w, gains, gained, height, area):  # noqa: ANN001, ANN201
 def write_aurc(drawn, group, is_last, risk, harmonic, n_objects, areas):  # noqa: ANN001, ANN201
     """Write the area under the risk-coverage curve of each resample; first objects are kept first.
 
-    Parameters
-    ----------
-    risk
-        float64 (object,), of the ranked objects.
-    harmonic
-        float64 (k,): the harmonic number of k.
-    n_objects
-        int64 (block, lane): number of objects of each resample.
-    areas
-        float64 (block, lane), written.
+    ``risk`` is float64 (object,), of the ranked objects; ``harmonic`` float64 (k,), the harmonic
+    number of k; ``n_objects`` int64; ``areas`` float64 (block, lane), written.
     """
     # k H_k: see the formula of ``usefulness.aurc``.
     scaled = np.arange(harmonic.size) * harmonic
@@ -144,14 +124,8 @@ def write_aurc(drawn, group, is_last, risk, harmonic, n_objects, areas):  # noqa
 def write_shares(drawn, group, is_last, gain, tolerance, shares):  # noqa: ANN001, ANN201
     """Write the smallest share of first objects that gains nearly what all gain, by resample.
 
-    Parameters
-    ----------
-    gain
-        float64 (object,), of the ranked objects.
-    tolerance
-        Gain per object that the share may lack.
-    shares
-        float64 (block, lane), written.
+    ``gain`` is float64 (object,), of the ranked objects; ``tolerance`` is the gain per object that
+    the share may lack; ``shares`` is float64 (block, lane), written.
     """
     n_lanes = shares.shape[1]
     n, total, tied, needed = (
@@ -208,16 +182,8 @@ def write_twice_ranks(drawn, group, place, is_last, ranks):  # noqa: ANN001, ANN
     """Write twice the rank of each object in each resample of a block.
 
     The first object has rank 1, and a tie shares its mean rank. An object drawn w times counts as w
-    tied objects.
-
-    Parameters
-    ----------
-    drawn
-        int32 (group, lane): one block.
-    place
-        int64 (object,): row of ``ranks`` for each ranked object.
-    ranks
-        int32 (object, lane), written.
+    tied objects. ``drawn`` is of one block; ``place``, int64 (object,), has the row of each ranked
+    object in ``ranks``, int32 (object, lane), written.
     """
     n_lanes = ranks.shape[1]
     before, size = np.zeros(n_lanes, np.int32), np.zeros(n_lanes, np.int32)
@@ -242,21 +208,11 @@ def write_twice_ranks(drawn, group, place, is_last, ranks):  # noqa: ANN001, ANN
 def write_rank_moments(drawn, groups, are_last, place, n_objects, moments):  # noqa: ANN001, ANN201
     """Write second moments of the ranks of two values about their means, summed over the objects.
 
-    Parameters
-    ----------
-    groups, are_last
-        int64 and bool (value, object): ``group`` and ``is_last`` in the order of each value.
-    place
-        int64 (object,): for each object in the second order, its place in the first order.
-    n_objects
-        float64 (block, lane): number of objects of each resample.
-    moments
-        float64 (block, moment, lane), written: covariance, variance of the first, of the second.
-
-    Notes
-    -----
-    Four times each moment is a whole number, so that sums are exact up to 300,000 objects, in any
-    order.
+    ``groups`` and ``are_last`` (value, object) are ``group`` and ``is_last`` in the order of each
+    value; ``place``, int64 (object,), has for each object in the second order its place in the
+    first; ``moments``, float64 (block, moment, lane), is written: covariance, variance of the
+    first, of the second. Four times each moment is a whole number, so that sums are exact up to
+    300,000 objects, in any order.
     """
     ranks = np.empty((groups.shape[1], drawn.shape[2]), np.int32)
     for block in range(drawn.shape[0]):
@@ -298,17 +254,11 @@ def add_moments(drawn, group, is_last, ranks, middle, moments):  # noqa: ANN001,
 def write_detection(drawn, group, is_last, is_failure, n_all, share, statistics):  # noqa: ANN001, ANN201
     """Write AUROC, average precision and false alarms; first objects are flagged first.
 
-    Parameters
-    ----------
-    is_failure
-        bool (object,), of the ranked objects.
-    n_all
-        float64 (kind, block, lane): number of sound objects, and of failures, of each resample.
-    share
-        Share of failures to catch; false alarms are counted where it is reached.
-    statistics
-        float64 (block, statistic, lane), written: AUROC, average precision, share of the sound
-        objects that are false alarms; NaN if a resample has no failure, or only failures.
+    ``is_failure`` is bool (object,), of the ranked objects; ``n_all`` float64 (kind, block, lane),
+    the number of sound objects, and of failures, of each resample. False alarms are counted where
+    the ``share`` of failures is caught. ``statistics``, float64 (block, statistic, lane), is
+    written: AUROC, average precision, share of the sound objects that are false alarms; NaN if a
+    resample has no failure, or only failures.
     """
     n_lanes = drawn.shape[2]
     so_far, tie = np.empty((3, n_lanes)), np.empty((2, n_lanes))
@@ -363,16 +313,8 @@ def add_caught(tie, so_far, n_sound, n_failures, share, statistics):  # noqa: AN
 def write_bin_means(drawn, group, is_last, columns, n_objects, means):  # noqa: ANN001, ANN201
     """Write the means of columns over bins of equal mass (number of objects), by resample.
 
-    An object on the edge of two bins counts in both, by its share in each.
-
-    Parameters
-    ----------
-    columns
-        float64 (object, column), of the ranked objects.
-    n_objects
-        float64 (block, lane): number of objects of each resample.
-    means
-        float64 (block, column, bin, lane), written.
+    An object on the edge of two bins counts in both, by its share in each. ``columns`` is float64
+    (object, column), of the ranked objects; ``means`` float64 (block, column, bin, lane), written.
     """
     _, n_columns, n_bins, n_lanes = means.shape
     before, tie = np.empty((n_columns, n_lanes)), np.empty((n_columns, n_lanes))

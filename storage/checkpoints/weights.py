@@ -158,13 +158,9 @@ def verified_weights(family: str, model: str) -> tuple[Path, str]:
     """Path and sha256 of a model's weights, after comparing the file with its listed sha256.
 
     If the file is missing, a file that Hugging Face's library has downloaded is used. Nothing is
-    downloaded.
-
-    Raises
-    ------
-    WeightsError
-        If the name is unknown, no sha256 is listed, the file is missing (the message has the
-        command that fetches it), or it has another sha256 (both are named).
+    downloaded. Raises a WeightsError if the name is unknown, no sha256 is listed, the file is
+    missing (the message has the command that fetches it), or it has another sha256 (both are
+    named).
     """
     record = checkpoint(family, model)
     if record.sha256 is None and not record.is_on_hub:

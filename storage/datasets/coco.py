@@ -37,14 +37,10 @@ ImagesById = Mapping[int | str, ImageRecord]
 def list_coco(source: Source) -> tuple[Medium, ...]:
     """List the images of a COCO instances file that have annotations, in the file's order.
 
-    Polygons and both forms of RLE are read; crowds are counted and left out.
-
-    Raises
-    ------
-    DataError
-        If the file is not of this layout, an annotation is of an image that is not listed, two
-        images or two annotations share an id, or two images share a file. Reading a medium raises
-        it if a mask is malformed or of another size than its image.
+    Polygons and both forms of RLE are read; crowds are counted and left out. Raises a DataError if
+    the file is not of this layout, an annotation is of an image that is not listed, two images or
+    two annotations share an id, or two images share a file. Reading a medium raises it if a mask is
+    malformed or of another size than its image.
     """
     path = source.annotations
     content = load_json(path, "a file of COCO instances")

@@ -37,11 +37,8 @@ def load_json(path: Path, label: str) -> Json:
 def value(item: Any, key: str, kinds: tuple[type, ...], label: str) -> Any:  # noqa: ANN401 - JSON
     """Value of ``item[key]``, checked to be of one of the types ``kinds``; a bool is not an int.
 
-    Raises
-    ------
-    DataError
-        If ``item`` is not a mapping, the key is absent (the message lists the keys of ``item``), or
-        its value has another type. ``label`` names the item.
+    Raises a DataError if ``item`` is not a mapping, the key is absent (the message lists the keys
+    of ``item``), or its value has another type. ``label`` names the item.
     """
     if not isinstance(item, dict):
         raise DataError(f"{label} must be a mapping, got {shown(item)}")

@@ -36,13 +36,9 @@ def list_masks(source: Source) -> tuple[Medium, ...]:
 
     The name of a mask is the name of its image, followed by ``source.suffix``; the files may have
     different formats. If ``source.objects`` is ``files``, the masks of an image are a folder.
-
-    Raises
-    ------
-    DataError
-        If a folder is missing, no image has a mask, a mask file has no image, or two images or two
-        masks have the same name. Reading a medium raises it if a mask cannot be read, or masks
-        differ in size.
+    Raises a DataError if a folder is missing, no image has a mask, a mask file has no image, or two
+    images or two masks have the same name. Reading a medium raises it if a mask cannot be read, or
+    masks differ in size.
     """
     images = _by_name("image", image_files(check_folder("images", source.images)), source.images)
     folder = check_folder("annotations", source.annotations)

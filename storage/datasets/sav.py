@@ -39,14 +39,10 @@ def list_sav_videos(source: Source) -> tuple[Medium, ...]:
     """List the videos of SA-V train by subset and name; annotations are read on demand.
 
     Some videos of the data set have no automatic masklets. For such a video, ``both`` reads the
-    manual masklets alone, ``auto`` reads no masklet, and ``Medium.lacks_auto`` is true.
-
-    Raises
-    ------
-    DataError
-        If a folder is missing, there is no video, or settings ask for automatic masklets and no
-        video of the split has any. Reading a video raises it if its file of manual masklets is
-        missing, or a file is not of this layout.
+    manual masklets alone, ``auto`` reads no masklet, and ``Medium.lacks_auto`` is true. Raises a
+    DataError if a folder is missing, there is no video, or settings ask for automatic masklets and
+    no video of the split has any. Reading a video raises it if its file of manual masklets is
+    missing, or a file is not of this layout.
     """
     frame_folders.check_videos("SA-V", source, ())
     for subset in source.subsets or ():
@@ -159,11 +155,8 @@ MODES: Final = ("1", "L", "P")
 def list_sav_frames(source: Source) -> tuple[Medium, ...]:
     """List the videos of SA-V val or test in the order of ``sav_val.txt`` or ``sav_test.txt``.
 
-    Raises
-    ------
-    DataError
-        If the list or a folder of images is missing. Reading a video raises it if an image or a
-        mask is missing or cannot be read, an object has no mask, or masks differ in size.
+    Raises a DataError if the list or a folder of images is missing. Reading a video raises it if an
+    image or a mask is missing or cannot be read, an object has no mask, or masks differ in size.
     """
     assert source.list is not None  # storage.datasets.readers requires a list
     videos = frame_folders.read_names("SA-V", source.list)

@@ -123,6 +123,8 @@ def check_bucket(address: str) -> None:
 def upload(folder: Path, address: str, log: Path, advance: Callable[[int], None]) -> None:
     """Copy a finished store to a bucket; its metadata come last, so that it appears whole.
 
+    Raises a StoreError if the address cannot be reached or refuses a file.
+
     Parameters
     ----------
     log
@@ -130,11 +132,6 @@ def upload(folder: Path, address: str, log: Path, advance: Callable[[int], None]
         it lists are not sent again, so that an interrupted upload continues, even with a new token.
     advance
         Called with the number of bytes of each file, sent now or before.
-
-    Raises
-    ------
-    StoreError
-        If the address cannot be reached or refuses a file.
     """
     from obstore import put  # noqa: PLC0415
     from obstore.exceptions import BaseError  # noqa: PLC0415

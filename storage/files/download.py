@@ -20,13 +20,8 @@ def download(url: str, path: Path, sha256: str, *, progressbar: object | None = 
     """Download a file to ``path``, which is returned; an intact file stays, another is replaced.
 
     A download that breaks off leaves its bytes in a hidden file, and the next one continues there.
-    ``progressbar`` is in the form that pooch takes; None shows no progress.
-
-    Raises
-    ------
-    WeightsError
-        If the server cannot be read or serves a file of another sha256, or the file cannot be
-        written.
+    ``progressbar`` is in the form that pooch takes; None shows no progress. Raises a WeightsError
+    if the server cannot be read or serves a file of another sha256, or the file cannot be written.
     """
     if is_intact(path, sha256):
         return path

@@ -94,6 +94,9 @@ def read_rgb(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Read an image file as RGB, turned upright by its EXIF orientation; transparency is dropped.
 
+    Raises an ImageError if the file is missing, truncated, of another size, or has not 8 bits per
+    colour.
+
     Parameters
     ----------
     file
@@ -101,11 +104,6 @@ def read_rgb(
         animation, the first frame is read.
     height_px, width_px
         Upright size in the image's record, which is the size of its masks; None accepts any size.
-
-    Raises
-    ------
-    ImageError
-        If the file is missing, truncated, of another size, or has not 8 bits per colour.
 
     Notes
     -----
@@ -269,6 +267,9 @@ def upright_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
 def decode_rgb(data: bytes, *, most_px: int, most_side_px: int) -> UInt8[np.ndarray, "h w 3"]:
     """Decode the bytes of an image file to upright RGB pixels, as ``read_rgb`` does for a path.
 
+    Raises an ImageError if the image is not of ``safe_formats``, is too large or damaged, or has
+    not 8 bits per colour.
+
     Parameters
     ----------
     most_px
@@ -276,12 +277,6 @@ def decode_rgb(data: bytes, *, most_px: int, most_side_px: int) -> UInt8[np.ndar
     most_side_px
         Largest height and width: a file of 95 kB, one pixel wide and 49 million high, takes 5 s to
         decode, and 150 GB to resize.
-
-    Raises
-    ------
-    ImageError
-        If the image is not of ``safe_formats``, is too large or damaged, or has not 8 bits per
-        colour.
     """
     formats = safe_formats()
     try:

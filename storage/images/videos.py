@@ -86,11 +86,8 @@ class Videos:
     def read(self, file: str, *, height_px: int, width_px: int) -> Rgb:
         """Read the frame ``file`` as RGB, turned as the video's metadata say; threads may call it.
 
-        Raises
-        ------
-        ImageError
-            If the video is missing, too short, of another size, or damaged at or before this frame:
-            a decoder that continues after damage miscounts frames.
+        Raises an ImageError if the video is missing, too short, of another size, or damaged at or
+        before this frame: a decoder that continues after damage miscounts frames.
         """
         match = _FRAME_FILE.fullmatch(file)
         assert match is not None  # by video_of, the name is that of a frame
@@ -251,15 +248,12 @@ class SplitImages:
     def inspect(self, file: str, *, height_px: int, width_px: int) -> tuple[str, int | ImageError]:
         """Read the file of an image once: for its digest, and to check the header of an image file.
 
+        Raises an ImageError if the folder or the address has no such file.
+
         Returns
         -------
         Sha256 of the file, and the EXIF orientation by which ``read`` turns the image, 1 if it is
         upright or a video frame; in place of the orientation, the error that ``read`` will raise.
-
-        Raises
-        ------
-        ImageError
-            If the folder or the address has no such file.
         """
         image_file = self._file(file)
         sha256 = self._digest(file, image_file)

@@ -35,7 +35,8 @@ def write_record(path: Path, content: Mapping[str, Any], files: Iterable[Path]) 
 def read_record(path: Path, stage: str, keys: Collection[str] = ()) -> dict[str, Any]:
     """Read a record, without its own sha256, after checking that the file was not changed.
 
-    The files that the record lists under ``FILES`` are not checked, see ``check_recorded``.
+    The files that the record lists under ``FILES`` are not checked, see ``check_recorded``. Raises
+    a DataError if the record is missing, was changed, or lacks a key (written by another version).
 
     Parameters
     ----------
@@ -43,11 +44,6 @@ def read_record(path: Path, stage: str, keys: Collection[str] = ()) -> dict[str,
         Stage that writes the record, for messages.
     keys
         Keys that the record must have.
-
-    Raises
-    ------
-    DataError
-        If the record is missing, was changed, or lacks a key (written by another version).
     """
     check_exists(path)
     try:

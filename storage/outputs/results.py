@@ -63,6 +63,9 @@ class SplitResults:
 def write_results(folder: Path, tables: Mapping[str, Frames], run: Mapping[str, Any]) -> None:
     """Write the results of a split to a folder, which is replaced; equal results give equal bytes.
 
+    Raises a DataError if a table lacks a column, or ``run`` lacks a key; the folder then stays as
+    it was.
+
     Parameters
     ----------
     tables
@@ -70,11 +73,6 @@ def write_results(folder: Path, tables: Mapping[str, Frames], run: Mapping[str, 
         table's name.
     run
         Settings and inputs of the run, with the keys ``RUN_KEYS``.
-
-    Raises
-    ------
-    DataError
-        If a table lacks a column, or ``run`` lacks a key; the folder then stays as it was.
     """
     records.check_holds("run", list(run), RUN_KEYS)
     with whole_folder(folder) as partial:
@@ -87,13 +85,8 @@ def read_results(folder: Path, *, of_objects: Collection[str] | None = None) -> 
     """Read the results of a split that ``write_results`` wrote.
 
     ``of_objects`` has the columns to read of the table ``objects``, which takes more memory than
-    all other tables; None reads all columns.
-
-    Raises
-    ------
-    DataError
-        If a file is missing, was truncated or edited, or lacks a column or key (written by another
-        version).
+    all other tables; None reads all columns. Raises a DataError if a file is missing, was truncated
+    or edited, or lacks a column or key (written by another version).
     """
     run = read_run(folder)
     files = run.pop(records.FILES)

@@ -62,6 +62,10 @@ with the number of files just sent."""
 def push(remote: str | None, show: Show) -> list[Pushed]:
     """Send the files of all outputs in ``dvc.lock`` that remotes lack, and repaired files.
 
+    Raises a StoreError if a file is missing or damaged here (then no file is sent to its remote),
+    there is no default remote, a remote cannot be reached, or it still lacks files after
+    ``N_ROUNDS`` attempts.
+
     Parameters
     ----------
     remote
@@ -72,13 +76,6 @@ def push(remote: str | None, show: Show) -> list[Pushed]:
     Returns
     -------
     Numbers of files for each remote: ``remote``, and remotes that outputs in ``dvc.yaml`` name.
-
-    Raises
-    ------
-    StoreError
-        If a file is missing or damaged here (then no file is sent to its remote), there is no
-        default remote, a remote cannot be reached, or it still lacks files after ``N_ROUNDS``
-        attempts.
     """
     from dvc.config import NoRemoteError  # noqa: PLC0415
     from dvc.exceptions import DvcException  # noqa: PLC0415

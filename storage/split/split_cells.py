@@ -244,6 +244,10 @@ def open_cells(
 ) -> SplitCells:
     """Open cells of a split, and check them against the settings and the split's objects.
 
+    Raises a StoreError if a store is missing or incomplete, its signature contradicts its path or
+    ``expected``, it was made from other objects or images than the split has now, or masks differ
+    in size.
+
     Parameters
     ----------
     expected
@@ -253,12 +257,6 @@ def open_cells(
         Whether the masks of the cells are opened, too.
     cache
         Folder or address of the cache with these cells and the split's objects.
-
-    Raises
-    ------
-    StoreError
-        If a store is missing or incomplete, its signature contradicts its path or ``expected``, it
-        was made from other objects or images than the split has now, or masks differ in size.
     """
     (shard_objects,) = {entries["shard_objects"] for entries in expected.values()}
     prepared = PreparedSplit(read_objects_of(split, cache), shard_objects)

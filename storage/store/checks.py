@@ -82,12 +82,8 @@ def differences_of(first: str | Path, second: str | Path) -> dict[str, str]:
 
     Each difference is by ``signature.<key>`` or by the name of the array; empty if the stores are
     equal. Arrays whose files have the same digests in both manifests are equal, and are not read.
-
-    Raises
-    ------
-    StoreError
-        If a store is missing or its metadata are damaged, the kinds differ, or a chunk file that
-        must be read is missing or differs from its manifest.
+    Raises a StoreError if a store is missing or its metadata are damaged, the kinds differ, or a
+    chunk file that must be read is missing or differs from its manifest.
     """
     stores = open_store(first), open_store(second)
     if stores[0].kind != stores[1].kind:

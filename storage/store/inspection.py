@@ -133,13 +133,9 @@ def _numpy_dtype(spec: ArraySpec) -> np.dtype:
 def open_store(where: str | Path) -> Store:
     """Open a store for reading, and check its schema version and its manifest.
 
-    Kind, signature, arrays and the sizes of files are not checked.
-
-    Raises
-    ------
-    StoreError
-        If the store is missing, out of reach, or of another project or schema version, or its
-        manifest is missing, damaged, or does not match ``zarr.json``.
+    Kind, signature, arrays and the sizes of files are not checked. Raises a StoreError if the store
+    is missing, out of reach, or of another project or schema version, or its manifest is missing,
+    damaged, or does not match ``zarr.json``.
     """
     files = files_at(where)
     root, kind, signature = read_description(files)
