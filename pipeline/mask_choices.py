@@ -85,15 +85,9 @@ def choice_gain(
     """Measure the gain in IoU of the heads' choice of masks over the selected masks.
 
     The result's ``excess`` is the mean of expected less true IoU over the objects whose chosen mask
-    is not the selected one; 0 without any.
-
-    Parameters
-    ----------
-    prompt
-        Name of the prompt set that all masks are from.
-    group
-        Index of each object's image, or video. With fewer than ``LEAST_GROUPS`` groups, the
-        interval of the gain is from -1 to 1.
+    is not the selected one; 0 without any. ``prompt`` names the prompt set that all masks are from.
+    ``group`` is the index of each object's image, or video; with fewer than ``LEAST_GROUPS``
+    groups, the interval of the gain is from -1 to 1.
     """
     chosen, selected = choose_masks(expected_iou), selected_masks(sam_score)
     gain = chosen.of(iou_at_cut) - selected.of(iou_at_cut)

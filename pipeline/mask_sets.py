@@ -76,14 +76,8 @@ def judged_sets(
     """Sort objects by the largest threshold at which their mask set still has a good proposal.
 
     The result holds these thresholds as ``uncertainty``, ascending. Objects without a good proposal
-    have the threshold ``NOTHING`` and fall short.
-
-    Parameters
-    ----------
-    is_good
-        Whether the true IoU of each proposal is high enough.
-    group
-        Index of each object's image, or video.
+    have the threshold ``NOTHING`` and fall short. ``is_good`` says whether the true IoU of each
+    proposal is high enough; ``group`` is the index of each object's image, or video.
     """
     largest = _largest_thresholds(failure_ahead(predicted_iou), is_good)
     return CalibrationSet.of(largest, largest == NOTHING, group)
@@ -101,12 +95,8 @@ def set_threshold(judged: CalibrationSet, alpha: float) -> float:
     """Largest threshold, hence the smallest sets, at which at most ``alpha`` of the sets miss.
 
     A set misses if it has no good proposal. The guarantee bounds the expected share of the sets of
-    a new image that miss: the expectation is over calibrations and new images.
-
-    Parameters
-    ----------
-    judged
-        Result of ``judged_sets``.
+    a new image that miss: the expectation is over calibrations and new images. ``judged`` is a
+    result of ``judged_sets``.
 
     Returns
     -------
@@ -131,14 +121,9 @@ def _thresholds(
 ) -> Float[np.ndarray, " alpha"]:
     """Threshold of ``set_threshold`` for each alpha.
 
-    Parameters
-    ----------
-    largest
-        Largest threshold of each object at which its set has a good proposal, ascending.
-    share
-        Weight of each object in its image.
-    n_images
-        Number of images that calibrate; may be a half of an odd number.
+    ``largest`` is the largest threshold of each object at which its set has a good proposal,
+    ascending; ``share`` the weight of each object in its image; ``n_images`` the number of images
+    that calibrate, which may be a half of an odd number.
     """
     most_missed = np.array(alphas) * (n_images + 1) - 1
     # With the largest threshold of an object, only objects whose largest threshold is lower miss.
@@ -188,14 +173,9 @@ def coverage(
 ) -> Coverage:
     """Coverage of sets calibrated on each of ``N_CALIBRATIONS`` random halves of the images.
 
-    The images of the other half check each calibration. Raises a ValueError if ``alpha`` is not
-    between 0 and 1, or there are fewer than two images.
-
-    Parameters
-    ----------
-    is_small
-        Whether an object is in the smallest third, in the order of ``judged``; None if sizes are
-        unknown.
+    The images of the other half check each calibration. ``is_small`` says whether an object is in
+    the smallest third, in the order of ``judged``; None if sizes are unknown. Raises a ValueError
+    if ``alpha`` is not between 0 and 1, or there are fewer than two images.
 
     Notes
     -----
@@ -240,14 +220,8 @@ def set_scores(
     The statistics are ``coverage``, ``n_masks`` (mean size) and ``n_masks_margin`` (less the mean
     size under the first prediction), for each of ``FAILURE_IOUS`` and ``ALPHAS``. Each of
     ``N_HALVES`` halves of the images calibrates sets for the other images. An alpha is left out if
-    a half has no threshold. A single image cannot be halved: no scores.
-
-    Parameters
-    ----------
-    predicted
-        Predicted IoUs by train split and name.
-    iou
-        True IoUs.
+    a half has no threshold. A single image cannot be halved: no scores. ``predicted`` has predicted
+    IoUs by train split and name, ``iou`` the true IoUs.
     """
     if resamples.n_groups == 1:
         return

@@ -132,12 +132,8 @@ def threshold_of_kept(
     """Largest threshold that is shown to keep at most a share ``alpha`` of masks that fall short.
 
     The guarantee holds with probability ``CONFIDENCE`` over calibrations: where it holds, a kept
-    mask of a new image falls short with a probability of at most ``alpha``.
-
-    Parameters
-    ----------
-    is_design
-        Result of ``design_images``: the images that propose thresholds; the others test them.
+    mask of a new image falls short with a probability of at most ``alpha``. The images
+    ``is_design``, a result of ``design_images``, propose thresholds; the others test them.
 
     Returns
     -------

@@ -160,12 +160,8 @@ def judged_counts(
 ) -> JudgedCounts:
     """Count the pixels of each judged mask of the click ``center`` by their label and mask code.
 
-    Parameters
-    ----------
-    judged
-        Index of the judged proposal, for each of ``JUDGED``.
-    label
-        Result of ``pixel_labels``.
+    ``judged`` is the index of the judged proposal, for each of ``JUDGED``; ``label`` is a result of
+    ``pixel_labels``.
     """
     n_objects, n_px = label.shape
     counts = np.zeros((n_objects, len(JUDGED), 4, N_CODES), np.int64)

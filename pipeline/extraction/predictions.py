@@ -163,14 +163,8 @@ class Collected:
 
     On a CPU, the arrays of a call are copied at once. On a GPU, the tensors of all calls stay there
     until the end and then come through pinned memory: each transfer waits for all work queued
-    before it.
-
-    Parameters
-    ----------
-    shape
-        Numbers of objects and of prompt sets.
-    wait
-        Waits for the GPU; None on a CPU.
+    before it. ``shape`` has the numbers of objects and of prompt sets; ``wait`` waits for the GPU,
+    None on a CPU.
     """
 
     def __init__(self, shape: tuple[int, int], *, wait: Callable[[], None] | None) -> None:
@@ -316,10 +310,7 @@ _LN2: Final = float(np.log(2))
 def mask_statistics(logits: Float[Tensor, "prompt proposal y x"]) -> dict[str, Tensor]:
     """Compute ``MASK_STATISTICS`` of every proposal and of every pair of proposals.
 
-    Parameters
-    ----------
-    logits
-        Logits of the low-resolution masks, in the unaugmented frame.
+    ``logits`` are of the low-resolution masks, in the unaugmented frame.
 
     Returns
     -------

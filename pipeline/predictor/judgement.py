@@ -174,12 +174,8 @@ def advise_on(
 ) -> Advice:
     """Advise a correction of a proposal from the predictions about it.
 
-    Parameters
-    ----------
-    model
-        Model that made the proposals.
-    chosen_iou
-        Expected IoU of a chosen mask that may be advised; None if none may be.
+    ``model`` made the proposals. ``chosen_iou`` is the expected IoU of a chosen mask that may be
+    advised; None if none may be.
 
     Notes
     -----

@@ -226,8 +226,7 @@ def check_box(box: Sequence[float], size_px: tuple[int, int]) -> None:
 
 
 def check_finite(name: str, values: np.ndarray) -> None:
-    """Raise a PromptError for the first value that is NaN or infinite; ``name`` names the values.
-    """
+    """Raise a PromptError for the first value that is NaN or infinite; ``name`` is for messages."""
     infinite = values[~np.isfinite(values)]
     if infinite.size:
         raise PromptError(f"{name} must be finite numbers, got {infinite[0]}")

@@ -99,16 +99,10 @@ class ArchitectureError(ValueError):
 def fit_weights(network: SAM2Base, weights: Mapping[str, Tensor], *, source: str) -> None:
     """Load weights into a model; weights that serve video only may be missing.
 
+    ``weights`` are by name, as in a file of Meta or of ``transformers``, called ``source`` in
+    messages; weights for texts and video are left out of files of SAM 3.1 and of ``transformers``.
     Raises an ArchitectureError if a weight is missing, unknown or of another shape (weights of
     another model, usually).
-
-    Parameters
-    ----------
-    weights
-        Weights by name, as in a file of Meta or of ``transformers``. Weights for texts and video
-        are left out of files of SAM 3.1 and of ``transformers``.
-    source
-        File of the weights, for messages.
     """
     initial = network.state_dict()
     if rename := renaming(weights, hiera=isinstance(network.image_encoder, ImageEncoder)):

@@ -61,15 +61,9 @@ class MaskGenerator:
     ) -> tuple[Records, Float32[np.ndarray, "record number"]]:
         """Generate the masks of an image, and return the predictor's numbers for each mask.
 
-        Parameters
-        ----------
-        predictor
-            Has the methods of ``SAM2ImagePredictor`` that the official generator calls. Its rows in
-            place of low-resolution masks are the numbers that are returned.
-
-        Returns
-        -------
-        The official records, and a row of numbers for each, in the same order.
+        ``predictor`` has the methods of ``SAM2ImagePredictor`` that the official generator calls.
+        Its rows in place of low-resolution masks are the numbers that are returned: one row for
+        each of the official records, in the same order.
         """
         generator = copy(self._official)  # images are generated in several threads
         generator.predictor = predictor

@@ -37,15 +37,10 @@ def auc_scores(
     The statistics are ``auc``, ``oracle``, ``worst`` and ``relative``; ``margin``, the difference
     of ``relative`` from that of 1 - SamScore, with its p-value ``margin_p``; and for heads
     ``tokens_margin``, the difference from the heads that read both tokens. Scores are in the order
-    of ``PROTOCOLS``, then of ``TASKS``. Raises a ValueError if models have different numbers of
-    objects, an entropy, an agreement or a head is missing, or a measure is NaN for an object.
-
-    Parameters
-    ----------
-    models
-        Scores of each model, the smallest first.
-    run
-        Applies a function to every measure of a model: ``map``, or threads.
+    of ``PROTOCOLS``, then of ``TASKS``. ``models`` are the smallest first; ``run`` applies a
+    function to every measure of a model: ``map``, or threads. Raises a ValueError if models have
+    different numbers of objects, an entropy, an agreement or a head is missing, or a measure is NaN
+    for an object.
     """
     ious = tasks.ious_of(models)
     scores: list[Score] = []

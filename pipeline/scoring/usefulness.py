@@ -60,15 +60,9 @@ def usefulness_scores(
 
     The statistics are ``aurc``, ``excess_aurc`` and ``OF_RISK``; for measures that are 1 - a
     predicted IoU also ``calibration_error`` and those of ``accuracy``; for the smallest of several
-    models also ``routed``; and those of ``detection`` for each of ``FAILURE_IOUS``.
-
-    Parameters
-    ----------
-    masks
-        The judged masks of each protocol, by models from small to large; a protocol has one judged
-        proposal, as in ``own_masks``.
-    run
-        Applies a function to every measure: ``map``, or threads.
+    models also ``routed``; and those of ``detection`` for each of ``FAILURE_IOUS``. ``masks`` are
+    those of each protocol, with one judged proposal, by models from small to large, as in
+    ``own_masks``. ``run`` applies a function to every measure: ``map``, or threads.
     """
     draws = (bootstrap.each_once(len(resamples.group)), resamples)
     for judged in masks:

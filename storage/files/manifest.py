@@ -55,12 +55,8 @@ def check_chunks(
     """Raise a StoreError for a chunk file that differs from its record in the manifest.
 
     The checksums in a chunk detect a flipped bit, but not a file copied from another store.
-
-    Parameters
-    ----------
-    listed, present
-        Record of the file in the manifest, and record of its actual bytes; None if the manifest
-        does not list the file, or the file is missing.
+    ``listed`` is the record in the manifest, None if the file is not listed; ``present`` the record
+    of its actual bytes, None if the file is missing.
     """
     if present is None or present != listed:
         array, _, key = name.rpartition("/")

@@ -354,13 +354,9 @@ def write_isotonic(
 ) -> None:
     """Write the isotonic regressions of a split's models, and their best fixed cuts.
 
-    Parameters
-    ----------
-    origin
-        Entries that identify the features the regressions were fitted on, as in cards of heads.
-    fixed_cuts
-        For each model, the cut (a foreground probability) with the highest mean IoU of its selected
-        masks on the split.
+    ``origin`` has the entries that identify the features the regressions were fitted on, as in
+    cards of heads. ``fixed_cuts`` has, for each model, the foreground probability at which its
+    selected masks have the highest mean IoU on the split.
     """
     fitted = {
         model: {

@@ -63,16 +63,10 @@ class SplitResults:
 def write_results(folder: Path, tables: Mapping[str, Frames], run: Mapping[str, Any]) -> None:
     """Write the results of a split to a folder, which is replaced; equal results give equal bytes.
 
-    Raises a DataError if a table lacks a column, or ``run`` lacks a key; the folder then stays as
-    it was.
-
-    Parameters
-    ----------
-    tables
-        Rows, or blocks of rows, of each table in ``SPLIT_TABLES`` and of ``ranking``, by the
-        table's name.
-    run
-        Settings and inputs of the run, with the keys ``RUN_KEYS``.
+    ``tables`` has the rows, or blocks of rows, of each table in ``SPLIT_TABLES`` and of
+    ``ranking``, by name; ``run`` has the settings and inputs of the run, with the keys
+    ``RUN_KEYS``. Raises a DataError if a table lacks a column, or ``run`` lacks a key; the folder
+    then stays as it was.
     """
     records.check_holds("run", list(run), RUN_KEYS)
     with whole_folder(folder) as partial:

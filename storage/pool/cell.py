@@ -186,12 +186,8 @@ class Cell:
     def put(self, name: str, rows: Mapping[str, np.ndarray], *, maker: str) -> None:
         """Write a computed shard to the pool, unless the pool has it; ``name`` is the shard's name.
 
-        Parameters
-        ----------
-        rows
-            Arrays of the cell's stores by name, coordinates excepted, with the shard's rows.
-        maker
-            Name of the processor or GPU.
+        ``rows`` has the shard's arrays of the cell's stores by name, coordinates excepted;
+        ``maker`` is the name of the processor or GPU.
 
         Raises
         ------
@@ -214,12 +210,8 @@ class Cell:
     def adopt(self, name: str, rows: ShardArrays, files: Mapping[str, tuple[Path, str]]) -> None:
         """Put a shard of published stores into the pool; its ``files`` are linked and not read.
 
-        Parameters
-        ----------
-        rows
-            Arrays of the shard by name, from ``PublishedShards.read``; refused as by ``put``.
-        files
-            File with the shard's masks, or with each level, and its sha256, by array.
+        ``rows`` are from ``PublishedShards.read``, and refused as by ``put``. ``files`` has the
+        file with the shard's masks, or with each level, and its sha256, by array.
         """
         for file, sha256 in files.values():
             put_link(file.resolve(), self.array_path(name, sha256))

@@ -60,14 +60,8 @@ def find_removable(
 
     These are shards that no cell uses, shards that stores have, too, and files of masks or levels
     without an ``.npz`` file. Shards that are being written stay. A folder in which nothing is left
-    is listed, too, without files.
-
-    Parameters
-    ----------
-    used
-        Names of the shards of the cells in the settings, by their folders in the pool.
-    held
-        Names of the shards that published stores have, by their folders in the pool.
+    is listed, too, without files. ``used`` has the names of the shards of the cells in the
+    settings, ``held`` of the shards that published stores have, both by folder in the pool.
     """
     removable = []
     for folder in sorted(path for path in pool.glob("*") if path.is_dir()):

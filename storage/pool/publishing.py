@@ -67,17 +67,11 @@ def _record(path: Path, sha256: str) -> FileRecord:
 
 
 def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> None:
-    """Join the shards of a cell to stores with manifests; each store appears whole.
+    """Join the shards of a cell to stores with manifests at ``targets``; each store appears whole.
 
     Masks and levels are hard-linked and take no more space. A store of masks gets the digest of its
-    images as an attribute, since none of its arrays depends on the images' content.
-
-    Parameters
-    ----------
-    targets
-        Path of each store, by kind.
-    compared
-        Result of ``compare_shards`` without a fault, so that masks need not be read again.
+    images as an attribute, since none of its arrays depends on the images' content. ``compared`` is
+    a result of ``compare_shards`` without a fault, so that masks need not be read again.
     """
     for kind, target in targets.items():
         with whole_folder(target) as partial:

@@ -87,13 +87,9 @@ class ImageRows:
 def shard_name(full_rows: int, inputs: Iterable[str]) -> str:
     """Name of a shard: a sha256 in hex of its inputs.
 
-    Parameters
-    ----------
-    full_rows
-        Number of rows of a full shard of the split.
-    inputs
-        Digests of the inputs of the shard's rows in order. Consecutive repeats count once, so a
-        digest may also stand for all rows of an image.
+    ``full_rows`` is the number of rows of a full shard of the split. ``inputs`` are the digests of
+    the inputs of the shard's rows in order. Consecutive repeats count once, so a digest may also
+    stand for all rows of an image.
     """
     pieces = [digest for digest, _ in groupby(inputs)]
     return hashlib.sha256(json.dumps([full_rows, *pieces]).encode()).hexdigest()

@@ -75,15 +75,9 @@ def embedding_of(
 ) -> StoredEmbedding:
     """Make the embedding of the image in a row of ``facts``, after a check of its levels.
 
-    Raises a StoreError, which names the image by ``where``, if the levels do not have the digest
-    ``levels_sha256``.
-
-    Parameters
-    ----------
-    facts
-        The arrays ``FACTS`` of one image or more, by name.
-    levels
-        Arrays of the image's levels (outputs of the image encoder at each resolution), by name.
+    ``facts`` has the arrays ``FACTS`` of one image or more, ``levels`` the arrays of the image's
+    levels (outputs of the image encoder at each resolution), both by name. Raises a StoreError,
+    which names the image by ``where``, if the levels do not have the digest ``levels_sha256``.
     """
     listed, present = str(facts["levels_sha256"][row]), levels_sha256(levels)
     if present != listed:
