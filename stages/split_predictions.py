@@ -359,10 +359,10 @@ def _annotation_evidence(
 def _last_trained(
     heads: Mapping[HeadSet, Mapping[str, HeadFile]], reads: str
 ) -> dict[HeadSet, HeadFile]:
-    """Head set and file of the users' heads of the last trained kind, from the first train split.
+    """Head set and file of the last trained kind of heads that judge selected proposals.
 
-    The mapping has one entry, or none if there are no such heads. ``reads`` is the family whose
-    tokens the heads must read; it is empty outside of ladders.
+    They come from the first train split. The mapping has one entry, or none without such heads.
+    ``reads`` is the family whose tokens the heads must read; it is empty outside of ladders.
     """
     for kind in reversed(HEAD_KINDS):
         head_set = HeadSet(USED, USED, kind.name, reads)

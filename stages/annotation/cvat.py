@@ -95,7 +95,9 @@ class Interaction:
         context: auto_annotation.InteractionFunctionContext,  # noqa: ARG002 - CVAT's
         image: Image,
     ) -> UncertainPredictor:
-        """Encode an image; CVAT passes the returned predictor to ``detect`` as ``pp_image``."""
+        """Encode an image in a copy of the predictor, which CVAT passes to ``detect`` as
+        ``pp_image``.
+        """
         predictor = copy(self.predictor)
         predictor.set_image(image.convert("RGB"))
         return predictor
@@ -106,9 +108,8 @@ class Interaction:
         pp_image: UncertainPredictor,
         prompts: auto_annotation.InteractionPrompts,
     ) -> list[auto_annotation.InteractionResultShape]:
-        """Answer prompts about one object: a list of one mask with its confidence, or of none.
-
-        The list is empty if the mask is empty.
+        """Answer prompts about one object: a list of one mask with its confidence; empty for no
+        mask.
 
         Raises
         ------

@@ -94,8 +94,8 @@ def brush_region(
 ) -> dict[str, Any]:
     """Describe a mask as a region of Label Studio, painted with a brush; its id is random.
 
-    Arguments are the expected IoU as ``score``, and the names of the tags ``BrushLabels``
-    (``from_name``) and ``Image`` (``to_name``).
+    ``score`` is the expected IoU; ``from_name`` and ``to_name`` are the names of the tags
+    ``BrushLabels`` and ``Image``.
     """
     height, width = mask.shape
     return {

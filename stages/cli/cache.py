@@ -1,6 +1,6 @@
 """``usam cache``: lists, verifies, compares, repairs, sends and describes stores.
 
-It also copies shards of stores into the pool, and removes shards from the pool.
+It also puts shards of stores into the pool, and removes shards from the pool.
 """
 
 import sys

@@ -84,7 +84,7 @@ def results_of(
     tasks: Sequence[Task[T]],
     on_result: Callable[[Task[T], T], None] = lambda _task, _result: None,
 ) -> list[T]:
-    """Run tasks with different names, and return their results in the order of the tasks.
+    """Run tasks, whose names differ, and return their results in the order of the tasks.
 
     Parameters
     ----------

@@ -259,7 +259,10 @@ class OnWorkers(WorkerPlugin):
         return Path(self.mark).name
 
     async def setup(self, worker: Worker) -> None:
-        """Prepare a worker, and handle signals; Dask calls it in the main thread of the process."""
+        """Give a worker its GPU, handle signals, and offer the worker for tasks.
+
+        Dask calls it in the main thread of the worker's process.
+        """
         prepare_process()
         if self.gpus:
             os.environ[VISIBLE] = self.gpus[int(worker.name) % len(self.gpus)]

@@ -41,9 +41,9 @@ class Steps(Protocol[T]):
 
     @property
     def n_readers(self) -> int:
-        """Number of threads that read images, and number of images read in advance.
+        """Number of threads that read images.
 
-        Images that a call of ``compute`` lacks are added to this number.
+        They read this number of images and ``encoder_batch`` - 1 more in advance.
         """
 
     def read(self, piece: Piece) -> T | ImageError:
@@ -57,7 +57,7 @@ class Steps(Protocol[T]):
 
     @property
     def n_writers(self) -> int:
-        """Number of threads that write shards, and the most shards that wait to be written."""
+        """Number of threads that write shards, and largest number of shards in writing at a time."""
 
     def write(self, shard: Shard, rows: Rows) -> None:
         """Write all rows of a shard; it is called from several threads."""

@@ -175,7 +175,7 @@ def run_cell(name: CellName, place: Split, params: ExtractParams, executor: Exec
 
 
 def adopt_outputs(name: CellName, cells: Mapping[FillJob, Cell]) -> int:
-    """Copy shards that the pool lacks from a cell's published outputs; return how many.
+    """Take shards that the pool lacks from a cell's published outputs; return their number.
 
     Nothing is done if the pool has all shards of the cell on one of the devices, or if the outputs
     are missing, damaged or of other settings. A damaged shard is left out. Damage is noted.

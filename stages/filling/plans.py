@@ -152,8 +152,9 @@ def _lacking(cell: CellName, extent: Extent, params: ExtractParams) -> tuple[int
 
 
 def _order_note(split: str, params: Params) -> str:
-    """Note that the rows of a split change their order: ``max_objects`` was set or unset; else
-    empty.
+    """Text of a note that the rows of a split change their order; empty if they do not.
+
+    Their order changes when ``max_objects`` is set or unset.
     """
     try:
         before = read_description(files_at(objects_path(split)))[2].get("max_objects", "all")
@@ -174,9 +175,9 @@ def plan_cell(
 ) -> FillPlan:
     """Find out whether a cell of a prepared split must be made, why, and its missing shards.
 
-    Shards that its outputs hold are not missing, and only shards named in ``assigned`` count.
-    Workers are not asked for their device: of two devices, the one with more shards in the pool
-    counts. Outputs that are only in DVC's cache count as missing.
+    Shards in outputs of the same settings are not missing, and only shards named in ``assigned``
+    count. Workers are not asked for their device: of two devices, the one with more shards in the
+    pool counts. Outputs that are only in DVC's cache count as missing.
     """
     why = reason_to_run(name, params.extract, split)
     if not why:

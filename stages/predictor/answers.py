@@ -48,10 +48,12 @@ def answer_everything(
 ) -> tuple[list[dict[str, Any]], list[Path]]:
     """Predict masks of everything in the image, with their uncertainty, and save a picture.
 
+    ``options`` are those of ``UncertainMaskGenerator``.
+
     Returns
     -------
-    Records of ``UncertainMaskGenerator``, whose ``options`` are given, with COCO's RLE, one per
-    mask; and the path of the picture. Without ``question.save``, there is no picture.
+    A record with COCO's RLE per mask, as the generator makes it, and the path of the picture.
+    Without ``question.save``, there is no picture.
     """
     predictor = load_chosen(question.choice)
     generator = UncertainMaskGenerator(

@@ -82,7 +82,10 @@ def one_line(error: BaseException) -> str:
 
 
 def _checked_arguments(main: Callable[..., None], arguments: list[str]) -> dict[str, str]:
-    """Arguments of ``main`` by parameter name; DVC passes ``--split val --model tiny``."""
+    """Arguments of ``main`` by parameter name; DVC passes ``--split val --model tiny``.
+
+    Arguments that do not fit ``main`` end the program with status 2.
+    """
     signature = inspect.signature(main)
     try:
         if not arguments or not arguments[0].startswith("--"):
@@ -162,7 +165,10 @@ def check_unchanged() -> None:
 
 
 def _recorded(stage: str, arguments: Mapping[str, str]) -> list[str] | None:
-    """Names of the settings that DVC records for a stage with these arguments; None means all."""
+    """Names of the settings that DVC records for a stage with these arguments.
+
+    None for a stage that ``dvc.yaml`` lacks.
+    """
     stages = read_yaml(PIPELINE)["stages"] if PIPELINE.exists() else {}
     if stage not in stages:
         return None

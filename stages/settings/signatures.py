@@ -119,8 +119,8 @@ def embedding_settings(
 ) -> dict[str, object]:
     """Entries of the signature of a model's embeddings that are the same on any machine.
 
-    A model of a ladder (a family of other families' models) has the embeddings of its own family.
-    ``is_half`` says whether levels are rounded to half precision.
+    A ladder is a family of models that come from other families; such a model has the embeddings of
+    the model that it comes from. ``is_half`` says whether levels are rounded to half precision.
     """
     family, origin = source_of(params.family, model)
     return {

@@ -48,8 +48,8 @@ The smallest model recognises images unlike the training images; None if it is n
 def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
     """Decode the bytes of an image file to RGB.
 
-    An image of more than ``MOST_PX`` pixels, or with a longer side than ``MOST_SIDE_PX``, is
-    refused.
+    An ``ImageError`` refuses other bytes, more than ``MOST_PX`` pixels, and sides above
+    ``MOST_SIDE_PX``.
     """
     return decode_rgb(data, most_px=MOST_PX, most_side_px=MOST_SIDE_PX)
 

@@ -87,7 +87,8 @@ class Predictors:
     def predictor(self, heads: str, model: str) -> UncertainPredictor:
         """The predictor with the heads of a file and a model, before any image is set.
 
-        ``heads`` is the name of the head file, a key of ``choices``.
+        The first call loads it, later calls return the same object. ``heads`` is the name of the
+        head file, a key of ``choices``.
         """
         check_known("heads", heads, self.choices)
         check_known("model", model, self.choices[heads].file.readers)

@@ -87,8 +87,8 @@ def _candidate(review: ReviewState, rank: int) -> Candidate:
 async def progress(request: Request, rank: int = -1) -> dict[str, Any]:
     """How many masks are left, their expected mean IoU, and the rank of the mask to look at next.
 
-    The rank of a mask is its place in the queue; the next mask is sought after ``rank``. For
-    annotations, no mean IoU is expected.
+    The rank of a mask is its place in the queue; the next mask is sought after ``rank``, and None
+    if all are reviewed. For annotations, no mean IoU is expected.
     """
     _, review = _parts(request)
     queue = review.queue
@@ -215,7 +215,10 @@ def _thumbnail(candidate: Candidate, image: open_images.OpenImage) -> bytes:
 
 @router.post("/masks/{rank}/decision")
 async def decide(request: Request, rank: int) -> dict[str, Any]:
-    """Write a decision about a mask to the disk, and return the values of ``progress``."""
+    """Write a decision about a mask to the disk, and return the values of ``progress``.
+
+    For the decision ``replace``, the new mask is predicted first.
+    """
     page, review = _parts(request)
     body = await messages.read_body(
         request, most_bytes=messages.MOST_QUESTION_BYTES, subject="question"
@@ -261,7 +264,10 @@ def _replacement(
 
 @router.post("/undo")
 async def undo(request: Request) -> dict[str, Any]:
-    """Take the last decision back; return the values of ``progress``, with its mask as ``next``."""
+    """Take the last decision back; return the values of ``progress``, with its mask as ``next``.
+
+    Without a decision, the status is 400.
+    """
     _, review = _parts(request)
     rank = review.queue.undo()
     if rank is None:
