@@ -57,7 +57,7 @@ class Steps(Protocol[T]):
 
     @property
     def n_writers(self) -> int:
-        """Number of threads that write shards, and largest number of shards in writing at a time."""
+        """Number of threads that write shards, and most shards in writing at a time."""
 
     def write(self, shard: Shard, rows: Rows) -> None:
         """Write all rows of a shard; it is called from several threads."""
