@@ -21,10 +21,10 @@ from pipeline.vocabulary import N_PROPOSALS, PROMPTS, SINGLE_CLICKS
 from stages.extraction.speed import drawn_steps, drawn_table
 from stages.extraction.steps import (
     CellSteps,
+    Threads,
     ViewedImage,
-    n_processors,
-    n_writers_beside_gpu,
     run_shards,
+    threads_beside_gpu,
 )
 from stages.settings.blocks import ExtractParams
 from storage.errors import ImageError
@@ -129,12 +129,8 @@ class _HostSteps:
     encoder_batch: int = 1
 
     @property
-    def n_readers(self) -> int:
-        return n_processors()
-
-    @property
-    def n_writers(self) -> int:
-        return n_writers_beside_gpu()
+    def threads(self) -> Threads:
+        return threads_beside_gpu()
 
     def read(self, piece: Piece) -> ViewedImage | ImageError:
         return self.steps.read(piece)

@@ -27,7 +27,7 @@ from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
 from stages.extraction.models import kept_model, settled_device
-from stages.extraction.steps import CellSteps, ViewedImage, run_shards
+from stages.extraction.steps import CellSteps, Threads, ViewedImage, run_shards
 from stages.settings.blocks import ExtractParams
 from stages.settings.signatures import CellName, cell_settings
 from storage.errors import ImageError
@@ -85,7 +85,7 @@ def extraction_speed(params: ExtractParams, model: str, n_images: int) -> Extrac
         )
         split = PreparedSplit(table, params.shard_objects)
         plain = drawn_steps(params, model, sam, split, root / "pool")
-        steps = _TimedSteps(plain, plain.encoder_batch, plain.n_readers, plain.n_writers)
+        steps = _TimedSteps(plain, plain.encoder_batch, plain.threads)
         started = perf_counter()
         run_shards(split.shards.values(), steps, lambda _: None)
         extraction_s = perf_counter() - started
@@ -100,8 +100,7 @@ class _TimedSteps:
 
     steps: CellSteps
     encoder_batch: int
-    n_readers: int
-    n_writers: int
+    threads: Threads
     computing_s: float = 0.0
 
     def read(self, piece: Piece) -> ViewedImage | ImageError:

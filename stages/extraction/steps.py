@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby, islice
-from typing import Final, Protocol, TypeVar, runtime_checkable
+from typing import Final, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -32,6 +32,17 @@ from storage.split.object_table import ObjectTable, PreparedSplit
 T = TypeVar("T")
 
 
+class Threads(NamedTuple):
+    """Numbers of threads that read images and write shards while a model computes.
+
+    As many images as readers, and ``encoder_batch`` - 1 more, are read in advance. No more shards
+    than writers are in writing at a time.
+    """
+
+    n_readers: int
+    n_writers: int
+
+
 @runtime_checkable
 class Steps(Protocol[T]):
     """The steps that ``run_shards`` calls; only the steps know where data are stored."""
@@ -40,11 +51,8 @@ class Steps(Protocol[T]):
     """Largest number of images in one call of ``compute``."""
 
     @property
-    def n_readers(self) -> int:
-        """Number of threads that read images.
-
-        They read this number of images and ``encoder_batch`` - 1 more in advance.
-        """
+    def threads(self) -> Threads:
+        """Numbers of threads that call ``read`` and ``write``."""
 
     def read(self, piece: Piece) -> T | ImageError:
         """Read the image of a piece (an image's objects within a shard), or return the error.
@@ -54,10 +62,6 @@ class Steps(Protocol[T]):
 
     def compute(self, images: Sequence[tuple[Piece, T]]) -> list[Rows]:
         """Run the model on up to ``encoder_batch`` images of one shard; return rows per image."""
-
-    @property
-    def n_writers(self) -> int:
-        """Number of threads that write shards, and most shards in writing at a time."""
 
     def write(self, shard: Shard, rows: Rows) -> None:
         """Write all rows of a shard; it is called from several threads."""
@@ -82,13 +86,14 @@ def run_shards(
     Error messages of the images that failed, by index of the image in the split.
     """
     failures: dict[int, str] = {}
+    n_readers, n_writers = steps.threads
     # At its end, also after an error, the block waits for the shards that are being written.
     with (
-        ThreadPoolExecutor(steps.n_readers) as readers,
-        ThreadPoolExecutor(steps.n_writers) as writers,
+        ThreadPoolExecutor(n_readers) as readers,
+        ThreadPoolExecutor(n_writers) as writers,
     ):
         todo = ((shard, piece) for shard in shards for piece in shard.pieces)
-        n_ahead = steps.n_readers + steps.encoder_batch - 1
+        n_ahead = n_readers + steps.encoder_batch - 1
         images = ahead(readers, lambda job: (*job, steps.read(job[1])), todo, n=n_ahead)
         written: deque[Future[None]] = deque()
         for shard, pieces in groupby(images, key=lambda image: image[0]):
@@ -102,7 +107,7 @@ def run_shards(
                     rows += steps.compute(readable)
                     advance(sum(piece.stop - piece.start for piece, _ in readable))
             failures |= failed
-            if len(written) == steps.n_writers:
+            if len(written) == n_writers:
                 written.popleft().result()  # memory stays flat, errors surface
             if not failed:
                 written.append(writers.submit(_write, steps, shard, rows))
@@ -165,14 +170,9 @@ class CellSteps:
     _last: tuple[int, Embedding] | None = field(default=None, init=False)
 
     @property
-    def n_readers(self) -> int:
-        """Number of threads that read images: beside a GPU, at least one per processor."""
-        return _n_readers(self.images, self.sam)
-
-    @property
-    def n_writers(self) -> int:
-        """Number of threads that write shards: 1 on a CPU, up to 4 beside a GPU."""
-        return 1 if self.sam.device.type == "cpu" else n_writers_beside_gpu()
+    def threads(self) -> Threads:
+        """Numbers of threads beside the model, which takes the processors on a CPU."""
+        return _threads(self.images, self.sam)
 
     def read(self, piece: Piece) -> ViewedImage | ImageError:
         """Read, augment and resize the image of a piece; decode its objects' ground truth masks.
@@ -270,14 +270,9 @@ class EmbeddingSteps:
     encoder_batch: int = 1
 
     @property
-    def n_readers(self) -> int:
-        """Number of threads that read images: beside a GPU, at least one per processor."""
-        return _n_readers(self.images, self.sam)
-
-    @property
-    def n_writers(self) -> int:
-        """Number of threads that write shards: 1 on a CPU, up to 4 beside a GPU."""
-        return 1 if self.sam.device.type == "cpu" else n_writers_beside_gpu()
+    def threads(self) -> Threads:
+        """Numbers of threads beside the model, which takes the processors on a CPU."""
+        return _threads(self.images, self.sam)
 
     def read(self, piece: Piece) -> tuple[Square, str] | ImageError:
         """Read and resize an image; return it with the digest of its pixels.
@@ -330,28 +325,20 @@ def _read_image(images: SplitImages, table: ObjectTable | ImageRows, image: int)
     )
 
 
-def _n_readers(images: SplitImages, sam: Sam) -> int:
-    """Number of threads that read images for a model: at least one per processor beside a GPU.
-
-    On a CPU, the model takes the processors, so ``images`` alone decide.
-    """
-    if sam.device.type == "cpu":
-        return images.n_readers
-    return max(images.n_readers, n_processors())
+def _threads(images: SplitImages, sam: Sam) -> Threads:
+    if sam.device.type == "cpu":  # the model takes the processors
+        return Threads(images.n_readers, 1)
+    return threads_beside_gpu(images.n_readers)
 
 
-def n_writers_beside_gpu() -> int:
-    """Number of shards that are written at the same time beside a GPU.
+def threads_beside_gpu(least_readers: int = 1) -> Threads:
+    """Numbers of threads beside a GPU: a reader per processor or more, and up to 4 writers.
 
     Zarr compresses masks in threads of its own, so a few writers use many processors. Each holds
     the masks of a shard in memory: 230 MB for 128 objects.
     """
-    return max(1, min(4, n_processors() // 2))
-
-
-def n_processors() -> int:
-    """Number of processors that this process may use."""
-    return len(os.sched_getaffinity(0))
+    n_processors = len(os.sched_getaffinity(0))
+    return Threads(max(least_readers, n_processors), max(1, min(4, n_processors // 2)))
 
 
 def _check_finite(file: str, rows: Rows, names: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.extraction.predictions import Rows
 from pipeline.extraction.shards import Piece, Shard, plan_shards
-from stages.extraction.steps import run_shards
+from stages.extraction.steps import Threads, run_shards
 from stages.program.stopping import Stopped
 from storage.errors import ImageError
 from tests.fixtures.driven import PATIENCE_S
@@ -30,8 +30,7 @@ class FakeSteps:
     on_read: Callable[[], None] = lambda: None
     most_ahead: int = 0
     encoder_batch: int = 1
-    n_readers: int = 2
-    n_writers: int = 1
+    threads: Threads = field(default_factory=lambda: Threads(2, 1))
     batches: list[int] = field(default_factory=list)
 
     def read(self, piece: Piece) -> int | ImageError:
@@ -108,7 +107,7 @@ def test_reading_ahead_is_bounded() -> None:
 
     steps = FakeSteps(on_compute=wait_for_two)
     run_shards(plan_shards(np.arange(200), 16), steps, lambda _: None)
-    assert 1 < steps.most_ahead <= steps.n_readers + 2
+    assert 1 < steps.most_ahead <= steps.threads.n_readers + 2
 
 
 def test_writing_overlaps_with_the_next_shard_and_no_more() -> None:
@@ -141,7 +140,7 @@ def test_as_many_shards_are_written_at_once_as_there_are_writers_and_no_more() -
         # Shards 0 to 2 have the first six pieces.
         assert n_computed < 6 or 0 in steps.written
 
-    steps = FakeSteps(on_write=write, on_compute=compute, n_writers=2)
+    steps = FakeSteps(on_write=write, on_compute=compute, threads=Threads(2, 2))
     assert run_shards(plan(), steps, lambda _: None) == {}
     rows = np.concatenate([steps.written[i]["row"] for i in range(5)])
     np.testing.assert_array_equal(rows, np.arange(18))
@@ -173,7 +172,7 @@ def test_a_signal_begins_no_other_image_and_keeps_the_shards_that_are_done() -> 
         run_shards(plan(), steps, lambda _: None)
     # Image 2 is the last one of shard 1; shard 0 is done.
     assert set(steps.written) == {0}
-    assert len(steps.read_images) <= 4 + steps.n_readers
+    assert len(steps.read_images) <= 4 + steps.threads.n_readers
 
 
 def test_a_signal_waits_for_the_shard_that_is_being_written() -> None:

@@ -75,6 +75,5 @@ def test_beside_a_gpu_no_thread_scores_every_processor_reads_and_a_few_write(
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(12))
     images = SplitImages(tmp_path, [])
     with meta_sam("mini") as on_gpu:
-        assert steps._n_readers(images, on_gpu) == 12
-    assert steps.n_writers_beside_gpu() == 4
-    assert steps._n_readers(images, trained_mini()) == images.n_readers
+        assert steps._threads(images, on_gpu) == (12, 4)
+    assert steps._threads(images, trained_mini()) == (images.n_readers, 1)
