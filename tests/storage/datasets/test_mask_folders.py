@@ -1,5 +1,6 @@
 """The reader ``masks``: images and masks of the same names in two folders."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +8,14 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from storage.datasets.mask_folders import read_sizes
 from storage.datasets.object_records import ImageRecord
 from storage.errors import DataError
 from storage.rle import decode_rle
+from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.layouts import SIZE_PX, Place, draw_picture, write_jpeg, write_palette
 from tests.fixtures.read_split import read_place
 
@@ -68,6 +71,40 @@ def test_a_binary_mask_of_any_format_is_one_object(place: Place, kind: str) -> N
     write_jpeg(Path(place["images"], "without_mask.jpg"), PICTURE.rgb)
     (mask,) = masks_of(place, objects="binary").values()
     np.testing.assert_array_equal(mask, INSIDE)
+
+
+PUBLIC: Final[dict[str, tuple[str, str]]] = {
+    "COIFT": ("2.jpg", "2.png"),
+    "COD10K-v3": ("COD10K-CAM-1-Aquatic-1-BatFish-1.jpg", "COD10K-CAM-1-Aquatic-1-BatFish-1.png"),
+    "ISTD": ("90-1.png", "90-1.png"),
+    "SBU": ("lssd9.jpg", "lssd9.png"),
+    "Flare7K++": ("000000.png", "000000.png"),
+    "Trans10K": ("1.jpg", "1_mask.png"),
+    "Kvasir-SEG": ("cju0qkwl35piu0993l0dewei2.jpg", "cju0qkwl35piu0993l0dewei2.jpg"),
+    "ISIC 2016": ("ISIC_0000003.jpg", "ISIC_0000003_Segmentation.png"),
+    "LoveDA": ("2522.png", "2522.png"),
+}
+"""Names of an image and of its mask in public sets."""
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_layout_is_read_with_the_folders_and_keys_of_the_docs(
+    name: str, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs/datasets.md").read_text("utf-8")
+    _, folders, keys, *_ = page.partition(f"\n| {name} |")[2].split(" | ")
+    images, masks = (tmp_path / folder for folder in re.findall("`([^`]+)`", folders)[:2])
+    options = yaml.safe_load("{" + ", ".join(re.findall("`([^`]+)`", keys)) + "}")
+    void = tuple(options.pop("void", ()))
+    for folder, file, pixels in zip(
+        (images, masks), PUBLIC[name], (PICTURE.rgb, INSIDE.astype(np.uint8) * 255), strict=True
+    ):
+        folder.mkdir(parents=True)
+        Image.fromarray(pixels).save(folder / file)
+    place = {"reader": "masks", "images": str(images), "annotations": str(masks)}
+    records = read_place(place, min_area_px=1, void=void, **options)
+    assert [image.file for image in records.images] == [PUBLIC[name][0]]
+    assert len(records.objects) == 1
 
 
 def test_noise_of_jpeg_is_background(place: Place) -> None:
