@@ -28,16 +28,8 @@ def object_arrays(
 ) -> ObjectArrays:
     """Compute every entropy, agreement and score of the masks of some objects.
 
-    Parameters
-    ----------
-    read_cell
-        Takes a model and a view; returns the cell's rows of the objects.
-    models
-        The models, from small to large.
-    views
-        The views over which entropies average; ``identity`` is one of them.
-    block_objects
-        Number of objects whose masks are read together; it bounds the memory.
+    ``read_cell``, ``models`` and ``views`` are as for ``plan_cells``. ``block_objects`` is the
+    number of objects whose masks are read together, which bounds the memory.
     """
     cells = plan_cells(read_cell, models=models, views=views)
     return concatenate(

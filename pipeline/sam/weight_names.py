@@ -114,7 +114,7 @@ def _of_sam31(weights: Weights) -> Weights:
             parts = {name.replace(".qkv_proj.", f".{part}_proj."): part for part in "qkv"}
             named |= dict(zip(parts, weight.chunk(3), strict=True))
         elif "freqs_cis" not in name:  # position codes are computed, not learned
-            # The trunk learned with a token for the class, which the first row is the place of.
+            # The first row is the place of the class token, with which the trunk learned.
             named[name] = weight[:, 1:] if name.endswith("position_embeddings") else weight
     return named
 

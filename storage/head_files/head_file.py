@@ -75,9 +75,7 @@ class HeadFile:
 
     @property
     def readers(self) -> tuple[str, ...]:
-        """Models of ``models`` whose tokens the heads read: all or, in a ladder, of one family.
-
-        A ladder is a family whose models come from other families.
+        """Models of ``models`` whose tokens the heads read: in a ladder, those of one family; else all.
         """
         reads, _, _ = self.card.get("tokens", "").rpartition("/")
         family = self.card["family"]

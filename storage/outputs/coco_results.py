@@ -142,7 +142,7 @@ class KeptResults:
             if _N_MASKS not in line:
                 masks.append(offset)
                 continue
-            # Before these masks may stand some of an image that a kill cut short.
+            # Masks of an image that a kill cut short may stand before these.
             self._offsets[line["image_id"]] = np.array(masks[len(masks) - line[_N_MASKS] :], int)
             masks.clear()
 

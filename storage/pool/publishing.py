@@ -123,9 +123,8 @@ def _blocks(cell: Cell) -> Iterator[tuple[slice, ShardArrays]]:
     """
     n_rows, size = cell.split.n_rows, cell.split.shard_rows
     step = chunk_rows(n_rows)
-    step *= -(
-        -size // step
-    )  # so that no shard lies in more than two blocks, each of which reads it
+    # So that no shard lies in more than two blocks: each of its blocks reads it.
+    step *= -(-size // step)
     for start in range(0, n_rows, step):
         first = start // size
         names = cell.split.names[first : -(-(start + step) // size)]

@@ -170,10 +170,7 @@ class SplitCells:
         return tuple(dict.fromkeys(view for _, view in self.by_name))
 
     def reads_of(self, model: str) -> str:
-        """For a model of a ladder, the family whose tokens its heads read; else an empty text.
-
-        A ladder is a family whose models come from other families.
-        """
+        """Family whose tokens the heads of a ladder's model read; empty for a model of a family."""
         return reads_of(str(self.by_name[model, "identity"].signature["family"]), model)
 
     @property
