@@ -55,9 +55,7 @@ class ImageRows:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the shards in row order."""
-        starts = range(0, self.n_rows, self.shard_rows)
-        shards = (self.inputs[start : start + self.shard_rows] for start in starts)
-        return tuple(shard_name(self.full_rows, inputs) for inputs in shards)
+        return tuple(names_of_rows(self.inputs, self.shard_rows))
 
     @cached_property
     def shards(self) -> dict[str, Shard]:
