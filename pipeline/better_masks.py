@@ -19,7 +19,8 @@ SELECTED: Final = "selected"
 """The selected proposal, cut at 0.5, at the resolution of the image."""
 
 SELECTED_CODES: Final = "selected_codes"
-"""The same mask at the size of the mask codes, with which other masks of this size are compared."""
+"""The selected mask at the size of the mask codes, with which other masks of this size are
+compared."""
 
 ARRAYS_OF_CODES: Final[Mapping[str, str]] = {
     SELECTED_CODES: "iou_std",

@@ -138,8 +138,9 @@ def threshold_of_kept(
     Returns
     -------
     The uncertainty of a design image's mask; ``NOTHING`` where no threshold is shown to hold. An
-    image without a kept mask that falls short multiplies the evidence by at most ``1 / (1 -
-    alpha)``. So at least ``log(0.1) / log(1 - alpha)`` test images are needed: 22 at ``alpha`` 0.1.
+    image without a kept mask that falls short multiplies the evidence by at most
+    ``1 / (1 - alpha)``. So at least ``log(0.1) / log(1 - alpha)`` test images are needed: 22 at
+    ``alpha`` 0.1.
 
     Notes
     -----

@@ -208,9 +208,9 @@ class JudgedMasks:
 
 
 def judged_masks(models: Mapping[str, ModelScores]) -> list[JudgedMasks]:
-    """The judged masks, heads of the first seed, of every protocol, judged proposal and model.
+    """The judged masks of every protocol, judged proposal and model, in this order.
 
-    They are in this order.
+    Their measures come from heads of the first seed.
     """
     return [
         JudgedMasks(protocol, judged, model, scores)
