@@ -58,7 +58,7 @@ class HeadPredictions:
     """Predictions in [0, 1] of each object, by objective."""
 
     def predicted(self, objective: str) -> Values:
-        """Prediction of the head of an objective for each object."""
+        """Prediction of the head of an objective, by object; a ValueError without this head."""
         return _named("heads", self.by_objective, objective)
 
     def own_iou(self) -> Values:

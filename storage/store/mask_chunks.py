@@ -163,7 +163,7 @@ class MaskChunks:
 
     @property
     def n_chunks(self) -> int:
-        """Number of chunks (objects) that a shard's index lists."""
+        """Number of chunks (objects) that every shard's index lists: those of a full shard."""
         return min(self.shard_objects, self.shape[0])
 
 
