@@ -172,13 +172,13 @@ which the model waits for the host.
 
 def _speed_cells(speed: "ExtractionSpeed") -> tuple[str, ...]:
     part_s = speed.part_s
-    parts = [part_s[part] for part in ("encoder", "decoder", "scoring")]
+    model_s = [part_s[name] for name in ("encoder", "decoder", "scoring")]
     waiting = 1 - speed.computing_s / speed.extraction_s
     per_prompt_set_s = speed.extraction_s / speed.n_prompt_sets
     return (
         f"{speed.n_images / speed.extraction_s:.3g}",
         f"{1 / per_prompt_set_s:.3g}",
-        *(f"{part / sum(parts):.0%}" for part in parts),
+        *(f"{seconds / sum(model_s):.0%}" for seconds in model_s),
         f"{waiting:.0%}",
         f"{1000 * part_s['host']:.2g}",
         f"{per_prompt_set_s / part_s['bare']:.2f}",

@@ -181,16 +181,16 @@ def _calibrated(params: Params, masks: Gated, guarantee: Guarantee) -> Calibrati
     for prompt_masks in read_prompt_masks(params, masks):
         try:
             if guarantee.of == OF_SETS:
-                made, coverage = calibrate_sets(masks, prompt_masks, guarantee)
+                calibration, coverage = calibrate_sets(masks, prompt_masks, guarantee)
                 lines.append(_coverage_line(prompt_masks.prompt, coverage))
             else:
-                made = calibrate_masks(
+                calibration = calibrate_masks(
                     masks,
                     guarantee,
                     prompt_masks.calibration_set(masks.protocol, guarantee.iou),
                     prompt_masks.prompt,
                 )
-            calibrated.append(made)
+            calibrated.append(calibration)
         except DataError as error:
             faults[prompt_masks.prompt] = str(error)
     return calibrated, faults, lines
@@ -273,8 +273,8 @@ def calibrate_masks(
     threshold = risk_control.threshold(judged, guarantee)
     if threshold == NOTHING:
         raise DataError(_no_threshold(judged, guarantee, masks))
-    kept = float((judged.uncertainty <= threshold).mean())
-    return _with_scope(masks, guarantee, judged, prompt, threshold=threshold, kept=kept)
+    share_kept = float((judged.uncertainty <= threshold).mean())
+    return _with_scope(masks, guarantee, judged, prompt, threshold=threshold, share_kept=share_kept)
 
 
 def calibrate_sets(
@@ -308,7 +308,7 @@ def calibrate_sets(
         judged,
         prompt_masks.prompt,
         threshold=threshold,
-        kept=float(is_in_set.mean()),
+        share_kept=float(is_in_set.mean()),
     )
     return calibrated, coverage
 
@@ -320,7 +320,7 @@ def _with_scope(
     prompt: str,
     *,
     threshold: float,
-    kept: float,
+    share_kept: float,
 ) -> CalibratedGuarantee:
     return CalibratedGuarantee(
         Scope(masks.protocol, (prompt,), n_images=len(judged.images())),
@@ -333,7 +333,7 @@ def _with_scope(
         alpha=guarantee.alpha,
         confidence=risk_control.CONFIDENCE if guarantee.of == "kept" else None,
         threshold=threshold,
-        kept=kept,
+        kept=share_kept,
         n_objects=len(judged.group),
     )
 
@@ -343,7 +343,7 @@ def _lines(calibrated: Sequence[CalibratedGuarantee], masks: Gated) -> list[str]
     first = calibrated[0]
     symbol, predicted = measure_label(masks.measure), BY_NAME[masks.measure].predicted_iou
     model, n_images = model_label(masks.model), first.scope.n_images
-    prompts = tuple(name for made in calibrated for name in made.scope.prompts)
+    prompts = tuple(name for calibration in calibrated for name in calibration.scope.prompts)
     words = guarantee_words(replace(first, scope=replace(first.scope, prompts=prompts)))
     if first.of == OF_SETS:
         rule = (
@@ -351,16 +351,22 @@ def _lines(calibrated: Sequence[CalibratedGuarantee], masks: Gated) -> list[str]
             "of the proposals ahead is at least the threshold:"
         )
         columns = ("prompt", "threshold", "proposals in a set", "objects")
-        rows = [(f"{made.threshold:.4g}", f"{made.kept * N_PROPOSALS:.2f}") for made in calibrated]
+        rows = [
+            (f"{calibration.threshold:.4g}", f"{calibration.kept * N_PROPOSALS:.2f}")
+            for calibration in calibrated
+        ]
         of_masks = f"of the {N_PROPOSALS} proposals of the {model} model"
     else:
         rule = f"Keep a mask if {symbol} is at most the threshold:"
         columns = ("prompt", "threshold", "masks kept", "masks")
-        rows = [(f"{made.threshold:.4g}", f"{made.kept:.1%}") for made in calibrated]
+        rows = [
+            (f"{calibration.threshold:.4g}", f"{calibration.kept:.1%}")
+            for calibration in calibrated
+        ]
         of_masks = f"{MASK_LABELS[masks.protocol]} of the {model} model"
     table = [
-        (PROMPT_WORDS[prompt], *row, str(made.n_objects))
-        for prompt, row, made in zip(prompts, rows, calibrated, strict=True)
+        (PROMPT_WORDS[prompt], *row, str(calibration.n_objects))
+        for prompt, row, calibration in zip(prompts, rows, calibrated, strict=True)
     ]
     return [
         rule,
@@ -387,13 +393,13 @@ def _coverage_line(prompt: str, coverage: Coverage) -> str:
 
 def _no_threshold(judged: CalibrationSet, guarantee: Guarantee, masks: Gated) -> str:
     surest = judged.falls_short[: ceil(SUREST * len(judged.falls_short))]
-    other = ", or --promise all" if guarantee.of == "kept" else ""
+    alternative = ", or --promise all" if guarantee.of == "kept" else ""
     return (
         f"{measure_label(masks.measure)} must have a threshold that the {len(judged.images())} "
         f"images of {masks.split} show to hold this promise, got none: {surest.mean():.0%} of the "
         f"least uncertain tenth of the masks fall short, {judged.falls_short.mean():.0%} of all, "
         f"and even masks that never do take {risk_control.least_images(guarantee)} images; ask for "
-        f"a larger alpha or a lower iou, or take more images{other}"
+        f"a larger alpha or a lower iou, or take more images{alternative}"
     )
 
 

@@ -159,16 +159,16 @@ def choice_words(scores: pd.DataFrame, shipped: Mapping[str, ChoiceGain]) -> str
             model: (gain.gain, gain.low, gain.high) for model, gain in shipped.items()
         }
     }
-    parts = [
+    clauses = [
         f"by {heads}, {', '.join(_gain_words(model, gain) for model, gain in gains.items())}"
         for heads, gains in by_heads.items()
         if gains
     ]
-    if not parts:
+    if not clauses:
         return ""
     return (
         "points of mean IoU that the chosen masks gain over the selected masks of one click: "
-        f"{'; '.join(parts)}."
+        f"{'; '.join(clauses)}."
     )
 
 
