@@ -90,9 +90,10 @@ def shortened(
 
 def shorten_types(_: Sphinx, doctree: nodes.document) -> None:
     """Name ``ArrayLike`` in the type of an attribute, too."""
+    shown = re.sub(r"~(\w+\.)+", "", ARRAY_LIKE)
     for annotation in doctree.findall(desc_annotation):
-        if ARRAY_LIKE in (text := annotation.astext()):
-            annotation.children = [nodes.Text(text.replace(ARRAY_LIKE, "ArrayLike"))]
+        if shown in (text := annotation.astext()):
+            annotation.children = [nodes.Text(text.replace(shown, "ArrayLike"))]
 
 
 def setup(app: Sphinx) -> None:
