@@ -61,10 +61,7 @@ class MaskChoices:
 
 
 def choose_masks(expected_iou: IouAtCut) -> MaskChoices:
-    """Choose the proposal and the cut with the highest expected IoU for each object.
-
-    Among equal masks, the first.
-    """
+    """Choose the proposal and the cut with the highest expected IoU; of equal ones, the first."""
     place = expected_iou.reshape(len(expected_iou), -1).argmax(axis=1)
     return MaskChoices(*np.divmod(place, expected_iou.shape[2]))
 

@@ -133,10 +133,7 @@ def _thresholds(
 
 
 def out_of_reach(judged: CalibrationSet) -> float:
-    """Share of the objects without a good proposal, which every mask set misses.
-
-    Each image has the same weight.
-    """
+    """Share of the objects without a good proposal, which all sets miss; images weigh the same."""
     return float(judged.share @ judged.falls_short / judged.share.sum())
 
 

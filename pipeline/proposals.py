@@ -15,7 +15,7 @@ def judged_proposals(
     iou: Float[np.ndarray, "*batch proposal"],
     sam_score: Float[np.ndarray, "*batch proposal"],
 ) -> Int[np.ndarray, "*batch"]:
-    """Index of the ``best`` proposal (highest IoU) or the ``selected`` one (highest SamScore).
+    """Index of the ``best`` (highest IoU) or the ``selected`` proposal (highest SamScore).
 
     The first of equal proposals.
     """

@@ -41,10 +41,7 @@ NOTHING: Final = -np.inf
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """Masks that calibrate a threshold: uncertainty, whether the IoU is too low, image and weight.
-
-    The masks are in ascending order of uncertainty.
-    """
+    """Masks that calibrate a threshold, in ascending order of uncertainty, with their images."""
 
     uncertainty: Float[np.ndarray, "object"]
     """Uncertainty of each mask, in ascending order."""

@@ -69,10 +69,7 @@ def prompt_entropy(sam: Sam, question: Question) -> float:
 def judge(
     sam: Sam, question: Question, heads: Heads, kind: HeadKind = KINDS_BY_NAME[PAPER]
 ) -> tuple[Masks, dict[str, np.ndarray]]:
-    """The selected mask of the first click, and the predictions of heads of a kind for it.
-
-    The predictions are by objective, one number each.
-    """
+    """The selected mask of the first click, and what heads predict for it, by objective."""
     decoded = _decode_center(sam, question, "identity")
     inputs = set_inputs(arrays_for_heads(decoded, kind), HeadSet("selected", "selected", kind.name))
     return _selected_masks(decoded), predict(heads[kind.name], inputs)

@@ -97,10 +97,7 @@ def write_lines(path: Path, lines: Collection[str]) -> None:
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write indented JSON, keys in the mapping's order, whole or not at all.
-
-    NaN and infinity raise a ValueError.
-    """
+    """Write indented JSON, whole or not at all; NaN and infinity raise a ValueError."""
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 

@@ -51,10 +51,7 @@ def rgb_of(image: object) -> Rgb:
 
 
 def bytes_of(rgb: Rgb) -> UInt8[np.ndarray, "height width 3"]:
-    """Convert an image's pixels to bytes on the scale 0..255; bytes stay as they are.
-
-    Floats are clipped to 0..1 first.
-    """
+    """Pixels as bytes on the scale 0..255: bytes as they are, floats clipped to 0..1 first."""
     if rgb.dtype == np.uint8:
         return rgb
     scaled: UInt8[np.ndarray, "height width 3"] = np.rint(255 * rgb.clip(0, 1)).astype(np.uint8)

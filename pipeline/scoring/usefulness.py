@@ -257,10 +257,7 @@ def pearson(
 def spearman(
     x: Float[np.ndarray, "object"], y: Float[np.ndarray, "object"], resamples: bootstrap.Resamples
 ) -> Float[np.ndarray, "resample"]:
-    """Spearman correlation of x and y (Pearson's, of mean ranks) in each resample.
-
-    NaN if x or y is the same for all objects.
-    """
+    """Spearman correlation of x and y in each resample; NaN if x or y is equal for all objects."""
     (first, _), (second, _) = rankings = [bootstrap.ranked(value) for value in (x, y)]
     place = np.empty_like(first)
     place[first] = np.arange(len(place))

@@ -134,10 +134,7 @@ def _hub_cache() -> Path:
 
 
 def checkpoints(family: str) -> list[Checkpoint]:
-    """Describe the weights files of all models of a family, the smallest model first.
-
-    Raises a WeightsError if there is no such family.
-    """
+    """Weights files of all models of a family, the smallest first; a WeightsError if unknown."""
     try:
         return [checkpoint(family, model) for model in models_of(family)]
     except ValueError as error:

@@ -148,9 +148,6 @@ def read_indices(path: Path, label: str, modes: Collection[str]) -> UInt8[np.nda
 def split_indices(
     indices: UInt8[np.ndarray, "h w"], ignored: Collection[int]
 ) -> tuple[tuple[int, str], ...]:
-    """Id and compressed RLE of each object in an image of ids, in rising order of ids.
-
-    Ids in ``ignored`` are left out.
-    """
+    """Id and compressed RLE of each object in an image of ids, ascending, but ``ignored`` ids."""
     ids = [int(index) for index in np.unique(indices) if index not in ignored]
     return tuple((index, encode_rle(indices == index)) for index in ids)

@@ -104,10 +104,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def iterate_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the lines of a JSON lines file one by one, each with its offset in bytes.
-
-    Truncated lines are skipped, and a missing file has no lines.
-    """
+    """Yield the whole lines of a JSON lines file, with their offsets in bytes; none if missing."""
     if not path.is_file():
         return
     offset = 0

@@ -86,10 +86,7 @@ def append_trial(path: Path, trial: Trial) -> None:
 
 
 def read_log(path: Path) -> list[Trial]:
-    """Read the trials in a study's log file, in their order; a missing file has none.
-
-    A line that a kill cut short is skipped.
-    """
+    """Read the trials in a study's log file, but lines cut short; a missing file has none."""
     lines = read_lines(path)
     errors = [line.pop("mse") for line in lines]
     return [Trial(Hyperparameters(**line), mse) for line, mse in zip(lines, errors, strict=True)]

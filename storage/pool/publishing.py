@@ -117,10 +117,7 @@ def _link_files(cell: Cell, store: Path, compared: Comparison) -> dict[str, File
 
 
 def _blocks(cell: Cell) -> Iterator[tuple[slice, ShardArrays]]:
-    """Yield a cell's arrays of ``.npz`` files in blocks of consecutive rows, to save memory.
-
-    A block is a few chunks of the published store.
-    """
+    """Yield a cell's arrays of ``.npz`` files in blocks of a few chunks of the published store."""
     n_rows, size = cell.split.n_rows, cell.split.shard_rows
     step = chunk_rows(n_rows)
     # So that no shard lies in more than two blocks: each of its blocks reads it.

@@ -121,10 +121,7 @@ def _read_scores(cells: SplitCells, run: range) -> dict[tuple[str, str], list[Sc
 
 @lru_cache(maxsize=2)  # a chunk has many runs; threads may work in two neighbouring chunks
 def _chunk_scores(cells: SplitCells, rows: range) -> dict[tuple[str, str], list[Scores]]:
-    """SamScores and IoUs of ``rows``, which are whole chunks, in each cell, by model and view.
-
-    At an address, the cells are read in parallel.
-    """
+    """SamScores and IoUs of ``rows``, which are whole chunks, in each cell, by model and view."""
 
     def read(cell: OpenCell) -> list[Scores]:
         return [cell.scores(name, rows) for name in ("sam_score", "iou")]

@@ -86,10 +86,7 @@ def chunk_rows(n_rows: int) -> int:
 
 
 def object_bytes(kind: str, sizes: Mapping[str, int], *, view: str) -> int:
-    """Uncompressed bytes per object in a cell's features or masks, without coordinates.
-
-    ``sizes`` are the sizes of the dimensions by name.
-    """
+    """Uncompressed bytes per object in a cell's features or masks, without coordinates."""
     total = 0
     for spec in cell_specs(kind, view).values():
         if spec.dims[0] == "object" and not spec.is_coordinate:

@@ -30,10 +30,7 @@ def image_rows(embeddings: "xarray.Dataset", key: str = "pixels_sha256") -> dict
 
 
 def find_image(embeddings: "xarray.Dataset", image: int | str) -> int:
-    """Row of an image in a store, by its row, its file or the sha256 of its pixels.
-
-    Raises a StoreError if the store has no such image.
-    """
+    """Row of an image in a store, by row, file or sha256 of its pixels; a StoreError without it."""
     if isinstance(image, str):
         for key in ("file", "pixels_sha256"):
             row = image_rows(embeddings, key).get(image)
