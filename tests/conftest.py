@@ -13,6 +13,9 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
+import tests.fixtures.type_checks  # noqa: F401 - changes how what is imported next is checked
+
+# isort: split
 from stages.program import progress
 from tests.fixtures.made_up_cell import extract
 from tests.fixtures.slurm import Slurm, running_slurm
@@ -30,6 +33,7 @@ os.environ["HF_HUB_CACHE"] = os.devnull
 hypothesis.settings.register_profile(
     "usam",
     deadline=None,
+    max_examples=50,
     derandomize=True,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
@@ -71,12 +75,28 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FilesAndR
     return FilesAndResults(config, log)
 
 
+UNTRACED: Final = ("tests/golden/", "tests/tools/", "tests/test_")
+"""Tests that are not traced for the coverage, because tests of the packages reach the same lines.
+
+Tracing takes up to half of a test's time. Elsewhere, the mark ``no_cover`` spares single tests.
+"""
+
 LONG: Final = (
     *("results", "tests/test_repro.py", "tests/test_cluster_faults.py", "tests/test_cluster.py"),
     "tests/test_extend_doc.py",
     "tests/stages/test_who_computes.py",
 )
 """Work units of a minute or more, the longest first."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no file without slow tests where these alone run: to import all takes 12 s."""
+    is_left_out = (
+        config.option.markexpr.startswith("slow")
+        and collection_path.match("test_*.py")
+        and "mark.slow" not in collection_path.read_text("utf-8")
+    )
+    return is_left_out or None
 
 
 @pytest.hookimpl(trylast=True)  # after `-m` has dropped tests
@@ -91,6 +111,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "evaluated" in getattr(item, "fixturenames", ()) and work_unit(item.nodeid) != "results"
     ]
     assert not made_twice, f"OF_RESULTS must have the files of {made_twice}"
+    for item in items:
+        if item.nodeid.startswith(UNTRACED):
+            item.add_marker(pytest.mark.no_cover)
     n_tests = Counter(work_unit(item.nodeid) for item in items)
     order = {**n_tests, **{unit: place - len(LONG) for place, unit in enumerate(LONG)}}
     items.sort(key=lambda item: order[work_unit(item.nodeid)])
