@@ -87,20 +87,17 @@ reproduce: $(RUNS) ## on a GPU, fetch COCO and SAM 2.1 and print the paper's num
 docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/
 	$(BIN)/python -m tools.declared_tables
 
-# tests/conftest.py says which process runs a file, and when. Tracing costs time: each package is
-# traced in its own tests alone, and both runs must reach the coverage of pyproject.toml.
-OWN := tests/pipeline tests/storage tests/golden
+# tests/conftest.py says which process runs a file, and when.
 # Where Python may not keep what it compiled, each of the many processes would compile it again.
-PYTEST = PYTHONDONTWRITEBYTECODE= PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --no-loadscope-reorder -rs
+PYTEST = PYTHONDONTWRITEBYTECODE= PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --no-loadscope-reorder -rs --ignore=tests/benchmarks
 test: $(INSTALLED) ## run the tests, with the branch coverage of all three packages
-	$(PYTEST) --cov -- $(OWN)
-	$(PYTEST) --cov=stages $(OWN:%=--ignore=%)
+	$(PYTEST) --cov
 
 # More processes than cores: most of these tests wait, for jobs, for silent workers or a browser.
 test-slow: $(INSTALLED) ## run the tests that take minutes or need a server on this machine
 	$(PYTEST) -n 4 -m 'slow and not full_size'
 
-test-full: $(INSTALLED) ## run the minutes-long tests of the models at full size
+test-full: $(INSTALLED) ## run the minutes-long tests: models at full size, training of mini
 	$(BIN)/python -m pytest -m full_size
 
 lint: $(INSTALLED) ## check style, format, types and the direction of imports

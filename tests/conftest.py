@@ -3,6 +3,7 @@
 import gc
 import math
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -89,14 +90,17 @@ LONG: Final = (
 """Work units of a minute or more, the longest first."""
 
 
+WHOLLY_SLOW: Final = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.(slow|full_size)", re.MULTILINE)
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Import no file without slow tests where these alone run: to import all takes 12 s."""
-    is_left_out = (
-        config.option.markexpr.startswith("slow")
-        and collection_path.match("test_*.py")
-        and "mark.slow" not in collection_path.read_text("utf-8")
-    )
-    return is_left_out or None
+    """Import no file whose tests are all left out by the marks: each process imports for itself."""
+    if not collection_path.match("test_*.py"):
+        return None
+    text, asked = collection_path.read_text("utf-8"), config.option.markexpr
+    if asked.startswith("slow"):
+        return "mark.slow" not in text or None
+    return ("not slow" in asked and WHOLLY_SLOW.search(text) is not None) or None
 
 
 @pytest.hookimpl(trylast=True)  # after `-m` has dropped tests

@@ -14,15 +14,8 @@ from tests.golden.make import GOLDEN
 
 MOST_BYTES = 300_000
 
-COVERED = ("train", "embed")
-"""Stages of which some lines are reached by their golden test alone."""
 
-
-@pytest.fixture(
-    params=[
-        pytest.param(name, marks=() if name in COVERED else pytest.mark.no_cover) for name in GOLDEN
-    ]
-)
+@pytest.fixture(params=GOLDEN)
 def golden(request: pytest.FixtureRequest) -> Golden:
     return GOLDEN[request.param]
 

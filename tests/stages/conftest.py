@@ -68,9 +68,11 @@ def own(results: dict[str, SplitResults], protocol: str) -> Results:
 
 
 @pytest.fixture(scope="session")
-def reported(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reported(
+    evaluated: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Path:
     """A repository with the report on ``evaluated`` without figures; tests must not change it."""
-    with undrawn():
+    with untraced(pytestconfig), undrawn():
         return report_on(evaluated, tmp_path_factory.mktemp("reported"))
 
 

@@ -1,6 +1,7 @@
 """Stage ``embed``: what its store holds; cells that are decoded from it have the same bytes."""
 
 import shutil
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,36 @@ from tests.fixtures.extract_project import (
 )
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project ready for ``embed``; not to be changed."""
+    root = tmp_path_factory.mktemp("drawn")
+    with chdir(root):
+        draw_project(n_objects=2, embedded=[SPLIT])
+    return root
+
+
+@pytest.fixture(scope="module")
+def finished(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose embeddings are made; not to be changed."""
+    root = tmp_path_factory.mktemp("finished")
+    shutil.copytree(drawn, root, dirs_exist_ok=True)
+    with chdir(root):
+        run(embed, SPLIT, "tiny")
+    return root
+
+
 @pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def project(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of ``drawn``, as the working directory."""
+    shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    draw_project(n_objects=2, embedded=[SPLIT])
+
+
+@pytest.fixture
+def embedded(finished: Path) -> None:
+    """The working directory, with the embeddings."""
+    shutil.copytree(finished / CACHE, CACHE, dirs_exist_ok=True)
 
 
 def extract_anew() -> dict[str, bytes]:
@@ -75,8 +102,9 @@ def test_cells_decoded_from_embeddings_have_the_same_bytes(precision: str) -> No
     assert not encoded
 
 
+@pytest.mark.no_cover
+@pytest.mark.usefixtures("embedded")
 def test_new_prompt_sets_need_neither_images_nor_the_encoder() -> None:
-    run(embed, SPLIT, "tiny")
     write_params(embedded=[SPLIT], extra_prompts=["box"])
     shutil.rmtree(IMAGES)
     with encoded_images() as encoded:
@@ -85,13 +113,13 @@ def test_new_prompt_sets_need_neither_images_nor_the_encoder() -> None:
 
 
 @pytest.mark.no_cover
+@pytest.mark.usefixtures("embedded")
 @pytest.mark.parametrize(
     "settings",
     [{"weights": "random-1"}, {"precision": "bf16"}, {"encoder_batch": 2}],
     ids=str,
 )
 def test_embeddings_of_other_settings_are_not_read(settings: dict[str, Any]) -> None:
-    run(embed, SPLIT, "tiny")
     write_params(embedded=[SPLIT], **settings)
     shutil.rmtree(IMAGES)
     with pytest.raises(SystemExit):
@@ -99,6 +127,7 @@ def test_embeddings_of_other_settings_are_not_read(settings: dict[str, Any]) -> 
     assert not outputs()
 
 
+@pytest.mark.no_cover
 def test_a_damaged_embedding_is_noted_and_its_image_encoded(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -118,8 +147,9 @@ def test_a_damaged_embedding_is_noted_and_its_image_encoded(
     assert outputs() == without
 
 
+@pytest.mark.no_cover
+@pytest.mark.usefixtures("embedded")
 def test_a_killed_run_is_resumed_and_a_grown_split_encodes_new_images_alone() -> None:
-    run(embed, SPLIT, "tiny")
     whole = files_of(CACHE / "embeddings")
     shutil.rmtree(CACHE / "embeddings")
     with encoded_images() as encoded:

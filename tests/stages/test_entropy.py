@@ -91,6 +91,7 @@ def test_the_store_holds_the_entropies_of_every_object(run: Run) -> None:
     assert store.attrs["signature"]["entropy_version"] == VERSIONS["entropy"]
 
 
+@pytest.mark.no_cover
 def test_the_number_of_threads_changes_no_byte(run: Run) -> None:
     run(executor={"n_threads": 1})
     alone = stored()

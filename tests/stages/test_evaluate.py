@@ -211,6 +211,7 @@ def test_heads_that_learned_from_other_objects_of_their_split_are_refused(
     read_heads("shapes_train", asked_of_heads(), PAPER)
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("root")
 def test_heads_of_features_that_are_not_all_there_must_be_of_the_same_objects() -> None:
     train_split.write_split("shapes_train", 24)

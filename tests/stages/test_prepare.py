@@ -133,6 +133,7 @@ def test_images_that_no_extraction_will_read_are_named_at_once(
     assert f", {deep} must have a mode with 8-bit colours" in note
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("utf8", ["0", "1"])
 def test_a_locale_without_the_letters_of_a_name_is_told_with_a_remedy_that_helps(
     run_prepare: Prepare, utf8: str

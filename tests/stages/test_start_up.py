@@ -38,6 +38,7 @@ def test_everything_forbidden_is_there_to_be_imported() -> None:
     assert {name for name in names if find_spec(name) is None} == set()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("program", FORBIDDEN)
 def test_a_program_starts_without_what_it_does_not_use(program: str) -> None:
     done = subprocess.run(
@@ -77,6 +78,7 @@ finally:
 """Its program, which saves its work when it is interrupted."""
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "start",
     [

@@ -67,6 +67,7 @@ def far(sam: Sam, wait: Callable[[], None]) -> Sam:
     return one
 
 
+@pytest.mark.no_cover
 def test_nothing_waits_for_a_gpu_before_an_image_is_done(
     counts: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ def answers(predictor: UncertainPredictor) -> list[object]:
     return [*(array.tobytes() for array in arrays), uncertainty.unlike_training]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("model", ["tiny", "large"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_an_image_of_a_store_is_answered_without_encoding_by_the_same_bytes(

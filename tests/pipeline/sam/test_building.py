@@ -50,6 +50,7 @@ def test_unknown_family_and_model_are_refused() -> None:
 SIZES_512: dict[str, Any] = {"image_size_px": 512, "mask_side_px": 128}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "row",
     [

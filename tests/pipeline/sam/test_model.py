@@ -72,6 +72,7 @@ def test_weights_of_the_encoder_are_cast_once_to_the_bytes_of_autocast(family: s
         assert torch.equal(ours, expected)
 
 
+@pytest.mark.no_cover
 def test_threads_that_share_a_model_get_the_answers_of_one_thread() -> None:
     sam = Sam(build("mini", "tiny", seed=1), device=CPU, precision="fp32")
     embedding, rng = sam.encode(picture()), np.random.default_rng(0)

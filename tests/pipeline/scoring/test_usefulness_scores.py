@@ -104,6 +104,7 @@ def test_numbers_are_those_of_other_libraries(
         assert rest == {"false_alarms"} | ({"routed"} if model == "tiny" else set())
 
 
+@pytest.mark.no_cover
 def test_the_share_sent_on_matches_the_large_model(
     models: dict[str, ModelScores], scores: list[Score]
 ) -> None:

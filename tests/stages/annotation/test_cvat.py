@@ -161,6 +161,7 @@ def detected(function: Any, **context: Any) -> list[models.LabeledShapeRequest]:
     return list(shapes)
 
 
+@pytest.mark.no_cover
 def test_everything_is_found_with_its_expected_iou(detection: Any) -> None:  # noqa: ANN401
     options: dict[str, Any] = {
         "points_per_side": 8,

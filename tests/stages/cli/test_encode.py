@@ -29,7 +29,6 @@ from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.extract_project import (
     IMAGES,
     SIZES_PX,
-    draw_project,
     encoded_images,
     files_of,
     flip,
@@ -39,9 +38,10 @@ STORE = Path("photos.zarr")
 
 
 @pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def project(extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of images, in the working directory."""
     monkeypatch.chdir(tmp_path)
-    draw_project(n_objects=1)
+    shutil.copytree(extracted / IMAGES, IMAGES)
 
     def in_twos(folder: Path, encoded: Sequence[str] = ()) -> ImageRows:
         return replace(read_rows(folder, encoded), shard_rows=2)

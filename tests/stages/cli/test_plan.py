@@ -124,6 +124,7 @@ def test_the_cells_are_added_up() -> None:
     assert total[1:5] == ["16", f"{16 * n_shards}", "10", f"{2 * n_objects}"]
 
 
+@pytest.mark.no_cover
 def test_masks_of_a_trained_model_take_as_many_bytes_as_is_told() -> None:
     write_params(weights="file")
     run(extract, *CELL)

@@ -49,6 +49,7 @@ def test_nothing_is_cleaned_that_a_cell_uses_and_no_store_in_dvcs_cache_has() ->
         assert files_of(POOL) == before
 
 
+@pytest.mark.no_cover
 def test_shards_of_former_settings_are_listed_and_go_if_the_user_agrees() -> None:
     run(extract, *CELL)  # whose masks are links then: their bytes stay
     former = pool_of().folder
@@ -72,6 +73,7 @@ def test_shards_of_former_settings_are_listed_and_go_if_the_user_agrees() -> Non
     assert not encoded, "the published stores serve as pool"
 
 
+@pytest.mark.no_cover
 def test_shards_of_stores_in_dvcs_cache_go_and_come_back() -> None:
     run(extract, *CELL)
     stores = [features_path(*CELL), masks_path(*CELL)]

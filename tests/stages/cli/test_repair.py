@@ -147,6 +147,7 @@ def test_a_cell_that_cannot_be_repaired_keeps_no_other_from_being(
     assert outputs() == wanted
 
 
+@pytest.mark.no_cover
 def test_a_cell_is_repaired_however_its_folder_is_named_and_then_nothing_is_damaged() -> None:
     wanted = outputs()
     elsewhere = Path("elsewhere")

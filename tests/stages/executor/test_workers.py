@@ -208,13 +208,14 @@ class Crew:
         return self._stack.enter_context(worker)
 
 
-N_SEQUENCES = 20
-
 EVENTS = (Crew.join, Crew.join_elsewhere, Crew.stop, Crew.go_on, Crew.die)
 
 
-def test_twenty_random_sequences_of_events_end_complete(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "seeds", [range(6), pytest.param(range(6, 20), marks=pytest.mark.full_size)], ids=str
+)
+def test_random_sequences_of_events_end_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeds: range
 ) -> None:
     project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
     project.mkdir()
@@ -225,7 +226,7 @@ def test_twenty_random_sequences_of_events_end_complete(
     with running_scheduler(tmp_path, patience) as (_, address), ExitStack() as stack:
         crew = Crew(address, project, elsewhere, stack)
         crew.join_elsewhere()
-        for seed in range(N_SEQUENCES):
+        for seed in seeds:
             rng = random.Random(seed)
             while len(crew.alive) < 2:
                 crew.join()

@@ -214,6 +214,7 @@ def test_a_damaged_shard_is_computed_again_never_published(
     assert outputs() == wanted
 
 
+@pytest.mark.no_cover
 def test_a_disk_that_damages_each_shard_is_to_blame(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,6 +28,7 @@ def name_device(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr("stages.extraction.steps.device_name", lambda _: kind)
 
 
+@pytest.mark.no_cover
 def test_kinds_of_device_that_are_mixed_are_named_in_one_line(
     wanted: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,6 +64,7 @@ def begin_on_a_gpu() -> dict[str, bytes]:
     return files_of(POOL)
 
 
+@pytest.mark.no_cover
 def test_a_cell_that_a_gpu_has_begun_is_not_begun_anew_unasked(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

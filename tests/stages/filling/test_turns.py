@@ -60,6 +60,7 @@ def run_together(processes: Iterable[Iterator[float]]) -> None:
             heappush(waiting, (now + wait_s, i, process))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("n_processes", [2, 4])
 def test_processes_that_ask_no_other_compute_few_shards_twice(
     tmp_path: Path, n_processes: int

@@ -114,6 +114,7 @@ def test_routing_is_drawn_from_tiny_alone_to_both(own: Results) -> None:
         assert [y[0], y[-1]] == pytest.approx([*y_of(tiny), *y_of(large)])
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("protocol", ["selected"])
 @pytest.mark.parametrize("name", FIGURES)
 def test_rewriting_keeps_the_ends_and_the_extremes_of_every_line(own: Results, name: str) -> None:

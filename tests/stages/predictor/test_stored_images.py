@@ -71,6 +71,7 @@ def test_a_predictor_with_a_store_encodes_only_other_images(
         both.set_image(np.zeros((8, 8, 3), np.uint8))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("entries", "difference"),
     [

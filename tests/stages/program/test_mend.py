@@ -57,6 +57,7 @@ def is_read_by_dvc(text: str) -> bool:
     return all(hasattr(Meta(), entry.get("hash") or "md5") for entry in entries)
 
 
+@pytest.mark.no_cover
 def test_a_lock_that_is_cut_anywhere_is_left_only_where_dvc_reads_it() -> None:
     for end in range(len(WHOLE)):
         LOCK.write_text(WHOLE[:end])

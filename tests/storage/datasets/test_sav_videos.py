@@ -153,6 +153,7 @@ def test_a_fault_is_named_with_its_video_and_place(place: Place, fault: str) -> 
         read_place(place)
 
 
+@pytest.mark.no_cover
 @pytest.mark.skipif(not SAMPLES.exists(), reason="needs ../shared/samples")
 def test_real_masklets_are_read_whole(tmp_path: Path) -> None:
     """Five manual ones and nine automatic ones."""

@@ -201,6 +201,7 @@ def flipped(data: bytes, bit: int) -> bytes:
     return written_over(data, place, bytes([data[place] ^ 1 << bit % 8]))
 
 
+@pytest.mark.no_cover
 @given(
     st.one_of(
         st.integers(0, 2**20).map(lambda bit: partial(flipped, bit=bit)),

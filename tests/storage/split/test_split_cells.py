@@ -114,6 +114,7 @@ def test_digests_are_those_of_schema_2_whose_entropies_and_heads_name_them() -> 
     assert cell.content_digest == digest({**cell.signature, **own})
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

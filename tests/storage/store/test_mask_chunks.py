@@ -128,6 +128,7 @@ def test_a_shard_is_compared_with_the_manifest_once(
     assert compared == [f"mask_code/c.{shard}.0.0.0.0" for shard in range(3)]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("n_bytes", [0, 3, 20, 400])
 def test_a_shard_cut_short_is_caught(tmp_path: Path, n_bytes: int) -> None:
     chunks = write(tmp_path)

@@ -20,7 +20,7 @@ from tools.family.recipe import Phase, Recipe, draw_step
 from tools.family.state import load_state, recipe_signature, save_state
 from tools.family.training import Training
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.full_size
 
 TWO = CorrectionPlan(2)
 
@@ -97,7 +97,6 @@ def test_the_command_publishes_what_it_trained_and_its_curve(
     assert [line.split(",")[:2] for line in curve[1:]] == expected
 
 
-@pytest.mark.full_size
 def test_a_hundred_steps_of_the_shipped_recipe_give_the_same_files_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

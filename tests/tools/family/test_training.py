@@ -16,7 +16,7 @@ from tools.family.recipe import Phase, Recipe, draw_step, learning_rate
 from tools.family.starts import NECK_SCALE, attentive, versatile
 from tools.family.training import RATED_WIDTH, Score, Training
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.full_size
 
 FULL = Phase(
     "full", 2, 96, "scene", "overlap", (5e-4, 0.0), n_objects=3, corrected=CorrectionPlan(2)
