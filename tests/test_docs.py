@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +19,7 @@ import pytest
 import typer.main
 import yaml
 from dvc.cli import DvcParserError
-from dvc.cli.parser import get_main_parser
+from dvc.cli.parser import DvcParser, get_main_parser
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
@@ -190,17 +191,26 @@ def _usam_fault(words: list[str]) -> str:
         found = command.commands[name] if path else load_command(name)
         command = found
         path.append(name)
-    helped = CliRunner().invoke(app, [*path, "--help"])
-    if helped.exit_code:
-        return f"--help ends with {helped.exit_code}"
+    if status := _help_status(*path):
+        return f"--help ends with {status}"
     known = {"--help", *(name for param in command.params for name in param.opts)}
     options = [word.partition("=")[0] for word in words if word.startswith("-")]
     return "; ".join(f"no option {name}" for name in options if name not in known)
 
 
+@cache
+def _help_status(*command: str) -> int:
+    return CliRunner().invoke(app, [*command, "--help"]).exit_code
+
+
+@cache
+def _dvc_parser() -> DvcParser:
+    return get_main_parser()
+
+
 def _dvc_fault(words: list[str]) -> str:
     try:
-        parsed = get_main_parser().parse_args(words)
+        parsed = _dvc_parser().parse_args(words)
     except DvcParserError:
         return "dvc does not take this"
     targets = getattr(parsed, "targets", None) or []

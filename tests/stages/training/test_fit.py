@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, chdir, nullcontext
 from dataclasses import astuple
 from itertools import product
 from pathlib import Path
@@ -99,6 +99,15 @@ N_IN_CHUNKS: Final = 2049
 """Objects in three chunks."""
 
 
+@pytest.fixture(scope="module")
+def in_chunks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A split of ``N_IN_CHUNKS`` objects; not to be changed."""
+    root = tmp_path_factory.mktemp("in_chunks")
+    with chdir(root):
+        write_split(n_objects=N_IN_CHUNKS)
+    return root
+
+
 @pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("head_set", "prompts", "read_inputs"),
@@ -113,11 +122,10 @@ def test_rows_of_all_blocks_are_those_of_the_whole(
     head_set: HeadSet,
     prompts: list[str],
     read_inputs: Callable[..., np.ndarray],
-    tmp_path: Path,
+    in_chunks: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_split(n_objects=N_IN_CHUNKS)
+    monkeypatch.chdir(in_chunks)
     found = read_head_data(
         open_cells(SPLIT, train_settings(extract_params(), SPLIT, MODELS)), head_set
     )
