@@ -24,8 +24,11 @@ QUALITY: Final = 75
 """Quality of the WebP pictures, from 0 to 100."""
 
 ShownObject = Mapping[Hashable, Any]
-"""An object to draw: ``protocol``, ``task``, ``model``, ``prompt``, ``row`` in the split, and the
-names of its image (``file``) and of its ``picture``."""
+"""An object to draw, by the names of its facts.
+
+These are ``protocol``, ``task``, ``model``, ``prompt``, ``row`` in the split, and the names of its
+image (``file``) and of its ``picture``.
+"""
 
 
 def by_source(objects: Sequence[ShownObject]) -> list[list[ShownObject]]:

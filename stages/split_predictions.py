@@ -395,8 +395,7 @@ def _joined(
 
 
 def object_columns(masks: Iterable[tasks.JudgedMasks]) -> list[str]:
-    """Names of the columns of ``objects.csv``: the declared columns, then one per measure in
-    ``masks``.
+    """Names of the columns of ``objects.csv``: the declared ones, then a column per measure.
 
     A measure of heads has a column per train split.
     """

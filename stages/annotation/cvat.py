@@ -95,9 +95,7 @@ class Interaction:
         context: auto_annotation.InteractionFunctionContext,  # noqa: ARG002 - CVAT's
         image: Image,
     ) -> UncertainPredictor:
-        """Encode an image in a copy of the predictor, which CVAT passes to ``detect`` as
-        ``pp_image``.
-        """
+        """Encode an image in a predictor of its own; CVAT gives it to ``detect`` as ``pp_image``."""
         predictor = copy(self.predictor)
         predictor.set_image(image.convert("RGB"))
         return predictor
@@ -108,8 +106,7 @@ class Interaction:
         pp_image: UncertainPredictor,
         prompts: auto_annotation.InteractionPrompts,
     ) -> list[auto_annotation.InteractionResultShape]:
-        """Answer prompts about one object: a list of one mask with its confidence; empty for no
-        mask.
+        """Answer prompts about one object: a list of one mask with its confidence, or empty.
 
         Raises
         ------

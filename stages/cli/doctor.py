@@ -38,9 +38,7 @@ Masks of about ten thousand objects need this space; ``usam plan`` knows the nee
 """
 
 LEAST_AGREEMENT: Final = {"fp32": 0.999, "bf16": 0.95}
-"""By precision, the smallest IoU with the CPU's masks at which this device's masks count as
-correct.
-"""
+"""By precision, the smallest IoU with the CPU's masks at which a device's masks are correct."""
 
 N_TIMED: Final = 3
 """Number of times that an image and a click are timed; the report has the median."""

@@ -59,9 +59,7 @@ SMALL: Final = 1 / 3
 
 @dataclass(frozen=True)
 class Gated:
-    """The masks of an eval split that ``usam gate`` calibrates on, and the measure that it
-    calibrates.
-    """
+    """The masks of an eval split that ``usam gate`` calibrates on, and the calibrated measure."""
 
     split: str
     protocol: str

@@ -193,9 +193,10 @@ def _blamed(outcome: Done[T] | Failure) -> Done[T] | Failure:
 def _run_together(
     client: Client, watch: Watch, n_least: int, mark: str, tasks: Iterable[Task[T]]
 ) -> Iterator[Done[T] | Failure]:
-    """Run tasks with the parameters of ``_run``; a task whose workers died is a ``Failure``.
+    """Run tasks by Dask's workers; a task whose workers died is a ``Failure``.
 
-    Dask has at most as many tasks as there are usable workers, or ``n_least`` if that is more.
+    The parameters are those of ``_run``. Dask has at most as many tasks as there are usable
+    workers, or ``n_least`` if that is more.
     """
     todo, running = iter(tasks), dict[Future[T], Task[T]]()
     while True:

@@ -37,8 +37,7 @@ def time_models(
     *,
     question: Question | None = None,
 ) -> pd.DataFrame:
-    """Measure the seconds of every method of ``METHODS`` with every model; heads have random
-    weights.
+    """Measure the seconds of every method of ``METHODS`` with every model and random heads.
 
     Parameters
     ----------

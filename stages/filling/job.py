@@ -156,9 +156,7 @@ def choose_device(cells: Mapping[FillJob, Cell], find_device: Callable[[], str])
 
 
 def device_here(setting: str) -> str:
-    """Device on which this process computes, ``cpu`` or ``cuda``, for the setting
-    ``extract.device``.
-    """
+    """Device on which this process computes, ``cpu`` or ``cuda``, for a setting ``extract.device``."""
     # The models take seconds to import, and most importers of this module compute nothing.
     from stages.extraction.models import settled_device  # noqa: PLC0415
 
@@ -204,9 +202,7 @@ def _steps(
     sam: "Sam",
     end: Callable[[str], None],
 ) -> "Steps[Any]":
-    """Steps that compute the shards of a job; ``end`` is called with the name of each written
-    shard.
-    """
+    """Steps that compute the shards of a job; ``end`` is called with each written shard's name."""
     from stages.extraction.steps import CellSteps, EmbeddingSteps  # noqa: PLC0415
 
     cell = job.cell(rows_of(job.name, split))

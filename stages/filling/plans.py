@@ -88,7 +88,7 @@ def all_cells(params: Params) -> list[CellName]:
 
 
 def prepared_as_set(split: str, params: Params) -> PreparedSplit:
-    """Read the objects of a split, and check that they were prepared under the settings."""
+    """Read the objects of a split in shards; refuse objects prepared under other settings."""
     settings = objects_settings(split, params.splits[split], params.prepare)
     return PreparedSplit(read_objects(objects_path(split), settings), params.extract.shard_objects)
 

@@ -93,7 +93,7 @@ def _section(gallery: Gallery, rows: pd.DataFrame, anchor: str) -> Section:
 def _picture(
     gallery: Gallery, anchor: str, row: Mapping[Hashable, Any], n_objects: int
 ) -> dict[str, str]:
-    """Texts of ``_shown``, the object's uncertainty, and its IoU before and after correction.
+    """Texts about an object in a row: names, rank, uncertainty, IoU before and after correction.
 
     ``n_objects`` is the number of objects that the measure ranks.
     """
@@ -106,7 +106,7 @@ def _picture(
 def _shown(
     gallery: Gallery, anchor: str, row: Mapping[Hashable, Any], n_objects: int
 ) -> dict[str, str]:
-    """Id, names and rank of the object in a row of the gallery, as texts for the page."""
+    """Texts about the object in a row of the gallery: its names, its rank, and its picture's id."""
     name = f"Object {row['object_id']} of {row['file']}"
     return {
         "anchor": f"picture-{anchor}-{row['rank']}",

@@ -76,7 +76,7 @@ def begin_stage() -> None:
 
 
 def begin() -> None:
-    """Begin a program by ``prepare_process``, ``write_any_text`` and ``listen``."""
+    """Prepare this process for a program: idle threads sleep, output escapes, signals end it."""
     prepare_process()
     write_any_text()
     listen()

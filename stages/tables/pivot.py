@@ -120,7 +120,7 @@ def is_of_method(rows: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def is_shown(rows: pd.DataFrame) -> "pd.Series[bool]":
-    """Whether each score satisfies ``is_of_task`` and ``is_of_method``."""
+    """Whether each score is of a model and a measure that its task shows, without ablated heads."""
     return is_of_task(rows) & is_of_method(rows)
 
 
@@ -195,7 +195,7 @@ class Pivot:
     """Statistic with columns of its own, named with ``DIFFERENCE``, after the others; or empty."""
 
     def __call__(self, inputs: Inputs, task: str) -> pd.DataFrame:
-        """Make the table as ``table`` does, in the form of ``ReportTable.make``."""
+        """Make the table of ``task``, or of all scores if it is empty, from ``inputs.results``."""
         return self.table(inputs.results, task)
 
     def table(self, results: Results, task: str = "") -> pd.DataFrame:

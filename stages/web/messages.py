@@ -150,9 +150,10 @@ def fault_line(loc: Sequence[object], words: str, like: str = BY_PAGE) -> str:
 def uncertainty_response(uncertainty: Uncertainty) -> dict[str, Any]:
     """All values of a prompt and its masks, for JSON.
 
-    The keys are those of ``prompt_values`` and ``proposals``, a list with the values of each mask:
-    the three proposals and, if the heads choose a mask that is no proposal's own mask, that mask.
-    Masks and entropies are PNG in base64; 255 is an entropy of 1 bit.
+    They are the values of the prompt, by ``Uncertainty.prompt_values``, and ``proposals``, a list
+    with the values of each mask: the three proposals and, if the heads choose a mask that is no
+    proposal's own mask, that mask. Masks and entropies are PNG in base64; 255 is an entropy of 1
+    bit.
     """
     masks = [uncertainty.mask_of(k) for k in range(N_PROPOSALS)]
     choice = uncertainty.choice

@@ -176,9 +176,9 @@ async def close_image(request: Request, name: str, *, may_return: bool = False) 
 async def answer(request: Request, name: str) -> dict[str, Any]:
     """Answer a prompt about one object of an open image: proposals, and how far to trust them.
 
-    The keys are those of ``uncertainty_response``, ``can_judge`` (whether advice may be given),
-    ``gate`` and ``set`` (sentences about guarantees, or empty). For a drawn scene, ``caution`` does
-    not say that the heads learned from drawn shapes alone.
+    The answer has the values of ``uncertainty_response``, ``can_judge`` (whether advice may be
+    given), ``gate`` and ``set`` (sentences about guarantees, or empty). For a drawn scene,
+    ``caution`` does not say that the heads learned from drawn shapes alone.
     """
     page, image = _page(request), _image(request, name)
     body = await messages.read_body(
