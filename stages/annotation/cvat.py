@@ -95,7 +95,7 @@ class Interaction:
         context: auto_annotation.InteractionFunctionContext,  # noqa: ARG002 - CVAT's
         image: Image,
     ) -> UncertainPredictor:
-        """Encode an image in a predictor of its own; CVAT gives it to ``detect`` as ``pp_image``."""
+        """Encode an image in a copy of the predictor, which is the ``pp_image`` of ``detect``."""
         predictor = copy(self.predictor)
         predictor.set_image(image.convert("RGB"))
         return predictor

@@ -94,7 +94,7 @@ def _opening(stores: Sequence[CardStore], publication: Publication) -> str:
 
 
 def _rank(store: CardStore) -> tuple[int, bool]:
-    """Sort key that puts the most useful store first, for the example of the card."""
+    """Sort key: the most useful kind of store first, of a kind the view ``identity`` first."""
     return KINDS_TO_OPEN.index(store.opened.kind), store.entry("view") != "identity"
 
 

@@ -156,7 +156,10 @@ def choose_device(cells: Mapping[FillJob, Cell], find_device: Callable[[], str])
 
 
 def device_here(setting: str) -> str:
-    """Device on which this process computes, ``cpu`` or ``cuda``, for a setting ``extract.device``."""
+    """Device on which this process computes, ``cpu`` or ``cuda``.
+
+    ``setting`` is the value of ``extract.device``.
+    """
     # The models take seconds to import, and most importers of this module compute nothing.
     from stages.extraction.models import settled_device  # noqa: PLC0415
 

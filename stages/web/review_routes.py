@@ -87,8 +87,9 @@ def _candidate(review: ReviewState, rank: int) -> Candidate:
 async def progress(request: Request, rank: int = -1) -> dict[str, Any]:
     """How many masks are left, their expected mean IoU, and the rank of the mask to look at next.
 
-    The rank of a mask is its place in the queue; the next mask is sought after ``rank``, and None
-    if all are reviewed. For annotations, no mean IoU is expected.
+    The rank of a mask is its place in the queue. The next mask is the first without a decision,
+    else a skipped mask after ``rank``; None if all are reviewed. For annotations, no mean IoU is
+    expected.
     """
     _, review = _parts(request)
     queue = review.queue
