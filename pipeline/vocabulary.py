@@ -61,7 +61,8 @@ The correction ``model`` needs two models or more."""
 def objectives_of(models: Sequence[str]) -> tuple[str, ...]:
     """Names of the objectives of heads for some models, given from small to large.
 
-    ``iou_<model>`` is the IoU of that model's judged mask.
+    ``iou_<model>`` is the IoU of that model's judged mask; two models or more also have
+    ``MODEL_GAP``.
 
     >>> objectives_of(["tiny"])
     ('iou_tiny', 'iou_refined', 'iou_selected', 'iou_best', 'prompt_gap', 'task_gap')

@@ -294,8 +294,8 @@ def share_to_match(
 ) -> Float[np.ndarray, "resample"]:
     """Smallest share of objects to send to the large model for nearly its mean IoU.
 
-    Nearly is within ``TOLERANCE``. The most uncertain objects are sent first; ``gain`` is the IoU
-    that the large model adds for each object.
+    It is of each resample; nearly is within ``TOLERANCE``. The most uncertain objects are sent
+    first; ``gain`` is the IoU that the large model adds for each object.
 
     Notes
     -----

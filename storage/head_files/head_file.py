@@ -75,7 +75,7 @@ class HeadFile:
 
     @property
     def readers(self) -> tuple[str, ...]:
-        """Models of ``models`` whose tokens the heads read: of a ladder, those of one family."""
+        """Models whose tokens the heads read: all of ``models`` or, in a ladder, of one family."""
         reads, _, _ = self.card.get("tokens", "").rpartition("/")
         family = self.card["family"]
         return tuple(model for model in self.models if reads_of(family, model) == reads)

@@ -133,7 +133,10 @@ class Videos:
 
 
 class _Decoder:
-    """Decodes the frames of a video file in their order, from the first on."""
+    """Decodes the frames of a video file in their order, from the first on.
+
+    Raises an ImageError if the file is missing or no video.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path

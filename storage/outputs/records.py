@@ -36,8 +36,8 @@ def read_record(path: Path, stage: str, keys: Collection[str] = ()) -> dict[str,
     """Read a record, without its own sha256, after checking that the file was not changed.
 
     The files that the record lists under ``FILES`` are not checked, see ``check_recorded``. Raises
-    a DataError, which names the ``stage`` that writes the record, if the record is missing, was
-    changed, or lacks one of ``keys`` (written by another version).
+    a DataError if the record is missing, was changed, or lacks one of ``keys`` (written by another
+    version). ``stage`` writes the record, for messages.
     """
     check_exists(path)
     try:

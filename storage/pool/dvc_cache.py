@@ -153,7 +153,7 @@ def is_mended(md5: str, file: Path) -> bool:
 
 
 def repaired_files() -> dict[str, Any]:
-    """Read ``REPAIRED``: by md5, the remotes that have received the repaired file; may be empty."""
+    """Read ``REPAIRED``: by md5, the remotes that have the repaired file; empty without a file."""
     return json.loads(REPAIRED.read_bytes()) if REPAIRED.exists() else {}
 
 

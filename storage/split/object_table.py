@@ -56,7 +56,7 @@ class ObjectTable:
 
     @property
     def n_objects(self) -> int:
-        """Number of objects, which is the number of rows of every store of the split."""
+        """Number of objects, and of the rows of the split's features, masks and entropies."""
         return len(self.object_id)
 
     def truth(self, row: int) -> Bool[np.ndarray, "h w"]:
