@@ -1,29 +1,35 @@
 """Installs each extra into a clean environment and tries it: ``python -m tools.check_installs``.
 
 Reads   the working tree, of which it builds the sdist and, from the sdist, the wheel.
-Writes  ``build/installs``; prints a table at its end.
+Writes  ``build/installs/outcomes.csv``, a row when an installation ends; with ``--write``, also the
+        part of ``docs/api.md`` between ``<!-- installs -->`` and ``<!-- /installs -->``.
 
 The installer is ``uv`` (``pip install uv``), since pip cannot take the lowest versions that
 ``pyproject.toml`` allows. With ``--resolve-only``, versions are chosen and nothing is installed: an
-installation with PyTorch takes gigabytes.
+installation with PyTorch takes gigabytes. With ``--resume``, installations that worked in an
+earlier run keep their rows and are not tried again.
 """
 
 import argparse
+import csv
+import os
 import re
 import subprocess
 import sys
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from shutil import copyfile, rmtree
-from typing import Final
+from typing import Final, NamedTuple
 
-from tools.blocks import table
+from tools.blocks import replace_block, table
 
 FOLDER: Final = Path("build", "installs").absolute()
+
+PAGE: Final = Path("docs", "api.md")
 
 TRIALS: Final[Mapping[str, str]] = {
     "": (
@@ -59,8 +65,7 @@ WITHOUT_WHEELS: Final = ("sam2",)
 old pandas for a new Python takes all memory of the machine."""
 
 
-@dataclass(frozen=True)
-class Installation:
+class Installation(NamedTuple):
     """An extra in an environment of its own."""
 
     extra: str
@@ -74,6 +79,28 @@ class Installation:
     def name(self) -> str:
         """Name of its folder."""
         return f"{self.extra or 'base'}-{self.python}-{self.versions}-{self.distribution}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The packages of an installation, or the error that it ended with."""
+
+    packages: int = 0
+    megabytes: int = 0
+    """0 if versions were chosen and nothing was installed."""
+    seconds: int = 0
+    error: str = ""
+
+    def __str__(self) -> str:
+        """The outcome in a few words."""
+        if self.error:
+            return f"**failed**: {self.error}"
+        if not self.megabytes:
+            return f"{self.packages} packages, not installed"
+        return f"{self.packages} packages, {self.megabytes} MB, {self.seconds} s"
+
+
+Outcomes = dict[Installation, Outcome]
 
 
 def build(folder: Path) -> None:
@@ -99,26 +126,23 @@ def requirements(installation: Installation, project: Path) -> list[str]:
     ]
 
 
-def resolve(installation: Installation, project: Path) -> str:
-    """Choose the versions of an installation without installing; return their number or the error.
-
-    The Python need not be on this machine.
-    """
+def resolve(installation: Installation, project: Path) -> Outcome:
+    """Choose the versions of an installation; its Python need not be on this machine."""
     options = ("--quiet", "--no-header", "--no-annotate", "--python-version", installation.python)
     try:
         chosen = _uv("pip", "compile", *options, *requirements(installation, project), str(project))
     except subprocess.CalledProcessError as error:
-        return _failed(error)
-    return f"{len(chosen.splitlines())} packages, not installed"
+        return Outcome(error=_last_line(error))
+    return Outcome(packages=len(chosen.splitlines()))
 
 
-def try_installation(installation: Installation, dist: Path) -> str:
-    """Install, run the trial, remove the environment; return packages and size, or the error."""
+def try_installation(installation: Installation, built: Path) -> Outcome:
+    """Install an archive of ``build``, run the extra's program, remove the environment."""
     folder = FOLDER / installation.name
     rmtree(folder, ignore_errors=True)
     python = folder / "bin" / "python"
-    (archive,) = dist.glob(DISTRIBUTIONS[installation.distribution])
-    project = dist.parent / "source" / "pyproject.toml"
+    (archive,) = (built / "dist").glob(DISTRIBUTIONS[installation.distribution])
+    project = built / "source" / "pyproject.toml"
     started = time.monotonic()
     try:
         _uv("venv", "--quiet", "--python", installation.python, str(folder))
@@ -132,31 +156,68 @@ def try_installation(installation: Installation, dist: Path) -> str:
         listed = _uv("pip", "list", "--quiet", "--python", str(python)).splitlines()
         megabytes = int(_run("du", "-sm", str(folder)).split()[0])
     except subprocess.CalledProcessError as error:
-        return _failed(error)
+        return Outcome(error=_last_line(error))
     finally:
         rmtree(folder, ignore_errors=True)
-    return f"{len(listed) - 2} packages, {megabytes} MB, {seconds:.0f} s"
+    return Outcome(len(listed) - 2, megabytes, round(seconds))
 
 
-def _failed(error: subprocess.CalledProcessError) -> str:
-    last = (error.stderr.strip() or "no message").splitlines()[-1]
-    return f"**failed**: {last}"
+def read_outcomes(record: Path) -> Outcomes:
+    """The last outcome of each installation in a file that ``append_outcome`` wrote, if any."""
+    if not record.exists():
+        return {}
+    with record.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    return {
+        Installation(*(row[key] for key in Installation._fields)): Outcome(
+            packages=int(row["packages"]),
+            megabytes=int(row["megabytes"]),
+            seconds=int(row["seconds"]),
+            error=row["error"],
+        )
+        for row in rows
+    }
+
+
+def append_outcome(record: Path, installation: Installation, outcome: Outcome) -> None:
+    """Append a row to a file, which the first row begins with a header."""
+    row = installation._asdict() | asdict(outcome)
+    with record.open("a", encoding="utf-8", newline="") as lines:
+        writer = csv.DictWriter(lines, row)
+        if not lines.tell():
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _last_line(error: subprocess.CalledProcessError) -> str:
+    return str((error.stderr.strip() or "no message").splitlines()[-1])
 
 
 def main() -> None:
     """Try all combinations of the options, print each and a table; end with 1 if one failed."""
     options = _parse()
+    record = FOLDER / "outcomes.csv"
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    if not options.resume:
+        record.unlink(missing_ok=True)
+    outcomes = read_outcomes(record)
     if not options.resolve_only:
         build(FOLDER / "built")
-    outcomes = {}
     for installation in _installations(options):
+        if installation in outcomes and not outcomes[installation].error:
+            continue
         if options.resolve_only:
-            outcomes[installation] = resolve(installation, Path("pyproject.toml").absolute())
+            outcome = resolve(installation, Path("pyproject.toml").absolute())
         else:
-            outcomes[installation] = try_installation(installation, FOLDER / "built" / "dist")
-        print(f"{installation.name}: {outcomes[installation]}", flush=True)
-    print(_table(outcomes))
-    sys.exit(any("failed" in outcome for outcome in outcomes.values()))
+            outcome = try_installation(installation, FOLDER / "built")
+        append_outcome(record, installation, outcome)
+        outcomes[installation] = outcome
+        print(f"{installation.name}: {outcome}", flush=True)
+    block = summary(outcomes)
+    print(block)
+    if options.write:
+        replace_block(PAGE, "installs", f"\n{block}\n")
+    sys.exit(any(outcome.error for outcome in outcomes.values()))
 
 
 def _parse() -> argparse.Namespace:
@@ -168,6 +229,8 @@ def _parse() -> argparse.Namespace:
         "--distributions", nargs="*", choices=DISTRIBUTIONS, default=list(DISTRIBUTIONS)
     )
     parser.add_argument("--resolve-only", action="store_true", help="Install nothing.")
+    parser.add_argument("--resume", action="store_true", help="Keep the rows of what worked.")
+    parser.add_argument("--write", action="store_true", help="Write the table into docs/api.md.")
     return parser.parse_args()
 
 
@@ -179,14 +242,45 @@ def _installations(options: argparse.Namespace) -> Iterator[Installation]:
                     yield Installation(extra, python, versions, distribution)
 
 
-def _table(outcomes: Mapping[Installation, str]) -> str:
-    columns = {(i.python, i.versions, i.distribution): None for i in outcomes}
+def summary(outcomes: Outcomes) -> str:
+    """How many installations work, and a table of their packages and sizes."""
+    pythons = sorted({i.python for i in outcomes}, key=lambda p: [*map(int, p.split("."))])
     extras = {i.extra: None for i in outcomes}
     rows = [
-        [f"`{extra}`" if extra else "none", *(outcomes[Installation(extra, *c)] for c in columns)]
+        [
+            f"`{extra}`" if extra else "none",
+            *(
+                " / ".join(_cell(outcomes, (extra, python, versions)) for versions in RESOLUTIONS)
+                for python in pythons
+            ),
+        ]
         for extra in extras
     ]
-    return table(["extra", *(" ".join(column) for column in columns)], rows)
+    installed = [outcome for outcome in outcomes.values() if outcome.megabytes or outcome.error]
+    working = sum(not outcome.error for outcome in installed)
+    resolved = len(outcomes) - len(installed)
+    sentence = f"{working} of {len(installed)} installations work"
+    if resolved:
+        sentence += f"; versions were chosen for {resolved} more, *in italics*"
+    return f"{sentence}.\n\n{table(['extra', *pythons], rows)}"
+
+
+def _cell(outcomes: Outcomes, row: tuple[str, str, str]) -> str:
+    """Packages and largest size of the distributions; each is named where they differ."""
+    tried = {d: outcomes.get(Installation(*row, d)) for d in DISTRIBUTIONS}
+    megabytes = max((outcome.megabytes for outcome in tried.values() if outcome), default=0)
+    words = {d: _words(outcome, megabytes) for d, outcome in tried.items()}
+    if len({*words.values()}) == 1:
+        return words["wheel"]
+    return ", ".join(f"{distribution} {text}" for distribution, text in words.items())
+
+
+def _words(outcome: Outcome | None, megabytes: int) -> str:
+    if outcome is None:
+        return "not tried"
+    if outcome.error:
+        return "**failed**"
+    return f"{outcome.packages}, {megabytes} MB" if outcome.megabytes else f"*{outcome.packages}*"
 
 
 def _uv(*arguments: str) -> str:
@@ -194,7 +288,11 @@ def _uv(*arguments: str) -> str:
 
 
 def _run(*command: str) -> str:
-    done = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True, check=True)
+    # Without kernels of its own for a GPU, sam2 has nothing to compile.
+    environment = os.environ | {"SAM2_BUILD_CUDA": "0"}
+    done = subprocess.run(
+        command, cwd=FOLDER.parent, env=environment, capture_output=True, text=True, check=True
+    )
     return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
 
 

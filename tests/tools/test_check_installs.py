@@ -57,15 +57,42 @@ def test_a_failed_installation_is_told_and_the_others_are_tried(
     status, fake = run(monkeypatch, tmp_path, *options, refused="lowest-direct --extra dvc")
 
     assert status == 1
-    *_, header, _, without, dvc = capsys.readouterr().out.splitlines()
-    assert header == "| extra | 3.11 newest sdist | 3.11 lowest sdist |"
-    assert without.startswith("| none | 1 packages, 7 MB, ")
-    assert dvc.endswith(" | **failed**: no such version |")
+    printed = capsys.readouterr().out
+    assert "dvc-3.11-lowest-sdist: **failed**: no such version\n" in printed
+    assert "3 of 4 installations work." in printed
+    *_, header, _, without, dvc = printed.splitlines()
+    assert header == "| extra | 3.11 |"
+    assert without.startswith("| none | wheel not tried, sdist 1, 7 MB / ")
+    assert dvc.endswith(" / wheel not tried, sdist **failed** |")
     trials = [line for line in fake.commands if " -I -c " in line]
     assert [line.partition(" -c ")[2] for line in trials] == [
         f"import usam_cache;{TRIALS[extra]}" for extra in ("", "", "dvc")
     ]
-    assert [path.name for path in tmp_path.iterdir()] == ["built"]
+    assert {path.name for path in tmp_path.iterdir()} == {"built", "outcomes.csv"}
+
+
+def test_a_run_that_goes_on_tries_what_failed_and_what_is_missing_and_writes_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "api.md"
+    page.write_text("<!-- installs -->\n<!-- /installs -->\n", "utf-8")
+    monkeypatch.setattr(check_installs, "PAGE", page)
+    options = ("--extras", "", "dvc", "--pythons", "3.9", "3.11", "--versions", "newest")
+    run(monkeypatch, tmp_path, *options, refused="highest --extra dvc")
+    options = (*options, "lowest", "--resume", "--write")
+    status, fake = run(monkeypatch, tmp_path, *options, refused="nothing is")
+
+    assert status == 0
+    installed = [line for line in fake.commands if "pip install" in line and "-r" in line.split()]
+    assert not [line for line in installed if "highest" in line and "--extra" not in line]
+    assert len(installed) == 12
+    assert page.read_text("utf-8") == (
+        "<!-- installs -->\n\n16 of 16 installations work.\n\n"
+        "| extra | 3.9 | 3.11 |\n"
+        "| --- | ---: | ---: |\n"
+        "| none | 1, 7 MB / 1, 7 MB | 1, 7 MB / 1, 7 MB |\n"
+        "| `dvc` | 1, 7 MB / 1, 7 MB | 1, 7 MB / 1, 7 MB |\n\n<!-- /installs -->\n"
+    )
 
 
 def test_versions_are_chosen_without_an_installation(
@@ -77,10 +104,11 @@ def test_versions_are_chosen_without_an_installation(
     assert status == 0
     assert all("uv pip compile" in line for line in fake.commands)
     assert len(fake.commands) == 2 * len(TRIALS)
-    assert "| `predict` | 3 packages, not installed | 3 packages, not installed |" in (
-        capsys.readouterr().out
-    )
-    assert not [*tmp_path.iterdir()]
+    printed = capsys.readouterr().out
+    assert "predict-3.14-newest-wheel: 3 packages, not installed\n" in printed
+    assert "0 of 0 installations work; versions were chosen for 18 more, *in italics*." in printed
+    assert "| `predict` | wheel *3*, sdist not tried / wheel *3*, sdist not tried |" in printed
+    assert [path.name for path in tmp_path.iterdir()] == ["outcomes.csv"]
 
 
 def test_every_extra_is_tried_and_what_must_be_compiled_is_refused() -> None:
