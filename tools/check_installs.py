@@ -18,9 +18,9 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from itertools import chain
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, product
 from pathlib import Path
 from shutil import copyfile, rmtree
 from typing import Final, NamedTuple
@@ -32,27 +32,61 @@ FOLDER: Final = Path("build", "installs").absolute()
 PAGE: Final = Path("docs", "api.md")
 
 TRIALS: Final[Mapping[str, str]] = {
-    "": (
-        "import numpy as np;"
-        "iou = np.array([0.5, 0.6]);"
-        "print(usam_cache.correction_auc(iou, iou + 0.1, 1 - iou).relative)"
-    ),
-    "predict": (
-        "import numpy as np;"
-        "predictor = usam_cache.load_predictor('mini', 'tiny');"
-        "predictor.set_image(np.full((64, 64, 3), 128, np.uint8));"
-        "print(predictor.predict_uncertainty(point_coords=[[9, 9]], point_labels=[1]).sam_score)"
-    ),
-    "stages": (
-        "import stages.tune, stages.train, stages.entropy, stages.evaluate, stages.gallery;"
-        "import stages.report, stages.executor.executors, stages.executor.slurm"
-    ),
-    "hf": "print(usam_cache.build_sam('edgetam', 'tiny', seed=0))",
-    "demo": "import stages.web.server",
-    "cvat": "import stages.annotation.cvat",
-    "dvc": "import dvc.api, scmrepo",
-    "s3": "import boto3, obstore, dvc_s3",
-    "ssh": "import dvc_ssh",
+    "": """
+import numpy as np
+iou = np.array([0.5, 0.6])
+print(usam_cache.correction_auc(iou, iou + 0.1, 1 - iou).relative)
+""",
+    "predict": """
+import numpy as np
+predictor = usam_cache.load_predictor("mini", "tiny")
+predictor.set_image(np.full((64, 64, 3), 128, np.uint8))
+print(predictor.predict_uncertainty(point_coords=[[9, 9]], point_labels=[1]).sam_score)
+""",
+    "stages": """
+import os, tempfile
+from pathlib import Path
+import stages.entropy, stages.evaluate, stages.gallery, stages.report, stages.train, stages.tune
+import stages.executor.slurm
+from stages.executor.executors import map_by
+from stages.settings.blocks import ExecutorParams
+from stages.training.search import run_study
+os.chdir(tempfile.mkdtemp())
+options = {"n_trials": 12, "seed": 0, "advance": print, "facade": "full"}
+run_study(lambda plan: plan.learning_rate, Path("study"), **options)
+with map_by(ExecutorParams(kind="local", n_workers=1), "number") as each:
+    print(each(abs, [-1]))
+""",
+    "hf": 'print(usam_cache.build_sam("edgetam", "tiny", seed=0))',
+    "demo": """
+from typer.testing import CliRunner
+import uvicorn
+from stages.cli.app import app
+uvicorn.Server.run = lambda server, sockets: server.config.load()
+served = CliRunner().invoke(app, ["demo", "--port", "0"], catch_exceptions=False)
+assert served.exit_code == 0, served.output
+""",
+    "cvat": """
+from stages.annotation.cvat import create
+print(create("mini", "tiny"))
+""",
+    "dvc": """
+import tempfile
+import dvc.api, scmrepo
+from dvc.repo import Repo
+Repo.init(tempfile.mkdtemp(), no_scm=True)
+""",
+    "s3": """
+import os
+import boto3, dvc_s3
+from storage.files.addresses import files_at
+os.environ["AWS_SKIP_SIGNATURE"] = "true"
+print(files_at("s3://bucket/store"))
+""",
+    "ssh": """
+from dvc_ssh import SSHFileSystem
+print(SSHFileSystem(host="localhost", user="ann"))
+""",
 }
 """A program for each extra, which ends with an error where a package is missing or too old."""
 
@@ -66,7 +100,7 @@ old pandas for a new Python takes all memory of the machine."""
 
 
 class Installation(NamedTuple):
-    """An extra in an environment of its own."""
+    """An extra in an environment."""
 
     extra: str
     python: str
@@ -75,9 +109,7 @@ class Installation(NamedTuple):
     distribution: str
     """Key of ``DISTRIBUTIONS``."""
 
-    @property
-    def name(self) -> str:
-        """Name of its folder."""
+    def __str__(self) -> str:
         return f"{self.extra or 'base'}-{self.python}-{self.versions}-{self.distribution}"
 
 
@@ -136,30 +168,44 @@ def resolve(installation: Installation, project: Path) -> Outcome:
     return Outcome(packages=len(chosen.splitlines()))
 
 
-def try_installation(installation: Installation, built: Path) -> Outcome:
-    """Install an archive of ``build``, run the extra's program, remove the environment."""
-    folder = FOLDER / installation.name
+def try_environment(installations: Sequence[Installation], built: Path) -> Iterator[Outcome]:
+    """Try distributions of one extra, Python and choice of versions, each alone in an environment.
+
+    The environment is new, and is removed at the end. The packages that the distributions require
+    are installed once, since PyTorch takes most of the time.
+    """
+    if not installations:
+        return
+    first = installations[0]
+    folder = FOLDER / f"{first.extra or 'base'}-{first.python}-{first.versions}"
     rmtree(folder, ignore_errors=True)
-    python = folder / "bin" / "python"
-    (archive,) = (built / "dist").glob(DISTRIBUTIONS[installation.distribution])
     project = built / "source" / "pyproject.toml"
+    install = ("pip", "install", "--quiet", "--python", str(folder))
     started = time.monotonic()
     try:
-        _uv("venv", "--quiet", "--python", installation.python, str(folder))
-        install = ("pip", "install", "--quiet", "--python", str(python))
         # Only the requirements of this file count as direct: those of an archive would not.
-        _uv(*install, *requirements(installation, project), "-r", str(project))
-        _uv(*install, "--no-deps", str(archive))
-        seconds = time.monotonic() - started
-        program = f"import usam_cache;{TRIALS[installation.extra]}"
-        _run(str(python), "-I", "-c", program)
-        listed = _uv("pip", "list", "--quiet", "--python", str(python)).splitlines()
-        megabytes = int(_run("du", "-sm", str(folder)).split()[0])
-    except subprocess.CalledProcessError as error:
-        return Outcome(error=_last_line(error))
+        error = _error_of("venv", "--quiet", "--python", first.python, str(folder)) or _error_of(
+            *install, *requirements(first, project), "-r", str(project)
+        )
+        seconds = round(time.monotonic() - started)
+        for installation in installations:
+            (archive,) = (built / "dist").glob(DISTRIBUTIONS[installation.distribution])
+            error_here = error or _error_of(*install, "--no-deps", "--reinstall", str(archive))
+            outcome = Outcome(error=error_here) if error_here else _run_trial(first.extra, folder)
+            yield replace(outcome, seconds=seconds)
     finally:
         rmtree(folder, ignore_errors=True)
-    return Outcome(len(listed) - 2, megabytes, round(seconds))
+
+
+def _run_trial(extra: str, folder: Path) -> Outcome:
+    """Run the program of an extra in the environment that ``folder`` has."""
+    program = f"import usam_cache\n{TRIALS[extra]}"
+    try:
+        _run(str(folder / "bin" / "python"), "-I", "-c", program)
+    except subprocess.CalledProcessError as error:
+        return Outcome(error=_last_line(error))
+    listed = _uv("pip", "list", "--quiet", "--python", str(folder)).splitlines()
+    return Outcome(len(listed) - 2, int(_run("du", "-sm", str(folder)).split()[0]))
 
 
 def read_outcomes(record: Path) -> Outcomes:
@@ -189,6 +235,15 @@ def append_outcome(record: Path, installation: Installation, outcome: Outcome) -
         writer.writerow(row)
 
 
+def _error_of(*arguments: str) -> str:
+    """Run ``uv``; return the last line of its error, or nothing if it succeeds."""
+    try:
+        _uv(*arguments)
+    except subprocess.CalledProcessError as error:
+        return _last_line(error)
+    return ""
+
+
 def _last_line(error: subprocess.CalledProcessError) -> str:
     return str((error.stderr.strip() or "no message").splitlines()[-1])
 
@@ -203,16 +258,17 @@ def main() -> None:
     outcomes = read_outcomes(record)
     if not options.resolve_only:
         build(FOLDER / "built")
-    for installation in _installations(options):
-        if installation in outcomes and not outcomes[installation].error:
-            continue
+    for group in _environments(options):
+        tried: Iterator[Outcome]
+        todo = [i for i in group if i not in outcomes or outcomes[i].error]
         if options.resolve_only:
-            outcome = resolve(installation, Path("pyproject.toml").absolute())
+            tried = (resolve(i, Path("pyproject.toml").absolute()) for i in todo)
         else:
-            outcome = try_installation(installation, FOLDER / "built")
-        append_outcome(record, installation, outcome)
-        outcomes[installation] = outcome
-        print(f"{installation.name}: {outcome}", flush=True)
+            tried = try_environment(todo, FOLDER / "built")
+        for installation, outcome in zip(todo, tried, strict=True):
+            append_outcome(record, installation, outcome)
+            outcomes[installation] = outcome
+            print(f"{installation}: {outcome}", flush=True)
     block = summary(outcomes)
     print(block)
     if options.write:
@@ -234,18 +290,16 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _installations(options: argparse.Namespace) -> Iterator[Installation]:
-    for extra in options.extras:
-        for python in options.pythons:
-            for versions in options.versions:
-                for distribution in options.distributions:
-                    yield Installation(extra, python, versions, distribution)
+def _environments(options: argparse.Namespace) -> Iterator[list[Installation]]:
+    """The installations of each environment."""
+    for row in product(options.extras, options.pythons, options.versions):
+        yield [Installation(*row, distribution) for distribution in options.distributions]
 
 
 def summary(outcomes: Outcomes) -> str:
     """How many installations work, and a table of their packages and sizes."""
     pythons = sorted({i.python for i in outcomes}, key=lambda p: [*map(int, p.split("."))])
-    extras = {i.extra: None for i in outcomes}
+    extras = sorted({i.extra for i in outcomes}, key=list(TRIALS).index)
     rows = [
         [
             f"`{extra}`" if extra else "none",
