@@ -2,7 +2,8 @@
 
 Reads   ``pyproject.toml``, ``CITATION.cff``, ``CHANGELOG.md``, ``README.md``.
 Writes  the notes of the release to the standard output. With the ADDRESS of the repository, the
-        links of the notes and of ``README.md`` lead there: the package index has no other files.
+        links of the notes and of ``README.md`` lead there, since the package index has no other
+        files, and ``pyproject.toml`` names it, so that the index links to the source.
 """
 
 import re
@@ -62,13 +63,16 @@ def with_addresses(text: str, page: str, tree: str) -> str:
 
 
 def main(root: Path, tag: str, address: str = "") -> None:
-    """Print the notes; with the address of the repository, change the links of README.md, too."""
+    """Print the notes; with the address of the repository, change README and pyproject.toml."""
     notes = release_notes(root, tag)
     if address:
         tree = f"{address}/{{}}/{tag}"
         notes = with_addresses(notes, "CHANGELOG.md", tree)
         readme = root / "README.md"
         readme.write_text(with_addresses(readme.read_text("utf-8"), readme.name, tree), "utf-8")
+        project = root / "pyproject.toml"
+        before, urls, after = project.read_text("utf-8").partition("[project.urls]\n")
+        project.write_text(f'{before}{urls}Source = "{address}"\n{after}', "utf-8")
     print(notes)
 
 

@@ -1,6 +1,7 @@
 """Notes of a release: the newest section of the changelog, if all versions agree."""
 
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,7 @@ def test_links_lead_to_the_repository(root: Path, capsys: pytest.CaptureFixture[
     assert not LINK.findall(readme)
     for target in ("raw/{}/docs/curves.svg", "blob/{}/README.md#what-the-results-say"):
         assert f"](https://host/ann/usam/{target.format(f'v{VERSION}')})" in readme
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project == PYPROJECT["project"] | {
+        "urls": {"Source": "https://host/ann/usam", **PYPROJECT["project"]["urls"]}
+    }
