@@ -48,10 +48,12 @@ import os, tempfile
 from pathlib import Path
 import stages.entropy, stages.evaluate, stages.gallery, stages.report, stages.train, stages.tune
 import stages.executor.slurm
+from dvc.repo import Repo
 from stages.executor.executors import map_by
 from stages.settings.blocks import ExecutorParams
 from stages.training.search import run_study
 os.chdir(tempfile.mkdtemp())
+Repo.init(no_scm=True)
 options = {"n_trials": 12, "seed": 0, "advance": print, "facade": "full"}
 run_study(lambda plan: plan.learning_rate, Path("study"), **options)
 with map_by(ExecutorParams(kind="local", n_workers=1), "number") as each:
