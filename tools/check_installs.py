@@ -96,9 +96,9 @@ RESOLUTIONS: Final = {"newest": "highest", "lowest": "lowest-direct"}
 
 DISTRIBUTIONS: Final = {"wheel": "*.whl", "sdist": "*.tar.gz"}
 
-WITHOUT_WHEELS: Final = ("sam2",)
-"""Required packages that the index has as source alone. Others must come as wheels: compiling an
-old pandas for a new Python takes all memory of the machine."""
+WITHOUT_WHEELS: Final = ("sam2", "smac")
+"""Required packages whose newest release the index has as source alone. Others must come as wheels:
+compiling an old pandas for a new Python takes all memory of the machine."""
 
 
 class Installation(NamedTuple):
