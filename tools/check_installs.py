@@ -262,7 +262,7 @@ def main() -> None:
         build(FOLDER / "built")
     for group in _environments(options):
         tried: Iterator[Outcome]
-        todo = [i for i in group if i not in outcomes or outcomes[i].error]
+        todo = [i for i in group if not _is_done(outcomes.get(i), options)]
         if options.resolve_only:
             tried = (resolve(i, Path("pyproject.toml").absolute()) for i in todo)
         else:
@@ -276,6 +276,12 @@ def main() -> None:
     if options.write:
         replace_block(PAGE, "installs", f"\n{block}\n")
     sys.exit(any(outcome.error for outcome in outcomes.values()))
+
+
+def _is_done(outcome: Outcome | None, options: argparse.Namespace) -> bool:
+    if outcome is None or outcome.error:
+        return False
+    return bool(outcome.megabytes) or options.resolve_only
 
 
 def _parse() -> argparse.Namespace:

@@ -79,8 +79,8 @@ def test_a_run_that_goes_on_tries_what_failed_and_what_is_missing_and_writes_the
     monkeypatch.setattr(check_installs, "PAGE", page)
     options = ("--extras", "", "dvc", "--pythons", "3.9", "3.11", "--versions", "newest")
     run(monkeypatch, tmp_path, *options, refused="highest --extra dvc")
-    options = (*options, "lowest", "--resume", "--write")
-    status, fake = run(monkeypatch, tmp_path, *options, refused="nothing is")
+    more = (*options, "lowest", "--resume", "--write")
+    status, fake = run(monkeypatch, tmp_path, *more, refused="nothing is")
 
     assert status == 0
     installed = [line for line in fake.commands if "pip install" in line and "-r" in line.split()]
@@ -109,6 +109,11 @@ def test_versions_are_chosen_without_an_installation(
     assert "0 of 0 installations work; versions were chosen for 18 more, *in italics*." in printed
     assert "| `predict` | wheel *3*, sdist not tried / wheel *3*, sdist not tried |" in printed
     assert [path.name for path in tmp_path.iterdir()] == ["outcomes.csv"]
+
+    installed = ("--resume", "--extras", "dvc", "--pythons", "3.14", "--distributions", "wheel")
+    run(monkeypatch, tmp_path, *installed, refused="nothing is")
+    printed = capsys.readouterr().out
+    assert "2 of 2 installations work; versions were chosen for 16 more, *in italics*." in printed
 
 
 def test_every_extra_is_tried_and_what_must_be_compiled_is_refused() -> None:
