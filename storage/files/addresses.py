@@ -176,7 +176,8 @@ def _stay_at_the_end() -> None:
 def _s3_options(_environment: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     """Options of S3 that obstore does not read itself: credentials of a profile, HTTP endpoints.
 
-    Raises a StoreError if no credentials are set and ``AWS_SKIP_SIGNATURE`` is not ``true``.
+    boto3 reads the credentials; without boto3, they are left out. Raises a StoreError if boto3
+    finds none and ``AWS_SKIP_SIGNATURE`` is not ``true``.
     """
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
     options: dict[str, Any] = {"client_options": {"allow_http": endpoint.startswith("http://")}}

@@ -92,8 +92,8 @@ def _checked(
 ) -> dict[str, Any]:
     """Return ``entries`` if they are the fields of the class ``form``, each of the field's type.
 
-    A list of prompt sets becomes a tuple. Raises a DataError, with ``source`` and ``key`` as the
-    names of the entries, for others.
+    A list of prompt sets becomes a tuple. Raises a DataError, which names ``source`` and ``key``,
+    for other entries.
     """
     types = {field.name: field.type for field in fields(form)}
     if not isinstance(entries, dict) or set(entries) != set(types):

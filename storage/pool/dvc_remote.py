@@ -102,7 +102,7 @@ def _push(
 ) -> Pushed:
     """Send files to one remote; ``names`` are the paths of the files in outputs, by md5.
 
-    Raises a StoreError if a file is damaged here, or the remote still lacks files at the end.
+    Raises a StoreError if a file is missing or damaged here, or missing in the remote at the end.
     """
     address = hidden(remote.fs.unstrip_protocol(remote.path).removesuffix("/files/md5"))
     failures = fsspec_failures(address) if is_address(address) else (OSError, ValueError)
