@@ -20,7 +20,7 @@ import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import chain, product
+from itertools import chain, product, repeat
 from pathlib import Path
 from shutil import copyfile, rmtree
 from typing import Final, NamedTuple
@@ -263,8 +263,8 @@ def main() -> None:
     for group in _environments(options):
         tried: Iterator[Outcome]
         todo = [i for i in group if not _is_done(outcomes.get(i), options)]
-        if options.resolve_only:
-            tried = (resolve(i, Path("pyproject.toml").absolute()) for i in todo)
+        if todo and options.resolve_only:
+            tried = repeat(resolve(todo[0], Path("pyproject.toml").absolute()), len(todo))
         else:
             tried = try_environment(todo, FOLDER / "built")
         for installation, outcome in zip(todo, tried, strict=True):
@@ -321,7 +321,7 @@ def summary(outcomes: Outcomes) -> str:
     installed = [outcome for outcome in outcomes.values() if outcome.megabytes or outcome.error]
     working = sum(not outcome.error for outcome in installed)
     resolved = len(outcomes) - len(installed)
-    sentence = f"{working} of {len(installed)} installations work"
+    sentence = f"{working} of {len(installed)} installations that were tried work"
     if resolved:
         sentence += f"; versions were chosen for {resolved} more, *in italics*"
     return f"{sentence}.\n\n{table(['extra', *pythons], rows)}"
