@@ -307,16 +307,9 @@ def _environments(options: argparse.Namespace) -> Iterator[list[Installation]]:
 def summary(outcomes: Outcomes) -> str:
     """How many installations work, and a table of their packages and sizes."""
     pythons = sorted({i.python for i in outcomes}, key=lambda p: [*map(int, p.split("."))])
-    extras = sorted({i.extra for i in outcomes}, key=list(TRIALS).index)
     rows = [
-        [
-            f"`{extra}`" if extra else "none",
-            *(
-                " / ".join(_cell(outcomes, (extra, python, versions)) for versions in RESOLUTIONS)
-                for python in pythons
-            ),
-        ]
-        for extra in extras
+        [f"`{extra}`" if extra else "none", *(_cell(outcomes, extra, p) for p in pythons)]
+        for extra in TRIALS
     ]
     installed = [outcome for outcome in outcomes.values() if outcome.megabytes or outcome.error]
     working = sum(not outcome.error for outcome in installed)
@@ -327,14 +320,16 @@ def summary(outcomes: Outcomes) -> str:
     return f"{sentence}.\n\n{table(['extra', *pythons], rows)}"
 
 
-def _cell(outcomes: Outcomes, row: tuple[str, str, str]) -> str:
-    """Packages and largest size of the distributions; each is named where they differ."""
-    tried = {d: outcomes.get(Installation(*row, d)) for d in DISTRIBUTIONS}
-    megabytes = max((outcome.megabytes for outcome in tried.values() if outcome), default=0)
-    words = {d: _words(outcome, megabytes) for d, outcome in tried.items()}
-    if len({*words.values()}) == 1:
-        return words["wheel"]
-    return ", ".join(f"{distribution} {text}" for distribution, text in words.items())
+def _cell(outcomes: Outcomes, extra: str, python: str) -> str:
+    """Packages and largest size, newest / lowest; distributions are named where they differ."""
+    sides = []
+    for versions in RESOLUTIONS:
+        tried = {d: outcomes.get(Installation(extra, python, versions, d)) for d in DISTRIBUTIONS}
+        megabytes = max((outcome.megabytes for outcome in tried.values() if outcome), default=0)
+        words = {d: _words(outcome, megabytes) for d, outcome in tried.items()}
+        is_same = len({*words.values()}) == 1
+        sides.append(words["wheel"] if is_same else ", ".join(f"{d} {w}" for d, w in words.items()))
+    return sides[0] if {*sides} == {"not tried"} else " / ".join(sides)
 
 
 def _words(outcome: Outcome | None, megabytes: int) -> str:

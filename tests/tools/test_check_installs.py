@@ -60,10 +60,12 @@ def test_a_failed_installation_is_told_and_the_others_are_tried(
     printed = capsys.readouterr().out
     assert "dvc-3.11-lowest-sdist: **failed**: no such version\n" in printed
     assert "3 of 4 installations that were tried work." in printed
-    *_, header, _, without, dvc = printed.splitlines()
-    assert header == "| extra | 3.11 |"
-    assert without.startswith("| none | wheel not tried, sdist 1, 7 MB / ")
-    assert dvc.endswith(" / wheel not tried, sdist **failed** |")
+    assert "\n| extra | 3.11 |\n" in printed
+    assert (
+        "\n| none | wheel not tried, sdist 1, 7 MB / wheel not tried, sdist 1, 7 MB |\n" in printed
+    )
+    assert "\n| `stages` | not tried |\n" in printed
+    assert " / wheel not tried, sdist **failed** |\n" in printed
     trials = [line for line in fake.commands if " -I -c " in line]
     assert [line.partition(" -c ")[2] for line in trials] == [
         f"import usam_cache\n{TRIALS[extra]}" for extra in ("", "", "dvc")
@@ -86,13 +88,11 @@ def test_a_run_that_goes_on_tries_what_failed_and_what_is_missing_and_writes_the
     installed = [line for line in fake.commands if "pip install" in line and "-r" in line.split()]
     assert not [line for line in installed if "highest" in line and "--extra" not in line]
     assert len(installed) == 6
-    assert page.read_text("utf-8") == (
-        "<!-- installs -->\n\n16 of 16 installations that were tried work.\n\n"
-        "| extra | 3.9 | 3.11 |\n"
-        "| --- | ---: | ---: |\n"
-        "| none | 1, 7 MB / 1, 7 MB | 1, 7 MB / 1, 7 MB |\n"
-        "| `dvc` | 1, 7 MB / 1, 7 MB | 1, 7 MB / 1, 7 MB |\n\n<!-- /installs -->\n"
-    )
+    before, *lines, after = page.read_text("utf-8").splitlines()
+    assert (before, after) == ("<!-- installs -->", "<!-- /installs -->")
+    assert "16 of 16 installations that were tried work." in lines
+    assert "| extra | 3.9 | 3.11 |" in lines
+    assert "| `dvc` | 1, 7 MB / 1, 7 MB | 1, 7 MB / 1, 7 MB |" in lines
 
 
 def test_versions_are_chosen_without_an_installation(
