@@ -76,7 +76,10 @@ class HeadKind:
     is_standardised: bool = False
     """Whether inputs are standardised by their mean and standard deviation over the train rows."""
     hidden: int = 512
-    """Width of the two hidden layers."""
+    """Width of the two hidden layers of a network."""
+    n_members: int = 1
+    """Number of networks that are trained from different initial weights and merged into one: the
+    logit of a merged head is the mean of their logits."""
     plan: OneCycle | None = None
     """Settings of the training; None stands for SGD with the hyperparameters of the stage ``tune``.
     """
@@ -117,6 +120,7 @@ HEAD_KINDS: Final = (
         inputs=("tokens", "figures"),
         is_standardised=True,
         hidden=128,
+        n_members=3,
         plan=OneCycle(epochs=12, batch_size=128, learning_rate=1e-3, weight_decay=0.05),
         learns_every_prompt=True,
         shares_layers=True,

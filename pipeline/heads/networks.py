@@ -80,11 +80,32 @@ def initial_network(
     return Network(weights, biases, *gradients)
 
 
+def merged(networks: Sequence[Network]) -> Network:
+    """Merge networks of the same inputs and outputs into one, whose logits are their mean logits.
+
+    The hidden layers of the networks lie side by side, without weights between them. The merged
+    network has no gradients: it is not trained.
+    """
+    first, *inner, last = zip(*(network.weights for network in networks), strict=True)
+    *hidden_biases, output_biases = zip(*(network.biases for network in networks), strict=True)
+    side_by_side = (torch.block_diag(*weights) for weights in inner)
+    return Network(
+        weights=(torch.cat(first, dim=1), *side_by_side, torch.cat(last) / len(networks)),
+        biases=(
+            *(torch.cat(biases, dim=1) for biases in hidden_biases),
+            torch.stack(output_biases).mean(dim=0),
+        ),
+        weight_gradients=(),
+        bias_gradients=(),
+    )
+
+
 def initial_heads(
     head_set: HeadSet, models: Sequence[str], n_inputs: int, seed: int
 ) -> dict[str, HeadWeights]:
     """Draw untrained heads of a head set, by objective.
 
+    They have the size of trained heads: hidden layers are as wide as those of all merged networks.
     Heads of a standardised kind have a mean and a standard deviation of 1 for every input.
     """
     kind, objectives = KINDS_BY_NAME[head_set.kind], head_set.objectives(models)
@@ -95,7 +116,7 @@ def initial_heads(
         for names in together
         for name, weights in zip(
             names,
-            initial_network(names, n_inputs, seed, hidden=kind.hidden).tensors(),
+            initial_network(names, n_inputs, seed, hidden=kind.n_members * kind.hidden).tensors(),
             strict=True,
         )
     }

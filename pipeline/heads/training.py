@@ -53,9 +53,10 @@ class TrainedHead:
     Attributes
     ----------
     train_mse
-        Error on the training rows; each row is predicted before the step that learns from it.
+        Error on the training rows, the mean over the networks that are merged; each row is
+        predicted before the step that learns from it.
     validation_mse
-        Error on the validation rows at the end of the epoch.
+        Error on the validation rows at the end of the epoch, of the merged head.
     """
 
     weights: HeadWeights
@@ -86,9 +87,10 @@ def train_heads(
     plan
         ``Hyperparameters`` of SGD, or ``OneCycle`` of AdamW.
     seed
-        Fixes the initial weights and the batches.
+        Fixes the initial weights and the batches of all networks.
     kind
-        Tells the width of the hidden layers, and whether inputs are standardised.
+        Tells how many networks are merged, the width of their layers, and whether inputs are
+        standardised.
     advance
         Called with 1 after each epoch.
 
@@ -113,15 +115,31 @@ def train_heads(
     step would read and write 35 MB, which fit in no processor cache. One head fits.
     """
     tensors = _tensors(data, rows, objectives, kind)
-    network = networks.initial_network(objectives, data.inputs.shape[1], seed, hidden=kind.hidden)
+    n_inputs, seeds = data.inputs.shape[1], _member_seeds(seed, kind.n_members)
+    together = [
+        networks.initial_network(objectives, n_inputs, network_seed, hidden=kind.hidden)
+        for network_seed in seeds
+    ]
+    trainings = [
+        _epochs(tensors, network, objectives, plan, network_seed)
+        for network, network_seed in zip(together, seeds, strict=True)
+    ]
     errors = np.empty((len(objectives), 2, plan.epochs))
-    for epoch, of_epoch in enumerate(_epochs(tensors, network, objectives, plan, seed)):
-        errors[:, :, epoch] = np.transpose(of_epoch)
+    for epoch, train_errors in enumerate(zip(*trainings, strict=True)):
+        errors[:, 0, epoch] = np.mean(train_errors, axis=0)
+        errors[:, 1, epoch] = _validation_errors(networks.merged(together), tensors)
         advance(1)
+    of_heads = networks.merged(together).tensors()
     return {
         objective: TrainedHead({**weights, **tensors.standardisation}, *of_head)
-        for objective, weights, of_head in zip(objectives, network.tensors(), errors, strict=True)
+        for objective, weights, of_head in zip(objectives, of_heads, errors, strict=True)
     }
+
+
+def _member_seeds(seed: int, n_members: int) -> list[int]:
+    """Seeds of the networks of a training; the first network has the seed of the training."""
+    further = (derive_seed(seed, f"network {number}") for number in range(1, n_members))
+    return [seed, *further]
 
 
 def validation_errors(
@@ -145,8 +163,8 @@ def validation_errors(
     tensors = _tensors(data, rows, [objective], kinds.KINDS_BY_NAME[kinds.PAPER])
     network = networks.initial_network([objective], data.inputs.shape[1], seed)
     with suppress(DivergenceError):
-        for _, (error,) in _epochs(tensors, network, [objective], plan, seed):
-            yield float(error)
+        for _ in _epochs(tensors, network, [objective], plan, seed):
+            yield float(_validation_errors(network, tensors)[0])
     yield from repeat(WORST_MSE)
 
 
@@ -280,10 +298,10 @@ def optimizer_of(network: networks.Network, plan: Plan, n_batches: int) -> torch
 
 def _epochs(
     tensors: _Tensors, network: networks.Network, objectives: Sequence[str], plan: Plan, seed: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Train heads, and yield their training and validation errors after each epoch.
+) -> Iterator[Float[np.ndarray, " output"]]:
+    """Train a network, and yield the training errors of its heads after each epoch.
 
-    Each error is a mean squared error, in the order of ``objectives``.
+    An error is a mean squared error; the errors are in the order of ``objectives``.
 
     Raises
     ------
@@ -306,7 +324,7 @@ def _epochs(
                     f"training error of {objective} must stay finite, got {error} in epoch "
                     f"{epoch + 1} with {plan}"
                 )
-        yield errors, _validation_errors(network, tensors)
+        yield errors
 
 
 def _validation_errors(

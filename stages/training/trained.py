@@ -195,9 +195,8 @@ def _metadata(kind: HeadKind, objective: str, tuning: Tuning | None, mse: float)
         "objective": objective,
         "inputs": " ".join(kind.inputs),
         "hidden": str(kind.hidden),
-        # These two entries are the same for all heads, and kept so that heads keep their bytes.
-        "loss": "squared_error",
-        "n_members": "1",
+        "loss": "squared_error",  # the same for all heads
+        "n_members": str(kind.n_members),
         "hyperparameters": json.dumps(asdict(plan)),
         "n_trials": str(0 if kind.plan or tuning is None else tuning.n_trials),
         "validation_mse": str(mse),

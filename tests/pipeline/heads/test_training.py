@@ -6,6 +6,7 @@ from math import ceil
 import numpy as np
 import pytest
 import torch
+from scipy.special import logit
 from torch import nn
 
 from pipeline.heads.kinds import KINDS_BY_NAME, WEIGHT_DECAY, Hyperparameters, OneCycle
@@ -134,7 +135,7 @@ def test_heads_equal_those_of_torch() -> None:
 
 
 ONE_CYCLE = OneCycle(epochs=4, batch_size=16, learning_rate=1e-2, weight_decay=0.05)
-OURS = replace(KINDS_BY_NAME["ours"], hidden=24, plan=ONE_CYCLE)
+OURS = replace(KINDS_BY_NAME["ours"], hidden=24, n_members=1, plan=ONE_CYCLE)
 
 
 def test_heads_that_share_standardised_layers_in_one_cycle_equal_those_of_torch() -> None:
@@ -161,6 +162,28 @@ def test_heads_that_share_standardised_layers_in_one_cycle_equal_those_of_torch(
     first, second, _ = heads.values()
     assert first.weights["layers.0.weight"] is second.weights["layers.0.weight"]
     np.testing.assert_array_equal(inputs, before)
+
+
+def test_the_logit_of_a_merged_head_is_the_mean_of_the_logits_of_its_networks() -> None:
+    objectives = ["iou_tiny", "model_gap"]
+
+    def trained(seed: int, n_members: int) -> dict[str, TrainedHead]:
+        kind = replace(OURS, n_members=n_members)
+        return train_heads(DATA, ROWS, objectives, ONE_CYCLE, seed=seed, kind=kind)
+
+    seeds = (SEED, derive_seed(SEED, "network 1"), derive_seed(SEED, "network 2"))
+    merged, networks = trained(SEED, 3), [trained(seed, 1) for seed in seeds]
+    for name, head in merged.items():
+        logits = [
+            logit(predict({name: network[name].weights}, DATA.inputs)[name]) for network in networks
+        ]
+        predicted = predict({name: head.weights}, DATA.inputs)[name]
+        np.testing.assert_allclose(logit(predicted), np.mean(logits, axis=0), atol=1e-4)
+        assert np.std(logits, axis=0).max() > 0.1
+        error = (predicted - DATA.targets[name])[ROWS.validation]
+        assert head.validation_mse[-1] == pytest.approx(np.mean(error**2), rel=1e-4)
+        curves = [network[name].train_mse for network in networks]
+        np.testing.assert_allclose(head.train_mse, np.mean(curves, axis=0), rtol=1e-6)
 
 
 @pytest.mark.parametrize("mean", [0.0, 1.0, 1000.0])
