@@ -47,7 +47,7 @@ def head_kinds() -> str:
     return _of_words(
         ("kind", "is", "reads", "hidden layers", "training"),
         [
-            (f"`{kind.name}`", kind.meaning, _inputs(kind), f"2 of {kind.hidden}", _plan(kind.plan))
+            (f"`{kind.name}`", kind.meaning, _inputs(kind), _layers(kind), _plan(kind.plan))
             for kind in HEAD_KINDS
         ],
     )
@@ -155,6 +155,11 @@ def _listed(lead: str, meanings: Mapping[str, str]) -> str:
 def _inputs(kind: HeadKind) -> str:
     inputs = " and ".join(kind.inputs)
     return f"{inputs}, standardised" if kind.is_standardised else inputs
+
+
+def _layers(kind: HeadKind) -> str:
+    networks = f", in each of {kind.n_members} networks" if kind.n_members > 1 else ""
+    return f"2 of {kind.hidden}{networks}"
 
 
 def _plan(plan: OneCycle | None) -> str:

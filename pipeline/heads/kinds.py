@@ -119,7 +119,7 @@ HEAD_KINDS: Final = (
         colour="#06b6d4",
         inputs=("tokens", "figures"),
         is_standardised=True,
-        hidden=128,
+        hidden=256,
         n_members=3,
         plan=OneCycle(epochs=12, batch_size=128, learning_rate=1e-3, weight_decay=0.05),
         learns_every_prompt=True,

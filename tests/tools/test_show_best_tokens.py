@@ -16,7 +16,7 @@ def test_the_table_has_a_row_for_each_training_and_one_for_the_ground_truth(
 ) -> None:
     params, page = tmp_path / "params.yaml", tmp_path / "page.md"
     settings = (ROOT / "params/results.yaml").read_text("utf-8")
-    settings = settings.replace("n_train_images: 240", "n_train_images: 4")
+    settings = settings.replace("n_train_images: 400", "n_train_images: 4")
     params.write_text(settings, "utf-8")
     page.write_text("<!-- best-tokens -->\n<!-- /best-tokens -->\n", encoding="utf-8")
     few = {"PAGE": page, "PARAMS": params, "N_SCENES": 4, "N_RESAMPLES": 50, "LONGEST": 11}
