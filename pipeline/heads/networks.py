@@ -88,7 +88,7 @@ def merged(networks: Sequence[Network]) -> Network:
     """
     first, *inner, last = zip(*(network.weights for network in networks), strict=True)
     *hidden_biases, output_biases = zip(*(network.biases for network in networks), strict=True)
-    side_by_side = (torch.block_diag(*weights) for weights in inner)
+    side_by_side = (torch.block_diag(*weights) for weights in inner)  # type: ignore[no-untyped-call]
     return Network(
         weights=(torch.cat(first, dim=1), *side_by_side, torch.cat(last) / len(networks)),
         biases=(
