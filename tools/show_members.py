@@ -25,6 +25,7 @@ from pipeline.heads.training import Rows, train_heads
 from pipeline.mask_choices import IouAtCut, choose_masks, selected_masks
 from pipeline.scoring.bootstrap import interval, resample_groups, resampled_means
 from stages.executor.opened_cells import CellsToOpen, opened
+from stages.page.labels import DASH
 from stages.settings.params import cache_location, read_params
 from stages.settings.signatures import train_settings
 from stages.training.choices import expected_iou_at_cut
@@ -59,7 +60,10 @@ def main() -> None:
     cells = opened(CellsToOpen(split, expected, cache_location()))
     with one_thread_each():
         objects = pd.concat([*_judged(cells, read_head_data(cells, CHOOSERS))])
-    header = ("width", "networks", "gain of the choice, click", "all prompt sets", "squared error")
+    header = (
+        *("width", "networks", "gain of the choice, click", "all prompt sets"),
+        *("over the first row", "squared error"),
+    )
     replace_block(PAGE, "members", f"\n{table(header, _lines(objects))}\n")
 
 
@@ -107,16 +111,21 @@ def _scores(
 
 
 def _lines(objects: pd.DataFrame) -> Iterator[list[str]]:
-    for (width, n_networks), rows in objects.groupby(["width", "networks"]):
-        gains = (rows[rows["prompt"] == CLICK], rows)
+    of_cells = dict(list(objects.groupby(["width", "networks"])))
+    first = next(iter(of_cells.values()))
+    for (width, n_networks), rows in of_cells.items():
+        is_click = rows["prompt"] == CLICK
+        over_first = rows.assign(gain=rows["gain"].to_numpy() - first["gain"].to_numpy())
         yield [
             *(str(width), str(n_networks)),
-            *(_with_interval(of_prompts) for of_prompts in gains),
+            *(_with_interval(scores) for scores in (rows[is_click], rows)),
+            DASH if rows is first else _with_interval(over_first),
             f"{rows['error'].mean():.4f}",
         ]
 
 
 def _with_interval(rows: pd.DataFrame) -> str:
+    """Mean gain, with its 95 % interval over the scenes."""
     gain = rows["gain"].to_numpy()
     _, group = np.unique(rows["group"], return_inverse=True)
     resamples = resample_groups(group, N_RESAMPLES, seed=0)
