@@ -24,6 +24,12 @@ LEAST_AREA: Final = 0.03
 ORDER_SEED: Final = 0
 """Seed of the order in which scenes are tried: nobody chose a scene whose advice is right."""
 
+SHOWN: Final = "task"
+"""The advice of README's scene, which has to be a file of the demo."""
+
+N_FILES: Final = 13
+"""Number of scenes of ``shapes_val`` in the demo, as ``params.yaml`` has it."""
+
 BESIDE_PX: Final = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
 
 ADVISED: Final = tuple(name for name, cost in Costs().by_correction.items() if cost < 1)
@@ -47,8 +53,9 @@ def choose_scenes(predictor: UncertainPredictor) -> tuple[OfferedScene, ...]:
     """For each of ``ADVISED``, the first scene of a random order with a click that gets it.
 
     A click is in the centre of an object that is not small, and the clicks a pixel beside it get
-    the same advice, so that rounding on another machine does not change it. The ground truth
-    decides nothing: ``tools.show_predictions`` writes beside README's scene what it says.
+    the same advice, so that rounding on another machine does not change it. The scene of ``SHOWN``
+    is a file of the demo. The ground truth decides nothing: ``tools.show_predictions`` writes
+    beside README's scene what it says.
 
     Raises
     ------
@@ -58,7 +65,8 @@ def choose_scenes(predictor: UncertainPredictor) -> tuple[OfferedScene, ...]:
     by_advice: dict[str, OfferedScene] = {}
     for number in np.random.default_rng(ORDER_SEED).permutation(N_DEMO_SCENES).tolist():
         for scene in _candidates(predictor, number):
-            if scene.advice not in by_advice:
+            is_file = scene.advice != SHOWN or number < N_FILES
+            if scene.advice not in by_advice and is_file:
                 by_advice[scene.advice] = scene
                 break
         if len(by_advice) == len(ADVISED):
