@@ -33,6 +33,7 @@ from pipeline.scoring.bootstrap import interval, resample_groups, resampled_mean
 from pipeline.views import default_view
 from stages.predictor.loading import load_predictor
 from stages.settings.params import read_params
+from stages.training.fit import one_thread_each
 from tools.blocks import replace_block, table
 from tools.show_expected import CLICK, PROMPTS, answers_by_prompt
 from tools.show_review import photographs
@@ -196,7 +197,9 @@ def _trained(learned: TrainingSet) -> dict[str, HeadWeights]:
     kind = KINDS_BY_NAME[CHOOSERS.kind]
     assert kind.plan is not None
     every = Rows(np.arange(len(learned.group)), np.arange(0))
-    trained = train_heads(learned, every, CHOOSERS.objectives(MODELS), kind.plan, seed=0, kind=kind)
+    objectives = CHOOSERS.objectives(MODELS)
+    with one_thread_each():
+        trained = train_heads(learned, every, objectives, kind.plan, seed=0, kind=kind)
     return {name: trained[name].weights for name in CUT_OBJECTIVES}
 
 
