@@ -46,7 +46,7 @@ class Scene:
 
 
 def scene_seeds(split_seed: int, role: Role, n: int) -> range:
-    """Seeds of the ``n`` scenes of a split, at most 2^31, which is not checked.
+    """Seeds of the ``n`` scenes of a split; ``n`` is at most 2^31, which is not checked.
 
     No other pair of a split's seed and a role has any of these seeds.
     """

@@ -68,7 +68,10 @@ def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
 
 
 class Jobs:
-    """Watches for jobs of SLURM that never become workers: Dask would wait for them forever.
+    """Replaces jobs of SLURM that never become workers: Dask would wait for them forever.
+
+    A call of ``look`` lets Dask submit new jobs, and raises an error after ``N_FRUITLESS`` attempts
+    in a row that gave no worker. Nothing happens between calls.
 
     SLURM forgets jobs that are cancelled while they wait. When its controller is killed, it forgets
     some jobs and accepts no new jobs. It holds a job that a node fails to launch. Other jobs end

@@ -158,7 +158,8 @@ def choose_device(cells: Mapping[FillJob, Cell], find_device: Callable[[], str])
 def device_here(setting: str) -> str:
     """Device on which this process computes, ``cpu`` or ``cuda``.
 
-    ``setting`` is the value of ``extract.device``.
+    ``setting`` is the value of ``extract.device``; ``auto`` is the GPU if there is one. Raises a
+    ParamsError for ``cuda`` without a GPU, and for an unknown value.
     """
     # The models take seconds to import, and most importers of this module compute nothing.
     from stages.extraction.models import settled_device  # noqa: PLC0415

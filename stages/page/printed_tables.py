@@ -6,7 +6,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import compress, product
 from math import isnan, nan
 from typing import Any, Final
 
@@ -66,11 +66,11 @@ class Grid:
 
         Measures that know the ground truth do not count.
         """
-        counted = [row for row in self.rows if row.measure.partition("@")[0] not in KNOWS_TRUTH]
-        columns = zip(*(row.cells for row in counted), strict=True)
+        counts = [row.measure.partition("@")[0] not in KNOWS_TRUTH for row in self.rows]
+        values = zip(*([cell.value for cell in row.cells] for row in self.rows), strict=True)
         return tuple(
-            max((cell.value for cell in cells if not isnan(cell.value)), default=nan)
-            for cells in columns
+            max((value for value in compress(column, counts) if not isnan(value)), default=nan)
+            for column in values
         )
 
 

@@ -119,13 +119,16 @@ def correlation_beside_paper(
 ) -> pd.DataFrame:
     """Append the paper's correlations to the table of a split, as columns ``<name>_paper``.
 
+    The paper has correlations for one data set, ``CORRELATED``, by heads that learned from it: rows
+    of other heads get NaN, and rows without heads get numbers.
+
     Parameters
     ----------
     data_set
-        Data set of the split. The paper has correlations for ``CORRELATED`` alone: for another data
-        set or None, the table is returned as it is.
+        Data set of the split; for None or another than ``CORRELATED``, the table is returned as it
+        is.
     data_sets
-        Data sets of the train splits: rows of heads from other data sets get NaN.
+        The paper's data set of each train split that is one, by split.
     """
     if data_set != CORRELATED:
         return table

@@ -97,8 +97,8 @@ def mask_archive(annotations: list[Annotation], file_name: str) -> bytes:
     """Bytes of a ZIP of ``annotations.json`` and ``object-<number>.png`` for each object.
 
     A PNG is 255 inside the mask and 0 outside. No entry is named after the image, so unpacking the
-    ZIP cannot write into other folders. Equal masks give equal bytes: all entries have the earliest
-    date of the ZIP format.
+    ZIP cannot write into other folders. Equal arguments give equal bytes: all entries have the
+    earliest date of the ZIP format. An empty mask has a PNG alone.
     """
     archive = io.BytesIO()
     with ZipFile(archive, "w") as file:

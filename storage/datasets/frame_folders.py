@@ -127,8 +127,8 @@ def check_paired(
 def read_indices(path: Path, label: str, modes: Collection[str]) -> UInt8[np.ndarray, "h w"]:
     """Pixel values of a PNG mask as stored; a palette file gives indices, not colours.
 
-    Raises a DataError if the file is missing or damaged, or its Pillow mode is not in ``modes``:
-    colours are not object ids.
+    Raises a DataError that begins with ``label`` if the file is missing or damaged, or its Pillow
+    mode is not in ``modes``: colours are not object ids.
     """
     if is_special(path):
         raise DataError(f"{label}: {path} must be a readable PNG file, got: a pipe or a device")

@@ -41,8 +41,8 @@ def list_sav_videos(source: Source) -> tuple[Medium, ...]:
     Some videos of the data set have no automatic masklets. For such a video, ``both`` reads the
     manual masklets alone, ``auto`` reads no masklet, and ``Medium.lacks_auto`` is true. Raises a
     DataError if a folder is missing, there is no video, or settings ask for automatic masklets and
-    no video of the split has any. Reading a video raises it if its file of manual masklets is
-    missing, or a file is not of this layout.
+    no video of the split has any. Reading a video raises it if a file of masklets that the
+    settings ask for is missing or not of this layout.
     """
     frame_folders.check_videos("SA-V", source, ())
     for subset in source.subsets or ():

@@ -62,7 +62,7 @@ with the number of files just sent."""
 def push(remote: str | None, show: Show) -> list[Pushed]:
     """Send the files of all outputs in ``dvc.lock`` that remotes lack, and repaired files.
 
-    Raises a StoreError if a file is missing or damaged here (then no file is sent to its remote),
+    Raises a StoreError if a file to send is missing or damaged here (then its remote gets none),
     there is no default remote, a remote cannot be reached, or it still lacks files after
     ``N_ROUNDS`` attempts.
 

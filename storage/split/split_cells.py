@@ -329,7 +329,11 @@ def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bo
 
 
 def _check_images(cell: OpenCell, images_sha256: Sequence[str], objects: str | Path) -> None:
-    """Raise a StoreError for a cell of other image files than the split has now."""
+    """Raise a StoreError if a cell was extracted from other image files than the split has now.
+
+    ``images_sha256`` has a digest for each shard, of the images of the split. ``objects`` is the
+    place of the split's objects store, for the message.
+    """
     differing = [
         str(shard)
         for shard, (extracted, present) in enumerate(
