@@ -83,8 +83,8 @@ Tracing takes up to half of a test's time. Elsewhere, the mark ``no_cover`` spar
 """
 
 LONG: Final = (
-    *("results", "tests/test_repro.py", "tests/test_cluster_faults.py", "tests/test_cluster.py"),
-    "tests/test_extend_doc.py",
+    *("results", "tests/test_repro.py", "tests/stages/executor/test_slurm.py"),
+    *("tests/test_cluster_faults.py", "tests/test_cluster.py", "tests/test_extend_doc.py"),
     "tests/stages/test_who_computes.py",
 )
 """Work units of a minute or more, the longest first."""
