@@ -138,21 +138,42 @@ Outcomes = dict[Installation, Outcome]
 
 
 def build(folder: Path) -> None:
-    """Build ``dist`` of a folder: the sdist of the tracked files, and the wheel of the sdist."""
+    """Build ``dist`` of a folder: the sdist of the tracked files, and the wheel of the sdist.
+
+    Also build ``wheels``: of ``WITHOUT_WHEELS``, once for all environments, with the setuptools of
+    this one. An isolated build of sam2 would install PyTorch first, for each environment.
+    """
     rmtree(folder, ignore_errors=True)
     source = folder / "source"
     for name in subprocess.check_output(["git", "ls-files", "-z"], text=True).split("\0")[:-1]:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         copyfile(name, source / name)
     _uv("build", "--quiet", "--out-dir", str(folder / "dist"), str(source))
+    options = (
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(folder / "wheels"),
+    )
+    lines = [line for line in _required(source / "pyproject.toml") if _name(line) in WITHOUT_WHEELS]
+    _run(sys.executable, "-m", "pip", "wheel", *options, *lines)
+
+
+def _required(project: Path) -> list[str]:
+    """Lines of the packages that a project requires, with all of its extras."""
+    declared = tomllib.loads(project.read_text("utf-8"))["project"]
+    return [*declared["dependencies"], *chain(*declared["optional-dependencies"].values())]
+
+
+def _name(line: str) -> str:
+    return re.split(r"[^\w.-]", line, maxsplit=1)[0]
 
 
 def requirements(installation: Installation, project: Path) -> list[str]:
     """Options of ``uv`` that choose the versions of the packages of an installation."""
-    declared = tomllib.loads(project.read_text("utf-8"))["project"]
-    lists = (declared["dependencies"], *declared["optional-dependencies"].values())
-    names = {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in chain(*lists)}
-    compiled = sorted(names - {declared["name"], *WITHOUT_WHEELS})
+    names = {_name(line) for line in _required(project)}
+    compiled = sorted(names - {"usam-cache", *WITHOUT_WHEELS})
     return [
         *("--resolution", RESOLUTIONS[installation.versions]),
         *(("--extra", installation.extra) if installation.extra else ()),
@@ -187,7 +208,9 @@ def try_environment(installations: Sequence[Installation], built: Path) -> Itera
     try:
         # Only the requirements of this file count as direct: those of an archive would not.
         error = _error_of("venv", "--quiet", "--python", first.python, str(folder)) or _error_of(
-            *install, *requirements(first, project), "-r", str(project)
+            *(*install, "--find-links", str(built / "wheels")),
+            *requirements(first, project),
+            *("-r", str(project)),
         )
         seconds = round(time.monotonic() - started)
         for installation in installations:

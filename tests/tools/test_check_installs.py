@@ -67,6 +67,9 @@ def test_a_failed_installation_is_told_and_the_others_are_tried(
     assert "\n| `stages` | not tried |\n" in printed
     assert " / wheel not tried, sdist **failed** |\n" in printed
     trials = [line for line in fake.commands if " -I -c " in line]
+    (wheels,) = [line for line in fake.commands if " pip wheel " in line]
+    assert "--no-build-isolation" in wheels
+    assert all(f" {name}>=" in wheels for name in WITHOUT_WHEELS)
     assert [line.partition(" -c ")[2] for line in trials] == [
         f"import usam_cache\n{TRIALS[extra]}" for extra in ("", "", "dvc")
     ]
