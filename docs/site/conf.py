@@ -32,7 +32,7 @@ autosummary_generate = False
 numpydoc_show_class_members = False
 
 html_static_path = ["static"]
-html_extra_path = ["../../build/gallery"]
+html_extra_path = ["../../build/gallery", "root"]
 html_css_files = ["site.css"]
 html_theme = "alabaster"
 html_theme_options = {"page_width": "1100px", "sidebar_collapse": True}
