@@ -59,7 +59,7 @@ def predictor_of(family: str, model: str) -> UncertainPredictor:
         predictor = load_predictor(family, model)
     else:
         sam = Sam(build(family, model, seed=0), device=torch.device("cpu"), precision="fp32")
-        heads = random_heads(model, n_channels=sam.n_channels, kind="ours")
+        heads = random_heads(model, n_channels=sam.n_channels, kind="ours", seed=1)
         predictor = UncertainPredictor(sam, heads)
     predictor.set_image(drawn())
     return predictor
