@@ -38,6 +38,11 @@ def test_what_knows_the_truth_is_not_the_best_of_a_column() -> None:
     assert grid.best == (2,)
 
 
+def test_a_column_of_nothing_but_the_truth_has_no_best() -> None:
+    table = pd.DataFrame({"measure": ["not_selected"], "a": [3.0]})
+    assert [isnan(best) for best in make_grid(table, ["a"]).best] == [True]
+
+
 def test_differences_and_numbers_of_the_paper_are_printed_by_their_suffix() -> None:
     table = pd.DataFrame(
         {
