@@ -34,8 +34,13 @@ DVC_ADDRESS: Final = re.compile(r"dvc://(?P<repository>.+)@(?P<revision>[^@/]+)/
 """Form of the address of a store in a DVC repository. The last ``@`` ends the repository; a ``/``
 in the name of a branch is written ``%2F``."""
 
-RETRY_S: Final = 30
-"""Longest wait, in seconds, for a bucket that does not answer."""
+REQUEST_S: Final = 30
+"""Longest wait, in seconds, for the whole answer to one request to a bucket."""
+
+RETRY_S: Final = 40
+"""Seconds after which a request that fails is not sent to a bucket again.
+
+Longer than ``REQUEST_S``, so that a request whose answer is lost is sent again."""
 
 EXIT_S: Final = 0.1
 """Seconds that a process that has read a bucket waits at its exit for obstore's threads.
@@ -160,8 +165,9 @@ def _bucket(address: str) -> Any:  # noqa: ANN401 - obstore's class depends on t
     # Part of the cache key: a changed variable may name another server or other credentials.
     environment = tuple(sorted(os.environ.items()))
     options = dict(_s3_options(environment)) if address.startswith("s3") else {}
-    if address.startswith("http://"):
-        options["client_options"] = {"allow_http": True}
+    server = os.environ.get("AWS_ENDPOINT_URL", "") if address.startswith("s3") else address
+    http = server.startswith("http://")
+    options["client_options"] = {"allow_http": http, "timeout": timedelta(seconds=REQUEST_S)}
     # More retries than fit into the time limit, so that the limit ends them.
     options["retry_config"] = {"max_retries": 99, "retry_timeout": timedelta(seconds=RETRY_S)}
     return from_url(address, **options)
@@ -174,27 +180,25 @@ def _stay_at_the_end() -> None:
 
 @lru_cache(maxsize=8)  # one cache has many stores, and boto3 takes 30 ms for each
 def _s3_options(_environment: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """Options of S3 that obstore does not read itself: credentials of a profile, HTTP endpoints.
+    """Options of S3 that obstore does not read itself: the credentials of a profile.
 
-    boto3 reads the credentials; without boto3, they are left out. Raises a StoreError if boto3
+    boto3 reads them; without boto3, they are left out. Raises a StoreError if boto3
     finds none and ``AWS_SKIP_SIGNATURE`` is not ``true``.
     """
-    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-    options: dict[str, Any] = {"client_options": {"allow_http": endpoint.startswith("http://")}}
     if os.environ.get("AWS_SKIP_SIGNATURE", "").lower() == "true":
-        return options
+        return {}
     try:
         from boto3 import Session  # noqa: PLC0415
         from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415
     except ImportError:
-        return options
+        return {}
     session = Session()
     if session.get_credentials() is None:
         raise StoreError(
             "credentials of S3 must be set in the environment or in ~/.aws "
             "(AWS_SKIP_SIGNATURE=true reads a public bucket without any), got none"
         )
-    return {**options, "credential_provider": Boto3CredentialProvider(session)}
+    return {"credential_provider": Boto3CredentialProvider(session)}
 
 
 def _with_fsspec(address: str) -> tuple[Store, Failures]:

@@ -36,12 +36,15 @@ class Line:
         Where it listens; while it is cut, connections are refused.
     was_cut
         Set as the line is cut.
+    n_lost
+        Number of connections to come whose answers get lost, though they stay open.
     """
 
     server: tuple[str, int]
     address: str = ""
     n_bytes: int = 2**62
     was_cut: Event = field(default_factory=Event)
+    n_lost: int = 0
     _port: int = 0
     _open: list[socket.socket] = field(default_factory=list)
 
@@ -78,12 +81,18 @@ class Line:
                 target.sendall(data)
 
     def _answer(self, source: socket.socket, target: socket.socket) -> None:
+        is_lost, self.n_lost = self.n_lost > 0, self.n_lost - 1
         with closing(source), closing(target), suppress(OSError):
             while data := source.recv(2**12):
+                if is_lost:
+                    continue
                 target.sendall(data[: max(0, self.n_bytes)])
                 self.n_bytes -= len(data)
-                if self.n_bytes <= 0 and not self.was_cut.is_set():
-                    self.cut()
+                # A connection that was accepted during the cut ends here, too.
+                if self.n_bytes <= 0:
+                    if not self.was_cut.is_set():
+                        self.cut()
+                    return
 
 
 @contextmanager
@@ -98,47 +107,57 @@ def line_to(address: str) -> Iterator[Line]:
         line.cut()
 
 
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run of the stage whose cells are in a bucket that stays.
+
+    Attributes
+    ----------
+    server
+        Address of the bucket's server.
+    outputs
+        Bytes of the stage's files by path.
+    n_bytes
+        Bytes of the server's answers.
+    """
+
+    server: str
+    outputs: dict[str, bytes]
+    n_bytes: int
+
+
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with s3_server() as address:
-        yield address
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbed]:
+    with s3_server() as server, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("undisturbed"))
+        use_server(server, patch)
+        write_masked_split()
+        patch.setenv(CACHE_VARIABLE, upload(Path("cache"), "cache"))
+        shutil.rmtree("cache")
+        with line_to(server) as line:
+            patch.setenv("AWS_ENDPOINT_URL", line.address)
+            outputs = CASES["entropy"].run(patch)
+        yield Undisturbed(server, outputs, 2**62 - line.n_bytes)
 
 
 @pytest.fixture
-def wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """What the stage makes of cells in this folder."""
+def line(
+    undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Line]:
+    """The way to the bucket, from a folder that has the settings alone."""
+    for settings in Path().glob("*.yaml"):
+        shutil.copyfile(settings, tmp_path / settings)
     monkeypatch.chdir(tmp_path)
-    write_masked_split()
-    files = CASES["entropy"].run(monkeypatch)
-    shutil.rmtree("cache/entropy")
-    return files
-
-
-@pytest.fixture
-def line(wanted: dict[str, bytes], server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
-    """The way to a bucket that alone has the cells."""
-    assert wanted
-    use_server(server, monkeypatch)
-    monkeypatch.setenv(CACHE_VARIABLE, upload(Path("cache"), "cache"))
-    shutil.rmtree("cache")
-    with line_to(server) as line:
+    with line_to(undisturbed.server) as line:
         monkeypatch.setenv("AWS_ENDPOINT_URL", line.address)
         yield line
 
 
-def answers(line: Line, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Bytes of the answers that an undisturbed run gets."""
-    line.n_bytes = 2**40
-    CASES["entropy"].run(monkeypatch)
-    shutil.rmtree("cache")
-    return 2**40 - line.n_bytes
-
-
 @pytest.mark.parametrize("part", [0.2, 0.9], ids=["metadata", "masks"])
 def test_a_server_that_comes_back_is_asked_again(
-    wanted: dict[str, bytes], line: Line, monkeypatch: pytest.MonkeyPatch, part: float
+    undisturbed: Undisturbed, line: Line, monkeypatch: pytest.MonkeyPatch, part: float
 ) -> None:
-    line.n_bytes = int(part * answers(line, monkeypatch))
+    line.n_bytes = int(part * undisturbed.n_bytes)
 
     def mend_later() -> None:
         line.was_cut.wait()
@@ -147,18 +166,31 @@ def test_a_server_that_comes_back_is_asked_again(
 
     mending = Thread(target=mend_later)
     mending.start()
-    assert CASES["entropy"].run(monkeypatch) == wanted
+    assert CASES["entropy"].run(monkeypatch) == undisturbed.outputs
     assert line.was_cut.is_set()
     mending.join()
 
 
+def test_a_request_whose_answer_is_lost_is_sent_again(
+    undisturbed: Undisturbed, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert addresses.REQUEST_S < addresses.RETRY_S
+    monkeypatch.setattr(addresses, "REQUEST_S", 1)
+    line.n_lost = 2
+    assert CASES["entropy"].run(monkeypatch) == undisturbed.outputs
+    assert line.n_lost < 0
+
+
 @pytest.mark.parametrize("part", [0.2, 0.9], ids=["metadata", "masks"])
 def test_a_server_that_stays_away_ends_the_stage_which_names_the_store(
-    line: Line, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], part: float
+    undisturbed: Undisturbed,
+    line: Line,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    part: float,
 ) -> None:
-    n_bytes = answers(line, monkeypatch)
     monkeypatch.setattr(addresses, "RETRY_S", 1)
-    line.n_bytes = int(part * n_bytes)
+    line.n_bytes = int(part * undisturbed.n_bytes)
     with pytest.raises(SystemExit, match="1"):
         CASES["entropy"].run(monkeypatch)
     (error,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("error")]
