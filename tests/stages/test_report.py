@@ -138,7 +138,7 @@ def test_the_command_says_what_the_page_begins_with(root: Path) -> None:
     assert f"Page: {PAGE}" in printed
 
 
-@pytest.mark.slow
+@pytest.mark.no_cover
 def test_two_reports_are_equal_to_the_byte(
     evaluated: Path, reported_beside_paper: Path, tmp_path: Path
 ) -> None:

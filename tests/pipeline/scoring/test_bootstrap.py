@@ -154,7 +154,10 @@ def margins_of_noise(n_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_images", [3, 5, 13, 40, 100])
+@pytest.mark.parametrize(
+    "n_images",
+    [3, 13, 40, *(pytest.param(n_images, marks=pytest.mark.full_size) for n_images in (5, 100))],
+)
 def test_reports_of_noise_are_seldom_sure_and_intervals_hold_the_truth(n_images: int) -> None:
     is_sure, covers = [], []
     for seed in range(1000):
