@@ -103,7 +103,7 @@ test-full: $(INSTALLED) ## run the minutes-long tests: models at full size, trai
 lint: $(INSTALLED) ## check style, format, types and the direction of imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers auto
 	$(BIN)/lint-imports
 
 # Without the addopts of pyproject.toml: they skip benchmarks and slow down what is timed.
