@@ -18,6 +18,7 @@ import tests.fixtures.type_checks  # noqa: F401 - changes how what is imported n
 
 # isort: split
 from stages.program import progress
+from tests.fixtures.demo_copy import Demo, demo_in
 from tests.fixtures.made_up_cell import extract
 from tests.fixtures.slurm import Slurm, running_slurm
 
@@ -85,7 +86,8 @@ Tracing takes up to half of a test's time. Elsewhere, the mark ``no_cover`` spar
 LONG: Final = (
     *("results", "tests/test_repro.py", "tests/stages/executor/test_slurm.py"),
     *("tests/test_cluster_faults.py", "tests/test_cluster.py", "tests/test_extend_doc.py"),
-    "tests/stages/test_who_computes.py",
+    *("tests/stages/test_who_computes.py", "tests/stages/web/test_browser_review.py"),
+    *("tests/test_repro_clones.py", "tests/stages/test_elsewhere.py"),
 )
 """Work units of a minute or more, the longest first."""
 
@@ -144,6 +146,22 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("made")
     extract(root)
     shutil.rmtree(root / "pool")
+    return root
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Demo:
+    """A small copy of the project in which the whole pipeline has run, not to be changed."""
+    folder = tmp_path_factory.getbasetemp()
+    return demo_in(folder if worker_id == "master" else folder.parent)
+
+
+@pytest.fixture
+def demo_copy(demo: Demo, tmp_path: Path) -> Path:
+    """The demo once more, to change."""
+    root = tmp_path / "project"
+    # With the modification times, by which numba knows that its compiled kernels are current.
+    shutil.copytree(demo.root, root, symlinks=True)
     return root
 
 

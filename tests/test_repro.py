@@ -6,27 +6,19 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import yaml
 
-from tests.fixtures.doc_pages import block
+from tests.fixtures.demo_copy import ALL_STAGES, VIEWS, Demo
 from tests.fixtures.dvc_stages import CHEAP, PACKAGES, files_below, plumbing
 from tests.fixtures.project_copy import (
     FEW_MODELS,
-    FEW_OBJECTIVES,
-    Reproduced,
     change_params,
-    changed_files,
-    clone_project,
-    commit,
     copy_compiled,
     copy_files,
-    copy_project,
     read_params,
     repro,
     run,
@@ -36,60 +28,8 @@ from tests.fixtures.settings import view_settings
 
 pytestmark = pytest.mark.slow
 
-VIEWS = ("identity", "gnoise")
-
-WITHOUT_MASKS = block("dvc pull $(")
-THEN = block("dvc repro --allow-missing --glob")
-
 MOST_OVER_OUTPUTS = 1.15
 """What lies on the disk, over the bytes of the outputs, but for features in the pool."""
-
-PREPARED = ["shapes", "prepare@shapes_train", "prepare@shapes_val"]
-
-ALL_STAGES = [
-    *PREPARED,
-    *(f"extract@shapes_val-{model}-{view}" for model, view in product(FEW_MODELS, VIEWS)),
-    *(f"extract_train@shapes_train-{model}" for model in FEW_MODELS),
-    *(f"tune@shapes_train-{objective}" for objective in FEW_OBJECTIVES),
-    "train@shapes_train",
-    "entropy@shapes_val",
-    "evaluate@shapes_val",
-    "gallery@shapes_val",
-    "runtime",
-    "report",
-]
-
-
-@dataclass(frozen=True)
-class Demo:
-    """A copy in which the whole pipeline has run, its lock committed."""
-
-    root: Path
-    remote: Path
-    reproduced: Reproduced
-    changed_files: list[str]
-    """By the run, for git."""
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """Run once what every test here starts from."""
-    folder = tmp_path_factory.mktemp("demo")
-    root, remote = folder / "project", folder / "remote"
-    copy_project(root, remote=remote)
-    reproduced = repro(root)
-    changed = changed_files(root)
-    commit(root)
-    return Demo(root, remote, reproduced, changed)
-
-
-@pytest.fixture
-def project(demo: Demo, tmp_path: Path) -> Path:
-    """The demo once more, to change."""
-    root = tmp_path / "project"
-    # With the modification times, by which numba knows that its compiled kernels are current.
-    shutil.copytree(demo.root, root, symlinks=True)
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -107,21 +47,6 @@ def edits(edited: Path) -> Iterator[Path]:
     run(edited, "git", "checkout", "--quiet", ".")
 
 
-@pytest.fixture(scope="module")
-def pushed(demo: Demo) -> Demo:
-    """The demo, its outputs in the remote."""
-    run(demo.root, "dvc", "push")
-    return demo
-
-
-@pytest.fixture
-def clone(pushed: Demo, tmp_path: Path) -> Path:
-    """A fresh clone of the demo, without any output."""
-    root = tmp_path / "clone"
-    clone_project(pushed.root, root, remote=pushed.remote)
-    return root
-
-
 def stale(root: Path) -> set[str]:
     """Stages that DVC would run because of what they depend on themselves, by its status."""
     return set(json.loads(run(root, "dvc", "status", "--json")))
@@ -134,15 +59,8 @@ def add_comments(root: Path, files: Iterable[str]) -> None:
             file.write("# An edited comment.\n")
 
 
-def evaluated_inputs(root: Path) -> dict[str, str]:
-    """What a lock says that the results were made of, heads apart."""
-    lock = yaml.safe_load((root / "dvc.lock").read_text("utf-8"))
-    deps = lock["stages"]["evaluate@shapes_val"]["deps"]
-    return {dep["path"]: dep["md5"] for dep in deps if not dep["path"].startswith("heads")}
-
-
 def test_every_stage_runs_once(demo: Demo) -> None:
-    assert sorted(demo.reproduced.ran) == sorted(ALL_STAGES)
+    assert sorted(demo.ran) == sorted(ALL_STAGES)
     assert (demo.root / "results" / "report.html").is_file()
 
 
@@ -173,8 +91,8 @@ def test_without_dvc_the_same_commands_write_the_same_bytes(demo: Demo, tmp_path
     assert [name for name, data in found.items() if data != wanted[name]] == []
 
 
-def test_after_the_demo_nothing_is_out_of_date(demo: Demo) -> None:
-    assert run(demo.root, "dvc", "status").strip() == "Data and pipelines are up to date."
+def test_after_the_demo_nothing_is_out_of_date(demo: Demo, edits: Path) -> None:
+    assert run(edits, "dvc", "status").strip() == "Data and pipelines are up to date."
     assert demo.changed_files == ["dvc.lock"]
 
 
@@ -234,23 +152,23 @@ DAMAGED: Final = (
 
 
 def test_every_damaged_output_is_made_again_by_the_commands_of_repair_in_their_order(
-    project: Path,
+    demo_copy: Path,
 ) -> None:
-    run(project, "dvc", "checkout", "--relink")
-    linked = project / "cache/objects/shapes_val.zarr/zarr.json"
+    run(demo_copy, "dvc", "checkout", "--relink")
+    linked = demo_copy / "cache/objects/shapes_val.zarr/zarr.json"
     assert linked.stat().st_nlink == 2
-    intact = made_files(project)
+    intact = made_files(demo_copy)
     for name in DAMAGED:
-        damage(project / name)
-    said = run(project, "bash", "-c", "usam cache repair || true")
+        damage(demo_copy / name)
+    said = run(demo_copy, "bash", "-c", "usam cache repair || true")
     commands = dict.fromkeys(re.findall("`(dvc repro .+)` makes it", said))
     assert len(commands) == len(DAMAGED)
     for command in commands:
-        run(project, "bash", "-ec", command)
-    assert "nothing is damaged in the outputs" in run(project, "usam", "cache", "repair")
-    assert made_files(project) == intact
+        run(demo_copy, "bash", "-ec", command)
+    assert "nothing is damaged in the outputs" in run(demo_copy, "usam", "cache", "repair")
+    assert made_files(demo_copy) == intact
     # The stages wrote no byte into files that they share with the cache.
-    for file in (project / ".dvc/cache/files/md5").glob("*/*"):
+    for file in (demo_copy / ".dvc/cache/files/md5").glob("*/*"):
         md5 = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
         assert md5 == file.parent.name + file.name.removesuffix(".dir")
 
@@ -267,74 +185,15 @@ def damage(file: Path) -> None:
 
 
 def test_heads_of_other_features_are_trained_again_by_the_command_that_evaluate_names(
-    project: Path,
+    demo_copy: Path,
 ) -> None:
-    splits = read_params(project)["splits"]
+    splits = read_params(demo_copy)["splits"]
     splits["shapes_train"]["max_objects"] = 16
-    change_params(project, splits=splits)
-    repro(project, *(f"extract_train@shapes_train-{model}" for model in FEW_MODELS))
+    change_params(demo_copy, splits=splits)
+    repro(demo_copy, *(f"extract_train@shapes_train-{model}" for model in FEW_MODELS))
     evaluate = ("python", "-m", "stages.evaluate", "shapes_val")
     with pytest.raises(AssertionError, match=r"features_digest \(\w+ -> \w+\)") as refused:
-        run(project, *evaluate)
+        run(demo_copy, *evaluate)
     (command,) = re.findall("`(dvc repro .+)` makes it", str(refused.value))
-    run(project, "bash", "-ec", command)
-    run(project, *evaluate)
-
-
-def test_without_its_lock_everything_comes_from_the_run_cache(project: Path) -> None:
-    lock = project / "dvc.lock"
-    before = lock.read_bytes()
-    lock.unlink()
-    done = repro(project)
-    assert not done.ran
-    assert sorted(done.restored) == sorted(ALL_STAGES)
-    assert lock.read_bytes() == before
-
-
-def test_a_clone_that_pulled_runs_nothing(clone: Path) -> None:
-    run(clone, "dvc", "pull")
-    done = repro(clone)
-    assert not done.ran
-    assert not done.restored
-    assert sorted(done.unchanged) == sorted(ALL_STAGES)
-    assert not changed_files(clone)
-
-
-def test_without_the_data_set_a_clone_that_pulled_runs_nothing(
-    project: Path, demo: Demo, tmp_path: Path
-) -> None:
-    outside = tmp_path / "outside"
-    shutil.copytree(project / "data" / "shapes", outside)
-    splits = read_params(project)["splits"]
-    for place in splits.values():
-        for key in ("images", "annotations"):
-            place[key] = place[key].replace("data/shapes", str(outside))
-    change_params(project, splits=splits)
-    again = {"prepare@shapes_train", "prepare@shapes_val", "gallery@shapes_val"}
-    assert set(repro(project).ran) == again
-    commit(project)
-    run(project, "dvc", "push")
-    shutil.rmtree(outside)
-    root = tmp_path / "clone"
-    clone_project(project, root, remote=demo.remote)
-    run(root, "dvc", "pull")
-    done = repro(root, "--allow-missing")
-    assert not done.ran
-    assert sorted(done.unchanged) == sorted(ALL_STAGES)
-    assert (root / "cache" / "objects" / "shapes_val.zarr").is_dir()
-
-
-def test_without_the_masks_the_page_is_there_and_new_questions_are_answered(clone: Path) -> None:
-    before = evaluated_inputs(clone)
-    run(clone, "bash", "-ec", WITHOUT_MASKS)
-    # Where nothing has changed, what was pulled stays.
-    run(clone, "bash", "-ec", THEN)
-    assert (clone / "results" / "report.html").is_file()
-    change_params(clone, train={"seeds": [1]})
-    # The pictures of other heads' objects would need the masks.
-    said = run(clone, "bash", "-ec", THEN)
-    ran = re.findall(r"^Running stage '(.+)':$", said, re.MULTILINE)
-    assert ran == ["train@shapes_train", "evaluate@shapes_val", "report"]
-    assert not (clone / "cache" / "masks").exists()
-    # The same inputs, for a lock that names a part of them makes others evaluate again.
-    assert evaluated_inputs(clone) == before
+    run(demo_copy, "bash", "-ec", command)
+    run(demo_copy, *evaluate)
