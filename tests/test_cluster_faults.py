@@ -131,11 +131,11 @@ def pool_files(root: Path) -> dict[str, bytes]:
 
 CELLS: Final = ("shapes_val/large/identity", "shapes_val/tiny/jpeg10")
 
-N_OBJECTS: Final = 96
+N_OBJECTS: Final = 48
 """Of each cell."""
 
-SHARD_OBJECTS: Final = 48
-"""Where a worker is to be killed in the midst of one: that of seven images."""
+SHARD_OBJECTS: Final = 24
+"""Where a worker is to be killed in the midst of one: that of about four images."""
 
 JOBS: Final = {"memory": "500MB", "cores": 1, "interface": "lo"}
 
