@@ -131,7 +131,7 @@ def pool_files(root: Path) -> dict[str, bytes]:
 
 CELLS: Final = ("shapes_val/large/identity", "shapes_val/tiny/jpeg10")
 
-N_OBJECTS: Final = 48
+N_OBJECTS: Final = 72
 """Of each cell."""
 
 SHARD_OBJECTS: Final = 24
