@@ -425,7 +425,7 @@ def better_masks_block(masks: pd.DataFrame) -> str:
         "nine cuts, and so choose a cut, a proposal, or both: no model runs again. A mean takes a "
         "run for each of its masks. The first row has the mean IoU in %, the other rows gains in "
         "points, in brackets 95 % intervals over the scenes. RankSEG and means are measured at "
-        "the size of the stored masks, where means gain more than at that of the image "
+        "the size of the stored masks, the others at that of the image "
         "([docs/results.md](docs/results.md#better-masks))."
     )
     header = ("mask", *masks["model"].unique())
