@@ -25,7 +25,7 @@ help: ## print this list
 .venv: $(INSTALLED) ## install the project and its tools
 
 # Without these marks, an installation in .venv did not finish.
-PIP_INSTALL = SAM2_BUILD_CUDA=0 $(PINNED) $(BIN)/pip install $(CONSTRAINTS:%=-c %)
+PIP_INSTALL = SAM2_BUILD_CUDA=0 $(PINNED) $(BIN)/pip install $(PIP_OPTIONS) $(CONSTRAINTS:%=-c %)
 $(RUNS): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) -e '.[stages,demo]'
