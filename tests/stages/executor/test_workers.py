@@ -212,7 +212,7 @@ EVENTS = (Crew.join, Crew.join_elsewhere, Crew.stop, Crew.go_on, Crew.die)
 
 
 @pytest.mark.parametrize(
-    "seeds", [range(6), pytest.param(range(6, 20), marks=pytest.mark.full_size)], ids=str
+    "seeds", [range(3), pytest.param(range(3, 20), marks=pytest.mark.full_size)], ids=str
 )
 def test_random_sequences_of_events_end_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeds: range
