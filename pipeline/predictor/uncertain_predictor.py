@@ -125,6 +125,7 @@ class UncertainPredictor:
         """Forget all images that are set."""
         self._images: tuple[EncodedImage, ...] = ()
         self._is_batch = False
+        self._compared: tuple[ProposalHeads, float | None] | None = None
 
     def set_image(self, image: np.ndarray | Image) -> None:
         """Encode the image for later predictions, which are about this image alone.
@@ -398,7 +399,7 @@ class UncertainPredictor:
 
         ``size_px`` is the size of the masks (height, width).
         """
-        unlike_training = self.heads.unlike_training(image)
+        unlike_training = self._unlike_training(image)
         return list(
             read_uncertainty(
                 self.sam.decode(image.embedding, **vars(joined(prompts))),
@@ -417,6 +418,13 @@ class UncertainPredictor:
                 postprocessing=self.postprocessing,
             )
         )
+
+    def _unlike_training(self, image: EncodedImage) -> float | None:
+        """Result of the heads' ``unlike_training``, computed once for all prompts."""
+        compared = self._compared
+        if compared is None or compared[0] is not self.heads:
+            compared = self._compared = self.heads, self.heads.unlike_training(image)
+        return compared[1]
 
     def _predict(
         self,

@@ -39,10 +39,13 @@ class PointEncoder:
         ``points`` (x, y) are in pixels of the encoder's square; ``labels`` are from ``NO_POINT`` to
         3, which is not checked.
         """
-        padding = ((0, 0), (0, 1), (0, 0))
-        centres = np.pad(points.astype(np.float32) + np.float32(0.5), padding)
-        rows = np.pad(labels, padding[:2], constant_values=NO_POINT) % len(self._labels)
-        return 2 * (centres / self._size_px) - 1, rows.astype(np.int64)
+        n_prompts, n_points = labels.shape
+        # Filled by hand: `np.pad` would take longer than the rest.
+        centres = np.zeros((n_prompts, n_points + 1, 2), np.float32)
+        centres[:, :-1] = points.astype(np.float32) + np.float32(0.5)
+        rows = np.full((n_prompts, n_points + 1), NO_POINT, np.int64)
+        rows[:, :-1] = labels
+        return 2 * (centres / self._size_px) - 1, rows % len(self._labels)
 
     def embed(
         self, places: Float32[Tensor, "prompt point 2"], rows: Int64[Tensor, "prompt point"]

@@ -23,7 +23,7 @@ from tools.bars import Bar, missed_bars
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-MOST_OVERHEAD = {"mini": 1.3, "sam2.1": 0.8}
+MOST_OVERHEAD = {"mini": 1.25, "sam2.1": 0.8}
 """Most time of a click with its uncertainty, as a multiple of SAM2's click alone: our decoder and
 our masks at the size of the image save more than heads and entropies cost, but not with a mini
 model: its decoder takes few milliseconds, and the heads are three networks."""

@@ -71,6 +71,19 @@ def test_a_scene_is_like_training_also_darker_and_with_a_black_spot() -> None:
         assert found.is_kept is True
 
 
+def test_another_image_and_other_heads_are_compared_anew() -> None:
+    predictor = predictor_of()
+    predictor.set_image(drawn())
+    share = predictor.predict_uncertainty(**CENTRE).unlike_training
+    predictor.set_image(photograph())
+    share_of_photograph = predictor.predict_uncertainty(**CENTRE).unlike_training
+    assert share is not None
+    assert share_of_photograph is not None
+    assert share < OUT_OF_DISTRIBUTION < share_of_photograph
+    predictor.heads = replace(predictor.heads, training_images=None)
+    assert predictor.predict_uncertainty(**CENTRE).unlike_training is None
+
+
 def test_masks_of_everything_in_an_unlike_image_get_no_advice() -> None:
     generator = UncertainMaskGenerator(
         predictor_of(), points_per_side=3, pred_iou_thresh=0.0, stability_score_thresh=0.0
