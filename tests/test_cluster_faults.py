@@ -135,7 +135,7 @@ N_OBJECTS: Final = 72
 """Of each cell."""
 
 SHARD_OBJECTS: Final = 24
-"""Where a worker is to be killed in the midst of one: that of about four images."""
+"""Of a shard in whose midst a worker is killed: those of about four images."""
 
 JOBS: Final = {"memory": "500MB", "cores": 1, "interface": "lo"}
 

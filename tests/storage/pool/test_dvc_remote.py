@@ -28,10 +28,10 @@ from tests.fixtures.interrupted_push import (
 N_FILES = 2 * interrupted_push.N_FILES + 2
 """Files of the remote: those of both output folders, and a listing of each."""
 
-SLOW_TRIALS = range(0, N_FILES, 6)
-"""With two interrupted pushes each, to a folder and to a bucket: 20."""
-
-ALL_TRIALS = range(N_FILES)
+TRIALS = (
+    pytest.param(range(0, N_FILES, 6), marks=pytest.mark.slow, id="some"),
+    pytest.param(range(N_FILES), marks=pytest.mark.full_size, id="all"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,29 +87,14 @@ def check_interrupted_pushes(root: Path, url: str, trials: Sequence[int], **opti
     assert max(lacking) > 0, "DVC, too, sends what lacks: there is no need of our own push"
 
 
-@pytest.mark.parametrize(
-    "trials",
-    [
-        [4],
-        pytest.param(SLOW_TRIALS, marks=pytest.mark.slow),
-        pytest.param(ALL_TRIALS, marks=pytest.mark.full_size),
-    ],
-    ids=["one", "some", "all"],
-)
+@pytest.mark.parametrize("trials", [pytest.param([4], id="one"), *TRIALS])
 def test_after_interrupted_pushes_to_a_folder_a_push_completes_it(
     repository: Path, tmp_path: Path, trials: Sequence[int]
 ) -> None:
     check_interrupted_pushes(repository, str(tmp_path / "lab"), trials)
 
 
-@pytest.mark.parametrize(
-    "trials",
-    [
-        pytest.param(SLOW_TRIALS, marks=pytest.mark.slow),
-        pytest.param(ALL_TRIALS, marks=pytest.mark.full_size),
-    ],
-    ids=["some", "all"],
-)
+@pytest.mark.parametrize("trials", TRIALS)
 def test_after_interrupted_pushes_to_a_bucket_a_push_completes_it(
     repository: Path, server: str, monkeypatch: pytest.MonkeyPatch, trials: Sequence[int]
 ) -> None:
