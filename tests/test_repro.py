@@ -165,7 +165,7 @@ def test_every_damaged_output_is_made_again_by_the_commands_of_repair_in_their_o
         run(demo_copy, "bash", "-ec", command)
     assert "nothing is damaged in the outputs" in run(demo_copy, "usam", "cache", "repair")
     assert made_files(demo_copy) == intact
-    # The stages wrote no byte into files that they share with the cache.
+    # DVC's cache, whose files the outputs are links to, has no damaged file either.
     for file in (demo_copy / ".dvc/cache/files/md5").glob("*/*"):
         md5 = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
         assert md5 == file.parent.name + file.name.removesuffix(".dir")

@@ -1,4 +1,4 @@
-"""What DVC takes from its caches: in clones with less, the real stages of a small copy."""
+"""What DVC takes from its run cache and from a remote, where a lock, data or masks are missing."""
 
 import re
 import shutil
