@@ -89,7 +89,7 @@ docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/
 
 # tests/conftest.py says which process runs a file, and when.
 # Where Python may not keep what it compiled, each of the many processes would compile it again.
-PYTEST = PYTHONDONTWRITEBYTECODE= PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --no-loadscope-reorder -rs --ignore=tests/benchmarks
+PYTEST = PYTHONDONTWRITEBYTECODE= PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --no-loadscope-reorder -rfEs --ignore=tests/benchmarks
 test: $(INSTALLED) ## run the tests, with the branch coverage of all three packages
 	$(PYTEST) --cov
 

@@ -1,5 +1,6 @@
 """docs/cluster.md: cells have the bytes of one process, whatever happens to their workers."""
 
+import getpass
 import os
 import shutil
 import signal
@@ -59,6 +60,7 @@ def filling(root: Path, *cells: str, **environment: str) -> Iterator[Fill]:
             yield Fill(process, log)
         finally:
             process.kill()
+            print(log.read_text())  # pytest shows it where the test fails
 
 
 @dataclass(frozen=True)
@@ -74,17 +76,16 @@ class Worker:
         variables = Path("/proc", str(self.pid), "environ").read_text().split("\0")
         return dict(entry.split("=", 1) for entry in variables if entry)["SLURM_JOB_ID"]
 
-    def next_shard(self, root: Path) -> "Worker":
+    def beyond(self, root: Path) -> "Worker | None":
+        """The worker at another shard, once it has done its shard; None before."""
+        if not any(root.glob(f"{POOL}/{self.shard}{NPZ}")):
+            return None
+        at_work = (worker for worker in workers(root) if worker.pid == self.pid)
+        return next((worker for worker in at_work if worker.shard != self.shard), None)
+
+    def wait_for_a_shard(self, root: Path) -> None:
         """Wait until it has done its shard and is at another one."""
-        found: list[Worker] = []
-
-        def is_beyond() -> bool:
-            beyond = [w for w in workers(root) if w.pid == self.pid and w.shard != self.shard]
-            found[:] = beyond if any(root.glob(f"{POOL}/{self.shard}{NPZ}")) else []
-            return bool(found)
-
-        wait_until(is_beyond, PATIENCE_S)
-        return found[0]
+        wait_until(lambda: self.beyond(root), PATIENCE_S)
 
 
 def workers(root: Path) -> list[Worker]:
@@ -97,21 +98,22 @@ def workers(root: Path) -> list[Worker]:
     return found
 
 
-def worker_at_work(root: Path, gone: Collection[int]) -> Worker:
-    """Wait until a process that is not in ``gone`` is at a shard."""
-    found: list[Worker] = []
+def worker_beyond(root: Path, gone: Collection[int]) -> Worker:
+    """Wait until a process that is not in ``gone`` has done a shard and is at another shard.
 
-    def is_at_work() -> bool:
-        found[:] = [worker for worker in workers(root) if worker.pid not in gone]
-        return bool(found)
+    Any such process will do: SLURM may start a job again whose place another job has taken, and
+    one of the two then ends.
+    """
+    began: dict[int, Worker] = {}
 
-    wait_until(is_at_work, PATIENCE_S)
-    return found[0]
+    def beyond() -> Worker | None:
+        for worker in workers(root):
+            if worker.pid not in gone:
+                began.setdefault(worker.pid, worker)
+        at_others = (worker.beyond(root) for worker in began.values())
+        return next((worker for worker in at_others if worker), None)
 
-
-def worker_beyond(root: Path, gone: Collection[int] = ()) -> Worker:
-    """Wait until a process that is not in ``gone`` has done a shard and is at another shard."""
-    return worker_at_work(root, gone).next_shard(root)
+    return wait_until(beyond, PATIENCE_S)
 
 
 def shards(root: Path) -> dict[str, int]:
@@ -159,6 +161,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project_copy.change_params(root, splits=splits, shapes=images, extract=extract)
     project_copy.repro(root, "--glob", "prepare@*")
     return root
+
+
+@pytest.fixture(autouse=True)
+def _no_job_is_left(slurm: Slurm) -> Iterator[None]:
+    """Cancel the jobs of a test that fails: the next test waits for an empty queue."""
+    yield
+    print(slurm.run("squeue"))
+    slurm.run("scancel", f"--user={getpass.getuser()}")
 
 
 def copies(demo: Path, folder: Path, *, shard_objects: int) -> tuple[Path, Path]:
@@ -213,10 +223,6 @@ class Event:
         """The worker's node."""
         return self.slurm.run("squeue", "--noheader", f"--jobs={self.worker.job}", "--format=%N")
 
-    def wait_for_a_shard(self) -> None:
-        """Wait until the worker itself has done one more."""
-        self.worker.next_shard(self.root)
-
 
 def cancel(now: Event) -> None:
     now.slurm.run("scancel", now.worker.job)
@@ -245,7 +251,7 @@ def kill_slurmd(now: Event) -> None:
     """While the daemon of its node is away, the worker goes on."""
     node = now.node()
     now.slurm.kill(node)
-    now.wait_for_a_shard()
+    now.worker.wait_for_a_shard(now.root)
     now.slurm.start(node)
 
 
@@ -255,9 +261,9 @@ def kill_slurmctld_and_the_worker(now: Event) -> None:
     now.slurm.save(now.worker.job)
     now.slurm.kill("slurmctld")
     os.kill(now.worker.pid, signal.SIGCONT)
-    now.wait_for_a_shard()
+    now.worker.wait_for_a_shard(now.root)
     os.kill(now.worker.pid, signal.SIGKILL)
-    note = "note: waiting for workers of slurm"
+    note = "note: waiting for workers of slurm, squeue does not answer"
     wait_until(lambda: note in now.fill.said(), PATIENCE_S)
     now.slurm.start("slurmctld")
 
@@ -304,7 +310,10 @@ def test_cells_whose_driver_and_then_whose_scheduler_is_killed_are_those_of_inli
 def wait_for_images(root: Path) -> None:
     """Wait until a worker has done a shard and is in the middle of another one."""
     dead = [worker.pid for worker in workers(root) if not Path("/proc", str(worker.pid)).exists()]
-    worker = worker_at_work(root, dead)
+    worker = wait_until(
+        lambda: next((worker for worker in workers(root) if worker.pid not in dead), None),
+        PATIENCE_S,
+    )
     began = time.monotonic()
-    worker.next_shard(root)
+    worker.wait_for_a_shard(root)
     time.sleep((time.monotonic() - began) / 2)
