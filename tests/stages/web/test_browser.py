@@ -25,7 +25,7 @@ from tests.fixtures.chromium import (
     tab,
 )
 from tests.fixtures.predictors import drawn
-from tests.fixtures.web_page import finished, png, until
+from tests.fixtures.web_page import PATIENCE_S, finished, png, until
 from tools.served_page import served
 
 pytestmark = pytest.mark.slow
@@ -90,7 +90,10 @@ def shown(page: Page) -> tuple[np.ndarray, list[str], str, list[str]]:
 
 
 @pytest.mark.parametrize("source", ["scene", "file"])
-def test_a_reload_loses_nothing(browser: Browser, address: str, source: str) -> None:
+def test_a_reload_loses_nothing(
+    browser: Browser, address: str, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_images, "RELOAD_S", PATIENCE_S)
     with tab(browser, address, scene=SCENE) as page:
         if source == "file":
             file = {"name": "my photo.png", "mimeType": "image/png", "buffer": png(drawn())}
@@ -125,7 +128,7 @@ def test_a_closed_tab_in_mid_request_leaves_the_queue_and_its_image(
     gate, own = threading.Event(), PageState()
     try:
         with served(own) as address, tab(browser, address, scene=SCENE) as page:
-            assert len(own.images) == 1  # scene 1 has made room
+            finished(until(lambda: len(own.images) == 1))  # scene 1 has made room
             blocking = own.queue._thread.submit(gate.wait)
             seen = page.locator("#canvas").bounding_box()
             assert seen is not None

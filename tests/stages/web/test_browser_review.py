@@ -96,6 +96,8 @@ def test_every_key_does_what_the_help_says(browser: Browser, address: str, folde
         other = decision_of_keep(page)
         page.keyboard.press("k")
         at(page, 0)  # the skipped mask
+        # Until the mask is unpacked, the page asks which object a click is about.
+        expect(page.locator("#why")).to_contain_text("you decided: skip")
         seen = page.locator("#canvas").bounding_box()
         assert seen is not None
         page.mouse.click(seen["x"] + seen["width"] / 2, seen["y"] + seen["height"] / 2)
@@ -180,6 +182,9 @@ def test_a_review_of_60_scenes_goes_on_after_a_kill(browser: Browser, tmp_path: 
             at(page, rank)
             page.keyboard.press(keys[rank])
         at(page, half)
+        # A thumbnail that is on its way at the kill would be an error in the console.
+        present = page.locator("#neighbours [aria-current=true]")
+        expect(present).to_have_attribute("aria-label", f"Mask {half + 1} of the queue")
         process.send_signal(signal.SIGKILL)
         process.wait(PATIENCE_S)
     with reviewing(tmp_path, *SCENES) as (address, process), tab(browser, address, scene=0) as page:

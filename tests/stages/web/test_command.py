@@ -102,8 +102,9 @@ def test_it_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     assert running.stdout is not None
     assert running.stdout.readline() == "loading tiny\n"
     address = re.findall(r"^open (http://127.0.0.1:\d+/), end", running.stdout.readline())[0]
-    assert httpx.get(address).text.startswith("<!DOCTYPE html>")
-    assert httpx.get(f"{address}api/options").json()["heads"][0]["known"] == list(MODELS)
+    with httpx.Client(base_url=address, timeout=PATIENCE_S) as client:
+        assert client.get("/").text.startswith("<!DOCTYPE html>")
+        assert client.get("/api/options").json()["heads"][0]["known"] == list(MODELS)
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 128 + signal.SIGINT
