@@ -210,7 +210,7 @@ def _dvc() -> Finding:
     try:
         installed = version("dvc")
     except PackageNotFoundError:
-        return Finding("DVC", "not installed", "run pip install 'usam-cache[dvc]', or use usam run")
+        return Finding("DVC", "not installed: dvc repro needs it, usam run does not")
     from dvc.exceptions import NotDvcRepoError  # noqa: PLC0415
     from dvc.repo import Repo  # noqa: PLC0415
     from dvc.scm import SCMError  # noqa: PLC0415

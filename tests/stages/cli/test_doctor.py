@@ -50,10 +50,6 @@ def test_where_all_is_well_no_remedy_is_named(precision: str) -> None:
     assert list(Path().iterdir()) == []
 
 
-def no_dvc(_: str) -> str:
-    raise PackageNotFoundError
-
-
 def no_links(*_: object) -> None:
     raise OSError("Operation not permitted")
 
@@ -66,7 +62,6 @@ def other_masks(sam: Sam, *_: object) -> Decoded:
 
 FAULTS: Final[dict[str, tuple[str, object, str, str]]] = {
     "links": ("os.link", no_links, "Operation not permitted", "take a disk that has hard links"),
-    "DVC": ("stages.cli.doctor.version", no_dvc, "not installed", "usam-cache[dvc]"),
     "click": ("pipeline.sam.model.Sam.decode", other_masks, "1 of the masks", "another torch"),
     "weights": (
         "storage.checkpoints.weights.is_intact",
@@ -82,8 +77,6 @@ FAULTS: Final[dict[str, tuple[str, object, str, str]]] = {
 
 @pytest.mark.parametrize("what", FAULTS)
 def test_what_is_amiss_has_a_remedy(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("dvc.yaml").touch()
-    Repo.init(no_scm=True).close()
     target, fault, found, remedy = FAULTS[what]
     monkeypatch.setattr(target, fault)
     if what == "weights":  # damaged ones would not be loaded
@@ -94,6 +87,20 @@ def test_what_is_amiss_has_a_remedy(what: str, monkeypatch: pytest.MonkeyPatch) 
     assert {lines[i].split()[1] for i in amiss} == {what}
     assert all(found in lines[i] and remedy in lines[i + 1] for i in amiss)
     assert result.exit_code == 1
+
+
+def test_dvc_that_is_not_installed_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(_: str) -> str:
+        raise PackageNotFoundError
+
+    monkeypatch.setattr("stages.cli.doctor.version", absent)
+    monkeypatch.setattr("stages.cli.doctor._clicks", lambda *_: iter(()))
+    Path("dvc.yaml").touch()
+    result = asked()
+    assert result.stdout.splitlines()[-1] == (
+        "ok  DVC          not installed: dvc repro needs it, usam run does not"
+    )
+    assert result.exit_code == 0
 
 
 def test_the_remedies_for_a_folder_that_dvc_does_not_know_let_dvc_run(
