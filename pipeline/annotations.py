@@ -83,20 +83,15 @@ def annotation_table(
 def doubted_rows(annotations: pd.DataFrame, model: str, n_objects: int) -> pd.DataFrame:
     """Rows of the gallery for the ``n_objects`` most doubted annotations, with masks of ``model``.
 
-    ``annotations`` is a result of ``annotation_table``. The rows have the columns of
-    ``gallery_rows``, and ``prompt``, the prompt set of the masks.
+    ``annotations`` is a result of ``annotation_table``. The rows have its columns, such as
+    ``prompt``, the prompt set of the masks, and those of ``gallery_rows``.
     """
-    doubted = annotations.head(n_objects)
-    return pd.DataFrame(
-        {
-            **{name: doubted[name] for name in ("rank", "object_id", "row", "prompt", "iou")},
-            "protocol": "selected",
-            "task": "segmentation",
-            "end": DOUBTED,
-            "model": model,
-            "measure": DOUBT,
-            "train_split": "",
-            "uncertainty": doubted["doubt"],
-            "corrected_iou": 1.0,
-        }
+    return annotations.head(n_objects).assign(
+        task="segmentation",
+        end=DOUBTED,
+        model=model,
+        measure=DOUBT,
+        train_split="",
+        uncertainty=annotations["doubt"],
+        corrected_iou=1.0,
     )

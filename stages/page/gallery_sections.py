@@ -55,21 +55,20 @@ def surprises(gallery: Gallery, split: str) -> Section | None:
     return None if rows.empty else _section(gallery, rows, f"surprises-{split}")
 
 
-def doubted(gallery: Gallery, annotations: pd.DataFrame, split: str) -> Section:
-    """Section with the annotations of a split that models doubt most.
-
-    ``annotations`` is the table of the split's results with the object of each rank.
-    """
-    rows = gallery.table[gallery.table["end"] == DOUBTED].to_dict("records")
-    by_rank = annotations.set_index("rank").to_dict("index")
+def doubted(gallery: Gallery, split: str) -> Section:
+    """Section with the annotations of a split that models doubt most."""
+    rows = gallery.table[gallery.table["end"] == DOUBTED]
+    n_objects = gallery.table["rank"].max()
     anchor = f"annotations-{split}"
-    pictures = []
-    for row in rows:
-        ious = by_rank[row["rank"]]
-        shown = _shown(gallery, anchor, row, len(annotations))
-        shown["uncertainty"] = f"expected IoU {number(ious['expected_iou'], 2)}"
-        pictures.append(shown | {"iou": f"reached IoU {number(ious['iou'], 2)}"})
-    return {"anchor": anchor, "prompt": by_rank[1]["prompt"], "ends": {DOUBTED: pictures}}
+    pictures = [
+        _shown(gallery, anchor, row, n_objects)
+        | {
+            "uncertainty": f"expected IoU {number(row['expected_iou'], 2)}",
+            "iou": f"reached IoU {number(row['iou'], 2)}",
+        }
+        for row in rows.to_dict("records")
+    ]
+    return {"anchor": anchor, "prompt": rows["prompt"].iloc[0], "ends": {DOUBTED: pictures}}
 
 
 def _section(gallery: Gallery, rows: pd.DataFrame, anchor: str) -> Section:

@@ -124,9 +124,7 @@ def opening(contents: Contents, split: str, name: str) -> dict[str, Any]:
         "table": verdict.verdict_table(rows),
         "figure": svg.page_svg(figures.opening_figure(figures.first_curves(used)), name),
         "surprises": gallery_sections.surprises(contents.galleries[split], split),
-        "doubted": gallery_sections.doubted(
-            contents.galleries[split], split_results.annotations, split
-        ),
+        "doubted": gallery_sections.doubted(contents.galleries[split], split),
     }
 
 

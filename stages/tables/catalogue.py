@@ -81,10 +81,10 @@ def _is_in_view(scores: pd.DataFrame) -> "pd.Series[bool]":
 def _ranked_objects(gallery: pd.DataFrame) -> pd.DataFrame:
     """Rows of a gallery in which a measure ranks the object, without rows of doubted annotations.
 
-    The columns ``protocol`` and ``picture`` are left out.
+    Columns that say nothing of the ranking are left out.
     """
     is_ranked = gallery["end"] != DOUBTED
-    return gallery[is_ranked].drop(columns=["protocol", "picture"])
+    return gallery[is_ranked].drop(columns=["protocol", "prompt", "expected_iou", "picture"])
 
 
 RADAR: Final = ReportTable(

@@ -114,11 +114,13 @@ class GalleryRow:
     object_id: Annotated[int, "id in the data set"]
     file: Annotated[str, "file of the image"]
     model: Model
+    prompt: Annotated[str, "prompt set that the judged mask answers"]
     measure: Annotated[str, "the measure that ranks the objects"]
     train_split: TrainSplit
     uncertainty: Annotated[float, "value of the measure; larger is more uncertain"]
     iou: Annotated[float, "IoU of the judged mask"]
     corrected_iou: Annotated[float, "IoU after the correction"]
+    expected_iou: Annotated[float, "IoU that is expected of the masks; empty but for `annotation`"]
     picture: Annotated[str, "file of the picture, WebP"]
 
 

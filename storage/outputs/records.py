@@ -70,9 +70,13 @@ def check_exists(path: Path) -> None:
 
 
 def check_holds(name: object, names: Collection[str], required: Collection[str]) -> None:
-    """Raise a DataError for a table or a record ``name`` that lacks a required column or key."""
+    """Raise a DataError for a table or a record ``name`` that lacks a required column or key.
+
+    If ``name`` is a path, the message has the command that makes the file, if any.
+    """
     if not set(required) <= set(names):
-        raise DataError(f"{name} must have {', '.join(required)}, got {', '.join(names)}")
+        advice = remedy(name) if isinstance(name, Path) else ""
+        raise DataError(f"{name} must have {', '.join(required)}, got {', '.join(names)}{advice}")
 
 
 def append_line(path: Path, content: Mapping[str, Any]) -> int:

@@ -40,6 +40,7 @@ from storage.paths import HEADS, RESULTS, gallery_dir, results_dir
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, report_on, undrawn, write_params
 from tests.fixtures.extract_project import files_of, run
 from tests.fixtures.html_page import read_page, section, words
+from tests.fixtures.report_inputs import N_PICTURES
 
 PAGE: Final = RESULTS / "report.html"
 
@@ -236,6 +237,18 @@ def test_each_picture_stands_once_and_where_its_object_is_named(
             picture = base64.b64encode(gallery.pictures[row["picture"]]).decode("ascii")
             source = sources[image[0].get("href", "").removeprefix("#")]
             assert source == f"data:image/webp;base64,{picture}"
+
+
+@pytest.mark.no_cover
+def test_a_gallery_that_was_drawn_from_other_results_shows_their_numbers(root: Path) -> None:
+    (other,) = set(SPLITS) - {SPLIT}
+    shutil.copytree(gallery_dir(other), gallery_dir(SPLIT), dirs_exist_ok=True)
+    with undrawn():
+        run(report)
+    told = words(read_page(root / PAGE))
+    drawn = read_results(results_dir(other)).annotations.head(N_PICTURES)
+    for heading, ious in (("expected", drawn["expected_iou"]), ("reached", drawn["iou"])):
+        assert re.findall(rf"{heading} IoU (\d\S+)", told) == [f"{iou:.2f}" for iou in ious]
 
 
 def test_the_papers_numbers_stand_beside_a_split_that_is_its_data_set(

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from storage.errors import DataError
-from storage.outputs.csv_forms import GALLERY
+from storage.outputs.csv_forms import GalleryRow, columns_of
+from storage.outputs.records import write_record
 from storage.outputs.results import (
     PICTURES,
     PICTURES_RECORD,
@@ -15,14 +16,18 @@ from storage.outputs.results import (
     read_gallery,
     write_gallery,
 )
+from storage.paths import gallery_dir
 
 
 def small_gallery(n_pictures: int = 2) -> Gallery:
     """Pictures that are no pictures."""
-    text = ("protocol", "task", "end", "file", "model", "measure", "train_split", "picture")
-    table = pd.DataFrame({name: np.arange(n_pictures) + 1 for name in GALLERY.columns})
-    for name in text:
-        table[name] = [f"00{i}" for i in range(n_pictures)]
+    numbers = np.arange(n_pictures)
+    table = pd.DataFrame(
+        {
+            column.name: [f"00{i}" for i in numbers] if column.kind is str else numbers + 1
+            for column in columns_of(GalleryRow)
+        }
+    )
     table["train_split"] = ""
     return Gallery(table, {name: name.encode() for name in table["picture"]})
 
@@ -44,6 +49,21 @@ def test_names_of_images_are_no_formulas_and_come_back(tmp_path: Path) -> None:
     assert list(read_gallery(tmp_path / "val").table["file"]) == names
     cells = pd.read_csv(tmp_path / "val" / PICTURES)["file"]
     assert [cell[0] for cell in cells] == ["'"] * 6 + ["a"] * 2
+
+
+def test_a_gallery_of_an_earlier_version_has_a_command_that_draws_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = gallery_dir("val")
+    write_gallery(folder, small_gallery())
+    table = folder / PICTURES
+    pd.read_csv(table).drop(columns="expected_iou").to_csv(table, index=False)
+    write_record(folder / PICTURES_RECORD, {}, [table])
+    with pytest.raises(
+        DataError, match=r"gallery\.csv must have .*, got .*; `dvc repro gallery@val` makes it$"
+    ):
+        read_gallery(folder)
 
 
 @pytest.mark.parametrize(
