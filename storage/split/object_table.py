@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float32, Int32, Int64, Shaped
 
 from pipeline.extraction.shards import Piece, Shard, plan_shards
 from storage.errors import StoreError
-from storage.paths import CACHE, located, objects_path
+from storage.paths import CACHE, located, objects_path, remedy
 from storage.rle import decode_rle
 from storage.split.image_rows import ImageRows, shard_name
 from storage.store.opening import open_complete, read_array
@@ -82,11 +82,13 @@ class ObjectTable:
 def read_objects(where: str | Path, expected: Mapping[str, object] | None = None) -> ObjectTable:
     """Read the objects store of a split; its signature must have the entries ``expected``.
 
-    Raises a StoreError if the store is missing, out of reach, damaged or of another schema or
-    signature.
+    Raises a StoreError if the store is missing, out of reach, damaged, empty or of another schema
+    or signature.
     """
     store = open_complete(where, "objects", expected or {})
     values = {name: read_array(store, name) for name in TABLE_ARRAYS}
+    if not len(values["object_id"]):
+        raise StoreError(f"{store} must have an object, got none{remedy(Path(where))}")
     return ObjectTable(**values, signature=store.signature)
 
 

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 
 from storage.errors import StoreError
+from storage.paths import objects_path
 from storage.split.object_table import (
     TABLE_ARRAYS,
     PreparedSplit,
     read_objects,
+    read_objects_of,
     write_objects,
 )
 from storage.store import opening
@@ -85,3 +87,14 @@ def test_objects_out_of_the_order_of_images_are_refused(index: list[int]) -> Non
     one_of_each = {k: v if len(v) == 3 else v[:4] for k, v in arrays_of().items()}
     with pytest.raises(StoreError, match="image_index must rise from 0 to 2 at most, got"):
         table_of(**{**one_of_each, "image_index": np.array(index, np.int32)})
+
+
+def test_a_split_without_an_object_is_refused_with_the_command_that_prepares_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_objects(objects_path("val"), table_of(0), {"split": "val"})
+    with pytest.raises(
+        StoreError, match=r"val\.zarr must have an object, got none; `dvc repro prepare@val` makes"
+    ):
+        read_objects_of("val")
