@@ -57,6 +57,7 @@ SETTING: Final = re.compile(rf"`((?:{'|'.join(SETTINGS)})(?:\.[a-z_]+)+)(?<!\.sh
 LINK: Final = re.compile(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
 ANCHOR: Final = re.compile(r"\]\((?!https?:)([^)#]*)#([^)]+)\)")
 HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
+WRITTEN: Final = re.compile(r"<!-- ([\w-]+) -->.*?<!-- /\1 -->", re.DOTALL)
 FENCED: Final = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 PYTHON: Final = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 YAML: Final = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -69,6 +70,12 @@ Command = tuple[str, ...]
 
 def folder_of(page: str) -> Path:
     return ROOT / ("docs" if (ROOT / "docs" / page).exists() else "")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_command_writes_every_gain_and_loss_of_a_page(page: str) -> None:
+    typed = WRITTEN.sub("", FENCED.sub("", PAGES[page]))
+    assert re.findall(r"[+−]\d\S*", typed) == []
 
 
 @pytest.mark.parametrize("page", sorted(PAGES.keys() - {RECIPES}))
