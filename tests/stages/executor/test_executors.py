@@ -277,7 +277,8 @@ def test_workers_that_are_asked_to_end_do_and_others_go_on(
         run.process.send_signal(signal.SIGTERM)
         run.process.wait(timeout=PATIENCE_S)
         assert run.process.returncode == 128 + signal.SIGTERM
-        assert run.said() == "stopped by SIGTERM: what is done is kept; run it again to go on\n"
+        stopped = "stopped by SIGTERM: what is done is kept; run it again to go on\n"
+        assert run.said_at_last() == stopped
         wait_until(lambda: not (second.is_running() or other_worker.is_running()), PATIENCE_S)
 
 
