@@ -20,9 +20,24 @@ from tests.fixtures.slurm import Slurm, missing, wait_until
 
 CELL: Final = ("shapes_val", "tiny", "identity")
 
-JOB_S: Final = 120.0
+JOB_S: Final = 600.0
+"""Longest wait for a job, which computes beside three processes of tests."""
 
 N_STUDIES: Final = 4
+
+HELD: Final = "held"
+"""While there is such a file, no more is extracted once the pool has a shard."""
+
+HOLDING: Final = f"""
+extract_at_once = extract_objects
+
+def extract_objects(*arguments, **named):
+    import pathlib, time
+    pool = pathlib.Path("cache", "pool")
+    while pathlib.Path("{HELD}").exists() and any(pool.glob("*/[0-9a-f]*.npz")):
+        time.sleep(0.01)
+    return extract_at_once(*arguments, **named)
+"""
 
 YAML: Final = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -85,6 +100,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in SCRIPTS.items():
         (root / name).write_text(text)
     (root / "logs" / "slurm").mkdir(parents=True)
+    with (root / "stages/extraction/steps.py").open("a") as code:
+        code.write(HOLDING)
     project_copy.repro(root, "shapes")
     return root
 
@@ -184,11 +201,13 @@ def test_an_array_that_is_stopped_goes_on_where_it_was(slurm: Slurm, project: Pa
     forget(project, [])
     project_copy.repro(project, "prepare@shapes_val")
     change_params(project, views={"identity": {}, "vflip": {}, "hflip": {}, "gray": {}})
+    (project / HELD).touch()
     array = submit(slurm, project, "--array=1-1", "fill.sh")
     wait_until(lambda: shards_done(project), JOB_S)
     # As SLURM does two minutes before the end of the job's time.
     slurm.run("scancel", "--signal=USR1", "--batch", array)
     wait_for(slurm, project, array)
+    (project / HELD).unlink()
     printed = "stopped by SIGUSR1: finished shards are kept in cache/pool; run it again"
     assert printed in logs(project)
     wait_for(slurm, project, submit(slurm, project, "--array=1-1", "fill.sh"))
