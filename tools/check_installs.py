@@ -310,7 +310,7 @@ def _is_done(outcome: Outcome | None, options: argparse.Namespace) -> bool:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--extras", nargs="*", choices=TRIALS, default=list(TRIALS))
-    parser.add_argument("--pythons", nargs="*", default=["3.11", "3.12", "3.13"])
+    parser.add_argument("--pythons", nargs="*", default=["3.11", "3.12", "3.13", "3.14"])
     parser.add_argument("--versions", nargs="*", choices=RESOLUTIONS, default=list(RESOLUTIONS))
     parser.add_argument(
         "--distributions", nargs="*", choices=DISTRIBUTIONS, default=list(DISTRIBUTIONS)
