@@ -104,7 +104,8 @@ def findings(params: ExtractParams, model: str | None, heads: Path | None) -> It
     Parameters
     ----------
     model
-        Model that answers a click: by default, the smallest model whose weights are on disk or,
+        Model that answers a click, and whose weights alone are checked. By default, the weights of
+        all models are checked, and the smallest model whose weights are on disk answers or,
         without any, the smallest model of the family with random weights.
     heads
         Head file: by default, the file of the family's heads.
@@ -124,7 +125,8 @@ def findings(params: ExtractParams, model: str | None, heads: Path | None) -> It
     yield device
     yield _precision(params.precision)
     if params.weights == "file":
-        yield from map(_weights, weights.checkpoints(params.family))
+        records = weights.checkpoints(params.family)
+        yield from (_weights(record) for record in records if model in {None, record.model})
     yield _heads(params, model, heads)
     yield _disk()
     yield _links()
