@@ -53,7 +53,8 @@ class Watch:
         self._looked = self._waited_since = -inf
         self._n_usable = 0
         self._heartbeats: dict[str, tuple[float, float]] = {}  # the scheduler's clock, then ours
-        self._named: set[str] = set()
+        self._silent: set[str] = set()
+        self._misplaced: set[str] = set()
 
     def n_usable(self) -> int:
         """Number of workers that see the driver's files; the last check is at most ``LOOK_S`` old.
@@ -85,9 +86,11 @@ class Watch:
     def _check_heartbeat(self, address: str, heartbeat: float, now: float) -> None:
         if self._heartbeats.get(address, (None,))[0] != heartbeat:
             self._heartbeats[address] = heartbeat, now
-        elif now - self._heartbeats[address][1] > SILENT_S and address not in self._named:
-            self._note_once(
-                address,
+        elif now - self._heartbeats[address][1] > SILENT_S and not (
+            address in self._silent or address in self._misplaced
+        ):
+            self._silent.add(address)
+            self._note(
                 f"workers must answer within {SILENT_S:.0f} s, got nothing from {address}, which "
                 f"is stopped perhaps, or its disk; {self._end_of_wait()}",
             )
@@ -103,14 +106,14 @@ class Watch:
         return f"others do its task within twice its scheduler's {TTL}, {ttl}"
 
     def _check_folder(self, address: str, folder: str | None) -> None:
-        if folder is not None:  # None if the worker has not reported yet
+        # None if the worker has not reported yet: it may have been named as silent before.
+        if folder is not None and address not in self._misplaced:
+            self._misplaced.add(address)
             rule = "start in" if folder != str(Path.cwd()) else "see the files of"
-            self._note_once(address, f"workers must {rule} {Path.cwd()}, got {address} in {folder}")
+            self._note(f"workers must {rule} {Path.cwd()}, got {address} in {folder}")
 
-    def _note_once(self, worker: str, why: str) -> None:
-        if worker not in self._named:
-            print(f"note: {why}", file=sys.stderr)
-        self._named.add(worker)
+    def _note(self, why: str) -> None:
+        print(f"note: {why}", file=sys.stderr)
 
     def _note_wait(self, jobs: str, now: float) -> None:
         if self._n_usable:

@@ -22,7 +22,7 @@ class Scheduler:
         self.now = 1000.0
         self.heartbeats: dict[str, float] | None = {}
         self.resources: dict[str, float] = {MARK: 1}
-        self.folder = str(Path.cwd())
+        self.folder: str | None = str(Path.cwd())
         self.identity = None
         self.scheduler = self
         self.ttl: str | None = "5 minutes"
@@ -117,6 +117,23 @@ def test_a_worker_in_another_folder_is_named_once_and_usable_when_it_sees_the_fi
     scheduler.resources = {MARK: 1}
     assert watch.n_usable() == 1
     assert scheduler.n_usable == [0, 0, 0, 1]
+
+
+def test_a_worker_that_was_silent_before_it_told_its_folder_is_named_for_the_folder_too(
+    scheduler: Scheduler, watch: Watch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scheduler.heartbeats, scheduler.resources, scheduler.folder = {"a": 1.0}, {}, None
+    for _ in range(2):
+        watch.n_usable()
+        scheduler.now += SILENT_S + 1
+    scheduler.heartbeats, scheduler.folder = {"a": 2.0}, "/elsewhere"
+    for _ in range(3):
+        watch.n_usable()
+        scheduler.now += SILENT_S + 1
+    notes = [line for line in capsys.readouterr().err.splitlines() if "workers must" in line]
+    rules = [note.partition(",")[0] for note in notes]
+    cwd = Path.cwd()
+    assert rules == ["note: workers must answer within 30 s", f"note: workers must start in {cwd}"]
 
 
 def test_a_wait_for_workers_or_an_answer_is_told_every_half_minute(
