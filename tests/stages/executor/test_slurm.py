@@ -130,14 +130,12 @@ class TestOnSlurm:
         held = ("squeue", "--noheader", "--states=PENDING", "--format=%i %r")
         slurm.break_nodes()
         with driven(single_job, tmp_path, ("a",), slurm.environment) as run:
-            queues: list[str] = []
 
-            def is_held() -> bool:
-                queues.append(slurm.run(*held))
-                return "launch failed requeued held" in queues[-1]
+            def held_job() -> str:  # of one look: the driver replaces the job soon
+                job, _, why = slurm.run(*held).partition(" ")
+                return job if why == "launch failed requeued held" else ""
 
-            wait_until(is_held, PATIENCE_S)
-            first = queues[-1].split()[0]  # of the same look: the driver may replace the job now
+            first = wait_until(held_job, PATIENCE_S)
             slurm.mend_nodes()
             assert run.first("a").job != first
             assert "note: no job of SLURM is left; others take their places" in run.said()
