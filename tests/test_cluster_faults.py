@@ -26,7 +26,7 @@ FILL: Final = (sys.executable, "-m", "stages.cli", "fill")
 POOL: Final = "cache/pool/*"
 """Folders of shards of all cells."""
 
-PATIENCE_S: Final = 120.0
+PATIENCE_S: Final = 600.0
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,11 @@ def filling(root: Path, *cells: str, **environment: str) -> Iterator[Fill]:
 
 @dataclass(frozen=True)
 class Worker:
-    """A process that fills cells, and the shard that it is at."""
+    """A process that fills cells, the shard that it is at, and its job of SLURM if it has any."""
 
     pid: int
     shard: str
-
-    @property
-    def job(self) -> str:
-        """Its job of SLURM."""
-        variables = Path("/proc", str(self.pid), "environ").read_text().split("\0")
-        return dict(entry.split("=", 1) for entry in variables if entry)["SLURM_JOB_ID"]
+    job: str
 
     def beyond(self, root: Path) -> "Worker | None":
         """The worker at another shard, once it has done its shard; None before."""
@@ -89,13 +84,16 @@ class Worker:
 
 
 def workers(root: Path) -> list[Worker]:
-    """Processes that compute shards, by the marks of the shards."""
-    found = []
+    """Living processes that compute shards, by the marks of the shards."""
+    at_work = []
     for mark in root.glob(f"{POOL}/.*{NPZ}{MARK}"):
-        with suppress(FileNotFoundError):  # the shard is done meanwhile
+        # The shard may be done meanwhile, and the process may have ended.
+        with suppress(FileNotFoundError, ProcessLookupError):
             if tag := TAG.fullmatch(mark.read_text()):
-                found.append(Worker(int(tag[2]), mark.name[1:].partition(".")[0]))
-    return found
+                environ = Path("/proc", tag[2], "environ").read_text().split("\0")
+                job = dict(entry.split("=", 1) for entry in environ if entry).get("SLURM_JOB_ID")
+                at_work.append(Worker(int(tag[2]), mark.name[1:].partition(".")[0], job or ""))
+    return at_work
 
 
 def worker_beyond(root: Path, gone: Collection[int]) -> Worker:
@@ -309,11 +307,7 @@ def test_cells_whose_driver_and_then_whose_scheduler_is_killed_are_those_of_inli
 
 def wait_for_images(root: Path) -> None:
     """Wait until a worker has done a shard and is in the middle of another one."""
-    dead = [worker.pid for worker in workers(root) if not Path("/proc", str(worker.pid)).exists()]
-    worker = wait_until(
-        lambda: next((worker for worker in workers(root) if worker.pid not in dead), None),
-        PATIENCE_S,
-    )
+    worker, *_ = wait_until(lambda: workers(root), PATIENCE_S)
     began = time.monotonic()
     worker.wait_for_a_shard(root)
     time.sleep((time.monotonic() - began) / 2)
