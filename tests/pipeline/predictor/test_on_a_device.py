@@ -72,6 +72,7 @@ def calls(predictor: UncertainPredictor) -> dict[str, tuple[Callable[[], object]
     }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("family", "precision"),
     [("mini", "fp32"), ("mini", "bf16"), ("edgetam", "bf16"), ("sam3", "fp32"), ("sam3.1", "bf16")],
@@ -86,6 +87,7 @@ def test_calls_wait_for_their_answers_alone(family: str, precision: Precision) -
     assert counts == {name: n_reads for name, (_, n_reads) in table.items()}
 
 
+@pytest.mark.no_cover
 def test_patched_masks_and_masks_of_everything_are_made_on_the_device() -> None:
     with counted_reads(), meta_predictor("mini", "fp32", kind="paper") as predictor:
         patching = UncertainPredictor(predictor.sam, predictor.heads, max_hole_area=9.0)

@@ -97,6 +97,7 @@ def test_what_an_extraction_does_not_depend_on_may_change(
     assert refusal("extract", CELL, lambda: change(how)) == ""
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_setting_that_dvc_records_of_a_stage_counts(
     change: Callable[[Change], None], stage: str
