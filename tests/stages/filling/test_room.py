@@ -57,7 +57,6 @@ def check_room(n_objects: int) -> None:
     assert n_rows_of_features() == 2 * n_objects, "once in the pool, once as published"
 
 
-@pytest.mark.no_cover
 def test_features_lie_on_the_disk_twice_at_most_and_masks_once() -> None:
     n_before = take(SHARD_OBJECTS * 2 + 2)
     assert fill(NAME)[0] == 0
