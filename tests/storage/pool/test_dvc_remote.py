@@ -29,7 +29,7 @@ N_FILES = 2 * interrupted_push.N_FILES + 2
 """Files of the remote: those of both output folders, and a listing of each."""
 
 TRIALS = (
-    pytest.param(range(0, N_FILES, 6), marks=pytest.mark.slow, id="some"),
+    pytest.param(range(0, N_FILES, 9), marks=pytest.mark.slow, id="some"),
     pytest.param(range(N_FILES), marks=pytest.mark.full_size, id="all"),
 )
 
