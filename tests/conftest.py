@@ -88,8 +88,9 @@ LONG: Final = (
     *("tests/test_cluster_faults.py", "tests/test_cluster.py", "tests/test_extend_doc.py"),
     *("tests/stages/test_who_computes.py", "tests/stages/web/test_browser_review.py"),
     *("tests/test_repro_clones.py", "tests/stages/test_elsewhere.py"),
+    *("tests/stages/web/test_browser_objects.py", "tests/stages/web/test_browser.py"),
 )
-"""Work units of a minute or more, the longest first."""
+"""Work units of about a minute or more, the longest first."""
 
 
 WHOLLY_SLOW: Final = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.(slow|full_size)", re.MULTILINE)
