@@ -93,6 +93,18 @@ LONG: Final = (
 """Work units of about a minute or more, the longest first."""
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """End the first of two measurements that pytest-cov 7.1 starts in each process of xdist.
+
+    Nobody reads the first, which would go on tracing where ``no_cover`` pauses the second.
+    """
+    plugin = session.config.pluginmanager.getplugin("_cov")
+    first = getattr(plugin, "cov_controller", None)
+    if first is not None and hasattr(session.config, "workerinput"):
+        first.cov.stop()
+
+
 WHOLLY_SLOW: Final = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.(slow|full_size)", re.MULTILINE)
 
 
