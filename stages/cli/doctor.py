@@ -99,7 +99,8 @@ def doctor(
 def findings(params: ExtractParams, model: str | None, heads: Path | None) -> Iterator[Finding]:
     """Check this machine, the quickest checks first; yield one finding or more per check.
 
-    Without a usable device, no click is answered.
+    Disk and links are checked only in the folder of a params.yaml: only stages need them. Without a
+    usable device, no click is answered.
 
     Parameters
     ----------
@@ -128,8 +129,9 @@ def findings(params: ExtractParams, model: str | None, heads: Path | None) -> It
         records = weights.checkpoints(params.family)
         yield from (_weights(record) for record in records if model in {None, record.model})
     yield _heads(params, model, heads)
-    yield _disk()
-    yield _links()
+    if PARAMS_FILE.exists():
+        yield _disk()
+        yield _links()
     yield _dvc()
     if not device.remedy:
         yield from _clicks(params, model, settled_device(params.device))

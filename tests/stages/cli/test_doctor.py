@@ -16,6 +16,7 @@ from stages.cli.app import app
 from storage.checkpoints import weights
 from storage.head_files.head_file import family_heads
 
+SETTINGS: Final = (Path("params.yaml").resolve(), Path("versions.yaml").resolve())
 SHIPPED: Final = family_heads("mini").resolve()
 
 LINES = (
@@ -24,8 +25,6 @@ LINES = (
     "precision",
     *4 * ("weights",),
     "heads",
-    "disk",
-    "links",
     "DVC",
     "click",
     "speed",
@@ -35,6 +34,11 @@ LINES = (
 @pytest.fixture(autouse=True)
 def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+def begin_project() -> None:
+    for file in SETTINGS:
+        shutil.copyfile(file, file.name)
 
 
 def asked(*options: str) -> Result:
@@ -75,8 +79,20 @@ FAULTS: Final[dict[str, tuple[str, object, str, str]]] = {
 """What is put in the place of what, what is then found, and the remedy."""
 
 
+def test_disk_and_links_are_checked_in_a_project_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.cli.doctor._clicks", lambda *_: iter(()))
+    for what in ("disk", "links"):
+        target, fault, *_ = FAULTS[what]
+        monkeypatch.setattr(target, fault)
+    assert asked().exit_code == 0
+    begin_project()
+    amiss = [line.split()[1] for line in asked().stdout.splitlines() if line.startswith("!!")]
+    assert amiss == ["disk", "links"]
+
+
 @pytest.mark.parametrize("what", FAULTS)
 def test_what_is_amiss_has_a_remedy(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin_project()
     target, fault, found, remedy = FAULTS[what]
     monkeypatch.setattr(target, fault)
     if what == "weights":  # damaged ones would not be loaded
