@@ -7,6 +7,7 @@ from typing import Any, Final
 import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 TEXT: Final = "#1f2328"
 """Colour of titles and labels in a figure."""
@@ -71,9 +72,9 @@ def _svg(figure: Figure, salt: str, **settings: Any) -> str:  # noqa: ANN401
 
     Other ids follow from the content and from ``salt``: figures with different salts share no id.
     """
-    # Numbers along an axis may get longer with the final size of its panel: the first drawing
-    # makes room for them.
-    figure.draw_without_rendering()
+    # Numbers along an axis may get longer with the final size of its panel: a layout before that of
+    # `savefig` makes room for them.
+    ConstrainedLayoutEngine().execute(figure)
     file = io.StringIO()
     # A date would change the bytes. With all four set to None, matplotlib writes no metadata.
     no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
