@@ -139,10 +139,15 @@ def _masks(
     check_known("measure", measure, tuple(BY_NAME))
     split = split or params.eval_splits[0]
     train_split = ""
-    if BY_NAME[measure].needs_heads:
+    if BY_NAME[measure].needs_heads and measure not in OF_PROPOSALS:
+        train_split = next(iter(read_run(results_dir(split))["heads"]), "")
+    elif BY_NAME[measure].needs_heads:
+        if not params.train_splits:
+            raise ParamsError(
+                f"train_splits must name the split whose heads compute {measure}, got none: add "
+                "one, or use a measure without heads by --measure sam_score"
+            )
         train_split = params.train_splits[0]
-        if measure not in OF_PROPOSALS:
-            train_split = next(iter(read_run(results_dir(split))["heads"]), "")
     return Gated(split, protocol, model or shown_model(params.models), measure, train_split)
 
 

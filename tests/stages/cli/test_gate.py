@@ -133,6 +133,16 @@ def test_faulty_options_are_named(options: tuple[str, ...], message: str) -> Non
     assert message in gate(*needed, *options, exit_code=1)
 
 
+def test_without_train_splits_the_error_names_a_measure_without_heads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(tmp_path, [SPLIT], train_splits=[], objectives=["own"])
+    monkeypatch.chdir(tmp_path)
+    said = gate("--measure", "usam_ours", "--iou", "0.5", "--alpha", "0.1", exit_code=1)
+    assert "train_splits must name the split whose heads compute usam_ours, got none" in said
+    assert "--measure sam_score" in said
+
+
 @pytest.fixture
 def cached(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The stores, heads and settings of the eval splits, as the working directory."""
