@@ -144,8 +144,8 @@ def _device(setting: str) -> Finding:
         device = settled_device(setting)
     except ParamsError as error:
         return Finding("device", one_line(error), "set extract.device to auto")
-    has_gpu = device.type == "cuda" or not Path("/dev/nvidia0").exists()
-    remedy = "" if has_gpu else "there is a GPU: install a torch that is built for its driver"
+    is_unused = setting != "cpu" and device.type == "cpu" and Path("/dev/nvidia0").exists()
+    remedy = "there is a GPU: install a torch that is built for its driver" if is_unused else ""
     return Finding("device", f"{device.type}, {device_name(device)}", remedy)
 
 

@@ -12,6 +12,7 @@ from dvc.repo import Repo
 from typer.testing import CliRunner, Result
 
 from pipeline.sam.model import Decoded, Sam
+from stages.cli import doctor
 from stages.cli.app import app
 from storage.checkpoints import weights
 from storage.head_files.head_file import family_heads
@@ -189,3 +190,13 @@ def test_a_gpu_that_torch_does_not_see_ends_it_before_the_click() -> None:
     assert "!!  device" in result.stdout
     assert "set extract.device to auto" in result.stdout
     assert "click" not in result.stdout
+
+
+def test_only_where_the_cpu_was_not_asked_for_is_an_unused_gpu_a_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exists = Path.exists
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/dev/nvidia0" or exists(path))
+    assert not doctor._device("cpu").remedy
+    assert "install a torch" in doctor._device("auto").remedy
