@@ -94,7 +94,7 @@ class UncertainMaskGenerator:
         sam_score = np.array([record["predicted_iou"] for record in records], np.float32)
         inputs = rows[:, decoder.n_logits :]
         judgement = judge(heads, predict_proposals(heads, inputs, sam_score))
-        unlike_training = self._unlike_training(rgb, decoder)
+        unlike_training = self._unlike_training(decoder)
         permission = heads.permitted((), unlike_training=unlike_training)
         return [
             record
@@ -103,13 +103,10 @@ class UncertainMaskGenerator:
             for i, record in enumerate(records)
         ]
 
-    def _unlike_training(
-        self, rgb: UInt8[np.ndarray, "height width 3"], decoder: "_ProposalDecoder"
-    ) -> float | None:
+    def _unlike_training(self, decoder: "_ProposalDecoder") -> float | None:
         assert decoder.whole_image is not None  # the generator has set it
-        image = EncodedImage(rgb, decoder.whole_image, self._predictor.smallest)
         with own_precision(self._predictor.device):
-            return self._predictor.heads.unlike_training(image)
+            return self._predictor.heads.unlike_training(decoder.whole_image)
 
     def _values_of(self, judgement: Judgement, i: int, permission: Permission) -> dict[str, Any]:
         cautions = [permission.caution, self._postprocessing.caution]
@@ -140,11 +137,11 @@ class _ProposalDecoder:
     def __init__(
         self, predictor: UncertainPredictor, postprocessing: Postprocessing, *, is_refined: bool
     ) -> None:
-        self._sam, self._heads = predictor.sam, predictor.heads
+        self._predictor, self._sam, self._heads = predictor, predictor.sam, predictor.heads
         self._postprocessing = postprocessing
         self._embedding: Embedding | None = None
-        self.whole_image: Embedding | None = None
-        """Embedding of the first image that was set, which is the whole image; crops follow."""
+        self.whole_image: EncodedImage | None = None
+        """The first image that was set, which is the whole image; crops follow."""
         self._transforms = self
         self._side = predictor.sam.mask_size_px
         self.n_logits = self._side**2 if is_refined else 0
@@ -155,8 +152,12 @@ class _ProposalDecoder:
         return self._sam.device
 
     def set_image(self, rgb: UInt8[np.ndarray, "height width 3"]) -> None:
-        self._embedding = self._sam.encode(np.ascontiguousarray(rgb))
-        self.whole_image = self.whole_image or self._embedding
+        """Encode a crop; the embedding of the whole image may be in the predictor's stores."""
+        rgb = np.ascontiguousarray(rgb)
+        image = self._predictor.stored_image(rgb) if self.whole_image is None else None
+        image = image or EncodedImage(rgb, self._sam.encode(rgb), self._predictor.smallest)
+        self._embedding = image.embedding
+        self.whole_image = self.whole_image or image
 
     def reset_predictor(self) -> None:
         self._embedding = None

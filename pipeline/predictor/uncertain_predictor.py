@@ -186,12 +186,20 @@ class UncertainPredictor:
     def _set(self, images: Sequence[np.ndarray | Image], *, is_batch: bool) -> None:
         self.reset_predictor()
         pixels = [rgb_of(image) for image in images]
-        restored = [self._from_store(rgb) for rgb in pixels]
+        restored = [self.stored_image(rgb) for rgb in pixels]
         encoded = self._encoded(
             [rgb for rgb, image in zip(pixels, restored, strict=True) if image is None]
         )
         self._images = tuple(image or next(encoded) for image in restored)
         self._is_batch = is_batch
+
+    def stored_image(self, rgb: Rgb) -> EncodedImage | None:
+        """The image with its embedding from a store; None if no store has it, as for floats."""
+        digest = "" if self.stored_images is None else _digest(rgb)
+        if self.stored_images is None or not digest:
+            return None
+        embedding = self.stored_images.embedding(digest)
+        return None if embedding is None else self._restored(embedding, rgb)
 
     def _encoded(self, pixels: Sequence[Pixels]) -> Iterator[EncodedImage]:
         step = max(1, _ENCODED_PIXELS // self.sam.image_size_px**2)
@@ -202,14 +210,6 @@ class UncertainPredictor:
                 for embedding in self.sam.encode_batch(pixels[start : start + step])
             ]
         return map(EncodedImage, pixels, embeddings, repeat(self.smallest))
-
-    def _from_store(self, rgb: Rgb) -> EncodedImage | None:
-        """The image with its embedding from a store; None if no store has it, as for floats."""
-        digest = "" if self.stored_images is None else _digest(rgb)
-        if self.stored_images is None or not digest:
-            return None
-        embedding = self.stored_images.embedding(digest)
-        return None if embedding is None else self._restored(embedding, rgb)
 
     def _restored(self, embedding: StoredEmbedding, rgb: Rgb | None) -> EncodedImage:
         statistics = None

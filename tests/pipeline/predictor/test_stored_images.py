@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipeline.embeddings import StoredEmbedding
-from pipeline.predictor import UncertainPredictor
+from pipeline.predictor import UncertainMaskGenerator, UncertainPredictor
 from pipeline.predictor.encoded_image import Statistics
 from pipeline.sam.model import Precision, Sam
 from storage.head_files.head_file import read_head_file, shipped_heads
@@ -16,6 +16,13 @@ from tests.fixtures.predictors import built_mini, drawn, random_heads, trained_m
 from tests.fixtures.stored_images import refuse_to_encode, stored_embedding
 
 CLICK: Final[dict[str, Any]] = {"point_coords": [[120, 80]], "point_labels": [1]}
+
+LENIENT: Final[dict[str, Any]] = {
+    "points_per_side": 4,
+    "pred_iou_thresh": 0.3,
+    "stability_score_thresh": 0.5,
+}
+"""Few points of a grid, of which some masks are kept."""
 
 
 class InMemory:
@@ -123,3 +130,39 @@ def test_an_embedding_in_half_precision_gives_nearly_the_same_mask() -> None:
     predictor.set_embedding(stored_embedding(trained_mini(), drawn(), is_half=True))
     (mask,) = predictor.predict(**CLICK, multimask_output=False)[0]
     assert (mask != expected).mean() < 1e-3
+
+
+@pytest.mark.parametrize("model", ["tiny", "large"])
+def test_masks_of_everything_are_the_same_bytes_without_encoding(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sam = trained_mini(model)
+    smallest = None if model == "tiny" else trained_mini("tiny")
+    predictor = predictor_of(sam, model, smallest)
+    generator = UncertainMaskGenerator(predictor, **LENIENT)
+    expected = generator.generate(drawn())
+    predictor.stored_images = InMemory(sam, [drawn()], smallest)
+    refuse_to_encode(monkeypatch)
+    records = generator.generate(drawn())
+    assert len(records) == len(expected) > 0
+    for record, encoded in zip(records, expected, strict=True):
+        assert record["unlike_training"] is not None
+        np.testing.assert_equal(record, encoded)
+
+
+def test_crops_of_a_stored_image_are_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = predictor_of(trained_mini(), "tiny", None)
+    generator = UncertainMaskGenerator(predictor, **LENIENT, crop_n_layers=1)
+    expected = generator.generate(drawn())
+    predictor.stored_images = InMemory(trained_mini(), [drawn()])
+    sizes: list[tuple[int, ...]] = []
+    encode = Sam.encode
+
+    def counted(sam: Sam, rgb: np.ndarray) -> Any:  # noqa: ANN401
+        sizes.append(rgb.shape)
+        return encode(sam, rgb)
+
+    monkeypatch.setattr(Sam, "encode", counted)
+    np.testing.assert_equal(generator.generate(drawn()), expected)
+    assert len(sizes) == 4
+    assert drawn().shape not in sizes
