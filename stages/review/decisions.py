@@ -77,22 +77,27 @@ class Decisions:
         for file in other_files:
             self._read(file, made_from)
             self._history.clear()
-        if not self._read(path, made_from):
+        if self._read(path, made_from) != made_from:
             append_line(path, {_MADE_FROM: dict(made_from)})
 
-    def _read(self, path: Path, made_from: Mapping[str, str]) -> bool:
-        """Read the decisions of a file; False if it is missing or has no line."""
-        lines = read_lines(path)
-        if lines:
-            _check_inputs(path, lines[0].get(_MADE_FROM), made_from)
-        for line in lines[1:]:
-            key = line["image_id"], line["mask"]
-            if line["decision"] is None:
+    def _read(self, path: Path, made_from: Mapping[str, str]) -> object:
+        """Read the decisions of a file, and return the inputs of their masks, or None.
+
+        A file without decisions, or whose decisions were all taken back, may be of other inputs.
+        """
+        written = None
+        for line in read_lines(path):
+            if _MADE_FROM in line:
+                written = line[_MADE_FROM]
+            elif line["decision"] is None:
                 self._forget()
             else:
                 fields = {name: line[name] for name in ("segmentation", "expected_iou")}
+                key = line["image_id"], line["mask"]
                 self._remember(key, Decision(line["decision"], **fields))
-        return bool(lines)
+        if self._history:
+            _check_inputs(path, written, made_from)
+        return written
 
     def __iter__(self) -> Iterator[tuple[MaskKey, Decision]]:
         """Iterate over the keys of masks that have a decision, each with its last decision."""

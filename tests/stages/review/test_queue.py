@@ -81,6 +81,19 @@ def test_decisions_about_masks_of_other_inputs_are_refused_and_stay(tmp_path: Pa
     assert path.read_bytes() == before
 
 
+def test_a_file_whose_decisions_were_all_taken_back_is_begun_for_other_inputs(
+    tmp_path: Path,
+) -> None:
+    path, other = tmp_path / "decisions.jsonl", {"weights": "b"}
+    decisions = Decisions(path, MADE_FROM)
+    decisions.add((1, 0), Decision("keep"))
+    decisions.undo()
+    Decisions(path, other).add((1, 1), Decision("redraw"))
+    assert dict(Decisions(path, other)) == {(1, 1): Decision("redraw")}
+    with pytest.raises(DataError, match=r"made under other inputs \(weights: b -> a\)"):
+        Decisions(path, MADE_FROM)
+
+
 @pytest.mark.parametrize("as_polygons", [False, True])
 def test_the_coco_file_has_masks_and_decisions_in_the_order_of_the_queue(
     as_polygons: bool, tmp_path: Path

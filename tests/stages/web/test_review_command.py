@@ -151,14 +151,28 @@ def test_halves_share_the_images_and_the_whole_has_the_decisions_of_both(
 
 def test_other_settings_do_not_touch_decisions_that_were_made() -> None:
     source = ("asked.json", "--images", "photos", "--export", "reviewed.json")
-    assert usam(*source).exit_code == 0
-    masks = Path("asked.review/masks.jsonl").read_bytes()
-    result = usam(*source, "--model", "small")
-    assert result.exit_code == 1
-    assert "decisions about masks that were made under other inputs (weights: " in result.stderr
-    assert "name another folder with --out" in result.stderr
-    assert Path("asked.review/masks.jsonl").read_bytes() == masks
+    assert usam(*source, "--half", "1/2").exit_code == 0
+    folder = Path("asked.review")
+    made_from = read_lines(folder / "masks.jsonl")[0]["made_from"]
+    Decisions(folder / "decisions-1-of-2.jsonl", made_from).add((11, 1), Decision("skip"))
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    for half in (["--half", "1/2"], ["--half", "2/2"], []):
+        result = usam(*source, "--model", "small", *half)
+        assert result.exit_code == 1
+        assert "decisions about masks that were made under other inputs (weights: " in result.stderr
+        assert "name another folder with --out" in result.stderr
+        assert {path: path.read_bytes() for path in folder.iterdir()} == before
     assert usam(*source, "--model", "small", "--out", "other").exit_code == 0
+
+
+def test_without_a_decision_the_masks_of_other_settings_take_the_place_of_the_old() -> None:
+    grid = ("photos", "--export", "reviewed.json", *GRID[:4], "--min-stability")
+    n_masks = []
+    for min_stability in ("1", "0.6"):
+        result = usam(*grid, min_stability)
+        assert result.exit_code == 0, result.stderr
+        n_masks.append(len(json.loads(Path("reviewed.json").read_text("utf-8"))["annotations"]))
+    assert n_masks[0] < n_masks[1]
 
 
 @pytest.mark.parametrize(
