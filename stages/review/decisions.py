@@ -1,6 +1,6 @@
 """Decisions about masks, in a file with a line per decision, appended when it is made."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -72,7 +72,7 @@ class Decisions:
         self, path: Path, made_from: Mapping[str, str], other_files: Iterable[Path] = ()
     ) -> None:
         self.path = path
-        self._history: list[tuple[MaskKey, Decision]] = []
+        self._history: list[MaskKey] = []
         self._by_key: dict[MaskKey, list[Decision]] = {}
         for file in other_files:
             self._read(file, made_from)
@@ -89,11 +89,12 @@ class Decisions:
         for line in read_lines(path):
             if _MADE_FROM in line:
                 written = line[_MADE_FROM]
-            elif line["decision"] is None:
-                self._forget()
+                continue
+            key = line["image_id"], line["mask"]
+            if line["decision"] is None:
+                self._forget(key)
             else:
                 fields = {name: line[name] for name in ("segmentation", "expected_iou")}
-                key = line["image_id"], line["mask"]
                 self._remember(key, Decision(line["decision"], **fields))
         if self._history:
             _check_inputs(path, written, made_from)
@@ -113,28 +114,27 @@ class Decisions:
         append_line(self.path, {"image_id": key[0], "mask": key[1], **vars(decision)})
         self._remember(key, decision)
 
-    def undo(self) -> MaskKey | None:
-        """Take the last decision in the reviewer's file back, and return the key of its mask.
+    def undo(self, keys: Container[MaskKey]) -> MaskKey | None:
+        """Take the last decision about one of ``keys`` back, and return the key of its mask.
 
-        The decision before it about this mask counts again. None if the file has no decision; other
-        reviewers' decisions are not taken back.
+        The decision before it about this mask counts again. None if the reviewer's file has no such
+        decision; other reviewers' decisions are not taken back.
         """
-        if not self._history:
-            return None
-        (image_id, mask), _ = self._history[-1]
-        append_line(self.path, {"image_id": image_id, "mask": mask, "decision": None})
-        return self._forget()
+        key = next((key for key in reversed(self._history) if key in keys), None)
+        if key is not None:
+            append_line(self.path, {"image_id": key[0], "mask": key[1], "decision": None})
+            self._forget(key)
+        return key
 
     def _remember(self, key: MaskKey, decision: Decision) -> None:
-        self._history.append((key, decision))
+        self._history.append(key)
         self._by_key.setdefault(key, []).append(decision)
 
-    def _forget(self) -> MaskKey:
-        key, _ = self._history.pop()
+    def _forget(self, key: MaskKey) -> None:
+        del self._history[-1 - self._history[::-1].index(key)]
         self._by_key[key].pop()
         if not self._by_key[key]:
             del self._by_key[key]
-        return key
 
 
 def _check_inputs(path: Path, written: object, made_from: Mapping[str, str]) -> None:

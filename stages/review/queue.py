@@ -172,14 +172,15 @@ class ReviewQueue:
         self._last.append(rank)
 
     def undo(self) -> int | None:
-        """Take the last decision in the reviewer's file back, and return the rank of its mask.
+        """Take the reviewer's last decision about a mask of the queue back; return the mask's rank.
 
         None if there is no decision to take back.
         """
-        key = self._decisions.undo()
+        ranks = {self._key(rank): rank for rank in range(len(self))}
+        key = self._decisions.undo(ranks)
         if key is None:
             return None
-        rank = next(rank for rank in range(len(self)) if self._key(rank) == key)
+        rank = ranks[key]
         self._mark(rank)
         if rank in self._last:
             self._last.remove(rank)

@@ -87,7 +87,7 @@ def test_a_file_whose_decisions_were_all_taken_back_is_begun_for_other_inputs(
     path, other = tmp_path / "decisions.jsonl", {"weights": "b"}
     decisions = Decisions(path, MADE_FROM)
     decisions.add((1, 0), Decision("keep"))
-    decisions.undo()
+    decisions.undo([(1, 0)])
     Decisions(path, other).add((1, 1), Decision("redraw"))
     assert dict(Decisions(path, other)) == {(1, 1): Decision("redraw")}
     with pytest.raises(DataError, match=r"made under other inputs \(weights: b -> a\)"):
@@ -217,5 +217,6 @@ def test_two_reviewers_have_files_of_their_own_and_read_each_other_s(tmp_path: P
     both = Decisions(tmp_path / "decisions.jsonl", MADE_FROM, [first.path])
     both.add((2, 0), Decision("redraw"))
     assert dict(both) == {(1, 0): Decision("keep"), (2, 0): Decision("redraw")}
-    assert (both.undo(), both.undo()) == ((2, 0), None)
+    keys = [(1, 0), (2, 0)]
+    assert (both.undo(keys), both.undo(keys)) == ((2, 0), None)
     assert len(read_lines(both.path)) == 3

@@ -149,6 +149,22 @@ def test_a_faulty_decision_is_refused_and_nothing_is_written(
     assert queue.decisions_file.read_bytes() == before
 
 
+def test_decisions_about_images_outside_of_the_queue_are_not_taken_back(
+    page: PageState, tmp_path: Path
+) -> None:
+    whole = written_queue(tmp_path, [0.5], [0.4])
+    whole.decide(1, Decision("keep"))  # of image 1
+    whole.decide(0, Decision("redraw"))  # of image 2
+    without_the_last = written_queue(tmp_path, [0.5])
+    undone, refused = responses(
+        page, without_the_last, ("POST", "/undo", None), ("POST", "/undo", None)
+    )
+    assert (undone.json()["next"], undone.json()["n_left"]) == (0, 1)
+    assert refused.json() == {"error": "there must be a decision to undo, got none"}
+    again = written_queue(tmp_path, [0.5], [0.4])
+    assert [again.candidate(rank).decision for rank in (0, 1)] == [Decision("redraw"), None]
+
+
 def stop_words(page: PageState, queue: ReviewQueue) -> str:
     (response,) = responses(page, queue, ("GET", "", None))
     words: str = response.json()["may_stop"]
