@@ -42,6 +42,8 @@ class TransformersModel:
 
     kind: str
     """Name of the model's configuration in ``transformers``."""
+    libraries: tuple[str, ...] = ("transformers",)
+    """Packages with the code of the encoder."""
 
 
 Member = str | MiniTrunk | TransformersModel
@@ -137,7 +139,7 @@ FAMILIES: Final[Mapping[str, Family]] = {
             "large": "configs/sam2.1/sam2.1_hiera_l.yaml",
         },
     ),
-    "edgetam": Family({"tiny": TransformersModel("edgetam")}),
+    "edgetam": Family({"tiny": TransformersModel("edgetam", ("transformers", "timm"))}),
     "sam3": _SAM3,
     "sam3.1": replace(_SAM3, has_sigmoid_score=False),
 }

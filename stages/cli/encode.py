@@ -17,7 +17,7 @@ from stages.program.progress import progress
 from stages.program.stopping import stoppable
 from stages.settings.blocks import ExtractParams
 from stages.settings.parsing import ParamsError, check_known, parse
-from stages.settings.signatures import LIBRARIES, embedding_settings
+from stages.settings.signatures import embedding_settings, library_versions
 from storage.datasets.mask_folders import read_sizes
 from storage.errors import ImageError, StoreError, counted, hidden, listed, printable
 from storage.files.addresses import check_bucket, is_address, upload
@@ -29,7 +29,6 @@ from storage.pool.publishing import Comparison, compare_shards, publish
 from storage.split.image_rows import ImageRows
 from storage.store.inspection import open_store
 from storage.store.opening import read_array
-from storage.store.signature import versions
 from storage.store.writing import full_signature
 
 N_TRIES: Final = 2
@@ -171,7 +170,7 @@ def _cell(params: ExtractParams, model: str, rows: ImageRows, *, is_half: bool, 
         "shard_images": rows.shard_rows,
         "images_digest": rows.digest,
         "device": settled_device(params.device).type,
-        **versions(*LIBRARIES),
+        **library_versions(params.family, model),
     }
     sizes = {**origin.level_sizes, "encoder_channel": origin.n_encoder_channels}
     return Cell(full_signature(signature), rows, sizes, pool)

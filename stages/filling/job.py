@@ -12,13 +12,18 @@ from pipeline.extraction.shards import Shard, decoder_batch
 from pipeline.sam.families import FAMILIES, row_of, source_of
 from stages.program.progress import Count, progress
 from stages.settings.blocks import ExtractParams, Split
-from stages.settings.signatures import LIBRARIES, CellName, cell_settings, embedding_cells
+from stages.settings.signatures import (
+    CellName,
+    cell_settings,
+    embedding_cells,
+    library_versions,
+)
 from storage.errors import StoreError, counted
 from storage.folders import begin_file, begun_files, is_begun
 from storage.images.videos import SplitImages
 from storage.pool.cell import Cell, Rows, names_in
 from storage.split.object_table import PreparedSplit, read_objects_of
-from storage.store.signature import compare, versions
+from storage.store.signature import compare
 from storage.store.writing import full_signature
 
 if TYPE_CHECKING:
@@ -79,7 +84,8 @@ class FillJob:
         else:
             of_rows = {"objects_digest": self.rows_digest, "decoder_batch": self.decoder_batch}
         entries = cell_settings(self.params, self.name) | of_rows
-        return {**full_signature(entries | {"device": self.device, **versions(*LIBRARIES)})}
+        libraries = library_versions(self.params.family, self.name.model)
+        return {**full_signature(entries | {"device": self.device} | libraries)}
 
     def cell(self, rows: Rows, assigned: Collection[str] | None = None) -> Cell:
         """Describe the cell and its shards in the pool, which is not read.

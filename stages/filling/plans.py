@@ -18,11 +18,11 @@ from stages.filling.job import jobs_of, rows_of
 from stages.settings.blocks import ExtractParams, PrepareParams, Split
 from stages.settings.params import Params, check_size
 from stages.settings.signatures import (
-    LIBRARIES,
     CellName,
     cell_settings,
     embedding_cells,
     eval_cells,
+    library_versions,
     objects_settings,
     train_cells,
 )
@@ -38,7 +38,7 @@ from storage.store.chunk_grid import mask_bytes, object_bytes
 from storage.store.inspection import Store, read_description
 from storage.store.opening import open_complete, read_array, read_images
 from storage.store.schema import FIXED_COORDINATES, SCHEMA
-from storage.store.signature import compare, versions
+from storage.store.signature import compare
 
 MISSING: Final = "missing"
 
@@ -238,7 +238,7 @@ def reason_to_run(cell: CellName, params: ExtractParams, split: PreparedSplit | 
         settings["decoder_batch"] = params.decoder_batch
     absent = [kind for kind, path in cell.outputs.items() if not path.exists()]
     if len(absent) == len(cell.outputs):
-        return MISSING if split is None else _missing(cell, settings, params.device, split)
+        return MISSING if split is None else _missing(cell, settings, params, split)
     if absent:
         return f"{absent[0]} missing"
     rows = None if split is None else rows_of(cell, split)
@@ -269,16 +269,16 @@ def _are_same_images(store: Store, rows: Rows) -> bool:
 
 
 def _missing(
-    cell: CellName, settings: Mapping[str, object], device: str, split: PreparedSplit
+    cell: CellName, settings: Mapping[str, object], params: ExtractParams, split: PreparedSplit
 ) -> str:
     """Reason to make a cell without stores: ``MISSING``.
 
     If the pool has shards of the same inputs under other settings, a difference of settings
     follows.
     """
-    present = of_rows(settings) | versions(*LIBRARIES)
-    if device != "auto":
-        present["device"] = device
+    present = of_rows(settings) | library_versions(params.family, cell.model)
+    if params.device != "auto":
+        present["device"] = params.device
     identity = {"stores": list(cell.outputs), "model": present["model"], "view": cell.view.name}
     names = rows_of(cell, split).names
     changed = {compare(old, present) or "" for old in settings_of(names, identity)}

@@ -7,7 +7,13 @@ from typing import Final
 
 from pipeline.embeddings import level_names
 from pipeline.prompt_kinds import with_extra
-from pipeline.sam.families import FAMILIES, LADDERS, mask_side_of, source_of
+from pipeline.sam.families import (
+    FAMILIES,
+    LADDERS,
+    TransformersModel,
+    mask_side_of,
+    source_of,
+)
 from pipeline.views import View, default_view
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from stages.settings.blocks import ExtractParams, PrepareParams, Split
@@ -19,7 +25,7 @@ from storage.store.signature import SOURCE, versions
 
 # Pillow and OpenCV read and augment images; the other libraries compute.
 LIBRARIES: Final = ("torch", "sam2", "numpy", "opencv-python-headless", "pillow")
-"""Libraries whose versions the rows of a cell depend on."""
+"""Libraries whose versions the rows of every cell depend on."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,17 @@ class CellName:
         place = (self.split, self.model, self.view.name)
         masks = {"masks": masks_path(*place)} if self.with_masks else {}
         return {"features": features_path(*place), **masks}
+
+
+def library_versions(family: str, model: str) -> dict[str, str]:
+    """Versions of the libraries that the rows of a model's cells depend on, as signature entries.
+
+    Raises a PackageNotFoundError if a library is not installed.
+    """
+    origin, name = source_of(family, model)
+    member = FAMILIES[origin].models[name]
+    of_encoder = member.libraries if isinstance(member, TransformersModel) else ()
+    return versions(*LIBRARIES, *of_encoder)
 
 
 def eval_cells(

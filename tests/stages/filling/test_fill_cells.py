@@ -143,7 +143,7 @@ def test_a_dry_run_says_what_is_missing_and_why() -> None:
 def test_a_worker_of_other_versions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     job, names = job_of(NAME), pool_of().split.names
     assert "torch_version" in job.signature  # as it travels
-    monkeypatch.setattr("stages.filling.job.versions", lambda *_: {"torch_version": "0.1"})
+    monkeypatch.setattr("stages.filling.job.library_versions", lambda *_: {"torch_version": "0.1"})
     with pytest.raises(StoreError, match=r"under the versions of the stage, got others .*0\.1 ->"):
         fill_shards(job, names[:1], False)
     assert not done_shards()
