@@ -167,7 +167,9 @@ class MaskWindows:
         Raises a StoreError if a shard at an address is damaged or missing.
         """
         if block.start not in self._rows or block[-1] not in self._rows:
-            stop = block.start + max(len(block), self._n_objects)
+            # Whole blocks: a block of which the window ended in the middle would be fetched again.
+            n_blocks = max(1, self._n_objects // len(block))
+            stop = block.start + n_blocks * len(block)
             self._fetch(range(block.start, min(stop, self._run.stop)))
         first = block.start - self._rows.start
         self._cells[name].decode(self._chunks[name][first : first + len(block)], mask_code)

@@ -24,7 +24,7 @@ from storage.files.manifest import FILE
 from storage.files.store_files import FileRange, Files, read_ranges
 from storage.paths import CACHE, features_path, masks_path
 from storage.split import mask_blocks
-from storage.split.mask_blocks import run_reader
+from storage.split.mask_blocks import MaskWindows, run_reader
 from storage.split.split_cells import OpenCell, SplitCells, open_cells, read_entropies
 from tests.fixtures.signatures import extract_params
 from tests.fixtures.split_cells import draw_rows, write_cells
@@ -55,9 +55,9 @@ def address(root: Path) -> str:
     return f"memory:/{root}"
 
 
-def open_split(cache: str | Path) -> SplitCells:
+def open_split(cache: str | Path, *, shard_objects: int = SHARD_OBJECTS) -> SplitCells:
     views = [default_view(view) for view in VIEWS]
-    params = extract_params(shard_objects=SHARD_OBJECTS)
+    params = extract_params(shard_objects=shard_objects)
     asked = eval_settings(params, "val", MODELS, views)
     return open_cells("val", asked, with_masks=True, cache=cache)
 
@@ -156,6 +156,23 @@ def test_a_shard_that_was_read_to_its_end_is_held_to_the_manifest(
     )
     with pytest.raises(StoreError, match=message):
         read_all_masks(swapped, range(2, 4))
+
+
+def test_windows_of_whole_blocks_fetch_each_object_once(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(CACHE)
+    write_cells(root, CELLS, N_OBJECTS, N_OBJECTS)
+    cells = open_split(address(root), shard_objects=N_OBJECTS).by_name
+    masks = {name: cell.mask_chunks for name, cell in cells.items()}
+    n_bytes = sum(chunks.manifest[chunks.shard_file(0)].n_bytes for chunks in masks.values())
+    monkeypatch.setattr(mask_blocks, "WINDOW_BYTES", 3.5 * n_bytes / N_OBJECTS)  # three objects
+    windows = MaskWindows(masks, range(N_OBJECTS))
+    monkeypatch.setattr(Files, "record", None)  # nothing is read again for the manifest
+    for block in (range(2), range(2, 4), range(4, 5)):
+        for name, chunks in masks.items():
+            mask_code = np.empty((len(block), *chunks.shape[1:]), np.uint8)
+            windows.read_into(name, block, mask_code)
 
 
 def test_scores_of_all_cells_are_asked_for_side_by_side(
