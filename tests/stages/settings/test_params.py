@@ -161,6 +161,10 @@ WHOLE = "must be a whole number from"
             "train.seeds must be a list .* one seed, each once, got []",
         ),
         ({"entrpy": {}}, "key must be one of models, .* executor, got 'entrpy'"),
+        (
+            {"report": {"chosen_on": 2017}},
+            "report.chosen_on must be a split .*quotes.* or null, got 2017",
+        ),
         ({"report": {"title": "x" * 10**4}}, "report.title must be text .* got 'xxx.*xxx'"),
     ],
     ids=lambda value: str(value)[:80],
