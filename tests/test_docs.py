@@ -23,6 +23,10 @@ from dvc.cli.parser import DvcParser, get_main_parser
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
+from pipeline.heads.kinds import HEAD_KINDS
+from pipeline.heads.predict import n_inputs
+from pipeline.sam.families import models_of
+from pipeline.vocabulary import N_PROPOSALS, TRAIN_PROMPTS
 from stages.cli.app import COMMANDS, app, load_command
 from stages.settings.blocks import Split
 from stages.settings.params import PARAMS_FILE, read_params
@@ -76,6 +80,15 @@ def folder_of(page: str) -> Path:
 def test_a_command_writes_every_gain_and_loss_of_a_page(page: str) -> None:
     typed = WRITTEN.sub("", FENCED.sub("", PAGES[page]))
     assert re.findall(r"[+−]\d\S*", typed) == []
+
+
+def test_memory_of_an_object_is_that_of_the_inputs_of_heads() -> None:
+    bytes_of = {kind.name: 4 * n_inputs(kind, 256) for kind in HEAD_KINDS}
+    n_models = len(models_of("sam2.1"))
+    in_tune = n_models * bytes_of["paper"]
+    in_train = n_models * N_PROPOSALS * len(TRAIN_PROMPTS) * bytes_of["ours"]
+    told = f"`tune` takes {in_tune / 1e3:.1f} kB of memory and `train` {in_train / 1e3:.0f} kB"
+    assert told in PAGES["scale.md"]
 
 
 @pytest.mark.parametrize("page", sorted(PAGES.keys() - {RECIPES}))
