@@ -67,13 +67,21 @@ def fill(
         cells = choose(names, params, wanted_shards)
         n_lacking = [n for cell in cells.values() if (n := len(cell.todo()))]
         failed = fill_all(cells, params.executor)
+        n_others = sum(len(cell.lacking()) for cell in cells.values())
     for job, error in failed.items():
         print(f"error: {job}: {one_line(error)}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
-    if n_lacking:
-        n_shards, n_cells = counted(sum(n_lacking), "shard"), counted(len(n_lacking), "cell")
-        print(f"filled {n_shards} of {n_cells}; `dvc repro` publishes them")
+    n_shards, n_cells = counted(sum(n_lacking), "shard"), counted(len(n_lacking), "cell")
+    filled = f"filled {n_shards} of {n_cells}" if n_lacking else ""
+    if n_others:
+        print(
+            f"{filled or f'every shard of part {shard_range} is there'}; "
+            f"{counted(n_others, 'shard')} of other parts were missing: `usam fill` of these parts "
+            "computes them, or `dvc repro`"
+        )
+    elif filled:
+        print(f"{filled}; `dvc repro` publishes them")
     else:
         print(
             f"every shard of {counted(len(names), 'cell')} is there; `dvc repro` reads and "

@@ -109,6 +109,21 @@ def test_parts_are_disjoint_cover_all_and_stay_the_same_while_shards_appear() ->
     assert parts(5) == before[5]
 
 
+@pytest.mark.no_cover
+def test_a_part_says_that_other_parts_are_missing_until_they_are_there() -> None:
+    n_own = len(range(0, N_SHARDS, 2))
+    others = (
+        f"; {N_SHARDS - n_own} shards of other parts were missing: `usam fill` of these parts "
+        "computes them, or `dvc repro`\n"
+    )
+    first, again = (fill(NAME, "--shard-range", "1/2")[1] for _ in range(2))
+    assert first == f"filled {n_own} shards of 1 cell{others}"
+    assert again == f"every shard of part 1/2 is there{others}"
+    _, printed, _ = fill(NAME, "--shard-range", "2/2")
+    assert printed == (f"filled {N_SHARDS - n_own} shards of 1 cell; `dvc repro` publishes them\n")
+    assert fill(NAME, "--shard-range", "1/2") == (0, WHOLE, "")
+
+
 @pytest.mark.parametrize("shard_range", ["0/3", "4/3", "a"])
 def test_a_range_that_is_none_is_refused(shard_range: str) -> None:
     message = f"--shard-range must be 1/N to N/N, such as 3/8, got '{shard_range}'"
