@@ -145,11 +145,11 @@ def _lines(title: str, total: int, unit: str) -> Iterator[Count]:
     def show(count: Count) -> None:
         nonlocal last
         now = time.monotonic()
-        if count.total and now - last >= LINE_EVERY_S:
+        if count.total > 0 and now - last >= LINE_EVERY_S:
             last = now
             print(f"{title}: {count}", file=sys.stderr, flush=True)
 
     count = Count(total, unit, show)
     yield count
-    if count.total:
+    if count.total > 0:  # less than 0 if work that is not shown was excluded
         print(f"{title}: {count}", file=sys.stderr, flush=True)

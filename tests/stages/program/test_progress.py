@@ -76,6 +76,15 @@ def test_what_others_do_no_longer_counts(clock: Clock, capsys: pytest.CaptureFix
     assert capsys.readouterr().err == ""
 
 
+def test_progress_that_is_not_shown_stays_hidden_when_others_do_its_work(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress("extract", 0) as count:
+        clock.now_s += 20
+        count.exclude(8)
+    assert capsys.readouterr().err == ""
+
+
 def test_an_error_inside_is_not_followed_by_a_line_that_looks_like_an_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
