@@ -239,6 +239,9 @@ class SplitImages:
         image_file = self._file(file)
         present = self._digest(file, image_file)
         if present != sha256:
+            # Not kept: a video that was still being copied may be whole at the next read.
+            with self._lock:
+                self._sha256.pop(self._video[file] or file, None)
             raise ImageError(
                 f"{image_file} must be the file that stage prepare saw "
                 f"(sha256 {sha256[:12]}...), got {present[:12]}...; "
@@ -282,7 +285,7 @@ class SplitImages:
         return Download(address, content)
 
     def _digest(self, file: str, image_file: ImageFile) -> str:
-        """Sha256 of the file of an image; the sha256 of a video is computed once."""
+        """Sha256 of the file of an image; that of a video is kept until ``read`` refuses it."""
         if isinstance(image_file, Download):
             return hashlib.sha256(image_file.content).hexdigest()
         video = self._video[file]

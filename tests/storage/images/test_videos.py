@@ -215,6 +215,16 @@ def test_the_digest_of_a_frame_is_its_videos_and_computed_once(
     assert seen == [folder / "0.mp4", folder / "1.mp4"]
 
 
+def test_a_video_that_is_restored_after_it_was_refused_is_read(folder: Path) -> None:
+    source, file, path = SplitImages(folder, names()), names()[0], folder / "0.mp4"
+    intact, sha256 = path.read_bytes(), sha256_file(path)
+    path.write_bytes(intact[: len(intact) // 2])
+    with pytest.raises(ImageError, match=r"0.mp4 must be the file that stage prepare saw"):
+        source.read(file, **SIZE, sha256=sha256)
+    path.write_bytes(intact)
+    check(source.read(file, **SIZE, sha256=sha256), file)
+
+
 def test_another_size_names_both(folder: Path) -> None:
     with pytest.raises(
         ImageError, match=r"0.mp4 must be 9 px high and 128 px wide .* got 64 x 128"
