@@ -219,17 +219,21 @@ def is_begun(path: Path) -> bool:
 def begun_files(folder: Path) -> set[str]:
     """Names of the files in a folder that are being written; empty if there is no folder.
 
-    Unfinished files and marks that ended processes of this machine have left are removed.
+    Unfinished files and marks that ended processes of this machine have left are removed, and marks
+    of files that exist, whoever made them. So list the files of the folder afterwards: a file that
+    was finished in between would be in neither list.
     """
     begun = set()
     with suppress(FileNotFoundError):
         for path in folder.glob(f".*{SUFFIX}"):
-            is_mark = path.name.endswith(MARK)
+            is_mark, name = path.name.endswith(MARK), path.name[1:].rsplit(".", 2)[0]
             with suppress(FileNotFoundError):  # its process has removed it meanwhile
-                if is_left(path.read_text("utf-8") if is_mark else path.name):
+                is_ended = is_left(path.read_text("utf-8") if is_mark else path.name)
+                # Nobody knows whether a process of another machine lives, but its file is there.
+                if is_ended or (is_mark and (folder / name).exists()):
                     path.unlink()
                 else:
-                    begun.add(path.name[1:].rsplit(".", 2)[0])
+                    begun.add(name)
     return begun
 
 

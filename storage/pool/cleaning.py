@@ -65,10 +65,10 @@ def find_removable(
     """
     removable = []
     for folder in sorted(path for path in pool.glob("*") if path.is_dir()):
+        begun = {name.removesuffix(NPZ) for name in begun_files(folder)}
         present = names_in(folder)
         unused = present - {*used.get(folder, ())}
         of_stores = present.intersection(held.get(folder, ())) - unused
-        begun = {name.removesuffix(NPZ) for name in begun_files(folder)}
         staying = (present - unused - of_stores) | (begun - present)
         files = tuple(
             file
@@ -85,5 +85,5 @@ def remove(folders: Iterable[Removable]) -> None:
     for removable in folders:
         for file in removable.files:
             file.unlink(missing_ok=True)
-        if not names_in(removable.folder) | begun_files(removable.folder):
+        if not begun_files(removable.folder) | names_in(removable.folder):
             shutil.rmtree(removable.folder, ignore_errors=True)

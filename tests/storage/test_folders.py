@@ -269,6 +269,17 @@ def test_marks_of_begun_files_show_to_others_and_leftovers_of_dead_processes_go(
     assert begin_file(below / "two.npz") == of_dead
 
 
+def test_a_mark_of_another_machine_goes_once_its_file_exists(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        mark = begin_file(tmp_path / f"{name}.npz")
+        assert mark is not None
+        mark.write_text("01234567-1-89abcdef")
+    assert begun_files(tmp_path) == {"one.npz", "two.npz"}
+    (tmp_path / "one.npz").touch()
+    assert begun_files(tmp_path) == {"two.npz"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".two.npz.begun.partial", "one.npz"]
+
+
 @pytest.mark.parametrize(("has_links", "kept"), [(True, b"first"), (False, b"second")])
 def test_the_first_file_stays_where_the_file_system_can_tell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_links: bool, kept: bytes

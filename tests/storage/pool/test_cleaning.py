@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.folders import begin_file
+from storage.folders import begin_file, begun_files
 from storage.pool.cell import Cell
 from storage.pool.cleaning import Removable, find_removable, remove
 from storage.pool.publishing import compare_shards
@@ -95,3 +95,22 @@ def test_files_of_dead_processes_go_and_those_of_living_ones_stay(
     assert (removable.n_unused, removable.n_held, removable.files) == (0, 0, (masks,))
     assert not masks.exists()
     assert cell.folder.exists() == has_others
+
+
+def test_a_shard_that_is_finished_while_the_pool_is_cleaned_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = cell_of(tmp_path)
+    name = cell.split.names[0]
+    begin_file(cell.rows_path(name))
+
+    def finish_and_list(folder: Path) -> set[str]:
+        cell.put(name, rows_of(0), maker=MAKER)
+        return begun_files(folder)
+
+    monkeypatch.setattr("storage.pool.cleaning.begun_files", finish_and_list)
+    assert not cleaned(cell, cell.split.names)
+    assert name not in cell.lacking()
+    cell.drop(name)
+    remove([Removable(cell.folder, 0, 0, ())])
+    assert name not in cell.lacking()
