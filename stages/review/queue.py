@@ -72,9 +72,15 @@ class Candidate:
         """Attributes of the mask as ``usam predict-coco`` writes them, and three of its review.
 
         The three are ``expected_iou``, ``reviewed``, and ``decision``, which is empty without one.
+        A mask that replaces another has no ``sam_score`` and no gains: these are of the other mask.
         """
+        is_replaced = self.decision is not None and self.decision.segmentation is not None
         return {
-            **self.entry["attributes"],
+            **{
+                name: value
+                for name, value in self.entry["attributes"].items()
+                if not (is_replaced and name.startswith(("sam_score", "gain_")))
+            },
             "expected_iou": self.expected_iou,
             "reviewed": self.decision is not None and self.decision.is_reviewed,
             "decision": "" if self.decision is None else self.decision.decision,

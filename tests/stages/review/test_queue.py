@@ -184,6 +184,17 @@ def test_label_studio_gets_tasks_and_regions_in_the_order_of_the_queue(tmp_path:
     assert "meta" not in predictions[0]["result"][1]
 
 
+def test_a_replacing_mask_has_no_numbers_of_the_mask_that_it_replaces(tmp_path: Path) -> None:
+    queue = written_queue(tmp_path, [0.9])
+    own = queue.candidate(0)
+    of_mask = {"sam_score": 0.8, "gain_prompt": 0.2}
+    rest = {"unlike_training": 0.5, "expected_iou": 0.9, "reviewed": False, "decision": ""}
+    assert own.attributes == of_mask | rest
+    queue.decide(0, Decision("clicked", own.segmentation, 0.7))
+    decided = {"expected_iou": 0.7, "reviewed": True, "decision": "clicked"}
+    assert queue.candidate(0).attributes == rest | decided
+
+
 def test_frames_of_videos_are_written_as_coco_alone(tmp_path: Path) -> None:
     queue = written_queue(tmp_path, [0.5])
     (image,) = queue.source.prompted
