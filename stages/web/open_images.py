@@ -66,14 +66,17 @@ def thumbnail_png(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
 
 
 class OpenImage:
-    """An image, decoded from a file's bytes, with its encodings by the models used last.
+    """An image with its encodings by the models used last.
 
-    ``is_scene`` says whether it is a drawn scene of the page, which the mini models know. An image
+    ``image`` are the bytes of a file, or the pixels of an image that the server itself has read.
+    ``is_scene`` says whether it is a drawn scene of the page, which the mini models know. A file
     that ``decode`` refuses is an ``ImageError``.
     """
 
-    def __init__(self, data: bytes, *, is_scene: bool = False) -> None:
-        self.rgb = decode(data)
+    def __init__(
+        self, image: bytes | UInt8[np.ndarray, "h w 3"], *, is_scene: bool = False
+    ) -> None:
+        self.rgb = decode(image) if isinstance(image, bytes) else image
         """Pixels of the whole image."""
         self.height_px, self.width_px = self.rgb.shape[:2]
         longer_px = max(self.height_px, self.width_px)

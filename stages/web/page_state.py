@@ -2,12 +2,12 @@
 
 import asyncio
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
@@ -16,19 +16,24 @@ from pipeline.predictor import PromptSet, UncertainPredictor
 from pipeline.sam.families import models_of
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import DEMO_SEED, DEMO_SIZE_PX, draw_scene, scene_seeds
+from stages.predictor.answers import ReadImage, image_reader
 from stages.predictor.loading import load_chosen
 from stages.predictor.model_choice import choose_model, export_command
 from stages.predictor.stored_images import signature_of
 from stages.settings.parsing import ParamsError, check_known
-from stages.web.open_images import OpenImage, OpenImages, decode, thumbnail_png
+from stages.web.open_images import OpenImage, OpenImages, thumbnail_png
 from storage.checkpoints.weights import models_there
+from storage.datasets.object_records import ImageRecord
 from storage.errors import DataError, ImageError, WeightsError, listed
 from storage.files.addresses import files_at, is_address
 from storage.files.store_files import Files
 from storage.head_files.head_file import HeadFile, family_heads, read_head_file
 from storage.head_files.published_heads import published_families
-from storage.images.image_files import png_bytes
+from storage.images.image_files import Download, png_bytes, read_rgb
 from storage.store.opening import open_embeddings
+
+if TYPE_CHECKING:
+    import xarray
 
 
 @dataclass(frozen=True)
@@ -204,22 +209,31 @@ class StoredImage:
     """
 
     files: Files
-    name: str
-    """File of the image, below the folder."""
+    record: ImageRecord
+    """File below the folder, or frame of a video there, and size of the image."""
+    read_image: ReadImage | None
+    """Reads images and frames in the folder; None for files at an address."""
 
     @property
-    def data(self) -> bytes:
-        """Bytes of the file; a missing file, or one outside of the folder, is an ``ImageError``."""
-        is_inside = ".." not in Path(self.name).parts and not Path(self.name).is_absolute()
-        data = self.files.read(self.name) if is_inside else None
+    def rgb(self) -> UInt8[np.ndarray, "height width 3"]:
+        """Pixels, upright, of an image of any size.
+
+        A missing or unreadable file, or one outside of the folder, is an ``ImageError``. Images at
+        an address must be of the formats of uploads.
+        """
+        name = self.record.file
+        is_inside = ".." not in Path(name).parts and not Path(name).is_absolute()
+        if is_inside and self.read_image is not None:
+            return np.asarray(self.read_image(self.record), np.uint8)
+        data = self.files.read(name) if is_inside else None
         if data is None:
-            raise ImageError(f"{self.name} must be an image in {self.files}, got no such file")
-        return data
+            raise ImageError(f"{name} must be an image in {self.files}, got no such file")
+        return read_rgb(Download(f"{self.files}/{name}", data))
 
     @property
     def thumbnail(self) -> bytes:
         """Picture by which a user chooses the image, as PNG, made anew with each access."""
-        return thumbnail_png(decode(self.data))
+        return thumbnail_png(self.rgb)
 
 
 def stored_images(embeddings: Sequence[str], folder: str) -> tuple[StoredImage, ...]:
@@ -232,13 +246,21 @@ def stored_images(embeddings: Sequence[str], folder: str) -> tuple[StoredImage, 
     if not is_address(folder) and not Path(folder).is_dir():
         raise ParamsError(f"images must be in a folder or at an address, got none at {folder}")
     files = files_at(folder)
-    names = (name for place in embeddings for name in open_embeddings(place)["file"].to_numpy())
-    images = tuple(StoredImage(files, str(name)) for name in dict.fromkeys(names))
-    if not images:
+    records = {
+        record.file: record for place in embeddings for record in _records(open_embeddings(place))
+    }
+    if not records:
         raise DataError(
             f"embeddings must be of one image or more, got none in {listed(embeddings)}"
         )
-    return images
+    read_image = None if files.folder is None else image_reader(files.folder, records.values())
+    return tuple(StoredImage(files, record, read_image) for record in records.values())
+
+
+def _records(embeddings: "xarray.Dataset") -> Iterator[ImageRecord]:
+    columns = (embeddings[name].to_numpy() for name in ("file", "height_px", "width_px"))
+    for file, height_px, width_px in zip(*columns, strict=True):
+        yield ImageRecord(str(file), int(height_px), int(width_px))
 
 
 def read_scenes() -> tuple[OfferedScene, ...]:
@@ -302,6 +324,6 @@ class PageState:
     def _warm_up(self) -> None:
         """Answer a prompt, so that the first user need not wait for loading and compiling."""
         predictor = self.models.predictor(self.default_heads, self.model)
-        image = OpenImage(self.scenes[0].data)
+        image = OpenImage(self.scenes[0].rgb)
         click = [image.width_px // 2, image.height_px // 2]
         image.predictor_like(predictor).predict_uncertainties([PromptSet([click], [1])])

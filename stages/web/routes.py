@@ -78,7 +78,7 @@ async def options(request: Request) -> dict[str, Any]:
 def _scene_values(number: int, scene: OfferedScene | StoredImage) -> dict[str, Any]:
     """Label and file name of a scene, and the click with which it opens; None for no click."""
     if isinstance(scene, StoredImage):
-        return {"label": scene.name, "file": scene.name, "click": None}
+        return {"label": scene.record.file, "file": scene.record.file, "click": None}
     click = {"x": scene.x, "y": scene.y, "label": 1}
     return {"label": f"Scene {number + 1}", "file": f"scene-{number + 1}.png", "click": click}
 
@@ -128,7 +128,7 @@ async def open_image(
             page,
             chosen,
             lambda: open_images.OpenImage(
-                body if chosen is None else chosen.data, is_scene=isinstance(chosen, OfferedScene)
+                body if chosen is None else chosen.rgb, is_scene=isinstance(chosen, OfferedScene)
             ),
         )
         await page.queue.run(lambda: image.predictor_like(page.models.predictor(heads, model)))

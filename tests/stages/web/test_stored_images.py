@@ -19,10 +19,12 @@ from stages.settings.parsing import ParamsError
 from stages.web.open_images import THUMBNAIL_PX
 from stages.web.page_state import PageState, StoredImage
 from storage.errors import DataError, ImageError
+from storage.images.videos import Videos, video_of
 from storage.store.opening import open_embeddings
 from tests.fixtures.bucket import s3_server, upload, use_server
 from tests.fixtures.chromium import answered, expected_ious, tab
 from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.layouts import write_mp4
 from tests.fixtures.stored_images import (
     refuse_to_encode,
     two_images,
@@ -99,6 +101,32 @@ def test_images_of_the_stores_are_offered_and_answered_as_if_encoded(
             assert proposal["sam_score"] == expected_proposal["sam_score"]
 
 
+@pytest.mark.parametrize("name", ["a.ppm", "a.jp2", "a.mp4#00000", "larger_than_an_upload.png"])
+def test_an_image_that_could_not_be_uploaded_is_offered_from_its_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, images = tmp_path / "images", {name: two_images()["scene.png"]}
+    folder.mkdir()
+    if video_of(name):
+        write_mp4(folder / "a.mp4", [images[name]])
+        height_px, width_px = images[name].shape[:2]
+        frames = Videos(folder, [name])
+        images[name] = frames.read(name, height_px=height_px, width_px=width_px)
+    else:
+        write_images(folder, images)
+    place = write_embeddings_of(tmp_path / "tiny.zarr", folder, images)
+    monkeypatch.setattr("stages.web.open_images.MOST_PX", 1000)
+    refuse_to_encode(monkeypatch)
+    page = PageState(embeddings=[str(place)], images=str(folder))
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        assert (await client.get("/api/scenes/0")).status_code == 200
+        image = await opened(client, scene=0)
+        assert (image["height_px"], image["width_px"]) == images[name].shape[:2]
+
+    asked(page, ask)
+
+
 def test_an_image_that_is_gone_is_named(encoded: Path) -> None:
     folder = write_images(encoded / "fewer", {NAMES[0]: two_images()[NAMES[0]]})
     page = PageState(embeddings=[str(encoded / "tiny.zarr")], images=str(folder))
@@ -110,7 +138,7 @@ def test_an_image_that_is_gone_is_named(encoded: Path) -> None:
         ]
         return [(response.status_code, response.json()["error"]) for response in responses]
 
-    words = f"{NAMES[1]} must be an image in {folder}, got no such file"
+    words = f"{folder}/{NAMES[1]} must be an image file, got no such file"
     assert asked(page, ask) == [(400, words)] * 2
 
 
@@ -155,8 +183,8 @@ def test_embeddings_of_a_split_find_their_images_by_the_params(
         page = pages.pop()
         page.close()
         scenes = [scene for scene in page.scenes if isinstance(scene, StoredImage)]
-        assert [scene.name for scene in scenes] == NAMES
-        assert all(scene.data for scene in scenes)
+        assert [scene.record.file for scene in scenes] == NAMES
+        assert all(scene.rgb.size for scene in scenes)
         # Then the same with the address of the images in a file.
         folder = folder.rename("elsewhere")
         Path("data/shapes/val").write_text(f"file://{folder.resolve()}\n", "utf-8")
