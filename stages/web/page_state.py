@@ -116,14 +116,14 @@ class Predictors:
         return self._sams.setdefault((family, model, sam.precision), sam)
 
 
-def offered_heads(files: Sequence[Path], family: str) -> list[Path]:
+def offered_heads(files: Sequence[Path], family: str, *, needs_weights: bool = True) -> list[Path]:
     """Head files that the page offers: ``files``, then the family's default file if present.
 
-    Without weights of the family, or without any heads, the error names the commands that fetch
-    them.
+    Without any heads or, if ``needs_weights``, without weights of the family, the error names the
+    commands that fetch them.
     """
     installed, missing = family_heads(family), {}
-    if not models_there(family):
+    if needs_weights and not models_there(family):
         missing["weights"] = f"usam checkpoints fetch {family} --model {models_of(family)[0]}"
     if not files and not installed.is_file():
         is_published = family in published_families()
@@ -289,9 +289,12 @@ class PageState:
         As in ``choose_model``.
     images
         Folder or address of the images of ``embeddings``.
+    needs_weights
+        Whether missing weights are an error at the start; else, they are an error of a prompt. A
+        review shows masks without a model.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - most are options of ``usam demo``
         self,
         *,
         model: str | None = None,
@@ -301,8 +304,9 @@ class PageState:
         precision: str | None = None,
         embeddings: Sequence[str] = (),
         images: str | None = None,
+        needs_weights: bool = False,
     ) -> None:
-        files = offered_heads(heads, family)
+        files = offered_heads(heads, family, needs_weights=needs_weights)
         self.models = Predictors(files, device=device, precision=precision, embeddings=embeddings)
         # The first heads of the caller; without heads of the caller, the heads of the family.
         self.default_heads = next(iter(self.models.choices))
@@ -314,7 +318,8 @@ class PageState:
         self.scenes: Sequence[OfferedScene | StoredImage] = (
             read_scenes() if images is None else stored_images(embeddings, images)
         )
-        self._warm_up()
+        if needs_weights or self.model in first.models:
+            self._warm_up()
 
     def close(self) -> None:
         """Drop waiting jobs of the model and of the decoder, and wait for running jobs."""

@@ -3,6 +3,7 @@
 from contextlib import chdir
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
@@ -12,12 +13,15 @@ from pipeline.predictor import UncertainPredictor
 from stages.cli.app import app
 from stages.predictor.model_choice import choose_model
 from stages.review.split_source import cached_answers, read_split
+from stages.web.page_state import PageState
+from stages.web.review_routes import ReviewState
 from storage.outputs.results import read_annotations
 from storage.paths import results_dir
 from storage.rle import decode_rle
 from storage.split.object_table import read_objects_of
 from tests.fixtures.predictors import write_random_heads
 from tests.fixtures.split_cells import N_CHANNELS
+from tests.fixtures.web_page import asked, question
 from tests.stages.test_gallery import SPLIT, write_project
 
 
@@ -57,6 +61,30 @@ def test_the_selected_masks_of_the_cache_are_reviewed_without_a_model(
         entries = cached_answers(SPLIT, choice)(np.zeros((64, 64, 3), np.uint8), image)
     assert [entry["annotation_id"] for entry in entries] == [102, 103]
     assert [prompt.clicks for prompt in image.prompts] == [((32.0, 32.0),)] * 2
+
+
+def test_without_weights_masks_of_the_cache_are_shown_and_a_click_names_the_command_for_weights(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[tuple[PageState, ReviewState]] = []
+    monkeypatch.setattr(
+        "stages.web.server.serve", lambda page, _, review, **_kw: served.append((page, review))
+    )
+    monkeypatch.setattr("storage.checkpoints.weights._there", lambda _: None)
+    result = review(root, SPLIT, "--heads", "heads.safetensors", "--port", "0")
+    assert result.exit_code == 0, result.output
+    ((page, state),) = served
+
+    async def ask(client: httpx.AsyncClient) -> httpx.Response:
+        mask = (await client.get("/api/review/masks/0")).json()
+        asking = question((32, 32, 1), model="tiny", heads="heads")
+        return await client.post(f"/api/images/{mask['image']}/answer", json=asking)
+
+    with chdir(root):
+        response = asked(page, ask, review=state)
+    page.close()
+    assert response.status_code == 400
+    assert "must exist, got no file: run git" in response.json()["error"]
 
 
 def test_another_name_and_foreign_heads_are_refused(root: Path) -> None:
