@@ -24,8 +24,6 @@ from stages.web.page_state import PageState
 from storage.datasets.coco import EVERYTHING, CocoPrompt
 from storage.datasets.object_records import ImageRecord
 from storage.errors import counted
-from storage.images.image_files import png_bytes
-from storage.images.videos import video_of
 
 MARGIN: Final = 0.5
 """Part of the longer side of a mask's box that a thumbnail shows around it."""
@@ -67,9 +65,9 @@ class ReviewState:
         return name, image
 
     def _opened(self, record: ImageRecord) -> open_images.OpenImage:
-        if video_of(record.file) is None:
-            return open_images.OpenImage((self.queue.source.images / record.file).read_bytes())
-        return open_images.OpenImage(png_bytes(self._read(record), compress_level=1))
+        # Not by ``open_images.decode``: its limits of format and size are for uploads, and would
+        # refuse an image that was segmented.
+        return open_images.OpenImage(self._read(record))
 
 
 def _parts(request: Request) -> tuple[PageState, ReviewState]:

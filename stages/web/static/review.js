@@ -8,7 +8,8 @@ const SEEN_SHARE = 0.4; // of the canvas that the box of a small mask fills
 const MOST_ZOOM = 8;
 
 let options;
-let current = null; // what the server says of the mask that is shown, with its picture
+let currentRank = null; // of the mask that decisions are about, also where its image does not open
+let current = null; // what the server says of that mask, with its picture; null without a picture
 let usesModel = false; // false while the mask of the queue is shown, and no answer of the model
 let awaited = null; // gives the number of the mask to show, once the model has answered
 let isBusy = false; // while a decision is on its way
@@ -105,8 +106,8 @@ async function keep() {
 
 async function decide(decision, object = null) {
   const body = JSON.stringify({ decision, object });
-  const response = await waiting.ask(`review/masks/${current.rank}/decision`, { method: "POST", body });
-  thumbnails.delete(current.rank);
+  const response = await waiting.ask(`review/masks/${currentRank}/decision`, { method: "POST", body });
+  thumbnails.delete(currentRank);
   await follow(await response.json());
 }
 
@@ -134,9 +135,19 @@ async function follow(state) {
 }
 
 async function show(rank) {
-  const mask = await askJson(`review/masks/${rank}`);
-  const response = await ask(`images/${mask.image}`);
-  current = { ...mask, name: mask.file, picture: await createImageBitmap(await response.blob()) };
+  let mask;
+  let picture;
+  try {
+    mask = await askJson(`review/masks/${rank}`);
+    const response = await ask(`images/${mask.image}`);
+    picture = await createImageBitmap(await response.blob());
+  } catch (error) {
+    showUnopened(rank);
+    throw error;
+  }
+  currentRank = rank;
+  current = { ...mask, name: mask.file, picture };
+  byId("editor").hidden = false;
   usesModel = false;
   awaited = null;
   const object = { number: 1, ...current.prompt, proposal: null };
@@ -146,6 +157,16 @@ async function show(rank) {
   for (const { button } of ACTIONS) button.disabled = false;
   document.body.dataset.shown = String(rank);
   tried(() => showNeighbours(mask)); // nobody waits for them
+}
+
+// A mask that nobody sees can only be skipped; the error says which file does not open.
+function showUnopened(rank) {
+  currentRank = rank;
+  current = null;
+  showNoMask("The image of this mask does not open.", ["s", "z"]);
+  byId("why").textContent = "Skip it to go on: it comes again after all others.";
+  byId("editor").hidden = true;
+  document.body.dataset.shown = String(rank);
 }
 
 // Enlarges a small mask until it can be judged; the key F shows the whole image.
@@ -162,6 +183,7 @@ function zoomTo([x, y, width, height]) {
 }
 
 function changed() {
+  if (!current) return;
   const { answer, chosen } = editor;
   if (awaited && answer && !editor.isAwaited) {
     const numberOf = awaited;
@@ -195,14 +217,14 @@ function becauseOf({ sam_score: samScore, advice, file, decision }) {
 
 async function showNeighbours({ neighbours: ranks, rank: shown }) {
   const entries = await Promise.all(ranks.map(async (rank) => {
-    const src = await thumbnail(rank);
+    const src = await thumbnail(rank).catch(() => null); // of an image that does not open
     const button = element("button", {
       type: "button", ariaLabel: `Mask ${rank + 1} of the queue`, ariaCurrent: String(rank === shown),
-      onclick: () => tried(() => show(rank)),
-    }, element("img", { src, alt: "" }));
+      disabled: !src, onclick: () => tried(() => show(rank)),
+    }, src ? element("img", { src, alt: "" }) : "–");
     return element("li", {}, button);
   }));
-  if (current.rank !== shown) return; // another mask was shown meanwhile
+  if (current?.rank !== shown) return; // another mask was shown meanwhile
   byId("neighbours").replaceChildren(...entries);
   for (const rank of thumbnails.keys()) {
     if (ranks.includes(rank)) continue;
@@ -220,13 +242,17 @@ async function thumbnail(rank) {
 }
 
 function showEnd() {
+  showNoMask("All masks are looked at.", ["z"]);
+  document.body.dataset.shown = "end";
+}
+
+function showNoMask(words, keys) {
   editor.hold(true);
-  byId("words").textContent = "All masks are looked at.";
+  byId("words").textContent = words;
   byId("why").textContent = "";
   byId("caution").hidden = true;
   byId("neighbours").replaceChildren();
-  for (const { key, button } of ACTIONS) button.disabled = key !== "z";
-  document.body.dataset.shown = "end";
+  for (const { key, button } of ACTIONS) button.disabled = !keys.includes(key);
 }
 
 function showProgress(state) {

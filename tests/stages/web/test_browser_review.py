@@ -139,6 +139,34 @@ def test_heads_that_choose_no_mask_say_so_at_the_key_c(browser: Browser, tmp_pat
         expect(page.locator("#why")).to_contain_text("of 3 of the model: Keep takes it.")
 
 
+def test_a_mask_whose_image_is_deleted_is_named_and_can_only_be_skipped(
+    browser: Browser, tmp_path: Path
+) -> None:
+    queue = written_queue(tmp_path, [0.2], [0.4], [0.6])
+    (tmp_path / "images" / "2.png").unlink()
+    with (
+        served(PageState(), review=ReviewState(queue)) as address,
+        review_tab(browser, address, may_be_refused=True) as page,
+    ):
+        expect(page.locator("#neighbours button")).to_have_text(["", "–", ""])
+        page.keyboard.press("k")
+        at(page, 1)
+        expect(page.locator("#fault")).to_contain_text("2.png must be an image file, got no such")
+        expect(page.locator("#canvas")).to_be_hidden()
+        for key in "kocdr":
+            expect(page.locator(f"#decide-{key}")).to_be_disabled()
+            page.keyboard.press(key)
+        page.keyboard.press("s")
+        at(page, 2)
+        expect(page.locator("#canvas")).to_be_visible()
+        expect(page.locator("#words")).to_have_text("Expected IoU 0.60")
+        page.keyboard.press("r")
+        at(page, 1)
+    lines = read_lines(tmp_path / "decisions.jsonl")[1:]
+    decisions = [(line["image_id"], line["decision"]) for line in lines]
+    assert decisions == [(1, "keep"), (2, "skip"), (3, "remove")]
+
+
 @contextmanager
 def reviewing(folder: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Address and process of ``usam review``, which runs in a folder."""

@@ -15,6 +15,7 @@ from stages.review.decisions import Decision
 from stages.review.queue import ReviewQueue
 from stages.web.page_state import PageState
 from stages.web.review_routes import ReviewState
+from storage.datasets.object_records import ImageRecord
 from storage.rle import decode_rle
 from tests.fixtures.layouts import write_mp4
 from tests.fixtures.predictors import drawn
@@ -75,6 +76,23 @@ def test_frames_of_a_video_are_shown(page: PageState, tmp_path: Path) -> None:
     shown = page.images.get(mask.json()["image"])
     assert shown is not None
     assert np.abs(shown.rgb.astype(int) - drawn()).mean() < 8  # the video loses some detail
+
+
+@pytest.mark.parametrize(("file", "size_px"), [("a.ppm", (8, 8)), ("a.png", (8, 17_000))])
+def test_an_image_that_the_page_refuses_as_an_upload_is_shown(
+    file: str, size_px: tuple[int, int], page: PageState, tmp_path: Path
+) -> None:
+    queue = written_queue(tmp_path, [0.9])
+    rgb = np.full((*size_px, 3), 90, np.uint8)
+    Image.fromarray(rgb).save(tmp_path / "images" / file)
+    (image,) = queue.source.prompted
+    record = ImageRecord(file, *size_px)
+    queue.source = replace(queue.source, prompted=[replace(image, image=record)])
+    (mask,) = responses(page, queue, ("GET", "/masks/0", None))
+    assert mask.status_code == 200, mask.text
+    shown = page.images.get(mask.json()["image"])
+    assert shown is not None
+    np.testing.assert_array_equal(shown.rgb, rgb)
 
 
 def test_decisions_are_on_the_disk_before_they_are_answered(
