@@ -1,6 +1,7 @@
 """Requests of the page of ``usam review``: masks of the queue, and decisions about them."""
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Literal, cast
@@ -48,6 +49,8 @@ class ReviewState:
 
     def __init__(self, queue: ReviewQueue) -> None:
         self.queue = queue
+        self.start = secrets.token_urlsafe(8)
+        """Random name of this start of the server: after another start, ranks may be of others."""
         self._names: dict[str, str] = {}
         source = queue.source
         self._read = image_reader(source.images, [image.image for image in source.prompted])
@@ -81,6 +84,14 @@ def _candidate(review: ReviewState, rank: int) -> Candidate:
     return review.queue.candidate(rank)
 
 
+def _check_start(review: ReviewState, start: str) -> None:
+    """Refuse a change that a page asks for which was loaded before the server was started again."""
+    if start != review.start:
+        raise HTTPException(
+            409, "page must be of this start of usam review, got one of another: reload the page"
+        )
+
+
 @router.get("")
 async def progress(request: Request, rank: int = -1) -> dict[str, Any]:
     """How many masks are left, their expected mean IoU, and the rank of the mask to look at next.
@@ -93,6 +104,7 @@ async def progress(request: Request, rank: int = -1) -> dict[str, Any]:
     queue = review.queue
     remaining = queue.remaining
     return {
+        "start": review.start,
         "n_masks": len(queue),
         "n_left": remaining.n_masks,
         "n_skipped": queue.n_skipped,
@@ -213,12 +225,14 @@ def _thumbnail(candidate: Candidate, image: open_images.OpenImage) -> bytes:
 
 
 @router.post("/masks/{rank}/decision")
-async def decide(request: Request, rank: int) -> dict[str, Any]:
+async def decide(request: Request, rank: int, start: str) -> dict[str, Any]:
     """Write a decision about a mask to the disk, and return the values of ``progress``.
 
-    For the decision ``replace``, the new mask is predicted first.
+    For the decision ``replace``, the new mask is predicted first. ``start`` is that of the
+    ``progress`` with which the page was loaded; if it is not of this server, the status is 409.
     """
     page, review = _parts(request)
+    _check_start(review, start)
     body = await messages.read_body(
         request, most_bytes=messages.MOST_QUESTION_BYTES, subject="question"
     )
@@ -262,12 +276,13 @@ def _replacement(
 
 
 @router.post("/undo")
-async def undo(request: Request) -> dict[str, Any]:
+async def undo(request: Request, start: str) -> dict[str, Any]:
     """Take the last decision back; return the values of ``progress``, with its mask as ``next``.
 
-    Without a decision, the status is 400.
+    Without a decision, the status is 400; ``start`` is that of ``decide``.
     """
     _, review = _parts(request)
+    _check_start(review, start)
     rank = review.queue.undo()
     if rank is None:
         raise HTTPException(400, "there must be a decision to undo, got none")

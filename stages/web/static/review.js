@@ -8,6 +8,7 @@ const SEEN_SHARE = 0.4; // of the canvas that the box of a small mask fills
 const MOST_ZOOM = 8;
 
 let options;
+let startOfServer; // when the page was loaded: ranks of a server that was started again are of other masks
 let currentRank = null; // of the mask that decisions are about, also where its image does not open
 let current = null; // what the server says of that mask, with its picture; null without a picture
 let usesModel = false; // false while the mask of the queue is shown, and no answer of the model
@@ -106,13 +107,13 @@ async function keep() {
 
 async function decide(decision, object = null) {
   const body = JSON.stringify({ decision, object });
-  const response = await waiting.ask(`review/masks/${currentRank}/decision`, { method: "POST", body });
+  const response = await waiting.ask(`review/masks/${currentRank}/decision?start=${startOfServer}`, { method: "POST", body });
   thumbnails.delete(currentRank);
   await follow(await response.json());
 }
 
 async function undo() {
-  const state = await askJson("review/undo", { method: "POST" });
+  const state = await askJson(`review/undo?start=${startOfServer}`, { method: "POST" });
   thumbnails.delete(state.next);
   await follow(state);
 }
@@ -324,7 +325,9 @@ async function start() {
   });
   offerActions();
   listen();
-  await follow(await askJson("review"));
+  const state = await askJson("review");
+  startOfServer = state.start;
+  await follow(state);
 }
 
 tried(start);

@@ -167,6 +167,28 @@ def test_a_mask_whose_image_is_deleted_is_named_and_can_only_be_skipped(
     assert decisions == [(1, "keep"), (2, "skip"), (3, "remove")]
 
 
+def test_a_tab_of_another_start_of_the_server_decides_about_no_other_mask(
+    browser: Browser, tmp_path: Path
+) -> None:
+    review = ReviewState(written_queue(tmp_path, [0.5]))
+    with (
+        served(PageState(), review=review) as address,
+        review_tab(browser, address, may_be_refused=True) as page,
+    ):
+        again = ReviewState(written_queue(tmp_path, [0.5], [0.2]))
+        review.queue, review.start = again.queue, again.start
+        page.keyboard.press("r")
+        expect(page.locator("#fault")).to_contain_text("reload the page")
+        page.keyboard.press("z")
+        expect(page.locator("#fault")).to_contain_text("reload the page")
+        page.reload()
+        at(page, 0)
+        page.keyboard.press("r")
+        at(page, 1)
+    (line,) = read_lines(tmp_path / "decisions.jsonl")[1:]
+    assert (line["image_id"], line["decision"]) == (2, "remove")
+
+
 @contextmanager
 def reviewing(folder: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Address and process of ``usam review``, which runs in a folder."""

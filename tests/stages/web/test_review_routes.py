@@ -30,13 +30,16 @@ def responses(
 ) -> list[httpx.Response]:
     """Responses to requests (method, path below ``/api/review``, JSON), one after the other."""
 
+    review = ReviewState(queue)
+
     async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
+        of_page = client.params.set("start", review.start)
         return [
-            await client.request(method, f"/api/review{path}", json=content)
+            await client.request(method, f"/api/review{path}", json=content, params=of_page)
             for method, path, content in requests
         ]
 
-    return asked(page, ask, review=ReviewState(queue))
+    return asked(page, ask, review=review)
 
 
 def test_a_mask_comes_with_its_image_prompt_numbers_and_neighbours(
@@ -181,6 +184,25 @@ def test_decisions_about_images_outside_of_the_queue_are_not_taken_back(
     assert refused.json() == {"error": "there must be a decision to undo, got none"}
     again = written_queue(tmp_path, [0.5], [0.4])
     assert [again.candidate(rank).decision for rank in (0, 1)] == [Decision("redraw"), None]
+
+
+def test_a_page_of_another_start_of_the_server_changes_nothing(
+    page: PageState, tmp_path: Path
+) -> None:
+    queue = written_queue(tmp_path, [0.5])
+    queue.decide(0, Decision("keep"))
+    before = queue.decisions_file.read_bytes()
+    review, other = ReviewState(queue), ReviewState(queue)
+
+    async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
+        client.params = {"start": other.start}
+        decided = await client.post("/api/review/masks/0/decision", json={"decision": "remove"})
+        return [decided, await client.post("/api/review/undo")]
+
+    for refused in asked(page, ask, review=review):
+        assert refused.status_code == 409
+        assert refused.json()["error"].endswith("got one of another: reload the page")
+    assert queue.decisions_file.read_bytes() == before
 
 
 def stop_words(page: PageState, queue: ReviewQueue) -> str:
