@@ -1,6 +1,7 @@
 """Images to review, from a folder, a COCO file or a split, and the masks in them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +91,18 @@ def read_source(
         coco.EVERYTHING_CATEGORIES if is_everything else coco.read_categories(path),
         {"annotations": sha256_file(path)},
     )
+
+
+def file_digests(source: Source) -> dict[int | str, str]:
+    """Sha256 of image files by image id, without files that cannot be read and frames of videos.
+
+    It is empty for a split: its masks come from the cache, not from the files.
+    """
+    digests: dict[int | str, str] = {}
+    for image in () if source.cached_family else source.prompted:
+        with suppress(OSError):  # reported where the pixels are read
+            digests[image.image_id] = sha256_file(source.images / image.image.file)
+    return digests
 
 
 def _of_folder(folder: Path) -> Source:

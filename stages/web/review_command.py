@@ -17,10 +17,10 @@ from stages.program.progress import progress
 from stages.program.stopping import stoppable
 from stages.review.decisions import Decisions
 from stages.review.queue import COCO, FORMS, ReviewQueue
-from stages.review.sources import Source, read_source
+from stages.review.sources import Source, file_digests, read_source
 from stages.settings.parsing import ParamsError, check_known
 from storage.datasets import coco
-from storage.errors import DataError, counted, printable
+from storage.errors import DataError, counted, printable, shown
 from storage.folders import write_lines
 from storage.head_files.head_file import SHIPPED_FAMILY, family_heads
 from storage.outputs.coco_results import KeptResults
@@ -144,7 +144,14 @@ def _queue(
     decisions = Decisions(path, made_from, [file for file in files if file != path])
     if half:
         source = replace(source, prompted=source.prompted[HALVES[half] :: 2])
-    results = KeptResults(folder / "masks.jsonl", made_from)
+    results = KeptResults(folder / "masks.jsonl", made_from, file_digests(source))
+    decided = {image_id for (image_id, _), _ in decisions}
+    if changed := [image_id for image_id in results.changed if image_id in decided]:
+        raise DataError(
+            f"image {shown(changed[0])} must be the file that decisions are about, got another: "
+            f"restore it, remove its lines from {folder}/decisions*.jsonl, or name another folder "
+            "with --out"
+        )
     with stoppable(f"masks of finished images are kept in {folder}"):
         faults = [*source.faults, *_segment(source, choice, options, results)]
     _report(folder, len(source.prompted) + len(source.faults), faults)

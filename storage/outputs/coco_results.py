@@ -33,6 +33,9 @@ _SIGNATURE: Final = "made_from"
 _N_MASKS: Final = "n_masks"
 """Key of the line that ends an image; the lines before it are its masks."""
 
+_SHA256: Final = "sha256"
+"""Key, in the line that ends an image, of the digest of the image's file; None if not known."""
+
 
 def attributes_of(result: Mapping[str, Any]) -> dict[str, float]:
     """Attributes of a mask, numbers by which annotation tools filter and sort.
@@ -127,10 +130,20 @@ class KeptResults:
 
     If the file has another signature, its results come from other inputs: it is removed, and a new
     file is begun. The results stay on the disk; memory holds the offset of each line.
+
+    ``digests`` has the sha256 of image files by image id. Images whose last results come from
+    another file are not done; ``changed`` has their ids.
     """
 
-    def __init__(self, path: Path, signature: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        signature: Mapping[str, str],
+        digests: Mapping[int | str, str] | None = None,
+    ) -> None:
         self._path = path
+        self._digests = digests or {}
+        self.changed: list[int | str] = []
         self._offsets: dict[int | str, Int64[np.ndarray, " mask"]] = {}
         first, lines = {_SIGNATURE: dict(signature)}, iterate_lines(path)
         if next(lines, (0, {}))[1] != first:
@@ -138,20 +151,25 @@ class KeptResults:
             append_line(path, first)
             return
         masks: list[int] = []
+        made_of: dict[int | str, str | None] = {}
         for offset, line in lines:
             if _N_MASKS not in line:
                 masks.append(offset)
                 continue
             # Masks of an image that a kill cut short may stand before these.
             self._offsets[line["image_id"]] = np.array(masks[len(masks) - line[_N_MASKS] :], int)
+            made_of[line["image_id"]] = line.get(_SHA256)
             masks.clear()
+        self.changed = [i for i, new in self._digests.items() if made_of.get(i, new) != new]
+        for image_id in self.changed:
+            del self._offsets[image_id]
 
     def __contains__(self, image_id: int | str) -> bool:
         return image_id in self._offsets
 
     def keep(self, image_id: int | str, results: Results) -> None:
         """Add the results of an image to the file, for this run and the next."""
-        end = {"image_id": image_id, _N_MASKS: len(results)}
+        end = {"image_id": image_id, _N_MASKS: len(results), _SHA256: self._digests.get(image_id)}
         self._offsets[image_id] = np.array(append_lines(self._path, [*results, end])[:-1], int)
 
     def results_of(self, image_id: int | str) -> Results:

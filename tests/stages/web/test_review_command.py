@@ -175,6 +175,26 @@ def test_without_a_decision_the_masks_of_other_settings_take_the_place_of_the_ol
     assert n_masks[0] < n_masks[1]
 
 
+def test_a_changed_image_is_segmented_again_unless_it_has_decisions() -> None:
+    arguments = ("photos", "--export", "reviewed.json", *GRID)
+    assert usam(*arguments).exit_code == 0
+    Image.fromarray(drawn()[:100, :80]).save("photos/11.png")
+    assert usam(*arguments).exit_code == 0
+    masks = Path("photos.review/masks.jsonl")
+    before = masks.read_bytes()
+    sizes = {1: [100, 80], 2: [*drawn().shape[:2]]}
+    assert all(mask["segmentation"]["size"] == sizes[mask["image_id"]] for mask in exported())
+    made_from = read_lines(masks)[0]["made_from"]
+    Decisions(masks.with_name("decisions.jsonl"), made_from).add(("12.png", 0), Decision("keep"))
+    assert "1 looked at" in usam(*arguments).stdout
+    Image.fromarray(drawn()).save("photos/12.png")
+    assert usam(*arguments).stderr == (
+        "error: image '12.png' must be the file that decisions are about, got another: restore it, "
+        "remove its lines from photos.review/decisions*.jsonl, or name another folder with --out\n"
+    )
+    assert masks.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
