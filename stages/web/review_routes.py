@@ -52,6 +52,7 @@ class ReviewState:
         self.start = secrets.token_urlsafe(8)
         """Random name of this start of the server: after another start, ranks may be of others."""
         self._names: dict[str, str] = {}
+        self._opening = asyncio.Lock()
         source = queue.source
         self._read = image_reader(source.images, [image.image for image in source.prompted])
 
@@ -59,13 +60,21 @@ class ReviewState:
         self, page: PageState, record: ImageRecord
     ) -> tuple[str, open_images.OpenImage]:
         """Open an image of the queue, unless it is open; return its random name, and the image."""
-        name = self._names.get(record.file)
-        image = page.images.get(name) if name else None
-        if name is None or image is None:
+        if opened := self._if_open(page, record):
+            return opened
+        async with self._opening:  # the thumbnails of an image ask for it at the same time
+            if opened := self._if_open(page, record):
+                return opened
             image = await page.decoder.run(partial(self._opened, record))
-            name = page.images.add(image)
-            self._names[record.file] = name
-        return name, image
+            name = self._names[record.file] = page.images.add(image)
+            return name, image
+
+    def _if_open(
+        self, page: PageState, record: ImageRecord
+    ) -> tuple[str, open_images.OpenImage] | None:
+        name = self._names.get(record.file, "")
+        image = page.images.get(name)
+        return None if image is None else (name, image)
 
     def _opened(self, record: ImageRecord) -> open_images.OpenImage:
         # Not by ``open_images.decode``: its limits of format and size are for uploads, and would

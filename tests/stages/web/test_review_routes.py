@@ -1,10 +1,12 @@
 """What the page of a review is answered: masks, decisions on the disk, and when to stop."""
 
+import asyncio
 import base64
 import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import numpy as np
@@ -96,6 +98,21 @@ def test_an_image_that_the_page_refuses_as_an_upload_is_shown(
     shown = page.images.get(mask.json()["image"])
     assert shown is not None
     np.testing.assert_array_equal(shown.rgb, rgb)
+
+
+def test_thumbnails_that_are_asked_for_together_open_their_image_once(
+    page: PageState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    review = ReviewState(written_queue(tmp_path, [0.9, 0.5, 0.2]))
+    read = Mock(wraps=review._read)
+    monkeypatch.setattr(review, "_read", read)
+
+    async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
+        paths = [f"/api/review/masks/{rank}/thumbnail" for rank in range(3)]
+        return await asyncio.gather(*map(client.get, paths))
+
+    assert [picture.status_code for picture in asked(page, ask, review=review)] == [200] * 3
+    assert read.call_count == 1
 
 
 def test_decisions_are_on_the_disk_before_they_are_answered(
