@@ -129,8 +129,17 @@ def _there(record: Checkpoint) -> Path | None:
 
 
 def _hub_cache() -> Path:
-    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    return Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
+    """Folder of the cache of Hugging Face's library, resolved as in ``huggingface_hub.constants``.
+
+    The library is optional and is not imported here.
+    """
+    read = os.environ.get
+    home = _expanded(read("HF_HOME", Path(read("XDG_CACHE_HOME", "~/.cache"), "huggingface")))
+    return _expanded(read("HF_HUB_CACHE", read("HUGGINGFACE_HUB_CACHE", home / "hub")))
+
+
+def _expanded(path: str | Path) -> Path:
+    return Path(os.path.expandvars(Path(path).expanduser()))
 
 
 def checkpoints(family: str) -> list[Checkpoint]:

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -206,16 +207,27 @@ def test_models_are_there_whose_weights_are_in_their_place_or_in_hugging_face_s_
 
 @pytest.mark.usefixtures("_small_table")
 @pytest.mark.parametrize(
-    ("variable", "below"), [("HF_HUB_CACHE", "a"), ("HF_HOME", "a/hub"), ("HOME", "a")]
+    ("changes", "cache"),
+    [
+        ({}, "home/.cache/huggingface/hub"),
+        ({"XDG_CACHE_HOME": "$SCRATCH/a"}, "scratch/a/huggingface/hub"),
+        ({"XDG_CACHE_HOME": "~/a", "HF_HOME": "~/b"}, "home/b/hub"),
+        ({"HF_HOME": "~/a", "HUGGINGFACE_HUB_CACHE": "$SCRATCH/b"}, "scratch/b"),
+        ({"HUGGINGFACE_HUB_CACHE": "~/a", "HF_HUB_CACHE": "$SCRATCH/b"}, "scratch/b"),
+    ],
 )
 def test_weights_that_hugging_face_s_library_has_downloaded_are_found_by_their_digest(
-    variable: str, below: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, str], cache: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("HF_HUB_CACHE", "HF_HOME"):
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv(variable, str(tmp_path / "a"))
-    hub = tmp_path / (below if variable != "HOME" else "a/.cache/huggingface/hub")
+    monkeypatch.setenv("SCRATCH", str(tmp_path / "scratch"))
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+    hub = tmp_path / cache
+    where = "from huggingface_hub.constants import HF_HUB_CACHE; print(HF_HUB_CACHE)"
+    assert subprocess.check_output([sys.executable, "-c", where], text=True) == f"{hub}\n"
     blob = hub / "models--facebook--sam2.1-hiera-tiny" / "blobs" / SHA256
     with pytest.raises(WeightsError, match="must exist, got no file"):
         weights.verified_weights("sam2.1", "tiny")
