@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from storage.errors import N_HEX, DataError
-from storage.folders import sha256_file, write_json
+from storage.folders import named_disk_errors, sha256_file, write_json
 from storage.paths import remedy, repair_advice
 
 FILES: Final = "files"
@@ -90,13 +90,17 @@ def append_line(path: Path, content: Mapping[str, Any]) -> int:
 def append_lines(path: Path, contents: Sequence[Mapping[str, Any]]) -> list[int]:
     """Append lines of JSON, which stay together, and return the offset of each in bytes.
 
-    A missing file is made. Several processes may append to one file.
+    A missing file is made. Several processes may append to one file. On a full disk, an ``OSError``
+    names the file, and a line that is cut short may stay, which readers leave out.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The line break comes first, so that a line cut short by a kill spoils no other.
     lines = [b"\n" + json.dumps(content).encode() for content in contents]
-    with path.open("ab", buffering=0) as file:
-        file.write(b"".join(lines))
+    unwritten = b"".join(lines)
+    with named_disk_errors(path), path.open("ab", buffering=0) as file:
+        # The write that fills the disk stores the first bytes, and only the next write fails.
+        while unwritten:
+            unwritten = unwritten[file.write(unwritten) :]
         start = file.tell() - sum(map(len, lines))
     starts = accumulate((len(line) for line in lines[:-1]), initial=start + 1)
     return list(starts)

@@ -13,6 +13,7 @@ from storage.outputs.tuning import (
     write_tuning,
 )
 from storage.paths import tuning_path
+from tests.fixtures.full_disk import full_after
 
 PLAN = Hyperparameters(epochs=5, batch_size=16, learning_rate=0.1 / 3, momentum=0.9)
 TRIALS = [Trial(PLAN, 0.1 / 7), Trial(replace(PLAN, epochs=6), 0.2)]
@@ -76,3 +77,17 @@ def test_line_cut_short_by_a_kill_is_left_out_and_spoils_no_other(tmp_path: Path
         assert read_log(path) == TRIALS[:1]
         append_trial(path, TRIALS[1])
         assert read_log(path) == TRIALS
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1, 20])
+def test_a_line_that_a_full_disk_cuts_short_is_an_error_that_names_the_file(
+    n_bytes: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "log.jsonl"
+    append_trial(path, TRIALS[0])
+    with full_after(path, n_bytes), pytest.raises(OSError, match="too large") as caught:
+        append_trial(path, TRIALS[1])
+    assert caught.value.filename == str(path)
+    assert read_log(path) == TRIALS[:1]
+    append_trial(path, TRIALS[1])
+    assert read_log(path) == TRIALS
