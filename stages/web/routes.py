@@ -46,8 +46,9 @@ STATUS: Final = {
     ImageError: 400,
     WeightsError: 400,
     ClientDisconnect: 499,
+    OSError: 500,
 }
-"""HTTP status of the answer to each error; 499 is for clients that have left."""
+"""HTTP status of the answer to each error; 499 is for clients that have left, 500 for the disk."""
 
 router: Final = APIRouter(prefix="/api", include_in_schema=False)
 

@@ -19,6 +19,7 @@ from stages.web.page_state import PageState
 from stages.web.review_routes import ReviewState
 from storage.datasets.object_records import ImageRecord
 from storage.rle import decode_rle
+from tests.fixtures.full_disk import full_after
 from tests.fixtures.layouts import write_mp4
 from tests.fixtures.predictors import drawn
 from tests.fixtures.reviews import BOX, written_queue
@@ -185,6 +186,21 @@ def test_a_faulty_decision_is_refused_and_nothing_is_written(
     (undone,) = responses(page, queue, ("POST", "/undo", None))
     assert undone.json() == {"error": "there must be a decision to undo, got none"}
     assert queue.decisions_file.read_bytes() == before
+
+
+def test_a_decision_that_the_full_disk_cannot_hold_is_refused_in_words(
+    page: PageState, tmp_path: Path
+) -> None:
+    queue = written_queue(tmp_path, [0.5])
+    keep = ("POST", "/masks/0/decision", {"decision": "keep"})
+    with full_after(queue.decisions_file, 20):
+        (refused,) = responses(page, queue, keep)
+    assert refused.status_code == 500
+    assert refused.json() == {"error": f"{queue.decisions_file}: File too large"}
+    assert written_queue(tmp_path, [0.5]).candidate(0).decision is None
+    (decided,) = responses(page, queue, keep)
+    assert decided.json()["n_left"] == 0
+    assert written_queue(tmp_path, [0.5]).candidate(0).decision == Decision("keep")
 
 
 def test_decisions_about_images_outside_of_the_queue_are_not_taken_back(
