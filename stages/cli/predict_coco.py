@@ -13,8 +13,8 @@ from stages.predictor.command_options import (
     BEST,
     SELECTED,
     check_masks,
-    check_prompts,
     grid_options,
+    read_checked_prompts,
 )
 from stages.predictor.model_choice import ModelChoice, choose_model
 from stages.predictor.stored_images import is_rounded
@@ -84,8 +84,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     with reported_errors():
         _check_words(prompt, form, sort, masks)
         _check_paths(images, annotations, results)
-        prompted = coco.read_prompts(annotations, prompt)
-        check_prompts(annotations, prompted)
+        prompted = read_checked_prompts(annotations, prompt)
         categories = _categories(annotations, prompt, prompted, form)
         options = grid_options(
             (points_per_side, min_score, min_stability),

@@ -1,5 +1,6 @@
 """Parses and checks options of the commands that predict: clicks, boxes, costs and grids."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,8 @@ from pipeline.predictor.prompt_sets import BOX_ORDER, PromptSet, check_box, chec
 from pipeline.prompt_kinds import PromptError
 from stages.predictor.model_choice import ModelChoice
 from stages.settings.parsing import ParamsError, check_known
-from storage.datasets.coco import PromptedImage
-from storage.errors import DataError, shown
+from storage.datasets.coco import PromptedImage, read_prompts
+from storage.errors import DataError, counted, shown
 
 MAX_POINTS: Final = 1000
 """Largest number of clicks in a row of a grid; a grid of a million clicks takes hours."""
@@ -83,6 +84,24 @@ def parse_clicks(
     prompt = PromptSet(clicks or None, labels or None, corners)
     parse_one(prompt, size_px)
     return prompt
+
+
+def read_checked_prompts(path: Path, kind: str) -> list[PromptedImage]:
+    """Read the prompts of a COCO file, check them, and print how many annotations have none.
+
+    ``kind`` is one of ``COCO_PROMPTS``.
+
+    Raises
+    ------
+    DataError
+        If ``read_prompts`` or ``check_prompts`` refuses the file.
+    """
+    images, n_left_out = read_prompts(path, kind)
+    check_prompts(path, images)
+    if n_left_out:
+        annotations = counted(n_left_out, "annotation")
+        print(f"note: {annotations} left out: no labelled keypoint", file=sys.stderr)
+    return images
 
 
 def check_prompts(path: Path, images: Iterable[PromptedImage]) -> None:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.predictor.command_options import read_checked_prompts
 from stages.settings.params import PARAMS_FILE
 from stages.settings.parsing import ParamsError
 from storage.datasets import coco
@@ -59,7 +60,7 @@ def read_source(
         If ``source`` is none of these, the folder of the images is missing or not needed, or
         ``annotations`` is set without a split.
     DataError
-        If there are no readable images.
+        If there are no readable images, or a predictor would refuse a prompt.
     """
     path = Path(source)
     if annotations and path.exists():
@@ -82,7 +83,7 @@ def read_source(
     if images is None or not images.is_dir():
         raise ParamsError(f"--images must be the folder of the images of {path}, got {images}")
     is_everything = prompt == coco.EVERYTHING
-    prompted = coco.read_prompts(path, prompt)
+    prompted = read_checked_prompts(path, prompt)
     return Source(
         path.stem,
         images,

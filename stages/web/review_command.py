@@ -10,7 +10,7 @@ import typer
 
 from stages.cli import predictor_options
 from stages.predictor.card_entries import NOTE
-from stages.predictor.command_options import check_prompts, check_share, grid_options
+from stages.predictor.command_options import check_share, grid_options
 from stages.predictor.model_choice import ModelChoice, choose_model
 from stages.program.main import reported_errors
 from stages.program.progress import progress
@@ -104,8 +104,6 @@ def review(  # noqa: PLR0913 - one for each option
             f"--prompt {coco.EVERYTHING}",
             is_everything=review_source.prompt == coco.EVERYTHING,
         )
-        if not review_source.cached_family:
-            check_prompts(Path(source), review_source.prompted)
         family = family or (None if heads else review_source.cached_family or None)
         choice = choose_model(family, model, heads, device=device, precision=precision)
         queue = _queue(review_source, choice, options, folder, half, stop_at)

@@ -206,33 +206,35 @@ class PromptedImage:
         }
 
 
-def read_prompts(path: Path, kind: str) -> list[PromptedImage]:
+def read_prompts(path: Path, kind: str) -> tuple[list[PromptedImage], int]:
     """Read the annotated images of a COCO file in its order, with a prompt for each annotation.
 
     ``kind`` is one of ``COCO_PROMPTS``; ``everything`` gives all images of the file, without
     prompts. The list is never empty: a DataError says that there is nothing to segment, that a
-    prompt is missing, or that the file is not of this layout.
+    prompt is missing, or that the file is not of this layout. The number is that of annotations
+    without a labelled keypoint, which COCO has for persons too small to label: they are left out.
     """
     content = load_json(path, "a file of COCO annotations")
     images = parse_images(path, value(content, "images", (list,), str(path)))
     if not images:
         raise DataError(f"{path} must have one image or more, got none")
     if kind == EVERYTHING:
-        return [PromptedImage(image_id, image, ()) for image_id, image in images.items()]
+        return [PromptedImage(image_id, image, ()) for image_id, image in images.items()], 0
     by_image = group_annotations(path, value(content, "annotations", (list,), str(path)), images)
     if not by_image:
         raise DataError(
             f"{path} must have one annotation or more, got none: the prompt {EVERYTHING} needs none"
         )
-    return [
-        PromptedImage(
-            image_id,
-            image,
-            tuple(_prompt(path, item, image, kind) for item in by_image[image_id]),
-        )
-        for image_id, image in images.items()
-        if image_id in by_image
-    ]
+    prompted = []
+    for image_id, image in images.items():
+        prompts = [_prompt(path, item, image, kind) for item in by_image.get(image_id, ())]
+        usable = tuple(prompt for prompt in prompts if prompt.box or prompt.clicks)
+        if usable:
+            prompted.append(PromptedImage(image_id, image, usable))
+    if not prompted:
+        raise DataError(f"{path} must have one labelled keypoint (v > 0) or more, got none")
+    n_annotations = sum(map(len, by_image.values()))
+    return prompted, n_annotations - sum(len(image.prompts) for image in prompted)
 
 
 def read_categories(path: Path) -> dict[int, str]:
@@ -265,13 +267,11 @@ def _box(item: Json, label: str) -> tuple[float, float, float, float]:
 def _clicks(item: Json, label: str) -> tuple[tuple[float, float], ...]:
     numbers = _numbers(item, "keypoints", label)
     points = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=False)
-    clicks = tuple((x, y) for x, y, visibility in points if visibility > 0)
-    if len(numbers) % 3 or not clicks:
+    if len(numbers) % 3:
         raise DataError(
-            f"keypoints of {label} must be x, y, v for each, one with v > 0 at least, "
-            f"got {shown(item['keypoints'])}"
+            f"keypoints of {label} must be x, y, v for each, got {shown(item['keypoints'])}"
         )
-    return clicks
+    return tuple((x, y) for x, y, visibility in points if visibility > 0)
 
 
 def _numbers(item: Json, key: str, label: str) -> list[float]:

@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from stages.cli.app import app
-from stages.predictor.command_options import check_prompts
+from stages.predictor.command_options import check_prompts, read_checked_prompts
 from stages.web.page_state import PageState
 from storage.datasets.coco import CocoPrompt, PromptedImage
 from storage.datasets.object_records import ImageRecord
@@ -120,3 +120,18 @@ IMAGE: Final = ImageRecord(file="a.png", height_px=20, width_px=30)
 def test_a_box_of_a_file_may_reach_a_pixel_beyond_the_image() -> None:
     prompt = CocoPrompt(1, 3, (-1.0, 2.0, 31.0, 21.0), ())
     check_prompts(Path("a.json"), [PromptedImage(7, IMAGE, (prompt,))])
+
+
+def test_annotations_without_a_labelled_keypoint_are_left_out_in_a_note(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    annotations = [
+        {"id": 1, "image_id": 7, "keypoints": [3, 4, 2]},
+        {"id": 2, "image_id": 7, "keypoints": [0, 0, 0]},
+    ]
+    image = {"id": 7, "file_name": "a.png", "height": 20, "width": 30}
+    content = {"images": [image], "annotations": annotations}
+    Path("asked.json").write_text(json.dumps(content), encoding="utf-8")
+    (asked,) = read_checked_prompts(Path("asked.json"), "clicks")
+    assert asked.prompts == (CocoPrompt(1, 1, None, ((3.0, 4.0),)),)
+    assert capsys.readouterr().err == "note: 1 annotation left out: no labelled keypoint\n"

@@ -31,7 +31,7 @@ def test_boxes_become_corners_and_images_without_annotations_are_left_out(tmp_pa
         annotation(bbox=[1, 2, 10.5, 4]),
         {"id": 9, "image_id": 7, "bbox": [0, 0, 30, 20], "keypoints": "not read"},
     )
-    (asked,) = read_prompts(path, "box")
+    (asked,), _ = read_prompts(path, "box")
     assert (asked.image_id, asked.image.file) == (7, "a.png")
     assert asked.prompts == (
         CocoPrompt(1, 3, (1.0, 2.0, 11.5, 6.0), ()),
@@ -39,12 +39,25 @@ def test_boxes_become_corners_and_images_without_annotations_are_left_out(tmp_pa
     )
 
 
-def test_labelled_keypoints_are_clicks(tmp_path: Path) -> None:
+def test_labelled_keypoints_are_clicks_and_annotations_without_one_are_counted(
+    tmp_path: Path,
+) -> None:
     points = [1, 2, 2, 0, 0, 0, 29.5, 19, 1]
-    path = write(tmp_path / "a.json", annotation(image_id="x", keypoints=points))
-    (asked,) = read_prompts(path, "clicks")
-    assert asked.image_id == "x"
+    path = write(
+        tmp_path / "a.json",
+        annotation(image_id="x", keypoints=points),
+        {"id": 2, "image_id": "x", "num_keypoints": 0, "keypoints": [0, 0, 0] * 3},
+        {"id": 3, "image_id": 7, "iscrowd": 1, "num_keypoints": 0, "keypoints": [0, 0, 0] * 3},
+    )
+    (asked,), n_left_out = read_prompts(path, "clicks")
+    assert (asked.image_id, n_left_out) == ("x", 2)
     assert asked.prompts == (CocoPrompt(1, 3, None, ((1.0, 2.0), (29.5, 19.0))),)
+
+
+def test_a_file_without_any_labelled_keypoint_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", annotation(keypoints=[1, 2, 0]))
+    with pytest.raises(DataError, match=r"must have one labelled keypoint .* got none"):
+        read_prompts(path, "clicks")
 
 
 @pytest.mark.parametrize(
@@ -54,7 +67,7 @@ def test_labelled_keypoints_are_clicks(tmp_path: Path) -> None:
         ("box", {"bbox": [1, 2, 3]}, "must be x, y, w, h, got [1, 2, 3]"),
         ("box", {"bbox": [1, 2, 3, "4"]}, "must hold int or float only, got '4'"),
         ("clicks", {}, "must have a key 'keypoints'"),
-        ("clicks", {"keypoints": [1, 2, 0]}, "one with v > 0 at least, got [1, 2, 0]"),
+        ("clicks", {"keypoints": [1, 2]}, "must be x, y, v for each, got [1, 2]"),
     ],
 )
 def test_a_prompt_that_is_none_is_named_with_its_annotation(
