@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache, partial
 from typing import Annotated, Final
 
@@ -10,6 +10,7 @@ import typer
 
 from pipeline.sam.families import mask_side_of
 from stages.cli.columns import aligned, bytes_text
+from stages.filling.job import may_be_decoded
 from stages.filling.plans import FillPlan, cell_bytes, embedding_bytes, plan_split
 from stages.program.main import one_line, reported_errors
 from stages.settings.blocks import ExtractParams
@@ -76,8 +77,8 @@ def lacking_table(
     for plan in plans:
         groups.setdefault((plan.name.split, plan.why), []).append(plan)
     n_cells = Counter(plan.name.split for plan in plans)
-    with_embeddings = any(plan.name.is_embeddings for plan in plans)
-    costs = partial(_costs, params=params, seconds=seconds, with_embeddings=with_embeddings)
+    embedded = {(plan.name.split, plan.name.model) for plan in plans if plan.name.is_embeddings}
+    costs = partial(_costs, params=params, seconds=seconds, embedded=embedded)
     rows = []
     for (split, why), group in groups.items():
         names = [str(plan.name).partition("/")[2] for plan in group]
@@ -86,7 +87,7 @@ def lacking_table(
         rows.append((split, cells, which, *costs(group), why or "complete"))
     if len(rows) > 1:
         rows.append(("all", str(len(plans)), "", *costs(plans), ""))
-    embeddings = ("embeddings",) if with_embeddings else ()
+    embeddings = ("embeddings",) if embedded else ()
     hours = () if seconds is None else ("hours",)
     headings = (*HEADINGS, *embeddings, *hours, "why")
     return aligned([headings, *rows], right={1, *range(3, len(headings) - 1)})
@@ -97,7 +98,7 @@ def _costs(
     *,
     params: ExtractParams,
     seconds: Seconds | None,
-    with_embeddings: bool,
+    embedded: Collection[tuple[str, str]],
 ) -> tuple[str, ...]:
     about = "" if all(plan.is_exact for plan in plans) else "~"
     n_images, n_objects = Counter[str](), Counter[str]()
@@ -107,9 +108,9 @@ def _costs(
         n_objects[split] = max(n_objects[split], plan.n_objects)
     sizes = [cell_bytes(plan.name, plan.n_objects, params.family) for plan in plans]
     n_embedding_bytes = sum(embedding_bytes(plan.name, plan.n_images, params) for plan in plans)
-    embeddings = (f"{about}{bytes_text(n_embedding_bytes)}",) if with_embeddings else ()
+    embeddings = (f"{about}{bytes_text(n_embedding_bytes)}",) if embedded else ()
     features, low, high = map(sum, zip(*sizes, strict=True))
-    hours = () if seconds is None else (f"~{_hours(plans, seconds):.2g}",)
+    hours = () if seconds is None else (f"~{_hours(plans, seconds, params, embedded):.2g}",)
     return (
         f"{about}{sum(plan.n_shards for plan in plans):,}",
         f"{about}{n_images.total():,}",
@@ -129,12 +130,23 @@ def _timed(params: ExtractParams) -> Seconds:
     return cache(partial(extraction_seconds, params))
 
 
-def _hours(plans: Sequence[FillPlan], seconds: Seconds) -> float:
-    """Hours that a single process needs to compute the missing images and objects."""
+def _hours(
+    plans: Sequence[FillPlan],
+    seconds: Seconds,
+    params: ExtractParams,
+    embedded: Collection[tuple[str, str]],
+) -> float:
+    """Hours that a single process needs to compute the missing images and objects.
+
+    ``embedded`` has the split and the model of each cell of embeddings: they are computed first,
+    and cells that are decoded from them need no encoder.
+    """
     total = 0.0
     for plan in plans:
         if plan.n_images:
             name = plan.name
             per_image, per_object = seconds(name.model, name.prompts, with_masks=name.with_masks)
+            if may_be_decoded(name, params) and (name.split, name.model) in embedded:
+                per_image = 0.0
             total += plan.n_images * per_image + plan.n_objects * per_object
     return total / 3600

@@ -227,13 +227,21 @@ def _steps(
     )
 
 
+def may_be_decoded(name: CellName, params: ExtractParams) -> bool:
+    """Whether a cell is decoded from the embeddings of its images, if there are any.
+
+    False for embeddings themselves, for other views than ``identity``, and for an encoder batch of
+    more than 1: embeddings are of images that were encoded one by one.
+    """
+    return not name.is_embeddings and name.view.name == "identity" and params.encoder_batch == 1
+
+
 def embedding_job(job: FillJob, split: PreparedSplit) -> FillJob | None:
     """Job of the embeddings from which a job's cell may be decoded, whether they exist or not.
 
-    None for embeddings themselves, for other views than ``identity``, and for an encoder batch of
-    more than 1: embeddings are of images that were encoded one by one.
+    None for a cell that is never decoded from embeddings.
     """
-    if job.name.is_embeddings or job.name.view.name != "identity" or job.params.encoder_batch > 1:
+    if not may_be_decoded(job.name, job.params):
         return None
     (name,) = embedding_cells(job.name.split, [job.name.model])
     return replace(job, name=name, rows_digest=split.images.digest)

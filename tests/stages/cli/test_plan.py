@@ -27,6 +27,7 @@ from storage.split.object_table import read_objects
 from storage.store.chunk_grid import mask_bytes
 from tests.fixtures.extract_project import (
     CELL,
+    SIZES_PX,
     SPLIT,
     TRAIN_SPLIT,
     draw_project,
@@ -313,6 +314,24 @@ def test_hours_are_those_of_the_images_and_objects_that_each_model_lacks(
     lacking = (n_views - 1) * len(table.file) + others
     assert hours == {(SPLIT, "complete"): "~0", (SPLIT, "missing"): f"~{lacking:.2g}"}
     assert len(timed) == len(set(timed))
+
+
+@pytest.mark.parametrize(("encoder_batch", "n_encoded"), [(1, 3), (2, 4)])
+def test_hours_leave_out_the_encoder_where_a_cell_is_decoded_from_embeddings(
+    encoder_batch: int, n_encoded: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(embedded=[SPLIT], encoder_batch=encoder_batch)
+    monkeypatch.setattr(
+        "stages.extraction.timing.extraction_seconds",
+        lambda _, model, *__, **___: (3600.0 if model == "tiny" else 0.0, 0.0),
+    )
+    stdout = CliRunner().invoke(app, ["plan", "--time"]).stdout
+    lines_of_splits = [re.split(r"  +", line.strip()) for line in stdout.splitlines()[1:3]]
+    # Of the split: embeddings, views vflip and gnoise and, if encoded in batches, view identity.
+    assert [(line[0], line[-2]) for line in lines_of_splits] == [
+        (SPLIT, f"~{n_encoded * len(SIZES_PX)}"),
+        (TRAIN_SPLIT, f"~{len(SIZES_PX)}"),
+    ]
 
 
 def test_extraction_is_timed_by_the_image_and_by_the_object(
