@@ -181,7 +181,7 @@ def repair(path: Repaired = None) -> None:
     with reported_errors():
         params = read_params()
         cells = {path: name for name in all_cells(params) for path in name.outputs.values()}
-        damaged = _damaged(Path(path or CACHE))
+        damaged = _damaged(path)
         failed = False
         for name in {
             str(cells[store]): cells[store] for store in damaged if store in cells
@@ -208,10 +208,19 @@ def repair(path: Repaired = None) -> None:
         raise typer.Exit(1)
 
 
-def _damaged(path: Path) -> list[Path]:
-    """Verify the store at a path, or all stores below it; return the paths of damaged stores."""
-    stores = [_as_settings_name_it(store) for store in find_stores(path)]
-    with progress(f"verify {path}", len(stores), unit="stores") as advance:
+def _damaged(path: str | None) -> list[Path]:
+    """Verify the store at a path, or all stores below it; return the paths of damaged stores.
+
+    None stands for ``CACHE``, below which there may be no store.
+    """
+    folder = Path(path or CACHE)
+    try:
+        stores = [_as_settings_name_it(store) for store in find_stores(folder)]
+    except StoreError:
+        if path is not None:
+            raise
+        stores = []  # a clone may have pulled heads and results alone
+    with progress(f"verify {folder}", len(stores), unit="stores") as advance:
         return [store for store in counting(stores, advance) if _damages(store)]
 
 

@@ -22,7 +22,7 @@ from stages.filling.fill_cells import run_cell
 from stages.settings.signatures import CellName
 from storage.errors import StoreError, WeightsError
 from storage.head_files.tensors import read_tensors, write_tensors
-from storage.paths import POOL, features_path, masks_path, objects_path
+from storage.paths import CACHE, POOL, features_path, masks_path, objects_path
 from storage.pool.dvc_cache import md5_of, repaired_files
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.extract_project import (
@@ -215,6 +215,20 @@ def test_other_damaged_outputs_are_made_again_by_the_commands_that_repair_names(
     assert repair().exit_code == 0
     noted = [md5_of(file) for file in (store / "file/c.0", heads / "x.safetensors")]
     assert repaired_files() == {md5: [] for md5 in noted}, "a remote may have the damaged files"
+
+
+def test_without_a_store_below_the_cache_heads_and_results_are_looked_at() -> None:
+    heads = Path("heads/a/best")
+    write_tensors(heads / "x.safetensors", {"bias": np.zeros(3)}, {})
+    commit_outputs(train={"cmd": "exit 1", "outs": [str(heads)]})
+    shutil.rmtree(CACHE)
+    result = repair()
+    assert (result.exit_code, result.stdout) == (0, "nothing is damaged in the outputs\n")
+    rot(heads / "x.safetensors")
+    result = repair()
+    assert result.exit_code == 1
+    assert result.stdout == f"damaged   {heads}; `dvc repro -f -s train@a` makes it\n"
+    assert repair(CACHE).stderr == "error: cache must be a store or hold some, got none\n"
 
 
 def test_a_cell_that_cannot_be_computed_here_comes_back_from_the_remote(tmp_path: Path) -> None:
