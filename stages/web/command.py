@@ -65,7 +65,6 @@ def demo(  # noqa: PLR0913, PLR0917 - one for each option
                 precision=precision,
                 embeddings=embeddings or (),
                 images=images or _images_of(signature),
-                needs_weights=True,
             )
             print(f"open {endpoint.address}, end with Ctrl-C", flush=True)
             serve(page, endpoint)

@@ -290,8 +290,8 @@ class PageState:
     images
         Folder or address of the images of ``embeddings``.
     needs_weights
-        Whether missing weights are an error at the start; else, they are an error of a prompt. A
-        review shows masks without a model.
+        Whether the model is loaded at the start, so that missing weights are an error then; else,
+        the first prompt loads it. A review of a split shows masks of the cache without a model.
     """
 
     def __init__(  # noqa: PLR0913 - most are options of ``usam demo``
@@ -304,7 +304,7 @@ class PageState:
         precision: str | None = None,
         embeddings: Sequence[str] = (),
         images: str | None = None,
-        needs_weights: bool = False,
+        needs_weights: bool = True,
     ) -> None:
         files = offered_heads(heads, family, needs_weights=needs_weights)
         self.models = Predictors(files, device=device, precision=precision, embeddings=embeddings)
@@ -318,7 +318,7 @@ class PageState:
         self.scenes: Sequence[OfferedScene | StoredImage] = (
             read_scenes() if images is None else stored_images(embeddings, images)
         )
-        if needs_weights or self.model in first.models:
+        if needs_weights:
             self._warm_up()
 
     def close(self) -> None:

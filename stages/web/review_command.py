@@ -223,6 +223,7 @@ def _serve(queue: ReviewQueue, choice: ModelChoice, host: str, port: int) -> Non
             family=choice.family,
             device=choice.device,
             precision=choice.precision,
+            needs_weights=not queue.source.cached_family,
         )
         masks = counted(queue.remaining.n_masks, "mask")
         print(f"{masks} to look at: open {endpoint.address}, end with Ctrl-C", flush=True)

@@ -87,6 +87,15 @@ def test_without_weights_masks_of_the_cache_are_shown_and_a_click_names_the_comm
     assert "must exist, got no file: run git" in response.json()["error"]
 
 
+def test_a_page_of_masks_of_the_cache_loads_no_model_before_a_prompt(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages.web.server.serve", lambda *_, **__: None)
+    monkeypatch.delattr("stages.web.page_state.load_chosen")
+    result = review(root, SPLIT, "--heads", "heads.safetensors", "--port", "0")
+    assert result.exit_code == 0, result.output
+
+
 def test_another_name_and_foreign_heads_are_refused(root: Path) -> None:
     result = review(root, "none")
     assert "split must be one of val, got 'none'" in result.stderr
