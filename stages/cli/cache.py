@@ -26,7 +26,7 @@ from stages.settings.signatures import CellName
 from storage.errors import StoreError, counted, hidden, printable
 from storage.files.addresses import is_address
 from storage.files.manifest import ROOT
-from storage.paths import CACHE, POOL, remedy, running_order
+from storage.paths import CACHE, POOL, entropy_path, objects_path, remedy, running_order
 from storage.pool.adoption import recorded_stores
 from storage.pool.cell import Cell
 from storage.pool.cleaning import find_removable, remove
@@ -174,9 +174,10 @@ def repair(path: Repaired = None) -> None:
     """Find the damaged stores of cells, and compute their damaged shards again.
 
     Intact shards are kept. The same damage in DVC's cache is repaired, too. If a cell cannot be
-    repaired, the other cells still are. An output that belongs to no cell is not repaired: the
-    command that makes it again is named. Damaged files of outputs that were not repaired are
-    removed from DVC's cache. Exit 1 if there is an output that was not repaired.
+    repaired, the other cells still are. An output that belongs to no cell of params.yaml is not
+    repaired: the command that makes it again is named, or what else to do. Damaged files of outputs
+    that were not repaired are removed from DVC's cache. Exit 1 if there is an output that was not
+    repaired.
     """
     with reported_errors():
         params = read_params()
@@ -202,10 +203,23 @@ def repair(path: Repaired = None) -> None:
     # The stage of an output reads outputs of earlier stages, and fails while these are damaged.
     for output in sorted(not_cells, key=running_order):
         drop_damaged(output)
-        # DVC does not see damage that left a file's time as it was.
-        print(f"damaged   {printable(str(output))}{remedy(output, 'dvc repro -f -s')}")
+        print(f"damaged   {printable(str(output))}{_advice(output, params)}")
     if not_cells or failed:
         raise typer.Exit(1)
+
+
+def _advice(output: Path, params: Params) -> str:
+    """End of a line about a damaged output that belongs to no cell: how to bring it back."""
+    objects = (objects_path(split) for split in params.splits)
+    entropies = (entropy_path(split) for split in params.eval_splits)
+    # DVC has no stage for a store of a removed split, model or view.
+    if output.is_relative_to(CACHE) and output not in {*objects, *entropies}:
+        return (
+            "; no cell of params.yaml uses it: remove it, or put its split, model or view back and "
+            "run `usam cache repair`"
+        )
+    # DVC does not see damage that left a file's time as it was.
+    return remedy(output, "dvc repro -f -s")
 
 
 def _damaged(path: str | None) -> list[Path]:

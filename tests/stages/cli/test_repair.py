@@ -29,6 +29,7 @@ from tests.fixtures.extract_project import (
     CELL,
     IMAGES,
     SPLIT,
+    TRAIN_SPLIT,
     encoded_images,
     files_of,
     flip,
@@ -229,6 +230,30 @@ def test_without_a_store_below_the_cache_heads_and_results_are_looked_at() -> No
     assert result.exit_code == 1
     assert result.stdout == f"damaged   {heads}; `dvc repro -f -s train@a` makes it\n"
     assert repair(CACHE).stderr == "error: cache must be a store or hold some, got none\n"
+
+
+def test_stores_that_no_setting_asks_for_are_removed_or_repaired_when_their_view_is_back() -> None:
+    unused = (*CELL[:2], "vflip")
+    run(extract, *unused)
+    wanted, whole = outputs(), Path("params.yaml").read_text()
+    settings = yaml.safe_load(whole)
+    del settings["views"]["vflip"], settings["splits"][TRAIN_SPLIT]
+    settings["train_splits"] = []
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
+    (objects_path(TRAIN_SPLIT) / "file/c.0").unlink()
+    (masks_path(*unused) / "mask_code/c.1.0.0.0.0").unlink()
+    result = repair()
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        f"damaged   {store}; no cell of params.yaml uses it: remove it, or put its split, model or "
+        "view back and run `usam cache repair`"
+        for store in (objects_path(TRAIN_SPLIT), masks_path(*unused))
+    ]
+    shutil.rmtree(objects_path(TRAIN_SPLIT))
+    Path("params.yaml").write_text(whole)
+    result = repair()
+    assert (result.exit_code, result.stdout) == (0, f"repaired  {'/'.join(unused)}\n")
+    assert outputs() == wanted
 
 
 def test_a_cell_that_cannot_be_computed_here_comes_back_from_the_remote(tmp_path: Path) -> None:
