@@ -14,7 +14,7 @@ from pipeline.predictor.prompt_sets import BOX_ORDER, PromptSet, check_box, chec
 from pipeline.prompt_kinds import PromptError
 from stages.predictor.model_choice import ModelChoice
 from stages.settings.parsing import ParamsError, check_known
-from storage.datasets.coco import PromptedImage, read_prompts
+from storage.datasets.coco import USABLE, PromptedImage, read_prompts
 from storage.errors import DataError, counted, shown
 
 MAX_POINTS: Final = 1000
@@ -100,7 +100,7 @@ def read_checked_prompts(path: Path, kind: str) -> list[PromptedImage]:
     check_prompts(path, images)
     if n_left_out:
         annotations = counted(n_left_out, "annotation")
-        print(f"note: {annotations} left out: no labelled keypoint", file=sys.stderr)
+        print(f"note: {annotations} left out: no {USABLE[kind]}", file=sys.stderr)
     return images
 
 

@@ -21,6 +21,10 @@ COCO_PROMPTS: Final = ("box", "clicks", EVERYTHING)
 """Kinds of prompts in a COCO file. ``box`` reads ``bbox`` (x, y, w, h); ``clicks`` reads labelled
 ``keypoints`` (x, y, v); ``everything`` reads no prompt: all of an image is segmented."""
 
+USABLE: Final = {"box": "box wider and higher than 0 px", "clicks": "labelled keypoint (v > 0)"}
+"""Value that an annotation must have to give a prompt, by kind of prompt. Annotations without
+it are left out."""
+
 NO_CATEGORY: Final = 1
 """Category id of an annotation without ``category_id``."""
 
@@ -212,7 +216,8 @@ def read_prompts(path: Path, kind: str) -> tuple[list[PromptedImage], int]:
     ``kind`` is one of ``COCO_PROMPTS``; ``everything`` gives all images of the file, without
     prompts. The list is never empty: a DataError says that there is nothing to segment, that a
     prompt is missing, or that the file is not of this layout. The number is that of annotations
-    without a labelled keypoint, which COCO has for persons too small to label: they are left out.
+    without a prompt, which are left out: COCO has persons without a labelled keypoint, and two
+    boxes of height 0.
     """
     content = load_json(path, "a file of COCO annotations")
     images = parse_images(path, value(content, "images", (list,), str(path)))
@@ -232,7 +237,7 @@ def read_prompts(path: Path, kind: str) -> tuple[list[PromptedImage], int]:
         if usable:
             prompted.append(PromptedImage(image_id, image, usable))
     if not prompted:
-        raise DataError(f"{path} must have one labelled keypoint (v > 0) or more, got none")
+        raise DataError(f"{path} must have one {USABLE[kind]} or more, got none")
     n_annotations = sum(map(len, by_image.values()))
     return prompted, n_annotations - sum(len(image.prompts) for image in prompted)
 
@@ -256,12 +261,12 @@ def _prompt(path: Path, item: Json, image: ImageRecord, kind: str) -> CocoPrompt
     return CocoPrompt(int(item["id"]), category, box, clicks)
 
 
-def _box(item: Json, label: str) -> tuple[float, float, float, float]:
+def _box(item: Json, label: str) -> tuple[float, float, float, float] | None:
     numbers = _numbers(item, "bbox", label)
     if len(numbers) != 4:  # noqa: PLR2004 - x, y, w, h
         raise DataError(f"bbox of {label} must be x, y, w, h, got {shown(item['bbox'])}")
     x, y, w, h = numbers
-    return x, y, x + w, y + h
+    return (x, y, x + w, y + h) if w and h else None
 
 
 def _clicks(item: Json, label: str) -> tuple[tuple[float, float], ...]:

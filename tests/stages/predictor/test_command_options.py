@@ -134,4 +134,4 @@ def test_annotations_without_a_labelled_keypoint_are_left_out_in_a_note(
     Path("asked.json").write_text(json.dumps(content), encoding="utf-8")
     (asked,) = read_checked_prompts(Path("asked.json"), "clicks")
     assert asked.prompts == (CocoPrompt(1, 1, None, ((3.0, 4.0),)),)
-    assert capsys.readouterr().err == "note: 1 annotation left out: no labelled keypoint\n"
+    assert capsys.readouterr().err == "note: 1 annotation left out: no labelled keypoint (v > 0)\n"

@@ -54,10 +54,30 @@ def test_labelled_keypoints_are_clicks_and_annotations_without_one_are_counted(
     assert asked.prompts == (CocoPrompt(1, 3, None, ((1.0, 2.0), (29.5, 19.0))),)
 
 
-def test_a_file_without_any_labelled_keypoint_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.json", annotation(keypoints=[1, 2, 0]))
-    with pytest.raises(DataError, match=r"must have one labelled keypoint .* got none"):
-        read_prompts(path, "clicks")
+def test_boxes_of_width_or_height_0_are_left_out_and_counted(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.json",
+        annotation(bbox=[1, 2, 3, 4]),
+        {"id": 918, "image_id": "x", "bbox": [9.98, 8.56, 5.54, 0.0]},
+        {"id": 919, "image_id": 7, "bbox": [9.98, 8.56, 0, 5]},
+    )
+    (asked,), n_left_out = read_prompts(path, "box")
+    assert ([prompt.annotation_id for prompt in asked.prompts], n_left_out) == ([1], 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "own", "usable"),
+    [
+        ("box", {"bbox": [1, 2, 3, 0]}, "box wider and higher than 0 px"),
+        ("clicks", {"keypoints": [1, 2, 0]}, "labelled keypoint (v > 0)"),
+    ],
+)
+def test_a_file_without_any_prompt_is_refused(
+    kind: str, own: dict[str, Any], usable: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.json", annotation(**own))
+    with pytest.raises(DataError, match=re.escape(f"must have one {usable} or more, got none")):
+        read_prompts(path, kind)
 
 
 @pytest.mark.parametrize(
