@@ -28,7 +28,7 @@ COLOURS: Final = ("LA", "RGB", "RGBA")
 """Pillow's modes that are converted to red, green and blue."""
 
 LOSSY_LIMIT: Final = 127
-"""Largest brightness of background in a JPEG mask; compression changes its values slightly."""
+"""Largest brightness of background in a JPEG or lossy WebP mask; compression changes its values."""
 
 
 def list_masks(source: Source) -> tuple[Medium, ...]:
@@ -155,8 +155,8 @@ def _foreground(path: Path, void: Collection[int], label: str) -> Bool[np.ndarra
 
     In a palette file, each index but 0 is foreground. In a gray or colour file, a pixel is
     foreground where its brightest channel exceeds half of the file's largest value, in JPEG
-    ``LOSSY_LIMIT``: files with soft edges, with values 0/1 or 0/255, and with 16 bits are all in
-    use.
+    and lossy WebP ``LOSSY_LIMIT``: files with soft edges, with values 0/1 or 0/255, and with 16
+    bits are all in use.
     """
     pixels, mode, is_lossy = _pixels(path, label)
     brightness = pixels.max(axis=2) if pixels.ndim > 2 else pixels  # noqa: PLR2004 - with channels
@@ -168,18 +168,20 @@ def _foreground(path: Path, void: Collection[int], label: str) -> Bool[np.ndarra
 def _values(path: Path, label: str) -> UInt32[np.ndarray, "h w"]:
     """Number at each pixel of a mask file: index, gray value, or red + 256 green + 65,536 blue.
 
-    Raises a DataError if the file cannot be read, or is a JPEG.
+    Raises a DataError if the file cannot be read, or is a JPEG or a lossy WebP.
     """
     pixels, _, is_lossy = _pixels(path, label)
     if is_lossy:
-        raise DataError(f"{label}: {path} must hold values, which JPEG changes: save it as PNG")
+        raise DataError(
+            f"{label}: {path} must hold values, which JPEG and lossy WebP change: save it as PNG"
+        )
     if pixels.ndim == 2:  # noqa: PLR2004 - no channels
         return pixels
     return np.asarray(pixels @ np.array([1, 256, 65_536], np.uint32))
 
 
 def _pixels(path: Path, label: str) -> tuple[UInt32[np.ndarray, "h w ..."], str, bool]:
-    """Pixels of a mask file, its mode in Pillow, and whether its format is lossy (JPEG).
+    """Pixels of a mask file, its mode in Pillow, and whether its format is lossy.
 
     Colours are red, green and blue along the last axis; transparency is dropped. Raises a DataError
     if the file cannot be read, or has another mode than ``NUMBERS`` and ``COLOURS``.
@@ -188,10 +190,19 @@ def _pixels(path: Path, label: str) -> tuple[UInt32[np.ndarray, "h w ..."], str,
         with Image.open(path) as image:
             if image.mode in (*NUMBERS, *COLOURS):
                 colours = image.convert("RGB") if image.mode in COLOURS else image
-                return np.asarray(colours).astype(np.uint32), image.mode, image.format == "JPEG"
+                pixels = np.asarray(colours).astype(np.uint32)
+                return pixels, image.mode, _is_lossy(path, image.format)
             mode = image.mode
     except DECODER_ERRORS as error:
         raise DataError(f"{label}: {unreadable(path, 'mask', error)}") from error
     raise DataError(
         f"{label}: {path} must have one of the modes {', '.join((*NUMBERS, *COLOURS))}, got {mode}"
     )
+
+
+def _is_lossy(path: Path, image_format: str | None) -> bool:
+    """Whether a file is a JPEG, or a WebP whose first chunk is not that of lossless pixels."""
+    if image_format != "WEBP":
+        return image_format == "JPEG"
+    with path.open("rb") as file:
+        return file.read(16)[12:] != b"VP8L"

@@ -107,10 +107,19 @@ def test_a_public_layout_is_read_with_the_folders_and_keys_of_the_docs(
     assert len(records.objects) == 1
 
 
-def test_noise_of_jpeg_is_background(place: Place) -> None:
-    save(place, np.full((SIZE_PX, SIZE_PX), 5, np.uint8), "a.jpg")
+@pytest.mark.parametrize("name", ["a.jpg", "a.webp"])
+def test_noise_of_lossy_formats_is_background(place: Place, name: str) -> None:
+    save(place, np.full((SIZE_PX, SIZE_PX), 5, np.uint8), name)
     with pytest.raises(DataError, match="must have an object of 10 px or more, got none"):
         read_place(place, objects="binary")
+
+
+def test_a_lossless_webp_holds_values(place: Place) -> None:
+    Image.fromarray(INSIDE.astype(np.uint8)).save(
+        Path(place["annotations"], "deep/a.webp"), lossless=True
+    )
+    for objects, number in (("binary", 1), ("values", 65_793)):
+        np.testing.assert_array_equal(masks_of(place, objects=objects)[number], INSIDE)
 
 
 def test_of_a_palette_each_index_but_void_is_foreground(place: Place) -> None:
@@ -187,7 +196,12 @@ FAULTS: Final[dict[str, tuple[Callable[[Place], object], str, str]]] = {
     "values as JPEG": (
         lambda p: save(p, SOFT, "a.jpg"),
         "values",
-        "image deep/a.jpg: .*a.jpg must hold values, which JPEG changes: save it as PNG",
+        "image deep/a.jpg: .*a.jpg must hold values, which JPEG and lossy WebP change: save it as",
+    ),
+    "values as lossy WebP": (
+        lambda p: save(p, SOFT, "a.webp"),
+        "values",
+        "image deep/a.jpg: .*a.webp must hold values, which JPEG and lossy WebP change: save it as",
     ),
     "floats": (
         lambda p: save(p, SOFT.astype(np.float32), "a.tif"),
