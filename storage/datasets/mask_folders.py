@@ -1,5 +1,6 @@
 """Reads data sets that are a folder of images and a folder of mask files with the same names."""
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -63,7 +64,7 @@ def list_masks(source: Source) -> tuple[Medium, ...]:
 
 def image_files(folder: Path) -> Iterator[Path]:
     """Yield the files with one of ``SUFFIXES`` in a folder and its subfolders, but hidden files."""
-    paths = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = (path for path in _below(folder) if path.suffix.lower() in SUFFIXES)
     return (path for path in paths if not path.name.startswith(".") and path.is_file())
 
 
@@ -83,7 +84,24 @@ def read_sizes(folder: Path) -> tuple[list[ImageRecord], list[str]]:
 
 
 def _subfolders(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_dir())
+    return (path for path in _below(folder) if path.is_dir())
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the files and folders below a folder; links to folders are followed, as rglob does not.
+
+    A link to a folder that the link lies in is left out: it would be followed for ever.
+    """
+    for parent, names, files in os.walk(folder, followlinks=True):
+        names[:] = [name for name in names if not _leads_up(Path(parent, name), folder)]
+        yield from (Path(parent, name) for name in (*names, *files))
+
+
+def _leads_up(path: Path, folder: Path) -> bool:
+    around = (folder / parent for parent in path.relative_to(folder).parents)
+    return path.is_symlink() and any(
+        parent.resolve().is_relative_to(path.resolve()) for parent in around
+    )
 
 
 def _by_name(

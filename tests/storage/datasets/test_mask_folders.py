@@ -231,6 +231,20 @@ def test_a_fault_is_named_with_its_image(place: Place, fault: str) -> None:
         read_place(place, objects=objects)
 
 
+def test_linked_subfolders_are_read_and_a_link_to_a_folder_around_it_is_not(
+    place: Place, tmp_path: Path
+) -> None:
+    for key, linked in (("images", "day"), ("annotations", "night")):
+        (Path(place[key]) / "deep").rename(tmp_path / linked)
+        (Path(place[key]) / "deep").symlink_to(tmp_path / linked)
+        (tmp_path / linked / "all").symlink_to(place[key])
+        (tmp_path / linked / "above").symlink_to(tmp_path)
+    save(place, SOFT)
+    np.testing.assert_array_equal(masks_of(place, objects="binary")[1], INSIDE)
+    records, faults = read_sizes(Path(place["images"]))
+    assert (records, faults) == ([ImageRecord("deep/a.jpg", SIZE_PX, SIZE_PX)], [])
+
+
 def test_sizes_of_images_are_read_and_hidden_files_are_left_out(tmp_path: Path) -> None:
     write_jpeg(tmp_path / "deep/a.jpg", PICTURE.rgb[:3])
     Image.fromarray(PICTURE.rgb).save(tmp_path / "B.PPM")
