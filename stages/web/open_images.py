@@ -68,15 +68,11 @@ def thumbnail_png(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
 class OpenImage:
     """An image with its encodings by the models used last.
 
-    ``image`` are the bytes of a file, or the pixels of an image that the server itself has read.
-    ``is_scene`` says whether it is a drawn scene of the page, which the mini models know. A file
-    that ``decode`` refuses is an ``ImageError``.
+    ``is_scene`` says whether it is a drawn scene of the page, which the mini models know.
     """
 
-    def __init__(
-        self, image: bytes | UInt8[np.ndarray, "h w 3"], *, is_scene: bool = False
-    ) -> None:
-        self.rgb = decode(image) if isinstance(image, bytes) else image
+    def __init__(self, rgb: UInt8[np.ndarray, "h w 3"], *, is_scene: bool = False) -> None:
+        self.rgb = rgb
         """Pixels of the whole image."""
         self.height_px, self.width_px = self.rgb.shape[:2]
         longer_px = max(self.height_px, self.width_px)

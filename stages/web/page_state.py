@@ -191,14 +191,9 @@ class OfferedScene:
         return draw_scene(scene_seeds(DEMO_SEED, "val", self.number + 1)[-1], DEMO_SIZE_PX).rgb
 
     @cached_property
-    def data(self) -> bytes:
-        """The scene as PNG."""
-        return png_bytes(self.rgb)
-
-    @property
     def thumbnail(self) -> bytes:
         """Picture by which a user chooses the scene, as PNG: the scene at its full size."""
-        return self.data
+        return png_bytes(self.rgb)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class ReviewState:
     def __init__(self, queue: ReviewQueue) -> None:
         self.queue = queue
         self.start = secrets.token_urlsafe(8)
-        """Random name of this start of the server: after another start, ranks may be of others."""
+        """Random name of this start of the server: ranks of another start may be of other masks."""
         self._names: dict[str, str] = {}
         self._opening = asyncio.Lock()
         source = queue.source

@@ -129,7 +129,8 @@ async def open_image(
             page,
             chosen,
             lambda: open_images.OpenImage(
-                body if chosen is None else chosen.rgb, is_scene=isinstance(chosen, OfferedScene)
+                open_images.decode(body) if chosen is None else chosen.rgb,
+                is_scene=isinstance(chosen, OfferedScene),
             ),
         )
         await page.queue.run(lambda: image.predictor_like(page.models.predictor(heads, model)))

@@ -6,13 +6,12 @@ import pytest
 from pipeline.predictor import PromptSet, UncertainPredictor
 from stages.web.open_images import MOST_ENCODED, OpenImage, OpenImages
 from tests.fixtures.predictors import drawn, random_heads, trained_mini
-from tests.fixtures.web_page import png
 
 MODELS = ("tiny", "small", "large")
 
 
 def image(side: int = 8) -> OpenImage:
-    return OpenImage(png(np.full((side, side, 3), 90, np.uint8)))
+    return OpenImage(np.full((side, side, 3), 90, np.uint8))
 
 
 def test_names_cannot_be_guessed() -> None:
@@ -49,7 +48,7 @@ def test_beyond_their_bytes_too_but_one_always_has_room(monkeypatch: pytest.Monk
     [((192, 256), (768, 1024)), ((3000, 2000), (1024, 683)), ((1, 4000), (1, 1024))],
 )
 def test_masks_are_shown_at_one_size(size_px: tuple[int, int], shown_px: tuple[int, int]) -> None:
-    assert OpenImage(png(np.zeros((*size_px, 3), np.uint8))).shown_size_px == shown_px
+    assert OpenImage(np.zeros((*size_px, 3), np.uint8)).shown_size_px == shown_px
 
 
 def test_an_image_is_encoded_once_per_model_and_the_oldest_encoding_goes(
@@ -64,7 +63,7 @@ def test_an_image_is_encoded_once_per_model_and_the_oldest_encoding_goes(
 
     monkeypatch.setattr(UncertainPredictor, "set_image", counted)
     predictors = [UncertainPredictor(trained_mini(m), random_heads(m)) for m in MODELS]
-    one = OpenImage(png(drawn()))
+    one = OpenImage(drawn())
     n_bytes = one.n_bytes
     for predictor in (predictors[0], predictors[0], predictors[1], predictors[0]):
         one.predictor_like(predictor)
@@ -81,7 +80,7 @@ def test_an_image_is_encoded_once_per_model_and_the_oldest_encoding_goes(
 
 def test_other_heads_read_the_same_encoding() -> None:
     sam = trained_mini()
-    one = OpenImage(png(drawn()))
+    one = OpenImage(drawn())
     asked = PromptSet([[120, 80]], [1])
     for kind in ("ours", "paper"):
         alone = UncertainPredictor(sam, random_heads(kind=kind))
