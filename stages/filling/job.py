@@ -12,12 +12,7 @@ from pipeline.extraction.shards import Shard, decoder_batch
 from pipeline.sam.families import FAMILIES, row_of, source_of
 from stages.program.progress import Count, progress
 from stages.settings.blocks import ExtractParams, Split
-from stages.settings.signatures import (
-    CellName,
-    cell_settings,
-    embedding_cells,
-    library_versions,
-)
+from stages.settings.signatures import CellName, cell_settings, embedding_cells, library_versions
 from storage.errors import StoreError, counted
 from storage.folders import begin_file, begun_files, is_begun
 from storage.images.videos import SplitImages

@@ -316,9 +316,7 @@ class ReportParams:
     """Settings of the stage ``report``: title, split that chooses measures, the paper's data."""
 
     title: Text
-    chosen_on: (
-        Annotated[StrictStr, Field(description="a split (in quotes, if digits alone)")] | None
-    )
+    chosen_on: Text | None
     """Eval split whose images choose the measure that a sentence about another split names.
 
     A verdict needs the same sign there. None: each split chooses and measures by the same images.

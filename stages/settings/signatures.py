@@ -7,13 +7,7 @@ from typing import Final
 
 from pipeline.embeddings import level_names
 from pipeline.prompt_kinds import with_extra
-from pipeline.sam.families import (
-    FAMILIES,
-    LADDERS,
-    TransformersModel,
-    mask_side_of,
-    source_of,
-)
+from pipeline.sam.families import FAMILIES, LADDERS, TransformersModel, mask_side_of, source_of
 from pipeline.views import View, default_view
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from stages.settings.blocks import ExtractParams, PrepareParams, Split

@@ -215,9 +215,9 @@ def read_prompts(path: Path, kind: str) -> tuple[list[PromptedImage], int]:
 
     ``kind`` is one of ``COCO_PROMPTS``; ``everything`` gives all images of the file, without
     prompts. The list is never empty: a DataError says that there is nothing to segment, that a
-    prompt is missing, or that the file is not of this layout. The number is that of annotations
-    without a prompt, which are left out: COCO has persons without a labelled keypoint, and two
-    boxes of height 0.
+    prompt is missing, or that the file is not of this layout. With the list comes the number of
+    annotations that give no prompt and are left out: COCO has persons without a labelled keypoint,
+    and two boxes of height 0.
     """
     content = load_json(path, "a file of COCO annotations")
     images = parse_images(path, value(content, "images", (list,), str(path)))

@@ -163,7 +163,7 @@ WHOLE = "must be a whole number from"
         ({"entrpy": {}}, "key must be one of models, .* executor, got 'entrpy'"),
         (
             {"report": {"chosen_on": 2017}},
-            "report.chosen_on must be a split .*quotes.* or null, got 2017",
+            "report.chosen_on must be text .* or null, got 2017",
         ),
         ({"report": {"title": "x" * 10**4}}, "report.title must be text .* got 'xxx.*xxx'"),
     ],
