@@ -9,7 +9,7 @@ from jaxtyping import Float
 from pipeline.mask_choices import HALF, IouAtCut, MaskChoices, choose_masks, selected_masks
 from pipeline.masks import CUTS
 from pipeline.proposals import Values
-from pipeline.scoring.bootstrap import Resamples, intervals, resampled_means
+from pipeline.scoring.bootstrap import Resamples, resampled_means, scores
 from pipeline.scoring.scores import Keys, Score
 
 MaskIous = Mapping[tuple[str, str], Values]
@@ -108,7 +108,6 @@ def better_mask_scores(ious: Mapping[str, MaskIous], resamples: Resamples) -> It
                 "lost": gain < -LEAST_CHANGE,
             }
             values = np.stack(list(columns.values()), axis=1, dtype=np.float64)
-            bounds = intervals(resampled_means(values, resamples).T, resamples.n_groups)
+            means = dict(zip(columns, resampled_means(values, resamples).T, strict=True))
             keys = Keys(protocol=SELECTED, train_split=train_split, model=model, choice=name)
-            for statistic, mean, of_mean in zip(columns, values.mean(axis=0), bounds, strict=True):
-                yield Score(keys, statistic, float(mean), of_mean)
+            yield from scores(keys, means, resamples.n_groups)

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 
 from pipeline.heads.kinds import HEAD_KINDS
 from pipeline.proposals import Values
-from pipeline.scoring.bootstrap import Resamples, interval, ranked, resampled_means
-from pipeline.scoring.scores import Interval, Keys, Score
+from pipeline.scoring.bootstrap import Resamples, ranked, resampled_means, scores
+from pipeline.scoring.scores import Keys, Score
 from pipeline.scoring.tasks import JudgedMasks
 
 COSTS: Final = (0.02, 0.05, 0.08, 0.12)
@@ -33,14 +33,6 @@ def choose(
     """
     chosen: Int[np.ndarray, "object"] = (gains - costs).argmax(axis=1)
     return chosen
-
-
-@dataclass(frozen=True)
-class Mean:
-    """Mean of values, and its 95 % interval over resampled images."""
-
-    value: float
-    interval: Interval
 
 
 @dataclass(frozen=True)
@@ -82,19 +74,9 @@ class Decisions:
         is the mean gain over ``best_fixed``. ``net`` is the net gain of every object under the
         rule.
         """
-        differences = {
-            "regret": self.net.max(axis=1) - net,
-            "fixed_margin": net - self.best_fixed,
-        }
-        for statistic, values in differences.items():
-            mean_value = mean(values, resamples)
-            yield Score(keys, statistic, mean_value.value, mean_value.interval)
-
-
-def mean(values: Values, resamples: Resamples) -> Mean:
-    """Mean over the objects of one value per object, with its 95 % interval."""
-    resampled = resampled_means(values[:, np.newaxis], resamples)
-    return Mean(float(values.mean()), interval(resampled[:, 0], resamples.n_groups))
+        values = {"regret": self.net.max(axis=1) - net, "fixed_margin": net - self.best_fixed}
+        means = resampled_means(np.stack(list(values.values()), axis=1), resamples).T
+        yield from scores(keys, dict(zip(values, means, strict=True)), resamples.n_groups)
 
 
 def decision_scores(masks: Sequence[JudgedMasks], resamples: Resamples) -> Iterator[Score]:

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 
 from pipeline.proposals import Values
 from pipeline.risk_control import NOTHING, CalibrationSet, check_calibration
-from pipeline.scoring.bootstrap import Resamples, intervals
+from pipeline.scoring.bootstrap import Resamples, scores
 from pipeline.scoring.scores import LEVEL, Keys, Score
 from pipeline.scoring.usefulness import FAILURE_IOUS
 from pipeline.vocabulary import USED
@@ -228,8 +228,9 @@ def set_scores(
         for (i, alpha), ((train_split, measure), sets) in product(
             enumerate(ALPHAS), checked.items()
         ):
-            margin = sets.n_masks[i] - first.n_masks[i]
-            if np.isnan(margin):
+            coverage, n_masks = sets
+            margin = n_masks[i] - first[1][i]
+            if np.isnan(margin[0]):
                 continue
             keys = Keys(
                 protocol=USED,
@@ -240,32 +241,21 @@ def set_scores(
                 iou_at=least,
                 alpha=alpha,
             )
-            drawn = np.stack([sets.resampled[i], sets.resampled[i] - first.resampled[i]])
-            of_size, of_margin = intervals(drawn, resamples.n_groups)
-            yield Score(keys, "coverage", float(sets.coverage[i]))
-            yield Score(keys, "n_masks", float(sets.n_masks[i]), of_size)
-            yield Score(keys, "n_masks_margin", float(margin), of_margin)
-
-
-@dataclass(frozen=True)
-class _Checked:
-    """Coverage and size of sets at each of ``ALPHAS``; NaN where a half has no threshold."""
-
-    coverage: Float[np.ndarray, " alpha"]
-    """Share of sets with a good proposal, as the mean over the halves of the images."""
-    n_masks: Float[np.ndarray, " alpha"]
-    """Mean number of proposals in a set, over the same halves."""
-    resampled: Float[np.ndarray, "alpha resample"]
-    """Mean size of sets that are calibrated and counted on the same drawn images.
-
-    Calibrated as on half of the images, like ``n_masks``, so that both can be compared.
-    Recalibrated sets vary more than sets with a fixed threshold.
-    """
+            yield Score(keys, "coverage", float(coverage[i]))
+            statistics = {"n_masks": n_masks[i], "n_masks_margin": margin}
+            yield from scores(keys, statistics, resamples.n_groups)
 
 
 def _checked(
     predicted_iou: Predicted, is_good: Bool[np.ndarray, "object proposal"], resamples: Resamples
-) -> _Checked:
+) -> tuple[Float[np.ndarray, " alpha"], Float[np.ndarray, "alpha draw"]]:
+    """Coverage and mean size of sets at each of ``ALPHAS``; NaN where a half has no threshold.
+
+    Coverage is the share of sets with a good proposal. It and the first size are means over the
+    halves of the images. Each further size is of sets that are calibrated and counted on the same
+    resample. Calibrated as on half of the images, so that both can be compared. Recalibrated sets
+    vary more than sets with a fixed threshold.
+    """
     group, n_images = resamples.group, resamples.n_groups
     probability = failure_ahead(predicted_iou)
     largest = _largest_thresholds(probability, is_good)
@@ -287,10 +277,10 @@ def _checked(
         counted(share * is_of[group], float(is_of.sum()), share * ~is_of[group])
         for is_of in _halves(n_images)
     ]
-    drawn = [share * n_drawn[group] for n_drawn in resamples.n_drawn]
-    resampled = np.array([counted(weight / 2, n_images / 2, weight)[:, 1] for weight in drawn])
+    drawn = [share * n_drawn[group] for n_drawn in resamples.n_drawn[1:]]
+    resampled = [counted(weight / 2, n_images / 2, weight)[:, 1] for weight in drawn]
     coverage, n_masks = np.mean(halves, axis=0).T
-    return _Checked(coverage, n_masks, resampled.T)
+    return coverage, np.stack([n_masks, *resampled], axis=1)
 
 
 def _largest_thresholds(

@@ -12,12 +12,18 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from pipeline.decisions import Decisions, Mean, choose, mean
+from pipeline.decisions import Decisions, choose
 from pipeline.predictor import PromptSet, Uncertainty
 from pipeline.predictor.advice import CORRECTIONS, KEEP, Costs
 from pipeline.prompts import measure_objects
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
-from pipeline.scoring.bootstrap import Resamples, interval, resample_groups, resampled_means
+from pipeline.scoring.bootstrap import (
+    Resampled,
+    Resamples,
+    interval,
+    resample_groups,
+    resampled_means,
+)
 from stages.predictor.loading import load_predictor
 from stages.settings.params import read_params
 from tools.blocks import replace_block, table
@@ -158,18 +164,16 @@ def _advice_cells(
     difference = "–"
     if correction != KEEP:
         gain = (rows[f"iou {correction}"] - rows[f"iou {KEEP}"]).to_numpy()
-        difference = _with_interval(_beyond_all(gain, is_advised, resamples), "+.2f")
+        difference = _with_interval(_beyond_all(gain, is_advised, resamples), resamples, "+.2f")
     return [str(len(advised_rows)), *(f"{values.mean():.2f}" for values in means), difference]
 
 
-def _beyond_all(values: np.ndarray, is_advised: np.ndarray, resamples: Resamples) -> Mean:
-    """Mean of a value over the advised objects, less its mean over all objects."""
+def _beyond_all(values: np.ndarray, is_advised: np.ndarray, resamples: Resamples) -> Resampled:
+    """Mean of a value over the advised objects, less its mean over all objects, in each draw."""
     sums = resampled_means(np.stack([values * is_advised, is_advised, values], axis=1), resamples)
     of_advised, share, everywhere = sums.T
-    differences = of_advised / np.where(share, share, np.nan) - everywhere
-    return Mean(
-        float(values[is_advised].mean() - values.mean()), interval(differences, resamples.n_groups)
-    )
+    beyond_all: Resampled = of_advised / np.where(share, share, np.nan) - everywhere
+    return beyond_all
 
 
 def regret_table(rows: pd.DataFrame) -> str:
@@ -188,7 +192,7 @@ def regret_table(rows: pd.DataFrame) -> str:
             [
                 *("–" if cost == NEVER else f"{cost:g}" for cost in (costs.click, costs.person)),
                 *(
-                    _with_interval(mean(by_advice - alternative, resamples), "+.3f")
+                    _with_interval(_mean(by_advice - alternative, resamples), resamples, "+.3f")
                     for alternative in (decisions.best_fixed, by_score)
                 ),
             ]
@@ -218,9 +222,13 @@ def _resamples(rows: pd.DataFrame) -> Resamples:
     return resample_groups(rows["scene"].to_numpy(), N_RESAMPLES, seed=0)
 
 
-def _with_interval(estimate: Mean, form: str) -> str:
-    low, high = estimate.interval.low, estimate.interval.high
-    return f"{estimate.value:{form}} ({low:{form}} to {high:{form}})"
+def _mean(values: np.ndarray, resamples: Resamples) -> Resampled:
+    return resampled_means(values[:, np.newaxis], resamples)[:, 0]
+
+
+def _with_interval(values: Resampled, resamples: Resamples, form: str) -> str:
+    bounds = interval(values, resamples.n_groups)
+    return f"{values[0]:{form}} ({bounds.low:{form}} to {bounds.high:{form}})"
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pipeline.annotations import annotation_doubt
 from pipeline.predictor import PromptSet
 from pipeline.proposals import Values
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
-from pipeline.scoring.bootstrap import each_once, interval, resample_groups
+from pipeline.scoring.bootstrap import interval, resample_groups
 from pipeline.scoring.usefulness import detection
 from pipeline.seeds import derive_seed
 from stages.predictor.loading import load_predictor
@@ -214,7 +214,11 @@ def main() -> None:
 def annotations_block(chosen_on: Answers, shown: Answers) -> str:
     """Which rule was chosen, and a table of all rules on other scenes."""
     is_wrong = chosen_on.kind != ""
-    areas = {name: _area(is_wrong, rule(chosen_on)) for name, rule in RULES.items()}
+    alone = resample_groups(chosen_on.scene, 0, seed=0)
+    areas = {
+        name: detection(is_wrong, rule(chosen_on), alone)["auroc"][0]
+        for name, rule in RULES.items()
+    }
     chosen = max(areas, key=lambda name: areas[name])
     listed = ", ".join(f"{name} {area:.2f}" for name, area in areas.items())
     n_wrong, n = int((shown.kind != "").sum()), len(shown.kind)
@@ -237,10 +241,6 @@ def annotations_block(chosen_on: Answers, shown: Answers) -> str:
     return f"{lead}\n\n{table(header, rows)}"
 
 
-def _area(is_wrong: Bool[np.ndarray, "object"], doubt: Values) -> float:
-    return float(detection(is_wrong, doubt, each_once(len(doubt)))["auroc"][0])
-
-
 def _difference(
     shown: Answers, rule: Callable[[Answers], Values], rival: Callable[[Answers], Values]
 ) -> str:
@@ -248,8 +248,7 @@ def _difference(
     is_wrong = shown.kind != ""
     resamples = resample_groups(shown.scene, N_RESAMPLES, seed=0)
     ours, theirs = (detection(is_wrong, of(shown), resamples)["auroc"] for of in (rule, rival))
-    bounds = interval(ours - theirs, resamples.n_groups)
-    value = _area(is_wrong, rule(shown)) - _area(is_wrong, rival(shown))
+    value, bounds = ours[0] - theirs[0], interval(ours - theirs, resamples.n_groups)
     return f"{value:+.2f} ({bounds.low:+.2f} to {bounds.high:+.2f})"
 
 
@@ -257,15 +256,15 @@ def _cells(shown: Answers, doubt: Values) -> list[str]:
     """AUROC and average precision with intervals, then the AUROC of each kind of error."""
     is_wrong = shown.kind != ""
     resamples = resample_groups(shown.scene, N_RESAMPLES, seed=0)
-    of_all = detection(is_wrong, doubt, each_once(len(doubt)))
-    resampled = detection(is_wrong, doubt, resamples)
+    detected = detection(is_wrong, doubt, resamples)
     cells = []
     for name in ("auroc", "average_precision"):
-        bounds = interval(resampled[name], resamples.n_groups)
-        cells.append(f"{of_all[name][0]:.2f} ({bounds.low:.2f} to {bounds.high:.2f})")
+        values, bounds = detected[name], interval(detected[name], resamples.n_groups)
+        cells.append(f"{values[0]:.2f} ({bounds.low:.2f} to {bounds.high:.2f})")
     for kind in ERRORS:
         is_of = ~is_wrong | (shown.kind == kind)
-        cells.append(f"{_area(is_wrong[is_of], doubt[is_of]):.2f}")
+        of_kind = resample_groups(shown.scene[is_of], 0, seed=0)
+        cells.append(f"{detection(is_wrong[is_of], doubt[is_of], of_kind)['auroc'][0]:.2f}")
     return cells
 
 

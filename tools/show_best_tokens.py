@@ -25,9 +25,8 @@ from pipeline.heads.training import Plan, Rows, train_heads
 from pipeline.prompts import measure_objects
 from pipeline.proposals import ProposalScores, Values
 from pipeline.scenes.scene import draw_scene, scene_seeds
-from pipeline.scoring.auc import correction_auc
 from pipeline.scoring.bootstrap import interval, resample_groups, resampled_areas
-from pipeline.scoring.corrections import start_and_relative
+from pipeline.scoring.corrections import aucs_by_draw
 from pipeline.scoring.tasks import Correction
 from pipeline.views import default_view
 from pipeline.vocabulary import TRAIN_PROMPTS
@@ -139,10 +138,9 @@ def relative(rows: Arrays, uncertainty: Values) -> str:
     correction = Correction(selected, rows["iou"].max(axis=1))
     resamples = resample_groups(rows["group"], N_RESAMPLES, seed=0)
     areas = resampled_areas(correction.gain[:, np.newaxis], uncertainty, resamples)
-    _, (resampled,) = start_and_relative(correction, areas.T, resamples)
-    ends = interval(resampled, resamples.n_groups)
-    value = correction_auc(correction.iou, correction.corrected_iou, uncertainty).relative
-    return f"{100 * value:.1f} ({100 * ends.low:.0f}–{100 * ends.high:.0f})"
+    *_, (relative,) = aucs_by_draw(correction, areas.T, resamples)
+    ends = interval(relative, resamples.n_groups)
+    return f"{100 * relative[0]:.1f} ({100 * ends.low:.0f}–{100 * ends.high:.0f})"
 
 
 if __name__ == "__main__":

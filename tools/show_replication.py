@@ -22,9 +22,8 @@ from pipeline.masks import N_CODES, decode
 from pipeline.prompts import measure_objects
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
-from pipeline.scoring.auc import correction_auc
 from pipeline.scoring.bootstrap import interval, resample_groups, resampled_areas
-from pipeline.scoring.corrections import start_and_relative
+from pipeline.scoring.corrections import aucs_by_draw
 from pipeline.scoring.measures import BASELINE
 from pipeline.scoring.tasks import REFINED, corrections
 from pipeline.views import default_view
@@ -138,12 +137,10 @@ def margin(by_model: Mapping[str, Arrays], task: str, model: str, measure: str) 
     gain = correction.gain[:, np.newaxis]
     orders = [arrays[BASELINE], arrays[measure]]
     areas = [resampled_areas(gain, order, resamples)[:, 0] for order in orders]
-    _, (baseline, resampled) = start_and_relative(correction, np.stack(areas), resamples)
-    base, relative = (
-        correction_auc(correction.iou, correction.corrected_iou, order).relative for order in orders
-    )
-    ends = interval(resampled - baseline, resamples.n_groups)
-    points = {"margin": relative - base, "margin_low": ends.low, "margin_high": ends.high}
+    *_, (baseline, relative) = aucs_by_draw(correction, np.stack(areas), resamples)
+    margins = relative - baseline
+    ends = interval(margins, resamples.n_groups)
+    points = {"margin": margins[0], "margin_low": ends.low, "margin_high": ends.high}
     return {name: 100 * number for name, number in points.items()}
 
 

@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from pipeline.better_masks import SELECTED, SELECTED_CODES
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES
-from pipeline.scoring.bootstrap import each_once, interval, resample_groups
+from pipeline.scoring.bootstrap import interval, resample_groups
 from pipeline.scoring.calibration import accuracy, reliability
 from pipeline.scoring.measures import (
     BASELINE,
@@ -342,19 +342,16 @@ def _errors(results: SplitResults, protocol: str) -> tuple[str, dict[str, Errors
         if column not in objects:  # heads of a kind that was not trained
             continue
         predicted = 1 - objects[column].to_numpy()
-        draws = (each_once(len(iou)), drawn)
         errors[name] = Errors(
-            np.concatenate([reliability(predicted, iou, resamples).error for resamples in draws]),
-            np.concatenate(
-                [accuracy(predicted, iou, resamples)["root_mean_square"] for resamples in draws]
-            ),
+            reliability(predicted, iou, drawn).error,
+            accuracy(predicted, iou, drawn)["root_mean_square"],
             drawn.n_groups,
         )
     return model, errors
 
 
 def _points(values: Float[np.ndarray, "_"], n_groups: int) -> str:
-    bounds = interval(values[1:], n_groups)
+    bounds = interval(values, n_groups)
     return f"{100 * values[0]:.1f} ({100 * bounds.low:.1f} to {100 * bounds.high:.1f})"
 
 
@@ -366,7 +363,7 @@ def _differing(errors: Mapping[str, Errors], label: str, number: str) -> str:
         if name in HEAD_MEASURES
     }
     calibrated, n_groups = heads.pop(CALIBRATED), errors[CALIBRATED].n_groups
-    bounds = {name: interval((values - calibrated)[1:], n_groups) for name, values in heads.items()}
+    bounds = {name: interval(values - calibrated, n_groups) for name, values in heads.items()}
     sides = {
         "smaller": [_named(name) for name, margin in bounds.items() if margin.high < 0],
         "larger": [_named(name) for name, margin in bounds.items() if margin.low > 0],

@@ -1,6 +1,10 @@
-"""Bootstrap over images (or videos): how much a result would vary with other images."""
+"""Bootstrap over images (or videos): how much a result would vary with other images.
 
-from collections.abc import Callable
+Every statistic is computed in each of several *draws* of the objects. The first draw has every
+object once: it gives the value of the statistic. The others are resamples: they give its interval.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from math import nan, sqrt
@@ -10,29 +14,30 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from pipeline.scoring.scores import LEVEL, Interval
+from pipeline.scoring.scores import LEVEL, Interval, Keys, Score
 
 LEAST_GROUPS: Final = 3
 """Fewest groups for an interval: the variation of two groups says too little about others."""
 
-Resampled = Float[np.ndarray, "resample"]
-"""One value for each resample."""
+Resampled = Float[np.ndarray, "draw"]
+"""A statistic in each draw: first of the objects themselves, then of each resample."""
 
 LANES: Final = 64
-"""Number of resamples in a block. The weights of all groups of COCO val in a block nearly fit into
+"""Number of draws in a block. The weights of all groups of COCO val in a block nearly fit into
 a core's cache."""
 
 
 @dataclass(frozen=True)
 class Resamples:
-    """Resamples of the objects: each draws as many groups as there are, with replacement.
+    """Draws of the objects: all objects once, then resamples.
 
-    A group is an image or, where images are frames, a video. Objects of one group are similar, so
-    that drawing single objects would make intervals too narrow.
+    A resample draws as many groups as there are, with replacement. A group is an image or, where
+    images are frames, a video. Objects of one group are similar, so that drawing single objects
+    would make intervals too narrow.
     """
 
-    n_drawn: Int[np.ndarray, "resample group"]
-    """Number of times that each group was drawn."""
+    n_drawn: Int[np.ndarray, "draw group"]
+    """Number of times that each group was drawn; 1 in the first draw."""
     group: Int[np.ndarray, "object"]
     """Index of each object's group."""
 
@@ -41,25 +46,25 @@ class Resamples:
 
     @property
     def n_groups(self) -> int:
-        """Number of groups (images or videos), and of draws of a resample."""
+        """Number of groups (images or videos), and of groups in each draw."""
         n_groups: int = self.n_drawn.shape[1]
         return n_groups
 
     @cached_property
     def drawn(self) -> Int[np.ndarray, "block group lane"]:
-        """``n_drawn`` in blocks for compiled loops; empty resamples fill the last block."""
-        n_resamples, n_groups = self.n_drawn.shape
-        n_lanes = max(1, min(LANES, n_resamples))
-        drawn = np.zeros((-(-n_resamples // n_lanes), n_groups, n_lanes), np.int32)
+        """``n_drawn`` in blocks for compiled loops; empty draws fill the last block."""
+        n_draws, n_groups = self.n_drawn.shape
+        n_lanes = min(LANES, n_draws)
+        drawn = np.zeros((-(-n_draws // n_lanes), n_groups, n_lanes), np.int32)
         for block, of_block in enumerate(drawn):
             n_drawn = self.n_drawn[block * n_lanes : (block + 1) * n_lanes]
             of_block[:, : len(n_drawn)] = n_drawn.T
         return drawn
 
     def by_lane(
-        self, values: Shaped[np.ndarray, "*of resample"]
+        self, values: Shaped[np.ndarray, "*of draw"]
     ) -> Shaped[np.ndarray, "*of block lane"]:
-        """Arrange one value per resample in the blocks of ``drawn``; 0 for empty resamples."""
+        """Arrange one value per draw in the blocks of ``drawn``; 0 for empty draws."""
         n_blocks, _, n_lanes = self.drawn.shape
         by_lane = np.zeros((*values.shape[:-1], n_blocks * n_lanes), values.dtype)
         by_lane[..., : len(self)] = values
@@ -67,7 +72,7 @@ class Resamples:
 
     def passed(
         self, write: Callable[..., None], *arguments: object, of: tuple[int, ...] = ()
-    ) -> Float[np.ndarray, "*of resample"]:
+    ) -> Float[np.ndarray, "*of draw"]:
         """Run a compiled loop over the objects (a pass), and return the numbers that it writes.
 
         Parameters
@@ -77,32 +82,29 @@ class Resamples:
         arguments
             Arguments of ``write`` between ``drawn`` and the array of numbers to write.
         of
-            Shape of the numbers of one resample; by default, a resample has one number.
+            Shape of the numbers of one draw; by default, a draw has one number.
         """
         n_blocks, _, n_lanes = self.drawn.shape
         numbers = np.empty((n_blocks, *of, n_lanes))
         write(self.drawn, *arguments, numbers)
-        # Empty resamples fill the last block: drop them.
+        # Empty draws fill the last block: drop them.
         joined = np.moveaxis(numbers, 0, -2).reshape(*of, n_blocks * n_lanes)
         return np.ascontiguousarray(joined[..., : len(self)])
 
     @cached_property
-    def n_objects(self) -> Int[np.ndarray, "resample"]:
-        """Number of objects in each resample."""
-        n_objects: Int[np.ndarray, "resample"] = self.n_drawn @ np.bincount(self.group)
+    def n_objects(self) -> Int[np.ndarray, "draw"]:
+        """Number of objects in each draw."""
+        n_objects: Int[np.ndarray, "draw"] = self.n_drawn @ np.bincount(self.group)
         return n_objects
 
-    def sums(
-        self, columns: Float[np.ndarray, "object column"]
-    ) -> Float[np.ndarray, "resample column"]:
-        """Sum of each column over the objects of each resample."""
-        n_groups = self.n_drawn.shape[1]
-        by_group = [np.bincount(self.group, column, n_groups) for column in columns.T]
-        sums: Float[np.ndarray, "resample column"] = self._weight @ np.stack(by_group, axis=1)
+    def sums(self, columns: Float[np.ndarray, "object column"]) -> Float[np.ndarray, "draw column"]:
+        """Sum of each column over the objects of each draw."""
+        by_group = [np.bincount(self.group, column, self.n_groups) for column in columns.T]
+        sums: Float[np.ndarray, "draw column"] = self._weight @ np.stack(by_group, axis=1)
         return sums
 
     @cached_property
-    def _weight(self) -> Float[np.ndarray, "resample group"]:
+    def _weight(self) -> Float[np.ndarray, "draw group"]:
         """``n_drawn`` in double precision; each product of matrices would convert it again."""
         return self.n_drawn.astype(np.float64)
 
@@ -121,29 +123,24 @@ def ranked(
 
 
 def resample_groups(group: Int[np.ndarray, "object"], n_resamples: int, seed: int) -> Resamples:
-    """Draw resamples of the groups of objects; none with fewer than ``LEAST_GROUPS`` groups.
+    """Draw all objects once, then resamples: none with fewer than ``LEAST_GROUPS`` groups.
 
     ``group`` has the index of each object's image, or video; ``seed`` fixes the draws.
     """
     groups, group = np.unique(group, return_inverse=True)
     n = len(groups)
     generator = np.random.default_rng(seed)
-    n_drawn = np.empty((n_resamples if n >= LEAST_GROUPS else 0, n), np.int32)
-    for counts in n_drawn:
+    n_drawn = np.ones((1 + (n_resamples if n >= LEAST_GROUPS else 0), n), np.int32)
+    for counts in n_drawn[1:]:
         counts[:] = np.bincount(generator.integers(n, size=n), minlength=n)
     return Resamples(n_drawn, group)
 
 
-def each_once(n_objects: int) -> Resamples:
-    """Make one resample that has every object once, for a statistic of the objects themselves."""
-    return Resamples(np.ones((1, 1), np.int32), np.zeros(n_objects, np.int64))
-
-
 def resampled_means(
     columns: Float[np.ndarray, "object column"], resamples: Resamples
-) -> Float[np.ndarray, "resample column"]:
-    """Mean of each column over the objects of each resample."""
-    means: Float[np.ndarray, "resample column"] = (
+) -> Float[np.ndarray, "draw column"]:
+    """Mean of each column over the objects of each draw."""
+    means: Float[np.ndarray, "draw column"] = (
         resamples.sums(columns) / resamples.n_objects[:, np.newaxis]
     )
     return means
@@ -153,8 +150,8 @@ def resampled_areas(
     gains: Float[np.ndarray, "object task"],
     uncertainty: Float[np.ndarray, "object"],
     resamples: Resamples,
-) -> Float[np.ndarray, "resample task"]:
-    """Area between each task's correction curve and its start, in each resample.
+) -> Float[np.ndarray, "draw task"]:
+    """Area between each task's correction curve and its start, in each draw.
 
     As in ``pipeline.scoring.auc.correction_auc``; an object drawn w times counts as w tied objects.
     """
@@ -177,25 +174,33 @@ def passes() -> ModuleType:
     return passes
 
 
+def scores(keys: Keys, statistics: Mapping[str, Resampled], n_groups: int) -> Iterator[Score]:
+    """Yield a score for each statistic, by name: its value, and its interval over the resamples."""
+    bounds = intervals(np.stack(list(statistics.values())), n_groups)
+    for (name, values), of_statistic in zip(statistics.items(), bounds, strict=True):
+        yield Score(keys, name, float(values[0]), of_statistic)
+
+
 def interval(values: Resampled, n_groups: int) -> Interval:
-    """95 % interval of a statistic from its resampled values, by ``intervals``; NaN without any."""
+    """95 % interval of a statistic, by ``intervals``."""
     return intervals(values[np.newaxis], n_groups)[0]
 
 
-def intervals(values: Float[np.ndarray, "row resample"], n_groups: int) -> list[Interval]:
-    """95 % interval of each row, a statistic, from its resampled values.
+def intervals(values: Float[np.ndarray, "row draw"], n_groups: int) -> list[Interval]:
+    """95 % interval of each row, a statistic, from its values in the resamples.
 
     Values that are NaN are left out. A row without other values has NaN for both ends. ``n_groups``
-    is the number of groups that each resample draws.
+    is the number of groups in each draw.
     """
-    exists = ~np.isnan(values)
+    resampled = values[:, 1:]
+    exists = ~np.isnan(resampled)
     is_there = exists.any(axis=1)
     is_whole = is_there & exists.all(axis=1)
     ends = np.full((2, len(values)), nan)
     if is_whole.any():
-        ends[:, is_whole] = np.quantile(values[is_whole], shares_below(n_groups), axis=1)
+        ends[:, is_whole] = np.quantile(resampled[is_whole], shares_below(n_groups), axis=1)
     for row in np.flatnonzero(is_there & ~is_whole):
-        ends[:, row] = np.quantile(values[row, exists[row]], shares_below(n_groups))
+        ends[:, row] = np.quantile(resampled[row, exists[row]], shares_below(n_groups))
     return [Interval(low, high) for low, high in ends.T.tolist()]
 
 
@@ -220,21 +225,11 @@ def shares_below(n_groups: int) -> tuple[float, float]:
     return float(ndtr(-width)), float(ndtr(width))
 
 
-def p_values(
-    differences: Float[np.ndarray, "row"],
-    resampled: Float[np.ndarray, "row resample"],
-    n_groups: int,
-) -> list[float]:
+def p_values(differences: Float[np.ndarray, "row draw"], n_groups: int) -> list[float]:
     """Two-sided p-value of each difference from 0; 1 without resamples, or if these are equal.
 
-    Parameters
-    ----------
-    differences
-        Differences of the objects themselves.
-    resampled
-        The same differences in each resample; values that are NaN are left out.
-    n_groups
-        Number of groups that each resample draws.
+    Differences in resamples that are NaN are left out. ``n_groups`` is the number of groups in each
+    draw.
 
     Notes
     -----
@@ -245,9 +240,9 @@ def p_values(
     from scipy.special import stdtr  # noqa: PLC0415
 
     p_by_row = []
-    for difference, values in zip(differences, resampled, strict=True):
-        drawn = values[~np.isnan(values)]
-        error = drawn.std() * sqrt(n_groups / (n_groups - 1)) if len(drawn) else 0.0
-        t = abs(difference) / error if error > 0 else 0.0
+    for values in differences:
+        resampled = values[1:][~np.isnan(values[1:])]
+        error = resampled.std() * sqrt(n_groups / (n_groups - 1)) if len(resampled) else 0.0
+        t = abs(values[0]) / error if error > 0 else 0.0
         p_by_row.append(float(2 * stdtr(n_groups - 1, -t)) if t > 0 else 1.0)
     return p_by_row

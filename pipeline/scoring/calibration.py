@@ -63,18 +63,18 @@ def isotonic_iou(sam_score: Values, iou: Values) -> Isotonic:
 
 @dataclass(frozen=True)
 class Reliability:
-    """Mean predicted and mean true IoU of bins of objects, in each resample.
+    """Mean predicted and mean true IoU of bins of objects, in each draw.
 
     Bins are by predicted IoU, the lowest first, and hold the same share of the objects.
     """
 
-    predicted_iou: Float[np.ndarray, "resample bin"]
-    iou: Float[np.ndarray, "resample bin"]
+    predicted_iou: Float[np.ndarray, "draw bin"]
+    iou: Float[np.ndarray, "draw bin"]
 
     @property
-    def error(self) -> Float[np.ndarray, "resample"]:
+    def error(self) -> Float[np.ndarray, "draw"]:
         """Expected calibration error: mean distance of predicted and true IoU over the bins."""
-        error: Float[np.ndarray, "resample"] = np.abs(self.predicted_iou - self.iou).mean(axis=1)
+        error: Float[np.ndarray, "draw"] = np.abs(self.predicted_iou - self.iou).mean(axis=1)
         return error
 
 
@@ -88,7 +88,7 @@ def reliability(
     Notes
     -----
     An object on the edge of two bins counts in both, by its share in each. Objects with the same
-    prediction all count with their mean IoU, which is the mean over all their orders. Each resample
+    prediction all count with their mean IoU, which is the mean over all their orders. Each draw
     has its own edges. With few objects per bin, the error is above 0 even for calibrated
     predictions: compare errors for the same objects only.
     """
@@ -110,7 +110,7 @@ def accuracy(
     iou: Float[np.ndarray, "object"],
     resamples: bootstrap.Resamples,
 ) -> dict[str, bootstrap.Resampled]:
-    """Errors of predicted IoUs in each resample: ``root_mean_square`` and ``bias``.
+    """Errors of predicted IoUs in each draw: ``root_mean_square`` and ``bias``.
 
     ``bias`` is the mean of predicted - true IoU; above 0, masks are worse than predicted.
     """
@@ -132,17 +132,16 @@ def reliability_bins(
             if not BY_NAME[measure].predicted_iou:
                 continue
             predicted = predicted_iou(measure, uncertainty)
-            of_all = reliability(predicted, iou, bootstrap.each_once(len(iou)))
-            resampled = reliability(predicted, iou, resamples)
-            for place, ious in enumerate(resampled.iou.T):
+            means = reliability(predicted, iou, resamples)
+            for place, ious in enumerate(means.iou.T):
                 yield ReliabilityBin(
                     judged.protocol,
                     train_split,
                     judged.model,
                     measure,
                     place,
-                    float(of_all.predicted_iou[0, place]),
-                    float(of_all.iou[0, place]),
+                    float(means.predicted_iou[0, place]),
+                    float(ious[0]),
                     bootstrap.interval(ious, resamples.n_groups),
                 )
 
@@ -159,10 +158,8 @@ def pixel_scores(
     for protocol, model, region in product(PROTOCOLS, models, REGIONS):
         of_masks = numbers[protocol, model, region]
         keys = Keys(protocol=protocol, model=model, region=region)
-        of_all = _pixel_statistics(of_masks, bootstrap.each_once(len(of_masks["brier"])))
-        for statistic, resampled in _pixel_statistics(of_masks, resamples).items():
-            value = float(of_all[statistic][0])
-            yield Score(keys, statistic, value, bootstrap.interval(resampled, resamples.n_groups))
+        statistics = _pixel_statistics(of_masks, resamples)
+        yield from bootstrap.scores(keys, statistics, resamples.n_groups)
 
 
 def _pixel_statistics(
@@ -177,13 +174,13 @@ def _pixel_statistics(
 
 def _means(
     values: Float[np.ndarray, "object column"], drawn: bootstrap.Resamples
-) -> Float[np.ndarray, "resample column"]:
-    """Mean of each column over the objects without NaN; NaN for a resample without such objects."""
+) -> Float[np.ndarray, "draw column"]:
+    """Mean of each column over the objects without NaN; NaN for a draw without such objects."""
     is_known, values = ~np.isnan(values), values.astype(np.float64)
     weighted = bootstrap.resampled_means(
         np.concatenate([np.where(is_known, values, 0), is_known], 1), drawn
     )
     summed, share = np.split(weighted, 2, axis=1)
-    mean: Float[np.ndarray, "resample column"] = np.full(summed.shape, np.nan)
+    mean: Float[np.ndarray, "draw column"] = np.full(summed.shape, np.nan)
     np.divide(summed, share, out=mean, where=share > 0)
     return mean

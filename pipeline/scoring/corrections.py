@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from pipeline.proposals import ProposalScores, Values
 from pipeline.scoring import bootstrap, tasks
-from pipeline.scoring.auc import CorrectionAuc, correction_auc, correction_curve
+from pipeline.scoring.auc import correction_curve
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import BASELINE, BOUNDS, IOU_GT, predicted_iou
 from pipeline.scoring.scores import Curve, Keys, Score
@@ -18,10 +18,6 @@ from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 
 MeasureKey = tuple[str, str, str]
 """Train split, tokens and name of a measure; without heads, the first two are empty."""
-
-Areas = tuple[CorrectionAuc, bootstrap.Resampled]
-"""AUC of one measure in a task for the objects themselves; the area above the curve's start in each
-resample."""
 
 _BASELINE: Final[MeasureKey] = ("", "", BASELINE)
 
@@ -52,15 +48,12 @@ def auc_scores(
         }
         measures = masks.measures_of_tokens
         _check_measures(measures, masks.model)
-        work = partial(_areas, corrected=corrected, resamples=resamples)
+        gains = np.stack([correction.gain for correction in corrected.values()], axis=1)
+        work = partial(bootstrap.resampled_areas, gains, resamples=resamples)
         areas = dict(zip(measures, run(work, measures.values()), strict=True))
-        for task, correction in corrected.items():
-            of_task = {key: by_task[task] for key, by_task in areas.items()}
-            scores += [
-                score
-                for score in _scores_of_task(masks, task, correction, of_task, resamples)
-                if masks.seed is None or score.keys.tokens
-            ]
+        for place, (task, correction) in enumerate(corrected.items()):
+            of_task = {measure: of_measure[:, place] for measure, of_measure in areas.items()}
+            scores += _scores_of_task(masks, task, correction, of_task, resamples)
     return sorted(scores, key=_place)
 
 
@@ -82,18 +75,13 @@ def iou_scores(
         for proposal, iou in proposals.by_proposal().items()
     }
     means = bootstrap.resampled_means(np.stack(list(columns.values()), axis=1), resamples)
-    resampled = dict(zip(columns, means.T, strict=True))
-    start: dict[tuple[str, str], tuple[str, str, str]] = {}
-    n_groups = resamples.n_groups
-    for key, iou in columns.items():
-        model, view, proposal = key
-        keys = Keys(model=model, view=view, proposal=proposal)
+    start: dict[tuple[str, str], bootstrap.Resampled] = {}
+    for (model, view, proposal), mean_iou in zip(columns, means.T, strict=True):
         # Masks of one click come before those of eight.
-        first = start.setdefault((model, _JUDGED_OF[proposal]), key)
-        difference = resampled[key] - resampled[first]
-        spread, of_gain = bootstrap.intervals(np.stack([resampled[key], difference]), n_groups)
-        yield Score(keys, "mean_iou", float(iou.mean()), spread)
-        yield Score(keys, "gain", float(iou.mean() - columns[first].mean()), of_gain)
+        first = start.setdefault((model, _JUDGED_OF[proposal]), mean_iou)
+        keys = Keys(model=model, view=view, proposal=proposal)
+        statistics = {"mean_iou": mean_iou, "gain": mean_iou - first}
+        yield from bootstrap.scores(keys, statistics, resamples.n_groups)
 
 
 def curves(ious: tasks.Ious, masks: Sequence[tasks.JudgedMasks], n_points: int) -> Iterator[Curve]:
@@ -140,77 +128,65 @@ def correlations(masks: Iterable[tasks.JudgedMasks]) -> Iterator[pd.DataFrame]:
             yield block.assign(**keys)[[*keys, *block.columns]]
 
 
-def start_and_relative(
+def aucs_by_draw(
     correction: tasks.Correction,
-    areas: Float[np.ndarray, "measure resample"],
+    areas: Float[np.ndarray, "measure draw"],
     resamples: bootstrap.Resamples,
-) -> tuple[bootstrap.Resampled, Float[np.ndarray, "measure resample"]]:
-    """Mean IoU before the correction, and relative AUCs of all measures, in each resample.
+) -> tuple[
+    Float[np.ndarray, "measure draw"],
+    bootstrap.Resampled,
+    bootstrap.Resampled,
+    Float[np.ndarray, "measure draw"],
+]:
+    """AUC of each measure, of the oracle and of the worst order, and relative AUC of each measure.
 
     ``areas`` lie between each measure's correction curve and its start. A relative AUC is NaN where
     all orders have the same area.
     """
-    oracle, worst = (
-        bootstrap.resampled_areas(correction.gain[:, np.newaxis], order, resamples)[:, 0]
-        for order in (correction.gain, -correction.gain)
-    )
     before = correction.iou[:, np.newaxis].astype(np.float64)
     start = bootstrap.resampled_means(before, resamples)[:, 0]
-    span = np.where(oracle - worst > 0, oracle - worst, np.nan)
-    return start, (areas - worst) / span
+    oracle, worst = (
+        start + bootstrap.resampled_areas(correction.gain[:, np.newaxis], order, resamples)[:, 0]
+        for order in (correction.gain, -correction.gain)
+    )
+    # No order leaves these bounds (rearrangement inequality), but rounding may, by an ulp.
+    aucs = np.clip(start + areas, worst, oracle)
+    span = np.where(oracle > worst, oracle - worst, np.nan)
+    return aucs, oracle, worst, (aucs - worst) / span
 
 
 def _scores_of_task(
     masks: tasks.JudgedMasks,
     task: str,
     correction: tasks.Correction,
-    areas: Mapping[MeasureKey, Areas],
+    areas: Mapping[MeasureKey, bootstrap.Resampled],
     resamples: bootstrap.Resamples,
 ) -> Iterator[Score]:
-    measures = list(areas)
-    # The peers of heads of any token set are the heads that read both tokens of the judged mask.
-    peers = [(split, tokens and masks.judged, name) for split, tokens, name in measures]
-    resampled = np.stack([of_measure for _, of_measure in areas.values()])
-    start, relative = start_and_relative(correction, resampled, resamples)
-    margin = relative - relative[measures.index(_BASELINE)]
-    tokens_margin = relative - relative[[measures.index(peer) for peer in peers]]
-    columns = [
-        bootstrap.intervals(values, resamples.n_groups)
-        for values in (start + resampled, relative, margin, tokens_margin)
-    ]
-    of_all = np.array([area.relative for area, _ in areas.values()])
-    margins = of_all - areas[_BASELINE][0].relative
-    p_values = bootstrap.p_values(margins, margin, resamples.n_groups)
-    for measure, peer, p, of_auc, of_relative, of_margin, of_tokens in zip(
-        measures, peers, p_values, *columns, strict=True
-    ):
-        train_split, tokens, name = measure
-        keys = masks.keys(train_split, name, tokens=tokens, task=task)
-        area, base, rival = (areas[key][0] for key in (measure, _BASELINE, peer))
-        yield Score(keys, "auc", area.auc, of_auc)
-        yield Score(keys, "oracle", area.oracle)
-        yield Score(keys, "worst", area.worst)
-        yield Score(keys, "relative", area.relative, of_relative)
-        yield Score(keys, "margin", area.relative - base.relative, of_margin)
-        yield Score(keys, "margin_p", p)
+    measures, by_measure = list(areas), np.stack(list(areas.values()))
+    aucs, oracle, worst, relative = aucs_by_draw(correction, by_measure, resamples)
+    margins = relative - relative[measures.index(_BASELINE)]
+    p_values = bootstrap.p_values(margins, resamples.n_groups)
+    for row, (train_split, tokens, measure) in enumerate(measures):
+        if masks.seed is not None and not tokens:
+            continue
+        statistics = {
+            "auc": aucs[row],
+            "oracle": _without_interval(oracle),
+            "worst": _without_interval(worst),
+            "relative": relative[row],
+            "margin": margins[row],
+            "margin_p": _without_interval(np.full(len(resamples), p_values[row])),
+        }
         if tokens:
-            yield Score(keys, "tokens_margin", area.relative - rival.relative, of_tokens)
+            # The peers of heads of any token set read both tokens of the judged mask.
+            peer = measures.index((train_split, masks.judged, measure))
+            statistics["tokens_margin"] = relative[row] - relative[peer]
+        keys = masks.keys(train_split, measure, tokens=tokens, task=task)
+        yield from bootstrap.scores(keys, statistics, resamples.n_groups)
 
 
-def _areas(
-    uncertainty: Float[np.ndarray, "object"],
-    corrected: Mapping[str, tasks.Correction],
-    resamples: bootstrap.Resamples,
-) -> dict[str, Areas]:
-    gains = np.stack([correction.gain for correction in corrected.values()], axis=1)
-    resampled = bootstrap.resampled_areas(gains, uncertainty, resamples)
-    return {
-        task: (
-            correction_auc(correction.iou, correction.corrected_iou, uncertainty),
-            resampled[:, place],
-        )
-        for place, (task, correction) in enumerate(corrected.items())
-    }
+def _without_interval(values: bootstrap.Resampled) -> bootstrap.Resampled:
+    return np.where(np.arange(len(values)) == 0, values, np.nan)
 
 
 def _check_measures(measures: Mapping[MeasureKey, np.ndarray], model: str) -> None:

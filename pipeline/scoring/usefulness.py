@@ -37,9 +37,6 @@ TOLERANCE: Final = 0.01
 Points = Float[np.ndarray, "point"]
 """One number for each point of a curve."""
 
-StatisticKey = tuple[str, float | None]
-"""Name of a statistic, and the IoU below which masks fail; None if it needs no such IoU."""
-
 
 @dataclass(frozen=True)
 class _RankedMasks:
@@ -53,6 +50,10 @@ class _RankedMasks:
     masks."""
 
 
+ByLimit = dict[float | None, dict[str, bootstrap.Resampled]]
+"""Statistics by the IoU below which masks fail, None if they need no such IoU, then by name."""
+
+
 def usefulness_scores(
     masks: Sequence[JudgedMasks], resamples: bootstrap.Resamples, run: Each = map
 ) -> Iterator[Score]:
@@ -64,26 +65,18 @@ def usefulness_scores(
     those of each protocol, with one judged proposal, by models from small to large, as in
     ``own_masks``. ``run`` applies a function to every measure: ``map``, or threads.
     """
-    draws = (bootstrap.each_once(len(resamples.group)), resamples)
     for judged in masks:
         iou, measures, gain = judged.iou, judged.measures, _gain_of_routing(judged, masks)
         ranked = [
             _RankedMasks(iou, measure, uncertainty, gain)
             for (_, measure), uncertainty in measures.items()
         ]
-        oracles = [aurc(1 - iou, 1 - iou, drawn) for drawn in draws]
-        drawn_statistics = run(partial(_drawn_statistics, draws=draws, oracles=oracles), ranked)
-        for (train_split, measure), (of_all, resampled) in zip(
-            measures, drawn_statistics, strict=True
-        ):
-            intervals = bootstrap.intervals(
-                np.stack([resampled[key] for key in of_all]), resamples.n_groups
-            )
-            for ((statistic, iou_at), (value,)), interval in zip(
-                of_all.items(), intervals, strict=True
-            ):
+        oracle = aurc(1 - iou, 1 - iou, resamples)
+        by_measure = run(partial(_statistics, resamples=resamples, oracle=oracle), ranked)
+        for (train_split, measure), by_limit in zip(measures, by_measure, strict=True):
+            for iou_at, statistics in by_limit.items():
                 keys = judged.keys(train_split, measure, iou_at=iou_at)
-                yield Score(keys, statistic, float(value), interval)
+                yield from bootstrap.scores(keys, statistics, resamples.n_groups)
 
 
 def coverage_curves(masks: Iterable[JudgedMasks], n_points: int) -> Iterator[CoverageCurve]:
@@ -108,37 +101,23 @@ def _gain_of_routing(judged: JudgedMasks, masks: Iterable[JudgedMasks]) -> Value
     return of_models[-1].iou - judged.iou if is_first else None
 
 
-def _drawn_statistics(
-    ranked: _RankedMasks,
-    draws: Iterable[bootstrap.Resamples],
-    oracles: Iterable[Float[np.ndarray, "_"]],
-) -> list[dict[StatisticKey, Float[np.ndarray, "_"]]]:
-    return [
-        _statistics(ranked, drawn, oracle) for drawn, oracle in zip(draws, oracles, strict=True)
-    ]
-
-
 def _statistics(
-    ranked: _RankedMasks, drawn: bootstrap.Resamples, oracle: bootstrap.Resampled
-) -> dict[StatisticKey, bootstrap.Resampled]:
+    ranked: _RankedMasks, resamples: bootstrap.Resamples, oracle: bootstrap.Resampled
+) -> ByLimit:
     risk, uncertainty = 1 - ranked.iou, ranked.uncertainty
-    area = aurc(risk, uncertainty, drawn)
-    resampled = {"aurc": area, "excess_aurc": area - oracle} | {
-        name: statistic(risk, uncertainty, drawn) for name, statistic in OF_RISK.items()
+    area = aurc(risk, uncertainty, resamples)
+    statistics = {"aurc": area, "excess_aurc": area - oracle} | {
+        name: statistic(risk, uncertainty, resamples) for name, statistic in OF_RISK.items()
     }
     if BY_NAME[ranked.measure].predicted_iou:
         predicted = predicted_iou(ranked.measure, uncertainty)
-        resampled["calibration_error"] = reliability(predicted, ranked.iou, drawn).error
-        resampled |= accuracy(predicted, ranked.iou, drawn)
+        statistics["calibration_error"] = reliability(predicted, ranked.iou, resamples).error
+        statistics |= accuracy(predicted, ranked.iou, resamples)
     if ranked.gain is not None:
-        resampled["routed"] = share_to_match(ranked.gain, uncertainty, drawn)
-    by_key: dict[StatisticKey, bootstrap.Resampled] = {
-        (name, None): values for name, values in resampled.items()
+        statistics["routed"] = share_to_match(ranked.gain, uncertainty, resamples)
+    return {None: statistics} | {
+        limit: detection(ranked.iou < limit, uncertainty, resamples) for limit in FAILURE_IOUS
     }
-    for limit in FAILURE_IOUS:
-        detected = detection(ranked.iou < limit, uncertainty, drawn)
-        by_key |= {(name, limit): values for name, values in detected.items()}
-    return by_key
 
 
 def risk_coverage(
@@ -164,8 +143,8 @@ def aurc(
     risk: Float[np.ndarray, "object"],
     uncertainty: Float[np.ndarray, "object"],
     resamples: bootstrap.Resamples,
-) -> Float[np.ndarray, "resample"]:
-    """Area under the risk-coverage curve of each resample, averaged over all orders of ties.
+) -> Float[np.ndarray, "draw"]:
+    """Area under the risk-coverage curve of each draw, averaged over all orders of ties.
 
     The least uncertain objects are kept first. ``risk`` is, for example, 1 - IoU.
 
@@ -194,8 +173,8 @@ def augrc(
     risk: Float[np.ndarray, "object"],
     uncertainty: Float[np.ndarray, "object"],
     resamples: bootstrap.Resamples,
-) -> Float[np.ndarray, "resample"]:
-    """Area under the generalised risk-coverage curve of each resample (arXiv 2407.01032).
+) -> Float[np.ndarray, "draw"]:
+    """Area under the generalised risk-coverage curve of each draw (arXiv 2407.01032).
 
     Notes
     -----
@@ -212,7 +191,7 @@ def detection(
     uncertainty: Float[np.ndarray, "object"],
     resamples: bootstrap.Resamples,
 ) -> dict[str, bootstrap.Resampled]:
-    """How well uncertainty detects failures, in each resample; NaN if none or all objects fail.
+    """How well uncertainty detects failures, in each draw; NaN if none or all objects fail.
 
     The most uncertain objects are flagged first; a threshold flags a whole tie, as in scikit-learn.
 
@@ -239,8 +218,8 @@ def detection(
 
 def pearson(
     x: Float[np.ndarray, "object"], y: Float[np.ndarray, "object"], resamples: bootstrap.Resamples
-) -> Float[np.ndarray, "resample"]:
-    """Pearson correlation of x and y in each resample; NaN if x or y is constant or infinite."""
+) -> Float[np.ndarray, "draw"]:
+    """Pearson correlation of x and y in each draw; NaN if x or y is constant or infinite."""
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         return np.full(len(resamples), np.nan)
     # Centre x and y first, so that the moments lose no digits.
@@ -256,8 +235,8 @@ def pearson(
 
 def spearman(
     x: Float[np.ndarray, "object"], y: Float[np.ndarray, "object"], resamples: bootstrap.Resamples
-) -> Float[np.ndarray, "resample"]:
-    """Spearman correlation of x and y in each resample; NaN if x or y is equal for all objects."""
+) -> Float[np.ndarray, "draw"]:
+    """Spearman correlation of x and y in each draw; NaN if x or y is equal for all objects."""
     (first, _), (second, _) = rankings = [bootstrap.ranked(value) for value in (x, y)]
     place = np.empty_like(first)
     place[first] = np.arange(len(place))
@@ -272,18 +251,16 @@ def spearman(
     return _correlation(covariance, _spread(of_x, 0.0), _spread(of_y, 0.0))
 
 
-def _spread(
-    variance: Float[np.ndarray, "resample"], of_all: float
-) -> Float[np.ndarray, "resample"]:
+def _spread(variance: Float[np.ndarray, "draw"], of_all: float) -> Float[np.ndarray, "draw"]:
     return np.where(variance > NO_SPREAD * of_all, variance, np.nan)
 
 
 def _correlation(
-    covariance: Float[np.ndarray, "resample"],
-    variance_x: Float[np.ndarray, "resample"],
-    variance_y: Float[np.ndarray, "resample"],
-) -> Float[np.ndarray, "resample"]:
-    correlation: Float[np.ndarray, "resample"] = covariance / np.sqrt(variance_x * variance_y)
+    covariance: Float[np.ndarray, "draw"],
+    variance_x: Float[np.ndarray, "draw"],
+    variance_y: Float[np.ndarray, "draw"],
+) -> Float[np.ndarray, "draw"]:
+    correlation: Float[np.ndarray, "draw"] = covariance / np.sqrt(variance_x * variance_y)
     return correlation.clip(-1, 1)
 
 
@@ -291,10 +268,10 @@ def share_to_match(
     gain: Float[np.ndarray, "object"],
     uncertainty: Float[np.ndarray, "object"],
     resamples: bootstrap.Resamples,
-) -> Float[np.ndarray, "resample"]:
+) -> Float[np.ndarray, "draw"]:
     """Smallest share of objects to send to the large model for nearly its mean IoU.
 
-    It is of each resample; nearly is within ``TOLERANCE``. The most uncertain objects are sent
+    It is of each draw; nearly is within ``TOLERANCE``. The most uncertain objects are sent
     first; ``gain`` is the IoU that the large model adds for each object.
 
     Notes
@@ -313,7 +290,7 @@ def share_to_match(
 
 
 RiskStatistic = Callable[[Values, Values, bootstrap.Resamples], bootstrap.Resampled]
-"""Takes the risk (1 - IoU) and the uncertainty of masks; returns a statistic in each resample."""
+"""Takes the risk (1 - IoU) and the uncertainty of masks; returns a statistic in each draw."""
 
 OF_RISK: Final[Mapping[str, RiskStatistic]] = {
     "augrc": augrc,

@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from pipeline.scoring.auc import correction_auc, correction_curve
-from pipeline.scoring.bootstrap import each_once, resample_groups
+from pipeline.scoring.bootstrap import Resamples, resample_groups
 from pipeline.scoring.usefulness import (
     CAUGHT,
     TOLERANCE,
@@ -48,6 +48,11 @@ def mean_over_orders(risk: np.ndarray, uncertainty: np.ndarray) -> float:
         if all(uncertainty[a] <= uncertainty[b] for a, b in pairwise(order))
     ]
     return sum(areas) / len(areas)
+
+
+def each_once(n_objects: int) -> Resamples:
+    """The objects themselves."""
+    return resample_groups(np.zeros(n_objects, np.int64), 0, seed=0)
 
 
 def area(risk: np.ndarray, uncertainty: np.ndarray) -> float:
@@ -104,11 +109,6 @@ def test_the_curve_encloses_the_areas(seed: int, n_levels: int) -> None:
     expected = generalised_area(risk, uncertainty)
     assert np.trapezoid(generalised) / len(risk) == pytest.approx(expected, abs=1e-12)
     assert selective[-1] == pytest.approx(risk.mean())
-
-
-def test_of_no_resamples_there_are_no_areas() -> None:
-    resamples = resample_groups(np.zeros(3, np.int64), 5, seed=0)
-    assert aurc(np.ones(3), np.arange(3.0), resamples).shape == (0,)
 
 
 def by_scikit_learn(is_failure: np.ndarray, uncertainty: np.ndarray) -> tuple[float, ...]:
