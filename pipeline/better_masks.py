@@ -9,8 +9,8 @@ from jaxtyping import Float
 from pipeline.mask_choices import HALF, IouAtCut, MaskChoices, choose_masks, selected_masks
 from pipeline.masks import CUTS
 from pipeline.proposals import Values
-from pipeline.scoring.bootstrap import Resamples, resampled_means, scores
-from pipeline.scoring.scores import Keys, Score
+from pipeline.scoring.bootstrap import Measured, Resamples, resampled_means
+from pipeline.scoring.scores import Keys
 
 MaskIous = Mapping[tuple[str, str], Values]
 """IoU of every object's mask, by train split and name of the mask; the split may be empty."""
@@ -88,7 +88,7 @@ def _cut_at(masks: MaskChoices, cut: float) -> MaskChoices:
     return MaskChoices(masks.proposal, np.full_like(masks.cut, CUTS.index(cut)))
 
 
-def better_mask_scores(ious: Mapping[str, MaskIous], resamples: Resamples) -> Iterator[Score]:
+def better_mask_scores(ious: Mapping[str, MaskIous], resamples: Resamples) -> Iterator[Measured]:
     """Yield mean IoUs of masks, gains over the selected mask, and shares of objects that change.
 
     The statistics are ``mask_iou``, ``mask_gain``, ``changed``, ``gained`` and ``lost``. Masks at
@@ -110,4 +110,4 @@ def better_mask_scores(ious: Mapping[str, MaskIous], resamples: Resamples) -> It
             values = np.stack(list(columns.values()), axis=1, dtype=np.float64)
             means = dict(zip(columns, resampled_means(values, resamples).T, strict=True))
             keys = Keys(protocol=SELECTED, train_split=train_split, model=model, choice=name)
-            yield from scores(keys, means, resamples.n_groups)
+            yield keys, means

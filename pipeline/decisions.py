@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 
 from pipeline.heads.kinds import HEAD_KINDS
 from pipeline.proposals import Values
-from pipeline.scoring.bootstrap import Resamples, ranked, resampled_means, scores
-from pipeline.scoring.scores import Keys, Score
+from pipeline.scoring.bootstrap import Measured, Resampled, Resamples, ranked, resampled_means
+from pipeline.scoring.scores import Keys
 from pipeline.scoring.tasks import JudgedMasks
 
 COSTS: Final = (0.02, 0.05, 0.08, 0.12)
@@ -67,8 +67,8 @@ class Decisions:
         by_score: Values = np.where(score <= highest, self.net[:, correction], 0.0)
         return by_score
 
-    def scores(self, keys: Keys, net: Values, resamples: Resamples) -> Iterator[Score]:
-        """Yield the scores ``regret`` and ``fixed_margin``, in IoU, of a rule for each object.
+    def statistics(self, net: Values, resamples: Resamples) -> dict[str, Resampled]:
+        """Statistics ``regret`` and ``fixed_margin``, in IoU, of a rule for each object.
 
         ``regret`` is the mean loss to the best choice of each object in hindsight; ``fixed_margin``
         is the mean gain over ``best_fixed``. ``net`` is the net gain of every object under the
@@ -76,10 +76,10 @@ class Decisions:
         """
         values = {"regret": self.net.max(axis=1) - net, "fixed_margin": net - self.best_fixed}
         means = resampled_means(np.stack(list(values.values()), axis=1), resamples).T
-        yield from scores(keys, dict(zip(values, means, strict=True)), resamples.n_groups)
+        return dict(zip(values, means, strict=True))
 
 
-def decision_scores(masks: Sequence[JudgedMasks], resamples: Resamples) -> Iterator[Score]:
+def decision_scores(masks: Sequence[JudgedMasks], resamples: Resamples) -> Iterator[Measured]:
     """Yield regret and margin of every rule that chooses a correction, at each of ``COSTS``.
 
     The rules are each choice for all objects alike, ``sam_score`` by a threshold, and, for each
@@ -108,7 +108,7 @@ def decision_scores(masks: Sequence[JudgedMasks], resamples: Resamples) -> Itera
             }
             for (train_split, choice), net in nets.items():
                 keys = Keys(protocol=protocol, train_split=train_split, choice=choice, cost=cost)
-                yield from decisions.scores(keys, net, resamples)
+                yield keys, decisions.statistics(net, resamples)
 
 
 def _gains(smallest: JudgedMasks, larger: Sequence[JudgedMasks]) -> dict[str, Values]:

@@ -19,8 +19,8 @@ from jaxtyping import Bool, Float, Int
 
 from pipeline.proposals import Values
 from pipeline.risk_control import NOTHING, CalibrationSet, check_calibration
-from pipeline.scoring.bootstrap import Resamples, scores
-from pipeline.scoring.scores import LEVEL, Keys, Score
+from pipeline.scoring.bootstrap import Measured, Resamples
+from pipeline.scoring.scores import LEVEL, Keys
 from pipeline.scoring.usefulness import FAILURE_IOUS
 from pipeline.vocabulary import USED
 
@@ -211,7 +211,7 @@ def set_scores(
     predicted: Mapping[tuple[str, str], Predicted],
     iou: Float[np.ndarray, "object proposal"],
     resamples: Resamples,
-) -> Iterator[Score]:
+) -> Iterator[Measured]:
     """Yield coverage and size of mask sets for each prediction of IoUs.
 
     The statistics are ``coverage``, ``n_masks`` (mean size) and ``n_masks_margin`` (less the mean
@@ -241,9 +241,14 @@ def set_scores(
                 iou_at=least,
                 alpha=alpha,
             )
-            yield Score(keys, "coverage", float(coverage[i]))
-            statistics = {"n_masks": n_masks[i], "n_masks_margin": margin}
-            yield from scores(keys, statistics, resamples.n_groups)
+            yield (
+                keys,
+                {
+                    "coverage": coverage[i : i + 1],
+                    "n_masks": n_masks[i],
+                    "n_masks_margin": margin,
+                },
+            )
 
 
 def _checked(
@@ -251,10 +256,10 @@ def _checked(
 ) -> tuple[Float[np.ndarray, " alpha"], Float[np.ndarray, "alpha draw"]]:
     """Coverage and mean size of sets at each of ``ALPHAS``; NaN where a half has no threshold.
 
-    Coverage is the share of sets with a good proposal. It and the first size are means over the
-    halves of the images. Each further size is of sets that are calibrated and counted on the same
-    resample. Calibrated as on half of the images, so that both can be compared. Recalibrated sets
-    vary more than sets with a fixed threshold.
+    Coverage is the share of sets with a good proposal. Coverage and the first size are means over
+    halves of the images. The other sizes are of sets that are calibrated and counted on one
+    resample. They are calibrated as on half of the images, so that all sizes can be compared; sets
+    that are calibrated anew vary more than sets with a fixed threshold.
     """
     group, n_images = resamples.group, resamples.n_groups
     probability = failure_ahead(predicted_iou)

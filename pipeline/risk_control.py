@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from pipeline.scoring.scores import Score
+from pipeline.scoring.bootstrap import Measured
 from pipeline.scoring.tasks import JudgedMasks
 from pipeline.scoring.usefulness import FAILURE_IOUS
 
@@ -227,7 +227,7 @@ class Guarantee:
 
 def guarantee_scores(
     masks: Iterable[JudgedMasks], group: Int[np.ndarray, "object"]
-) -> Iterator[Score]:
+) -> Iterator[Measured]:
     """Yield, as ``kept``, the share of masks that each measure may keep under each guarantee.
 
     The guarantees are ``GUARANTEES`` for each of ``FAILURE_IOUS`` and ``ALPHAS``. A guarantee that
@@ -246,7 +246,7 @@ def guarantee_scores(
                 terms = {"iou_at": guarantee.iou, "alpha": guarantee.alpha}
                 keys = judged.keys(train_split, measure, guarantee=guarantee.of, **terms)
                 if share:
-                    yield Score(keys, "kept", share)
+                    yield keys, {"kept": np.array([share])}
 
 
 def threshold(calibration: CalibrationSet, guarantee: Guarantee) -> float:

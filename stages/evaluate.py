@@ -21,7 +21,7 @@ from pipeline.gallery import ranking_columns
 from pipeline.mask_sets import set_scores
 from pipeline.risk_control import guarantee_scores
 from pipeline.scoring import corrections, tasks, usefulness
-from pipeline.scoring.bootstrap import Resamples, resample_groups
+from pipeline.scoring.bootstrap import Resamples, resample_groups, scores
 from pipeline.scoring.calibration import pixel_scores, reliability_bins
 from stages.executor.executors import map_by
 from stages.program.main import check_unchanged, stage_main
@@ -151,7 +151,7 @@ def _scores(
             return counting(run(work, items), advance)
 
         iou = models[largest].proposals.iou
-        scores = chain(
+        measured = chain(
             corrections.auc_scores(models, resamples, counted),
             corrections.iou_scores(predictions.views, resamples),
             usefulness.usefulness_scores(own_masks, resamples, counted),
@@ -161,7 +161,7 @@ def _scores(
             decision_scores(own_masks, resamples),
             better_mask_scores(predictions.mask_ious, resamples),
         )
-        return as_frame(SPLIT_TABLES["scores"], scores)
+        return as_frame(SPLIT_TABLES["scores"], scores(measured, resamples.n_groups))
 
 
 if __name__ == "__main__":

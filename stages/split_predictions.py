@@ -3,18 +3,17 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import xarray
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from pipeline.annotations import AnnotationEvidence
 from pipeline.better_masks import ARRAYS_OF_CODES, SELECTED, MaskIous, ious_of_cuts
 from pipeline.gallery import IOU_COLUMNS
-from pipeline.heads.kinds import HEAD_KINDS, ISOTONIC, KINDS, HeadSet, head_sets
+from pipeline.heads.kinds import HEAD_KINDS, ISOTONIC, KINDS, HeadKind, HeadSet, head_sets
 from pipeline.heads.predict import INPUT_ARRAYS, inputs_of_proposals, predict, set_inputs
 from pipeline.mask_sets import Predicted
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_SCORES, REGIONS
@@ -22,7 +21,7 @@ from pipeline.proposals import ProposalScores, Values
 from pipeline.sam.families import reads_of
 from pipeline.scoring import tasks
 from pipeline.scoring.calibration import PixelNumbers
-from pipeline.scoring.evidence import ModelScores
+from pipeline.scoring.evidence import HeadsOfSplit, ModelScores, Predictions
 from pipeline.scoring.measures import uncertainty_column
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, TRAIN_PROMPTS, USED
 from stages.training.choices import expected_iou_at_cut
@@ -42,6 +41,9 @@ BOX: Final = "box"
 """Prompt set of the boxes of the annotations."""
 
 ENTROPY_NAMES: Final = tuple(entropy.name for entropy in ENTROPIES)
+Heads = Mapping[HeadsOfSplit, HeadFile]
+"""Files of trained heads, by head set and train split."""
+
 AGREEMENT_NAMES: Final = tuple(row.name for row in (*AGREEMENTS, *MASK_SCORES))
 """Arrays of the entropy store that measures are computed from; the store may lack some of them."""
 
@@ -97,11 +99,10 @@ def read_predictions(
         Seeds of the training, after the first, whose heads are applied.
     """
     origins = {name: {**cells.head_origin, **entries} for name, entries in train_splits.items()}
+    sets = head_sets(ablations, kinds=kinds, reads=cells.reads, further_seeds=further_seeds)
     heads = {
-        head_set: {name: read_heads(name, origin, head_set) for name, origin in origins.items()}
-        for head_set in head_sets(
-            ablations, kinds=kinds, reads=cells.reads, further_seeds=further_seeds
-        )
+        (head_set, name): read_heads(name, origin, head_set)
+        for head_set, (name, origin) in product(sets, origins.items())
     }
     isotonic = {name: read_isotonic(name, origin) for name, origin in origins.items()}
     fixed_cuts = {name: read_fixed_cuts(name, origin) for name, origin in origins.items()}
@@ -121,7 +122,11 @@ def read_predictions(
             | _ious_of_cuts(cell, heads, {name: cuts[model] for name, cuts in fixed_cuts.items()})
             for model, cell in cells.identity.items()
         },
-        _signatures(cells, entropy, heads, train_splits),
+        {
+            "models": {model: cell.signature for model, cell in cells.identity.items()},
+            "entropy": entropy.attrs["signature"],
+            "heads": {name: _metadata_of(heads, name, cells.models) for name in train_splits},
+        },
     )
 
 
@@ -129,7 +134,7 @@ def _model_scores(
     cells: SplitCells,
     entropy: xarray.Dataset,
     proposals: Mapping[tuple[str, str], ProposalScores],
-    heads: Mapping[HeadSet, Mapping[str, HeadFile]],
+    heads: Heads,
     isotonic: Mapping[str, Calibration],
 ) -> dict[str, ModelScores]:
     agreements = tuple(name for name in AGREEMENT_NAMES if name in entropy)
@@ -137,8 +142,11 @@ def _model_scores(
     return {
         model: ModelScores(
             proposals[model, "identity"],
-            _by_judged(entropy, ENTROPY_NAMES, model),
-            _by_judged(entropy, agreements, model, _stable_scores(cell)),
+            {judged: _arrays(entropy, ENTROPY_NAMES, model, judged) for judged in JUDGED},
+            {
+                judged: _arrays(entropy, agreements, model, judged) | _stable_score(cell, judged)
+                for judged in JUDGED
+            },
             _calibrated(model, proposals[model, "identity"], isotonic)
             | _predictions(cell, heads, cells.reads_of(model)),
             proposals[largest, "identity"],
@@ -148,60 +156,32 @@ def _model_scores(
     }
 
 
-def _signatures(
-    cells: SplitCells,
-    entropy: xarray.Dataset,
-    heads: Mapping[HeadSet, Mapping[str, HeadFile]],
-    train_splits: Iterable[str],
-) -> dict[str, Any]:
+def _metadata_of(heads: Heads, train_split: str, models: Sequence[str]) -> dict[str, Any]:
     return {
-        "models": {model: cell.signature for model, cell in cells.identity.items()},
-        "entropy": entropy.attrs["signature"],
-        "heads": {name: _metadata_of(heads, name, cells.models) for name in train_splits},
-    }
-
-
-def _metadata_of(
-    heads: Mapping[HeadSet, Mapping[str, HeadFile]], train_split: str, models: Sequence[str]
-) -> dict[str, Any]:
-    return {
-        f"{head_set}/{objective}": by_split[train_split].metadata(objective)
-        for head_set, by_split in heads.items()
+        f"{head_set}/{objective}": file.metadata(objective)
+        for (head_set, name), file in heads.items()
+        if name == train_split
         for objective in head_set.objectives(models)
     }
 
 
-def _by_judged(
-    entropy: xarray.Dataset,
-    names: tuple[str, ...],
-    model: str,
-    extra_arrays: Mapping[str, Mapping[str, Float[np.ndarray, "object"]]] = MappingProxyType({}),
-) -> dict[str, dict[str, Float[np.ndarray, "object"]]]:
-    """Read arrays of a model's masks from the entropy store, by judged proposal and array name.
-
-    ``extra_arrays``, with the same keys, are added.
-    """
-    arrays = {judged: _of_judged(entropy, model, judged) for judged in JUDGED}
-    return {
-        judged: {name: of_judged[name].to_numpy() for name in names}
-        | dict(extra_arrays.get(judged, {}))
-        for judged, of_judged in arrays.items()
-    }
+def _arrays(
+    entropy: xarray.Dataset, names: Iterable[str], model: str, judged: str
+) -> dict[str, Values]:
+    """Arrays of the entropy store about a model's judged masks, by name."""
+    models = entropy["model"].to_numpy().tolist()
+    of_masks = entropy.isel(model=models.index(model), judged=JUDGED.index(judged))
+    return {name: of_masks[name].to_numpy() for name in names}
 
 
-def _stable_scores(cell: OpenCell) -> dict[str, dict[str, Float[np.ndarray, "object"]]]:
-    """SamScore times stability score, as the array ``stable_score``, by judged proposal.
-
-    Empty for a cell without stability scores.
-    """
+def _stable_score(cell: OpenCell, judged: str) -> dict[str, Values]:
+    """SamScore times stability score, as the array ``stable_score``; empty if the cell has none."""
     if "stability_score" not in cell.store.arrays:
         return {}
     center = cell.signature["prompts"].index("center")
     proposals, stability = cell.proposals(), cell.scores("stability_score")[:, center]
     stable_score = np.multiply(proposals.sam_score, stability, dtype=np.float64)
-    return {
-        judged: {"stable_score": proposals.of_judged(stable_score, judged)} for judged in JUDGED
-    }
+    return {"stable_score": proposals.of_judged(stable_score, judged)}
 
 
 def _ious_of_codes(entropy: xarray.Dataset, model: str) -> dict[tuple[str, str], Values]:
@@ -209,14 +189,12 @@ def _ious_of_codes(entropy: xarray.Dataset, model: str) -> dict[tuple[str, str],
 
     The first key, the train split, is empty: no head makes these masks.
     """
-    selected = _of_judged(entropy, model, SELECTED)
-    return {("", name): selected[array].to_numpy() for name, array in ARRAYS_OF_CODES.items()}
+    selected = _arrays(entropy, ARRAYS_OF_CODES.values(), model, SELECTED)
+    return {("", name): selected[array] for name, array in ARRAYS_OF_CODES.items()}
 
 
 def _ious_of_cuts(
-    cell: OpenCell,
-    heads: Mapping[HeadSet, Mapping[str, HeadFile]],
-    fixed_cuts: Mapping[str, float],
+    cell: OpenCell, heads: Heads, fixed_cuts: Mapping[str, float]
 ) -> dict[tuple[str, str], Values]:
     """IoU of each object by train split and mask: first-click masks with other cuts or proposals.
 
@@ -226,11 +204,10 @@ def _ious_of_cuts(
     model, family = (str(cell.signature[key]) for key in ("model", "family"))
     expected_iou = {
         train_split: expected_iou_at_cut(cell, head_set, file.weights, TRAIN_PROMPTS[0])
-        for head_set, by_split in heads.items()
+        for (head_set, train_split), file in heads.items()
         if head_set.chooses_masks
         and head_set.seed is None
         and head_set.reads == reads_of(family, model)
-        for train_split, file in by_split.items()
     }
     return ious_of_cuts(
         cell.iou_at_cut(),
@@ -243,67 +220,57 @@ def _ious_of_cuts(
 def _pixel_numbers(
     entropy: xarray.Dataset, models: Iterable[str]
 ) -> dict[tuple[str, str, str], PixelNumbers]:
-    numbers: dict[tuple[str, str, str], PixelNumbers] = {}
-    for judged, model, (place, region) in product(JUDGED, models, enumerate(REGIONS)):
-        arrays = _of_judged(entropy, model, judged).isel(region=place)
-        numbers[judged, model, region] = {
-            score.name: arrays[score.name].to_numpy() for score in PIXEL_SCORES
-        }
-    return numbers
+    names = [score.name for score in PIXEL_SCORES]
+    return {
+        (judged, model, region): _arrays(entropy.isel(region=place), names, model, judged)
+        for judged, model, (place, region) in product(JUDGED, models, enumerate(REGIONS))
+    }
 
 
-def _of_judged(entropy: xarray.Dataset, model: str, judged: str) -> xarray.Dataset:
-    models = entropy["model"].to_numpy().tolist()
-    return entropy.isel(model=models.index(model), judged=JUDGED.index(judged))
-
-
-def _predictions(
-    cell: OpenCell, files: Mapping[HeadSet, Mapping[str, HeadFile]], reads: str
-) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
-    """Predictions of heads from the tokens of ``center``, by head set, train split and objective.
+def _predictions(cell: OpenCell, heads: Heads, reads: str) -> dict[HeadsOfSplit, Predictions]:
+    """Predictions of heads from the tokens of ``center``.
 
     Only heads with the given ``reads`` are applied: the family whose tokens they read, empty
     outside of ladders. The returned head sets have an empty ``reads``.
     """
-    heads = {
-        replace(head_set, reads=""): by_split
-        for head_set, by_split in files.items()
+    weights = {
+        (replace(head_set, reads=""), name): file.weights
+        for (head_set, name), file in heads.items()
         if head_set.reads == reads
     }
-    if not any(heads.values()):  # the tokens are most of the store
-        return {head_set: {} for head_set in heads}
-    blocks: dict[tuple[HeadSet, str], list[dict[str, Float[np.ndarray, "row"]]]] = {}
+    if not weights:  # the tokens are most of the store
+        return {}
+    blocks = []
     for block in cell.blocks("center", INPUT_ARRAYS):
-        for head_set, by_split in heads.items():
-            inputs = set_inputs(block, head_set)
-            for name, trained in by_split.items():
-                blocks.setdefault((head_set, name), []).append(predict(trained.weights, inputs))
+        inputs = {head_set: set_inputs(block, head_set) for head_set, _ in weights}
+        blocks.append({key: predict(of_key, inputs[key[0]]) for key, of_key in weights.items()})
     return {
-        head_set: {name: _joined(blocks[head_set, name]) for name in by_split}
-        for head_set, by_split in heads.items()
+        key: {
+            objective: np.concatenate([block[key][objective] for block in blocks])
+            for objective in of_key
+        }
+        for key, of_key in weights.items()
     }
 
 
 def _calibrated(
     model: str, scores: ProposalScores, isotonic: Mapping[str, Calibration]
-) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
-    """IoU predicted by calibrated SamScores, by head set, train split and the name ``ISOTONIC``.
+) -> dict[HeadsOfSplit, Predictions]:
+    """IoU predicted by calibrated SamScores, as if ``ISOTONIC`` were a kind of heads.
 
     ``isotonic`` has the calibration by train split.
     """
     return {
-        HeadSet(protocol, judged, ISOTONIC): {
-            name: {ISOTONIC: fitted[model][judged].iou_at(scores.judged_sam_score(judged))}
-            for name, fitted in isotonic.items()
+        (HeadSet(protocol, judged, ISOTONIC), name): {
+            ISOTONIC: fitted[model][judged].iou_at(scores.judged_sam_score(judged))
         }
         for protocol, judged in tasks.JUDGED_BY_PROTOCOL
+        for name, fitted in isotonic.items()
     }
 
 
 def _predicted_of_largest(
-    cells: SplitCells,
-    heads: Mapping[HeadSet, Mapping[str, HeadFile]],
-    isotonic: Mapping[str, Calibration],
+    cells: SplitCells, heads: Heads, isotonic: Mapping[str, Calibration]
 ) -> dict[tuple[str, str], Predicted]:
     """Predicted IoU of the largest model's proposals, by train split and predictor.
 
@@ -311,64 +278,51 @@ def _predicted_of_largest(
     the train split), and the heads ``usam`` (kind ``paper``) and ``usam_ours`` (kind ``ours``).
     """
     model = tasks.shown_model(cells.models)
-    sam_score = cells.identity[model].proposals().sam_score
+    cell = cells.identity[model]
+    sam_score = cell.proposals().sam_score
     predicted: dict[tuple[str, str], Predicted] = {("", "sam_score"): sam_score}
     for name, fitted in isotonic.items():
         calibrated = fitted[model][USED].iou_at(sam_score.ravel())
         predicted[name, "sam_score_isotonic"] = calibrated.reshape(sam_score.shape)
     for kind in HEAD_KINDS:
-        head_set = HeadSet(USED, USED, kind.name, cells.reads_of(model))
-        for name, file in heads.get(head_set, {}).items():
-            expected = expected_ious(cells.identity[model], head_set, file)
-            predicted[name, kind.named("usam")] = expected
+        of_kind = _of_users(heads, kind, cells.reads_of(model))
+        for name, (head_set, file) in of_kind.items():
+            predicted[name, kind.named("usam")] = expected_ious(cell, head_set, file)
     return predicted
 
 
-def _annotation_evidence(
-    cells: SplitCells, heads: Mapping[HeadSet, Mapping[str, HeadFile]]
-) -> AnnotationEvidence:
+def _of_users(heads: Heads, kind: HeadKind, reads: str) -> dict[str, tuple[HeadSet, HeadFile]]:
+    """Heads of a kind that judge selected proposals, by train split; ``reads`` as in the set."""
+    head_set = HeadSet(USED, USED, kind.name, reads)
+    return {name: (head_set, file) for (of, name), file in heads.items() if of == head_set}
+
+
+def _annotation_evidence(cells: SplitCells, heads: Heads) -> AnnotationEvidence:
     """Expected and reached IoUs of masks for the boxes of annotations, or for their first clicks.
 
-    Boxes are used if all identity cells have them and all heads learned from boxes. Each model's
-    heads are those of ``_last_trained``; without heads, SamScore is the expected IoU.
+    Boxes are used if all identity cells have them and all heads learned from boxes. Heads are of
+    the last trained kind and the first train split; without heads, SamScore is the expected IoU.
     """
-    trained = {model: _last_trained(heads, cells.reads_of(model)) for model in cells.models}
-    knows_boxes = all(
-        BOX in cells.identity[model].signature["prompts"]
-        and all(BOX in file.card.get(PROMPTS, "").split() for file in trained[model].values())
-        for model in cells.models
+    # The last kind that was trained replaces the kinds before it.
+    trained = {
+        model: of_first_split
+        for model, kind in product(cells.models, HEAD_KINDS)
+        for of_first_split in [*_of_users(heads, kind, cells.reads_of(model)).values()][:1]
+    }
+    knows_boxes = all(BOX in cell.signature["prompts"] for cell in cells.identity.values()) and all(
+        BOX in file.card.get(PROMPTS, "").split() for _, file in trained.values()
     )
     prompt = BOX if knows_boxes else TRAIN_PROMPTS[0]
-    by_model = []
+    ious = []
     for model, cell in cells.identity.items():
         proposals = cell.proposals(prompt)
         expected: Predicted = proposals.sam_score
-        for head_set, file in trained[model].items():
-            expected = expected_ious(cell, head_set, file, prompt)
-        by_model.append(
-            (
-                proposals.of_judged(expected, USED),
-                proposals.judged_iou(USED),
-                proposals.iou.max(axis=1),
-            )
-        )
-    expected_iou, iou, best_iou = (np.stack(ious, axis=1) for ious in zip(*by_model, strict=True))
+        if model in trained:
+            expected = expected_ious(cell, *trained[model], prompt)
+        of_selected = proposals.of_judged(expected, USED)
+        ious.append((of_selected, proposals.judged_iou(USED), proposals.iou.max(axis=1)))
+    expected_iou, iou, best_iou = (np.stack(by_model, 1) for by_model in zip(*ious, strict=True))
     return AnnotationEvidence(prompt, expected_iou, iou, best_iou.max(axis=1))
-
-
-def _last_trained(
-    heads: Mapping[HeadSet, Mapping[str, HeadFile]], reads: str
-) -> dict[HeadSet, HeadFile]:
-    """Head set and file of the last trained kind of heads that judge selected proposals.
-
-    They come from the first train split. The mapping has one entry, or none without such heads.
-    ``reads`` is the family whose tokens the heads must read; it is empty outside of ladders.
-    """
-    for kind in reversed(HEAD_KINDS):
-        head_set = HeadSet(USED, USED, kind.name, reads)
-        for file in heads.get(head_set, {}).values():
-            return {head_set: file}
-    return {}
 
 
 def expected_ious(
@@ -386,12 +340,6 @@ def expected_ious(
     ]
     expected: Predicted = np.concatenate(rows).reshape(-1, N_PROPOSALS)
     return expected
-
-
-def _joined(
-    blocks: list[dict[str, Float[np.ndarray, "row"]]],
-) -> dict[str, Float[np.ndarray, "object"]]:
-    return {key: np.concatenate([block[key] for block in blocks]) for key in blocks[0]}
 
 
 def object_columns(masks: Iterable[tasks.JudgedMasks]) -> list[str]:

@@ -4,7 +4,7 @@ Every statistic is computed in each of several *draws* of the objects. The first
 object once: it gives the value of the statistic. The others are resamples: they give its interval.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from math import nan, sqrt
@@ -21,6 +21,11 @@ LEAST_GROUPS: Final = 3
 
 Resampled = Float[np.ndarray, "draw"]
 """A statistic in each draw: first of the objects themselves, then of each resample."""
+
+Measured = tuple[Keys, Mapping[str, Resampled]]
+"""Statistics by name, and the keys that identify their scores.
+
+A statistic that has its first value alone, that of the objects themselves, has no interval."""
 
 LANES: Final = 64
 """Number of draws in a block. The weights of all groups of COCO val in a block nearly fit into
@@ -174,11 +179,14 @@ def passes() -> ModuleType:
     return passes
 
 
-def scores(keys: Keys, statistics: Mapping[str, Resampled], n_groups: int) -> Iterator[Score]:
-    """Yield a score for each statistic, by name: its value, and its interval over the resamples."""
-    bounds = intervals(np.stack(list(statistics.values())), n_groups)
-    for (name, values), of_statistic in zip(statistics.items(), bounds, strict=True):
-        yield Score(keys, name, float(values[0]), of_statistic)
+def scores(measured: Iterable[Measured], n_groups: int) -> Iterator[Score]:
+    """Yield a score for each statistic: its value, and its interval over the resamples."""
+    for keys, statistics in measured:
+        rows = np.full((len(statistics), max(map(len, statistics.values()))), nan)
+        for row, values in zip(rows, statistics.values(), strict=True):
+            row[: len(values)] = values
+        for name, row, bounds in zip(statistics, rows, intervals(rows, n_groups), strict=True):
+            yield Score(keys, name, float(row[0]), bounds)
 
 
 def interval(values: Resampled, n_groups: int) -> Interval:

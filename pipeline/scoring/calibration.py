@@ -12,7 +12,7 @@ from pipeline.mask_statistics import REGIONS
 from pipeline.proposals import Values
 from pipeline.scoring import bootstrap
 from pipeline.scoring.measures import BY_NAME, predicted_iou
-from pipeline.scoring.scores import Keys, ReliabilityBin, Score
+from pipeline.scoring.scores import Keys, ReliabilityBin
 from pipeline.scoring.tasks import JudgedMasks
 from pipeline.vocabulary import PROTOCOLS
 
@@ -148,7 +148,7 @@ def reliability_bins(
 
 def pixel_scores(
     numbers: Mapping[tuple[str, str, str], PixelNumbers], resamples: bootstrap.Resamples
-) -> Iterator[Score]:
+) -> Iterator[bootstrap.Measured]:
     """Yield the mean pixel scores and calibration error, by protocol, model and region.
 
     The statistics are ``pixel_calibration_error``, ``brier``, ``nll`` and ``pavpu``. ``numbers``
@@ -158,8 +158,7 @@ def pixel_scores(
     for protocol, model, region in product(PROTOCOLS, models, REGIONS):
         of_masks = numbers[protocol, model, region]
         keys = Keys(protocol=protocol, model=model, region=region)
-        statistics = _pixel_statistics(of_masks, resamples)
-        yield from bootstrap.scores(keys, statistics, resamples.n_groups)
+        yield keys, _pixel_statistics(of_masks, resamples)
 
 
 def _pixel_statistics(

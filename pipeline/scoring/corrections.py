@@ -13,7 +13,7 @@ from pipeline.scoring import bootstrap, tasks
 from pipeline.scoring.auc import correction_curve
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import BASELINE, BOUNDS, IOU_GT, predicted_iou
-from pipeline.scoring.scores import Curve, Keys, Score
+from pipeline.scoring.scores import Curve, Keys
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 
 MeasureKey = tuple[str, str, str]
@@ -27,7 +27,7 @@ _JUDGED_OF: Final = {name: name for name in JUDGED} | {tasks.REFINED[name]: name
 
 def auc_scores(
     models: Mapping[str, ModelScores], resamples: bootstrap.Resamples, run: tasks.Each = map
-) -> list[Score]:
+) -> list[bootstrap.Measured]:
     """AUC of every protocol, task, model and measure, for heads of every token set and seed.
 
     The statistics are ``auc``, ``oracle``, ``worst`` and ``relative``; ``margin``, the difference
@@ -39,7 +39,7 @@ def auc_scores(
     for an object.
     """
     ious = tasks.ious_of(models)
-    scores: list[Score] = []
+    measured: list[bootstrap.Measured] = []
     for masks in tasks.trained_masks(models):
         corrected = {
             task: correction
@@ -53,17 +53,18 @@ def auc_scores(
         areas = dict(zip(measures, run(work, measures.values()), strict=True))
         for place, (task, correction) in enumerate(corrected.items()):
             of_task = {measure: of_measure[:, place] for measure, of_measure in areas.items()}
-            scores += _scores_of_task(masks, task, correction, of_task, resamples)
-    return sorted(scores, key=_place)
+            measured += _statistics_of_task(masks, task, correction, of_task, resamples)
+    return sorted(measured, key=_place)
 
 
-def _place(score: Score) -> tuple[int, int]:
-    return PROTOCOLS.index(score.keys.protocol), TASKS.index(score.keys.task)
+def _place(measured: bootstrap.Measured) -> tuple[int, int]:
+    keys, _ = measured
+    return PROTOCOLS.index(keys.protocol), TASKS.index(keys.task)
 
 
 def iou_scores(
     views: Mapping[tuple[str, str], ProposalScores], resamples: bootstrap.Resamples
-) -> Iterator[Score]:
+) -> Iterator[bootstrap.Measured]:
     """Yield the mean IoU of every model, view and proposal, and its gain over the first view.
 
     The statistics are ``mean_iou`` and ``gain``. ``views`` has scores of the proposals by model and
@@ -81,7 +82,7 @@ def iou_scores(
         first = start.setdefault((model, _JUDGED_OF[proposal]), mean_iou)
         keys = Keys(model=model, view=view, proposal=proposal)
         statistics = {"mean_iou": mean_iou, "gain": mean_iou - first}
-        yield from bootstrap.scores(keys, statistics, resamples.n_groups)
+        yield keys, statistics
 
 
 def curves(ious: tasks.Ious, masks: Sequence[tasks.JudgedMasks], n_points: int) -> Iterator[Curve]:
@@ -155,38 +156,33 @@ def aucs_by_draw(
     return aucs, oracle, worst, (aucs - worst) / span
 
 
-def _scores_of_task(
+def _statistics_of_task(
     masks: tasks.JudgedMasks,
     task: str,
     correction: tasks.Correction,
     areas: Mapping[MeasureKey, bootstrap.Resampled],
     resamples: bootstrap.Resamples,
-) -> Iterator[Score]:
+) -> Iterator[bootstrap.Measured]:
     measures, by_measure = list(areas), np.stack(list(areas.values()))
     aucs, oracle, worst, relative = aucs_by_draw(correction, by_measure, resamples)
     margins = relative - relative[measures.index(_BASELINE)]
-    p_values = bootstrap.p_values(margins, resamples.n_groups)
+    p_values = np.array(bootstrap.p_values(margins, resamples.n_groups))
     for row, (train_split, tokens, measure) in enumerate(measures):
         if masks.seed is not None and not tokens:
             continue
         statistics = {
             "auc": aucs[row],
-            "oracle": _without_interval(oracle),
-            "worst": _without_interval(worst),
+            "oracle": oracle[:1],
+            "worst": worst[:1],
             "relative": relative[row],
             "margin": margins[row],
-            "margin_p": _without_interval(np.full(len(resamples), p_values[row])),
+            "margin_p": p_values[row : row + 1],
         }
         if tokens:
             # The peers of heads of any token set read both tokens of the judged mask.
             peer = measures.index((train_split, masks.judged, measure))
             statistics["tokens_margin"] = relative[row] - relative[peer]
-        keys = masks.keys(train_split, measure, tokens=tokens, task=task)
-        yield from bootstrap.scores(keys, statistics, resamples.n_groups)
-
-
-def _without_interval(values: bootstrap.Resampled) -> bootstrap.Resampled:
-    return np.where(np.arange(len(values)) == 0, values, np.nan)
+        yield masks.keys(train_split, measure, tokens=tokens, task=task), statistics
 
 
 def _check_measures(measures: Mapping[MeasureKey, np.ndarray], model: str) -> None:

@@ -10,8 +10,11 @@ from pipeline.heads.kinds import HeadSet
 from pipeline.proposals import ProposalScores, Values
 from pipeline.vocabulary import JUDGED, N_PROPOSALS
 
-Predictions = Mapping[str, Mapping[str, Values]]
-"""Predictions of heads from one model's tokens: by train split, then by objective, in [0, 1]."""
+Predictions = Mapping[str, Values]
+"""Predictions of a head set from one model's tokens, by objective, in [0, 1]."""
+
+HeadsOfSplit = tuple[HeadSet, str]
+"""A head set, and the train split that its heads learned from."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,8 @@ class ModelScores:
     agreements: Mapping[str, Mapping[str, Values]]
     """Agreements of masks, or of a mask with its probabilities, by judged proposal, then by name; 1
     is full agreement."""
-    predictions: Mapping[HeadSet, Predictions]
-    """Predictions of all head sets from the tokens of the model."""
+    predictions: Mapping[HeadsOfSplit, Predictions]
+    """Predictions of all heads from the tokens of the model."""
     largest: ProposalScores
     """Proposals of the same objects by the largest model."""
     models: tuple[str, ...]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any, Final
 
 import numpy as np
@@ -10,7 +9,7 @@ from jaxtyping import Float
 
 from pipeline.heads.kinds import ISOTONIC, HeadSet
 from pipeline.proposals import Values
-from pipeline.scoring.evidence import Evidence, ModelScores
+from pipeline.scoring.evidence import Evidence, HeadsOfSplit, ModelScores
 from pipeline.scoring.measures import BASELINE, MEASURES
 from pipeline.scoring.scores import Keys
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
@@ -163,11 +162,11 @@ class JudgedMasks:
             for name, value in untrained.items()
             if self.seed is None or name == BASELINE
         }
-        for train_split, head_set, by_objective in self._predictions():
+        for head_set, train_split in self._heads():
             evidence = replace(
                 evidence,
                 head_set=head_set,
-                predictions=by_objective,
+                predictions=self.scores.predictions[head_set, train_split],
                 from_best_tokens=self._from_best_tokens(train_split, head_set),
             )
             measures |= {
@@ -189,22 +188,19 @@ class JudgedMasks:
         if head_set is None or head_set.kind == ISOTONIC:
             return {}
         of_best = replace(head_set, tokens=head_set.tokens.replace("selected", "best"))
-        return self.scores.predictions[of_best][train_split]
+        return self.scores.predictions[of_best, train_split]
 
-    def _predictions(self) -> Iterator[tuple[str, HeadSet, Mapping[str, Values]]]:
-        """Yield predictions for the judged proposal: train split, head set, values by objective.
-
-        Ordered by tokens, then train split, then kind of heads.
-        """
-        predictions = self.scores.predictions
-        by_tokens: dict[str, list[HeadSet]] = {}
-        for head_set in predictions:
-            is_of_masks = head_set.protocol == self.protocol and head_set.seed == self.seed
-            if is_of_masks and head_set.tokens.startswith(self.judged):
-                by_tokens.setdefault(head_set.tokens, []).append(head_set)
-        for of_tokens in by_tokens.values():
-            for train_split, head_set in product(predictions[of_tokens[0]], of_tokens):
-                yield train_split, head_set, predictions[head_set][train_split]
+    def _heads(self) -> list[HeadsOfSplit]:
+        """Heads that judge these masks, in the order of tokens, then train split, then kind."""
+        heads = [
+            (head_set, train_split)
+            for head_set, train_split in self.scores.predictions
+            if (head_set.protocol, head_set.seed) == (self.protocol, self.seed)
+            and head_set.tokens.startswith(self.judged)
+        ]
+        tokens = list(dict.fromkeys(head_set.tokens for head_set, _ in heads))
+        splits = list(dict.fromkeys(train_split for _, train_split in heads))
+        return sorted(heads, key=lambda of: (tokens.index(of[0].tokens), splits.index(of[1])))
 
 
 def judged_masks(models: Mapping[str, ModelScores]) -> list[JudgedMasks]:
@@ -221,8 +217,8 @@ def judged_masks(models: Mapping[str, ModelScores]) -> list[JudgedMasks]:
 
 def trained_masks(models: Mapping[str, ModelScores]) -> list[JudgedMasks]:
     """All judged masks with the measures of the first seed, then with those of each other seed."""
-    head_sets = next(iter(models.values())).predictions
-    further_seeds = dict.fromkeys(h.seed for h in head_sets if h.seed is not None)
+    heads = next(iter(models.values())).predictions
+    further_seeds = dict.fromkeys(h.seed for h, _ in heads if h.seed is not None)
     masks = judged_masks(models)
     return [*masks, *(replace(judged, seed=seed) for seed in further_seeds for judged in masks)]
 

@@ -19,7 +19,7 @@ from pipeline.scoring.auc import correction_curve
 from pipeline.scoring.calibration import accuracy, reliability
 from pipeline.scoring.corrections import bounds
 from pipeline.scoring.measures import BY_NAME, predicted_iou
-from pipeline.scoring.scores import CoverageCurve, Score
+from pipeline.scoring.scores import CoverageCurve
 from pipeline.scoring.tasks import Each, JudgedMasks
 
 FAILURE_IOUS: Final = (0.5, 0.75, 0.9)
@@ -56,8 +56,8 @@ ByLimit = dict[float | None, dict[str, bootstrap.Resampled]]
 
 def usefulness_scores(
     masks: Sequence[JudgedMasks], resamples: bootstrap.Resamples, run: Each = map
-) -> Iterator[Score]:
-    """Yield every statistic of every measure of uncertainty, with its interval.
+) -> Iterator[bootstrap.Measured]:
+    """Yield every statistic of every measure of uncertainty.
 
     The statistics are ``aurc``, ``excess_aurc`` and ``OF_RISK``; for measures that are 1 - a
     predicted IoU also ``calibration_error`` and those of ``accuracy``; for the smallest of several
@@ -75,8 +75,7 @@ def usefulness_scores(
         by_measure = run(partial(_statistics, resamples=resamples, oracle=oracle), ranked)
         for (train_split, measure), by_limit in zip(measures, by_measure, strict=True):
             for iou_at, statistics in by_limit.items():
-                keys = judged.keys(train_split, measure, iou_at=iou_at)
-                yield from bootstrap.scores(keys, statistics, resamples.n_groups)
+                yield judged.keys(train_split, measure, iou_at=iou_at), statistics
 
 
 def coverage_curves(masks: Iterable[JudgedMasks], n_points: int) -> Iterator[CoverageCurve]:

@@ -14,7 +14,7 @@ from pipeline.better_masks import (
     ious_of_cuts,
 )
 from pipeline.masks import CUT, CUTS
-from pipeline.scoring.bootstrap import resample_groups
+from pipeline.scoring import bootstrap
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9))
@@ -53,10 +53,10 @@ def test_masks_are_compared_with_the_selected_mask_of_their_own_size() -> None:
     ious["", SELECTED_CODES] = base - 0.25
     ious["", "mean_views"] = base + np.array([0, -0.25, -0.255, 0.25])
     ious["train", "fixed_cut"] = base + np.array([0.005, 0, -0.02, 0])
-    resamples = resample_groups(np.arange(4), 50, seed=0)
+    resamples = bootstrap.resample_groups(np.arange(4), 50, seed=0)
     scores = {
         (score.keys.choice, score.statistic): score
-        for score in better_mask_scores({"tiny": ious}, resamples)
+        for score in bootstrap.scores(better_mask_scores({"tiny": ious}, resamples), 4)
     }
     values = {key: score.value for key, score in scores.items()}
     assert values["mean_views", "mask_gain"] == pytest.approx((0.25 - 0.005 + 0.5) / 4)

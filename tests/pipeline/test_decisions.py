@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.decisions import Decisions, choose
-from pipeline.scoring.bootstrap import LEAST_GROUPS, resample_groups
+from pipeline.scoring.bootstrap import LEAST_GROUPS, resample_groups, scores
 from pipeline.scoring.scores import Keys
 
 NET: Final = arrays(
@@ -47,7 +47,8 @@ def test_regret_is_what_is_lost_to_hindsight_and_the_margin_what_is_won_over_the
     chosen = data.draw(arrays(np.int64, len(net), elements=st.integers(0, 2)))
     own = np.array([row[number] for row, number in zip(net, chosen, strict=True)])
     resamples = resample_groups(np.arange(len(net)), 20, seed=0)
-    regret, margin = decisions.scores(Keys(), decisions.chosen(chosen), resamples)
+    statistics = decisions.statistics(decisions.chosen(chosen), resamples)
+    regret, margin = scores([(Keys(), statistics)], resamples.n_groups)
     assert regret.value == pytest.approx(np.mean([max(row) for row in net]) - own.mean())
     assert margin.value == pytest.approx(own.mean() - max(net.mean(axis=0)))
     assert regret.value >= 0

@@ -181,7 +181,8 @@ def scores() -> ByKeys:
     predicted, _, group = scenes(0)
     iou, poor = scenes(0)[0], scenes(0, skill=0.1)[0]
     by_name = {("", "sam_score"): poor, ("train", "usam"): predicted}
-    return by_keys(set_scores("large", by_name, iou, resample_groups(group, 50, seed=0)))
+    resamples = resample_groups(group, 50, seed=0)
+    return by_keys(set_scores("large", by_name, iou, resamples), resamples)
 
 
 def test_sets_hold_the_promise_and_good_predictions_make_them_small(scores: ByKeys) -> None:
@@ -206,7 +207,8 @@ def test_a_size_is_the_mean_over_halves(monkeypatch: pytest.MonkeyPatch) -> None
     iou, _, group = scenes(0)
     resamples = resample_groups(group, 2, seed=0)
     by_name = {("", "sam_score"): iou}
-    keys, statistics = next(iter(by_keys(set_scores("large", by_name, iou, resamples)).items()))
+    found = by_keys(set_scores("large", by_name, iou, resamples), resamples)
+    keys, statistics = next(iter(found.items()))
     assert keys.alpha is not None
     judged = judged_sets(iou, iou >= keys.iou_at, group)
     rng, sizes, n_images = np.random.default_rng(0), [], group.max() + 1

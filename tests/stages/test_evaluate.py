@@ -108,7 +108,7 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
     with open_features(features_path(SPLIT, "tiny", "identity")) as features:
         center = features.sel(prompt="center").load()
     inputs = set_inputs({name: center[name].values for name in INPUT_ARRAYS}, PAPER)
-    predictions = found.models["tiny"].predictions[PAPER]["shapes_train"]
+    predictions = found.models["tiny"].predictions[PAPER, "shapes_train"]
     expected = predict(heads.weights, inputs)
     assert set(predictions) == set(expected)
     for objective in predictions.keys() & expected.keys():

@@ -25,6 +25,7 @@ from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.mini import MODELS
 from tests.fixtures.model_scores import random_scores
 from tests.fixtures.predictors import trained_mini
+from tests.fixtures.scores import by_keys
 from tools import show_replication
 from tools.blocks import read_block, table
 from tools.show_replication import N_RESAMPLES, SURE, answers, margin
@@ -59,10 +60,11 @@ def test_measures_of_a_scene_are_those_of_extraction_and_entropy() -> None:
 def test_margins_are_those_of_the_stage_evaluate() -> None:
     scores = {model: random_scores(seed, n_objects=60) for seed, model in enumerate(MODELS)}
     scene = np.arange(60) // 3
+    resamples = resample_groups(scene, N_RESAMPLES, seed=0)
     evaluated = {
-        (score.keys.task, score.keys.model, score.keys.measure): score
-        for score in auc_scores(scores, resample_groups(scene, N_RESAMPLES, seed=0))
-        if score.statistic == "margin" and score.keys.protocol == "selected"
+        (keys.task, keys.model, keys.measure): statistics["margin"]
+        for keys, statistics in by_keys(auc_scores(scores, resamples), resamples).items()
+        if keys.protocol == "selected"
     }
     by_model = {
         model: {

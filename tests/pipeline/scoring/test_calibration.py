@@ -141,7 +141,7 @@ def slow_error(code: np.ndarray, is_true: np.ndarray, share: np.ndarray) -> floa
 
 
 def test_numbers_are_those_of_single_pixels_by_protocol_model_and_region() -> None:
-    scores = by_keys(pixel_scores(SCORES, RESAMPLES))
+    scores = by_keys(pixel_scores(SCORES, RESAMPLES), RESAMPLES)
     assert len(scores) == len(SCORES)
     for keys, statistics in scores.items():
         assert list(statistics) == ["pixel_calibration_error", "brier", "nll", "pavpu"]
@@ -173,5 +173,6 @@ def test_where_no_object_has_an_outline_there_is_no_number() -> None:
     code, _ = draw(0)
     empty = calibration(code, np.ones(code.shape, bool), "band")
     scores = {(protocol, "tiny", region): empty for protocol in PROTOCOLS for region in REGIONS}
-    for score in pixel_scores(scores, RESAMPLES):
-        assert np.isnan(low_value_high(score)).all()
+    for statistics in by_keys(pixel_scores(scores, RESAMPLES), RESAMPLES).values():
+        for score in statistics.values():
+            assert np.isnan(low_value_high(score)).all()

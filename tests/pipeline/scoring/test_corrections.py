@@ -10,6 +10,7 @@ import pytest
 from pipeline.heads.kinds import HeadSet, head_sets
 from pipeline.scoring.auc import correction_auc
 from pipeline.scoring.bootstrap import resample_groups
+from pipeline.scoring.bootstrap import scores as bootstrap_scores
 from pipeline.scoring.corrections import (
     auc_scores,
     correlations,
@@ -44,7 +45,7 @@ def models() -> dict[str, ModelScores]:
 
 @pytest.fixture(scope="module")
 def scores(models: dict[str, ModelScores]) -> ByKeys:
-    return by_keys(auc_scores(models, RESAMPLES))
+    return by_keys(auc_scores(models, RESAMPLES), RESAMPLES)
 
 
 @pytest.mark.no_cover
@@ -81,7 +82,7 @@ def test_scores_are_the_auc_of_their_measure(
         measure="delta_theta",
     )
     areas = [scores[keys][name].value for name in ("auc", "oracle", "worst", "relative")]
-    heads = models["small"].predictions[HeadSet(protocol, protocol)]["davis_train"]
+    heads = models["small"].predictions[HeadSet(protocol, protocol), "davis_train"]
     expected = correction_auc(
         models["tiny"].proposals.judged_iou(protocol),
         models["large"].proposals.judged_iou(protocol),
@@ -96,7 +97,7 @@ def test_measures_that_know_the_truth_reach_the_oracle() -> None:
     models = {}
     for model, model_scores in base.items():
         predictions = {
-            head_set: {"truth": true_heads(base, model, head_set.protocol)}
+            (head_set, "truth"): true_heads(base, model, head_set.protocol)
             for head_set in head_sets()
         }
         models[model] = replace(model_scores, predictions=predictions)
@@ -106,7 +107,7 @@ def test_measures_that_know_the_truth_reach_the_oracle() -> None:
         "task": {"delta_a", "delta_a_star"},
         "segmentation": {"usam"},
     }
-    for keys, statistics in by_keys(auc_scores(models, RESAMPLES)).items():
+    for keys, statistics in by_keys(auc_scores(models, RESAMPLES), RESAMPLES).items():
         if keys.measure in foreseen_by[keys.task]:
             assert statistics["relative"].value == pytest.approx(1, abs=1e-5), keys
 
@@ -146,14 +147,14 @@ def test_ablated_tokens_are_compared_with_the_method_on_the_same_images() -> Non
     own = HeadSet("best", "best")
     near = {
         name: value + np.float32(1e-2) * scores.entropies["best"]["h_y"]
-        for name, value in scores.predictions[own]["coco_train"].items()
+        for name, value in scores.predictions[own, "coco_train"].items()
     }
-    ablated = {HeadSet("best", "best_no_iou"): {"coco_train": near}}
+    ablated = {(HeadSet("best", "best_no_iou"), "coco_train"): near}
     both = replace(scores, predictions={**scores.predictions, **ablated})
     resamples = resample_groups(np.arange(400), 200, seed=0)
     found = {
         (keys.tokens, keys.measure): statistics
-        for keys, statistics in by_keys(auc_scores({"tiny": both}, resamples)).items()
+        for keys, statistics in by_keys(auc_scores({"tiny": both}, resamples), resamples).items()
         if (keys.protocol, keys.task) == ("best", "prompt")
     }
     best, without = found["best", "delta_xp_star"], found["best_no_iou", "delta_xp_star"]
@@ -168,11 +169,11 @@ def test_ablated_tokens_are_compared_with_the_method_on_the_same_images() -> Non
 
 def test_scores_of_another_seed_are_of_its_heads_alone() -> None:
     scores = random_scores(0, train_splits=("coco_train",))
-    heads = scores.predictions[HeadSet("best", "best")]
-    of_seed = {HeadSet("best", "best", seed=7): heads}
+    heads = scores.predictions[HeadSet("best", "best"), "coco_train"]
+    of_seed = {(HeadSet("best", "best", seed=7), "coco_train"): heads}
     models = {"tiny": replace(scores, predictions={**scores.predictions, **of_seed})}
     by_seed: dict[int | None, ByKeys] = {None: {}, 7: {}}
-    for keys, statistics in by_keys(auc_scores(models, RESAMPLES)).items():
+    for keys, statistics in by_keys(auc_scores(models, RESAMPLES), RESAMPLES).items():
         by_seed[keys.seed][replace(keys, seed=None)] = statistics
     assert {(keys.protocol, keys.tokens) for keys in by_seed[7]} == {("best", "best")}
     for keys, statistics in by_seed[7].items():
@@ -185,7 +186,8 @@ def test_scores_of_another_seed_are_of_its_heads_alone() -> None:
 @pytest.mark.no_cover
 def test_intervals_hold_what_the_sample_gives(models: dict[str, ModelScores]) -> None:
     two = {model: models[model] for model in ("tiny", "large")}
-    for score in auc_scores(two, resample_groups(np.arange(40), 400, seed=1)):
+    resamples = resample_groups(np.arange(40), 400, seed=1)
+    for score in bootstrap_scores(auc_scores(two, resamples), resamples.n_groups):
         if score.statistic in {"auc", "relative"}:
             low, value, high = low_value_high(score)
             assert low < value < high
@@ -195,7 +197,7 @@ def test_a_correction_that_gains_nothing_has_no_relative_interval() -> None:
     scores = random_scores(0, train_splits=())
     flawless = np.ones_like(scores.proposals.iou)
     perfect = replace(scores, proposals=replace(scores.proposals, iou=flawless))
-    for keys, statistics in by_keys(auc_scores({"large": perfect}, RESAMPLES)).items():
+    for keys, statistics in by_keys(auc_scores({"large": perfect}, RESAMPLES), RESAMPLES).items():
         if keys.task == "segmentation":
             low, relative, _ = low_value_high(statistics["relative"])
             assert np.isnan([relative, low, statistics["margin"].value]).all()
@@ -204,7 +206,7 @@ def test_a_correction_that_gains_nothing_has_no_relative_interval() -> None:
 
 def test_a_measure_that_is_nan_is_named() -> None:
     scores = random_scores(0)
-    faulty = scores.predictions[HeadSet("selected", "selected")]["coco_train"]["task_gap"]
+    faulty = scores.predictions[HeadSet("selected", "selected"), "coco_train"]["task_gap"]
     faulty[3] = np.nan
     message = "delta_a_star of tiny by heads of coco_train on selected tokens must .* for 1 of 40"
     with pytest.raises(ValueError, match=message):
@@ -220,7 +222,7 @@ def test_mean_ious_are_compared_with_one_click_in_the_first_view() -> None:
     views = {("tiny", "identity"): first, ("tiny", "gray"): second, ("large", "gray"): first}
     found = {
         (keys.model, keys.view, keys.proposal): (statistics["mean_iou"], statistics["gain"])
-        for keys, statistics in by_keys(iou_scores(views, RESAMPLES)).items()
+        for keys, statistics in by_keys(iou_scores(views, RESAMPLES), RESAMPLES).items()
     }
     mean_iou, gain = found["tiny", "identity", "best"]
     low, start, high = low_value_high(mean_iou)
@@ -265,7 +267,7 @@ def test_correlations_take_scores_as_scores(models: dict[str, ModelScores], prot
         "protocol == @protocol and train_split == 'coco_train' and model == 'small'"
     )
     pearson = found.set_index("row").dropna(axis=1).drop(columns=ABOUT)
-    heads = scores.predictions[HeadSet(protocol, protocol)]["coco_train"]
+    heads = scores.predictions[HeadSet(protocol, protocol), "coco_train"]
     columns = {
         "iou_gt": scores.proposals.judged_iou(protocol),
         "sam_score": scores.proposals.judged_sam_score(protocol),

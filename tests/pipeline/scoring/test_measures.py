@@ -116,7 +116,7 @@ def test_what_knows_the_best_proposal_is_of_the_task_of_protocol_best_alone() ->
     misses = iou.argmax(axis=1) != sam_score.argmax(axis=1)
     assert {*misses} == {False, True}
     np.testing.assert_array_equal(measures["", "not_selected"], misses)
-    gap = scores.predictions[HeadSet("best", "best")]["davis_train"]["task_gap"]
+    gap = scores.predictions[HeadSet("best", "best"), "davis_train"]["task_gap"]
     known = measures["davis_train", "delta_a_star_known"]
     np.testing.assert_array_equal(known, gap.astype(np.float64) - 0.5)
     for judged in JUDGED:
@@ -128,7 +128,8 @@ def test_another_seed_has_the_measures_of_its_own_heads_and_the_baseline() -> No
     scores = random_scores(0)
     heads = {name: column(0.25) for name in (*OBJECTIVES, "iou_at_50")}
     of_seed = {
-        replace(head_set, seed=7): dict.fromkeys(TRAIN_SPLITS, heads) for head_set in head_sets()
+        (replace(head_set, seed=7), split): heads
+        for head_set, split in product(head_sets(), TRAIN_SPLITS)
     }
     models = {"tiny": replace(scores, predictions={**scores.predictions, **of_seed})}
     first, seventh = trained_masks(models)[:3], trained_masks(models)[3:]
@@ -156,7 +157,7 @@ def test_heads_are_of_the_protocol_and_read_the_tokens_of_the_judged_proposal(
 ) -> None:
     scores = random_scores(0)
     measures = JudgedMasks(protocol, judged, "small", scores).measures
-    heads = scores.predictions[HeadSet(protocol, judged)]["davis_train"]
+    heads = scores.predictions[HeadSet(protocol, judged), "davis_train"]
     np.testing.assert_array_equal(
         measures["davis_train", "delta_xp_star"], heads["prompt_gap"].astype(np.float64) - 0.5
     )
@@ -170,7 +171,7 @@ def test_every_measure_has_those_of_ablated_tokens_and_of_no_other_proposal() ->
     measures = JudgedMasks("best", "best", "small", scores).measures_of_tokens
     assert {tokens for _, tokens, _ in measures} == {"", "best", "best_no_iou"}
     without = HeadSet("best", "best_no_iou")
-    heads = scores.predictions[without]["davis_train"]
+    heads = scores.predictions[without, "davis_train"]
     expected = measures_of(Evidence("small", "best", scores, without, heads))
     found = measures["davis_train", "best_no_iou", "delta_a"]
     np.testing.assert_array_equal(found, expected["delta_a"])

@@ -1,5 +1,6 @@
 """Statistics of every measure, against other libraries and by hand."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score, root_mean_sq
 
 from pipeline.proposals import Values
 from pipeline.runtime import METHODS
+from pipeline.scoring import bootstrap
 from pipeline.scoring.auc import correction_auc, correction_curve
-from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.calibration import reliability_bins
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import BOUNDS, BY_NAME, MEASURES, predicted_iou
@@ -22,7 +23,11 @@ from tests.fixtures.model_scores import random_scores
 from tests.fixtures.scores import low_value_high
 
 GROUP = np.arange(40) // 3
-RESAMPLES = resample_groups(GROUP, 60, seed=0)
+RESAMPLES = bootstrap.resample_groups(GROUP, 60, seed=0)
+
+
+def of_masks(masks: list[JudgedMasks]) -> Iterator[Score]:
+    return bootstrap.scores(usefulness_scores(masks, RESAMPLES), RESAMPLES.n_groups)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +46,7 @@ def masks(models: dict[str, ModelScores]) -> list[JudgedMasks]:
 
 @pytest.fixture(scope="module")
 def scores(masks: list[JudgedMasks]) -> list[Score]:
-    return list(usefulness_scores(masks, RESAMPLES))
+    return list(of_masks(masks))
 
 
 def by_hand(
@@ -122,8 +127,7 @@ def test_the_share_sent_on_matches_the_large_model(
 
 def test_of_a_single_model_nothing_is_sent_on(masks: list[JudgedMasks]) -> None:
     of_tiny = [judged for judged in masks if judged.model == "tiny"]
-    scores = usefulness_scores(of_tiny, RESAMPLES)
-    assert "routed" not in {score.statistic for score in scores}
+    assert "routed" not in {score.statistic for score in of_masks(of_tiny)}
 
 
 def test_intervals_hold_what_the_sample_gives(scores: list[Score]) -> None:
@@ -142,7 +146,7 @@ def test_masks_that_never_fail_leave_failures_untold() -> None:
     scores = random_scores(0, train_splits=())
     flawless = replace(scores.proposals, iou=np.ones_like(scores.proposals.iou))
     masks = own_masks(judged_masks({"large": replace(scores, proposals=flawless)}))
-    for score in usefulness_scores(masks, RESAMPLES):
+    for score in of_masks(masks):
         low, value, high = low_value_high(score)
         is_of_order = score.statistic in {"pearson", "spearman"}
         is_of_failures = score.keys.iou_at is not None
