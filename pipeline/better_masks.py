@@ -10,7 +10,19 @@ from pipeline.mask_choices import HALF, IouAtCut, MaskChoices, choose_masks, sel
 from pipeline.masks import CUTS
 from pipeline.proposals import Values
 from pipeline.scoring.bootstrap import Measured, Resamples, resampled_means
-from pipeline.scoring.scores import Keys
+from pipeline.scoring.scores import Keys, Statistic
+
+BETTER_MASKS: Final = (
+    Statistic("mask_iou", "mean IoU", "mean IoU of the masks"),
+    Statistic(
+        "mask_gain",
+        "gain",
+        "mean IoU minus that of the selected masks, cut at 0.5, at the same size",
+    ),
+    Statistic("changed", "changed", "share of the objects whose IoU is another then", better=""),
+    Statistic("gained", "gained", "share of the objects that gain more than 0.01 of IoU"),
+    Statistic("lost", "lost", "share of the objects that lose more than 0.01 of IoU", better="low"),
+)
 
 MaskIous = Mapping[tuple[str, str], Values]
 """IoU of every object's mask, by train split and name of the mask; the split may be empty."""
@@ -91,7 +103,7 @@ def _cut_at(masks: MaskChoices, cut: float) -> MaskChoices:
 def better_mask_scores(ious: Mapping[str, MaskIous], resamples: Resamples) -> Iterator[Measured]:
     """Yield mean IoUs of masks, gains over the selected mask, and shares of objects that change.
 
-    The statistics are ``mask_iou``, ``mask_gain``, ``changed``, ``gained`` and ``lost``. Masks at
+    The statistics are ``BETTER_MASKS``. Masks at
     the size of the mask codes are compared with the selected mask at this size, other masks with
     the selected mask at the resolution of the image. ``ious``, by model, must contain both selected
     masks.

@@ -11,11 +11,25 @@ from jaxtyping import Float, Int
 from pipeline.heads.kinds import HEAD_KINDS
 from pipeline.proposals import Values
 from pipeline.scoring.bootstrap import Measured, Resampled, Resamples, ranked, resampled_means
-from pipeline.scoring.scores import Keys
+from pipeline.scoring.scores import Keys, Statistic
 from pipeline.scoring.tasks import JudgedMasks
 
 COSTS: Final = (0.02, 0.05, 0.08, 0.12)
 """Costs of a correction, in IoU."""
+
+DECISIONS: Final = (
+    Statistic(
+        "regret",
+        "regret",
+        "mean IoU, costs deducted, that a way to choose loses to the best choice of each object",
+        better="low",
+    ),
+    Statistic(
+        "fixed_margin",
+        "margin over fixed",
+        "mean IoU, costs deducted, that a way to choose gains over the best choice for all alike",
+    ),
+)
 
 GAIN_MEASURES: Final = {"prompt": "delta_xp_star", "model": "delta_theta_star"}
 """For each correction, the measure by which heads predict its gain in IoU."""

@@ -20,9 +20,23 @@ from jaxtyping import Bool, Float, Int
 from pipeline.proposals import Values
 from pipeline.risk_control import NOTHING, CalibrationSet, check_calibration
 from pipeline.scoring.bootstrap import Measured, Resamples
-from pipeline.scoring.scores import LEVEL, Keys
+from pipeline.scoring.scores import LEVEL, Keys, Statistic
 from pipeline.scoring.usefulness import FAILURE_IOUS
 from pipeline.vocabulary import USED
+
+SETS: Final = (
+    Statistic(
+        "coverage",
+        "coverage",
+        "share of the sets that have a good proposal; sets are calibrated on half of the images "
+        "and checked on the others, the mean over such halves; targets out of reach have no row",
+        better="",
+    ),
+    Statistic("n_masks", "proposals", "mean number of proposals in a set", better="low", unit=""),
+    Statistic(
+        "n_masks_margin", "more", "`n_masks` minus that of sets by SamScore", better="low", unit=""
+    ),
+)
 
 Predicted = Float[np.ndarray, "object proposal"]
 """Predicted IoU of each proposal."""
@@ -214,8 +228,8 @@ def set_scores(
 ) -> Iterator[Measured]:
     """Yield coverage and size of mask sets for each prediction of IoUs.
 
-    The statistics are ``coverage``, ``n_masks`` (mean size) and ``n_masks_margin`` (less the mean
-    size under the first prediction), for each of ``FAILURE_IOUS`` and ``ALPHAS``. Each of
+    The statistics are ``SETS``, for each of ``FAILURE_IOUS`` and ``ALPHAS``; the margin is over the
+    first prediction. Each of
     ``N_HALVES`` halves of the images calibrates sets for the other images. An alpha is left out if
     a half has no threshold. A single image cannot be halved: no scores. ``predicted`` has predicted
     IoUs by train split and name, ``iou`` the true IoUs.

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from pipeline.scoring.bootstrap import Measured
+from pipeline.scoring.scores import Statistic
 from pipeline.scoring.tasks import JudgedMasks
 from pipeline.scoring.usefulness import FAILURE_IOUS
 
@@ -202,6 +203,15 @@ def check_calibration(calibration: CalibrationSet, alpha: float) -> None:
     if not len(calibration.group):
         raise ValueError("a calibration must have at least one object, got none")
 
+
+KEPT: Final = (
+    Statistic(
+        "kept",
+        "kept",
+        "share of the masks that a threshold keeps under a guarantee, of the masks that it was "
+        "calibrated on; a threshold that keeps nothing has no row",
+    ),
+)
 
 GUARANTEES: Final = ("all", "kept")
 """Kinds of guarantee. ``all``: at most a share alpha of all masks is kept and falls short.

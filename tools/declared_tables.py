@@ -18,7 +18,7 @@ from pipeline.heads.kinds import HEAD_KINDS, KINDS, PAPER, HeadKind, OneCycle
 from pipeline.prompt_kinds import EXTRA_PROMPTS, PROMPT_KINDS, calls_of
 from pipeline.scoring.measures import MEASURES
 from pipeline.views import VIEW_KINDS, Parameter
-from stages.tables.statistics import GROUPS, STATISTICS
+from stages.tables.statistics import GROUPS, KEYS
 from storage.outputs.csv_forms import SPLIT_TABLES, Table, columns_of
 from storage.store.schema import SCHEMA
 from tools.blocks import replace_block, table
@@ -66,9 +66,13 @@ def measures() -> str:
 
 def statistics() -> str:
     """All statistics, then the keys of each group."""
-    rows = [(row.symbol, f"`{row.name}`", row.group, row.meaning) for row in STATISTICS]
-    keys = {group: ", ".join(f"`{key}`" for key in keys) for group, keys in GROUPS.items()}
-    words = _of_words(("statistic", "name", "group", "what it is"), rows)
+    rows = [
+        (row.symbol, f"`{row.name}`", group, row.better or "-", row.meaning)
+        for group, declared in GROUPS.items()
+        for row in declared
+    ]
+    keys = {group: ", ".join(f"`{key}`" for key in of_group) for group, of_group in KEYS.items()}
+    words = _of_words(("statistic", "name", "group", "good", "what it is"), rows)
     return f"{words}\n{_listed('Keys of each group:', keys)}"
 
 

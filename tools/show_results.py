@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from pipeline.better_masks import SELECTED, SELECTED_CODES
+from pipeline.better_masks import BETTER_MASKS, SELECTED, SELECTED_CODES
+from pipeline.mask_sets import SETS
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES
 from pipeline.scoring.bootstrap import interval, resample_groups
 from pipeline.scoring.calibration import accuracy, reliability
@@ -29,6 +30,7 @@ from pipeline.scoring.measures import (
     UNTRAINED_MEASURES,
     uncertainty_column,
 )
+from pipeline.scoring.scores import names_of
 from pipeline.scoring.tasks import REFINED, default_model, judged_proposal, shown_model
 from pipeline.vocabulary import PROTOCOLS, USED
 from stages.cli.report import SHIPPED_RESULTS
@@ -46,7 +48,6 @@ from stages.page.svg import svg_file
 from stages.page.verdict import LINES, comparisons, sentences, verdict_table
 from stages.tables.pivot import MASKS, in_percent, pivot, score_rows
 from stages.tables.report_table import WITH_BOUNDS, of_protocol
-from stages.tables.statistics import of_group
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
 from tools.blocks import read_block, replace_block, table
@@ -378,7 +379,7 @@ def _named(measure: str) -> str:
 
 def sets_block(results: SplitResults) -> str:
     """Sizes of mask sets with a guarantee, and the share of sets with a good proposal."""
-    scores = score_rows({FURTHER: results}, of_group("mask sets"))
+    scores = score_rows({FURTHER: results}, names_of(SETS))
     keys = ["iou_at", "alpha", "measure"]
     rows = pivot(scores, keys, "statistic").to_dict("records")
     measures = list(dict.fromkeys(row["measure"] for row in rows))
@@ -408,7 +409,7 @@ def sets_block(results: SplitResults) -> str:
 
 def better_masks(results: SplitResults) -> pd.DataFrame:
     """Scores of the masks beside the selected one, in percent: a row for each model and mask."""
-    scores = score_rows({FURTHER: results}, of_group("better masks"))
+    scores = score_rows({FURTHER: results}, names_of(BETTER_MASKS))
     masks = scores["choice"].map(MASKS)
     rows = pivot(in_percent(scores.assign(mask=masks)), ["model", "choice", "mask"], "statistic")
     order = list(MASKS)

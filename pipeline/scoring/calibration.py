@@ -12,7 +12,7 @@ from pipeline.mask_statistics import REGIONS
 from pipeline.proposals import Values
 from pipeline.scoring import bootstrap
 from pipeline.scoring.measures import BY_NAME, predicted_iou
-from pipeline.scoring.scores import Keys, ReliabilityBin
+from pipeline.scoring.scores import Keys, ReliabilityBin, Statistic
 from pipeline.scoring.tasks import JudgedMasks
 from pipeline.vocabulary import PROTOCOLS
 
@@ -22,6 +22,37 @@ NaN for an object without a pixel in the region."""
 
 _MEANS: Final = ("brier", "nll", "pavpu")
 """Pixel scores whose mean over the objects is a statistic of the same name."""
+
+CALIBRATION: Final = (
+    Statistic(
+        "calibration_error",
+        "ECE",
+        "mean distance between predicted and true IoU, over ten bins of equal mass",
+        better="low",
+    ),
+    Statistic("root_mean_square", "RMSE", "root mean square of predicted − true IoU", better="low"),
+    Statistic("bias", "bias", "mean of predicted − true IoU", better=""),
+)
+
+PIXELS: Final = (
+    Statistic(
+        "pixel_calibration_error",
+        "ECE",
+        "distance between mean probability and share of foreground, over ten bins of equal width, "
+        "weighted by the bins' shares of the pixels",
+        better="low",
+    ),
+    Statistic(
+        "brier", "Brier", "mean squared distance between probability and truth", better="low"
+    ),
+    Statistic("nll", "NLL", "mean − log of the probability of the truth, in nats", better="low"),
+    Statistic(
+        "pavpu",
+        "PAvPU",
+        "share of the pixels that are right and sure, or wrong and unsure: with an entropy above "
+        "0.5 bits; patches are of one pixel",
+    ),
+)
 
 N_BINS: Final = 10
 """Number of bins of equal mass of the calibration error and the reliability diagram."""
@@ -151,8 +182,8 @@ def pixel_scores(
 ) -> Iterator[bootstrap.Measured]:
     """Yield the mean pixel scores and calibration error, by protocol, model and region.
 
-    The statistics are ``pixel_calibration_error``, ``brier``, ``nll`` and ``pavpu``. ``numbers``
-    has the pixel scores of every judged proposal, model and region.
+    The statistics are ``PIXELS``. ``numbers`` has the pixel scores of every judged proposal, model
+    and region.
     """
     models = list(dict.fromkeys(model for _, model, _ in numbers))
     for protocol, model, region in product(PROTOCOLS, models, REGIONS):

@@ -13,7 +13,7 @@ from pipeline.scoring import bootstrap, tasks
 from pipeline.scoring.auc import correction_curve
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import BASELINE, BOUNDS, IOU_GT, predicted_iou
-from pipeline.scoring.scores import Curve, Keys
+from pipeline.scoring.scores import Curve, Keys, Statistic
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 
 MeasureKey = tuple[str, str, str]
@@ -25,14 +25,49 @@ _JUDGED_OF: Final = {name: name for name in JUDGED} | {tasks.REFINED[name]: name
 """The judged proposal, by the names of masks in ``ProposalScores.by_proposal``."""
 
 
+AUCS: Final = (
+    Statistic("auc", "AUC", "area under the mean IoU, the most uncertain objects corrected first"),
+    Statistic("oracle", "oracle", "AUC in the order of the true gain", better=""),
+    Statistic("worst", "worst", "AUC in the reverse order", better=""),
+    Statistic("relative", "relative AUC", "where `auc` lies between `worst` (0) and `oracle` (1)"),
+    Statistic(
+        "margin",
+        "margin",
+        "`relative` minus that of 1 − SamScore, same task and model; like the other differences, "
+        "its interval is that of the difference itself, which is narrower than the two intervals "
+        "suggest: both measures see the same resamples",
+    ),
+    Statistic(
+        "margin_p",
+        "p",
+        "two-sided p-value that `margin` is 0, of this comparison alone",
+        better="",
+        unit="",
+    ),
+    Statistic(
+        "tokens_margin",
+        "margin of tokens",
+        "`relative` minus that of the same measure from both tokens of the judged proposal; of "
+        "measures without heads, there is none",
+    ),
+)
+
+MEAN_IOUS: Final = (
+    Statistic("mean_iou", "mean IoU", "mean IoU of the masks"),
+    Statistic(
+        "gain",
+        "gain",
+        "mean IoU minus that of the mask, best or selected, of one click in the first view",
+    ),
+)
+
+
 def auc_scores(
     models: Mapping[str, ModelScores], resamples: bootstrap.Resamples, run: tasks.Each = map
 ) -> list[bootstrap.Measured]:
     """AUC of every protocol, task, model and measure, for heads of every token set and seed.
 
-    The statistics are ``auc``, ``oracle``, ``worst`` and ``relative``; ``margin``, the difference
-    of ``relative`` from that of 1 - SamScore, with its p-value ``margin_p``; and for heads
-    ``tokens_margin``, the difference from the heads that read both tokens. Scores are in the order
+    The statistics are ``AUCS``; ``tokens_margin`` is of heads alone. Scores are in the order
     of ``PROTOCOLS``, then of ``TASKS``. ``models`` are the smallest first; ``run`` applies a
     function to every measure of a model: ``map``, or threads. Raises a ValueError if models have
     different numbers of objects, an entropy, an agreement or a head is missing, or a measure is NaN
@@ -67,7 +102,7 @@ def iou_scores(
 ) -> Iterator[bootstrap.Measured]:
     """Yield the mean IoU of every model, view and proposal, and its gain over the first view.
 
-    The statistics are ``mean_iou`` and ``gain``. ``views`` has scores of the proposals by model and
+    The statistics are ``MEAN_IOUS``. ``views`` has scores of the proposals by model and
     view. The first view's mask of one click is also the start of the gain of eight clicks.
     """
     columns = {

@@ -4,9 +4,10 @@ Fields are the columns of the CSV files, in their order, and ``Annotated`` gives
 number without a unit is a fraction of 1.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import nan
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -63,6 +64,25 @@ class Keys:
         "by a threshold, `gaps_star` by the gains that heads predict; or a mask: `selected`, ...",
     ] = ""
     cost: Annotated[float | None, "cost of a correction, in IoU"] = None
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """Declares a statistic of ``scores.csv``, beside the function that computes it."""
+
+    name: str
+    symbol: str
+    """Name of the statistic on the page and in docs."""
+    meaning: str
+    better: Literal["high", "low", ""] = "high"
+    """Which values are good; empty if neither high nor low ones are."""
+    unit: Literal["%", ""] = "%"
+    """Unit in tables of the report."""
+
+
+def names_of(statistics: Iterable[Statistic]) -> tuple[str, ...]:
+    """Names of statistics, as in the column ``statistic``."""
+    return tuple(statistic.name for statistic in statistics)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pipeline.scoring.auc import correction_curve
 from pipeline.scoring.calibration import accuracy, reliability
 from pipeline.scoring.corrections import bounds
 from pipeline.scoring.measures import BY_NAME, predicted_iou
-from pipeline.scoring.scores import CoverageCurve
+from pipeline.scoring.scores import CoverageCurve, Statistic
 from pipeline.scoring.tasks import Each, JudgedMasks
 
 FAILURE_IOUS: Final = (0.5, 0.75, 0.9)
@@ -59,9 +59,9 @@ def usefulness_scores(
 ) -> Iterator[bootstrap.Measured]:
     """Yield every statistic of every measure of uncertainty.
 
-    The statistics are ``aurc``, ``excess_aurc`` and ``OF_RISK``; for measures that are 1 - a
-    predicted IoU also ``calibration_error`` and those of ``accuracy``; for the smallest of several
-    models also ``routed``; and those of ``detection`` for each of ``FAILURE_IOUS``. ``masks`` are
+    The statistics are those of ``SELECTIVE``; for measures that are 1 - a predicted IoU also those
+    of ``CALIBRATION``; for the smallest of several models also those of ``ROUTING``; and those of
+    ``FAILURES`` for each of ``FAILURE_IOUS``. ``masks`` are
     those of each protocol, with one judged proposal, by models from small to large, as in
     ``own_masks``. ``run`` applies a function to every measure: ``map``, or threads.
     """
@@ -106,7 +106,8 @@ def _statistics(
     risk, uncertainty = 1 - ranked.iou, ranked.uncertainty
     area = aurc(risk, uncertainty, resamples)
     statistics = {"aurc": area, "excess_aurc": area - oracle} | {
-        name: statistic(risk, uncertainty, resamples) for name, statistic in OF_RISK.items()
+        statistic.name: compute(risk, uncertainty, resamples)
+        for statistic, compute in OF_RISK.items()
     }
     if BY_NAME[ranked.measure].predicted_iou:
         predicted = predicted_iou(ranked.measure, uncertainty)
@@ -291,9 +292,56 @@ def share_to_match(
 RiskStatistic = Callable[[Values, Values, bootstrap.Resamples], bootstrap.Resampled]
 """Takes the risk (1 - IoU) and the uncertainty of masks; returns a statistic in each draw."""
 
-OF_RISK: Final[Mapping[str, RiskStatistic]] = {
-    "augrc": augrc,
-    "pearson": pearson,
-    "spearman": spearman,
+OF_RISK: Final[Mapping[Statistic, RiskStatistic]] = {
+    Statistic(
+        "augrc",
+        "AUGRC",
+        "area under the generalised risk: the summed risk of the kept masks, divided by the number "
+        "of all masks; it is 1 − the AUC of the correction *segmentation*",
+        better="low",
+    ): augrc,
+    Statistic("pearson", "Pearson", "correlation between the measure and 1 − IoU"): pearson,
+    Statistic("spearman", "Spearman", "correlation of their ranks"): spearman,
 }
 """Statistics that need only risk and uncertainty, without AURC and its excess."""
+
+SELECTIVE: Final = (
+    Statistic(
+        "aurc",
+        "AURC",
+        "mean risk (1 − IoU) of the kept masks, averaged over all numbers of kept masks",
+        better="low",
+    ),
+    Statistic(
+        "excess_aurc",
+        "excess AURC",
+        "AURC beyond that of the oracle, which keeps the best masks first",
+        better="low",
+    ),
+    *OF_RISK,
+)
+
+FAILURES: Final = (
+    Statistic(
+        "auroc",
+        "AUROC",
+        "probability that a failure is more uncertain than another mask; 50 % at random",
+    ),
+    Statistic("average_precision", "AUPR", "average precision for failures; at random their share"),
+    Statistic(
+        "false_alarms",
+        "FPR at 95 %",
+        "share of the other masks that is flagged when 95 % of the failures are",
+        better="low",
+    ),
+)
+
+ROUTING: Final = (
+    Statistic(
+        "routed",
+        "sent on",
+        "smallest share of the clicks, those on which tiny is most uncertain, that must go on to "
+        "large for the mean IoU to reach that of large less one point",
+        better="low",
+    ),
+)

@@ -9,7 +9,11 @@ import pandas as pd
 from pipeline.annotations import DOUBTED
 from pipeline.better_masks import SELECTED, SELECTED_CODES
 from pipeline.heads.kinds import PAPER
+from pipeline.mask_sets import SETS
+from pipeline.scoring.calibration import CALIBRATION, PIXELS
 from pipeline.scoring.measures import BASELINE, KNOWS_TRUTH, OF_KIND
+from pipeline.scoring.scores import names_of
+from pipeline.scoring.usefulness import FAILURES, SELECTIVE
 from pipeline.vocabulary import JUDGED, PROTOCOLS
 from stages.tables import paper, special_tables
 from stages.tables.pivot import (
@@ -20,7 +24,6 @@ from stages.tables.pivot import (
     is_shown,
 )
 from stages.tables.report_table import Inputs, ReportTable, Results
-from stages.tables.statistics import of_group
 from storage.outputs.csv_forms import FLOAT_FORMAT, RUNTIME_FORMAT
 
 Tables = Mapping[str, pd.DataFrame]
@@ -174,7 +177,7 @@ REPORT_TABLES: Final = (
     RADAR,
     ReportTable(
         "selective",
-        Pivot(of_group("selective"), (*OF_MEASURE, "statistic"), is_of_largest),
+        Pivot(names_of(SELECTIVE), (*OF_MEASURE, "statistic"), is_of_largest),
         "Areas and correlations",
         "selective",
         caption="In %",
@@ -184,7 +187,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "failures",
-        Pivot(of_group("failures"), (*OF_MEASURE, "statistic"), is_of_largest, order=("iou_at",)),
+        Pivot(names_of(FAILURES), (*OF_MEASURE, "statistic"), is_of_largest, order=("iou_at",)),
         "Failures detected",
         "selective",
         caption="In %",
@@ -194,7 +197,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "calibration",
-        Pivot(of_group("calibration"), ("model", *OF_MEASURE, "statistic")),
+        Pivot(names_of(CALIBRATION), ("model", *OF_MEASURE, "statistic")),
         "Predicted and true IoU",
         "calibration",
         caption="In percentage points of IoU",
@@ -206,7 +209,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "pixels",
-        Pivot(of_group("pixels"), ("model", "statistic")),
+        Pivot(names_of(PIXELS), ("model", "statistic")),
         "Mask probabilities and the ground truth",
         "calibration",
         caption="ECE and PAvPU in %, Brier score and NLL times 100",
@@ -231,7 +234,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "mask_sets",
-        Pivot(of_group("mask sets"), ("sets", *OF_MEASURE, "statistic"), order=("statistic",)),
+        Pivot(names_of(SETS), ("sets", *OF_MEASURE, "statistic"), order=("statistic",)),
         "Sets of proposals of which one is good",
         "promises",
         n_digits=2,

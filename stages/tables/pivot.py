@@ -97,8 +97,8 @@ def score_rows(
 
 
 def in_percent(rows: pd.DataFrame) -> pd.DataFrame:
-    """Convert scores of statistics that are shares, with their bounds, to percent."""
-    factors = rows["statistic"].map(lambda name: 100 if BY_NAME[name].is_share else 1)
+    """Convert scores of statistics whose unit is %, with their bounds, to percent."""
+    factors = rows["statistic"].map(lambda name: 100 if BY_NAME[name].unit == "%" else 1)
     return rows.assign(**{number: rows[number] * factors for number in NUMBERS})
 
 

@@ -153,7 +153,7 @@ def test_of_every_measure_the_guarantees_that_keep_something_are_told(
                         iou_at=guarantee.iou,
                         alpha=guarantee.alpha,
                     )
-                    expected.append((keys, {"kept": [kept]}))
+                    expected.append((keys, {"kept": np.array([kept])}))
     assert list(guarantee_scores(masks, GROUP)) == expected
     n_settings = sum(len(one.measures) for one in masks) * len(GUARANTEES) * 6
     assert 0 < len(expected) < n_settings

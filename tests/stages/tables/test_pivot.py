@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.decisions import COSTS
+from pipeline.mask_sets import SETS
 from pipeline.scoring.measures import (
     HEAD_MEASURES,
     KNOWS_TRUTH,
@@ -15,11 +16,12 @@ from pipeline.scoring.measures import (
     UNTRAINED_MEASURES,
     uncertainty_column,
 )
+from pipeline.scoring.scores import names_of
 from pipeline.scoring.tasks import REFINED
 from pipeline.vocabulary import TASKS
 from stages.tables.pivot import MASKS
 from stages.tables.report_table import Results, of_protocol
-from stages.tables.statistics import BY_NAME, GROUPS, of_group
+from stages.tables.statistics import BY_NAME, GROUPS, KEYS
 from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
 from tests.fixtures.mini import MODELS
@@ -52,11 +54,11 @@ def test_scores_are_of_every_declared_statistic_and_have_the_keys_of_its_group(
     scores = pd.concat(split_results.scores for split_results in results.values())
     assert set(scores["statistic"]) == set(BY_NAME)
     keys = list(scores.columns[: list(scores.columns).index("statistic")])
-    for group, expected in GROUPS.items():
-        own = scores.loc[scores["statistic"].map(lambda name: BY_NAME[name].group) == group]
+    for group, statistics in GROUPS.items():
+        own = scores[scores["statistic"].isin(names_of(statistics))]
         used = [key for key in keys if not own[key].isin(["", np.nan]).all()]
         # These heads were trained from one seed.
-        assert used == sorted({*expected} - {"seed"}, key=keys.index), group
+        assert used == sorted({*KEYS[group]} - {"seed"}, key=keys.index), group
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -169,7 +171,7 @@ def test_statistics_of_the_largest_or_of_every_model_are_told_in_percent(
     table = made(group, own)
     is_of_every_model = "model" in table
     scores = own[SPLITS[0]].scores
-    scores = scores[scores["statistic"].isin(of_group(group))]
+    scores = scores[scores["statistic"].isin(names_of(GROUPS[group]))]
     if not is_of_every_model:
         scores = rows_of(scores, model="large")
     assert len(table) == len(scores)
@@ -190,7 +192,7 @@ def test_sets_show_coverage_in_percent_and_their_size(own: Results, protocol: st
     table = made("mask_sets", own)
     for split in SPLITS:
         scores = own[split].scores
-        scores = scores[scores["statistic"].isin(of_group("mask sets"))]
+        scores = scores[scores["statistic"].isin(names_of(SETS))]
         assert table[split].notna().sum() == len(scores)
         # Sets are of the heads of a user's masks.
         assert len(scores) == 0 or protocol == "selected"
