@@ -59,12 +59,13 @@ def add_mask(mask_code, weighted, total):  # noqa: ANN001, ANN201 - see the modu
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def add_mixtures(mask_code, weight, table, mixture):  # noqa: ANN001, ANN201 - see the module
-    """Add weighted masks to mixtures, which are weighted means of masks.
+def add_mixtures(mask_code, weight, probability, mixture):  # noqa: ANN001, ANN201 - see the module
+    """Add masks, times their weights, to mixtures: each mixture is a weighted mean of masks.
 
-    ``mask_code`` is uint8 (object, mask, pixel), C-contiguous; ``weight`` float64 (object, mixture,
-    mask), where masks of weight 0 cost nothing; ``table`` float64 (code,), the probability of each
-    code, 0 for code 0; ``mixture`` float64 (object, mixture, pixel), added to.
+    A mixture grows over several calls, one for each cell. ``mask_code`` is uint8 (object, mask,
+    pixel), C-contiguous; ``weight`` float64 (object, mixture, mask), of each mask in each mixture;
+    ``probability`` float64 (code,), that each code stands for, 0 for code 0; ``mixture`` float64
+    (object, mixture, pixel), added to. Masks of weight 0 take no time.
 
     Notes
     -----
@@ -72,17 +73,20 @@ def add_mixtures(mask_code, weight, table, mixture):  # noqa: ANN001, ANN201 - s
     are float64, because the entropy of a pixel at 1 - 1e-7, a step of float32 below 1, is 2e-6
     bits.
     """
-    n_objects, n_masks, n_px = mask_code.shape
-    weighted = np.empty(table.size)
-    for i in range(n_objects):
+    n_objects, n_mixtures, n_masks = weight.shape
+    n_px = mask_code.shape[2]
+    weighted = np.empty(probability.size)
+    for row in range(n_objects):
+        # All masks are added to a block of pixels before the next: see BLOCK_PX.
         for start in range(0, n_px, BLOCK_PX):
             stop = min(n_px, start + BLOCK_PX)
-            for k in range(weight.shape[1]):
-                for m in range(n_masks):
-                    if weight[i, k, m] != 0:
-                        for code in range(table.size):
-                            weighted[code] = weight[i, k, m] * table[code]
-                        add_mask(mask_code[i, m, start:stop], weighted, mixture[i, k, start:stop])
+            for k in range(n_mixtures):
+                for mask in range(n_masks):
+                    if weight[row, k, mask] != 0:
+                        for code in range(probability.size):
+                            weighted[code] = weight[row, k, mask] * probability[code]
+                        block = mixture[row, k, start:stop]
+                        add_mask(mask_code[row, mask, start:stop], weighted, block)
 
 
 @njit(nogil=True, cache=True)

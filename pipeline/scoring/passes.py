@@ -49,22 +49,11 @@ def write_areas(drawn, group, is_last, gains, n_objects, areas):  # noqa: ANN001
                     size[lane] = 0
                 add_areas(w, gains[i], gained, height, area)
             else:
-                add_gains(w, gains[i], size, gained)
+                add_object(w, gains[i], size, gained)
         # Loops, because a division of slices takes two seconds to compile.
         for task in range(n_tasks):
             for lane in range(n_lanes):
                 area[task, lane] /= n[lane] ** 2
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-@no_type_check
-def add_gains(w, gains, size, gained):  # noqa: ANN001, ANN201
-    """Add an object to its tie: its weight ``w`` to ``size``, its weighted gains to ``gained``."""
-    for lane in range(w.size):
-        size[lane] += w[lane]
-    for task in range(gains.size):
-        for lane in range(w.size):
-            gained[task, lane] += w[lane] * gains[task]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -311,80 +300,90 @@ def add_caught(tie, so_far, n_sound, n_failures, share, statistics):  # noqa: AN
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def write_bin_means(drawn, group, is_last, columns, n_objects, means):  # noqa: ANN001, ANN201
-    """Write the means of columns over bins of equal mass (number of objects), by resample.
+    """Write the means of columns over bins that hold equal numbers of objects, by resample.
 
-    An object on the edge of two bins counts in both, by its share in each. ``columns`` is float64
-    (object, column), of the ranked objects; ``means`` float64 (block, column, bin, lane), written.
+    The first bin has the first ranked objects. Where one bin ends and the next begins within a tie,
+    the tie counts in both, by its share in each. ``columns`` is float64 (object, column), of the
+    ranked objects; ``means`` float64 (block, column, bin, lane), written.
     """
     _, n_columns, n_bins, n_lanes = means.shape
-    before, tie = np.empty((n_columns, n_lanes)), np.empty((n_columns, n_lanes))
-    mass, size = np.empty(n_lanes), np.empty(n_lanes)
-    edge, at_edge = np.empty(n_lanes), np.empty((n_columns, n_lanes))
+    # Number of objects, and sums of the columns: of all objects before a tie, then of the tie.
+    n_before, tie_size = np.empty(n_lanes), np.empty(n_lanes)
+    sums_before, tie_sums = np.empty((n_columns, n_lanes)), np.empty((n_columns, n_lanes))
+    # Number of bins whose last object was passed, and sums of the columns over these bins.
+    n_full, sums_of_full = np.empty(n_lanes, np.int64), np.empty((n_columns, n_lanes))
     for block in range(drawn.shape[0]):
-        per_bin = n_objects[block] / n_bins
-        before[:], tie[:], mass[:], size[:] = 0, 0, 0, 0
-        edge[:], at_edge[:] = 1, 0
+        bin_size = n_objects[block] / n_bins
+        n_before[:], tie_size[:], sums_before[:], tie_sums[:] = 0, 0, 0, 0
+        n_full[:], sums_of_full[:] = 0, 0
         for i in range(group.size):
-            add_object(drawn[block, group[i]], columns[i], size, tie)
+            add_object(drawn[block, group[i]], columns[i], tie_size, tie_sums)
             if is_last[i]:
-                if has_passed(edge, per_bin, mass, size):
-                    write_passed((mass, size, before, tie), edge, at_edge, per_bin, means[block])
+                if fills_a_bin(n_full, bin_size, n_before, tie_size):
+                    seen = (n_before, tie_size, sums_before, tie_sums)
+                    write_full_bins(seen, n_full, sums_of_full, bin_size, means[block])
                 for lane in range(n_lanes):
-                    mass[lane] += size[lane]
-                    size[lane] = 0
+                    n_before[lane] += tie_size[lane]
+                    tie_size[lane] = 0
                 for c in range(n_columns):
                     for lane in range(n_lanes):
-                        before[c, lane] += tie[c, lane]
-                        tie[c, lane] = 0
+                        sums_before[c, lane] += tie_sums[c, lane]
+                        tie_sums[c, lane] = 0
         for lane in range(n_lanes):
             for c in range(n_columns):
-                inside = before[c, lane] - at_edge[c, lane]
-                means[block, c, np.int64(edge[lane]) - 1 :, lane] = inside / per_bin[lane]
+                in_last = sums_before[c, lane] - sums_of_full[c, lane]
+                means[block, c, n_full[lane] :, lane] = in_last / bin_size[lane]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def add_object(w, values, size, tie):  # noqa: ANN001, ANN201
-    """Add an object to its tie: its weight ``w`` to ``size``, its weighted values to ``tie``."""
+def add_object(w, values, size, sums):  # noqa: ANN001, ANN201
+    """Add an object to its tie: its weight ``w`` to ``size``, its weighted values to ``sums``.
+
+    ``w`` (lane,) is how often each resample drew the object; ``values`` (column,) and ``sums``
+    (column, lane).
+    """
     for lane in range(w.size):
         size[lane] += w[lane]
     for c in range(values.size):
         for lane in range(w.size):
-            tie[c, lane] += w[lane] * values[c]
+            sums[c, lane] += w[lane] * values[c]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def has_passed(edge, per_bin, mass, size):  # noqa: ANN001, ANN201
-    """Whether the objects up to and with a tie reach the next edge of a bin in any lane (resample).
+def fills_a_bin(n_full, bin_size, n_before, tie_size):  # noqa: ANN001, ANN201
+    """Whether the next bin ends within a tie, in any lane: most ties end no bin.
 
-    ``mass`` is the number of objects before the tie, ``size`` the number in the tie.
+    ``n_full`` bins are full, of ``bin_size`` objects each. ``n_before`` objects come before the
+    tie, which has ``tie_size`` objects.
     """
-    n_passed = 0
-    for lane in range(edge.size):
-        n_passed += edge[lane] * per_bin[lane] <= mass[lane] + size[lane]
-    return n_passed > 0
+    n_filled = 0
+    for lane in range(n_full.size):
+        end = (n_full[lane] + 1) * bin_size[lane]
+        n_filled += end <= n_before[lane] + tie_size[lane]
+    return n_filled > 0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def write_passed(sums, edge, at_edge, per_bin, means):  # noqa: ANN001, ANN201
-    """Write the means of all bins whose edge lies within a tie, in each lane (resample).
+def write_full_bins(seen, n_full, sums_of_full, bin_size, means):  # noqa: ANN001, ANN201
+    """Write the means of all bins that end within a tie, in each lane, for ``write_bin_means``.
 
-    ``sums`` are the number of objects before the tie, that of the tie, and the same for the sums of
-    the columns. ``edge`` is the index of the next edge, and is raised.
+    ``seen`` has the number of objects before the tie and in the tie, then their sums of columns.
+    ``n_full`` and ``sums_of_full``, the number of full bins and the sums over them, are raised.
     """
-    mass, size, before, tie = sums
+    n_before, tie_size, sums_before, tie_sums = seen
     n_columns, n_bins, n_lanes = means.shape
     for lane in range(n_lanes):
-        reached = mass[lane] + size[lane]
+        n_seen = n_before[lane] + tie_size[lane]
+        end = (n_full[lane] + 1) * bin_size[lane]
         # The last bin always ends at the last object, in spite of rounding.
-        while edge[lane] < n_bins and edge[lane] * per_bin[lane] <= reached:
-            rest = edge[lane] * per_bin[lane] - mass[lane]
-            part = rest / size[lane] if size[lane] > 0 else 0.0
+        while n_full[lane] < n_bins - 1 and end <= n_seen:
+            share_of_tie = (end - n_before[lane]) / max(tie_size[lane], 1.0)
             for c in range(n_columns):
-                summed = before[c, lane] + part * tie[c, lane]
-                inside = summed - at_edge[c, lane]
-                means[c, np.int64(edge[lane]) - 1, lane] = inside / per_bin[lane]
-                at_edge[c, lane] = summed
-            edge[lane] += 1
+                sums = sums_before[c, lane] + share_of_tie * tie_sums[c, lane]
+                means[c, n_full[lane], lane] = (sums - sums_of_full[c, lane]) / bin_size[lane]
+                sums_of_full[c, lane] = sums
+            n_full[lane] += 1
+            end = (n_full[lane] + 1) * bin_size[lane]
