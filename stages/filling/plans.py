@@ -137,7 +137,12 @@ def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
 def _estimate(place: Split, params: PrepareParams) -> Extent:
     limit = place.max_objects
     media = list_selected(place.data_set, place.source, max_objects=limit, seed=params.seed)
-    return estimate_extent(media, min_area_px=params.min_area_px, max_objects=limit)
+    return estimate_extent(
+        media,
+        min_area_px=params.min_area_px,
+        max_objects=limit,
+        max_per_image=place.max_objects_per_image,
+    )
 
 
 def _lacking(cell: CellName, extent: Extent, params: ExtractParams) -> tuple[int, int, int, bool]:

@@ -110,6 +110,7 @@ class Split:
     images: Text
     annotations: Text
     max_objects: Limit = None
+    max_objects_per_image: Limit = None
     list: Text | None = None
     frames: FrameRange | None = None
     subsets: (
@@ -143,7 +144,8 @@ class Split:
             if key not in allowed:
                 raise ValueError(
                     f"reader {self.reader} must be given {' or '.join(allowed) or 'nothing'} "
-                    f"besides images, annotations and max_objects, got {key!r}"
+                    "besides images, annotations, max_objects and max_objects_per_image, got "
+                    f"{key!r}"
                 )
 
     @property

@@ -223,6 +223,8 @@ def objects_signature(split: str, location: Split, params: PrepareParams) -> dic
 def objects_settings(split: str, location: Split, params: PrepareParams) -> dict[str, object]:
     """Entries of the signature of a split's objects store that are the same on any machine."""
     keys = {*location.data_set.needs, *location.data_set.takes} - {"list"}
+    # Written where it is set alone: stores without it keep their signatures.
+    per_image = {"max_objects_per_image": location.max_objects_per_image}
     return {
         **{key: _as_text(getattr(location.source, key)) for key in sorted(keys)},
         "split": split,
@@ -231,6 +233,7 @@ def objects_settings(split: str, location: Split, params: PrepareParams) -> dict
         "max_objects": "all" if location.max_objects is None else location.max_objects,
         # Distinguishes such a split from older splits, which took the first objects of a file.
         **({} if location.max_objects is None else {"order": "seeded"}),
+        **({} if location.max_objects_per_image is None else per_image),
         "seed": params.seed,
     }
 

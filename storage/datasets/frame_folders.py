@@ -81,14 +81,18 @@ def stems(folder: Path, suffix: str) -> list[str]:
     return sorted(path.stem for path in paths if not path.name.startswith("."))
 
 
-def paired_stems(label: str, images: Path, masks: Path, hint: str = "") -> list[str]:
-    """Sorted names of frames that each have a JPEG file in ``images`` and a PNG file in ``masks``.
+def paired_stems(
+    label: str, images: Path, masks: Path, hint: str = "", *, suffix: str = ".png"
+) -> list[str]:
+    """Sorted names of frames that each have a JPEG file in ``images`` and a file in ``masks``.
+
+    The names of the files in ``masks`` end in ``suffix``.
 
     Raises a DataError if a folder is missing, there is no frame, or a frame lacks its image or its
     mask. ``label`` names the frames there; ``hint`` ends the message about frames without a mask.
     """
     frames = stems(check_folder(f"images of {label}", images), ".jpg")
-    with_mask = stems(check_folder(f"masks of {label}", masks), ".png")
+    with_mask = stems(check_folder(f"masks of {label}", masks), suffix)
     if not frames:
         raise DataError(f"{label} must have .jpg files in {images}, got none")
     unmasked, unpictured = set(frames) - set(with_mask), set(with_mask) - set(frames)

@@ -68,6 +68,8 @@ class Annotated:
     image: ImageRecord
     masks: tuple[tuple[int, str], ...]
     """Id of each mask, and its compressed RLE of the image's size; no id occurs twice."""
+    annotators: tuple[int, ...] = ()
+    """Who outlined each mask, counted from 0, where several persons outlined the same image."""
     n_crowd: int = 0
     """Number of annotations left out because they stand for a crowd."""
 
@@ -93,6 +95,8 @@ class ObjectRecord:
     object_id: int
     mask_rle: str
     """The mask as COCO's compressed RLE, of the image's size."""
+    annotator: int | None = None
+    """Who outlined the object, counted from 0 in each image; None where one person did."""
 
 
 @dataclass(frozen=True)

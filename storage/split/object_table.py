@@ -28,6 +28,7 @@ class ObjectTable:
     """Images, objects, ground truth and clicks of a split, in arrays named as in the schema.
 
     ``signature`` is that of the objects store, empty for a table that was not read from a store.
+    ``annotator`` is None where one person outlined each image.
 
     Raises
     ------
@@ -45,6 +46,7 @@ class ObjectTable:
     box_px: Float32[np.ndarray, "object 4"]
     mask_rle: Shaped[np.ndarray, " object"]
     point_px: Int32[np.ndarray, "object 8 2"]
+    annotator: Int32[np.ndarray, " object"] | None = None
     signature: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -53,6 +55,12 @@ class ObjectTable:
             raise StoreError(
                 f"image_index must rise from 0 to {len(self.file) - 1} at most, got {index}"
             )
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Arrays by their names in the schema, without optional arrays that the table lacks."""
+        arrays = {name: getattr(self, name) for name in TABLE_ARRAYS}
+        return {name: array for name, array in arrays.items() if array is not None}
 
     @property
     def n_objects(self) -> int:
@@ -73,9 +81,9 @@ class ObjectTable:
         recomputes its shards, not the whole cell.
         """
         total = hashlib.sha256()
-        for name in TABLE_ARRAYS:
+        for name, array in self.arrays.items():
             if name != "image_sha256":
-                total.update(f"{name}:{_array_sha256(name, getattr(self, name))};".encode())
+                total.update(f"{name}:{_array_sha256(name, array)};".encode())
         return total.hexdigest()
 
 
@@ -86,7 +94,7 @@ def read_objects(where: str | Path, expected: Mapping[str, object] | None = None
     or signature.
     """
     store = open_complete(where, "objects", expected or {})
-    values = {name: read_array(store, name) for name in TABLE_ARRAYS}
+    values = {name: read_array(store, name) for name in TABLE_ARRAYS if name in store.arrays}
     if not len(values["object_id"]):
         raise StoreError(f"{store} must have an object, got none{remedy(Path(where))}")
     return ObjectTable(**values, signature=store.signature)
@@ -102,8 +110,7 @@ def write_objects(path: Path, table: ObjectTable, signature: Mapping[str, object
 
     The store appears whole; a store at ``path`` is replaced.
     """
-    arrays = {name: getattr(table, name) for name in TABLE_ARRAYS}
-    write_store(path, "objects", arrays, signature=signature)
+    write_store(path, "objects", table.arrays, signature=signature)
 
 
 @dataclass(frozen=True, eq=False)

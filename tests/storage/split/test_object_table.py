@@ -28,11 +28,13 @@ OTHER: dict[str, Any] = {
     "box_px": np.zeros((12, 4), np.float32),
     "mask_rle": np.array(["0"] * 12, TEXT),
     "point_px": np.ones((12, 8, 2), np.int32),
+    "annotator": np.zeros(12, np.int32),
 }
 
 
-def test_a_table_comes_back_as_it_was(tmp_path: Path) -> None:
-    table = table_of()
+@pytest.mark.parametrize("optional", [{}, {"annotator": np.arange(12, dtype=np.int32) % 5}])
+def test_a_table_comes_back_as_it_was(optional: dict[str, Any], tmp_path: Path) -> None:
+    table = table_of(**optional)
     write_objects(tmp_path / "val.zarr", table, {"seed": 3})
     read = read_objects(tmp_path / "val.zarr", {"seed": 3})
     for name in TABLE_ARRAYS:
@@ -58,7 +60,7 @@ def test_twice_written_is_byte_equal(tmp_path: Path) -> None:
         for n in ("a", "b")
     )
     assert one == other
-    assert len(one) == 2 * len(TABLE_ARRAYS) + 6 + 2, "attributes and manifest"
+    assert len(one) == 2 * len(table_of().arrays) + 6 + 2, "attributes and manifest"
 
 
 @pytest.mark.parametrize("name", OTHER)
