@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import xarray
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from pipeline.annotations import AnnotationEvidence
 from pipeline.better_masks import ARRAYS_OF_CODES, SELECTED, MaskIous, ious_of_cuts
@@ -51,6 +51,8 @@ class SplitPredictions:
     """Scores and predictions of models and heads for the objects of a split, and their origin."""
 
     object_id: Int[np.ndarray, "object"]
+    file: Shaped[np.ndarray, "object"]
+    """File of each object's image."""
     group: Int[np.ndarray, "object"]
     """Number of the image, or of the video, of each object."""
     models: Mapping[str, ModelScores]
@@ -110,6 +112,7 @@ def read_predictions(
     proposals = {key: cells.by_name[key].proposals() for key in product(cells.models, views)}
     return SplitPredictions(
         cells.table.object_id,
+        cells.table.file[cells.table.image_index],
         group_index(cells.table),
         _model_scores(cells, entropy, proposals, heads, isotonic),
         proposals,

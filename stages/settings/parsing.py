@@ -74,6 +74,8 @@ def parse_yaml(path: Path, content: bytes) -> dict[Any, Any]:
         data = YAML(typ="safe", pure=True).load(text)
     except DuplicateKeyError as error:
         raise ParamsError(f"{path} must have each key once, got {_twice(error)}") from error
+    except RecursionError as error:
+        raise ParamsError(f"{path} must have a few levels of settings, got hundreds") from error
     except (YAMLError, ValueError) as error:
         raise ParamsError(f"{path} must be YAML, got {_fault(error)}") from error
     if not isinstance(data, dict):

@@ -151,8 +151,12 @@ class Cell:
 
     def fits(self, signature: Mapping[str, object]) -> bool:
         """Whether a store with this signature has rows that were made by the cell's settings."""
+        return self.difference(signature) is None
+
+    def difference(self, signature: Mapping[str, object]) -> str | None:
+        """Describe how a store's settings differ from the cell's; None if they do not."""
         settings = {key: value for key, value in self.settings.items() if key != "stores"}
-        return compare(of_rows(signature), settings) is None
+        return compare(of_rows(signature), settings)
 
     def lacking(self) -> list[str]:
         """Names of the cell's shards that the pool lacks, in row order."""

@@ -161,6 +161,19 @@ def test_a_killed_run_is_resumed_and_a_grown_split_encodes_new_images_alone() ->
     assert files_of(CACHE / "embeddings") == whole
 
 
+def test_only_splits_and_models_of_the_settings_are_embedded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for place, rule in (
+        ((TRAIN_SPLIT, "tiny"), f"split of embeddings must be one of {SPLIT}, got '{TRAIN_SPLIT}'"),
+        ((SPLIT, "small"), "model of embeddings must be one of tiny, got 'small'"),
+    ):
+        with pytest.raises(SystemExit):
+            run(embed, *place)
+        assert capsys.readouterr().err == f"error: {rule}\n"
+    assert not (CACHE / "embeddings").exists()
+
+
 def test_a_train_split_is_decoded_from_embeddings_too() -> None:
     write_params(embedded=[TRAIN_SPLIT])
     run(embed, TRAIN_SPLIT, "tiny")

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from pipeline.embeddings import levels_sha256
@@ -50,8 +51,7 @@ def project(extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def usam_encode(*options: str, out: str = str(STORE)) -> Result:
-    words = ["encode", str(IMAGES), "--family", "mini", "--model", "tiny", "--out", out]
-    return CliRunner().invoke(app, [*words, *options])
+    return CliRunner().invoke(app, ["encode", str(IMAGES), "--out", out, *options])
 
 
 def test_a_folder_becomes_a_store_of_its_images() -> None:
@@ -128,8 +128,7 @@ for last in map(int, sys.argv[2:]):
         os.mkdir(str(last))
         for name in ("replace", "rename", "link"):
             setattr(os, name, dying(getattr(os, name), last))
-        words = ["encode", sys.argv[1], "--family", "mini", "--model", "tiny"]
-        app([*words, "--out", f"{last}/photos.zarr"], standalone_mode=False)
+        app(["encode", sys.argv[1], "--out", f"{last}/photos.zarr"], standalone_mode=False)
         print(n_operations, flush=True)
         os._exit(0)
     print(os.waitpid(child, 0)[1], flush=True)
@@ -182,6 +181,55 @@ def test_what_is_no_embeddings_store_is_not_replaced() -> None:
     assert refused.exit_code == 1
     assert "STORE must be free or embeddings, got something else at images" in refused.output
     assert len([*IMAGES.iterdir()]) == len(SIZES_PX)
+
+
+def test_a_store_of_other_settings_or_images_is_replaced_only_if_asked_for() -> None:
+    assert usam_encode().exit_code == 0
+    whole = files_of(STORE)
+    advice = ": name another --out, or add --replace to replace that store"
+    for option, change in (
+        ("--model=large", "model: tiny -> large, "),
+        ("--precision=bf16", "precision: fp32 -> bf16"),
+        ("--half", "_fp16 added, "),
+    ):
+        refused = usam_encode(option)
+        assert refused.exit_code == 1
+        assert refused.output.startswith("error: photos.zarr was written under other inputs (")
+        assert change in refused.output
+        assert refused.output.endswith(f"{advice}\n")
+    for path in IMAGES.iterdir():  # as in another folder whose files have the same names
+        Image.open(path).rotate(180).save(path)
+    refused = usam_encode()
+    assert refused.exit_code == 1
+    names = ", ".join(sorted(SIZES_PX))
+    rule = f"images must have an image of photos.zarr ({names}) unchanged, got 5 other images"
+    assert refused.output == f"error: {rule}{advice}\n"
+    assert files_of(STORE) == whole
+    assert usam_encode("--model=large", "--replace").exit_code == 0
+    open_embeddings(STORE, {"model": "large"})
+
+
+def test_a_folder_of_the_user_beside_the_store_keeps_its_files() -> None:
+    mine = Path("photos.zarr.work", "mine.txt")
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    assert usam_encode().exit_code == 0
+    assert [*mine.parent.iterdir()] == [mine]
+
+
+def test_an_image_that_changes_meanwhile_is_named_without_a_command_of_the_pipeline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def changing(folder: Path, encoded: Sequence[str] = ()) -> ImageRows:
+        rows = read_rows(folder, encoded)
+        shutil.copy(folder / "large.png", folder / "square.png")
+        return rows
+
+    monkeypatch.setattr("stages.cli.encode.read_rows", changing)
+    refused = usam_encode()
+    assert refused.exit_code == 1
+    assert "square.png must be the file that was listed (sha256 " in refused.output
+    assert "dvc" not in refused.output
 
 
 def test_images_that_cannot_be_read_are_named_before_a_model_is_loaded() -> None:

@@ -82,7 +82,7 @@ def test_images_at_an_address_give_the_bytes_of_those_in_a_folder(
     assert (
         f"images at {server}/served must be extracted, got 1 that cannot be (small.png: " in error
     )
-    assert "small.png must be the file that stage prepare saw" in error
+    assert "small.png must be the file that was listed" in error
 
     away = refused(capsys)
     assert away.startswith(f"{server}/served must be readable, got: ")

@@ -198,6 +198,7 @@ def test_a_missing_key_is_named(write: Write) -> None:
         ("models: [tiny\nviews: []\n", "must be YAML, got in line 2: .*"),
         ("tune: !!python/name:os.system x\n", "must be YAML, got in line 1: .*"),
         (f"tune: {'9' * 5000}\n", "must be YAML, got .*"),
+        (f"tune: {'[' * 2000}{']' * 2000}\n", "must have a few levels of settings, got hundreds"),
         ("tune:\n  seed: 0\n  seed: 1\n", "must have each key once, got 'seed' again in line 3"),
         ("a: 1\ntitle: Größe\n".encode("latin-1"), "must be text in UTF-8, got .* 0xf6 in line 2"),
     ],
