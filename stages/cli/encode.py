@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import numpy as np
 import typer
 
-from pipeline.sam.families import FAMILIES, check_model, source_of
+from pipeline.sam.families import FAMILIES, check_model
 from stages.cli import predictor_options
 from stages.cli.columns import bytes_text
 from stages.predictor.model_choice import PRECISIONS
@@ -164,7 +164,7 @@ def _filled(cell: Cell, params: ExtractParams, model: str, folder: Path) -> Comp
 def _cell(params: ExtractParams, model: str, rows: ImageRows, *, is_half: bool, pool: Path) -> Cell:
     from stages.extraction.models import settled_device  # noqa: PLC0415 - torch takes seconds
 
-    origin = FAMILIES[source_of(params.family, model)[0]]
+    family = FAMILIES[params.family]
     signature = {
         **embedding_settings(params, model, is_half=is_half),
         "shard_images": rows.shard_rows,
@@ -172,7 +172,7 @@ def _cell(params: ExtractParams, model: str, rows: ImageRows, *, is_half: bool, 
         "device": settled_device(params.device).type,
         **library_versions(params.family, model),
     }
-    sizes = {**origin.level_sizes, "encoder_channel": origin.n_encoder_channels}
+    sizes = {**family.level_sizes, "encoder_channel": family.n_encoder_channels}
     return Cell(full_signature(signature), rows, sizes, pool)
 
 
