@@ -1,7 +1,7 @@
 """Predictions of models and heads for the objects of an eval split, and the table of objects."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from types import MappingProxyType
 from typing import Any, Final
@@ -19,7 +19,6 @@ from pipeline.heads.predict import INPUT_ARRAYS, inputs_of_proposals, predict, s
 from pipeline.mask_sets import Predicted
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_SCORES, REGIONS
 from pipeline.proposals import ProposalScores, Values
-from pipeline.sam.families import reads_of
 from pipeline.scoring import tasks
 from pipeline.scoring.calibration import PixelNumbers
 from pipeline.scoring.evidence import ModelScores
@@ -101,9 +100,7 @@ def read_predictions(
     origins = {name: {**cells.head_origin, **entries} for name, entries in train_splits.items()}
     heads = {
         head_set: {name: read_heads(name, origin, head_set) for name, origin in origins.items()}
-        for head_set in head_sets(
-            ablations, kinds=kinds, reads=cells.reads, further_seeds=further_seeds
-        )
+        for head_set in head_sets(ablations, kinds=kinds, further_seeds=further_seeds)
     }
     isotonic = {name: read_isotonic(name, origin) for name, origin in origins.items()}
     fixed_cuts = {name: read_fixed_cuts(name, origin) for name, origin in origins.items()}
@@ -142,8 +139,7 @@ def _model_scores(
             proposals[model, "identity"],
             _by_judged(entropy, ENTROPY_NAMES, model),
             _by_judged(entropy, agreements, model, _stable_scores(cell)),
-            _calibrated(model, proposals[model, "identity"], isotonic)
-            | _predictions(cell, heads, cells.reads_of(model)),
+            _calibrated(model, proposals[model, "identity"], isotonic) | _predictions(cell, heads),
             proposals[largest, "identity"],
             cells.models,
         )
@@ -226,13 +222,10 @@ def _ious_of_cuts(
     A cut is the probability above which a pixel belongs to the mask. The train split is empty for
     masks that use none. ``fixed_cuts`` has the best cut of selected masks on each train split.
     """
-    model, family = (str(cell.signature[key]) for key in ("model", "family"))
     expected_iou = {
         train_split: expected_iou_at_cut(cell, head_set, file.weights, TRAIN_PROMPTS[0])
         for head_set, by_split in heads.items()
-        if head_set.chooses_masks
-        and head_set.seed is None
-        and head_set.reads == reads_of(family, model)
+        if head_set.chooses_masks and head_set.seed is None
         for train_split, file in by_split.items()
     }
     return ious_of_cuts(
@@ -261,18 +254,9 @@ def _of_judged(entropy: xarray.Dataset, model: str, judged: str) -> xarray.Datas
 
 
 def _predictions(
-    cell: OpenCell, files: Mapping[HeadSet, Mapping[str, HeadFile]], reads: str
+    cell: OpenCell, heads: Mapping[HeadSet, Mapping[str, HeadFile]]
 ) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
-    """Predictions of heads from the tokens of ``center``, by head set, train split and objective.
-
-    Only heads with the given ``reads`` are applied: the family whose tokens they read, empty
-    outside of ladders. The returned head sets have an empty ``reads``.
-    """
-    heads = {
-        replace(head_set, reads=""): by_split
-        for head_set, by_split in files.items()
-        if head_set.reads == reads
-    }
+    """Predictions of heads from inputs of ``center``, by head set, train split and objective."""
     if not any(heads.values()):  # the tokens are most of the store
         return {head_set: {} for head_set in heads}
     blocks: dict[tuple[HeadSet, str], list[dict[str, Float[np.ndarray, "row"]]]] = {}
@@ -320,7 +304,7 @@ def _predicted_of_largest(
         calibrated = fitted[model][USED].iou_at(sam_score.ravel())
         predicted[name, "sam_score_isotonic"] = calibrated.reshape(sam_score.shape)
     for kind in HEAD_KINDS:
-        head_set = HeadSet(USED, USED, kind.name, cells.reads_of(model))
+        head_set = HeadSet(USED, USED, kind.name)
         for name, file in heads.get(head_set, {}).items():
             expected = expected_ious(cells.identity[model], head_set, file)
             predicted[name, kind.named("usam")] = expected
@@ -332,21 +316,23 @@ def _annotation_evidence(
 ) -> AnnotationEvidence:
     """Expected and reached IoUs of masks for the boxes of annotations, or for their first clicks.
 
-    Boxes are used if all identity cells have them and all heads learned from boxes. Each model's
-    heads are those of ``_last_trained``; without heads, SamScore is the expected IoU.
+    Boxes are used if all identity cells have them and all heads learned from boxes. The heads are
+    those of ``_last_trained``; without heads, SamScore is the expected IoU.
     """
-    trained = {model: _last_trained(heads, cells.reads_of(model)) for model in cells.models}
+    trained = _last_trained(heads)
     knows_boxes = all(
-        BOX in cells.identity[model].signature["prompts"]
-        and all(BOX in file.card.get(PROMPTS, "").split() for file in trained[model].values())
-        for model in cells.models
+        BOX in prompts
+        for prompts in (
+            *(cell.signature["prompts"] for cell in cells.identity.values()),
+            *(file.card.get(PROMPTS, "").split() for file in trained.values()),
+        )
     )
     prompt = BOX if knows_boxes else TRAIN_PROMPTS[0]
     by_model = []
-    for model, cell in cells.identity.items():
+    for cell in cells.identity.values():
         proposals = cell.proposals(prompt)
         expected: Predicted = proposals.sam_score
-        for head_set, file in trained[model].items():
+        for head_set, file in trained.items():
             expected = expected_ious(cell, head_set, file, prompt)
         by_model.append(
             (
@@ -359,16 +345,13 @@ def _annotation_evidence(
     return AnnotationEvidence(prompt, expected_iou, iou, best_iou.max(axis=1))
 
 
-def _last_trained(
-    heads: Mapping[HeadSet, Mapping[str, HeadFile]], reads: str
-) -> dict[HeadSet, HeadFile]:
+def _last_trained(heads: Mapping[HeadSet, Mapping[str, HeadFile]]) -> dict[HeadSet, HeadFile]:
     """Head set and file of the last trained kind of heads that judge selected proposals.
 
     They come from the first train split. The mapping has one entry, or none without such heads.
-    ``reads`` is the family whose tokens the heads must read; it is empty outside of ladders.
     """
     for kind in reversed(HEAD_KINDS):
-        head_set = HeadSet(USED, USED, kind.name, reads)
+        head_set = HeadSet(USED, USED, kind.name)
         for file in heads.get(head_set, {}).values():
             return {head_set: file}
     return {}

@@ -126,7 +126,7 @@ class Answers:
 
 def answers(scenes: Iterable[Scene], seed: int) -> Answers:
     """Make some annotations of the scenes wrong, and ask every model about each by its box."""
-    models = read_head_file(shipped_heads()).readers
+    models = read_head_file(shipped_heads()).models
     predictors = [load_predictor(SHIPPED_FAMILY, model) for model in models]
     kinds, numbers, rows = [], [], []
     for number, scene in enumerate(scenes):

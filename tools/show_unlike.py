@@ -43,7 +43,7 @@ def main(folders: Sequence[str]) -> None:
     shipped = read_head_file(shipped_heads())
     if shipped.training_images is None:
         raise SystemExit("the heads that ship must have their training images: export them")
-    sam = load_predictor(SHIPPED_FAMILY, shipped.readers[0]).sam
+    sam = load_predictor(SHIPPED_FAMILY, shipped.models[0]).sam
 
     def statistics(rgb: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

@@ -186,7 +186,7 @@ def _heads(params: ExtractParams, model: str | None, path: Path | None) -> Findi
             remedy = "predictions fail until these heads are mended" if is_damaged else ""
         return Finding("heads", f"no predictions: {one_line(error)}", remedy)
     return Finding(
-        "heads", f"{choice.heads} from {file.card['split']}, for {', '.join(file.readers)}"
+        "heads", f"{choice.heads} from {file.card['split']}, for {', '.join(file.models)}"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import numpy as np
 import typer
 
-from pipeline.sam.families import FAMILIES, NAMES, check_model, models_of, source_of
+from pipeline.sam.families import FAMILIES, NAMES, check_model, models_of
 from stages.cli import predictor_options
 from stages.cli.columns import bytes_text
 from stages.predictor.model_choice import PRECISIONS
@@ -99,9 +99,8 @@ def encode(  # noqa: PLR0913, PLR0917 - one for each option
                 with progress(f"upload {hidden(out)}", n_bytes, unit="bytes") as advance:
                     upload(store, out, cell.folder / "sent.txt", advance)
             shutil.rmtree(cell.folder, ignore_errors=True)
-            with suppress(
-                OSError
-            ):  # the folder may be the user's, or have shards of other settings
+            # The folder may be the user's, or have shards of other settings.
+            with suppress(OSError):
                 work.rmdir()
     print(f"{printable(hidden(out))}: {counted(rows.n_rows, 'image')}, {bytes_text(n_bytes)}")
 
@@ -208,7 +207,7 @@ def _filled(cell: Cell, params: ExtractParams, model: str, folder: Path) -> Comp
 def _cell(params: ExtractParams, model: str, rows: ImageRows, *, is_half: bool, pool: Path) -> Cell:
     from stages.extraction.models import settled_device  # noqa: PLC0415 - torch takes seconds
 
-    origin = FAMILIES[source_of(params.family, model)[0]]
+    family = FAMILIES[params.family]
     signature = {
         **embedding_settings(params, model, is_half=is_half),
         "shard_images": rows.shard_rows,
@@ -216,7 +215,7 @@ def _cell(params: ExtractParams, model: str, rows: ImageRows, *, is_half: bool, 
         "device": settled_device(params.device).type,
         **library_versions(params.family, model),
     }
-    sizes = {**origin.level_sizes, "encoder_channel": origin.n_encoder_channels}
+    sizes = {**family.level_sizes, "encoder_channel": family.n_encoder_channels}
     return Cell(full_signature(signature), rows, sizes, pool)
 
 

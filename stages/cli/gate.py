@@ -235,8 +235,7 @@ def _predictor(params: Params, cells: SplitCells, masks: Gated) -> Callable[[str
         params.extract, masks.train_split, params.models, params.train_prompts
     )
     learned = learned_from(masks.train_split, settings, cache_location())
-    reads = cells.reads_of(masks.model)
-    head_set = HeadSet(masks.protocol, masks.protocol, BY_NAME[masks.measure].heads, reads)
+    head_set = HeadSet(masks.protocol, masks.protocol, BY_NAME[masks.measure].heads)
     heads = read_heads(masks.train_split, {**cells.head_origin, **learned}, head_set)
     return partial(expected_ious, cell, head_set, heads)
 

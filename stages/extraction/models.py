@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline.sam.building import ArchitectureError, build, fit_weights
-from pipeline.sam.families import row_of
 from pipeline.sam.model import DeviceError, Precision, Sam, select_device
 from stages.settings.blocks import ExtractParams
 from stages.settings.parsing import ParamsError
@@ -95,8 +94,7 @@ def load_sam(
             fit_weights(network, read_weights(path), source=str(path))
         except ArchitectureError as error:
             raise WeightsError(str(error)) from error
-    side_px = row_of(family, model).mask_side_px
-    return Sam(network, device=place, precision=precision, mask_size_px=side_px)
+    return Sam(network, device=place, precision=precision)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

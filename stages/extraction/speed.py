@@ -21,7 +21,7 @@ from pipeline.extraction.predictions import (
 )
 from pipeline.extraction.shards import Piece, Shard, decoder_batch
 from pipeline.prompts import sample_prompts
-from pipeline.sam.families import row_of
+from pipeline.sam.families import FAMILIES
 from pipeline.sam.model import Sam, Square
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.views import default_view
@@ -204,7 +204,7 @@ def drawn_steps(
     The images are in the folder that contains ``pool``.
     """
     name = CellName("drawn", model, default_view(view), PROMPTS, with_masks=True)
-    row = row_of(params.family, model)
+    row = FAMILIES[params.family]
     sizes = {
         "channel": row.n_channels,
         "encoder_channel": row.n_encoder_channels,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.extraction.shards import Shard, decoder_batch
-from pipeline.sam.families import FAMILIES, row_of, source_of
+from pipeline.sam.families import FAMILIES
 from stages.program.progress import Count, progress
 from stages.settings.blocks import ExtractParams, Split
 from stages.settings.signatures import CellName, cell_settings, embedding_cells, library_versions
@@ -68,7 +68,7 @@ class FillJob:
         return decoder_batch(
             self.params.decoder_batch,
             device=self.device,
-            mask_size_px=row_of(self.params.family, self.name.model).mask_side_px,
+            mask_size_px=FAMILIES[self.params.family].mask_side_px,
         )
 
     @cached_property
@@ -88,14 +88,14 @@ class FillJob:
         ``rows`` are the objects of the split or, for embeddings, its images. ``assigned`` are the
         names of the shards to compute; None means all shards.
         """
+        family = FAMILIES[self.params.family]
+        sizes = {"encoder_channel": family.n_encoder_channels}
         if self.name.is_embeddings:
-            origin = FAMILIES[source_of(self.params.family, self.name.model)[0]]
-            widths = {"encoder_channel": origin.n_encoder_channels}
-            return Cell(self.signature, rows, origin.level_sizes | widths, assigned=assigned)
-        model = row_of(self.params.family, self.name.model)
-        sizes = {"channel": model.n_channels, "encoder_channel": model.n_encoder_channels}
+            sizes |= family.level_sizes
+        else:
+            sizes["channel"] = family.n_channels
         if self.name.with_masks:
-            sizes |= {"y": model.mask_side_px, "x": model.mask_side_px}
+            sizes |= {"y": family.mask_side_px, "x": family.mask_side_px}
         return Cell(self.signature, rows, sizes, assigned=assigned)
 
 

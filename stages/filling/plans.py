@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.embeddings import level_names
 from pipeline.heads.objectives import sample_for_trials
-from pipeline.sam.families import FAMILIES, row_of, source_of
+from pipeline.sam.families import FAMILIES
 from pipeline.vocabulary import N_PROPOSALS
 from stages.filling.fill_cells import fitting
 from stages.filling.job import jobs_of, rows_of
@@ -209,12 +209,12 @@ def cell_bytes(cell: CellName, n_objects: int, family: str) -> tuple[int, int, i
     Bytes of the features, uncompressed; fewest and most bytes of the compressed masks, which are 0
     for a cell without masks.
     """
-    model = row_of(family, cell.model)
+    row = FAMILIES[family]
     fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
-    widths = {"channel": model.n_channels, "encoder_channel": model.n_encoder_channels}
+    widths = {"channel": row.n_channels, "encoder_channel": row.n_encoder_channels}
     dims = {**fixed, **widths, "prompt": len(cell.prompts)}
     n_masks = N_PROPOSALS * len(cell.prompts) * n_objects if cell.with_masks else 0
-    low, high = mask_bytes(model.mask_side_px)
+    low, high = mask_bytes(row.mask_side_px)
     n_feature_bytes = n_objects * object_bytes("features", dims, view=cell.view.name)
     return n_feature_bytes, n_masks * low, n_masks * high
 
@@ -223,7 +223,7 @@ def embedding_bytes(cell: CellName, n_images: int, params: ExtractParams) -> int
     """Uncompressed bytes of the embeddings of ``n_images`` images; 0 for a cell of other stores."""
     if not cell.is_embeddings:
         return 0
-    sizes = FAMILIES[source_of(params.family, cell.model)[0]].level_sizes
+    sizes = FAMILIES[params.family].level_sizes
     arrays = (SCHEMA["embeddings"][name] for name in level_names(params.precision))
     per_image = (
         np.dtype(spec.dtype).itemsize * math.prod(sizes[dim] for dim in spec.dims[1:])

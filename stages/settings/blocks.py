@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, core_schema
 
 from pipeline.heads.kinds import RANGES
-from pipeline.sam.families import NAMES
+from pipeline.sam.families import FAMILIES
 from pipeline.scenes.scene import MIN_SIZE_PX
 from stages.settings.parsing import strict
 from storage.datasets.object_records import Masklets, Objects, Source
@@ -195,7 +195,7 @@ class ExtractParams:
     ``encoder_batch`` counts images, ``decoder_batch`` prompt sets, ``shard_objects`` objects.
     """
 
-    family: Annotated[str, one_of(NAMES)]
+    family: Annotated[str, one_of(tuple(FAMILIES))]
     weights: Annotated[StrictStr, text(r"file|random-(0|[1-9][0-9]{0,9})", "file or random-SEED")]
     precision: Literal["fp32", "bf16"]
     encoder_batch: Annotated[StrictInt, Field(ge=1, le=256)]

@@ -7,7 +7,7 @@ from typing import Final
 
 from pipeline.embeddings import level_names
 from pipeline.prompt_kinds import with_extra
-from pipeline.sam.families import FAMILIES, LADDERS, TransformersModel, mask_side_of, source_of
+from pipeline.sam.families import FAMILIES, TransformersModel
 from pipeline.views import View, default_view
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from stages.settings.blocks import ExtractParams, PrepareParams, Split
@@ -15,7 +15,7 @@ from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.paths import embeddings_path, features_path, masks_path
 from storage.split.image_rows import SHARD_IMAGES
-from storage.store.signature import SOURCE, versions
+from storage.store.signature import versions
 
 # Pillow and OpenCV read and augment images; the other libraries compute.
 LIBRARIES: Final = ("torch", "sam2", "numpy", "opencv-python-headless", "pillow")
@@ -61,8 +61,7 @@ def library_versions(family: str, model: str) -> dict[str, str]:
 
     Raises a PackageNotFoundError if a library is not installed.
     """
-    origin, name = source_of(family, model)
-    member = FAMILIES[origin].models[name]
+    member = FAMILIES[family].models[model]
     of_encoder = member.libraries if isinstance(member, TransformersModel) else ()
     return versions(*LIBRARIES, *of_encoder)
 
@@ -114,7 +113,6 @@ def cell_settings(params: ExtractParams, name: CellName) -> dict[str, object]:
         "extract_version": VERSIONS["extract"],
         "family": params.family,
         "model": name.model,
-        **_source(params.family, name.model),
         "weights": weights_name(params, name.model),
         "view": name.view.name,
         "view_parameters": name.view.described_parameters,
@@ -130,14 +128,12 @@ def embedding_settings(
 ) -> dict[str, object]:
     """Entries of the signature of a model's embeddings that are the same on any machine.
 
-    A ladder is a family of models that come from other families; such a model has the embeddings of
-    the model that it comes from. ``is_half`` says whether levels are rounded to half precision.
+    ``is_half`` says whether levels are rounded to half precision.
     """
-    family, origin = source_of(params.family, model)
     return {
         "embed_version": VERSIONS["embed"],
-        "family": family,
-        "model": origin,
+        "family": params.family,
+        "model": model,
         "weights": weights_name(params, model),
         "view": "identity",
         "precision": params.precision,
@@ -181,23 +177,6 @@ def weights_name(params: ExtractParams, model: str) -> str:
     if seed is not None:
         return f"random, seed {seed}"
     return checkpoint(params.family, model).sha256 or "not listed"
-
-
-def _source(family: str, model: str) -> dict[str, tuple[str, str]]:
-    """Signature entry ``SOURCE`` of a ladder's model: the model whose shards contain its rows.
-
-    The entry also says the size of masks if the ladder makes them smaller. Families that are no
-    ladder have no entry.
-
-    >>> _source("releases", "edgetam"), _source("releases", "sam3")
-    ({'source': ('edgetam', 'tiny')}, {'source': ('sam3', 'large at 256 px')})
-    """
-    if family not in LADDERS:
-        return {}
-    origin, name = source_of(family, model)
-    side_px = mask_side_of(family)
-    is_same = side_px == FAMILIES[origin].mask_side_px
-    return {SOURCE: (origin, name if is_same else f"{name} at {side_px} px")}
 
 
 def weights_seed(params: ExtractParams) -> int | None:

@@ -101,7 +101,7 @@ def _shared_metadata(cells: SplitCells, head_set: HeadSet, seed: int) -> dict[st
         "split": cells.split,
         **head_set.card,
         "seed": str(seed),
-        **origin_of(cells, head_set.reads),
+        **origin_of(cells),
         OBJECTS: cells.table.digest,
         **{key: str(number) for key, number in version_entry("train").items()},
     }

@@ -54,7 +54,7 @@ def demo(  # noqa: PLR0913, PLR0917 - one for each option
             signature = signature_of(embeddings[0]) if embeddings else {}
             family = family or signature.get("family", SHIPPED_FAMILY)
             model = model or signature.get("model")
-            # Only PageState finds out which models the user's heads read.
+            # Only PageState finds out which models the user's heads learned from.
             installed = () if heads else models_there(family)
             print(f"loading {model or next(iter(installed), family)}", flush=True)
             page = PageState(

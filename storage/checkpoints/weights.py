@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final, Literal
 
-from pipeline.sam.families import FAMILIES, check_model, models_of, source_of
+from pipeline.sam.families import FAMILIES, check_model, models_of
 from storage.errors import WeightsError
 from storage.files.download import download, is_intact
 from storage.folders import sha256_file
@@ -70,7 +70,7 @@ class Checkpoint:
 
 
 def checkpoint(family: str, model: str) -> Checkpoint:
-    """Describe the weights file of a model; a model of a ladder is looked up in its own family.
+    """Describe the weights file of a model.
 
     If the table lists no sha256 of a file from Hugging Face, it is read from ``digest_path``, which
     is written now if the weights file is there. Raises a WeightsError if the family or its model is
@@ -80,7 +80,6 @@ def checkpoint(family: str, model: str) -> Checkpoint:
         check_model(family, model)
     except ValueError as error:
         raise WeightsError(str(error)) from error
-    family, model = source_of(family, model)
     with (TABLES / f"{family}.csv").open(newline="", encoding="utf-8") as table:
         line = next(line for line in csv.DictReader(table) if line["model"] == model)
     record = Checkpoint(

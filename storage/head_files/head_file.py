@@ -17,7 +17,7 @@ from pipeline.heads.kinds import HeadSet
 from pipeline.heads.predict import OUTPUT_LAYER, HeadWeights, check_head
 from pipeline.heads.training_images import TrainingImages, from_tensors
 from pipeline.prompt_kinds import PROMPT_KINDS
-from pipeline.sam.families import NAMES, models_of, reads_of
+from pipeline.sam.families import FAMILIES, models_of
 from pipeline.scoring.calibration import Isotonic
 from pipeline.vocabulary import PROTOCOLS, TOKEN_SETS
 from storage.errors import DataError, WeightsError, shown
@@ -72,13 +72,6 @@ class HeadFile:
         except (KeyError, ValueError) as error:
             raise DataError(f"heads must name a family that there is: {error}") from error
         return tuple(model for model in models if f"weights_{model}" in self.card)
-
-    @property
-    def readers(self) -> tuple[str, ...]:
-        """Models whose tokens the heads read: all of ``models`` or, in a ladder, of one family."""
-        reads, _, _ = self.card.get("tokens", "").rpartition("/")
-        family = self.card["family"]
-        return tuple(model for model in self.models if reads_of(family, model) == reads)
 
     @property
     def by_objective(self) -> dict[str, dict[str, str]]:
@@ -233,7 +226,7 @@ def _check_form(path: Path, card: Mapping[str, str], objectives: Collection[str]
     """Raise a WeightsError for a card that lacks a required entry, or has one that breaks its rule.
 
     Required are ``_REQUIRED``; ``_FORMS`` has the rules; ``OBJECTIVES`` must be of ``objectives``;
-    the heads must read a model's tokens. Raises a DataError if guarantees or gains are malformed.
+    the weights of a model must be named. Raises a DataError if guarantees or gains are malformed.
     """
     for key, (rule, is_valid) in _FORMS.items():
         if key in card or key in _REQUIRED:
@@ -254,10 +247,9 @@ def _check_form(path: Path, card: Mapping[str, str], objectives: Collection[str]
             f"{OBJECTIVES} in the card of {path} must be facts about "
             f"{', '.join(sorted(objectives))}, got {shown(card[OBJECTIVES])}"
         )
-    if not HeadFile({}, card).readers:
+    if not HeadFile({}, card).models:
         raise WeightsError(
-            f"the card of {path} must name the weights of a model whose tokens its heads read, "
-            "got none"
+            f"the card of {path} must name the weights of a model of its family, got none"
         )
     guarantees_of(card)
     choices_of(card)
@@ -273,10 +265,10 @@ MOST_DIGITS: Final = 9
 _REQUIRED: Final = ("family", "precision", "protocol", "tokens", "kind", "n_channels")
 
 _FORMS: Final[Mapping[str, tuple[str, Callable[[str], bool]]]] = {
-    "family": ("a family", lambda text: text in NAMES),
+    "family": ("a family", lambda text: text in FAMILIES),
     "precision": ("fp32 or bf16", lambda text: text in {"fp32", "bf16"}),
     "protocol": (" or ".join(PROTOCOLS), lambda text: text in PROTOCOLS),
-    "tokens": ("a token set", lambda text: text.rpartition("/")[2] in TOKEN_SETS),
+    "tokens": ("a token set", lambda text: text in TOKEN_SETS),
     "kind": ("a name", lambda text: text not in {"", "none"}),
     "n_channels": ("a whole number", _is_number),
     "first_mask_token": ("a whole number", _is_number),

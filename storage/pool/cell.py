@@ -40,7 +40,7 @@ from storage.store.embedding_rows import embedding_of
 from storage.store.mask_chunks import read_chunk
 from storage.store.opening import naming_damage
 from storage.store.schema import FIXED_COORDINATES, ArraySpec, Value, cell_specs, specs_of
-from storage.store.signature import DIGEST_CHARS, SOURCE, compare, digest, parse_signature
+from storage.store.signature import DIGEST_CHARS, compare, digest, parse_signature
 from storage.store.writing import check_names, checked, create_array, writable
 
 OF_A_SPLIT: Final = (
@@ -338,17 +338,8 @@ class Cell:
 
 
 def of_rows(signature: Mapping[str, object]) -> dict[str, object]:
-    """Signature entries that determine the content of a row.
-
-    For a model of a ladder, ``family`` and ``model`` are those whose shards have its rows.
-
-    >>> of_rows({"family": "releases", "model": "edgetam", "source": ["edgetam", "tiny"]})
-    {'family': 'edgetam', 'model': 'tiny'}
-    """
-    skipped = (*OF_A_SPLIT, SOURCE)
-    entries = {key: value for key, value in signature.items() if key not in skipped}
-    source = cast("Sequence[str]", signature.get(SOURCE, ()))
-    return entries | dict(zip(("family", "model"), source, strict=False))
+    """Signature entries that determine the content of a row."""
+    return {key: value for key, value in signature.items() if key not in OF_A_SPLIT}
 
 
 def store_specs(kind: str, signature: Mapping[str, object]) -> dict[str, ArraySpec]:

@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from pipeline.proposals import ProposalScores
-from pipeline.sam.families import reads_of
 from pipeline.views import entropy_views
 from pipeline.vocabulary import TRAIN_PROMPTS
 from storage.errors import StoreError, counted, hidden, listed
@@ -168,15 +167,6 @@ class SplitCells:
     def views(self) -> tuple[str, ...]:
         """Names of the views, in the order of the settings."""
         return tuple(dict.fromkeys(view for _, view in self.by_name))
-
-    def reads_of(self, model: str) -> str:
-        """Family whose tokens the heads of a ladder's model read; empty for a model of a family."""
-        return reads_of(str(self.by_name[model, "identity"].signature["family"]), model)
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Families whose tokens heads for the cells read, each once; ``("",)`` without a ladder."""
-        return tuple(dict.fromkeys(self.reads_of(model) for model in self.models))
 
     @property
     def signature(self) -> dict[str, object]:

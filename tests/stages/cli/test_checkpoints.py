@@ -40,9 +40,8 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     [
         (("sam2.1",), list(MODELS), ["sam2.1"]),
         (("sam2", "--model", "large", "--model", "tiny"), ["large", "tiny"], ["sam2"]),
-        (("releases",), ["tiny", "tiny", *["large"] * 3], ["sam2.1", "sam3"]),
     ],
-    ids=["all", "named", "ladder"],
+    ids=["all", "named"],
 )
 def test_fetch_takes_the_models_and_names_the_licences(
     arguments: tuple[str, ...], models: list[str], families: list[str], fetched: list[str]

@@ -145,22 +145,6 @@ def test_what_cannot_be_exported_is_named_in_a_line(
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("tokens", ["selected", "mini/selected"])
-def test_heads_of_a_ladder_are_told_apart_by_whose_tokens_they_read(
-    tokens: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for reads in ("edgetam", "sam3"):
-        path = head_set_path(SPLIT, replace(OF_USERS, reads=reads))
-        path.parent.mkdir(parents=True)
-        path.touch()
-    result = usam_heads("export", SPLIT, "a.safetensors", "--tokens", tokens)
-    assert result.exit_code == 1
-    assert result.stderr == (
-        f"error: tokens must be one of edgetam/selected, sam3/selected, got {tokens!r}\n"
-    )
-
-
 def test_the_card_of_the_heads_that_ship_is_printed() -> None:
     result = usam_heads("info")
     assert result.exit_code == 0

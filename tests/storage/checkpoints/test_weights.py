@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.sam.families import FAMILIES, LADDERS, models_of, source_of
+from pipeline.sam.families import FAMILIES, models_of
 from stages.cli.app import app
 from stages.settings.blocks import ExtractParams
 from stages.settings.parsing import parse
@@ -67,20 +67,6 @@ def test_a_table_lists_every_model_and_nothing_else(family: str) -> None:
         record = weights.checkpoint(family, model)
         assert (record.family, record.model) == (family, model)
         assert record.sha256 is None or re.fullmatch("[0-9a-f]{64}", record.sha256)
-
-
-@pytest.mark.parametrize("ladder", LADDERS)
-def test_the_table_of_a_ladder_repeats_the_lines_of_its_models(ladder: str) -> None:
-    def lines(name: str) -> dict[str, dict[str, str]]:
-        with (weights.TABLES / f"{name}.csv").open(newline="") as table:
-            return {line.pop("model"): line for line in csv.DictReader(table)}
-
-    own = lines(ladder)
-    assert tuple(own) == models_of(ladder)
-    for model, line in own.items():
-        family, name = source_of(ladder, model)
-        assert line == lines(family)[name]
-        assert weights.checkpoint(ladder, model) == weights.checkpoint(family, name)
 
 
 @pytest.mark.parametrize("family", ["sam2", "sam2.1"])

@@ -137,7 +137,7 @@ ONE_KEY_MORE: Final = json.dumps([{"scope": asdict(Scope("selected", n_images=9)
         ({"gates": '[{"scope": null}]'}, EACH_MUST_HAVE),
         ({"gates": ONE_KEY_MORE}, EACH_MUST_HAVE),
         ({"gates": "{"}, "gates in a card must be JSON, got"),
-        ({"weights_tiny": None}, "must name the weights of a model whose tokens its heads read"),
+        ({"weights_tiny": None}, "must name the weights of a model of its family, got none"),
         ({"kind": None}, "kind in the card of .* must be a name, got 'none'"),
     ],
 )
