@@ -1,7 +1,7 @@
 """Plans the cells of ``params.yaml``: why a cell must be made, its missing shards, their bytes."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -123,7 +123,10 @@ def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
         ]
         notes = [check(extent.n_media), _order_note(split, params)]
     else:
-        plans = [plan_cell(cell, prepared, rows_of(cell, prepared).names, params) for cell in cells]
+        plans = [
+            plan_cell(cell, prepared, frozenset(rows_of(cell, prepared).names), params)
+            for cell in cells
+        ]
         group = group_index(prepared.table)
         notes = [check(int(group[-1]) + 1)]
         if is_train and params.tune.n_trials and params.tune.max_objects is not None:
@@ -131,7 +134,7 @@ def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
                 sample_for_trials(group, params.tune.max_objects, 1, params.tune.seed)
             except ValueError as error:
                 raise DataError(str(error)) from error
-    return plans, [note for note in notes if note]
+    return plans, [note for note in (*notes, _images_note(split, params)) if note]
 
 
 def _estimate(place: Split, params: PrepareParams) -> Extent:
@@ -175,8 +178,19 @@ def _order_note(split: str, params: Params) -> str:
     )
 
 
+def _images_note(split: str, params: Params) -> str:
+    """Text of a note that the images of a split are missing; empty if they are there."""
+    images = Path(params.splits[split].images)
+    if images.exists():
+        return ""
+    return (
+        f"note: images of {split} must be in the folder {images}, got no such folder: complete "
+        "cells stay complete, but no other cell can be computed until it is there"
+    )
+
+
 def plan_cell(
-    name: CellName, split: PreparedSplit, assigned: Collection[str], params: Params
+    name: CellName, split: PreparedSplit, assigned: frozenset[str], params: Params
 ) -> FillPlan:
     """Find out whether a cell of a prepared split must be made, why, and its missing shards.
 
@@ -195,7 +209,7 @@ def plan_cell(
         why = f"{n_done} of {counted(len(rows.shards), 'shard')} done"
     is_there = all(path.exists() for path in name.outputs.values())
     fit = fitting(cells, name.outputs) if is_there else None
-    adopted = fit[0].names if fit else ()
+    adopted = frozenset(fit[0].names if fit else ())
     todo = [shard for shard in lacking if shard in assigned and shard not in adopted]
     n_objects = 0 if name.is_embeddings else rows.count_rows(todo)
     return FillPlan(name, why, len(todo), rows.count_images(todo), n_objects)
