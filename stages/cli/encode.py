@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import numpy as np
 import typer
 
-from pipeline.sam.families import FAMILIES, NAMES, check_model, models_of
+from pipeline.sam.families import FAMILIES, check_model, models_of
 from stages.cli import predictor_options
 from stages.cli.columns import bytes_text
 from stages.predictor.model_choice import PRECISIONS
@@ -73,7 +73,7 @@ def encode(  # noqa: PLR0913, PLR0917 - one for each option
     """
     with reported_errors():
         family = family or SHIPPED_FAMILY
-        check_known("family", family, NAMES)
+        check_known("family", family, FAMILIES)
         model = model or models_of(family)[0]
         params = _params(family, model, precision=precision, device=device)
         if not images.is_dir():

@@ -209,8 +209,8 @@ class HeldStore(WrapperStore[ZarrStore]):
         return data
 
     get_sync: Any = None
-    """None, so that zarr reads by ``get``: ``FusedCodecPipeline`` of zarr 3.3 and later would use the
-    method of ``WrapperStore``, which asks the wrapped store."""
+    """None, so that zarr reads by ``get``: ``FusedCodecPipeline`` of zarr 3.3 and later would use
+    the method of ``WrapperStore``, which asks the wrapped store."""
 
     async def get_ranges(
         self,
