@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import repeat
 from typing import Final
 
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from pipeline.embeddings import StoredEmbedding, level_names, pixels_sha256
+from pipeline.embeddings import StoredEmbedding, check_embedding, pixels_sha256
 from pipeline.extraction.shards import decoder_batch
 from pipeline.predictor.advice import Costs
 from pipeline.predictor.encoded_image import EncodedImage, Rgb, StoredImages, rgb_of
@@ -163,17 +164,13 @@ class UncertainPredictor:
         Raises
         ------
         TypeError, ValueError
-            If ``set_image`` would refuse the image.
+            If the embedding is not one of a store, or ``set_image`` would refuse the image.
         ValueError
             If the embedding is of another precision than the model, or of other pixels than
             ``image``.
         """
         self.reset_predictor()
-        names, precision = set(embedding.levels), self.sam.precision
-        if names not in (set(level_names(precision, is_half=is_half)) for is_half in (False, True)):
-            raise ValueError(
-                f"embedding must be of the precision {precision}, got {', '.join(sorted(names))}"
-            )
+        check_embedding(embedding, self.sam.precision)
         rgb = None if image is None else rgb_of(image)
         if rgb is not None and _digest(rgb) != embedding.pixels_sha256:
             raise ValueError("embedding must be of the same pixels as the image, got of others")
@@ -212,6 +209,9 @@ class UncertainPredictor:
         return map(EncodedImage, pixels, embeddings, repeat(self.smallest))
 
     def _restored(self, embedding: StoredEmbedding, rgb: Rgb | None) -> EncodedImage:
+        # The store's size of the image is part of no digest, but the pixels are.
+        if rgb is not None:
+            embedding = replace(embedding, size_px=(rgb.shape[0], rgb.shape[1]))
         statistics = None
         if self.smallest is None:
             statistics = np.concatenate([*embedding.statistics.values()])

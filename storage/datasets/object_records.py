@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pipeline.vocabulary import MAX_PIXELS
 from storage.errors import DataError
-from storage.images.image_files import MAX_PIXELS, SHRINK
+from storage.images.image_files import SHRINK
 
 Masklets = Literal["manual", "auto", "both"]
 

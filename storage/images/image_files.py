@@ -49,9 +49,6 @@ DECODER_ERRORS: Final = (
 )
 """Types of the errors that Pillow raises for a file that it cannot read."""
 
-MAX_PIXELS: Final = 178_956_970
-"""Largest number of pixels of an image; Pillow refuses more as a decompression bomb."""
-
 SHRINK: Final = "shrink it, and its masks and record, if it has any, with it"
 """End of the message about an image with too many pixels."""
 

@@ -19,10 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageFile
 
+from pipeline.vocabulary import MAX_PIXELS
 from storage.errors import ImageError
 from storage.images.image_files import (
     FORMATS,
-    MAX_PIXELS,
     check_header,
     decode_rgb,
     is_confirmed,
