@@ -7,8 +7,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.vocabulary import TRAIN_PROMPTS
-
 DRAWN_SHAPES: Final = "drawn shapes"
 """Contents of the images from which the mini models and their heads learned."""
 
@@ -32,11 +30,11 @@ class Scope:
 
     protocol: str
     """Masks that were judged: the ``best`` of three proposals, or the ``selected`` proposal."""
-    prompts: tuple[str, ...] = TRAIN_PROMPTS[:1]
+    prompts: tuple[str, ...]
     """Prompt sets of the judged masks, by the names that settings use."""
-    n_images: int | None = None
+    n_images: int | None
     """Number of images, or of videos; None if the number is unknown."""
-    images: str = ""
+    images: str
     """Contents of the images, such as ``DRAWN_SHAPES``; empty if the contents are unknown."""
 
     @property

@@ -64,7 +64,7 @@ class ProposalHeads:
     @property
     def scope(self) -> Scope:
         """Conditions under which the heads learned, which limit statements about masks."""
-        return Scope(self.head_set.protocol, self.prompts, images=self.images)
+        return Scope(self.head_set.protocol, self.prompts, None, self.images)
 
     def unlike_training(self, image: EncodedImage) -> float | None:
         """Share of training images that are nearer to the other training images than an image is.

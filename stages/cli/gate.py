@@ -325,7 +325,7 @@ def _with_scope(
     share_kept: float,
 ) -> CalibratedGuarantee:
     return CalibratedGuarantee(
-        Scope(masks.protocol, (prompt,), n_images=len(judged.images())),
+        Scope(masks.protocol, (prompt,), len(judged.images()), images=""),
         split=masks.split,
         model=masks.model,
         measure=masks.measure,

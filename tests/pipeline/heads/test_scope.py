@@ -19,10 +19,10 @@ from pipeline.heads.scope import (
     permitted,
 )
 
-SELECTED = Scope("selected", ("center", "refined"))
+SELECTED = Scope("selected", ("center", "refined"), None, images="")
 
 OF_CLICKS = CalibratedGuarantee(
-    Scope("selected", ("center",), n_images=40),
+    Scope("selected", ("center",), 40, images=""),
     split="shapes_val",
     model="tiny",
     measure="usam_ours",
@@ -35,7 +35,7 @@ OF_CLICKS = CalibratedGuarantee(
     kept=0.5,
     n_objects=280,
 )
-NEAR = replace(OF_CLICKS, scope=Scope("selected", ("near",)), threshold=0.125)
+NEAR = replace(OF_CLICKS, scope=replace(SELECTED, prompts=("near",)), threshold=0.125)
 SETS = replace(OF_CLICKS, of=OF_SETS, threshold=0.5)
 SETS_NEAR = replace(NEAR, of=OF_SETS, threshold=0.375)
 
@@ -54,7 +54,9 @@ def test_a_guarantee_holds_for_its_own_prompts_the_strictest_for_a_click(
     prompts: set[str], limit: float | None, least_doubt: float | None
 ) -> None:
     # A user does not know the best mask: a guarantee about best masks says nothing, however strict.
-    of_best = replace(OF_CLICKS, scope=Scope("best", ("center", "near", "box")), threshold=0.0)
+    of_best = replace(
+        OF_CLICKS, scope=Scope("best", ("center", "near", "box"), 40, ""), threshold=0.0
+    )
     every = [OF_CLICKS, NEAR, SETS, SETS_NEAR, of_best]
     permission = permitted(SELECTED, every, prompts, unlike_training=None)
     assert permission.least_doubt == least_doubt
@@ -108,7 +110,7 @@ def test_a_choice_is_offered_where_it_gained_on_held_out_images(
 
 
 def test_heads_of_best_masks_compare_no_proposals_and_say_so() -> None:
-    permission = permitted(Scope("best"), [], {"center"}, unlike_training=0.5)
+    permission = permitted(replace(SELECTED, protocol="best"), [], {"center"}, unlike_training=0.5)
     assert not permission.compares_proposals
     assert permission.caution == BEST_OF_THREE
 

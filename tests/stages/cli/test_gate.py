@@ -94,7 +94,7 @@ def test_a_threshold_is_told_and_written(root: Path) -> None:
     limit = threshold_of_all(judged, 0.1)
     assert written.threshold == limit
     assert written.kept == (judged.uncertainty <= limit).mean()
-    assert written.scope == Scope("selected", ("center",), n_images=90)
+    assert written.scope == Scope("selected", ("center",), 90, images="")
     assert (written.n_objects, written.confidence, written.train_split) == (180, None, "")
     assert "Keep a mask if H_Std is at most the threshold:" in said
     assert f"{limit:.4g}" in said

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pipeline.heads.kinds import HeadSet
-from pipeline.heads.scope import DRAWN_SHAPES, Scope
+from pipeline.heads.scope import DRAWN_SHAPES
 from pipeline.heads.training_images import fit_training_images
 from stages.cli.heads import app
 from stages.predictor.loading import head_set_of
@@ -82,7 +82,7 @@ def test_an_exported_set_has_the_tensors_of_its_heads(
 def test_gates_of_its_measure_go_into_the_card() -> None:
     others = [
         replace(GATE, measure="usam"),
-        replace(GATE, scope=Scope("best")),
+        replace(GATE, scope=replace(GATE.scope, protocol="best")),
         replace(GATE, train_split="coco_train"),
     ]
     for number, gate in enumerate([*others, GATE]):
