@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from stages.predictor.model_choice import ModelChoice
 from storage.datasets.coco import NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.datasets.object_records import ImageRecord
 from storage.errors import ImageError
-from storage.folders import whole_file
+from storage.folders import sha256_file, whole_file
 from storage.images.image_files import png_bytes, read_rgb
 from storage.images.videos import Videos, video_of
 from storage.outputs.coco_results import KeptResults
@@ -118,11 +119,14 @@ ReadImage = Callable[[ImageRecord], np.ndarray]
 """Function that reads the upright RGB pixels of an image."""
 
 
-def image_reader(folder: Path, records: Iterable[ImageRecord]) -> ReadImage:
+def image_reader(
+    folder: Path, records: Iterable[ImageRecord], digests: Mapping[str, str] = MappingProxyType({})
+) -> ReadImage:
     """Make a function that reads images in a folder, and frames of videos, as upright RGB pixels.
 
-    It raises an ``ImageError`` if an image is missing, damaged, or of another size than its record
-    says. ``records`` are all images that the function may be asked for.
+    It raises an ``ImageError`` if an image is missing, damaged, of another size than its record
+    says, or of another sha256 than ``digests`` has for its file. ``records`` are all images that
+    the function may be asked for; ``digests`` may lack some.
     """
     videos = Videos(folder, [record.file for record in records])
 
@@ -130,7 +134,14 @@ def image_reader(folder: Path, records: Iterable[ImageRecord]) -> ReadImage:
         size = {"height_px": record.height_px, "width_px": record.width_px}
         if video_of(record.file) is not None:
             return videos.read(record.file, **size)
-        return read_rgb(folder / record.file, **size)
+        path = folder / record.file
+        rgb = read_rgb(path, **size)
+        if digests.get(record.file) not in (None, sha256_file(path)):
+            raise ImageError(
+                f"{path} must be the file that its masks are about, got one that was changed: "
+                "restore it, or make its masks anew"
+            )
+        return rgb
 
     return read_image
 

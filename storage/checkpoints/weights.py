@@ -149,6 +149,17 @@ def checkpoints(family: str) -> list[Checkpoint]:
         raise WeightsError(str(error)) from error
 
 
+def named_weights(sha256: str) -> str:
+    """Family and model whose weights have a sha256; the sha256 itself if no table lists it.
+
+    >>> named_weights("7dc0b0c662ac86625d9bd6222bc3c780020901197ffb5bcd5849d3444b352d49")
+    'mini tiny'
+    """
+    records = (record for family in FAMILIES for record in checkpoints(family))
+    names = (f"{record.family} {record.model}" for record in records if record.sha256 == sha256)
+    return next(names, sha256)
+
+
 def state(record: Checkpoint) -> State:
     """Compare a weights file with its listed sha256, and return its ``State``; the file is read."""
     path = _there(record)
