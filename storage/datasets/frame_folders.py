@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from storage.datasets.object_records import Annotated, Medium, Source
 from storage.errors import DataError, listed
-from storage.images.image_files import DECODER_ERRORS, is_special, unreadable
+from storage.images.image_files import DECODER_ERRORS, is_special, open_image, unreadable
 from storage.rle import encode_rle
 
 
@@ -137,7 +136,7 @@ def read_indices(path: Path, label: str, modes: Collection[str]) -> UInt8[np.nda
     if is_special(path):
         raise DataError(f"{label}: {path} must be a readable PNG file, got: a pipe or a device")
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             if image.mode in modes:
                 return np.asarray(image).astype(np.uint8)
             mode = image.mode

@@ -19,7 +19,7 @@ from storage.head_files.head_file import head_set_path, read_head_file, read_iso
 from storage.paths import curves_path, objects_path
 from storage.split.object_table import write_objects
 from storage.split.split_cells import SplitCells
-from tests.fixtures.eval_split import object_table
+from tests.fixtures.made_up_objects import object_table
 from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.signatures import open_train
 from tests.fixtures.train_split import PER_IMAGE, SPLIT, write_features, write_params
