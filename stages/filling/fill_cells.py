@@ -19,7 +19,7 @@ from stages.filling.job import (
     prepared,
 )
 from stages.program.main import REPORTED, check_unchanged
-from stages.program.progress import progress
+from stages.program.progress import Count, progress
 from stages.program.stopping import stoppable
 from stages.settings.blocks import ExecutorParams, ExtractParams, Split
 from stages.settings.signatures import CellName
@@ -77,18 +77,19 @@ def fill(cells: Mapping[FillJob, Cell], executor: ExecutorParams) -> dict[FillJo
     unread: dict[FillJob, dict[str, str]] = {job: {} for job in todo}
     errors: dict[FillJob, BaseException] = {}
     unit = "rows" if any(job.name.is_embeddings for job in todo) else "objects"
+    title = f"extract {next(iter(todo))}" if len(todo) == 1 else "fill"
     n_rows = sum(cells[job].split.count_rows(names) for job, names in todo.items())
     uses_gpu = any(job.device != "cpu" for job in todo)
-    # A single process counts the images of a cell; several processes count the shards of all cells.
     with (
-        progress("fill", 0 if is_inline else n_rows, unit) as count,
+        progress(title, n_rows, unit) as count,
         executor_of(executor, uses_gpu=uses_gpu) as run,
     ):
-        for outcome in run(_tasks(cells, todo, is_inline=is_inline)):
+        for outcome in run(_tasks(cells, todo, count if is_inline else None)):
             job, names, _ = outcome.task.arguments
             if isinstance(outcome, Done):
                 unread[job].update(outcome.result)
-                count(cells[job].split.count_rows(names))
+                if not is_inline:
+                    count(cells[job].split.count_rows(names))
             elif isinstance(outcome.error, REPORTED):
                 errors.setdefault(job, outcome.error)
             else:
@@ -121,17 +122,17 @@ def _unread_error(job: FillJob, cell: Cell, images: Unread) -> ImageError:
 
 
 def _tasks(
-    cells: Mapping[FillJob, Cell], todo: Mapping[FillJob, Sequence[str]], *, is_inline: bool
+    cells: Mapping[FillJob, Cell], todo: Mapping[FillJob, Sequence[str]], count: Count | None
 ) -> Iterator[Task[Unread]]:
-    """Yield a task per shard in ``todo`` or, if ``is_inline``, per cell.
+    """Yield a task per shard in ``todo`` for workers or, if this process has a count, per cell.
 
-    A task per cell overlaps the reading and writing of its shards.
+    A task per cell overlaps the reading and writing of its shards, and counts them itself.
     """
     for job, names in todo.items():
-        for together in [tuple(names)] if is_inline else [(name,) for name in names]:
+        for together in [tuple(names)] if count else [(name,) for name in names]:
             shard = cells[job].split.shards[together[0]].index
-            label = str(job) if is_inline else f"shard {shard} of {job}"
-            yield Task(label, fill_shards, (job, together, is_inline))
+            label = str(job) if count else f"shard {shard} of {job}"
+            yield Task(label, fill_shards, (job, together, count))
 
 
 def _check_shown(cells: Mapping[FillJob, Cell]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.extraction.shards import Shard, decoder_batch
 from pipeline.sam.families import FAMILIES
-from stages.program.progress import Count, progress
+from stages.program.progress import Count
 from stages.settings.blocks import ExtractParams, Split
 from stages.settings.signatures import CellName, cell_settings, embedding_cells, library_versions
 from storage.errors import StoreError, counted
@@ -168,10 +168,10 @@ def device_here(setting: str) -> str:
     return settled_device(setting).type
 
 
-def fill_shards(job: FillJob, names: tuple[str, ...], is_shown: bool) -> Unread:  # noqa: FBT001
+def fill_shards(job: FillJob, names: tuple[str, ...], count: Count | None = None) -> Unread:
     """Compute the named shards of a cell; skip shards that another process finishes meanwhile.
 
-    The model stays in memory for the next call. ``is_shown`` says whether progress is shown.
+    The model stays in memory for the next call. ``count`` counts finished rows.
 
     Returns
     -------
@@ -189,9 +189,8 @@ def fill_shards(job: FillJob, names: tuple[str, ...], is_shown: bool) -> Unread:
     split, images = _split_of(job, names)
     rows = rows_of(job.name, split)
     sam, cell = kept_model(job.params, job.name.model, job.device), job.cell(rows)
-    n_rows = rows.count_rows(names) if is_shown else 0
-    title, unit = ("embed", "images") if job.name.is_embeddings else ("extract", "objects")
-    with progress(f"{title} {job}", n_rows, unit) as count, _Turns(cell, names, count) as turns:
+    count = count or Count(0, "", lambda _: None)
+    with _Turns(cell, names, count) as turns:
         steps = _steps(job, split, images, sam=sam, end=turns.end)
         failures: dict[int, str] = {}
         while turns.left:
