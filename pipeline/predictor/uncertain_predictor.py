@@ -17,6 +17,7 @@ from pipeline.embeddings import StoredEmbedding, check_embedding, pixels_sha256
 from pipeline.extraction.shards import decoder_batch
 from pipeline.predictor.advice import Costs
 from pipeline.predictor.encoded_image import EncodedImage, Rgb, StoredImages, rgb_of
+from pipeline.predictor.judgement import permitted
 from pipeline.predictor.postprocessing import Postprocessing
 from pipeline.predictor.prompt_sets import (
     DecoderPrompts,
@@ -408,7 +409,8 @@ class UncertainPredictor:
                 costs=costs,
                 unlike_training=unlike_training,
                 permissions=[
-                    self.heads.permitted(
+                    permitted(
+                        self.heads,
                         prompt.prompt_sets,
                         unlike_training=unlike_training,
                         prompt_caution=prompt.caution(self.heads.prompts),

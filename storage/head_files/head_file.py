@@ -195,7 +195,8 @@ def read_head_file(path: Path) -> HeadFile:
     Raises
     ------
     WeightsError
-        If the file is missing, damaged or no head file, or its heads are of an earlier version.
+        If the file is missing, damaged or no head file, its heads are of an earlier version, or a
+        number is NaN or infinite.
     DataError
         If the guarantees or the gains of the choice of masks in its card are malformed.
     """
@@ -206,6 +207,8 @@ def read_head_file(path: Path) -> HeadFile:
         )
     weights: dict[str, dict[str, np.ndarray]] = {}
     for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise WeightsError(f"{name} in {path} must hold finite numbers, got NaN or infinity")
         objective, _, tensor_name = name.partition(".")
         weights.setdefault(objective, {})[tensor_name] = tensor.astype(np.float32)
     images = weights.pop(TRAINING_IMAGES, None)

@@ -102,6 +102,14 @@ def test_heads_of_an_earlier_version_are_named_with_a_remedy(tmp_path: Path) -> 
         read_head_file(tmp_path / "old.safetensors")
 
 
+@pytest.mark.parametrize("number", [np.nan, -np.inf])
+def test_heads_with_a_number_that_is_none_are_refused(number: float, tmp_path: Path) -> None:
+    broken = {**WEIGHTS["iou_tiny"], "layers.2.bias": np.full(1, number, np.float32)}
+    write_head_file(tmp_path / "a", pack_heads({**WEIGHTS, "iou_tiny": broken}, METADATA))
+    with pytest.raises(WeightsError, match=r"iou_tiny\.layers\.2\.bias in .* finite numbers, got"):
+        read_head_file(tmp_path / "a")
+
+
 def test_a_number_that_half_precision_cannot_hold_is_named(tmp_path: Path) -> None:
     large = {**WEIGHTS["iou_tiny"], "layers.0.weight": np.full((3, 4), -7e4, np.float32)}
     heads = pack_heads({**WEIGHTS, "iou_tiny": large}, METADATA)
