@@ -59,25 +59,22 @@ demo-heads:
 demo-entropies:
 	$(REPRO) 'embed@*' 'extract@*' 'entropy@*'
 
-# Folders whose photographs docs/predict.md counts, too.
-PHOTOGRAPHS = ../shared/samples/photographs/images
+# Folder of photographs, with `images` and COCO's `annotations.json`, that docs count, too.
+PHOTOGRAPHS = ../shared/samples/photographs
 results: $(INSTALLED) ## run params/results.yaml, make the shipped heads and what README and docs show
 	git diff --quiet HEAD -- params.yaml || { echo "params.yaml must have no changes: its place is needed" >&2; exit 1; }
 	cp params/results.yaml params.yaml
 	$(MAKE) --no-print-directory demo
 	$(BIN)/usam heads export shapes_train storage/head_files/mini.safetensors --half
+	$(BIN)/python -m tools.show_replication
 	$(BIN)/python -m tools.show_results
 	$(BIN)/python -m tools.show_coverage
 	$(BIN)/python -m tools.show_prompts
 	$(BIN)/python -m tools.choose_scenes
 	$(BIN)/python -m tools.show_predictions
-	$(BIN)/python -m tools.show_advice
+	$(BIN)/python -m tools.show_answers $(wildcard $(PHOTOGRAPHS))
 	$(BIN)/python -m tools.show_annotations
-	$(BIN)/python -m tools.show_expected
-	$(BIN)/python -m tools.show_choice $(wildcard $(dir $(PHOTOGRAPHS)))
-	$(BIN)/python -m tools.show_drop_in
 	$(BIN)/python -m tools.show_unlike $(wildcard $(PHOTOGRAPHS))
-	$(BIN)/python -m tools.show_review $(patsubst %/images,%,$(wildcard $(PHOTOGRAPHS)))
 	$(BIN)/python -m tools.show_notebook
 	git checkout --quiet HEAD -- params.yaml
 

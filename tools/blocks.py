@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from pipeline.decisions import Mean
+
 
 def marks(name: str) -> tuple[str, str]:
     """Marks before and behind a block."""
@@ -40,6 +42,12 @@ def table(
     names = list(header)
     rule = ["---" if i in left else "---:" for i in range(len(names))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (names, rule, *rows))
+
+
+def with_interval(estimate: Mean, form: str) -> str:
+    """A number with its interval, such as ``+1.0 (-0.4 to +2.4)``; ``form`` is of each number."""
+    ends = estimate.interval
+    return f"{estimate.value:{form}} ({ends.low:{form}} to {ends.high:{form}})"
 
 
 def _cut(page: Path, name: str) -> tuple[str, str, str]:

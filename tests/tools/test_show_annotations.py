@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from pipeline.scenes.scene import draw_scene
+from tools.answers import iou_of
 from tools.show_annotations import (
     ERRORS,
     MOST_IOU,
     OURS,
     RIVALS,
     RULES,
-    Answers,
+    Annotations,
     annotated,
     annotations_block,
-    iou_of,
     mistakenness,
 )
 
@@ -23,7 +23,7 @@ def test_wrong_annotations_are_of_every_kind_and_far_from_the_right_ones() -> No
     kinds = []
     for number in range(60):
         scene = draw_scene(number, 96)
-        for right, (mask, kind) in zip(scene.masks, annotated(scene, rng), strict=True):
+        for right, (mask, kind) in zip(scene.masks, annotated(scene.masks, rng), strict=True):
             kinds.append(kind)
             assert (iou_of(mask, right) < MOST_IOU) == bool(kind)
     assert {*kinds} == {"", *ERRORS}
@@ -36,7 +36,7 @@ def test_mistakenness_is_the_distance_for_a_sure_model_and_a_half_for_an_unsure_
     np.testing.assert_allclose(mistakenness(np.zeros(4), iou), 0.5)
 
 
-def drawn_answers(seed: int) -> Answers:
+def drawn_answers(seed: int) -> Annotations:
     """Answers of two models that reach right annotations alone, and expect so of some objects."""
     rng = np.random.default_rng(seed)
     kind = np.array(["", *ERRORS] * 24)
@@ -44,7 +44,8 @@ def drawn_answers(seed: int) -> Answers:
     iou = np.where((kind == "") & is_easy, 0.9, 0.3)[:, None] + rng.normal(0, 0.03, (kind.size, 2))
     expected_iou = np.where(is_easy, 0.9, 0.3)[:, None] + rng.normal(0, 0.03, (kind.size, 2))
     sam_score = rng.uniform(0.4, 0.9, iou.shape)
-    return Answers(kind, np.arange(kind.size) // 4, expected_iou, sam_score, iou, iou)
+    ious = {"expected_iou": expected_iou, "sam_score": sam_score, "iou": iou, "best_iou": iou}
+    return {"kind": kind, "image": np.arange(kind.size) // 4, **ious}
 
 
 def test_the_rule_that_knows_which_masks_should_be_good_is_chosen_and_every_rule_is_shown() -> None:

@@ -26,8 +26,9 @@ from tests.fixtures.mini import MODELS
 from tests.fixtures.model_scores import random_scores
 from tests.fixtures.predictors import trained_mini
 from tools import show_replication
+from tools.answers import N_RESAMPLES
 from tools.blocks import read_block, table
-from tools.show_replication import N_RESAMPLES, SURE, answers, margin
+from tools.show_replication import SURE, margin, measures
 from tools.show_results import REPLICATION, replication_words
 
 
@@ -41,7 +42,7 @@ def test_measures_of_a_scene_are_those_of_extraction_and_entropy() -> None:
     arrays = object_arrays(
         lambda *_: cell, truth.__getitem__, models=("tiny",), views=("identity",), block_objects=9
     )
-    answer = answers(sam, scene)
+    answer = measures(sam, (scene.rgb, scene.masks))
     h_std, soft_dice = (
         arrays[name][:, JUDGED.index("selected"), 0] for name in ("h_std", "soft_dice")
     )
@@ -71,17 +72,18 @@ def test_margins_are_those_of_the_stage_evaluate() -> None:
                 name: BY_NAME[name].compute(Evidence(model, "selected", of_model))
                 for name in (BASELINE, "stable_score", "h_std", "soft_dice")
             },
-            "scene": scene,
+            "image": scene,
         }
         for model, of_model in scores.items()
     }
-    for task, measures in SURE.items():
-        for measure in measures:
+    for task, sure in SURE.items():
+        for measure in sure:
             model = default_model(task, MODELS)
             score = evaluated[task, model, measure]
             expected = (score.value, score.interval.low, score.interval.high)
-            points = list(margin(by_model, task, model, measure).values())
-            np.testing.assert_allclose(points, 100 * np.array(expected), atol=1e-9)
+            points = margin(by_model, task, model, measure)
+            found = (points.value, points.interval.low, points.interval.high)
+            np.testing.assert_allclose(found, 100 * np.array(expected), atol=1e-9)
 
 
 def test_the_table_has_each_seed_and_all_scenes_together(
@@ -89,15 +91,11 @@ def test_the_table_has_each_seed_and_all_scenes_together(
 ) -> None:
     page = tmp_path / "page.md"
     page.write_text("<!-- replication -->\n<!-- /replication -->\n", encoding="utf-8")
-    for name, few in {
-        "PAGE": page,
-        "N_SCENES": 3,
-        "MODELS": ("tiny", "large"),
-        "N_RESAMPLES": 50,
-    }.items():
-        monkeypatch.setattr(show_replication, name, few)
+    few = {"PAGE": page, "N_SCENES": 3, "MODELS": ("tiny", "large"), "SEEDS": (31, 32)}
+    for name, value in few.items():
+        monkeypatch.setattr(show_replication, name, value)
     monkeypatch.chdir(ROOT)
-    show_replication.main([31, 32])
+    show_replication.main()
     n_objects = [
         sum(len(draw_scene(scene, 256).masks) for scene in scene_seeds(seed, "further", 3))
         for seed in (31, 32)
@@ -107,8 +105,8 @@ def test_the_table_has_each_seed_and_all_scenes_together(
     assert [f"{label}, {n} objects" for label, n in sizes] == header.strip("| ").split(" | ")[3:]
     assert [line.strip("| ").split(" | ")[:3] for line in lines] == [
         [TASK_LABELS[task], measure_label(measure), model]
-        for task, measures in SURE.items()
-        for measure in measures
+        for task, sure in SURE.items()
+        for measure in sure
         for model in (("tiny",) if task == "model" else ("tiny", "large"))
     ]
 
