@@ -14,7 +14,7 @@ from pipeline.heads.training_images import LEAST_IMAGES, TrainingImages, fit_tra
 from pipeline.sam.families import FAMILIES
 from pipeline.vocabulary import PROTOCOL_TOKENS, PROTOCOLS
 from stages.cards.readme import heads_card
-from stages.cli.checkpoints import DownloadBar
+from stages.cli.checkpoints import download_bar
 from stages.cli.columns import aligned, bytes_text
 from stages.predictor.card_entries import read_gates
 from stages.predictor.model_choice import OF_USERS
@@ -91,8 +91,8 @@ def fetch(
         )
         for head in heads:
             with ExitStack() as stack:
-                bar = DownloadBar(f"fetch {family} {head.name}", stack)
-                published_heads.fetch(head, progressbar=bar)
+                bar = download_bar(f"fetch {family} {head.name}", head.size_bytes, stack)
+                published_heads.fetch(head, advance=bar)
         file = published_heads.published_file(family)
         joined = read_published(published_heads.FOLDER / family, family)
         head_file.write_head_file(file, joined)

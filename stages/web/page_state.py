@@ -211,7 +211,7 @@ class StoredImage:
         """Pixels, upright, of an image of any size.
 
         A missing or unreadable file, or one outside of the folder, is an ``ImageError``. Images at
-        an address must be of the formats of uploads.
+        an address, as uploads, must be in one of ``readable_formats``.
         """
         name = self.record.file
         is_inside = ".." not in Path(name).parts and not Path(name).is_absolute()

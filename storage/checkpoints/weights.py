@@ -2,6 +2,7 @@
 
 import csv
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -36,8 +37,6 @@ class Checkpoint:
     folder
         Folder on Meta's server or, with an owner, a repository of Hugging Face; empty if the file
         comes with this package.
-    size_bytes
-        Bytes of the file; None if the table does not list them.
     sha256
         From the table. For a file from Hugging Face without a listed sha256, it is recorded on
         first use.
@@ -48,7 +47,7 @@ class Checkpoint:
     config: str
     file: str
     folder: str
-    size_bytes: int | None
+    size_bytes: int
     sha256: str | None
 
     @property
@@ -88,7 +87,7 @@ def checkpoint(family: str, model: str) -> Checkpoint:
         config=line["config"],
         file=line["file"],
         folder=line["folder"],
-        size_bytes=int(line["bytes"]) if line["bytes"] else None,
+        size_bytes=int(line["bytes"]),
         sha256=line["sha256"] or None,
     )
     return record if record.sha256 or not record.is_on_hub else _recorded(record)
@@ -204,11 +203,11 @@ def models_there(family: str) -> tuple[str, ...]:
     return tuple(model for model, record in records if _there(record) is not None)
 
 
-def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
+def fetch(record: Checkpoint, *, advance: Callable[[int], object] = int) -> Path:
     """Download a weights file unless it is there intact; return its path.
 
     The file comes from Meta or, for ``is_on_hub``, from Hugging Face's library into its cache.
-    ``progressbar`` is as for ``download``; that library ignores it.
+    ``advance`` is as for ``download``; that library ignores it.
 
     Raises
     ------
@@ -227,7 +226,7 @@ def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
             f"its weights are kept as {record.path}"
         )
     url = f"{META_URL}/{record.folder}/{record.file}"
-    return download(url, record.path, record.sha256, progressbar=progressbar)
+    return download(url, record.path, record.sha256, record.size_bytes, advance=advance)
 
 
 def _fetch_from_hub(record: Checkpoint) -> Path:

@@ -160,14 +160,14 @@ def test_another_file_on_the_server_is_refused_and_leaves_nothing(
     server: tuple[str, Path],
 ) -> None:
     url, served = server
-    served.write_bytes(b"another file")
+    served.write_bytes(CONTENT[::-1])
     with pytest.raises(WeightsError, match=SHA256) as caught:
         weights.fetch(weights.checkpoint("sam2.1", "tiny"))
     assert f"{url}/092824/tiny.pt must download to {FILE}" in str(caught.value)
     assert str(caught.value).endswith(
         "bring the file from elsewhere as tiny.pt into checkpoints/sam2.1"
     )
-    assert hashlib.sha256(b"another file").hexdigest() in str(caught.value)
+    assert hashlib.sha256(CONTENT[::-1]).hexdigest() in str(caught.value)
     assert list(FILE.parent.iterdir()) == []
     served.unlink()
     with pytest.raises(WeightsError, match=r"/092824/tiny\.pt must download to .*404"):
