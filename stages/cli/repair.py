@@ -18,7 +18,7 @@ from stages.program.progress import counting, progress
 from stages.program.stopping import stoppable
 from stages.settings.params import PARAMS_FILE, read_params
 from stages.settings.parsing import read_yaml
-from storage.errors import DataError, StoreError, counted, printable
+from storage.errors import DataError, StoreError, counted, listed, printable
 from storage.files.addresses import is_address
 from storage.files.manifest import ROOT
 from storage.paths import CACHE
@@ -80,6 +80,9 @@ def repair(
             plan = again
             faulty |= {*plan}
     if plan:
+        if not dry_run:
+            named = listed([*map(str, plan)])
+            print(f"error: every output must be intact, got others in {named}", file=sys.stderr)
         raise typer.Exit(1)
     n_repaired = f"repaired {counted(len(faulty), 'output')}; " if faulty else ""
     print(f"{n_repaired}nothing is damaged or missing in {printable(path or 'the outputs')}")
@@ -90,10 +93,10 @@ def _outputs(path: str | None, steps: Mapping[str, Step]) -> list[Path]:
 
     None stands for all. A StoreError if there is none.
     """
-    where = Path(path or ".").resolve()
+    where = _place(Path(path or "."))
     made = [output for step in steps.values() for output in step.outs]
     known = dict.fromkeys([*made, *map(Path, recorded_listings())])
-    outputs = {output.resolve(): output for output in known}
+    outputs = {_place(output): output for output in known}
     chosen = {
         place: output
         for place, output in outputs.items()
@@ -107,6 +110,11 @@ def _outputs(path: str | None, steps: Mapping[str, Step]) -> list[Path]:
         stores = {}  # a clone may have pulled heads and results alone
     inside = (store for place, store in stores.items() if not {place, *place.parents} & {*chosen})
     return [*chosen.values(), *inside]
+
+
+def _place(path: Path) -> Path:
+    """Absolute path of a folder, or of a file that may be a link into DVC's cache."""
+    return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
 
 
 def _look(outputs: Sequence[Path], steps: Mapping[str, Step]) -> Plan:
@@ -167,28 +175,37 @@ def _first(plan: Plan, tried: Collection[tuple[Path, str]]) -> Plan:
 
 
 def _carry_out(todo: Plan, steps: Mapping[str, Step]) -> list[Path]:
-    """Carry out a plan; return the outputs that then differ from the record in ``dvc.lock``.
+    """Carry out a plan; return the outputs that were recorded anew in ``dvc.lock``.
 
-    They are recorded. A stage that fails keeps no other from running.
+    A stage that fails keeps no other from running.
     """
-    changed = []
+    changed: list[Path] = []
     for way in dict.fromkeys(way for _, way in todo.values()):
         outputs = [output for output, (_, of_output) in todo.items() if of_output == way]
         try:
-            if way == FROM_CACHE:
-                for output in outputs:
-                    put_missing(output)
-            elif way in steps:
-                outputs = [*steps[way].outs]
-                run_step(steps[way])
-                if DVC_LOCK.exists() and any(map(altered_files, outputs)):
-                    _record(way)
-                    changed += outputs
+            changed += _repair(outputs, way, steps.get(way))
         except REPORTED as error:
             print(f"error: {one_line(error)}", file=sys.stderr)
+    return changed
+
+
+def _repair(outputs: Sequence[Path], way: str, step: Step | None) -> Sequence[Path]:
+    """Repair outputs in one way; return those of a stage that made others than were recorded."""
+    outputs = step.outs if step else outputs
+    try:
+        if step:
+            run_step(step)
+        elif way == FROM_CACHE:
+            for output in outputs:
+                put_missing(output)
+    finally:
+        # Before DVC records an output: it would put a damaged file of its cache in its place.
         for output in outputs:
             mend_cache(output)
-    return changed
+    if step is None or not DVC_LOCK.exists() or not any(map(altered_files, outputs)):
+        return ()
+    _record(step.name)
+    return outputs
 
 
 def _record(stage: str) -> None:

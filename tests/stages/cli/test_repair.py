@@ -263,23 +263,30 @@ def test_new_bytes_are_recorded_and_stages_that_read_them_run_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = "import os, time; open('new', 'w').write({}); os.replace('new', '{}')"
-    Path("timed.py").write_text(made.format("str(time.time_ns())", "timed"))
+    fixed = "; open('new', 'w').write('fixed'); os.replace('new', 'fixed')"
+    Path("timed.py").write_text(made.format("str(time.time_ns())", "timed") + fixed)
     Path("shown.py").write_text(made.format("'at ' + open('timed').read()", "shown"))
     for script in ("timed", "shown"):
         subprocess.run([sys.executable, f"{script}.py"], check=True)
     commit_outputs(
-        timed={"cmd": "python timed.py", "outs": ["timed"]},
+        "symlink",
+        timed={"cmd": "python timed.py", "outs": ["timed", "fixed"]},
         shown={"cmd": "python shown.py", "deps": ["timed"], "outs": ["shown"]},
     )
+    assert repair("timed").stdout == "nothing is damaged or missing in timed\n"
     rot(Path("timed"))
+    rot(Path("fixed"))
     with monkeypatch.context() as patched:
         patched.setattr(module, "find_spec", lambda _: None)
         result = repair()
     assert result.exit_code == 1
     assert "run `dvc commit -f timed` where it is installed" in result.stderr
+    rot(Path("fixed"))
     result = repair()
+    assert Path("fixed").read_text() == "fixed"
     assert planned(result) == [
         ["timed", "damaged", "timed"],
+        ["fixed", "damaged", "timed"],
         ["shown", "of other inputs", "shown"],
     ]
     assert result.exit_code == 0
