@@ -257,8 +257,16 @@ def test_where_heads_cannot_judge_all_their_numbers_are_marked(
         expect(page.locator("#asking")).to_have_text("Asking “large”")
 
 
+def test_a_small_phone_shows_the_page_whole(browser: Browser, address: str) -> None:
+    with tab(browser, address, scene=SCENE, **DEVICES["small-phone"]) as page:
+        assert violations(page) == []
+        point_at(page, *THIRD)
+        answered(page, 1)
+        assert violations(page) == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", ["desktop", "phone"])
 def test_axe_finds_no_violation(browser: Browser, address: str, device: str, scheme: str) -> None:
     with tab(browser, address, scene=SCENE, color_scheme=scheme, **DEVICES[device]) as page:
         assert violations(page) == []
