@@ -376,18 +376,25 @@ class UncertainPredictor:
         RuntimeError, ValueError
             If ``predict_uncertainty`` would raise this error for one of the prompt sets.
         """
-        sam, image = self.sam, self._image()
-        side = sam.mask_size_px
-        parsed = [parse_one(prompts, image.size_px, mask_size_px=side) for prompts in prompt_sets]
-        batch = decoder_batch("auto", device=sam.device.type, mask_size_px=side)
-        uncertainties: dict[int, Uncertainty] = {}
-        for numbers in _calls([prompts.kind for prompts in parsed], batch):
+        size_px, side = self._image().size_px, self.sam.mask_size_px
+        parsed = [parse_one(prompts, size_px, mask_size_px=side) for prompts in prompt_sets]
+        return self.answers(parsed, costs, mask_size_px or size_px)
+
+    def answers(
+        self, prompts: Sequence[DecoderPrompts], costs: Costs, size_px: tuple[int, int]
+    ) -> list[Uncertainty]:
+        """Answer prompt sets that ``parse_one`` has checked, as ``predict_uncertainties`` does.
+
+        ``size_px`` is the size of the masks (height, width).
+        """
+        image, sam = self._image(), self.sam
+        batch = decoder_batch("auto", device=sam.device.type, mask_size_px=sam.mask_size_px)
+        answers: dict[int, Uncertainty] = {}
+        for numbers in _calls([prompt.kind for prompt in prompts], batch):
             with own_precision(self.device):
-                answers = self._answers(
-                    image, [parsed[i] for i in numbers], costs, mask_size_px or image.size_px
-                )
-            uncertainties.update(zip(numbers, answers, strict=True))
-        return [uncertainties[i] for i in range(len(parsed))]
+                of_call = self._answers(image, [prompts[i] for i in numbers], costs, size_px)
+            answers.update(zip(numbers, of_call, strict=True))
+        return [answers[i] for i in range(len(prompts))]
 
     def _answers(
         self,

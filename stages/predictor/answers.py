@@ -16,6 +16,7 @@ from pipeline.predictor import (
     coco_masks,
 )
 from pipeline.predictor.pictures import draw_entropy, draw_mask, draw_masks
+from pipeline.predictor.prompt_sets import BACKGROUND, FOREGROUND, DecoderPrompts
 from stages.predictor.command_options import BEST, SELECTED, Question
 from stages.predictor.loading import load_chosen
 from stages.predictor.model_choice import ModelChoice
@@ -29,7 +30,7 @@ from storage.outputs.coco_results import KeptResults
 from storage.rle import decode_rle
 
 
-def answer_prompt(question: Question, prompt: PromptSet) -> tuple[Uncertainty, list[Path]]:
+def answer_prompt(question: Question, prompt: DecoderPrompts) -> tuple[Uncertainty, list[Path]]:
     """Predict the masks of the prompted object, with their uncertainty, and save pictures.
 
     Returns
@@ -39,7 +40,7 @@ def answer_prompt(question: Question, prompt: PromptSet) -> tuple[Uncertainty, l
     """
     predictor = load_chosen(question.choice)
     predictor.set_image(question.rgb)
-    (uncertainty,) = predictor.predict_uncertainties([prompt], costs=question.costs)
+    (uncertainty,) = predictor.answers([prompt], question.costs, question.size_px)
     saved = _save_pictures(question.save, question, prompt, uncertainty) if question.save else []
     return uncertainty, saved
 
@@ -65,15 +66,18 @@ def answer_everything(
 
 
 def _save_pictures(
-    folder: Path, question: Question, prompt: PromptSet, uncertainty: Uncertainty
+    folder: Path, question: Question, prompt: DecoderPrompts, uncertainty: Uncertainty
 ) -> list[Path]:
     """Write three pictures of the mask that ``question.masks`` names, and return their paths.
 
     The pictures are the mask (255 inside), its overlay on the image, and its proposal's entropies.
     """
-    clicks = np.reshape([] if prompt.point_coords is None else prompt.point_coords, (-1, 2))
-    labels = np.ravel([] if prompt.point_labels is None else prompt.point_labels)
-    on, beside = ([(x, y) for x, y in clicks[labels == label].tolist()] for label in (1, 0))
+    assert prompt.points is not None  # a mask alone cannot be given
+    assert prompt.labels is not None
+    on, beside = (
+        [(x, y) for x, y in prompt.points[prompt.labels == label].tolist()]
+        for label in (FOREGROUND, BACKGROUND)
+    )
     name = question.path.stem
     picked = picked_mask(uncertainty, question.masks)
     pictures = {
