@@ -148,7 +148,7 @@ class Sam:
     model
         A model from ``build``, with its weights loaded.
     device
-        Device of the model, see ``select_device``.
+        Device of the model, see ``select_device``; ``cuda`` is the current GPU of this thread.
     precision
         ``fp32``, or ``bf16`` for the encoder and the image tokens of the decoder.
     """
@@ -162,7 +162,8 @@ class Sam:
             model.image_encoder.neck.position_encoding = nn.Identity()
         if precision == "bf16":
             _cast_encoder(model)
-        self.device = device
+        # With its number: "cuda" alone is the current GPU, of which each thread has its own.
+        self.device: torch.device = next(self.model.parameters()).device
         self.precision = precision
         with torch.inference_mode():
             self._shared_decoder = SharedDecoder(

@@ -61,7 +61,7 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
 def settled_device(setting: str) -> torch.device:
     """Device for a value of the setting ``extract.device``: ``auto`` is the GPU if there is one.
 
-    The GPU has no number: it is the current GPU of torch, in every process.
+    The GPU has no number: a model is loaded to the current GPU of torch, and stays there.
 
     Raises
     ------
