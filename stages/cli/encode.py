@@ -20,7 +20,7 @@ from stages.settings.blocks import ExtractParams
 from stages.settings.parsing import ParamsError, check_known, parse
 from stages.settings.signatures import embedding_settings, library_versions
 from storage.datasets.mask_folders import read_sizes
-from storage.errors import ImageError, StoreError, counted, hidden, listed, printable
+from storage.errors import ImageError, StoreError, counted, hidden, listed, printable, shown
 from storage.files.addresses import check_bucket, files_at, is_address, upload
 from storage.files.manifest import ROOT
 from storage.folders import sha256_file
@@ -89,7 +89,7 @@ def encode(  # noqa: PLR0913, PLR0917 - one for each option
             cell = _cell(params, model, rows, is_half=half, pool=work)
             if former and not replace:
                 _check_continued(former, cell, images)
-            store = cell.folder / "store.zarr" if is_address(out) else Path(out)
+            store = cell.folder / "store.zarr" if is_address(out) else Path(out).resolve()
             if on_disk:
                 _adopt(cell, store)
             compared = _filled(cell, params, model, images)
@@ -153,7 +153,10 @@ def _former(out: str) -> Store | None:
 
     Anything else is a ``ParamsError``.
     """
-    is_free = files_at(out).read(ROOT) is None if is_address(out) else not Path(out).exists()
+    if is_address(out):
+        is_free = files_at(out).read(ROOT) is None
+    else:
+        is_free = not Path(out).exists() and not Path(out).is_symlink()
     if is_free:
         return None
     try:
@@ -162,7 +165,7 @@ def _former(out: str) -> Store | None:
     except StoreError:
         kind = "something else"
     if kind != "embeddings":
-        raise ParamsError(f"STORE must be free or embeddings, got {kind} at {hidden(out)}")
+        raise ParamsError(f"STORE must be free or embeddings, got {kind} at {shown(hidden(out))}")
     return store
 
 

@@ -44,6 +44,9 @@ from storage.split.split_cells import SplitCells, open_cells
 IN_USE: Final = "usam_ours"
 """Default measure: the uncertainty by the heads that a predictor uses by default."""
 
+LEAST_SHARE: Final = 1e-6
+"""Smallest IoU, and smallest share of a promise: less takes millions of images to show."""
+
 SUREST: Final = 0.1
 """Share of the masks, the least uncertain first, whose failures an error message reports.
 
@@ -153,8 +156,8 @@ def _masks(
 
 def _check(params: Params, masks: Gated, guarantee: Guarantee) -> None:
     for name, share in (("iou", guarantee.iou), ("alpha", guarantee.alpha)):
-        if not 0 < share < 1:
-            raise ParamsError(f"{name} must lie between 0 and 1, got {share}")
+        if not LEAST_SHARE <= share < 1:
+            raise ParamsError(f"{name} must be from {LEAST_SHARE:g} to below 1, got {share}")
     check_known("promise", guarantee.of, (*risk_control.GUARANTEES, OF_SETS))
     check_known("protocol", masks.protocol, PROTOCOLS)
     check_known("eval split", masks.split, params.eval_splits)

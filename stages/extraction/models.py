@@ -71,7 +71,7 @@ def settled_device(setting: str) -> torch.device:
     try:
         return select_device(setting)
     except DeviceError as error:
-        raise ParamsError(f"extract.{error}") from error
+        raise ParamsError(str(error)) from error
 
 
 def load_sam(

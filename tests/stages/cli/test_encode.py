@@ -179,7 +179,7 @@ def test_half_precision_is_written_if_asked_for() -> None:
 def test_what_is_no_embeddings_store_is_not_replaced() -> None:
     refused = usam_encode(out=str(IMAGES))
     assert refused.exit_code == 1
-    assert "STORE must be free or embeddings, got something else at images" in refused.output
+    assert "STORE must be free or embeddings, got something else at 'images'" in refused.output
     assert len([*IMAGES.iterdir()]) == len(SIZES_PX)
 
 
@@ -207,6 +207,20 @@ def test_a_store_of_other_settings_or_images_is_replaced_only_if_asked_for() -> 
     assert files_of(STORE) == whole
     assert usam_encode("--model=large", "--replace").exit_code == 0
     open_embeddings(STORE, {"model": "large"})
+
+
+def test_a_link_is_followed_or_refused_before_anything_is_encoded() -> None:
+    STORE.symlink_to("nowhere")
+    refused = usam_encode()
+    assert refused.exit_code == 1
+    assert "got something else at 'photos.zarr'" in refused.output
+    STORE.unlink()
+    STORE.symlink_to("elsewhere.zarr")
+    assert usam_encode(out="elsewhere.zarr").exit_code == 0
+    with encoded_images() as encoded:
+        assert usam_encode("--replace").exit_code == 0
+    assert not encoded
+    assert STORE.is_symlink()
 
 
 def test_a_folder_of_the_user_beside_the_store_keeps_its_files() -> None:

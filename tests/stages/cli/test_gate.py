@@ -115,7 +115,8 @@ def test_where_no_threshold_holds_it_is_said_how_many_images_it_takes() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--iou", "1.5", "--alpha", "0.1"), "iou must lie between 0 and 1, got 1.5"),
+        (("--iou", "1.5", "--alpha", "0.1"), "iou must be from 1e-06 to below 1, got 1.5"),
+        (("--iou", "0.5", "--alpha", "1e-300"), "alpha must be from 1e-06 to below 1, got 1e-300"),
         (("--promise", "some"), "promise must be one of all, kept, set, got 'some'"),
         (("--measure", "x"), "measure must be one of sam_score, "),
         (("--protocol", "x"), "protocol must be one of best, selected, got 'x'"),
