@@ -68,7 +68,6 @@ results: $(INSTALLED) ## run params/results.yaml, make the shipped heads and wha
 	$(BIN)/usam heads export shapes_train storage/head_files/mini.safetensors --half
 	$(BIN)/python -m tools.show_replication
 	$(BIN)/python -m tools.show_results
-	$(BIN)/python -m tools.show_coverage
 	$(BIN)/python -m tools.show_prompts
 	$(BIN)/python -m tools.choose_scenes
 	$(BIN)/python -m tools.show_predictions

@@ -6,7 +6,8 @@ Writes  the part of the page between ``<!-- replication -->`` and ``<!-- /replic
 The scenes are in no split. ``make results`` reads the table when it writes README.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from itertools import chain, product
 from pathlib import Path
 from typing import Final
 
@@ -58,20 +59,22 @@ the baseline and all measures of ``SURE`` by name, and the number of the ``image
 def main() -> None:
     """Rewrite the block."""
     torch.set_num_threads(1)  # sums of several threads differ in last digits
-    by_seed = {f"seed {seed}": measured(seed) for seed in SEEDS}
-    replace_block(PAGE, "replication", f"\n{replication_table(by_seed)}\n")
+    images = chain.from_iterable(drawn_images(seed, "further", N_SCENES) for seed in SEEDS)
+    replace_block(PAGE, "replication", f"\n{replication_table(measured(images))}\n")
 
 
-def measured(seed: int) -> dict[str, Arrays]:
-    """Measures of all objects in the scenes of a seed, by model."""
+def measured(images: Iterable[Image]) -> dict[str, Arrays]:
+    """Measures of all objects in some images, by model."""
     sams = {model: load_sam("mini", model, precision="fp32", device="cpu") for model in MODELS}
     blocks: dict[str, list[Arrays]] = {model: [] for model in MODELS}
-    # No two seeds share a number.
-    for number, image in enumerate(drawn_images(seed, "further", N_SCENES), seed * N_SCENES):
+    for number, image in enumerate(images):
         for model, sam in sams.items():
             of_image = {"image": np.full(len(image[1]), number)}
             blocks[model].append(measures(sam, image) | of_image)
-    return {model: joined(of_model) for model, of_model in blocks.items()}
+    return {
+        model: {name: np.concatenate([block[name] for block in of_model]) for name in of_model[0]}
+        for model, of_model in blocks.items()
+    }
 
 
 def measures(sam: Sam, image: Image) -> dict[str, np.ndarray]:
@@ -98,33 +101,24 @@ def measures(sam: Sam, image: Image) -> dict[str, np.ndarray]:
     }
 
 
-def replication_table(by_seed: Mapping[str, Mapping[str, Arrays]]) -> str:
-    """Margins over 1 - SamScore by task, measure and model, for each seed and all together.
+def replication_table(by_model: Mapping[str, Arrays]) -> str:
+    """Margins over 1 - SamScore by task, measure and model.
 
     Parameters
     ----------
-    by_seed
-        Results of ``measured`` by the label of a seed.
+    by_model
+        Result of ``measured``.
     """
-    every = {model: joined([by_model[model] for by_model in by_seed.values()]) for model in MODELS}
-    columns = {**by_seed, "all": every}
-    lines = [
-        [
-            *(TASK_LABELS[task], measure_label(measure), model),
-            *(_written(margin(by_model, task, model, measure)) for by_model in columns.values()),
-        ]
-        for task, sure in SURE.items()
-        for measure in sure
+    lines = []
+    for task, sure in SURE.items():
         # The correction of the model is a comparison of the smallest and the largest.
-        for model in (MODELS[:1] if task == "model" else MODELS)
-    ]
-    sizes = [len(by_model[MODELS[0]][BASELINE]) for by_model in columns.values()]
-    names = [f"{label}, {n} objects" for label, n in zip(columns, sizes, strict=True)]
-    return table(("task", "measure", "model", *names), lines, left=(0, 1, 2))
-
-
-def _written(points: Mean) -> str:
-    return with_interval(points, "+.1f").replace("-", "−")
+        for measure, model in product(sure, MODELS[:1] if task == "model" else MODELS):
+            points = with_interval(margin(by_model, task, model, measure), "+.1f")
+            labels = (TASK_LABELS[task], measure_label(measure), model)
+            lines.append([*labels, points.replace("-", "−")])
+    n_objects = len(by_model[MODELS[0]][BASELINE])
+    header = ("task", "measure", "model", f"{n_objects} objects")
+    return table(header, lines, left=(0, 1, 2))
 
 
 def margin(by_model: Mapping[str, Arrays], task: str, model: str, measure: str) -> Mean:
@@ -141,11 +135,6 @@ def margin(by_model: Mapping[str, Arrays], task: str, model: str, measure: str) 
     )
     margins = 100 * (resampled[1] - resampled[0])
     return Mean(100 * (relative - base), interval(margins, resamples.n_groups))
-
-
-def joined(blocks: Sequence[Arrays]) -> Arrays:
-    """Join the rows of several images or seeds."""
-    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
 if __name__ == "__main__":
