@@ -29,7 +29,8 @@ from storage.images.videos import SplitImages
 from storage.pool.adoption import adopt, open_published
 from storage.pool.cell import Cell
 from storage.pool.publishing import Comparison, compare_shards, publish
-from storage.split.image_rows import ImageRows
+from storage.split.object_table import ObjectTable
+from storage.split.sharded_table import SHARD_IMAGES, ShardedTable
 from storage.store.inspection import Store, open_store
 from storage.store.opening import read_array
 from storage.store.writing import full_signature
@@ -105,7 +106,7 @@ def encode(  # noqa: PLR0913, PLR0917 - one for each option
     print(f"{printable(hidden(out))}: {counted(rows.n_rows, 'image')}, {bytes_text(n_bytes)}")
 
 
-def read_rows(folder: Path, encoded: Sequence[str] = ()) -> ImageRows:
+def read_rows(folder: Path, encoded: Sequence[str] = ()) -> ShardedTable:
     """Read the names, sizes and digests of all image files of a folder and its subfolders.
 
     The images in ``encoded`` (the files of an earlier store) come first, so that their shards stay
@@ -122,12 +123,14 @@ def read_rows(folder: Path, encoded: Sequence[str] = ()) -> ImageRows:
     in_store = [file for file in encoded if file in by_file]
     records = [by_file[file] for file in dict.fromkeys((*in_store, *by_file))]
     text = np.dtypes.StringDType()
-    return ImageRows(
-        file=np.array([record.file for record in records], text),
-        height_px=np.array([record.height_px for record in records], np.int32),
-        width_px=np.array([record.width_px for record in records], np.int32),
-        image_sha256=np.array([sha256_file(folder / record.file) for record in records], text),
-    )
+    digests = [sha256_file(folder / record.file) for record in records]
+    images = {
+        "file": np.array([record.file for record in records], text),
+        "height_px": np.array([record.height_px for record in records], np.int32),
+        "width_px": np.array([record.width_px for record in records], np.int32),
+        "image_sha256": np.array(digests, text),
+    }
+    return ShardedTable(ObjectTable.of_images(images), SHARD_IMAGES, "image")
 
 
 def _params(family: str, model: str, *, precision: str, device: str) -> ExtractParams:
@@ -181,8 +184,10 @@ def _check_continued(former: Store, cell: Cell, images: Path) -> None:
     difference = cell.difference(former.signature)
     if difference is not None:
         raise ParamsError(f"{former} was written under other inputs ({difference}): {advice}")
-    assert isinstance(cell.split, ImageRows)
-    if not {*read_array(former, "input_sha256").tolist()} & {*cell.split.inputs}:
+    pieces = (piece for shard in cell.split.shards.values() for piece in shard.pieces)
+    if {*read_array(former, "input_sha256").tolist()}.isdisjoint(
+        map(cell.split.input_sha256, pieces)
+    ):
         raise ParamsError(
             f"{images} must have an image of {former} ({listed(_files(former))}) unchanged, "
             f"got {counted(cell.split.n_rows, 'other image')}: {advice}"
@@ -207,7 +212,9 @@ def _filled(cell: Cell, params: ExtractParams, model: str, folder: Path) -> Comp
     )
 
 
-def _cell(params: ExtractParams, model: str, rows: ImageRows, *, is_half: bool, pool: Path) -> Cell:
+def _cell(
+    params: ExtractParams, model: str, rows: ShardedTable, *, is_half: bool, pool: Path
+) -> Cell:
     from stages.extraction.models import settled_device  # noqa: PLC0415 - torch takes seconds
 
     family = FAMILIES[params.family]
@@ -238,16 +245,16 @@ def _encode(cell: Cell, params: ExtractParams, model: str, folder: Path) -> None
     if not lacking:
         return
     from stages.extraction.models import load_model  # noqa: PLC0415
-    from stages.extraction.steps import EmbeddingSteps, run_shards  # noqa: PLC0415
+    from stages.extraction.steps import EmbeddingSteps, run_shards, writer_of  # noqa: PLC0415
 
-    assert isinstance(cell.split, ImageRows)
-    files = [str(file) for file in cell.split.file]
+    files = [str(file) for file in cell.split.table.file]
     images = SplitImages(folder, files, "the next run encodes it as it is then")
     is_half = any(name.endswith("_fp16") for name in cell.sharded)
-    steps = EmbeddingSteps(load_model(params, model), cell.split, cell.put, images, is_half=is_half)
+    sam = load_model(params, model)
+    steps = EmbeddingSteps(sam, cell.split, images, is_half=is_half)
     shards = (cell.split.shards[name] for name in lacking)
     with progress("encode", cell.split.count_rows(lacking), unit="images") as advance:
-        failures = run_shards(shards, steps, advance)
+        failures = run_shards(shards, steps, writer_of(cell, sam.device), advance)
     if failures:
         raise ImageError(
             f"images must be readable, got {len(failures)} that are not "

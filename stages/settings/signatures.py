@@ -14,7 +14,7 @@ from stages.settings.blocks import ExtractParams, PrepareParams, Split
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.paths import embeddings_path, features_path, masks_path
-from storage.split.image_rows import SHARD_IMAGES
+from storage.split.sharded_table import SHARD_IMAGES, ShardedTable
 from storage.store.signature import versions
 
 # Pillow and OpenCV read and augment images; the other libraries compute.
@@ -42,6 +42,10 @@ class CellName:
     def is_embeddings(self) -> bool:
         """Whether the rows are the embeddings of images, not answers to prompt sets."""
         return not self.prompts
+
+    def rows(self, split: ShardedTable) -> ShardedTable:
+        """Rows of the cell's stores: the objects of a split or, for embeddings, its images."""
+        return split.images if self.is_embeddings else split
 
     @property
     def outputs(self) -> dict[str, Path]:

@@ -33,8 +33,7 @@ from storage.errors import N_HEX, StoreError
 from storage.files.manifest import FileRecord
 from storage.folders import put_file, put_link
 from storage.paths import POOL
-from storage.split.image_rows import ImageRows, shard_name
-from storage.split.object_table import PreparedSplit
+from storage.split.sharded_table import ShardedTable, shard_name
 from storage.store.chunk_grid import MASK_CODE, chunk_grid, shard_file
 from storage.store.embedding_rows import embedding_of
 from storage.store.mask_chunks import read_chunk
@@ -67,9 +66,6 @@ shard's file name does not contain its settings, and people copy files from fold
 DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, RuntimeError)
 """Types of the errors that NumPy raises for a damaged ``.npz`` file; ``RuntimeError`` if the file
 seems to be encrypted."""
-
-Rows = PreparedSplit | ImageRows
-"""The rows of a cell: the objects of a split, or the images of a split or a folder."""
 
 ShardArrays = dict[str, np.ndarray]
 """Arrays of one shard by their names in the schema."""
@@ -115,7 +111,7 @@ class Cell:
     """
 
     signature: Mapping[str, object]
-    split: Rows
+    split: ShardedTable
     sizes: Mapping[str, int]
     pool: Path = POOL
     assigned: Collection[str] | None = None
@@ -178,14 +174,16 @@ class Cell:
 
     @property
     def _suffix(self) -> str:
-        return LEVEL if self.split.dim == "image" else MASKS
+        return LEVEL if "embeddings" in self.kinds else MASKS
 
     @property
     def _file_keys(self) -> dict[str, str]:
-        """Key in a shard's ``.npz`` file for the sha256 of an array's own file, by array."""
-        if self.split.dim == "image":
-            return {array: f"{array}_sha256" for array in self.sharded}
-        return {MASK_CODE: MASKS_SHA256}
+        """Key in a shard's ``.npz`` file for the sha256 of an array's own file, by array.
+
+        Features without masks have the key of masks, too, with an empty text.
+        """
+        named = {array: f"{array}_sha256" for array in self.sharded}
+        return named if "embeddings" in self.kinds else {MASK_CODE: MASKS_SHA256}
 
     def put(self, name: str, rows: Mapping[str, np.ndarray], *, maker: str) -> None:
         """Write a computed shard to the pool, unless the pool has it; ``name`` is the shard's name.

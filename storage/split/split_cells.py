@@ -28,7 +28,8 @@ from storage.paths import (
     objects_path,
     remedy,
 )
-from storage.split.object_table import ObjectTable, PreparedSplit, read_objects_of
+from storage.split.object_table import ObjectTable, read_objects_of
+from storage.split.sharded_table import ShardedTable
 from storage.store.chunk_grid import MASK_CODE
 from storage.store.inspection import Store
 from storage.store.mask_chunks import MaskChunks
@@ -246,7 +247,7 @@ def open_cells(
         Folder or address of the cache with these cells and the split's objects.
     """
     (shard_objects,) = {entries["shard_objects"] for entries in expected.values()}
-    prepared = PreparedSplit(read_objects_of(split, cache), shard_objects)
+    prepared = ShardedTable(read_objects_of(split, cache), shard_objects)
     of_split = {"split": split, "objects_digest": prepared.table.digest}
     in_full = [
         {**entries, **of_split, "model": model, "view": view}

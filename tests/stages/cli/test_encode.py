@@ -21,7 +21,7 @@ from stages.cli.encode import read_rows
 from stages.extraction.models import load_sam
 from storage.images.image_files import read_rgb
 from storage.pool.cell import Cell
-from storage.split.image_rows import ImageRows
+from storage.split.sharded_table import ShardedTable
 from storage.store.checks import damaged_files
 from storage.store.embedding_rows import find_image, read_embedding
 from storage.store.opening import open_embeddings
@@ -44,7 +44,7 @@ def project(extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     shutil.copytree(extracted / IMAGES, IMAGES)
 
-    def in_twos(folder: Path, encoded: Sequence[str] = ()) -> ImageRows:
+    def in_twos(folder: Path, encoded: Sequence[str] = ()) -> ShardedTable:
         return replace(read_rows(folder, encoded), shard_rows=2)
 
     monkeypatch.setattr("stages.cli.encode.read_rows", in_twos)
@@ -108,6 +108,7 @@ from dataclasses import replace
 import stages.extraction.steps  # imported once, before the forks
 from stages.cli import encode
 from stages.cli.app import app
+from storage.split.sharded_table import ShardedTable
 
 read_rows = encode.read_rows
 encode.read_rows = lambda *folders: replace(read_rows(*folders), shard_rows=2)
@@ -234,7 +235,7 @@ def test_a_folder_of_the_user_beside_the_store_keeps_its_files() -> None:
 def test_an_image_that_changes_meanwhile_is_named_without_a_command_of_the_pipeline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def changing(folder: Path, encoded: Sequence[str] = ()) -> ImageRows:
+    def changing(folder: Path, encoded: Sequence[str] = ()) -> ShardedTable:
         rows = read_rows(folder, encoded)
         shutil.copy(folder / "large.png", folder / "square.png")
         return rows

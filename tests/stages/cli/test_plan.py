@@ -26,7 +26,8 @@ from stages.settings.params import read_params
 from stages.settings.signatures import embedding_cells, train_cells
 from stages.settings.versions import VERSIONS
 from storage.paths import POOL, features_path, masks_path, objects_path
-from storage.split.object_table import PreparedSplit, read_objects
+from storage.split.object_table import read_objects
+from storage.split.sharded_table import ShardedTable
 from storage.store.chunk_grid import mask_bytes
 from tests.fixtures.extract_project import (
     CELL,
@@ -304,7 +305,7 @@ def test_each_shard_is_looked_up_once_however_many_there_are(
 ) -> None:
     n_shards = 2000
     table = table_of(n_shards, per_image=10, signature={"group": "image"})
-    split = PreparedSplit(table, shard_objects=1)
+    split = ShardedTable(table, shard_rows=1)
     split.__dict__["names"] = tuple(map(CountedName, split.names))
     monkeypatch.setattr(plans, "prepared_as_set", lambda *_: split)
     CountedName.n_compared = 0

@@ -201,7 +201,8 @@ def test_workers_that_write_to_another_folder_are_noticed(
 def test_a_bug_in_a_worker_ends_the_rest_and_keeps_its_traceback(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    failures = [Failure(Task("t", fill_shards, (None, (), None)), TypeError(n)) for n in "ab"]
+    set_executor(kind="local", n_workers=2)
+    failures = [Failure(Task("t", fill_shards, (None, ())), TypeError(n)) for n in "ab"]
     ended = iter(failures)
     monkeypatch.setattr(fill_module, "executor_of", lambda *_, **__: nullcontext(lambda _: ended))
     with pytest.raises(TypeError) as caught:

@@ -6,13 +6,8 @@ import pytest
 
 from storage.errors import StoreError
 from storage.paths import objects_path
-from storage.split.object_table import (
-    TABLE_ARRAYS,
-    PreparedSplit,
-    read_objects,
-    read_objects_of,
-    write_objects,
-)
+from storage.split.object_table import TABLE_ARRAYS, read_objects, read_objects_of, write_objects
+from storage.split.sharded_table import ShardedTable
 from storage.store import opening
 from storage.store.schema import SCHEMA_VERSION
 from tests.fixtures.made_up_objects import arrays_of, table_of
@@ -71,7 +66,7 @@ def test_every_array_changes_the_digest(name: str) -> None:
 def test_a_repaired_image_does_not_change_the_digest_of_the_objects() -> None:
     repaired = table_of(image_sha256=np.array(["sha 0", "repaired", "sha 2"], TEXT))
     assert repaired.digest == table_of().digest
-    both = [PreparedSplit(table, 3).images_sha256 for table in (repaired, table_of())]
+    both = [ShardedTable(table, 3).images_sha256 for table in (repaired, table_of())]
     shards = zip(*both, strict=True)
     assert [new != old for new, old in shards] == [False, True, True, False]
 
