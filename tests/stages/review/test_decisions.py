@@ -4,7 +4,6 @@ import errno
 import fcntl
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -133,7 +132,8 @@ def test_a_second_writer_is_refused_with_the_holder_and_a_kill_leaves_no_lock(
 ) -> None:
     path = tmp_path / "review" / "decisions.jsonl"
     command = [sys.executable, "-c", HOLDER, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as holder:
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
+    try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         words = rf"one writer, got a second while process {holder.pid} on {os.uname().nodename} "
@@ -141,8 +141,9 @@ def test_a_second_writer_is_refused_with_the_holder_and_a_kill_leaves_no_lock(
             pass
         with one_writer(path.with_name("decisions-1-of-2.jsonl")):
             pass
-        holder.send_signal(signal.SIGKILL)
-        holder.wait()
+    finally:
+        holder.kill()
+        holder.communicate()
     with one_writer(path):
         pass
 
