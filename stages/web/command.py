@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from pipeline.sam.families import NAMES
+from pipeline.sam.families import FAMILIES
 from stages.cli import predictor_options
 from stages.predictor.stored_images import signature_of
 from stages.program.main import reported_errors
@@ -54,7 +54,7 @@ def demo(  # noqa: PLR0913, PLR0917 - one for each option
                 raise ParamsError("--images must come with --embeddings, got it alone")
             signature = signature_of(embeddings[0]) if embeddings else {}
             family = family or signature.get("family", SHIPPED_FAMILY)
-            check_known("family", family, NAMES)
+            check_known("family", family, FAMILIES)
             model = model or signature.get("model")
             # Only PageState finds out which models the user's heads learned from.
             installed = () if heads else models_there(family)
