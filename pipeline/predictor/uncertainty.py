@@ -12,8 +12,7 @@ from pipeline.entropy.mixture_plan import task_probability
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.predictions import encode_logits
 from pipeline.heads.kinds import CUT_OBJECTIVES
-from pipeline.mask_choices import choose_masks, selected_masks
-from pipeline.mask_sets import mask_set
+from pipeline.mask_choices import choose_masks, mask_set, selected_masks
 from pipeline.masks import CUT, CUTS, decode
 from pipeline.predictor import coco_masks
 from pipeline.predictor.advice import Advice, Costs

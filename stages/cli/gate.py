@@ -14,7 +14,7 @@ import numpy as np
 import typer
 from jaxtyping import Float, Int
 
-from pipeline import mask_sets, risk_control
+from pipeline import mask_choices, mask_sets, risk_control
 from pipeline.heads.kinds import HEAD_KINDS, HeadSet
 from pipeline.heads.scope import OF_SETS, CalibratedGuarantee, Scope
 from pipeline.mask_sets import Coverage, Predicted
@@ -306,7 +306,7 @@ def calibrate_sets(
     coverage = mask_sets.coverage(judged, guarantee.alpha, is_small)
     if threshold == NOTHING or coverage.n_without > mask_sets.N_CALIBRATIONS / 2:
         raise DataError(_out_of_reach(judged, guarantee, masks))
-    is_in_set = mask_sets.failure_ahead(prompt_masks.predicted) >= threshold
+    is_in_set = mask_choices.failure_ahead(prompt_masks.predicted) >= threshold
     calibrated = _with_scope(
         masks,
         guarantee,

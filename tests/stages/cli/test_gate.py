@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.heads.scope import Scope
-from pipeline.mask_sets import judged_sets, mask_set, set_threshold
+from pipeline.mask_choices import mask_set
+from pipeline.mask_sets import judged_sets, set_threshold
 from pipeline.proposals import ProposalScores
 from pipeline.risk_control import CalibrationSet, Guarantee, threshold_of_all
 from stages.cli.app import app
