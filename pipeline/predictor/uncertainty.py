@@ -91,9 +91,6 @@ class Uncertainty:
     mask_set: tuple[int, ...] | None
     """Indices of proposals that include a good one with a guaranteed probability, the highest
     expected IoU first. None as for ``is_kept``."""
-    unlike_training: float | None
-    """Share of the heads' training images that are nearer to the other training images than this
-    image is; None if unknown."""
     permission: Permission
     """Statements that the scopes of the heads and their guarantees allow."""
     caution: str
@@ -103,6 +100,11 @@ class Uncertainty:
     def selected(self) -> int:
         """Index of the proposal with the highest SamScore."""
         return int(self.sam_score.argmax())
+
+    @property
+    def unlike_training(self) -> float | None:
+        """Share of the heads' training images that are nearer to the others than this image is."""
+        return self.permission.unlike_training
 
     @property
     def gap(self) -> Gaps:
@@ -193,7 +195,6 @@ def read_uncertainty(
     *,
     size_px: tuple[int, int],
     costs: Costs,
-    unlike_training: float | None,
     permissions: Sequence[Permission],
     postprocessing: Postprocessing,
 ) -> Iterator[Uncertainty]:
@@ -208,8 +209,6 @@ def read_uncertainty(
         Answer of the decoder to all prompt sets.
     size_px
         Height and width of the masks.
-    unlike_training
-        See ``Uncertainty``.
     permissions
         For each prompt set, the statements that are allowed about its masks.
     """
@@ -242,7 +241,6 @@ def read_uncertainty(
             advice=advice,
             is_kept=is_kept,
             mask_set=None if sets is None else mask_set(of_prompt.own, sets.threshold),
-            unlike_training=unlike_training,
             permission=permission,
             caution="; ".join(filter(None, (*permission.cautions, postprocessing.caution))),
         )
