@@ -26,14 +26,8 @@ from pipeline.scoring.measures import uncertainty_column
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, TRAIN_PROMPTS, USED
 from stages.training.choices import expected_iou_at_cut
 from stages.training.data import group_index
-from storage.head_files.head_file import (
-    PROMPTS,
-    Calibration,
-    HeadFile,
-    read_fixed_cuts,
-    read_heads,
-    read_isotonic,
-)
+from storage.head_files.calibrated_scores import Calibration, read_fixed_cuts, read_isotonic
+from storage.head_files.head_file import PROMPTS, HeadFile, read_heads
 from storage.outputs.csv_forms import SPLIT_TABLES
 from storage.split.split_cells import OpenCell, SplitCells, read_entropies
 

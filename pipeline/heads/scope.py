@@ -65,7 +65,7 @@ class CalibratedGuarantee:
     over calibrations."""
     threshold: float
     """A mask is kept if its measure is at most the threshold: larger is more uncertain. A guarantee
-    about sets has the threshold that ``pipeline.mask_sets.mask_set`` takes."""
+    about sets has the threshold that ``pipeline.mask_choices.mask_set`` takes."""
     kept: float
     """Share of the calibration's masks that the threshold keeps."""
     n_objects: int

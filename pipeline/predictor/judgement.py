@@ -26,6 +26,9 @@ UNTESTED_CHOICE: Final = "the choice of masks was not tested for such prompts"
 class Permission:
     """What may be said about the masks of a prompt, given what heads and guarantees know."""
 
+    unlike_training: float | None
+    """Share of the heads' training images that are nearer to the other training images than this
+    image is; None if unknown."""
     advises: bool
     """Whether a correction may be advised."""
     choice: ChoiceGain | None
@@ -95,6 +98,7 @@ def permitted(
     )
     choice, no_choice = _offered_choice(heads.choices, prompts, is_unlike=is_unlike)
     return Permission(
+        unlike_training=unlike_training,
         advises=not is_unlike,
         choice=choice,
         no_choice=no_choice,

@@ -84,28 +84,20 @@ class UncertainMaskGenerator:
         The heads read the tokens of the decoder calls that gave the masks. With ``use_m2m``, they
         read the tokens from before the refinement, so the refined mask gets no advice.
         """
-        rgb = bytes_of(rgb_of(image))
+        rgb, heads = bytes_of(rgb_of(image)), self._predictor.heads
         decoder = _ProposalDecoder(
             self._predictor, self._postprocessing, is_refined=self._is_refined
         )
         with own_precision(self._predictor.device):
             records, rows = self._generator.generate(rgb, decoder)
-        heads = self._predictor.heads
+            assert decoder.whole_image is not None  # the generator has set it
+            unlike_training = heads.unlike_training(decoder.whole_image)
         sam_score = np.array([record["predicted_iou"] for record in records], np.float32)
         predictions = predict_proposals(heads, rows[:, decoder.n_logits :], sam_score)
-        unlike_training = self._unlike_training(decoder)
         permission = permitted(heads, (), unlike_training=unlike_training)
         return [
-            record
-            | self._values_of(predictions, i, permission)
-            | {"unlike_training": unlike_training}
-            for i, record in enumerate(records)
+            record | self._values_of(predictions, i, permission) for i, record in enumerate(records)
         ]
-
-    def _unlike_training(self, decoder: "_ProposalDecoder") -> float | None:
-        assert decoder.whole_image is not None  # the generator has set it
-        with own_precision(self._predictor.device):
-            return self._predictor.heads.unlike_training(decoder.whole_image)
 
     def _values_of(
         self, predictions: HeadPredictions, i: int, permission: Permission
@@ -119,6 +111,7 @@ class UncertainMaskGenerator:
             **predictions.values_of(i),
             "advice": advice.to_dict(),
             "is_kept": is_kept,
+            "unlike_training": permission.unlike_training,
             "caution": "; ".join(filter(None, cautions)) or None,
         }
 

@@ -127,7 +127,6 @@ class UncertainPredictor:
         """Forget all images that are set."""
         self._images: tuple[EncodedImage, ...] = ()
         self._is_batch = False
-        self._compared: tuple[ProposalHeads, float | None] | None = None
 
     def set_image(self, image: np.ndarray | Image) -> None:
         """Encode the image for later predictions, which are about this image alone.
@@ -390,50 +389,28 @@ class UncertainPredictor:
         image, sam = self._image(), self.sam
         batch = decoder_batch("auto", device=sam.device.type, mask_size_px=sam.mask_size_px)
         answers: dict[int, Uncertainty] = {}
-        for numbers in _calls([prompt.kind for prompt in prompts], batch):
-            with own_precision(self.device):
-                of_call = self._answers(image, [prompts[i] for i in numbers], costs, size_px)
-            answers.update(zip(numbers, of_call, strict=True))
+        with own_precision(self.device):
+            unlike_training = self.heads.unlike_training(image)
+            for numbers in _calls([prompt.kind for prompt in prompts], batch):
+                of_call = [prompts[i] for i in numbers]
+                uncertainties = read_uncertainty(
+                    sam.decode(image.embedding, **vars(joined(of_call))),
+                    self.heads,
+                    size_px=size_px,
+                    costs=costs,
+                    permissions=[
+                        permitted(
+                            self.heads,
+                            prompt.prompt_sets,
+                            unlike_training=unlike_training,
+                            prompt_caution=prompt.caution(self.heads.prompts),
+                        )
+                        for prompt in of_call
+                    ],
+                    postprocessing=self.postprocessing,
+                )
+                answers.update(zip(numbers, uncertainties, strict=True))
         return [answers[i] for i in range(len(prompts))]
-
-    def _answers(
-        self,
-        image: EncodedImage,
-        prompts: Sequence[DecoderPrompts],
-        costs: Costs,
-        size_px: tuple[int, int],
-    ) -> list[Uncertainty]:
-        """Uncertainties of prompt sets of one kind, in their order, from one decoder call.
-
-        ``size_px`` is the size of the masks (height, width).
-        """
-        unlike_training = self._unlike_training(image)
-        return list(
-            read_uncertainty(
-                self.sam.decode(image.embedding, **vars(joined(prompts))),
-                self.heads,
-                size_px=size_px,
-                costs=costs,
-                unlike_training=unlike_training,
-                permissions=[
-                    permitted(
-                        self.heads,
-                        prompt.prompt_sets,
-                        unlike_training=unlike_training,
-                        prompt_caution=prompt.caution(self.heads.prompts),
-                    )
-                    for prompt in prompts
-                ],
-                postprocessing=self.postprocessing,
-            )
-        )
-
-    def _unlike_training(self, image: EncodedImage) -> float | None:
-        """Result of the heads' ``unlike_training``, computed once for all prompts."""
-        compared = self._compared
-        if compared is None or compared[0] is not self.heads:
-            compared = self._compared = self.heads, self.heads.unlike_training(image)
-        return compared[1]
 
     def _predict(
         self,

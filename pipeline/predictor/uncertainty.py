@@ -12,8 +12,7 @@ from pipeline.entropy.mixture_plan import task_probability
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.predictions import encode_logits
 from pipeline.heads.kinds import CUT_OBJECTIVES
-from pipeline.mask_choices import choose_masks, selected_masks
-from pipeline.mask_sets import mask_set
+from pipeline.mask_choices import choose_masks, mask_set, selected_masks
 from pipeline.masks import CUT, CUTS, decode
 from pipeline.predictor import coco_masks
 from pipeline.predictor.advice import Advice, Costs
@@ -92,9 +91,6 @@ class Uncertainty:
     mask_set: tuple[int, ...] | None
     """Indices of proposals that include a good one with a guaranteed probability, the highest
     expected IoU first. None as for ``is_kept``."""
-    unlike_training: float | None
-    """Share of the heads' training images that are nearer to the other training images than this
-    image is; None if unknown."""
     permission: Permission
     """Statements that the scopes of the heads and their guarantees allow."""
     caution: str
@@ -104,6 +100,11 @@ class Uncertainty:
     def selected(self) -> int:
         """Index of the proposal with the highest SamScore."""
         return int(self.sam_score.argmax())
+
+    @property
+    def unlike_training(self) -> float | None:
+        """Share of the heads' training images that are nearer to the others than this image is."""
+        return self.permission.unlike_training
 
     @property
     def gap(self) -> Gaps:
@@ -194,7 +195,6 @@ def read_uncertainty(
     *,
     size_px: tuple[int, int],
     costs: Costs,
-    unlike_training: float | None,
     permissions: Sequence[Permission],
     postprocessing: Postprocessing,
 ) -> Iterator[Uncertainty]:
@@ -209,8 +209,6 @@ def read_uncertainty(
         Answer of the decoder to all prompt sets.
     size_px
         Height and width of the masks.
-    unlike_training
-        See ``Uncertainty``.
     permissions
         For each prompt set, the statements that are allowed about its masks.
     """
@@ -243,7 +241,6 @@ def read_uncertainty(
             advice=advice,
             is_kept=is_kept,
             mask_set=None if sets is None else mask_set(of_prompt.own, sets.threshold),
-            unlike_training=unlike_training,
             permission=permission,
             caution="; ".join(filter(None, (*permission.cautions, postprocessing.caution))),
         )

@@ -15,7 +15,6 @@ from pipeline.predictor import (
     Uncertainty,
     coco_masks,
 )
-from pipeline.predictor.pictures import draw_entropy, draw_mask, draw_masks
 from pipeline.predictor.prompt_sets import BACKGROUND, FOREGROUND, DecoderPrompts
 from stages.predictor.command_options import BEST, SELECTED, Question
 from stages.predictor.loading import load_chosen
@@ -72,6 +71,8 @@ def _save_pictures(
 
     The pictures are the mask (255 inside), its overlay on the image, and its proposal's entropies.
     """
+    from pipeline.predictor.pictures import draw_entropy, draw_mask  # noqa: PLC0415 - few draw
+
     assert prompt.points is not None  # a mask alone cannot be given
     assert prompt.labels is not None
     on, beside = (
@@ -92,6 +93,8 @@ def _save_everything(
     folder: Path, question: Question, records: Sequence[Mapping[str, Any]]
 ) -> Path:
     """Write a picture of all masks on the image, coloured by expected IoU from red to green."""
+    from pipeline.predictor.pictures import draw_masks  # noqa: PLC0415 - few draw
+
     # Large masks come first, so that they do not cover small masks.
     ordered = sorted(records, key=lambda record: -record["area"])
     masks = [decode_rle(record["segmentation"]["counts"], *question.size_px) for record in ordered]

@@ -1,6 +1,5 @@
 """Reads and writes head files: the heads of one set as safetensors, with a card in the metadata.
 
-Also reads and writes the calibrated SamScores, which lie beside the head files of a split.
 Functions raise a ``WeightsError`` for a file that is missing, damaged or of another form, and a
 ``DataError`` for a card that contradicts what is asked for.
 """
@@ -18,14 +17,12 @@ from pipeline.heads.predict import OUTPUT_LAYER, HeadWeights, check_head
 from pipeline.heads.training_images import TrainingImages, from_tensors
 from pipeline.prompt_kinds import PROMPT_KINDS
 from pipeline.sam.families import FAMILIES, models_of
-from pipeline.scoring.calibration import Isotonic
 from pipeline.vocabulary import PROTOCOLS, TOKEN_SETS
 from storage.errors import DataError, WeightsError, shown
 from storage.head_files.guarantees import choices_of, guarantees_of
 from storage.head_files.published_heads import published_file
 from storage.head_files.tensors import read_tensors, write_tensors
-from storage.outputs.records import read_record, write_record
-from storage.paths import heads_dir, isotonic_path, remedy
+from storage.paths import heads_dir, remedy
 
 OBJECTIVES: Final = "objectives"
 """Key of a card: facts that differ between the heads of the file, as JSON by objective."""
@@ -327,63 +324,3 @@ def read_head_set(train_split: str, head_set: HeadSet) -> HeadFile:
         if objective not in heads.weights:
             raise DataError(f"{path} must have the head {objective}, got none{remedy(path)}")
     return heads
-
-
-Calibration = Mapping[str, Mapping[str, Isotonic]]
-"""Calibrated SamScores: isotonic regressions from SamScore to IoU, by model, then by judged
-proposal (``best`` or ``selected``)."""
-
-_FITTED: Final = "fitted"
-_FIXED_CUTS: Final = "fixed_cuts"
-
-
-def write_isotonic(
-    split: str,
-    calibration: Calibration,
-    origin: Mapping[str, str],
-    *,
-    fixed_cuts: Mapping[str, float],
-) -> None:
-    """Write the isotonic regressions of a split's models, and their best fixed cuts.
-
-    ``origin`` has the entries that identify the features the regressions were fitted on, as in
-    cards of heads. ``fixed_cuts`` has, for each model, the foreground probability at which its
-    selected masks have the highest mean IoU on the split.
-    """
-    fitted = {
-        model: {
-            judged: {name: values.tolist() for name, values in vars(isotonic).items()}
-            for judged, isotonic in by_judged.items()
-        }
-        for model, by_judged in calibration.items()
-    }
-    entries = {"split": split, **origin, _FITTED: fitted, _FIXED_CUTS: dict(fixed_cuts)}
-    write_record(isotonic_path(split), entries, [])
-
-
-def read_isotonic(split: str, origin: Mapping[str, str]) -> Calibration:
-    """Read the isotonic regressions that ``write_isotonic`` wrote for a split.
-
-    Raises a DataError if the file is missing, was edited, or was fitted on other features than
-    ``origin``.
-    """
-    return {
-        model: {
-            judged: Isotonic(**{name: np.array(values) for name, values in arrays.items()})
-            for judged, arrays in by_judged.items()
-        }
-        for model, by_judged in _fitted_record(split, origin)[_FITTED].items()
-    }
-
-
-def read_fixed_cuts(split: str, origin: Mapping[str, str]) -> Mapping[str, float]:
-    """Read the best fixed cut of each model, by model, as ``read_isotonic`` reads regressions."""
-    fixed_cuts: Mapping[str, float] = _fitted_record(split, origin)[_FIXED_CUTS]
-    return fixed_cuts
-
-
-def _fitted_record(split: str, origin: Mapping[str, str]) -> dict[str, Any]:
-    path = isotonic_path(split)
-    record = read_record(path, "train", ["split", _FITTED, _FIXED_CUTS])
-    check_card(path, record, {"split": split, **origin}, remedy(path))
-    return record

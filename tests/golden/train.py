@@ -15,7 +15,8 @@ from pipeline.heads.predict import predict
 from pipeline.vocabulary import ABLATIONS, JUDGED, MASK_STATISTICS, N_PROPOSALS, TRAIN_PROMPTS
 from stages import train, tune
 from stages.training.data import read_head_data
-from storage.head_files.head_file import head_set_path, read_head_file, read_isotonic
+from storage.head_files.calibrated_scores import read_isotonic
+from storage.head_files.head_file import head_set_path, read_head_file
 from storage.paths import curves_path, objects_path
 from storage.split.object_table import write_objects
 from storage.split.split_cells import SplitCells

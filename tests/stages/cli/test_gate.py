@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.heads.scope import Scope
-from pipeline.mask_sets import judged_sets, mask_set, set_threshold
+from pipeline.mask_choices import mask_set
+from pipeline.mask_sets import judged_sets, set_threshold
 from pipeline.proposals import ProposalScores
 from pipeline.risk_control import CalibrationSet, Guarantee, threshold_of_all
 from stages.cli.app import app
-from stages.cli.gate import Gated, PromptMasks, calibrate_sets
+from stages.gate_calibration import Gated, PromptMasks, calibrate_sets
 from stages.predictor.card_entries import PROMPT_WORDS, read_gates
 from stages.settings.params import read_params
 from stages.settings.signatures import eval_settings

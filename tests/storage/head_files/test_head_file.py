@@ -10,19 +10,21 @@ import pytest
 
 from pipeline.scoring.calibration import isotonic_iou
 from storage.errors import DataError, WeightsError
+from storage.head_files.calibrated_scores import (
+    Calibration,
+    read_fixed_cuts,
+    read_isotonic,
+    write_isotonic,
+)
 from storage.head_files.guarantees import GATES, guarantees_of
 from storage.head_files.head_file import (
-    Calibration,
     HeadFile,
     check_card,
     family_heads,
     pack_heads,
-    read_fixed_cuts,
     read_head_file,
-    read_isotonic,
     shipped_heads,
     write_head_file,
-    write_isotonic,
 )
 from storage.head_files.tensors import write_tensors
 from tests.fixtures.predictors import GATE
