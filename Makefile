@@ -17,7 +17,7 @@ REPRO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc --wait-for-lock repro --singl
 PINNED := $(if $(CONSTRAINTS),PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo demo-data demo-compiled demo-heads demo-entropies results reproduce docs test test-slow test-full lint bench bench-full site wheel constraints clean
+.PHONY: help .venv demo demo-data demo-compiled demo-heads demo-entropies results reproduce docs test test-slow test-full test-stores lint bench bench-full site wheel constraints clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,25 +59,21 @@ demo-heads:
 demo-entropies:
 	$(REPRO) 'embed@*' 'extract@*' 'entropy@*'
 
-# Folders whose photographs docs/predict.md counts, too.
-PHOTOGRAPHS = ../shared/samples/photographs/images
+# Folder of photographs, with `images` and COCO's `annotations.json`, that docs count, too.
+PHOTOGRAPHS = ../shared/samples/photographs
 results: $(INSTALLED) ## run params/results.yaml, make the shipped heads and what README and docs show
 	git diff --quiet HEAD -- params.yaml || { echo "params.yaml must have no changes: its place is needed" >&2; exit 1; }
 	cp params/results.yaml params.yaml
 	$(MAKE) --no-print-directory demo
 	$(BIN)/usam heads export shapes_train storage/head_files/mini.safetensors --half
+	$(BIN)/python -m tools.show_replication
 	$(BIN)/python -m tools.show_results
-	$(BIN)/python -m tools.show_coverage
 	$(BIN)/python -m tools.show_prompts
 	$(BIN)/python -m tools.choose_scenes
 	$(BIN)/python -m tools.show_predictions
-	$(BIN)/python -m tools.show_advice
+	$(BIN)/python -m tools.show_answers $(wildcard $(PHOTOGRAPHS))
 	$(BIN)/python -m tools.show_annotations
-	$(BIN)/python -m tools.show_expected
-	$(BIN)/python -m tools.show_choice $(wildcard $(dir $(PHOTOGRAPHS)))
-	$(BIN)/python -m tools.show_drop_in
 	$(BIN)/python -m tools.show_unlike $(wildcard $(PHOTOGRAPHS))
-	$(BIN)/python -m tools.show_review $(patsubst %/images,%,$(wildcard $(PHOTOGRAPHS)))
 	$(BIN)/python -m tools.show_notebook
 	git checkout --quiet HEAD -- params.yaml
 
@@ -99,6 +95,20 @@ test-slow: $(INSTALLED) ## run the tests that take minutes or need a server on t
 
 test-full: $(INSTALLED) ## run the minutes-long tests: models at full size, training of mini
 	$(BIN)/python -m pytest -m full_size
+
+# Users get newer packages than those of constraints.txt: zarr 3.4 needs Python 3.12. This venv has
+# the packages that read stores, and those that the tests of stores import; no PyTorch.
+STORES := build/stores
+REQUIRED = $(shell $(BIN)/python -c "import tomllib; print(*map(repr, tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']))")
+$(STORES)/.installed: pyproject.toml | $(RUNS)
+	python3.13 -m venv --clear --without-pip $(STORES)
+	$(BIN)/pip --python $(STORES)/bin/python install $(PIP_OPTIONS) $(REQUIRED) \
+	  beartype grimp hypothesis pytest pytest-benchmark pytest-cov pytest-xdist scipy \
+	  numba opencv-python-headless pillow pycocotools pydantic rich ruamel.yaml
+	touch $@
+
+test-stores: $(STORES)/.installed ## run the tests of stores under Python 3.13, with the newest packages
+	$(STORES)/bin/python -m pytest tests/storage/store tests/storage/split tests/storage/pool/test_publishing.py tests/storage/files/test_zipped.py
 
 lint: $(INSTALLED) ## check style, format, types and the direction of imports
 	$(BIN)/ruff check

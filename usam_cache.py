@@ -4,11 +4,14 @@ A name is imported when it is first used: reading stores needs no model, and no 
 """
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from storage.extras import absent
 
 if TYPE_CHECKING:
+    __version__: str
+
     from pipeline.entropy.mixtures import mask_entropy
     from pipeline.masks import decode as decode_masks
     from pipeline.predictor import PromptSet, UncertainMaskGenerator, UncertainPredictor
@@ -84,6 +87,8 @@ if not TYPE_CHECKING:  # otherwise checkers would accept any name
         ImportError
             If the name needs an extra that is not installed.
         """
+        if name == "__version__":
+            return version("usam-cache")
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module, _, defined = (READING | PREDICTING)[name].rpartition(".")

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from pipeline.proposals import Values
 
@@ -55,11 +55,13 @@ def annotation_table(
     object_id: Int[np.ndarray, "object"],
     group: Int[np.ndarray, "object"],
     evidence: AnnotationEvidence,
+    *,
+    file: Shaped[np.ndarray, "object"],
 ) -> pd.DataFrame:
     """Table of all annotations, the most doubted first, with the columns of ``AnnotationRow``.
 
-    ``group`` has the index of each object's image, or video. The column ``rank`` counts from 1;
-    ``row`` is the index of the object in its split, from 0.
+    ``group`` has the index of each object's image, or video, and ``file`` the image's file. The
+    column ``rank`` counts from 1; ``row`` is the index of the object in its split, from 0.
     """
     doubt = annotation_doubt(evidence.expected_iou, evidence.iou)
     order = np.argsort(-doubt, kind="stable")
@@ -68,6 +70,7 @@ def annotation_table(
             "protocol": "selected",
             "row": np.arange(len(doubt)),
             "object_id": object_id,
+            "file": file,
             "group": group,
             "prompt": evidence.prompt,
             "doubt": doubt,

@@ -8,6 +8,8 @@ from typing import Final, Literal
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from pipeline.vocabulary import MAX_PIXELS
+
 LEVELS: Final = ("finest_level", "finer_level", "image_embedding")
 """Names of the levels of an embedding: the image embedding is the coarsest level, the two others
 have four times and twice its rows and columns."""
@@ -47,6 +49,14 @@ class StoredEmbedding:
     statistics: Mapping[str, Float32[np.ndarray, " encoder_channel"]]
     pixels_sha256: str
 
+    def __post_init__(self) -> None:
+        """Raise a ValueError for an image without pixels, or larger than any that is read."""
+        height, width = self.size_px
+        if min(height, width) < 1 or height * width > MAX_PIXELS:
+            raise ValueError(
+                f"embedding must be of an image of 1 to {MAX_PIXELS} pixels, got {height} x {width}"
+            )
+
     @property
     def in_order(self) -> tuple[np.ndarray, ...]:
         """Arrays of the levels, in the order of ``LEVELS``."""
@@ -75,6 +85,24 @@ def level_names(precision: str, *, is_half: bool = False) -> tuple[str, ...]:
     return tuple(
         f"{level}{SUFFIXES[level_type]}" for level, level_type in zip(LEVELS, types, strict=True)
     )
+
+
+def check_embedding(embedding: object, precision: str) -> None:
+    """Refuse an argument that is no stored embedding, or of another precision than the model.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The first for another type, such as an array.
+    """
+    if not isinstance(embedding, StoredEmbedding):
+        kind = type(embedding).__name__
+        raise TypeError(f"embedding must be from read_embedding, got {kind}")
+    names = set(embedding.levels)
+    if names not in (set(level_names(precision, is_half=is_half)) for is_half in (False, True)):
+        raise ValueError(
+            f"embedding must be of the precision {precision}, got {', '.join(sorted(names))}"
+        )
 
 
 def pixels_sha256(rgb: UInt8[np.ndarray, "height width 3"]) -> str:

@@ -1,4 +1,4 @@
-"""Chooses the mask with the highest expected IoU: one of three proposals, cut at one of nine cuts.
+"""Chooses masks by their expected IoU: the one mask that may be best, and sets of proposals.
 
 SAM2 takes the proposal with the highest SamScore and cuts its probabilities at 0.5. Heads that
 expect the IoU of every proposal at every cut can choose another mask; no model runs again.
@@ -70,6 +70,37 @@ def selected_masks(sam_score: Float[np.ndarray, "object proposal"]) -> MaskChoic
     """SAM2's own choice: the proposal with the highest SamScore, cut at 0.5."""
     selected = sam_score.argmax(axis=1)
     return MaskChoices(selected, np.full_like(selected, HALF))
+
+
+def failure_ahead(
+    predicted_iou: Float[np.ndarray, "*batch proposal"],
+) -> Float[np.ndarray, "*batch proposal"]:
+    """For each proposal, the probability that all proposals ahead of it fall short.
+
+    A predicted IoU is taken for the probability that the proposal is good. Ahead are the proposals
+    with a higher predicted IoU; of equal ones, the first is ahead. Nothing is ahead of the highest:
+    its probability is 1.
+
+    >>> failure_ahead(np.array([0.2, 0.9, 0.5])).round(3).tolist()
+    [0.05, 1.0, 0.1]
+    """
+    order = np.argsort(-predicted_iou, axis=-1, kind="stable")
+    fall_short = 1 - np.take_along_axis(predicted_iou, order, axis=-1).clip(0, 1)
+    in_order = np.ones(predicted_iou.shape)
+    in_order[..., 1:] = fall_short[..., :-1].cumprod(axis=-1, dtype=np.float64)
+    probability = np.empty_like(in_order)
+    np.put_along_axis(probability, order, in_order, axis=-1)
+    return probability
+
+
+def mask_set(predicted_iou: Float[np.ndarray, " proposal"], threshold: float) -> tuple[int, ...]:
+    """Indices of the proposals in the set of one object, the highest predicted IoU first.
+
+    The set has the proposals whose ``failure_ahead`` is at least ``threshold``, a result of
+    ``pipeline.mask_sets.set_threshold``; with ``NOTHING``, all proposals.
+    """
+    order = np.argsort(-predicted_iou, kind="stable")
+    return tuple(order[failure_ahead(predicted_iou)[order] >= threshold].tolist())
 
 
 def choice_gain(

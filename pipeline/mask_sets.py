@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from pipeline.mask_choices import failure_ahead
 from pipeline.proposals import Values
 from pipeline.risk_control import FAILURE_IOUS, NOTHING, CalibrationSet, check_calibration
 from pipeline.scoring.bootstrap import Measured, Resamples
@@ -48,37 +49,6 @@ N_CALIBRATIONS: Final = 200
 
 N_HALVES: Final = 100
 """Number of halves of the images that calibrate sets for tables; the other half checks each."""
-
-
-def failure_ahead(
-    predicted_iou: Float[np.ndarray, "*batch proposal"],
-) -> Float[np.ndarray, "*batch proposal"]:
-    """For each proposal, the probability that all proposals ahead of it fall short.
-
-    A predicted IoU is taken for the probability that the proposal is good. Ahead are the proposals
-    with a higher predicted IoU; of equal ones, the first is ahead. Nothing is ahead of the highest:
-    its probability is 1.
-
-    >>> failure_ahead(np.array([0.2, 0.9, 0.5])).round(3).tolist()
-    [0.05, 1.0, 0.1]
-    """
-    order = np.argsort(-predicted_iou, axis=-1, kind="stable")
-    fall_short = 1 - np.take_along_axis(predicted_iou, order, axis=-1).clip(0, 1)
-    in_order = np.ones(predicted_iou.shape)
-    in_order[..., 1:] = fall_short[..., :-1].cumprod(axis=-1, dtype=np.float64)
-    probability = np.empty_like(in_order)
-    np.put_along_axis(probability, order, in_order, axis=-1)
-    return probability
-
-
-def mask_set(predicted_iou: Float[np.ndarray, " proposal"], threshold: float) -> tuple[int, ...]:
-    """Indices of the proposals in the set of one object, the highest predicted IoU first.
-
-    The set has the proposals whose ``failure_ahead`` is at least ``threshold``, a result of
-    ``set_threshold``; with ``NOTHING``, all proposals.
-    """
-    order = np.argsort(-predicted_iou, kind="stable")
-    return tuple(order[failure_ahead(predicted_iou)[order] >= threshold].tolist())
 
 
 def judged_sets(

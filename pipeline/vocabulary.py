@@ -80,3 +80,7 @@ def protocol_objectives(protocol: str, models: Sequence[str]) -> tuple[str, ...]
     # `iou_tiny`, ... already are the IoUs of the judged proposals, by model.
     judged_iou = {"best": "iou_best", "selected": "iou_selected"}[protocol]
     return tuple(name for name in objectives_of(models) if name != judged_iou)
+
+
+MAX_PIXELS: Final = 178_956_970
+"""Largest number of pixels of an image; Pillow refuses more as a decompression bomb."""

@@ -124,7 +124,10 @@ def split_tables(
         ),
         "objects": object_blocks(predictions, masks),
         "annotations": annotation_table(
-            predictions.object_id, predictions.group, predictions.annotations
+            predictions.object_id,
+            predictions.group,
+            predictions.annotations,
+            file=predictions.file,
         ),
         "ranking": (block[ranked] for block in object_blocks(predictions, masks)),
     }

@@ -66,6 +66,8 @@ def _read(split: str, location: Split, prepare: PrepareParams) -> SplitRecords:
             source,
             min_area_px=prepare.min_area_px,
             max_objects=max_objects,
+            max_per_image=location.max_objects_per_image,
+            seed=prepare.seed,
         )
 
 
@@ -82,6 +84,7 @@ def _tabulate(split: str, records: SplitRecords, folder: Path, seed: int) -> Obj
             for image in [images[item.image_index]]
         )
         truth = measure_objects(masks)
+    annotators = [item.annotator for item in objects if item.annotator is not None]
     return ObjectTable(
         file=np.array([image.file for image in images], object),
         height_px=np.array([image.height_px for image in images], np.int32),
@@ -93,6 +96,7 @@ def _tabulate(split: str, records: SplitRecords, folder: Path, seed: int) -> Obj
         area_px=truth.area_px,
         box_px=truth.box_px,
         point_px=truth.point_px,
+        annotator=np.array(annotators, np.int32) if annotators else None,
     )
 
 

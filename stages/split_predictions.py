@@ -1,14 +1,14 @@
 """Predictions of models and heads for the objects of an eval split, and the table of objects."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import xarray
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 
 from pipeline.annotations import AnnotationEvidence
 from pipeline.better_masks import ARRAYS_OF_CODES, SELECTED, MaskIous, ious_of_cuts
@@ -18,21 +18,14 @@ from pipeline.heads.predict import INPUT_ARRAYS, inputs_of_proposals, predict, s
 from pipeline.mask_sets import Predicted
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES
 from pipeline.proposals import ProposalScores, Values
-from pipeline.sam.families import reads_of
 from pipeline.scoring import tasks
 from pipeline.scoring.evidence import HeadsOfSplit, ModelScores, Predictions
 from pipeline.scoring.measures import uncertainty_column
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, TRAIN_PROMPTS, USED
 from stages.training.choices import expected_iou_at_cut
 from stages.training.data import group_index
-from storage.head_files.head_file import (
-    PROMPTS,
-    Calibration,
-    HeadFile,
-    read_fixed_cuts,
-    read_heads,
-    read_isotonic,
-)
+from storage.head_files.calibrated_scores import Calibration, read_fixed_cuts, read_isotonic
+from storage.head_files.head_file import PROMPTS, HeadFile, read_heads
 from storage.outputs.csv_forms import SPLIT_TABLES
 from storage.split.split_cells import OpenCell, SplitCells, read_entropies
 
@@ -40,6 +33,7 @@ BOX: Final = "box"
 """Prompt set of the boxes of the annotations."""
 
 ENTROPY_NAMES: Final = tuple(entropy.name for entropy in ENTROPIES)
+
 Heads = Mapping[HeadsOfSplit, HeadFile]
 """Files of trained heads, by head set and train split."""
 
@@ -52,6 +46,8 @@ class SplitPredictions:
     """Scores and predictions of models and heads for the objects of a split, and their origin."""
 
     object_id: Int[np.ndarray, "object"]
+    file: Shaped[np.ndarray, "object"]
+    """File of each object's image."""
     group: Int[np.ndarray, "object"]
     """Number of the image, or of the video, of each object."""
     models: Mapping[str, ModelScores]
@@ -96,7 +92,7 @@ def read_predictions(
         Seeds of the training, after the first, whose heads are applied.
     """
     origins = {name: {**cells.head_origin, **entries} for name, entries in train_splits.items()}
-    sets = head_sets(ablations, kinds=kinds, reads=cells.reads, further_seeds=further_seeds)
+    sets = head_sets(ablations, kinds=kinds, further_seeds=further_seeds)
     heads = {
         (head_set, name): read_heads(name, origin, head_set)
         for head_set, (name, origin) in product(sets, origins.items())
@@ -108,6 +104,7 @@ def read_predictions(
     proposals = {key: cells.by_name[key].proposals() for key in product(cells.models, views)}
     return SplitPredictions(
         cells.table.object_id,
+        cells.table.file[cells.table.image_index],
         group_index(cells.table),
         _model_scores(cells, entropy, proposals, heads, isotonic),
         proposals,
@@ -143,8 +140,7 @@ def _model_scores(
                 judged: _arrays(entropy, agreements, model, judged) | _stable_score(cell, judged)
                 for judged in JUDGED
             },
-            _calibrated(model, proposals[model, "identity"], isotonic)
-            | _predictions(cell, heads, cells.reads_of(model)),
+            _calibrated(model, proposals[model, "identity"], isotonic) | _predictions(cell, heads),
             proposals[largest, "identity"],
             cells.models,
         )
@@ -197,13 +193,10 @@ def _ious_of_cuts(
     A cut is the probability above which a pixel belongs to the mask. The train split is empty for
     masks that use none. ``fixed_cuts`` has the best cut of selected masks on each train split.
     """
-    model, family = (str(cell.signature[key]) for key in ("model", "family"))
     expected_iou = {
         train_split: expected_iou_at_cut(cell, head_set, file.weights, TRAIN_PROMPTS[0])
         for (head_set, train_split), file in heads.items()
-        if head_set.chooses_masks
-        and head_set.seed is None
-        and head_set.reads == reads_of(family, model)
+        if head_set.chooses_masks and head_set.seed is None
     }
     return ious_of_cuts(
         cell.iou_at_cut(),
@@ -213,17 +206,9 @@ def _ious_of_cuts(
     )
 
 
-def _predictions(cell: OpenCell, heads: Heads, reads: str) -> dict[HeadsOfSplit, Predictions]:
-    """Predictions of heads from the tokens of ``center``.
-
-    Only heads with the given ``reads`` are applied: the family whose tokens they read, empty
-    outside of ladders. The returned head sets have an empty ``reads``.
-    """
-    weights = {
-        (replace(head_set, reads=""), name): file.weights
-        for (head_set, name), file in heads.items()
-        if head_set.reads == reads
-    }
+def _predictions(cell: OpenCell, heads: Heads) -> dict[HeadsOfSplit, Predictions]:
+    """Predictions of heads from the tokens of ``center``."""
+    weights = {key: file.weights for key, file in heads.items()}
     if not weights:  # the tokens are most of the store
         return {}
     blocks = []
@@ -271,15 +256,14 @@ def _predicted_of_largest(
         calibrated = fitted[model][USED].iou_at(sam_score.ravel())
         predicted[name, "sam_score_isotonic"] = calibrated.reshape(sam_score.shape)
     for kind in HEAD_KINDS:
-        of_kind = _of_users(heads, kind, cells.reads_of(model))
-        for name, (head_set, file) in of_kind.items():
+        for name, (head_set, file) in _of_users(heads, kind).items():
             predicted[name, kind.named("usam")] = expected_ious(cell, head_set, file)
     return predicted
 
 
-def _of_users(heads: Heads, kind: HeadKind, reads: str) -> dict[str, tuple[HeadSet, HeadFile]]:
-    """Heads of a kind that judge selected proposals, by train split; ``reads`` as in the set."""
-    head_set = HeadSet(USED, USED, kind.name, reads)
+def _of_users(heads: Heads, kind: HeadKind) -> dict[str, tuple[HeadSet, HeadFile]]:
+    """Heads of a kind that judge selected proposals, by train split."""
+    head_set = HeadSet(USED, USED, kind.name)
     return {name: (head_set, file) for (of, name), file in heads.items() if of == head_set}
 
 
@@ -289,22 +273,20 @@ def _annotation_evidence(cells: SplitCells, heads: Heads) -> AnnotationEvidence:
     Boxes are used if all identity cells have them and all heads learned from boxes. Heads are of
     the last trained kind and the first train split; without heads, SamScore is the expected IoU.
     """
-    # The last kind that was trained replaces the kinds before it.
-    trained = {
-        model: of_first_split
-        for model, kind in product(cells.models, HEAD_KINDS)
-        for of_first_split in [*_of_users(heads, kind, cells.reads_of(model)).values()][:1]
-    }
+    # One head set with its file, or none without heads.
+    trained = [
+        of_split for kind in HEAD_KINDS for of_split in [*_of_users(heads, kind).values()][:1]
+    ][-1:]
     knows_boxes = all(BOX in cell.signature["prompts"] for cell in cells.identity.values()) and all(
-        BOX in file.card.get(PROMPTS, "").split() for _, file in trained.values()
+        BOX in file.card.get(PROMPTS, "").split() for _, file in trained
     )
     prompt = BOX if knows_boxes else TRAIN_PROMPTS[0]
     ious = []
-    for model, cell in cells.identity.items():
+    for cell in cells.identity.values():
         proposals = cell.proposals(prompt)
         expected: Predicted = proposals.sam_score
-        if model in trained:
-            expected = expected_ious(cell, *trained[model], prompt)
+        for head_set, file in trained:
+            expected = expected_ious(cell, head_set, file, prompt)
         of_selected = proposals.of_judged(expected, USED)
         ious.append((of_selected, proposals.judged_iou(USED), proposals.iou.max(axis=1)))
     expected_iou, iou, best_iou = (np.stack(by_model, 1) for by_model in zip(*ious, strict=True))

@@ -36,7 +36,6 @@ def main(split: str) -> None:
     sets = head_sets(
         params.ablations,
         kinds=params.heads,
-        reads=cells.reads,
         further_seeds=tuple(further_seeds),
     )
     seeds = {head_set: first_seed if head_set.seed is None else head_set.seed for head_set in sets}

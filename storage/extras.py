@@ -8,11 +8,12 @@ from typing import Final
 
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "predict": (
-        *("PIL", "cv2", "jinja2", "markupsafe", "numba", "platformdirs", "pooch"),
+        *("PIL", "cv2", "jinja2", "markupsafe", "numba"),
         *(
             "pycocotools",
             "pydantic",
             "pydantic_core",
+            "requests",
             "rich",
             "ruamel",
             "safetensors",
@@ -28,7 +29,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "hf": ("timm", "transformers"),
     "demo": ("fastapi", "h11", "starlette", "uvicorn"),
     "cvat": ("cvat_sdk",),
-    "dvc": ("dvc", "scmrepo"),
+    "dvc": ("dvc", "platformdirs", "scmrepo"),
     "s3": ("boto3", "botocore", "obstore"),
 }
 """Optional modules by the smallest extra that installs them; reading a store on disk needs none."""

@@ -48,7 +48,7 @@ MAKERS: Final = (
 )
 """Patterns of paths, each with the DVC stages that make such a path; the first match counts.
 
-They stand in the order in which the stages run. Features of the view ``identity`` have two stages:
+Features of the view ``identity`` have two stages:
 ``extract_train`` makes them for a train split."""
 
 
@@ -69,14 +69,6 @@ def remedy(path: Path, command: str = "dvc repro") -> str:
     return ""
 
 
-def running_order(path: Path) -> int:
-    """Place of an output among ``MAKERS``: lower for earlier stages, highest for other paths."""
-    patterns = (pattern for pattern, _ in MAKERS)
-    return next(
-        k for k, pattern in enumerate((*patterns, ".*")) if re.fullmatch(pattern, path.as_posix())
-    )
-
-
 def repair_advice(path: Path) -> str:
     """End of an error about a damaged file: how to bring it back.
 
@@ -85,7 +77,7 @@ def repair_advice(path: Path) -> str:
     files DVC takes for intact.
     """
     if remedy(path):
-        return "; `usam cache repair` names the command that makes it again"
+        return "; `usam cache repair` makes it again"
     return f"; {reinstall_command(path)}" if path.is_relative_to(PACKAGE) else ""
 
 

@@ -28,9 +28,11 @@ from pipeline.heads.predict import n_inputs
 from pipeline.sam.families import models_of
 from pipeline.vocabulary import N_PROPOSALS, TRAIN_PROMPTS
 from stages.cli.app import COMMANDS, app, load_command
+from stages.filling.plans import cell_bytes
 from stages.settings.blocks import Split
 from stages.settings.params import PARAMS_FILE, read_params
 from stages.settings.parsing import parse
+from stages.settings.signatures import eval_cells
 from storage.datasets.readers import DATA_SETS
 from tests.benchmarks.test_bench_demo import MAX_MINUTES
 from tests.fixtures.dvc_stages import DECLARED, ROOT, STAGES, arguments
@@ -88,6 +90,18 @@ def test_memory_of_an_object_is_that_of_the_inputs_of_heads() -> None:
     in_tune = n_models * bytes_of["paper"]
     in_train = n_models * N_PROPOSALS * len(TRAIN_PROMPTS) * bytes_of["ours"]
     told = f"`tune` takes {in_tune / 1e3:.1f} kB of memory and `train` {in_train / 1e3:.0f} kB"
+    assert told in PAGES["scale.md"]
+
+
+def test_bytes_of_coco_val_are_those_that_usam_plan_prints() -> None:
+    params = read_params(ROOT / "params" / "results.yaml")
+    views = [params.view(name) for name in params.views]
+    cells = eval_cells("coco_val", models_of("sam2.1"), views)
+    features, low, high = zip(*(cell_bytes(cell, 1, "sam2.1") for cell in cells), strict=True)
+    told = f"an object takes {features[-1] / 1e3:.0f} kB of features, uncompressed, and "
+    assert f"{told}{low[-1] / 1e3:.0f} to {high[-1] / 1e3:.0f} kB of masks" in PAGES["scale.md"]
+    gigabytes = [36_335 * sum(sizes) / 1e9 for sizes in (features, low, high)]
+    told = "takes {:.0f} GB of features and {:.0f} to {:.0f} GB of masks".format(*gigabytes)
     assert told in PAGES["scale.md"]
 
 
@@ -321,6 +335,7 @@ def test_every_reader_has_an_example_and_the_keys_that_it_knows() -> None:
 
 def test_the_papers_splits_are_where_the_docs_say() -> None:
     splits = yaml.safe_load((ROOT / "params" / "paper.yaml").read_text("utf-8"))["splits"]
-    for name, place in BLOCKS.items():
+    assert set(BLOCKS) - set(splits) == {"bsds_val", "shadows_val"}, "the paper does not have them"
+    for name in BLOCKS.keys() & splits.keys():
         for key in ("reader", "images", "annotations", "list"):
-            assert place["reader"] == "masks" or splits[name].get(key) == place.get(key)
+            assert splits[name].get(key) == BLOCKS[name].get(key)

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from pipeline.sam.families import NAMES
+from pipeline.sam.families import FAMILIES
 from pipeline.vocabulary import PROTOCOLS
 from stages.report import PLOTS
 from stages.settings.signatures import cell_settings, embedding_cells, train_cells
@@ -276,7 +276,7 @@ def test_every_data_file_of_the_packages_is_a_dependency() -> None:
         path.replace("${extract.family}", family)
         for stage in STAGES.values()
         for path in stage.get("deps", [])
-        for family in NAMES
+        for family in FAMILIES
     }
     uncovered = {
         file

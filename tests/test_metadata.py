@@ -42,6 +42,7 @@ def test_every_package_ships_its_types() -> None:
 
 
 def test_every_public_name_is_there_and_documented() -> None:
+    assert usam_cache.__version__ == PROJECT["version"]
     assert set(usam_cache.__all__) == usam_cache.READING.keys() | usam_cache.PREDICTING.keys()
     assert dir(usam_cache) == sorted(usam_cache.__all__)
     for name in usam_cache.__all__:

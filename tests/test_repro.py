@@ -1,13 +1,11 @@
 """What DVC runs, and what it does not run again: the real stages in a small copy of the project."""
 
-import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 import yaml
@@ -21,6 +19,7 @@ from tests.fixtures.project_copy import (
     repro,
     run,
 )
+from tests.fixtures.random_damage import check_round, recorded_outputs
 from tests.fixtures.settings import view_settings
 
 pytestmark = pytest.mark.slow
@@ -140,46 +139,13 @@ def test_edited_code_and_another_device_run_no_stage_that_takes_hours(edits: Pat
     assert {name.partition("@")[0] for name in stale(edits)} == set(CHEAP)
 
 
-DAMAGED: Final = (
-    *("data/shapes/annotations/val.json", "cache/objects/shapes_val.zarr/file/c.0"),
-    *("cache/entropy/shapes_val.zarr/zarr.json", "heads/shapes_train/tuning/iou_tiny.json"),
-    *("heads/shapes_train/isotonic.json", "results/splits/shapes_val/scores.csv"),
-    *("results/gallery/shapes_val/gallery.csv", "results/runtime.csv", "results/metrics.json"),
-)
-"""A file of each stage that no cell belongs to."""
-
-
-def test_every_damaged_output_is_made_again_by_the_commands_of_repair_in_their_order(
-    demo_copy: Path,
+@pytest.mark.parametrize("seed", range(3))
+def test_a_round_of_random_damage_ends_complete_by_repair_alone(
+    seed: int, demo: Demo, demo_copy: Path
 ) -> None:
     run(demo_copy, "dvc", "checkout", "--relink")
-    linked = demo_copy / "cache/objects/shapes_val.zarr/zarr.json"
-    assert linked.stat().st_nlink == 2
-    intact = made_files(demo_copy)
-    for name in DAMAGED:
-        damage(demo_copy / name)
-    said = run(demo_copy, "bash", "-c", "usam cache repair || true")
-    commands = dict.fromkeys(re.findall("`(dvc repro .+)` makes it", said))
-    assert len(commands) == len(DAMAGED)
-    for command in commands:
-        run(demo_copy, "bash", "-ec", command)
-    assert "nothing is damaged in the outputs" in run(demo_copy, "usam", "cache", "repair")
-    assert made_files(demo_copy) == intact
-    # DVC's cache, whose files the outputs are links to, has no damaged file either.
-    for file in (demo_copy / ".dvc/cache/files/md5").glob("*/*"):
-        md5 = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
-        assert md5 == file.parent.name + file.name.removesuffix(".dir")
-
-
-def damage(file: Path) -> None:
-    """Flip a bit of a file and of its links; time and mode stay."""
-    status, content = file.stat(), bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.chmod(0o644)
-    with file.open("r+b") as opened:
-        opened.write(content)
-    file.chmod(status.st_mode)
-    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (demo_copy / "cache/objects/shapes_val.zarr/zarr.json").stat().st_nlink >= 2
+    check_round(demo_copy, seed, recorded_outputs(demo.root))
 
 
 def test_heads_of_other_features_are_trained_again_by_the_command_that_evaluate_names(

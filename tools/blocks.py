@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from pipeline.scoring.bootstrap import Resampled, interval
+
 
 def marks(name: str) -> tuple[str, str]:
     """Marks before and behind a block."""
@@ -40,6 +42,16 @@ def table(
     names = list(header)
     rule = ["---" if i in left else "---:" for i in range(len(names))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (names, rule, *rows))
+
+
+def with_interval(draws: Resampled, n_groups: int, form: str) -> str:
+    """A number with its 95 % interval, such as ``+1.0 (-0.4 to +2.4)``.
+
+    ``draws`` has the number over all objects first, then over each resample of ``n_groups`` groups;
+    ``form`` is the format of each number.
+    """
+    ends = interval(draws, n_groups)
+    return f"{draws[0]:{form}} ({ends.low:{form}} to {ends.high:{form}})"
 
 
 def _cut(page: Path, name: str) -> tuple[str, str, str]:

@@ -21,7 +21,7 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 import numpy as np
 
-from stages.cli.checkpoints import MB, DownloadBar
+from stages.cli.checkpoints import MB, download_bar
 from stages.cli.columns import aligned
 from stages.cli.run import choose, steps_of
 from stages.program.main import reported_errors
@@ -144,8 +144,9 @@ def fetch(archive: Archive, address: str) -> Path:
     path = COCO / Path(archive.path).name
     print(f"{path}: {archive.size_bytes / MB:.0f} MB", flush=True)
     with ExitStack() as stack:
-        bar = DownloadBar(f"fetch {path.name}", stack)
-        return download(f"{address}/{archive.path}", path, archive.sha256, progressbar=bar)
+        bar = download_bar(f"fetch {path.name}", archive.size_bytes, stack)
+        url = f"{address}/{archive.path}"
+        return download(url, path, archive.sha256, archive.size_bytes, advance=bar)
 
 
 def write_splits(annotations: Path, images: Path, n_images: int, seed: int) -> None:

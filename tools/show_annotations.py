@@ -6,25 +6,23 @@ Writes  the part of ``docs/annotate.md`` between ``<!-- annotations -->`` and
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int
+import torch
+from jaxtyping import Bool
 from sklearn.metrics import roc_auc_score
 
 from pipeline.annotations import annotation_doubt
-from pipeline.predictor import PromptSet
 from pipeline.proposals import Values
-from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
-from pipeline.scoring.bootstrap import Resampled, Resamples, interval, ranked, resample_groups
+from pipeline.scoring.bootstrap import Resampled, Resamples, ranked, resample_groups
 from pipeline.seeds import derive_seed
 from stages.predictor.loading import load_predictor
-from stages.settings.params import read_params
 from storage.head_files.head_file import SHIPPED_FAMILY, read_head_file, shipped_heads
-from tools.blocks import replace_block, table
+from tools.answers import Image, Mask, Masks, answers, drawn_images, iou_of
+from tools.blocks import replace_block, table, with_interval
 
 PAGE: Final = Path("docs", "annotate.md")
 
@@ -50,10 +48,8 @@ LEAST_PX: Final = 20
 REACH: Final = 0.35
 """Distance by which annotations grow or move, in radii of a disc of the object's area."""
 
-Mask = Bool[np.ndarray, "y x"]
 
-
-def half(masks: Bool[np.ndarray, "object y x"], i: int, rng: np.random.Generator) -> Mask:
+def half(masks: Masks, i: int, rng: np.random.Generator) -> Mask:
     """Half to three quarters of an object, cut along a line."""
     y, x = np.nonzero(masks[i])
     angle = rng.uniform(0, 2 * np.pi)
@@ -64,21 +60,21 @@ def half(masks: Bool[np.ndarray, "object y x"], i: int, rng: np.random.Generator
     return np.asarray(wrong)
 
 
-def grown(masks: Bool[np.ndarray, "object y x"], i: int, _: np.random.Generator) -> Mask:
+def grown(masks: Masks, i: int, _: np.random.Generator) -> Mask:
     """An object, grown on all sides."""
     side_px = _reach_px(masks[i]) | 1
     kernel = np.ones((side_px, side_px), np.uint8)
     return np.asarray(cv2.dilate(masks[i].astype(np.uint8), kernel) > 0)
 
 
-def moved(masks: Bool[np.ndarray, "object y x"], i: int, rng: np.random.Generator) -> Mask:
+def moved(masks: Masks, i: int, rng: np.random.Generator) -> Mask:
     """An object, moved in some direction."""
     angle, reach_px = rng.uniform(0, 2 * np.pi), _reach_px(masks[i])
     offset_px = int(reach_px * np.sin(angle)), int(reach_px * np.cos(angle))
     return np.asarray(np.roll(masks[i], offset_px, (0, 1)))
 
 
-def merged(masks: Bool[np.ndarray, "object y x"], i: int, _: np.random.Generator) -> Mask:
+def merged(masks: Masks, i: int, _: np.random.Generator) -> Mask:
     """An object together with the nearest other object."""
     centres = np.array([np.argwhere(mask).mean(axis=0) for mask in masks])
     distance = np.hypot(*(centres - centres[i]).T)
@@ -99,71 +95,39 @@ ERRORS: Final[Mapping[str, Callable[..., Mask]]] = {
 """Kinds of errors that annotators make -> functions that make a right annotation wrong."""
 
 
-def annotated(scene: Scene, rng: np.random.Generator) -> Iterator[tuple[Mask, str]]:
+def annotated(masks: Masks, rng: np.random.Generator) -> Iterator[tuple[Mask, str]]:
     """The annotation of each object, and the kind of its error; empty for a right annotation."""
-    for i, right in enumerate(scene.masks):
+    for i, right in enumerate(masks):
         kind = list(ERRORS)[rng.integers(len(ERRORS))]
-        wrong = ERRORS[kind](scene.masks, i, rng)
+        wrong = ERRORS[kind](masks, i, rng)
         is_error = wrong.sum() > LEAST_PX and iou_of(wrong, right) < MOST_IOU
         yield (wrong, kind) if rng.random() < WRONG_SHARE and is_error else (right, "")
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What all models say about the annotated objects of some scenes, prompted by boxes."""
+Annotations = Mapping[str, np.ndarray]
+"""Annotated objects with the answers of all models to the boxes of the annotations.
 
-    kind: np.ndarray
-    """Kind of each annotation's error; empty for a right annotation."""
-    scene: Int[np.ndarray, "object"]
-    expected_iou: Float[np.ndarray, "object model"]
-    """IoU that heads expect of the selected mask."""
-    sam_score: Float[np.ndarray, "object model"]
-    iou: Float[np.ndarray, "object model"]
-    """IoU of the selected mask with the annotation."""
-    best_iou: Float[np.ndarray, "object model"]
-    """Highest IoU of the three proposals with the annotation."""
+``kind`` has the kind of each annotation's error, empty for a right annotation, and ``image`` the
+number of its image; ``expected_iou``, ``sam_score``, ``iou`` (of the selected mask) and
+``best_iou`` are columns of ``answers``, ``(object, model)``.
+"""
 
 
-def answers(scenes: Iterable[Scene], seed: int) -> Answers:
-    """Make some annotations of the scenes wrong, and ask every model about each by its box."""
-    models = read_head_file(shipped_heads()).readers
-    predictors = [load_predictor(SHIPPED_FAMILY, model) for model in models]
-    kinds, numbers, rows = [], [], []
-    for number, scene in enumerate(scenes):
+def spoiled(images: Iterable[Image], seed: int) -> Annotations:
+    """Make some annotations of the images wrong, and ask every model about each by its box."""
+    kinds, judged = [], []
+    for number, (rgb, masks) in enumerate(images):
         rng = np.random.default_rng(derive_seed(seed, str(number)))
-        masks, of_scene = zip(*annotated(scene, rng), strict=True)
-        kinds += of_scene
-        numbers += [number] * len(masks)
-        prompts = [PromptSet(box=_box(mask)) for mask in masks]
-        by_model = []
-        for predictor in predictors:
-            predictor.set_image(scene.rgb)
-            by_model.append(
-                [
-                    (
-                        answer.expected_iou.own[answer.selected],
-                        answer.sam_score[answer.selected],
-                        iou_of(answer.masks[answer.selected], mask),
-                        max(iou_of(proposal, mask) for proposal in answer.masks),
-                    )
-                    for answer, mask in zip(
-                        predictor.predict_uncertainties(prompts), masks, strict=True
-                    )
-                ]
-            )
-        rows.append(np.array(by_model, np.float64))
-    values = np.concatenate(rows, axis=1).transpose(2, 1, 0)
-    return Answers(np.array(kinds), np.array(numbers), *values)
-
-
-def _box(mask: Mask) -> list[int]:
-    y, x = np.nonzero(mask)
-    return [int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1]
-
-
-def iou_of(first: Mask, second: Mask) -> float:
-    """IoU of two masks, which must not both be empty."""
-    return float((first & second).sum() / (first | second).sum())
+        annotations, of_image = zip(*annotated(masks, rng), strict=True)
+        kinds += of_image
+        judged.append((rgb, np.stack(annotations)))
+    models = read_head_file(shipped_heads()).models
+    rows = [answers(load_predictor(SHIPPED_FAMILY, model), judged, ("box",)) for model in models]
+    values = {
+        name: np.stack([of_model[name] for of_model in rows], axis=1)
+        for name in ("expected_iou", "sam_score", "iou", "best_iou")
+    }
+    return {"kind": np.array(kinds), "image": rows[0]["image"].to_numpy(), **values}
 
 
 OURS: Final = "expected IoU × (1 − IoU)"
@@ -184,42 +148,41 @@ def mistakenness(confidence: Values, iou: Values) -> Values:
     return located
 
 
-RULES: Final[Mapping[str, Callable[[Answers], Values]]] = {
-    OURS: lambda made: annotation_doubt(made.expected_iou, made.iou),
-    "expected IoU − IoU": lambda made: (made.expected_iou - made.iou).mean(axis=1),
-    "SamScore × (1 − IoU)": lambda made: annotation_doubt(made.sam_score, made.iou),
-    "1 − IoU": lambda made: 1 - made.iou.mean(axis=1),
-    "1 − highest IoU of all masks": lambda made: 1 - made.best_iou.max(axis=1),
+RULES: Final[Mapping[str, Callable[[Annotations], Values]]] = {
+    OURS: lambda made: annotation_doubt(made["expected_iou"], made["iou"]),
+    "expected IoU − IoU": lambda made: (made["expected_iou"] - made["iou"]).mean(axis=1),
+    "SamScore × (1 − IoU)": lambda made: annotation_doubt(made["sam_score"], made["iou"]),
+    "1 − IoU": lambda made: 1 - made["iou"].mean(axis=1),
+    "1 − highest IoU of all masks": lambda made: 1 - made["best_iou"].max(axis=1),
 }
 """Rules of our own, from which one is chosen -> functions that compute it; means over models."""
 
-RIVALS: Final[Mapping[str, Callable[[Answers], Values]]] = {
-    "FiftyOne's mistakenness": lambda made: mistakenness(made.sam_score, made.iou).mean(axis=1),
+RIVALS: Final[Mapping[str, Callable[[Annotations], Values]]] = {
+    "FiftyOne's mistakenness": lambda made: mistakenness(made["sam_score"], made["iou"]).mean(
+        axis=1
+    ),
 }
 """Rules of other tools, with the SamScore as the confidence."""
 
 
 def main() -> None:
     """Rewrite the block."""
-    size_px = read_params().shapes.image_size_px
+    torch.set_num_threads(1)  # sums of several threads differ in last digits, and so do ties
     chosen_on, shown = (
-        answers(
-            (draw_scene(number, size_px) for number in scene_seeds(seed, "val", N_SCENES)), seed
-        )
-        for seed in (CHOOSING_SEED, SHOWN_SEED)
+        spoiled(drawn_images(seed, "val", N_SCENES), seed) for seed in (CHOOSING_SEED, SHOWN_SEED)
     )
     replace_block(PAGE, "annotations", f"\n{annotations_block(chosen_on, shown)}\n")
 
 
-def annotations_block(chosen_on: Answers, shown: Answers) -> str:
+def annotations_block(chosen_on: Annotations, shown: Annotations) -> str:
     """Which rule was chosen, and a table of all rules on other scenes."""
-    is_wrong = chosen_on.kind != ""
+    is_wrong = chosen_on["kind"] != ""
     areas = {name: roc_auc_score(is_wrong, rule(chosen_on)) for name, rule in RULES.items()}
     chosen = max(areas, key=lambda name: areas[name])
     listed = ", ".join(f"{name} {area:.2f}" for name, area in areas.items())
-    n_wrong, n = int((shown.kind != "").sum()), len(shown.kind)
+    n_wrong, n = int((shown["kind"] != "").sum()), len(shown["kind"])
     lead = (
-        f"Of {n} annotations in {len(np.unique(shown.scene))} drawn scenes, {n_wrong} were made "
+        f"Of {n} annotations in {len(np.unique(shown['image']))} drawn scenes, {n_wrong} were made "
         "wrong: cut in half, grown, moved, or merged with a neighbour. The models saw the box of "
         f"each. AUROC on as many scenes of another seed, on which a rule was chosen: {listed}. "
         f"Chosen: **{chosen}**. In the table, numbers are from scenes that chose nothing, in "
@@ -254,26 +217,25 @@ def detection(
 
 
 def _difference(
-    shown: Answers, rule: Callable[[Answers], Values], rival: Callable[[Answers], Values]
+    shown: Annotations,
+    rule: Callable[[Annotations], Values],
+    rival: Callable[[Annotations], Values],
 ) -> str:
     """AUROC of a rule less that of another, with the interval over the same resamples."""
-    is_wrong = shown.kind != ""
-    resamples = resample_groups(shown.scene, N_RESAMPLES, seed=0)
+    resamples = resample_groups(shown["image"], N_RESAMPLES, seed=0)
+    is_wrong = shown["kind"] != ""
     (ours, _), (theirs, _) = (detection(is_wrong, of(shown), resamples) for of in (rule, rival))
-    bounds = interval(ours - theirs, resamples.n_groups)
-    return f"{ours[0] - theirs[0]:+.2f} ({bounds.low:+.2f} to {bounds.high:+.2f})"
+    return with_interval(ours - theirs, resamples.n_groups, "+.2f")
 
 
-def _cells(shown: Answers, doubt: Values) -> list[str]:
+def _cells(shown: Annotations, doubt: Values) -> list[str]:
     """AUROC and average precision with intervals, then the AUROC of each kind of error."""
-    is_wrong = shown.kind != ""
-    resamples = resample_groups(shown.scene, N_RESAMPLES, seed=0)
-    cells = []
-    for values in detection(is_wrong, doubt, resamples):
-        bounds = interval(values, resamples.n_groups)
-        cells.append(f"{values[0]:.2f} ({bounds.low:.2f} to {bounds.high:.2f})")
+    resamples = resample_groups(shown["image"], N_RESAMPLES, seed=0)
+    is_wrong = shown["kind"] != ""
+    detected = detection(is_wrong, doubt, resamples)
+    cells = [with_interval(draws, resamples.n_groups, ".2f") for draws in detected]
     for kind in ERRORS:
-        is_of = ~is_wrong | (shown.kind == kind)
+        is_of = ~is_wrong | (shown["kind"] == kind)
         cells.append(f"{roc_auc_score(is_wrong[is_of], doubt[is_of]):.2f}")
     return cells
 

@@ -1,18 +1,18 @@
-"""Writes into ``docs/results.md`` whether gains without heads replicate on fresh scenes.
+"""Writes into ``docs/results.md`` whether gains without heads replicate: ``make results``.
 
 Reads   the weights that ship, ``params.yaml:shapes``.
 Writes  the part of the page between ``<!-- replication -->`` and ``<!-- /replication -->``.
 
-``python -m tools.show_replication --seed 21 --seed 22``: each seed draws scenes of its own, which
-are in no split. ``make results`` does not run it: it takes minutes and reads no results.
+The scenes are in no split. ``make results`` reads the table when it writes README.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from itertools import chain, product
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 import numpy as np
-import typer
+import torch
 
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.predictions import Request, extract_objects
@@ -21,18 +21,16 @@ from pipeline.mask_statistics import soft_dice
 from pipeline.masks import N_CODES, decode
 from pipeline.prompts import measure_objects
 from pipeline.sam.model import Sam
-from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
-from pipeline.scoring.bootstrap import interval, resample_groups, resampled_areas
+from pipeline.scoring.bootstrap import Resampled, resample_groups, resampled_areas
 from pipeline.scoring.corrections import aucs_by_draw
 from pipeline.scoring.measures import BASELINE
 from pipeline.scoring.tasks import REFINED, corrections
 from pipeline.views import default_view
 from pipeline.vocabulary import TRAIN_PROMPTS
+from stages.extraction.models import load_sam
 from stages.page.labels import TASK_LABELS, measure_label
-from stages.predictor.loading import load_predictor
-from stages.settings.params import read_params
-from tools.blocks import replace_block, table
-from tools.show_results import signed
+from tools.answers import N_RESAMPLES, Image, drawn_images
+from tools.blocks import replace_block, table, with_interval
 
 PAGE: Final = Path("docs", "results.md")
 
@@ -42,8 +40,6 @@ SEEDS: Final = (21, 22, 23)
 
 N_SCENES: Final = 600
 """Number of scenes of each seed."""
-
-N_RESAMPLES: Final = 2000
 
 SURE: Final[Mapping[str, tuple[str, ...]]] = {
     "model": ("stable_score", "h_std", "soft_dice"),
@@ -55,32 +51,36 @@ SURE: Final[Mapping[str, tuple[str, ...]]] = {
 
 Arrays = Mapping[str, np.ndarray]
 """Arrays with a row for each object: IoUs by the names of masks in ``ProposalScores.by_proposal``,
-the baseline and all measures of ``SURE`` by name, and the number of the ``scene``."""
+the baseline and all measures of ``SURE`` by name, and the number of the ``image``."""
 
 
-def main(
-    seed: Annotated[list[int], typer.Option(help="Seeds of the scenes.")] = list(SEEDS),  # noqa: B006 - typer copies it
-) -> None:
+def main() -> None:
     """Rewrite the block."""
-    side = read_params().shapes.image_size_px
-    sams = {model: load_predictor("mini", model).sam for model in MODELS}
-    by_seed = {}
-    for number in seed:
-        rows: dict[str, list[Arrays]] = {model: [] for model in MODELS}
-        for scene_seed in scene_seeds(number, "further", N_SCENES):
-            scene = draw_scene(scene_seed, side)
-            for model, sam in sams.items():
-                of_scene = {"scene": np.full(len(scene.masks), scene_seed)}
-                rows[model].append(answers(sam, scene) | of_scene)
-        by_seed[f"seed {number}"] = {model: joined(blocks) for model, blocks in rows.items()}
-    replace_block(PAGE, "replication", f"\n{replication_table(by_seed)}\n")
+    torch.set_num_threads(1)  # sums of several threads differ in last digits
+    images = chain.from_iterable(drawn_images(seed, "further", N_SCENES) for seed in SEEDS)
+    replace_block(PAGE, "replication", f"\n{replication_table(measured(images))}\n")
 
 
-def answers(sam: Sam, scene: Scene) -> dict[str, np.ndarray]:
-    """IoUs of a model's masks, and measures of its selected masks, for each object of a scene."""
-    clicks = measure_objects((mask, 0) for mask in scene.masks).point_px
-    request = Request(clicks, scene.masks, default_view("identity"), TRAIN_PROMPTS)
-    rows = extract_objects(sam, sam.encode(scene.rgb), request, batch=CPU_BATCH, with_masks=True)
+def measured(images: Iterable[Image]) -> dict[str, Arrays]:
+    """Measures of all objects in some images, by model."""
+    sams = {model: load_sam("mini", model, precision="fp32", device="cpu") for model in MODELS}
+    blocks: dict[str, list[Arrays]] = {model: [] for model in MODELS}
+    for number, image in enumerate(images):
+        for model, sam in sams.items():
+            of_image = {"image": np.full(len(image[1]), number)}
+            blocks[model].append(measures(sam, image) | of_image)
+    return {
+        model: {name: np.concatenate([block[name] for block in of_model]) for name in of_model[0]}
+        for model, of_model in blocks.items()
+    }
+
+
+def measures(sam: Sam, image: Image) -> dict[str, np.ndarray]:
+    """IoUs of a model's masks, and measures of its selected masks, for each object of an image."""
+    rgb, masks = image
+    clicks = measure_objects((mask, 0) for mask in masks).point_px
+    request = Request(clicks, masks, default_view("identity"), TRAIN_PROMPTS)
+    rows = extract_objects(sam, sam.encode(rgb), request, batch=CPU_BATCH, with_masks=True)
     iou, sam_score = rows["iou"], rows["sam_score"]
     objects, selected = np.arange(len(iou)), sam_score.argmax(axis=2)
     score, stability, mask_code = (
@@ -99,55 +99,41 @@ def answers(sam: Sam, scene: Scene) -> dict[str, np.ndarray]:
     }
 
 
-def replication_table(by_seed: Mapping[str, Mapping[str, Arrays]]) -> str:
-    """Margins over 1 - SamScore by task, measure and model, for each seed and all together.
+def replication_table(by_model: Mapping[str, Arrays]) -> str:
+    """Margins over 1 - SamScore by task, measure and model.
 
     Parameters
     ----------
-    by_seed
-        Answers by the label of a seed, then by model.
+    by_model
+        Result of ``measured``.
     """
-    every = {model: joined([by_model[model] for by_model in by_seed.values()]) for model in MODELS}
-    columns = {**by_seed, "all": every}
-    lines = [
-        [
-            TASK_LABELS[task],
-            measure_label(measure),
-            model,
-            *(
-                signed(margin(by_model, task, model, measure), "margin")
-                for by_model in columns.values()
-            ),
-        ]
-        for task, measures in SURE.items()
-        for measure in measures
+    lines = []
+    for task, sure in SURE.items():
         # The correction of the model is a comparison of the smallest and the largest.
-        for model in (MODELS[:1] if task == "model" else MODELS)
-    ]
-    sizes = [len(by_model[MODELS[0]][BASELINE]) for by_model in columns.values()]
-    names = [f"{label}, {n} objects" for label, n in zip(columns, sizes, strict=True)]
-    return table(("task", "measure", "model", *names), lines, left=(0, 1, 2))
+        for measure, model in product(sure, MODELS[:1] if task == "model" else MODELS):
+            margins = resampled_margins(by_model, task, model, measure)
+            points = with_interval(margins, len(np.unique(by_model[model]["image"])), "+.1f")
+            labels = (TASK_LABELS[task], measure_label(measure), model)
+            lines.append([*labels, points.replace("-", "−")])
+    n_objects = len(by_model[MODELS[0]][BASELINE])
+    header = ("task", "measure", "model", f"{n_objects} objects")
+    return table(header, lines, left=(0, 1, 2))
 
 
-def margin(by_model: Mapping[str, Arrays], task: str, model: str, measure: str) -> dict[str, float]:
-    """Relative AUC of a measure less that of 1 - SamScore in points, with its interval."""
+def resampled_margins(
+    by_model: Mapping[str, Arrays], task: str, model: str, measure: str
+) -> Resampled:
+    """Relative AUC of a measure less that of 1 - SamScore in points, in each draw of images."""
     arrays = by_model[model]
     correction = corrections(by_model, model, "selected")[task]
-    resamples = resample_groups(arrays["scene"], N_RESAMPLES, seed=0)
-    gain = correction.gain[:, np.newaxis]
+    resamples = resample_groups(arrays["image"], N_RESAMPLES, seed=0)
     orders = [arrays[BASELINE], arrays[measure]]
+    gain = correction.gain[:, np.newaxis]
     areas = [resampled_areas(gain, order, resamples)[:, 0] for order in orders]
     *_, (baseline, relative) = aucs_by_draw(correction, np.stack(areas), resamples)
-    margins = relative - baseline
-    ends = interval(margins, resamples.n_groups)
-    points = {"margin": margins[0], "margin_low": ends.low, "margin_high": ends.high}
-    return {name: 100 * number for name, number in points.items()}
-
-
-def joined(blocks: Sequence[Arrays]) -> Arrays:
-    """Join the rows of several scenes."""
-    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    margins: Resampled = 100 * (relative - baseline)
+    return margins
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

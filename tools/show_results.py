@@ -89,9 +89,6 @@ OF_NO_PROPOSAL: Final = (
 CALIBRATED: Final = "sam_score_isotonic"
 """Predicted IoU with which heads are compared."""
 
-JITTER: Final = "dice_near"
-"""Disagreement of masks when the click is moved a little."""
-
 HEADS_IN_WORDS: Final = {"usam": "the paper's heads", "usam_ours": "heads of this project"}
 """Heads that predict the IoU, by the name of their measure."""
 
@@ -168,7 +165,7 @@ def replication_words(block: str) -> str:
         for (label, measure), gain in gains.items()
         if is_lost(gain)
     ]
-    n_objects = block.strip().splitlines()[0].rstrip("| ").rpartition("all, ")[2]
+    n_objects = block.strip().splitlines()[0].rstrip("| ").rpartition("| ")[2]
     words = f"of {len(gains)} sure gains without heads, {len(gains) - len(lost)} show again"
     return f"{words} on {n_objects} of fresh scenes{'; not ' * bool(lost)}{'; '.join(lost)}."
 
@@ -235,7 +232,6 @@ def results_block(results: SplitResults, rows: pd.DataFrame) -> str:
         for protocol in order
     ]
     blocks = [_protocol_block(rows, protocol) for protocol in order]
-    blocks += jitter_sentences(rows, order)
     blocks += [models_block(results), "## Predicted and true IoU", *calibration]
     return "\n\n".join([*blocks, sets_block(results)])
 
@@ -268,21 +264,6 @@ def models_block(results: SplitResults) -> str:
         if task != "model":
             blocks.append(table([label, *models], cells))
     return "\n\n".join(blocks)
-
-
-def jitter_sentences(rows: pd.DataFrame, protocols: Sequence[str]) -> list[str]:
-    """Sentence that compares prompt jitter with 1 - SamScore; none without that measure."""
-    jitter = rows[rows["measure"] == JITTER]
-    by_protocol = [
-        f"{protocol_heading(protocol)}: "
-        + ", ".join(
-            f"{row['verdict']} in the task “{TASK_LABELS[row['task']]}”"
-            for row in jitter[jitter["protocol"] == protocol].to_dict("records")
-        )
-        for protocol in protocols
-    ]
-    lead = f"Prompt jitter ({measure_label(JITTER)}) beside 1 − SamScore of the same mask"
-    return [] if jitter.empty else [f"{lead}. {'. '.join(by_protocol)}."]
 
 
 def calibration_sentence(results: SplitResults, protocol: str) -> str:

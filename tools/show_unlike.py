@@ -1,6 +1,6 @@
 """Writes which images the shipped heads find unlike what they learned from: ``make results``.
 
-Reads   the heads that ship, folders of photographs given as arguments.
+Reads   the heads that ship; folders with ``images``, photographs, that are given as arguments.
 Writes  the part of ``docs/predict.md`` between ``<!-- unlike -->`` and ``<!-- /unlike -->``.
 """
 
@@ -15,11 +15,10 @@ import torch
 
 from pipeline.heads.scope import OUT_OF_DISTRIBUTION
 from pipeline.heads.training_images import TrainingImages, fit_training_images
-from pipeline.scenes.scene import draw_scene, scene_seeds
 from stages.predictor.loading import load_predictor
-from stages.settings.params import read_params
 from storage.head_files.head_file import SHIPPED_FAMILY, read_head_file, shipped_heads
 from storage.images.image_files import read_rgb
+from tools.answers import drawn_images
 from tools.blocks import replace_block, table
 
 PAGE: Final = Path("docs", "predict.md")
@@ -43,33 +42,35 @@ def main(folders: Sequence[str]) -> None:
     shipped = read_head_file(shipped_heads())
     if shipped.training_images is None:
         raise SystemExit("the heads that ship must have their training images: export them")
-    sam = load_predictor(SHIPPED_FAMILY, shipped.readers[0]).sam
+    sam = load_predictor(SHIPPED_FAMILY, shipped.models[0]).sam
 
     def statistics(rgb: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             return torch.cat([*sam.encode(rgb).statistics().values()]).cpu().numpy()
 
-    photographs = [read_rgb(path) for name in folders for path in sorted(Path(name).glob("*.jpg"))]
+    files = [path for name in folders for path in sorted(Path(name, "images").glob("*.jpg"))]
+    photographs = [read_rgb(path) for path in files]
     described = {
         name: np.array([statistics(rgb) for rgb in images])
         for name, images in (scene_images() | photograph_images(photographs)).items()
     }
     columns = {"heads of scenes": shipped.training_images}
     if photographs:
-        columns |= heads_of_photographs(described["photographs"])
+        rows = described["photographs"]
+        columns["heads of every second photograph"] = fit_training_images(rows[::2])
+        columns["heads of the others"] = fit_training_images(rows[1::2])
     replace_block(PAGE, "unlike", f"\n{unlike_table(described, columns)}\n")
 
 
 def scene_images() -> dict[str, Images]:
     """Fresh scenes, as they are and changed, and noise."""
-    size_px = read_params().shapes.image_size_px
-    fresh = [draw_scene(seed, size_px).rgb for seed in scene_seeds(FRESH_SEED, "further", N_FRESH)]
-    noise = np.random.default_rng(0).integers(0, 256, (N_NOISE, size_px, size_px, 3), np.uint8)
+    fresh = [rgb for rgb, _ in drawn_images(FRESH_SEED, "further", N_FRESH)]
+    noise = np.random.default_rng(0).integers(0, 256, (N_NOISE, *fresh[0].shape), np.uint8)
     return {
         "fresh scenes": fresh,
         "scenes with a black square of 4 px": [spotted(rgb) for rgb in fresh],
-        "scenes, brightness × 0.8": [brightened(rgb, 0.8) for rgb in fresh],
-        "scenes, brightness × 1.2": [brightened(rgb, 1.2) for rgb in fresh],
+        "scenes, brightness × 0.8": [contrasted(rgb, 0.8, mean=0) for rgb in fresh],
+        "scenes, brightness × 1.2": [contrasted(rgb, 1.2, mean=0) for rgb in fresh],
         "scenes, contrast × 0.8": [contrasted(rgb, 0.8) for rgb in fresh],
         "scenes with black bars of a sixteenth": [letterboxed(rgb) for rgb in fresh],
         "white noise": list(noise),
@@ -104,25 +105,12 @@ def letterboxed(rgb: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def brightened(rgb: np.ndarray, factor: float) -> np.ndarray:
-    """An image with all values multiplied."""
-    return contrasted(rgb, factor, mean=0.0)
-
-
 def contrasted(rgb: np.ndarray, factor: float, mean: float | None = None) -> np.ndarray:
     """An image with all differences from a value, by default its mean, multiplied."""
     centre = float(rgb.mean()) if mean is None else mean
     values = factor * (rgb.astype(np.float32) - centre) + centre
     pixels: np.ndarray = np.clip(values, 0, 255).astype(np.uint8)
     return pixels
-
-
-def heads_of_photographs(rows: np.ndarray) -> dict[str, TrainingImages]:
-    """Training images of heads that learn from one half of the photographs, then from the other."""
-    return {
-        "heads of every second photograph": fit_training_images(rows[::2]),
-        "heads of the others": fit_training_images(rows[1::2]),
-    }
 
 
 def unlike_table(described: dict[str, np.ndarray], columns: dict[str, TrainingImages]) -> str:

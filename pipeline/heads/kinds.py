@@ -151,29 +151,17 @@ class HeadSet:
     protocol: str
     tokens: str
     kind: str = PAPER
-    reads: str = ""
-    """In a ladder, the family whose models' tokens the heads read. Outside of ladders it is empty,
-    and the heads read the tokens of all models."""
     seed: int | None = None
     """Seed of the training, if the params list seeds after the first; None for the first seed."""
 
     def __str__(self) -> str:
         training = "" if self.seed is None else f"-seed{self.seed}"
-        return f"{self.protocol}/{self.kind}/{self.tokens_read}{training}"
-
-    @property
-    def tokens_read(self) -> str:
-        """The token set; in a ladder, with the name of the family (see ``reads``) before it.
-
-        >>> HeadSet("best", "best", reads="sam2").tokens_read
-        'sam2/best'
-        """
-        return f"{self.reads}/{self.tokens}" if self.reads else self.tokens
+        return f"{self.protocol}/{self.kind}/{self.tokens}{training}"
 
     @property
     def card(self) -> dict[str, str]:
         """Protocol, token set and kind, as entries of the card of a head file."""
-        return {"protocol": self.protocol, "tokens": self.tokens_read, "kind": self.kind}
+        return {"protocol": self.protocol, "tokens": self.tokens, "kind": self.kind}
 
     @property
     def chooses_masks(self) -> bool:
@@ -197,7 +185,6 @@ def head_sets(
     ablations: tuple[str, ...] = (),
     *,
     kinds: tuple[str, ...] = KINDS,
-    reads: tuple[str, ...] = ("",),
     further_seeds: tuple[int, ...] = (),
 ) -> tuple[HeadSet, ...]:
     """List the head sets of some kinds: one for each token set of each protocol, and each seed.
@@ -209,23 +196,19 @@ def head_sets(
     ablations
         Names such as ``no_iou``: each adds the sets of protocol ``best`` and the paper's kind
         without that token. They add nothing if ``kinds`` lacks the paper's kind.
-    reads
-        Values of ``HeadSet.reads``: the list is repeated for each.
     further_seeds
         Seeds in addition to the first, which is always listed, as None. Ablations have the first
         seed alone.
     """
     complete = [
-        HeadSet(protocol, tokens, kind, family, seed)
+        HeadSet(protocol, tokens, kind, seed)
         for seed in (None, *further_seeds)
-        for family in reads
         for kind in kinds
         for protocol, token_sets in PROTOCOL_TOKENS.items()
         for tokens in token_sets
     ]
     ablated = [
-        HeadSet("best", f"{judged}_{ablation}", reads=family)
-        for family in reads
+        HeadSet("best", f"{judged}_{ablation}")
         for ablation in ablations
         for judged in PROTOCOL_TOKENS["best"]
         if PAPER in kinds

@@ -38,7 +38,7 @@ class TrainingSet:
 
 
 def targets(
-    features: Mapping[str, ProposalScores], head_set: HeadSet, readers: Sequence[str] | None = None
+    features: Mapping[str, ProposalScores], head_set: HeadSet
 ) -> dict[str, Float32[np.ndarray, " row"]]:
     """Target in [0, 1] of each objective of a head set, for every object of every model.
 
@@ -48,8 +48,6 @@ def targets(
         Features of all models, from small to large, for the same objects.
     head_set
         Tells the protocol of the judged masks, and whether every proposal is judged.
-    readers
-        Models whose tokens the heads read; only these have rows. By default, all models.
 
     Returns
     -------
@@ -64,8 +62,8 @@ def targets(
     proposal is the judged mask of the row's model. A gap in [-1, 1] is learned as
     ``clip(0.5 + gap, 0, 1)``, so that the sigmoid can reach it; a gap of 0 is learned as 0.5.
     """
-    by_reader = [_reader_targets(features, head_set, reader) for reader in readers or features]
-    return {name: np.concatenate([columns[name] for columns in by_reader]) for name in by_reader[0]}
+    by_model = [_model_targets(features, head_set, model) for model in features]
+    return {name: np.concatenate([columns[name] for columns in by_model]) for name in by_model[0]}
 
 
 def training_set(
@@ -74,7 +72,6 @@ def training_set(
     group_index: Int[np.ndarray, " grouped"],
     *,
     head_set: HeadSet,
-    readers: Sequence[str] | None = None,
 ) -> TrainingSet:
     """Assemble the training set of the heads of a head set.
 
@@ -82,16 +79,14 @@ def training_set(
     ----------
     inputs
         Results of ``set_inputs`` (or of ``inputs_of_proposals`` where every proposal is judged),
-        with models in the order of ``readers`` or of ``features``. The training set is a view of
-        this array, because no other array takes as much memory.
+        with models in the order of ``features``. The training set is a view of this array, because
+        no other array takes as much memory.
     features
         For each prompt set, the argument ``features`` of ``targets``.
     group_index
         Number of the image, or of the video, of each object.
-    readers
-        As for ``targets``.
     """
-    by_prompt = [targets(scores, head_set, readers) for scores in features]
+    by_prompt = [targets(scores, head_set) for scores in features]
     group = np.repeat(group_index, inputs.shape[2] // len(group_index))
     return TrainingSet(
         inputs.reshape(-1, inputs.shape[-1]),
@@ -184,19 +179,19 @@ def sample_for_trials(
     return train, validation
 
 
-def _reader_targets(
-    features: Mapping[str, ProposalScores], head_set: HeadSet, reader: str
+def _model_targets(
+    features: Mapping[str, ProposalScores], head_set: HeadSet, row_model: str
 ) -> dict[str, Float32[np.ndarray, " row"]]:
-    """Targets of a head set in the rows of the model ``reader``, in [0, 1], by objective."""
-    scores, protocol, every = features[reader], head_set.protocol, head_set.chooses_masks
+    """Targets of a head set in the rows of the model ``row_model``, in [0, 1], by objective."""
+    scores, protocol, every = features[row_model], head_set.protocol, head_set.chooses_masks
     n_rows = N_PROPOSALS if every else 1
     judged_iou = {
         model: np.repeat(of_model.judged_iou(protocol), n_rows)
         for model, of_model in features.items()
     }
     if every:
-        judged_iou[reader] = scores.iou.ravel()
-    own = judged_iou[reader]
+        judged_iou[row_model] = scores.iou.ravel()
+    own = judged_iou[row_model]
     refined = np.repeat(scores.judged_refined_iou(protocol), n_rows)
     best, selected = (
         own if every and judged == "selected" else np.repeat(scores.judged_iou(judged), n_rows)

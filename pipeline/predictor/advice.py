@@ -4,10 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-
-from pipeline.decisions import choose
-
 KEEP: Final = "keep"
 
 NONE: Final = "none"
@@ -112,8 +108,8 @@ def advise(own_iou: float, gains: Mapping[str, float], costs: Costs) -> Advice:
     by_choice = {KEEP: 0.0, **reachable, "segmentation": 1 - own_iou}
     # Of equally good corrections, the first in CORRECTIONS is advised.
     names = [name for name in CORRECTIONS if name in by_choice]
-    expected = np.array([[by_choice[name] for name in names]])
-    (number,) = choose(expected, np.array([costs.by_correction[name] for name in names]))
-    correction, gain = names[number], by_choice[names[number]]
+    cost_of = costs.by_correction
+    correction = max(names, key=lambda name: by_choice[name] - cost_of[name])
+    gain = by_choice[correction]
     offered = {name: by_choice[name] for name in names if name != KEEP}
     return Advice(correction, gain, own_iou + gain, offered)

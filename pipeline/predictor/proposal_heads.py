@@ -1,6 +1,6 @@
-"""Heads that judge the three proposals of a prompt, and the scope of their evidence."""
+"""Heads that judge the three proposals of a prompt, with their evidence."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,13 +8,14 @@ from jaxtyping import Float32
 
 from pipeline.extraction.predictions import arrays_for_heads
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
-from pipeline.heads.predict import HeadWeights, check_head, inputs_of_proposals, predict
-from pipeline.heads.scope import CalibratedGuarantee, ChoiceGain, Permission, Scope, permitted
+from pipeline.heads.predict import HeadWeights, inputs_of_proposals, predict
+from pipeline.heads.scope import CalibratedGuarantee, ChoiceGain
 from pipeline.heads.training_images import TrainingImages
 from pipeline.predictor.encoded_image import EncodedImage
 from pipeline.predictor.prompt_sets import check_finite
 from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Decoded
+from pipeline.scoring.evidence import HeadPredictions
 from pipeline.vocabulary import TRAIN_PROMPTS
 
 
@@ -22,11 +23,7 @@ from pipeline.vocabulary import TRAIN_PROMPTS
 class ProposalHeads:
     """The heads of one head set, and the model whose proposals they judge.
 
-    Raises
-    ------
-    ValueError
-        If the heads do not know the model, or a head is missing, is no MLP, or holds NaN or
-        infinity.
+    Raises a ValueError if the heads do not know the model, or a head is missing.
     """
 
     model: str
@@ -45,7 +42,7 @@ class ProposalHeads:
     prompts: tuple[str, ...] = TRAIN_PROMPTS[:1]
     """Names of the prompt sets from which the heads learned."""
     images: str = ""
-    """Contents of the images from which the heads learned, see ``Scope.images``."""
+    """Contents of the images from which the heads learned; empty if they are unknown."""
     training_images: TrainingImages | None = None
     """Encoder statistics of the images from which the heads learned. None if they are unknown, or
     if the smallest model of the family, whose encoder computes them, is not available."""
@@ -56,15 +53,6 @@ class ProposalHeads:
         for objective in self.head_set.objectives(self.models):
             if objective not in self.weights:
                 raise ValueError(f"heads of {self.head_set} must have {objective}, got none")
-        for objective, head in self.weights.items():
-            check_head(objective, head)
-            for tensor in head.values():
-                check_finite(f"weights of head {objective}", tensor)
-
-    @property
-    def scope(self) -> Scope:
-        """Conditions under which the heads learned, which limit statements about masks."""
-        return Scope(self.head_set.protocol, self.prompts, images=self.images)
 
     def unlike_training(self, image: EncodedImage) -> float | None:
         """Share of training images that are nearer to the other training images than an image is.
@@ -79,37 +67,6 @@ class ProposalHeads:
             return self.training_images.share_nearer(image.statistics)
         except ValueError as error:
             raise PromptError(str(error)) from error
-
-    def permitted(
-        self,
-        prompts: Collection[str],
-        *,
-        unlike_training: float | None,
-        prompt_caution: str = "",
-    ) -> Permission:
-        """Decide which statements about a prompt's masks are allowed, by ``scope.permitted``.
-
-        For an image that is unlike the training images, no advice, guarantee or choice is allowed.
-        Guarantees and choices hold only for the prompt sets on which they were measured.
-
-        Parameters
-        ----------
-        prompts
-            Names of the prompt sets to which the prompt may belong; empty for another kind of
-            prompt.
-        unlike_training
-            Result of the method ``unlike_training``; an image with None counts as similar.
-        prompt_caution
-            Why the heads may be wrong about this prompt, which is only added to the cautions.
-        """
-        return permitted(
-            self.scope,
-            self.guarantees,
-            prompts,
-            unlike_training=unlike_training,
-            choices=self.choices,
-            prompt_caution=prompt_caution,
-        )
 
 
 def proposal_inputs(heads: ProposalHeads, decoded: Decoded) -> Float32[np.ndarray, "row input"]:
@@ -128,8 +85,8 @@ def predict_proposals(
     heads: ProposalHeads,
     inputs: Float32[np.ndarray, "row input"],
     sam_score: Float32[np.ndarray, "*prompt proposal"],
-) -> dict[str, Float32[np.ndarray, "*prompt proposal"]]:
-    """Predictions of every head for every proposal, by objective, in the shape of the SamScores.
+) -> HeadPredictions:
+    """Predictions of every head for every proposal, in the order of the rows.
 
     ``inputs`` are the rows of ``proposal_inputs``, one for each SamScore.
 
@@ -143,4 +100,4 @@ def predict_proposals(
     for values in (sam_score, inputs):
         check_finite("SamScores and tokens of the decoder", values)
     predicted = predict(heads.weights, inputs)
-    return {name: values.reshape(sam_score.shape) for name, values in predicted.items()}
+    return HeadPredictions(heads.model, heads.models, heads.head_set, predicted)

@@ -8,10 +8,9 @@ from jaxtyping import Float, Int, UInt8
 from PIL.Image import Image
 from torch import Tensor
 
-from pipeline.heads.scope import Permission
 from pipeline.predictor.advice import NONE, Advice, Costs
 from pipeline.predictor.encoded_image import EncodedImage, bytes_of, rgb_of
-from pipeline.predictor.judgement import Judgement, decide, judge
+from pipeline.predictor.judgement import Permission, decide, permitted
 from pipeline.predictor.postprocessing import Postprocessing
 from pipeline.predictor.prompt_sets import DecoderPrompts
 from pipeline.predictor.proposal_heads import predict_proposals, proposal_inputs
@@ -19,6 +18,7 @@ from pipeline.predictor.uncertain_predictor import UncertainPredictor, own_preci
 from pipeline.predictor.uncertainty import bounded
 from pipeline.sam.generator import MaskGenerator, Records
 from pipeline.sam.model import Embedding
+from pipeline.scoring.evidence import HeadPredictions
 from pipeline.upsampling import at_image
 
 REFINED: Final = "expected IoUs and gaps are about the mask before it was refined"
@@ -84,44 +84,34 @@ class UncertainMaskGenerator:
         The heads read the tokens of the decoder calls that gave the masks. With ``use_m2m``, they
         read the tokens from before the refinement, so the refined mask gets no advice.
         """
-        rgb = bytes_of(rgb_of(image))
+        rgb, heads = bytes_of(rgb_of(image)), self._predictor.heads
         decoder = _ProposalDecoder(
             self._predictor, self._postprocessing, is_refined=self._is_refined
         )
         with own_precision(self._predictor.device):
             records, rows = self._generator.generate(rgb, decoder)
-        heads = self._predictor.heads
+            assert decoder.whole_image is not None  # the generator has set it
+            unlike_training = heads.unlike_training(decoder.whole_image)
         sam_score = np.array([record["predicted_iou"] for record in records], np.float32)
-        inputs = rows[:, decoder.n_logits :]
-        judgement = judge(heads, predict_proposals(heads, inputs, sam_score))
-        unlike_training = self._unlike_training(decoder)
-        permission = heads.permitted((), unlike_training=unlike_training)
+        predictions = predict_proposals(heads, rows[:, decoder.n_logits :], sam_score)
+        permission = permitted(heads, (), unlike_training=unlike_training)
         return [
-            record
-            | self._values_of(judgement, i, permission)
-            | {"unlike_training": unlike_training}
-            for i, record in enumerate(records)
+            record | self._values_of(predictions, i, permission) for i, record in enumerate(records)
         ]
 
-    def _unlike_training(self, decoder: "_ProposalDecoder") -> float | None:
-        assert decoder.whole_image is not None  # the generator has set it
-        with own_precision(self._predictor.device):
-            return self._predictor.heads.unlike_training(decoder.whole_image)
-
-    def _values_of(self, judgement: Judgement, i: int, permission: Permission) -> dict[str, Any]:
-        cautions = [permission.caution, self._postprocessing.caution]
+    def _values_of(
+        self, predictions: HeadPredictions, i: int, permission: Permission
+    ) -> dict[str, Any]:
+        cautions = [*permission.cautions, self._postprocessing.caution]
+        advice, is_kept = decide(predictions, i, self._costs, permission=permission)
         if self._is_refined:
-            own_iou = float(judgement.expected_iou.own[i])
-            advice, is_kept = Advice(NONE, 0.0, own_iou, {}), None
+            advice, is_kept = Advice(NONE, 0.0, float(predictions.own[i]), {}), None
             cautions.append(REFINED)
-        else:
-            advice, is_kept = decide(
-                judgement, i, self._predictor.heads, self._costs, permission=permission
-            )
         return {
-            **judgement.values_of(i),
+            **predictions.values_of(i),
             "advice": advice.to_dict(),
             "is_kept": is_kept,
+            "unlike_training": permission.unlike_training,
             "caution": "; ".join(filter(None, cautions)) or None,
         }
 

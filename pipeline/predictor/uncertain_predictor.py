@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import repeat
 from typing import Final
 
@@ -12,10 +13,11 @@ from numpy.typing import ArrayLike
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from pipeline.embeddings import StoredEmbedding, level_names, pixels_sha256
+from pipeline.embeddings import StoredEmbedding, check_embedding, pixels_sha256
 from pipeline.extraction.shards import decoder_batch
 from pipeline.predictor.advice import Costs
 from pipeline.predictor.encoded_image import EncodedImage, Rgb, StoredImages, rgb_of
+from pipeline.predictor.judgement import permitted
 from pipeline.predictor.postprocessing import Postprocessing
 from pipeline.predictor.prompt_sets import (
     DecoderPrompts,
@@ -125,7 +127,6 @@ class UncertainPredictor:
         """Forget all images that are set."""
         self._images: tuple[EncodedImage, ...] = ()
         self._is_batch = False
-        self._compared: tuple[ProposalHeads, float | None] | None = None
 
     def set_image(self, image: np.ndarray | Image) -> None:
         """Encode the image for later predictions, which are about this image alone.
@@ -163,17 +164,13 @@ class UncertainPredictor:
         Raises
         ------
         TypeError, ValueError
-            If ``set_image`` would refuse the image.
+            If the embedding is not one of a store, or ``set_image`` would refuse the image.
         ValueError
             If the embedding is of another precision than the model, or of other pixels than
             ``image``.
         """
         self.reset_predictor()
-        names, precision = set(embedding.levels), self.sam.precision
-        if names not in (set(level_names(precision, is_half=is_half)) for is_half in (False, True)):
-            raise ValueError(
-                f"embedding must be of the precision {precision}, got {', '.join(sorted(names))}"
-            )
+        check_embedding(embedding, self.sam.precision)
         rgb = None if image is None else rgb_of(image)
         if rgb is not None and _digest(rgb) != embedding.pixels_sha256:
             raise ValueError("embedding must be of the same pixels as the image, got of others")
@@ -212,6 +209,9 @@ class UncertainPredictor:
         return map(EncodedImage, pixels, embeddings, repeat(self.smallest))
 
     def _restored(self, embedding: StoredEmbedding, rgb: Rgb | None) -> EncodedImage:
+        # The store's size of the image is part of no digest, but the pixels are.
+        if rgb is not None:
+            embedding = replace(embedding, size_px=(rgb.shape[0], rgb.shape[1]))
         statistics = None
         if self.smallest is None:
             statistics = np.concatenate([*embedding.statistics.values()])
@@ -375,56 +375,42 @@ class UncertainPredictor:
         RuntimeError, ValueError
             If ``predict_uncertainty`` would raise this error for one of the prompt sets.
         """
-        sam, image = self.sam, self._image()
-        side = sam.mask_size_px
-        parsed = [parse_one(prompts, image.size_px, mask_size_px=side) for prompts in prompt_sets]
-        batch = decoder_batch("auto", device=sam.device.type, mask_size_px=side)
-        uncertainties: dict[int, Uncertainty] = {}
-        for numbers in _calls([prompts.kind for prompts in parsed], batch):
-            with own_precision(self.device):
-                answers = self._answers(
-                    image, [parsed[i] for i in numbers], costs, mask_size_px or image.size_px
-                )
-            uncertainties.update(zip(numbers, answers, strict=True))
-        return [uncertainties[i] for i in range(len(parsed))]
+        size_px, side = self._image().size_px, self.sam.mask_size_px
+        parsed = [parse_one(prompts, size_px, mask_size_px=side) for prompts in prompt_sets]
+        return self.answers(parsed, costs, mask_size_px or size_px)
 
-    def _answers(
-        self,
-        image: EncodedImage,
-        prompts: Sequence[DecoderPrompts],
-        costs: Costs,
-        size_px: tuple[int, int],
+    def answers(
+        self, prompts: Sequence[DecoderPrompts], costs: Costs, size_px: tuple[int, int]
     ) -> list[Uncertainty]:
-        """Uncertainties of prompt sets of one kind, in their order, from one decoder call.
+        """Answer prompt sets that ``parse_one`` has checked, as ``predict_uncertainties`` does.
 
         ``size_px`` is the size of the masks (height, width).
         """
-        unlike_training = self._unlike_training(image)
-        return list(
-            read_uncertainty(
-                self.sam.decode(image.embedding, **vars(joined(prompts))),
-                self.heads,
-                size_px=size_px,
-                costs=costs,
-                unlike_training=unlike_training,
-                permissions=[
-                    self.heads.permitted(
-                        prompt.prompt_sets,
-                        unlike_training=unlike_training,
-                        prompt_caution=prompt.caution(self.heads.prompts),
-                    )
-                    for prompt in prompts
-                ],
-                postprocessing=self.postprocessing,
-            )
-        )
-
-    def _unlike_training(self, image: EncodedImage) -> float | None:
-        """Result of the heads' ``unlike_training``, computed once for all prompts."""
-        compared = self._compared
-        if compared is None or compared[0] is not self.heads:
-            compared = self._compared = self.heads, self.heads.unlike_training(image)
-        return compared[1]
+        image, sam = self._image(), self.sam
+        batch = decoder_batch("auto", device=sam.device.type, mask_size_px=sam.mask_size_px)
+        answers: dict[int, Uncertainty] = {}
+        with own_precision(self.device):
+            unlike_training = self.heads.unlike_training(image)
+            for numbers in _calls([prompt.kind for prompt in prompts], batch):
+                of_call = [prompts[i] for i in numbers]
+                uncertainties = read_uncertainty(
+                    sam.decode(image.embedding, **vars(joined(of_call))),
+                    self.heads,
+                    size_px=size_px,
+                    costs=costs,
+                    permissions=[
+                        permitted(
+                            self.heads,
+                            prompt.prompt_sets,
+                            unlike_training=unlike_training,
+                            prompt_caution=prompt.caution(self.heads.prompts),
+                        )
+                        for prompt in of_call
+                    ],
+                    postprocessing=self.postprocessing,
+                )
+                answers.update(zip(numbers, uncertainties, strict=True))
+        return [answers[i] for i in range(len(prompts))]
 
     def _predict(
         self,

@@ -1,6 +1,6 @@
 """The uncertainty of a prompt's three proposals: how wrong each may be, and why."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,19 +12,11 @@ from pipeline.entropy.mixture_plan import task_probability
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.predictions import encode_logits
 from pipeline.heads.kinds import CUT_OBJECTIVES
-from pipeline.heads.scope import Permission
-from pipeline.mask_choices import choose_masks, selected_masks
-from pipeline.mask_sets import mask_set
+from pipeline.mask_choices import choose_masks, mask_set, selected_masks
 from pipeline.masks import CUT, CUTS, decode
 from pipeline.predictor import coco_masks
 from pipeline.predictor.advice import Advice, Costs
-from pipeline.predictor.judgement import (
-    ExpectedIou,
-    Gaps,
-    Judgement,
-    decide,
-    judge,
-)
+from pipeline.predictor.judgement import Permission, decide
 from pipeline.predictor.postprocessing import Postprocessing
 from pipeline.predictor.proposal_heads import (
     ProposalHeads,
@@ -32,6 +24,8 @@ from pipeline.predictor.proposal_heads import (
     proposal_inputs,
 )
 from pipeline.sam.model import Decoded
+from pipeline.scoring.evidence import Gaps, HeadPredictions
+from pipeline.vocabulary import N_PROPOSALS
 
 LOGIT_BOUND: Final = 32
 """Largest absolute value of low-resolution logits that are returned, as in ``SAM2ImagePredictor``.
@@ -80,11 +74,8 @@ class Uncertainty:
     """Low-resolution logits, as ``predict`` takes and returns them."""
     probability: Float32[np.ndarray, "proposal y x"]
     """Foreground probability at low resolution, rounded to the 256 codes of the cache."""
-    expected_iou: ExpectedIou
-    gap: Gaps
-    """Δ: gains as differences of two expected IoUs."""
-    direct_gap: Gaps
-    """Δ*: gains as predicted by heads that learned the gain itself."""
+    expected_iou: HeadPredictions
+    """IoUs that the heads predict: of each proposal, and of masks after each correction."""
     h_std: Float64[np.ndarray, " proposal"]
     """H_Std: entropy of each mask, in bits."""
     h_a: float
@@ -100,9 +91,6 @@ class Uncertainty:
     mask_set: tuple[int, ...] | None
     """Indices of proposals that include a good one with a guaranteed probability, the highest
     expected IoU first. None as for ``is_kept``."""
-    unlike_training: float | None
-    """Share of the heads' training images that are nearer to the other training images than this
-    image is; None if unknown."""
     permission: Permission
     """Statements that the scopes of the heads and their guarantees allow."""
     caution: str
@@ -112,6 +100,21 @@ class Uncertainty:
     def selected(self) -> int:
         """Index of the proposal with the highest SamScore."""
         return int(self.sam_score.argmax())
+
+    @property
+    def unlike_training(self) -> float | None:
+        """Share of the heads' training images that are nearer to the others than this image is."""
+        return self.permission.unlike_training
+
+    @property
+    def gap(self) -> Gaps:
+        """Δ: gains as differences of two expected IoUs."""
+        return self.expected_iou.gaps
+
+    @property
+    def direct_gap(self) -> Gaps:
+        """Δ*: gains as predicted by heads that learned the gain itself."""
+        return self.expected_iou.direct_gaps
 
     def mask_of(self, proposal: int) -> Choice:
         """A proposal's own mask, as SAM2 cuts it, in the form of a choice."""
@@ -179,11 +182,10 @@ class Uncertainty:
 
         The keys are ``sam_score``, ``h_std``, ``expected_iou``, ``gap`` and ``direct_gap``.
         """
-        judgement = Judgement(self.expected_iou, self.gap, self.direct_gap)
         return {
             "sam_score": float(self.sam_score[proposal]),
             "h_std": float(self.h_std[proposal]),
-            **judgement.values_of(proposal),
+            **self.expected_iou.values_of(proposal),
         }
 
 
@@ -193,7 +195,6 @@ def read_uncertainty(
     *,
     size_px: tuple[int, int],
     costs: Costs,
-    unlike_training: float | None,
     permissions: Sequence[Permission],
     postprocessing: Postprocessing,
 ) -> Iterator[Uncertainty]:
@@ -208,65 +209,48 @@ def read_uncertainty(
         Answer of the decoder to all prompt sets.
     size_px
         Height and width of the masks.
-    unlike_training
-        See ``Uncertainty``.
     permissions
         For each prompt set, the statements that are allowed about its masks.
     """
     sam_score = decoded.sam_score.cpu().numpy()
-    predicted = predict_proposals(heads, proposal_inputs(heads, decoded), sam_score)
+    predictions = predict_proposals(heads, proposal_inputs(heads, decoded), sam_score)
     probability = decode(encode_logits(decoded.logits).cpu().numpy())
     bounded_logits = bounded(decoded.logits).cpu().numpy()
     mixed = np.einsum("pk,pkyx->pyx", task_probability(sam_score), probability)
     h_std, h_a = mask_entropy(probability), mask_entropy(mixed.clip(0, 1))
     for i, (logits, permission) in enumerate(zip(decoded.logits, permissions, strict=True)):
-        of_prompt = {name: values[i] for name, values in predicted.items()}
-        judgement = judge(heads, of_prompt)
+        of_prompt = predictions.of(slice(N_PROPOSALS * i, N_PROPOSALS * (i + 1)))
         masks = postprocessing.masks_at(logits[None], size_px)[0]
         selected = int(sam_score[i].argmax())
-        choice = _choose(
-            of_prompt,
-            sam_score[i],
-            logits,
-            masks,
-            permission=permission,
-            postprocessing=postprocessing,
-        )
+        choice = _choose(of_prompt, sam_score[i], logits, masks, permission, postprocessing)
+        is_other = choice is not None and not choice.is_own_mask(selected)
+        chosen_iou = choice.expected_iou if choice is not None and is_other else None
         advice, is_kept = decide(
-            judgement,
-            selected,
-            heads,
-            costs,
-            permission=permission,
-            chosen_iou=(
-                None if choice is None or choice.is_own_mask(selected) else choice.expected_iou
-            ),
+            of_prompt, selected, costs, permission=permission, chosen_iou=chosen_iou
         )
-        least_doubt, iou = permission.least_doubt, judgement.expected_iou.own
+        sets = permission.about_sets
         yield Uncertainty(
             masks=masks,
             sam_score=sam_score[i],
             logits=bounded_logits[i],
             probability=probability[i],
-            **vars(judgement),
+            expected_iou=of_prompt,
             h_std=h_std[i],
             h_a=float(h_a[i]),
             choice=choice,
             advice=advice,
             is_kept=is_kept,
-            mask_set=None if least_doubt is None else mask_set(iou, least_doubt),
-            unlike_training=unlike_training,
+            mask_set=None if sets is None else mask_set(of_prompt.own, sets.threshold),
             permission=permission,
-            caution="; ".join(filter(None, (permission.caution, postprocessing.caution))),
+            caution="; ".join(filter(None, (*permission.cautions, postprocessing.caution))),
         )
 
 
 def _choose(
-    predicted: Mapping[str, Float32[np.ndarray, " proposal"]],
+    predictions: HeadPredictions,
     sam_score: Float32[np.ndarray, " proposal"],
     logits: Float[Tensor, "proposal y x"],
     masks: Bool[np.ndarray, "proposal height width"],
-    *,
     permission: Permission,
     postprocessing: Postprocessing,
 ) -> Choice | None:
@@ -277,7 +261,8 @@ def _choose(
     """
     if permission.choice is None:
         return None
-    expected_iou = np.stack([predicted[name] for name in CUT_OBJECTIVES], axis=-1)[np.newaxis]
+    at_cuts = [predictions.by_objective[name] for name in CUT_OBJECTIVES]
+    expected_iou = np.stack(at_cuts, axis=-1)[np.newaxis]
     chosen, selected = choose_masks(expected_iou), selected_masks(sam_score[np.newaxis])
     proposal, cut = int(chosen.proposal[0]), CUTS[int(chosen.cut[0])]
     mask = masks[proposal]

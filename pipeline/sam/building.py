@@ -29,7 +29,7 @@ def build(family: str, model: str, *, seed: int) -> SAM2Base:
     Parameters
     ----------
     family
-        Name of a family or of a ladder.
+        Name of a family.
     model
         Name of one of its models.
     seed
@@ -42,19 +42,18 @@ def build(family: str, model: str, *, seed: int) -> SAM2Base:
     Raises
     ------
     ValueError
-        If no family or ladder has this name, or it has no model of this name.
+        If no family has this name, or it has no model of this name.
     ImportError
         If the image encoder is in ``transformers``, and the extra ``hf`` is not installed.
     ArchitectureError
         If the family declares another size of image, mask or token than the model has.
     """
     families.check_model(family, model)
-    source, name = families.source_of(family, model)
-    row = families.FAMILIES[source]
+    row = families.FAMILIES[family]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _build(row.models[name], row)
-    _check_sizes(network, row, f"{source} {name}")
+        network = _build(row.models[model], row)
+    _check_sizes(network, row, f"{family} {model}")
     network.pixel_mean, network.pixel_std = row.mean, row.std
     return network
 

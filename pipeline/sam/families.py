@@ -88,8 +88,7 @@ class Family:
         """Sizes of the dimensions of the encoder's levels, by their names in the cache.
 
         The names are ``channel``, ``row`` and ``column`` for the image embedding, and the same with
-        the prefixes ``finer_`` and ``finest_`` for the two other levels. A ladder may make masks
-        smaller than the levels: use the row of the model's own family.
+        the prefixes ``finer_`` and ``finest_`` for the two other levels.
         """
         side, channels = self.mask_side_px // 4, self.n_channels
         levels = (("", 1, channels), ("finer_", 2, channels // 4), ("finest_", 4, channels // 8))
@@ -147,72 +146,21 @@ FAMILIES: Final[Mapping[str, Family]] = {
 building a model only to read its sizes takes seconds; ``build`` checks the sizes."""
 
 
-LADDERS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
-    "releases": {
-        "edgetam": ("edgetam", "tiny"),
-        "tiny": ("sam2.1", "tiny"),
-        "large": ("sam2.1", "large"),
-        "sam3": ("sam3", "large"),
-        "sam3.1": ("sam3.1", "large"),
-    },
-}
-"""Ladders, which compare models of several families. Each maps the names of its models, the
-smallest first, to the family that the model comes from and the model's name in that family.
-``storage/checkpoints/<ladder>.csv`` repeats the models' lines for DVC."""
-
-NAMES: Final = (*FAMILIES, *LADDERS)
-"""Names of all families and ladders: the values that ``extract.family`` may have."""
-
-
 def models_of(family: str) -> tuple[str, ...]:
-    """Names of the models of a family or a ladder, the smallest first.
+    """Names of the models of a family, the smallest first.
 
-    Raises a ValueError if no family or ladder has this name.
+    Raises a ValueError if no family has this name.
 
     >>> models_of("mini")
     ('tiny', 'small', 'base_plus', 'large')
     """
-    if family not in NAMES:
-        raise ValueError(f"family must be one of {', '.join(NAMES)}, got {family!r}")
-    return tuple(LADDERS[family] if family in LADDERS else FAMILIES[family].models)
+    if family not in FAMILIES:
+        raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {family!r}")
+    return tuple(FAMILIES[family].models)
 
 
 def check_model(family: str, model: str) -> None:
-    """Raise a ValueError if a family or a ladder is unknown, or has no model of this name."""
+    """Raise a ValueError if a family is unknown, or has no model of this name."""
     models = models_of(family)
     if model not in models:
         raise ValueError(f"model must be one of {', '.join(models)}, got {model!r}")
-
-
-def source_of(family: str, model: str) -> tuple[str, str]:
-    """Family that a model comes from, and the model's name in that family.
-
-    Only for a model of a ladder do they differ from the arguments, which are not checked.
-
-    >>> source_of("releases", "sam3")
-    ('sam3', 'large')
-    """
-    return LADDERS[family][model] if family in LADDERS else (family, model)
-
-
-def reads_of(family: str, model: str) -> str:
-    """Name of the family whose tokens the heads of a ladder's model read; empty if no ladder.
-
-    A head reads tokens of one family only: tokens of different families are not comparable.
-    """
-    return source_of(family, model)[0] if family in LADDERS else ""
-
-
-def row_of(family: str, model: str) -> Family:
-    """Row of ``FAMILIES`` that describes a model of a family or of a ladder.
-
-    For a ladder, it is the row of the model's own family, with the mask size of the ladder.
-    Entropies compare masks pixel by pixel, so all masks of a ladder have its smallest mask size.
-    """
-    row = FAMILIES[source_of(family, model)[0]]
-    return replace(row, mask_side_px=mask_side_of(family))
-
-
-def mask_side_of(family: str) -> int:
-    """Side in pixels at which the masks of all models of a family or a ladder are stored."""
-    return min(FAMILIES[source_of(family, model)[0]].mask_side_px for model in models_of(family))

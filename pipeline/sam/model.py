@@ -148,21 +148,12 @@ class Sam:
     model
         A model from ``build``, with its weights loaded.
     device
-        Device of the model, see ``select_device``.
+        Device of the model, see ``select_device``; ``cuda`` is the current GPU of this thread.
     precision
         ``fp32``, or ``bf16`` for the encoder and the image tokens of the decoder.
-    mask_size_px
-        Side to which low-resolution masks are resized; by default, they keep the decoder's size.
     """
 
-    def __init__(
-        self,
-        model: SAM2Base,
-        *,
-        device: torch.device,
-        precision: Precision,
-        mask_size_px: int | None = None,
-    ) -> None:
+    def __init__(self, model: SAM2Base, *, device: torch.device, precision: Precision) -> None:
         if device.type == "cuda":
             _compute_exactly()
         self.model = model.to(device).eval().requires_grad_(requires_grad=False)
@@ -171,7 +162,8 @@ class Sam:
             model.image_encoder.neck.position_encoding = nn.Identity()
         if precision == "bf16":
             _cast_encoder(model)
-        self.device = device
+        # With its number: "cuda" alone is the current GPU, of which each thread has its own.
+        self.device: torch.device = next(self.model.parameters()).device
         self.precision = precision
         with torch.inference_mode():
             self._shared_decoder = SharedDecoder(
@@ -180,8 +172,7 @@ class Sam:
                 dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
             )
         self._point_encoder = PointEncoder(model.sam_prompt_encoder)
-        self._decoder_mask_px = mask_side_px(model)
-        self.mask_size_px = mask_size_px or self._decoder_mask_px
+        self.mask_size_px = mask_side_px(model)
         """Side of the low-resolution masks that ``decode`` returns."""
         model.sam_mask_decoder.transformer.register_forward_hook(_keep_tokens)
         mean, std = (
@@ -309,8 +300,7 @@ class Sam:
             Label of each point: 0 background, 1 foreground, 2 and 3 the upper left and lower right
             corner of a box. By default, all points are foreground.
         mask_input
-            Square logits of an earlier mask, of any size: one for each prompt set, or one for all
-            prompt sets.
+            Logits of an earlier mask of this model: one for each prompt set, or one for all.
         multimask_output
             Whether to return three proposals instead of the single mask.
         """
@@ -362,7 +352,7 @@ class Sam:
             # SAM 3.1's head may predict less than 0, which is no share of Eq. 10.
             sam_score = sam_score.clamp(min=0)
         return Decoded(
-            _resized(logits.float(), self.mask_size_px),
+            logits.float(),
             sam_score.float(),
             tokens[:, first].float(),
             tokens[:, first + 1 : first + 5].float(),
@@ -390,9 +380,7 @@ class Sam:
     def _dense(
         self, mask_input: Float[np.ndarray, "_ 1 y x"] | None
     ) -> Float[Tensor, "_ channel rows cols"]:
-        masks = None
-        if mask_input is not None:
-            masks = _resized(self.upload(mask_input.astype(np.float32)), self._decoder_mask_px)
+        masks = None if mask_input is None else self.upload(mask_input.astype(np.float32))
         _, dense = self.model.sam_prompt_encoder(points=None, boxes=None, masks=masks)
         return cast("Tensor", dense)
 
@@ -404,15 +392,6 @@ class Sam:
 
 def _keep_tokens(_module: nn.Module, _inputs: object, output: Any) -> None:  # noqa: ANN401
     _TOKENS.set(output[0])
-
-
-def _resized(logits: Float[Tensor, "*batch n y x"], side_px: int) -> Float[Tensor, "*batch n _ _"]:
-    """Resize square logits to a side in pixels; return them as they are if they have it."""
-    if logits.shape[-1] == side_px:
-        return logits
-    return nn.functional.interpolate(
-        logits, 2 * (side_px,), mode="bilinear", align_corners=False, antialias=True
-    )
 
 
 def _cast_encoder(model: SAM2Base) -> None:

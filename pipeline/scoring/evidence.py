@@ -1,14 +1,14 @@
 """Inputs of measures: predictions of a model and its heads for objects."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.proposals import ProposalScores, Values
-from pipeline.vocabulary import JUDGED, N_PROPOSALS
+from pipeline.vocabulary import JUDGED, MODEL_GAP, N_PROPOSALS
 
 Predictions = Mapping[str, Values]
 """Predictions of a head set from one model's tokens, by objective, in [0, 1]."""
@@ -44,60 +44,106 @@ DIRECT_GAP_SHIFT: Final = 0.5
 
 
 @dataclass(frozen=True)
-class HeadPredictions:
-    """IoUs and gaps that one head set predicts for objects from the tokens of one model.
+class Gaps:
+    """Predicted gains in IoU of three corrections, for each object or proposal."""
 
-    Values are in double precision. Each method raises a ValueError if the head set has no head of
-    an objective that it needs.
+    model: Values | None
+    """Gain of the largest model over the smallest model; None if the family has one model."""
+    prompt: Values
+    """Gain of eight clicks over one click."""
+    task: Values | None
+    """Gain of the best proposal over the selected one; None for heads of protocol ``best``."""
+
+    @property
+    def by_name(self) -> dict[str, Values]:
+        """Gains that are not None, by the correction: ``model``, ``prompt`` or ``task``."""
+        return {name: gap for name, gap in vars(self).items() if gap is not None}
+
+
+@dataclass(frozen=True)
+class HeadPredictions:
+    """IoUs and gaps that one head set predicts from the tokens of one model.
+
+    Arrays have a value for each object or proposal, in double precision. An attribute raises a
+    ValueError if the head set has no head of an objective that it needs.
     """
 
     model: str
     """The model whose masks are judged."""
-    models: tuple[str, ...]
+    known_models: tuple[str, ...]
     """The models that the heads know, from small to large."""
     head_set: HeadSet | None
     """None if there are no heads."""
     by_objective: Mapping[str, Values]
-    """Predictions in [0, 1] of each object, by objective."""
+    """Predictions in [0, 1], by objective."""
+
+    def of(self, rows: slice) -> "HeadPredictions":
+        """Predictions for some of the objects or proposals."""
+        return replace(self, by_objective={k: v[rows] for k, v in self.by_objective.items()})
 
     def predicted(self, objective: str) -> Values:
-        """Prediction of the head of an objective, by object; a ValueError without this head."""
+        """Predictions of the head of an objective; a ValueError without this head."""
         return _named("heads", self.by_objective, objective)
 
-    def own_iou(self) -> Values:
+    @property
+    def own(self) -> Values:
         """USAM_θ: IoU that the model's own head predicts for the judged mask of the model."""
         named = f"iou_{self.model}"
         return self.predicted(self.head_set.own_objective(self.model) if self.head_set else named)
 
-    def best_iou(self) -> Values:
-        """IoU that the heads predict for the best proposal of the model.
+    @property
+    def models(self) -> dict[str, Values]:
+        """IoU of each model's mask, from small to large; that of ``model`` is ``own``."""
+        return {
+            model: self.own if model == self.model else self.predicted(f"iou_{model}")
+            for model in self.known_models
+        }
 
-        It is ``own_iou`` for heads of protocol ``best``, else that of the head ``iou_best``.
-        """
-        return self.own_iou() if self._learned_best() else self.predicted("iou_best")
+    @property
+    def refined(self) -> Values:
+        """IoU after eight clicks instead of one."""
+        return self.predicted("iou_refined")
 
-    def selected_iou(self) -> Values:
-        """IoU that the heads predict for the selected proposal of the model.
+    @property
+    def best(self) -> Values:
+        """IoU of the best proposal of the model; ``own`` for heads of protocol ``best``."""
+        return self.own if self.learned_best else self.predicted("iou_best")
 
-        It is ``own_iou`` for heads of protocol ``selected``, else that of the head
-        ``iou_selected``.
-        """
-        return self.predicted("iou_selected") if self._learned_best() else self.own_iou()
+    @property
+    def selected(self) -> Values:
+        """IoU of the proposal with the highest SamScore; ``own`` for heads that learned from it."""
+        return self.predicted("iou_selected") if self.learned_best else self.own
+
+    @property
+    def learned_best(self) -> bool:
+        """Whether the heads learned from the best of three proposals, so that they compare none."""
+        return self.head_set is None or self.head_set.protocol == "best"
+
+    @property
+    def by_name(self) -> dict[str, Values]:
+        """All expected IoUs: ``own``, each model's name, ``refined``, ``best`` and ``selected``."""
+        return {
+            "own": self.own,
+            **self.models,
+            "refined": self.refined,
+            "best": self.best,
+            "selected": self.selected,
+        }
 
     def model_gap(self) -> Values:
         """Δ_Θ: predicted IoU of the largest model less the predicted IoU of the smallest model."""
-        largest, smallest = (self.predicted(f"iou_{self.models[place]}") for place in (-1, 0))
+        largest, smallest = (self.predicted(f"iou_{self.known_models[i]}") for i in (-1, 0))
         gap: Values = largest - smallest
         return gap
 
     def prompt_gap(self) -> Values:
         """Δ_Xp: predicted IoU of eight clicks less the predicted IoU of the judged mask."""
-        gap: Values = self.predicted("iou_refined") - self.own_iou()
+        gap: Values = self.refined - self.own
         return gap
 
     def task_gap(self) -> Values:
         """Δ_A: predicted IoU of the best proposal less the predicted IoU of the selected one."""
-        gap: Values = self.best_iou() - self.selected_iou()
+        gap: Values = self.best - self.selected
         return gap
 
     def direct_gap(self, objective: str) -> Values:
@@ -105,8 +151,38 @@ class HeadPredictions:
         gap: Values = self.predicted(objective) - DIRECT_GAP_SHIFT
         return gap
 
-    def _learned_best(self) -> bool:
-        return self.head_set is None or self.head_set.protocol == "best"
+    @property
+    def gaps(self) -> Gaps:
+        """Δ: gains as differences of two expected IoUs."""
+        return Gaps(
+            self.model_gap() if len(self.known_models) > 1 else None,
+            self.prompt_gap(),
+            None if self.learned_best else self.task_gap(),
+        )
+
+    @property
+    def direct_gaps(self) -> Gaps:
+        """Δ*: gains as predicted by heads that learned the gain itself."""
+        return Gaps(
+            self.direct_gap(MODEL_GAP) if len(self.known_models) > 1 else None,
+            self.direct_gap("prompt_gap"),
+            None if self.learned_best else self.direct_gap("task_gap"),
+        )
+
+    def values_of(self, index: int) -> dict[str, dict[str, float]]:
+        """Expected IoUs and gaps of one object or proposal, for JSON.
+
+        The keys are ``expected_iou``, ``gap`` and ``direct_gap``, then the names of ``by_name``.
+        """
+        kinds = {
+            "expected_iou": self.by_name,
+            "gap": self.gaps.by_name,
+            "direct_gap": self.direct_gaps.by_name,
+        }
+        return {
+            kind: {name: float(values[index]) for name, values in of_kind.items()}
+            for kind, of_kind in kinds.items()
+        }
 
 
 @dataclass(frozen=True)

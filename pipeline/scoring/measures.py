@@ -274,7 +274,7 @@ DECLARED: Final = (
         "usam",
         "1 − USAM",
         "1 minus the IoU that the model's own head predicts for the judged mask",
-        lambda evidence: 1 - evidence.heads.own_iou(),
+        lambda evidence: 1 - evidence.heads.own,
         tasks=("segmentation",),
         predicted_iou="USAM",
         radar_lines=("gaps", "gaps_star"),

@@ -142,7 +142,7 @@ def heads_readme(path: Path, heads: HeadFile, license_name: str) -> str:
         "pipeline_tag": HUB_TASKS[0],
         "tags": [*TAGS, family],
     }
-    smallest = heads.readers[0]
+    smallest = heads.models[0]
     code = (
         f'import usam_cache\n\npredictor = usam_cache.load_predictor("{family}", "{smallest}", '
         f'heads="{path.name}")'

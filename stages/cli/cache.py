@@ -3,7 +3,6 @@
 It also puts shards of stores into the pool, and removes shards from the pool.
 """
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -13,26 +12,25 @@ import typer
 from stages.cards.readme import cache_card
 from stages.cli.columns import aligned, bytes_text
 from stages.cli.fill import assigned_shards
-from stages.cli.listing import ls, own_part
-from stages.filling.fill_cells import adopt_outputs, fitting, run_cell
+from stages.cli.listing import ls
+from stages.cli.repair import repair, store_faults
+from stages.filling.fill_cells import adopt_outputs, fitting
 from stages.filling.job import FillJob, jobs_of
 from stages.filling.plans import all_cells
-from stages.program.main import REPORTED, one_line, reported_errors, running
+from stages.program.main import reported_errors
 from stages.program.progress import counting, progress
 from stages.program.stopping import stoppable
 from stages.settings.params import Params, read_params
 from stages.settings.parsing import ParamsError
 from stages.settings.signatures import CellName
-from storage.errors import StoreError, counted, hidden, printable
+from storage.errors import counted, hidden, printable
 from storage.files.addresses import is_address
-from storage.files.manifest import ROOT
-from storage.paths import CACHE, POOL, entropy_path, objects_path, remedy, running_order
+from storage.paths import POOL
 from storage.pool.adoption import recorded_stores
 from storage.pool.cell import Cell
 from storage.pool.cleaning import find_removable, remove
-from storage.pool.dvc_cache import altered_outputs, drop_damaged, mend_cache
 from storage.pool.dvc_remote import push
-from storage.store.checks import damaged_files, differences_of, find_stores
+from storage.store.checks import differences_of, find_stores
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,10 +47,6 @@ Where = str | Path
 Sides = tuple[Where | None, Where | None]
 """The first and the second store of a comparison; None if that side has no store of the name."""
 
-Repaired = Annotated[
-    str | None,
-    typer.Argument(help="A store, or a folder of stores; all outputs in dvc.lock if left out."),
-]
 AnyStore = Annotated[str, typer.Argument(help="A store, zipped or not, a folder or an address.")]
 
 
@@ -75,21 +69,12 @@ def verify_command(
         try:
             with progress(f"verify {where}", len(paths), unit="stores") as advance:
                 for store in counting(paths, advance):
-                    damages[store] = _damages(store, quick=quick)
+                    damages[store] = store_faults(store, quick=quick)
         finally:
             if damages:
                 print(_verdict(damages))
     if any(damages.values()):
         raise typer.Exit(1)
-
-
-def _damages(store: Where, *, quick: bool = False) -> dict[str, str]:
-    try:
-        return damaged_files(store, sizes_only=quick)
-    except (StoreError, OSError) as error:
-        if is_address(store):
-            raise  # a store that cannot be reached is not damaged
-        return {ROOT: own_part(store, error)}
 
 
 def _verdict(damages: Mapping[Where, Mapping[str, str]]) -> str:
@@ -169,96 +154,7 @@ def _indented(reasons: Mapping[str, str]) -> str:
     return aligned([("  ", *row) for row in reasons.items()])
 
 
-@app.command()
-def repair(path: Repaired = None) -> None:
-    """Find the damaged stores of cells, and compute their damaged shards again.
-
-    Intact shards are kept. The same damage in DVC's cache is repaired, too. If a cell cannot be
-    repaired, the other cells still are. An output that belongs to no cell of params.yaml is not
-    repaired: the command that makes it again is named, or what else to do. Damaged files of outputs
-    that were not repaired are removed from DVC's cache. Exit 1 if there is an output that was not
-    repaired.
-    """
-    with reported_errors():
-        params = read_params()
-        cells = {path: name for name in all_cells(params) for path in name.outputs.values()}
-        damaged = _damaged(path)
-        failed = False
-        for name in {
-            str(cells[store]): cells[store] for store in damaged if store in cells
-        }.values():
-            try:
-                _repair(name, params)
-            except REPORTED as error:
-                print(f"error: {name}: {one_line(error)}", file=sys.stderr)
-                for store in name.outputs.values():
-                    drop_damaged(store)
-                failed = True
-            else:
-                print(f"repaired  {name}")
-        not_cells = [store for store in damaged if store not in cells]
-        not_cells += altered_outputs() if path is None else []
-    if not damaged and not not_cells:
-        print(f"nothing is damaged in {printable(path or 'the outputs')}")
-    # The stage of an output reads outputs of earlier stages, and fails while these are damaged.
-    for output in sorted(not_cells, key=running_order):
-        drop_damaged(output)
-        print(f"damaged   {printable(str(output))}{_advice(output, params)}")
-    if not_cells or failed:
-        raise typer.Exit(1)
-
-
-def _advice(output: Path, params: Params) -> str:
-    """End of a line about a damaged output that belongs to no cell: how to bring it back."""
-    objects = (objects_path(split) for split in params.splits)
-    entropies = (entropy_path(split) for split in params.eval_splits)
-    # DVC has no stage for a store of a removed split, model or view.
-    if output.is_relative_to(CACHE) and output not in {*objects, *entropies}:
-        return (
-            "; no cell of params.yaml uses it: remove it, or put its split, model or view back and "
-            "run `usam cache repair`"
-        )
-    # DVC does not see damage that left a file's time as it was.
-    return remedy(output, "dvc repro -f -s")
-
-
-def _damaged(path: str | None) -> list[Path]:
-    """Verify the store at a path, or all stores below it; return the paths of damaged stores.
-
-    None stands for ``CACHE``, below which there may be no store.
-    """
-    folder = Path(path or CACHE)
-    try:
-        stores = [_as_settings_name_it(store) for store in find_stores(folder)]
-    except StoreError:
-        if path is not None:
-            raise
-        stores = []  # a clone may have pulled heads and results alone
-    with progress(f"verify {folder}", len(stores), unit="stores") as advance:
-        return [store for store in counting(stores, advance) if _damages(store)]
-
-
-def _as_settings_name_it(store: Path) -> Path:
-    """Path of a store as cells name their outputs: ``CACHE``, then the path below it.
-
-    The path of a store outside of ``CACHE`` stays as it is.
-    """
-    absolute, cache = store.resolve(), CACHE.resolve()
-    return CACHE / absolute.relative_to(cache) if absolute.is_relative_to(cache) else store
-
-
-def _repair(name: CellName, params: Params) -> None:
-    stage = "extract" if name.with_masks else "extract_train"
-    if name.is_embeddings:
-        stage = "embed"
-    arguments = {"split": name.split, "model": name.model}
-    if name.with_masks:
-        arguments["view"] = name.view.name
-    with running(stage, arguments):
-        run_cell(name, params.splits[name.split], params.extract, params.executor)
-    files = [file for store in name.outputs.values() for file in store.rglob("*")]
-    for cached in mend_cache(file for file in files if file.is_file()):
-        print(f"replaced  {cached}")
+app.command("repair")(repair)
 
 
 @app.command("push")

@@ -36,8 +36,8 @@ def fetch(
         records = records or weights.checkpoints(family)
         for record in records:
             with ExitStack() as stack:
-                bar = DownloadBar(f"fetch {family} {record.model}", stack)
-                path = weights.fetch(record, progressbar=bar)
+                bar = download_bar(f"fetch {family} {record.model}", record.size_bytes, stack)
+                path = weights.fetch(record, advance=bar)
             print(f"{path} is intact")
     for licence in dict.fromkeys(FAMILIES[record.family].licence for record in records):
         print(f"licence of the weights: {licence}")
@@ -62,34 +62,22 @@ def verify(
                 weights.verified_weights(record.family, record.model)
 
 
-class DownloadBar:
-    """A progress bar for the library pooch, in MB; it ends when ``stack`` closes.
+def download_bar(label: str, size_bytes: int, stack: ExitStack) -> Callable[[int], None]:
+    """Function that advances a progress bar in MB by numbers of downloaded bytes.
 
-    Pooch sets ``total`` to the file's bytes (0 if unknown), and rounds the last step up to a chunk.
-    ``label`` is the text before the bar.
+    The bar is drawn at the first call, since an intact file is not downloaded, and ends when
+    ``stack`` closes. ``label`` is the text before the bar.
     """
+    done_bytes = 0
+    bar: Callable[[int], None] | None = None
 
-    def __init__(self, label: str, stack: ExitStack) -> None:
-        self.total = 0
-        self._label = label
-        self._stack = stack
-        self._advance: Callable[[int], None] | None = None
-        self._done_bytes = 0
+    def advance(n_bytes: int) -> None:
+        nonlocal bar, done_bytes
+        bar = bar or stack.enter_context(progress(label, _mb(size_bytes), unit="MB"))
+        bar(_mb(done_bytes + n_bytes) - _mb(done_bytes))
+        done_bytes += n_bytes
 
-    def update(self, n_bytes: int, /) -> None:
-        """Advance the bar by downloaded bytes, at most up to the total."""
-        if self._advance is None:
-            bar = progress(self._label, _mb(self.total), unit="MB")
-            self._advance = self._stack.enter_context(bar)
-        before = self._done_bytes
-        self._done_bytes = min(before + n_bytes, self.total)
-        self._advance(_mb(self._done_bytes) - _mb(before))
-
-    def reset(self) -> None:
-        """Do nothing: bytes that pooch adds after a reset exceed the total."""
-
-    def close(self) -> None:
-        """Do nothing: the stack closes the bar, even if the download failed."""
+    return advance
 
 
 def _mb(n_bytes: int) -> int:
@@ -99,6 +87,6 @@ def _mb(n_bytes: int) -> int:
 def _table(records: list[weights.Checkpoint], states: list[weights.State]) -> str:
     rows = [("family", "model", "file", "MB", "state")]
     for record, state in zip(records, states, strict=True):
-        size = "" if record.size_bytes is None else f"{record.size_bytes / MB:.0f}"
+        size = f"{record.size_bytes / MB:.0f}"
         rows.append((record.family, record.model, str(record.path), size, state))
     return aligned(rows, right={3})

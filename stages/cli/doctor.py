@@ -143,7 +143,7 @@ def _device(setting: str) -> Finding:
     try:
         device = settled_device(setting)
     except ParamsError as error:
-        return Finding("device", one_line(error), "set extract.device to auto")
+        return Finding("device", one_line(error), "ask for the device auto")
     is_unused = setting != "cpu" and device.type == "cpu" and Path("/dev/nvidia0").exists()
     remedy = "there is a GPU: install a torch that is built for its driver" if is_unused else ""
     return Finding("device", f"{device.type}, {device_name(device)}", remedy)
@@ -186,7 +186,7 @@ def _heads(params: ExtractParams, model: str | None, path: Path | None) -> Findi
             remedy = "predictions fail until these heads are mended" if is_damaged else ""
         return Finding("heads", f"no predictions: {one_line(error)}", remedy)
     return Finding(
-        "heads", f"{choice.heads} from {file.card['split']}, for {', '.join(file.readers)}"
+        "heads", f"{choice.heads} from {file.card['split']}, for {', '.join(file.models)}"
     )
 
 

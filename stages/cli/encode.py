@@ -2,13 +2,14 @@
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
 
 import numpy as np
 import typer
 
-from pipeline.sam.families import FAMILIES, check_model, source_of
+from pipeline.sam.families import FAMILIES, check_model, models_of
 from stages.cli import predictor_options
 from stages.cli.columns import bytes_text
 from stages.predictor.model_choice import PRECISIONS
@@ -19,15 +20,18 @@ from stages.settings.blocks import ExtractParams
 from stages.settings.parsing import ParamsError, check_known, parse
 from stages.settings.signatures import embedding_settings, library_versions
 from storage.datasets.mask_folders import read_sizes
-from storage.errors import ImageError, StoreError, counted, hidden, listed, printable
-from storage.files.addresses import check_bucket, is_address, upload
+from storage.errors import ImageError, StoreError, counted, hidden, listed, printable, shown
+from storage.files.addresses import check_bucket, files_at, is_address, upload
+from storage.files.manifest import ROOT
 from storage.folders import sha256_file
+from storage.head_files.head_file import SHIPPED_FAMILY
 from storage.images.videos import SplitImages
 from storage.pool.adoption import adopt, open_published
 from storage.pool.cell import Cell
 from storage.pool.publishing import Comparison, compare_shards, publish
-from storage.split.image_rows import ImageRows
-from storage.store.inspection import open_store
+from storage.split.object_table import ObjectTable
+from storage.split.sharded_table import SHARD_IMAGES, ShardedTable
+from storage.store.inspection import Store, open_store
 from storage.store.opening import read_array
 from storage.store.writing import full_signature
 
@@ -35,8 +39,9 @@ N_TRIES: Final = 2
 """Number of attempts to encode all shards without damage, before the disk is blamed."""
 
 Images = Annotated[Path, typer.Argument(help="Folder of images.")]
-FamilyName = Annotated[str, typer.Option("--family", help="mini, or a fetched family.")]
-ModelName = Annotated[str, typer.Option("--model", help="Model of the family.")]
+ModelName = Annotated[
+    str | None, typer.Option("--model", help="Model of the family; by default the smallest.")
+]
 Out = Annotated[
     str, typer.Option(metavar="STORE", help="Path, or s3://BUCKET/PATH, of the store to write.")
 ]
@@ -46,50 +51,62 @@ PrecisionName = Annotated[
 Half = Annotated[
     bool, typer.Option("--half", help="Round levels to half precision, for clicks only.")
 ]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Replace a store of which nothing would be kept.")
+]
 
 
-def encode(
+def encode(  # noqa: PLR0913, PLR0917 - one for each option
     images: Images,
-    family: FamilyName,
-    model: ModelName,
     out: Out,
+    family: predictor_options.Family = None,
+    model: ModelName = None,
     precision: PrecisionName = "fp32",
-    half: Half = False,  # noqa: FBT002 - typer's option
+    half: Half = False,  # noqa: FBT002 - typer's options
     device: predictor_options.Device = "auto",
+    replace: Replace = False,  # noqa: FBT002
 ) -> None:
     """Encode the images of a folder once, so that clicks need no GPU.
 
-    An interrupted run continues where it stopped. If STORE is an existing store on disk with the
-    same settings, its intact embeddings of unchanged images are kept.
+    An interrupted run continues where it stopped. If STORE has embeddings of this folder by the
+    same settings, those of unchanged images are kept on a disk. A store of another folder, family,
+    model or precision is replaced only with --replace.
     """
     with reported_errors():
+        family = family or SHIPPED_FAMILY
+        check_known("family", family, FAMILIES)
+        model = model or models_of(family)[0]
         params = _params(family, model, precision=precision, device=device)
         if not images.is_dir():
             raise ParamsError(f"IMAGES must be a folder, got {printable(str(images))}")
         if is_address(out):
             check_bucket(out)
-        else:
-            _check_replaceable(Path(out))
-        last = out.rstrip("/").rpartition("/")[2]
-        work = Path(f"{last}.work") if is_address(out) else Path(out).with_name(f"{last}.work")
+        former = None if is_address(out) and replace else _former(out)
+        place = Path(out.rstrip("/").rpartition("/")[2] if is_address(out) else out)
+        work = place.with_name(f"{place.name}.work")
         with stoppable(f"finished shards are kept in {work}"):
-            is_there = not is_address(out) and Path(out).exists()
-            rows = read_rows(images, _files(Path(out)) if is_there else ())
+            on_disk = None if is_address(out) else former
+            rows = read_rows(images, _files(on_disk) if on_disk else ())
             cell = _cell(params, model, rows, is_half=half, pool=work)
-            store = work / "store.zarr" if is_address(out) else Path(out)
-            if is_there:
+            if former and not replace:
+                _check_continued(former, cell, images)
+            store = cell.folder / "store.zarr" if is_address(out) else Path(out).resolve()
+            if on_disk:
                 _adopt(cell, store)
             compared = _filled(cell, params, model, images)
             publish(cell, {"embeddings": store}, compared)
             n_bytes = open_store(store).size_bytes
             if is_address(out):
                 with progress(f"upload {hidden(out)}", n_bytes, unit="bytes") as advance:
-                    upload(store, out, work / "sent.txt", advance)
-            shutil.rmtree(work, ignore_errors=True)
+                    upload(store, out, cell.folder / "sent.txt", advance)
+            shutil.rmtree(cell.folder, ignore_errors=True)
+            # The folder may be the user's, or have shards of other settings.
+            with suppress(OSError):
+                work.rmdir()
     print(f"{printable(hidden(out))}: {counted(rows.n_rows, 'image')}, {bytes_text(n_bytes)}")
 
 
-def read_rows(folder: Path, encoded: Sequence[str] = ()) -> ImageRows:
+def read_rows(folder: Path, encoded: Sequence[str] = ()) -> ShardedTable:
     """Read the names, sizes and digests of all image files of a folder and its subfolders.
 
     The images in ``encoded`` (the files of an earlier store) come first, so that their shards stay
@@ -106,12 +123,14 @@ def read_rows(folder: Path, encoded: Sequence[str] = ()) -> ImageRows:
     in_store = [file for file in encoded if file in by_file]
     records = [by_file[file] for file in dict.fromkeys((*in_store, *by_file))]
     text = np.dtypes.StringDType()
-    return ImageRows(
-        file=np.array([record.file for record in records], text),
-        height_px=np.array([record.height_px for record in records], np.int32),
-        width_px=np.array([record.width_px for record in records], np.int32),
-        image_sha256=np.array([sha256_file(folder / record.file) for record in records], text),
-    )
+    digests = [sha256_file(folder / record.file) for record in records]
+    images = {
+        "file": np.array([record.file for record in records], text),
+        "height_px": np.array([record.height_px for record in records], np.int32),
+        "width_px": np.array([record.width_px for record in records], np.int32),
+        "image_sha256": np.array(digests, text),
+    }
+    return ShardedTable(ObjectTable.of_images(images), SHARD_IMAGES, "image")
 
 
 def _params(family: str, model: str, *, precision: str, device: str) -> ExtractParams:
@@ -132,15 +151,47 @@ def _params(family: str, model: str, *, precision: str, device: str) -> ExtractP
     return parse("usam encode", settings, ExtractParams)
 
 
-def _check_replaceable(path: Path) -> None:
-    """Refuse a path at which there is anything but a store of embeddings."""
-    if path.exists():
-        try:
-            kind = open_store(path).kind
-        except StoreError:
-            kind = "something else"
-        if kind != "embeddings":
-            raise ParamsError(f"STORE must be free or embeddings, got {kind} at {path}")
+def _former(out: str) -> Store | None:
+    """Open the store of embeddings that is at a path or address; None if nothing is there.
+
+    Anything else is a ``ParamsError``.
+    """
+    if is_address(out):
+        is_free = files_at(out).read(ROOT) is None
+    else:
+        is_free = not Path(out).exists() and not Path(out).is_symlink()
+    if is_free:
+        return None
+    try:
+        store = open_store(out)
+        kind = store.kind if is_address(out) or store.files.folder else "an archive"
+    except StoreError:
+        kind = "something else"
+    if kind != "embeddings":
+        raise ParamsError(f"STORE must be free or embeddings, got {kind} at {shown(hidden(out))}")
+    return store
+
+
+def _check_continued(former: Store, cell: Cell, images: Path) -> None:
+    """Refuse to replace a store of which nothing would be kept: other settings, or other images.
+
+    Raises
+    ------
+    ParamsError
+        The message names what differs, and the option that replaces the store.
+    """
+    advice = "name another --out, or add --replace to replace that store"
+    difference = cell.difference(former.signature)
+    if difference is not None:
+        raise ParamsError(f"{former} was written under other inputs ({difference}): {advice}")
+    pieces = (piece for shard in cell.split.shards.values() for piece in shard.pieces)
+    if {*read_array(former, "input_sha256").tolist()}.isdisjoint(
+        map(cell.split.input_sha256, pieces)
+    ):
+        raise ParamsError(
+            f"{images} must have an image of {former} ({listed(_files(former))}) unchanged, "
+            f"got {counted(cell.split.n_rows, 'other image')}: {advice}"
+        )
 
 
 def _filled(cell: Cell, params: ExtractParams, model: str, folder: Path) -> Comparison:
@@ -161,10 +212,12 @@ def _filled(cell: Cell, params: ExtractParams, model: str, folder: Path) -> Comp
     )
 
 
-def _cell(params: ExtractParams, model: str, rows: ImageRows, *, is_half: bool, pool: Path) -> Cell:
+def _cell(
+    params: ExtractParams, model: str, rows: ShardedTable, *, is_half: bool, pool: Path
+) -> Cell:
     from stages.extraction.models import settled_device  # noqa: PLC0415 - torch takes seconds
 
-    origin = FAMILIES[source_of(params.family, model)[0]]
+    family = FAMILIES[params.family]
     signature = {
         **embedding_settings(params, model, is_half=is_half),
         "shard_images": rows.shard_rows,
@@ -172,12 +225,12 @@ def _cell(params: ExtractParams, model: str, rows: ImageRows, *, is_half: bool, 
         "device": settled_device(params.device).type,
         **library_versions(params.family, model),
     }
-    sizes = {**origin.level_sizes, "encoder_channel": origin.n_encoder_channels}
+    sizes = {**family.level_sizes, "encoder_channel": family.n_encoder_channels}
     return Cell(full_signature(signature), rows, sizes, pool)
 
 
-def _files(store: Path) -> list[str]:
-    return [str(file) for file in read_array(open_store(store), "file")]
+def _files(store: Store) -> list[str]:
+    return [str(file) for file in read_array(store, "file")]
 
 
 def _adopt(cell: Cell, store: Path) -> None:
@@ -192,18 +245,19 @@ def _encode(cell: Cell, params: ExtractParams, model: str, folder: Path) -> None
     if not lacking:
         return
     from stages.extraction.models import load_model  # noqa: PLC0415
-    from stages.extraction.steps import EmbeddingSteps, run_shards  # noqa: PLC0415
+    from stages.extraction.steps import EmbeddingSteps, run_shards, writer_of  # noqa: PLC0415
 
-    assert isinstance(cell.split, ImageRows)
-    images = SplitImages(folder, [str(file) for file in cell.split.file])
+    files = [str(file) for file in cell.split.table.file]
+    images = SplitImages(folder, files, "the next run encodes it as it is then")
     is_half = any(name.endswith("_fp16") for name in cell.sharded)
-    steps = EmbeddingSteps(load_model(params, model), cell.split, cell.put, images, is_half=is_half)
+    sam = load_model(params, model)
+    steps = EmbeddingSteps(sam, cell.split, images, is_half=is_half)
     shards = (cell.split.shards[name] for name in lacking)
     with progress("encode", cell.split.count_rows(lacking), unit="images") as advance:
-        failures = run_shards(shards, steps, advance)
+        failures = run_shards(shards, steps, writer_of(cell, sam.device), advance)
     if failures:
         raise ImageError(
             f"images must be readable, got {len(failures)} that are not "
             f"({listed([*failures.values()], separator='; ')}); finished shards are kept in "
-            f"{cell.folder}: replace or remove these images and run again"
+            f"{cell.folder}: replace or remove damaged images and run again"
         )

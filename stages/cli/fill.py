@@ -11,7 +11,7 @@ import typer
 from stages.cli.plan import lacking_table
 from stages.filling.fill_cells import adopt_embeddings, adopt_outputs, device_of
 from stages.filling.fill_cells import fill as fill_all
-from stages.filling.job import FillJob, choose_device, jobs_of, rows_of
+from stages.filling.job import FillJob, choose_device, jobs_of
 from stages.filling.plans import all_cells, plan_cell, prepared_as_set, reason_to_run
 from stages.program.main import one_line, reported_errors
 from stages.program.stopping import stoppable
@@ -21,7 +21,7 @@ from stages.settings.signatures import CellName
 from storage.errors import counted, shown
 from storage.paths import POOL
 from storage.pool.cell import Cell
-from storage.split.object_table import PreparedSplit
+from storage.split.sharded_table import ShardedTable
 
 ShardRange = tuple[int, int]
 """I and N: every N-th shard, beginning with the I-th; the first shard is 1."""
@@ -112,7 +112,7 @@ def choose_names(globs: Sequence[str], params: Params) -> list[CellName]:
 
 def assigned_shards(
     names: Sequence[CellName], params: Params, shard_range: ShardRange = (1, 1)
-) -> Iterator[tuple[CellName, PreparedSplit, frozenset[str]]]:
+) -> Iterator[tuple[CellName, ShardedTable, frozenset[str]]]:
     """Yield each cell's name, its prepared split, and the names of its shards in the range.
 
     A range counts the shards of all cells in ``names``, present or missing, so it selects the same
@@ -123,7 +123,7 @@ def assigned_shards(
     (number, of), first = shard_range, 0
     for name in names:
         split = splits[name.split]
-        shards = rows_of(name, split).names
+        shards = name.rows(split).names
         yield name, split, frozenset(shards[(number - 1 - first) % of :: of])
         first += len(shards)
 

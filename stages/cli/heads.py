@@ -14,7 +14,7 @@ from pipeline.heads.training_images import LEAST_IMAGES, TrainingImages, fit_tra
 from pipeline.sam.families import FAMILIES
 from pipeline.vocabulary import PROTOCOL_TOKENS, PROTOCOLS
 from stages.cards.readme import heads_card
-from stages.cli.checkpoints import DownloadBar
+from stages.cli.checkpoints import download_bar
 from stages.cli.columns import aligned, bytes_text
 from stages.predictor.card_entries import read_gates
 from stages.predictor.model_choice import OF_USERS
@@ -44,9 +44,7 @@ def export(
     split: Annotated[str, typer.Argument(help="Train split whose heads to write.")],
     file: Annotated[Path, typer.Argument(help="File to write, usually named *.safetensors.")],
     protocol: Annotated[str, typer.Option(help="selected or best.")] = OF_USERS.protocol,
-    tokens: Annotated[
-        str, typer.Option(help="Token set that the heads read; of a ladder, FAMILY/SET.")
-    ] = OF_USERS.tokens,
+    tokens: Annotated[str, typer.Option(help="Token set that the heads read.")] = OF_USERS.tokens,
     kind: Annotated[str, typer.Option(help="Kind of heads, see docs/method.md.")] = OF_USERS.kind,
     half: Annotated[bool, typer.Option("--half", help="Half precision: half the bytes.")] = False,  # noqa: FBT002
     gates: Annotated[
@@ -60,13 +58,11 @@ def export(
     """
     with reported_errors():
         check_known("protocol", protocol, PROTOCOLS)
-        reads, _, token_set = tokens.rpartition("/")
-        check_known("tokens", token_set, PROTOCOL_TOKENS[protocol])
+        check_known("tokens", tokens, PROTOCOL_TOKENS[protocol])
         check_known("heads", kind, KINDS)
-        head_set = HeadSet(protocol, token_set, kind, reads)
+        head_set = HeadSet(protocol, tokens, kind)
         if not heads_dir(split).is_dir():
             check_known("train split", split, _train_splits())
-        _check_reads(split, head_set)
         trained = head_file.read_head_set(split, head_set)
         calibrated = read_gates(gates, head_set, split) if gates else ()
         entries = {head_file.IMAGES: _contents(split), **guarantees_entry(calibrated)}
@@ -95,8 +91,8 @@ def fetch(
         )
         for head in heads:
             with ExitStack() as stack:
-                bar = DownloadBar(f"fetch {family} {head.name}", stack)
-                published_heads.fetch(head, progressbar=bar)
+                bar = download_bar(f"fetch {family} {head.name}", head.size_bytes, stack)
+                published_heads.fetch(head, advance=bar)
         file = published_heads.published_file(family)
         joined = read_published(published_heads.FOLDER / family, family)
         head_file.write_head_file(file, joined)
@@ -115,19 +111,6 @@ def import_published(
         joined = read_published(folder, family)
         head_file.write_head_file(file, joined)
     print(_written(file, len(joined.weights)))
-
-
-def _check_reads(split: str, head_set: HeadSet) -> None:
-    """Refuse the tokens of a head set if the split has heads of a ladder, and none reads them.
-
-    In a ladder, models come from several families, and heads read the tokens of one of these. A
-    split without heads of a ladder passes.
-    """
-    file = head_file.head_set_path(split, head_set)
-    folder = file.parents[1] if head_set.reads else file.parent
-    trained = [f"{path.parent.name}/{path.stem}" for path in sorted(folder.glob(f"*/{file.name}"))]
-    if trained:
-        check_known("tokens", head_set.tokens_read, trained)
 
 
 def _train_splits() -> tuple[str, ...]:
@@ -165,7 +148,7 @@ def _training_images(
     path = head_file.head_set_path(split, head_set)
     head_file.check_card(path, heads.card, origin, remedy(path))
     cells = open_cells(split, settings, cache=cache_location())
-    statistics = image_statistics(cells, head_set.reads or cells.reads[0])
+    statistics = image_statistics(cells)
     if len(statistics) < LEAST_IMAGES:
         print(
             f"note: {counted(len(statistics), 'image')} to learn from, fewer than {LEAST_IMAGES}: "

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from pipeline.sam.families import mask_side_of
+from pipeline.sam.families import FAMILIES
 from stages.cli.columns import aligned, bytes_text
 from stages.filling.job import may_be_decoded
 from stages.filling.plans import FillPlan, cell_bytes, embedding_bytes, plan_split
@@ -55,7 +55,7 @@ def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
         if plans:
             seconds = _timed(params.extract) if with_time else None
             print(lacking_table(plans, params.extract, seconds))
-            side_px = mask_side_of(params.extract.family)
+            side_px = FAMILIES[params.extract.family].mask_side_px
             mask_sizes = f"{bytes_text(*mask_bytes(side_px))} for each of {side_px} x {side_px}"
             print(
                 f"features uncompressed, masks at {mask_sizes}; ~ estimated from some annotations"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from pipeline.predictor.advice import KEEP, NONE, Costs
-from pipeline.predictor.prompt_sets import BOX_ORDER, PromptSet
+from pipeline.predictor.prompt_sets import BOX_ORDER, DecoderPrompts
 from stages.cli import predictor_options
 from stages.cli.columns import aligned
 from stages.predictor import command_options
@@ -119,7 +119,7 @@ def _everything(question: command_options.Question, options: Mapping[str, Any]) 
     return {"gate": None, "masks": records}, _everything_lines(records, question.size_px), saved
 
 
-def _prompt(question: command_options.Question, prompt: PromptSet) -> Printed:
+def _prompt(question: command_options.Question, prompt: DecoderPrompts) -> Printed:
     from stages.predictor.answers import answer_prompt  # noqa: PLC0415
 
     uncertainty, saved = answer_prompt(question, prompt)

@@ -9,7 +9,7 @@ Family = Annotated[
     str | None, typer.Option(help="mini, or a fetched family such as sam2.1; mini by default.")
 ]
 Model = Annotated[
-    str | None, typer.Option(help="Model; by default the smallest whose tokens the heads read.")
+    str | None, typer.Option(help="Model; by default the smallest that the heads know.")
 ]
 Heads = Annotated[
     Path | None, typer.Option(metavar="FILE", help="From `usam heads export`; sets the family.")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -32,12 +33,13 @@ Globs = Annotated[
 
 @dataclass(frozen=True)
 class Step:
-    """Name and commands of a stage of dvc.yaml for one row of its matrix."""
+    """Name, commands and outputs of a stage of dvc.yaml for one row of its matrix."""
 
     name: str
     """DVC's name, ``STAGE@ROW``; without a matrix ``STAGE``."""
     commands: tuple[tuple[str, ...], ...]
     """Words of each command; the commands run one after the other."""
+    outs: tuple[Path, ...] = ()
 
 
 def run(stages: Globs = None) -> None:
@@ -52,10 +54,15 @@ def run(stages: Globs = None) -> None:
         read_params()
         steps = choose(list(steps_of(read_yaml(PIPELINE), read_yaml(PARAMS_FILE))), stages or ())
         for step in steps:
-            print(f"Running stage '{step.name}':", flush=True)
-            for command in step.commands:
-                print(f"> {shlex.join(command)}", flush=True)
-                _run(step.name, command)
+            run_step(step)
+
+
+def run_step(step: Step) -> None:
+    """Run the commands of a stage; a DataError if one of them fails."""
+    print(f"Running stage '{step.name}':", flush=True)
+    for command in step.commands:
+        print(f"> {shlex.join(command)}", flush=True)
+        _run(step.name, command)
 
 
 def steps_of(pipeline: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Step]:
@@ -69,7 +76,15 @@ def steps_of(pipeline: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator
         for row in _rows(declared, params):
             name = "@".join([stage, "-".join(row.values())] if row else [stage])
             words = {"key": (row["key"],)} if "foreach" in declared else {"item": _options(row)}
-            yield Step(name, tuple(tuple(_words(line, words, name)) for line in lines))
+            commands = tuple(tuple(_words(line, words, name)) for line in lines)
+            yield Step(name, commands, tuple(_outs(declared.get("do", declared), row)))
+
+
+def _outs(declared: Mapping[str, Any], row: Mapping[str, str]) -> Iterator[Path]:
+    """Paths of the outputs of a stage for a row of its matrix; DVC allows options with a path."""
+    for out in declared.get("outs", ()):
+        path = out if isinstance(out, str) else next(iter(out))
+        yield Path(WHOLE.sub(lambda reference: row[reference[1].removeprefix("item.")], path))
 
 
 def _rows(declared: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[dict[str, str]]:

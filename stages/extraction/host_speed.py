@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float32, UInt8
 from torch import Tensor
 
 from pipeline.extraction.predictions import Collected, Rows, Targets, encode_logits
-from pipeline.extraction.shards import Piece, Shard
+from pipeline.extraction.shards import Piece
 from pipeline.sam.families import models_of
 from pipeline.sam.model import Sam, Square
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS, SINGLE_CLICKS
@@ -25,11 +25,12 @@ from stages.extraction.steps import (
     ViewedImage,
     run_shards,
     threads_beside_gpu,
+    writer_of,
 )
 from stages.settings.blocks import ExtractParams
 from storage.errors import ImageError
 from storage.pool.cell import MASKS, Cell, shard_arrays
-from storage.split.object_table import PreparedSplit
+from storage.split.sharded_table import ShardedTable
 from storage.store.chunk_grid import MASK_CODE
 
 VIEWS: Final = (
@@ -81,7 +82,7 @@ def host_speed(params: ExtractParams, view: str, n_images: int) -> HostSpeed:
     """
     with TemporaryDirectory() as folder:
         root = Path(folder)
-        split = PreparedSplit(drawn_table(root, n_images), params.shard_objects)
+        split = ShardedTable(drawn_table(root, n_images), params.shard_objects)
         shards = [*split.shards.values()]
         for pool in ("first", "second"):  # the first run warms up
             sam, model = cast("Sam", _NoModel()), models_of(params.family)[-1]
@@ -92,7 +93,8 @@ def host_speed(params: ExtractParams, view: str, n_images: int) -> HostSpeed:
                 steps.read(piece)
             reading_s = process_time() - started_s
             started_s, clock_s = process_time(), perf_counter()
-            run_shards(shards, steps, lambda _: None)
+            write = writer_of(cell_steps.cell, sam.device)
+            run_shards(shards, steps, write, lambda _: None)
             clock_s, host_s = perf_counter() - clock_s, process_time() - started_s
         stored = sum(path.stat().st_size for path in (root / pool).rglob(f"*{MASKS}"))
     n_prompt_sets = split.table.n_objects * len(PROMPTS)
@@ -121,7 +123,7 @@ class _HostSteps:
     """Steps of a cell that answer every image with the same rows, which were drawn before."""
 
     steps: CellSteps
-    split: PreparedSplit
+    split: ShardedTable
     answers: dict[str, Tensor]
     """Arrays with a row per prompt set."""
     statistics: Rows
@@ -154,11 +156,8 @@ class _HostSteps:
         statistics = {name: row[:n_objects] for name, row in self.statistics.items()}
         return collected.rows() | statistics | {"input_sha256": inputs}
 
-    def write(self, shard: Shard, rows: Rows) -> None:
-        self.steps.write(shard, rows)
 
-
-def _drawn_answers(cell: Cell, split: PreparedSplit) -> tuple[dict[str, Tensor], Rows]:
+def _drawn_answers(cell: Cell, split: ShardedTable) -> tuple[dict[str, Tensor], Rows]:
     """Random arrays and drawn mask codes, for as many objects as an image has at most.
 
     The first arrays have a row per prompt set, the second a row per object.
@@ -176,7 +175,7 @@ def _drawn_answers(cell: Cell, split: PreparedSplit) -> tuple[dict[str, Tensor],
 
 
 def _drawn_codes(
-    split: PreparedSplit, n_objects: int, side_px: int, rng: np.random.Generator
+    split: ShardedTable, n_objects: int, side_px: int, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "object prompt proposal y x"]:
     """Codes of masks of drawn objects, whose logits rise with the distance from the outline."""
     white = rng.standard_normal((side_px, side_px), np.float32)

@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline.sam.building import ArchitectureError, build, fit_weights
-from pipeline.sam.families import row_of
 from pipeline.sam.model import DeviceError, Precision, Sam, select_device
 from stages.settings.blocks import ExtractParams
 from stages.settings.parsing import ParamsError
@@ -62,7 +61,7 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
 def settled_device(setting: str) -> torch.device:
     """Device for a value of the setting ``extract.device``: ``auto`` is the GPU if there is one.
 
-    The GPU has no number: it is the current GPU of torch, in every process.
+    The GPU has no number: a model is loaded to the current GPU of torch, and stays there.
 
     Raises
     ------
@@ -72,7 +71,7 @@ def settled_device(setting: str) -> torch.device:
     try:
         return select_device(setting)
     except DeviceError as error:
-        raise ParamsError(f"extract.{error}") from error
+        raise ParamsError(str(error)) from error
 
 
 def load_sam(
@@ -95,8 +94,7 @@ def load_sam(
             fit_weights(network, read_weights(path), source=str(path))
         except ArchitectureError as error:
             raise WeightsError(str(error)) from error
-    side_px = row_of(family, model).mask_side_px
-    return Sam(network, device=place, precision=precision, mask_size_px=side_px)
+    return Sam(network, device=place, precision=precision)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

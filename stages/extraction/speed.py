@@ -19,15 +19,15 @@ from pipeline.extraction.predictions import (
     ScoredCall,
     extract_objects,
 )
-from pipeline.extraction.shards import Piece, Shard, decoder_batch
+from pipeline.extraction.shards import Piece, decoder_batch
 from pipeline.prompts import sample_prompts
-from pipeline.sam.families import row_of
+from pipeline.sam.families import FAMILIES
 from pipeline.sam.model import Sam, Square
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
 from stages.extraction.models import kept_model, settled_device
-from stages.extraction.steps import CellSteps, Threads, ViewedImage, run_shards
+from stages.extraction.steps import CellSteps, Threads, ViewedImage, run_shards, writer_of
 from stages.settings.blocks import ExtractParams
 from stages.settings.signatures import CellName, cell_settings
 from storage.errors import ImageError
@@ -35,7 +35,8 @@ from storage.folders import sha256_file
 from storage.images.videos import SplitImages
 from storage.pool.cell import Cell
 from storage.rle import encode_rle
-from storage.split.object_table import ObjectTable, PreparedSplit
+from storage.split.object_table import ObjectTable
+from storage.split.sharded_table import ShardedTable
 from storage.store.writing import full_signature
 
 SCENE_PX: Final = 640
@@ -77,17 +78,18 @@ def extraction_speed(params: ExtractParams, model: str, n_images: int) -> Extrac
         root = Path(folder)
         table = drawn_table(root, max(n_images, params.encoder_batch))
         few = drawn_table(root, params.encoder_batch)
-        first = PreparedSplit(few, few.n_objects)
+        first = ShardedTable(few, few.n_objects)
         # The first time warms up: libraries choose algorithms, and allocate memory.
         _, part_s = (
             _time_parts(drawn_steps(params, model, sam, first, root / f"part{i}"), first)
             for i in range(2)
         )
-        split = PreparedSplit(table, params.shard_objects)
+        split = ShardedTable(table, params.shard_objects)
         plain = drawn_steps(params, model, sam, split, root / "pool")
         steps = _TimedSteps(plain, plain.encoder_batch, plain.threads)
         started = perf_counter()
-        run_shards(split.shards.values(), steps, lambda _: None)
+        write = writer_of(plain.cell, sam.device)
+        run_shards(split.shards.values(), steps, write, lambda _: None)
         extraction_s = perf_counter() - started
     return ExtractionSpeed(
         len(table.file), table.n_objects * len(PROMPTS), extraction_s, steps.computing_s, part_s
@@ -111,9 +113,6 @@ class _TimedSteps:
         rows = self.steps.compute(images)
         self.computing_s += perf_counter() - started
         return rows
-
-    def write(self, shard: Shard, rows: Rows) -> None:
-        self.steps.write(shard, rows)
 
 
 @dataclass
@@ -143,7 +142,7 @@ class _Parts:
             yield score(call)
 
 
-def _time_parts(steps: CellSteps, split: PreparedSplit) -> dict[str, float]:
+def _time_parts(steps: CellSteps, split: ShardedTable) -> dict[str, float]:
     """Seconds per prompt set of each part of ``ExtractionSpeed.part_s``, by a split of one shard.
 
     The device has done the work of a part before the next part begins.
@@ -195,7 +194,7 @@ def drawn_steps(
     params: ExtractParams,
     model: str,
     sam: Sam,
-    split: PreparedSplit,
+    split: ShardedTable,
     pool: Path,
     view: str = "identity",
 ) -> CellSteps:
@@ -204,7 +203,7 @@ def drawn_steps(
     The images are in the folder that contains ``pool``.
     """
     name = CellName("drawn", model, default_view(view), PROMPTS, with_masks=True)
-    row = row_of(params.family, model)
+    row = FAMILIES[params.family]
     sizes = {
         "channel": row.n_channels,
         "encoder_channel": row.n_encoder_channels,

@@ -12,6 +12,7 @@ from itertools import groupby, islice
 from typing import Final, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+import torch
 
 from pipeline.embeddings import StoredEmbedding, levels_sha256, pixels_sha256
 from pipeline.extraction.predictions import Apply, Request, Rows, extract_objects
@@ -26,8 +27,8 @@ from stages.settings.signatures import CellName
 from storage.errors import ImageError, StoreError, WeightsError
 from storage.images.videos import SplitImages
 from storage.pool.cell import Cell
-from storage.split.image_rows import ImageRows
-from storage.split.object_table import ObjectTable, PreparedSplit
+from storage.split.object_table import ObjectTable
+from storage.split.sharded_table import ShardedTable
 
 T = TypeVar("T")
 
@@ -45,14 +46,14 @@ class Threads(NamedTuple):
 
 @runtime_checkable
 class Steps(Protocol[T]):
-    """The steps that ``run_shards`` calls; only the steps know where data are stored."""
+    """The steps that ``run_shards`` calls; only the steps know where images are."""
 
     encoder_batch: int
     """Largest number of images in one call of ``compute``."""
 
     @property
     def threads(self) -> Threads:
-        """Numbers of threads that call ``read`` and ``write``."""
+        """Numbers of threads that read, and that write shards."""
 
     def read(self, piece: Piece) -> T | ImageError:
         """Read the image of a piece (an image's objects within a shard), or return the error.
@@ -63,16 +64,17 @@ class Steps(Protocol[T]):
     def compute(self, images: Sequence[tuple[Piece, T]]) -> list[Rows]:
         """Run the model on up to ``encoder_batch`` images of one shard; return rows per image."""
 
-    def write(self, shard: Shard, rows: Rows) -> None:
-        """Write all rows of a shard; it is called from several threads."""
+
+Write = Callable[[Shard, Sequence[Rows]], None]
+"""Writes a shard, given the rows of each of its images; it is called from several threads."""
 
 
 def run_shards(
-    shards: Iterable[Shard], steps: Steps[T], advance: Callable[[int], None]
+    shards: Iterable[Shard], steps: Steps[T], write: Write, advance: Callable[[int], None]
 ) -> dict[int, str]:
     """Read, compute and write shards; a shard with an unreadable image is not written.
 
-    Errors that ``steps`` raise end the run; shards that are being written then are finished.
+    Errors of ``steps`` and ``write`` end the run; shards that are being written then are finished.
 
     Parameters
     ----------
@@ -110,14 +112,28 @@ def run_shards(
             if len(written) == n_writers:
                 written.popleft().result()  # memory stays flat, errors surface
             if not failed:
-                written.append(writers.submit(_write, steps, shard, rows))
+                written.append(writers.submit(write, shard, rows))
         for future in written:
             future.result()
     return failures
 
 
-def _write(steps: Steps[T], shard: Shard, rows: list[Rows]) -> None:
-    steps.write(shard, {name: np.concatenate([piece[name] for piece in rows]) for name in rows[0]})
+def writer_of(
+    cell: Cell, device: torch.device, end: Callable[[str], None] = lambda _: None
+) -> Write:
+    """Make a function that writes shards of a cell, computed on a device, to the pool.
+
+    ``end`` is called with the name of each shard after it was written.
+    """
+    maker = device_name(device)
+
+    def write(shard: Shard, rows: Sequence[Rows]) -> None:
+        name = cell.split.names[shard.index]
+        joined = {key: np.concatenate([piece[key] for piece in rows]) for key in rows[0]}
+        cell.put(name, joined, maker=maker)
+        end(name)
+
+    return write
 
 
 FINITE: Final = ("sam_score", "encoder_std")
@@ -162,8 +178,6 @@ class CellSteps:
     name: CellName
     batch: int
     """Number of prompt sets per decoder call."""
-    end: Callable[[str], None] = lambda _: None
-    """Called with the name of each shard after it was written."""
     encoder_batch: int = 1
     embeddings: Cell | None = None
     """Embeddings in the pool; an image with an embedding is neither read nor encoded."""
@@ -204,19 +218,18 @@ class CellSteps:
             squares = [square for _, (square, _) in images if isinstance(square, Square)]
             embeddings = self.sam.encode_squares(squares)
         else:
-            embeddings = [self._embedding(piece, source) for piece, (source, _) in images]
+            embeddings = []
+            for piece, (source, _) in images:
+                if self._last is None or self._last[0] != piece.image:
+                    if isinstance(source, Square):
+                        self._last = (piece.image, self.sam.encode_square(source))
+                    else:
+                        self._last = (piece.image, self.sam.restore(source))
+                embeddings.append(self._last[1])
         return [
             self._decode(piece, embedding, request)
             for (piece, (_, request)), embedding in zip(images, embeddings, strict=True)
         ]
-
-    def _embedding(self, piece: Piece, source: Square | StoredEmbedding) -> Embedding:
-        if self._last is None or self._last[0] != piece.image:
-            if isinstance(source, Square):
-                self._last = (piece.image, self.sam.encode_square(source))
-            else:
-                self._last = (piece.image, self.sam.restore(source))
-        return self._last[1]
 
     def _decode(self, piece: Piece, embedding: Embedding, request: Request) -> Rows:
         with behind(self.sam.device.type) as apply:
@@ -229,23 +242,12 @@ class CellSteps:
                 apply=apply,
             )
         _check_finite(str(self._table.file[piece.image]), rows, FINITE)
-        inputs = np.full(piece.stop - piece.start, self._split.input_sha256(piece))
+        inputs = np.full(piece.stop - piece.start, self.cell.split.input_sha256(piece))
         return rows | {"input_sha256": inputs}
-
-    def write(self, shard: Shard, rows: Rows) -> None:
-        """Write the rows of a shard to the pool."""
-        name = self.cell.split.names[shard.index]
-        self.cell.put(name, rows, maker=device_name(self.sam.device))
-        self.end(name)
-
-    @property
-    def _split(self) -> PreparedSplit:
-        assert isinstance(self.cell.split, PreparedSplit)
-        return self.cell.split
 
     @property
     def _table(self) -> ObjectTable:
-        return self._split.table
+        return self.cell.split.table
 
     def _request(self, piece: Piece) -> Request:
         truth = [self._table.truth(row) for row in range(piece.start, piece.stop)]
@@ -260,12 +262,8 @@ class EmbeddingSteps:
     """The ``Steps`` that encode images of a split or a folder one by one, and write embeddings."""
 
     sam: Sam
-    table: ImageRows
-    put: Callable[..., None]
-    """Writes a shard: takes its name, its rows and ``maker``."""
+    split: ShardedTable
     images: SplitImages
-    end: Callable[[str], None] = lambda _: None
-    """Called with the name of each shard after it was written."""
     is_half: bool = False
     encoder_batch: int = 1
 
@@ -281,42 +279,37 @@ class EmbeddingSteps:
         raised.
         """
         try:
-            rgb = _read_image(self.images, self.table, piece.image)
+            rgb = _read_image(self.images, self.split.table, piece.image)
         except (ImageError, OSError) as error:
             return ImageError(one_line(error))
         return self.sam.square(rgb), pixels_sha256(rgb)
 
     def compute(self, images: Sequence[tuple[Piece, tuple[Square, str]]]) -> list[Rows]:
         """Encode the images one by one; return one row of arrays per image."""
-        return [self._encode(piece.image, *image) for piece, image in images]
+        return [self._encode(piece, *image) for piece, image in images]
 
-    def _encode(self, image: int, square: Square, sha256_of_pixels: str) -> Rows:
+    def _encode(self, piece: Piece, square: Square, sha256_of_pixels: str) -> Rows:
+        table, image = self.split.table, piece.image
         embedding = self.sam.encode_square(square)
         levels = embedding.levels(is_half=self.is_half)
         text = np.dtypes.StringDType()
         of_image = {
-            **{name: getattr(self.table, name)[image] for name in ("height_px", "width_px")},
+            **{name: getattr(table, name)[image] for name in ("height_px", "width_px")},
             **{name: values.cpu().numpy() for name, values in embedding.statistics().items()},
             **levels,
         }
         texts = {
-            "input_sha256": self.table.inputs[image],
-            "image_sha256": str(self.table.image_sha256[image]),
+            "input_sha256": self.split.input_sha256(piece),
+            "image_sha256": str(table.image_sha256[image]),
             "pixels_sha256": sha256_of_pixels,
             "levels_sha256": levels_sha256(levels),
         }
         rows = {name: np.asarray(values)[np.newaxis] for name, values in of_image.items()}
-        _check_finite(str(self.table.file[image]), rows, ("encoder_std",))
+        _check_finite(str(table.file[image]), rows, ("encoder_std",))
         return rows | {name: np.array([value], text) for name, value in texts.items()}
 
-    def write(self, shard: Shard, rows: Rows) -> None:
-        """Write the rows of a shard."""
-        name = self.table.names[shard.index]
-        self.put(name, rows, maker=device_name(self.sam.device))
-        self.end(name)
 
-
-def _read_image(images: SplitImages, table: ObjectTable | ImageRows, image: int) -> Rgb:
+def _read_image(images: SplitImages, table: ObjectTable, image: int) -> Rgb:
     return images.read(
         str(table.file[image]),
         height_px=int(table.height_px[image]),

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,7 @@ from stages.filling.job import (
     prepared,
 )
 from stages.program.main import REPORTED, check_unchanged
-from stages.program.progress import progress
+from stages.program.progress import Count, progress
 from stages.program.stopping import stoppable
 from stages.settings.blocks import ExecutorParams, ExtractParams, Split
 from stages.settings.signatures import CellName
@@ -27,8 +27,8 @@ from storage.errors import ImageError, StoreError, counted, hidden, listed
 from storage.images.videos import address_in
 from storage.pool.adoption import PublishedShards, adopt, open_published, published_stores
 from storage.pool.cell import Cell
-from storage.pool.publishing import Comparison, compare_shards, publish
-from storage.split.object_table import PreparedSplit
+from storage.pool.publishing import compare_shards, publish
+from storage.split.sharded_table import ShardedTable
 from storage.store.inspection import open_store
 
 N_FILLED: Final = 3
@@ -73,19 +73,46 @@ def fill(cells: Mapping[FillJob, Cell], executor: ExecutorParams) -> dict[FillJo
     todo = _todo(cells)
     if not todo:
         return {}
-    is_inline = executor.kind == "inline"
     unread: dict[FillJob, dict[str, str]] = {job: {} for job in todo}
     errors: dict[FillJob, BaseException] = {}
-    unit = "rows" if any(job.name.is_embeddings for job in todo) else "objects"
+    units = {"images" if job.name.is_embeddings else "objects" for job in todo}
+    unit = units.pop() if len(units) == 1 else "rows"
+    verb = "embed" if unit == "images" else "extract"
+    title = f"{verb} {next(iter(todo))}" if len(todo) == 1 else "fill"
     n_rows = sum(cells[job].split.count_rows(names) for job, names in todo.items())
-    uses_gpu = any(job.device != "cpu" for job in todo)
-    # A single process counts the images of a cell; several processes count the shards of all cells.
-    with (
-        progress("fill", 0 if is_inline else n_rows, unit) as count,
-        executor_of(executor, uses_gpu=uses_gpu) as run,
-    ):
-        for outcome in run(_tasks(cells, todo, is_inline=is_inline)):
-            job, names, _ = outcome.task.arguments
+    with progress(title, n_rows, unit) as count:
+        if executor.kind != "inline":
+            _fill_by_workers(cells, todo, executor, count, unread, errors)
+        else:
+            for job, names in todo.items():
+                try:
+                    unread[job] |= fill_shards(job, tuple(names), count)
+                except REPORTED as error:
+                    errors[job] = error
+    for job, images in unread.items():
+        if images:
+            errors.setdefault(job, _unread_error(job, cells[job], images))
+    _check_shown({job: cells[job] for job in todo if job not in errors})
+    return errors
+
+
+def _fill_by_workers(
+    cells: Mapping[FillJob, Cell],
+    todo: Mapping[FillJob, Sequence[str]],
+    executor: ExecutorParams,
+    count: Count,
+    unread: Mapping[FillJob, dict[str, str]],
+    errors: dict[FillJob, BaseException],
+) -> None:
+    """Compute shards by workers, a task per shard; add to ``unread`` and ``errors``."""
+    tasks = (
+        Task(f"shard {cells[job].split.shards[name].index} of {job}", fill_shards, (job, (name,)))
+        for job, names in todo.items()
+        for name in names
+    )
+    with executor_of(executor, uses_gpu=any(job.device != "cpu" for job in todo)) as run:
+        for outcome in run(tasks):
+            job, names = outcome.task.arguments
             if isinstance(outcome, Done):
                 unread[job].update(outcome.result)
                 count(cells[job].split.count_rows(names))
@@ -93,11 +120,6 @@ def fill(cells: Mapping[FillJob, Cell], executor: ExecutorParams) -> dict[FillJo
                 errors.setdefault(job, outcome.error)
             else:
                 raise outcome.error
-    for job, images in unread.items():
-        if images:
-            errors.setdefault(job, _unread_error(job, cells[job], images))
-    _check_shown({job: cells[job] for job in todo if job not in errors})
-    return errors
 
 
 def _todo(cells: Mapping[FillJob, Cell]) -> dict[FillJob, list[str]]:
@@ -118,20 +140,6 @@ def _unread_error(job: FillJob, cell: Cell, images: Unread) -> ImageError:
         f"images {place} must be extracted, got {len(images)} that cannot be ({named}); all "
         f"shards without them are kept in {cell.folder}: fix or replace these images and run again"
     )
-
-
-def _tasks(
-    cells: Mapping[FillJob, Cell], todo: Mapping[FillJob, Sequence[str]], *, is_inline: bool
-) -> Iterator[Task[Unread]]:
-    """Yield a task per shard in ``todo`` or, if ``is_inline``, per cell.
-
-    A task per cell overlaps the reading and writing of its shards.
-    """
-    for job, names in todo.items():
-        for together in [tuple(names)] if is_inline else [(name,) for name in names]:
-            shard = cells[job].split.shards[together[0]].index
-            label = str(job) if is_inline else f"shard {shard} of {job}"
-            yield Task(label, fill_shards, (job, together, is_inline))
 
 
 def _check_shown(cells: Mapping[FillJob, Cell]) -> None:
@@ -169,7 +177,21 @@ def run_cell(name: CellName, place: Split, params: ExtractParams, executor: Exec
     job = choose_device(cells, partial(device_of, params, executor))
     cell = cells[job]
     with stoppable(f"finished shards are kept in {cell.folder}"):
-        compared = _filled(job, cell, executor)
+        for _ in range(N_FILLED):
+            if errors := fill({job: cell}, executor):
+                raise errors[job]
+            compared = compare_shards(cell)
+            if not compared.faults:
+                break
+            for shard, fault in compared.faults.items():
+                _note_again(cell.split.shards[shard].index, name, fault)
+                cell.drop(shard)
+        else:
+            raise StoreError(
+                f"shards in {cell.folder} must be as they were written, got {N_FILLED} times in a "
+                f"row some that were not ({listed(list(compared.faults.values()))})"
+            )
+        _note_makers(name, compared.makers)
         check_unchanged()
         publish(cell, name.outputs, compared)
 
@@ -194,14 +216,14 @@ def adopt_outputs(name: CellName, cells: Mapping[FillJob, Cell]) -> int:
         return n_shards
 
 
-def adopt_embeddings(cells: Mapping[FillJob, Cell], split: PreparedSplit) -> None:
+def adopt_embeddings(cells: Mapping[FillJob, Cell], split: ShardedTable) -> None:
     """Put published embeddings into the pool; a cell's missing shards are decoded from them.
 
     Nothing is done for a complete cell, for a cell that is not decoded from embeddings, and without
     published embeddings of its model.
     """
     of_images = {
-        job: job.cell(split.images)
+        job: job.cell(split)
         for job in (embedding_job(job, split) for job, cell in cells.items() if cell.lacking())
         if job is not None
     }
@@ -236,27 +258,13 @@ def fitting(
         return None
 
 
-def _filled(job: FillJob, cell: Cell, executor: ExecutorParams) -> Comparison:
-    """Fill a cell; compute damaged shards again until every shard matches its digests."""
-    for _ in range(N_FILLED):
-        if errors := fill({job: cell}, executor):
-            raise errors[job]
-        compared = compare_shards(cell)
-        if not compared.faults:
-            if len(compared.makers) > 1:
-                kinds = ", ".join(sorted(compared.makers))
-                print(
-                    f"note: {job} mixes kinds of device ({kinds}), which differ in the last digits",
-                    file=sys.stderr,
-                )
-            return compared
-        for name, fault in compared.faults.items():
-            _note_again(cell.split.shards[name].index, job.name, fault)
-            cell.drop(name)
-    raise StoreError(
-        f"shards in {cell.folder} must be as they were written, got {N_FILLED} times in a row some "
-        f"that were not ({listed(list(compared.faults.values()))})"
-    )
+def _note_makers(name: CellName, makers: Collection[str]) -> None:
+    if len(makers) > 1:
+        print(
+            f"note: {name} mixes kinds of device ({', '.join(sorted(makers))}), which differ in "
+            "the last digits",
+            file=sys.stderr,
+        )
 
 
 def _note_again(shard: int, name: CellName, fault: str) -> None:

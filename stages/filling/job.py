@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -9,20 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.extraction.shards import Shard, decoder_batch
-from pipeline.sam.families import FAMILIES, row_of, source_of
-from stages.program.progress import Count, progress
+from pipeline.sam.families import FAMILIES
+from stages.program.progress import Count
 from stages.settings.blocks import ExtractParams, Split
 from stages.settings.signatures import CellName, cell_settings, embedding_cells, library_versions
 from storage.errors import StoreError, counted
 from storage.folders import begin_file, begun_files, is_begun
 from storage.images.videos import SplitImages
-from storage.pool.cell import Cell, Rows, names_in
-from storage.split.object_table import PreparedSplit, read_objects_of
+from storage.pool.cell import Cell, names_in
+from storage.split.object_table import read_objects_of
+from storage.split.sharded_table import ShardedTable
 from storage.store.signature import compare
 from storage.store.writing import full_signature
 
 if TYPE_CHECKING:
-    from pipeline.sam.model import Sam
     from stages.extraction.steps import Steps
 
 Unread = Mapping[str, str]
@@ -35,7 +36,7 @@ DEVICES: Final = ("cuda", "cpu")
 """Kinds of devices; results on different devices differ in the last digits."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FillJob:
     """A cell to compute on a device, in a form that is sent to worker processes.
 
@@ -59,16 +60,13 @@ class FillJob:
     def __str__(self) -> str:
         return str(self.name)
 
-    def __hash__(self) -> int:
-        return hash((str(self.name), self.rows_digest))
-
     @property
     def decoder_batch(self) -> int:
         """Number of prompt sets that the job decodes in a call, by its settings and its device."""
         return decoder_batch(
             self.params.decoder_batch,
             device=self.device,
-            mask_size_px=row_of(self.params.family, self.name.model).mask_side_px,
+            mask_size_px=FAMILIES[self.params.family].mask_side_px,
         )
 
     @cached_property
@@ -82,38 +80,32 @@ class FillJob:
         libraries = library_versions(self.params.family, self.name.model)
         return {**full_signature(entries | {"device": self.device} | libraries)}
 
-    def cell(self, rows: Rows, assigned: Collection[str] | None = None) -> Cell:
+    def cell(self, split: ShardedTable, assigned: Collection[str] | None = None) -> Cell:
         """Describe the cell and its shards in the pool, which is not read.
 
-        ``rows`` are the objects of the split or, for embeddings, its images. ``assigned`` are the
-        names of the shards to compute; None means all shards.
+        ``assigned`` are the names of the shards to compute; None means all shards.
         """
+        family = FAMILIES[self.params.family]
+        sizes = {"encoder_channel": family.n_encoder_channels}
         if self.name.is_embeddings:
-            origin = FAMILIES[source_of(self.params.family, self.name.model)[0]]
-            widths = {"encoder_channel": origin.n_encoder_channels}
-            return Cell(self.signature, rows, origin.level_sizes | widths, assigned=assigned)
-        model = row_of(self.params.family, self.name.model)
-        sizes = {"channel": model.n_channels, "encoder_channel": model.n_encoder_channels}
+            sizes |= family.level_sizes
+        else:
+            sizes["channel"] = family.n_channels
         if self.name.with_masks:
-            sizes |= {"y": model.mask_side_px, "x": model.mask_side_px}
-        return Cell(self.signature, rows, sizes, assigned=assigned)
+            sizes |= {"y": family.mask_side_px, "x": family.mask_side_px}
+        return Cell(self.signature, self.name.rows(split), sizes, assigned=assigned)
 
 
-def prepared(split: str, shard_objects: int) -> PreparedSplit:
+def prepared(split: str, shard_objects: int) -> ShardedTable:
     """Read the objects of a split that the stage ``prepare`` wrote, and cut them into shards."""
-    return PreparedSplit(read_objects_of(split), shard_objects)
-
-
-def rows_of(name: CellName, split: PreparedSplit) -> Rows:
-    """Rows of a cell's stores: the objects of a split or, for embeddings, its images."""
-    return split.images if name.is_embeddings else split
+    return ShardedTable(read_objects_of(split), shard_objects)
 
 
 def jobs_of(
     name: CellName,
     place: Split,
     params: ExtractParams,
-    split: PreparedSplit,
+    split: ShardedTable,
     assigned: Collection[str] | None = None,
 ) -> dict[FillJob, Cell]:
     """Make a job for each device that the settings allow, each with its cell.
@@ -123,9 +115,9 @@ def jobs_of(
     all).
     """
     devices = DEVICES if params.device == "auto" else (params.device,)
-    rows = rows_of(name, split)
-    jobs = [FillJob(name, place, params, device, rows.digest) for device in devices]
-    return {job: job.cell(rows, assigned) for job in jobs}
+    digest = name.rows(split).digest
+    jobs = [FillJob(name, place, params, device, digest) for device in devices]
+    return {job: job.cell(split, assigned) for job in jobs}
 
 
 def choose_device(cells: Mapping[FillJob, Cell], find_device: Callable[[], str]) -> FillJob:
@@ -168,10 +160,10 @@ def device_here(setting: str) -> str:
     return settled_device(setting).type
 
 
-def fill_shards(job: FillJob, names: tuple[str, ...], is_shown: bool) -> Unread:  # noqa: FBT001
+def fill_shards(job: FillJob, names: tuple[str, ...], count: Count | None = None) -> Unread:
     """Compute the named shards of a cell; skip shards that another process finishes meanwhile.
 
-    The model stays in memory for the next call. ``is_shown`` says whether progress is shown.
+    The model stays in memory for the next call. ``count`` counts finished rows.
 
     Returns
     -------
@@ -184,42 +176,23 @@ def fill_shards(job: FillJob, names: tuple[str, ...], is_shown: bool) -> Unread:
         If this process reads other objects, or has other versions of libraries, than the job says.
     """
     from stages.extraction.models import kept_model  # noqa: PLC0415
-    from stages.extraction.steps import run_shards  # noqa: PLC0415
+    from stages.extraction.steps import CellSteps, EmbeddingSteps, run_shards, writer_of  # noqa: PLC0415
 
     split, images = _split_of(job, names)
-    rows = rows_of(job.name, split)
-    sam, cell = kept_model(job.params, job.name.model, job.device), job.cell(rows)
-    n_rows = rows.count_rows(names) if is_shown else 0
-    title, unit = ("embed", "images") if job.name.is_embeddings else ("extract", "objects")
-    with progress(f"{title} {job}", n_rows, unit) as count, _Turns(cell, names, count) as turns:
-        steps = _steps(job, split, images, sam=sam, end=turns.end)
+    sam, cell = kept_model(job.params, job.name.model, job.device), job.cell(split)
+    if job.name.is_embeddings:
+        steps: Steps[Any] = EmbeddingSteps(sam, cell.split, images)
+    else:
+        batches = {"batch": job.decoder_batch, "encoder_batch": job.params.encoder_batch}
+        stored = embeddings_of(job, split)
+        steps = CellSteps(sam, cell, images, job.name, **batches, embeddings=stored)
+    count = count or Count(0, "", lambda _: None)
+    with _Turns(cell, names, count) as turns:
+        write = writer_of(cell, sam.device, turns.end)
         failures: dict[int, str] = {}
         while turns.left:
-            failures |= run_shards(turns.shards(), steps, count)
+            failures |= run_shards(turns.shards(), steps, write, count)
     return {str(split.table.file[image]): why for image, why in failures.items()}
-
-
-def _steps(
-    job: FillJob,
-    split: PreparedSplit,
-    images: SplitImages,
-    *,
-    sam: "Sam",
-    end: Callable[[str], None],
-) -> "Steps[Any]":
-    """Steps that compute the shards of a job; ``end`` is called with each written shard's name."""
-    from stages.extraction.steps import CellSteps, EmbeddingSteps  # noqa: PLC0415
-
-    cell = job.cell(rows_of(job.name, split))
-    if job.name.is_embeddings:
-        return EmbeddingSteps(sam, split.images, cell.put, images, end)
-    return CellSteps(
-        *(sam, cell, images, job.name),
-        batch=job.decoder_batch,
-        end=end,
-        encoder_batch=job.params.encoder_batch,
-        embeddings=embeddings_of(job, split),
-    )
 
 
 def may_be_decoded(name: CellName, params: ExtractParams) -> bool:
@@ -231,7 +204,7 @@ def may_be_decoded(name: CellName, params: ExtractParams) -> bool:
     return not name.is_embeddings and name.view.name == "identity" and params.encoder_batch == 1
 
 
-def embedding_job(job: FillJob, split: PreparedSplit) -> FillJob | None:
+def embedding_job(job: FillJob, split: ShardedTable) -> FillJob | None:
     """Job of the embeddings from which a job's cell may be decoded, whether they exist or not.
 
     None for a cell that is never decoded from embeddings.
@@ -242,20 +215,20 @@ def embedding_job(job: FillJob, split: PreparedSplit) -> FillJob | None:
     return replace(job, name=name, rows_digest=split.images.digest)
 
 
-def embeddings_of(job: FillJob, split: PreparedSplit) -> Cell | None:
+def embeddings_of(job: FillJob, split: ShardedTable) -> Cell | None:
     """Embeddings in the pool from which a job's cell may be decoded; None if there are none."""
     of_images = embedding_job(job, split)
-    cell = None if of_images is None else of_images.cell(split.images)
+    cell = None if of_images is None else of_images.cell(split)
     return cell if cell is not None and cell.folder.exists() else None
 
 
 class _Turns:
     """Chooses the next shard to compute, so that two processes rarely compute the same shard.
 
-    The order is random in each process. A shard that another process computes is marked by a file
-    beside it, and comes last: the other process may be dead. Computing a shard twice does no harm.
-    Before a shard, only the files with its name are looked up: listing the folder before each of
-    40,000 shards took 1.6 hours of a core.
+    Each process goes round from a random shard. A shard that another process computes is marked by
+    a file beside it, and comes last: the other process may be dead. Computing a shard twice does no
+    harm. Before a shard, only the files with its name are looked up: listing the folder before each
+    of 40,000 shards took 1.6 hours of a core.
 
     Attributes
     ----------
@@ -266,7 +239,6 @@ class _Turns:
     def __init__(self, cell: Cell, names: Sequence[str], count: Count) -> None:
         self._cell = cell
         self._count = count
-        self._behind = dict(zip(names, (*names[1:], *names[:1]), strict=True))
         self._marks: dict[str, Path | None] = {}
         # A task of one shard does not list the folder.
         self._next_listing_s = time.monotonic() + (LIST_EVERY_S if len(names) == 1 else 0)
@@ -278,28 +250,20 @@ class _Turns:
         If other processes compute all shards in ``left``, one of these is yielded: by then, its
         process may be dead.
         """
-        shuffled = random.sample([*self.left], len(self.left))
-        previous: str | None = None
-        while (name := self._next(shuffled, previous)) is not None:
-            yield self._begin(name)
-            previous = name
-        if self.left and previous is None:
-            yield self._begin(random.choice([*self.left]))  # noqa: S311 - no secret
-
-    def _next(self, shuffled: list[str], previous: str | None) -> str | None:
-        """Name of the shard after ``previous`` if it is free, else of a random free shard.
-
-        Consecutive shards may share an image. None if no shard is free.
-        """
-        if time.monotonic() >= self._next_listing_s:
-            self._list()
-        if previous is not None and self._is_free(self._behind[previous]):
-            return self._behind[previous]
-        while shuffled:
-            name = shuffled.pop()
+        ring, is_any = deque(self.left), False
+        ring.rotate(random.randrange(len(ring)))  # noqa: S311 - no secret
+        while ring:
+            if time.monotonic() >= self._next_listing_s:
+                self._list()
+            # The next shard may share an image with the last one.
+            name = ring.popleft()
             if self._is_free(name):
-                return name
-        return None
+                yield self._begin(name)
+                is_any = True
+            elif ring:  # elsewhere: another process is here
+                ring.rotate(random.randrange(len(ring)))  # noqa: S311
+        if self.left and not is_any:
+            yield self._begin(random.choice([*self.left]))  # noqa: S311
 
     def _is_free(self, name: str) -> bool:
         """Whether a shard is in ``left``, missing in the pool, and not marked by a process.
@@ -341,7 +305,7 @@ class _Turns:
             self.end(name)
 
 
-def _split_of(job: FillJob, names: Sequence[str]) -> tuple[PreparedSplit, SplitImages]:
+def _split_of(job: FillJob, names: Sequence[str]) -> tuple[ShardedTable, SplitImages]:
     """Read the split of a job, and make a reader of its images.
 
     Other versions of libraries than the job's, or a split without one of the shards, are an error.
@@ -352,12 +316,13 @@ def _split_of(job: FillJob, names: Sequence[str]) -> tuple[PreparedSplit, SplitI
         raise StoreError(
             f"{job} must be filled under the versions of the stage, got others ({difference})"
         )
-    split, images = _read_split(job)
+    source = job.name.split, job.params.shard_objects, job.place.images, job.rows_digest
+    split, images = _read_split(*source)
     # The split may have been prepared again since.
-    if not rows_of(job.name, split).shards.keys() >= set(names):
+    if not job.name.rows(split).shards.keys() >= set(names):
         _read_split.cache_clear()
-        split, images = _read_split(job)
-    if missing := set(names) - rows_of(job.name, split).shards.keys():
+        split, images = _read_split(*source)
+    if missing := set(names) - job.name.rows(split).shards.keys():
         raise StoreError(
             f"the split {job.name.split} must be the same wherever {job} is filled, got one "
             f"without the inputs of shard {min(missing)[:12]}"
@@ -366,6 +331,8 @@ def _split_of(job: FillJob, names: Sequence[str]) -> tuple[PreparedSplit, SplitI
 
 
 @lru_cache(maxsize=1)
-def _read_split(job: FillJob) -> tuple[PreparedSplit, SplitImages]:
-    split = prepared(job.name.split, job.params.shard_objects)
-    return split, SplitImages(Path(job.place.images), [str(file) for file in split.table.file])
+def _read_split(
+    split: str, shard_objects: int, images: str, _digest: str
+) -> tuple[ShardedTable, SplitImages]:
+    table = prepared(split, shard_objects)
+    return table, SplitImages(Path(images), [str(file) for file in table.table.file])

@@ -1,7 +1,7 @@
 """Plans the cells of ``params.yaml``: why a cell must be made, its missing shards, their bytes."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,10 +11,10 @@ import numpy as np
 
 from pipeline.embeddings import level_names
 from pipeline.heads.objectives import sample_for_trials
-from pipeline.sam.families import FAMILIES, row_of, source_of
+from pipeline.sam.families import FAMILIES
 from pipeline.vocabulary import N_PROPOSALS
 from stages.filling.fill_cells import fitting
-from stages.filling.job import jobs_of, rows_of
+from stages.filling.job import jobs_of
 from stages.settings.blocks import ExtractParams, PrepareParams, Split
 from stages.settings.params import Params, check_size
 from stages.settings.signatures import (
@@ -31,9 +31,9 @@ from storage.datasets.readers import Extent, estimate_extent, list_selected
 from storage.errors import DataError, StoreError, counted
 from storage.files.addresses import files_at
 from storage.paths import objects_path
-from storage.pool.cell import Rows, of_rows, settings_of
-from storage.split.image_rows import SHARD_IMAGES
-from storage.split.object_table import PreparedSplit, read_objects
+from storage.pool.cell import of_rows, settings_of
+from storage.split.object_table import read_objects
+from storage.split.sharded_table import SHARD_IMAGES, ShardedTable
 from storage.store.chunk_grid import mask_bytes, object_bytes
 from storage.store.inspection import Store, read_description
 from storage.store.opening import open_complete, read_array, read_images
@@ -87,10 +87,10 @@ def all_cells(params: Params) -> list[CellName]:
     return [name for split in params.used_splits for name in cells_of(split, params)]
 
 
-def prepared_as_set(split: str, params: Params) -> PreparedSplit:
+def prepared_as_set(split: str, params: Params) -> ShardedTable:
     """Read the objects of a split in shards; refuse objects prepared under other settings."""
     settings = objects_settings(split, params.splits[split], params.prepare)
-    return PreparedSplit(read_objects(objects_path(split), settings), params.extract.shard_objects)
+    return ShardedTable(read_objects(objects_path(split), settings), params.extract.shard_objects)
 
 
 def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
@@ -123,7 +123,10 @@ def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
         ]
         notes = [check(extent.n_media), _order_note(split, params)]
     else:
-        plans = [plan_cell(cell, prepared, rows_of(cell, prepared).names, params) for cell in cells]
+        plans = [
+            plan_cell(cell, prepared, frozenset(cell.rows(prepared).names), params)
+            for cell in cells
+        ]
         group = group_index(prepared.table)
         notes = [check(int(group[-1]) + 1)]
         if is_train and params.tune.n_trials and params.tune.max_objects is not None:
@@ -131,13 +134,18 @@ def plan_split(split: str, params: Params) -> tuple[list[FillPlan], list[str]]:
                 sample_for_trials(group, params.tune.max_objects, 1, params.tune.seed)
             except ValueError as error:
                 raise DataError(str(error)) from error
-    return plans, [note for note in notes if note]
+    return plans, [note for note in (*notes, _images_note(split, params)) if note]
 
 
 def _estimate(place: Split, params: PrepareParams) -> Extent:
     limit = place.max_objects
     media = list_selected(place.data_set, place.source, max_objects=limit, seed=params.seed)
-    return estimate_extent(media, min_area_px=params.min_area_px, max_objects=limit)
+    return estimate_extent(
+        media,
+        min_area_px=params.min_area_px,
+        max_objects=limit,
+        max_per_image=place.max_objects_per_image,
+    )
 
 
 def _lacking(cell: CellName, extent: Extent, params: ExtractParams) -> tuple[int, int, int, bool]:
@@ -170,8 +178,19 @@ def _order_note(split: str, params: Params) -> str:
     )
 
 
+def _images_note(split: str, params: Params) -> str:
+    """Text of a note that the images of a split are missing; empty if they are there."""
+    images = Path(params.splits[split].images)
+    if images.exists():
+        return ""
+    return (
+        f"note: images of {split} must be in the folder {images}, got no such folder: complete "
+        "cells stay complete, but no other cell can be computed until it is there"
+    )
+
+
 def plan_cell(
-    name: CellName, split: PreparedSplit, assigned: Collection[str], params: Params
+    name: CellName, split: ShardedTable, assigned: frozenset[str], params: Params
 ) -> FillPlan:
     """Find out whether a cell of a prepared split must be made, why, and its missing shards.
 
@@ -184,13 +203,13 @@ def plan_cell(
         return FillPlan(name)
     cells = jobs_of(name, params.splits[name.split], params.extract, split)
     lacking = min((cell.lacking() for cell in cells.values()), key=len)
-    rows = rows_of(name, split)
+    rows = name.rows(split)
     n_done = len(rows.shards) - len(lacking)
     if n_done and why.startswith(MISSING):
         why = f"{n_done} of {counted(len(rows.shards), 'shard')} done"
     is_there = all(path.exists() for path in name.outputs.values())
     fit = fitting(cells, name.outputs) if is_there else None
-    adopted = fit[0].names if fit else ()
+    adopted = frozenset(fit[0].names if fit else ())
     todo = [shard for shard in lacking if shard in assigned and shard not in adopted]
     n_objects = 0 if name.is_embeddings else rows.count_rows(todo)
     return FillPlan(name, why, len(todo), rows.count_images(todo), n_objects)
@@ -204,12 +223,12 @@ def cell_bytes(cell: CellName, n_objects: int, family: str) -> tuple[int, int, i
     Bytes of the features, uncompressed; fewest and most bytes of the compressed masks, which are 0
     for a cell without masks.
     """
-    model = row_of(family, cell.model)
+    row = FAMILIES[family]
     fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
-    widths = {"channel": model.n_channels, "encoder_channel": model.n_encoder_channels}
+    widths = {"channel": row.n_channels, "encoder_channel": row.n_encoder_channels}
     dims = {**fixed, **widths, "prompt": len(cell.prompts)}
     n_masks = N_PROPOSALS * len(cell.prompts) * n_objects if cell.with_masks else 0
-    low, high = mask_bytes(model.mask_side_px)
+    low, high = mask_bytes(row.mask_side_px)
     n_feature_bytes = n_objects * object_bytes("features", dims, view=cell.view.name)
     return n_feature_bytes, n_masks * low, n_masks * high
 
@@ -218,7 +237,7 @@ def embedding_bytes(cell: CellName, n_images: int, params: ExtractParams) -> int
     """Uncompressed bytes of the embeddings of ``n_images`` images; 0 for a cell of other stores."""
     if not cell.is_embeddings:
         return 0
-    sizes = FAMILIES[source_of(params.family, cell.model)[0]].level_sizes
+    sizes = FAMILIES[params.family].level_sizes
     arrays = (SCHEMA["embeddings"][name] for name in level_names(params.precision))
     per_image = (
         np.dtype(spec.dtype).itemsize * math.prod(sizes[dim] for dim in spec.dims[1:])
@@ -227,7 +246,7 @@ def embedding_bytes(cell: CellName, n_images: int, params: ExtractParams) -> int
     return n_images * sum(per_image)
 
 
-def reason_to_run(cell: CellName, params: ExtractParams, split: PreparedSplit | None) -> str:
+def reason_to_run(cell: CellName, params: ExtractParams, split: ShardedTable | None) -> str:
     """Reason why a cell must be made; empty if it is complete for its settings, objects and images.
 
     Reasons are a missing or damaged store, or a change of settings, objects or images. Of the
@@ -241,12 +260,12 @@ def reason_to_run(cell: CellName, params: ExtractParams, split: PreparedSplit | 
         return MISSING if split is None else _missing(cell, settings, params, split)
     if absent:
         return f"{absent[0]} missing"
-    rows = None if split is None else rows_of(cell, split)
+    rows = None if split is None else cell.rows(split)
     faults = (_fault(kind, path, settings, rows) for kind, path in cell.outputs.items())
     return next(filter(None, faults), "")
 
 
-def _fault(kind: str, path: Path, settings: dict[str, object], rows: Rows | None) -> str:
+def _fault(kind: str, path: Path, settings: dict[str, object], rows: ShardedTable | None) -> str:
     """Reason why a store is not valid under the settings of its cell; empty if it is valid."""
     of_split = {} if rows is None else {f"{rows.dim}s_digest": rows.digest}
     try:
@@ -262,14 +281,15 @@ def _fault(kind: str, path: Path, settings: dict[str, object], rows: Rows | None
         return "damaged"
 
 
-def _are_same_images(store: Store, rows: Rows) -> bool:
-    if isinstance(rows, PreparedSplit):
+def _are_same_images(store: Store, rows: ShardedTable) -> bool:
+    if rows.dim == "object":
         return read_images(store) == rows.images_sha256
-    return [*map(str, read_array(store, "image_sha256"))] == [*map(str, rows.image_sha256)]
+    of_images = rows.table.image_sha256
+    return [*map(str, read_array(store, "image_sha256"))] == [*map(str, of_images)]
 
 
 def _missing(
-    cell: CellName, settings: Mapping[str, object], params: ExtractParams, split: PreparedSplit
+    cell: CellName, settings: Mapping[str, object], params: ExtractParams, split: ShardedTable
 ) -> str:
     """Reason to make a cell without stores: ``MISSING``.
 
@@ -280,7 +300,7 @@ def _missing(
     if params.device != "auto":
         present["device"] = params.device
     identity = {"stores": list(cell.outputs), "model": present["model"], "view": cell.view.name}
-    names = rows_of(cell, split).names
+    names = cell.rows(split).names
     changed = {compare(old, present) or "" for old in settings_of(names, identity)}
     changes = min(changed - {""}, default="")
     return f"{MISSING}, done under other settings ({changes})" if changes else MISSING

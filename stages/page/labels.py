@@ -116,7 +116,7 @@ GLOSSARY: Final[Mapping[str, str]] = {
     "judged mask": "The mask that a correction replaces: the best proposal or the selected one.",
     "view": "The image as it is (identity), flipped, compressed, blurred or with noise.",
     "model": "One of the Segment Anything models that were run.",
-    "family": "The release that the models come from, such as sam2.1, or a ladder of several.",
+    "family": "The release that the models come from, such as sam2.1.",
     "entropy": "Uncertainty of a soft mask in bits, weighted by its foreground (Eq. 3).",
     "head": "A small network that predicts an IoU, or a gap of two, from a model's tokens; heads "
     "“ours” read statistics of the masks, too.",

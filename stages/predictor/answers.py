@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,21 +15,21 @@ from pipeline.predictor import (
     Uncertainty,
     coco_masks,
 )
-from pipeline.predictor.pictures import draw_entropy, draw_mask, draw_masks
+from pipeline.predictor.prompt_sets import BACKGROUND, FOREGROUND, DecoderPrompts
 from stages.predictor.command_options import BEST, SELECTED, Question
 from stages.predictor.loading import load_chosen
 from stages.predictor.model_choice import ModelChoice
 from storage.datasets.coco import NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.datasets.object_records import ImageRecord
 from storage.errors import ImageError
-from storage.folders import whole_file
+from storage.folders import sha256_file, whole_file
 from storage.images.image_files import png_bytes, read_rgb
 from storage.images.videos import Videos, video_of
 from storage.outputs.coco_results import KeptResults
 from storage.rle import decode_rle
 
 
-def answer_prompt(question: Question, prompt: PromptSet) -> tuple[Uncertainty, list[Path]]:
+def answer_prompt(question: Question, prompt: DecoderPrompts) -> tuple[Uncertainty, list[Path]]:
     """Predict the masks of the prompted object, with their uncertainty, and save pictures.
 
     Returns
@@ -38,7 +39,7 @@ def answer_prompt(question: Question, prompt: PromptSet) -> tuple[Uncertainty, l
     """
     predictor = load_chosen(question.choice)
     predictor.set_image(question.rgb)
-    (uncertainty,) = predictor.predict_uncertainties([prompt], costs=question.costs)
+    (uncertainty,) = predictor.answers([prompt], question.costs, question.size_px)
     saved = _save_pictures(question.save, question, prompt, uncertainty) if question.save else []
     return uncertainty, saved
 
@@ -64,15 +65,20 @@ def answer_everything(
 
 
 def _save_pictures(
-    folder: Path, question: Question, prompt: PromptSet, uncertainty: Uncertainty
+    folder: Path, question: Question, prompt: DecoderPrompts, uncertainty: Uncertainty
 ) -> list[Path]:
     """Write three pictures of the mask that ``question.masks`` names, and return their paths.
 
     The pictures are the mask (255 inside), its overlay on the image, and its proposal's entropies.
     """
-    clicks = np.reshape([] if prompt.point_coords is None else prompt.point_coords, (-1, 2))
-    labels = np.ravel([] if prompt.point_labels is None else prompt.point_labels)
-    on, beside = ([(x, y) for x, y in clicks[labels == label].tolist()] for label in (1, 0))
+    from pipeline.predictor.pictures import draw_entropy, draw_mask  # noqa: PLC0415 - few draw
+
+    assert prompt.points is not None  # a mask alone cannot be given
+    assert prompt.labels is not None
+    on, beside = (
+        [(x, y) for x, y in prompt.points[prompt.labels == label].tolist()]
+        for label in (FOREGROUND, BACKGROUND)
+    )
     name = question.path.stem
     picked = picked_mask(uncertainty, question.masks)
     pictures = {
@@ -87,6 +93,8 @@ def _save_everything(
     folder: Path, question: Question, records: Sequence[Mapping[str, Any]]
 ) -> Path:
     """Write a picture of all masks on the image, coloured by expected IoU from red to green."""
+    from pipeline.predictor.pictures import draw_masks  # noqa: PLC0415 - few draw
+
     # Large masks come first, so that they do not cover small masks.
     ordered = sorted(records, key=lambda record: -record["area"])
     masks = [decode_rle(record["segmentation"]["counts"], *question.size_px) for record in ordered]
@@ -118,11 +126,14 @@ ReadImage = Callable[[ImageRecord], np.ndarray]
 """Function that reads the upright RGB pixels of an image."""
 
 
-def image_reader(folder: Path, records: Iterable[ImageRecord]) -> ReadImage:
+def image_reader(
+    folder: Path, records: Iterable[ImageRecord], digests: Mapping[str, str] = MappingProxyType({})
+) -> ReadImage:
     """Make a function that reads images in a folder, and frames of videos, as upright RGB pixels.
 
-    It raises an ``ImageError`` if an image is missing, damaged, or of another size than its record
-    says. ``records`` are all images that the function may be asked for.
+    It raises an ``ImageError`` if an image is missing, damaged, of another size than its record
+    says, or of another sha256 than ``digests`` has for its file. ``records`` are all images that
+    the function may be asked for; ``digests`` may lack some.
     """
     videos = Videos(folder, [record.file for record in records])
 
@@ -130,7 +141,14 @@ def image_reader(folder: Path, records: Iterable[ImageRecord]) -> ReadImage:
         size = {"height_px": record.height_px, "width_px": record.width_px}
         if video_of(record.file) is not None:
             return videos.read(record.file, **size)
-        return read_rgb(folder / record.file, **size)
+        path = folder / record.file
+        rgb = read_rgb(path, **size)
+        if digests.get(record.file) not in (None, sha256_file(path)):
+            raise ImageError(
+                f"{path} must be the file that its masks are about, got one that was changed: "
+                "restore it, or make its masks anew"
+            )
+        return rgb
 
     return read_image
 

@@ -10,7 +10,14 @@ import numpy as np
 
 from pipeline.heads.scope import ChoiceGain
 from pipeline.predictor.advice import Costs
-from pipeline.predictor.prompt_sets import BOX_ORDER, PromptSet, check_box, check_clicks, parse_one
+from pipeline.predictor.prompt_sets import (
+    BOX_ORDER,
+    DecoderPrompts,
+    PromptSet,
+    check_box,
+    check_clicks,
+    parse_one,
+)
 from pipeline.prompt_kinds import PromptError
 from stages.predictor.model_choice import ModelChoice
 from stages.settings.parsing import ParamsError, check_known
@@ -57,7 +64,7 @@ class Question:
 
 def parse_clicks(
     on: Sequence[str], beside: Sequence[str], box: str | None, size_px: tuple[int, int]
-) -> PromptSet:
+) -> DecoderPrompts:
     """Parse a prompt set from texts: ``X,Y`` for clicks, ``LEFT,TOP,RIGHT,BOTTOM`` for the box.
 
     ``on`` and ``beside`` are clicks on the object and beside it; ``size_px`` is the height and
@@ -81,9 +88,7 @@ def parse_clicks(
     ]
     labels = [1] * len(on) + [0] * len(beside)
     corners = None if box is None else list(_numbers("box", box, BOX_ORDER))
-    prompt = PromptSet(clicks or None, labels or None, corners)
-    parse_one(prompt, size_px)
-    return prompt
+    return parse_one(PromptSet(clicks or None, labels or None, corners), size_px)
 
 
 def read_checked_prompts(path: Path, kind: str) -> list[PromptedImage]:

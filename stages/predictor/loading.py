@@ -10,7 +10,7 @@ from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadSet
 from pipeline.heads.predict import check_width, n_inputs
 from pipeline.heads.scope import DRAWN_SHAPES
 from pipeline.predictor import ProposalHeads, UncertainPredictor
-from pipeline.sam.families import NAMES, models_of, reads_of
+from pipeline.sam.families import FAMILIES, models_of
 from pipeline.sam.model import DeviceError, Precision, Sam
 from pipeline.vocabulary import TRAIN_PROMPTS
 from stages.extraction.models import load_sam
@@ -77,7 +77,7 @@ def load_predictor(
 ) -> UncertainPredictor:
     """Load a model and the heads that judge its proposals.
 
-    The smallest model whose tokens the heads read is loaded, too, if its weights are there: its
+    The smallest model that the heads learned from is loaded, too, if its weights are there: its
     encoder tells whether an image is unlike the training images of the heads.
 
     Parameters
@@ -93,12 +93,11 @@ def load_predictor(
         ``auto``, ``cpu`` or ``cuda``.
     strict
         Whether to refuse heads that learned from other features; otherwise a warning names the
-        differences. Heads for tokens of another width, or of another family of a ladder, are always
-        refused.
+        differences. Heads for tokens of another width are always refused.
     embeddings
         Store of embeddings that ``usam encode`` or the stage ``embed`` wrote, or several: an image
         whose pixels are in a store is not encoded again. Each store must be by the model, or by the
-        smallest model whose tokens the heads read.
+        smallest model that the heads learned from.
     postprocessing
         ``mask_threshold``, ``max_hole_area``, ``max_sprinkle_area`` and ``apply_postprocessing``,
         as ``SAM2ImagePredictor`` and ``build_sam2`` take them.
@@ -131,7 +130,7 @@ def load_predictor(
     >>> masks.shape, sam_score.shape, logits.shape
     ((3, 192, 256), (3,), (3, 64, 64))
     """
-    check_known("family", family, NAMES)
+    check_known("family", family, FAMILIES)
     check_known("model", model, models_of(family))
     path = default_heads(family) if heads is None else Path(heads)
     file = read_fitting_heads(path, family, model, precision=precision, strict=strict)
@@ -139,13 +138,13 @@ def load_predictor(
     of_heads: Precision = "bf16" if is_bf16 else "fp32"
     sam = load_sam(family, model, precision=of_heads, device=device)
     smallest = _smallest(file, family, model, precision=of_heads, device=device)
-    is_known = smallest is not None or model == file.readers[0]
+    is_known = smallest is not None or model == file.models[0]
     known = file if is_known else replace(file, training_images=None)
     proposal_heads = _heads(path, known, model, sam)
     predictor = UncertainPredictor(sam, proposal_heads, smallest=smallest, **postprocessing)
     if places := listed_places(embeddings):
         predictor.stored_images = EmbeddingStores(
-            places, family, model, smallest=file.readers[0], precision=of_heads
+            places, family, model, smallest=file.models[0], precision=of_heads
         )
     return predictor
 
@@ -160,9 +159,9 @@ def read_fitting_heads(
 ) -> head_file.HeadFile:
     """Read a head file and check that its heads can judge masks of a model.
 
-    The arguments are those of ``load_predictor``; widths of tokens are not checked. Heads that read
-    other tokens are refused, and, unless ``strict`` is false, heads that learned from another
-    family, extraction version, precision or weights.
+    The arguments are those of ``load_predictor``; widths of tokens are not checked. Unless
+    ``strict`` is false, heads that learned from another family, extraction version, precision or
+    weights are refused.
     """
     file = head_file.read_head_file(path)
     expected = {
@@ -171,7 +170,6 @@ def read_fitting_heads(
         "precision": precision or file.card["precision"],
         f"weights_{model}": checkpoint(family, model).sha256 or "not listed",
     }
-    _check_reads(path, file.card, reads_of(family, model))
     _check(path, file.card, expected, strict=strict)
     return file
 
@@ -179,12 +177,12 @@ def read_fitting_heads(
 def _smallest(
     file: head_file.HeadFile, family: str, model: str, *, precision: Precision, device: str
 ) -> Sam | None:
-    """Load the smallest model whose tokens the heads read, to compare images with training images.
+    """Load the smallest model of the heads, to compare images with training images.
 
     None if the heads hold no statistics of training images, if ``model`` is the smallest model, or
     if the weights of the smallest model are not in the folder of checkpoints.
     """
-    smallest = file.readers[0]
+    smallest = file.models[0]
     if file.training_images is None or model == smallest:
         return None
     if not checkpoint(family, smallest).path.is_file():
@@ -219,15 +217,6 @@ def _check(
         if strict:
             raise
         warnings.warn(str(error), stacklevel=4)
-
-
-def _check_reads(path: Path, card: Mapping[str, str], reads: str) -> None:
-    read_by_heads = head_set_of(card).reads
-    if read_by_heads != reads:
-        raise DataError(
-            f"heads in {path} must read tokens of {reads or 'all models'}, got "
-            f"{read_by_heads or 'all'}: name another file of this ladder"
-        )
 
 
 def _heads(path: Path, file: head_file.HeadFile, model: str, sam: Sam) -> ProposalHeads:
@@ -267,5 +256,4 @@ def _heads(path: Path, file: head_file.HeadFile, model: str, sam: Sam) -> Propos
 
 def head_set_of(card: Mapping[str, str]) -> HeadSet:
     """Head set that the card of a head file describes."""
-    reads, _, tokens = card["tokens"].rpartition("/")
-    return HeadSet(card["protocol"], tokens, card["kind"], reads)
+    return HeadSet(card["protocol"], card["tokens"], card["kind"])

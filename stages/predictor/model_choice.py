@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 from pipeline.heads.kinds import HeadSet
-from pipeline.sam.families import NAMES, models_of, reads_of
+from pipeline.sam.families import FAMILIES
 from stages.predictor.stored_images import signature_of
 from stages.settings.parsing import check_known
 from storage.checkpoints.weights import checkpoint
@@ -62,8 +62,8 @@ def choose_model(
     family
         By default, the family of ``heads``, else of the first of ``embeddings``, else mini.
     model
-        By default, the model of the first of ``embeddings``, else the smallest model whose tokens
-        the heads read.
+        By default, the model of the first of ``embeddings``, else the smallest model that the heads
+        learned from.
     heads
         Head file: by default, the file of the family's heads.
     precision
@@ -74,18 +74,18 @@ def choose_model(
     Raises
     ------
     ParamsError
-        If the family, device or precision is unknown, or the heads do not read the model's tokens.
+        If the family, device or precision is unknown, or the heads did not learn from the model.
     """
     signature = signature_of(embeddings[0]) if embeddings else {}
     if heads is None:
         family = family or signature.get("family")
     if family is not None:
-        check_known("family", family, NAMES)
+        check_known("family", family, FAMILIES)
     check_known("device", device, DEVICES)
     path = default_heads(family or SHIPPED_FAMILY) if heads is None else Path(heads)
     file = read_head_file(path)
-    model = model or signature.get("model", file.readers[0])
-    check_known("model", model, file.readers)
+    model = model or signature.get("model", file.models[0])
+    check_known("model", model, file.models)
     precision = precision or file.card["precision"]
     check_known("precision", precision, PRECISIONS)
     return ModelChoice(
@@ -124,9 +124,7 @@ def export_command(family: str) -> str:
 
     ``SPLIT`` stands for the train split of the heads.
 
-    >>> export_command("releases")
-    'usam heads export SPLIT checkpoints/heads/releases.safetensors --tokens edgetam/selected'
+    >>> export_command("sam2.1")
+    'usam heads export SPLIT checkpoints/heads/sam2.1.safetensors'
     """
-    reads = reads_of(family, models_of(family)[0])
-    tokens = f" --tokens {reads}/{OF_USERS.tokens}" if reads else ""
-    return f"usam heads export SPLIT {family_heads(family)}{tokens}"
+    return f"usam heads export SPLIT {family_heads(family)}"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.embeddings import StoredEmbedding
-from pipeline.sam.families import source_of
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import StoreError
@@ -43,7 +42,7 @@ def is_rounded(place: str | Path) -> bool:
 
 
 class EmbeddingStores:
-    """Embeddings by a model, and statistics of images by the smallest model that heads read.
+    """Embeddings by a model, and statistics of images by the heads' smallest model.
 
     Images are found by the sha256 of their pixels.
 
@@ -76,13 +75,11 @@ class EmbeddingStores:
         for place in places:
             embeddings = open_embeddings(place)
             signature = embeddings.attrs["signature"]
-            written_by = signature.get("family"), signature.get("model")
-            of_model = smallest if written_by == source_of(family, smallest) else model
-            origin, name = source_of(family, of_model)
+            of_model = smallest if signature.get("model") == smallest else model
             expected = {
                 "embed_version": VERSIONS["embed"],
-                "family": origin,
-                "model": name,
+                "family": family,
+                "model": of_model,
                 "weights": checkpoint(family, of_model).sha256 or "not listed",
                 "precision": precision,
             }

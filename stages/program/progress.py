@@ -24,6 +24,9 @@ R = TypeVar("R")
 LINE_EVERY_S: Final = 10.0
 """Seconds between two plain lines of progress."""
 
+RECENT_S: Final = 60.0
+"""Seconds that a rate looks back: a slow start, such as loading a model, must not stay in it."""
+
 STDIN: Final = 0
 STDERR: Final = 2
 
@@ -32,20 +35,26 @@ STDERR: Final = 2
 class Count:
     """Counter of finished work in units of ``unit``; call it with each increment, from any thread.
 
-    ``show`` is called after each change; ``started`` is a time of ``time.monotonic``.
+    ``show`` is called after each change.
     """
 
     total: int
     unit: str
     show: Callable[["Count"], None]
     done: int = 0
-    started: float = field(default_factory=lambda: time.monotonic())  # noqa: PLW0108 - tests turn it
+    _notes: deque[tuple[float, int]] = field(default_factory=lambda: deque([(time.monotonic(), 0)]))
+    """Times and the work finished until then, about one per second of the last ``RECENT_S``."""
     _lock: Lock = field(default_factory=Lock)
 
     def __call__(self, n: int) -> None:
         """Add ``n`` units to the finished work, and show the progress."""
         with self._lock:
             self.done += n
+            now = time.monotonic()
+            if now - self._notes[-1][0] >= 1:
+                self._notes.append((now, self.done))
+            while len(self._notes) > 1 and now - self._notes[1][0] >= RECENT_S:
+                self._notes.popleft()
             self.show(self)
 
     def exclude(self, n: int) -> None:
@@ -56,16 +65,18 @@ class Count:
 
     @property
     def rate(self) -> str:
-        """Finished work per second as text, such as ``2.5 objects/s``."""
-        return f"{self._per_s:.1f} {self.unit}/s"
+        """Recently finished work per second as text, such as ``2.5 objects/s``."""
+        return f"{self._per_s:{'.1f' if self._per_s >= 1 else '.2g'}} {self.unit}/s"
 
     def __str__(self) -> str:
-        remaining = f", {(self.total - self.done) / self._per_s:.0f} s left" if self.done else ""
-        return f"{self.done}/{self.total} {self.unit}, {self.rate}{remaining}"
+        is_moving = self._per_s > 0
+        left = f", {(self.total - self.done) / self._per_s:.0f} s left" if is_moving else ""
+        return f"{self.done}/{self.total} {self.unit}, {self.rate}{left}"
 
     @property
     def _per_s(self) -> float:
-        return self.done / max(time.monotonic() - self.started, 1e-9)
+        started, done = self._notes[0]
+        return (self.done - done) / max(time.monotonic() - started, 1e-9)
 
 
 @contextmanager

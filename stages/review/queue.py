@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from pipeline.review import Remaining, most_doubtful_first, remaining
-from stages.review.decisions import REMOVE, Decision, Decisions, MaskKey
+from stages.review.decisions import REMOVE, SKIP, Decision, Decisions, MaskKey
 from stages.review.sources import Source
 from storage.datasets.coco import CocoPrompt, PromptedImage
 from storage.outputs.coco_results import KeptResults, places_of
@@ -42,6 +42,12 @@ class Candidate:
     decision: Decision | None
 
     @property
+    def replacing(self) -> Decision | None:
+        """The last decision, if it replaced the mask by another; else None."""
+        is_replacing = self.decision is not None and self.decision.segmentation is not None
+        return self.decision if is_replacing else None
+
+    @property
     def segmentation(self) -> Mapping[str, Any]:
         """COCO's run lengths of the mask that replaces this mask, or else of this mask."""
         if self.decision is not None and self.decision.segmentation is not None:
@@ -62,10 +68,15 @@ class Candidate:
         return float(self.entry["score"])
 
     @property
+    def is_empty(self) -> bool:
+        """Whether ``segmentation`` has no pixel: it can be replaced or removed, but not kept."""
+        return area_rle(self.segmentation["counts"]) == 0
+
+    @property
     def is_exported(self) -> bool:
         """Whether other tools get the mask: it is not empty, and nobody removed it."""
         is_removed = self.decision is not None and self.decision.decision == REMOVE
-        return not is_removed and area_rle(self.segmentation["counts"]) > 0
+        return not is_removed and not self.is_empty
 
     @property
     def attributes(self) -> dict[str, float | bool | str]:
@@ -74,7 +85,7 @@ class Candidate:
         The three are ``expected_iou``, ``reviewed``, and ``decision``, which is empty without one.
         A mask that replaces another has no ``sam_score`` and no gains: these are of the other mask.
         """
-        is_replaced = self.decision is not None and self.decision.segmentation is not None
+        is_replaced = self.replacing is not None
         return {
             **{
                 name: value
@@ -123,8 +134,8 @@ class ReviewQueue:
         self._keys = keys[order]
         self._expected_iou, self._unlike = expected_iou[order], unlike_training[order]
         ranks = {self._key(rank): rank for rank in range(len(order))} if [*decisions] else {}
-        self._is_reviewed = np.zeros(len(order), bool)
-        self._is_skipped = np.zeros(len(order), bool)
+        self._decided = np.full(len(order), "", "U16")
+        """Last decision about the mask of each rank; empty without one."""
         self._last: deque[int] = deque(maxlen=N_BEFORE)
         for key, _ in decisions:
             if key in ranks:
@@ -142,12 +153,12 @@ class ReviewQueue:
     @property
     def is_reviewed(self) -> Bool[np.ndarray, " mask"]:
         """Whether the mask of each rank has a decision other than ``skip``."""
-        return self._is_reviewed
+        return ~np.isin(self._decided, ("", SKIP))
 
     @property
     def remaining(self) -> Remaining:
         """Number and expected IoU of the masks that are not reviewed; ``may_stop`` judges them."""
-        return remaining(self._expected_iou, self._unlike, self._is_reviewed)
+        return remaining(self._expected_iou, self._unlike, self.is_reviewed)
 
     def candidate(self, rank: int) -> Candidate:
         """Read the mask of a rank from the disk, with its last decision."""
@@ -198,10 +209,10 @@ class ReviewQueue:
         If all masks have a decision, it is the skipped mask that follows ``rank``, from the first
         again after the last. None if all are reviewed.
         """
-        new = np.flatnonzero(~self._is_reviewed & ~self._is_skipped)
+        new = np.flatnonzero(self._decided == "")
         if len(new):
             return int(new[0])
-        skipped = np.flatnonzero(self._is_skipped)
+        skipped = np.flatnonzero(self._decided == SKIP)
         return (
             int(skipped[np.searchsorted(skipped, rank + 1) % len(skipped)])
             if len(skipped)
@@ -214,16 +225,15 @@ class ReviewQueue:
         These are, in this order, up to ``N_BEFORE`` masks that were decided about last, the mask
         itself, and up to ``N_AFTER`` masks of higher rank that are not reviewed.
         """
-        waits = np.flatnonzero(~self._is_reviewed)
+        waits = np.flatnonzero(~self.is_reviewed)
         following = waits[waits > rank][:N_AFTER].tolist()
         return list(
             dict.fromkeys([*(last for last in self._last if last != rank), rank, *following])
         )
 
-    @property
-    def n_skipped(self) -> int:
-        """Number of masks whose last decision is ``skip``: a person looks at them later."""
-        return int(self._is_skipped.sum())
+    def n_decided(self, decision: str) -> int:
+        """Number of masks with this last decision, one of ``DECISIONS``."""
+        return int((self._decided == decision).sum())
 
     def _key(self, rank: int) -> MaskKey:
         number, place = self._keys[rank].tolist()
@@ -231,8 +241,7 @@ class ReviewQueue:
 
     def _mark(self, rank: int) -> None:
         decision = self._decisions.get(self._key(rank))
-        self._is_reviewed[rank] = decision is not None and decision.is_reviewed
-        self._is_skipped[rank] = decision is not None and not decision.is_reviewed
+        self._decided[rank] = "" if decision is None else decision.decision
 
 
 def _numbers(entries: Sequence[Mapping[str, Any]]) -> Float[np.ndarray, "mask 3"]:

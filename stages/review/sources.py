@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stages.predictor.command_options import read_checked_prompts
-from stages.settings.params import PARAMS_FILE
+from stages.settings.params import PARAMS_FILE, read_params
 from stages.settings.parsing import ParamsError
 from storage.datasets import coco
 from storage.datasets.coco import PromptedImage
 from storage.datasets.mask_folders import read_sizes
-from storage.errors import DataError, shown
+from storage.errors import DataError, listed, shown
 from storage.folders import sha256_file
 
 
@@ -28,6 +28,8 @@ class Source:
     categories: Mapping[int, str]
     origin: Mapping[str, str]
     """Digests of the inputs that the masks follow from, by name, without model and options."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Sha256 of the image files that the masks are about, by file; of videos, none."""
     faults: Sequence[str] = ()
     """A line for each image file of a folder that cannot be read."""
     cached_family: str = ""
@@ -37,7 +39,7 @@ class Source:
 
 
 def read_source(
-    source: str, images: Path | None, prompt: str, *, annotations: bool = False
+    source: str, images: Path | None, prompt: str | None, *, annotations: bool = False
 ) -> Source:
     """Read what a person wants to review: a folder of images, a COCO file of prompts, or a split.
 
@@ -49,8 +51,8 @@ def read_source(
     images
         Folder of the images of a COCO file; None for a folder or a split.
     prompt
-        Kind of prompts that a COCO file has, one of ``COCO_PROMPTS``; a folder and a split ignore
-        it.
+        Kind of prompts that a COCO file has, one of ``COCO_PROMPTS``, or None for the default; a
+        folder and a split have none.
     annotations
         Whether the annotations of a split are reviewed, and not masks of a model.
 
@@ -58,30 +60,36 @@ def read_source(
     ------
     ParamsError
         If ``source`` is none of these, the folder of the images is missing or not needed, or
-        ``annotations`` is set without a split.
+        ``prompt`` or ``annotations`` is set for a source that does not have them.
     DataError
         If there are no readable images, or a predictor would refuse a prompt.
     """
     path = Path(source)
     if annotations and path.exists():
         raise ParamsError(f"--annotations must come with a split of params.yaml, got {path}")
-    if path.is_dir():
-        if images is not None:
-            raise ParamsError(f"--images must come with a COCO file, got the folder {path}")
-        return _of_folder(path)
     if not path.is_file():
-        if PARAMS_FILE.is_file():
-            from stages.review import split_source  # noqa: PLC0415 - torch
+        splits = read_params().eval_splits if PARAMS_FILE.is_file() else []
+        if not path.is_dir() and source not in splits:
+            split = f"a split ({listed(splits)})" if splits else "where params.yaml is, a split"
+            raise ParamsError(
+                f"source must be a folder, a COCO file, or {split}, got {shown(source)}"
+            )
+        for option, value in (("images", images), ("prompt", prompt)):
+            if value is not None:
+                kind = "folder" if path.is_dir() else "split"
+                raise ParamsError(f"--{option} must come with a COCO file, got the {kind} {path}")
+        if path.is_dir():
+            return _of_folder(path)
+        from stages.review import split_source  # noqa: PLC0415 - torch
 
-            if annotations:
-                return split_source.read_annotated_split(source)
-            return split_source.read_split(source)
-        raise ParamsError(
-            "source must be a folder, a COCO file, or where params.yaml is, a split, "
-            f"got {shown(source)}"
+        return (
+            split_source.read_annotated_split(source)
+            if annotations
+            else split_source.read_split(source)
         )
     if images is None or not images.is_dir():
         raise ParamsError(f"--images must be the folder of the images of {path}, got {images}")
+    prompt = prompt or coco.COCO_PROMPTS[0]
     is_everything = prompt == coco.EVERYTHING
     prompted = read_checked_prompts(path, prompt)
     return Source(
@@ -94,15 +102,12 @@ def read_source(
     )
 
 
-def file_digests(source: Source) -> dict[int | str, str]:
-    """Sha256 of image files by image id, without files that cannot be read and frames of videos.
-
-    It is empty for a split: its masks come from the cache, not from the files.
-    """
-    digests: dict[int | str, str] = {}
-    for image in () if source.cached_family else source.prompted:
+def file_digests(source: Source) -> dict[str, str]:
+    """Sha256 of image files by file, without files that cannot be read and frames of videos."""
+    digests: dict[str, str] = {}
+    for image in source.prompted:
         with suppress(OSError):  # reported where the pixels are read
-            digests[image.image_id] = sha256_file(source.images / image.image.file)
+            digests[image.image.file] = sha256_file(source.images / image.image.file)
     return digests
 
 
@@ -118,4 +123,4 @@ def _of_folder(folder: Path) -> Source:
     name = folder.resolve().name or "images"
     categories = coco.EVERYTHING_CATEGORIES
     prompted = [PromptedImage(record.file, record, ()) for record in records]
-    return Source(name, folder, prompted, coco.EVERYTHING, categories, {}, faults)
+    return Source(name, folder, prompted, coco.EVERYTHING, categories, {}, faults=faults)

@@ -17,7 +17,7 @@ from stages.predictor.loading import head_set_of
 from stages.predictor.model_choice import ModelChoice
 from stages.review.sources import Source
 from stages.settings.params import cache_location, read_params
-from stages.settings.parsing import ParamsError, check_known
+from stages.settings.parsing import ParamsError
 from stages.settings.signatures import eval_settings
 from stages.split_predictions import expected_ious
 from storage.datasets.coco import EVERYTHING_CATEGORIES, NO_CATEGORY, CocoPrompt, PromptedImage
@@ -38,7 +38,6 @@ def read_split(split: str) -> Source:
     Images at an address are refused.
     """
     params = read_params()
-    check_known("split", split, params.eval_splits)
     table = read_objects_of(split, cache_location())
     prompts: list[list[CocoPrompt]] = [[] for _ in table.file]
     for row, image in enumerate(table.image_index.tolist()):
@@ -65,6 +64,7 @@ def read_split(split: str) -> Source:
         "clicks",
         EVERYTHING_CATEGORIES,
         {"objects": table.digest},
+        digests=dict(zip(table.file.tolist(), table.image_sha256.tolist(), strict=True)),
         cached_family=params.extract.family,
     )
 

@@ -1,20 +1,17 @@
-"""The blocks of ``params.yaml`` as classes: each setting with its type and constraint.
+"""The blocks of ``params.yaml`` as classes: each setting with its type and constraint."""
 
-Error messages word a constraint from the JSON schema of these types (``stages.settings.parsing``);
-a ``description`` replaces a constraint that reads badly.
-"""
-
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
-from pydantic import AfterValidator, Field, GetPydanticSchema, StrictInt, StrictStr
+from pydantic import AfterValidator, BeforeValidator, Field, GetPydanticSchema, StrictInt, StrictStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, core_schema
 
 from pipeline.heads.kinds import RANGES
-from pipeline.sam.families import NAMES
+from pipeline.sam.families import FAMILIES
 from pipeline.scenes.scene import MIN_SIZE_PX
 from stages.settings.parsing import strict
 from storage.datasets.object_records import Masklets, Objects, Source
@@ -28,13 +25,16 @@ SEED_MAX: Final = 2**32 - 1
 
 TEXT_MAX: Final = 1000
 
-PRINTABLE: Final = r"^ *[^\p{C}\p{Z}]([^\p{C}\p{Z}]| )*$"
-"""Pattern of a text of printable characters (as ``str.isprintable``) that are not all spaces."""
 
+def text(is_valid: Callable[[str], object], rule: str) -> BeforeValidator:
+    """Constraint of a text setting, in error messages as ``rule``."""
 
-def text(pattern: str, rule: str) -> FieldInfo:
-    """Constraint of a text setting: match ``pattern``; error messages give ``rule`` instead."""
-    return cast("FieldInfo", Field(pattern=f"^({pattern})$", description=rule))
+    def check(value: object) -> object:
+        if not isinstance(value, str) or not is_valid(value):
+            raise PydanticCustomError("text", "Text should be {rule}", {"rule": rule})
+        return value
+
+    return BeforeValidator(check)
 
 
 def one_of(words: Collection[str]) -> GetPydanticSchema:
@@ -49,7 +49,7 @@ def _in_range(name: str) -> FieldInfo:
 
 def _each_once(items: tuple[T, ...]) -> tuple[T, ...]:
     if len(set(items)) < len(items):
-        raise PydanticCustomError("repeated", "must have each item once")
+        raise PydanticCustomError("repeated", "List should have each item once")
     return items
 
 
@@ -63,23 +63,27 @@ Seed = Annotated[StrictInt, Field(ge=0, le=SEED_MAX)]
 Count = Annotated[StrictInt, Field(ge=1, le=10**9)]
 Limit = Count | None
 Text = Annotated[
-    StrictStr,
-    Field(
-        max_length=TEXT_MAX,
-        pattern=PRINTABLE,
-        description=f"text of one line of at most {TEXT_MAX} characters",
+    str,
+    text(
+        lambda value: value.isprintable() and value.strip() and len(value) <= TEXT_MAX,
+        f"text of one line of at most {TEXT_MAX} characters",
     ),
 ]
 SplitName = Annotated[
-    StrictStr,
+    str,
     # Names become folders, stages of DVC and arguments of a shell.
-    text("[A-Za-z0-9_][A-Za-z0-9_-]{0,99}", "named by letters, digits, _ and, not first, -"),
+    text(
+        re.compile("[A-Za-z0-9_][A-Za-z0-9_-]{0,99}").fullmatch,
+        "named by letters, digits, _ and, not first, -",
+    ),
 ]
 
-WALLTIME: Final = r"([0-9]+-)?[0-9]{1,3}:[0-9]{2}:[0-9]{2}"
+WALLTIME: Final = re.compile(r"([0-9]+-)?[0-9]{1,3}:[0-9]{2}:[0-9]{2}")
 """Pattern of a time limit of SLURM, such as ``2-00:00:00``."""
 
-SCHEDULER: Final = r"((tcp|tls|ws|wss|ucx)://)?(\[[0-9A-Fa-f:.%]+\]|[^\s/:\[\]]+):[0-9]{1,5}"
+SCHEDULER: Final = re.compile(
+    r"((tcp|tls|ws|wss|ucx)://)?(\[[0-9A-Fa-f:.%]+\]|[^\s/:\[\]]+):[0-9]{1,5}"
+)
 """Pattern of the address of a Dask scheduler, such as ``tcp://login1:8786``."""
 
 OPTIONS: Final = tuple(option.name for option in fields(Source))[2:]
@@ -110,21 +114,13 @@ class Split:
     images: Text
     annotations: Text
     max_objects: Limit = None
+    max_objects_per_image: Limit = None
     list: Text | None = None
     frames: FrameRange | None = None
-    subsets: (
-        Annotated[SomeUnique[Text], Field(description="a list of at least one text, each once")]
-        | None
-    ) = None
+    subsets: SomeUnique[Text] | None = None
     masklets: Masklets | None = None
     objects: Objects | None = None
-    void: (
-        Annotated[
-            SomeUnique[Annotated[StrictInt, Field(ge=1, lt=2**24)]],
-            Field(description="a list of at least one number from 1 to 16777215, each once"),
-        ]
-        | None
-    ) = None
+    void: SomeUnique[Annotated[StrictInt, Field(ge=1, lt=2**24)]] | None = None
     suffix: Text | None = None
 
     def __post_init__(self) -> None:
@@ -143,7 +139,8 @@ class Split:
             if key not in allowed:
                 raise ValueError(
                     f"reader {self.reader} must be given {' or '.join(allowed) or 'nothing'} "
-                    f"besides images, annotations and max_objects, got {key!r}"
+                    "besides images, annotations, max_objects and max_objects_per_image, got "
+                    f"{key!r}"
                 )
 
     @property
@@ -193,8 +190,10 @@ class ExtractParams:
     ``encoder_batch`` counts images, ``decoder_batch`` prompt sets, ``shard_objects`` objects.
     """
 
-    family: Annotated[str, one_of(NAMES)]
-    weights: Annotated[StrictStr, text(r"file|random-(0|[1-9][0-9]{0,9})", "file or random-SEED")]
+    family: Annotated[str, one_of(tuple(FAMILIES))]
+    weights: Annotated[
+        str, text(re.compile(r"file|random-(0|[1-9][0-9]{0,9})").fullmatch, "file or random-SEED")
+    ]
     precision: Literal["fp32", "bf16"]
     encoder_batch: Annotated[StrictInt, Field(ge=1, le=256)]
     decoder_batch: Annotated[StrictInt, Field(ge=1, le=4096)] | Literal["auto"]
@@ -209,8 +208,8 @@ class EmbeddingsParams:
     The models run as the block ``extract`` says, and encode images one by one.
     """
 
-    splits: Annotated[Unique[StrictStr], Field(description="a list of names in splits, each once")]
-    models: Annotated[Unique[StrictStr], Field(description="a list of models, each once")]
+    splits: Unique[StrictStr]
+    models: Unique[StrictStr]
 
 
 @strict
@@ -239,7 +238,7 @@ class TrainParams:
     hold for each seed.
     """
 
-    seeds: Annotated[SomeUnique[Seed], Field(description="a list of at least one seed, each once")]
+    seeds: SomeUnique[Seed]
 
 
 @strict
@@ -266,15 +265,17 @@ class SlurmParams:
     partition: Text | None = None
     account: Text | None = None
     walltime: Annotated[
-        StrictStr, text(WALLTIME, "text like 04:00:00 or 2-00:00:00, in quotes")
+        str, text(WALLTIME.fullmatch, "text like 04:00:00 or 2-00:00:00, in quotes")
     ] = "04:00:00"
     gpus: Annotated[StrictInt, Field(ge=0, le=64)] = 1
     cores: Annotated[StrictInt, Field(ge=1, le=1024)] = 4
-    memory: Annotated[StrictStr, text(r"[1-9][0-9]*(MB|GB|TB)", "text like 16GB")] = "16GB"
+    memory: Annotated[
+        str, text(re.compile(r"[1-9][0-9]*(MB|GB|TB)").fullmatch, "text like 16GB")
+    ] = "16GB"
     min_jobs: Annotated[StrictInt, Field(ge=1, le=10_000)] = 1
     max_jobs: Annotated[StrictInt, Field(ge=1, le=10_000)] = 1
     interface: Text | None = None
-    directives: Annotated[Unique[Text], Field(description="a list of texts, each once")] = ()
+    directives: Unique[Text] = ()
 
     def __post_init__(self) -> None:
         """Check that ``min_jobs`` does not exceed ``max_jobs``."""
@@ -295,7 +296,7 @@ class ExecutorParams:
     kind: Literal["inline", "local", "address", "slurm"] = "inline"
     n_threads: Annotated[StrictInt, Field(ge=1, le=1024)] = 2
     n_workers: Annotated[StrictInt, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
-    address: Annotated[StrictStr, text(SCHEDULER, "text like tcp://login1:8786")] | None = None
+    address: Annotated[str, text(SCHEDULER.fullmatch, "text like tcp://login1:8786")] | None = None
     slurm: SlurmParams = SlurmParams()
 
     def __post_init__(self) -> None:

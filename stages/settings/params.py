@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import Field, StrictStr
+from pydantic import StrictStr
 
 from pipeline.heads.kinds import KINDS
 from pipeline.prompt_kinds import EXTRA_PROMPTS
@@ -40,24 +40,13 @@ make a stage run again.
 class Params:
     """All settings: lists for DVC's matrices, settings that stages share, and a block per stage."""
 
-    models: Annotated[
-        blocks.SomeUnique[StrictStr],
-        Field(description="a list of at least one model of the family, each once"),
-    ]
-    objectives: Annotated[
-        blocks.SomeUnique[StrictStr],
-        Field(description="a list of what heads learn of the models, each once"),
-    ]
+    models: blocks.SomeUnique[StrictStr]
+    objectives: blocks.SomeUnique[StrictStr]
     views: dict[str, dict[str, object]]
     extra_prompts: blocks.Unique[Annotated[str, blocks.one_of(EXTRA_PROMPTS)]]
     train_prompts: blocks.Unique[Annotated[str, blocks.one_of(EXTRA_PROMPTS)]]
-    eval_splits: Annotated[
-        blocks.SomeUnique[StrictStr],
-        Field(description="a list of at least one of the names in splits, each once"),
-    ]
-    train_splits: Annotated[
-        blocks.Unique[StrictStr], Field(description="a list of the names in splits, each once")
-    ]
+    eval_splits: blocks.SomeUnique[StrictStr]
+    train_splits: blocks.Unique[StrictStr]
     heads: blocks.SomeUnique[Annotated[str, blocks.one_of(KINDS)]]
     ablations: blocks.Unique[Annotated[str, blocks.one_of(ABLATIONS)]]
     splits: dict[blocks.SplitName, blocks.Split]

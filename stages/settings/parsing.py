@@ -1,10 +1,11 @@
 """Parses ``params.yaml`` into typed values, and words the messages about faulty settings."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from inspect import get_annotations
 from pathlib import Path
 from typing import Any, TypeVar, cast, dataclass_transform
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
@@ -14,8 +15,6 @@ from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
 from storage.errors import shown
 
 T = TypeVar("T")
-
-Schema = Mapping[str, Any]
 
 
 class ParamsError(ValueError):
@@ -37,6 +36,17 @@ def check_known(kind: str, name: str, vocabulary: Collection[str]) -> None:
 @dataclass_transform(frozen_default=True)
 def strict(block_type: type[T]) -> type[T]:
     """Class decorator for a block of settings: a frozen dataclass that refuses unknown keys."""
+    known = list(get_annotations(block_type))
+
+    def check_keys(_cls: type[T], data: object) -> object:
+        for key in data if isinstance(data, dict) else ():
+            if key not in known:
+                raise ValueError(f"must have no key but {', '.join(known)}, got {shown(key)}")
+        return data
+
+    # Before pydantic: a mistyped key is also a missing one, but the unknown key says more.
+    checked: Any = classmethod(check_keys)
+    block_type.check_keys = model_validator(mode="before")(checked)  # type: ignore[attr-defined]
     return cast("type[T]", dataclass(frozen=True, config={"extra": "forbid"})(block_type))
 
 
@@ -74,6 +84,8 @@ def parse_yaml(path: Path, content: bytes) -> dict[Any, Any]:
         data = YAML(typ="safe", pure=True).load(text)
     except DuplicateKeyError as error:
         raise ParamsError(f"{path} must have each key once, got {_twice(error)}") from error
+    except RecursionError as error:
+        raise ParamsError(f"{path} must have a few levels of settings, got hundreds") from error
     except (YAMLError, ValueError) as error:
         raise ParamsError(f"{path} must be YAML, got {_fault(error)}") from error
     if not isinstance(data, dict):
@@ -89,16 +101,12 @@ def parse(where: str, data: Any, block_type: type[T]) -> T:  # noqa: ANN401 - ya
     ------
     ParamsError
         If a setting is faulty. The message begins with ``where``, and has the first faulty key, its
-        value and, for an unknown key, the allowed keys.
+        rule and its value; for an unknown key, the allowed keys.
     """
-    settings = TypeAdapter(block_type)
     try:
-        return settings.validate_python(data)
+        return TypeAdapter(block_type).validate_python(data)
     except ValidationError as error:
-        faults = error.errors(include_url=False)
-        # A mistyped key gives two faults, an unknown and a missing key; the unknown key says more.
-        unknown = [fault for fault in faults if fault["type"] == "unexpected_keyword_argument"]
-        message = _message((unknown or faults)[0], settings.json_schema())
+        message = _message(error.errors(include_url=False), data)
         raise ParamsError(f"{where}: {message}") from error
 
 
@@ -120,70 +128,32 @@ def _line(error: MarkedYAMLError) -> int:
     return int(mark.line) + 1
 
 
-def _message(fault: ErrorDetails, schema: Schema) -> str:
-    loc, value = [str(key) for key in fault["loc"]], shown(fault["input"])
-    match fault["type"]:
+def _message(faults: Sequence[ErrorDetails], data: object) -> str:
+    """Message about the setting of the first fault: its keys, its rules in pydantic's words."""
+    first, keys = faults[0], _keys(faults[0], data)
+    setting = ".".join(keys) or "settings"
+    match first["type"]:
         case "missing":
-            return f"{'.'.join(loc)} must be there, got none"
-        case "unexpected_keyword_argument":
-            of = f" of {'.'.join(loc[:-1])}" if loc[:-1] else ""
-            allowed = ", ".join(_schema_at(loc[:-1], schema)[1]["properties"])
-            return f"key{of} must be one of {allowed}, got {shown(loc[-1])}"
-        case "invalid_key":
-            return f"{_key(loc[:-1])} must have text as keys, got {value}"
-        case "value_error":  # settings that are valid alone, but not together
-            text = str(fault["ctx"]["error"])
-            between = " " if text.startswith("must") else "."
-            return f"{'.'.join(loc)}{between}{text}" if loc else text
-    if loc[-1:] == ["[key]"]:
-        keys = _schema_at(loc[:-2], schema)[1].get("propertyNames", {})
-        rule = f"be {_rule(keys)}" if keys else "have text as keys"
-        return f"{_key(loc[:-2])} must {rule}, got {value}"
-    setting, rules = _schema_at(loc, schema)
-    return f"{_key(setting)} must be {_rule(rules)}, got {value}"
+            return f"{setting} must be there, got none"
+        case "value_error":  # of a block, whose text names the setting and what it got
+            text = str(first["ctx"]["error"])
+            return f"{setting} {text}" if text.startswith("must") else ".".join([*keys, text])
+    # Alternatives have a fault each.
+    rules = [
+        fault["msg"].partition(" should ")[2] for fault in faults if _keys(fault, data) == keys
+    ]
+    return f"{setting} must {' or '.join(dict.fromkeys(rules))}, got {shown(first['input'])}"
 
 
-def _key(loc: Sequence[str]) -> str:
-    return ".".join(loc) or "settings"
+def _keys(fault: ErrorDetails, data: object) -> list[str]:
+    """Keys that lead to a setting: pydantic's place of a fault, but for what lies below mappings.
 
-
-def _rule(schema: Schema) -> str:
-    match schema:
-        case {"type": "object"}:  # its description is the docstring of a class
-            rule = "a mapping"
-        case {"description": words}:
-            rule = words
-        case {"anyOf": alternatives}:
-            rule = " or ".join(map(_rule, alternatives))
-        case {"const": word}:
-            rule = word
-        case {"enum": words}:
-            rule = f"one of {', '.join(words)}"
-        case {"type": "array", "items": items}:
-            least = "at least one of " if "minItems" in schema else ""
-            rule = f"a list of {least}{', '.join(items.get('enum') or [items['const']])}, each once"
-        case {"type": "integer", "minimum": low, "maximum": high}:
-            rule = f"a whole number from {low} to {high}"
-        case {"type": "number", "minimum": low, "maximum": high}:
-            rule = f"a number from {low:g} to {high:g}"
-        case _:
-            rule = {"boolean": "true or false", "null": "null"}[schema["type"]]
-    return str(rule)
-
-
-def _schema_at(loc: Sequence[str], schema: Schema) -> tuple[Sequence[str], Schema]:
-    """Keys that lead to a setting, and its schema.
-
-    ``loc`` is pydantic's place of a fault; its parts below the setting, as for items of lists, are
-    left out of the keys.
+    Items of lists and alternatives of types lie there.
     """
-    block = schema
-    for i, key in enumerate(loc):
-        values = (block.get("additionalProperties"), *block.get("patternProperties", {}).values())
-        any_key = next((value for value in values if isinstance(value, dict)), None)
-        below = block.get("properties", {}).get(key, any_key)
-        if below is None:
-            return loc[:i], block
-        references = [rule["$ref"] for rule in (below, *below.get("anyOf", ())) if "$ref" in rule]
-        block = schema["$defs"][references[0].rpartition("/")[2]] if references else below
-    return loc, block
+    keys, loc = [], fault["loc"]
+    for key in loc[:-2] if loc[-1:] == ("[key]",) else loc:
+        if not isinstance(data, dict):
+            break
+        keys.append(str(key))
+        data = data.get(key)
+    return keys

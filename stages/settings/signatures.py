@@ -7,15 +7,15 @@ from typing import Final
 
 from pipeline.embeddings import level_names
 from pipeline.prompt_kinds import with_extra
-from pipeline.sam.families import FAMILIES, LADDERS, TransformersModel, mask_side_of, source_of
+from pipeline.sam.families import FAMILIES, TransformersModel
 from pipeline.views import View, default_view
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from stages.settings.blocks import ExtractParams, PrepareParams, Split
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.paths import embeddings_path, features_path, masks_path
-from storage.split.image_rows import SHARD_IMAGES
-from storage.store.signature import SOURCE, versions
+from storage.split.sharded_table import SHARD_IMAGES, ShardedTable
+from storage.store.signature import versions
 
 # Pillow and OpenCV read and augment images; the other libraries compute.
 LIBRARIES: Final = ("torch", "sam2", "numpy", "opencv-python-headless", "pillow")
@@ -43,6 +43,10 @@ class CellName:
         """Whether the rows are the embeddings of images, not answers to prompt sets."""
         return not self.prompts
 
+    def rows(self, split: ShardedTable) -> ShardedTable:
+        """Rows of the cell's stores: the objects of a split or, for embeddings, its images."""
+        return split.images if self.is_embeddings else split
+
     @property
     def outputs(self) -> dict[str, Path]:
         """Path of each store of the cell in the cache, by kind.
@@ -61,8 +65,7 @@ def library_versions(family: str, model: str) -> dict[str, str]:
 
     Raises a PackageNotFoundError if a library is not installed.
     """
-    origin, name = source_of(family, model)
-    member = FAMILIES[origin].models[name]
+    member = FAMILIES[family].models[model]
     of_encoder = member.libraries if isinstance(member, TransformersModel) else ()
     return versions(*LIBRARIES, *of_encoder)
 
@@ -114,7 +117,6 @@ def cell_settings(params: ExtractParams, name: CellName) -> dict[str, object]:
         "extract_version": VERSIONS["extract"],
         "family": params.family,
         "model": name.model,
-        **_source(params.family, name.model),
         "weights": weights_name(params, name.model),
         "view": name.view.name,
         "view_parameters": name.view.described_parameters,
@@ -130,14 +132,12 @@ def embedding_settings(
 ) -> dict[str, object]:
     """Entries of the signature of a model's embeddings that are the same on any machine.
 
-    A ladder is a family of models that come from other families; such a model has the embeddings of
-    the model that it comes from. ``is_half`` says whether levels are rounded to half precision.
+    ``is_half`` says whether levels are rounded to half precision.
     """
-    family, origin = source_of(params.family, model)
     return {
         "embed_version": VERSIONS["embed"],
-        "family": family,
-        "model": origin,
+        "family": params.family,
+        "model": model,
         "weights": weights_name(params, model),
         "view": "identity",
         "precision": params.precision,
@@ -183,23 +183,6 @@ def weights_name(params: ExtractParams, model: str) -> str:
     return checkpoint(params.family, model).sha256 or "not listed"
 
 
-def _source(family: str, model: str) -> dict[str, tuple[str, str]]:
-    """Signature entry ``SOURCE`` of a ladder's model: the model whose shards contain its rows.
-
-    The entry also says the size of masks if the ladder makes them smaller. Families that are no
-    ladder have no entry.
-
-    >>> _source("releases", "edgetam"), _source("releases", "sam3")
-    ({'source': ('edgetam', 'tiny')}, {'source': ('sam3', 'large at 256 px')})
-    """
-    if family not in LADDERS:
-        return {}
-    origin, name = source_of(family, model)
-    side_px = mask_side_of(family)
-    is_same = side_px == FAMILIES[origin].mask_side_px
-    return {SOURCE: (origin, name if is_same else f"{name} at {side_px} px")}
-
-
 def weights_seed(params: ExtractParams) -> int | None:
     """Seed of random weights; None if the weights come from the family's files."""
     kind, _, seed = params.weights.partition("-")
@@ -223,6 +206,8 @@ def objects_signature(split: str, location: Split, params: PrepareParams) -> dic
 def objects_settings(split: str, location: Split, params: PrepareParams) -> dict[str, object]:
     """Entries of the signature of a split's objects store that are the same on any machine."""
     keys = {*location.data_set.needs, *location.data_set.takes} - {"list"}
+    # Written where it is set alone: stores without it keep their signatures.
+    per_image = {"max_objects_per_image": location.max_objects_per_image}
     return {
         **{key: _as_text(getattr(location.source, key)) for key in sorted(keys)},
         "split": split,
@@ -231,6 +216,7 @@ def objects_settings(split: str, location: Split, params: PrepareParams) -> dict
         "max_objects": "all" if location.max_objects is None else location.max_objects,
         # Distinguishes such a split from older splits, which took the first objects of a file.
         **({} if location.max_objects is None else {"order": "seeded"}),
+        **({} if location.max_objects_per_image is None else per_image),
         "seed": params.seed,
     }
 

@@ -45,7 +45,7 @@ def choice_gains(
 
     A choice is the proposal and cut with the highest expected IoU; the selected mask is its
     alternative. The list has a gain for each prompt set that the heads learned from. The masks are
-    of all models whose tokens the heads read.
+    of all models.
 
     Parameters
     ----------
@@ -61,20 +61,18 @@ def choice_gains(
     """
     group = group_index(cells.table)
     _, held_out = split_by_group(group, judging_seed)
-    readers = [
-        cell for model, cell in cells.identity.items() if cells.reads_of(model) == head_set.reads
-    ]
+    by_model = cells.identity.values()
     gains = []
     for prompt in learned_prompts(cells, head_set):
-        expected = [expected_iou_at_cut(cell, head_set, weights, prompt) for cell in readers]
+        expected = [expected_iou_at_cut(cell, head_set, weights, prompt) for cell in by_model]
         expected_iou, iou_at_cut, sam_score = (
             np.concatenate([of_model[held_out] for of_model in arrays])
             for arrays in (
                 expected,
-                [cell.iou_at_cut(prompt) for cell in readers],
-                [cell.proposals(prompt).sam_score for cell in readers],
+                [cell.iou_at_cut(prompt) for cell in by_model],
+                [cell.proposals(prompt).sam_score for cell in by_model],
             )
         )
-        groups = np.tile(group[held_out], len(readers))
+        groups = np.tile(group[held_out], len(by_model))
         gains.append(choice_gain(prompt, expected_iou, iou_at_cut, sam_score, groups))
     return gains

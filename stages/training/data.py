@@ -33,8 +33,7 @@ OBJECTS: Final = "objects_digest"
 def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
     """Read the inputs and targets of a head set from the identity cells of a train split.
 
-    The targets need all models, because ``model_gap`` compares them; the inputs need the models
-    whose tokens the head set reads. Values are not checked: training refuses NaN and infinity.
+    Values are not checked: training refuses NaN and infinity.
 
     Raises
     ------
@@ -42,9 +41,7 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
         If a store is damaged.
     """
     group, prompts = group_index(cells.table), learned_prompts(cells, head_set)
-    readers = [model for model in cells.models if cells.reads_of(model) == head_set.reads]
-    reader_cells = [cells.identity[model] for model in readers]
-    inputs = _read_inputs(reader_cells, prompts, len(group), head_set)
+    inputs = _read_inputs([*cells.identity.values()], prompts, len(group), head_set)
     features = [
         {
             model: replace(cell.proposals(prompt), iou_at_cut=cell.iou_at_cut(prompt))
@@ -55,7 +52,7 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
         for prompt in prompts
     ]
     with faults_of(cells.split):
-        return training_set(inputs, features, group, head_set=head_set, readers=readers)
+        return training_set(inputs, features, group, head_set=head_set)
 
 
 def learned_prompts(cells: SplitCells, head_set: HeadSet) -> tuple[str, ...]:
@@ -68,22 +65,15 @@ def learned_prompts(cells: SplitCells, head_set: HeadSet) -> tuple[str, ...]:
     return tuple(prompts) if learns_all else TRAIN_PROMPTS[:1]
 
 
-def origin_of(cells: SplitCells, reads: str = "") -> dict[str, str]:
+def origin_of(cells: SplitCells) -> dict[str, str]:
     """Entries of a head file's card that identify the features that its heads learned from.
 
     The entries are those of ``SplitCells.head_origin``, the number of channels of a token
     (``n_channels``), and the digest of the identity cells (``FEATURES``).
-
-    Parameters
-    ----------
-    reads
-        In a ladder, the family whose tokens the heads read, which gives the number of channels. If
-        it is empty, the smallest model gives it.
     """
-    first = next(model for model in cells.models if reads in {"", cells.reads_of(model)})
     return {
         **cells.head_origin,
-        "n_channels": str(cells.identity[first].n_channels),
+        "n_channels": str(cells.identity[cells.models[0]].n_channels),
         FEATURES: cells.digest(["identity"]),
     }
 
@@ -120,13 +110,8 @@ def _is_here(path: Path, cache: str | Path) -> bool:
     return files_at(located(path, cache)).read(ROOT) is not None
 
 
-def image_statistics(cells: SplitCells, reads: str) -> Statistics:
-    """Statistics of a split's images, by the encoder of the smallest model that the heads read.
-
-    Parameters
-    ----------
-    reads
-        In a ladder, the family whose tokens the heads read; empty outside of ladders.
+def image_statistics(cells: SplitCells) -> Statistics:
+    """Statistics of a split's images, by the encoder of the smallest model.
 
     Returns
     -------
@@ -138,8 +123,7 @@ def image_statistics(cells: SplitCells, reads: str) -> Statistics:
     StoreError
         If a store is damaged.
     """
-    smallest = next(model for model in cells.models if cells.reads_of(model) == reads)
-    store = cells.identity[smallest].store
+    store = cells.identity[cells.models[0]].store
     _, rows = np.unique(cells.table.image_index, return_index=True)
     arrays = [read_array(store, name)[rows] for name in ("encoder_mean", "encoder_std")]
     return np.concatenate(arrays, axis=1)

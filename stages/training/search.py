@@ -33,8 +33,7 @@ from storage.outputs.tuning import append_trial, read_log, study_dir
 from storage.store.signature import digest, versions
 
 TUNED: Final = HeadSet("best", "best")
-"""Head set of all trials; heads of the other head sets take the hyperparameters found for it. In a
-ladder, trials read the tokens of the smallest model's family."""
+"""Head set of all trials; heads of the other head sets take the hyperparameters found for it."""
 
 LOOK_S: Final = 2.0
 """Seconds between two counts of the trials that a worker has finished."""
@@ -126,11 +125,9 @@ def search_here(
         validation.
     """
     settings, cells = study.settings, opened(study.cells)
-    tuned = replace(TUNED, reads=cells.reads[0])
-    rows_of_all = read_head_data(cells, tuned)
-    n_readers = sum(cells.reads_of(model) == tuned.reads for model in cells.models)
+    rows_of_all, n_models = read_head_data(cells, TUNED), len(cells.models)
     with faults_of(cells.split), one_thread_each():
-        learned, rows = rows_of_trials(rows_of_all, settings.max_objects, n_readers, settings.seed)
+        learned, rows = rows_of_trials(rows_of_all, settings.max_objects, n_models, settings.seed)
         del rows_of_all  # frees memory: the sample may be a small part of all rows
         cost = cost_of_trials(settings.facade, learned, rows, study.objective, seed=settings.seed)
         return run_study(

@@ -18,7 +18,7 @@ from stages.training.choices import choice_gains
 from stages.training.data import OBJECTS, learned_prompts, origin_of
 from stages.training.fit import FittedHeads
 from storage.folders import whole_folder
-from storage.head_files import head_file
+from storage.head_files import calibrated_scores, head_file
 from storage.head_files.guarantees import choices_entry
 from storage.outputs.csv_forms import LEARNING_CURVES, LearningCurve
 from storage.outputs.tables import blocks_as_frame, write_table
@@ -101,7 +101,7 @@ def _shared_metadata(cells: SplitCells, head_set: HeadSet, seed: int) -> dict[st
         "split": cells.split,
         **head_set.card,
         "seed": str(seed),
-        **origin_of(cells, head_set.reads),
+        **origin_of(cells),
         OBJECTS: cells.table.digest,
         **{key: str(number) for key, number in version_entry("train").items()},
     }
@@ -141,7 +141,7 @@ def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[FinalHead]
                     )
                     relative_path = path.relative_to(protocol_dir(split, protocol))
                     head_file.write_head_file(folder / relative_path, packed)
-    head_file.write_isotonic(
+    calibrated_scores.write_isotonic(
         split, calibration_of(cells), origin_of(cells), fixed_cuts=fixed_cuts_of(cells)
     )
     curves = [
@@ -153,7 +153,7 @@ def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[FinalHead]
     write_table(curves_path(split), LEARNING_CURVES, blocks_as_frame(curves))
 
 
-def calibration_of(cells: SplitCells) -> head_file.Calibration:
+def calibration_of(cells: SplitCells) -> calibrated_scores.Calibration:
     """Fit isotonic regressions of IoU on SamScore, by model and judged proposal.
 
     The proposals are those of the first click in view ``identity``.

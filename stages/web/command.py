@@ -7,11 +7,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from pipeline.sam.families import FAMILIES
 from stages.cli import predictor_options
 from stages.predictor.stored_images import signature_of
 from stages.program.main import reported_errors
 from stages.settings.params import PARAMS_FILE, read_params
-from stages.settings.parsing import ParamsError
+from stages.settings.parsing import ParamsError, check_known
 from storage.checkpoints.weights import models_there
 from storage.head_files.head_file import SHIPPED_FAMILY
 from storage.images.videos import address_in
@@ -53,8 +54,9 @@ def demo(  # noqa: PLR0913, PLR0917 - one for each option
                 raise ParamsError("--images must come with --embeddings, got it alone")
             signature = signature_of(embeddings[0]) if embeddings else {}
             family = family or signature.get("family", SHIPPED_FAMILY)
+            check_known("family", family, FAMILIES)
             model = model or signature.get("model")
-            # Only PageState finds out which models the user's heads read.
+            # Only PageState finds out which models the user's heads learned from.
             installed = () if heads else models_there(family)
             print(f"loading {model or next(iter(installed), family)}", flush=True)
             page = PageState(

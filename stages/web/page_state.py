@@ -50,18 +50,15 @@ class HeadChoice:
         The name of the file is added if it is not that of the family.
         """
         card = self.file.card
-        reads = card["tokens"].rpartition("/")[0]
         name = "" if self.path.stem == card["family"] else f" ({self.path.stem})"
         best = ", best masks" if card["protocol"] == "best" else ""
-        return (
-            f"{card['family']}{reads and f' {reads}'}, {card['split']}, {card['kind']}{best}{name}"
-        )
+        return f"{card['family']}, {card['split']}, {card['kind']}{best}{name}"
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Models whose tokens the heads read and whose weights are installed."""
+        """Models that the heads learned from and whose weights are installed."""
         installed = models_there(self.file.card["family"])
-        return tuple(model for model in self.file.readers if model in installed)
+        return tuple(model for model in self.file.models if model in installed)
 
 
 class Predictors:
@@ -96,20 +93,20 @@ class Predictors:
         head file, a key of ``choices``.
         """
         check_known("heads", heads, self.choices)
-        check_known("model", model, self.choices[heads].file.readers)
+        check_known("model", model, self.choices[heads].file.models)
         if (heads, model) not in self._predictors:
             self._predictors[heads, model] = self._loaded(self.choices[heads], model)
         return self._predictors[heads, model]
 
     def _loaded(self, choice: HeadChoice, model: str) -> UncertainPredictor:
         family = choice.file.card["family"]
-        readable = (model, choice.file.readers[0])
+        readable = (model, choice.file.models[0])
         places = [place for place, by_model in self._embeddings.items() if by_model in readable]
         loaded = load_chosen(self._choose(family, model, choice.path, embeddings=places))
         # Head sets share a model, and with it the encoding of an image.
         loaded.sam = self._shared(family, model, loaded.sam)
         if loaded.smallest is not None:
-            loaded.smallest = self._shared(family, choice.file.readers[0], loaded.smallest)
+            loaded.smallest = self._shared(family, choice.file.models[0], loaded.smallest)
         return loaded
 
     def _shared(self, family: str, model: str, sam: Sam) -> Sam:
@@ -214,7 +211,7 @@ class StoredImage:
         """Pixels, upright, of an image of any size.
 
         A missing or unreadable file, or one outside of the folder, is an ``ImageError``. Images at
-        an address must be of the formats of uploads.
+        an address, as uploads, must be in one of ``readable_formats``.
         """
         name = self.record.file
         is_inside = ".." not in Path(name).parts and not Path(name).is_absolute()
@@ -276,8 +273,8 @@ class PageState:
     Parameters
     ----------
     model
-        Model that the page starts with; by default, the smallest model that is installed and whose
-        tokens the first heads read.
+        Model that the page starts with; by default, the smallest model that is installed and
+        that the first heads learned from.
     heads
         Head files to offer before that of the family; the page starts with the first.
     family, device, precision, embeddings
@@ -306,7 +303,7 @@ class PageState:
         # The first heads of the caller; without heads of the caller, the heads of the family.
         self.default_heads = next(iter(self.models.choices))
         first = self.models.choices[self.default_heads]
-        self.model = model or next(iter(first.models), first.file.readers[0])
+        self.model = model or next(iter(first.models), first.file.models[0])
         self.images = OpenImages()
         self.queue = JobQueue("model")
         self.decoder = JobQueue("decoder")

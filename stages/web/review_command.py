@@ -1,7 +1,7 @@
 """``usam review``: segments images, and serves a page to look at the doubtful masks first."""
 
 import sys
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -15,15 +15,15 @@ from stages.predictor.model_choice import ModelChoice, choose_model
 from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
-from stages.review.decisions import Decisions
+from stages.review.decisions import REMOVE, Decisions, check_inputs, one_writer
 from stages.review.queue import COCO, FORMS, ReviewQueue
 from stages.review.sources import Source, file_digests, read_source
 from stages.settings.parsing import ParamsError, check_known
 from storage.datasets import coco
-from storage.errors import DataError, counted, printable, shown
+from storage.errors import DataError, counted, listed, printable, shown
 from storage.folders import write_lines
 from storage.head_files.head_file import SHIPPED_FAMILY, family_heads
-from storage.outputs.coco_results import KeptResults
+from storage.outputs.coco_results import KeptResults, signature_of_masks
 
 if TYPE_CHECKING:
     from stages.predictor.answers import Answer
@@ -47,8 +47,9 @@ def review(  # noqa: PLR0913 - one for each option
         Path | None, typer.Option(metavar="FOLDER", help="Images of a COCO file.")
     ] = None,
     prompt: Annotated[
-        str, typer.Option(help="Of a COCO file: box (bbox), clicks (keypoints), or everything.")
-    ] = "box",
+        str | None,
+        typer.Option(help="Of a COCO file: box (bbox; default), clicks (keypoints), everything."),
+    ] = None,
     annotations: Annotated[
         bool,
         typer.Option("--annotations", help="Of a split: its annotations, most doubted first."),
@@ -88,7 +89,8 @@ def review(  # noqa: PLR0913 - one for each option
     Run it again to go on: finished images and decisions are kept in the folder of --out.
     """
     with reported_errors():
-        check_known("prompt", prompt, coco.COCO_PROMPTS)
+        if prompt is not None:
+            check_known("prompt", prompt, coco.COCO_PROMPTS)
         check_share("stop-at", stop_at)
         if half is not None:
             check_known("half", half, tuple(HALVES))
@@ -106,13 +108,16 @@ def review(  # noqa: PLR0913 - one for each option
         )
         family = family or (None if heads else review_source.cached_family or None)
         choice = choose_model(family, model, heads, device=device, precision=precision)
-        queue = _queue(review_source, choice, options, folder, half, stop_at)
-        if export is None and not len(queue):
-            hint = ": lower --min-score and --min-stability" if options else ""
-            raise DataError(f"{source} must have one mask or more to look at, got none{hint}")
-        if export is not None:
-            _export(export, queue, form, as_polygons=polygons)
-        else:
+        suffix = f"-{half.replace('/', '-of-')}" if half else ""
+        path = folder / f"decisions{suffix}.jsonl"
+        with nullcontext() if export else one_writer(path):
+            queue = _queue(review_source, choice, options, path, half, stop_at)
+            if export is not None:
+                _export(export, queue, form, as_polygons=polygons)
+                return
+            if not len(queue):
+                hint = ": lower --min-score and --min-stability" if options else ""
+                raise DataError(f"{source} must have one mask or more to look at, got none{hint}")
             _serve(queue, choice, host, port)
 
 
@@ -120,29 +125,42 @@ def _queue(
     source: Source,
     choice: ModelChoice,
     options: dict[str, Any],
-    folder: Path,
+    path: Path,
     half: str | None,
     stop_at: float,
 ) -> ReviewQueue:
     """Segment the images that have no masks yet, and open the queue of the masks of all images.
 
-    Masks and decisions are kept in ``folder``. Images that cannot be read are left out, and listed
-    in its file ``faults.txt``. ``options`` are those of ``chosen_answers``. ``half``, a key of
-    ``HALVES``, takes the images and decisions of one of two reviewers; None takes all.
+    ``path`` is the file of decisions; masks are kept beside it. Images that cannot be read are left
+    out, and listed in ``faults.txt``. ``options`` are those of ``chosen_answers``. ``half``, a key
+    of ``HALVES``, takes the images and decisions of one of two reviewers; None takes all.
     """
+    folder = path.parent
     made_from = {
         "images": str(source.images.resolve()),
         **source.origin,
         **choice.origin,
         "prompt": f"{source.prompt} {options}",
     }
-    suffix = f"-{half.replace('/', '-of-')}" if half else ""
-    path = folder / f"decisions{suffix}.jsonl"
-    files = sorted(folder.glob("decisions*.jsonl"))
-    decisions = Decisions(path, made_from, [file for file in files if file != path])
+    others = [file for file in sorted(folder.glob("decisions*.jsonl")) if file != path]
+    decisions = Decisions(path, made_from, others)
+    if decisions.faults:
+        print(f"note: lines left out: {listed(decisions.faults)}", file=sys.stderr)
     if half:
         source = replace(source, prompted=source.prompted[HALVES[half] :: 2])
-    results = KeptResults(folder / "masks.jsonl", made_from, file_digests(source))
+    digests = {}
+    if not source.cached_family:
+        source = replace(source, digests=file_digests(source))
+        digests = {
+            image.image_id: source.digests[image.image.file]
+            for image in source.prompted
+            if image.image.file in source.digests
+        }
+    masks = folder / "masks.jsonl"
+    remedy = f"remove {masks}, or name another folder with --out"
+    if before := signature_of_masks(masks):
+        check_inputs(f"{masks} has masks", before, made_from, remedy)
+    results = KeptResults(masks, made_from, digests)
     decided = {image_id for (image_id, _), _ in decisions}
     if changed := [image_id for image_id in results.changed if image_id in decided]:
         raise DataError(
@@ -169,7 +187,7 @@ def _segment(
     from stages.predictor.answers import answer_images, image_reader  # noqa: PLC0415
 
     answer = _answer(source, choice, options)
-    read_image = image_reader(source.images, [image.image for image in waiting])
+    read_image = image_reader(source.images, [image.image for image in waiting], source.digests)
     title = f"segment {printable(str(source.images))}"
     with progress(title, len(waiting), "images") as advance:
         return answer_images(answer, read_image, waiting, results, advance)
@@ -206,8 +224,13 @@ def _export(path: Path, queue: ReviewQueue, form: str, *, as_polygons: bool) -> 
     from stages.review.export import export_queue  # noqa: PLC0415 - torch
 
     n_masks = export_queue(path, queue, form, as_polygons=as_polygons)
-    n_reviewed = int(queue.is_reviewed.sum())
-    print(f"{printable(str(path))}: {counted(n_masks, 'mask')}, {n_reviewed} looked at")
+    n_reviewed, n_removed = int(queue.is_reviewed.sum()), queue.n_decided(REMOVE)
+    counts = {"removed": n_removed, "empty": len(queue) - n_removed - n_masks}
+    left_out = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
+    print(
+        f"{printable(str(path))}: {counted(n_masks, 'mask')}, {n_reviewed} looked at"
+        f"{left_out and f'; left out: {left_out}'}"
+    )
 
 
 def _serve(queue: ReviewQueue, choice: ModelChoice, host: str, port: int) -> None:

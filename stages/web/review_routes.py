@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, Literal, cast
 
@@ -18,13 +18,14 @@ from pipeline.predictor.advice import Costs
 from pipeline.predictor.pictures import draw_mask
 from pipeline.vocabulary import N_PROPOSALS
 from stages.predictor.answers import image_reader
-from stages.review.decisions import Decision
+from stages.review.decisions import SKIP, Decision
 from stages.review.queue import Candidate, ReviewQueue
 from stages.web import downloads, messages, open_images
 from stages.web.page_state import PageState
 from storage.datasets.coco import EVERYTHING, CocoPrompt
 from storage.datasets.object_records import ImageRecord
 from storage.errors import counted
+from storage.rle import area_rle
 
 MARGIN: Final = 0.5
 """Part of the longer side of a mask's box that a thumbnail shows around it."""
@@ -54,7 +55,8 @@ class ReviewState:
         self._names: dict[str, str] = {}
         self._opening = asyncio.Lock()
         source = queue.source
-        self._read = image_reader(source.images, [image.image for image in source.prompted])
+        records = [image.image for image in source.prompted]
+        self._read = image_reader(source.images, records, source.digests)
 
     async def open_image(
         self, page: PageState, record: ImageRecord
@@ -116,7 +118,7 @@ async def progress(request: Request, rank: int = -1) -> dict[str, Any]:
         "start": review.start,
         "n_masks": len(queue),
         "n_left": remaining.n_masks,
-        "n_skipped": queue.n_skipped,
+        "n_skipped": queue.n_decided(SKIP),
         "rest_iou": None if queue.source.has_annotations else remaining.rest_iou,
         "whole_iou": None if queue.source.has_annotations else remaining.whole_iou,
         "may_stop": _stop_words(queue),
@@ -165,6 +167,7 @@ async def mask(request: Request, rank: int) -> dict[str, Any]:
         "prompt": _prompt(candidate.prompt),
         "box_px": _box(candidate),
         "answer": {"selected": 0, "proposals": [_proposal(candidate, inside)]},
+        "is_empty": candidate.is_empty,
         "words": _words(candidate),
         "sam_score": uncertainty["sam_score"],
         "advice": uncertainty["advice"],
@@ -185,6 +188,8 @@ def _proposal(candidate: Candidate, inside: Bool[np.ndarray, "h w"]) -> dict[str
 def _words(candidate: Candidate) -> str:
     """Text with the expected IoU of a mask; for an annotation, also its IoU with models' masks."""
     iou, uncertainty = candidate.entry["score"], candidate.entry["uncertainty"]
+    if candidate.is_empty:
+        return "Empty mask"
     if "doubt" not in uncertainty:
         return f"Expected IoU {iou:.2f}"
     return f"Models expect IoU {iou:.2f}, reach {uncertainty['iou']:.2f}"
@@ -237,27 +242,43 @@ def _thumbnail(candidate: Candidate, image: open_images.OpenImage) -> bytes:
 async def decide(request: Request, rank: int, start: str) -> dict[str, Any]:
     """Write a decision about a mask to the disk, and return the values of ``progress``.
 
-    For the decision ``replace``, the new mask is predicted first. ``start`` is that of the
-    ``progress`` with which the page was loaded; if it is not of this server, the status is 409.
+    For the decision ``replace``, the new mask is predicted first. An empty mask is not kept, and
+    only ``skip`` is possible if the image does not open. ``start`` is that of the ``progress`` with
+    which the page was loaded; if it is not of this server, the status is 409.
     """
-    page, review = _parts(request)
+    _, review = _parts(request)
     _check_start(review, start)
     body = await messages.read_body(
         request, most_bytes=messages.MOST_QUESTION_BYTES, subject="question"
     )
     form = messages.parse_request(DecisionRequest, body)
     candidate = _candidate(review, rank)
-    if form.decision == "replace":
-        if form.object is None:
-            raise HTTPException(400, "object must come with the decision replace, got none")
-        _, image = await review.open_image(page, candidate.image.image)
-        predictor = partial(page.models.predictor, page.default_heads, page.model)
-        job = partial(_replacement, candidate, form.object, image, predictor)
-        decision = await messages.while_connected(request, page.queue.run(job))
-    else:
-        decision = Decision(form.decision)
-    review.queue.decide(rank, decision)
+    review.queue.decide(rank, await _decision(request, candidate, form))
     return await progress(request, rank)
+
+
+async def _decision(request: Request, candidate: Candidate, form: DecisionRequest) -> Decision:
+    """Make the decision that a person asks for, about a mask that the page shows."""
+    page, review = _parts(request)
+    if form.decision == SKIP:
+        return Decision(SKIP)
+    # Refuses a file that was removed or changed: nobody has seen the mask on it.
+    _, image = await review.open_image(page, candidate.image.image)
+    if form.decision == "keep":
+        _check_not_empty(candidate.segmentation)
+        return candidate.replacing or Decision("keep")
+    if form.decision != "replace":
+        return Decision(form.decision)
+    if form.object is None:
+        raise HTTPException(400, "object must come with the decision replace, got none")
+    predictor = partial(page.models.predictor, page.default_heads, page.model)
+    job = partial(_replacement, candidate, form.object, image, predictor)
+    return await messages.while_connected(request, page.queue.run(job))
+
+
+def _check_not_empty(segmentation: Mapping[str, Any]) -> None:
+    if not area_rle(segmentation["counts"]):
+        raise HTTPException(400, "a mask that is kept must have one pixel or more, got none")
 
 
 def _replacement(
@@ -278,6 +299,7 @@ def _replacement(
     clicks = tuple((click.x, click.y) for click in prompted.clicks)
     is_own_prompt = (clicks, prompted.box) == (prompt.clicks, prompt.box)
     rle = annotation["segmentation"]
+    _check_not_empty(rle)
     if is_own_prompt and rle == candidate.entry["segmentation"]:
         return Decision("keep")
     name = "choice" if prompted.proposal == N_PROPOSALS else "proposal"

@@ -2,12 +2,13 @@
 
 import csv
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Final, Literal
 
-from pipeline.sam.families import FAMILIES, check_model, models_of, source_of
+from pipeline.sam.families import FAMILIES, check_model, models_of
 from storage.errors import WeightsError
 from storage.files.download import download, is_intact
 from storage.folders import sha256_file
@@ -36,8 +37,6 @@ class Checkpoint:
     folder
         Folder on Meta's server or, with an owner, a repository of Hugging Face; empty if the file
         comes with this package.
-    size_bytes
-        Bytes of the file; None if the table does not list them.
     sha256
         From the table. For a file from Hugging Face without a listed sha256, it is recorded on
         first use.
@@ -48,7 +47,7 @@ class Checkpoint:
     config: str
     file: str
     folder: str
-    size_bytes: int | None
+    size_bytes: int
     sha256: str | None
 
     @property
@@ -70,7 +69,7 @@ class Checkpoint:
 
 
 def checkpoint(family: str, model: str) -> Checkpoint:
-    """Describe the weights file of a model; a model of a ladder is looked up in its own family.
+    """Describe the weights file of a model.
 
     If the table lists no sha256 of a file from Hugging Face, it is read from ``digest_path``, which
     is written now if the weights file is there. Raises a WeightsError if the family or its model is
@@ -80,7 +79,6 @@ def checkpoint(family: str, model: str) -> Checkpoint:
         check_model(family, model)
     except ValueError as error:
         raise WeightsError(str(error)) from error
-    family, model = source_of(family, model)
     with (TABLES / f"{family}.csv").open(newline="", encoding="utf-8") as table:
         line = next(line for line in csv.DictReader(table) if line["model"] == model)
     record = Checkpoint(
@@ -89,7 +87,7 @@ def checkpoint(family: str, model: str) -> Checkpoint:
         config=line["config"],
         file=line["file"],
         folder=line["folder"],
-        size_bytes=int(line["bytes"]) if line["bytes"] else None,
+        size_bytes=int(line["bytes"]),
         sha256=line["sha256"] or None,
     )
     return record if record.sha256 or not record.is_on_hub else _recorded(record)
@@ -150,6 +148,17 @@ def checkpoints(family: str) -> list[Checkpoint]:
         raise WeightsError(str(error)) from error
 
 
+def named_weights(sha256: str) -> str:
+    """Family and model whose weights have a sha256; the sha256 itself if no table lists it.
+
+    >>> named_weights("7dc0b0c662ac86625d9bd6222bc3c780020901197ffb5bcd5849d3444b352d49")
+    'mini tiny'
+    """
+    records = (record for family in FAMILIES for record in checkpoints(family))
+    names = (f"{record.family} {record.model}" for record in records if record.sha256 == sha256)
+    return next(names, sha256)
+
+
 def state(record: Checkpoint) -> State:
     """Compare a weights file with its listed sha256, and return its ``State``; the file is read."""
     path = _there(record)
@@ -194,11 +203,11 @@ def models_there(family: str) -> tuple[str, ...]:
     return tuple(model for model, record in records if _there(record) is not None)
 
 
-def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
+def fetch(record: Checkpoint, *, advance: Callable[[int], object] = int) -> Path:
     """Download a weights file unless it is there intact; return its path.
 
     The file comes from Meta or, for ``is_on_hub``, from Hugging Face's library into its cache.
-    ``progressbar`` is as for ``download``; that library ignores it.
+    ``advance`` is as for ``download``; that library ignores it.
 
     Raises
     ------
@@ -217,7 +226,7 @@ def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
             f"its weights are kept as {record.path}"
         )
     url = f"{META_URL}/{record.folder}/{record.file}"
-    return download(url, record.path, record.sha256, progressbar=progressbar)
+    return download(url, record.path, record.sha256, record.size_bytes, advance=advance)
 
 
 def _fetch_from_hub(record: Checkpoint) -> Path:

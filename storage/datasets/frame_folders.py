@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from storage.datasets.object_records import Annotated, Medium, Source
 from storage.errors import DataError, listed
-from storage.images.image_files import DECODER_ERRORS, is_special, unreadable
+from storage.images.image_files import DECODER_ERRORS, is_special, open_image, unreadable
 from storage.rle import encode_rle
 
 
@@ -81,14 +80,18 @@ def stems(folder: Path, suffix: str) -> list[str]:
     return sorted(path.stem for path in paths if not path.name.startswith("."))
 
 
-def paired_stems(label: str, images: Path, masks: Path, hint: str = "") -> list[str]:
-    """Sorted names of frames that each have a JPEG file in ``images`` and a PNG file in ``masks``.
+def paired_stems(
+    label: str, images: Path, masks: Path, hint: str = "", *, suffix: str = ".png"
+) -> list[str]:
+    """Sorted names of frames that each have a JPEG file in ``images`` and a file in ``masks``.
+
+    The names of the files in ``masks`` end in ``suffix``.
 
     Raises a DataError if a folder is missing, there is no frame, or a frame lacks its image or its
     mask. ``label`` names the frames there; ``hint`` ends the message about frames without a mask.
     """
     frames = stems(check_folder(f"images of {label}", images), ".jpg")
-    with_mask = stems(check_folder(f"masks of {label}", masks), ".png")
+    with_mask = stems(check_folder(f"masks of {label}", masks), suffix)
     if not frames:
         raise DataError(f"{label} must have .jpg files in {images}, got none")
     unmasked, unpictured = set(frames) - set(with_mask), set(with_mask) - set(frames)
@@ -133,7 +136,7 @@ def read_indices(path: Path, label: str, modes: Collection[str]) -> UInt8[np.nda
     if is_special(path):
         raise DataError(f"{label}: {path} must be a readable PNG file, got: a pipe or a device")
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             if image.mode in modes:
                 return np.asarray(image).astype(np.uint8)
             mode = image.mode

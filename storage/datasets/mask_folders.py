@@ -8,12 +8,11 @@ from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, UInt32
-from PIL import Image
 
 from storage.datasets.frame_folders import check_folder, check_paired
 from storage.datasets.object_records import Annotated, ImageRecord, Medium, Source
 from storage.errors import DataError, ImageError, counted, listed
-from storage.images.image_files import DECODER_ERRORS, unreadable, upright_size
+from storage.images.image_files import DECODER_ERRORS, open_image, unreadable, upright_size
 from storage.rle import encode_rle
 
 SUFFIXES: Final = (
@@ -205,7 +204,7 @@ def _pixels(path: Path, label: str) -> tuple[UInt32[np.ndarray, "h w ..."], str,
     if the file cannot be read, or has another mode than ``NUMBERS`` and ``COLOURS``.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             if image.mode in (*NUMBERS, *COLOURS):
                 colours = image.convert("RGB") if image.mode in COLOURS else image
                 pixels = np.asarray(colours).astype(np.uint32)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pipeline.vocabulary import MAX_PIXELS
 from storage.errors import DataError
-from storage.images.image_files import MAX_PIXELS, SHRINK
+from storage.images.image_files import SHRINK
 
 Masklets = Literal["manual", "auto", "both"]
 
@@ -68,6 +69,8 @@ class Annotated:
     image: ImageRecord
     masks: tuple[tuple[int, str], ...]
     """Id of each mask, and its compressed RLE of the image's size; no id occurs twice."""
+    annotators: tuple[int, ...] = ()
+    """Who outlined each mask, counted from 0, where several persons outlined the same image."""
     n_crowd: int = 0
     """Number of annotations left out because they stand for a crowd."""
 
@@ -93,6 +96,8 @@ class ObjectRecord:
     object_id: int
     mask_rle: str
     """The mask as COCO's compressed RLE, of the image's size."""
+    annotator: int | None = None
+    """Who outlined the object, counted from 0 in each image; None where one person did."""
 
 
 @dataclass(frozen=True)

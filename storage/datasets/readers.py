@@ -6,15 +6,24 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from pipeline.seeds import derive_seed
+from storage.datasets.bsds500 import list_bsds500
 from storage.datasets.coco import list_coco
 from storage.datasets.indexed_masks import list_ade20k, list_davis, list_mose
 from storage.datasets.mask_folders import list_masks
-from storage.datasets.object_records import ImageRecord, Medium, ObjectRecord, Source, SplitRecords
+from storage.datasets.object_records import (
+    Annotated,
+    ImageRecord,
+    Medium,
+    ObjectRecord,
+    Source,
+    SplitRecords,
+)
 from storage.datasets.sav import list_sav_frames, list_sav_videos
 from storage.errors import DataError, counted, listed, shown
 from storage.images.videos import address_in, video_of
@@ -68,6 +77,7 @@ DATA_SETS: Final[Mapping[str, DataSet]] = {
     "mose": DataSet(list_mose, needs=("list",), takes=("frames",), is_video=True),
     "sav_videos": DataSet(list_sav_videos, takes=("frames", "subsets", "masklets"), is_video=True),
     "sav_frames": DataSet(list_sav_frames, needs=("list",), takes=("frames",), is_video=True),
+    "bsds500": DataSet(list_bsds500),
     "masks": DataSet(list_masks, needs=("objects",), takes=("void", "suffix")),
 }
 """Layouts of data sets by the reader's name in ``params.yaml``."""
@@ -97,7 +107,13 @@ def in_seeded_order(media: Sequence[Medium], seed: int) -> list[Medium]:
 
 
 def collect(
-    media: Iterable[Medium], source: Source, *, min_area_px: int, max_objects: int | None
+    media: Iterable[Medium],
+    source: Source,
+    *,
+    min_area_px: int,
+    max_objects: int | None,
+    max_per_image: int | None = None,
+    seed: int = 0,
 ) -> SplitRecords:
     """Read the objects of images or videos into records, in the order of ``media``.
 
@@ -110,6 +126,9 @@ def collect(
     max_objects
         Largest number of objects to take, from the first on; later images or videos are not read.
         None takes all.
+    max_per_image
+        Largest number of objects of an image or frame to take, drawn by ``seed``. A larger number
+        keeps the objects that a smaller number draws. None takes all.
 
     Raises
     ------
@@ -121,12 +140,13 @@ def collect(
     """
     skipped: Counter[str] = Counter()
     index: dict[ImageRecord, int] = {}
-    rows = islice(_objects(source, media, min_area_px, skipped), max_objects)
+    draw = partial(_draw, limit=max_per_image, seed=seed)
+    rows = islice(_objects(source, media, min_area_px, draw, skipped), max_objects)
     names = set()
     objects = []
-    for name, image, number, rle in rows:
+    for name, image, number, rle, annotator in rows:
         names.add(name)
-        objects.append(ObjectRecord(index.setdefault(image, len(index)), number, rle))
+        objects.append(ObjectRecord(index.setdefault(image, len(index)), number, rle, annotator))
     if not objects:
         raise DataError(
             f"{source.annotations} must have an object of {min_area_px} px or more, got none "
@@ -144,13 +164,17 @@ def collect(
 
 
 def estimate_extent(
-    media: Sequence[Medium], *, min_area_px: int, max_objects: int | None
+    media: Sequence[Medium],
+    *,
+    min_area_px: int,
+    max_objects: int | None,
+    max_per_image: int | None = None,
 ) -> Extent:
     """Estimate the number of objects and images of a split from a sample of its images or videos.
 
     ``media`` are from ``list_selected`` with the same ``max_objects``. Images or videos in a random
     order are read until the sample has ``N_SAMPLED`` images or ``max_objects`` objects. The numbers
-    are exact if the sample is all that the split takes.
+    are exact if the sample is all that the split takes. ``max_per_image`` is that of ``collect``.
     """
     counts: list[list[int]] = []  # by image or video, then by image
     n_sampled, n_found = 0, 0
@@ -159,7 +183,7 @@ def estimate_extent(
             break
         counts.append(
             [
-                sum(area_rle(rle) >= min_area_px for _, rle in item.masks)
+                len([*islice(_large(item, min_area_px), max_per_image)])
                 for item in medium.read_annotated()
             ]
         )
@@ -202,27 +226,47 @@ def _cut(counts: Sequence[Sequence[int]], max_objects: int) -> list[list[int]]:
 
 
 def _objects(
-    source: Source, media: Iterable[Medium], min_area_px: int, skipped: Counter[str]
-) -> Iterator[tuple[str, ImageRecord, int, str]]:
-    """Yield (name of the medium, image, id, compressed RLE) of each object, in the split's order.
+    source: Source,
+    media: Iterable[Medium],
+    min_area_px: int,
+    draw: Callable[[Annotated, Sequence[int]], Sequence[int]],
+    skipped: Counter[str],
+) -> Iterator[tuple[str, ImageRecord, int, str, int | None]]:
+    """Yield each object of a split, in its order: name of its medium, image, id, RLE, annotator.
 
-    Objects that are left out are counted in ``skipped`` by reason: ``crowd`` or ``small``; media
-    that lack automatic masklets, as ``auto``. Raises a DataError if an id has more than 64 bits.
+    ``draw`` takes an image and the places of its objects, and returns those to keep. Objects that
+    are left out for another reason are counted in ``skipped`` by that reason: ``crowd`` or
+    ``small``; media that lack automatic masklets, as ``auto``. Raises a DataError if an id has more
+    than 64 bits.
     """
     for medium in media:
         skipped["auto"] += medium.lacks_auto
         for item in medium.read_annotated():
-            skipped["crowd"] += item.n_crowd
-            for number, rle in item.masks:
+            for number, _ in item.masks:
                 if not -MOST_ID <= number < MOST_ID:
                     raise DataError(
                         f"{source.annotations}: {medium.name}: ids must be integers of 64 bits, "
                         f"got {shown(number)}"
                     )
-                if area_rle(rle) < min_area_px:
-                    skipped["small"] += 1
-                else:
-                    yield medium.name, item.image, number, rle
+            large = [*_large(item, min_area_px)]
+            skipped["crowd"] += item.n_crowd
+            skipped["small"] += len(item.masks) - len(large)
+            for place in draw(item, large):
+                annotator = item.annotators[place] if item.annotators else None
+                yield medium.name, item.image, *item.masks[place], annotator
+
+
+def _large(item: Annotated, min_area_px: int) -> Iterator[int]:
+    """Yield the places of an image's masks of ``min_area_px`` pixels or more, in their order."""
+    return (k for k, (_, rle) in enumerate(item.masks) if area_rle(rle) >= min_area_px)
+
+
+def _draw(item: Annotated, places: Sequence[int], *, limit: int | None, seed: int) -> Sequence[int]:
+    """Draw ``limit`` of an image's objects at most, by their ids; they stay in their order."""
+    if limit is None or len(places) <= limit:
+        return places
+    drawn = sorted(places, key=lambda k: derive_seed(seed, item.image.file, item.masks[k][0]))
+    return sorted(drawn[:limit])
 
 
 def _check_files(source: Source, used: Collection[ImageRecord]) -> None:

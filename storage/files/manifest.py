@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import zarr
@@ -21,6 +22,9 @@ NAME: Final = "manifest"
 
 FILE: Final = f"{NAME}/zarr.json"
 """File with the manifest, relative to the store; the manifest does not list it."""
+
+GROUP: Final = MappingProxyType({"zarr_format": 3, "node_type": "group"})
+"""Entries of ``FILE`` beside the attributes."""
 
 ROOT: Final = "zarr.json"
 """File with a store's attributes, relative to the store."""
@@ -102,11 +106,16 @@ def parse_manifest(where: object, data: bytes) -> Manifest:
     Raises a StoreError, which begins with ``where``, if the bytes are no manifest, or were changed.
     """
     try:
-        attributes = json.loads(data)["attributes"]
+        metadata = json.loads(data)
+        attributes = metadata["attributes"]
         files = {name: _parse_record(value) for name, value in attributes["files"].items()}
         recorded_sha256 = attributes["sha256"]
+        form = {"zarr_format": metadata["zarr_format"], "node_type": metadata["node_type"]}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(f"{where} must be the manifest of a store, got {shown(error)}") from error
+    # No digest covers these two entries, and a flipped bit in them would pass.
+    if form != GROUP:
+        raise StoreError(f"{where} must be a Zarr group with {shown({**GROUP})}, got {shown(form)}")
     if (sha256 := manifest_sha256(files)) != recorded_sha256:
         raise StoreError(f"{where} must have the sha256 {shown(recorded_sha256)}, got {sha256!r}")
     return files

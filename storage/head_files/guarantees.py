@@ -5,24 +5,30 @@ Guarantees, which ``usam gate`` calibrates, are also in records. Functions that 
 """
 
 import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from pipeline.heads.scope import CalibratedGuarantee, ChoiceGain, Scope
 from storage.errors import DataError, shown
 from storage.outputs.records import read_record, write_record
 
+T = TypeVar("T")
+
 GATES: Final = "gates"
 """Key of the guarantees in a card of heads (as JSON text) and in a record of ``usam gate``."""
-
 
 CHOICES: Final = "choices"
 """Key of the gains of the choice of masks in a card of heads, as JSON text."""
 
-_REMEDIES: Final = {GATES: "calibrate it again by `usam gate`", CHOICES: "train its heads again"}
+for form in (Scope, CalibratedGuarantee, ChoiceGain):
+    with_config(ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))(form)
+
+_GUARANTEES: Final = TypeAdapter(tuple[CalibratedGuarantee, ...])
+_GAINS: Final = TypeAdapter(tuple[ChoiceGain, ...])
 
 
 def write_guarantees(path: Path, guarantees: Sequence[CalibratedGuarantee]) -> None:
@@ -33,7 +39,9 @@ def write_guarantees(path: Path, guarantees: Sequence[CalibratedGuarantee]) -> N
 def read_guarantees(path: Path) -> tuple[CalibratedGuarantee, ...]:
     """Read guarantees that ``write_guarantees`` wrote; an edited file raises a DataError."""
     record = read_record(path, "usam gate", [GATES])
-    return _parsed(record[GATES], str(path))
+    return _parsed(
+        _GUARANTEES.validate_json, json.dumps(record[GATES]), f"{GATES} in {path}", _CALIBRATE
+    )
 
 
 def guarantees_entry(guarantees: Sequence[CalibratedGuarantee]) -> dict[str, str]:
@@ -45,7 +53,9 @@ def guarantees_entry(guarantees: Sequence[CalibratedGuarantee]) -> dict[str, str
 
 def guarantees_of(card: Mapping[str, str]) -> tuple[CalibratedGuarantee, ...]:
     """Parse the guarantees in a card of heads; an empty tuple if the card has none."""
-    return _parsed(_from_json(card, GATES), "a card")
+    return _parsed(
+        _GUARANTEES.validate_json, card.get(GATES, "[]"), f"{GATES} in a card", _CALIBRATE
+    )
 
 
 def choices_entry(gains: Sequence[ChoiceGain]) -> dict[str, str]:
@@ -55,65 +65,20 @@ def choices_entry(gains: Sequence[ChoiceGain]) -> dict[str, str]:
 
 def choices_of(card: Mapping[str, str]) -> tuple[ChoiceGain, ...]:
     """Parse the gains of the choice of masks in a card of heads; empty if the card has none."""
-    values = _listed(_from_json(card, CHOICES), CHOICES, "a card")
-    return tuple(
-        ChoiceGain(**_checked(ChoiceGain, entries, "a card", CHOICES)) for entries in values
-    )
+    gains = card.get(CHOICES, "[]")
+    return _parsed(_GAINS.validate_json, gains, f"{CHOICES} in a card", "train its heads again")
 
 
-def _from_json(card: Mapping[str, str], key: str) -> object:
+_CALIBRATE: Final = "calibrate it again by `usam gate`"
+
+
+def _parsed(parse: Callable[[str], T], text: str, name: str, remedy: str) -> T:
     try:
-        return json.loads(card.get(key, "[]"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{key} in a card must be JSON, got {error}") from error
-
-
-def _listed(values: object, key: str, source: str) -> list[object]:
-    if not isinstance(values, list):
-        raise DataError(f"{key} in {source} must be a list, got {shown(values)}")
-    return values
-
-
-def _parsed(values: object, source: str) -> tuple[CalibratedGuarantee, ...]:
-    guarantees = []
-    for entries in _listed(values, GATES, source):
-        scope = _checked(Scope, entries.get("scope") if isinstance(entries, dict) else None, source)
-        assert isinstance(entries, dict)
-        guarantee = _checked(CalibratedGuarantee, {**entries, "scope": Scope(**scope)}, source)
-        guarantees.append(CalibratedGuarantee(**guarantee))
-    return tuple(guarantees)
-
-
-def _checked(
-    form: type[Scope | CalibratedGuarantee | ChoiceGain],
-    entries: object,
-    source: str,
-    key: str = GATES,
-) -> dict[str, Any]:
-    """Return ``entries`` if they are the fields of the class ``form``, each of the field's type.
-
-    A list of prompt sets becomes a tuple. Raises a DataError, which names ``source`` and ``key``,
-    for other entries.
-    """
-    types = {field.name: field.type for field in fields(form)}
-    if not isinstance(entries, dict) or set(entries) != set(types):
+        return parse(text)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place = ".".join(map(str, fault["loc"]))
         raise DataError(
-            f"each of the {key} in {source} must have {', '.join(types)}, got {shown(entries)}: "
-            f"{_REMEDIES[key]}"
-        )
-    checked = {}
-    for name, value in entries.items():
-        if name == "prompts":
-            is_valid = isinstance(value, list) and all(isinstance(word, str) for word in value)
-            value = tuple(value) if is_valid else value  # noqa: PLW2901 - parsed
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            is_valid = math.isfinite(value) and types[name] not in {str, Scope}
-        else:
-            is_valid = isinstance(value, types[name])  # type: ignore[arg-type]
-        if not is_valid:
-            rule = {"prompts": "a list of names", "scope": "a scope"}.get(
-                name, "text" if types[name] is str else "a finite number"
-            )
-            raise DataError(f"{name} of {key} in {source} must be {rule}, got {shown(value)}")
-        checked[name] = value
-    return checked
+            f"{name} must be as this version writes them, got {shown(fault['input'])} at "
+            f"{place or 'the top'} ({fault['msg']}): {remedy}"
+        ) from error

@@ -1,6 +1,5 @@
 """Reads and writes head files: the heads of one set as safetensors, with a card in the metadata.
 
-Also reads and writes the calibrated SamScores, which lie beside the head files of a split.
 Functions raise a ``WeightsError`` for a file that is missing, damaged or of another form, and a
 ``DataError`` for a card that contradicts what is asked for.
 """
@@ -17,15 +16,13 @@ from pipeline.heads.kinds import HeadSet
 from pipeline.heads.predict import OUTPUT_LAYER, HeadWeights, check_head
 from pipeline.heads.training_images import TrainingImages, from_tensors
 from pipeline.prompt_kinds import PROMPT_KINDS
-from pipeline.sam.families import NAMES, models_of, reads_of
-from pipeline.scoring.calibration import Isotonic
+from pipeline.sam.families import FAMILIES, models_of
 from pipeline.vocabulary import PROTOCOLS, TOKEN_SETS
 from storage.errors import DataError, WeightsError, shown
 from storage.head_files.guarantees import choices_of, guarantees_of
 from storage.head_files.published_heads import published_file
 from storage.head_files.tensors import read_tensors, write_tensors
-from storage.outputs.records import read_record, write_record
-from storage.paths import heads_dir, isotonic_path, remedy
+from storage.paths import heads_dir, remedy
 
 OBJECTIVES: Final = "objectives"
 """Key of a card: facts that differ between the heads of the file, as JSON by objective."""
@@ -72,13 +69,6 @@ class HeadFile:
         except (KeyError, ValueError) as error:
             raise DataError(f"heads must name a family that there is: {error}") from error
         return tuple(model for model in models if f"weights_{model}" in self.card)
-
-    @property
-    def readers(self) -> tuple[str, ...]:
-        """Models whose tokens the heads read: all of ``models`` or, in a ladder, of one family."""
-        reads, _, _ = self.card.get("tokens", "").rpartition("/")
-        family = self.card["family"]
-        return tuple(model for model in self.models if reads_of(family, model) == reads)
 
     @property
     def by_objective(self) -> dict[str, dict[str, str]]:
@@ -202,7 +192,8 @@ def read_head_file(path: Path) -> HeadFile:
     Raises
     ------
     WeightsError
-        If the file is missing, damaged or no head file, or its heads are of an earlier version.
+        If the file is missing, damaged or no head file, its heads are of an earlier version, or a
+        number is NaN or infinite.
     DataError
         If the guarantees or the gains of the choice of masks in its card are malformed.
     """
@@ -213,6 +204,8 @@ def read_head_file(path: Path) -> HeadFile:
         )
     weights: dict[str, dict[str, np.ndarray]] = {}
     for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise WeightsError(f"{name} in {path} must hold finite numbers, got NaN or infinity")
         objective, _, tensor_name = name.partition(".")
         weights.setdefault(objective, {})[tensor_name] = tensor.astype(np.float32)
     images = weights.pop(TRAINING_IMAGES, None)
@@ -233,7 +226,7 @@ def _check_form(path: Path, card: Mapping[str, str], objectives: Collection[str]
     """Raise a WeightsError for a card that lacks a required entry, or has one that breaks its rule.
 
     Required are ``_REQUIRED``; ``_FORMS`` has the rules; ``OBJECTIVES`` must be of ``objectives``;
-    the heads must read a model's tokens. Raises a DataError if guarantees or gains are malformed.
+    the weights of a model must be named. Raises a DataError if guarantees or gains are malformed.
     """
     for key, (rule, is_valid) in _FORMS.items():
         if key in card or key in _REQUIRED:
@@ -254,10 +247,9 @@ def _check_form(path: Path, card: Mapping[str, str], objectives: Collection[str]
             f"{OBJECTIVES} in the card of {path} must be facts about "
             f"{', '.join(sorted(objectives))}, got {shown(card[OBJECTIVES])}"
         )
-    if not HeadFile({}, card).readers:
+    if not HeadFile({}, card).models:
         raise WeightsError(
-            f"the card of {path} must name the weights of a model whose tokens its heads read, "
-            "got none"
+            f"the card of {path} must name the weights of a model of its family, got none"
         )
     guarantees_of(card)
     choices_of(card)
@@ -273,10 +265,10 @@ MOST_DIGITS: Final = 9
 _REQUIRED: Final = ("family", "precision", "protocol", "tokens", "kind", "n_channels")
 
 _FORMS: Final[Mapping[str, tuple[str, Callable[[str], bool]]]] = {
-    "family": ("a family", lambda text: text in NAMES),
+    "family": ("a family", lambda text: text in FAMILIES),
     "precision": ("fp32 or bf16", lambda text: text in {"fp32", "bf16"}),
     "protocol": (" or ".join(PROTOCOLS), lambda text: text in PROTOCOLS),
-    "tokens": ("a token set", lambda text: text.rpartition("/")[2] in TOKEN_SETS),
+    "tokens": ("a token set", lambda text: text in TOKEN_SETS),
     "kind": ("a name", lambda text: text not in {"", "none"}),
     "n_channels": ("a whole number", _is_number),
     "first_mask_token": ("a whole number", _is_number),
@@ -332,63 +324,3 @@ def read_head_set(train_split: str, head_set: HeadSet) -> HeadFile:
         if objective not in heads.weights:
             raise DataError(f"{path} must have the head {objective}, got none{remedy(path)}")
     return heads
-
-
-Calibration = Mapping[str, Mapping[str, Isotonic]]
-"""Calibrated SamScores: isotonic regressions from SamScore to IoU, by model, then by judged
-proposal (``best`` or ``selected``)."""
-
-_FITTED: Final = "fitted"
-_FIXED_CUTS: Final = "fixed_cuts"
-
-
-def write_isotonic(
-    split: str,
-    calibration: Calibration,
-    origin: Mapping[str, str],
-    *,
-    fixed_cuts: Mapping[str, float],
-) -> None:
-    """Write the isotonic regressions of a split's models, and their best fixed cuts.
-
-    ``origin`` has the entries that identify the features the regressions were fitted on, as in
-    cards of heads. ``fixed_cuts`` has, for each model, the foreground probability at which its
-    selected masks have the highest mean IoU on the split.
-    """
-    fitted = {
-        model: {
-            judged: {name: values.tolist() for name, values in vars(isotonic).items()}
-            for judged, isotonic in by_judged.items()
-        }
-        for model, by_judged in calibration.items()
-    }
-    entries = {"split": split, **origin, _FITTED: fitted, _FIXED_CUTS: dict(fixed_cuts)}
-    write_record(isotonic_path(split), entries, [])
-
-
-def read_isotonic(split: str, origin: Mapping[str, str]) -> Calibration:
-    """Read the isotonic regressions that ``write_isotonic`` wrote for a split.
-
-    Raises a DataError if the file is missing, was edited, or was fitted on other features than
-    ``origin``.
-    """
-    return {
-        model: {
-            judged: Isotonic(**{name: np.array(values) for name, values in arrays.items()})
-            for judged, arrays in by_judged.items()
-        }
-        for model, by_judged in _fitted_record(split, origin)[_FITTED].items()
-    }
-
-
-def read_fixed_cuts(split: str, origin: Mapping[str, str]) -> Mapping[str, float]:
-    """Read the best fixed cut of each model, by model, as ``read_isotonic`` reads regressions."""
-    fixed_cuts: Mapping[str, float] = _fitted_record(split, origin)[_FIXED_CUTS]
-    return fixed_cuts
-
-
-def _fitted_record(split: str, origin: Mapping[str, str]) -> dict[str, Any]:
-    path = isotonic_path(split)
-    record = read_record(path, "train", ["split", _FITTED, _FIXED_CUTS])
-    check_card(path, record, {"split": split, **origin}, remedy(path))
-    return record

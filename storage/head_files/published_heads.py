@@ -4,6 +4,7 @@ The authors state no licence, so the package contains names and digests, not the
 """
 
 import csv
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from storage.errors import WeightsError
 from storage.files.download import download
 
 TABLE: Final = Path(__file__).parent / "published_heads.csv"
-"""CSV file with a line per head: family, name, file in the authors' repository, sha256."""
+"""CSV file with a line per head: family, name, file in the authors' repository, bytes, sha256."""
 
 REPOSITORY: Final = "GreenAutoML4FAS/UncertainSAM"
 
@@ -36,6 +37,7 @@ class PublishedHead:
     family: str
     name: str
     path_in_repository: str
+    size_bytes: int
     sha256: str
 
     @property
@@ -60,7 +62,7 @@ def published_families() -> tuple[str, ...]:
 def published_heads(family: str) -> list[PublishedHead]:
     """List the published heads of a model family; a WeightsError if the authors publish none."""
     heads = [
-        PublishedHead(family, line["name"], line["path"], line["sha256"])
+        PublishedHead(family, line["name"], line["path"], int(line["bytes"]), line["sha256"])
         for line in _lines()
         if line["family"] == family
     ]
@@ -75,10 +77,10 @@ def _lines() -> list[dict[str, str]]:
         return list(csv.DictReader(table))
 
 
-def fetch(head: PublishedHead, *, progressbar: object | None = None) -> Path:
+def fetch(head: PublishedHead, *, advance: Callable[[int], object]) -> Path:
     """Download a published head unless an intact file is at ``head.path``; return this path.
 
-    ``progressbar`` and errors are as for ``download``.
+    ``advance`` and errors are as for ``download``.
     """
     url = f"{BASE_URL}/{head.path_in_repository}"
-    return download(url, head.path, head.sha256, progressbar=progressbar)
+    return download(url, head.path, head.sha256, head.size_bytes, advance=advance)

@@ -4,6 +4,7 @@ import io
 import re
 import stat
 import struct
+import subprocess
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,9 +29,11 @@ READABLE_MODES: Final = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK
 DEEP: Final = (";16B", ";16L", ";16N")
 """Suffixes of Pillow's raw modes with 16 bits per colour; ``BGR;16`` has five or six bits."""
 
-FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-"""Formats of uploaded and downloaded images: for other formats, Pillow may run programs that write
-files."""
+FORMATS: Final = (
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF"),
+)
+"""Formats of images and masks, AVIF and HEIF where Pillow reads them. Pillow reads more: EPS by
+Ghostscript, which runs the program that such a file is, whatever the file is called."""
 
 BOMB: Final = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 """Types that Pillow raises for an image with too many pixels: the warning comes at half as many
@@ -45,12 +48,10 @@ DECODER_ERRORS: Final = (
     TypeError,
     struct.error,
     zlib.error,
+    subprocess.SubprocessError,  # some of Pillow's decoders run a program
     *BOMB,
 )
 """Types of the errors that Pillow raises for a file that it cannot read."""
-
-MAX_PIXELS: Final = 178_956_970
-"""Largest number of pixels of an image; Pillow refuses more as a decompression bomb."""
 
 SHRINK: Final = "shrink it, and its masks and record, if it has any, with it"
 """End of the message about an image with too many pixels."""
@@ -100,8 +101,7 @@ def read_rgb(
     Parameters
     ----------
     file
-        A file of any format that Pillow reads, or a download in one of ``safe_formats``; of an
-        animation, the first frame is read.
+        A file in one of ``readable_formats``; of an animation, the first frame is read.
     height_px, width_px
         Upright size in the image's record, which is the size of its masks; None accepts any size.
 
@@ -153,11 +153,10 @@ def is_special(path: Path) -> bool:
 @contextmanager
 def _opened(file: ImageFile) -> Iterator[Image.Image]:
     """Open and yield an image file; Pillow's errors, here and in the block, are ``ImageError``."""
-    reads_heif()
     if isinstance(file, Path) and is_special(file):
         raise ImageError(f"{file} must be a readable image, got: a pipe or a device")
     try:
-        with _open(file) as image:
+        with open_image(file if isinstance(file, Path) else io.BytesIO(file.content)) as image:
             yield image
     except ImageError:
         raise
@@ -167,15 +166,16 @@ def _opened(file: ImageFile) -> Iterator[Image.Image]:
         raise ImageError(unreadable(file, "image", error)) from error
 
 
-def _open(file: ImageFile) -> Image.Image:
-    if isinstance(file, Path):
-        return Image.open(file)
-    return Image.open(io.BytesIO(file.content), formats=safe_formats())
+def open_image(file: Path | io.BytesIO) -> Image.Image:
+    """Open a file in one of ``readable_formats`` as Pillow does: a file in another is no image."""
+    return Image.open(file, formats=readable_formats())
 
 
-def safe_formats() -> tuple[str, ...]:
-    """Formats in which an image may come from elsewhere: ``FORMATS``, and HEIF if it is read."""
-    return (*FORMATS, "HEIF") if reads_heif() else FORMATS
+def readable_formats() -> tuple[str, ...]:
+    """Those of ``FORMATS`` that Pillow reads in this environment."""
+    reads_heif()
+    Image.init()  # registers the formats
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def unreadable(file: ImageFile, kind: str, error: Exception) -> str:
@@ -267,8 +267,8 @@ def upright_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
 def decode_rgb(data: bytes, *, most_px: int, most_side_px: int) -> UInt8[np.ndarray, "h w 3"]:
     """Decode the bytes of an image file to upright RGB pixels, as ``read_rgb`` does for a path.
 
-    Raises an ImageError if the image is not of ``safe_formats``, is too large or damaged, or has
-    not 8 bits per colour.
+    Raises an ImageError if the image is not of ``readable_formats``, is too large or damaged, or
+    has not 8 bits per colour.
 
     Parameters
     ----------
@@ -278,16 +278,15 @@ def decode_rgb(data: bytes, *, most_px: int, most_side_px: int) -> UInt8[np.ndar
         Largest height and width: a file of 95 kB, one pixel wide and 49 million high, takes 5 s to
         decode, and 150 GB to resize.
     """
-    formats = safe_formats()
     try:
-        with Image.open(io.BytesIO(data), formats=formats) as image:
+        with open_image(io.BytesIO(data)) as image:
             _check_n_px(image, most_px, most_side_px)
             check_mode(image, "image")
             return upright_rgb(image)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        names = ", ".join(formats)
+        names = ", ".join(readable_formats())
         raise ImageError(f"image must be a file in one of the formats {names}, got none") from error
     except BOMB as error:
         raise ImageError(f"{_most(most_px)}, got many more") from error

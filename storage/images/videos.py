@@ -211,11 +211,18 @@ class SplitImages:
 
     Only the names in ``files`` can be read. ``folder`` may also be a text file with an address, see
     ``address_in``. A server that stays away ends the reading with a ``StoreError``. An image that
-    is missing, damaged or changed gives an ``ImageError``, and others can still be read.
+    is missing, damaged or changed gives an ``ImageError``, and others can still be read; ``remedy``
+    ends the message about a changed one.
     """
 
-    def __init__(self, folder: Path, files: Sequence[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        files: Sequence[str],
+        remedy: str = "`dvc repro -f -s prepare@SPLIT` reads it anew",
+    ) -> None:
         self._folder = folder
+        self._remedy = remedy
         address = address_in(folder)
         self._at_address = None if address is None else files_at(address)
         self._video = {file: video_of(file) for file in files}
@@ -233,8 +240,8 @@ class SplitImages:
     ) -> UInt8[np.ndarray, "h w 3"]:
         """Read an image or a frame as upright RGB pixels.
 
-        ``sha256`` is the digest that the file must have, as ``inspect`` returned it for the stage
-        ``prepare``: an ImageError refuses another one.
+        ``sha256`` is the digest that the file must have, as when the images were listed (in the
+        pipeline by the stage ``prepare``): an ImageError refuses another one.
         """
         image_file = self._file(file)
         present = self._digest(file, image_file)
@@ -243,9 +250,8 @@ class SplitImages:
             with self._lock:
                 self._sha256.pop(self._video[file] or file, None)
             raise ImageError(
-                f"{image_file} must be the file that stage prepare saw "
-                f"(sha256 {sha256[:12]}...), got {present[:12]}...; "
-                "`dvc repro -f -s prepare@SPLIT` reads it anew"
+                f"{image_file} must be the file that was listed "
+                f"(sha256 {sha256[:12]}...), got {present[:12]}...; {self._remedy}"
             )
         if self._video[file] is not None:
             return self._videos.read(file, height_px=height_px, width_px=width_px)

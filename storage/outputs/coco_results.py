@@ -213,6 +213,14 @@ class KeptResults:
         self._path.unlink()
 
 
+def signature_of_masks(path: Path) -> Mapping[str, str]:
+    """Signature of a file of ``KeptResults``; empty if the file has no mask or does not exist."""
+    lines = iterate_lines(path)
+    _, first = next(lines, (0, {}))
+    signature: Mapping[str, str] = first.get(_SIGNATURE, {})
+    return signature if any("segmentation" in line for _, line in lines) else {}
+
+
 def places_of(n_masks: Sequence[int]) -> tuple[Int[np.ndarray, " mask"], Int[np.ndarray, " mask"]]:
     """Index of the image of each mask, and the mask's place among the masks of the image.
 

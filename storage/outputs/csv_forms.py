@@ -90,6 +90,7 @@ class AnnotationRow:
     rank: Annotated[int, "1 is the annotation to look at first"]
     row: Annotated[int, "number of the object in its split, from 0"]
     object_id: Annotated[int, "id in the data set; of a video, it repeats from frame to frame"]
+    file: Annotated[str, "file of the image"]
     group: Annotated[int, "its image or, where images are frames, its video"]
     prompt: Annotated[str, "prompt set, drawn from the annotation, that the masks answer"]
     doubt: Annotated[float, "mean over the models of expected IoU times 1 - IoU"]

@@ -107,19 +107,21 @@ def append_lines(path: Path, contents: Sequence[Mapping[str, Any]]) -> list[int]
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a file with a JSON value per line, without truncated lines; a missing file is empty."""
+    """Read a file with a JSON mapping per line, without other lines; a missing file is empty."""
     return [content for _, content in iterate_lines(path)]
 
 
 def iterate_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the whole lines of a JSON lines file, with their offsets in bytes; none if missing."""
+    """Yield the mappings of a JSON lines file, with their offsets in bytes; none if missing."""
     if not path.is_file():
         return
     offset = 0
     with path.open("rb") as file:
         for line in file:
             with suppress(ValueError):
-                yield offset, json.loads(line)
+                content = json.loads(line)
+                if isinstance(content, dict):
+                    yield offset, content
             offset += len(line)
 
 

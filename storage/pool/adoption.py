@@ -11,7 +11,7 @@ from storage.folders import passing_folder
 from storage.paths import WORK
 from storage.pool.cell import Cell, ShardArrays, shard_arrays
 from storage.pool.dvc_cache import lay_out, recorded_listings
-from storage.split.image_rows import names_of_rows
+from storage.split.sharded_table import names_of_rows
 from storage.store.chunk_grid import chunk_rows, shard_file
 from storage.store.inspection import Store, check_identity, open_store
 from storage.store.opening import check_same_images, read_array, read_images
@@ -25,11 +25,9 @@ def published_stores(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
     copies in DVC's cache, removed after the block. The mapping is empty if only some outputs are
     there, or if outputs and copies are missing.
     """
-    if all(path.exists() for path in outputs.values()):
-        yield dict(outputs)
-        return
-    if any(path.exists() for path in outputs.values()):
-        yield {}
+    are_there = [path.exists() for path in outputs.values()]
+    if any(are_there):
+        yield dict(outputs) if all(are_there) else {}
         return
     with recorded_stores(outputs) as links:
         yield links

@@ -33,14 +33,13 @@ from storage.errors import N_HEX, StoreError
 from storage.files.manifest import FileRecord
 from storage.folders import put_file, put_link
 from storage.paths import POOL
-from storage.split.image_rows import ImageRows, shard_name
-from storage.split.object_table import PreparedSplit
+from storage.split.sharded_table import ShardedTable, shard_name
 from storage.store.chunk_grid import MASK_CODE, chunk_grid, shard_file
 from storage.store.embedding_rows import embedding_of
 from storage.store.mask_chunks import read_chunk
 from storage.store.opening import naming_damage
 from storage.store.schema import FIXED_COORDINATES, ArraySpec, Value, cell_specs, specs_of
-from storage.store.signature import DIGEST_CHARS, SOURCE, compare, digest, parse_signature
+from storage.store.signature import DIGEST_CHARS, compare, digest, parse_signature
 from storage.store.writing import check_names, checked, create_array, writable
 
 OF_A_SPLIT: Final = (
@@ -67,9 +66,6 @@ shard's file name does not contain its settings, and people copy files from fold
 DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, RuntimeError)
 """Types of the errors that NumPy raises for a damaged ``.npz`` file; ``RuntimeError`` if the file
 seems to be encrypted."""
-
-Rows = PreparedSplit | ImageRows
-"""The rows of a cell: the objects of a split, or the images of a split or a folder."""
 
 ShardArrays = dict[str, np.ndarray]
 """Arrays of one shard by their names in the schema."""
@@ -115,7 +111,7 @@ class Cell:
     """
 
     signature: Mapping[str, object]
-    split: Rows
+    split: ShardedTable
     sizes: Mapping[str, int]
     pool: Path = POOL
     assigned: Collection[str] | None = None
@@ -151,8 +147,12 @@ class Cell:
 
     def fits(self, signature: Mapping[str, object]) -> bool:
         """Whether a store with this signature has rows that were made by the cell's settings."""
+        return self.difference(signature) is None
+
+    def difference(self, signature: Mapping[str, object]) -> str | None:
+        """Describe how a store's settings differ from the cell's; None if they do not."""
         settings = {key: value for key, value in self.settings.items() if key != "stores"}
-        return compare(of_rows(signature), settings) is None
+        return compare(of_rows(signature), settings)
 
     def lacking(self) -> list[str]:
         """Names of the cell's shards that the pool lacks, in row order."""
@@ -174,14 +174,16 @@ class Cell:
 
     @property
     def _suffix(self) -> str:
-        return LEVEL if self.split.dim == "image" else MASKS
+        return LEVEL if "embeddings" in self.kinds else MASKS
 
     @property
     def _file_keys(self) -> dict[str, str]:
-        """Key in a shard's ``.npz`` file for the sha256 of an array's own file, by array."""
-        if self.split.dim == "image":
-            return {array: f"{array}_sha256" for array in self.sharded}
-        return {MASK_CODE: MASKS_SHA256}
+        """Key in a shard's ``.npz`` file for the sha256 of an array's own file, by array.
+
+        Features without masks have the key of masks, too, with an empty text.
+        """
+        named = {array: f"{array}_sha256" for array in self.sharded}
+        return named if "embeddings" in self.kinds else {MASK_CODE: MASKS_SHA256}
 
     def put(self, name: str, rows: Mapping[str, np.ndarray], *, maker: str) -> None:
         """Write a computed shard to the pool, unless the pool has it; ``name`` is the shard's name.
@@ -334,17 +336,8 @@ class Cell:
 
 
 def of_rows(signature: Mapping[str, object]) -> dict[str, object]:
-    """Signature entries that determine the content of a row.
-
-    For a model of a ladder, ``family`` and ``model`` are those whose shards have its rows.
-
-    >>> of_rows({"family": "releases", "model": "edgetam", "source": ["edgetam", "tiny"]})
-    {'family': 'edgetam', 'model': 'tiny'}
-    """
-    skipped = (*OF_A_SPLIT, SOURCE)
-    entries = {key: value for key, value in signature.items() if key not in skipped}
-    source = cast("Sequence[str]", signature.get(SOURCE, ()))
-    return entries | dict(zip(("family", "model"), source, strict=False))
+    """Signature entries that determine the content of a row."""
+    return {key: value for key, value in signature.items() if key not in OF_A_SPLIT}
 
 
 def store_specs(kind: str, signature: Mapping[str, object]) -> dict[str, ArraySpec]:

@@ -4,16 +4,17 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from configparser import ConfigParser, Error
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import yaml
 from yaml import YAMLError
 
-from storage.folders import whole_file, write_json
+from storage.folders import put_file, put_link, whole_file, write_json
 from storage.paths import WORK
 
 DVC_LOCK: Final = Path("dvc.lock")
@@ -44,14 +45,36 @@ def recorded_listings(lock: Path = DVC_LOCK) -> dict[str, str]:
     Empty if the file is missing or has another form.
     """
     try:
-        # libyaml's loader, which a PyYAML built from source may lack: the pure Python loader takes
-        # 0.2 s for the demo's file, a tenth of an extraction that only publishes.
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        stages = yaml.load(lock.read_bytes(), Loader=loader)["stages"]  # noqa: S506 - both are
-        outs = [out for stage in stages.values() for out in stage.get("outs", [])]
+        outs = [out for stage in _stages(lock).values() for out in stage.get("outs", [])]
         return {out["path"]: out["md5"] for out in outs if "md5" in out}
     except FAULTS:
         return {}
+
+
+def readers_of(outputs: Collection[Path]) -> set[str]:
+    """Names of the stages in ``dvc.lock`` that read an output, a part of it, or a folder above."""
+    with suppress(*FAULTS):
+        return {
+            name
+            for name, stage in _stages(DVC_LOCK).items()
+            for path in (Path(dep["path"]) for dep in stage.get("deps", []))
+            if any(path.is_relative_to(out) or out.is_relative_to(path) for out in outputs)
+        }
+    return set()
+
+
+def _stages(lock: Path) -> dict[str, Any]:
+    status = lock.stat()
+    return _parsed(lock, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=1)  # each output of a plan asks for it
+def _parsed(lock: Path, _mtime_ns: int, _n_bytes: int) -> dict[str, Any]:
+    # libyaml's loader, which a PyYAML built from source may lack: the pure Python loader takes
+    # 0.2 s for the demo's file, a tenth of an extraction that only publishes.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    stages: dict[str, Any] = yaml.load(lock.read_bytes(), Loader=loader)["stages"]  # noqa: S506 - both are
+    return stages
 
 
 def lay_out(listing: str, folder: Path) -> bool:
@@ -88,52 +111,100 @@ def _inside(relpath: str) -> PurePosixPath:
     return path
 
 
-def mend_cache(files: Iterable[Path]) -> list[Path]:
-    """Replace damaged files in DVC's cache by those of the intact ``files`` with the same md5.
+def recorded_files(output: Path) -> dict[Path, str]:
+    """Md5 of each file of an output that ``dvc.lock`` records, by path.
 
-    The paths of the replaced files in the cache are returned, and their md5 is noted in
-    ``REPAIRED``: remotes may have the damaged file, too.
-    """
-    digests = ((md5_of(file), file) for file in files)
-    mended = {
-        md5: cached_file(md5)
-        for md5, file in digests
-        if cached_file(md5).exists() and not is_cached(md5) and is_mended(md5, file)
-    }
-    _note_repaired(mended)
-    return [*mended.values()]
-
-
-def drop_damaged(output: Path) -> None:
-    """Remove the damaged files of an output from DVC's cache.
-
-    DVC assumes that files in its cache are intact: after the stage has run again, DVC would put the
-    damaged file in place of the new one. The md5 of each is noted in ``REPAIRED``. Nothing is done
-    for an output that ``dvc.lock`` or the cache does not know.
+    They stand in a listing in DVC's cache. If that is missing or damaged, the files of the output
+    itself count, provided that they are those of the record. Empty if the output is not recorded,
+    or nothing says which files it had.
     """
     with suppress(*FAULTS):
-        files = _listed_files(recorded_listings()[output.as_posix()], output)
-        damaged = [md5 for md5 in files.values() if not is_cached(md5)]
-        for md5 in damaged:
-            cached_file(md5).unlink(missing_ok=True)
-        _note_repaired(damaged)
+        md5 = recorded_listings()[output.as_posix()]
+        if not md5.endswith(LISTING) or is_cached(md5):
+            return _listed_files(md5, output)
+        entries = _entries(output)
+        if _md5(_listing(entries)) == md5.removesuffix(LISTING):
+            return {output / entry["relpath"]: entry["md5"] for entry in entries}
+    return {}
 
 
-def altered_outputs() -> list[Path]:
-    """Paths of outputs in ``dvc.lock`` that have a changed or missing file.
+def _entries(output: Path) -> list[dict[str, str]]:
+    """Entries that DVC's listing of an output folder would have."""
+    names = {file: file.relative_to(output).as_posix() for file in output.rglob("*")}
+    files = sorted((file for file in names if file.is_file()), key=lambda file: names[file])
+    return [{"md5": md5_of(file), "relpath": names[file]} for file in files]
 
-    Stores, and outputs that are missing as a whole, are left out.
+
+def _listing(entries: Sequence[Mapping[str, str]]) -> bytes:
+    return json.dumps(entries).encode()
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def altered_files(output: Path) -> dict[Path, str]:
+    """Fault of each file of a recorded output, ``missing`` or ``altered``.
+
+    It is the fault of the output itself if nothing says which files the output had.
     """
-    altered = []
-    for name, md5 in recorded_listings().items():
-        output = Path(name)
-        if output.suffix == ".zarr" or not output.exists():
-            continue
-        with suppress(*FAULTS):  # the listing is not in DVC's cache, or has another form
-            files = _listed_files(md5, output).items()
-            if any(not file.is_file() or md5_of(file) != of_file for file, of_file in files):
-                altered.append(output)
-    return altered
+    if not (files := recorded_files(output)):
+        return {output: "altered"}
+    present = {file: md5_of(file) if file.is_file() else "" for file in files}
+    faults = {file: "altered" if md5 else "missing" for file, md5 in present.items()}
+    return {file: faults[file] for file, md5 in files.items() if present[file] != md5}
+
+
+def are_kept(output: Path) -> bool:
+    """Whether a recorded output lacks files, and DVC's cache has all of them intact."""
+    lacking = [md5 for file, md5 in recorded_files(output).items() if not file.exists()]
+    return bool(lacking) and all(map(is_cached, lacking))
+
+
+def put_missing(output: Path) -> None:
+    """Link or copy the missing files of a recorded output from DVC's cache."""
+    for file, md5 in recorded_files(output).items():
+        if not file.exists():
+            put_link(cached_file(md5), file)
+
+
+def lacks_cached(output: Path) -> bool:
+    """Whether DVC's cache lacks an intact file or listing of a recorded, intact output.
+
+    A link to a file in the cache is not read again.
+    """
+    listing = recorded_listings().get(output.as_posix(), "")
+    if listing.endswith(LISTING) and recorded_files(output) and not is_cached(listing):
+        return True
+    return any(
+        not (cached_file(md5).exists() and cached_file(md5).samefile(file))
+        and not is_cached(md5)
+        and md5_of(file) == md5
+        for file, md5 in recorded_files(output).items()
+        if file.exists()
+    )
+
+
+def mend_cache(output: Path) -> None:
+    """Put the files of a recorded output into DVC's cache, in place of missing and damaged ones.
+
+    A damaged file that the output does not have intact is removed: DVC takes the files in its cache
+    for intact, and would put it in place of a new one. The md5 of each damaged file is noted in
+    ``REPAIRED``: remotes may have the damaged file, too.
+    """
+    files = recorded_files(output)
+    damaged = [md5 for md5 in files.values() if not is_cached(md5) and cached_file(md5).exists()]
+    for file, md5 in files.items():
+        if not is_cached(md5) and not is_mended(md5, file):
+            cached_file(md5).unlink(missing_ok=True)
+    listing = recorded_listings().get(output.as_posix(), "")
+    if listing.endswith(LISTING) and not is_cached(listing):
+        damaged += [listing] if cached_file(listing).exists() else []
+        cached_file(listing).unlink(missing_ok=True)
+        if files:
+            put_file(cached_file(listing), _listing(_entries(output)))
+            cached_file(listing).chmod(READ_ONLY)
+    _note_repaired(damaged)
 
 
 def is_cached(md5: str) -> bool:

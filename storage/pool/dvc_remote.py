@@ -156,6 +156,5 @@ def _check_intact(names: Mapping[str, str]) -> None:
     if lost:
         raise StoreError(
             f"files must be intact in DVC's cache or in the outputs to be sent, got {len(lost)} "
-            f"missing or damaged ({listed(lost)}); `usam cache repair` computes cells again, and "
-            "names the command that makes another output again"
+            f"missing or damaged ({listed(lost)}); `usam cache repair` makes them again"
         )

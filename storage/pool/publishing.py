@@ -10,7 +10,6 @@ from storage.errors import N_HEX, StoreError
 from storage.files.manifest import FileRecord, record_of, write_manifest
 from storage.folders import link_or_copy, whole_folder
 from storage.pool.cell import Cell, ShardArrays, store_specs
-from storage.split.object_table import PreparedSplit
 from storage.store.chunk_grid import chunk_rows, shard_file
 from storage.store.opening import IMAGES_DIGEST, images_digest
 from storage.store.schema import SCHEMA
@@ -81,11 +80,10 @@ def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> No
 
 def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str, FileRecord]:
     """Write a store without its manifest; return the records of its hard-linked files by name."""
-    rows = cell.split
-    if isinstance(rows, PreparedSplit):
+    rows, is_embeddings = cell.split, kind == "embeddings"
+    coords: dict[str, object] = {"file": rows.table.file}
+    if not is_embeddings:
         coords = {"object_id": rows.table.object_id, "prompt": cell.signature["prompts"]}
-    else:
-        coords = {"file": rows.file}
     group = create_store(
         store,
         kind,
@@ -94,7 +92,7 @@ def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str
         coords=coords,
         optional=store_specs(kind, cell.signature),
     )
-    if isinstance(rows, PreparedSplit):
+    if not is_embeddings:
         images = rows.images_sha256
         if kind == "masks":
             group.update_attributes({IMAGES_DIGEST: images_digest(images)})
@@ -103,7 +101,7 @@ def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str
     for block, values in _blocks(cell):
         for name, values_of_block in values.items():
             writable(group, name)[block] = values_of_block
-    return _link_files(cell, store, compared) if kind == "embeddings" else {}
+    return _link_files(cell, store, compared) if is_embeddings else {}
 
 
 def _link_files(cell: Cell, store: Path, compared: Comparison) -> dict[str, FileRecord]:

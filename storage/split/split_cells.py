@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from pipeline.proposals import ProposalScores
-from pipeline.sam.families import reads_of
 from pipeline.views import entropy_views
 from pipeline.vocabulary import TRAIN_PROMPTS
 from storage.errors import StoreError, counted, hidden, listed
@@ -29,7 +28,8 @@ from storage.paths import (
     objects_path,
     remedy,
 )
-from storage.split.object_table import ObjectTable, PreparedSplit, read_objects_of
+from storage.split.object_table import ObjectTable, read_objects_of
+from storage.split.sharded_table import ShardedTable
 from storage.store.chunk_grid import MASK_CODE
 from storage.store.inspection import Store
 from storage.store.mask_chunks import MaskChunks
@@ -169,15 +169,6 @@ class SplitCells:
         """Names of the views, in the order of the settings."""
         return tuple(dict.fromkeys(view for _, view in self.by_name))
 
-    def reads_of(self, model: str) -> str:
-        """Family whose tokens the heads of a ladder's model read; empty for a model of a family."""
-        return reads_of(str(self.by_name[model, "identity"].signature["family"]), model)
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Families whose tokens heads for the cells read, each once; ``("",)`` without a ladder."""
-        return tuple(dict.fromkeys(self.reads_of(model) for model in self.models))
-
     @property
     def signature(self) -> dict[str, object]:
         """Entries of the signature of a store that is computed from all of these cells."""
@@ -256,7 +247,7 @@ def open_cells(
         Folder or address of the cache with these cells and the split's objects.
     """
     (shard_objects,) = {entries["shard_objects"] for entries in expected.values()}
-    prepared = PreparedSplit(read_objects_of(split, cache), shard_objects)
+    prepared = ShardedTable(read_objects_of(split, cache), shard_objects)
     of_split = {"split": split, "objects_digest": prepared.table.digest}
     in_full = [
         {**entries, **of_split, "model": model, "view": view}

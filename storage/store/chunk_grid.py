@@ -65,13 +65,13 @@ def chunk_grid(spec: ArraySpec, sizes: Mapping[str, int], full_rows: int) -> Chu
     shard, which has fewer if the array does.
     """
     shape = tuple(sizes[dim] for dim in spec.dims)
-    row_shape = shape[1:]
+    n_rows, row_shape = max(1, shape[0]), shape[1:]  # zarr 3.4 refuses chunks without rows
     if spec.chunking == "single_rows":
-        rows = min(full_rows, shape[0])
+        rows = min(full_rows, n_rows)
         return ChunkGrid(shape, (1, *row_shape), (rows, *row_shape))
     if spec.chunking == "whole":
-        return ChunkGrid(shape, shape)
-    rows = min(chunk_rows(shape[0]), shape[0])
+        return ChunkGrid(shape, (n_rows, *row_shape))
+    rows = min(chunk_rows(n_rows), n_rows)
     if spec.chunking == "prompt_rows":
         row_shape = (1, *row_shape[1:])
     return ChunkGrid(shape, (rows, *row_shape))

@@ -74,19 +74,23 @@ def embedding_of(
 
     ``facts`` has the arrays ``FACTS`` of one image or more, ``levels`` the arrays of the image's
     levels (outputs of the image encoder at each resolution), both by name. Raises a StoreError,
-    which names the image by ``where``, if the levels do not have the digest ``levels_sha256``.
+    which names the image by ``where``, if the levels do not have the digest ``levels_sha256``, or
+    no image has the size.
     """
     listed, present = str(facts["levels_sha256"][row]), levels_sha256(levels)
     if present != listed:
         raise StoreError(
             f"levels of {where} must have the sha256 {listed[:N_HEX]}, got {present[:N_HEX]}"
         )
-    return StoredEmbedding(
-        levels=levels,
-        size_px=(int(facts["height_px"][row]), int(facts["width_px"][row])),
-        statistics={name: facts[name][row] for name in STATISTICS},
-        pixels_sha256=str(facts["pixels_sha256"][row]),
-    )
+    try:
+        return StoredEmbedding(
+            levels=levels,
+            size_px=(int(facts["height_px"][row]), int(facts["width_px"][row])),
+            statistics={name: facts[name][row] for name in STATISTICS},
+            pixels_sha256=str(facts["pixels_sha256"][row]),
+        )
+    except ValueError as error:
+        raise StoreError(f"{where}: {error}") from error
 
 
 def _name(embeddings: "xarray.Dataset") -> str:

@@ -1,7 +1,7 @@
 """Opens a store and checks its kind, signature and arrays against the schema and the manifest."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -207,6 +207,29 @@ class HeldStore(WrapperStore[ZarrStore]):
         elif data is None and key in self._manifest:
             check_chunks(self._files, key, self._manifest[key], None)
         return data
+
+    get_sync: Any = None
+    """None, so that zarr reads by ``get``: ``FusedCodecPipeline`` of zarr 3.3 and later would use
+    the method of ``WrapperStore``, which asks the wrapped store."""
+
+    async def get_ranges(
+        self,
+        key: str,
+        byte_ranges: Sequence[ByteRequest | None],
+        **options: Any,  # noqa: ANN401 - how zarr joins ranges
+    ) -> AsyncIterator[Sequence[tuple[int, Buffer | None]]]:
+        """Ranges of a file, read by ``get``, whose errors are raised as they are.
+
+        Notes
+        -----
+        zarr 3.3 and later read chunks of a shard by this method. That of ``WrapperStore`` asks the
+        wrapped store, past ``get``. That of ``Store`` wraps errors in an ``ExceptionGroup``.
+        """
+        try:
+            async for read in cast("Any", ZarrStore).get_ranges(self, key, byte_ranges, **options):
+                yield read
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
 
 def read_description(files: Files) -> tuple[bytes, str, Mapping[str, object]]:

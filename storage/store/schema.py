@@ -24,8 +24,9 @@ from pipeline.vocabulary import JUDGED, N_PROPOSALS, PROPOSAL_PAIRS, SINGLE_CLIC
 SCHEMA_VERSION: Final = 4
 """Version of ``SCHEMA``, part of every signature.
 
-Every change of ``SCHEMA`` raises it, except a new entropy and a new kind of store: the stage
-``entropy`` runs again when its code changes, and stores of other kinds stay as they are."""
+Every change of ``SCHEMA`` raises it, except a new entropy, a new kind of store and a new optional
+array of ``objects``: the stage ``entropy`` runs again when its code changes, and stores of other
+kinds and without the array stay as they are."""
 
 ROWS_VERSION: Final = 2
 """The oldest schema version with the same rows as ``SCHEMA_VERSION``. Digests of cells contain it,
@@ -108,6 +109,12 @@ _OBJECTS: Final[Mapping[str, ArraySpec]] = {
     "mask_rle": ArraySpec(("object",), "str", "ground truth mask, COCO's compressed RLE"),
     "point_px": ArraySpec(
         ("object", "click", "xy"), "int32", "clicks, pixels of the original image", unit="px"
+    ),
+    "annotator": ArraySpec(
+        ("object",),
+        "int32",
+        "who outlined the object, counted from 0 in each image; only where several persons did",
+        is_optional=True,
     ),
     "click": _coordinate("click", "str", "name of a click"),
     "xy": _coordinate("xy", "str", "axis of a point"),

@@ -13,14 +13,6 @@ from storage.store.schema import Value
 DIGEST_CHARS: Final = 16
 """Number of hex digits of a sha256 in a file name: 64 bits distinguish all signatures of a cell."""
 
-SOURCE: Final = "source"
-"""Signature entry of a cell of a ladder (models of several families): the family and the model
-whose shards contain its rows.
-
-If the ladder makes the model's masks smaller, the cell has shards of its own: after the name of the
-model, the entry has the side of the masks.
-"""
-
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 

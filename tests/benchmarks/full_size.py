@@ -20,11 +20,11 @@ from storage.split.object_table import ObjectTable, write_objects
 from tests.fixtures.eval_split import (
     TRAIN_SPLITS,
     draw_iou,
-    object_table,
     write_entropy,
     write_heads,
     write_params,
 )
+from tests.fixtures.made_up_objects import object_table
 from tests.fixtures.measured import measured
 from tests.fixtures.mini import MODELS
 from tests.fixtures.settings import view_settings

@@ -27,13 +27,14 @@ from pipeline.sam.model import Sam
 from pipeline.sam.transformers_models import full_size
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
-from stages.extraction.steps import CellSteps, run_shards
+from stages.extraction.steps import CellSteps, run_shards, writer_of
 from stages.settings.signatures import CellName
 from storage.folders import sha256_file
 from storage.images.videos import SplitImages
 from storage.pool.cell import Cell
 from storage.rle import encode_rle
-from storage.split.object_table import ObjectTable, PreparedSplit
+from storage.split.object_table import ObjectTable
+from storage.split.sharded_table import ShardedTable
 from storage.store.writing import full_signature
 from tests.fixtures.measured import least_busy_s
 from tools.bars import Bar, missed_bars
@@ -85,7 +86,7 @@ class Work:
     def extract(self) -> None:
         """All that the stage does for one cell: read, encode, decode, score, code, write."""
         sam, known = self.sam, FAMILIES[self.family]
-        split, pool = PreparedSplit(self.table, SHARD_OBJECTS), Path(mkdtemp(dir=self.folder))
+        split, pool = ShardedTable(self.table, SHARD_OBJECTS), Path(mkdtemp(dir=self.folder))
         signature = full_signature(
             {"prompts": PROMPTS, "shard_objects": SHARD_OBJECTS, "view": "identity"}
         )
@@ -98,7 +99,8 @@ class Work:
         images = SplitImages(self.folder, [str(file) for file in self.table.file])
         cell = Cell(signature, split, sizes, pool)
         steps = CellSteps(sam, cell, images, name, self.batch)
-        assert run_shards(split.shards.values(), steps, lambda _: None) == {}
+        write = writer_of(cell, sam.device)
+        assert run_shards(split.shards.values(), steps, write, lambda _: None) == {}
 
     def bare(self) -> None:
         """SAM2 as it comes: its encoder once, and its decoder at its best batch."""

@@ -21,7 +21,6 @@ from storage.outputs.results import read_results
 from storage.paths import results_dir
 from tests.fixtures.eval_split import (
     VIEWS,
-    object_table,
     write_gray_images,
     write_heads,
     write_params,
@@ -29,6 +28,7 @@ from tests.fixtures.eval_split import (
 )
 from tests.fixtures.extract_project import run
 from tests.fixtures.made_up_coco import HEIGHT_PX, WIDTH_PX, Json, annotation, image_record
+from tests.fixtures.made_up_objects import object_table
 from tests.fixtures.measured import measured
 from tests.fixtures.mini import MODELS, seed_of
 from tests.fixtures.report_inputs import write_report_inputs, write_split_results

@@ -18,7 +18,7 @@ from storage.rle import encode_rle
 from storage.split.object_table import ObjectTable, write_objects
 from storage.store import opening
 from tests.fixtures.drawn_masks import HeldRows
-from tests.fixtures.eval_split import object_table
+from tests.fixtures.made_up_objects import object_table
 from tests.fixtures.settings import view_settings, write_settings
 from tests.fixtures.signatures import EXTRACT
 from tests.fixtures.split_cells import write_cell

@@ -15,11 +15,12 @@ from pipeline.heads.predict import predict
 from pipeline.vocabulary import ABLATIONS, JUDGED, MASK_STATISTICS, N_PROPOSALS, TRAIN_PROMPTS
 from stages import train, tune
 from stages.training.data import read_head_data
-from storage.head_files.head_file import head_set_path, read_head_file, read_isotonic
+from storage.head_files.calibrated_scores import read_isotonic
+from storage.head_files.head_file import head_set_path, read_head_file
 from storage.paths import curves_path, objects_path
 from storage.split.object_table import write_objects
 from storage.split.split_cells import SplitCells
-from tests.fixtures.eval_split import object_table
+from tests.fixtures.made_up_objects import object_table
 from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.signatures import open_train
 from tests.fixtures.train_split import PER_IMAGE, SPLIT, write_features, write_params

@@ -24,11 +24,13 @@ def test_the_table_has_every_object_once_and_the_most_doubted_first() -> None:
     iou[3], iou[5] = iou[2], iou[2]
     expected_iou[3] = expected_iou[5] = expected_iou[2]  # ties keep the order of the split
     evidence = AnnotationEvidence("box", expected_iou, iou, iou.max(axis=1))
-    table = annotation_table(np.arange(9) + 70, np.arange(9) // 3, evidence)
+    file = np.array([f"{row // 3}.png" for row in range(9)])
+    table = annotation_table(np.arange(9) + 70, np.arange(9) // 3, evidence, file=file)
     assert table["rank"].tolist() == list(range(1, 10))
     assert sorted(table["row"]) == list(range(9))
     assert (table["object_id"] == table["row"] + 70).all()
     assert (table["group"] == table["row"] // 3).all()
+    assert table["file"].tolist() == [f"{group}.png" for group in table["group"]]
     assert table["doubt"].is_monotonic_decreasing
     np.testing.assert_allclose(
         table["doubt"], (expected_iou * (1 - iou)).mean(axis=1)[table["row"]], rtol=1e-5

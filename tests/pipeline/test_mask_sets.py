@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from pipeline.mask_choices import mask_set
 from pipeline.mask_sets import (
     ALPHAS,
     coverage,
     judged_sets,
     least_images,
-    mask_set,
     order_of,
     out_of_reach,
     set_scores,

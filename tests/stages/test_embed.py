@@ -18,6 +18,7 @@ from storage.images.image_files import read_rgb
 from storage.paths import CACHE, POOL, embeddings_path
 from storage.store.embedding_rows import read_embedding
 from storage.store.opening import open_embeddings
+from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.extract_project import (
     IMAGES,
     SIZES_PX,
@@ -161,6 +162,19 @@ def test_a_killed_run_is_resumed_and_a_grown_split_encodes_new_images_alone() ->
     assert files_of(CACHE / "embeddings") == whole
 
 
+def test_only_splits_and_models_of_the_settings_are_embedded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for place, rule in (
+        ((TRAIN_SPLIT, "tiny"), f"split of embeddings must be one of {SPLIT}, got '{TRAIN_SPLIT}'"),
+        ((SPLIT, "small"), "model of embeddings must be one of tiny, got 'small'"),
+    ):
+        with pytest.raises(SystemExit):
+            run(embed, *place)
+        assert capsys.readouterr().err == f"error: {rule}\n"
+    assert not (CACHE / "embeddings").exists()
+
+
 def test_a_train_split_is_decoded_from_embeddings_too() -> None:
     write_params(embedded=[TRAIN_SPLIT])
     run(embed, TRAIN_SPLIT, "tiny")
@@ -194,6 +208,10 @@ def test_a_flipped_bit_of_a_store_is_found_and_repaired() -> None:
     whole, store = files_of(CACHE / "embeddings"), embeddings_path(SPLIT, "tiny")
     flip(store / "finer_level/c.0.0.0.0")
     assert CliRunner().invoke(app, ["cache", "verify", "cache/embeddings"]).exit_code == 1
-    assert usam("cache", "repair", "cache/embeddings") == f"repaired  {SPLIT}/tiny/embeddings\n"
+    for name in ("dvc.yaml", "versions.yaml"):
+        shutil.copy(ROOT / name, name)
+    repaired = usam("cache", "repair", "cache/embeddings")
+    assert f"Running stage 'embed@{SPLIT}-tiny':" in repaired
+    assert "nothing is damaged or missing in cache/embeddings\n" in repaired
     assert files_of(CACHE / "embeddings") == whole
     assert "per image" in usam("cache", "ls", str(store))

@@ -17,8 +17,8 @@ from stages.entropy import main
 from stages.settings.versions import VERSIONS
 from storage.paths import entropy_path, features_path, masks_path
 from storage.store.opening import open_entropy
-from tests.fixtures.eval_split import drawn_truth
 from tests.fixtures.made_up_cell import flip_middle
+from tests.fixtures.made_up_objects import drawn_truth
 from tests.fixtures.settings import view_settings, write_settings
 from tests.fixtures.signatures import EXTRACT
 from tests.fixtures.split_cells import draw_rows, write_cell, write_cells

@@ -40,12 +40,12 @@ from tests.fixtures.eval_split import (
     TRAIN_SPLITS,
     VIEWS,
     note_features,
-    object_table,
     write_entropy,
     write_features,
     write_params,
 )
 from tests.fixtures.extract_project import run
+from tests.fixtures.made_up_objects import object_table
 from tests.fixtures.mini import MODELS
 from tests.fixtures.scores import rows_of
 from tests.fixtures.signatures import extract_params, open_eval, open_train

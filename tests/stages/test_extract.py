@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import xarray
 
 from pipeline.sam.building import build
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
@@ -19,9 +18,7 @@ from tests.fixtures.extract_project import (
     SPLIT,
     TRAIN_SPLIT,
     draw_project,
-    encoded_images,
     run,
-    write_params,
 )
 from tests.fixtures.official import OfficialPredictor, check_cell
 from tests.fixtures.transformers_models import small_families
@@ -71,29 +68,6 @@ def test_every_array_of_sam_3_is_what_the_official_predictor_says(
         run(extract, SPLIT, "large", "identity")
         official = OfficialPredictor(build("sam3", "large", seed=0).eval())
     check_cell((SPLIT, "large", "identity"), IMAGES, official, ROWS[:2])
-
-
-@pytest.mark.no_cover
-def test_a_ladder_takes_over_the_cells_of_its_families_whose_masks_are_as_small(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with small_families(), encoded_images() as seen:
-        for family, model in (("edgetam", "tiny"), ("sam3", "large")):
-            draw_project(family=family) if family == "edgetam" else write_params(family=family)
-            run(extract, SPLIT, model, "identity")
-        n_own = len(seen)
-        write_params(family="releases")
-        run(extract, SPLIT, "edgetam", "identity")
-        assert len(seen) == n_own, "no image was encoded again"
-        run(extract, SPLIT, "sam3", "identity")
-    assert len(seen) > n_own, "masks of SAM 3 are smaller here"
-    own, taken = (
-        opening.open_features(features_path(SPLIT, model, "identity")).load()
-        for model in ("tiny", "edgetam")
-    )
-    assert taken.attrs["signature"]["source"] == ["edgetam", "tiny"]
-    xarray.testing.assert_equal(own, taken)
 
 
 def test_a_train_cell_holds_two_prompt_sets_and_no_masks(table: ObjectTable) -> None:

@@ -24,12 +24,8 @@ from pipeline.vocabulary import JUDGED
 from stages import train, tune
 from stages.training.data import read_head_data
 from storage.errors import DataError
-from storage.head_files.head_file import (
-    head_set_path,
-    read_head_file,
-    read_head_set,
-    read_isotonic,
-)
+from storage.head_files.calibrated_scores import read_isotonic
+from storage.head_files.head_file import head_set_path, read_head_file, read_head_set
 from storage.outputs.csv_forms import TRIALS
 from storage.outputs.tuning import read_tuning, study_dir
 from storage.paths import (

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from storage.folders import sha256_file
 from storage.paths import objects_path
 from storage.rle import decode_rle
 from storage.split.object_table import ObjectTable, read_objects
+from tests.fixtures.bsds500 import quarters, speckled, write_bsds500
 from tests.fixtures.settings import view_settings, write_settings
 
 Prepare = Callable[..., ObjectTable]
@@ -181,3 +183,24 @@ def test_orientations_that_the_size_on_record_cannot_confirm_are_told(
         _tag(path, None)
     run_prepare()
     assert "note" not in capsys.readouterr().out
+
+
+def test_annotators_and_drawn_objects_are_kept_where_several_persons_outlined_images(
+    run_prepare: Prepare, tmp_path: Path
+) -> None:
+    alone = run_prepare()
+    assert alone.annotator is None
+    place = write_bsds500(tmp_path, [[quarters(), speckled()], [quarters()]])
+
+    table = run_prepare(**place)
+    assert table.annotator is not None
+    assert table.annotator.tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0]
+    assert "max_objects_per_image" not in table.signature
+
+    fewer = run_prepare(**place, max_objects_per_image=2)
+    assert fewer.annotator is not None
+    assert np.bincount(fewer.image_index).tolist() == [2, 2]
+    assert fewer.signature["max_objects_per_image"] == 2
+    rows = [table.object_id.tolist().index(number) for number in fewer.object_id[:2]]
+    np.testing.assert_array_equal(fewer.annotator[:2], table.annotator[rows])
+    assert replace(fewer, annotator=fewer.annotator + 1).digest != fewer.digest

@@ -15,7 +15,8 @@ from stages.settings.params import read_params
 from storage.head_files.head_file import HeadFile, read_head_set
 from storage.paths import features_path, objects_path
 from storage.split.object_table import write_objects
-from tests.fixtures.eval_split import object_table, write_features, write_heads, write_params
+from tests.fixtures.eval_split import write_features, write_heads, write_params
+from tests.fixtures.made_up_objects import object_table
 from tests.fixtures.mini import MODELS
 from tools.paper_heads import relative_aucs
 

@@ -6,17 +6,17 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from pipeline.scenes.scene import draw_scene
 from pipeline.scoring.bootstrap import resample_groups
+from tools.answers import iou_of
 from tools.show_annotations import (
     ERRORS,
     MOST_IOU,
     OURS,
     RIVALS,
     RULES,
-    Answers,
+    Annotations,
     annotated,
     annotations_block,
     detection,
-    iou_of,
     mistakenness,
 )
 
@@ -26,7 +26,7 @@ def test_wrong_annotations_are_of_every_kind_and_far_from_the_right_ones() -> No
     kinds = []
     for number in range(60):
         scene = draw_scene(number, 96)
-        for right, (mask, kind) in zip(scene.masks, annotated(scene, rng), strict=True):
+        for right, (mask, kind) in zip(scene.masks, annotated(scene.masks, rng), strict=True):
             kinds.append(kind)
             assert (iou_of(mask, right) < MOST_IOU) == bool(kind)
     assert {*kinds} == {"", *ERRORS}
@@ -54,7 +54,7 @@ def test_detection_is_that_of_scikit_learn_in_each_draw() -> None:
         )
 
 
-def drawn_answers(seed: int) -> Answers:
+def drawn_answers(seed: int) -> Annotations:
     """Answers of two models that reach right annotations alone, and expect so of some objects."""
     rng = np.random.default_rng(seed)
     kind = np.array(["", *ERRORS] * 24)
@@ -62,7 +62,8 @@ def drawn_answers(seed: int) -> Answers:
     iou = np.where((kind == "") & is_easy, 0.9, 0.3)[:, None] + rng.normal(0, 0.03, (kind.size, 2))
     expected_iou = np.where(is_easy, 0.9, 0.3)[:, None] + rng.normal(0, 0.03, (kind.size, 2))
     sam_score = rng.uniform(0.4, 0.9, iou.shape)
-    return Answers(kind, np.arange(kind.size) // 4, expected_iou, sam_score, iou, iou)
+    ious = {"expected_iou": expected_iou, "sam_score": sam_score, "iou": iou, "best_iou": iou}
+    return {"kind": kind, "image": np.arange(kind.size) // 4, **ious}
 
 
 def test_the_rule_that_knows_which_masks_should_be_good_is_chosen_and_every_rule_is_shown() -> None:

@@ -12,7 +12,7 @@ from pipeline.extraction.predictions import Request, extract_objects
 from pipeline.prompts import measure_objects
 from pipeline.proposals import ProposalScores
 from pipeline.scenes.scene import draw_scene, scene_seeds
-from pipeline.scoring.bootstrap import resample_groups
+from pipeline.scoring.bootstrap import interval, resample_groups
 from pipeline.scoring.corrections import auc_scores
 from pipeline.scoring.evidence import Evidence
 from pipeline.scoring.measures import BASELINE, BY_NAME
@@ -27,8 +27,9 @@ from tests.fixtures.model_scores import random_scores
 from tests.fixtures.predictors import trained_mini
 from tests.fixtures.scores import by_keys
 from tools import show_replication
+from tools.answers import N_RESAMPLES
 from tools.blocks import read_block, table
-from tools.show_replication import N_RESAMPLES, SURE, answers, margin
+from tools.show_replication import SURE, measures, resampled_margins
 from tools.show_results import REPLICATION, replication_words
 
 
@@ -42,7 +43,7 @@ def test_measures_of_a_scene_are_those_of_extraction_and_entropy() -> None:
     arrays = object_arrays(
         lambda *_: cell, truth.__getitem__, models=("tiny",), views=("identity",), block_objects=9
     )
-    answer = answers(sam, scene)
+    answer = measures(sam, (scene.rgb, scene.masks))
     h_std, soft_dice = (
         arrays[name][:, JUDGED.index("selected"), 0] for name in ("h_std", "soft_dice")
     )
@@ -73,44 +74,42 @@ def test_margins_are_those_of_the_stage_evaluate() -> None:
                 name: BY_NAME[name].compute(Evidence(model, "selected", of_model))
                 for name in (BASELINE, "stable_score", "h_std", "soft_dice")
             },
-            "scene": scene,
+            "image": scene,
         }
         for model, of_model in scores.items()
     }
-    for task, measures in SURE.items():
-        for measure in measures:
+    for task, sure in SURE.items():
+        for measure in sure:
             model = default_model(task, MODELS)
             score = evaluated[task, model, measure]
             expected = (score.value, score.interval.low, score.interval.high)
-            points = list(margin(by_model, task, model, measure).values())
-            np.testing.assert_allclose(points, 100 * np.array(expected), atol=1e-9)
+            margins = resampled_margins(by_model, task, model, measure)
+            ends = interval(margins, len(np.unique(scene)))
+            found = (margins[0], ends.low, ends.high)
+            np.testing.assert_allclose(found, 100 * np.array(expected), atol=1e-9)
 
 
-def test_the_table_has_each_seed_and_all_scenes_together(
+def test_the_table_is_of_the_scenes_of_all_seeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = tmp_path / "page.md"
     page.write_text("<!-- replication -->\n<!-- /replication -->\n", encoding="utf-8")
-    for name, few in {
-        "PAGE": page,
-        "N_SCENES": 3,
-        "MODELS": ("tiny", "large"),
-        "N_RESAMPLES": 50,
-    }.items():
-        monkeypatch.setattr(show_replication, name, few)
+    few = {"PAGE": page, "N_SCENES": 3, "MODELS": ("tiny", "large"), "SEEDS": (31, 32)}
+    for name, value in few.items():
+        monkeypatch.setattr(show_replication, name, value)
     monkeypatch.chdir(ROOT)
-    show_replication.main([31, 32])
-    n_objects = [
-        sum(len(draw_scene(scene, 256).masks) for scene in scene_seeds(seed, "further", 3))
+    show_replication.main()
+    n_objects = sum(
+        len(draw_scene(scene, 256).masks)
         for seed in (31, 32)
-    ]
-    sizes = [*zip(("seed 31", "seed 32"), n_objects, strict=True), ("all", sum(n_objects))]
+        for scene in scene_seeds(seed, "further", 3)
+    )
     _, header, _, *lines = read_block(page, "replication").splitlines()
-    assert [f"{label}, {n} objects" for label, n in sizes] == header.strip("| ").split(" | ")[3:]
+    assert header.endswith(f" | {n_objects} objects |")
     assert [line.strip("| ").split(" | ")[:3] for line in lines] == [
         [TASK_LABELS[task], measure_label(measure), model]
-        for task, measures in SURE.items()
-        for measure in measures
+        for task, sure in SURE.items()
+        for measure in sure
         for model in (("tiny",) if task == "model" else ("tiny", "large"))
     ]
 
@@ -125,9 +124,9 @@ def test_the_results_that_ship_say_which_sure_gain_does_not_replicate() -> None:
 
 
 def test_a_gain_counts_for_the_model_that_readme_shows() -> None:
-    header = ("task", "measure", "model", "seed 1, 4 objects", "all, 9 objects")
+    header = ("task", "measure", "model", "9 objects")
     gains = {"tiny": "+1.0 (+0.5 to +1.5)", "large": "+0.1 (−0.2 to +0.4)"}
-    rows = [["Segmentation", "H_Std", model, "–", gain] for model, gain in gains.items()]
+    rows = [["Segmentation", "H_Std", model, gain] for model, gain in gains.items()]
     assert replication_words(table(header, rows)) == (
         "of 1 sure gains without heads, 0 show again on 9 objects of fresh scenes; "
         "not that of H_Std in Segmentation: +0.1 points (−0.2 to +0.4)."

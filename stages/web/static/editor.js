@@ -260,9 +260,9 @@ export class Editor {
     else this.#give(prompts);
   }
 
-  // Without its mask, nobody knows what the object is.
+  // Where there is one object, all is about it. Without its mask, nobody knows what an object is.
   #isOther(isOutside) {
-    if (!isAskable(this.active)) return false;
+    if (this.#page.mostObjects === 1 || !isAskable(this.active)) return false;
     const mask = this.#maskOf(this.active);
     return !mask || isOutside(mask);
   }

@@ -152,10 +152,10 @@ async function show(rank) {
   usesModel = false;
   awaited = null;
   const object = { number: 1, ...current.prompt, proposal: null };
+  for (const { button } of ACTIONS) button.disabled = false;
   editor.hold(false);
   editor.open(current, { objects: { steps: [{ objects: [object], active: 1 }] } });
   zoomTo(mask.box_px);
-  for (const { button } of ACTIONS) button.disabled = false;
   document.body.dataset.shown = String(rank);
   tried(() => showNeighbours(mask)); // nobody waits for them
 }
@@ -186,6 +186,7 @@ function zoomTo([x, y, width, height]) {
 function changed() {
   if (!current) return;
   const { answer, chosen } = editor;
+  byId("decide-k").disabled = current.is_empty && isOfQueue();
   if (awaited && answer && !editor.isAwaited) {
     const numberOf = awaited;
     awaited = null;

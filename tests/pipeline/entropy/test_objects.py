@@ -10,8 +10,14 @@ from sklearn.metrics import brier_score_loss, log_loss
 from pipeline.entropy.mixture_plan import plan_cells
 from pipeline.entropy.mixtures import mixture_arrays
 from pipeline.entropy.objects import ObjectArrays, blocks, object_arrays
-from pipeline.mask_statistics import LEAST_PROBABILITY, REGIONS
-from pipeline.masks import decode
+from pipeline.mask_statistics import (
+    LEAST_PROBABILITY,
+    REGIONS,
+    bin_probabilities,
+    bin_truths,
+    brier,
+)
+from pipeline.masks import N_CODES, decode
 from pipeline.vocabulary import NEAR_CLICKS, PROMPTS
 from tests.fixtures.drawn_masks import Cells, HeldRows, draw_cells, read
 from tests.fixtures.mini import MODELS
@@ -188,6 +194,18 @@ def test_pixels_are_compared_as_slow_loops_and_scikit_learn_do(region: str) -> N
         for name, values in {"bin_probability": p, "bin_truth": y}.items():
             expected = [values[one].sum() / len(p) for one in is_in]
             np.testing.assert_allclose(found[name][place], expected, atol=1e-12)
+
+
+def test_a_region_of_one_pixel_is_compared_and_one_without_pixels_is_nan() -> None:
+    code, is_object = np.arange(N_CODES), np.arange(N_CODES) % 2
+    one_pixel = np.zeros((N_CODES, 2, N_CODES), np.int64)
+    one_pixel[code, is_object, code] = 1
+    p = decode(code.astype(np.uint8)).astype(np.float64)
+    np.testing.assert_allclose(brier(one_pixel), (p - is_object) ** 2)
+    np.testing.assert_allclose(bin_probabilities(one_pixel).sum(axis=-1), p)
+    np.testing.assert_array_equal(bin_truths(one_pixel).sum(axis=-1), is_object)
+    for compare in (brier, bin_probabilities, bin_truths):
+        assert np.isnan(compare(np.zeros_like(one_pixel))).all()
 
 
 def slow_band(truth: np.ndarray) -> np.ndarray:

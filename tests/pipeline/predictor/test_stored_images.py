@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.embeddings import StoredEmbedding
+from pipeline.embeddings import StoredEmbedding, check_embedding
 from pipeline.predictor import UncertainMaskGenerator, UncertainPredictor
 from pipeline.predictor.encoded_image import Statistics
 from pipeline.sam.model import Precision, Sam
@@ -121,6 +121,19 @@ def test_an_embedding_of_another_image_or_precision_is_refused() -> None:
     other = Sam(built_mini(), device=torch.device("cpu"), precision="bf16")
     with pytest.raises(ValueError, match=r"must be of the precision fp32, got finer_level_bf16, "):
         predictor.set_embedding(stored_embedding(other, drawn()), drawn())
+    with pytest.raises(TypeError, match=r"^embedding must be from read_embedding, got ndarray$"):
+        check_embedding(np.zeros((1, 256, 64, 64)), "fp32")
+
+
+def test_the_size_of_an_embedding_is_that_of_the_pixels_or_of_an_image_that_is_read() -> None:
+    predictor = predictor_of(trained_mini(), "tiny", None)
+    embedding = stored_embedding(trained_mini(), drawn())
+    with pytest.raises(ValueError, match=r"1 to 178956970 pixels, got 2147483648 x 1$"):
+        replace(embedding, size_px=(2**31, 1))
+    predictor.set_embedding(embedding, drawn())
+    expected = answers(predictor)
+    predictor.set_embedding(replace(embedding, size_px=(9, 9)), drawn())
+    assert answers(predictor) == expected
 
 
 def test_an_embedding_in_half_precision_gives_nearly_the_same_mask() -> None:

@@ -6,12 +6,15 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+import torch
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
+from sam2.modeling.sam2_base import SAM2Base
 
 from pipeline.predictor import UncertainMaskGenerator, UncertainPredictor
 from pipeline.predictor.advice import Costs
 from pipeline.sam.model import Decoded, Sam
-from tests.fixtures.predictors import drawn, random_heads, trained_mini
+from tests.fixtures.official import patched_components, with_stable_masks
+from tests.fixtures.predictors import drawn, mini_with_single_masks, random_heads, trained_mini
 
 LENIENT: Final[dict[str, Any]] = {
     "points_per_side": 6,
@@ -26,10 +29,13 @@ COSTS: Final = Costs(click=0.005, larger_model=0.01, person=0.465)
 Records = list[dict[str, Any]]
 
 
-def official(**options: Any) -> SAM2AutomaticMaskGenerator:  # noqa: ANN401 - theirs
+def official(
+    model: SAM2Base | None = None,
+    **options: Any,  # noqa: ANN401 - theirs
+) -> SAM2AutomaticMaskGenerator:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        generator = SAM2AutomaticMaskGenerator(trained_mini().model, **options)
+        generator = SAM2AutomaticMaskGenerator(model or trained_mini().model, **options)
     # Hard-coded for 1024 px in the package.
     generator.predictor._bb_feat_sizes = [(64, 64), (32, 32), (16, 16)]
     return generator
@@ -60,6 +66,39 @@ def test_the_records_are_those_of_the_official_generator(options: dict[str, Any]
     asked = LENIENT | options
     ours = uncertain(**asked).generate(drawn())
     theirs = official(**asked).generate(drawn())
+    compare(ours, theirs)
+
+
+OPTIONS: Final[dict[str, dict[str, Any]]] = {
+    "masks refined": {"use_m2m": True},
+    "small regions patched": {"min_mask_region_area": 25},
+    "notebook": {
+        "points_per_batch": 128,
+        "stability_score_offset": 0.7,
+        "crop_n_layers": 1,
+        "crop_n_points_downscale_factor": 2,
+        "min_mask_region_area": 25,
+        "use_m2m": True,
+        "output_mode": "uncompressed_rle",
+    },
+}
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("name", OPTIONS)
+def test_masks_are_refined_and_patched_as_by_the_official_generator(name: str) -> None:
+    asked = LENIENT | OPTIONS[name]
+    sam = Sam(mini_with_single_masks(), device=torch.device("cpu"), precision="fp32")
+    predictor = UncertainPredictor(sam, random_heads())
+    generator = official(with_stable_masks(mini_with_single_masks()), **asked)
+    with patched_components():
+        theirs = generator.generate(drawn())
+    compare(UncertainMaskGenerator(predictor, **asked).generate(drawn()), theirs)
+    plain = UncertainMaskGenerator(predictor, **LENIENT).generate(drawn())
+    assert [record["area"] for record in theirs] != [record["area"] for record in plain]
+
+
+def compare(ours: Records, theirs: Records) -> None:
     assert len(ours) == len(theirs) > 3
     for one, other in zip(ours, theirs, strict=True):
         assert set(one) - set(other) == {

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from sam2.build_sam import build_sam2
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
-from pipeline.predictor import UncertainMaskGenerator, UncertainPredictor
+from pipeline.predictor import PromptSet, UncertainMaskGenerator, UncertainPredictor
 from pipeline.predictor.encoded_image import rgb_of
 from pipeline.predictor.uncertain_predictor import LEAST_STABILITY, STABILITY_DELTA
 from pipeline.sam.building import build
@@ -28,6 +29,7 @@ from tests.fixtures.predictors import (
     mini_predictor,
     mini_with_single_masks,
     random_heads,
+    trained_mini,
 )
 
 ROOT: Final = Path(__file__).parents[3]
@@ -152,12 +154,36 @@ def test_a_mask_is_as_stable_as_build_sam2_wants_it() -> None:
     assert decoder.dynamic_multimask_stability_thresh == LEAST_STABILITY
 
 
-@pytest.mark.parametrize("prompt", ["one click", "box", "sets side by side", "nothing"])
+@pytest.mark.parametrize(
+    "prompt", ["one click", "background", "box", "sets side by side", "nothing"]
+)
 def test_a_mask_of_an_earlier_answer_is_taken_up(prompt: str) -> None:
     asked = PROMPTS[prompt] | {"mask_input": earlier_logits(MINI)}
     compare(MINI, drawn(), asked, asked | OUTPUTS["single"])
     with pytest.raises(AssertionError):  # it makes a difference
         np.testing.assert_allclose(answer(asked)[1], answer(PROMPTS[prompt])[1], atol=1e-3)
+
+
+def test_answers_of_eight_threads_with_one_model_are_those_of_one() -> None:
+    mask = np.random.default_rng(0).normal(0, 5, (1, 64, 64)).astype(np.float32)
+    prompts = [
+        PromptSet([[20 + 12 * i, 90]], [1], mask_input=mask if i % 2 else None) for i in range(16)
+    ]
+    predictor = UncertainPredictor(trained_mini(), random_heads())
+    predictor.set_image(drawn())
+
+    def arrays(number: int) -> tuple[bytes, ...]:
+        asked = predictor
+        if number % 64 == 0:  # some threads encode while others decode
+            asked = UncertainPredictor(predictor.sam, predictor.heads)
+            asked.set_image(drawn())
+        (found,) = asked.predict_uncertainties([prompts[number % len(prompts)]])
+        of_answer = found.masks, found.logits, found.expected_iou.own
+        return tuple(array.tobytes() for array in of_answer)
+
+    expected = [arrays(number) for number in range(len(prompts))]
+    with ThreadPoolExecutor(8) as pool:
+        assert [*pool.map(arrays, range(160))] == 10 * expected
 
 
 def answer(asked: Asked) -> tuple[np.ndarray, ...]:

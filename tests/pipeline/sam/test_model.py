@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,29 @@ def inexact() -> Iterator[None]:
     yield
     for (place, name, _), value in zip(EXACT, before, strict=True):
         setattr(place, name, value)
+
+
+@pytest.mark.usefixtures("inexact")
+def test_all_threads_use_the_gpu_that_the_model_was_moved_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, moved = build("mini", "tiny", seed=1), SimpleNamespace(device=torch.device("cuda", 1))
+    monkeypatch.setattr(type(model), "to", lambda module, _: module)
+    monkeypatch.setattr(type(model), "requires_grad_", lambda module, **_: module)
+    monkeypatch.setattr(type(model), "parameters", lambda _: iter([moved]))
+    monkeypatch.setattr(torch, "tensor", lambda values, **_: torch.as_tensor(values))
+    sam = Sam(model, device=torch.device("cuda"), precision="fp32")
+    asked: list[object] = []
+
+    def to(device: object, **_: object) -> torch.Tensor:
+        asked.append(device)
+        return torch.zeros(1)
+
+    pinned = SimpleNamespace(to=to)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda _: pinned)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(sam.upload, np.zeros(1)).result()
+    assert asked == [torch.device("cuda", 1)]
 
 
 @pytest.mark.usefixtures("inexact")

@@ -188,7 +188,7 @@ def test_the_named_model_answers_the_click() -> None:
 def test_a_gpu_that_torch_does_not_see_ends_it_before_the_click() -> None:
     result = CliRunner().invoke(app, ["doctor", "--device", "cuda"])
     assert "!!  device" in result.stdout
-    assert "set extract.device to auto" in result.stdout
+    assert "ask for the device auto" in result.stdout
     assert "click" not in result.stdout
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from pipeline.embeddings import levels_sha256
@@ -20,7 +21,7 @@ from stages.cli.encode import read_rows
 from stages.extraction.models import load_sam
 from storage.images.image_files import read_rgb
 from storage.pool.cell import Cell
-from storage.split.image_rows import ImageRows
+from storage.split.sharded_table import ShardedTable
 from storage.store.checks import damaged_files
 from storage.store.embedding_rows import find_image, read_embedding
 from storage.store.opening import open_embeddings
@@ -43,15 +44,14 @@ def project(extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     shutil.copytree(extracted / IMAGES, IMAGES)
 
-    def in_twos(folder: Path, encoded: Sequence[str] = ()) -> ImageRows:
+    def in_twos(folder: Path, encoded: Sequence[str] = ()) -> ShardedTable:
         return replace(read_rows(folder, encoded), shard_rows=2)
 
     monkeypatch.setattr("stages.cli.encode.read_rows", in_twos)
 
 
 def usam_encode(*options: str, out: str = str(STORE)) -> Result:
-    words = ["encode", str(IMAGES), "--family", "mini", "--model", "tiny", "--out", out]
-    return CliRunner().invoke(app, [*words, *options])
+    return CliRunner().invoke(app, ["encode", str(IMAGES), "--out", out, *options])
 
 
 def test_a_folder_becomes_a_store_of_its_images() -> None:
@@ -108,6 +108,7 @@ from dataclasses import replace
 import stages.extraction.steps  # imported once, before the forks
 from stages.cli import encode
 from stages.cli.app import app
+from storage.split.sharded_table import ShardedTable
 
 read_rows = encode.read_rows
 encode.read_rows = lambda *folders: replace(read_rows(*folders), shard_rows=2)
@@ -128,8 +129,7 @@ for last in map(int, sys.argv[2:]):
         os.mkdir(str(last))
         for name in ("replace", "rename", "link"):
             setattr(os, name, dying(getattr(os, name), last))
-        words = ["encode", sys.argv[1], "--family", "mini", "--model", "tiny"]
-        app([*words, "--out", f"{last}/photos.zarr"], standalone_mode=False)
+        app(["encode", sys.argv[1], "--out", f"{last}/photos.zarr"], standalone_mode=False)
         print(n_operations, flush=True)
         os._exit(0)
     print(os.waitpid(child, 0)[1], flush=True)
@@ -180,8 +180,71 @@ def test_half_precision_is_written_if_asked_for() -> None:
 def test_what_is_no_embeddings_store_is_not_replaced() -> None:
     refused = usam_encode(out=str(IMAGES))
     assert refused.exit_code == 1
-    assert "STORE must be free or embeddings, got something else at images" in refused.output
+    assert "STORE must be free or embeddings, got something else at 'images'" in refused.output
     assert len([*IMAGES.iterdir()]) == len(SIZES_PX)
+
+
+def test_a_store_of_other_settings_or_images_is_replaced_only_if_asked_for() -> None:
+    assert usam_encode().exit_code == 0
+    whole = files_of(STORE)
+    advice = ": name another --out, or add --replace to replace that store"
+    for option, change in (
+        ("--model=large", "model: tiny -> large, "),
+        ("--precision=bf16", "precision: fp32 -> bf16"),
+        ("--half", "_fp16 added, "),
+    ):
+        refused = usam_encode(option)
+        assert refused.exit_code == 1
+        assert refused.output.startswith("error: photos.zarr was written under other inputs (")
+        assert change in refused.output
+        assert refused.output.endswith(f"{advice}\n")
+    for path in IMAGES.iterdir():  # as in another folder whose files have the same names
+        Image.open(path).rotate(180).save(path)
+    refused = usam_encode()
+    assert refused.exit_code == 1
+    names = ", ".join(sorted(SIZES_PX))
+    rule = f"images must have an image of photos.zarr ({names}) unchanged, got 5 other images"
+    assert refused.output == f"error: {rule}{advice}\n"
+    assert files_of(STORE) == whole
+    assert usam_encode("--model=large", "--replace").exit_code == 0
+    open_embeddings(STORE, {"model": "large"})
+
+
+def test_a_link_is_followed_or_refused_before_anything_is_encoded() -> None:
+    STORE.symlink_to("nowhere")
+    refused = usam_encode()
+    assert refused.exit_code == 1
+    assert "got something else at 'photos.zarr'" in refused.output
+    STORE.unlink()
+    STORE.symlink_to("elsewhere.zarr")
+    assert usam_encode(out="elsewhere.zarr").exit_code == 0
+    with encoded_images() as encoded:
+        assert usam_encode("--replace").exit_code == 0
+    assert not encoded
+    assert STORE.is_symlink()
+
+
+def test_a_folder_of_the_user_beside_the_store_keeps_its_files() -> None:
+    mine = Path("photos.zarr.work", "mine.txt")
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    assert usam_encode().exit_code == 0
+    assert [*mine.parent.iterdir()] == [mine]
+
+
+def test_an_image_that_changes_meanwhile_is_named_without_a_command_of_the_pipeline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def changing(folder: Path, encoded: Sequence[str] = ()) -> ShardedTable:
+        rows = read_rows(folder, encoded)
+        shutil.copy(folder / "large.png", folder / "square.png")
+        return rows
+
+    monkeypatch.setattr("stages.cli.encode.read_rows", changing)
+    refused = usam_encode()
+    assert refused.exit_code == 1
+    assert "square.png must be the file that was listed (sha256 " in refused.output
+    assert "dvc" not in refused.output
 
 
 def test_images_that_cannot_be_read_are_named_before_a_model_is_loaded() -> None:

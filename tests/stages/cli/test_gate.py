@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.heads.scope import Scope
-from pipeline.mask_sets import judged_sets, mask_set, set_threshold
+from pipeline.mask_choices import mask_set
+from pipeline.mask_sets import judged_sets, set_threshold
 from pipeline.proposals import ProposalScores
 from pipeline.risk_control import CalibrationSet, Guarantee, threshold_of_all
 from stages.cli.app import app
-from stages.cli.gate import Gated, PromptMasks, calibrate_sets
+from stages.gate_calibration import Gated, PromptMasks, calibrate_sets
 from stages.predictor.card_entries import PROMPT_WORDS, read_gates
 from stages.settings.params import read_params
 from stages.settings.signatures import eval_settings
@@ -94,7 +95,7 @@ def test_a_threshold_is_told_and_written(root: Path) -> None:
     limit = threshold_of_all(judged, 0.1)
     assert written.threshold == limit
     assert written.kept == (judged.uncertainty <= limit).mean()
-    assert written.scope == Scope("selected", ("center",), n_images=90)
+    assert written.scope == Scope("selected", ("center",), 90, images="")
     assert (written.n_objects, written.confidence, written.train_split) == (180, None, "")
     assert "Keep a mask if H_Std is at most the threshold:" in said
     assert f"{limit:.4g}" in said
@@ -115,7 +116,8 @@ def test_where_no_threshold_holds_it_is_said_how_many_images_it_takes() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--iou", "1.5", "--alpha", "0.1"), "iou must lie between 0 and 1, got 1.5"),
+        (("--iou", "1.5", "--alpha", "0.1"), "iou must be from 1e-06 to below 1, got 1.5"),
+        (("--iou", "0.5", "--alpha", "1e-300"), "alpha must be from 1e-06 to below 1, got 1e-300"),
         (("--promise", "some"), "promise must be one of all, kept, set, got 'some'"),
         (("--measure", "x"), "measure must be one of sam_score, "),
         (("--protocol", "x"), "protocol must be one of best, selected, got 'x'"),

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pipeline.heads.kinds import HeadSet
-from pipeline.heads.scope import DRAWN_SHAPES, Scope
+from pipeline.heads.scope import DRAWN_SHAPES
 from pipeline.heads.training_images import fit_training_images
 from stages.cli.heads import app
 from stages.predictor.loading import head_set_of
@@ -82,7 +82,7 @@ def test_an_exported_set_has_the_tensors_of_its_heads(
 def test_gates_of_its_measure_go_into_the_card() -> None:
     others = [
         replace(GATE, measure="usam"),
-        replace(GATE, scope=Scope("best")),
+        replace(GATE, scope=replace(GATE.scope, protocol="best")),
         replace(GATE, train_split="coco_train"),
     ]
     for number, gate in enumerate([*others, GATE]):
@@ -143,22 +143,6 @@ def test_what_cannot_be_exported_is_named_in_a_line(
     assert result.exit_code == 1
     assert result.stderr.startswith(message)
     assert result.stderr.count("\n") == 1
-
-
-@pytest.mark.parametrize("tokens", ["selected", "mini/selected"])
-def test_heads_of_a_ladder_are_told_apart_by_whose_tokens_they_read(
-    tokens: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for reads in ("edgetam", "sam3"):
-        path = head_set_path(SPLIT, replace(OF_USERS, reads=reads))
-        path.parent.mkdir(parents=True)
-        path.touch()
-    result = usam_heads("export", SPLIT, "a.safetensors", "--tokens", tokens)
-    assert result.exit_code == 1
-    assert result.stderr == (
-        f"error: tokens must be one of edgetam/selected, sam3/selected, got {tokens!r}\n"
-    )
 
 
 def test_the_card_of_the_heads_that_ship_is_printed() -> None:

@@ -17,13 +17,17 @@ from pipeline.extraction.predictions import Request
 from pipeline.sam.model import Embedding, Sam
 from stages import extract, extract_train, prepare
 from stages.cli.app import app
+from stages.cli.plan import lacking_table
 from stages.extraction import timing
 from stages.extraction.models import kept_model
+from stages.filling import plans
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
+from stages.settings.signatures import embedding_cells, train_cells
 from stages.settings.versions import VERSIONS
 from storage.paths import POOL, features_path, masks_path, objects_path
 from storage.split.object_table import read_objects
+from storage.split.sharded_table import ShardedTable
 from storage.store.chunk_grid import mask_bytes
 from tests.fixtures.extract_project import (
     CELL,
@@ -34,6 +38,7 @@ from tests.fixtures.extract_project import (
     run,
     write_params,
 )
+from tests.fixtures.made_up_objects import table_of
 from tests.fixtures.mini import MODELS
 
 pytestmark = pytest.mark.filterwarnings(
@@ -281,6 +286,67 @@ def test_objects_of_other_settings_are_the_reason_of_all_cells() -> None:
         (SPLIT, "12 of 12", "all", why.format(SPLIT)),
         (TRAIN_SPLIT, "4 of 4", "all", why.format(TRAIN_SPLIT)),
     ]
+
+
+class CountedName(str):
+    """A name of a shard that counts how often it is compared with another name."""
+
+    __slots__ = ()
+    n_compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        CountedName.n_compared += 1
+        return super().__eq__(other)
+
+
+def test_each_shard_is_looked_up_once_however_many_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    n_shards = 2000
+    table = table_of(n_shards, per_image=10, signature={"group": "image"})
+    split = ShardedTable(table, shard_rows=1)
+    split.__dict__["names"] = tuple(map(CountedName, split.names))
+    monkeypatch.setattr(plans, "prepared_as_set", lambda *_: split)
+    CountedName.n_compared = 0
+    cells, _ = plans.plan_split(SPLIT, read_params())
+    assert {cell.n_shards for cell in cells} == {n_shards}
+    assert CountedName.n_compared <= 10 * n_shards * len(cells)
+
+
+@pytest.mark.usefixtures("extracted")
+def test_images_that_are_gone_are_named_also_where_all_is_complete() -> None:
+    note = (
+        "note: images of {} must be in the folder images, got no such folder: complete cells stay "
+        "complete, but no other cell can be computed until it is there"
+    )
+    assert "images" not in plan().stderr
+    shutil.rmtree("images")
+    assert plan().stderr.splitlines() == [note.format(SPLIT), note.format(TRAIN_SPLIT)]
+    assert n_there() == (1, 1)
+
+
+def test_numbers_are_flush_right_and_text_is_flush_left() -> None:
+    (large,) = train_cells("first", ["large"])
+    (tiny,) = train_cells("b", ["tiny"])
+    (of_images,) = embedding_cells("b", ["tiny"])
+    table = lacking_table(
+        [
+            plans.FillPlan(large, "missing", 1000, 2000, 3000, is_exact=False),
+            plans.FillPlan(of_images, "damaged", 1, 2, 0),
+            plans.FillPlan(tiny),
+        ],
+        read_params().extract,
+        lambda *_, **__: (1.0, 0.0),
+    )
+    headings, *rows = ([*re.finditer(r"\S+(?: \S+)*", line)] for line in table.splitlines())
+    assert len(headings) == 12
+    for row in rows[:3]:
+        for heading, cell in zip(headings, row, strict=True):
+            if heading[0] in {"split", "which", "why"}:
+                assert cell.start() == heading.start()
+            else:
+                assert cell.end() == heading.end()
 
 
 def test_nothing_is_written() -> None:

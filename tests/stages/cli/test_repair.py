@@ -1,11 +1,12 @@
-"""``usam cache repair`` runs the model on the images of damaged shards, and on no others."""
+"""``usam cache repair`` runs the stages of damaged and missing outputs, and no others."""
 
-import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,13 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from stages import extract
+from stages.cli import repair as module
+from stages.cli import run as steps
 from stages.cli.app import app
-from stages.filling.fill_cells import run_cell
-from stages.settings.signatures import CellName
-from storage.errors import StoreError, WeightsError
+from storage.errors import DataError, WeightsError
 from storage.head_files.tensors import read_tensors, write_tensors
 from storage.paths import CACHE, POOL, features_path, masks_path, objects_path
-from storage.pool.dvc_cache import md5_of, repaired_files
+from storage.pool.dvc_cache import cached_file, md5_of, repaired_files
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.extract_project import (
     CELL,
@@ -39,6 +40,9 @@ from tests.fixtures.extract_project import (
     run,
 )
 
+STORES = [features_path(*CELL), masks_path(*CELL)]
+DVC_CACHE = Path(".dvc/cache/files/md5")
+
 
 @pytest.fixture(autouse=True)
 def project(extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +50,20 @@ def project(extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     shutil.copytree(extracted, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     shutil.rmtree(POOL)
+    for name in ("dvc.yaml", "versions.yaml"):
+        shutil.copy(ROOT / name, name)
+    monkeypatch.setattr(steps, "_run", run_here)
+
+
+def run_here(stage: str, command: Sequence[str]) -> None:
+    """Run a command of a stage in this process, where the package has its module."""
+    if command[:2] == ("python", "-m"):
+        try:
+            run(import_module(command[2]), *command[3:])
+        except SystemExit as ended:
+            raise DataError(f"stage {stage} must end with status 0, got {ended.code}") from ended
+    else:
+        subprocess.run([sys.executable, *command[1:]], check=True)
 
 
 def usam(*arguments: object) -> Result:
@@ -56,28 +74,26 @@ def repair(*arguments: object) -> Result:
     return usam("repair", *arguments)
 
 
-DVC_CACHE = Path(".dvc/cache/files/md5")
+def planned(result: Result) -> list[list[str]]:
+    """Output, fault and way of each line of the printed plans."""
+    lines = [re.split(r"  +", line) for line in result.stdout.splitlines()]
+    return [line for line in lines if len(line) == 3 and line[0] != "output"]
 
 
-def cached(file: Path) -> Path:
-    """Where DVC's cache has a file."""
-    md5 = hashlib.md5(file.read_bytes()).hexdigest()  # noqa: S324 - as DVC names files
-    return DVC_CACHE / md5[:2] / md5[2:]
+def commit_outputs(link: str = "hardlink", **stages: dict[str, Any]) -> None:
+    """Put outputs into DVC's cache, as links, as if stages with these commands had run."""
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+    with Repo.init(no_scm=True) as repo, repo.config.edit() as config:
+        config["cache"]["type"] = [link]
+    with Repo() as repo:
+        repo.commit(force=True)
+        repo.checkout(relink=True)
 
 
-def put_in_dvc(link: str) -> None:
-    """Let DVC's cache have all outputs, which link into it."""
-    for file in map(Path, outputs()):
-        entry = cached(file)
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        if not entry.exists():
-            file.replace(entry)
-            entry.chmod(0o444)
-        file.unlink(missing_ok=True)
-        if link == "hardlink":
-            file.hardlink_to(entry)
-        else:
-            file.symlink_to(entry.absolute())
+def extract_stage(*cell: str) -> dict[str, Any]:
+    """The stage that makes a cell, in dvc.yaml."""
+    outs = [str(path(*cell)) for path in (features_path, masks_path)]
+    return {"cmd": f"python -m stages.extract {' '.join(cell)}", "outs": outs}
 
 
 @pytest.mark.no_cover
@@ -92,11 +108,11 @@ def put_in_dvc(link: str) -> None:
 def test_a_damaged_shard_alone_is_computed_and_put_in_place_also_in_the_cache_of_dvc(
     store: str, *, with_pool: bool, link: str
 ) -> None:
-    put_in_dvc(link)
+    commit_outputs(link, extract=extract_stage(*CELL))
     wanted, entries = outputs(), files_of(DVC_CACHE)
     path = features_path if store == "features" else masks_path
     file = path(*CELL) / ("iou/c.0.0.0" if store == "features" else "mask_code/c.1.0.0.0.0")
-    entry = cached(file)
+    entry = cached_file(md5_of(file))
     if with_pool:  # whose masks are links to what DVC's cache has
         assert usam("adopt").exit_code == 0
     entry.chmod(0o644)
@@ -108,8 +124,8 @@ def test_a_damaged_shard_alone_is_computed_and_put_in_place_also_in_the_cache_of
     with encoded_images() as encoded:
         result = repair()
     assert result.exit_code == 0, result.output
-    assert f"repaired  {'/'.join(CELL)}" in result.stdout
-    assert f"replaced  {entry}" in result.stdout
+    assert planned(result) == [[str(path(*CELL)), "damaged", "extract"]]
+    assert "repaired 1 output; nothing is damaged or missing" in result.stdout
     assert outputs() == wanted
     assert files_of(DVC_CACHE) == entries
     assert other.read_bytes() == damaged, "what links show is never written to"
@@ -123,7 +139,7 @@ def test_a_damaged_shard_alone_is_computed_and_put_in_place_also_in_the_cache_of
 
 
 @pytest.mark.no_cover
-def test_a_cell_that_cannot_be_repaired_keeps_no_other_from_being(
+def test_a_stage_that_fails_keeps_no_other_from_running_and_its_output_as_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     other = (*CELL[:2], "vflip")
@@ -131,19 +147,20 @@ def test_a_cell_that_cannot_be_repaired_keeps_no_other_from_being(
     wanted = outputs()
     for cell in (CELL, other):
         (masks_path(*cell) / "mask_code/c.1.0.0.0.0").unlink()
-    refused = "/".join(CELL)
+    left = files_of(masks_path(*CELL))
 
-    def refuse_one(name: CellName, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
-        if str(name) == refused:
-            raise StoreError("a GPU must be there, got none")
-        run_cell(name, *arguments, **options)
+    def refuse_one(stage: str, command: Sequence[str]) -> None:
+        if stage == f"extract@{'-'.join(CELL)}":
+            raise DataError("a GPU must be there, got none")
+        run_here(stage, command)
 
     with monkeypatch.context() as patched:
-        patched.setattr("stages.cli.cache.run_cell", refuse_one)
+        patched.setattr(steps, "_run", refuse_one)
         result = repair()
     assert result.exit_code == 1
-    assert f"error: {refused}: a GPU must be there, got none\n" in result.stderr
-    assert result.stdout == f"repaired  {'/'.join(other)}\n"
+    assert "error: a GPU must be there, got none\n" in result.stderr
+    assert files_of(masks_path(*CELL)) == left
+    assert files_of(masks_path(*other)).items() <= wanted.items()
     assert repair().exit_code == 0
     assert outputs() == wanted
 
@@ -156,80 +173,143 @@ def test_a_cell_is_repaired_however_its_folder_is_named_and_then_nothing_is_dama
     folder = elsewhere / masks_path(*CELL)
     (masks_path(*CELL) / "mask_code/c.1.0.0.0.0").unlink()
     result = repair(folder)
-    assert (result.exit_code, result.stdout) == (0, f"repaired  {'/'.join(CELL)}\n")
+    assert (result.exit_code, len(planned(result))) == (0, 1)
     assert outputs() == wanted
     result = repair(folder)
-    assert (result.exit_code, result.stdout) == (0, f"nothing is damaged in {folder}\n")
+    assert (result.exit_code, result.stdout) == (
+        *(0, f"nothing is damaged or missing in {folder}\n"),
+    )
 
 
-def commit_outputs(**stages: dict[str, Any]) -> None:
-    """Put outputs into DVC's cache, as hard links, as if stages with these commands had run."""
-    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
-    with Repo.init(no_scm=True) as repo, repo.config.edit() as config:
-        config["cache"]["type"] = ["hardlink"]
-    with Repo() as repo:
-        repo.commit(force=True)
-        repo.checkout(relink=True)
-
-
-def dvc(command: str) -> None:
-    """Run a command of DVC, whose stages import the packages of this repository."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run(command.split(), env=environment, check=True, capture_output=True)
+@pytest.fixture
+def of_a_script() -> Path:
+    """Heads that a script makes in seconds, of what another stage would take hours to tune."""
+    heads = Path("heads/a/best")
+    write_tensors(heads / "x.safetensors", {"bias": np.zeros(3)}, {})
+    shutil.copytree(heads, "trained")
+    Path("train.py").write_text(
+        "import shutil as s; s.rmtree('heads', True); s.copytree('trained', 'heads/a/best')"
+    )
+    Path("tuned").touch()
+    prepare = {
+        "matrix": {"split": [SPLIT]},
+        "cmd": "python -m stages.prepare ${item}",
+        "outs": ["cache/objects/${item.split}.zarr"],
+    }
+    commit_outputs(
+        prepare=prepare,
+        tune={"cmd": "exit 1", "outs": ["tuned"]},
+        train={"cmd": "python train.py", "deps": ["tuned"], "outs": [str(heads)]},
+    )
+    return heads
 
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("keeps_time", [True, False])
-def test_other_damaged_outputs_are_made_again_by_the_commands_that_repair_names(
-    *, keeps_time: bool
+def test_other_damaged_outputs_are_made_again_by_their_stages_in_order(
+    *, keeps_time: bool, of_a_script: Path
 ) -> None:
-    store, heads = objects_path(SPLIT), Path("heads/a/best")
-    write_tensors(heads / "x.safetensors", {"bias": np.zeros(3)}, {})
-    shutil.copytree(heads, "trained")
-    prepare = {"cmd": f"{sys.executable} -m stages.prepare ${{item}}", "outs": [str(store)]}
-    make = f"mkdir -p heads/a; cp -r trained {heads}"
-    train = {"cmd": make, "deps": ["tuned"], "outs": [str(heads)]}
-    Path("tuned").touch()
-    commit_outputs(
-        prepare={"foreach": [SPLIT], "do": prepare},
-        tune={"cmd": "exit 1", "outs": ["tuned"]},  # hours, which no remedy may cost
-        train={"foreach": ["a"], "do": train},
-    )
+    store, heads = objects_path(SPLIT), of_a_script
     intact = files_of(store) | files_of(heads)
-    assert (repair().exit_code, repair().stdout) == (0, "nothing is damaged in the outputs\n")
-    for file in (store / "file/c.0", heads / "x.safetensors"):
+    assert (repair().exit_code, repair().stdout) == (
+        *(0, "nothing is damaged or missing in the outputs\n"),
+    )
+    for file in (heads / "x.safetensors", store / "file/c.0"):
         rot(file, keeps_time=keeps_time)
-    with pytest.raises(WeightsError, match="; `usam cache repair` names the command"):
+    with pytest.raises(WeightsError, match="; `usam cache repair` makes it again"):
         read_tensors(heads / "x.safetensors")
     with pytest.raises(WeightsError, match=r"; fetch or export it again$"):
         read_tensors((heads / "x.safetensors").absolute())
+    plan = [[str(store), "damaged", f"prepare@{SPLIT}"], [str(heads), "damaged", "train"]]
+    damaged = files_of(Path())
+    result = repair("--dry-run")
+    assert (result.exit_code, planned(result)) == (1, plan)
+    assert files_of(Path()) == damaged, "a plan alone changes nothing"
     result = repair()
-    commands = [f"dvc repro -f -s {stage}" for stage in (f"prepare@{SPLIT}", "train@a")]
-    assert result.exit_code == 1
-    assert result.stdout.splitlines() == [
-        f"damaged   {output}; `{command}` makes it"
-        for output, command in zip((store, heads), commands, strict=True)
-    ]
-    for command in commands:
-        dvc(command)
+    assert (result.exit_code, planned(result)) == (0, plan)
     assert files_of(store) | files_of(heads) == intact
-    assert repair().exit_code == 0
     noted = [md5_of(file) for file in (store / "file/c.0", heads / "x.safetensors")]
     assert repaired_files() == {md5: [] for md5 in noted}, "a remote may have the damaged files"
 
 
-def test_without_a_store_below_the_cache_heads_and_results_are_looked_at() -> None:
-    heads = Path("heads/a/best")
-    write_tensors(heads / "x.safetensors", {"bias": np.zeros(3)}, {})
-    commit_outputs(train={"cmd": "exit 1", "outs": [str(heads)]})
-    shutil.rmtree(CACHE)
+def test_what_is_missing_comes_from_the_cache_of_dvc_or_from_its_stage(of_a_script: Path) -> None:
+    heads, store = of_a_script, objects_path(SPLIT)
+    intact = files_of(store) | files_of(heads)
+    entries = files_of(DVC_CACHE)
+    shutil.rmtree(store)
+    shutil.rmtree(heads)
+    cached_file(hashed(intact[str(heads / "x.safetensors")])).unlink()
     result = repair()
-    assert (result.exit_code, result.stdout) == (0, "nothing is damaged in the outputs\n")
-    rot(heads / "x.safetensors")
+    assert planned(result) == [
+        [str(store), "missing", "DVC's cache"],
+        [str(heads), "missing", "train"],
+    ]
+    assert (result.exit_code, files_of(store) | files_of(heads)) == (0, intact)
+    shutil.rmtree(DVC_CACHE)
     result = repair()
+    assert {tuple(line[1:]) for line in planned(result)} == {
+        ("damaged in DVC's cache", "the output")
+    }
+    assert (result.exit_code, files_of(DVC_CACHE)) == (0, entries)
+
+
+def hashed(data: bytes) -> str:
+    """Md5 of bytes, by a file."""
+    Path("hashed").write_bytes(data)
+    return md5_of(Path("hashed"))
+
+
+def test_new_bytes_are_recorded_and_stages_that_read_them_run_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = "import os, time; open('new', 'w').write({}); os.replace('new', '{}')"
+    fixed = "; open('new', 'w').write('fixed'); os.replace('new', 'fixed')"
+    Path("timed.py").write_text(made.format("str(time.time_ns())", "timed") + fixed)
+    Path("shown.py").write_text(made.format("'at ' + open('timed').read()", "shown"))
+    for script in ("timed", "shown"):
+        subprocess.run([sys.executable, f"{script}.py"], check=True)
+    commit_outputs(
+        "symlink",
+        timed={"cmd": "python timed.py", "outs": ["timed", "fixed"]},
+        shown={"cmd": "python shown.py", "deps": ["timed"], "outs": ["shown"]},
+    )
+    assert repair("timed").stdout == "nothing is damaged or missing in timed\n"
+    rot(Path("timed"))
+    rot(Path("fixed"))
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "find_spec", lambda _: None)
+        result = repair()
     assert result.exit_code == 1
-    assert result.stdout == f"damaged   {heads}; `dvc repro -f -s train@a` makes it\n"
-    assert repair(CACHE).stderr == "error: cache must be a store or hold some, got none\n"
+    assert "run `dvc commit -f timed` where it is installed" in result.stderr
+    rot(Path("fixed"))
+    result = repair()
+    assert Path("fixed").read_text() == "fixed"
+    assert planned(result) == [
+        ["timed", "damaged", "timed"],
+        ["fixed", "damaged", "timed"],
+        ["shown", "of other inputs", "shown"],
+    ]
+    assert result.exit_code == 0
+    assert Path("shown").read_text() == f"at {Path('timed').read_text()}"
+    assert dvc("dvc status").strip() == "Data and pipelines are up to date."
+
+
+def dvc(command: str) -> str:
+    """Run a command of DVC, whose stages import the packages of this repository."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command.split(), env=environment, check=True, capture_output=True, text=True
+    ).stdout
+
+
+def test_without_a_store_below_the_cache_heads_and_results_are_looked_at(of_a_script: Path) -> None:
+    shutil.rmtree(CACHE)
+    rot(of_a_script / "x.safetensors")
+    result = repair("heads")
+    assert (result.exit_code, planned(result)) == (0, [[str(of_a_script), "damaged", "train"]])
+    assert repair(CACHE / "masks").stderr == (
+        "error: cache/masks must be a store or hold some, got none\n"
+    )
 
 
 def test_stores_that_no_setting_asks_for_are_removed_or_repaired_when_their_view_is_back() -> None:
@@ -244,21 +324,21 @@ def test_stores_that_no_setting_asks_for_are_removed_or_repaired_when_their_view
     (masks_path(*unused) / "mask_code/c.1.0.0.0.0").unlink()
     result = repair()
     assert result.exit_code == 1
-    assert result.stdout.splitlines() == [
-        f"damaged   {store}; no cell of params.yaml uses it: remove it, or put its split, model or "
-        "view back and run `usam cache repair`"
-        for store in (objects_path(TRAIN_SPLIT), masks_path(*unused))
+    lost = (
+        "nothing makes it under params.yaml: remove it, or put its split, model or view back and "
+        "run `usam cache repair`"
+    )
+    assert sorted(planned(result)) == [
+        [str(store), "damaged", lost] for store in (masks_path(*unused), objects_path(TRAIN_SPLIT))
     ]
     shutil.rmtree(objects_path(TRAIN_SPLIT))
     Path("params.yaml").write_text(whole)
-    result = repair()
-    assert (result.exit_code, result.stdout) == (0, f"repaired  {'/'.join(unused)}\n")
+    assert repair().exit_code == 0
     assert outputs() == wanted
 
 
 def test_a_cell_that_cannot_be_computed_here_comes_back_from_the_remote(tmp_path: Path) -> None:
-    stores = [features_path(*CELL), masks_path(*CELL)]
-    commit_outputs(extract={"cmd": "exit 1", "outs": [str(store) for store in stores]})
+    commit_outputs(extract=extract_stage(*CELL))
     with Repo() as repo, repo.config.edit() as config:
         config["remote"]["lab"] = {"url": str(tmp_path / "lab")}
         config["core"]["remote"] = "lab"

@@ -72,7 +72,7 @@ def test_an_image_that_changed_since_prepare(refuse: Refuse) -> None:
     enlarge(path)
     found = sha256_file(path)[:12]
     assert (
-        f"square.png: images/square.png must be the file that stage prepare saw (sha256 {former}..."
+        f"square.png: images/square.png must be the file that was listed (sha256 {former}..."
         f"), got {found}...; `dvc repro -f -s prepare@SPLIT` reads it anew"
     ) in refuse()
 

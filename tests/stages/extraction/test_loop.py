@@ -48,9 +48,9 @@ class FakeSteps:
         self.computed.append(image)
         return {"row": np.arange(piece.start, piece.stop)}
 
-    def write(self, shard: Shard, rows: Rows) -> None:
+    def write(self, shard: Shard, rows: Sequence[Rows]) -> None:
         self.on_write(shard)
-        self.written[shard.index] = rows
+        self.written[shard.index] = {"row": np.concatenate([of_image["row"] for of_image in rows])}
 
 
 def plan() -> tuple[Shard, ...]:
@@ -61,7 +61,7 @@ def plan() -> tuple[Shard, ...]:
 def test_every_shard_is_written_whole_and_in_order() -> None:
     steps = FakeSteps()
     told: list[int] = []
-    assert run_shards(plan(), steps, told.append) == {}
+    assert run_shards(plan(), steps, steps.write, told.append) == {}
     rows = np.concatenate([steps.written[i]["row"] for i in range(5)])
     np.testing.assert_array_equal(rows, np.arange(18))
     assert sum(told) == 18
@@ -69,7 +69,7 @@ def test_every_shard_is_written_whole_and_in_order() -> None:
 
 def test_a_batch_of_images_ends_with_its_shard() -> None:
     steps = FakeSteps(encoder_batch=3, broken=frozenset({15}))
-    failures = run_shards(plan_shards(np.arange(18), 4), steps, lambda _: None)
+    failures = run_shards(plan_shards(np.arange(18), 4), steps, steps.write, lambda _: None)
     assert failures == {15: "torn"}
     assert set(steps.written) == {0, 1, 2, 4}
     # The shard of the broken image has one batch before it.
@@ -78,7 +78,7 @@ def test_a_batch_of_images_ends_with_its_shard() -> None:
 
 def test_an_image_that_fails_costs_its_shards_and_no_other_image() -> None:
     steps = FakeSteps(broken=frozenset({2}))
-    failures = run_shards(plan(), steps, lambda _: None)
+    failures = run_shards(plan(), steps, steps.write, lambda _: None)
     # Objects 6 to 8 are of image 2: shards 1 (4..7) and 2 (8..11).
     assert failures == {2: "torn"}
     assert set(steps.written) == {0, 3, 4}
@@ -96,7 +96,7 @@ def test_shards_are_taken_shortly_before_they_are_read() -> None:
             assert shard.index <= len(steps.computed) // 4 + 2
             yield shard
 
-    assert run_shards(shards(), steps, lambda _: None) == {}
+    assert run_shards(shards(), steps, steps.write, lambda _: None) == {}
     assert taken == list(steps.written)
 
 
@@ -106,7 +106,7 @@ def test_reading_ahead_is_bounded() -> None:
             wait_until(lambda: len(steps.read_images) > 1, PATIENCE_S)
 
     steps = FakeSteps(on_compute=wait_for_two)
-    run_shards(plan_shards(np.arange(200), 16), steps, lambda _: None)
+    run_shards(plan_shards(np.arange(200), 16), steps, steps.write, lambda _: None)
     assert 1 < steps.most_ahead <= steps.threads.n_readers + 2
 
 
@@ -124,7 +124,7 @@ def test_writing_overlaps_with_the_next_shard_and_no_more() -> None:
         assert n_computed < 4 or 0 in steps.written
 
     steps = FakeSteps(on_write=write, on_compute=compute)
-    run_shards(plan(), steps, lambda _: None)
+    run_shards(plan(), steps, steps.write, lambda _: None)
     assert set(steps.written) == {0, 1, 2, 3, 4}
 
 
@@ -141,7 +141,7 @@ def test_as_many_shards_are_written_at_once_as_there_are_writers_and_no_more() -
         assert n_computed < 6 or 0 in steps.written
 
     steps = FakeSteps(on_write=write, on_compute=compute, threads=Threads(2, 2))
-    assert run_shards(plan(), steps, lambda _: None) == {}
+    assert run_shards(plan(), steps, steps.write, lambda _: None) == {}
     rows = np.concatenate([steps.written[i]["row"] for i in range(5)])
     np.testing.assert_array_equal(rows, np.arange(18))
 
@@ -153,7 +153,7 @@ def test_an_error_of_the_disk_ends_the_run() -> None:
 
     steps = FakeSteps(on_write=full)
     with pytest.raises(OSError, match="No space left"):
-        run_shards(plan(), steps, lambda _: None)
+        run_shards(plan(), steps, steps.write, lambda _: None)
     assert set(steps.written) == {0}
 
 
@@ -162,14 +162,15 @@ def test_an_error_of_the_last_write_is_seen_too() -> None:
         if shard.index == 4:
             raise OSError(28, "No space left on device")
 
+    steps = FakeSteps(on_write=full)
     with pytest.raises(OSError, match="No space left"):
-        run_shards(plan(), FakeSteps(on_write=full), lambda _: None)
+        run_shards(plan(), steps, steps.write, lambda _: None)
 
 
 def test_a_signal_begins_no_other_image_and_keeps_the_shards_that_are_done() -> None:
     steps = FakeSteps(on_compute=stop_at(3))
     with pytest.raises(Stopped):
-        run_shards(plan(), steps, lambda _: None)
+        run_shards(plan(), steps, steps.write, lambda _: None)
     # Image 2 is the last one of shard 1; shard 0 is done.
     assert set(steps.written) == {0}
     assert len(steps.read_images) <= 4 + steps.threads.n_readers
@@ -178,7 +179,7 @@ def test_a_signal_begins_no_other_image_and_keeps_the_shards_that_are_done() -> 
 def test_a_signal_waits_for_the_shard_that_is_being_written() -> None:
     steps = FakeSteps(on_write=lambda _: time.sleep(0.1), on_compute=stop_at(4))
     with pytest.raises(Stopped):
-        run_shards(plan(), steps, lambda _: None)
+        run_shards(plan(), steps, steps.write, lambda _: None)
     assert set(steps.written) == {0, 1}
 
 

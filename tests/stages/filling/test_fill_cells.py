@@ -160,27 +160,27 @@ def test_a_worker_of_other_versions_is_refused(monkeypatch: pytest.MonkeyPatch) 
     assert "torch_version" in job.signature  # as it travels
     monkeypatch.setattr("stages.filling.job.library_versions", lambda *_: {"torch_version": "0.1"})
     with pytest.raises(StoreError, match=r"under the versions of the stage, got others .*0\.1 ->"):
-        fill_shards(job, names[:1], False)
+        fill_shards(job, names[:1])
     assert not done_shards()
 
 
 def test_a_worker_of_another_split_is_refused() -> None:
     job, names = job_of(NAME), pool_of().split.names
-    assert fill_shards(job, names[:1], False) == {}
+    assert fill_shards(job, names[:1]) == {}
     with (IMAGES / "small.png").open("ab") as file:
         file.write(b"\0")
     prepare_splits()
     # Whoever worked for the split as it was reads it anew.
-    assert fill_shards(job_of(NAME), pool_of().split.names[-1:], False) == {}
+    assert fill_shards(job_of(NAME), pool_of().split.names[-1:]) == {}
     wanted = rf"split {SPLIT} must be the same wherever {NAME} is filled, .* shard {names[-1][:12]}"
     with pytest.raises(StoreError, match=wanted):
-        fill_shards(job, names[-1:], False)
+        fill_shards(job, names[-1:])
 
 
 def test_workers_that_write_to_another_folder_are_noticed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fill_elsewhere(_job: object, _names: object, _is_shown: object) -> Unread:
+    def fill_elsewhere(_job: object, _names: object, _count: object) -> Unread:
         return {}
 
     monkeypatch.setattr(fill_module, "fill_shards", fill_elsewhere)
@@ -201,7 +201,8 @@ def test_workers_that_write_to_another_folder_are_noticed(
 def test_a_bug_in_a_worker_ends_the_rest_and_keeps_its_traceback(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    failures = [Failure(Task("t", fill_shards, (None, (), False)), TypeError(n)) for n in "ab"]
+    set_executor(kind="local", n_workers=2)
+    failures = [Failure(Task("t", fill_shards, (None, ())), TypeError(n)) for n in "ab"]
     ended = iter(failures)
     monkeypatch.setattr(fill_module, "executor_of", lambda *_, **__: nullcontext(lambda _: ended))
     with pytest.raises(TypeError) as caught:

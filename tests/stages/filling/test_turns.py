@@ -14,7 +14,7 @@ from stages.program.progress import Count, progress
 from storage.folders import begin_file, begun_files
 from storage.pool.cell import Cell, settings_of
 from tests.fixtures.dead_process import dead_tag
-from tests.fixtures.made_up_cell import cell_of, objects_of, rows_of, split_of
+from tests.fixtures.made_up_cell import cell_of, rows_of, split_of
 
 N_SHARDS = 100
 MAX_TWICE = 5
@@ -126,7 +126,7 @@ def test_no_folder_is_listed_before_a_shard(
     tmp_path: Path, count: Count, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = shards_of(tmp_path)
-    cell.put(cell.split.names[0], rows_of(0, objects_of(cell)), maker="a processor")
+    cell.put(cell.split.names[0], rows_of(0, cell.split), maker="a processor")
     listed: list[Path] = []
     glob = Path.glob
 

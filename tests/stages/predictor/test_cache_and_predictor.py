@@ -21,13 +21,8 @@ from stages import entropy, evaluate, extract
 from stages.extraction.models import load_model
 from stages.settings.signatures import cell_settings, eval_cells
 from stages.training.data import OBJECTS
-from storage.head_files.head_file import (
-    head_set_path,
-    pack_heads,
-    read_head_file,
-    write_head_file,
-    write_isotonic,
-)
+from storage.head_files.calibrated_scores import write_isotonic
+from storage.head_files.head_file import head_set_path, pack_heads, read_head_file, write_head_file
 from storage.images.image_files import read_rgb
 from storage.paths import CACHE, entropy_path, features_path, objects_path, results_dir
 from storage.split.object_table import read_objects, read_objects_of

@@ -123,9 +123,9 @@ def test_heads_of_another_precision_are_refused_and_taken_as_the_default(tmp_pat
     [
         (32, {}, r"n_channels \(32 -> 64\)"),
         (64, {"kind": "ensemble"}, "got ensemble: export others by "),
-        (64, {"tokens": "sam2.1/selected"}, "a model whose tokens its heads read, got none"),
+        (64, {"tokens": "sam2.1/selected"}, "must be a token set, got 'sam2.1/selected'"),
     ],
-    ids=["width", "kind", "ladder"],
+    ids=["width", "kind", "tokens"],
 )
 def test_heads_that_fit_no_such_model_are_refused_even_with_a_warning(
     n_channels: int, changes: dict[str, str], message: str, tmp_path: Path

@@ -159,7 +159,8 @@ def served(
         writer.writerow(("family", "name", "path", "bytes", "sha256"))
         for name in published:
             path = Path(name, "model.pth")
-            writer.writerow(("sam2.1", name, path, 1, sha256_file(Path("theirs") / path)))
+            file = Path("theirs") / path
+            writer.writerow(("sam2.1", name, path, file.stat().st_size, sha256_file(file)))
     monkeypatch.setattr(published_heads, "TABLE", table)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with file_server(tmp_path / "theirs") as url:
@@ -216,7 +217,7 @@ def test_a_fetch_that_broke_off_goes_on_with_the_heads_that_lack(served: str) ->
 @pytest.mark.usefixtures("served")
 def test_another_file_than_the_listed_one_is_refused_with_both_digests() -> None:
     listed = sha256_file(LARGE)
-    save(changed())
+    LARGE.write_bytes(LARGE.read_bytes()[::-1])
     result = usam_fetch()
     assert result.exit_code == 1
     assert listed in result.stderr

@@ -65,6 +65,28 @@ def test_long_work_says_where_it_is_now_and_then(
     ]
 
 
+def test_the_rate_is_of_the_last_minute_and_a_slow_one_is_no_zero(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress("fill", 1000) as count:
+        clock.now_s += 40  # a model is loaded
+        count(1)
+        for _ in range(80):
+            clock.now_s += 1
+            count(5)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "fill: 1/1000 objects, 0.025 objects/s, 39960 s left"
+    assert lines[-1] == "fill: 401/1000 objects, 5.0 objects/s, 120 s left"
+
+
+def test_work_that_stands_still_has_no_estimate(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress("fill", 10):
+        clock.now_s += 5
+    assert capsys.readouterr().err == "fill: 0/10 objects, 0 objects/s\n"
+
+
 def test_what_others_do_no_longer_counts(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     with progress("extract", 10) as count:
         count.exclude(6)

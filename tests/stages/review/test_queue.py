@@ -45,7 +45,7 @@ def test_skipped_masks_come_again_after_all_others_and_undo_takes_back(tmp_path:
     for rank, decision in enumerate(["keep", "skip", "redraw", "skip"]):
         assert queue.next_after(rank - 1) == rank
         queue.decide(rank, Decision(decision))
-    assert (queue.n_skipped, queue.remaining.n_masks) == (2, 3)
+    assert (queue.n_decided("skip"), queue.remaining.n_masks) == (2, 3)
     queue.decide(4, Decision("keep"))
     assert (queue.next_after(4), queue.next_after(1), queue.next_after(3)) == (1, 3, 1)
     queue.decide(1, Decision("remove"))
@@ -92,6 +92,15 @@ def test_a_file_whose_decisions_were_all_taken_back_is_begun_for_other_inputs(
     assert dict(Decisions(path, other)) == {(1, 1): Decision("redraw")}
     with pytest.raises(DataError, match=r"made under other inputs \(weights: b -> a\)"):
         Decisions(path, MADE_FROM)
+
+
+@pytest.mark.parametrize("form", ["coco", "cvat", "label-studio"])
+def test_an_empty_mask_is_exported_only_if_another_replaced_it(form: str, tmp_path: Path) -> None:
+    queue = written_queue(tmp_path, [0.9, 0.0], [0.0])
+    assert [queue.candidate(rank).is_empty for rank in range(3)] == [True, True, False]
+    assert export_queue(tmp_path / "queue", queue, form) == 1
+    queue.decide(1, Decision("clicked", queue.candidate(2).segmentation, 0.5))
+    assert export_queue(tmp_path / "queue", queue, form) == 2
 
 
 @pytest.mark.parametrize("as_polygons", [False, True])

@@ -98,7 +98,11 @@ def test_a_page_of_masks_of_the_cache_loads_no_model_before_a_prompt(
 
 def test_another_name_and_foreign_heads_are_refused(root: Path) -> None:
     result = review(root, "none")
-    assert "split must be one of val, got 'none'" in result.stderr
+    assert result.stderr == (
+        "error: source must be a folder, a COCO file, or a split (val), got 'none'\n"
+    )
+    result = review(root, SPLIT, "--prompt", "box")
+    assert result.stderr == "error: --prompt must come with a COCO file, got the split val\n"
     with chdir(root):
         write_random_heads(Path("foreign.safetensors"), changes={"precision": "bf16"})
     result = review(root, SPLIT, "--heads", "foreign.safetensors", "--out", "other")

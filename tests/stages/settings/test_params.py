@@ -109,25 +109,23 @@ def test_numbers_are_those_that_dvc_reads(write: Write) -> None:
     assert (params.tune.learning_rate, params.evaluate.n_resamples) == (0.001, 100)
 
 
-WHOLE = "must be a whole number from"
-
-
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"models": []}, "models must be a list of at least one model of the family, .* got []"),
+        ({"models": []}, "models must have at least 1 item .* got []"),
         ({"models": ["tiny", "huge"]}, "models must be some of tiny, small, .* got 'tiny', 'huge'"),
         ({"models": ["large", "tiny"]}, "models must be .*, in this order, got 'large', 'tiny'"),
         ({"models": ["tiny"]}, "objectives must be [iou_tiny, iou_refined, .* got ['iou_tiny', .*"),
         ({"views": {"vflip": {}}}, "views must have identity, got vflip"),
-        ({"views": {"identity": None}}, "views.identity must be a mapping, got None"),
+        ({"views": {"identity": None}}, "views.identity must be a valid dictionary, got None"),
         (
             {"ablations": ["no_token"]},
-            "ablations must be a list of no_mask, no_iou, each once, got 'no_token'",
+            "ablations must be 'no_mask' or 'no_iou', got 'no_token'",
         ),
+        ({"heads": ["ours", "ours"]}, "heads must have each item once, got ['ours', 'ours']"),
         ({"eval_splits": ["test"]}, "eval_splits must name .* (.*shapes_val.*), got 'test'"),
         ({"train_splits": ["shapes_val"]}, "a split must be in .* got 'shapes_val' in both"),
-        (place(reader="voc"), "splits.shapes_val.reader must be one of coco, .* got 'voc'"),
+        (place(reader="voc"), "splits.shapes_val.reader must be 'coco', .* got 'voc'"),
         (place(images="s3://lab/val"), "splits.shapes_val.images must be a folder, .* an address"),
         (place(images="a\0b"), "splits.shapes_val.images must be text of one line .* got '.*'"),
         (
@@ -136,16 +134,16 @@ WHOLE = "must be a whole number from"
         ),
         (place(**VIDEOS, frames={"start": 3, "end": 3}), "splits.shapes_val.frames.end must .* 3"),
         (place(frames={"start": 1}), "splits.shapes_val.reader coco must be given .* 'frames'"),
-        ({"prepare": {"seed": True}}, f"prepare.seed {WHOLE} 0 to 4294967295, got True"),
+        ({"prepare": {"seed": True}}, "prepare.seed must be a valid integer, got True"),
         (
             {"extract": {"family": "sam9"}},
-            "extract.family must be one of mini, sam2, .* got 'sam9'",
+            "extract.family must be 'mini', 'sam2', .* got 'sam9'",
         ),
         ({"extract": {"weights": "random"}}, "extract.weights must be file or .* got 'random'"),
-        ({"extract": {"decoder_batch": 0}}, f"extract.decoder_batch {WHOLE} 1 .* auto, got 0"),
-        ({"tune": {"epochs": 1}}, f"tune.epochs {WHOLE} 5 to 80, got 1"),
-        ({"tune": {"momentum": float("nan")}}, "tune.momentum must be a number .* got nan"),
-        ({"evaluate": {1: 2}}, "evaluate must have text as keys, got 1"),
+        ({"extract": {"decoder_batch": 0}}, "extract.decoder_batch must .* 1 or be 'auto', got 0"),
+        ({"tune": {"epochs": 1}}, "tune.epochs must be greater .* 5, got 1"),
+        ({"tune": {"momentum": float("nan")}}, "tune.momentum must be less .* 0.9, got nan"),
+        ({"evaluate": {1: 2}}, "evaluate must have no key but n_curve_points, .* got 1"),
         ({"executor": {"kind": "address"}}, "executor must have an address .* got none"),
         ({"executor": {"address": "login1"}}, "executor.address.* must be text like .* 'login1'"),
         ({"executor": {"slurm": {"memory": "16G"}}}, "executor.slurm.memory must be .* '16G'"),
@@ -158,13 +156,10 @@ WHOLE = "must be a whole number from"
         ),
         (
             {"train": {"seeds": []}},
-            "train.seeds must be a list .* one seed, each once, got []",
+            "train.seeds must have at least 1 item .* got []",
         ),
-        ({"entrpy": {}}, "key must be one of models, .* executor, got 'entrpy'"),
-        (
-            {"report": {"chosen_on": 2017}},
-            "report.chosen_on must be text .* or null, got 2017",
-        ),
+        ({"entrpy": {}}, "settings must have no key but models, .* executor, got 'entrpy'"),
+        ({"report": {"chosen_on": 2017}}, "report.chosen_on must be text .* got 2017"),
         ({"report": {"title": "x" * 10**4}}, "report.title must be text .* got 'xxx.*xxx'"),
     ],
     ids=lambda value: str(value)[:80],
@@ -198,6 +193,7 @@ def test_a_missing_key_is_named(write: Write) -> None:
         ("models: [tiny\nviews: []\n", "must be YAML, got in line 2: .*"),
         ("tune: !!python/name:os.system x\n", "must be YAML, got in line 1: .*"),
         (f"tune: {'9' * 5000}\n", "must be YAML, got .*"),
+        (f"tune: {'[' * 2000}{']' * 2000}\n", "must have a few levels of settings, got hundreds"),
         ("tune:\n  seed: 0\n  seed: 1\n", "must have each key once, got 'seed' again in line 3"),
         ("a: 1\ntitle: Größe\n".encode("latin-1"), "must be text in UTF-8, got .* 0xf6 in line 2"),
     ],

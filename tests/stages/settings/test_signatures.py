@@ -11,7 +11,6 @@ from stages.settings.signatures import library_versions
         ("mini", "tiny", set()),
         ("sam3", "large", {"transformers_version"}),
         ("edgetam", "tiny", {"transformers_version", "timm_version"}),
-        ("releases", "sam3", {"transformers_version"}),
     ],
 )
 def test_versions_of_the_packages_with_the_encoder_are_in_the_signature(

@@ -41,7 +41,15 @@ PHONE: Final[dict[str, Any]] = {
     "device_scale_factor": 2,
 }
 
+SMALL: Final = PHONE | {"viewport": {"width": 320, "height": 568}}
+
 DESKTOP: Final[dict[str, Any]] = {"viewport": {"width": 1280, "height": 1000}}
+
+DEVICES: Final = {
+    "desktop": DESKTOP,
+    "phone": PHONE,
+    "small-phone": PHONE | {"viewport": {"width": 320, "height": 568}},
+}
 
 
 def listed(page: Page) -> list[str]:
@@ -249,11 +257,18 @@ def test_where_heads_cannot_judge_all_their_numbers_are_marked(
         expect(page.locator("#asking")).to_have_text("Asking “large”")
 
 
+def test_a_small_phone_shows_the_page_whole(browser: Browser, address: str) -> None:
+    with tab(browser, address, scene=SCENE, **DEVICES["small-phone"]) as page:
+        assert violations(page) == []
+        point_at(page, *THIRD)
+        answered(page, 1)
+        assert violations(page) == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("device", ["desktop", "phone"])
 def test_axe_finds_no_violation(browser: Browser, address: str, device: str, scheme: str) -> None:
-    context = {"desktop": DESKTOP, "phone": PHONE}[device]
-    with tab(browser, address, scene=SCENE, color_scheme=scheme, **context) as page:
+    with tab(browser, address, scene=SCENE, color_scheme=scheme, **DEVICES[device]) as page:
         assert violations(page) == []
         three_objects(page)
         page.locator("summary").click()
@@ -265,10 +280,13 @@ def test_axe_finds_no_violation(browser: Browser, address: str, device: str, sch
 
 
 def violations(page: Page) -> list[tuple[str, list[str]]]:
-    """Rules of axe-core that the page breaks, and where."""
+    """Rules of axe-core that the page breaks, and where; the page is no wider than the window."""
     # Here, so that the other tests run where it is not installed yet.
     from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415
 
     page.evaluate("scrollTo(0, 0)")
+    width_px = page.evaluate("document.documentElement.scrollWidth")
+    assert page.viewport_size is not None
+    assert width_px == page.viewport_size["width"]
     broken = Axe().run(page).response["violations"]
     return [(rule["id"], [str(node["target"]) for node in rule["nodes"]]) for rule in broken]

@@ -26,7 +26,7 @@ from tests.fixtures.predictors import write_random_heads
 from tests.fixtures.reviews import written_queue
 from tests.fixtures.web_page import PATIENCE_S
 from tests.stages.test_gallery import SPLIT, write_project
-from tests.stages.web.test_browser_objects import DESKTOP, PHONE, violations
+from tests.stages.web.test_browser_objects import DESKTOP, DEVICES, violations
 from tools.served_page import served
 
 pytestmark = pytest.mark.slow
@@ -68,10 +68,9 @@ def review_tab(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("device", ["desktop", "phone"])
+@pytest.mark.parametrize("device", DEVICES)
 def test_axe_finds_no_violation(browser: Browser, address: str, device: str, scheme: str) -> None:
-    context = {"desktop": DESKTOP, "phone": PHONE}[device]
-    with review_tab(browser, address, color_scheme=scheme, **context) as page:
+    with review_tab(browser, address, color_scheme=scheme, **DEVICES[device]) as page:
         expect(page.locator("#neighbours img")).to_have_count(5)
         assert violations(page) == []
         page.locator("#help-open").click()
@@ -96,8 +95,6 @@ def test_every_key_does_what_the_help_says(browser: Browser, address: str, folde
         other = decision_of_keep(page)
         page.keyboard.press("k")
         at(page, 0)  # the skipped mask
-        # Until the mask is unpacked, the page asks which object a click is about.
-        expect(page.locator("#why")).to_contain_text("you decided: skip")
         seen = page.locator("#canvas").bounding_box()
         assert seen is not None
         page.mouse.click(seen["x"] + seen["width"] / 2, seen["y"] + seen["height"] / 2)
@@ -125,6 +122,42 @@ def decision_of_keep(page: Page) -> str:
     """
     expect(page.locator("#why")).to_contain_text("of the model: Keep takes it")
     return "choice" if "Mask 4 of 4" in page.locator("#why").inner_text() else "proposal"
+
+
+def test_a_click_outside_of_the_mask_is_about_it_and_keep_takes_what_is_shown(
+    browser: Browser, tmp_path: Path
+) -> None:
+    review = ReviewState(written_queue(tmp_path, [0.5]))
+    with served(PageState(), review=review) as address, review_tab(browser, address) as page:
+        seen = page.locator("#canvas").bounding_box()
+        assert seen is not None
+        page.mouse.click(seen["x"] + seen["width"] - 9, seen["y"] + seen["height"] - 9)
+        expect(page.locator("#whose")).to_be_hidden()
+        expect(page.locator("#why")).to_contain_text("of the model: Keep takes it")
+        page.keyboard.press("k")
+        at(page, "end")
+    (line,) = read_lines(tmp_path / "decisions.jsonl")[1:]
+    assert line["decision"] == "clicked"
+
+
+def test_an_empty_mask_is_shown_as_empty_and_keep_is_not_offered(
+    browser: Browser, tmp_path: Path
+) -> None:
+    review = ReviewState(written_queue(tmp_path, [0.0, 0.5]))
+    with served(PageState(), review=review) as address, review_tab(browser, address) as page:
+        expect(page.locator("#words")).to_have_text("Empty mask")
+        expect(page.locator("#decide-k")).to_be_disabled()
+        page.keyboard.press("k")
+        page.keyboard.press("o")
+        expect(page.locator("#why")).to_contain_text("of the model: Keep takes it")
+        expect(page.locator("#decide-k")).to_be_enabled()
+        page.keyboard.press("r")
+        at(page, 1)
+        expect(page.locator("#decide-k")).to_be_enabled()
+        page.keyboard.press("k")
+        at(page, "end")
+    lines = read_lines(tmp_path / "decisions.jsonl")[1:]
+    assert [line["decision"] for line in lines] == ["remove", "keep"]
 
 
 def test_heads_that_choose_no_mask_say_so_at_the_key_c(browser: Browser, tmp_path: Path) -> None:
@@ -249,16 +282,15 @@ def test_a_review_of_60_scenes_goes_on_after_a_kill(browser: Browser, tmp_path: 
     assert sorted(line["image_id"] for line in lines) == list(range(1, N_SCENES + 1))
 
 
-@pytest.mark.parametrize("device", ["desktop", "phone"])
+@pytest.mark.parametrize("device", DEVICES)
 def test_annotations_are_shown_as_claims_to_look_at(
     browser: Browser, tmp_path: Path, device: str
 ) -> None:
     with chdir(tmp_path):
         write_project(tmp_path)
-    context = {"desktop": DESKTOP, "phone": PHONE}[device]
     with (
         reviewing(tmp_path, SPLIT, "--annotations") as (address, _),
-        tab(browser, address, scene=0, **context) as page,
+        tab(browser, address, scene=0, **DEVICES[device]) as page,
     ):
         at(page, 0)
         expect(page.locator("#words")).to_contain_text(re.compile(r"Models expect .*, reach "))

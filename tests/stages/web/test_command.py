@@ -39,6 +39,12 @@ def test_a_port_in_use_is_named() -> None:
         assert refused("--port", str(port)) == f"error: 127.0.0.1:{port}: Address already in use\n"
 
 
+def test_an_unknown_family_is_named() -> None:
+    assert refused("--family", "sam9", "--port", "0").startswith(
+        "error: family must be one of mini, sam2, "
+    )
+
+
 def test_a_host_without_an_address_is_named() -> None:
     assert refused("--host", "no..host") == (
         "error: host must be a name or an address of this machine, got 'no..host'\n"

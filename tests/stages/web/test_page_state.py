@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from pipeline.sam.families import models_of
 from stages.web.page_state import JobQueue, Predictors, offered_heads
 from storage.checkpoints.weights import checkpoint
 from storage.head_files.head_file import shipped_heads
@@ -105,20 +104,3 @@ def test_a_family_that_was_fetched_offers_its_heads_and_the_models_that_are_ther
     fetched.unlink()
     assert offered_heads([other], "sam2.1") == [other]
     assert offered_heads([other], "mini") == [other, shipped_heads()]
-
-
-def test_heads_of_a_ladder_are_offered_for_the_models_whose_tokens_they_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for model in models_of("releases"):
-        path = checkpoint("releases", model).path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-    known = {f"weights_{model}": "any" for model in models_of("releases")}
-    about = {"family": "releases", "tokens": "sam2.1/selected", **known}
-    path = write_random_heads(tmp_path / "ours.safetensors", changes=about)
-    (choice,) = Predictors(offered_heads([path], "releases")).choices.values()
-    assert choice.models == ("tiny", "large")
-    assert choice.file.models == models_of("releases")
-    assert choice.label == "releases sam2.1, shapes_train, paper (ours)"

@@ -11,12 +11,12 @@ from PIL import Image
 from pycocotools.coco import COCO
 from typer.testing import CliRunner, Result
 
-from pipeline.predictor import UncertainPredictor
+from pipeline.predictor import UncertainPredictor, coco_masks
 from stages.cli.app import app
 from stages.program.stopping import kept_work
-from stages.review.decisions import Decision, Decisions
+from stages.review.decisions import Decision, Decisions, one_writer
 from storage.images.image_files import reads_heif
-from storage.outputs.records import read_lines
+from storage.outputs.records import append_line, append_lines, read_lines
 from tests.fixtures.predictors import drawn
 
 BOXES = {1: [40, 30, 160, 120], 2: [10.5, 20, 60, 50], 3: [100, 80, 90, 90]}
@@ -165,14 +165,87 @@ def test_other_settings_do_not_touch_decisions_that_were_made() -> None:
     assert usam(*source, "--model", "small", "--out", "other").exit_code == 0
 
 
-def test_without_a_decision_the_masks_of_other_settings_take_the_place_of_the_old() -> None:
+def test_masks_of_other_settings_take_the_place_of_none_but_not_of_any() -> None:
     grid = ("photos", "--export", "reviewed.json", *GRID[:4], "--min-stability")
-    n_masks = []
     for min_stability in ("1", "0.6"):
         result = usam(*grid, min_stability)
         assert result.exit_code == 0, result.stderr
-        n_masks.append(len(json.loads(Path("reviewed.json").read_text("utf-8"))["annotations"]))
-    assert n_masks[0] < n_masks[1]
+    assert exported()
+    masks = Path("photos.review/masks.jsonl")
+    before = masks.read_bytes()
+    refused = usam(*grid, "0.5")
+    assert refused.exit_code == 1
+    assert "made under other inputs (prompt: everything {'points_per_side': 8" in refused.stderr
+    assert masks.read_bytes() == before
+    masks.unlink()  # as the message says
+    assert usam(*grid, "0.5").exit_code == 0
+
+
+def test_masks_of_another_folder_of_this_name_or_of_another_model_are_not_replaced() -> None:
+    other = Path("other", "photos")
+    other.mkdir(parents=True)
+    Image.fromarray(drawn()[::-1]).save(other / "1.png")
+    export = ("--export", "reviewed.json", *GRID)
+    assert usam("photos", *export).exit_code == 0
+    masks = Path("photos.review/masks.jsonl")
+    before = masks.read_bytes()
+    remedy = "remove photos.review/masks.jsonl, or name another folder with --out"
+    for arguments, change in (
+        ((str(other),), f"images: {Path('photos').resolve()} -> {other.resolve()}"),
+        (("photos", "--model", "large"), "weights: mini tiny -> mini large"),
+        (("photos", "--precision", "bf16"), "precision: fp32 -> bf16"),
+    ):
+        refused = usam(*arguments, *export)
+        assert refused.stderr == (
+            "error: photos.review/masks.jsonl has masks that were made under other inputs "
+            f"({change}): {remedy}\n"
+        )
+        assert masks.read_bytes() == before
+    assert usam(str(other), *export, "--out", "other.review").exit_code == 0
+    Image.fromarray(drawn()[::-1]).save("photos/13.png")
+    assert usam("photos", *export).exit_code == 0  # the same folder, grown
+    assert masks.read_bytes().startswith(before)
+
+
+def test_a_second_review_of_a_folder_is_refused_but_not_its_other_half_and_no_export(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = ("asked.json", "--images", "photos")
+    reached: list[str] = []
+    monkeypatch.setattr("stages.web.review_command._serve", lambda *_: reached.append("page"))
+    with one_writer(Path("asked.review/decisions.jsonl")):
+        refused = usam(*source)
+        assert refused.exit_code == 1
+        assert "must have one writer, got a second while process" in refused.stderr
+        assert reached == []
+        for more in (["--half", "1/2"], ["--half", "2/2"], ["--export", "reviewed.json"]):
+            result = usam(*source, *more)
+            assert result.exit_code == 0, result.stderr
+    assert usam(*source).exit_code == 0
+    assert reached == ["page"] * 3
+
+
+def test_the_export_says_what_it_leaves_out_and_which_lines_are_no_decisions() -> None:
+    arguments = ("photos", "--export", "reviewed.json", *GRID)
+    assert usam(*arguments).exit_code == 0
+    masks = Path("photos.review/masks.jsonl")
+    lines = read_lines(masks)
+    n_masks = len(exported())
+    for line in lines[1:3]:
+        line["segmentation"] = coco_masks.rle(np.zeros(drawn().shape[:2], bool))
+    masks.unlink()
+    append_lines(masks, lines)
+    decisions = Decisions(masks.with_name("decisions.jsonl"), lines[0]["made_from"])
+    decisions.add((lines[3]["image_id"], 2), Decision("remove"))
+    append_line(decisions.path, {"decision": "keep"})
+    result = usam(*arguments)
+    assert result.stdout == (
+        f"reviewed.json: {n_masks - 3} masks, 1 looked at; left out: 1 removed, 2 empty\n"
+    )
+    assert result.stderr == (
+        "note: lines left out: photos.review/decisions.jsonl: line 4 must be a decision, "
+        'got b\'{"decision": "keep"}\'\n'
+    )
 
 
 def test_a_changed_image_is_segmented_again_unless_it_has_decisions() -> None:
@@ -199,6 +272,7 @@ def test_a_changed_image_is_segmented_again_unless_it_has_decisions() -> None:
     ("arguments", "message"),
     [
         (("none",), "source must be a folder, a COCO file, or where params.yaml is, a split, got"),
+        (("photos", "--prompt", "box"), "--prompt must come with a COCO file, got the folder"),
         (("asked.json",), "--images must be the folder of the images of asked.json, got None"),
         (("photos", "--images", "photos"), "--images must come with a COCO file, got the folder"),
         (

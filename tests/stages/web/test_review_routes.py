@@ -15,6 +15,7 @@ from PIL import Image
 
 from stages.review.decisions import Decision
 from stages.review.queue import ReviewQueue
+from stages.review.sources import file_digests
 from stages.web.page_state import PageState
 from stages.web.review_routes import ReviewState
 from storage.datasets.object_records import ImageRecord
@@ -168,6 +169,72 @@ def test_the_mask_of_the_queue_itself_is_kept_not_replaced(page: PageState, tmp_
     assert [*queue._decisions] == [((1, 0), Decision("keep"))]
 
 
+def test_an_empty_mask_is_shown_as_empty_and_not_kept(page: PageState, tmp_path: Path) -> None:
+    queue = written_queue(tmp_path, [0.0])
+    shown, kept, removed = responses(
+        page,
+        queue,
+        ("GET", "/masks/0", None),
+        ("POST", "/masks/0/decision", {"decision": "keep"}),
+        ("POST", "/masks/0/decision", {"decision": "remove"}),
+    )
+    assert (shown.json()["is_empty"], shown.json()["words"]) == (True, "Empty mask")
+    assert kept.status_code == 400
+    assert kept.json() == {"error": "a mask that is kept must have one pixel or more, got none"}
+    assert removed.json()["n_left"] == 0
+    assert [*queue._decisions] == [((1, 0), Decision("remove"))]
+
+
+def test_a_prompt_whose_mask_is_empty_replaces_nothing(
+    page: PageState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = written_queue(tmp_path, [0.5])
+    empty = written_queue(tmp_path / "empty", [0.0]).candidate(0).entry
+    monkeypatch.setattr("stages.web.downloads.annotation_of", lambda *_: empty)
+    replaced = {"decision": "replace", "object": OBJECT}
+    (refused,) = responses(page, queue, ("POST", "/masks/0/decision", replaced))
+    assert refused.json() == {"error": "a mask that is kept must have one pixel or more, got none"}
+    assert queue.candidate(0).decision is None
+
+
+def test_a_mask_that_replaced_another_is_kept_as_it_is_shown(
+    page: PageState, tmp_path: Path
+) -> None:
+    queue = written_queue(tmp_path, [0.5])
+    clicked = {"decision": "replace", "object": OBJECT | {"box": [50, 30, 200, 150]}}
+    keep = {"decision": "keep"}
+    responses(page, queue, *(("POST", "/masks/0/decision", body) for body in (clicked, keep)))
+    first, last = queue._decisions._by_key[1, 0].values()
+    assert first == last
+    assert first.decision == "clicked"
+
+
+@pytest.mark.parametrize("decision", ["keep", "remove", "redraw", "replace"])
+def test_a_mask_whose_file_was_changed_is_neither_shown_nor_decided_about(
+    decision: str, page: PageState, tmp_path: Path
+) -> None:
+    queue = written_queue(tmp_path, [0.5])
+    path = tmp_path / "images" / "1.png"
+    digests = file_digests(queue.source)
+    queue.source = replace(queue.source, digests=digests)
+    Image.fromarray(drawn()[::-1]).save(path)
+    requests = (
+        *(("GET", f"/masks/0{part}", None) for part in ("", "/thumbnail")),
+        ("POST", "/masks/0/decision", {"decision": decision, "object": OBJECT}),
+    )
+    for refused in responses(page, queue, *requests):
+        assert refused.json() == {
+            "error": f"{path} must be the file that its masks are about, got one that was changed: "
+            "restore it, or make its masks anew"
+        }
+    (skipped,) = responses(page, queue, ("POST", "/masks/0/decision", {"decision": "skip"}))
+    assert skipped.json()["n_skipped"] == 1
+    assert [*queue._decisions] == [((1, 0), Decision("skip"))]
+    Image.fromarray(drawn()).save(path)
+    (shown,) = responses(page, queue, ("GET", "/masks/0", None))
+    assert shown.status_code == 200
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -179,13 +246,12 @@ def test_a_faulty_decision_is_refused_and_nothing_is_written(
     content: dict[str, Any], words: str, page: PageState, tmp_path: Path
 ) -> None:
     queue = written_queue(tmp_path, [0.5])
-    before = queue.decisions_file.read_bytes()
     (refused,) = responses(page, queue, ("POST", "/masks/0/decision", content))
     assert refused.status_code == 400
     assert refused.json()["error"].startswith(words)
     (undone,) = responses(page, queue, ("POST", "/undo", None))
     assert undone.json() == {"error": "there must be a decision to undo, got none"}
-    assert queue.decisions_file.read_bytes() == before
+    assert not queue.decisions_file.exists()
 
 
 def test_a_decision_that_the_full_disk_cannot_hold_is_refused_in_words(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.sam.families import FAMILIES, LADDERS, models_of, source_of
+from pipeline.sam.families import FAMILIES, models_of
 from stages.cli.app import app
 from stages.settings.blocks import ExtractParams
 from stages.settings.parsing import parse
@@ -67,20 +67,6 @@ def test_a_table_lists_every_model_and_nothing_else(family: str) -> None:
         record = weights.checkpoint(family, model)
         assert (record.family, record.model) == (family, model)
         assert record.sha256 is None or re.fullmatch("[0-9a-f]{64}", record.sha256)
-
-
-@pytest.mark.parametrize("ladder", LADDERS)
-def test_the_table_of_a_ladder_repeats_the_lines_of_its_models(ladder: str) -> None:
-    def lines(name: str) -> dict[str, dict[str, str]]:
-        with (weights.TABLES / f"{name}.csv").open(newline="") as table:
-            return {line.pop("model"): line for line in csv.DictReader(table)}
-
-    own = lines(ladder)
-    assert tuple(own) == models_of(ladder)
-    for model, line in own.items():
-        family, name = source_of(ladder, model)
-        assert line == lines(family)[name]
-        assert weights.checkpoint(ladder, model) == weights.checkpoint(family, name)
 
 
 @pytest.mark.parametrize("family", ["sam2", "sam2.1"])
@@ -174,14 +160,14 @@ def test_another_file_on_the_server_is_refused_and_leaves_nothing(
     server: tuple[str, Path],
 ) -> None:
     url, served = server
-    served.write_bytes(b"another file")
+    served.write_bytes(CONTENT[::-1])
     with pytest.raises(WeightsError, match=SHA256) as caught:
         weights.fetch(weights.checkpoint("sam2.1", "tiny"))
     assert f"{url}/092824/tiny.pt must download to {FILE}" in str(caught.value)
     assert str(caught.value).endswith(
         "bring the file from elsewhere as tiny.pt into checkpoints/sam2.1"
     )
-    assert hashlib.sha256(b"another file").hexdigest() in str(caught.value)
+    assert hashlib.sha256(CONTENT[::-1]).hexdigest() in str(caught.value)
     assert list(FILE.parent.iterdir()) == []
     served.unlink()
     with pytest.raises(WeightsError, match=r"/092824/tiny\.pt must download to .*404"):

@@ -117,3 +117,41 @@ def test_a_number_of_objects_is_of_whole_videos_from_all_over_and_a_larger_one_a
     assert taken(n + 1, 4).images[0] in (rows.images[0], ImageRecord(f"{n}/0", 10, 10))
     files = [image.file for image in taken(n, None).images]
     assert files == [f"{video}/{k}" for video in range(n) for k in range(2)]
+
+
+def drawn(max_per_image: int | None, seed: int = 0) -> SplitRecords:
+    """Records of three pictures of 40 objects each, and of a small one that never counts."""
+    masks = (*((number, MASK) for number in range(40)), (40, SMALL))
+    items = [Annotated(ImageRecord(f"{k}", 10, 10), masks) for k in range(3)]
+    media = [Medium(item.image.file, partial(iter, [item])) for item in items]
+    found = estimate_extent(media, min_area_px=10, max_objects=None, max_per_image=max_per_image)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(readers, "_check_files", lambda *_: None)
+        records = collect(
+            media,
+            Source(Path(), Path()),
+            min_area_px=10,
+            max_objects=None,
+            max_per_image=max_per_image,
+            seed=seed,
+        )
+    assert (found.n_objects, found.is_exact) == (len(records.objects), True)
+    return records
+
+
+def test_objects_of_an_image_are_drawn_in_their_order_and_a_larger_number_keeps_them() -> None:
+    everything = drawn(None).objects
+    taken_before: set[tuple[int, int]] = set()
+    for limit in (1, 5, 39, 40, 41):
+        objects = drawn(limit).objects
+        assert len(objects) == 3 * min(limit, 40)
+        ids = [(item.image_index, item.object_id) for item in objects]
+        assert ids == sorted(ids)
+        assert set(objects) <= set(everything)
+        assert taken_before <= set(ids)
+        taken_before = set(ids)
+    by_image = [
+        {item.object_id for item in drawn(5).objects if item.image_index == k} for k in (0, 1)
+    ]
+    assert by_image[0] != by_image[1], "each image draws anew"
+    assert drawn(5, seed=1).objects != drawn(5).objects

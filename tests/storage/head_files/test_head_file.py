@@ -8,23 +8,26 @@ from typing import Final
 import numpy as np
 import pytest
 
-from pipeline.heads.scope import Scope
 from pipeline.scoring.calibration import isotonic_iou
 from storage.errors import DataError, WeightsError
-from storage.head_files.head_file import (
+from storage.head_files.calibrated_scores import (
     Calibration,
+    read_fixed_cuts,
+    read_isotonic,
+    write_isotonic,
+)
+from storage.head_files.guarantees import GATES, guarantees_of
+from storage.head_files.head_file import (
     HeadFile,
     check_card,
     family_heads,
     pack_heads,
-    read_fixed_cuts,
     read_head_file,
-    read_isotonic,
     shipped_heads,
     write_head_file,
-    write_isotonic,
 )
 from storage.head_files.tensors import write_tensors
+from tests.fixtures.predictors import GATE
 
 RNG = np.random.default_rng(0)
 WEIGHTS = {
@@ -101,6 +104,14 @@ def test_heads_of_an_earlier_version_are_named_with_a_remedy(tmp_path: Path) -> 
         read_head_file(tmp_path / "old.safetensors")
 
 
+@pytest.mark.parametrize("number", [np.nan, -np.inf])
+def test_heads_with_a_number_that_is_none_are_refused(number: float, tmp_path: Path) -> None:
+    broken = {**WEIGHTS["iou_tiny"], "layers.2.bias": np.full(1, number, np.float32)}
+    write_head_file(tmp_path / "a", pack_heads({**WEIGHTS, "iou_tiny": broken}, METADATA))
+    with pytest.raises(WeightsError, match=r"iou_tiny\.layers\.2\.bias in .* finite numbers, got"):
+        read_head_file(tmp_path / "a")
+
+
 def test_a_number_that_half_precision_cannot_hold_is_named(tmp_path: Path) -> None:
     large = {**WEIGHTS["iou_tiny"], "layers.0.weight": np.full((3, 4), -7e4, np.float32)}
     heads = pack_heads({**WEIGHTS, "iou_tiny": large}, METADATA)
@@ -118,9 +129,12 @@ def test_a_single_head_is_no_file_of_nine(tmp_path: Path) -> None:
         read_head_file(tmp_path / "a.safetensors")
 
 
-EACH_MUST_HAVE: Final = "each of the gates in a card must have protocol, prompts, n_images"
+def guarantee(**changes: object) -> dict[str, str]:
+    """The entry of a card with one guarantee, some of whose fields are exchanged."""
+    return {GATES: json.dumps([{**asdict(GATE), **changes}])}
 
-ONE_KEY_MORE: Final = json.dumps([{"scope": asdict(Scope("selected", n_images=9)) | {"more": 1}}])
+
+SCOPE: Final = asdict(GATE.scope)
 
 
 @pytest.mark.parametrize(
@@ -134,10 +148,27 @@ ONE_KEY_MORE: Final = json.dumps([{"scope": asdict(Scope("selected", n_images=9)
         ({"prompts": "center swipe"}, "prompts .* must be prompt sets, got"),
         ({"objectives": "[" * 5000}, "objectives .* must be facts about iou_tiny, task_gap, got"),
         ({"objectives": '{"iou_tiny": {}}'}, "objectives .* must be facts about iou_tiny, task_g"),
-        ({"gates": '[{"scope": null}]'}, EACH_MUST_HAVE),
-        ({"gates": ONE_KEY_MORE}, EACH_MUST_HAVE),
-        ({"gates": "{"}, "gates in a card must be JSON, got"),
-        ({"weights_tiny": None}, "must name the weights of a model whose tokens its heads read"),
+        (
+            {"gates": "{"},
+            "gates in .*Invalid JSON.*: calibrate it again by `usam gate`",
+        ),
+        ({"gates": "[" * 5000}, "gates in a card must be as .*Invalid JSON"),
+        ({"gates": "{}"}, "gates in a card must be as .* writes them, got {} at the top"),
+        (
+            {"choices": "[3]"},
+            "choices in a card .* got 3 at 0 .*: train its heads again",
+        ),
+        (guarantee(scope=None), "got None at 0.scope "),
+        (guarantee(scope=SCOPE | {"more": 1}), r"got 1 at 0.scope.more \(Unexpected keyword"),
+        (guarantee(scope=SCOPE | {"prompts": "center"}), "got 'center' at 0.scope.prompts "),
+        (guarantee(scope={"protocol": "best"}), r"at 0.scope.prompts \(Field required\)"),
+        (guarantee(more=1), r"got 1 at 0.more \(Unexpected keyword"),
+        (guarantee(alpha="0.1"), "got '0.1' at 0.alpha "),
+        (guarantee(alpha=True), "got True at 0.alpha "),
+        (guarantee(threshold=float("nan")), r"got nan at 0.threshold \(Input should be a finite"),
+        (guarantee(n_objects=1.5), "got 1.5 at 0.n_objects "),
+        (guarantee(split=3), "got 3 at 0.split "),
+        ({"weights_tiny": None}, "must name the weights of a model of its family, got none"),
         ({"kind": None}, "kind in the card of .* must be a name, got 'none'"),
     ],
 )
@@ -150,6 +181,11 @@ def test_a_card_of_another_form_is_refused_in_a_line(
         read_head_file(tmp_path / "a")
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 600
+
+
+def test_guarantees_come_back_as_they_were_written() -> None:
+    assert guarantees_of(guarantee()) == (GATE,)
+    assert guarantees_of({}) == ()
 
 
 def test_a_card_that_is_not_as_asked_is_refused_with_every_entry_that_differs() -> None:

@@ -17,16 +17,17 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image, ImageFile
+from PIL import EpsImagePlugin, ExifTags, Image, ImageFile
 
-from storage.errors import ImageError
+from pipeline.vocabulary import MAX_PIXELS
+from storage.datasets import frame_folders, mask_folders
+from storage.errors import DataError, ImageError
 from storage.images.image_files import (
-    FORMATS,
-    MAX_PIXELS,
     check_header,
     decode_rgb,
     is_confirmed,
     read_rgb,
+    readable_formats,
     reads_heif,
 )
 from tests.fixtures.dvc_stages import ROOT
@@ -228,7 +229,7 @@ def test_an_image_of_too_many_pixels_is_refused_with_what_to_do(
         refusing(path, height_px=12_000, width_px=20_000)
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", readable_formats())
 def test_bytes_have_the_pixels_of_a_file(tmp_path: Path, format_name: str) -> None:
     data = _encoded(format_name)
     found = decode_rgb(data, most_px=600, most_side_px=30)
@@ -240,7 +241,7 @@ def test_bytes_have_the_pixels_of_a_file(tmp_path: Path, format_name: str) -> No
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "one of the formats JPEG, PNG, WEBP, GIF, BMP, TIFF, got none"),
+        (b"", "one of the formats JPEG, PNG, WEBP, GIF, BMP, TIFF, PPM, .*, got none"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 30 20\n", "one of the formats"),
         (_encoded()[:-300], "image must be readable, got: "),
         (_encoded(image=Image.new("I;16", (4, 4))), "8-bit colours .*, got I;16: save it as one"),
@@ -265,6 +266,28 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.png"
     with pipe_at(pipe), pytest.raises(ImageError, match=r"pipe.png .*, got: a pipe or a device$"):
         _read(pipe)
+
+
+READERS: Final = {
+    "image": read_rgb,
+    "upload": lambda path: decode_rgb(path.read_bytes(), most_px=10**6, most_side_px=10**4),
+    "mask": lambda path: mask_folders._pixels(path, "masks"),
+    "ids": lambda path: frame_folders.read_indices(path, "ids", ("L", "RGB")),
+}
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_a_program_in_postscript_is_not_run_whatever_its_file_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], object]
+) -> None:
+    ran, ghostscript = tmp_path / "ran", tmp_path / "gs"
+    ghostscript.write_text(f"#!/bin/sh\ntouch {ran}\nexit 1\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", str(ghostscript))
+    path = _written(tmp_path, b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 30 20\n%%EndComments\n")
+    with pytest.raises((ImageError, DataError), match=r"cannot identify|one of the formats"):
+        read(path)
+    assert not ran.exists()
 
 
 class _RawPixels(ImageFile.ImageFile):

@@ -100,7 +100,7 @@ def test_an_image_that_is_changed_missing_or_damaged_is_named_by_its_address(
     shutil.copy(folder / FILES[1], folder / FILES[0])
     with pytest.raises(
         ImageError,
-        match=rf"http://.*/some images/plain.png must be the file that stage prepare saw "
+        match=rf"http://.*/some images/plain.png must be the file that was listed "
         rf"\(sha256 {sha256[:12]}...\), got .*; `dvc repro -f -s prepare@SPLIT` reads it anew",
     ):
         served.read(FILES[0], **SIZE, sha256=sha256)

@@ -185,7 +185,7 @@ def test_a_split_may_have_both_files_and_frames(folder: Path) -> None:
     assert np.abs(read(source, "still.jpg").astype(int) - color(0, 4)).max() < 6
     check(read(source, names()[1]), names()[1])
     assert source.inspect("still.jpg", **SIZE) == (sha256_file(folder / "still.jpg"), 1)
-    with pytest.raises(ImageError, match=r"still.jpg must be the file that stage prepare saw"):
+    with pytest.raises(ImageError, match=r"still.jpg must be the file that was listed"):
         source.read("still.jpg", **SIZE, sha256=sha256_file(folder / "0.mp4"))
 
 
@@ -219,7 +219,7 @@ def test_a_video_that_is_restored_after_it_was_refused_is_read(folder: Path) -> 
     source, file, path = SplitImages(folder, names()), names()[0], folder / "0.mp4"
     intact, sha256 = path.read_bytes(), sha256_file(path)
     path.write_bytes(intact[: len(intact) // 2])
-    with pytest.raises(ImageError, match=r"0.mp4 must be the file that stage prepare saw"):
+    with pytest.raises(ImageError, match=r"0.mp4 must be the file that was listed"):
         source.read(file, **SIZE, sha256=sha256)
     path.write_bytes(intact)
     check(source.read(file, **SIZE, sha256=sha256), file)

@@ -45,7 +45,6 @@ def published(*, with_masks: bool = True) -> PublishedShards:
     ("n_objects", "changes", "adopted", "computed"),
     [
         (10, {"split": "renamed"}, 3, []),
-        (10, {"family": "ladder", "model": "first", "source": ("mini", "tiny")}, 3, []),
         (10, {"with_masks": False}, 3, []),
         (14, {"split": "grown"}, 2, [2, 3]),
         (3, {}, 0, [0]),
@@ -75,22 +74,13 @@ def test_masks_are_linked_and_their_maker_is_unknown() -> None:
     assert compare_shards(cell).makers == set()
 
 
-@pytest.mark.parametrize(
-    ("former", "changes"),
-    [
-        ({}, {"precision": "bf16"}),
-        ({"source": ("mini", "tiny at 4 px")}, {}),
-    ],
-)
-def test_shards_of_other_settings_are_not_taken(
-    former: dict[str, Any], changes: dict[str, Any]
-) -> None:
-    other = cell_of(Path("other"), **former)
+def test_shards_of_other_settings_are_not_taken() -> None:
+    other = cell_of(Path("other"))
     fill(other)
     publish_whole(Path("other"), other)
     found = open_published(targets(Path("other"), other))
     assert other.fits(found.stores["features"].signature)
-    assert not cell_of(Path(), **changes).fits(found.stores["features"].signature)
+    assert not cell_of(Path(), precision="bf16").fits(found.stores["features"].signature)
 
 
 def lose(path: Path) -> None:

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from storage.errors import StoreError
 from storage.pool.cell import Cell, settings_of
-from storage.split.image_rows import names_of_rows
-from storage.split.object_table import PreparedSplit
+from storage.split.sharded_table import ShardedTable, names_of_rows
 from tests.fixtures.made_up_cell import (
     MAKER,
     SHARD_OBJECTS,
@@ -72,7 +71,7 @@ def test_a_changed_input_renames_its_shard_alone_ids_and_areas_are_none(
 ) -> None:
     values = getattr(SPLIT.table, name)
     changed = change(values).astype(values.dtype)
-    names = PreparedSplit(replace(SPLIT.table, **{name: changed}), SHARD_OBJECTS).names
+    names = ShardedTable(replace(SPLIT.table, **{name: changed}), SHARD_OBJECTS).names
     renamed = [] if name in {"object_id", "area_px"} else [1]
     assert [i for i in range(len(names)) if names[i] != NAMES[i]] == renamed
 

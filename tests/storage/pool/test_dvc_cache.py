@@ -9,7 +9,15 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from storage.pool.dvc_cache import cache_dir, lay_out, md5_of, mend_cache, recorded_listings
+from storage.pool.dvc_cache import (
+    cache_dir,
+    lacks_cached,
+    lay_out,
+    md5_of,
+    mend_cache,
+    recorded_listings,
+    repaired_files,
+)
 
 LOCK = """\
 schema: '2.0'
@@ -97,11 +105,18 @@ def test_damaged_files_of_the_cache_alone_are_replaced_wherever_dvc_has_it(
     repaired, intact, absent = (root / name for name in ("repaired", "intact", "absent"))
     damaged = put(repaired, cache, b"damaged")
     kept = put(intact, cache, b"intact")
-    absent.write_bytes(b"not in the cache")
-    assert [path.resolve() for path in mend_cache([repaired, intact, absent])] == [damaged]
+    lacking = put(absent, cache, b"")
+    lacking.unlink()
+    outs = [{"path": file.name, "md5": md5_of(file)} for file in (repaired, intact, absent)]
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"s": {"outs": outs}}}))
+    assert [lacks_cached(Path(out["path"])) for out in outs] == [True, False, True]
+    for out in outs:
+        mend_cache(Path(out["path"]))
     assert damaged.read_bytes() == b"repaired"
     assert stat.S_IMODE(damaged.stat().st_mode) == 0o444
     assert kept.read_bytes() == b"intact"
+    assert lacking.read_bytes() == b"absent"
+    assert repaired_files() == {md5_of(damaged): []}
 
 
 @pytest.mark.parametrize("relpath", ["../outside", "a/../../outside", "{tmp}/outside"])

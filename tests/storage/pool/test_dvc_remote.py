@@ -145,7 +145,8 @@ def test_repaired_files_are_sent_anew_to_each_remote_once(repository: Path, tmp_
         shutil.copytree(".dvc/cache/files", remote / "files")
     Path("features/0").unlink()
     Path("features/0").write_bytes(intact)
-    assert mend_cache([Path("features/0"), Path("features/1")]) == [cached]
+    mend_cache(Path("features"))
+    assert cached.read_bytes() == intact
     assert REPAIRED.exists()
     for remote in remotes:
         set_remote(repository, str(remote))

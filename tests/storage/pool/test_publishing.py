@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from storage.files.manifest import write_manifest
 from storage.pool.cell import Cell
 from storage.pool.publishing import compare_shards
-from storage.split.object_table import PreparedSplit
+from storage.split.sharded_table import ShardedTable
 from storage.store.checks import damaged_files
 from storage.store.opening import IMAGES_DIGEST, images_digest
 from storage.store.schema import SCHEMA
@@ -32,7 +32,6 @@ from tests.fixtures.made_up_cell import (
     extract,
     fill,
     flip,
-    objects_of,
     outputs,
     publish_whole,
     rows_of,
@@ -46,7 +45,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 def write_at_once(root: Path, cell: Cell) -> None:
     """The stores of a cell, each array written whole, as a program would that knows no shards."""
-    split = objects_of(cell)
+    split = cell.split
     parts = [rows_of(i, split, with_masks="y" in cell.sizes) for i in range(len(split.names))]
     images = split.images_sha256
     for kind, path in targets(root, cell).items():
@@ -83,13 +82,13 @@ def write_at_once(root: Path, cell: Cell) -> None:
         (split_of(33_000, 5000, per_image=1000), False),
     ],
     ids=lambda value: (
-        f"{value.table.n_objects}-by-{value.shard_objects}"
-        if isinstance(value, PreparedSplit)
+        f"{value.table.n_objects}-by-{value.shard_rows}"
+        if isinstance(value, ShardedTable)
         else ("features", "masks")[value]
     ),
 )
 def test_shards_in_any_order_give_the_bytes_of_all_rows_written_at_once(
-    tmp_path: Path, split: PreparedSplit, *, with_masks: bool
+    tmp_path: Path, split: ShardedTable, *, with_masks: bool
 ) -> None:
     cell = cell_of(tmp_path, split, with_masks=with_masks)
     for shard in np.random.default_rng(1).permutation(len(split.names)):
@@ -108,7 +107,7 @@ def test_objects_that_are_alike_share_a_shard(tmp_path: Path) -> None:
         mask_rle=np.full_like(SPLIT.table.mask_rle, "0"),
         point_px=np.zeros_like(SPLIT.table.point_px),
     )
-    cell = cell_of(tmp_path, PreparedSplit(table, shard_objects=1))
+    cell = cell_of(tmp_path, ShardedTable(table, shard_rows=1))
     assert len(cell.split.names) == 10
     assert len(fill(cell)) == 5
     publish_whole(tmp_path, cell)

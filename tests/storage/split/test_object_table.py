@@ -6,13 +6,8 @@ import pytest
 
 from storage.errors import StoreError
 from storage.paths import objects_path
-from storage.split.object_table import (
-    TABLE_ARRAYS,
-    PreparedSplit,
-    read_objects,
-    read_objects_of,
-    write_objects,
-)
+from storage.split.object_table import TABLE_ARRAYS, read_objects, read_objects_of, write_objects
+from storage.split.sharded_table import ShardedTable
 from storage.store import opening
 from storage.store.schema import SCHEMA_VERSION
 from tests.fixtures.made_up_objects import arrays_of, table_of
@@ -28,11 +23,13 @@ OTHER: dict[str, Any] = {
     "box_px": np.zeros((12, 4), np.float32),
     "mask_rle": np.array(["0"] * 12, TEXT),
     "point_px": np.ones((12, 8, 2), np.int32),
+    "annotator": np.zeros(12, np.int32),
 }
 
 
-def test_a_table_comes_back_as_it_was(tmp_path: Path) -> None:
-    table = table_of()
+@pytest.mark.parametrize("optional", [{}, {"annotator": np.arange(12, dtype=np.int32) % 5}])
+def test_a_table_comes_back_as_it_was(optional: dict[str, Any], tmp_path: Path) -> None:
+    table = table_of(**optional)
     write_objects(tmp_path / "val.zarr", table, {"seed": 3})
     read = read_objects(tmp_path / "val.zarr", {"seed": 3})
     for name in TABLE_ARRAYS:
@@ -58,7 +55,7 @@ def test_twice_written_is_byte_equal(tmp_path: Path) -> None:
         for n in ("a", "b")
     )
     assert one == other
-    assert len(one) == 2 * len(TABLE_ARRAYS) + 6 + 2, "attributes and manifest"
+    assert len(one) == 2 * len(table_of().arrays) + 6 + 2, "attributes and manifest"
 
 
 @pytest.mark.parametrize("name", OTHER)
@@ -69,7 +66,7 @@ def test_every_array_changes_the_digest(name: str) -> None:
 def test_a_repaired_image_does_not_change_the_digest_of_the_objects() -> None:
     repaired = table_of(image_sha256=np.array(["sha 0", "repaired", "sha 2"], TEXT))
     assert repaired.digest == table_of().digest
-    both = [PreparedSplit(table, 3).images_sha256 for table in (repaired, table_of())]
+    both = [ShardedTable(table, 3).images_sha256 for table in (repaired, table_of())]
     shards = zip(*both, strict=True)
     assert [new != old for new, old in shards] == [False, True, True, False]
 

@@ -21,7 +21,7 @@ from storage.store.schema import SCHEMA_VERSION
 from storage.store.signature import digest
 from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.earlier_store import as_extract_7
-from tests.fixtures.eval_split import object_table
+from tests.fixtures.made_up_objects import object_table
 from tests.fixtures.signatures import open_eval
 from tests.fixtures.split_cells import N_CHANNELS, draw_rows, write_cell, write_cells
 

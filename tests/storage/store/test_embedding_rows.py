@@ -64,3 +64,11 @@ def test_a_level_of_another_image_is_refused_though_its_checksum_holds(tmp_path:
     embeddings["finest_level"] = embeddings["finest_level"][::-1]
     with pytest.raises(StoreError, match=r"levels of image 3 of .*sha256 \w{12}, got \w"):
         read_embedding(embeddings, 3)
+
+
+def test_a_size_that_no_image_has_is_refused_before_masks_of_it_are_made(tmp_path: Path) -> None:
+    embeddings = open_embeddings(write_embeddings(tmp_path / "a.zarr", 2))
+    embeddings["width_px"] = embeddings["width_px"] * 0 + np.int32(2**31 - 1)
+    message = r"image 1 of .*a\.zarr: embedding must .* pixels, got 48 x 2147483647$"
+    with pytest.raises(StoreError, match=message):
+        read_embedding(embeddings, 1)

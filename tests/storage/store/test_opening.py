@@ -5,7 +5,7 @@ import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import fsspec
 import numpy as np
@@ -13,6 +13,9 @@ import pytest
 import xarray
 import zarr
 from google_crc32c import value as crc32c
+from zarr.abc.buffer import Buffer
+from zarr.abc.store import Store as ZarrStore
+from zarr.storage import FsspecStore
 
 from storage.errors import StoreError
 from storage.files.manifest import write_manifest
@@ -23,6 +26,11 @@ from storage.store.mask_chunks import CHECKSUM_BYTES, ENTRY_BYTES
 from storage.store.opening import naming_damage, read_array
 from storage.store.schema import SCHEMA, SCHEMA_VERSION
 from tests.fixtures.made_up_cell import SIGNATURE, flip
+
+PIPELINES: Final = ["BatchedCodecPipeline"] + ["FusedCodecPipeline"] * hasattr(
+    ZarrStore, "get_ranges_sync"
+)
+"""zarr's ways to read chunks; the second one came with version 3.3."""
 
 
 @pytest.fixture
@@ -158,8 +166,45 @@ def test_a_shard_that_is_missing_at_an_address_is_not_read_as_zeros(made: Path) 
     assert dataset.mask_code[-1:].load().any()
 
 
-def test_an_array_that_took_the_place_of_another_is_not_read(features: Path) -> None:
-    opened = opening.open_features(features)
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (None, r"mask_code: every chunk .* c\.0\.0.* with sha256 none"),
+        (PermissionError("403"), r"identity\.zarr must be readable, got: 403; if the server"),
+    ],
+    ids=["gone", "denied"],
+)
+def test_a_shard_that_vanishes_after_its_index_was_read_is_not_read_as_zeros(
+    made: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: PermissionError | None,
+    message: str,
+) -> None:
+    bucket, address = fsspec.filesystem("memory"), f"memory://{tmp_path.name}/identity.zarr"
+    bucket.put(str(made / "masks/identity.zarr"), address, recursive=True)
+    read, asked = FsspecStore.get, 0
+
+    async def get(store: FsspecStore, key: str, *arguments: Any) -> Buffer | None:  # noqa: ANN401
+        nonlocal asked
+        asked += key.startswith("mask_code/c.")
+        if asked < 2:
+            return await read(store, key, *arguments)
+        if answer is not None:
+            raise answer
+        return None
+
+    monkeypatch.setattr(FsspecStore, "get", get)
+    dataset = opening.open_masks(address)
+    with pytest.raises(StoreError, match=message):
+        dataset.mask_code[:2].load()
+    assert asked > 1
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_an_array_that_took_the_place_of_another_is_not_read(features: Path, pipeline: str) -> None:
+    with zarr.config.set({"codec_pipeline.path": f"zarr.core.codec_pipeline.{pipeline}"}):
+        opened = opening.open_features(features)
     one, other = (features / name / "c.0.0.0" for name in ("iou", "sam_score"))
     assert one.read_bytes() != other.read_bytes()
     shutil.copy(other, one)

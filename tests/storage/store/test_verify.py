@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from storage.errors import StoreError
+from storage.files.manifest import FILE
 from storage.store.checks import damaged_files, find_stores
 from storage.store.inspection import open_store
 from tests.fixtures.made_up_cell import (
@@ -47,6 +48,18 @@ def test_20_of_20_flipped_bits_are_found(root: Path) -> None:
         assert [*found] == [f"{file.parent.name}/{file.name}"], bit
         flip(file, bit)
         assert damaged_files(store_of(file)) == {}
+
+
+@pytest.mark.no_cover
+def test_any_flipped_bit_at_either_end_of_the_manifest_is_found(root: Path) -> None:
+    store = root / "masks/identity.zarr"
+    manifest = (store / FILE).read_bytes()
+    n_bits = 8 * len(manifest)
+    for bit in (*range(600), *range(n_bits - 8 * 160, n_bits)):
+        flip(store / FILE, bit)
+        with pytest.raises(StoreError):
+            open_store(store)
+        (store / FILE).write_bytes(manifest)
 
 
 @pytest.mark.parametrize(

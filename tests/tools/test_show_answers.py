@@ -1,0 +1,113 @@
+"""Answers about drawn scenes and a COCO data set, and the tables that are made of them."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.predictor.advice import CORRECTIONS
+from pipeline.scenes.placement import CATEGORIES
+from pipeline.scenes.scene import draw_scene
+from stages.predictor.loading import load_predictor
+from storage.coco_writer import write_coco
+from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.mini import MODELS
+from tools import show_answers
+from tools.advice_tables import BUDGETS
+from tools.answers import PROMPTS, answers, coco_images, drawn_images
+from tools.blocks import marks, read_block
+from tools.review_tables import ORDERS, REVIEWED, SHARES, TARGETS, found, stopped
+from tools.show_answers import CHOOSABLE, choice_table
+
+BLOCKS: Final = {
+    "PREDICT": ("expected", "choice", "advice", "regret"),
+    "ANNOTATE": ("review", "stops"),
+    "README": ("advised",),
+}
+"""Blocks of each page."""
+
+
+@pytest.mark.slow
+def test_every_block_has_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(show_answers, "N_SCENES", 2)
+    scenes = [draw_scene(seed, 128) for seed in range(2)]
+    write_coco(tmp_path / "images", tmp_path / "annotations.json", scenes, CATEGORIES)
+    for page, names in BLOCKS.items():
+        monkeypatch.setattr(show_answers, page, tmp_path / f"{page}.md")
+        text = "\n".join(mark for name in names for mark in marks(name))
+        (tmp_path / f"{page}.md").write_text(text, encoding="utf-8")
+    show_answers.main([str(tmp_path)])
+    n_rows = {
+        name: read_block(tmp_path / f"{page}.md", name).count("\n| ") - 2
+        for page, names in BLOCKS.items()
+        for name in names
+        if name != "advised"
+    }
+    assert n_rows == {
+        "expected": len(PROMPTS),
+        "choice": len(CHOOSABLE) * len(MODELS),
+        "advice": len(CORRECTIONS),
+        "regret": len(BUDGETS),
+        "review": 2 * len(REVIEWED) * len(ORDERS),
+        "stops": len(REVIEWED) * len(TARGETS),
+    }
+    advised = read_block(tmp_path / "README.md", "advised")
+    assert " masks that got it in 2 fresh scenes, " in advised
+
+
+def test_a_data_set_is_asked_like_the_scenes_that_it_was_made_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    scenes = [draw_scene(seed, 256) for seed in range(2)]
+    write_coco(tmp_path / "images", tmp_path / "annotations.json", scenes, CATEGORIES)
+    predictor = load_predictor("mini", "tiny")
+    of_files = answers(predictor, coco_images(tmp_path), ("box",))
+    of_scenes = answers(predictor, [(s.rgb, s.masks) for s in scenes], ("box",))
+    pd.testing.assert_frame_equal(of_files, of_scenes, atol=1e-5)
+    assert of_files["image"].nunique() == 2
+    assert (of_files["best_iou"] >= of_files["iou"]).all()
+    drawn = [rgb for rgb, _ in drawn_images(0, "train", 2)]
+    np.testing.assert_array_equal(drawn, [scene.rgb for scene in scenes])
+
+
+def test_corrections_raise_the_iou_and_a_mask_before_changes_the_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    scenes = drawn_images(0, "further", 3)
+    rows = answers(load_predictor("mini", "tiny"), scenes, ("click", "alone", "given"))
+    iou = rows.groupby("prompt")["iou"].mean()
+    assert iou["alone"] > iou["click"] + 0.01
+    assert iou["given"] > iou["click"] + 0.01
+    assert iou["given"] != iou["alone"]
+
+
+def test_a_gain_is_the_mean_difference_with_an_interval_over_images() -> None:
+    iou = np.tile([0.5, 0.5, 0.5, 0.9], 20)
+    chosen = iou + np.tile([0.25, 0.0, 0.005, -0.1], 20)
+    columns = {"image": np.repeat(np.arange(20), 4), "iou": iou, "chosen_iou": chosen}
+    rows = pd.DataFrame({**columns, "prompt": "box", "chosen_expected_iou": chosen + 0.02})
+    *_, line = choice_table({"base_plus": rows}).splitlines()
+    # All images are alike, so that the interval is the mean.
+    assert line == "| a box | base plus | 80 | 60.0 | +3.9 (+3.9 to +3.9) | 25% | 25% | +0.020 |"
+
+
+def test_an_order_that_knows_the_wrong_masks_finds_them_first() -> None:
+    iou = np.array([0.9, 0.1, 0.6, 0.3, 0.8, 0.7, 0.95, 0.85, 0.65, 0.75])
+    assert SHARES == (0.1, 0.2, 0.5)
+    assert found(np.stack([iou, iou], axis=1)) == [0.5, 1, 1]
+    assert found(np.stack([iou, -iou], axis=1)) == [0, 0, 0]
+    assert found(np.stack([np.ones(4), np.ones(4)], axis=1)) == [0, 0, 0]
+
+
+def test_a_review_stops_where_the_masks_left_are_expected_to_be_good() -> None:
+    expected = np.repeat([0.1, 0.99], [50, 200])
+    review = pd.DataFrame({"expected_iou": expected, "unlike_training": 0.5, "iou": expected})
+    share, left = stopped(review, 0.9) or (0.0, 0.0)
+    assert 0.1 < share <= 0.2
+    assert left > 0.9
+    assert stopped(review.assign(unlike_training=np.nan), 0.9) is None

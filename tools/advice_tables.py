@@ -1,0 +1,157 @@
+"""Tables of what the advice of a predictor gains."""
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from pipeline.decisions import Decisions, choose
+from pipeline.predictor.advice import CORRECTIONS, KEEP, Costs
+from pipeline.scoring.bootstrap import Resampled, Resamples, resample_groups, resampled_means
+from stages.page.labels import DASH
+from tools.answers import CLICK, N_RESAMPLES
+from tools.blocks import table, with_interval
+
+NEVER: Final = 1.0
+"""Cost of a correction that is not available: no mask gains as much."""
+
+BUDGETS: Final = (
+    Costs(),
+    Costs(0.05, 0.05),
+    *(Costs(cost, cost, NEVER) for cost in (0.02, 0.05, 0.12)),
+)
+"""Costs under which the advice is judged: the defaults, then costs at which the large model costs
+as much as a click."""
+
+OFFERED: Final = {"model": Costs(larger_model=0.05), "prompt": Costs(click=0.05)}
+"""Costs under which corrections are judged that the defaults never advise."""
+
+
+def followed(rows: pd.DataFrame, larger: pd.DataFrame) -> pd.DataFrame:
+    """A model's answer about each object after one click, and the IoU after each correction.
+
+    Parameters
+    ----------
+    rows, larger
+        Results of ``answers`` of the model and of a larger one about the same objects.
+
+    Returns
+    -------
+    Rows of ``answers`` with the columns ``iou keep``, ``iou model`` and so on. The chosen mask is
+    the mask that the advice would name.
+    """
+    clicked, refined, enlarged = (
+        of_model[of_model["prompt"] == prompt].reset_index(drop=True)
+        for of_model, prompt in ((rows, CLICK), (rows, "refined"), (larger, CLICK))
+    )
+    ious = {
+        KEEP: clicked["iou"],
+        "model": enlarged["iou"],
+        "prompt": refined["iou"],
+        "task": clicked["chosen_iou"],
+        "segmentation": pd.Series(1.0, clicked.index),
+    }
+    return clicked.assign(**{f"iou {name}": iou for name, iou in ious.items()})
+
+
+def advised_words(rows: pd.DataFrame, correction: str) -> str:
+    """Sentence on the masks that got an advice: the share that gained, and the mean gain."""
+    advised_rows = rows[advised(rows, Costs()) == list(CORRECTIONS).index(correction)]
+    gain = advised_rows[f"iou {correction}"] - advised_rows[f"iou {KEEP}"]
+    return (
+        f"Such advice may be wrong: of {len(gain)} masks that got it in {rows['image'].nunique()} "
+        f"fresh scenes, {(gain > 0).mean():.0%} gained IoU, {gain.mean():+.2f} in the mean."
+    )
+
+
+def advice_table(rows: pd.DataFrame) -> str:
+    """Number of objects with each advice, and its gain there beyond its gain on all objects.
+
+    The stated IoU is the expected IoU after the correction, which the advice promises.
+    """
+    header = (
+        *("advice", "objects", "true IoU", "after it", "stated"),
+        "gain beyond that of all objects",
+    )
+    resamples = _resamples(rows)
+    judged = {name: (words, Costs()) for name, words in CORRECTIONS.items()}
+    for name, costs in OFFERED.items():
+        judged[name] = f"{CORRECTIONS[name]} (cost {costs.by_correction[name]:g})", costs
+    lines = [
+        [words, *_advice_cells(rows, name, costs, resamples)]
+        for name, (words, costs) in judged.items()
+    ]
+    return table(header, lines)
+
+
+def _advice_cells(
+    rows: pd.DataFrame, correction: str, costs: Costs, resamples: Resamples
+) -> list[str]:
+    is_advised = advised(rows, costs) == list(CORRECTIONS).index(correction)
+    advised_rows = rows[is_advised]
+    if not len(advised_rows):
+        return ["0", *[DASH] * 4]
+    expected_gain = 0.0 if correction == KEEP else advised_rows[f"gain {correction}"]
+    stated = advised_rows["expected_iou"] + expected_gain
+    means = [advised_rows[f"iou {KEEP}"], advised_rows[f"iou {correction}"], stated]
+    difference = DASH
+    if correction != KEEP:
+        gain = (rows[f"iou {correction}"] - rows[f"iou {KEEP}"]).to_numpy()
+        beyond_all = _beyond_all(gain, is_advised, resamples)
+        difference = with_interval(beyond_all, resamples.n_groups, "+.2f")
+    return [str(len(advised_rows)), *(f"{values.mean():.2f}" for values in means), difference]
+
+
+def _beyond_all(values: np.ndarray, is_advised: np.ndarray, resamples: Resamples) -> Resampled:
+    """Mean of a value over the advised objects, less its mean over all objects, in each draw."""
+    sums = resampled_means(np.stack([values * is_advised, is_advised, values], axis=1), resamples)
+    of_advised, share, everywhere = sums.T
+    differences: Resampled = of_advised / np.where(share, share, np.nan) - everywhere
+    return differences
+
+
+def regret_table(rows: pd.DataFrame) -> str:
+    """Regret that the advice saves, compared with other ways to choose."""
+    header = (
+        *("cost of a click or the large model", "of a person"),
+        *("less regret than the best fixed choice", "than by SamScore"),
+    )
+    resamples = _resamples(rows)
+    lines = []
+    for costs in BUDGETS:
+        decisions = Decisions(net_gains(rows, costs))
+        by_advice = decisions.chosen(advised(rows, costs))
+        by_score = decisions.by_score(rows["sam_score"].to_numpy())
+        savings = np.stack([by_advice - decisions.best_fixed, by_advice - by_score], axis=1)
+        lines.append(
+            [
+                *(DASH if cost == NEVER else f"{cost:g}" for cost in (costs.click, costs.person)),
+                *(
+                    with_interval(saved, resamples.n_groups, "+.3f")
+                    for saved in resampled_means(savings, resamples).T
+                ),
+            ]
+        )
+    return table(header, lines, left=())
+
+
+def net_gains(rows: pd.DataFrame, costs: Costs) -> np.ndarray:
+    """True gain of each of ``CORRECTIONS`` for each object, less its cost."""
+    gains = [
+        (rows[f"iou {name}"] - rows[f"iou {KEEP}"] - cost).to_numpy()
+        for name, cost in costs.by_correction.items()
+    ]
+    return np.stack(gains, axis=1)
+
+
+def advised(rows: pd.DataFrame, costs: Costs) -> np.ndarray:
+    """Index in ``CORRECTIONS`` of the advice about each object; to keep it without advice.
+
+    An image unlike those that the heads learned from gets no advice, and has no expected gains.
+    """
+    gains = rows.assign(**{f"gain {KEEP}": 0.0})[[f"gain {name}" for name in CORRECTIONS]]
+    return choose(gains.fillna(-1).to_numpy(), np.array(list(costs.by_correction.values())))
+
+
+def _resamples(rows: pd.DataFrame) -> Resamples:
+    return resample_groups(rows["image"].to_numpy(), N_RESAMPLES, seed=0)
