@@ -82,7 +82,7 @@ def fill(cells: Mapping[FillJob, Cell], executor: ExecutorParams) -> dict[FillJo
     n_rows = sum(cells[job].split.count_rows(names) for job, names in todo.items())
     with progress(title, n_rows, unit) as count:
         if executor.kind != "inline":
-            _fill_by_workers(cells, todo, executor, count, unread, errors)
+            _fill_by_workers(cells, todo, executor, count=count, unread=unread, errors=errors)
         else:
             for job, names in todo.items():
                 try:
@@ -100,6 +100,7 @@ def _fill_by_workers(
     cells: Mapping[FillJob, Cell],
     todo: Mapping[FillJob, Sequence[str]],
     executor: ExecutorParams,
+    *,
     count: Count,
     unread: Mapping[FillJob, dict[str, str]],
     errors: dict[FillJob, BaseException],
