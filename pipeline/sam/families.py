@@ -84,15 +84,15 @@ class Family:
         return self.n_channels // 8 + self.n_channels // 4 + self.n_channels
 
     @property
-    def level_sizes(self) -> dict[str, int]:
-        """Sizes of the dimensions of the encoder's levels, by their names in the cache.
+    def sizes(self) -> dict[str, int]:
+        """Sizes of the dimensions of tokens, masks and the encoder's levels, by names in the cache.
 
         The names are ``channel``, ``row`` and ``column`` for the image embedding, and the same with
         the prefixes ``finer_`` and ``finest_`` for the two other levels.
         """
         side, channels = self.mask_side_px // 4, self.n_channels
         levels = (("", 1, channels), ("finer_", 2, channels // 4), ("finest_", 4, channels // 8))
-        return {
+        of_levels = {
             f"{level}{dim}": size
             for level, factor, n_channels in levels
             for dim, size in (
@@ -101,6 +101,8 @@ class Family:
                 ("column", factor * side),
             )
         }
+        masks = dict.fromkeys(("y", "x"), self.mask_side_px)
+        return {**of_levels, "encoder_channel": self.n_encoder_channels, **masks}
 
 
 MINI_TRUNKS: Final = {

@@ -217,7 +217,6 @@ def _cell(
 ) -> Cell:
     from stages.extraction.models import settled_device  # noqa: PLC0415 - torch takes seconds
 
-    family = FAMILIES[params.family]
     signature = {
         **embedding_settings(params, model, is_half=is_half),
         "shard_images": rows.shard_rows,
@@ -225,8 +224,8 @@ def _cell(
         "device": settled_device(params.device).type,
         **library_versions(params.family, model),
     }
-    sizes = {**family.level_sizes, "encoder_channel": family.n_encoder_channels}
-    return Cell(full_signature(signature), rows, sizes, pool)
+    sizes = FAMILIES[params.family].sizes
+    return Cell(full_signature(signature), rows, sizes, ("embeddings",), pool)
 
 
 def _files(store: Store) -> list[str]:

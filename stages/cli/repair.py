@@ -26,6 +26,8 @@ from storage.pool.dvc_cache import (
     DVC_LOCK,
     altered_files,
     are_kept,
+    cache_dir,
+    is_recorded,
     lacks_cached,
     mend_cache,
     put_missing,
@@ -129,19 +131,19 @@ def _look(outputs: Sequence[Path], steps: Mapping[str, Step]) -> Plan:
 
 def _fault(output: Path, maker: Step | None) -> tuple[str, str] | None:
     """Fault of an output, and the way to repair it; None if it is intact, or was never made."""
-    is_recorded = output.as_posix() in recorded_listings()
+    has_record = is_recorded(output)
     if not output.exists():
         beside = any(out.exists() for out in maker.outs) if maker else False
-        if maker is None or not (is_recorded or beside):
+        if maker is None or not (has_record or beside):
             return None
         fault = "missing"
-    elif store_faults(output) if output.suffix == ".zarr" else altered_files(output):
+    elif store_faults(output) if output.suffix == ".zarr" else has_record and altered_files(output):
         fault = "damaged"
-    elif lacks_cached(output):
+    elif has_record and lacks_cached(output):
         return "damaged in DVC's cache", FROM_OUTPUT
     else:
         return None
-    if are_kept(output):
+    if has_record and are_kept(output):
         return fault, FROM_CACHE
     return fault, maker.name if maker else ""
 
@@ -200,9 +202,10 @@ def _repair(outputs: Sequence[Path], way: str, step: Step | None) -> Sequence[Pa
                 put_missing(output)
     finally:
         # Before DVC records an output: it would put a damaged file of its cache in its place.
-        for output in outputs:
+        for output in filter(is_recorded, outputs):
             mend_cache(output)
-    if step is None or not DVC_LOCK.exists() or not any(map(altered_files, outputs)):
+    has_lock = DVC_LOCK.exists() and cache_dir().is_dir()
+    if step is None or not has_lock or not any(map(altered_files, outputs)):
         return ()
     _record(step.name)
     return outputs

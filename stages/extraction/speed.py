@@ -203,16 +203,11 @@ def drawn_steps(
     The images are in the folder that contains ``pool``.
     """
     name = CellName("drawn", model, default_view(view), PROMPTS, with_masks=True)
-    row = FAMILIES[params.family]
-    sizes = {
-        "channel": row.n_channels,
-        "encoder_channel": row.n_encoder_channels,
-        **dict.fromkeys(("y", "x"), row.mask_side_px),
-    }
+    sizes, kinds = FAMILIES[params.family].sizes, tuple(name.outputs)
     batch = decoder_batch(
         params.decoder_batch, device=sam.device.type, mask_size_px=sam.mask_size_px
     )
-    cell = Cell(full_signature(cell_settings(params, name)), split, sizes, pool)
+    cell = Cell(full_signature(cell_settings(params, name)), split, sizes, kinds, pool)
     images = SplitImages(pool.parent, [str(file) for file in split.table.file])
     return CellSteps(sam, cell, images, name, batch, encoder_batch=params.encoder_batch)
 

@@ -13,7 +13,7 @@ from stages.filling.job import (
     Unread,
     choose_device,
     device_here,
-    embedding_job,
+    embeddings_of,
     fill_shards,
     jobs_of,
     prepared,
@@ -82,7 +82,7 @@ def fill(cells: Mapping[FillJob, Cell], executor: ExecutorParams) -> dict[FillJo
     n_rows = sum(cells[job].split.count_rows(names) for job, names in todo.items())
     with progress(title, n_rows, unit) as count:
         if executor.kind != "inline":
-            _fill_by_workers(cells, todo, executor, count, unread, errors)
+            _fill_by_workers(cells, todo, executor, count=count, unread=unread, errors=errors)
         else:
             for job, names in todo.items():
                 try:
@@ -100,6 +100,7 @@ def _fill_by_workers(
     cells: Mapping[FillJob, Cell],
     todo: Mapping[FillJob, Sequence[str]],
     executor: ExecutorParams,
+    *,
     count: Count,
     unread: Mapping[FillJob, dict[str, str]],
     errors: dict[FillJob, BaseException],
@@ -222,11 +223,9 @@ def adopt_embeddings(cells: Mapping[FillJob, Cell], split: ShardedTable) -> None
     Nothing is done for a complete cell, for a cell that is not decoded from embeddings, and without
     published embeddings of its model.
     """
-    of_images = {
-        job: job.cell(split)
-        for job in (embedding_job(job, split) for job, cell in cells.items() if cell.lacking())
-        if job is not None
-    }
+    of_images: dict[FillJob, Cell] = {}
+    for job, cell in cells.items():
+        of_images |= embeddings_of(job, split) if cell.lacking() else {}
     name = next((job.name for job in of_images), None)
     if name is not None and all(path.exists() for path in name.outputs.values()):
         adopt_outputs(name, of_images)

@@ -85,15 +85,8 @@ class FillJob:
 
         ``assigned`` are the names of the shards to compute; None means all shards.
         """
-        family = FAMILIES[self.params.family]
-        sizes = {"encoder_channel": family.n_encoder_channels}
-        if self.name.is_embeddings:
-            sizes |= family.level_sizes
-        else:
-            sizes["channel"] = family.n_channels
-        if self.name.with_masks:
-            sizes |= {"y": family.mask_side_px, "x": family.mask_side_px}
-        return Cell(self.signature, self.name.rows(split), sizes, assigned=assigned)
+        rows, sizes = self.name.rows(split), FAMILIES[self.params.family].sizes
+        return Cell(self.signature, rows, sizes, tuple(self.name.outputs), assigned=assigned)
 
 
 def prepared(split: str, shard_objects: int) -> ShardedTable:
@@ -184,7 +177,7 @@ def fill_shards(job: FillJob, names: tuple[str, ...], count: Count | None = None
         steps: Steps[Any] = EmbeddingSteps(sam, cell.split, images)
     else:
         batches = {"batch": job.decoder_batch, "encoder_batch": job.params.encoder_batch}
-        stored = embeddings_of(job, split)
+        (stored,) = embeddings_of(job, split).values() or (None,)
         steps = CellSteps(sam, cell, images, job.name, **batches, embeddings=stored)
     count = count or Count(0, "", lambda _: None)
     with _Turns(cell, names, count) as turns:
@@ -204,22 +197,16 @@ def may_be_decoded(name: CellName, params: ExtractParams) -> bool:
     return not name.is_embeddings and name.view.name == "identity" and params.encoder_batch == 1
 
 
-def embedding_job(job: FillJob, split: ShardedTable) -> FillJob | None:
-    """Job of the embeddings from which a job's cell may be decoded, whether they exist or not.
+def embeddings_of(job: FillJob, split: ShardedTable) -> dict[FillJob, Cell]:
+    """Job and cell of the embeddings from which a job's cell may be decoded, if they exist or not.
 
-    None for a cell that is never decoded from embeddings.
+    Empty for a cell that is never decoded from embeddings.
     """
     if not may_be_decoded(job.name, job.params):
-        return None
+        return {}
     (name,) = embedding_cells(job.name.split, [job.name.model])
-    return replace(job, name=name, rows_digest=split.images.digest)
-
-
-def embeddings_of(job: FillJob, split: ShardedTable) -> Cell | None:
-    """Embeddings in the pool from which a job's cell may be decoded; None if there are none."""
-    of_images = embedding_job(job, split)
-    cell = None if of_images is None else of_images.cell(split)
-    return cell if cell is not None and cell.folder.exists() else None
+    of_images = replace(job, name=name, rows_digest=split.images.digest)
+    return {of_images: of_images.cell(split)}
 
 
 class _Turns:

@@ -225,8 +225,7 @@ def cell_bytes(cell: CellName, n_objects: int, family: str) -> tuple[int, int, i
     """
     row = FAMILIES[family]
     fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
-    widths = {"channel": row.n_channels, "encoder_channel": row.n_encoder_channels}
-    dims = {**fixed, **widths, "prompt": len(cell.prompts)}
+    dims = {**fixed, **row.sizes, "prompt": len(cell.prompts)}
     n_masks = N_PROPOSALS * len(cell.prompts) * n_objects if cell.with_masks else 0
     low, high = mask_bytes(row.mask_side_px)
     n_feature_bytes = n_objects * object_bytes("features", dims, view=cell.view.name)
@@ -237,7 +236,7 @@ def embedding_bytes(cell: CellName, n_images: int, params: ExtractParams) -> int
     """Uncompressed bytes of the embeddings of ``n_images`` images; 0 for a cell of other stores."""
     if not cell.is_embeddings:
         return 0
-    sizes = FAMILIES[params.family].level_sizes
+    sizes = FAMILIES[params.family].sizes
     arrays = (SCHEMA["embeddings"][name] for name in level_names(params.precision))
     per_image = (
         np.dtype(spec.dtype).itemsize * math.prod(sizes[dim] for dim in spec.dims[1:])

@@ -102,8 +102,9 @@ class Cell:
     split
         The rows of the stores, cut into shards: objects or, for embeddings, images.
     sizes
-        Sizes of the dimensions ``channel``, ``encoder_channel`` and, with masks, ``y`` and ``x``;
-        of embeddings, those of ``level_sizes`` and ``encoder_channel``.
+        Sizes of the dimensions of tokens, masks and levels, see ``Family.sizes``.
+    kinds
+        Kinds of the stores: ``features`` and, with masks, ``masks``; or ``embeddings`` alone.
     pool
         Folder of the pool, which has a folder of shards for each ``settings_digest``.
     assigned
@@ -113,15 +114,9 @@ class Cell:
     signature: Mapping[str, object]
     split: ShardedTable
     sizes: Mapping[str, int]
+    kinds: tuple[str, ...]
     pool: Path = POOL
     assigned: Collection[str] | None = None
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """Kinds of the stores: ``features`` and, with masks, ``masks``; or ``embeddings`` alone."""
-        if self.split.dim == "image":
-            return ("embeddings",)
-        return ("features", "masks") if "y" in self.sizes else ("features",)
 
     @cached_property
     def sharded(self) -> dict[str, ArraySpec]:

@@ -111,6 +111,14 @@ def _inside(relpath: str) -> PurePosixPath:
     return path
 
 
+def is_recorded(output: Path) -> bool:
+    """Whether ``dvc.lock`` records an output, in a clone where DVC has run.
+
+    Elsewhere, the file is a colleague's: other heads or results than that records are no damage.
+    """
+    return cache_dir().is_dir() and output.as_posix() in recorded_listings()
+
+
 def recorded_files(output: Path) -> dict[Path, str]:
     """Md5 of each file of an output that ``dvc.lock`` records, by path.
 

@@ -97,7 +97,7 @@ class Work:
         }
         name = CellName("timed", "tiny", default_view("identity"), PROMPTS, with_masks=True)
         images = SplitImages(self.folder, [str(file) for file in self.table.file])
-        cell = Cell(signature, split, sizes, pool)
+        cell = Cell(signature, split, sizes, ("features", "masks"), pool)
         steps = CellSteps(sam, cell, images, name, self.batch)
         write = writer_of(cell, sam.device)
         assert run_shards(split.shards.values(), steps, write, lambda _: None) == {}

@@ -37,7 +37,7 @@ def test_a_restored_embedding_answers_with_the_same_bits(
     embedding = sam.encode(draw_scene(1, 128).rgb[:96])
     levels = embedding.levels()
     assert tuple(levels) == level_names(precision)
-    sizes = FAMILIES[family].level_sizes
+    sizes = FAMILIES[family].sizes
     for prefix, values in zip(("finest_", "finer_", ""), levels.values(), strict=True):
         assert values.shape == tuple(sizes[f"{prefix}{n}"] for n in ("channel", "row", "column"))
     restored = sam.restore(stored(embedding))

@@ -294,6 +294,20 @@ def test_new_bytes_are_recorded_and_stages_that_read_them_run_again(
     assert dvc("dvc status").strip() == "Data and pipelines are up to date."
 
 
+def test_where_dvc_never_ran_heads_of_ones_own_are_no_damage(of_a_script: Path) -> None:
+    rot(of_a_script / "x.safetensors")
+    own = files_of(of_a_script)
+    shutil.rmtree(".dvc")  # as a clone of a colleague's repository, in which `usam run` ran
+    result = repair()
+    assert (result.exit_code, planned(result), files_of(of_a_script)) == (0, [], own)
+    assert not Path(".dvc").exists()
+    Path("dvc.lock").unlink()
+    assert planned(repair()) == []
+    rot(objects_path(SPLIT) / "file/c.0")
+    assert planned(repair()) == [[str(objects_path(SPLIT)), "damaged", f"prepare@{SPLIT}"]]
+    assert repair().exit_code == 0
+
+
 def dvc(command: str) -> str:
     """Run a command of DVC, whose stages import the packages of this repository."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

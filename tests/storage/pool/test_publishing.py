@@ -46,7 +46,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 def write_at_once(root: Path, cell: Cell) -> None:
     """The stores of a cell, each array written whole, as a program would that knows no shards."""
     split = cell.split
-    parts = [rows_of(i, split, with_masks="y" in cell.sizes) for i in range(len(split.names))]
+    parts = [rows_of(i, split, with_masks="masks" in cell.kinds) for i in range(len(split.names))]
     images = split.images_sha256
     for kind, path in targets(root, cell).items():
         dims = {"features": ("channel", "encoder_channel"), "masks": ("y", "x")}[kind]
