@@ -70,11 +70,13 @@ Opened = Annotated[open_images.OpenImage, Depends(_opened_image)]
 async def options(page: Page) -> dict[str, Any]:
     """Models, heads and scenes that a user can choose, default costs, and limits of the page.
 
+    ``source`` is the script of what the page shows: images to click on, or a queue of masks.
     ``model`` is the model that the page starts with; ``heads`` and ``scenes`` are in the order of
     the page.
     """
     choices = page.models.choices
     return {
+        "source": "clicks" if page.review is None else "review",
         "model": page.model,
         "heads": [_head_values(name, choice) for name, choice in choices.items()],
         "scenes": [_scene_values(number, scene) for number, scene in enumerate(page.scenes)],
@@ -290,7 +292,7 @@ def web_app(page: PageState, *, token: str | None = None) -> security.AccessCont
         app.include_router(review_routes.router)
     app.openapi = lambda: stateless.schema(app)  # type: ignore[method-assign] # as FastAPI's docs do
     for path in STATIC.iterdir():
-        _add_file(app, path, "index.html" if page.review is None else "review.html")
+        _add_file(app, path)
     for error, status in STATUS.items():
         app.add_exception_handler(error, _error_handler(status))
     app.add_exception_handler(RequestValidationError, _validation_error)
@@ -298,14 +300,14 @@ def web_app(page: PageState, *, token: str | None = None) -> security.AccessCont
     return security.AccessControl(app, token)
 
 
-def _add_file(app: FastAPI, path: Path, index: str) -> None:
+def _add_file(app: FastAPI, path: Path) -> None:
     """Serve a file of the page from memory: the path in a request never opens a file."""
     content, media_type = path.read_bytes(), TYPES[path.suffix]
 
     async def file() -> Response:
         return Response(content, media_type=media_type)
 
-    address = "/" if path.name == index else f"/{path.name}"
+    address = "/" if path.name == "index.html" else f"/{path.name}"
     app.add_api_route(address, file, include_in_schema=False)
 
 

@@ -97,7 +97,7 @@ def test_every_key_does_what_the_help_says(browser: Browser, address: str, folde
         seen = page.locator("#canvas").bounding_box()
         assert seen is not None
         page.mouse.click(seen["x"] + seen["width"] / 2, seen["y"] + seen["height"] / 2)
-        expect(page.locator("#why")).to_contain_text("of the model: Keep takes it")
+        expect(page.locator("#because")).to_contain_text("of the model: Keep takes it")
         page.keyboard.press("k")
         at(page, "end")
         expect(page.locator("#stop")).to_have_text("You have looked at all masks.")
@@ -119,8 +119,8 @@ def decision_of_keep(page: Page) -> str:
 
     A choice that is cut at 0.5 is one of the three proposals, any other a fourth mask.
     """
-    expect(page.locator("#why")).to_contain_text("of the model: Keep takes it")
-    return "choice" if "Mask 4 of 4" in page.locator("#why").inner_text() else "proposal"
+    expect(page.locator("#because")).to_contain_text("of the model: Keep takes it")
+    return "choice" if "Mask 4 of 4" in page.locator("#because").inner_text() else "proposal"
 
 
 def test_a_click_outside_of_the_mask_is_about_it_and_keep_takes_what_is_shown(
@@ -132,7 +132,7 @@ def test_a_click_outside_of_the_mask_is_about_it_and_keep_takes_what_is_shown(
         assert seen is not None
         page.mouse.click(seen["x"] + seen["width"] - 9, seen["y"] + seen["height"] - 9)
         expect(page.locator("#whose")).to_be_hidden()
-        expect(page.locator("#why")).to_contain_text("of the model: Keep takes it")
+        expect(page.locator("#because")).to_contain_text("of the model: Keep takes it")
         page.keyboard.press("k")
         at(page, "end")
     (line,) = read_lines(tmp_path / "decisions.jsonl")[1:]
@@ -148,7 +148,7 @@ def test_an_empty_mask_is_shown_as_empty_and_keep_is_not_offered(
         expect(page.locator("#decide-k")).to_be_disabled()
         page.keyboard.press("k")
         page.keyboard.press("o")
-        expect(page.locator("#why")).to_contain_text("of the model: Keep takes it")
+        expect(page.locator("#because")).to_contain_text("of the model: Keep takes it")
         expect(page.locator("#decide-k")).to_be_enabled()
         page.keyboard.press("r")
         at(page, 1)
@@ -168,7 +168,7 @@ def test_heads_that_choose_no_mask_say_so_at_the_key_c(browser: Browser, tmp_pat
     ):
         page.keyboard.press("c")
         expect(page.locator("#fault")).to_have_text("The heads choose no mask for this prompt.")
-        expect(page.locator("#why")).to_contain_text("of 3 of the model: Keep takes it.")
+        expect(page.locator("#because")).to_contain_text("of 3 of the model: Keep takes it.")
 
 
 def test_a_mask_whose_image_is_deleted_is_named_and_can_only_be_skipped(

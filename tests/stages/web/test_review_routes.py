@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,13 @@ from tests.fixtures.reviews import BOX, written_queue
 from tests.fixtures.web_page import asked
 
 OBJECT = {"number": 1, "clicks": [], "box": BOX, "proposal": 0}
+
+
+@pytest.fixture(autouse=True)
+def _scenes_again(page: PageState) -> Iterator[None]:
+    """After a test, the page that all tests share has scenes again."""
+    yield
+    page.begin_review(None)
 
 
 def responses(
