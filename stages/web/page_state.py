@@ -309,7 +309,7 @@ class PageState:
         first = self.models.choices[self.default_heads]
         self.model = model or next(iter(first.models), first.file.models[0])
         self.images = OpenImages()
-        self.queue = JobQueue("model")
+        self.jobs = JobQueue("model")
         self.decoder = JobQueue("decoder")
         self.scenes: Sequence[OfferedScene | StoredImage] = (
             read_scenes() if images is None else stored_images(embeddings, images)
@@ -351,8 +351,8 @@ class PageState:
 
     def close(self) -> None:
         """Drop waiting jobs of the model and of the decoder, and wait for running jobs."""
-        for jobs in (self.decoder, self.queue):
-            jobs.close()
+        for queue in (self.decoder, self.jobs):
+            queue.close()
 
     def _warm_up(self) -> None:
         """Answer a prompt, so that the first user need not wait for loading and compiling."""

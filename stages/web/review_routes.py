@@ -224,7 +224,7 @@ async def _decision(page: PageState, candidate: Candidate, form: DecisionRequest
     if form.object is None:
         raise HTTPException(400, "object must come with the decision replace, got none")
     predictor = partial(page.models.predictor, page.default_heads, page.model)
-    return await page.queue.run(partial(_replacement, candidate, form.object, image, predictor))
+    return await page.jobs.run(partial(_replacement, candidate, form.object, image, predictor))
 
 
 def _check_not_empty(segmentation: Mapping[str, Any]) -> None:

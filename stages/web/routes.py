@@ -107,7 +107,7 @@ def _head_values(name: str, choice: HeadChoice) -> dict[str, Any]:
 @router.get("/queue")
 async def queue(page: Page) -> dict[str, int]:
     """Number of jobs of the model that wait or run."""
-    return {"length": len(page.queue)}
+    return {"length": len(page.jobs)}
 
 
 @router.get("/scenes/{number}")
@@ -141,7 +141,7 @@ async def open_image(
                 is_scene=isinstance(chosen, OfferedScene),
             ),
         )
-        await page.queue.run(lambda: image.predictor_like(page.models.predictor(heads, model)))
+        await page.jobs.run(lambda: image.predictor_like(page.models.predictor(heads, model)))
         return image
 
     image = await messages.while_connected(request, encoded())
@@ -206,7 +206,7 @@ async def answer(request: Request, page: Page, image: Opened) -> dict[str, Any]:
             "set": set_words(uncertainty),
         }
 
-    return await messages.while_connected(request, page.queue.run(job))
+    return await messages.while_connected(request, page.jobs.run(job))
 
 
 async def _annotated(
@@ -223,7 +223,7 @@ async def _annotated(
 
     async def annotations() -> list[downloads.Annotation]:
         # A job for each object: requests of other users get their turn between two objects.
-        return [await page.queue.run(partial(job, prompted)) for prompted in download.objects]
+        return [await page.jobs.run(partial(job, prompted)) for prompted in download.objects]
 
     return await messages.while_connected(request, annotations()), download.file_name
 

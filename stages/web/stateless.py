@@ -95,7 +95,7 @@ async def predict(request: Request, page: Page) -> PredictResponse:
 
     async def answered() -> PredictResponse:
         question, rgb = await page.decoder.run(lambda: _parsed(body))
-        return await page.queue.run(lambda: _answer(page, question, rgb))
+        return await page.jobs.run(lambda: _answer(page, question, rgb))
 
     return await messages.while_connected(request, answered())
 

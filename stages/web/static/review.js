@@ -81,6 +81,8 @@ async function keep() {
     await decide("keep");
   } else if (editor.downloads.length) {
     await decide("replace", editor.downloads[0]);
+  } else if (editor.isAwaited) {
+    tell("Wait for the mask of the model, then keep it.");
   } else {
     tell("There must be a mask to keep: click the object, or take the clicks back.");
   }
@@ -306,6 +308,7 @@ export async function start(offered) {
     mostObjects: 1,
   });
   document.title = "USAM: review of masks";
+  byId("title").textContent = "Review";
   byId("advice-title").textContent = "This mask";
   offerActions();
   listen();

@@ -83,6 +83,9 @@ def test_every_key_does_what_the_help_says(browser: Browser, address: str, folde
         shown = page.locator("#help-keys kbd").all_inner_texts()
         assert shown == ["K", "O", "C", "D", "R", "S", "Z", "?"]
         assert page.locator("#help-editor kbd").count() > 10
+        seen_help = page.get_by_role("dialog").inner_text()
+        assert "corner of a box" in seen_help
+        assert "new object" not in seen_help
         page.keyboard.press("s")  # nothing is decided behind the help
         page.keyboard.press("?")
         expect(page.get_by_role("dialog")).to_be_hidden()
