@@ -1,20 +1,23 @@
 """The queue of a review: masks from doubtful to sure, and the decisions about them."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from pipeline.review import Remaining, most_doubtful_first, remaining
 from stages.review.decisions import REMOVE, SKIP, Decision, Decisions, MaskKey
-from stages.review.sources import Source
 from storage.datasets.coco import CocoPrompt, PromptedImage
 from storage.outputs.coco_results import KeptResults, places_of
 from storage.rle import area_rle, decode_rle
+
+if TYPE_CHECKING:
+    from stages.predictor.answers import Answer
+    from stages.predictor.model_choice import ModelChoice
 
 N_BEFORE: Final = 2
 N_AFTER: Final = 6
@@ -29,6 +32,31 @@ LABEL_STUDIO: Final = "label-studio"
 
 FORMS: Final = (COCO, CVAT, LABEL_STUDIO)
 """Forms of the file of a queue: a COCO data set, *CVAT for images 1.1*, tasks of Label Studio."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images to review, the prompts about their objects, and where their masks come from."""
+
+    name: str
+    """Name of the folder, of the COCO file without its ending, or of the split."""
+    images: Path
+    prompted: Sequence[PromptedImage]
+    prompt: str
+    """Kind of the prompts, one of ``COCO_PROMPTS``."""
+    categories: Mapping[int, str]
+    origin: Mapping[str, str]
+    """Digests of the inputs that the masks follow from, by name, without model and options."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Sha256 of the image files that the masks are about, by file; of videos, none."""
+    faults: Sequence[str] = ()
+    """A line for each image file of a folder that cannot be read."""
+    cached_family: str = ""
+    """Family whose cells in the cache hold the masks; empty if a model makes the masks."""
+    cached_answers: "Callable[[ModelChoice], Answer] | None" = None
+    """Makes the function that reads the masks of an image from the cache, if they are there."""
+    has_annotations: bool = False
+    """Whether the annotations of the split are reviewed, and not masks of a model."""
 
 
 @dataclass(frozen=True)

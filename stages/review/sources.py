@@ -1,11 +1,10 @@
 """Images to review, from a folder, a COCO file or a split, and the masks in them."""
 
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from stages.predictor.command_options import read_checked_prompts
+from stages.review.queue import Source
 from stages.settings.params import PARAMS_FILE, read_params
 from stages.settings.parsing import ParamsError
 from storage.datasets import coco
@@ -13,29 +12,6 @@ from storage.datasets.coco import PromptedImage
 from storage.datasets.mask_folders import read_sizes
 from storage.errors import DataError, listed, shown
 from storage.folders import sha256_file
-
-
-@dataclass(frozen=True)
-class Source:
-    """Images to review, the prompts about their objects, and where their masks come from."""
-
-    name: str
-    """Name of the folder, of the COCO file without its ending, or of the split."""
-    images: Path
-    prompted: Sequence[PromptedImage]
-    prompt: str
-    """Kind of the prompts, one of ``COCO_PROMPTS``."""
-    categories: Mapping[int, str]
-    origin: Mapping[str, str]
-    """Digests of the inputs that the masks follow from, by name, without model and options."""
-    digests: Mapping[str, str] = field(default_factory=dict)
-    """Sha256 of the image files that the masks are about, by file; of videos, none."""
-    faults: Sequence[str] = ()
-    """A line for each image file of a folder that cannot be read."""
-    cached_family: str = ""
-    """Family whose cells in the cache hold the masks; empty if a model makes the masks."""
-    has_annotations: bool = False
-    """Whether the annotations of the split are reviewed, and not masks of a model."""
 
 
 def read_source(

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from pipeline.vocabulary import PROMPTS
 from stages.predictor.answers import Answer
 from stages.predictor.loading import head_set_of
 from stages.predictor.model_choice import ModelChoice
-from stages.review.sources import Source
+from stages.review.queue import Source
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import ParamsError
 from stages.settings.signatures import eval_settings
@@ -66,6 +67,7 @@ def read_split(split: str) -> Source:
         {"objects": table.digest},
         digests=dict(zip(table.file.tolist(), table.image_sha256.tolist(), strict=True)),
         cached_family=params.extract.family,
+        cached_answers=partial(cached_answers, split),
     )
 
 
@@ -74,7 +76,12 @@ def read_annotated_split(split: str) -> Source:
     table = read_annotations(results_dir(split))
     digest = hashlib.sha256(table.to_csv().encode()).hexdigest()
     source = read_split(split)
-    return replace(source, origin={**source.origin, "annotations": digest}, has_annotations=True)
+    return replace(
+        source,
+        origin={**source.origin, "annotations": digest},
+        cached_answers=lambda _: annotated_answers(split),
+        has_annotations=True,
+    )
 
 
 def annotated_answers(split: str) -> Answer:

@@ -141,6 +141,13 @@ def parse_request(kind: type[Form], body: bytes, like: str = BY_PAGE) -> Form:
         raise ParamsError(fault_line(first["loc"], first["msg"], like)) from error
 
 
+async def read_request(
+    request: Request, kind: type[Form], most_bytes: int = MOST_QUESTION_BYTES
+) -> Form:
+    """Read and check the JSON body of a request: ``read_body``, then ``parse_request``."""
+    return parse_request(kind, await read_body(request, most_bytes=most_bytes, subject="question"))
+
+
 def fault_line(loc: Sequence[object], words: str, like: str = BY_PAGE) -> str:
     """Error message about a request, from pydantic's path of the faulty field and its words."""
     key = ".".join(map(str, loc)) or "question"

@@ -1,15 +1,17 @@
-"""State shared by all requests of the page: predictors, queues, images, scenes."""
+"""State shared by all requests of the page: predictors, jobs, images, and scenes or a queue."""
 
 import asyncio
 import csv
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
 
 import numpy as np
+from fastapi import Depends, Request
 from jaxtyping import UInt8
 
 from pipeline.predictor import PromptSet, UncertainPredictor
@@ -20,6 +22,7 @@ from stages.predictor.answers import ReadImage, image_reader
 from stages.predictor.loading import load_chosen
 from stages.predictor.model_choice import choose_model, export_command
 from stages.predictor.stored_images import signature_of
+from stages.review.queue import ReviewQueue
 from stages.settings.parsing import ParamsError, check_known
 from stages.web.open_images import OpenImage, OpenImages, thumbnail_png
 from storage.checkpoints.weights import models_there
@@ -281,9 +284,9 @@ class PageState:
         As in ``choose_model``.
     images
         Folder or address of the images of ``embeddings``.
-    needs_weights
-        Whether the model is loaded at the start, so that missing weights are an error then; else,
-        the first prompt loads it. A review of a split shows masks of the cache without a model.
+    review
+        Queue of masks to decide about, in place of scenes. Masks of the cache are shown without a
+        model: the first prompt loads it. Else, missing weights are an error at the start.
     """
 
     def __init__(  # noqa: PLR0913 - most are options of ``usam demo``
@@ -296,8 +299,9 @@ class PageState:
         precision: str | None = None,
         embeddings: Sequence[str] = (),
         images: str | None = None,
-        needs_weights: bool = True,
+        review: ReviewQueue | None = None,
     ) -> None:
+        needs_weights = review is None or not review.source.cached_family
         files = offered_heads(heads, family, needs_weights=needs_weights)
         self.models = Predictors(files, device=device, precision=precision, embeddings=embeddings)
         # The first heads of the caller; without heads of the caller, the heads of the family.
@@ -305,17 +309,49 @@ class PageState:
         first = self.models.choices[self.default_heads]
         self.model = model or next(iter(first.models), first.file.models[0])
         self.images = OpenImages()
-        self.queue = JobQueue("model")
+        self.jobs = JobQueue("model")
         self.decoder = JobQueue("decoder")
         self.scenes: Sequence[OfferedScene | StoredImage] = (
             read_scenes() if images is None else stored_images(embeddings, images)
         )
+        self.begin_review(review)
         if needs_weights:
             self._warm_up()
 
+    def begin_review(self, queue: ReviewQueue | None) -> None:
+        """Take the queue of a review, or none, in place of another."""
+        self.review = queue
+        self.start = secrets.token_urlsafe(8)
+        """Random name of this queue: ranks of another may be of other masks."""
+        self._names: dict[str, str] = {}
+        """Names of the queue's open images, by file."""
+        self._opening = asyncio.Lock()
+        if queue is not None:
+            records = [image.image for image in queue.source.prompted]
+            self._read = image_reader(queue.source.images, records, queue.source.digests)
+
+    async def open_file(self, record: ImageRecord) -> tuple[str, OpenImage]:
+        """Open an image of the queue, unless it is open; return its random name, and the image.
+
+        Its format and size are not limited, as those of an upload: it was segmented before.
+        """
+        if opened := self._opened(record):
+            return opened
+        async with self._opening:  # the thumbnails of an image ask for it at the same time
+            if opened := self._opened(record):
+                return opened
+            image = await self.decoder.run(lambda: OpenImage(self._read(record)))
+            name = self._names[record.file] = self.images.add(image)
+            return name, image
+
+    def _opened(self, record: ImageRecord) -> tuple[str, OpenImage] | None:
+        name = self._names.get(record.file, "")
+        image = self.images.get(name)
+        return None if image is None else (name, image)
+
     def close(self) -> None:
         """Drop waiting jobs of the model and of the decoder, and wait for running jobs."""
-        for queue in (self.decoder, self.queue):
+        for queue in (self.decoder, self.jobs):
             queue.close()
 
     def _warm_up(self) -> None:
@@ -324,3 +360,11 @@ class PageState:
         image = OpenImage(self.scenes[0].rgb)
         click = [image.width_px // 2, image.height_px // 2]
         image.predictor_like(predictor).predict_uncertainties([PromptSet([click], [1])])
+
+
+async def _page(request: Request) -> PageState:
+    return cast("PageState", request.app.state.page)
+
+
+Page = Annotated[PageState, Depends(_page)]
+"""Parameter of a function that answers a request: the state of the page."""

@@ -4,7 +4,7 @@ import sys
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -16,17 +16,14 @@ from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
 from stages.review.decisions import REMOVE, Decisions, check_inputs, one_writer
-from stages.review.queue import COCO, FORMS, ReviewQueue
-from stages.review.sources import Source, file_digests, read_source
+from stages.review.queue import COCO, FORMS, ReviewQueue, Source
+from stages.review.sources import file_digests, read_source
 from stages.settings.parsing import ParamsError, check_known
 from storage.datasets import coco
 from storage.errors import DataError, counted, listed, printable, shown
 from storage.folders import write_lines
 from storage.head_files.head_file import SHIPPED_FAMILY, family_heads
 from storage.outputs.coco_results import KeptResults, signature_of_masks
-
-if TYPE_CHECKING:
-    from stages.predictor.answers import Answer
 
 PORT: Final = 8766
 
@@ -184,26 +181,19 @@ def _segment(
     if choice.family == SHIPPED_FAMILY:
         print(NOTE, file=sys.stderr)
     # Imported late: torch takes seconds, and errors in the arguments should show at once.
-    from stages.predictor.answers import answer_images, image_reader  # noqa: PLC0415
+    from stages.predictor.answers import (  # noqa: PLC0415
+        answer_images,
+        chosen_answers,
+        image_reader,
+    )
 
-    answer = _answer(source, choice, options)
+    answer = (
+        source.cached_answers(choice) if source.cached_answers else chosen_answers(choice, options)
+    )
     read_image = image_reader(source.images, [image.image for image in waiting], source.digests)
     title = f"segment {printable(str(source.images))}"
     with progress(title, len(waiting), "images") as advance:
         return answer_images(answer, read_image, waiting, results, advance)
-
-
-def _answer(source: Source, choice: ModelChoice, options: dict[str, Any]) -> "Answer":
-    """Make the function from an image to its masks: from the cache, or by the chosen model."""
-    if source.cached_family:
-        from stages.review import split_source  # noqa: PLC0415
-
-        if source.has_annotations:
-            return split_source.annotated_answers(source.name)
-        return split_source.cached_answers(source.name, choice)
-    from stages.predictor.answers import chosen_answers  # noqa: PLC0415
-
-    return chosen_answers(choice, options)
 
 
 def _report(folder: Path, n_images: int, faults: list[str]) -> None:
@@ -235,7 +225,6 @@ def _export(path: Path, queue: ReviewQueue, form: str, *, as_polygons: bool) -> 
 
 def _serve(queue: ReviewQueue, choice: ModelChoice, host: str, port: int) -> None:
     from stages.web.page_state import PageState  # noqa: PLC0415
-    from stages.web.review_routes import ReviewState  # noqa: PLC0415
     from stages.web.server import open_endpoint, serve  # noqa: PLC0415
 
     endpoint = open_endpoint(host, port)
@@ -246,9 +235,8 @@ def _serve(queue: ReviewQueue, choice: ModelChoice, host: str, port: int) -> Non
             family=choice.family,
             device=choice.device,
             precision=choice.precision,
-            needs_weights=not queue.source.cached_family,
+            review=queue,
         )
         masks = counted(queue.remaining.n_masks, "mask")
         print(f"{masks} to look at: open {endpoint.address}, end with Ctrl-C", flush=True)
-        at_end = f"decisions are kept in {queue.decisions_file}"
-        serve(page, endpoint, ReviewState(queue), at_end=at_end)
+        serve(page, endpoint)

@@ -1,14 +1,13 @@
 """Requests of the page of ``usam review``: masks of the queue, and decisions about them."""
 
 import asyncio
-import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal
 
 import cv2
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from jaxtyping import Bool
 from starlette.exceptions import HTTPException
@@ -17,13 +16,11 @@ from pipeline.predictor import UncertainPredictor
 from pipeline.predictor.advice import Costs
 from pipeline.predictor.pictures import draw_mask
 from pipeline.vocabulary import N_PROPOSALS
-from stages.predictor.answers import image_reader
 from stages.review.decisions import SKIP, Decision
 from stages.review.queue import Candidate, ReviewQueue
 from stages.web import downloads, messages, open_images
-from stages.web.page_state import PageState
+from stages.web.page_state import Page, PageState
 from storage.datasets.coco import EVERYTHING, CocoPrompt
-from storage.datasets.object_records import ImageRecord
 from storage.errors import counted
 from storage.rle import area_rle
 
@@ -42,80 +39,43 @@ class DecisionRequest(messages.Strict):
     """Prompt and proposal on the page."""
 
 
-class ReviewState:
-    """State of a review's page: the queue of masks, and the names of its open images.
-
-    The images themselves are in ``PageState.images``.
-    """
-
-    def __init__(self, queue: ReviewQueue) -> None:
-        self.queue = queue
-        self.start = secrets.token_urlsafe(8)
-        """Random name of this start of the server: ranks of another start may be of other masks."""
-        self._names: dict[str, str] = {}
-        self._opening = asyncio.Lock()
-        source = queue.source
-        records = [image.image for image in source.prompted]
-        self._read = image_reader(source.images, records, source.digests)
-
-    async def open_image(
-        self, page: PageState, record: ImageRecord
-    ) -> tuple[str, open_images.OpenImage]:
-        """Open an image of the queue, unless it is open; return its random name, and the image."""
-        if opened := self._if_open(page, record):
-            return opened
-        async with self._opening:  # the thumbnails of an image ask for it at the same time
-            if opened := self._if_open(page, record):
-                return opened
-            image = await page.decoder.run(partial(self._opened, record))
-            name = self._names[record.file] = page.images.add(image)
-            return name, image
-
-    def _if_open(
-        self, page: PageState, record: ImageRecord
-    ) -> tuple[str, open_images.OpenImage] | None:
-        name = self._names.get(record.file, "")
-        image = page.images.get(name)
-        return None if image is None else (name, image)
-
-    def _opened(self, record: ImageRecord) -> open_images.OpenImage:
-        # Not by ``open_images.decode``: its limits of format and size are for uploads, and would
-        # refuse an image that was segmented.
-        return open_images.OpenImage(self._read(record))
+async def _queue(page: Page) -> ReviewQueue:
+    assert page.review is not None  # or these functions would not be asked
+    return page.review
 
 
-def _parts(request: Request) -> tuple[PageState, ReviewState]:
-    app = request.app
-    return cast("PageState", app.state.page), cast("ReviewState", app.state.review)
+Queue = Annotated[ReviewQueue, Depends(_queue)]
 
 
-def _candidate(review: ReviewState, rank: int) -> Candidate:
-    if not 0 <= rank < len(review.queue):
-        raise HTTPException(404, f"mask must be in 0..{len(review.queue) - 1}, got {rank}")
-    return review.queue.candidate(rank)
+async def _candidate(queue: Queue, rank: int) -> Candidate:
+    if not 0 <= rank < len(queue):
+        raise HTTPException(404, f"mask must be in 0..{len(queue) - 1}, got {rank}")
+    return queue.candidate(rank)
 
 
-def _check_start(review: ReviewState, start: str) -> None:
+Ranked = Annotated[Candidate, Depends(_candidate)]
+"""Parameter of a function that answers a request about the mask of a rank."""
+
+
+async def _check_start(page: Page, start: str) -> None:
     """Refuse a change that a page asks for which was loaded before the server was started again."""
-    if start != review.start:
+    if start != page.start:
         raise HTTPException(
             409, "page must be of this start of usam review, got one of another: reload the page"
         )
 
 
 @router.get("")
-async def progress(request: Request, rank: int = -1) -> dict[str, Any]:
+async def progress(page: Page, queue: Queue, rank: int = -1) -> dict[str, Any]:
     """How many masks are left, their expected mean IoU, and the rank of the mask to look at next.
 
     The rank of a mask is its place in the queue. The next mask is the first without a decision,
     else a skipped mask after ``rank``; None if all are reviewed. For annotations, no mean IoU is
     expected.
     """
-    _, review = _parts(request)
-    queue = review.queue
     remaining = queue.remaining
     return {
-        "start": review.start,
+        "start": page.start,
         "n_masks": len(queue),
         "n_left": remaining.n_masks,
         "n_skipped": queue.n_decided(SKIP),
@@ -150,11 +110,9 @@ def _stop_words(queue: ReviewQueue) -> str:
 
 
 @router.get("/masks/{rank}")
-async def mask(request: Request, rank: int) -> dict[str, Any]:
+async def mask(page: Page, queue: Queue, candidate: Ranked, rank: int) -> dict[str, Any]:
     """A mask of the queue with its image, its prompt, its numbers, and ranks to show beside it."""
-    page, review = _parts(request)
-    candidate = _candidate(review, rank)
-    name, image = await review.open_image(page, candidate.image.image)
+    name, image = await page.open_file(candidate.image.image)
     uncertainty = candidate.entry["uncertainty"]
     inside = await asyncio.to_thread(_shown_mask, candidate, image.shown_size_px)
     return {
@@ -173,7 +131,7 @@ async def mask(request: Request, rank: int) -> dict[str, Any]:
         "advice": uncertainty["advice"],
         "caution": uncertainty["caution"],
         "decision": candidate.decision and candidate.decision.decision,
-        "neighbours": review.queue.neighbours(rank),
+        "neighbours": queue.neighbours(rank),
     }
 
 
@@ -219,11 +177,9 @@ def _shown_mask(candidate: Candidate, size_px: tuple[int, int]) -> Bool[np.ndarr
 
 
 @router.get("/masks/{rank}/thumbnail")
-async def thumbnail(request: Request, rank: int) -> Response:
+async def thumbnail(page: Page, candidate: Ranked) -> Response:
     """A picture of a mask and what is around it, as PNG."""
-    page, review = _parts(request)
-    candidate = _candidate(review, rank)
-    _, image = await review.open_image(page, candidate.image.image)
+    _, image = await page.open_file(candidate.image.image)
     picture = await asyncio.to_thread(_thumbnail, candidate, image)
     return Response(picture, media_type="image/png")
 
@@ -238,32 +194,28 @@ def _thumbnail(candidate: Candidate, image: open_images.OpenImage) -> bytes:
     return open_images.thumbnail_png(drawn)
 
 
-@router.post("/masks/{rank}/decision")
-async def decide(request: Request, rank: int, start: str) -> dict[str, Any]:
+@router.post("/masks/{rank}/decision", dependencies=[Depends(_check_start)])
+async def decide(
+    request: Request, page: Page, queue: Queue, candidate: Ranked, rank: int
+) -> dict[str, Any]:
     """Write a decision about a mask to the disk, and return the values of ``progress``.
 
     For the decision ``replace``, the new mask is predicted first. An empty mask is not kept, and
     only ``skip`` is possible if the image does not open. ``start`` is that of the ``progress`` with
     which the page was loaded; if it is not of this server, the status is 409.
     """
-    _, review = _parts(request)
-    _check_start(review, start)
-    body = await messages.read_body(
-        request, most_bytes=messages.MOST_QUESTION_BYTES, subject="question"
-    )
-    form = messages.parse_request(DecisionRequest, body)
-    candidate = _candidate(review, rank)
-    review.queue.decide(rank, await _decision(request, candidate, form))
-    return await progress(request, rank)
+    form = await messages.read_request(request, DecisionRequest)
+    decision = await messages.while_connected(request, _decision(page, candidate, form))
+    queue.decide(rank, decision)
+    return await progress(page, queue, rank)
 
 
-async def _decision(request: Request, candidate: Candidate, form: DecisionRequest) -> Decision:
+async def _decision(page: PageState, candidate: Candidate, form: DecisionRequest) -> Decision:
     """Make the decision that a person asks for, about a mask that the page shows."""
-    page, review = _parts(request)
     if form.decision == SKIP:
         return Decision(SKIP)
     # Refuses a file that was removed or changed: nobody has seen the mask on it.
-    _, image = await review.open_image(page, candidate.image.image)
+    _, image = await page.open_file(candidate.image.image)
     if form.decision == "keep":
         _check_not_empty(candidate.segmentation)
         return candidate.replacing or Decision("keep")
@@ -272,8 +224,7 @@ async def _decision(request: Request, candidate: Candidate, form: DecisionReques
     if form.object is None:
         raise HTTPException(400, "object must come with the decision replace, got none")
     predictor = partial(page.models.predictor, page.default_heads, page.model)
-    job = partial(_replacement, candidate, form.object, image, predictor)
-    return await messages.while_connected(request, page.queue.run(job))
+    return await page.jobs.run(partial(_replacement, candidate, form.object, image, predictor))
 
 
 def _check_not_empty(segmentation: Mapping[str, Any]) -> None:
@@ -306,15 +257,13 @@ def _replacement(
     return Decision(name if is_own_prompt else "clicked", rle, annotation["score"])
 
 
-@router.post("/undo")
-async def undo(request: Request, start: str) -> dict[str, Any]:
+@router.post("/undo", dependencies=[Depends(_check_start)])
+async def undo(page: Page, queue: Queue) -> dict[str, Any]:
     """Take the last decision back; return the values of ``progress``, with its mask as ``next``.
 
     Without a decision, the status is 400; ``start`` is that of ``decide``.
     """
-    _, review = _parts(request)
-    _check_start(review, start)
-    rank = review.queue.undo()
+    rank = queue.undo()
     if rank is None:
         raise HTTPException(400, "there must be a decision to undo, got none")
-    return await progress(request) | {"next": rank}
+    return await progress(page, queue) | {"next": rank}

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
@@ -28,7 +28,7 @@ from stages.web import (
     security,
     stateless,
 )
-from stages.web.page_state import HeadChoice, OfferedScene, PageState, StoredImage
+from stages.web.page_state import HeadChoice, OfferedScene, Page, PageState, StoredImage
 from storage.errors import DataError, ImageError, StoreError, WeightsError
 from storage.head_files.head_file import SHIPPED_FAMILY
 
@@ -53,20 +53,30 @@ STATUS: Final = {
 router: Final = APIRouter(prefix="/api", include_in_schema=False)
 
 
-def _page(request: Request) -> PageState:
-    return cast("PageState", request.app.state.page)
+async def _opened_image(page: Page, name: str) -> open_images.OpenImage:
+    image = page.images.get(name)
+    if image is None:
+        raise HTTPException(
+            404, "image must still be open, got one that made room for others: open it again"
+        )
+    return image
+
+
+Opened = Annotated[open_images.OpenImage, Depends(_opened_image)]
+"""Parameter of a function that answers a request about an open image."""
 
 
 @router.get("/options")
-async def options(request: Request) -> dict[str, Any]:
+async def options(page: Page) -> dict[str, Any]:
     """Models, heads and scenes that a user can choose, default costs, and limits of the page.
 
+    ``source`` is the script of what the page shows: images to click on, or a queue of masks.
     ``model`` is the model that the page starts with; ``heads`` and ``scenes`` are in the order of
     the page.
     """
-    page = _page(request)
     choices = page.models.choices
     return {
+        "source": "clicks" if page.review is None else "review",
         "model": page.model,
         "heads": [_head_values(name, choice) for name, choice in choices.items()],
         "scenes": [_scene_values(number, scene) for number, scene in enumerate(page.scenes)],
@@ -95,15 +105,14 @@ def _head_values(name: str, choice: HeadChoice) -> dict[str, Any]:
 
 
 @router.get("/queue")
-async def queue(request: Request) -> dict[str, int]:
+async def queue(page: Page) -> dict[str, int]:
     """Number of jobs of the model that wait or run."""
-    return {"length": len(_page(request).queue)}
+    return {"length": len(page.jobs)}
 
 
 @router.get("/scenes/{number}")
-async def scene(request: Request, number: int) -> Response:
+async def scene(page: Page, number: int) -> Response:
     """The picture by which a user chooses a scene, as PNG; scenes count from 0."""
-    page = _page(request)
     chosen = _scene(page, number)
     png = await _in_turn(page, chosen, lambda: chosen.thumbnail)
     return Response(png, media_type="image/png")
@@ -111,14 +120,13 @@ async def scene(request: Request, number: int) -> Response:
 
 @router.post("/images")
 async def open_image(
-    request: Request, model: str, heads: str, scene: int | None = None
+    request: Request, page: Page, model: str, heads: str, scene: int | None = None
 ) -> dict[str, Any]:
     """Open the image in the body, or a scene of this number, and encode the image by a model.
 
     ``heads`` is the name of a head file on the page. The answer has the name under which the image
     is open, its sizes, and whether it is a drawn scene.
     """
-    page = _page(request)
     body = await messages.read_body(
         request, most_bytes=open_images.MOST_UPLOAD_BYTES, subject="image"
     )
@@ -133,7 +141,7 @@ async def open_image(
                 is_scene=isinstance(chosen, OfferedScene),
             ),
         )
-        await page.queue.run(lambda: image.predictor_like(page.models.predictor(heads, model)))
+        await page.jobs.run(lambda: image.predictor_like(page.models.predictor(heads, model)))
         return image
 
     image = await messages.while_connected(request, encoded())
@@ -159,34 +167,29 @@ async def _in_turn(
 
 
 @router.get("/images/{name}")
-async def picture(request: Request, name: str) -> Response:
+async def picture(image: Opened) -> Response:
     """An open image as PNG, upright, and no larger than the page shows it."""
-    return Response(_image(request, name).picture, media_type="image/png")
+    return Response(image.picture, media_type="image/png")
 
 
 @router.delete("/images/{name}")
-async def close_image(request: Request, name: str, *, may_return: bool = False) -> None:
+async def close_image(page: Page, name: str, *, may_return: bool = False) -> None:
     """Close an image; with ``may_return``, only if no request for it comes in ``RELOAD_S``."""
-    images = _page(request).images
     if may_return:
-        images.leave(name)
+        page.images.leave(name)
     else:
-        images.drop(name)
+        page.images.drop(name)
 
 
 @router.post("/images/{name}/answer")
-async def answer(request: Request, name: str) -> dict[str, Any]:
+async def answer(request: Request, page: Page, image: Opened) -> dict[str, Any]:
     """Answer a prompt about one object of an open image: proposals, and how far to trust them.
 
     The answer has the values of ``uncertainty_response``, ``can_judge`` (whether advice may be
     given), ``gate`` and ``set`` (sentences about guarantees, or empty). For a drawn scene,
     ``caution`` does not say that the heads learned from drawn shapes alone.
     """
-    page, image = _page(request), _image(request, name)
-    body = await messages.read_body(
-        request, most_bytes=messages.MOST_QUESTION_BYTES, subject="question"
-    )
-    prompt = messages.parse_request(messages.PromptRequest, body)
+    prompt = await messages.read_request(request, messages.PromptRequest)
 
     def job() -> dict[str, Any]:
         predictor = _predictor(page, image, prompt.heads, prompt.model)
@@ -203,39 +206,16 @@ async def answer(request: Request, name: str) -> dict[str, Any]:
             "set": set_words(uncertainty),
         }
 
-    return await messages.while_connected(request, page.queue.run(job))
+    return await messages.while_connected(request, page.jobs.run(job))
 
 
-@router.post("/images/{name}/coco")
-async def coco(request: Request, name: str) -> Response:
-    """Predict the mask of each prompt in the request, and answer with a COCO file.
-
-    If no image is open under ``name``, the status is 404.
-    """
-    download, annotations = await _annotations(request, name)
-    text = downloads.coco_file(annotations, download.file_name)
-    return Response(text, media_type="application/json")
-
-
-@router.post("/images/{name}/masks")
-async def masks(request: Request, name: str) -> Response:
-    """Predict the mask of each prompt in the request; answer with a ZIP of PNGs and a COCO file.
-
-    If no image is open under ``name``, the status is 404.
-    """
-    download, annotations = await _annotations(request, name)
-    archive = await asyncio.to_thread(downloads.mask_archive, annotations, download.file_name)
-    return Response(archive, media_type="application/zip")
-
-
-async def _annotations(
-    request: Request, name: str
-) -> tuple[downloads.DownloadRequest, list[downloads.Annotation]]:
-    page, image = _page(request), _image(request, name)
-    body = await messages.read_body(
-        request, most_bytes=downloads.MOST_REQUEST_BYTES, subject="question"
+async def _annotated(
+    request: Request, page: Page, image: Opened
+) -> tuple[list[downloads.Annotation], str]:
+    """Predict the mask of each prompt in a request; return them with the image's file name."""
+    download = await messages.read_request(
+        request, downloads.DownloadRequest, downloads.MOST_REQUEST_BYTES
     )
-    download = messages.parse_request(downloads.DownloadRequest, body)
 
     def job(prompted: downloads.ObjectPrompt) -> downloads.Annotation:
         predictor = _predictor(page, image, download.heads, download.model)
@@ -243,9 +223,31 @@ async def _annotations(
 
     async def annotations() -> list[downloads.Annotation]:
         # A job for each object: requests of other users get their turn between two objects.
-        return [await page.queue.run(partial(job, prompted)) for prompted in download.objects]
+        return [await page.jobs.run(partial(job, prompted)) for prompted in download.objects]
 
-    return download, await messages.while_connected(request, annotations())
+    return await messages.while_connected(request, annotations()), download.file_name
+
+
+Annotations = Annotated[tuple[list[downloads.Annotation], str], Depends(_annotated)]
+
+
+@router.post("/images/{name}/coco")
+async def coco(annotated: Annotations) -> Response:
+    """Predict the mask of each prompt in the request, and answer with a COCO file.
+
+    If no image is open under ``name``, the status is 404.
+    """
+    return Response(downloads.coco_file(*annotated), media_type="application/json")
+
+
+@router.post("/images/{name}/masks")
+async def masks(annotated: Annotations) -> Response:
+    """Predict the mask of each prompt in the request; answer with a ZIP of PNGs and a COCO file.
+
+    If no image is open under ``name``, the status is 404.
+    """
+    archive = await asyncio.to_thread(downloads.mask_archive, *annotated)
+    return Response(archive, media_type="application/zip")
 
 
 def _predictor(
@@ -260,29 +262,13 @@ def _scene(page: PageState, number: int) -> OfferedScene | StoredImage:
     return page.scenes[number]
 
 
-def _image(request: Request, name: str) -> open_images.OpenImage:
-    image = _page(request).images.get(name)
-    if image is None:
-        raise HTTPException(
-            404, "image must still be open, got one that made room for others: open it again"
-        )
-    return image
-
-
-def web_app(
-    page: PageState,
-    *,
-    token: str | None = None,
-    review: review_routes.ReviewState | None = None,
-) -> security.AccessControl:
+def web_app(page: PageState, *, token: str | None = None) -> security.AccessControl:
     """The web application of a page; it ends the page's queues when it is shut down.
 
     Parameters
     ----------
     token
         Token that requests must carry; None permits only requests to this machine's own name.
-    review
-        Review whose page is served in place of the page of ``usam demo``.
     """
 
     @asynccontextmanager
@@ -302,12 +288,11 @@ def web_app(
     app.state.page = page
     app.include_router(router)
     app.include_router(stateless.router)
-    if review is not None:
-        app.state.review = review
+    if page.review is not None:
         app.include_router(review_routes.router)
     app.openapi = lambda: stateless.schema(app)  # type: ignore[method-assign] # as FastAPI's docs do
     for path in STATIC.iterdir():
-        _add_file(app, path, "index.html" if review is None else "review.html")
+        _add_file(app, path)
     for error, status in STATUS.items():
         app.add_exception_handler(error, _error_handler(status))
     app.add_exception_handler(RequestValidationError, _validation_error)
@@ -315,14 +300,14 @@ def web_app(
     return security.AccessControl(app, token)
 
 
-def _add_file(app: FastAPI, path: Path, index: str) -> None:
+def _add_file(app: FastAPI, path: Path) -> None:
     """Serve a file of the page from memory: the path in a request never opens a file."""
     content, media_type = path.read_bytes(), TYPES[path.suffix]
 
     async def file() -> Response:
         return Response(content, media_type=media_type)
 
-    address = "/" if path.name == index else f"/{path.name}"
+    address = "/" if path.name == "index.html" else f"/{path.name}"
     app.add_api_route(address, file, include_in_schema=False)
 
 

@@ -14,7 +14,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from stages.program.stopping import stoppable
 from stages.settings.parsing import ParamsError
 from stages.web.page_state import PageState
-from stages.web.review_routes import ReviewState
 from stages.web.routes import web_app
 from stages.web.security import is_loopback_address
 from storage.errors import shown
@@ -105,28 +104,20 @@ def open_endpoint(host: str, port: int) -> Endpoint:
     return Endpoint(listener, token)
 
 
-def serve(
-    page: PageState,
-    endpoint: Endpoint,
-    review: ReviewState | None = None,
-    *,
-    at_end: str = "no image is kept",
-) -> None:
+def serve(page: PageState, endpoint: Endpoint) -> None:
     """Serve until Ctrl-C or SIGTERM; uvicorn raises the signal again after the last answer.
 
-    The queues of ``page`` are closed at the end. The page of ``review`` is served in place of that
-    of ``usam demo``. ``at_end`` is text for the last line about kept work.
+    The queues of ``page`` are closed at the end. The last line says which work is kept.
     """
-    with stoppable(at_end, is_resumed=review is not None):
-        server_of(page, endpoint, review).run(sockets=[endpoint.listener])
+    kept = page.review and f"decisions are kept in {page.review.decisions_file}"
+    with stoppable(kept or "no image is kept", is_resumed=bool(kept)):
+        server_of(page, endpoint).run(sockets=[endpoint.listener])
 
 
-def server_of(
-    page: PageState, endpoint: Endpoint, review: ReviewState | None = None
-) -> uvicorn.Server:
+def server_of(page: PageState, endpoint: Endpoint) -> uvicorn.Server:
     """Make a server of the page that logs only warnings and errors; it does not run yet."""
     config = uvicorn.Config(
-        web_app(page, token=endpoint.token, review=review),
+        web_app(page, token=endpoint.token),
         http=Connection,
         log_level="warning",
         access_log=False,

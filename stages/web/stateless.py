@@ -4,7 +4,7 @@ import base64
 from copy import copy
 from functools import partial
 from importlib.metadata import version
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from fastapi import APIRouter, FastAPI, Request
@@ -17,7 +17,7 @@ from pipeline.predictor import Uncertainty, coco_masks
 from stages.predictor.answers import mask_result, picked_mask
 from stages.predictor.command_options import check_masks
 from stages.web import messages, open_images
-from stages.web.page_state import PageState
+from stages.web.page_state import Page, PageState
 from storage.outputs.coco_results import attributes_of
 
 MOST_BYTES: Final = open_images.MOST_UPLOAD_BYTES * 4 // 3 + messages.MOST_QUESTION_BYTES
@@ -89,14 +89,13 @@ router: Final = APIRouter(prefix="/api")
         },
     },
 )
-async def predict(request: Request) -> PredictResponse:
+async def predict(request: Request, page: Page) -> PredictResponse:
     """Segment one object of an image, and say how wrong the mask may be; no image is kept."""
-    page = cast("PageState", request.app.state.page)
     body = await messages.read_body(request, most_bytes=MOST_BYTES, subject="question")
 
     async def answered() -> PredictResponse:
         question, rgb = await page.decoder.run(lambda: _parsed(body))
-        return await page.queue.run(lambda: _answer(page, question, rgb))
+        return await page.jobs.run(lambda: _answer(page, question, rgb))
 
     return await messages.while_connected(request, answered())
 

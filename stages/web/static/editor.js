@@ -34,7 +34,7 @@ const HTML = `
     <label class="switch"><input id="heat" type="checkbox" role="switch"><span>Entropy</span></label>
   </div>
 </div>
-<div class="objects">
+<div class="objects several">
   <ul id="objects" aria-label="Objects"></ul>
   <button id="add" type="button" disabled>New object</button>
 </div>
@@ -46,13 +46,13 @@ const HTML = `
     <button id="zoom-out" type="button" aria-label="Reduce">−</button>
     <button id="fit" type="button">Fit</button>
   </div>
-  <div id="whose" class="whose" role="dialog" aria-labelledby="whose-words" hidden>
+  <div id="whose" class="whose several" role="dialog" aria-labelledby="whose-words" hidden>
     <p id="whose-words"></p>
     <div id="whose-choices"></div>
   </div>
 </div>
 <div id="scale" class="scale muted" hidden><span>0</span><i></i><span>1 bit of entropy per pixel</span></div>
-<p id="keys" class="keys muted"><span class="pointer">Left click: object. Right click: background. Drag: box. With <kbd>Shift</kbd>: always about the active object. Wheel: zoom; middle button: shift the image. </span>Keyboard, with the image in focus: <kbd>arrows</kbd> move the cursor, with <kbd>Shift</kbd> finely; <kbd>Enter</kbd> object, <kbd>B</kbd> background, <kbd>X</kbd> corner of a box; <kbd>N</kbd> new object, <kbd>[</kbd> and <kbd>]</kbd> the one before and after, <kbd>Delete</kbd> removes it; <kbd>Ctrl</kbd>+<kbd>Z</kbd> undo, with <kbd>Shift</kbd> redo; <kbd>0</kbd>–<kbd>2</kbd> proposal, <kbd>3</kbd> chosen mask, if it is no proposal, <kbd>H</kbd> entropy, <kbd>+</kbd>, <kbd>−</kbd> and <kbd>F</kbd> zoom.</p>
+<p id="keys" class="keys muted"><span class="pointer">Left click: object. Right click: background. Drag: box.<span class="several"> With <kbd>Shift</kbd>: always about the active object.</span> Wheel: zoom; middle button: shift the image. </span>Keyboard, with the image in focus: <kbd>arrows</kbd> move the cursor, with <kbd>Shift</kbd> finely; <kbd>Enter</kbd> object, <kbd>B</kbd> background, <kbd>X</kbd> corner of a box;<span class="several"> <kbd>N</kbd> new object, <kbd>[</kbd> and <kbd>]</kbd> the one before and after, <kbd>Delete</kbd> removes it;</span> <kbd>Ctrl</kbd>+<kbd>Z</kbd> undo, with <kbd>Shift</kbd> redo; <kbd>0</kbd>–<kbd>2</kbd> proposal, <kbd>3</kbd> chosen mask, if it is no proposal, <kbd>H</kbd> entropy, <kbd>+</kbd>, <kbd>−</kbd> and <kbd>F</kbd> zoom.</p>
 <p id="place" class="hidden" role="status" aria-live="polite"></p>`;
 
 const DOT_PX = 8; // radius of a click on the screen

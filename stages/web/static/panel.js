@@ -1,6 +1,7 @@
 // What is said of the active object: advice, proposals, gains.
 
 import { element } from "./editor.js";
+import { byId } from "./status.js";
 
 const SOURCES = {
   model: ["Model", "large, not tiny"],
@@ -19,7 +20,6 @@ const maskWords = (k) => (k === CHOSEN ? "chosen mask" : `proposal ${k}`);
 
 const FULL_BAR = 0.5; // gain in IoU that fills a bar
 
-const byId = (id) => document.getElementById(id);
 const signed = (gain) => {
   const digits = Math.abs(gain).toFixed(2);
   return `${gain < 0 && Number(digits) ? "−" : "+"}${digits}`;

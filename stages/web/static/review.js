@@ -1,9 +1,9 @@
-// The page of `usam review`: a mask at a time, the most doubtful first, and a decision about each.
+// A queue of masks: one at a time, the most doubtful first, and a decision about each.
 
 import { ask, askJson, Waiting } from "./requests.js";
+import { byId, isRefused, showBusy, tell } from "./status.js";
 import { Editor, element } from "./editor.js";
 
-const byId = (id) => document.getElementById(id);
 const SEEN_SHARE = 0.4; // of the canvas that the box of a small mask fills
 const MOST_ZOOM = 8;
 
@@ -16,26 +16,7 @@ let awaited = null; // gives the number of the mask to show, once the model has 
 let isBusy = false; // while a decision is on its way
 const thumbnails = new Map(); // by rank
 
-const waiting = new Waiting((queue) => {
-  byId("busy").hidden = queue === null;
-  if (queue) byId("busy").textContent = queue.length > 1 ? "Waiting" : "Working";
-});
-
-function tell(words) {
-  byId("fault").textContent = words;
-  byId("fault").hidden = !words;
-}
-
-// Runs what the server may refuse, and shows its words.
-async function tried(work) {
-  try {
-    await work();
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    if (error.name !== "Error") throw error;
-    tell(error.message);
-  }
-}
+const waiting = new Waiting(showBusy);
 
 // ---- Decisions. Each has a button and a key, and the help lists them all.
 
@@ -100,6 +81,8 @@ async function keep() {
     await decide("keep");
   } else if (editor.downloads.length) {
     await decide("replace", editor.downloads[0]);
+  } else if (editor.isAwaited) {
+    tell("Wait for the mask of the model, then keep it.");
   } else {
     tell("There must be a mask to keep: click the object, or take the clicks back.");
   }
@@ -123,7 +106,7 @@ async function act(action) {
   if (isBusy || action.button.disabled) return;
   isBusy = true;
   tell("");
-  await tried(action.act);
+  await isRefused(action.act);
   isBusy = false;
 }
 
@@ -157,7 +140,7 @@ async function show(rank) {
   editor.open(current, { objects: { steps: [{ objects: [object], active: 1 }] } });
   zoomTo(mask.box_px);
   document.body.dataset.shown = String(rank);
-  tried(() => showNeighbours(mask)); // nobody waits for them
+  isRefused(() => showNeighbours(mask)); // nobody waits for them
 }
 
 // A mask that nobody sees can only be skipped; the error says which file does not open.
@@ -165,7 +148,7 @@ function showUnopened(rank) {
   currentRank = rank;
   current = null;
   showNoMask("The image of this mask does not open.", ["s", "z"]);
-  byId("why").textContent = "Skip it to go on: it comes again after all others.";
+  byId("because").textContent = "Skip it to go on: it comes again after all others.";
   byId("editor").hidden = true;
   document.body.dataset.shown = String(rank);
 }
@@ -186,7 +169,7 @@ function zoomTo([x, y, width, height]) {
 function changed() {
   if (!current) return;
   const { answer, chosen } = editor;
-  byId("decide-k").disabled = current.is_empty && isOfQueue();
+  ACTIONS[0].button.disabled = current.is_empty && isOfQueue(); // Keep
   if (awaited && answer && !editor.isAwaited) {
     const numberOf = awaited;
     awaited = null;
@@ -195,13 +178,13 @@ function changed() {
   }
   if (editor.isAwaited || !answer) {
     byId("words").textContent = "Asking the model";
-    byId("why").textContent = "";
+    byId("because").textContent = "";
     return;
   }
   const isOwn = isOfQueue();
   const iou = iouOf(answer.proposals[chosen]).toFixed(2);
   byId("words").textContent = isOwn ? current.words : `Expected IoU ${iou}`;
-  byId("why").textContent = isOwn ? becauseOf(current) : `Mask ${chosen + 1} of ${answer.proposals.length} of the model: Keep takes it.`;
+  byId("because").textContent = isOwn ? becauseOf(current) : `Mask ${chosen + 1} of ${answer.proposals.length} of the model: Keep takes it.`;
   const caution = isOwn ? current.caution : answer.caution;
   byId("caution").textContent = caution ?? "";
   byId("caution").hidden = !caution;
@@ -222,7 +205,7 @@ async function showNeighbours({ neighbours: ranks, rank: shown }) {
     const src = await thumbnail(rank).catch(() => null); // of an image that does not open
     const button = element("button", {
       type: "button", ariaLabel: `Mask ${rank + 1} of the queue`, ariaCurrent: String(rank === shown),
-      disabled: !src, onclick: () => tried(() => show(rank)),
+      disabled: !src, onclick: () => isRefused(() => show(rank)),
     }, src ? element("img", { src, alt: "" }) : "–");
     return element("li", {}, button);
   }));
@@ -251,7 +234,7 @@ function showEnd() {
 function showNoMask(words, keys) {
   editor.hold(true);
   byId("words").textContent = words;
-  byId("why").textContent = "";
+  byId("because").textContent = "";
   byId("caution").hidden = true;
   byId("neighbours").replaceChildren();
   for (const { key, button } of ACTIONS) button.disabled = !keys.includes(key);
@@ -272,7 +255,7 @@ function showProgress(state) {
   );
   byId("expected").hidden = state.whole_iou === null; // of annotations, nothing is expected
   byId("stop").textContent = state.may_stop;
-  byId("file").textContent = state.decisions;
+  byId("decisions-file").textContent = state.decisions;
 }
 
 // ---- Controls.
@@ -315,8 +298,8 @@ function listen() {
 
 let editor;
 
-async function start() {
-  options = await askJson("options");
+export async function start(offered) {
+  options = offered;
   editor = new Editor(byId("editor"), {
     ask: askAbout,
     changed,
@@ -324,11 +307,12 @@ async function start() {
     shownIou: (answer, k) => iouOf(answer.proposals[k]).toFixed(2),
     mostObjects: 1,
   });
+  document.title = "USAM: review of masks";
+  byId("title").textContent = "Review";
+  byId("advice-title").textContent = "This mask";
   offerActions();
   listen();
   const state = await askJson("review");
   startOfServer = state.start;
   await follow(state);
 }
-
-tried(start);

@@ -37,7 +37,7 @@ REFUSED: Final[dict[str, tuple[tuple[Click, ...], Box | None]]] = {
 def page() -> Iterator[PageState]:
     page = PageState()
     yield page
-    page.queue.close()
+    page.jobs.close()
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,6 @@ from stages.cli.app import app
 from stages.predictor.model_choice import choose_model
 from stages.review.split_source import cached_answers, read_split
 from stages.web.page_state import PageState
-from stages.web.review_routes import ReviewState
 from storage.outputs.results import read_annotations
 from storage.paths import results_dir
 from storage.rle import decode_rle
@@ -66,14 +65,12 @@ def test_the_selected_masks_of_the_cache_are_reviewed_without_a_model(
 def test_without_weights_masks_of_the_cache_are_shown_and_a_click_names_the_command_for_weights(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    served: list[tuple[PageState, ReviewState]] = []
-    monkeypatch.setattr(
-        "stages.web.server.serve", lambda page, _, review, **_kw: served.append((page, review))
-    )
+    served: list[PageState] = []
+    monkeypatch.setattr("stages.web.server.serve", lambda page, _: served.append(page))
     monkeypatch.setattr("storage.checkpoints.weights._there", lambda _: None)
     result = review(root, SPLIT, "--heads", "heads.safetensors", "--port", "0")
     assert result.exit_code == 0, result.output
-    ((page, state),) = served
+    (page,) = served
 
     async def ask(client: httpx.AsyncClient) -> httpx.Response:
         mask = (await client.get("/api/review/masks/0")).json()
@@ -81,7 +78,7 @@ def test_without_weights_masks_of_the_cache_are_shown_and_a_click_names_the_comm
         return await client.post(f"/api/images/{mask['image']}/answer", json=asking)
 
     with chdir(root):
-        response = asked(page, ask, review=state)
+        response = asked(page, ask)
     page.close()
     assert response.status_code == 400
     assert "must exist, got no file: run git" in response.json()["error"]

@@ -129,14 +129,14 @@ def test_a_closed_tab_in_mid_request_leaves_the_queue_and_its_image(
     try:
         with served(own) as address, tab(browser, address, scene=SCENE) as page:
             finished(until(lambda: len(own.images) == 1))  # scene 1 has made room
-            blocking = own.queue._thread.submit(gate.wait)
+            blocking = own.jobs._thread.submit(gate.wait)
             seen = page.locator("#canvas").bounding_box()
             assert seen is not None
             page.mouse.click(seen["x"] + 50, seen["y"] + 50)
             expect(page.locator("#busy")).to_have_text("Working")
             expect(page.locator("#queue")).to_have_text("Queue: 1")
             page.close(run_before_unload=False)
-            finished(until(lambda: len(own.queue) == len(own.images) == 0))
+            finished(until(lambda: len(own.jobs) == len(own.images) == 0))
             gate.set()
             assert blocking.result()
     finally:

@@ -18,7 +18,6 @@ from playwright.sync_api import Browser, Page, expect
 from pipeline.prompts import measure_objects
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from stages.web.page_state import PageState
-from stages.web.review_routes import ReviewState
 from storage.outputs.records import read_lines
 from tests.fixtures.chromium import tab
 from tests.fixtures.dvc_stages import ROOT
@@ -51,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(folder: Path) -> Iterator[str]:
     """Address of a review of five masks in two images."""
     queue = written_queue(folder, [0.9, 0.2, 0.4], [0.5, 0.3])
-    with served(PageState(), review=ReviewState(queue)) as address:
+    with served(PageState(review=queue)) as address:
         yield address
 
 
@@ -84,6 +83,9 @@ def test_every_key_does_what_the_help_says(browser: Browser, address: str, folde
         shown = page.locator("#help-keys kbd").all_inner_texts()
         assert shown == ["K", "O", "C", "D", "R", "S", "Z", "?"]
         assert page.locator("#help-editor kbd").count() > 10
+        seen_help = page.get_by_role("dialog").inner_text()
+        assert "corner of a box" in seen_help
+        assert "new object" not in seen_help
         page.keyboard.press("s")  # nothing is decided behind the help
         page.keyboard.press("?")
         expect(page.get_by_role("dialog")).to_be_hidden()
@@ -98,7 +100,7 @@ def test_every_key_does_what_the_help_says(browser: Browser, address: str, folde
         seen = page.locator("#canvas").bounding_box()
         assert seen is not None
         page.mouse.click(seen["x"] + seen["width"] / 2, seen["y"] + seen["height"] / 2)
-        expect(page.locator("#why")).to_contain_text("of the model: Keep takes it")
+        expect(page.locator("#because")).to_contain_text("of the model: Keep takes it")
         page.keyboard.press("k")
         at(page, "end")
         expect(page.locator("#stop")).to_have_text("You have looked at all masks.")
@@ -120,20 +122,20 @@ def decision_of_keep(page: Page) -> str:
 
     A choice that is cut at 0.5 is one of the three proposals, any other a fourth mask.
     """
-    expect(page.locator("#why")).to_contain_text("of the model: Keep takes it")
-    return "choice" if "Mask 4 of 4" in page.locator("#why").inner_text() else "proposal"
+    expect(page.locator("#because")).to_contain_text("of the model: Keep takes it")
+    return "choice" if "Mask 4 of 4" in page.locator("#because").inner_text() else "proposal"
 
 
 def test_a_click_outside_of_the_mask_is_about_it_and_keep_takes_what_is_shown(
     browser: Browser, tmp_path: Path
 ) -> None:
-    review = ReviewState(written_queue(tmp_path, [0.5]))
-    with served(PageState(), review=review) as address, review_tab(browser, address) as page:
+    queue = written_queue(tmp_path, [0.5])
+    with served(PageState(review=queue)) as address, review_tab(browser, address) as page:
         seen = page.locator("#canvas").bounding_box()
         assert seen is not None
         page.mouse.click(seen["x"] + seen["width"] - 9, seen["y"] + seen["height"] - 9)
         expect(page.locator("#whose")).to_be_hidden()
-        expect(page.locator("#why")).to_contain_text("of the model: Keep takes it")
+        expect(page.locator("#because")).to_contain_text("of the model: Keep takes it")
         page.keyboard.press("k")
         at(page, "end")
     (line,) = read_lines(tmp_path / "decisions.jsonl")[1:]
@@ -143,13 +145,13 @@ def test_a_click_outside_of_the_mask_is_about_it_and_keep_takes_what_is_shown(
 def test_an_empty_mask_is_shown_as_empty_and_keep_is_not_offered(
     browser: Browser, tmp_path: Path
 ) -> None:
-    review = ReviewState(written_queue(tmp_path, [0.0, 0.5]))
-    with served(PageState(), review=review) as address, review_tab(browser, address) as page:
+    queue = written_queue(tmp_path, [0.0, 0.5])
+    with served(PageState(review=queue)) as address, review_tab(browser, address) as page:
         expect(page.locator("#words")).to_have_text("Empty mask")
         expect(page.locator("#decide-k")).to_be_disabled()
         page.keyboard.press("k")
         page.keyboard.press("o")
-        expect(page.locator("#why")).to_contain_text("of the model: Keep takes it")
+        expect(page.locator("#because")).to_contain_text("of the model: Keep takes it")
         expect(page.locator("#decide-k")).to_be_enabled()
         page.keyboard.press("r")
         at(page, 1)
@@ -162,14 +164,14 @@ def test_an_empty_mask_is_shown_as_empty_and_keep_is_not_offered(
 
 def test_heads_that_choose_no_mask_say_so_at_the_key_c(browser: Browser, tmp_path: Path) -> None:
     heads = [write_random_heads(tmp_path / "other.safetensors")]
-    review = ReviewState(written_queue(tmp_path, [0.5]))
+    queue = written_queue(tmp_path, [0.5])
     with (
-        served(PageState(heads=heads), review=review) as address,
+        served(PageState(heads=heads, review=queue)) as address,
         review_tab(browser, address) as page,
     ):
         page.keyboard.press("c")
         expect(page.locator("#fault")).to_have_text("The heads choose no mask for this prompt.")
-        expect(page.locator("#why")).to_contain_text("of 3 of the model: Keep takes it.")
+        expect(page.locator("#because")).to_contain_text("of 3 of the model: Keep takes it.")
 
 
 def test_a_mask_whose_image_is_deleted_is_named_and_can_only_be_skipped(
@@ -178,7 +180,7 @@ def test_a_mask_whose_image_is_deleted_is_named_and_can_only_be_skipped(
     queue = written_queue(tmp_path, [0.2], [0.4], [0.6])
     (tmp_path / "images" / "2.png").unlink()
     with (
-        served(PageState(), review=ReviewState(queue)) as address,
+        served(PageState(review=queue)) as address,
         review_tab(browser, address, may_be_refused=True) as page,
     ):
         expect(page.locator("#neighbours button")).to_have_text(["", "–", ""])
@@ -203,13 +205,12 @@ def test_a_mask_whose_image_is_deleted_is_named_and_can_only_be_skipped(
 def test_a_tab_of_another_start_of_the_server_decides_about_no_other_mask(
     browser: Browser, tmp_path: Path
 ) -> None:
-    review = ReviewState(written_queue(tmp_path, [0.5]))
+    own = PageState(review=written_queue(tmp_path, [0.5]))
     with (
-        served(PageState(), review=review) as address,
+        served(own) as address,
         review_tab(browser, address, may_be_refused=True) as page,
     ):
-        again = ReviewState(written_queue(tmp_path, [0.5], [0.2]))
-        review.queue, review.start = again.queue, again.start
+        own.begin_review(written_queue(tmp_path, [0.5], [0.2]))
         page.keyboard.press("r")
         expect(page.locator("#fault")).to_contain_text("reload the page")
         page.keyboard.press("z")

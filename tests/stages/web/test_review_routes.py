@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from stages.review.decisions import Decision
 from stages.review.queue import ReviewQueue
 from stages.review.sources import file_digests
 from stages.web.page_state import PageState
-from stages.web.review_routes import ReviewState
 from storage.datasets.object_records import ImageRecord
 from storage.rle import decode_rle
 from tests.fixtures.full_disk import full_after
@@ -29,21 +29,28 @@ from tests.fixtures.web_page import asked
 OBJECT = {"number": 1, "clicks": [], "box": BOX, "proposal": 0}
 
 
+@pytest.fixture(autouse=True)
+def _scenes_again(page: PageState) -> Iterator[None]:
+    """After a test, the page that all tests share has scenes again."""
+    yield
+    page.begin_review(None)
+
+
 def responses(
     page: PageState, queue: ReviewQueue, *requests: tuple[str, str, Any]
 ) -> list[httpx.Response]:
     """Responses to requests (method, path below ``/api/review``, JSON), one after the other."""
 
-    review = ReviewState(queue)
+    page.begin_review(queue)
 
     async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
-        of_page = client.params.set("start", review.start)
+        of_page = client.params.set("start", page.start)
         return [
             await client.request(method, f"/api/review{path}", json=content, params=of_page)
             for method, path, content in requests
         ]
 
-    return asked(page, ask, review=review)
+    return asked(page, ask)
 
 
 def test_a_mask_comes_with_its_image_prompt_numbers_and_neighbours(
@@ -105,15 +112,15 @@ def test_an_image_that_the_page_refuses_as_an_upload_is_shown(
 def test_thumbnails_that_are_asked_for_together_open_their_image_once(
     page: PageState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    review = ReviewState(written_queue(tmp_path, [0.9, 0.5, 0.2]))
-    read = Mock(wraps=review._read)
-    monkeypatch.setattr(review, "_read", read)
+    page.begin_review(written_queue(tmp_path, [0.9, 0.5, 0.2]))
+    read = Mock(wraps=page._read)
+    monkeypatch.setattr(page, "_read", read)
 
     async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
         paths = [f"/api/review/masks/{rank}/thumbnail" for rank in range(3)]
         return await asyncio.gather(*map(client.get, paths))
 
-    assert [picture.status_code for picture in asked(page, ask, review=review)] == [200] * 3
+    assert [picture.status_code for picture in asked(page, ask)] == [200] * 3
     assert read.call_count == 1
 
 
@@ -291,14 +298,16 @@ def test_a_page_of_another_start_of_the_server_changes_nothing(
     queue = written_queue(tmp_path, [0.5])
     queue.decide(0, Decision("keep"))
     before = queue.decisions_file.read_bytes()
-    review, other = ReviewState(queue), ReviewState(queue)
+    page.begin_review(queue)
+    start = page.start
+    page.begin_review(queue)
 
     async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
-        client.params = {"start": other.start}
+        client.params = {"start": start}
         decided = await client.post("/api/review/masks/0/decision", json={"decision": "remove"})
         return [decided, await client.post("/api/review/undo")]
 
-    for refused in asked(page, ask, review=review):
+    for refused in asked(page, ask):
         assert refused.status_code == 409
         assert refused.json()["error"].endswith("got one of another: reload the page")
     assert queue.decisions_file.read_bytes() == before

@@ -86,7 +86,7 @@ def test_model_heads_and_costs_are_chosen_and_have_defaults(page: PageState) -> 
 def test_nothing_is_kept(page: PageState) -> None:
     n_images = len(page.images)
     assert answer(page, question()).status_code == 200
-    assert (len(page.images), len(page.queue), len(page.decoder)) == (n_images, 0, 0)
+    assert (len(page.images), len(page.jobs), len(page.decoder)) == (n_images, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,11 @@ def test_the_page_and_the_readme_have_the_three_commands_for_a_photograph() -> N
     assert [command for command in commands if command not in readme] == []
 
 
+def test_an_id_names_one_element() -> None:
+    ids = re.findall(r'id="([\w-]+)"', HTML + (STATIC / "editor.js").read_text("utf-8"))
+    assert len(ids) == len(set(ids))
+
+
 def test_every_element_that_a_script_looks_up_is_there() -> None:
     scripts = "".join(path.read_text("utf-8") for path in STATIC.glob("*.js"))
     looked_up = set(re.findall(r'byId\("([\w-]+)"\)', scripts))
