@@ -17,7 +17,6 @@ from stages.predictor.command_options import (
     read_checked_prompts,
 )
 from stages.predictor.model_choice import ModelChoice, choose_model
-from stages.predictor.stored_images import is_rounded
 from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
@@ -100,7 +99,6 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
             "images": str(images.resolve()),
             **choice.origin,
             "prompt": f"{prompt} {options} {masks}",
-            **({"levels": "fp16"} if any(map(is_rounded, choice.embeddings)) else {}),
         }
         answered = KeptResults(results.with_name(f"{results.name}.work"), origin)
         with stoppable(f"answers of finished images are kept beside {results}"):
