@@ -250,7 +250,7 @@ def test_everything_gives_the_masks_of_the_generator_with_their_uncertainty(tmp_
 def test_the_thresholds_of_everything_are_those_of_the_official_generator() -> None:
     official = inspect.signature(SAM2AutomaticMaskGenerator).parameters
     names = ("points_per_side", "pred_iou_thresh", "stability_score_thresh")
-    defaults = grid_options((None, None, None), "--everything", is_everything=True)
+    defaults = grid_options(dict.fromkeys(GRID), "--everything", is_everything=True)
     assert defaults == {name: official[name].default for name in names}
     help_text = " ".join(usam_predict("--help").stdout.replace("│", "").split())
     assert all(f"{default} by default" in help_text for default in GRID.values())
