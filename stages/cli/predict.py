@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -83,7 +82,7 @@ def predict(  # noqa: PLR0913 - one for each option
         choice = model_options.choose()
         masks = command_options.BEST if best_mask else command_options.SELECTED
         command_options.check_masks(masks, choices_of(choice.card))
-        question = replace(_question(image, choice, costs, save), masks=masks)
+        question = _question(image, choice, costs, save=save, masks=masks)
         options = command_options.grid_options(vars(grid), "--everything", is_everything=everything)
         if everything:
             if best_mask:
@@ -151,7 +150,7 @@ def _print(
 
 
 def _question(
-    path: Path, choice: ModelChoice, costs: Costs, save: Path | None
+    path: Path, choice: ModelChoice, costs: Costs, *, save: Path | None, masks: str
 ) -> command_options.Question:
     rgb = read_rgb(path)
     if save is not None and save.exists() and not save.is_dir():
@@ -163,7 +162,7 @@ def _question(
             f"of {choice.model}",
             file=sys.stderr,
         )
-    return command_options.Question(path, rgb, choice, costs, save)
+    return command_options.Question(path, rgb, choice, costs, save, masks)
 
 
 def _lines(uncertainty: "Uncertainty", gate: str, sets: str) -> str:

@@ -49,7 +49,7 @@ class Question:
     costs: Costs
     save: Path | None
     """Folder to write pictures to; None for no pictures."""
-    masks: str = SELECTED
+    masks: str
     """The mask of the pictures, one of ``MASKS``."""
 
     @property
