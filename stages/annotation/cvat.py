@@ -62,7 +62,11 @@ def create(  # noqa: PLR0913 - one for each option
     WeightsError, DataError, StoreError
         If weights, heads or embeddings are missing or damaged, or do not fit each other.
     """
-    grid = points_per_side, min_score, min_stability
+    grid = {
+        "points_per_side": points_per_side,
+        "min_score": min_score,
+        "min_stability": min_stability,
+    }
     options = grid_options(grid, "everything", is_everything=bool(everything))
     choice = choose_model(
         family,

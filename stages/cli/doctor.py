@@ -172,22 +172,19 @@ def _heads(params: ExtractParams, model: str | None, path: Path | None) -> Findi
     Extraction needs no heads: unusable heads have a remedy only if the user named their file, or if
     the family's default file is damaged.
     """
-    from stages.predictor.loading import read_fitting_heads  # noqa: PLC0415
+    from stages.predictor.loading import check_fit  # noqa: PLC0415
 
     try:
         choice = choose_model(params.family, model, path, precision=params.precision)
-        file = read_fitting_heads(
-            choice.heads, choice.family, choice.model, precision=choice.precision
-        )
+        check_fit(choice)
     except (ParamsError, WeightsError, DataError) as error:
         remedy = f"name other heads, or leave --heads out for those of {params.family}"
         is_damaged = isinstance(error, WeightsError) and family_heads(params.family).is_file()
         if path is None:
             remedy = "predictions fail until these heads are mended" if is_damaged else ""
         return Finding("heads", f"no predictions: {one_line(error)}", remedy)
-    return Finding(
-        "heads", f"{choice.heads} from {file.card['split']}, for {', '.join(file.models)}"
-    )
+    models = ", ".join(choice.file.models)
+    return Finding("heads", f"{choice.heads} from {choice.card['split']}, for {models}")
 
 
 def _disk() -> Finding:

@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -11,11 +10,11 @@ import typer
 
 from pipeline.predictor.advice import KEEP, NONE, Costs
 from pipeline.predictor.prompt_sets import BOX_ORDER, DecoderPrompts
-from stages.cli import predictor_options
 from stages.cli.columns import aligned
+from stages.cli.predictor_options import GridOptions, ModelOptions, with_records
 from stages.predictor import command_options
 from stages.predictor.card_entries import NOTE, gate_words, gated_models, set_words
-from stages.predictor.model_choice import ModelChoice, choose_model
+from stages.predictor.model_choice import ModelChoice
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError
 from storage.errors import printable
@@ -60,39 +59,31 @@ GAINS: Final = {
 """Corrections in words, by the source of uncertainty that the correction would remove."""
 
 
-def predict(  # noqa: PLR0913, PLR0917 - one for each option
+@with_records
+def predict(  # noqa: PLR0913 - one for each option
     image: ImageFile,
+    *,
     click: OnObject = None,
     not_click: BesideObject = None,
     box: AroundObject = None,
-    everything: Everything = False,  # noqa: FBT002 - typer's options
-    points_per_side: predictor_options.PointsPerSide = None,
-    min_score: predictor_options.MinScore = None,
-    min_stability: predictor_options.MinStability = None,
-    family: predictor_options.Family = None,
-    model: predictor_options.Model = None,
-    heads: predictor_options.Heads = None,
-    device: predictor_options.Device = "auto",
-    precision: predictor_options.Precision = None,
-    embeddings: predictor_options.Embeddings = None,
+    everything: Everything = False,
+    grid: GridOptions,
+    model_options: ModelOptions,
     cost_of_click: CostOfClick = Costs.click,
     cost_of_larger_model: CostOfLargerModel = Costs.larger_model,
     cost_of_person: CostOfPerson = Costs.person,
-    as_json: AsJson = False,  # noqa: FBT002
+    as_json: AsJson = False,
     save: Save = None,
-    best_mask: BestMask = False,  # noqa: FBT002
+    best_mask: BestMask = False,
 ) -> None:
     """Segment an object; say how wrong its mask may be, and why."""
-    grid = points_per_side, min_score, min_stability
     with reported_errors():
         costs = command_options.parse_costs(cost_of_click, cost_of_larger_model, cost_of_person)
-        choice = choose_model(
-            family, model, heads, device=device, precision=precision, embeddings=embeddings or ()
-        )
+        choice = model_options.choose()
         masks = command_options.BEST if best_mask else command_options.SELECTED
         command_options.check_masks(masks, choices_of(choice.card))
-        question = replace(_question(image, choice, costs, save), masks=masks)
-        options = command_options.grid_options(grid, "--everything", is_everything=everything)
+        question = _question(image, choice, costs, save=save, masks=masks)
+        options = command_options.grid_options(vars(grid), "--everything", is_everything=everything)
         if everything:
             if best_mask:
                 raise ParamsError("--best-mask must be given with a prompt, got --everything")
@@ -159,7 +150,7 @@ def _print(
 
 
 def _question(
-    path: Path, choice: ModelChoice, costs: Costs, save: Path | None
+    path: Path, choice: ModelChoice, costs: Costs, *, save: Path | None, masks: str
 ) -> command_options.Question:
     rgb = read_rgb(path)
     if save is not None and save.exists() and not save.is_dir():
@@ -171,7 +162,7 @@ def _question(
             f"of {choice.model}",
             file=sys.stderr,
         )
-    return command_options.Question(path, rgb, choice, costs, save)
+    return command_options.Question(path, rgb, choice, costs, save, masks)
 
 
 def _lines(uncertainty: "Uncertainty", gate: str, sets: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from stages.cli import predictor_options
+from stages.cli.predictor_options import GridOptions, ModelOptions, with_records
 from stages.predictor.card_entries import NOTE
 from stages.predictor.command_options import (
     BEST,
@@ -16,8 +16,7 @@ from stages.predictor.command_options import (
     grid_options,
     read_checked_prompts,
 )
-from stages.predictor.model_choice import ModelChoice, choose_model
-from stages.predictor.stored_images import is_rounded
+from stages.predictor.model_choice import ModelChoice
 from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
@@ -58,20 +57,15 @@ DATASET: Final = "dataset"
 FORMS: Final = ("results", DATASET)
 
 
-def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
+@with_records
+def predict_coco(  # noqa: PLR0913 - one for each option
     images: Images,
     annotations: Annotations,
     results: ResultsFile,
+    *,
     prompt: Prompt = "box",
-    points_per_side: predictor_options.PointsPerSide = None,
-    min_score: predictor_options.MinScore = None,
-    min_stability: predictor_options.MinStability = None,
-    family: predictor_options.Family = None,
-    model: predictor_options.Model = None,
-    heads: predictor_options.Heads = None,
-    device: predictor_options.Device = "auto",
-    precision: predictor_options.Precision = None,
-    embeddings: predictor_options.Embeddings = None,
+    grid: GridOptions,
+    model_options: ModelOptions,
     form: Form = "results",
     sort: Sort = None,
     masks: Masks = SELECTED,
@@ -87,20 +81,17 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
         prompted = read_checked_prompts(annotations, prompt)
         categories = _categories(annotations, prompt, prompted, form)
         options = grid_options(
-            (points_per_side, min_score, min_stability),
+            vars(grid),
             f"--prompt {coco.EVERYTHING}",
             is_everything=prompt == coco.EVERYTHING,
         )
-        choice = choose_model(
-            family, model, heads, device=device, precision=precision, embeddings=embeddings or ()
-        )
+        choice = model_options.choose()
         check_masks(masks, choices_of(choice.card))
         origin = {
             "annotations": sha256_file(annotations),
             "images": str(images.resolve()),
             **choice.origin,
             "prompt": f"{prompt} {options} {masks}",
-            **({"levels": "fp16"} if any(map(is_rounded, choice.embeddings)) else {}),
         }
         answered = KeptResults(results.with_name(f"{results.name}.work"), origin)
         with stoppable(f"answers of finished images are kept beside {results}"):

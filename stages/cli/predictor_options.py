@@ -1,9 +1,15 @@
 """Options that commands with a predictor share, and options of commands that serve a page."""
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from stages.predictor.model_choice import ModelChoice, choose_model
 
 Family = Annotated[
     str | None, typer.Option(help="mini, or a fetched family such as sam2.1; mini by default.")
@@ -25,16 +31,69 @@ Embeddings = Annotated[
         help="From `usam encode`: its images are not encoded again; may be repeated.",
     ),
 ]
-PointsPerSide = Annotated[
-    int | None, typer.Option(help="For everything: clicks per row of the grid; 32 by default.")
-]
-MinScore = Annotated[
-    float | None, typer.Option(help="For everything: lowest SamScore to keep; 0.8 by default.")
-]
-MinStability = Annotated[
-    float | None, typer.Option(help="For everything: lowest stability to keep; 0.95 by default.")
-]
 Host = Annotated[
     str, typer.Option(help="Address; others than loopback let other machines in, with a token.")
 ]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any free port.")]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Options of every command that predicts: the model, its heads, and what it runs on."""
+
+    family: Family = None
+    model: Model = None
+    heads: Heads = None
+    device: Device = "auto"
+    precision: Precision = None
+    embeddings: Embeddings = None
+
+    def choose(self) -> ModelChoice:
+        """Choose the model and the heads, see ``choose_model``."""
+        return choose_model(**(vars(self) | {"embeddings": self.embeddings or ()}))
+
+
+@dataclass(frozen=True)
+class GridOptions:
+    """Options of commands that segment everything; None stands for the default in ``GRID``."""
+
+    points_per_side: Annotated[
+        int | None, typer.Option(help="For everything: clicks per row of the grid; 32 by default.")
+    ] = None
+    min_score: Annotated[
+        float | None, typer.Option(help="For everything: lowest SamScore to keep; 0.8 by default.")
+    ] = None
+    min_stability: Annotated[
+        float | None,
+        typer.Option(help="For everything: lowest stability to keep; 0.95 by default."),
+    ] = None
+
+
+def with_records(command: Callable[..., None]) -> Callable[..., None]:
+    """Make a command of Typer take each field of its parameters that are records as an option.
+
+    Of the function, such a parameter is a record as any other: its fields are declared once, for
+    all commands that have it.
+    """
+    signature = inspect.signature(command)
+    records = {
+        name: inspect.signature(parameter.annotation).parameters
+        for name, parameter in signature.parameters.items()
+        if isinstance(parameter.annotation, type) and is_dataclass(parameter.annotation)
+    }
+
+    @wraps(command)
+    def flat(**options: Any) -> None:  # noqa: ANN401 - of each option's type
+        for name, names in records.items():
+            record = signature.parameters[name].annotation
+            options[name] = record(**{option: options.pop(option) for option in names})
+        command(**options)
+
+    flat.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[
+            option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for name, parameter in signature.parameters.items()
+            for option in (records[name].values() if name in records else [parameter])
+        ]
+    )
+    return flat

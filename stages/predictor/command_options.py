@@ -1,7 +1,7 @@
 """Parses and checks options of the commands that predict: clicks, boxes, costs and grids."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,11 +27,8 @@ from storage.errors import DataError, counted, shown
 MAX_POINTS: Final = 1000
 """Largest number of clicks in a row of a grid; a grid of a million clicks takes hours."""
 
-GridOptions = tuple[int | None, float | None, float | None]
-"""Number of clicks in a row of a grid, lowest SamScore, lowest stability; None: the default."""
-
-GRID: Final = {"points-per-side": 32, "min-score": 0.8, "min-stability": 0.95}
-"""Names of the options of a grid -> their defaults, which are SAM2's."""
+GRID: Final = {"points_per_side": 32, "min_score": 0.8, "min_stability": 0.95}
+"""Options of a grid -> their defaults, which are SAM2's."""
 
 SELECTED: Final = "selected"
 
@@ -52,7 +49,7 @@ class Question:
     costs: Costs
     save: Path | None
     """Folder to write pictures to; None for no pictures."""
-    masks: str = SELECTED
+    masks: str
     """The mask of the pictures, one of ``MASKS``."""
 
     @property
@@ -141,10 +138,13 @@ def parse_costs(click: float, larger_model: float, person: float) -> Costs:
         raise ParamsError(str(error)) from error
 
 
-def grid_options(grid: GridOptions, everything: str, *, is_everything: bool) -> dict[str, Any]:
+def grid_options(
+    grid: Mapping[str, Any], everything: str, *, is_everything: bool
+) -> dict[str, Any]:
     """Convert the options of a grid to keyword arguments of SAM2's automatic mask generator.
 
-    Without ``is_everything`` there is no grid: the result is empty, and a set option is refused.
+    ``grid`` has the options by the names in ``GRID``, None for the default. Without
+    ``is_everything`` there is no grid: the result is empty, and a set option is refused.
     ``everything`` is the name of the option that asks for a grid, for this error message.
 
     Raises
@@ -153,13 +153,15 @@ def grid_options(grid: GridOptions, everything: str, *, is_everything: bool) -> 
         If an option is out of range, or is given without a grid.
     """
     if not is_everything:
-        for name, number in zip(GRID, grid, strict=True):
+        for name, number in grid.items():
             if number is not None:
-                raise ParamsError(f"{name} must come with {everything}, got {number:g} without it")
+                option = name.replace("_", "-")
+                raise ParamsError(
+                    f"{option} must come with {everything}, got {number:g} without it"
+                )
         return {}
     points_per_side, min_score, min_stability = (
-        default if option is None else option
-        for option, default in zip(grid, GRID.values(), strict=True)
+        default if grid[name] is None else grid[name] for name, default in GRID.items()
     )
     if not 1 <= points_per_side <= MAX_POINTS:
         raise ParamsError(

@@ -133,61 +133,12 @@ def load_predictor(
     check_known("family", family, FAMILIES)
     check_known("model", model, models_of(family))
     path = default_heads(family) if heads is None else Path(heads)
-    file = read_fitting_heads(path, family, model, precision=precision, strict=strict)
+    file = head_file.read_head_file(path)
     is_bf16 = (precision or file.card["precision"]) == "bf16"
     of_heads: Precision = "bf16" if is_bf16 else "fp32"
-    sam = load_sam(family, model, precision=of_heads, device=device)
-    smallest = _smallest(file, family, model, precision=of_heads, device=device)
-    is_known = smallest is not None or model == file.models[0]
-    known = file if is_known else replace(file, training_images=None)
-    proposal_heads = _heads(path, known, model, sam)
-    predictor = UncertainPredictor(sam, proposal_heads, smallest=smallest, **postprocessing)
-    if places := listed_places(embeddings):
-        predictor.stored_images = EmbeddingStores(
-            places, family, model, smallest=file.models[0], precision=of_heads
-        )
-    return predictor
-
-
-def read_fitting_heads(
-    path: Path,
-    family: str,
-    model: str,
-    *,
-    precision: str | None = None,
-    strict: bool = True,
-) -> head_file.HeadFile:
-    """Read a head file and check that its heads can judge masks of a model.
-
-    The arguments are those of ``load_predictor``; widths of tokens are not checked. Unless
-    ``strict`` is false, heads that learned from another family, extraction version, precision or
-    weights are refused.
-    """
-    file = head_file.read_head_file(path)
-    expected = {
-        "family": family,
-        "extract_version": head_version(VERSIONS["extract"]),
-        "precision": precision or file.card["precision"],
-        f"weights_{model}": checkpoint(family, model).sha256 or "not listed",
-    }
-    _check(path, file.card, expected, strict=strict)
-    return file
-
-
-def _smallest(
-    file: head_file.HeadFile, family: str, model: str, *, precision: Precision, device: str
-) -> Sam | None:
-    """Load the smallest model of the heads, to compare images with training images.
-
-    None if the heads hold no statistics of training images, if ``model`` is the smallest model, or
-    if the weights of the smallest model are not in the folder of checkpoints.
-    """
-    smallest = file.models[0]
-    if file.training_images is None or model == smallest:
-        return None
-    if not checkpoint(family, smallest).path.is_file():
-        return None
-    return load_sam(family, smallest, precision=precision, device=device)
+    places = listed_places(embeddings)
+    choice = ModelChoice(family, model, path, file, device, of_heads, places)
+    return _loaded(choice, strict=strict, **postprocessing)
 
 
 def load_chosen(choice: ModelChoice) -> UncertainPredictor:
@@ -196,27 +147,64 @@ def load_chosen(choice: ModelChoice) -> UncertainPredictor:
     A missing device is a ``ParamsError``.
     """
     try:
-        return load_predictor(
-            choice.family,
-            choice.model,
-            heads=choice.heads,
-            precision=choice.precision,
-            device=choice.device,
-            embeddings=choice.embeddings,
-        )
+        return _loaded(choice)
     except DeviceError as error:
         raise ParamsError(str(error)) from error
 
 
-def _check(
-    path: Path, card: Mapping[str, str], expected: Mapping[str, str], *, strict: bool
-) -> None:
+def _loaded(
+    choice: ModelChoice,
+    *,
+    strict: bool = True,
+    **postprocessing: Any,  # noqa: ANN401 - SAM2's
+) -> UncertainPredictor:
+    check_fit(choice, strict=strict)
+    family, file, precision = choice.family, choice.file, choice.precision
+    sam = load_sam(family, choice.model, precision=precision, device=choice.device)
+    smallest = _smallest(choice)
+    is_known = smallest is not None or choice.model == file.models[0]
+    known = file if is_known else replace(file, training_images=None)
+    heads = _heads(choice.heads, known, choice.model, sam)
+    predictor = UncertainPredictor(sam, heads, smallest=smallest, **postprocessing)
+    if choice.embeddings:
+        predictor.stored_images = EmbeddingStores(
+            choice.embeddings, family, choice.model, smallest=file.models[0], precision=precision
+        )
+    return predictor
+
+
+def check_fit(choice: ModelChoice, *, strict: bool = True) -> None:
+    """Check that the heads of a choice can judge masks of its model; widths are not checked.
+
+    Heads that learned from another family, extraction version, precision or weights are a
+    ``DataError``, or a warning unless ``strict``.
+    """
+    expected = {
+        "family": choice.family,
+        "extract_version": head_version(VERSIONS["extract"]),
+        "precision": choice.precision,
+        f"weights_{choice.model}": checkpoint(choice.family, choice.model).sha256 or "not listed",
+    }
     try:
-        head_file.check_card(path, card, expected)
+        head_file.check_card(choice.heads, choice.card, expected)
     except DataError as error:
         if strict:
             raise
         warnings.warn(str(error), stacklevel=4)
+
+
+def _smallest(choice: ModelChoice) -> Sam | None:
+    """Load the smallest model of the heads, to compare images with training images.
+
+    None if the heads hold no statistics of training images, if the model is the smallest model, or
+    if the weights of the smallest model are not in the folder of checkpoints.
+    """
+    family, smallest = choice.family, choice.file.models[0]
+    if choice.file.training_images is None or choice.model == smallest:
+        return None
+    if not checkpoint(family, smallest).path.is_file():
+        return None
+    return load_sam(family, smallest, precision=choice.precision, device=choice.device)
 
 
 def _heads(path: Path, file: head_file.HeadFile, model: str, sam: Sam) -> ProposalHeads:

@@ -7,11 +7,11 @@ from typing import Final, Literal, cast
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.sam.families import FAMILIES
-from stages.predictor.stored_images import signature_of
+from stages.predictor.stored_images import is_rounded, signature_of
 from stages.settings.parsing import check_known
 from storage.checkpoints.weights import checkpoint
 from storage.errors import WeightsError
-from storage.head_files.head_file import SHIPPED_FAMILY, family_heads, read_head_file
+from storage.head_files.head_file import SHIPPED_FAMILY, HeadFile, family_heads, read_head_file
 from storage.head_files.published_heads import published_families
 
 OF_USERS: Final = HeadSet("selected", "selected", "ours")
@@ -29,21 +29,29 @@ class ModelChoice:
     family: str
     model: str
     heads: Path
-    card: Mapping[str, str]
-    """Card (metadata) of the head file."""
+    file: HeadFile
+    """Content of ``heads``, which is read once."""
     device: str
     precision: Literal["fp32", "bf16"]
     embeddings: tuple[str | Path, ...] = ()
     """Stores of embeddings, whose images are not encoded again."""
 
     @property
+    def card(self) -> Mapping[str, str]:
+        """Card (metadata) of the head file."""
+        return self.file.card
+
+    @property
     def origin(self) -> dict[str, str]:
         """Sha256 of ``heads`` and ``weights``, and ``precision``, by these names.
 
-        A file of masks has them in its signature.
+        ``levels`` is ``fp16`` if a store of embeddings is in half precision. A file of masks has
+        these entries in its signature.
         """
         weights = checkpoint(self.family, self.model).sha256 or "not listed"
-        return {"heads": self.card["sha256"], "weights": weights, "precision": self.precision}
+        levels = {"levels": "fp16"} if any(map(is_rounded, self.embeddings)) else {}
+        heads = self.card["sha256"]
+        return {"heads": heads, "weights": weights, "precision": self.precision, **levels}
 
 
 def choose_model(
@@ -92,7 +100,7 @@ def choose_model(
         family or file.card["family"],
         model,
         path,
-        file.card,
+        file,
         device,
         cast("Literal['fp32', 'bf16']", precision),
         tuple(embeddings),

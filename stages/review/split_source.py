@@ -23,7 +23,7 @@ from stages.settings.signatures import eval_settings
 from stages.split_predictions import expected_ious
 from storage.datasets.coco import EVERYTHING_CATEGORIES, NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.datasets.object_records import ImageRecord
-from storage.head_files.head_file import check_card, read_head_file
+from storage.head_files.head_file import check_card
 from storage.images.videos import address_in
 from storage.outputs.results import read_annotations
 from storage.paths import results_dir
@@ -128,11 +128,10 @@ def cached_answers(split: str, choice: ModelChoice) -> Answer:
     identity = [default_view("identity")]
     settings = eval_settings(params.extract, split, (choice.model,), identity, params.extra_prompts)
     cells = open_cells(split, settings, with_masks=True, cache=cache_location())
-    heads = read_head_file(choice.heads)
-    check_card(choice.heads, heads.card, cells.head_origin)
+    check_card(choice.heads, choice.card, cells.head_origin)
     cell = cells.by_name[choice.model, "identity"]
     sam_score = cell.proposals().sam_score
-    expected_iou = expected_ious(cell, head_set_of(heads.card), heads)
+    expected_iou = expected_ious(cell, head_set_of(choice.card), choice.file)
     rows_of = _rows_of(cells.table)
 
     def entry(row: int, image: PromptedImage, prompt: CocoPrompt) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from pipeline.sam.families import FAMILIES
-from stages.cli import predictor_options
+from stages.cli.predictor_options import Host, ModelOptions, Port, with_records
 from stages.predictor.stored_images import signature_of
 from stages.program.main import reported_errors
 from stages.settings.params import PARAMS_FILE, read_params
@@ -20,21 +20,12 @@ from storage.images.videos import address_in
 PORT: Final = 8765
 
 
-def demo(  # noqa: PLR0913, PLR0917 - one for each option
-    port: predictor_options.Port = PORT,
-    host: predictor_options.Host = "127.0.0.1",
-    family: predictor_options.Family = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="Model to start with; by default the smallest available."),
-    ] = None,
-    heads: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="From `usam heads export`; may be repeated."),
-    ] = None,
-    device: predictor_options.Device = "auto",
-    precision: predictor_options.Precision = None,
-    embeddings: predictor_options.Embeddings = None,
+@with_records
+def demo(
+    *,
+    port: Port = PORT,
+    host: Host = "127.0.0.1",
+    model_options: ModelOptions,
     images: Annotated[
         str | None,
         typer.Option(
@@ -50,22 +41,24 @@ def demo(  # noqa: PLR0913, PLR0917 - one for each option
 
         endpoint = open_endpoint(host, port)
         with closing(endpoint.listener):
+            embeddings = model_options.embeddings or []
             if images and not embeddings:
                 raise ParamsError("--images must come with --embeddings, got it alone")
             signature = signature_of(embeddings[0]) if embeddings else {}
-            family = family or signature.get("family", SHIPPED_FAMILY)
+            family = model_options.family or signature.get("family", SHIPPED_FAMILY)
             check_known("family", family, FAMILIES)
-            model = model or signature.get("model")
+            model = model_options.model or signature.get("model")
+            heads = [model_options.heads] if model_options.heads else []
             # Only PageState finds out which models the user's heads learned from.
             installed = () if heads else models_there(family)
             print(f"loading {model or next(iter(installed), family)}", flush=True)
             page = PageState(
                 model=model,
-                heads=heads or (),
+                heads=heads,
                 family=family,
-                device=device,
-                precision=precision,
-                embeddings=embeddings or (),
+                device=model_options.device,
+                precision=model_options.precision,
+                embeddings=embeddings,
                 images=images or _images_of(signature),
             )
             print(f"open {endpoint.address}, end with Ctrl-C", flush=True)

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from stages.cli import predictor_options
+from stages.cli.predictor_options import GridOptions, Host, ModelOptions, Port, with_records
 from stages.predictor.card_entries import NOTE
 from stages.predictor.command_options import check_share, grid_options
-from stages.predictor.model_choice import ModelChoice, choose_model
+from stages.predictor.model_choice import ModelChoice
 from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
@@ -35,6 +35,7 @@ HALVES: Final = {"1/2": 0, "2/2": 1}
 """Names of the halves -> number of their first image."""
 
 
+@with_records
 def review(  # noqa: PLR0913 - one for each option
     source: Annotated[
         str, typer.Argument(help="Folder of images, COCO file of prompts, or eval split.")
@@ -70,16 +71,10 @@ def review(  # noqa: PLR0913 - one for each option
     polygons: Annotated[
         bool, typer.Option("--polygons", help="With --export: polygons, not run lengths.")
     ] = False,
-    points_per_side: predictor_options.PointsPerSide = None,
-    min_score: predictor_options.MinScore = None,
-    min_stability: predictor_options.MinStability = None,
-    family: predictor_options.Family = None,
-    model: predictor_options.Model = None,
-    heads: predictor_options.Heads = None,
-    device: predictor_options.Device = "auto",
-    precision: predictor_options.Precision = None,
-    host: predictor_options.Host = "127.0.0.1",
-    port: predictor_options.Port = PORT,
+    grid: GridOptions,
+    model_options: ModelOptions,
+    host: Host = "127.0.0.1",
+    port: Port = PORT,
 ) -> None:
     """Segment images; look at the doubtful masks first, on a web page.
 
@@ -99,12 +94,13 @@ def review(  # noqa: PLR0913 - one for each option
         review_source = read_source(source, images, prompt, annotations=annotations)
         folder = out or Path(f"{review_source.name}{'.annotations' if annotations else ''}.review")
         options = grid_options(
-            (points_per_side, min_score, min_stability),
+            vars(grid),
             f"--prompt {coco.EVERYTHING}",
             is_everything=review_source.prompt == coco.EVERYTHING,
         )
-        family = family or (None if heads else review_source.cached_family or None)
-        choice = choose_model(family, model, heads, device=device, precision=precision)
+        if not (model_options.family or model_options.heads or model_options.embeddings):
+            model_options = replace(model_options, family=review_source.cached_family or None)
+        choice = model_options.choose()
         suffix = f"-{half.replace('/', '-of-')}" if half else ""
         path = folder / f"decisions{suffix}.jsonl"
         with nullcontext() if export else one_writer(path):
@@ -235,6 +231,7 @@ def _serve(queue: ReviewQueue, choice: ModelChoice, host: str, port: int) -> Non
             family=choice.family,
             device=choice.device,
             precision=choice.precision,
+            embeddings=[str(place) for place in choice.embeddings],
             review=queue,
         )
         masks = counted(queue.remaining.n_masks, "mask")

@@ -24,6 +24,7 @@ from stages.cli.app import COMMANDS, app
 from stages.predictor.card_entries import NOTE
 from stages.predictor.command_options import GRID, grid_options
 from stages.predictor.loading import load_predictor
+from storage.head_files.tensors import read_tensors
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import GATE, NO_BEST, drawn, write_random_heads
@@ -250,7 +251,7 @@ def test_everything_gives_the_masks_of_the_generator_with_their_uncertainty(tmp_
 def test_the_thresholds_of_everything_are_those_of_the_official_generator() -> None:
     official = inspect.signature(SAM2AutomaticMaskGenerator).parameters
     names = ("points_per_side", "pred_iou_thresh", "stability_score_thresh")
-    defaults = grid_options((None, None, None), "--everything", is_everything=True)
+    defaults = grid_options(dict.fromkeys(GRID), "--everything", is_everything=True)
     assert defaults == {name: official[name].default for name in names}
     help_text = " ".join(usam_predict("--help").stdout.replace("│", "").split())
     assert all(f"{default} by default" in help_text for default in GRID.values())
@@ -297,7 +298,19 @@ def test_help_and_faults_in_the_arguments_are_told_without_torch() -> None:
         assert error.startswith(message)
 
 
-@pytest.mark.parametrize("command", ["predict", "predict-coco", "demo", "doctor"])
+def test_the_file_of_heads_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def spy(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+        read.append(path)
+        return read_tensors(path)
+
+    monkeypatch.setattr("storage.head_files.head_file.read_tensors", spy)
+    assert usam_predict("photo.png", "--click", "120,80").exit_code == 0
+    assert len(read) == 1
+
+
+@pytest.mark.parametrize("command", ["predict", "predict-coco", "review", "demo", "doctor"])
 def test_commands_with_a_predictor_have_the_same_options(command: str) -> None:
     text = CliRunner().invoke(app, [command, "--help"], terminal_width=200).output
     for option in ("--family", "--model", "--heads", "--device", "--precision"):

@@ -118,11 +118,16 @@ def test_the_commands_take_embeddings(
     click = "predict", image, "--click", "120,80", "--json"
     expected = run(*click, "--model", "large")
     run("predict-coco", *prompts, tmp_path / "expected.json", "--model", "large")
+    review = "review", prompts[1], "--images", prompts[0], "--export"
+    expected_review = tmp_path / "expected_review.json"
+    run(*review, expected_review, "--out", tmp_path / "encoded", "--model", "large")
     refuse_to_encode(monkeypatch)
     places = "--embeddings", encoded / "large.zarr", "--embeddings", encoded / "tiny.zarr"
     assert run(*click, *places) == expected  # the first store says the model
     run("predict-coco", *prompts, tmp_path / "results.json", *places)
     assert (tmp_path / "results.json").read_bytes() == (tmp_path / "expected.json").read_bytes()
+    run(*review, tmp_path / "review.json", "--out", tmp_path / "stored", *places)
+    assert (tmp_path / "review.json").read_bytes() == expected_review.read_bytes()
 
 
 def test_annotation_tools_take_embeddings(encoded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
