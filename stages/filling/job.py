@@ -88,7 +88,7 @@ class FillJob:
         family = FAMILIES[self.params.family]
         sizes = {"encoder_channel": family.n_encoder_channels}
         if self.name.is_embeddings:
-            sizes |= family.level_sizes
+            pass
         else:
             sizes["channel"] = family.n_channels
         if self.name.with_masks:
