@@ -11,7 +11,8 @@ from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sam2.modeling.sam2_base import SAM2Base
 
 from pipeline.predictor import UncertainMaskGenerator, UncertainPredictor
-from pipeline.predictor.advice import Costs
+from pipeline.predictor.advice import NONE, Costs
+from pipeline.predictor.uncertain_generator import REFINED
 from pipeline.sam.model import Decoded, Sam
 from tests.fixtures.official import patched_components, with_stable_masks
 from tests.fixtures.predictors import drawn, mini_with_single_masks, random_heads, trained_mini
@@ -93,7 +94,11 @@ def test_masks_are_refined_and_patched_as_by_the_official_generator(name: str) -
     generator = official(with_stable_masks(mini_with_single_masks()), **asked)
     with patched_components():
         theirs = generator.generate(drawn())
-    compare(UncertainMaskGenerator(predictor, **asked).generate(drawn()), theirs)
+    ours = UncertainMaskGenerator(predictor, **asked).generate(drawn())
+    compare(ours, theirs)
+    is_refined = "use_m2m" in OPTIONS[name]
+    assert {REFINED in (record["caution"] or "") for record in ours} == {is_refined}
+    assert {record["advice"]["correction"] == NONE for record in ours} == {is_refined}
     plain = UncertainMaskGenerator(predictor, **LENIENT).generate(drawn())
     assert [record["area"] for record in theirs] != [record["area"] for record in plain]
 

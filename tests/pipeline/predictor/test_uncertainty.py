@@ -11,7 +11,7 @@ import torch
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.heads.kinds import CUT_OBJECTIVES, HeadSet
 from pipeline.heads.predict import predict
-from pipeline.heads.scope import BEST_OF_THREE, DRAWN_SHAPES
+from pipeline.heads.scope import BEST_OF_THREE, DRAWN_SHAPES, OF_SETS
 from pipeline.masks import CUTS
 from pipeline.predictor import (
     PromptSet,
@@ -192,6 +192,7 @@ def test_the_chosen_mask_has_the_highest_expected_iou_of_27_masks() -> None:
     assert (abs(probability[differs] - cut) < 1e-5).all()
     assert choice.mask.any()
     assert found.best_mask is choice
+    np.testing.assert_array_equal(found.expected_iou.models["tiny"], found.expected_iou.own)
 
 
 @pytest.mark.parametrize(
@@ -249,6 +250,19 @@ def test_a_gate_keeps_a_mask_at_its_threshold_and_none_below() -> None:
         predictor = UncertainPredictor(trained_mini(), heads)
         predictor.set_image(drawn())
         assert predictor.predict_uncertainty(**CLICK).is_kept is is_kept
+
+
+def test_a_mask_set_takes_the_proposals_in_the_order_of_their_own_expected_iou() -> None:
+    own = ask(CLICK).expected_iou.own
+    order = np.argsort(-own, kind="stable")
+    alone, two = 1.0, 1 - float(own[order[0]])
+    for threshold, n_proposals in ((alone, 1), (two, 2), (0.0, 3)):
+        guarantee = replace(GATE, of=OF_SETS, threshold=threshold)
+        heads = replace(mini_predictor().heads, guarantees=(guarantee,))
+        predictor = UncertainPredictor(trained_mini(), heads)
+        predictor.set_image(drawn())
+        found = predictor.predict_uncertainty(**CLICK)
+        assert found.mask_set == tuple(order[:n_proposals])
 
 
 @pytest.mark.parametrize("chosen_iou", [0.2, 0.3, 0.6])

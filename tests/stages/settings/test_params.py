@@ -142,6 +142,11 @@ def test_numbers_are_those_that_dvc_reads(write: Write) -> None:
         ({"extract": {"weights": "random"}}, "extract.weights must be file or .* got 'random'"),
         ({"extract": {"decoder_batch": 0}}, "extract.decoder_batch must .* 1 or be 'auto', got 0"),
         ({"tune": {"epochs": 1}}, "tune.epochs must be greater .* 5, got 1"),
+        (
+            {"tune": {"epochs": 1}, "gallery": {"side_px": 9}},
+            "tune.epochs must be greater than or equal to 5, got 1",
+        ),
+        ({"report": {"title": "  "}}, "report.title must be text of one line .* got '  '"),
         ({"tune": {"momentum": float("nan")}}, "tune.momentum must be less .* 0.9, got nan"),
         ({"evaluate": {1: 2}}, "evaluate must have no key but n_curve_points, .* got 1"),
         ({"executor": {"kind": "address"}}, "executor must have an address .* got none"),
